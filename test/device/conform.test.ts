@@ -41,7 +41,7 @@ afterAll(async () => {
   await own.stop();
 });
 
-/** A device of this name at the platform, with a fault on its line. */
+/** Starts a device with this name on the platform, with a fault on its connection. */
 async function start(name: string, fault: Fault = {}) {
   const out = join(own.folder, name);
   await mkdir(out, { recursive: true });
@@ -63,7 +63,7 @@ async function rollOut(version: number, ...names: string[]) {
 const failedOf = ({ checks }: Conformity) => checks.filter(({ state }) => state === 'failed');
 
 describe('a conforming device', () => {
-  it('passes every check that can run, has the others reported as skipped, and is left unchanged', async () => {
+  it('passes every check that can run, is left unchanged, and the other checks are reported as skipped', async () => {
     const device = await start('whole-1');
     await rollOut(2, 'whole-1');
     const { signal, stop } = stopper();
@@ -108,7 +108,7 @@ describe('a conforming device', () => {
     });
   }, 60_000);
 
-  it('installs a model on request, with the result printed as a table', async () => {
+  it('installs a model on request, and the result is printed as a table', async () => {
     await start('whole-2');
     const words = ['device', 'conform', '--selector', 'whole-2', '--model', 'motion@2', '--for', '1ms'];
     const { stdout, code } = await runCli(words);
@@ -159,7 +159,7 @@ describe('a device that cannot be checked', () => {
 });
 
 const told = (out: Outgoing) => JSON.stringify(out.message);
-/** Another code for this one in what it reports, where the message fits. */
+/** Replaces the error code in its reports, if the message matches. */
 const miscoded =
   (code: string, words = /./): Fault['says'] =>
   (out) => {
@@ -167,7 +167,7 @@ const miscoded =
     if (out.channel !== 'reported' || error?.code !== code || !words.test(error.message ?? '')) return [out];
     return [{ ...out, message: { ...out.message, error: { ...error, code: 'AIOT_UPDATE_SIZE' } } }];
   };
-/** The n-th rollout that ends with a wrong signature is told of under another code. */
+/** Reports the nth rollout that ends with a wrong signature under another code. */
 const nthUnsigned = (n: number): Fault['says'] => {
   const rollouts = new Set<unknown>();
   const wrong = miscoded('AIOT_SIGNATURE_INVALID') ?? ((out: Outgoing) => [out]);
@@ -194,7 +194,7 @@ const on =
   (out) =>
     out.channel === channel ? change(out) : [out];
 
-/** One fault a check: a device with it fails that check and no other. */
+/** One fault per check: a device with the fault fails that check and no other. */
 const faults: Record<string, () => Fault> = {
   'presence-retained': () => ({ says: on('presence', (out) => [{ ...out, retain: false }]) }),
   'reported-retained': () => ({ says: on('reported', (out) => [{ ...out, retain: false }]) }),

@@ -6,7 +6,7 @@ import type { BundleSource } from '../../src/lib/device/update/types.js';
 
 const bytes = Buffer.from('a blob');
 
-/** A platform that is away for so many requests. */
+/** A platform that is unreachable for the first `requests` requests. */
 function away(requests: number, retryable = true): BundleSource & { asked: number } {
   return {
     asked: 0,
@@ -23,7 +23,7 @@ function away(requests: number, retryable = true): BundleSource & { asked: numbe
   };
 }
 
-it('retries an unreachable platform, and downloads nothing twice', async () => {
+it('the fleet’s download source retries an unreachable platform, and downloads nothing twice', async () => {
   const http = away(2);
   const source = fleetSource(http, null, 'once', new AbortController().signal);
   expect(await source.blob(digestOf(bytes))).toEqual({ digest: digestOf(bytes), bytes: bytes.length });
@@ -31,7 +31,7 @@ it('retries an unreachable platform, and downloads nothing twice', async () => {
   expect(source.downloads).toBe(1);
 });
 
-it('fails at once if it is rejected, and stops retrying when the fleet ends', async () => {
+it('the fleet’s download source fails at once if it is rejected, and stops retrying when the fleet ends', async () => {
   const refuses = away(1, false);
   const source = fleetSource(refuses, null, 'once', new AbortController().signal);
   await expect(source.blob(digestOf(bytes))).rejects.toMatchObject({ code: 'AIOT_UPDATE_DOWNLOAD' });

@@ -30,7 +30,7 @@ afterAll(async () => {
   await own.stop();
 });
 
-/** Goes on whatever fails. */
+/** Continues despite failures. */
 const borne = { waves: ['25%'], maxFailures: '100%', minSuccess: 0, attempts: 1 };
 
 async function forEsp32(seed: number): Promise<Release> {
@@ -39,7 +39,7 @@ async function forEsp32(seed: number): Promise<Release> {
   return { kind: 'model', name, version, sequence };
 }
 
-/** An image, whose application is 1.4.0 where it says so. */
+/** An image that, if `says` is set, describes its application as version 1.4.0. */
 async function firmwareOf(bytes: number, says = false): Promise<Release> {
   const path = join(own.folder, `app-${bytes}.bin`);
   await writeFile(
@@ -65,7 +65,7 @@ function eventsOf(stdout: string): FleetEvent[] {
   return lines.map((line) => fleetEventSchema.parse(JSON.parse(line)));
 }
 
-/** Runs a fleet while a rollout goes over it, and says how both ended. */
+/** Runs a fleet during a rollout, and returns the results of both. */
 async function under(
   releases: Release[],
   more: Partial<Parameters<typeof simulateFleet>[0]> = {},
@@ -108,13 +108,15 @@ async function under(
     const failed = devices.filter(({ state }) => state === 'rolledBack').map((device) => device.name);
     return { rollout: await client.rollouts.get(id), devices, failed, events };
   } finally {
-    // A fleet that goes on would take the names from the next test's.
+    // A fleet that keeps running would take names from the next test's fleet.
     stop.abort();
     await fleet;
   }
 }
 
-/** Waits until the rollout has ended or paused; says which devices have not finished if that takes longer than a minute. */
+/**
+ * Waits until the rollout has ended or paused; after a minute it fails and lists the devices that have not finished.
+ */
 async function ended(id: string): Promise<void> {
   const signal = AbortSignal.timeout(60_000);
   try {
@@ -140,7 +142,7 @@ describe('a fleet of simulated devices', () => {
       'offered',
       'verified',
     ]);
-    // Who has a certificate signs what it has committed.
+    // Devices with a certificate sign what they have committed.
     expect(devices.filter(({ proof }) => proof?.state === 'proven')).toHaveLength(6);
     expect(devices.filter(({ proof }) => proof?.state === 'said')).toHaveLength(18);
     expect(events[0]).toMatchObject({ event: 'enlisted', made: count, mutual: 6, plain: 18, tls: 0 });
@@ -181,7 +183,7 @@ describe('a fleet of simulated devices', () => {
         ...{ state: 'COMMITTED', model: { name: 'tiny' }, config: { name: 'press', version: 1 } },
         firmware: { name: 'press', version: '1.4.0', release: { name: 'app', version: first.version } },
       });
-      // The next program is restarted into as the first one was, also by who had its power cut in between.
+      // The next program boots like the first one, also on devices whose power was cut in between.
       const request = { releases: [second], selector: 'type=esp32', policy: borne };
       const { id } = await client.rollouts.start(request);
       for await (const { rollout } of client.rollouts.watch(id)) if (rolloutHasEnded(rollout)) break;
@@ -204,7 +206,7 @@ describe('a fleet of simulated devices', () => {
     });
   });
 
-  it('stops a rollout of bad firmware in its first wave, and keeps its previous state', async () => {
+  it('makes a rollout of bad firmware pause in its first wave, and keeps its previous state', async () => {
     const policy = { waves: ['25%'], maxFailures: '1%' };
     const bad = { failRate: 1 };
     const { rollout, failed, devices, events } = await under(
@@ -229,7 +231,7 @@ describe('a fleet of simulated devices', () => {
     expect(first.failed.length).toBeGreaterThan(0);
     const second = await under([await forEsp32(3)], { download: 'all' }, bad);
     expect(second.failed).toEqual(first.failed);
-    // A fleet begins blank: what its devices were to run before is told to them again.
+    // A fleet starts blank, so its devices receive their previous desired state again.
     const last = second.events.at(-1);
     expect(last?.event === 'stopped' && last.downloads).toBeGreaterThanOrEqual(count);
     const other = await under([await forEsp32(4)], {}, { ...bad, seed: 8 });
@@ -315,7 +317,7 @@ describe('a fleet of simulated devices', () => {
   });
 });
 
-it('delivers a delayed message before those sent after it, however late its timer is', async () => {
+it('a simulated link delivers a delayed message before those sent after it, however late its timer is', async () => {
   const delays = [5, 0, 0];
   const came: number[] = [];
   const deliver = arrivals(() => delays.shift()!);
@@ -327,7 +329,7 @@ it('delivers a delayed message before those sent after it, however late its time
   await expect.poll(() => came).toEqual([1, 2, 3]);
 });
 
-it('parses shares, latencies, and clocks, and reports what it expected', () => {
+it('the fleet options are parsed as shares, latencies, and clocks, and errors name the expected form', () => {
   expect(parseShare('loss', '5%')).toBe(0.05);
   expect(parseShare('loss', '0.02')).toBe(0.02);
   expect(parseLatency('20..200ms')).toEqual([20, 200]);

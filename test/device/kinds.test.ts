@@ -12,7 +12,7 @@ import { memorySource, release, testUpdater } from '../support/update.js';
 
 const modes = ['int8', 'int16x8', 'float32', 'float16', 'mixed'] as const;
 
-/** Offers a bundle to a blank virtual device, as the platform would; resolves with its last report. */
+/** Offers a bundle to a blank virtual device, as the platform would; resolves with the device's last report. */
 async function offer(bytes: Uint8Array, firmware?: FirmwareTraits) {
   const signed = {
     name: 'table',
@@ -40,7 +40,7 @@ async function offer(bytes: Uint8Array, firmware?: FirmwareTraits) {
   return reports.at(-1)!;
 }
 
-/** What the float network says, put into words by the threshold of the bundle. */
+/** The label for the float model's output, according to the bundle's threshold. */
 function wordsOf(answer: AnswerSpec, classes: string[], output: Float32Array, row: number[]) {
   const input = standardized(row);
   const error = output.reduce((sum, x, i) => sum + (x - (input[i] ?? 0)) ** 2, 0) / output.length;
@@ -87,7 +87,7 @@ describe.each(answerKinds)('a table bundle of the kind %s', (kind) => {
       expect(prediction.voted === null).toBe(kind === 'value');
       if (kind === 'probability') expect(prediction.scores[0]! + prediction.scores[1]!).toBeCloseTo(1, 6);
     }
-    // An int8 answer may fall on the other side of a threshold that it lies close to.
+    // An int8 output may fall on the other side of a threshold that it is close to.
     expect(same).toBeGreaterThanOrEqual(made === 'int8' || made === 'mixed' ? 90 : 98);
     expect(far).toBeLessThan(made === 'int8' || made === 'mixed' ? 1 : 0.05);
   });

@@ -40,7 +40,7 @@ describeReal('native', 'over-the-air firmware for a self-replacing program', () 
   const deploy = (what: string) =>
     runCli(['firmware', 'deploy', what, '--selector', 'name=native-1', '--json']);
 
-  /** Pushes that program as the next version, and rolls it out; the device's part of the rollout. */
+  /** Pushes this program as the next version and rolls it out; returns the device's part of the rollout. */
   async function update(program: NativeProgram) {
     const file = await nativeProgram(program);
     const pushed = await runCli([
@@ -92,7 +92,7 @@ describeReal('native', 'over-the-air firmware for a self-replacing program', () 
       '--json',
     ]);
     expect(back).toMatchObject({ code: 0, json: { version: 2, sequence: 2 } });
-    // By a patch where the platform had made it in time, or as a whole: never refused.
+    // Uses a patch if the platform has created it in time, otherwise the whole program; it is never rejected.
     const forward = await deploy('aiot-device@2');
     expect(forward.code).toBe(0);
     const [taken] = (forward.json as { devices: { delta?: { error: unknown } }[] }).devices;
@@ -115,7 +115,7 @@ describeReal('native', 'over-the-air firmware for a self-replacing program', () 
     const rolledBack = { code: 1, state: 'rolledBack', error: { code: 'AIOT_UPDATE_TRIAL' } };
     expect(await update('aiot-device-exits')).toMatchObject({ version: 3, ...rolledBack });
     expect(running()).toMatchObject({ version: expect.stringMatching(/-next$/), release: { version: 1 } });
-    // The one before booted after each of the trials.
+    // The previous program booted after each of the trials.
     expect(events.filter(({ event }) => event === 'booted').length - boots).toBe(3);
   }, 300_000);
 
@@ -194,7 +194,7 @@ describeReal('native', 'over-the-air firmware for a self-replacing program', () 
       await device.connect();
       await expect.poll(() => running(), { timeout: 10_000 }).toBeDefined();
     };
-    // Another program comes with its launcher: what a cable is to a board. It is adopted, and stays over restarts.
+    // Starting another program is like flashing a board by cable: it is adopted, and kept across restarts.
     for (let starts = 0; starts < 2; starts++) {
       await start('aiot-device-unfit');
       expect(running()).toMatchObject({ version: expect.stringMatching(/-unfit$/), release: null });

@@ -36,7 +36,7 @@ describeReal('native', 'a native device whose platform is restarted', () => {
     await own.stop();
   });
 
-  /** A broker that is not ready: it closes each connection before a word is said. */
+  /** A broker that is not ready: it closes each connection without a response. */
   async function unready(port: number, connections: number) {
     let came = 0;
     const server = createServer((socket) => {
@@ -50,7 +50,7 @@ describeReal('native', 'a native device whose platform is restarted', () => {
     await once(server, 'close');
   }
 
-  /** Stops the platform, broker and all, and starts it again where it was, once the device has noticed. */
+  /** Stops the platform with its broker, and restarts it at the same addresses once the device has noticed. */
   async function restart(refused = 0) {
     const { http, mqtts } = own.platform.urls;
     const offline = of('offline');
@@ -68,7 +68,7 @@ describeReal('native', 'a native device whose platform is restarted', () => {
     ['json', []],
     ['cbor', ['--cbor']],
   ])(
-    'reconnects by itself, and no measurement is lost or duplicated, in %s',
+    'reconnects automatically, and no measurement is lost or duplicated, in %s',
     async (name, words) => {
       await device?.stop();
       events.length = 0;
@@ -91,7 +91,7 @@ describeReal('native', 'a native device whose platform is restarted', () => {
       expect(stored.map((row) => row.split(',').map(Number))).toEqual(
         Array.from({ length: count }, (_, i) => walk.columns.map((column) => column[i])),
       );
-      // It is the process that it was.
+      // It is still the same process.
       expect([device.pid, of('booted')]).toEqual([pid, 1]);
       await expect.poll(async () => (await own.client.devices.get(name)).online).toBe(true);
     },

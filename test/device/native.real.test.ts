@@ -98,7 +98,7 @@ describeReal('native', 'the native virtual device on a platform', () => {
     const recording = walk(450);
     const sent = await device.replay(recording, { stream: 'walks', speed: 'max' });
     expect(sent).toMatchObject({ samples: 450, messages: 5, inferences: 0 });
-    // The same take again is a repeat of what is there.
+    // Replaying the same recording only produces duplicates.
     await device.replay(recording, { stream: 'walks', speed: 'max' });
     const { recordings } = await own.client.datasets.get('walks');
     expect(recordings).toMatchObject([{ samples: 450, missing: 0, duplicates: 5 }]);
@@ -135,7 +135,7 @@ describeReal('native', 'the native virtual device on a platform', () => {
       await device.connect();
     }
     const [ended] = (await rolloutEnd(own.client, id)).devices;
-    // Three restarts in its trial end it as well: either way the device runs, and says what.
+    // Three restarts during its trial also end the update; in both cases the device runs and reports the result.
     expect(ended?.state === 'committed' || ended?.error?.code === 'AIOT_UPDATE_TRIAL').toBe(true);
     expect(events.filter(({ event }) => event === 'booted')).toHaveLength(kills + 1);
   }, 60_000);
@@ -163,7 +163,8 @@ describeReal('native', 'the native virtual device on a platform', () => {
     });
     const unknown = { ok: false, error: { code: 'AIOT_COMMAND_UNKNOWN' } };
     expect(await ask({ id: '3', command: 'dance' })).toMatchObject(unknown);
-    // One that has expired, one asked twice and one without an id are not answered: the next reply is to the one after them.
+    // There are no replies to an expired command, a repeated one and one without an id, so the next reply is for the
+    // command after them.
     const silent = [
       { id: '4', command: 'ping', expires: 1 },
       { id: '1', command: 'ping' },

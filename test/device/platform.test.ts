@@ -48,7 +48,7 @@ describe('a virtual device on a platform', () => {
     await own.stop();
   });
 
-  /** Pushes a bundle and rolls it out to all; resolves with the device's part of the ended rollout. */
+  /** Pushes a bundle and rolls it out to all devices; resolves with the device's part of the ended rollout. */
   async function rollOut(bundle: Uint8Array, changes: Partial<UnsignedManifest> = {}) {
     const { client, key } = own;
     await client.blobs.put(digestOf(bundle), bundle);
@@ -111,7 +111,7 @@ describe('a virtual device on a platform', () => {
 
   it('predicts with the model, and the platform counts each prediction', async () => {
     const result = await device.replay(recording('live1'), { stream: 'imu', speed: 'max', predict: true });
-    // 4000 samples, windows of 50 every 25.
+    // 4000 samples in windows of 50, one every 25 samples.
     expect(result).toMatchObject({ samples: 4000, messages: 0, inferences: 159 });
     const live = await own.client.models.live('motion', 1);
     expect(live.unlabelled).toBe(159);
@@ -153,7 +153,7 @@ describe('a virtual device on a platform', () => {
       ok: false,
       error: { code: 'AIOT_COMMAND_UNKNOWN' },
     });
-    // One that has expired and one asked twice are not answered: the next reply is to the one after them.
+    // There are no replies to an expired command and a repeated one, so the next reply is for the command after them.
     const silent = [
       { id: '4', command: 'ping', expires: 1 },
       { id: '1', command: 'ping' },
@@ -171,7 +171,7 @@ describe('a virtual device on a platform', () => {
     await replies.close();
   });
 
-  it('reconnects by itself after a restart of the platform', async () => {
+  it('reconnects automatically after a restart of the platform', async () => {
     const { http, mqtts } = own.platform.urls;
     await own.restart({ httpPort: Number(new URL(http).port), mqttPort: Number(new URL(mqtts).port) });
     await expect.poll(() => device.online, { timeout: 10_000 }).toBe(true);

@@ -18,7 +18,7 @@ const old = release(bytes(1, 10_000), 1);
 const next = release(bytes(2, 13_000), 2, { floor: 2 });
 const source = memorySource([old, next], 1500);
 
-/** A device that runs the old version; ready for the next. */
+/** A device that runs the old version and is ready for the next one. */
 async function prepared(onOperation?: Parameters<typeof createFlash>[0]['onOperation']): Promise<Flash> {
   let listening = false;
   const flash = createFlash({
@@ -40,7 +40,10 @@ async function update(flash: Flash, from: BundleSource, desired: Desired) {
   return device;
 }
 
-/** Where in the update each write and erase begins, in bytes since its start; and how many there are in all. */
+/**
+ * Byte offsets at which to cut an update: the first, second and last byte of each write and erase, the end, and 150
+ * random ones.
+ */
 async function interestingBytes(from: BundleSource, desired: Desired): Promise<number[]> {
   const starts: number[] = [];
   const flash = await prepared((_, __, length) => starts.push(length));
@@ -58,7 +61,7 @@ async function interestingBytes(from: BundleSource, desired: Desired): Promise<n
 }
 
 const patched = byDelta(next, old);
-/** A patch that is in its form and has its digest, and makes other bytes than those that were signed. */
+/** A well-formed patch with a correct digest that produces bytes other than the signed ones. */
 const wrong = byDelta({ ...next, bytes: bytes(3, 13_000) }, old);
 
 describe('a power cut', () => {
@@ -75,9 +78,9 @@ describe('a power cut', () => {
       ]);
       const all = await interestingBytes(from, desired);
       expect(all.length).toBeGreaterThan(150);
-      // What follows a delta is a download, which was looked at before.
+      // A delta update is followed by a download, which was tested before.
       const every = code === null || process.env.AIOT_LONG === '1' ? 1 : 4;
-      // The last cut is behind the commit.
+      // The last cut is after the commit.
       const cuts = all.filter((_, i) => i % every === 0 || i === all.length - 1);
       const outcomes = new Map<string, number>();
       for (const cut of cuts) {
@@ -110,7 +113,7 @@ describe('a power cut', () => {
         if (told) outcomes.set('by delta', (outcomes.get('by delta') ?? 0) + 1);
         if (told) expect(told.error?.code ?? null).toBe(code);
       }
-      // Cuts before and after the commit must both have been among them.
+      // The cuts must include some before and some after the commit.
       expect(outcomes.get('was running 1')).toBeGreaterThan(50);
       expect(outcomes.get('was running 2')).toBeGreaterThan(0);
       expect(outcomes.get('by delta') ?? 0).toBeGreaterThan(desired === next.desired ? -1 : 5);
@@ -128,7 +131,7 @@ describe('a power cut', () => {
       },
     };
     const dying = await testUpdater(flash, { source: counting });
-    // Two records, the erased slot, a record, and some of the bundle.
+    // Two records, the erased slot, a record, and part of the bundle.
     flash.cutAfter(2 * 4096 + 4 * 4096 + 4096 + 9000);
     dying.updater.desire(next.desired);
     await dying.updater.settled();

@@ -63,7 +63,7 @@ describe('docs/reference/schemas/protocol', () => {
     expect(validate.errors).toBeNull();
   });
 
-  /** Each member of the example in turn as something that it is not; those that the page tells of may also be missing or not. */
+  /** Each member of each example that its schema defines; the test replaces it by an invalid value. */
   const wrong = examples.flatMap(({ name, text }) =>
     Object.keys(JSON.parse(text) as object)
       .filter((member) => member in (schemas[name] as unknown as { shape: object }).shape)
@@ -72,12 +72,12 @@ describe('docs/reference/schemas/protocol', () => {
   it.each(wrong)('rejects $name with an invalid $member: $text', async ({ name, member, text }) => {
     const validate = await validatorOf(name);
     const value = { ...JSON.parse(text), [member]: { neither: ['this', 'nor', 'that'] } };
-    // `result` and `args` hold whatever a command says.
+    // `result` and `args` can contain any value of a command.
     expect(validate(value)).toBe(member === 'result' || member === 'args');
   });
 
   it.each(Object.keys(protocolSchemas))(
-    'agrees with the platform about %s, whatever is left out',
+    'agrees with the platform about %s if any single member is missing',
     async (name) => {
       const validate = await validatorOf(name);
       for (const { text } of examples.filter((example) => example.name === name)) {

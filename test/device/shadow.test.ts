@@ -12,7 +12,7 @@ const old = release(bytes(1), 1);
 const next = release(bytes(2), 2);
 const shadowOf = ({ desired }: Release) => ({ ...desired, rollout: 'shadow', shadow: { everyMs: 1000 } });
 
-/** Counts what is downloaded. */
+/** Counts the downloads. */
 function counted(source: BundleSource) {
   const blobs: string[] = [];
   const blob: BundleSource['blob'] = (digest, from, signal) => {
@@ -22,7 +22,7 @@ function counted(source: BundleSource) {
   return { blobs, source: { ...source, blob } };
 }
 
-/** A device that runs the old version and has the next as a shadow. */
+/** A device that runs the old version and has the next one as a shadow. */
 async function shadowing(runtime = anyRuntime) {
   const flash = createFlash({ bytes: flashBytesFor(16_384) });
   const { blobs, source } = counted(memorySource([old, next]));

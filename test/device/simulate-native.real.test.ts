@@ -24,7 +24,7 @@ describeReal('native', 'device simulate --native', () => {
   let dir: string;
 
   beforeAll(async () => {
-    // The program is kept between the files of tests; contexts and identities are this one's own.
+    // The program is shared by the test files, but contexts and identities belong to this one.
     const program = await nativeProgram();
     expect(existsSync(program)).toBe(true);
     own = await testPlatform();
@@ -60,7 +60,7 @@ describeReal('native', 'device simulate --native', () => {
     events.push(...eventsOf(stdout));
     for (const name of ['native-1', 'native-2', 'native-3']) {
       const told = events.filter(({ device }) => device === name).map(({ event }) => event);
-      // Once for all kinds of updates.
+      // One report covers all kinds of updates.
       expect(told.filter((event) => event === 'reported')).toHaveLength(1);
       expect(told.filter((event) => event !== 'reported')).toEqual([
         'booted',
@@ -70,7 +70,7 @@ describeReal('native', 'device simulate --native', () => {
       ]);
       expect(existsSync(join(own.folder, 'user', 'native', 'own', name, 'flash.bin'))).toBe(true);
     }
-    // They are the same devices when it is called again.
+    // The next call uses the same devices.
     const again = await runCli(['device', 'simulate', '--native', '--for', '300ms', '--json']);
     expect(again.code).toBe(0);
     expect((await own.client.devices.list()).map(({ name }) => name)).toHaveLength(4);
@@ -112,7 +112,7 @@ describeReal('native', 'device simulate --native', () => {
     await mkdir(identity);
     await provisionDevice({ client: own.client, name: 'motor-2', type: 'virtual', out: identity });
     const program = await nativeProgram();
-    // Its input stays open: only its parent's end can end it.
+    // Its input stays open, so that only the exit of its parent can end it.
     const child = spawn(program, [identity, '--stay'], { stdio: ['pipe', 'pipe', 'inherit'] });
     await new Promise((resolve) => child.stdout.once('data', resolve));
     await expect

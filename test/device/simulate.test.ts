@@ -122,7 +122,7 @@ describe('device simulate', () => {
     const busy = await runCli(['device', 'simulate', dir, '--for', '50ms', '--json']);
     expect(busy).toMatchObject({ json: { error: { code: 'AIOT_DEVICE_BUSY' } }, code: 1 });
     release?.();
-    // Left behind by one that was killed; the number may be that of somebody else by now.
+    // A file left by a killed process; its process id may belong to another process by now.
     await writeFile(note, `${process.ppid}\n`);
     expect((await runCli(['device', 'simulate', dir, '--for', '50ms', '--json'])).code).toBe(0);
     expect(existsSync(note)).toBe(false);

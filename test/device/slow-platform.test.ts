@@ -8,13 +8,13 @@ import { byDelta, memorySource, release, testUpdater } from '../support/update.j
 const bytes = (seed: number, length = 20_000) =>
   Uint8Array.from({ length }, (_, i) => (i * 31 + seed * 7) & 0xff);
 const old = release(bytes(1), 1);
-// One byte is another: the patch is short.
+// Only one byte differs, so the patch is short.
 const changed = bytes(1);
 changed[9000] = 1;
 const next = release(changed, 2);
 const { desired: withPatch, patch } = byDelta(next, old);
 
-/** Blobs in pieces of so many bytes, each after so many ms; a connection ends after `most` of them. */
+/** Delivers blobs in pieces of `piece` bytes, each after `ms` milliseconds; a connection ends after `most` pieces. */
 function dripping(piece: number, ms: number, only?: string, most = Number.POSITIVE_INFINITY) {
   let time = 0;
   const whole = memorySource([old, next], piece, [patch]);

@@ -12,10 +12,10 @@ const traits = { type: 'virtual', slotBytes: 1000, ...ownFirmware };
 const digest = (n: number) => `sha256:${n.toString(16).padStart(64, '0')}`;
 const startMs = 1_700_000_000_000;
 
-/** A device of plain values: flash that keeps what was persisted, slots that keep what was downloaded. */
+/** A device as plain values: its flash keeps persisted records, and its slots keep downloads. */
 class World {
   flash: DeviceRecord = blankRecord;
-  /** Digest of the bytes that really are in each slot; null = erased or a part. */
+  /** Digest of the actual bytes in each slot; null if erased or incomplete. */
   truth: [string | null, string | null] = [null, null];
   /** Digests that were read back and whose golden vectors all passed. */
   readonly proven = new Set<string>();
@@ -37,7 +37,7 @@ class World {
     this.perform(booted.effects, Number.POSITIVE_INFINITY);
   }
 
-  /** Does the first `limit` effects; fewer than all of them is a power cut. */
+  /** Performs the first `limit` effects; fewer than all of them simulates a power cut. */
   perform(effects: UpdateEffect[], limit: number) {
     for (const effect of effects.slice(0, limit)) {
       if (effect.type === 'persist') this.persist(effect.record);
@@ -58,7 +58,7 @@ class World {
     expect(next.floor).toBeGreaterThanOrEqual(before.floor);
     expect(next.sequence).toBeGreaterThanOrEqual(before.sequence);
     expect(next.newestSigned).toBeGreaterThanOrEqual(before.newestSigned);
-    // What is to run as a shadow is never what a device has from then on.
+    // A release that was requested as a shadow never becomes the active one.
     const other = next.active !== before.active;
     if (other && next.last?.state === 'COMMITTED') expect(next.last.rollout).toMatch(/^rollout_/);
     this.flash = next;
@@ -78,7 +78,7 @@ class World {
     expect(this.proven.has(content?.digest ?? '')).toBe(true);
   }
 
-  /** Answers the job under way as the outside world did. */
+  /** Answers the current job as the outside world would. */
   answer(good: boolean, manifest: Manifest, limit: number) {
     const { job } = this;
     if (!job) return;
@@ -182,7 +182,10 @@ const actions = fc.oneof(
   },
 );
 
-/** Events that nothing asked for. A digest can only come from reading the slot, so a stray one is of an earlier job. */
+/**
+ * Events that nothing requested. A digest can only come from reading the slot, so a stray one belongs to an earlier
+ * job.
+ */
 function stray(world: World, kind: number, back: number): UpdateEvent {
   const attempt = world.state.attempt - back;
   const events: UpdateEvent[] = [
@@ -255,7 +258,7 @@ describe('the update state machine', () => {
       }),
       { numRuns: runs(1500, 1500), seed: 7 },
     );
-    // The property says nothing about runs in which no update ever went through.
+    // The property would be meaningless if no update ever succeeded.
     expect(committed).toBeGreaterThan(200);
     expect(shadows).toBeGreaterThan(200);
   });
@@ -276,7 +279,7 @@ describe('the update state machine', () => {
         };
         for (let i = 0; i < 40 && world.state.job; i++)
           play(world, { do: 'answer', good: true, manifest: last, limit: 9 });
-        // A shadow runs until somebody wishes otherwise.
+        // A shadow runs until a different release is requested.
         if (world.state.phase === 'SHADOW') world.send({ type: 'withdrawn' });
         expect(world.state.job).toBeNull();
         expect(['IDLE', 'COMMITTED', 'ROLLED_BACK']).toContain(world.state.phase);

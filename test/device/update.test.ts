@@ -101,7 +101,7 @@ describe('an update', () => {
     return { name: 'model.aiot', digest: digestOf(bytes(2)), bytes: 9000, ...changes };
   }
 
-  /** A device that runs sequence 5 and has the floor 3. */
+  /** A device that runs sequence 5 with the floor 3. */
   async function settled(): Promise<Flash> {
     const flash = newFlash();
     await take(flash, release(bytes(1), 5, { floor: 3 }));
@@ -111,7 +111,7 @@ describe('an update', () => {
 
   it.each(wrong)('whose manifest %s is rejected with %s, and changes nothing', async (_, code, changes) => {
     const wanted = release(bytes(2), 6, changes);
-    // The announcement agrees with the manifest, except where that is the case.
+    // The announcement agrees with the manifest, except in the case that tests a mismatch.
     const desired = { ...wanted.desired, rollout: 'r', kind: 'model' as const, name: 'motion' };
     const { last } = await take(await settled(), { ...wanted, desired });
     expect(last).toMatchObject({ ...runsOn, state: 'IDLE', rollout: 'r', error: { code } });
