@@ -7,7 +7,7 @@ const of = (turns: number | undefined, low: number, high: number, nominalAmperes
   burdenOf({ clamp: parseClamp(clamp, turns), volts: 3.3, range: { low, high }, bits: 12, nominalAmperes });
 
 describe('the burden resistor of a current clamp', () => {
-  // Golden numbers of the guide's circuit and of data sheets; firmware/test/sensing_test.c has the same.
+  // Golden values of the guide's circuit and of data sheets, which firmware/test/sensing_test.c also uses.
   it.each([
     { turns: 2200, low: 0, high: 3.3, exact: 25.67, ohms: 24, perVolt: 91.7, peak: 1.54, milliwatts: 50 },
     {
@@ -61,7 +61,7 @@ describe('the burden resistor of a current clamp', () => {
   });
 
   it('is a standard value itself if the exact result is one', () => {
-    // 33 Ω exactly: (3.3 / 2) · 1000 / (√2 · 35.355…).
+    // Exactly 33 Ω: (3.3 / 2) · 1000 / (√2 · 35.355…).
     const exact = burdenOf({
       clamp: { amperes: 50, secondaryAmperes: 0.05, turns: 1000 },
       nominalAmperes: 50 / Math.SQRT2,

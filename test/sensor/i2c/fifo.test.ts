@@ -6,7 +6,7 @@ import type { SampleBatch } from '../../../src/lib/sensor/types.js';
 import { fc, runs } from '../../support/property.js';
 import { countOf, lostOf, testClock, timesOf, url } from './support.js';
 
-/** Every value of a sample says which sample it is, and which axis. */
+/** Every value encodes its sample number and its axis. */
 const marked: Signal = (seconds, world) => {
   const tick = Math.round(seconds * 104);
   const low = (tick % 1000) * 0.488e-3;
@@ -18,7 +18,7 @@ const marked: Signal = (seconds, world) => {
   world.gz = world.gx + 140;
 };
 
-/** The number of a sample, modulo 1000, if its six values are of one and the same; otherwise NaN. */
+/** The number of a sample, modulo 1000, if its six values belong to one sample; otherwise NaN. */
 function numberOf(values: Float64Array, at: number): number {
   const units = [0.488e-3, 0.488e-3, 0.488e-3, 0.07, 0.07, 0.07];
   const numbers = units.map((unit, i) => Math.round(values[at + i]! / unit) - 1000 * (i % 3));
@@ -51,7 +51,7 @@ describe('The FIFO under random faults', () => {
           for await (const batch of source) {
             if (batches.length === 0) began = clock.monotonic();
             batches.push(batch);
-            // The rate is known before anything happens.
+            // No event occurs before the rate has been measured.
             const event =
               batches.length < 16 || batches.length % 4 > 0 ? undefined : events[batches.length / 4 - 4];
             if (event?.kind === 'late') clock.pass(event.ms);
@@ -59,7 +59,7 @@ describe('The FIFO under random faults', () => {
             if (event?.kind === 'short') chip.shortNext(1, event.after);
             if (event?.kind === 'stuck') bus.stickNext(1, event.after);
             if (event?.kind === 'clock') clock.set(event.ms);
-            // Another program reads words of it.
+            // Another program reads words from the FIFO.
             if (event?.kind === 'word') {
               clock.pass(60);
               await bus.read(0x6a, 0x3e, 2 * event.words).catch(() => {});
@@ -73,7 +73,7 @@ describe('The FIFO under random faults', () => {
           const times = timesOf(batches);
           expect(times.every((time, i) => i === 0 || time > times[i - 1]!)).toBe(true);
           const due = ((clock.monotonic() - began) / 1000) * 104 * odrError + batches[0]!.count;
-          // Each event leaves the count to the clock, which may be off by one.
+          // After each event, losses are counted by the clock, which can be off by one.
           expect(Math.abs(countOf(batches) + lostOf(batches) - due)).toBeLessThan(3 + 1.5 * events.length);
         },
       ),
@@ -102,7 +102,7 @@ describe('The FIFO in long runs', () => {
       lost: 0,
       faults: { overruns: 0, retries: 0, reconnects: 0 },
     });
-    // All but those of the start, while the gyroscope's filter settles.
+    // All samples except those at the start, while the gyroscope's filter settles.
     expect(samples / (600 * 1666 * 0.985)).toBeCloseTo(1, 3);
     expect(Math.abs(last - clock.now())).toBeLessThan(5);
   });
@@ -122,7 +122,7 @@ describe('The FIFO in long runs', () => {
         samples += count;
         lost += missing;
         if (++batches === 1000) heap = process.memoryUsage().heapUsed;
-        // Time that costs nothing never lets anybody else on: the runner wants to hear of this process.
+        // Simulated time never yields to the event loop, but the runner needs a turn now and then.
         if (batches % 10_000 === 0) await new Promise((resolve) => setImmediate(resolve));
         if (clock.monotonic() - began >= 7 * 86_400_000) break;
       }
@@ -131,7 +131,7 @@ describe('The FIFO in long runs', () => {
       expect(process.memoryUsage().heapUsed - heap).toBeLessThan(100e6);
       const { user } = process.cpuUsage(cpu);
       expect(user / 1e6).toBeLessThan(180);
-      // Its figure is what one wants to know of a long run.
+      // Printed because the processor time of a long run is its main result.
       process.stderr.write(
         `A week at 104 Hz: ${samples} samples in ${(user / 1e6).toFixed(0)} s of processor time\n`,
       );

@@ -5,11 +5,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AiotError } from '../../../src/lib/core/errors.js';
 import { type I2cBusModule, loadI2cBus, openLinuxBus } from '../../../src/lib/sensor/i2c/linux-bus.js';
 
-/** An error as the package's native part makes it. */
+/** An error in the format of the package's native part. */
 const errno = (code: string) =>
   Object.assign(new Error(`${code}: , readI2cBlock`), { code, syscall: 'readI2cBlock' });
 
-/** i2c-bus 5.2.3 as far as it is used, with its limits and its ways. */
+/** The used part of i2c-bus 5.2.3, with its limits and its behavior. */
 class FakeModule implements I2cBusModule {
   opened = 0;
   closed = 0;
@@ -153,7 +153,7 @@ describe('A Linux I²C bus', () => {
   });
 });
 
-it('names the missing I²C package, and how to install it', async () => {
+it('opening an I²C bus without the I²C package names the package, and how to install it', async () => {
   const error = await loadI2cBus([join(tmpdir(), 'nowhere.js')]).catch((caught: unknown) => caught);
   expect(error).toBeInstanceOf(AiotError);
   expect(error).toMatchObject({ code: 'AIOT_I2C_PACKAGE' });

@@ -11,7 +11,7 @@ import { countOf, lostOf, take, testClock, timesOf, url } from './support.js';
 const field: Signal = (seconds, world) => {
   world.mx = 0.2;
   world.my = -0.4;
-  // A count of its own in every sample at 80 Hz.
+  // Each sample at 80 Hz has its own number.
   world.mz = (Math.round(seconds * 80) % 1000) / 1000;
 };
 
@@ -41,7 +41,7 @@ describe('A simulated LIS3MDL', () => {
     new Lis3mdlSimulator({ signal: field, beganMs: 0, odrError: 1, random: seededRandom(1), noise: false });
   const bytes = (...values: number[]) => Uint8Array.from(values);
 
-  it('sleeps until it is set to measure, and again after a single measurement', () => {
+  it('sleeps until it is told to measure, and again after a single measurement', () => {
     const chip = make();
     expect([...chip.read(0x27, 1, 1000)]).toEqual([0]);
     chip.write(0x20, bytes(0x7c), 1000);
@@ -122,7 +122,7 @@ describe('The LIS3MDL on a bus', () => {
       .flatMap(({ values, count }) =>
         Array.from({ length: count }, (_, i) => Math.abs(values[9 * i]! - values[9 * i + 6]!)),
       );
-    // As much as the signal moves within two periods of 80 Hz.
+    // The distance that the signal moves within two periods of 80 Hz.
     expect(Math.max(...off)).toBeLessThan(0.9 * 2 * Math.PI * 0.2 * 0.025 + 0.002);
     const times = timesOf(batches);
     expect(times.every((time, i) => i === 0 || time > times[i - 1]!)).toBe(true);

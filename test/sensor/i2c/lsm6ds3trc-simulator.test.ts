@@ -4,7 +4,7 @@ import { fifoStatus } from '../../../src/lib/sensor/i2c/chips/lsm6ds3tr-c.js';
 import { Lsm6ds3trcSimulator } from '../../../src/lib/sensor/i2c/chips/lsm6ds3tr-c-simulator.js';
 import { SimulatedNack, type World } from '../../../src/lib/sensor/i2c/simulated-chip.js';
 
-/** 104 Hz; the tick is a little longer than 9.6 ms. */
+/** At 104 Hz, a tick is slightly longer than 9.6 ms. */
 const tickMs = 1000 / 104;
 
 describe('A simulated LSM6DS3TR-C', () => {
@@ -23,7 +23,7 @@ describe('A simulated LSM6DS3TR-C', () => {
   const read = (register: number, length = 1) => [...chip.read(register, length, now)];
   const status = () => fifoStatus(chip.read(0x3a, 4, now));
   const words = (count: number) => [...new Int16Array(Uint8Array.from(read(0x3e, 2 * count)).buffer)];
-  /** Accelerometer alone at 104 Hz ±2 g into a continuous FIFO. */
+  /** Starts the accelerometer alone at 104 Hz and ±2 g, with a continuous FIFO. */
   const startAccelerometer = () => {
     write(0x12, 0x44);
     write(0x08, 0x01);

@@ -23,7 +23,7 @@ async function open(
   return { clock, bus, source: await openI2c(url(`${place}${query}`), { clock, bus, onState }), states };
 }
 
-/** A signal that numbers its samples: x counts ticks of the chip's own rate, y of its square. */
+/** A signal that numbers its samples: x counts ticks modulo 4000, and y counts the multiples of 4000. */
 const numbered =
   (rateHz: number): NonNullable<SimulatedBusSettings['signal']> =>
   (seconds, world) => {
@@ -85,7 +85,7 @@ describe('The LSM6DS3TR-C on a bus', () => {
     expect(source.saturated).toBe(countOf(batches));
   });
 
-  it('has its rate measured against this machine’s clock', async () => {
+  it('reports its true rate, measured by this machine’s clock', async () => {
     const { source } = await open('', { odrError: 1.031 });
     await take(source, 3000);
     expect(source.measuredHz / (104 * 1.031)).toBeCloseTo(1, 3);
@@ -140,7 +140,7 @@ describe('A faulty LSM6DS3TR-C', () => {
     ['a bus that is stuck half-way', 0, (bus: SimulatedBus) => bus.stickNext(1, 4)],
     ['a chip that is deaf for a while', 0, (bus: SimulatedBus) => bus.chip('lsm6ds3tr-c').nackNext(6)],
   ])('keeps its axes aligned, and its missing samples counted, after %s', async (_, least, fault) => {
-    // Not in step with the reader, as no part is.
+    // The chip is not in step with the reader, as no real chip is.
     const odrError = 1.007;
     const signal = numbered(104 * odrError);
     const { source, bus } = await open('?range=16', { signal, noise: false, odrError });
@@ -153,7 +153,7 @@ describe('A faulty LSM6DS3TR-C', () => {
     const numbers = numbersOf(batches, 6);
     const missing = numbers.at(-1)! - numbers[0]! + 1 - numbers.length;
     expect(numbers.every((number, i) => i === 0 || number > numbers[i - 1]!)).toBe(true);
-    // Eleven times a block of two at most, and what was cut of the next.
+    // Eleven faults cost a block of at most two samples each, plus the truncated part of the next one.
     expect(missing).toBeGreaterThanOrEqual(11 * least);
     expect(missing).toBeLessThanOrEqual(33);
     expect(Math.abs(lostOf(batches) - missing)).toBeLessThanOrEqual(5);
@@ -256,7 +256,7 @@ describe('A faulty LSM6DS3TR-C', () => {
 
   it('causes a warning if its self-test fails, and an error if the self-test is required', async () => {
     const clock = testClock();
-    // At the end of its range, where nothing moves it further.
+    // The signal is at the end of the range, where nothing can move it further.
     const signal: NonNullable<SimulatedBusSettings['signal']> = (_, world) => {
       world.ax = 5;
     };

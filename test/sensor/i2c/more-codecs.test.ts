@@ -22,7 +22,7 @@ import * as mpu from '../../../src/lib/sensor/i2c/chips/mpu6050.js';
 import { ByteRing } from '../../../src/lib/sensor/i2c/chips/mpu6050-simulator.js';
 import { fc, runs } from '../../support/property.js';
 
-/** The example of Bosch's data sheet for temperature and pressure, with constants of humidity. */
+/** The example of Bosch's data sheet for temperature and pressure, with constants for humidity. */
 const calibration: Calibration = {
   ...{ t1: 27504, t2: 26435, t3: -1000 },
   p: [36477, -10685, 3024, 2855, 140, -7, 15500, -14600, 6000],
@@ -56,7 +56,7 @@ describe('the BME280 compensation', () => {
         const [real, whole] = [compensate(reading, calibration), compensateWhole(reading, calibration)];
         expect(Math.abs(real.temperature - whole.temperature)).toBeLessThan(0.02);
         expect(Math.abs(real.humidity - whole.humidity)).toBeLessThan(0.05);
-        // At the ends the whole numbers are not held.
+        // Near the ends of the range, the integer calculation is not accurate.
         if (real.pressure > 30_000 && real.pressure < 110_000)
           expect(Math.abs(real.pressure - whole.pressure)).toBeLessThan(2);
       }),
@@ -147,7 +147,7 @@ describe('ADXL345 values', () => {
 describe('tagged LSM6DSOX words', () => {
   const layout = { gyroscope: true, gramsPerCount: 1, dpsPerCount: 1 };
 
-  /** Slots of gyroscope and accelerometer, each with its number in every value. */
+  /** Slots of gyroscope and accelerometer words, each with its slot number in every value. */
   function words(from: number, slots: number): Uint8Array[] {
     return Array.from({ length: slots }, (_, i) => from + i).flatMap((slot) =>
       [tags.gyroscope, tags.accelerometer].map((kind) => {
@@ -159,7 +159,7 @@ describe('tagged LSM6DSOX words', () => {
     );
   }
 
-  /** Pushes words in pieces of some size. */
+  /** Pushes words in pieces of the given size. */
   function assemble(all: readonly Uint8Array[], piece = 4) {
     const assembler = new SampleAssembler(layout);
     const samples: number[][] = [];
@@ -210,7 +210,7 @@ describe('tagged LSM6DSOX words', () => {
         const { samples, broken } = assemble(all.flat());
         for (const sample of samples) expect(new Set(sample).size).toBe(1);
         const missing = 40 - new Set(samples.map(([slot]) => slot)).size;
-        // The last slot's loss can only be told when the next comes.
+        // The loss of the last slot is detected only when the next one arrives.
         const inside = Array.from({ length: 39 }, (_, slot) => slot).some(
           (slot) => !samples.some(([first]) => first === slot),
         );

@@ -141,7 +141,7 @@ describe('A chip probe', () => {
   });
 });
 
-/** Of a clock with one line of time: its longest sleep, which only guards, does not pass. */
+/** A clock whose longest sleep, which is only a timeout, does not advance the shared time. */
 function parallel(clock: ReturnType<typeof testClock>): ReturnType<typeof testClock> {
   return {
     ...clock,

@@ -2,12 +2,12 @@ import type { Clock } from '../../../src/lib/core/time.js';
 import type { SampleBatch } from '../../../src/lib/sensor/types.js';
 import { parseSensorUrl } from '../../../src/lib/sensor/url.js';
 
-/** Time that passes only when somebody sleeps. The wall clock can be set; steady time cannot. */
+/** A clock that advances only during sleeps. The wall clock can be set; the monotonic time cannot. */
 export interface TestClock extends Clock {
   monotonic(): number;
-  /** Sets the wall clock ahead or back. */
+  /** Moves the wall clock forward or back. */
   set(byMs: number): void;
-  /** Lets time pass without anybody's sleep: a process that was stopped. */
+  /** Advances the time outside a sleep, as for a suspended process. */
   pass(ms: number): void;
 }
 
@@ -32,7 +32,7 @@ export function testClock(startMs = Date.UTC(2026, 0, 1)): TestClock {
 
 export const url = (text: string) => parseSensorUrl(text);
 
-/** The first batches of a source, up to so many samples. */
+/** The first batches of a source, until they contain the given number of samples. */
 export async function take(source: AsyncIterable<SampleBatch>, samples: number): Promise<SampleBatch[]> {
   const batches: SampleBatch[] = [];
   let count = 0;

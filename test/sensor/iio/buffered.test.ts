@@ -69,11 +69,11 @@ describe('an Industrial I/O device with a buffer', () => {
     );
     const { values, times, count, lost } = await next(opened);
     expect({ count, lost }).toEqual({ count: 2, lost: 0 });
-    // 16393 = 1 g at 0.061 mg (facts of the chip), which is 9.80665 m/s².
+    // 16393 counts of 0.061 mg (facts of the chip) are 1 g, which is 9.80665 m/s².
     expect(values[0]).toBeCloseTo(9.803, 3);
     expect(values[5]).toBeCloseTo(9.803, 3);
     expect(times[1]! - times[0]!).toBeCloseTo(9.615384, 3);
-    // Date.now() has whole milliseconds, of another clock than the one that runs on evenly.
+    // Date.now() has whole milliseconds, from a clock other than the monotonic one.
     expect(times[1]!).toBeGreaterThanOrEqual(before - 1);
     expect(times[1]!).toBeLessThanOrEqual(Date.now() + 1);
   });

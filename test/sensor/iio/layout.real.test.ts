@@ -5,7 +5,9 @@ import { parseElementType, type ScanChannel } from '../../../src/lib/sensor/iio/
 import { fc } from '../../support/property.js';
 import { describeReal } from '../../support/real.js';
 
-/** A scan as C would lay it out: Python's ctypes aligns members and pads structures by the rules of the platform's compiler. */
+/**
+ * A scan with C's layout: Python's ctypes aligns members and pads structures by the rules of the platform's compiler.
+ */
 const packer = `
 import base64, ctypes, json, sys
 kinds = {(True, 8): ctypes.c_int8, (False, 8): ctypes.c_uint8, (True, 16): ctypes.c_int16, (False, 16): ctypes.c_uint16,
@@ -55,7 +57,7 @@ describeReal('python3', 'Industrial I/O scans packed with C alignment', () => {
       const scan = Buffer.from(packed[at]!, 'base64');
       const decoder = createScanDecoder(channels, []);
       expect(decoder.scanBytes).toBe(scan.length);
-      // Two scans, one after the other.
+      // Two consecutive scans.
       const { values } = decoder.decode(Buffer.concat([scan, scan]), 2);
       const wanted = elements.map(({ value }) => Number(value));
       expect([...values]).toEqual([...wanted, ...wanted]);

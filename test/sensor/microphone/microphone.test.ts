@@ -23,7 +23,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** A program in arecord's place. */
+/** A substitute for arecord. */
 async function program(script: string): Promise<string> {
   const path = join(folder, 'arecord');
   await writeFile(path, `#!${process.execPath}\n${script}`);
@@ -31,7 +31,7 @@ async function program(script: string): Promise<string> {
   return path;
 }
 
-/** A sine of 1 kHz at half of full scale, in pieces that no frame fits, as fast as the machine's clock. */
+/** A sine of 1 kHz at half of full scale, in chunks that split frames, as fast as the machine's clock. */
 const sine = `
 const rate = Number(process.argv[process.argv.indexOf('-r') + 1]);
 const frames = rate / 20;
@@ -76,7 +76,7 @@ describe('a microphone', () => {
     expect(source.rateHz).toBe(8);
     expect(source.fields).toEqual([{ name: 'sound', unit: 'dB' }]);
     const [{ values }] = (await take(source, 1)) as [SampleBatch];
-    // Half of full scale is −6.02 dBFS; 94 dB SPL is −26 dBFS.
+    // Half of full scale is −6.02 dBFS, and 94 dB SPL corresponds to −26 dBFS.
     expect(values[0]).toBeCloseTo(-6.02 + 26 + 94, 1);
   });
 
@@ -118,7 +118,7 @@ describe('a microphone', () => {
     `);
     source = await openMicrophone('alsa://default?rate=8000', { program: path });
     const [first, second] = (await take(source, 1600)) as [SampleBatch, SampleBatch];
-    // 300 ms passed, of which the second piece has 100.
+    // 300 ms passed, 100 ms of which are in the second chunk.
     expect(second.lost).toBeGreaterThan(1000);
     expect(second.lost).toBeLessThan(3500);
     expect(source.faults.overruns).toBe(1);

@@ -4,7 +4,7 @@ import { WallTime } from '../../../src/lib/sensor/host-clock.js';
 import { Timeline } from '../../../src/lib/sensor/timeline.js';
 import { testClock } from '../i2c/support.js';
 
-/** A sensor whose rate is off, read by a process that comes when it can. */
+/** A sensor with a rate error, read by a process at irregular times. */
 function run(seconds: number, odrError: number, jitterMs: number, driftPerSecond = 0) {
   const clock = testClock();
   const timeline = new Timeline(104, clock);
@@ -51,7 +51,7 @@ describe('Sample times of a free-running sensor', () => {
       expect(timeline.rateHz / (104 * odrError)).toBeCloseTo(1, 3);
       expect(rising(times)).toBe(true);
       const errors = times.map((time, i) => Math.abs(time - truth[i]!));
-      // Within two periods from the start, and within half of one once the rate is known.
+      // The error is within two periods from the start, and within half a period once the rate is known.
       expect(Math.max(...errors)).toBeLessThan(20);
       expect(Math.max(...errors.slice(2000))).toBeLessThan(6);
     },
@@ -97,7 +97,7 @@ describe('Sample times of a free-running sensor', () => {
     for (let i = 0; i < 40; i++) {
       clock.pass(250);
       const now = clock.monotonic();
-      // Of each 25 one waits for the next time; each second time it comes.
+      // Every second read leaves 5 of its 25 samples, and the read after it includes them.
       const left = i % 2 === 0 ? 5 : 0;
       const count = i % 2 === 0 ? 20 : 30;
       all.push(...timeline.place({ count, left, askedMs: [now, now], broken: false }).times);

@@ -5,12 +5,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openThermometer, parseReading } from '../../../src/lib/sensor/thermometer.js';
 import { testClock } from '../i2c/support.js';
 
-/** What the kernel's w1_slave says. */
+/** The content of the kernel's w1_slave file. */
 const slave = (bytes: string, thousandths: number, verdict = 'YES') =>
   `${bytes} : crc=${bytes.slice(-2)} ${verdict}\n${bytes} t=${thousandths}\n`;
 /** 25.0625 °C. */
 const warm = slave('91 01 4b 46 7f ff 0f 10 25', 25_062);
-/** A scratchpad as it is before the first conversion, as the data sheet has it: 85 °C. */
+/** A scratchpad before the first conversion, from the data sheet: 85 °C. */
 const fresh = slave('50 05 4b 46 7f ff 0c 10 1c', 85_000);
 
 let root: string;
