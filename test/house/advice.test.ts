@@ -22,7 +22,7 @@ describe('suggested commands', () => {
       next,
       ...Object.values(subjects),
     ]);
-    // A command within a sentence is in backticks; one at the end, after a colon or alone, is bare.
+    // A command within a sentence is in backticks; a command at the end, after a colon or alone, is not.
     const lines = texts.flatMap((text) => [
       ...[...text.matchAll(/`(aiot [^`]+)`/g)].map(([, line]) => line ?? ''),
       ...[...text.matchAll(/(?:^|: )(aiot [^`]+)$/g)].map(([, line]) => line ?? ''),
@@ -49,11 +49,11 @@ describe('suggested commands', () => {
       .flatMap((text) => {
         const inside = [...text.matchAll(/\bnext\(([^;]*)\);/g)].map(([, between]) => between).join('\n');
         const lines = [...inside.matchAll(/['`](aiot [^'`]+)['`]/g)].map(([, line]) => line ?? '');
-        // What it repeats of its own command line must fit the next one too.
+        // Arguments repeated from the current command line must also be valid for the next command.
         const [, names = ''] = /\bagain\(input, ([^)]*)\)/.exec(text) ?? [];
         const repeated = [...names.matchAll(/'([a-z-]+)'/g)].map(([, name]) => ` --${name} X`).join('');
         return lines.map((line) =>
-          // Other values are a word each, or the end of one.
+          // Every other value is replaced by a word, or is the end of one.
           line.replace(/\$\{at\}/, repeated).replace(/(\s?)\$\{[^}]*\}?/g, (_, gap) => (gap ? ' X' : '')),
         );
       });

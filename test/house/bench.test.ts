@@ -16,7 +16,7 @@ const shell = spawn('sh', ['-c', 'sleep 60 & echo $!; wait'], { stdio: ['ignore'
 shell.stdout.on('data', (text) => process.stdout.write(\`\${shell.pid} \${text}\`));
 `;
 
-it('cleans up after an interrupted benchmark', { timeout: 30_000 }, async () => {
+it('an interrupted benchmark cleans up its processes and its folder', { timeout: 30_000 }, async () => {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-bench-test-'));
   const bench = spawn(
     process.execPath,
@@ -33,7 +33,7 @@ it('cleans up after an interrupted benchmark', { timeout: 30_000 }, async () => 
   expect(existsSync(folder)).toBe(false);
 });
 
-it('matches the table of performance targets with the benchmark cases', async () => {
+it('the table of performance targets matches the benchmark cases', async () => {
   const page = readFileSync(join(root, 'docs', 'background', 'benchmarks.md'), 'utf8');
   const table = page
     .slice(page.indexOf('## Performance targets'), page.indexOf('*Reported* figures'))
@@ -46,7 +46,7 @@ it('matches the table of performance targets with the benchmark cases', async ()
     for (const own of Object.keys((await load()).area.cases)) cases.add(`${name}/${own}`);
   expect(named.length).toBeGreaterThan(40);
   expect(named.filter((one) => !cases.has(one))).toEqual([]);
-  // Growth has a table of its own.
+  // Growth has a separate table.
   const missing = [...cases].filter((one) => !named.includes(one) && !one.endsWith('/growth'));
   expect(missing).toEqual([]);
 });

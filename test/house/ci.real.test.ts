@@ -93,7 +93,7 @@ describe('command lines in templates/ci', () => {
   });
 });
 
-/** A step as GitHub and GitLab run it: bash that ends at the first failure. */
+/** Runs a step as GitHub and GitLab do: with bash that stops at the first failure. */
 function runStep(script: string, env: Record<string, string>, cwd: string) {
   const { status, stdout, stderr } = spawnSync(
     'bash',

@@ -14,13 +14,13 @@ beforeAll(async () => {
   commands = await loadCommands(root);
 });
 
-/** What the rules look at of a JSON schema. */
+/** The parts of a JSON schema that the rules examine. */
 interface Shape {
   type?: string;
   properties?: Record<string, { type?: string }>;
 }
 
-/** What breaks a rule, one line each. */
+/** Violations of a rule, one line each. */
 function offenders(rule: (entry: CommandFile) => string[]): string[] {
   return commands.flatMap((entry) => rule(entry).map((what) => `aiot ${entry.id}: ${what}`));
 }
@@ -67,7 +67,7 @@ describe('every command', () => {
   });
 
   it('prints a list as an array or as a page with a cursor', () => {
-    // What is listed is of one thing, which is told, too: a project or a stream, a file.
+    // These lists belong to one project, stream or file, which they also report.
     const ofOne = new Set(['data list', 'stream list', 'stream route list']);
     const found = offenders(({ id, command }) => {
       const flags = command.flags ?? {};
@@ -121,7 +121,8 @@ describe('every command', () => {
         shapes.set(name, (shapes.get(name) ?? new Set()).add(shape));
       }
     }
-    // Asked for so: `stream tail --rate` shows what elsewhere is set, and `--plot` takes the fields that the monitor finds by itself.
+    // These flags have intentional second meanings: `stream tail --rate` prints a rate that is set elsewhere, and
+    // `--plot` takes the fields that the monitor detects on its own.
     for (const twofold of ['rate', 'plot']) shapes.delete(twofold);
     expect(
       [...shapes].filter(([, kinds]) => kinds.size > 1).map(([name, kinds]) => [name, ...kinds]),

@@ -19,7 +19,7 @@ import { pageText } from '../support/documents/pages.js';
 
 const known = new Map<string, Set<string>>();
 
-/** Links of a page to a place in a page that is not there. */
+/** Links of a page to anchors that do not exist. */
 function deadAnchors(page: string): string[] {
   const links = [...pageText(page).matchAll(/\]\(([^)#\s]*)#([^)\s]+)\)/g)];
   return links.flatMap(([, to = '', place = '']) => {
@@ -94,7 +94,7 @@ describe('the dependencies', () => {
       ...importsOf(root, file).flatMap(({ own, to }) => (own ? [] : [to])),
       ...resolvedIn(root, file),
     ]);
-    // Needed by another package, not by us; and Fastify's own, for its version.
+    // light-my-request is needed by another package, not by us; it is Fastify's own, and is listed to fix its version.
     const peers = ['light-my-request'];
     const unused = Object.keys(dependencies).filter(
       (name) => !peers.includes(name) && !used.some((to) => to === name || to.startsWith(`${name}/`)),
@@ -112,7 +112,7 @@ describe('the dependencies', () => {
           .join('/'),
       ),
     );
-    // Packages whose files are inside aiot give types alone.
+    // Packages whose files are bundled into aiot only supply types.
     const known = { ...dependencies, ...peerDependencies, ...vendored };
     expect([...names].filter((name) => !name.startsWith('node:') && !(name in known))).toEqual([]);
   });
@@ -138,7 +138,7 @@ describe('the dependencies', () => {
 });
 
 describe('docs/reference/project.md', () => {
-  /** Paths of the schema's leaves; a record's keys are `*`. */
+  /** Paths of the schema's leaves; `*` stands for the keys of a record. */
   function paths(schema: z.core.JSONSchema.BaseSchema, at: string): string[] {
     const inner = Object.entries(schema.properties ?? {});
     const values = schema.additionalProperties;
@@ -201,7 +201,10 @@ describe('paths in the contributor documentation', () => {
   });
 });
 
-/** Paths in a table's row that lead to nothing: from the root, from `src/lib`, or beside or in the folder named before them in that row. */
+/**
+ * Paths in a table row that do not exist: relative to the root, to `src/lib`, or to the path named before them in that
+ * row.
+ */
 function missingIn(row: string): string[] {
   let before = '';
   return [

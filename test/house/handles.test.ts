@@ -13,7 +13,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-/** What starts a program, as a call within a process that has no handle left; `of` is the module. */
+/** Calls that start a program, within a process that has no free handle; `of` is the module. */
 const cases = {
   'sensor/microphone': `of.startRecorder('true', [], { stallMs: 5000, onOverrun() {} }).next()`,
   'model/train/outside-trainer': `of.runCommand(['true'], { folder: '/' })`,
@@ -28,7 +28,7 @@ const cases = {
     { root: '.', folder: '/', timeoutMs: 5000, signal: new AbortController().signal }).then((told) => { throw told; })`,
   'core/systemd': `of.notifierFor({ NOTIFY_SOCKET: '/nowhere' }).notify('READY=1')`,
 };
-/** What each of them says. */
+/** The expected error of each call. */
 const said = {
   'sensor/microphone': 'AIOT_SENSOR_TOOL: true does not start (EMFILE)',
   'model/train/outside-trainer':
@@ -43,7 +43,7 @@ const said = {
   'core/systemd': 'nothing',
 };
 
-/** As the build made it: Node loads it alone, without handles of a compiler. */
+/** The built module, because Node can load it without a compiler that needs handles. */
 const moduleUrl = (path: string) => pathToFileURL(join(root, `dist/.modules/lib/${path}.js`)).href;
 
 const program = (of: Record<string, string>) => `
@@ -71,9 +71,9 @@ process.stdout.write(JSON.stringify(said));
 `;
 
 describe('starting a program without a free file handle', () => {
-  it('is handled by every caller with an error of its own', { timeout: 60_000 }, async () => {
+  it('is reported by every caller with its own error', { timeout: 60_000 }, async () => {
     const node = `"${process.execPath}" --input-type=module --eval "$PROGRAM"`;
-    // More handles than there are modules: Node opens many of them at once while it loads them.
+    // More handles than there are modules, because Node opens many of them at once while it loads them.
     const result = await runProgram('sh', ['-c', `ulimit -n 4096; exec ${node}`], {
       cwd: root,
       env: { PROGRAM: program(cases) },

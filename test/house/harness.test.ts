@@ -45,13 +45,13 @@ describe('a benchmark metric', () => {
     expect(judge('area', { ...figure, ...change }, quick).ok).toBe(ok);
   });
 
-  it('has its growth estimated from the slope of the logarithms', () => {
+  it('grows by an exponent that is the slope of the logarithms', () => {
     const points = [10, 100, 1000].map((size) => ({ size, cost: 3 * size ** 1.5 }));
     expect(exponent(points)).toBeCloseTo(1.5, 10);
   });
 });
 
-it('names missing programs and continues after a case that throws', async () => {
+it('the benchmark harness names missing programs, and continues after a case that throws', async () => {
   const area: Area = {
     about: 'three cases',
     cases: {
@@ -139,12 +139,12 @@ describe('npm run bench', () => {
     child.kill('SIGTERM');
     await once(child, 'exit');
     await expect.poll(() => started.filter(isRunning), { timeout: 10_000 }).toEqual([]);
-    // tsx keeps what it compiled there.
+    // tsx stores its compiled files there.
     expect(readdirSync(temporary).filter((name) => !name.startsWith('tsx-'))).toEqual([]);
   });
 });
 
-/** Of a process, once there are so many: the area's own, and what that has started. */
+/** The processes that a process has started, once there are at least `count`: the area's own, and those it started. */
 async function descendants(child: ChildProcess, count: number): Promise<number[]> {
   let all: number[] = [];
   await expect

@@ -39,13 +39,13 @@ describe('the package', () => {
     const allowed =
       /^(firmware\/.*|dist\/.*\.js|dist\/index\.d\.ts|dist\/man\/aiot[\w-]*\.1|dist\/vendor\/[\w.]+|dist\/package-lock\.json|dist\/web\/(index\.html|assets\/[\w-]+\.(js|css|svg|txt))|templates\/.*|bin\/run\.js|docs\/(start|how-to|reference|background)\/[\w-]+\.md|[^/]*\.(json|md)|LICENSE)$/;
     expect(paths.filter((path) => !allowed.test(path))).toEqual([]);
-    // From a registry, npm would install with it what development needs, too: scripts/lock.js.
+    // With an npm-shrinkwrap.json, npm would also install development dependencies from a registry: scripts/lock.js.
     expect([...paths, ...packageJson.files]).not.toContain('npm-shrinkwrap.json');
-    // 1,464 files, 8.5 MB, unpacked 18.9 MB when this was written; and manual pages, which are made while packing: 215 of 0.4 MB.
+    // When this was written: 1,464 files, 8.5 MB, unpacked 18.9 MB. Packing adds 215 manual pages of 0.4 MB.
     expect(paths.filter((path) => !path.startsWith('dist/man/')).length).toBeLessThan(1_600);
     expect(size).toBeLessThan(10e6);
     expect(unpackedSize).toBeLessThan(21e6);
-    // What `aiot firmware init` copies: all of it.
+    // Everything that `aiot firmware init` copies.
     const sources = await packageSources();
     expect(sources.paths.length).toBeGreaterThan(250);
     expect(sources.paths.filter((path) => !paths.includes(`firmware/${path}`))).toEqual([]);
@@ -75,7 +75,8 @@ describe('the package', () => {
     const folders = Object.entries<{ dev?: boolean; peer?: boolean }>(lock.packages)
       .filter(([path, { dev, peer }]) => path !== '' && !dev && !peer && existsSync(join(root, path)))
       .map(([path]) => path);
-    // 89.5 MB in 265 packages when this was written; a global install has aiot's own 19 MB and libsql's build for musl (10 MB) besides.
+    // When this was written: 89.5 MB in 265 packages. A global install adds aiot's own 19 MB and libsql's build for
+    // musl (10 MB).
     expect(folders.length).toBeGreaterThan(200);
     expect(folders.reduce((sum, path) => sum + sizeOf(join(root, path)), 0)).toBeLessThan(105e6);
   });
@@ -99,7 +100,7 @@ describe('the package', () => {
   });
 });
 
-/** Bytes of a package's own files, without the packages inside it. */
+/** Bytes of a package's own files, without nested packages. */
 function sizeOf(folder: string): number {
   return readdirSync(folder, { withFileTypes: true }).reduce((sum, entry) => {
     const path = join(folder, entry.name);

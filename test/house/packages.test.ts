@@ -18,9 +18,9 @@ describe('the Debian package', () => {
     const there = unit
       .replaceAll(process.execPath, '/usr/lib/aiot/node')
       .replaceAll(root, '/usr/lib/aiot')
-      // Defaults of the guide's services, which are not started.
+      // Default settings of the guide's services, which are not started.
       .replace(/ --compat-ports \S+ --compat-max-rows \d+/, '')
-      // Of a checkout below a home.
+      // Only a checkout below a home folder has these lines.
       .replaceAll(/^BindReadOnlyPaths=.*\n/gm, '');
     expect(await unitText(root)).toBe(there);
   });

@@ -4,15 +4,15 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { slowPatterns, stuckAt } from '../../scripts/patterns.js';
 
-// `npm run lint` looks at all of src and web, which takes half a minute.
+// `npm run lint` checks all of src and web, which takes half a minute.
 
-it('detects a pattern whose matching time doubles with each character', () => {
+it('the pattern check detects a pattern whose matching time doubles with each character', () => {
   expect(stuckAt(/^(\s*(#.*)?\n?)*$/)).toBeDefined();
   expect(stuckAt(/^(a+)+$/)).toBeDefined();
   expect(stuckAt(/^[^\s]+@[^\s]+$/)).toBeUndefined();
 });
 
-it('locates slow patterns in the sources, and counts all patterns with repetition', () => {
+it('the pattern check locates slow patterns in the sources, and counts all patterns with repetition', () => {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-patterns-'));
   try {
     writeFileSync(join(folder, 'a.ts'), 'export const plain = /^a/;\nexport const quick = /a+b/;\n');

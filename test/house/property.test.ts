@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { root } from '../support/cli.js';
 
-it('takes fast-check and the run count of properties only from test/support/property.ts', () => {
+it('every test imports fast-check and the run count of properties only from test/support/property.ts', () => {
   const tests = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' });
   const wrong = tests
     .filter(

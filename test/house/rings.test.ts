@@ -16,10 +16,10 @@ import { closingLine, countsFile, realTestFiles, recordCounts } from '../support
 
 const tests = join(root, 'test');
 
-/** What a machine has that has Node: a POSIX shell with its usual programs, and npm. */
+/** Programs of every machine with Node: a POSIX shell with its usual programs, and npm. */
 const everywhere = new Set(['sh', 'bash', 'cat', 'mkfifo', 'npm', 'sleep', 'tar', 'true']);
 
-/** Why a text belongs to the second ring: `.venv`, `../shared`, or a program that a bare machine lacks. */
+/** The reasons why a text belongs to the second ring: `.venv`, `../shared`, or a program that a bare machine lacks. */
 function realPartsIn(text: string): string[] {
   const code = text.replace(/^ *(?:\/\/|\/?\*).*$/gm, '');
   const folders = [...code.matchAll(/\.venv\b|\.\.\/shared\b|'\.\.', 'shared'/g)].map(([found]) => found);
@@ -29,7 +29,7 @@ function realPartsIn(text: string): string[] {
   return [...folders, ...programs.filter((program) => !everywhere.has(program))];
 }
 
-/** All that is real in a test and in what it imports of `test/`, with the file that has it. */
+/** All real parts in a test and in its imports from `test/`, with the file that contains each. */
 function realPartsOf(file: string, seen = new Set<string>()): string[] {
   if (seen.has(file)) return [];
   seen.add(file);
@@ -85,7 +85,7 @@ describe('the closing line of npm test', () => {
 
   it('has a count for each file of the second ring', () => {
     const counts = JSON.parse(readFileSync(countsFile, 'utf8')) as Record<string, number>;
-    // A new file gets its count by running it: npm run test:real -- test/…
+    // A new file gets its count when it is run: npm run test:real -- test/…
     expect(Object.keys(counts)).toEqual(realTestFiles());
     expect(Math.min(...Object.values(counts))).toBeGreaterThan(0);
   });
@@ -98,7 +98,7 @@ describe('the closing line of npm test', () => {
       'Not run: 3 tests in 2 files that need real parts (brokers, databases, compilers, a browser, Python). ' +
         'To run them: npm run parts && npm run test:real',
     );
-    // A test more in one; in the other a part is missing; neither is forgotten by a run of one file.
+    // One file has an additional test, and the other lacks a part: a run of one file keeps the count of the other.
     recordCounts([module(files[0]!, 'one', 'two', 'four')], file, files);
     recordCounts([module(files[1]!, 'needs kafka')], file, files);
     expect(closingLine(file, files)).toContain('Not run: 4 tests in 2 files');

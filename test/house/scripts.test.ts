@@ -29,7 +29,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** A repository of these files. */
+/** Writes a repository with these files. */
 function repository(files: Record<string, string>): string {
   for (const [path, text] of Object.entries(files)) {
     mkdirSync(dirname(join(folder, path)), { recursive: true });
@@ -158,7 +158,9 @@ describe('scripts/ready.js', () => {
     'node_modules is a link to another folder, which is missing or whose packages differ from package-lock.json.\n' +
     'Remove the link (rm node_modules), then run npm ci here. Nothing was changed.\n';
 
-  /** A fresh clone whose npm, build and dashboard write down that they ran, and do what the real ones leave behind. */
+  /**
+   * A fresh clone whose npm, build and dashboard log that they ran, and leave the same files behind as the real ones.
+   */
   function clone(): string {
     const made = repository({
       'package.json': '{"type":"module"}',
@@ -196,19 +198,19 @@ describe('scripts/ready.js', () => {
     writeFileSync(join(made, 'scripts', name), text);
   }
 
-  /** Runs it once: its exit code, its output, and what it ran. */
+  /** Runs the script once: its exit code, its output, and the programs it ran. */
   function ready(made: string) {
     rmSync(join(made, 'log'), { force: true });
     const { status, stdout, stderr } = spawnSync(process.execPath, [join(made, 'scripts/ready.js')], {
       encoding: 'utf8',
-      // A cache of npm that can be written, and no npm but the one above.
+      // A writable npm cache, and no npm except the one above.
       env: { PATH: '', npm_execpath: join(made, 'npm.cjs'), npm_config_cache: join(made, 'cache') },
     });
     const ran = existsSync(join(made, 'log')) ? readFileSync(join(made, 'log'), 'utf8').split('\n') : [];
     return { status, stdout, stderr, ran: ran.filter(Boolean) };
   }
 
-  /** As `npm ci && npm run build` leave it. */
+  /** A clone in the state after `npm ci && npm run build`. */
   function readyClone(): string {
     const made = clone();
     repository({ 'node_modules/.package-lock.json': found });
@@ -292,7 +294,7 @@ describe('the packages that a file loads', () => {
 });
 
 describe('the CI total', () => {
-  /** What is printed of these steps' counts, and of a ring of tests with these results or of several. */
+  /** Prints the total of these step counts, and of one or several test rings with these results. */
   function total(results: unknown, steps: [string, string], ...more: unknown[]) {
     const files = [results, ...more].map((ring, at) => {
       const file = join(folder, `ring-${at}.json`);
@@ -357,7 +359,7 @@ describe('the CI total', () => {
 });
 
 describe('a CI step', () => {
-  /** What a run of these steps prints, by bash with .ci/run's own settings. */
+  /** Output of these steps, run by bash with the settings of .ci/run. */
   function run(steps: string) {
     const script = `set -euo pipefail; work=${folder}; source scripts/ci/step.sh\n${steps}\nfailed_steps`;
     const { stdout, stderr } = spawnSync('bash', ['-c', script], {

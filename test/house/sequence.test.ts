@@ -5,11 +5,11 @@ import type { TestSpecification, Vitest } from 'vitest/node';
 import { root } from '../support/cli.js';
 import { LongestFirst, longest } from '../support/longest-first.js';
 
-it('names only existing files to run first', () => {
+it('the list of longest test files names only existing files', () => {
   expect(longest.filter((name) => !existsSync(join(root, 'test', name)))).toEqual([]);
 });
 
-it('runs the longest files first, then all others', async () => {
+it('the test sequence runs the longest files first, then all others', async () => {
   const file = (name: string) =>
     ({ moduleId: `${root}/test/${name}`, project: { name: '' } }) as TestSpecification;
   const others = ['core/a.test.ts', 'core/b.test.ts'];

@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 import { root } from '../support/cli.js';
 import { aloneFor, together, touchedBy } from '../support/together.js';
 
-// In parts: this file itself has nothing of it.
+// In parts, so that this file itself does not match.
 const cases = [
   ['mocked modules', `v${'i'}.mock('../x.js');`],
   ['reloaded modules', `v${'i'}.resetModules();`],
@@ -19,7 +19,7 @@ const cases = [
   ['measured time', `const begun = ${'perfor'}mance.now();`],
 ];
 
-it.each(cases)('runs a test that touches %s in a process of its own', (_, text) => {
+it.each(cases)('a test that touches %s runs in a process of its own', (_, text) => {
   expect(touchedBy(text)).toBeTypeOf('string');
 });
 
@@ -31,11 +31,11 @@ it.each([
   ['uses fake timers', `v${'i'}.useFakeTimers();`],
   ['runs programs', `import { spawn } from 'node:${'child'}_process';\n${'proc'}ess.kill(child.pid);`],
   ['mentions the process in comments', `// ${'proc'}ess.env is another's\n/** ${'proc'}ess.exit */`],
-])('lets a test that %s share a process', (_, text) => {
+])('a test that %s shares a process', (_, text) => {
   expect(touchedBy(text)).toBeUndefined();
 });
 
-it('considers the transitive imports of a test', async () => {
+it('a test’s transitive imports decide, too, whether it shares a process', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-together-'));
   try {
     const file = join(folder, 'a.test.ts');
@@ -50,7 +50,7 @@ it('considers the transitive imports of a test', async () => {
   }
 });
 
-it('shares a process among more than a third of the files, none with real parts', () => {
+it('more than a third of the test files share a process, none of them with real parts', () => {
   expect(together.length).toBeGreaterThan(180);
   expect(together).toContain('test/house/together.test.ts');
   expect(together.filter((name) => name.includes('.real.'))).toEqual([]);
