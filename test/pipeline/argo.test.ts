@@ -17,7 +17,10 @@ tidyProjects();
 const token = 'not-a-secret';
 const say = (value: object) => JSON.stringify(`console.log(JSON.stringify(${JSON.stringify(value)}))`);
 
-/** Steps that take no time: one that makes something, one that uses it, a gate that a file beside the project opens, one behind it. */
+/**
+ * Steps that take no time: the first produces an output, the second uses it and is a gate that opens when a file
+ * beside the project exists, and another step follows it.
+ */
 async function project(): Promise<{ dir: string; gate: string }> {
   const dir = await projectOf({});
   const gate = join(dir, 'open');
@@ -73,7 +76,7 @@ describe('aiot pipeline run --engine argo', () => {
     const [workflow] = argo.workflows.values();
     expect(workflow?.metadata.labels).toEqual({ 'aiot/run': run.run });
 
-    // The same again needs no --apply; another step does.
+    // The same pipeline needs no --apply, but a changed step does.
     const told = await runCli(argv());
     expect(told.code, told.stderr).toBe(0);
     expect(told.stdout).toMatch(/ship\s+done/);
@@ -104,7 +107,7 @@ describe('aiot pipeline run --engine argo', () => {
     expect(status.stdout).toContain('too sour');
     expect(status.stdout).toMatch(/runs on\s+Argo at http/);
 
-    // Gone on with, it is the same workflow that is tried again, from where it failed.
+    // Resuming retries the same workflow from the step that failed.
     await open();
     const resumed = await ok(runResultSchema, ['pipeline', 'resume', '--project', dir]);
     expect(states(resumed)).toEqual(['press done', 'taste done', 'ship done', 'idle skipped']);
@@ -158,7 +161,7 @@ describe('aiot pipeline run --engine argo', () => {
     argo.fail(call, fault);
     const told = await refusal(argv());
     expect(told).toMatchObject({ code, exit });
-    // A run that never began is no run that goes on.
+    // A run that never started leaves no workflow behind.
     expect(argo.workflows.size).toBe(1);
   });
 
@@ -176,7 +179,7 @@ describe('aiot pipeline run --engine argo', () => {
     expect(existsSync(join(dir, '.aiot/pipeline/runs'))).toBe(false);
   });
 
-  /** Begun with a gate that waits, so that it is in the middle. */
+  /** A run that is stopped at a waiting gate, so that it is in the middle. */
   async function waiting(): Promise<{ running: Promise<RunRecord>; stop: AbortController }> {
     const yaml = join(dir, 'aiot.yaml');
     const wait = JSON.stringify(

@@ -35,7 +35,7 @@ const end = await runChild({
 process.stdout.write(JSON.stringify(end.ended));
 `;
 
-it('reports that a step could not be started if the runner has no file handle left', async () => {
+it('a pipeline runner without a free file handle reports that a step could not be started', async () => {
   const node = `"${process.execPath}" --import tsx --input-type=module --eval "$PROGRAM"`;
   const result = await runProgram('sh', ['-c', `ulimit -n 128; exec ${node}`], {
     cwd: root,

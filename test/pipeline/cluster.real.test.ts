@@ -26,10 +26,12 @@ import type { ArtifactStore } from '../support/workflow-runner.js';
 const stream = 'shaded-pole-motor-sensor_data';
 const states = ['healthy', 'bearing', 'blocked', 'imbalance', 'worn'] as const;
 const rate = 200;
-/** As containers have it: the build. */
+/** The build, which is what containers run. */
 const program = join(root, 'bin', 'run.js');
 
-/** Objects as Argo puts them there without an archive: a file is one, a folder one for each of its files. */
+/**
+ * Objects in the layout that Argo uses without an archive: a file is one object, and a folder is one object per file.
+ */
 function bucketStore(bucket: Bucket): ArtifactStore {
   return {
     async put(path, key) {
@@ -107,13 +109,13 @@ describeReal('kafka', 'the pipeline of templates/motor-watch', () => {
         if (dir) await rm(dir, { recursive: true, force: true });
       }, 60_000);
 
-      /** Fewer epochs, and no limits: what is learned is no matter here. */
+      /** Fewer epochs and no limits, because the quality of the model does not matter here. */
       async function makeSmall(file: string) {
         const text = await readFile(file, 'utf8');
         await writeFile(file, text.replace('epochs: 40', 'epochs: 4').replace(/\n {2}accept: .*/, ''));
       }
 
-      /** What motors say of themselves, as devices publish it, and what an operator says of that. */
+      /** Telemetry as devices publish it, and the labels that an operator adds. */
       async function record() {
         const { token } = Object.values((await readContexts()).contexts)[0] ?? {};
         const ca = await readFile(own.ca);
@@ -161,7 +163,7 @@ describeReal('kafka', 'the pipeline of templates/motor-watch', () => {
         const [, rollout] = (await client.rollouts.list()).sort((a, b) => (a.id < b.id ? -1 : 1));
         expect((await rolloutEnd(client, rollout?.id ?? '')).state).toBe('done');
 
-        // What is in the versions is the same to the byte, and each tells the run that it came from.
+        // The contents of both versions are identical to the byte, and each version names the run that produced it.
         const workflow = there.workflow?.name ?? '';
         const int8 = await readFile(join(project, 'build', 'model.int8.tflite'));
         expect(digestOf(await artifact(workflow, 'quantize/network'))).toBe(digestOf(int8));
@@ -182,7 +184,7 @@ describeReal('kafka', 'the pipeline of templates/motor-watch', () => {
         const versions = await client.models.versions('motor-watch');
         expect(versions.map(({ version }) => version).sort()).toEqual([1, 2]);
 
-        // Kafka has all of it.
+        // Kafka has received all events.
         const types = () =>
           kcat(kafka.address, 'aiot.events', '%s\n')
             .split('\n')

@@ -12,7 +12,7 @@ import { mill, projectOf, tidyProjects } from './project.js';
 
 tidyProjects();
 
-it('runs a pipeline, shows its status and history, and draws its graph', async () => {
+it('aiot pipeline runs a pipeline, shows its status and history, and draws its graph', async () => {
   const { dir } = await mill();
   const run = await ok(runResultSchema, ['pipeline', 'run', '--project', dir]);
   expect(run).toMatchObject({ state: 'done', model: null, context: null });
@@ -45,7 +45,7 @@ it('runs a pipeline, shows its status and history, and draws its graph', async (
   expect(readFileSync(file, 'utf8')).toMatch(/^<svg [\s\S]*<\/svg>\n$/);
 });
 
-it('exits with 6 at a failed gate, with the reason as text and as JSON', async () => {
+it('aiot pipeline run exits with 6 at a failed gate, and gives the reason as text and as JSON', async () => {
   const gate = 'run: [sh, -c, "echo too sour >&2; exit 6"], gate: taste';
   const dir = await projectOf({ 'aiot.yaml': `name: g\npipeline: { steps: [{ name: judge, ${gate} }] }\n` });
   const told = await runCli(['pipeline', 'run', '--project', dir]);
@@ -58,7 +58,7 @@ it('exits with 6 at a failed gate, with the reason as text and as JSON', async (
   ]);
 });
 
-it('resumes a failed run at the step that failed', async () => {
+it('aiot pipeline resume resumes a failed run at the step that failed', async () => {
   const dir = await projectOf({
     'aiot.yaml': `name: again
 pipeline:
@@ -81,7 +81,7 @@ pipeline:
   expect(await refusal(['pipeline', 'cancel', '--project', dir])).toMatchObject({ code: 'AIOT_USAGE' });
 });
 
-it('suggests how to get devices if a model was pushed and there were none', () => {
+it('aiot pipeline run suggests how to get devices if a model was pushed and there were none', () => {
   const rollout = { name: 'rollout', state: 'skipped' };
   const run = { steps: [rollout], context: null, model: { name: 'm', version: 1, digest: '' } } as RunResult;
   expect(waysToDevices(run)).toEqual(['aiot up --detach']);
@@ -96,7 +96,7 @@ it('suggests how to get devices if a model was pushed and there were none', () =
   ).toEqual([[], [], []]);
 });
 
-it('reports unknown runs, steps and projects', async () => {
+it('aiot pipeline reports unknown runs, steps and projects', async () => {
   const { dir } = await mill();
   expect(await refusal(['pipeline', 'status', '--project', dir])).toMatchObject({
     code: 'AIOT_NOT_FOUND',

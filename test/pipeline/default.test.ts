@@ -24,7 +24,7 @@ model:
 const states = ({ steps }: RunResult) =>
   steps.map(({ name, state, cached }) => `${name} ${state}${cached ? ' as before' : ''}`);
 
-it('takes a project from rows to a signed version on its own platform, and repeats no step', {
+it('the default pipeline takes a project from rows to a signed version on its own platform, and repeats no step', {
   timeout: 240_000,
 }, async () => {
   const dir = await projectOf({ 'aiot.yaml': yaml('{ macroF1: 0.8 }'), 'rows.csv': pumpRows(200) });
@@ -46,10 +46,10 @@ it('takes a project from rows to a signed version on its own platform, and repea
   const again = await ok(runResultSchema, ['pipeline', 'run', '--project', dir]);
   expect(again.steps.every(({ cached }) => cached)).toBe(true);
   expect(again.model).toEqual(first.model);
-  // What was built is there as if the commands had been typed in the project.
+  // The build files are the same as if the commands had been typed in the project.
   expect(await runCli(['model', 'evaluate', '--project', dir])).toMatchObject({ code: 0 });
 
-  // A limit is no matter of training; below it nothing is pushed.
+  // A limit does not affect training; if it is not met, nothing is pushed.
   await writeFile(join(dir, 'aiot.yaml'), yaml('{ bytes: 1B }'));
   const { code, json } = await runCli(['pipeline', 'run', '--project', dir, '--json']);
   expect(code).toBe(6);
@@ -62,7 +62,7 @@ it('takes a project from rows to a signed version on its own platform, and repea
   ]);
   expect((json as RunResult).steps[4]?.reason).toMatch(/^bytes: expected at most 1 bytes, got \d+$/);
 
-  // Other data is held against what the pushed model was trained on.
+  // Changed data is compared with the training data of the pushed model.
   await writeFile(join(dir, 'aiot.yaml'), yaml('{ macroF1: 0.8, drift: 0.5 }'));
   await appendFile(join(dir, 'rows.csv'), pumpRows(200, 40).split('\n').slice(1).join('\n'));
   const drifted = await runCli(['pipeline', 'run', '--project', dir, '--json']);
@@ -78,7 +78,7 @@ it('takes a project from rows to a signed version on its own platform, and repea
   const { steps } = await pipelineStatus({ dir, step: 'drift' });
   expect(steps[0]?.exit).toBe(6);
 
-  // The version tells the run that it came from.
+  // The version names the run that it came from.
   const own = join(dir, '.aiot/pipeline');
   const before = process.env.AIOT_CONFIG_DIR;
   process.env.AIOT_CONFIG_DIR = join(own, 'config');

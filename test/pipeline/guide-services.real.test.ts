@@ -30,7 +30,7 @@ model:
 pipeline: { on: { control: '${control}' } }
 `;
 
-/** Rows as the guide's extract step leaves them: no header, two classes that current and vibration tell apart. */
+/** Rows as the guide's extract step writes them: no header, and two classes that differ in current and vibration. */
 function labelled(count: number, shift = 0): string {
   return Array.from({ length: count }, (_, i) => {
     const bad = i % 2;
@@ -113,7 +113,7 @@ describeReal('kafka', 'our pipeline with the guide’s services', () => {
       expect(digestOf(body)).toBe(digest);
       expect(headers['content-length']).toBe('11148');
 
-      // What the datastore lists is as before; boards that were away then hear it now.
+      // The datastore lists the same files as before; boards that were offline are notified now.
       const again = await run();
       expect(states(again)).toEqual([
         'extract done as before',
@@ -144,7 +144,7 @@ describeReal('kafka', 'our pipeline with the guide’s services', () => {
         onEvent: (event) => void events.push(event),
       });
       await started;
-      // Its source reads what comes from now on, once it is there.
+      // Its source reads only messages sent after it is connected, so the request is repeated.
       const asking = setInterval(() => {
         if (events.length === 0)
           kcatWrite(kafka.address, topic, '{"command": "train-model", "payload": "normalized.csv"}\n');

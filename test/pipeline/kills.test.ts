@@ -15,10 +15,10 @@ import { mill, tidyProjects } from './project.js';
 tidyProjects();
 
 const long = process.env.AIOT_LONG === '1';
-/** What each step of the mill takes. */
+/** Duration of each step of the mill, ms. */
 process.env.MILL_MS = '150';
 
-/** A runner in a process of its own, and what it says. */
+/** A runner in a separate process, and its output. */
 function runnerOf(dir: string): {
   child: ChildProcess;
   says(line: string): Promise<void>;
@@ -44,7 +44,7 @@ function runnerOf(dir: string): {
 }
 
 it.skipIf(process.platform !== 'linux')(
-  'reaches the same result however often its runner is killed, and leaves no step running',
+  'a pipeline reaches the same result however often its runner is killed, and leaves no step running',
   { timeout: long ? 600_000 : 60_000 },
   async () => {
     for (let round = 0; round < (long ? 60 : 3); round++) {
@@ -60,7 +60,7 @@ it.skipIf(process.platform !== 'linux')(
       const end = seen.state === 'done' ? seen : await runPipeline({ dir, resume: '' });
       expect(end, `killed after ${wait} ms`).toMatchObject({ state: 'done', run: seen.run });
       expect(readFileSync(join(dir, 'out/sum.txt'), 'utf8')).toBe('10111');
-      // A step that was done is not done again.
+      // A finished step is not repeated.
       const done = seen.steps.filter(({ state }) => state === 'done').map(({ name }) => name);
       for (const name of done) expect(ran().filter((each) => each === name)).toHaveLength(1);
       expect(stepsOf(dir)).toEqual([]);
@@ -69,7 +69,7 @@ it.skipIf(process.platform !== 'linux')(
   },
 );
 
-it('removes partial files of a killed runner', async () => {
+it('a pipeline run removes partial files of a killed runner', async () => {
   const { dir } = await mill();
   await runPipeline({ dir });
   const left = ['.aiot/pipeline', '.aiot/pipeline/runs'].map((at) => join(dir, at, '.0123456789ab.tmp'));
@@ -83,7 +83,7 @@ it('removes partial files of a killed runner', async () => {
 });
 
 it.skipIf(process.platform !== 'linux')(
-  'is ended by cancel with its steps, and resumes where it stopped',
+  'aiot pipeline cancel ends a run and its steps, and the run resumes where it stopped',
   { timeout: 60_000 },
   async () => {
     const { dir, ran } = await mill();

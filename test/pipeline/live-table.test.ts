@@ -11,7 +11,7 @@ const step = (name: string, state: StepState, more: object = {}) => ({
   ...more,
 });
 
-/** listr2 is loaded for the first list. */
+/** Loading listr2 for the first list takes time. */
 const loading = 20_000;
 
 /** The terminal's screen while these steps run, and at the end, when the list is cleared or kept. */
@@ -48,7 +48,7 @@ async function drawn(keep: boolean) {
   }
 }
 
-it('draws a line for each step, with the output of running steps', async () => {
+it('the live table draws a line for each step, with the output of running steps', async () => {
   const { once } = await drawn(true);
   expect(once).toEqual([
     '✓ extract  done (1.3 s)',
@@ -58,7 +58,7 @@ it('draws a line for each step, with the output of running steps', async () => {
   ]);
 });
 
-it('clears its lines if the result replaces them, and keeps them otherwise', async () => {
+it('the live table clears its lines if the result replaces them, and keeps them otherwise', async () => {
   expect((await drawn(false)).end).toEqual([]);
   expect((await drawn(true)).end).toHaveLength(4);
 });

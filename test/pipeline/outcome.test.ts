@@ -11,6 +11,6 @@ it.each([
   [{ id: 7, state: 'running' }, null],
   [{ name: 'pump', version: 1 }, null],
   [null, null],
-])('reports work that continues after a step with the result %j: %s', (result, told) => {
+])('a step with the result %j is reported with the work that continues after it: %s', (result, told) => {
   expect(begunIn(result)).toBe(told);
 });

@@ -10,7 +10,7 @@ async function planOf(pipeline: string, files: Record<string, string> = {}) {
   return planPipeline(await loadProject(dir), { kind: null });
 }
 
-it('has seven default steps, each with a command and the settings that it uses', async () => {
+it('a plan has seven default steps, each with a command and the settings that it uses', async () => {
   const { steps } = await planOf(
     'stream: { topic: t, fields: { x: { unit: g } } }\nmodel: { accept: { macroF1: 0.9 } }',
   );
@@ -27,7 +27,7 @@ it('has seven default steps, each with a command and the settings that it uses',
   expect(train?.command).toEqual(['aiot', 'model', 'train', '--project', '.', '--json']);
   expect(train?.needs).toEqual(['extract', 'drift']);
   const settings = train?.inputs.find(({ name }) => name === 'aiot.yaml')?.from;
-  // A limit of the evaluation is no matter of training.
+  // A limit of the evaluation does not affect training.
   expect(settings).toEqual({
     kind: 'settings',
     text: expect.not.stringContaining('macroF1'),
@@ -36,7 +36,7 @@ it('has seven default steps, each with a command and the settings that it uses',
   expect(evaluate).toEqual({ kind: 'settings', text: expect.stringContaining('macroF1') });
 });
 
-it('changes default steps, omits some and inserts others', async () => {
+it('a plan can change default steps, omit some and insert others', async () => {
   const { steps } = await planOf(
     `pipeline:
   steps:
@@ -122,7 +122,7 @@ const wrong: [what: string, yaml: string, told: RegExp][] = [
   ],
 ];
 
-it.each(wrong)('rejects %s with its location', async (_what, yaml, told) => {
+it.each(wrong)('a plan is rejected with the location of the error: %s', async (_what, yaml, told) => {
   await expect(planOf(yaml)).rejects.toMatchObject({
     code: 'AIOT_PROJECT_INVALID',
     message: expect.stringMatching(told),

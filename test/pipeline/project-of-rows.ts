@@ -1,4 +1,4 @@
-/** aiot.yaml of a pump, by rows of a table. */
+/** The aiot.yaml of a pump with rows in a table. */
 export const pumpYaml = (more = '') => `name: pump
 model:
   table: { file: rows.csv }
@@ -7,7 +7,7 @@ model:
   accept: { macroF1: 0.7 }
 ${more}`;
 
-/** Two classes that two columns tell apart. */
+/** Two classes that differ in two columns. */
 export function pumpRows(count: number, shift = 0): string {
   const lines = Array.from({ length: count }, (_, i) => {
     const bad = i % 2;

@@ -8,7 +8,7 @@ import { millFiles } from '../support/mill.js';
 const folders: string[] = [];
 let before: string | undefined;
 
-/** To be called in a file's top: contexts of nobody, and no folder left behind. */
+/** Called at the top of a test file: contexts are empty, and all folders are removed afterwards. */
 export function tidyProjects(): void {
   beforeAll(async () => {
     before = process.env.AIOT_CONFIG_DIR;
@@ -27,7 +27,7 @@ async function newFolder(): Promise<string> {
   return folder;
 }
 
-/** A folder with these files. */
+/** Creates a folder with these files. */
 export async function projectOf(files: Record<string, string>): Promise<string> {
   const dir = await newFolder();
   await writeFiles(dir, files);
@@ -41,7 +41,7 @@ async function writeFiles(dir: string, files: Record<string, string>): Promise<v
   }
 }
 
-/** The project of `millFiles`, and what its steps noted. */
+/** The project of `millFiles`, and the names that its steps recorded. */
 export async function mill(more = ''): Promise<{ dir: string; ran(): string[] }> {
   const dir = await newFolder();
   const ran = `${dir}.ran`;

@@ -13,7 +13,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 
 const digest = (n: number) => digestOf(Buffer.from(`output ${n}`));
 
-/** Steps with an output of a byte each; the last one was of use last. */
+/** Steps with a one-byte output each; the last one was used most recently. */
 async function steps(count: number): Promise<void> {
   for (let n = 0; n < count; n++) {
     const files = [{ path: '', digest: digest(n), bytes: 1, program: false }];
@@ -24,15 +24,15 @@ async function steps(count: number): Promise<void> {
   }
 }
 
-it('keeps the most recently used entries, counting at least a disk block for each file', async () => {
+it('pruning keeps the most recently used entries, counting at least a disk block for each file', async () => {
   await steps(5);
-  // Two blocks each: what it is known by, and its output.
+  // Each step takes two blocks: its entry and its output.
   const kept = await pruneEntries(folder, 3 * 8192, new Map());
   expect([...kept].sort()).toEqual([2, 3, 4].map(digest).sort());
   expect((await readdir(folder)).sort()).toEqual(['2.json', '3.json', '4.json']);
 });
 
-it('keeps a limited number of steps, and always the protected ones', async () => {
+it('pruning keeps a limited number of steps, and always the protected ones', async () => {
   await steps(5);
   const kept = await pruneEntries(folder, 2 ** 30, new Map([[digest(0), 1]]), 2);
   expect([...kept].sort()).toEqual([0, 3, 4].map(digest).sort());

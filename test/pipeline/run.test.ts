@@ -13,7 +13,7 @@ tidyProjects();
 const states = ({ steps }: RunRecord) =>
   steps.map(({ name, state, cached }) => `${name} ${state}${cached ? ' as before' : ''}`);
 
-it('runs steps in the order of the graph, and repeats no unchanged step', async () => {
+it('a pipeline runs its steps in the order of the graph, and repeats no unchanged step', async () => {
   const { dir, ran } = await mill();
   const first = await runPipeline({ dir });
   expect(states(first)).toEqual(['first done', 'left done', 'right done', 'last done']);
@@ -26,19 +26,19 @@ it('runs steps in the order of the graph, and repeats no unchanged step', async 
   expect(again.steps.every(({ cached }) => cached)).toBe(true);
   expect(ran()).toHaveLength(4);
 
-  // Equal contents again: only what is read is looked at, not when it was written.
+  // The content is the same again: only content counts, not the time of writing.
   await writeFile(join(dir, 'seed.txt'), '1');
   expect((await runPipeline({ dir })).steps.every(({ cached }) => cached)).toBe(true);
   await writeFile(join(dir, 'seed.txt'), '2');
   expect(states(await runPipeline({ dir }))).toEqual(['first done', 'left done', 'right done', 'last done']);
-  // What was known before the change is still known.
+  // Results from before the change are still in the cache.
   await writeFile(join(dir, 'seed.txt'), '1');
   expect((await runPipeline({ dir })).steps.every(({ cached }) => cached)).toBe(true);
   expect(readFileSync(join(dir, 'out/sum.txt'), 'utf8')).toBe('10111');
   expect((await pipelineHistory({ dir })).map(({ state }) => state)).toEqual(Array(5).fill('done'));
 });
 
-it('reruns the steps that use a changed program', async () => {
+it('a pipeline reruns the steps that use a changed program', async () => {
   const { dir, ran } = await mill();
   await runPipeline({ dir });
   await writeFile(
@@ -49,7 +49,7 @@ it('reruns the steps that use a changed program', async () => {
   expect(ran()).toHaveLength(8);
 });
 
-it('detects changed or lost cache content and an edited output', async () => {
+it('a pipeline detects changed or lost cache content and an edited output', async () => {
   const { dir, ran } = await mill();
   const { steps } = await runPipeline({ dir });
   const digest = steps[1]!.outputs.sum!.digest.slice('sha256:'.length);
@@ -72,7 +72,7 @@ it('detects changed or lost cache content and an edited output', async () => {
   expect(ran()).toHaveLength(5);
 });
 
-it('treats the newest run as the last one even if the clock was set back', async () => {
+it('a pipeline treats the newest run as the last one even if the clock was set back', async () => {
   const dir = await projectOf({
     'aiot.yaml': 'name: late\npipeline:\n  steps: [{ name: a, run: ["true"] }]\n',
   });
@@ -83,7 +83,7 @@ it('treats the newest run as the last one even if the clock was set back', async
   expect((await pipelineHistory({ dir })).map(({ run }) => run)).toEqual(ran.reverse());
 });
 
-it('stores no result of more than 256 KiB', async () => {
+it('a pipeline stores no result of more than 256 KiB', async () => {
   const dir = await projectOf({
     'say.mjs': 'console.log(JSON.stringify({ a: "a".repeat(process.argv[2] - 8) }));',
     'aiot.yaml': `name: long
@@ -98,7 +98,7 @@ pipeline:
   expect(record.steps.map(({ result }) => JSON.stringify(result).length)).toEqual([262_144, 'null'.length]);
 });
 
-it('stops at a failed gate, skips the steps behind it, and runs the others', async () => {
+it('a pipeline stops at a failed gate, skips the steps behind it, and runs the others', async () => {
   const dir = await projectOf({
     'aiot.yaml': `name: gate
 pipeline:
@@ -118,11 +118,11 @@ pipeline:
     'the gate of judge failed',
     'ship was not completed',
   ]);
-  // Trying again makes nothing better.
+  // A failed gate is not retried, because that would not change the result.
   expect(record.steps[0]!.attempts).toBe(1);
 });
 
-it('retries a failed step with growing delays, and reports its output', async () => {
+it('a pipeline retries a failed step with growing delays, and reports its output', async () => {
   const dir = await projectOf({
     'try.sh': 'echo x >> "$1"; echo "try $(wc -l < "$1")" >&2; [ "$(wc -l < "$1")" = 3 ]\n',
     'aiot.yaml': '',
@@ -156,7 +156,7 @@ pipeline:
   expect(log).toBe('try 1\ntry 2\ntry 3\n');
 });
 
-it('skips a step whose condition is false, and the steps that need its output', async () => {
+it('a pipeline skips a step whose condition is false, and the steps that need its output', async () => {
   const dir = await projectOf({
     'aiot.yaml': `name: when
 pipeline:
@@ -177,7 +177,7 @@ pipeline:
   ]);
 });
 
-it('limits the runs in the history and the bytes in the cache', async () => {
+it('a pipeline limits the runs in the history and the bytes in the cache', async () => {
   const { dir } = await mill(`  jobs: 1
   keep: { runs: 2, cache: 1B }
 `);
@@ -190,9 +190,9 @@ it('limits the runs in the history and the bytes in the cache', async () => {
   expect(await readdir(join(dir, '.aiot/pipeline/store/steps'))).toEqual([]);
 });
 
-it('rejects a second run of a project at the same time', async () => {
+it('a project rejects a second pipeline run at the same time', async () => {
   const { dir } = await mill();
-  // Whichever is first: both begin by reading the project.
+  // Either run can be first, because both begin by reading the project.
   const both = await Promise.allSettled([runPipeline({ dir }), runPipeline({ dir })]);
   const [done] = both.filter((one) => one.status === 'fulfilled');
   const [refused] = both.filter((one) => one.status === 'rejected');

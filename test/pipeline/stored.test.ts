@@ -47,7 +47,7 @@ async function extract() {
   return { state, cached, error: error?.code, rows: (result as { rows?: number } | null)?.rows };
 }
 
-it('fetches platform recordings again only if samples, labels or labeled parts were added', async () => {
+it('a pipeline fetches platform recordings again only if samples, labels or labeled parts were added', async () => {
   for (const recording of ['a', 'b']) for (const seq of [0, 1]) await send(recording, seq);
   await say('a', 'still');
   const fetched = { state: 'done', cached: false, error: undefined };
@@ -62,7 +62,7 @@ it('fetches platform recordings again only if samples, labels or labeled parts w
   expect((await extract()).cached).toBe(true);
 }, 120_000);
 
-it('reruns a step that depends on the user’s platform every time', async () => {
+it('a pipeline reruns a step that depends on the user’s platform every time', async () => {
   const run = `[echo, '{"skipped": "no device"}']`;
   const other = await projectOf({
     'aiot.yaml': `name: look\npipeline: { steps: [{ name: look, run: ${run}, platform: true }] }\n`,
@@ -73,7 +73,7 @@ it('reruns a step that depends on the user’s platform every time', async () =>
   }
 });
 
-it('reuses no result if the platform is unreachable, and reports that', async () => {
+it('a pipeline reuses no result if the platform is unreachable, and reports that', async () => {
   await own.platform.stop();
   expect(await extract()).toMatchObject({
     state: 'failed',

@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => own.stop());
 
-it('reports a run to the platform of the context: its steps, dependencies and results', async () => {
+it('a pipeline reports its run to the platform of the context: steps, dependencies and results', async () => {
   const { dir } = await mill();
   const record = await runPipeline({ dir, context: 'local' });
   const client = await clientFor('local');
@@ -34,8 +34,8 @@ it('reports a run to the platform of the context: its steps, dependencies and re
   await client.close();
 });
 
-it('completes a run even if the platform is unreachable', async () => {
-  // A port that nobody listens on.
+it('a pipeline completes its run even if the platform is unreachable', async () => {
+  // A port without a listener.
   await addContext('away', { url: 'https://127.0.0.1:9', ca: own.ca, token: `aiot_${'A'.repeat(43)}` }, {});
   const { dir } = await mill();
   const record = await runPipeline({ dir, context: 'away' });

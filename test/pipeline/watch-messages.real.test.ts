@@ -28,7 +28,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => own?.stop());
 
-/** Watches a topic until one run has ended, begun by what `say` sends there. */
+/** Watches a topic until the first run, requested by the messages that `say` sends, has ended. */
 async function oneRun(
   control: string,
   context: string | undefined,
@@ -50,14 +50,15 @@ async function oneRun(
       if (event.event === 'ended') over();
     },
   });
-  // Nobody hears when a consumer stands at the end of a topic: what was asked for twice is still one run, or one more.
+  // Nothing shows when a consumer has reached the end of a topic, so the request is repeated; that causes one run or
+  // two.
   const saying = setInterval(() => events.length === 0 && say(), 500);
   try {
     await Promise.race([ended, watching]);
   } finally {
     clearInterval(saying);
   }
-  // The answer is sent once the run has ended; a watch that is stopped sends it all the same.
+  // The response is sent after the run has ended, even if the watch is stopped then.
   stop.abort();
   await watching;
   return events;

@@ -18,7 +18,7 @@ import { mill, tidyProjects } from './project.js';
 
 tidyProjects();
 
-it('starts a run for the guide’s control messages, and answers once with the model file', async () => {
+it('pipeline watch starts a run for the guide’s control messages, and responds once per new version with the model file', async () => {
   const source = fakeSource();
   const fired: string[] = [];
   const answered: string[] = [];
@@ -52,7 +52,7 @@ it('starts a run for the guide’s control messages, and answers once with the m
   await watching;
 });
 
-it('runs only for a signed request, and stops cleanly', async () => {
+it('pipeline watch with a webhook runs only for a signed request, and stops cleanly', async () => {
   const port = await freePort();
   const { dir } = await mill(`  on: { webhook: { port: ${port}, path: /run } }\n`);
   const events: WatchEvent[] = [];
@@ -88,7 +88,7 @@ it('runs only for a signed request, and stops cleanly', async () => {
   expect(await pipelineHistory({ dir })).toMatchObject([{ cause: { kind: 'webhook' }, state: 'done' }]);
 });
 
-it('prints each event as a line until stopped, and counts the rows of a table', async () => {
+it('pipeline watch prints each event as a line until stopped, and counts the rows of a table', async () => {
   const { dir } = await mill('  on: { rows: 2 }\nmodel: { table: { file: rows.csv } }\n');
   expect(existsSync(join(dir, 'rows.csv'))).toBe(false);
   await appendFile(join(dir, 'rows.csv'), 'a,label\n1,x\n2,y\n');
@@ -109,7 +109,7 @@ it('prints each event as a line until stopped, and counts the rows of a table', 
   expect(JSON.parse(readFileSync(join(dir, '.aiot/pipeline/watch.json'), 'utf8'))).toEqual({ rows: 2 });
 });
 
-it('rejects a watch without triggers and an invalid cron pattern', async () => {
+it('pipeline watch rejects a project without triggers and an invalid cron pattern', async () => {
   const { dir } = await mill();
   expect(await refusal(['pipeline', 'watch', '--project', dir])).toMatchObject({ code: 'AIOT_USAGE' });
   const { dir: other } = await mill('  on: { cron: "61 * * * *" }\n');
@@ -119,7 +119,7 @@ it('rejects a watch without triggers and an invalid cron pattern', async () => {
   });
 });
 
-it('rejects a row trigger if the data source does not count rows', async () => {
+it('pipeline watch rejects a row trigger if the data source does not count rows', async () => {
   const config = await mkdtemp(join(tmpdir(), 'aiot-watch-context-'));
   const url = 'https://127.0.0.1:9';
   vi.stubEnv('AIOT_CONFIG_DIR', config);

@@ -11,7 +11,7 @@ import {
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
 
-/** A clock whose time goes by when everybody waits for it. */
+/** A clock whose time advances when nothing else is left to do. */
 function virtualClock(start = Date.UTC(2026, 10, 20)): Clock & { runTo(end: number): Promise<void> } {
   let now = start;
   let sleepers: { at: number; wake: () => void }[] = [];
@@ -36,7 +36,7 @@ function virtualClock(start = Date.UTC(2026, 10, 20)): Clock & { runTo(end: numb
       }),
     async runTo(end) {
       for (;;) {
-        // Whoever was woken goes on to where he sleeps next.
+        // Lets everything that was woken continue to its next sleep.
         for (let i = 0; i < 20; i++) await Promise.resolve();
         await new Promise((resolve) => setImmediate(resolve));
         const next = sleepers.sort((a, b) => a.at - b.at)[0];
@@ -52,7 +52,7 @@ function virtualClock(start = Date.UTC(2026, 10, 20)): Clock & { runTo(end: numb
 
 const done: Outcome = { run: 'run_1', state: 'done', reason: null, model: null };
 
-/** Watches until `end` in virtual time. @param run takes so long, and comes out so */
+/** Watches until `end` in virtual time. @param run returns the duration and the outcome of each run */
 async function watched(
   end: number,
   clock: ReturnType<typeof virtualClock>,
@@ -86,7 +86,7 @@ async function watched(
 
 const starts = (events: WatchEvent[]) => events.filter(({ event }) => event === 'started');
 
-it('runs once for each interval, for days', async () => {
+it('pipeline watch runs once for each interval, for days', async () => {
   const clock = virtualClock();
   const from = clock.now();
   const events = await watched(from + 7 * dayMs, clock, [everyTrigger(hourMs, 'every 1h', clock)], () => ({
@@ -96,10 +96,10 @@ it('runs once for each interval, for days', async () => {
   expect(starts(events)[0]).toMatchObject({ at: from + hourMs, cause: { kind: 'every', text: 'every 1h' } });
 });
 
-it('runs exactly once more for all triggers during a run', async () => {
+it('pipeline watch runs exactly once more for all triggers during a run', async () => {
   const clock = virtualClock();
   const from = clock.now();
-  // A run takes ten hours; each hour something asks.
+  // A run takes ten hours, and is requested every hour.
   const events = await watched(from + 25 * hourMs, clock, [everyTrigger(hourMs, 'every 1h', clock)], () => ({
     ms: 10 * hourMs,
   }));
@@ -107,7 +107,7 @@ it('runs exactly once more for all triggers during a run', async () => {
   expect(events.filter((each) => each.event === 'triggered' && !each.coalesced)).toHaveLength(4);
 });
 
-it('waits longer after each failure until a run succeeds', async () => {
+it('pipeline watch waits longer after each failure until a run succeeds', async () => {
   const clock = virtualClock();
   const from = clock.now();
   const failed: Outcome = { ...done, state: 'failed', reason: 'no' };
@@ -124,11 +124,11 @@ it('waits longer after each failure until a run succeeds', async () => {
   }));
   const waits = events.flatMap((each) => (each.event === 'waits' ? [(each.untilAt - each.at) / 1000] : []));
   expect(waits).toEqual([30, 60, 120]);
-  // Asked for once, it is tried until it is done, and then not again.
+  // A single request is retried until a run succeeds, and not after that.
   expect(starts(events)).toHaveLength(4);
 });
 
-it('waits for the next trigger after a failed gate', async () => {
+it('pipeline watch waits for the next trigger after a failed gate', async () => {
   const clock = virtualClock();
   const stopped: Outcome = { ...done, state: 'stopped', reason: 'macro-F1' };
   const events = await watched(
@@ -144,10 +144,10 @@ it('waits for the next trigger after a failed gate', async () => {
   expect(events.some(({ event }) => event === 'waits')).toBe(false);
 });
 
-it('runs at the times of a cron pattern', async () => {
+it('pipeline watch runs at the times of a cron pattern', async () => {
   const clock = virtualClock();
   const from = clock.now();
-  // As at 3 o'clock each day.
+  // Equivalent to 3 o'clock every day.
   const next = (after: number) => Math.floor((after - 3 * hourMs) / dayMs + 1) * dayMs + 3 * hourMs;
   const events = await watched(from + 3 * dayMs, clock, [cronTrigger('cron 0 3 * * *', next, clock)], () => ({
     ms: 1000,
@@ -159,12 +159,12 @@ it('runs at the times of a cron pattern', async () => {
   ]);
 });
 
-it('runs after a number of new rows, counted from the start of the last run', async () => {
+it('pipeline watch runs after a number of new rows, counted from the start of the last run', async () => {
   const clock = virtualClock();
   const from = clock.now();
   let kept = 0;
   const rows = {
-    // Ten rows a minute.
+    // There are ten new rows per minute.
     count: async () => Math.floor((clock.now() - from) / 6000),
     done: async () => kept,
     setDone: async (count: number) => {
@@ -177,7 +177,7 @@ it('runs after a number of new rows, counted from the start of the last run', as
   expect(starts(events)[0]).toMatchObject({ cause: { kind: 'rows', text: '600 new rows' } });
 });
 
-it('runs when the data has drifted, and reports a failing probe', async () => {
+it('pipeline watch runs when the data has drifted, and reports a failing probe', async () => {
   const clock = virtualClock();
   const told: string[] = [];
   const psi = [0.1, null, 0.4];
