@@ -10,7 +10,7 @@ describeReal('riscv', 'the small C3 program', () => {
     const bytes = imageOfElf(buildC3({ optimize }), { chip: 'esp32c3' });
     const { printed, written } = runOnC3(readEspImage(bytes), bytes, 3);
     expect(printed).toBe(`${bootedText}\ntick 0\ntick 1\ntick 2\n`);
-    // The watchdogs of RTC and timer group 0 are off, the super watchdog feeds itself.
+    // The watchdogs of the RTC and timer group 0 are off, and the super watchdog feeds itself.
     expect([written.get(0x60008090), written.get(0x6001f048), written.get(0x600080ac)]).toEqual([
       0, 0, 0x80000000,
     ]);

@@ -6,7 +6,7 @@ import { fc, runs } from '../support/property.js';
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex');
 
 describe('CBOR', () => {
-  /** RFC 8949, appendix A: those that say what JSON can say. */
+  /** Examples of RFC 8949, appendix A, that JSON can represent. */
   it.each([
     ['00', 0],
     ['01', 1],
@@ -67,7 +67,10 @@ describe('CBOR', () => {
     expect(decodeCbor(hex(bytes))).toEqual(value);
   });
 
-  /** Appendix A: what JSON cannot say; appendix F: what is not well-formed. And what would cost more than it is worth. */
+  /**
+   * Examples that JSON cannot represent (appendix A) or that are not well-formed (appendix F), and some that are too
+   * expensive to decode.
+   */
   it.each([
     ['1bffffffffffffffff', 'expected an integer below 2^53'],
     ['c249010000000000000000', 'got a tag'],
@@ -129,7 +132,7 @@ describe('CBOR', () => {
     const json = fc.jsonValue({ maxDepth: 5 });
     fc.assert(
       fc.property(json, (value) => {
-        // The other writer has no -0, and neither does JSON.
+        // The other encoder has no -0, and neither does JSON.
         expect(decodeCbor(encode(value))).toEqual(JSON.parse(JSON.stringify(value)));
       }),
     );

@@ -71,7 +71,7 @@ describe('reading CSV', () => {
     expect(bytes.length).toBeGreaterThan(1_900_000);
     const started = performance.now();
     parseCsv(bytes, 'big.csv');
-    // A generous limit: the suite shares its cores.
+    // The limit is generous, because the tests share the cores.
     expect(performance.now() - started).toBeLessThan(500);
   });
 });
@@ -156,7 +156,7 @@ describe('a table read from CSV', () => {
     const row = new Array(60_000).fill('1').join(',');
     expect(parse(`${wide(60_000)}\n${row}\n`).columns).toHaveLength(60_000);
     expect(() => parse(`${wide(300_000)}\n`)).toThrow('expected at most 65536 columns, got 300000');
-    // Comparing each with each would take a minute.
+    // Comparing each name with every other would take a minute.
     expect(performance.now() - started).toBeLessThan(5000);
   });
 });
@@ -175,7 +175,7 @@ describe('writing CSV', () => {
           },
         ),
         (samples) => {
-          // Minus zero reads as zero: CSV is for measurements.
+          // Minus zero is read back as zero, because CSV is for measurements.
           const data = [0, 1].map((c) => Float64Array.from(samples, (sample) => sample[c]! + 0));
           const back = parse(writeCsv(['a', 'b'], data), ['a', 'b']);
           expect(back.data.map((column) => [...column])).toEqual(data.map((column) => [...column]));
@@ -214,7 +214,7 @@ describe('numbers in CSV', () => {
   });
 
   it('are rounded correctly at or near the midpoint of two doubles', () => {
-    // 2⁵³ + 1, and its neighbours in the last digit.
+    // 2⁵³ + 1, and its neighbors in the last digit.
     for (const cell of ['9007199254740993', '9007199254740993.0000001', '9007199254740992.9999999']) {
       expect(parse(`x\n${cell}\n`).data[0]![0]).toBe(Number(cell));
     }

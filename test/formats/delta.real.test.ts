@@ -16,7 +16,10 @@ function detools(...args: string[]): void {
   expect(status).toBe(0);
 }
 
-/** A real program and the next one: this package's lock, which has much alike in it, with a piece gone and another moved. */
+/**
+ * A realistic file and its next version: this package's lock file, which is repetitive, with a part removed and
+ * another moved.
+ */
 function pair() {
   const base = readFileSync(join(root, 'package-lock.json')).subarray(0, 200_000);
   const next = Buffer.concat([
@@ -57,7 +60,7 @@ describeReal('delta', 'detools', () => {
     );
     expect(Buffer.from(decoder.push(theirs)).equals(next)).toBe(true);
     expect(decoder.done).toBe(true);
-    // Ours is not larger than theirs by more than a tenth.
+    // Our patch is at most a tenth larger than theirs.
     expect(createDelta(base, next).length).toBeLessThan(theirs.length * 1.1);
   });
 });

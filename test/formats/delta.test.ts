@@ -3,7 +3,7 @@ import { DeltaDecoder } from '../../src/lib/formats/delta/apply.js';
 import { createDelta } from '../../src/lib/formats/delta/patch.js';
 import { fc, runs } from '../support/property.js';
 
-/** Applies it in pieces of the given size, as they come over a line. */
+/** Applies the patch in pieces of the given size, as they arrive over a connection. */
 function apply(base: Uint8Array, patch: Uint8Array, bytes: number, piece = 64): Uint8Array {
   const read = (offset: number, count: number) => base.subarray(offset, offset + count);
   const decoder = new DeltaDecoder(read, base.length, bytes);
@@ -12,14 +12,14 @@ function apply(base: Uint8Array, patch: Uint8Array, bytes: number, piece = 64): 
   return Buffer.concat(made);
 }
 
-/** Bytes with repeats in them, as programs have. */
+/** Bytes with repetitions, as in programs. */
 const program = fc
   .array(fc.tuple(fc.uint8Array({ minLength: 1, maxLength: 40 }), fc.integer({ min: 1, max: 12 })), {
     maxLength: 12,
   })
   .map((parts) => Buffer.concat(parts.flatMap(([bytes, times]) => Array(times).fill(bytes))));
 
-/** What an edit makes of them: a piece goes, another comes, a third moves. */
+/** An edited version: a part is removed, one is added, and a third is moved. */
 const edited = program.chain((base) =>
   fc
     .tuple(fc.nat(base.length), fc.nat(base.length), fc.uint8Array({ maxLength: 60 }), fc.nat(255))
@@ -64,13 +64,13 @@ describe('a delta', () => {
     const base = ones(5000);
     const began = performance.now();
     const patch = createDelta(base, next);
-    // Squared it took a minute; so it takes a fifth of a second.
+    // In quadratic time this took a minute; now it takes a fifth of a second.
     expect(performance.now() - began).toBeLessThan(5000);
     expect(patch.length).toBeLessThan(next.length / 20);
     expect(Buffer.from(apply(base, patch, next.length)).equals(next)).toBe(true);
   });
 
-  // Written by detools 0.53.0: create_patch -c heatshrink, of `base` and `next` below.
+  // Written by detools 0.53.0: create_patch -c heatshrink, for `base` and `next` below.
   const base = Buffer.from('one function, another function, and a third function\n'.repeat(4));
   const next = Buffer.concat([base.subarray(0, 60), Buffer.from('CHANGED'), base.subarray(62)]);
   it('is applied if written by detools', () => {

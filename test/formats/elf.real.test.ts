@@ -69,7 +69,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Compiled from different folders, so that relative and absolute names occur. */
+/** Compiled in different folders, so that relative and absolute file names occur. */
 function build(flags: readonly string[]): string {
   const machine = ['-march=rv32imc', '-mabi=ilp32', '-ffreestanding', '-ffunction-sections'];
   const run = (args: readonly string[], cwd: string) => {
@@ -105,7 +105,7 @@ interface Told {
   line: number | null;
 }
 
-/** What addr2line says of each address. */
+/** The output of addr2line for each address. */
 function addr2line(elf: string, addresses: readonly number[]): Told[] {
   const input = addresses.map((address) => address.toString(16)).join('\n');
   const { stdout } = spawnSync('riscv64-unknown-elf-addr2line', ['-f', '-e', elf], {
@@ -125,7 +125,7 @@ function addr2line(elf: string, addresses: readonly number[]): Told[] {
   });
 }
 
-/** The file's name at an address, by the rows of the line table as readelf decodes them. */
+/** The file name for an address, from the rows of the line table as readelf decodes them. */
 function decodedFiles(elf: string): (address: number) => string | null {
   const { stdout } = spawnSync('riscv64-unknown-elf-readelf', ['-wL', '-W', elf], { encoding: 'utf8' });
   const rows = [...stdout.matchAll(/^(\S+\.[ch]) +(\d+|-) +(0x[0-9a-f]+|0)\b/gm)].map(
@@ -152,7 +152,8 @@ describeReal('riscv', 'function, file and line of an address', () => {
         const addresses = addressesOf(elf);
         const theirs = addr2line(elf, addresses);
         const ours = symbolize(readElf(readFileSync(elf)), addresses);
-        // binutils 2.40 counts the files of DWARF 5 from 1 in addr2line, and from 0, as the standard has it, in readelf.
+        // In binutils 2.40, addr2line counts the files of DWARF 5 from 1, but readelf counts them from 0, as in the
+        // standard.
         const files = version === 5 ? decodedFiles(elf) : null;
         for (const [index, { address, function: name, file, line }] of ours.entries()) {
           const { name: theirName, file: theirFile, line: theirLine } = theirs[index]!;

@@ -13,7 +13,7 @@ import { esptoolImages } from '../support/esptool-images.js';
 import { fc, runs } from '../support/property.js';
 import { describeReal } from '../support/real.js';
 
-/** Where a linker script puts things, for each chip: flash code, flash data, RAM for code and for data. */
+/** Addresses that linker scripts use for each chip: flash code, flash data, RAM for code and for data. */
 const places: Record<ChipName, { code: number; constants: number; iram: number; dram: number }> = {
   esp32: { code: 0x400d0020, constants: 0x3f400020, iram: 0x40080000, dram: 0x3ffb0000 },
   esp32s2: { code: 0x40080020, constants: 0x3f000020, iram: 0x40024000, dram: 0x3ffc0000 },
@@ -32,7 +32,7 @@ interface Made {
   options: Omit<ElfImageOptions, 'chip'>;
 }
 
-/** Our options in esptool's words. */
+/** Our options under the names that esptool uses. */
 function argumentsOf({ options }: Made): Record<string, unknown> {
   const all = {
     flash_mode: options.mode,
@@ -51,7 +51,10 @@ function argumentsOf({ options }: Made): Record<string, unknown> {
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
 
-/** Both tools on the same files: the same bytes, or both refuse. Returns how many images were made. */
+/**
+ * Runs both tools on the same files: they must produce the same bytes, or both fail. Returns the number of images
+ * created.
+ */
 function compare(cases: readonly Made[]): number {
   const files = Object.fromEntries(cases.map(({ elf }, index) => [`${index}.elf`, elf]));
   const theirs = esptoolImages(
@@ -75,7 +78,7 @@ function compare(cases: readonly Made[]): number {
     } catch (error) {
       refusal = String(error);
     }
-    // esptool stops at an assertion where a gap has room for a segment's header alone: that one we can do.
+    // esptool stops at an assertion if a gap has room only for a segment header, which we support.
     if (their.error?.startsWith('AssertionError')) continue;
     expect(ours === null, `${label} ${refusal}`).toBe(their.bytes === null);
     if (ours === null || their.bytes === null) continue;
@@ -143,7 +146,7 @@ describeReal('esptool', 'images created from ELF files', () => {
         options: {},
       })),
     );
-    // The C2 has no pages of 8 KiB: both refuse.
+    // The C2 has no pages of 8 KiB, so both tools reject that case.
     expect(compare(cases)).toBe(cases.length - 1);
   });
 

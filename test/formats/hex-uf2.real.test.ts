@@ -11,7 +11,7 @@ import { describeReal } from '../support/real.js';
 const random = seededRandom(11);
 const bytes = (length: number) => Uint8Array.from({ length }, () => Math.floor(random() * 256));
 
-/** Regions as merges have them: small and large, touching, over 64 KiB borders, at odd places. */
+/** Regions as in merged files: small and large, adjacent, across 64 KiB boundaries, at odd offsets. */
 const layouts: Record<string, ByteRegion[]> = {
   'a board': [
     { offset: 0x1000, data: bytes(0x4321) },

@@ -30,14 +30,14 @@ describeReal('tensorflow', 'float files converted by TensorFlow from Keras model
 
   const read: [name: string, operators: string][] = [
     ['mlp', 'FULLY_CONNECTED FULLY_CONNECTED LOGISTIC'],
-    // Conv1D is EXPAND_DIMS, CONV_2D and RESHAPE in the file; what is between layers goes.
+    // Conv1D is EXPAND_DIMS, CONV_2D and RESHAPE in the file; the operators between layers are folded.
     ['conv1d', 'EXPAND_DIMS CONV_2D MAX_POOL_2D CONV_2D FULLY_CONNECTED SOFTMAX'],
     ['conv1d_float16', 'EXPAND_DIMS CONV_2D MAX_POOL_2D CONV_2D FULLY_CONNECTED SOFTMAX'],
     ['batch_norm', 'EXPAND_DIMS CONV_2D DEPTHWISE_CONV_2D CONV_2D RESHAPE MEAN FULLY_CONNECTED'],
     ['batch_norm_float16', 'EXPAND_DIMS CONV_2D DEPTHWISE_CONV_2D CONV_2D RESHAPE MEAN FULLY_CONNECTED'],
     ['norm_after_relu', 'FULLY_CONNECTED MUL ADD FULLY_CONNECTED'],
     ['conv2d', 'PAD CONV_2D LEAKY_RELU DEPTHWISE_CONV_2D TANH AVERAGE_POOL_2D FULLY_CONNECTED SOFTMAX'],
-    // The file stores a shape of one step for its ten.
+    // The file contains the shape of one step, although the model has ten.
     ['dense_on_steps', 'FULLY_CONNECTED FULLY_CONNECTED'],
     [
       'residual',

@@ -24,7 +24,7 @@ describe('a file with an open batch', () => {
 
 describe('a slice', () => {
   const masks = { beginMask: 0, endMask: 0, shrinkAxisMask: 0 };
-  // As Python slices range(10).
+  // Equivalent to slicing range(10) in Python.
   it.each<[string, number[], object, number[]]>([
     ['[2:7:2]', [2, 7, 2], {}, [2, 4, 6]],
     ['[-3:]', [-3, 0, 1], { endMask: 1 }, [7, 8, 9]],

@@ -13,7 +13,7 @@ import {
 } from '../../src/lib/formats/manifest/root.js';
 import { fc, runs } from '../support/property.js';
 
-/** Keys are slow to make: all cases draw from these. */
+/** All cases use these keys, because creating keys is slow. */
 const pool = Array.from({ length: 7 }, () => generateKeyPair().privatePem);
 const idOf = (pem: string) => keyIdOf(publicKeyOf(pem));
 const keysOf = (pems: readonly string[]) =>
@@ -95,7 +95,7 @@ describe('the next trust root', () => {
   });
 });
 
-it('treats a role as replaced only if its previous signatures are no longer valid', () => {
+it('roleReplaced reports a role only if its previous signatures are no longer valid', () => {
   const old = { keyids: ['a', 'b', 'c'], threshold: 2 };
   expect(roleReplaced(old, { keyids: ['a', 'b', 'd'], threshold: 2 })).toBe(false);
   expect(roleReplaced(old, { keyids: ['a', 'd', 'e'], threshold: 2 })).toBe(true);
@@ -103,7 +103,7 @@ it('treats a role as replaced only if its previous signatures are no longer vali
   expect(roleReplaced(null, old)).toBe(true);
 });
 
-it('detects releases that the platform has not published', () => {
+it('unpublished detects releases that the platform has not published', () => {
   const stamp = {
     ...{ spec: 'aiot-timestamp/1' as const, version: 1, issued: 1, expires: 2 },
     root: { version: 1, digest: 'sha256:r' },

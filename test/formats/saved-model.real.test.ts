@@ -14,7 +14,7 @@ import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { runProgram, told } from '../support/programs.js';
 import { describeReal, python } from '../support/real.js';
 
-/** By hand, and as aiot.yaml gives them; and each operator alone, with what options it can have. */
+/** Models built by hand and those that aiot.yaml describes, then each operator alone with its options. */
 const makers = { ...architectures, ...engineKinds };
 const perKind = process.env.AIOT_LONG === '1' ? 12 : 2;
 const runs = 4;

@@ -10,7 +10,7 @@ import { quantizedOf } from '../support/architectures.js';
 import { engineKinds } from '../support/engine-kinds.js';
 import { FloatNetwork } from '../support/float-network.js';
 
-/** What our own reader of SavedModels makes of one; there are no variables in it to restore. */
+/** The graph that our own SavedModel reader returns; it contains no variables to restore. */
 function readBack(bytes: Uint8Array): Graph {
   const { layers: _, ...graph } = followSignature(readGraphDef(bytes), (name) => {
     throw new Error(`a variable: ${name}`);
@@ -57,7 +57,7 @@ describe('a SavedModel', () => {
     const device = [...createInterpreter(graph).invoke(q)].map((y) => to[0]! * (Number(y) - middle[0]!));
     const real = Float32Array.from(q, (value) => from[0]! * (value - zero[0]!));
     const all = answer(back, real);
-    // Of a full range of 256 steps: rounding in every layer is in it.
+    // Out of a full range of 256 steps, because rounding in every layer adds up.
     all.forEach((value, i) => {
       expect(Math.abs(value - device[i]!)).toBeLessThan(16 * to[0]!);
     });

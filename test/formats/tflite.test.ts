@@ -15,7 +15,7 @@ import { fc, runs } from '../support/property.js';
 
 const bytesOf = (graph: Graph) => Buffer.from(writeTflite(graph));
 
-/** What reading or writing throws: its code and message. */
+/** Code and message of the error thrown by reading or writing. */
 function refusal(action: () => unknown): string {
   try {
     action();
@@ -31,7 +31,7 @@ describe('a .tflite file written and read', () => {
     const random = seededRandom(1);
     for (let i = 0; i < 20; i++) {
       const graph = make(random);
-      // A convolution without bias comes back with one of zeros.
+      // A convolution without a bias gets a bias of zeros.
       const back = readTflite(writeTflite(graph));
       expect(back.tensors.slice(0, graph.tensors.length)).toEqual(graph.tensors);
       expect(back.operators[0]!.options).toEqual(graph.operators[0]!.options);
@@ -41,7 +41,7 @@ describe('a .tflite file written and read', () => {
 
   it('reads a bias with the axis of its weights, as written by TensorFlow 1', () => {
     const b = new GraphBuilder(seededRandom(3));
-    // With an input scale of 1 the bias has the scales of its weights, so that it can share their quantization.
+    // With an input scale of 1, the bias has the scales of its weights, so it can share their quantization.
     const x = b.activation([1, 8, 8, 4], 1);
     const w = b.weights([1, 3, 3, 4], 3);
     const bias = b.bias(x, w, 4);
@@ -159,7 +159,7 @@ describe('a damaged or foreign file', () => {
   });
 
   it('is rejected with the name, index and possible replacement of an unknown operator', () => {
-    // LOGISTIC's code (14) becomes ELU's (111): both fields of the operator code.
+    // LOGISTIC's code (14) is replaced by ELU's (111) in both fields of the operator code.
     const file = bytesOf(oneOpGraphs.LOGISTIC!(seededRandom(1)));
     const wide = file.indexOf(Buffer.from([14, 0, 0, 0, 2, 0, 0, 0]));
     expect(wide).toBeGreaterThan(0);
@@ -206,7 +206,7 @@ describe('a damaged or foreign file', () => {
     });
     const property = fc.property(damage, ({ file, cut, flips }) => {
       const bytes = Buffer.from(cut === null ? file : file.subarray(0, Math.floor(file.length * cut)));
-      // Most of a file is data, where a flip does nothing: half of them go to the tables at its start.
+      // Most of a file is data, where a flip has no effect, so half of the flips go to the tables at its start.
       flips.forEach(([where, mask], index) => {
         const at = Math.floor((index % 2 ? 0.3 : 1) * where * bytes.length);
         if (bytes.length > 0) bytes[at]! ^= mask;

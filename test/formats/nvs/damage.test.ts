@@ -28,7 +28,7 @@ const flipped = (bit: number, bytes = image) => {
   return copy;
 };
 
-/** In the map of entries, where a flipped bit may be what a driver does: it deletes a number. */
+/** Bits of an entry map, where a flip can be a valid change by a driver: it deletes a number. */
 const ofMap = (bit: number) => (bit & 0x7fff) >= 256 && (bit & 0x7fff) < 512;
 
 describe('a damaged NVS image', () => {
@@ -53,7 +53,7 @@ describe('a damaged NVS image', () => {
         expect(error).toEqual(refused);
       }
     }
-    // Entry 3 is wifi.chan. The others hold a namespace, a string, or a chunk.
+    // Entry 3 is wifi.chan. The others contain a namespace, a string, or a chunk.
     expect(accepted).toEqual([3]);
   });
 
