@@ -9,14 +9,17 @@ import { withInt16Activations } from '../support/int16x8.js';
 import { describeReal } from '../support/real.js';
 import { runInPython } from '../support/tflite.js';
 
-/** By hand, and as aiot.yaml gives them. */
+/** Models built by hand, and those that aiot.yaml describes. */
 const makers = { ...architectures, ...engineKinds };
 
-/** Networks of each kind, and inputs of each. On int8 even the short form is the whole claim: 40 networks, 2,000 inputs. */
+/**
+ * Number of models of each kind, and of inputs for each. For int8, the short form already covers the full claim: 40
+ * models, 2,000 inputs.
+ */
 const [perKind, runs] = long ? [10, 2000] : [4, 2000];
 const wideRuns = long ? 2000 : 200;
 
-/** TFLite Micro has no REDUCE_MAX of int16. */
+/** TFLite Micro does not support REDUCE_MAX with int16. */
 const hasInt16 = ({ operators }: Graph) => operators.every(({ op }) => op !== 'REDUCE_MAX');
 
 describeReal('tflm', 'small models of random sizes, compared with TFLite Micro tensor by tensor', () => {
@@ -50,7 +53,7 @@ describeReal('tflm', 'small models of random sizes, compared with TFLite Micro t
   );
 });
 
-/** How far apart int8 outputs are: the largest step, and the share that is equal. */
+/** Distance between int8 outputs: the largest number of steps, and the share of equal values. */
 function apart(a: Int8Array, b: Int8Array) {
   expect(a.length).toBe(b.length);
   const steps = a.map((value, i) => Math.abs(value - b[i]!));
@@ -91,7 +94,7 @@ describeReal('litert', 'the same models in LiteRT', () => {
           total.equal += device.equal / jobs.length;
         });
         if (long) process.stderr.write(`${kind}: ${total.equal.toFixed(4)} equal, worst ${total.worst}\n`);
-        // Few and small: both round the same sums, one of them in floating point.
+        // The differences are few and small, because both round the same sums, one of them in floating point.
         expect(total.worst).toBeLessThanOrEqual(6);
         expect(total.equal).toBeGreaterThan(0.95);
       },

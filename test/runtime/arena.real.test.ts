@@ -10,16 +10,16 @@ import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { describeReal } from '../support/real.js';
 import { runInPython } from '../support/tflite.js';
 
-/** By hand, and as aiot.yaml gives them. */
+/** Models built by hand, and those that aiot.yaml describes. */
 const makers = { ...architectures, ...engineKinds };
 
 interface Arena {
-  /** As TFLite Micro reports them. */
+  /** Sizes as TFLite Micro reports them. */
   head: number;
   tail: number;
-  /** Whether it can be prepared and run in the arena planned, and in one a sixth smaller. */
+  /** Whether it can be prepared and run in the planned arena, and in one that is a sixth smaller. */
   works: boolean[];
-  /** The smallest that works; looked for in the long form. */
+  /** The smallest arena that works; determined only with AIOT_LONG=1. */
   smallest: number | null;
 }
 

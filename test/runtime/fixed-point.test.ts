@@ -49,7 +49,7 @@ describe('integer primitives', () => {
   it('shift right to the nearest, with ties away from zero', () => {
     fc.assert(
       fc.property(int32(), fc.integer({ min: 0, max: 31 }), (x, exponent) => {
-        // Doubles hold x / 2^exponent exactly.
+        // A double represents x / 2^exponent exactly.
         const real = x / 2 ** exponent;
         const nearest = real < 0 ? -Math.round(-real) : Math.round(real);
         expect(roundingShiftRight(x, exponent) + 0).toBe(nearest + 0);
@@ -79,7 +79,7 @@ describe('integer primitives', () => {
     expect(quantizeMultiplier(0)).toEqual({ multiplier: 0, shift: 0 });
     expect(quantizeMultiplier(1)).toEqual({ multiplier: 2 ** 30, shift: 1 });
     expect(quantizeMultiplier(0.75)).toEqual({ multiplier: 0.75 * 2 ** 31, shift: 0 });
-    // Rounds up to 2^31, so it moves one place.
+    // This rounds up to 2^31, so the exponent increases by one.
     expect(quantizeMultiplier(1 - 2 ** -40)).toEqual({ multiplier: 2 ** 30, shift: 1 });
     expect(quantizeMultiplier(2 ** -33)).toEqual({ multiplier: 0, shift: 0 });
   });

@@ -15,8 +15,8 @@ import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { describeReal } from '../support/real.js';
 
 /**
- * The network with operator `place` in float32 between a DEQUANTIZE and a QUANTIZE, as a quantizer leaves a layer that
- * loses too much.
+ * A model with operator `place` in float32 between a DEQUANTIZE and a QUANTIZE, as a quantizer leaves a layer that
+ * loses too much accuracy.
  */
 function withFloatLayer(graph: Graph, place: number): Graph {
   const tensors = [...graph.tensors];
@@ -37,16 +37,19 @@ function withFloatLayer(graph: Graph, place: number): Graph {
   return { ...graph, tensors, operators };
 }
 
-/** By hand, and as aiot.yaml gives them. */
+/** Models built by hand, and those that aiot.yaml describes. */
 const makers = { ...architectures, ...engineKinds };
 
 const [perKind, runs] = long ? [5, 2000] : [4, 100];
 const kinds = Object.keys(makers) as (keyof typeof makers)[];
-/** What adding up to some hundred float32 products in another order may change, as a share of the largest result. */
+/**
+ * The difference that a different summation order of several hundred float32 products can cause, as a share of the
+ * largest result.
+ */
 const close = 2e-5;
 const limit = long ? 600_000 : 60_000;
 
-/** Where a tensor's values lie in what `tensorsOnDevice` gives, run after run. */
+/** The slices of each tensor in the output of `tensorsOnDevice`, run after run. */
 function* tensorsOf(graph: Graph, bytes: Buffer) {
   for (let at = 0; at < bytes.length; )
     for (const index of graph.operators.flatMap(({ outputs }) => outputs)) {
@@ -58,8 +61,8 @@ function* tensorsOf(graph: Graph, bytes: Buffer) {
 }
 
 /**
- * Largest difference of any float tensor, as a share of that tensor's largest value (of 1 where it is smaller), and how many
- * int8 values differ, and by how much.
+ * Largest difference of any float tensor, as a share of that tensor's largest value (or of 1 if that is larger), and
+ * the number and size of int8 differences.
  */
 function compare(graph: Graph, got: Buffer, want: Buffer) {
   expect(got.length).toBe(want.length);
@@ -140,7 +143,7 @@ describeReal('tflm', 'int8 models with a float32 layer', () => {
       const all = { values: 0, unequal: 0 };
       compareAll(graphs, runs).forEach(({ share, values, unequal, worst }, index) => {
         expect(share, `${index}`).toBeLessThan(close);
-        // One step at the edge; layers after it may turn it into more, a table of a steep function into several.
+        // One step at a rounding boundary; later layers can amplify it, a steep table even to several steps.
         expect(worst, `${index}`).toBeLessThanOrEqual(4);
         all.values += values;
         all.unequal += unequal;

@@ -12,7 +12,7 @@ import { cnn, mlp } from '../support/networks.js';
 describe('models from TensorFlow’s converter', () => {
   it.each([
     ['f32', 1e-6],
-    // float16 weights against LiteRT's answers of the float32 network.
+    // float16 weights are compared with LiteRT's outputs for the float32 model.
     ['f16', 1e-3],
   ])('%s matches LiteRT’s probabilities', (name, tolerance) => {
     const interpreter = createInterpreter(readTflite(motorFile(`${name}.tflite`)));
@@ -75,7 +75,7 @@ describe('an interpreter', () => {
     run();
     const after = process.memoryUsage();
     expect(after.arrayBuffers - before.arrayBuffers).toBeLessThan(1e6);
-    // An array an inference would be 5 MB; the rest is the test runner's own.
+    // One array per inference would be 5 MB; the rest is used by the test runner itself.
     expect(after.heapUsed - before.heapUsed).toBeLessThan(4e6);
   });
 
@@ -184,7 +184,7 @@ describe('the float view of an int8 model', () => {
 
 describe('the predicted arena', () => {
   it('closely matches TFLite Micro’s report for an MLP of 8, 24, 16, and 5 neurons', () => {
-    // Reported by its 64-bit runtime: head 48, tail 1,856; an arena of 2,326 works.
+    // Values that its 64-bit runtime reported: head 48, tail 1,856; an arena of 2,326 bytes works.
     const graph = mlp(seededRandom(1), [8, 24, 16, 5]);
     const last = graph.operators.pop()!;
     graph.tensors.pop();

@@ -16,7 +16,7 @@ interface Signatures {
 }
 
 describeReal('litert', 'files written by aiot, in Google’s native LiteRT', () => {
-  // Steps by which its reference kernels may differ: they round FC and the tables in floating point.
+  // Steps by which LiteRT's reference kernels may differ: they round FC and the tables in floating point.
   const steps = (op: OperatorName) =>
     op === 'FULLY_CONNECTED' || op === 'LOGISTIC' || op === 'TANH' ? 1 : 0;
 
@@ -40,7 +40,7 @@ describeReal('litert', 'files written by aiot, in Google’s native LiteRT', () 
     });
   });
 
-  // TFLite's table of differences: floating point in FC, single-precision ratios, another exponential.
+  // Operators that can differ: floating point in FC, single-precision ratios, a different exponential.
   const wideSteps = ['FULLY_CONNECTED', 'LEAKY_RELU', 'RELU', 'SOFTMAX', 'MUL'];
   const wide = operators.filter((op) => op !== 'REDUCE_MAX');
   const wideAnswersTo = inOneProcess(

@@ -14,7 +14,7 @@ describe('LiteRT on files from TensorFlow’s converter', () => {
     ['f32', 'f32.litert.pred.csv', 1e-6],
     ['int8', 'int8.litert.pred.csv', 0],
     ['i16x8', 'i16x8.litert.pred.csv', 2e-4],
-    // Against the float network's answers: what the rounded weights cost.
+    // Compared with the float model's outputs, so the tolerance includes the loss from rounding the weights.
     ['f16', 'f32.litert.pred.csv', 1e-3],
     ['dyn', 'f32.litert.pred.csv', 0.02],
   ])('%s matches the native library’s probabilities', async (name, predictions, tolerance) => {

@@ -27,7 +27,7 @@ interface Job extends Mutant {
   input: Int8Array;
 }
 
-/** Random changes of networks of each operator and each kind, with inputs enough for some runs of the whole network. */
+/** Random mutations of models of each operator and each kind, with inputs for several runs of the whole model. */
 function mutants(seed: number, each: number): Job[] {
   const random = seededRandom(seed);
   const kinds = Object.entries({ ...architectures, ...engineKinds });
@@ -56,11 +56,14 @@ function inputsOf(graph: Graph, random: Random): Int8Array {
   return Int8Array.from({ length: 4 * size }, () => Math.floor(random() * 256) - 128);
 }
 
-/** What this side makes of a file: its outputs, null where it is refused, undefined where it is no network for the firmware. */
+/**
+ * The result of a file in TypeScript: its outputs, null if it is rejected, undefined if the firmware does not support
+ * such models.
+ */
 function oursOf(file: Uint8Array, input: Int8Array): Int8Array | null | undefined {
   try {
     const { graph, notes } = importTflite(file);
-    // Operators that only compute shapes are taken out by the tools; devices get what is left.
+    // Our tools remove operators that only compute shapes, so devices never get them.
     if (notes.some((note) => note.includes('became constants'))) return undefined;
     const interpreter = createInterpreter(graph);
     const { inputTensor, outputTensor } = interpreter;
@@ -99,7 +102,7 @@ describeReal('cmake', 'mutated models in the firmware’s interpreter, built wit
     const counts = { accepted: 0, refused: 0 };
     jobs.forEach(({ name, graph, input }, index) => {
       const { said, output } = theirs[index]!;
-      // How much memory there is is no rule.
+      // The available memory is not one of the rules.
       if (said === 'AIOT_MEMORY_SHORT') return;
       const ours = oursOf(graph, input);
       if (ours === undefined) return;
@@ -115,7 +118,10 @@ describeReal('cmake', 'mutated models in the firmware’s interpreter, built wit
 });
 
 describeReal('tflm', 'mutated models in TFLite Micro', () => {
-  /** Outputs of those that both take must be the same; a network that is refused there for want of memory is left out. */
+  /**
+   * If both accept a model, the outputs must be the same; a model that TFLite Micro rejects for lack of memory is
+   * excluded.
+   */
   const compare = (jobs: { name: string; graph: Uint8Array; input: Int8Array }[]) => {
     const taken = jobs.flatMap((job) => {
       const ours = oursOf(job.graph, job.input);
@@ -142,7 +148,7 @@ describeReal('tflm', 'mutated models in TFLite Micro', () => {
 
   it('are accepted if the list of rules accepts them', () => {
     const random = seededRandom(1);
-    // The input of one case is its output, which TFLite Micro has no operator's result for.
+    // In one case, the input is also the output, which TFLite Micro does not support.
     const right = ruleCases().cases.filter(({ accepted, what }) => accepted && !what.includes('outputs 0'));
     const jobs = right.map(({ what, file }) => ({
       ...{ name: what, graph: file },

@@ -11,7 +11,7 @@ import { ruleCases } from '../support/model-rules.js';
 
 const { files, cases } = ruleCases();
 
-/** What becomes of a file: `accepted`, or the code that refuses it; anything else is a defect. */
+/** The verdict on a file: `accepted`, or the error code; any other error is a defect. */
 function verdictOf(file: Uint8Array): string {
   try {
     createInterpreter(readTflite(file));

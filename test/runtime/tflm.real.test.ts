@@ -11,7 +11,7 @@ import { inOneProcess } from '../support/one-process.js';
 import { describeReal } from '../support/real.js';
 import { runInPython } from '../support/tflite.js';
 
-/** `runs` inputs one after another: chance bytes, or all 256 for a tensor of that size. */
+/** `runs` consecutive inputs: random bytes, or all 256 values for a tensor of that size. */
 function chanceInput(graph: Graph, random: Random, runs: number): Int8Array {
   const size = elementCount(graph.tensors[graph.inputs[0]!]!.shape);
   if (size === 256) return Int8Array.from({ length: 256 }, (_, index) => index - 128);
@@ -56,7 +56,7 @@ describeReal('tflm', 'the device interpreter, compared with TFLite Micro', () =>
   it('matches bit for bit on whole models, in every tensor', () => {
     const random = seededRandom(5);
     const networks = [mlp(random, [8, 24, 16, 5]), mlp(random, [36, 32, 16, 3]), cnn(random)];
-    // A network cut off after each operator shows that operator's output.
+    // Truncating a model after each operator exposes the output of that operator.
     const graphs = networks.flatMap((graph) =>
       graph.operators.map(({ outputs }, last) => ({
         ...graph,
