@@ -66,7 +66,7 @@ describeReal('cmake', 'the core on a bare ESP32-C3', () => {
       });
     });
 
-    /** AIOT_ESP_QEMU=FOLDER: an emulator with the chip's real mask ROM. */
+    /** AIOT_ESP_QEMU=FOLDER contains an emulator with the chip's real mask ROM. */
     describeReal('qemu', 'in an emulator with the mask ROM', () => {
       it('boots from the ROM, and passes the golden vectors', async () => {
         const board = await emulatedBoard('esp32c3');

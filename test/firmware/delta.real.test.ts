@@ -25,7 +25,7 @@ const next = Buffer.concat([
   base.subarray(9000, 12_000),
 ]);
 
-/** What the decoder of this side says of a patch. */
+/** The verdict of the TypeScript decoder on a patch. */
 function verdict(patch: Uint8Array, total: number): { said: string; made: Buffer } {
   const decoder = new DeltaDecoder((at, count) => base.subarray(at, at + count), base.length, total);
   const made: Uint8Array[] = [];
@@ -48,7 +48,7 @@ describeReal('native', 'patches applied by the core', () => {
     rmSync(folder, { recursive: true });
   });
 
-  /** All of them in one run of the tool: what it said, and what it made. */
+  /** Applies all patches in one run of the tool; returns its verdicts and outputs. */
   function onTheCore(patches: { patch: Uint8Array; total: number }[]) {
     const lines = patches.map(({ patch, total }, i) =>
       [path('base'), path(`patch-${i}`, patch), total, path(`made-${i}`)].join(' '),
@@ -73,7 +73,7 @@ describeReal('native', 'patches applied by the core', () => {
     for (const [i, { patch, total }] of cases.entries()) {
       const here = verdict(patch, total);
       expect(core[i]?.said, `case ${i}`).toBe(here.said);
-      // What a refused patch has made by then is thrown away on either side.
+      // Both sides discard the partial output of a rejected patch.
       if (here.said !== 'broken') expect(core[i]?.made.equals(here.made), `case ${i}`).toBe(true);
       said.set(here.said, (said.get(here.said) ?? 0) + 1);
     }

@@ -20,7 +20,7 @@ const makers = { ...architectures, ...engineKinds };
 const kinds = Object.keys(makers) as (keyof typeof makers)[];
 const [files, networks, runs] = long ? [200, 20, 500] : [40, 4, 50];
 
-/** What a network takes and gives as int8. */
+/** Whether a model has int8 inputs and outputs. */
 const isInt8 = ({ tensors, inputs, outputs }: Graph) =>
   [...inputs, ...outputs].every((index) => tensors[index]!.type === 'int8');
 

@@ -5,14 +5,14 @@ import { root } from '../support/cli.js';
 
 const firmware = join(root, 'firmware');
 
-/** Text of a C file without comments and strings, except those that name an included file. */
+/** Text of a C file without comments and without strings, except the names of included files. */
 function codeOf(text: string): string {
   return text
     .replace(/\/\*[\s\S]*?\*\/|\/\/[^\n]*/g, ' ')
     .replace(/^(?!\s*#include).*$/gm, (line) => line.replace(/"(?:\\.|[^"\\])*"/g, '""'));
 }
 
-/** The sources of the device, by path below firmware/; tests and headers of other parties' libraries are none. */
+/** The device sources, by path below firmware/; tests and third-party headers are excluded. */
 const sources = new Map(
   readdirSync(firmware, { recursive: true, encoding: 'utf8' })
     .filter((name) => /\.[ch]$/.test(name) && !/^test\/|\/interfaces\//.test(name))
@@ -20,7 +20,10 @@ const sources = new Map(
     .map((name) => [name, codeOf(readFileSync(join(firmware, name), 'utf8'))]),
 );
 
-/** The included files that are ours: beside the file, or below `aiot/`. Those of a system, of a chip and of a project are left out. */
+/**
+ * Included files of our own: beside the file, or below `aiot/`. Headers of the system, the chip and the project are
+ * excluded.
+ */
 function includesOf(name: string): string[] {
   const named = [...(sources.get(name) ?? '').matchAll(/^\s*#include "([^"]+)"/gm)].map(
     ([, path = '']) => path,
@@ -31,7 +34,10 @@ function includesOf(name: string): string[] {
   );
 }
 
-/** Functions that other files may call, with the file that defines each. Where the preprocessor chooses one of two, both are in one file. */
+/**
+ * Functions that other files may call, with the file that defines each. Alternatives of the preprocessor are in the
+ * same file.
+ */
 function definitions(): Map<string, string> {
   const found = new Map<string, string>();
   for (const [name, code] of sources) {
@@ -45,7 +51,7 @@ function definitions(): Map<string, string> {
   return found;
 }
 
-/** Files whose functions a .c file calls, each with one of them. */
+/** Files whose functions a .c file calls, each with one of these functions. */
 function callsOf(name: string, defined: ReadonlyMap<string, string>): Map<string, string> {
   const calls = new Map<string, string>();
   for (const [called] of (sources.get(name) ?? '').matchAll(/\b[a-z]\w+\b/g)) {
@@ -55,7 +61,7 @@ function callsOf(name: string, defined: ReadonlyMap<string, string>): Map<string
   return calls;
 }
 
-/** The first circle of a graph, as a path that ends where it began; null without one. */
+/** The first cycle in a graph, as a path that ends where it began; null if there is none. */
 function circle(names: Iterable<string>, next: (name: string) => Iterable<string>): string[] | null {
   const done = new Set<string>();
   const path: string[] = [];
@@ -110,7 +116,7 @@ describe('the firmware layering', () => {
         .map(([owner, called]) => `${name} calls ${called} of ${owner}, which no header offers`),
     );
     expect(hidden).toEqual([]);
-    // The linker's own names (`bss_start`) and POSIX's `environ` have no header.
+    // Linker symbols (`bss_start`) and POSIX's `environ` have no header.
     expect(
       programs.filter((name) =>
         /^\s*extern [^;]*\baiot_|^\s*#include "[^"]+\.c"/m.test(sources.get(name) ?? ''),

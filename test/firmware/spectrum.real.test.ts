@@ -12,7 +12,7 @@ const sources = ['guide_spectrum', 'fourier', 'stages', 'turn'].map((name) =>
   join(core, 'src', 'signal', `${name}.c`),
 );
 
-/** The same peak by numpy: its FFT and its Hamming window. */
+/** Finds the same peak with numpy's FFT and Hamming window. */
 const judge = `
 import sys, numpy as np
 for line in sys.stdin:

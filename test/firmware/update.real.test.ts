@@ -120,7 +120,7 @@ describeReal('native', 'the firmware’s update code, built with sanitizers', ()
           store.eraseSlot(slot, bytes.length);
           store.writeSlot(slot, 0, bytes);
         }
-        // Three times, so that both sectors hold a record and the newer one counts.
+        // Three writes, so that both sectors contain a record and the newer one counts.
         for (const newestSigned of [1, 2, record.newestSigned])
           store.writeRecord({ ...record, newestSigned });
         flash.close();
@@ -137,7 +137,7 @@ describeReal('native', 'the firmware’s update code, built with sanitizers', ()
         expect(now.readRecord()).toMatchObject({ active: slot, sequence: record.sequence + 1 });
         expect(now.readRecord().slots[slot]).toMatchObject({ version: 7, digest: digestOf(made) });
         expect(now.damagedSlots(now.readRecord())).toEqual([]);
-        // And a record of this side on top of it.
+        // TypeScript can write another record after it.
         now.writeRecord(record);
         expect(now.readRecord()).toEqual(record);
         again.close();
@@ -155,7 +155,7 @@ describeReal('native', 'the firmware’s update code, built with sanitizers', ()
   });
 
   describe('settings in NVS', () => {
-    /** What the firmware reads of an image, and what is in it. */
+    /** Compares the values that the firmware reads from an image with its contents; returns their number. */
     function compare(image: Uint8Array): number {
       const file = join(folder, 'nvs.bin');
       writeFileSync(file, image);
