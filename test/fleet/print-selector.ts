@@ -1,7 +1,7 @@
 import { type Expression, keywords, type Term, valueText } from '../../src/lib/fleet/selector.js';
 import { keys } from '../../src/lib/fleet/selector-keys.js';
 
-/** A selector's one spelling: what it parses to is the same again. */
+/** Prints a selector in its canonical form, which is parsed to the same expression again. */
 export function printSelector(expression: Expression): string {
   switch (expression.kind) {
     case 'all':
@@ -16,7 +16,7 @@ export function printSelector(expression: Expression): string {
   }
 }
 
-/** Parentheses where they are needed, and between `and` and `or`, where readers need them. */
+/** Adds parentheses where they are needed, and between `and` and `or` for readability. */
 function within(expression: Expression): string {
   const text = printSelector(expression);
   return expression.kind === 'and' || expression.kind === 'or' ? `(${text})` : text;
@@ -29,7 +29,7 @@ function printTerm({ key, operator, values }: Term): string {
   return operator === 'in' ? `${name} in (${shown.join(', ')})` : `${name}${operator}${shown[0]}`;
 }
 
-/** A tag by itself, where nothing else is meant by that. */
+/** Omits the prefix of a tag if its name is unambiguous. */
 function keyText(key: string): string {
   const tag = key.startsWith('tag.') ? key.slice('tag.'.length) : key;
   const taken = [...Object.keys(keys), ...keywords].some((each) => each.toLowerCase() === tag.toLowerCase());

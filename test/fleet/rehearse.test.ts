@@ -45,13 +45,13 @@ describe('a rehearsal', () => {
       ends: [{ state: 'done', runs: 5 }],
     });
     expect([all.tried.p50, all.failed.max, all.left.max]).toEqual([200, 0, 0]);
-    // Four waves of two seconds of download and two of a start, one after the other.
+    // Four consecutive waves, each with two seconds of download and two seconds of startup.
     expect(all.seconds.p50).toBeGreaterThan(4 * 4);
     expect(all.seconds.max).toBeLessThan(60);
     const soaked = await run(planOf({ soakMs: 600_000 }));
     expect(soaked.seconds.p50 - all.seconds.p50).toBeGreaterThanOrEqual(2400);
     expect(soaked.seconds.p50 - all.seconds.p50).toBeLessThan(2500);
-    // What a model answers is not rehearsed; how long its shadow takes is.
+    // Predictions are not simulated, but the duration of the shadow is.
     const shadowed = await run(planOf({ shadow: { ms: 600_000 } }));
     expect(shadowed).toMatchObject({ trouble: 0, ends: [{ state: 'done' }] });
     expect(shadowed.seconds.p50 - all.seconds.p50).toBeGreaterThan(2350);
@@ -72,7 +72,7 @@ describe('a rehearsal', () => {
       stopped: 1,
       ends: [{ state: 'paused', code: 'AIOT_ROLLOUT_FAILURES' }],
     });
-    // The first wave of two, or that and the second, which makes it a tenth of all.
+    // The rollout stops after the first wave of 2 % of the devices or after the second wave, which together are 10 %.
     expect(all.tried.max).toBeLessThanOrEqual(20);
     expect(all.failed.max).toBeGreaterThan(0);
     const borne = await run(planOf({ waves: ['100%'], maxFailures: '100%', minSuccess: 0 }), {

@@ -53,7 +53,7 @@ describe('live metrics', () => {
       voted: { accuracy: 1, macroF1: 1 },
       devices: { d1: 5, constructor: 1 },
     });
-    // F1 of rest = 2·2/(3+2), of walk = 2·1/(1+2).
+    // The F1 of rest is 2·2/(3+2), and the F1 of walk is 2·1/(1+2).
     expect(figures.macroF1).toBeCloseTo((0.8 + 2 / 3) / 2, 12);
   });
 

@@ -20,7 +20,7 @@ describe('the simulated traffic of a rollout', () => {
     expect(first.rehearsal.committed + first.rehearsal.failed).toBe(devices);
     expect(first.wrong).toBe(0);
     expect(first.waves.map((wave) => wave.devices)).toEqual([12, 288, 900]);
-    // Who failed was asked twice; nobody was asked a third time.
+    // Failed devices get a second offer, but no device gets a third.
     expect(first.total.offers).toBeGreaterThanOrEqual(devices);
     expect(first.total.offers).toBeLessThanOrEqual(devices + 0.03 * devices);
     for (const { devices, from, until, mean } of first.waves.slice(0, 2)) {
@@ -44,7 +44,7 @@ describe('the simulated traffic of a rollout', () => {
     expect(total.acks).toBe(total.messagesUp + total.messagesDown - total.connects);
     expect(total.manifests).toBeGreaterThanOrEqual(devices);
     expect(total.blobs).toBeGreaterThanOrEqual(devices);
-    // Of each report the device, and of most an event and the device in the rollout.
+    // Each report is stored with the device; most also write an event and the rollout's device.
     expect(total.rows).toBeGreaterThan(2 * total.messagesUp);
     expect(total.bytesUp).toBeGreaterThan(200 * total.messagesUp + 1265 * 0.9 * devices);
   });
@@ -56,10 +56,10 @@ describe('the simulated traffic of a rollout', () => {
   });
 });
 
-it('calculates the length of packets', () => {
-  // 0x32, the length in two bytes, a topic of 21 bytes, a number, the payload.
+it('the packet lengths of the traffic simulation match MQTT', () => {
+  // 0x32, a two-byte length, a 21-character topic with its length, a packet id, and the payload.
   expect(publishBytes('aiot/v1/pump/reported', 200)).toBe(1 + 2 + 2 + 21 + 2 + 200);
   expect(publishBytes('a/b', 3)).toBe(1 + 1 + 2 + 3 + 2 + 3);
-  // CONNECT, SUBSCRIBE and a presence; CONNACK, SUBACK and PUBACK.
+  // Upward CONNECT, SUBSCRIBE and a presence message; downward CONNACK, SUBACK and PUBACK.
   expect(connectBytes('pump')).toEqual({ up: 77 + 50 + 60, down: 4 + 6 + 4 });
 });

@@ -276,7 +276,7 @@ describe('any selector', () => {
   });
 });
 
-/** The naive evaluator: case by case, with nothing of the real one but versions and globs. */
+/** A naive evaluator, case by case, which shares only the handling of versions and globs with the real one. */
 function plainly(tree: Expression, it: Selectable): boolean {
   if (tree.kind === 'all') return true;
   if (tree.kind === 'not') return !plainly(tree.of, it);
@@ -311,7 +311,7 @@ function plainly(tree: Expression, it: Selectable): boolean {
 }
 
 describe('a version', () => {
-  // The chain of semver.org, 11, and the cases that text would get wrong.
+  // The order in section 11 of semver.org, and cases that a text comparison would get wrong.
   const rising = [
     ...[
       '0.9',
@@ -340,7 +340,7 @@ describe('a version', () => {
   ])('compares %s to %s as %s', (a, b, order) => expect(compareVersions(a, b)).toBe(order));
 });
 
-it('matches a glob as the equivalent regular expression does', () => {
+it('a glob matches the same text as the equivalent regular expression', () => {
   fc.assert(
     fc.property(fc.string({ unit: fc.constantFrom('a', 'b'), maxLength: 8 }), glob, (text, pattern) => {
       const regex = new RegExp(`^${pattern.replaceAll('*', '.*').replaceAll('?', '.')}$`);

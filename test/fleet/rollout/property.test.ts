@@ -40,7 +40,7 @@ const policy: fc.Arbitrary<RolloutPolicyInput> = fc.record({
 });
 
 const side = { p50Ms: 1, p95Ms: 1, arenaBytes: 100, labels: {} };
-/** What is measured beside: good, too few windows, too many other answers, too slow. */
+/** Shadow measurements: good, too few windows, too many disagreements, too slow. */
 const measured = fc.constantFrom(
   ...[
     [20, 1, 1] as const,
@@ -63,7 +63,7 @@ interface Says {
   shadow?: ShadowFigures;
 }
 
-/** What happens: a device says something of its latest wish (or of the one before), people command, time passes. */
+/** Events: a device reports on its latest offer or on the one before, users give commands, time passes. */
 type Act =
   | Says
   | { do: 'gone'; device: string; how: 'superseded' | 'revoked' }
@@ -120,7 +120,7 @@ function begin(given: RolloutPolicyInput): RolloutState {
   });
 }
 
-/** Some devices cannot run a shadow. */
+/** Some devices do not support shadows. */
 const shadows = (name: string) => name !== 'd3' && name !== 'd7';
 
 interface Moment {
@@ -183,7 +183,7 @@ function ran(given: RolloutPolicyInput, list: Act[]): Run {
   return run;
 }
 
-/** Its devices do what they are told, and people what is needed, until it has ended. */
+/** Devices do what is requested and users act as needed, until the rollout has ended. */
 function oblige(run: Run): void {
   for (let turn = 0; turn < 400 && !rolloutHasEnded(run.state.head); turn++) {
     const { head } = run.state;
@@ -265,7 +265,7 @@ describe('a rollout under random events', () => {
     always(({ moments, state }) => {
       const told = new Map<string, string>();
       for (const { step, event } of moments) {
-        // Whoever supersedes has told the device something else.
+        // The other rollout has already sent the device a new desired state.
         if (event.type === 'superseded') told.delete(event.device);
         for (const { device, wish, release } of step.wishes) {
           if (release) told.set(device, wish);
@@ -288,7 +288,7 @@ describe('a rollout under random events', () => {
           if (release === null) continue;
           expect(offers.get(device) ?? []).not.toContain(wish);
           offers.set(device, [...(offers.get(device) ?? []), wish]);
-          // Somebody who says `retry` may have it offered to those that had ended.
+          // `retry` may offer the release again to devices that had ended.
           const ended = event.type !== 'retry' && isEnd(before.devices.get(device)!.state);
           expect(ended && release !== rollback).toBe(false);
         }
@@ -359,7 +359,8 @@ describe('a rollout under random events', () => {
             if (!wave.shadow?.passed || before.head.waves[index]!.shadow?.passed) return;
             if (event.type === 'resume') return;
             const { figures, from } = wave.shadow;
-            // Nobody is left to measure: all have ended, or go back with the rollout that this ended.
+            // No device is left to measure: all have ended, or are rolled back with the rollout that this caused to
+            // end.
             const { withdrawn, failed, missed, rolledBack, restoring, restored } = wave.counts;
             if (withdrawn + failed + missed + rolledBack + restoring + restored === wave.devices) return;
             passed++;
@@ -383,7 +384,7 @@ describe('a rollout under random events', () => {
           continue;
         const again = rolloutStep(state, [event], { at, online: () => true, shadows });
         const own = again.changed.find(({ name }) => name === event.device);
-        // A retry that is due at once would be another offer; what it says of the one before is stale then.
+        // A retry that is due immediately is a new offer, so a report on the previous one is stale.
         if (own && own.offer === state.devices.get(event.device)!.offer) {
           expect(own).toEqual(state.devices.get(event.device));
         }
@@ -405,7 +406,7 @@ describe('a rollout under random events', () => {
     expect(device()).toEqual(once);
     run.act({ do: 'wait', ms: 50 });
     expect(device()).toMatchObject({ state: 'offered', attempts: 2 });
-    // Taken back while it was at it, in the last of its attempts, for the rollout stops of another one.
+    // The device's last attempt is withdrawn while it is in progress, because another device stops the rollout.
     run.act({ ...says, state: 'VERIFYING', error: false });
     run.act({ ...says, device: 'd1', state: 'IDLE', error: true });
     run.act({ do: 'wait', ms: 100 });
@@ -426,7 +427,7 @@ describe('a rollout under random events', () => {
   });
 
   it('ends the same way if the platform restarts from its saved state at any point', () => {
-    // A state is plain data: nothing that is needed is anywhere else.
+    // A state is plain data, and nothing else is needed to continue.
     always(({ moments }) => {
       for (const { before, event, step, at } of moments.slice(0, 40)) {
         const saved: RolloutState = {

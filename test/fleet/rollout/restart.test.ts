@@ -10,7 +10,7 @@ import type {
 } from '../../../src/lib/fleet/rollout/types.js';
 import { startRollout } from '../../../src/lib/fleet/rollout/waves.js';
 
-/** A rollout to four devices, two and two, that is asked while some of them are there. */
+/** A rollout to four devices in two waves of two, evaluated while only some of them are online. */
 function rollout(policy: RolloutPolicyInput) {
   const releases = [{ kind: 'model' as const, name: 'har', version: 2, sequence: 7 }];
   let state: RolloutState = startRollout({
@@ -32,22 +32,22 @@ function rollout(policy: RolloutPolicyInput) {
   return { at, commits };
 }
 
-it('opens no wave because a platform that was just started has not seen its devices yet', () => {
+it('a rollout opens no wave just because a restarted platform has not seen its devices yet', () => {
   const { at, commits } = rollout({});
   at(0, 'abcd', {}, { type: 'tick' });
-  // Both of wave one have the offer; the platform is away, comes back, and a is the first that does too.
+  // Both devices of the first wave have the offer; the platform restarts, and `a` is the first to reconnect.
   expect(at(1000, 'a', { returning: true }, commits('a')).wave).toBe(0);
   expect(at(2000, 'ab', { returning: true }, commits('b')).wave).toBe(1);
 });
 
-it('opens the next wave without devices that stay offline', () => {
+it('a rollout opens the next wave without devices that stay offline', () => {
   const { at, commits } = rollout({});
   at(0, 'abcd', {}, { type: 'tick' });
   at(1000, 'a', { returning: true }, commits('a'));
   expect(at(40_000, 'acd', {}, { type: 'tick' }).wave).toBe(1);
 });
 
-it('does not count devices as silent while they may still reconnect', () => {
+it('a rollout does not count devices as silent while they may still reconnect', () => {
   const { at, commits } = rollout({ soakMs: 10_000, maxFailures: 0 });
   at(0, 'abcd', {}, { type: 'tick' });
   at(1000, 'abcd', {}, commits('a'), commits('b'));
@@ -56,7 +56,7 @@ it('does not count devices as silent while they may still reconnect', () => {
   expect(at(21_000, 'ab', returning, { type: 'tick' })).toMatchObject({ state: 'running', wave: 1 });
 });
 
-it('counts devices as silent two minutes after the soak, once the time to reconnect is over', () => {
+it('a rollout counts devices as silent two minutes after the soak, once the time to reconnect is over', () => {
   const { at, commits } = rollout({ soakMs: 10_000, maxFailures: 0 });
   at(0, 'abcd', {}, { type: 'tick' });
   at(1000, 'abcd', {}, commits('a'), commits('b'));
@@ -65,7 +65,7 @@ it('counts devices as silent two minutes after the soak, once the time to reconn
   expect(at(131_000, '', {}, { type: 'tick' }).reason).toMatchObject({ code: 'AIOT_ROLLOUT_SILENT' });
 });
 
-it('continues once each device was online after the soak, even if not all at the same time', () => {
+it('a rollout continues once each device was online after the soak, even if not all at the same time', () => {
   const { at, commits } = rollout({ soakMs: 10_000, maxFailures: 0 });
   at(0, 'abcd', {}, { type: 'tick' });
   at(1000, 'abcd', {}, commits('a'), commits('b'));

@@ -33,7 +33,7 @@ describe('the devices of a rollout', () => {
       [1, 4],
       [4, 7],
     ]);
-    // A wave that nobody is in.
+    // One wave has no devices.
     const last = DeviceTable.from([as('d0', { wave: 2 })]);
     expect([0, 1, 2].map((wave) => last.span(wave))).toEqual([
       [0, 0],
@@ -50,7 +50,7 @@ describe('the devices of a rollout', () => {
     const shared = after.blocks.filter((block, i) => block === table.blocks[i]);
     expect(shared.length).toBe(table.blocks.length - 2);
     expect(table.with([])).toBe(table);
-    // As one that is made of the same devices at once.
+    // The result equals a table built from the same devices at once.
     expect(after).toEqual(DeviceTable.from(after.values()));
   });
 
