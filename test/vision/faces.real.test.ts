@@ -6,7 +6,7 @@ import { type FaceDetector, type FaceModelName, openFaceDetector } from '../../s
 import { decodePicture, type Picture } from '../../src/lib/vision/picture.js';
 import { describeReal, picturesFolder } from '../support/real.js';
 
-/** Faces counted by eye. */
+/** Numbers of faces, counted by eye. */
 const counted: Record<string, number> = {
   '32bit.png': 1,
   'astronaut.png': 1,
@@ -31,7 +31,7 @@ const counted: Record<string, number> = {
 const picture = async (name: string) => decodePicture(await readFile(join(picturesFolder, name)), name);
 
 describeReal('pictures', 'the face detector on photographs', () => {
-  /** MediaPipe 0.10.21's own boxes of the astronaut: score, x, y, width, height. */
+  /** MediaPipe 0.10.21's own results for the astronaut: score, x, y, width, height. */
   it.each([
     ['short', 0.922, [178, 83, 95, 95]],
     ['sparse', 0.912, [174, 68, 104, 104]],
@@ -45,7 +45,8 @@ describeReal('pictures', 'the face detector on photographs', () => {
     [x, y, width, height].forEach((value, i) => {
       expect(Math.abs(value - box[i]!)).toBeLessThan(1);
     });
-    // Her own right eye is on the left; eyes above the nose, nose above the mouth, ears outside.
+    // The astronaut's right eye is on the left; the eyes are above the nose, the nose above the mouth, the ears
+    // outside.
     const [right, left, nose, mouth, rightEar, leftEar] = points as [number, number][];
     expect(rightEar![0]).toBeLessThan(right![0]);
     expect(right![0]).toBeLessThan(nose![0]);
@@ -77,7 +78,7 @@ describeReal('pictures', 'the face detector on photographs', () => {
       for (let i = 0; i < 20; i++) detector.detect(one);
       const before = process.memoryUsage().rss;
       for (let i = 0; i < 300; i++) detector.detect(one);
-      // Outputs that are not given back are 0.16 MB a picture, inputs 0.44.
+      // Leaking the outputs would cost 0.16 MB per picture, and leaking the inputs 0.44 MB.
       expect(process.memoryUsage().rss - before).toBeLessThan(40e6);
     });
   });
@@ -103,14 +104,14 @@ describeReal('pictures', 'the face detector on photographs', () => {
     expect(plain.detect(canvas)).toEqual([]);
     const faces = zoomed.detect(canvas);
     expect(faces).toHaveLength(5);
-    // And a large one, which the squares cut, is still one.
+    // A large face that the regions cut is still found only once.
     expect(zoomed.detect(await picture('astronaut.png'))).toHaveLength(1);
     plain.close();
     zoomed.close();
   });
 });
 
-/** The astronaut at five places of a plain 640×480, her face this wide. */
+/** The astronaut at five positions on a plain 640×480 picture, with a face of this width. */
 async function small(faceWidth: number): Promise<Picture> {
   const side = Math.round((512 * faceWidth) / 104);
   const input = await sharp(join(picturesFolder, 'astronaut.png')).resize(side, side).toBuffer();
