@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { parseCtest } from '../../src/lib/project/firmware/test-run.js';
 
-it('parses CTest output, including failed tests and their output', () => {
+it('parseCtest reads CTest output, including failed tests and their output', () => {
   const said = `Test project /src/build
       Start  1: bundle
       Start 12: signal_rv32
@@ -40,6 +40,6 @@ Errors while running CTest
   ]);
 });
 
-it('finds no tests if none ran', () => {
+it('parseCtest finds no tests if none ran', () => {
   expect(parseCtest('No tests were found!!!\n')).toEqual([]);
 });

@@ -23,11 +23,11 @@ function faceCamera() {
   let remote: Mosquitto;
   let s3: S3Server;
   let source: Source;
-  /** What a subscriber of the local broker has seen. */
+  /** Messages received by a subscriber of the local broker. */
   const seen: Message[] = [];
   const before = { ...process.env };
 
-  /** A broker that keeps its sessions over a restart, as an operator's does. */
+  /** A broker whose sessions survive a restart, as is usual in production. */
   const broker = () => startMosquitto({ settings: ['persistence true'] });
   const start = (camera: string): Promise<UpPlatform> =>
     upProject(
@@ -80,7 +80,7 @@ function faceCamera() {
   it('loses no face while the link, the remote broker and the store go away and come back', async () => {
     const first = await start('pictures://pictures?loop&fps=5');
     await expect.poll(async () => (await stored()).length, { timeout: 20_000 }).toBeGreaterThan(3);
-    // The link is down for a while, twice; then the store.
+    // The link fails twice for a while, then the store fails.
     await remote.restart({ downMs: 1500 });
     await delay(500);
     await remote.restart({ downMs: 1000 });
@@ -91,7 +91,7 @@ function faceCamera() {
     await first.stop();
     const kept = (await stored()).length;
 
-    // What was under way when it was stopped waits at the brokers; nothing new comes from an empty room.
+    // Messages that were in flight when the project stopped wait at the brokers; an empty room adds no new ones.
     await mkdir(join(folder, 'hall', 'empty'));
     await sharp({ create: { width: 64, height: 48, channels: 3, background: '#888' } }).toFile(
       join(folder, 'hall', 'empty', '0.png'),
@@ -117,7 +117,7 @@ function faceCamera() {
     }
     expect(seen.length).toBeGreaterThan(15);
     expect(kept).toBeGreaterThan(0);
-    // Numbers go on, with none left out and none written over.
+    // The numbering continues without gaps and without overwriting.
     const numbers = (await stored()).map((name) => Number(name.slice(4, -4))).sort((a, b) => a - b);
     expect(numbers).toEqual(numbers.map((_, n) => n));
     process.stderr.write(`faces seen ${seen.length}, stored ${objects.length}\n`);

@@ -27,7 +27,7 @@ firmware: { version: 1.2.3, type: pump-board, clamp: { turns: 2000, burden: 16 }
 const configOf = (text: string) => parseProject(text, 'aiot.yaml');
 
 let count = 0;
-/** A project's folder of its own. */
+/** Creates a separate project folder. */
 function project(text = board): string {
   const dir = join(folder, `p${++count}`);
   mkdirSync(dir);
@@ -64,7 +64,7 @@ describe('aiot firmware init', () => {
       'hal/host/main.c',
     ])
       expect(readFileSync(join(own, 'a', path))).toEqual(readFileSync(join(root, 'firmware', path)));
-    // The next aiot finds its project from there.
+    // A later aiot command finds the project through this file.
     expect(readFileSync(join(own, 'a', 'aiot-firmware.json'), 'utf8')).toContain('"project": ".."');
   });
 
@@ -200,7 +200,7 @@ describe('firmware files generated from aiot.yaml', () => {
   });
 });
 
-/** A program on the PATH that stands in for a vendor's: it notes its arguments, and does what the script says. */
+/** A program on the PATH that replaces a vendor's tool: it records its arguments and runs the script. */
 function standIn(name: string, script: string): string {
   const bin = mkdtempSync(join(folder, 'bin-'));
   const noted = join(bin, 'arguments');
@@ -291,7 +291,7 @@ describe('aiot firmware build for an ESP32', () => {
         'build',
       ],
     ]);
-    // The tool saw the new one already.
+    // The tool already saw the regenerated file.
     expect(readFileSync(join(dir, 'build', 'esp32s3.log'), 'utf8')).toContain('"2.0.0"');
   });
 

@@ -17,7 +17,10 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 const sine = (samples: number, hz: number, head: string, stamp = false) =>
   `${head}\n${Array.from({ length: samples }, (_, i) => `${stamp ? `${i * 20},` : ''}${Math.sin(i * hz).toFixed(4)},${Math.cos(i * hz).toFixed(4)}\n`).join('')}`;
 
-/** Six takes of two labels in folders, 50 Hz by their time column, fields with names that no project can have. */
+/**
+ * Six recordings with two labels as folder names, 50 Hz according to the time column, and field names that are invalid
+ * in a project.
+ */
 async function takes(name: string): Promise<string> {
   const at = join(folder, name);
   for (const [label, hz] of [

@@ -45,7 +45,7 @@ async function projectOf(name: string, files: Record<string, string>): Promise<s
 describe('the IoT kit', () => {
   let dir: string;
   let running: UpPlatform;
-  /** What a BPMN engine was asked to start. */
+  /** Requests received by the BPMN engine. */
   const started: { path: string; type: string | undefined; body: unknown }[] = [];
   let engineIsThere = true;
   const engine = createServer((request, response) => {
