@@ -37,7 +37,7 @@ describeReal('chromium', 'the dashboard in a browser', () => {
     });
     await page.getByRole('link', { name: 'came-meanwhile' }).waitFor();
     await page.getByText('The platform is unreachable.').waitFor({ state: 'detached' });
-    // The browser's own words for the connections that it lost.
+    // Excludes the browser's own messages about lost connections.
     expect(troubles.filter((text) => !/net::ERR_/.test(text))).toEqual([]);
     await page.context().close();
   });

@@ -18,7 +18,7 @@ describeReal('chromium', 'device pages', () => {
     await provisionDevice({ client, name: 'bench-1', type: 'virtual', out: join(folder, 'bench-1') });
     device = await fakeDevice(platform.urls.mqtts, join(folder, 'bench-1'), 'bench-1');
     const say = (channel: string, message: object) =>
-      // The last ones are on their way when it ends.
+      // The last messages may still be in flight when the connection ends.
       device.client
         .publishAsync(`aiot/v1/bench-1/${channel}`, JSON.stringify(message), { qos: 1 })
         .catch(() => {});
@@ -64,7 +64,7 @@ describeReal('chromium', 'device pages', () => {
       const next = () => { count++; performance.now() - begin < 2000 ? requestAnimationFrame(next) : done(count / 2); };
       requestAnimationFrame(next);
     })`)) as number;
-    // Software drawing on a busy machine: a third of what a screen shows. docs/background/benchmarks.md has the figure.
+    // Software rendering on a busy machine reaches a third of a screen's frame rate; see docs/background/benchmarks.md.
     expect(frames).toBeGreaterThan(20);
 
     await page.screenshot({

@@ -9,7 +9,7 @@ import { type Dashboard, type DashboardPage, dashboard, expectAccessible } from 
 import { connectDevice } from '../support/mqtt.js';
 import { describeReal } from '../support/real.js';
 
-/** Samples of the recording `long`. */
+/** Size of the recording `long`. */
 const [messages, batch, rate] = [60, 500, 100];
 const began = Date.parse('2026-11-01T10:00:00Z');
 
@@ -61,7 +61,7 @@ describeReal('chromium', 'models and datasets in a browser', () => {
     await page.getByRole('dialog').getByRole('button', { name: 'Promote', exact: true }).click();
     await page.getByRole('button', { name: 'Demote to dev' }).waitFor();
     expect((await own.platform.client.models.get('har', 2)).stage).toBe('staging');
-    // The browser itself says that the gate answered no.
+    // The browser itself logs the status of a failed gate.
     expect(troubles.filter((line) => !line.includes('422') && !line.includes('409'))).toEqual([]);
     await page.context().close();
   });
@@ -134,7 +134,7 @@ async function expectFits(page: DashboardPage['page']): Promise<void> {
   expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
 }
 
-/** A bundle whose evaluation said so. */
+/** A bundle with this evaluation result. */
 function evaluated(macroF1: number, passed: boolean): Uint8Array {
   const bundle: Bundle = unpackBundle(tinyBundle('har', passed ? 1 : 2));
   const confusion = passed
