@@ -51,7 +51,7 @@ const images = z
 
 const port = z.int().min(1).max(65_535);
 
-/** By default, K3S restricts services of this kind to this port range (--service-node-port-range). */
+/** By default, K3s restricts services of this kind to this port range (--service-node-port-range). */
 const nodePort = z
   .int()
   .min(30_000, 'expected a node port, 30000 to 32767')
@@ -60,7 +60,7 @@ const nodePort = z
 const platform = z.strictObject({
   replicas: z.int().min(1).max(50).default(2),
   resources: resources({ cpu: '250m', memory: '384Mi', limit: '1Gi' }),
-  /** External ports; a K3S node opens them on all its addresses. */
+  /** External ports; a K3s node opens them on all its addresses. */
   port: port.default(8443),
   mqttPort: port.default(8883),
   compat: z.enum(['architects-guide']).optional(),

@@ -16,7 +16,7 @@ fi
 if [ -x /usr/local/bin/k3s ]; then skip=true; else skip=false; fi
 here=$(dirname "$0")
 [ -e "$here/k3s-install.sh" ] || {
-  echo "expected k3s-install.sh beside this file: K3S's own script, from https://get.k3s.io, looked at by you" >&2
+  echo "expected k3s-install.sh beside this file: K3s's own script, from https://get.k3s.io, looked at by you" >&2
   exit 2
 }
 INSTALL_K3S_VERSION="$version" INSTALL_K3S_SKIP_DOWNLOAD="$skip" INSTALL_K3S_EXEC="$role" sh "$here/k3s-install.sh"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run once on each Raspberry Pi, as root: sets the kernel and disk options that K3S needs. Running it again changes nothing.
+# Run once on each Raspberry Pi, as root: sets the kernel and disk options that K3s needs. Running it again changes nothing.
 set -eu
 line=/boot/firmware/cmdline.txt
 [ -e "$line" ] || line=/boot/cmdline.txt
@@ -16,7 +16,7 @@ if [ "$words" != "$(tr -d '\n' <"$line")" ]; then
   # Whole or not at all, and still one line.
   printf '%s\n' "$words" >"$line.part"
   mv "$line.part" "$line"
-  echo "$line has the cgroup flags: reboot before K3S is installed"
+  echo "$line has the cgroup flags: reboot before K3s is installed"
 fi
 # Swapping wears out an SD card and delays etcd.
 for unit in dphys-swapfile.service rpi-zram-writeback.service systemd-zram-setup@zram0.service; do

@@ -139,7 +139,7 @@ interface Port {
   port: number;
 }
 
-/** Node ports outside K3S's range or used twice, load balancer ports on shared nodes, and Kafka's port for each broker. */
+/** Node ports outside K3s's range or used twice, load balancer ports on shared nodes, and Kafka's port for each broker. */
 export function portFindings({ objects }: DeployFolder): Finding[] {
   const nodePorts = [...objects.flatMap(ofService), ...objects.flatMap(ofKafka)];
   const balanced = objects
@@ -149,10 +149,10 @@ export function portFindings({ objects }: DeployFolder): Finding[] {
     ...nodePorts
       .filter(({ port }) => !Number.isInteger(port) || port < 30_000 || port > 32_767)
       .map(({ object, path, port }) =>
-        finding(object, path, 'node-port', `${port} is not a valid node port: K3S allows 30000 to 32767`),
+        finding(object, path, 'node-port', `${port} is not a valid node port: K3s allows 30000 to 32767`),
       ),
     ...twice(nodePorts, 'is a node port of'),
-    // K3S puts each of them on every node.
+    // K3s puts each of them on every node.
     ...twice(balanced, 'is already used on every node by'),
     ...objects.flatMap((object) => brokerFindings(object, objects)),
   ];

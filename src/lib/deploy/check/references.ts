@@ -12,7 +12,7 @@ import {
   walk,
 } from './objects.js';
 
-/** Storage classes that K3S provides, or the guide's storage installs. Others depend on the cluster. */
+/** Storage classes that K3s provides, or the guide's storage installs. Others depend on the cluster. */
 const knownClasses = ['local-path', 'longhorn'];
 
 /** Annotation that lists objects to create by hand: names of Secrets, or KIND/NAME, separated by commas. */

@@ -78,10 +78,10 @@ const parts: readonly Part[] = [
 const yaml = (value: object) => stringify(value, { version: '1.1', lineWidth: 0 });
 const kustomize = { apiVersion: 'kustomize.config.k8s.io/v1beta1', kind: 'Kustomization' };
 
-/** A K3S cluster: a Kustomize base, components for optional parts, and secrets apart. */
+/** A K3s cluster: a Kustomize base, components for optional parts, and secrets apart. */
 export const k3sTarget: DeployTarget = {
   name: 'k3s',
-  about: 'A K3S cluster (Kustomize): platform, PostgreSQL, S3, MQTT, Kafka, Argo.',
+  about: 'A K3s cluster (Kustomize): platform, PostgreSQL, S3, MQTT, Kafka, Argo.',
   next: 'sh secrets.sh',
   usual: (project) => {
     const { kafka, nats, argo } = valuesSchema.parse({ kafka: {}, nats: {}, argo: {} });

@@ -9,11 +9,11 @@ type Node = Values['nodes']['list'][number];
 const yaml = (value: object, before: string) =>
   `${before}${stringify(value, { version: '1.1', lineWidth: 0 })}`;
 
-/** Sets up the machines of a K3S cluster: configuration of each, a Pi's flags, firewall, registry. */
+/** Sets up the machines of a K3s cluster: configuration of each, a Pi's flags, firewall, registry. */
 export const nodesTarget: DeployTarget = {
   name: 'k3s-nodes',
   about:
-    'The machines of a K3S cluster: each node’s configuration, Raspberry Pi flags, firewall and registry.',
+    'The machines of a K3s cluster: each node’s configuration, Raspberry Pi flags, firewall and registry.',
   next: 'less README.md',
   // As for the processes that run on them.
   usual: k3sTarget.usual,
@@ -21,7 +21,7 @@ export const nodesTarget: DeployTarget = {
     const { list, registry } = values.nodes;
     return [
       { path: 'README.md', text: readme(values), about: 'instructions for these files' },
-      { path: 'install.sh', text: templateText('k3s-nodes/install.sh'), about: 'installs K3S on a node' },
+      { path: 'install.sh', text: templateText('k3s-nodes/install.sh'), about: 'installs K3s on a node' },
       ...(list.some(({ pi }) => pi)
         ? [
             {
@@ -113,7 +113,7 @@ interface Rule {
   about: string;
 }
 
-/** Ports that a node listens on, from K3S's documentation and from the installed components. */
+/** Ports that a node listens on, from K3s's documentation and from the installed components. */
 function rulesOf(values: Values, role: 'server' | 'agent'): Rule[] {
   const { platform, kafka, services, nodes, ingress } = values;
   const servers = nodes.list.filter((node) => node.role === 'server').length;
