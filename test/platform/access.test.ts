@@ -72,11 +72,11 @@ describe('aiot user', () => {
     [['token', 'create', 'x'], 'AIOT_USAGE', 2],
     [['token', 'revoke', '--yes', 'tok_none'], 'AIOT_NOT_FOUND', 4],
     [['token', 'rotate', 'tok_none'], 'AIOT_NOT_FOUND', 4],
-  ])('rejects %j', async (argv, code, exit) => {
+  ])('and aiot token reject %j', async (argv, code, exit) => {
     expect(await refusal(argv)).toMatchObject({ code, exit });
   });
 
-  it('enforces the minimum token lifetime on the platform too, for other clients', async () => {
+  it('is not alone in enforcing the minimum token lifetime; the platform does too, for other clients', async () => {
     const made = withClient(undefined, (client) =>
       client.tokens.create({ name: 'x', role: 'ci', validMs: 5000 }),
     );
@@ -156,7 +156,7 @@ describe('privileges', () => {
   });
 });
 
-it('records changes to users and tokens as events', async () => {
+it('changes to users and tokens are recorded as events', async () => {
   const { stdout } = await runCli(['events', 'tail', '--from', '0', '--count', '13', '--json']);
   const types = stdout
     .trim()
@@ -167,7 +167,7 @@ it('records changes to users and tokens as events', async () => {
   );
 });
 
-it('closes the connections of a revoked token, over MQTT and in event streams', async () => {
+it('the connections of a revoked token are closed, over MQTT and in event streams', async () => {
   const made = await token(
     'connected',
     '--role',

@@ -37,7 +37,7 @@ interface Answer {
   body: Buffer;
 }
 
-/** A request without the client: the server's own answer. */
+/** Sends a request without the client, and returns the server's own response. */
 function ask(
   path: string,
   options: { method?: string; headers?: Record<string, string>; body?: string } = {},
@@ -63,7 +63,7 @@ function ask(
 const json = ({ body }: Answer) => JSON.parse(body.toString('utf8'));
 
 describe('the API', () => {
-  it('describes itself, with schemas that are schemas', async () => {
+  it('describes itself with valid JSON schemas', async () => {
     const answer = await ask('/openapi.json', { headers: { authorization: '' } });
     const document = json(answer);
     expect(document.openapi).toBe('3.1.0');
@@ -87,7 +87,7 @@ describe('the API', () => {
     }
   });
 
-  it('names the statuses that each endpoint of the contract can answer with', async () => {
+  it('documents the statuses that each endpoint of the contract can return', async () => {
     const { paths } = json(await ask('/openapi.json'));
     const endpoints = Object.values(contract).flatMap((noun): Endpoint[] => Object.values(noun));
     for (const endpoint of endpoints) {
@@ -101,11 +101,11 @@ describe('the API', () => {
     }
   });
 
-  it('says that it is well, to everybody', async () => {
+  it('reports its health without authentication', async () => {
     expect(json(await ask('/healthz', { headers: { authorization: '' } }))).toEqual({ status: 'ok' });
   });
 
-  it('tells its figures to Prometheus', async () => {
+  it('exposes metrics in Prometheus’ text format', async () => {
     const { body, headers } = await ask('/metrics');
     expect(headers['content-type']).toContain('text/plain');
     const lines = body.toString('utf8').trim().split('\n');
@@ -114,7 +114,7 @@ describe('the API', () => {
     expect(lines).toContain('aiot_devices 1');
   });
 
-  it('says what it is', async () => {
+  it('reports its addresses and counts', async () => {
     expect(await own.client.status()).toMatchObject({
       urls: own.platform.urls,
       counts: { devices: 1, online: 0, models: 0, modelVersions: 0, datasets: 0, rollouts: 0 },
@@ -124,26 +124,32 @@ describe('the API', () => {
   it.each([
     ['no token', '/api/v1/status', { authorization: '' }, 401, 'AIOT_TOKEN_INVALID'],
     ['a wrong token', '/api/v1/status', { authorization: 'Bearer wrong' }, 401, 'AIOT_TOKEN_INVALID'],
-    ['no token on a path that is not there', '/api/v1/nothing', { authorization: '' }, 404, 'AIOT_NOT_FOUND'],
+    [
+      'no token for a path that does not exist',
+      '/api/v1/nothing',
+      { authorization: '' },
+      404,
+      'AIOT_NOT_FOUND',
+    ],
     ['an unknown device', '/api/v1/devices/nobody', {}, 404, 'AIOT_NOT_FOUND'],
     ['an unknown model', '/api/v1/models/none/versions/1', {}, 404, 'AIOT_NOT_FOUND'],
-    ['a version that is none', '/api/v1/models/none/versions/x', {}, 400, 'AIOT_REQUEST_INVALID'],
+    ['a version that is not a number', '/api/v1/models/none/versions/x', {}, 400, 'AIOT_REQUEST_INVALID'],
     ['an unknown dataset', '/api/v1/datasets/constructor', {}, 404, 'AIOT_NOT_FOUND'],
     ['an unknown rollout’s events', '/api/v1/rollouts/ro_x/events', {}, 404, 'AIOT_NOT_FOUND'],
     ['a malformed digest', '/api/v1/blobs/sha256:xyz', {}, 400, 'AIOT_REQUEST_INVALID'],
-    ['a path that climbs', '/api/v1/blobs/..%2F..%2Fstate.db', {}, 400, 'AIOT_REQUEST_INVALID'],
-  ])('refuses %s', async (_, path, headers: Record<string, string>, status, code) => {
+    ['a path traversal', '/api/v1/blobs/..%2F..%2Fstate.db', {}, 400, 'AIOT_REQUEST_INVALID'],
+  ])('rejects a request with %s', async (_, path, headers: Record<string, string>, status, code) => {
     const answer = await ask(path, { headers });
     expect([answer.status, json(answer).code]).toEqual([status, code]);
   });
 
   it.each([
-    ['not JSON', '{'],
-    ['no member', '{}'],
+    ['invalid JSON', '{'],
+    ['no fields', '{}'],
     ['a name with a slash', '{"name":"a/b","type":"virtual","csr":"x"}'],
-    ['a member too many', '{"name":"a","type":"virtual","csr":"x","admin":true}'],
-    ['an empty body', ''],
-  ])('refuses a body with %s, and registers nothing', async (_, body) => {
+    ['an extra field', '{"name":"a","type":"virtual","csr":"x","admin":true}'],
+    ['no content', ''],
+  ])('rejects a body with %s, and registers nothing', async (_, body) => {
     const headers = { 'content-type': 'application/json' };
     const answer = await ask('/api/v1/devices', { method: 'POST', headers, body });
     expect([answer.status, json(answer).code]).toEqual([400, 'AIOT_REQUEST_INVALID']);
@@ -160,7 +166,7 @@ function* schemasIn(value: unknown): Generator<[string, object]> {
 }
 
 describe('a device’s certificate', () => {
-  it('reads the trust root and blobs', async () => {
+  it('grants access to the trust root and blobs', async () => {
     expect(await device.trust.get()).toEqual(trustRootOf(publicKeyOf(own.key)));
     await expect(device.blobs.get(digestOf('none'))).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
   });
@@ -174,7 +180,7 @@ describe('a device’s certificate', () => {
       (client) => client.trust.put(trustRootOf(publicKeyOf(generateKeyPair().privatePem))),
     ],
     ['labels', (client) => client.labels.post({ stream: 's', device: 'dev', recording: 'r', label: 'x' })],
-  ])('is not enough for %s', async (_, call) => {
+  ])('is not sufficient for %s', async (_, call) => {
     await expect(call(device)).rejects.toMatchObject({ code: 'AIOT_NOT_ALLOWED', exit: 5 });
   });
 });
@@ -182,7 +188,7 @@ describe('a device’s certificate', () => {
 describe('provisioning', () => {
   const csr = () => certificateRequest(generateKeyPair().privatePem, 'x');
 
-  it('refuses a name that is taken, also when two ask at once', async () => {
+  it('rejects a name that is taken, even if two requests arrive at the same time', async () => {
     await expect(own.client.devices.provision('dev', 'virtual', await csr())).rejects.toMatchObject({
       code: 'AIOT_ALREADY_EXISTS',
       subject: 'device',
@@ -194,20 +200,20 @@ describe('provisioning', () => {
     expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
   });
 
-  it('refuses what is no request, and registers nothing', async () => {
+  it('rejects an invalid certificate request, and registers nothing', async () => {
     await expect(own.client.devices.provision('forged', 'virtual', 'nonsense')).rejects.toMatchObject({
       code: 'AIOT_CSR_INVALID',
     });
     await expect(own.client.devices.get('forged')).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
   });
 
-  it('refuses a folder that holds an identity, before the platform is asked', async () => {
+  it('rejects a folder that contains an identity, before it contacts the platform', async () => {
     const again = provisionDevice({ client: own.client, name: 'other', type: 'virtual', out: identity() });
     await expect(again).rejects.toMatchObject({ code: 'AIOT_ALREADY_EXISTS', subject: 'identity' });
     await expect(own.client.devices.get('other')).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
   });
 
-  it('leaves no folder behind when the platform refuses', async () => {
+  it('leaves no folder behind if the platform rejects the device', async () => {
     const out = join(own.folder, 'refused', 'deep');
     await expect(
       provisionDevice({ client: own.client, name: 'dev', type: 'virtual', out }),
@@ -215,7 +221,7 @@ describe('provisioning', () => {
     expect((await readdir(own.folder)).includes('refused')).toBe(false);
   });
 
-  it('gives a folder to one of those that ask for it at once, and takes the others back', async () => {
+  it('gives a folder to only one of several concurrent devices, and revokes the others', async () => {
     const out = join(own.folder, 'contested');
     const names = ['first', 'second', 'third'];
     const asked = names.map((name) => provisionDevice({ client: own.client, name, type: 'virtual', out }));
@@ -232,7 +238,7 @@ describe('provisioning', () => {
     }
   });
 
-  it('leaves what another has written when it takes its own folders back', async () => {
+  it('keeps the files of another run when it removes its own folders', async () => {
     const ids = join(own.folder, 'ids');
     const failing = provisionDevice({
       client: {
@@ -257,7 +263,7 @@ describe('provisioning', () => {
     expect(await readdir(join(ids, 'kept'))).toContain('device.key');
   });
 
-  it('gives the name of a revoked device to a new one', async () => {
+  it('can reuse the name of a revoked device', async () => {
     await own.client.devices.provision('lost', 'virtual', await csr());
     await own.client.devices.act('lost', 'revoke');
     await expect(own.client.devices.act('lost', 'resume')).rejects.toMatchObject({
@@ -269,7 +275,7 @@ describe('provisioning', () => {
   });
 });
 
-it('a refusal amid an upload leaves the client a connection that works', async () => {
+it('the client’s connection still works after an upload is rejected midway', async () => {
   const upload = own.client.blobs.put('sha256:none', Buffer.alloc(8 * 1024 ** 2));
   await expect(upload).rejects.toMatchObject({ code: 'AIOT_REQUEST_INVALID' });
   const small = Buffer.from('small');
@@ -279,19 +285,19 @@ it('a refusal amid an upload leaves the client a connection that works', async (
 it.each<[string, { headers?: Record<string, string>; body?: string }]>([
   ['nothing', {}],
   ['JSON', { headers: { 'content-type': 'application/json' }, body: '{}' }],
-])('an upload of %s is refused', async (_, options) => {
+])('an upload of %s as a blob is rejected', async (_, options) => {
   const answer = await ask(`/api/v1/blobs/${digestOf('x')}`, { method: 'PUT', ...options });
   expect([answer.status, json(answer).code]).toEqual([400, 'AIOT_REQUEST_INVALID']);
 });
 
 describe('the trust root', () => {
-  it('is not replaced by another of the same version', async () => {
+  it('is not replaced by another one of the same version', async () => {
     const other = trustRootOf(publicKeyOf(generateKeyPair().privatePem));
     await expect(own.client.trust.put(other)).rejects.toMatchObject({ code: 'AIOT_TRUST_CONFLICT' });
     expect(await own.client.trust.put(trustRootOf(publicKeyOf(own.key)))).toBeTruthy();
   });
 
-  it('is refused when no signature could ever satisfy it', async () => {
+  it('is rejected if no signature could ever satisfy it', async () => {
     const mine = trustRootOf(publicKeyOf(own.key));
     const unusable = [
       { ...mine, keys: {} },

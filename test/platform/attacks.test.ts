@@ -88,7 +88,7 @@ describe('forged Host, Origin and forwarding headers', () => {
 });
 
 describe('a request with many headers', () => {
-  /** A request with so many headers in all, three of them its own; the token is the last. */
+  /** Sends a request with `count` headers. The last one has the token. */
   const asked = async (count: number, path = '/api/v1/trust') => {
     const lines = Array.from({ length: count - 3 }, (_, i) => `X-${i}: 1\r\n`).join('');
     return send(
@@ -181,7 +181,7 @@ describe('a client certificate beside a valid token', () => {
 it.each([
   ['{"passphrase":"short"}', /body: passphrase: expected at least 12 characters/],
   ['{}', /body: passphrase: expected/],
-])('rejects a backup request with %s, without mentioning command-line options', async (body, message) => {
+])('a backup request with %s is rejected, without mentioning command-line options', async (body, message) => {
   const { status, text } = await call('/api/v1/backups', { method: 'POST', body });
   expect(status).toBe(400);
   expect(JSON.parse(text).code).toBe('AIOT_REQUEST_INVALID');
@@ -189,7 +189,7 @@ it.each([
   expect(text).not.toMatch(/command|--|AIOT_BACKUP|aiot /);
 });
 
-it('leaks no listeners over many uploads on one connection', async () => {
+it('many uploads on one connection leak no listeners', async () => {
   const warnings: string[] = [];
   const warned = ({ message }: Error) => warnings.push(message);
   process.on('warning', warned);
@@ -206,7 +206,7 @@ it('leaks no listeners over many uploads on one connection', async () => {
   expect(warnings).toEqual([]);
 });
 
-it('records when a token was last used, and rejects expired tokens and missing scopes', async () => {
+it('the platform records when a token was last used, and rejects expired tokens and missing scopes', async () => {
   const make = (more: object) => own.client.tokens.create({ name: 'narrow', ...more });
   const [narrow, brief] = [await make({ scopes: ['models:read'] }), await make({ validMs: 60_000 })];
   const status = async (token: string, path: string) => (await call(path, { token })).status;
@@ -228,7 +228,9 @@ describe.runIf(process.env.AIOT_LONG === '1')('a slow client', () => {
     const before = performance.now();
     return send(own, bytes, 60_000).then((text) => ({ text, ms: performance.now() - before }));
   };
-  it('is cut off, in its headers and in its body, while others are served', { timeout: 90_000 }, async () => {
+  it('is cut off, both in its headers and in its body, while others are served', {
+    timeout: 90_000,
+  }, async () => {
     const head = wait('GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-A: 1');
     const authorization = `Authorization: Bearer ${own.token}`;
     const body = wait(

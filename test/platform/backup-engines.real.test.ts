@@ -55,7 +55,7 @@ describeReal('versitygw', 'an S3 bucket for blobs', () => {
       };
       const data = join(folder, 'moved');
       await restoreBackup({ file, passphrase, data, engines });
-      // What is there is never touched.
+      // Existing data is never overwritten.
       const again = { file, passphrase, data: join(folder, 'again'), engines };
       await expect(restoreBackup(again)).rejects.toMatchObject({ code: 'AIOT_FOLDER_NOT_EMPTY' });
       await expect(

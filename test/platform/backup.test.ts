@@ -75,7 +75,7 @@ describe('a backup of a running platform', () => {
     const device = await fakeDevice(platform.urls.mqtts, join(folder, 'dev'), 'dev');
     await device.client.endAsync();
     expect((await client.datasets.list()).map(({ name, samples }) => [name, samples])).toEqual([['imu', 5]]);
-    // Numbers go on where they were.
+    // Version and sequence numbers continue.
     expect(await pushTiny(client, own.key)).toMatchObject({ version: 2, sequence: 2 });
     await client.close();
     await platform.stop();
@@ -94,7 +94,7 @@ describe('a backup of a running platform', () => {
     });
   });
 
-  it('fails and leaves no file if the platform goes away midway', async () => {
+  it('fails and leaves no file if the platform becomes unreachable midway', async () => {
     await withCutPlatform(async (client) => {
       const folder = await mkdtemp(join(tmpdir(), 'aiot-backup-cut-'));
       const saving = saveBackup({ client, file: join(folder, 'cut.tar'), passphrase: 'a dozen words of it' });
@@ -104,7 +104,7 @@ describe('a backup of a running platform', () => {
     });
   });
 
-  it('is rejected over HTTP with a short passphrase, naming the field', async () => {
+  it('is rejected over HTTP with a short passphrase, and the error names the field', async () => {
     const body = JSON.stringify({ passphrase: 'short' });
     const answer = await ask(own, '/api/v1/backups', { method: 'POST', body });
     expect(answer.status).toBe(400);
@@ -213,7 +213,7 @@ describe('a backup of a running platform', () => {
     });
     expect(await client.models.get('tiny', 1)).toMatchObject({ digest });
     await expect(client.blobs.get(digest)).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
-    // What is there goes on: devices come in, and what they send is kept.
+    // The rest keeps working: devices connect, and their messages are stored.
     await sendFew(platform.urls.mqtts, join(folder, 'dev'), 6);
     expect((await client.datasets.list()).map(({ samples }) => samples)).toEqual([10]);
     await client.blobs.put(digest, bundle);

@@ -21,7 +21,7 @@ const fileOf = (folder: string, digest: string) => {
   return join(folder, 'sha256', hex.slice(0, 2), hex);
 };
 
-/** Flips one bit, and leaves the file's time as it was: as a disk does. */
+/** Flips one bit without changing the file's times, as a failing disk does. */
 async function flip(path: string, at: number): Promise<void> {
   const { atime, mtime } = await stat(path);
   const file = await open(path, 'r+');
@@ -38,7 +38,7 @@ beforeAll(async () => {
 });
 afterAll(() => own.stop());
 
-/** What a client gets: all bytes that come before the end, or before the connection breaks. */
+/** Downloads a blob, and returns the bytes that arrive before the end or before the connection breaks. */
 function download(digest: string, headers: Record<string, string> = {}, method = 'GET') {
   return new Promise<{ status: number; headers: Record<string, unknown>; body: Buffer; broken: boolean }>(
     (resolve, reject) => {
@@ -76,7 +76,7 @@ describe('a blob altered on disk', () => {
     ['100 kB', 100_000],
     ['cached in memory while requested', 2 * mib],
     ['read from its file', 9 * mib],
-  ])('is never sent (%s): 500 with an error code and no ETag', async (_what, bytes) => {
+  ])('is never sent, and the response is 500 with an error code and no ETag: %s', async (_what, bytes) => {
     for (let round = 0; round < 5; round++) {
       const { digest, path } = await put(bytes);
       await flip(path, randomInt(bytes));
@@ -99,7 +99,7 @@ describe('a blob altered on disk', () => {
     for (const first of [0, 5 * mib, at - 3]) {
       const { body, broken } = await download(digest, { range: `bytes=${first}-` });
       expect(broken || body.length < bytes - first).toBe(true);
-      // Its block is held back whole.
+      // The whole block with the altered byte is withheld.
       if (broken) expect(body.equals(content.subarray(first, first + body.length))).toBe(true);
       expect(first + (broken ? body.length : 0)).toBeLessThanOrEqual(at);
     }
@@ -108,7 +108,7 @@ describe('a blob altered on disk', () => {
 
   it('sends no ETag or range headers with the error, even if it was intact a moment ago', async () => {
     const { digest, path } = await put(9 * mib);
-    // A whole number: `flip` puts it back exactly.
+    // The times are whole numbers, so that `flip` can restore them exactly.
     await utimes(path, 1_700_000_000, 1_700_000_000);
     expect((await download(digest)).headers).toHaveProperty('etag');
     await flip(path, 5);

@@ -25,7 +25,7 @@ describe('the blob cache', () => {
     const memory = new BlobMemory(4 * mb);
     const [a, b] = [await load(memory, 'a'), await load(memory, 'b')];
     expect(await load(memory, 'c')).toBeNull();
-    // Removed, and still read.
+    // The blob is removed while it is still being read.
     memory.forget('a');
     expect(memory.hold('a')).toBeNull();
     expect(await load(memory, 'c')).toBeNull();

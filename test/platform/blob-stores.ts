@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { digestOf } from '../../src/lib/core/crypto.js';
 import type { BlobStore } from '../../src/lib/platform/blobs/store.js';
 
-/** What comes in one piece after the other. */
+/** Yields the bytes in pieces. */
 export async function* pieces(bytes: Uint8Array, size = 65_536): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
 }
@@ -22,13 +22,13 @@ async function digests(store: BlobStore): Promise<string[]> {
   return found.sort();
 }
 
-/** What every store of blobs does, whichever engine is behind it. @param open a new, empty one, and a folder for files */
+/** The requirements of every blob store, whatever its engine. @param open opens a new, empty store, with a folder for files */
 export function behavesAsBlobStore(
   open: () => Promise<{ store: BlobStore; folder: string; end(): Promise<unknown> }>,
 ): void {
   let own: Awaited<ReturnType<typeof open>>;
   const small = randomBytes(100_000);
-  // Two parts of an upload to S3 and a bit.
+  // Slightly more than two parts of an upload to S3.
   const large = randomBytes(17 * 1024 ** 2);
 
   beforeAll(async () => {
@@ -52,7 +52,7 @@ export function behavesAsBlobStore(
     for await (const listed of store.list()) {
       if (listed.digest !== digest) continue;
       expect(listed.bytes).toBe(content.length);
-      // Clocks of file systems and of S3 tell whole seconds.
+      // The clocks of file systems and of S3 have a resolution of one second.
       expect(listed.at).toBeGreaterThanOrEqual(Math.floor(started / 1000) * 1000 - 1000);
     }
     if (content.length === 0) return;

@@ -90,7 +90,7 @@ describe('a blob', () => {
     ]);
   });
 
-  it('is closed when the client disconnects, and is served to many at once', async () => {
+  it('is no longer open after its client disconnects, and is served to many clients at once', async () => {
     const large = randomBytes(8_000_000);
     await own.client.blobs.put(digestOf(large), large);
     const open = async () => {
@@ -141,7 +141,7 @@ describe('a blob', () => {
   });
 });
 
-it('keeps a parsed range within the blob, whatever the header', () => {
+it('a parsed range stays within the blob, whatever the header', () => {
   fc.assert(
     fc.property(fc.string(), fc.nat(100), fc.nat(100), fc.nat(50), (junk, a, b, size) => {
       for (const header of [junk, `bytes=${a}-${b}`, `bytes=${a}-`, `bytes=-${a}`]) {

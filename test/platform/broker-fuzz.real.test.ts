@@ -18,13 +18,13 @@ const faults: string[] = [];
 beforeAll(async () => {
   own = await testPlatform({
     ...{ plain: { port: 0 }, wsPort: 0 },
-    // What a client sends may be refused and told of, and is never an error of ours.
+    // Client input may be rejected and logged, but must never cause an internal error.
     log: (line) => (JSON.parse(line).level >= 50 ? faults.push(line) : undefined),
   });
 });
 afterAll(() => own.stop());
 
-/** Marsaglia's xorshift32: below `most`. */
+/** Marsaglia's xorshift32; returns integers below `most`. */
 function dice(seed: number) {
   let state = seed * 2_654_435_761 + 1;
   return (most: number) => {
@@ -36,7 +36,7 @@ function dice(seed: number) {
 }
 type Dice = ReturnType<typeof dice>;
 
-/** All kinds of packets that a client sends. */
+/** A random conversation with all packet types that a client sends. */
 function conversation(roll: Dice): Buffer[] {
   const topic = ['a', 'a/b', 'fuzz/$x', 'aiot/v1/nobody/telemetry/s'][roll(4)]!;
   const id = 1 + roll(3);
@@ -66,7 +66,7 @@ function conversation(roll: Dice): Buffer[] {
   );
 }
 
-/** Damages a conversation as a bad line, a bad program and somebody with bad intentions would. */
+/** Damages a conversation like a bad connection, a faulty program or an attacker. */
 function mutated(packets: Buffer[], roll: Dice): Buffer {
   const said: Buffer[] = packets.map((bytes) => Buffer.from(bytes));
   for (let count = roll(4); count > 0; count--) {
@@ -76,7 +76,7 @@ function mutated(packets: Buffer[], roll: Dice): Buffer {
     const kinds: (() => void)[] = [
       () => (bytes[place]! ^= 1 << roll(8)),
       () => (bytes[place] = [0, 0xff, 0x7f, 0x80][roll(4)]!),
-      // A length that is not that of the packet.
+      // A length that differs from that of the packet.
       () => (bytes[1] = roll(256)),
       () => (said[at] = bytes.subarray(0, place)),
       () => (said[at] = Buffer.concat([bytes.subarray(0, place), noise(roll), bytes.subarray(place)])),
@@ -97,11 +97,11 @@ function noise(roll: Dice): Buffer {
 async function attack(url: string, seed: number): Promise<void> {
   const roll = dice(seed);
   const raw: RawMqtt = await rawMqtt(url, { ca: own.ca });
-  // What comes is not looked at, and need not be whole.
+  // The responses are ignored, and may be incomplete.
   raw.socket.removeAllListeners('data');
   raw.socket.resume();
   const bytes = roll(6) === 0 ? noise(roll) : mutated(conversation(roll), roll);
-  // In pieces, sometimes: packets do not come as they were written.
+  // Bytes are sometimes sent in pieces, because packets do not arrive as they were written.
   for (let at = 0; at < bytes.length; ) {
     const length = roll(3) === 0 ? 1 + roll(20) : bytes.length;
     raw.say(bytes.subarray(at, at + length));
@@ -137,7 +137,7 @@ describe('malformed packets', () => {
       const before = heapUsed();
       await some(40, 40 + rounds[door]);
       await new Promise((resolve) => setTimeout(resolve, 200));
-      // Twenty sessions may have something waiting; a leak would be of each connection.
+      // Twenty sessions may have queued messages, but a leak would grow with each connection.
       expect(heapUsed() - before).toBeLessThan(24 * 1024 ** 2);
       const witness = await connect(url, { ca: own.ca, username: 'u', password: own.token });
       const heard = new Promise((resolve) => witness.once('message', (topic) => resolve(topic)));

@@ -38,7 +38,7 @@ const device = async (name: string) => {
   await provisionDevice({ client: own.client, name, type: 'virtual', out });
   return out;
 };
-/** ms until it is closed. */
+/** Milliseconds until the socket is closed. */
 const closes = async (socket: { once(event: 'close', then: () => void): unknown }) => {
   const begun = performance.now();
   await once(socket as never, 'close');
@@ -79,7 +79,7 @@ describe('certificates over MQTT', () => {
       });
       await expect(tried, what).rejects.toThrow(/Not authorized/);
     }
-    // With another's key no handshake comes to its end.
+    // Without the key of the certificate, the handshake fails.
     const stolen = await readFile(join(own.folder, 'dev', 'device.crt'), 'utf8');
     await expect(connect(own.platform.urls.mqtts, { ca: own.ca, cert: stolen, key })).rejects.toThrow();
     expect((await own.client.devices.get('dev')).state).toBe('provisioned');
@@ -134,7 +134,7 @@ describe('a will', () => {
       own.client.tokens.revoke(id),
       own.client.devices.act('dev', 'revoke'),
     ]);
-    // That it is not there is known all the same.
+    // The device is reported as offline nevertheless.
     const heard = [await watcher.hear('publish'), await watcher.hear('publish')];
     expect(heard.map((each) => `${each?.topic} ${each?.payload}`)).toEqual([
       'aiot/v1/dev/presence {"online":true,"t":1}',
@@ -167,7 +167,7 @@ describe('a wrong password over MQTT', () => {
     expect(await guess('other-board')).toMatch(/Bad username/);
     const told = lines.filter(({ msg }) => msg === 'rejected a token or secret').map(({ user }) => user);
     expect(told).toEqual(['bad-board', 'bad-board', 'other-board']);
-    // Of the same address: somebody claims, somebody mistypes a token, an operator comes in by either door.
+    // From the same address, a claim is redeemed, a token is mistyped, and an operator connects over HTTP and MQTT.
     const { token: claim } = await own.client.claims.make({ name: 'newcomer', type: 'virtual' });
     const csr = await certificateRequest(generateKeyPair().privatePem, 'newcomer');
     expect(await codeOf('', (client) => client.claims.redeem(claim, csr))).toBe('let in');
@@ -176,7 +176,7 @@ describe('a wrong password over MQTT', () => {
     expect(await codeOf('wrong', (client) => client.status())).toBe('AIOT_RATE_LIMITED');
     expect(await codeOf(own.token, (client) => client.status())).toBe('let in');
     await (await operator()).endAsync(true);
-    // Wrong claims have a budget of their own, which wrong tokens have not used.
+    // Wrong claims have a separate limit, which the wrong tokens have not used up.
     const wrong = `${claim.slice(0, -4)}AAAA`;
     const redeem = () => codeOf('', (client) => client.claims.redeem(wrong, csr));
     for (let n = 0; n < 3; n++) expect(await redeem()).toBe('AIOT_CLAIM_INVALID');
@@ -230,7 +230,7 @@ describe('a session', () => {
       return sessionPresent;
     };
     expect([await board('a'), await board('a'), await board('b')]).toEqual([false, true, false]);
-    // Of three, two are kept: that of a was left for longest.
+    // Two of the three sessions are kept; that of `a` was unused for the longest time.
     expect([await board('c'), await board('b'), await board('c')]).toEqual([false, true, true]);
     expect(await board('a')).toBe(false);
     await new Promise((resolve) => setTimeout(resolve, 3200));
@@ -305,7 +305,7 @@ describe('a slow client', () => {
     await expect.poll(() => [...late], { timeout: 8000 }).toEqual([]);
   });
 
-  it('loses QoS 0 messages beyond its buffer, then its connection, if it stops reading; others go on', async () => {
+  it('loses QoS 0 messages beyond its buffer, then its connection, if it stops reading; others continue', async () => {
     await start({ brokerLimits: { socketBytes: 256 * 1024, stalledMs: 1000 } });
     const slow = await letIn({ clientId: 'slow' });
     await subscribeTo(slow, 'big');
@@ -320,7 +320,7 @@ describe('a slow client', () => {
     for (let n = 0; n < 400; n++) await writer.publishAsync('big', payload, { qos: 1 });
     await expect.poll(() => count, { timeout: 20_000 }).toBe(400);
     expect(performance.now() - begun).toBeLessThan(20_000);
-    // It is cut though its client did not close; what is left of it is seen when it reads on.
+    // The broker cuts the connection although the client did not close it. The client notices this when it reads again.
     const closed = closes(slow.socket);
     await new Promise((resolve) => setTimeout(resolve, 2000));
     slow.socket.resume();
@@ -338,7 +338,7 @@ describe('a slow client', () => {
     const payload = Buffer.alloc(512 * 1024);
     for (let n = 0; n < 16; n++) await writer.publishAsync('big', payload, { qos: 1 });
     slow.say({ cmd: 'disconnect' });
-    // The server's side is gone: what is said now is answered by a reset.
+    // The server has closed its side, so that further bytes result in a reset.
     await expect
       .poll(
         () => {
@@ -357,7 +357,7 @@ describe('connections from one address', () => {
     await start({ brokerLimits: { connectionsPerAddress: 4 } });
     const port = Number(new URL(own.platform.urls.mqtts).port);
     let open = 6;
-    // They say nothing, so that no handshake begins.
+    // They send nothing, so that no handshake begins.
     const held = Array.from({ length: open }, () => connectTcp(port, '127.0.0.1'));
     for (const socket of held)
       socket
@@ -395,7 +395,7 @@ describe('connections from one address', () => {
     ['fe80::1%eth0', 'fe80:0:0:0::/64'],
     ['::1', '0:0:0:0::/64'],
     ['unknown', 'unknown'],
-  ])('%s counts as %s', async (address, visitor) => {
+  ])('are counted by IPv4 address or IPv6 network: %s as %s', async (address, visitor) => {
     await start();
     expect(visitorOf(address)).toBe(visitor);
   });
@@ -437,7 +437,7 @@ describe('MQTT over WebSocket', () => {
     const url = own.platform.urls.wss ?? '';
     const stranger = await rawMqtt(url, { ca: own.ca });
     const begun = performance.now();
-    // In one frame, that never becomes whole: 10 s would be what a CONNECT may take.
+    // The single frame is never completed. The time limit of a CONNECT would be 10 s.
     const long = Buffer.alloc(1024 ** 2);
     long.set([0x10, 0xff, 0x7f]);
     stranger.say(long);

@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await own.stop();
-  // What somebody sends is never a fault of ours.
+  // Client input must never cause an internal error.
   expect(lines.filter(({ level }) => level >= 50)).toEqual([]);
 });
 
@@ -23,14 +23,14 @@ async function letIn(more: object = {}): Promise<RawMqtt> {
   expect(await raw.hear('connack')).toMatchObject({ returnCode: 0 });
   return raw;
 }
-/** A packet by its first byte and what is behind its length, which is right. */
+/** Builds a packet with the correct length from its first byte and its body. */
 const packet = (head: number, ...body: (number | string | Buffer)[]) => {
   const bytes = Buffer.concat(
     body.map((part) => (typeof part === 'number' ? Buffer.from([part]) : text(part))),
   );
   return Buffer.concat([Buffer.from([head, bytes.length]), bytes]);
 };
-/** As MQTT has it: two bytes of length before it; bytes are as they are. */
+/** Encodes text as MQTT does, after its length in two bytes. Bytes are left unchanged. */
 const text = (part: string | Buffer) =>
   Buffer.isBuffer(part) ? part : Buffer.concat([Buffer.from([0, part.length]), Buffer.from(part)]);
 const connectFlags = (flags: number, ...rest: (number | string)[]) =>
@@ -220,12 +220,12 @@ describe('the broker, on unusual packets', () => {
   it('interleaves many filters over many retained messages with requests of other clients', async () => {
     const writer = await connect(url(), { username: 'u', password: own.token });
     const raw = await letIn();
-    // Each looks at all 2,000 and finds none.
+    // Each filter is compared with all 2,000 messages, and matches none.
     const subscriptions = Array.from({ length: 1000 }, (_, i) => ({ topic: `+/+/${i}`, qos: 0 as const }));
     raw.say({ cmd: 'subscribe', messageId: 1, subscriptions }, packet(0xc0));
     await raw.hear('suback');
     await writer.publishAsync('others', 'x', { qos: 1 });
-    // What it asks next comes when that is done, after what others asked.
+    // The client's next request is handled after this one is done, and after those of others.
     expect(raw.packets.some(({ cmd }) => cmd === 'pingresp')).toBe(false);
     expect(await raw.hear('pingresp')).not.toBeNull();
     raw.socket.destroy();

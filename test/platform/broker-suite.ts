@@ -4,14 +4,14 @@ import { afterEach, expect, it } from 'vitest';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import type { TestPlatform, testPlatform } from '../support/platform.js';
 
-/** A platform with the broker that is looked at, and how a device comes to it. */
+/** Starts a platform with the broker under test, and connects a device to it. */
 export interface BrokerSide {
   start(options: Parameters<typeof testPlatform>[0]): Promise<TestPlatform>;
   device(own: TestPlatform, name: string, options?: IClientOptions): Promise<MqttClient>;
   stop?(): Promise<void>;
 }
 
-/** What a platform needs of a broker, of whichever one it has: the embedded one, or one that it is a client of. */
+/** The platform's requirements of any broker: the embedded one, or an external one that it is a client of. */
 export function brokerSuite(side: BrokerSide): void {
   let own: TestPlatform;
   const open: MqttClient[] = [];
@@ -69,7 +69,7 @@ export function brokerSuite(side: BrokerSide): void {
         await file.datasync();
       },
     });
-    // Not acknowledged, by the broker to it or by the platform to the broker: so it is there to be sent again.
+    // Neither the broker nor the platform acknowledges the message, so it is sent again.
     const client = await device('dev', { clientId: 'again', clean: false, reconnectPeriod: 100 });
     failing = true;
     const sent = client.publishAsync('aiot/v1/dev/telemetry/s', sample(1), { qos: 1 });

@@ -29,7 +29,7 @@ beforeAll(async () => {
 });
 afterAll(() => own.stop());
 
-/** What a QoS 1 publish comes to: acknowledged, or the connection is closed. */
+/** The outcome of a QoS 1 publish: it is acknowledged, or the connection is closed. */
 async function outcome(topic: string): Promise<'acknowledged' | 'closed'> {
   const device = await connectDevice(url(), identity('dev-a'));
   try {
@@ -88,7 +88,7 @@ describe('a device', () => {
     await Promise.all([first.endAsync(true), second.endAsync(true)]);
   });
 
-  it('is answered, and so are others, when it sends deeply nested JSON', async () => {
+  it('gets its acknowledgment, and so do others, when it sends deeply nested JSON', async () => {
     const [a, b] = await Promise.all(['dev-a', 'dev-b'].map((name) => connectDevice(url(), identity(name))));
     const nested = `{"seq":1,"recording":"deep","x":1,"y":${'['.repeat(50_000)}${']'.repeat(50_000)}}`;
     await Promise.all([
@@ -100,7 +100,7 @@ describe('a device', () => {
     await Promise.all([a?.endAsync(true), b?.endAsync(true)]);
   });
 
-  it('is cut off by the length that a packet announces, before its bytes arrive', async () => {
+  it('is cut off because of the length that a packet announces, before its bytes arrive', async () => {
     const device = await connectDevice(url(), identity('dev-a'));
     const closed = new Promise<void>((resolve) => device.once('close', () => resolve()));
     // PUBLISH at QoS 1 with a remaining length of 256 MiB (MQTT 3.1.1, 2.2.3).
@@ -116,7 +116,7 @@ describe('a device', () => {
     await expect.poll(async () => (await own.client.devices.get('dev-b')).online).toBe(false);
   });
 
-  it('has its will published when its connection is lost', async () => {
+  it('is represented by its will when its connection is lost', async () => {
     const watcher = await operator();
     const heard = new Promise<string>((resolve) =>
       watcher.on('message', (_, payload) => resolve(String(payload))),
@@ -226,7 +226,7 @@ describe('an operator', () => {
   });
 });
 
-it('keeps retained messages of devices over a restart', async () => {
+it('retained messages of devices survive a restart', async () => {
   const device = await connectDevice(url(), identity('dev-a'));
   const report = {
     ...{ t: 1, type: 'virtual', state: 'IDLE', rollout: null, model: null, floor: 0 },

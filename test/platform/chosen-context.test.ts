@@ -72,7 +72,7 @@ describe('AIOT_URL and AIOT_TOKEN', () => {
     expect(await refusal(['status'])).toMatchObject({ code: 'AIOT_TOKEN_INVALID' });
   });
 
-  it('are the subject of the suggested next steps', async () => {
+  it('are named in the suggested next steps', async () => {
     const next = async (...argv: string[]) =>
       ((await runCli([...argv, '--json'])).json as { error: { message: string; next: string } }).error;
     process.env.AIOT_URL = 'https://127.0.0.1:9';

@@ -42,7 +42,7 @@ const upArgs = (...more: string[]) => [
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'aiot-up-'));
-  // Contexts of its own: other test files write theirs at the same time.
+  // The configuration is separate, because other test files write theirs at the same time.
   process.env.AIOT_CONFIG_DIR = join(folder, 'config');
   const started = await runCli(upArgs());
   expect(started.code, started.stdout).toBe(0);
@@ -116,7 +116,7 @@ describe('aiot up', () => {
       await refused(['down', '--data', other], 'AIOT_PLATFORM_NOT_RUNNING', 4);
     }
     server.close();
-    // A start that failed has not used up the one showing of the token.
+    // A failed start does not use up the token, which is printed only once.
     const free = ['--http-port', '0', '--mqtt-port', '0', '--context', 'after-all'];
     const args = ['up', '--data', other, ...free, '--detach', '--json'];
     expect((await runCli(args)).json).toMatchObject({ token: expect.stringMatching(/^aiot_/) });
@@ -273,7 +273,7 @@ describe('devices', () => {
     [['device', 'provision', 'dev-9'], 'AIOT_USAGE', 2],
     [['device', 'show', 'nobody'], 'AIOT_NOT_FOUND', 4],
     [['device', 'list', '--context', 'nowhere'], 'AIOT_CONTEXT_NOT_FOUND', 4],
-  ])('%j is rejected', async (argv, code, exit) => {
+  ])('are not affected by the invalid command %j', async (argv, code, exit) => {
     const own = argv.includes('--context') ? [] : context();
     const placed = argv.map((arg) => (arg === 'again' ? join(folder, 'again') : arg));
     await refused([...placed, ...own], code, exit);
@@ -345,7 +345,7 @@ describe('models', () => {
     [['model', 'deploy', 'tiny@1'], 'AIOT_USAGE', 2],
     [['model', 'deploy', 'tiny@1', '--selector', 'all', '--timeout', '5'], 'AIOT_USAGE', 2],
     [['model', 'list', '--context', 'nowhere'], 'AIOT_CONTEXT_NOT_FOUND', 4],
-  ])('%j is rejected', (argv, code, exit) =>
+  ])('are not affected by the invalid command %j', (argv, code, exit) =>
     refused(argv.includes('--context') ? argv : [...argv, ...context()], code, exit),
   );
 });

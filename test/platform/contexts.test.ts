@@ -27,7 +27,7 @@ afterAll(async () => {
 
 const ports = ['--http-port', '0', '--mqtt-port', '0'];
 
-/** Starts the platform of that folder, and ends it again. */
+/** Starts the platform of that folder, and stops it again. */
 async function started(name: string): Promise<UpResult> {
   const options = { data: join(folder, name), host: '127.0.0.1', httpPort: 0, mqttPort: 0, newToken: false };
   const { result, stop } = await up(options);
@@ -60,7 +60,7 @@ describe('a platform copied to another folder', () => {
 describe('a platform without a context', () => {
   const data = () => join(folder, 'demo', 'platform');
 
-  /** As the demo leaves it: a token that nobody kept, and the demo's own signing key as the trust root. */
+  /** Leaves the same state as the demo: a token that was not stored, and the demo's own signing key as the trust root. */
   async function leave(): Promise<void> {
     const platform = await startPlatform({ dataDir: data(), httpPort: 0, mqttPort: 0 });
     const ca = await readText(platform.ca);

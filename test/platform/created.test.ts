@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => own.stop());
 
-/** Every 201 that the client of the platform gets meanwhile: `POST /api/v1/…`, and its Location. */
+/** Every 201 response that the client receives during `work`: its request, such as `POST /api/v1/…`, and its Location. */
 async function heard(work: () => Promise<unknown>): Promise<{ asked: string; location: string }[]> {
   const found: { asked: string; location: string }[] = [];
   const answers = channel('undici:request:headers');
@@ -43,7 +43,7 @@ async function heard(work: () => Promise<unknown>): Promise<{ asked: string; loc
   return found;
 }
 
-/** Makes one of everything that can be made over the API. */
+/** Creates one of each resource that the API can create. */
 async function makeAll() {
   const { client, key } = own;
   const csr = (name: string) => certificateRequest(generateKeyPair().privatePem, name);
@@ -73,7 +73,7 @@ async function makeAll() {
   await pushConfig({ client, path: config, name: 'slow', deviceTypes: ['esp32'], privatePem: key });
 }
 
-it('names the created resource in Location on every 201, as the API description declares', async () => {
+it('every 201 response names the created resource in Location, as the API description declares', async () => {
   const { paths } = JSON.parse((await ask(own, '/openapi.json')).text) as {
     paths: Record<string, Record<string, { responses: Record<string, { headers?: object }> }>>;
   };
@@ -104,7 +104,7 @@ it('names the created resource in Location on every 201, as the API description 
   expect(untried.map(({ asked }) => asked)).toEqual([]);
 });
 
-it('shows a token to its owner and to operators, without its secret', async () => {
+it('a token is shown to its owner and to operators, without its secret', async () => {
   const made = await own.client.tokens.create({ name: 'read', role: 'viewer' });
   const other = await own.client.tokens.create({ name: 'other', role: 'viewer' });
   await own.client.users.add({ name: 'bob', role: 'viewer' });

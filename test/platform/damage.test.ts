@@ -26,7 +26,7 @@ async function useContext() {
   });
 }
 
-/** Messages of ten rows, a second apart, from one device. */
+/** Records messages of ten rows each, one second apart, from one device. */
 async function record(messages: number) {
   const out = join(own.folder, 'dev');
   await provisionDevice({ client: own.client, name: 'motor-1', type: 'virtual', out });
@@ -44,7 +44,7 @@ async function flip(path: string, ...texts: string[]) {
   for (const text of texts) {
     let at = bytes.indexOf(text);
     expect(at).toBeGreaterThan(0);
-    // SQLite's pages may hold it twice, once where they are free.
+    // SQLite's pages may contain the text twice, once in unused space.
     for (; at >= 0; at = bytes.indexOf(text, at + 1)) bytes[at] = (bytes[at] ?? 0) ^ 2;
   }
   await writeFile(path, bytes);
@@ -112,7 +112,7 @@ describe('deleted telemetry', () => {
     expect((await runCli(['status', '--context', 'lab'])).stdout).toContain(
       '200 rows of motion from motor-1',
     );
-    // A stream of which nothing is left: its name is known from what was lost.
+    // Nothing of the stream is left, but the record of the loss has its name.
     const file = join(own.folder, 'motion.csv');
     const refused = await runCli(['data', 'export', 'motion', '--out', file, '--context', 'lab']);
     expect(refused.code).toBe(4);

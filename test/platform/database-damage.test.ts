@@ -13,7 +13,7 @@ import { type TestPlatform, testPlatform } from '../support/platform.js';
 let own: TestPlatform;
 let folder: string;
 let state: string;
-/** A copy of it as it was. */
+/** A copy of the intact database. */
 let whole: string;
 let pageBytes: number;
 let pages: number[];
@@ -68,7 +68,7 @@ describe('a database with one overwritten page', () => {
   }, 120_000);
 
   it('is readable while it is checked if large, and read-only once damage is found', async () => {
-    // The root of a table that the start does not read.
+    // The root page of a table that is not read at startup.
     const { default: Database } = await import('libsql');
     const database = new Database(whole);
     const row = database.prepare("SELECT rootpage FROM sqlite_master WHERE name = 'labelEvents'").get();

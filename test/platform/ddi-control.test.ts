@@ -21,7 +21,7 @@ async function offered() {
   return { device, rollout, id: await device.offered() };
 }
 
-/** One that the client has begun with, and that was taken back. */
+/** An action that the client has started, and that was then recalled. */
 async function recalled() {
   const found = await offered();
   await found.device.call(`/deploymentBase/${found.id}`);
@@ -40,7 +40,7 @@ describe('a cancellation', () => {
     const stop = JSON.parse((await device.call(`/cancelAction/${id}`)).text);
     expect(stop).toEqual({ id: String(id), cancelAction: { stopId: String(id) } });
     expect((await device.call(`/deploymentBase/${id}`)).status).toBe(404);
-    // Clients tell of their progress after they were asked to stop.
+    // Clients may report progress even after they were asked to stop.
     expect(await device.say(`/deploymentBase/${id}/feedback`, 'proceeding')).toBe(200);
     expect(await device.say(`/cancelAction/${id}/feedback`, 'proceeding')).toBe(200);
     expect(await stateOf(rollout.id)).toBe('recalled');
@@ -50,7 +50,7 @@ describe('a cancellation', () => {
       devices: [{ state: 'withdrawn' }],
     });
     expect(await device.say(`/cancelAction/${id}/feedback`, 'closed', 'success')).toBe(410);
-    // What it has installed by then is not known.
+    // It is unknown what the client has installed by then, so its data is requested again.
     expect((await device.poll())._links).toMatchObject({ configData: {} });
   });
 

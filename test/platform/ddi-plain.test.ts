@@ -9,11 +9,11 @@ beforeAll(async () => {
 });
 afterAll(() => own.stop());
 
-// biome-ignore lint/suspicious/noExplicitAny: hawkBit's bodies, looked into by what the test expects
+// biome-ignore lint/suspicious/noExplicitAny: only the assertions know the members of hawkBit's responses
 const json = (answer: Response): Promise<any> => answer.json();
 const plain = () => own.platform.urls.ddi ?? '';
 
-it('updates a client without TLS', async () => {
+it('a client without TLS is updated', async () => {
   const device = await ddiClient(own, 'zephyr-1', 'zephyr');
   const content = anyBundle('plain');
   const rollout = await rollOut(own, await pushBundle(own, 'plain', content, ['zephyr']), 'name=zephyr-1');
@@ -40,12 +40,12 @@ it.each([
   '/openapi.json',
   '/default/controller/v1/../../../api/v1/status',
   '/',
-])('exposes nothing else of the API: %s', async (path) => {
+])('the listener without TLS exposes nothing else of the API: %s', async (path) => {
   const answer = await fetch(`${plain()}${path}`, { headers: { authorization: `Bearer ${own.token}` } });
   expect(answer.status).toBe(404);
 });
 
-it('rejects clients without a valid token', async () => {
+it('the listener without TLS rejects clients without a valid token', async () => {
   await ddiClient(own, 'shut');
   for (const authorization of ['TargetToken wrong', `Bearer ${own.token}`, '']) {
     const headers = authorization === '' ? undefined : { authorization };
@@ -54,7 +54,7 @@ it('rejects clients without a valid token', async () => {
   }
 });
 
-it('warns in the status about update clients without TLS', async () => {
+it('the status warns about update clients without TLS', async () => {
   const { warnings, urls } = await own.client.status();
   expect(urls.ddi).toBe(plain());
   expect(warnings.map(({ message }) => message)).toContain(

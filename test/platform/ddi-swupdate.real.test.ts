@@ -45,7 +45,7 @@ describeReal('swupdate', 'SWUpdate’s suricatta', () => {
     await own?.stop();
   });
 
-  /** A device with a client that polls: over TLS by itself, or by the proxy. */
+  /** A device whose client polls, either directly over TLS or through the proxy. */
   async function device(direct = false): Promise<DdiClient & { target: string }> {
     const target = join(folder, `installed-${++count}.bin`);
     const made = await ddiClient(own, `sw-${count}`);
@@ -80,7 +80,7 @@ describeReal('swupdate', 'SWUpdate’s suricatta', () => {
       expect((await readFile(made.target)).equals(payload)).toBe(true);
       const { tags } = await own.client.devices.get(made.name);
       expect(tags).toMatchObject({ 'attr.board': 'lab', 'attr.hwRevision': '1.0' });
-      // It was installed, and nothing says yet that it runs.
+      // The image is installed, but nothing has confirmed yet that it runs.
       expect((await rolloutNow(own.client, rollout.id)).devices[0]).toMatchObject({ state: 'updating' });
       await client?.confirm(await made.offered());
       const ended = await rolloutEnd(own.client, rollout.id);
@@ -142,7 +142,7 @@ describeReal('swupdate', 'SWUpdate’s suricatta', () => {
       expect(await rolloutEnd(own.client, rollout.id)).toMatchObject({ devices: [{ state: 'withdrawn' }] });
       const from = proxy.passed.length;
       proxy.fail();
-      // It asks again after errors, and there is nothing to do.
+      // The client polls again after errors, and finds nothing to do.
       await proxy.seen(({ path, status }) => path === '' && status === 200, from + 1);
       expect(proxy.passed.filter(({ path }) => /deploymentBase|cancelAction/.test(path))).toEqual([]);
     },
@@ -177,7 +177,7 @@ describeReal('swupdate', 'SWUpdate’s suricatta', () => {
       const last = await proxy.seen(feedbackWith(installed));
       await client?.confirm(actionOf(last));
       await rolloutEnd(own.client, rollout.id);
-      // A rollout that has ended cannot be aborted, and nothing is taken back from the device.
+      // A rollout that has ended cannot be aborted, and nothing is withdrawn from the device.
       await expect(own.client.rollouts.command(rollout.id, 'abort')).rejects.toMatchObject({
         code: 'AIOT_ROLLOUT_STATE',
       });
@@ -207,7 +207,7 @@ describeReal('swupdate', 'SWUpdate’s suricatta', () => {
       await proxy.seen(({ path, status }) => path.includes('feedback') && status === 410);
       const from = proxy.passed.length;
       await proxy.seen(({ path, status }) => path === '' && status === 200, from);
-      // What comes next is taken as ever.
+      // The next update is installed as usual.
       proxy.fail();
       await deliver(made);
       await proxy.seen(feedbackWith(installed), from);

@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => own.stop());
 
-/** A device of its own, and what is rolled out to it. */
+/** A new device, and a release that is rolled out to it. */
 async function offered(content = anyBundle()) {
   const device = await ddiClient(own, `gw-${++count}`);
   const release = await pushBundle(own, `image-${count}`, content);
@@ -81,7 +81,7 @@ describe('a deployment', () => {
     expect(await device.say(`${base}/feedback`, 'proceeding')).toBe(200);
     expect(await stateIn(rollout.id, device)).toMatchObject({ state: 'updating', step: 'DOWNLOADING' });
     expect(await device.say(`${base}/feedback`, 'downloaded')).toBe(200);
-    // Clients tell of their progress in any order: it never goes back.
+    // Clients may report progress in any order, but the recorded progress never goes back.
     expect(await device.say(`${base}/feedback`, 'proceeding')).toBe(200);
     expect(await stateIn(rollout.id, device)).toMatchObject({ state: 'updating', step: 'VERIFYING' });
     expect(await device.say(`${base}/feedback`, 'closed', 'success', 'Update Installed.')).toBe(200);
@@ -93,7 +93,7 @@ describe('a deployment', () => {
     expect(await device.offered()).toBe(0);
     expect(await device.offered('installedBase')).toBe(id);
     expect((await device.call(`/installedBase/${id}`)).status).toBe(200);
-    // What it said of itself may be another by now.
+    // The device's attributes may have changed, so they are requested again.
     expect((await device.poll())._links.configData).toBeDefined();
   });
 
@@ -105,7 +105,7 @@ describe('a deployment', () => {
     expect(await device.say(feedback, 'closed', 'failure')).toBe(410);
     expect(await device.say(feedback, 'proceeding')).toBe(410);
     expect(await stateIn(rollout.id, device)).toMatchObject({ state: 'committed' });
-    // A version later, an old number says nothing of the new one.
+    // Late feedback on the old version does not affect the next one.
     const next = await rollOut(
       own,
       await pushBundle(own, `image-${count}`, anyBundle('v2')),

@@ -44,7 +44,7 @@ afterAll(async () => {
   await own.stop();
 });
 
-it('warns if a plan updates all devices at once, whatever the waves are called', async () => {
+it('a plan warns if it updates all devices at once, whatever its waves are called', async () => {
   const request = of(3, 'all');
   const warned = async (waves: (string | number)[]) =>
     (await own.client.rollouts.plan({ ...request, policy: { ...request.policy, waves } })).warnings.filter(
@@ -55,10 +55,10 @@ it('warns if a plan updates all devices at once, whatever the waves are called',
   expect(await warned(['1%'])).toEqual([]);
 });
 
-it('plans a delta, offers it to devices that run its base, and reports the savings', async () => {
+it('a rollout plans a delta, offers it to devices that run its base, and reports the savings', async () => {
   const plan = await own.client.rollouts.plan(of(2, 'all'));
   const [first, second] = versions as [ModelVersion, ModelVersion];
-  // The other device runs nothing that a patch could be for.
+  // The other device runs nothing that could be the base of a patch.
   expect(plan.deltas).toMatchObject([{ base: first.digest, devices: 1, of: second.bytes }]);
   const { bytes } = plan.deltas[0]!;
   expect(bytes).toBeLessThan(second.bytes / 4);
@@ -74,7 +74,7 @@ it('plans a delta, offers it to devices that run its base, and reports the savin
   expect(report.devices[0]?.delta).toEqual({ bytes, of: second.bytes, error: null });
 });
 
-it('reports the reason if a device could not use a delta', async () => {
+it('a rollout reports the reason if a device could not use a delta', async () => {
   fake = await fakeDevice(own.platform.urls.mqtts, join(own.folder, 'fake'), 'fake');
   await fake.report('IDLE', { model: running(versions[1]!) });
   const { id } = await own.client.rollouts.start(of(3, 'name=fake'));
@@ -83,14 +83,14 @@ it('reports the reason if a device could not use a delta', async () => {
   const error = { code: 'AIOT_DELTA_RESULT', message: 'expected one, got another' };
   const delta = { bytes: desired!.delta!.bytes, of: versions[2]!.bytes, error };
   await fake.report('DOWNLOADING', { delta });
-  // After its restart a device may not know it any more.
+  // After a restart, a device may have forgotten the error.
   await fake.report('COMMITTED', { model: running(versions[2]!) });
   expect((await rolloutEnd(own.client, id)).state).toBe('done');
   expect((await own.client.rollouts.get(id)).saved).toEqual({ byDelta: 0, fellBack: 1, bytes: 0 });
   expect((await own.client.rollouts.devices(id))[0]?.delta).toEqual(delta);
 });
 
-it('keeps a delta as long as its release', async () => {
+it('a delta is kept as long as its release', async () => {
   const { digest } = (await fake.heard(1))!.delta!;
   const { references } = await import('../../src/lib/platform/datasets/orphans.js');
   const { openStore } = await import('../../src/lib/platform/store/database.js');
@@ -104,7 +104,7 @@ it('keeps a delta as long as its release', async () => {
   }
 });
 
-it('waits for a delta even if another one cannot be created', async () => {
+it('a delta is awaited even if another one cannot be created', async () => {
   const { Deltas } = await import('../../src/lib/platform/devices/desired.js');
   const { openStore } = await import('../../src/lib/platform/store/database.js');
   const store = await openStore(join(own.folder, 'data', 'state.db'));

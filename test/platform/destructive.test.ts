@@ -31,7 +31,7 @@ afterAll(async () => {
   await own.stop();
 });
 
-/** What a command without --yes asks, where nobody can be asked; nothing may have changed then. */
+/** The question that a command without --yes would ask. It must fail, because there is no terminal. */
 async function question(...argv: string[]): Promise<string> {
   const { code, message, exit } = await refusal(argv);
   expect([code, exit], message).toEqual(['AIOT_USAGE', 2]);

@@ -44,7 +44,7 @@ afterAll(async () => {
 });
 
 describe('devices matched by a selector', () => {
-  it('are listed by what they have reported', async () => {
+  it('are listed by their reported values', async () => {
     for (const [name, version] of [
       ['m-1', '1.3.0'],
       ['m-2', '1.10.0'],
@@ -137,7 +137,7 @@ describe('devices matched by a selector', () => {
     [['tag', 'm-1', 'site=a\u001b[31m'], 'AIOT_USAGE', 2],
     [['group', 'm-1', 'a b'], 'AIOT_USAGE', 2],
     [['history', 'nobody'], 'AIOT_NOT_FOUND', 4],
-  ])('%j is rejected', async (argv, code, exit) => {
+  ])('are not affected by the invalid command %j', async (argv, code, exit) => {
     expect(await refusal(['device', ...argv])).toMatchObject({ code, exit });
   });
 });
@@ -179,7 +179,7 @@ describe('a suspended device', () => {
   });
 });
 
-it('reads the desired and the reported state of a device at once', async () => {
+it('the desired and the reported state of a device are read in one request', async () => {
   expect(await client.devices.state('m-1')).toMatchObject({
     desired: null,
     reported: { firmware: { version: '1.3.0' } },
@@ -189,7 +189,7 @@ it('reads the desired and the reported state of a device at once', async () => {
   });
 });
 
-it('asks for confirmation on the terminal, and accepts only y or yes', async () => {
+it('a confirmation on the terminal accepts only y or yes', async () => {
   const signal = new AbortController().signal;
   const ask = (answer: string) => {
     const input = Object.assign(new PassThrough(), { isTTY: true }) as unknown as NodeJS.ReadStream;

@@ -12,12 +12,12 @@ import { connectDevice } from '../support/mqtt.js';
 import { privateMounts } from '../support/private-mounts.js';
 import { describeReal } from '../support/real.js';
 
-/** A shell that alone sees a file system of its own, in memory. */
+/** A shell with a private file system in memory. */
 interface SmallDisk {
   folder: string;
-  /** Runs a line of shell; `$DISK` is the file system. What it prints, once it has ended. */
+  /** Runs a line of shell code, and returns its output. `$DISK` is the file system. */
   sh(line: string): Promise<string>;
-  /** Starts the platform on it in the background, and gives what it says first. Its pid is `$PID`. */
+  /** Starts the platform on it in the background, and returns its first line of output. Its process ID is `$PID`. */
   up(): Promise<{
     urls?: { http: string; mqtts: string };
     token?: string;
@@ -92,7 +92,7 @@ describeReal('mounts', 'a platform on a full or read-only disk', () => {
     await disk.sh('cat /dev/zero >"$DISK/fill" 2>/dev/null');
     const bytes = Buffer.alloc(100_000, 1);
     await expect(client.blobs.put(digestOf(bytes), bytes)).rejects.toMatchObject({ code: 'AIOT_DISK_FULL' });
-    // The database's own files have some space left in them: so many writes use it up.
+    // The files of the database still have some free space, which many writes use up.
     let refusal: unknown;
     for (let i = 0; i < 2000 && refusal === undefined; i++) {
       const act = client.devices.act('dev', i % 2 === 0 ? 'suspend' : 'resume');

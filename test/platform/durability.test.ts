@@ -84,30 +84,33 @@ describe('an acknowledgment', () => {
   it.each([
     ['the disk is full', 'ENOSPC', 'AIOT_DISK_FULL'],
     ['the disk fails', 'EIO', 'AIOT_FILE_NOT_WRITABLE'],
-  ])('of a blob is withheld if %s; the error says so, and nothing is kept', async (_what, failure, code) => {
-    let failing = false;
-    const sync: Sync = async (file) => {
-      if (failing) throw Object.assign(new Error(failure), { code: failure });
-      await file.datasync();
-    };
-    own = await testPlatform({ sync });
-    failing = true;
-    const bytes = Buffer.from('a blob');
-    await expect(own.client.blobs.put(digestOf(bytes), bytes)).rejects.toMatchObject({ code });
-    expect(await readdir(join(own.folder, 'data', 'blobs', 'incoming'))).toEqual([]);
-    await expect(own.client.blobs.get(digestOf(bytes))).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
-  });
+  ])(
+    'of a blob is withheld if %s; the error names the cause, and nothing is kept',
+    async (_what, failure, code) => {
+      let failing = false;
+      const sync: Sync = async (file) => {
+        if (failing) throw Object.assign(new Error(failure), { code: failure });
+        await file.datasync();
+      };
+      own = await testPlatform({ sync });
+      failing = true;
+      const bytes = Buffer.from('a blob');
+      await expect(own.client.blobs.put(digestOf(bytes), bytes)).rejects.toMatchObject({ code });
+      expect(await readdir(join(own.folder, 'data', 'blobs', 'incoming'))).toEqual([]);
+      await expect(own.client.blobs.get(digestOf(bytes))).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+    },
+  );
 });
 
 describe('telemetry', () => {
-  it('is cut at a torn last commit, wherever the power failed', async () => {
+  it('keeps everything before a torn last commit, wherever the power failed', async () => {
     own = await testPlatform();
     const device = await deviceOn(own);
     for (const seq of [1, 2, 3]) {
       await device.publishAsync('aiot/v1/dev/telemetry/s', message(seq), { qos: 1 });
     }
     await device.endAsync(true);
-    // As it is on the disk while the platform runs.
+    // A copy of the files as they are on disk while the platform runs.
     const data = join(own.folder, 'data');
     const left = join(own.folder, 'left');
     await cp(data, left, { recursive: true });
@@ -151,7 +154,7 @@ describe('kill -9 of a detached platform', () => {
     const client = await clientFor('kill');
     await provisionDevice({ client, name: 'dev', type: 'virtual', out });
     await client.close();
-    // The publisher is a process of its own, so that the platform is killed while messages are on their way.
+    // The publisher is a separate process, so that the platform is killed while messages are in flight.
     const publisher = spawn(
       process.execPath,
       [join(root, 'test/support/publisher.mjs'), first.urls.mqtts, out],
@@ -206,7 +209,7 @@ describe('a data folder', () => {
   });
 });
 
-/** What is no work file of SQLite. */
+/** Excludes the lock and the work files of SQLite. */
 const kept = (name: string) => !/^lock|-wal$|-shm$/.test(name);
 
 async function replaceDatabase(folder: string, bytes: Buffer): Promise<void> {

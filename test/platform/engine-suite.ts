@@ -40,8 +40,8 @@ export function rolloutsIn({ store }: Pick<Engine, 'store'>) {
 }
 
 /**
- * What the services take for granted of a database, whichever it is. `open` opens the same one each time; two of them are
- * open at once only where processes share it.
+ * The services' requirements of any database. `open` opens the same database each time; it is open twice at once only if processes
+ * share it.
  */
 export function engineSuite(name: string, { open }: { open: () => Promise<Engine> }): void {
   describe(`state in ${name}`, () => {
@@ -159,7 +159,7 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
       expect(again.authenticated('fp-one')?.name).toBe('one');
       await again.act('one', 'revoke', 'operator x');
       expect(again.authenticated('fp-one')).toBeNull();
-      // The name is free again, for a device that has nothing of the one before.
+      // The name is free again, and a new device inherits nothing from the previous one.
       const fresh = newDevice('one', { id: 'dev_one2', fingerprint: 'fp-one2' });
       expect(await again.inTurn(() => again.insert(fresh))).toEqual({ replaced: true });
       expect(again.info('one')).toMatchObject({ tags: {}, groups: [], next: null, lastSeen: null });
@@ -173,7 +173,7 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
         .set({ revision: 9, state: 'revoked' })
         .where('name', '=', 'stale')
         .execute();
-      // Outside of its turn, as when the turn was lost with its connection.
+      // This is outside of its turn, as if the turn had been lost with its connection.
       const resumed = devices.update(devices.record('stale'), { state: 'active' });
       await expect(resumed).rejects.toMatchObject({ code: 'AIOT_DEVICE_CHANGED', retryable: true });
     });
@@ -184,7 +184,7 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
       await rollouts.insert(first, 'operator x');
       const known = new Map((await rollouts.running(new Map())).map((state) => [state.head.id, state]));
       expect(known.get('ro_1')).toEqual(first);
-      // What has not changed is the same object, and of what has the others are.
+      // An unchanged rollout stays the same object, and so do the unchanged parts of a changed one.
       expect((await rollouts.running(known)).find(({ head }) => head.id === 'ro_1')).toBe(known.get('ro_1'));
       const world = { at: now() + 1, online: () => true };
       const { head, ...rest } = rolloutStep(first, [{ type: 'tick' }], world);
@@ -205,11 +205,11 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
       ]);
     });
 
-    it('writes events with ids that rise in commit order, beside other writers', async () => {
+    it('writes events with ids that rise in commit order, even with concurrent writers', async () => {
       const events = eventsIn(engine.store, now);
       const seen: number[] = [];
       let ended = false;
-      // Whoever reads on from the newest id that was there must not have passed over one that came later.
+      // A reader that continues from the newest id that it has seen must not miss an event that is committed later.
       const reader = (async () => {
         for (let last = false; ; last = ended) {
           const rows = await engine.store
@@ -245,7 +245,7 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
       expect(seen.length).toBeGreaterThanOrEqual(48);
     });
 
-    it('runs the tasks of one turn sequentially, and those of other turns beside them', async () => {
+    it('runs the tasks of one turn sequentially, while those of other turns may run', async () => {
       const { store, turns } = engine;
       await store.insertInto('meta').values({ key: 'count', value: '0' }).execute();
       const increment = async () => {
@@ -300,12 +300,12 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
           fn.max('position').as('max'),
         ]);
       const { count, sum, max } = await counted.where('name', 'like', 'order-a%').executeTakeFirstOrThrow();
-      // SQLite's LIKE takes A for a.
+      // SQLite's LIKE ignores case.
       expect([3, 4]).toContain(count);
       expect([typeof sum, max]).toEqual(['number', 2 ** 52]);
     });
 
-    it('identifies a token by its digest, and no other', async () => {
+    it('identifies a token by its digest, and rejects any other', async () => {
       const { store } = engine;
       const tokens = new Tokens({ store, events: eventsIn(store, now), sessions: new Sessions(), now });
       const token = await tokens.issue();

@@ -31,14 +31,14 @@ describe('aiot events', () => {
     expect(events[0]?.id).toBeLessThan(events[1]?.id ?? 0);
   });
 
-  it('shows people the events with their authors, filtered by type or subject', async () => {
+  it('prints events as text with their authors, filtered by type or subject', async () => {
     const { stdout, stderr } = await runCli(['events', 'tail', '--type', 'trust.*']);
     expect(stdout).toMatch(/trust\.set\s+trust\s+by \S+/);
     expect(stderr).toContain('1 event');
     expect((await runCli(['events', 'tail', '--subject', 'nobody'])).stdout).toBe('');
   });
 
-  it('rejects invalid positions and types, positions never reached, and times out without events', async () => {
+  it('rejects invalid types and positions and positions that were never reached, and times out without events', async () => {
     expect(await refusal(['events', 'tail', '--from', 'yesterday'])).toMatchObject({
       code: 'AIOT_USAGE',
       exit: 2,

@@ -14,8 +14,8 @@ import type { TestPlatform } from '../support/platform.js';
 import { recordAndLabel } from '../support/recording.js';
 
 /**
- * What is made of events: the feed, webhooks and jobs, whichever database keeps them.
- * @param start gives a platform of its own for each test
+ * Tests of everything that is based on events: the feed, webhooks and jobs, whichever database stores them.
+ * @param start starts a new platform for each test
  */
 export function eventSuite(start: () => Promise<TestPlatform>): void {
   let own: TestPlatform;
@@ -153,7 +153,7 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
     at: number;
   }
 
-  /** A target of webhooks that answers as it is told. */
+  /** A webhook target that responds with `status`. */
   async function target() {
     const got: Received[] = [];
     const side = { status: 200, got, server: undefined as unknown as Server, url: '' };
@@ -168,7 +168,7 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
     return side;
   }
 
-  /** Each replica is told of what another wrote, or looks itself: on a busy machine that takes a moment. */
+  /** A replica notices the writes of another one by notification or by polling, which takes a moment on a busy machine. */
   const soon = { timeout: 5000 };
 
   describe('webhooks', () => {
@@ -257,7 +257,7 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
   });
 
   describe('jobs', () => {
-    it('run one at a time, report progress, and end with a result or an error', async () => {
+    it('end with a result or an error, and are listed and recorded as events', async () => {
       const { id } = await own.client.jobs.create({ kind: 'blob.sweep' });
       const seen: string[] = [];
       const done = await own.client.jobs.wait(id, {

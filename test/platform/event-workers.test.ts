@@ -71,7 +71,7 @@ describe('the job runner', () => {
   beforeEach(() => {
     ran = [];
   });
-  /** Runs it until the condition holds. */
+  /** Runs the job runner while `body` runs. */
   async function during(body: (jobs: Jobs) => Promise<void>): Promise<void> {
     const jobs = new Jobs({ store, events, kinds, now });
     const runner = new JobRunner({ store, events, kinds, jobs, log, now });
@@ -210,7 +210,7 @@ describe('the webhook sender', () => {
       await expect.poll(async () => (await webhooks.get(webhook.id)).failures).toBe(1);
       await record('three');
     });
-    // The process that comes next waits for as long as the one before would have.
+    // The next process waits as long as the previous one would have.
     await run(() => delay(100));
     expect(sent).toEqual(['evt_p_2 one', 'evt_p_3 two']);
     clock += 60_000;

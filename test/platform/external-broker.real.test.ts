@@ -74,7 +74,7 @@ describeReal('mosquitto', 'Mosquitto set up as in docs/reference/mosquitto', () 
     }, text);
 
   it('limits devices to their own topics, and rejects revoked ones after it reloads the CRL', async () => {
-    // The platform makes what Mosquitto needs at its first start, whichever broker it has then.
+    // The platform creates the files for Mosquitto at its first start, whichever broker it uses then.
     own = await testPlatform();
     const platform = own;
     for (const name of ['dev', 'other', 'gone'])
@@ -88,7 +88,7 @@ describeReal('mosquitto', 'Mosquitto set up as in docs/reference/mosquitto', () 
     }
     const made = spawnSync('mosquitto_passwd', ['-b', '-c', join(folder, 'passwd'), 'platform', 'secret']);
     expect(made.status, String(made.stderr)).toBe(0);
-    // Started by root it becomes a user of its own.
+    // If it is started as root, Mosquitto switches to a user of its own.
     for (const each of [own.folder, folder]) await chmod(each, 0o777);
     await chmod(join(folder, 'passwd'), 0o644);
     const [devices, inner] = [await freePort(), await freePort()];
@@ -113,7 +113,7 @@ describeReal('mosquitto', 'Mosquitto set up as in docs/reference/mosquitto', () 
       const [dev, other, gone] = [await by('dev'), await by('other'), await by('gone')];
       await other.publishAsync('aiot/v1/dev/telemetry/s', '{"seq":1,"recording":"r","x":9}', { qos: 1 });
       await dev.publishAsync('aiot/v1/dev/telemetry/s', '{"seq":1,"recording":"r","x":1}', { qos: 1 });
-      // What is not allowed is acknowledged there and dropped, and ends the connection.
+      // Mosquitto acknowledges a forbidden message but drops it, and closes the connection.
       await expect.poll(() => other.connected).toBe(false);
       await expect
         .poll(async () => (await platform.client.datasets.list()).map(({ samples }) => samples))
@@ -123,7 +123,7 @@ describeReal('mosquitto', 'Mosquitto set up as in docs/reference/mosquitto', () 
       const again = await by('other');
       again.on('message', (topic) => heard.push(`other ${topic}`));
       await dev.subscribeAsync('aiot/v1/dev/command', { qos: 1 });
-      // Granted, and nothing comes of it.
+      // The subscription is granted but delivers nothing.
       await again.subscribeAsync('aiot/v1/dev/command', { qos: 1 });
       const operator = await connect(`mqtt://127.0.0.1:${inner}`, {
         username: 'platform',
@@ -148,7 +148,7 @@ describeReal('mosquitto', 'Mosquitto set up as in docs/reference/mosquitto', () 
         )
         .toBe('refused');
       for (const each of [dev, other, again, gone]) each.end(true);
-      // Others come in as before.
+      // Other devices connect as before.
       await (await by('dev')).endAsync(true);
     } finally {
       broker.kill('SIGKILL');

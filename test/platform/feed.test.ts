@@ -31,7 +31,7 @@ const who = 'somebody';
 const record = (type: EventType, subject: string, transaction?: Store) =>
   events.record({ who, type, subject }, transaction);
 
-/** Follows until so many have come. */
+/** Follows the feed until `count` events have arrived. */
 async function take(count: number, after = 0, filter = {}): Promise<PlatformEvent[]> {
   const end = AbortSignal.timeout(5000);
   const got: PlatformEvent[] = [];
@@ -118,7 +118,7 @@ describe('the feed', () => {
   });
 });
 
-/** A journal of so many entries, and of those that are added. */
+/** A journal that starts with `count` entries, to which more can be added. */
 function fakeJournal(count: number): JournalReader & { add(): void } {
   const all: PlacedEntry[] = [];
   let wake = () => {};
@@ -155,7 +155,7 @@ function fakeJournal(count: number): JournalReader & { add(): void } {
 }
 
 describe('the relay', () => {
-  /** A far side that is away when it is told so, and refuses what is marked. */
+  /** A fake destination that is unreachable while `away` is set, and rejects messages that contain `poison`. */
   function farSide() {
     const got: OutgoingMessage[] = [];
     const side = { away: false, poison: '', got };

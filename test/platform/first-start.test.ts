@@ -18,7 +18,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-/** A start in a process of its own; it may be killed. */
+/** Starts the platform in a separate process, which may be killed. */
 function start(dataDir: string) {
   const options = JSON.stringify({ dataDir, httpPort: 0, mqttPort: 0 });
   const child = spawn(process.execPath, [join(root, 'test/platform/kills/child.mjs'), options], {
@@ -33,7 +33,7 @@ function start(dataDir: string) {
   });
   const ended = once(child, 'exit');
   return {
-    /** What it said, once it is ready. */
+    /** Its output, once it is ready. */
     async ready() {
       while (!out.includes('\n')) {
         if (child.exitCode !== null) throw new Error(`the platform did not start:\n${err}`);
@@ -41,7 +41,7 @@ function start(dataDir: string) {
       }
       return JSON.parse(out) as { urls: { http: string }; ca: string; token?: string };
     },
-    /** Ends it the hard way as soon as there is such a file; what it had said by then, once it was ready. */
+    /** Kills the process as soon as the file exists. Returns the output if the platform was ready by then. */
     async killAt(path: string) {
       while (!existsSync(path) && out === '' && child.exitCode === null) await delay(1);
       child.kill('SIGKILL');
@@ -69,7 +69,7 @@ describe('a first start', () => {
     const last = start(data);
     try {
       const { urls, ca, token } = await last.ready();
-      // There is one, unless one of those that were killed was quick enough to tell it.
+      // The last start prints a token, unless a killed one was ready and had printed it.
       const known = token ?? told.token ?? '';
       const client = createClient({ url: urls.http, ca: await readText(ca), token: known });
       await expect(client.status()).resolves.toMatchObject({ ready: true, warnings: [] });
@@ -166,7 +166,7 @@ it.each(['--mqtt-port', '--http-port', '--ws-port', '--ddi-port'])(
     const first = await startPlatform({ dataDir, httpPort: 0, mqttPort: 0 });
     expect(first.token).toMatch(/^aiot_/);
     await first.stop();
-    // What is there is kept, whatever a later start comes to.
+    // A later start that fails keeps the existing data.
     const before = await readFile(join(dataDir, 'pki', 'ca.crt'), 'utf8');
     await expect(startPlatform(options)).rejects.toMatchObject(refused);
     expect(await readFile(join(dataDir, 'pki', 'ca.crt'), 'utf8')).toBe(before);

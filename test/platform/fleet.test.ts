@@ -143,7 +143,7 @@ describe('the fleet', () => {
     expect(await fleet.change(asked, { action: 'suspend' }, false, 'operator')).toEqual(dry);
     expect(devices.info('a').state).toBe('suspended');
     expect(devices.info('c').state).toBe('registered');
-    // Also of one that was suspended before: what was to follow then may have been cut short.
+    // This includes a device that was suspended before, because the end of its sessions may have been interrupted then.
     expect(told).toEqual(['ended b', 'ended a']);
     expect([await typesOf('a'), await typesOf('b'), await typesOf('c')]).toEqual([
       ['device.suspend'],
@@ -191,7 +191,7 @@ describe('the fleet', () => {
     expect((await fleet.patch('a', { tags, groups: ['g', 'h'] }, 'operator')).tags).toEqual(tags);
     const patched = await fleet.patch('a', { tags: { old: null }, groups: ['h', 'i'] }, 'operator');
     expect(patched).toMatchObject({ tags: { constructor: 'x' }, groups: ['h', 'i'] });
-    // One change, with an event for each of its halves.
+    // One change has two events, one for the tags and one for the groups.
     expect((await fleet.patch('a', { tags: {}, groups: ['h', 'i'] }, 'operator')).revision).toBe(3);
     expect(await typesOf('a')).toEqual(['device.tag', 'device.group', 'device.tag', 'device.group']);
     const half = fleet.patch('a', { tags: { ...tags, n: '1' }, groups: Object.keys(many) }, 'operator');

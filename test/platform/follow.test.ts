@@ -36,7 +36,7 @@ describe('a reader of the journal', () => {
   it('reads across segments in order, follows new entries, and resumes after any entry', async () => {
     const telemetry = await openIt();
     for (let from = 0; from < 200; from += 20) await append(telemetry, from, from + 20);
-    // These were there before.
+    // These entries are already stored.
     await append(telemetry, 10, 20);
     const following = read(telemetry, null, 220);
     await append(telemetry, 200, 220);
@@ -66,7 +66,7 @@ describe('a reader of the journal', () => {
     telemetry = await openIt();
     expect(seqs(await read(telemetry, stays[98]?.position ?? '', 1))).toEqual([99]);
     const gone = all.find(({ entry }) => entry.payload.recording === 'goes' && entry.payload.seq === 55);
-    // Its line is gone: what is left of its segment comes once more, and nothing is left out.
+    // The entry is gone, so the rest of its segment is read again, and nothing is skipped.
     const after: unknown[] = [];
     for await (const batch of telemetry.reader.from(gone?.position ?? '', AbortSignal.timeout(5000))) {
       after.push(...seqs([...batch]));

@@ -30,7 +30,7 @@ const run = async (program: string, args: string[]) => {
   return result.stdout;
 };
 
-/** In the ways of the guide's steps: urllib without a look at certificates, redirects, minidom, unzip. */
+/** Uses the methods of the guide's steps: urllib without certificate checks, redirects, minidom, unzip. */
 const steps = `
 import ssl, sys, io, zipfile, urllib.request
 from xml.dom import minidom
@@ -98,7 +98,7 @@ print(*[repr(float(v)) for v in net.get_tensor(out['index']).flatten()])
 `;
 
 describeReal('litert', 'LiteRT with a model from /quantized/', () => {
-  it('loads it with its padding, and returns the outputs of the bundle as floats', async () => {
+  it('loads the padded model, and returns the outputs of the bundle as floats', async () => {
     const content = motionBundle();
     await pushTiny(own.client, own.key, { name: 'motion', bundle: content });
     const { text } = await ask(own.urls.models, '/quantized/', { ca: own.ca });

@@ -16,12 +16,12 @@ describeReal('kafka', 'the guide’s pipeline on the platform', () => {
       let kafka: KafkaBroker;
       let own: TestGuide;
       let board: ReturnType<typeof startBoard> | undefined;
-      /** What the steps before have left. */
+      /** The results of the previous steps. */
       const left: Record<string, string> = {};
 
       beforeAll(async () => {
         kafka = await startKafka({ version: '3.9.1' });
-        // Ingest is the guide's own here.
+        // Here, the guide's own program ingests the readings.
         own = await testGuide({ compatMaxRows: 0, engines: { events: `kafka://${kafka.address}` } });
       }, 60_000);
       afterAll(async () => {

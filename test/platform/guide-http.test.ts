@@ -17,7 +17,7 @@ const upload = (port: 'models' | 'datasets', path: string, name: string, content
   get(port, path, { method: 'POST', ...formOf(name, content) });
 
 describe('uploads from the guide’s clients', () => {
-  it('are answered with 200 and no body, and listed as in Go', async () => {
+  it('get a 200 response without a body, and are listed as in Go', async () => {
     const answer = await upload('models', '/uploadModel', '2022-05-06-20:36:11-model.zip', 'PK\x03\x04zip');
     expect(answer).toMatchObject({ status: 200, text: '', headers: { 'content-length': '0' } });
     await upload('models', '/uploadModel', 'a&b <c>.zip', 'x');

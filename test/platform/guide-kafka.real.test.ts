@@ -18,7 +18,7 @@ const control = 'control-message';
 const reading = (current: number) =>
   `{"deviceID": "7", "timeStamp": "1", "current": ${current}, "temperature": 20, "vibration": 0.5, "sound": 60}`;
 
-/** Both in CI's long form; 3.9.1 is what the guide's own bridge can write to. */
+/** CI's long form tests both. The guide's own bridge can write to 3.9.1. */
 const versions: KafkaVersion[] = process.env.AIOT_LONG === '1' ? ['4.1.0', '3.9.1'] : ['4.1.0'];
 
 describeReal('kafka', 'the guide’s relay', () => {
@@ -49,7 +49,7 @@ describeReal('kafka', 'the guide’s relay', () => {
       for (let i = 0; i < 500 && said.length < count; i++) await delay(20);
       return said;
     };
-    /** By a process of its own: the platform is in this one. */
+    /** Reads with a separate process, because the platform runs in this one. */
     const inKafka = async (count: number, topic = data) => {
       const args = ['-b', kafka.address, '-C', '-t', topic, '-e', '-q', '-o', 'beginning', '-f', '%k|%s\n'];
       let lines: string[] = [];
@@ -132,7 +132,7 @@ describeReal('kafka', 'the guide’s relay', () => {
     describeReal('postgres', 'with its state in PostgreSQL', () => {
       let postgres: Postgres;
       let database = '';
-      // biome-ignore lint/suspicious/noDuplicateTestHooks: of a describe of its own
+      // biome-ignore lint/suspicious/noDuplicateTestHooks: this hook belongs to the inner describe
       beforeAll(async () => {
         await own.stop();
         postgres = await startPostgres();
@@ -144,7 +144,7 @@ describeReal('kafka', 'the guide’s relay', () => {
         said.length = 0;
         await listen();
       }, 60_000);
-      // biome-ignore lint/suspicious/noDuplicateTestHooks: of a describe of its own
+      // biome-ignore lint/suspicious/noDuplicateTestHooks: this hook belongs to the inner describe
       afterAll(async () => {
         await own.stop();
         await postgres?.stop();
@@ -156,7 +156,7 @@ describeReal('kafka', 'the guide’s relay', () => {
         const board = await connect(own.urls.mqtt, { clientId: '9' });
         for (let i = 0; i < 3; i++) await board.publishAsync(data, reading(200 + i), { qos: 1 });
         board.end(true);
-        // What Kafka has not said yes to is sent again after a restart: at least once.
+        // Messages that Kafka has not acknowledged are sent again after a restart (at-least-once delivery).
         await inKafka(before + 3);
         await own.restart();
         await listen();

@@ -100,7 +100,7 @@ describe('the guide’s broker', () => {
   });
 });
 
-/** The packets that the guide's firmware sends (MQTT 3.1.1, QoS 0, clean session), by hand. */
+/** A client that sends the raw packets of the guide's firmware (MQTT 3.1.1, QoS 0, clean session). */
 class Board {
   private received = Buffer.alloc(0);
   private constructor(readonly socket: Socket) {

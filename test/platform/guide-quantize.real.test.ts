@@ -26,8 +26,8 @@ import { describeReal, python } from '../support/real.js';
 
 const image = engineKinds['kind ds-cnn over images'](seededRandom(5));
 /**
- * Of a motor's sensors and of motion, which standardize, and of images alone: in float32, int8, float32. Where the shared network of
- * a motor is, that too.
+ * Bundles for a motor's sensors and for motion, which standardize their inputs, and one for images, which does not: in float32, int8 and
+ * float32. The shared motor model is included if it is available.
  */
 const bundles: Record<string, Uint8Array> = {
   table: tableBundle('probability', 'float32').bytes,
@@ -43,7 +43,7 @@ interface Quantized {
   outputs: Record<string, number[]>;
 }
 
-/** What is measured: readings of the motor, features of golden vectors, a chance image. */
+/** The inputs: readings of the motor, features of golden vectors, or a random image. */
 function inputsOf(content: Uint8Array): Float32Array[] {
   const { info, golden } = unpackAny(content);
   if (info.name === 'motor')
@@ -56,7 +56,7 @@ function inputsOf(content: Uint8Array): Float32Array[] {
   return golden.map(({ features }) => Float32Array.from(features));
 }
 
-/** What our network answers in real numbers, with the preprocessing that its bundle asks for. */
+/** The outputs of our model in real numbers, after the preprocessing that its bundle requires. */
 function expectedOf(content: Uint8Array): number[][] {
   const { info, model } = unpackAny(content);
   const ours = withRealValues(readTflite(model));
@@ -96,7 +96,7 @@ describeReal('tensorflow', 'the guide’s quantize step on the platform’s trai
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** Takes each zip's SavedModel out for TensorFlow to run. */
+  /** Extracts the SavedModel of each zip, so that TensorFlow can run it. */
   async function savedModels() {
     const { text } = await ask(own.urls.models, '/full/', { ca: own.ca });
     const zips = [...text.matchAll(/>([^<]+-model\.zip)</g)].map(([, zip]) => zip!);
@@ -134,7 +134,7 @@ describeReal('tensorflow', 'the guide’s quantize step on the platform’s trai
         inputsOf(content).flatMap((input) => answer(theirs, input)),
         expected.flat(),
       );
-      // All of them are called …-model.tflite.
+      // All of their names end in -model.tflite.
       expect(await own.client.models.get('model', place + 1)).toMatchObject({
         trusted: false,
         kind: 'upload',

@@ -38,7 +38,7 @@ describe('the storage quota of unauthenticated clients', () => {
     expect(kept).toBeLessThanOrEqual(3);
     const listing = await ask(own.urls.datasets, '/', { ca: own.ca });
     expect(listing.text.match(/<a /g) ?? []).toHaveLength(kept);
-    // What did not fit takes no room.
+    // A rejected upload takes no space.
     for (let i = kept; i < 3; i++)
       expect((await upload('/upload', `later-${i}.csv`, randomBytes(third))).status).toBe(200);
   });
@@ -71,7 +71,7 @@ describe('/deleteAllData, if allowed', () => {
     expect((await get('/deleteAllData', { method: 'POST' })).status).toBe(200);
     expect((await get('/full/')).text).toBe('<pre>\n</pre>\n');
     await expect(own.client.models.versions('a')).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
-    // Of the other service nothing is gone, and what was deleted may come again.
+    // The files of the other service are still there, and deleted files can be uploaded again.
     expect((await ask(own.urls.datasets, '/raw.csv', { ca: own.ca })).status).toBe(200);
     expect((await upload('/uploadModel', 'a.zip', randomBytes(10))).status).toBe(200);
     expect((await get('/full/')).text).toContain('a.zip');

@@ -12,7 +12,7 @@ import { connect } from '../support/mqtt.js';
 import { describeReal } from '../support/real.js';
 import { runInPython } from '../support/tflite.js';
 
-/** A board sends each of its readings; all of them through the broker take half a minute. */
+/** The board sends each of these readings through the broker; all of them take half a minute. */
 const boardReadings = process.env.AIOT_LONG === '1' ? 2000 : 150;
 
 describe('a standardizing model from /quantized/, given raw readings', () => {
@@ -20,7 +20,7 @@ describe('a standardizing model from /quantized/, given raw readings', () => {
   type Form = (typeof forms)[number];
   const { rows, labels } = motorReadings('test.csv');
   const shown = {} as Record<Form, { name: string; bytes: Uint8Array }>;
-  /** What the model itself says of each held-out reading, by its own preprocessing. */
+  /** The model's own output for each held-out reading, after its own preprocessing. */
   const expected = {} as Record<Form, number[]>;
   let own: TestGuide;
 
@@ -41,7 +41,7 @@ describe('a standardizing model from /quantized/, given raw readings', () => {
 
   const faulty = (values: readonly number[]) => values.map((value) => value >= 0.5);
   describeReal('litert', 'in LiteRT', () => {
-    it('matches the model: in float to 1e-5, and quantized as its integers do', () => {
+    it('matches the model to 1e-5, both in float and quantized', () => {
       const { info, model } = motorBundle('int8');
       const encoded = rows.flatMap((row) => [
         ...encodeInput(row, info.standardization, info.input, new Int8Array(row.length)),
@@ -98,7 +98,7 @@ describe('a standardizing model from /quantized/, given raw readings', () => {
     });
     operator.end(true);
     await Promise.all([registry!.close(), shelf!.close()]);
-    // A reading before these may have met the new model, too.
+    // An earlier reading may have reached the new model too.
     expect(faulty(values.slice(-held.length))).toEqual(faulty(expected.int8.slice(0, held.length)));
   }, 90_000);
 });

@@ -107,7 +107,7 @@ describe('the HTTP API', () => {
     });
   });
 
-  it('accepts true and false for flags in a query, as the API is described', async () => {
+  it('accepts only true and false for flags in a query, as its description states', async () => {
     const path = '/api/v1/datasets/vibration/recordings?device=press-1&dryRun=';
     const of = async (flag: string) => (await call(`${path}${flag}`, { method: 'DELETE' })).status;
     expect([await of('true'), await of('false'), await of('yes'), await of('TRUE'), await of('')]).toEqual([
@@ -184,18 +184,18 @@ it.each([
   ['an unknown path', 'GET /api/v1/nothing', 404],
   ['an unsupported method', 'DELETE /api/v1/status', 405],
   ['no token', 'GET /api/v1/status', 401],
-])('keeps the connection open after rejecting a request without a body: %s', async (_, target, status) => {
+])('the connection stays open after a request without a body is rejected: %s', async (_, target, status) => {
   const first = `${target} HTTP/1.1\r\nHost: a\r\n\r\n`;
   const text = await send(own, `${first}GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
   expect([...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, code]) => code)).toEqual([`${status}`, '200']);
 });
 
-it('closes the connection after rejecting a request with an unread body', async () => {
+it('the connection is closed after a request with an unread body is rejected', async () => {
   const head = 'POST /api/v1/nothing HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n';
   expect(await send(own, `${head}part of it`)).toMatch(/^HTTP\/1\.1 404 [\s\S]*connection: close/i);
 });
 
-it('sends security headers, and lets no other origin read a response', async () => {
+it('a response has security headers, and no other origin may read it', async () => {
   const { headers } = await call('/api/v1/status', { headers: { origin: 'https://evil.example' } });
   expect(headers).toMatchObject({
     'x-content-type-options': 'nosniff',
@@ -284,7 +284,7 @@ describe('an ETag', () => {
 });
 
 describe('too many requests', () => {
-  it('are rejected per token, with a time to wait; open paths go on', async () => {
+  it('are rejected per token, with a time to wait, while open paths are still served', async () => {
     const slow = await testPlatform({ rates: { known: 5 } });
     const asked = [];
     for (let i = 0; i < 5; i++) asked.push(await ask(slow, '/api/v1/trust'));
@@ -296,7 +296,7 @@ describe('too many requests', () => {
     await slow.stop();
   });
 
-  it('with wrong tokens are rejected sooner, and a valid one is still accepted', async () => {
+  it('with wrong tokens are rejected sooner, and a valid token is still accepted', async () => {
     const guessed = await testPlatform();
     const statuses = [];
     for (let i = 0; i < 22; i++)
@@ -339,7 +339,7 @@ describe('/readyz', () => {
   });
 });
 
-it('exposes a histogram of response times in /metrics, with a token only', async () => {
+it('/metrics has a histogram of response times, and requires a token', async () => {
   await call('/api/v1/trust');
   const { text } = await call('/metrics');
   const bucket =
@@ -352,7 +352,7 @@ it('exposes a histogram of response times in /metrics, with a token only', async
   expect((await call('/metrics', { token: '' })).status).toBe(401);
 });
 
-it('pages lists without shifting when an entry is added', async () => {
+it('a paged list does not shift when an entry is added', async () => {
   for (let i = 0; i < 25; i++)
     await own.client.users.add({ name: `page-${String(i).padStart(2, '0')}`, role: 'viewer' });
   const page = async (after?: string) =>

@@ -16,7 +16,7 @@ import { describeReal } from '../support/real.js';
 import { record } from '../support/recording.js';
 import { startVictim, type Victim } from './kills/harness.js';
 
-describeReal('postgres', 'PostgreSQL', () => {
+describeReal('postgres', 'on PostgreSQL', () => {
   let postgres: Postgres;
   beforeAll(async () => {
     postgres = await startPostgres();
@@ -29,14 +29,14 @@ describeReal('postgres', 'PostgreSQL', () => {
     let other: Platform;
     let client: RegistryClient;
     let hook: Server;
-    /** Webhook-Ids by the id of the event, of all attempts. */
+    /** The Webhook-Ids of all attempts, by the id of the event. */
     const told = new Map<number, string[]>();
 
     beforeAll(async () => {
       folder = await mkdtemp(join(tmpdir(), 'aiot-leader-'));
       const shared = { engines: { database: await postgres.database() }, secret: 'of a test' };
       victim = await startVictim({ ...shared });
-      // It leads before the other one can.
+      // This process becomes the leader before the other one is started.
       for (let tries = 0; (await leads(victim.http, victim.ca, victim.token)) !== 1; tries++) {
         if (tries > 200) throw new Error('the first process does not lead');
         await delay(50);
@@ -93,7 +93,7 @@ describeReal('postgres', 'PostgreSQL', () => {
       const tookMs = performance.now() - killed;
       expect(tookMs).toBeLessThan(8000);
       await expect.poll(() => told.size, { timeout: 10_000 }).toBe(20);
-      // At least once, and then by the same id.
+      // Events are delivered at least once, and always with the same id.
       for (const ids of told.values()) expect(new Set(ids).size).toBe(1);
       await expect.poll(async () => (await client.jobs.get(job.id)).state, { timeout: 10_000 }).toBe('done');
       const { events } = await client.events.page({ from: 0, types: ['job.*'], subject: job.id, limit: 100 });

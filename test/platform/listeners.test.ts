@@ -27,11 +27,11 @@ describe('a response whose stream fails before its first byte', () => {
     const hex = digest.slice('sha256:'.length);
     const file = join(own.folder, 'data', 'blobs', 'sha256', hex.slice(0, 2), hex);
     await rm(file);
-    // A folder can be opened and not read.
+    // A folder can be opened but not read.
     await mkdir(file);
     const answer = await ask(own, `/api/v1/blobs/${digest}`);
     expect(answer.status).toBe(500);
-    // Node gives warnings in a turn of their own.
+    // Node emits warnings in a later turn of the event loop.
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect(warnings.map(({ message }) => message)).toEqual([]);
   });

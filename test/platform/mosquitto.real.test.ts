@@ -5,7 +5,7 @@ import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { describeReal } from '../support/real.js';
 
-/** Runs a program beside this process's own server: it must not block. */
+/** Runs a program asynchronously, because the server is in this process. */
 async function run(program: string, args: string[], input = '') {
   return new Promise<{ code: number; out: string }>((resolve) => {
     const child = execFile(program, args, { timeout: 10_000 }, (error, stdout, stderr) => {

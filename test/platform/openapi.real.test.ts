@@ -18,18 +18,18 @@ beforeAll(async () => {
 afterAll(() => own.stop());
 
 /**
- * Left out: whether each request that fits a schema is taken, for a digest, a cursor or a name is more than its type; and
- * methods of HTTP that no route has, which Fastify refuses by itself.
+ * Checks that are left out: whether each request that matches a schema is accepted, because a digest, a cursor or a name is more than its
+ * type; and HTTP methods that no route has, which Fastify rejects itself.
  */
 const left = 'positive_data_acceptance,unsupported_method';
 
 /**
- * Server-sent events have no end: each such request is waited for until the client gives up, half a minute. A client that ends its own token
- * is nobody from then on, and would see nothing but refusals.
+ * Paths that are left out: server-sent events never end, so each such request would wait half a minute for the client's timeout. A client
+ * that revokes its own token would get nothing but rejections from then on.
  */
 const apart = '(/events|/devices/\\{name\\}/live|/tokens/\\{id\\}.*)$';
 
-/** Most of what these are told is that they may not. */
+/** The checks for clients whose requests are mostly forbidden. */
 const conformance = 'not_a_server_error,status_code_conformance,response_schema_conformance';
 
 describeReal('platform', 'the API under schemathesis', () => {

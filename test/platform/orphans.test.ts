@@ -32,7 +32,7 @@ const fileOf = (of: string) => {
   const hex = of.slice('sha256:'.length);
   return join(folder, 'blobs', 'sha256', hex.slice(0, 2), hex);
 };
-/** As it is long after it was put. */
+/** Makes the file look as if it had been stored long ago. */
 const age = (of: string) => utimes(fileOf(of), 1, 1);
 const take = () =>
   state.models.addUntrusted({ name: 'guide', digest, bytes: content.length, source: 'test', at: now });
@@ -80,7 +80,7 @@ describe('an unreferenced blob', () => {
     expect(await state.orphans.sweep()).toEqual([]);
   });
 
-  it('survives a sweep exactly if a concurrent push succeeds', async () => {
+  it('survives a sweep if and only if a concurrent push succeeds', async () => {
     for (let i = 0; i < 20; i++) {
       const bytes = randomBytes(100);
       const of = digestOf(bytes);
@@ -96,7 +96,7 @@ describe('an unreferenced blob', () => {
         i % 2 === 0 ? [push(), state.orphans.sweep()] : [state.orphans.sweep(), push()],
       );
       const pushed = [first, second].includes(true as never);
-      // A version has its blob; or there is neither.
+      // Either both the version and its blob exist, or neither does.
       expect((await state.blobs.size(of)) !== null).toBe(pushed);
     }
     expect(await state.orphans.check()).toEqual([]);

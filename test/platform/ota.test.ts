@@ -21,7 +21,7 @@ import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 let own: UpForTests;
 let client: RegistryClient;
 let fleet: FakeFleet;
-/** By version: what the devices make of it. */
+/** The reaction of the devices to each version. */
 let answers: Record<number, (device: string) => Answer> = {};
 const names = Array.from({ length: 10 }, (_, i) => `pump-${i}`);
 const at = (name: string) => join(own.folder, name);
@@ -64,7 +64,7 @@ describe('a rollout in waves', () => {
       seconds: expect.any(Number),
       waves: [1, 2, 7].map((devices) => ({ devices, committed: devices, rolledBack: 0, failed: 0 })),
     });
-    // Those of a wave have it before anybody of the next one is told.
+    // All devices of a wave have the version before it is offered to the next wave.
     const order = fleet.took(1);
     for (const [wave, [from, to]] of [[0, 1] as const, [1, 3] as const, [3, 10] as const].entries()) {
       expect(order.slice(from, to).sort()).toEqual([...plan.waves[wave]!].sort());

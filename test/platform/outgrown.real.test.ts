@@ -21,7 +21,7 @@ import { type Postgres, startPostgres } from '../support/postgres.js';
 import { describeReal } from '../support/real.js';
 import { type S3Server, startVersitygw } from '../support/s3.js';
 
-/** All that one machine has by itself, on other people's servers: it may then run in as many processes as one likes. */
+/** Platforms that keep all state on external servers, so that any number of processes can run. */
 const servers = () => {
   let postgres: Postgres;
   let s3: S3Server;
@@ -100,7 +100,7 @@ const servers = () => {
     expect(fetched.card.version).toBe(version);
   });
 
-  it('both report whether a device is online', async () => {
+  it('agree on whether a device is online', async () => {
     const say = (online: boolean) =>
       device.publishAsync('aiot/v1/dev/presence', JSON.stringify({ t: 1, online }), { qos: 1, retain: true });
     for (const online of [true, false, true]) {
@@ -112,7 +112,7 @@ const servers = () => {
     }
   });
 
-  it('reject an upload that began on the other one, saying so, and share the finished blob', async () => {
+  it('reject an upload that began on the other one with that reason, and share the finished blob', async () => {
     const content = randomBytes(9 * 1024 ** 2);
     const [first, other] = platforms.map((platform) => platform?.urls.http ?? '');
     const call = async (url: string, method: 'POST' | 'HEAD' | 'PATCH', headers = {}, body?: Buffer) => {
@@ -137,7 +137,7 @@ const servers = () => {
       detail: expect.stringContaining('belongs to the platform process where it began'),
     });
     expect((await call(`${first}${path}`, 'PATCH', piece, content)).status).toBe(204);
-    // What is whole is everybody's.
+    // A completed blob is available on both platforms.
     expect((await (await clients[1]!.blobs.get(digestOf(content))).bytes()).equals(content)).toBe(true);
   });
 

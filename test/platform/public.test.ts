@@ -45,7 +45,7 @@ describe('a public platform', () => {
     expect(() => namesOf('https://a')).toThrow('--public');
   });
 
-  it('reports an unreachable database when exporting the files for another broker', async () => {
+  it('cannot export the files for another broker if its database is unreachable', async () => {
     const refused = await runCli([
       ...['platform', 'pki', '--out', dir, '--public', 'mqtt.example', '--json'],
       ...['--database', 'postgres://aiot@127.0.0.1:1/aiot', '--data', join(dir, 'own')],

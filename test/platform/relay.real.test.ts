@@ -11,7 +11,7 @@ import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { describeReal, python } from '../support/real.js';
 import { recordAndLabel } from '../support/recording.js';
 
-/** Publishes as an operator what devices publish. */
+/** Publishes device messages as an operator. */
 async function publish(own: TestPlatform, from: number, to: number): Promise<void> {
   const operator = { username: 'operator', password: own.token, ca: own.ca };
   const client = await connect(own.platform.urls.mqtts, operator);
@@ -71,12 +71,12 @@ describeReal('kafka', 'events relayed to Kafka', () => {
     const started = Date.now();
     await publish(own, 50, 100);
     await label(own, 'r');
-    // Nobody waits for Kafka.
+    // Publishing does not wait for Kafka.
     expect(Date.now() - started).toBeLessThan(5000);
     await own.restart();
     await kafka.start();
     await publish(own, 100, 120);
-    // Some come twice.
+    // Some messages may arrive twice.
     const different = (all: ReturnType<typeof read>) =>
       new Set([...bySeq(all, 'd0'), ...bySeq(all, 'd1')]).size;
     await expect.poll(() => different(read('aiot.telemetry')), { timeout: 30_000 }).toBe(120);

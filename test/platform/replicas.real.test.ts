@@ -45,7 +45,7 @@ describeReal('postgres', 'two platforms on one database', () => {
     server = await startPostgres();
     url = await server.database();
     folder = await mkdtemp(join(tmpdir(), 'aiot-replicas-'));
-    // At once: one makes the tables, the CA and the token.
+    // Both start at the same time, and one of them creates the tables, the CA and the token.
     platforms.push(...(await Promise.all([start('a'), start('b')])));
     const token = platforms.map((platform) => platform.token).find((token) => token !== undefined);
     const ca = await readFile(platforms[0]?.ca ?? '', 'utf8');
@@ -114,7 +114,7 @@ describeReal('postgres', 'two platforms on one database', () => {
       await expect
         .poll(() => states(client), { timeout: 3000 })
         .toEqual(['committed', 'committed', 'offered']);
-    // The one that led is gone, and with it the device that was connected there: the other one sees to the deadline.
+    // The leader is stopped, and with it the device that was connected there. The other process enforces the deadline.
     await platforms[0]?.stop();
     later = 3_600_000;
     await expect.poll(async () => (await b().rollouts.get(id)).state, { timeout: 10_000 }).toBe('partly');

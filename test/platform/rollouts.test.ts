@@ -56,7 +56,7 @@ it.each([
   ['is provisioned', 'direct'],
   ['claims its certificate', 'claim'],
 ] as const)(
-  'the desired version of a revoked device is not sent to the next of its name that %s',
+  'the desired version of a revoked device is not sent to the next device of that name that %s',
   async (_, how) => {
     const old = join(own.folder, `heir-1-${how}`);
     await provisionDevice({ client: own.client, name: 'heir', type: 'virtual', out: old });
@@ -81,7 +81,7 @@ it.each([
       await activateDevice({ dir: out, claim });
     }
     const after = await fakeDevice(own.platform.urls.mqtts, out, 'heir');
-    // The retained message comes right after the subscription: what is desired now is the first to be heard.
+    // The retained message arrives right after the subscription, so the first message heard is the current desired version.
     const { id } = await start('name=heir', second);
     expect(await after.heard(1)).toMatchObject({ rollout: id });
     await after.client.endAsync(true);
@@ -203,7 +203,7 @@ describe('a rollout', () => {
     await expect(own.client.rollouts.start(request)).rejects.toMatchObject({ code });
   });
 
-  it('re-signs an older version with the next sequence to return to it', async () => {
+  it('can return to an older version, which is re-signed with the next sequence', async () => {
     const heard = a().desired.length;
     const how = { client: own.client, signingKey: async () => own.key, now: Date.now() };
     const release = await releaseOf(how, 'model', { name: 'tiny', version: 1 });

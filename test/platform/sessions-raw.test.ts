@@ -31,7 +31,7 @@ describe('a session at packet level', () => {
     const [one, two] = [await raw.hear('publish'), await raw.hear('publish')];
     raw.say({ cmd: 'pubrec', messageId: one?.messageId ?? 0 });
     expect(await raw.hear('pubrel')).toMatchObject({ messageId: one?.messageId });
-    // What a client says of what it has is written soon, not at once.
+    // A client's acknowledgments are written with a short delay.
     await new Promise((resolve) => setTimeout(resolve, 300));
     raw.socket.destroy();
     await own.restart();
@@ -68,9 +68,9 @@ describe('a session at packet level', () => {
     const made = await writer();
     await made.publishAsync('q', 'not acknowledged', { qos: 1 });
     await before.hear('publish');
-    // Several at once: they have the session one after the other, and the last keeps it.
+    // Several connect at once: they take the session over one after another, and the last one keeps it.
     const all = await Promise.all([1, 2, 3].map(() => comeIn()));
-    // Who was cut before it was its turn has heard nothing.
+    // A client that was disconnected before its turn has received nothing.
     expect(all.map(({ present }) => present)).toContain(true);
     expect(all.map(({ present }) => present)).not.toContain(false);
     expect(await before.closed).toBe(true);
@@ -101,7 +101,7 @@ describe('a session at packet level', () => {
     said.socket.destroy();
     await own.restart();
     const { raw: again, present } = await comeIn(old);
-    // MQTT 3.1 has no such flag; what it has there is reserved, and clients pass over it.
+    // MQTT 3.1 has no such flag; its place is reserved there, and clients ignore it.
     expect(present).toBe(true);
     expect(await again.hear('publish')).toMatchObject({ topic: 'q', qos: 1 });
     again.socket.destroy();

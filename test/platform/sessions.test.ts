@@ -25,13 +25,13 @@ async function client(clientId: string, options: IClientOptions = {}): Promise<M
   open.push(made);
   return made;
 }
-/** What comes to a client, as `topic payload`. */
+/** The messages that a client receives, as `topic payload`. */
 function heardBy(made: MqttClient): string[] {
   const heard: string[] = [];
   made.on('message', (topic, payload) => heard.push(`${topic} ${payload}`));
   return heard;
 }
-/** Connects again, and collects what comes from the first packet on. */
+/** Connects again, and collects all messages from the first packet on. */
 async function back(clientId: string, options: IClientOptions = {}) {
   const { connectAsync: _, ...mqtt } = await import('mqtt');
   const made = mqtt.connect(own.platform.urls.mqtt ?? '', {
@@ -81,7 +81,7 @@ describe('a persistent session', () => {
     const first = await client('reader');
     await first.subscribeAsync('jobs/1', { qos: 1 });
     const lost = new Promise<void>((resolve) => {
-      // The connection breaks where its PUBACK would go.
+      // The connection breaks before its PUBACK is sent.
       first.handleMessage = () => {
         first.stream.destroy();
         resolve();
@@ -160,7 +160,7 @@ describe('the acknowledgment of a message for an offline subscriber', () => {
     await own.restart();
     const { heard } = await back('reader');
     await expect.poll(() => heard).toContain('jobs/2 kept');
-    // A log that could not be written is written anew.
+    // A log that could not be written is replaced by a new one.
     expect((await readdir(join(own.folder, 'data', 'broker'))).length).toBe(1);
   });
 });
@@ -217,7 +217,7 @@ describe('a QoS 2 message', () => {
     const { heard: later } = await back('reader');
     await say([hello, { ...publish, dup: true }], 'pubrec');
     await say([hello, { cmd: 'pubrel', messageId: 7 }], 'pubcomp');
-    // The id is free: the same one is another message now.
+    // The id is free again, so the same id now means a new message.
     await say([hello, { ...publish, payload: 'y' }], 'pubrec');
     await expect.poll(() => later).toEqual(['once y']);
   });

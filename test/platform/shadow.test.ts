@@ -26,7 +26,7 @@ import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 let own: UpForTests;
 let key: string;
 let client: RegistryClient;
-/** One whose sensor feeds its model, one without a sensor; and a device that knows of no shadows. */
+/** A device whose sensor feeds its model, one without a sensor, and one that does not support shadows. */
 let watch: VirtualDevice;
 let still: VirtualDevice;
 let old: FakeDevice;
@@ -62,7 +62,7 @@ beforeAll(async () => {
   await watch.connect();
   await still.connect();
   old = await fakeDevice(own.mqtts, join(own.folder, 'old'), 'old');
-  // 2 has the weights of 1 and stores them otherwise; 3 has others.
+  // Version 2 has the same weights as version 1, stored differently; version 3 has other weights.
   await push(motionBundle(1), key);
   await push(motionBundle(1), key);
   await push(motionBundle(2), key);
@@ -91,7 +91,7 @@ const status = rolloutStatusSchema.extend({ devices: z.array(rolloutDeviceSchema
 describe('a rollout with a shadow', () => {
   it('is rejected if the shadow is shorter than one window of the model', async () => {
     const bundle = unpackBundle(motionBundle(1));
-    // The same 50 samples, at a twentieth of the rate: a window of 10 s.
+    // The same 50 samples at a twentieth of the rate make a window of 10 s.
     const signal = { ...bundle.info.signal, rateHz: 5, resampleHz: 5 };
     await push(packBundle({ ...bundle, info: { ...bundle.info, name: 'slow', signal } }), key, 'slow');
     const argv = ['rollout', 'plan', '--model', 'slow@1', '--selector', 'name=watch', '--shadow'];
@@ -106,7 +106,7 @@ describe('a rollout with a shadow', () => {
     const argv = start('motion@2', 'name in (watch,old)', '--shadow-windows', '40', '--max-heap', '64kB');
     const begun = await ok(rolloutSchema, argv);
     expect(begun.waves).toMatchObject([{ state: 'shadowing', devices: 2, shadow: { passed: false } }]);
-    // Whoever knows of no shadows is asked to commit, and not before the wave has opened.
+    // A device that does not support shadows is asked to commit only after the wave has opened.
     const wish = await old.heard(first + 1);
     expect(wish).not.toHaveProperty('shadow');
     const { waves } = await client.rollouts.get(begun.id);
@@ -153,7 +153,7 @@ describe('a rollout with a shadow', () => {
     expect(watch.reported).toMatchObject({ model: { version: 2 } });
     const told = await ok(status, ['rollout', 'show', rollout.id, '--state', 'pending']);
     expect(told.devices).toMatchObject([{ name: 'watch', shadow: { windows: expect.any(Number) } }]);
-    // Somebody has seen the figures, and wants it all the same.
+    // An operator has seen the metrics, and continues nevertheless.
     await ok(rolloutSchema, ['rollout', 'resume', rollout.id]);
     const all = await runCli(['rollout', 'watch', rollout.id, '--json']);
     expect(all.code, all.stderr).toBe(0);
@@ -182,7 +182,7 @@ describe('a rollout with a shadow', () => {
     await liar.client.endAsync(true);
   });
 
-  it('takes a single model, and rejects limits that are invalid or lack a shadow', async () => {
+  it('requires a single model, and rejects limits that are invalid or lack a shadow', async () => {
     const releases = [1, 2].map((version) => ({
       ...{ kind: 'model' as const, name: 'motion', version, sequence: version },
     }));

@@ -29,7 +29,7 @@ afterAll(async () => {
   await own.stop();
 });
 
-/** Rolls a version out to the one device and lets it end so. */
+/** Rolls a version out to the only device, which ends with the given state. */
 async function rollOut(
   { name, version, sequence, digest }: ModelVersion,
   state: 'COMMITTED' | 'ROLLED_BACK',
@@ -111,7 +111,7 @@ describe('a version', () => {
     const store = await openStore(join(own.folder, 'data', 'state.db'));
     for (const digest of [kept.digest, lost])
       await store.insertInto('doomedBlobs').values({ digest }).execute();
-    // The version that it was put for was pushed, and removed again.
+    // The version for which the blob was stored was pushed and then removed.
     await store.deleteFrom('blobLeases').execute();
     await store.destroy();
     await own.restart();
@@ -123,7 +123,7 @@ describe('a version', () => {
     const path = join(own.folder, 'old.db');
     const { default: Database } = await import('libsql');
     const database = new Database(path);
-    // As the first release left it.
+    // The first release left the database like this.
     database.exec(`
       ${migrations[0]};
       INSERT INTO meta (key, value) VALUES ('created', '1');

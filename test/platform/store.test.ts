@@ -18,7 +18,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 
 const now = () => 1_700_000_000_000;
 
-/** Rows as each release wrote them: those of the first, and what the later ones had besides. */
+/** The rows as each release wrote them: those of the first one, then the additional rows of later ones. */
 const rows = [
   `INSERT INTO meta VALUES ('created', '1');
    INSERT INTO tokens VALUES ('${'d'.repeat(64)}', 'operator', 1, 4000000000000);
@@ -42,7 +42,7 @@ const rows = [
    INSERT INTO firmware VALUES ('blink', 1, 1, 'sha256:3', 10, 5, '{}', '{}');`,
 ];
 
-/** A database as the release with so many migrations left it. */
+/** A database as the release with `version` migrations left it. */
 async function databaseOf(version: number): Promise<string> {
   const { default: Database } = await import('libsql');
   const path = join(folder, 'state.db');
@@ -78,7 +78,7 @@ describe('the database of another release', () => {
         { id: `tok_${'d'.repeat(12)}`, digest: 'd'.repeat(64), role: 'operator' },
       ]);
       const models = await store.selectFrom('models').select(['version', 'stage', 'removed']).execute();
-      // Bundles of the first form cannot be read any more; a version that was pushed after that was marked is untouched.
+      // Bundles of the first format can no longer be read, so they are marked as removed. Versions pushed after that are untouched.
       expect(models).toEqual([
         { version: 1, stage: 'dev', removed: version === 1 ? 5 : null },
         { version: 2, stage: 'dev', removed: null },
@@ -124,7 +124,7 @@ describe('the database', () => {
     await sql`PRAGMA max_page_count = ${sql.lit(pages[0]?.page_count ?? 0)}`.execute(store);
     const full = { code: 'AIOT_DISK_FULL', message: expect.stringContaining('state.db') };
     await expect(store.insertInto('meta').values(big('a')).execute()).rejects.toMatchObject(full);
-    // All of a transaction is gone, and the connection is free again.
+    // The whole transaction is undone, and the connection is free again.
     const both = store.transaction().execute(async (transaction) => {
       await transaction.insertInto('meta').values({ key: 'small', value: '' }).execute();
       await transaction.insertInto('meta').values(big('b')).execute();
@@ -158,7 +158,7 @@ describe('the database', () => {
   ])('is rejected if it %s', async (_, damage) => {
     const path = join(folder, 'state.db');
     const store = await openStore(path);
-    // Without what is in the file beside it, which would make it whole again.
+    // The write-ahead log is emptied first, because it would restore the file.
     await sql`PRAGMA wal_checkpoint(TRUNCATE)`.execute(store);
     await store.destroy();
     await damage(path);

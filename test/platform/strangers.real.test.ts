@@ -11,8 +11,8 @@ import { connect, connectDevice } from '../support/mqtt.js';
 import { startVictim, type Victim } from './kills/harness.js';
 
 /**
- * Few hosts, then many, without any credentials, against a platform in a process of its own. Reads /proc, and needs so many loopback
- * addresses as Linux has.
+ * Connections without credentials, from few hosts and then from many, against a platform in a separate process. The test reads /proc, and
+ * needs as many loopback addresses as Linux has.
  */
 const program = fileURLToPath(new URL('../support/crowd-of-strangers.mjs', import.meta.url));
 type Crowd = ChildProcessByStdio<Writable, Readable, null>;
@@ -65,7 +65,7 @@ describe.each([
   ['as many hosts as connections', 9000],
 ])('25,000 silent and 2,000 slow connections from %s', (_, hosts) => {
   it('leave devices and operators working, with less than 500 MiB of memory', async () => {
-    // No process may hold them all: three of silent ones, two of slow ones.
+    // No single process may hold all connections, so three processes open silent ones and two open slow ones.
     expect(await descriptorLimit()).toBeGreaterThan(10_000);
     comes('http', 'silent', 9000, 0, hosts);
     comes('mqtts', 'silent', 8000, hosts > 4 ? 9000 : 0, hosts);
@@ -108,7 +108,7 @@ describe.each([
     expect(slowest.device).toBeLessThan(5000);
     expect(slowest.operator).toBeLessThan(5000);
     expect(slowest.newcomer).toBeLessThan(10_000);
-    // It is as before when they are gone.
+    // After they are gone, the platform works as before.
     expect(await client.status()).toMatchObject({});
   }, 180_000);
 });

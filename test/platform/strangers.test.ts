@@ -22,7 +22,7 @@ const start = async (options: Partial<PlatformOptions>) => {
 };
 const portOf = (listener: 'http' | 'mqtts') => Number(new URL(own.platform.urls[listener]).port);
 
-/** A connection that says nothing unless told to, from one of the addresses that all are this machine. */
+/** A connection that sends nothing by itself, from one of the loopback addresses of this machine. */
 async function stranger(listener: 'http' | 'mqtts', from = '127.0.0.1'): Promise<Socket> {
   const socket = connectTcp({ port: portOf(listener), host: '127.0.0.1', localAddress: from });
   socket.on('error', () => {});
@@ -30,13 +30,13 @@ async function stranger(listener: 'http' | 'mqtts', from = '127.0.0.1'): Promise
   await once(socket, 'connect');
   return socket;
 }
-/** Also by a reset, which a client that still writes may get: `once` would reject with it. */
+/** Resolves on a reset too, which a client that still writes may get; `once` would reject then. */
 const whenClosed = (socket: Socket) => new Promise<void>((resolve) => socket.once('close', () => resolve()));
 const many = (count: number, listener: 'http' | 'mqtts', from?: string) =>
   Promise.all(Array.from({ length: count }, () => stranger(listener, from)));
 const closed = (sockets: readonly Socket[]) => sockets.filter(({ destroyed }) => destroyed).length;
 
-/** A whole hello of TLS 1.3, as OpenSSL writes it. */
+/** A complete TLS 1.3 ClientHello, as OpenSSL writes it. */
 async function hello(): Promise<Buffer> {
   const [heard] = await new Promise<Buffer[]>((resolve) => {
     void import('node:net').then(({ createServer }) => {
@@ -102,7 +102,7 @@ describe.each(['http', 'mqtts'] as const)('a connection to %s', (listener) => {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
     const [answer] = (await answered) as [Buffer];
-    // A handshake record, with the server's hello.
+    // A handshake record with the ServerHello.
     expect(answer[0]).toBe(0x16);
     client.destroy();
   });
@@ -113,7 +113,7 @@ describe.each(['http', 'mqtts'] as const)('a connection to %s', (listener) => {
     const crowd = await many(60, listener);
     await expect.poll(() => closed(crowd)).toBe(41);
     expect(other.destroyed).toBe(false);
-    // The request that asks for these is one more of the busy address.
+    // The metrics request itself is one more connection from the busy address.
     expect(await figures()).toMatchObject({ silent: 19, dropped: 42 });
     const client = connectTls({ socket: other, ca: own.ca, servername: 'localhost' });
     await once(client, 'secureConnect');
@@ -130,7 +130,7 @@ describe('the slots for clients that have started TLS', () => {
       socket.resume();
       socket.write(bytes);
     }
-    // Its own others wait for a place.
+    // Other connections from the same address wait for a slot.
     await expect.poll(async () => (await figures()).waiting).toBeGreaterThan(0);
     expect(closed(stalled)).toBeLessThanOrEqual(2);
     expect((await ask(own, '/api/v1/status')).status).toBe(200);
@@ -182,7 +182,7 @@ describe('connections at the limit', () => {
     await start({ connectionLimits: { open: 6 } });
     const users = [];
     const one = () => connect(own.platform.urls.mqtts, { ca: own.ca, username: 'u', password: own.token });
-    // One is the client's that made the trust root.
+    // One connection belongs to the client that created the trust root.
     for (let i = 0; i < 5; i++) users.push(await one());
     await expect(one()).rejects.toThrow();
     expect(users.every(({ connected }) => connected)).toBe(true);

@@ -19,7 +19,7 @@ afterAll(() => own.stop());
 
 const boardPort = () => Number(own.platform.urls.boards?.split(':').at(-1));
 const operator = () => connect(own.platform.urls.mqtt ?? '', { username: 'operator', password: own.token });
-/** Deliveries of a source one by one. */
+/** Reads the deliveries of a source one by one. */
 function reading(source: Source) {
   const batches = source[Symbol.asyncIterator]();
   let held: readonly Delivery[] = [];

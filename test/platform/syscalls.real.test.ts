@@ -9,7 +9,7 @@ import { describeReal } from '../support/real.js';
 
 const run = promisify(execFile);
 
-/** Killing a process shows no missing sync, for the kernel has the data; the calls themselves do. */
+/** Killing a process cannot reveal a missing sync, because the kernel still has the data. The system calls can. */
 describeReal('strace', 'the system calls of the telemetry store', () => {
   it('are a write, a sync, and then the acknowledgment, for each message', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-strace-'));
@@ -20,7 +20,7 @@ describeReal('strace', 'the system calls of the telemetry store', () => {
     const lines = (await readFile(trace, 'utf8')).split('\n');
     for (let x = 4700; x < 4720; x++) {
       const written = lines.findIndex((line) => /pwrite64\(/.test(line) && line.includes(`\\"x\\":${x}`));
-      // Ended, not begun: `fdatasync(20) = 0`, or the second half of a call that another thread came between.
+      // The call must have returned: `fdatasync(20) = 0`, or the second half of a call that another thread interrupted.
       const synced = lines.findIndex(
         (line, i) => i > written && /f(data)?sync(\(\d+\)| resumed>\)) += 0/.test(line),
       );

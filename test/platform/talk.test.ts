@@ -50,7 +50,7 @@ describe('the latest messages of a device', () => {
 });
 
 describe('a command', () => {
-  it('is answered or refused by an online device, and refused by the platform for an offline one', async () => {
+  it('is answered or rejected by an online device, and rejected by the platform for an offline one', async () => {
     await device.client.subscribeAsync('aiot/v1/d1/command', { qos: 1 });
     device.client.on('message', (topic, payload) => {
       if (!topic.endsWith('/command')) return;

@@ -14,7 +14,7 @@ import { type Ledger, type LogFile, ledgerIn } from '../../src/lib/platform/veri
 
 const folders: string[] = [];
 let folder: string;
-/** The contents of a state database, and the findings reported: one element for each report. */
+/** The contents of a state database, and the reported findings, with one element per report. */
 let notes: Map<string, LogFile<Tally[]>>;
 let reports: (readonly Finding[])[];
 beforeEach(async () => {
@@ -77,7 +77,7 @@ const iso = (t: number) => new Date(t).toISOString();
 const database = () => join(folder, 'telemetry.db');
 const place = { part: 'journal', place: 'telemetry.db', repairable: true };
 
-/** Changes a byte of the messages of a device with these numbers, and of what pages hold of them besides. */
+/** Changes a byte in the messages of a device with these numbers, and in all other places where the pages contain them. */
 async function flip(device: string, ...numbers: number[]) {
   const bytes = await readFile(database());
   for (const seq of numbers) {
@@ -222,7 +222,7 @@ describe('a replaced, emptied or deleted telemetry database', () => {
     expect(reports).toEqual([]);
   });
 
-  it('has its rows counted by stream and device, even if killed before the counts were saved', async () => {
+  it('is compared with counts by stream and device, which are completed at startup after a kill', async () => {
     const first = await open();
     await fill(first, ['a'], 0, 60);
     await first.close();
@@ -245,7 +245,7 @@ describe('a telemetry database with damaged pages', () => {
     await first.close();
     const [whole, noted] = [await readFile(database()), new Map(notes)];
     let damaged = 0;
-    // The same places in each run, over the whole file.
+    // The same bits change in each run, spread over the whole file.
     for (let round = 0; round < 24; round++) {
       const bytes = Buffer.from(whole);
       for (let i = 0; i < 8; i++) {
@@ -266,7 +266,7 @@ describe('a telemetry database with damaged pages', () => {
       }
       const reported = reports.flat().reduce((sum, { lost }) => sum + (lost?.rows ?? 0), 0);
       expect(reported).toBeGreaterThanOrEqual(10 * missing);
-      // Whatever is missing can be sent again.
+      // The rebuilt database accepts new messages.
       await fill(again, ['c'], 0, 3);
       expect((await read(again, 'c')).found).toEqual([0, 1, 2]);
       await again.close();
@@ -280,7 +280,7 @@ describe('a telemetry database with damaged pages', () => {
     await fill(first, ['a'], 0, 500);
     await first.close();
     const bytes = await readFile(database());
-    // A page in its middle.
+    // A page in the middle of the file.
     bytes.fill(0xff, 4096 * 20, 4096 * 21);
     await writeFile(database(), bytes);
     const second = await open();
@@ -355,7 +355,7 @@ describe('telemetry verification', () => {
     await telemetry.close();
   });
 
-  it('finds nothing beside a platform that writes and removes', async () => {
+  it('finds nothing while a platform writes and removes', async () => {
     const telemetry = await opened();
     const writing = fill(telemetry, ['a', 'b'], 80, 200);
     const checks = await Promise.all([verified(), verified()]);

@@ -24,7 +24,7 @@ const key = (device: string, recording = 'r'): TakeKey => ({
   ...{ channel: 'telemetry', stream: 's', device, recording },
 });
 
-/** What both engines are held to. `again` closes it and opens it a second time. */
+/** The requirements of both engines. `again` closes the store and opens it a second time. */
 function conformance(engine: () => Promise<{ telemetry: Telemetry; again: () => Promise<Telemetry> }>) {
   const values = async (telemetry: Telemetry, of: TakeKey, span = {}) => {
     const found: unknown[] = [];
@@ -206,7 +206,7 @@ describeReal('postgres', 'telemetry in PostgreSQL', () => {
       return reopened(open);
     });
 
-    it('migrates from an earlier version, detecting repeats and reading messages without a checksum', async () => {
+    it('is migrated from an earlier version, and then detects repeats and reads messages without a checksum', async () => {
       const url = await database();
       const { default: pg } = await import('pg');
       const client = new pg.Client({ connectionString: url });
@@ -271,7 +271,7 @@ describeReal('postgres', 'telemetry in PostgreSQL', () => {
   });
 });
 
-/** Tables as versions before checksums made them. */
+/** The tables of versions before checksums. */
 const earlierTables = `
   CREATE TABLE "telemetryStreams" ("name" TEXT COLLATE "C" PRIMARY KEY, "totals" TEXT NOT NULL);
   CREATE TABLE "telemetryTakes" (

@@ -51,7 +51,7 @@ describe('a journal of an earlier version', () => {
       `${[0, 1].map((seq) => JSON.stringify(entry(seq))).join('\n')}\n{"at":1,"dev`,
     );
     await segment('00000002.log', [entry(2), repeated(1), entry(0, 'q'), entry(1, 'q')]);
-    // Two generations, as an interrupted removal leaves them.
+    // An interrupted removal leaves two generations.
     await segment('00000003.log', [entry(3), entry(2, 'q')]);
     await segment('00000003.1.log', [entry(3)]);
     await segment('00000004.log', [removed('q'), entry(5, 'q'), entry(4)], '1234 {"torn');
@@ -85,7 +85,7 @@ describe('a journal of an earlier version', () => {
     const killed = openTelemetry({
       ...{ folder, now: () => 1 },
       async sync(file) {
-        // The store's name, then two batches.
+        // The first commit is the store's name, followed by two batches.
         if (++commits > 3) throw new Error('killed');
         await file.datasync();
       },
@@ -94,7 +94,7 @@ describe('a journal of an earlier version', () => {
     expect(await readdir(folder)).toContain('journal');
     const telemetry = await open();
     expect(await values(telemetry)).toEqual(upTo(9000));
-    // Nothing was stored twice.
+    // No message was stored twice.
     expect(await telemetry.take(key())).toMatchObject({ messages: 9000, duplicates: 0 });
     await telemetry.close();
   });

@@ -54,7 +54,7 @@ describe('telemetry in tables', () => {
     }
     expect(await values(journal, key('a'))).toEqual(upTo(60));
 
-    // As after SIGKILL: not closed.
+    // The store is not closed, as after SIGKILL.
     const again = await open();
     expect(await again.takes({ stream: 's', limit: 10 })).toEqual(
       await journal.takes({ stream: 's', limit: 10 }),
@@ -85,7 +85,7 @@ describe('telemetry in tables', () => {
     const first = await open();
     for (const seq of upTo(5)) await first.append(telemetry('a', { seq, recording: 'r', x: 1000 + seq }));
     await first.close();
-    // One digit of the third message: it is JSON still.
+    // One digit of the third message changes, so that it is still valid JSON.
     const bytes = await readFile(database());
     bytes.write('7', bytes.indexOf('"x":1002') + 5);
     await writeFile(database(), bytes);
@@ -110,7 +110,7 @@ describe('telemetry in tables', () => {
     await first.close();
     const second = await open();
     await Promise.all([one, loose].map((entry) => second.append(entry)));
-    // A later message may have the same number: only number and time together make a repeat there.
+    // A later message may have the same number. Without a recording, only number and time together identify a repeat.
     await second.append(telemetry('a', { seq: 7, t: 6, x: 2 }));
     const takes = await second.takes({ stream: 's', limit: 10 });
     expect(takes.map(({ recording, samples, duplicates }) => [recording, samples, duplicates])).toEqual([
@@ -216,7 +216,7 @@ describe('telemetry on disk', () => {
       folder,
       now: () => 1,
       async sync(file) {
-        // While it opens.
+        // The store is still being opened.
         if (journal === undefined) return file.datasync();
         steps.push((await journal?.take(key('a'))) === null ? 'hidden' : 'visible');
         await file.datasync();

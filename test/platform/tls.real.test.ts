@@ -19,7 +19,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 const openssl = (...args: string[]) =>
   execFileSync('openssl', args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] }).toString();
 
-/** A certificate by another hand than ours, for these names. */
+/** A certificate for this name that another tool has created. */
 function foreign(name: string, more: string[] = []) {
   openssl(
     ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'],
@@ -38,7 +38,7 @@ function foreign(name: string, more: string[] = []) {
   return { cert: join(folder, `${name}.crt`), key: join(folder, `${name}.key`) };
 }
 
-/** The certificate that a server shows to who asks for this name; none = as with an address. */
+/** The certificate that a server presents for this name; without one, as for a connection by address. */
 function shown(port: string, servername?: string): Promise<PeerCertificate> {
   return new Promise((resolve, reject) => {
     const socket = connect(
@@ -168,7 +168,7 @@ describe('a forged device certificate', () => {
     await writeFile(join(folder, 'k.pem'), key);
     openssl('req', '-x509', '-key', 'k.pem', '-days', '2', '-subj', '/CN=motor-1', '-out', 'self.crt');
     const pki = join(own.folder, 'data', 'pki');
-    // By our own CA, as somebody with a leaked signing tool would have them: the registry knows each by its fingerprint.
+    // These certificates are from our own CA, as if someone had a leaked signing tool. The registry knows valid ones by fingerprint.
     const real = await openAuthority(pki, () => Date.now(), true);
     const unknown = await real.device({ csr, name: 'motor-1', id: device.id });
     const past = await (await openAuthority(pki, () => Date.now() - 3000 * 86_400_000, true)).device({

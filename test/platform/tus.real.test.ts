@@ -21,7 +21,7 @@ afterAll(() => own.stop());
 
 const stored = async (of: string) => (await own.client.blobs.get(of)).bytes();
 
-/** A wire to the platform that breaks each connection after so many bytes, some times. */
+/** A proxy to the platform that breaks a connection after `bytes` bytes, `breaks` times in all. */
 async function brittleWire(
   bytes: number,
   breaks: number,

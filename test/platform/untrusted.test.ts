@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => own.stop());
 
-/** As a door without signatures takes them, while the platform itself is down. */
+/** Stores uploads as the services without signatures do, while the platform is stopped. */
 async function upload(...contents: { name: string; file?: string; content: Uint8Array }[]): Promise<void> {
   await own.platform.stop();
   const parts = new Lifecycle();

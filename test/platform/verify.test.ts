@@ -28,7 +28,7 @@ import { type TestPlatform, testPlatform } from '../support/platform.js';
 
 let own: TestPlatform;
 let folder: string;
-/** A data folder as it was when it was stopped, with a backup of it; `data` is a copy for each test. */
+/** A stopped platform's intact data folder, with a backup of it. `data` is a copy for each test. */
 let whole: string;
 let data: string;
 let file: string;
@@ -47,7 +47,7 @@ beforeAll(async () => {
   await pushTiny(own.client, own.key);
   digest = (await own.client.models.get('tiny', 1)).digest;
   await sendFew(own.platform.urls.mqtts, join(folder, 'dev'));
-  // Noted as whole when it stops.
+  // The platform records its data as intact when it stops.
   await own.restart();
   await saveBackup({ client: own.client, file, passphrase });
   await own.client.users.add({ name: 'later', role: 'viewer' });

@@ -12,8 +12,8 @@ import { deliver } from '../../src/lib/platform/events/webhooks.js';
 import { type Certificates, makeCertificates } from '../support/certificates.js';
 
 /**
- * IANA's IPv4 and IPv6 Special-Purpose Address Registries (2025) and the multicast ranges, written down from there: first and last
- * address of each row, and addresses just outside that belong to somebody (null where a neighbour is special, too).
+ * IANA's IPv4 and IPv6 Special-Purpose Address Registries (2025) and the multicast ranges, copied by hand: the first and last address of
+ * each row, and the public addresses just outside (null if a neighbour is special too).
  */
 const rows: Readonly<Record<string, readonly [string, string, string | null, string | null]>> = {
   '0.0.0.0/8': ['0.0.0.0', '0.255.255.255', null, '1.0.0.0'],
@@ -99,7 +99,7 @@ describe('a special-purpose address', () => {
     }
   });
 
-  it('has a row in the table, which has no others', () => {
+  it('has a row in our table, which has no other rows', () => {
     expect([...specialRanges.ipv4, ...specialRanges.ipv6].sort()).toEqual(Object.keys(rows).sort());
   });
 
@@ -182,7 +182,7 @@ describe('a name that resolves to an internal address', () => {
 
   it('is rejected when connecting, whatever it resolved to before', async () => {
     const rebinding = answers(['93.184.215.14'], ['127.0.0.1']);
-    // As it was looked at when the webhook was added.
+    // This is the lookup when the webhook is added.
     await rebinding('hook.example', { all: true });
     expect(await send(rebinding)).toMatchObject({
       delivered: false,
@@ -202,7 +202,7 @@ describe('a name that resolves to an internal address', () => {
   });
 
   it('is connected to if an operator allowed it', async () => {
-    // Its certificate is of a CA that is not trusted here: it was connected to, and no further.
+    // Its certificate is from an untrusted CA, so the connection goes no further.
     expect(await send(answers(['127.0.0.1']), true)).toMatchObject({ delivered: false });
     expect(connections).toBe(1);
   });

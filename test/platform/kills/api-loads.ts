@@ -14,7 +14,7 @@ import type { Load, Operated } from './harness.js';
 
 const gone = new Set(['AIOT_PLATFORM_UNREACHABLE']);
 
-/** Acts one after the other until one fails, with a connection of its own. */
+/** Repeats `act` with a separate client until it fails or `signal` is aborted. */
 export async function untilGone(
   { http, ca, token }: Operated,
   signal: AbortSignal,
@@ -24,14 +24,14 @@ export async function untilGone(
   try {
     while (!signal.aborted) await act(client);
   } catch (error) {
-    // The platform is gone, in the middle of an act that nobody acknowledged.
+    // The platform was killed during an operation that it had not acknowledged.
     if (!signal.aborted && !gone.has((error as AiotError).code)) throw error;
   } finally {
     await client.close();
   }
 }
 
-/** Uploads of random blobs: each that was answered is there, whole. */
+/** Uploads random blobs. Each acknowledged blob must be there, intact. */
 export function blobLoad(): Load {
   const stored = new Set<string>();
   let count = 0;
@@ -47,12 +47,12 @@ export function blobLoad(): Load {
       }),
     async verify({ client, folder }) {
       for (const digest of stored) {
-        // Checks the digest.
+        // This checks the digest.
         await (await client.blobs.get(digest)).bytes();
       }
-      // Half of one is in no place where anybody looks.
+      // No partial blob may be in the folder from which blobs are read.
       const whole = join(folder, 'data', 'blobs', 'sha256');
-      // A platform that was killed before the first one has no such folder.
+      // A platform that was killed before the first blob has no such folder.
       const files = existsSync(whole) ? await readdir(whole, { recursive: true, withFileTypes: true }) : [];
       for (const file of files) {
         if (file.isFile() && !/^[0-9a-f]{64}$/.test(file.name))
@@ -64,7 +64,7 @@ export function blobLoad(): Load {
   };
 }
 
-/** Versions pushed and promoted: each that was answered is there, verified, in its stage, and no number is given twice. */
+/** Pushes and promotes versions. Each acknowledged version must be there, verified and in its stage, and no number is given twice. */
 export function modelLoad(): Load {
   const pushed = new Set<number>();
   const staged = new Set<number>();
@@ -96,7 +96,7 @@ export function modelLoad(): Load {
         const { stage } = byNumber.get(version) ?? { stage: 'gone' };
         if (stage !== 'staging') throw new Error(`tiny@${version} was in staging and is ${stage}`);
       }
-      // No record without its blob, also of those that nobody was told of.
+      // No record may lack its blob, not even one whose push was never acknowledged.
       for (const { name, version } of versions.slice(0, 20))
         await fetchModel(client, { name, version }, null);
     },
@@ -104,7 +104,7 @@ export function modelLoad(): Load {
   };
 }
 
-/** Labels: the last word that was acknowledged counts, or the one that was under way. */
+/** Sets labels. The current one must be the last acknowledged label, or the one that was being sent. */
 export function labelLoad(): Load {
   let sent = 0;
   let last = 0;
@@ -130,7 +130,7 @@ export function labelLoad(): Load {
   };
 }
 
-/** Tags of devices and tokens: a change that was answered is there; a token that was revoked never comes back. */
+/** Changes tags of devices, and tokens. Acknowledged changes must be there, and a revoked token must stay invalid. */
 export function stateLoad(): Load {
   let sent = 0;
   let last = 0;
@@ -165,7 +165,7 @@ export function stateLoad(): Load {
   };
 }
 
-/** One reader of the events over all kills: it gets each once, in order, and those of every change that was answered. */
+/** One reader of the events across all kills. It must get each event once, in order, including those of all acknowledged changes. */
 export function eventLoad(changes: () => number): Load {
   let last = 0;
   let tags = 0;

@@ -4,7 +4,7 @@ import { guideDataLoad, guideDeviceLoad, guideUploadLoad } from './guide-loads.j
 import { killUnder, startVictim, type Victim } from './harness.js';
 import { backupLoad, jobLoad, pieceLoad, recordLoad } from './piece-loads.js';
 
-/** Times that the platform is killed; AIOT_LONG=1 tries hundreds. */
+/** The number of kills; AIOT_LONG=1 runs many more. */
 const rounds = process.env.AIOT_LONG ? 150 : 2;
 
 let victim: Victim;

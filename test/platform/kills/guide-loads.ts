@@ -13,7 +13,7 @@ function guideOf({ guide }: Operated) {
   return guide;
 }
 
-/** Acts of a client without credentials until the platform is gone. */
+/** Repeats `act`, without credentials, until the platform is gone. */
 async function untilBroken(signal: AbortSignal, act: () => Promise<void>): Promise<void> {
   try {
     while (!signal.aborted) await act();
@@ -22,7 +22,7 @@ async function untilBroken(signal: AbortSignal, act: () => Promise<void>): Promi
   }
 }
 
-/** Files uploaded as the guide's steps do: each that was answered is there, listed and whole; a model is a version, once. */
+/** Uploads files as the guide's steps do. Each acknowledged file must be listed and intact, and a model must be exactly one version. */
 export function guideUploadLoad(): Load {
   const owed = new Map<string, Buffer>();
   const versions = new Set<string>();
@@ -67,7 +67,7 @@ export function guideUploadLoad(): Load {
   };
 }
 
-/** Devices registered as the guide's firmware is: each that was answered is known. */
+/** Registers devices as the guide's firmware does. Each acknowledged device must be known. */
 export function guideDeviceLoad(): Load {
   const owed = new Set<number>();
   let sent = 0;
@@ -96,7 +96,7 @@ export function guideDeviceLoad(): Load {
   };
 }
 
-/** Readings with QoS 1: each that was acknowledged is in a file or waits for one, and none is in two. @param told of each that was */
+/** Publishes readings with QoS 1. Each acknowledged one must be in a file or wait for one, and none in two. @param told is called for each */
 export function guideDataLoad(told: (value: number) => void = () => {}): Load {
   const owed = new Set<number>();
   let sent = 0;
@@ -132,7 +132,7 @@ export function guideDataLoad(told: (value: number) => void = () => {}): Load {
   };
 }
 
-/** The currents of all rows, in files and in those that wait for a file. */
+/** The currents of all rows, both in files and waiting for a file. */
 async function readingsOf(victim: Operated): Promise<number[]> {
   const { datasets } = guideOf(victim);
   const { text } = await ask(datasets, '/', { ca: victim.ca });

@@ -13,30 +13,30 @@ import type { PlatformOptions } from '../../../src/lib/platform/options.js';
 import { root } from '../../support/cli.js';
 import { freePort } from '../../support/free-port.js';
 
-/** A platform as its operator has it: what a load works on. */
+/** A platform as its operator sees it. Loads work on it. */
 export interface Operated {
   folder: string;
   http: string;
   mqtts: string;
-  /** The guide's services, with its compatibility. */
+  /** The guide's services, if they are enabled. */
   guide: GuideUrls | undefined;
   /** PEM of the CA. */
   ca: string;
   token: string;
   /** The operator's signing key, PEM; its public half is the trust root. */
   key: string;
-  /** Of the process that runs now. */
+  /** A client of the current process. */
   client: RegistryClient;
 }
 
-/** A platform that is killed and started again, at the same addresses. */
+/** A platform that is killed and restarted at the same addresses. */
 export interface Victim extends Operated {
-  /** SIGKILL, and waits until it is gone. */
+  /** Sends SIGKILL, and waits until the process is gone. */
   kill(): Promise<void>;
-  /** Its process, of the last start. */
+  /** The process ID of the last start. */
   pid(): number;
   start(): Promise<void>;
-  /** What it wrote to its log since the first start. */
+  /** The log since the first start. */
   log(): string;
   stop(): Promise<void>;
 }
@@ -103,16 +103,16 @@ export async function startVictim(more: Partial<PlatformOptions> = {}): Promise<
   }
 }
 
-/** One kind of load, and what must hold of what was acknowledged to it. */
+/** One kind of load, with the check of its acknowledged operations. */
 export interface Load {
   name: string;
-  /** Once, before the first kill. */
+  /** Runs once, before the first kill. */
   prepare?(victim: Operated): Promise<void>;
-  /** Runs until `signal` is aborted or the platform is gone; never throws for that. Absent: it only looks. */
+  /** Runs until `signal` is aborted or the platform is gone, and throws in neither case. A load without it only checks. */
   run?(victim: Operated, signal: AbortSignal): Promise<void>;
-  /** After a restart. Throws what was acknowledged and is gone. */
+  /** Runs after each restart. Throws if an acknowledged operation is lost. */
   verify(victim: Operated): Promise<void>;
-  /** How much was acknowledged so far. */
+  /** The number of acknowledged operations so far. */
   acknowledged(): number;
   close?(): Promise<void>;
 }
@@ -121,12 +121,12 @@ export interface Round {
   waitMs: number;
 }
 
-/** A round is that long at most, where something was acknowledged to no load yet, ms: other work may keep the machine busy. */
+/** Milliseconds that the last round waits for loads without an acknowledged operation, because the machine may be busy. */
 const longestRound = 20_000;
 
 /**
- * Kills the platform once in each round, at its moment, under all loads; everything is looked at after each restart. The last
- * kill waits until something was acknowledged to each of them.
+ * Kills the platform once in each round, after the given time and under all loads, and verifies all loads after each restart. The last
+ * kill waits until each load has an acknowledged operation.
  */
 export async function killUnder(
   victim: Victim,

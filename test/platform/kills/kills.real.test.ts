@@ -4,7 +4,7 @@ import { blobLoad, eventLoad, labelLoad, modelLoad, stateLoad } from './api-load
 import { killUnder, type Load, startVictim, type Victim } from './harness.js';
 import { retainedLoad, sessionLoad, telemetryLoad } from './mqtt-loads.js';
 
-/** Times that the platform is killed; AIOT_LONG=1 tries hundreds. */
+/** The number of kills; AIOT_LONG=1 runs hundreds. */
 const rounds = process.env.AIOT_LONG ? 300 : 5;
 
 let victim: Victim;

@@ -5,7 +5,7 @@ import { provisionDevice } from '../../../src/lib/provision/provision.js';
 import { connect, connectDevice } from '../../support/mqtt.js';
 import type { Load, Operated } from './harness.js';
 
-/** Publishes one after the other until it cannot or there are no `more`; `acknowledged` is called for each that was. */
+/** Publishes messages until the connection ends or `more` returns false. `acknowledged` is called for each acknowledged message. */
 export async function publishUntilGone(
   client: MqttClient,
   signal: AbortSignal,
@@ -33,7 +33,7 @@ export async function publishUntilGone(
   await client.endAsync(true);
 }
 
-/** Devices that publish telemetry: each acknowledged sample is in the dataset, once. */
+/** Devices that publish telemetry. Each acknowledged sample must be in the dataset once. */
 export function telemetryLoad(devices: number): Load {
   const told = new Map<string, Set<number>>();
   let seq = 0;
@@ -93,7 +93,7 @@ function columnOf(csv: string, name: string): number[] {
 
 const operator = ({ ca, token }: Operated) => ({ ca, username: 'operator', password: token });
 
-/** Retained messages that rise: what is retained after a start is the last acknowledged one, or a later one. */
+/** Publishes rising values as retained messages. After a start, the retained value must be the last acknowledged one, or a later one. */
 export function retainedLoad(): Load {
   let sent = 0;
   let last = 0;
@@ -133,7 +133,7 @@ export function retainedLoad(): Load {
   };
 }
 
-/** A subscriber that is away, with a session that stays: it gets every acknowledged message when it comes back. */
+/** An offline subscriber with a persistent session. It must get every acknowledged message when it connects again. */
 export function sessionLoad(qos: 1 | 2): Load {
   const clientId = `keeper-${qos}`;
   const topic = `kills/session/${qos}`;
@@ -142,14 +142,14 @@ export function sessionLoad(qos: 1 | 2): Load {
   let sent = 0;
   let taken = 0;
   let count = 0;
-  // A session that is away keeps so many, and drops the oldest then: that is no loss.
+  // The session of an offline client keeps this many messages and then drops the oldest, which is not a loss.
   const more = () => sent - taken < brokerLimits.queueMessages - atOnce;
-  // Listened to before it connects: what the session holds comes at once.
+  // Returns before the connection, so that a listener can be added in time: queued messages arrive immediately.
   const attach = (victim: Operated) =>
     mqtt.connect(victim.mqtts, {
       ...operator(victim),
       ...{ clientId, clean: false, reconnectPeriod: 0 },
-      // The client's own store throws where a message of QoS 2 comes while it is closed.
+      // The client's own store throws if a QoS 2 message arrives while it is closed.
       incomingStore: new mqtt.Store({ clean: false }),
     });
   return {
@@ -185,7 +185,7 @@ export function sessionLoad(qos: 1 | 2): Load {
   };
 }
 
-/** Takes what a session holds until nothing is owed any more, or nothing came for two seconds. */
+/** Receives the messages of a session until nothing is owed, or nothing has arrived for two seconds. */
 async function take(client: MqttClient, owed: Set<number>): Promise<void> {
   let heard = Date.now();
   client.on('message', (_topic, payload) => {
@@ -193,7 +193,7 @@ async function take(client: MqttClient, owed: Set<number>): Promise<void> {
     owed.delete(Number(payload.toString()));
   });
   while (owed.size > 0 && Date.now() - heard < 2000) await new Promise((resolve) => setTimeout(resolve, 20));
-  // What is under way is acknowledged too: it is not to come again.
+  // Messages in flight are acknowledged too, so that they are not sent again.
   await new Promise((resolve) => setTimeout(resolve, 50));
   await client.endAsync();
 }

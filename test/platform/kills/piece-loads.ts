@@ -15,13 +15,13 @@ import type { Load, Operated } from './harness.js';
 interface Piecewise {
   content: Buffer;
   path: string;
-  /** Bytes that were acknowledged. */
+  /** The number of acknowledged bytes. */
   told: number;
 }
 
 const tus = (token: string) => ({ authorization: `Bearer ${token}`, 'tus-resumable': '1.0.0' });
 
-/** Where an upload stands. @throws when it is not there */
+/** The offset of an upload. @throws if the upload is gone */
 async function offsetOf({ http, ca, token }: Operated, path: string): Promise<number> {
   const answer = await ask(http, path, { method: 'HEAD', headers: tus(token), ca });
   const { status, headers } = answer;
@@ -30,7 +30,7 @@ async function offsetOf({ http, ca, token }: Operated, path: string): Promise<nu
   return Number(headers['upload-offset']);
 }
 
-/** The error that an answer told, with its code: the caller knows which are expected. */
+/** The error in a response, with its code, so that the caller can recognize expected errors. */
 function refusalOf({ status, text }: Answer, what: string): Error {
   const problem = text.startsWith('{') ? JSON.parse(text) : null;
   const told: AiotError | null = errorOfProblem(problem, { endpoint: what, retryable: false });
@@ -47,7 +47,7 @@ async function beginPiecewise({ http, ca, token }: Operated): Promise<Piecewise>
   return { content, path: String(told.location), told: 0 };
 }
 
-/** Uploads in pieces (tus) that go on over the kills: no byte that was acknowledged is sent twice, and each becomes its blob. */
+/** Uploads in pieces (tus) that continue across kills. No acknowledged byte is sent twice, and each upload must become its blob. */
 export function pieceLoad(atOnce: number): Load {
   const open = new Set<Piecewise>();
   const whole = new Set<string>();
@@ -104,7 +104,7 @@ export function pieceLoad(atOnce: number): Load {
   };
 }
 
-/** Uploads that were begun as the platform was killed, and whose address nobody was told: so many may be open, and no more. */
+/** Deletes uploads that were begun at a kill, so that no client knows their address. The number of open uploads is limited. */
 async function giveUp({ folder, http, ca, token }: Operated, known: ReadonlySet<Piecewise>): Promise<void> {
   const files = await readdir(join(folder, 'data', 'blobs', 'uploads'));
   const paths = files
@@ -117,13 +117,13 @@ async function giveUp({ folder, http, ca, token }: Operated, known: ReadonlySet<
   }
 }
 
-/** The connection ended, or there is nobody to connect to. */
+/** Whether the connection ended, or nothing accepts connections. */
 export function isBroken(error: unknown): boolean {
   const { code } = error as { code?: string };
   return ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'].includes(code ?? '');
 }
 
-/** No blob without a record that has need of it or of who put it, and no record without its blob. */
+/** Checks that each blob has a record or a lease, and that each record has its blob. */
 export function recordLoad(): Load {
   let looked = 0;
   return {
@@ -154,7 +154,7 @@ export function recordLoad(): Load {
   };
 }
 
-/** Jobs: each that was acknowledged is there and comes to its end, however often the process dies in between. */
+/** Creates jobs. Each acknowledged job must be completed, however often the process is killed meanwhile. */
 export function jobLoad(): Load {
   const owed = new Set<string>();
   let count = 0;
@@ -182,7 +182,7 @@ export function jobLoad(): Load {
   };
 }
 
-/** Backups under load: one that was given whole has all that was acknowledged before it began; of one that broke off nothing stays. */
+/** Makes backups under load. A complete one must contain everything acknowledged before it; an interrupted one must leave nothing. */
 export function backupLoad(): Load {
   const made: { file: string; digest: string }[] = [];
   const passphrase = 'a dozen words of it';

@@ -9,13 +9,13 @@ import { guideDataLoad } from './guide-loads.js';
 import { killUnder, type Load, startVictim, type Victim } from './harness.js';
 import { publishUntilGone, telemetryLoad } from './mqtt-loads.js';
 
-/** Times that the platform is killed; AIOT_LONG=1 tries more. */
+/** The number of kills; AIOT_LONG=1 runs more. */
 const rounds = process.env.AIOT_LONG ? 60 : 2;
 const random = seededRandom(Number(process.env.AIOT_SEED ?? 3));
 const moments = Array.from({ length: rounds }, () => ({ waitMs: 700 + Math.floor(random() * 1500) }));
 const timeout = rounds * 45_000 + 90_000;
 
-/** Telemetry of an operator; what was acknowledged is `owed` to the far side. */
+/** Publishes telemetry as an operator. Acknowledged values are `owed` to the destination. */
 function relayedLoad(owed: Set<number>): Load {
   let seq = 0;
   return {
@@ -39,7 +39,7 @@ function relayedLoad(owed: Set<number>): Load {
   };
 }
 
-/** Values in the order in which each came first. */
+/** The distinct values, in the order of their first arrival. */
 const firsts = (values: readonly number[]) => [...new Set(values)];
 
 describeReal('nats', 'a platform killed while it relays to NATS', () => {
@@ -105,7 +105,7 @@ describeReal('kafka', 'a platform killed while it relays the guide’s data to K
   it('delivers everything that it acknowledged', { timeout }, async () => {
     const owed = new Set<number>();
     const load = guideDataLoad((value) => owed.add(value));
-    // Rows come by way of Kafka here: what is in files is looked at by the load itself elsewhere.
+    // The rows are read from Kafka here; the load's own check of files runs in doors.real.test.ts.
     await killUnder(victim, [{ ...load, verify: async () => {} }], moments);
     const lost = () => {
       const there = kcat(kafka.address, 'shaded-pole-motor-sensor_data', '%s\n');

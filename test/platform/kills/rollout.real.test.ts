@@ -10,13 +10,13 @@ import { pushTiny } from '../../support/bundle.js';
 import { connectDevice } from '../../support/mqtt.js';
 import { startVictim, type Victim } from './harness.js';
 
-/** Times that the platform is killed under one rollout, and rollouts; AIOT_LONG=1 tries a hundred. */
+/** The number of kills during each rollout, and the number of rollouts; AIOT_LONG=1 runs a hundred kills. */
 const [kills, rollouts] = [4, process.env.AIOT_LONG ? 25 : 1];
 const names = Array.from({ length: 12 }, (_, i) => `dev-${String(i).padStart(2, '0')}`);
 
-/** Takes what it is offered once, as a device does, and says again after each connection where it is. */
+/** A device that installs each offer once, and reports its state again after each connection. */
 class Taker {
-  /** Names of the wishes that it began, in their order. */
+  /** The rollouts that it started, in order. */
   readonly begun: string[] = [];
   private state: Pick<Reported, 'state' | 'rollout' | 'model' | 'golden'> = {
     ...{ state: 'IDLE', rollout: null, model: null, golden: null },
@@ -48,7 +48,7 @@ class Taker {
   }
 
   private async take({ rollout, name, version, sequence }: Desired): Promise<void> {
-    // What it has begun, or ended, it does not begin again.
+    // A rollout that was started or completed is not started again.
     if (this.state.rollout === rollout) return;
     this.begun.push(rollout);
     this.state = { ...this.state, rollout, state: 'DOWNLOADING', golden: null };
