@@ -69,7 +69,7 @@ class Teller {
   ) {}
 
   tell(news: RolloutNews): void {
-    // The state that the client asked for may have been read just before the end that it was told of meanwhile.
+    // The state that the client asked for may have been read before the end, which has been sent meanwhile.
     if (this.ended) return;
     const changed = new Map(this.waiting?.changed.map((device) => [device.name, device]));
     for (const device of news.changed) changed.set(device.name, device);
