@@ -140,7 +140,12 @@ describe('a PUBLISH packet', () => {
   });
 
   it.each([
-    ['sends bytes that are not text as base64', [['raw', new Uint8Array([255, 0])]], [['raw', '/wA=']]],
+    [
+      'restores bytes that are not text',
+      [['raw', new Uint8Array([255, 0])]],
+      [['raw', Buffer.from([255, 0])]],
+    ],
+    ['restores text with control characters', [['raw', 'a\0b\n']], [['raw', 'a\0b\n']]],
     [
       'keeps a second content type as a header',
       [
@@ -165,6 +170,15 @@ describe('a PUBLISH packet', () => {
   ] as [string, Header[], Header[]][])('%s', (_, headers, expected) => {
     const bytes = encodeProperties(headers);
     expect(decodeProperties(bytes, 0, bytes.length)).toEqual(expected);
+  });
+
+  it('marks bytes for clients that read user properties as text', () => {
+    const headers: Header[] = [['raw', new Uint8Array([255, 0])]];
+    const flags = { topic: 't', qos: 0, id: 0, dup: false, version: 5 } as const;
+    const bytes = encodePublish({ topic: 't', payload: new Uint8Array(1), headers }, flags);
+    expect(parsedByPeer(bytes, 5)).toMatchObject({
+      properties: { userProperties: { 'raw;base64': '/wA=' } },
+    });
   });
 
   it('is rejected if MQTT cannot carry it', () => {

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Consumer, EachBatchPayload, KafkaMessage } from 'kafkajs';
+import { headerValue } from '../headers.js';
 import type { Delivery, Header, Message, Source } from '../message.js';
 import type { KafkaNode } from './cluster.js';
 import { connectCluster, kafkaClient, patiently } from './connect.js';
@@ -7,7 +8,6 @@ import { hasMembers, kafkaError } from './errors.js';
 import { createHandover, type Handover } from './handover.js';
 import type { KafkaSettings } from './settings.js';
 import { type PartitionRange, partitionRanges } from './start.js';
-import { headerText } from './wire/record-batch.js';
 
 /** Interval between commits of acked messages, ms: messages acked since the last commit are redelivered if a member is killed. */
 const commitEveryMs = 200;
@@ -196,7 +196,7 @@ function messageOf(record: KafkaMessage, topic: string, partition: number, sourc
 function headersOf(headers: NonNullable<KafkaMessage['headers']>): Header[] {
   return Object.entries(headers).flatMap(([name, values]) =>
     (Array.isArray(values) ? values : [values ?? '']).map(
-      (value): Header => [name, headerText(Buffer.from(value))],
+      (value): Header => [name, headerValue(Buffer.from(value))],
     ),
   );
 }

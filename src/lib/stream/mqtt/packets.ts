@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { AiotError } from '../../core/errors.js';
+import { headerValue, marked, unmarked } from '../headers.js';
 import { type Header, mqttHeaders, type OutgoingMessage } from '../message.js';
 
 // The packets of every message, for clients and the broker: framing, PUBLISH and acknowledgements. Every other packet is mqtt-packet's,
@@ -116,14 +117,18 @@ interface PublishFlags {
   id: number;
   dup: boolean;
   version: MqttVersion;
+  /** MQTT 5: number of the topic on this connection; if the broker knows it, the topic is omitted (section 3.3.2.3.4). */
+  alias?: number;
+  known?: boolean;
 }
 
 /** A PUBLISH packet. Only MQTT 5 carries headers. @throws AIOT_STREAM_MESSAGE_REFUSED if MQTT cannot carry it */
 export function encodePublish(message: OutgoingMessage, flags: PublishFlags): Buffer {
-  const { topic, qos, id, dup, version } = flags;
+  const { qos, id, dup, version, alias, known } = flags;
+  const topic = known ? '' : flags.topic;
   const { payload, retain = false, headers } = message;
   const properties = version === 5 && headers?.length ? encodeProperties(headers) : undefined;
-  const propertyBytes = properties?.length ?? 0;
+  const propertyBytes = (properties?.length ?? 0) + (alias === undefined ? 0 : 3);
   const topicBytes = Buffer.byteLength(topic);
   const before = 2 + topicBytes + (qos > 0 ? 2 : 0);
   const length = before + (version === 5 ? varintSize(propertyBytes) + propertyBytes : 0) + payload.length;
@@ -141,6 +146,7 @@ export function encodePublish(message: OutgoingMessage, flags: PublishFlags): Bu
   if (qos > 0) at = packet.writeUInt16BE(id, at);
   if (version === 5) {
     at = writeVarint(packet, propertyBytes, at);
+    if (alias !== undefined) at = packet.writeUInt16BE(alias, packet.writeUInt8(ids.topicAlias, at));
     if (properties) at += properties.copy(packet, at);
   }
   packet.set(payload, at);
@@ -159,7 +165,7 @@ export function writeAck(buffer: Buffer, at: number, type: number, id: number): 
 }
 
 /** Identifiers of the properties of a PUBLISH (MQTT 5, table 2-4 and section 3.3.2.3). */
-const id = {
+const ids = {
   payloadFormatIndicator: 0x01,
   messageExpiryInterval: 0x02,
   contentType: 0x03,
@@ -189,28 +195,28 @@ export function decodeProperties(buffer: Buffer, from: number, to: number): Head
   const text = () => bytes().toString();
   while (at < to) {
     switch (buffer[at++]) {
-      case id.payloadFormatIndicator:
+      case ids.payloadFormatIndicator:
         headers.push([mqttHeaders.payloadFormatIndicator, String(buffer[within(1)])]);
         break;
-      case id.messageExpiryInterval:
+      case ids.messageExpiryInterval:
         headers.push([mqttHeaders.messageExpiryInterval, String(buffer.readUInt32BE(within(4)))]);
         break;
-      case id.contentType:
+      case ids.contentType:
         headers.push([mqttHeaders.contentType, text()]);
         break;
-      case id.responseTopic:
+      case ids.responseTopic:
         headers.push([mqttHeaders.responseTopic, text()]);
         break;
-      case id.correlationData:
+      case ids.correlationData:
         headers.push([mqttHeaders.correlationData, Buffer.from(bytes())]);
         break;
-      case id.userProperty:
-        headers.push([text(), text()]);
+      case ids.userProperty:
+        headers.push(unmarked(text(), text(), isText));
         break;
-      case id.topicAlias:
+      case ids.topicAlias:
         within(2);
         break;
-      case id.subscriptionIdentifier:
+      case ids.subscriptionIdentifier:
         while (buffer[within(1)]! >= 0x80);
         break;
       default:
@@ -222,47 +228,52 @@ export function decodeProperties(buffer: Buffer, from: number, to: number): Head
 
 /**
  * Headers as the properties of a PUBLISH, without their length. Those of `mqttHeaders` become MQTT's own properties if their
- * values fit, all others user properties; bytes that are not text are sent as base64, because a user property is text.
+ * values fit, all others user properties. Values that are not text are sent as base64 under a marked name.
  * @throws AIOT_STREAM_MESSAGE_REFUSED if a name or value is longer than 65,535 bytes
  */
 export function encodeProperties(headers: readonly Header[]): Buffer {
   const parts: Buffer[] = [];
   const once = new Set<number>();
-  for (const [name, value] of headers) {
-    const own = ownProperty(name, value);
+  for (const header of headers) {
+    const own = ownProperty(header);
     // Each of MQTT's own properties may occur once (section 3.3.2.3); a second one becomes a user property.
     if (own && !once.has(own[0]!)) {
       once.add(own[0]!);
       parts.push(own);
-    } else
-      parts.push(
-        Buffer.from([id.userProperty]),
-        lengthFirst(textOf(name), name),
-        lengthFirst(textOf(value), name),
-      );
+    } else {
+      const [name, text] = marked(header, isText);
+      // A name has no marked form: it is sent as base64 itself.
+      const sent = isText(name) ? name : Buffer.from(name).toString('base64');
+      parts.push(Buffer.from([ids.userProperty]), lengthFirst(Buffer.from(sent), sent));
+      parts.push(lengthFirst(Buffer.from(text), sent));
+    }
   }
   return Buffer.concat(parts);
 }
 
-function ownProperty(name: string, value: string | Uint8Array): Buffer | undefined {
-  const text = typeof value === 'string' ? value : Buffer.from(value).toString();
+const ownNames: ReadonlySet<string> = new Set(Object.values(mqttHeaders));
+
+function ownProperty([name, value]: Header): Buffer | undefined {
+  if (!ownNames.has(name)) return undefined;
+  if (name === mqttHeaders.correlationData)
+    return Buffer.concat([
+      Buffer.from([ids.correlationData]),
+      lengthFirst(Buffer.from(value as string), name),
+    ]);
+  const text = typeof value === 'string' ? value : headerValue(value);
+  if (typeof text !== 'string' || !isText(text)) return undefined;
   switch (name) {
     case mqttHeaders.contentType:
-      return Buffer.concat([Buffer.from([id.contentType]), lengthFirst(textOf(value), name)]);
+      return Buffer.concat([Buffer.from([ids.contentType]), lengthFirst(Buffer.from(text), name)]);
     case mqttHeaders.responseTopic:
-      if (text === '' || /[+#\0]/.test(text)) return undefined;
-      return Buffer.concat([Buffer.from([id.responseTopic]), lengthFirst(textOf(value), name)]);
-    case mqttHeaders.correlationData:
-      return Buffer.concat([
-        Buffer.from([id.correlationData]),
-        lengthFirst(Buffer.from(value as string), name),
-      ]);
+      if (text === '' || /[+#]/.test(text)) return undefined;
+      return Buffer.concat([Buffer.from([ids.responseTopic]), lengthFirst(Buffer.from(text), name)]);
     case mqttHeaders.payloadFormatIndicator:
-      return /^[01]$/.test(text) ? Buffer.from([id.payloadFormatIndicator, Number(text)]) : undefined;
+      return /^[01]$/.test(text) ? Buffer.from([ids.payloadFormatIndicator, Number(text)]) : undefined;
     case mqttHeaders.messageExpiryInterval: {
       if (!/^\d{1,10}$/.test(text) || Number(text) > 0xffff_ffff) return undefined;
       const bytes = Buffer.alloc(5);
-      bytes[0] = id.messageExpiryInterval;
+      bytes[0] = ids.messageExpiryInterval;
       bytes.writeUInt32BE(Number(text), 1);
       return bytes;
     }
@@ -271,13 +282,12 @@ function ownProperty(name: string, value: string | Uint8Array): Buffer | undefin
   }
 }
 
-/** Text may contain anything but NUL (section 1.5.4). */
-function textOf(value: string | Uint8Array): Buffer {
-  const bytes =
-    typeof value === 'string'
-      ? Buffer.from(value)
-      : Buffer.from(value.buffer, value.byteOffset, value.length);
-  return isUtf8(bytes) && !bytes.includes(0) ? bytes : Buffer.from(bytes.toString('base64'));
+/**
+ * Text may not contain NUL (section 1.5.4). It should not contain other control characters and noncharacters either: Mosquitto closes the
+ * connection for them.
+ */
+function isText(text: string): boolean {
+  return !/[\p{Cc}\p{Noncharacter_Code_Point}]/u.test(text);
 }
 
 function lengthFirst(bytes: Buffer, name: string): Buffer {

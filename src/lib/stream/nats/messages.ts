@@ -1,5 +1,5 @@
-import { isUtf8 } from 'node:buffer';
 import type { Msg, MsgHdrs } from 'nats';
+import { headerValue, marked, unmarked } from '../headers.js';
 import type { Header, Message } from '../message.js';
 
 /** The fields that JetStream encodes in the reply subject of each message it delivers. */
@@ -39,49 +39,62 @@ export function messageOf({ subject, data, headers }: Msg, info: DeliveryInfo, s
   return message;
 }
 
-/** Suffix of the name of a header whose value NATS cannot carry as text: the value is base64. */
-const bytesMark = ';base64';
-
 /** A message's headers, in order; undefined without any. Status lines are not headers. */
 export function headersFrom(found: MsgHdrs | undefined): Header[] | undefined {
   if (!found) return undefined;
   const headers: Header[] = [];
-  for (const [name, values] of found) {
-    const bytes = name.endsWith(bytesMark);
-    for (const value of values) {
-      headers.push(bytes ? [name.slice(0, -bytesMark.length), Buffer.from(value, 'base64')] : [name, value]);
-    }
-  }
+  for (const [name, values] of found)
+    for (const value of values) headers.push(unmarked(decodedName(name), value, isOneLine));
   return headers.length > 0 ? headers : undefined;
 }
 
 /**
  * The inverse. NATS's header names are printable ASCII without a colon, and values are one line of UTF-8 (ADR-4). Other characters in a
- * name are percent-encoded. Other values are sent as base64 under a marked name, which `headersFrom` reverses.
+ * name are percent-encoded. Other values are sent as base64 under a marked name. `headersFrom` reverses both.
  */
 export function headersTo(given: readonly Header[], make: () => MsgHdrs): MsgHdrs {
   const headers = make();
-  for (const [name, value] of given) {
-    const key = nameOf(name);
-    const text = textOf(value);
-    if (text === undefined) headers.append(`${key}${bytesMark}`, Buffer.from(value).toString('base64'));
-    else headers.append(key, text);
+  for (const header of given) {
+    const [name, text] = marked(header, isOneLine);
+    headers.append(encodedName(name), text);
   }
   return headers;
 }
 
-function nameOf(name: string): string {
+/** `%` itself is encoded only where it would be decoded, so that names from other clients pass unchanged. */
+function encodedName(name: string): string {
   if (name === '') return '%';
-  return name.replace(/[^!-9;-~]/gu, (character) =>
+  const encoded = percentEncoded(name);
+  return decodedName(encoded) === name ? encoded : percentEncoded(name, /[^!-$&-9;-~]/gu);
+}
+
+/** The name that was encoded to this one, or this one if none was. */
+function decodedName(name: string): string {
+  if (name === '%') return '';
+  if (!name.includes('%')) return name;
+  const decoded = percentDecoded(name);
+  if (decoded === name) return name;
+  const ambiguous = decoded === '%' || percentDecoded(decoded) !== decoded;
+  const encoded = ambiguous ? percentEncoded(decoded, /[^!-$&-9;-~]/gu) : percentEncoded(decoded);
+  return encoded === name ? decoded : name;
+}
+
+function percentEncoded(name: string, characters = /[^!-9;-~]/gu): string {
+  return name.replace(characters, (character) =>
     [...Buffer.from(character)]
       .map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`)
       .join(''),
   );
 }
 
-/** Undefined if it is not one line of UTF-8 without surrounding white space, which clients trim. */
-function textOf(value: string | Uint8Array): string | undefined {
-  if (typeof value !== 'string' && !isUtf8(value)) return undefined;
-  const text = typeof value === 'string' ? value : Buffer.from(value).toString('utf8');
-  return /[\r\n]/.test(text) || text !== text.trim() ? undefined : text;
+function percentDecoded(name: string): string {
+  return name.replace(/(?:%[0-9A-F]{2})+/g, (run) => {
+    const value = headerValue(Buffer.from(run.replaceAll('%', ''), 'hex'));
+    return typeof value === 'string' ? value : run;
+  });
+}
+
+/** Whether NATS carries the text: one line without surrounding white space, which clients trim. */
+function isOneLine(text: string): boolean {
+  return !/[\r\n]/.test(text) && text === text.trim();
 }

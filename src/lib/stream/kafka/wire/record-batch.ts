@@ -1,5 +1,5 @@
-import { isUtf8 } from 'node:buffer';
 import { AiotError } from '../../../core/errors.js';
+import { headerValue } from '../../headers.js';
 import type { Header, OutgoingMessage, Payloads } from '../../message.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import { type Compression, codecOf, compressions } from './codecs.js';
@@ -156,16 +156,11 @@ export function payloadsOf(records: Buffer, header: BatchHeader, from: number): 
   return { bytes: records, spans, count: found / 2 };
 }
 
-/** Kafka's header values are bytes; UTF-8 ones become text, as with other brokers. */
-export function headerText(bytes: Buffer): string | Buffer {
-  return isUtf8(bytes) ? bytes.toString() : bytes;
-}
-
 function readHeaders(reader: ByteReader, count: number): Header[] {
   const headers: Header[] = [];
   for (let index = 0; index < count; index++) {
     const name = (reader.varBytes() ?? Buffer.alloc(0)).toString();
-    headers.push([name, headerText(reader.varBytes() ?? Buffer.alloc(0))]);
+    headers.push([name, headerValue(reader.varBytes() ?? Buffer.alloc(0))]);
   }
   return headers;
 }
