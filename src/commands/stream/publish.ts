@@ -4,6 +4,7 @@ import { AiotCommand } from '../../lib/cli/command.js';
 import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
 import { decimal } from '../../lib/cli/flags/shared.js';
 import { header } from '../../lib/cli/flags/streams.js';
+import { headerLoss } from '../../lib/cli/render/streams.js';
 import { next } from '../../lib/cli/render/text.js';
 import { plural, size } from '../../lib/core/figures.js';
 import { shellWord } from '../../lib/core/text.js';
@@ -17,6 +18,7 @@ export default class StreamPublish extends AiotCommand {
   static override examples = [
     '<%= config.bin %> <%= command.id %> mqtt://127.0.0.1:1883/sensors/a \'{"x":1}\'',
     '<%= config.bin %> <%= command.id %> aiot:///sensors/a --file reading.json --retain',
+    '<%= config.bin %> <%= command.id %> mqtt://127.0.0.1/sensors/a 21.5 --header unit=C --header room=12',
     '<%= config.bin %> <%= command.id %> kafka://127.0.0.1/readings --file messages.ndjson --rate 0',
     `<%= config.bin %> <%= command.id %> mqtt://127.0.0.1/t --template '{"n": {{n}}, "t": {{20 + $random()}}}' --count 100 --rate 10`,
   ];
@@ -56,7 +58,7 @@ export default class StreamPublish extends AiotCommand {
       helpValue: 'TEXT',
     }),
     header: header({
-      summary: 'Header of the messages, NAME=VALUE. Repeatable.',
+      summary: 'Header of the messages: MQTT 5 user property, Kafka or NATS header. Repeatable.',
       env: 'AIOT_HEADER',
       multiple: true,
     }),
@@ -68,6 +70,7 @@ export default class StreamPublish extends AiotCommand {
     const { args, flags } = await this.input(StreamPublish);
     const { file, lines, template, count, rate, retain, header: headers } = flags;
     const { update } = this.progress();
+    const headless = headerLoss();
     const published = await publish({
       ...(await brokerOptions(flags)),
       ...{ url: args.url, message: args.message, file, lines, template, count, rate, retain, headers },
@@ -75,8 +78,10 @@ export default class StreamPublish extends AiotCommand {
       messageKey: flags['message-key'],
       input: process.stdin,
       signal: this.signal,
+      onHeadersDropped: headless.add,
       onProgress: ({ messages }) => update({ text: 'publishing', done: messages, total: count }),
     });
+    if (headless.text) this.caution(headless.text);
     const told = published.acknowledged ? 'acknowledged' : 'sent without acknowledgement (QoS 0)';
     const what = 'messages' in published ? `${plural(published.messages, 'message')}, ` : '';
     const speed = 'rate' in published ? `, ${Math.round(published.rate)}/s` : '';

@@ -2,6 +2,7 @@ import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
 import { replaySpeed } from '../../lib/cli/flags/streams.js';
+import { headerLoss } from '../../lib/cli/render/streams.js';
 import { plural, size } from '../../lib/core/figures.js';
 import { replay, replayedSchema } from '../../lib/stream/tail/record.js';
 
@@ -45,12 +46,15 @@ export default class StreamReplay extends AiotCommand {
     const { args, flags } = await this.input(StreamReplay);
     const { to, speed = 1, where, topic } = flags;
     const { update } = this.progress();
+    const headless = headerLoss();
     const replayed = await replay({
       ...(await brokerOptions(flags)),
       ...{ file: args.file, to, speed, where, topic, keepTime: flags['keep-time'] },
       signal: this.signal,
+      onHeadersDropped: headless.add,
       onProgress: ({ messages }) => update({ text: 'replaying', done: messages }),
     });
+    if (headless.text) this.caution(headless.text);
     const { messages, bytes, seconds, rate, url } = replayed;
     this.print(
       `${plural(messages, 'message')}, ${size(bytes)}, to ${url} in ${seconds.toFixed(1)} s: ${Math.round(rate)}/s`,

@@ -237,6 +237,7 @@ export {
   cheatText,
   checkedText,
   createdText,
+  headerLoss,
   importedRoutesText,
   installedText,
   lagText,

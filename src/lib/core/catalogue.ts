@@ -141,7 +141,7 @@ export const catalogue = {
     exit: 5,
     family: 'outside',
     about:
-      "The broker rejected this client's credentials, or does not allow it to publish or subscribe to the topic.",
+      "The broker rejected this client's credentials or MQTT version, or does not allow it to publish or subscribe to the topic.",
     next: 'Check the certificate, token or password, and check that this client is allowed to use the topic.',
   },
   AIOT_BROKER_UNREACHABLE: {

@@ -63,6 +63,10 @@ const mqtt: CheatSheet = {
     ],
     ['publish and wait for the PUBACK', `aiot stream publish mqtt://127.0.0.1/plant/a '{"temperature": 21}'`],
     ['publish a retained message', 'aiot stream publish mqtt://127.0.0.1/plant/a/state on --retain'],
+    [
+      'publish with user properties (MQTT 5)',
+      'aiot stream publish mqtt://127.0.0.1/plant/a 21.5 --header unit=C --header room=12',
+    ],
     ['list topics and their rates', "aiot stream list 'mqtt://127.0.0.1/#' --for 10s"],
     ['share messages among several readers', "aiot stream tail 'mqtt://127.0.0.1/jobs/#' --group workers"],
     ['use a persistent session', "aiot stream tail 'mqtt://127.0.0.1/plant/#?clientId=ana&clean=false'"],
@@ -81,11 +85,13 @@ const mqtt: CheatSheet = {
     ['qos=0|1|2', 'QoS of the subscription or of published messages; default = 1'],
     ['retain', 'publish retained messages'],
     ['clientId=NAME, clean=false', 'persistent session'],
-    ['expiry=SECONDS', 'expiry of the session (MQTT 5)'],
-    ['group=NAME', 'shared subscription'],
-    ['version=3.1|3.1.1|5', 'protocol version; default = 5, or else 3.1.1'],
+    ['expiry=SECONDS', 'expiry of the session (MQTT 5); default = never'],
+    ['group=NAME', 'shared subscription, as $share/NAME/FILTER'],
+    ['version=auto|5|3.1.1|3.1', 'protocol version; default = auto: 5, or else 3.1.1'],
     ['noLocal', 'omit messages of this client (MQTT 5)'],
     ['retained=false', 'omit retained messages (MQTT 5)'],
+    ['retainAsPublished', "keep the sender's retain flag (MQTT 5)"],
+    ['keepalive=SECONDS', 'interval of pings; default = 60'],
   ],
 };
 

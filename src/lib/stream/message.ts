@@ -2,7 +2,7 @@ import { AiotError } from '../core/errors.js';
 
 /**
  * A name and its value; names may repeat, and order is preserved. MQTT 5 user properties, NATS headers, Kafka headers and HTTP
- * headers. MQTT 5's own properties have the names in `mqttHeaders`.
+ * headers. MQTT 5's own properties have the names in `mqttHeaders`. A value is text if it is UTF-8, and otherwise bytes.
  */
 export type Header = readonly [name: string, value: string | Uint8Array];
 
@@ -144,6 +144,10 @@ export interface StreamOptions extends StreamCredentials {
   durable?: string;
   /** For the MQTT subscription, or for published messages; default 1. */
   qos?: 0 | 1 | 2;
+  /** Reject a message with headers if the destination cannot carry them (MQTT 3.1.1), instead of writing it without them. */
+  requireHeaders?: boolean;
+  /** Called with a number of messages that were written without their headers. */
+  onHeadersDropped?: (messages: number) => void;
   /** MQTT: a session that outlives the connection needs a name, and `clean: false`. */
   clientId?: string;
   clean?: boolean;

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type BrokerLimits, createOutbox, type Outbox } from '../../../src/lib/stream/mqtt/outbox.js';
+import { Frames } from '../../../src/lib/stream/mqtt/packets.js';
 import { type FakeWire, fakeWire } from './fake-wire.js';
 
 let outbox: Outbox;
@@ -244,10 +245,68 @@ describe('the outbox of an MQTT sink', () => {
     wire.answer('puback', 1, 135);
     await expect(written).rejects.toMatchObject({
       code: 'AIOT_BROKER_REFUSED',
-      message: 'mqtt://h rejects messages published to t: not authorized',
+      message: 'mqtt://h rejects messages published to t: not authorized (0x87)',
     });
     wire.answer('puback', 2);
     await settled();
     expect(other.now).toBe('arrived');
+  });
+
+  it('announces aliases again on each connection, and none for a message that is too large', async () => {
+    const sent: string[] = [];
+    const wired = (limits: BrokerLimits) => {
+      const wire = fakeWire(outbox);
+      wire.send = (bytes) => {
+        const frames = new Frames();
+        frames.push(Buffer.from(bytes));
+        while (frames.next()) {
+          const { buffer, from, to } = frames;
+          const topicEnd = from + 2 + buffer.readUInt16BE(from);
+          // Packet id, length of the properties, and the property with the alias.
+          const alias = buffer[topicEnd + 2] === 3 ? buffer.readUInt16BE(topicEnd + 4) : 0;
+          sent.push(`${buffer.toString('utf8', from + 2, topicEnd)} ${alias}`);
+          expect(to).toBeGreaterThan(topicEnd);
+        }
+      };
+      outbox.opened(wire, false);
+      outbox.ready(limits);
+      return wire;
+    };
+    const write = (topic: string, payload = 'x') =>
+      outbox.write([{ topic, payload: Buffer.from(payload), qos: 1 }]).catch(() => {});
+    const first = wired({ topicAliasMaximum: 2, maximumPacketSize: 50 });
+    void write('plant/large', 'x'.repeat(100));
+    void write('plant/a');
+    void write('plant/b');
+    void write('plant/c');
+    void write('plant/a');
+    void write('t');
+    expect(sent.splice(0)).toEqual(['plant/a 1', 'plant/b 2', 'plant/c 0', ' 1', 't 0']);
+    lose(first);
+    const second = wired({ topicAliasMaximum: 1 });
+    expect(sent.splice(0)).toEqual(['plant/a 1', 'plant/b 0', 'plant/c 0', ' 1', 't 0']);
+    lose(second);
+    wired({});
+    expect(sent).toEqual(['plant/a 0', 'plant/b 0', 'plant/c 0', 'plant/a 0', 't 0']);
+    outbox.end();
+    await settled();
+  });
+
+  it('does not blame a message for connections that the broker ends for its own reasons', async () => {
+    const end = ending(outbox.write(messages(1, 'a')));
+    const dismiss = (code: number) => {
+      outbox.trying();
+      const wire = connected();
+      outbox.dismissed?.({ code });
+      lose(wire);
+      outbox.over();
+    };
+    // Server shutting down, then topic name invalid.
+    for (let times = 0; times < 6; times++) dismiss(139);
+    await settled();
+    expect(end.now).toBeUndefined();
+    for (let times = 0; times < 3; times++) dismiss(144);
+    await settled();
+    expect(end.now).toBe('AIOT_BROKER_REFUSED');
   });
 });

@@ -198,8 +198,9 @@ describe('an MQTT session', () => {
     await (await openSource(url)).close();
     expect(versions).toEqual(['MQIsdp 3', 'MQTT 4', 'MQTT 5', 'MQTT 4']);
     await expect(openSource(`${url}?version=5`, { connectTimeoutMs: 3000 })).rejects.toMatchObject({
-      code: 'AIOT_BROKER_UNREACHABLE',
-      message: expect.stringContaining('MQTT 5'),
+      code: 'AIOT_BROKER_REFUSED',
+      message: `mqtt://127.0.0.1:${port} does not support MQTT 5`,
+      next: expect.stringContaining('Remove version=5'),
     });
   });
 

@@ -2,6 +2,7 @@ import { AiotError } from '../../core/errors.js';
 import { size } from '../../core/figures.js';
 import { jsonLine, printable, printablePayload } from '../../core/text.js';
 import { decoderFor } from '../../stream/decode/decoder.js';
+import { type Header, mqttHeaders } from '../../stream/message.js';
 import { type PrinterOptions, printerFor } from '../../stream/tail/print.js';
 import { createStatistics } from '../../stream/tail/statistics.js';
 import {
@@ -69,7 +70,7 @@ export async function createTailView(options: TailViewOptions): Promise<TailView
   };
 }
 
-/** One line: time, source (if there are several), topic, key, payload. */
+/** One line: time, source (if there are several), topic, key, payload, headers. */
 function messageText(shown: Shown, several: boolean): string {
   const { message } = shown;
   const parts = [
@@ -78,7 +79,25 @@ function messageText(shown: Shown, several: boolean): string {
     cyan(printable(message.topic)),
   ];
   if (message.key) parts.push(dim(printablePayload(message.key)));
-  return [...parts, message.tombstone ? dim('(deleted)') : payloadText(shown)].join('  ');
+  parts.push(message.tombstone ? dim('(deleted)') : payloadText(shown));
+  const headers = headersText(message.headers);
+  if (headers !== '') parts.push(dim(headers));
+  return parts.join('  ');
+}
+
+/** Longest value of a header, in characters; `--json` shows all of it. */
+const longestValue = 60;
+
+/** Such as `{unit=C, room=12}`. */
+function headersText(headers: readonly Header[] = []): string {
+  const shown = headers
+    // Says only that the payload is text, which is visible.
+    .filter(([name]) => name !== mqttHeaders.payloadFormatIndicator)
+    .map(([name, value]) => {
+      const text = printablePayload(typeof value === 'string' ? Buffer.from(value) : value);
+      return `${printable(name)}=${text.length > longestValue ? `${text.slice(0, longestValue)}…` : text}`;
+    });
+  return shown.length === 0 ? '' : `{${shown.join(', ')}}`;
 }
 
 /** A trailing NUL of a C string is of no interest to people. */

@@ -142,6 +142,20 @@ function precise(value: number): string {
   return String(Number(value.toPrecision(6)));
 }
 
+/** Counts messages that lose their headers; `text` is the warning, if there are any. */
+export function headerLoss(): { add(messages: number): void; readonly text: string | undefined } {
+  let count = 0;
+  return {
+    add(messages) {
+      count += messages;
+    },
+    get text() {
+      const lost = `the broker speaks MQTT 3.1.1, which has no headers: ${plural(count, 'message')} sent without them`;
+      return count === 0 ? undefined : lost;
+    },
+  };
+}
+
 /** Final counts of routes, one per line. */
 export function routesEndText({ routes }: RoutesEnd): string {
   return routes.map((route) => `${bold(route.name)}  ${stateText(route)}`).join('\n');

@@ -7,6 +7,7 @@ import { defaultQueue } from '../queue.js';
 import { parseStreamUrl, queryBoolean, queryCount, readQuery, type StreamUrl } from '../url.js';
 import { type PacketHandlers, protocolBroken, takePackets, versionRefused } from './connection.js';
 import type { MqttVersion } from './packets.js';
+import { otherServer, type Reason, reasonText } from './reasons.js';
 
 interface BrokerOptions
   extends Pick<
@@ -56,8 +57,8 @@ export async function connectBroker(
 
 /**
  * A client whose messages go to `handlers`: MQTT 5, or 3.1.1 if the broker does not support 5, unless the settings name a
- * version.
- * @throws as connectBroker
+ * version. Reconnecting keeps the version.
+ * @throws as connectBroker; AIOT_BROKER_REFUSED also for a version, or for settings that need MQTT 5
  */
 export async function connectStream(
   url: StreamUrl,
@@ -67,27 +68,48 @@ export async function connectStream(
 ): Promise<MqttClient> {
   const { ca, cert, key, username, password, connectTimeoutMs, signal } = options;
   const { clean, clientId, keepalive, path } = settings;
-  const wait = { connectTimeoutMs, signal, handlers };
   const given: IClientOptions = {
     ...{ ca, cert, key, username, password, clean },
     ...(clientId === undefined ? {} : { clientId }),
     ...(keepalive === undefined ? {} : { keepalive }),
     ...(url.scheme.startsWith('ws') ? { path: path ?? '/mqtt' } : {}),
   };
-  const versioned = (version: MqttVersion): IClientOptions => ({
-    ...given,
-    protocolVersion: version,
-    protocolId: version === 3 ? 'MQIsdp' : 'MQTT',
-    ...(version === 5 ? { properties: propertiesOf(settings, options) } : {}),
-  });
-  if (settings.version !== undefined) return connectWith(url, versioned(settings.version), wait);
+  const connectAs = (version: MqttVersion, advice?: string) =>
+    connectWith(
+      url,
+      {
+        ...given,
+        protocolVersion: version,
+        protocolId: version === 3 ? 'MQIsdp' : 'MQTT',
+        ...(version === 5 ? { properties: propertiesOf(settings, options) } : {}),
+      },
+      { connectTimeoutMs, signal, handlers, silentAdvice: advice },
+    );
+  if (settings.version !== undefined) return connectAs(settings.version);
   try {
-    return await connectWith(url, versioned(5), wait);
+    return await connectAs(5, silentAdvice);
   } catch (error) {
     if (!refusesVersion(error)) throw error;
-    return connectWith(url, versioned(4), wait);
+    const [needing] = mqtt5Settings(settings);
+    if (needing === undefined) return connectAs(4);
+    // A connection that was only closed may have other causes.
+    if (codeOf(error) === connectionClosed) throw error;
+    const { endpoint } = url;
+    throw new AiotError(
+      'AIOT_BROKER_REFUSED',
+      `${endpoint} does not support MQTT 5, which ${needing} needs`,
+      {
+        cause: error,
+        endpoint,
+        next: `Remove ${needing} from the address, or use a broker that supports MQTT 5.`,
+      },
+    );
   }
 }
+
+/** A strict broker may ignore a CONNECT whose version it does not know, instead of refusing it (MQTT 3.1.1, section 3.1.2.2). */
+const silentAdvice =
+  'The server accepted the connection but ignores MQTT 5. If it is an older broker, add ?version=3.1.1 to the address.';
 
 /** Properties of the CONNECT (MQTT 5, section 3.1.2.11). */
 function propertiesOf({ clean, expiry }: MqttSettings, options: StreamOptions): IClientOptions['properties'] {
@@ -110,10 +132,13 @@ async function connectWith(
     connectTimeoutMs?: number | undefined;
     signal?: AbortSignal | undefined;
     handlers?: PacketHandlers;
+    /** Next step if a server accepts the connection and then sends nothing. */
+    silentAdvice?: string | undefined;
   },
 ): Promise<MqttClient> {
   const address = addressOf(url);
   const { connectTimeoutMs = 10_000, signal, handlers } = wait;
+  const version = (given.protocolVersion ?? 4) as MqttVersion;
   signal?.throwIfAborted();
   const { connect, Store } = await import('mqtt');
   const client = connect(address, {
@@ -121,7 +146,8 @@ async function connectWith(
     username: given.username ?? url.username,
     password: given.password ?? url.password,
     rejectUnauthorized: true,
-    connectTimeout: connectTimeoutMs,
+    // Later than our own limit, which knows more about the reason.
+    connectTimeout: connectTimeoutMs + 1000,
     // Random, so that a fleet does not reconnect in the same instant after its broker's restart.
     reconnectPeriod: 500 + Math.floor(Math.random() * 1000),
     reconnectOnConnackError: true,
@@ -129,21 +155,56 @@ async function connectWith(
     // If a QoS 2 message arrives after mqtt.js has closed its own store, it throws an error that cannot be caught.
     incomingStore: new Store({ clean: false }),
   });
-  // Without a listener, an error would end the process; its effect is visible in the connection's state.
-  client.on('error', () => {});
-  if (handlers) takePackets(client, (given.protocolVersion ?? 4) as MqttVersion, handlers);
+  let connack: Pick<Refusal, 'reasonString' | 'serverReference'> = {};
+  client.on('packetreceive', (packet) => {
+    if (packet.cmd === 'connack') connack = packet.properties ?? {};
+  });
+  // Without a listener, an error would end the process; its effect is visible in the connection's state. mqtt.js reports the code of a
+  // refusal without the broker's words about it.
+  client.on('error', (error) => {
+    const { reasonString, serverReference } = connack;
+    if (isRefusal(error)) Object.assign(error, { reasonString, serverReference });
+  });
+  const reached = handlers ? takePackets(client, version, handlers) : () => false;
   try {
     await firstConnection(client, connectTimeoutMs, signal);
   } catch (error) {
+    const silent = codeOf(error) === noAnswer && reached();
     client.end(true);
-    throw signal?.aborted ? signal.reason : brokerError(error, address);
+    if (signal?.aborted) throw signal.reason;
+    if (versionCodes.has(codeOf(error))) throw versionError(error, version, address);
+    throw brokerError(error, address, silent ? wait.silentAdvice : undefined);
   }
   return client;
 }
 
+/** The error of a CONNACK that refuses the connection. */
+interface Refusal extends Error {
+  /** Return code of MQTT 3.1.1, or reason code of MQTT 5. */
+  code: number;
+  reasonString?: string | undefined;
+  serverReference?: string | undefined;
+}
+
+function isRefusal(error: unknown): error is Refusal {
+  return error instanceof Error && 'code' in error && typeof error.code === 'number';
+}
+
+/** The error for a broker that refuses a connection attempt, such as the next one after a lost connection; undefined for other errors. */
+export function refusalOf(error: unknown, endpoint: string): AiotError | undefined {
+  return isRefusal(error) ? brokerError(error, endpoint) : undefined;
+}
+
+function reasonFrom({ code, reasonString: text, serverReference: server }: Refusal): Reason {
+  return { code, ...(text === undefined ? {} : { text }), ...(server === undefined ? {} : { server }) };
+}
+
 function firstConnection(client: MqttClient, timeoutMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => settle(new Error(`no response within ${timeoutMs} ms`)), timeoutMs);
+    const timer = setTimeout(
+      () => settle(Object.assign(new Error(`no response within ${timeoutMs} ms`), { code: noAnswer })),
+      timeoutMs,
+    );
     const settle = (error?: unknown) => {
       clearTimeout(timer);
       client.off('connect', onConnect).off('error', settle).off('close', onClose);
@@ -170,7 +231,7 @@ export async function disconnectBroker(client: MqttClient): Promise<void> {
   client.stream?.destroy();
 }
 
-const versions: Record<string, MqttVersion> = { '3.1': 3, '3.1.1': 4, '5': 5 };
+const versions: Record<string, MqttVersion | undefined> = { '3.1': 3, '3.1.1': 4, '5': 5, auto: undefined };
 
 /** Settings after the `?` of an mqtt: URL. */
 const shape = {
@@ -185,15 +246,13 @@ const shape = {
   clean: queryBoolean.optional(),
   /** How long the broker keeps the session, seconds; MQTT 5. */
   expiry: queryCount.pipe(z.number().max(0xffff_ffff)).optional(),
+  /** `auto`, the default: 5, or 3.1.1 if the broker refuses 5. */
   version: z
-    .enum(['3.1', '3.1.1', '5'])
-    .transform((text) => versions[text]!)
+    .enum(['3.1', '3.1.1', '5', 'auto'])
+    .transform((text) => versions[text])
     .optional(),
   /** Shared subscription: each message goes to one of its members. */
-  group: z
-    .string()
-    .regex(/^[^/+#]+$/, 'expected a name without /, + and #')
-    .optional(),
+  group: z.string().optional(),
   keepalive: queryCount.pipe(z.number().min(5).max(65_535)).optional(),
   /** MQTT 5: exclude messages published by this client (for two bridges in opposite directions). */
   noLocal: queryBoolean.optional(),
@@ -230,7 +289,34 @@ export function mqttSettings(url: StreamUrl, options: StreamOptions): MqttSettin
       { next: 'Add one: ?clean=false&clientId=NAME' },
     );
   }
+  const [needing] = mqtt5Settings(settings);
+  if (settings.version !== undefined && settings.version < 5 && needing !== undefined) {
+    throw new AiotError(
+      'AIOT_STREAM_URL',
+      `${url.endpoint}: ${needing} needs MQTT 5, got version=${url.query.version}`,
+      { next: `Remove ${needing} from the address, or the version.` },
+    );
+  }
+  // The specification allows any text without these characters (MQTT 5, section 4.8.2).
+  if (settings.group !== undefined && !/^[^/+#\0]+$/.test(settings.group)) {
+    throw new AiotError(
+      'AIOT_STREAM_URL',
+      `${url.endpoint}: group: expected a name without /, + and #; got "${settings.group}"`,
+      { next: 'Choose another name, such as group=workers.' },
+    );
+  }
   return settings;
+}
+
+/** The settings that would silently have no effect in MQTT 3.1.1. */
+function mqtt5Settings({ expiry, noLocal, retainAsPublished, retained }: MqttSettings): string[] {
+  const given = {
+    expiry: expiry !== undefined,
+    noLocal: noLocal === true,
+    retainAsPublished: retainAsPublished === true,
+    'retained=false': retained === false,
+  };
+  return Object.entries(given).flatMap(([name, needs]) => (needs ? [name] : []));
 }
 
 /**
@@ -240,8 +326,11 @@ export function mqttSettings(url: StreamUrl, options: StreamOptions): MqttSettin
  */
 const refusedCodes = new Set<unknown>([2, 4, 5, 128, 133, 134, 135, 138, 140, 143, 144, 151]);
 
-/** Reason codes with which a broker rejects an MQTT 5 CONNECT because of its version, or because it cannot parse it. */
-const versionCodes = new Set<unknown>([versionRefused, 1, 129, 130, 132]);
+/** Codes with which a broker refuses a CONNECT because of its version. */
+const versionCodes = new Set<unknown>([versionRefused, 1, 132]);
+
+/** Reason codes of a broker that cannot parse an MQTT 5 CONNECT: malformed packet, protocol error. */
+const unparsedCodes = new Set<unknown>([129, 130]);
 
 /** Endings of OpenSSL's names of TLS alerts about our certificate (RFC 8446, section 6.2), their meanings, and what to try. */
 const alerts: [alert: string, why: string, next: string][] = [
@@ -272,19 +361,41 @@ const alerts: [alert: string, why: string, next: string][] = [
 /** The error's code if the connection was closed before it was established. */
 const connectionClosed = 'MQTT_CLOSED';
 
+/** The error's code if nothing arrived in time. */
+const noAnswer = 'MQTT_SILENT';
+
+/** The code of an error of mqtt.js, also after `connectWith` has converted it. */
+function codeOf(error: unknown): unknown {
+  const cause = error instanceof AiotError ? error.cause : error;
+  return cause instanceof Error && 'code' in cause ? cause.code : undefined;
+}
+
 /** Whether the peer may not support MQTT 5: it reported that, or closed the connection after our CONNECT. */
 function refusesVersion(error: unknown): boolean {
-  const cause = error instanceof AiotError ? error.cause : error;
-  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
-  return code === connectionClosed || versionCodes.has(code);
+  const code = codeOf(error);
+  return code === connectionClosed || versionCodes.has(code) || unparsedCodes.has(code);
+}
+
+const versionNames: Record<MqttVersion, string> = { 3: '3.1', 4: '3.1.1', 5: '5' };
+
+function versionError(cause: unknown, version: MqttVersion, endpoint: string): AiotError {
+  return new AiotError('AIOT_BROKER_REFUSED', `${endpoint} does not support MQTT ${versionNames[version]}`, {
+    cause,
+    endpoint,
+    next:
+      version === 5
+        ? 'Remove version=5 from the address, to use the version that the broker supports.'
+        : 'Select another version: ?version=5, ?version=3.1.1 or ?version=3.1',
+  });
 }
 
 /** Converts an error of mqtt.js to a coded one. `endpoint` without credentials. @param advice next step, if a better one is known */
 export function brokerError(error: unknown, endpoint: string, advice?: string): AiotError {
   if (error instanceof AiotError) return error;
-  const code = subscriptionRefused(error) ? 128 : error instanceof Error && 'code' in error && error.code;
+  const code = subscriptionRefused(error) ? 128 : codeOf(error);
   const name = systemCode(error);
-  const message = error instanceof Error ? error.message : String(error);
+  const reason = isRefusal(error) ? reasonFrom(error) : undefined;
+  const message = reason ? reasonText(reason) : error instanceof Error ? error.message : String(error);
   // A TLS alert is sent by the peer: our certificate is missing, unknown, or was revoked.
   if (refusedCodes.has(code) || (name?.startsWith('ERR_SSL_') && name.includes('ALERT'))) {
     const [why, next] = alerts.find(([alert]) => name?.endsWith(alert))?.slice(1) ?? [message];
@@ -297,7 +408,7 @@ export function brokerError(error: unknown, endpoint: string, advice?: string): 
   const untrusted = name !== undefined && isUntrusted(name);
   const next = untrusted
     ? 'Specify the CA that signed its certificate: --ca FILE'
-    : (advice ?? schemeAdvice(name, endpoint));
+    : (advice ?? (reason?.server ? otherServer(reason.server) : schemeAdvice(name, endpoint)));
   return new AiotError('AIOT_BROKER_UNREACHABLE', `${endpoint}: ${message || name || 'no response'}`, {
     cause: error,
     endpoint,
@@ -322,25 +433,4 @@ export function subscriptionRefused(error: unknown): boolean {
   const packet = error instanceof Error && 'packet' in error ? error.packet : undefined;
   const granted = (packet as { granted?: unknown } | undefined)?.granted;
   return Array.isArray(granted) && granted.some((code) => code >= 128);
-}
-
-/** Reason codes of a rejection in PUBACK or PUBREC (MQTT 5, table 3-4). */
-const publishReasons: Record<number, string> = {
-  128: 'unspecified error',
-  131: 'implementation specific error',
-  135: 'not authorized',
-  144: 'topic name invalid',
-  145: 'packet identifier in use',
-  151: 'quota exceeded',
-  153: 'payload format invalid',
-};
-
-/** The error for a message that the broker rejected, by the reason code of its acknowledgement. */
-export function publishRefused(reason: number, topic: string, endpoint: string): AiotError {
-  const why = publishReasons[reason] ?? `reason ${reason}`;
-  const message = `${endpoint} rejects messages published to ${topic}: ${why}`;
-  return new AiotError('AIOT_BROKER_REFUSED', message, {
-    endpoint,
-    retryable: reason === 151 || reason === 145,
-  });
 }

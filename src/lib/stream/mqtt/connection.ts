@@ -2,6 +2,7 @@ import { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import type { MqttClient } from 'mqtt';
 import { Frames, type MqttVersion, ProtocolError, packetType, writeAck } from './packets.js';
+import { type Reason, readReason } from './reasons.js';
 
 /**
  * mqtt.js maintains the connection: CONNECT, reconnecting, keep-alive, subscriptions, TLS, websockets. Messages are handled here, between
@@ -16,7 +17,7 @@ export interface PacketHandlers {
   packet(type: number, frames: Frames, wire: Wire): 'taken' | 'other' | 'later';
   closed(wire: Wire): void;
   /** A DISCONNECT with its reason (MQTT 5, section 3.14.2.1). mqtt.js may miss it, because the broker closes the connection immediately. */
-  dismissed?(reason: number): void;
+  dismissed?(reason: Reason): void;
   /** The connection is ended because of an invalid packet; mqtt.js connects again. `closed` follows. */
   broken?(error: Error): void;
 }
@@ -65,14 +66,26 @@ interface Internals {
   options: { manualConnect?: boolean };
 }
 
-/** Inserts the handlers between the socket and a client created with `manualConnect`, and connects. */
-export function takePackets(client: MqttClient, version: MqttVersion, handlers: PacketHandlers): void {
+/**
+ * Inserts the handlers between the socket and a client created with `manualConnect`, and connects.
+ * @returns whether a server has accepted the last connection, even if it has not answered
+ */
+export function takePackets(
+  client: MqttClient,
+  version: MqttVersion,
+  handlers: PacketHandlers,
+): () => boolean {
   const internals = client as unknown as Internals;
   const build = internals.streamBuilder;
-  internals.streamBuilder = (self) => new PacketStream(build(self), client, version, handlers);
+  let socket: Duplex | undefined;
+  internals.streamBuilder = (self) => {
+    socket = build(self);
+    return new PacketStream(socket, client, version, handlers);
+  };
   // Only the first connection waits for us; if the option stayed on, mqtt.js would treat the end as a pause.
   internals.options.manualConnect = false;
   client.connect();
+  return () => socket instanceof Socket && !socket.connecting && socket.readyState === 'open';
 }
 
 /** The object that mqtt.js uses as its socket. */
@@ -168,7 +181,7 @@ class PacketStream extends Duplex implements Wire {
         }
         if (type === packetType.connack && !this.letIn()) return;
         if (type === packetType.disconnect)
-          handlers.dismissed?.(frames.to > frames.from ? frames.buffer[frames.from]! : 0);
+          handlers.dismissed?.(readReason(frames.buffer, frames.from, frames.to));
         this.push(Buffer.from(frames.buffer.subarray(frames.start, frames.to)));
       }
     } catch (error) {

@@ -1,9 +1,10 @@
 import { AiotError } from '../../core/errors.js';
 import { deferred } from '../../core/tasks.js';
 import type { OutgoingMessage } from '../message.js';
-import { brokerError, publishRefused } from './connect.js';
+import { brokerError } from './connect.js';
 import type { PacketHandlers, Wire } from './connection.js';
 import { encodePublish, type Frames, packetType } from './packets.js';
+import { isBrokersOwn, publishRefused, type Reason, readReason, reasonText } from './reasons.js';
 
 type Publishable = OutgoingMessage & { qos: 0 | 1 | 2 };
 
@@ -32,6 +33,7 @@ export interface BrokerLimits {
   maximumQoS?: number;
   maximumPacketSize?: number;
   retainAvailable?: boolean;
+  topicAliasMaximum?: number;
 }
 
 export interface Outbox extends PacketHandlers {
@@ -45,8 +47,8 @@ export interface Outbox extends PacketHandlers {
   over(): void;
   /** Resolves once nothing is pending. */
   idle(): Promise<void>;
-  /** Fails everything pending. */
-  end(): void;
+  /** Fails everything pending. @param error default: that it was closed */
+  end(error?: AiotError): void;
 }
 
 /**
@@ -58,6 +60,9 @@ export function createOutbox(endpoint: string): Outbox {
   let sending: Wire | undefined;
   let sessionPresent = false;
   let limits: BrokerLimits = {};
+  /** Why the broker is ending this connection. */
+  let dismissed: Reason | undefined;
+  const aliases = createAliases();
   const pending = createPending();
   const flight = createFlight();
   const hangUps = createHangUps();
@@ -74,9 +79,13 @@ export function createOutbox(endpoint: string): Outbox {
   /** @throws AIOT_STREAM_MESSAGE_REFUSED */
   const encode = ({ message }: Item, to: Wire, id: number, dup: boolean): Buffer => {
     const { topic, qos } = message;
-    const packet = encodePublish(message, { topic, qos, id, dup, version: to.version });
+    const alias = aliases.of(topic);
+    const packet = encodePublish(message, { topic, qos, id, dup, version: to.version, ...alias });
     const { maximumPacketSize: most = Number.POSITIVE_INFINITY } = limits;
-    if (packet.length <= most) return packet;
+    if (packet.length <= most) {
+      if (alias) aliases.sent(topic);
+      return packet;
+    }
     const text = `${endpoint} accepts packets of at most ${most} bytes; the packet for ${topic} has ${packet.length}`;
     throw new AiotError('AIOT_STREAM_MESSAGE_REFUSED', text);
   };
@@ -131,9 +140,9 @@ export function createOutbox(endpoint: string): Outbox {
     const id = buffer.readUInt16BE(at);
     const item = flight.get(id);
     hangUps.acknowledged();
-    // A reason code follows the id, unless it is success (MQTT 5, section 3.4.2.1).
-    const reason = from.version === 5 && to - at > 2 ? buffer[at + 2]! : 0;
-    if (item && type === packetType.pubrec && reason < 128) {
+    const reason = from.version === 5 ? readReason(buffer, at + 2, to) : { code: 0 };
+    const accepted = reason.code < 128;
+    if (item && type === packetType.pubrec && accepted) {
       item.state = 'released';
       from.ack(packetType.pubrel, id);
       return;
@@ -141,7 +150,7 @@ export function createOutbox(endpoint: string): Outbox {
     if (!item) return;
     flight.delete(id);
     // A PUBCOMP with the reason "identifier not found" answers a PUBREL that arrived twice (section 3.7.2.1).
-    if (reason < 128 || type === packetType.pubcomp) batches.arrived(item);
+    if (accepted || type === packetType.pubcomp) batches.arrived(item);
     else if (item.batch) batches.fail(item.batch, publishRefused(reason, item.message.topic, endpoint));
     if (pending.length > 0 || flight.left()) pump();
   };
@@ -150,7 +159,11 @@ export function createOutbox(endpoint: string): Outbox {
     opened(opened, present) {
       wire = opened;
       sessionPresent = present;
+      dismissed = undefined;
       hangUps.opened();
+    },
+    dismissed(reason) {
+      dismissed = reason;
     },
     packet(type, frames, from) {
       const ours = type === packetType.puback || type === packetType.pubrec || type === packetType.pubcomp;
@@ -164,13 +177,15 @@ export function createOutbox(endpoint: string): Outbox {
       // QoS 0 messages that the system had not accepted are resent.
       pending.unshift(writer.reset());
       const oldest = flight.oldest();
-      if (!oldest?.batch || !hangUps.closed()) return;
-      const message = `${endpoint} closes the connection when we publish to ${oldest.message.topic}`;
+      if (!oldest?.batch || (dismissed && isBrokersOwn(dismissed)) || !hangUps.closed()) return;
+      const why = dismissed && dismissed.code >= 128 ? `: ${reasonText(dismissed)}` : '';
+      const message = `${endpoint} closes the connection when we publish to ${oldest.message.topic}${why}`;
       batches.fail(oldest.batch, new AiotError('AIOT_BROKER_REFUSED', message, { endpoint }));
     },
     ready(said) {
       if (!wire?.open) return;
       limits = said;
+      aliases.renew(said.topicAliasMaximum ?? 0);
       sending = wire;
       sending.onDrain = pump;
       flight.renew(sessionPresent);
@@ -186,8 +201,45 @@ export function createOutbox(endpoint: string): Outbox {
       return done;
     },
     idle: batches.idle,
-    end: () =>
-      batches.failAll(brokerError(new Error('closed before the broker acknowledged everything'), endpoint)),
+    end: (error) =>
+      batches.failAll(
+        error ?? brokerError(new Error('closed before the broker acknowledged everything'), endpoint),
+      ),
+  };
+}
+
+/** Maximum number of topics with an alias: enough for those that a program publishes to again and again. */
+const mostAliases = 64;
+
+/** Numbers that replace topics in later packets of a connection (MQTT 5, section 3.3.2.3.4). */
+interface Aliases {
+  /** The alias of a topic, and whether the broker knows it already; undefined if it has none. */
+  of(topic: string): { alias: number; known: boolean } | undefined;
+  /** The packet with the topic and its alias is on its way. */
+  sent(topic: string): void;
+  /** A new connection: the broker has forgotten all, and accepts this number of them. */
+  renew(most: number): void;
+}
+
+/** The first topics of a connection get an alias and keep it. */
+function createAliases(): Aliases {
+  const aliases = new Map<string, number>();
+  let most = 0;
+  return {
+    of(topic) {
+      // An alias takes three bytes itself.
+      if (most === 0 || topic.length <= 3) return undefined;
+      const alias = aliases.get(topic);
+      if (alias !== undefined) return { alias, known: true };
+      return aliases.size < most ? { alias: aliases.size + 1, known: false } : undefined;
+    },
+    sent(topic) {
+      if (!aliases.has(topic)) aliases.set(topic, aliases.size + 1);
+    },
+    renew(accepted) {
+      aliases.clear();
+      most = Math.min(accepted, mostAliases);
+    },
   };
 }
 

@@ -1,23 +1,48 @@
 import { AiotError } from '../../core/errors.js';
 import type { OutgoingMessage, Sink, StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
-import { connectStream, disconnectBroker, mqttSettings } from './connect.js';
-import { createOutbox } from './outbox.js';
+import { connectStream, disconnectBroker, mqttSettings, refusalOf } from './connect.js';
+import { type BrokerLimits, createOutbox } from './outbox.js';
+import { dismissal, sessionTakenOver, takenOver } from './reasons.js';
 
 /** Longest time that `close` waits for messages in flight, ms. */
 const closeMs = 5000;
 
 /**
  * Publishes, by default at QoS 1: `write` resolves at the acknowledgements, at QoS 0 once the system has accepted the bytes. A
- * message without a topic goes to the URL's. Headers are sent as properties to brokers that support MQTT 5.
+ * message without a topic goes to the URL's. Headers are sent as properties in MQTT 5. MQTT 3.1.1 has none: with `requireHeaders` such a
+ * message is rejected, otherwise it is sent without them and counted.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL, AIOT_STREAM_MESSAGE_REFUSED
  */
 export async function openMqttSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
   const settings = mqttSettings(url, options);
   const { endpoint, path } = url;
   const outbox = createOutbox(endpoint);
-  const client = await connectStream(url, options, settings, outbox);
-  const ready = () => outbox.ready(client.serverProperties ?? {});
+  /** Another client has our id: this sink cannot write any more. */
+  let ended: AiotError | undefined;
+  /** Why the connection was lost, or could not be restored. */
+  let why: AiotError | undefined;
+  let stop = () => {};
+  const client = await connectStream(url, options, settings, {
+    ...outbox,
+    dismissed(reason) {
+      outbox.dismissed?.(reason);
+      if (reason.code === sessionTakenOver) {
+        // Retryable, because a message is not to blame: a route opens the sink again after a while.
+        ended = takenOver(settings.clientId, endpoint, true);
+        stop();
+        outbox.end(ended);
+      } else if (reason.code >= 128) why = dismissal(reason, endpoint);
+    },
+  });
+  stop = () => void client.end(true);
+  if (ended) stop();
+  const carriesHeaders = (client.options.protocolVersion ?? 4) >= 5;
+  let limits: BrokerLimits = {};
+  const ready = () => {
+    limits = client.serverProperties ?? {};
+    outbox.ready(limits);
+  };
   client.on('connect', () => {
     options.onState?.('connected');
     ready();
@@ -25,13 +50,23 @@ export async function openMqttSink(url: StreamUrl, options: StreamOptions): Prom
   client.on('reconnect', outbox.trying);
   const lost = () => {
     outbox.over();
-    options.onState?.('disconnected');
+    options.onState?.('disconnected', ended ?? why);
+    why = undefined;
   };
   client.on('close', lost);
+  client.on('error', (error) => {
+    why = refusalOf(error, endpoint) ?? why;
+  });
   ready();
   return {
     endpoint,
-    write: async (messages) => outbox.write(messages.map(publishable)),
+    async write(messages) {
+      if (ended) throw ended;
+      let headless = 0;
+      if (!carriesHeaders) for (const { headers } of messages) if (headers?.length) headless++;
+      await outbox.write(messages.map(publishable));
+      if (headless > 0) options.onHeadersDropped?.(headless);
+    },
     async close() {
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<void>((resolve) => {
@@ -50,10 +85,28 @@ export async function openMqttSink(url: StreamUrl, options: StreamOptions): Prom
     if (topic === '' || /[+#\0]/.test(topic)) {
       throw new AiotError('AIOT_STREAM_URL', `${endpoint}: expected a topic without + and #, got "${topic}"`);
     }
+    const refuse = (problem: string, next: string) => {
+      throw new AiotError('AIOT_STREAM_MESSAGE_REFUSED', `${endpoint}: ${problem}`, { endpoint, next });
+    };
+    const { headers } = message;
+    if (!carriesHeaders && options.requireHeaders && headers?.length) {
+      const [name] = headers[0]!;
+      refuse(
+        `the message for ${topic} has the header ${name}, and the broker speaks MQTT 3.1.1, which has no headers`,
+        'Publish without headers, or use a broker that supports MQTT 5 (see `aiot stream check`).',
+      );
+    }
     // The URL's QoS applies to every message; without one, a message's own takes precedence over the default.
     const qos = settings.asked ?? message.qos ?? settings.qos;
-    const most = (client.serverProperties?.maximumQoS ?? 2) as 0 | 1 | 2;
     const retain = message.retain ?? settings.retain ?? false;
-    return { ...message, topic, qos: qos < most ? qos : most, retain };
+    const { maximumQoS: most = 2, retainAvailable = true } = limits;
+    if (most === 0 && qos > 0)
+      refuse(
+        'the broker accepts messages only at QoS 0, which it does not acknowledge',
+        'Add ?qos=0 to the address to send without acknowledgements.',
+      );
+    if (retain && !retainAvailable)
+      refuse(`the broker does not retain messages, such as the one for ${topic}`, 'Publish without retain.');
+    return { ...message, topic, qos: qos < most ? qos : (most as 0 | 1 | 2), retain };
   }
 }

@@ -11,17 +11,15 @@ import {
   disconnectBroker,
   type MqttSettings,
   mqttSettings,
-  subscriptionRefused,
+  refusalOf,
 } from './connect.js';
 import type { PacketHandlers, Wire } from './connection.js';
-import { createPublishReader, type Frames, type Published, packetType } from './packets.js';
+import { createPublishReader, type Frames, ProtocolError, type Published, packetType } from './packets.js';
+import { dismissal, type Reason, sessionTakenOver, subscriptionError, takenOver } from './reasons.js';
 
 /** A receiver must end the connection for an invalid packet (MQTT 5, section 4.8); the packet returns if it is retained or unacknowledged. */
 const invalidPacketAdvice =
   'Find the publisher, and delete the message if it is retained; until then it may break each new connection.';
-
-/** Reason code: another client connected with our client id (MQTT 5, table 2-6). Reconnecting would only disconnect that client in turn. */
-const sessionTakenOver = 142;
 
 /**
  * A subscription, at QoS 1 by default. A message is acknowledged to the broker once its delivery is acked, and any number may be
@@ -32,6 +30,7 @@ const sessionTakenOver = 142;
 export async function openMqttSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
   const settings = mqttSettings(url, options);
   const { endpoint } = url;
+  const filter = filterOf(url, settings);
   const queue = createQueue<Delivery>(options.queue ?? defaultQueue);
   let dropped = 0;
   let closed = false;
@@ -44,33 +43,40 @@ export async function openMqttSource(url: StreamUrl, options: StreamOptions): Pr
   });
   const client = await connectStream(url, options, settings, receiver);
   client.on('connect', () => options.onState?.('connected'));
-  let invalid: AiotError | undefined;
+  /** Why the connection was lost, or could not be restored. */
+  let why: AiotError | undefined;
   const lost = () => {
-    options.onState?.('disconnected', invalid);
-    invalid = undefined;
+    options.onState?.('disconnected', why);
+    why = undefined;
   };
   client.on('close', lost);
-  receiver.broken = (error) => {
-    invalid = brokerError(error, endpoint, invalidPacketAdvice);
-  };
-  receiver.dismissed = (reason) => {
-    if (reason !== sessionTakenOver) return;
-    const message = `${endpoint}: another client connected with the same client id, ${client.options.clientId}`;
-    const next = 'Give each client its own id: ?clientId=NAME';
-    queue.end(new AiotError('AIOT_BROKER_REFUSED', message, { endpoint, next }));
-    client.off('close', lost);
-    client.end(true);
-  };
+  client.on('error', (error) => {
+    why = refusalOf(error, endpoint) ?? why;
+  });
   const leave = () => {
     client.off('close', lost);
     client.end(true);
   };
-  const subscribed = subscribe(client, filterOf(url, settings), settings, endpoint);
-  // A reader that has already started sees a refusal as the stream's end.
-  subscribed.catch((error: unknown) => {
+  const end = (error: unknown) => {
     queue.end(error);
     leave();
-  });
+  };
+  receiver.broken = (error) => {
+    why = brokerError(error, endpoint, invalidPacketAdvice);
+  };
+  receiver.dismissed = (reason) => {
+    if (reason.code === sessionTakenOver) end(takenOver(client.options.clientId, endpoint));
+    else if (reason.code >= 128) why = dismissal(reason, endpoint);
+  };
+  const subscribed = subscribe(client, filter, settings, endpoint);
+  // A reader that has already started sees a refusal as the stream's end.
+  subscribed.then(() => {
+    // After a reconnect mqtt.js subscribes again, and reports nothing if that is refused.
+    client.on('packetreceive', (packet) => {
+      const reason = packet.cmd === 'suback' ? refusedReason(packet) : undefined;
+      if (reason) end(subscriptionError(reason, filter, endpoint));
+    });
+  }, end);
   const { connectTimeoutMs = 10_000, signal } = options;
   try {
     await answered(subscribed, queue, connectTimeoutMs, endpoint, signal);
@@ -117,9 +123,20 @@ async function answered(
   }
 }
 
-/** A shared subscription has its group in the filter (MQTT 5, section 4.8.2). */
-function filterOf({ path }: StreamUrl, { group }: MqttSettings): string {
+/** A shared subscription has its group in the filter (MQTT 5, section 4.8.2). @throws AIOT_STREAM_URL */
+function filterOf({ path, endpoint }: StreamUrl, { group, noLocal }: MqttSettings): string {
   const filter = path === '' ? '#' : path;
+  const shared = filter.startsWith('$share/');
+  const refuse = (message: string, next: string) => {
+    throw new AiotError('AIOT_STREAM_URL', `${endpoint}: ${message}`, { next });
+  };
+  if (shared && group !== undefined)
+    refuse(`expected a group or a filter with $share, got ${group} and ${filter}`, 'Remove one of the two.');
+  if (shared && !/^\$share\/[^/+#]+\/./.test(filter))
+    refuse(`expected $share/GROUP/FILTER, got ${filter}`, 'Write the filter alone, and add ?group=NAME.');
+  // The broker would end the connection with a protocol error (section 3.8.3.1).
+  if (noLocal && (shared || group !== undefined))
+    refuse('noLocal is not possible in a shared subscription', 'Remove noLocal or the group.');
   return group === undefined ? filter : `$share/${group}/${filter}`;
 }
 
@@ -131,14 +148,13 @@ async function subscribe(
 ): Promise<void> {
   const { qos, noLocal, retainAsPublished, retained } = settings;
   try {
-    const granted = await client.subscribeAsync(filter, {
+    await client.subscribeAsync(filter, {
       qos,
       ...(noLocal === undefined ? {} : { nl: noLocal }),
       ...(retainAsPublished === undefined ? {} : { rap: retainAsPublished }),
       // 2 = no retained messages on subscribing (section 3.8.3.1).
       ...(retained === false ? { rh: 2 as const } : {}),
     });
-    if (granted.every(({ qos }) => qos < 128)) return;
   } catch (error) {
     if (error instanceof Error && error.message.startsWith('Invalid topic')) {
       throw new AiotError(
@@ -147,15 +163,24 @@ async function subscribe(
         { cause: error },
       );
     }
-    if (!subscriptionRefused(error)) throw brokerError(error, endpoint);
+    // mqtt.js attaches the packet to its error, which is the only place with the code.
+    const reason =
+      error instanceof Error && 'packet' in error ? refusedReason((error.packet ?? {}) as Suback) : undefined;
+    throw reason ? subscriptionError(reason, filter, endpoint) : brokerError(error, endpoint);
   }
-  throw new AiotError(
-    'AIOT_BROKER_REFUSED',
-    `${endpoint} does not permit this client to subscribe to ${filter}`,
-    {
-      endpoint,
-    },
-  );
+}
+
+/** The parts of mqtt.js's packet that matter here. */
+interface Suback {
+  granted?: unknown;
+  properties?: { reasonString?: string };
+}
+
+/** The reason of a SUBACK that refuses the filter (sections 3.9.2.1 and 3.9.3). */
+function refusedReason({ granted, properties }: Suback): Reason | undefined {
+  const code = Array.isArray(granted) ? granted.find((one) => one >= 128) : undefined;
+  const text = properties?.reasonString;
+  return code === undefined ? undefined : { code, ...(text === undefined ? {} : { text }) };
 }
 
 interface ReceiverOptions {
@@ -242,6 +267,8 @@ function createReceiver(options: ReceiverOptions): PacketHandlers {
   const publish = (frames: Frames, wire: Wire): 'taken' | 'later' => {
     const published = read(frames, wire.version);
     const { qos, id } = published;
+    // Without a Topic Alias Maximum in our CONNECT, a broker may not use aliases (section 3.3.2.3.4).
+    if (published.topic === '') throw new ProtocolError('a PUBLISH has no topic');
     const before = qos > 0 ? held.get(id) : undefined;
     if (before && (before.received || isAgain(published, before, wire))) {
       before.wire = wire;

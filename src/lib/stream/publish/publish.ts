@@ -49,7 +49,9 @@ export async function publish(options: PublishOptions): Promise<Published | Publ
     throw new AiotError('AIOT_USAGE', `--lines needs --file or stdin, got ${given.join()}`);
   }
   const key = messageKey === undefined ? undefined : Buffer.from(messageKey);
-  const many = { ...rest, signal, rate: rate ?? 0, headers, messageKey: key };
+  // Headers that the user asks for must arrive; those of recorded lines may be lost, which the caller reports.
+  const requireHeaders = headers !== undefined;
+  const many = { ...rest, signal, rate: rate ?? 0, headers, requireHeaders, messageKey: key };
   if (lines) {
     if (file === undefined && input.isTTY)
       throw new AiotError('AIOT_USAGE', 'expected --file, or lines on stdin');

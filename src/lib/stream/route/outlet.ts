@@ -186,7 +186,8 @@ function spooledPart(message: OutgoingMessage): Part {
 interface WriterOptions {
   /** For states until the sink is open: no credentials. */
   endpoint: string;
-  open: () => Promise<Sink>;
+  /** @param onHeadersDropped see StreamOptions */
+  open: (onHeadersDropped: (messages: number) => void) => Promise<Sink>;
   seen?: Seen;
   /** Deduplication keys are looked up at the sink. */
   exactlyOnce: boolean;
@@ -206,7 +207,7 @@ interface Writer {
   /** Resolves once all have arrived, were rejected permanently, or were taken over by `instead`, which is asked after the first failure. */
   write(parts: readonly Part[], instead?: Instead): Promise<void>;
   close(): Promise<void>;
-  state(): Pick<RouteState['to'][number], 'endpoint' | 'state' | 'error' | 'written'>;
+  state(): Omit<RouteState['to'][number], 'spooled'>;
 }
 
 type Instead = (parts: readonly Part[]) => Promise<void>;
@@ -227,6 +228,7 @@ function createWriter(options: WriterOptions): Writer {
   let state: RouteState['to'][number]['state'] = 'opening';
   let error: string | undefined;
   let written = 0;
+  let withoutHeaders = 0;
   /** Messages whose write started and was not answered: they may have arrived. */
   const doubted = new Set<string>();
   /** Keys found at the sink in the last lookup of doubtful messages. */
@@ -250,7 +252,9 @@ function createWriter(options: WriterOptions): Writer {
 
   async function openOne(): Promise<Sink> {
     try {
-      const found = await options.open();
+      const found = await options.open((messages) => {
+        withoutHeaders += messages;
+      });
       if (options.exactlyOnce) await seed(found);
       sink = found;
       return found;
@@ -368,6 +372,7 @@ function createWriter(options: WriterOptions): Writer {
       endpoint: sink?.endpoint ?? options.endpoint,
       state,
       written,
+      ...(withoutHeaders > 0 ? { withoutHeaders } : {}),
       ...(error === undefined ? {} : { error }),
     }),
   };

@@ -178,8 +178,8 @@ async function openRoute(
       endpoint: parseStreamUrl(url).endpoint,
       batch: route.batch,
       exactlyOnce: main && common.exactlyOnce,
-      open: () => {
-        const settings = streamOptions(route, options, url);
+      open: (onHeadersDropped) => {
+        const settings: StreamOptions = { ...streamOptions(route, options, url), onHeadersDropped };
         return options.open?.sink?.(url, settings) ?? openSink(url, settings);
       },
       ...(main && route.onError.policy !== 'retry'

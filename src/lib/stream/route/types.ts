@@ -75,6 +75,8 @@ const routeStateSchema = z.object({
   to: z.array(
     sideSchema.extend({
       written: z.int(),
+      /** Written without their headers, because the destination cannot carry them (MQTT 3.1.1); absent if there are none. */
+      withoutHeaders: z.int().optional(),
       /** On disk and not yet delivered; absent without a spool. */
       spooled: z
         .object({
@@ -176,6 +178,7 @@ export function stateText(route: RouteState, rate?: number): string {
   const written = route.to.reduce((sum, to) => sum + to.written, 0);
   const spooled = route.to.reduce((sum, to) => sum + (to.spooled?.messages ?? 0), 0);
   const dropped = route.to.reduce((sum, to) => sum + (to.spooled?.dropped ?? 0), 0);
+  const bare = route.to.reduce((sum, to) => sum + (to.withoutHeaders ?? 0), 0);
   const parts: [number, string][] = [
     [route.pending, 'waiting'],
     [spooled, 'in the spool'],
@@ -184,6 +187,7 @@ export function stateText(route: RouteState, rate?: number): string {
     [route.skipped, 'skipped'],
     [route.deadLettered, 'in the dead-letter sink'],
     [dropped, 'dropped'],
+    [bare, 'without their headers'],
   ];
   return [
     `${plural(route.received, 'message')} in`,

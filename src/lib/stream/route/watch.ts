@@ -41,7 +41,7 @@ export async function runWatched(routes: readonly Route[], options: WatchedOptio
 
 /**
  * Converts states to lines for people: immediately if a connection is lost or restored, a route is held up, or messages are
- * skipped; and progress every `everyMs`, while messages arrive.
+ * skipped or lose their headers. Progress follows every `everyMs`, while messages arrive.
  * @param now ms, of any clock
  */
 export function createReporter(
@@ -69,6 +69,11 @@ export function createReporter(
         else if (state === 'connected') told(key, 'ok', `${route.name}: ${endpoint}: connected again`);
       });
     }
+    route.to.forEach(({ endpoint, withoutHeaders }, index) => {
+      const key = `${route.name} headers ${index}`;
+      const text = `${route.name}: ${endpoint} speaks MQTT 3.1.1, which has no headers: messages are sent without them`;
+      if (withoutHeaders !== undefined) told(key, 'dropped', text);
+    });
     route.to.forEach(({ spooled }, index) => {
       if (!spooled) return;
       const { error } = spooled;
@@ -198,6 +203,12 @@ export function metricsText(states: readonly RouteState[]): string {
     'aiot_route_written_total',
     'Messages stored by a sink.',
     sinks.map(([labels, to]) => [labels, to.written]),
+  );
+  text.family(
+    'counter',
+    'aiot_route_without_headers_total',
+    'Messages that a sink stored without their headers.',
+    sinks.map(([labels, to]) => [labels, to.withoutHeaders ?? 0]),
   );
   text.family(
     'gauge',
