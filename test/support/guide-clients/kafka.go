@@ -11,7 +11,7 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-// A message for each line, one after the other, acknowledged by the leader: Produce version 0, which Kafka 4 does not know.
+// Sends one message per line, in order, each acknowledged by the leader. Uses Produce version 0, which Kafka 4 no longer supports.
 func produce(arguments []string) (any, error) {
 	config := sarama.NewConfig()
 	config.Producer.RequiredAcks = sarama.WaitForLocal
@@ -34,7 +34,7 @@ func produce(arguments []string) (any, error) {
 	return map[string]int{"sent": sent}, lines.Err()
 }
 
-// All of a topic from its first message on.
+// Reads a topic from its first message on.
 func reader(broker, topic string) (*kafka.Reader, error) {
 	own := kafka.NewReader(kafka.ReaderConfig{
 		Brokers:   []string{broker},
@@ -53,7 +53,7 @@ func say(broker, topic, message string) error {
 	return writer.WriteMessages(limit, kafka.Message{Value: []byte(message)})
 }
 
-// The fields of a control message; empty where it is none.
+// The fields of a control message; empty if it is not one.
 type control struct {
 	Command string `json:"command"`
 	Payload string `json:"payload"`

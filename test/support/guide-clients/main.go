@@ -1,12 +1,12 @@
-// What the architects' guide has in Go, in its own words on the wire: the same client libraries in the versions that it has them in.
-// Written for the tests from what is known of its contract; none of the guide's code is in here.
+// The Go programs of the architects' guide, as seen on the wire: they use the same client libraries in the same versions.
+// Written for the tests from the known contract, without any of the guide's code.
 //
-//	guide-clients produce  KAFKA TOPIC                       a message for each line of stdin, by the oldest protocol that its library knows
-//	guide-clients ingest   KAFKA DATA CONTROL UPLOAD ROWS    readings to a CSV file of so many rows, uploaded and told of; one file, then it ends
-//	guide-clients extract  KAFKA CONTROL RAW NORMALIZED      the first file that was told of, with a label to each row
-//	guide-clients serve    DEVICES MODELS DATASETS CERT KEY FOLDER   the three services, on these ports
+//	guide-clients produce  KAFKA TOPIC                       one message per line of stdin, in the oldest protocol that its library supports
+//	guide-clients ingest   KAFKA DATA CONTROL UPLOAD ROWS    writes readings to one CSV file with this many rows, uploads and announces it
+//	guide-clients extract  KAFKA CONTROL RAW NORMALIZED      adds a label to each row of the first announced file
+//	guide-clients serve    DEVICES MODELS DATASETS CERT KEY FOLDER   serves the three services on these ports
 //
-// The clients print what they did as one line of JSON.
+// The clients print their results as one line of JSON.
 package main
 
 import (
@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// The topics have one partition, and nobody has a consumer group.
+// The topics have one partition, and there are no consumer groups.
 const partition = 0
 
 func main() {
@@ -46,7 +46,7 @@ func main() {
 	os.Exit(2)
 }
 
-// Nobody there looks at certificates.
+// The guide does not verify certificates.
 var client = &http.Client{
 	Timeout:   30 * time.Second,
 	Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},

@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// The guide's three services as its library serves them: file servers with uploads, and the list of devices. HTTPS alone, nobody is asked
-// who he is, and what is wrong there stays so: an upload writes over the beginning of what was there.
+// The guide's three services, served by its library: file servers with uploads, and the list of devices. They use HTTPS without
+// authentication, and keep the original's defect: an upload overwrites only the beginning of an existing file.
 func serve(arguments []string) (any, error) {
 	devices, models, datasets, certificate, key, folder := arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]
 	registry := filepath.Join(folder, "deviceRegistry")

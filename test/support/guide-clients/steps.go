@@ -25,7 +25,7 @@ type reading struct {
 	Sound       float64 `json:"sound"`
 }
 
-// Readings from the first on; a file of so many, uploaded, and its name told.
+// Writes the first readings to a file, uploads it, and announces its name.
 func ingest(arguments []string) (any, error) {
 	broker, data, controls, upload := arguments[0], arguments[1], arguments[2], arguments[3]
 	rows, err := strconv.Atoi(arguments[4])
@@ -66,7 +66,7 @@ func ingest(arguments []string) (any, error) {
 	return answer.with("file", name), say(broker, controls, message)
 }
 
-// The oldest extract-data there is; its file with a label by chance to each row, and without a header.
+// Processes the oldest extract-data message: labels each row of its file at random, and removes the header.
 func extract(arguments []string) (any, error) {
 	broker, controls, raw, normalized := arguments[0], arguments[1], arguments[2], arguments[3]
 	source, err := reader(broker, controls)
@@ -102,13 +102,13 @@ func extract(arguments []string) (any, error) {
 	return sent.with("file", name).with("from", told.Payload), err
 }
 
-// In local time, with the milliseconds since 1970 behind it.
+// A file name in local time, followed by the milliseconds since 1970.
 func stamp() string {
 	now := time.Now()
 	return fmt.Sprintf("%s:%d.csv", now.Format("2006-01-02T15:04:05"), now.UnixMilli())
 }
 
-// What an upload was answered with.
+// The response to an upload.
 type answered map[string]any
 
 func (told answered) with(name string, value any) answered {

@@ -1,4 +1,4 @@
-"""Payloads as other people's libraries encode them, one JSON line each: {"name", "hex", "value"}. Called with a folder for schemas."""
+"""Prints payloads encoded by third-party libraries, one JSON line each: {"name", "hex", "value"}. argv[1]: a folder for schemas."""
 import datetime
 import json
 import pathlib

@@ -1,7 +1,7 @@
 """Runs many image jobs of esptool in one process.
 
 argv[1]: a folder with `jobs.json`, a list of {do: elf2image | merge | hex-to-bin | info, chip, out, …arguments of esptool's function}. Writes
-`results.json`: for each job null, or what esptool raised. Files named in jobs are relative to the folder.
+`results.json`: for each job null, or the exception that esptool raised. Files named in jobs are relative to the folder.
 """
 import json
 import os
@@ -34,7 +34,7 @@ def run(job):
 
 
 def info(data):
-    """What `esptool image-info` prints, as values."""
+    """The values that `esptool image-info` prints."""
     chip = cmds._parse_image_info_header(data)
     image = LoadFirmwareImage(chip, data)
     rom = image.ROM_LOADER
@@ -61,7 +61,7 @@ for job in json.load(open("jobs.json")):
     try:
         run(job)
         results.append(None)
-    except BaseException as error:  # an AssertionError of esptool counts too
+    except BaseException as error:  # includes esptool's AssertionError
         results.append(f"{type(error).__name__}: {error}")
 with open("results.json", "w") as file:
     json.dump(results, file)

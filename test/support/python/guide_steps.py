@@ -1,16 +1,16 @@
-"""The guide's steps in Python and its board, on the wire: with its client libraries in the versions of its time, and in its ways.
+"""The guide's Python steps and its board, as seen on the wire: they use its client libraries in the versions of that time.
 
-Written for the tests from what is known of its contract; none of the guide's code is in here. Whoever is asked says who he is by a
-certificate that nobody there looks at. Each prints what it did as one line of JSON.
+Written for the tests from the known contract, without any of the guide's code. Server certificates are not verified, as in the guide.
+Each step prints its result as one line of JSON.
 
-  drift     KAFKA DATA_URL THRESHOLD       all files of the folder; more rows apart than that: "train-model"
-  train     KAFKA DATA_URL UPLOAD_URL      a network of the first file, as a SavedModel in a zip          (TensorFlow)
-  quantize  KAFKA MODELS_URL UPLOAD_URL    each zip as a .tflite, and "download-model"                    (TensorFlow)
-  infer     MODELS_URL                     the last of the listing, as the Coral has it
+  drift     KAFKA DATA_URL THRESHOLD       reads all files of the folder; sends "train-model" if more rows than that are outliers
+  train     KAFKA DATA_URL UPLOAD_URL      trains a model on the first file, uploads a SavedModel in a zip (TensorFlow)
+  quantize  KAFKA MODELS_URL UPLOAD_URL    converts each zip to a .tflite, and sends "download-model"      (TensorFlow)
+  infer     MODELS_URL                     downloads the last entry of the listing, as the Coral does
   board     ID DEVICES_URL MODELS_URL MQTT READINGS
-            activation, readings, and the model of the first download-model; what it heard on the way
+            activates, sends readings, and downloads the model of the first download-model; lists received messages
 
-`train` and `quantize` are run by TensorFlow's Python; GUIDE_LIBRARIES is where the old kafka-python is then.
+`train` and `quantize` run in TensorFlow's Python environment; GUIDE_LIBRARIES is then the folder with the old kafka-python.
 """
 import io
 import json
@@ -36,7 +36,7 @@ control_topic = "control-message"
 
 
 def get(url):
-    """The answer's bytes, and where redirects have led."""
+    """The bytes of the response, and the URL after redirects."""
     with urllib.request.urlopen(url, context=context, timeout=20) as answer:
         return answer.read(), answer.url
 
@@ -49,7 +49,7 @@ def links(url):
 
 
 def say(broker, command, payload):
-    """By a kafka-python of 2020, which asks the broker for its version first."""
+    """Sends with a kafka-python of 2020, which first queries the broker's version."""
     from kafka import KafkaProducer
 
     producer = KafkaProducer(bootstrap_servers=broker, value_serializer=lambda value: json.dumps(value).encode("utf-8"))
@@ -73,7 +73,7 @@ def drift(broker, url, threshold):
     entries, _ = links(url)
     rows = []
     for href, _ in entries:
-        # The folder's URL ends in a slash already: the path has two of them, and a dot where the name has a colon.
+        # The folder's URL already ends in a slash, so the path has two, and a dot if the name contains a colon.
         content, _ = get(url + "/" + href)
         rows += [line.split(",") for line in content.decode().splitlines()]
     columns = [[float(row[at]) for row in rows] for at in range(2, 6)]
@@ -91,7 +91,7 @@ def train(broker, url, upload_url):
     import tensorflow
 
     entries, _ = links(url)
-    # By the text this time, of the first file alone, and without what it takes for a header.
+    # This step uses the text instead of the reference, reads only the first file, and skips the first row as a header.
     name = entries[0][1]
     content, _ = get(url + name)
     table = numpy.loadtxt(io.BytesIO(content), delimiter=",", skiprows=1, usecols=(2, 3, 4, 5, 6))
@@ -125,7 +125,7 @@ def quantize(broker, url, upload_url):
             tflite = tensorflow.lite.TFLiteConverter.from_saved_model(model).convert()
         name = now() + "-model.tflite"
         sent.append({**upload(upload_url, name, tflite), "of": text, "file": name, "sha256": sha256(tflite), "bytes": len(tflite)})
-        # Names have the second.
+        # Names contain the time in whole seconds, so they must be a second apart.
         time.sleep(1.1 if len(entries) > 1 else 0)
     say(broker, "download-model", name)
     return {"sent": sent, "end": end}
@@ -144,7 +144,7 @@ def sha256(content):
 
 
 def board(identity, devices, models, broker, count):
-    """As the firmware: HTTP/1.1 without HTTP/2, a form, MQTT 3.1.1 at QoS 0, and a model read by its Content-Length."""
+    """Acts like the firmware: HTTP/1.1 without HTTP/2, a form, MQTT 3.1.1 at QoS 0, and a model read by its Content-Length."""
     import http.client
     from urllib.parse import urlparse
 
@@ -180,7 +180,7 @@ def board(identity, devices, models, broker, count):
     client.loop_start()
     assert subscribed.wait(20)
     for number in range(int(count)):
-        # One in eight is far from the others.
+        # One reading in eight is an outlier.
         odd = 9.0 if number % 8 == 7 else 0.0
         reading = '{"deviceID": "%s", "current": %.2f, "temperature": %.2f, "vibration": %.2f, "sound": %.2f, "fft_data": "true"}'
         values = (0.4 + number % 5 / 100 + odd, 24.5 + number % 3 / 10, 0.25 + number % 7 / 100 + odd, 60 + number % 4)

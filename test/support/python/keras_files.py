@@ -1,6 +1,6 @@
-"""Converts small Keras networks to float .tflite files as users export them: batch left open, default settings.
+"""Converts small Keras models to float .tflite files as users export them: open batch, default settings.
 
-argv[1]: a folder. For each network it gets NAME.tflite, NAME.x (float32 inputs, 16 rows) and NAME.y (what the converted file answers in
+argv[1]: a folder. For each model it gets NAME.tflite, NAME.x (float32 inputs, 16 rows) and NAME.y (the outputs of the converted file in
 TensorFlow's own interpreter), and one `report.json`: name → {inputs, outputs} or {failed}.
 """
 import json
@@ -101,7 +101,7 @@ def answers(content, x):
 
 
 def warmed(model, shape):
-    """Batch norms with statistics of their own: freshly made ones would fold to nothing."""
+    """Gives batch norms random statistics, because the initial ones would be folded to nothing."""
     random = numpy.random.default_rng(3)
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization):
@@ -121,7 +121,7 @@ def main():
                 continue
             try:
                 content = convert(name, model, float16)
-            except Exception as error:  # The converter's own limits are no matter of the test.
+            except Exception as error:  # The converter's own limits are not under test.
                 report[name + suffix] = {"failed": str(error)[:200]}
                 continue
             write(name + suffix, "tflite", content)

@@ -1,7 +1,7 @@
-"""Writes Keras models in both file formats, with inputs and what Keras answers.
+"""Writes Keras models in both file formats, with inputs and Keras's outputs.
 
 keras_models.py FOLDER: NAME.keras, NAME.h5, NAME.json ({inputs: [[…]], outputs: [[…]]}, flat rows) for each model below.
-keras_models.py FOLDER NAME…: NAME.json and the SavedModel NAME.saved, for these alone (exporting one takes seconds).
+keras_models.py FOLDER NAME…: NAME.json and the SavedModel NAME.saved, only for these (exporting one takes seconds).
 """
 import json
 import os
@@ -120,7 +120,7 @@ for name, model in models.items():
     if exported and name not in exported:
         continue
     random = np.random.default_rng(len(name))
-    # Moving statistics and biases of their own: zeros and ones would hide mistakes.
+    # Random moving statistics and biases, because zeros and ones would hide mistakes.
     for layer in model._flatten_layers():
         if isinstance(layer, (keras.Model, L.Normalization)):
             continue
@@ -139,7 +139,7 @@ for name, model in models.items():
     model.save(f"{folder}/{name}.keras")
     model.save(f"{folder}/{name}.h5")
 
-# What the reader refuses.
+# Models that the reader rejects.
 sequential((6, 2), L.LSTM(3), L.Dense(2)).save(f"{folder}/recurrent.keras")
 sequential((6, 2), L.Conv1D(3, 2, activation="gelu"), L.Flatten(), L.Dense(2)).save(f"{folder}/gelu.keras")
 sequential((None, 2), L.GlobalAveragePooling1D(), L.Dense(2)).save(f"{folder}/open.keras")

@@ -1,8 +1,8 @@
 """Runs .tflite files in Google's LiteRT. argv[1]: a JSON list of jobs {model, input, output, reference, real}.
 
-`input` holds raw elements for any number of runs, `output` gets the raw elements of each. `reference` picks the
-reference kernels instead of the default (XNNPACK) ones. `real`: input and output are float32 whatever the network takes and
-gives. Prints a JSON list, one {signatures} for each job.
+`input` contains raw elements for any number of runs, and `output` gets the raw elements of each. `reference` selects the
+reference kernels instead of the default (XNNPACK) ones. `real`: input and output are float32, whatever types the model
+uses. Prints a JSON list, one {signatures} for each job.
 """
 import json
 import sys

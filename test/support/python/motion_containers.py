@@ -1,6 +1,6 @@
 """
-Stand-ins of the containers of the motion system, on nats-py 2.3.1 as the originals: durable pull consumers, no acknowledgements,
-bare texts, tables by pandas. Run as `motion_containers.py ROLE [COUNT] [FILE]`; what each has seen goes to stdout as lines of JSON.
+Substitutes for the containers of the motion system. Like the originals they use nats-py 2.3.1 with durable pull consumers, no
+acknowledgements, plain text and pandas tables. Usage: `motion_containers.py ROLE [COUNT] [FILE]`; each prints JSON lines of its results.
 NATS_ADDRESS is HOST:PORT, NATS_TOKEN the token, NATS_CA the CA, with the server name `nats`.
 """
 
@@ -34,7 +34,7 @@ async def pull(js, subject):
 
 
 async def sensor(js, count, file):
-    """Three publishes a sample, each waited for."""
+    """Publishes three messages per sample, and waits for each."""
     with open(file, newline="") as lines:
         rows = list(csv.DictReader(lines))[:count]
     for row in rows:
@@ -45,7 +45,7 @@ async def sensor(js, count, file):
 
 
 async def extractor(js, count, file):
-    """One window: what is there of each axis, 500 at most; a table of COUNT columns of the features in FILE."""
+    """Takes one window of at most 500 waiting values per axis, and publishes a table with COUNT feature columns from FILE."""
     import pandas as pd
 
     subscriptions = [await pull(js, axis) for axis in ("x", "y", "z")]
@@ -65,7 +65,7 @@ async def extractor(js, count, file):
 
 
 def figures(frame):
-    """Some of the 115 columns, by numpy alone."""
+    """Some of the 115 columns, calculated only with numpy."""
     import numpy as np
 
     said = {}
@@ -108,7 +108,7 @@ def figures(frame):
 
 
 async def predictor(js, count, file):
-    """COUNT tables by column name, against figures of our own of FILE; 60 columns of each, a bare label back."""
+    """Compares COUNT tables, by column name, with features calculated from FILE; takes 60 columns of each, and publishes a plain label."""
     import pandas as pd
 
     subscription = await pull(js, "feats")
@@ -135,7 +135,7 @@ async def predictor(js, count, file):
 
 
 async def output(js, count, file):
-    """COUNT labels, each told on."""
+    """Takes COUNT labels and forwards each."""
     subscription = await pull(js, "predictions")
     say(ready=True)
     for _ in range(count):
@@ -145,7 +145,7 @@ async def output(js, count, file):
 
 
 async def listen(js, count, file):
-    """COUNT messages on `output`."""
+    """Takes COUNT messages on `output`."""
     subscription = await pull(js, "output")
     say(ready=True)
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""Reads JUnit XML with junitparser. argv: files. Prints JSON: for each its suites with counts and cases, as that library understands them."""
+"""Reads JUnit XML with junitparser. argv: files. Prints JSON: for each file its suites with counts and cases, as that library parses them."""
 import json
 import sys
 

@@ -1,4 +1,4 @@
-"""Real values in and out of integer networks: real = scale * (q - zero point)."""
+"""Converts between the real and integer values of quantized models: real = scale * (q - zero point)."""
 import numpy
 
 

@@ -1,4 +1,4 @@
-"""pyserial's RFC 2217 client at the port given: every byte there and back, speeds, DTR and RTS. Prints what it saw."""
+"""Runs pyserial's RFC 2217 client on the given port: echoes every byte, and sets baud rates, DTR and RTS. Prints the results."""
 import json
 import sys
 import time

@@ -1,4 +1,4 @@
-"""A server made of pyserial's own PortManager, on a port that echoes; serves one client. Prints its TCP port, then what the client set."""
+"""An RFC 2217 server with pyserial's own PortManager on an echoing port; it serves one client. Prints its TCP port, then the client's settings."""
 import json
 import socket
 import threading

@@ -1,8 +1,8 @@
-"""What TensorFlow makes of SavedModels, and the guide's quantize step over a registry.
+"""Runs SavedModels in TensorFlow, and the guide's quantize step on a registry.
 
 argv[1]: a JSON list of folders; each has `model/saved_model.pb` and `input` (float32, run after run) and gets `output` (float32).
-argv[2], if given: the URL of a model registry. Every zip of its /full/ is fetched, unpacked, converted as it is, and what comes out
-uploaded to /uploadQuantizedModel. stdout: a JSON list of {zip, tflite, inputs, outputs}, the latter with names and shapes.
+argv[2], if given: the URL of a model registry. Every zip in its /full/ is fetched, unpacked, converted unchanged, and the result
+uploaded to /uploadQuantizedModel. stdout: a JSON list of {zip, tflite, inputs, outputs}, the last two with names and shapes.
 """
 import io
 import json
@@ -13,7 +13,7 @@ import zipfile
 from xml.dom import minidom
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# TensorFlow's own kernels, which do less: those of oneDNN are on Intel's processors alone.
+# Uses TensorFlow's own simpler kernels, because those of oneDNN run only on Intel processors.
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 import numpy
 import requests
@@ -32,7 +32,7 @@ def answers(folder):
 
 
 def quantize(base):
-    """As the guide does it: the folder of a zip's first file is the model's, and nothing is set on the converter."""
+    """Converts like the guide: the folder of a zip's first file is the model's folder, and the converter has default settings."""
     done = []
     listing = minidom.parseString(requests.get(base + "/full", verify=False).content)
     for number, link in enumerate(listing.getElementsByTagName("a")):

@@ -1,7 +1,7 @@
-"""scikit-learn's small tables, and logistic regression of standardized rows on given splits.
+"""Prints scikit-learn's small tables, and scores of logistic regression on standardized rows for given splits.
 
-small_tables.py rows NAME      the table as CSV, its class in the column label
-small_tables.py scores NAME    reads [[letter of each row]] as JSON (e = tested on, else learned from), answers {accuracy, macroF1} of each
+small_tables.py rows NAME      prints the table as CSV, with the class in the column label
+small_tables.py scores NAME    reads [[letter of each row]] as JSON (e = test row, otherwise training row), prints {accuracy, macroF1} for each
 """
 import json
 import sys

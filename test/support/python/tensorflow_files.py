@@ -1,8 +1,8 @@
-"""Trains small Keras networks and converts each with TensorFlow's own converter, in every mode.
+"""Trains small Keras models and converts each with TensorFlow's own converter, in every mode.
 
-argv[1]: a JSON list of jobs {name, kind, folder, shape, classes, epochs, calibration}. A job's folder holds `train.x` (float32),
-`train.y` (int32) and gets `float.keras` and NAME.MODE.tflite for the five modes. Batches are fixed to 1, as a microcontroller wants
-them. `classes` 1 = one probability (a sigmoid). `calibration` is how many training rows the ranges are taken from.
+argv[1]: a JSON list of jobs {name, kind, folder, shape, classes, epochs, calibration}. A job's folder contains `train.x` (float32),
+`train.y` (int32) and gets `float.keras` and NAME.MODE.tflite for the five modes. Batches are fixed to 1, as a microcontroller
+requires. `classes` 1 = one probability (a sigmoid). `calibration` is the number of training rows that determine the ranges.
 """
 import json
 import os
@@ -54,7 +54,7 @@ def train(job):
 
 
 def convert(function, rows, mode):
-    # Given the model as well, the converter keeps its variables and cannot run it for calibration; it warns, and is right without.
+    # With the model as an argument, the converter keeps its variables and cannot run it for calibration; without it, it only warns.
     converter = tensorflow.lite.TFLiteConverter.from_concrete_functions([function])
     if mode != "float32":
         converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]

@@ -1,8 +1,8 @@
-"""Runs a command on a terminal of its own and types there.
+"""Runs a command on a separate terminal and types into it.
 
-argv: a JSON list of [text to wait for on the screen, what to type then], the command. Each text is looked for behind the one before.
+argv: a JSON list of [text to wait for on the screen, text to type then], the command. Each text is searched for after the previous one.
 
-Prints JSON: `code` (null when a signal ended it), `signal` (null when it ended by itself) and `screen`, all it wrote.
+Prints JSON: `code` (null if a signal ended it), `signal` (null if it exited) and `screen`, its whole output.
 """
 import fcntl
 import json
@@ -17,13 +17,13 @@ def main(dialogue, command):
     pid, terminal = pty.fork()
     if pid == 0:
         os.execvp(command[0], command)
-    # A terminal of no size would have no room for any text.
+    # A terminal without a size has no room for text.
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     screen, looked = b"", 0
     while True:
         try:
             written = os.read(terminal, 65536)
-        except OSError:  # Linux: EIO once nobody has the other end open.
+        except OSError:  # Linux: EIO once the other end is closed.
             break
         if not written:
             break

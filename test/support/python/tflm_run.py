@@ -1,9 +1,10 @@
 """Runs .tflite files in TFLite Micro. argv[1]: a JSON list of jobs {model, input, output, outputs, real, smallest, arenas}.
 
-`input` holds raw elements for any number of runs, `output` gets the raw elements of each: of the first output, or of the
-first `outputs` ones, one after another. `real`: input and output are float32 whatever the network takes and gives.
-Prints a JSON list, one {head, tail, smallest, works} for each job: the arena as TFLite Micro reports it, (when asked) the
-smallest that works, and whether it works in each of `arenas`; or {refused}, what it said of a network that it does not take. `guarded`: each in a process of its own, and only {} or {refused}.
+`input` contains raw elements for any number of runs, and `output` gets the raw elements of each: of the first output, or of the
+first `outputs` outputs in order. `real`: input and output are float32, whatever types the model uses.
+Prints a JSON list with {head, tail, smallest, works} for each job: the arena as TFLite Micro reports it, (on request) the
+smallest that works, and whether each of `arenas` works; or {refused}, the reason why it rejected the model. `guarded`: each
+job runs in a separate process, and the result is only {} or {refused}.
 """
 import json
 import os
@@ -18,7 +19,7 @@ from tflite_micro.python.tflite_micro import runtime
 
 
 def captured(action):
-    """What the C++ side writes to stderr while `action` runs."""
+    """The C++ output on stderr while `action` runs."""
     with tempfile.TemporaryFile() as file:
         kept = os.dup(2)
         os.dup2(file.fileno(), 2)
@@ -32,7 +33,7 @@ def captured(action):
 
 
 def works(model, size):
-    """Whether the model can be prepared in an arena of this size. Tried in a child: some sizes end the process."""
+    """Whether the model can be prepared in an arena of this size. Tried in a child process, because some sizes end it."""
     child = os.fork()
     if child == 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
@@ -45,7 +46,7 @@ def works(model, size):
 
 
 def smallest(model, reported):
-    """To 8 bytes. An arena of what is reported may be too small: planning needs room that is free later."""
+    """The smallest arena, to within 8 bytes. The reported size may be too small, because planning needs temporary memory."""
     low, high = 0, 2 * reported + 1024
     while high - low > 8:
         middle = (low + high) // 2
@@ -69,7 +70,7 @@ def run(job):
     values = numpy.fromfile(job["input"], dtype="float32" if real else details["dtype"])
     size = int(numpy.prod(details["shape"]))
     if job.get("guarded"):
-        # A changed network may take inputs of another size: as many of them as there are.
+        # A mutated model may have inputs of another size: runs as many as the data contains.
         values = values[: len(values) // size * size]
     values = values.reshape([-1, *details["shape"]])
     if real:
@@ -99,7 +100,7 @@ def run(job):
 
 
 def guarded(job):
-    """Runs in a child: a network that contradicts itself may end the process."""
+    """Runs in a child process, because an inconsistent model may end it."""
     child = os.fork()
     if child == 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -1,7 +1,7 @@
-"""Types lines into a shell on a terminal of its own. argv: JSON list of lines (\\t is Tab), the shell's command. Prints its screen.
+"""Types lines into a shell on a separate terminal. argv: JSON list of lines (\\t is Tab), the shell's command. Prints its screen.
 
-Each line is typed after the prompt `READY>` has come; the last one ends the shell. It is killed when it says nothing for 5 seconds or
-lives for 20.
+Each line is typed after the prompt `READY>` appears; the last one ends the shell. It is killed after 5 seconds without output, or
+after 20 seconds.
 """
 import json
 import os
@@ -30,7 +30,7 @@ while time.monotonic() < end and select.select([terminal], [], [], 5)[0]:
         seen = len(screen)
         os.write(terminal, (lines[typed] + "\n").encode())
         typed += 1
-# With its terminal a shell may wait for what it started, for ever: it and its group go.
+# A shell may wait forever for its child processes on the terminal, so its whole group is killed.
 os.kill(pid, signal.SIGKILL)
 os.waitpid(pid, 0)
 sys.stdout.write(screen.decode(errors="replace"))
