@@ -32,13 +32,13 @@ int main(int count, char **arguments) {
   const size_t bytes = fread(data, 1, sizeof data, file);
   fclose(file);
   size_t used = 0, needed = 0;
-  check_equal(&c, "a good one", 0, AIOT_OK, open_copy(data, bytes, MEMORY, &needed));
+  check_equal(&c, "a valid bundle", 0, AIOT_OK, open_copy(data, bytes, MEMORY, &needed));
 
   for (size_t cut = 0; cut < bytes; cut += cut < 2048 ? 61 : 509)
-    check_equal(&c, "cut off", cut, AIOT_BUNDLE_MALFORMED, open_copy(data, cut, MEMORY, &used));
+    check_equal(&c, "truncated", cut, AIOT_BUNDLE_MALFORMED, open_copy(data, cut, MEMORY, &used));
   for (size_t room = 0; room < needed; room += 13) {
     check_equal(&c, "short memory", room, AIOT_MEMORY_SHORT, open_copy(data, bytes, room, &used));
-    check_equal(&c, "and none of it is kept", room, 0, (int64_t)used);
+    check_equal(&c, "memory use after a rejection", room, 0, (int64_t)used);
   }
   /* The first member's header: a sum over it; the two bytes behind the sum's digits mean nothing. */
   for (size_t i = 0; i < BLOCK; i++) {
@@ -57,8 +57,8 @@ int main(int count, char **arguments) {
     refused += code != AIOT_OK;
     data[i] ^= (uint8_t)(1 << i % 7);
   }
-  check_at(&c, "some of them are refused", "count", refused, refused > 300);
+  check_at(&c, "some changes are rejected", "count", refused, refused > 300);
   data[bytes - 1] = 1;
-  check_equal(&c, "something behind the end", 0, AIOT_BUNDLE_MALFORMED, open_copy(data, bytes, MEMORY, &used));
+  check_equal(&c, "data after the end", 0, AIOT_BUNDLE_MALFORMED, open_copy(data, bytes, MEMORY, &used));
   return checks_end(&c);
 }

@@ -42,7 +42,7 @@ static void next_is_taken(bench *b, int runs) {
   memset(d->trace, 0, sizeof d->trace);
   sim_device_desire(d, &b->v1, "next");
   sim_device_run(d, LONG_MS);
-  check_at(b->c, "the next one is committed", d->trace, 0, d->update.phase == AIOT_PHASE_COMMITTED && d->store.record.sequence == 7);
+  check_at(b->c, "the next update is committed", d->trace, 0, d->update.phase == AIOT_PHASE_COMMITTED && d->store.record.sequence == 7);
   check_equal(b->c, "in the other slot", 0, 1 - runs, d->running);
 }
 
@@ -52,12 +52,12 @@ static void test_adopted(checks *c) {
     flash_by_cable(b, slot);
     for (size_t boots = 0; boots < 3; boots++) {
       check_at(c, "it boots", "boot", boots, sim_device_boot(&b->device));
-      check_at(c, "what came by cable runs", "boot", boots, cable_runs(b, slot));
+      check_at(c, "the program flashed by cable runs", "boot", boots, cable_runs(b, slot));
       sim_device_run(&b->device, LONG_MS);
     }
     /* The committed release is offered again: rejected, because the sequence must not decrease. */
     wish(b, "again");
-    check_at(c, "the one before comes back as a newer one only", "", 0, strcmp(b->device.update.error.code, "AIOT_UPDATE_SEQUENCE") == 0);
+    check_at(c, "the previous release is rejected without a newer sequence", "", 0, strcmp(b->device.update.error.code, "AIOT_UPDATE_SEQUENCE") == 0);
     next_is_taken(b, slot);
     bench_close(b);
   }
@@ -75,8 +75,8 @@ static void test_cut(checks *c) {
       b->device.flash.cut_at = at;
       b->device.flash.torn = torn;
       aiot_update_boot(&b->device.update, &b->device.setup);
-      check_at(c, "the power went", "", at, b->device.flash.off);
-      check_at(c, "it boots, and what came by cable runs", "operation", at * 10 + torn, sim_device_boot(&b->device) && cable_runs(b, 0));
+      check_at(c, "the power was cut", "", at, b->device.flash.off);
+      check_at(c, "it boots, and the program flashed by cable runs", "operation", at * 10 + torn, sim_device_boot(&b->device) && cable_runs(b, 0));
       next_is_taken(b, 0);
       bench_close(b);
     }
@@ -90,7 +90,7 @@ static void test_chosen(checks *c) {
   b->device.running = 0;
   b->device.cable = true;
   check_at(c, "it boots", "", 0, sim_device_boot(&b->device));
-  check_at(c, "version 1 is the active one", "", 0, running_version(b) == 1 && b->device.store.record.active == 0);
+  check_at(c, "version 1 is active", "", 0, running_version(b) == 1 && b->device.store.record.active == 0);
   next_is_taken(b, 0);
   bench_close(b);
 }
@@ -104,8 +104,8 @@ static void test_left(checks *c) {
   check_equal(c, "it restarts", 0, 1, b->device.restart_into);
   b->device.running = 1;
   b->device.cable = false;
-  check_at(c, "and boots", "", 0, sim_device_boot(&b->device));
-  check_at(c, "it restarts into what was committed", "", 0, b->device.running == 1 && running_version(b) == 2);
+  check_at(c, "it boots again", "", 0, sim_device_boot(&b->device));
+  check_at(c, "it restarts into the committed version", "", 0, b->device.running == 1 && running_version(b) == 2);
   bench_close(b);
 }
 
@@ -124,8 +124,8 @@ static void test_on_trial(checks *c) {
     d->broker = true;
     flash_by_cable(b, slot);
     check_at(c, "it boots", "", 0, sim_device_boot(d));
-    check_at(c, "what came by cable runs", "slot", (size_t)slot, cable_runs(b, slot));
-    check_at(c, "the trial was given up", "", 0,
+    check_at(c, "the program flashed by cable runs", "slot", (size_t)slot, cable_runs(b, slot));
+    check_at(c, "the trial was abandoned", "", 0,
              d->update.phase == AIOT_PHASE_ROLLED_BACK && strcmp(d->update.error.code, "AIOT_UPDATE_TRIAL") == 0 &&
                  strcmp(d->store.record.last.rollout, "third") == 0);
     next_is_taken(b, slot);

@@ -105,7 +105,7 @@ int main(void) {
   test_fixed_point();
   test_input();
   test_window();
-  check("uptime does not go back", 0, true, aiot_hal_uptime_ms() >= start);
+  check("uptime never decreases", 0, true, aiot_hal_uptime_ms() >= start);
   printf("%d checks passed, %d failed\n", passed, failed);
   return failed == 0 ? 0 : 1;
 }

@@ -132,7 +132,7 @@ static void test_away(checks *c, void *memory) {
   static bench b;
   aiot_clock clock;
   aiot_mqtt mqtt;
-  if (!check_at(c, "opens", "away", 0, open_bench(&b, &clock, &mqtt, memory))) return;
+  if (!check_at(c, "opens", "offline", 0, open_bench(&b, &clock, &mqtt, memory))) return;
   b.acknowledges = true;
   /* Offline: messages that fit are queued, and a sensor that can wait is asked to. */
   int messages = 0;
@@ -165,7 +165,7 @@ static void test_dropped(checks *c, void *memory) {
   take_messages(&b, 0, messages);
   check_at(c, "bounded", "bytes", b.device.queue.used, b.device.queue.used <= 4096 && b.device.queue.dropped > 0);
   run(&b);
-  check_at(c, "said", "log", 0, strstr(b.log, "dropped") != NULL);
+  check_at(c, "reported", "log", 0, strstr(b.log, "dropped") != NULL);
   b.connection = 1;
   run(&b);
   check_at(c, "newest", "message", b.count, b.count > 0 && begins_with(&b, b.count - 1, messages - 1));

@@ -142,7 +142,7 @@ static void test_guide(checks *c) {
   double values[4];
   bool gap = false;
   sim.silent = true;
-  check_at(c, "guide", "a silent converter holds nobody up", 0, source->read(values, 1, &gap) == 0);
+  check_at(c, "guide", "a silent converter does not block", 0, source->read(values, 1, &gap) == 0);
   sim.silent = false;
   aiot_esp32_adc_close();
 }
@@ -165,19 +165,19 @@ static void test_rates(checks *c) {
     aiot_esp32_rate rate = {0};
     sim.most_hz = most[i];
     check_at(c, "rate", "found", i, aiot_esp32_adc_fastest(pins, &rate) && rate.overflows == 0);
-    check_at(c, "rate", "the highest of them", i, rate.asked_hz <= most[i] && (rate.asked_hz > most[i] / 4 * 3 || i == 0));
-    near(c, "rate, as it came", i, rate.asked_hz, rate.hz, rate.asked_hz * 0.05);
+    check_at(c, "rate", "the highest rate", i, rate.asked_hz <= most[i] && (rate.asked_hz > most[i] / 4 * 3 || i == 0));
+    near(c, "measured rate", i, rate.asked_hz, rate.hz, rate.asked_hz * 0.05);
   }
   aiot_esp32_rate rate = {0};
   sim.most_hz = LOWEST_HZ / 2;
   double began = sim.us;
   check_at(c, "rate", "none", 0, !aiot_esp32_adc_fastest(pins, &rate));
-  check_at(c, "rate", "none, in a second and a little", (size_t)((sim.us - began) / 1000), sim.us - began < 1300e3);
+  check_at(c, "rate", "no rate within 1.3 s", (size_t)((sim.us - began) / 1000), sim.us - began < 1300e3);
   sim.silent = true;
   began = sim.us;
   check_at(c, "rate", "a silent converter", 0, !aiot_esp32_adc_fastest(pins, &rate) && sim.us - began < 300e3);
   sim.silent = false;
-  check_at(c, "rate", "not the radio's converter", 0, !aiot_esp32_adc_open(radio, 1, 20000) && !aiot_esp32_adc_open(pins, 0, 20000));
+  check_at(c, "rate", "the radio's converter is rejected", 0, !aiot_esp32_adc_open(radio, 1, 20000) && !aiot_esp32_adc_open(pins, 0, 20000));
 }
 
 int main(void) {

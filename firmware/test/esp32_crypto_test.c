@@ -87,17 +87,17 @@ static void test_signatures(checks *c) {
   for (size_t bytes = 0; bytes < good.spki_bytes; bytes++) {
     other = good;
     other.spki_bytes = bytes;
-    check_at(c, "p256", "a key cut short", bytes, !verify(&aiot_crypto_mbedtls, &other));
+    check_at(c, "p256", "a truncated key", bytes, !verify(&aiot_crypto_mbedtls, &other));
   }
   for (size_t bytes = 0; bytes < good.signature_bytes; bytes++) {
     other = good;
     other.signature_bytes = bytes;
-    check_at(c, "p256", "a signature cut short", bytes, !verify(&aiot_crypto_mbedtls, &other));
+    check_at(c, "p256", "a truncated signature", bytes, !verify(&aiot_crypto_mbedtls, &other));
   }
   static const char *const curves[] = {"P-384", "secp256k1", "brainpoolP256r1"};
   for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++) {
     check_at(c, curves[i], "made", i, make(&other, curves[i]));
-    check_at(c, curves[i], "no key of ours", i, !verify(&aiot_crypto_mbedtls, &other));
+    check_at(c, curves[i], "an unsupported key", i, !verify(&aiot_crypto_mbedtls, &other));
   }
 }
 
@@ -122,7 +122,7 @@ static void test_signer(checks *c) {
     made.signature_bytes = signer->sign_p256(signer->context, made.digest, made.signature);
     check_at(c, "signer", "good", i, made.signature_bytes > 0 && verify(&aiot_crypto_openssl, &made) && verify(&aiot_crypto_mbedtls, &made));
     made.digest[i] ^= 1;
-    check_at(c, "signer", "of this digest alone", i, !verify(&aiot_crypto_openssl, &made));
+    check_at(c, "signer", "another digest is rejected", i, !verify(&aiot_crypto_openssl, &made));
   }
   check_at(c, "signer", "no certificate", 0, aiot_esp32_signer(pem, "none") == NULL);
   signer = aiot_esp32_signer("none", certificate);

@@ -558,7 +558,7 @@ int main(void) {
   }
   printf("%s|**needed at most**|%u\n", CHIP, (unsigned)needed);
   printf("%s|**to spare, of what is needed**|%u %%\n", CHIP, at_start > needed ? (unsigned)((at_start - needed) * 100 / needed) : 0);
-  check_at(&c, "a fifth to spare", CHIP, needed, needed + needed / 5 <= at_start);
+  check_at(&c, "a fifth of the heap is free", CHIP, needed, needed + needed / 5 <= at_start);
   size_t dump = SYSTEM_STACKS + (SYSTEM_TASKS + task_count) * DUMPED_TASK;
   for (size_t i = 0; i < task_count; i++) dump += tasks[i].stack;
   check_at(&c, "room for a core dump", CHIP, dump, dump <= AIOT_COREDUMP_BYTES);

@@ -111,10 +111,10 @@ static void arrive(const char *topic, const char *payload, size_t piece) {
 }
 
 static void test_publishing(checks *c, const aiot_mqtt *mqtt) {
-  check_at(c, "mqtt", "not before the network", 0, mqtt->connection(mqtt->context) == 0 && !sim.started);
+  check_at(c, "mqtt", "does not start before the network", 0, mqtt->connection(mqtt->context) == 0 && !sim.started);
   sim.joined = true;
-  check_at(c, "mqtt", "starts with it", 0, mqtt->connection(mqtt->context) == 0 && sim.started);
-  check_at(c, "mqtt", "takes nothing unconnected", 0, mqtt->publish(mqtt->context, "t", "x", 1, 1, false) == 0);
+  check_at(c, "mqtt", "starts with the network", 0, mqtt->connection(mqtt->context) == 0 && sim.started);
+  check_at(c, "mqtt", "accepts nothing without a connection", 0, mqtt->publish(mqtt->context, "t", "x", 1, 1, false) == 0);
   happen(MQTT_EVENT_CONNECTED, NULL);
   check_at(c, "mqtt", "connected", 0, mqtt->connection(mqtt->context) == 1 && mqtt->subscribe(mqtt->context, "a/b", 1) && !mqtt->subscribe(mqtt->context, "", 1));
   const uint32_t first = mqtt->publish(mqtt->context, "aiot/v1/p/telemetry/m", "hello", 5, 1, true);
@@ -124,12 +124,12 @@ static void test_publishing(checks *c, const aiot_mqtt *mqtt) {
   happen(MQTT_EVENT_DISCONNECTED, NULL);
   sim.now_ms += 50000;
   const size_t before = sim.enqueued;
-  check_at(c, "mqtt", "waits for the line", 0, !mqtt->acknowledged(mqtt->context, first) && sim.enqueued == before && mqtt->connection(mqtt->context) == 0);
+  check_at(c, "mqtt", "waits for the connection", 0, !mqtt->acknowledged(mqtt->context, first) && sim.enqueued == before && mqtt->connection(mqtt->context) == 0);
   happen(MQTT_EVENT_CONNECTED, NULL);
   check_at(c, "mqtt", "another connection", 0, mqtt->connection(mqtt->context) == 2);
   check_at(c, "mqtt", "sent again", 0, !mqtt->acknowledged(mqtt->context, first) && sim.enqueued == before + 1 && memcmp(sim.payload, "hello", 5) == 0);
   acknowledge(sim.ids - 1);
-  check_at(c, "mqtt", "an answer to what was forgotten is none", 0, !mqtt->acknowledged(mqtt->context, first));
+  check_at(c, "mqtt", "an acknowledgement of a dropped message is ignored", 0, !mqtt->acknowledged(mqtt->context, first));
   acknowledge(sim.ids);
   check_at(c, "mqtt", "acknowledged", 0, mqtt->acknowledged(mqtt->context, first));
   /* Never more than can be stored; accepted again when there is room. */
@@ -146,27 +146,27 @@ static void test_publishing(checks *c, const aiot_mqtt *mqtt) {
   sim.full = true;
   check_at(c, "mqtt", "a full client", 0, mqtt->publish(mqtt->context, "t", "x", 1, 1, false) == 0 && mqtt->publish(mqtt->context, "t", "x", 1, 0, false) == 0);
   sim.full = false;
-  check_at(c, "mqtt", "at most once is not kept", 0, mqtt->acknowledged(mqtt->context, mqtt->publish(mqtt->context, "t", "x", 1, 0, false)) && sim.qos == 0);
+  check_at(c, "mqtt", "QoS 0 is not stored", 0, mqtt->acknowledged(mqtt->context, mqtt->publish(mqtt->context, "t", "x", 1, 0, false)) && sim.qos == 0);
 }
 
 static void test_receiving(checks *c, const aiot_mqtt *mqtt) {
   const char *topic;
   const uint8_t *payload;
   size_t bytes;
-  check_at(c, "mqtt", "nothing came", 0, !mqtt->receive(mqtt->context, 0, &topic, &payload, &bytes));
+  check_at(c, "mqtt", "no message yet", 0, !mqtt->receive(mqtt->context, 0, &topic, &payload, &bytes));
   for (size_t piece = 1; piece < 20; piece++) {
     arrive("aiot/v1/p/desired", "{\"rollout\":\"r\"}", piece);
-    check_at(c, "mqtt", "came", piece, mqtt->receive(mqtt->context, 20, &topic, &payload, &bytes) && strcmp(topic, "aiot/v1/p/desired") == 0 && bytes == 15 && memcmp(payload, "{\"rollout\":\"r\"}", 15) == 0);
+    check_at(c, "mqtt", "received", piece, mqtt->receive(mqtt->context, 20, &topic, &payload, &bytes) && strcmp(topic, "aiot/v1/p/desired") == 0 && bytes == 15 && memcmp(payload, "{\"rollout\":\"r\"}", 15) == 0);
   }
   arrive("t", "", 5);
-  check_at(c, "mqtt", "an empty one", 0, mqtt->receive(mqtt->context, 0, &topic, &payload, &bytes) && bytes == 0);
+  check_at(c, "mqtt", "an empty message", 0, mqtt->receive(mqtt->context, 0, &topic, &payload, &bytes) && bytes == 0);
   /* A piece without a start, and one that is too long. */
   char text[] = "xyz";
   const esp_mqtt_event_t lost = {.data = text, .data_len = 3, .total_data_len = 9, .current_data_offset = 3};
   happen(MQTT_EVENT_DATA, &lost);
   const esp_mqtt_event_t large = {.data = text, .data_len = 3, .total_data_len = 1000000, .topic = text, .topic_len = 1};
   happen(MQTT_EVENT_DATA, &large);
-  check_at(c, "mqtt", "neither comes", 0, !mqtt->receive(mqtt->context, 0, &topic, &payload, &bytes));
+  check_at(c, "mqtt", "invalid pieces are dropped", 0, !mqtt->receive(mqtt->context, 0, &topic, &payload, &bytes));
   /* The last message counts. */
   char number[16];
   for (int i = 0; i < 30; i++) {
@@ -179,7 +179,7 @@ static void test_receiving(checks *c, const aiot_mqtt *mqtt) {
     count++;
     snprintf(newest, sizeof newest, "%.*s", (int)bytes, (const char *)payload);
   }
-  check_at(c, "mqtt", "the newest stay", (size_t)count, count == 8 && strcmp(newest, "29") == 0);
+  check_at(c, "mqtt", "the newest messages are kept", (size_t)count, count == 8 && strcmp(newest, "29") == 0);
 }
 
 /* A configuration sets the keep-alive: a changed one reopens the connection, the same one does not, and accepted messages remain. */
@@ -189,12 +189,12 @@ static void test_keep_alive(checks *c, const aiot_mqtt *mqtt) {
   check_at(c, "mqtt", "the same keep-alive", 0, sim.started && mqtt->connection(mqtt->context) != 0 && sim.keep_alive == 0);
   aiot_esp32_mqtt_keep_alive(120);
   check_at(c, "mqtt", "another keep-alive", 0, !sim.started && sim.keep_alive == 120);
-  check_at(c, "mqtt", "it starts again", 0, mqtt->connection(mqtt->context) == 0 && sim.started);
+  check_at(c, "mqtt", "restarts", 0, mqtt->connection(mqtt->context) == 0 && sim.started);
   happen(MQTT_EVENT_CONNECTED, NULL);
   check_at(c, "mqtt", "another connection", 0, mqtt->connection(mqtt->context) == 3);
   sim.now_ms += 50000;
   const size_t before = sim.enqueued;
-  check_at(c, "mqtt", "sent again on it", 0, !mqtt->acknowledged(mqtt->context, kept) && sim.enqueued > before);
+  check_at(c, "mqtt", "sent again on the new connection", 0, !mqtt->acknowledged(mqtt->context, kept) && sim.enqueued > before);
 }
 
 /* Milliseconds until it retries, checked every 10 ms; up to two minutes. */
@@ -210,7 +210,7 @@ static uint64_t until_tried(const aiot_mqtt *mqtt) {
 
 /* A broker fails: boards that lost it together return at different times, and ever more slowly while it is down. */
 static void test_reconnecting(checks *c, const aiot_mqtt *mqtt) {
-  check_at(c, "mqtt", "the client leaves it to us", 0, sim.config.network.disable_auto_reconnect);
+  check_at(c, "mqtt", "the client does not reconnect on its own", 0, sim.config.network.disable_auto_reconnect);
   size_t tenth[10] = {0};
   for (size_t board = 0; board < 500; board++) {
     sim.random = (uint32_t)board * 2654435761u;
@@ -228,21 +228,21 @@ static void test_reconnecting(checks *c, const aiot_mqtt *mqtt) {
   for (size_t i = 0; i < 5; i++) {
     happen(MQTT_EVENT_DISCONNECTED, NULL);
     const uint64_t wait = until_tried(mqtt);
-    check_at(c, "mqtt", "further apart", i, wait >= waits[i] && wait <= waits[i] + 20);
+    check_at(c, "mqtt", "growing delays", i, wait >= waits[i] && wait <= waits[i] + 20);
   }
   /* A connection that is accepted and then closed is not a success. */
   happen(MQTT_EVENT_CONNECTED, NULL);
   mqtt->connection(mqtt->context);
   happen(MQTT_EVENT_DISCONNECTED, NULL);
-  check_at(c, "mqtt", "thrown out", 0, until_tried(mqtt) >= 60000);
+  check_at(c, "mqtt", "a closed connection is retried later", 0, until_tried(mqtt) >= 60000);
   /* No attempt without Wi-Fi, and no loss while the client is not ready. */
   happen(MQTT_EVENT_DISCONNECTED, NULL);
   sim.joined = false;
-  check_at(c, "mqtt", "not without a network", 0, until_tried(mqtt) >= 120000);
+  check_at(c, "mqtt", "no attempt without a network", 0, until_tried(mqtt) >= 120000);
   sim.joined = sim.busy = true;
-  check_at(c, "mqtt", "not while it is busy", 0, until_tried(mqtt) >= 120000);
+  check_at(c, "mqtt", "no attempt while the client is busy", 0, until_tried(mqtt) >= 120000);
   sim.busy = false;
-  check_at(c, "mqtt", "then at once", 0, until_tried(mqtt) <= 20);
+  check_at(c, "mqtt", "then immediately", 0, until_tried(mqtt) <= 20);
   happen(MQTT_EVENT_CONNECTED, NULL);
 }
 
@@ -250,7 +250,7 @@ static void test_reconnecting(checks *c, const aiot_mqtt *mqtt) {
 static void test_plain(checks *c) {
   const aiot_mqtt *mqtt = aiot_esp32_mqtt_open_plain("mqtt://guide:30005", "14333616", 15);
   if (!check_at(c, "mqtt", "opens without TLS", 0, mqtt != NULL)) return;
-  check_at(c, "mqtt", "as whom", 0, strcmp(sim.config.credentials.client_id, "14333616") == 0 && sim.config.session.last_will.topic == NULL && sim.config.session.keepalive == 15);
+  check_at(c, "mqtt", "client id", 0, strcmp(sim.config.credentials.client_id, "14333616") == 0 && sim.config.session.last_will.topic == NULL && sim.config.session.keepalive == 15);
   happen(MQTT_EVENT_CONNECTED, NULL);
   check_at(c, "mqtt", "at most once", 0, mqtt->publish(mqtt->context, "t", "x", 1, 0, false) != 0 && sim.qos == 0 && sim.retain == 0);
 }

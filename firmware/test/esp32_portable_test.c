@@ -13,21 +13,21 @@ static void test_backoff(checks *c) {
   for (uint32_t chance = 0; chance < 100000; chance += 997) {
     aiot_backoff backoff = {0, 0};
     uint64_t now = 5;
-    check_at(c, "backoff", "due at once", chance, aiot_backoff_due(&backoff, now));
+    check_at(c, "backoff", "due immediately", chance, aiot_backoff_due(&backoff, now));
     for (size_t i = 0; i < sizeof most / sizeof most[0]; i++) {
       aiot_backoff_failed(&backoff, now, chance * 31);
       const uint64_t wait = backoff.next_ms - now;
-      check_at(c, "backoff", "between half and all", i, wait <= most[i] && wait >= most[i] / 2);
+      check_at(c, "backoff", "between half and the full delay", i, wait <= most[i] && wait >= most[i] / 2);
       check_at(c, "backoff", "not before", i, !aiot_backoff_due(&backoff, backoff.next_ms - 1) && aiot_backoff_due(&backoff, backoff.next_ms));
       now = backoff.next_ms;
     }
     aiot_backoff_worked(&backoff);
     aiot_backoff_failed(&backoff, now, 0);
-    check_equal(c, "backoff, anew", chance, 1000, (int64_t)(backoff.next_ms - now));
+    check_equal(c, "backoff, after a reset", chance, 1000, (int64_t)(backoff.next_ms - now));
   }
   aiot_backoff old = {UINT32_MAX, 0};
   aiot_backoff_failed(&old, 0, 0);
-  check_equal(c, "backoff, after very many", 0, 60000, (int64_t)old.next_ms);
+  check_equal(c, "backoff, after many failures", 0, 60000, (int64_t)old.next_ms);
 }
 
 enum { SECTOR = 4096, SLOT = 8 * SECTOR };
@@ -38,10 +38,10 @@ static void test_joined(checks *c) {
   aiot_joined joined;
   if (!check_at(c, "joined", "flashes", 0, sim_flash_open(&records, 4 * SECTOR, SECTOR) && sim_flash_open(&a, SLOT, SECTOR) && sim_flash_open(&b, SLOT, SECTOR))) return;
   aiot_joined_init(&joined);
-  check_at(c, "joined", "no piece", 0, !joined.flash.erase(joined.flash.context, 0));
+  check_at(c, "joined", "without pieces", 0, !joined.flash.erase(joined.flash.context, 0));
   check_at(c, "joined", "beyond the flash", 0, !aiot_joined_add(&joined, &records.port, 3 * SECTOR, 2 * SECTOR));
-  check_at(c, "joined", "no whole sectors", 0, !aiot_joined_add(&joined, &records.port, 100, SECTOR) && !aiot_joined_add(&joined, &records.port, 0, 100));
-  check_at(c, "joined", "nothing", 0, !aiot_joined_add(&joined, &records.port, 0, 0));
+  check_at(c, "joined", "partial sectors", 0, !aiot_joined_add(&joined, &records.port, 100, SECTOR) && !aiot_joined_add(&joined, &records.port, 0, 100));
+  check_at(c, "joined", "an empty piece", 0, !aiot_joined_add(&joined, &records.port, 0, 0));
   check_at(c, "joined", "pieces", 0,
            aiot_joined_add(&joined, &records.port, 2 * SECTOR, 2 * SECTOR) && aiot_joined_add(&joined, &a.port, 0, SLOT) && aiot_joined_add(&joined, &b.port, 0, SLOT));
   const aiot_flash *flash = &joined.flash;
@@ -51,26 +51,26 @@ static void test_joined(checks *c) {
   for (size_t i = 0; i < sizeof data; i++) data[i] = (uint8_t)(i * 7 + i / 251);
   check_at(c, "joined", "writes", 0, flash->write(flash->context, 0, data, sizeof data) && flash->sync(flash->context));
   check_at(c, "joined", "reads", 0, flash->read(flash->context, 0, got, sizeof got) && memcmp(data, got, sizeof data) == 0);
-  check_at(c, "joined", "in their places", 0, memcmp(records.memory + 2 * SECTOR, data, 2 * SECTOR) == 0 && memcmp(a.memory, data + 2 * SECTOR, SLOT) == 0 && memcmp(b.memory, data + 2 * SECTOR + SLOT, SLOT) == 0);
-  check_at(c, "joined", "and nowhere else", 0, records.memory[0] == 0xff && records.memory[2 * SECTOR - 1] == 0xff);
-  check_at(c, "joined", "beyond its end", 0, !flash->read(flash->context, flash->bytes - 1, got, 2) && !flash->write(flash->context, flash->bytes, data, 1) && !flash->erase(flash->context, flash->bytes));
+  check_at(c, "joined", "at the right offsets", 0, memcmp(records.memory + 2 * SECTOR, data, 2 * SECTOR) == 0 && memcmp(a.memory, data + 2 * SECTOR, SLOT) == 0 && memcmp(b.memory, data + 2 * SECTOR + SLOT, SLOT) == 0);
+  check_at(c, "joined", "nowhere else", 0, records.memory[0] == 0xff && records.memory[2 * SECTOR - 1] == 0xff);
+  check_at(c, "joined", "beyond the end", 0, !flash->read(flash->context, flash->bytes - 1, got, 2) && !flash->write(flash->context, flash->bytes, data, 1) && !flash->erase(flash->context, flash->bytes));
   check_at(c, "joined", "erases", 0, flash->erase(flash->context, 2 * SECTOR + SLOT) && b.memory[0] == 0xff && b.memory[SECTOR - 1] == 0xff);
   check_at(c, "joined", "one sector", 0, b.memory[SECTOR] == data[2 * SECTOR + SLOT + SECTOR] && a.memory[SLOT - 1] == data[2 * SECTOR + SLOT - 1]);
   check_at(c, "joined", "maps within a piece", 0, flash->map(flash->context, 2 * SECTOR, SLOT) == a.memory && flash->map(flash->context, 2 * SECTOR + 5, SLOT - 5) == a.memory + 5);
-  check_at(c, "joined", "and not over a seam", 0, flash->map(flash->context, 2 * SECTOR, SLOT + 1) == NULL && flash->map(flash->context, flash->bytes, 1) == NULL);
+  check_at(c, "joined", "no mapping across pieces", 0, flash->map(flash->context, 2 * SECTOR, SLOT + 1) == NULL && flash->map(flash->context, flash->bytes, 1) == NULL);
   /* A store works in it as in a single flash. */
   static uint8_t scratch[AIOT_SECTOR_BYTES];
   static aiot_store store;
-  check_at(c, "joined", "is a store", 0, aiot_store_open_flash(&store, flash, &aiot_crypto_openssl, scratch) && store.sector < 0 && aiot_store_slot_bytes(&store) == SLOT);
+  check_at(c, "joined", "opens as a store", 0, aiot_store_open_flash(&store, flash, &aiot_crypto_openssl, scratch) && store.sector < 0 && aiot_store_slot_bytes(&store) == SLOT);
   store.record.floor = 7;
   store.record.sequence = 9;
-  check_at(c, "joined", "keeps a record", 0, aiot_store_persist(&store));
+  check_at(c, "joined", "stores a record", 0, aiot_store_persist(&store));
   check_at(c, "joined", "reads it back", 0, aiot_store_open_flash(&store, flash, &aiot_crypto_openssl, scratch) && store.record.floor == 7 && store.record.sequence == 9);
   /* A power cut in the second piece: the combined operation fails too. */
   sim_flash_power_on(&a);
   a.cut_at = 1;
   a.torn = SIM_TORN_BEFORE;
-  check_at(c, "joined", "a piece that fails", 0, !flash->write(flash->context, 2 * SECTOR - 4, data, 8));
+  check_at(c, "joined", "a failing piece", 0, !flash->write(flash->context, 2 * SECTOR - 4, data, 8));
   sim_flash_close(&records);
   sim_flash_close(&a);
   sim_flash_close(&b);
@@ -107,11 +107,11 @@ static void test_downloads(checks *c) {
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
     uint64_t skip = 12345;
     check_equal(c, "download", i, rows[i].result, aiot_download_answer(rows[i].status, rows[i].range, rows[i].from, &skip));
-    check_equal(c, "download, left out", i, (int64_t)rows[i].skip, (int64_t)skip);
+    check_equal(c, "download, skipped bytes", i, (int64_t)rows[i].skip, (int64_t)skip);
   }
   check_at(c, "path", "of the platform", 0, aiot_download_path("/api/v1/blobs/sha256:00"));
   static const char *const elsewhere[] = {"", "api", "//evil/x", "https://evil/", "/a b", "/a\r\nhost: evil", "/a\n"};
-  for (size_t i = 0; i < sizeof elsewhere / sizeof elsewhere[0]; i++) check_at(c, "path", "elsewhere", i, !aiot_download_path(elsewhere[i]));
+  for (size_t i = 0; i < sizeof elsewhere / sizeof elsewhere[0]; i++) check_at(c, "path", "a path of another host", i, !aiot_download_path(elsewhere[i]));
 }
 
 static void test_names(checks *c) {

@@ -362,12 +362,12 @@ static void test_parts(checks *c) {
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
     const part which = rows[i].part;
     check_at(c, "start", "runs", which, run(which));
-    check_at(c, "start", "touches the stack only where it runs", which, !out->crashed);
-    check_at(c, "start", "the stack runs, whatever there is to join", which, out->stack == (which != IDENTITY && which != NETIF));
-    check_at(c, "start", "restarts where it cannot work, and only there", which, out->restarted == rows[i].restarts && (out->restarted || out->turns == turns_of(which)));
-    check_at(c, "start", "not before a minute", which, !out->restarted || out->restarted_ms >= 60000);
-    check_at(c, "start", "the time is asked for once there is an address", which, out->starts == (rows[i].network && which != SNTP ? 1 : 0) && !out->early);
-    check_at(c, "start", "servers are named before DHCP is asked", which, !out->late);
+    check_at(c, "start", "uses the network stack only while it runs", which, !out->crashed);
+    check_at(c, "start", "the network stack runs, even without an access point", which, out->stack == (which != IDENTITY && which != NETIF));
+    check_at(c, "start", "restarts only if it cannot work", which, out->restarted == rows[i].restarts && (out->restarted || out->turns == turns_of(which)));
+    check_at(c, "start", "no restart within a minute", which, !out->restarted || out->restarted_ms >= 60000);
+    check_at(c, "start", "requests the time once there is an address", which, out->starts == (rows[i].network && which != SNTP ? 1 : 0) && !out->early);
+    check_at(c, "start", "sets the time servers before DHCP", which, !out->late);
     check_at(c, "start", "the converter is tried once, and not after sleep", which, out->trials == (rows[i].restarts || which == SLEPT ? 0 : 1));
   }
 }
@@ -376,28 +376,28 @@ static void test_network(checks *c) {
   check_at(c, "network", "runs", 0, run(NOTHING));
   check_at(c, "network", "one attempt", 0, out->connects == 1 && out->disconnects == 0);
   check_at(c, "network", "the driver writes nothing into NVS", 0, out->nvs == 0);
-  check_at(c, "network", "a name", 0, strcmp(out->hostname, "pump-7") == 0);
+  check_at(c, "network", "host name", 0, strcmp(out->hostname, "pump-7") == 0);
   check_at(c, "network", "the strongest access point", 0, out->config.scan_method == WIFI_ALL_CHANNEL_SCAN && out->config.sort_method == WIFI_CONNECT_AP_BY_SIGNAL);
-  check_at(c, "network", "no open one in the place of one with a password", 0,
+  check_at(c, "network", "no open access point in place of one with a password", 0,
            strcmp((const char *)out->config.password, "correct horse") == 0 && out->config.threshold.authmode == WIFI_AUTH_WPA2_PSK);
-  check_at(c, "network", "WPA3 in both ways", 0, out->config.sae_pwe_h2e == WPA3_SAE_PWE_BOTH && out->config.pmf_cfg.capable && !out->config.pmf_cfg.required);
+  check_at(c, "network", "both WPA3 methods", 0, out->config.sae_pwe_h2e == WPA3_SAE_PWE_BOTH && out->config.pmf_cfg.capable && !out->config.pmf_cfg.required);
   check_at(c, "time", "DHCP's server first", 0, out->sntp.server_from_dhcp && out->sntp.index_of_first_server == 1 && out->sntp.renew_servers_after_new_IP && !out->sntp.start);
   check_at(c, "time", "then the platform's host, then the usual one", 0,
            out->sntp.num_of_servers == 2 && strcmp(out->server[0], "platform.lan") == 0 && strcmp(out->server[1], "pool.ntp.org") == 0);
 
   check_at(c, "no address", "runs", 0, run(NO_ADDRESS));
   /* Thirty seconds per attempt, then a pause that doubles up to a minute. */
-  check_at(c, "no address", "is left, and tried again", (size_t)out->connects, out->disconnects >= 6 && out->disconnects <= 12 && out->connects >= out->disconnects);
-  check_equal(c, "no address, first attempt given up and tried again", 0, 31, (int64_t)(out->connected_at[1] - out->connected_at[0]) / 1000);
-  check_equal(c, "no address, counted once each", 0, 32, (int64_t)(out->connected_at[2] - out->connected_at[1]) / 1000);
+  check_at(c, "no address", "disconnects and tries again", (size_t)out->connects, out->disconnects >= 6 && out->disconnects <= 12 && out->connects >= out->disconnects);
+  check_equal(c, "no address, delay of the second attempt", 0, 31, (int64_t)(out->connected_at[1] - out->connected_at[0]) / 1000);
+  check_equal(c, "no address, delay of the third attempt", 0, 32, (int64_t)(out->connected_at[2] - out->connected_at[1]) / 1000);
 
   check_at(c, "lost address", "runs", 0, run(LOST_ADDRESS));
-  check_at(c, "lost address", "one that comes back is enough", 0, out->connects == 1 && out->disconnects == 0);
+  check_at(c, "lost address", "a returning address needs no new attempt", 0, out->connects == 1 && out->disconnects == 0);
   check_at(c, "lost address", "runs", 1, run(LOST_FOR_GOOD));
-  check_at(c, "lost address", "one that stays away leads to another attempt", 0, out->connects == 2 && out->disconnects == 1);
+  check_at(c, "lost address", "a lost address leads to a new attempt", 0, out->connects == 2 && out->disconnects == 1);
 
   check_at(c, "refused", "runs", 0, run(REFUSED));
-  check_at(c, "refused", "further and further apart", (size_t)out->connects, out->connects > 10 && out->connects < 20 && out->disconnects == 0);
+  check_at(c, "refused", "growing delays", (size_t)out->connects, out->connects > 10 && out->connects < 20 && out->disconnects == 0);
 }
 
 /* A crash loop keeps its first dump: it is deleted only after a board has worked for an hour and could report it. */
@@ -409,7 +409,7 @@ static void test_crashes(checks *c) {
   } dumps[] = {{NOTHING, false, 0}, {CRASHED, true, 0}, {CRASHED_LONG_AGO, true, 1}, {CRASHED_OFFLINE, true, 0}, {CRASH_CUT, false, 1}};
   for (size_t i = 0; i < sizeof dumps / sizeof dumps[0]; i++) {
     check_at(c, "crash", "runs", i, run(dumps[i].part));
-    check_equal(c, "crash, dumps forgotten", i, dumps[i].erased, out->erased);
+    check_equal(c, "crash, deleted dumps", i, dumps[i].erased, out->erased);
     check_at(c, "crash", out->crash, i, strcmp(out->crash, dumps[i].told ? "the program crashed in task aiot-http at 0x42001234; its ELF file begins with 0123abcde" : "") == 0);
   }
 }

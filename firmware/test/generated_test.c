@@ -10,10 +10,10 @@ enum { MEMORY = 64 << 20 };
 static uint8_t memory[MEMORY];
 
 static void distinct(checks *c, const char *what, const char *const *names, size_t count, size_t most) {
-  check_at(c, what, "how many", count, count <= most);
+  check_at(c, what, "count", count, count <= most);
   for (size_t i = 0; i < count; i++) {
-    check_at(c, what, "length of", i, names[i][0] != '\0' && strlen(names[i]) < AIOT_NAME_BYTES);
-    for (size_t j = 0; j < i; j++) check_at(c, what, "two are alike", i, strcmp(names[i], names[j]) != 0);
+    check_at(c, what, "length", i, names[i][0] != '\0' && strlen(names[i]) < AIOT_NAME_BYTES);
+    for (size_t j = 0; j < i; j++) check_at(c, what, "unique", i, strcmp(names[i], names[j]) != 0);
   }
 }
 
@@ -61,7 +61,7 @@ int main(void) {
   checks c = {0, 0};
 #if AIOT_FIELDS > 0
   distinct(&c, "fields", aiot_field_names, AIOT_FIELDS, AIOT_FIELDS_MAX);
-  check_at(&c, "units", "of each field", 0, sizeof aiot_field_units / sizeof *aiot_field_units == AIOT_FIELDS);
+  check_at(&c, "units", "one for each field", 0, sizeof aiot_field_units / sizeof *aiot_field_units == AIOT_FIELDS);
 #endif
 #if AIOT_LABELS > 0
   distinct(&c, "labels", aiot_label_names, AIOT_LABELS, AIOT_CLASSES_MAX);

@@ -74,9 +74,9 @@ static void test_messages(checks *c) {
   }
   char out[AIOT_GUIDE_MESSAGE_BYTES], id[AIOT_GUIDE_TEXT_BYTES];
   aiot_guide_reading wrong = {0.5, (double)NAN, 1, 1};
-  check_equal(c, "no number", 0, 0, (int64_t)aiot_guide_sensor_message(out, "1", &wrong));
+  check_equal(c, "not a number", 0, 0, (int64_t)aiot_guide_sensor_message(out, "1", &wrong));
   wrong.temperature_c = -(double)INFINITY;
-  check_equal(c, "no number", 1, 0, (int64_t)aiot_guide_sensor_message(out, "1", &wrong));
+  check_equal(c, "not a number", 1, 0, (int64_t)aiot_guide_sensor_message(out, "1", &wrong));
   const aiot_guide_reading good = {1, 2, 3, 4};
   memset(id, '7', sizeof id - 1);
   id[sizeof id - 1] = '\0';
@@ -123,10 +123,10 @@ static void test_networks(checks *c) {
     const size_t needed = arena.used;
     aiot_arena_init(&arena, memory, needed - 1);
     check_equal(c, "too little memory", row, AIOT_MEMORY_SHORT, aiot_guide_network_open(r->file, r->bytes, &arena, &network));
-    check_equal(c, "gives it back", row, 0, (int64_t)arena.used);
+    check_equal(c, "memory is released", row, 0, (int64_t)arena.used);
     aiot_arena_init(&arena, memory, sizeof memory);
     const aiot_code own = aiot_interpreter.open(r->file, r->bytes, &arena, &(aiot_model *){NULL});
-    check_at(c, r->name, "the core's own takes int8 ends alone", row, (own == AIOT_OK) == (row == 1));
+    check_at(c, r->name, "the core's interpreter accepts only int8 inputs and outputs", row, (own == AIOT_OK) == (row == 1));
   }
 }
 
@@ -154,7 +154,7 @@ static void test_broken_networks(checks *c) {
       }
     }
   }
-  check_at(c, "changed", "some still run", opened, opened > 100);
+  check_at(c, "changed", "some changed models still run", opened, opened > 100);
 }
 
 enum { SENT = 64 };
@@ -325,8 +325,8 @@ static void test_gate(checks *c) {
   open_bench(&b, &board, "14333616", AIOT_GUIDE_READS);
   b.connection = 1;
   steps(&board, 2);
-  check_equal(c, "a registry that is away is asked again later", 0, 1, (int64_t)b.registry.asked);
-  check_at(c, "gate", "what it asks", 0, strcmp(b.registry.path, "/confirmActivation") == 0 && strcmp(b.registry.form, "device_id=14333616") == 0);
+  check_equal(c, "an unreachable registry is asked again later", 0, 1, (int64_t)b.registry.asked);
+  check_at(c, "gate", "request", 0, strcmp(b.registry.path, "/confirmActivation") == 0 && strcmp(b.registry.form, "device_id=14333616") == 0);
   const struct {
     int status;
     const char *body;
@@ -336,11 +336,11 @@ static void test_gate(checks *c) {
     const size_t before = b.registry.asked;
     b.uptime_ms += 2999;
     steps(&board, 4);
-    check_equal(c, "not before 3 s", i, (int64_t)before, (int64_t)b.registry.asked);
+    check_equal(c, "not within 3 s", i, (int64_t)before, (int64_t)b.registry.asked);
     b.uptime_ms += 1;
     steps(&board, 4);
     check_equal(c, "after 3 s", i, (int64_t)before + 1, (int64_t)b.registry.asked);
-    check_at(c, "gate", "shut", i, !aiot_guide_ready(&board) && b.sent == 0 && b.touched == 0);
+    check_at(c, "gate", "closed", i, !aiot_guide_ready(&board) && b.sent == 0 && b.touched == 0);
   }
   b.registry.silent = true;
   b.uptime_ms += 3000;
@@ -352,10 +352,10 @@ static void test_gate(checks *c) {
   b.uptime_ms += 3000;
   answer(&b.registry, 200, "TRUE", 4);
   steps(&board, 5);
-  check_equal(c, "one that says nothing is given up", 0, (int64_t)before + 1, (int64_t)b.registry.asked);
+  check_equal(c, "a silent registry times out", 0, (int64_t)before + 1, (int64_t)b.registry.asked);
   check_at(c, "gate", "open", 0, aiot_guide_ready(&board) && b.subscribed == 1 && strstr(b.events, "waiting activated connected ") != NULL);
   aiot_guide_read(&board, &reading);
-  check_at(c, "gate", "a reading is told", 0, b.sent == 1 && strcmp(b.topic[0], AIOT_GUIDE_DATA) == 0);
+  check_at(c, "gate", "a reading is sent", 0, b.sent == 1 && strcmp(b.topic[0], AIOT_GUIDE_DATA) == 0);
   steps(&board, 500);
   check_equal(c, "it is not asked again", 0, (int64_t)before + 1, (int64_t)b.registry.asked);
 }
@@ -378,11 +378,11 @@ static void test_level1(checks *c) {
   open_bench(&b, &board, "14333616", AIOT_GUIDE_READS);
   activate(&b, &board);
   aiot_guide_read(&board, &reading);
-  check_at(c, "level 1", "without a network it tells and does not act", 0, b.sent == 1 && !b.servo);
+  check_at(c, "level 1", "without a model it sends readings but does not act", 0, b.sent == 1 && !b.servo);
   b.events[0] = '\0';
   say(&b, &board, AIOT_GUIDE_CONTROL, "{\"payload\": \"m\"}");
   say(&b, &board, AIOT_GUIDE_CONTROL, "{\"command\": \"train-model\", \"payload\": \"m\"}");
-  check_at(c, "level 1", "what is no command of its own", 0, b.models.asked == 0 && strcmp(b.events, "refused ") == 0);
+  check_at(c, "level 1", "commands for others are ignored", 0, b.models.asked == 0 && strcmp(b.events, "refused ") == 0);
   say(&b, &board, AIOT_GUIDE_CONTROL, "{\"command\": \"download-model\", \"payload\": \"m\"}");
   answer(&b.models, 404, "", 0);
   say(&b, &board, AIOT_GUIDE_CONTROL, "{\"command\": \"download-model\", \"payload\": \"m\"}");
@@ -394,16 +394,16 @@ static void test_level1(checks *c) {
   offer(&b, SAYING_1);
   b.models.breaks = true;
   say(&b, &board, AIOT_GUIDE_CONTROL, "{\"command\": \"download-model\", \"payload\": \"m\"}");
-  check_at(c, "level 1", "not reached, 404, no network, too long, broken off", 0, strcmp(b.events, "refused refused refused refused refused refused ") == 0);
+  check_at(c, "level 1", "unreachable, 404, not a model, too long, interrupted", 0, strcmp(b.events, "refused refused refused refused refused refused ") == 0);
   b.models.breaks = false;
   b.events[0] = '\0';
   say(&b, &board, AIOT_GUIDE_CONTROL, "{\"command\": \"download-model\", \"payload\": \"2022:a b\\u00fc.tflite\"}");
   check_at(c, "level 1", "loads", 0, strcmp(b.models.path, "/quantized/2022%3Aa%20b%C3%BC.tflite") == 0 && b.models.form[0] == '\0' && strcmp(b.events, "model ") == 0);
   const size_t before = b.sent;
   aiot_guide_read(&board, &reading);
-  check_at(c, "level 1", "acts and tells", 0, b.servo && b.sent == before + 2 && strcmp(b.topic[before + 1], AIOT_GUIDE_LEVEL_1) == 0);
+  check_at(c, "level 1", "acts and sends the inference", 0, b.servo && b.sent == before + 2 && strcmp(b.topic[before + 1], AIOT_GUIDE_LEVEL_1) == 0);
   check_at(c, "level 1", "order", 0, strcmp(b.events, "model sent inference servo sent ") == 0);
-  check_at(c, "level 1", "with what it says", 0, strstr(b.message[before + 1], "\"fft_data\": \"true\", \"inference\": 1.000000}") != NULL);
+  check_at(c, "level 1", "inference message", 0, strstr(b.message[before + 1], "\"fft_data\": \"true\", \"inference\": 1.000000}") != NULL);
 
   b.connection = 0;
   offer(&b, SAYING_0);
@@ -411,9 +411,9 @@ static void test_level1(checks *c) {
   b.inbox = "{\"command\": \"download-model\", \"payload\": \"low\"}";
   steps(&board, 8);
   b.uptime_ms += 6000;
-  check_at(c, "level 1", "reads where the broker is lost", 0, aiot_guide_ready(&board));
+  check_at(c, "level 1", "reads while the broker is lost", 0, aiot_guide_ready(&board));
   aiot_guide_read(&board, &reading);
-  check_at(c, "level 1", "acts where nobody hears it, too", 0, !b.servo && b.sent == before + 2);
+  check_at(c, "level 1", "acts while the broker is lost", 0, !b.servo && b.sent == before + 2);
   b.connection = 2;
   steps(&board, 1);
   check_at(c, "level 1", "subscribes again", 0, b.subscribed == 2);
@@ -430,9 +430,9 @@ static void test_level1(checks *c) {
   const aiot_guide_reading none = {(double)NAN, 1, 1, 1};
   b.events[0] = '\0';
   aiot_guide_read(&board, &none);
-  check_at(c, "level 1", "a reading that is none is not told", 0, strncmp(b.events, "refused ", 8) == 0);
+  check_at(c, "level 1", "an invalid reading is not sent", 0, strncmp(b.events, "refused ", 8) == 0);
   aiot_guide_close(&board);
-  check_at(c, "level 1", "says that it ends", 0, strstr(b.events, "ended ") != NULL);
+  check_at(c, "level 1", "reports its end", 0, strstr(b.events, "ended ") != NULL);
 }
 
 static void test_level2(checks *c) {
@@ -444,20 +444,20 @@ static void test_level2(checks *c) {
   activate(&b, &board);
   check_equal(c, "level 2 subscribes to readings, too", 0, 2, (int64_t)b.subscribed);
   say(&b, &board, AIOT_GUIDE_DATA, other);
-  check_equal(c, "without a network it says nothing", 0, 0, (int64_t)b.sent);
+  check_equal(c, "without a model it sends nothing", 0, 0, (int64_t)b.sent);
   offer(&b, SAYING_1);
   say(&b, &board, AIOT_GUIDE_CONTROL, "{\"command\": \"download-model\", \"payload\": \"m.tflite\"}");
   say(&b, &board, AIOT_GUIDE_DATA, own);
   say(&b, &board, AIOT_GUIDE_DATA, "{\"deviceID\": \"1\"}");
-  check_equal(c, "nor of its own, or of no reading", 0, 0, (int64_t)b.sent);
+  check_equal(c, "nothing on its own or an invalid reading", 0, 0, (int64_t)b.sent);
   say(&b, &board, AIOT_GUIDE_DATA, other);
-  check_at(c, "level 2", "tells", 0, b.sent == 1 && strcmp(b.topic[0], AIOT_GUIDE_LEVEL_2) == 0 && !b.servo);
-  check_at(c, "level 2", "what it tells", 0, strcmp(b.message[0],
+  check_at(c, "level 2", "sends an alert", 0, b.sent == 1 && strcmp(b.topic[0], AIOT_GUIDE_LEVEL_2) == 0 && !b.servo);
+  check_at(c, "level 2", "alert", 0, strcmp(b.message[0],
     "{\"deviceID\": \"1\", \"current\": 1.00, \"temperature\": 2.00, \"vibration\": 3.00, \"sound\": 4.00, \"inference\": 1.000000, \"model\": \"m.tflite\", \"time\": 1795168216492}") == 0);
   offer(&b, SAYING_0);
   say(&b, &board, AIOT_GUIDE_CONTROL, "{\"command\": \"download-model\", \"payload\": \"m.tflite\"}");
   say(&b, &board, AIOT_GUIDE_DATA, other);
-  check_equal(c, "below 0.5 nothing", 0, 1, (int64_t)b.sent);
+  check_equal(c, "no alert below 0.5", 0, 1, (int64_t)b.sent);
 }
 
 int main(void) {

@@ -91,8 +91,8 @@ static void test_endless_head(checks *c) {
   aiot_http_answer_begin(&answer, 0);
   code = aiot_http_answer_take(&answer, (const uint8_t *)OK, sizeof OK - 1, out);
   for (; code == 0 && sent < 100000; sent += 16) code = aiot_http_answer_take(&answer, (const uint8_t *)"X-More: 1234567\n", 16, out);
-  check_equal(c, "an endless head", 0, AIOT_HTTP_REFUSED, code);
-  check_at(c, "it is given up soon", "bytes", sent, sent <= sizeof answer.head);
+  check_equal(c, "an endless header", 0, AIOT_HTTP_REFUSED, code);
+  check_at(c, "rejected early", "bytes", sent, sent <= sizeof answer.head);
 }
 
 int main(void) {

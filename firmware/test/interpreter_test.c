@@ -54,8 +54,8 @@ static void test_answers(checks *c) {
     aiot_arena arena;
     aiot_model *model;
     if (!check_equal(c, row->kind, at, AIOT_OK, open_model(row->file, row->bytes, ARENA_BYTES, &arena, &model))) continue;
-    check_equal(c, "values taken", at, (int64_t)row->taken, (int64_t)aiot_interpreter.input(model)->count);
-    check_equal(c, "values given", at, (int64_t)row->given, (int64_t)aiot_interpreter.output(model)->count);
+    check_equal(c, "input values", at, (int64_t)row->taken, (int64_t)aiot_interpreter.input(model)->count);
+    check_equal(c, "output values", at, (int64_t)row->given, (int64_t)aiot_interpreter.output(model)->count);
     for (size_t run = 0; run < MODEL_RUNS; run++) {
       aiot_interpreter.invoke(model, row->input + run * row->taken, output);
       for (size_t i = 0; i < row->given; i++)
@@ -78,7 +78,7 @@ static void test_rules(checks *c) {
     const aiot_code code = open_model(copy, row->bytes, ARENA_BYTES, &arena, &model);
     check_at(c, row->what, row->accepted ? "accepted" : "refused", 0, (code == AIOT_OK) == row->accepted);
     /* A small arena would reject the valid ones, too. */
-    check_at(c, row->what, "not for want of memory", 0, code != AIOT_MEMORY_SHORT);
+    check_at(c, row->what, "not rejected for lack of memory", 0, code != AIOT_MEMORY_SHORT);
   }
   printf("%d files held to the rules\n", (int)RULES);
 }
@@ -92,9 +92,9 @@ static void test_memory(checks *c) {
     open_model(row->file, row->bytes, ARENA_BYTES, &arena, &model);
     for (size_t bytes = 0; bytes < arena.used; bytes += 97) {
       aiot_arena less;
-      check_equal(c, "a short arena", at, AIOT_MEMORY_SHORT, open_model(row->file, row->bytes, bytes, &less, &model));
-      check_equal(c, "a short arena's use", at, 0, (int64_t)less.used);
-      check_equal(c, "a short arena's size", at, (int64_t)bytes, (int64_t)less.bytes);
+      check_equal(c, "a small arena", at, AIOT_MEMORY_SHORT, open_model(row->file, row->bytes, bytes, &less, &model));
+      check_equal(c, "use of a small arena", at, 0, (int64_t)less.used);
+      check_equal(c, "size of a small arena", at, (int64_t)bytes, (int64_t)less.bytes);
     }
   }
 }
@@ -144,7 +144,7 @@ static void test_broken(checks *c) {
   }
   printf("%d files with a byte changed: %d refused, %d ran; %d cut short: %d refused\n", refused + ran, refused, ran,
          cut + cut_ran, cut);
-  check_at(c, "changed files refused", "some of them", 0, refused > 100);
+  check_at(c, "rejected files", "some of them", 0, refused > 100);
   check_at(c, "changed files that run", "some of them", 0, ran > 100);
 }
 

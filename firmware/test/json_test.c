@@ -61,7 +61,7 @@ static void test_numbers_by_strtod(checks *c) {
     aiot_json json;
     aiot_json_begin(&json, text, strlen(text));
     const double value = aiot_json_number(&json), expected = strtod(text, NULL);
-    if (!check_at(c, "number as strtod has it", "row", i, memcmp(&value, &expected, sizeof value) == 0)) printf("  %s\n", text);
+    if (!check_at(c, "number as in strtod", "row", i, memcmp(&value, &expected, sizeof value) == 0)) printf("  %s\n", text);
   }
 }
 
@@ -104,11 +104,11 @@ static void test_texts(checks *c) {
     char *text = exactly(r->text, r->bytes);
     const bool skipped = skip(text, r->bytes), walked = walk(text, r->bytes);
     accepted += skipped;
-    if (!check_at(c, "skipped as JSON.parse does", "row", i, skipped == r->accepted)) printf("  %s\n", r->text);
-    if (!check_at(c, "walked as JSON.parse does", "row", i, walked == r->accepted)) printf("  %s\n", r->text);
+    if (!check_at(c, "skipped as in JSON.parse", "row", i, skipped == r->accepted)) printf("  %s\n", r->text);
+    if (!check_at(c, "read as in JSON.parse", "row", i, walked == r->accepted)) printf("  %s\n", r->text);
     free(text);
   }
-  check_at(c, "texts of both kinds", "accepted", accepted, accepted > 60 && accepted < ROWS(text_rows) - 60);
+  check_at(c, "accepted and rejected texts", "accepted", accepted, accepted > 60 && accepted < ROWS(text_rows) - 60);
 }
 
 static void test_strings(checks *c) {
@@ -126,10 +126,10 @@ static void test_strings(checks *c) {
       if (room > 0) check_at(c, "string", "row", i, memcmp(out, fits ? r->utf8 : "", fits ? length + 1 : 1) == 0);
       aiot_json_begin(&json, text, r->bytes);
       const size_t cut = aiot_json_text(&json, out, room);
-      check_at(c, "string that is cut", "row", i,
+      check_at(c, "truncated string", "row", i,
                aiot_json_done(&json) && (room == 0 || (cut < room && out[cut] == 0 && memcmp(out, r->utf8, cut) == 0)));
       const bool within = cut < r->utf8_bytes && ((uint8_t)r->utf8[cut] & 0xc0) == 0x80;
-      check_at(c, "cut behind a character", "row", i, !within && (!fits || cut == r->utf8_bytes));
+      check_at(c, "truncated after a character", "row", i, !within && (!fits || cut == r->utf8_bytes));
       free(out);
     }
     free(text);
@@ -139,7 +139,7 @@ static void test_strings(checks *c) {
 static bool accepts(checks *c, const char *text, size_t bytes) {
   char *copy = exactly(text, bytes);
   const bool accepted = skip(copy, bytes);
-  check_at(c, "both ways to read agree", text, 0, accepted == walk(copy, bytes));
+  check_at(c, "skipping and reading agree", text, 0, accepted == walk(copy, bytes));
   free(copy);
   return accepted;
 }
@@ -194,13 +194,13 @@ static void test_use(checks *c) {
   for (size_t i = 0; i < ROWS(no_integers); i++) {
     aiot_json_begin(&json, no_integers[i], strlen(no_integers[i]));
     aiot_json_integer(&json);
-    check_at(c, "no integer", "row", i, !aiot_json_done(&json));
+    check_at(c, "not an integer", "row", i, !aiot_json_done(&json));
   }
   static const char *const no_raw[] = {"\"a\\/b\"", "1", "\"a", "\"\\u0041\""};
   for (size_t i = 0; i < ROWS(no_raw); i++) {
     size_t bytes = 9;
     aiot_json_begin(&json, no_raw[i], strlen(no_raw[i]));
-    check_at(c, "no raw string", "row", i, *aiot_json_raw(&json, &bytes) == 0 && bytes == 0 && !aiot_json_done(&json));
+    check_at(c, "not a raw string", "row", i, *aiot_json_raw(&json, &bytes) == 0 && bytes == 0 && !aiot_json_done(&json));
   }
 }
 
@@ -220,7 +220,7 @@ static void test_fuzz(checks *c) {
       else if (n == 0) bytes = at + 1;
     }
     char *copy = exactly(text, bytes);
-    check_at(c, "both ways to read agree", "round", round, skip(copy, bytes) == walk(copy, bytes));
+    check_at(c, "skipping and reading agree", "round", round, skip(copy, bytes) == walk(copy, bytes));
     free(copy);
   }
 }

@@ -164,28 +164,28 @@ static void test_queue(checks *c) {
   aiot_queue_init(&queue, memory, 200, 2);
   check_at(c, "queue", "too large", 0, !aiot_queue_push(&queue, "t", memory, 200, false));
   for (char n = '0'; n < '6'; n++) aiot_queue_push(&queue, "t", &n, 1, false);
-  check_equal(c, "all wait", 0, 6, (int64_t)queue.waiting);
+  check_equal(c, "all are waiting", 0, 6, (int64_t)queue.waiting);
   check_at(c, "queue", "not done", 1, !aiot_queue_run(&queue, &mqtt));
   check_equal(c, "the window", 0, 2, broker.taken);
   broker.acknowledged = 1;
   aiot_queue_run(&queue, &mqtt);
-  check_equal(c, "one more for one acknowledged", 0, 3, broker.taken);
+  check_equal(c, "one more after an acknowledgement", 0, 3, broker.taken);
   check_at(c, "queue", "in order", 2, strcmp(broker.last, "2") == 0);
   broker.takes = 0;
   broker.acknowledged = 3;
   aiot_queue_run(&queue, &mqtt);
-  check_equal(c, "not taken is not lost", 0, 3, (int64_t)queue.waiting);
+  check_equal(c, "a message that was not accepted is kept", 0, 3, (int64_t)queue.waiting);
   /* Offline: the oldest are dropped, and are counted. */
   for (char n = 'a'; n < 'k'; n++) aiot_queue_push(&queue, "t", &n, 1, false);
   check_at(c, "queue", "bounded", 3, queue.used <= 200 && queue.dropped > 0);
-  check_equal(c, "dropped and kept are all", 0, 13, (int64_t)(queue.dropped + queue.waiting));
+  check_equal(c, "dropped and kept add up", 0, 13, (int64_t)(queue.dropped + queue.waiting));
   broker.takes = 100;
   size_t kept = queue.waiting;
   for (int i = 0; i < 20; i++) {
     aiot_queue_run(&queue, &mqtt);
     broker.acknowledged = broker.taken;
   }
-  check_at(c, "queue", "empty in the end", 4, aiot_queue_run(&queue, &mqtt) && queue.waiting + queue.sent == 0);
+  check_at(c, "queue", "empty at the end", 4, aiot_queue_run(&queue, &mqtt) && queue.waiting + queue.sent == 0);
   check_equal(c, "each once", 0, (int64_t)(3 + kept), broker.taken);
   check_at(c, "queue", "the newest last", 5, strcmp(broker.last, "j") == 0);
   /* A message handed to the port counts as sent, even if the queue still has it: it is not counted as lost. */
@@ -194,7 +194,7 @@ static void test_queue(checks *c) {
   aiot_queue_push(&queue, "t", "x", 1, false);
   aiot_queue_run(&queue, &mqtt);
   for (int i = 0; i < 8; i++) aiot_queue_push(&queue, "t", "y", 1, false);
-  check_equal(c, "of those that fell out, the one that was sent is not lost", 0, 8,
+  check_equal(c, "a dropped message that was sent does not count as lost", 0, 8,
               (int64_t)(queue.dropped - before + queue.waiting));
   free(memory);
 }

@@ -28,14 +28,14 @@ typedef struct {
 
 static const scenario scenarios[] = {
     {"the first version", 0, SIM_GOOD, true, false, WHOLE, false},
-    {"a second version, into the other slot", 1, SIM_GOOD, true, true, WHOLE, false},
+    {"a second version, in the other slot", 1, SIM_GOOD, true, true, WHOLE, false},
     {"a third version, over the first", 2, SIM_GOOD, true, false, WHOLE, false},
     {"a version that fails its trial", 1, SIM_BAD, false, true, WHOLE, false},
     {"a version that fails its trial, over an older one", 2, SIM_BAD, false, false, WHOLE, false},
     {"a second version, by a delta", 1, SIM_GOOD, true, true, RIGHT, false},
     {"a third version, by a delta", 2, SIM_GOOD, true, false, RIGHT, false},
     {"a version that fails its trial, by a delta", 1, SIM_BAD, false, false, RIGHT, false},
-    {"a delta that makes something else, then the whole", 1, SIM_GOOD, true, false, WRONG, false},
+    {"a delta with a wrong result, then the whole version", 1, SIM_GOOD, true, false, WRONG, false},
     {"the first version, under the third root", 0, SIM_GOOD, true, false, WHOLE, true},
     {"a second version, under the third root", 1, SIM_GOOD, true, true, WHOLE, true},
 };
@@ -155,7 +155,7 @@ static void bench_open(bench *b, aiot_kind kind, const scenario *s, checks *c) {
     desire(b, i);
     sim_device_run(&b->device, LONG_MS);
   }
-  check_at(c, "the versions before are there", s->name, 0, sim_device_runs(&b->device, b->known, b->count) == b->old_index);
+  check_at(c, "the previous versions are present", s->name, 0, sim_device_runs(&b->device, b->known, b->count) == b->old_index);
   if (!sim_flash_open(&b->base, b->device.flash.port.bytes, AIOT_SECTOR_BYTES)) check_at(c, "memory", "", 0, false);
   sim_flash_copy(&b->base, &b->device.flash);
   offer(b, s->before);
@@ -236,8 +236,8 @@ static void cut_everywhere(bench *b, totals *t, uint32_t operations) {
   for (uint32_t at = 1; at <= operations; at++) {
     for (sim_torn torn = SIM_TORN_BEFORE; torn < SIM_TORN_WAYS; torn++) {
       update(b, at, torn);
-      check_at(&t->checks, "the power went", b->scenario->name, at, b->device.flash.off);
-      check_at(&t->checks, "boots, runs old or new, and comes to its end after a cut", b->scenario->name, at * 10 + torn,
+      check_at(&t->checks, "the power was cut", b->scenario->name, at, b->device.flash.off);
+      check_at(&t->checks, "boots, runs old or new, and ends as without a cut", b->scenario->name, at * 10 + torn,
                recovers(b));
       t->torn++;
     }
@@ -259,7 +259,7 @@ static void cut_twice(bench *b, totals *t, uint32_t operations) {
       sim_device_run(d, LONG_MS);
       cut = d->flash.off;
       good = good && recovers(b);
-      check_at(&t->checks, "comes to its end after two cuts", b->scenario->name, at * 1000 + again, good);
+      check_at(&t->checks, "ends as without a cut after two cuts", b->scenario->name, at * 1000 + again, good);
       t->twice++;
     }
   }
@@ -271,9 +271,9 @@ static void run_scenario(aiot_kind kind, const scenario *s, totals *t) {
   update(&b, 0, SIM_TORN_BEFORE);
   const uint32_t writes = b.device.flash.writes, erases = b.device.flash.erases;
   const aiot_code told = s->patch == WRONG ? AIOT_DELTA_RESULT : AIOT_OK;
-  check_at(&t->checks, "the patch was asked for", s->name, 0, (b.device.platform.patch_requests > 0) == (s->patch != WHOLE));
+  check_at(&t->checks, "the patch was requested", s->name, 0, (b.device.platform.patch_requests > 0) == (s->patch != WHOLE));
   /* Firmware has restarted since. */
-  check_at(&t->checks, "tells how it came", s->name, 0,
+  check_at(&t->checks, "reports how it was delivered", s->name, 0,
            kind == AIOT_KIND_FIRMWARE ||
                (b.device.update.has_delta == (s->patch != WHOLE) && b.device.update.delta_code == told));
   check_at(&t->checks, "ends without a cut", s->name, 0, aiot_update_settled(&b.device.update) && recovers(&b));

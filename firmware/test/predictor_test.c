@@ -134,14 +134,14 @@ static void test_samples(checks *c, const aiot_bundle *bundle, aiot_arena arena)
   /* Doubled, and removed: a window of one sample has none. */
   memcpy(text, head, before + one);
   memcpy(text + before + one, samples, rest);
-  check_equal(c, "a sample more", 0, AIOT_GOLDEN_MISMATCH, check_text(bundle, bundle->golden.bytes + one, arena, &vectors, &passed));
-  check_equal(c, "passed with a sample more", 0, (int64_t)vectors - 1, (int64_t)passed);
+  check_equal(c, "one additional sample", 0, AIOT_GOLDEN_MISMATCH, check_text(bundle, bundle->golden.bytes + one, arena, &vectors, &passed));
+  check_equal(c, "passed with one additional sample", 0, (int64_t)vectors - 1, (int64_t)passed);
   memcpy(text + before, samples + one, rest - one);
-  check_equal(c, "a sample less", 0, AIOT_GOLDEN_MISMATCH, check_text(bundle, bundle->golden.bytes - one, arena, &vectors, &passed));
-  check_equal(c, "passed with a sample less", 0, (int64_t)vectors - 1, (int64_t)passed);
+  check_equal(c, "one sample less", 0, AIOT_GOLDEN_MISMATCH, check_text(bundle, bundle->golden.bytes - one, arena, &vectors, &passed));
+  check_equal(c, "passed with one sample less", 0, (int64_t)vectors - 1, (int64_t)passed);
   const aiot_code wide = (memcpy(text, head, before + 1), memcpy(text + before + 1, "0,", 2),
                           memcpy(text + before + 3, samples + 1, rest - 1), check_text(bundle, bundle->golden.bytes + 2, arena, &vectors, &passed));
-  check_equal(c, "a sample of one field more", 0, AIOT_BUNDLE_MALFORMED, wide);
+  check_equal(c, "a sample with an additional field", 0, AIOT_BUNDLE_MALFORMED, wide);
 }
 
 /* Truncated and flipped texts: rejected or, if the byte makes no difference, passed; never read beyond the end. */
@@ -162,8 +162,8 @@ static void test_malformed(checks *c, const bundle_row *r, const aiot_bundle *bu
     }
   }
   memcpy(text, "[]", 2);
-  check_equal(c, "no vector", 0, AIOT_GOLDEN_MISMATCH, check_text(bundle, 2, arena, &vectors, &passed));
-  check_equal(c, "no vector", 1, 0, (int64_t)vectors);
+  check_equal(c, "no vectors", 0, AIOT_GOLDEN_MISMATCH, check_text(bundle, 2, arena, &vectors, &passed));
+  check_equal(c, "no vectors", 1, 0, (int64_t)vectors);
   memcpy(text, "[{}]", 4);
   check_equal(c, "an empty vector", 0, AIOT_BUNDLE_MALFORMED, check_text(bundle, 4, arena, &vectors, &passed));
 }
@@ -211,7 +211,7 @@ static void test_golden(checks *c, const bundle_row *r, const aiot_bundle *bundl
   while (aiot_golden_next(golden, &code)) {
     aiot_golden_counts(golden, &ran, &good);
     steps++;
-    check_equal(c, "vectors after so many steps", steps, (int64_t)steps, (int64_t)ran);
+    check_equal(c, "vectors after each step", steps, (int64_t)steps, (int64_t)ran);
   }
   check_at(c, "one by one", r->name, steps, code == AIOT_OK && ran == vectors && good == passed);
 }

@@ -65,10 +65,10 @@ static void test_nothing(checks *c) {
   const aiot_summary one = aiot_summary_of(rest, 1, 1, 0), three = aiot_summary_of(rest, 3, 1, 0);
   const aiot_channel sound = aiot_max4465(esp32), current = aiot_sct013(esp32, 2000, 22);
   near(c, "loudness of one sample", 0, 0, aiot_channel_value(&sound, &one), 0);
-  near(c, "current where none flows", 0, 0, aiot_channel_value(&current, &three), 0);
+  near(c, "no current", 0, 0, aiot_channel_value(&current, &three), 0);
   near(c, "rms with its mean", 0, 2048, three.rms, 1e-9);
   const float small[] = {4000000, 4000001, 4000000, 4000001};
-  near(c, "a small swing upon a large rest", 0, 0.5, aiot_summary_of(small, 4, 1, 0).ac_rms, 1e-6);
+  near(c, "a small swing on a large offset", 0, 0.5, aiot_summary_of(small, 4, 1, 0).ac_rms, 1e-6);
 }
 
 static void test_rule(checks *c) {
@@ -76,29 +76,29 @@ static void test_rule(checks *c) {
   const aiot_rule_spec spec = aiot_rule_default();
   check_at(c, "rule", "default", 0, aiot_rule_init(&rule, &spec, 1000));
   check_at(c, "rule", "off at boot", 0, !rule.on && rule.reason == AIOT_RULE_BOOT);
-  check_at(c, "rule", "not at the threshold", 0, !aiot_rule_answer(&rule, 0.8, 1001) && !rule.on);
-  check_at(c, "rule", "above it, at once for the first time", 0, aiot_rule_answer(&rule, 0.81, 1002) && rule.on);
-  check_at(c, "rule", "stays between the two", 0, !aiot_rule_answer(&rule, 0.75, 9000) && rule.on);
+  check_at(c, "rule", "off at the threshold", 0, !aiot_rule_answer(&rule, 0.8, 1001) && !rule.on);
+  check_at(c, "rule", "on above it, immediately the first time", 0, aiot_rule_answer(&rule, 0.81, 1002) && rule.on);
+  check_at(c, "rule", "unchanged between the thresholds", 0, !aiot_rule_answer(&rule, 0.75, 9000) && rule.on);
   check_at(c, "rule", "off below", 0, aiot_rule_answer(&rule, 0.69, 9001) && !rule.on);
-  check_at(c, "rule", "off for 5 s at least", 0, !aiot_rule_answer(&rule, 0.99, 14000) && !rule.on);
+  check_at(c, "rule", "off for at least 5 s", 0, !aiot_rule_answer(&rule, 0.99, 14000) && !rule.on);
   check_at(c, "rule", "then on", 0, aiot_rule_answer(&rule, 0.99, 14001) && rule.on);
-  check_at(c, "rule", "on for 5 s at least", 0, !aiot_rule_answer(&rule, 0.1, 19000) && rule.on);
-  check_at(c, "rule", "no answer is no answer", 0, !aiot_rule_answer(&rule, NAN, 20000) && rule.on);
-  check_at(c, "rule", "30 s of silence are borne", 0, !aiot_rule_tick(&rule, 49000) && rule.on);
-  check_at(c, "rule", "longer ones are not", 0, aiot_rule_tick(&rule, 49001) && !rule.on && rule.reason == AIOT_RULE_LOSS);
-  check_at(c, "rule", "told once", 0, !aiot_rule_tick(&rule, 60000));
-  check_at(c, "rule", "on again with answers", 0, aiot_rule_answer(&rule, 0.9, 60001) && rule.on);
+  check_at(c, "rule", "on for at least 5 s", 0, !aiot_rule_answer(&rule, 0.1, 19000) && rule.on);
+  check_at(c, "rule", "an invalid prediction is ignored", 0, !aiot_rule_answer(&rule, NAN, 20000) && rule.on);
+  check_at(c, "rule", "on for 30 s without predictions", 0, !aiot_rule_tick(&rule, 49000) && rule.on);
+  check_at(c, "rule", "off after more than 30 s", 0, aiot_rule_tick(&rule, 49001) && !rule.on && rule.reason == AIOT_RULE_LOSS);
+  check_at(c, "rule", "reported once", 0, !aiot_rule_tick(&rule, 60000));
+  check_at(c, "rule", "on again with predictions", 0, aiot_rule_answer(&rule, 0.9, 60001) && rule.on);
   aiot_rule_spec open = spec;
   open.safe_on = true;
   aiot_rule_init(&rule, &open, 0);
   check_at(c, "rule", "fail-safe on at boot", 0, rule.on);
-  check_at(c, "rule", "off at once after boot", 0, aiot_rule_answer(&rule, 0.1, 10) && !rule.on);
-  check_at(c, "rule", "loss waits for no shortest time", 0, aiot_rule_tick(&rule, 30011) && rule.on);
+  check_at(c, "rule", "off immediately after boot", 0, aiot_rule_answer(&rule, 0.1, 10) && !rule.on);
+  check_at(c, "rule", "a loss ignores the minimum time", 0, aiot_rule_tick(&rule, 30011) && rule.on);
   aiot_rule_spec wrong = spec;
   wrong.off_below = 0.9;
-  check_at(c, "rule", "thresholds the wrong way round", 0, !aiot_rule_init(&rule, &wrong, 0));
+  check_at(c, "rule", "reversed thresholds", 0, !aiot_rule_init(&rule, &wrong, 0));
   wrong.off_below = NAN;
-  check_at(c, "rule", "a threshold that is no number", 0, !aiot_rule_init(&rule, &wrong, 0));
+  check_at(c, "rule", "a threshold that is not a number", 0, !aiot_rule_init(&rule, &wrong, 0));
 }
 
 /* For any predictions: never faster than the minimum times, except after a loss; never on for long without predictions. */
@@ -138,16 +138,16 @@ static void test_servo(checks *c) {
   near(c, "pulse of 90 degrees", 0, 1472, aiot_servo_pulse_us(90), 1e-9);
   aiot_servo servo;
   aiot_servo_init(&servo, 0, 100);
-  check_at(c, "servo", "stands at boot", 0, !aiot_servo_step(&servo, 5000) && servo.degrees == 0);
+  check_at(c, "servo", "does not move at boot", 0, !aiot_servo_step(&servo, 5000) && servo.degrees == 0);
   aiot_servo_turn(&servo, true);
   check_at(c, "servo", "no step before its time", 0, !aiot_servo_step(&servo, 5019));
   check_at(c, "servo", "one degree", 0, aiot_servo_step(&servo, 5020) && servo.degrees == 1);
-  check_at(c, "servo", "late, it catches up", 0, aiot_servo_step(&servo, 5059) && servo.degrees == 2 && aiot_servo_step(&servo, 5060) && servo.degrees == 3);
+  check_at(c, "servo", "catches up if it is late", 0, aiot_servo_step(&servo, 5059) && servo.degrees == 2 && aiot_servo_step(&servo, 5060) && servo.degrees == 3);
   uint64_t now = 5060;
   for (; servo.degrees != 180; now += 5) aiot_servo_step(&servo, now);
   check_at(c, "servo", "180 degrees in 3.6 s", (size_t)now, now >= 8600 && now <= 8606);
   aiot_servo_turn(&servo, false);
-  check_at(c, "servo", "back as far as the time allows", 0, aiot_servo_step(&servo, now + 100000) && servo.degrees == 0);
+  check_at(c, "servo", "returns as far as the time allows", 0, aiot_servo_step(&servo, now + 100000) && servo.degrees == 0);
 }
 
 int main(void) {

@@ -79,7 +79,7 @@ static void test_lsm6ds3trc_values(checks *c) {
     aiot_imu_reading reading;
     check_at(c, "lsm6ds3trc", "reads", i, aiot_imu_read(&imu, values, 2, &reading) == AIOT_SENSOR_OK && reading.count == 1);
     near(c, "lsm6ds3trc, word", i, lsm6ds3trc_words[i].value, values[lsm6ds3trc_words[i].rotation ? 4 : 1], 0.005);
-    near(c, "lsm6ds3trc, its neighbour", i, 0, values[lsm6ds3trc_words[i].rotation ? 3 : 0], 0);
+    near(c, "lsm6ds3trc, adjacent axis", i, 0, values[lsm6ds3trc_words[i].rotation ? 3 : 0], 0);
   }
   check_equal(c, "lsm6ds3trc, violations", 0, 0, sim.violations);
   aiot_imu_close(&imu);
@@ -144,15 +144,15 @@ static void test_courses(checks *c, aiot_imu_chip chip, int range_dps) {
     const aiot_imu_setup setup = setup_of(&sim, rate, 16, range_dps);
     check_at(c, "imu", "opens", row, aiot_imu_open(&imu, &setup) == AIOT_SENSOR_OK);
     const course run = run_for(&sim, &imu, 300, 25, kind == 1 ? 100 : SIZE_MAX, kind == 2 ? 7 : 0);
-    check_equal(c, "imu, axes of other samples", row * 10 + kind, 0, (int64_t)run.mixed);
-    check_equal(c, "imu, gaps that were not told", row * 10 + kind, 0, (int64_t)run.untold);
+    check_equal(c, "imu, mixed samples", row * 10 + kind, 0, (int64_t)run.mixed);
+    check_equal(c, "imu, unreported gaps", row * 10 + kind, 0, (int64_t)run.untold);
     check_equal(c, "imu, violations", row * 10 + kind, 0, sim.violations);
     if (kind == 0) {
-      check_equal(c, "imu, nothing lost", row, 300 * 25 - (chip == AIOT_LSM6DS3TRC ? 1 : 0), (int64_t)run.samples);
+      check_equal(c, "imu, samples", row, 300 * 25 - (chip == AIOT_LSM6DS3TRC ? 1 : 0), (int64_t)run.samples);
       check_equal(c, "imu, no gap", row, 0, (int64_t)run.jumps);
     }
-    if (kind == 1) check_equal(c, "imu, one gap where the reader was late", row, 1, (int64_t)run.jumps);
-    if (kind == 2) check_at(c, "imu", "goes on after a deaf bus", row, run.samples > 2500 && run.jumps > 10);
+    if (kind == 1) check_equal(c, "imu, one gap if the reader was late", row, 1, (int64_t)run.jumps);
+    if (kind == 2) check_at(c, "imu", "continues after missing acknowledgements", row, run.samples > 2500 && run.jumps > 10);
   }
 }
 
@@ -170,10 +170,10 @@ static void test_out_of_step(checks *c) {
   sim_imu_byte(&sim, 0x55);
   check_at(c, "mpu6050", "out of step", 0, aiot_imu_read(&imu, values, 64, &reading) == AIOT_SENSOR_OK && reading.count == 0 && sim.bytes == 0);
   give(&sim, &number, 5);
-  check_at(c, "mpu6050", "and told", 0, aiot_imu_read(&imu, values, 64, &reading) == AIOT_SENSOR_OK && reading.count == 5 && reading.broken);
+  check_at(c, "mpu6050", "reported", 0, aiot_imu_read(&imu, values, 64, &reading) == AIOT_SENSOR_OK && reading.count == 5 && reading.broken);
   give(&sim, &number, 5);
   check_at(c, "mpu6050", "once", 0, aiot_imu_read(&imu, values, 3, &reading) == AIOT_SENSOR_OK && reading.count == 3 && !reading.broken);
-  check_at(c, "mpu6050", "the rest stays", 0, aiot_imu_read(&imu, values, 64, &reading) == AIOT_SENSOR_OK && reading.count == 2);
+  check_at(c, "mpu6050", "the rest is kept", 0, aiot_imu_read(&imu, values, 64, &reading) == AIOT_SENSOR_OK && reading.count == 2);
   /* Filters that have not settled. */
   sim_imu_power_on(&sim, AIOT_LSM6DS3TRC);
   const aiot_imu_setup other = setup_of(&sim, 104, 16, 2000);
@@ -183,7 +183,7 @@ static void test_out_of_step(checks *c) {
   give(&sim, &number, 3);
   sim_imu_sample(&sim, start);
   check_at(c, "lsm6ds3trc", "settles", 0, aiot_imu_read(&imu, values, 64, &reading) == AIOT_SENSOR_OK && reading.count == 4);
-  check_equal(c, "lsm6ds3trc, what is beyond its range later", 0, 3, (int64_t)reading.saturated);
+  check_equal(c, "lsm6ds3trc, saturated after settling", 0, 3, (int64_t)reading.saturated);
 }
 
 static void test_refusals(checks *c) {
@@ -194,17 +194,17 @@ static void test_refusals(checks *c) {
     const aiot_imu_setup good = setup_of(&sim, chip == AIOT_MPU6050 ? 100 : 104, 4, 500);
     aiot_imu_setup wrong = good;
     wrong.rate_hz = 101;
-    check_at(c, "imu", "a rate that it has not", (size_t)chip, aiot_imu_open(&imu, &wrong) == AIOT_SENSOR_SETTING);
+    check_at(c, "imu", "an unsupported rate", (size_t)chip, aiot_imu_open(&imu, &wrong) == AIOT_SENSOR_SETTING);
     wrong = good;
     wrong.range_g = 5;
-    check_at(c, "imu", "a range that it has not", (size_t)chip, aiot_imu_open(&imu, &wrong) == AIOT_SENSOR_SETTING);
+    check_at(c, "imu", "an unsupported range", (size_t)chip, aiot_imu_open(&imu, &wrong) == AIOT_SENSOR_SETTING);
     wrong = good;
     wrong.range_dps = 600;
-    check_at(c, "imu", "a turn that it has not", (size_t)chip, aiot_imu_open(&imu, &wrong) == AIOT_SENSOR_SETTING);
-    check_equal(c, "imu, asked nobody", (size_t)chip, 0, sim.transactions);
+    check_at(c, "imu", "an unsupported rotation range", (size_t)chip, aiot_imu_open(&imu, &wrong) == AIOT_SENSOR_SETTING);
+    check_equal(c, "imu, no transactions", (size_t)chip, 0, sim.transactions);
     wrong = good;
     wrong.address++;
-    check_at(c, "imu", "nobody there", (size_t)chip, aiot_imu_open(&imu, &wrong) == AIOT_SENSOR_ABSENT);
+    check_at(c, "imu", "no chip", (size_t)chip, aiot_imu_open(&imu, &wrong) == AIOT_SENSOR_ABSENT);
     sim.reg[chip == AIOT_MPU6050 ? 0x75 : 0x0f] = 0x71;
     check_at(c, "imu", "another chip", (size_t)chip, aiot_imu_open(&imu, &good) == AIOT_SENSOR_OTHER);
     /* A failure of any transaction during startup is reported. */
@@ -214,7 +214,7 @@ static void test_refusals(checks *c) {
       sim.deaf_at = at;
       const aiot_sensor_code code = aiot_imu_open(&imu, &good);
       if (sim.transactions < at) opened = at;
-      check_at(c, "imu", "a deaf start", at, opened != 0 ? code == AIOT_SENSOR_OK : code == (at == 1 ? AIOT_SENSOR_ABSENT : AIOT_SENSOR_FAILED));
+      check_at(c, "imu", "a start without acknowledgements", at, opened != 0 ? code == AIOT_SENSOR_OK : code == (at == 1 ? AIOT_SENSOR_ABSENT : AIOT_SENSOR_FAILED));
     }
     check_at(c, "imu", "starts in some transactions", opened, opened > 10);
   }
@@ -306,7 +306,7 @@ static void test_analogue(checks *c) {
   near(c, "inmp441, 94 dB", 0, 94, aiot_inmp441_decibels(sqrt(squares / 480)), 0.001);
   near(c, "inmp441, least", 0, -1, aiot_inmp441_sample(INT32_MIN), 0);
   near(c, "inmp441, most", 0, 8388607.0 / 8388608, aiot_inmp441_sample(INT32_MAX), 0);
-  near(c, "inmp441, its lower byte is nobody's", 0, -1.0 / 8388608, aiot_inmp441_sample(-1), 0);
+  near(c, "inmp441, the lowest byte is ignored", 0, -1.0 / 8388608, aiot_inmp441_sample(-1), 0);
 }
 
 static void test_adc(checks *c) {

@@ -127,7 +127,7 @@ static void test_refusals(checks *c) {
   aiot_arena arena;
   aiot_arena_init(&arena, memory, sizeof(memory));
   aiot_features *features;
-  check_equal(c, "a name that this window does not give", 0, AIOT_MODEL_UNSUPPORTED, aiot_features_open(&named, &arena, &features));
+  check_equal(c, "an unknown feature name", 0, AIOT_MODEL_UNSUPPORTED, aiot_features_open(&named, &arena, &features));
 }
 
 static void test_short_memory(checks *c) {

@@ -52,16 +52,16 @@ static void test_guide(checks *c) {
   for (size_t i = 0; i < 64; i++) signal[i] = sin(2 * pi * 1000 * (double)i / 13095);
   near(c, "sine of 1000 Hz, phase 0", 0, 1006.95, peak_hz(true));
   for (size_t i = 0; i < 64; i++) signal[i] = 500 + 50 * sin(2 * pi * 0.5 * 0.1225 * (double)i);
-  near(c, "slow swing upon a mean", 0, 805.70, peak_hz(true));
+  near(c, "slow swing on an offset", 0, 805.70, peak_hz(true));
   for (size_t i = 0; i < 64; i++) signal[i] = i % 2 == 0 ? 2048 : 2049;
-  near(c, "two values in turn", 0, 6547.50, peak_hz(true));
+  near(c, "two alternating values", 0, 6547.50, peak_hz(true));
   for (size_t i = 0; i < 64; i++) signal[i] = (double)i;
   near(c, "ramp", 0, 930.05, peak_hz(true));
   const double constants[] = {0, 1, -1, 2048, 0.1, 1e-300, 1e300};
   for (size_t k = 0; k < sizeof(constants) / sizeof(constants[0]); k++) {
     for (size_t i = 0; i < 64; i++) signal[i] = constants[k];
     near(c, "constant", k, 0, peak_hz(false));
-    near(c, "constant, its mean kept", k, 0, peak_hz(true));
+    near(c, "constant, with its mean", k, 0, peak_hz(true));
   }
 }
 
@@ -73,7 +73,7 @@ static void test_mean(checks *c) {
   check_at(c, "slow sine", "bin", peak.bin, peak.bin == 1 || peak.bin == 2);
   check_at(c, "slow sine", "frequency between bins 1 and 2", 0, peak.frequency_hz > bin_hz && peak.frequency_hz < 2 * bin_hz);
   peak = aiot_spectrum_peak(opened(64, 13095, true), signal);
-  check_at(c, "slow sine, its mean kept", "hidden", 0, peak.bin != 1 && peak.magnitude < 3);
+  check_at(c, "slow sine, with its mean", "hidden", 0, peak.bin != 1 && peak.magnitude < 3);
   for (size_t i = 0; i < 64; i++) signal[i] = 2000 + 3 * sin(2 * pi * 10 * (double)i / 64);
   peak = aiot_spectrum_peak(opened(64, 13095, false), signal);
   check_at(c, "sine of ten bins", "bin", peak.bin, peak.bin == 10);

@@ -141,28 +141,28 @@ static const struct {
   aiot_code code;
   void (*make)(world *w);
 } attacks[] = {
-    {"one offline key of the two that are wanted", AIOT_TRUST_SIGNATURES, one_of_two},
-    {"the platform's and the signing key, without an offline one", AIOT_TRUST_SIGNATURES, without_offline},
-    {"a root that too few of its own keys have signed", AIOT_TRUST_SIGNATURES, own_too_few},
-    {"a root left out of the chain", AIOT_TRUST_VERSION, left_out},
-    {"a root once more", AIOT_TRUST_VERSION, the_same_again},
-    {"a root that has expired", AIOT_TRUST_ROOT_EXPIRED, root_expired},
-    {"a newer root is kept back", AIOT_TRUST_ROOT_BEHIND, kept_back},
-    {"a timestamp of a mirror's own", AIOT_TIMESTAMP_INVALID, of_a_mirror},
+    {"one of the two required offline keys", AIOT_TRUST_SIGNATURES, one_of_two},
+    {"the platform's key and the signing key, without an offline key", AIOT_TRUST_SIGNATURES, without_offline},
+    {"a root signed by too few of its own keys", AIOT_TRUST_SIGNATURES, own_too_few},
+    {"a root missing from the chain", AIOT_TRUST_VERSION, left_out},
+    {"a repeated root", AIOT_TRUST_VERSION, the_same_again},
+    {"an expired root", AIOT_TRUST_ROOT_EXPIRED, root_expired},
+    {"a newer root is withheld", AIOT_TRUST_ROOT_BEHIND, kept_back},
+    {"a timestamp made by a mirror", AIOT_TIMESTAMP_INVALID, of_a_mirror},
     {"no timestamp", AIOT_TIMESTAMP_INVALID, no_timestamp},
-    {"a timestamp that has expired, without a clock", AIOT_TIMESTAMP_EXPIRED, stamp_expired},
-    {"a timestamp that has expired by the clock", AIOT_TIMESTAMP_EXPIRED, stamp_expired_by_clock},
-    {"a sequence above all that was published", AIOT_UPDATE_UNPUBLISHED, never_published},
+    {"an expired timestamp, without a clock", AIOT_TIMESTAMP_EXPIRED, stamp_expired},
+    {"a timestamp expired by the clock", AIOT_TIMESTAMP_EXPIRED, stamp_expired_by_clock},
+    {"a sequence above all published ones", AIOT_UPDATE_UNPUBLISHED, never_published},
     {"a sequence above the newest of its name", AIOT_UPDATE_UNPUBLISHED, above_the_newest},
     {"another manifest as the newest", AIOT_UPDATE_UNPUBLISHED, another_manifest},
-    {"a key that stands twice for the threshold", AIOT_TRUST_SIGNATURES, counted_twice},
-    {"a member that is not known", AIOT_MANIFEST_MALFORMED, unknown_member},
-    {"more keys than there is room for", AIOT_MEMORY_SHORT, too_many_keys},
+    {"a key that counts twice toward the threshold", AIOT_TRUST_SIGNATURES, counted_twice},
+    {"an unknown member", AIOT_MANIFEST_MALFORMED, unknown_member},
+    {"too many keys", AIOT_MEMORY_SHORT, too_many_keys},
     {"an endless root", AIOT_MEMORY_SHORT, endless_root},
     {"an endless timestamp", AIOT_MEMORY_SHORT, endless_timestamp},
-    {"a timestamp that is no JSON", AIOT_MANIFEST_MALFORMED, not_json},
-    {"the platform is not reached", AIOT_UPDATE_DOWNLOAD, unreachable},
-    {"the platform refuses to tell of roots", AIOT_UPDATE_DOWNLOAD, forbidden},
+    {"a timestamp that is not JSON", AIOT_MANIFEST_MALFORMED, not_json},
+    {"the platform is unreachable", AIOT_UPDATE_DOWNLOAD, unreachable},
+    {"the platform denies access to roots", AIOT_UPDATE_DOWNLOAD, forbidden},
 };
 
 static void test_attacks(checks *c, aiot_kind kind) {
@@ -170,7 +170,7 @@ static void test_attacks(checks *c, aiot_kind kind) {
     world *w = world_open(c, kind);
     attacks[i].make(w);
     refused(w->b, attacks[i].what, attacks[i].code);
-    if (attacks[i].make == too_many_keys) check_at(c, "says why", "keys", 0, strstr(w->b->device.store.record.last.error.message, "20 keys") != NULL);
+    if (attacks[i].make == too_many_keys) check_at(c, "gives the reason", "keys", 0, strstr(w->b->device.store.record.last.error.message, "20 keys") != NULL);
     w->b->device.now_ms = -1;
     /* An expired root stays in force until there is another. */
     const bool ended = attacks[i].make == root_expired;
@@ -180,7 +180,7 @@ static void test_attacks(checks *c, aiot_kind kind) {
     if (ended) serve_third(w, &third);
     wish(w->b, "good after it");
     ends(w->b, attacks[i].what, to(w->b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
-    check_equal(c, "the root that it goes by", i, ended ? 3 : 2, w->b->device.keeper.held.version);
+    check_equal(c, "current root", i, ended ? 3 : 2, w->b->device.keeper.held.version);
     world_close(w);
   }
 }
@@ -192,11 +192,11 @@ static void test_kept(checks *c, aiot_kind kind) {
   timestamp.version = 5;
   serve_timestamp(w, &timestamp, &w->stamp);
   wish(w->b, "good");
-  ends(w->b, "good", to(w->b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
+  ends(w->b, "a valid release", to(w->b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
   check_at(c, "restarts", "", 0, sim_device_boot(d));
   check_equal(c, "root after a restart", 0, 2, d->keeper.held.version);
   check_equal(c, "timestamp after a restart", 0, 5, d->keeper.kept.stamp_version);
-  check_equal(c, "its time stands for the clock", 0, 3000, aiot_keeper_now(&d->keeper));
+  check_equal(c, "its time replaces the clock", 0, 3000, aiot_keeper_now(&d->keeper));
   /* Signed when it was new. */
   w->b->v2.version = 3;
   w->b->v2.sequence = 7;
@@ -233,7 +233,7 @@ static void test_replaced(checks *c, aiot_kind kind) {
   timestamp.sequence = timestamp.newest = b->v2.sequence;
   serve_timestamp(w, &timestamp, &w->stamp);
   wish(b, "fast-forward");
-  check_equal(c, "counted up", 0, b->v2.sequence, r->floor);
+  check_equal(c, "raised", 0, b->v2.sequence, r->floor);
   root_spec third = second(w);
   third.version = 3;
   third.targets = &w->fresh;
@@ -248,11 +248,11 @@ static void test_replaced(checks *c, aiot_kind kind) {
   serve_timestamp(w, &timestamp, &w->stamp);
   forge(w, &b->key);
   wish(b, "by the old key");
-  check_at(c, "the old key's", b->device.update.error.code, 0, strcmp(b->device.update.error.code, "AIOT_SIGNATURE_INVALID") == 0);
-  check_equal(c, "the floor stands until something good came", 0, INT64_C(1) << 52, r->floor);
+  check_at(c, "release of the old key", b->device.update.error.code, 0, strcmp(b->device.update.error.code, "AIOT_SIGNATURE_INVALID") == 0);
+  check_equal(c, "the floor is kept until a valid release", 0, INT64_C(1) << 52, r->floor);
   forge(w, &w->fresh);
   wish(b, "by the new key");
-  check_at(c, "the new key's", b->device.update.error.code, 0, b->device.update.phase == AIOT_PHASE_COMMITTED);
+  check_at(c, "release of the new key", b->device.update.error.code, 0, b->device.update.phase == AIOT_PHASE_COMMITTED);
   check_equal(c, "sequence", 0, 2, r->sequence);
   check_equal(c, "floor", 0, 0, r->floor);
   check_equal(c, "epoch", 0, 3, r->epoch);
@@ -269,7 +269,7 @@ static void test_bare(checks *c, aiot_kind kind) {
   wish(w->b, "bare");
   ends(w->b, "without roots", to(w->b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
   check_equal(c, "requests for trust", 0, 1, (int64_t)p->trust_requests);
-  check_at(c, "no timestamp", "is looked at", 0, !aiot_keeper_stamped(&w->b->device.keeper));
+  check_at(c, "no timestamp", "is expected", 0, !aiot_keeper_stamped(&w->b->device.keeper));
   world_close(w);
 }
 
@@ -291,11 +291,11 @@ static void test_flipped(checks *c) {
     w->text[0][i] ^= (char)(1 << i % 7);
     const aiot_code code = look(d);
     w->text[0][i] ^= (char)(1 << i % 7);
-    check_at(c, "a flipped byte of a root is refused", aiot_code_name(code), i, code == AIOT_MANIFEST_MALFORMED || code == AIOT_TRUST_SIGNATURES);
+    check_at(c, "a flipped byte of a root is rejected", aiot_code_name(code), i, code == AIOT_MANIFEST_MALFORMED || code == AIOT_TRUST_SIGNATURES);
     if (d->keeper.held.version != 1) break;
   }
-  check_equal(c, "no flipped root was taken", 0, 1, d->keeper.held.version);
-  check_equal(c, "the untouched one", 0, AIOT_OK, look(d));
+  check_equal(c, "no flipped root was accepted", 0, 1, d->keeper.held.version);
+  check_equal(c, "the original root", 0, AIOT_OK, look(d));
   timestamp_spec timestamp = stamped(w);
   timestamp.version = 2;
   serve_timestamp(w, &timestamp, &w->stamp);
@@ -303,10 +303,10 @@ static void test_flipped(checks *c) {
     w->timestamp[i] ^= (char)(1 << i % 7);
     const aiot_code code = look(d);
     w->timestamp[i] ^= (char)(1 << i % 7);
-    check_at(c, "a flipped byte of a timestamp is refused", aiot_code_name(code), i, code == AIOT_MANIFEST_MALFORMED || code == AIOT_TIMESTAMP_INVALID);
+    check_at(c, "a flipped byte of a timestamp is rejected", aiot_code_name(code), i, code == AIOT_MANIFEST_MALFORMED || code == AIOT_TIMESTAMP_INVALID);
   }
-  check_equal(c, "no flipped timestamp was taken", 0, 1, d->keeper.kept.stamp_version);
-  check_equal(c, "the untouched timestamp", 0, AIOT_OK, look(d));
+  check_equal(c, "no flipped timestamp was accepted", 0, 1, d->keeper.kept.stamp_version);
+  check_equal(c, "the original timestamp", 0, AIOT_OK, look(d));
   printf("%zu bytes of a root and a timestamp flipped, each refused\n", flips);
   world_close(w);
 }

@@ -15,7 +15,7 @@ static void test_network(checks *c, aiot_kind kind) {
     b->device.platform.served = 0;
     wish(b, "broken once");
     ends(b, "the network broke once", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
-    check_equal(c, "no byte came twice", after, (int64_t)(BLOB_BYTES + b->device.platform.manifest_bytes),
+    check_equal(c, "no byte was downloaded twice", after, (int64_t)(BLOB_BYTES + b->device.platform.manifest_bytes),
                 (int64_t)b->device.platform.served);
     bench_close(b);
   }
@@ -24,7 +24,7 @@ static void test_network(checks *c, aiot_kind kind) {
   b->device.platform.breaks = 1000;
   b->device.platform.break_after = 1;
   wish(b, "broken behind each chunk");
-  ends(b, "the network broke behind each chunk", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
+  ends(b, "the network broke after each chunk", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
   bench_close(b);
 
   b = bench_open(c, kind);
@@ -36,27 +36,27 @@ static void test_network(checks *c, aiot_kind kind) {
   for (int i = 0; i < 40 && b->device.update.written + b->device.update.waiting < 3 * 1460; i++) aiot_update_step(&b->device.update);
   b->device.platform.break_after = 0;
   sim_device_run(&b->device, LONG_MS);
-  ends(b, "six attempts that bring nothing", "DI", AIOT_PHASE_IDLE, AIOT_UPDATE_DOWNLOAD, 1);
+  ends(b, "six attempts without data", "DI", AIOT_PHASE_IDLE, AIOT_UPDATE_DOWNLOAD, 1);
   const uint64_t waited = b->device.uptime_ms - start;
   check_at(c, "after waits of 0.2 to 5 s", "ms", (size_t)waited, waited >= 6200 && waited < 7000);
-  check_at(c, "what came is kept", "", 0, b->device.store.record.download.slot == 1);
+  check_at(c, "downloaded data is kept", "", 0, b->device.store.record.download.slot == 1);
   b->device.platform.breaks = 0;
   b->device.platform.served = 0;
   wish(b, "taken up");
-  ends(b, "another attempt goes on", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
-  check_at(c, "without what was there", "from", (size_t)b->device.platform.last_from, b->device.platform.last_from == 0);
+  ends(b, "another attempt resumes", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
+  check_at(c, "without the downloaded data", "from", (size_t)b->device.platform.last_from, b->device.platform.last_from == 0);
   bench_close(b);
 
   b = bench_open(c, kind);
   b->device.platform.unreachable = 5;
   wish(b, "not reached at first");
-  ends(b, "the platform is not reached five times", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
+  ends(b, "the platform is unreachable five times", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
   bench_close(b);
 
   b = bench_open(c, kind);
   b->device.platform.silent = true;
   wish(b, "silent");
-  ends(b, "the platform says nothing", "DI", AIOT_PHASE_IDLE, AIOT_UPDATE_DOWNLOAD, 1);
+  ends(b, "the platform is silent", "DI", AIOT_PHASE_IDLE, AIOT_UPDATE_DOWNLOAD, 1);
   bench_close(b);
 }
 
@@ -69,12 +69,12 @@ static void test_drip(checks *c, aiot_kind kind) {
     b->device.platform.drip_ms = 400;
     const uint64_t start = b->device.uptime_ms;
     wish(b, "dripped");
-    ends(b, what[i] == 'm' ? "a manifest that drips" : "a blob that drips", "DI", AIOT_PHASE_IDLE, AIOT_UPDATE_DOWNLOAD, 1);
+    ends(b, what[i] == 'm' ? "a manifest that trickles" : "a blob that trickles", "DI", AIOT_PHASE_IDLE, AIOT_UPDATE_DOWNLOAD, 1);
     const uint64_t waited = b->device.uptime_ms - start;
-    check_at(c, "given up after a minute", "ms", (size_t)waited, waited >= 60000 && waited < 70000);
+    check_at(c, "abandoned after a minute", "ms", (size_t)waited, waited >= 60000 && waited < 70000);
     b->device.platform.drips = 0;
     wish(b, "taken up");
-    ends(b, "then it comes as it should", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
+    ends(b, "then a normal download", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
     bench_close(b);
   }
   /* A slow line is not too slow: 10,000 bytes a minute. */
@@ -82,7 +82,7 @@ static void test_drip(checks *c, aiot_kind kind) {
   b->device.platform.drips = 'b';
   b->device.platform.drip_ms = 6;
   wish(b, "slow");
-  ends(b, "a slow line", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
+  ends(b, "a slow connection", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
   bench_close(b);
 
   /* As many connections as bytes: each attempt brings one, and they count as failed. */
@@ -92,7 +92,7 @@ static void test_drip(checks *c, aiot_kind kind) {
   b->device.platform.breaks = SIZE_MAX;
   b->device.platform.break_after = 1;
   wish(b, "one byte each");
-  ends(b, "one byte a connection", "DI", AIOT_PHASE_IDLE, AIOT_UPDATE_DOWNLOAD, 1);
+  ends(b, "one byte per connection", "DI", AIOT_PHASE_IDLE, AIOT_UPDATE_DOWNLOAD, 1);
   bench_close(b);
 }
 
@@ -103,14 +103,14 @@ static void test_resume(checks *c, aiot_kind kind) {
   d->tick_ms = 50;
   sim_device_desire(d, &b->v2, "resumed");
   while (d->update.written < 3 * 4096) aiot_update_step(&d->update);
-  check_equal(c, "one piece of work a step, where each takes long", 0, 3 * 4096, d->update.written);
+  check_equal(c, "one piece of slow work per step", 0, 3 * 4096, d->update.written);
   d->tick_ms = 0;
   sim_device_boot(d);
   check_equal(c, "version 1 runs", 0, 1, running_version(b));
   d->platform.served = 0;
   wish(b, "resumed");
   ends(b, "resumed", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
-  check_equal(c, "it went on", 0, 2 * 4096, (int64_t)d->platform.last_from);
+  check_equal(c, "it resumed", 0, 2 * 4096, (int64_t)d->platform.last_from);
   bench_close(b);
 }
 
@@ -128,8 +128,8 @@ static void test_trial(checks *c, aiot_kind kind) {
     offer_release(b, &b->v2);
     wish(b, "tried");
     ends(b, "a version that fails its trial", to(b, 'R'), AIOT_PHASE_ROLLED_BACK, rows[i].code[kind], 1);
-    check_at(c, "what was tried is forgotten", "", 0, !b->device.store.record.slot[1].present);
-    check_at(c, "what was committed stays", "", 0, b->device.store.record.sequence == 5 && b->device.store.record.floor == 3);
+    check_at(c, "the tried version is forgotten", "", 0, !b->device.store.record.slot[1].present);
+    check_at(c, "the committed version is kept", "", 0, b->device.store.record.sequence == 5 && b->device.store.record.floor == 3);
     bench_close(b);
   }
 }
@@ -153,7 +153,7 @@ static void test_crash(checks *c, aiot_kind kind) {
   check_equal(c, "version 1 runs", 0, 1, running_version(b));
   const size_t requests = d->platform.requests;
   wish(b, "crash");
-  check_equal(c, "it is not begun again", 0, (int64_t)requests, (int64_t)d->platform.requests);
+  check_equal(c, "it is not started again", 0, (int64_t)requests, (int64_t)d->platform.requests);
   bench_close(b);
 }
 
@@ -172,10 +172,10 @@ static void test_slow(checks *c) {
   while (d->pieces < SIM_PIECES && turns < 1000) {
     const int before = d->pieces;
     const uint64_t since = d->uptime_ms;
-    check_at(c, "there is more to do at once", "", (size_t)turns, aiot_update_step(&d->update));
-    check_at(c, "one piece of 30 ms a turn", "", (size_t)turns++, d->pieces - before <= 1 && d->uptime_ms - since <= 30);
+    check_at(c, "there is more work", "", (size_t)turns, aiot_update_step(&d->update));
+    check_at(c, "one piece of 30 ms per turn", "", (size_t)turns++, d->pieces - before <= 1 && d->uptime_ms - since <= 30);
   }
-  check_at(c, "a turn for each", "", (size_t)turns, turns >= SIM_PIECES - 1);
+  check_at(c, "one turn for each piece", "", (size_t)turns, turns >= SIM_PIECES - 1);
   sim_device_run(d, LONG_MS);
   check_at(c, "it is committed", "", 0, d->update.phase == AIOT_PHASE_COMMITTED && running_version(b) == 2);
   bench_close(b);
@@ -187,13 +187,13 @@ static void test_broker(checks *c, aiot_kind kind) {
   b->device.broker = false;
   b->device.broker_back_ms = b->device.uptime_ms + 50000;
   wish(b, "broker back");
-  ends(b, "the broker comes back after 50 s", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
+  ends(b, "the broker returns after 50 s", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
   bench_close(b);
   b = bench_open(c, kind);
   b->device.broker = false;
   const uint64_t start = b->device.uptime_ms;
   wish(b, "broker gone");
-  ends(b, "the broker stays away", to(b, 'R'), AIOT_PHASE_ROLLED_BACK, AIOT_UPDATE_HEARTBEAT, 1);
+  ends(b, "the broker stays offline", to(b, 'R'), AIOT_PHASE_ROLLED_BACK, AIOT_UPDATE_HEARTBEAT, 1);
   check_at(c, "after 60 s", "", 0, b->device.uptime_ms - start >= 60000 && b->device.uptime_ms - start < 62000);
   bench_close(b);
 }
@@ -206,7 +206,7 @@ static void test_wishes(checks *c, aiot_kind kind) {
   aiot_update_step(&d->update);
   aiot_update_desire(&d->update, NULL);
   check_at(c, "a withdrawn download ends", "", 0, aiot_update_settled(&d->update) && d->update.phase == AIOT_PHASE_IDLE);
-  check_at(c, "and lets go of the line", "", 0, d->line.user == NULL && d->platform.open == 0 && !d->update.has_rollout);
+  check_at(c, "the connection is released", "", 0, d->line.user == NULL && d->platform.open == 0 && !d->update.has_rollout);
 
   /* Another request for the same version ends a download and starts over. */
   d->tick_ms = 50;
@@ -214,9 +214,9 @@ static void test_wishes(checks *c, aiot_kind kind) {
   while (d->update.written == 0) aiot_update_step(&d->update);
   d->tick_ms = 0;
   sim_device_desire(d, &b->v2, "two");
-  check_at(c, "a newer wish has its turn at once", "", 0, strcmp(d->update.rollout, "two") == 0 && d->update.written == 0);
+  check_at(c, "a newer request starts immediately", "", 0, strcmp(d->update.rollout, "two") == 0 && d->update.written == 0);
   sim_device_run(d, LONG_MS);
-  check_at(c, "and is committed", "", 0, strcmp(d->store.record.last.rollout, "two") == 0 && running_version(b) == 2);
+  check_at(c, "it is committed", "", 0, strcmp(d->store.record.last.rollout, "two") == 0 && running_version(b) == 2);
 
   /* A request during a trial waits; the last one counts, and a withdrawn one is dropped. */
   b->v1.sequence = 7;
@@ -227,19 +227,19 @@ static void test_wishes(checks *c, aiot_kind kind) {
   sim_device_run(d, 5000);
   check_at(c, "it is on trial", "", 0, d->update.phase == AIOT_PHASE_TRIAL);
   sim_device_desire(d, &b->v2, "four");
-  check_at(c, "a wish waits for the trial", "", 0, d->update.has_pending && d->update.phase == AIOT_PHASE_TRIAL);
+  check_at(c, "a request waits for the trial", "", 0, d->update.has_pending && d->update.phase == AIOT_PHASE_TRIAL);
   sim_device_desire(d, &b->v1, "three");
-  check_at(c, "the same wish is the one on trial", "", 0, !d->update.has_pending);
+  check_at(c, "the same request is already on trial", "", 0, !d->update.has_pending);
   sim_device_desire(d, &b->v2, "four");
   aiot_update_desire(&d->update, NULL);
-  check_at(c, "a wish taken back is forgotten", "", 0, !d->update.has_pending && d->update.phase == AIOT_PHASE_TRIAL);
+  check_at(c, "a withdrawn request is dropped", "", 0, !d->update.has_pending && d->update.phase == AIOT_PHASE_TRIAL);
   b->v2.sequence = 8;
   b->v2.version = 4;
   sim_device_offer(d, &b->v2, &b->key, b->envelope, sizeof b->envelope);
   sim_device_desire(d, &b->v2, "five");
   d->broker = true;
   sim_device_run(d, LONG_MS);
-  check_at(c, "the trial ended well, and the wish had its turn", "", 0,
+  check_at(c, "the trial succeeded, and the request followed", "", 0,
            strcmp(d->store.record.last.rollout, "five") == 0 && d->store.record.sequence == 8 && running_version(b) == 2);
   bench_close(b);
 }
@@ -255,7 +255,7 @@ static void test_damaged(checks *c, aiot_kind kind) {
   uint8_t *active = d->flash.memory + d->store.slot[1].offset, *other = d->flash.memory + d->store.slot[0].offset;
   active[77] ^= 1;
   sim_device_boot(d);
-  check_at(c, "below the floor nothing runs", "", 0, d->active == AIOT_NO_SLOT && d->store.record.active == AIOT_NO_SLOT);
+  check_at(c, "nothing below the floor runs", "", 0, d->active == AIOT_NO_SLOT && d->store.record.active == AIOT_NO_SLOT);
   bench_close(b);
 
   b = bench_open(c, kind);
@@ -267,11 +267,11 @@ static void test_damaged(checks *c, aiot_kind kind) {
   other = d->flash.memory + d->store.slot[0].offset;
   active[77] ^= 1;
   sim_device_boot(d);
-  check_equal(c, "a damaged version gives way to the one before", 0, 1, running_version(b));
-  check_at(c, "sequence and floor do not fall", "", 0, d->store.record.sequence == 6 && d->store.record.floor == 3);
+  check_equal(c, "a damaged version is replaced by the previous one", 0, 1, running_version(b));
+  check_at(c, "sequence and floor never decrease", "", 0, d->store.record.sequence == 6 && d->store.record.floor == 3);
   other[78] ^= 1;
   sim_device_boot(d);
-  check_at(c, "both damaged: nothing runs", "", 0, d->active == AIOT_NO_SLOT);
+  check_at(c, "nothing runs if both are damaged", "", 0, d->active == AIOT_NO_SLOT);
   bench_close(b);
 
   b = bench_open(c, kind);
@@ -295,9 +295,9 @@ static void test_dead(checks *c, aiot_kind kind) {
   sim_device_desire(d, &b->v2, "dead");
   d->flash.cut_at = d->flash.writes + d->flash.erases + 3;
   sim_device_run(d, LONG_MS);
-  check_at(c, "the update is dead", "", 0, d->update.dead && aiot_update_settled(&d->update) && d->line.user == NULL);
+  check_at(c, "the update has failed", "", 0, d->update.dead && aiot_update_settled(&d->update) && d->line.user == NULL);
   aiot_update_desire(&d->update, NULL);
-  check_at(c, "and does nothing", "", 0, !aiot_update_step(&d->update));
+  check_at(c, "it does nothing", "", 0, !aiot_update_step(&d->update));
   bench_close(b);
 }
 

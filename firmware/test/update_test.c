@@ -21,11 +21,11 @@ static void test_good(checks *c, aiot_kind kind) {
   /* A retained request is received again: reported, not restarted. */
   const size_t requests = b->device.platform.requests;
   wish(b, "second");
-  check_equal(c, "requests for what has ended", 0, (int64_t)requests, (int64_t)b->device.platform.requests);
+  check_equal(c, "requests for a finished rollout", 0, (int64_t)requests, (int64_t)b->device.platform.requests);
   /* Another rollout of the running version. */
   wish(b, "third");
-  check_equal(c, "requests for what runs", 0, (int64_t)requests, (int64_t)b->device.platform.requests);
-  check_at(c, "the new rollout is the last one", "", 0, strcmp(r->last.rollout, "third") == 0);
+  check_equal(c, "requests for the running version", 0, (int64_t)requests, (int64_t)b->device.platform.requests);
+  check_at(c, "the new rollout is recorded", "", 0, strcmp(r->last.rollout, "third") == 0);
   bench_close(b);
 }
 
@@ -77,10 +77,10 @@ static void test_refused(checks *c, aiot_kind kind) {
   d->platform.endless = 'b';
   refused(b, "13: endless", AIOT_UPDATE_SIZE);
   d->platform.refused = 1;
-  refused(b, "the manifest is refused", AIOT_UPDATE_DOWNLOAD);
+  refused(b, "the manifest request is denied", AIOT_UPDATE_DOWNLOAD);
 
   wish(b, "at last");
-  ends(b, "good after all of them", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
+  ends(b, "a valid version after all of them", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
   bench_close(b);
 }
 
@@ -93,7 +93,7 @@ static void test_older(checks *c, aiot_kind kind) {
   refused(b, "7: below the floor", AIOT_UPDATE_FLOOR);
   b->v2.sequence = 5;
   offer_release(b, &b->v2);
-  refused(b, "8: the sequence that is committed", AIOT_UPDATE_SEQUENCE);
+  refused(b, "8: the committed sequence", AIOT_UPDATE_SEQUENCE);
   bench_close(b);
 }
 
@@ -107,14 +107,14 @@ static void test_keys(checks *c, aiot_kind kind) {
   b->device.platform.manifest_bytes = envelope_of(payload, same, 2, b->envelope, sizeof b->envelope);
   refused(b, "2: the same key twice", AIOT_SIGNATURE_INVALID);
   b->trust = trust_of(&b->other, 1, 1);
-  refused(b, "2: a key that was revoked", AIOT_SIGNATURE_INVALID);
+  refused(b, "2: a revoked key", AIOT_SIGNATURE_INVALID);
   b->device.update.setup.trust = NULL;
-  refused(b, "2: nobody is trusted", AIOT_SIGNATURE_INVALID);
+  refused(b, "2: no trusted keys", AIOT_SIGNATURE_INVALID);
   b->device.update.setup.trust = &b->trust;
   b->trust = trust_of(both, 2, 2);
   b->device.platform.manifest_bytes = envelope_of(payload, both, 2, b->envelope, sizeof b->envelope);
   wish(b, "both");
-  ends(b, "two signatures of two", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
+  ends(b, "two of two signatures", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
   bench_close(b);
 }
 
@@ -137,24 +137,24 @@ static void test_tampered(checks *c, aiot_kind kind) {
     b->envelope[i] ^= (char)(1 << i % 8);
     const aiot_update *u = &d->update;
     const bool good = u->phase == AIOT_PHASE_IDLE && (strcmp(u->error.code, codes[0]) == 0 || strcmp(u->error.code, codes[1]) == 0);
-    if (check_at(c, "a flipped byte of the manifest is refused", aiot_kind_name(kind), i, good)) refused_manifests++;
+    if (check_at(c, "a flipped byte of the manifest is rejected", aiot_kind_name(kind), i, good)) refused_manifests++;
   }
-  check_equal(c, "no blob was asked for", 0, asked, (int64_t)d->platform.blob_requests);
+  check_equal(c, "no blob was requested", 0, asked, (int64_t)d->platform.blob_requests);
   for (size_t i = 0; i < b->v2.bytes; i++) {
     b->second[i] ^= (uint8_t)(1 << i % 8);
     snprintf(rollout, sizeof rollout, "blob-%zu", i);
     wish(b, rollout);
     b->second[i] ^= (uint8_t)(1 << i % 8);
     const bool good = d->update.phase == AIOT_PHASE_IDLE && strcmp(d->update.error.code, "AIOT_DIGEST_MISMATCH") == 0;
-    if (check_at(c, "a flipped byte of the payload is refused", aiot_kind_name(kind), i, good)) refused_payloads++;
+    if (check_at(c, "a flipped byte of the payload is rejected", aiot_kind_name(kind), i, good)) refused_payloads++;
   }
   printf("%s: %zu of %zu bytes of the manifest and %zu of %zu of the payload flipped, each refused\n", aiot_kind_name(kind), refused_manifests,
          bytes, refused_payloads, b->v2.bytes);
-  check_equal(c, "flips refused = bytes of the manifest", 0, (int64_t)bytes, (int64_t)refused_manifests);
-  check_equal(c, "flips refused = bytes of the payload", 0, (int64_t)b->v2.bytes, (int64_t)refused_payloads);
+  check_equal(c, "rejected flips = bytes of the manifest", 0, (int64_t)bytes, (int64_t)refused_manifests);
+  check_equal(c, "rejected flips = bytes of the payload", 0, (int64_t)b->v2.bytes, (int64_t)refused_payloads);
   check_at(c, "version 1 runs", "", 0, running_version(b) == 1);
   wish(b, "untouched");
-  ends(b, "the untouched one", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
+  ends(b, "the original release", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
   bench_close(b);
 }
 
