@@ -6,6 +6,7 @@
 import type { z } from 'zod';
 import type { RegistryClient } from './lib/api/client.js';
 import type { DataStores } from './lib/api/context.js';
+import type { OfflineDevices } from './lib/api/rollouts/offline.js';
 import type { noRolloutSchema } from './lib/api/rollouts/request.js';
 import type { Rollout, RolloutPolicyInput } from './lib/api/rollouts/schema.js';
 import type { Extracted, extractSources } from './lib/data/sources/extract.js';
@@ -239,8 +240,8 @@ export interface RolloutProgress extends Step {
 
 /** Callbacks while waiting for a rollout. */
 interface WatchedRollout extends Watched<RolloutProgress> {
-  /** Devices that have not started and are offline: the rollout waits for them until its deadline. Called once. */
-  onOffline?: ((names: string[]) => void) | undefined;
+  /** Called once if devices that have not started are offline: the rollout waits for them until their deadline. */
+  onOffline?: ((devices: OfflineDevices, rollout: Rollout) => void) | undefined;
 }
 
 /** The artifacts of a rollout, and its policy. */
@@ -285,8 +286,13 @@ export async function startRollout(options: RolloutOptions): Promise<RolloutStar
         ? await rolloutRequest({ ...options, ...signing, client, policy })
         : (await readPlan(plan)).request;
     const started = await startedIfAny(client.rollouts, asked, ifAny);
-    if ('skipped' in started || !wait) return started;
-    return await follow(started, client, watched);
+    if ('skipped' in started) return started;
+    if (wait) return await follow(started, client, watched);
+    const { reportOffline } = await import('./lib/api/rollouts/deploy.js');
+    const { onOffline } = watched;
+    // The rollout has started, whether or not this token may list devices.
+    await reportOffline(started, { client, ...(onOffline ? { onOffline } : {}) }).catch(() => {});
+    return started;
   });
 }
 

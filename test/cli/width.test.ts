@@ -11,6 +11,7 @@ import {
   usersTable,
   webhooksTable,
 } from '../../src/lib/cli/render/platform.js';
+import { rolloutsTable } from '../../src/lib/cli/render/rollout.js';
 import { facts, table, wrappedLines } from '../../src/lib/cli/render/text.js';
 import { root } from '../support/cli.js';
 
@@ -68,6 +69,15 @@ const event = {
   ...{ id: 123_456, at, type: 'device.provision', subject: 'press-7', who: 'operator somebody' },
   data: { fingerprint: digest, more: 'x'.repeat(200) },
 };
+const rollout = {
+  ...{ id: 'ro_01kaf3m0q8zj2x4v6b8d0f2h4j', state: 'paused', created: at },
+  releases: [{ kind: 'model', name: 'vibration-of-press', version: 12, sequence: 31 }],
+  waves: [{ committed: 1200, devices: 12_345 }],
+  reason: {
+    code: 'AIOT_ROLLOUT_FAILURES',
+    message: '12 of 1234 devices of wave 1 failed; no failures are allowed in a wave of this size',
+  },
+};
 
 type Any = never;
 const lists: [name: string, text: () => string, whole: string][] = [
@@ -78,6 +88,7 @@ const lists: [name: string, text: () => string, whole: string][] = [
   ['data list', () => storedTable([recording as Any]), long],
   ['data streams', () => streamsTable([stream as Any]), 'vibration'],
   ['user list', () => usersTable([user as Any]), user.name],
+  ['rollout list', () => rolloutsTable([rollout as Any]), rollout.id],
   ['events tail', () => eventText(event as Any), 'press-7'],
 ];
 

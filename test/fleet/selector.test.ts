@@ -3,6 +3,7 @@ import {
   type Expression,
   matchesGlob,
   type Operator,
+  onlineOnly,
   parseExpression,
   parseSelector,
   requireListedNames,
@@ -367,5 +368,27 @@ describe('a selector that is a list of names', () => {
         message: 'no device is named motr-2. Did you mean motor-2?',
       }),
     );
+  });
+});
+
+describe('the same selector for online devices only', () => {
+  it.each<[string, string | null]>([
+    ['all', 'online=true'],
+    ['site=lab', 'online=true and site=lab'],
+    [' site=lab and not fw<1.4 ', 'online=true and site=lab and not fw<1.4'],
+    ['site=lab or name=bare', 'online=true and (site=lab or name=bare)'],
+    ['motor-1', 'online=true and name=motor-1'],
+    ['motor-1, "hall 2", "or"', 'online=true and name in (motor-1, "hall 2", "or")'],
+    ['name in (motor-1, bare)', 'online=true and name in (motor-1, bare)'],
+    ['not (site=lab or lastSeen>2d)', 'online=true and not (site=lab or lastSeen>2d)'],
+    ['online=true', null],
+    ['site=lab and not (type=pi or online=false)', null],
+  ])('of %s is %s', (text, expected) => {
+    expect(onlineOnly(text)).toBe(expected);
+    if (expected === null) return;
+    const [narrow, wide] = [parseSelector(expected, now), parseSelector(text, now)];
+    for (const device of [motor, bare, { ...motor, online: false }, { ...bare, online: true }]) {
+      expect(narrow(device)).toBe(device.online && wide(device));
+    }
   });
 });

@@ -1,5 +1,6 @@
 import { Flags } from '@oclif/core';
 import * as z from 'zod';
+import { offlineDevices, offlineDevicesSchema } from '../../lib/api/rollouts/offline.js';
 import {
   rolloutDeviceSchema,
   rolloutDeviceStates,
@@ -25,7 +26,11 @@ export default class RolloutShow extends PlatformCommand {
     }),
     context: shared.context,
   };
-  static override result = rolloutStatusSchema.extend({ devices: z.array(rolloutDeviceSchema) });
+  static override result = rolloutStatusSchema.extend({
+    devices: z.array(rolloutDeviceSchema),
+    /** Devices that it waits for because they are offline; null = none. */
+    offline: offlineDevicesSchema.nullable(),
+  });
 
   async run() {
     const input = await this.input(RolloutShow);
@@ -33,12 +38,14 @@ export default class RolloutShow extends PlatformCommand {
     const { state } = input.flags;
     return this.ask(
       input,
-      async ({ rollouts }) => {
+      async (client) => {
+        const { rollouts } = client;
         const states = state ? [state] : (['failed', 'rolledBack', 'missed'] as const);
         const devices = await Promise.all(states.map((state) => rollouts.devices(id, { state })));
-        return { ...(await rollouts.get(id)), devices: devices.flat() };
+        const status = await rollouts.get(id);
+        return { ...status, devices: devices.flat(), offline: await offlineDevices(client, status) };
       },
-      (status) => rolloutStatusText(status, status.devices),
+      (status) => rolloutStatusText(status, status),
       (status) => [`aiot rollout ${status.state === 'paused' ? 'resume' : 'report'} ${id}`],
     );
   }

@@ -29,7 +29,7 @@ export default class RolloutWatch extends AiotCommand {
     const rollout = await watchRollout(args.id, {
       ...{ context: flags.context, signal: this.signal },
       onProgress: (progress) => told(newsOf(progress.rollout)),
-      onOffline: (names) => this.note(offlineNote(names)),
+      onOffline: (devices, rollout) => this.note(offlineNote(devices, rollout)),
     });
     const code = rolloutExit(rollout);
     if (code !== 0) this.exitsWith(code);

@@ -249,6 +249,12 @@ export {
   followRollout,
   rolloutExit,
 } from './rollouts/deploy.js';
+export {
+  type OfflineDevices,
+  offlineDevices,
+  offlineDevicesSchema,
+  offlineLimitMs,
+} from './rollouts/offline.js';
 export { writeRolloutPage } from './rollouts/page/write-page.js';
 export { releaseOf } from './rollouts/release.js';
 export { type RolloutReport, rolloutReport, rolloutReportSchema } from './rollouts/report.js';

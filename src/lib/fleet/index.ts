@@ -20,6 +20,14 @@ export type {
   RolloutWave,
   Wish,
 } from './rollout/types.js';
-export { isEnd, noDevices, splitIntoWaves, startRollout } from './rollout/waves.js';
-export { parseSelector, requireListedNames, type Selectable } from './selector.js';
+export {
+  inRolloutOrder,
+  isEnd,
+  noDevices,
+  packOffline,
+  splitIntoWaves,
+  startRollout,
+  unpackOffline,
+} from './rollout/waves.js';
+export { onlineOnly, parseSelector, requireListedNames, type Selectable } from './selector.js';
 export { compareVersions } from './version.js';

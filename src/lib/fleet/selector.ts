@@ -67,6 +67,39 @@ export function requireListedNames(text: string, names: () => readonly string[])
   });
 }
 
+/**
+ * The same selector for online devices only; null if it tests `online` already.
+ * @throws AIOT_SELECTOR_INVALID
+ */
+export function onlineOnly(text: string): string | null {
+  const expression = parseExpression(text);
+  if (expression.kind === 'all') return 'online=true';
+  if (testsKey(expression, 'online')) return null;
+  return `online=true and ${partOf(expression, text.trim())}`;
+}
+
+/** As one part of `and`. A list of names is a selector of its own, and cannot be a part. */
+function partOf(expression: Expression, text: string): string {
+  if (expression.kind === 'or') return `(${text})`;
+  if (expression.kind !== 'term' || expression.key !== 'name' || expression.operator !== 'in') return text;
+  const values = expression.values.map(valueText);
+  return values.length === 1 ? `name=${values[0]}` : `name in (${values.join(', ')})`;
+}
+
+function testsKey(expression: Expression, key: string): boolean {
+  switch (expression.kind) {
+    case 'all':
+      return false;
+    case 'not':
+      return testsKey(expression.of, key);
+    case 'and':
+    case 'or':
+      return expression.of.some((part) => testsKey(part, key));
+    case 'term':
+      return expression.key === key;
+  }
+}
+
 export function testOf(expression: Expression, now: number): Test {
   switch (expression.kind) {
     case 'all':

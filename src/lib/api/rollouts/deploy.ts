@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
 import type { RegistryClient } from '../client.js';
+import { type OfflineDevices, offlineDevices } from './offline.js';
 import {
   type Release,
   type Rollout,
@@ -20,8 +21,8 @@ export interface FollowRolloutOptions {
   /** The rollout has started: it now continues on the platform even if the caller ends. */
   onStarted?: (rollout: Rollout) => void;
   onProgress?: (news: RolloutNews) => void;
-  /** Devices of the rollout that are offline when it starts: it waits for them until the deadline. */
-  onOffline?: (names: string[]) => void;
+  /** Called once if devices that have not started are offline: the rollout waits for them until their deadline. */
+  onOffline?: (devices: OfflineDevices, rollout: Rollout) => void;
 }
 
 export interface DeployOptions extends FollowRolloutOptions {
@@ -60,14 +61,8 @@ export async function followRollout(rollout: Rollout, options: FollowRolloutOpti
 }
 
 async function follow(started: Rollout, options: FollowRolloutOptions): Promise<Rollout> {
-  const { client, signal, onProgress, onOffline } = options;
-  if (onOffline) {
-    const away = new Set((await client.devices.list('online=false')).map(({ name }) => name));
-    const devices = away.size > 0 ? await client.rollouts.devices(started.id) : [];
-    const waited = devices.filter(({ state }) => state === 'pending' || state === 'offered');
-    const missing = waited.map(({ name }) => name).filter((name) => away.has(name));
-    if (missing.length > 0) onOffline(missing);
-  }
+  const { client, signal, onProgress } = options;
+  await reportOffline(started, options);
   let last = started;
   for await (const news of client.rollouts.watch(started.id, signal ? { signal } : {})) {
     last = news.rollout;
@@ -75,6 +70,15 @@ async function follow(started: Rollout, options: FollowRolloutOptions): Promise<
     if (standsStill(last)) break;
   }
   return last;
+}
+
+/** Reports the devices that are offline, if the caller wants to know. */
+export async function reportOffline(
+  rollout: Rollout,
+  { client, onOffline }: Pick<FollowRolloutOptions, 'client' | 'onOffline'>,
+): Promise<void> {
+  const offline = onOffline && (await offlineDevices(client, rollout));
+  if (offline) onOffline(offline, rollout);
 }
 
 function standsStill(rollout: Rollout): boolean {

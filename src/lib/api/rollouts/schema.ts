@@ -136,6 +136,8 @@ export const rolloutRequestSchema = z.strictObject({
   policy: rolloutPolicySchema.prefault({}),
   /** From a plan: digest of the devices that the selector matched then. It must match the same ones now. */
   expected: z.string().optional(),
+  /** From a plan: which of these devices were offline then and therefore come last, one bit each in the order of their names. */
+  offlineBits: z.base64().optional(),
 });
 export type RolloutRequest = z.input<typeof rolloutRequestSchema>;
 

@@ -1,7 +1,11 @@
+import { type OfflineDevices, offlineLimitMs } from '../../api/rollouts/offline.js';
 import type { Rollout } from '../../api/rollouts/schema.js';
-import { elapsed } from '../../core/figures.js';
+import { elapsed, plural } from '../../core/figures.js';
+import { shellWord } from '../../core/text.js';
+import { formatDuration } from '../../core/time.js';
+import { onlineOnly } from '../../fleet/selector.js';
 import { sparkline } from '../render/chart.js';
-import { bold, clipped, cyan, dim, green, red } from '../render/text.js';
+import { bold, clipped, cyan, day, dim, green, minute, red, timeOfDay } from '../render/text.js';
 import type { ProgressState } from './progress.js';
 
 /** Number of recent intervals for which commits are drawn, and their length, ms. */
@@ -40,12 +44,36 @@ export function rolloutNews(now: () => number = Date.now): (rollout: Rollout) =>
 }
 
 /** Maximum number of names listed. */
-const named = 5;
+const named = 3;
 
-/** Devices that are waited for because they are offline. */
-export function offlineNote(names: readonly string[]): string {
-  const more = names.length > named ? `, and ${names.length - named} more` : '';
-  return `offline, waiting until the deadline: ${names.slice(0, named).join(', ')}${more}`;
+/**
+ * The devices that a rollout waits for because they are offline, until when, and how to leave such devices out.
+ * @param now ms since 1970
+ */
+export function offlineNote(
+  { names, of, wave, until }: OfflineDevices,
+  { waves, policy, selector }: Pick<Rollout, 'waves' | 'policy' | 'selector'>,
+  now: number = Date.now(),
+): string {
+  const more = names.length > named ? ', …' : '';
+  const are = names.length === 1 ? 'is' : 'are';
+  const which = `${names.length} of ${plural(of, 'device')} ${are} offline (${names.slice(0, named).join(', ')}${more})`;
+  const flag = policy.offlineMs === null ? '--deadline' : '--offline-deadline';
+  const limit = formatDuration(offlineLimitMs(policy));
+  // A wave that has passed does not wait, but the rollout ends only after its devices have.
+  const waiting = waves[wave]?.state === 'passed' ? 'the rollout' : `wave ${wave + 1}`;
+  const wait =
+    until === null
+      ? `${waiting} will wait for up to ${limit} (${flag})`
+      : `${waiting} waits until ${clock(until, now)} UTC (${flag} ${limit})`;
+  const online = names.length < of ? onlineOnly(selector) : null;
+  const without = online === null ? '' : `; to leave them out, use --selector ${shellWord(online)}`;
+  return `${which}; ${wait}${without}`;
+}
+
+/** The time of day, with the date if that is another one. */
+function clock(at: number, now: number): string {
+  return day(at) === day(now) ? timeOfDay(at).slice(0, 8) : minute(at);
 }
 
 /** Full: committed; half: in progress; crossed: lost. Each has a distinct character, for readers without colors. */

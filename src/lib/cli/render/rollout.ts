@@ -1,4 +1,5 @@
 import type { FollowRolloutOptions } from '../../api/rollouts/deploy.js';
+import type { OfflineDevices } from '../../api/rollouts/offline.js';
 import type { RolloutReport } from '../../api/rollouts/report.js';
 import type {
   Release,
@@ -27,7 +28,7 @@ export function deployNotes(tell: (line: string) => void): Omit<FollowRolloutOpt
   const told = new Map<string, string>();
   return {
     onStarted: ({ id }) => tell(`rollout ${id} is in progress`),
-    onOffline: (names) => tell(offlineNote(names)),
+    onOffline: (devices, rollout) => tell(offlineNote(devices, rollout)),
     onProgress: ({ changed }) => {
       for (const { name, state, step, error } of changed) {
         const line = `${name}: ${state}${step ? `, ${step}` : ''}${error ? ` (${error.code}: ${error.message})` : ''}`;
@@ -38,13 +39,37 @@ export function deployNotes(tell: (line: string) => void): Omit<FollowRolloutOpt
   };
 }
 
+/** Rollouts, one row each; below those that did not go as asked, the reason. */
 export function rolloutsTable(rollouts: Rollout[]): string {
   const lines = rollouts.map((rollout) => {
     const { id, releases, created } = rollout;
     const what = releases.map(nameOf).join(' + ');
-    return [id, what, stateOf(rollout), sum(rollout, 'committed'), sum(rollout, 'devices'), minute(created)];
+    const committed = `${thousands(sum(rollout, 'committed'))} of ${thousands(sum(rollout, 'devices'))}`;
+    return [id, what, stateOf(rollout), committed, minute(created)];
   });
-  return table(['id', 'release', 'state', 'committed', 'devices', 'started'], lines, 'No rollouts yet.');
+  const head = ['id', 'release', 'state', 'committed', 'started'];
+  return table(head, lines, 'No rollouts yet.', rollouts.map(reasonOf));
+}
+
+const uneventful: ReadonlySet<Rollout['state']> = new Set([
+  'awaitingApproval',
+  'scheduled',
+  'running',
+  'done',
+]);
+
+/** Why a rollout stopped, or ended without all devices: the platform's reason, or else its devices that did not commit. */
+function reasonOf(rollout: Rollout): string | null {
+  if (uneventful.has(rollout.state)) return null;
+  if (rollout.reason) return rollout.reason.message;
+  const lost = [
+    [sum(rollout, 'missed'), 'offline until the deadline'],
+    [sum(rollout, 'failed'), 'failed'],
+    [sum(rollout, 'rolledBack'), 'rolled back'],
+    [sum(rollout, 'withdrawn'), 'withdrawn'],
+  ] as const;
+  const told = lost.filter(([count]) => count > 0).map(([count, what]) => `${thousands(count)} ${what}`);
+  return told.length > 0 ? told.join(', ') : null;
 }
 
 /** A rollout, one row per wave. */
@@ -55,7 +80,10 @@ export function rolloutText(rollout: Rollout): string {
 }
 
 /** Desired and actual state: a rollout, one row per wave, and some of its devices. */
-export function rolloutStatusText(status: RolloutStatus, devices: RolloutDeviceInfo[]): string {
+export function rolloutStatusText(
+  status: RolloutStatus,
+  { devices, offline }: { devices: RolloutDeviceInfo[]; offline: OfflineDevices | null },
+): string {
   const runs = status.runs.map(
     ({ name, version, devices }) =>
       `${name === null ? 'no model' : `${name}@${version}`} on ${plural(devices, 'device')}`,
@@ -65,6 +93,7 @@ export function rolloutStatusText(status: RolloutStatus, devices: RolloutDeviceI
     facts([...factsOf(status), ['running now', runs.join(', ')], ...savedFacts(status.saved)]),
     '',
     wavesTable(status),
+    ...(offline ? ['', yellow(`! ${offlineNote(offline, status)}`)] : []),
     ...shadowLines(status),
     ...(devices.length > 0 ? ['', devicesTable(devices)] : []),
   ].join('\n');
@@ -292,7 +321,9 @@ function nameOf({ kind, name, version }: Release): string {
   return kind === 'model' ? `${name}@${version}` : `${kind} ${name}@${version}`;
 }
 
-function sum({ waves }: Rollout, what: 'committed' | 'devices'): number {
+type Counted = 'committed' | 'devices' | 'failed' | 'missed' | 'rolledBack' | 'withdrawn';
+
+function sum({ waves }: Rollout, what: Counted): number {
   return waves.reduce((total, wave) => total + wave[what], 0);
 }
 

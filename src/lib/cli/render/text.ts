@@ -123,8 +123,14 @@ function fitted(wanted: number[], least: number[], room: number): number[] | nul
  * Columns aligned by their widest cell; numbers (given as numbers) are right-aligned. If the line is too narrow, texts are wrapped between
  * words, except in the first column, which names the row's subject, and in times. If that is insufficient, each row becomes a block of its
  * fields. Nothing is cut. An empty table is reported as empty.
+ * @param notes a text below each row, as wide as the line; null = none
  */
-export function table(head: string[], rows: (string | number | null)[][], empty = 'none'): string {
+export function table(
+  head: string[],
+  rows: (string | number | null)[][],
+  empty = 'none',
+  notes: readonly (string | null)[] = [],
+): string {
   if (rows.length === 0) return dim(empty);
   const cells = rows.map((row) => row.map((cell) => (cell === null ? dim('–') : oneLine(String(cell)))));
   const all = (i: number) => [head[i] ?? '', ...cells.map((row) => row[i] ?? '')];
@@ -141,19 +147,30 @@ export function table(head: string[], rows: (string | number | null)[][], empty 
   const roomWith = (gap: number) => lineWidth() - gap * (head.length - 1);
   for (const gap of [2, 1]) {
     const widths = fitted(wanted, least, roomWith(gap));
-    if (widths) return aligned([head.map(strong), ...cells], widths, right, gap);
+    if (widths) return aligned([head.map(strong), ...cells], widths, right, gap, [null, ...notes]);
   }
-  return cells.map((row) => block(head, row)).join('\n');
+  return cells.map((row, i) => [block(head, row), ...noteLines(notes[i])].join('\n')).join('\n');
+}
+
+function noteLines(note: string | null | undefined): string[] {
+  if (note === null || note === undefined) return [];
+  return wrapped(oneLine(note), lineWidth() - 2).map((line) => `  ${dim(line)}`);
 }
 
 const strong = (title: string) => (title === '' ? '' : bold(title));
 
-function aligned(rows: string[][], widths: number[], right: boolean[], gap: number): string {
+function aligned(
+  rows: string[][],
+  widths: number[],
+  right: boolean[],
+  gap: number,
+  notes: readonly (string | null)[],
+): string {
   return rows
-    .flatMap((row) => {
+    .flatMap((row, at) => {
       const columns = row.map((cell, i) => wrapped(cell, widths[i] ?? 0, true));
       const height = Math.max(1, ...columns.map((lines) => lines.length));
-      return Array.from({ length: height }, (_, line) =>
+      const lines = Array.from({ length: height }, (_, line) =>
         columns
           .map((lines, i) => {
             const cell = lines[line] ?? '';
@@ -163,6 +180,7 @@ function aligned(rows: string[][], widths: number[], right: boolean[], gap: numb
           .join(' '.repeat(gap))
           .trimEnd(),
       );
+      return [...lines, ...noteLines(notes[at])];
     })
     .join('\n');
 }

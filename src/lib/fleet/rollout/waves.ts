@@ -5,6 +5,7 @@ import {
   type RolloutPolicy,
   rolloutDeviceStates,
 } from '../../api/rollouts/schema.js';
+import { sha256Hex } from '../../core/crypto.js';
 import { DeviceTable } from './table.js';
 import type { DeviceCounts, RolloutDevice, RolloutState, RolloutWave } from './types.js';
 
@@ -50,6 +51,39 @@ function newDevice(name: string, wave: number, current: boolean, created: number
     times: {},
     updated: created,
   };
+}
+
+/**
+ * Sorts a rollout's devices: offline devices come last, so that early waves do not wait for them. Within both groups the order is
+ * pseudo-random, so that the first wave is not always the same devices; it depends only on the releases and the names.
+ */
+export function inRolloutOrder(
+  names: readonly string[],
+  releases: readonly Release[],
+  offline: ReadonlySet<string>,
+): string[] {
+  const seed = JSON.stringify(releases);
+  const keyed = names.map((name) => {
+    const key = sha256Hex(`${seed}\n${name}`);
+    return { name, last: offline.has(name) ? 1 : 0, key };
+  });
+  return keyed.sort((a, b) => a.last - b.last || (a.key < b.key ? -1 : 1)).map(({ name }) => name);
+}
+
+/**
+ * Packs which of these devices are offline: one bit each in the order of their names, the first in the lowest bit of the first byte; base64.
+ * A plan stores it, so that its start has the same waves although devices have gone online or offline since.
+ */
+export function packOffline(names: readonly string[], offline: ReadonlySet<string>): string {
+  const bits = Buffer.alloc(Math.ceil(names.length / 8));
+  for (const [i, name] of [...names].sort().entries()) if (offline.has(name)) bits[i >> 3]! |= 1 << (i & 7);
+  return bits.toString('base64');
+}
+
+/** The devices that `packOffline` marked; names beyond the end of the bits are online. */
+export function unpackOffline(names: readonly string[], packed: string): Set<string> {
+  const bits = Buffer.from(packed, 'base64');
+  return new Set([...names].sort().filter((_, i) => ((bits[i >> 3] ?? 0) >> (i & 7)) & 1));
 }
 
 /**

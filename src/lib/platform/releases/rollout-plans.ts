@@ -7,7 +7,13 @@ import { checkProof, type Proof } from '../../device/protocol/proof.js';
 import { mayConnect } from '../../fleet/device.js';
 import { runningOf } from '../../fleet/rollout/report.js';
 import type { CheckedProof, RolloutState } from '../../fleet/rollout/types.js';
-import { isEnd, splitIntoWaves } from '../../fleet/rollout/waves.js';
+import {
+  inRolloutOrder,
+  isEnd,
+  packOffline,
+  splitIntoWaves,
+  unpackOffline,
+} from '../../fleet/rollout/waves.js';
 import { parseSelector, requireListedNames } from '../../fleet/selector.js';
 import { type Manifest, peekManifest } from '../../formats/manifest/manifest.js';
 import type { BlobStore } from '../blobs/store.js';
@@ -32,6 +38,8 @@ interface Prepared {
   request: Request;
   /** In rollout order. */
   devices: string[];
+  /** Those that are offline: they come last. */
+  offline: ReadonlySet<string>;
   /** Those already running the newest release. */
   current: string[];
   /** Patches usable by these devices. */
@@ -48,27 +56,25 @@ export class Planner {
   constructor(private readonly parts: PlannerParts) {}
 
   async plan(value: unknown): Promise<RolloutPlan> {
-    const { request, devices, current, deltas } = await this.prepare(value);
+    const { request, devices, offline, current, deltas } = await this.prepare(value);
     const made = await this.parts.deltas.ready(deltas, patienceMs.plan);
-    const { devices: registry, now } = this.parts;
-    const offline = devices.filter((name) => !registry.online(name));
     const left = devices.length - current.length;
     const waves = splitIntoWaves(devices, request.policy.waves);
     const warnings = [
       ...(current.length > 0 ? [`${current.length} of ${devices.length} run it already`] : []),
-      ...(offline.length > 0 ? [`${offline.length} of ${devices.length} are not online`] : []),
+      ...(offline.size > 0 ? [`${offline.size} of ${devices.length} are offline and come last`] : []),
       ...(left > 1 && waves.length === 1 ? ['all get it at once: give --waves for a few first'] : []),
       ...(request.rollback === null ? [noWayBack(request.releases)] : []),
     ];
     return {
       spec: 'aiot-rollout-plan/1',
-      request: { ...request, expected: digestOf(devices) },
+      request: { ...request, expected: digestOf(devices), offlineBits: packOffline(devices, offline) },
       waves,
       deltas: deltas.flatMap(({ release, base, target, devices, of }) => {
         const delta = made.find((each) => each.base === base && each.target === target);
         return delta ? [{ release, base, devices, bytes: delta.bytes, of }] : [];
       }),
-      ...{ offline, warnings, made: now() },
+      ...{ offline: devices.filter((name) => offline.has(name)), warnings, made: this.parts.now() },
     };
   }
 
@@ -91,7 +97,7 @@ export class Planner {
       const message = `no device of type ${types} matches "${request.selector}"`;
       throw new AiotError('AIOT_ROLLOUT_EMPTY', message);
     }
-    const names = inOrder(found, request.releases);
+    const names = found.map(({ name }) => name);
     if (request.expected !== undefined && request.expected !== digestOf(names)) {
       const message = `"${request.selector}" matches other devices than when the plan was made`;
       throw new AiotError('AIOT_ROLLOUT_PLAN', message);
@@ -99,7 +105,15 @@ export class Planner {
     const last = request.releases.at(-1)!;
     const current = found.filter((device) => runs(device, last)).map(({ name }) => name);
     const deltas = await this.pairsOf(found, request.releases, manifests);
-    return { request, devices: names, current, deltas };
+    const offline = this.offlineOf(names, request);
+    const ordered = inRolloutOrder(names, request.releases, offline);
+    return { request, devices: ordered, offline, current, deltas };
+  }
+
+  /** A plan's start has the order of the plan, although devices may have gone online or offline since. */
+  private offlineOf(names: readonly string[], { expected, offlineBits }: Request): ReadonlySet<string> {
+    if (expected !== undefined && offlineBits !== undefined) return unpackOffline(names, offlineBits);
+    return new Set(names.filter((name) => !this.parts.devices.online(name)));
   }
 
   /** @throws AIOT_ROLLOUT_OVERLAP */
@@ -192,13 +206,6 @@ function requireShadowable({ releases, policy }: Request): void {
   throw new AiotError('AIOT_REQUEST_INVALID', 'a shadow rollout must contain only a model', {
     next: 'Roll out the firmware and the configuration first, then the model with --shadow.',
   });
-}
-
-/** Pseudo-random order, so that the first wave is not always the same devices; identical for a plan and its start. */
-function inOrder(devices: readonly DeviceRecord[], releases: readonly Release[]): string[] {
-  const seed = JSON.stringify(releases);
-  const keyed = devices.map(({ name }) => ({ name, key: sha256Hex(`${seed}\n${name}`) }));
-  return keyed.sort((a, b) => (a.key < b.key ? -1 : 1)).map(({ name }) => name);
 }
 
 function digestOf(names: readonly string[]): string {

@@ -1,0 +1,65 @@
+import * as z from 'zod';
+import type { RegistryClient } from '../client.js';
+import { type Rollout, type RolloutDeviceInfo, rolloutHasEnded } from './schema.js';
+
+/** Devices of a rollout that are offline and have not started: it waits for them. */
+export const offlineDevicesSchema = z.object({
+  /** By name. */
+  names: z.array(z.string()),
+  /** Number of devices in the rollout. */
+  of: z.int(),
+  /** Index of the last open wave with such devices, or else of the first wave that will have some. */
+  wave: z.int(),
+  /** Time until which the open waves wait for them, ms since 1970; null = none of them has an offer yet. */
+  until: z.int().nullable(),
+});
+export type OfflineDevices = z.output<typeof offlineDevicesSchema>;
+
+/** Calls needed to find them. */
+type OfflineClient = {
+  devices: Pick<RegistryClient['devices'], 'list'>;
+  rollouts: Pick<RegistryClient['rollouts'], 'devices'>;
+};
+
+/** Finds the devices that a rollout waits for because they are offline; null if there are none. */
+export async function offlineDevices(
+  { devices, rollouts }: OfflineClient,
+  rollout: Rollout,
+): Promise<OfflineDevices | null> {
+  const waits = rollout.waves.some(({ pending, offered }) => pending + offered > 0);
+  if (!waits || rolloutHasEnded(rollout)) return null;
+  const offline = new Set((await devices.list('online=false')).map(({ name }) => name));
+  if (offline.size === 0) return null;
+  const states = ['offered', 'pending'] as const;
+  const unstarted = await Promise.all(states.map((state) => rollouts.devices(rollout.id, { state })));
+  const [offered = [], pending = []] = unstarted.map((all) => all.filter(({ name }) => offline.has(name)));
+  const all = [...offered, ...pending];
+  if (all.length === 0) return null;
+  return {
+    names: all.map(({ name }) => name).sort(),
+    of: rollout.waves.reduce((sum, wave) => sum + wave.devices, 0),
+    wave: offered.length > 0 ? lastWave(offered) : firstWave(pending),
+    until: offered.length > 0 ? untilOf(offered, rollout) : null,
+  };
+}
+
+function lastWave(devices: readonly RolloutDeviceInfo[]): number {
+  return devices.reduce((last, { wave }) => Math.max(last, wave), 0);
+}
+
+function firstWave(devices: readonly RolloutDeviceInfo[]): number {
+  return devices.reduce((first, { wave }) => Math.min(first, wave), Number.MAX_SAFE_INTEGER);
+}
+
+function untilOf(offered: readonly RolloutDeviceInfo[], { policy, releases }: Rollout): number {
+  const limitMs = offlineLimitMs(policy);
+  // With several releases, `times` has only the offer of the first one.
+  const offerOf = ({ times, updated }: RolloutDeviceInfo) =>
+    releases.length === 1 ? (times.offered ?? updated) : updated;
+  return offered.reduce((latest, device) => Math.max(latest, offerOf(device) + limitMs), 0);
+}
+
+/** How long a rollout waits for an offline device after its offer, ms. */
+export function offlineLimitMs({ deadlineMs, offlineMs }: Rollout['policy']): number {
+  return offlineMs ?? deadlineMs;
+}

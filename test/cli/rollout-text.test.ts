@@ -1,0 +1,121 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { OfflineDevices } from '../../src/lib/api/rollouts/offline.js';
+import { type Rollout, rolloutPolicySchema } from '../../src/lib/api/rollouts/schema.js';
+import { offlineNote } from '../../src/lib/cli/live/rollout-news.js';
+import { rolloutsTable } from '../../src/lib/cli/render/rollout.js';
+
+const at = Date.UTC(2026, 10, 21, 8, 30);
+const nothing = {
+  ...{ pending: 0, offered: 0, updating: 0, shadowing: 0, recalled: 0, committed: 0, rolledBack: 0 },
+  ...{ failed: 0, missed: 0, withdrawn: 0, restoring: 0, restored: 0 },
+};
+const wave = (devices: number, more: Partial<Rollout['waves'][number]> = {}): Rollout['waves'][number] => ({
+  ...{ state: 'open', devices, ...nothing, opened: at, ended: null, shadow: null, ...more },
+});
+const rollout = (more: Partial<Rollout>): Rollout => ({
+  ...{ id: 'ro_01kaf3m0q8zj2x4v6b8d0f2h4j', state: 'running', reason: null, rollback: null, selector: 'all' },
+  ...{ releases: [{ kind: 'model', name: 'pump', version: 3, sequence: 3 }], by: 'operator', approvals: [] },
+  ...{ policy: rolloutPolicySchema.parse({}), created: at, ended: null, seconds: 1, waves: [wave(3)] },
+  ...more,
+});
+
+let columns: string | undefined;
+beforeEach(() => {
+  columns = process.env.COLUMNS;
+  process.env.COLUMNS = '80';
+});
+afterEach(() => {
+  if (columns === undefined) delete process.env.COLUMNS;
+  else process.env.COLUMNS = columns;
+});
+
+describe('the list of rollouts', () => {
+  it('shows below a rollout why it failed, stopped or reached only a part of its devices', () => {
+    const failures = { code: 'AIOT_ROLLOUT_FAILURES', message: 'the limit is 1' };
+    const lines = rolloutsTable([
+      rollout({ state: 'failed', waves: [wave(2, { missed: 1 }), wave(1, { rolledBack: 1 })] }),
+      rollout({ state: 'partly', waves: [wave(3, { committed: 1, failed: 2 })] }),
+      rollout({ state: 'paused', reason: { code: 'AIOT_ROLLOUT_PAUSED', message: 'paused by user ann' } }),
+      rollout({ state: 'rolledBack', reason: failures }),
+      rollout({ state: 'running', waves: [wave(3, { failed: 1 })] }),
+      rollout({ state: 'done', waves: [wave(3, { committed: 3 })] }),
+    ]).split('\n');
+    const row = (state: string, committed: number) =>
+      `ro_01kaf3m0q8zj2x4v6b8d0f2h4j  pump@3   ${state.padEnd(11)}  ${committed} of 3     2026-11-21 08:30`;
+    expect(lines).toEqual([
+      'id                             release  state        committed  started',
+      row('failed', 0),
+      '  1 offline until the deadline, 1 rolled back',
+      row('partly', 1),
+      '  2 failed',
+      row('paused', 0),
+      '  paused by user ann',
+      row('rolled back', 0),
+      '  the limit is 1',
+      row('running', 0),
+      row('done', 3),
+    ]);
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
+  });
+
+  it('wraps a long reason, and keeps it below its rollout if the row is a block', () => {
+    const message =
+      '12 of 40 devices of wave 1 failed; no failures are allowed in a wave of this size. '.repeat(2);
+    const long = rollout({ state: 'paused', reason: { code: 'AIOT_ROLLOUT_FAILURES', message } });
+    for (const width of [80, 40]) {
+      process.env.COLUMNS = String(width);
+      const lines = rolloutsTable([long, rollout({ state: 'done' })]).split('\n');
+      expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(width);
+      const text = lines.join(' ').replaceAll(/ +/g, ' ');
+      expect(text.indexOf(message.trim())).toBeGreaterThan(text.indexOf('paused'));
+      expect(text.indexOf(message.trim())).toBeLessThan(text.indexOf('done'));
+    }
+  });
+});
+
+describe('the note about offline devices', () => {
+  const two: OfflineDevices = { names: ['pump-1', 'pump-2'], of: 9, wave: 0, until: at + 600_000 };
+  const noteOf = (offline: Partial<OfflineDevices>, more: Partial<Rollout> = {}) =>
+    offlineNote({ ...two, ...offline }, rollout({ waves: [wave(1), wave(8)], ...more }), at);
+  const policy = (given: object) => ({ policy: rolloutPolicySchema.parse(given) });
+
+  it.each<[string, string, string]>([
+    [
+      'an open wave',
+      noteOf({}),
+      '2 of 9 devices are offline (pump-1, pump-2); wave 1 waits until 08:40:00 UTC (--deadline 10m); to leave them out, use --selector online=true',
+    ],
+    [
+      'a wave that is not open yet, and its own limit',
+      noteOf(
+        { names: ['a', 'b', 'c', 'd'], wave: 1, until: null },
+        { ...policy({ offlineMs: 90_000 }), selector: 'site=lab or site=hall' },
+      ),
+      '4 of 9 devices are offline (a, b, c, …); wave 2 will wait for up to 90s (--offline-deadline); to leave them out, use --selector "online=true and (site=lab or site=hall)"',
+    ],
+    [
+      'a wave that has passed, until another day',
+      noteOf(
+        { names: ['a'], until: at + 86_400_000 },
+        {
+          ...policy({ offlineMs: 86_400_000 }),
+          waves: [wave(1, { state: 'passed' }), wave(8)],
+          selector: 'a,b',
+        },
+      ),
+      '1 of 9 devices is offline (a); the rollout waits until 2026-11-22 08:30 UTC (--offline-deadline 1d); to leave them out, use --selector "online=true and name in (a, b)"',
+    ],
+    [
+      'a selector of online devices',
+      noteOf({}, { selector: 'site=lab and online=true' }),
+      '2 of 9 devices are offline (pump-1, pump-2); wave 1 waits until 08:40:00 UTC (--deadline 10m)',
+    ],
+    [
+      'only offline devices',
+      noteOf({ of: 2 }),
+      '2 of 2 devices are offline (pump-1, pump-2); wave 1 waits until 08:40:00 UTC (--deadline 10m)',
+    ],
+  ])('reports the wait of %s', (_, text, expected) => {
+    expect(text).toBe(expected);
+  });
+});
