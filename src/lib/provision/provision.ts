@@ -1,7 +1,9 @@
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import * as z from 'zod';
 import type { RegistryClient } from '../api/client.js';
-import { AiotError, hasCode } from '../core/errors.js';
+import { AiotError, hasCode, unless } from '../core/errors.js';
+import { readJson } from '../core/files.js';
+import { shellWord } from '../core/text.js';
 import type { BirthChip } from '../formats/manifest/birth.js';
 import { describeCertificate } from './authority.js';
 import { type BirthClient, type Made, recordBirth } from './birth.js';
@@ -17,7 +19,14 @@ import {
   giveUp,
   requireNames,
 } from './enroll.js';
-import { identityFiles, identityOf, type NewFile, openPlace } from './identity-folder.js';
+import {
+  type Identity,
+  identityFiles,
+  identityOf,
+  identitySchema,
+  type NewFile,
+  openPlace,
+} from './identity-folder.js';
 
 export const provisionedDeviceSchema = z.object({
   name: z.string(),
@@ -120,7 +129,7 @@ export async function makeDevice(options: MakeOptions): Promise<ProvisionedDevic
   }
   if (chip) await checkImages([{ name, type, options: chip }]);
   const names = chip ? chipFiles : identityFiles;
-  const place = out === null ? null : await openPlace(out, names, how.kind !== 'new');
+  const place = out === null ? null : await openFolder(options, out, names);
   try {
     const enrolled = await enroll(client, name, how);
     const { reply } = enrolled;
@@ -153,6 +162,58 @@ export async function makeDevice(options: MakeOptions): Promise<ProvisionedDevic
     }
   } finally {
     await place?.leave();
+  }
+}
+
+/** Opens the folder; if it already contains an identity, the error names its device and the possible next steps. */
+async function openFolder({ client, name, how }: MakeOptions, out: string, names: readonly string[]) {
+  try {
+    return await openPlace(out, names, how.kind !== 'new');
+  } catch (error) {
+    if (!hasCode(error, 'AIOT_ALREADY_EXISTS', 'identity')) throw error;
+    const read = await readJson(join(out, 'device.json')).catch(() => null);
+    const held = identitySchema.safeParse(read);
+    if (!held.success) throw error;
+    throw error.reworded(...(await adviceFor(client, name, { out, held: held.data })));
+  }
+}
+
+/** The message about a folder that is taken, and the next step: it depends on whether the platform knows the folder's device. */
+async function adviceFor(
+  client: AskingClient,
+  name: string,
+  { out, held }: { out: string; held: Identity },
+): Promise<[message: string, details: { next: string }]> {
+  const folder = shellWord(out);
+  if (held.name !== name) {
+    return [
+      `${out} already contains the identity of ${held.name}`,
+      { next: `Choose another folder: aiot device provision ${name} --out DIR` },
+    ];
+  }
+  const renewed = `For a new key and certificate, run \`aiot device rotate ${name} --out ${folder}\`.`;
+  const another = 'For another device, choose another name and folder.';
+  try {
+    const known = await unless('AIOT_NOT_FOUND', client.devices.get(name));
+    if (known && known.state !== 'revoked' && known.id === held.id) {
+      return [
+        `${name} is already registered, and ${out} contains its identity`,
+        { next: `Use the folder as it is. ${renewed} ${another}` },
+      ];
+    }
+    const why =
+      known && known.state !== 'revoked'
+        ? `which is registered with a newer one (${known.id})`
+        : 'which is not registered on this platform';
+    return [
+      `${out} contains an identity of ${name} (${held.id}), ${why}`,
+      {
+        next: `If it belongs to another platform, add --context NAME. Otherwise move or delete ${folder}, or choose another folder with --out.`,
+      },
+    ];
+  } catch {
+    // The platform does not respond: the folder alone decides.
+    return [`${out} already contains the identity of ${name}`, { next: `Use it. ${renewed} ${another}` }];
   }
 }
 

@@ -3,6 +3,7 @@ import { AiotError } from '../../core/errors.js';
 import { didYouMean } from '../../core/text.js';
 import type { Reported } from '../../device/protocol/messages.js';
 import { type DeviceState, mayConnect } from '../../fleet/device.js';
+import { chipOfType } from '../../provision/chip-options.js';
 import type { Store } from '../store/database.js';
 import type { Schema } from '../store/schema.js';
 
@@ -70,11 +71,7 @@ export class DeviceMemory {
   /** @throws AIOT_ALREADY_EXISTS */
   requireFree({ name, ...board }: Pick<NewDevice, 'name' | 'mac' | 'chipId'>): void {
     const before = this.byName.get(name);
-    if (before && before.state !== 'revoked') {
-      throw new AiotError('AIOT_ALREADY_EXISTS', `the device ${name} is already registered`, {
-        subject: 'device',
-      });
-    }
+    if (before && before.state !== 'revoked') throw nameTaken(before);
     this.requireFreeBoard(board, name);
   }
 
@@ -127,6 +124,15 @@ function endsConnections(before: DeviceRecord, now: DeviceRecord): boolean {
     before.fingerprint !== now.fingerprint &&
     mayConnect(now.state)
   );
+}
+
+/** A computer's key can be replaced without its folder; a chip's is in its image or on its board, so another board takes its place. */
+function nameTaken({ name, type }: DeviceRecord): AiotError {
+  const renew = chipOfType(type) === null ? 'rotate' : 'replace';
+  return new AiotError('AIOT_ALREADY_EXISTS', `the device ${name} is already registered`, {
+    subject: 'device',
+    next: `Use the identity that was made for it. If that is lost, run \`aiot device ${renew} ${name} --out DIR\`. To start over, run \`aiot device revoke ${name}\`, then repeat the command. For another device, choose another name.`,
+  });
 }
 
 function boardTaken(message: string, name: string): AiotError {
