@@ -19,7 +19,11 @@ export function motionSamples(count: number, seed = 1): number[][] {
 }
 
 /** A bundle for three axes at 100 Hz: windows of 50 samples every 25, raw inputs, untrained weights from the seed. */
-export function motionBundle(seed = 1, golden: 'right' | 'wrong' = 'right'): Uint8Array {
+export function motionBundle(
+  seed = 1,
+  golden: 'right' | 'wrong' = 'right',
+  axes: readonly string[] = fields,
+): Uint8Array {
   const graph = mlp(seededRandom(seed), [150, 8, 3]);
   const end = (index: number | undefined) => {
     const { quantization, shape = [] } = graph.tensors[index ?? -1] ?? {};
@@ -36,7 +40,7 @@ export function motionBundle(seed = 1, golden: 'right' | 'wrong' = 'right'): Uin
     kind: 'model',
     name: 'motion',
     signal: {
-      fields,
+      fields: [...axes],
       rateHz: 100,
       lowpassHz: null,
       resampleHz: 100,

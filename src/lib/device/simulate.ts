@@ -9,6 +9,7 @@ import type { Recording } from '../data/types.js';
 import type { DeviceEvent } from './events.js';
 import { type DeviceIdentity, readIdentity } from './identity/identity.js';
 import type { Reported } from './protocol/messages.js';
+import type { SampleForm } from './telemetry/answer.js';
 import { motorSensor, readRecording, type Sensor } from './telemetry/sensor.js';
 import { createVirtualDevice } from './virtual/device.js';
 import { createFlash } from './virtual/flash.js';
@@ -72,9 +73,9 @@ export async function simulateDevice(options: SimulateOptions): Promise<void> {
   }
 }
 
-type Simulated = Pick<VirtualDevice, 'name' | 'connect' | 'replay' | 'sense'> & {
-  readonly reported: Reported | null;
-};
+/** A native device decides by itself, in its own process, whether its model fits. */
+type Simulated = Pick<VirtualDevice, 'name' | 'connect' | 'replay' | 'sense'> &
+  Partial<Pick<VirtualDevice, 'unfit'>> & { readonly reported: Reported | null };
 
 type Task = (device: Simulated) => Promise<void>;
 
@@ -133,7 +134,8 @@ async function act(
   end: AbortSignal,
 ): Promise<void> {
   const { speed, predict, loop } = options;
-  if (predict && (sensor || recording)) await firstModel(device, options, end);
+  const source = sensor ?? recording;
+  if (predict && source) await usableModel(device, options, source, end);
   if (end.aborted) return;
   if (sensor) {
     const stream = options.stream ?? 'shaded-pole-motor-sensor_data';
@@ -146,26 +148,43 @@ async function act(
   for (let take = 1; !end.aborted; take++) {
     const recordingId = loop ? `${recording.id}-${started}-${take}` : recording.id;
     try {
-      await device.replay(recording, { stream, speed, predict, recordingId, signal: end });
+      await device.replay(recording, { stream, speed, predict, recordingId, waits: loop, signal: end });
     } catch (error) {
       if (!end.aborted) throw error;
     }
     if (!loop) break;
+    // An update during the take may have brought a model that does not fit.
+    if (predict) await usableModel(device, options, recording, end);
   }
   if (!loop && options.signal?.aborted) {
     throw new AiotError('AIOT_INTERRUPTED', `${recording.id} was truncated`);
   }
 }
 
-/** A device without a model waits for its first rollout. @throws AIOT_DEVICE_NO_MODEL when the time is up */
-async function firstModel(device: Simulated, options: SimulateOptions, end: AbortSignal): Promise<void> {
+/**
+ * Waits for a model that fits the source: a device without one waits for its first rollout, and one with another model for an update.
+ * @throws AIOT_DEVICE_NO_MODEL, AIOT_RECORDING_UNFIT when the time is up
+ */
+async function usableModel(
+  device: Simulated,
+  options: SimulateOptions,
+  source: SampleForm,
+  end: AbortSignal,
+): Promise<void> {
   const hasModel = () => (device.reported?.model ?? null) !== null;
-  if (hasModel()) return;
-  const message = 'no model yet: waiting for a rollout';
-  options.onEvent({ device: device.name, t: Date.now(), event: 'log', level: 'info', message });
-  while (!hasModel() && !end.aborted) await systemClock.sleep(100, end).catch(() => {});
-  if (hasModel() || options.signal?.aborted) return;
-  throw new AiotError('AIOT_DEVICE_NO_MODEL', 'the device has no active model to predict with');
+  const problem = () => {
+    if (!hasModel())
+      return new AiotError('AIOT_DEVICE_NO_MODEL', 'the device has no active model to predict with');
+    const unfit = device.unfit?.(source) ?? null;
+    return unfit === null ? null : new AiotError('AIOT_RECORDING_UNFIT', unfit);
+  };
+  if (!hasModel()) {
+    const message = 'no model yet: waiting for a rollout';
+    options.onEvent({ device: device.name, t: Date.now(), event: 'log', level: 'info', message });
+  }
+  while (problem() && !end.aborted) await systemClock.sleep(100, end).catch(() => {});
+  const last = problem();
+  if (last && !options.signal?.aborted) throw last;
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

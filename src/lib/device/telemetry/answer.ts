@@ -32,26 +32,43 @@ export function inferenceOf(
   return { t, model: { name, version }, recording, window, label, voted, scores, value, latencyMs };
 }
 
+interface Answering {
+  /** The model in use. */
+  model(): ActiveModel | null;
+  /** The shadow that runs beside it. */
+  shadow?: (() => ShadowRun | null) | undefined;
+  /** Without a model that fits the sensor, waits for one instead of throwing at the start. */
+  waits: boolean;
+  /** Called with each model that comes into use: why it does not fit the sensor; null = it fits. */
+  onModel?: ((unfit: string | null) => void) | undefined;
+}
+
 /**
- * Creates the function that gets predictions from the model in use. Only a live sensor may wait for its first model.
- * @throws AIOT_DEVICE_NO_MODEL, AIOT_RECORDING_UNFIT
+ * Creates the function that gets predictions from the model in use. Later models that do not fit the sensor give none.
+ * @throws AIOT_DEVICE_NO_MODEL, AIOT_RECORDING_UNFIT unless it waits
  */
 export function createAnswerer(
   sensor: Sensor,
-  active: () => ActiveModel | null,
-  live: boolean,
-  beside: () => ShadowRun | null = () => null,
+  { model: active, shadow = () => null, waits, onModel }: Answering,
 ): (sample: ArrayLike<number>) => Answer | null {
   let model = active();
-  if (!model && !live)
+  if (!model && !waits)
     throw new AiotError('AIOT_DEVICE_NO_MODEL', 'the device has no active model to predict with');
-  let push = model && createPusher(sensor, model.loaded);
-  const look = createOnlooker(sensor, beside);
+  const unfit = model && whyUnfit(sensor, model.loaded);
+  if (unfit !== null && !waits) throw new AiotError('AIOT_RECORDING_UNFIT', unfit);
+  const pusherOf = (next: ActiveModel | null) => {
+    if (!next) return null;
+    const why = whyUnfit(sensor, next.loaded);
+    onModel?.(why === null ? null : unfitText(next, why));
+    return why === null ? createPusher(sensor, next.loaded) : null;
+  };
+  let push = pusherOf(model);
+  const look = createOnlooker(sensor, shadow);
   return (sample) => {
     const current = active();
     if (current !== model) {
       model = current;
-      push = current && createPusher(sensor, current.loaded);
+      push = pusherOf(current);
     }
     look(sample);
     const prediction = push?.(sample);
@@ -86,22 +103,31 @@ function createOnlooker(sensor: Sensor, beside: () => ShadowRun | null): (sample
   };
 }
 
-/** Takes samples in the sensor's field order and passes the predictor's fields in the predictor's order. */
+/** Fields and rate of samples. */
+export type SampleForm = Pick<Sensor, 'fields' | 'rateHz'>;
+
+/** Why a model cannot predict on such samples; null if it can. */
+export function whyUnfit(sensor: SampleForm, { fields, rateHz }: LoadedModel): string | null {
+  if (rateHz !== null && rateHz !== sensor.rateHz)
+    return `expected ${rateHz} Hz as required by the model, got ${sensor.rateHz}`;
+  if (fields.every((field) => sensor.fields.includes(field))) return null;
+  return `expected the fields ${fields.join(', ')} as required by the model, got ${sensor.fields.join(', ')}`;
+}
+
+/** The warning of a device that goes on without predictions. */
+export function unfitText({ name: { name, version } }: Pick<ActiveModel, 'name'>, why: string): string {
+  return `${name}@${version} does not fit this source, so nothing is predicted until an update brings a model that does: ${why}`;
+}
+
+/**
+ * Takes samples in the sensor's field order and passes the predictor's fields in the predictor's order.
+ * @throws AIOT_RECORDING_UNFIT
+ */
 function createPusher(sensor: Sensor, loaded: LoadedModel): (sample: ArrayLike<number>) => Prediction | null {
-  const { fields, rateHz } = loaded;
-  if (rateHz !== null && rateHz !== sensor.rateHz) {
-    throw new AiotError(
-      'AIOT_RECORDING_UNFIT',
-      `expected ${rateHz} Hz as required by the model, got ${sensor.rateHz}`,
-    );
-  }
+  const why = whyUnfit(sensor, loaded);
+  if (why !== null) throw new AiotError('AIOT_RECORDING_UNFIT', why);
+  const { fields } = loaded;
   const places = fields.map((field) => sensor.fields.indexOf(field));
-  if (places.includes(-1)) {
-    throw new AiotError(
-      'AIOT_RECORDING_UNFIT',
-      `expected the fields ${fields.join(', ')} as required by the model, got ${sensor.fields.join(', ')}`,
-    );
-  }
   const predictor = loaded.createPredictor();
   const values = new Float64Array(fields.length);
   return (sample) => {

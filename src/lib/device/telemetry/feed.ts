@@ -19,6 +19,8 @@ interface FeedOptions {
   startedAt: number;
   /** The sensor has no end of its own: an abort ends the take normally, not as an error. */
   endless?: boolean;
+  /** Without a model that fits the sensor, predicts nothing until there is one, instead of throwing at the start; default: `endless`. */
+  waits?: boolean | undefined;
   signal?: AbortSignal;
 }
 
@@ -36,6 +38,8 @@ interface FeedPorts {
   model(): ActiveModel | null;
   /** The shadow currently running. */
   shadow?(): ShadowRun | null;
+  /** Called with each model that comes into use: why it does not fit the sensor; null = it fits. */
+  onModel?(unfit: string | null): void;
   /** The configuration currently in use. */
   config(): DeviceConfig;
   publishTelemetry(stream: string, message: Telemetry): Promise<void>;
@@ -48,7 +52,7 @@ const inFlightLimit = 16;
 /**
  * Sends a sensor's samples: telemetry in columns of about a second each, and the model's prediction for each window. Resolves
  * when the sensor has ended and the broker has acknowledged everything.
- * @throws AIOT_DEVICE_NO_MODEL, AIOT_RECORDING_UNFIT before anything is sent; the signal's reason; errors of the broker
+ * @throws AIOT_DEVICE_NO_MODEL, AIOT_RECORDING_UNFIT before anything is sent, unless it waits; the signal's reason; errors of the broker
  */
 export async function feed(sensor: Sensor, options: FeedOptions, ports: FeedPorts): Promise<FeedResult> {
   const { clock } = ports;
@@ -146,7 +150,15 @@ function useOf(sensor: Sensor, options: FeedOptions, ports: FeedPorts): SampleUs
     batchSamples: Math.max(1, Math.round((rateHz * config.telemetry.intervalMs) / 1000)),
     grouped: group === 1 ? (sample) => sample : meansOf(sensor.fields.length, group),
     answer: options.predict
-      ? createAnswerer({ ...sensor, rateHz }, () => ports.model(), options.endless ?? false, ports.shadow)
+      ? createAnswerer(
+          { ...sensor, rateHz },
+          {
+            model: () => ports.model(),
+            shadow: ports.shadow,
+            waits: options.waits ?? options.endless ?? false,
+            onModel: ports.onModel,
+          },
+        )
       : null,
   };
 }

@@ -2,13 +2,14 @@ import { AiotError } from '../../core/errors.js';
 import { preload } from '../../core/process.js';
 import { deferred } from '../../core/tasks.js';
 import { systemClock } from '../../core/time.js';
-import { type DeviceConfig, defaultDeviceConfig } from '../../formats/device-config.js';
+import { type DeviceConfig, defaultDeviceConfig, sampleGroup } from '../../formats/device-config.js';
 import type { DeviceEvent } from '../events.js';
 import { readIdentity } from '../identity/identity.js';
 import { decodeMessage, topicOf } from '../protocol/codec.js';
 import { type Command, type CommandName, commandSchema, type Reply } from '../protocol/control.js';
 import { desiredSchema, type Inference } from '../protocol/messages.js';
 import { interpreterRuntime, laterParts } from '../runtime.js';
+import { unfitText, whyUnfit } from '../telemetry/answer.js';
 import { feed } from '../telemetry/feed.js';
 import { checkSensor, recordingSensor, type Sensor } from '../telemetry/sensor.js';
 import { boot, codeOf, type Firmware, type Hardware, ownFirmware } from './firmware.js';
@@ -125,6 +126,13 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
     emit({ event: 'offline' });
   };
 
+  let warned: string | null = null;
+  /** Warns once of a model that does not fit the samples; null = it fits. */
+  const warnOnce = (unfit: string | null) => {
+    if (unfit !== null && unfit !== warned) hardware.log('warn', unfit);
+    warned = unfit;
+  };
+
   const run = async (
     sensor: Sensor,
     take: ReplayOptions,
@@ -134,15 +142,16 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
   ) => {
     checkSensor(sensor, id, take.stream);
     if (dead) throw dead.error;
-    const { stream, speed = 1, predict = false, telemetry = !predict, signal } = take;
+    const { stream, speed = 1, predict = false, telemetry = !predict, waits = endless, signal } = take;
     hardware.take = { sensorHz: sensor.rateHz, predict };
     const result = await feed(
       sensor,
-      { stream, recordingId: id, speed, telemetry, predict, startedAt, endless, signal },
+      { stream, recordingId: id, speed, telemetry, predict, startedAt, endless, waits, signal },
       {
         clock,
         model: () => firmware.model,
         shadow: () => firmware.shadow,
+        onModel: warnOnce,
         config: () => firmware.config,
         publishTelemetry: (to, message) => radio.publish('telemetry', message, { stream: to }),
         async publishInference(message) {
@@ -197,6 +206,14 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
       const { sensor } = options;
       if (!sensor) throw new AiotError('AIOT_USAGE', `${name} has no sensor`);
       return run(sensor, take, take.recordingId ?? `live-${now().toString(36)}`, now(), true);
+    },
+    unfit({ fields, rateHz }) {
+      const { model, config } = firmware;
+      const group = sampleGroup(config, rateHz) ?? 1;
+      const why = model && whyUnfit({ fields, rateHz: rateHz / group }, model.loaded);
+      const unfit = model && why !== null ? unfitText(model, why) : null;
+      warnOnce(unfit);
+      return unfit;
     },
     settled: () => firmware.settled(),
     async reboot() {

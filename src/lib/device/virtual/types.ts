@@ -4,6 +4,7 @@ import type { DeviceEvent } from '../events.js';
 import type { DeviceIdentity } from '../identity/identity.js';
 import type { Reported } from '../protocol/messages.js';
 import type { ModelRuntime } from '../runtime.js';
+import type { SampleForm } from '../telemetry/answer.js';
 import type { FeedResult } from '../telemetry/feed.js';
 import type { Sensor } from '../telemetry/sensor.js';
 import type { BundleSource, UpdateCheck } from '../update/types.js';
@@ -55,6 +56,8 @@ export interface ReplayOptions {
   telemetry?: boolean;
   /** Default: the recording's id. */
   recordingId?: string;
+  /** Without a model that fits, predict nothing until an update brings one, instead of failing at the start; `sense` always does. */
+  waits?: boolean;
   signal?: AbortSignal;
 }
 
@@ -73,6 +76,8 @@ export interface VirtualDevice {
   replay(recording: Recording, options: ReplayOptions): Promise<FeedResult>;
   /** Reads the sensor until the signal is aborted, then resolves. */
   sense(options: ReplayOptions & { signal: AbortSignal }): Promise<FeedResult>;
+  /** Why the active model predicts nothing on such samples, also logged once; null = it does predict, or there is no model. */
+  unfit(source: SampleForm): string | null;
   /** Resolves when no update is under way. */
   settled(): Promise<void>;
   /** Restarts the device: only the contents of the flash are kept. */

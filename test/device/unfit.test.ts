@@ -1,0 +1,121 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { digestOf } from '../../src/lib/core/crypto.js';
+import type { DeviceEvent } from '../../src/lib/device/events.js';
+import { type SimulateOptions, simulateDevice } from '../../src/lib/device/simulate.js';
+import { signManifest } from '../../src/lib/formats/manifest/manifest.js';
+import { manifestOf } from '../../src/lib/model/publish/push.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
+import { motionBundle, motionSamples } from '../support/motion-bundle.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { oneWave, rolloutEnd } from '../support/rollout.js';
+
+let own: TestPlatform;
+let csv: string;
+let seed = 0;
+beforeAll(async () => {
+  own = await testPlatform();
+  csv = join(own.folder, 'walk.csv');
+  await writeFile(csv, `x,y,z\n${motionSamples(250).map(String).join('\n')}\n`);
+});
+afterAll(() => own.stop());
+
+const others = ['a', 'b', 'c'];
+
+/** Rolls out a model of these fields to a device; resolves with its version once the device runs it. */
+async function rollOut(device: string, fields: readonly string[]): Promise<number> {
+  const bundle = motionBundle(++seed, 'right', fields);
+  const { client, key } = own;
+  await client.blobs.put(digestOf(bundle), bundle);
+  const { version, sequence } = await client.models.next('motion');
+  const signed = { name: 'motion', version, sequence, issued: Date.now(), expires: null };
+  const manifest = manifestOf(bundle, { ...signed, deviceTypes: ['virtual'] });
+  await client.models.push('motion', signManifest(manifest, key));
+  const wish = oneWave({ name: 'motion', version, sequence, selector: device, deadlineMs: 20_000 });
+  const { id } = await client.rollouts.start(wish);
+  expect((await rolloutEnd(client, id)).state).toBe('done');
+  return version;
+}
+
+/** Starts a simulated device of this name. */
+async function started(name: string, options: Partial<SimulateOptions>) {
+  const identityDir = join(own.folder, name);
+  await provisionDevice({ client: own.client, name, type: 'virtual', out: identityDir });
+  const events: DeviceEvent[] = [];
+  const end = new AbortController();
+  const run = () =>
+    simulateDevice({
+      ...{ identityDir, speed: 10, predict: true, loop: false, seed: 1, signal: end.signal },
+      ...{ onEvent: (event: DeviceEvent) => void events.push(event), ...options },
+    });
+  return {
+    run,
+    end,
+    warnings: () =>
+      events.flatMap((event) => (event.event === 'log' && event.level === 'warn' ? [event.message] : [])),
+    predictedBy: () =>
+      events.flatMap((event) => (event.event === 'inference' ? [event.inference.model.version] : [])),
+    sent: () => events.flatMap((event) => (event.event === 'sent' ? [event.inferences] : [])),
+  };
+}
+
+const warningOf = (version: number, got: string) =>
+  `motion@${version} does not fit this source, so nothing is predicted until an update brings a model that does: expected the fields a, b, c as required by the model, got ${got}`;
+
+describe('a simulated device whose model does not fit its source', () => {
+  it.each<[string, Partial<SimulateOptions>, string[], string]>([
+    ['a recording in a loop', { loop: true }, ['x', 'y', 'z'], 'x, y, z'],
+    [
+      'a motor',
+      { motor: 'healthy', rateHz: 100 },
+      ['current', 'vibration', 'sound'],
+      'current, temperature, vibration, sound',
+    ],
+  ])(
+    'with %s, warns once, goes on, and predicts after an update that fits',
+    async (_, source, fields, got) => {
+      const name = source.loop ? 'looping' : 'motor';
+      const device = await started(name, { ...source, ...(source.loop ? { recording: csv } : {}) });
+      const running = device.run();
+      const first = await rollOut(name, others);
+      await expect.poll(device.warnings, { timeout: 10_000 }).toEqual([warningOf(first, got)]);
+      expect(device.predictedBy()).toEqual([]);
+      const second = await rollOut(name, fields);
+      await expect.poll(() => device.predictedBy().at(-1), { timeout: 10_000 }).toBe(second);
+
+      // The same in the middle of a take.
+      const third = await rollOut(name, others);
+      await expect
+        .poll(device.warnings, { timeout: 10_000 })
+        .toEqual([warningOf(first, got), warningOf(third, got)]);
+      const fourth = await rollOut(name, fields);
+      await expect.poll(() => device.predictedBy().at(-1), { timeout: 10_000 }).toBe(fourth);
+      expect(device.warnings()).toHaveLength(2);
+      device.end.abort();
+      await running;
+      expect(new Set(device.predictedBy())).toEqual(new Set([second, fourth]));
+    },
+    60_000,
+  );
+
+  it('sends a recording that it plays once after such an update, and fails when its time is up before', async () => {
+    const device = await started('once', { recording: csv });
+    const first = device.run();
+    const unfit = await rollOut('once', others);
+    await expect.poll(device.warnings, { timeout: 10_000 }).toEqual([warningOf(unfit, 'x, y, z')]);
+    expect(device.sent()).toEqual([]);
+    await rollOut('once', ['z', 'y', 'x']);
+    await first;
+    // 250 samples, windows of 50 every 25.
+    expect(device.sent()).toEqual([9]);
+
+    const late = await started('late', { recording: csv, forMs: 4000 });
+    const ended = expect(late.run()).rejects.toMatchObject({
+      code: 'AIOT_RECORDING_UNFIT',
+      message: expect.stringContaining('does not fit this source'),
+    });
+    await rollOut('late', others);
+    await ended;
+  }, 60_000);
+});
