@@ -23,7 +23,7 @@ it('aiot pipeline runs a pipeline, shows its status and history, and draws its g
     ['last', 'done', false],
   ]);
   const again = await runCli(['pipeline', 'run', '--project', dir]);
-  expect(again.stdout).toContain('its steps were not run again');
+  expect(again.stdout).toContain('\nNothing has changed, so no step was run again.\n');
   expect(again.stderr).toContain('✓ last  cached');
 
   const status = await runCli(['pipeline', 'status', run.run, '--project', dir, '--step', 'left']);

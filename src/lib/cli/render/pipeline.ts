@@ -41,12 +41,12 @@ export function runText(result: RunResult): string {
   const lines: [string, string][] = [
     ['Run', `${run}, ${elapsed(seconds * 1000)}`],
     ...(model ? [['Model', pushedName(model)] as [string, string]] : []),
-    ...(again ? [['Nothing', 'has changed since; its steps were not run again'] as [string, string]] : []),
     ...(put.length > 0
       ? [['Restored', `${put.join(', ')}: had been changed by hand`] as [string, string]]
       : []),
   ];
-  return `${stepsTable(steps)}\n\n${facts(lines)}`;
+  const unchanged = again ? ['', 'Nothing has changed, so no step was run again.'] : [];
+  return [stepsTable(steps), '', facts(lines), ...unchanged].join('\n');
 }
 
 /** Next commands if a model was pushed and there was no device for it: a platform that devices can reach, then devices. */

@@ -17,6 +17,10 @@ export const defaultStepNames = [
 
 const minuteMs = 60_000;
 
+/** `aiot model push` does not store the data, because its project may have changed since the training. */
+const noReference =
+  'no training data to compare with: a pipeline run stores it when it pushes a model, aiot model push does not; after this run has pushed, the next one compares';
+
 /** File in which `model push` leaves the control message for the guide's boards. */
 const controlMessageFile = 'build/download-model.json';
 
@@ -90,7 +94,7 @@ export function defaultSteps(project: Project, given: unknown, { kind }: Surroun
           from: {
             kind: 'kept',
             name: 'reference',
-            missing: 'no pipeline of this project has pushed a model yet',
+            missing: noReference,
           },
         },
         { name: `now${suffix(rows)}`, from: output('extract', 'data') },

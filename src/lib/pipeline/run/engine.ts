@@ -184,9 +184,9 @@ async function fromCache(
     onLine(step.name, 'its output was changed or lost in the cache: it is run again');
     return null;
   }
-  const { outputs, result, skipped } = entry;
+  const { outputs, result, run, skipped } = entry;
   return skipped === null
-    ? { state: 'done', outputs, result, reason: begunIn(result) }
+    ? { state: 'done', outputs, result, reason: begunIn(result, run) }
     : { state: 'skipped', outputs, result, reason: skipped };
 }
 

@@ -1,4 +1,6 @@
 import { join } from 'node:path';
+import { stateWords } from '../../api/rollouts/words.js';
+import { plural } from '../../core/figures.js';
 import type { Clock } from '../../core/time.js';
 import { backOffMs } from '../../core/time.js';
 import type { PipelineStep } from '../plan/types.js';
@@ -45,7 +47,9 @@ export async function runStep(options: StepOptions): Promise<StepEnd> {
   for (let attempt = 1; ; attempt++) {
     const end = await attemptOf(options, attempt);
     const ours = step.command[0] === 'aiot' && end.exit !== null && final.has(end.exit);
-    if (end.state !== 'failed' || attempt > step.retries || ours) return end;
+    // A rollout that has ended is not started again: it has retries of its own.
+    const over = ours || rolloutIn(end.result) !== null;
+    if (end.state !== 'failed' || attempt > step.retries || over) return end;
     const wait = backOffMs(attempt, step.waitMs);
     options.onLine(`failed; retrying in ${wait / 1000} s: ${end.reason}`);
     await clock.sleep(wait, signal).catch(() => {});
@@ -138,8 +142,9 @@ export function refusalOfExit(
   last: string,
 ): { state: 'stopped' | 'failed'; reason: string; error: StepError } {
   const error = errorIn(result);
-  if (exit === 6) return { state: 'stopped', reason: gateReason(result, error, last), error };
-  return { state: 'failed', reason: error?.message ?? (last || `exit code ${exit}`), error };
+  const rollout = error ? null : outcomeIn(result);
+  if (exit === 6) return { state: 'stopped', reason: rollout ?? gateReason(result, error, last), error };
+  return { state: 'failed', reason: rollout ?? error?.message ?? (last || `exit code ${exit}`), error };
 }
 
 /** The reason that a gate gives: an error, the limits that were not met (`model evaluate`), or the last line. */
@@ -166,11 +171,42 @@ export function errorIn(result: unknown): StepError {
   return { code, message, ...(typeof next === 'string' ? { next } : {}) };
 }
 
-/** Work that a finished step has only started: a rollout continues without the run. Null if nothing continues. */
-export function begunIn(result: unknown): string | null {
-  const { id, state } = (result ?? {}) as { id?: unknown; state?: unknown };
-  if (typeof id !== 'string' || !id.startsWith('ro_') || state === 'done') return null;
-  return `started; it continues on its own: aiot rollout watch ${id}`;
+/**
+ * The rollout that a finished step has only started: it continues without the run. Null if nothing continues.
+ * @param earlier the run that started it, if this one found the step unchanged
+ */
+export function begunIn(result: unknown, earlier: string | null = null): string | null {
+  const rollout = rolloutIn(result);
+  if (rollout === null || rollout.state === 'done') return null;
+  const { id, state, devices } = rollout;
+  if (earlier !== null)
+    return `unchanged since ${earlier}, which started the rollout; to see it, run aiot rollout show ${id}`;
+  const to = devices === null ? '' : ` to ${plural(devices, 'device')}`;
+  if (state === 'awaitingApproval')
+    return `the rollout${to} waits for another user’s approval: aiot rollout approve ${id}`;
+  return `the rollout${to} has started and continues after this run; to follow it, run aiot rollout watch ${id}`;
+}
+
+/** The outcome of a rollout that the step waited for; null if its result is not a rollout. */
+function outcomeIn(result: unknown): string | null {
+  const rollout = rolloutIn(result);
+  if (rollout === null) return null;
+  const { id, state, devices, committed, reason } = rollout;
+  const why = reason ?? `${committed} of ${plural(devices ?? 0, 'device')} committed`;
+  return `the rollout is ${stateWords(state)}: ${why}; to see it, run aiot rollout show ${id}`;
+}
+
+/** The result of a command that starts a rollout; null if it is not one. */
+function rolloutIn(result: unknown) {
+  const { id, state, waves, reason } = (result ?? {}) as Record<string, unknown>;
+  if (typeof id !== 'string' || !id.startsWith('ro_') || typeof state !== 'string') return null;
+  const count = (what: string): number | null =>
+    Array.isArray(waves) ? waves.reduce<number>((sum, wave) => sum + Number(wave?.[what] ?? 0), 0) : null;
+  const { message } = (reason ?? {}) as { message?: unknown };
+  return {
+    ...{ id, state, devices: count('devices'), committed: count('committed') },
+    reason: typeof message === 'string' ? message : null,
+  };
 }
 
 /** Why a step had nothing to do; null if it had something to do. */
