@@ -13,7 +13,7 @@ import { clientFor } from '../../src/lib/api/context.js';
 import { deviceSchema } from '../../src/lib/api/fields.js';
 import { type Deployed, deployedSchema } from '../../src/lib/api/rollouts/deploy.js';
 import { shownModelSchema } from '../../src/lib/api/show.js';
-import { readContexts } from '../../src/lib/core/contexts.js';
+import { addContext, readContexts, removeContext, useContext } from '../../src/lib/core/contexts.js';
 import { configFolder } from '../../src/lib/core/folders.js';
 import { downResultSchema } from '../../src/lib/platform/up/detached.js';
 import { type UpResult, upResultSchema } from '../../src/lib/platform/up/options.js';
@@ -89,9 +89,23 @@ describe('aiot up', () => {
   it('refuses to start on a folder where a platform is running', async () => {
     const again = await runCli(upArgs());
     expect(again.code).toBe(1);
+    const stop = `to stop it, run \`aiot down --data ${data()}\`. For another platform, choose another folder with --data.`;
+    const message = `a platform is already running on ${data()}, at ${result.urls.http} (pid ${result.pid})`;
     expect((again.json as { error: object }).error).toMatchObject({
       code: 'AIOT_PLATFORM_RUNNING',
-      message: expect.stringContaining(String(result.pid)),
+      message,
+      next: `To see it, run \`aiot status\`; ${stop}`,
+    });
+    // From another context, `aiot status` alone would show another platform.
+    const own = (await readContexts()).current!;
+    await addContext('elsewhere', { url: 'https://127.0.0.1:9', token: `aiot_${'A'.repeat(43)}` }, {});
+    await useContext('elsewhere');
+    const beside = await runCli(upArgs());
+    await useContext(own);
+    await removeContext('elsewhere');
+    expect((beside.json as { error: object }).error).toMatchObject({
+      message,
+      next: `To see it, run \`aiot status --context ${own}\`; ${stop}`,
     });
   });
 

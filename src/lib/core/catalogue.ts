@@ -952,7 +952,7 @@ export const catalogue = {
     exit: 1,
     family: 'user',
     about: 'A platform is already running on this data folder.',
-    next: 'Stop it with `aiot down`, or choose another folder with --data.',
+    next: 'To see it, run `aiot status`; to stop it, run `aiot down`. For another platform, choose another folder with --data.',
   },
   AIOT_PLATFORM_UNREACHABLE: {
     exit: 1,

@@ -70,10 +70,14 @@ async function statOf(pid: number): Promise<string[] | null> {
 export async function lockFolder(dataDir: string): Promise<() => void> {
   const release = await takeLock(join(dataDir, 'lock'));
   if (release) return release;
-  const pid = (await runningPlatform(dataDir))?.pid;
-  throw new AiotError(
-    'AIOT_PLATFORM_RUNNING',
-    `a platform is already running on ${dataDir}${pid === undefined ? '' : ` (pid ${pid})`}`,
-    { next: `Run \`aiot down --data ${dataDir}\`, or choose another folder with --data.` },
-  );
+  const running = await runningPlatform(dataDir);
+  const where = running ? `, at ${running.urls.http} (pid ${running.pid})` : '';
+  throw new AiotError('AIOT_PLATFORM_RUNNING', `a platform is already running on ${dataDir}${where}`, {
+    next: nextBeside(dataDir, 'aiot status'),
+  });
+}
+
+/** Advice about a platform that is already running. @param status the command that shows it */
+export function nextBeside(dataDir: string, status: string): string {
+  return `To see it, run \`${status}\`; to stop it, run \`aiot down --data ${dataDir}\`. For another platform, choose another folder with --data.`;
 }

@@ -3,14 +3,16 @@ import { join } from 'node:path';
 import { createClient } from '../../api/client.js';
 import { addContext, type PlatformContext, readContexts } from '../../core/contexts.js';
 import { publicKeyOf } from '../../core/crypto.js';
-import { AiotError } from '../../core/errors.js';
+import { AiotError, hasCode } from '../../core/errors.js';
 import { readText } from '../../core/files.js';
 import { configFolder } from '../../core/folders.js';
 import { withLock } from '../../core/lock.js';
 import { notifierFor } from '../../core/systemd.js';
+import { shellWord } from '../../core/text.js';
 import { trustRootOf } from '../../formats/manifest/envelope.js';
 import { ensureOperatorKey } from '../../provision/operator-key.js';
 import type { Platform } from '../options.js';
+import { nextBeside } from '../running.js';
 import { startPlatform } from '../start.js';
 import { boundLog } from './logs.js';
 import { platformFolder, type UpOptions, type UpResult } from './options.js';
@@ -68,6 +70,8 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
     secret: process.env.AIOT_PLATFORM_SECRET || undefined,
     caPassphrase: process.env.AIOT_CA_PASSPHRASE || undefined,
     ...(log ? { log } : {}),
+  }).catch(async (error: unknown) => {
+    throw hasCode(error, 'AIOT_PLATFORM_RUNNING') ? await withStatus(error, dataDir) : error;
   });
   try {
     const known = await rememberPlatform(platform, name);
@@ -89,6 +93,15 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
     await platform.stop();
     throw error;
   }
+}
+
+/** The same error, naming the context of the running platform if that is not the current one. */
+async function withStatus(error: AiotError, dataDir: string): Promise<AiotError> {
+  const { current, contexts } = await readContexts();
+  const name = await contextOf(contexts, join(dataDir, 'pki', 'ca.crt'));
+  if (name === undefined || name === current) return error;
+  const next = nextBeside(dataDir, `aiot status --context ${shellWord(name)}`);
+  return error.reworded(error.message, { next });
 }
 
 /**
