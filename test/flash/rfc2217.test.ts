@@ -86,7 +86,7 @@ describe('the order in which DTR and RTS change', () => {
     ['out of reset into the loader', { dtr: false, rts: true }, { dtr: true, rts: false }, [8, 12]],
     ['both released', { dtr: true, rts: true }, { dtr: false, rts: false }, [12, 9]],
     ['both asserted', { dtr: false, rts: false }, { dtr: true, rts: true }, [8, 11]],
-    ['one alone', { dtr: true, rts: false }, { dtr: false, rts: false }, [9]],
+    ['only one changes', { dtr: true, rts: false }, { dtr: false, rts: false }, [9]],
     ['nothing', { dtr: true, rts: false }, { dtr: true, rts: false }, []],
     ['from an unknown state', {}, { dtr: false, rts: false }, [12, 9]],
   ])('%s', (_, from, to, values) => {

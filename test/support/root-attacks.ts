@@ -22,7 +22,7 @@ interface Battlefield {
 export function rootAttacks({ kit, lab, operator }: Battlefield): Record<string, RootAttack> {
   const { one, two, stampKey, thief, rootOf, signed, second, stamp, world } = kit;
   return {
-    'key compromise: one offline key of the two that are wanted': {
+    'key compromise: one of the two required offline keys': {
       code: 'AIOT_TRUST_SIGNATURES',
       off: 'rootSignature',
       make() {
@@ -31,7 +31,7 @@ export function rootAttacks({ kit, lab, operator }: Battlefield): Record<string,
         return world({ made, roots: [second(), third], timestamp: stamp([made.envelope], {}, thief) });
       },
     },
-    'key compromise: the platform and the signing key, without an offline key': {
+    'key compromise: the platform’s key and the signing key, without an offline key': {
       code: 'AIOT_TRUST_SIGNATURES',
       off: 'rootSignature',
       make() {
@@ -45,7 +45,7 @@ export function rootAttacks({ kit, lab, operator }: Battlefield): Record<string,
         return world({ made, roots: [second(), third] });
       },
     },
-    'key compromise: the signing key alone, for what the platform never published': {
+    'key compromise: only the signing key, for an unpublished release': {
       code: 'AIOT_UPDATE_UNPUBLISHED',
       off: 'published',
       make() {
@@ -56,7 +56,7 @@ export function rootAttacks({ kit, lab, operator }: Battlefield): Record<string,
         });
       },
     },
-    'mix-and-match: another release in the place of the one that is newest': {
+    'mix-and-match: a different release in place of the newest one': {
       code: 'AIOT_UPDATE_UNPUBLISHED',
       off: 'published',
       make() {
@@ -67,7 +67,7 @@ export function rootAttacks({ kit, lab, operator }: Battlefield): Record<string,
         });
       },
     },
-    'rollback: a root left out of the chain, with the key that it revoked': {
+    'rollback: a root missing from the chain, with the key that it revoked': {
       code: 'AIOT_TRUST_VERSION',
       off: 'rootVersion',
       make: () =>
@@ -76,12 +76,12 @@ export function rootAttacks({ kit, lab, operator }: Battlefield): Record<string,
           roots: [second(), signed(rootOf({ version: 4 }), one, two)],
         }),
     },
-    'rollback: an older root in the place of the next one': {
+    'rollback: an older root in place of the next one': {
       code: 'AIOT_TRUST_VERSION',
       off: 'rootVersion',
       make: () => world({ made: forged(someBytes(66), operator()), roots: [second(), second()] }),
     },
-    'mix-and-match: the newest root, with a timestamp by the key that it replaced': {
+    'mix-and-match: the newest root, with a timestamp signed by the key that it replaced': {
       code: 'AIOT_TIMESTAMP_INVALID',
       off: 'timestampSignature',
       make() {
@@ -91,7 +91,7 @@ export function rootAttacks({ kit, lab, operator }: Battlefield): Record<string,
         return world({ made, roots: [second(), third], timestamp });
       },
     },
-    'indefinite freeze: no timestamp at all': {
+    'indefinite freeze: no timestamp': {
       code: 'AIOT_TIMESTAMP_INVALID',
       off: null,
       make() {
@@ -100,7 +100,7 @@ export function rootAttacks({ kit, lab, operator }: Battlefield): Record<string,
         return { desired, serve: { ...serve, '/api/v1/trust/timestamp': missing } };
       },
     },
-    'indefinite freeze: a root that has expired, and the device’s clock set back': {
+    'indefinite freeze: an expired root, and the device’s clock set back': {
       code: 'AIOT_TRUST_ROOT_EXPIRED',
       off: 'rootExpiry',
       make() {
@@ -110,7 +110,7 @@ export function rootAttacks({ kit, lab, operator }: Battlefield): Record<string,
         return { ...attempt, clock: { now: () => past, sleep: async () => {} } };
       },
     },
-    'indefinite freeze: a root that has expired': {
+    'indefinite freeze: an expired root': {
       code: 'AIOT_TRUST_ROOT_EXPIRED',
       off: 'rootExpiry',
       make() {
@@ -118,7 +118,7 @@ export function rootAttacks({ kit, lab, operator }: Battlefield): Record<string,
         return world({ made: forged(someBytes(1), operator()), roots: [second(), third] });
       },
     },
-    'indefinite freeze: a newer root is kept back': {
+    'indefinite freeze: a withheld newer root': {
       code: 'AIOT_TRUST_ROOT_BEHIND',
       off: 'rootNewest',
       make() {
@@ -127,7 +127,7 @@ export function rootAttacks({ kit, lab, operator }: Battlefield): Record<string,
         return world({ made, timestamp: stamp([made.envelope], { root }) });
       },
     },
-    'indefinite freeze: a timestamp that has expired': {
+    'indefinite freeze: an expired timestamp': {
       code: 'AIOT_TIMESTAMP_EXPIRED',
       off: 'timestampExpiry',
       make() {
@@ -154,7 +154,7 @@ export function rootAttacks({ kit, lab, operator }: Battlefield): Record<string,
         return { ...world({ made, timestamp }), trustMemory, clock };
       },
     },
-    'malicious mirror: a timestamp of its own': {
+    'malicious mirror: a timestamp made by the mirror': {
       code: 'AIOT_TIMESTAMP_INVALID',
       off: 'timestampSignature',
       make() {

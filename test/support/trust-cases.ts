@@ -84,14 +84,14 @@ const bare = {
 const told: Record<string, Partial<TrustCase>> = {
   good: {},
   'a platform without roots': { roots: [], timestamp: null },
-  'a timestamp that no root asks for': { roots: [] },
+  'a timestamp that no root requires': { roots: [] },
   'two roots': { roots: [second, thirdOf()] },
   'an identity with a root': { root: second, roots: [thirdOf()] },
-  'an identity with a root of too few signatures': { root: text(rootOf(2), one), roots: [] },
+  'an identity whose root has too few signatures': { root: text(rootOf(2), one), roots: [] },
   'another signing key': {
     roots: [second, thirdOf({ roles: { ...rootOf(3).roles, targets: role([three], 1) } })],
   },
-  'one signing key more': {
+  'an additional signing key': {
     roots: [
       second,
       thirdOf({
@@ -100,7 +100,7 @@ const told: Record<string, Partial<TrustCase>> = {
       }),
     ],
   },
-  'two signing keys where one was': {
+  'two signing keys instead of one': {
     roots: [
       second,
       thirdOf({
@@ -114,17 +114,17 @@ const told: Record<string, Partial<TrustCase>> = {
     timestamp: stampBy(three, { version: 1 }),
   },
   'one of two offline keys': { roots: [second, text(rootOf(3), one)] },
-  'a thief beside one of two': { roots: [second, text(rootOf(3), one, thief)] },
-  'too few of its own': { roots: [text(rootOf(2), operator, one)] },
-  'without those before it': { roots: [text(rootOf(2), one, two)] },
+  'a thief’s key and one of two': { roots: [second, text(rootOf(3), one, thief)] },
+  'too few of its own signatures': { roots: [text(rootOf(2), operator, one)] },
+  'without signatures of the previous root': { roots: [text(rootOf(2), one, two)] },
   'the same key twice': {
     roots: [secondBy(rootOf(2, { roles: { ...rootOf(2).roles, root: role([one, one], 2) } }))],
   },
-  'the operator for all': { roots: [secondBy(rootOf(2, { roles: bare }))] },
-  'a role that nobody can satisfy': {
+  'the operator’s key for all roles': { roots: [secondBy(rootOf(2, { roles: bare }))] },
+  'a role that cannot be satisfied': {
     roots: [secondBy(rootOf(2, { roles: { ...rootOf(2).roles, targets: role([operator], 2) } }))],
   },
-  'a role of a key that is not there': {
+  'a role with a missing key': {
     roots: [secondBy(rootOf(2, { roles: { ...rootOf(2).roles, timestamp: role([fresh], 1) } }))],
   },
   'a key under the id of another': {
@@ -132,13 +132,13 @@ const told: Record<string, Partial<TrustCase>> = {
       secondBy(rootOf(2, { keys: { ...rootOf(2).keys, [idOf(stampKey)]: keysOf([thief])[idOf(thief)]! } })),
     ],
   },
-  'a root left out': { roots: [second, text(rootOf(4), one, two)] },
-  'a root again': { roots: [second, text(rootOf(2), one, two)] },
+  'a missing root': { roots: [second, text(rootOf(4), one, two)] },
+  'a repeated root': { roots: [second, text(rootOf(2), one, two)] },
   'an expired root': { roots: [secondBy(rootOf(2, { expires: now }))] },
-  'an expired root on the way': { roots: [secondBy(rootOf(2, { expires: 5 })), thirdOf()] },
+  'an expired root within the chain': { roots: [secondBy(rootOf(2, { expires: 5 })), thirdOf()] },
   'a root before 1970': { roots: [secondBy(rootOf(2, { expires: -1 }))] },
   'no timestamp': { timestamp: null },
-  'a timestamp of somebody else': { timestamp: stampBy(thief) },
+  'a timestamp of a thief': { timestamp: stampBy(thief) },
   'a timestamp of the operator': { timestamp: stampBy(operator) },
   'an expired timestamp': { timestamp: stampBy(stampKey, { expires: now }) },
   'a timestamp from tomorrow': { timestamp: stampBy(stampKey, { issued: now + 50 }) },
@@ -148,13 +148,13 @@ const told: Record<string, Partial<TrustCase>> = {
   'a timestamp of a newer root': { timestamp: stampBy(stampKey, { root: { ...stamp.root, version: 3 } }) },
   'a timestamp of an older root': { timestamp: stampBy(stampKey, { root: { ...stamp.root, version: 1 } }) },
   'an older release': { asked: { ...good.asked, sequence: 6, digest: digestOf('older') } },
-  'another release in its place': { asked: { ...good.asked, digest: digestOf('another') } },
-  'a release above it': { asked: { ...good.asked, sequence: 8 } },
-  'a release above all': { asked: { ...good.asked, sequence: 10 } },
-  'a name that is not told of': { asked: { ...good.asked, name: 'other', sequence: 9 } },
+  'a different release in its place': { asked: { ...good.asked, digest: digestOf('another') } },
+  'a sequence above it': { asked: { ...good.asked, sequence: 8 } },
+  'a sequence above all': { asked: { ...good.asked, sequence: 10 } },
+  'an unlisted name': { asked: { ...good.asked, name: 'other', sequence: 9 } },
   'another kind of that name': { asked: { ...good.asked, kind: 'config', sequence: 3 } },
   'a kind without releases': { asked: { ...good.asked, kind: 'firmware', sequence: 1 } },
-  'a name twice': {
+  'a duplicate name': {
     timestamp: stampBy(stampKey, { releases: [...stamp.releases].reverse().concat(stamp.releases) }),
   },
   'a root of more than 64 KiB': { roots: [`${second}${' '.repeat(64 * 1024)}`] },

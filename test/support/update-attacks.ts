@@ -105,7 +105,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
     artifacts: [{ name: 'model.aiot', digest: digestOf(bytes), bytes: length }],
   });
   return {
-    'arbitrary installation: a manifest of a stranger': {
+    'arbitrary installation: a manifest signed by a stranger': {
       code: 'AIOT_SIGNATURE_INVALID',
       off: ['signature'],
       make: () => next(evil(), stranger),
@@ -144,7 +144,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
           return { [desired.manifest]: json({ ...envelope, signatures }) };
         }),
     },
-    'arbitrary installation: other bytes under a good manifest (a compromised image repository)': {
+    'arbitrary installation: different bytes under a valid manifest (a compromised image repository)': {
       code: 'AIOT_DIGEST_MISMATCH',
       off: ['digest'],
       make: () =>
@@ -169,34 +169,34 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
       off: ['length'],
       make: () => served(({ envelope, desired }) => ({ [desired.manifest]: endlessAnswer(text(envelope)) })),
     },
-    'slow retrieval: a bundle byte after byte': {
+    'slow retrieval: a bundle byte by byte': {
       code: 'AIOT_UPDATE_DOWNLOAD',
       off: [],
       slow: true,
       make: () => served(({ bytes }) => ({ [blobOf(bytes)]: drip(bytes, 20) })),
     },
-    'slow retrieval: a manifest byte after byte': {
+    'slow retrieval: a manifest byte by byte': {
       code: 'AIOT_UPDATE_DOWNLOAD',
       off: [],
       slow: true,
       make: () => served(({ envelope, desired }) => ({ [desired.manifest]: drip(text(envelope), 200) })),
     },
-    'wrong size: one byte more than was signed': {
+    'wrong size: one byte more than signed': {
       code: 'AIOT_UPDATE_SIZE',
       off: ['length'],
       make: () => served(({ bytes }) => ({ [blobOf(bytes)]: raw(Buffer.concat([bytes, Buffer.of(0)])) })),
     },
-    'wrong size: one byte fewer than was signed': {
+    'wrong size: one byte less than signed': {
       code: 'AIOT_UPDATE_DOWNLOAD',
       off: ['length', 'digest'],
       make: () => served(({ bytes }) => ({ [blobOf(bytes)]: raw(bytes.subarray(0, -1)) })),
     },
-    'wrong size: more than there is room for': {
+    'wrong size: larger than a slot': {
       code: 'AIOT_UPDATE_SIZE',
       off: [],
       make: () => served(() => ({}), oneArtifact(bytesOf(1), 2 ** 31)),
     },
-    'partial bundle: the second half is kept back': {
+    'partial bundle: the second half is withheld': {
       code: 'AIOT_UPDATE_DOWNLOAD',
       off: ['length', 'digest'],
       make: () =>
@@ -216,13 +216,13 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
       off: [],
       make: () => served(({ bytes }) => ({ [blobOf(bytes)]: brokenOff(bytes) })),
     },
-    'partial manifest: its end is kept back': {
+    'partial manifest: the end is withheld': {
       code: 'AIOT_MANIFEST_MALFORMED',
       off: [],
       make: () =>
         served(({ envelope, desired }) => ({ [desired.manifest]: raw(text(envelope).subarray(0, -9)) })),
     },
-    'extraneous dependencies: one more artifact': {
+    'extraneous dependencies: an additional artifact': {
       code: 'AIOT_UPDATE_MISMATCH',
       off: ['artifacts'],
       make() {
@@ -237,7 +237,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
       off: ['floor'],
       make: () => next(bytesOf(1), operator(), { floor: 2 ** 40 }),
     },
-    'indefinite freeze: a manifest that has expired': {
+    'indefinite freeze: an expired manifest': {
       code: 'AIOT_UPDATE_EXPIRED',
       off: ['expiry'],
       make: () =>
@@ -262,7 +262,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
         };
       },
     },
-    'mix-and-match: a good manifest of another model': {
+    'mix-and-match: a valid manifest of another model': {
       code: 'AIOT_UPDATE_MISMATCH',
       off: ['announced'],
       make() {
@@ -270,7 +270,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
         return { desired: { ...desired, name: 'motion' }, serve };
       },
     },
-    'mix-and-match: a good manifest of another version (a compromised director)': {
+    'mix-and-match: a valid manifest of another version (a compromised director)': {
       code: 'AIOT_UPDATE_MISMATCH',
       off: ['announced'],
       make() {
@@ -278,7 +278,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
         return { desired: { ...desired, version: 8, sequence: 8 }, serve };
       },
     },
-    'mix-and-match: the bytes of another good release': {
+    'mix-and-match: the bytes of another valid release': {
       code: 'AIOT_DIGEST_MISMATCH',
       off: ['digest'],
       make: () =>
@@ -287,7 +287,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
           oneArtifact(bytesOf(1), Math.min(bytesOf(2).length, bytesOf(1).length)),
         ),
     },
-    'mix-and-match: a patch of another base, and the whole kept back': {
+    'mix-and-match: a patch for another base, and the whole release withheld': {
       code: 'AIOT_UPDATE_DOWNLOAD',
       off: [],
       delta: 'AIOT_DELTA_BASE',
@@ -299,7 +299,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
         return { desired: { ...desired, delta }, serve: { ...kept, [blobOf(patch)]: raw(patch) } };
       },
     },
-    'mix-and-match: a patch that makes something else, and the whole kept back': {
+    'mix-and-match: a patch with a different result, and the whole release withheld': {
       code: 'AIOT_UPDATE_DOWNLOAD',
       off: [],
       delta: 'AIOT_DELTA_RESULT',
@@ -315,7 +315,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
         return { desired: { ...desired, delta }, serve: { ...kept, [blobOf(patch)]: raw(patch) } };
       },
     },
-    'replay: the manifest that runs, announced as a newer one': {
+    'replay: the running release’s manifest, announced as a newer one': {
       code: 'AIOT_UPDATE_MISMATCH',
       off: ['announced', 'sequence'],
       make: ({ desired, serve }) => ({
@@ -323,7 +323,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
         serve,
       }),
     },
-    'replay: the manifest that runs, with other bytes': {
+    'replay: the running release’s manifest, with different bytes': {
       code: null,
       off: [],
       make: ({ desired, serve, bytes }) => ({
@@ -331,7 +331,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
         serve: { ...serve, [blobOf(bytes)]: raw(evil()) },
       }),
     },
-    'replay: another release under name, version and sequence of the one that runs': {
+    'replay: another release with the name, version and sequence of the running one': {
       code: null,
       off: [],
       make: () => next(evil(), operator(), { sequence: baseSequence }),
@@ -341,19 +341,19 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
       off: ['sequence'],
       make: () => next(bytesOf(2), operator(), { sequence: 2 }),
     },
-    'rollback: another version under the sequence that runs': {
+    'rollback: another version with the running release’s sequence': {
       code: 'AIOT_UPDATE_SEQUENCE',
       off: ['sequence'],
       make: () => next(bytesOf(2), operator(), { sequence: baseSequence, version: 6 }),
     },
-    'rollback: below the floor': {
+    'rollback: a sequence below the floor': {
       code: 'AIOT_UPDATE_FLOOR',
       before: ['sequence'],
       off: ['floor'],
       base: { floor: 4 },
       make: () => next(bytesOf(2), operator(), { sequence: 2 }),
     },
-    'key compromise: one key of two that are wanted': {
+    'key compromise: one of two required keys': {
       code: 'AIOT_SIGNATURE_INVALID',
       off: ['threshold'],
       twoKeys: true,

@@ -77,7 +77,7 @@ describe('The FIFO pattern', () => {
   // Gyroscope, accelerometer, external sensor, time: each has a sample every so many ticks, as in the examples of
   // AN5130.
   it.each([
-    ['accelerometer alone', [0, 1, 0, 0], 3, [[1]]],
+    ['the accelerometer alone', [0, 1, 0, 0], 3, [[1]]],
     ['both', [1, 1, 0, 0], 6, [[0, 1]]],
     ['gyroscope twice as fast', [1, 2, 0, 0], 9, [[0, 1], [0]]],
     ['gyroscope 104, accelerometer 208, magnetometer 52', [2, 1, 4, 0], 21, [[0, 1, 2], [1], [0, 1], [1]]],

@@ -135,10 +135,10 @@ describe('A faulty LSM6DS3TR-C', () => {
     ['a short status', 0, (bus: SimulatedBus) => bus.chip('lsm6ds3tr-c').shortNext(1)],
     ['a short first block', 1, (bus: SimulatedBus) => bus.chip('lsm6ds3tr-c').shortNext(1, 1)],
     ['a short third block', 1, (bus: SimulatedBus) => bus.chip('lsm6ds3tr-c').shortNext(1, 3)],
-    ['a block that was lost on the way', 1, (bus: SimulatedBus) => bus.loseNext(4)],
+    ['a block lost in transit', 1, (bus: SimulatedBus) => bus.loseNext(4)],
     ['a stuck bus', 0, (bus: SimulatedBus) => bus.stickNext(2)],
-    ['a bus that is stuck half-way', 0, (bus: SimulatedBus) => bus.stickNext(1, 4)],
-    ['a chip that is deaf for a while', 0, (bus: SimulatedBus) => bus.chip('lsm6ds3tr-c').nackNext(6)],
+    ['a bus that gets stuck midway', 0, (bus: SimulatedBus) => bus.stickNext(1, 4)],
+    ['missing acknowledgements for a while', 0, (bus: SimulatedBus) => bus.chip('lsm6ds3tr-c').nackNext(6)],
   ])('keeps its axes aligned, and its missing samples counted, after %s', async (_, least, fault) => {
     // The chip is not in step with the reader, as no real chip is.
     const odrError = 1.007;
