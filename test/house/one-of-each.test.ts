@@ -11,7 +11,7 @@ it.each<[what: string, pattern: RegExp, only: string[]]>([
   ['promises settled from outside', /Promise\.withResolvers/, ['lib/core/tasks.ts']],
   ["Prometheus' text format", /# HELP \$\{/, ['lib/core/prometheus.ts']],
   ['the Fourier transform', /function create(Fft|ComplexFourier)\b/, ['lib/signal/fourier.ts']],
-])('has one implementation of %s', async (_what, pattern, only) => {
+])('the sources contain one implementation of %s', async (_what, pattern, only) => {
   const files = (await readdir(source, { recursive: true })).filter((name) => name.endsWith('.ts'));
   const found: string[] = [];
   for (const file of files) if (pattern.test(await readFile(join(source, file), 'utf8'))) found.push(file);

@@ -51,14 +51,14 @@ it.each([
     'rolled back: the limit is 0',
   ],
 ])(
-  'reports the outcome of a rollout that the step waited for, with exit code %i',
+  'a rollout step reports the outcome of the rollout that it waited for, with exit code %i',
   (exit, result, state, told) => {
     const reason = `the rollout is ${told}; to see it, run aiot rollout show ro_01k2`;
     expect(refusalOfExit(exit, result, '{"stage":"running"}')).toEqual({ state, reason, error: null });
   },
 );
 
-it('says in one sentence that an unchanged run repeated no step', () => {
+it('an unchanged run is summarized in one sentence: no step was repeated', () => {
   const step = (cached: boolean): RunResult['steps'][number] => ({
     ...{ name: 'train', state: 'done', cached, seconds: 0, attempts: 0, exit: null },
     ...{ peakBytes: null, reason: null, error: null },

@@ -154,7 +154,7 @@ describe.each([1, 2] as const)('a GPIO line, set by gpioset of libgpiod %d', (ve
     expect(await levels()).toEqual(['gpiochip0 17=0']);
     await sink.write([text('{"voted":"walking"}')]);
     await sink.write([text('running')]);
-    // Of several labels, only the last one counts.
+    // Only the last of several labels counts.
     await sink.write([text('resting'), text('walking'), text('resting')]);
     await sink.write([text('{"voted":null,"label":null}')]);
     expect(await levels()).toEqual(['gpiochip0 17=0', 'gpiochip0 17=1', 'gpiochip0 17=0']);
