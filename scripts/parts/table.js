@@ -206,6 +206,23 @@ export const parts = {
     elsewhere: 'needs root, or a kernel that gives users mount namespaces',
     ready: () => works('unshare', [...privateMounts(), 'sh', '-c', 'mount -t tmpfs -o size=1m tmpfs /mnt']),
   },
+  'mqtt-go': {
+    for: 'the Eclipse MQTT clients for Go (need Go 1.24 or newer to build)',
+    mb: 7,
+    script: 'mqtt-go.sh',
+    ready: () => isMade('mqtt-go/bin/mqtt-go'),
+  },
+  'mqtt-python': {
+    for: 'MQTT clients for Python: the Eclipse client, aiomqtt',
+    mb: 27,
+    ...environment('mqtt-python', ['paho-mqtt==2.1.0', 'aiomqtt==2.5.1']),
+  },
+  'mqtt-rust': {
+    for: 'rumqttc, an MQTT client for Rust (needs Rust 1.85 or newer to build)',
+    mb: 10,
+    script: 'mqtt-rust.sh',
+    ready: () => isMade('mqtt-rust/bin/mqtt-rust'),
+  },
   mutool: {
     for: 'rendering PDF and SVG',
     mb: 84,

@@ -47,6 +47,10 @@ export const k8sFolder = join(root, '.venv', 'k8s');
 /** The program built by scripts/parts/guide-clients.sh. */
 export const guideClients = join(root, '.venv', 'guide-clients', 'bin', 'guide-clients');
 
+/** The programs built by scripts/parts/mqtt-go.sh and mqtt-rust.sh. */
+export const mqttGo = join(root, '.venv', 'mqtt-go', 'bin', 'mqtt-go');
+export const mqttRust = join(root, '.venv', 'mqtt-rust', 'bin', 'mqtt-rust');
+
 /** The folder created by scripts/parts/registry.sh. */
 export const registryFolder = join(root, '.venv', 'registry');
 export const registryProgram = join(registryFolder, 'bin', 'registry');
@@ -66,6 +70,7 @@ export function python(
     | 'guide'
     | 'har'
     | 'litert'
+    | 'mqtt-python'
     | 'platform'
     | 'prometheus'
     | 'streams'
