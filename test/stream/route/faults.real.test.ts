@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -128,6 +128,54 @@ describeReal('kafka', 'a bridge from Mosquitto to Kafka', () => {
     const got = await kafkaValues(kafka.address, 'once', count);
     expect(got).toEqual(Array.from({ length: count }, (_, n) => n));
   }, 240_000);
+});
+
+describeReal('mosquitto', 'bridges in one group', () => {
+  test.each(['5', '3.1.1'])(
+    'share the messages, and lose none though one is killed with MQTT %s',
+    async (version) => {
+      const broker = await startMosquitto();
+      const folder = await mkdtemp(join(tmpdir(), 'aiot-group-'));
+      stops.push(
+        () => broker.stop(),
+        () => rm(folder, { recursive: true, force: true }),
+      );
+      const start = (name: string) =>
+        bridge(
+          `mqtt://127.0.0.1:${broker.port}/shared?group=g&clientId=${name}&clean=false&version=${version}`,
+          `file:${join(folder, `${name}.ndjson`)}`,
+          ...['--name', name],
+        );
+      const stored = async (name: string) => {
+        const lines = (await readFile(join(folder, `${name}.ndjson`), 'utf8')).trim().split('\n');
+        return lines.map((line) => (JSON.parse(line) as { payload: number }).payload);
+      };
+      const [first, second] = [start('b1'), start('b2')];
+      await Promise.all([first.ready, second.ready]);
+      const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${broker.port}`);
+      const send = (from: number, to: number) =>
+        Promise.all(
+          Array.from({ length: to - from }, (_, n) =>
+            client.publishAsync('shared', String(from + n), { qos: 1 }),
+          ),
+        );
+      await send(0, 200);
+      await expect
+        .poll(async () => (await stored('b1')).length > 50 && (await stored('b2')).length > 50)
+        .toBe(true);
+      await first.end('SIGKILL');
+      await send(200, 400);
+      // Mosquitto gives the messages of the killed member's session to it when it returns, or to the other one.
+      await start('b1').ready;
+      await expect
+        .poll(async () => new Set([...(await stored('b1')), ...(await stored('b2'))]).size, {
+          timeout: 10_000,
+        })
+        .toBe(400);
+      await client.endAsync();
+    },
+    60_000,
+  );
 });
 
 describeReal('mosquitto', 'a bridge between two Mosquittos', () => {
