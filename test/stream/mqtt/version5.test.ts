@@ -348,7 +348,7 @@ describe('headers of MQTT messages', () => {
     const { code, stderr } = await publish(`${url}/plant/a`, '21.5', '--header', 'unit=C');
     expect(code).toBe(1);
     expect(flat(stderr)).toContain('AIOT_STREAM_MESSAGE_REFUSED');
-    expect(flat(stderr)).toContain('the broker speaks MQTT 3.1.1, which has no headers');
+    expect(flat(stderr)).toContain('the connection uses MQTT 3.1.1, which has no headers');
     expect(flat(stderr)).toContain('Publish without headers');
     expect((await publish(`${url}/plant/a`, 'next')).code).toBe(0);
     expect(String((await deliveriesOf(source).next()).value?.message.payload)).toBe('next');
@@ -368,7 +368,7 @@ describe('headers of MQTT messages', () => {
 
     it('are dropped with a warning for a broker that speaks MQTT 3.1.1', async () => {
       const url = await broker3();
-      const lost = 'the broker speaks MQTT 3.1.1, which has no headers: 2 messages sent without them';
+      const lost = 'the connection uses MQTT 3.1.1, which has no headers: 2 messages sent without them';
       const published = await publish(url, '--file', await file());
       expect({ code: published.code, stderr: flat(published.stderr) }).toEqual({
         code: 0,

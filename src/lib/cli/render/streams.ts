@@ -150,7 +150,7 @@ export function headerLoss(): { add(messages: number): void; readonly text: stri
       count += messages;
     },
     get text() {
-      const lost = `the broker speaks MQTT 3.1.1, which has no headers: ${plural(count, 'message')} sent without them`;
+      const lost = `the connection uses MQTT 3.1.1, which has no headers: ${plural(count, 'message')} sent without them`;
       return count === 0 ? undefined : lost;
     },
   };

@@ -92,8 +92,8 @@ export async function openMqttSink(url: StreamUrl, options: StreamOptions): Prom
     if (!carriesHeaders && options.requireHeaders && headers?.length) {
       const [name] = headers[0]!;
       refuse(
-        `the message for ${topic} has the header ${name}, and the broker speaks MQTT 3.1.1, which has no headers`,
-        'Publish without headers, or use a broker that supports MQTT 5 (see `aiot stream check`).',
+        `the message for ${topic} has the header ${name}, and the connection uses MQTT 3.1.1, which has no headers`,
+        'Publish without headers, or with MQTT 5, if the broker supports it (see `aiot stream check`).',
       );
     }
     // The URL's QoS applies to every message; without one, a message's own takes precedence over the default.

@@ -71,7 +71,7 @@ export function createReporter(
     }
     route.to.forEach(({ endpoint, withoutHeaders }, index) => {
       const key = `${route.name} headers ${index}`;
-      const text = `${route.name}: ${endpoint} speaks MQTT 3.1.1, which has no headers: messages are sent without them`;
+      const text = `${route.name}: ${endpoint}: the connection uses MQTT 3.1.1, which has no headers: messages are sent without them`;
       if (withoutHeaders !== undefined) told(key, 'dropped', text);
     });
     route.to.forEach(({ spooled }, index) => {
