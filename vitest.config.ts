@@ -8,12 +8,12 @@ import { alone, together } from './test/support/together.js';
 const root = import.meta.dirname;
 const sources = join(root, 'src') + sep;
 
-/** Who puts a stand-in in the place of one of our modules has the sources: a module that Node itself has loaded cannot be replaced. */
+/** Files that mock one of our modules use the sources, because a module that Node itself has loaded cannot be replaced. */
 const mocking = /\/(?:outbound\/http-odd|kafka\/reader|kafka\/sink)\.test\.ts$/;
 
 /**
- * What imports `src/…` gets what the build made of it (dist/.modules), loaded by Node itself: a tenth of the time that it takes to hand a
- * thousand modules to each of the test files one by one. test/support/global-setup.ts sees to it that it is of now.
+ * Resolves imports of `src/…` to the build's output (dist/.modules), which Node itself loads. That takes a tenth of the time of handing a
+ * thousand modules to each test file. test/support/global-setup.ts ensures that the build is current.
  */
 const compiled: Plugin = {
   name: 'compiled-sources',
@@ -30,7 +30,7 @@ const compiled: Plugin = {
 /** Tests of real third-party parts: `npm run test:real`. All other files are `npm test`, which needs Node and nothing else. */
 const realParts = 'test/**/*.real.test.ts';
 
-/** What holds for each of the files, in whichever project it is. */
+/** Settings of every file, in any project. */
 const common = {
   testTimeout: 90_000,
   hookTimeout: 120_000,
@@ -45,7 +45,7 @@ const common = {
 const batches = 4;
 const batchOf = (files: string[], batch: number) => files.filter((_file, at) => at % batches === batch);
 
-/** Of the first ring alone: parts of third parties need not work in memory. */
+/** Only for the first ring, because third-party programs may not work in a folder in memory. */
 const env: Record<string, string> = memoryFolder === undefined ? {} : { TMPDIR: memoryFolder };
 
 export default defineConfig({

@@ -28,7 +28,7 @@ until "$aiot" stream check "nats://127.0.0.1:$nats" --quiet >/dev/null 2>&1 && "
   sleep 0.5
 done
 
-# What somebody does: the first label is heard on NATS, and the last one is in Redis.
+# The end-to-end result: the first label arrives on NATS, and the last one is in Redis.
 "$aiot" stream tail "nats://127.0.0.1:$nats/activity" --expect 'label = voted and $count(scores) = 3' --within 120s --json >heard.ndjson &
 heard=$!
 "$aiot" loop run --project "$here/templates/har-imu" --simulate --for 12s --send always \

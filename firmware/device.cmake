@@ -41,7 +41,7 @@ add_executable(device_test test/device_test.c)
 target_link_libraries(device_test PRIVATE aiot_core)
 add_test(NAME device COMMAND device_test)
 
-# What a platform's HTTP answers are read with.
+# Reads the platform's HTTP responses.
 add_executable(http_answer_test test/http_answer_test.c hal/host/http_answer.c)
 target_include_directories(http_answer_test PRIVATE core/include hal/host)
 target_link_libraries(http_answer_test PRIVATE aiot_options)

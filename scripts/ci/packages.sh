@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What a machine does with the packages of scripts/package/run.js: scripts/ci/packages.sh FOLDER. Without a Node on the PATH: the tarball is
-# unpacked and linked to, the .deb is what lintian and dpkg say, and both programs do their work. Nothing of the machine is changed.
+# Tests the packages of scripts/package/run.js on a machine without Node on the PATH: scripts/ci/packages.sh FOLDER. Unpacks and links
+# the tarball, checks the .deb with lintian and dpkg, and uses both programs. Changes nothing on the machine.
 set -euo pipefail
 shopt -s nullglob
 cd "$(dirname "$0")/../.."

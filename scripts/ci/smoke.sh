@@ -54,7 +54,7 @@ if command -v man >/dev/null; then
   done
 fi
 
-# What is not about serial ports goes on without their native part; what is says why it cannot.
+# Without the native part of serial ports, all other commands work, and those for serial ports explain why they cannot.
 rm -r "$work"/prefix/lib/node_modules/aiot/node_modules/@serialport/bindings-cpp/prebuilds
 bare node --input-type=module -e '
   const { readdirSync } = await import("node:fs");

@@ -1,5 +1,5 @@
 # The steps of a long run, sourced by .ci/run: `work` is a folder for what they print, `passed` and `failed` count them.
-# Of a long log often the end alone is kept, so what a failed step said last is said once more by `failed_steps`.
+# CI systems often keep only the end of a long log, so `failed_steps` repeats the last lines of each failed step.
 passed=0
 failed=0
 failures=()
