@@ -1,49 +1,56 @@
 // Compiles src/ to dist/ and writes oclif's manifest, without which each start would read every command file. Each source becomes a module
 // in dist/.modules, which the tests import; dist/ itself has one file per command and room, and shared chunks. Finding, reading and
 // compiling some hundred separate modules took most of the time of a short command.
-import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Plugin } from '@oclif/core';
 import { build } from 'esbuild';
 import { stampOf } from './stamp.js';
+import { takeTurn, workFolder } from './turn.js';
 import { vendor } from './vendor.js';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
 
-/** The package's entry, every command, every room, and the files that bin/run.js and oclif load by path. */
-function entries() {
-  const sources = readdirSync('src', { recursive: true }).map(String);
-  const wanted = /^(index|commands\/.*|lib\/[^/]+\/index|lib\/cli\/main|lib\/cli\/help)\.ts$/;
-  return sources
-    .filter((path) => wanted.test(path))
-    .map((path) => join('dist/.modules', path.replace(/ts$/, 'js')));
-}
-
+await takeTurn(root);
+// Everything is built in a private folder, then renamed into place: an interrupted or failed build changes nothing.
+const made = join(workFolder(root), `build-${process.pid}`);
+process.on('exit', () => rmSync(made, { recursive: true, force: true }));
 const stamp = stampOf(root);
+const sources = readdirSync('src', { recursive: true })
+  .map(String)
+  .filter((path) => path.endsWith('.ts'));
 // Types are erased, not checked: `npm run types` checks them, and takes ten times as long.
-rmSync('dist/.modules', { recursive: true, force: true });
 await build({
-  entryPoints: readdirSync('src', { recursive: true })
-    .map((path) => join('src', String(path)))
-    .filter((path) => path.endsWith('.ts')),
-  outdir: 'dist/.modules',
+  // esbuild's default is the folder in which it was loaded.
+  absWorkingDir: root,
+  entryPoints: sources.map((path) => join('src', path)),
+  outdir: join(made, 'dist/.modules'),
   outbase: 'src',
   format: 'esm',
   platform: 'node',
   target: 'node20',
   logLevel: 'warning',
 });
-rmSync('dist/.new', { recursive: true, force: true });
 // Zod is bundled as well: each start needs it, and it consists of 94 files. Bundling the other packages had no benefit, or made it slower.
 const { dependencies, peerDependencies } = JSON.parse(readFileSync('package.json', 'utf8'));
 const packages = Object.keys({ ...dependencies, ...peerDependencies }).filter((name) => name !== 'zod');
 await build({
+  // Names of chunks depend on the paths of their modules, which must not depend on the private folder's name.
+  absWorkingDir: made,
   entryPoints: entries(),
-  outdir: 'dist/.new',
-  outbase: 'dist/.modules',
   // At the same depth as the modules, so that paths relative to a module are also valid from here.
+  outdir: 'dist',
+  outbase: 'dist/.modules',
   chunkNames: 'lib/shared/[name]-[hash]',
   bundle: true,
   splitting: true,
@@ -54,17 +61,47 @@ await build({
   keepNames: true,
   logLevel: 'warning',
 });
-for (const part of ['commands', 'lib', 'index.js']) {
-  rmSync(join('dist', part), { recursive: true, force: true });
-  renameSync(join('dist/.new', part), join('dist', part));
+// Commands look for aiot's package.json above them.
+copyFileSync('package.json', join(made, 'package.json'));
+const manifest = await commandManifest();
+vendor(root, join(made, 'dist/vendor'));
+moveIntoPlace();
+
+/** The package's entry, every command, every room, and the files that bin/run.js and oclif load by path. */
+function entries() {
+  const wanted = /^(index|commands\/.*|lib\/[^/]+\/index|lib\/cli\/main|lib\/cli\/help)\.ts$/;
+  return sources
+    .filter((path) => wanted.test(path.replaceAll('\\', '/')))
+    .map((path) => join('dist/.modules', path.replace(/ts$/, 'js')));
 }
-rmSync('dist/.new', { recursive: true });
-vendor(root);
-rmSync('oclif.manifest.json', { force: true });
-const plugin = new Plugin({ root, type: 'core', ignoreManifest: true, errorOnManifestCreate: true });
-await plugin.load();
-const { manifest } = plugin;
-// The result schemas in oclif's manifest are not used; they were three quarters of the data parsed at each start.
-for (const command of Object.values(manifest.commands)) delete command.result;
-writeFileSync('oclif.manifest.json', `${JSON.stringify(manifest)}\n`);
-writeFileSync('dist/.stamp', stamp);
+
+/** oclif fails on a command that does not load, but accepts a folder in which it finds no commands, or only some. */
+async function commandManifest() {
+  const plugin = new Plugin({ root: made, type: 'core', ignoreManifest: true, errorOnManifestCreate: true });
+  await plugin.load();
+  const { manifest } = plugin;
+  const commands = Object.values(manifest.commands);
+  const found = new Set(commands.map(({ relativePath }) => relativePath.join('/')));
+  const files = sources
+    .map((path) => `dist/${path.replaceAll('\\', '/').replace(/ts$/, 'js')}`)
+    .filter((path) => path.startsWith('dist/commands/'));
+  const missing = files.filter((path) => !found.has(path));
+  if (files.length === 0 || missing.length > 0)
+    throw new Error(
+      `The build has ${commands.length} of ${files.length} commands; missing: ${missing.slice(0, 3).join(', ')}. Nothing was replaced.`,
+    );
+  // The result schemas in oclif's manifest are not used; they were three quarters of the data parsed at each start.
+  for (const command of commands) delete command.result;
+  return manifest;
+}
+
+/** The stamp marks the build as complete, so it is written last. The dashboard has its own build. */
+function moveIntoPlace() {
+  writeFileSync(join(made, 'manifest.json'), `${JSON.stringify(manifest)}\n`);
+  if (existsSync('dist/web')) renameSync('dist/web', join(made, 'dist/web'));
+  if (existsSync('dist')) renameSync('dist', join(made, 'before'));
+  renameSync(join(made, 'dist'), 'dist');
+  renameSync(join(made, 'manifest.json'), 'oclif.manifest.json');
+  writeFileSync(join(made, 'stamp'), stamp);
+  renameSync(join(made, 'stamp'), 'dist/.stamp');
+}

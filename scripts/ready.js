@@ -1,12 +1,12 @@
-// Prepares a fresh clone: installs the locked dependencies and builds, each only if necessary. Prints to stderr only, so that `npm run
-// demo -- --json` keeps stdout for its result.
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+// Prepares a fresh clone: installs the locked dependencies and builds, each only if necessary and only in one process at a time. Prints to
+// stderr only, so that `npm run demo -- --json` keeps stdout for its result.
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { installed } from './installed.js';
-import { isWebBuilt, stampOf } from './stamp.js';
+import { isBuilt, isWebBuilt } from './stamp.js';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
@@ -16,15 +16,20 @@ if (major < 20 || (major === 20 && minor < 19)) {
   process.exit(1);
 }
 
-function read(path) {
-  return existsSync(path) ? readFileSync(path, 'utf8') : '';
-}
-
-/** Runs a program with its output on stderr; the output explains failures. */
-function run(program, args) {
-  const { status, error } = spawnSync(program, args, { stdio: ['ignore', 2, 2] });
-  if (error) process.stderr.write(`${error.message}\n`);
-  return status === 0;
+/** Runs a program with its output on stderr; the output explains failures. It shares the turn, because it may outlive this process. */
+function run(turn, program, args) {
+  return new Promise((resolve) => {
+    const child = spawn(program, args, { stdio: ['ignore', 2, 2] });
+    if (child.pid !== undefined) turn.join(child.pid);
+    child.on('error', ({ message }) => {
+      process.stderr.write(`${message}\n`);
+      resolve(false);
+    });
+    child.on('close', (code) => {
+      turn.leave(child.pid);
+      resolve(code === 0);
+    });
+  });
 }
 
 /** A separate cache if npm's cannot be written to, as in a read-only home or a container. */
@@ -40,14 +45,32 @@ function ownCache() {
   }
 }
 
-function install() {
+async function install(turn) {
   const cache = ownCache();
   const options = ['ci', '--no-audit', '--no-fund', '--loglevel=error', ...(cache ? ['--cache', cache] : [])];
   // The npm that runs this script, or the one on the PATH.
   const npm = process.env.npm_execpath;
-  const done = npm ? run(process.execPath, [npm, ...options]) : run('npm', options);
+  const done = npm ? await run(turn, process.execPath, [npm, ...options]) : await run(turn, 'npm', options);
   if (cache) rmSync(cache, { recursive: true, force: true });
   return done;
+}
+
+/** Each condition is checked again, because another process may have done this work during the wait for the turn. */
+async function prepare() {
+  const { takeTurn } = await import('./turn.js');
+  const turn = await takeTurn(root);
+  if (!installed(root).fits) {
+    process.stderr.write('Installing dependencies (once, about a minute) …\n');
+    if (!(await install(turn)))
+      throw new Error('The dependencies could not be installed: see the output of npm above.');
+  }
+  if (!isBuilt(root)) {
+    process.stderr.write('Building …\n');
+    if (!(await run(turn, process.execPath, ['scripts/build.js'])))
+      throw new Error('The build failed: see its output above.');
+  }
+  if (!isWebBuilt(root) && !(await run(turn, process.execPath, ['scripts/web.js'])))
+    throw new Error('The build of the dashboard failed: see its output above.');
 }
 
 const { fits, foreign } = installed(root);
@@ -58,15 +81,11 @@ if (!fits && foreign) {
   );
   process.exit(1);
 }
-if (!fits) {
-  process.stderr.write('Installing dependencies (once, about a minute) …\n');
-  if (!install()) {
-    process.stderr.write('The dependencies could not be installed: see the output of npm above.\n');
-    process.exit(1);
+if (!fits || !isBuilt(root) || !isWebBuilt(root)) {
+  try {
+    await prepare();
+  } catch (error) {
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = 1;
   }
 }
-if (read(join('dist', '.stamp')) !== stampOf(root)) {
-  process.stderr.write('Building …\n');
-  if (!run(process.execPath, ['scripts/build.js'])) process.exit(1);
-}
-if (!isWebBuilt(root) && !run(process.execPath, ['scripts/web.js'])) process.exit(1);

@@ -1,16 +1,15 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { vendored } from './inside.js';
 
 /**
- * Writes dist/vendor: the files of larger packages that aiot reads, and their licenses. WebAssembly is compressed, to a third: that takes
+ * Writes the future dist/vendor: the files of larger packages that aiot reads, and their licenses. WebAssembly is compressed, to a third: that takes
  * half a second here, and 30 ms to undo on loading.
  * @param {string} root folder of the checkout
+ * @param {string} out folder to create
  */
-export function vendor(root) {
-  const out = join(root, 'dist', 'vendor');
-  rmSync(out, { recursive: true, force: true });
+export function vendor(root, out) {
   mkdirSync(out, { recursive: true });
   const notices = Object.entries(vendored).map(([name, files]) => {
     const folder = join(root, 'node_modules', name);

@@ -1,22 +1,30 @@
 // Builds the dashboard: web/ → dist/web, one file per page and shared chunks, with digests in their names. Type checks are in `npm run
 // types`.
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { joined } from './inside.js';
 import { webStampOf } from './stamp.js';
+import { takeTurn, workFolder } from './turn.js';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
+await takeTurn(root);
+// Built in a private folder, then renamed into place, as in build.js.
+const made = join(workFolder(root), `web-${process.pid}`);
+process.on('exit', () => rmSync(made, { recursive: true, force: true }));
 const stamp = webStampOf(root);
-await buildWeb('dist/web');
-writeFileSync('dist/web/.stamp', stamp);
+await buildWeb(join(made, 'web'));
+writeFileSync(join(made, 'web/.stamp'), stamp);
+mkdirSync('dist', { recursive: true });
+if (existsSync('dist/web')) renameSync('dist/web', join(made, 'before'));
+renameSync(join(made, 'web'), 'dist/web');
 
 /** @param {string} out folder */
 async function buildWeb(out) {
-  rmSync(out, { recursive: true, force: true });
   const { metafile } = await build({
+    absWorkingDir: root,
     entryPoints: { main: 'web/main.tsx', icon: 'web/icon.svg' },
     outdir: join(out, 'assets'),
     entryNames: '[name]-[hash]',

@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   copyFileSync,
   existsSync,
@@ -188,7 +189,7 @@ describe('scripts/ready.js', () => {
         writeFileSync('${out}/.stamp', ${stamp}(process.cwd()));`,
       );
     for (const name of ['direct', 'inside', 'vendor']) writeScript(made, `${name}.js`, '');
-    for (const name of ['ready', 'installed', 'stamp'])
+    for (const name of ['ready', 'installed', 'stamp', 'turn'])
       copyFileSync(join(root, 'scripts', `${name}.js`), join(made, 'scripts', `${name}.js`));
     return made;
   }
@@ -206,8 +207,12 @@ describe('scripts/ready.js', () => {
       // A writable npm cache, and no npm except the one above.
       env: { PATH: '', npm_execpath: join(made, 'npm.cjs'), npm_config_cache: join(made, 'cache') },
     });
-    const ran = existsSync(join(made, 'log')) ? readFileSync(join(made, 'log'), 'utf8').split('\n') : [];
-    return { status, stdout, stderr, ran: ran.filter(Boolean) };
+    return { status, stdout, stderr, ran: ranIn(made) };
+  }
+
+  function ranIn(made: string): string[] {
+    const log = join(made, 'log');
+    return existsSync(log) ? readFileSync(log, 'utf8').split('\n').filter(Boolean) : [];
   }
 
   /** A clone in the state after `npm ci && npm run build`. */
@@ -268,6 +273,78 @@ describe('scripts/ready.js', () => {
     if (packages) expect(readdirSync(join(made, 'owner/node_modules'))).toEqual(['.package-lock.json']);
   });
 
+  /** A fresh clone whose npm waits for the file `go`, but not forever. */
+  function slowClone(): string {
+    const made = clone();
+    const npm = readFileSync(join(made, 'npm.cjs'), 'utf8');
+    repository({
+      'npm.cjs': `${npm.replace(
+        /(appendFileSync\('log'.*;)/,
+        `$1
+        for (let i = 0; i < 400 && !require('node:fs').existsSync('go'); i++)
+          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);`,
+      )}`,
+    });
+    return made;
+  }
+
+  it('installs and builds once if two run at the same time', async () => {
+    const made = slowClone();
+    const first = started([join(made, 'scripts/ready.js')], environment(made));
+    await expect.poll(() => ranIn(made)).toEqual(['npm ci']);
+    const second = started([join(made, 'scripts/ready.js')], environment(made));
+    await second.says(`Waiting for process ${first.pid}, which is installing or building here …\n`);
+    writeFileSync(join(made, 'go'), '');
+    expect(await first.ended).toBe(0);
+    expect(await second.ended).toBe(0);
+    expect(ranIn(made)).toEqual(['npm ci', 'build', 'web']);
+    expect(readdirSync(join(made, '.build'))).toEqual([]);
+  });
+
+  it('waits for the npm of a killed process before it continues', async () => {
+    const made = slowClone();
+    const first = started([join(made, 'scripts/ready.js')], environment(made));
+    await expect.poll(() => ranIn(made)).toEqual(['npm ci']);
+    first.kill();
+    await first.ended;
+    const second = started([join(made, 'scripts/ready.js')], environment(made));
+    await second.says('Waiting for process ');
+    writeFileSync(join(made, 'go'), '');
+    expect(await second.ended).toBe(0);
+    expect(ranIn(made)).toEqual(['npm ci', 'build', 'web']);
+  });
+
+  it('takes over the lock of a dead process and removes its unfinished build', () => {
+    const made = clone();
+    const { pid } = spawnSync(process.execPath, ['-e', '']);
+    repository({ [`.build/lock/${pid}`]: '', [`.build/build-${pid}/dist/half.js`]: '' });
+    expect(ready(made)).toMatchObject({ status: 0, ran: ['npm ci', 'build', 'web'] });
+    expect(readdirSync(join(made, '.build'))).toEqual([]);
+  });
+
+  it('ignores the lock if there is nothing to do', () => {
+    const made = readyClone();
+    const other = started(['-e', 'setTimeout(() => {}, 60_000)']);
+    repository({ [`.build/lock/${other.pid}`]: '' });
+    expect(ready(made)).toEqual(nothing);
+    expect(readdirSync(join(made, '.build/lock'))).toEqual([`${other.pid}`]);
+  });
+
+  it('gives up waiting after a limit, and names the process and the lock', () => {
+    const made = clone();
+    const other = started(['-e', 'setTimeout(() => {}, 60_000)']);
+    repository({ [`.build/lock/${other.pid}`]: '' });
+    const script = `import { takeTurn } from './scripts/turn.js';
+      await takeTurn(process.cwd(), { waitMs: 1000 }).catch(({ message }) => console.log(message));`;
+    const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+      ...{ cwd: made, encoding: 'utf8', timeout: 30_000 },
+    });
+    expect(stdout).toBe(
+      `Process ${other.pid} has been installing or building here for longer than 1 s.\n` +
+        `If it hangs, stop it and repeat. If it is not part of aiot, remove ${join(realpathSync(made), '.build/lock')} and repeat.\n`,
+    );
+  });
+
   it('reports that npm failed, and builds nothing', () => {
     const made = clone();
     repository({ 'npm.cjs': "console.log('no registry'); process.exit(1);" });
@@ -277,6 +354,68 @@ describe('scripts/ready.js', () => {
         'Installing dependencies (once, about a minute) …\nno registry\n' +
         'The dependencies could not be installed: see the output of npm above.\n',
     });
+  });
+});
+
+describe('scripts/build.js', () => {
+  const hello =
+    "import { Command } from '@oclif/core';\nexport default class Hello extends Command { async run() {} }\n";
+
+  /** A clone with the real build, these commands and our own packages. */
+  function clone(commands: Record<string, string>): string {
+    const made = repository({
+      'package.json': JSON.stringify({
+        ...{ name: 'aiot', version: '1.0.0', type: 'module', oclif: { commands: './dist/commands' } },
+        dependencies: { '@oclif/core': '*' },
+      }),
+      'package-lock.json': '{}',
+      'tsconfig.json': '{}',
+      'src/index.ts': 'export const name = 1;',
+      ...Object.fromEntries(Object.entries(commands).map(([path, text]) => [`src/commands/${path}`, text])),
+      'scripts/here': '',
+    });
+    for (const name of ['build', 'inside', 'stamp', 'turn', 'vendor'])
+      copyFileSync(join(root, 'scripts', `${name}.js`), join(made, 'scripts', `${name}.js`));
+    symlinkSync(join(root, 'node_modules'), join(made, 'node_modules'));
+    return made;
+  }
+
+  const commandsOf = (made: string) =>
+    Object.keys(JSON.parse(readFileSync(join(made, 'oclif.manifest.json'), 'utf8')).commands).sort();
+
+  it('gives a complete build if two run at the same time, and keeps the dashboard', async () => {
+    const made = clone({ 'hello.ts': hello, 'talk/index.ts': hello, 'talk/loudly.ts': hello });
+    repository({ 'dist/web/index.html': 'page', 'dist/lib/old.js': '' });
+    const both = [1, 2].map(() => started([join(made, 'scripts/build.js')]));
+    expect(await Promise.all(both.map(({ ended }) => ended))).toEqual([0, 0]);
+    expect(commandsOf(made)).toEqual(['hello', 'talk', 'talk:loudly']);
+    expect(readdirSync(join(made, 'dist')).sort()).toEqual([
+      ...['.modules', '.stamp', 'commands', 'index.js', 'lib', 'vendor', 'web'],
+    ]);
+    expect(readFileSync(join(made, 'dist/web/index.html'), 'utf8')).toBe('page');
+    expect(existsSync(join(made, 'dist/lib/old.js'))).toBe(false);
+    expect(readdirSync(join(made, '.build'))).toEqual([]);
+  });
+
+  it.each([
+    ['no commands', {}, 'The build has 0 of 0 commands'],
+    ['a command that does not load', { 'hello.ts': hello, 'bad.ts': "throw new Error('broken');" }, 'broken'],
+    [
+      'a file without a command',
+      { 'hello.ts': hello, 'bad.ts': 'export const a = 1;' },
+      'command bad not found',
+    ],
+  ])('fails on %s, and leaves the previous build unchanged', (_what, commands, said) => {
+    const made = clone(commands);
+    repository({ 'dist/index.js': 'before', 'dist/.stamp': 'before', 'oclif.manifest.json': 'before' });
+    const { status, stderr } = spawnSync(process.execPath, [join(made, 'scripts/build.js')], {
+      ...{ encoding: 'utf8', timeout: 60_000 },
+    });
+    expect(status).toBe(1);
+    expect(stderr).toContain(said);
+    for (const file of ['dist/index.js', 'dist/.stamp', 'oclif.manifest.json'])
+      expect(readFileSync(join(made, file), 'utf8')).toBe('before');
+    expect(readdirSync(join(made, '.build'))).toEqual([]);
   });
 });
 
