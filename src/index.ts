@@ -58,7 +58,7 @@ type WholeFlash = Omit<FlashRequest, 'loader' | 'header' | 'watch' | 'project'>;
 
 /** Options of `flash`: content, destination and method. Missing options have the command's defaults. */
 export interface FlashOptions extends Partial<WholeFlash>, Watched<FlashProgress | FlashAsk> {
-  /** Folder of a built project, whose images are written. */
+  /** Firmware folder whose build is written. */
   project?: string | null | undefined;
   /** How to communicate with the chip's loader: `chip` auto, `baud` 921600, `stub` true, `before` default-reset, `after` hard-reset. */
   loader?: Partial<Omit<LoaderOptions, 'signal' | 'progress'>> | undefined;

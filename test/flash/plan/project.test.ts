@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { projectImages } from '../../../src/lib/flash/plan/pieces.js';
+import { firmwareImages } from '../../../src/lib/flash/plan/pieces.js';
 
 let folder = '';
 beforeAll(async () => {
@@ -20,11 +20,11 @@ async function project(name: string, files: Record<string, string>): Promise<str
 }
 
 async function placesOf(path: string) {
-  const { pieces } = await projectImages(path);
+  const { pieces } = await firmwareImages(path);
   return pieces.map(({ name, place, data }) => [name.slice(path.length + 1), place, String(data)]);
 }
 
-describe('the images of a built project', () => {
+describe('the images of a firmware folder', () => {
   it('are read from ESP-IDF’s flasher_args.json', async () => {
     const args = {
       write_flash_args: ['--flash_mode', 'dio'],
@@ -74,26 +74,66 @@ describe('the images of a built project', () => {
     ]);
   });
 
+  it.each([
+    ['ESP-IDF', 'build/esp32c3/flasher_args.json'],
+    ['PlatformIO', 'hal/esp32/.pio/build/esp32dev/firmware.bin'],
+    ['idf.py, run by hand', 'hal/esp32/build/flasher_args.json'],
+  ])('are found after aiot firmware build with %s', async (tool, path) => {
+    const made = await project(`own-${tool}`, {
+      'aiot-firmware.json': '{}',
+      'build/host/aiot-device': '',
+      [path]: '{"flash_files":{"0x10000":"app.bin"}}',
+      [join(dirname(path), 'app.bin')]: 'a',
+    });
+    const [name, place] = path.endsWith('.json') ? ['app.bin', 0x10000] : ['firmware.bin', 0x10000];
+    expect((await placesOf(made)).map(([file, at]) => [file, at])).toEqual([
+      [join(dirname(path), String(name)), place],
+    ]);
+  });
+
   it('are rejected if there are several builds, unless one is specified', async () => {
     const path = await project('two', {
       '.pio/build/esp32dev/firmware.bin': '1',
       '.pio/build/esp32s3/firmware.bin': '2',
     });
-    await expect(projectImages(path)).rejects.toMatchObject({
+    await expect(firmwareImages(path)).rejects.toMatchObject({
       code: 'AIOT_USAGE',
       next: expect.stringContaining('--project'),
     });
     expect(await placesOf(join(path, '.pio/build/esp32s3'))).toEqual([['firmware.bin', 0x10000, '2']]);
+    const chips = await project('two chips', {
+      'build/esp32/flasher_args.json': '{"flash_files":{"0x10000":"app.bin"}}',
+      'build/esp32/app.bin': 'a',
+      'build/esp32c3/flasher_args.json': '{}',
+    });
+    await expect(firmwareImages(chips)).rejects.toMatchObject({
+      message: expect.stringContaining('contains several builds'),
+      next: `Choose one: aiot flash --project "${join(chips, 'build/esp32')}"`,
+    });
+    expect(await placesOf(join(chips, 'build/esp32'))).toEqual([['app.bin', 0x10000, 'a']]);
+  });
+
+  it.each([
+    ['a missing folder', 'nowhere', undefined, 'does not exist', 'aiot firmware init'],
+    ['a project', 'a project', 'aiot.yaml', 'is a project, not a firmware folder', 'aiot firmware init'],
+    ['sources', 'only sources', 'main.c', 'contains no build', 'aiot firmware build'],
+  ])('are not found in %s, and the error names the expected files', async (_what, name, file, why, next) => {
+    const path = file === undefined ? join(folder, name) : await project(name, { [file]: '' });
+    await expect(firmwareImages(path)).rejects.toMatchObject({
+      code: 'AIOT_FILE_NOT_FOUND',
+      message: `${path} ${why}: expected a firmware folder with a build: build/flasher_args.json (ESP-IDF), .pio/build/ENV/firmware.bin (PlatformIO) or build/BOARD/NAME.ino.bin (Arduino)`,
+      next: expect.stringContaining(next),
+    });
   });
 
   it('are rejected if nothing is built or the build is incomplete', async () => {
     const path = await project('empty', { 'main.c': '' });
-    await expect(projectImages(path)).rejects.toMatchObject({ code: 'AIOT_FILE_NOT_FOUND' });
+    await expect(firmwareImages(path)).rejects.toMatchObject({ code: 'AIOT_FILE_NOT_FOUND' });
     const broken = await project('broken', {
       'build/flasher_args.json': '{"flash_files":{"0x1000":"gone.bin"}}',
     });
-    await expect(projectImages(broken)).rejects.toMatchObject({ code: 'AIOT_FILE_NOT_FOUND' });
+    await expect(firmwareImages(broken)).rejects.toMatchObject({ code: 'AIOT_FILE_NOT_FOUND' });
     const other = await project('other', { 'build/flasher_args.json': '[]' });
-    await expect(projectImages(other)).rejects.toMatchObject({ code: 'AIOT_FILE_MALFORMED' });
+    await expect(firmwareImages(other)).rejects.toMatchObject({ code: 'AIOT_FILE_MALFORMED' });
   });
 });

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -149,7 +149,7 @@ describe('aiot flash', () => {
       2,
       'expected a regular expression',
     ],
-    ['a project without a build', ['--project', '.'], 4, 'contains no build'],
+    ['a firmware folder without a build', ['--project', '.'], 4, 'contains no build'],
     ['a folder that is not an identity', ['--device', '.'], 4, 'is not a device identity folder'],
     [
       '--diff-with without an offset for several files',
@@ -183,6 +183,61 @@ describe('aiot flash', () => {
     const { json } = await runCli(argv);
     expect(json).toMatchObject({ regions: [{ written: 4096, skipped: false, md5: md5(next) }] });
     expect(Buffer.compare(chip.flash.bytes.subarray(0x10000, 0x10000 + next.length), next)).toBe(0);
+  });
+
+  /** The folder of an identity for a board with the table of two slots. */
+  async function identity(): Promise<string> {
+    await mkdir(file('pump-7'), { recursive: true });
+    const urls = { http: 'https://a', mqtts: 'mqtts://a' };
+    const device = { name: 'pump-7', id: 'dev_pump-7', type: 'pump', chip: 'esp32', urls };
+    await put('pump-7/device.json', JSON.stringify(device));
+    await put('pump-7/partitions.bin', twoSlotsTable);
+    await put('pump-7/nvs.bin', Buffer.alloc(0x5000, 0xff));
+    return file('pump-7');
+  }
+
+  it('says that a board with an identity but without a program runs nothing', async () => {
+    const device = await identity();
+    const { port } = await board();
+    const { stdout } = await runCli(['flash', '--device', device, '--port', port, '--quiet']);
+    expect(stdout).toContain(
+      'The identity of pump-7 is on the chip. The chip has no program yet, so nothing runs on it.\n' +
+        'Write one from a firmware folder.',
+    );
+    expect(stdout).toContain(`Next: aiot flash --project FIRMWARE_DIR --port ${port}`);
+    expect(stdout).not.toMatch(/RESET|monitor/);
+    const { json } = await runCli(['flash', '--device', device, '--port', port, '--json']);
+    expect(json).toMatchObject({ program: 'none', device: 'pump-7' });
+  });
+
+  it('says that the program is unchanged if only an identity is written', async () => {
+    const device = await identity();
+    const { chip, port } = await board();
+    chip.flash.bytes.set(espBootloader(), 0x1000);
+    chip.flash.bytes.set(app, 0x110000);
+    const { stdout } = await runCli(['flash', '--device', device, '--port', port, '--quiet']);
+    expect(stdout).toContain(
+      'The identity of pump-7 is on the chip. The program on the chip is unchanged.\nPress RESET to start the program.\n',
+    );
+    expect(stdout).toContain(`Next: aiot board monitor --port ${port}`);
+    const { json } = await runCli(['flash', '--device', device, '--port', port, '--json']);
+    expect(json).toMatchObject({ program: 'unchanged' });
+  });
+
+  it.each([
+    ['written', 'an app', 'app.bin', 0x10000],
+    ['none', 'a table', 'table.bin', 0x8000],
+  ])('reports the program as %s after writing %s to an erased board', async (program, _what, name, at) => {
+    const { port } = await board();
+    const argv = ['flash', `${file(name)}@${at}`, '--port', port, '--erase', '--json'];
+    expect((await runCli(argv)).json).toMatchObject({ program });
+  });
+
+  it('does not claim to know the program of a chip that encrypts its flash', async () => {
+    const { port } = await board({ security: { flashEncryption: true } });
+    const nvs = await put('nvs.bin', Buffer.alloc(0x5000, 0xff));
+    const { stdout, json } = await runCli(['flash', `${nvs}@0x9000`, '--port', port, '--json']);
+    expect(json, stdout).toMatchObject({ program: null });
   });
 
   it('updates the other slot and switches to it', async () => {

@@ -63,6 +63,7 @@ describe('flashing a board', () => {
       ],
       verified: true,
       restarted: true,
+      program: 'written',
       seconds: expect.any(Number),
       device: null,
       certificate: null,

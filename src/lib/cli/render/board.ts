@@ -121,9 +121,28 @@ export function flashedText(result: Result): string {
     ...noted(result),
     ...switchedLines(result),
     `${bold(`${chip} ${mac}`)} at ${port}: ${green(all)} in ${elapsed(seconds * 1000)}.`,
-    ...(result.restarted ? [] : [yellow('Press RESET to start the program.')]),
+    ...programLines(result),
   ].join('\n');
 }
+
+/** Whether a program runs now: without one, the monitor would show nothing. */
+function programLines({ program, device, restarted, switched }: Flashed): string[] {
+  const identity = device === null ? '' : `The identity of ${device} is on the chip. `;
+  const reset = restarted ? [] : [yellow('Press RESET to start the program.')];
+  switch (program) {
+    case 'written':
+      return reset;
+    case 'unchanged':
+      return switched ? reset : [`${identity}The program on the chip is unchanged.`, ...reset];
+    case 'none':
+      return [`${identity}${yellow('The chip has no program yet, so nothing runs on it.')}`, noProgram];
+    case null:
+      return [`${identity}No program was written; whether the chip has one could not be checked.`, ...reset];
+  }
+}
+
+const noProgram =
+  'Write one from a firmware folder. aiot firmware init creates such a folder, and aiot firmware build builds it.';
 
 function regionTable(regions: Flashed['regions']): string {
   const rows = regions.map(({ name, offset, bytes, skipped, written, md5 }) => [
@@ -180,11 +199,13 @@ function boardsText({ boards, ok, failed, seconds }: Boards): string {
     error ? [`${red('✗')} ${port}: ${error.message}\n  Try: ${error.next}`] : [],
   );
   const notes = [...new Set(boards.flatMap(({ board }) => (board ? noted(board) : [])))];
+  const empty = boards.filter(({ board }) => board?.program === 'none').length;
   return [
     table(['port', 'mac', 'chip', 'device', '', 'attempts', 'time'], rows),
     ...notes,
     ...reasons,
     `${bold(String(ok))} of ${ok + failed} boards done in ${elapsed(seconds * 1000)}.`,
+    ...(empty === 0 ? [] : [yellow(`${plural(empty, 'board')} without a program. ${noProgram}`)]),
   ].join('\n');
 }
 
@@ -209,5 +230,6 @@ export function flashNext(result: Result): string {
   if ('boards' in result) return next('aiot device list');
   if (!('port' in result)) return next('aiot board ports');
   const at = ` --port ${shellWord(result.port)}`;
+  if (result.program === 'none') return next(`aiot flash --project FIRMWARE_DIR${at}`, 'aiot docs firmware');
   return next(`aiot board monitor${at}`, ...(result.device === null ? [] : ['aiot device list']));
 }

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
 import { readBytes, readJson } from '../../core/files.js';
+import { shellWord } from '../../core/text.js';
 import { type ChipName, chipOfId, espChips } from '../../formats/esp-image/chips.js';
 import { isMapped } from '../../formats/esp-image/memory.js';
 import type { ByteRegion } from '../../formats/esp-image/regions.js';
@@ -43,8 +44,8 @@ async function piecesOfWord(word: string): Promise<Piece[]> {
   });
 }
 
-/** The images of a project's build. */
-interface ProjectImages {
+/** The images of a build in a firmware folder. */
+interface FirmwareImages {
   /** The file or folder that lists them. */
   from: string;
   pieces: Piece[];
@@ -55,31 +56,62 @@ const appOffset = 0x10000;
 
 const otadataOffset = 0xe000;
 
+/** Builds that a firmware folder may contain, for people. */
+const expectedBuilds =
+  'build/flasher_args.json (ESP-IDF), .pio/build/ENV/firmware.bin (PlatformIO) or build/BOARD/NAME.ino.bin (Arduino)';
+
 /**
- * Finds the images of a built project: ESP-IDF's `build/flasher_args.json`, PlatformIO's `.pio/build/ENV`, or Arduino's
- * `build/BOARD` (arduino-cli compile --export-binaries).
+ * Finds the images of the build in a firmware folder: ESP-IDF's `flasher_args.json` in `build` or (`aiot firmware build`) `build/TARGET`,
+ * PlatformIO's `.pio/build/ENV`, or Arduino's `build/BOARD` (arduino-cli compile --export-binaries). The folder may also be the build
+ * itself, or contain the sources of the ESP32 in `hal/esp32`, as after `aiot firmware init`.
  * @throws AIOT_FILE_NOT_FOUND if nothing is built, AIOT_USAGE if there are several builds, AIOT_FILE_MALFORMED
  */
-export async function projectImages(folder: string): Promise<ProjectImages> {
-  const found = [
+export async function firmwareImages(folder: string): Promise<FirmwareImages> {
+  const found = [...(await buildsOf(folder)), ...(await buildsOf(join(folder, 'hal', 'esp32')))];
+  const [only, ...more] = found;
+  if (only === undefined) throw await noBuild(folder);
+  if (more.length > 0) {
+    const choice = only.endsWith('.json') ? dirname(only) : only;
+    throw new AiotError(
+      'AIOT_USAGE',
+      `the firmware folder ${folder} contains several builds: ${found.join(', ')}`,
+      {
+        next: `Choose one: aiot flash --project ${shellWord(choice)}`,
+      },
+    );
+  }
+  if (only.endsWith('.json')) return await idfImages(only);
+  return await binImages(only);
+}
+
+async function noBuild(folder: string): Promise<AiotError> {
+  const names = await readdir(folder).catch(() => null);
+  const expected = `expected a firmware folder with a build: ${expectedBuilds}`;
+  if (names === null)
+    return new AiotError('AIOT_FILE_NOT_FOUND', `${folder} does not exist: ${expected}`, {
+      next: 'To create a firmware folder for a project, run `aiot firmware init`.',
+    });
+  if (names.includes('aiot.yaml'))
+    return new AiotError(
+      'AIOT_FILE_NOT_FOUND',
+      `${folder} is a project, not a firmware folder: ${expected}`,
+      {
+        next: 'Create and build its firmware folder: `aiot firmware init`, then `aiot firmware build --target esp32`.',
+      },
+    );
+  return new AiotError('AIOT_FILE_NOT_FOUND', `${folder} contains no build: ${expected}`, {
+    next: 'Build the firmware (`aiot firmware build --target esp32`, idf.py build, pio run, arduino-cli compile -e), or name the files: `aiot flash app.bin@0x10000`.',
+  });
+}
+
+/** The builds of one folder: each is a flasher_args.json or a folder of images. */
+async function buildsOf(folder: string): Promise<string[]> {
+  return [
     ...(await idfBuild(folder)),
     ...((await isBuild(folder)) ? [folder] : []),
     ...(await buildsIn(join(folder, '.pio', 'build'))),
     ...(await buildsIn(join(folder, 'build'))),
   ];
-  const [only, ...more] = found;
-  if (only === undefined) {
-    throw new AiotError('AIOT_FILE_NOT_FOUND', `${folder} contains no build`, {
-      next: 'Build the project (idf.py build, pio run, arduino-cli compile -e), or specify files: aiot flash app.bin@0x10000',
-    });
-  }
-  if (more.length > 0) {
-    throw new AiotError('AIOT_USAGE', `${folder} contains several builds: ${found.join(', ')}`, {
-      next: `Choose one: aiot flash --project ${only}`,
-    });
-  }
-  if (only.endsWith('.json')) return await idfImages(only);
-  return await binImages(only);
 }
 
 /** flash_settings is ignored: the images' headers already contain it. */
@@ -89,11 +121,15 @@ const flasherArgs = z.object({
 
 async function idfBuild(folder: string): Promise<string[]> {
   const places = [join(folder, 'build', 'flasher_args.json'), join(folder, 'flasher_args.json')];
-  const there = await Promise.all(places.map((path) => stat(path).catch(() => null)));
-  return places.filter((_, i) => there[i]?.isFile()).slice(0, 1);
+  const there = await Promise.all(places.map(isFile));
+  return places.filter((_, i) => there[i]).slice(0, 1);
 }
 
-async function idfImages(file: string): Promise<ProjectImages> {
+async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => null))?.isFile() === true;
+}
+
+async function idfImages(file: string): Promise<FirmwareImages> {
   const parsed = flasherArgs.safeParse(await readJson(file));
   if (!parsed.success) throw new AiotError('AIOT_FILE_MALFORMED', `${file} lists no flash_files`);
   const pieces: Piece[] = [];
@@ -109,7 +145,9 @@ async function idfImages(file: string): Promise<ProjectImages> {
 async function buildsIn(above: string): Promise<string[]> {
   const found: string[] = [];
   for (const name of (await readdir(above).catch(() => [])).sort()) {
-    if (await isBuild(join(above, name))) found.push(join(above, name));
+    const listed = join(above, name, 'flasher_args.json');
+    if (await isFile(listed)) found.push(listed);
+    else if (await isBuild(join(above, name))) found.push(join(above, name));
   }
   return found;
 }
@@ -124,7 +162,7 @@ function isSketch(name: string): boolean {
 }
 
 /** Bootloader and table are at the chip's offsets, the app at that of the default tables. */
-async function binImages(folder: string): Promise<ProjectImages> {
+async function binImages(folder: string): Promise<FirmwareImages> {
   const names = await readdir(folder);
   const ending = (...endings: string[]) =>
     endings.flatMap((end) => names.filter((name) => name === end || name.endsWith(`.ino.${end}`)))[0];

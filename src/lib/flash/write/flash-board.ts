@@ -1,5 +1,6 @@
 import { AiotError } from '../../core/errors.js';
 import { hex } from '../../core/figures.js';
+import { espChips } from '../../formats/esp-image/chips.js';
 import { readEspImage } from '../../formats/esp-image/read.js';
 import { blankOtadata, otadataSector } from '../../formats/otadata.js';
 import {
@@ -109,6 +110,7 @@ async function writeJob(
     regions,
     verified: !loader.chip.security.secureDownload,
     restarted: restarts(loader, options),
+    program: await programOn(loader, plan.regions, { table: known?.table ?? null, erase }),
     device: device?.name ?? null,
     certificate: device?.certificate ?? null,
     versions: versionsOf(plan.regions),
@@ -225,6 +227,39 @@ async function unstartedSlotWarning(
   if (active === null || active === written) return null;
   const [own, other] = [slots[written]!.label, slots[active]!.label];
   return `the board still boots ${other}, because its otadata selects it; the app is written to ${own}. To boot it, run \`aiot flash erase ${otadata.label}\` or use --slot next`;
+}
+
+/** Bytes of an image that are enough to recognize a program. */
+const headBytes = 64;
+
+/** The program on the board after these regions were written. An image without an app descriptor in the bootloader's place counts as one. */
+async function programOn(
+  loader: Loader,
+  regions: readonly Region[],
+  { table, erase }: { table: PartitionTable | null; erase: boolean },
+): Promise<Flashed['program']> {
+  const { chip, security } = loader.chip;
+  const apps = (table?.partitions ?? []).filter(({ type }) => type === partitionTypes.app);
+  const kindAt = ({ data, offset }: Region, at: number) =>
+    looksLike(data.subarray(at - offset))?.kind ?? null;
+  const covers = ({ data, offset }: Region, at: number) => at >= offset && at < offset + data.length;
+  const boot = espChips[chip].bootloaderOffset;
+  const isWritten = regions.some(
+    (region) =>
+      kindAt(region, region.offset) === 'app' ||
+      (covers(region, boot) && kindAt(region, boot) === 'image') ||
+      apps.some(({ offset }) => covers(region, offset) && kindAt(region, offset) === 'app'),
+  );
+  if (isWritten) return 'written';
+  if (erase) return 'none';
+  if (security.secureDownload || security.flashEncryption) return null;
+  const kindOnBoard = async (offset: number) => looksLike(await loader.read(offset, headBytes))?.kind ?? null;
+  const loaded = await kindOnBoard(boot);
+  // Without a table, the ROM may run a single image, which looks the same as an old bootloader.
+  if (loaded === null) return 'none';
+  if (table === null) return loaded === 'bootloader' ? 'none' : null;
+  for (const { offset } of apps) if ((await kindOnBoard(offset)) === 'app') return 'unchanged';
+  return 'none';
 }
 
 /** Names and versions of the programs in these regions, for a record: `motor-watch 1.2.0`. */

@@ -207,7 +207,7 @@ async function writeSlot(loader: Loader, job: SlotJob, options: SlotOptions): Pr
   }
   const otadata = await startSlot(loader, slots, index);
   const flashed = {
-    ...flashedOf(loader, options),
+    ...flashedOf(loader, options, 'written'),
     regions,
     versions: versionsOf(plan.regions),
     warnings: settled === null ? plan.warnings : [...plan.warnings, settled],
@@ -216,12 +216,13 @@ async function writeSlot(loader: Loader, job: SlotJob, options: SlotOptions): Pr
   return { flashed, slots, slot: slot.label, otadata, canReset: loader.canReset };
 }
 
-function flashedOf(loader: Loader, options: SlotOptions) {
+function flashedOf(loader: Loader, options: SlotOptions, program: 'written' | 'unchanged') {
   const { chip, mac, flash, security } = loader.chip;
   return {
     ...{ chip, mac, flashBytes: flash.bytes, erased: false },
     verified: !security.secureDownload,
     restarted: restarts(loader, options),
+    program,
     device: null,
     certificate: null,
   };
@@ -240,7 +241,7 @@ async function startOnly(
 ): Promise<SlotWritten> {
   const { label, otadata } = await startExistingApp(loader, slots, { wanted, force });
   const flashed = {
-    ...flashedOf(loader, options),
+    ...flashedOf(loader, options, 'unchanged'),
     ...{ regions: [], versions: [], warnings: settled === null ? [] : [settled], overridden: [] },
   };
   return { flashed, slots, slot: label, otadata, canReset: loader.canReset };
@@ -263,7 +264,7 @@ async function requireTable(loader: Loader): Promise<PartitionTable> {
   const table = loader.chip.security.secureDownload ? null : await readBoardTable(loader);
   if (table) return table;
   throw new AiotError('AIOT_FLASH_NO_SLOT', 'the board has no readable partition table, so it has no slots', {
-    next: 'Write the bootloader, table and app first: aiot flash --project DIR',
+    next: 'Write the bootloader, table and app first: aiot flash --project FIRMWARE_DIR',
   });
 }
 
@@ -384,6 +385,7 @@ async function writeModel(loader: Loader, job: ModelJob, options: SlotOptions): 
     ...{ chip, mac, flashBytes: flash.bytes, erased: false, regions },
     verified: true,
     restarted: restarts(loader, options),
+    program: 'unchanged' as const,
     device: nvsValue(nvs, 'string', 'aiot', 'name'),
     certificate: null,
     versions: [`${manifest.name}@${manifest.version}`],

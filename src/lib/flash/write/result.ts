@@ -50,6 +50,8 @@ export const flashedSchema = z.object({
   verified: z.boolean(),
   /** Whether the program was started; otherwise (no DTR and RTS, or disabled) the user presses RESET. */
   restarted: z.boolean(),
+  /** Whether a program was written, the one on the chip is unchanged, or the chip has none; null = it could not be read. */
+  program: z.enum(['written', 'unchanged', 'none']).nullable(),
   /** Time since the port was opened. */
   seconds: z.number(),
   /** Name of the device whose identity was written; null = none. */

@@ -4,7 +4,7 @@ import { inParallel } from '../../core/tasks.js';
 import { type Clock, systemClock } from '../../core/time.js';
 import type { ChipName } from '../../formats/esp-image/chips.js';
 import type { ChipInfo, LoaderOptions, LoaderProgress, Stage } from '../loader/types.js';
-import { looksLike, md5Of, parsePlaced, piecesOf, projectImages } from '../plan/pieces.js';
+import { firmwareImages, looksLike, md5Of, parsePlaced, piecesOf } from '../plan/pieces.js';
 import { joinSectors, planWrite } from '../plan/plan.js';
 import type { HeaderChanges, Piece } from '../plan/types.js';
 import { boardPorts, choosePort } from '../port/list.js';
@@ -17,7 +17,7 @@ import { type BoardOutcome, type Boards, type Flashed, type Planned, unhealthy }
 export interface FlashRequest {
   /** `FILE@OFFSET`; HEX and UF2 files contain their addresses. */
   images: readonly string[];
-  /** Folder of a built project whose images are written; null = none. */
+  /** Firmware folder whose build is written; null = none. */
   project: string | null;
   /** Folder of a device's identity, or of several for many boards. */
   device: string | undefined;
@@ -142,7 +142,7 @@ interface JobFor {
 export async function prepareJob(request: FlashRequest, record: readonly RecordRow[]): Promise<JobFor> {
   const { images, project, device, header, erase, verify, force } = request;
   const pieces: Piece[] = await piecesOf(images);
-  if (project !== null) pieces.push(...(await projectImages(project)).pieces);
+  if (project !== null) pieces.push(...(await firmwareImages(project)).pieces);
   const { identities, skipped } =
     device === undefined ? { identities: [], skipped: [] } : await readIdentities(device);
   const old = await oldPieces(request.diffWith, pieces);
@@ -200,7 +200,7 @@ async function oldPieces(words: readonly string[], pieces: readonly Piece[]): Pr
 
 function nothingToWrite(): AiotError {
   return new AiotError('AIOT_USAGE', 'expected at least one file to write', {
-    next: 'Use aiot flash app.bin@0x10000, or aiot flash --project DIR. For all options, run `aiot flash --help`.',
+    next: 'Name files (`aiot flash app.bin@0x10000`) or a firmware folder (`aiot flash --project FIRMWARE_DIR`). For all options, run `aiot flash --help`.',
   });
 }
 
