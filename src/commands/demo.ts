@@ -1,6 +1,5 @@
 import { Flags } from '@oclif/core';
 import { AiotCommand } from '../lib/cli/command.js';
-import { invocation, programName } from '../lib/cli/invocation.js';
 import { runSteps } from '../lib/cli/live/steps.js';
 import { demoSummary } from '../lib/cli/render/project.js';
 import { drawsOver } from '../lib/cli/render/text.js';
@@ -69,7 +68,7 @@ export default class Demo extends AiotCommand {
         signal: this.signal,
       });
       const result = demo.result();
-      this.print(demoSummary(result, await programName(invocation())));
+      this.print(demoSummary(result));
       return result;
     } finally {
       await demo.close();

@@ -46,27 +46,25 @@ const result: DemoResult = {
 
 describe('the demo’s summary table', () => {
   it('puts advice below each finding and omits informational findings', () => {
-    const text = demoSummary(result, 'aiot');
+    const text = demoSummary(result);
     expect(text).toContain('! Repeats tell the label.\n  The pipeline ends it.\n');
     expect(text).not.toContain('Rows repeat.');
   });
 
   it('shows how certain the metrics are, and which of them are stored', () => {
-    const text = demoSummary(result, 'aiot');
+    const text = demoSummary(result);
     expect(text).toContain('97 % of 100 windows in 10 recordings (95 %: 90–99)');
     expect(text).toContain(
       '96.5 % of 400 windows in 35 recordings (95 %: 92–98.5), macro-F1 0.960, 0.980 smoothed; 5 folds, float',
     );
     expect(text).toMatch(/95\.1 % of 2,024 windows in 53 recordings.*\n +stored, not recomputed/);
     const own = { ...result, model: { ...result.model, folds: null, originals: null } };
-    expect(demoSummary(own, 'aiot')).not.toMatch(/stored|folds/);
+    expect(demoSummary(own)).not.toMatch(/stored|folds/);
   });
 
   it('shows the dashboard address and the command to restart on the same ports', () => {
-    const text = demoSummary(result, 'bin/run.js');
+    const text = demoSummary(result);
     expect(text).toContain('https://127.0.0.1:1/ (log in with the link that the first command below prints');
-    expect(text).toContain(
-      'bin/run.js up --data "/tmp/my demo/platform" --http-port 1 --mqtt-port 2 --new-token',
-    );
+    expect(text).toContain('aiot up --data "/tmp/my demo/platform" --http-port 1 --mqtt-port 2 --new-token');
   });
 });

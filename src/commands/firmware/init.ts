@@ -1,7 +1,7 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { shared } from '../../lib/cli/flags/shared.js';
-import { facts, next } from '../../lib/cli/render/text.js';
+import { facts, next, shownPath } from '../../lib/cli/render/text.js';
 import { plural } from '../../lib/core/figures.js';
 import { shellWord } from '../../lib/core/text.js';
 import { firmwareInitSchema, initFirmware } from '../../lib/project/firmware/init.js';
@@ -33,7 +33,7 @@ export default class FirmwareInit extends AiotCommand {
     this.print(
       facts([
         ['Firmware', `for ${made.name}`],
-        ['Folder', made.dir],
+        ['Folder', shownPath(made.dir)],
         ['Copied', made.copied === 0 ? 'nothing: you own the sources' : plural(made.copied, 'file')],
         ['Generated', made.generated.join(', ') || 'nothing: all files match aiot.yaml'],
       ]),

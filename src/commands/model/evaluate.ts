@@ -7,7 +7,7 @@ import { shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
 import { gateCases, junitReport } from '../../lib/cli/junit.js';
 import { evaluationText, fileEvaluationText } from '../../lib/cli/render/evaluation.js';
-import { next } from '../../lib/cli/render/text.js';
+import { next, shownPath } from '../../lib/cli/render/text.js';
 import { reportFile, reportFlags } from '../../lib/cli/report.js';
 import { shellWord } from '../../lib/core/text.js';
 import { evaluationSchema } from '../../lib/model/evaluate/evaluate-model.js';
@@ -82,9 +82,9 @@ export default class ModelEvaluate extends AiotCommand {
     if (refusal && !this.jsonEnabled()) throw refusal;
     if (refusal) this.exitsWith(6);
     const at = again(input, 'project', 'data');
-    if ('file' in result) this.print(next(`aiot model fit ${shellWord(result.file)}`));
+    if ('file' in result) this.print(next(`aiot model fit ${shellWord(shownPath(result.file))}`));
     else {
-      const file = shellWord(join(flags.project, 'build', result.network));
+      const file = shellWord(shownPath(join(flags.project, 'build', result.network)));
       this.print(next(`aiot model push${at}`, `aiot model explain${at}`, `aiot model inspect ${file}`));
     }
     return result;

@@ -1,7 +1,7 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { modelFlags } from '../../lib/cli/flags/models.js';
-import { facts, next } from '../../lib/cli/render/text.js';
+import { facts, next, shownPath } from '../../lib/cli/render/text.js';
 import { percent, size } from '../../lib/core/figures.js';
 import { shellWord } from '../../lib/core/text.js';
 import { type ImportOptions, importModel, importResultSchema } from '../../lib/model/import/import-model.js';
@@ -80,10 +80,10 @@ export default class ModelImport extends AiotCommand {
               ['Validation', `${percent(validation.accuracy)} of ${validation.examples}`] as [string, string],
             ]),
         ...result.notes.map((note): [string, string] => ['Note', note]),
-        ['File', result.file],
+        ['File', shownPath(result.file)],
       ]),
     );
-    const file = shellWord(result.file);
+    const file = shellWord(shownPath(result.file));
     const more = project ? `--project ${shellWord(folder!)}` : `${file} --data rows.csv`;
     this.print(next(`aiot model quantize ${more}`));
     return result;

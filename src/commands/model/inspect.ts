@@ -2,14 +2,14 @@ import { Args } from '@oclif/core';
 import { inspect } from '../../index.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { inspectionText } from '../../lib/cli/render/inspection.js';
-import { bold, next } from '../../lib/cli/render/text.js';
+import { bold, next, shownPath } from '../../lib/cli/render/text.js';
 import { shellWord } from '../../lib/core/text.js';
 import { inspectionSchema } from '../../lib/model/inspect/inspection.js';
 
 export default class ModelInspect extends AiotCommand {
   static override summary = 'Show a model’s contents and the cost of running it.';
   static override description =
-    'Shows operators with their versions, tensors with sizes and scales, multiply-adds, and the arena that TFLite Micro needs, drawn as its planner lays it out. Works with any .tflite or .aiot file; operators that aiot cannot run are listed too. A damaged file is rejected with the byte offset. For a bundle, also verifies it and runs its golden vectors.';
+    'Shows operators with their versions, tensors with sizes and scales, multiply-adds, and the arena that TFLite Micro needs, drawn as its planner lays it out. Works with any .tflite or .aiot file; operators that aiot cannot run are listed too. A damaged file is rejected with the byte offset. For a bundle, also verifies it and runs its test vectors: inputs with the expected outputs.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> build/model.int8.tflite',
     '<%= config.bin %> <%= command.id %> build/model.aiot --json',
@@ -20,7 +20,7 @@ export default class ModelInspect extends AiotCommand {
   async run() {
     const { args } = await this.input(ModelInspect);
     const result = await inspect(args.file);
-    this.print(`${bold(result.file)}\n${inspectionText(result)}`);
+    this.print(`${bold(shownPath(result.file))}\n${inspectionText(result)}`);
     if (result.bundle === null) this.print(next(`aiot model fit ${shellWord(args.file)}`));
     else this.print(next('aiot model push', 'aiot model list'));
     return result;

@@ -4,7 +4,7 @@ import { AiotCommand } from '../../lib/cli/command.js';
 import { lossFlags, modelFlags } from '../../lib/cli/flags/models.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
-import { next } from '../../lib/cli/render/text.js';
+import { next, shownPath } from '../../lib/cli/render/text.js';
 import { quantizationText } from '../../lib/cli/render/training.js';
 import { reportFile, reportFlags } from '../../lib/cli/report.js';
 import { quantizeModes } from '../../lib/core/project-schema.js';
@@ -88,7 +88,7 @@ export default class ModelQuantize extends AiotCommand {
     });
     this.print(quantizationText(result));
     await this.showReport(report, flags);
-    const file = shellWord(result.file);
+    const file = shellWord(shownPath(result.file));
     if (args.file === undefined)
       this.print(next(`aiot model evaluate${again(input, 'project', 'data')}`, `aiot model inspect ${file}`));
     else {

@@ -11,7 +11,7 @@ import { common } from './flags/shared.js';
 import { createProgress, type Progress, type ProgressState } from './live/progress.js';
 import { stepProgress } from './live/steps.js';
 import { confirm, needsYes } from './questions.js';
-import { drawsOver, forTerminal, useColor, wrappedLines } from './render/text.js';
+import { drawsOver, forTerminal, shownPath, useColor, wrappedLines } from './render/text.js';
 import { openFile, type ReportAsked } from './report.js';
 import { switchedOn } from './switches.js';
 
@@ -166,7 +166,8 @@ export abstract class AiotCommand extends Command {
     if (file === undefined) return;
     const shown = open && (await openFile(file));
     if (this.jsonEnabled()) this.event({ report: file, opened: shown ?? false });
-    else this.note(`report: ${file}${open && !shown ? ' (no desktop is available to open it)' : ''}`);
+    else
+      this.note(`report: ${shownPath(file)}${open && !shown ? ' (no desktop is available to open it)' : ''}`);
   }
 
   /** Asks on the terminal; `--yes` answers in advance. @throws AIOT_USAGE without a terminal, or with --json */

@@ -4,7 +4,7 @@ import { AiotError } from '../core/errors.js';
 import { machineFailure } from '../core/files.js';
 import { issueText } from '../core/issues.js';
 import { didYouMean, jsonLine, nearest } from '../core/text.js';
-import { forProject } from './invocation.js';
+import { adviceAsTyped, forProject } from './invocation.js';
 import { bold, dim, forTerminal, lineWidth, red, wrappedLines } from './render/text.js';
 
 /** oclif's own errors are usage errors, and some are failures of the machine; any other unknown error is our own bug. */
@@ -40,7 +40,9 @@ export interface ErrorStyle {
  */
 export function showError(error: unknown, style: ErrorStyle): void {
   const known = asAiotError(error);
-  const next = forProject(known.next, style.argv ?? []);
+  const advice = forProject(known.next, style.argv ?? []);
+  // JSON is for programs, which find this one by its usual name.
+  const next = style.json ? advice : adviceAsTyped(advice);
   const shown = next === known.next ? known : known.reworded(known.message, { ...known, next });
   if (style.json) process.stdout.write(`${jsonLine({ error: shown.toJSON() })}\n`);
   else process.stderr.write(renderError(style.debug || !process.stderr.isTTY ? shown : brief(shown)));

@@ -107,7 +107,7 @@ export {
   watchOptions,
 } from './flags/streams.js';
 export { askForProject, type Beginning } from './init-questions.js';
-export { again, invocation, programName } from './invocation.js';
+export { again, programName } from './invocation.js';
 export { conformityCases, deployCases, findingCases, gateCases, junitOf, junitReport } from './junit.js';
 export { boardRows, type RowsOptions } from './live/board-rows.js';
 export { boundedLog, endUnread } from './live/bounded-log.js';
@@ -261,6 +261,7 @@ export {
   next,
   oneLine,
   red,
+  shownPath,
   table,
   timeOfDay,
   yellow,

@@ -1,6 +1,6 @@
-import { constants } from 'node:fs';
-import { access, realpath } from 'node:fs/promises';
-import { delimiter, join, relative, sep } from 'node:path';
+import { accessSync, constants, readFileSync, realpathSync } from 'node:fs';
+import { delimiter, dirname, join, relative, sep } from 'node:path';
+import { packageRoot } from '../core/folders.js';
 import { shellWord } from '../core/text.js';
 
 /** Environment that determines how a shell finds this program. */
@@ -14,41 +14,97 @@ interface Invocation {
   platform?: NodeJS.Platform;
 }
 
-/** The environment of this process. npm scripts run in the package's folder, and INIT_CWD names the shell's. */
-export function invocation(): Invocation {
-  const { INIT_CWD, PATH = '' } = process.env;
-  return { script: process.argv[1] ?? '', cwd: INIT_CWD ?? process.cwd(), path: PATH };
+/**
+ * The words that start this program in the user's shell: `aiot` if that resolves to this program, `npx …` if npx finds it, otherwise the
+ * path of bin/run.js.
+ */
+export function programName({ script, cwd, path, platform = process.platform }: Invocation): string {
+  const own = realPath(script) ?? script;
+  if (isOnPath(own, path)) return 'aiot';
+  const npx = npxWords(own, cwd);
+  if (npx !== null) return npx;
+  const near = relative(cwd, own);
+  const shown = near.startsWith(`..${sep}..`) ? own : near.includes(sep) ? near : `.${sep}${near}`;
+  return platform === 'win32' ? `node ${shellWord(shown)}` : shellWord(shown);
 }
 
-/**
- * The words that start this program in the user's shell: `aiot` if that resolves to this program, otherwise the path of bin/run.js. Both
- * npm and npx prepend folders to the PATH of their child processes. The user's shell does not have those.
- */
-export async function programName({
-  script,
-  cwd,
-  path,
-  platform = process.platform,
-}: Invocation): Promise<string> {
-  const own = await realpath(script).catch(() => script);
+function realPath(file: string): string | null {
+  try {
+    return realpathSync(file);
+  } catch {
+    return null;
+  }
+}
+
+/** npm and npx prepend folders to the PATH of their child processes. The user's shell does not have those, so they are ignored. */
+function isOnPath(own: string, path: string): boolean {
   const folders = path
     .split(delimiter)
     .filter((folder) => folder !== '' && !folder.includes(join('node_modules', '.bin')));
   for (const folder of folders) {
     const file = join(folder, 'aiot');
-    const found = await access(file, constants.X_OK).then(
-      () => realpath(file),
-      () => null,
-    );
-    // The first match on the PATH is the one that runs.
-    if (found !== null) {
-      if (found === own) return 'aiot';
-      break;
-    }
+    if (!isExecutable(file)) continue;
+    // The first match on the PATH is the one that runs. In packages that contain Node, it is a script beside lib/aiot.
+    const found = realPath(file) ?? file;
+    return found === own || join(dirname(dirname(found)), 'lib', 'aiot', 'bin', 'run.js') === own;
   }
-  const near = relative(cwd, own);
-  const shown = near.startsWith(`..${sep}..`) ? own : near.includes(sep) ? near : `.${sep}${near}`;
-  return platform === 'win32' ? `node ${shellWord(shown)}` : shellWord(shown);
+  return false;
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A package that npx downloaded is named as it was for npx; one that a project has installed is `aiot`. null = npx does not find it. */
+function npxWords(own: string, cwd: string): string | null {
+  const [, cached] = /^(.*[\\/]_npx[\\/][^\\/]+)[\\/]node_modules[\\/]/.exec(own) ?? [];
+  if (cached !== undefined) {
+    const named = namedForNpx(cached);
+    return named === null ? null : `npx ${shellWord(named)}`;
+  }
+  for (let folder = cwd; ; folder = dirname(folder)) {
+    if (realPath(join(folder, 'node_modules', '.bin', 'aiot')) === own) return 'npx aiot';
+    if (dirname(folder) === folder) return null;
+  }
+}
+
+/** npm records the packages that were named on the command line of npx. */
+function namedForNpx(folder: string): string | null {
+  try {
+    const { _npx } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+    const [only, ...more]: unknown[] = _npx.packages;
+    return typeof only === 'string' && more.length === 0 ? only : null;
+  } catch {
+    return null;
+  }
+}
+
+let name: string | undefined;
+
+/** The name of this process's program. `aiot` if another program uses this package. npm scripts run in the package's folder, and INIT_CWD names the shell's. */
+function ownName(): string {
+  const { INIT_CWD, PATH = '' } = process.env;
+  const [, script = ''] = process.argv;
+  name ??=
+    realPath(script) === join(packageRoot(), 'bin', 'run.js')
+      ? programName({ script, cwd: INIT_CWD ?? process.cwd(), path: PATH })
+      : 'aiot';
+  return name;
+}
+
+/** A suggested command, as the user can type it. */
+export function asTyped(command: string, program = ownName()): string {
+  return command.replace(/^aiot(?= |$)/, () => program);
+}
+
+/** An error's suggestion with its commands as the user can type them: within a sentence in backticks, bare at its start or after a colon. */
+export function adviceAsTyped(text: string, program = ownName()): string {
+  return text.replace(/(^|`|: )aiot(?= [a-z-])/g, (_, before: string) => before + program);
 }
 
 interface Typed {

@@ -1,5 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
+import { trainingText } from '../../../src/lib/cli/render/training.js';
 import { digestOf } from '../../../src/lib/core/crypto.js';
 import { gaussian, seededRandom } from '../../../src/lib/core/numbers.js';
 import { readTrained } from '../../../src/lib/model/build-folder.js';

@@ -4,7 +4,7 @@ import type { Gate } from '../../model/evaluate/gates.js';
 import type { EvaluateResult, FileEvaluation } from '../../model/evaluate/result.js';
 import type { Comparison } from '../../model/inspect/comparison.js';
 import type { Explanation } from '../../model/inspect/explanation.js';
-import { bar, bold, dim, facts, green, red, table, yellow } from './text.js';
+import { bar, bold, dim, facts, green, red, shownPath, table, yellow } from './text.js';
 
 /** Metrics, classes, confusion matrix, worst windows and gates of a project's evaluation. */
 export function evaluationText(result: EvaluateResult): string {
@@ -112,7 +112,7 @@ export function fileEvaluationText(result: FileEvaluation): string {
     ...gateFacts(result.gates),
     ...(result.outputs === null ? [] : [['Outputs', result.outputs] as [string, string]]),
   ];
-  const parts = [`${bold(result.file)}\n${facts(lead)}`];
+  const parts = [`${bold(shownPath(result.file))}\n${facts(lead)}`];
   if (result.perClass.length > 0) parts.push(classTable(result, 'rows'));
   if (result.worst.length > 0) parts.push(worstRowsTable(result));
   if (result.warnings.length > 0)
@@ -251,7 +251,7 @@ function strongest(
 /** Compares two models, and lists where they disagree. */
 export function comparisonText(result: Comparison): string {
   const { a, b, data, n, paired, disagreement, notes, largestDifference } = result;
-  const parts = [`${bold('A')}  ${a.file}\n${bold('B')}  ${b.file}`, sides(result)];
+  const parts = [`${bold('A')}  ${shownPath(a.file)}\n${bold('B')}  ${shownPath(b.file)}`, sides(result)];
   const lines: [string, string][] = [];
   if (data !== null) lines.push(['Rows', `${thousands(n)} of ${data}`]);
   if (paired)

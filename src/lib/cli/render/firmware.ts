@@ -1,4 +1,3 @@
-import { relative } from 'node:path';
 import { hex, plural, size, thousands } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
 import type { ImageInfo } from '../../flash/images/image-info.js';
@@ -9,7 +8,7 @@ import { espChips } from '../../formats/esp-image/chips.js';
 import type { FirmwareBuild } from '../../project/firmware/build.js';
 import type { FirmwareTest } from '../../project/firmware/test-run.js';
 import type { Burden } from '../../sensor/burden.js';
-import { bold, dim, facts, green, red, table, yellow } from './text.js';
+import { bold, dim, facts, green, red, shownPath, table, yellow } from './text.js';
 
 /** Contents of an image: overview, program description, segments. */
 export function imageText(image: ImageInfo): string {
@@ -221,16 +220,22 @@ export function firmwareBuildText(made: FirmwareBuild): string {
     ],
     ...anew,
   ]);
-  const rows = made.files.map(({ file, bytes, text, data, bss }) => [here(file), bytes, text, data, bss]);
+  const rows = made.files.map(({ file, bytes, text, data, bss }) => [
+    shownPath(file),
+    bytes,
+    text,
+    data,
+    bss,
+  ]);
   const files = table(['file', 'bytes', 'text', 'data', 'bss'], rows);
   // The table already shows the sums.
   const brief = { ...made.main, elf: made.main.elf && { ...made.main.elf, sections: [] } };
-  return `${head}\n\n${files}\n\n${bold(here(made.main.file))}\n${inspectedText(brief)}`;
+  return `${head}\n\n${files}\n\n${bold(shownPath(made.main.file))}\n${inspectedText(brief)}`;
 }
 
 /** Commands to test, release and flash it. */
 export function firmwareBuildNext({ target, main, files, name, type }: FirmwareBuild): string[] {
-  const file = shellWord(here(main.file));
+  const file = shellWord(shownPath(main.file));
   if (target === 'host')
     return [
       `aiot device simulate --native --program ${file}`,
@@ -239,7 +244,7 @@ export function firmwareBuildNext({ target, main, files, name, type }: FirmwareB
   if (target === 'rv32') return ['aiot firmware test'];
   if (target === 'c3') return [`aiot flash ${file}@0x0`];
   const bootloader = files.find(({ file }) => file.endsWith('bootloader.bin'));
-  const first = bootloader === undefined ? '' : `${shellWord(here(bootloader.file))}@bootloader `;
+  const first = bootloader === undefined ? '' : `${shellWord(shownPath(bootloader.file))}@bootloader `;
   const types = type === null ? '' : ` --types ${type}`;
   return [
     `aiot flash ${first}${file}@ota_0 --port PORT`,
@@ -269,12 +274,6 @@ export function firmwareTestText(result: FirmwareTest): string {
   const skipped = result.skipped === 0 ? '' : `, ${result.skipped} skipped`;
   const sum = `${plural(result.passed, 'test')} passed, ${thousands(result.failed)} failed${skipped}, in ${result.seconds.toFixed(1)} s`;
   return `${table(['test', 'on', 'result', 'seconds'], rows)}\n${failed.join('\n')}\n${rv32}${result.failed > 0 ? red(sum) : sum}`;
-}
-
-/** A path relative to the current folder, as one would type it. */
-function here(file: string): string {
-  const short = relative(process.cwd(), file);
-  return short.startsWith('..') ? file : short;
 }
 
 /** A circuit for a current clamp, component by component. */

@@ -2,7 +2,7 @@ import { percent, size, thousands } from '../../core/figures.js';
 import type { ChipFit, Fit } from '../../model/fit/result.js';
 import type { Inspection } from '../../model/inspect/inspection.js';
 import { arenaChart } from './chart.js';
-import { bold, dim, facts, green, red, table, yellow } from './text.js';
+import { bold, dim, facts, green, red, shownPath, table, yellow } from './text.js';
 
 /** Contents of a model file: overview, operators and the chips they run on, tensors. */
 export function inspectionText(result: Inspection): string {
@@ -51,7 +51,7 @@ function bundleFacts({ info, golden }: NonNullable<Inspection['bundle']>): [stri
           ] as [string, string],
           ['Accuracy', percent(int8.accuracy ?? 0)] as [string, string],
         ]),
-    ['Golden', `${golden.passed} of ${golden.vectors} vectors reproduced exactly`],
+    ['Test vectors', `${golden.passed} of ${golden.vectors} give exactly the same results here`],
     ['Dataset', `${info.lineage.dataset.recordings} recordings, ${info.lineage.dataset.digest}`],
   ];
 }
@@ -112,7 +112,7 @@ export function fitText(result: Fit): string {
   ]);
   const [only] = result.chips;
   const body = result.chips.length === 1 && only ? oneChip(only) : allChips(result.chips);
-  const parts = [`${bold(result.file)}\n${lead}`, body];
+  const parts = [`${bold(shownPath(result.file))}\n${lead}`, body];
   if (result.measured) parts.push(measuredTable(result.measured));
   parts.push(result.notes.map((note) => dim(`· ${note}`)).join('\n'));
   return parts.join('\n\n');

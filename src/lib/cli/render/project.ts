@@ -3,7 +3,7 @@ import { shellWord } from '../../core/text.js';
 import type { DemoFolds, DemoResult } from '../../demo/demo.js';
 import type { InitResult } from '../../project/init.js';
 import type { Survey } from '../../project/own-project.js';
-import { bold, dim, facts, next, table, yellow } from './text.js';
+import { bold, dim, facts, next, shownPath, table, yellow } from './text.js';
 
 const rateWords = {
   told: 'as given',
@@ -41,7 +41,7 @@ export function surveyText(survey: Survey): string {
 export function initText(made: InitResult): string {
   const lines: [string, string][] = [
     ['Project', made.template === 'own' ? made.name : `${made.name} (${made.template})`],
-    ['Folder', made.dir],
+    ['Folder', shownPath(made.dir)],
     ['Files', made.files.join(', ')],
   ];
   if (made.recordings > 0) {
@@ -52,11 +52,8 @@ export function initText(made: InitResult): string {
   return facts(lines);
 }
 
-/**
- * The demo's closing table, the findings of its data check, the places of its files, and the next commands.
- * @param program the words that start this program in the user's shell
- */
-export function demoSummary(result: DemoResult, program: string): string {
+/** The demo's closing table, the findings of its data check, the places of its files, and the next commands. */
+export function demoSummary(result: DemoResult): string {
   const { dataset, model, rollout, live, platform } = result;
   const scores = table(
     ['held-out recordings', 'accuracy', 'macro-F1', 'size'],
@@ -78,8 +75,8 @@ export function demoSummary(result: DemoResult, program: string): string {
       'latency',
       `p50 ${live.latencyMs.p50.toFixed(2)} ms, p99 ${live.latencyMs.p99.toFixed(2)} ms for each window`,
     ],
-    ['files', result.folder],
-    ['report', result.report],
+    ['files', shownPath(result.folder)],
+    ['report', shownPath(result.report)],
     ['dashboard', `${platform.http}/ (log in with the link that the first command below prints)`],
   ]);
   const done = `${bold('Done')} in ${elapsed(result.seconds * 1000)}${dim(`: all ${plural(rollout.devices, 'device')} run the model, and their predictions passed its accuracy gate. Everything that the demo started has been shut down.`)}`;
@@ -96,9 +93,9 @@ export function demoSummary(result: DemoResult, program: string): string {
     '',
     done,
     next(
-      `${program} up --data ${shellWord(platform.dir)} ${ports} --new-token --detach`,
-      `${program} dashboard`,
-      `${program} init my-project --template motor-watch`,
+      `aiot up --data ${shellWord(shownPath(platform.dir))} ${ports} --new-token --detach`,
+      'aiot dashboard',
+      'aiot init my-project --template motor-watch',
     ),
   ].join('\n');
 }

@@ -1,7 +1,9 @@
 import { randomInt } from 'node:crypto';
+import { isAbsolute, relative, resolve, sep } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import type { ChalkInstance } from 'chalk';
 import { printable, printableLines } from '../../core/text.js';
+import { asTyped } from '../invocation.js';
 import { width, wordsOf, wrapped } from './wrap.js';
 
 export { ago } from '../../core/figures.js';
@@ -88,7 +90,8 @@ export function cut(text: string, most: number): string {
 const isDate = /^\d{4}-\d\d-\d\d/;
 
 /** Commands stay on one line, because a line break would split them when they are copied. */
-const isCommand = /^\s*(?:\$ |Next: |Try: |# )?(?:[A-Z_]+=\S+ |\S+ \| )*aiot /;
+const isCommand =
+  /^\s*(?:\$ |Next: |Try: |# )?(?:[A-Z_]+=\S+ |\S+ \| )*(?:aiot|npx \S+|(?:node )?(?:\S*|"[^"]*)\brun\.js"?) /;
 
 /** The lines of a text, wrapped between words to the terminal's width; continuation lines are indented. */
 export function wrappedLines(text: string, columns = lineWidth()): string {
@@ -211,10 +214,19 @@ export function facts(pairs: [string, string | number][], indent = ''): string {
     .join('\n');
 }
 
+/** A path for people: relative inside the working directory, absolute elsewhere. */
+export function shownPath(path: string, cwd = process.cwd()): string {
+  const full = resolve(cwd, path);
+  const near = relative(cwd, full);
+  if (near === '') return '.';
+  return near === '..' || near.startsWith(`..${sep}`) || isAbsolute(near) ? full : near;
+}
+
 /** The closing lines of every result: the suggested next commands, on one line if that is short. */
 export function next(...commands: string[]): string {
-  const shown = commands.map((command) => cyan(oneLine(command)));
-  const short = commands.join('  ·  ').length <= 80;
+  const typed = commands.map((command) => oneLine(asTyped(command)));
+  const shown = typed.map((command) => cyan(command));
+  const short = typed.join('  ·  ').length <= 80;
   const rest = short ? shown.join(dim('  ·  ')) : shown.join('\n      ');
   return `\n${dim('Next:')} ${rest}`;
 }

@@ -1,9 +1,8 @@
-import { relative } from 'node:path';
 import { elapsed, foldsText, percent, plural, shareText, size } from '../../core/figures.js';
 import type { QuantizeResult } from '../../model/quantize/result.js';
 import type { FoldsFile, SearchFile, TrainResult } from '../../model/train/result.js';
 import type { EpochFigures } from '../../model/train/types.js';
-import { facts, green, red, table, yellow } from './text.js';
+import { facts, green, red, shownPath, table, yellow } from './text.js';
 
 const score = (value: number) => value.toFixed(4);
 
@@ -36,11 +35,29 @@ export function trainingText(result: TrainResult): string {
         ],
     ...figurePairs(result),
     ...baselinePairs(result),
-    ['File', relative('.', result.file) || result.file],
+    ['File', shownPath(result.file)],
   ];
   const folds = result.folds ? `\n\n${foldsTable(result.folds, unitOf(split))}` : '';
-  const notes = result.notes.map((note) => `\n${yellow('!')} ${note}`).join('');
+  const better = linearAdvice(result);
+  const notes = [...result.notes, ...(better === null ? [] : [better])]
+    .map((note) => `\n${yellow('!')} ${note}`)
+    .join('');
   return `${leaks}${facts(pairs)}${notes}${folds}`;
+}
+
+/** Advice if the baseline is better than the trained network; null if it is not, or if both were already compared to choose one. */
+function linearAdvice({ baseline, choice, metrics, split }: TrainResult): string | null {
+  if (!baseline || choice) return null;
+  const { valAccuracy, valRmse } = metrics;
+  const isBetter =
+    valAccuracy === null || baseline.valAccuracy === null
+      ? valRmse !== null && baseline.valRmse !== null && baseline.valRmse < valRmse
+      : baseline.valAccuracy > valAccuracy;
+  if (!isBetter) return null;
+  const why = 'A linear model did better than this network, which may be too large for so little data.';
+  return unitOf(split) === 'row'
+    ? `${why} To keep the better of the two, train without --kind and --layers, and remove model.layers and model.train.members from aiot.yaml.`
+    : `${why} Record more data, or look for a better network with \`aiot model train --search 30\`.`;
 }
 
 function answerText({ output, classes }: TrainResult): string {
@@ -205,7 +222,11 @@ export function quantizationText(result: QuantizeResult): string {
       `${size(result.arenaBytes)}: the smallest that works in TFLite Micro (64-bit), plus 3 %`,
     ]);
   }
-  told.push(...lossFacts(result), ['File', [result.file, ...emitted].join(', ')], ...edgeTpuFacts(result));
+  told.push(
+    ...lossFacts(result),
+    ['File', [result.file, ...emitted].map((file) => shownPath(file)).join(', ')],
+    ...edgeTpuFacts(result),
+  );
   const parts = [
     lines,
     stepsTable(result),
@@ -223,7 +244,7 @@ function edgeTpuFacts({ edgetpu }: QuantizeResult): [string, string][] {
       .map(({ op, count }) => (count > 1 ? `${count} ${op}` : op));
   const left = listed(false);
   const where = `${listed(true).join(', ') || 'nothing'} on the TPU${left.length > 0 ? `; on the CPU ${left.join(', ')}` : ''}`;
-  return [['Edge TPU', `${edgetpu.file} (${size(edgetpu.bytes)}): ${where}`]];
+  return [['Edge TPU', `${shownPath(edgetpu.file)} (${size(edgetpu.bytes)}): ${where}`]];
 }
 
 function lossFacts({ loss }: QuantizeResult): [string, string][] {
