@@ -50,8 +50,8 @@ describe('aiot data', () => {
     const report = await json(DataCheck.result, 'data', 'check');
     expect(report).toMatchObject({ ok: true, split: { train: 21, validation: 5, test: 9 } });
     const { stdout } = await run('data', 'check');
-    expect(stdout).toContain(
-      'Repeated rows alone give the label away: lying, sitting, walking have them (46.',
+    expect(stdout.replace(/\s+/g, ' ')).toMatch(
+      /46\.\d % of the rows of lying, sitting, walking repeat the row before, but 0\.0 % of downstairs, upstairs\. A model could learn this difference instead of the signal: it alone identifies 35 of 35 recordings\./,
     );
     expect(stdout).toContain('removes the repeats');
   });

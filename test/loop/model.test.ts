@@ -47,7 +47,7 @@ describe('a model from a file', () => {
   });
 
   it.each([
-    ['wrong golden vectors', { bytes: motionBundle(1, 'wrong') }, 'AIOT_GOLDEN_MISMATCH', /golden vector/],
+    ['wrong golden vectors', { bytes: motionBundle(1, 'wrong') }, 'AIOT_GOLDEN_MISMATCH', /test vector/],
     ['other fields', { stream: 'a, b, c' }, 'AIOT_MODEL_UNFIT', /fields: expected a, b, c .* x, y, z/],
     ['another rate', { rate: 50 }, 'AIOT_MODEL_UNFIT', /rate: expected 50 Hz .* 100 Hz/],
     [

@@ -83,6 +83,6 @@ describeReal('openssl', 'the proof of an update', () => {
     await expect(run('openssl', [...dgst, changed])).rejects.toThrow();
     const shown = await runCli(['rollout', 'report', id]);
     expect(shown.stdout).toMatch(/proofs +1 signed, 0 unsigned, 0 invalid/);
-    expect(shown.stdout).toMatch(/pump +tiny@1 .*signed \(1 of 1 golden vectors, healthy for 1\.0 s\)/);
+    expect(shown.stdout).toMatch(/pump +tiny@1 .*signed \(1 of 1 test vectors, healthy for 1\.0 s\)/);
   });
 });

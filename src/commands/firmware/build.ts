@@ -12,7 +12,7 @@ import {
 export default class FirmwareBuild extends AiotCommand {
   static override summary = 'Build a project’s firmware and show the results.';
   static override description =
-    'Targets: host builds the program of a native device with CMake. rv32 builds the core and its tests for the ESP32-C3 instruction set. c3 builds an image for a bare ESP32-C3 that runs golden vectors and prints results on its serial port. esp32, esp32s3 and esp32c3 use idf.py if you sourced ESP-IDF’s export.sh, and PlatformIO otherwise. Generated files are updated first if aiot.yaml has changed. Nothing is installed; the command names each missing tool and how to install it.';
+    'Targets: host builds the program of a native device with CMake. rv32 builds the core and its tests for the ESP32-C3 instruction set. c3 builds an image for a bare ESP32-C3 that runs test vectors and prints results on its serial port. esp32, esp32s3 and esp32c3 use idf.py if you sourced ESP-IDF’s export.sh, and PlatformIO otherwise. Generated files are updated first if aiot.yaml has changed. Nothing is installed; the command names each missing tool and how to install it.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --target esp32c3',

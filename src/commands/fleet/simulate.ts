@@ -41,7 +41,7 @@ export default class FleetSimulate extends AiotCommand {
     ...networkFlags({ loss: '0%', latency: '0ms', offline: '0%' }),
     faults: Flags.string({
       summary:
-        'JSON file that sets the fault of each faulty device: golden, download, silent, power or offline.',
+        'JSON file that sets the fault of each faulty device: golden (test vectors fail), download, silent, power or offline.',
       env: 'AIOT_FAULTS',
       helpValue: 'FILE',
     }),

@@ -292,7 +292,7 @@ export {
   savedBy,
 } from './rollouts/schema.js';
 export { rolloutTimesMs, type ShadowFigures, type ShadowPolicy, type WaveShadow } from './rollouts/shadow.js';
-export { proofWords, stateWords } from './rollouts/words.js';
+export { proofWords, stateWords, stepWord } from './rollouts/words.js';
 export { type ShownModel, showModel, shownModelSchema } from './show.js';
 export {
   addSignature,

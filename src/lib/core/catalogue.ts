@@ -113,14 +113,14 @@ export const catalogue = {
     exit: 6,
     family: 'user',
     about:
-      'A device does not match its birth certificate: the board, its certificate or its flash contents differ.',
+      'A device does not match its birth certificate, the signed record of its provisioning: the board, its certificate or its flash contents differ.',
     next: 'If you replaced the board on purpose, run `aiot device replace NAME`. If not, revoke its access with `aiot device revoke NAME`.',
   },
   AIOT_BIRTH_MISSING: {
     exit: 4,
     family: 'user',
     about:
-      'The registry has no birth certificate for this device, because it was provisioned without a signing key.',
+      'The platform has no birth certificate (signed record) of this device, because it was provisioned without a signing key.',
     next: 'Rotate its certificate with `aiot device rotate NAME --out DIR`, which also writes a birth certificate.',
   },
   AIOT_BLOBS_UNAVAILABLE: {
@@ -675,7 +675,7 @@ export const catalogue = {
     exit: 6,
     family: 'user',
     about:
-      'The model does not reproduce its golden vectors exactly, so this runtime would give other predictions than those evaluated.',
+      'The model gives other results for its test vectors than in its evaluation, so its predictions here would differ too.',
     next: 'Create the bundle again with this version of aiot. If the error persists, report it.',
   },
   AIOT_GUIDE_FULL: {
@@ -838,7 +838,7 @@ export const catalogue = {
     exit: 6,
     family: 'user',
     about:
-      'This model was tried on this machine before and failed its golden vectors or misbehaved. It is not tried again.',
+      'This model was tried on this machine before and failed its test vectors or misbehaved. It is not tried again.',
     next: 'Promote another version: aiot model promote NAME@VERSION --to production',
   },
   AIOT_MODEL_STALE: {
@@ -1498,7 +1498,7 @@ export const catalogue = {
     exit: 5,
     family: 'outside',
     about:
-      'The platform announces a newer trust root than the one delivered to the device; it may be being withheld.',
+      'The platform announces a newer trust root than the device received. An attacker between them may be withholding it.',
     next: 'Check the systems between the device and the platform. To see the newest root, run `aiot trust status`.',
   },
   AIOT_TRUST_ROOT_EXPIRED: {

@@ -61,7 +61,9 @@ export function describeEvent(event: DeviceEvent): string {
       const parts = [
         model ? `runs ${model.name}@${model.version}` : 'runs no model',
         ...(state === 'DOWNLOADING' && download ? [`${download.bytes} of ${download.total} bytes`] : []),
-        ...(golden ? [`golden vectors ${golden.passed}/${golden.vectors}`] : []),
+        ...(golden
+          ? [`${golden.passed} of ${golden.vectors} test vectors give the same results on the device`]
+          : []),
         ...(error ? [`${error.code}: ${error.message}`] : []),
       ];
       return `${state}  ${parts.join(', ')}`;

@@ -15,7 +15,7 @@ const onlyReported: readonly [label: string, path: string][] = [
   ['update', 'state'],
   ['firmware', 'firmware.version'],
   ['configuration', 'config'],
-  ['golden vectors', 'golden'],
+  ['test vectors', 'golden'],
   ['error', 'error'],
   ['lowest accepted sequence', 'floor'],
   ['free heap', 'heap.free'],

@@ -292,7 +292,7 @@ function About({ card }: { card: ModelVersion }) {
           ['data type', mode],
           ['kind', kind],
           ['pushed', <When key="pushed" at={pushed} />],
-          ['signed', sequence > 0 ? `manifest ${sequence}` : 'no'],
+          ['signed', sequence > 0 ? `as release number ${sequence}` : 'no'],
           ...(origin ? [['imported', `${origin.file} from ${origin.source}`] as const] : []),
           ['digest', <code key="digest">{digest}</code>],
         ]}

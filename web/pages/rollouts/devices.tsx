@@ -1,5 +1,5 @@
 import type { RolloutDeviceInfo, RolloutDeviceState, RolloutStatus } from '../../../src/lib/api/index.js';
-import { proofWords } from '../../../src/lib/api/rollouts/words.js';
+import { proofWords, stepWord } from '../../../src/lib/api/rollouts/words.js';
 import { at } from '../../app/api.js';
 import { useResource } from '../../app/resource.js';
 import { goTo, here, linkTo, route } from '../../app/route.js';
@@ -63,13 +63,13 @@ const stations = ['offered', 'downloaded', 'verified', 'booted', 'golden', 'comm
 function Trail({ times }: { times: RolloutDeviceInfo['times'] }) {
   const reached = stations.filter((station) => times[station] !== undefined);
   const last = reached.at(-1);
-  const tell = reached.map((station) => `${station} ${withZone(times[station]!)}`).join('\n');
+  const tell = reached.map((station) => `${stepWord(station)} ${withZone(times[station]!)}`).join('\n');
   return (
     <span class="trail" title={tell}>
       {stations.map((station) => (
         <i key={station} class={times[station] === undefined ? '' : 'on'} />
       ))}{' '}
-      <span class="soft">{last ?? ''}</span>
+      <span class="soft">{last ? stepWord(last) : ''}</span>
     </span>
   );
 }

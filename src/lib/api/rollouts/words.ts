@@ -11,3 +11,8 @@ export const proofWords: Record<NonNullable<RolloutDeviceInfo['proof']>['state']
 export function stateWords(state: string): string {
   return state.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }
+
+/** A step of an update as people read it: at `golden`, the device has run the model's golden vectors. */
+export function stepWord(step: string): string {
+  return step === 'golden' ? 'tested' : step;
+}

@@ -75,7 +75,7 @@ export function statusText(status: Status): string {
     ['datasets', counts.datasets],
     ['rollouts', counts.rollouts],
     ...(disk ? [['disk', `${size(disk.freeBytes)} free of ${size(disk.totalBytes)}`] as Fact] : []),
-    ['scrubbed', scrubText(status.scrub)],
+    ['damage check', scrubText(status.scrub)],
     ['memory', size(status.memoryBytes)],
     ['certificate', `server certificate valid until ${day(status.certificates.server)}`],
     ...(behind.length > 0 ? [['behind', behind.join(', ')] as Fact] : []),
@@ -99,10 +99,11 @@ export function damageTable(damage: readonly Damage[]): string {
 }
 
 function scrubText(scrub: Status['scrub']): string {
-  if (scrub === null) return dim('not yet');
+  if (scrub === null)
+    return dim('none yet: all stored files are read and compared with their digests once a day');
   const { ended, blobs, bytes, damaged } = scrub;
-  const found = damaged === 0 ? '' : `, ${red(`${damaged} damaged`)}`;
-  return `${minute(ended)} UTC: ${plural(blobs, 'blob')}, ${size(bytes)}${found}`;
+  const found = damaged === 0 ? 'no damage' : red(`${damaged} damaged`);
+  return `${minute(ended)} UTC: ${plural(blobs, 'stored file')}, ${size(bytes)}, ${found}`;
 }
 
 function relayText(engine: string, relay: Status['relay']): string {

@@ -22,7 +22,9 @@ export function provisionedText(device: ProvisionedDevice | Onboarded, done: str
     ...(files.length > 0 ? [['files', files.join(', ')] as [string, string]] : []),
     [
       'birth certificate',
-      birth ? 'signed, in the registry' : 'none: your signing key is not on this machine',
+      birth
+        ? `signed record of this device, on the platform; aiot device verify ${name} checks it`
+        : 'none (a signed record of this device): your signing key is not on this machine',
     ],
   ];
   return `${bold(name)} ${done}\n${facts(rows)}`;

@@ -9,7 +9,7 @@ import type {
   RolloutStatus,
 } from '../../api/rollouts/schema.js';
 import type { ShadowPolicy } from '../../api/rollouts/shadow.js';
-import { proofWords, stateWords } from '../../api/rollouts/words.js';
+import { proofWords, stateWords, stepWord } from '../../api/rollouts/words.js';
 import { elapsed, plural, size, thousands } from '../../core/figures.js';
 import type { Rehearsals } from '../../fleet/rehearse.js';
 import { offlineNote } from '../live/rollout-news.js';
@@ -265,7 +265,7 @@ export function rolloutReportText({
 function proofOf(devices: RolloutDeviceInfo[]): string {
   const steps = ['offered', 'downloaded', 'verified', 'booted', 'golden', 'committed', 'healthy'] as const;
   return steps
-    .map((step) => `${devices.filter(({ times }) => times[step] !== undefined).length} ${step}`)
+    .map((step) => `${devices.filter(({ times }) => times[step] !== undefined).length} ${stepWord(step)}`)
     .join(', ');
 }
 
@@ -290,14 +290,14 @@ function proofTable(devices: RolloutDeviceInfo[], { releases }: Rollout): string
   ]);
   const more = devices.length - shown.length;
   const rest = more > 0 ? `\n${dim(`and ${thousands(more)} more; use --json for all`)}` : '';
-  return `${table(['device', 'release', ...steps, 'proof'], lines)}${rest}`;
+  return `${table(['device', 'release', ...steps.map(stepWord), 'proof'], lines)}${rest}`;
 }
 
 function proofText(proof: RolloutDeviceInfo['proof']): string {
   if (!proof) return '';
   const { state, golden, healthyS, refused } = proof;
   const facts = [
-    ...(golden ? [`${golden.passed} of ${golden.vectors} golden vectors`] : []),
+    ...(golden ? [`${golden.passed} of ${golden.vectors} test vectors`] : []),
     ...(healthyS === null ? [] : [`healthy for ${elapsed(healthyS * 1000)}`]),
     ...(refused ? [refused.code] : []),
   ];

@@ -30,8 +30,8 @@ export function modelText(card: ShownModel): string {
   const { live } = card;
   const rows: [string, string | number][] = [
     ['digest', card.digest],
-    ['sequence', card.sequence],
-    ['size', size(card.bytes)],
+    ['signed', card.sequence === 0 ? 'no' : releaseText(card.sequence)],
+    ['bundle', `${size(card.bytes)}: the model, its signal processing and its test vectors`],
     ['stage', card.stage],
     ['arena', card.arenaBytes === null ? 'unknown' : size(card.arenaBytes)],
     ['output', answerText(card)],
@@ -60,7 +60,7 @@ export function modelsTable(models: readonly ModelSummary[]): string {
     size(latest.bytes),
     minute(latest.pushed),
   ]);
-  const head = ['name', 'versions', 'latest', 'stage', 'production', 'figure', 'size', 'pushed'];
+  const head = ['name', 'versions', 'latest', 'stage', 'production', 'figure', 'bundle', 'pushed'];
   return table(head, rows, 'No models yet.');
 }
 
@@ -112,7 +112,7 @@ export function configFacts(card: ConfigVersion): string {
     ],
     ['for', deviceTypes.join(', ')],
     ['document', `${size(bytes)}, ${digest}`],
-    ['signed', `manifest ${sequence}`],
+    ['signed', releaseText(sequence)],
     ['pushed', `${minute(pushed)} UTC`],
   ]);
 }
@@ -158,7 +158,7 @@ export function firmwareFacts({
       'program',
       app ? `${app.project} ${app.version}, built ${app.built} with ESP-IDF ${app.idf}` : 'unknown',
     ],
-    ['signed', `manifest ${sequence}`],
+    ['signed', releaseText(sequence)],
     ['pushed', `${minute(pushed)} UTC`],
   ]);
 }
@@ -188,8 +188,13 @@ export function pushedText(
   return facts([
     ['Pushed', `${name}@${version} to ${url}`],
     ['Bundle', `${size(bytes)}, ${digest}${same}`],
-    ['Signed', `manifest ${sequence}`],
+    ['Signed', `with your key, ${releaseText(sequence)}: devices accept only newer releases than theirs`],
   ]);
+}
+
+/** Each signed release of a platform has a higher number than the one before. */
+function releaseText(sequence: number): string {
+  return `as release number ${sequence}`;
 }
 
 export function ociPushedText(pushed: OciPushed): string {
@@ -292,7 +297,10 @@ export function verifiedFacts(result: VerifyResult): [string, string][] {
     ...(result.unsigned.length === 0
       ? []
       : [['not signed', `${result.unsigned.join(', ')}: beside it, and no part of it`] as [string, string]]),
-    ['golden', golden ? `${golden.passed} of ${golden.vectors} vectors` : 'none: only a model'],
+    [
+      'test vectors',
+      golden ? `${golden.passed} of ${golden.vectors} give the same results here` : 'none: only a model',
+    ],
   ];
 }
 

@@ -340,12 +340,12 @@ export function removalAdvice(known: { repeats: number }[], spec: SignalSpec): s
   const { lowpassHz, rateHz, resampleHz } = spec;
   const pipeline = `${lowpassHz === null ? 'no low-pass' : `low-pass at ${lowpassHz} Hz`}, ${resampleHz} Hz`;
   if (removesRepeats(known, spec)) {
-    return `The pipeline (${pipeline}) removes the repeats; other differences between the two recorders may remain.`;
+    return `Nothing to do: the signal part of aiot.yaml (${pipeline}) removes the repeats. Other differences between the recorders may remain.`;
   }
   const sensorHz = rateHz * (1 - meanRepeats(known));
   const now =
     lowpassHz === null
       ? 'No low-pass is set yet that would remove these traces'
-      : `The pipeline (${pipeline}) does not remove these traces`;
+      : `The signal part of aiot.yaml (${pipeline}) does not remove these traces`;
   return `${now}: set signal.lowpass to ${Math.floor(sensorHz / 4)} Hz or less (the sensor gives about ${Math.round(sensorHz)} rows a second) and signal.resample to ${Math.floor(rateHz / 2)}.`;
 }

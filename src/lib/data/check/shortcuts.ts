@@ -57,7 +57,7 @@ function properties(known: Metadata[], labels: string[], spec: SignalSpec): Prop
       told: toldByNumber(repeats, labels, 0.05),
       seen: 'in windows',
       sentence: ({ high, low, accuracy }) =>
-        `Repeated rows alone give the label away: ${listIds(high)} have them (${percent(meanOf(repeats, high))} of the rows), ${listIds(low)} do not (${percent(meanOf(repeats, low))}). They identify ${Math.round(accuracy * labels.length)} of ${labels.length} recordings, because the two groups were recorded in different ways.`,
+        `${percent(meanOf(repeats, high))} of the rows of ${listIds(high)} repeat the row before, but ${percent(meanOf(repeats, low))} of ${listIds(low)}. A model could learn this difference instead of the signal: it alone identifies ${Math.round(accuracy * labels.length)} of ${labels.length} recordings.`,
       advice: removalAdvice(known, spec),
       removed: removesRepeats(known, spec),
     },
@@ -127,7 +127,7 @@ function findingOf(
     around: by === 'device' ? 'error' : 'warning',
     outside: project ? 'info' : 'warning',
   } as const;
-  const figures = `(Accuracy of a probe: ${percent(accuracy)} from this alone, ${percent(chance)} with shuffled labels${signal === null ? '' : `, ${percent(signal)} from the signal’s mean, deviation and step`}.)`;
+  const figures = `(Recordings that a simple predictor gets right: ${percent(accuracy)} from this alone, ${percent(chance)} with shuffled labels${signal === null ? '' : `, ${percent(signal)} from the signal’s mean, deviation and step`}.)`;
   return {
     kind: 'shortcut',
     severity: severities[seen],

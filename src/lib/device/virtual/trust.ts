@@ -112,7 +112,7 @@ export function createTrustKeeper(options: KeeperOptions): TrustKeeper {
     if (timestamp.root.version > root.version && checked('rootNewest')) {
       throw new AiotError(
         'AIOT_TRUST_ROOT_BEHIND',
-        `expected root ${timestamp.root.version} as announced by the timestamp, got none after root ${root.version}`,
+        `the timestamp announces root ${timestamp.root.version}, but the newest root received is ${root.version}`,
       );
     }
     if (version > seen.version)

@@ -57,8 +57,8 @@ function requireGolden(bundle: Bundle, what: string, runs?: Invoker & { steps: n
   const { passed, failures } = checkGolden(bundle, runs);
   if (!failures[0] && passed > 0) return;
   const why = failures[0]
-    ? `the golden vector of ${failures[0].recording}: ${failures[0].reason}`
-    : 'it has no golden vectors, so it is untested';
+    ? `the test vector of ${failures[0].recording}: ${failures[0].reason}`
+    : 'it has no test vectors, so it is untested';
   throw new AiotError('AIOT_GOLDEN_MISMATCH', `${what}: ${why}`);
 }
 

@@ -131,7 +131,7 @@ async function checkModel(
       const what = `${version === null ? name : `${name}@${version}`} (${source}) on ${on}`;
       const classes = info.classes.length > 0 ? `; ${info.classes.join(', ')}` : '';
       return {
-        line: ok('model', `${what}, golden vectors pass${classes}`),
+        line: ok('model', `${what}, all test vectors give the expected results${classes}`),
         contract: contractOf(project, info),
       };
     } finally {

@@ -203,7 +203,7 @@ function firstTrusted(
 ): { verified: Verified; bytes: Uint8Array } {
   let first: unknown = new AiotError(
     'AIOT_SIGNATURE_INVALID',
-    `${what}: not signed: no release refers to it`,
+    `${what} is not signed: no signed release in the registry refers to it`,
     {
       next: '`aiot model push NAME@VERSION oci://…` uploads the signatures with the model.',
     },
@@ -225,8 +225,8 @@ function firstTrusted(
 function artifactOf(content: Buffer, what: string): Artifact {
   const parsed = artifactSchema.safeParse(parsedJson(content));
   if (parsed.success) return parsed.data;
-  throw new AiotError('AIOT_OCI_REFUSED', `${what}: its manifest is not an artifact manifest`, {
-    next: "An image index is not a model: use the model's own tag.",
+  throw new AiotError('AIOT_OCI_REFUSED', `${what}: expected the manifest of an artifact, got another kind`, {
+    next: 'If this tag refers to an index of several images, use the tag that `aiot model push` printed.',
   });
 }
 

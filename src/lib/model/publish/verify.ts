@@ -166,7 +166,7 @@ function goldenResult(bundle: Bundle, what: string): { vectors: number; passed: 
   if (!first) return { vectors, passed };
   throw new AiotError(
     'AIOT_GOLDEN_MISMATCH',
-    `${what}: golden vector of ${first.recording}: ${first.reason}`,
+    `${what}: the test vector of ${first.recording}: ${first.reason}`,
   );
 }
 

@@ -151,7 +151,10 @@ export class Ddi {
     return this.inTurn(async () => {
       const action = await this.active(name, id);
       if (action.state !== 'cancelling') {
-        throw new AiotError('AIOT_ACTION_STATE', `the action ${id} of ${name} cannot be closed`);
+        throw new AiotError(
+          'AIOT_ACTION_STATE',
+          `action ${id} of ${name} is ${action.state}: its cancellation was not requested, so it cannot be confirmed`,
+        );
       }
       const outcome = afterCancelFeedback(action, feedback, this.parts.now());
       await this.take(this.parts.devices.record(name), action, outcome);
@@ -168,14 +171,14 @@ export class Ddi {
     const action = await this.actions.forRelease(id, sequence);
     const release = action?.release;
     if (action && release?.file === file) return { action, release };
-    throw new AiotError('AIOT_NOT_FOUND', `${name} does not have this file`);
+    throw new AiotError('AIOT_NOT_FOUND', `no update of ${name} contains this file`);
   }
 
   /** For a device that has, or had, an action with it. @throws AIOT_NOT_FOUND */
   async module(name: string, sequence: number): Promise<ActionRelease> {
     const action = await this.actions.forRelease(this.parts.devices.record(name).id, sequence);
     if (action?.release) return action.release;
-    throw new AiotError('AIOT_NOT_FOUND', `${name} does not have this module`);
+    throw new AiotError('AIOT_NOT_FOUND', `no update of ${name} contains this software module`);
   }
 
   /** The file is being sent from the beginning. */
@@ -285,7 +288,10 @@ export class Ddi {
   private async active(name: string, id: number): Promise<Action> {
     const action = await this.known(name, id);
     if (!isOver(action)) return action;
-    throw new AiotError('AIOT_ACTION_ENDED', `the action ${id} of ${name} has ended: it is ${action.state}`);
+    throw new AiotError(
+      'AIOT_ACTION_ENDED',
+      `action ${id} of ${name} has already ended: it is ${action.state}`,
+    );
   }
 
   private async known(name: string, id: number): Promise<Action> {

@@ -254,7 +254,7 @@ export class Proofs {
       return { refused: { code: 'AIOT_PROOF_MISMATCH', message } };
     }
     if (golden && golden.passed < golden.vectors) {
-      const message = `expected all of its golden vectors right, got ${golden.passed} of ${golden.vectors}`;
+      const message = `expected the same results for all test vectors, got ${golden.passed} of ${golden.vectors}`;
       return { refused: { code: 'AIOT_PROOF_MISMATCH', message } };
     }
     return { signed, golden, healthyS, t };

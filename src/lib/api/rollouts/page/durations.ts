@@ -13,7 +13,7 @@ const stretches: readonly [name: string, from: keyof DeviceTimes, to: keyof Devi
   ['download', 'offered', 'downloaded'],
   ['verify', 'downloaded', 'verified'],
   ['restart', 'verified', 'booted'],
-  ['golden vectors', 'booted', 'golden'],
+  ['test vectors', 'booted', 'golden'],
   ['commit', 'golden', 'committed'],
   ['offer to commit', 'offered', 'committed'],
 ];

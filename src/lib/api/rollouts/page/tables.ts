@@ -2,7 +2,7 @@ import { elapsed, thousands } from '../../../core/figures.js';
 import { type Html, html, htmlTable } from '../../../formats/html.js';
 import type { RolloutReport } from '../report.js';
 import type { RolloutDeviceInfo } from '../schema.js';
-import { proofWords, stateWords } from '../words.js';
+import { proofWords, stateWords, stepWord } from '../words.js';
 
 /** Maximum number of device rows: browsers could not open a page with a million. */
 const most = 500;
@@ -26,7 +26,14 @@ export function deviceTable({ devices }: RolloutReport): Html | null {
       error ? `${error.code}: ${error.message}` : '',
     ];
   });
-  const head = ['Device', 'Wave', 'State', ...steps.map(capitalized), 'Proof', 'Error'];
+  const head = [
+    'Device',
+    'Wave',
+    'State',
+    ...steps.map((step) => capitalized(stepWord(step))),
+    'Proof',
+    'Error',
+  ];
   const rest =
     devices.length > most
       ? html`<p class="lead" style="margin-top:12px">The first ${most} of ${thousands(devices.length)} devices; devices that did not commit come first. For all devices, run aiot rollout report --json.</p>`
