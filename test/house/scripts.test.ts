@@ -30,6 +30,28 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+const running = new Set<ChildProcess>();
+afterEach(() => {
+  for (const child of running) child.kill('SIGKILL');
+  running.clear();
+});
+
+/** A Node process with these arguments, stopped after the test at the latest. `ended` resolves to its exit code. */
+function started(args: string[], env: Record<string, string> = {}) {
+  const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'ignore', 'pipe'] });
+  running.add(child);
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  return {
+    pid: child.pid,
+    kill: () => child.kill('SIGKILL'),
+    says: (text: string) => expect.poll(() => stderr).toContain(text),
+    ended: once(child, 'exit').then(([code]) => code as number | null),
+  };
+}
+
 /** Writes a repository with these files. */
 function repository(files: Record<string, string>): string {
   for (const [path, text] of Object.entries(files)) {
@@ -199,13 +221,16 @@ describe('scripts/ready.js', () => {
     writeFileSync(join(made, 'scripts', name), text);
   }
 
-  /** Runs the script once: its exit code, its output, and the programs it ran. */
+  /** A writable npm cache, and no npm other than the one above. */
+  const environment = (made: string) => ({
+    ...{ PATH: '', npm_execpath: join(made, 'npm.cjs'), npm_config_cache: join(made, 'cache') },
+  });
+
+  /** Runs it once: its exit code, its output, and the programs that it ran. */
   function ready(made: string) {
     rmSync(join(made, 'log'), { force: true });
     const { status, stdout, stderr } = spawnSync(process.execPath, [join(made, 'scripts/ready.js')], {
-      encoding: 'utf8',
-      // A writable npm cache, and no npm except the one above.
-      env: { PATH: '', npm_execpath: join(made, 'npm.cjs'), npm_config_cache: join(made, 'cache') },
+      ...{ encoding: 'utf8', env: environment(made), timeout: 30_000 },
     });
     return { status, stdout, stderr, ran: ranIn(made) };
   }

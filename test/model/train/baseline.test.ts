@@ -96,6 +96,34 @@ describe('the linear baseline of a training run', () => {
   });
 });
 
+describe('advice on a linear model that is better than the network', () => {
+  it('says for rows how to keep the better of the two', async () => {
+    const { result } = await trained(clouds(150, 1), { kind: 'mlp', epochs: 5 });
+    const better = {
+      ...result,
+      baseline: { ...result.baseline!, valAccuracy: result.metrics.valAccuracy! + 0.01 },
+    };
+    expect(trainingText(better)).toContain('A linear model did better than this network');
+    expect(trainingText(better)).toContain('train without --kind and --layers');
+    expect(trainingText({ ...better, split: 'recording' })).toContain('`aiot model train --search 30`');
+    const equal = { ...result, baseline: { ...result.baseline!, valAccuracy: result.metrics.valAccuracy } };
+    expect(trainingText(equal)).not.toContain('did better');
+    const { result: chosen } = await trained(clouds(150, 1));
+    expect(trainingText({ ...chosen, baseline: { valAccuracy: 1, valRmse: null } })).not.toContain(
+      'did better',
+    );
+  });
+
+  it('compares errors if the model predicts values', async () => {
+    const { result } = await trained(rings(60, 1), { label: 'x', output: 'value', kind: 'mlp', epochs: 5 });
+    const rmse = result.metrics.valRmse!;
+    const withError = (valRmse: number) =>
+      trainingText({ ...result, baseline: { valAccuracy: null, valRmse } });
+    expect(withError(rmse * 0.9)).toContain('A linear model did better than this network');
+    expect(withError(rmse * 1.1)).not.toContain('did better');
+  });
+});
+
 /** Concentric rings, which no line separates. */
 function rings(rows: number, seed: number): string {
   const random = seededRandom(seed);
