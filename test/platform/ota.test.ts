@@ -93,7 +93,7 @@ describe('a rollout in waves', () => {
       expect(offered).toBeGreaterThan(0);
     }
     const shown = await runCli(['rollout', 'report', good]);
-    expect(shown.stdout).toContain('10 golden');
+    expect(shown.stdout).toContain('10 tested');
     const paged = await runCli(['rollout', 'report', good, '--report', at('rollout.html')]);
     expect(paged.code, paged.stderr).toBe(0);
     const page = await readFile(at('rollout.html'), 'utf8');
