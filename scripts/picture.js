@@ -22,7 +22,10 @@ function record() {
     mkdirSync(installed);
     symlinkSync(join(root, 'bin', 'run.js'), join(installed, 'aiot'));
     env.PATH = `${installed}:${env.PATH}`;
-    const child = spawn(process.execPath, [join(installed, 'aiot'), ...args], { env, cwd: home });
+    // Outside the working directory, paths are shown in full.
+    const cwd = join(home, 'work');
+    mkdirSync(cwd);
+    const child = spawn(process.execPath, [join(installed, 'aiot'), ...args], { env, cwd });
     let text = '';
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (chunk) => {
