@@ -212,7 +212,7 @@ export type Evaluated = Awaited<ReturnType<typeof evaluateModel>>;
 
 /**
  * Measures a project's model on data not used in training, or any .tflite or .aiot file on the rows of a table.
- * Metrics below a limit are not an error: `gates` in the result lists the limits, and whether they passed.
+ * Metrics that miss a limit are not an error: `gates` in the result lists the limits, and whether they passed.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_FILE_NOT_FOUND, AIOT_TFLITE_MALFORMED, AIOT_USAGE
  */
 export async function evaluate(options: EvaluateOptions = {}): Promise<Evaluated> {

@@ -114,7 +114,7 @@ export function fiveFolds({ units }: Material): Fold[] {
 
 /**
  * A wrong method, to measure how much it overestimates. The recipe's windows are divided into folds at random, so that each held-out
- * window has neighbors in the training part that share most of its samples.
+ * window has neighbors in the training set that share most of its samples.
  * @returns places of the windows that a device predicts, in time order within a recording, and the predictions
  */
 async function splitByWindow(

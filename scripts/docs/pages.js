@@ -30,12 +30,8 @@ export function commandPages(commands, topics) {
 function section({ id, command }) {
   const args = Object.entries(command.args ?? {});
   const own = flagsOf(command).filter(([, flag]) => flag.helpGroup !== 'GLOBAL');
-  const usage = [
-    'aiot',
-    id,
-    ...args.map(([name, arg]) => wrap(name.toUpperCase(), arg.required)),
-    '[flags]',
-  ].join(' ');
+  const words = [id, ...args.map(([name, arg]) => wrap(name.toUpperCase(), arg.required))];
+  const usage = ['aiot', command.usage ?? words.join(' '), '[flags]'].join(' ');
   return [
     `## aiot ${id}`,
     '',
@@ -75,7 +71,7 @@ function argumentRow([name, arg]) {
 
 function flagRow([name, flag]) {
   const short = flag.char ? `-${flag.char}, ` : '';
-  const value = flag.type === 'boolean' ? '' : ` ${flag.helpValue ?? name.toUpperCase()}`;
+  const value = flag.type === 'boolean' ? '' : ` ${flag.helpValue ?? name.split('-').at(-1).toUpperCase()}`;
   const shown = flag.allowNo ? `--[no-]${name}` : `--${name}`;
   const standard = flag.shownDefault ?? flag.default;
   const fallback = typeof standard === 'function' || standard === undefined ? '' : `\`${standard}\``;
@@ -93,12 +89,12 @@ function globalFlags(command) {
     '| --- | --- | --- | --- |',
     ...rows.map(flagRow),
     '',
-    'Every flag has its environment variable. What wins: flag, environment, project file, context, default;',
-    '`aiot config show` shows where a value came from.',
+    'Every flag has an environment variable. Precedence: flag, environment, project file, context, default.',
+    '`aiot config show` shows where each value comes from.',
     '',
-    'With `--json` a list is an array of all its entries. Where one page of it is asked for (`--after`), it is an object',
-    '`{NOUN: […], next}`: what to give `--after` for the page behind it, null at the end. What has a list and is one thing itself',
-    '(the recordings of a project, the routes of a file) is an object that names it.',
+    'With `--json`, a list is an array of all its entries. With `--after`, it is one page: an object `{NOUN: […], next}`, where `next`',
+    'is the value of `--after` for the next page, or null after the last one. A list that belongs to a single item (the recordings of a',
+    'project, the routes of a file) is an object that also contains the item.',
     '',
     'Exit codes: 0 ok · 1 failed · 2 usage · 3 partly failed · 4 not found · 5 not allowed · 6 a check or gate failed ·',
     '124 timed out · 130 interrupted.',

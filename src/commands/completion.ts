@@ -13,13 +13,17 @@ import { findTemplates } from '../lib/project/templates.js';
 export default class Completion extends AiotCommand {
   static override summary = 'Print the shell completion script.';
   static override description =
-    'Completes commands, flags, known flag values, files, the names of your contexts, and the names of devices, models and other resources of the current platform. Completions appear at once: names come from a cache, which is refreshed in the background at most once a minute. To install it, add eval "$(aiot completion bash)" to ~/.bashrc. For zsh, add eval "$(aiot completion zsh)" to ~/.zshrc after compinit. For fish, run aiot completion fish > ~/.config/fish/completions/aiot.fish.';
+    'Completes commands, flags, known flag values, files, the names of your contexts, and the names of devices, models and other resources of the current platform. Completions appear immediately: names come from a cache, which is refreshed in the background at most once a minute. To install the script for bash, add eval "$(aiot completion bash)" to ~/.bashrc. For zsh, add eval "$(aiot completion zsh)" to ~/.zshrc after compinit. For fish, run aiot completion fish > ~/.config/fish/completions/aiot.fish.';
   static override examples = [
     'eval "$(<%= config.bin %> <%= command.id %> bash)"',
     '<%= config.bin %> <%= command.id %> fish > ~/.config/fish/completions/aiot.fish',
   ];
   static override args = {
-    shell: Args.string({ required: true, options: completionShells, description: 'Shell to complete in.' }),
+    shell: Args.string({
+      required: true,
+      options: completionShells,
+      description: 'Shell: bash, zsh or fish.',
+    }),
   };
   static override flags = {
     refresh: Flags.boolean({

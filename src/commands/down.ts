@@ -13,7 +13,7 @@ export default class Down extends AiotCommand {
   ];
   static override flags = {
     data: Flags.string({
-      summary: 'Data folder of the platform; a folder in your user data by default.',
+      summary: 'Data folder of the platform [default: a folder in your user data].',
       env: 'AIOT_DATA',
       helpValue: 'DIR',
     }),

@@ -40,14 +40,14 @@ describe('commands suggested by errors', () => {
     ['aiot model train', ['-p', 'my watch'], 'aiot model train --project "my watch"'],
     ['aiot model evaluate', ['--project=watch'], 'aiot model evaluate --project watch'],
     [
-      'aiot model quantize --mode int8 && aiot model evaluate',
+      'Run `aiot model quantize --mode int8`, then `aiot model evaluate`.',
       ['-p', 'w'],
-      'aiot model quantize --project w --mode int8 && aiot model evaluate --project w',
+      'Run `aiot model quantize --project w --mode int8`, then `aiot model evaluate --project w`.',
     ],
     [
-      'Train from the start: aiot model train',
+      'Train from the start with `aiot model train`.',
       ['-p', 'w'],
-      'Train from the start: aiot model train --project w',
+      'Train from the start with `aiot model train --project w`.',
     ],
     ['aiot model train --project w', ['-p', 'w'], 'aiot model train --project w'],
     [
@@ -66,7 +66,7 @@ describe('commands suggested by errors', () => {
     await writeFile(join(dir, 'aiot.yaml'), 'name: pumps\n');
     const { json } = await runCli(['model', 'evaluate', '--project', dir, '--json']);
     expect(json).toMatchObject({
-      error: { code: 'AIOT_MODEL_NOT_BUILT', next: `aiot model train --project ${dir}` },
+      error: { code: 'AIOT_MODEL_NOT_BUILT', next: `Create it with \`aiot model train --project ${dir}\`.` },
     });
   });
 });

@@ -167,7 +167,7 @@ describe('a command such as aiot error', () => {
     const { stdout, stderr } = await runCli(['error', 'AIOT_PROJECT']);
     expect(stdout).toBe('');
     expect(stderr).toBe(
-      '✗ AIOT_USAGE: unknown error code AIOT_PROJECT\n  Try: aiot error AIOT_PROJECT_INVALID, or AIOT_PROJECT_NOT_FOUND\n',
+      '✗ AIOT_USAGE: unknown error code AIOT_PROJECT\n  Try: Did you mean AIOT_PROJECT_INVALID or AIOT_PROJECT_NOT_FOUND? For an explanation, run `aiot error CODE`.\n',
     );
   });
 });

@@ -172,7 +172,7 @@ describe('the context check', () => {
         check: 'context down',
         status: 'warn',
         detail: expect.stringContaining('ECONNREFUSED'),
-        next: 'The context down names this platform: check its address and that it runs.',
+        next: 'The context down names this platform: check its address and that it is running.',
       },
       {
         check: 'context silent',

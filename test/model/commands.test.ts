@@ -101,7 +101,9 @@ describe('aiot model', () => {
 
   it('push without a platform suggests aiot up', async () => {
     const result = await runCli(['model', 'push', '--project', project.dir, '--json']);
-    expect(result.json).toMatchObject({ error: { code: 'AIOT_CONTEXT_NOT_FOUND', next: 'aiot up' } });
+    expect(result.json).toMatchObject({
+      error: { code: 'AIOT_CONTEXT_NOT_FOUND', next: 'To start a platform, run `aiot up`.' },
+    });
     expect(result.code).toBe(4);
   });
 

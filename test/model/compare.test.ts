@@ -111,7 +111,7 @@ describe('aiot model compare of a project', () => {
   it('compares the float and quantized models on the test set', async () => {
     const { value } = await compare(join(project.dir, 'build', 'model.float.tflite'), project.dir);
     expect(value).toMatchObject({ a: { precision: 'float32' }, b: { precision: 'int8' } });
-    expect(value.data).toBe(`${project.dir} (test part)`);
+    expect(value.data).toBe(`${project.dir} (test set)`);
     expect(value.paired!.rows).toBe(value.n);
     expect(value.disagreement!.share).toBeLessThan(0.05);
   });

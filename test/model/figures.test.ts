@@ -89,7 +89,7 @@ describe('gates', () => {
 
   it.each([
     [{ macroF1: 0.98 }, /^Record more or better labeled data\. Then train again\. Change a limit/],
-    [{ drop: 0.005 }, /^Record training data that covers what devices will meet.*\. Then train again/],
+    [{ drop: 0.005 }, /^Record training data that covers the conditions of the devices.*\. Then train again/],
     [{ arena: 4000 }, /^Use fewer or smaller model\.layers, or a shorter signal\.window\. Then train again/],
     [{ macroF1: 0.98, arena: 4000 }, /^Record more .*\. Use fewer .*\. Then train again/],
   ])('suggest a fix for the failed limit %j', (accept, advice) => {

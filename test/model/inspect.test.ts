@@ -194,7 +194,7 @@ it.each([
     error: {
       code: 'AIOT_FILE_NOT_FOUND',
       message: 'expected a .tflite or .aiot file, got the version w1@3 of a registry',
-      next: 'aiot model pull w1@3 --out w1-3',
+      next: 'Download it first with `aiot model pull w1@3 --out w1-3`.',
       exit: 4,
     },
   });

@@ -111,12 +111,14 @@ describe('a model step', () => {
     const project = await toyProject();
     const missing = (next: string) =>
       expect.objectContaining({ code: 'AIOT_MODEL_NOT_BUILT', exit: 4, next });
-    await expect(quantizeProject({ project })).rejects.toEqual(missing('aiot model train'));
+    await expect(quantizeProject({ project })).rejects.toEqual(missing('Create it with `aiot model train`.'));
     await trainProject({ project });
-    await expect(evaluateProject({ project })).rejects.toEqual(missing('aiot model quantize'));
+    await expect(evaluateProject({ project })).rejects.toEqual(
+      missing('Create it with `aiot model quantize`.'),
+    );
     await quantizeProject({ project });
     const push = pushModel({ project, client: registry().client, privatePem });
-    await expect(push).rejects.toEqual(missing('aiot model evaluate'));
+    await expect(push).rejects.toEqual(missing('Create it with `aiot model evaluate`.'));
   });
 
   it('rejects recordings, labels, signal settings, or models changed since the previous step', async () => {
@@ -239,7 +241,7 @@ describe('a model step', () => {
         await expect(read(project)).rejects.toMatchObject({
           code: 'AIOT_FILE_MALFORMED',
           message: expect.stringContaining(`${file}: ${member}: `),
-          next: `aiot model ${step}`,
+          next: `Create it with \`aiot model ${step}\`.`,
         });
       }
     }

@@ -77,7 +77,7 @@ describe('AIOT_URL and AIOT_TOKEN', () => {
       ((await runCli([...argv, '--json'])).json as { error: { message: string; next: string } }).error;
     process.env.AIOT_URL = 'https://127.0.0.1:9';
     expect((await next('status')).next).toBe(
-      'AIOT_URL names this platform: unset AIOT_URL to talk to the context in use.',
+      'AIOT_URL names this platform: unset AIOT_URL to use the current context.',
     );
     process.env.AIOT_URL = '127.0.0.1:9';
     expect((await next('status')).next).toBe('Set AIOT_URL to such a URL, or unset it to use a context.');
@@ -85,7 +85,7 @@ describe('AIOT_URL and AIOT_TOKEN', () => {
     delete process.env.AIOT_URL;
     process.env.AIOT_TOKEN = token;
     expect((await next('status')).next).toBe(
-      'AIOT_TOKEN is set, so set AIOT_URL to its platform too. Or: aiot up',
+      'AIOT_TOKEN is set, so set AIOT_URL to its platform too. Or use a context. To start a platform, run `aiot up`.',
     );
     process.env.AIOT_URL = own.url;
     expect((await next('status')).next).toBe(
@@ -96,7 +96,7 @@ describe('AIOT_URL and AIOT_TOKEN', () => {
     process.env.AIOT_CA = own.ca;
     process.env.AIOT_TOKEN = 'aiot_wrong';
     expect((await next('status')).next).toContain(
-      'The token is that of AIOT_TOKEN: set another, or unset it.',
+      'The token is from AIOT_TOKEN: set another one, or unset it.',
     );
     delete process.env.AIOT_TOKEN;
     expect((await next('status')).next).toContain('Set AIOT_TOKEN to a token of this platform');
@@ -104,7 +104,7 @@ describe('AIOT_URL and AIOT_TOKEN', () => {
     delete process.env.AIOT_CA;
     await ok(z.unknown(), ['context', 'add', 'bare', '--url', own.url, '--ca', own.ca]);
     expect((await next('status')).next).toContain(
-      'The context bare has no token: aiot context add bare --replace --url URL --token-file FILE',
+      'The context bare has no token: add one with `aiot context add bare --replace --url URL --token-file FILE`.',
     );
     await ok(z.unknown(), ['context', 'remove', 'bare', '--yes']);
   });
@@ -136,7 +136,7 @@ describe('an unreachable platform', () => {
       current: 'bench',
       contexts: { bench: { url: 'https://127.0.0.1:9', token: 'aiot_x' } },
     });
-    expect((await runCli(['status'])).stderr).toContain('check its address and that it runs');
+    expect((await runCli(['status'])).stderr).toContain('check its address and that it is running');
     const { mkdir, copyFile } = await import('node:fs/promises');
     await mkdir(join(gone, 'pki'), { recursive: true });
     await copyFile(own.ca, ca);
@@ -151,7 +151,7 @@ describe('an unreachable platform', () => {
     expect([down.code, down.stderr.replace(/\s+/g, ' ')]).toEqual([
       4,
       expect.stringContaining(
-        `no platform is running on ${gone} Try: aiot down --data ${join(own.folder, 'platform')}`,
+        `no platform is running on ${gone} Try: To stop another platform, run \`aiot down --data ${join(own.folder, 'platform')}\`.`,
       ),
     ]);
     await writeContexts(contexts);

@@ -237,7 +237,7 @@ describe('a rollout', () => {
       code: 'AIOT_INTERRUPTED',
       exit: 130,
       message: `the rollout ${started} continues on the platform`,
-      next: `aiot rollout watch ${started}`,
+      next: `To follow it again, run \`aiot rollout watch ${started}\`.`,
     });
     expect((await own.client.rollouts.get(started)).state).toBe('running');
     await a().report('COMMITTED', { model: { ...running(second), sequence: release.sequence } });

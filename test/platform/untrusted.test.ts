@@ -62,7 +62,11 @@ describe('an unsigned version', () => {
       },
     });
     expect(await (await own.client.blobs.get(card.digest)).bytes()).toEqual(network);
-    const refused = { code: 'AIOT_MODEL_UNTRUSTED', exit: 5, next: 'aiot model sign guide@1' };
+    const refused = {
+      code: 'AIOT_MODEL_UNTRUSTED',
+      exit: 5,
+      next: 'Inspect the version, then sign it with `aiot model sign guide@1`.',
+    };
     const { promote } = own.client.models;
     await expect(promote('guide', 1, { to: 'staging', reason: 'because' })).rejects.toMatchObject(refused);
     const other = await pushTiny(own.client, own.key, { name: 'other' });

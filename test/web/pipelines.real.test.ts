@@ -84,7 +84,7 @@ describeReal('chromium', 'pipeline pages', () => {
     const error = {
       code: 'AIOT_GATE_NOT_PASSED',
       message: 'accuracy 0.71 is below 0.9',
-      next: 'aiot pipeline status',
+      next: 'To see its steps, run `aiot pipeline status`.',
     };
     const failed = told().steps.map((one) =>
       one.name === 'evaluate' ? { ...one, state: 'stopped', error } : one,

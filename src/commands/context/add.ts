@@ -9,7 +9,7 @@ import { addContext, checkContext, contextKinds, shownContextSchema } from '../.
 export default class ContextAdd extends AiotCommand {
   static override summary = 'Add a platform to this machine’s contexts.';
   static override description =
-    `The token is read from a file, from stdin (--token-file -) or from AIOT_TOKEN. It is stored in the config folder, readable only by you. By default the token is tried at the platform first; use --no-check if the platform is not running yet. The first context becomes the current one. The guide's services (--kind architects-guide) have no tokens. Their certificate is still verified: by the system's CAs, by --ca (its CA, or the certificate itself), or by --fingerprint.`;
+    `The token is read from a file, from stdin (--token-file -) or from AIOT_TOKEN. It is stored in the config folder, readable only by you. By default, the token is tested at the platform first; use --no-check if the platform is not running yet. The first context becomes the current one. An installation of the architects-guide services (--kind architects-guide) has no tokens. Its certificate is still verified: by the system's CAs, by --ca (its CA, or the certificate itself), or by --fingerprint.`;
   static override examples = [
     '<%= config.bin %> <%= command.id %> lab --url https://lab.example:8443 --ca ca.pem --token-file token.txt',
     'printenv LAB_TOKEN | <%= config.bin %> <%= command.id %> lab --url https://lab.example:8443 --token-file - --use',
@@ -20,18 +20,22 @@ export default class ContextAdd extends AiotCommand {
   };
   static override flags = {
     kind: Flags.option({ options: contextKinds, default: 'platform' as const })({
-      summary: 'Kind of platform: aiot, or the guide’s services.',
+      summary: 'Kind of platform: an aiot platform, or an installation of the architects-guide services.',
       env: 'AIOT_KIND',
     }),
-    url: Flags.string({ summary: 'https URL of its API.', required: true, env: 'AIOT_URL' }),
-    mqtt: Flags.string({ summary: 'mqtts URL of its broker.', env: 'AIOT_MQTT' }),
+    url: Flags.string({ summary: 'https URL of the platform’s API.', required: true, env: 'AIOT_URL' }),
+    mqtt: Flags.string({
+      summary: 'mqtts URL of the platform’s broker.',
+      env: 'AIOT_MQTT',
+      helpValue: 'URL',
+    }),
     ca: Flags.string({
-      summary: 'PEM file of the CA that signed its certificate.',
+      summary: 'PEM file of the CA that signed the platform’s certificate.',
       env: 'AIOT_CA',
       helpValue: 'FILE',
     }),
     fingerprint: Flags.string({
-      summary: 'SHA-256 of its certificate; any other certificate is rejected (architects-guide).',
+      summary: 'For architects-guide: SHA-256 of the certificate; any other certificate is rejected.',
       env: 'AIOT_FINGERPRINT',
       helpValue: 'HEX',
       exclusive: ['ca'],
@@ -42,7 +46,7 @@ export default class ContextAdd extends AiotCommand {
       helpValue: 'FILE',
     }),
     check: Flags.boolean({
-      summary: 'Try the token at the platform before storing it.',
+      summary: 'Test the token at the platform before storing it.',
       env: 'AIOT_CHECK',
       allowNo: true,
       default: true,

@@ -15,7 +15,7 @@ import { checkReportSchema } from '../../lib/data/check/report.js';
 export default class DataCheck extends AiotCommand {
   static override summary = 'Check data for duplicates, artifacts, gaps and bad values.';
   static override description =
-    'Without a path, checks the project’s recordings. A folder of CSV recordings needs no project; if it has the folders train, validation and test, that split is checked. A CSV file is a table of rows. Exits with 6 if a finding would make accuracy figures misleading.';
+    'Without a path, checks the project’s recordings. A folder of CSV recordings needs no project; if it has the folders train, validation and test, that split is checked. A CSV file is read as a table of rows. Exits with 6 if a finding would make accuracy figures misleading.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> recordings --rate 100 --json',

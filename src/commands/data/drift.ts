@@ -33,18 +33,18 @@ export default class DataDrift extends AiotCommand {
       env: 'AIOT_WINDOWS',
       helpValue: 'N|TIME',
     }),
-    alpha: decimal({ summary: 'False-positive rate for unchanged data (0.01).', env: 'AIOT_ALPHA' }),
+    alpha: decimal({ summary: 'False-positive rate for unchanged data [default: 0.01].', env: 'AIOT_ALPHA' }),
     bins: Flags.integer({
       min: 2,
       max: 100,
-      summary: 'Bins for PSI and Jensen–Shannon divergence (10).',
+      summary: 'Number of bins for PSI and Jensen–Shannon divergence [default: 10].',
       env: 'AIOT_BINS',
     }),
     'fail-on-drift': Flags.boolean({
       summary: 'Exit with 6 if anything has drifted.',
       env: 'AIOT_FAIL_ON_DRIFT',
     }),
-    'max-psi': decimal({ summary: 'Exit with 6 if the PSI of any feature is higher.', env: 'AIOT_MAX_PSI' }),
+    'max-psi': decimal({ summary: 'Exit with 6 if the PSI of any column is higher.', env: 'AIOT_MAX_PSI' }),
     ...reportFlags,
   };
   static override result = driftSchema;

@@ -7,9 +7,9 @@ import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { removalQuestion, removedText, retentionTable } from '../../lib/cli/render/datasets.js';
 
 export default class DataRetention extends PlatformCommand {
-  static override summary = 'Set how long telemetry is kept, or apply the policy now.';
+  static override summary = 'Set how long telemetry is kept, or delete expired data now.';
   static override description =
-    'Recordings whose last message is older than --days are removed; then the oldest are removed until the stream is within --size. Labeled recordings are kept unless you pass --labelled. The platform applies the policy every hour. --run applies it now; --dry-run lists the recordings that it would remove.';
+    'Recordings whose last message is older than --days are removed; then the oldest are removed until the stream is within --size. Labeled recordings are kept unless you pass --labelled. The platform applies the policies every hour. --run applies them now; --dry-run lists the recordings that would be removed. Without flags, lists the policies.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> motion --days 90 --size 20GB',

@@ -24,7 +24,7 @@ export default class DataStats extends AiotCommand {
     project: shared.project,
     ...rowsFlags,
     by: Flags.option({ options: ['label', 'recording'] as const })({
-      summary: 'Group by label (default) or by recording.',
+      summary: 'Group by label or by recording [default: label].',
       env: 'AIOT_BY',
     }),
     save: Flags.string({

@@ -17,7 +17,7 @@ export default class DeviceLabels extends AiotCommand {
   ];
   static override strict = false;
   static override args = {
-    name: Args.string({ description: 'Names of devices; all by default.' }),
+    name: Args.string({ description: 'Names of devices [default: all that have a certificate].' }),
   };
   static override flags = {
     out: Flags.string({

@@ -4,7 +4,7 @@ import { identityFolder, RenewCommand, renewFlags } from '../../lib/cli/renew-co
 export default class DeviceReplace extends RenewCommand {
   static override summary = 'Replace a broken or lost board with another one.';
   static override description =
-    'The new board takes over the name, the type and the assigned releases. The old board’s certificate is revoked immediately. The old board’s reports are not carried over. The new board accepts no release older than the minimum of the old one.';
+    'Pass --out to write the new identity to a folder, or --port to write it to a connected board. The new board takes over the name, the type and the assigned releases. The old board’s certificate is revoked immediately. The old board’s reports are not carried over. The new board accepts no release older than the minimum of the old one.';
   static override flags = {
     out: identityFolder,
     mac: shared.mac,

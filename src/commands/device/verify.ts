@@ -13,7 +13,7 @@ import { verifiedDeviceSchema, verifyDevice } from '../../lib/provision/birth.js
 export default class DeviceVerify extends AiotCommand {
   static override summary = 'Check a device against its signed birth certificate.';
   static override description =
-    'The birth certificate is a record of the board, its certificate and its images, signed when it was provisioned. Checks the signatures, the device and its certificate in the registry. With --port, also checks the board (MAC, chip, partition table); with --files, the images in a folder. Lists each mismatch and exits with 6.';
+    'The birth certificate is a record of the board, its certificate and its images, signed when it was provisioned. Checks the signatures, the device and its certificate in the registry. With --port, also checks the board (MAC, chip, partition table); with --files, the images in a folder. Lists each mismatch; exits with 6 if there is one.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> pump-7',
     '<%= config.bin %> <%= command.id %> pump-7 --port /dev/ttyUSB0 --json',
@@ -21,7 +21,7 @@ export default class DeviceVerify extends AiotCommand {
   static override args = { name: Args.string({ required: true, description: 'Name of the device.' }) };
   static override flags = {
     files: Flags.string({
-      summary: 'Folder of its images.',
+      summary: 'Folder of the device’s images.',
       env: 'AIOT_FILES',
       helpValue: 'DIR',
       exclusive: ['port'],

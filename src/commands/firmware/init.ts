@@ -9,19 +9,19 @@ import { firmwareInitSchema, initFirmware } from '../../lib/project/firmware/ini
 export default class FirmwareInit extends AiotCommand {
   static override summary = 'Create a firmware folder for a project.';
   static override description =
-    'Copies the portable core, the code for each board, and tests; you own and edit these files. Generated from aiot.yaml are generated/aiot_config.h, generated/aiot_tables.h and the partition table. aiot firmware build and test regenerate them when aiot.yaml changes. The folder must be empty. --force regenerates the generated files of an existing folder, and changes nothing else.';
+    'Copies the portable core, the code for each board, and tests. You own and edit these files. Also generates generated/aiot_config.h, generated/aiot_tables.h and the partition table from aiot.yaml; aiot firmware build and aiot firmware test regenerate them when aiot.yaml changes. Without --force, the folder must be new or empty. With --force, only the generated files of an existing firmware folder are rewritten.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> board --project pump --json',
     '<%= config.bin %> <%= command.id %> board --project pump --force',
   ];
   static override args = {
-    dir: Args.string({ default: 'firmware', description: 'Folder to create; it must be new or empty.' }),
+    dir: Args.string({ default: 'firmware', description: 'Folder to create.' }),
   };
   static override flags = {
     project: shared.project,
     force: Flags.boolean({
-      summary: 'Regenerate the generated files of an existing folder.',
+      summary: 'Rewrite only the generated files of an existing firmware folder.',
       env: 'AIOT_FORCE',
     }),
   };

@@ -32,16 +32,19 @@ export default class FirmwareMerge extends AiotCommand {
       required: true,
     }),
     format: Flags.option({ options: mergeFormats })({
-      summary: 'Output format (from the file name, else raw).',
+      summary: 'Output format [default: from the file name, else raw].',
       env: 'AIOT_FORMAT',
     }),
-    start: flashOffset({ summary: 'Flash offset of a raw file’s first byte (0).', env: 'AIOT_START' }),
+    start: flashOffset({
+      summary: 'Flash offset of a raw file’s first byte [default: 0].',
+      env: 'AIOT_START',
+    }),
     'pad-to': Flags.option({ options: flashSizes })({
       summary: 'Pad a raw file to the end of a flash of this size.',
       env: 'AIOT_PAD_TO',
     }),
     payload: Flags.integer({
-      summary: 'Bytes of flash per UF2 block (as many as fit).',
+      summary: 'Bytes of flash per UF2 block [default: as many as fit].',
       env: 'AIOT_PAYLOAD',
       min: 1,
       max: 476,

@@ -6,6 +6,7 @@ import { jobText } from '../../lib/cli/render/platform.js';
 
 export default class JobCancel extends PlatformCommand {
   static override summary = 'Request cancellation of a job.';
+  static override description = 'To wait until it has stopped, use aiot job wait.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> job_01k2',
     '<%= config.bin %> <%= command.id %> job_01k2 --json',

@@ -9,15 +9,21 @@ import { jobNews, jobText } from '../../lib/cli/render/platform.js';
 export default class JobStart extends PlatformCommand {
   static override summary = 'Start a platform job: an export or a cleanup.';
   static override description =
-    'KIND is dataset.export, data.retention, blob.sweep or events.prune; for an unknown kind, the error lists all kinds. The result of an export names its blob, which is kept for one day. With --wait, exits with 1 if the job failed.';
+    'Kinds:\n- dataset.export: writes samples to a blob, which is kept for one day.\n- data.retention: removes recordings according to the retention policies.\n- blob.sweep: removes unreferenced blobs.\n- events.prune: deletes expired events.\n\nThe result of an export contains the digest of its blob: download it with GET /api/v1/blobs/DIGEST. To write samples directly to a file, use aiot data export. With --wait, exits with 1 if the job failed or was canceled.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> blob.sweep --wait',
     '<%= config.bin %> <%= command.id %> dataset.export --request \'{"stream":"imu","format":"parquet"}\' --wait --json',
   ];
-  static override args = { kind: Args.string({ required: true, description: 'Kind of job.' }) };
+  static override args = {
+    kind: Args.string({
+      required: true,
+      description: 'Kind of job: dataset.export, data.retention, blob.sweep or events.prune.',
+    }),
+  };
   static override flags = {
     request: jobRequest({
-      summary: 'Request as JSON.',
+      summary:
+        'Settings of the job as a JSON object. dataset.export: stream (required), format, device, recording, label, from, to. data.retention: stream.',
       env: 'AIOT_REQUEST',
       helpValue: 'JSON',
     }),

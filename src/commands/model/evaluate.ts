@@ -17,7 +17,7 @@ import { outputKinds } from '../../lib/model/evaluate/result.js';
 export default class ModelEvaluate extends AiotCommand {
   static override summary = 'Evaluate a model on held-out data.';
   static override description =
-    'Without FILE, evaluates the project’s model: float and quantized, per window and after smoothing, with LiteRT and with the device interpreter. With FILE, evaluates any .tflite or .aiot file on the rows of --data: one column per input, plus the label. Bundles, and .tflite files made by aiot, contain the mean and deviation and standardize the rows themselves. Several outputs are treated as classes, a single one as a probability or a value. --outputs writes output_0, output_1, … as real values. If a metric is below a limit of --gate or model.accept, exits with 6 after printing the metrics.';
+    'Without FILE, evaluates the project’s model: float and quantized, per window and after smoothing, with LiteRT and with the device interpreter. With FILE, evaluates any .tflite or .aiot file on the rows of --data: one column per input, plus the label. Pass unscaled rows for bundles and for .tflite files made by aiot: these contain the mean and standard deviation. Several outputs are treated as classes, a single one as a probability or a value. --outputs writes output_0, output_1, … as real values. If a metric misses a limit of --gate or model.accept, exits with 6 after printing the metrics.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --report report.html --gate macroF1=0.95 --gate auc=0.9',
@@ -34,19 +34,20 @@ export default class ModelEvaluate extends AiotCommand {
     label: modelFlags.label,
     runtime: modelFlags.runtime,
     output: Flags.option({ options: outputKinds })({
-      summary: 'Type of FILE’s outputs, if the file does not say.',
+      summary: 'Type of FILE’s outputs, if the file does not specify it.',
       env: 'AIOT_OUTPUT',
     }),
     classes: modelFlags.classes,
     threshold: Flags.string({
-      summary: 'Probability (0.5) or reconstruction error from which the second class is predicted.',
+      summary:
+        'Predict the second class at or above this probability or reconstruction error [default for a probability: 0.5].',
       env: 'AIOT_THRESHOLD',
       helpValue: 'X',
     }),
     gate: Flags.string({
       summary: 'Limit in addition to model.accept, such as macroF1=0.95. Repeatable.',
       env: 'AIOT_GATE',
-      helpValue: 'FIGURE=LIMIT',
+      helpValue: 'METRIC=LIMIT',
       multiple: true,
       delimiter: ',',
     }),

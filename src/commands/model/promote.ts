@@ -11,7 +11,7 @@ export default class ModelPromote extends PlatformCommand {
     'Staging requires that the evaluation met its limits. Production requires a rollout of the version that succeeded on every device. --reason overrides these gates, and is recorded. Only one version of a name is in production: promoting another moves it back to staging.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> har@3 --to staging',
-    "<%= config.bin %> <%= command.id %> har@3 --to production --reason 'tried on the bench'",
+    "<%= config.bin %> <%= command.id %> har@3 --to production --reason 'tested on the bench'",
     '<%= config.bin %> <%= command.id %> har@production --to staging',
   ];
   static override args = {

@@ -17,7 +17,7 @@ import { calibrations } from '../../lib/model/quantize/types.js';
 export default class ModelQuantize extends AiotCommand {
   static override summary = 'Quantize a model: int8, int16x8, dynamic range or float16.';
   static override description =
-    'Without FILE, quantizes the project’s model with model.quantize of aiot.yaml, calibrated on its training part. With FILE, quantizes any float .tflite file, calibrated on the rows of --data (one column per input); no project is needed. A file made by aiot contains its mean and deviation, and standardizes the rows itself. Weights get one scale per output channel; activation ranges come from the rows. The accuracy and the signal-to-noise ratio are measured against the float model and printed.';
+    'Without FILE, quantizes the project’s model with model.quantize of aiot.yaml, calibrated on its training set. With FILE, quantizes any float .tflite file, calibrated on the rows of --data (one column per input); no project is needed. Pass unscaled rows for a file made by aiot: it contains the mean and standard deviation. Weights get one scale per output channel; activation ranges come from the rows. The accuracy and the signal-to-noise ratio are measured against the float model and printed.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> float.tflite --data rows.csv --mode int8 --out int8.tflite --json',
@@ -34,7 +34,7 @@ export default class ModelQuantize extends AiotCommand {
     project: shared.project,
     data: modelFlags.data,
     mode: Flags.option({ options: quantizeModes })({
-      summary: 'Data types of the quantized model (int8).',
+      summary: 'Data types of the quantized model [default: model.quantize in aiot.yaml, else int8].',
       env: 'AIOT_MODE',
     }),
     io: Flags.option({ options: ['int8', 'float32'] as const })({
@@ -42,7 +42,8 @@ export default class ModelQuantize extends AiotCommand {
       env: 'AIOT_IO',
     }),
     calibration: Flags.option({ options: calibrations })({
-      summary: 'Method for choosing ranges (auto: best per tensor, measured at the output).',
+      summary:
+        'Method for choosing ranges; auto chooses the best one for each tensor, measured at the output.',
       env: 'AIOT_CALIBRATION',
     }),
     ...lossFlags,

@@ -14,7 +14,7 @@ export default class ModelRemove extends PlatformCommand {
     '<%= config.bin %> <%= command.id %> har@3',
     '<%= config.bin %> <%= command.id %> har@3 --json',
   ];
-  static override args = { model: Args.string({ required: true, description: 'NAME@VERSION' }) };
+  static override args = { model: Args.string({ required: true, description: 'NAME@VERSION.' }) };
   static override flags = { yes: shared.yes, context: shared.context };
   static override result = removedModelSchema;
 

@@ -3,7 +3,7 @@ import { contextFor, withClient } from '../../lib/api/context.js';
 import { parseVersion } from '../../lib/api/reference.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { releaseFlags } from '../../lib/cli/flags/rollouts.js';
-import { shared } from '../../lib/cli/flags/shared.js';
+import { duration, shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
 import { agreement } from '../../lib/cli/questions.js';
 import { bold, facts, next } from '../../lib/cli/render/text.js';
@@ -25,6 +25,11 @@ export default class ModelSign extends AiotCommand {
   };
   static override flags = {
     ...releaseFlags(defaultDeviceTypes),
+    expires: duration({
+      summary:
+        'Validity of the new signature, such as 720h; devices reject the version afterwards [default: that of the previous signature, else unlimited].',
+      env: 'AIOT_EXPIRES',
+    }),
     yes: shared.yes,
     context: shared.context,
   };

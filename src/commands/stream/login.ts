@@ -12,7 +12,7 @@ const { context: _, ...credentialFlags } = brokerFlags;
 export default class StreamLogin extends AiotCommand {
   static override summary = 'Store credentials for a broker, or list stored ones.';
   static override description =
-    'The credentials are tried first. All commands then use them for every topic at this address. They are stored in the config folder, readable only by you, and are never printed. For an aiot platform, use aiot context add instead.';
+    'The credentials are tested before they are stored. All commands then use them for every topic at this address. They are stored in the config folder, readable only by you, and are never printed. For an aiot platform, use aiot context add instead.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> kafkas://broker.example:9093 --username ana --password-file - --sasl scram-sha-512',
     '<%= config.bin %> <%= command.id %> nats://127.0.0.1 --creds user.creds',
@@ -20,7 +20,7 @@ export default class StreamLogin extends AiotCommand {
   ];
   static override args = { url: Args.string({ description: 'Broker address.' }) };
   static override flags = {
-    untried: Flags.boolean({ summary: 'Store the credentials without trying them.', env: 'AIOT_UNTRIED' }),
+    untried: Flags.boolean({ summary: 'Store the credentials without testing them.', env: 'AIOT_UNTRIED' }),
     ...credentialFlags,
   };
   static override result = loginSchema;

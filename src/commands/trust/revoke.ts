@@ -7,7 +7,7 @@ import { trustChangeText } from '../../lib/cli/render/versions.js';
 import { findKey, rotateTrust, trustChangeSchema } from '../../lib/provision/trust.js';
 
 export default class TrustRevoke extends PlatformCommand {
-  static override summary = 'Revoke a key.';
+  static override summary = 'Revoke a signing, timestamp or root key.';
   static override description =
     'Publishes a new root without the key. A signing or timestamp key is replaced by a new one. A root key is replaced only with --out; without it, enough root keys must remain.';
   static override examples = [

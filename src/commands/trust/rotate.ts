@@ -7,9 +7,9 @@ import { trustChangeText } from '../../lib/cli/render/versions.js';
 import { rotateTrust, trustChangeSchema } from '../../lib/provision/trust.js';
 
 export default class TrustRotate extends PlatformCommand {
-  static override summary = 'Replace the keys of a role in a new root.';
+  static override summary = 'Replace the keys of a trust role.';
   static override description =
-    'targets: a new signing key replaces yours; releases signed with the old one are rejected until you sign or push them again. With --targets-key and --threshold, other people must sign too. timestamp: the platform creates a new key. root: --out creates new root keys; without it, the same keys sign a root with a later expiry.';
+    'Publishes a new root. Roles:\n- targets: a new signing key replaces yours. Releases signed with the old key are rejected until you sign or push them again. With --targets-key and --threshold, other people must sign too.\n- timestamp: the platform creates a new key.\n- root: with --out, new root keys replace the old ones. Without --out, the same keys sign a root that expires later.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --role targets --root-key a.pem --root-key b.pem',
     '<%= config.bin %> <%= command.id %> --role targets --root-key a.pem --root-key b.pem --targets-key bob.pub --targets-key eve.pub --threshold 2',

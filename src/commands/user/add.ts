@@ -6,8 +6,7 @@ import { PlatformCommand } from '../../lib/cli/platform-command.js';
 
 export default class UserAdd extends PlatformCommand {
   static override summary = 'Add a user: a person or a program.';
-  static override description =
-    'A viewer reads. A ci user also uploads, pushes, and starts rollouts and jobs. An operator can do everything. Users authenticate with tokens.';
+  static override description = 'Users authenticate with tokens. To create one, use aiot token create.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> alice --role operator',
     '<%= config.bin %> <%= command.id %> builds --role ci --json',

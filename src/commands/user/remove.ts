@@ -5,7 +5,7 @@ import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { plural } from '../../lib/core/figures.js';
 
 export default class UserRemove extends PlatformCommand {
-  static override summary = 'Remove a user and revoke its tokens.';
+  static override summary = 'Remove a user and revoke their tokens.';
   static override description =
     'Open connections are closed. A later user with the same name does not get the tokens. Events keep the removed user’s name.';
   static override examples = [

@@ -41,13 +41,14 @@ export default class VisionFaces extends AiotCommand {
       helpValue: 'DIR',
     }),
     margin: decimal({
-      summary: 'Margin around the face: 0 = brow to chin, 0.3 includes the hair.',
+      summary:
+        'Margin around the face, as a share of its size: 0 = brow to chin, 0.3 includes the hair [default: 0].',
       env: 'AIOT_MARGIN',
     }),
     size: Flags.integer({
       min: 8,
       max: 4096,
-      summary: 'Longest side of a cropped face, in pixels.',
+      summary: 'Longest side of a cropped face, in pixels [default: not resized].',
       env: 'AIOT_SIZE',
     }),
   };

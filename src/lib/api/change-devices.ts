@@ -71,7 +71,9 @@ export function changeExit({ matched, refused }: DevicesChanged): 1 | 3 | undefi
 async function matching(client: ChangeDevices['client'], selector: string): Promise<string[]> {
   const names = (await client.devices.list(selector)).map(({ name }) => name);
   if (names.length > 0) return names;
-  throw new AiotError('AIOT_NOT_FOUND', `no device matches ${selector}`, { next: 'aiot device list' });
+  throw new AiotError('AIOT_NOT_FOUND', `no device matches ${selector}`, {
+    next: 'To see the devices and their types, run `aiot device list`.',
+  });
 }
 
 function counted(devices: ChangedDevice[]) {

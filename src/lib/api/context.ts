@@ -16,10 +16,13 @@ export async function contextFor(name?: string): Promise<ChosenContext> {
   const chosen = await chosenContext(name);
   if (chosen) return chosen;
   const known = Object.keys((await readContexts()).contexts);
-  const next = known.length > 0 ? `aiot context use NAME, or --context NAME: ${known.join(', ')}` : 'aiot up';
+  const next =
+    known.length > 0
+      ? `Choose one with \`aiot context use NAME\` or --context NAME: ${known.join(', ')}.`
+      : 'To start a platform, run `aiot up`.';
   throw new AiotError('AIOT_CONTEXT_NOT_FOUND', 'no platform is selected', {
     next: process.env.AIOT_TOKEN
-      ? `AIOT_TOKEN is set, so set AIOT_URL to its platform too. Or: ${next}`
+      ? `AIOT_TOKEN is set, so set AIOT_URL to its platform too. Or use a context. ${next}`
       : next,
   });
 }
@@ -104,7 +107,7 @@ async function readCa(ca: string, { name, from }: ChosenContext): Promise<string
         cause: error,
         next: isVariable
           ? "Set AIOT_CA to the platform's CA file (DIR/pki/ca.crt of aiot up --data DIR), or unset it."
-          : `aiot context add ${name} --replace --url URL --ca FILE`,
+          : `Restore the file, or set another one with \`aiot context add ${name} --replace --url URL --ca FILE\`.`,
       },
     );
   });
@@ -114,15 +117,15 @@ async function readCa(ca: string, { name, from }: ChosenContext): Promise<string
 export function adviceFor(context: ChosenContext): Advice {
   const { name, token, from } = context;
   const isTokenVariable = token !== undefined && process.env.AIOT_TOKEN === token;
-  const made = 'an operator makes one with aiot token create NAME --role ROLE';
+  const made = 'ask an operator to run `aiot token create NAME --role ROLE`';
   const advice: Advice = { AIOT_PLATFORM_UNREACHABLE: adviceWhenUnreachable(context) };
   if (isTokenVariable)
-    advice.AIOT_TOKEN_INVALID = `The token is that of AIOT_TOKEN: set another, or unset it. If you have none, ${made}.`;
+    advice.AIOT_TOKEN_INVALID = `The token is from AIOT_TOKEN: set another one, or unset it. If you have none, ${made}.`;
   else if (token === undefined)
     advice.AIOT_TOKEN_INVALID =
       from === 'environment'
-        ? `Set AIOT_TOKEN to a token of this platform; ${made}.`
-        : `The context ${name} has no token: aiot context add ${name} --replace --url URL --token-file FILE; ${made}.`;
+        ? `Set AIOT_TOKEN to a token of this platform. If you have none, ${made}.`
+        : `The context ${name} has no token: add one with \`aiot context add ${name} --replace --url URL --token-file FILE\`. If you have none, ${made}.`;
   if (from === 'environment')
     advice.AIOT_PLATFORM_UNTRUSTED =
       'Check AIOT_URL, and set AIOT_CA to the file of the platform’s CA: DIR/pki/ca.crt of aiot up --data DIR.';
@@ -136,10 +139,10 @@ function adviceWhenUnreachable({ name, ca, from, others }: ChosenContext): strin
   const data = platformFolderOfCa(ca);
   const start = data === undefined ? [] : [`start it with aiot up --data ${data}`];
   const choice = isVariable
-    ? 'unset AIOT_URL to talk to the context in use'
+    ? 'unset AIOT_URL to use the current context'
     : `choose another with aiot context use ${others.length === 1 ? others[0] : `NAME (${others.join(', ')})`}`;
   const ways = [...start, ...(others.length === 0 ? [] : [choice])];
-  return `${asked}: ${ways.length > 0 ? ways.join(', or ') : 'check its address and that it runs'}.`;
+  return `${asked}: ${ways.length > 0 ? ways.join(', or ') : 'check its address and that it is running'}.`;
 }
 
 /** Runs calls on a context's installation of the guide's services and then closes the client. @throws AIOT_FILE_NOT_FOUND (the CA) */

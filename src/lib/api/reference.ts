@@ -69,7 +69,9 @@ export async function resolveModel(
   const [found, ...others] =
     wanted === null || wanted === 'latest' ? versions : versions.filter((card) => card.stage === wanted);
   if (!found)
-    throw new AiotError('AIOT_NOT_FOUND', `no version of ${name} is in ${wanted}: ${told(versions)}`);
+    throw new AiotError('AIOT_NOT_FOUND', `no version of ${name} is in ${wanted}: ${told(versions)}`, {
+      next: `Choose another version, or move one with \`aiot model promote ${name}@VERSION --to ${wanted}\`.`,
+    });
   if (wanted === null && others.length > 0) {
     throw new AiotError('AIOT_USAGE', `${name} has ${versions.length} versions: ${told(versions)}`, {
       next: `Specify a version: ${name}@${found.version}, or ${name}@latest`,
@@ -85,7 +87,7 @@ async function pushedIn(file: string): Promise<ModelId> {
   const read = pushed.safeParse(await readJson(file));
   if (read.success) return read.data;
   throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(read.error, 'the file')}`, {
-    next: 'To see the expected format, run `aiot model push --json`.',
+    next: 'Use a file with the output of `aiot model push --json`, which contains the name and the version.',
   });
 }
 

@@ -69,6 +69,7 @@ async function leave(envelope: Envelope, keyids: readonly string[]): Promise<str
     throw new AiotError(
       'AIOT_FILE_NOT_WRITABLE',
       `${file} already contains a different manifest and was not changed`,
+      { next: 'Move or delete that file, then push again.' },
     );
   }
   // Existing signatures by others are preserved.
@@ -156,7 +157,9 @@ function requireKey(privatePem: string, keyids: readonly string[]): void {
   throw new AiotError(
     'AIOT_TRUST_KEY_UNKNOWN',
     `${keyid.slice(0, 8)}, the key of this user, is not allowed to sign releases`,
-    { next: 'aiot trust status' },
+    {
+      next: 'To see the keys that may sign (role targets), run `aiot trust status`. To add this key, pass its public key to `aiot trust rotate --role targets --targets-key FILE`.',
+    },
   );
 }
 
@@ -165,7 +168,10 @@ async function envelopeIn(file: string): Promise<Envelope> {
     return envelopeSchema.parse(JSON.parse(await readText(file)));
   } catch (cause) {
     if (cause instanceof AiotError) throw cause;
-    throw new AiotError('AIOT_MANIFEST_MALFORMED', `${file} is not a signed manifest`, { cause });
+    throw new AiotError('AIOT_MANIFEST_MALFORMED', `${file} is not a signed manifest`, {
+      cause,
+      next: 'Specify the manifest file that a push wrote.',
+    });
   }
 }
 

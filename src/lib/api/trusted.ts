@@ -7,6 +7,6 @@ export function requireTrusted({ name, version, trusted, origin }: ModelVersion)
   throw new AiotError(
     'AIOT_MODEL_UNTRUSTED',
     `${name}@${version} was uploaded through ${origin?.source ?? 'a door'} and has not been signed`,
-    { next: `aiot model sign ${name}@${version}` },
+    { next: `Inspect the version, then sign it with \`aiot model sign ${name}@${version}\`.` },
   );
 }

@@ -29,9 +29,9 @@ export function signedBy(envelope: Envelope, privatePem: string): boolean {
 }
 
 const lookFirst: Record<Manifest['kind'], (what: string) => string> = {
-  model: (what) => `Inspect the version and sign it manually: aiot model sign ${what}`,
-  firmware: () => 'Push its file again: aiot firmware push FILE',
-  config: () => 'Push its file again: aiot device config push FILE',
+  model: (what) => `Inspect the version, then sign it with \`aiot model sign ${what}\`.`,
+  firmware: () => 'Push its file again with `aiot firmware push FILE`.',
+  config: () => 'Push its file again with `aiot device config push FILE --name NAME`.',
 };
 
 /**
@@ -41,6 +41,6 @@ const lookFirst: Record<Manifest['kind'], (what: string) => string> = {
 export function requireOwn(envelope: Envelope, { kind, name, version }: Asked, privatePem: string): void {
   if (signedBy(envelope, privatePem)) return;
   const what = `${name}@${version}`;
-  const message = `${kind} ${what} has no valid signature of this user's present key, and is not signed again unseen`;
+  const message = `${kind} ${what} has no valid signature of this user's present key, so it is not signed again automatically`;
   throw new AiotError('AIOT_SIGNATURE_INVALID', message, { next: lookFirst[kind](what) });
 }

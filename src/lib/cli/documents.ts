@@ -62,7 +62,7 @@ export function documentNamed(name: string, pages = documentList()): DocumentSec
     const near = nearest(wanted, names);
     throw new AiotError('AIOT_NOT_FOUND', `the page ${wanted} does not exist`, {
       next: near
-        ? `aiot docs ${near}`
+        ? `Did you mean \`aiot docs ${near}\`?`
         : 'To list the pages, run `aiot docs`. To search them, run `aiot docs --find WORDS`.',
     });
   }

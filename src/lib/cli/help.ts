@@ -49,9 +49,10 @@ class AiotCommandHelp extends CommandHelp {
     return inColumns(entries, this.opts.maxWidth - 2);
   }
 
-  /** Only required parts; optional flags are listed below anyway. */
+  /** The command's own usage text, or else its arguments and required flags: optional flags are listed below anyway. */
   private words(): string {
-    const { id, args, flags } = this.command;
+    const { id, args, flags, usage } = this.command;
+    if (usage !== undefined) return `${[usage].flat().join(' ')} [FLAGS]`;
     const needed = Object.entries<Flag>(flags).filter(([, { required, hidden }]) => required && !hidden);
     return [
       spaced(id),

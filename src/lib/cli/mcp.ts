@@ -297,9 +297,11 @@ function inputOf(command: Command.Loadable, flags: readonly string[], kind: Tool
   const args = Object.entries(command.args);
   const one = (description?: string) => ({ type: 'string', ...(description ? { description } : {}) });
   const properties: Record<string, object> = {};
-  for (const [name, { description, options }] of args) {
+  for (const [i, [name, { description, options }]] of args.entries()) {
     const word = { ...one(description), ...(options ? { enum: options } : {}) };
-    properties[name] = command.strict === false ? { type: 'array', items: word } : word;
+    // The last argument takes all remaining words.
+    const isLast = i === args.length - 1;
+    properties[name] = command.strict === false && isLast ? { type: 'array', items: word } : word;
   }
   for (const name of flags) properties[name] = flagSchema(command.flags[name] as FlagLike);
   if (kind === 'write')
@@ -342,7 +344,8 @@ function wordsOf({ id, flags, command, kind }: Callable, given: Record<string, u
     } else for (const one of listOf(name, value)) named.push(`--${name}=${one}`);
   }
   const [first, second] = Object.keys(command.args);
-  if (first && second && given[first] === undefined && given[second] !== undefined)
+  const inOrder = command.strict !== false;
+  if (inOrder && first && second && given[first] === undefined && given[second] !== undefined)
     throw new AiotError('AIOT_USAGE', `${second} needs ${first} before it`);
   const words = [first, second].flatMap((name) =>
     name === undefined || given[name] === undefined ? [] : listOf(name, given[name]),

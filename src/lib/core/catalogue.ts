@@ -20,14 +20,14 @@ export const catalogue = {
     family: 'user',
     about:
       'A client of the Direct Device Integration (DDI) API reported on an action that has already ended: installed, failed or canceled.',
-    next: 'Nothing to do: the client learns the current action at its next poll. To see the rollout, run `aiot rollout show`.',
+    next: 'No action is needed: the client gets the current action at its next poll. To see the rollout, run `aiot rollout show ID`.',
   },
   AIOT_ACTION_STATE: {
     exit: 1,
     family: 'user',
     about:
       'A client of the Direct Device Integration (DDI) API answered a cancellation that was never requested.',
-    next: 'Nothing to do: the action continues. To see the rollout, run `aiot rollout show`.',
+    next: 'No action is needed: the update continues. To see the rollout, run `aiot rollout show ID`.',
   },
   AIOT_ALREADY_EXISTS: {
     exit: 2,
@@ -40,7 +40,7 @@ export const catalogue = {
       device: 'Choose another name. To see the names in use, run `aiot device list`.',
       identity: 'Choose another folder with --out. An identity is never overwritten.',
       key: 'Choose another folder with --out. A private key is never overwritten.',
-      recording: 'Rename the file, or remove the existing recording.',
+      recording: 'Choose another name for the new recording. Existing recordings are never overwritten.',
       user: 'Choose another name. To see the names in use, run `aiot user list`.',
     },
   },
@@ -88,20 +88,20 @@ export const catalogue = {
     family: 'outside',
     about:
       'The optional packages for TensorFlow.js (--backend cpu, wasm or node) or for a Coral Edge TPU (--delegate coral) are missing or do not load.',
-    next: 'Run `npm install @tensorflow/tfjs-node` (Node 20 or 22), or omit --backend to use the built-in engine, which needs no packages.',
+    next: 'Install the packages named in the message; or omit --backend or --delegate to use the built-in engine, which needs none.',
   },
   AIOT_BACKUP_DAMAGED: {
     exit: 6,
     family: 'outside',
     about: "Some of the platform's data is damaged, so a backup would be incomplete. No file was written.",
-    next: 'Repair the platform with `aiot platform verify --repair --from BACKUP`, or add --allow-damaged to leave out the damaged data.',
+    next: 'Stop the platform with `aiot down`, then repair it with `aiot platform verify --repair --from BACKUP`. Or add --allow-damaged to leave out the damaged data.',
   },
   AIOT_BACKUP_MALFORMED: {
     exit: 6,
     family: 'user',
     about:
       'The file is not a valid platform backup: it is incomplete, was modified, or comes from a newer version of aiot. Nothing was restored.',
-    next: 'Try another copy. To check a backup without changing anything, run `aiot backup restore FILE --check`.',
+    next: 'Use another copy, or the version of aiot that made the backup. To check a backup without changing anything, run `aiot backup restore FILE --check`.',
   },
   AIOT_BACKUP_PASSPHRASE: {
     exit: 5,
@@ -127,7 +127,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      'The S3 bucket for blobs does not respond, denies access to the platform, or does not retain stored objects.',
+      'The S3 bucket for blobs does not respond, denies the platform access, or does not retain stored objects.',
     next: 'Check the server, the bucket, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY with `aiot stream check s3://BUCKET?endpoint=URL`.',
   },
   AIOT_BLOB_DAMAGED: {
@@ -148,7 +148,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about: 'The message broker did not respond, or its TLS certificate is not signed by a trusted CA.',
-    next: "Check the URL and that the broker is running. For the platform's own broker, run `aiot status`.",
+    next: "Check the URL and that the broker is running. For a private CA, add --ca FILE. For the platform's own broker, run `aiot status`.",
   },
   AIOT_BUG: {
     exit: 1,
@@ -160,7 +160,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: 'A model bundle (.aiot) is damaged, incomplete, or in a version that this aiot does not support.',
-    next: 'Create it again with `aiot model push`, or download it again.',
+    next: 'Create it again with `aiot model push`, or download it again with `aiot model pull NAME@VERSION --out DIR`. For a newer bundle version, use a newer aiot.',
   },
   AIOT_BUNDLE_TAMPERED: {
     exit: 6,
@@ -174,7 +174,7 @@ export const catalogue = {
     family: 'outside',
     about:
       'The camera returned no image: it is missing, in use by another program, or does not support the requested size or format.',
-    next: 'List its formats with `v4l2-ctl --list-formats-ext`, then select one, such as ?size=640x480&input=yuyv422.',
+    next: 'Check that the camera is connected and that no other program uses it. List its formats with `v4l2-ctl --list-formats-ext`, then select one, such as ?size=640x480&input=yuyv422.',
   },
   AIOT_CAMERA_FFMPEG: {
     exit: 1,
@@ -201,7 +201,7 @@ export const catalogue = {
     family: 'user',
     about:
       "The platform rejected a device's certificate: the certificate is unknown, expired or rotated, or the device is revoked, suspended or replaced.",
-    next: 'As an operator, find the reason with `aiot device show NAME`. To enroll a revoked device again, run `aiot device provision NAME` or `aiot device claim NAME`.',
+    next: 'As an operator, look at its state and certificate with `aiot device show NAME`. Resume it with `aiot device resume NAME`, or enroll it again with `aiot device provision NAME`.',
   },
   AIOT_CERTIFICATE_UNFIT: {
     exit: 2,
@@ -257,7 +257,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: 'The chip at this port is not the one you specified.',
-    next: 'Omit --chip to accept the connected chip, or choose another port: run `aiot board ports`.',
+    next: 'Omit --chip to accept the connected chip, or choose another port. To list the ports, run `aiot board ports`.',
   },
   AIOT_CHIP_SILENT: {
     exit: 1,
@@ -294,7 +294,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about: 'A device failed to run a command.',
-    next: "Read the message. To see the device's state, run `aiot device show NAME`.",
+    next: "To see whether the device is online, run `aiot device show NAME`. The message contains the device's error.",
   },
   AIOT_COMMAND_UNKNOWN: {
     exit: 2,
@@ -319,32 +319,32 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: 'This kind of context does not support the command.',
-    next: 'To see the kinds, run `aiot context list`. Choose another context with --context NAME.',
+    next: 'To see the kind of each context, run `aiot context list`. Choose another context with --context NAME.',
   },
   AIOT_CONTEXT_NOT_FOUND: {
     exit: 4,
     family: 'user',
     about: 'No context has this name, or no platform has been selected yet.',
-    next: 'aiot up',
+    next: 'To start a platform on this machine, run `aiot up`. To use another one, run `aiot context add NAME --url URL`.',
   },
   AIOT_CSR_INVALID: {
     exit: 2,
     family: 'user',
     about:
       'A certificate request is malformed, does not use an ECDSA P-256 key, or is not signed by its own key.',
-    next: 'aiot device provision NAME --type virtual --out DIR',
+    next: 'Create a PEM (PKCS #10) request with an ECDSA P-256 key, and sign it with that key. Or let aiot create the key and certificate: `aiot device provision NAME --type TYPE --out DIR`.',
   },
   AIOT_CSV_COLUMNS: {
     exit: 2,
     family: 'user',
-    about: "The header of a CSV file must contain exactly the stream's fields.",
-    next: 'Compare the first line of the file with stream.fields in aiot.yaml.',
+    about: "The header of a CSV file does not contain the expected columns, such as the stream's fields.",
+    next: 'Correct the first line of the file. For the recordings of a project, the columns are stream.fields in aiot.yaml.',
   },
   AIOT_CSV_EMPTY: {
     exit: 2,
     family: 'user',
     about: 'A CSV file has a header but no data rows.',
-    next: 'Record it again, or remove the file.',
+    next: 'Add rows to the file, or use another file.',
   },
   AIOT_DATABASE_REFUSED: {
     exit: 5,
@@ -365,7 +365,7 @@ export const catalogue = {
     family: 'user',
     about:
       'The CSV files in a data folder do not match its dataset.json, or a table changed while it was being read.',
-    next: 'Restore the file, or remove dataset.json and import the recordings again.',
+    next: 'Restore the files, or remove dataset.json and import the recordings again.',
   },
   AIOT_DATA_COLUMNS: {
     exit: 2,
@@ -385,13 +385,13 @@ export const catalogue = {
     family: 'user',
     about:
       'Test data also occurs, or nearly occurs, in the training data, so the metrics would be misleading.',
-    next: 'aiot data check',
+    next: 'To see the affected recordings and how to fix each problem, run `aiot data check`.',
   },
   AIOT_DATA_NO_DEVICE: {
     exit: 2,
     family: 'user',
     about: 'model.split is "device", but a recording does not name the device that made it.',
-    next: 'Import it again with --device, or set model.split to recording.',
+    next: 'Add the device to the recording in dataset.json, or set model.split to recording. To import new recordings with a device, use `aiot data import --device NAME`.',
   },
   AIOT_DATA_NO_TIME: {
     exit: 2,
@@ -429,21 +429,21 @@ export const catalogue = {
     family: 'outside',
     about:
       'A delta update does not apply to the release on the device. The device downloads the full release instead.',
-    next: 'Nothing to do. To see which release the device runs, run `aiot device show NAME`.',
+    next: 'No action is needed. To see which release the device runs, run `aiot device show NAME`.',
   },
   AIOT_DELTA_MALFORMED: {
     exit: 1,
     family: 'outside',
     about:
       'A delta patch is malformed or does not match its digest. The device downloads the full release instead.',
-    next: 'Nothing to do. If this happens repeatedly, check proxies and other systems between the device and the platform.',
+    next: 'No action is needed. If this happens repeatedly, check proxies and other systems between the device and the platform.',
   },
   AIOT_DELTA_RESULT: {
     exit: 1,
     family: 'outside',
     about:
       'Applying a delta patch did not produce the signed digest. The device downloads the full release instead.',
-    next: "Nothing to do. If this happens repeatedly, the device's flash may be failing.",
+    next: "No action is needed. If this happens repeatedly, the device's flash may be failing.",
   },
   AIOT_DEPLOY_EDITED: {
     exit: 6,
@@ -462,7 +462,7 @@ export const catalogue = {
     exit: 4,
     family: 'user',
     about: 'The folder contains no files rendered by aiot deploy.',
-    next: 'aiot deploy render --target TARGET --out DIR',
+    next: 'Render the files with `aiot deploy render --target TARGET --out DIR`.',
   },
   AIOT_DEPLOY_UNFIT: {
     exit: 6,
@@ -486,8 +486,8 @@ export const catalogue = {
     exit: 1,
     family: 'user',
     about:
-      'The device was rotated or replaced by another user at the same time. The credentials from that change remain valid.',
-    next: 'aiot device show NAME',
+      'The device was changed by another user at the same time, and your change was not made. Credentials issued by the other change remain valid.',
+    next: 'Look at the device with `aiot device show NAME`, then repeat the command if the change is still needed.',
   },
   AIOT_DEVICE_NO_MODEL: {
     exit: 1,
@@ -525,8 +525,8 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      'The received data does not match its digest: it was truncated or modified in transit. It was discarded.',
-    next: 'Send it again.',
+      'Data does not match its digest or signature: it was truncated or modified in transit or in storage. It was discarded.',
+    next: 'Repeat the command or the upload. If the error persists, check the stored data with `aiot platform verify` on the machine of the platform.',
   },
   AIOT_DISK_FULL: {
     exit: 1,
@@ -539,7 +539,7 @@ export const catalogue = {
     family: 'outside',
     about:
       'The Edge TPU compiler (edgetpu_compiler) rejected the model, or produced a file without Edge TPU operators.',
-    next: "Use an int8 model with int8 inputs and outputs (`aiot model quantize --mode int8`), and read the compiler's output in the message.",
+    next: "Use an int8 model with int8 inputs and outputs (`aiot model quantize --mode int8`). The message contains the compiler's output.",
   },
   AIOT_EVENTS_GONE: {
     exit: 4,
@@ -573,9 +573,9 @@ export const catalogue = {
     next: 'Correct the file at that position, or create it again.',
     subjects: {
       csv: 'Correct or remove the line. Every row needs all cells, and every number must be finite and decimal.',
-      nvs: 'Create the NVS partition again: aiot firmware nvs create IN.csv OUT.bin --size 0x6000',
+      nvs: 'Create the NVS partition again with `aiot firmware nvs create IN.csv OUT.bin --size 0x6000`.',
       otadata:
-        'Create the otadata partition, which selects the app slot to boot, again: aiot firmware otadata create OUT.bin --slot 0',
+        'Create the otadata partition again with `aiot firmware otadata create OUT.bin --slot 0`. It selects the app slot to boot.',
       partitions:
         'Correct the row: partitions must be aligned, must not overlap, and must end within the flash.',
       picture:
@@ -599,14 +599,14 @@ export const catalogue = {
     family: 'outside',
     about:
       'A file could not be written: permission is denied, the disk is full, or part of the path is not a folder.',
-    next: 'Free some disk space or choose another folder. No partial files were left.',
+    next: 'Check the permissions and the free disk space, or choose another folder. No partial files were left.',
   },
   AIOT_FIRMWARE_BUILD: {
     exit: 1,
     family: 'outside',
     about:
       "Building the project's firmware failed in the compiler, CMake, PlatformIO or ESP-IDF, or produced no output.",
-    next: 'Read the first error in the message. The full log is in the file that the message names.',
+    next: 'Fix the first error in the message. If the message names a log file, it contains the full output.',
   },
   AIOT_FIRMWARE_MISSING: {
     exit: 4,
@@ -624,27 +624,27 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about:
-      'The board has no slot for this image: it has no partition table, or the table has no second slot.',
-    next: 'Write a partition table with two slots first: aiot firmware partitions create IN.csv OUT.bin',
+      'The board has no partition table, or its table has no second app slot, model slot or NVS partition.',
+    next: 'Create a partition table: `aiot firmware partitions create IN.csv table.bin`. Then write it with `aiot flash table.bin@0x8000`.',
   },
   AIOT_FLASH_READ: {
     exit: 1,
     family: 'outside',
     about: 'The chip could not read its flash, or the data was corrupted during transfer.',
-    next: 'Repeat the command with a lower --baud. To see the flash size, run `aiot board info`.',
+    next: 'Repeat the command with a lower --baud. Check with `aiot board info` that the range is within the flash.',
   },
   AIOT_FLASH_REFUSED: {
     exit: 6,
     family: 'user',
     about: 'Writing this image would leave the board unable to boot. Nothing was written.',
-    next: 'Read the reason. To write anyway, add --force, which lists the checks it overrides.',
+    next: 'Fix the problem that the message names. To write anyway, add --force, which lists the checks it overrides.',
   },
   AIOT_FLASH_UNHEALTHY: {
     exit: 1,
     family: 'outside',
     about:
-      'The board did not become healthy with the new image, so it was returned to the previous one unless the message reports otherwise.',
-    next: "Read the reason. To see the board's output, run `aiot board monitor`.",
+      'The board did not become healthy with the new image. It was returned to the previous one, unless the message states otherwise.',
+    next: "To see the board's output, run `aiot board monitor`. The message gives the reason.",
   },
   AIOT_FLASH_VERIFY: {
     exit: 1,
@@ -669,7 +669,7 @@ export const catalogue = {
     family: 'user',
     about:
       'The model misses a limit of model.accept in aiot.yaml, or has not completed the steps that its next stage requires.',
-    next: 'Record more or better labeled data and train again. Change model.accept only if the limit itself is wrong.',
+    next: 'Record more or better labeled data and train again. To complete a missing step, follow the message. Change model.accept only if the limit itself is wrong.',
   },
   AIOT_GOLDEN_MISMATCH: {
     exit: 6,
@@ -750,7 +750,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: 'The job has already ended, so it accepts no more reports or requests.',
-    next: 'aiot job show ID',
+    next: 'To see its result, run `aiot job show ID`.',
   },
   AIOT_JOB_LOST: {
     exit: 1,
@@ -770,7 +770,7 @@ export const catalogue = {
     family: 'user',
     about:
       'The labels of a table do not match the model: the classes differ from its outputs, or the labels are not numbers.',
-    next: 'List the classes in the order of the outputs: --classes a,b,c',
+    next: 'List the classes in the order of the outputs with --classes a,b,c. For a model that outputs a number, use a label column of numbers.',
   },
   AIOT_LABEL_UNKNOWN: {
     exit: 2,
@@ -788,7 +788,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about: "LiteRT, Google's interpreter for .tflite files, could not be loaded or rejected the model.",
-    next: 'Run `aiot doctor`. To see what the model uses, run `aiot model inspect FILE`.',
+    next: 'To see whether LiteRT loads, run `aiot doctor`. To see what the model uses, run `aiot model inspect FILE`.',
   },
   AIOT_LOOP_RUNNING: {
     exit: 1,
@@ -832,20 +832,20 @@ export const catalogue = {
     exit: 4,
     family: 'user',
     about: 'A file from an earlier step is missing. The order is train, quantize, evaluate, push.',
-    next: 'aiot model train && aiot model quantize && aiot model evaluate',
+    next: 'Run the missing steps in this order: `aiot model train`, `aiot model quantize`, `aiot model evaluate`.',
   },
   AIOT_MODEL_REFUSED: {
     exit: 6,
     family: 'user',
     about:
-      'This model was tried on this machine before and failed its test vectors or misbehaved. It is not tried again.',
-    next: 'Promote another version: aiot model promote NAME@VERSION --to production',
+      'This model was run on this machine before, and failed its test vectors or caused errors. It will not be tried again.',
+    next: 'Promote another version with `aiot model promote NAME@VERSION --to production`.',
   },
   AIOT_MODEL_STALE: {
     exit: 6,
     family: 'user',
     about: 'The metrics belong to a different model, dataset or aiot.yaml than the current build folder.',
-    next: 'aiot model train && aiot model quantize && aiot model evaluate',
+    next: 'Run `aiot model train`, `aiot model quantize` and `aiot model evaluate` again, in this order.',
   },
   AIOT_MODEL_UNFIT: {
     exit: 2,
@@ -865,13 +865,13 @@ export const catalogue = {
     exit: 6,
     family: 'outside',
     about: "The board's output matched the pattern of --fail.",
-    next: 'Read the matching line. To decode a crash to source lines, run `aiot board monitor --elf FILE`.',
+    next: 'To decode a crash to source lines, run `aiot board monitor --elf FILE`. The message shows the matching line.',
   },
   AIOT_NATIVE_BUILD: {
     exit: 1,
     family: 'outside',
     about: 'The native virtual device could not be compiled from the firmware sources on this machine.',
-    next: "Read the compiler's first error in the message. For the full output, run `cmake -S firmware -B build`.",
+    next: "Fix the problem that the compiler's output in the message names, or omit --native.",
   },
   AIOT_NATIVE_PART: {
     exit: 1,
@@ -890,17 +890,17 @@ export const catalogue = {
     exit: 5,
     family: 'user',
     about: 'Your credentials do not permit this operation.',
-    next: 'Use an operator token. To see the current platform, run `aiot context list`.',
+    next: 'Use a token with the required role and scope. To see the role and scopes of your tokens, run `aiot token list`.',
   },
   AIOT_NOT_FOUND: {
     exit: 4,
     family: 'user',
-    about: 'Nothing with this name exists.',
-    next: 'To see the existing names, run `aiot device list` or `aiot model list`.',
+    about: 'No item with this name exists.',
+    next: 'Check the name. The list command of each topic, such as `aiot device list`, shows the existing names.',
     subjects: {
       login: 'To see the endpoints with stored credentials, run `aiot stream login`.',
       loop: 'To see the loops that have run here, as this user or as a service, run `aiot loop status`.',
-      recording: 'aiot data list',
+      recording: 'To see the recordings, run `aiot data list`.',
       run: 'To see the runs, run `aiot pipeline history`.',
     },
   },
@@ -909,7 +909,7 @@ export const catalogue = {
     family: 'user',
     about:
       'The values do not fit into an NVS partition of this size and version, or NVS does not support them.',
-    next: 'Choose a larger --size, or shorten the values.',
+    next: 'Correct the value that the message names. If the values need more space, choose a larger --size.',
   },
   AIOT_OCI_REFUSED: {
     exit: 1,
@@ -928,7 +928,7 @@ export const catalogue = {
     exit: 1,
     family: 'user',
     about: "This project's pipeline is already running. Only one run is allowed at a time.",
-    next: 'To see the run, use `aiot pipeline status`. To stop it, use `aiot pipeline cancel`.',
+    next: 'To see the run, run `aiot pipeline status`. To stop it, run `aiot pipeline cancel`.',
   },
   AIOT_PIPELINE_STEP: {
     exit: 1,
@@ -940,13 +940,13 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about: 'The platform could not start, or reported an internal error.',
-    next: 'See platform.log in its data folder.',
+    next: 'On the machine of the platform, read its log with `aiot platform logs`. A platform in the foreground logs to its terminal.',
   },
   AIOT_PLATFORM_NOT_RUNNING: {
     exit: 4,
     family: 'user',
     about: 'No platform is running on this data folder.',
-    next: 'aiot up',
+    next: 'To start one, run `aiot up`.',
   },
   AIOT_PLATFORM_RUNNING: {
     exit: 1,
@@ -964,7 +964,7 @@ export const catalogue = {
     exit: 5,
     family: 'outside',
     about: "The server's certificate was not issued by the CA that this context trusts.",
-    next: 'Check the address. To trust the CA of a platform, add it with `aiot context add NAME`.',
+    next: 'Check the address. To trust another CA, run `aiot context add NAME --url URL --ca FILE --replace`.',
   },
   AIOT_PORT_IN_USE: {
     exit: 1,
@@ -983,7 +983,7 @@ export const catalogue = {
     family: 'outside',
     about:
       'A program started by aiot (a native device, an exec: target, or gpioset for gpio:) exited unexpectedly or timed out.',
-    next: 'Read its last output in the message, and run the program by hand as the same user.',
+    next: 'To see its full output, run the program by hand as the same user. The message contains the last output.',
   },
   AIOT_PROGRAM_NOT_FOUND: {
     exit: 4,
@@ -1044,13 +1044,13 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: 'The model contains an operator, a data type or a value that cannot be quantized to int8.',
-    next: 'Use the float model written by `aiot model train`.',
+    next: 'Remove or replace the operator, data type or value named in the message; or use the float model written by `aiot model train`.',
   },
   AIOT_RATE_LIMITED: {
     exit: 1,
     family: 'outside',
     about: 'This address or token sent more requests than the platform allows.',
-    next: 'Wait for the time given in Retry-After, then try again.',
+    next: 'Wait, then try again. The response header Retry-After gives the time in seconds.',
   },
   AIOT_RECORDING_UNFIT: {
     exit: 2,
@@ -1062,7 +1062,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: 'A request to the platform contains an invalid value.',
-    next: 'Fix the field named above (see /openapi.json on the platform). If the aiot command sent the request, use the same version on both sides.',
+    next: 'Correct the field named in the message (see /openapi.json on the platform). If an aiot command sent the request, install the same version of aiot on both machines.',
   },
   AIOT_REQUEST_TOO_LARGE: {
     exit: 2,
@@ -1074,7 +1074,7 @@ export const catalogue = {
     exit: 6,
     family: 'user',
     about: 'The rollout was aborted.',
-    next: 'To see the version on each device, run `aiot rollout report ID`.',
+    next: 'To see the version that each device runs, run `aiot device list`. For the history of the rollout, run `aiot rollout report ID`.',
   },
   AIOT_ROLLOUT_APPROVER: {
     exit: 5,
@@ -1098,7 +1098,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about: 'The rollout ended, but some or all devices do not run the new version.',
-    next: 'To see each device and its error, run `aiot device list`.',
+    next: 'To see the failed devices and their errors, run `aiot rollout show ID`.',
   },
   AIOT_ROLLOUT_FAILURES: {
     exit: 6,
@@ -1135,14 +1135,14 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about:
-      'The file is not a valid rollout plan, or its selector now matches other devices than when the plan was made.',
-    next: 'Create the plan again with `aiot rollout plan`.',
+      'The file is not a valid rollout plan, or its selector now matches different devices than when the plan was made.',
+    next: 'Create the plan again with `aiot rollout plan --out FILE`.',
   },
   AIOT_ROLLOUT_ROLLED_BACK: {
     exit: 6,
     family: 'user',
     about: 'The devices of the rollout were rolled back to the previous release by a user.',
-    next: 'To see which devices rolled back, run `aiot rollout report ID`.',
+    next: 'To see the devices that were rolled back, run `aiot rollout show ID --state restored`.',
   },
   AIOT_ROLLOUT_SHADOW: {
     exit: 6,
@@ -1155,7 +1155,7 @@ export const catalogue = {
     exit: 6,
     family: 'outside',
     about: 'Devices of a wave committed the release and then went offline, so the rollout was paused.',
-    next: 'Inspect one of them with `aiot device show NAME` before you continue.',
+    next: 'Inspect one of them with `aiot device show NAME` before you resume the rollout.',
   },
   AIOT_ROLLOUT_STATE: {
     exit: 6,
@@ -1174,7 +1174,7 @@ export const catalogue = {
     exit: 1,
     family: 'user',
     about: 'A newer rollout took over the device before this one finished on it.',
-    next: 'Nothing to do: the newer rollout applies.',
+    next: 'No action is needed: the newer rollout applies.',
   },
   AIOT_ROUTE_INVALID: {
     exit: 2,
@@ -1236,7 +1236,7 @@ export const catalogue = {
     exit: 4,
     family: 'user',
     about: 'No sensor with this name exists on this machine.',
-    next: 'To list the sensors, run `aiot loop check`. Check the wiring, and that the bus or driver is enabled.',
+    next: 'Check the name, the wiring, and that the driver or overlay of the sensor is enabled.',
   },
   AIOT_SENSOR_TOOL: {
     exit: 1,
@@ -1285,13 +1285,13 @@ export const catalogue = {
     family: 'outside',
     about:
       'The serial connection was lost: the cable was unplugged, the adapter was reset, or the other end closed the connection.',
-    next: 'Reconnect the board and repeat the command. Data already written is verified and skipped.',
+    next: 'Reconnect the board and repeat the command. If a write to flash was interrupted, the data already written is verified and skipped.',
   },
   AIOT_SERIAL_NOT_FOUND: {
     exit: 4,
     family: 'user',
     about: 'No serial port has this name, or there are no serial ports.',
-    next: 'aiot board ports',
+    next: 'To list the serial ports of this machine, run `aiot board ports`.',
   },
   AIOT_SIGNATURES_MISSING: {
     exit: 6,
@@ -1304,7 +1304,7 @@ export const catalogue = {
     family: 'user',
     about:
       'A manifest does not have enough valid signatures by keys in the trust root, or it cannot be re-signed because your key never signed it.',
-    next: 'Push with the signing key of this platform. To see the current platform, run `aiot context list`.',
+    next: 'Push the release again, or sign it with `aiot model sign NAME@VERSION`. If you have no signing key of this platform, ask the original signer.',
   },
   AIOT_SPOOL_BUSY: {
     exit: 1,
@@ -1341,13 +1341,13 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about: 'The broker rejected a message: it is too large, or its key is missing or not allowed.',
-    next: "Make the message smaller, or change the topic's settings (such as max.message.bytes) with `aiot stream create`.",
+    next: 'Make the message smaller, or set its key with --message-key. To change the settings of the topic (such as max.message.bytes), use `aiot stream create FILE`.',
   },
   AIOT_STREAM_NEVER: {
     exit: 6,
     family: 'outside',
     about: 'A message matched --never.',
-    next: 'Read the printed message and find out who sent it.',
+    next: 'The output shows the message. Its topic and headers may show who sent it.',
   },
   AIOT_STREAM_OVERFLOW: {
     exit: 1,
@@ -1361,13 +1361,13 @@ export const catalogue = {
     family: 'outside',
     about:
       'The destination of a stream (HTTP, S3, TCP, Telegram) rejected a message. If the rejection is temporary, the message is kept and retried.',
-    next: "Read the reply and correct the message. The route's onError setting handles permanently rejected messages.",
+    next: "Correct the message according to the reply in the error. The route's onError setting handles permanently rejected messages.",
   },
   AIOT_STREAM_SCHEME: {
     exit: 2,
     family: 'user',
     about: 'The scheme of a stream URL is unknown, or not supported in this direction.',
-    next: 'Use one of the listed schemes.',
+    next: 'For the schemes and what each supports, see docs/reference/stream-addresses.md.',
   },
   AIOT_STREAM_SPEC_INVALID: {
     exit: 2,
@@ -1412,7 +1412,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: 'A .tflite file is truncated, damaged or inconsistent.',
-    next: 'Create the file again with `aiot model train` and `aiot model quantize`.',
+    next: 'Create the file again with `aiot model train` and `aiot model quantize`, or export or download it again.',
   },
   AIOT_TFLITE_UNSUPPORTED: {
     exit: 2,
@@ -1424,7 +1424,7 @@ export const catalogue = {
     exit: 124,
     family: 'outside',
     about: 'The operation timed out.',
-    next: 'Allow more time with --timeout.',
+    next: 'Check the resource that the command waited for, or allow more time with --timeout.',
   },
   AIOT_TIMESTAMP_EXPIRED: {
     exit: 5,
@@ -1437,7 +1437,7 @@ export const catalogue = {
     exit: 5,
     family: 'outside',
     about: 'A timestamp is missing, or is not signed by the keys that the root assigns to it.',
-    next: 'To see whether the platform has that key, run `aiot trust status`.',
+    next: 'To see the timestamp keys and whether the platform has a valid timestamp, run `aiot trust status`.',
   },
   AIOT_TIMESTAMP_ROLLBACK: {
     exit: 5,
@@ -1449,7 +1449,7 @@ export const catalogue = {
     exit: 5,
     family: 'user',
     about: 'The token is missing, wrong or expired.',
-    next: 'Create a new token with `aiot up --new-token`.',
+    next: 'Ask an operator for a new token (`aiot token create NAME --role ROLE`). On the machine of the platform, you can also stop it with `aiot down` and start it with `aiot up --new-token`.',
   },
   AIOT_TRAINING_COMMAND: {
     exit: 1,
@@ -1462,7 +1462,7 @@ export const catalogue = {
     family: 'user',
     about:
       'The recordings cannot be used for training: none, only one class, an unknown label, too few to split, or invalid numbers.',
-    next: 'Run `aiot data list`, then `aiot data check`.',
+    next: 'To see the recordings and their labels, run `aiot data list`. To find the problems, run `aiot data check`.',
   },
   AIOT_TRAINING_DIVERGED: {
     exit: 1,
@@ -1480,51 +1480,52 @@ export const catalogue = {
     exit: 1,
     family: 'user',
     about: 'The platform already has a trust root with this version or a higher one.',
-    next: 'Use the signing key that was registered first.',
+    next: 'Use the signing key that was registered first. To see the newest root and its keys, run `aiot trust status`.',
   },
   AIOT_TRUST_KEY_UNKNOWN: {
     exit: 4,
     family: 'user',
-    about: 'No role in the newest trust root has this key.',
-    next: 'aiot trust status',
+    about:
+      'The newest trust root does not have this key in the required role, or the key ID is too short or ambiguous.',
+    next: 'To see the keys of each role and their IDs, run `aiot trust status`.',
   },
   AIOT_TRUST_MISSING: {
     exit: 4,
     family: 'user',
-    about: 'The platform has no trust root yet, so releases cannot be signed for its devices.',
-    next: 'On the signing machine, as the user who signs, run `aiot up --new-token`.',
+    about: 'The platform has no trust root yet, or none was given, so nothing can be signed or verified.',
+    next: 'On the machine of the platform, as the user who signs, stop the platform with `aiot down` and start it with `aiot up --new-token`. This registers your signing key as the trust root.',
   },
   AIOT_TRUST_ROOT_BEHIND: {
     exit: 5,
     family: 'outside',
     about:
       'The platform announces a newer trust root than the device received. An attacker between them may be withholding it.',
-    next: 'Check the systems between the device and the platform. To see the newest root, run `aiot trust status`.',
+    next: 'Check the systems between the device and the platform. To see the version of the newest root, run `aiot trust status`.',
   },
   AIOT_TRUST_ROOT_EXPIRED: {
     exit: 6,
     family: 'user',
     about:
       'The newest trust root has expired. Everything signed under it is rejected until a new root exists.',
-    next: 'aiot trust rotate --role root --root-key FILE',
+    next: 'Create a new root with `aiot trust rotate --role root --root-key FILE`.',
   },
   AIOT_TRUST_SIGNATURES: {
     exit: 5,
     family: 'user',
     about: "A trust root has too few signatures: it needs those of the previous root's keys and of its own.",
-    next: 'Provide more of the offline keys: --root-key FILE --root-key FILE',
+    next: 'Add --root-key FILE for each offline root key until the threshold is met. To see the threshold, run `aiot trust status`.',
   },
   AIOT_TRUST_VERSION: {
     exit: 1,
     family: 'user',
     about: 'Trust root versions must be consecutive, and this one does not follow the newest.',
-    next: 'Create the next version from the newest one, which `aiot trust status` shows.',
+    next: 'Repeat the command, which creates the next version from the newest root. To see the newest version, run `aiot trust status`.',
   },
   AIOT_UPDATE_DEVICE_TYPE: {
     exit: 5,
     family: 'user',
     about: 'A manifest is not intended for this device type.',
-    next: 'Push the model again and include this device type.',
+    next: 'Push the model again with --types, including this type.',
   },
   AIOT_UPDATE_DOWNLOAD: {
     exit: 1,
@@ -1562,7 +1563,7 @@ export const catalogue = {
     family: 'user',
     about:
       'A manifest is not the one that the device expected, or not the one that was requested for signing.',
-    next: 'Start the rollout again. If the error persists, the platform serves a wrong manifest.',
+    next: 'Start the rollout again. If the error persists, check what the platform serves.',
   },
   AIOT_UPDATE_SEQUENCE: {
     exit: 5,

@@ -102,7 +102,10 @@ export async function chosenContext(
       'AIOT_CONTEXT_NOT_FOUND',
       `no context is named ${wanted}${didYouMean(wanted, names)}`,
       {
-        next: names.length > 0 ? `aiot context use NAME, or --context NAME: ${names.join(', ')}` : 'aiot up',
+        next:
+          names.length > 0
+            ? `Choose one with \`aiot context use NAME\` or --context NAME: ${names.join(', ')}.`
+            : 'To start a platform, run `aiot up`.',
       },
     );
   const token = wanted === current && !env.AIOT_URL ? env.AIOT_TOKEN : undefined;
@@ -269,7 +272,7 @@ function known(contexts: Contexts['contexts'], name: string): PlatformContext {
     next:
       names.length > 0
         ? `Use one of ${names.join(', ')}. To list the contexts, run \`aiot context list\`.`
-        : 'aiot context add NAME --url URL',
+        : 'To add one, run `aiot context add NAME --url URL`.',
   });
 }
 

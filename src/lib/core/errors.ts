@@ -123,7 +123,10 @@ export function explainCode(code: string): CatalogueEntry & { code: ErrorCode } 
   const part = wanted.replace(/^AIOT_/, '').split('_')[0] ?? '';
   const near = part === '' ? [] : names.filter((name) => name.includes(part)).slice(0, 5);
   throw new AiotError('AIOT_USAGE', `unknown error code ${code}`, {
-    next: near.length > 0 ? `aiot error ${near.join(', or ')}` : 'To list all codes, run `aiot error`.',
+    next:
+      near.length > 0
+        ? `Did you mean ${near.join(' or ')}? For an explanation, run \`aiot error CODE\`.`
+        : 'To list all codes, run `aiot error`.',
   });
 }
 

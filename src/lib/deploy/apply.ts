@@ -161,7 +161,7 @@ function requireSecrets({ dir }: DeployFolder, paths: readonly string[]): void {
     'AIOT_DEPLOY_NOTHING',
     `${dir}: the secrets have not been created yet: ${missing.join(', ')}`,
     {
-      next: `sh ${join(dir, 'secrets.sh')}`,
+      next: `Create them with \`sh ${join(dir, 'secrets.sh')}\`.`,
     },
   );
 }

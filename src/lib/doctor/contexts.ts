@@ -56,7 +56,11 @@ async function checkContext(
     const { code, message, next } =
       error instanceof AiotError
         ? error
-        : { code: 'AIOT_BUG' as const, message: String(error), next: 'aiot status' };
+        : {
+            code: 'AIOT_BUG' as const,
+            message: String(error),
+            next: 'Run the command again with --debug and report the output.',
+          };
     // An unreachable platform is no fault of this machine; one with an untrusted certificate is. A platform that is not current does not
     // affect the main use case.
     const status = current && code !== 'AIOT_PLATFORM_UNREACHABLE' ? fail : warn;

@@ -165,7 +165,7 @@ export async function verifyBoard(
   const pieces = await piecesOf(request.images);
   if (pieces.length === 0) {
     throw new AiotError('AIOT_USAGE', 'expected at least one file to compare', {
-      next: 'aiot flash verify app.bin@0x10000',
+      next: 'Specify the files and their offsets, such as `aiot flash verify app.bin@0x10000`.',
     });
   }
   const port = await choosePort(request.port);

@@ -17,11 +17,11 @@ const steps: Record<DeviceState, Partial<Record<DeviceEvent, DeviceState>>> = {
 
 /** The next step for an operator whose request the device's state does not allow. */
 const ways: Record<DeviceState, string> = {
-  registered: 'Provision it first: aiot device provision NAME',
-  provisioned: 'It can already connect: aiot device show NAME',
-  active: 'It can already connect: aiot device show NAME',
-  suspended: 'Resume it first: aiot device resume NAME',
-  revoked: 'A revoked device cannot come back. Remove it and provision it again: aiot device remove NAME',
+  registered: 'Provision it first with `aiot device provision NAME`.',
+  provisioned: 'The device can already connect. To see its state, run `aiot device show NAME`.',
+  active: 'The device can already connect. To see its state, run `aiot device show NAME`.',
+  suspended: 'Resume it first with `aiot device resume NAME`.',
+  revoked: 'A revoked device cannot be restored. Provision it again with `aiot device provision NAME`.',
 };
 
 /** Returns the next state. @throws AIOT_DEVICE_STATE if the event is not possible in this state */

@@ -49,7 +49,7 @@ export async function readNetwork(file: string, step: string): Promise<{ bytes: 
     if (!(error instanceof AiotError)) throw error;
     throw error.reworded(`${file}: ${error.message}`, {
       cause: error,
-      next: `aiot model ${step}`,
+      next: madeBy(step),
     });
   }
 }
@@ -87,19 +87,24 @@ async function readChecked<T>(file: string, schema: ZodType<T>, step: string): P
   const read = schema.safeParse(await made(readJson(file), file, step));
   if (read.success) return read.data;
   throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(read.error, 'the file')}`, {
-    next: `aiot model ${step}`,
+    next: madeBy(step),
   });
+}
+
+/** The next step for a missing or damaged file of a project. */
+function madeBy(step: string): string {
+  return `Create it with \`aiot model ${step}\`.`;
 }
 
 async function made<T>(read: Promise<T>, file: string, step: string): Promise<T> {
   return await read.catch((error: unknown) => {
     if (hasCode(error, 'AIOT_FILE_MALFORMED')) {
-      throw new AiotError('AIOT_FILE_MALFORMED', error.message, { cause: error, next: `aiot model ${step}` });
+      throw new AiotError('AIOT_FILE_MALFORMED', error.message, { cause: error, next: madeBy(step) });
     }
     if (!hasCode(error, 'AIOT_FILE_NOT_FOUND')) throw error;
     throw new AiotError('AIOT_MODEL_NOT_BUILT', `${file} does not exist yet`, {
       cause: error,
-      next: `aiot model ${step}`,
+      next: madeBy(step),
     });
   });
 }

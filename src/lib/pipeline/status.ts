@@ -88,7 +88,7 @@ export async function cancelPipeline(options: {
   const record = await findRun(folders, options.run);
   if (record.state !== 'running' && record.state !== 'interrupted') {
     throw new AiotError('AIOT_USAGE', `run ${record.run} is not running: it is ${record.state}`, {
-      next: 'aiot pipeline status',
+      next: 'To see its steps, run `aiot pipeline status`.',
     });
   }
   if (record.engine === 'argo') return await cancelOnArgo({ folders, record, token: options.token });
@@ -141,7 +141,7 @@ export async function resumePipeline({ run, ...options }: ResumePipelineOptions)
   const record = await findRun(pipelineFolders(dir), run);
   if (record.state === 'done') {
     throw new AiotError('AIOT_USAGE', `run ${record.run} has finished: there is nothing to resume`, {
-      next: 'aiot pipeline run',
+      next: 'To start a new run, run `aiot pipeline run`.',
     });
   }
   if (record.engine === 'argo') return await resumeOnArgo({ ...options, run: record.run });

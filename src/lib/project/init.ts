@@ -54,7 +54,7 @@ export async function initProject(options: {
     throw new AiotError(
       'AIOT_USAGE',
       `expected a template (${names.join(', ')}), got "${options.template}"${didYouMean(options.template, names)}`,
-      { next: 'aiot init DIR --template har-imu' },
+      { next: 'Choose one of these, such as `aiot init DIR --template har-imu`.' },
     );
   }
   return await assemble(

@@ -100,7 +100,10 @@ export interface Found {
 async function fetchBirth(client: VerifyClient, name: string, trust: TrustRoot | null) {
   const { envelope, stored } = await client.devices.birth.get(name);
   const root = trust ?? (await client.trust.get());
-  if (!root) throw new AiotError('AIOT_TRUST_MISSING', 'no trusted signer is known for birth certificates');
+  if (!root)
+    throw new AiotError('AIOT_TRUST_MISSING', 'no trusted signer is known for birth certificates', {
+      next: 'Specify the trust root with --trust FILE.',
+    });
   return { ...verifyBirth(envelope, root), stored };
 }
 

@@ -32,7 +32,7 @@ export async function readIdentity(folder: string): Promise<HeldIdentity> {
     if (!hasCode(error, 'AIOT_FILE_NOT_FOUND')) throw error;
     throw new AiotError('AIOT_FILE_NOT_FOUND', `${folder} contains no device identity (device.json)`, {
       cause: error,
-      next: `aiot device provision NAME --type virtual --out ${folder}`,
+      next: `Create one with \`aiot device provision NAME --type virtual --out ${folder}\`.`,
     });
   });
   if (identity.chip !== undefined && !existsSync(path('device.key'))) {
@@ -83,6 +83,7 @@ export function identityInImage({ nvs, keys }: OldNvs, what: string): HeldIdenti
     if (entry?.type === 'string') return entry.value;
     throw new AiotError('AIOT_FILE_MALFORMED', `${what} is not a device image: ${place} is missing`, {
       subject: 'nvs',
+      next: 'Use the folder or board of a device that was provisioned with `aiot device provision`.',
     });
   };
   return {

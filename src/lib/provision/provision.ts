@@ -124,7 +124,7 @@ export async function makeDevice(options: MakeOptions): Promise<ProvisionedDevic
   requireNames({ name, type });
   if (out === null && chip === null) {
     throw new AiotError('AIOT_USAGE', `an output folder is needed for the identity of ${name}`, {
-      next: '--out DIR',
+      next: 'Specify it with --out DIR.',
     });
   }
   if (chip) await checkImages([{ name, type, options: chip }]);
@@ -267,6 +267,6 @@ async function requireOurs(
   if (now.fingerprint === fingerprint || now.next?.fingerprint === fingerprint) return;
   const what = now.id === id ? 'rotated' : 'replaced';
   throw new AiotError('AIOT_DEVICE_CHANGED', `${name} was ${what} by another user at the same time`, {
-    next: `aiot device show ${name}`,
+    next: `Look at it with \`aiot device show ${name}\`, then repeat the command if the change is still needed.`,
   });
 }

@@ -58,7 +58,7 @@ export async function initTrust(
   const chain = await client.trust.chain();
   if (chain.root) {
     throw new AiotError('AIOT_TRUST_CONFLICT', 'the keys of this platform are already separated', {
-      next: 'aiot trust status',
+      next: 'To see the roles and their keys, run `aiot trust status`. To replace keys, run `aiot trust rotate`.',
     });
   }
   const held = await heldOf(client, chain);
@@ -204,7 +204,7 @@ async function rootOf(client: TrustContext['client']): Promise<Root> {
   const { root } = await client.trust.chain();
   if (root) return rootIn(root);
   throw new AiotError('AIOT_TRUST_CONFLICT', 'the keys of this platform are not separated yet', {
-    next: 'aiot trust init --out DIR',
+    next: 'Separate them with `aiot trust init --out DIR`.',
   });
 }
 

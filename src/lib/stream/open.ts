@@ -143,7 +143,7 @@ function adapterFor<Side extends 'source' | 'sink' | 'admin'>(
   const known = Object.keys(adapters).filter((scheme) => adapters[scheme]?.[side]);
   const use = { source: 'read from', sink: 'written to', admin: 'inspected' }[side];
   throw new AiotError('AIOT_STREAM_SCHEME', `${url.scheme}: cannot be ${use}`, {
-    next: `Use one of ${known.map((scheme) => `${scheme}:`).join(', ')}`,
+    next: `Use one of ${known.map((scheme) => `${scheme}:`).join(', ')}.`,
   });
 }
 
@@ -156,7 +156,7 @@ async function platformBroker(url: StreamUrl, options: StreamOptions): Promise<[
   const context = await contextFor(['', 'stream'].includes(url.host) ? options.context : url.host);
   if (!context.mqtt) {
     throw new AiotError('AIOT_CONTEXT_NOT_FOUND', `context ${context.name} has no broker address`, {
-      next: 'aiot context add NAME --url URL --mqtt URL',
+      next: 'Add it with `aiot context add NAME --url URL --mqtt URL --replace`.',
     });
   }
   const { path, query } = url;

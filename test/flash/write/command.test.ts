@@ -346,6 +346,6 @@ describe('aiot flash with several boards', () => {
     expect(some.stdout).toContain('1 of 2 boards');
     const none = await runCli([...argv, '--port', '/nowhere/2', '--port', '/nowhere/1']);
     expect(none.code).toBe(1);
-    expect(none.stdout).toContain('Try: aiot board ports');
+    expect(none.stdout).toContain('Try: To list the serial ports of this machine, run `aiot board ports`.');
   });
 });

@@ -22,7 +22,7 @@ interface Scores {
 }
 
 /**
- * The scores that training with every default reaches on the test part of this seed's split, and the rows of that
+ * The scores that training with every default reaches on the test set of this seed's split, and the rows of that
  * split.
  */
 async function trained(file: string, folder: string, seed: number): Promise<Scores & { parts: string }> {

@@ -216,7 +216,7 @@ describe('the address of a GPIO line', () => {
     process.env.PATH = folder;
     await expect(openSink('gpio://gpiochip0/17')).rejects.toMatchObject({
       code: 'AIOT_PROGRAM_NOT_FOUND',
-      next: 'sudo apt install gpiod',
+      next: 'Install it with `sudo apt install gpiod`.',
     });
   });
 });

@@ -29,15 +29,15 @@ export default class FirmwareImageCreate extends AiotCommand {
       required: true,
     }),
     'min-rev': revision({
-      summary: 'Oldest chip revision that may run the image (any).',
+      summary: 'Oldest chip revision that may run the image [default: any].',
       env: 'AIOT_MIN_REV',
     }),
     'max-rev': revision({
-      summary: 'Newest chip revision that may run the image (any).',
+      summary: 'Newest chip revision that may run the image [default: any].',
       env: 'AIOT_MAX_REV',
     }),
     'page-size': Flags.option({ options: Object.keys(pages) as Page[] })({
-      summary: 'Flash cache page size, on chips with a choice (from the application).',
+      summary: 'Flash cache page size, on chips with a choice [default: that of the application].',
       env: 'AIOT_PAGE_SIZE',
     }),
     hash: Flags.boolean({ summary: 'Append a SHA-256.', env: 'AIOT_HASH', allowNo: true, default: true }),
@@ -60,7 +60,7 @@ export default class FirmwareImageCreate extends AiotCommand {
     }),
     out: Flags.string({
       char: 'o',
-      summary: 'File to write (next to the ELF file, with .bin).',
+      summary: 'File to write [default: the name of the ELF file with .bin].',
       env: 'AIOT_OUT',
       helpValue: 'FILE',
     }),

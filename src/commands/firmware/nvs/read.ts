@@ -19,7 +19,7 @@ export default class FirmwareNvsRead extends AiotCommand {
   static override args = { file: Args.string({ required: true, description: 'NVS partition file.' }) };
   static override flags = {
     keys: Flags.string({
-      summary: 'The nvs_keys partition that it is encrypted with.',
+      summary: 'nvs_keys partition with the encryption keys.',
       env: 'AIOT_KEYS',
       helpValue: 'FILE',
     }),
@@ -33,7 +33,7 @@ export default class FirmwareNvsRead extends AiotCommand {
     }),
     out: Flags.string({
       char: 'o',
-      summary: 'Write the values to a CSV file that create can read.',
+      summary: 'Write the values to a CSV file that aiot firmware nvs create can read.',
       env: 'AIOT_OUT',
       helpValue: 'FILE',
     }),

@@ -26,7 +26,7 @@ export default class FirmwarePartitionsCreate extends AiotCommand {
       env: 'AIOT_FLASH_SIZE',
     }),
     offset: flashOffset({
-      summary: 'Offset of the table in flash (0x8000).',
+      summary: 'Offset of the table in flash [default: 0x8000].',
       env: 'AIOT_OFFSET',
     }),
     md5: Flags.boolean({

@@ -23,7 +23,7 @@ export default class FirmwarePartitionsRead extends AiotCommand {
       env: 'AIOT_FLASH_SIZE',
     }),
     offset: flashOffset({
-      summary: 'Offset of the table in flash, and in an image of a whole flash (0x8000).',
+      summary: 'Offset of the table in flash, and in an image of a whole flash [default: 0x8000].',
       env: 'AIOT_OFFSET',
     }),
     out: Flags.string({

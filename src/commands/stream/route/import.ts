@@ -22,8 +22,12 @@ export default class StreamRouteImport extends AiotCommand {
       env: 'AIOT_PRESET',
       dependsOn: ['from', 'to'],
     }),
-    from: Flags.string({ summary: 'With --preset: the source.', env: 'AIOT_FROM', helpValue: 'URL' }),
-    to: Flags.string({ summary: 'With --preset: the sink.', env: 'AIOT_TO', helpValue: 'URL' }),
+    from: Flags.string({
+      summary: 'With --preset: address of the source.',
+      env: 'AIOT_FROM',
+      helpValue: 'URL',
+    }),
+    to: Flags.string({ summary: 'With --preset: address of the sink.', env: 'AIOT_TO', helpValue: 'URL' }),
     out: Flags.string({
       char: 'o',
       summary: 'Write the routes to this file.',

@@ -87,6 +87,6 @@ export async function resolveConfig(
   const [newest] = await client.configs.versions(name);
   if (newest) return { name, version: newest.version };
   throw new AiotError('AIOT_NOT_FOUND', `the configuration ${name} does not exist`, {
-    next: 'aiot device config list',
+    next: 'To see the configurations, run `aiot device config list`.',
   });
 }

@@ -37,7 +37,7 @@ export async function resolveFirmware(
   const [newest] = await client.firmware.versions(name);
   if (newest) return { name, version: newest.version };
   throw new AiotError('AIOT_NOT_FOUND', `the firmware ${name} does not exist`, {
-    next: 'aiot firmware list',
+    next: 'To see the firmware, run `aiot firmware list`.',
   });
 }
 

@@ -54,7 +54,7 @@ export async function followRollout(rollout: Rollout, options: FollowRolloutOpti
   } catch (error) {
     if (!signal?.aborted) throw error;
     throw new AiotError('AIOT_INTERRUPTED', `the rollout ${rollout.id} continues on the platform`, {
-      next: `aiot rollout watch ${rollout.id}`,
+      next: `To follow it again, run \`aiot rollout watch ${rollout.id}\`.`,
       cause: error,
     });
   }

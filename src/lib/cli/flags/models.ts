@@ -13,12 +13,13 @@ export const modelFlags = {
   }),
   label: Flags.string({
     char: 'l',
-    summary: 'Label column (label).',
+    summary: 'Label column [default: label].',
     env: 'AIOT_LABEL',
     helpValue: 'NAME',
   }),
   runtime: Flags.option({ options: ['litert', 'device'] as const })({
-    summary: 'Google’s LiteRT, or the built-in interpreter, bit-exact with TFLite Micro on a device.',
+    summary:
+      'Interpreter: Google’s LiteRT, or the built-in one (device), which is bit-exact with TFLite Micro [default: litert].',
     env: 'AIOT_RUNTIME',
   }),
   classes: Flags.string({
@@ -60,7 +61,7 @@ export const trainingFlags = {
   data: modelFlags.data,
   label: modelFlags.label,
   epochs: Flags.integer({
-    summary: 'Passes over the training part.',
+    summary: 'Passes over the training set.',
     env: 'AIOT_EPOCHS',
     min: 1,
     max: 10_000,
@@ -85,11 +86,11 @@ export const trainingFlags = {
     env: 'AIOT_OUTPUT',
   }),
   split: Flags.option({ options: ['recording', 'device', 'time', 'window'] as const })({
-    summary: 'Unit to hold out as a whole; window leaks, and requires --force.',
+    summary: 'Unit that is never divided between sets; window leaks, and requires --force.',
     env: 'AIOT_SPLIT',
   }),
   backend: Flags.option({ options: ['auto', 'node', 'wasm', 'cpu'] as const })({
-    summary: 'Training engine: auto is built in; the others require TensorFlow.js beside aiot.',
+    summary: 'Training engine: auto is built in; the others require TensorFlow.js installed alongside aiot.',
     env: 'AIOT_BACKEND',
   }),
   folds: Flags.integer({
@@ -133,7 +134,8 @@ export const hertz = Flags.custom<number>({
 
 /** Source of labels for recordings that belong to no project. */
 export const labelFrom = Flags.custom<LabelFrom>({
-  summary: 'Source of the labels: name (walking1.csv is walking), folder, column, column:NAME or none.',
+  summary:
+    'Source of the labels: name (the label of walking1.csv is walking), folder, column, column:NAME or none.',
   env: 'AIOT_LABEL_FROM',
   helpValue: 'WHERE',
   parse: async (text) => {
@@ -149,22 +151,22 @@ export const labelFrom = Flags.custom<LabelFrom>({
 export const rowsFlags = {
   label: Flags.string({
     char: 'l',
-    summary: 'Label column (label, activity, class, state).',
+    summary: 'Label column [default: the first of label, activity, class, state].',
     env: 'AIOT_LABEL',
     helpValue: 'NAME',
   }),
   prediction: Flags.string({
-    summary: 'Prediction column (prediction, predicted, inference).',
+    summary: 'Prediction column [default: the first of prediction, predicted, inference].',
     env: 'AIOT_PREDICTION',
     helpValue: 'NAME',
   }),
   time: Flags.string({
-    summary: 'Time column (time, timestamp, …).',
+    summary: 'Time column [default: one with a usual name, such as t, time, timestamp or date].',
     env: 'AIOT_TIME',
     helpValue: 'NAME',
   }),
   columns: Flags.string({
-    summary: 'Columns to use, separated by commas.',
+    summary: 'Columns to use, separated by commas [default: all].',
     env: 'AIOT_COLUMNS',
     helpValue: 'A,B,…',
   }),

@@ -24,7 +24,7 @@ const engine = (summary: string, env: string) =>
 /** The flags of `aiot up`. */
 export const upFlags = {
   data: Flags.string({
-    summary: 'Data folder of the platform; a folder in your user data by default.',
+    summary: 'Data folder of the platform [default: a folder in your user data].',
     env: 'AIOT_DATA',
     helpValue: 'DIR',
   }),
@@ -201,7 +201,8 @@ function portsOf(text: string): [number, number, number, number] {
 /** Permissions of a user or a token. */
 export const roleFlag = Flags.option({
   options: roles,
-  summary: 'Permissions: viewer reads; ci also uploads and starts rollouts; operator can do everything.',
+  summary:
+    'Permissions: a viewer can only read; ci can also upload, push, and start rollouts and jobs; an operator can do everything.',
   env: 'AIOT_ROLE',
 });
 

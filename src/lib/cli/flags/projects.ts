@@ -4,7 +4,7 @@ import { duration, folderToFill, shared } from './shared.js';
 /** Options of a loop, for `aiot loop run` and for services of `aiot loop install`. */
 export const loopFlags = {
   name: Flags.string({
-    summary: "Name of the loop; its state and its spool are stored under it [default: the project's].",
+    summary: "Name of the loop, under which its state and spool are stored [default: the project's].",
     env: 'AIOT_NAME',
     helpValue: 'NAME',
   }),
@@ -51,7 +51,7 @@ export const loopFlags = {
 export const runFlags = {
   ...loopFlags,
   simulate: Flags.boolean({
-    summary: 'Use a simulated sensor if none is set, and train a model into the cache if there is none.',
+    summary: 'Use a simulated sensor if none is set; if no model exists, train one into the cache.',
     env: 'AIOT_SIMULATE',
   }),
   delegate: Flags.option({ options: ['cpu', 'coral'] as const })({

@@ -274,7 +274,10 @@ export const releaseFlags = (types: readonly string[]) => ({
     helpValue: 'TYPE,…',
     default: types.join(','),
   }),
-  expires: duration({ summary: 'Time after which devices reject it, such as 720h.', env: 'AIOT_EXPIRES' }),
+  expires: duration({
+    summary: 'Validity of the version, such as 720h; devices reject it afterwards [default: unlimited].',
+    env: 'AIOT_EXPIRES',
+  }),
 });
 
 /** Flags of commands that push to or pull from an OCI registry. */

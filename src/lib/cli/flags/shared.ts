@@ -62,7 +62,8 @@ export const shared = {
     parse: async (text) => checkMac(text),
   }),
   'chip-id': Flags.string({
-    summary: 'Decimal chip ID used by the guide’s firmware, as an alias [default: derived from the MAC].',
+    summary:
+      'Decimal chip ID, by which the architects-guide firmware identifies the board [default: derived from the MAC].',
     env: 'AIOT_CHIP_ID',
     helpValue: 'ID',
     parse: async (text) => checkChipId(text),

@@ -116,7 +116,11 @@ export const viewFlags = {
     helpValue: 'EXPR',
     helpGroup: 'CHECK',
   }),
-  within: duration({ summary: 'Time limit for --expect.', env: 'AIOT_WITHIN', helpGroup: 'CHECK' }),
+  within: duration({
+    summary: 'Time limit for --expect, such as 5s.',
+    env: 'AIOT_WITHIN',
+    helpGroup: 'CHECK',
+  }),
   never: Flags.string({
     summary: 'Exit with 6 at the first message for which this is true.',
     env: 'AIOT_NEVER',
@@ -237,7 +241,7 @@ export const bridgeFlags = {
     env: 'AIOT_ON_ERROR',
   }),
   'dead-letter': Flags.string({
-    summary: 'Destination for such messages, with the reason in a header.',
+    summary: 'Destination for messages that cause an error, with the reason in a header.',
     env: 'AIOT_DEAD_LETTER',
     helpValue: 'URL',
   }),
@@ -262,7 +266,7 @@ export const bridgeFlags = {
     helpValue: 'TIME',
   }),
   'exactly-once': Flags.boolean({
-    summary: 'Look up these keys in the sink, so that a restart writes nothing twice.',
+    summary: 'Look up the keys of --dedupe in the sink, so that a restart writes nothing twice.',
     env: 'AIOT_EXACTLY_ONCE',
   }),
   spool: Flags.string({

@@ -178,7 +178,7 @@ export function searchText(result: SearchFile): string {
   });
   const head = ['network', 'features', 'window', name, '95 % interval', 'arena', cost, ''];
   const refused = candidates.filter((each) => each.refused.length > 0).length;
-  const tried = `${plural(candidates.length, 'candidate')} on ${result.folds} inner folds (never the test part) in ${result.seconds.toFixed(1)} s; ${refused} rejected; shown: candidates that no other beats in ${name}, arena and latency`;
+  const tried = `${plural(candidates.length, 'candidate')} on ${result.folds} inner folds (never the test set) in ${result.seconds.toFixed(1)} s; ${refused} rejected; shown: candidates that no other beats in ${name}, arena and latency`;
   const proposal =
     best === null
       ? `${red('✗')} No candidate meets the limits of model.accept: ${candidates[0]!.refused.join('; ')}`

@@ -55,7 +55,7 @@ export async function checkPath({ path, ...options }: PathCheckOptions): Promise
       'AIOT_USAGE',
       `${path} is a project's data folder: its dataset.json defines the fields and labels`,
       {
-        next: `aiot data check --data ${path} --project DIR`,
+        next: `Check it with its project: \`aiot data check --data ${path} --project DIR\`.`,
       },
     );
   }
@@ -228,6 +228,7 @@ function missingSides(split?: Split): Finding[] {
   throw new AiotError(
     'AIOT_DATA_EMPTY',
     `no recordings in a folder ${missing}: both train and test are needed`,
+    { next: `Add a folder ${missing} with recordings, or move all recordings into one folder.` },
   );
 }
 

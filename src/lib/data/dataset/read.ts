@@ -98,7 +98,7 @@ async function refuseUnlisted(folder: string, listing: Listing): Promise<void> {
   const stray = (await csvFilesIn(join(folder, 'recordings'))).find((file) => !listed.has(idOfFile(file)));
   if (stray === undefined) return;
   throw new AiotError('AIOT_DATA_CHANGED', `${stray} is not listed in dataset.json`, {
-    next: `aiot data import ${join(folder, 'recordings')}`,
+    next: `Import it with \`aiot data import ${join(folder, 'recordings')}\`, or delete it.`,
   });
 }
 

@@ -93,7 +93,10 @@ export async function showRecording(project: Project, id: string, folder?: strin
     close === undefined
       ? `recording ${id} does not exist; expected one of ${some}`
       : `recording ${id} does not exist`,
-    { subject: 'recording', ...(close === undefined ? {} : { next: `aiot data show ${close}` }) },
+    {
+      subject: 'recording',
+      ...(close === undefined ? {} : { next: `Did you mean \`aiot data show ${close}\`?` }),
+    },
   );
 }
 

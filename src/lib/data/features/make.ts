@@ -158,7 +158,7 @@ async function recordingsOf(
       'AIOT_USAGE',
       '--rate: expected the sample rate of the recordings in Hz, got nothing',
       {
-        next: 'aiot data features RECORDING --rate 100 …',
+        next: 'Specify it in Hz, such as --rate 100.',
       },
     );
   }
@@ -187,7 +187,7 @@ function specOf(options: FeaturesOptions, dataset: Dataset): SignalSpec {
   const windowSamples = window ?? own?.windowSamples;
   if (windowSamples === undefined) {
     throw new AiotError('AIOT_USAGE', '--window: expected the number of samples per window, got nothing', {
-      next: 'aiot data features RECORDING --window 500 …',
+      next: 'Specify it, such as --window 500.',
     });
   }
   const { rateHz } = dataset;

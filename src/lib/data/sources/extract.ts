@@ -177,7 +177,7 @@ async function fromPlatform(
       throw new AiotError(
         'AIOT_DATA_EMPTY',
         `the platform has ${left.length} recordings of ${name}, but none has a label`,
-        { next: `aiot data label ${name} DEVICE RECORDING LABEL` },
+        { next: `Label some of them with \`aiot data label ${name}/DEVICE/RECORDING LABEL\`.` },
       );
     }
     for (const { id } of left) await rm(recordingFile(folder, id), { force: true });

@@ -66,7 +66,9 @@ export async function recordStream(options: RecordOptions): Promise<RecordResult
   if (takes.length === 0) {
     throw (
       heard.failure ??
-      new AiotError('AIOT_DATA_EMPTY', `no samples arrived from ${source.endpoint}${heard.reason}`)
+      new AiotError('AIOT_DATA_EMPTY', `no samples arrived from ${source.endpoint}${heard.reason}`, {
+        next: 'Check that devices are sending. To see the messages, run `aiot stream tail URL`.',
+      })
     );
   }
   const { rateHz } = expected;

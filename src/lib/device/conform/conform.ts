@@ -78,7 +78,9 @@ export async function conformDevice(options: ConformOptions): Promise<Conformity
 async function oneDevice(client: RegistryClient, selector: string): Promise<string> {
   const [first, ...more] = await client.devices.list(selector);
   if (!first) {
-    throw new AiotError('AIOT_NOT_FOUND', `no device matches ${selector}`, { next: 'aiot device list' });
+    throw new AiotError('AIOT_NOT_FOUND', `no device matches ${selector}`, {
+      next: 'To see the devices and their types, run `aiot device list`.',
+    });
   }
   if (more.length === 0) return first.name;
   throw new AiotError('AIOT_USAGE', `--selector: expected one device, got ${more.length + 1}: ${selector}`);

@@ -50,7 +50,7 @@ export async function renewDevice(request: RenewRequest): Promise<ProvisionedDev
   const { client, name, kind, port, out, privatePem, onStage, mac } = request;
   if (port === undefined && out === undefined) {
     throw new AiotError('AIOT_USAGE', 'expected the folder of the identity, or the port of the board', {
-      next: `aiot device ${kind} ${name} --out DIR, or --port PORT`,
+      next: `Run \`aiot device ${kind} ${name} --out DIR\`, or pass --port PORT for a connected board.`,
     });
   }
   const device = await client.devices.get(name);
@@ -216,7 +216,7 @@ async function requireSettled(
   const { birth } = verifyBirth(stored.envelope, trust);
   if (birth.certificate.fingerprint !== newest || (await isIn(folder, birth))) return;
   const seconds = Math.max(0, Math.round(ago / 1000));
-  const wait = `repeat this ${settleMs / 60_000} minutes after`;
+  const wait = `repeat the command ${settleMs / 60_000} minutes after that change`;
   const now = `aiot device rotate ${name} --out ${folder} --now`;
   throw new AiotError(
     'AIOT_DEVICE_CHANGED',
@@ -226,8 +226,8 @@ async function requireSettled(
     {
       next:
         kind === 'rotate'
-          ? `Use that certificate. To invalidate it: ${wait}. To invalidate the current one as well: ${now}`
-          : `Run \`aiot device show ${name}\`. To replace it once more: ${wait}`,
+          ? `Use that certificate. To replace it, ${wait}. To revoke the current one as well, run \`${now}\`.`
+          : `Look at the device with \`aiot device show ${name}\`. To replace it once more, ${wait}.`,
     },
   );
 }

@@ -66,7 +66,7 @@ export async function imageInfo(file: string, offset?: number): Promise<ImageInf
   const { format, regions } = contentsOf(bytes, file);
   if (format === 'elf') {
     throw new AiotError('AIOT_USAGE', `${file} is an ELF file, not a flashable image`, {
-      next: `aiot firmware image create ${file} --chip esp32`,
+      next: `Create an image from it with \`aiot firmware image create ${file} --chip esp32\`.`,
     });
   }
   const found = imageAt(regions ?? [{ offset: 0, data: bytes }], offset, file);

@@ -175,7 +175,7 @@ function oneChip(read: readonly Read[], wanted: ChipName | undefined): ChipName 
 function regionsOf({ word, file, place, bytes, contents }: Read, chip: ChipName | null): Region[] {
   if (contents.format === 'elf') {
     throw new AiotError('AIOT_USAGE', `${file} is an ELF file, not a flashable image`, {
-      next: `aiot firmware image create ${file} --chip ${chip ?? 'esp32'}`,
+      next: `Create an image from it with \`aiot firmware image create ${file} --chip ${chip ?? 'esp32'}\`.`,
     });
   }
   if (contents.regions !== null) {

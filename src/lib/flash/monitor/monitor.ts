@@ -400,7 +400,9 @@ function late({ options, waitingFor, bytes, lines, last }: Heard): AiotError {
     ? `no line matched ${options.until} within ${time}`
     : `the time limit of ${time} was reached`;
   if (waitingFor !== null)
-    return new AiotError('AIOT_TIMEOUT', `${wanted}: ${waitingFor}`, { next: 'aiot board ports' });
+    return new AiotError('AIOT_TIMEOUT', `${wanted}: ${waitingFor}`, {
+      next: 'To see the connected ports, run `aiot board ports`.',
+    });
   if (bytes === 0)
     return new AiotError('AIOT_TIMEOUT', `${wanted}: the board sent no data`, {
       next: "Check the port, --baud and the cable. To restart the board's program, add --reset.",

@@ -29,7 +29,7 @@ async function piecesOfWord(word: string): Promise<Piece[]> {
   const { format, regions, chip } = contentsOf(data, file);
   if (format === 'elf') {
     throw new AiotError('AIOT_USAGE', `${file} is an ELF file, not a flashable image`, {
-      next: `aiot firmware image create ${file} --chip esp32 --out app.bin`,
+      next: `Create an image from it with \`aiot firmware image create ${file} --chip esp32 --out app.bin\`.`,
     });
   }
   if (regions === null) {

@@ -38,7 +38,7 @@ export async function readAppSlots(loader: Pick<Loader, 'read'>, table: Partitio
   const first = factory ?? slots[0];
   if (!otadata || !first || slots.length + (factory ? 1 : 0) < 2) {
     throw new AiotError('AIOT_FLASH_NO_SLOT', "the board's partition table has no second app slot", {
-      next: 'Write the app to the slot that boots: aiot flash app.bin@0x10000. To create a table with two slots: aiot firmware partitions create',
+      next: 'Write the app to the slot that boots with `aiot flash app.bin@0x10000`. Or create a table with two slots (`aiot firmware partitions create IN.csv table.bin`) and write it with `aiot flash table.bin@0x8000`.',
     });
   }
   const bytes = await loader.read(otadata.offset, otadataBytes);

@@ -41,7 +41,9 @@ interface BoardNvs {
 export async function readBoardNvs(loader: Pick<Loader, 'read'>, table: PartitionTable): Promise<BoardNvs> {
   const partition = dataPartition(table, 'nvs');
   if (!partition) {
-    throw new AiotError('AIOT_FLASH_NO_SLOT', "the board's partition table has no nvs partition");
+    throw new AiotError('AIOT_FLASH_NO_SLOT', "the board's partition table has no nvs partition", {
+      next: 'Provision the board with a table that has one: `aiot device provision NAME --port PORT --partitions FILE.csv`.',
+    });
   }
   const bytes = await loader.read(partition.offset, partition.size);
   const keys = nvsKeysInUse(bytes, await keysOf(loader, dataPartition(table, 'nvs_keys')));
@@ -116,7 +118,7 @@ export function changedPages(nvs: BoardNvs, changes: readonly NumberChange[]): C
     if (!changed) {
       const { namespace, key } = change;
       throw new AiotError('AIOT_FLASH_NO_SLOT', `the board's NVS has no entry ${namespace}/${key}`, {
-        next: 'Provision the board first: aiot device provision NAME --port PORT',
+        next: 'Provision the board first with `aiot device provision NAME --port PORT`.',
       });
     }
     plain = changed.bytes;
@@ -229,7 +231,7 @@ export async function requireModelAccepted(
   if (!trust) {
     const told = 'the board has no trust root, so it cannot verify who signed the model';
     throw new AiotError('AIOT_TRUST_MISSING', told, {
-      next: 'Provision the board first: aiot device provision NAME --port PORT',
+      next: 'Provision the board first with `aiot device provision NAME --port PORT`.',
     });
   }
   const { verifySigned } = await import('../../model/bundle/signed-bundle.js');
@@ -251,7 +253,7 @@ export async function requireModelAccepted(
   const old = `${image.name} has sequence ${manifest.sequence}, but the board has committed ${committed} and accepts only a higher one`;
   if (force) return { manifest, overridden: [{ rule: 'sequence', region: image.name, message: old }] };
   throw new AiotError('AIOT_UPDATE_SEQUENCE', old, {
-    next: 'Sign the version again with `aiot model push`, or write it anyway with --force.',
+    next: 'Sign the version again with `aiot model sign NAME@VERSION`, or write it anyway with --force.',
   });
 }
 

@@ -264,7 +264,7 @@ async function requireTable(loader: Loader): Promise<PartitionTable> {
   const table = loader.chip.security.secureDownload ? null : await readBoardTable(loader);
   if (table) return table;
   throw new AiotError('AIOT_FLASH_NO_SLOT', 'the board has no readable partition table, so it has no slots', {
-    next: 'Write the bootloader, table and app first: aiot flash --project FIRMWARE_DIR',
+    next: 'Write the bootloader, table and app first with `aiot flash --project FIRMWARE_DIR`.',
   });
 }
 
@@ -408,7 +408,7 @@ function modelSlots(table: PartitionTable): [Partition, Partition] {
   );
   if (first && second) return [first, second];
   throw new AiotError('AIOT_FLASH_NO_SLOT', "the board's partition table has no two model slots", {
-    next: 'Provision the board with the default table: aiot device provision NAME --port PORT',
+    next: 'Provision the board with a table that has them, such as the one in docs/reference/nvs.md: `aiot device provision NAME --port PORT --partitions FILE.csv`.',
   });
 }
 

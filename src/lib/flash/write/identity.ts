@@ -62,6 +62,7 @@ function placeOf(partition: Partition | undefined, kind: string, tableFile: stri
   if (partition) return partition.offset;
   throw new AiotError('AIOT_FILE_MALFORMED', `${tableFile} has no ${kind} partition for the identity`, {
     subject: 'partitions',
+    next: `Add a row to the table: ${kind},data,${kind},,${kind === 'nvs' ? '0x5000' : '0x1000'}`,
   });
 }
 
@@ -71,7 +72,7 @@ async function readOwn(described: string, folder: string): Promise<unknown> {
     'AIOT_FILE_NOT_FOUND',
     `${folder} is not a device identity folder: ${described} is missing`,
     {
-      next: `aiot device provision NAME --type esp32 --out ${folder}`,
+      next: `Create an identity with \`aiot device provision NAME --type esp32 --out ${folder}\`.`,
     },
   );
 }

@@ -45,6 +45,7 @@ export async function openCoral(
     throw new AiotError(
       'AIOT_MODEL_UNFIT',
       `${name} has ${input.type} inputs, but the Edge TPU supports only int8`,
+      { next: 'Quantize it with `aiot model quantize --mode int8 --target edgetpu`, then push it again.' },
     );
   }
   const { TFLiteNodeModelRunner, CoralDelegate } = await packages(load);
@@ -70,7 +71,11 @@ function invokerOf(runner: Runner, _model: ArrayBuffer): Invoker {
       // The model's memory must outlive the runner, which only points into it.
       void _model;
       view(runner.getInputs()[0]!.data()).set(view(values));
-      if (!runner.infer()) throw new AiotError('AIOT_BACKEND_MISSING', 'the Edge TPU returned no result');
+      if (!runner.infer()) {
+        throw new AiotError('AIOT_BACKEND_MISSING', 'the Edge TPU returned no result', {
+          next: 'Reconnect the accelerator to a USB 3 port and start the loop again, or omit --delegate coral.',
+        });
+      }
       return view(runner.getOutputs()[0]!.data()).slice() as unknown as T;
     },
   } as Invoker;

@@ -65,7 +65,7 @@ export async function listLoops(options: ListOptions = {}): Promise<ListedLoops>
   if (options.name === undefined || loops.length === 0) {
     throw new AiotError('AIOT_NOT_FOUND', 'no loop has run on this machine', {
       subject: 'loop',
-      next: 'aiot loop run --project DIR',
+      next: 'Start one with `aiot loop run --project DIR`.',
     });
   }
   throw new AiotError('AIOT_NOT_FOUND', `no loop named ${options.name} has run on this machine`, {

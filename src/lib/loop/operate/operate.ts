@@ -78,7 +78,7 @@ async function holdName(name: string, folder: string): Promise<() => void> {
   const found = await readStatus(join(folder, statusName));
   const pid = found ? ` (pid ${found.status.pid})` : '';
   throw new AiotError('AIOT_LOOP_RUNNING', `a loop named ${name} is already running${pid}`, {
-    next: `aiot loop status ${name}`,
+    next: `Choose another name with --name, or stop the other loop. To see it, run \`aiot loop status ${name}\`.`,
   });
 }
 

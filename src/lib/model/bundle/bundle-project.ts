@@ -106,7 +106,7 @@ function runnable({ arenaBytes }: EvaluationFile): number {
     'AIOT_MODEL_UNFIT',
     'TFLite Micro, and therefore a device, does not support float16 and dynamic range',
     {
-      next: 'aiot model quantize --mode int8 && aiot model evaluate',
+      next: 'Run `aiot model quantize --mode int8`, then `aiot model evaluate`.',
     },
   );
 }

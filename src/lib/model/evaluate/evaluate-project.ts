@@ -29,7 +29,7 @@ interface EvaluateOptions extends DataSource {
 }
 
 /**
- * Evaluates the float and the quantized network on the test part, which was never used for training, and writes build/evaluation.json. Also returns
+ * Evaluates the float and the quantized network on the test set, which was never used for training, and writes build/evaluation.json. Also returns
  * normally if a gate fails: `gateError(result.gates)` is the error.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_TRAINING_DATA_UNFIT (no test window), AIOT_TFLITE_UNSUPPORTED
  */
@@ -88,7 +88,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
   return result;
 }
 
-/** As measured by training: the test part is the same. */
+/** As measured by training: the test set is the same. */
 function baselineOf({ baseline }: TrainingFile): EvaluateResult['baseline'] {
   const { testAccuracy = null, testRmse = null } = baseline ?? {};
   return testAccuracy === null && testRmse === null ? null : { accuracy: testAccuracy, rmse: testRmse };
@@ -261,7 +261,7 @@ const points = 120;
 
 /**
  * Finds the origin of the worst predictions, and their samples for drawing.
- * @param groups group of each row of the test part; null if rows of a table are independent
+ * @param groups group of each row of the test set; null if rows of a table are independent
  */
 function worstWindows(
   worst: readonly Worst[],
@@ -278,7 +278,7 @@ function worstWindows(
   });
 }
 
-/** Name of a row of the test part, from its position in the file. @param row of the part, from 1 */
+/** Name of a row of the test set, from its position in the file. @param row of the part, from 1 */
 function rowName({ training: { source } }: Built, row: number): string {
   const parts = source.kind === 'table' ? source.parts : '';
   let place = -1;
@@ -360,7 +360,7 @@ export function networkFigures(verdict: Verdict): NetworkFigures {
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_GATE_FAILED
  */
 export function requireAccepted(evaluation: EvaluationFile, digest: string, project: Project): void {
-  const next = 'aiot model evaluate';
+  const next = 'Evaluate it again with `aiot model evaluate`.';
   if (evaluation.digest !== digest) throw stale('the quantized model has changed since the evaluation', next);
   if (evaluation.vote !== project.config.model.vote) {
     throw stale('model.vote in aiot.yaml has changed since the evaluation', next);

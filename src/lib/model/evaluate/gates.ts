@@ -4,7 +4,7 @@ import type { ProjectConfig } from '../../core/project-schema.js';
 import { nearest } from '../../core/text.js';
 import type { EvaluateResult } from './result.js';
 
-/** One limit, from model.accept or --gate, and whether the network meets it. */
+/** One limit, from model.accept or --gate, and whether the model meets it. */
 export interface Gate {
   name: GateName;
   limit: number;
@@ -13,7 +13,7 @@ export interface Gate {
   passed: boolean;
 }
 
-/** build/evaluation.json: the metrics of one quantized network on data that was never used for training. */
+/** build/evaluation.json: the metrics of one quantized model on data that was never used for training. */
 export interface EvaluationFile extends EvaluateResult {
   spec: 'aiot-evaluation/2';
   /** The smoothing that `voted` was computed with. */
@@ -28,11 +28,14 @@ const gateRows = {
   r2: { atLeast: true, remedy: 'Record more data, over the whole range of the value.' },
   mae: { atLeast: false, remedy: 'Record more data, over the whole range of the value.' },
   rmse: { atLeast: false, remedy: 'Record more data, over the whole range of the value.' },
-  calibrationError: { atLeast: false, remedy: 'Train for fewer epochs: late ones make a network too sure.' },
+  calibrationError: {
+    atLeast: false,
+    remedy: 'Train for fewer epochs: too many make a model overconfident.',
+  },
   drop: {
     atLeast: false,
     remedy:
-      'Record training data that covers what devices will meet: the ranges of integers are taken from it.',
+      'Record training data that covers the conditions of the devices: the quantization ranges are taken from it.',
   },
   arena: { atLeast: false, remedy: 'Use fewer or smaller model.layers, or a shorter signal.window.' },
   macs: { atLeast: false, remedy: 'Use fewer or smaller model.layers, or a shorter signal.window.' },
@@ -58,7 +61,9 @@ export function parseLimits(texts: readonly string[]): Limit[] {
     if (!isGateName(name)) {
       const near = nearest(name, gateNames);
       throw new AiotError('AIOT_USAGE', `--gate: expected METRIC=LIMIT such as macroF1=0.95, got "${text}"`, {
-        next: near ? `--gate ${near}=${value || '…'}` : `Metrics: ${gateNames.join(', ')}`,
+        next: near
+          ? `Did you mean --gate ${near}=${value || '…'}?`
+          : `Use one of the metrics ${gateNames.join(', ')}.`,
       });
     }
     const sized = inBytes(name) && /^\d+ ?(B|KiB|MiB)$/.test(value) ? bytesOf(value) : decimalOf(value);

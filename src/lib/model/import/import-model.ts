@@ -29,7 +29,7 @@ export const importResultSchema = z.object({
   bytes: z.int(),
   /** The float32 .tflite file. */
   file: z.string(),
-  /** Metrics on the project's validation part; null without a project. */
+  /** Metrics on the project's validation set; null without a project. */
   validation: z.object({ examples: z.int(), loss: z.number(), accuracy: z.number().nullable() }).nullable(),
   /** Changes made during the import, as sentences. */
   notes: z.array(z.string()),
@@ -48,7 +48,7 @@ export interface ImportOptions {
   label?: string;
   /** Names of the project's classes in the order of the network's outputs; by default the project's order. */
   classes?: readonly string[];
-  /** Whether the network expects the project's inputs unchanged, or standardized by the training part. */
+  /** Whether the network expects the project's inputs unchanged, or standardized by the training set. */
   inputs?: 'raw' | 'standardized';
   force?: boolean;
   signal?: AbortSignal;

@@ -26,7 +26,7 @@ interface CompareOptions {
   /** Files (.tflite, .aiot), folders of projects whose builds to use, or versions (`har@3`) if `getVersion` is given. */
   a: string;
   b: string;
-  /** A CSV file; absent = the test part if one of the two is a project, otherwise no data. */
+  /** A CSV file; absent = the test set if one of the two is a project, otherwise no data. */
   data?: string;
   getVersion?: GetVersion;
   label?: string;
@@ -273,7 +273,7 @@ async function rowsOfTable(
   return { ...rest, truth, values: null, classes, notes: note === null ? warnings : [...warnings, note] };
 }
 
-/** The test part of a project, standardized as each model's own project specifies, or this one's. @throws AIOT_MODEL_STALE, … */
+/** The test set of a project, standardized as each model's own project specifies, or this one's. @throws AIOT_MODEL_STALE, … */
 async function rowsOfProject(sides: readonly [Opened, Opened], dir: string): Promise<SharedRows> {
   const built = await readBuilt(await openModelProject(dir), {});
   const { training } = built;
@@ -286,7 +286,7 @@ async function rowsOfProject(sides: readonly [Opened, Opened], dir: string): Pro
   );
   const kind = training.network.output.kind;
   return {
-    data: `${dir} (test part)`,
+    data: `${dir} (test set)`,
     kind,
     inputs: [inputs[0]!, inputs[1]!],
     truth: kind === 'value' ? null : test.classes,

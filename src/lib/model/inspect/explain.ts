@@ -37,13 +37,13 @@ export async function explainRequest(request: ExplainRequest): Promise<Explanati
     const misplaced = output !== undefined ? 'output' : classes !== undefined ? 'classes' : null;
     if (misplaced !== null)
       throw new AiotError('AIOT_USAGE', `--${misplaced} needs a model file`, {
-        next: `aiot model explain FILE.tflite --data rows.csv --${misplaced} …`,
+        next: `Pass the file too: \`aiot model explain FILE.tflite --data rows.csv --${misplaced} …\`.`,
       });
     return await explainProject(project, { data, label }, options);
   }
   if (data === undefined)
     throw new AiotError('AIOT_USAGE', `rows are needed to explain ${file}`, {
-      next: `aiot model explain ${file} --data rows.csv`,
+      next: `Pass rows to explain it on: \`aiot model explain ${file} --data rows.csv\`.`,
     });
   return await explainFile({ ...rest, file, data, label, classes: classes?.split(',') });
 }
@@ -59,7 +59,7 @@ interface ExplainOptions {
 const budget = 150_000;
 
 /**
- * Explains a project's quantized network on its test part, and writes build/explanation.json for the report.
+ * Explains a project's quantized network on its test set, and writes build/explanation.json for the report.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_TRAINING_DATA_UNFIT
  */
 async function explainProject(

@@ -31,7 +31,7 @@ export async function readModelBytes(file: string): Promise<Uint8Array> {
     const [, name, version] = /^([A-Za-z0-9._-]+)@([A-Za-z0-9]+)$/.exec(file) ?? [];
     if (!hasCode(error, 'AIOT_FILE_NOT_FOUND') || name === undefined) throw error;
     const message = `expected a .tflite or .aiot file, got the version ${file} of a registry`;
-    const next = `aiot model pull ${file} --out ${name}-${version}`;
+    const next = `Download it first with \`aiot model pull ${file} --out ${name}-${version}\`.`;
     throw error.reworded(message, { cause: error, next });
   });
 }

@@ -153,7 +153,7 @@ function unknownModel(context: string, name: string, models: readonly GuideModel
   return new AiotError(
     'AIOT_NOT_FOUND',
     models.length === 0 ? `${context} has no models yet` : `${context} has no model ${name}`,
-    { next: `aiot model list --context ${context}` },
+    { next: `To see its models, run \`aiot model list --context ${context}\`.` },
   );
 }
 

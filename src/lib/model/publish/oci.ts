@@ -58,7 +58,10 @@ interface OciPushOptions {
 /** A signed version whose every byte is verified. @throws as `fetchModel` and `verifySigned`, AIOT_TRUST_MISSING */
 async function signedModel({ what, trust, client }: SignedOptions): Promise<Verified> {
   const root = trust ?? (await client?.trust.get());
-  if (!root) throw new AiotError('AIOT_TRUST_MISSING', 'no trusted signing keys are known');
+  if (!root)
+    throw new AiotError('AIOT_TRUST_MISSING', 'no trusted signing keys are known', {
+      next: 'Specify them with --trust FILE, or choose a platform that has a trust root with --context NAME.',
+    });
   if (client && !isModelFile(what)) return fetchModel(client, await resolveModel(client, what), root);
   const bytes = await readBytes(what);
   requireBundle(bytes, what, 'a signed .aiot file');

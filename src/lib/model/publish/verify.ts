@@ -65,7 +65,10 @@ interface VerifyOptions {
 /** Verifies a version or a file. @throws as `verifyFile` and `fetchModel`; AIOT_TRUST_MISSING */
 export async function verifyModel({ what, path, trust, client, now }: VerifyOptions): Promise<VerifyResult> {
   const root = trust ?? (await client?.trust.get());
-  if (!root) throw new AiotError('AIOT_TRUST_MISSING', 'no trusted signing keys are known');
+  if (!root)
+    throw new AiotError('AIOT_TRUST_MISSING', 'no trusted signing keys are known', {
+      next: 'Specify them with --trust FILE, or choose a platform that has a trust root with --context NAME.',
+    });
   if (path || !client) return verifyFile(what, root, now);
   const fetched = await fetchModel(client, await resolveModel(client, what), root);
   return verifyResult(`${fetched.card.name}@${fetched.card.version}`, fetched, now);

@@ -31,7 +31,7 @@ export interface QuantizeOptions extends DataSource, Partial<SearchOptions> {
 
 /**
  * build/model.float.tflite → build/model.MODE.tflite, according to model.quantize of aiot.yaml, which options override; calibrated on the training
- * part, with the loss measured on the validation part (`withinLoss`). build/quantization.json identifies the file.
+ * part, with the loss measured on the validation set (`withinLoss`). build/quantization.json identifies the file.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_QUANTIZE_UNFIT, AIOT_QUANTIZE_LOSS, AIOT_FILE_NOT_WRITABLE
  */
 export async function quantizeProject(options: QuantizeOptions): Promise<QuantizeResult> {
@@ -85,7 +85,7 @@ function materialOf(rows: readonly Float32Array[], evaluation: Evaluation | null
 }
 
 /**
- * The loss is measured on the validation part. A network that was also trained on it is quantized like its predecessor that was not, because rows
+ * The loss is measured on the validation set. A network that was also trained on it is quantized like its predecessor that was not, because rows
  * that it has learned would hide the loss.
  * @throws AIOT_MODEL_STALE if the predecessor no longer exists
  */
@@ -135,7 +135,7 @@ function settingsOf({ project, ...options }: QuantizeOptions): SearchOptions {
   };
 }
 
-/** The validation part, each example with its class. */
+/** The validation set, each example with its class. */
 function validationOf({ training, examples }: Trained, by: Standardization): Evaluation {
   const { kind } = training.network.output;
   if (kind === 'value' || (kind === 'reconstruction' && training.threshold === null)) throw noAnswer(kind);

@@ -244,6 +244,7 @@ export function dealt(units: Unit[], asked: FoldsAsked, seed: number): Unit[][] 
     throw new AiotError(
       'AIOT_DATA_TOO_FEW',
       `expected at least ${least} independent parts for cross-validation, got ${units.length}; copies of one count as one`,
+      { next: 'Use fewer --folds, or record more.' },
     );
   }
   if (!('folds' in asked)) return units.map((own) => [own]);

@@ -54,20 +54,20 @@ export interface Learned {
   refitted: number | null;
   /** Whether a linear model replaced the network, and why; null if that was not considered. */
   choice: Choice | null;
-  /** Root mean squared error on the validation part, in the unit of the values; null for other outputs. */
+  /** Root mean squared error on the validation set, in the unit of the values; null for other outputs. */
   valRmse: number | null;
   /**
    * The network's predictions for examples, whose inputs it standardizes in place: the predicted class, or the value. For a reconstruction the class
    * follows from the threshold.
    */
   answers(examples: Lesson): Answers;
-  /** The network chosen on the validation part and not trained on it: the same one if it was not trained again. */
+  /** The network chosen on the validation set and not trained on it: the same one if it was not trained again. */
   chosen: Pick<Learned, 'graph' | 'standardization' | 'answers'>;
   dispose(): void;
 }
 
 /**
- * Trains one network on examples. Their inputs are standardized in place, by the training part's own mean and deviation.
+ * Trains one network on examples. Their inputs are standardized in place, by the training set's own mean and deviation.
  * @throws AIOT_TRAINING_DATA_UNFIT, AIOT_TRAINING_DIVERGED, AIOT_MODEL_UNFIT
  */
 export async function learn(
@@ -222,7 +222,7 @@ interface ChoiceFigures {
 /** The chosen one of the two, and the metrics behind the choice. */
 export interface Choice {
   kept: 'network' | 'linear';
-  /** Number of folds; null = by the validation part. */
+  /** Number of folds; null = by the validation set. */
   folds: number | null;
   /** Number of rows behind the metrics. */
   rows: number;
@@ -234,7 +234,7 @@ export interface Choice {
 
 const foldsOfRows = 5;
 
-/** Above this many rows, the validation part is large enough to distinguish the two models. */
+/** Above this many rows, the validation set is large enough to distinguish the two models. */
 const mostRows = 1000;
 
 /** Budget of training rows per fold, summed over its epochs: a second or so. */
@@ -242,9 +242,9 @@ const mostLearned = 500_000;
 
 /**
  * Whether a linear model predicts unseen rows of a small table as well as the network, which is common with a few hundred rows (measured:
- * docs/reference/project.md). By 5 folds of all rows except the test part's, with equal rows together and class by class, or by the validation part. The
+ * docs/reference/project.md). By 5 folds of all rows except the test set's, with equal rows together and class by class, or by the validation set. The
  * network is chosen if it is better by more than one standard error, compared row by row (Breiman et al. 1984).
- * @param rows those of the training part, followed by those of the validation part; left unchanged
+ * @param rows those of the training set, followed by those of the validation set; left unchanged
  * @param epochs of the network
  * @returns null if `signal` stopped it
  */

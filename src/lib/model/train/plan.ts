@@ -19,7 +19,7 @@ export interface Plan {
   /** Whether each example is a row of a table. */
   rows: boolean;
   /**
-   * Whether a linear model may replace the network on a small table, and the criterion: folds over its rows, or only the validation part
+   * Whether a linear model may replace the network on a small table, and the criterion: folds over its rows, or only the validation set
    * if rows belong together. Null if layers, a kind or members were requested.
    */
   linear: 'folds' | 'validation' | null;

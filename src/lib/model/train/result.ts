@@ -87,7 +87,7 @@ export const trainResultSchema = z.object({
     /** 95 % interval of the validation accuracy; and the number of recordings (or groups of rows) behind it, null if rows are independent. */
     valInterval: z.tuple([z.number(), z.number()]).nullable(),
     valGroups: z.int().nullable(),
-    /** Root mean squared error on the validation part, in the unit of the values. */
+    /** Root mean squared error on the validation set, in the unit of the values. */
     valRmse: z.number().nullable(),
   }),
   /** Metrics of a linear model on the same rows; null for a reconstruction. */

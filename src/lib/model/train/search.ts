@@ -45,7 +45,7 @@ interface SearchOptions extends Omit<TrainOptions, 'folds' | 'resume' | 'onEpoch
 const patience = 50;
 
 /**
- * Tries randomly drawn networks and signal parts (seeded), each by inner folds over the training and validation parts: the test part is never used.
+ * Tries randomly drawn networks and signal parts (seeded), each by inner folds over the training and validation sets: the test set is never used.
  * Writes build/search.json, also if `signal` stopped it, with the candidates tried until then.
  * @throws AIOT_USAGE (no classes or values to predict), AIOT_INTERRUPTED, and any error of training
  */
@@ -240,7 +240,7 @@ interface TryOptions {
 }
 
 /**
- * Trains one candidate on inner folds of the training and validation parts: the test part is never used. A candidate that cannot be trained (a window
+ * Trains one candidate on inner folds of the training and validation sets: the test set is never used. A candidate that cannot be trained (a window
  * longer than a recording, an unsuitable feature set) is reported with the reason.
  */
 async function tryCandidate(choice: Choice, options: TryOptions): Promise<Omit<Candidate, 'pareto'>> {
@@ -308,7 +308,7 @@ async function measured(choice: Choice, { project: given, material, division, ba
   return { ...sized, refused: refusals(sized, model.accept, plan) };
 }
 
-/** Examples of the training and validation parts together. */
+/** Examples of the training and validation sets together. */
 function bothParts(material: Material, division: Division): Examples {
   const parts = (['train', 'validation'] as const).map((part) => examplesOfPart(material, division, part));
   const [a, b] = parts as [Examples, Examples];

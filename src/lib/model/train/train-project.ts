@@ -187,7 +187,7 @@ async function resumed(file: string, run: string): Promise<Checkpoint> {
     if (!hasCode(error, 'AIOT_FILE_NOT_FOUND')) throw error;
     throw new AiotError('AIOT_MODEL_NOT_BUILT', `${file} does not exist, so training cannot be resumed`, {
       cause: error,
-      next: 'Train from the start: aiot model train',
+      next: 'Train from the start with `aiot model train`.',
     });
   }
 }
@@ -197,17 +197,19 @@ function stopped({ history, bestEpoch }: TrainingFile): AiotError {
   return new AiotError(
     'AIOT_INTERRUPTED',
     `stopped after epoch ${history.length} of ${epochs}; the best epoch so far, ${bestEpoch} (validation loss ${valLoss.toPrecision(3)}), is in build/model.float.tflite`,
-    { next: 'Continue with `aiot model train --resume`, or use the saved model: aiot model quantize' },
+    {
+      next: 'Continue with `aiot model train --resume`, or quantize the saved model with `aiot model quantize`.',
+    },
   );
 }
 
 /** Metrics of a linear model on the same examples as the network's; null if it has no such metric. */
 export interface Baseline {
-  /** Accuracy on the validation part, trained on the training part. */
+  /** Accuracy on the validation set, trained on the training set. */
   valAccuracy: number | null;
   /** In the unit of the values. */
   valRmse: number | null;
-  /** On the test part, trained on the rows that the written network was trained on. */
+  /** On the test set, trained on the rows that the written network was trained on. */
   testAccuracy?: number | null;
   testRmse?: number | null;
 }

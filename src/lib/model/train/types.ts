@@ -95,7 +95,7 @@ export interface TrainingFile {
   choice?: Choice | null;
   /** Describes `model.validated.tflite`, the network before it was trained on the validation rows; null if it was not. */
   chosen?: { digest: string; standardization: Standardization } | null;
-  /** Metrics of a linear model on the validation and test part; null for a reconstruction. */
+  /** Metrics of a linear model on the validation and test set; null for a reconstruction. */
   baseline?: Baseline | null;
   /** Stopped by Ctrl-C before its last epoch. */
   interrupted: boolean;

@@ -46,7 +46,7 @@ export function refusalOfRun(record: RunRecord): AiotError | null {
     const on =
       workflow?.seen && record.state === 'interrupted' ? `; ${workflow.name} continues in the cluster` : '';
     return new AiotError('AIOT_INTERRUPTED', `run ${record.run} was ${record.state}${on}`, {
-      next: `aiot pipeline resume ${record.run}`,
+      next: `To continue, run \`aiot pipeline resume ${record.run}\`.`,
     });
   }
   const step = record.steps.find((each) => each.state === 'failed' || each.state === 'stopped');
@@ -57,6 +57,6 @@ export function refusalOfRun(record: RunRecord): AiotError | null {
   // An error of a gate exits with 6 and that of a failure does not, whatever the step itself reported.
   const fits = known !== null && (catalogue[known].exit === 6) === gate;
   const used = fits ? known : gate ? 'AIOT_GATE_FAILED' : 'AIOT_PIPELINE_STEP';
-  const next = step?.error?.next ?? `aiot pipeline status --step ${step?.name}`;
+  const next = step?.error?.next ?? `To see its output, run \`aiot pipeline status --step ${step?.name}\`.`;
   return new AiotError(used, told, { next });
 }

@@ -123,7 +123,7 @@ async function begin(
   const before = options.resume === undefined ? null : await findRun(folders, options.resume || undefined);
   if (before?.state === 'done') {
     throw new AiotError('AIOT_USAGE', `run ${before.run} has finished: there is nothing to resume`, {
-      next: 'aiot pipeline run',
+      next: 'To start a new run, run `aiot pipeline run`.',
     });
   }
   const context = await chosenContext(options.context ?? before?.context ?? undefined);

@@ -95,7 +95,9 @@ export class Tokens {
   async get(id: string): Promise<Token> {
     const row = await selectTokens(this.parts.store).where('tokens.id', '=', id).executeTakeFirst();
     if (row) return tokenShown(row, this.parts.now());
-    throw new AiotError('AIOT_NOT_FOUND', `no token has the id ${id}`, { next: 'aiot token list' });
+    throw new AiotError('AIOT_NOT_FOUND', `no token has the id ${id}`, {
+      next: 'To see the tokens and their ids, run `aiot token list`.',
+    });
   }
 
   /** Returns one of the caller's own tokens; operators may read anyone's. @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED */
@@ -153,7 +155,7 @@ export class Tokens {
     const before = await this.theirs(id, by);
     if (before.state !== 'valid') {
       throw new AiotError('AIOT_REQUEST_INVALID', `the token ${id} is ${before.state}: create a new one`, {
-        next: 'aiot token create',
+        next: 'Create one with `aiot token create NAME --role ROLE`.',
       });
     }
     const { name, owner, role, scopes } = before;

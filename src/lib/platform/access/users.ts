@@ -140,7 +140,9 @@ export async function unknownUser(store: Store, name: string): Promise<AiotError
     name,
     rows.map((user) => user.name),
   );
-  return new AiotError('AIOT_NOT_FOUND', `no user is named ${name}${hint}`, { next: 'aiot user list' });
+  return new AiotError('AIOT_NOT_FOUND', `no user is named ${name}${hint}`, {
+    next: 'To see the users, run `aiot user list`.',
+  });
 }
 
 /** How long a link can be opened, and how long a session lasts, ms; neither outlives its token. */

@@ -90,7 +90,7 @@ export function datasetsOf(
         'AIOT_NOT_FOUND',
         `all stored rows of the stream ${name} are lost: ${thousands(rows)}, because the journal was damaged`,
         {
-          next: 'To see the files, run `aiot status`. Stop the platform, then run `aiot platform verify --repair --from BACKUP`.',
+          next: 'To see the damage, run `aiot platform acknowledge --dry-run`. To repair it, stop the platform with `aiot down`, then run `aiot platform verify --repair --from BACKUP`.',
         },
       );
     }
@@ -102,7 +102,7 @@ export function datasetsOf(
     const take = await telemetry.take({ channel: 'telemetry', stream, device, recording });
     if (take) return take;
     throw new AiotError('AIOT_NOT_FOUND', `${device} has no recording ${recording} in ${stream}`, {
-      next: `aiot data list ${stream}`,
+      next: `To see its recordings, run \`aiot data list ${stream}\`.`,
     });
   };
   const requireRecordings: Datasets['requireRecordings'] = async (stream, recordings) => {

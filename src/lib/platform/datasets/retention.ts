@@ -88,7 +88,7 @@ export class RetentionService {
         .execute();
       if (stream !== undefined && rows.length === 0) {
         throw new AiotError('AIOT_NOT_FOUND', `the stream ${stream} has no retention policy`, {
-          next: `aiot data retention ${stream} --days 30`,
+          next: `Set one with \`aiot data retention ${stream} --days 30\`.`,
         });
       }
       const plans: Plan[] = [];
@@ -119,7 +119,7 @@ export class RetentionService {
       if (takes.length === 0) {
         const what = recording === undefined ? 'no recordings' : `no recording ${recording}`;
         throw new AiotError('AIOT_NOT_FOUND', `${device} has ${what} in ${stream}`, {
-          next: `aiot data list ${stream}`,
+          next: `To see its recordings, run \`aiot data list ${stream}\`.`,
         });
       }
       const isProtected = await this.protection(stream, takes, labelled);

@@ -350,7 +350,9 @@ export class Devices {
   record(name: string): DeviceRecord {
     const device = this.memory.find(name);
     if (device) return device;
-    throw new AiotError('AIOT_NOT_FOUND', unknownDevice(name, this.list()), { next: 'aiot device list' });
+    throw new AiotError('AIOT_NOT_FOUND', unknownDevice(name, this.list()), {
+      next: 'To see the devices, run `aiot device list`.',
+    });
   }
 }
 

@@ -213,7 +213,7 @@ function requireLatest(device: DeviceRecord, latest: Asked['latest'], what: 'rot
   if (latest === undefined || latest === (device.nextFingerprint ?? device.fingerprint)) return;
   const { name } = device;
   throw new AiotError('AIOT_DEVICE_CHANGED', `${name} was ${what} by another user at the same time`, {
-    next: `aiot device show ${name}`,
+    next: `Look at it with \`aiot device show ${name}\`, then repeat the command if the change is still needed.`,
   });
 }
 

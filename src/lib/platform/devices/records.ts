@@ -268,6 +268,6 @@ function columnsOf({ reported, tags, groups, ...columns }: Partial<DeviceRecord>
 function changedMeanwhile(name: string): AiotError {
   return new AiotError('AIOT_DEVICE_CHANGED', `${name} was changed by another user at the same time`, {
     retryable: true,
-    next: `aiot device show ${name}`,
+    next: `Look at it with \`aiot device show ${name}\`, then repeat the command if the change is still needed.`,
   });
 }

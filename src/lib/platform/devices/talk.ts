@@ -212,7 +212,7 @@ export async function deviceHistory(
     .execute();
   if (rows.length === 0 && after === undefined && devices.find(name) === null) {
     throw new AiotError('AIOT_NOT_FOUND', `no current or former device is named ${name}`, {
-      next: 'aiot device list',
+      next: 'To see the devices, run `aiot device list`.',
     });
   }
   const page = pageOfRows(rows, limit, ({ id }) => String(id));

@@ -206,7 +206,9 @@ export class Jobs {
   private async row(id: string): Promise<JobRow> {
     const row = await this.parts.store.selectFrom('jobs').selectAll().where('id', '=', id).executeTakeFirst();
     if (row) return row;
-    throw new AiotError('AIOT_NOT_FOUND', `the job ${id} does not exist`, { next: 'aiot job list' });
+    throw new AiotError('AIOT_NOT_FOUND', `the job ${id} does not exist`, {
+      next: 'To see the jobs, run `aiot job list`.',
+    });
   }
 }
 

@@ -192,7 +192,9 @@ export class Webhooks {
       .where('id', '=', id)
       .executeTakeFirst();
     if (row) return row;
-    throw new AiotError('AIOT_NOT_FOUND', `the webhook ${id} does not exist`, { next: 'aiot webhook list' });
+    throw new AiotError('AIOT_NOT_FOUND', `the webhook ${id} does not exist`, {
+      next: 'To see the webhooks, run `aiot webhook list`.',
+    });
   }
 }
 

@@ -53,7 +53,7 @@ export function answerErrors(app: FastifyInstance, log: Logger): void {
   }
 }
 
-const described = '/openapi.json describes all there is.';
+const described = 'For all paths and methods, see /openapi.json.';
 
 /** Headers of the intended response, with which a cache would store the problem in its place. */
 const ofContent = [

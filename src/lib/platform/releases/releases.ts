@@ -244,7 +244,9 @@ export abstract class ReleaseService<Row extends VersionRow, Card extends object
   }
 
   protected notFound(message: string): AiotError {
-    return new AiotError('AIOT_NOT_FOUND', message, { next: this.of.list });
+    return new AiotError('AIOT_NOT_FOUND', message, {
+      next: `To see the existing ones, run \`${this.of.list}\`.`,
+    });
   }
 
   /** Writes the rows of a manifest and its event in one transaction. */

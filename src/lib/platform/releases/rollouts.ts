@@ -334,7 +334,9 @@ function isNews({ head: before }: RolloutState, { head, changed }: RolloutStep):
 }
 
 function notFound(id: string): AiotError {
-  return new AiotError('AIOT_NOT_FOUND', `the rollout ${id} does not exist`);
+  return new AiotError('AIOT_NOT_FOUND', `the rollout ${id} does not exist`, {
+    next: 'To see the rollouts, run `aiot rollout list`.',
+  });
 }
 
 /** Number of entries cached: an observer requests the same rollout repeatedly. */

@@ -108,7 +108,7 @@ export class Stages {
 
 /** The limits applied to the signed evaluation; a version without limits has no evidence. */
 function evaluation({ name, version, kind, gates }: ModelVersion): { message: string; next: string } | null {
-  const next = 'Set limits in model.accept, evaluate and push again, or say why not: --reason TEXT';
+  const next = 'Set limits in model.accept, then evaluate and push again; or give a reason: --reason TEXT';
   const subject = `${name}@${version}`;
   if (kind === 'network') {
     return {
@@ -157,8 +157,8 @@ export class Removal {
         // Demotion helps only if the stage is the sole obstacle.
         const next =
           users.length > 1 || card.stage !== 'production'
-            ? `Deploy another version to the devices that have it, or revoke them: aiot model deploy ${name}@VERSION --selector all`
-            : `aiot model promote ${subject} --to dev`;
+            ? `Deploy another version to the devices that have it, or revoke the devices: \`aiot model deploy ${name}@VERSION --selector all\`.`
+            : `Take it out of production with \`aiot model promote ${subject} --to dev\`.`;
         throw new AiotError('AIOT_MODEL_IN_USE', `${subject} cannot be removed: ${users.join(', ')}`, {
           next,
         });

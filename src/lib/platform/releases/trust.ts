@@ -53,7 +53,7 @@ export function trustIn(store: Store, turns: Turns, events: Events): Trust {
     const chained = store.selectFrom('meta').select('key').where('key', '=', `root:${before?.version}`);
     if (before && (await chained.executeTakeFirst())) {
       throw new AiotError('AIOT_TRUST_CONFLICT', 'expected a root signed by the root keys', {
-        next: 'aiot trust rotate',
+        next: 'Create the next root with `aiot trust rotate --role ROLE --root-key FILE`.',
       });
     }
     if (before && trust.version <= before.version) {
@@ -228,7 +228,9 @@ export class Roots {
     throw new AiotError(
       'AIOT_REQUEST_INVALID',
       `expected ${timestamp.threshold} timestamp key(s) on this platform, got ${own.length}`,
-      { next: 'To see its keys, run `aiot trust status`.' },
+      {
+        next: 'Create a timestamp key on this platform with `aiot trust rotate --role timestamp --root-key FILE`.',
+      },
     );
   }
 

@@ -204,6 +204,7 @@ export function sqliteError(error: unknown, path: string, opening = false): unkn
     return new AiotError('AIOT_DATABASE_UNREACHABLE', `${path} is locked by another program (${code})`, {
       ...details,
       retryable: true,
+      next: 'Close the other program, then try again.',
     });
   }
   if (is('SQLITE_CORRUPT', 'SQLITE_NOTADB')) {
@@ -227,7 +228,7 @@ const mostProblems = 20;
 
 /** The next step for a damaged database. */
 const repairNext =
-  'Stop the platform, then restore the damaged parts from a backup: aiot platform verify --repair --from BACKUP';
+  'Stop the platform, then restore the damaged parts from a backup with `aiot platform verify --repair --from BACKUP`.';
 
 /** Problems SQLite finds in the structure of pages, rows and keys (pragma.html#pragma_quick_check); empty = sound. */
 function quickCheck(database: Database): string[] {

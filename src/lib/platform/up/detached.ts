@@ -121,8 +121,8 @@ export async function down(options: DownOptions): Promise<DownResult> {
     throw new AiotError('AIOT_PLATFORM_NOT_RUNNING', `no platform is running on ${data}`, {
       next:
         others.length > 0
-          ? others.map((folder) => `aiot down --data ${folder}`).join(', or ')
-          : `aiot up${options.data === undefined ? '' : ` --data ${data}`}`,
+          ? `To stop another platform, run ${others.map((folder) => `\`aiot down --data ${folder}\``).join(' or ')}.`
+          : `To start one, run \`aiot up${options.data === undefined ? '' : ` --data ${data}`}\`.`,
     });
   }
   const { pid } = running;

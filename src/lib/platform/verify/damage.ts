@@ -92,7 +92,7 @@ export class Damages {
           .execute();
         const unknown = ids?.find((id) => !rows.some((row) => row.id === id));
         if (unknown !== undefined) {
-          const next = 'aiot platform acknowledge --dry-run lists what there is.';
+          const next = 'To see the findings and their ids, run `aiot platform acknowledge --dry-run`.';
           throw new AiotError('AIOT_NOT_FOUND', `no damage is recorded for ${unknown}`, { next });
         }
         const at = now();

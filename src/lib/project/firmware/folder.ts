@@ -35,7 +35,7 @@ export async function openFirmware(folder: string): Promise<FirmwareFolder> {
   const value = await unless('AIOT_FILE_NOT_FOUND', readJson(file));
   if (value === null || value === undefined)
     throw new AiotError('AIOT_FIRMWARE_MISSING', `${dir} contains no firmware project (no ${noteName})`, {
-      next: `aiot firmware init ${folder}`,
+      next: `Create one with \`aiot firmware init ${folder}\`, or specify the folder of an existing one.`,
     });
   const read = noteSchema.safeParse(value);
   if (!read.success)

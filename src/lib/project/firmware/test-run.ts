@@ -103,7 +103,7 @@ async function targetsOf(build: string, only: string[], signal: AbortSignal | un
   const read = listSchema.safeParse(parsedJson(said));
   if (!read.success || read.data.tests.length === 0)
     throw new AiotError('AIOT_USAGE', `--filter: no test name matches ${only[1]}`, {
-      next: 'To list all tests, run `aiot firmware test --json`.',
+      next: 'To run all tests and see their names, omit --filter.',
     });
   const wanted = new Set(read.data.tests.map(({ name }) => name));
   const lines = (await readText(join(build, 'CTestTestfile.cmake'))).split('\n');

@@ -52,7 +52,10 @@ export async function findIio(wanted: string, roots: SystemRoots = {}): Promise<
   }
   const names = devices.map(({ id, name }) => name || id);
   const near = nearest(wanted, names);
-  const there = names.length > 0 ? `There is ${names.join(', ')}.` : undefined;
+  const there =
+    names.length > 0
+      ? `Use one of ${names.map((name) => `iio://${name}`).join(', ')}.`
+      : 'This machine has none: check the wiring, and that the driver or overlay of the sensor is enabled.';
   throw new AiotError('AIOT_SENSOR_NOT_FOUND', `no Industrial I/O device is named ${wanted}`, {
     next: near ? `Did you mean iio://${near}?` : there,
   });

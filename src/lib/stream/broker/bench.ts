@@ -162,7 +162,9 @@ async function untilHeard(sink: Sink, topic: string, run: string, size: number, 
   while (!there) {
     if (performance.now() > over) {
       const message = `${sink.endpoint}: nothing came back from ${topic} within ${waitMs / 1000} s`;
-      throw new AiotError('AIOT_TIMEOUT', message);
+      throw new AiotError('AIOT_TIMEOUT', message, {
+        next: 'Check that this client may publish and subscribe to the topic: `aiot stream check URL`.',
+      });
     }
     await sink.write([{ topic, payload: encodeProbe({ run, number: -1, sent: performance.now() }, size) }]);
     await Promise.race([done, delay(100)]);

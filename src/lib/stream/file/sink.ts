@@ -50,6 +50,7 @@ async function openPieces(
   if (!release) {
     throw new AiotError('AIOT_FILE_NOT_WRITABLE', `another process is writing to ${path}`, {
       endpoint: path,
+      next: 'Stop the other process, or choose another file.',
     });
   }
   /** Finishes files, including those left by an earlier process or attempt. */

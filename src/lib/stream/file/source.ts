@@ -57,7 +57,9 @@ function converterOf(url: StreamUrl, where: string): Converter {
   const query = readQuery(url, settings);
   const format = query.format ?? formatOfPath(where);
   if (format === 'parquet') {
-    throw new AiotError('AIOT_STREAM_SCHEME', `${where}: Parquet files can only be written, not read`);
+    throw new AiotError('AIOT_STREAM_SCHEME', `${where}: Parquet files can only be written, not read`, {
+      next: 'Convert the file to CSV or NDJSON.',
+    });
   }
   const topic =
     query.topic ??

@@ -99,7 +99,7 @@ async function openGpioLine(options: GpioLineOptions): Promise<GpioLine> {
     throw new AiotError('AIOT_PROGRAM_NOT_FOUND', `${endpoint}: libgpiod's gpioset is not installed`, {
       cause: error,
       endpoint,
-      next: 'sudo apt install gpiod',
+      next: 'Install it with `sudo apt install gpiod`.',
     });
   });
   const version = await majorVersion(gpioset, endpoint);

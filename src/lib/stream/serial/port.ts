@@ -37,7 +37,7 @@ export function serialSettings(url: StreamUrl): SerialSettings {
   const { path } = url;
   if (path === '') {
     throw new AiotError('AIOT_STREAM_URL', 'serial: expected a port after it, got none', {
-      next: 'Write it as serial:///dev/ttyUSB0?baud=115200; aiot board ports lists what there is.',
+      next: 'Use a URL such as serial:///dev/ttyUSB0?baud=115200. To list the ports, run `aiot board ports`.',
     });
   }
   const { baud, rtscts, parity, dataBits, stopBits, topic, line } = readQuery(url, shape);

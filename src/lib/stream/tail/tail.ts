@@ -444,6 +444,7 @@ async function endOf(
     throw new AiotError(
       'AIOT_TIMEOUT',
       `expected ${wanted} within ${formatDuration(options.timeoutMs ?? 0)}, got ${end.messages}`,
+      { next: 'Check the topic with `aiot stream list URL`, or allow more time with --timeout.' },
     );
   }
   if (why === 'timeout') throw new AiotError('AIOT_TIMEOUT', `the time limit was reached after ${came}`);

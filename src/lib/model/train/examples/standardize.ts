@@ -49,7 +49,7 @@ export function standardizeInPlace({ inputs, inputSize }: Lesson, by: Standardiz
 }
 
 /**
- * The standardization for a training part. Rows of a table that are already standardized, like a network's inputs, are used unchanged: every column's
+ * The standardization for a training set. Rows of a table that are already standardized, like a network's inputs, are used unchanged: every column's
  * mean is within 0.25 of 0 and its deviation between 0.5 and 2.
  */
 export function standardizationFor(train: Lesson, { windows, rows, signal }: Plan): Standardization {

@@ -68,7 +68,7 @@ export async function readCheckpoint(file: string, run: string): Promise<Checkpo
   const read = checkpointSchema.safeParse(await readJson(file));
   if (!read.success) {
     throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(read.error, 'the file')}`, {
-      next: 'aiot model train',
+      next: 'Train from the start with `aiot model train`.',
     });
   }
   const { history, last, best } = read.data;
@@ -76,13 +76,13 @@ export async function readCheckpoint(file: string, run: string): Promise<Checkpo
     throw new AiotError(
       'AIOT_MODEL_STALE',
       'the data, settings or backend differ from those of the stopped training, so it cannot be resumed',
-      { next: 'Train from the start: aiot model train' },
+      { next: 'Train from the start with `aiot model train`.' },
     );
   }
   const wrong = inconsistent(read.data);
   if (wrong !== null) {
     throw new AiotError('AIOT_FILE_MALFORMED', `${file} is damaged: ${wrong}`, {
-      next: 'Train from the start: aiot model train',
+      next: 'Train from the start with `aiot model train`.',
     });
   }
   return { history, last, best };

@@ -32,12 +32,12 @@ interface FittedLesson {
   standardization: Standardization;
   /** null if the network does not predict values. */
   target: TargetScale | null;
-  /** The training part in the form used for learning. */
+  /** The training set in the form used for learning. */
   train: Part;
 }
 
 /**
- * Fits a network, or a linear model, to examples. Their inputs are standardized in place, by the training part's own mean and deviation.
+ * Fits a network, or a linear model, to examples. Their inputs are standardized in place, by the training set's own mean and deviation.
  * @param validation null = the last epoch is used
  */
 export async function fitLesson(

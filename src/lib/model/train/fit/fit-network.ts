@@ -58,7 +58,7 @@ const turnEveryMs = 50;
 
 /**
  * Trains with Adam on the loss of the network's output and keeps the epoch with the lowest validation loss. Macro-F1 was measured as a
- * criterion: it has only a few steps on a small validation part, and chose epochs at random. Equal data, options and seed give equal
+ * criterion: it has only a few steps on a small validation set, and chose epochs at random. Equal data, options and seed give equal
  * weights, even if a training was stopped and resumed. Initial weights, order, augmentation and dropout are seeded, the latter by epoch or
  * step.
  * @throws AIOT_TRAINING_DIVERGED; the abort reason of `signal` if it was aborted before the first epoch ended

@@ -46,7 +46,7 @@ export const trustRoutes: Routes =
         const root = await roots.get(version);
         if (root) return root;
         throw new AiotError('AIOT_NOT_FOUND', `the root ${version} does not exist`, {
-          next: 'aiot trust status',
+          next: 'To see the version of the newest root, run `aiot trust status`.',
         });
       },
       putRoot: ({ body, who }) => roots.put(body, who),
@@ -54,7 +54,7 @@ export const trustRoutes: Routes =
         const timestamp = await roots.timestamp();
         if (timestamp) return timestamp;
         throw new AiotError('AIOT_NOT_FOUND', 'no root assigns a key to timestamps', {
-          next: 'aiot trust init',
+          next: 'To separate the keys, run `aiot trust init --out DIR`.',
         });
       },
       newTimestampKey: ({ who }) => roots.newKey(who),
