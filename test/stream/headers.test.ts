@@ -51,6 +51,17 @@ describe('headers', () => {
     );
   });
 
+  it('keep the order of text and bytes under one name, beside a name that looks marked', () => {
+    const given: Header[] = [
+      ['x', 'first'],
+      ['x', Buffer.from([255])],
+      ['x', 'last'],
+      ['x;base64', 'aGk='],
+    ];
+    expect(byName(overMqtt(given))).toEqual(byName(given));
+    expect(byName(overNats(given))).toEqual(byName(given));
+  });
+
   it('of other NATS clients pass unchanged from NATS to NATS', () => {
     fc.assert(
       fc.property(fc.stringMatching(/^[!-9;-~]{1,12}$/), noNul, (key, text) => {
@@ -74,9 +85,10 @@ describe('headers', () => {
 
   it('with a marked name are bytes only if their value had to be marked', () => {
     const fits = (text: string) => !text.includes('\0');
-    expect(unmarked('x;base64', '/wA=', fits)).toEqual(['x', Buffer.from([255, 0])]);
-    expect(unmarked('x;base64', 'aGk=', fits)).toEqual(['x;base64', 'aGk=']);
-    expect(unmarked('x;base64', 'not base64', fits)).toEqual(['x;base64', 'not base64']);
-    expect(marked(['x;base64', '/wA='], fits)).toEqual(['x;base64;base64', 'L3dBPQ==']);
+    const read = (...texts: string[]) => unmarked(['x;base64', texts], fits);
+    expect(read('/wA=')).toEqual(['x', [Buffer.from([255, 0])]]);
+    expect(read('aGk=')).toEqual(['x;base64', ['aGk=']]);
+    expect(read('not base64')).toEqual(['x;base64', ['not base64']]);
+    expect(marked(['x;base64', ['/wA=']], fits)).toEqual(['x;base64;base64', ['L3dBPQ==']]);
   });
 });

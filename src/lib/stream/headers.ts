@@ -15,20 +15,35 @@ export function headerValue(bytes: Uint8Array): string | Uint8Array {
 /** Whether a text can be the value of a header in the broker's format. */
 type Fits = (text: string) => boolean;
 
-/** A header as text: `NAME;base64` with base64 if its value does not fit, or would be read as marked. The inverse of `unmarked`. */
-export function marked([name, value]: Header, fits: Fits): [name: string, text: string] {
-  const known = typeof value === 'string' ? value : headerValue(value);
-  if (typeof known === 'string' && fits(known) && unmarked(name, known, fits)[0] === name)
-    return [name, known];
-  return [`${name}${bytesMark}`, Buffer.from(value as string).toString('base64')];
+/** Values of one name. */
+type Named<Value> = readonly [name: string, values: readonly Value[]];
+
+/**
+ * The values of a name as text. If one of them does not fit, or would be read as marked, all are base64 under `NAME;base64`, so that
+ * brokers that group values by name keep their order. The inverse of `unmarked`.
+ * @param force mark them in any case
+ */
+export function marked([name, values]: Named<Header[1]>, fits: Fits, force = false): Named<string> {
+  const known = values.map((value) => (typeof value === 'string' ? value : headerValue(value)));
+  const plain = known.filter((value) => typeof value === 'string');
+  const fit = plain.length === known.length && plain.every(fits);
+  if (!force && fit && unmarked([name, plain], fits)[0] === name) return [name, plain];
+  return [`${name}${bytesMark}`, values.map((value) => Buffer.from(value as string).toString('base64'))];
 }
 
-/** The header that `marked` made into this name and text. Others stay as they are, even if their names look marked. */
-export function unmarked(name: string, text: string, fits: Fits): Header {
-  if (!name.endsWith(bytesMark)) return [name, text];
-  const bytes = Buffer.from(text, 'base64');
-  const original = name.slice(0, -bytesMark.length);
-  const value = headerValue(bytes);
-  const needed = typeof value !== 'string' || !fits(value) || original.endsWith(bytesMark);
-  return needed && bytes.toString('base64') === text ? [original, value] : [name, text];
+/** The values that `marked` made into this name and these texts. Others stay as they are, even if their names look marked. */
+export function unmarked([name, texts]: Named<string>, fits: Fits): Named<Header[1]> {
+  if (!name.endsWith(bytesMark)) return [name, texts];
+  const original = markedName(name);
+  const bytes = texts.map((text) => Buffer.from(text, 'base64'));
+  const values = bytes.map(headerValue);
+  const needed =
+    original.endsWith(bytesMark) || values.some((value) => typeof value !== 'string' || !fits(value));
+  const exact = texts.every((text, index) => bytes[index]!.toString('base64') === text);
+  return needed && exact ? [original, values] : [name, texts];
+}
+
+/** The name without its mark. */
+export function markedName(name: string): string {
+  return name.endsWith(bytesMark) ? name.slice(0, -bytesMark.length) : name;
 }

@@ -211,7 +211,10 @@ export function decodeProperties(buffer: Buffer, from: number, to: number): Head
         headers.push([mqttHeaders.correlationData, Buffer.from(bytes())]);
         break;
       case ids.userProperty:
-        headers.push(unmarked(text(), text(), isText));
+        {
+          const [name, [value = '']] = unmarked([text(), [text()]], isText);
+          headers.push([name, value]);
+        }
         break;
       case ids.topicAlias:
         within(2);
@@ -241,7 +244,7 @@ export function encodeProperties(headers: readonly Header[]): Buffer {
       once.add(own[0]!);
       parts.push(own);
     } else {
-      const [name, text] = marked(header, isText);
+      const [name, [text = '']] = marked([header[0], [header[1]]], isText);
       // A name has no marked form: it is sent as base64 itself.
       const sent = isText(name) ? name : Buffer.from(name).toString('base64');
       parts.push(Buffer.from([ids.userProperty]), lengthFirst(Buffer.from(sent), sent));

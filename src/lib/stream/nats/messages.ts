@@ -1,5 +1,5 @@
 import type { Msg, MsgHdrs } from 'nats';
-import { headerValue, marked, unmarked } from '../headers.js';
+import { headerValue, marked, markedName, unmarked } from '../headers.js';
 import type { Header, Message } from '../message.js';
 
 /** The fields that JetStream encodes in the reply subject of each message it delivers. */
@@ -43,8 +43,10 @@ export function messageOf({ subject, data, headers }: Msg, info: DeliveryInfo, s
 export function headersFrom(found: MsgHdrs | undefined): Header[] | undefined {
   if (!found) return undefined;
   const headers: Header[] = [];
-  for (const [name, values] of found)
-    for (const value of values) headers.push(unmarked(decodedName(name), value, isOneLine));
+  for (const [wireName, texts] of found) {
+    const [name, values] = unmarked([decodedName(wireName), texts], isOneLine);
+    for (const value of values) headers.push([name, value]);
+  }
   return headers.length > 0 ? headers : undefined;
 }
 
@@ -53,10 +55,19 @@ export function headersFrom(found: MsgHdrs | undefined): Header[] | undefined {
  * name are percent-encoded. Other values are sent as base64 under a marked name. `headersFrom` reverses both.
  */
 export function headersTo(given: readonly Header[], make: () => MsgHdrs): MsgHdrs {
+  const groups = new Map<string, Header[1][]>();
+  for (const [name, value] of given) {
+    const group = groups.get(name);
+    if (group) group.push(value);
+    else groups.set(name, [value]);
+  }
   const headers = make();
-  for (const header of given) {
-    const [name, text] = marked(header, isOneLine);
-    headers.append(encodedName(name), text);
+  for (const group of groups) {
+    // Beside the marked values of another name, a name that looks marked would be ambiguous.
+    const [own] = group;
+    const original = markedName(own);
+    const [name, texts] = marked(group, isOneLine, original !== own && groups.has(original));
+    for (const text of texts) headers.append(encodedName(name), text);
   }
   return headers;
 }
