@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { generate } from 'mqtt-packet';
+import { generate, type Packet } from 'mqtt-packet';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connect } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
@@ -56,14 +56,46 @@ function conversation(roll: Dice): Buffer[] {
   ] as Parameters<typeof generate>[0][];
   const said = Array.from({ length: 1 + roll(12) }, () => packets[roll(packets.length)]!);
   const session = { clean: roll(2) === 1, clientId: `fuzz-${roll(20)}`, keepalive: roll(100) };
+  const isFive = roll(2) === 1;
+  const older = roll(5) === 0 ? { protocolId: 'MQIsdp', protocolVersion: 3 } : {};
   const first = hello({
     ...{ ...session, username: 'u', password: Buffer.from(own.token) },
     ...(roll(3) === 0 ? { will } : {}),
-    ...(roll(5) === 0 ? { protocolId: 'MQIsdp', protocolVersion: 3 } : {}),
+    ...(isFive ? { protocolVersion: 5, properties: connectProperties(roll) } : older),
   });
-  return [first, ...said, ...(roll(2) === 1 ? [{ cmd: 'disconnect' as const }] : [])].map((packet) =>
-    generate(packet),
+  const last = { cmd: 'disconnect', reasonCode: [0, 4][roll(2)]! } as const;
+  return [first, ...said, ...(roll(2) === 1 ? [last] : [])].map((packet) =>
+    generate(isFive ? withProperties(packet, roll) : packet, isFive ? { protocolVersion: 5 } : {}),
   );
+}
+
+function connectProperties(roll: Dice) {
+  return {
+    sessionExpiryInterval: [0, 1, 100, 0xffff_ffff][roll(4)],
+    receiveMaximum: 1 + roll(5),
+    topicAliasMaximum: roll(3),
+    maximumPacketSize: [30, 200, 100_000][roll(3)],
+  };
+}
+
+/** Gives a packet what only MQTT 5 has. */
+function withProperties(packet: Packet, roll: Dice): Packet {
+  if (packet.cmd === 'publish') {
+    const properties = {
+      ...(roll(2) === 1 && { topicAlias: 1 + roll(3) }),
+      ...(roll(2) === 1 && { messageExpiryInterval: roll(3) }),
+      userProperties: { a: 'b' },
+    };
+    return { ...packet, properties };
+  }
+  if (packet.cmd === 'subscribe') {
+    const subscriptions = packet.subscriptions.map((each) => {
+      const topic = roll(3) === 0 ? `$share/g/${each.topic}` : each.topic;
+      return { ...each, topic, nl: roll(4) === 0, rap: roll(2) === 1, rh: roll(3) };
+    });
+    return { ...packet, subscriptions, properties: { subscriptionIdentifier: 1 + roll(300) } };
+  }
+  return /^pub(ack|rec|rel|comp)$/.test(packet.cmd) ? ({ reasonCode: 0, ...packet } as Packet) : packet;
 }
 
 /** Damages a conversation like a bad connection, a faulty program or an attacker. */

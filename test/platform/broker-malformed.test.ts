@@ -49,6 +49,7 @@ describe('the broker, before CONNECT', () => {
     ['a will QoS without a will', connectFlags(0x0a)],
     ['a will on a filter', connectFlags(0x06, 'a/#', 'x')],
     ['a password without a user', connectFlags(0x42, 'secret')],
+    ['bytes after the end of a CONNECT', packet(0x10, 'MQTT', 4, 2, 0, 0, 'id', 0)],
     ['a CONNECT that ends in its id', packet(0x10, 'MQTT', 4, 2, 0, 0, Buffer.from([0, 9, 65]))],
     ['an id that is not UTF-8', packet(0x10, 'MQTT', 4, 2, 0, 0, Buffer.from([0, 2, 0xc3, 0x28]))],
     ['an id with NUL', packet(0x10, 'MQTT', 4, 2, 0, 0, Buffer.from([0, 2, 65, 0]))],
@@ -70,7 +71,6 @@ describe('the broker, before CONNECT', () => {
   });
 
   it.each([
-    ['protocol version 5', hello({ protocolVersion: 5 }), 1],
     ['an unknown protocol version', packet(0x10, 'MQTT', 6, 2, 0, 0, 'id'), 1],
     ['an empty id for a persistent session', packet(0x10, 'MQTT', 4, 0, 0, 0, ''), 2],
     ['an empty id in MQTT 3.1', packet(0x10, 'MQIsdp', 3, 2, 0, 0, ''), 2],
@@ -100,13 +100,27 @@ describe('the broker, after CONNECT', () => {
     ['a SUBSCRIBE without filters', packet(0x82, 0, 1)],
     ['a SUBSCRIBE with the id 0', packet(0x82, 0, 0, 'a', 0)],
     ['a SUBSCRIBE with other flags', packet(0x80, 0, 1, 'a', 0)],
+    ['a SUBSCRIBE with reserved flags', packet(0x83, 0, 1, 'a', 0)],
+    ['a SUBSCRIBE with DUP', packet(0x8a, 0, 1, 'a', 0)],
+    ['a SUBSCRIBE with an empty filter', packet(0x82, 0, 1, '', 0)],
+    ['a SUBSCRIBE with reserved options', packet(0x82, 0, 1, 'a', 4)],
     ['a SUBSCRIBE of QoS 3', packet(0x82, 0, 1, 'a', 3)],
     ['a SUBSCRIBE that ends in its filter', packet(0x82, 0, 1, Buffer.from([0, 5, 65]))],
     ['an UNSUBSCRIBE without filters', packet(0xa2, 0, 1)],
     ['an UNSUBSCRIBE with other flags', packet(0xa0, 0, 1, 'a')],
+    ['an UNSUBSCRIBE with reserved flags', packet(0xa6, 0, 1, 'a')],
+    ['an UNSUBSCRIBE with an empty filter', packet(0xa2, 0, 1, '')],
+    ['an UNSUBSCRIBE with the id 0', packet(0xa2, 0, 0, 'a')],
     ['a PUBACK of one byte', packet(0x40, 1)],
     ['a PUBACK with flags', packet(0x41, 0, 1)],
+    ['a PUBACK of a message that was never sent', packet(0x40, 0, 7)],
+    ['a PUBREC of a message that was never sent', packet(0x50, 0, 7)],
+    ['a PUBCOMP of a message that was never sent', packet(0x70, 0, 7)],
     ['a PUBREL without its flags', packet(0x60, 0, 1)],
+    ['a PUBREL with reserved flags', packet(0x63, 0, 1)],
+    ['a PUBREL with the id 0', packet(0x62, 0, 0)],
+    ['a PINGREQ with a body', packet(0xc0, 1)],
+    ['a DISCONNECT with a body', packet(0xe0, 0)],
     ['a PINGREQ with flags', packet(0xc1)],
     ['a DISCONNECT with flags', packet(0xe1)],
     ['a CONNACK', packet(0x20, 0, 0)],
@@ -151,13 +165,18 @@ describe('MQTT 3.1', () => {
 });
 
 describe('the broker, on unusual packets', () => {
-  it('tolerates acknowledgments of messages that were never sent', async () => {
+  it('completes the release of a message that it does not know, because PUBCOMP may have been lost', async () => {
     const raw = await letIn();
-    raw.say(packet(0x40, 0, 7), packet(0x70, 0, 7), packet(0x50, 0, 7));
-    expect(await raw.hear('pubrel')).toMatchObject({ messageId: 7 });
     raw.say(packet(0x62, 0, 9), packet(0xc0));
     expect(await raw.hear('pubcomp')).toMatchObject({ messageId: 9 });
     expect(await raw.hear('pingresp')).not.toBeNull();
+    raw.socket.destroy();
+  });
+
+  it('tolerates acknowledgments of messages that were never sent in MQTT 3.1, whose clients repeat theirs', async () => {
+    const raw = await letIn({ protocolId: 'MQIsdp', protocolVersion: 3 });
+    raw.say(packet(0x40, 0, 7), packet(0x70, 0, 7), packet(0x50, 0, 7));
+    expect(await raw.hear('pubrel')).toMatchObject({ messageId: 7 });
     raw.socket.destroy();
   });
 

@@ -101,8 +101,8 @@ describe('a session at packet level', () => {
     said.socket.destroy();
     await own.restart();
     const { raw: again, present } = await comeIn(old);
-    // MQTT 3.1 has no such flag; its place is reserved there, and clients ignore it.
-    expect(present).toBe(true);
+    // MQTT 3.1 has no such flag: the byte is reserved.
+    expect(present).toBe(false);
     expect(await again.hear('publish')).toMatchObject({ topic: 'q', qos: 1 });
     again.socket.destroy();
   });

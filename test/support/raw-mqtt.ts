@@ -22,6 +22,8 @@ export interface RawOptions {
   ca?: string;
   /** Folder with device.crt and device.key. */
   identity?: string;
+  /** 5 = packets have the form of MQTT 5. */
+  version?: 5;
 }
 
 /** Connects by the protocol in the URL (mqtt, mqtts or wss). Resolves when the connection is open. */
@@ -33,7 +35,8 @@ export async function rawMqtt(url: string, options: RawOptions = {}): Promise<Ra
   const tell = () => {
     for (const each of [...news]) each();
   };
-  const reader = parser();
+  const form = options.version === undefined ? {} : { protocolVersion: options.version };
+  const reader = parser(form);
   reader.on('packet', (packet) => {
     packets.push(packet);
     tell();
@@ -52,7 +55,7 @@ export async function rawMqtt(url: string, options: RawOptions = {}): Promise<Ra
     closed,
     say(...said) {
       for (const each of said)
-        if (!socket.destroyed) socket.write(Buffer.isBuffer(each) ? each : generate(each));
+        if (!socket.destroyed) socket.write(Buffer.isBuffer(each) ? each : generate(each, form));
     },
     async hear(cmd) {
       for (;;) {

@@ -1,5 +1,15 @@
 import { AiotError } from '../core/errors.js';
-import type { Delivery, Message, OutgoingMessage, Sink, Source, StreamOptions } from '../stream/message.js';
+import {
+  type Delivery,
+  type Header,
+  type Message,
+  mqttHeaders,
+  type OutgoingMessage,
+  type Sink,
+  type Source,
+  type StreamOptions,
+} from '../stream/message.js';
+import { decodeProperties, encodeProperties } from '../stream/mqtt/packets.js';
 import { createQueue } from '../stream/queue.js';
 import { topicMatcher } from './broker/topics.js';
 
@@ -91,7 +101,12 @@ export function createLocalStreams({ endpoint, publish, retained }: LocalStreams
       const written = new Set<Promise<unknown>>();
       const writeOne = async (message: OutgoingMessage) => {
         const { qos = defaults.qos ?? 1, retain = defaults.retain ?? false, payload } = message;
-        const out: Offered = { topic: message.topic || topic, payload: asBuffer(payload), qos, retain };
+        const { properties, expirySeconds } = propertiesOf(message.headers);
+        const expiresAt = expirySeconds === undefined ? undefined : Date.now() + expirySeconds * 1000;
+        const out: Offered = {
+          ...{ topic: message.topic || topic, payload: asBuffer(payload), qos, retain },
+          ...{ properties, expiresAt },
+        };
         if (!isTopic(out.topic)) throw unfit(out.topic);
         await offered(out);
         await publish(out);
@@ -192,6 +207,35 @@ export interface Offered {
   payload: Buffer;
   qos: 0 | 1 | 2;
   retain: boolean;
+  /** As in BrokerMessage. */
+  properties?: Buffer | undefined;
+  expiresAt?: number | undefined;
+}
+
+/** Headers as the properties of a message: the Message Expiry Interval counts down, so it is not among those that are forwarded unchanged. */
+function propertiesOf(headers: OutgoingMessage['headers']) {
+  if (!headers?.length) return {};
+  const isExpiry = ([name, value]: Header) =>
+    name === mqttHeaders.messageExpiryInterval &&
+    /^\d{1,10}$/.test(String(value)) &&
+    Number(value) <= 0xffff_ffff;
+  const rest = headers.filter((header) => !isExpiry(header));
+  const expiry = headers.find(isExpiry);
+  return {
+    ...(rest.length > 0 && { properties: encodeProperties(rest) }),
+    ...(expiry && { expirySeconds: Number(expiry[1]) }),
+  };
+}
+
+/** Properties as the headers of a message. */
+function headersOf({ properties, expiresAt }: Offered): { headers?: Header[] } {
+  if (properties === undefined && expiresAt === undefined) return {};
+  const headers = properties === undefined ? [] : decodeProperties(properties, 0, properties.length);
+  if (expiresAt !== undefined) {
+    const seconds = Math.max(0, Math.ceil((expiresAt - Date.now()) / 1000));
+    headers.push([mqttHeaders.messageExpiryInterval, String(seconds)]);
+  }
+  return { headers };
 }
 
 /** Tracks the readers of one message. */
@@ -256,11 +300,12 @@ interface Taker {
  */
 function offerTo(
   takers: readonly Taker[],
-  { topic, payload, qos, retain }: Offered,
+  offered: Offered,
   source: string,
   done: (error?: Error | null) => void,
 ): void {
-  const message: Message = { topic, payload, time: Date.now(), qos, retain, source };
+  const { topic, payload, qos, retain } = offered;
+  const message: Message = { topic, payload, time: Date.now(), qos, retain, source, ...headersOf(offered) };
   const held = new Held(takers.length, done, message);
   for (const taker of takers) {
     const delivery = new HeldDelivery(held, taker.open);

@@ -32,13 +32,20 @@ export {
 export { brokerError, connectBroker, disconnectBroker, hostAndPort, mqttSettings } from './mqtt/connect.js';
 export {
   createPublishReader,
+  decodeProperties,
+  encodeProperties,
   encodePublish,
   Frames,
+  type MqttVersion,
   ProtocolError,
+  type Published,
   packetType,
   qosOf,
   readText,
+  varint,
+  varintSize,
   writeAck,
+  writeVarint,
 } from './mqtt/packets.js';
 export { openAdmin, openSink, openSource, requireScheme } from './open.js';
 export { retryAfterMs } from './outbound/delivery.js';

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import mqtt, { type MqttClient } from 'mqtt';
+import mqtt, { type IClientPublishOptions, type MqttClient } from 'mqtt';
 import { brokerLimits } from '../../../src/lib/platform/broker/limits.js';
 import { provisionDevice } from '../../../src/lib/provision/provision.js';
 import { connect, connectDevice } from '../../support/mqtt.js';
@@ -9,7 +9,14 @@ import type { Load, Operated } from './harness.js';
 export async function publishUntilGone(
   client: MqttClient,
   signal: AbortSignal,
-  next: () => { topic: string; payload: string; retain?: boolean; qos?: 1 | 2; acknowledged: () => void },
+  next: () => {
+    topic: string;
+    payload: string;
+    retain?: boolean;
+    qos?: 1 | 2;
+    properties?: IClientPublishOptions['properties'];
+    acknowledged: () => void;
+  },
   atOnce: number,
   more: () => boolean = () => true,
 ): Promise<void> {
@@ -21,11 +28,13 @@ export async function publishUntilGone(
   const closed = new Promise<void>((resolve) => client.once('close', () => resolve()));
   const one = async () => {
     while (!gone && !signal.aborted && more()) {
-      const { topic, payload, retain = false, qos = 1, acknowledged } = next();
-      const done = client.publishAsync(topic, payload, { qos, retain }).then(
-        () => 'stored' as const,
-        () => 'refused' as const,
-      );
+      const { topic, payload, retain = false, qos = 1, properties, acknowledged } = next();
+      const done = client
+        .publishAsync(topic, payload, { qos, retain, ...(properties && { properties }) })
+        .then(
+          () => 'stored' as const,
+          () => 'refused' as const,
+        );
       if ((await Promise.race([done, closed])) === 'stored') acknowledged();
     }
   };
@@ -133,10 +142,17 @@ export function retainedLoad(): Load {
   };
 }
 
-/** An offline subscriber with a persistent session. It must get every acknowledged message when it connects again. */
-export function sessionLoad(qos: 1 | 2): Load {
-  const clientId = `keeper-${qos}`;
-  const topic = `kills/session/${qos}`;
+/**
+ * An offline subscriber with a persistent session. It must get every acknowledged message when it connects again. With MQTT 5, messages have a user
+ * property that is compared.
+ * @param form `shared`: it is a member of a shared subscription
+ */
+export function sessionLoad(qos: 1 | 2, form: '3.1.1' | '5' | 'shared' = '3.1.1'): Load {
+  const clientId = `keeper-${form}-${qos}`;
+  const topic = `kills/session/${form}/${qos}`;
+  const isFive = form !== '3.1.1';
+  const filter = form === 'shared' ? `$share/keepers/${topic}` : topic;
+  const five = { protocolVersion: 5, properties: { sessionExpiryInterval: 3600 } } as const;
   const atOnce = 5;
   const owed = new Set<number>();
   let sent = 0;
@@ -148,24 +164,26 @@ export function sessionLoad(qos: 1 | 2): Load {
   const attach = (victim: Operated) =>
     mqtt.connect(victim.mqtts, {
       ...operator(victim),
-      ...{ clientId, clean: false, reconnectPeriod: 0 },
+      ...{ clientId, clean: false, reconnectPeriod: 0, ...(isFive ? five : {}) },
       // The client's own store throws if a QoS 2 message arrives while it is closed.
       incomingStore: new mqtt.Store({ clean: false }),
     });
   return {
-    name: `session, QoS ${qos}`,
+    name: `session of ${form}, QoS ${qos}`,
     async prepare(victim) {
       const client = attach(victim);
-      await client.subscribeAsync(topic, { qos });
+      await client.subscribeAsync(filter, { qos });
       await client.endAsync();
     },
     async run(victim, signal) {
-      const client = await connect(victim.mqtts, operator(victim)).catch(() => null);
+      const version = isFive ? { protocolVersion: 5 as const } : {};
+      const client = await connect(victim.mqtts, { ...operator(victim), ...version }).catch(() => null);
       if (!client) return;
       const next = () => {
         const value = sent++;
         return {
           ...{ topic, qos, payload: String(value) },
+          ...(isFive ? { properties: { userProperties: { value: String(value) } } } : {}),
           acknowledged: () => {
             owed.add(value);
             count++;
@@ -177,20 +195,21 @@ export function sessionLoad(qos: 1 | 2): Load {
     async verify(victim) {
       const owing = owed.size;
       taken = sent;
-      await take(attach(victim), owed);
+      await take(attach(victim), owed, isFive);
       if (owed.size > 0)
-        throw new Error(`session at QoS ${qos}: ${owed.size} of ${owing} acknowledged never came`);
+        throw new Error(`session of ${form} at QoS ${qos}: ${owed.size} of ${owing} acknowledged never came`);
     },
     acknowledged: () => count,
   };
 }
 
 /** Receives the messages of a session until nothing is owed, or nothing has arrived for two seconds. */
-async function take(client: MqttClient, owed: Set<number>): Promise<void> {
+async function take(client: MqttClient, owed: Set<number>, isFive: boolean): Promise<void> {
   let heard = Date.now();
-  client.on('message', (_topic, payload) => {
+  client.on('message', (_topic, payload, { properties }) => {
     heard = Date.now();
-    owed.delete(Number(payload.toString()));
+    const value = payload.toString();
+    if (!isFive || properties?.userProperties?.value === value) owed.delete(Number(value));
   });
   while (owed.size > 0 && Date.now() - heard < 2000) await new Promise((resolve) => setTimeout(resolve, 20));
   // Messages in flight are acknowledged too, so that they are not sent again.

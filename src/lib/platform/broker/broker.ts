@@ -12,15 +12,17 @@ import type { Finding } from '../verify/damage.js';
 import type { Ledger } from '../verify/ledger.js';
 import type { Connection } from './connection.js';
 import type { ExternalParts } from './external.js';
-import { type BoardDoor, type Identity, identify, peerOf } from './identity.js';
+import { type BoardDoor, type Identity, identify, mayPublish, peerOf } from './identity.js';
 import { Admission, type BrokerLimits, brokerLimits, visitorOf } from './limits.js';
 import { type BrokerDepths, type BrokerFigures, depthsOf, tellFigures } from './metrics.js';
 import { whenCaughtUp } from './outlet.js';
-import { Router, send, settleAll, storeMessage } from './router.js';
+import { Retained } from './retained.js';
+import { Router, send, storeMessage } from './router.js';
 import { type BrokerCounts, SessionLog } from './session-log.js';
-import { BrokerState, Retained } from './sessions.js';
+import { BrokerState, type Will } from './sessions.js';
 import { Subscriptions } from './topics.js';
-import type { ConnectPacket } from './wire.js';
+import { endSession, endWill, settleAll, sweepWills } from './wills.js';
+import { type BrokerMessage, type ConnectPacket, reasonCode } from './wire.js';
 
 /** Opens the broker in this process, or connects to the one at `url`. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL */
 export async function openBroker(
@@ -68,7 +70,7 @@ interface Arrival {
   known?: () => void;
 }
 
-/** The MQTT 3.1.1 and 3.1 broker without its listeners: they pass sockets to `enter` and `handle`. */
+/** The MQTT 5, 3.1.1 and 3.1 broker without its listeners: they pass sockets to `enter` and `handle`. */
 export interface Broker {
   /**
    * Counts a socket on arrival, before TLS: a stalled handshake counts too. False: its address has too many connections, and the socket was closed.
@@ -76,13 +78,15 @@ export interface Broker {
   enter(socket: Socket): boolean;
   /** @param door permissions of boards, for a socket of the board listener: every client on it is admitted */
   handle: (socket: Duplex, door?: BoardDoor, arrival?: Arrival) => void;
-  publish(packet: { topic: string; payload: Buffer; retain?: boolean; qos?: 0 | 1 | 2 }): Promise<void>;
+  publish(packet: Partial<BrokerMessage> & { topic: string; payload: Buffer }): Promise<void>;
   /** For routes in this process. */
   streams: LocalStreams;
   /** Ends all connections of a device; if it is no longer allowed to connect, its queued messages are discarded too. */
   disconnect(device: string): void;
   /** Closes the connections whose identity matches. */
   disconnectWho(is: (identity: Identity) => boolean): void;
+  /** Ends all connections because the platform stops; MQTT 5 clients get the reason. */
+  endConnections(): Promise<void>;
   figures: BrokerFigures;
   /** Current depths; null with an external broker. */
   depths(): BrokerDepths | null;
@@ -99,8 +103,8 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
   const connections = await import('./connection.js');
   const { devices, log, folder, sync, now, onCommit } = parts;
   const limits = { ...brokerLimits, ...parts.limits };
-  const retained = new Retained({ messages: limits.retainedMessages, bytes: limits.retainedBytes });
-  const state = new BrokerState(new Subscriptions(), retained);
+  const retained = new Retained({ messages: limits.retainedMessages, bytes: limits.retainedBytes }, now);
+  const state = new BrokerState(new Subscriptions(), retained, limits.sessionExpiryMs);
   const router: Router = new Router({ state, sessionLog: () => sessions.log, limits, log });
   const snapshot = function* () {
     yield* state.snapshot();
@@ -115,6 +119,7 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
   if (sessions.damaged > 0)
     log.error({ lines: sessions.damaged }, 'skipped damaged lines in the session log');
   for (const session of state.sessions.values()) session.offlineSince ??= now();
+  retained.sweep();
 
   /** During shutdown all connections close; that is not a change of device status. */
   let closing = false;
@@ -133,6 +138,12 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
     unavailable: parts.unavailable ?? (() => false),
     identify: ({ entrance }, connect) => identify({ ...parts, figures }, entrance, connect),
     store: (who, topic, payload) => storeMessage({ ...parts, figures }, who, topic, payload),
+    async mayStillPublish({ device, token }, topic) {
+      if (device !== null) return devices.mayConnect(device);
+      if (token === null) return true;
+      const author = await parts.tokens.identityOf(token);
+      return author !== null && mayPublish(author, topic);
+    },
     isOnline: (device) => !closing && devices.online(device),
     offer: (message, done) => streams.offer(message as Offered, done),
     connected(connection) {
@@ -153,8 +164,9 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
     },
   };
 
-  const publish: Broker['publish'] = async ({ topic, payload, retain = false, qos = 1 }) => {
-    const behind = await send(core, { topic, payload, retain, qos });
+  const publish: Broker['publish'] = async ({ topic, payload, retain = false, qos = 1, ...more }) => {
+    const { properties, expiresAt } = more;
+    const behind = await send(core, { topic, payload, retain, qos, properties, expiresAt });
     if (behind) await new Promise<void>((resolve) => whenCaughtUp(behind, resolve));
   };
   const streams = createLocalStreams({
@@ -165,6 +177,12 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
   const admission = new Admission(limits, core.elapsed);
   const endings = [startSweeps(core, admission), tellFigures(core)];
   await settleAll(core);
+  const endConnections = async () => {
+    closing = true;
+    await Promise.all(
+      [...core.connections].map((connection) => connection.leaveFor(reasonCode.serverShuttingDown)),
+    );
+  };
   const disconnectWho: Broker['disconnectWho'] = (is) => {
     for (const connection of [...core.connections]) {
       if (connection.identity && is(connection.identity)) connection.fail(null);
@@ -189,7 +207,7 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
       const secure = 'encrypted' in below && below.encrypted === true;
       new connections.Connection(core, socket, { door, secure, peer: peerOf(below), address, known });
     },
-    ...{ figures, limits, publish, streams, disconnectWho },
+    ...{ figures, limits, publish, streams, disconnectWho, endConnections },
     depths: () => depthsOf(core),
     trouble: () => (sessions.log.failing ? 'its log of sessions cannot be written' : null),
     disconnect(device) {
@@ -200,15 +218,15 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
       }
       for (const session of [...state.sessions.values()]) {
         if (!session.key.startsWith(`device:${device}:`)) continue;
-        state.end(session);
-        if (session.persistent) sessions.log.append({ k: 'end', s: session.key });
+        // Its will is not published, as its connections' wills are not.
+        void endWill(core, session.key, 'dropped');
+        router.end(session);
       }
     },
     async close() {
-      closing = true;
       streams.close();
       for (const end of endings) end();
-      await Promise.all([...core.connections].map((connection) => connection.takenOver()));
+      await endConnections();
       await sessions.log.close();
     },
   };
@@ -243,6 +261,8 @@ export interface Core {
   unavailable(): boolean;
   /** Stores messages of protocol v1; rejects when that fails. */
   store(who: string, topic: string, payload: Buffer): Promise<void>;
+  /** Whether the author of a will still has the rights that its connection had. */
+  mayStillPublish(will: Will, topic: string): Promise<boolean>;
   /** Whether a device has a connection. */
   isOnline(device: string): boolean;
   /** Offers a message to readers in this process. */
@@ -252,38 +272,42 @@ export interface Core {
 }
 
 const everyMs = 500;
-const expiryMs = 60_000;
+const minuteMs = 60_000;
 
 /** Sweeps connections and sessions: silent clients, stalled readers, expired sessions. Returns a function that stops it. */
 function startSweeps(core: Core, admission: Admission): () => void {
-  const { state, connections, router, limits, figures } = core;
+  const { state, connections, router } = core;
   const sweep = setInterval(() => {
     const elapsed = core.elapsed();
     for (const connection of connections) connection.sweep(elapsed);
     let bytes = 0;
     for (const session of state.sessions.values()) bytes += session.bytes;
     router.queuedBytes = bytes;
+    sweepSessions(core);
+    sweepWills(core);
   }, everyMs);
-  const expiry = setInterval(
-    () => {
-      admission.sweep();
-      const now = core.now();
-      for (const session of [...state.sessions.values()]) {
-        const { offlineSince } = session;
-        if (offlineSince === null) continue;
-        // After the clock was set back, the offline time starts now.
-        if (offlineSince > now) session.offlineSince = now;
-        if (now - offlineSince <= limits.sessionExpiryMs) continue;
-        state.end(session);
-        core.sessionLog().append({ k: 'end', s: session.key });
-        figures.expired++;
-        core.log.info({ session: session.key }, 'deleted an expired session');
-      }
-    },
-    Math.min(expiryMs, limits.sessionExpiryMs),
-  );
+  const minute = setInterval(() => {
+    admission.sweep();
+    state.retained.sweep();
+  }, minuteMs);
   return () => {
     clearInterval(sweep);
-    clearInterval(expiry);
+    clearInterval(minute);
   };
+}
+
+/** Ends the sessions whose clients have not come back in time. */
+function sweepSessions(core: Core): void {
+  const { state, figures, log } = core;
+  const now = core.now();
+  for (const session of state.sessions.values()) {
+    const { offlineSince } = session;
+    if (offlineSince === null) continue;
+    // After the clock was set back, the offline time starts now.
+    if (offlineSince > now) session.offlineSince = now;
+    if (!session.hasEnded(now)) continue;
+    figures.expired++;
+    log.info({ session: session.key }, 'deleted an expired session');
+    endSession(core, session).catch((err: unknown) => log.error({ err }, 'could not check a will'));
+  }
 }

@@ -1,37 +1,51 @@
-import { randomUUID } from 'node:crypto';
 import type { Duplex } from 'node:stream';
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { createPublishReader, Frames, ProtocolError, packetType } from '../../stream/mqtt/packets.js';
+import { isProtocolTopic } from '../../device/protocol/codec.js';
+import {
+  createPublishReader,
+  Frames,
+  type MqttVersion,
+  ProtocolError,
+  type Published,
+  packetType,
+} from '../../stream/mqtt/packets.js';
 import type { Core } from './broker.js';
-import { type Entrance, type Identity, mayPublish, maySubscribe } from './identity.js';
+import { admit, packetOverhead, sessionExpiryOf } from './connect.js';
+import { type Entrance, type Identity, mayPublish } from './identity.js';
 import { Outlet, whenCaughtUp } from './outlet.js';
+import { property, readProperties } from './properties.js';
 import {
   connack,
+  disconnect,
+  levelOf,
   pingResponse,
+  readAckReason,
   readConnect,
+  readDisconnect,
   readSubscribe,
   readUnsubscribe,
-  suback,
-  unsuback,
 } from './requests.js';
-import { endWill, Inbox, settlePresence } from './router.js';
-import { type LogRecord, logged } from './session-log.js';
-import { Session } from './sessions.js';
-import { isFilter } from './topics.js';
+import { Inbox } from './router.js';
+import type { Outgoing, Session } from './sessions.js';
+import { redistribute } from './shares.js';
+import { subscribe, unsubscribe } from './subscribe.js';
+import { beginWill, settlePresence } from './wills.js';
 import {
   ack,
   type BrokerMessage,
   type ConnectPacket,
   checkFlags,
-  type Qos,
+  protocolError,
   readAck,
-  returnCode,
-  type SubscribePacket,
+  reasonCode,
+  refusal,
   topicOf,
 } from './wire.js';
 
 /** Shared no-op: a socket's error is followed by its close event. */
 const nothing = () => {};
+
+/** How long a client has to read the DISCONNECT before its connection is closed, ms. */
+const partingMs = 1000;
 
 /** A client connection, from its socket's first byte to its last. */
 export class Connection {
@@ -50,8 +64,13 @@ export class Connection {
   keepAliveMs = 0;
   /** Whether it closed with DISCONNECT or lost its rights: its will is not published. */
   private willDropped = false;
-  /** MQTT 3.1 or 3.1.1. */
-  private level: 3 | 4 = 4;
+  private level: MqttVersion = 4;
+  /** Whether acknowledgments may carry reason strings. */
+  private requestProblem = true;
+  /** Topics by the alias that the client has given them; created with the first. */
+  private aliases: Map<number, string> | null = null;
+  /** QoS 1 messages that are not acknowledged to it yet. */
+  private unacknowledged = 0;
   /** Reading is paused: too much of its data is in flight, or a subscriber is behind. */
   private paused = false;
   private waits = false;
@@ -68,7 +87,7 @@ export class Connection {
     readonly entrance: Entrance,
   ) {
     this.heard = core.elapsed();
-    this.outlet = new Outlet(socket, core.figures, core.limits.socketBytes);
+    this.outlet = new Outlet(socket, core);
     core.connections.add(this);
     socket.on('data', (chunk: Buffer) => this.read(chunk));
     socket.on('error', nothing);
@@ -83,25 +102,54 @@ export class Connection {
     return this.session?.key ?? this.entrance.address;
   }
 
-  /** Closes the connection without a packet: MQTT 3 has none for it. */
+  /** Closes the connection. MQTT 5 has a DISCONNECT with the reason; MQTT 3 has no packet for it. */
   fail(error: unknown): void {
     if (this.closed) return;
     this.core.log.debug({ client: this.name, err: error }, 'closed a connection');
-    this.outlet.flush();
-    this.socket.destroy();
+    if (error === null) this.part(reasonCode.administrativeAction);
+    else if (error instanceof ProtocolError) this.part(error.reason, error.message);
+    else this.part(reasonCode.unspecified);
     void this.leave();
   }
 
   /** Closes a connection that is no longer allowed; its will is not published. */
   cutOff(): void {
+    if (this.closed) return;
     this.willDropped = true;
-    this.fail(null);
+    this.part(reasonCode.notAuthorized);
+    void this.leave();
   }
 
-  /** Another connection took over the session: this one closes, and its will is published when this resolves. */
-  async takenOver(): Promise<void> {
-    this.socket.destroy();
+  /** Another connection took over the session, or the broker stops: this one closes, and its will is published when this resolves. */
+  async leaveFor(reason: number): Promise<void> {
+    if (!this.closed) this.part(reason);
     await this.leave();
+  }
+
+  /** Sends the broker's DISCONNECT, or a CONNACK before there is a session, and closes the socket. */
+  private part(reason: number, text = ''): void {
+    const { outlet, socket } = this;
+    if (this.level < 5 || this.phase === 'fresh' || outlet.waiting > partingBytes) {
+      outlet.flush();
+      socket.destroy();
+      return;
+    }
+    if (this.phase === 'ready') outlet.send(disconnect(reason, text, outlet.maximumPacketSize));
+    else {
+      const refused = partingOnly.has(reason) ? reasonCode.serverUnavailable : reason;
+      outlet.send(
+        connack(5, { reason: refused, ...(text !== '' && { properties: { reasonString: text } }) }),
+      );
+    }
+    outlet.end(partingMs);
+    // Unread data would reset the connection, and the client might not get the reason.
+    socket.resume();
+  }
+
+  /** Sends a response, unless the client does not accept such a long packet: then it cannot be answered. */
+  reply(bytes: Buffer): void {
+    if (bytes.length <= this.outlet.maximumPacketSize) this.outlet.send(bytes);
+    else this.fail(new ProtocolError('a response is too long', { reason: reasonCode.packetTooLarge }));
   }
 
   private read(chunk: Buffer | null): void {
@@ -112,7 +160,8 @@ export class Connection {
       this.heard = core.elapsed();
       this.frames.push(chunk);
     }
-    const largest = this.phase === 'ready' ? core.limits.payloadBytes + 64 * 1024 : core.limits.strangerBytes;
+    const { payloadBytes, strangerBytes } = core.limits;
+    const largest = this.phase === 'ready' ? payloadBytes + packetOverhead : strangerBytes;
     try {
       if (chunk) this.greet(chunk);
       let goOn = true;
@@ -147,120 +196,253 @@ export class Connection {
   }
 
   private handle(): void {
-    const { core, outlet, frames } = this;
-    const session = this.session!;
-    checkFlags(frames.head, this.level);
+    const { core, outlet, frames, level } = this;
+    checkFlags(frames.head, level);
     switch (frames.head >> 4) {
       case packetType.publish:
         this.publish();
         break;
       case packetType.puback:
-        this.acknowledged(readAck(frames), 1);
+        this.acknowledged(1);
         break;
-      case packetType.pubrec: {
-        const id = readAck(frames);
-        const entry = session.received(id);
-        if (entry) core.router.note(session, 'received', entry.number);
-        outlet.sendRelease(id);
+      case packetType.pubrec:
+        this.received();
         break;
-      }
       case packetType.pubcomp:
-        this.acknowledged(readAck(frames), 2);
+        this.acknowledged(2);
         break;
       case packetType.pubrel:
-        this.released(readAck(frames));
+        this.released();
         break;
       case packetType.subscribe:
-        subscribe(core, this, readSubscribe(frames, this.level));
+        subscribe(core, this, level, readSubscribe(frames, level));
         break;
       case packetType.unsubscribe:
-        unsubscribe(core, this, readUnsubscribe(frames, this.level));
+        unsubscribe(core, this, level, readUnsubscribe(frames, level));
         break;
       case packetType.pingreq:
+        if (frames.to > frames.from) throw new ProtocolError('a PINGREQ with a body');
         outlet.send(pingResponse);
         break;
       case packetType.disconnect:
-        this.willDropped = true;
-        this.finish();
+        this.disconnected();
         break;
       default:
-        throw new ProtocolError('clients must not send this packet');
+        // Also AUTH: no authentication method was agreed on (MQTT 5, section 4.12).
+        throw protocolError('clients must not send this packet');
     }
   }
 
   private async connect(): Promise<void> {
     try {
+      const level = levelOf(this.frames);
+      this.level = level === 0 ? 4 : level;
       const connect = readConnect(this.frames);
-      this.level = connect.level === 3 ? 3 : 4;
+      this.requestProblem = connect.requestProblem;
       const admitted = await admit(this.core, this, connect);
       if (this.closed) return;
       if (typeof admitted === 'number') {
-        this.outlet.send(connack(admitted));
+        this.outlet.send(connack(level, { reason: admitted }));
         return this.finish();
       }
-      this.keepAliveMs = connect.keepAliveSeconds * 1500;
-      this.heard = this.core.elapsed();
-      this.phase = 'ready';
-      this.entrance.known?.();
-      this.outlet.send(connack(returnCode.accepted, admitted.sessionPresent));
-      this.core.connected(this);
-      if (this.closed) return;
-      admitted.session.attach(this.outlet);
-      this.outlet.onRoom = () => this.session?.pump();
-      this.resume();
+      this.begin(connect, admitted);
     } catch (error) {
       if (!(error instanceof ProtocolError)) this.core.log.error({ err: error }, 'rejected a client');
       this.fail(error);
     }
   }
 
+  private begin(connect: ConnectPacket, admitted: Exclude<Awaited<ReturnType<typeof admit>>, number>): void {
+    const { core, outlet } = this;
+    const { session, sessionPresent, properties } = admitted;
+    this.keepAliveMs = admitted.keepAliveSeconds * 1500;
+    this.heard = core.elapsed();
+    this.phase = 'ready';
+    this.entrance.known?.();
+    if (this.level === 5) outlet.speakFive(connect);
+    outlet.onDiscard = (entry) => {
+      core.figures.dropped++;
+      core.router.note(session, 'done', entry);
+    };
+    this.reply(connack(connect.level, { reason: reasonCode.success, sessionPresent, properties }));
+    if (this.closed) return;
+    core.connected(this);
+    if (this.closed) return;
+    session.attach(outlet);
+    outlet.onRoom = () => this.session?.pump();
+    this.takeShared(session);
+    this.resume();
+  }
+
+  /** Messages of its shared subscriptions that wait for members whose clients are disconnected. */
+  private takeShared(session: Session): void {
+    const { router } = this.core;
+    for (const name of session.shares()) {
+      for (const member of router.share(name)?.members.keys() ?? []) {
+        if (member !== session && !member.link) redistribute(router, member, false);
+      }
+    }
+  }
+
   private publish(): void {
     const { core, outlet } = this;
-    const session = this.session!;
     this.readPublish ??= createPublishReader();
-    const { qos, id, topic, payload, retain } = this.readPublish(this.frames, 4);
-    const message: BrokerMessage = { topic: topicOf(topic), payload, qos, retain };
-    if (!mayPublish(this.identity!, topic)) {
-      core.figures.refused++;
-      core.log.warn({ client: this.name, topic }, 'rejected a publish');
-      this.fail(new ProtocolError('not allowed'));
-      return;
-    }
-    if (payload.length > core.limits.payloadBytes) throw new ProtocolError('a payload is too long');
-    core.figures.received++;
-    core.figures.payloadIn += payload.length;
-    this.inbox ??= new Inbox(core, this);
-    if (qos < 2) {
-      this.inbox.take(message, null, qos === 0 ? null : () => outlet.send(ack(packetType.puback, id)));
-      return;
-    }
-    const { incoming } = session;
+    const published = this.readPublish(this.frames, 4);
+    const message = this.level === 5 ? this.messageOf(published) : plainMessage(published);
+    const { qos, id } = published;
+    const { incoming } = this.session!;
     // A duplicate; the first one's PUBREC is in flight or was lost.
-    if (incoming.has(id)) {
+    if (qos === 2 && incoming.has(id)) {
       if (incoming.get(id)) outlet.send(ack(packetType.pubrec, id));
       return;
     }
-    if (incoming.size >= core.limits.incoming) throw new ProtocolError('too many unreleased messages');
-    incoming.set(id, false);
-    this.inbox.take(message, { session, id }, () => {
-      incoming.set(id, true);
-      outlet.send(ack(packetType.pubrec, id));
-    });
+    const isCounted = qos === 2 || (qos === 1 && this.level === 5);
+    if (isCounted && incoming.size + this.unacknowledged >= core.limits.incoming)
+      throw new ProtocolError('too many unacknowledged messages', {
+        reason: reasonCode.receiveMaximumExceeded,
+      });
+    if (!this.mayAccept(message, published)) return;
+    core.figures.received++;
+    core.figures.payloadIn += message.payload.length;
+    this.accept(message, id);
   }
 
-  private acknowledged(id: number, qos: 1 | 2): void {
+  private accept(message: BrokerMessage, id: number): void {
+    const { core, outlet } = this;
     const session = this.session!;
+    const { key, incoming } = session;
+    this.inbox ??= new Inbox(core, this);
+    const reason = (matched: boolean) =>
+      matched || this.level < 5 || isProtocolTopic(message.topic)
+        ? reasonCode.success
+        : reasonCode.noMatchingSubscribers;
+    if (message.qos === 0) {
+      this.inbox.take(message, { key, inbound: null }, null);
+    } else if (message.qos === 1) {
+      if (this.level === 5) this.unacknowledged++;
+      this.inbox.take(message, { key, inbound: null }, (matched) => {
+        if (this.level === 5) this.unacknowledged--;
+        outlet.send(ack(packetType.puback, id, reason(matched)));
+      });
+    } else {
+      incoming.set(id, false);
+      this.inbox.take(message, { key, inbound: { session, id } }, (matched) => {
+        incoming.set(id, true);
+        outlet.send(ack(packetType.pubrec, id, reason(matched)));
+      });
+    }
+  }
+
+  /** Reads a message of MQTT 5: the properties are in front of its payload. */
+  private messageOf({ topic, payload, qos, retain, dup }: Published): BrokerMessage {
+    if (dup && qos === 0) throw new ProtocolError('a duplicate of QoS 0');
+    const read = readProperties(payload, 0, payload.length, 'publish');
+    const { values, forwarded, end } = read;
+    const alias = values.get(property.topicAlias);
+    const message: BrokerMessage = {
+      topic: topicOf(alias === undefined ? topic : this.aliased(Number(alias), topic)),
+      payload: payload.subarray(end),
+      qos,
+      retain,
+    };
+    if (forwarded !== undefined) message.properties = forwarded;
+    const expiry = values.get(property.messageExpiryInterval);
+    if (expiry !== undefined) message.expiresAt = this.core.now() + Number(expiry) * 1000;
+    return message;
+  }
+
+  /** The topic of an alias, which a topic beside it sets (MQTT 5, section 3.3.2.3.4). */
+  private aliased(alias: number, topic: string): string {
+    if (alias > this.core.limits.topicAliases)
+      throw new ProtocolError('an invalid topic alias', { reason: reasonCode.topicAliasInvalid });
+    if (topic !== '') {
+      this.aliases ??= new Map();
+      this.aliases.set(alias, topicOf(topic));
+      return topic;
+    }
+    const known = this.aliases?.get(alias);
+    if (known === undefined) throw protocolError('an unknown topic alias');
+    return known;
+  }
+
+  /** Whether a message is allowed; otherwise it is refused by its acknowledgment in MQTT 5, and by closing the connection without one. */
+  private mayAccept(message: BrokerMessage, { qos, id }: Published): boolean {
+    const { core } = this;
+    const { topic, payload, retain } = message;
+    const refuse = (reason: number, text: string) => {
+      core.figures.refused++;
+      if (this.level < 5 || qos === 0) throw new ProtocolError(text, { reason });
+      const type = qos === 1 ? packetType.puback : packetType.pubrec;
+      const explained = refusal(type, id, reason, text);
+      const fits = this.requestProblem && explained.length <= this.outlet.maximumPacketSize;
+      this.outlet.send(fits ? explained : ack(type, id, reason));
+      return false;
+    };
+    if (!mayPublish(this.identity!, topic)) {
+      core.log.warn({ client: this.name, topic }, 'rejected a publish');
+      return refuse(reasonCode.notAuthorized, 'not allowed');
+    }
+    if (payload.length > core.limits.payloadBytes)
+      return refuse(reasonCode.quotaExceeded, 'a payload is too long');
+    if (retain && this.level === 5 && qos > 0 && !core.state.retained.mayKeep(message))
+      return refuse(reasonCode.quotaExceeded, 'no space left for a retained message');
+    return true;
+  }
+
+  private acknowledged(qos: 1 | 2): void {
+    const { frames, level } = this;
+    const session = this.session!;
+    const id = readAck(frames, level);
+    // A refusal too ends the delivery (MQTT 5, section 4.3).
+    if (level === 5) readAckReason(frames, qos === 2);
     const entry = session.acknowledged(id, qos);
-    if (!entry) return;
-    this.core.router.note(session, 'done', entry.number);
+    if (!this.isKnown(entry)) return;
+    this.core.router.note(session, 'done', entry);
     session.pump();
   }
 
-  private released(id: number): void {
-    const { outlet, core } = this;
+  /** Handles PUBREC. */
+  private received(): void {
+    const { core, outlet, frames, level } = this;
     const session = this.session!;
-    const complete = () => outlet.send(ack(packetType.pubcomp, id));
-    if (!session.incoming.delete(id) || !session.persistent) {
+    const id = readAck(frames, level);
+    const isRefused = level === 5 && readAckReason(frames, false) >= reasonCode.unspecified;
+    const entry = isRefused ? session.refused(id) : session.received(id);
+    if (!this.isKnown(entry)) {
+      if (!this.closed && !isRefused)
+        outlet.sendRelease(id, level === 5 ? reasonCode.packetIdentifierNotFound : 0);
+      return;
+    }
+    if (isRefused) {
+      core.router.note(session, 'done', entry);
+      session.pump();
+      return;
+    }
+    core.router.note(session, 'received', entry);
+    outlet.sendRelease(id);
+  }
+
+  /**
+   * Whether an acknowledgment belongs to a message. In MQTT 3.1.1 any other ends the connection; in MQTT 5 one with an unknown id is answered by a reason
+   * code if there is an answer to it. Clients of MQTT 3.1 may repeat theirs.
+   */
+  private isKnown(entry: Outgoing | 'unknown' | 'wrong'): entry is Outgoing {
+    if (typeof entry !== 'string') return true;
+    if (this.level === 4 || (this.level === 5 && entry === 'wrong'))
+      throw protocolError('an acknowledgment of a message that does not await it');
+    return false;
+  }
+
+  /** Handles PUBREL. */
+  private released(): void {
+    const { outlet, core, frames, level } = this;
+    const session = this.session!;
+    const id = readAck(frames, level);
+    if (level === 5) readAckReason(frames, true);
+    const isKnown = session.incoming.delete(id);
+    const reason = isKnown || level < 5 ? reasonCode.success : reasonCode.packetIdentifierNotFound;
+    const complete = () => outlet.send(ack(packetType.pubcomp, id, reason));
+    if (!isKnown || !session.persistent) {
       complete();
       return;
     }
@@ -269,6 +451,19 @@ export class Connection {
       if (error) this.fail(error);
       else complete();
     });
+  }
+
+  /** Handles DISCONNECT: only a normal one cancels the will. */
+  private disconnected(): void {
+    const { reason, sessionExpirySeconds: expiry } = readDisconnect(this.frames, this.level);
+    const session = this.session!;
+    if (expiry !== undefined) {
+      if (session.expiryMs === 0 && expiry > 0)
+        throw protocolError('a session that ends with its connection cannot outlive it');
+      session.expiryMs = sessionExpiryOf(this.core.limits, expiry);
+    }
+    this.willDropped = reason === reasonCode.success;
+    this.finish();
   }
 
   /** A subscriber to its messages is behind. Operators wait for their subscribers, devices do not wait. */
@@ -303,7 +498,7 @@ export class Connection {
 
   private hold(): void {
     this.paused = true;
-    this.socket.pause();
+    if (!this.closed) this.socket.pause();
   }
 
   private resume(): void {
@@ -332,7 +527,7 @@ export class Connection {
       this.stalledAt = elapsed;
     } else if (elapsed - this.stalledAt > limits.stalledMs) {
       figures.timedOut++;
-      this.fail(new ProtocolError('the client stopped reading'));
+      this.fail(new ProtocolError('the client stopped reading', { reason: reasonCode.unspecified }));
     }
   }
 
@@ -344,7 +539,7 @@ export class Connection {
 
   private expire(why: string): void {
     this.core.figures.timedOut++;
-    this.fail(new ProtocolError(why));
+    this.fail(new ProtocolError(why, { reason: reasonCode.keepAliveTimeout }));
   }
 
   /** Runs once: the session goes offline, and the will is published. Resolves when that is stored. */
@@ -360,226 +555,26 @@ export class Connection {
     if (!session || core.byKey.get(session.key) !== this) return;
     core.byKey.delete(session.key);
     session.detach(core.now());
-    if (!session.persistent) core.state.end(session);
-    else core.sessionLog().append({ k: 'session', s: session.key, off: session.offlineSince });
+    redistribute(core.router, session, false);
+    if (session.expiryMs === 0) core.router.end(session);
+    else core.sessionLog().append(session.record());
     for (const [id, stored] of session.incoming) if (!stored) session.incoming.delete(id);
     if (this.phase === 'ready') core.disconnected(this);
-    await endWill(core, session.key, this.willDropped || this.phase !== 'ready' ? 'dropped' : 'told');
+    await beginWill(core, session, this.willDropped || this.phase !== 'ready');
     if (this.identity?.kind === 'device') await settlePresence(core, this.identity.name);
   }
 }
 
-interface Admitted {
-  identity: Identity;
-  session: Session;
-  sessionPresent: boolean;
-}
+/** Pending output beyond which a client is not told why its connection ends: it does not read. */
+const partingBytes = 64 * 1024;
 
-/** Owner of a client id: another identity cannot take over a session by using its client id. */
-function ownerOf(identity: Identity): string {
-  if (identity.kind === 'device') return `device:${identity.name}`;
-  if (identity.kind === 'board') return 'board';
-  // A user's sessions are shared by all of its tokens; a token without an owner is its own owner.
-  return identity.name.split(' ', 2).join(' ');
-}
+/** Reasons that DISCONNECT has and CONNACK does not (MQTT 5, table 2-6). */
+const partingOnly = new Set<number>([
+  ...[reasonCode.serverShuttingDown, reasonCode.keepAliveTimeout, reasonCode.sessionTakenOver],
+  reasonCode.administrativeAction,
+]);
 
-/**
- * Processes a CONNECT: identity, existing session, takeover. Returns the return code that refuses it (MQTT 3.1.1, table 3.1), or the admitted
- * connection's session; by then that is on disk.
- */
-async function admit(core: Core, connection: Connection, connect: ConnectPacket): Promise<Admitted | number> {
-  const { level, clean, clientId, will } = connect;
-  if (level === 0) return returnCode.version;
-  if (core.unavailable()) return returnCode.unavailable;
-  // MQTT 3.1 has no empty ids; in practice its limit of 23 characters is ignored.
-  if (clientId === '' && (!clean || level === 3)) return returnCode.identifier;
-  if (clientId.length > core.limits.clientIdLength) return returnCode.identifier;
-  const identity = await core.identify(connection, connect);
-  if (typeof identity === 'string') return returnCode[identity];
-  if (will && !mayPublish(identity, will.topic)) {
-    core.figures.refused++;
-    core.log.warn({ client: clientId, topic: will.topic }, 'rejected a will');
-    return returnCode.notAuthorized;
-  }
-  const owner = ownerOf(identity);
-  const key = `${owner}:${clientId || randomUUID()}`;
-  const before = core.turns.get(key);
-  const turn = (async () => {
-    await before?.catch(() => {});
-    if (connection.closed) return returnCode.unavailable;
-    await core.byKey.get(key)?.takenOver();
-    if (connection.closed) return returnCode.unavailable;
-    return settle(core, connection, { identity, key, owner }, connect);
-  })();
-  core.turns.set(key, turn);
-  try {
-    return await turn;
-  } finally {
-    if (core.turns.get(key) === turn) core.turns.delete(key);
-  }
-}
-
-async function settle(
-  core: Core,
-  connection: Connection,
-  { identity, key, owner }: { identity: Identity; key: string; owner: string },
-  { clean, will }: ConnectPacket,
-): Promise<Admitted> {
-  const { state } = core;
-  const records: LogRecord[] = [];
-  const old = state.sessions.get(key);
-  if (clean && old) {
-    state.end(old);
-    if (old.persistent) records.push({ k: 'end', s: key });
-  }
-  const kept = clean ? undefined : old;
-  const session = kept ?? new Session(key, !clean);
-  if (!kept && !clean) makeRoom(core, identity, `${owner}:`);
-  state.sessions.set(key, session);
-  // Permissions were checked at SUBSCRIBE and can be narrower now, for example with a token of narrower scopes.
-  for (const filter of [...session.subscriptions.keys()]) {
-    if (!maySubscribe(identity, filter)) state.unsubscribe(session, filter);
-  }
-  for (const { number } of session.refit((topic) => maySubscribe(identity, topic))) {
-    if (number > 0) records.push({ k: 'done', s: key, n: number });
-  }
-  if (session.persistent) records.push({ k: 'session', s: key, off: null });
-  if (will) {
-    const device = identity.kind === 'device' ? identity.name : null;
-    state.wills.set(key, { message: will, device });
-    records.push({ k: 'will', s: key, m: logged(will), ...(device === null ? {} : { who: device }) });
-  } else if (state.wills.delete(key)) records.push({ k: 'will', s: key, m: null });
-  core.byKey.set(key, connection);
-  connection.session = session;
-  connection.identity = identity;
-  if (records.length > 0) {
-    await new Promise<void>((resolve, reject) =>
-      core.sessionLog().commitAll(records, (error) => (error ? reject(error) : resolve())),
-    );
-  }
-  return { identity, session, sessionPresent: kept !== undefined };
-}
-
-/** Makes room for another session of an owner: the one offline longest is removed. */
-function makeRoom({ state, limits, sessionLog }: Core, { kind }: Identity, prefix: string): void {
-  const { sessionsPerDevice, sessionsPerUser, sessionsOfBoards } = limits;
-  const most = { device: sessionsPerDevice, user: sessionsPerUser, board: sessionsOfBoards }[kind];
-  // Most owners have few sessions, and there may be many owners.
-  if (state.sessions.size < most) return;
-  const own = [...state.sessions.values()].filter(
-    ({ key, persistent }) => persistent && key.startsWith(prefix),
-  );
-  if (own.length < most) return;
-  const oldest = own
-    .filter(({ offlineSince }) => offlineSince !== null)
-    .sort((a, b) => a.offlineSince! - b.offlineSince!)[0];
-  if (!oldest) return;
-  state.end(oldest);
-  sessionLog().append({ k: 'end', s: oldest.key });
-}
-
-const refused = 128;
-const mostLevels = 100;
-
-/** Retained messages examined before yielding to other work. */
-const stride = 10_000;
-
-/** Acknowledges a SUBSCRIBE once the subscriptions are on disk, then sends retained messages. */
-function subscribe(core: Core, connection: Connection, { id, subscriptions }: SubscribePacket): void {
-  const session = connection.session!;
-  const { figures, log } = core;
-  /** A repeated filter counts once, with its last QoS: otherwise one packet could request all retained messages many times. */
-  const granted = new Map<string, Qos>();
-  const denied: string[] = [];
-  const codes = subscriptions.map(({ filter, qos }) => {
-    if (!maySubscribeTo(core, connection, session, filter)) {
-      denied.push(filter);
-      return refused;
-    }
-    core.state.subscribe(session, filter, qos);
-    granted.set(filter, qos);
-    return qos;
-  });
-  if (denied.length > 0) {
-    figures.refused += denied.length;
-    const shown = { client: session.key, topic: denied[0]!.slice(0, 200), count: denied.length };
-    log.warn(shown, 'rejected a subscription');
-  }
-  const answer = () => {
-    if (connection.closed) return;
-    connection.outlet.send(suback(id, codes));
-    sendRetained(core, connection, session, granted);
-  };
-  if (!session.persistent || granted.size === 0) {
-    answer();
-    return;
-  }
-  core.sessionLog().commit({ k: 'sub', s: session.key, f: [...granted] }, (error) => {
-    if (error) connection.fail(error);
-    else answer();
-  });
-}
-
-function maySubscribeTo(
-  { limits }: Core,
-  { identity }: Connection,
-  session: Session,
-  filter: string,
-): boolean {
-  const room = session.subscriptions.size < limits.subscriptions || session.subscriptions.has(filter);
-  const fit = filter.length <= limits.filterLength && filter.split('/').length <= mostLevels;
-  return room && fit && isFilter(filter) && maySubscribe(identity!, filter);
-}
-
-/** Sends retained messages, a stride at a time: reading from this client pauses meanwhile; other clients are not affected. */
-function sendRetained(
-  { state, router }: Core,
-  connection: Connection,
-  session: Session,
-  granted: ReadonlyMap<string, Qos>,
-): void {
-  const each = function* () {
-    for (const [filter, most] of granted) {
-      for (const message of state.retained.looked(filter)) {
-        if (!message) {
-          yield;
-          continue;
-        }
-        const qos = Math.min(most, message.qos) as Qos;
-        if (qos === 0) session.link?.sendMessage(message, 0, 0, false);
-        else router.enqueue(session, message, qos);
-        yield;
-      }
-    }
-  };
-  const steps = each();
-  const some = () => {
-    for (let count = 0; count < stride; count++) if (steps.next().done) return true;
-    return false;
-  };
-  if (some()) return;
-  const rest = async () => {
-    do await nextTurn();
-    while (!connection.closed && !some());
-  };
-  connection.busyWhile(rest());
-}
-
-/** Acknowledges an UNSUBSCRIBE once it is on disk. */
-function unsubscribe(
-  core: Core,
-  connection: Connection,
-  { id, filters }: { id: number; filters: string[] },
-): void {
-  const session = connection.session!;
-  for (const filter of filters) core.state.unsubscribe(session, filter);
-  const answer = () => connection.outlet.send(unsuback(id));
-  if (!session.persistent) {
-    answer();
-    return;
-  }
-  core.sessionLog().commit({ k: 'unsub', s: session.key, f: filters }, (error) => {
-    if (error) connection.fail(error);
-    else answer();
-  });
+/** A message of MQTT 3.1 or 3.1.1. */
+function plainMessage({ topic, payload, qos, retain }: Published): BrokerMessage {
+  return { topic: topicOf(topic), payload, qos, retain };
 }

@@ -141,6 +141,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
         log.warn({ device }, 'the external broker must disconnect it and reload pki/devices.crl');
       },
       disconnectWho: () => {},
+      endConnections: async () => {},
       async close() {
         await close();
         await sink.close();

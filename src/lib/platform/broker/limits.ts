@@ -7,8 +7,12 @@ export interface BrokerLimits {
   subscriptions: number;
   /** Longest filter, characters. */
   filterLength: number;
-  /** Unreleased QoS 2 messages of a client. */
+  /** Unreleased QoS 2 messages of a client; with MQTT 5, all of its messages that are not acknowledged to it. */
   incoming: number;
+  /** Topic aliases of a client, in each direction. */
+  topicAliases: number;
+  /** Longest keep-alive interval that MQTT 5 clients are given, seconds; 0 = the one they ask for. */
+  keepAliveSeconds: number;
   /** Messages queued for one session: beyond this the oldest is dropped. */
   queueMessages: number;
   queueBytes: number;
@@ -18,7 +22,7 @@ export interface BrokerLimits {
   sessionsPerDevice: number;
   sessionsPerUser: number;
   sessionsOfBoards: number;
-  /** A session whose client does not return is deleted after this, ms. */
+  /** A session whose client does not return is deleted after this, ms, or after a shorter time that the client has asked for. */
   sessionExpiryMs: number;
   retainedMessages: number;
   retainedBytes: number;
@@ -45,6 +49,8 @@ export const brokerLimits: BrokerLimits = {
   subscriptions: 1000,
   filterLength: 4096,
   incoming: 1000,
+  topicAliases: 32,
+  keepAliveSeconds: 0,
   queueMessages: 10_000,
   queueBytes: 16 * mega,
   queuesBytes: 256 * mega,

@@ -75,6 +75,7 @@ async function startListeners(broker: Broker, options: ListenerOptions): Promise
   const sockets = new Set<Socket>();
   const opened: Server[] = [];
   const close = async () => {
+    await broker.endConnections();
     for (const server of opened) await closeServer(server, sockets);
   };
   const { connections } = options;

@@ -126,7 +126,13 @@ export function tellFigures(core: Core): () => void {
     const topic = `$SYS/broker/${name}`;
     const payload = Buffer.from(String(value));
     if (core.state.retained.get(topic)?.payload.equals(payload)) return;
-    router.deliver({ message: { topic, payload, qos: 0, retain: true }, number: 0, ids: null });
+    router.deliver({
+      message: { topic, payload, qos: 0, retain: true },
+      number: 0,
+      origin: null,
+      plans: null,
+      matched: false,
+    });
   };
   /** Moving averages per minute, over one, five and fifteen minutes. */
   const tellLoad = () => {

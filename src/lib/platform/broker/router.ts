@@ -1,27 +1,23 @@
 import type { Logger } from 'pino';
 import { AiotError } from '../../core/errors.js';
-import {
-  decodeMessage,
-  encodeMessage,
-  isProtocolTopic,
-  parseTopic,
-  topicOf,
-} from '../../device/protocol/codec.js';
-import { presenceSchema } from '../../device/protocol/messages.js';
+import { isProtocolTopic } from '../../device/protocol/codec.js';
 import type { Core } from './broker.js';
 import type { Connection } from './connection.js';
 import type { BrokerLimits } from './limits.js';
 import { type BrokerFigures, createFigures } from './metrics.js';
 import { isBehind } from './outlet.js';
-import { type LogRecord, logged, type SessionLog } from './session-log.js';
-import { type BrokerState, isLogged, type Session, type Will } from './sessions.js';
+import { isLogged } from './retained.js';
+import { type LoggedReceiver, type LogRecord, logged, type SessionLog } from './session-log.js';
+import { type BrokerState, loggedReceiver, type Outgoing, type Session } from './sessions.js';
+import { findNewHomes, homeOf, nextMember, redistribute } from './shares.js';
+import type { Receiver, Share } from './topics.js';
 import { type BrokerMessage, type Qos, weightOf } from './wire.js';
 
 interface Slot {
   accepted: Accepted | null;
   bytes: number;
-  /** Called to acknowledge the message to its publisher once it is stored. */
-  acknowledge: (() => void) | null;
+  /** Called to acknowledge the message to its publisher once it is stored; with whether it had a subscriber. */
+  acknowledge: ((matched: boolean) => void) | null;
   /** A reader in this process has it: it is no longer part of the ordering. */
   loose?: boolean;
 }
@@ -49,7 +45,7 @@ export class Inbox {
     return this.slots.size >= unstoredMessages || this.bytes >= unstoredBytes;
   }
 
-  take(message: BrokerMessage, inbound: Inbound | null, acknowledge: (() => void) | null): void {
+  take(message: BrokerMessage, origin: Origin, acknowledge: Slot['acknowledge']): void {
     if (message.retain && streamed.test(message.topic)) message.retain = false;
     const slot: Slot = { accepted: null, bytes: weightOf(message), acknowledge };
     this.slots.add(slot);
@@ -61,7 +57,7 @@ export class Inbox {
       this.core.offer(message, (refused) => {
         if (refused || this.broken) return this.break(refused);
         offered = true;
-        this.core.router.accept(message, inbound, (failure, accepted) => {
+        this.core.router.accept(message, origin, (failure, accepted) => {
           if (failure) return this.break(failure);
           slot.accepted = accepted;
           if (slot.loose) this.finish(slot);
@@ -89,7 +85,7 @@ export class Inbox {
     this.bytes -= slot.bytes;
     const behind = this.core.router.deliver(slot.accepted!);
     if (behind) this.connection.behind(behind);
-    if (!this.broken) slot.acknowledge?.();
+    if (!this.broken) slot.acknowledge?.(slot.accepted!.matched);
   }
 
   /** No further acknowledgements are sent; the publisher resends unacknowledged messages. */
@@ -145,17 +141,38 @@ interface Accepted {
   message: BrokerMessage;
   /** Its number in the log; 0 = it is not in the log. */
   number: number;
-  /** Packet ids for the persistent sessions that the log records it for. */
-  ids: Map<Session, number> | null;
+  /** Session key of its publisher; null = the platform. */
+  origin: string | null;
+  /** The log's records of it: by session, and by shared subscription. */
+  plans: Map<Session | Share<Session>, Plan> | null;
+  /** Whether it had a subscriber; known once it is delivered. */
+  matched: boolean;
 }
 
-/** The QoS 2 packet that carried a message. */
-interface Inbound {
+/** A record of a message for a session. */
+interface Plan {
   session: Session;
+  /** 0 = the session is not in the log. */
   id: number;
+  /** The session that the record is under, if it is another one. */
+  home?: Session | undefined;
+}
+
+/** Publisher of a message, and the packet that carried it if it has QoS 2. */
+export interface Origin {
+  key: string;
+  inbound: { session: Session; id: number } | null;
 }
 
 type Done = (error: unknown, accepted: Accepted) => void;
+
+/** A message in the forms that its receivers get. */
+interface Copies {
+  message: BrokerMessage;
+  /** The same without the retain flag: for subscriptions without Retain As Published. */
+  plain: BrokerMessage;
+  number: number;
+}
 
 /** Routes messages to sessions in two steps: `accept` writes to the session log, `deliver` hands the message over. */
 export class Router {
@@ -168,8 +185,12 @@ export class Router {
 
   constructor(private readonly parts: RouterParts) {}
 
+  share(name: string): Share<Session> | undefined {
+    return this.parts.state.subscriptions.share(name);
+  }
+
   /** Calls `done` when the message may be acknowledged; at once when nothing must be stored. */
-  accept(message: BrokerMessage, inbound: Inbound | null, done: Done): void {
+  accept(message: BrokerMessage, origin: Origin | null, done: Done): void {
     const { state, limits, log } = this.parts;
     let { retain } = message;
     if (retain && !state.retained.mayKeep(message)) {
@@ -180,89 +201,196 @@ export class Router {
         'no space left for a retained message',
       );
     }
-    let ids: Map<Session, number> | null = null;
-    const to: (LogRecord & { k: 'message' })['to'] = [];
-    let copied = retain;
-    for (const [session, granted] of state.subscriptions.receivers(message.topic)) {
-      const qos = Math.min(granted, message.qos) as Qos;
-      if (qos === 0) continue;
-      copied = true;
-      if (!session.persistent) continue;
-      const id = session.freeId();
-      if (id === 0) continue;
-      ids ??= new Map();
-      ids.set(session, id);
-      to.push([session.key, qos, id]);
-    }
-    // The payload is a slice of the large buffer that the socket read.
-    const payload = copied ? Buffer.from(message.payload) : message.payload;
-    const own: BrokerMessage = { topic: message.topic, payload, qos: message.qos, retain };
+    const key = origin === null ? null : origin.key;
+    const planned = this.plan(message, retain, key);
     const r = retain && isLogged(message.topic);
+    // Payload and properties are slices of the large buffer that the socket read.
+    const own =
+      retain || planned.copied
+        ? ownedCopy(message, retain)
+        : retain === message.retain
+          ? message
+          : { ...message, retain };
+    const { plans, to } = planned;
+    const inbound = origin?.inbound;
     const from: [string, number] | undefined = inbound?.session.persistent
       ? [inbound.session.key, inbound.id]
       : undefined;
-    if (!r && !ids && !from) {
-      done(null, { message: own, number: 0, ids });
+    if (!r && to.length === 0 && !from) {
+      done(null, { message: own, number: 0, origin: key, plans, matched: false });
       return;
     }
     const n = ++state.number;
     const record = {
-      k: 'message' as const,
-      n,
-      m: logged(own),
-      to,
+      ...{ k: 'message' as const, n, m: logged(r || !retain ? own : { ...own, retain: false }), to },
       ...(r ? { r } : {}),
       ...(from ? { from } : {}),
     };
     this.parts.sessionLog().commit(record, (error) => {
       if (!error) this.undelivered.set(n, record);
-      done(error, { message: own, number: n, ids });
+      done(error, { message: own, number: n, origin: key, plans, matched: false });
     });
   }
 
+  /** Decides which sessions the log records a message for, and which members receive it. */
+  private plan(message: BrokerMessage, retain: boolean, origin: string | null) {
+    const { direct, shares } = this.parts.state.subscriptions.receivers(message.topic);
+    const to: LoggedReceiver[] = [];
+    let plans: Accepted['plans'] = null;
+    let copied = false;
+    for (const each of direct) {
+      const receiver = forOrigin(each, origin);
+      if (!receiver) continue;
+      const qos = Math.min(receiver.qos, message.qos) as Qos;
+      if (qos === 0) continue;
+      copied = true;
+      const session = each.subscriber;
+      if (!session.persistent) continue;
+      const id = session.freeId();
+      if (id === 0) continue;
+      plans ??= new Map();
+      plans.set(session, { session, id });
+      const flag = retain && receiver.retainAsPublished;
+      to.push(receiverRecord([session.key, qos, id], { i: receiver.ids, r: flag }));
+    }
+    if (message.qos === 0) return { plans, to, copied };
+    for (const share of shares) {
+      const session = nextMember(share, message.qos);
+      if (!session) continue;
+      const grant = share.members.get(session)!;
+      const qos = Math.min(grant.qos, message.qos) as Qos;
+      plans ??= new Map();
+      const plan: Plan = { session, id: 0 };
+      plans.set(share, plan);
+      if (qos === 0) continue;
+      copied = true;
+      if (session.persistent) plan.id = session.freeId();
+      else plan.home = homeOf(share, null, message.qos);
+      const holder = session.persistent ? session : plan.home;
+      if (!holder || (session.persistent && plan.id === 0)) continue;
+      const flag = retain && grant.retainAsPublished;
+      const i = grant.id > 0 ? [grant.id] : null;
+      to.push(receiverRecord([holder.key, qos, plan.id], { g: share.name, i, r: flag }));
+    }
+    return { plans, to, copied };
+  }
+
   /** Delivers an accepted message to all subscribers. Returns one of them that is behind, if any. */
-  deliver({ message, number, ids }: Accepted): Session | null {
+  deliver(accepted: Accepted): Session | null {
+    const { message, number, origin, plans } = accepted;
     const { state } = this.parts;
     if (number > 0) this.undelivered.delete(number);
     if (message.retain) state.retained.set(message);
-    const out: BrokerMessage = message.retain ? { ...message, retain: false } : message;
+    const plain: BrokerMessage = message.retain ? { ...message, retain: false } : message;
+    const { direct, shares } = state.subscriptions.receivers(message.topic);
     let behind: Session | null = null;
-    for (const [session, granted] of state.subscriptions.receivers(message.topic)) {
-      const qos = Math.min(granted, message.qos) as Qos;
-      if (qos === 0) session.link?.sendMessage(out, 0, 0, false);
+    for (const each of direct) {
+      const receiver = forOrigin(each, origin);
+      if (!receiver) continue;
+      const session = each.subscriber;
+      accepted.matched = true;
+      const qos = Math.min(receiver.qos, message.qos) as Qos;
+      const copy = receiver.retainAsPublished ? message : plain;
+      if (qos === 0) this.sendNow(session, copy, receiver.ids);
       else {
-        const id = ids?.get(session);
-        this.enqueue(session, out, qos, id === undefined ? undefined : { id, number });
+        const id = plans?.get(session)?.id;
+        this.enqueue(session, copy, qos, { ids: receiver.ids, id, number: id === undefined ? id : number });
       }
+      if (isBehind(session)) behind = session;
+    }
+    for (const share of shares) {
+      const session = this.deliverShared(share, { message, plain, number }, plans?.get(share));
+      if (!session) continue;
+      accepted.matched = true;
       if (isBehind(session)) behind = session;
     }
     return behind;
   }
 
-  /** Adds a message to a session's queue; without `at` it gets an id and a place in the log. */
-  enqueue(session: Session, message: BrokerMessage, qos: 1 | 2, at?: { id: number; number: number }): void {
-    const { state } = this.parts;
-    const id = at?.id ?? session.freeId();
+  /** Hands a message to one member; the planned one, unless its session has ended since. */
+  private deliverShared(share: Share<Session>, copies: Copies, plan: Plan | undefined): Session | null {
+    const { message, plain, number } = copies;
+    const isThere = plan !== undefined && share.members.has(plan.session);
+    const session = isThere ? plan.session : nextMember(share, message.qos);
+    if (!session) return null;
+    const grant = share.members.get(session)!;
+    const qos = Math.min(grant.qos, message.qos) as Qos;
+    const ids = grant.id > 0 ? [grant.id] : null;
+    const copy = grant.retainAsPublished ? message : plain;
+    if (qos === 0) {
+      this.sendNow(session, copy, ids);
+      return session;
+    }
+    const home = this.holder(plan);
+    if (isThere && plan.id > 0)
+      this.enqueue(session, copy, qos, { ids, share: share.name, id: plan.id, number });
+    else if (home) this.enqueue(session, copy, qos, { ids, share: share.name, home, number });
+    else this.enqueue(session, copy, qos, { ids, share: share.name });
+    // It has disconnected since the message was accepted for it.
+    if (!session.link) redistribute(this, session, false);
+    return session;
+  }
+
+  /** The session whose record of a planned message another session takes over. */
+  private holder(plan: Plan | undefined): Session | undefined {
+    const session = plan && (plan.home ?? (plan.id > 0 ? plan.session : undefined));
+    return session && this.parts.state.sessions.get(session.key) === session ? session : undefined;
+  }
+
+  private sendNow(session: Session, message: BrokerMessage, ids: readonly number[] | null): void {
+    if (session.link?.sendMessage(message, 0, 0, false, ids) === false) this.figures.dropped++;
+  }
+
+  /** Adds a message to a session's queue; without a `number` it gets a place in the log. */
+  enqueue(session: Session, message: BrokerMessage, qos: 1 | 2, options: EnqueueOptions = {}): void {
+    const { ids = null, share, home, isRetained = false } = options;
+    const id = options.id ?? session.freeId();
     if (id === 0) {
       this.figures.dropped++;
       return;
     }
-    let number = at?.number ?? 0;
-    if (!at && session.persistent) {
-      number = ++state.number;
-      this.parts
-        .sessionLog()
-        .append({ k: 'message', n: number, m: logged(message), to: [[session.key, qos, id]] });
-    }
-    session.add({ number, message, qos, id, state: 'waiting' });
+    const { number = 0 } = options;
+    const entry: Outgoing = { number, message, qos, id, state: 'waiting', ids, share, home: undefined };
+    if (!session.persistent) entry.home = home;
+    else if (home || options.number === undefined) this.pass(session, entry, home);
+    session.add(entry);
     session.pump();
     // Retained messages of a filter arrive all at once, however many, and share memory.
-    if (!message.retain) this.trim(session);
+    if (!isRetained) this.trim(session);
+  }
+
+  /** Records soon that the log holds a message for this session; until now it was under `home`, if any. */
+  pass(session: Session, entry: Outgoing, home: Session | undefined): void {
+    const { state, sessionLog } = this.parts;
+    const to = loggedReceiver(session, entry);
+    if (home && entry.number > 0) {
+      sessionLog().append({ k: 'move', s: home.key, n: entry.number, to });
+      return;
+    }
+    entry.number = ++state.number;
+    sessionLog().append({ k: 'message', n: entry.number, m: logged(entry.message), to: [to] });
   }
 
   /** Records soon that the session has finished or received a message. */
-  note(session: Session, k: 'done' | 'received', number: number): void {
-    if (number > 0) this.parts.sessionLog().append({ k, s: session.key, n: number });
+  note(session: Session, k: 'done' | 'received', entry: Outgoing): void {
+    const { number, share, home } = entry;
+    if (number === 0) return;
+    const s = (home ?? session).key;
+    // A message that a client has must not come again through another member.
+    const what = home ? 'done' : k;
+    if (home) Object.assign(entry, { number: 0, home: undefined });
+    const record = share === undefined ? { k: what, s, n: number } : { k: what, s, n: number, g: share };
+    this.parts.sessionLog().append(record);
+  }
+
+  /** Ends a session: shared messages pass to other members, everything else queued for it is deleted. */
+  end(session: Session): void {
+    const { state, sessionLog } = this.parts;
+    redistribute(this, session, true);
+    findNewHomes(this, session);
+    for (const entry of session.entries()) if (entry.home) this.note(session, 'done', entry);
+    state.end(session);
+    if (session.persistent) sessionLog().append({ k: 'end', s: session.key });
   }
 
   private trim(session: Session): void {
@@ -272,7 +400,7 @@ export class Router {
       const dropped = session.dropOldest();
       if (!dropped) return;
       this.figures.dropped++;
-      this.note(session, 'done', dropped.number);
+      this.note(session, 'done', dropped);
       if (this.told.has(session)) continue;
       this.told.add(session);
       this.parts.log.warn(
@@ -283,64 +411,47 @@ export class Router {
   }
 }
 
-/** Sends a message without a client behind it through the same steps as all others. Storage errors are logged. */
-async function tell(core: Core, who: string, message: BrokerMessage): Promise<void> {
-  try {
-    if (isProtocolTopic(message.topic)) await core.store(who, message.topic, message.payload);
-    await new Promise<void>((resolve, reject) =>
-      core.offer(message, (error) => (error ? reject(error) : resolve())),
-    );
-    await send(core, message);
-  } catch (err) {
-    core.log.error({ err, topic: message.topic }, 'could not store a will');
-  }
+interface EnqueueOptions {
+  ids?: readonly number[] | null;
+  /** Its packet id and its number in the log, if the log has it. */
+  id?: number | undefined;
+  number?: number | undefined;
+  share?: string;
+  home?: Session | undefined;
+  /** Whether it is a retained message for a new subscription. */
+  isRetained?: boolean;
 }
 
-/** Stores and delivers the platform's own messages. */
-export function send({ router }: Core, message: BrokerMessage): Promise<ReturnType<typeof router.deliver>> {
+/** The receiver as it applies to a publisher: No Local excludes its own messages. */
+function forOrigin(receiver: Receiver<Session>, origin: string | null): Receiver<Session> | null {
+  return receiver.own !== receiver && receiver.subscriber.key === origin ? receiver.own : receiver;
+}
+
+function receiverRecord(
+  place: [string, 1 | 2, number],
+  { g, i, r }: { g?: string; i: readonly number[] | null; r: boolean },
+): LoggedReceiver {
+  if (g === undefined && i === null && !r) return place;
+  return [...place, { ...(g !== undefined && { g }), ...(i !== null && { i: [...i] }), ...(r && { r }) }];
+}
+
+function ownedCopy({ topic, payload, qos, properties, expiresAt }: BrokerMessage, retain: boolean) {
+  const own: BrokerMessage = { topic, payload: Buffer.from(payload), qos, retain };
+  if (properties !== undefined) own.properties = Buffer.from(properties);
+  if (expiresAt !== undefined) own.expiresAt = expiresAt;
+  return own;
+}
+
+/** Stores and delivers messages without a client behind them. */
+export function send(
+  { router }: Core,
+  message: BrokerMessage,
+  key: string | null = null,
+): Promise<Session | null> {
+  const origin = key === null ? null : { key, inbound: null };
   return new Promise((resolve, reject) =>
-    router.accept(message, null, (error, accepted) =>
+    router.accept(message, origin, (error, accepted) =>
       error ? reject(error) : resolve(router.deliver(accepted)),
     ),
   );
-}
-
-/** Publishes the will of a client that disconnected unexpectedly, or drops it (MQTT 3.1.1, 3.1.2.5). */
-export async function endWill(core: Core, key: string, how: 'told' | 'dropped'): Promise<void> {
-  const will = core.state.wills.get(key);
-  if (!will) return;
-  core.state.wills.delete(key);
-  if (how === 'told' && !isOutdated(core, will)) await tell(core, key, will.message);
-  core.sessionLog().append({ k: 'will', s: key, m: null });
-}
-
-/** An old connection of a device reports it offline while a newer one exists under another client id. */
-function isOutdated({ isOnline }: Core, { device, message }: Will): boolean {
-  return device !== null && parseTopic(message.topic)?.channel === 'presence' && isOnline(device);
-}
-
-/** Withdraws a device's retained online message when it is offline and had no will. */
-export async function settlePresence(core: Core, device: string): Promise<void> {
-  const topic = topicOf(device, 'presence');
-  const kept = core.state.retained.get(topic);
-  if (!kept || core.isOnline(device) || !saysOnline(topic, kept.payload)) return;
-  const payload = encodeMessage({ online: false, t: core.now() });
-  await tell(core, `device:${device}`, { topic, payload, qos: 1, retain: true });
-}
-
-function saysOnline(topic: string, payload: Buffer): boolean {
-  try {
-    return decodeMessage(presenceSchema, topic, payload).online;
-  } catch {
-    return false;
-  }
-}
-
-/** After a start no client is connected: clients that were connected when the platform was killed disconnected unexpectedly. */
-export async function settleAll(core: Core): Promise<void> {
-  for (const key of [...core.state.wills.keys()]) await endWill(core, key, 'told');
-  for (const { topic } of [...core.state.retained.matching('aiot/v1/+/presence')]) {
-    const device = parseTopic(topic)?.device;
-    if (device) await settlePresence(core, device);
-  }
 }

@@ -10,7 +10,7 @@ import type { NoteCommit } from '../metrics.js';
 import type { Store } from '../store/database.js';
 import type { Finding } from '../verify/damage.js';
 import { type Ledger, type LogFile, ledgerIn, noteEveryMs } from '../verify/ledger.js';
-import type { BrokerMessage, Qos } from './wire.js';
+import type { BrokerMessage, Grant, Qos } from './wire.js';
 
 interface LogOptions {
   folder: string;
@@ -231,51 +231,100 @@ export class SessionLog {
 
 const qos = z.union([z.literal(0), z.literal(1), z.literal(2)]);
 
-/** Topic, payload in base64, QoS, retained. */
-const message = z.tuple([z.string(), z.base64(), qos, z.boolean()]);
+/** Topic, payload in base64, QoS, retained; forwarded properties in base64, and when it expires, ms since 1970. */
+const message = z.tuple([
+  z.string(),
+  z.base64(),
+  qos,
+  z.boolean(),
+  z.base64().optional(),
+  z.number().optional(),
+]);
+
+/** Filter, QoS; No Local (1) and Retain As Published (2) as bits, and the subscription identifier. */
+const subscription = z.tuple([z.string(), qos, z.number().optional(), z.number().optional()]);
+
+/** Differences of one receiver's copy: its shared subscription, its subscription identifiers, and its retain flag. */
+const copy = z.object({
+  g: z.string().optional(),
+  i: z.array(z.number()).optional(),
+  r: z.boolean().optional(),
+});
+
+/** Session key, QoS, packet id (0 = any that is free), differences. */
+const receiver = z.tuple([z.string(), z.union([z.literal(1), z.literal(2)]), z.number(), copy.optional()]);
 
 /** A line of the session log. state.ts describes the effect of each. */
 const recordSchema = z.discriminatedUnion('k', [
-  /** A session exists; `off`: since when the client is disconnected. */
-  z.object({ k: z.literal('session'), s: z.string(), off: z.number().nullable() }),
+  /** A session exists; `off`: since when the client is disconnected, `x`: how long the session outlives that, ms (absent = the limit). */
+  z.object({ k: z.literal('session'), s: z.string(), off: z.number().nullable(), x: z.number().optional() }),
   z.object({ k: z.literal('end'), s: z.string() }),
-  z.object({ k: z.literal('sub'), s: z.string(), f: z.array(z.tuple([z.string(), qos])) }),
+  z.object({ k: z.literal('sub'), s: z.string(), f: z.array(subscription) }),
   z.object({ k: z.literal('unsub'), s: z.string(), f: z.array(z.string()) }),
   /**
-   * Message `n` for sessions (key, QoS, packet id), stored as the topic's retained message when `r`, and received with QoS 2 under a packet id of the
-   * session `from`.
+   * Message `n` for sessions, stored as the topic's retained message when `r`, and received with QoS 2 under a packet id of the session `from`.
    */
   z.object({
     k: z.literal('message'),
     n: z.number(),
     m: message,
-    to: z.array(z.tuple([z.string(), z.union([z.literal(1), z.literal(2)]), z.number()])),
+    to: z.array(receiver),
     r: z.boolean().optional(),
     from: z.tuple([z.string(), z.number()]).optional(),
     /** The client has it and must release its id. */
     state: z.literal('released').optional(),
   }),
-  /** The session has finished with message `n`. */
-  z.object({ k: z.literal('done'), s: z.string(), n: z.number() }),
+  /** The session has finished with message `n`; `g`: with the copy of that shared subscription. */
+  z.object({ k: z.literal('done'), s: z.string(), n: z.number(), g: z.string().optional() }),
   /** The client of the session has received QoS 2 message `n` and must release it. */
-  z.object({ k: z.literal('received'), s: z.string(), n: z.number() }),
+  z.object({ k: z.literal('received'), s: z.string(), n: z.number(), g: z.string().optional() }),
+  /** Message `n` of a shared subscription passes from the session to another member. */
+  z.object({ k: z.literal('move'), s: z.string(), n: z.number(), to: receiver }),
   /** QoS 2 packet ids that the session has seen, and one that was released. */
   z.object({ k: z.literal('seen'), s: z.string(), id: z.array(z.number()) }),
   z.object({ k: z.literal('release'), s: z.string(), id: z.number() }),
-  /** The will of a connected client; null = it is no longer needed. */
-  z.object({ k: z.literal('will'), s: z.string(), who: z.string().optional(), m: message.nullable() }),
+  /**
+   * The will of a client; null = it is no longer needed. Its author is the device `who` or the token `t`. `d` is its delay and `e` its lifetime once
+   * published, both in seconds. `at`: when it is due, ms since 1970; absent while the client is connected.
+   */
+  z.object({
+    ...{ k: z.literal('will'), s: z.string(), who: z.string().optional(), t: z.string().optional() },
+    ...{ d: z.number().optional(), e: z.number().optional(), at: z.number().optional() },
+    m: message.nullable(),
+  }),
 ]);
 
 export type LogRecord = z.infer<typeof recordSchema>;
 
 type LoggedMessage = z.infer<typeof message>;
 
-export function logged({ topic, payload, qos, retain }: BrokerMessage): LoggedMessage {
-  return [topic, payload.toString('base64'), qos, retain];
+export type LoggedReceiver = z.infer<typeof receiver>;
+
+export function logged({ topic, payload, qos, retain, properties, expiresAt }: BrokerMessage): LoggedMessage {
+  const text = payload.toString('base64');
+  if (properties === undefined && expiresAt === undefined) return [topic, text, qos, retain];
+  const encoded = properties?.toString('base64') ?? '';
+  if (expiresAt === undefined) return [topic, text, qos, retain, encoded];
+  return [topic, text, qos, retain, encoded, expiresAt];
 }
 
-export function unlogged([topic, payload, qos, retain]: LoggedMessage): BrokerMessage {
-  return { topic, payload: Buffer.from(payload, 'base64'), qos: qos as Qos, retain };
+export function unlogged([topic, text, qos, retain, encoded, expiresAt]: LoggedMessage): BrokerMessage {
+  const payload = Buffer.from(text, 'base64');
+  const message: BrokerMessage = { topic, payload, qos: qos as Qos, retain };
+  if (encoded) message.properties = Buffer.from(encoded, 'base64');
+  if (expiresAt !== undefined) message.expiresAt = expiresAt;
+  return message;
+}
+
+export function loggedGrant(filter: string, grant: Grant): z.infer<typeof subscription> {
+  const { qos, noLocal, retainAsPublished, id } = grant;
+  const options = (noLocal ? 1 : 0) | (retainAsPublished ? 2 : 0);
+  if (options === 0 && id === 0) return [filter, qos];
+  return id === 0 ? [filter, qos, options] : [filter, qos, options, id];
+}
+
+export function unloggedGrant([, qos, options = 0, id = 0]: z.infer<typeof subscription>): Grant {
+  return { qos, noLocal: (options & 1) !== 0, retainAsPublished: (options & 2) !== 0, id };
 }
 
 /** A record as a line without its newline: JSON, whose last member is the CRC-32 of the rest. */

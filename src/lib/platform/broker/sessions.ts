@@ -1,12 +1,40 @@
-import { parseTopic } from '../../device/protocol/codec.js';
-import { type BrokerCounts, type LogRecord, logged, mostNoted, unlogged } from './session-log.js';
-import { type Subscriptions, topicMatcher } from './topics.js';
-import { type BrokerMessage, type Qos, weightOf } from './wire.js';
+import type { Retained } from './retained.js';
+import {
+  type BrokerCounts,
+  type LoggedReceiver,
+  type LogRecord,
+  logged,
+  loggedGrant,
+  mostNoted,
+  unlogged,
+  unloggedGrant,
+} from './session-log.js';
+import { type Subscriptions, sharedFilter } from './topics.js';
+import { type BrokerMessage, type Grant, hasExpired, type Qos, weightOf } from './wire.js';
 
-/** A will, and its author: the name of a device, or null. */
+/** A will, and its author: a device's name, or a token's id. */
 export interface Will {
   message: BrokerMessage;
   device: string | null;
+  token: string | null;
+  /** How long it waits after the client has disconnected, and its lifetime once it is published. */
+  delaySeconds: number;
+  expirySeconds: number | undefined;
+  /** When it is published, ms since 1970; null while the client is connected. */
+  dueAt: number | null;
+}
+
+/** A record of a will. */
+export function willRecord(s: string, will: Will): LogRecord {
+  const { message, device, token, delaySeconds, expirySeconds, dueAt } = will;
+  return {
+    ...{ k: 'will', s, m: logged(message) },
+    ...(device === null ? {} : { who: device }),
+    ...(token === null ? {} : { t: token }),
+    ...(delaySeconds === 0 ? {} : { d: delaySeconds }),
+    ...(expirySeconds === undefined ? {} : { e: expirySeconds }),
+    ...(dueAt === null ? {} : { at: dueAt }),
+  };
 }
 
 /** The broker's persistent state: sessions by key, their subscriptions, wills of connected clients, retained messages. */
@@ -19,15 +47,20 @@ export class BrokerState {
   constructor(
     readonly subscriptions: Subscriptions<Session>,
     readonly retained: Retained,
+    /** How long a session outlives its connection when its record does not say, ms. */
+    private readonly usualExpiryMs: number,
   ) {}
 
-  subscribe(session: Session, filter: string, qos: 0 | 1 | 2): void {
-    session.subscriptions.set(filter, qos);
-    this.subscriptions.add(filter, session, qos);
+  subscribe(session: Session, filter: string, grant: Grant): void {
+    session.subscriptions.set(filter, grant);
+    this.subscriptions.add(filter, session, grant);
   }
 
-  unsubscribe(session: Session, filter: string): void {
-    if (session.subscriptions.delete(filter)) this.subscriptions.remove(filter, session);
+  /** Returns whether there was such a subscription. */
+  unsubscribe(session: Session, filter: string): boolean {
+    if (!session.subscriptions.delete(filter)) return false;
+    this.subscriptions.remove(filter, session);
+    return true;
   }
 
   /** Deletes a session with everything queued for it. */
@@ -46,29 +79,34 @@ export class BrokerState {
     const session = this.sessions.get(record.s);
     switch (record.k) {
       case 'session': {
-        const known = session ?? new Session(record.s, true);
+        const known = session ?? new Session(record.s, true, this.usualExpiryMs);
         known.offlineSince = record.off;
+        known.expiryMs = Math.min(record.x ?? this.usualExpiryMs, this.usualExpiryMs);
         this.sessions.set(record.s, known);
         break;
       }
       case 'will':
-        if (record.m) this.wills.set(record.s, { message: unlogged(record.m), device: record.who ?? null });
-        else this.wills.delete(record.s);
+        this.applyWill(record);
         break;
       case 'end':
         if (session) this.end(session);
         break;
       case 'sub':
-        if (session) for (const [filter, qos] of record.f) this.subscribe(session, filter, qos);
+        if (session) for (const each of record.f) this.subscribe(session, each[0], unloggedGrant(each));
         break;
       case 'unsub':
         if (session) for (const filter of record.f) this.unsubscribe(session, filter);
         break;
       case 'done':
-        session?.forget(record.n);
+        session?.forget(record.n, record.g);
         break;
+      case 'move': {
+        const entry = session?.forget(record.n, record.to[3]?.g);
+        if (entry) this.restore(record.n, entry.message, record.to);
+        break;
+      }
       case 'received':
-        session?.markReceived(record.n);
+        session?.markReceived(record.n, record.g);
         break;
       case 'seen':
         for (const id of record.id) session?.incoming.set(id, true);
@@ -79,15 +117,35 @@ export class BrokerState {
     }
   }
 
+  private applyWill({ s, m, who, t, d, e, at }: LogRecord & { k: 'will' }): void {
+    if (!m) {
+      this.wills.delete(s);
+      return;
+    }
+    const author = { device: who ?? null, token: t ?? null };
+    const times = { delaySeconds: d ?? 0, expirySeconds: e, dueAt: at ?? null };
+    this.wills.set(s, { message: unlogged(m), ...author, ...times });
+  }
+
   private applyMessage({ n, m, to, r, from, state }: LogRecord & { k: 'message' }): void {
     this.number = Math.max(this.number, n);
     const message = unlogged(m);
     if (r) this.retained.set(message);
-    for (const [key, qos, id] of to) {
-      // The log does not record whether it was sent: after a restart, assume that everything was.
-      this.sessions.get(key)?.restore({ number: n, message, qos, id, state: state ?? 'again' });
+    // A receiver of a message that is retained just now gets it without the flag (MQTT 3.1.1, 3.3.1.3).
+    const plain = r ? { ...message, retain: false } : message;
+    for (const receiver of to) {
+      const flag = receiver[3]?.r;
+      const copy = flag === undefined || flag === plain.retain ? plain : { ...message, retain: flag };
+      this.restore(n, copy, receiver, state);
     }
     if (from) this.sessions.get(from[0])?.incoming.set(from[1], true);
+  }
+
+  private restore(n: number, message: BrokerMessage, to: LoggedReceiver, state?: 'released'): void {
+    const [key, qos, id, copy] = to;
+    // The log does not record whether it was sent.
+    const entry = { number: n, message, qos, id, state: state ?? 'restored', ids: copy?.i ?? null } as const;
+    this.sessions.get(key)?.restore({ ...entry, share: copy?.g });
   }
 
   /** Counts of the state, with the names of some of it. */
@@ -107,31 +165,59 @@ export class BrokerState {
     for (const message of this.retained.logged()) {
       yield { k: 'message', n: 0, m: logged(message), to: [], r: true };
     }
-    for (const [s, { message, device }] of this.wills) {
-      yield { k: 'will', s, m: logged(message), ...(device === null ? {} : { who: device }) };
-    }
-    for (const session of this.sessions.values()) {
-      if (session.persistent) yield* this.snapshotOf(session);
-    }
+    for (const [s, will] of this.wills) yield willRecord(s, will);
+    // Every session first: a message may be for one that comes later.
+    for (const session of this.sessions.values()) if (session.persistent) yield session.record();
+    for (const session of this.sessions.values()) yield* this.snapshotOf(session);
   }
 
   private *snapshotOf(session: Session): Generator<LogRecord> {
-    const { key: s } = session;
-    yield { k: 'session', s, off: session.offlineSince };
-    if (session.subscriptions.size > 0) yield { k: 'sub', s, f: [...session.subscriptions] };
+    const { key: s, persistent, subscriptions } = session;
+    if (persistent && subscriptions.size > 0)
+      yield { k: 'sub', s, f: [...subscriptions].map(([filter, grant]) => loggedGrant(filter, grant)) };
     const seen = [...session.incoming].filter(([, stored]) => stored).map(([id]) => id);
-    if (seen.length > 0) yield { k: 'seen', s, id: seen };
-    for (const { number, message, qos, id, state } of session.entries()) {
+    if (persistent && seen.length > 0) yield { k: 'seen', s, id: seen };
+    for (const entry of session.entries()) {
+      const { number, message, state } = entry;
+      if (!persistent && !entry.home) continue;
       const released = state === 'released' ? { state } : {};
-      yield { k: 'message', n: number, m: logged(message), to: [[s, qos, id]], ...released };
+      yield {
+        k: 'message',
+        n: number,
+        m: logged(message),
+        to: [loggedReceiver(session, entry)],
+        ...released,
+      };
     }
   }
 }
 
+/** An entry as the log has it: under the session that has its record. */
+export function loggedReceiver(session: Session, entry: Omit<Outgoing, 'message' | 'state'>): LoggedReceiver {
+  const { qos, id, ids, share, home } = entry;
+  const copy = { ...(share === undefined ? {} : { g: share }), ...(ids === null ? {} : { i: [...ids] }) };
+  // Another session's packet id means nothing to it.
+  const place = home ? ([home.key, qos, 0] as const) : ([session.key, qos, id] as const);
+  return share === undefined && ids === null ? [...place] : [...place, copy];
+}
+
 /** Destination of a session's packets while its client is connected. */
 export interface Link {
-  sendMessage(message: BrokerMessage, qos: Qos, id: number, dup: boolean): void;
+  /** Returns false if this client can never receive it, because of its maximum packet size. */
+  sendMessage(
+    message: BrokerMessage,
+    qos: Qos,
+    id: number,
+    dup: boolean,
+    ids: readonly number[] | null,
+  ): boolean;
   sendRelease(id: number): void;
+  /** Called for a message that left the queue without being sent: it has expired, or is too large. */
+  discarded(entry: Outgoing): void;
+  /** Messages that the client accepts before it has acknowledged any (MQTT 5, section 4.9). */
+  readonly receiveMaximum: number;
+  /** ms since 1970 */
+  readonly now: () => number;
   /** Whether it can accept more now. */
   readonly roomy: boolean;
   /** Bytes accepted so far. */
@@ -139,31 +225,43 @@ export interface Link {
 }
 
 /** A message in flight to a session, with QoS 1 or 2. */
-interface Outgoing {
+export interface Outgoing {
   /** Number of the message in the log; 0 = not in the log. */
   number: number;
   message: BrokerMessage;
   qos: 1 | 2;
   id: number;
-  /** `released`: the client has it (PUBREC), and must release its id. */
-  state: 'waiting' | 'sent' | 'again' | 'released';
+  /**
+   * `again`: it was sent on an earlier connection. `restored`: it is from the log, which does not say whether it was. `released`: the client has it
+   * (PUBREC), and must release its id.
+   */
+  state: 'waiting' | 'sent' | 'again' | 'restored' | 'released';
+  /** Identifiers of the matching subscriptions; null = none. */
+  ids: readonly number[] | null;
+  /** Name of the shared subscription that it came through. */
+  share?: string | undefined;
+  /** The session whose record in the log it is, if not this one's: a member of the same shared subscription that outlives this session. */
+  home?: Session | undefined;
 }
 
 /** Maximum number of messages sent but not acknowledged. */
-const window = 100;
+const largestWindow = 100;
 
 const largestId = 65_535;
 
-/** Client state that survives between connections (MQTT 3.1.1, 4.1); a clean session keeps none. */
+/** Client state that survives between connections (MQTT 5 and 3.1.1, section 4.1); one that ends with its connection is not in the log. */
 export class Session {
-  readonly subscriptions = new Map<string, Qos>();
+  readonly subscriptions = new Map<string, Grant>();
   /** By packet id, in order. */
   private readonly outgoing = new Map<number, Outgoing>();
   /** Messages still to be sent, from `next` on. */
   private unsent: Outgoing[] = [];
   private next = 0;
   private inFlight = 0;
+  private window = largestWindow;
   private lastId = 0;
+  /** Number of entries of shared subscriptions. */
+  private sharedEntries = 0;
   /** QoS 2 ids received and not released: true = stored. */
   readonly incoming = new Map<number, boolean>();
   link: Link | null = null;
@@ -172,20 +270,48 @@ export class Session {
   progress = 0;
   /** Called when the session may have caught up. */
   readonly waiters = new Set<() => void>();
+  /** Its publishers have waited long enough for it: they go on, until it has caught up. */
+  lagging = false;
   /** Since when its client is disconnected, ms since 1970; null while connected. */
   offlineSince: number | null = null;
 
   constructor(
     readonly key: string,
     readonly persistent: boolean,
+    /** How long it outlives its connection, ms; 0 = it ends with it. */
+    public expiryMs: number,
   ) {}
 
   get queued(): number {
     return this.outgoing.size;
   }
 
+  /** Whether a message would be sent at once. */
+  get hasRoom(): boolean {
+    return this.link?.roomy === true && this.inFlight + this.unsent.length - this.next < this.window;
+  }
+
+  get hasShared(): boolean {
+    return this.sharedEntries > 0;
+  }
+
   entries(): IterableIterator<Outgoing> {
     return this.outgoing.values();
+  }
+
+  /** Whether its client has been away for longer than its expiry interval. */
+  hasEnded(now: number): boolean {
+    return this.offlineSince !== null && now - this.offlineSince > this.expiryMs;
+  }
+
+  /** Its record in the log. */
+  record(): LogRecord & { k: 'session' } {
+    return { k: 'session', s: this.key, off: this.offlineSince, x: this.expiryMs };
+  }
+
+  /** Names of the shared subscriptions that it is a member of. */
+  *shares(): Generator<string> {
+    for (const filter of this.subscriptions.keys()) if (sharedFilter(filter)) yield filter;
   }
 
   /** Returns a free packet id, reused only after all others; 0 = none is free. */
@@ -199,12 +325,15 @@ export class Session {
   add(entry: Outgoing): void {
     this.outgoing.set(entry.id, entry);
     this.bytes += weightOf(entry.message);
+    if (entry.share !== undefined) this.sharedEntries++;
     if (entry.state === 'released') this.inFlight++;
     else this.unsent.push(entry);
   }
 
   /** Restores an entry from an earlier run's log. */
   restore(entry: Outgoing): void {
+    if (entry.id === 0) entry.id = this.freeId();
+    if (entry.id === 0) return;
     this.add(entry);
     this.lastId = entry.id;
   }
@@ -214,9 +343,10 @@ export class Session {
     for (let at = this.next; at < this.unsent.length; at++) {
       const entry = this.unsent[at]!;
       // The client may know the id of a QoS 2 message that was sent before.
-      if (entry.state !== 'waiting' && (entry.state !== 'again' || entry.qos === 2)) continue;
+      if (entry.state === 'sent' || (entry.state !== 'waiting' && entry.qos === 2)) continue;
+      if (this.outgoing.get(entry.id) !== entry) continue;
       this.unsent.splice(at, 1);
-      this.take(entry);
+      this.remove(entry);
       return entry;
     }
     return null;
@@ -226,7 +356,7 @@ export class Session {
   *refit(isFit: (topic: string) => boolean): Generator<Outgoing> {
     for (const entry of [...this.outgoing.values()]) {
       if (entry.state === 'released' || isFit(entry.message.topic)) continue;
-      this.take(entry);
+      this.remove(entry);
       yield entry;
     }
   }
@@ -235,13 +365,20 @@ export class Session {
   pump(): void {
     const { link } = this;
     if (!link) return;
-    while (this.inFlight < window && this.next < this.unsent.length && link.roomy) {
+    while (this.inFlight < this.window && this.next < this.unsent.length && link.roomy) {
       const entry = this.unsent[this.next++]!;
       if (this.outgoing.get(entry.id) !== entry) continue;
-      const dup = entry.state === 'again';
+      const { message, qos, id, ids, state } = entry;
+      // Delivery that has begun goes on (MQTT 5, section 3.3.2.3.3).
+      const mayExpire = message.expiresAt !== undefined && state !== 'again';
+      const dup = state === 'again' || state === 'restored';
+      if ((mayExpire && hasExpired(message, link.now())) || !link.sendMessage(message, qos, id, dup, ids)) {
+        this.remove(entry);
+        link.discarded(entry);
+        continue;
+      }
       entry.state = 'sent';
       this.inFlight++;
-      link.sendMessage(entry.message, entry.qos, entry.id, dup);
     }
     if (this.next === this.unsent.length || this.next > 1000) {
       this.unsent = this.unsent.slice(this.next);
@@ -250,10 +387,12 @@ export class Session {
     for (const waiter of this.waiters) waiter();
   }
 
-  /** A new connection: unacknowledged messages are resent in order (MQTT 3.1.1, 4.4). */
+  /** A new connection: unacknowledged messages are resent in order (MQTT 5 and 3.1.1, section 4.4). */
   attach(link: Link): void {
     this.link = link;
+    this.window = Math.min(largestWindow, link.receiveMaximum);
     this.offlineSince = null;
+    this.lagging = false;
     this.rewind();
     for (const { state, id } of this.outgoing.values()) if (state === 'released') link.sendRelease(id);
     this.pump();
@@ -276,131 +415,80 @@ export class Session {
     }
   }
 
-  /** Handles PUBACK or PUBCOMP: the message is done. Returns it, or null when no message has this id. */
-  acknowledged(id: number, qos: 1 | 2): Outgoing | null {
+  /**
+   * Handles PUBACK or PUBCOMP: the message is done. Returns it; `unknown` when no message has this id, `wrong` when its message awaits another packet.
+   */
+  acknowledged(id: number, qos: 1 | 2): Outgoing | 'unknown' | 'wrong' {
     const entry = this.outgoing.get(id);
-    if (!entry || entry.qos !== qos || (qos === 2 ? entry.state !== 'released' : entry.state !== 'sent'))
-      return null;
-    this.inFlight--;
-    this.progress++;
-    this.take(entry);
+    if (!entry) return 'unknown';
+    // An acknowledgment may be late: of a message that was sent on an earlier connection.
+    const isExpected = qos === 2 ? entry.state === 'released' : wasSent(entry);
+    if (entry.qos !== qos || !isExpected) return 'wrong';
+    this.settle(entry);
     return entry;
   }
 
-  /** Handles PUBREC: the payload is no longer needed. */
-  received(id: number): Outgoing | null {
+  /** Handles PUBREC: the payload is no longer needed. Returns the message as `acknowledged` does. */
+  received(id: number): Outgoing | 'unknown' | 'wrong' {
     const entry = this.outgoing.get(id);
-    if (entry?.qos !== 2 || entry.state !== 'sent') return null;
+    if (!entry) return 'unknown';
+    if (entry.qos !== 2 || entry.state === 'waiting') return 'wrong';
+    if (entry.state === 'released') return entry;
     this.progress++;
+    if (entry.state !== 'sent') this.inFlight++;
     this.release(entry);
     return entry;
   }
 
+  /** Handles PUBREC with a reason for refusal (MQTT 5, section 4.3.3): the message is done, and its id is free. */
+  refused(id: number): Outgoing | 'unknown' | 'wrong' {
+    const entry = this.outgoing.get(id);
+    if (!entry) return 'unknown';
+    if (entry.qos !== 2 || !wasSent(entry)) return 'wrong';
+    this.settle(entry);
+    return entry;
+  }
+
+  private settle(entry: Outgoing): void {
+    if (entry.state === 'sent' || entry.state === 'released') this.inFlight--;
+    this.progress++;
+    this.remove(entry);
+  }
+
   /** Removes a message regardless of its state: used when an earlier run's log is replayed. */
-  forget(number: number): void {
-    for (const entry of this.outgoing.values()) {
-      if (entry.number === number) {
-        this.take(entry);
-        return;
-      }
-    }
+  forget(number: number, share?: string): Outgoing | undefined {
+    const entry = this.numbered(number, share);
+    if (entry) this.remove(entry);
+    return entry;
   }
 
   /** Same as `received`, for replaying the log. */
-  markReceived(number: number): void {
-    for (const entry of this.outgoing.values()) {
-      if (entry.number !== number) continue;
-      this.release(entry);
-      return;
-    }
+  markReceived(number: number, share?: string): void {
+    const entry = this.numbered(number, share);
+    if (entry) this.release(entry);
+  }
+
+  private numbered(number: number, share: string | undefined): Outgoing | undefined {
+    for (const entry of this.outgoing.values())
+      if (entry.number === number && entry.share === share) return entry;
+    return undefined;
   }
 
   /** The client has it: only its id is still needed. */
   private release(entry: Outgoing): void {
+    const { qos, retain } = entry.message;
     this.bytes -= weightOf(entry.message);
     entry.state = 'released';
-    entry.message = { ...entry.message, topic: '', payload: Buffer.alloc(0) };
+    entry.message = { topic: '', payload: Buffer.alloc(0), qos, retain };
   }
 
-  private take(entry: Outgoing): void {
+  remove(entry: Outgoing): void {
     this.outgoing.delete(entry.id);
     this.bytes -= weightOf(entry.message);
+    if (entry.share !== undefined) this.sharedEntries--;
   }
 }
 
-/** The last retained message of each topic. */
-export class Retained {
-  private readonly byTopic = new Map<string, BrokerMessage>();
-  bytes = 0;
-  /** Messages retained by clients: the platform's own do not count against the limit. */
-  private readonly theirs = { messages: 0, bytes: 0 };
-
-  constructor(private readonly limits: { messages: number; bytes: number }) {}
-
-  get count(): number {
-    return this.byTopic.size;
-  }
-
-  get(topic: string): BrokerMessage | undefined {
-    return this.byTopic.get(topic);
-  }
-
-  /** Whether there is room for it; the platform's own messages always fit. */
-  mayKeep(message: BrokerMessage): boolean {
-    const { topic, payload } = message;
-    const before = this.byTopic.get(topic);
-    if (payload.length === 0 || !isLogged(topic)) return true;
-    const { messages, bytes } = this.theirs;
-    const after = bytes + weightOf(message) - (before ? weightOf(before) : 0);
-    return after <= this.limits.bytes && (before !== undefined || messages < this.limits.messages);
-  }
-
-  /** An empty payload deletes the retained message (MQTT 3.1.1, 3.3.1.3). */
-  set(message: BrokerMessage): void {
-    const { topic, payload } = message;
-    const before = this.byTopic.get(topic);
-    if (before) this.tally(before, -1);
-    if (payload.length === 0) {
-      this.byTopic.delete(topic);
-      return;
-    }
-    this.tally(message, 1);
-    this.byTopic.set(topic, { ...message, retain: true });
-  }
-
-  private tally(message: BrokerMessage, sign: 1 | -1): void {
-    const bytes = sign * weightOf(message);
-    this.bytes += bytes;
-    if (!isLogged(message.topic)) return;
-    this.theirs.messages += sign;
-    this.theirs.bytes += bytes;
-  }
-
-  *matching(filter: string): Generator<BrokerMessage> {
-    for (const message of this.looked(filter)) if (message) yield message;
-  }
-
-  /** Yields matching messages, and null for each examined message that does not match. */
-  *looked(filter: string): Generator<BrokerMessage | null> {
-    if (!/[+#]/.test(filter)) {
-      yield this.byTopic.get(filter) ?? null;
-      return;
-    }
-    const fits = topicMatcher(filter);
-    for (const [topic, message] of this.byTopic) yield fits(topic) ? message : null;
-  }
-
-  /** Messages that the log must store: desired and reported are in the database, and $SYS is regenerated. */
-  *logged(): Generator<BrokerMessage> {
-    for (const message of this.byTopic.values()) if (isLogged(message.topic)) yield message;
-  }
-}
-
-export function isLogged(topic: string): boolean {
-  return !topic.startsWith('$') && !isOfDatabase(topic);
-}
-
-function isOfDatabase(topic: string): boolean {
-  const channel = parseTopic(topic)?.channel;
-  return channel === 'desired' || channel === 'reported';
+function wasSent({ state }: Outgoing): boolean {
+  return state === 'sent' || state === 'again' || state === 'restored';
 }

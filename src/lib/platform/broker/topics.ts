@@ -1,4 +1,4 @@
-import type { Qos } from './wire.js';
+import type { Grant, Qos } from './wire.js';
 
 /**
  * Whether a topic matches a filter (MQTT 3.1.1, 4.7): `+` is one level, `#` the rest including the parent level; neither matches topics that begin
@@ -45,10 +45,68 @@ export function isFilter(text: string): boolean {
   );
 }
 
-interface Node<T> {
+/** The group and the filter of a shared subscription, `$share/GROUP/FILTER` (MQTT 5, section 4.8.2); null for any other filter. */
+export function sharedFilter(filter: string): { group: string; filter: string } | null {
+  if (!filter.startsWith(sharedPrefix)) return null;
+  const end = filter.indexOf('/', sharedPrefix.length);
+  if (end < 0) return null;
+  return { group: filter.slice(sharedPrefix.length, end), filter: filter.slice(end + 1) };
+}
+
+const sharedPrefix = '$share/';
+
+/** The filter whose messages a subscription receives: permissions apply to this one. */
+export function filterWithin(filter: string): string {
+  return sharedFilter(filter)?.filter ?? filter;
+}
+
+/** Whether it is a valid filter or shared subscription: a group has a name without wildcards. */
+export function isSubscription(text: string): boolean {
+  if (!text.startsWith(sharedPrefix)) return isFilter(text);
+  const shared = sharedFilter(text);
+  return shared !== null && shared.group !== '' && !/[+#\0]/.test(shared.group) && isFilter(shared.filter);
+}
+
+/**
+ * A shared subscription (MQTT 5, section 4.8.2): each message of the filter goes to one member of the group.
+ */
+export interface Share<T> {
+  /** `$share/GROUP/FILTER`. */
+  readonly name: string;
+  readonly members: Map<T, Grant>;
+  /** The members in turn, and whose turn it is. */
+  order: readonly T[];
+  turn: number;
+}
+
+/** A subscriber of a topic, with the options of all of its matching subscriptions together. */
+export interface Receiver<T> {
+  readonly subscriber: T;
+  /** The highest of them. */
+  readonly qos: Qos;
+  readonly retainAsPublished: boolean;
+  /** Subscription identifiers; null = none. */
+  readonly ids: readonly number[] | null;
+  /** The same for messages that the subscriber published itself: null = No Local excludes them. */
+  own: Receiver<T> | null;
+}
+
+/** Destinations of a topic's messages. */
+export interface Receivers<T> {
+  /** Each subscriber once. */
+  readonly direct: readonly Receiver<T>[];
+  readonly shares: readonly Share<T>[];
+}
+
+/** Subscribers of exactly one filter. */
+interface Place<T> {
+  own: Map<T, Grant>;
+  /** By group. */
+  shares: Map<string, Share<T>> | null;
+}
+
+interface Node<T> extends Place<T> {
   children: Map<string, Node<T>>;
-  /** Subscribers of exactly this filter. */
-  here: Map<T, Qos>;
 }
 
 /** Topics whose receivers are cached. */
@@ -59,68 +117,107 @@ const remembered = 1000;
  * of a topic are cached until a subscription changes.
  */
 export class Subscriptions<T> {
-  private readonly exact = new Map<string, Map<T, Qos>>();
-  private readonly root: Node<T> = { children: new Map(), here: new Map() };
-  private readonly known = new Map<string, readonly [T, Qos][]>();
+  private readonly exact = new Map<string, Place<T>>();
+  private readonly root: Node<T> = newNode();
+  private readonly known = new Map<string, Receivers<T>>();
   count = 0;
 
-  /** Returns whether it is new. */
-  add(filter: string, subscriber: T, qos: Qos): boolean {
+  /** Adds a subscription or changes its options. */
+  add(filter: string, subscriber: T, grant: Grant): void {
     this.known.clear();
-    const place = this.place(filter);
-    const fresh = !place.has(subscriber);
-    place.set(subscriber, qos);
-    if (fresh) this.count++;
-    return fresh;
+    const shared = sharedFilter(filter);
+    const place = this.place(shared?.filter ?? filter);
+    if (!shared) {
+      if (!place.own.has(subscriber)) this.count++;
+      place.own.set(subscriber, grant);
+      return;
+    }
+    place.shares ??= new Map();
+    const share = place.shares.get(shared.group) ?? { name: filter, members: new Map(), order: [], turn: 0 };
+    place.shares.set(shared.group, share);
+    if (!share.members.has(subscriber)) this.count++;
+    share.members.set(subscriber, grant);
+    share.order = [...share.members.keys()];
   }
 
   remove(filter: string, subscriber: T): void {
     this.known.clear();
-    if (!/[+#]/.test(filter)) {
-      const place = this.exact.get(filter);
-      if (place?.delete(subscriber)) this.count--;
-      if (place?.size === 0) this.exact.delete(filter);
+    const shared = sharedFilter(filter);
+    const plain = shared?.filter ?? filter;
+    if (!/[+#]/.test(plain)) {
+      const place = this.exact.get(plain);
+      if (!place) return;
+      this.leave(place, subscriber, shared?.group);
+      if (isEmpty(place)) this.exact.delete(plain);
       return;
     }
     const path: [Node<T>, string][] = [];
     let node: Node<T> | undefined = this.root;
-    for (const level of filter.split('/')) {
+    for (const level of plain.split('/')) {
       path.push([node, level]);
       node = node.children.get(level);
       if (!node) return;
     }
-    if (node.here.delete(subscriber)) this.count--;
+    this.leave(node, subscriber, shared?.group);
     for (const [parent, level] of path.reverse()) {
       const child: Node<T> | undefined = parent.children.get(level);
-      if (child && child.here.size === 0 && child.children.size === 0) parent.children.delete(level);
+      if (child && isEmpty(child) && child.children.size === 0) parent.children.delete(level);
     }
   }
 
-  /** Each receiver once, with the highest QoS it requested. */
-  receivers(topic: string): readonly [T, Qos][] {
+  /** The shared subscription of this name; undefined when it has no members. */
+  share(name: string): Share<T> | undefined {
+    const shared = sharedFilter(name);
+    if (!shared) return undefined;
+    if (!/[+#]/.test(shared.filter)) return this.exact.get(shared.filter)?.shares?.get(shared.group);
+    let node: Node<T> | undefined = this.root;
+    for (const level of shared.filter.split('/')) node = node?.children.get(level);
+    return node?.shares?.get(shared.group);
+  }
+
+  receivers(topic: string): Receivers<T> {
     const known = this.known.get(topic);
     if (known) return known;
-    const found = new Map<T, Qos>();
-    const take = (place: Map<T, Qos>) => {
-      for (const [subscriber, qos] of place) {
-        if (qos >= (found.get(subscriber) ?? 0)) found.set(subscriber, qos);
+    const grants = new Map<T, Grant[]>();
+    const shares: Share<T>[] = [];
+    const take = (place: Place<T>) => {
+      for (const [subscriber, grant] of place.own) {
+        const before = grants.get(subscriber);
+        if (before) before.push(grant);
+        else grants.set(subscriber, [grant]);
       }
+      if (place.shares) shares.push(...place.shares.values());
     };
-    take(this.exact.get(topic) ?? new Map());
+    const place = this.exact.get(topic);
+    if (place) take(place);
     if (this.root.children.size > 0) this.walk(this.root, topic.split('/'), 0, take);
-    const receivers = [...found];
+    const direct = [...grants].map(([subscriber, all]) => receiverOf(subscriber, all));
+    const receivers = { direct, shares };
     if (this.known.size >= remembered) this.known.clear();
     this.known.set(topic, receivers);
     return receivers;
   }
 
+  private leave(place: Place<T>, subscriber: T, group: string | undefined): void {
+    if (group === undefined) {
+      if (place.own.delete(subscriber)) this.count--;
+      return;
+    }
+    const share = place.shares?.get(group);
+    if (!share?.members.delete(subscriber)) return;
+    this.count--;
+    share.order = [...share.members.keys()];
+    if (share.members.size === 0) place.shares?.delete(group);
+    if (place.shares?.size === 0) place.shares = null;
+  }
+
   /** MQTT 3.1.1, 4.7: wildcards do not match topics that begin with $. */
-  private walk(node: Node<T>, levels: string[], depth: number, take: (place: Map<T, Qos>) => void): void {
+  private walk(node: Node<T>, levels: string[], depth: number, take: (place: Place<T>) => void): void {
     const hidden = depth === 0 && levels[0]!.startsWith('$');
     const rest = hidden ? undefined : node.children.get('#');
-    if (rest) take(rest.here);
+    if (rest) take(rest);
     if (depth === levels.length) {
-      take(node.here);
+      take(node);
       return;
     }
     const one = hidden ? undefined : node.children.get('+');
@@ -130,18 +227,48 @@ export class Subscriptions<T> {
     if (same) this.walk(same, levels, depth + 1, take);
   }
 
-  private place(filter: string): Map<T, Qos> {
+  private place(filter: string): Place<T> {
     if (!/[+#]/.test(filter)) {
-      const place = this.exact.get(filter) ?? new Map<T, Qos>();
+      const place = this.exact.get(filter) ?? { own: new Map<T, Grant>(), shares: null };
       this.exact.set(filter, place);
       return place;
     }
     let node = this.root;
     for (const level of filter.split('/')) {
-      const next = node.children.get(level) ?? { children: new Map(), here: new Map() };
+      const next = node.children.get(level) ?? newNode<T>();
       node.children.set(level, next);
       node = next;
     }
-    return node.here;
+    return node;
   }
+}
+
+function newNode<T>(): Node<T> {
+  return { children: new Map(), own: new Map(), shares: null };
+}
+
+function isEmpty<T>({ own, shares }: Place<T>): boolean {
+  return own.size === 0 && shares === null;
+}
+
+/** One delivery stands for all matching subscriptions: it has the highest QoS and every identifier (MQTT 5, section 3.3.4). */
+function receiverOf<T>(subscriber: T, grants: readonly Grant[]): Receiver<T> {
+  const receiver = merged(subscriber, grants);
+  if (!grants.some(({ noLocal }) => noLocal)) return receiver;
+  const local = grants.filter(({ noLocal }) => !noLocal);
+  receiver.own = local.length === 0 ? null : merged(subscriber, local);
+  return receiver;
+}
+
+function merged<T>(subscriber: T, grants: readonly Grant[]): Receiver<T> {
+  const ids = grants.flatMap(({ id }) => (id > 0 ? [id] : []));
+  const receiver: Receiver<T> = {
+    subscriber,
+    qos: Math.max(...grants.map(({ qos }) => qos)) as Qos,
+    retainAsPublished: grants.some(({ retainAsPublished }) => retainAsPublished),
+    ids: ids.length > 0 ? ids : null,
+    own: null,
+  };
+  receiver.own = receiver;
+  return receiver;
 }

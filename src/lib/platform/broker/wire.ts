@@ -1,14 +1,59 @@
-import { type Frames, ProtocolError, packetType, writeAck } from '../../stream/mqtt/packets.js';
+import {
+  type Frames,
+  type MqttVersion,
+  ProtocolError,
+  packetType,
+  varintSize,
+  writeAck,
+  writeVarint,
+} from '../../stream/mqtt/packets.js';
+import { property } from './properties.js';
 
-/** Return codes of CONNACK (MQTT 3.1.1, table 3.1). */
-export const returnCode = {
-  accepted: 0,
-  version: 1,
-  identifier: 2,
-  unavailable: 3,
-  credentials: 4,
-  notAuthorized: 5,
+/** Reason codes (MQTT 5, section 2.4). */
+export const reasonCode = {
+  success: 0x00,
+  disconnectWithWill: 0x04,
+  noMatchingSubscribers: 0x10,
+  noSubscriptionExisted: 0x11,
+  unspecified: 0x80,
+  malformedPacket: 0x81,
+  protocolError: 0x82,
+  unsupportedVersion: 0x84,
+  clientIdentifierNotValid: 0x85,
+  badUserNameOrPassword: 0x86,
+  notAuthorized: 0x87,
+  serverUnavailable: 0x88,
+  serverShuttingDown: 0x8b,
+  badAuthenticationMethod: 0x8c,
+  keepAliveTimeout: 0x8d,
+  sessionTakenOver: 0x8e,
+  topicFilterInvalid: 0x8f,
+  packetIdentifierNotFound: 0x92,
+  receiveMaximumExceeded: 0x93,
+  topicAliasInvalid: 0x94,
+  packetTooLarge: 0x95,
+  quotaExceeded: 0x97,
+  administrativeAction: 0x98,
 } as const;
+
+/** Return codes of MQTT 3.1.1's CONNACK (table 3.1) for the reasons of a refusal. */
+const returnCodes = new Map<number, number>([
+  [reasonCode.success, 0],
+  [reasonCode.unsupportedVersion, 1],
+  [reasonCode.clientIdentifierNotValid, 2],
+  [reasonCode.serverUnavailable, 3],
+  [reasonCode.badUserNameOrPassword, 4],
+  [reasonCode.notAuthorized, 5],
+]);
+
+export function returnCodeOf(reason: number): number {
+  return returnCodes.get(reason) ?? 5;
+}
+
+/** A packet that is well formed but not allowed here (MQTT 5, section 4.13). */
+export function protocolError(message: string): ProtocolError {
+  return new ProtocolError(message, { reason: reasonCode.protocolError });
+}
 
 export type Qos = 0 | 1 | 2;
 
@@ -18,29 +63,67 @@ export interface BrokerMessage {
   payload: Buffer;
   qos: Qos;
   retain: boolean;
-  /** Its PUBLISH at QoS 0, encoded once for all receivers. */
+  /** Properties that MQTT 5 subscribers receive unchanged, encoded and in their order; they are without a length. */
+  properties?: Buffer | undefined;
+  /** When its Message Expiry Interval ends, ms since 1970. */
+  expiresAt?: number | undefined;
+  /** Its PUBLISH at QoS 0, encoded once for all receivers of MQTT 3. */
   wire?: Buffer;
+  /** The same for receivers of MQTT 5 that need no properties of their own. */
+  wire5?: Buffer;
 }
 
 /** Size of a stored message, bytes: a topic can be longer than many payloads. */
-export function weightOf({ topic, payload }: BrokerMessage): number {
-  return topic.length + payload.length;
+export function weightOf({ topic, payload, properties }: BrokerMessage): number {
+  return topic.length + payload.length + (properties === undefined ? 0 : properties.length);
 }
 
 export interface ConnectPacket {
-  /** 3 = MQTT 3.1, 4 = 3.1.1, 0 = another one, whose remainder is not read. */
-  level: 0 | 3 | 4;
+  /** 3 = MQTT 3.1, 4 = 3.1.1, 5 = 5, 0 = another one, whose remainder is not read. */
+  level: 0 | MqttVersion;
+  /** Whether an existing session is discarded. */
   clean: boolean;
   keepAliveSeconds: number;
   clientId: string;
-  will: BrokerMessage | null;
+  will: ConnectWill | null;
   username: string | null;
   password: Buffer | null;
+  /** How long the session outlives the connection, seconds; Infinity = as long as the broker permits. */
+  sessionExpirySeconds: number;
+  /** Limits of the client: unacknowledged messages, bytes of a packet, and topic aliases. */
+  receiveMaximum: number;
+  maximumPacketSize: number;
+  topicAliasMaximum: number;
+  /** Whether acknowledgments may carry reason strings. */
+  requestProblem: boolean;
+  authenticationMethod: string | null;
+}
+
+/** A will as CONNECT has it. */
+export interface ConnectWill {
+  message: BrokerMessage;
+  delaySeconds: number;
+  /** Lifetime of the message once it is published. */
+  expirySeconds: number | undefined;
+}
+
+/** Options of a subscription (MQTT 5, section 3.8.3.1), and its identifier; 0 = none. */
+export interface Grant {
+  qos: Qos;
+  noLocal: boolean;
+  retainAsPublished: boolean;
+  id: number;
+}
+
+export interface SubscribeRequest extends Grant {
+  filter: string;
+  /** 0 = send retained messages, 1 = only for a new subscription, 2 = do not. */
+  retainHandling: 0 | 1 | 2;
 }
 
 export interface SubscribePacket {
   id: number;
-  subscriptions: { filter: string; qos: Qos }[];
+  subscriptions: SubscribeRequest[];
 }
 
 /** Validates the topic of a message. @throws ProtocolError */
@@ -50,25 +133,105 @@ export function topicOf(topic: string): string {
 }
 
 /** The id of PUBACK, PUBREC, PUBREL and PUBCOMP. @throws ProtocolError */
-export function readAck({ buffer, from, to }: Frames): number {
-  if (to - from !== 2) throw new ProtocolError('an acknowledgment with a wrong length');
-  return buffer.readUInt16BE(from);
+export function readAck({ buffer, from, to }: Frames, level: MqttVersion): number {
+  const length = to - from;
+  if (length < 2 || (length > 2 && level < 5))
+    throw new ProtocolError('an acknowledgment with a wrong length');
+  const id = buffer.readUInt16BE(from);
+  if (id === 0) throw protocolError('a packet id is 0');
+  return id;
 }
 
 /**
- * Checks the lower four bits of the first byte (MQTT 3.1.1, 2.2.2): 0010 for PUBREL, 0 for all but PUBLISH and the packets that `parse` reads. MQTT
- * 3.1 may set DUP among them. @throws ProtocolError
+ * Checks the lower four bits of the first byte (MQTT 3.1.1, 2.2.2): 0010 for PUBREL, SUBSCRIBE and UNSUBSCRIBE, 0 for all others but PUBLISH. MQTT 3.1
+ * may set DUP among them. @throws ProtocolError
  */
-export function checkFlags(head: number, level: 3 | 4): void {
+export function checkFlags(head: number, level: MqttVersion): void {
   const type = head >> 4;
-  if (type === packetType.publish || type === packetType.subscribe || type === packetType.unsubscribe) return;
+  if (type === packetType.publish) return;
   const flags = head & (level === 3 ? 0x07 : 0x0f);
-  if (flags !== (type === packetType.pubrel ? 2 : 0)) throw new ProtocolError('invalid header flags');
+  const isRequest =
+    type === packetType.pubrel || type === packetType.subscribe || type === packetType.unsubscribe;
+  if (flags !== (isRequest ? 2 : 0)) throw new ProtocolError('invalid header flags');
 }
 
-/** PUBACK, PUBREC, PUBREL or PUBCOMP. */
-export function ack(type: number, id: number): Buffer {
-  const bytes = Buffer.allocUnsafe(4);
+/** PUBACK, PUBREC, PUBREL or PUBCOMP. A reason other than 0, success, takes a fifth byte, which only MQTT 5 has (section 3.4.2). */
+export function ack(type: number, id: number, reason = 0): Buffer {
+  const bytes = Buffer.allocUnsafe(reason === 0 ? 4 : 5);
   writeAck(bytes, 0, type, id);
+  if (reason !== 0) {
+    bytes[1] = 3;
+    bytes[4] = reason;
+  }
   return bytes;
+}
+
+/** A PUBACK or PUBREC with the reason for a refusal as text. */
+export function refusal(type: number, id: number, reason: number, text: string): Buffer {
+  const words = Buffer.from(text);
+  const bytes = Buffer.allocUnsafe(9 + words.length);
+  writeAck(bytes, 0, type, id);
+  bytes[1] = 7 + words.length;
+  bytes[4] = reason;
+  bytes[5] = 3 + words.length;
+  bytes[6] = property.reasonString;
+  bytes.writeUInt16BE(words.length, 7);
+  words.copy(bytes, 9);
+  return bytes;
+}
+
+interface Delivered {
+  /** Empty once the alias is established. */
+  topic: string;
+  /** 0 = none. */
+  alias: number;
+  qos: Qos;
+  id: number;
+  dup: boolean;
+  /** Identifiers of the matching subscriptions; null = none. */
+  ids: readonly number[] | null;
+  now: number;
+}
+
+/** A PUBLISH of MQTT 5 (section 3.3): the publisher's properties unchanged, then those of this delivery. */
+export function encodeDelivery(message: BrokerMessage, delivered: Delivered): Buffer {
+  const { payload, retain, properties, expiresAt } = message;
+  const { topic, alias, qos, id, dup, ids, now } = delivered;
+  let propertyBytes = properties === undefined ? 0 : properties.length;
+  if (expiresAt !== undefined) propertyBytes += 5;
+  if (alias > 0) propertyBytes += 3;
+  if (ids !== null) for (const each of ids) propertyBytes += 1 + varintSize(each);
+  const topicBytes = Buffer.byteLength(topic);
+  const length =
+    2 + topicBytes + (qos > 0 ? 2 : 0) + varintSize(propertyBytes) + propertyBytes + payload.length;
+  const packet = Buffer.allocUnsafe(1 + varintSize(length) + length);
+  packet[0] = (packetType.publish << 4) | (dup ? 8 : 0) | (qos << 1) | (retain ? 1 : 0);
+  let at = writeVarint(packet, length, 1);
+  at = packet.writeUInt16BE(topicBytes, at);
+  at += packet.write(topic, at);
+  if (qos > 0) at = packet.writeUInt16BE(id, at);
+  at = writeVarint(packet, propertyBytes, at);
+  if (properties !== undefined) at += properties.copy(packet, at);
+  if (expiresAt !== undefined) {
+    packet[at++] = property.messageExpiryInterval;
+    // Rounded up, so that a message that has not expired never says 0.
+    const seconds = Math.max(1, Math.ceil((expiresAt - now) / 1000));
+    at = packet.writeUInt32BE(seconds, at);
+  }
+  if (alias > 0) {
+    packet[at++] = property.topicAlias;
+    at = packet.writeUInt16BE(alias, at);
+  }
+  if (ids !== null) {
+    for (const each of ids) {
+      packet[at++] = property.subscriptionIdentifier;
+      at = writeVarint(packet, each, at);
+    }
+  }
+  packet.set(payload, at);
+  return packet;
+}
+
+export function hasExpired({ expiresAt }: BrokerMessage, now: number): boolean {
+  return expiresAt !== undefined && expiresAt <= now;
 }

@@ -10,7 +10,15 @@ import { type Header, mqttHeaders, type OutgoingMessage } from '../message.js';
 export type MqttVersion = 3 | 4 | 5;
 
 /** The bytes are not MQTT; the connection that they came on is closed (MQTT 3.1.1, 4.8). */
-export class ProtocolError extends RangeError {}
+export class ProtocolError extends RangeError {
+  /** Reason code of the DISCONNECT that reports it to an MQTT 5 peer (MQTT 5, section 2.4); 0x81 = malformed packet. */
+  readonly reason: number;
+
+  constructor(message: string, { reason = 0x81, cause }: { reason?: number; cause?: unknown } = {}) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.reason = reason;
+  }
+}
 
 /** A received PUBLISH (MQTT 5 and 3.1.1, section 3.3). */
 export interface Published {
@@ -47,7 +55,7 @@ export function createPublishReader(): (frames: Frames, version: MqttVersion) =>
       lastBytes = Buffer.from(buffer.subarray(from + 2, topicEnd));
     }
     const id = qos > 0 ? buffer.readUInt16BE(topicEnd) : 0;
-    if (qos > 0 && id === 0) throw new ProtocolError('a packet id is 0');
+    if (qos > 0 && id === 0) throw new ProtocolError('a packet id is 0', { reason: 0x82 });
     let headers: Header[] | undefined;
     if (version === 5) {
       const [length, start] = varint(buffer, at, to);
@@ -81,7 +89,7 @@ export function readText(bytes: Buffer, from: number, to: number): string {
 }
 
 /** A variable byte integer (section 1.5.5): its value, and its end. */
-function varint(buffer: Buffer, from: number, to: number): [value: number, end: number] {
+export function varint(buffer: Buffer, from: number, to: number): [value: number, end: number] {
   let value = 0;
   let shift = 0;
   for (let at = from; at < to && shift < 28; shift += 7) {
@@ -92,11 +100,11 @@ function varint(buffer: Buffer, from: number, to: number): [value: number, end: 
   throw new ProtocolError('a length is invalid');
 }
 
-function varintSize(value: number): number {
+export function varintSize(value: number): number {
   return value < 128 ? 1 : value < 16_384 ? 2 : value < 2_097_152 ? 3 : 4;
 }
 
-function writeVarint(buffer: Buffer, value: number, at: number): number {
+export function writeVarint(buffer: Buffer, value: number, at: number): number {
   let position = at;
   let rest = value;
   do {
@@ -393,7 +401,7 @@ export class Frames {
       shift += 7;
       if (shift > 21) throw new ProtocolError('a packet length has more than four bytes');
     }
-    if (length > largest) throw new ProtocolError('a packet is too long');
+    if (length > largest) throw new ProtocolError('a packet is too long', { reason: 0x95 });
     if (position + length > end) {
       this.wanted = position - at + length;
       return false;

@@ -1,0 +1,184 @@
+import { randomUUID } from 'node:crypto';
+import type { IConnackPacket } from 'mqtt-packet';
+import type { Core } from './broker.js';
+import type { Connection } from './connection.js';
+import { type Identity, mayPublish, maySubscribe } from './identity.js';
+import type { BrokerLimits } from './limits.js';
+import type { LogRecord } from './session-log.js';
+import { Session, type Will, willRecord } from './sessions.js';
+import { filterWithin } from './topics.js';
+import { endSession, endWill } from './wills.js';
+import { type ConnectPacket, reasonCode } from './wire.js';
+
+interface Admitted {
+  identity: Identity;
+  session: Session;
+  sessionPresent: boolean;
+  /** Seconds; 0 = none. */
+  keepAliveSeconds: number;
+  /** For MQTT 5. */
+  properties: IConnackPacket['properties'];
+}
+
+/** Owner of a client id: another identity cannot take over a session by using its client id. */
+function ownerOf(identity: Identity): string {
+  if (identity.kind === 'device') return `device:${identity.name}`;
+  if (identity.kind === 'board') return 'board';
+  // A user's sessions are shared by all of its tokens; a token without an owner is its own owner.
+  return identity.name.split(' ', 2).join(' ');
+}
+
+const reasonOf = {
+  credentials: reasonCode.badUserNameOrPassword,
+  notAuthorized: reasonCode.notAuthorized,
+} as const;
+
+/**
+ * Processes a CONNECT: identity, existing session, takeover. Returns the reason code that refuses it (MQTT 5, section 3.2.2.2), or the admitted
+ * connection's session; by then that is on disk.
+ */
+export async function admit(
+  core: Core,
+  connection: Connection,
+  connect: ConnectPacket,
+): Promise<Admitted | number> {
+  const { level, clean, clientId, will } = connect;
+  if (level === 0) return reasonCode.unsupportedVersion;
+  if (core.unavailable()) return reasonCode.serverUnavailable;
+  // MQTT 3.1 has no empty ids; in practice its limit of 23 characters is ignored. MQTT 5 assigns one to any session.
+  if (clientId === '' && level < 5 && (!clean || level === 3)) return reasonCode.clientIdentifierNotValid;
+  if (clientId.length > core.limits.clientIdLength) return reasonCode.clientIdentifierNotValid;
+  if (connect.authenticationMethod !== null) return reasonCode.badAuthenticationMethod;
+  const identity = await core.identify(connection, connect);
+  if (typeof identity === 'string') return reasonOf[identity];
+  if (will && !mayPublish(identity, will.message.topic)) {
+    core.figures.refused++;
+    core.log.warn({ client: clientId, topic: will.message.topic }, 'rejected a will');
+    return reasonCode.notAuthorized;
+  }
+  const owner = ownerOf(identity);
+  const assigned = clientId === '' ? randomUUID() : undefined;
+  const key = `${owner}:${assigned ?? clientId}`;
+  const before = core.turns.get(key);
+  const turn = (async () => {
+    await before?.catch(() => {});
+    if (connection.closed) return reasonCode.serverUnavailable;
+    await core.byKey.get(key)?.leaveFor(reasonCode.sessionTakenOver);
+    if (connection.closed) return reasonCode.serverUnavailable;
+    const { session, sessionPresent } = await settle(core, connection, { identity, key, owner }, connect);
+    const keepAliveSeconds = keepAliveOf(core.limits, connect);
+    const properties = level === 5 ? settingsFor(core, connect, session, keepAliveSeconds, assigned) : {};
+    return { identity, session, sessionPresent, keepAliveSeconds, properties };
+  })();
+  core.turns.set(key, turn);
+  try {
+    return await turn;
+  } finally {
+    if (core.turns.get(key) === turn) core.turns.delete(key);
+  }
+}
+
+/** Only the CONNACK of MQTT 5 can set a shorter one (section 3.2.2.3.14). */
+function keepAliveOf({ keepAliveSeconds: most }: BrokerLimits, { level, keepAliveSeconds }: ConnectPacket) {
+  if (level < 5 || most === 0) return keepAliveSeconds;
+  return keepAliveSeconds === 0 ? most : Math.min(most, keepAliveSeconds);
+}
+
+/** Bytes of a packet beside its payload: topic and properties. */
+export const packetOverhead = 64 * 1024;
+
+/** Features and limits of the broker (MQTT 5, section 3.2.2.3). */
+function settingsFor(
+  { limits }: Core,
+  connect: ConnectPacket,
+  { expiryMs }: Session,
+  keepAliveSeconds: number,
+  assigned: string | undefined,
+): NonNullable<IConnackPacket['properties']> {
+  const expirySeconds = Math.floor(expiryMs / 1000);
+  return {
+    ...(expirySeconds !== connect.sessionExpirySeconds && { sessionExpiryInterval: expirySeconds }),
+    ...(assigned !== undefined && { assignedClientIdentifier: assigned }),
+    ...(keepAliveSeconds !== connect.keepAliveSeconds && { serverKeepAlive: keepAliveSeconds }),
+    receiveMaximum: limits.incoming,
+    maximumPacketSize: limits.payloadBytes + packetOverhead,
+    topicAliasMaximum: limits.topicAliases,
+    wildcardSubscriptionAvailable: true,
+    subscriptionIdentifiersAvailable: true,
+    sharedSubscriptionAvailable: true,
+  };
+}
+
+/** How long the session outlives its connection, ms. */
+export function sessionExpiryOf({ sessionExpiryMs }: BrokerLimits, seconds: number): number {
+  return Math.min(seconds * 1000, sessionExpiryMs);
+}
+
+async function settle(
+  core: Core,
+  connection: Connection,
+  { identity, key, owner }: { identity: Identity; key: string; owner: string },
+  connect: ConnectPacket,
+): Promise<{ session: Session; sessionPresent: boolean }> {
+  const { state } = core;
+  const records: LogRecord[] = [];
+  let old = state.sessions.get(key);
+  if (old && (connect.clean || old.hasEnded(core.now()))) {
+    await endSession(core, old);
+    // Recorded once more, so that the client hears of it only when it is on disk.
+    if (old.persistent) records.push({ k: 'end', s: key });
+    old = undefined;
+  } else if (state.wills.get(key)?.dueAt != null) await endWill(core, key, 'dropped');
+  const expiryMs = sessionExpiryOf(core.limits, connect.sessionExpirySeconds);
+  const session = old ?? new Session(key, expiryMs > 0, expiryMs);
+  if (!old && session.persistent) makeRoom(core, identity, `${owner}:`);
+  state.sessions.set(key, session);
+  session.expiryMs = expiryMs;
+  session.offlineSince = null;
+  // Permissions were checked at SUBSCRIBE and can be narrower now, for example with a token of narrower scopes.
+  for (const filter of [...session.subscriptions.keys()]) {
+    if (!maySubscribe(identity, filterWithin(filter))) state.unsubscribe(session, filter);
+  }
+  for (const entry of session.refit((topic) => maySubscribe(identity, topic)))
+    core.router.note(session, 'done', entry);
+  if (session.persistent) records.push(session.record());
+  const will = willFor(identity, connect.will);
+  if (will) {
+    state.wills.set(key, will);
+    records.push(willRecord(key, will));
+  } else if (state.wills.delete(key)) records.push({ k: 'will', s: key, m: null });
+  core.byKey.set(key, connection);
+  connection.session = session;
+  connection.identity = identity;
+  if (records.length > 0) {
+    await new Promise<void>((resolve, reject) =>
+      core.sessionLog().commitAll(records, (error) => (error ? reject(error) : resolve())),
+    );
+  }
+  return { session, sessionPresent: old !== undefined };
+}
+
+function willFor(identity: Identity, will: ConnectPacket['will']): Will | null {
+  if (!will) return null;
+  const device = identity.kind === 'device' ? identity.name : null;
+  const token = identity.kind === 'user' ? identity.token : null;
+  return { ...will, device, token, dueAt: null };
+}
+
+/** Makes room for another session of an owner: the one offline longest is removed. */
+function makeRoom(core: Core, { kind }: Identity, prefix: string): void {
+  const { state, limits } = core;
+  const { sessionsPerDevice, sessionsPerUser, sessionsOfBoards } = limits;
+  const most = { device: sessionsPerDevice, user: sessionsPerUser, board: sessionsOfBoards }[kind];
+  // Most owners have few sessions, and there may be many owners.
+  if (state.sessions.size < most) return;
+  const own = [...state.sessions.values()].filter(
+    ({ key, persistent }) => persistent && key.startsWith(prefix),
+  );
+  if (own.length < most) return;
+  const oldest = own
+    .filter(({ offlineSince }) => offlineSince !== null)
+    .sort((a, b) => a.offlineSince! - b.offlineSince!)[0];
+  if (oldest)
+    endSession(core, oldest).catch((err: unknown) => core.log.error({ err }, 'could not end a session'));
+}

@@ -1,0 +1,131 @@
+import {
+  decodeMessage,
+  encodeMessage,
+  isProtocolTopic,
+  parseTopic,
+  topicOf,
+} from '../../device/protocol/codec.js';
+import { presenceSchema } from '../../device/protocol/messages.js';
+import type { Core } from './broker.js';
+import { send } from './router.js';
+import { type Session, type Will, willRecord } from './sessions.js';
+import type { BrokerMessage } from './wire.js';
+
+// Wills (MQTT 5 and 3.1.1, section 3.1.2.5), and the presence of devices, most of which have one.
+
+/**
+ * The client of a session has disconnected: its will is published now, or once its delay is over or the session ends, whichever is first (MQTT 5,
+ * section 3.1.3.2.2). Resolves when a will that is published now is stored.
+ */
+export async function beginWill(core: Core, session: Session, isDropped: boolean): Promise<void> {
+  const { key, expiryMs } = session;
+  const will = core.state.wills.get(key);
+  if (!will) return;
+  const delayMs = Math.min(will.delaySeconds * 1000, expiryMs);
+  if (isDropped || delayMs === 0) return endWill(core, key, isDropped ? 'dropped' : 'told');
+  will.dueAt = core.now() + delayMs;
+  core.sessionLog().append(willRecord(key, will));
+}
+
+/** Publishes a will or drops it. */
+export async function endWill(core: Core, key: string, how: 'told' | 'dropped'): Promise<void> {
+  const will = core.state.wills.get(key);
+  if (!will) return;
+  const { wills } = core.state;
+  wills.delete(key);
+  try {
+    if (how === 'told' && !isOutdated(core, will) && (await mayBePublished(core, key, will)))
+      await tell(core, key, messageOf(will, core.now()));
+  } catch (error) {
+    // Its author's rights are not known now: the next sweep tries again.
+    if (!wills.has(key)) wills.set(key, { ...will, dueAt: core.now() });
+    throw error;
+  }
+  // Unless the next connection has brought another one meanwhile.
+  if (!wills.has(key)) core.sessionLog().append({ k: 'will', s: key, m: null });
+}
+
+/** The rights of its author are checked when it is published: they may have ended while it waited. */
+async function mayBePublished(core: Core, key: string, will: Will): Promise<boolean> {
+  const { topic } = will.message;
+  // The identity of a connection that has just ended was checked all along.
+  if (will.dueAt === null || (await core.mayStillPublish(will, topic))) return true;
+  core.figures.refused++;
+  core.log.warn({ client: key, topic }, 'dropped a will whose author has lost its rights');
+  return false;
+}
+
+function messageOf({ message, expirySeconds }: Will, now: number): BrokerMessage {
+  return expirySeconds === undefined ? message : { ...message, expiresAt: now + expirySeconds * 1000 };
+}
+
+/** Publishes the wills whose delay is over. */
+export function sweepWills(core: Core): void {
+  const now = core.now();
+  for (const [key, { dueAt }] of [...core.state.wills]) {
+    if (dueAt === null || dueAt > now) continue;
+    endWill(core, key, 'told').catch((err: unknown) =>
+      core.log.error({ err, client: key }, 'could not check a will'),
+    );
+  }
+}
+
+/** Ends a session, and publishes a will that waits for that. */
+export async function endSession(core: Core, session: Session): Promise<void> {
+  core.router.end(session);
+  if (core.state.wills.get(session.key)?.dueAt != null) await endWill(core, session.key, 'told');
+}
+
+/** Sends a message without a client behind it through the same steps as all others. Storage errors are logged. */
+async function tell(core: Core, who: string, message: BrokerMessage): Promise<void> {
+  try {
+    if (isProtocolTopic(message.topic)) await core.store(who, message.topic, message.payload);
+    await new Promise<void>((resolve, reject) =>
+      core.offer(message, (error) => (error ? reject(error) : resolve())),
+    );
+    await send(core, message, who);
+  } catch (err) {
+    core.log.error({ err, topic: message.topic }, 'could not store a will');
+  }
+}
+
+/** An old connection of a device reports it offline while a newer one exists under another client id. */
+function isOutdated({ isOnline }: Core, { device, message }: Will): boolean {
+  return device !== null && parseTopic(message.topic)?.channel === 'presence' && isOnline(device);
+}
+
+/** Withdraws a device's retained online message when it is offline and had no will. */
+export async function settlePresence(core: Core, device: string): Promise<void> {
+  const topic = topicOf(device, 'presence');
+  const kept = core.state.retained.get(topic);
+  if (!kept || core.isOnline(device) || !saysOnline(topic, kept.payload)) return;
+  const payload = encodeMessage({ online: false, t: core.now() });
+  await tell(core, `device:${device}`, { topic, payload, qos: 1, retain: true });
+}
+
+function saysOnline(topic: string, payload: Buffer): boolean {
+  try {
+    return decodeMessage(presenceSchema, topic, payload).online;
+  } catch {
+    return false;
+  }
+}
+
+/** After a start no client is connected: clients that were connected when the platform was killed disconnected unexpectedly. */
+export async function settleAll(core: Core): Promise<void> {
+  const { state, router } = core;
+  for (const session of [...state.sessions.values()]) if (session.expiryMs === 0) router.end(session);
+  for (const [key, will] of [...state.wills]) {
+    const session = state.sessions.get(key);
+    if (session && will.dueAt !== null) continue;
+    if (session && will.delaySeconds > 0) await beginWill(core, session, false);
+    else {
+      will.dueAt = core.now();
+      await endWill(core, key, 'told');
+    }
+  }
+  for (const { topic } of [...state.retained.matching('aiot/v1/+/presence')]) {
+    const device = parseTopic(topic)?.device;
+    if (device) await settlePresence(core, device);
+  }
+}

@@ -1,0 +1,69 @@
+import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { IConnackPacket, IPublishPacket } from 'mqtt-packet';
+import type { TestPlatform } from './platform.js';
+import { hello, type RawMqtt, rawMqtt } from './raw-mqtt.js';
+
+/** A client of MQTT 5 at packet level, and the CONNACK that it got. */
+export interface Five {
+  raw: RawMqtt;
+  connack: IConnackPacket;
+}
+
+/** Connects to the plain listener with the operator's token. */
+export async function connectFive(own: TestPlatform, more: object = {}): Promise<Five> {
+  const raw = await rawMqtt(own.platform.urls.mqtt ?? '', { version: 5 });
+  const credentials = { username: 'u', password: Buffer.from(own.token) };
+  raw.say(hello({ protocolVersion: 5, ...credentials, ...more }));
+  const connack = await raw.hear('connack');
+  if (!connack) throw new Error('the connection was closed without a CONNACK');
+  return { raw, connack };
+}
+
+/** Connects as `connectFive` does, with 3.1.1. */
+export async function connectFour(own: TestPlatform, more: object = {}): Promise<RawMqtt> {
+  const raw = await rawMqtt(own.platform.urls.mqtt ?? '');
+  raw.say(hello({ username: 'u', password: Buffer.from(own.token), ...more }));
+  await raw.hear('connack');
+  return raw;
+}
+
+/** Subscribes, and returns the reason codes. */
+export async function subscribed(
+  raw: RawMqtt,
+  subscriptions: object | object[],
+  properties?: object,
+): Promise<(number | object)[]> {
+  const all = Array.isArray(subscriptions) ? subscriptions : [subscriptions];
+  const packet = { cmd: 'subscribe', messageId: 7, subscriptions: all.map((each) => ({ qos: 0, ...each })) };
+  raw.say({ ...packet, ...(properties && { properties }) } as never);
+  return (await raw.hear('suback'))?.granted ?? [];
+}
+
+/** The payload of the next message. */
+export async function heardPayload(raw: RawMqtt): Promise<string> {
+  return String((await raw.hear('publish'))?.payload);
+}
+
+/** The messages that came before the answer to a PINGREQ. */
+export async function messagesSoFar(raw: RawMqtt): Promise<IPublishPacket[]> {
+  raw.say({ cmd: 'pingreq' });
+  await raw.hear('pingresp');
+  return raw.packets.flatMap((packet) => (packet.cmd === 'publish' ? [packet] : []));
+}
+
+/** The platform goes on with what its broker had on disk at this moment, as after SIGKILL: whatever it writes in the end is lost. */
+export async function killed(
+  own: TestPlatform,
+  between: () => Promise<void> = async () => {},
+): Promise<void> {
+  const broker = join(own.folder, 'data', 'broker');
+  const copy = await mkdtemp(join(own.folder, 'broker-'));
+  await cp(broker, copy, { recursive: true });
+  await own.client.close();
+  await own.platform.stop();
+  await rm(broker, { recursive: true });
+  await cp(copy, broker, { recursive: true });
+  await between();
+  await own.start();
+}
