@@ -15,6 +15,7 @@ import { projectSchemaText } from './project-schema.js';
  * @param {Record<string, any>} input.protocol schemas of docs/reference/protocol.md, by the word of its examples
  * @param {string} input.cheatSheets Markdown
  * @param {string} input.api docs/reference/api.md
+ * @param {string} input.mqttStatements docs/reference/mqtt-statements.md
  * @returns {Map<string, string>} path relative to the root → text
  */
 export function generateDocs({
@@ -26,6 +27,7 @@ export function generateDocs({
   protocol,
   cheatSheets,
   api,
+  mqttStatements,
 }) {
   const { oclif } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   const pages = commandPages(commands, oclif.topics);
@@ -46,6 +48,7 @@ export function generateDocs({
   pages.set('templates/aiot.schema.json', projectSchemaText({ schema: project, page }));
   pages.set('docs/reference/errors.md', errorPage(catalogue));
   pages.set('docs/reference/api.md', api);
+  pages.set('docs/reference/mqtt-statements.md', mqttStatements);
   pages.set('ARCHITECTURE.md', withPart(root, 'ARCHITECTURE.md', 'modules', drawModules(root)));
   pages.set(
     'docs/reference/stream-examples.md',

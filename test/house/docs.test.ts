@@ -6,6 +6,7 @@ import { apiPage } from '../../scripts/docs/api.js';
 import { loadCommands } from '../../scripts/docs/commands.js';
 import { generateDocs } from '../../scripts/docs/generate.js';
 import { renderMarkdown } from '../../scripts/docs/markdown.js';
+import { mqttStatementsPage } from '../../scripts/docs/mqtt-statements.js';
 import { importsOf, resolvedIn, sourcesIn } from '../../scripts/imports.js';
 import { inside, vendored } from '../../scripts/inside.js';
 import { contract } from '../../src/lib/api/contract/contract.js';
@@ -14,6 +15,7 @@ import { catalogue, type ErrorCode } from '../../src/lib/core/catalogue.js';
 import { projectJsonSchema, projectSchema } from '../../src/lib/core/project-schema.js';
 import { protocolSchemas } from '../../src/lib/device/protocol/schemas.js';
 import { cheatMarkdown } from '../../src/lib/stream/cheat-sheets.js';
+import { statements } from '../platform/mqtt-statements/statements.js';
 import { root } from '../support/cli.js';
 import { pageText } from '../support/documents/pages.js';
 
@@ -50,6 +52,7 @@ describe('the generated documents', () => {
       protocol: protocolSchemas,
       cheatSheets: cheatMarkdown(),
       api: apiPage(contract, accessOf),
+      mqttStatements: mqttStatementsPage(statements),
     });
     const stale = [...pages].filter(([path, page]) => text(path) !== page).map(([path]) => path);
     const left = ['docs/reference/cli', 'docs/reference/schemas'].flatMap((folder) =>

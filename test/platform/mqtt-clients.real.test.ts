@@ -140,7 +140,10 @@ async function asDevice(name: keyof typeof mqttClients, version: 4 | 5): Promise
 
 /** The tests of a library that has these versions of the protocol and transports. */
 function suite(name: keyof typeof mqttClients, { webSocket }: { webSocket: boolean }): void {
-  const versions = [['3.1.1', 4]] as const;
+  const versions = [
+    ['3.1.1', 4],
+    ['5', 5],
+  ] as const;
   describe.each(versions)(`${name} with MQTT %s`, (_, version) => {
     it(
       'exchanges messages of all kinds as an operator over TLS',

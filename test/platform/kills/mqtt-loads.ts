@@ -204,7 +204,7 @@ export function sessionLoad(qos: 1 | 2, form: '3.1.1' | '5' | 'shared' = '3.1.1'
 }
 
 /** Receives the messages of a session until nothing is owed, or nothing has arrived for two seconds. */
-async function take(client: MqttClient, owed: Set<number>, isFive: boolean): Promise<void> {
+export async function take(client: MqttClient, owed: Set<number>, isFive = false): Promise<void> {
   let heard = Date.now();
   client.on('message', (_topic, payload, { properties }) => {
     heard = Date.now();

@@ -1,0 +1,25 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { seededRandom } from '../../../src/lib/core/numbers.js';
+import { killUnder, type Load, startVictim, type Victim } from './harness.js';
+import { expiryLoad, session5Load, sharedLoad } from './mqtt5-loads.js';
+
+/** Times that the platform is killed; AIOT_LONG=1 tries hundreds. */
+const rounds = process.env.AIOT_LONG ? 500 : 5;
+
+let victim: Victim;
+beforeAll(async () => {
+  victim = await startVictim();
+}, 60_000);
+afterAll(() => victim?.stop());
+
+describe('a platform killed at any moment, under load of MQTT 5', () => {
+  it('keeps acknowledged messages with their properties, expiry and shared subscriptions', {
+    timeout: rounds * 30_000,
+  }, async () => {
+    const random = seededRandom(Number(process.env.AIOT_SEED ?? 1));
+    const moments = Array.from({ length: rounds }, () => ({ waitMs: 200 + Math.floor(random() * 900) }));
+    const loads: Load[] = [session5Load(1), session5Load(2), expiryLoad(), sharedLoad(1), sharedLoad(2)];
+    await killUnder(victim, loads, moments);
+    for (const { name, acknowledged } of loads) expect(acknowledged(), name).toBeGreaterThan(0);
+  });
+});
