@@ -74,7 +74,7 @@ export interface World {
   check(): Promise<void>;
   /** Ends all processes as an operator does, and reports exit codes and leftovers. */
   stop(): Promise<void>;
-  /** Total number of acknowledgements. */
+  /** Total number of acknowledgments. */
   acknowledged(): number;
   /** The complete output of our processes. */
   printed(): string;

@@ -1,5 +1,5 @@
 // The broker's throughput compared with Mosquitto's and mochi-mqtt's: one fast publisher, one mosquitto_sub, the same messages,
-// alternating. With QoS 1 the publisher waits for its acknowledgements. Plain topics, no persistent session: neither side writes to the
+// alternating. With QoS 1 the publisher waits for its acknowledgments. Plain topics, no persistent session: neither side writes to the
 // disk.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';

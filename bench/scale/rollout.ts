@@ -71,7 +71,7 @@ function whole(
     `at most ${thousands(offersInMinute)} offers within a minute, ${thousands(peak.offers)} within a second`,
   );
   console.log(
-    `  a device: ${each(total.messagesDown)} messages to it, ${each(total.messagesUp)} from it, ${each(total.acks)} acknowledgements; ${each(total.bytesDown)} and ${each(total.bytesUp)} bytes of MQTT, ${each(total.rows)} rows written, ${each(total.manifests)} manifests and ${each(total.blobs)} downloads, ${each(total.connects)} connections`,
+    `  a device: ${each(total.messagesDown)} messages to it, ${each(total.messagesUp)} from it, ${each(total.acks)} acknowledgments; ${each(total.bytesDown)} and ${each(total.bytesUp)} bytes of MQTT, ${each(total.rows)} rows written, ${each(total.manifests)} manifests and ${each(total.blobs)} downloads, ${each(total.connects)} connections`,
   );
 }
 

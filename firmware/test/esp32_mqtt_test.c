@@ -129,7 +129,7 @@ static void test_publishing(checks *c, const aiot_mqtt *mqtt) {
   check_at(c, "mqtt", "another connection", 0, mqtt->connection(mqtt->context) == 2);
   check_at(c, "mqtt", "sent again", 0, !mqtt->acknowledged(mqtt->context, first) && sim.enqueued == before + 1 && memcmp(sim.payload, "hello", 5) == 0);
   acknowledge(sim.ids - 1);
-  check_at(c, "mqtt", "an acknowledgement of a dropped message is ignored", 0, !mqtt->acknowledged(mqtt->context, first));
+  check_at(c, "mqtt", "an acknowledgment of a dropped message is ignored", 0, !mqtt->acknowledged(mqtt->context, first));
   acknowledge(sim.ids);
   check_at(c, "mqtt", "acknowledged", 0, mqtt->acknowledged(mqtt->context, first));
   /* Never more than can be stored; accepted again when there is room. */

@@ -169,7 +169,7 @@ static void test_queue(checks *c) {
   check_equal(c, "the window", 0, 2, broker.taken);
   broker.acknowledged = 1;
   aiot_queue_run(&queue, &mqtt);
-  check_equal(c, "one more after an acknowledgement", 0, 3, broker.taken);
+  check_equal(c, "one more after an acknowledgment", 0, 3, broker.taken);
   check_at(c, "queue", "in order", 2, strcmp(broker.last, "2") == 0);
   broker.takes = 0;
   broker.acknowledged = 3;

@@ -152,7 +152,7 @@ static void test_courses(checks *c, aiot_imu_chip chip, int range_dps) {
       check_equal(c, "imu, no gap", row, 0, (int64_t)run.jumps);
     }
     if (kind == 1) check_equal(c, "imu, one gap if the reader was late", row, 1, (int64_t)run.jumps);
-    if (kind == 2) check_at(c, "imu", "continues after missing acknowledgements", row, run.samples > 2500 && run.jumps > 10);
+    if (kind == 2) check_at(c, "imu", "continues after missing acknowledgments", row, run.samples > 2500 && run.jumps > 10);
   }
 }
 
@@ -214,7 +214,7 @@ static void test_refusals(checks *c) {
       sim.deaf_at = at;
       const aiot_sensor_code code = aiot_imu_open(&imu, &good);
       if (sim.transactions < at) opened = at;
-      check_at(c, "imu", "a start without acknowledgements", at, opened != 0 ? code == AIOT_SENSOR_OK : code == (at == 1 ? AIOT_SENSOR_ABSENT : AIOT_SENSOR_FAILED));
+      check_at(c, "imu", "a start without acknowledgments", at, opened != 0 ? code == AIOT_SENSOR_OK : code == (at == 1 ? AIOT_SENSOR_ABSENT : AIOT_SENSOR_FAILED));
     }
     check_at(c, "imu", "starts in some transactions", opened, opened > 10);
   }

@@ -181,7 +181,7 @@ static void test_slow(checks *c) {
   bench_close(b);
 }
 
-/* The broker restarts while its acknowledgement is awaited. */
+/* The broker restarts while its acknowledgment is awaited. */
 static void test_broker(checks *c, aiot_kind kind) {
   bench *b = bench_open(c, kind);
   b->device.broker = false;

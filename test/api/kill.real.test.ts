@@ -94,7 +94,7 @@ it('models stay complete after kill -9 during pushes, promotions, pulls and remo
     const client = await clientFor('kill');
     const versions = await isWhole(client);
     const last = all.at(-1)!;
-    // The operations after the last acknowledgement may have been completed too.
+    // The operations after the last acknowledgment may have been completed too.
     if (last.act === 'push') unsure.add(last.version);
     const there = new Set(versions.map(({ version }) => version));
     const of = (wanted: Act['act']) => all.flatMap(({ act, version }) => (act === wanted ? [version] : []));

@@ -138,21 +138,13 @@ describe('retention', () => {
     expect((await runCli(['data', 'retention', '--days', '3'])).code).toBe(2);
   });
 
-  it('lets you remove a recording manually, but a labeled one only with --labelled', async () => {
+  it('lets you remove a recording manually, but a labeled one only with --labeled', async () => {
     const kept = await runCli(['data', 'remove', '--yes', 'motion/m1/r3', '--json']);
     expect(kept.json).toMatchObject({ recordings: [], kept: 1 });
-    const dry = await runCli([
-      'data',
-      'remove',
-      '--yes',
-      'motion/m1/r3',
-      '--labelled',
-      '--dry-run',
-      '--json',
-    ]);
+    const dry = await runCli(['data', 'remove', '--yes', 'motion/m1/r3', '--labeled', '--dry-run', '--json']);
     expect(dry.json).toMatchObject({ recordings: [{ recording: 'r3' }], dryRun: true });
     expect((await own.client.datasets.get('motion')).recordings).toHaveLength(3);
-    await runCli(['data', 'remove', '--yes', 'motion/m1/r3', '--labelled', '--json']);
+    await runCli(['data', 'remove', '--yes', 'motion/m1/r3', '--labeled', '--json']);
     expect((await own.client.datasets.get('motion')).recordings).toHaveLength(2);
     expect((await runCli(['data', 'remove', '--yes', 'motion/m1/r3'])).code).toBe(4);
     const audit = await own.client.audit.list('motion/m1/r3');

@@ -259,7 +259,7 @@ describeReal('nats', 'streams with a real nats-server', () => {
     expect(new Set(all.map(({ payload }) => text(payload))).size).toBe(total);
   }, 15_000);
 
-  it('write to a stream with acknowledgement, in order, and each message id once', async () => {
+  it('write to a stream with acknowledgment, in order, and each message id once', async () => {
     await makeStream('kept');
     const sink = await openSink(`${server.url}/kept.a`);
     const numbers = [...Array(500).keys()];

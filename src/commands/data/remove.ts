@@ -8,7 +8,7 @@ import { removalQuestion, removedText } from '../../lib/cli/render/datasets.js';
 export default class DataRemove extends PlatformCommand {
   static override summary = 'Permanently remove a device’s recordings from a platform.';
   static override description =
-    'The space is freed immediately. Labeled recordings are kept unless you pass --labelled. STREAM/DEVICE alone removes everything that the device has in the stream.';
+    'The space is freed immediately. Labeled recordings are kept unless you pass --labeled. STREAM/DEVICE alone removes everything that the device has in the stream.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> motion/waist-1/take7 --dry-run',
     '<%= config.bin %> <%= command.id %> motion/waist-1/take7',
@@ -20,7 +20,7 @@ export default class DataRemove extends PlatformCommand {
     }),
   };
   static override flags = {
-    labelled: Flags.boolean({ summary: 'Also remove labeled recordings.', env: 'AIOT_LABELLED' }),
+    labeled: Flags.boolean({ summary: 'Also remove labeled recordings.', env: 'AIOT_LABELED' }),
     yes: shared.yes,
     'dry-run': shared['dry-run'],
     context: shared.context,
@@ -30,7 +30,7 @@ export default class DataRemove extends PlatformCommand {
   async run() {
     const input = await this.input(DataRemove);
     const { stream, ...which } = parseRecordings(input.args.recording);
-    const query = { ...which, labelled: input.flags.labelled === true };
+    const query = { ...which, labelled: input.flags.labeled === true };
     const dryRun = input.flags['dry-run'] === true;
     return this.ask(
       input,

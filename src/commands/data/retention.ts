@@ -9,7 +9,7 @@ import { removalQuestion, removedText, retentionTable } from '../../lib/cli/rend
 export default class DataRetention extends PlatformCommand {
   static override summary = 'Set how long telemetry is kept, or delete expired data now.';
   static override description =
-    'Recordings whose last message is older than --days are removed; then the oldest are removed until the stream is within --size. Labeled recordings are kept unless you pass --labelled. The platform applies the policies every hour. --run applies them now; --dry-run lists the recordings that would be removed. Without flags, lists the policies.';
+    'Recordings whose last message is older than --days are removed; then the oldest are removed until the stream is within --size. Labeled recordings are kept unless you pass --labeled. The platform applies the policies every hour. --run applies them now; --dry-run lists the recordings that would be removed. Without flags, lists the policies.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> motion --days 90 --size 20GB',
@@ -26,7 +26,7 @@ export default class DataRetention extends PlatformCommand {
       helpValue: 'DAYS',
     }),
     size: sizeInBytes({ summary: 'Maximum size of the stream, such as 20GB.', env: 'AIOT_SIZE' }),
-    labelled: Flags.boolean({ summary: 'Also remove labeled recordings.', env: 'AIOT_LABELLED' }),
+    labeled: Flags.boolean({ summary: 'Also remove labeled recordings.', env: 'AIOT_LABELED' }),
     forever: Flags.boolean({
       summary: 'Remove the stream’s limits, and keep all its telemetry.',
       env: 'AIOT_FOREVER',
@@ -50,7 +50,7 @@ export default class DataRetention extends PlatformCommand {
   async run() {
     const input = await this.input(DataRetention);
     const { args, flags } = input;
-    const { days, size, labelled, forever, run } = flags;
+    const { days, size, labeled: labelled, forever, run } = flags;
     const wish = { stream: args.stream, days, bytes: size, labelled, forever, run, dryRun: flags['dry-run'] };
     return this.ask(
       input,

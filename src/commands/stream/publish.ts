@@ -11,7 +11,7 @@ import { shellWord } from '../../lib/core/text.js';
 import { publish, publishedManySchema, publishedSchema } from '../../lib/stream/publish/publish.js';
 
 export default class StreamPublish extends AiotCommand {
-  static override summary = 'Publish messages and wait for the acknowledgements.';
+  static override summary = 'Publish messages and wait for the acknowledgments.';
   static override description =
     'To publish one message, pass MESSAGE, --file or stdin. To publish many, use --lines or a --file that ends in .ndjson or .jsonl: each line is a message. Lines from aiot stream record are published as recorded, with their topics; any other line is a payload. --template generates payloads, and --count sets how many. A topic in the URL overrides all others.';
   static override aliases = ['stream:pub'];
@@ -45,7 +45,7 @@ export default class StreamPublish extends AiotCommand {
     count: Flags.integer({ char: 'n', min: 1, summary: 'Number of messages to publish.', env: 'AIOT_COUNT' }),
     rate: decimal({ summary: 'Messages per second; 0 = as fast as possible.', env: 'AIOT_RATE' }),
     qos: Flags.option({ options: ['0', '1', '2'] as const })({
-      summary: 'MQTT: 1 and 2 wait for the acknowledgement, 0 does not [default: 1].',
+      summary: 'MQTT: 1 and 2 wait for the acknowledgment, 0 does not [default: 1].',
       env: 'AIOT_QOS',
     }),
     retain: Flags.boolean({
@@ -82,7 +82,7 @@ export default class StreamPublish extends AiotCommand {
       onProgress: ({ messages }) => update({ text: 'publishing', done: messages, total: count }),
     });
     if (headless.text) this.caution(headless.text);
-    const told = published.acknowledged ? 'acknowledged' : 'sent without acknowledgement (QoS 0)';
+    const told = published.acknowledged ? 'acknowledged' : 'sent without acknowledgment (QoS 0)';
     const what = 'messages' in published ? `${plural(published.messages, 'message')}, ` : '';
     const speed = 'rate' in published ? `, ${Math.round(published.rate)}/s` : '';
     this.print(`${what}${size(published.bytes)} to ${published.url}: ${told}${speed}`);

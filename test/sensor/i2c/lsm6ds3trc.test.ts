@@ -138,7 +138,7 @@ describe('A faulty LSM6DS3TR-C', () => {
     ['a block lost in transit', 1, (bus: SimulatedBus) => bus.loseNext(4)],
     ['a stuck bus', 0, (bus: SimulatedBus) => bus.stickNext(2)],
     ['a bus that gets stuck midway', 0, (bus: SimulatedBus) => bus.stickNext(1, 4)],
-    ['missing acknowledgements for a while', 0, (bus: SimulatedBus) => bus.chip('lsm6ds3tr-c').nackNext(6)],
+    ['missing acknowledgments for a while', 0, (bus: SimulatedBus) => bus.chip('lsm6ds3tr-c').nackNext(6)],
   ])('keeps its axes aligned, and its missing samples counted, after %s', async (_, least, fault) => {
     // The chip is not in step with the reader, as no real chip is.
     const odrError = 1.007;

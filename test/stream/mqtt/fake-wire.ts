@@ -10,7 +10,7 @@ export interface FakeWire extends Wire {
   sent: string[];
   open: boolean;
   congested: boolean;
-  /** Passes an acknowledgement to the outbox. */
+  /** Passes an acknowledgment to the outbox. */
   answer(name: 'puback' | 'pubrec' | 'pubcomp', id: number, reason?: number): void;
   /** Signals that the system has accepted the bytes. */
   handOver(): void;

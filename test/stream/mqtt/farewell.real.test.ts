@@ -4,7 +4,7 @@ import { startMosquitto } from '../../support/mosquitto.js';
 import { describeReal } from '../../support/real.js';
 
 describeReal('mosquitto', 'disconnecting from a Mosquitto that is still sending', () => {
-  it('keeps acknowledgements: acked messages are not redelivered', async () => {
+  it('keeps acknowledgments: acked messages are not redelivered', async () => {
     const broker = await startMosquitto();
     const url = `mqtt://127.0.0.1:${broker.port}/t`;
     const session = `${url}?qos=1&clientId=leaves&clean=false`;

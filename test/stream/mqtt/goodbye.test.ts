@@ -16,7 +16,7 @@ afterEach(() => {
   for (const end of ends.splice(0)) end();
 });
 
-it('an MQTT client sends every acknowledgement before DISCONNECT', async () => {
+it('an MQTT client sends every acknowledgment before DISCONNECT', async () => {
   const { heard, url } = await broker(1, ({ cmd }, _say, socket) => {
     if (cmd === 'disconnect') socket.end();
   });
@@ -29,7 +29,7 @@ it('an MQTT client reads packets sent after DISCONNECT to the end, without respo
   let toldAll = false;
   const { heard, url } = await broker(2, async ({ cmd }, say, socket) => {
     if (cmd !== 'disconnect') return;
-    // Reactions to acknowledgements that the broker had not processed earlier.
+    // Reactions to acknowledgments that the broker had not processed earlier.
     for (let id = 1; id <= total; id++) {
       say({ cmd: 'pubrel', messageId: id, qos: 1 });
       if (id % 100 === 0) await delay(20);
@@ -89,7 +89,7 @@ async function broker(
   return { url: `mqtt://127.0.0.1:${port}/t?qos=${qos}&version=3.1.1`, heard };
 }
 
-/** Acknowledges all messages and closes the source in the same turn, while the acknowledgements are still batched. */
+/** Acknowledges all messages and closes the source in the same turn, while the acknowledgments are still batched. */
 async function ackAll(url: string): Promise<void> {
   const source = await openSource(url, { overflow: 'wait' });
   const batches = source[Symbol.asyncIterator]();

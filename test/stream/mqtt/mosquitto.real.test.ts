@@ -67,7 +67,7 @@ describeReal('mosquitto', 'the MQTT client with a real Mosquitto', () => {
       restarts: 3,
       dropped: 0,
     });
-    // Messages whose acknowledgement was in transit when the broker stopped are redelivered.
+    // Messages whose acknowledgment was in transit when the broker stopped are redelivered.
     expect(twice).toBeLessThan(3 * 10_000);
   });
 

@@ -44,7 +44,7 @@ describe('the outbox of an MQTT sink', () => {
   it.each([
     [1, ['puback']],
     [2, ['pubrec', 'pubcomp']],
-  ] as const)('resolves a write with its last acknowledgement at QoS %i', async (qos, answers) => {
+  ] as const)('resolves a write with its last acknowledgment at QoS %i', async (qos, answers) => {
     const wire = connected();
     const end = ending(outbox.write(messages(qos, 'a', 'b')));
     expect(wire.take()).toEqual(['p1 a', 'p2 b']);
@@ -191,7 +191,7 @@ describe('the outbox of an MQTT sink', () => {
     expect(connected().take()).toEqual([]);
   });
 
-  it('does not time out while acknowledgements arrive', async () => {
+  it('does not time out while acknowledgments arrive', async () => {
     const wire = connected();
     const end = ending(outbox.write(messages(1, 'a', 'b', 'c')));
     for (const id of [1, 2]) {

@@ -270,7 +270,7 @@ test.each<[string, Record<string, unknown>]>([
   expect(letters.payloads()).toEqual(policy === 'skip' ? [] : ['{"a":"x"}']);
 });
 
-test('retry: a message that an expression fails on ends the route without an acknowledgement', async () => {
+test('retry: a message that an expression fails on ends the route without an acknowledgment', async () => {
   const { source, sink, end } = start({ map: 'a + 1' });
   source.give(json({ a: 1 }), json({ a: 'x' }), json({ a: 3 }));
   await expect(end).rejects.toMatchObject({ code: 'AIOT_ROUTE_MESSAGE' });

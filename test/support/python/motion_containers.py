@@ -1,6 +1,6 @@
 """
 Substitutes for the containers of the motion system. Like the originals they use nats-py 2.3.1 with durable pull consumers, no
-acknowledgements, plain text and pandas tables. Usage: `motion_containers.py ROLE [COUNT] [FILE]`; each prints JSON lines of its results.
+acknowledgments, plain text and pandas tables. Usage: `motion_containers.py ROLE [COUNT] [FILE]`; each prints JSON lines of its results.
 NATS_ADDRESS is HOST:PORT, NATS_TOKEN the token, NATS_CA the CA, with the server name `nats`.
 """
 

@@ -1,7 +1,7 @@
 /*
  * Buses to sensors, as tables of functions like those of ports.h. hal/esp32 implements them for the
  * chip's pins, tests with simulated sensors. Every function gets its table's `context`; false = no
- * acknowledgement, or the bus is stuck.
+ * acknowledgment, or the bus is stuck.
  */
 #ifndef AIOT_BUS_H
 #define AIOT_BUS_H

@@ -194,7 +194,7 @@ aiot_code aiot_device_open(aiot_device *device, const aiot_device_setup *setup);
  */
 bool aiot_device_step(aiot_device *device, uint32_t wait_ms);
 
-/* True if no update is in progress and no message waits for acknowledgement. */
+/* True if no update is in progress and no message waits for acknowledgment. */
 bool aiot_device_idle(const aiot_device *device);
 
 /*

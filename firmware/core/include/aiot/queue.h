@@ -1,5 +1,5 @@
 /*
- * Messages waiting for the broker's acknowledgement: QoS 1, in order of creation, in memory
+ * Messages waiting for the broker's acknowledgment: QoS 1, in order of creation, in memory
  * provided by the caller. While the connection is down, the oldest are dropped for new ones and
  * counted.
  */

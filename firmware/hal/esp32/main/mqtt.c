@@ -49,7 +49,7 @@ static struct {
   aiot_backoff backoff;
   unsigned connections;
   QueueHandle_t inbox;
-  QueueHandle_t acknowledgements;
+  QueueHandle_t acknowledgments;
   /* A message that arrives in pieces. */
   message growing;
   /* The most recently returned message. */
@@ -98,7 +98,7 @@ static void on_event(void *context, esp_event_base_t base, int32_t id, void *dat
     atomic_store(&self.connection, 0);
     atomic_fetch_add(&self.ends, 1);
   }
-  else if (id == MQTT_EVENT_PUBLISHED) xQueueSend(self.acknowledgements, &event->msg_id, 0);
+  else if (id == MQTT_EVENT_PUBLISHED) xQueueSend(self.acknowledgments, &event->msg_id, 0);
   else if (id == MQTT_EVENT_DATA) on_data(event);
 }
 
@@ -144,10 +144,10 @@ static void settle(pending *what) {
   memset(what, 0, sizeof *what);
 }
 
-/* Handles the broker's acknowledgements, and resends messages without one. */
+/* Handles the broker's acknowledgments, and resends messages without one. */
 static void follow(void) {
   int id;
-  while (xQueueReceive(self.acknowledgements, &id, 0) == pdTRUE) {
+  while (xQueueReceive(self.acknowledgments, &id, 0) == pdTRUE) {
     for (size_t i = 0; i < PENDING; i++) {
       if (self.waiting[i].number != 0 && self.waiting[i].id == id) settle(&self.waiting[i]);
     }
@@ -245,9 +245,9 @@ static const aiot_mqtt *open_client(void) {
   config.buffer.size = BUFFER;
   self.inbox = xQueueCreate(INBOX, sizeof(message));
   /* More than may be pending, because a resent message may be acknowledged twice. */
-  self.acknowledgements = xQueueCreate(2 * PENDING, sizeof(int));
+  self.acknowledgments = xQueueCreate(2 * PENDING, sizeof(int));
   self.client = esp_mqtt_client_init(&config);
-  if (self.inbox == NULL || self.acknowledgements == NULL || self.client == NULL) return NULL;
+  if (self.inbox == NULL || self.acknowledgments == NULL || self.client == NULL) return NULL;
   if (esp_mqtt_client_register_event(self.client, MQTT_EVENT_ANY, on_event, NULL) != ESP_OK) return NULL;
   self.port = (aiot_mqtt){&self, connection, subscribe, publish, acknowledged, receive};
   return &self.port;

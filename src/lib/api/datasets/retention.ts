@@ -24,7 +24,7 @@ export async function changeRetention(
     throw new AiotError('AIOT_USAGE', 'expected the name of a stream');
   }
   if (labelled && !sets) {
-    throw new AiotError('AIOT_USAGE', '--labelled needs --days or --size');
+    throw new AiotError('AIOT_USAGE', '--labeled needs --days or --size');
   }
   if (stream !== undefined && forever) await client.retention.remove(stream);
   if (stream !== undefined && sets && !dryRun) await client.retention.set(stream, { days, bytes, labelled });

@@ -117,5 +117,5 @@ export function retentionTable(policies: readonly Retention[]): string {
     bytes === null ? null : size(bytes),
     labelled ? 'also removed' : 'kept',
   ]);
-  return table(['stream', 'days', 'size', 'labelled'], rows, 'All telemetry is kept.');
+  return table(['stream', 'days', 'size', 'labeled'], rows, 'All telemetry is kept.');
 }

@@ -92,7 +92,7 @@ export class Line implements Packets {
     this.options.onAcknowledged(id);
   }
 
-  /** Returns the packet id of its acknowledgement. */
+  /** Returns the packet id of its acknowledgment. */
   publish(channel: DeviceChannel, message: object): number {
     const id = this.id();
     this.options.onMessage('sent');

@@ -17,7 +17,7 @@ export interface PartPorts {
   readonly rigged: boolean;
   /** Calls back after the network's latency. */
   later(then: () => void): void;
-  /** Reports this kind; returns the packet id of the acknowledgement, 0 = offline. */
+  /** Reports this kind; returns the packet id of the acknowledgment, 0 = offline. */
   tell(kind: Kind): number;
   activated(kind: Kind): void;
   runShadow(isOn: boolean): void;
@@ -32,7 +32,7 @@ export class Part {
   state: UpdateMachine;
   /** Digest of the downloaded bytes. */
   private got = '';
-  /** The report whose acknowledgement ends the trial: its packet id, and the attempt. */
+  /** The report whose acknowledgment ends the trial: its packet id, and the attempt. */
   private heartbeat: { attempt: number; id: number } | null = null;
   /** The desired release whose firmware the device restarted into. */
   private entered: string | null = null;

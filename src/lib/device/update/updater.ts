@@ -144,7 +144,7 @@ interface JobPorts extends UpdatePorts {
   reported(): Reported;
 }
 
-/** Longest wait for the broker's acknowledgement during a trial, ms. */
+/** Longest wait for the broker's acknowledgment during a trial, ms. */
 const heartbeatTimeoutMs = 60_000;
 
 /** The error code for a failed job whose error has none. */

@@ -71,7 +71,7 @@ async function axesInlet(stage: Stage, take: (sample: Sample) => void): Promise<
   const { result } = stage;
   let rows = createRows();
   let lostBefore = 0;
-  /** Pending acknowledgement of each message that has not been used yet, or is in a window. */
+  /** Pending acknowledgment of each message that has not been used yet, or is in a window. */
   const held = new Map<number, Delivery>();
   /** The last message of each axis that was used or discarded. */
   const done = axes.map(() => ({ sequence: 0, time: 0 }));
@@ -85,7 +85,7 @@ async function axesInlet(stage: Stage, take: (sample: Sample) => void): Promise<
     past.add(sequence);
     if (past.size > mostPast) past.delete(past.values().next().value!);
   };
-  /** Either settled before and redelivered because the acknowledgement was lost, or overtaken by others, which counts as a loss. */
+  /** Either settled before and redelivered because the acknowledgment was lost, or overtaken by others, which counts as a loss. */
   const late = (sequence: number, delivery: Delivery) => {
     delivery.ack();
     if (past.has(sequence)) return;

@@ -52,7 +52,7 @@ export interface MotionStream {
 }
 
 /**
- * Stream RPI: six subjects, a work queue of 30 s on disk, and the five consumers that its readers use. The acknowledgement wait equals the
+ * Stream RPI: six subjects, a work queue of 30 s on disk, and the five consumers that its readers use. The acknowledgment wait equals the
  * lifetime of messages. The original's clients depend on this: they never acknowledge, and with a shorter wait they would receive
  * everything twice. The limit of 1000 pending messages is the server's own, two windows per axis.
  */

@@ -45,9 +45,13 @@ export function refusalOfRun(record: RunRecord): AiotError | null {
     const { workflow } = record;
     const on =
       workflow?.seen && record.state === 'interrupted' ? `; ${workflow.name} continues in the cluster` : '';
-    return new AiotError('AIOT_INTERRUPTED', `run ${record.run} was ${record.state}${on}`, {
-      next: `To continue, run \`aiot pipeline resume ${record.run}\`.`,
-    });
+    return new AiotError(
+      'AIOT_INTERRUPTED',
+      `run ${record.run} was ${record.state === 'cancelled' ? 'canceled' : record.state}${on}`,
+      {
+        next: `To continue, run \`aiot pipeline resume ${record.run}\`.`,
+      },
+    );
   }
   const step = record.steps.find((each) => each.state === 'failed' || each.state === 'stopped');
   const told = `${step?.name}: ${step?.reason ?? 'it failed'}`;

@@ -266,7 +266,7 @@ export class Session {
   readonly incoming = new Map<number, boolean>();
   link: Link | null = null;
   bytes = 0;
-  /** Increases with each acknowledgement. */
+  /** Increases with each acknowledgment. */
   progress = 0;
   /** Called when the session may have caught up. */
   readonly waiters = new Set<() => void>();

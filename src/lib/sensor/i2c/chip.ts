@@ -62,7 +62,7 @@ export interface ChipPlan {
   readonly depth: number;
   /** `chip`: samples are taken at the chip's own rate, which is measured. `host`: a sample is taken at the moment it is read. */
   readonly timing: 'chip' | 'host';
-  /** Bits per second on the bus, with addresses and acknowledgements; section 8.3 of the I²C budget: 9·(3 + n) + 3 for a read of n bytes. */
+  /** Bits per second on the bus, with addresses and acknowledgments; section 8.3 of the I²C budget: 9·(3 + n) + 3 for a read of n bytes. */
   readonly bitsPerSecond: number;
   /** @param clock a monotonic one: its `now` never decreases */
   session(chip: RegisterAccess, clock: Clock): ChipSession;

@@ -53,7 +53,7 @@ export interface TopicSpec {
   storage?: 'file' | 'memory';
   /** Messages discarded when a limit is reached: the oldest, or new ones (which are rejected). */
   discard?: 'old' | 'new';
-  /** Durable consumers to create with it; each requires explicit acknowledgement of every message. */
+  /** Durable consumers to create with it; each requires explicit acknowledgment of every message. */
   consumers?: ConsumerSpec[];
   retention?: 'limits' | 'interest' | 'workqueue';
   /** Both: retention limits. ms, bytes, messages. */

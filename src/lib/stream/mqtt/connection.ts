@@ -6,7 +6,7 @@ import { type Reason, readReason } from './reasons.js';
 
 /**
  * mqtt.js maintains the connection: CONNECT, reconnecting, keep-alive, subscriptions, TLS, websockets. Messages are handled here, between
- * the socket and mqtt.js, whose packet pump reads the next packet only after the callback of the last one. If an acknowledgement had to
+ * the socket and mqtt.js, whose packet pump reads the next packet only after the callback of the last one. If an acknowledgment had to
  * wait for a destination, only one message would be in flight: 1.8 k messages/s instead of 24 to 42 k. See
  * docs/background/decisions/014-mqtt-client.md. Handlers take their packets; all others go on to mqtt.js.
  */
@@ -34,7 +34,7 @@ export interface Wire {
   send(bytes: Uint8Array, handed?: () => void): void;
   /** Sends a PUBACK or similar, combined with others of the same event loop turn. */
   ack(type: number, id: number): void;
-  /** Sends pending acknowledgements now. */
+  /** Sends pending acknowledgments now. */
   flush(): void;
   /** Resumes after `later`. */
   release(): void;
@@ -108,7 +108,7 @@ class PacketStream extends Duplex implements Wire {
     private readonly handlers: PacketHandlers,
   ) {
     super();
-    // Our packets are already combined; waiting for more (Nagle) costs 40 ms if the peer delays its TCP acknowledgements.
+    // Our packets are already combined; waiting for more (Nagle) costs 40 ms if the peer delays its TCP acknowledgments.
     if (socket instanceof Socket) socket.setNoDelay(true);
     socket.on('data', (chunk: Buffer) => {
       if (!this.greeted && !greetings.has(chunk[0]! >> 4)) {
@@ -221,7 +221,7 @@ class PacketStream extends Duplex implements Wire {
 
   override _read(): void {}
 
-  // Acknowledgements precede what mqtt.js writes: a broker reads nothing after DISCONNECT, so their messages would be
+  // Acknowledgments precede what mqtt.js writes: a broker reads nothing after DISCONNECT, so their messages would be
   // redelivered.
   override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
     this.flush();
@@ -255,7 +255,7 @@ const farewellMs = 1000;
 
 /**
  * Reads remaining data until the broker has closed the connection. Closing a socket with unread data resets the connection (RFC
- * 2525, section 2.17), which discards acknowledgements that the broker has not read yet: their messages would be redelivered.
+ * 2525, section 2.17), which discards acknowledgments that the broker has not read yet: their messages would be redelivered.
  */
 function farewell(socket: Duplex, done: () => void): void {
   if (socket.closed) {

@@ -279,7 +279,7 @@ function createPending(): Pending {
   };
 }
 
-/** Longest time without any acknowledgement while one is pending, ms. */
+/** Longest time without any acknowledgment while one is pending, ms. */
 const stallMs = 30_000;
 
 /** The pending writes. */
@@ -322,7 +322,7 @@ function createBatches(endpoint: string, onFailed: (batch: Batch) => void): Batc
   };
   const lookForStall = () => {
     if (performance.now() - progress < stallMs) return;
-    const message = `${endpoint}: no acknowledgement within ${stallMs / 1000} s`;
+    const message = `${endpoint}: no acknowledgment within ${stallMs / 1000} s`;
     failAll(new AiotError('AIOT_BROKER_UNREACHABLE', message, { endpoint, retryable: true }));
   };
 
@@ -352,14 +352,14 @@ const largestWrite = 64 * 1024;
 
 /** Combines packets, so that many small ones become one write. */
 interface PacketWriter {
-  /** `item` for messages without an acknowledgement (QoS 0). */
+  /** `item` for messages without an acknowledgment (QoS 0). */
   add(wire: Wire, packet: Buffer, item?: Item): void;
   flush(wire: Wire): void;
   /** Discards unsent packets, and returns the messages to resend. */
   reset(): Item[];
 }
 
-/** @param onHanded called once the system has accepted the bytes of these messages, which have no acknowledgement */
+/** @param onHanded called once the system has accepted the bytes of these messages, which have no acknowledgment */
 function createWriter(onHanded: (items: readonly Item[]) => void): PacketWriter {
   let packets: Buffer[] = [];
   let bytes = 0;
@@ -470,7 +470,7 @@ function createFlight(): Flight {
   };
 }
 
-/** A connection that ends within this time, without any acknowledgement, was ended because of a published message, ms. */
+/** A connection that ends within this time, without any acknowledgment, was ended because of a published message, ms. */
 const shortMs = 5000;
 
 /** Number of consecutive connections that must end so. */

@@ -3,7 +3,7 @@ import { AiotError } from '../../core/errors.js';
 import { headerValue, marked, unmarked } from '../headers.js';
 import { type Header, mqttHeaders, type OutgoingMessage } from '../message.js';
 
-// The packets of every message, for clients and the broker: framing, PUBLISH and acknowledgements. Every other packet is mqtt-packet's,
+// The packets of every message, for clients and the broker: framing, PUBLISH and acknowledgments. Every other packet is mqtt-packet's,
 // in mqtt.js for clients and in platform/broker/requests.ts for the broker (docs/background/decisions/026-mqtt-codec.md has the measurements).
 
 /** MQTT's protocol level: 3.1, 3.1.1, 5. */

@@ -68,7 +68,7 @@ export function reasonText({ code, text }: Reason): string {
   return name === undefined ? `reason ${shown}${said}` : `${name} (${shown})${said}`;
 }
 
-/** Identifiers of the properties of a DISCONNECT or an acknowledgement (sections 3.4.2.2 and 3.14.2.2). */
+/** Identifiers of the properties of a DISCONNECT or an acknowledgment (sections 3.4.2.2 and 3.14.2.2). */
 const properties = { expiry: 0x11, server: 0x1c, text: 0x1f, user: 0x26 } as const;
 
 /**
@@ -116,7 +116,7 @@ export function isBrokersOwn({ code }: Reason): boolean {
 /** Packet identifier in use, quota exceeded: the same message may be accepted later. */
 const acceptedLater = new Set([145, 151]);
 
-/** The error for a message that the broker rejected, by the reason of its acknowledgement. */
+/** The error for a message that the broker rejected, by the reason of its acknowledgment. */
 export function publishRefused(reason: Reason, topic: string, endpoint: string): AiotError {
   const message = `${endpoint} rejects messages published to ${topic}: ${reasonText(reason)}`;
   return new AiotError('AIOT_BROKER_REFUSED', message, {

@@ -9,7 +9,7 @@ import { dismissal, sessionTakenOver, takenOver } from './reasons.js';
 const closeMs = 5000;
 
 /**
- * Publishes, by default at QoS 1: `write` resolves at the acknowledgements, at QoS 0 once the system has accepted the bytes. A
+ * Publishes, by default at QoS 1: `write` resolves at the acknowledgments, at QoS 0 once the system has accepted the bytes. A
  * message without a topic goes to the URL's. Headers are sent as properties in MQTT 5. MQTT 3.1.1 has none: with `requireHeaders` such a
  * message is rejected, otherwise it is sent without them and counted.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL, AIOT_STREAM_MESSAGE_REFUSED
@@ -103,7 +103,7 @@ export async function openMqttSink(url: StreamUrl, options: StreamOptions): Prom
     if (most === 0 && qos > 0)
       refuse(
         'the broker accepts messages only at QoS 0, which it does not acknowledge',
-        'Add ?qos=0 to the address to send without acknowledgements.',
+        'Add ?qos=0 to the address to send without acknowledgments.',
       );
     if (retain && !retainAvailable)
       refuse(`the broker does not retain messages, such as the one for ${topic}`, 'Publish without retain.');

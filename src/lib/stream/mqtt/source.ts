@@ -307,7 +307,7 @@ function createReceiver(options: ReceiverOptions): PacketHandlers {
       return 'later';
     }
     onDrop();
-    // A broker waiting for the acknowledgement would send no further messages.
+    // A broker waiting for the acknowledgment would send no further messages.
     word.ack();
     return 'taken';
   };
@@ -331,7 +331,7 @@ function createReceiver(options: ReceiverOptions): PacketHandlers {
 
 const nothing = () => {};
 
-/** QoS 0 needs no acknowledgement. */
+/** QoS 0 needs no acknowledgment. */
 const unneeded = { ack: nothing, nack: nothing };
 
 /** Not every broker sets DUP: on another connection, the same id can only be a resent message. */

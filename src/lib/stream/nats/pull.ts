@@ -131,7 +131,7 @@ export function startPull(
   };
   /**
    * Resolves once the requested messages have arrived, as far as there are any: messages sent while we unsubscribe would be lost
-   * until their acknowledgement times out.
+   * until their acknowledgment times out.
    */
   const quiet = async () => {
     const deadline = systemClock.now() + drainMs;

@@ -33,7 +33,7 @@ export interface NatsSettings {
   window: number | undefined;
   tlsFirst: boolean;
   /**
-   * Sink: true = reject messages that no stream stores; false = never request an acknowledgement; absent = depending on the
+   * Sink: true = reject messages that no stream stores; false = never request an acknowledgment; absent = depending on the
    * server's streams.
    */
   kept: boolean | undefined;

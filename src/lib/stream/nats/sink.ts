@@ -74,7 +74,7 @@ function tooLarge(bytes: number, most: number, endpoint: string): AiotError {
   );
 }
 
-/** Determines whether a stream stores a subject: then an acknowledgement is awaited. */
+/** Determines whether a stream stores a subject: then an acknowledgment is awaited. */
 async function keeper(
   client: NatsClient,
   { stream, kept, subject }: NatsSettings,
@@ -110,7 +110,7 @@ async function keptSubjects(client: NatsClient, endpoint: string): Promise<strin
   return filters;
 }
 
-/** Longest wait for the acknowledgement of a published message, ms, including lost connections. */
+/** Longest wait for the acknowledgment of a published message, ms, including lost connections. */
 const writeTimeoutMs = 30_000;
 
 /** Delay before a stream without a leader, or a server that has just restarted, is asked again, ms. */
@@ -144,7 +144,7 @@ interface Publisher {
 }
 
 /**
- * Publishes to JetStream with any number of pending acknowledgements: one subscription receives them all, and the last part of
+ * Publishes to JetStream with any number of pending acknowledgments: one subscription receives them all, and the last part of
  * each reply subject identifies the message. Messages that the stream cannot accept at the moment are resent. After a lost
  * connection all unacknowledged ones are, in order: a message may then be in the stream twice, unless it has an id
  * (`Nats-Msg-Id`).
@@ -278,7 +278,7 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
 
 /** The stream's error for a message; undefined if the stream has stored it, now or earlier (recognized by its id). */
 function refusedBy({ data }: Msg, subject: string, endpoint: string): AiotError | 'later' | undefined {
-  // The server writes an error first, so that tens of thousands of acknowledgements need no parsing.
+  // The server writes an error first, so that tens of thousands of acknowledgments need no parsing.
   if (data[2] !== 0x65 || data[3] !== 0x72 || data[4] !== 0x72) return undefined;
   const { error } = JSON.parse(Buffer.from(data).toString()) as {
     error: { code: number; err_code: number; description: string };
@@ -290,7 +290,7 @@ function refusedBy({ data }: Msg, subject: string, endpoint: string): AiotError 
 function late(endpoint: string, left: number): AiotError {
   return new AiotError(
     'AIOT_BROKER_UNREACHABLE',
-    `${endpoint}: ${plural(left, 'message')} without an acknowledgement after ${writeTimeoutMs} ms`,
+    `${endpoint}: ${plural(left, 'message')} without an acknowledgment after ${writeTimeoutMs} ms`,
     { endpoint, retryable: true },
   );
 }

@@ -281,7 +281,7 @@ async function openDurableSource(
       stock.end();
       await pull.stop();
       // Asking the server about its consumer makes it notice abandoned requests. Otherwise server 2.9 would assign the first message that
-      // we leave to such a request, and hold it until its acknowledgement times out.
+      // we leave to such a request, and hold it until its acknowledgment times out.
       if (open.size > 0 && !nc.isClosed()) await within(1_000, manager.consumers.info(stream, name));
       // So that other readers, and this one after a restart, need not wait for messages we leave, even if they are still in
       // flight.
@@ -305,7 +305,7 @@ interface OrderedWish {
 }
 
 /**
- * Reads a stream in order, every message once, without leaving state in it. It uses a consumer of its own without acknowledgements; if
+ * Reads a stream in order, every message once, without leaving state in it. It uses a consumer of its own without acknowledgments; if
  * that is lost, it is recreated after the last received message.
  * @throws AIOT_BROKER_REFUSED, AIOT_BROKER_UNREACHABLE
  */

@@ -73,7 +73,7 @@ export async function* firstOf(
   }
 }
 
-/** Concurrent writes, so that waiting for acknowledgements does not delay each message. */
+/** Concurrent writes, so that waiting for acknowledgments does not delay each message. */
 const underWay = 8;
 
 interface Written {

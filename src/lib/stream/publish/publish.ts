@@ -124,13 +124,13 @@ export const publishedSchema = z.object({
   bytes: z.int(),
   qos: z.int(),
   retain: z.boolean(),
-  /** Whether the destination acknowledged the message; QoS 0 has no acknowledgement. */
+  /** Whether the destination acknowledged the message; QoS 0 has no acknowledgment. */
   acknowledged: z.boolean(),
 });
 
 type Published = z.output<typeof publishedSchema>;
 
-/** Publishes one message and waits for its acknowledgement. @throws the errors of opening and writing */
+/** Publishes one message and waits for its acknowledgment. @throws the errors of opening and writing */
 async function publishMessage(options: PublishMessageOptions): Promise<Published> {
   const { url, payload, qos = 1, retain = false, signal } = options;
   signal?.throwIfAborted();
@@ -181,7 +181,7 @@ export const publishedManySchema = z.object({
   seconds: z.number(),
   /** Messages a second. */
   rate: z.number(),
-  /** Whether the destination acknowledged them; QoS 0 has no acknowledgement. */
+  /** Whether the destination acknowledged them; QoS 0 has no acknowledgment. */
   acknowledged: z.boolean(),
 });
 

@@ -230,7 +230,7 @@ async function openRoute(
       const connected = outlets.every((outlet) => outlet.state().state === 'connected');
       if (!gentle || !connected) giveUp.abort(new AiotError('AIOT_INTERRUPTED', 'stopped'));
       await Promise.all(outlets.map((outlet) => outlet.close()));
-      // Last, so that acknowledgements reach the peer.
+      // Last, so that acknowledgments reach the peer.
       await Promise.allSettled(inlets.map((inlet) => inlet.close()));
       await processor?.close?.();
     },
