@@ -116,8 +116,12 @@ describe('aiot data', () => {
   });
 
   it.each([
-    ['lyng2', 'recording lyng2 does not exist', 'aiot data show lying2'],
-    ['nobody', 'recording nobody does not exist; expected one of ', 'aiot data list'],
+    ['lyng2', 'recording lyng2 does not exist', 'Did you mean `aiot data show lying2`?'],
+    [
+      'nobody',
+      'recording nobody does not exist; expected one of ',
+      'To see the recordings, run `aiot data list`.',
+    ],
   ])('suggests the closest recording to %s, if there is one', async (name, message, next) => {
     const { json } = await run('data', 'show', name, '--json');
     expect(json).toMatchObject({ error: { message: expect.stringContaining(message), next } });
