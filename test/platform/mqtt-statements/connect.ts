@@ -777,7 +777,7 @@ const answer: Statement[] = [
   {
     v4: '3.2.2-2 3.2.2-3',
     v5: '3.2.2-3',
-    says: 'Without Clean Session or Clean Start, Session Present says whether the broker has a session of the client ID.',
+    says: 'Without Clean Session or Clean Start, Session Present is 1 if the broker has a session of the client ID, and 0 if not.',
     async check(lab) {
       const clientId = lab.name();
       for (const present of [false, true, true]) {
@@ -853,7 +853,7 @@ const answer: Statement[] = [
   },
   {
     v5: '3.2.2-11 3.2.2-14',
-    says: 'A client heeds Maximum QoS and Retain Available.',
+    says: 'A client respects Maximum QoS and Retain Available.',
     untested: 'client',
   },
   {
