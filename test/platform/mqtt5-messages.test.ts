@@ -1,8 +1,11 @@
+import { once } from 'node:events';
+import { connect as connectTcp } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { generate } from 'mqtt-packet';
 import { afterEach, describe, expect, it } from 'vitest';
 import { connect } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
-import { publish, type RawMqtt } from '../support/raw-mqtt.js';
+import { hello, publish, type RawMqtt } from '../support/raw-mqtt.js';
 import {
   connectFive,
   connectFour,
@@ -330,6 +333,28 @@ describe('the receive maximum', () => {
     expect(connack.properties?.receiveMaximum).toBe(3);
     for (let messageId = 1; messageId <= 4; messageId++) raw.say(publish({ qos: 2, messageId }));
     expect(await raw.hear('disconnect')).toMatchObject({ reasonCode: 0x93 });
+  });
+
+  it('is reported to a client that still sends when the connection ends', async () => {
+    await start({ brokerLimits: { incoming: 1 } });
+    const errors: Error[] = [];
+    const chunks: Buffer[] = [];
+    const port = Number(new URL(own.platform.urls.mqtt ?? '').port);
+    const socket = connectTcp({ port, host: '127.0.0.1', allowHalfOpen: true });
+    socket.on('error', (error) => errors.push(error)).on('data', (chunk: Buffer) => chunks.push(chunk));
+    const form = { protocolVersion: 5 };
+    const who = { username: 'u', password: Buffer.from(own.token) };
+    socket.write(generate(hello({ protocolVersion: 5, ...who }), form));
+    for (const messageId of [1, 2]) socket.write(generate(publish({ qos: 2, messageId }), form));
+    await once(socket, 'end');
+    for (let n = 0; n < 3; n++) {
+      socket.write(Buffer.from([0x62, 2, 0, 1]));
+      await delay(50);
+    }
+    expect(errors).toEqual([]);
+    expect(Buffer.concat(chunks).includes(Buffer.from([0xe0]))).toBe(true);
+    socket.end();
+    await once(socket, 'close');
   });
 });
 

@@ -141,7 +141,7 @@ export class Connection {
         connack(5, { reason: refused, ...(text !== '' && { properties: { reasonString: text } }) }),
       );
     }
-    outlet.end(partingMs);
+    outlet.end(partingMs, true);
     // Unread data would reset the connection, and the client might not get the reason.
     socket.resume();
   }

@@ -141,14 +141,18 @@ export class Outlet implements Link {
     this.onDiscard?.(entry);
   }
 
-  /** Closes the socket when pending output is written, or after `patienceMs`: a client that does not read would keep it open forever. */
-  end(patienceMs: number): void {
+  /**
+   * Closes the socket when pending output is written, or after `patienceMs`: a client that does not read would keep it open forever.
+   * @param lingers whether it waits for the client to close its side first: packets that it sends meanwhile do not reset the connection
+   */
+  end(patienceMs: number, lingers = false): void {
     const { socket } = this;
     if (socket.destroyed) return;
     this.flush();
     const patience = setTimeout(() => socket.destroy(), patienceMs);
     socket.once('close', () => clearTimeout(patience));
-    socket.end(() => socket.destroy());
+    if (lingers) socket.end();
+    else socket.end(() => socket.destroy());
   }
 
   /** Writes pending output. */
