@@ -73,7 +73,7 @@ describe('the targets of aiot deploy render', () => {
     expect((await checkDeployment(dir)).findings).toEqual([]);
   });
 
-  it('give the kit port 31883, and the services of the motion system certificates', async () => {
+  it('expose the kit on port 31883, and mount a certificate into each service of the motion system', async () => {
     await renderDeployment({ target: 'k3s', out: dir, project: join(root, 'templates/iot-kit') });
     expect(named(await objects('base/services.yaml'), 'Service', 'kit').spec.ports).toEqual([
       { name: 'mqtt', port: 1883, targetPort: 'mqtt', nodePort: 31883 },

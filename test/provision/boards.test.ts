@@ -120,7 +120,7 @@ describe('aiot device with --port', () => {
     return board;
   }
 
-  it('leaves a board with an earlier partition table its 20 KiB NVS, even on rotation', async () => {
+  it('keeps the 20 KiB NVS of a board with an earlier partition table, even on rotation', async () => {
     const { chip, port } = await earlierBoard('24:0a:c4:00:11:01', 'earlier-1');
     const table = Buffer.from(chip.flash.bytes.subarray(0x8000, 0x9000));
     const before = nvsIn(chip);

@@ -22,7 +22,7 @@ export default class LoopCheck extends AiotCommand {
     name: loopFlags.name,
     sensor: loopFlags.sensor,
     simulate: Flags.boolean({
-      summary: 'Use a simulated sensor; if no model exists, train one into the cache.',
+      summary: 'Use a simulated sensor; if no model exists, train one and cache it.',
       env: 'AIOT_SIMULATE',
       exclusive: ['sensor'],
     }),

@@ -1181,7 +1181,7 @@ export const catalogue = {
     family: 'user',
     about:
       'A routes file or a bridge command contains an unknown field, a wrong value, or a variable without a value.',
-    next: 'Correct the position given. For every field, see docs/reference/routes-yaml.md.',
+    next: 'Correct the field named in the message. For all fields, see docs/reference/routes-yaml.md.',
   },
   AIOT_ROUTE_MESSAGE: {
     exit: 1,
@@ -1537,14 +1537,14 @@ export const catalogue = {
     exit: 5,
     family: 'user',
     about: 'A manifest had expired when the device received it.',
-    next: 'Push or deploy again to sign it anew.',
+    next: 'Push or deploy the version again; it is then signed again with a new expiry.',
   },
   AIOT_UPDATE_FLOOR: {
     exit: 5,
     family: 'user',
     about:
       "A manifest's sequence is below the minimum that the device has committed to, so the device always rejects it.",
-    next: 'Sign the version again: it gets a sequence above the minimum.',
+    next: 'Deploy the version again with `aiot model deploy`, `aiot firmware deploy` or `aiot device config deploy`, which signs an older version again with the next sequence.',
   },
   AIOT_UPDATE_HEARTBEAT: {
     exit: 1,
@@ -1568,8 +1568,8 @@ export const catalogue = {
   AIOT_UPDATE_SEQUENCE: {
     exit: 5,
     family: 'user',
-    about: 'A manifest is not newer than the one that the device has committed.',
-    next: 'Sign the version again: it gets a higher sequence.',
+    about: "A manifest's sequence is not higher than the one that the device has committed.",
+    next: 'Deploy the version again with `aiot model deploy`, `aiot firmware deploy` or `aiot device config deploy`, which signs an older version again with the next sequence.',
   },
   AIOT_UPDATE_SIZE: {
     exit: 5,

@@ -7,9 +7,9 @@ const slew = 0.005;
 /** Information about samples that were read together. Times are by the steady clock. */
 interface Counted {
   count: number;
-  /** Samples taken before the moment of asking that are not among these. */
+  /** Samples taken before the query that are not among these. */
   left: number;
-  /** The interval that contains the moment of asking. */
+  /** Times just before and just after the sensor was queried. */
   askedMs: readonly [before: number, after: number];
   /** An unknown number of samples is missing before these. */
   broken: boolean;
@@ -65,7 +65,7 @@ export class Timeline {
     const { count, left, askedMs, broken } = counted;
     const filter = this.#filter;
     const middle = (askedMs[0] + askedMs[1]) / 2;
-    // The newest came at any moment since the last time of asking, but no longer ago than one period.
+    // The newest came at any moment since the previous query, but no longer ago than one period.
     const since = Math.min(filter.periodMs, Math.max(0, middle - this.#askedMs));
     const newestMs = middle - since / 2;
     const spreadMs = since + askedMs[1] - askedMs[0];

@@ -65,7 +65,7 @@ export function createPipeline(spec: SignalSpec): Pipeline {
 
 /**
  * Low-pass and resampling over a whole recording.
- * @param columns one a field, all of the same length; left unchanged
+ * @param columns one per field, all of the same length; left unchanged
  * @returns one column a field, at `resampleHz`
  */
 export function conditioned(spec: SignalSpec, columns: Float64Array[]): Float64Array[] {

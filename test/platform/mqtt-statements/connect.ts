@@ -133,7 +133,7 @@ const request: Statement[] = [
   {
     v4: '3.1.2-3',
     v5: '3.1.2-3',
-    says: 'The reserved connect flag is 0; otherwise the connection ends.',
+    says: 'A reserved connect flag other than 0 ends the connection.',
     async check(lab) {
       const fields = [counted(lab.name()), ...credentialFields(lab)];
       await lab.refuses(rawConnect(lab, 0xc3, ...fields));
@@ -274,7 +274,7 @@ const request: Statement[] = [
   {
     v4: '3.1.2-13',
     v5: '3.1.2-11',
-    says: 'Without the will flag, will QoS is 0; otherwise the connection ends.',
+    says: 'Without the will flag, a will QoS other than 0 ends the connection.',
     async check(lab) {
       for (const flags of [0xca, 0xd2, 0xda])
         await lab.refuses(rawConnect(lab, flags, counted(lab.name()), ...credentialFields(lab)));
@@ -299,7 +299,7 @@ const request: Statement[] = [
   {
     v4: '3.1.2-15',
     v5: '3.1.2-13',
-    says: 'Without the will flag, will retain is 0; otherwise the connection ends.',
+    says: 'Without the will flag, will retain ends the connection.',
     check: (lab) => lab.refuses(rawConnect(lab, 0xe2, counted(lab.name()), ...credentialFields(lab))),
   },
   {
@@ -358,7 +358,7 @@ const request: Statement[] = [
   },
   {
     v4: '3.1.2-22',
-    says: 'Without the user name flag, the password flag is 0; otherwise the connection ends.',
+    says: 'A password flag without the user name flag ends the connection.',
     check: (lab) => lab.refuses(rawConnect(lab, 0x42, counted(lab.name()), counted(lab.parts.password))),
   },
   {
@@ -632,7 +632,7 @@ const payload: Statement[] = [
   {
     v4: '3.1.3-10',
     v5: '3.1.3-11',
-    says: 'The will topic is UTF-8, and no filter.',
+    says: 'The will topic is valid UTF-8 without wildcards; any other ends the connection.',
     async check(lab) {
       await lab.refuses(lab.hello({ will: { topic: Buffer.from([0x61, 0xff]) } }), [0x81, 0x82, 0x90]);
       await lab.refuses(lab.hello({ will: { topic: `${lab.name()}/#` } }), [0x81, 0x82, 0x90]);

@@ -114,7 +114,7 @@ export const format: Statement[] = [
   },
   {
     v5: '1.5.7-1',
-    says: 'Both strings of a pair are well-formed UTF-8 without U+0000; otherwise the connection ends.',
+    says: 'A pair with a string that is not well-formed UTF-8, or contains U+0000, ends the connection.',
     async check(lab) {
       for (const bad of [illFormed[0]!, illFormed[2]!, withNull]) {
         for (const pair of [

@@ -21,7 +21,7 @@ export default class FirmwareNvsCreate extends AiotCommand {
   };
   static override flags = {
     size: flashOffset({
-      summary: 'Partition size in whole 4 KiB pages, one of which stays empty.',
+      summary: 'Partition size in bytes, such as 0x6000 or 24K: a multiple of 4 KiB. One 4 KiB page stays empty.',
       env: 'AIOT_SIZE',
       required: true,
       helpValue: 'SIZE',

@@ -54,7 +54,7 @@ export const flashFlags = {
     helpValue: 'MODE',
   }),
   after: Flags.option({ options: afterModes, default: 'hard-reset' as const })({
-    summary: 'Action after the write.',
+    summary: 'How to reset the chip afterward.',
     env: 'AIOT_AFTER',
     helpGroup: 'CONNECTION',
     helpValue: 'MODE',

@@ -51,7 +51,7 @@ export const loopFlags = {
 export const runFlags = {
   ...loopFlags,
   simulate: Flags.boolean({
-    summary: 'Use a simulated sensor if none is set; if no model exists, train one into the cache.',
+    summary: 'Use a simulated sensor if none is set; if no model exists, train one and cache it.',
     env: 'AIOT_SIMULATE',
   }),
   delegate: Flags.option({ options: ['cpu', 'coral'] as const })({

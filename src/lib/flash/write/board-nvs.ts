@@ -253,7 +253,7 @@ export async function requireModelAccepted(
   const old = `${image.name} has sequence ${manifest.sequence}, but the board has committed ${committed} and accepts only a higher one`;
   if (force) return { manifest, overridden: [{ rule: 'sequence', region: image.name, message: old }] };
   throw new AiotError('AIOT_UPDATE_SEQUENCE', old, {
-    next: 'Sign the version again with `aiot model sign NAME@VERSION`, or write it anyway with --force.',
+    next: 'Push the model again with `aiot model push` and write that version, or write this one anyway with --force.',
   });
 }
 

@@ -183,7 +183,7 @@ interface CheckedFile {
 /** Called after each piece with its size in bytes; the reader waits for the returned promise, which throttles it. */
 export type Pace = (bytes: number) => Promise<void> | undefined;
 
-/** How long a file found damaged is not read again unless it is modified, ms. */
+/** Time for which a file found damaged is not read again, ms. A modified file is read at once. */
 const damagedMs = 60_000;
 
 interface Table {

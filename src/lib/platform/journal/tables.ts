@@ -38,9 +38,9 @@ interface Types {
 }
 
 /**
- * Tables of telemetry, the same in both engines; totals and counts are JSON. A message is unique in its recording by `seq` and `moment`:
- * 0 if its number alone identifies it, else its time; null = nothing identifies it. `samples` is its number of exported rows, `sum` the
- * CRC-32 of `entry`.
+ * Tables of telemetry, the same in both engines; totals and counts are JSON. Within a recording, `seq` and `moment` identify a message:
+ * `moment` is 0 if `seq` alone identifies it, else the message's time, or null if nothing identifies it. `samples` is the number of exported
+ * rows, `sum` the CRC-32 of `entry`.
  */
 export function schemaOf({ id, takeId = id, int, text, real, end }: Types): string {
   return `

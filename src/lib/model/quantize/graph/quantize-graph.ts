@@ -50,7 +50,7 @@ export interface Compared extends Quantized {
   against: Graph;
 }
 
-/** The same for a graph returned by `prepareGraph`: fallbacks start here again. */
+/** As `quantizeGraph`, for a graph that `prepareGraph` returned: the search for a better quantization starts here, so that folding runs only once. */
 export function quantizePrepared(
   prepared: Graph,
   rows: readonly Float32Array[],

@@ -15,10 +15,10 @@ const decoding = new Set<number>([reg.CTRL1_XL, reg.CTRL2_G, reg.FIFO_CTRL3, reg
 /** Ticks that are simulated one by one; if there are more, those whose results would be overwritten are skipped. */
 const mostTicks = 4096;
 
-/** Data that the FIFO stores at each sensor tick, for one tick in `every`. */
+/** The FIFO's storage pattern; data is stored on every `every`-th sensor tick. */
 interface Stored extends Pattern {
   every: number;
-  /** When it is full. */
+  /** Storing stops when the FIFO is full. */
   stops: boolean;
 }
 
