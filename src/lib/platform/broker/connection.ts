@@ -24,7 +24,7 @@ import {
   readSubscribe,
   readUnsubscribe,
 } from './requests.js';
-import { Inbox } from './router.js';
+import { Inbox, type Origin } from './router.js';
 import type { Outgoing, Session } from './sessions.js';
 import { redistribute } from './shares.js';
 import { subscribe, unsubscribe } from './subscribe.js';
@@ -35,6 +35,7 @@ import {
   type ConnectPacket,
   checkFlags,
   protocolError,
+  type Qos,
   readAck,
   reasonCode,
   refusal,
@@ -67,6 +68,8 @@ export class Connection {
   private level: MqttVersion = 4;
   /** Whether acknowledgments may carry reason strings. */
   private requestProblem = true;
+  /** Publisher of its messages at QoS 0 and 1; created with the first. */
+  private origin: Origin | null = null;
   /** Topics by the alias that the client has given them; created with the first. */
   private aliases: Map<number, string> | null = null;
   /** QoS 1 messages that are not acknowledged to it yet. */
@@ -312,25 +315,28 @@ export class Connection {
     const session = this.session!;
     const { key, incoming } = session;
     this.inbox ??= new Inbox(core, this);
-    const reason = (matched: boolean) =>
-      matched || this.level < 5 || isProtocolTopic(message.topic)
-        ? reasonCode.success
-        : reasonCode.noMatchingSubscribers;
+    this.origin ??= { key, inbound: null };
     if (message.qos === 0) {
-      this.inbox.take(message, { key, inbound: null }, null);
+      this.inbox.take(message, this.origin, null);
     } else if (message.qos === 1) {
       if (this.level === 5) this.unacknowledged++;
-      this.inbox.take(message, { key, inbound: null }, (matched) => {
+      this.inbox.take(message, this.origin, (matched) => {
         if (this.level === 5) this.unacknowledged--;
-        outlet.send(ack(packetType.puback, id, reason(matched)));
+        outlet.send(ack(packetType.puback, id, this.receiptOf(message, matched)));
       });
     } else {
       incoming.set(id, false);
       this.inbox.take(message, { key, inbound: { session, id } }, (matched) => {
         incoming.set(id, true);
-        outlet.send(ack(packetType.pubrec, id, reason(matched)));
+        outlet.send(ack(packetType.pubrec, id, this.receiptOf(message, matched)));
       });
     }
+  }
+
+  /** Reason code of an accepted message. The platform itself has those of protocol v1, whether or not anyone subscribes. */
+  private receiptOf({ topic }: BrokerMessage, matched: boolean): number {
+    const isMatched = matched || this.level < 5 || isProtocolTopic(topic);
+    return isMatched ? reasonCode.success : reasonCode.noMatchingSubscribers;
   }
 
   /** Reads a message of MQTT 5: the properties are in front of its payload. */
@@ -365,28 +371,30 @@ export class Connection {
     return known;
   }
 
-  /** Whether a message is allowed; otherwise it is refused by its acknowledgment in MQTT 5, and by closing the connection without one. */
+  /** Whether a message is allowed; otherwise it has been refused. */
   private mayAccept(message: BrokerMessage, { qos, id }: Published): boolean {
     const { core } = this;
     const { topic, payload, retain } = message;
-    const refuse = (reason: number, text: string) => {
-      core.figures.refused++;
-      if (this.level < 5 || qos === 0) throw new ProtocolError(text, { reason });
-      const type = qos === 1 ? packetType.puback : packetType.pubrec;
-      const explained = refusal(type, id, reason, text);
-      const fits = this.requestProblem && explained.length <= this.outlet.maximumPacketSize;
-      this.outlet.send(fits ? explained : ack(type, id, reason));
-      return false;
-    };
     if (!mayPublish(this.identity!, topic)) {
       core.log.warn({ client: this.name, topic }, 'rejected a publish');
-      return refuse(reasonCode.notAuthorized, 'not allowed');
+      return this.refuse(qos, id, reasonCode.notAuthorized, 'not allowed');
     }
     if (payload.length > core.limits.payloadBytes)
-      return refuse(reasonCode.quotaExceeded, 'a payload is too long');
+      return this.refuse(qos, id, reasonCode.quotaExceeded, 'a payload is too long');
     if (retain && this.level === 5 && qos > 0 && !core.state.retained.mayKeep(message))
-      return refuse(reasonCode.quotaExceeded, 'no space left for a retained message');
+      return this.refuse(qos, id, reasonCode.quotaExceeded, 'no space left for a retained message');
     return true;
+  }
+
+  /** Refuses a message by its acknowledgment in MQTT 5, and by closing the connection if it has none. */
+  private refuse(qos: Qos, id: number, reason: number, text: string): false {
+    this.core.figures.refused++;
+    if (this.level < 5 || qos === 0) throw new ProtocolError(text, { reason });
+    const type = qos === 1 ? packetType.puback : packetType.pubrec;
+    const explained = refusal(type, id, reason, text);
+    const fits = this.requestProblem && explained.length <= this.outlet.maximumPacketSize;
+    this.outlet.send(fits ? explained : ack(type, id, reason));
+    return false;
   }
 
   private acknowledged(qos: 1 | 2): void {

@@ -158,6 +158,16 @@ interface Plan {
   home?: Session | undefined;
 }
 
+interface Planned {
+  plans: Accepted['plans'];
+  to: LoggedReceiver[];
+  /** Whether the message outlives this turn of the event loop. */
+  copied: boolean;
+}
+
+/** QoS 0 is not in the log. */
+const noPlans: Planned = { plans: null, to: [], copied: false };
+
 /** Publisher of a message, and the packet that carried it if it has QoS 2. */
 export interface Origin {
   key: string;
@@ -233,7 +243,8 @@ export class Router {
   }
 
   /** Decides which sessions the log records a message for, and which members receive it. */
-  private plan(message: BrokerMessage, retain: boolean, origin: string | null) {
+  private plan(message: BrokerMessage, retain: boolean, origin: string | null): Planned {
+    if (message.qos === 0) return noPlans;
     const { direct, shares } = this.parts.state.subscriptions.receivers(message.topic);
     const to: LoggedReceiver[] = [];
     let plans: Accepted['plans'] = null;
@@ -253,7 +264,6 @@ export class Router {
       const flag = retain && receiver.retainAsPublished;
       to.push(receiverRecord([session.key, qos, id], { i: receiver.ids, r: flag }));
     }
-    if (message.qos === 0) return { plans, to, copied };
     for (const share of shares) {
       const session = nextMember(share, message.qos);
       if (!session) continue;
