@@ -1544,7 +1544,7 @@ export const catalogue = {
     family: 'user',
     about:
       "A manifest's sequence is below the minimum that the device has committed to, so the device always rejects it.",
-    next: 'Deploy the version again with `aiot model deploy`, `aiot firmware deploy` or `aiot device config deploy`, which signs an older version again with the next sequence.',
+    next: 'Deploy the version again, for example with `aiot model deploy`, which signs an older version anew.',
   },
   AIOT_UPDATE_HEARTBEAT: {
     exit: 1,
@@ -1569,7 +1569,7 @@ export const catalogue = {
     exit: 5,
     family: 'user',
     about: "A manifest's sequence is not higher than the one that the device has committed.",
-    next: 'Deploy the version again with `aiot model deploy`, `aiot firmware deploy` or `aiot device config deploy`, which signs an older version again with the next sequence.',
+    next: 'Deploy the version again, for example with `aiot model deploy`, which signs an older version anew.',
   },
   AIOT_UPDATE_SIZE: {
     exit: 5,

@@ -652,6 +652,7 @@ const naming: Statement[] = [
         await lab.refuses(lab.hello({ properties: [['receiveMaximum', 0]] }));
         await lab.refuses(lab.hello({ properties: [['maximumPacket', 0]] }));
         await lab.refuses(lab.hello({ properties: [['requestProblem', 2]] }));
+        await lab.refuses(lab.hello({ properties: [['authData', Buffer.from('x')]] }));
         await lab.breaks(subscribe(5, 1, [['a', 0]], [['subscriptionId', 0]]));
         await lab.breaks(packet(0x40, 0, 1, 0x01), codes);
       }

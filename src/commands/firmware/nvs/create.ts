@@ -21,7 +21,8 @@ export default class FirmwareNvsCreate extends AiotCommand {
   };
   static override flags = {
     size: flashOffset({
-      summary: 'Partition size in bytes, such as 0x6000 or 24K: a multiple of 4 KiB. One 4 KiB page stays empty.',
+      summary:
+        'Partition size in bytes, such as 0x6000 or 24K: a multiple of 4 KiB. One 4 KiB page stays empty.',
       env: 'AIOT_SIZE',
       required: true,
       helpValue: 'SIZE',

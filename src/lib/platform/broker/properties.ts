@@ -123,6 +123,8 @@ export function readProperties(
     if (forwarded.includes(id)) parts.push(bytes.subarray(at, next));
     at = next;
   }
+  if (seen.has(property.authenticationData) && !seen.has(property.authenticationMethod))
+    throw new ProtocolError('authentication data without a method', { reason: 0x82 });
   return { values, forwarded: joined(bytes, start, end, parts), end };
 }
 
