@@ -116,7 +116,7 @@ describe('a platform with a damaged blob', () => {
       message: expect.stringContaining(`${digest} is damaged, a blob of model tiny@1`),
     });
     expect(status.scrub).toBeNull();
-    expect(statusText(status)).toContain('not yet');
+    expect(statusText(status)).toContain('none yet');
     const ready = JSON.parse((await ask(own, '/readyz')).text);
     expect(ready).toMatchObject({
       status: 'degraded',
