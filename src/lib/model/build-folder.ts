@@ -17,19 +17,19 @@ import type { Examples, TrainingFile } from './train/types.js';
 export interface Trained {
   training: TrainingFile;
   float: { bytes: Uint8Array; graph: Graph };
-  /** For a table: its digest and columns; it has no recordings. */
+  /** The dataset; for a table only its digest and columns, because a table has no recordings. */
   dataset: Dataset;
   /** The table whose rows were used for training; null for recordings. */
   rows: Rows | null;
-  /** Exactly the examples that training had in this part, computed anew on each call; inputs before standardization. */
+  /** The examples of this part, exactly as used in training: computed anew on each call, inputs before standardization. */
   examples(part: Part): Examples;
-  /** The same for sequential access: a table may exceed memory. */
+  /** Like `examples`, but for sequential access, because a table may exceed memory. */
   part(part: Part): PartPieces;
 }
 
 /** A float network and the quantized one made from it, with their training data. */
 export interface Built extends Trained {
-  /** `file`: its name in build/, which includes the mode. */
+  /** The quantized network. `file` is its name in build/, which includes the mode. */
   int8: { file: string; bytes: Uint8Array; graph: Graph; digest: string };
 }
 
@@ -55,8 +55,8 @@ export async function readTrained(project: Project, source: DataSource): Promise
 }
 
 /**
- * Reads the output of train and quantize from build/ as one consistent unit. All later steps start from it, so that no metric or lineage is ever
- * reported for the wrong network.
+ * Reads the output of train and quantize from build/ as one consistent unit. All later steps start here, so that metrics and lineage always belong to
+ * the network at hand.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE
  */
 export async function readBuilt(project: Project, source: DataSource): Promise<Built> {
@@ -71,8 +71,8 @@ export async function readBuilt(project: Project, source: DataSource): Promise<B
 }
 
 /**
- * Makes sure that the steps after training use what was trained: the same network file, recordings or rows, signal part and labels. Limits, smoothing
- * and training options may change in between.
+ * Requires that the steps after training use the same network file, recordings or rows, signal part and labels as the training. Limits, smoothing and
+ * training options may change in between.
  * @throws AIOT_MODEL_STALE
  */
 function requireSameData(

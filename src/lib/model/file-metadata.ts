@@ -22,7 +22,7 @@ export function metadataOf({
   });
 }
 
-/** Number of inputs after which the normalization repeats: samples of a field share theirs, and the schema has one per channel. */
+/** Number of inputs after which the mean and deviation repeat. Samples of one field share theirs, and the metadata stores them once per channel. */
 function period(mean: readonly number[], deviation: readonly number[]): number {
   const repeats = (length: number) =>
     mean.length % length === 0 &&
@@ -30,7 +30,7 @@ function period(mean: readonly number[], deviation: readonly number[]): number {
   return mean.findIndex((_, i) => repeats(i + 1)) + 1 || mean.length;
 }
 
-/** Whether it changes anything. */
+/** Whether the standardization changes any input. */
 export function isStandardizing({
   mean,
   deviation,
@@ -41,7 +41,7 @@ export function isStandardizing({
   return mean.some((value) => value !== 0) || deviation.some((value) => value !== 1);
 }
 
-/** The input standardization stated by one of our own files; null if there is none to do, and for other makers' files. */
+/** The input standardization in a file's metadata; null if the file was not made by aiot or needs no standardization. */
 export function standardizationIn(metadata: Uint8Array | null, inputs: number): Standardization | null {
   const read = metadata && readMetadata(metadata);
   if (!read?.normalization || !read.description.startsWith(mark)) return null;

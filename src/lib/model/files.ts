@@ -69,7 +69,7 @@ export function readEvaluation(project: Project): Promise<EvaluationFile> {
   return readChecked(buildFiles(project).evaluation, evaluationFileSchema, 'evaluate');
 }
 
-/** Metrics by folds of this data with these settings; null if there are none, or only of others. @throws AIOT_FILE_MALFORMED */
+/** Reads the cross-validation metrics; null if there are none for this data with these settings. @throws AIOT_FILE_MALFORMED */
 export async function readFolds(
   project: Project,
   { lineage }: Pick<TrainingFile, 'lineage'>,

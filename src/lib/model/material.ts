@@ -20,7 +20,7 @@ export interface Rows {
 
 /** Data for a model: recordings, or the rows of a table. */
 export interface Material {
-  /** For a table: its digest and columns; it has no recordings. */
+  /** The dataset; for a table only its digest and columns, because a table has no recordings. */
   dataset: Dataset;
   rows: Rows | null;
 }
@@ -51,8 +51,8 @@ export async function openModelProject(dir: string, data?: string): Promise<Proj
 /**
  * Opens the data for a step: `data` if given (a file is a table, a folder contains recordings), otherwise the data of `training`, otherwise the
  * project's own recordings.
- * @throws AIOT_DATA_COLUMNS (`source.label` is not a column), AIOT_USAGE (it is given together with recordings), AIOT_PROJECT_INVALID (recordings,
- * but no stream that describes them), and any error from opening
+ * @throws AIOT_DATA_COLUMNS (`source.label` is not a column), AIOT_USAGE (`source.label` is given, but the data is recordings), AIOT_PROJECT_INVALID
+ *   (recordings without a stream that describes them), and any error from opening
  */
 export async function openMaterial(
   project: Project,
@@ -67,7 +67,7 @@ export async function openMaterial(
   if (data !== undefined && (await isFile(data))) {
     const label = source.label ?? before?.label ?? table?.label ?? 'label';
     const material = await materialOfRows(resolve(data), { ...table, label });
-    // After a training, another column primarily means an outdated model, which `requireSameData` reports.
+    // After a training, a missing label column means that the model is outdated, which `requireSameData` reports later.
     if (before === null && source.label !== undefined && material.rows.table.kinds === null)
       throw missingLabels(data, source.label, material.rows.table.columns);
     return material;

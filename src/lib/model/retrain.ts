@@ -28,14 +28,17 @@ export interface Taught {
   digest: string;
   /** `biases`: without the original training data, only these may change. */
   what: 'last layer' | 'biases';
-  /** On the held-out windows. */
+  /** Metrics on the held-out windows, before and after retraining. */
   before: Metrics;
   after: Metrics;
   /** Shares of the taught windows that are predicted correctly. */
   taught: { windows: number; before: number; after: number };
   /** Number of golden vectors whose prediction differs from the original model's. */
   goldenChanged: number;
-  /** Worse on held-out windows; without the original training data, also if the prediction for a golden vector has changed. */
+  /**
+   * Whether the held-out windows are predicted worse. Without the original training data, a changed prediction for a golden vector also counts as
+   * worse.
+   */
   worse: boolean;
 }
 
@@ -157,7 +160,7 @@ async function fitLayer(
 function answersOf(graph: Graph, info: BundleInfo, windows: readonly LabelledWindow[]): Int32Array {
   const interpreter = createInterpreter(graph);
   const room = valuesOf(info.input, info.standardization.mean.length);
-  // The new graph's output scale and zero point, if it ends in the layer itself.
+  // Retraining may have changed the scale and zero point of the output, so they are read from the given graph.
   const parts = { ...info, output: endOf(graph, 'outputs') };
   return Int32Array.from(windows, ({ features }) => {
     const output = interpreter.invoke(encodeInput(features, info.standardization, info.input, room));
@@ -183,7 +186,7 @@ export interface Lesson {
   old: LabelledWindow[];
   /** Windows labeled on the device. */
   taught: LabelledWindow[];
-  /** Held out from both: the new model is evaluated on these, and compared with the old one. */
+  /** Windows held out from both, on which the retrained model and the original one are compared. */
   heldOut: LabelledWindow[];
 }
 
@@ -269,7 +272,7 @@ function lastLayerOf({ operators, tensors, outputs }: Graph): LastLayer {
   };
 }
 
-/** Real values of a constant; `block` elements share a scale if there are several. */
+/** Real values of a constant. If it has several scales, each one applies to `block` consecutive elements. */
 function realValues(tensor: Tensor | undefined, block: number): Float64Array {
   const { data, quantization } = tensor ?? {};
   if (data instanceof Float32Array) return Float64Array.from(data);
@@ -340,7 +343,7 @@ function outputQuantization({ type }: Tensor, range: readonly [number, number]):
   return { scale: [scale], zeroPoint: [zeroPoint], axis: 0 };
 }
 
-/** Examples as the last layer sees them. */
+/** Inputs of the last layer for a set of examples, with their classes and weights. */
 interface Hidden {
   /** [count × inputs], row-major. */
   values: Float64Array;
@@ -359,7 +362,7 @@ interface FitOptions {
   breathe?: () => Promise<void>;
 }
 
-/** Iterations between two such calls. */
+/** Iterations between two calls of `breathe`. */
 const stretch = 10;
 
 /**
@@ -435,7 +438,7 @@ function gradientAt(
   }
 }
 
-/** Share − truth, in place. */
+/** Replaces the outputs for one example by the error of each class: its predicted share minus its true share. */
 function softmaxError(z: Float64Array, truth: number): Float64Array {
   const most = z.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   let sum = 0;
@@ -470,7 +473,7 @@ function curvature({ values, weights: counts }: Hidden, inputs: number, biasOnly
     if (largest === 0) return 1;
     vector = next.map((value) => value / largest);
   }
-  // Twelve iterations approximate it to within a few percent, from below.
+  // Twelve iterations reach the eigenvalue to within a few percent, from below: the factor is 0.6 instead of 0.5 so that this remains an upper bound.
   return 0.6 * largest;
 }
 
@@ -480,7 +483,7 @@ interface Judged {
   metrics: Metrics;
 }
 
-/** The bundle of the new network: its metrics are those of the windows held out here. */
+/** The bundle of the retrained network. Its metrics are measured on the windows held out on this device. */
 function taughtBundle(
   { bundle, from, lesson, now }: Pick<RetrainOptions, 'bundle' | 'from' | 'lesson' | 'now'>,
   graph: Graph,

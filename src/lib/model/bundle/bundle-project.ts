@@ -99,7 +99,7 @@ function infoOf({ training, int8 }: Built, evaluation: EvaluationFile, named: Na
   };
 }
 
-/** Bytes that it needs on a device. @throws AIOT_MODEL_UNFIT */
+/** Bytes of arena that the network needs on a device. @throws AIOT_MODEL_UNFIT */
 function runnable({ arenaBytes }: EvaluationFile): number {
   if (arenaBytes !== null) return arenaBytes;
   throw new AiotError(
@@ -300,7 +300,7 @@ function chooseGolden(recordings: Recording[], parts: Ready, wanted = vectorsPer
 }
 
 /**
- * The same from rows of a table, which are model inputs without further processing.
+ * Like `chooseGolden`, but for rows of a table, which are model inputs without further processing.
  * @param sampled whether a row is one sample of the signal; otherwise it contains features whose samples are unknown
  */
 function chooseGoldenRows(
@@ -328,7 +328,7 @@ function samplesOfOneWindow(signal: SignalSpec): number {
   return count;
 }
 
-/** Six digits exceed any sensor's precision, and keep the bundle small. */
+/** An excerpt of a recording, rounded to six digits: this exceeds any sensor's precision, and keeps the bundle small. */
 function slice(recording: Recording, signal: SignalSpec, offset: number, count: number): number[][] {
   const columns = columnsFor(recording, signal);
   return Array.from({ length: count }, (_, i) =>
@@ -336,7 +336,7 @@ function slice(recording: Recording, signal: SignalSpec, offset: number, count: 
   );
 }
 
-/** Whether every input is far from a rounding step. A float input has none. */
+/** Whether every input is far from a rounding step, which float inputs always are because they have none. */
 function isClear(features: ArrayLike<number> | null, { standardization, input }: Ready): boolean {
   if (!features) return false;
   if (input.type === 'float32') return true;
@@ -355,8 +355,8 @@ const budget = 2e8;
 const tolerance = 1e-4;
 
 /**
- * Recomputes the metrics of the quantized network on the data they were measured on, because a file claiming passed gates is easily forged. If that
- * takes too long, only a part is checked, which must be consistent with the whole.
+ * Recomputes the metrics of the quantized network on the data they were measured on, because a file claiming passed gates is easily forged. If
+ * recomputing all would take too long, only a part is checked, which must be consistent with the whole.
  * @throws AIOT_MODEL_STALE if they are not this network's metrics
  */
 function requireFigures(built: Built, info: BundleInfo): void {

@@ -66,7 +66,7 @@ function quantizeInput16(
   }
 }
 
-/** Real values of an input's or output's numbers. */
+/** Converts the quantized values of an input or output to real values. */
 export function decode(values: ArrayLike<number>, { scale, zeroPoint }: End): number[] {
   return Array.from(values, (q) => scale * (q - zeroPoint));
 }

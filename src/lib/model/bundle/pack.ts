@@ -18,7 +18,7 @@ export const contentNames = ['bundle.json', 'model.tflite', 'golden.json', 'line
 /** Leading members of a signed bundle: the manifest's exact bytes, and the signatures over them. */
 export const signingNames = ['manifest.json', 'signatures.json'] as const;
 
-/** In the format of sha256sum, so that `sha256sum -c` checks an unpacked bundle. */
+/** Member with the checksums, in the format of sha256sum, so that `sha256sum -c` checks an unpacked bundle. */
 export const sumsName = 'SHA256SUMS';
 
 /** Packs a bundle's content as devices load it: without times, owners or randomness, so that equal contents give equal bytes. */
@@ -60,7 +60,7 @@ export function unpackBundle(bytes: Uint8Array): Bundle {
   );
 }
 
-/** The same, but also accepts a network-only bundle. @throws AIOT_BUNDLE_MALFORMED */
+/** Like `unpackBundle`, but also accepts a network-only bundle. @throws AIOT_BUNDLE_MALFORMED */
 export function unpackAny(bytes: Uint8Array, what?: string): Bundle | NetworkBundle {
   const signing = isSigned(bytes) ? signingNames : [];
   const members = readArchive(bytes, [...signing, ...contentNames, sumsName], what);
@@ -129,7 +129,7 @@ function parseMember<T>(files: Map<string, Uint8Array>, name: string, schema: z.
   throw malformed(`${name}: ${issueText(result.error, 'the file', value)}`);
 }
 
-/** JSON with sorted keys: equal values, equal bytes. */
+/** JSON with sorted keys, so that equal values give equal bytes. */
 export function jsonBytes(value: unknown): Uint8Array {
   return textBytes(`${canonicalJson(value)}\n`);
 }

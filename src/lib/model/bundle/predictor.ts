@@ -18,7 +18,7 @@ export interface Prediction {
   label: string | null;
   /** The label after smoothing over the last windows. */
   voted: string | null;
-  /** Dequantized outputs in the order of the classes (they sum to about 1), for a probability [1 − p, p]; the values; or the reconstruction error. */
+  /** Dequantized outputs: one per class (summing to about 1), [1 − p, p] for a probability, the predicted values, or the reconstruction error. */
   scores: number[];
   /** The probability, the first value, or the reconstruction error; null for classes. */
   value: number | null;
@@ -81,7 +81,7 @@ export function createPredictor({ info, model }: Bundle, runs?: Invoker): Predic
 
 /** A decoded output of a network. */
 interface Answer {
-  /** Score of the class; null if the model predicts values. */
+  /** Index of the class; null if the model predicts values. */
   index: number | null;
   /** A share for each class, the values, or the reconstruction error. */
   scores: number[];

@@ -105,7 +105,7 @@ export const provenanceSchema = z.object({
   spec: z.literal('aiot-lineage/1'),
   /** model.tflite. */
   network: z.object({ digest, mode: z.string() }),
-  /** The float network that it was made from. */
+  /** The float network that it was quantized from. */
   float: z.object({ digest }).nullable(),
   training: z
     .object({
@@ -157,12 +157,12 @@ export const provenanceSchema = z.object({
       cause: z.string().nullable(),
     })
     .optional(),
-  /** Present if its last layer was retrained on the device; everything above then describes the original bundle. */
+  /** Present if the last layer was retrained on the device; everything above then describes the original bundle. */
   taught: z
     .object({
-      /** Digest of that bundle. */
+      /** Digest of the original bundle. */
       from: digest,
-      /** IDs of the recordings that were labeled there. */
+      /** IDs of the recordings that were labeled on the device. */
       recordings: z.array(z.string()),
       /** ms since 1970 */
       created: z.int(),
@@ -172,7 +172,7 @@ export const provenanceSchema = z.object({
 
 export type Provenance = z.output<typeof provenanceSchema>;
 
-/** Only the file itself is known. */
+/** Lineage of a model of which only the file is known. */
 export function unknownProvenance(modelDigest: string, mode: string): Provenance {
   return {
     spec: 'aiot-lineage/1',

@@ -61,7 +61,7 @@ export function verifySigned(bytes: Uint8Array, trust: TrustRoot, what: string):
   return verifyMembers(readArchive(bytes, signedNames, what), trust, what);
 }
 
-/** The same for the files of an unpacked bundle, in the order of `signedNames`. */
+/** Like `verifySigned`, but for the files of an unpacked bundle, in the order of `signedNames`. */
 export function verifyMembers(members: readonly Member[], trust: TrustRoot, what: string): Verified {
   const of = (name: string) => members.find((member) => member.name === name)!.data;
   const envelope = {
@@ -147,10 +147,10 @@ function tampered(message: string, cause?: unknown): AiotError {
   return new AiotError('AIOT_BUNDLE_TAMPERED', message, { cause });
 }
 
-/** Firmware that runs int8 networks predicting classes has interface 1; firmware for any type and kind of prediction, 2. */
+/** Interface 1: the firmware runs only int8 networks that predict classes. Interface 2: it runs any data type and kind of prediction. */
 const interfaces = { int8Classes: 1, anyAnswer: 2 } as const;
 
-/** Minimum interface of firmware that can run it. */
+/** Minimum firmware interface required to run the bundle. */
 export function interfaceOf({ info }: Bundle | NetworkBundle): number {
   if (info.kind === 'network') return interfaces.anyAnswer;
   const { quantization, input, output, answer } = info;
@@ -167,7 +167,7 @@ export function filesOf(bundle: Bundle | NetworkBundle): BundleFile[] {
   }));
 }
 
-/** Derives a manifest's description of a bundle: a function of the bundle alone, so that one can be checked against the other. */
+/** Derives a manifest's description of a bundle. It depends on the bundle alone, so that one can be checked against the other. */
 export function modelPartOf({ info, lineage }: Bundle | NetworkBundle): ModelPart {
   const { kind, input, output } = info;
   const quantization = { mode: info.quantization.mode, input: input.type, output: output.type };
@@ -215,7 +215,7 @@ function brief(figures: Figures): Record<string, unknown> {
   return { ...Object.fromEntries(kept), ...few };
 }
 
-/** A number, an interval, or several of them by name. */
+/** Whether a value is a number, null, an interval, or an object that contains only these. */
 function isBrief(value: unknown): boolean {
   if (value === null || typeof value === 'number') return true;
   if (Array.isArray(value)) return value.length === 2 && value.every((x) => typeof x === 'number');

@@ -58,9 +58,12 @@ interface GateFigures {
 }
 
 /**
- * Meaning of the network's outputs. `classes`: the largest one is predicted. `probability`: of the second class, predicted from the threshold on.
- * `value`: real values, in the order of `names`. `reconstruction`: the input again; the second class is predicted if its mean squared distance from
- * the standardized input is above the threshold.
+ * Meaning of the network's outputs.
+ * - `classes`: the class with the largest output is predicted.
+ * - `probability`: probability of the second class, which is predicted if it is at least the threshold.
+ * - `value`: real values, in the order of `names`.
+ * - `reconstruction`: a reconstruction of the input. The second class is predicted if the mean squared distance from the standardized input exceeds
+ *   the threshold.
  */
 export type AnswerSpec =
   | { kind: 'classes' }

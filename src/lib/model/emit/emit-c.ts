@@ -212,7 +212,7 @@ interface Memory {
   patch(piece: number): string;
 }
 
-/** One word, so that copies proceed word by word. */
+/** Rounds up to whole words of four bytes, so that copies proceed word by word. */
 const align = (bytes: number) => Math.ceil(bytes / 4) * 4;
 
 /**
@@ -411,7 +411,7 @@ function piecesOf(graph: Graph): Pieces {
   const [input = 0] = graph.inputs;
   const [output = 0] = graph.outputs;
   const root = roots[output]!;
-  // No operator computes it, so it is copied.
+  // The output is the input or a constant, which no operator computes, so it is copied.
   if (root === roots[input] || graph.tensors[root]!.data !== undefined) {
     const last = { ...siteOf(graph, graph.operators.length - 1, null) };
     const copied = { ...graph.tensors[root]! };
@@ -435,7 +435,7 @@ function refuseOthers({ tensors, inputs, outputs, operators }: Graph): void {
   });
 }
 
-/** The only operator that reads an operator's output, if it depends on a single value of it. */
+/** Index of the only operator that reads this operator's output; undefined unless each of its results depends on a single value. */
 function lookupAfter(graph: Graph, { outputs }: Operator): number | undefined {
   const [made] = outputs;
   if (graph.outputs.includes(made!)) return undefined;
@@ -444,7 +444,7 @@ function lookupAfter(graph: Graph, { outputs }: Operator): number | undefined {
   return users.length === 1 && lookups.has(graph.operators[user!]!.op) ? user : undefined;
 }
 
-/** Results of an operator for each of −128 … 127. */
+/** Results of an operator for each int8 input from −128 to 127. */
 function answersOf(graph: Graph, operator: Operator): Int8Array {
   const [x, y] = [graph.tensors[operator.inputs[0]!]!, graph.tensors[operator.outputs[0]!]!];
   const alone: Graph = {

@@ -24,7 +24,7 @@ export interface EmitOptions {
 }
 
 /**
- * Source code of a network for a device, by path.
+ * Generates source code of a network for a device: contents by output path.
  * @throws AIOT_QUANTIZE_UNFIT for networks that the runtime does not run, AIOT_USAGE for another kind
  */
 export function emitted(kind: Emit, options: EmitOptions): Map<string, string> {

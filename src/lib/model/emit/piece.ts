@@ -83,7 +83,7 @@ export function scaledText(x: string, ratio: number): { text: string; helper: He
     : { text: `scaled(${x}, ${multiplier}, ${shift})`, helper: 'scaled' };
 }
 
-/** An int that may be negative, for contexts where another minus could precede it. */
+/** An integer as C text, in parentheses if it is negative, because the text may follow a minus sign. */
 export function signed(value: number): string {
   return value < 0 ? `(${value})` : String(value);
 }
@@ -197,7 +197,7 @@ for (int o = 0; o < ${channels}; o++) y[o] = ${last('sums[o]')};`)}
   };
 }
 
-/** A table over −128 … 127 in the order of the bytes. */
+/** Reorders a table for −128 … 127 by unsigned byte: 0 … 127, then −128 … −1. */
 export function byByte(values: Int8Array): Int8Array {
   return Int8Array.from(values, (_, byte) => values[(byte + 128) % 256]!);
 }

@@ -32,7 +32,7 @@ ${finish.all}`;
   return piece(site, finish, constants, 0, body, `${rows === 1 ? '' : `${rows} × `}${inputs} → ${outputs}`);
 }
 
-/** Stack memory, on machines with plenty of it. */
+/** The start of a layer's function: the buffer for all sums is on the stack, but only on machines with vectors, which have enough memory. */
 function startText({ sums }: Finish, { first }: Cells): string {
   return `int32_t sums[MODEL_WIDE ? ${sums} : 1] = {0};\n${first}`;
 }
@@ -146,7 +146,7 @@ const wide *const p = MODEL_WIDE ? (const void *)cells : from;`,
   };
 }
 
-/** Loops over whole vectors; the last one processes some cells twice. */
+/** Loops over whole vectors; the last iteration may process some cells again. */
 function widening(to: string, from: string, length: number): string {
   const vector = length >= 16 ? 16 : 8;
   const even = length - (length % vector);
@@ -414,7 +414,7 @@ function outputsText(
 }`;
 }
 
-/** Neighboring rows of weights, by index, whose products with any cells sum to at most 16 bits. */
+/** Groups neighboring rows of weights, by index, such that the sum of a group's products with any cells fits 16 bits. */
 function fewOf(rows: Int8Array[]): number[][] {
   const groups: number[][] = [];
   let most: number[] = [];

@@ -288,7 +288,7 @@ ${copyText(zip(shape, stridesOf(shape), strides), 0, start)}`,
   });
 }
 
-/** One piece per part. */
+/** CONCATENATION: one piece per input. */
 export function concatenation(site: SiteOf<'CONCATENATION'>): Piece[] {
   const { shape } = site.output;
   const axis = positive(site.options.axis, shape.length);
@@ -302,7 +302,7 @@ export function concatenation(site: SiteOf<'CONCATENATION'>): Piece[] {
   });
 }
 
-/** One piece per part. */
+/** SPLIT: one piece per output. */
 export function split(site: SiteOf<'SPLIT'>): Piece[] {
   const { shape } = site.input(1);
   const axis = positive((site.input(0).data as Int32Array)[0]!, shape.length);
@@ -314,7 +314,7 @@ export function split(site: SiteOf<'SPLIT'>): Piece[] {
   });
 }
 
-/** Copies unchanged: an input or a constant is the network's output. */
+/** Copies a tensor unchanged, for a network whose output is its input or a constant. */
 export function whole(site: Site): Piece {
   return pieceOf(site, { body: `memcpy(y, x, ${elementCount(site.output.shape)});` });
 }

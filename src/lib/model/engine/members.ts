@@ -67,7 +67,7 @@ function joinStates(states: EngineState[]): EngineState {
   };
 }
 
-/** A state with another number of members yields parts of a length that their engines reject. */
+/** Splits a joined state into one per member. If it has another number of members, the parts have lengths that the engines reject. */
 function splitState(state: EngineState, count: number): EngineState[] {
   return Array.from({ length: count }, (_, i) => {
     const own = (values: Float32Array) =>
@@ -140,7 +140,7 @@ function memberLayer(graph: Graph, operator: Dense | undefined): Layer {
   return { outputs, inputs, weights: weights.data, bias: bias.data };
 }
 
-/** All members see the same input. */
+/** Joins the members' first layers, which all read the same input. */
 function stacked(members: Layer[]): Layer {
   const { inputs, outputs } = members[0]!;
   const weights = new Float32Array(members.length * outputs * inputs);
@@ -150,7 +150,7 @@ function stacked(members: Layer[]): Layer {
   return { outputs: members.length * outputs, inputs, weights, bias: concatenated(members) };
 }
 
-/** Each member sees only its own part of the input. */
+/** Joins later layers: each member reads only its own part of the input. */
 function sideBySide(members: Layer[]): Layer {
   const { inputs, outputs } = members[0]!;
   const width = members.length * inputs;
@@ -166,7 +166,7 @@ function sideBySide(members: Layer[]): Layer {
   return { outputs: members.length * outputs, inputs: width, weights, bias: concatenated(members) };
 }
 
-/** Mean of the members' outputs. `shared`: they see one input, instead of each a part of it. */
+/** Joins the last layers into the mean of the members' outputs. `shared`: all members read one input instead of a part each. */
 function averaged(members: Layer[], shared: boolean): Layer {
   const { inputs, outputs } = members[0]!;
   const count = members.length;

@@ -93,9 +93,9 @@ export interface EngineState {
 }
 
 export interface Step {
-  /** Σ weight · loss of a row, divided by the number of rows. */
+  /** Weighted sum of the rows' losses, divided by the number of rows. */
   loss: number;
-  /** [rows × outputs], before the weights changed; a copy. */
+  /** Outputs [rows × outputs] before this step changed the weights; a copy. */
   outputs: Float32Array;
 }
 

@@ -88,7 +88,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
   return result;
 }
 
-/** As measured by training: the test set is the same. */
+/** The linear model's metrics as measured by training, which uses the same test set. */
 function baselineOf({ baseline }: TrainingFile): EvaluateResult['baseline'] {
   const { testAccuracy = null, testRmse = null } = baseline ?? {};
   return testAccuracy === null && testRmse === null ? null : { accuracy: testAccuracy, rmse: testRmse };
@@ -118,7 +118,7 @@ function votedFigures(
   return metricsOf(truth, voteAll(predicted, groups ?? [], vote), classes);
 }
 
-/** Independent rows, each its own recording, are not smoothed. */
+/** Whether predictions are smoothed; they are not if every row is independent. */
 function isVoted({ groups }: BuiltOutputs): boolean {
   return groups !== null && new Set(groups).size < groups.length;
 }
@@ -130,7 +130,7 @@ function agreementOf(a: Int32Array | null, b: Int32Array | null): number | null 
   return same / a.length;
 }
 
-/** Leaks first: they make every metric meaningless. */
+/** Warnings for the reader of the metrics. Leaks come first, because they make every metric meaningless. */
 function sentences(
   { training, int8 }: Built,
   test: BuiltOutputs,
@@ -173,7 +173,7 @@ interface BuiltOutputs {
   groups: string[] | null;
   float: Said;
   litert: Said;
-  /** Null if a device cannot run it. */
+  /** Outputs on a device; null if a device cannot run the network. */
   device: Said | null;
   width: number;
 }
@@ -223,7 +223,7 @@ async function runBuilt(
   }
 }
 
-/** Chunks contain separate string instances of the same name. */
+/** Returns the first instance of a name: each chunk creates its own copy of the string, which would waste memory. */
 function oneOf(known: Map<string, string>, name: string): string {
   const same = known.get(name);
   if (same === undefined) known.set(name, name);

@@ -42,7 +42,7 @@ export function bootstrapInterval(
   return [quantile(found, 0.025), quantile(found, 0.975)];
 }
 
-/** Groups of rows, by number; `of` null = each row is its own group. */
+/** Groups of rows. `of` contains the number of each row's group; null = each row is its own group. */
 interface Grouped {
   count: number;
   of: Uint32Array | null;
@@ -65,7 +65,7 @@ function membersOf({ count, of }: Grouped, strata?: ArrayLike<number>): Uint32Ar
   for (const number of stratum) sizes[number]! += 1;
   const members = Array.from(sizes, (size) => new Uint32Array(size));
   const filled = new Uint32Array(numbers.size);
-  // In the order of their first rows, which is that of their numbers.
+  // Groups are numbered in the order of their first rows, so this preserves that order.
   for (let group = 0; group < count; group++) {
     const number = stratum[group]!;
     members[number]![filled[number]!++] = group;

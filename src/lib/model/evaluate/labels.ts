@@ -5,7 +5,7 @@ interface MappedLabels {
   /** Names in the order of the outputs; for one probability [the 0, the 1]. */
   classes: string[];
   truth: Int32Array;
-  /** How labels were mapped to classes if that was not specified: a sentence for the reader of the metrics. */
+  /** A sentence that explains how labels were mapped to classes; null if the mapping was specified. */
   note: string | null;
 }
 
@@ -94,7 +94,7 @@ function unfit(message: string, next: string): AiotError {
 /** Minimum gain in the average share of correct rows per class before another order is proposed. */
 const farBetter = 0.3;
 
-/** With fewer rows, a wrong order may fit as well. */
+/** Minimum number of rows for proposing another order: with fewer, a wrong order may fit as well. */
 const enough = 10;
 
 /** An order of the classes that matches a network's predictions far better than the assumed one. */
@@ -136,7 +136,7 @@ export function otherOrder(
   return { classes: order.map((c) => classes[c!]!), before, after };
 }
 
-/** The same as a sentence for the reader of the metrics. */
+/** A warning that the classes seem to be in another order, as a sentence. */
 export function orderWarning({ classes, before, after }: OtherOrder): string {
   const share = (value: number) => `${Math.round(100 * value)} %`;
   return `another order of the classes fits far better (${share(after)} of each class right on average, instead of ${share(before)}): are the outputs in the order --classes ${classes.join(',')}?`;

@@ -103,8 +103,9 @@ export function aucOf(scores: ArrayLike<number>, positive: (row: number) => bool
 }
 
 /**
- * Each class against all others, averaged over the classes that have rows (Hand and Till's one-against-the-rest alternative; scikit-learn's
- * `multi_class="ovr", average="macro"`). For two classes, only the second one's score is used, since it gives the same area for both.
+ * Area under the ROC curve of each class against all others, averaged over the classes that have rows. (Hand and Till's one-against-the-rest
+ * alternative; scikit-learn's `multi_class="ovr", average="macro"`.) For two classes, only the second one's score is used, since it gives the same
+ * area for both.
  * @param scores [rows × classes], row-major
  */
 export function macroAuc(
@@ -203,7 +204,7 @@ export function sharesOf(scores: ArrayLike<number>, classes: number): Float64Arr
   return shares;
 }
 
-/** The same for one class of one row at a time, without copying them all. */
+/** Like `sharesOf`, but returns a function that computes the share of one class of one row, so that the scores are not copied. */
 export function shareOf(scores: ArrayLike<number>, classes: number): (row: number, c: number) => number {
   if (isDistribution(scores, classes)) return (row, c) => scores[row * classes + c]!;
   return (row, c) => {
@@ -216,7 +217,7 @@ export function shareOf(scores: ArrayLike<number>, classes: number): (row: numbe
   };
 }
 
-/** int8 outputs have steps of 1/256 and need not sum to 1 exactly. */
+/** Whether each row sums to about 1. The tolerance allows for int8 outputs, whose steps are 1/256. */
 function isDistribution(values: ArrayLike<number>, classes: number): boolean {
   for (let start = 0; start < values.length; start += classes) {
     let sum = 0;

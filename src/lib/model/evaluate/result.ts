@@ -66,11 +66,11 @@ const verdictShape = {
   groups: z.int().nullable(),
   accuracy: figure,
   macroF1: figure,
-  /** One class against the rest, averaged; for a single probability, its own. */
+  /** Area under the ROC curve: of each class against the rest, averaged; or of a single probability. */
   auc: figure,
-  /** 95 %: for the accuracy, with recordings as the sampling unit; or for a value's mean absolute error. */
+  /** 95 % interval of the accuracy, with recordings as the sampling unit; for values, of the mean absolute error. */
   interval: intervalSchema.nullable(),
-  /** 95 %, by resampling whole groups of rows (recordings); null if all draws agree, for example without any error. */
+  /** 95 % intervals by resampling whole groups of rows (recordings); null if all draws agree, for example without any error. */
   intervals: intervalsSchema,
   calibrationError: figure,
   calibration: z.array(calibrationSchema),
@@ -157,7 +157,7 @@ export const evaluateResultSchema = z.object({
     .object({ accuracy: z.number().nullable(), rmse: z.number().nullable() })
     .nullable()
     .default(null),
-  /** By folds over all recordings, float; null if `model train --folds` has not measured this data with these settings. */
+  /** Metrics of the float network by folds over all recordings; null if `model train --folds` has not measured this data with these settings. */
   folds: foldsFiguresSchema.nullable(),
   /** Share of windows for which both runtimes predict the same class; null if no class is predicted. */
   agreement: z.number().nullable(),
@@ -191,7 +191,7 @@ export const fileEvaluationSchema = z.object({
   /** Interpretation of the outputs. */
   output: outputKindSchema,
   ...verdictShape,
-  /** Worst first. */
+  /** The worst rows, worst first. */
   worst: z.array(worstSchema),
   /** The file of raw outputs, if one was requested. */
   outputs: z.string().nullable(),

@@ -30,7 +30,7 @@ export interface Answers {
   classes: readonly string[];
   /** Probability from which (0.5), or reconstruction error above which, a row is of the second class; null = unknown. */
   threshold: number | null;
-  /** Sampling unit of the rows; null = each row, within its class; absent = each row. */
+  /** Group of each row, the unit of resampling. null = each row, drawn within its class; absent = each row, drawn from all rows. */
   groups?: readonly string[] | null;
   /** False if no intervals are needed. */
   resample?: boolean;
@@ -109,7 +109,7 @@ function judgeValues({ outputs, width, values = [], groups, resample = true }: A
   };
 }
 
-/** null if each row is independent. */
+/** Number of different groups; null if each row is independent. */
 function groupCount(groups: readonly string[] | null | undefined): number | null {
   if (!groups) return null;
   const count = new Set(groups).size;
@@ -129,7 +129,7 @@ export function reconstructionErrors(
   });
 }
 
-/** The verdict on rows without labels: empty. */
+/** The verdict on rows without labels, which has no metrics. */
 export function unjudged(rows: number): Verdict {
   return { ...nothing, n: rows };
 }
@@ -169,7 +169,7 @@ function repeated(weights: Float64Array, width: number): Float64Array {
   return Float64Array.from({ length: weights.length * width }, (_, i) => weights[Math.floor(i / width)]!);
 }
 
-/** Wrong rows whose true class got the smallest score. */
+/** The rows with a wrong prediction whose true class got the smallest scores. */
 function worstRows(
   truth: Int32Array,
   predicted: Int32Array,
@@ -200,7 +200,7 @@ function largest(count: number, sizeOf: (place: number) => number | null): numbe
   return found.map(({ place }) => place);
 }
 
-/** 1 for those in the second class. */
+/** The class of each score: 1 if it belongs to the second class, otherwise 0. */
 function classesOf(scores: ArrayLike<number>, isSecond: (score: number) => boolean): Int32Array {
   const classes = new Int32Array(scores.length);
   for (let row = 0; row < classes.length; row++) classes[row] = Number(isSecond(scores[row]!));
@@ -215,7 +215,10 @@ interface Judged {
   /** [rows × classes], row-major: the larger, the more likely. Shares or logits. */
   scores: ArrayLike<number>;
   classes: readonly string[];
-  /** Sampling unit of the rows, such as recordings; null = each row, within its class; absent = each row. */
+  /**
+   * Group of each row (such as its recording), the unit of resampling. null = each row, drawn within its class; absent = each row, drawn from all
+   * rows.
+   */
   groups?: readonly string[] | null;
   /** False if no intervals are needed: resampling is the slow part. */
   resample?: boolean;

@@ -54,7 +54,7 @@ export const fitSchema = z.object({
   bytes: z.int(),
   arenaBytes: z.int(),
   macs: z.int(),
-  /** One if a chip was named, otherwise all. */
+  /** Only the named chip if one was named, otherwise all chips. */
   chips: z.array(chipFitSchema),
   measured: z.object({ file: z.string(), reports: z.int(), figures: z.array(compared) }).nullable(),
   fits: z.boolean(),

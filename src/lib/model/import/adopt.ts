@@ -36,7 +36,7 @@ export async function adoptNetwork(
     const { kind } = network.output;
     const named = classes ?? known.names;
     const own = classes === undefined ? graph : inOrderOf(graph, classes, known.names, kind);
-    // The evaluation standardizes in place, and the predictions below need the inputs once more.
+    // Copied, because the evaluation standardizes inputs in place, and the predictions below need the original inputs.
     const asked = { ...validation, inputs: validation.inputs.slice() };
     const standardization =
       inputs === 'standardized' ? standardizationFor(train, options.plan) : untouched(train.inputSize);
@@ -91,7 +91,7 @@ export function inOrderOf(
   const last = lastLayer(graph, kind === 'probability');
   const rearranged = kind === 'probability' ? negated : (tensor: Tensor) => reordered(tensor, order);
   const tensors = [...graph.tensors];
-  // Only constants of the last layer: another layer that reads the same constant keeps the original.
+  // Only the last layer reads the rearranged copies: another layer that reads the same constant keeps the original.
   const [x = -1, ...constants] = last.inputs;
   const inputs = [x, ...constants.map((at) => (at < 0 ? at : tensors.push(rearranged(tensors[at]!)) - 1))];
   const operators = graph.operators.map((one) => (one === last ? ({ ...one, inputs } as Operator) : one));
@@ -127,7 +127,7 @@ function isFloat(tensor: Tensor | undefined): boolean {
   return tensor?.data instanceof Float32Array;
 }
 
-/** 1 − p is the sigmoid of −z. */
+/** Negates the last layer's weights or bias, because the sigmoid of −z is 1 − p. */
 function negated(tensor: Tensor): Tensor {
   return { ...tensor, data: (tensor.data as Float32Array).map((value) => -value) };
 }

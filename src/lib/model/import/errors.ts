@@ -3,7 +3,7 @@ import { AiotError, errorMaker } from '../../core/errors.js';
 /** The error for a file that contradicts itself. */
 export const malformed = errorMaker('AIOT_FILE_MALFORMED');
 
-/** A layer, or a use of one, that has no counterpart here. @param where its index and name */
+/** The error for a layer that is not supported, or is used in an unsupported way. @param where its index and name */
 export function unsupported(where: string, what: string, instead?: string): AiotError {
   return new AiotError('AIOT_LAYER_UNSUPPORTED', `${where}: ${what}${instead ? `; ${instead}` : ''}`);
 }

@@ -32,7 +32,7 @@ function byPlace(root: Group): WeightSource {
       const vars = childOf(group, 'vars');
       if (!isGroup(vars)) throw malformed(`the weights of ${path.join('/')} are missing`);
       const found = [...datasetsIn(vars)].sort((a, b) => Number(a.path[0]) - Number(b.path[0]));
-      // A Dropout's seed and the like follow the layer's actual weights.
+      // Further arrays, such as the seed of a Dropout, follow the layer's own weights.
       if (found.length < roles.length)
         throw malformed(`${path.join('/')}: expected ${roles.join(', ')}, got ${found.length} array(s)`);
       return roles.map((role, place): Weight => weightOf(found[place]!.dataset, `${path.join('/')}/${role}`));
@@ -105,13 +105,13 @@ function nodeOf(group: Group, name: string): Group | Dataset {
 }
 
 function isGroup(node: Group | Dataset | undefined): node is Group {
-  // Only a dataset has a method of this name.
+  // Only a group has a `keys` array.
   return (
     node !== undefined && Array.isArray(guarded('its groups cannot be read', () => (node as Group).keys))
   );
 }
 
-/** A group may contain itself, under any number of names: limits the nesting depth of groups, and how many of a file are visited. */
+/** Limits for the nesting depth and the number of nodes, because a group in a damaged file may contain itself under any number of names. */
 const deepest = 16;
 
 const mostNodes = 3000;

@@ -11,7 +11,7 @@ const sideSchema = z.object({
   parameters: z.int(),
   /** Number of occurrences of each operator. */
   operators: z.record(z.string(), z.int()),
-  /** On the same rows; null without labeled rows. */
+  /** Metrics on the rows that both models ran on; null without labeled rows. */
   figures: networkFiguresSchema.nullable(),
 });
 

@@ -2,7 +2,7 @@ import { AiotError } from '../../core/errors.js';
 import { elementCount, type Graph, type Operator, type Tensor } from '../../formats/tflite/graph.js';
 import { arenaBytes } from '../../runtime/arena.js';
 
-/** Operators whose multiply-adds depend on more than shapes, or on the subgraphs they call. */
+/** Operators whose multiply-adds do not follow from their shapes, or depend on the subgraphs that they call. */
 const unknown: readonly string[] = [
   'BIDIRECTIONAL_SEQUENCE_LSTM',
   'BIDIRECTIONAL_SEQUENCE_RNN',

@@ -283,7 +283,7 @@ function metricOf({ kind, threshold }: Subject): Metric {
   return kind === 'reconstruction' && threshold === null ? 'auc' : 'macroF1';
 }
 
-/** That metric, with these inputs in place of the rows' own. */
+/** The metric of `metricOf`, with these inputs in place of the rows' own. */
 function scoreOf(subject: Subject, inputs: Float32Array, metric: Metric, signal?: AbortSignal): number {
   const outputs = predictRows(subject.network, inputs, signal);
   const verdict = judge({ ...subject, inputs, outputs, width: subject.network.outputs, resample: false });

@@ -90,7 +90,7 @@ function graphOf(bytes: Uint8Array, outline: Outline): { graph: Graph | null; no
   }
 }
 
-/** Options come from the graph, whose operators are the file's unless shape arithmetic was folded away. */
+/** The operators of the outline. Options are added from the graph unless reading it has folded operators away, which changes their number. */
 function operatorsOf({ operators, tensors }: Outline, graph: Graph | null): Network['operators'] {
   const same = graph?.operators.length === operators.length ? graph.operators : [];
   return operators.map(({ op, version, known, inputs, outputs }, index) => ({

@@ -36,7 +36,7 @@ export async function readModelBytes(file: string): Promise<Uint8Array> {
   });
 }
 
-/** The same for bytes already in memory. @throws AIOT_BUNDLE_MALFORMED */
+/** Like `readModelFile`, but for bytes already in memory. @throws AIOT_BUNDLE_MALFORMED */
 export function modelFileOf(file: string, bytes: Uint8Array): ModelFile {
   const common = { file, bytes: bytes.length, digest: digestOf(bytes) };
   if (Buffer.from(bytes.subarray(4, 8)).toString('latin1') === 'TFL3' || file.endsWith('.tflite'))

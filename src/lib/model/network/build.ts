@@ -55,13 +55,13 @@ function activationOf(layer: LayerConfig): NamedActivation {
 }
 
 interface Neighbours {
-  /** A batch norm follows, and takes over the activation. */
+  /** Whether a batch norm follows, which takes over this layer's activation. */
   delayed: boolean;
-  /** For a batch norm: the activation it took over. */
+  /** For a batch norm: the activation that it took over from the previous layer. */
   after: NamedActivation | undefined;
 }
 
-/** Ending of a layer. A layer whose sums are normalized has neither an activation nor a bias of its own. */
+/** The activation and bias at the end of a layer. A layer followed by a batch norm has neither of its own. */
 interface End {
   activation: NamedActivation;
   bias: boolean;

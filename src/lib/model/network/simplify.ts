@@ -128,7 +128,7 @@ type Clamped = Extract<
   { op: 'FULLY_CONNECTED' | 'CONV_2D' | 'DEPTHWISE_CONV_2D' | 'ADD' | 'SUB' | 'MUL' }
 >;
 
-/** Combination of a layer's own activation with a following RELU or RELU6; undefined if it is neither. */
+/** Combines a layer's own activation with a following RELU or RELU6; undefined if no single activation equals both. */
 function joined(own: Activation, next: 'RELU' | 'RELU6'): Activation | undefined {
   if (own === 'relu_n1_to_1') return undefined;
   return next === 'RELU6' || own === 'relu6' ? 'relu6' : 'relu';
@@ -249,13 +249,13 @@ function reshape(input: number, output: number, shape: number[]): Operator {
 /** One small change of a graph, or undefined if there is nothing to change. */
 type Rewrite = (graph: Graph) => Graph | undefined;
 
-/** The operator that computes a tensor, and its index. */
+/** The operator that computes a tensor, and its index; undefined if none does. */
 function makerOf({ operators }: Graph, index: number): { operator: Operator; at: number } | undefined {
   const at = operators.findIndex(({ outputs }) => outputs.includes(index));
   return at === -1 ? undefined : { operator: operators[at]!, at };
 }
 
-/** Number of readers of a tensor, including the outputs of the network. */
+/** Number of times that a tensor is read; an output of the network counts as a read. */
 function usesOf({ operators, outputs }: Graph, index: number): number {
   const read = [...outputs, ...operators.flatMap(({ inputs }) => inputs)];
   return read.filter((other) => other === index).length;

@@ -31,7 +31,7 @@ export const guidePushedSchema = z.object({
   /** Its name on the server. */
   name: z.string(),
   url: z.string(),
-  /** Size of the uploaded file: float inputs and outputs, and no shorter than the firmware reads. */
+  /** Size of the uploaded file, which has float inputs and outputs and is at least as long as the firmware reads. */
   bytes: z.int(),
   digest: z.string(),
   /** Message on MQTT's or Kafka's control-message topic that makes its boards fetch it. */
@@ -93,7 +93,7 @@ export const guidePulledSchema = guideModelSchema.extend({
   file: z.string(),
   bytes: z.int(),
   digest: z.string(),
-  /** The file already existed. */
+  /** Whether the file already existed with these bytes. */
   unchanged: z.boolean(),
 });
 
@@ -189,7 +189,7 @@ export function guideModelName(at: number): string {
   return `${new Date(at).toISOString().slice(0, 19).replace('T', '-')}-model.tflite`;
 }
 
-/** The network with float inputs and outputs, by `widened`, preceded by its standardization, which the guide's clients do not apply. */
+/** The network with float inputs and outputs (converted by `widened`), preceded by its standardization, which the guide's clients do not apply. */
 function ofReadings({ info, model }: Model, widened: (graph: Graph) => Graph): Graph {
   const { graph, metadata } = importTflite(model);
   const by =

@@ -35,7 +35,7 @@ export const ociPushedSchema = z.object({
   manifest: z.string(),
   /** Digest of the artifact that contains the release's signatures and refers to it. */
   signatures: z.string(),
-  /** Nothing had to be uploaded: the registry already had the bundle. */
+  /** Whether nothing had to be uploaded, because the registry already had the bundle. */
   unchanged: z.boolean(),
 });
 

@@ -16,10 +16,10 @@ export const pullResultSchema = z.object({
   version: z.int(),
   /** Digest of the bundle's content. */
   digest: z.string(),
-  /** Folder. */
+  /** The output folder. */
   out: z.string(),
   files: z.array(z.string()),
-  /** The folder already contained exactly the same files. */
+  /** Whether the folder already contained exactly these files. */
   unchanged: z.boolean(),
 });
 

@@ -283,7 +283,7 @@ function requireSmall(envelope: Envelope): void {
 }
 
 export const signResultSchema = modelVersionSchema.extend({
-  /** It was already signed: nothing was done. */
+  /** Whether the version was already signed, so that nothing was done. */
   unchanged: z.boolean(),
 });
 

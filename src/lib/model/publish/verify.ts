@@ -112,7 +112,7 @@ async function verifyFolder(
   const files = (await readdir(path)).sort();
   const members = [];
   for (const name of signedNames) {
-    // A folder without a manifest is not a bundle's, which reading it reports.
+    // A folder without a manifest is not a bundle; reading the missing manifest below reports that.
     if (!files.includes(name) && files.includes(signedNames[0])) {
       throw new AiotError('AIOT_BUNDLE_TAMPERED', `${path}: the signed file ${name} is missing`);
     }

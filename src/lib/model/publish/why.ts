@@ -32,7 +32,7 @@ export const whySchema = z.object({
   devices: z
     .array(
       z.object({
-        /** Null: the device is not recorded. */
+        /** Name of the device; null if it was not recorded. */
         name: z.string().nullable(),
         recordings: z.array(z.string()),
         /** Its state on this platform; null if it has no device of this name. */

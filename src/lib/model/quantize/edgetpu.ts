@@ -13,7 +13,7 @@ type EdgeTpu = z.output<typeof edgeTpuSchema>;
 const program = 'edgetpu_compiler';
 /** Name of the compiler's operator, which the compiled file must contain. */
 const customOp = 'edgetpu-custom-op';
-/** The compiler gives up after three minutes on its own. */
+/** Longer than the compiler's own limit of three minutes. */
 const timeoutMs = 240_000;
 
 /** The compiler's path. @throws AIOT_PROGRAM_NOT_FOUND */

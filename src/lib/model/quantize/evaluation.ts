@@ -71,7 +71,7 @@ function confusionOf(
   return confusion;
 }
 
-/** A loss of wrongly numbered classes is meaningless, and would look as if the limit were met. */
+/** The error for classes that seem to be in another order: the measured loss would be meaningless, but might appear to meet the limit. */
 function unlikely(other: OtherOrder): AiotError {
   return new AiotError(
     'AIOT_LABELS_UNFIT',

@@ -283,7 +283,7 @@ const budget = 3e8;
 
 const fewest = 100;
 
-/** More rows would hardly add new information about an activation. */
+/** Maximum number of representative rows: more would hardly add information about an activation. */
 const most = 1000;
 
 /** A row-major table as its rows. */
@@ -302,7 +302,7 @@ function affordableRows(
   return { rows: taken, note: noteOf(taken.length, rows.length) };
 }
 
-/** The same for a part, standardized; none of its other rows stay in memory. */
+/** Like `affordableRows`, but for a part of the data: the picked rows are standardized, and no other rows stay in memory. */
 export function affordableOf(
   graph: Graph,
   { count, pieces }: PartPieces,

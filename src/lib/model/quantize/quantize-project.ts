@@ -120,7 +120,7 @@ type Wanted = Pick<SearchOptions, 'mode' | 'io' | 'calibration' | 'biasCorrectio
 function settingsOf({ project, ...options }: QuantizeOptions): SearchOptions {
   const quantize: Wanted = project.config.model.quantize;
   const mode = options.mode ?? quantize.mode;
-  // The io of aiot.yaml applies to the mode there: another mode on the command line has its own.
+  // `io` in aiot.yaml applies only to the mode configured there; any other mode uses its own default.
   const io = options.io ?? (mode === quantize.mode ? quantize.io : undefined);
   return {
     mode,

@@ -52,11 +52,11 @@ export const edgeTpuSchema = z.object({
   file: z.string(),
   bytes: z.int(),
   digest: z.string(),
-  /** Digest of the network that it was made of. */
+  /** Digest of the network that it was compiled from. */
   from: z.string(),
   /** Version of the compiler; null = not printed. */
   compiler: z.string().nullable(),
-  /** Operators of that network, and where they run according to the compiler. */
+  /** Operators of the original network, and where each runs according to the compiler. */
   ops: z.array(z.object({ op: z.string(), count: z.int(), onTpu: z.boolean(), status: z.string() })),
 });
 

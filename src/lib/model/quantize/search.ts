@@ -11,7 +11,7 @@ import type { Calibration, Kind, QuantizeSettings } from './types.js';
 export interface SearchOptions extends QuantizeSettings {
   /** Maximum accuracy loss in percentage points; null = no limit. */
   maxLoss: number | null;
-  /** Requested epochs of fine-tuning; 0 = only if everything else exceeds the limit. */
+  /** Requested epochs of fine-tuning. With 0, fine-tuning is used only if every other attempt exceeds the limit. */
   finetune: number;
   /** Called with the current attempt. */
   onStep?: ((text: string) => void) | undefined;
@@ -37,7 +37,7 @@ interface Way {
 /** Epochs of fine-tuning as the last resort. */
 const lastResort = 10;
 
-/** Numbers of the worst parts that are excluded from the mode's integers, one attempt after another. */
+/** Number of worst parts that each successive attempt excludes from the mode's integers. */
 const widths = [1, 2, 3, 5, 8];
 
 /** Rows and labels for quantizing and measuring a network. */
@@ -200,7 +200,7 @@ function* otherCalibrations(settings: QuantizeSettings): Iterable<[string, Quant
   }
 }
 
-/** The worst parts on int16, more of them in each attempt, then on float32. */
+/** Attempts that run the worst parts with int16, more parts in each attempt, and then with float32. */
 function* apart(
   prepared: Graph,
   rows: readonly Float32Array[],

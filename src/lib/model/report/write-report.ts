@@ -114,7 +114,7 @@ const width = 440;
 const height = 170;
 const margin = { left: 46, right: 14, top: 10, bottom: 28 };
 
-/** Colors for curves that the style defines. */
+/** Maximum number of curves: the style defines this many colors. */
 const colours = 6;
 
 /** The worst predictions: windows as drawings, rows of a table as a list. */

@@ -62,7 +62,7 @@ export async function foldsOf(asked: FoldsAsked, options: FoldsOptions): Promise
   return file;
 }
 
-/** All examples that belong to a part of the split: unlabeled ones do not. */
+/** All examples in any part of the split, which excludes unlabeled ones. */
 function everything(material: Material, division: Division): Examples {
   if (material.rows) return examplesOfRows(material.rows, truthOf(division));
   const { train, validation, test } = division.split;
@@ -73,7 +73,7 @@ export function rowsOfUnits(units: Unit[]): number[] {
   return units.flatMap(({ rows }) => rows).sort((a, b) => a - b);
 }
 
-/** @param examples all examples, and those used for learning, which may be closer together */
+/** @param examples `all`, and `learned`: the ones to learn from, whose windows may be closer together */
 async function tryFold(
   { all, learned: closer }: { all: Examples; learned: Examples },
   rest: Unit[],
@@ -298,7 +298,9 @@ interface Pooled {
   interval: [number, number] | null;
 }
 
-/** The same over all tested examples together. The accuracy's interval is from `proportionOf`; the others are from resampling groups. */
+/**
+ * Like `foldFigures`, but over all tested examples together. The accuracy's interval is from `proportionOf`; the others are from resampling groups.
+ */
 function pooledFigures(
   truth: Pick<Examples, 'classes' | 'values' | 'recordings'>,
   answers: Answers,

@@ -34,7 +34,7 @@ export interface LearnOptions extends LessonOptions {
   refit?: boolean;
 }
 
-/** Maximum rows of a small table: a quarter more of them for learning helps more than it costs. */
+/** Maximum number of rows of a small table. Training on its validation rows too adds a quarter more rows, which helps more than it costs. */
 const smallTable = 10_000;
 
 /** Result of a training. */
@@ -77,7 +77,7 @@ export async function learn(
   const { network } = options.plan;
   const { train: training, validation } = normalOnly(examples, network);
   requireExamples({ train: training, validation }, options.plan);
-  // Before the inputs are standardized in place.
+  // Copied before the inputs are standardized in place.
   const rows =
     options.refit && isSmall(options.plan, training, validation) ? together(training, validation) : null;
   const first = await learnFrom(training, validation, options);
@@ -114,7 +114,7 @@ export async function learn(
     const own = { history, bestEpoch: kept.bestEpoch, interrupted: false, backend: engine, valRmse };
     return { ...last, ...own, refitted: rows.classes.length, choice, chosen: kept, dispose };
   } catch (error) {
-    // Ctrl-C before its first epoch: the chosen network is used.
+    // Stopped by Ctrl-C before the final training completed an epoch: the network chosen before is used.
     if (options.signal?.aborted) return { ...only(kept), interrupted: true };
     kept.dispose();
     throw error;
@@ -174,7 +174,7 @@ async function learnFrom(
   };
 }
 
-/** A network that learns the normal state is trained on nothing else. */
+/** Omits anomalies if the network learns the normal state. */
 export function normalOnly<T extends Record<string, Lesson>>(examples: T, { output }: NetworkSpec): T {
   if (output.kind !== 'reconstruction') return examples;
   const entries = Object.entries(examples).map(([name, own]) => [name, withoutAnomalies(own)]);
@@ -211,7 +211,7 @@ export function requireExamples(parts: Record<'train' | 'validation', Lesson>, p
   }
 }
 
-/** Metrics of one of the two on unseen rows; classes are weighted by model.train.classWeights. */
+/** Metrics of the network or of the linear model on unseen rows; classes are weighted by model.train.classWeights. */
 interface ChoiceFigures {
   /** null for values. */
   accuracy: number | null;
@@ -219,14 +219,14 @@ interface ChoiceFigures {
   loss: number;
 }
 
-/** The chosen one of the two, and the metrics behind the choice. */
+/** The choice between the network and a linear model, and the metrics behind it. */
 export interface Choice {
   kept: 'network' | 'linear';
-  /** Number of folds; null = by the validation set. */
+  /** Number of folds; null = measured on the validation set. */
   folds: number | null;
   /** Number of rows behind the metrics. */
   rows: number;
-  /** Standard error of the difference between the two: of the accuracy, or for values of the loss. */
+  /** Standard error of the difference between the two models: in accuracy, or for values in loss. */
   standardError: number;
   network: ChoiceFigures;
   linear: ChoiceFigures;
@@ -241,9 +241,9 @@ const mostRows = 1000;
 const mostLearned = 500_000;
 
 /**
- * Whether a linear model predicts unseen rows of a small table as well as the network, which is common with a few hundred rows (measured:
- * docs/reference/project.md). By 5 folds of all rows except the test set's, with equal rows together and class by class, or by the validation set. The
- * network is chosen if it is better by more than one standard error, compared row by row (Breiman et al. 1984).
+ * Compares a linear model with the network on unseen rows of a small table, where it is often as good (measured: docs/reference/project.md). Uses the
+ * validation set, or 5 folds of all rows except the test set's, with equal rows together and classes distributed evenly. The network is chosen if it
+ * is better by more than one standard error, compared row by row (Breiman et al. 1984).
  * @param rows those of the training set, followed by those of the validation set; left unchanged
  * @param epochs of the network
  * @returns null if `signal` stopped it

@@ -67,7 +67,7 @@ async function learnOutside(
   );
 }
 
-/** The file that a program had to write. @throws AIOT_TRAINING_COMMAND if it is missing */
+/** Reads the file that a training program had to write. @throws AIOT_TRAINING_COMMAND if it is missing */
 async function leftBy(program: string, file: string): Promise<Uint8Array> {
   try {
     // Reading a pipe would block.

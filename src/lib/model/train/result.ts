@@ -185,7 +185,7 @@ const candidateSchema = z.object({
   latencyUs: nullable,
   /** Violated limits of model.accept, or the reason why it could not be trained, as sentences. */
   refused: z.array(z.string()),
-  /** Whether no other is as good in all of score, arena and latency (multiply-adds), and better in one. */
+  /** Whether no other candidate is as good in score, arena and latency (multiply-adds if that is unknown), and better in one of them. */
   pareto: z.boolean(),
 });
 

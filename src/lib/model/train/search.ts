@@ -108,7 +108,7 @@ export async function searchProject(options: SearchOptions): Promise<SearchFile>
   );
 }
 
-/** The setting in aiot.yaml, then the others, without duplicates. */
+/** The candidates: first the configuration of aiot.yaml, then random draws, without duplicates. */
 function choicesOf({ project, count, kind }: SearchOptions, rows: boolean, own: Choice['kind']): Choice[] {
   const { model, signal } = project.config;
   const { features, window, stride } = signal;
@@ -128,7 +128,7 @@ function choicesOf({ project, count, kind }: SearchOptions, rows: boolean, own: 
   return choices;
 }
 
-/** Whether such windows support the features. */
+/** Whether the candidate's window and features are compatible. */
 function fits(project: Project, choice: Choice): boolean {
   try {
     if (choice.signal) signalSpecOf(overrideProject(project, overridesOf(choice)).config);

@@ -24,7 +24,7 @@ export function unary(plan: Planner, operator: Unary): TrainNode {
   };
 }
 
-/** A function, and its slope from its argument and its value. */
+/** The function of an operator, and its derivative as computed from the argument and the function's value. */
 function functionOf(operator: Unary): {
   value: (x: number) => number;
   slope: (x: number, y: number) => number;

@@ -177,7 +177,7 @@ function buildMachine(
       nodes.push(batchNorm(plan, batchNorms[norm]!, parameters.slot(first), parameters.slot(first + 1)));
     } else {
       const made = nodeOf(plan, operator);
-      // Nothing before it is trained: a standardization, for example.
+      // If nothing before the operator is trained (a standardization, for example), no gradient is needed.
       const idle = !operator.outputs.some((index) => plan.slot(index).gradient);
       nodes.push(...(idle ? made.map(({ forward }) => ({ forward })) : made));
     }
@@ -205,7 +205,7 @@ function buildMachine(
   };
 }
 
-/** None for an operator that only changes the shape: its output is its input. */
+/** The nodes that compute an operator. An operator that only changes the shape has none, because its output is its input. */
 function nodeOf(plan: Planner, operator: Operator): TrainNode[] {
   switch (operator.op) {
     case 'FULLY_CONNECTED':

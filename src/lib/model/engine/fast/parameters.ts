@@ -48,7 +48,7 @@ export class Parameters {
     }
   }
 
-  /** Without the gaps. */
+  /** Copies the numbers of all parameters without the alignment gaps. */
   packed(from: Floats): Float32Array {
     const packed = new Float32Array(this.count);
     let at = 0;

@@ -71,7 +71,7 @@ export class Planner {
     throw unfit(`${this.graph.tensors[index]!.name} is not an int32 constant`);
   }
 
-  /** The tensor as the operators after this point read it. */
+  /** The slot that operators after this point read a tensor from. */
   slot(index: number): Slot {
     const known = this.slots.get(index);
     if (known) return known;

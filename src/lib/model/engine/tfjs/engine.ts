@@ -150,7 +150,7 @@ class TfjsEngine implements Engine {
     return execute(pass, tf.tensor(inputs.subarray(0, rows * this.inputSize), [rows, this.inputSize]));
   }
 
-  /** Like the fast engine's: see wasm/vector.ts. */
+  /** One step of Adam, computed as in the fast engine: see wasm/vector.ts. */
   private adam(gradients: Tensor[]): void {
     const { tf } = this;
     this.steps += 1;

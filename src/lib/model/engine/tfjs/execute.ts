@@ -319,7 +319,7 @@ function moved(
   }
 }
 
-/** Like the fast engine's: see fast/elementwise.ts. */
+/** Weights as int8 would represent them, computed as in the fast engine: see fast/elementwise.ts. */
 function fakeWeights(tf: Core, weights: Tensor, axis: number): Tensor {
   const straight = tf.customGrad((x) => {
     const others = weights.shape.map((_, k) => k).filter((k) => k !== axis);
@@ -347,7 +347,7 @@ function fakeActivation(tf: Core, value: Tensor, { scale, zeroPoint, least, most
   return straight(value);
 }
 
-/** TensorFlow's own rounding rounds halves to even. */
+/** Rounds halves away from zero. TensorFlow's own function rounds them to even. */
 function rounded(tf: Core, x: Tensor): Tensor {
   return tf.tensor(Float32Array.from(x.dataSync(), roundHalfAway), x.shape);
 }

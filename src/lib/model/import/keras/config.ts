@@ -81,7 +81,7 @@ export class LayerSettings {
     );
   }
 
-  /** [from, to] of a layer's window along time, or along both axes of an image. */
+  /** The layer's padding mode. @throws AIOT_LAYER_UNSUPPORTED for any other mode */
   padding(): 'same' | 'valid' | 'causal' {
     const value = this.raw('padding') ?? 'valid';
     if (value === 'same' || value === 'valid' || value === 'causal') return value;

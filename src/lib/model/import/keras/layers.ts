@@ -214,7 +214,7 @@ const reshape: LayerMaker = ({ maker, inputs, settings }) => {
   return maker.reshape(inputs[0]!, [1, ...shape]);
 };
 
-/** SeparableConv1D and SeparableConv2D: a depthwise convolution without bias, then one of a single cell. */
+/** SeparableConv1D and SeparableConv2D: a depthwise convolution without bias, followed by a pointwise one. */
 const separable: LayerMaker = (call) => {
   const { maker, settings, name } = call;
   const bias = settings.flag('use_bias', true);

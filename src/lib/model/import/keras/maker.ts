@@ -5,7 +5,7 @@ import type { Weight } from './config.js';
 
 type Options<Op extends Operator['op']> = Extract<Operator, { op: Op }>['options'];
 
-/** Graph counterparts of Keras' activation functions. */
+/** Alternatives to Keras' activation functions that are not supported. */
 const instead: Readonly<Record<string, string>> = {
   elu: 'use relu or leaky_relu',
   gelu: 'use relu or silu',
@@ -54,7 +54,7 @@ export class GraphMaker extends TrainableBuilder {
     throw unsupported(where, `expected [time, channels] or an image, got [${shape.slice(1)}]`);
   }
 
-  /** The image as the layer's users expect it: with as many dimensions as before. */
+  /** Converts an image back to the number of dimensions that the layer's input had: the reverse of `image`. */
   back(y: number, rank: number): number {
     const [, , width = 1, channels = 1] = this.shape(y);
     return rank === 3 ? this.reshape(y, [1, width, channels]) : y;

@@ -4,7 +4,7 @@ import { malformed, unsupported } from '../errors.js';
 export interface NodeDef {
   name: string;
   op: string;
-  /** `name`, `name:2` in a graph, `name:output:0` in a function; `^name` only states the order. */
+  /** `name`; or `name:2` in a graph, `name:output:0` in a function. `^name` is a control input, which defines only the order of execution. */
   inputs: string[];
   /** AttrValue by name. */
   attributes: Map<string, Message>;

@@ -256,7 +256,7 @@ class Twins {
     }
   }
 
-  /** A constant unchanged: shapes, axes, float weights of an operator that stays float. −1 stays. */
+  /** Copies a constant unchanged: shapes, axes, float weights of an operator that stays float. −1 (an omitted input) is returned as −1. */
   constant(index: number): number {
     if (index === -1) return -1;
     const known = this.#constants.get(index) ?? this.add(this.graph.tensors[index]!);

@@ -2,7 +2,7 @@ import { elementCount, type Graph } from '../../../formats/tflite/graph.js';
 import { graphMacs } from '../../inspect/costs.js';
 import { createRunner } from '../runner.js';
 
-/** Limit of float32's own precision: 24 bits of a fraction. Used for equal values. */
+/** Signal-to-noise ratio reported for equal values, in decibels: about the limit of float32's 24-bit fraction. */
 const mostDb = 150;
 
 /** Signal to noise by tensor of the float graph, in decibels, capped at ±150. */

@@ -58,7 +58,7 @@ export function rangeOf(values: Float32Array): Range {
   return range;
 }
 
-/** The same, but with a scale of at least `least`; the lower end stays covered. */
+/** The quantization, enlarged to a scale of at least `least`; its range still includes the original lower end. */
 export function withLeastScale(quantization: Quantization, least: number): Quantization {
   const [scale = 0, zeroPoint = 0] = [quantization.scale[0], quantization.zeroPoint[0]];
   if (scale >= least) return quantization;

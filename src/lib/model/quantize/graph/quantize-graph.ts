@@ -14,7 +14,7 @@ import { channelAxis, isWeighted, outputRules } from './rules.js';
 /** Budget of multiply-adds for measuring the noise. */
 const noiseBudget = 5e7;
 
-/** More rows would not change its second digit. */
+/** Maximum number of rows for measuring the noise: more would not change its second digit. */
 const mostNoiseRows = 200;
 
 /**
@@ -38,7 +38,7 @@ export function quantizeGraph(
 interface Further {
   /** The network with the same tensors that noise is measured against: the one before fine-tuning. */
   reference?: Graph;
-  /** False: noise is not measured, because trials measure their own. */
+  /** False if noise is not to be measured, because the caller measures it itself. */
   measured?: boolean;
 }
 
@@ -50,7 +50,10 @@ export interface Compared extends Quantized {
   against: Graph;
 }
 
-/** As `quantizeGraph`, for a graph that `prepareGraph` returned: the search for a better quantization starts here, so that folding runs only once. */
+/**
+ * Like `quantizeGraph`, but for the result of `prepareGraph`. The search for a better quantization calls it repeatedly, so that folding runs only
+ * once.
+ */
 export function quantizePrepared(
   prepared: Graph,
   rows: readonly Float32Array[],
@@ -255,7 +258,7 @@ function toDynamic(graph: Graph, taken: (operator: Operator, at: number) => bool
       data,
       quantization: { scale, zeroPoint: scale.map(() => 0), axis },
     };
-    // Weights that another operator also reads remain for it.
+    // If another operator also reads the weights, the original tensor is kept for it.
     const place = readers(w) === 1 ? w : tensors.push(rounded) - 1;
     tensors[place] = rounded;
     const inputs = [x, place, ...rest];

@@ -13,19 +13,19 @@ interface Chosen extends Range {
 /** Budget of multiply-adds that `auto` may spend on trying ranges: a few tenths of a second. */
 const budget = 1e8;
 
-/** … on at most this many rows. */
+/** Maximum number of rows on which `auto` tries ranges, besides rows with extreme values. */
 const mostRows = 64;
 
-/** A narrower range is tried if its expected noise is less than this share of the observed range's noise … */
+/** `auto` tries a narrower range only if its expected noise is below this share of the observed range's noise. */
 const promising = 0.8;
 
-/** … and accepted if the network's output gains this many decibels. */
+/** `auto` accepts a narrower range only if the network's output gains more than this, in decibels. */
 const worthwhile = 0.1;
 
 /**
- * The range of each activation, by one method for all, or `auto`. `auto` uses the observed range, unless a narrower one makes the
- * quantized network's output follow the float one better on the representative rows. (The minimum error of a single tensor is no guide: a
- * rare large value often determines the decision.)
+ * The range of each activation, by one method for all, or `auto`. `auto` uses the observed range, unless a narrower one brings the quantized
+ * network's output closer to the float one's on the representative rows. (The minimum error of a single tensor is no guide: the decision often
+ * depends on a rare large value.)
  */
 export function chooseRanges(
   graph: Graph,
@@ -99,7 +99,7 @@ const narrowest = 0.25;
 
 const tries = 31;
 
-/** Integers of an activation. int16 does not need clipping, so ranges are chosen for int8. */
+/** Steps in the range of an int8 activation. int16 does not need clipping, so ranges are chosen for int8. */
 const steps = 255;
 
 /**

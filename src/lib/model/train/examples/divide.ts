@@ -53,8 +53,8 @@ export function leaksOf({ dataset, rows }: Material, { split, signal }: Division
 }
 
 /**
- * Assigns recordings to training, validation and testing. With several classes, as `splitDataset` does. Without (values, or only the
- * normal state), by whole recordings or devices, or by time, with copies together; recordings labeled as anomalies are only for testing.
+ * Assigns recordings to training, validation and testing. If classes are predicted, `splitDataset` does this. For values or the normal state, whole
+ * recordings or devices are assigned at random or by time, and copies stay together. Recordings labeled as anomalies are only for testing.
  * @throws as `splitDataset`
  */
 function splitRecordings(

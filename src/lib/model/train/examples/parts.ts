@@ -61,7 +61,7 @@ export function lessonsOf(
   };
 }
 
-/** A part whose examples are processed sequentially. */
+/** A part of the examples, for sequential processing. */
 export interface PartPieces {
   /** Total number of examples in all chunks. */
   count: number;
@@ -69,7 +69,7 @@ export interface PartPieces {
   pieces(): Iterable<Examples>;
 }
 
-/** The same, in chunks. @throws AIOT_TRAINING_DATA_UNFIT */
+/** Like `examplesOfPart`, but in chunks. @throws AIOT_TRAINING_DATA_UNFIT */
 export function piecesOfPart(material: Material, division: Division, part: Part): PartPieces {
   const { rows } = material;
   if (!rows) {
@@ -89,8 +89,8 @@ function partOf({ parts }: Division, part: Part) {
 }
 
 /**
- * The division for training: windows of recordings closer together (model.train.stride) than those that devices predict. A table has no closer rows,
- * and in a split by window, closer windows would be on two sides.
+ * The division for training, in which windows of recordings are closer together (model.train.stride) than those that devices predict. It is unchanged
+ * for a table, which has no closer rows, and for a split by window, where closer windows would be on two sides.
  */
 export function withStride({ rows }: Material, division: Division, stride: number | undefined): Division {
   if (stride === undefined || rows || division.split.by === 'window') return division;

@@ -74,14 +74,14 @@ export function* walkRows(rows: Rows, truth: RowTruth, part?: RowPart): Iterable
   }
 }
 
-/** The same with the names of their groups. */
+/** Like `walkRows`, but as examples: with the group of each row, or `row N` if the table has no groups. */
 export function* piecesOfRows(rows: Rows, truth: RowTruth, part?: RowPart): Iterable<Examples> {
   for (const { places, groups, ...lesson } of walkRows(rows, truth, part)) {
     yield { ...lesson, recordings: groups ?? Array.from(places, (place) => `row ${place + 1}`) };
   }
 }
 
-/** The same in one piece. */
+/** Like `piecesOfRows`, but all rows at once. */
 export function examplesOfRows(rows: Rows, truth: RowTruth, part?: RowPart): Examples {
   const room = roomFor(rows, truth, part ? countOf(part) : rows.table.rows);
   const recordings: string[] = [];
@@ -96,7 +96,7 @@ export function examplesOfRows(rows: Rows, truth: RowTruth, part?: RowPart): Exa
   return { ...room, recordings };
 }
 
-/** Several parts in one pass, each under its letter, without names, of which there are as many as rows. */
+/** Reads several parts in one pass: each part by its letter. Names of groups are omitted, because there may be as many as rows. */
 export function lessonsOfRows<L extends string>(
   rows: Rows,
   truth: RowTruth,

@@ -6,9 +6,9 @@ import type { Lesson } from '../types.js';
 const relativeFloor = 1e-6;
 
 /**
- * Mean and population deviation per input over the training windows. With `fields` (raw windows, [sample][field]) all samples of a field share
- * theirs, repeated per input: an individual input's statistics would depend on where a window starts. A constant feature gets deviation 1, so that it
- * becomes 0 instead of noise.
+ * Mean and population deviation per input over the training windows. With `fields` (raw windows, [sample][field]), all samples of a field share one
+ * mean and deviation, repeated per input, because statistics of individual inputs would depend on where a window starts. A constant feature gets
+ * deviation 1, so that it becomes 0 instead of noise.
  */
 export function fitStandardization({ inputs, inputSize }: Lesson, fields?: number): Standardization {
   const groups = fields ?? inputSize;

@@ -20,7 +20,7 @@ export interface LessonOptions {
   signal?: AbortSignal;
 }
 
-/** Values are standardized for training, so that their unit has no effect. */
+/** Mean and deviation by which values are standardized for training, so that their unit has no effect. */
 interface TargetScale {
   mean: number;
   deviation: number;
@@ -76,7 +76,7 @@ export function targetScale(values: Float32Array | null): TargetScale | null {
   return { mean, deviation: deviation > 0 ? deviation : 1 };
 }
 
-/** Inputs are standardized in place. */
+/** The examples as a part for training. Their inputs are standardized in place. */
 export function partOf(examples: Lesson, by: Standardization, target: TargetScale | null): Part {
   const { inputSize, classes, values } = examples;
   const inputs = standardizeInPlace(examples, by);

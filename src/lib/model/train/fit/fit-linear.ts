@@ -8,7 +8,7 @@ import { classFactors, fillBatch, lossOf, type Part } from './part.js';
 const mostSteps = 1000;
 /** Budget of products over all steps (examples × inputs × outputs each): about a second. */
 const mostProducts = 4e8;
-/** Rows beyond this number are omitted, evenly, so that there are enough steps. */
+/** Minimum number of steps that the budget must allow; rows are evenly omitted until it does. */
 const fewestSteps = 200;
 /** Largest entry of the gradient below which the metrics no longer change visibly. */
 const flat = 1e-5;

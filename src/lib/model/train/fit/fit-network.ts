@@ -16,7 +16,7 @@ import { classFactors, fillBatch, hasClasses, lossOf, type Part } from './part.j
 export interface FitOptions {
   spec: NetworkSpec;
   train: Part;
-  /** Determines the epoch whose weights are used; at least one example. null = the last epoch's, unconditionally. */
+  /** Examples (at least one) that determine the epoch whose weights are used; null = the last epoch is used. */
   validation: Part | null;
   epochs: number;
   batch: number;
@@ -43,7 +43,7 @@ export interface Fitted {
   history: EpochFigures[];
   /** From 1: the epoch that these weights are from. */
   bestEpoch: number;
-  /** `signal` stopped it before its last epoch. */
+  /** Whether `signal` stopped it before its last epoch. */
   interrupted: boolean;
   backend: string;
   /** Outputs [rows × outputs] of the best epoch for standardized inputs. */
@@ -123,7 +123,7 @@ async function openMembers({ spec, seed, members = 1, backend, learningRate }: F
   return membersEngine(engines);
 }
 
-/** null if `signal` stopped it before the end. */
+/** Trains one epoch; returns null if `signal` stopped it before the end. */
 async function trainEpoch(
   engine: Engine,
   { spec, train, batch, augment, seed, signal }: FitOptions,

@@ -76,14 +76,14 @@ function isRight(outputs: Float32Array, spec: NetworkSpec, truth: number): boole
 export interface Answers {
   /** Class of each example; empty if values are predicted. */
   classes: Int32Array;
-  /** The value; for a reconstruction its error; for a single probability the output that determined the class. Empty for several classes. */
+  /** The predicted values; the error of a reconstruction; or the single output that determined the class. Empty for several classes. */
   values: Float64Array;
 }
 
 /**
  * Predictions from a network's outputs [rows × outputs].
  * @param inputs standardized, [rows × inputs]: the reference for a reconstruction
- * @param from start of the second class: for a single output (0 of a logit, 0.5 of a probability), or for an error
+ * @param from threshold of the second class: for a single output (0 for a logit, 0.5 for a probability), or for the error of a reconstruction
  */
 export function answersOf(
   outputs: Float32Array,
