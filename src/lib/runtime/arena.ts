@@ -81,7 +81,7 @@ interface ArenaPiece {
   tensor?: number;
   /** Index of the operator whose scratch memory it is; absent = a tensor. */
   operator?: number;
-  /** A multiple of 16. */
+  /** Size, a multiple of 16. */
   bytes: number;
   /** First and last time at which it is in use. */
   first: number;
@@ -99,7 +99,7 @@ const align = (bytes: number) => Math.ceil(bytes / 16) * 16;
 function arenaPieces(graph: Graph): ArenaPiece[] {
   const placed: ArenaPiece[] = [];
   const pieces = piecesOf(graph);
-  // Equal sizes: the later one first.
+  // Among pieces of equal size, the later one comes first.
   const order = pieces.map((piece, index) => ({ piece, index }));
   order.sort((a, b) => b.piece.bytes - a.piece.bytes || b.index - a.index);
   for (const { piece } of order) {
@@ -114,7 +114,7 @@ function arenaPieces(graph: Graph): ArenaPiece[] {
   return pieces;
 }
 
-/** Sizes of the scratch buffers an operator asks for (reference kernels). */
+/** Sizes of the scratch buffers that an operator requests (reference kernels). */
 function scratchBytes({ op, inputs, outputs }: Operator, tensors: readonly Tensor[]): number[] {
   if (op !== 'MEAN' && op !== 'REDUCE_MAX') return [];
   const [input, axes, output] = [tensors[inputs[0]!]!, tensors[inputs[1]!]!, tensors[outputs[0]!]!];
@@ -220,7 +220,7 @@ function channelsOf({ op, inputs }: Operator, tensors: readonly Tensor[]): numbe
   return op === 'FULLY_CONNECTED' && scales > 1 ? scales : 0;
 }
 
-/** Additional needs of some operators: the tables of an int16 softmax, the zero bias of a convolution without one. */
+/** Additional bytes for some operators: the tables of an int16 softmax, the zero bias of a convolution without one. */
 function otherBytes({ op, inputs }: Operator, tensors: readonly Tensor[]): number {
   if (op === 'SOFTMAX') return tensors[inputs[0]!]!.type === 'int16' ? 2 * align(2 * 513) : 0;
   return op === 'CONV_2D' && inputs.length < 3 ? 24 : 0;

@@ -114,7 +114,7 @@ export async function openLiteRtSession(file: Uint8Array): Promise<LiteRtSession
 function checkInput(input: Float32Array, inputs: number): void {
   if (input.length !== inputs)
     throw new AiotError('AIOT_TFLITE_INPUT', `expected ${inputs} values, got ${input.length}`);
-  // A loop: a picture has a hundred thousand values, ten times a second.
+  // A plain loop for speed: a picture has a hundred thousand values, and ten may arrive per second.
   for (let i = 0; i < inputs; i++)
     if (!Number.isFinite(input[i]!))
       throw new AiotError(
@@ -173,8 +173,8 @@ export function liteRtModule(): Promise<LiteRtModule> {
 }
 
 /**
- * Runs the package's classic script as a function with the names it looks for, so nothing becomes global. (Its own
- * loader wants a page or a worker, `importScripts` and `self` as globals, and warns about a missing GPU.)
+ * Runs the package's classic script as a function that receives the names it needs, so that nothing becomes global. (The package's own loader
+ * requires a page or a worker, sets `importScripts` and `self` as globals, and warns about a missing GPU.)
  */
 async function load(): Promise<LiteRtModule> {
   const [script, wasmBinary] = await Promise.all([

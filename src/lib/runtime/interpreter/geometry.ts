@@ -23,7 +23,7 @@ interface Window {
   dilationW?: number;
 }
 
-/** SAME and VALID as TensorFlow defines them. A VALID window larger than its input gives an output below 1. */
+/** Output size and padding along one axis; SAME and VALID as TensorFlow defines them. If a VALID window exceeds its input, the output is below 1. */
 export function axisOf(
   input: number,
   filter: number,

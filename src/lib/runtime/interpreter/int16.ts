@@ -114,16 +114,16 @@ export function depthwise(node: Node<OperatorOptions['DEPTHWISE_CONV_2D']>): () 
 /** The bias that a layer adds to its sums, and the scaling of these to outputs. */
 interface Wide {
   bias: Float64Array;
-  /** The sum (bias included) by the channel's multiplier. */
+  /** Scales a sum (bias included) by the channel's multiplier. */
   scaled: (sum: number, multiplier: number, shift: number) => number;
 }
 
-/** Beyond, TFLite Micro's 64-bit multiplication would overflow. */
+/** Largest magnitude of a bias: beyond it, TFLite Micro's 64-bit multiplication would overflow. */
 const limit = 2 ** 46;
 
 /**
- * The bias of an int16 layer. With an int64 bias, or none, sums have 64 bits and multipliers 15; with an int32 bias both
- * are as on int8. Doubles hold the sums exactly.
+ * The bias of an int16 layer. With an int64 bias, or none, sums have 64 bits and multipliers have 15. With an int32 bias, both have the same widths
+ * as for int8. Doubles hold the sums exactly.
  */
 function wideBias(node: Node, channels: number, absent: TensorType | undefined): Wide {
   const data = node.inputs[2]?.tensor.data;
@@ -203,7 +203,7 @@ function interpolated(
   });
 }
 
-/** LOGISTIC on int16, output always 2^−15. */
+/** LOGISTIC on int16; the output's scale is always 2^−15. */
 export function logistic(node: Node): () => void {
   return interpolated(node, [0], (v, a) => {
     const [u, fraction] = [a >> 9, a & 511];
@@ -212,7 +212,7 @@ export function logistic(node: Node): () => void {
   });
 }
 
-/** TANH on int16, output always 2^−15. */
+/** TANH on int16; the output's scale is always 2^−15. */
 export function tanh(node: Node): () => void {
   return interpolated(node, [0, 1], (v, a) => {
     const [u, fraction] = [a >> 8, a & 255];
@@ -258,7 +258,7 @@ function look(table: Int16Array, q: number): number {
   return base + (((table[index + 1]! - base) * (q & 127) + 64) >> 7);
 }
 
-/** SOFTMAX over the last axis on int16, output always 2^−15. */
+/** SOFTMAX over the last axis on int16; the output's scale is always 2^−15. */
 export function softmax(node: Node<OperatorOptions['SOFTMAX']>): () => void {
   const [x, y] = [node.int16(0), node.int16Output];
   const { exponentials, inverses } = lookupTables();

@@ -181,12 +181,12 @@ function rowSums(
   }
 }
 
-/** LOGISTIC and TANH: outside the radius they saturate, inside `inner` is given the input as Q4.27. */
+/** LOGISTIC and TANH: outside a radius the output saturates; inside, `inner` computes it from the input in Q4.27. */
 function saturating(node: Node, inner: (v: number) => number): () => void {
   const { scale, zeroPoint } = scaleOf(node, node.input(0));
-  // Beyond, the radius is 0 and even an input of zero would saturate.
+  // At 16 or more, the radius would be 0, so that even an input of zero would saturate.
   if (scale >= 16) throw node.unsupported(`an input scale of ${scale} (below 16)`);
-  // Below, a shift would be negative, which TFLite Micro does not expect.
+  // Below 2^−28, the shift would be negative, which TFLite Micro does not expect.
   if (scale < 2 ** -28) throw node.unsupported(`an input scale of ${scale} (at least 2^−28)`);
   const { fraction, exponent } = frexp(scale * 2 ** 27);
   const multiplier = Math.round(fraction * 2 ** 31);
@@ -199,12 +199,12 @@ function saturating(node: Node, inner: (v: number) => number): () => void {
   });
 }
 
-/** LOGISTIC on int8; output always (1/256, −128). */
+/** LOGISTIC on int8; scale and zero point of the output are always (1/256, −128). */
 export function logistic(node: Node): () => void {
   return saturating(node, (v) => roundingShiftRight(logisticOf(v), 23) - 128);
 }
 
-/** TANH on int8; output always (1/128, 0). */
+/** TANH on int8; scale and zero point of the output are always (1/128, 0). */
 export function tanh(node: Node): () => void {
   return saturating(node, (v) => roundingShiftRight(tanhOf(v), 24));
 }
@@ -212,13 +212,15 @@ export function tanh(node: Node): () => void {
 const differenceBits = 26;
 const accumulationShift = 12;
 
-/** SOFTMAX over the last axis on int8, output always (1/256, −128). Input differences are Q5.26, sums Q12.19. */
+/**
+ * SOFTMAX over the last axis on int8; scale and zero point of the output are always (1/256, −128). Input differences are in Q5.26, sums in Q12.19.
+ */
 export function softmax(node: Node<OperatorOptions['SOFTMAX']>): () => void {
   const [x, y] = [node.int8(0), node.int8Output];
   node.expectOutputSize(x.length);
   const classes = node.input(0).tensor.shape.at(-1);
   if (classes === undefined) throw node.malformed('expected an input of at least one dimension');
-  // From 512 nearly equal inputs on the sum overflows and TFLite Micro aborts the device.
+  // With 512 or more nearly equal inputs, the sum overflows and TFLite Micro aborts on the device.
   if (classes > 511) throw node.unsupported(`a softmax over ${classes} classes (at most 511)`);
   const real = Math.min(
     node.options.beta * scaleOf(node, node.input(0)).scale * 2 ** differenceBits,
@@ -227,7 +229,7 @@ export function softmax(node: Node<OperatorOptions['SOFTMAX']>): () => void {
   if (!(real > 1)) throw node.malformed(`its input scale × beta is too small (${real} · 2^−26)`);
   const { multiplier, shift } = quantizeMultiplier(real);
   const least = -Math.floor((31 * 2 ** differenceBits) / 2 ** shift);
-  // e^(x − max) depends only on the difference, of which there are 256. 0 means "too far below the maximum".
+  // e^(x − max) depends only on the difference, which has 256 possible values. 0 means "too far below the maximum".
   const exponentials = new Int32Array(256);
   for (let below = 0; below < 256 && -below >= least; below++)
     exponentials[below] = exponential(doublingHighMultiply((-below << shift) | 0, multiplier), 5);

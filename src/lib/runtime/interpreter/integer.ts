@@ -5,7 +5,7 @@ import { poolKernel } from './geometry.js';
 import { broadcastPlaces, reductionPlan } from './moves.js';
 import type { Node } from './node.js';
 
-/** An operator whose output depends on one input element: on int8 computed for all 256 once. */
+/** An operator whose output elements each depend on one input element. For int8, the results for all 256 inputs are computed once. */
 export function perElement(node: Node, output: (q: number) => number): () => void {
   const [x, y] = [node.integers(0), node.integerOutput];
   node.expectOutputSize(x.length);

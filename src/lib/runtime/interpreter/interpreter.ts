@@ -73,7 +73,7 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
   for (const [index, operator] of graph.operators.entries()) {
     const step = planStep(graph, operator, index, tensors, options);
     if (operator.inputs.every((place) => place === -1 || constant.has(place))) {
-      // Computed from constants alone, such as the float32 form of float16 weights: done once, here.
+      // An operator that reads only constants (such as float16 weights to convert to float32) runs once, here.
       step.run();
       for (const output of step.outputs) constant.add(output);
     } else steps.push(step);
@@ -182,7 +182,7 @@ function checkInput(values: Values, input: Values, { type, shape }: Tensor): voi
 
 const integer = <K>(kernel: K) => ({ 'int8 int8': kernel, 'int16 int16': kernel });
 
-/** Elements are moved: the same for all types. */
+/** The kernel of an operator that only moves elements, which is the same for all types. */
 const moving = <K>(kernel: K) => ({ ...integer(kernel), 'float32 float32': kernel });
 
 /** Kernels by the types of the first activation and of the output. */
@@ -207,7 +207,7 @@ const kernels: {
   MAX_POOL_2D: { ...integer(maxPool), 'float32 float32': floats.maxPool },
   AVERAGE_POOL_2D: { ...integer(averagePool), 'float32 float32': floats.averagePool },
   MEAN: { ...integer(mean), 'float32 float32': floats.mean },
-  // TFLite Micro has none for int16.
+  // TFLite Micro has no int16 kernel for it.
   REDUCE_MAX: { 'int8 int8': moves.reduceMax, 'float32 float32': moves.reduceMax },
   ADD: { ...integer(sum(1)), 'float32 float32': binary((a, b) => a + b) },
   SUB: { ...integer(sum(-1)), 'float32 float32': binary((a, b) => a - b) },

@@ -165,7 +165,7 @@ function walk(shape: readonly number[], strides: readonly number[], start = 0): 
   let at = start;
   for (let i = 0; i < places.length; i++) {
     places[i] = at;
-    // Count one further, like an odometer, and move the place along.
+    // Advance the position like an odometer, and update the element index with it.
     for (let axis = shape.length - 1; axis >= 0; axis--) {
       position[axis]! += 1;
       at += strides[axis]!;

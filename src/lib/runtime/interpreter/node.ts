@@ -55,11 +55,11 @@ export class Node<Options = unknown> {
     this.options = operator.options as Options;
   }
 
-  /** A contradiction in this operator. */
+  /** The error for a contradiction in this operator. */
   malformed(reason: string): AiotError {
     return new AiotError('AIOT_TFLITE_MALFORMED', `operator ${this.index} (${this.operator.op}): ${reason}`);
   }
-  /** A valid use of this operator that is not supported here. */
+  /** The error for a valid use of this operator that is not supported here. */
   unsupported(what: string): AiotError {
     return new AiotError('AIOT_TFLITE_UNSUPPORTED', `operator ${this.index} (${this.operator.op}): ${what}`);
   }
@@ -103,7 +103,7 @@ export class Node<Options = unknown> {
       throw this.unsupported(`${this.output.tensor.type} output`);
     return this.output.values;
   }
-  /** int8 or int16, where a kernel does both. */
+  /** An int8 or int16 input, for kernels that support both. */
   integers(place: number): Int8Array | Int16Array {
     return this.input(place).values instanceof Int16Array ? this.int16(place) : this.int8(place);
   }
@@ -158,7 +158,7 @@ export class Node<Options = unknown> {
     if (shape.length !== got.length || shape.some((size, axis) => size !== got[axis]))
       throw this.malformed(`expected an output of [${shape}], got [${got}]`);
   }
-  /** Rejects an output that is not `rows` of `outputs`, its last dimension: other interpreters take the number from there. */
+  /** Rejects an output without `rows` × `outputs` elements, or with another last dimension, which other interpreters use as the number of outputs. */
   expectRows(rows: number, outputs: number): void {
     this.expectOutputSize(rows * outputs);
     const { shape } = this.output.tensor;
