@@ -33,7 +33,7 @@ export interface DetectorOptions {
 
 export interface FaceDetector {
   readonly model: FaceModelName;
-  /** Best first. */
+  /** Detects faces; the best one comes first. */
   detect(picture: Picture): Face[];
   /** Releases its memory. */
   close(): void;
@@ -53,7 +53,7 @@ export async function openFaceDetector(options: DetectorOptions = {}): Promise<F
   const anchors = anchorCentres(model);
   const input = new Float32Array(model.size * model.size * 3);
   const decoding = { size: model.size, minScore: options.minScore ?? model.minScore };
-  // By their size: the files name their outputs differently.
+  // Outputs are identified by their size, because the files name them differently.
   const [boxes, scores] = [
     session.outputs.indexOf(anchors.length * 8),
     session.outputs.indexOf(anchors.length / 2),
@@ -92,7 +92,7 @@ async function modelFile(model: FaceModel): Promise<Uint8Array> {
   );
 }
 
-/** From 0…1 of the square to pixels of the picture. */
+/** Converts a face from 0…1 of the square to pixels of the picture. */
 function inPicture(face: Face, { size, scale, padX, padY }: Letterbox, region: Region): Face {
   const x = (value: number) => (value * size - padX) / scale + region.x;
   const y = (value: number) => (value * size - padY) / scale + region.y;
@@ -107,8 +107,8 @@ function inPicture(face: Face, { size, scale, padX, padY }: Letterbox, region: R
 }
 
 /**
- * Whether no edge of the region cuts the face, except the picture's own: otherwise another square, or the whole picture, contains it
- * completely.
+ * Whether the face lies completely inside the region. A face cut by an edge is ignored, because another square or the whole picture contains it
+ * completely; only edges of the picture itself may cut a face.
  */
 function isWhole(face: Face, region: Region, picture: Picture): boolean {
   return (
@@ -122,7 +122,9 @@ function isWhole(face: Face, region: Region, picture: Picture): boolean {
 /** Minimum overlap of neighboring squares, so that a face cut by one is complete in another. */
 const shared = 1 / 3;
 
-/** The whole picture; with a zoom, squares of `1 / zoom` of its longer side after it, which cover it. */
+/**
+ * The regions to search: the whole picture, followed (with a zoom) by overlapping squares that cover it, with sides of `1 / zoom` of its longer side.
+ */
 export function regionsOf({ width, height }: Picture, zoom: number): Region[] {
   const whole = { x: 0, y: 0, width, height };
   const side = Math.ceil(Math.max(width, height) / zoom);
@@ -144,10 +146,10 @@ function places(length: number, side: number): number[] {
 const rowLength = 16;
 
 /**
- * Reads the network's answer: the boxes whose score is at least `minScore`, in 0…1 of the square. Center and points are relative to the
- * anchor, sizes are linear (MediaPipe's TensorsToDetectionsCalculator with reverse_output_order and anchors of size 1).
- * @param boxes 16 numbers an anchor, in pixels of the square
- * @param logits one an anchor
+ * Decodes the network's output: returns the boxes whose score is at least `minScore`, in 0…1 of the square. Center and points are relative to the
+ * anchor; sizes are linear. (MediaPipe's TensorsToDetectionsCalculator with reverse_output_order and anchors of size 1.)
+ * @param boxes 16 numbers per anchor, in pixels of the square
+ * @param logits one per anchor
  */
 export function decodeBoxes(
   boxes: Float32Array,
@@ -230,16 +232,16 @@ interface FaceModel {
   sha256: string;
   /** Side of its input square, pixels. */
   size: number;
-  /** Its grids of anchors, in order: cells along a side, anchors a cell. */
+  /** Its grids of anchors, in order: number of cells along a side, and anchors per cell. */
   grids: readonly (readonly [cells: number, anchors: number])[];
   /** Scores below this are not faces; the same value as in MediaPipe's own graphs. */
   minScore: number;
 }
 
 /**
- * Measured on 15 pictures with 31 faces (found, false, time on one core): short 25, 0, 2.4 ms; full 30, 0, 8.4 ms; sparse
- * 31, 0, 6.3 ms. `short` is for faces nearer than 2 m; the other two for up to 5 m, `sparse` being `full` with pruned weights.
- * Sizes and anchors: MediaPipe's face_detection graphs (SsdAnchorsCalculatorOptions), release 0.10.
+ * Measured on 15 pictures with 31 faces (faces found, false positives, time on one core): short 25, 0, 2.4 ms; full 30, 0, 8.4 ms; sparse 31, 0, 6.3
+ * ms. `short` is for faces nearer than 2 m; the other two are for up to 5 m. `sparse` is `full` with pruned weights. Sizes and anchors: MediaPipe's
+ * face_detection graphs (SsdAnchorsCalculatorOptions), release 0.10.
  */
 export const faceModels = {
   sparse: {
@@ -272,7 +274,7 @@ export type FaceModelName = keyof typeof faceModels;
 
 export const faceModelNames = Object.keys(faceModels) as [FaceModelName, ...FaceModelName[]];
 
-/** Centers of the anchors, x and y in turn, 0…1 of the square: rows, columns in a row, anchors in a cell. */
+/** Centers of the anchors in 0…1 of the square, as x, y, x, y, …, ordered by row, column, and anchor within the cell. */
 export function anchorCentres({ grids }: FaceModel): Float32Array {
   const centres: number[] = [];
   for (const [cells, anchors] of grids)

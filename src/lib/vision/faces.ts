@@ -10,7 +10,7 @@ const point = z.tuple([z.number(), z.number()]);
 
 export const foundFacesSchema = z.object({
   model: z.string(),
-  /** Faces in all pictures together. */
+  /** Total number of faces in all pictures. */
   faces: z.int(),
   pictures: z.array(
     z.object({
@@ -18,7 +18,7 @@ export const foundFacesSchema = z.object({
       /** Pixels. */
       width: z.int(),
       height: z.int(),
-      /** How long the network took, ms; decoding the file is not in it. */
+      /** Inference time, ms, without decoding the file. */
       ms: z.number(),
       faces: z.array(
         z.object({
@@ -59,8 +59,8 @@ export interface FaceOptions extends DetectorOptions {
 }
 
 /**
- * Finds the faces in picture files.
- * @throws AIOT_USAGE (a number out of its range), AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_FILE_MALFORMED, AIOT_FILE_NOT_WRITABLE: then nothing is written
+ * Finds the faces in picture files. If it throws, no crop is written.
+ * @throws AIOT_USAGE (a number out of its range), AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_FILE_MALFORMED, AIOT_FILE_NOT_WRITABLE
  */
 export async function findFaces(files: readonly string[], options: FaceOptions = {}): Promise<FoundFaces> {
   requireRange('margin', options.margin, [0, 2]);
@@ -98,7 +98,7 @@ export async function findFaces(files: readonly string[], options: FaceOptions =
   return { model: detector.model, faces, pictures };
 }
 
-/** Tenths of a pixel, thousandths of a score. */
+/** Rounds positions to tenths of a pixel, and scores to thousandths. */
 function rounded(face: Face) {
   const tenth = (value: number) => Math.round(value * 10) / 10;
   const points = face.points.map(([x, y]): [number, number] => [tenth(x), tenth(y)]);
@@ -140,7 +140,7 @@ export function cropGray({ data, width }: Picture, region: Region): GrayPicture 
   for (let row = 0; row < region.height; row++) {
     let from = ((region.y + row) * width + region.x) * 3;
     for (let column = 0; column < region.width; column++, from += 3)
-      // Weights of 2^16 that add up to it, and half a step for rounding.
+      // The weights are multiplied by 2^16, which they add up to; 32,768 is half a step, for rounding.
       gray[to++] = (data[from]! * 19_595 + data[from + 1]! * 38_470 + data[from + 2]! * 7_471 + 32_768) >> 16;
   }
   return { width: region.width, height: region.height, data: gray };
@@ -209,7 +209,7 @@ async function drawPicture(people: readonly Person[]): Promise<Buffer> {
   return sharp(Buffer.from(svg)).blur(1.2).jpeg({ quality: 88 }).toBuffer();
 }
 
-/** In units of half a face's width, around its middle. Shades matter to the detector more than lines. */
+/** Drawn in units of half a face's width, around its middle. Shades matter to the detector more than lines. */
 function personShape({ x, y, radius, hair }: Person): string {
   const eye = (side: number) => `<g transform="translate(${side},-.12)">
     <ellipse rx=".17" ry=".085" fill="#f5efe8"/><circle r=".08" fill="#4a3020"/><circle r=".04" fill="#111"/>
