@@ -1,7 +1,7 @@
 /**
- * Resampling at any ratio by windowed-sinc interpolation: each output is the input's samples weighted by a low-pass's impulse
- * response, looked up at their true distances. Kernel as J. O. Smith, "Digital Audio Resampling", with a Kaiser window
- * (β and width by Kaiser's formulas, as in Oppenheim and Schafer, "Discrete-Time Signal Processing", 7.6).
+ * Resampling at any ratio by windowed-sinc interpolation: each output is a weighted sum of input samples. The weights are a low-pass's impulse
+ * response at the samples' exact distances. Kernel as in J. O. Smith, "Digital Audio Resampling", with a Kaiser window (β and width by Kaiser's
+ * formulas, as in Oppenheim and Schafer, "Discrete-Time Signal Processing", 7.6).
  */
 export interface BandLimited {
   /**
@@ -15,7 +15,7 @@ export interface BandLimited {
     times: Float64Array,
     count: number,
   ): { values: Float64Array; times: Float64Array; count: number };
-  /** Discards all samples: the grid starts again. */
+  /** Discards all samples: the next one starts a new output grid. */
   reset(): void;
 }
 
@@ -28,7 +28,7 @@ export interface BandLimitedOptions {
 /** Zero crossings of the kernel on each side. With 80 dB the pass band reaches 79 % of the lower of the two Nyquist frequencies. */
 const crossings = 24;
 const stopDb = 80;
-/** Entries of the table between two zero crossings; between them it is linear: an error of about 2e-6. */
+/** Table entries per zero crossing. Values in between are interpolated linearly, with an error of about 2e-6. */
 const fine = 512;
 
 /** Input samples on each side that an output needs. */
@@ -36,9 +36,7 @@ function kernelHalf({ inputHz, outputHz }: Omit<BandLimitedOptions, 'fields'>): 
   return crossings / Math.min(1, outputHz / inputHz);
 }
 
-/**
- * @returns a resampler whose output is flat within 1e-4 up to 0.395 of the lower rate, and holds nothing (−80 dB) that would fold back
- */
+/** @returns a resampler whose output is flat within 1e-4 up to 0.395 of the lower rate, with aliases attenuated by 80 dB */
 export function createBandLimited(options: BandLimitedOptions): BandLimited {
   const { fields, inputHz, outputHz } = options;
   const scale = Math.min(1, outputHz / inputHz);
@@ -51,7 +49,7 @@ export function createBandLimited(options: BandLimitedOptions): BandLimited {
   let start = Number.NaN;
   let outputs = 0;
 
-  /** Weights the samples around `at` (in samples) into `out`. A constant is reproduced exactly. */
+  /** Interpolates the samples at position `at` (in samples) into `out`. A constant is reproduced exactly. */
   const interpolate = (values: Float64Array, at: number, out: Float64Array, to: number) => {
     const first = Math.ceil(at - half);
     const last = Math.floor(at + half);
@@ -119,7 +117,7 @@ export function createBandLimited(options: BandLimitedOptions): BandLimited {
 /** One side of the kernel, from its middle to its end; x in zero crossings. */
 function kernelTable(): Float64Array {
   const beta = 0.1102 * (stopDb - 8.7);
-  // Full width of the transition in cycles a sample of the lower rate; it ends at the Nyquist frequency.
+  // Full width of the transition in cycles per sample of the lower rate; it ends at the Nyquist frequency.
   const transition = (stopDb - 7.95) / (14.36 * 2 * crossings);
   const cutoff = 0.5 - transition / 2;
   const table = new Float64Array(crossings * fine + 2);

@@ -2,18 +2,17 @@ import { createFourier } from './fourier.js';
 import { turn } from './turn.js';
 
 interface BandPower {
-  /** Hz of the strongest bin within the bands; 0 when the signal is flat. */
+  /** Hz of the strongest bin within the bands; 0 if the signal is flat. */
   peakHz: number;
-  /** Power in each band over that in all of them; all 0 when the signal is flat. */
+  /** Power in each band as a share of the power in all bands; all 0 if the signal is flat. */
   shares: Float64Array;
   compute(signal: Float64Array, moments: Moments): void;
 }
 
 /**
- * Power by frequency band of a signal of n samples, its mean removed.
- * @param taper `hann` keeps a strong component from leaking into every band, as lines of a machine would; `none` weighs
- *   all of the window alike, which events such as steps ask for (measured on the HAR recordings, five folds: macro-F1
- *   0.968 without, 0.965 with)
+ * Power by frequency band of a signal of n samples, after its mean is removed.
+ * @param taper `hann` keeps a strong component, such as a machine's spectral line, from leaking into every band. `none` weights the whole window
+ *   equally, which suits events such as steps (HAR recordings, five folds: macro-F1 0.968 without the taper, 0.965 with it).
  * @param edgesHz ascending; band b holds edges[b] < f ≤ edges[b+1]. Bands above half the rate stay 0.
  */
 export function createBandPower(
@@ -65,11 +64,11 @@ interface Moments {
   mean: number;
   variance: number;
   deviation: number;
-  /** Mean cube of the standardized signal; 0 when it is flat. */
+  /** Mean cube of the standardized signal; 0 if it is flat. */
   skewness: number;
-  /** Mean fourth power of the standardized signal (3 = normal); 0 when it is flat. */
+  /** Mean fourth power of the standardized signal (3 = normal); 0 if it is flat. */
   kurtosis: number;
-  /** Only rounding errors remain: shares and shape are meaningless and given as 0. */
+  /** Whether the signal is constant except for rounding errors: shares and shape would be meaningless, and are 0. */
   flat: boolean;
 }
 
@@ -81,7 +80,7 @@ export function momentsOf(signal: Float64Array, out: Moments): void {
   centralMoments(signal, sum / n, out);
 }
 
-/** As `momentsOf`, with a known mean. */
+/** Like `momentsOf`, but with a known mean. */
 export function centralMoments(signal: Float64Array, mean: number, out: Moments): void {
   const n = signal.length;
   let m2 = 0;
@@ -96,7 +95,7 @@ export function centralMoments(signal: Float64Array, mean: number, out: Moments)
   out.mean = mean;
   out.variance = m2 / n;
   out.deviation = Math.sqrt(out.variance);
-  // A millionth of the mean is below what any sensor resolves, and above what single precision leaves behind.
+  // A deviation of a millionth of the mean is below the resolution of any sensor, and above the rounding errors of single precision.
   out.flat = out.variance <= 1e-12 * mean * mean + 1e-18;
   out.skewness = out.flat ? 0 : m3 / n / (out.variance * out.deviation);
   out.kurtosis = out.flat ? 0 : m4 / n / (out.variance * out.variance);

@@ -3,12 +3,12 @@ import { createBandPower, emptyMoments, momentsOf } from './bands.js';
 import { harSet, harWindow } from './har.js';
 import type { SignalSpec } from './spec.js';
 
-/** A set of features of one window, made once for a spec: tables and work space belong to it. */
+/** A set of features of one window, created once for a spec, with its own tables and work space. */
 interface FeatureSet {
   names: string[];
   /**
-   * @param window one column a field, each of `windowSamples` samples; left unchanged
-   * @param out one value a name; every value is finite for finite samples
+   * @param window one column per field, each of `windowSamples` samples; left unchanged
+   * @param out one value per name; every value is finite for finite samples
    */
   compute(window: Float64Array[], out: Float64Array): void;
 }
@@ -16,8 +16,8 @@ interface FeatureSet {
 export type FeatureSetMaker = (spec: SignalSpec) => FeatureSet;
 
 /**
- * The features that a spec names: a whole set, or names picked out of the sets in the order given.
- * @throws AIOT_FEATURE_UNKNOWN, AIOT_FEATURE_UNFIT (a set that these fields or this window cannot give)
+ * The features named by a spec: a whole set, or individual names from the sets in the given order.
+ * @throws AIOT_FEATURE_UNKNOWN, AIOT_FEATURE_UNFIT (a set that does not support these fields or this window)
  */
 export function featureSetOf(spec: SignalSpec): FeatureSet {
   const { features } = spec;
@@ -45,7 +45,7 @@ function misfit(name: string, { fields, windowSamples }: SignalSpec): string | n
   return null;
 }
 
-/** Only the sets that hold a wanted name are computed. */
+/** Computes only the sets that contain a requested name. */
 function picked(spec: SignalSpec, wanted: string[]): FeatureSet {
   const sets = Object.keys(makers)
     .filter((name) => misfit(name, spec) === null)
@@ -82,7 +82,7 @@ function unknown(name: string, known: string[]): AiotError {
   );
 }
 
-/** The samples themselves, sample after sample: `x[0], y[0], z[0], x[1], …` */
+/** The samples themselves, one sample after another: `x[0], y[0], z[0], x[1], …` */
 function rawSet(spec: { fields: string[]; windowSamples: number }): FeatureSet {
   const names: string[] = [];
   for (let s = 0; s < spec.windowSamples; s++) for (const field of spec.fields) names.push(`${field}[${s}]`);
@@ -99,8 +99,8 @@ function rawSet(spec: { fields: string[]; windowSamples: number }): FeatureSet {
 }
 
 /**
- * Hz. Human steps occur at 1 to 3 Hz with harmonics. A wrist or waist moves little above 12 Hz, where a sensor mostly shows noise and the
- * artifacts of its recorder.
+ * Edges of the bands, Hz. Human steps occur at 1 to 3 Hz with harmonics. A wrist or waist moves little above 12 Hz, where a sensor mostly shows noise
+ * and the artifacts of its recorder.
  */
 const motionBandsHz = [0, 1, 2, 3.5, 5.5, 8, 12] as const;
 
@@ -161,7 +161,7 @@ function resolve(window: Float64Array[], [magnitude, along, across]: Float64Arra
     gz += z[i]!;
   }
   const length = Math.sqrt(gx * gx + gy * gy + gz * gz);
-  // In free fall, or with gravity already removed, there is no direction, and all of the motion counts as across.
+  // In free fall, or if gravity was already removed, there is no direction, and all of the motion counts as across.
   const scale = length > 1e-9 * n ? 1 / length : 0;
   gx *= scale;
   gy *= scale;
@@ -184,7 +184,7 @@ function meanStep(signal: Float64Array): number {
   return sum / (signal.length - 1);
 }
 
-/** Octaves below half the rate, as parts of it: 0–1/16, 1/16–1/8, 1/8–1/4, 1/4–1/2, 1/2–1. */
+/** Edges of the octaves below half the rate, as shares of half the rate. */
 const octaves = [0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1];
 
 /**

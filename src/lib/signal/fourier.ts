@@ -1,6 +1,6 @@
 import { turn } from './turn.js';
 
-/** A prime factor above this costs more than two transforms of more than twice the length. */
+/** A larger prime factor costs more than two transforms of more than twice the length. */
 const largestFactor = 60;
 
 interface Fourier {
@@ -10,8 +10,8 @@ interface Fourier {
   /** X[k] = Σ x[t]·exp(−2πi·kt/n), no scaling. `input` has n samples and is left unchanged. */
   transform(input: Float64Array): void;
   /**
-   * Two real signals in one transform: `first` and `second` get the real parts, then the imaginary parts of bins 0..n/2
-   * (2 · (⌊n/2⌋ + 1) values each).
+   * Transforms two real signals at once: `first` and `second` receive the real parts, then the imaginary parts of bins 0..n/2 (2 · (⌊n/2⌋ + 1) values
+   * each).
    */
   transformPair(a: Float64Array, b: Float64Array, first: Float64Array, second: Float64Array): void;
 }
@@ -50,8 +50,8 @@ export function createFourier(n: number): Fourier {
 }
 
 /**
- * The same for complex signals, in place over `re` and `im`, each of n values. Called with `(im, re)` it is the inverse, except for a
- * factor of n.
+ * Discrete Fourier transform of complex signals, in place over `re` and `im`, which have n values each. Called with `(im, re)`, it computes the
+ * inverse times n.
  */
 export function createComplexFourier(n: number): (re: Float64Array, im: Float64Array) => void {
   return Math.max(1, ...factorsOf(n)) > largestFactor ? createChirp(n) : createStages(n);
@@ -148,7 +148,7 @@ const radix4 =
         const vi = xi[a]! - xi[a + 2 * step]!;
         const er = xr[a + step]! + xr[a + 3 * step]!;
         const ei = xi[a + step]! + xi[a + 3 * step]!;
-        // Times −i.
+        // Multiplied by −i.
         const fr = xi[a + step]! - xi[a + 3 * step]!;
         const fi = xr[a + 3 * step]! - xr[a + step]!;
         yr[to] = ur + er;
@@ -208,7 +208,7 @@ const radix5 =
     }
   };
 
-/** Any odd p: opposite elements are added and subtracted first, which halves the products twice. */
+/** Any odd p. Opposite elements are added and subtracted first, and each result serves two outputs, which quarters the number of products. */
 function oddRadix({ p, m, stride: s, cos, sin, n }: Plan): Stage {
   const half = (p - 1) / 2;
   const table = { cos: new Float64Array(half * half), sin: new Float64Array(half * half) };
@@ -283,7 +283,7 @@ function turned(
 }
 
 /**
- * Complex transform in place for lengths with a large prime factor, by two transforms of a length made of twos and fives (Bluestein 1970).
+ * Complex transform in place for lengths with a large prime factor, by two transforms of a length with only the factors 2 and 5 (Bluestein 1970).
  * Because k·t = (k² + t² − (k − t)²)/2, the sum is a convolution with a chirp.
  */
 function createChirp(n: number): (re: Float64Array, im: Float64Array) => void {
@@ -291,11 +291,11 @@ function createChirp(n: number): (re: Float64Array, im: Float64Array) => void {
   const run = createStages(m);
   const cos = new Float64Array(n);
   const sin = new Float64Array(n);
-  // The chirp turned the other way, transformed once.
+  // The conjugate chirp, which is transformed once.
   const filterRe = new Float64Array(m);
   const filterIm = new Float64Array(m);
   for (let k = 0; k < n; k++) {
-    // k² modulo a whole turn keeps the angle exact.
+    // Reducing k² modulo a whole turn keeps the angle exact.
     const angle = turn((k * k) % (2 * n), 2 * n);
     cos[k] = angle.cos;
     sin[k] = angle.sin;
@@ -321,7 +321,7 @@ function createChirp(n: number): (re: Float64Array, im: Float64Array) => void {
       const a = workRe[k]!;
       const b = workIm[k]!;
       workRe[k] = a * filterRe[k]! - b * filterIm[k]!;
-      // Its sign turned: a transform of the conjugate is the inverse's conjugate.
+      // Stores the conjugate, because the inverse transform is the conjugate of the conjugate's transform.
       workIm[k] = -(a * filterIm[k]! + b * filterRe[k]!);
     }
     run(workRe, workIm);
@@ -334,7 +334,7 @@ function createChirp(n: number): (re: Float64Array, im: Float64Array) => void {
   };
 }
 
-/** The smallest product of twos and fives that is not smaller. */
+/** The smallest product of twos and fives that is at least `least`. */
 function smoothFrom(least: number): number {
   let best = Number.POSITIVE_INFINITY;
   for (let fives = 1; fives < 2 * least; fives *= 5) {

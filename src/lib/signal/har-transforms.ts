@@ -8,8 +8,8 @@ interface SpectrumFigures {
 }
 
 /**
- * The original's one-sided amplitude spectrum |X|/n: no window, mean kept, bins from 1 to half doubled (the one at half the
- * rate too), padded with zeros to the signal's length.
+ * The original's one-sided amplitude spectrum |X|/n: no window, and the mean is kept. Bins from 1 to half the rate are doubled, including the one at
+ * half the rate, and zeros fill the rest of the signal's length.
  * @param parts real, then imaginary parts of bins 0..⌊n/2⌋ of the signal without its mean
  * @param out n values
  */
@@ -21,13 +21,14 @@ export function amplitudes(parts: Float64Array, mean: number, out: Float64Array)
   for (let k = 1; k < bins; k++) {
     out[k] = (2 * Math.sqrt(parts[k]! * parts[k]! + parts[bins + k]! * parts[bins + k]!)) / n;
   }
-  // For odd n the last doubled bin mirrors the one before: equal by definition, not but for rounding.
+  // For odd n, the last doubled bin mirrors the one before it. It is copied, because rounding could make them differ.
   if (n % 2 === 1 && n > 2) out[bins] = out[bins - 1]!;
 }
 
 /**
- * Center of the amplitudes. Then the first bins from 1 on at which the amplitudes summed from bin 0 reach a share of their total. Then the
- * entropy of the periodogram, mean removed (one-sided: all bins but the one at half the rate count twice).
+ * Four figures of a spectrum. The mean frequency is weighted by amplitude. The quarters are the first bins from 1 on at which the amplitudes summed
+ * from bin 0 reach 25 % and 75 % of their total. The entropy is that of the periodogram without the mean (one-sided: all bins except the one at half
+ * the rate count twice).
  */
 export function spectrumFigures(amplitude: Float64Array, binHz: number, out: SpectrumFigures): void {
   const n = amplitude.length;
@@ -67,8 +68,8 @@ export function spectrumFigures(amplitude: Float64Array, binHz: number, out: Spe
 }
 
 /**
- * Index (not Hz) of the bin that halves the power of the lower half of the spectrum. As in the original, it is found by bisection in
- * shrinking steps that stops early, so it may not be the true one.
+ * Index (not Hz) of the bin that halves the power of the lower half of the spectrum. As in the original, it is found by bisection in shrinking steps
+ * that stops early, so it may not be the exact bin.
  * @param work at least n/2 + 1 values, overwritten: power below each bin
  */
 export function medianBin(amplitude: Float64Array, work: Float64Array): number {
@@ -114,17 +115,17 @@ const low = Float64Array.of(
 
 const high = low.map((_, i) => (i % 2 === 0 ? -1 : 1) * low[low.length - 1 - i]!);
 
-/** Levels that a signal of n samples allows: floor(log2(n / (taps − 1))). */
+/** Number of levels that a signal of n samples allows: floor(log2(n / (taps − 1))). */
 export function waveletLevels(n: number): number {
   return Math.max(0, Math.floor(Math.log2(n / (low.length - 1))));
 }
 
 /**
- * Discrete wavelet decomposition, the signal continued by its mirror image at both ends (half-sample symmetric): one
- * coefficient a band, as far from its end as there are bands.
+ * Discrete wavelet decomposition. The signal is extended by its mirror image at both ends (half-sample symmetric). Each band yields one coefficient:
+ * the one whose distance from the band's end is the number of bands.
  * @param levels 0 = the signal itself is the only band
- * @returns writes levels + 1 values: of the approximation of the last level, then of the details from the last level to the
- *   first, each |coefficient| / length of the approximation
+ * @returns a function that writes levels + 1 values: for the approximation of the last level, then for the details from the last level to the first.
+ *   Each is |coefficient| divided by the length of the approximation.
  */
 export function createWavelet(
   n: number,
@@ -189,8 +190,8 @@ export const autoregressionOrder = 4;
 const order = autoregressionOrder;
 
 /**
- * Coefficients of an autoregressive model by the Yule-Walker equations, each lag's sum divided by the number of its terms (statsmodels
- * calls that `adjusted`). 0 for a constant signal.
+ * Coefficients of an autoregressive model by the Yule-Walker equations. Each lag's sum is divided by the number of its terms, which statsmodels calls
+ * `adjusted`. 0 for a constant signal.
  * @param centered the signal without its mean
  * @param out the coefficients from lag 1 on
  */
@@ -214,7 +215,7 @@ export function createYuleWalker(): (centred: Float64Array, out: Float64Array) =
   };
 }
 
-/** Gauss with row exchange over [A | b]; all 0 when A is singular. */
+/** Gaussian elimination with row exchange over [A | b]; all 0 if A is singular. */
 function solve(matrix: Float64Array, out: Float64Array): void {
   const width = order + 1;
   out.fill(0);
@@ -244,8 +245,8 @@ function solve(matrix: Float64Array, out: Float64Array): void {
 }
 
 /**
- * The same by Burg's method (Burg 1975): each reflection coefficient makes the forward and backward errors least, and Levinson's
- * recursion turns them into coefficients. 0 for a constant signal.
+ * Coefficients of an autoregressive model by Burg's method (Burg 1975). Each reflection coefficient minimizes the forward and backward errors, and
+ * Levinson's recursion converts them to coefficients. 0 for a constant signal.
  */
 export function createBurg(n: number): (centred: Float64Array, out: Float64Array) => void {
   const forward = new Float64Array(n);
@@ -270,7 +271,7 @@ export function createBurg(n: number): (centred: Float64Array, out: Float64Array
       if (m === order) return;
       top = 0;
       bottom = 0;
-      // The errors of this order, and in the same pass the sums of the next, which pairs each with the one before it.
+      // One pass computes the errors of this order and the sums for the next order, which pairs each forward error with the preceding backward error.
       let b = backward[m - 1]!;
       let kept = 0;
       for (let i = m; i < n; i++) {

@@ -45,10 +45,10 @@ const names = [
 ];
 
 /**
- * The 115 features of KasperKornak/EngineeringThesis (2024), under its names and with its meanings. `iqr` is of the spectrum, `stdev` a
- * variance, `mav` a sum, and `slope_change` counts zero crossings. `acc_mpf` is the signal magnitude area, and `enwacto` (one wavelet
- * coefficient a band) names the axes in reverse order. The original drops windows without three spectral peaks; here the missing ones are
- * 0. Three fields; windows of 448 to 895 samples.
+ * The 115 features of KasperKornak/EngineeringThesis (2024), with their original names and meanings. `iqr` is computed from the spectrum, `stdev` is
+ * a variance, `mav` a sum, and `slope_change` counts zero crossings. `acc_mpf` is the signal magnitude area, and `enwacto` (one wavelet coefficient
+ * per band) names the axes in reverse order. The original drops windows without three spectral peaks; here, missing peaks are 0. Requires three
+ * fields, and windows of 448 to 895 samples.
  */
 export const harSet: FeatureSetMaker = ({ windowSamples, resampleHz }) => {
   const { compute } = createHar(windowSamples, resampleHz);
@@ -56,8 +56,8 @@ export const harSet: FeatureSetMaker = ({ windowSamples, resampleHz }) => {
 };
 
 /**
- * The same for any window of at least 7 samples: bands for which it is too short are NaN.
- * `compute` returns whether the original keeps such a window.
+ * Computes the features of `harSet` for any window of at least 7 samples; wavelet bands for which it is too short are NaN. `compute` returns whether
+ * the original keeps such a window.
  */
 export function createHar(n: number, rateHz: number) {
   const fourier = createFourier(n);
@@ -89,7 +89,7 @@ export function createHar(n: number, rateHz: number) {
     centralMoments(signal, sums.mean, moments);
     means[a] = sums.mean;
     squares[a] = moments.variance * n;
-    // A constant's rounding errors have no shape.
+    // Without this, the rounding errors of a constant signal would be analyzed like a signal.
     if (sums.low === sums.high) centred[a]!.fill(0);
     out[area]! += sums.absolute / n;
     out[slot.wilson_amp] = sums.wilson;
@@ -129,7 +129,7 @@ export function createHar(n: number, rateHz: number) {
 
   return {
     names,
-    /** @returns whether the original keeps this window, where it is shorter than the others */
+    /** @returns whether the original keeps the window; used only for a last window that is shorter than the others */
     compute(window: Float64Array[], out: Float64Array): boolean {
       out[area] = 0;
       for (let a = 0; a < 3; a++) timePart(window[a]!, a, out);
@@ -164,7 +164,7 @@ const waveletAt = ['z', 'y', 'x'].map((axis) => at(`acc_${axis}_enwacto_1`));
 
 const area = at('acc_mpf');
 
-/** Places of one axis's features in the output. */
+/** Positions of one axis's features in the output. */
 function slotsOf(at: (name: string) => number) {
   return {
     mpf: at('mpf'),
@@ -221,7 +221,7 @@ function emptySums(): AxisSums {
   };
 }
 
-/** @param centered gets the signal without its mean */
+/** @param centred receives the signal without its mean */
 function axisSums(signal: Float64Array, centred: Float64Array, out: AxisSums): void {
   const n = signal.length;
   let before = signal[0]!;
@@ -264,7 +264,7 @@ function dot(a: Float64Array, b: Float64Array): number {
   return sum;
 }
 
-/** Pearson's correlation of two signals without their means; 0 when one of the two is constant. */
+/** Pearson's correlation of two signals without their means; 0 if either is constant. */
 function correlation(a: Float64Array, b: Float64Array, squaresA: number, squaresB: number): number {
   return squaresA > 0 && squaresB > 0 ? dot(a, b) / Math.sqrt(squaresA * squaresB) : 0;
 }
@@ -278,8 +278,8 @@ function medianDeviation(signal: Float64Array, work: Float64Array): number {
 }
 
 /**
- * Median of the values, which are left in another order; of an even number, the mean of the two in the middle. By Hoare's
- * selection (1961), the pivot being the median of three: no sort is needed.
+ * Median of the values, which are reordered; for an even number of values, the mean of the middle two. Hoare's selection (1961) with the median of
+ * three as pivot makes sorting unnecessary.
  */
 export function median(values: Float64Array): number {
   const n = values.length;
@@ -291,7 +291,7 @@ export function median(values: Float64Array): number {
   return (lower + upper) / 2;
 }
 
-/** The k-th smallest from 0; afterwards no element before it is larger. */
+/** The k-th smallest value, from 0; afterwards no element before it is larger. */
 function select(values: Float64Array, k: number): number {
   let left = 0;
   let right = values.length - 1;
@@ -318,13 +318,13 @@ function select(values: Float64Array, k: number): number {
 }
 
 /**
- * Bins of the three strongest local maxima, ascending; 0 where there are fewer. A plateau counts by its middle, and the
- * ends are not maxima (as in SciPy's find_peaks).
- * @returns how many bins are as high as one of them: the original fails unless there are three
+ * Bins of the three strongest local maxima, ascending; 0 if there are fewer. A plateau counts at its middle, and the ends are not maxima (as in
+ * SciPy's find_peaks).
+ * @returns the number of bins that are as high as one of the three: the original fails unless it is three
  */
 function strongestPeaks(amplitude: Float64Array, out: Int32Array): number {
   out.fill(0);
-  // Above half the rate all is 0.
+  // Amplitudes above half the rate are 0.
   const end = Math.min(amplitude.length - 1, Math.ceil(amplitude.length / 2) + 2);
   let found = 0;
   for (let i = 1; i < end; ) {

@@ -1,6 +1,6 @@
 /**
- * Samples → windows → features: pure functions on typed arrays, one definition for training, Pi, simulator and chip.
- * Plain loops in double precision throughout, so that the firmware's C computes the same.
+ * Samples → windows → features: pure functions on typed arrays, defined once for training, Pi, simulator and chip. Plain loops in double precision
+ * throughout, so that the firmware's C code computes the same values.
  */
 export { createBandLimited } from './band-limited.js';
 export { createComplexFourier } from './fourier.js';

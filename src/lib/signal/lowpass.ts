@@ -13,8 +13,8 @@ interface Section {
 const qualities = [1 / (2 * turn(1, 16).cos), 1 / (2 * turn(3, 16).cos)];
 
 /**
- * Two sections of a 4th-order Butterworth low-pass by the bilinear transform, its corner (−3 dB) prewarped.
- * Source: the analogue prototype 1 / (s² + s/Q + 1) with s = (1 − z⁻¹) / (K (1 + z⁻¹)), K = tan(π·corner/rate).
+ * Two sections of a 4th-order Butterworth low-pass by the bilinear transform, with a prewarped corner (−3 dB). Source: the analog prototype 1 / (s² +
+ * s/Q + 1) with s = (1 − z⁻¹) / (K (1 + z⁻¹)), K = tan(π·corner/rate).
  */
 export function butterworthSections(cornerHz: number, rateHz: number): Section[] {
   const half = turn(cornerHz, 2 * rateHz);
@@ -42,7 +42,7 @@ export function createLowpass(cornerHz: number | null, rateHz: number): Lowpass 
     step(x) {
       if (!started) {
         started = true;
-        // A constant input x has passed for ever: each section's output is x too (gain 1 at 0 Hz).
+        // Start as if the input had always been x: each section's output is then x too (gain 1 at 0 Hz).
         for (let s = 0; s < sections.length; s++) {
           const { b1, b2, a1, a2 } = sections[s]!;
           state[2 * s + 1] = (b2 - a2) * x;

@@ -5,12 +5,11 @@ import type { SignalSpec } from './spec.js';
 
 interface Pipeline {
   /**
-   * Takes one sample (one value a field, in the spec's order) and returns the features of a window each time one is
-   * complete, null otherwise. The array returned is the pipeline's own and is overwritten by the next window: copy it to
-   * keep it. A sample that only completes a window counts to it; nothing is allocated.
+   * Takes one sample (one value per field, in the spec's order). Returns the features of a window if the sample completes one, otherwise null. The
+   * returned array belongs to the pipeline and is overwritten by the next window: copy it to keep it. Nothing is allocated.
    */
   push(sample: ArrayLike<number>): Float32Array | null;
-  /** Forgets all samples: the next one is the first of a new recording. */
+  /** Discards all samples: the next one is the first of a new recording. */
   reset(): void;
 }
 
@@ -66,7 +65,7 @@ export function createPipeline(spec: SignalSpec): Pipeline {
 /**
  * Low-pass and resampling over a whole recording.
  * @param columns one per field, all of the same length; left unchanged
- * @returns one column a field, at `resampleHz`
+ * @returns one column per field, at `resampleHz`
  */
 export function conditioned(spec: SignalSpec, columns: Float64Array[]): Float64Array[] {
   return columns.map((column) => {
@@ -111,16 +110,16 @@ export function windowFeatures(spec: SignalSpec, columns: Float64Array[]): Float
 
 interface FeatureRows {
   names: string[];
-  /** One a window, in double precision. */
+  /** One row per window, in double precision. */
   rows: Float64Array[];
   /** First sample (after resampling) of each window. */
   starts: number[];
 }
 
 /**
- * As `windowFeatures`, in double precision and with the place of each window.
- * @param unfilled whether a last window that the recording does not fill counts too, as in the original of the `har` set:
- *   bands that it is too short for are NaN there, and the original's reasons to drop one hold
+ * Like `windowFeatures`, but in double precision and with the position of each window.
+ * @param unfilled whether a partially filled last window is included, as in the original of the `har` set. Bands for which it is too short are NaN,
+ *   and it is dropped if the original would drop it.
  */
 export function featureRows(spec: SignalSpec, columns: Float64Array[], unfilled = false): FeatureRows {
   const set = featureSetOf(spec);
@@ -135,7 +134,7 @@ export function featureRows(spec: SignalSpec, columns: Float64Array[], unfilled 
     result.rows.push(row);
     result.starts.push(start);
   }
-  // Its autoregression and its bands need seven samples.
+  // The autoregression and the bands of the `har` set need seven samples.
   if (!unfilled || spec.features !== 'har' || length - start < 7) return result;
   const row = new Float64Array(set.names.length);
   if (createHar(length - start, spec.resampleHz).compute(part(start, length), row)) {
@@ -146,8 +145,8 @@ export function featureRows(spec: SignalSpec, columns: Float64Array[], unfilled 
 }
 
 /**
- * Position of the k-th resampled sample among the input samples: k·rate/resample. At most one of them is after one input sample and up to
- * the next, because resampling never raises the rate.
+ * Maps resampled samples to input samples: the k-th one is at position k·rate/resample. At most one of them lies between two input samples, because
+ * resampling never raises the rate.
  */
 interface Resampler {
   /** Notifies the resampler of the next input sample; true = an output sample is at or before it. */

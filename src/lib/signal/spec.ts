@@ -30,7 +30,7 @@ export interface Standardization {
 }
 
 /**
- * The signal part of a project, defaults filled in.
+ * The signal part of a project, including defaults.
  * @throws AIOT_FEATURE_UNKNOWN, AIOT_FEATURE_UNFIT
  */
 export function signalSpecOf(config: ProjectConfig): SignalSpec {
@@ -48,7 +48,7 @@ export function signalSpecOf(config: ProjectConfig): SignalSpec {
   return spec;
 }
 
-/** One name an input of the network, in order; raw inputs are called `field[sample]`. */
+/** One name per input of the network, in order; raw inputs are called `field[sample]`. */
 export function featureNames(spec: SignalSpec): string[] {
   return featureSetOf(spec).names;
 }
@@ -76,9 +76,9 @@ export function standardize<T extends Float32Array | Float64Array>(
 }
 
 /**
- * The network's int8 input: q = clamp(round((feature − mean) / deviation / scale) + zeroPoint), halves rounded away from
- * zero as TensorFlow Lite does (TfLiteRound), in double precision.
- * @param out taken instead of a new array where nothing may be allocated
+ * The network's int8 input: q = clamp(round((feature − mean) / deviation / scale) + zeroPoint), in double precision. Halves are rounded away from
+ * zero as in TensorFlow Lite (TfLiteRound).
+ * @param out an existing array for the result, so that nothing is allocated
  */
 export function quantizeInput(
   features: ArrayLike<number>,

@@ -1,13 +1,13 @@
 /**
- * Cosine and sine of a part of a whole turn, computed with additions, multiplications and one division alone. Every machine rounds those
- * alike, while `Math.cos` differs from the firmware's C library. Reduced to an eighth of a turn, then by Taylor's series: within 2e-16 of
+ * Cosine and sine of a fraction of a whole turn, computed with only additions, multiplications and one division. Every machine rounds these alike,
+ * while `Math.cos` differs from the firmware's C library. The angle is reduced to an eighth of a turn, followed by Taylor's series: within 2e-16 of
  * the true values.
- * @param numerator from 0 up @param denominator above 0; both exact, so that k/n of a turn is
+ * @param numerator at least 0, exact @param denominator above 0, exact
  */
 export function turn(numerator: number, denominator: number): { cos: number; sin: number } {
   const eighths = 8 * numerator;
   const eighth = Math.floor(eighths / denominator);
-  // Measured from the nearest axis: an odd eighth runs towards the next one.
+  // The angle is measured from the nearest axis: in an odd eighth, back from the next axis.
   const rest = eighth % 2 === 0 ? eighths - eighth * denominator : (eighth + 1) * denominator - eighths;
   const x = (Math.PI / 4) * (rest / denominator);
   const z = x * x;
@@ -36,7 +36,7 @@ export function turn(numerator: number, denominator: number): { cos: number; sin
   }
 }
 
-/** 1/k! with alternating signs, the highest power first. Each k! is exact, and so each quotient rounded once. */
+/** 1/k! with alternating signs, the highest power first. Each k! is exact, so each quotient is rounded only once. */
 const cosTerms = [16, 14, 12, 10, 8, 6, 4, 2, 0].map((k) => (k % 4 === 0 ? 1 : -1) / factorial(k));
 const sinTerms = [17, 15, 13, 11, 9, 7, 5, 3, 1].map((k) => (k % 4 === 1 ? 1 : -1) / factorial(k));
 
