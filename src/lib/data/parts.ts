@@ -23,7 +23,10 @@ export function windowParts({ seed }: Pick<Split, 'seed'>, id: string, count: nu
   return parts;
 }
 
-/** How many of n go to each part: the test set first, then validation, one each as soon as there are three. */
+/**
+ * Sizes of the validation and test parts for n units; the others are for training. With two units, only the test set gets one; from three on, each
+ * part gets at least one.
+ */
 export function partSizes(n: number): { validation: number; test: number } {
   if (n < 3) return { validation: 0, test: n === 2 ? 1 : 0 };
   return { validation: Math.max(1, Math.floor(n * 0.15)), test: Math.max(1, Math.round(n * 0.25)) };

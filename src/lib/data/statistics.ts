@@ -57,7 +57,7 @@ interface Groups {
   groups: GroupStatistics[];
 }
 
-/** More groups than anyone reads. */
+/** Maximum number of groups for which statistics are listed. */
 const mostGroups = 1000;
 
 function groupsOf(by: TextColumn | null): Groups | null {

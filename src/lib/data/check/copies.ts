@@ -62,7 +62,7 @@ export function leakError(findings: Finding[]): AiotError | null {
 
 interface CopiesOptions {
   split?: Split;
-  /** The recordings are split elsewhere, by a program that does not know about the copies. */
+  /** Whether the recordings are split elsewhere, by a program that does not know about the copies. */
   unguarded?: boolean;
 }
 

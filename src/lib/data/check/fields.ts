@@ -206,7 +206,7 @@ function extent(columns: Float64Array[], sign: number): { top: number; bottom: n
   return { top, bottom };
 }
 
-/** Switches and counters are at their ends by nature. */
+/** Whether the field has at most 32 different values, like a switch or counter, whose values reach the ends of their range by nature. */
 function fewValues(columns: Float64Array[]): boolean {
   const seen = new Set<number>();
   for (const column of columns) {

@@ -129,7 +129,7 @@ export function checkGaps(dataset: Dataset): Finding[] {
   return findings;
 }
 
-/** null if repeats are normal (a slow or coarse sensor), so that a long run means nothing. */
+/** The longest run of equal rows; null if it is short, or if repeats are normal (a slow or coarse sensor). */
 function longestStandstill({ columns }: Recording): { from: number; rows: number } | null {
   const n = columns[0]?.length ?? 0;
   let best = { from: 0, rows: 1 };
@@ -239,7 +239,7 @@ export function withNumbersAlone(dataset: Dataset): Dataset {
 /** Longest run of equal rows from a recorder that polls too fast; a stopped sensor produces longer runs. */
 const longestHold = 4;
 
-/** Share of rows that repeat the previous row within such a short run, over all fields together. */
+/** Share of rows in which every field repeats the previous row, not counting runs longer than `longestHold`. */
 export function repeatShare(columns: Float64Array[]): number {
   const n = columns[0]?.length ?? 0;
   let repeats = 0;

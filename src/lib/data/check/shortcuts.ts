@@ -16,7 +16,10 @@ const mostChance = 0.05;
 interface Property {
   by: string;
   told: Told | null;
-  /** In windows: visible to the model; around: place or time of the recording; outside: not visible in windows. */
+  /**
+   * Visibility of the property. `in windows`: a model can see it; `around`: it is the place or time of the recording; `outside`: windows do not show
+   * it.
+   */
   seen: 'in windows' | 'around' | 'outside';
   sentence: (told: Told) => string;
   advice: string;

@@ -72,7 +72,11 @@ function runningEnergy(signal: Float64Array): Float64Array {
   return out;
 }
 
-/** @param products Σ a[t]·b[t + lag] at index lag mod length */
+/**
+ * The best normalized correlation over all lags with at least `overlap` common samples.
+ * @param products Σ a[t]·b[t + lag] at index lag mod length
+ * @param a, b running energies of the two signals
+ */
 function highest(
   products: Float64Array,
   a: Float64Array,
@@ -128,7 +132,7 @@ function createSpectra(signals: Float64Array[]) {
         re[k] = (a.re[k]! * b.re[k]! + a.im[k]! * b.im[k]!) / n;
         im[k] = (a.re[k]! * b.im[k]! - a.im[k]! * b.re[k]!) / n;
       }
-      // The inverse.
+      // The inverse transform.
       transformOf(n)(im, re);
       return re;
     },

@@ -205,10 +205,10 @@ function leastFit(seconds: number): number {
 }
 
 /**
- * Compares stretches of recordings. On the HAR recordings the best match of two unrelated stretches of 5 s was 0.951 (of 32,292, each at every
- * position of all other recordings). A copy under white noise a fifth as large as the signal reaches 0.99, under a third 0.98, because the band
- * removes most of the noise. Of copied stretches of 8 s in walks far more regular than those, 8 of 8 and 7 of 8 are found; with noise half as large,
- * none. Among 40 such walks no two were mistaken for copies.
+ * Compares stretches of recordings. On the HAR recordings, the best match of two unrelated stretches of 5 s was 0.951 (of 32,292, each at every
+ * position of all other recordings). A copy reaches 0.99 under white noise a fifth as large as the signal, and 0.98 under a third, because the band
+ * removes most of the noise. In walks far more regular than those, 8 and 7 of 8 copied stretches of 8 s are found at these noise levels. With noise
+ * half as large as the signal, none are found. Among 40 such walks no two were mistaken for copies.
  */
 function createMatcher(dataset: Dataset, bands: Bands, sizes: number[]) {
   const rateHz = Math.min(dataset.rateHz, fineHz);
@@ -310,7 +310,7 @@ function bestElsewhere(
   length: number,
   apart: number,
 ): number {
-  // A few seconds of it are enough, and leave room to shift them.
+  // A few seconds of the stretch are enough, and can be shifted within the other recording.
   const part = Math.min(length, 40 * apart, Math.floor(y[0]!.length / 2));
   let best = 0;
   for (let at = 0; at + part <= y[0]!.length; at++) {

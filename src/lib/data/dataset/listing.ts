@@ -38,7 +38,7 @@ export function recordingFile(folder: string, id: string): string {
   return join(folder, 'recordings', `${id}.csv`);
 }
 
-/** null if the folder has none. @throws AIOT_FILE_MALFORMED */
+/** Reads a folder's dataset.json; null if it has none. @throws AIOT_FILE_MALFORMED */
 export async function readListing(folder: string): Promise<Listing | null> {
   const file = listingFile(folder);
   const value = await unless('AIOT_FILE_NOT_FOUND', readJson(file));

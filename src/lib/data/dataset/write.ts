@@ -48,8 +48,8 @@ interface RollingOptions {
 }
 
 /**
- * Adds a recording to a data folder, and removes the oldest of its kind that exceed the limit: for endless recording. A crash in between leaves
- * unlisted files, but never an entry without its file.
+ * Adds a recording to a data folder, and removes the oldest recordings of its kind that exceed the limit, so that recording can continue endlessly. A
+ * crash in between leaves unlisted files, but never an entry without its file.
  * @returns IDs of the removed recordings
  * @throws AIOT_ALREADY_EXISTS, AIOT_FILE_NOT_WRITABLE, AIOT_TIMEOUT (another process holds the folder), and any error from reading it
  */
@@ -85,7 +85,7 @@ function rendered(recording: Recording, decimals?: number): { csv: string; entry
 }
 
 /**
- * Changes a data folder under a lock against other aiot processes: the listing passed on is the one on disk now.
+ * Changes a data folder while holding its lock against other aiot processes. The callback receives the listing that is on disk at that time.
  * @throws AIOT_TIMEOUT if another process holds it for half a minute, AIOT_FILE_NOT_WRITABLE
  */
 export async function changeData<T>(
@@ -98,10 +98,10 @@ export async function changeData<T>(
 }
 
 /**
- * Adds recordings to a data folder: their CSV files first, then dataset.json, each atomically. If one cannot be written, those before it are removed
- * again; a crash in between leaves only files that are not listed yet.
+ * Adds recordings to a data folder: their CSV files first, then dataset.json, each atomically. If one cannot be written, those already written are
+ * removed. A crash in between leaves only files that are not listed yet.
  * @param decimals decimal places; absent = as many as the numbers have
- * @param signal aborts between two recordings, and none are saved
+ * @param signal aborts between two recordings, in which case none are saved
  * @throws AIOT_ALREADY_EXISTS (before anything is written), AIOT_FILE_NOT_WRITABLE
  */
 export async function addRecordings(

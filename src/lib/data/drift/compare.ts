@@ -232,7 +232,7 @@ function compareWords(base: TextProfile, now: TextProfile): Compared {
   const tests: { reason: Reason; p: number }[] = [
     { reason: 'missing', p: missing.p },
     { reason: 'distribution', p: empty ? 1 : widened(chiSquareAbove(chiSquare, degrees), base.degrees) },
-    // Probability that the base shows none of them if they are as frequent there.
+    // Probability that the base contains none of these categories if they are as frequent there as in NOW.
     { reason: 'category', p: newShare === 0 ? 1 : (1 - newShare) ** effective.base },
   ];
   const js = empty ? 0 : jensenShannon(baseShares, nowShares);

@@ -229,7 +229,7 @@ function changePoint(counts: Float64Array[], base: number[], time: number, alpha
   return found;
 }
 
-/** null if the change may be chance, or does not lead away from the base. */
+/** The cut at which the two sides differ most; null if the change may be chance, or does not lead away from the base. */
 function strongestCut(counts: Float64Array[], base: number[], time: number, alpha: number): number | null {
   const bins = base.length;
   const total = new Float64Array(bins);

@@ -16,7 +16,7 @@ export const defaultBins = 10;
 interface DriftOptions {
   /** A CSV file, a folder of recordings or of a project, or a reference (.json); absent = the project's own recordings. */
   base?: string | undefined;
-  /** The same, except a reference. */
+  /** The data to compare with the base, from the same kinds of sources except a reference. */
   now: string;
   /** Supplies units and limits. */
   project?: Project | undefined;
@@ -78,7 +78,7 @@ function refuseStrangers(base: Side, now: Rows): void {
 }
 
 interface DriftLimits {
-  /** Whether any drift fails the check. */
+  /** Whether the check fails if anything has drifted. */
   none?: boolean | undefined;
   /** Largest PSI allowed for any feature. */
   psi?: number | undefined;

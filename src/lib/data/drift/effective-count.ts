@@ -1,7 +1,7 @@
 /** Longest series that is analysed value by value; longer ones are analysed by the means of that many stretches. */
 const mostPoints = 4096;
 
-/** Size of the coarsest level: fewer stretches say nothing about their variation. */
+/** Size of the coarsest level: with fewer stretches, their variation cannot be estimated. */
 const fewestPoints = 16;
 
 /** Stretches that are merged into one on the next level. */
@@ -13,9 +13,7 @@ export interface Pace {
    * value.
    */
   time: number;
-  /**
-   * Number of independent stretches behind this estimate, minus one: tests based on it use Student's distribution with that many degrees of freedom.
-   */
+  /** Degrees of freedom of this estimate: the number of independent stretches behind it, minus one. Tests based on it use Student's distribution. */
   degrees: number;
 }
 

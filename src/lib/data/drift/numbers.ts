@@ -25,7 +25,7 @@ import type { FeatureDrift, Reason } from './result.js';
 /** A change below all of these has no practical relevance, however significant it is. */
 export const notable = { ks: 0.12, shift: 0.3, psi: 0.1, spread: 1.2, missing: 0.01 } as const;
 
-/** With fewer independent rows on a side, its own variation is unknown: only values far outside its range count. */
+/** With fewer independent rows on a side, its own variation is unknown, so only values far outside the base's range count as drift. */
 export const fewest = 10;
 
 const far = { ranges: 2, spread: 3 };
@@ -33,11 +33,11 @@ const far = { ranges: 2, spread: 3 };
 /** A run comes from a stuck sensor if it has at least this many rows, and is this many times as long as the base's longest. */
 const stuckRun = { rows: 20, times: 10 };
 
-/** A feature before the correction for the other tests: `p` is its own. */
+/** The comparison of one column before the correction for multiple tests: `p` is that of this column alone. */
 export type Compared = Omit<FeatureDrift, 'drifted' | 'since' | 'limits'> & {
   /** Whether the change is large enough to matter. */
   large: boolean;
-  /** Reasons that need no test. */
+  /** Whether there is a reason that needs no test. */
   certain: boolean;
   limitsAt: (alpha: number) => FeatureDrift['limits'];
 };
@@ -120,7 +120,10 @@ export function compareNumbers(base: NumberProfile, now: NumberProfile, unit: st
   };
 }
 
-/** Uses the base's pace. With NOW's own, a step in its middle would look like slow movement, and would therefore not be significant. */
+/**
+ * Effective count of NOW at the base's pace. At NOW's own pace, a step in its middle would look like slow movement, and would therefore not be
+ * significant.
+ */
 export function effectiveNow(base: { count: number; effective: number }, now: { count: number }): number {
   return base.count === 0 ? Math.max(1, now.count) : Math.max(1, (now.count * base.effective) / base.count);
 }
@@ -184,7 +187,7 @@ function widerBy(base: NumberProfile, now: NumberProfile): number {
   return Math.max(base.absolute / now.absolute, now.absolute / base.absolute);
 }
 
-/** Means that are twice the base's whole range apart, or values three times as far from their median. */
+/** Whether the means differ by more than twice the base's range, or one side's spread is at least three times the other's. */
 function isFar(base: NumberProfile, now: NumberProfile): boolean {
   if (base.count === 0 || now.count === 0) return false;
   const range = base.sorted.at(-1)! - base.sorted[0]!;
@@ -218,7 +221,7 @@ function figuresOf({ rows, count, missing, infinite, mean, deviation, sorted, lo
   };
 }
 
-/** now = factor · base + offset. */
+/** Conversions between units: now = factor · base + offset. */
 const conversions: { text: string; factor: number; offset: number }[] = [
   { text: 'degC became degF', factor: 1.8, offset: 32 },
   { text: 'degF became degC', factor: 1 / 1.8, offset: -32 / 1.8 },

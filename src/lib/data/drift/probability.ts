@@ -104,7 +104,7 @@ export function widened(p: number, degrees: number): number {
   return studentBeyond(z, degrees);
 }
 
-/** The point at which a falling function of x ≥ 0 reaches a share. */
+/** The value of x ≥ 0 at which a decreasing function reaches the share. */
 export function quantileAbove(above: (x: number) => number, share: number): number {
   let high = 1;
   while (above(high) > share && high < 1e12) high *= 2;
@@ -133,7 +133,7 @@ export function kolmogorovAbove(x: number): number {
   return Math.min(1, Math.max(0, sum));
 }
 
-/** For effective counts, which are small: the limit with the correction by Stephens (1970). */
+/** p-value of the Kolmogorov–Smirnov statistic for effective counts, which are small: the limit distribution with Stephens' correction (1970). */
 export function kolmogorovP(ks: number, baseCount: number, nowCount: number): number {
   const root = Math.sqrt((baseCount * nowCount) / (baseCount + nowCount));
   return kolmogorovAbove((root + 0.12 + 0.11 / root) * ks);

@@ -27,7 +27,7 @@ export interface NumberProfile {
   degrees: number;
   /** How slowly the values move, not counting one step in their level. */
   withoutStep: Pace;
-  /** The same for the rows, if numbers are missing. */
+  /** Effective number of rows by how slowly the pattern of missing numbers changes; all rows if no number is missing. */
   effectiveRows: number;
   /** Longest run of consecutive rows with one value. */
   longestRun: number;

@@ -57,7 +57,7 @@ export function sideOf(rows: Rows, { bins, look, keepSorted = true }: SideOption
   };
 }
 
-/** A column without any data, as the other kind: all its rows are missing. */
+/** Profile of a column of the given kind that has no values: all its rows are missing. */
 export function emptied(kind: Profile['kind'], { name, rows }: Profile): Profile {
   if (kind === 'text') {
     return {

@@ -31,7 +31,7 @@ interface FeaturesOptions {
   trim?: number;
   /** Includes the last, partially filled window of a recording; included by default for the set `har` outside of projects. */
   tail?: 'keep' | 'drop';
-  /** Default: the source that has labels (a label column, folders, names) for several recordings, none for one. */
+  /** Default for several recordings: the first source that has labels (a label column, folders, names). Default for a single one: none. */
   labelFrom?: LabelFrom;
   rank?: boolean;
   /** CSV file to write. */

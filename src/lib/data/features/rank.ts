@@ -64,7 +64,7 @@ export function rankFeatures(table: FeatureTable, seed = 7): Ranking {
   return { features, accuracy, folds, labels };
 }
 
-/** At most five, and no more than the rarest label has recordings. */
+/** Number of folds: at most five, and no more than the rarest label has recordings. */
 function foldCount(groups: string[], classes: number[], labels: string[]): number {
   const counts = labels.map((_, c) => new Set(groups.filter((_group, i) => classes[i] === c)).size);
   const least = Math.min(...counts);

@@ -104,7 +104,7 @@ function runsOf(of: Record<keyof Origin, string[]>, rows: number): Run[] {
   return runs;
 }
 
-/** Samples of one message share its number; if messages are unnumbered, each sample counts as one message. */
+/** End of the message that begins at `from`: its samples share its number. Without numbers, each sample counts as one message. */
 function endOfMessage(numbers: readonly string[], from: number, end: number): number {
   let to = from + 1;
   while (to < end && numbers[from] !== '' && numbers[to] === numbers[from]) to++;
@@ -143,7 +143,7 @@ interface ExportedRows {
   rows: number;
   device: string[];
   recording: string[];
-  /** '' = none, as for labels. */
+  /** Sequence number of each row's message, and its label; '' = none. */
   seq: string[];
   label: string[];
   /** ms since 1970 */

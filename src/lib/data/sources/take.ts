@@ -25,7 +25,7 @@ export function createTake(device: string | null, fields: string[]) {
     get samples() {
       return columns[0]?.length ?? 0;
     },
-    /** False for a duplicate message, which at-least-once delivery produces. */
+    /** Adds a message; returns false for a duplicate, which at-least-once delivery produces. */
     add({ seq, t, byDevice, columns: given }: Samples, most: number): boolean {
       let lost = 0;
       if (seq !== null) {

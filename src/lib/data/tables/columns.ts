@@ -58,7 +58,7 @@ export function secondsOf(name: string, texts: string[]): Float64Array | null {
   return out;
 }
 
-/** Ends at 1e8 s: smaller numbers are not times since 1970. */
+/** Times above this many seconds are since 1970; smaller ones have another origin. */
 const epochSeconds = 1e8;
 
 export function isEpoch(seconds: number): boolean {

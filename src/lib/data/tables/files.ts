@@ -8,7 +8,7 @@ export interface FoundFile {
   path: string;
   /** Path relative to the base, without its extension, with slashes. */
   id: string;
-  /** The folder that contains it, without that of its part; '' for the base itself. */
+  /** Path of its folder, without the leading folder that names its part; '' for the base itself. */
   folder: string;
   /** The side of a split that its folder is named after. */
   part: Part | null;
@@ -79,7 +79,7 @@ async function filesBelow(folder: string, depth: number): Promise<string[]> {
   return [...own, ...below];
 }
 
-/** Files with the same name in several folders get their folder's name as well. */
+/** Adds the folder's name to the ID of files that have the same ID in several folders. */
 function distinct(files: FoundFile[]): FoundFile[] {
   const counts = new Map<string, number>();
   for (const { id } of files) counts.set(id, (counts.get(id) ?? 0) + 1);

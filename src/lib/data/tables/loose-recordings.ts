@@ -214,7 +214,7 @@ async function readLooseFile(file: string, options: ReadOptions = {}): Promise<L
   };
 }
 
-/** Timestamps are rounded: 99.99 Hz is 100. */
+/** Rounds a rate to a whole number if it is close to one, because timestamps are rounded: 99.99 Hz becomes 100. */
 function rounded(hz: number): number {
   const whole = Math.round(hz);
   return Math.abs(hz - whole) < 0.005 * hz ? whole : Number(hz.toPrecision(4));

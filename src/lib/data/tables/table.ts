@@ -39,7 +39,7 @@ export function missingLabels(file: string, label: string, columns: readonly str
   });
 }
 
-/** The same for a file of any length: its rows are read again on each pass and never stored. */
+/** Like `Table`, but for a file of any length: its rows are read again on each pass and never stored. */
 export interface TableFile {
   /** Names of the inputs, in the file's order, without the label. */
   columns: string[];
@@ -108,7 +108,7 @@ function walkOf(file: string, shape: TableShape, bytes = Number.POSITIVE_INFINIT
       }
       reader.end();
     },
-    /** Called once all chunks were consumed. */
+    /** Size and digest of the bytes read; complete only after all chunks were consumed. */
     found: () => ({ bytes: read, digest: `sha256:${hash.digest('hex')}` }),
   };
 }
