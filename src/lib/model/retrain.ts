@@ -358,7 +358,7 @@ interface FitOptions {
   /** Penalty for deviating from the initial layer. */
   stay: number;
   iterations: number;
-  /** Called periodically, because samples may be waiting. */
+  /** Called periodically so that other tasks can run, because samples may be waiting. */
   breathe?: () => Promise<void>;
 }
 

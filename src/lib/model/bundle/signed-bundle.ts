@@ -119,7 +119,7 @@ function signaturesIn(data: Uint8Array, what: string): Pick<Envelope, 'signature
   return { signatures: read.data };
 }
 
-/** If the signatures are invalid, the checksums show which of the two files was changed. */
+/** Verifies the signatures. If they are invalid, the checksums show which of the two files was changed. */
 function trusted(envelope: Envelope, trust: TrustRoot, members: readonly Member[], what: string): Manifest {
   try {
     return verifyManifest(envelope, trust);

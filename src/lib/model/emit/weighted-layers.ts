@@ -322,7 +322,7 @@ interface Rows {
   outputs: number;
   length: number;
   whole: number;
-  /** For few cells and many outputs: weights are ordered by cell, and vectors hold outputs. */
+  /** Whether weights are ordered by cell and vectors hold outputs, which suits few cells and many outputs. */
   turned: boolean;
 }
 

@@ -85,10 +85,10 @@ function splitState(state: EngineState, count: number): EngineState[] {
 type Dense = Extract<Operator, { op: 'FULLY_CONNECTED' }>;
 
 /**
- * Joins networks of the same dense layers, trained from different initial weights, into one network whose outputs are the mean of theirs.
- * The first layers are placed side by side. Each member's later layers receive only its own part (the other weights are 0), and the last
- * layer adds up. A device runs it like any other network, with no additional operators.
- * @param graphs float32 chains of FULLY_CONNECTED, as `buildTrainable` makes them of dense layers
+ * Joins networks of the same dense layers, trained from different initial weights, into one network whose outputs are the mean of theirs. The first
+ * layers are placed side by side. Each member's later layers receive only its own part (the other weights are 0), and the last layer adds up. A
+ * device runs it like any other network, with no additional operators.
+ * @param graphs float32 chains of FULLY_CONNECTED, as built by `buildTrainable` from dense layers
  * @throws AIOT_MODEL_UNFIT for other operators, or networks that differ in shape
  */
 export function joinMembers(graphs: readonly Graph[]): Graph {

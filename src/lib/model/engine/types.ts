@@ -1,8 +1,8 @@
 import type { Graph } from '../../formats/tflite/graph.js';
 
 /**
- * A batch norm during training: in the graph it is a MUL followed by an ADD, whose constants are derived from these values (γ/√(σ²+ε) and β −
- * μγ/√(σ²+ε)). A training step normalizes by the batch's own mean and variance, everything else by the running ones.
+ * A batch norm during training. In the graph it is a MUL followed by an ADD, whose constants are derived from these values (γ/√(σ²+ε) and β −
+ * μγ/√(σ²+ε)). A training step normalizes by the batch's own mean and variance; inference uses the running ones.
  */
 export interface BatchNorm {
   /** Indices in `graph.operators`; each has its constant as second input. */
@@ -48,8 +48,8 @@ const backends = ['auto', 'node', 'wasm', 'cpu'] as const;
 export type Backend = (typeof backends)[number];
 
 /**
- * For a row's outputs z and targets t. `classes`: −Σ t·log softmax(z). `probability`: the sigmoid's cross-entropy, averaged over the
- * outputs. `value`: the squared error, averaged over the outputs (a reconstruction's targets are its inputs).
+ * Loss of a row with outputs z and targets t. `classes`: −Σ t·log softmax(z). `probability`: the sigmoid's cross-entropy, averaged over the outputs.
+ * `value`: the squared error, averaged over the outputs (a reconstruction's targets are its inputs).
  */
 export type Loss = 'classes' | 'probability' | 'value';
 

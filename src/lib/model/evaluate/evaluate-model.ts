@@ -246,7 +246,7 @@ function refuseNoLabels({ data, label, outputs }: EvaluateFileOptions, columns: 
 /** Rows of a table, whose labels are still text. */
 interface TableAnswers
   extends Pick<Answers, 'kind' | 'outputs' | 'width' | 'inputs' | 'threshold' | 'groups'> {
-  /** Null = the table has none. */
+  /** Null if the table has no labels. */
   labels: readonly string[] | null;
   /** Names of the classes, if specified. */
   names: readonly string[] | null;

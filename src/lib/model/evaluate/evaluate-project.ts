@@ -310,7 +310,7 @@ function samplesOf({ dataset, training: { signal } }: Built, id: string, window:
 /** Minimum share of confusions between two classes from which the data is considered unable to separate them. */
 const confusedShare = 0.25;
 
-/** With fewer windows, every metric is uncertain by several percentage points. */
+/** Minimum number of windows: with fewer, every metric is uncertain by several percentage points. */
 const fewWindows = 30;
 
 /**

@@ -2,7 +2,7 @@ import { AiotError } from '../../core/errors.js';
 
 /** Labels in the network's numbering of its classes. */
 interface MappedLabels {
-  /** Names in the order of the outputs; for one probability [the 0, the 1]. */
+  /** Names in the order of the outputs; for one probability, the names for 0 and for 1. */
   classes: string[];
   truth: Int32Array;
   /** A sentence that explains how labels were mapped to classes; null if the mapping was specified. */
@@ -10,9 +10,8 @@ interface MappedLabels {
 }
 
 /**
- * Maps each label to a class. Named classes: the label is one of the names, or its number. Otherwise whole numbers below the number of
- * classes are used as indices. Any other labels are numbered in sorted order (numbers by size), if there are as many different labels as
- * classes.
+ * Maps each label to a class. If classes are named, a label is a name or its index. Otherwise whole numbers below the number of classes are used as
+ * indices. Any other labels are numbered in sorted order (numbers by size), if there are as many different labels as classes.
  * @param count classes of the network; 2 for one probability
  * @param names from `--classes` or a bundle, in the order of the outputs
  * @throws AIOT_LABELS_UNFIT

@@ -5,7 +5,7 @@ import { gateNames } from './gates.js';
 
 /** A window (or row) among the network's worst predictions. */
 const worstWindowSchema = z.object({
-  /** Its recording; for a table its group or row. */
+  /** Recording of the window; for a table, the group or row. */
   recording: z.string(),
   /** Number of the window in its recording, from 0; null if the windows are not in order. */
   window: z.int().nullable(),

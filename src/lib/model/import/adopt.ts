@@ -66,7 +66,7 @@ function untouched(inputs: number) {
 
 /**
  * The network with its outputs in the order of a project's classes.
- * @param named names in the order of the network's outputs; for one probability [the 0, the 1]
+ * @param named names in the order of the network's outputs; for one probability, the names for 0 and for 1
  * @param names of the project's classes, in their order
  * @throws AIOT_LABELS_UNFIT if these are not the same names, AIOT_MODEL_UNFIT if the network's outputs cannot be reordered
  */

@@ -23,9 +23,8 @@ const rewrites: readonly Rewrite[] = [mergeReshapes, foldAffine, fuseActivation,
 
 /**
  * The same network with fewer operators: batch norms and other constants per channel folded into the preceding linear layer, activations fused,
- * changes of shape merged or dropped. Float32 arithmetic is rewritten (results change only by rounding); for integers, only changes of shape. A
- * standardization before the first layer stays in place: otherwise inputs of different units would share one int8 scale. The given graph is left
- * unchanged.
+ * changes of shape merged or dropped. Float32 results change only by rounding; integer arithmetic is not rewritten. A standardization before the
+ * first layer stays in place: otherwise inputs of different units would share one int8 scale. The given graph is left unchanged.
  */
 export function simplifyGraph(graph: Graph): Graph {
   let current = graph;

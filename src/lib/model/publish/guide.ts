@@ -177,7 +177,7 @@ export function guideNetwork(model: Model): Uint8Array {
 }
 
 /**
- * The same network in the form that the guide's quantize step accepts: saved_model.pb, with real numbers throughout.
+ * Like `guideNetwork`, but in the form that the guide's quantize step accepts: saved_model.pb, with real numbers throughout.
  * @throws as `guideNetwork`
  */
 export function guideSavedModel(model: Model): Uint8Array {
@@ -201,8 +201,8 @@ function ofReadings({ info, model }: Model, widened: (graph: Graph) => Graph): G
 
 /**
  * The network with a standardization before its single float32 input: the mean is subtracted, then the result is divided by the deviation, with one
- * constant per input. Not as a factor and an offset, nor within the first layer's weights: with a large mean and a small deviation, single precision
- * would lose the significant digits. The input keeps its name.
+ * constant per input. A factor and an offset, or changed weights of the first layer, would not do: with a large mean and a small deviation, single
+ * precision would lose the significant digits. The input keeps its name.
  */
 export function standardizing(graph: Graph, { mean, deviation }: Standardization): Graph {
   const [x = -1] = graph.inputs;

@@ -23,7 +23,7 @@ export type LayerReport = z.output<typeof layerSchema>;
 /** Cost of quantization on labeled rows, as shares of the rows. */
 const lossSchema = z.object({
   rows: z.int(),
-  /** Whether ranges were calibrated on the same rows (--evaluate gives others): the loss on other data may be larger. */
+  /** Whether ranges were calibrated on the same rows (--evaluate selects others): the loss on other data may be larger. */
   calibrated: z.boolean(),
   float: z.number(),
   quantized: z.number(),

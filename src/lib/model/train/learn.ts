@@ -61,7 +61,9 @@ export interface Learned {
    * follows from the threshold.
    */
   answers(examples: Lesson): Answers;
-  /** The network chosen on the validation set and not trained on it: the same one if it was not trained again. */
+  /**
+   * The network as chosen on the validation set, before it was trained again on the validation rows; the same network if it was not trained again.
+   */
   chosen: Pick<Learned, 'graph' | 'standardization' | 'answers'>;
   dispose(): void;
 }

@@ -203,13 +203,13 @@ function stopped({ history, bestEpoch }: TrainingFile): AiotError {
   );
 }
 
-/** Metrics of a linear model on the same examples as the network's; null if it has no such metric. */
+/** Metrics of a linear model on the same examples as the network's; null if a metric does not apply. */
 export interface Baseline {
   /** Accuracy on the validation set, trained on the training set. */
   valAccuracy: number | null;
-  /** In the unit of the values. */
+  /** Root mean squared error on the validation set, in the unit of the values. */
   valRmse: number | null;
-  /** On the test set, trained on the rows that the written network was trained on. */
+  /** Metrics on the test set of a linear model trained on the same rows as the written network. */
   testAccuracy?: number | null;
   testRmse?: number | null;
 }

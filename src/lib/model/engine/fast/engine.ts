@@ -113,7 +113,7 @@ class FastEngine implements Engine {
   /** The memory is released with the object. */
   dispose(): void {}
 
-  /** Makes room for that many rows at once. */
+  /** Allocates memory for at least this many rows at once. */
   private reserve(rows: number): void {
     if (rows <= this.machine.rows) return;
     const state = this.save();

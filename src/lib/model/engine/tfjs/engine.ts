@@ -8,8 +8,8 @@ import { type Core, loadTfjs, type TensorFlow } from './load.js';
 const [beta1, beta2, epsilon] = [0.9, 0.999, 1e-7];
 
 /**
- * The same training on TensorFlow.js: its operators, its gradients, its memory. The reference that the project's own engine is checked against, and
- * the way to use a GPU (backend `node`).
+ * Training on TensorFlow.js, with its operators, gradients and memory. It is the reference that the project's own engine is checked against, and the
+ * way to use a GPU (backend `node`).
  * @throws AIOT_BACKEND_MISSING, AIOT_MODEL_UNFIT
  */
 export async function openTfjsEngine(trainable: Trainable, options: EngineOptions): Promise<Engine> {

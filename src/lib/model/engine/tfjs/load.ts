@@ -144,7 +144,7 @@ function use(tf: Core, backend: string): void {
   if (tf.getBackend() !== backend) void tf.setBackend(backend);
 }
 
-/** In Node, the first use of the cpu backend prints a hint to install tfjs-node. */
+/** Suppresses the hint to install tfjs-node, which the first use of the cpu backend prints in Node. */
 function quiet(tf: Core): void {
   const cpu = tf.findBackend('cpu') as (KernelBackend & { firstUse?: boolean }) | null;
   if (cpu) cpu.firstUse = false;

@@ -18,7 +18,7 @@ const step = (name: Local, by: Code): Code => set(name, i32.add(get(name), by));
 interface Cell {
   /** x = the image's cell, w = the filter's tap, y = the window's result, column = the cell's position in the columns. */
   inside(lanes: Lanes, at: { x: Code; w: Code; y: Code; column: Code }): Code;
-  /** For cells of padding. */
+  /** The operation at cells of padding; absent = none. */
   outside?(lanes: Lanes, at: { column: Code }): Code;
   /** May write up to 12 bytes beyond the channels, which later cells overwrite. */
   sloppy?: boolean;

@@ -431,7 +431,10 @@ function linear(
   return maker.op(op, [x, weights, b], shape, { ...shared, depthMultiplier }, name);
 }
 
-/** One number for all sides, one per axis, or [before, after] per axis. Over time, two numbers are before and after. */
+/**
+ * Converts a padding or cropping to [before, after] per axis. It may be one number for all sides, one per axis, or [before, after] per axis; over
+ * time, two numbers are before and after.
+ */
 function sides(given: unknown, axes: number): [number, number][] {
   if (typeof given === 'number') return new Array(axes).fill([given, given]);
   const list = given as (number | [number, number])[];

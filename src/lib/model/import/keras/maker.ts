@@ -74,7 +74,7 @@ export class GraphMaker extends TrainableBuilder {
     return this.binary('ADD', scaled, this.floats(offset, [offset.length]));
   }
 
-  /** One of Keras' activation functions. @param given a name, or an object with one */
+  /** Applies one of Keras' activation functions. @param given a name, or an object with one */
   activate(x: number, given: unknown, where: string): number {
     const object = given as { class_name?: unknown; config?: unknown } | undefined;
     const name =

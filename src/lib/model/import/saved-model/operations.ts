@@ -13,7 +13,7 @@ interface Operation {
    */
   spread: Map<number, [number, number]>;
   node: NodeDef;
-  /** For messages. */
+  /** Description of the operation, for error messages. */
   where: string;
   inputs: Value[];
   /** The n-th input as a tensor of our graph; constants become one. */

@@ -20,12 +20,11 @@ interface Pair {
 }
 
 /**
- * Cross-layer equalization. Each channel between two layers is divided by s, and its weights in the next layer are multiplied by s.
- * Channels then use the tensor's single scale more evenly, and the network computes the same function.
- * The factor is s = √(a / w), where a is the
- * largest activation of the channel and w its largest weight in the next layer, relative to their geometric mean. Source: Nagel et al.,
- * "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019), equation 11. Here the activation replaces the first
- * layer's weights, which have a scale per channel anyway.
+ * Cross-layer equalization. Each channel between two layers is divided by s, and its weights in the next layer are multiplied by s. Channels then use
+ * the tensor's single scale more evenly, and the network computes the same function. The factor is s = √(a / w), where a is the largest activation of
+ * the channel and w its largest weight in the next layer, relative to their geometric mean. Source: Nagel et al., "Data-Free Quantization Through
+ * Weight Equalization and Bias Correction" (2019), equation 11. Here the activation replaces the first layer's weights, which have a scale per
+ * channel anyway.
  */
 export function equalized(graph: Graph, seen: ReadonlyMap<number, Seen>): { graph: Graph; pairs: number } {
   const tensors: Tensor[] = [...graph.tensors];

@@ -82,11 +82,9 @@ const biasLimit = 2 ** 30;
 const deadChannel = 5e-7;
 
 /**
- * Per-channel symmetric int8 weights and int32 biases, with the arithmetic of TensorFlow 2.18's converter.
- * Weights: s_w = max|w| / 127, q = round(w
- * / s_w) in [−127, 127]. Biases: s_b = s_in · s_w, q_b = round(b · (1 / s_b)), reciprocal and product in single precision. If |b| would exceed 2³⁰
+ * Per-channel symmetric int8 weights and int32 biases, with the arithmetic of TensorFlow 2.18's converter. Weights: s_w = max|w| / 127, q = round(w /
+ * s_w) in [−127, 127]. Biases: s_b = s_in · s_w, q_b = round(b · (1 / s_b)), reciprocal and product in single precision. If |b| would exceed 2³⁰
  * units, that channel's s_w is enlarged.
- *
  * @param weights channel `c` of element `i` is `i / block mod channels` (block = elements between two channels)
  * @param axis dimension of the channels
  */

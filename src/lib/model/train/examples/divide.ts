@@ -17,7 +17,7 @@ import { splitRows } from './row-split.js';
 
 /**
  * Divides the examples into parts.
- * @param asked explicitly requested split: rows without the necessary information are then not divided at random instead
+ * @param asked explicitly requested split: if rows lack the information for it, this is an error instead of a random division
  * @throws AIOT_DATA_*, AIOT_LABEL_UNKNOWN, AIOT_USAGE
  */
 export function divide({ config }: Project, material: Material, plan: Plan, asked?: Split['by']): Division {

@@ -97,8 +97,8 @@ export function unfit(message: string, next?: string): AiotError {
 const anomaly = 'anomaly';
 
 /**
- * The classes of a network, from model.labels: those that are listed, in their order. None for values. A reconstruction has two: the class called
- * normal, or else the first one, and all others together.
+ * The classes of a network: those listed in model.labels, in their order. There are none for values. A reconstruction has two: the normal class (the
+ * one called normal, otherwise the first one), and all others together.
  */
 export function classesFor(output: NetworkOutput['kind'], labels: Record<string, string[]>): Classes {
   if (output === 'value') return { names: [], labels: {} };
