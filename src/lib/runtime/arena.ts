@@ -86,7 +86,7 @@ interface ArenaPiece {
   /** First and last time at which it is in use. */
   first: number;
   last: number;
-  /** From the start of the arena. */
+  /** Offset from the start of the arena, bytes. */
   offset: number;
 }
 

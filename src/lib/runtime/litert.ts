@@ -204,8 +204,8 @@ async function load(): Promise<LiteRtModule> {
 }
 
 /**
- * The same network with float32 inputs and outputs: a QUANTIZE after each integer input, a DEQUANTIZE before each integer output. float32
- * inputs and outputs, and tensor indices, are unchanged.
+ * The network with float32 instead of integer inputs and outputs: a QUANTIZE follows each integer input, and a DEQUANTIZE precedes each integer
+ * output. Existing float32 inputs and outputs, and tensor indices, are unchanged.
  */
 export function floatView(graph: Graph): Graph {
   const tensors: Tensor[] = [...graph.tensors];

@@ -243,7 +243,7 @@ const kernels: {
     'int16 float32': dequantize,
     'float16 float32': floats.fromFloat16,
   },
-  // These change the shape alone; their output shares the input's memory.
+  // These change only the shape; their output shares the input's memory.
   RESHAPE: {},
   EXPAND_DIMS: {},
   SQUEEZE: {},
