@@ -79,7 +79,8 @@ function createStages(n: number): (re: Float64Array, im: Float64Array) => void {
   const workRe = new Float64Array(n);
   const workIm = new Float64Array(n);
   const stages: Stage[] = [];
-  // Before each stage the data is `stride` interleaved signals of `length` samples; after it, p times as many, p times shorter.
+  // Before each stage, the data consists of `stride` interleaved signals of `length` samples. After it, there are p times as many, and each is p
+  // times shorter.
   let stride = 1;
   for (const p of factorsOf(n)) {
     const plan = { p, m: n / stride / p, stride, cos, sin, n };
