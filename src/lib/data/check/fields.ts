@@ -295,7 +295,7 @@ function shapeOf(columns: Float64Array[], levels: number[], size: number): Shape
   const correlation = columns.map((a, i) =>
     columns.map((b, j) => {
       const scale = deviations[i]! * deviations[j]!;
-      // At rest, posture drifts, and noise correlates at random.
+      // Correlations at rest are ignored, because posture drifts and noise correlates at random.
       const still = Math.min(deviations[i]!, deviations[j]!) < 0.05 * size;
       return i === j || scale === 0 || still ? 0 : covariance(a, b, levels[i]!, levels[j]!) / scale;
     }),

@@ -226,7 +226,7 @@ interface Told {
   low: string[];
   /** Share of recordings on the side of their label. */
   accuracy: number;
-  /** The same with permuted labels, mean over many permutations; and the share of permutations that did as well. */
+  /** Mean accuracy over many permutations of the labels, and the share of permutations that were at least as accurate. */
   chance: number;
   p: number;
 }

@@ -12,7 +12,7 @@ export interface CopyPair {
    */
   kind: 'exact' | 'near' | 'part' | 'stretched';
   share: number;
-  /** For a stretch: its seconds, and its start in a and in b. */
+  /** For a stretch: its duration, and its start in a and in b, all in seconds. */
   seconds?: number;
   fromA?: number;
   fromB?: number;

@@ -148,7 +148,7 @@ interface Outlines {
   /** One signal per recording, in the dataset's order, at `rateHz`. */
   coarse: Float64Array[];
   rateHz: number;
-  /** The same at the recordings' own rate, computed on demand. */
+  /** The signal of one recording at the recordings' own rate, computed on demand. */
   fine(index: number): Float64Array;
 }
 

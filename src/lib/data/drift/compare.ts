@@ -81,7 +81,7 @@ type Role = 'feature' | 'label' | 'prediction';
 
 interface ComparedColumns {
   now: Side;
-  /** In the base's order, label and prediction last. */
+  /** Compared columns in the base's order, with label and prediction last. */
   found: { role: Role; one: Compared }[];
   courses: Map<string, Course>;
   /** Columns of text that are not categories. */

@@ -10,7 +10,7 @@ import type { DriftWindow, FeatureDrift, Since } from './result.js';
 
 /** The distribution of a column of NOW, stretch by stretch; answers queries after the rows themselves are released. */
 export interface Course {
-  /** By stretch and bin; categories in the base's order, then those that the base does not have. */
+  /** Counts by stretch and bin. For text, bins are the categories in the base's order, followed by those that the base does not have. */
   counts: Float64Array[];
   /** Rows without a value, by stretch. */
   gone: Float64Array;

@@ -37,7 +37,7 @@ export interface NumberProfile {
   cuts: Float64Array;
   /** Values by bin. */
   counts: Float64Array;
-  /** Some rows, evenly spaced: the same rows of each column. */
+  /** Values of some rows, evenly spaced: the same rows in each column. */
   sample: Float64Array;
 }
 

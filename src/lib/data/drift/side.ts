@@ -120,7 +120,7 @@ const numberSchema = z.strictObject({
   quantiles: numbers,
   cuts: numbers,
   counts: numbers,
-  /** Some rows; null = without a number. */
+  /** Values of some rows; null = no number. */
   sample: z.array(z.number().nullable()),
 });
 

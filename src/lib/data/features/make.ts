@@ -13,7 +13,7 @@ import { completeRows, type FeatureTable, featureTable, tableText } from './tabl
 interface FeaturesOptions {
   /** CSV files and folders; none = the project's recordings. */
   paths: string[];
-  /** Its signal part supplies the settings that the options below omit. */
+  /** The project; its signal part supplies the settings that the options below omit. */
   project?: Project;
   /** A folder of recordings instead of the project's own. */
   data?: string;

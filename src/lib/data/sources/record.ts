@@ -36,7 +36,7 @@ interface RecordOptions {
 export const recordResultSchema = z.object({
   /** Absolute folder. */
   folder: z.string(),
-  /** One recording per device heard. */
+  /** One recording for each device that sent samples. */
   recordings: z.array(recordingLineSchema),
   /** Messages without samples of this project's fields. */
   ignored: z.int(),

@@ -29,7 +29,7 @@ interface LooseOptions {
 /** Recordings that belong to no project, and further information from their files. */
 export interface Loose {
   dataset: Dataset;
-  /** Its recordings, in the order in which the files were given. */
+  /** The dataset's recordings, in the order in which the files were given. */
   inOrder: Recording[];
   /** Findings in each recording's file, by the recording's ID. */
   info: Map<string, Omit<LooseFile, 'columns' | 'labels'> & { part: Part | null }>;
@@ -152,7 +152,7 @@ interface LooseFile {
   fields: string[];
   columns: Float64Array[];
   rows: number;
-  /** One per row, from the label column; null without one. */
+  /** Label of each row, from the label column; null if there is none. */
   labels: string[] | null;
   device: string | null;
   /** Hz from its own time column; null without one. */
