@@ -207,8 +207,8 @@ function leastFit(seconds: number): number {
 /**
  * Compares stretches of recordings. On the HAR recordings, the best match of two unrelated stretches of 5 s was 0.951 (of 32,292, each at every
  * position of all other recordings). A copy reaches 0.99 under white noise a fifth as large as the signal, and 0.98 under a third, because the band
- * removes most of the noise. In walks far more regular than those, 8 and 7 of 8 copied stretches of 8 s are found at these noise levels. With noise
- * half as large as the signal, none are found. Among 40 such walks no two were mistaken for copies.
+ * removes most of the noise. Of eight copied 8 s stretches in walks far more regular than those, eight are found with noise of a fifth, seven with a
+ * third, and none with half. Among 40 such walks no two were mistaken for copies.
  */
 function createMatcher(dataset: Dataset, bands: Bands, sizes: number[]) {
   const rateHz = Math.min(dataset.rateHz, fineHz);
