@@ -15,7 +15,7 @@ export default class Dashboard extends AiotCommand {
     '<%= config.bin %> <%= command.id %> --context lab --json',
   ];
   static override flags = {
-    open: Flags.boolean({ summary: 'Open it in the browser.', env: 'AIOT_OPEN' }),
+    open: Flags.boolean({ summary: 'Open the link in the browser.', env: 'AIOT_OPEN' }),
     context: shared.context,
   };
   static override result = loginLinkSchema;

@@ -17,7 +17,7 @@ export default class Down extends AiotCommand {
       env: 'AIOT_DATA',
       helpValue: 'DIR',
     }),
-    timeout: shared.timeout,
+    timeout: { ...shared.timeout, summary: 'Time limit for stopping, such as 30s [default: 20s].' },
   };
   static override result = downResultSchema;
 

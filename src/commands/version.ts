@@ -9,6 +9,7 @@ export default class Version extends AiotCommand {
   static override description =
     'With --check, npm asks its configured registry for a newer version. Without it, no network request is made. Installs nothing.';
   static override examples = [
+    '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --check',
     '<%= config.bin %> <%= command.id %> --check --json',
   ];

@@ -21,9 +21,18 @@ export default class BackupRestore extends AiotCommand {
     file: Args.string({ required: true, description: 'File made by aiot backup create.' }),
   };
   static override flags = {
-    data: upFlags.data,
-    database: upFlags.database,
-    blobs: upFlags.blobs,
+    data: {
+      ...upFlags.data,
+      summary: 'Data folder to restore into; must be empty [default: a folder in your user data].',
+    },
+    database: {
+      ...upFlags.database,
+      summary: 'Restore state into this empty PostgreSQL database: postgres://USER@HOST/NAME.',
+    },
+    blobs: {
+      ...upFlags.blobs,
+      summary: 'Restore blobs into this empty S3 bucket: s3://BUCKET?endpoint=https://HOST.',
+    },
     check: Flags.boolean({
       summary: 'Check every byte without restoring anything.',
       env: 'AIOT_CHECK',

@@ -41,7 +41,8 @@ export default class BoardSimulate extends AiotCommand {
       helpValue: 'MAC',
     }),
     boot: Flags.option({ options: boots })({
-      summary: 'Boot pins at power-on: download until DTR or RTS are used, or run.',
+      summary:
+        'Start mode at power-on: download = the loader, until DTR or RTS are used; uart = the loader on the UART only; run = boot from flash.',
       default: 'download',
       env: 'AIOT_BOOT',
     }),

@@ -41,7 +41,7 @@ export default class ContextAdd extends AiotCommand {
       exclusive: ['ca'],
     }),
     'token-file': Flags.string({
-      summary: 'File with the operator token, or - for stdin.',
+      summary: 'File with the token, or - for stdin.',
       env: 'AIOT_TOKEN_FILE',
       helpValue: 'FILE',
     }),

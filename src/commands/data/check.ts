@@ -29,7 +29,11 @@ export default class DataCheck extends AiotCommand {
     data: shared.data,
     rate: hertz({ summary: 'Sampling rate of recordings outside a project.', env: 'AIOT_RATE' }),
     'label-from': labelFrom(),
-    window: Flags.integer({ min: 1, summary: 'Samples per window.', env: 'AIOT_WINDOW' }),
+    window: Flags.integer({
+      min: 1,
+      summary: 'Samples per window of recordings outside a project.',
+      env: 'AIOT_WINDOW',
+    }),
     junit: shared.junit,
     all: Flags.boolean({ summary: 'List all files of each finding.', env: 'AIOT_ALL' }),
   };

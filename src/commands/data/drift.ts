@@ -15,15 +15,18 @@ import { driftSchema } from '../../lib/data/drift/result.js';
 export default class DataDrift extends AiotCommand {
   static override summary = 'Detect data drift per column and overall.';
   static override description =
-    'BASE and NOW are CSV files, folders of recordings, or projects. BASE may also be a reference made by aiot data stats --save. With a single argument, the base is the project’s own recordings. The result also shows when the drift started. Exits with 6 if a limit is exceeded: --fail-on-drift, --max-psi, or the project’s model.accept.drift.';
+    'BASE and NOW are CSV files, folders of recordings, or projects. BASE may also be a reference made by aiot data stats --save. With a single argument, the baseline is the project’s own recordings. The result also shows when the drift started. Exits with 6 if a limit is exceeded: --fail-on-drift, --max-psi, or the project’s model.accept.drift.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> last-month.csv today.csv',
     '<%= config.bin %> <%= command.id %> today.csv --project motor-watch --windows 1h --report drift.html',
     '<%= config.bin %> <%= command.id %> reference.json today.csv --max-psi 0.2 --json',
   ];
   static override args = {
-    base: Args.string({ required: true, description: 'Baseline data.' }),
-    now: Args.string({ description: 'Data to compare with it.' }),
+    base: Args.string({
+      required: true,
+      description: 'Baseline data; with a single argument, the data to compare.',
+    }),
+    now: Args.string({ description: 'Data to compare with the baseline.' }),
   };
   static override flags = {
     project: shared.project,
@@ -44,7 +47,10 @@ export default class DataDrift extends AiotCommand {
       summary: 'Exit with 6 if anything has drifted.',
       env: 'AIOT_FAIL_ON_DRIFT',
     }),
-    'max-psi': decimal({ summary: 'Exit with 6 if the PSI of any column is higher.', env: 'AIOT_MAX_PSI' }),
+    'max-psi': decimal({
+      summary: 'Exit with 6 if the PSI of any column is higher than this.',
+      env: 'AIOT_MAX_PSI',
+    }),
     ...reportFlags,
   };
   static override result = driftSchema;

@@ -32,12 +32,15 @@ export default class DataExport extends PlatformCommand {
     device: Flags.string({ summary: 'Only this device.', env: 'AIOT_DEVICE', helpValue: 'NAME' }),
     recording: Flags.string({ summary: 'Only this recording.', env: 'AIOT_RECORDING', helpValue: 'NAME' }),
     label: Flags.string({ char: 'l', summary: 'Only samples with this label.', env: 'AIOT_LABEL' }),
-    from: instant({ summary: 'Only samples from this time on.', env: 'AIOT_FROM' }),
+    from: instant({
+      summary: 'Only samples from this time on, such as 2026-11-20T10:00:00Z.',
+      env: 'AIOT_FROM',
+    }),
     'allow-damaged': Flags.boolean({
       summary: 'Exit with 0 even if stored rows are damaged or missing.',
       env: 'AIOT_ALLOW_DAMAGED',
     }),
-    to: instant({ summary: 'Only samples up to this time.', env: 'AIOT_TO' }),
+    to: instant({ summary: 'Only samples up to this time, such as 2026-11-21.', env: 'AIOT_TO' }),
     context: shared.context,
   };
   static override result = exportedSchema;

@@ -25,20 +25,25 @@ export default class DataFeatures extends AiotCommand {
     project: shared.project,
     data: shared.data,
     set: Flags.string({
-      summary: 'Feature set: raw, motion, spectral, har, or feature names NAME,NAME,…',
+      summary:
+        'Feature set: raw, motion, spectral, har, or feature names NAME,NAME,… [default: the project’s, else motion].',
       env: 'AIOT_SET',
       helpValue: 'SET',
     }),
     rate: hertz({ summary: 'Sampling rate of the recordings.', env: 'AIOT_RATE' }),
     lowpass: hertz({ summary: 'Cutoff frequency of a low-pass filter.', env: 'AIOT_LOWPASS' }),
-    resample: hertz({ summary: 'Sampling rate after filtering.', env: 'AIOT_RESAMPLE' }),
-    window: Flags.integer({ min: 1, summary: 'Samples per window.', env: 'AIOT_WINDOW' }),
+    resample: hertz({ summary: 'Sampling rate to convert to, after filtering.', env: 'AIOT_RESAMPLE' }),
+    window: Flags.integer({
+      min: 1,
+      summary: 'Samples per window; required without a project.',
+      env: 'AIOT_WINDOW',
+    }),
     stride: Flags.integer({
       min: 1,
       summary: 'Samples from the start of one window to the next.',
       env: 'AIOT_STRIDE',
     }),
-    trim: Flags.integer({ min: 0, summary: 'Samples to drop at both ends.', env: 'AIOT_TRIM' }),
+    trim: Flags.integer({ min: 0, summary: 'Samples to drop at each end of a recording.', env: 'AIOT_TRIM' }),
     tail: Flags.option({ options: ['keep', 'drop'] as const })({
       summary: 'Handling of an incomplete last window (keep: set har only).',
       env: 'AIOT_TAIL',
@@ -48,7 +53,12 @@ export default class DataFeatures extends AiotCommand {
       summary: 'Rank the features by how well they separate the labels.',
       env: 'AIOT_RANK',
     }),
-    out: Flags.string({ char: 'o', summary: 'CSV file to write.', env: 'AIOT_OUT', helpValue: 'FILE' }),
+    out: Flags.string({
+      char: 'o',
+      summary: 'CSV file to write [default: stdout].',
+      env: 'AIOT_OUT',
+      helpValue: 'FILE',
+    }),
   };
   static override result = featuresResultSchema;
 

@@ -12,13 +12,15 @@ import { importRecordings, importResultSchema } from '../../lib/data/sources/imp
 export default class DataImport extends AiotCommand {
   static override summary = 'Import recordings from files, or from a platform stream.';
   static override description =
-    'A CSV file has a header with the names of the project’s fields. Its label is --label, or the letters that its name starts with: walking12.csv is walking. Files written by aiot data export (CSV or NDJSON) and --stream include devices, recordings and labels. A recording with several labels is split into one recording per part.';
+    'A CSV file has a header with the names of the project’s fields. Its label is --label, or the letters that its name starts with: walking for walking12.csv. Files written by aiot data export (CSV or NDJSON) and --stream include devices, recordings and labels. A recording with several labels is split into one recording per part.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> ../recordings',
     '<%= config.bin %> <%= command.id %> take7.csv --label walking --device waist-1',
     '<%= config.bin %> <%= command.id %> --stream motion',
   ];
-  static override args = { from: Args.string({ description: 'File or folder.' }) };
+  static override args = {
+    from: Args.string({ description: 'File or folder of recordings, instead of --stream.' }),
+  };
   static override flags = {
     project: shared.project,
     stream: Flags.string({

@@ -25,12 +25,12 @@ export default class DataLabel extends PlatformCommand {
   };
   static override flags = {
     from: instant({
-      summary: 'Label only samples from this time on (with --to).',
+      summary: 'Label only samples from this time on, such as 2026-11-20T10:00:00Z (with --to).',
       env: 'AIOT_FROM',
       dependsOn: ['to'],
     }),
     to: instant({
-      summary: 'Label only samples up to this time (with --from).',
+      summary: 'Label only samples up to this time, such as 2026-11-21 (with --from).',
       env: 'AIOT_TO',
       dependsOn: ['from'],
     }),

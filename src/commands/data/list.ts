@@ -12,6 +12,8 @@ import { summarizeProject, summarySchema } from '../../lib/data/dataset/summary.
 
 export default class DataList extends PlatformCommand {
   static override summary = 'List the recordings of a project or a platform stream.';
+  static override description =
+    '--device, --label, --limit and --after apply only to a stream on the platform.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --json',

@@ -18,7 +18,9 @@ export default class DataRecord extends AiotCommand {
     "<%= config.bin %> <%= command.id %> 'mqtt://127.0.0.1/aiot/v1/+/telemetry/motion' --label walking --count 6000",
   ];
   static override args = {
-    url: Args.string({ description: 'Address of the messages, as in aiot stream tail.' }),
+    url: Args.string({
+      description: 'Address of the messages, as in aiot stream tail [default: the project’s stream].',
+    }),
   };
   static override flags = {
     project: shared.project,

@@ -14,7 +14,9 @@ export default class DeployCheck extends AiotCommand {
     '<%= config.bin %> <%= command.id %> k3s',
     '<%= config.bin %> <%= command.id %> ./manifests --json',
   ];
-  static override args = { dir: deployFolder };
+  static override args = {
+    dir: { ...deployFolder, description: 'Folder of deployment files, rendered or handwritten.' },
+  };
   static override flags = { junit: shared.junit };
   static override result = checkedDeploymentSchema;
 

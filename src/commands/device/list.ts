@@ -7,7 +7,7 @@ import { devicesTable } from '../../lib/cli/render/fleet.js';
 export default class DeviceList extends PlatformCommand {
   static override summary = 'List the devices of the platform.';
   static override description =
-    'A selector compares name, id, type, state, group, online, model, fw, lastSeen, created, mac and tags. Operators are = != < <= > >=, ~ (a pattern with * and ?) and in (A, B); has KEY matches if the tag exists. Combine them with and, or, not and parentheses. Versions compare numerically (1.10 > 1.9). Times are ages: lastSeen>2d means more than two days ago.';
+    'A selector compares name, id, type, state, group, online, model, fw, lastSeen, created, mac and tags. The operators = != < <= > >= compare values, and ~ matches a pattern with * and ?. Use in (A, B) for any of several values, and has KEY for devices that have this tag. Combine conditions with and, or, not and parentheses. Versions compare numerically (1.10 > 1.9). Times are ages: lastSeen>2d means more than two days ago.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     "<%= config.bin %> <%= command.id %> --selector 'type=esp32 and fw<1.4' --json",

@@ -19,7 +19,7 @@ export default class DeviceLogs extends PlatformCommand {
       env: 'AIOT_CHANNEL',
     })(),
     since: duration({
-      summary: 'Show messages from this long ago on, such as 10m or 24h.',
+      summary: 'Maximum age of the messages to show, such as 10m or 24h.',
       default: 3600_000,
       env: 'AIOT_SINCE',
     }),

@@ -12,7 +12,7 @@ import { plural } from '../../lib/core/figures.js';
 export default class EventsTail extends AiotCommand {
   static override summary = 'Show platform events, one per line.';
   static override description =
-    'Shows the newest events, or all events after --from. With --follow or --count, also waits for new events. Each is shown exactly once and in order, even across a platform restart.';
+    'Shows the newest events, or all events after --from. With --follow or --count, also waits for new events. Each event is shown exactly once and in order, even across a platform restart.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     "<%= config.bin %> <%= command.id %> --follow --type 'device.*'",

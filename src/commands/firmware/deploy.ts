@@ -11,7 +11,10 @@ export default class FirmwareDeploy extends DeployCommand {
     "<%= config.bin %> <%= command.id %> motor --selector 'type=virtual and name=native-1' --timeout 5m",
   ];
   static override args = {
-    firmware: Args.string({ required: true, description: 'NAME@VERSION, NAME@latest, or NAME.' }),
+    firmware: Args.string({
+      required: true,
+      description: 'NAME@VERSION, or NAME or NAME@latest for the newest.',
+    }),
   };
 
   async run() {

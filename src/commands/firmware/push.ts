@@ -25,12 +25,12 @@ export default class FirmwarePush extends PlatformCommand {
     name: Flags.string({ summary: 'Name of the firmware [default: the image’s project].', env: 'AIOT_NAME' }),
     types: Flags.string({
       summary:
-        'Comma-separated device types that it is released for [default: the image’s chip; otherwise virtual, swupdate, rauc or zephyr].',
+        'Comma-separated device types that the version is released for [default: the image’s chip; otherwise virtual, swupdate, rauc or zephyr].',
       env: 'AIOT_TYPES',
       helpValue: 'TYPE,…',
     }),
     expires: duration({
-      summary: 'Validity of the version, such as 720h; devices reject it afterwards [default: unlimited].',
+      summary: 'Validity of the version, such as 720h; devices reject it afterward [default: unlimited].',
       env: 'AIOT_EXPIRES',
     }),
     context: shared.context,

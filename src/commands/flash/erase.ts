@@ -17,7 +17,9 @@ export default class FlashErase extends AiotCommand {
   ];
   static override args = {
     offset: Args.string({ description: 'Offset or partition label.' }),
-    length: Args.string({ description: 'Number of bytes.' }),
+    length: Args.string({
+      description: 'Number of bytes [default: the whole partition]; required if OFFSET is a number.',
+    }),
   };
   static override flags = {
     port: shared.port,

@@ -11,7 +11,7 @@ import { boardReadSchema, readBoard } from '../../lib/flash/board.js';
 export default class FlashRead extends AiotCommand {
   static override summary = 'Read flash into a file, verified by the chip’s MD5.';
   static override description =
-    'OFFSET and LENGTH are numbers (0x8000, 64K). Without LENGTH, reads to the end of the flash. OFFSET can also be a partition’s label, `bootloader` or `partition-table`.';
+    'OFFSET and LENGTH are numbers (0x8000, 64K). OFFSET can also be a partition’s label, `bootloader` or `partition-table`.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> 0x8000 0x1000 --port /dev/ttyUSB0 --out table.bin',
     '<%= config.bin %> <%= command.id %> 0x0 --out backup.bin',
@@ -19,7 +19,9 @@ export default class FlashRead extends AiotCommand {
   ];
   static override args = {
     offset: Args.string({ required: true, description: 'Offset or partition label.' }),
-    length: Args.string({ description: 'Number of bytes.' }),
+    length: Args.string({
+      description: 'Number of bytes [default: the whole partition, or up to the end of the flash].',
+    }),
   };
   static override flags = {
     port: shared.port,

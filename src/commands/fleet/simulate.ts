@@ -46,13 +46,13 @@ export default class FleetSimulate extends AiotCommand {
       helpValue: 'FILE',
     }),
     clock: Flags.string({
-      summary: 'Speed of the simulated time: latency, offline minutes and waits.',
+      summary: 'Speed of simulated time, which applies to latency, offline periods and waits.',
       default: 'x1',
       env: 'AIOT_CLOCK',
       helpValue: 'x60',
     }),
     download: Flags.option({ options: ['once', 'all'] as const })({
-      summary: 'Download each blob once for all devices, or once per device.',
+      summary: 'Whether each blob is downloaded once for all devices (once), or by each device (all).',
       default: 'once',
       env: 'AIOT_DOWNLOAD',
     }),

@@ -28,7 +28,10 @@ export default class JobStart extends PlatformCommand {
       helpValue: 'JSON',
     }),
     wait: Flags.boolean({ summary: 'Wait until the job has finished.', env: 'AIOT_WAIT' }),
-    timeout: shared.timeout,
+    timeout: {
+      ...shared.timeout,
+      summary: 'With --wait: exit with 124 after this time, such as 10m; the job continues.',
+    },
     context: shared.context,
   };
   static override result = jobSchema;

@@ -11,7 +11,7 @@ import { checkedLoopSchema, checkLoop } from '../../lib/loop/operate/check.js';
 export default class LoopCheck extends AiotCommand {
   static override summary = 'Check whether a loop can run on this machine.';
   static override description =
-    'Checks the bus, sensor, permissions, rate, model, outputs, disk and clock. Each failed check prints how to fix it. Changes nothing and sends nothing. Exits with 6 if a check fails; warnings do not count.';
+    'Checks the bus, sensor, permissions, rate, model, outputs, disk and clock. Each failed check prints how to fix it. Sends nothing, and changes nothing, except that --simulate may train and cache a model. Exits with 6 if a check fails; warnings do not count.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --project motion',
     "<%= config.bin %> <%= command.id %> --sensor 'i2c://1/lsm6ds3tr-c' --out nats://127.0.0.1/output",
@@ -34,6 +34,7 @@ export default class LoopCheck extends AiotCommand {
       default: 2000,
     }),
     ...brokerFlags,
+    context: shared.context,
   };
   static override result = checkedLoopSchema;
 

@@ -22,6 +22,7 @@ export default class LoopRun extends AiotCommand {
     project: shared.project,
     ...runFlags,
     ...brokerFlags,
+    context: shared.context,
   };
   static override result = z.union([loopResultSchema, stageResultSchema]);
 

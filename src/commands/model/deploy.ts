@@ -15,7 +15,8 @@ export default class ModelDeploy extends DeployCommand {
   static override args = {
     model: Args.string({
       required: true,
-      description: 'NAME@VERSION, NAME@latest, NAME@production, or NAME.',
+      description:
+        'NAME@VERSION, NAME@latest, NAME@production, or NAME with --stage or if it has one version.',
     }),
   };
   static override flags = {

@@ -20,7 +20,11 @@ export default class ModelImport extends AiotCommand {
     from: Args.string({ required: true, description: 'File, or folder of a model.' }),
   };
   static override flags = {
-    name: Flags.string({ summary: 'Name of the model.', env: 'AIOT_NAME', helpValue: 'NAME' }),
+    name: Flags.string({
+      summary: 'Name of the model [default: the project’s, else from the file].',
+      env: 'AIOT_NAME',
+      helpValue: 'NAME',
+    }),
     project: Flags.string({
       char: 'p',
       summary: 'Project that the model is for.',
@@ -29,7 +33,7 @@ export default class ModelImport extends AiotCommand {
     }),
     out: Flags.string({
       char: 'o',
-      summary: '.tflite file to write.',
+      summary: '.tflite file to write [default: the project’s float model, else NAME.tflite].',
       env: 'AIOT_OUT',
       helpValue: 'FILE',
     }),

@@ -15,7 +15,10 @@ export default class ModelPromote extends PlatformCommand {
     '<%= config.bin %> <%= command.id %> har@production --to staging',
   ];
   static override args = {
-    model: Args.string({ required: true, description: 'NAME@VERSION, NAME@latest, NAME@staging, or NAME.' }),
+    model: Args.string({
+      required: true,
+      description: 'NAME@VERSION, NAME@latest, NAME@staging, or NAME if it has one version.',
+    }),
   };
   static override flags = {
     to: Flags.option({ options: stages })({

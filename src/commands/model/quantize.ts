@@ -43,7 +43,7 @@ export default class ModelQuantize extends AiotCommand {
     }),
     calibration: Flags.option({ options: calibrations })({
       summary:
-        'Method for choosing ranges; auto chooses the best one for each tensor, measured at the output.',
+        'Method for choosing ranges; auto chooses the best one for each tensor, measured at the output [default: model.quantize in aiot.yaml, else auto].',
       env: 'AIOT_CALIBRATION',
     }),
     ...lossFlags,

@@ -31,7 +31,7 @@ export default class PipelineRun extends RunCommand {
       helpValue: 'URL',
     }),
     ...argoFlags,
-    ca: shared.ca,
+    ca: { ...shared.ca, summary: 'PEM file of the CA that signed the certificate of Argo’s server.' },
     values: deployFlags.values,
     apply: Flags.boolean({
       summary: 'First apply the WorkflowTemplate to the cluster if it is missing or different.',

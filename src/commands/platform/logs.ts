@@ -21,7 +21,7 @@ export default class PlatformLogs extends AiotCommand {
       summary: 'Keep waiting for new lines, until Ctrl-C.',
       env: 'AIOT_FOLLOW',
     }),
-    since: duration({ summary: 'Show lines from this long ago on, such as 10m or 24h.', env: 'AIOT_SINCE' }),
+    since: duration({ summary: 'Maximum age of the lines to show, such as 10m or 24h.', env: 'AIOT_SINCE' }),
     last: Flags.integer({ char: 'n', min: 1, summary: 'Show only the last N lines.', env: 'AIOT_LAST' }),
   };
   static override result = logLineSchema;

@@ -34,7 +34,10 @@ export default class PlatformPki extends AiotCommand {
       env: 'AIOT_DATABASE',
       helpValue: 'URL',
     }),
-    blobs: upFlags.blobs,
+    blobs: {
+      ...upFlags.blobs,
+      summary: 'S3 bucket of the platform’s blobs: s3://BUCKET?endpoint=https://HOST.',
+    },
     data: Flags.string({
       summary: 'Data folder of this process [default: one in your user data].',
       env: 'AIOT_DATA',

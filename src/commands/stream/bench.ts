@@ -17,7 +17,7 @@ export default class StreamBench extends AiotCommand {
     '<%= config.bin %> <%= command.id %> kafka://127.0.0.1:9092/bench --size 1000 --json',
   ];
   static override args = {
-    url: Args.string({ required: true, description: 'Broker, and the topic to use.' }),
+    url: Args.string({ required: true, description: 'Broker address, and optionally the topic to use.' }),
   };
   static override flags = {
     count: Flags.integer({
@@ -35,12 +35,19 @@ export default class StreamBench extends AiotCommand {
       summary: 'Payload size in bytes.',
       env: 'AIOT_SIZE',
     }),
-    rate: decimal({ summary: 'Messages per second; 0 = as fast as possible.', env: 'AIOT_RATE' }),
+    rate: decimal({
+      summary: 'Messages per second; 0 = as fast as possible [default: 0].',
+      env: 'AIOT_RATE',
+    }),
     qos: Flags.option({ options: ['0', '1', '2'] as const })({
       summary: 'MQTT: quality of service [default: 1].',
       env: 'AIOT_QOS',
     }),
-    stream: Flags.string({ summary: 'NATS: the JetStream stream.', env: 'AIOT_STREAM', helpValue: 'NAME' }),
+    stream: Flags.string({
+      summary: 'NATS: the JetStream stream to use.',
+      env: 'AIOT_STREAM',
+      helpValue: 'NAME',
+    }),
     ...brokerFlags,
   };
   static override result = benchSchema;

@@ -17,7 +17,10 @@ export default class StreamCheck extends AiotCommand {
     '<%= config.bin %> <%= command.id %> nats://127.0.0.1 --creds user.creds',
   ];
   static override args = { url: Args.string({ required: true, description: 'Broker address.' }) };
-  static override flags = { timeout: shared.timeout, ...brokerFlags };
+  static override flags = {
+    timeout: { ...shared.timeout, summary: 'Time limit for each stage, such as 5s [default: 10s].' },
+    ...brokerFlags,
+  };
   static override result = checkedSchema;
 
   async run() {

@@ -15,7 +15,9 @@ export default class StreamCreate extends AiotCommand {
     '<%= config.bin %> <%= command.id %> topics.yaml',
     '<%= config.bin %> <%= command.id %> motion-stream.yaml --at nats://127.0.0.1 --dry-run',
   ];
-  static override args = { file: Args.string({ required: true, description: 'YAML file.' }) };
+  static override args = {
+    file: Args.string({ required: true, description: 'YAML file of topics and streams.' }),
+  };
   static override flags = {
     at: Flags.string({
       summary: 'Broker to use instead of the one in the file.',

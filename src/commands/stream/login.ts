@@ -18,7 +18,9 @@ export default class StreamLogin extends AiotCommand {
     '<%= config.bin %> <%= command.id %> nats://127.0.0.1 --creds user.creds',
     '<%= config.bin %> <%= command.id %>',
   ];
-  static override args = { url: Args.string({ description: 'Broker address.' }) };
+  static override args = {
+    url: Args.string({ description: 'Broker address; omit it to list stored credentials.' }),
+  };
   static override flags = {
     untried: Flags.boolean({ summary: 'Store the credentials without testing them.', env: 'AIOT_UNTRIED' }),
     ...credentialFlags,

@@ -13,7 +13,7 @@ import { publish, publishedManySchema, publishedSchema } from '../../lib/stream/
 export default class StreamPublish extends AiotCommand {
   static override summary = 'Publish messages and wait for the acknowledgments.';
   static override description =
-    'To publish one message, pass MESSAGE, --file or stdin. To publish many, use --lines or a --file that ends in .ndjson or .jsonl: each line is a message. Lines from aiot stream record are published as recorded, with their topics; any other line is a payload. --template generates payloads, and --count sets how many. A topic in the URL overrides all others.';
+    'To publish one message, pass MESSAGE, --file or stdin. To publish many, use --lines or a --file that ends in .ndjson or .jsonl: each line is a message. Lines from aiot stream record are published as recorded, with their topics; any other line is a payload. --template generates payloads, and --count sets how many. A topic in the URL overrides recorded topics.';
   static override aliases = ['stream:pub'];
   static override examples = [
     '<%= config.bin %> <%= command.id %> mqtt://127.0.0.1:1883/sensors/a \'{"x":1}\'',
@@ -42,8 +42,16 @@ export default class StreamPublish extends AiotCommand {
       env: 'AIOT_TEMPLATE',
       helpValue: 'TEXT',
     }),
-    count: Flags.integer({ char: 'n', min: 1, summary: 'Number of messages to publish.', env: 'AIOT_COUNT' }),
-    rate: decimal({ summary: 'Messages per second; 0 = as fast as possible.', env: 'AIOT_RATE' }),
+    count: Flags.integer({
+      char: 'n',
+      min: 1,
+      summary: 'Number of messages to publish [default: 1, or every line; with --rate, until Ctrl-C].',
+      env: 'AIOT_COUNT',
+    }),
+    rate: decimal({
+      summary: 'Messages per second; 0 = as fast as possible [default: 0].',
+      env: 'AIOT_RATE',
+    }),
     qos: Flags.option({ options: ['0', '1', '2'] as const })({
       summary: 'MQTT: 1 and 2 wait for the acknowledgment, 0 does not [default: 1].',
       env: 'AIOT_QOS',

@@ -36,8 +36,14 @@ export default class StreamTail extends AiotCommand {
   };
   static override flags = {
     count: Flags.integer({ char: 'n', min: 1, summary: 'Stop after this many messages.', env: 'AIOT_COUNT' }),
-    for: duration({ summary: 'Stop after this time, such as 30s.', env: 'AIOT_FOR' }),
-    timeout: shared.timeout,
+    for: duration({
+      summary: 'Stop after this time, such as 30s; exits with 0, or with 124 if --expect was not met.',
+      env: 'AIOT_FOR',
+    }),
+    timeout: {
+      ...shared.timeout,
+      summary: 'Stop after this time, such as 30s or 5m, and exit with 124.',
+    },
     junit: shared.junit,
     ...viewFlags,
     ...selectFlags,

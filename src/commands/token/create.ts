@@ -23,7 +23,7 @@ export default class TokenCreate extends AiotCommand {
   };
   static override flags = {
     user: Flags.string({
-      summary: 'User that the token belongs to [default: yours].',
+      summary: 'User that the token belongs to [default: you].',
       env: 'AIOT_USER',
       helpValue: 'NAME',
     }),

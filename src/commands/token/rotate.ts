@@ -7,7 +7,7 @@ import { madeTokenText } from '../../lib/cli/render/platform.js';
 export default class TokenRotate extends PlatformCommand {
   static override summary = 'Replace a token’s secret, keeping its permissions.';
   static override description =
-    'The new secret is valid for as long as the old one was. The old secret is revoked immediately, or after --grace. A token can rotate itself.';
+    'The new secret has the same validity period as the old one, starting now. The old secret is revoked immediately, or after --grace. A token can rotate itself.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> tok_0123456789ab --grace 1h',
     '<%= config.bin %> <%= command.id %> tok_0123456789ab --json',

@@ -31,7 +31,7 @@ export default class VisionFaces extends AiotCommand {
       env: 'AIOT_MIN_SCORE',
     }),
     zoom: decimal({
-      summary: 'Also detect faces that are this many times smaller, which takes longer: 1 to 4.',
+      summary: 'Also detect faces up to this many times smaller (1 to 4); slower.',
       env: 'AIOT_ZOOM',
     }),
     out: Flags.string({

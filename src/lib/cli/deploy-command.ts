@@ -18,7 +18,10 @@ interface DeployInput extends PlatformInput {
 export abstract class DeployCommand extends PlatformCommand {
   static override flags = {
     selector: Flags.string({ ...selectorTexts, required: true }),
-    timeout: shared.timeout,
+    timeout: {
+      ...shared.timeout,
+      summary: 'Time after which a device that has not finished counts as failed [default: 10m].',
+    },
     context: shared.context,
   };
   static override result = deployedSchema;

@@ -11,7 +11,10 @@ export default class DeviceConfigDeploy extends DeployCommand {
     "<%= config.bin %> <%= command.id %> slow@1 --selector 'type=virtual and name=motor-1' --timeout 5m",
   ];
   static override args = {
-    config: Args.string({ required: true, description: 'NAME@VERSION, NAME@latest, or NAME.' }),
+    config: Args.string({
+      required: true,
+      description: 'NAME@VERSION, or NAME or NAME@latest for the newest.',
+    }),
   };
 
   async run() {

@@ -17,7 +17,7 @@ export default class DeviceConfigPush extends PlatformCommand {
     '<%= config.bin %> <%= command.id %> pump.json --name pump --types esp32,virtual --json',
   ];
   static override args = {
-    file: Args.string({ required: true, description: 'JSON file.' }),
+    file: Args.string({ required: true, description: 'JSON file of the configuration.' }),
   };
   static override flags = {
     name: Flags.string({ summary: 'Name of the configuration.', required: true, env: 'AIOT_NAME' }),

@@ -19,7 +19,10 @@ export default class FirmwareImageInfo extends AiotCommand {
     file: Args.string({ required: true, description: 'Image, or a file that contains one.' }),
   };
   static override flags = {
-    offset: flashOffset({ summary: 'Offset of the image in the file.', env: 'AIOT_OFFSET' }),
+    offset: flashOffset({
+      summary: 'Offset of the image in the file [default: detected].',
+      env: 'AIOT_OFFSET',
+    }),
   };
   static override result = imageInfoSchema;
 

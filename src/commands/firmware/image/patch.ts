@@ -9,7 +9,7 @@ import { imageInfoSchema, patchImage } from '../../../lib/flash/images/image-inf
 export default class FirmwareImagePatch extends AiotCommand {
   static override summary = 'Copy an image with a new flash mode, size or frequency.';
   static override description =
-    'The SHA-256 at the end is recomputed; data after the image is kept. These settings only take effect in a bootloader. A signed image loses its signature.';
+    'Settings that you do not pass are kept. The SHA-256 at the end is recomputed; data after the image is kept. These settings only take effect in a bootloader. A signed image loses its signature.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> bootloader.bin --flash-mode dio --flash-size 8MB --out bootloader-8mb.bin',
   ];

@@ -16,7 +16,9 @@ export default class FirmwarePartitionsRead extends AiotCommand {
     '<%= config.bin %> <%= command.id %> flash.bin --offset 0x8000 --flash-size 4MB --json',
     '<%= config.bin %> <%= command.id %> partitions.bin --out partitions.csv',
   ];
-  static override args = { file: Args.string({ required: true, description: 'Partition table file.' }) };
+  static override args = {
+    file: Args.string({ required: true, description: 'Partition table, or image of a whole flash.' }),
+  };
   static override flags = {
     'flash-size': Flags.option({ options: flashSizes })({
       summary: 'Flash size that the table must fit in.',

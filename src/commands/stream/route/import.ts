@@ -15,7 +15,9 @@ export default class StreamRouteImport extends AiotCommand {
     '<%= config.bin %> <%= command.id %> flow.json --out routes.yaml',
     '<%= config.bin %> <%= command.id %> --preset openmqttgateway --from mqtt://192.168.1.5 --to kafka://127.0.0.1/radio --out routes.yaml',
   ];
-  static override args = { flow: Args.string({ description: 'Flow exported from Node-RED (JSON).' }) };
+  static override args = {
+    flow: Args.string({ description: 'Flow exported from Node-RED (JSON), instead of --preset.' }),
+  };
   static override flags = {
     preset: Flags.option({ options: presetNames })({
       summary: 'Preset with known topics.',
@@ -23,11 +25,11 @@ export default class StreamRouteImport extends AiotCommand {
       dependsOn: ['from', 'to'],
     }),
     from: Flags.string({
-      summary: 'With --preset: address of the source.',
+      summary: 'With --preset: source address.',
       env: 'AIOT_FROM',
       helpValue: 'URL',
     }),
-    to: Flags.string({ summary: 'With --preset: address of the sink.', env: 'AIOT_TO', helpValue: 'URL' }),
+    to: Flags.string({ summary: 'With --preset: destination address.', env: 'AIOT_TO', helpValue: 'URL' }),
     out: Flags.string({
       char: 'o',
       summary: 'Write the routes to this file.',

@@ -9,7 +9,9 @@ import { listedRoutesSchema, listRoutes } from '../../../lib/stream/route/load.j
 export default class StreamRouteList extends AiotCommand {
   static override summary = 'List the routes in a file and the state of their spools.';
   static override examples = ['<%= config.bin %> <%= command.id %> routes.yaml'];
-  static override args = { file: Args.string({ description: 'YAML file.', default: 'routes.yaml' }) };
+  static override args = {
+    file: Args.string({ description: 'Routes file (YAML).', default: 'routes.yaml' }),
+  };
   static override flags = { set: setFlag };
   static override result = listedRoutesSchema;
 

@@ -14,7 +14,7 @@ export default class StreamRouteTest extends AiotCommand {
     '<%= config.bin %> <%= command.id %> routes.yaml',
     '<%= config.bin %> <%= command.id %> routes.yaml --junit routes.xml',
   ];
-  static override args = { file: Args.string({ required: true, description: 'YAML file.' }) };
+  static override args = { file: Args.string({ required: true, description: 'Routes file (YAML).' }) };
   static override flags = { set: setFlag, junit: shared.junit };
   static override result = testedRoutesSchema;
 

@@ -28,7 +28,7 @@ const afterModes: readonly AfterMode[] = [
 /** Flags of commands that communicate with a chip's loader. */
 export const flashFlags = {
   chip: Flags.option({ options: chips, default: 'auto' as const })({
-    summary: 'Expected chip; a different chip is rejected.',
+    summary: 'Expected chip, or auto for any; a different chip is rejected.',
     env: 'AIOT_CHIP',
     helpGroup: 'CONNECTION',
     helpValue: 'CHIP',
@@ -129,17 +129,18 @@ export const writeFlags = {
     delimiter: ',',
   }),
   'flash-mode': Flags.option({ options: ['keep', ...flashModes] as const })({
-    summary: 'Set the flash mode in the bootloader’s header.',
+    summary: 'Set the flash mode in the bootloader’s header [default: keep].',
     env: 'AIOT_FLASH_MODE',
     helpGroup: 'BOOTLOADER',
   }),
   'flash-size': Flags.option({ options: ['keep', 'detect', ...flashSizes] as const })({
-    summary: 'Set the flash size in the bootloader’s header.',
+    summary: 'Set the flash size in the bootloader’s header [default: keep].',
     env: 'AIOT_FLASH_SIZE',
     helpGroup: 'BOOTLOADER',
   }),
   'flash-freq': Flags.option({ options: ['keep', ...flashFrequencies] as const })({
-    summary: 'Set the flash frequency in the bootloader’s header; valid values depend on the chip.',
+    summary:
+      'Set the flash frequency in the bootloader’s header [default: keep]; valid values depend on the chip.',
     env: 'AIOT_FLASH_FREQ',
     helpGroup: 'BOOTLOADER',
   }),
@@ -285,7 +286,10 @@ export const revision = Flags.custom<number>({
 
 /** Flags of commands that create or change images. */
 export const firmwareFlags = {
-  chip: Flags.option({ options: chipNames })({ summary: 'Target chip.', env: 'AIOT_CHIP' }),
+  chip: Flags.option({ options: chipNames })({
+    summary: 'Target chip [default: the chip of the input files].',
+    env: 'AIOT_CHIP',
+  }),
   'flash-mode': Flags.option({ options: flashModes })({
     summary: 'Flash mode: number of data lines, and whether they also carry addresses.',
     env: 'AIOT_FLASH_MODE',

@@ -44,7 +44,10 @@ export const brokerFlags = {
   ca: { ...shared.ca, helpGroup: 'CONNECTION' },
   cert: { ...shared.cert, helpGroup: 'CONNECTION' },
   key: { ...shared.key, helpGroup: 'CONNECTION' },
-  context: shared.context,
+  context: {
+    ...shared.context,
+    summary: 'For aiot:/// addresses: context of the platform [default: the current one].',
+  },
 };
 
 interface BrokerFlags {

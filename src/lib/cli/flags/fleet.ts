@@ -176,7 +176,7 @@ export const share = (name: string, summary: string, usual: string) =>
 export const networkFlags = (usual: { loss: string; latency: string; offline: string }) => ({
   loss: share('loss', 'Share of messages lost; each is resent one second later.', usual.loss),
   latency: Flags.string({
-    summary: 'One-way latency of each message.',
+    summary: 'One-way latency of each message: a time, or a range for random values.',
     default: usual.latency,
     env: 'AIOT_LATENCY',
     helpValue: '20..200ms',

@@ -29,7 +29,7 @@ export const upFlags = {
     helpValue: 'DIR',
   }),
   host: Flags.string({
-    summary: 'Address to listen on; 0.0.0.0 for all of this machine’s addresses.',
+    summary: 'Address to listen on; 0.0.0.0 = all of this machine’s addresses.',
     default: '127.0.0.1',
     env: 'AIOT_HOST',
     helpGroup: 'NETWORK',
@@ -63,7 +63,7 @@ export const upFlags = {
     dependsOn: ['key'],
   }),
   key: Flags.string({
-    summary: 'PEM file of its private key.',
+    summary: 'PEM file of the server certificate’s private key.',
     env: 'AIOT_KEY',
     helpValue: 'FILE',
     dependsOn: ['cert'],
@@ -126,10 +126,14 @@ export const upFlags = {
     helpGroup: 'COMPATIBILITY',
     default: 300_000,
   }),
-  context: shared.context,
+  context: {
+    ...shared.context,
+    summary:
+      'Name of the context for this platform [default: its current one, else local or the next free name].',
+  },
   project: Flags.string({
     ...{ char: 'p', env: 'AIOT_PROJECT', helpValue: 'DIR' },
-    summary: 'Run the up section of the aiot.yaml in DIR: routes and a listener for boards.',
+    summary: 'Run the `up` section of DIR/aiot.yaml: routes and a listener for boards.',
   }),
   set: setFlag,
   'board-port': Flags.integer({

@@ -127,7 +127,7 @@ export const renderFlags = {
   project: shared.project,
   values: deployFlags.values,
   'dry-run': shared['dry-run'],
-  force: Flags.boolean({ summary: 'Overwrite files that were edited.', env: 'AIOT_FORCE' }),
+  force: Flags.boolean({ summary: 'Overwrite files that you edited after rendering.', env: 'AIOT_FORCE' }),
 };
 
 export const deployFolder = Args.string({ description: 'Folder of rendered files.', default: '.' });

@@ -28,17 +28,18 @@ export const rolloutId = {
 /** The artifacts of a rollout, and its devices. */
 export const whatFlags = {
   model: Flags.string({
-    summary: 'Model to roll out: NAME@VERSION, NAME@latest, NAME@production, or NAME.',
+    summary: 'Model to roll out: NAME@VERSION, NAME@latest, NAME@production, or NAME if it has one version.',
     env: 'AIOT_MODEL',
     helpValue: 'MODEL',
   }),
   firmware: Flags.string({
-    summary: 'Firmware to roll out; with --model, each device installs the firmware first.',
+    summary: 'Firmware to roll out: NAME@VERSION, or NAME for the newest; installed before a model.',
     env: 'AIOT_FIRMWARE',
     helpValue: 'FIRMWARE',
   }),
   configuration: Flags.string({
-    summary: 'Configuration to roll out, after the firmware and before the model.',
+    summary:
+      'Configuration to roll out: NAME@VERSION, or NAME for the newest; applied after firmware, before a model.',
     env: 'AIOT_CONFIGURATION',
     helpValue: 'CONFIGURATION',
   }),
@@ -54,25 +55,27 @@ export const whatFlags = {
 /** The policy of a rollout. */
 export const policyFlags = {
   waves: Flags.string({
-    summary: 'Cumulative devices after each wave, as counts or shares; the last wave takes all that remain.',
+    summary:
+      'Cumulative devices after each wave, as counts or shares; the last wave takes all that remain [default: 1,10%,50%,100%].',
     env: 'AIOT_WAVES',
     helpGroup: 'WAVES',
     helpValue: '1,10%,50%',
   }),
   'max-failures': amountFlag('max-failures')({
-    summary: 'Stop the rollout when more devices of a wave fail than this [default: 5%].',
+    summary: 'Stop the rollout when more than this number or share of a wave’s devices fail [default: 5%].',
     env: 'AIOT_MAX_FAILURES',
     helpGroup: 'WAVES',
     helpValue: 'N|N%',
   }),
   'min-success': amountFlag('min-success')({
-    summary: 'Devices of a wave that must commit before the next wave opens [default: 50%].',
+    summary:
+      'Number or share of a wave’s devices that must commit before the next wave opens [default: 50%].',
     env: 'AIOT_MIN_SUCCESS',
     helpGroup: 'WAVES',
     helpValue: 'N|N%',
   }),
   soak: duration({
-    summary: 'Time that a wave must stay healthy before the next one opens.',
+    summary: 'Time that a wave must stay healthy before the next one opens [default: none].',
     env: 'AIOT_SOAK',
     helpGroup: 'WAVES',
     ...rolloutTimesMs.soak,
@@ -84,7 +87,7 @@ export const policyFlags = {
     helpGroup: 'WAVES',
   }),
   retries: Flags.integer({
-    summary: 'Retries for a device that failed [default: 0].',
+    summary: 'Maximum number of retries for each device that fails [default: 0].',
     env: 'AIOT_RETRIES',
     helpGroup: 'TIMING',
     min: 0,
@@ -109,14 +112,15 @@ export const policyFlags = {
     ...rolloutTimesMs.offline,
   }),
   rate: Flags.integer({
-    summary: 'Maximum number of devices that start per minute.',
+    summary: 'Maximum number of devices that start per minute [default: no limit].',
     env: 'AIOT_RATE',
     helpGroup: 'TIMING',
     min: 1,
     helpValue: 'N',
   }),
   window: Flags.string({
-    summary: "When devices may start, such as '22:00-04:00' or 'sat,sun 08:00-18:00 Europe/Berlin'.",
+    summary:
+      "When devices may start, in your time zone by default: '22:00-04:00' or 'sat,sun 08:00-18:00 Europe/Berlin'.",
     env: 'AIOT_WINDOW',
     helpGroup: 'TIMING',
     helpValue: 'WINDOW',
@@ -140,7 +144,7 @@ export const policyFlags = {
   }),
   shadow: duration({
     summary:
-      'In each wave, first run the model beside the current one for this time; the wave opens if the limits below hold.',
+      'In each wave, first run the new model beside the current one for this time; the wave opens if the limits below hold.',
     env: 'AIOT_SHADOW',
     helpGroup: 'SHADOW',
     ...rolloutTimesMs.shadow,
@@ -155,7 +159,7 @@ export const policyFlags = {
   }),
   'max-disagreement': amountFlag('max-disagreement')({
     summary:
-      'Maximum share of windows in which the prediction differs from the current model’s [default: 5%].',
+      'Maximum number or share of windows in which the prediction differs from the current model’s [default: 5%].',
     env: 'AIOT_MAX_DISAGREEMENT',
     helpGroup: 'SHADOW',
     dependsOn: ['shadow'],
@@ -169,7 +173,7 @@ export const policyFlags = {
     helpValue: 'Nx',
   }),
   'max-heap': sizeInBytes({
-    summary: 'Maximum memory of the model’s tensors.',
+    summary: 'Maximum memory of the model’s tensors, such as 64KiB [default: no limit].',
     env: 'AIOT_MAX_HEAP',
     helpGroup: 'SHADOW',
     dependsOn: ['shadow'],
@@ -269,13 +273,13 @@ function timeOf(text: string): number {
 /** Signed metadata of a release. @param types default device types of the release */
 export const releaseFlags = (types: readonly string[]) => ({
   types: Flags.string({
-    summary: 'Comma-separated device types that it is released for.',
+    summary: 'Comma-separated device types that the version is released for.',
     env: 'AIOT_TYPES',
     helpValue: 'TYPE,…',
     default: types.join(','),
   }),
   expires: duration({
-    summary: 'Validity of the version, such as 720h; devices reject it afterwards [default: unlimited].',
+    summary: 'Validity of the version, such as 720h; devices reject it afterward [default: unlimited].',
     env: 'AIOT_EXPIRES',
   }),
 });
@@ -309,9 +313,13 @@ export const rehearsalFlags = {
     summary: 'Length of one broker outage, starting at a random time in the first ten minutes.',
     env: 'AIOT_OUTAGE',
   }),
-  size: sizeInBytes({ summary: 'Size of each device’s download.', default: 250_000, env: 'AIOT_SIZE' }),
+  size: sizeInBytes({
+    summary: 'Size of each device’s download, such as 250000 (bytes) or 1MB.',
+    default: 250_000,
+    env: 'AIOT_SIZE',
+  }),
   bandwidth: sizeInBytes({
-    summary: 'Download rate of each device, per second.',
+    summary: 'Download rate of each device per second, such as 50000 (bytes) or 20kB.',
     default: 50_000,
     env: 'AIOT_BANDWIDTH',
   }),

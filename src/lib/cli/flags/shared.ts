@@ -45,7 +45,7 @@ export const shared = {
   }),
   context: Flags.string({
     char: 'c',
-    summary: 'Context of the platform to use.',
+    summary: 'Context of the platform to use [default: the current one].',
     env: 'AIOT_CONTEXT',
     helpValue: 'NAME',
   }),
@@ -87,7 +87,7 @@ export const shared = {
     summary: 'Show what would change, without changing anything.',
     env: 'AIOT_DRY_RUN',
   }),
-  timeout: duration({ summary: 'Give up after this time, such as 30s or 5m.', env: 'AIOT_TIMEOUT' }),
+  timeout: duration({ summary: 'Exit with 124 after this time, such as 30s or 5m.', env: 'AIOT_TIMEOUT' }),
   ca: Flags.string({
     summary: "PEM file of the CA that signed the server's certificate.",
     env: 'AIOT_CA',
@@ -99,7 +99,11 @@ export const shared = {
     helpValue: 'FILE',
   }),
   cert: Flags.string({ summary: 'PEM file of the client certificate.', env: 'AIOT_CERT', helpValue: 'FILE' }),
-  key: Flags.string({ summary: 'PEM file of its private key.', env: 'AIOT_KEY', helpValue: 'FILE' }),
+  key: Flags.string({
+    summary: 'PEM file of the client certificate’s private key.',
+    env: 'AIOT_KEY',
+    helpValue: 'FILE',
+  }),
 };
 
 /** `--out` for commands that write several files. */

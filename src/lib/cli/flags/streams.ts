@@ -43,14 +43,14 @@ export const selectFlags = {
 /** Start position and credentials, for every command that reads a stream. */
 export const readFlags = {
   from: Flags.custom<ReturnType<typeof positionFrom>>({
-    summary: 'Start at beginning, latest, an offset or a time.',
+    summary: 'Where to start: beginning, latest, an offset or a time.',
     env: 'AIOT_FROM',
     helpValue: 'PLACE',
     helpGroup: 'POSITION',
     parse: async (text) => positionFrom(text),
   })(),
   since: duration({
-    summary: 'Start this far back, such as 10m.',
+    summary: 'Start with messages from this long ago, such as 10m.',
     env: 'AIOT_SINCE',
     helpGroup: 'POSITION',
     exclusive: ['from'],
@@ -200,11 +200,15 @@ export const watchFlags = {
 /** The fields of a route, for a single-line route. */
 export const bridgeFlags = {
   name: Flags.string({
-    summary: "Name of the bridge, also used for Kafka's group and the service [default: from the addresses].",
+    summary: 'Name of the bridge, its Kafka group and its service [default: from the addresses].',
     env: 'AIOT_NAME',
     helpValue: 'NAME',
   }),
-  where: Flags.string({ summary: 'Messages to forward (JSONata).', env: 'AIOT_WHERE', helpValue: 'EXPR' }),
+  where: Flags.string({
+    summary: 'Forward only messages for which this JSONata is true.',
+    env: 'AIOT_WHERE',
+    helpValue: 'EXPR',
+  }),
   map: Flags.string({
     summary: 'Payload to send (JSONata) [default: unchanged].',
     env: 'AIOT_MAP',
@@ -220,28 +224,28 @@ export const bridgeFlags = {
     helpValue: 'EXPR',
   }),
   'message-key': Flags.string({
-    summary: 'Message key (JSONata).',
+    summary: 'Key of the messages (JSONata).',
     env: 'AIOT_MESSAGE_KEY',
     helpValue: 'EXPR',
   }),
   header: Flags.string({
-    summary: 'Header to add. Repeatable.',
+    summary: 'Header to add; EXPR is JSONata. Repeatable.',
     env: 'AIOT_HEADER',
     helpValue: 'NAME=EXPR',
     multiple: true,
   }),
   decode: Flags.string({
-    summary: 'Payload format [default: auto].',
+    summary: 'Payload format: auto, json, text, bytes, cbor, msgpack or image [default: auto].',
     env: 'AIOT_DECODE',
     helpValue: 'FORMAT',
   }),
   'on-error': Flags.option({ options: ['retry', 'skip'] as const })({
-    summary: 'Action for a message that itself causes an error.',
+    summary: 'Action for a message that cannot be processed.',
     default: 'retry',
     env: 'AIOT_ON_ERROR',
   }),
   'dead-letter': Flags.string({
-    summary: 'Destination for messages that cause an error, with the reason in a header.',
+    summary: 'Destination for messages that cannot be processed, with the reason in a header.',
     env: 'AIOT_DEAD_LETTER',
     helpValue: 'URL',
   }),
@@ -251,7 +255,7 @@ export const bridgeFlags = {
     min: 1,
   }),
   'batch-time': Flags.string({
-    summary: 'Time to wait for a batch to fill, such as 20ms.',
+    summary: 'Time to wait for a batch to fill, such as 20ms [default: no wait].',
     env: 'AIOT_BATCH_TIME',
     helpValue: 'TIME',
   }),
@@ -266,11 +270,12 @@ export const bridgeFlags = {
     helpValue: 'TIME',
   }),
   'exactly-once': Flags.boolean({
-    summary: 'Look up the keys of --dedupe in the sink, so that a restart writes nothing twice.',
+    summary:
+      'Kafka: look up the keys of --dedupe at the destination, so that a restart writes nothing twice.',
     env: 'AIOT_EXACTLY_ONCE',
   }),
   spool: Flags.string({
-    summary: 'Folder that stores messages while the sink is unreachable.',
+    summary: 'Folder that stores messages while the destination is unreachable.',
     env: 'AIOT_SPOOL',
     helpValue: 'DIR',
   }),
