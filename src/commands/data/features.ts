@@ -45,7 +45,8 @@ export default class DataFeatures extends AiotCommand {
     }),
     trim: Flags.integer({ min: 0, summary: 'Samples to drop at each end of a recording.', env: 'AIOT_TRIM' }),
     tail: Flags.option({ options: ['keep', 'drop'] as const })({
-      summary: 'Handling of an incomplete last window (keep: set har only).',
+      summary:
+        'Handling of an incomplete last window; keep requires the set har [default: drop; keep for har without a project].',
       env: 'AIOT_TAIL',
     }),
     'label-from': labelFrom(),

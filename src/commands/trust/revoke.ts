@@ -16,7 +16,7 @@ export default class TrustRevoke extends PlatformCommand {
   ];
   static override flags = {
     key: Flags.string({
-      summary: 'Key ID, or its first 8 digits.',
+      summary: 'Key ID, or at least its first 8 digits.',
       env: 'AIOT_KEY',
       helpValue: 'ID',
       required: true,

@@ -66,7 +66,7 @@ export const runFlags = {
     helpValue: 'TIME',
   }),
   record: Flags.string({
-    summary: 'Save samples as recordings in this folder; keeps the last week.',
+    summary: 'Save samples as recordings in this folder; keeps the newest 60 million (a week at 100 Hz).',
     env: 'AIOT_RECORD',
     helpValue: 'DIR',
   }),

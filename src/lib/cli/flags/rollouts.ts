@@ -46,7 +46,7 @@ export const whatFlags = {
   selector,
   'rollback-to': Flags.string({
     summary:
-      'Version that devices roll back to (of the model, if there is one); signed with your key at the start.',
+      'Version that devices roll back to: of the model, else of the configuration, else of the firmware. It is signed with your key at the start.',
     env: 'AIOT_ROLLBACK_TO',
     helpValue: 'NAME@VERSION',
   }),
@@ -82,7 +82,7 @@ export const policyFlags = {
   }),
   'on-failure': Flags.option({ options: ['pause', 'rollback'] as const })({
     summary:
-      'Action when a limit is exceeded: start no further devices, or also roll back all devices [default: pause].',
+      'Action when a limit is exceeded: start no further devices, or also roll back all devices to --rollback-to [default: pause].',
     env: 'AIOT_ON_FAILURE',
     helpGroup: 'WAVES',
   }),
