@@ -15,7 +15,7 @@ import { readText, writeFileAtomic } from '../core/files.js';
 import { type Authority, openAuthority } from '../provision/authority.js';
 import type { Engine } from './store/engine.js';
 
-/** A server whose certificate can be changed while it runs. */
+/** A TLS server whose certificate can be replaced while it runs. */
 interface Following {
   setSecureContext(options: SecureContextOptions): void;
 }
@@ -25,7 +25,7 @@ export interface TlsOptions {
   key: string;
   cert: string;
   ca: string;
-  /** Selects another certificate for clients that request one of its names. */
+  /** Selects the provided certificate for clients whose requested name (SNI) it covers; other clients get `cert`. */
   SNICallback?: (name: string, done: (error: Error | null, context?: SecureContext) => void) => void;
   follow: (server: Following) => void;
 }

@@ -35,7 +35,7 @@ type Warning = Condition['warnings'][number];
 /** Warn about a certificate that expires sooner than this, and about a disk below this free space. */
 const soonMs = 30 * 86_400_000;
 const littleBytes = 512 * 1024 ** 2;
-/** Number of events that counts as a large lag. */
+/** A reader that lags behind by more events than this is reported as a warning. */
 const muchLag = 10_000;
 
 /** Status of the platform: whether it can work, its storage, and warnings. */
@@ -84,7 +84,7 @@ async function diskOf(folder: string): Promise<Condition['disk']> {
   return found && { freeBytes: found.bavail * found.bsize, totalBytes: found.blocks * found.bsize };
 }
 
-/** Positions are event ids; a reader without lag is at the newest event. */
+/** Unread events of each reader that lags behind. Positions are event ids. */
 async function lagOf({ store }: Engine): Promise<Record<string, number>> {
   const newest = await store
     .selectFrom('events')

@@ -5,11 +5,11 @@ import { type AddressLimits, Admission, visitorOf } from './broker/limits.js';
 
 /** Limits for all connections of this process together. Each is documented in docs/background/security.md. */
 export interface ConnectionLimits {
-  /** Total: the remaining file descriptors of the process are for files. */
+  /** Maximum of all open connections; the remaining file descriptors of the process are for files. */
   open: number;
-  /** Connections without a complete TLS hello, and those with one that wait for their turn. */
+  /** Maximum of connections without a complete TLS hello, including those that wait for their turn after it. */
   strangers: number;
-  /** Connections in TLS whose client is not authenticated yet. */
+  /** Maximum of connections in TLS whose client is not authenticated yet. */
   unproven: number;
   /** Time from accept to a complete hello and the turn after it, ms. */
   helloMs: number;
@@ -48,7 +48,7 @@ export async function descriptorLimit(): Promise<number> {
   return Number.isFinite(count) && count > 0 ? Math.min(count, mostDescriptors) : mostDescriptors;
 }
 
-/** Used when the system has no limit. */
+/** Assumed when the system sets no limit on descriptors. */
 const mostDescriptors = 1_048_576;
 
 interface Report {
@@ -62,9 +62,9 @@ interface Entry {
   visitor: string;
   key: string;
   stage: Stage;
-  /** Time at which it reached its stage, ms. */
+  /** Time at which the connection reached its present stage, ms. */
   since: number;
-  /** Deadline for getting a place, ms. */
+  /** Time by which the connection must have a place, ms. */
   deadline: number;
   /** Bytes of an incomplete hello. */
   hello: Buffer[];
@@ -79,7 +79,7 @@ const longestHello = 8192;
 const handshakeRecord = 0x16;
 const sweepMs = 500;
 
-/** Addresses examined each time for one that may have a place. */
+/** Number of waiting connections that are examined in one pass without finding one that may have a place. */
 const mostRefused = 16;
 
 const logEveryMs = 60_000;
@@ -113,8 +113,8 @@ export class Connections {
   }
 
   /**
-   * Limits a TLS or HTTPS server: its own listener, which begins with TLS, gets a socket when it is its turn. Call it before other listeners are
-   * added.
+   * Limits a TLS or HTTPS server. The server's own listeners, which start TLS, receive a socket only when it is its turn. Call it before other
+   * listeners are added.
    */
   guard(server: Server, helloMs = this.limits.helloMs): void {
     const listeners = server.listeners('connection') as ((socket: Socket) => void)[];
@@ -127,12 +127,12 @@ export class Connections {
     });
   }
 
-  /** Counts a socket without TLS, before anything else is done with it. False: there was no room, and it was closed. */
+  /** Counts a socket without TLS, before anything else is done with it. Returns false if there was no room; the socket is then closed. */
   admit(socket: Socket): boolean {
     return this.enter(socket, 'unproven', 0, () => {}) !== null;
   }
 
-  /** Whether this address may open another connection over HTTP; if not, it was closed. */
+  /** Whether this address may open another connection over HTTP; if not, the socket is closed. */
   admitHttp(socket: Socket): boolean {
     const visitor = visitorOf(socket.remoteAddress ?? 'unknown');
     if (!this.http.enter(visitor)) {
@@ -143,7 +143,7 @@ export class Connections {
     return true;
   }
 
-  /** The client of this socket, or of the TLS connection on it, is authenticated. */
+  /** Records that the client of this socket, or of the TLS connection on it, is authenticated. */
   known(socket: Pick<Socket, 'remoteAddress' | 'remotePort' | 'localPort'>): void {
     const entry = this.byKey.get(keyOf(socket));
     if (entry?.stage === 'unproven') this.move(entry, 'known');
@@ -195,11 +195,11 @@ export class Connections {
     return socket.destroyed ? null : entry;
   }
 
-  /** Whether another connection may be opened; an unauthenticated one is closed for it. */
+  /** Makes room for another connection, if necessary by closing an unauthenticated one. Returns false if there is no room. */
   private makeRoom(visitor: string): boolean {
     if (this.byKey.size < this.limits.open) return true;
     for (const crowd of [this.silent, this.waiting, this.unproven]) {
-      // An unauthenticated connection keeps its place against a newcomer of its own address.
+      // A newcomer cannot displace connections of its own address that are already in TLS.
       if (crowd.size === 0 || (crowd === this.unproven && crowd.busiest() === visitor)) continue;
       this.evict(crowd);
       return true;
@@ -207,7 +207,7 @@ export class Connections {
     return false;
   }
 
-  /** Reads until the hello is complete. A client that begins with anything else does not speak TLS. */
+  /** Reads until the TLS hello is complete. Closes connections that begin with anything else. */
   private listen(entry: Entry): void {
     const { socket } = entry;
     const giveUp = () => void socket.destroy();
@@ -252,7 +252,7 @@ export class Connections {
       if (!next) break;
       if (unproven.size >= limits.unproven) {
         const busiest = unproven.busiest() ?? '';
-        // An address with more places than the waiting one would have gives one up.
+        // The busiest address gives up a place only if it has more places than the waiting one would then have.
         if (unproven.countOf(busiest) <= unproven.countOf(next.visitor) + 1) {
           refused++;
           continue;
@@ -315,7 +315,7 @@ export class Connections {
   }
 }
 
-/** A socket and the TLS connection on it have the same addresses. */
+/** Identifies a connection by its addresses, which a socket and the TLS connection on it share. */
 function keyOf({
   remoteAddress,
   remotePort,

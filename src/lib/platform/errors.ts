@@ -77,7 +77,7 @@ function fullDisk(error: unknown): AiotError {
   });
 }
 
-/** The same while the platform opens its folder, where a damaged database is the folder's fault. */
+/** Same as `storageError`, for errors while the platform opens its folder. A damaged database is then reported as an error of that folder. */
 export function openingError(error: unknown, folder: string): unknown {
   const told = storageError(error);
   const code = systemCode(told);

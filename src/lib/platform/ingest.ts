@@ -20,7 +20,7 @@ interface IngestParts {
   devices: Devices;
   rollouts: Rollouts;
   now: () => number;
-  /** Called with telemetry that is durable. */
+  /** Called after telemetry of a stream is durable. */
   seen?: (stream: string, device: string) => Promise<void>;
 }
 

@@ -14,7 +14,7 @@ export type Compatibility = (typeof compatibilities)[number];
 /** Default polling interval of Direct Device Integration API clients, ms. */
 export const usualDdiPollMs = 300_000;
 
-/** Each by a URL; absent engines are embedded in this process. */
+/** URLs of external engines. An engine without a URL is embedded in this process. */
 export interface Engines {
   /** postgres://…: state and telemetry. */
   database?: string | undefined;
@@ -38,7 +38,7 @@ export interface PlatformOptions {
   mqttPort: number;
   /** A listener for MQTT without TLS, on loopback only. */
   plain?: { port: number };
-  /** A listener for boards without TLS and passwords, with their permissions. */
+  /** A listener for boards that support neither TLS nor passwords, with the permissions of its clients. */
   boards?: BoardListener;
   /** Readers in this process that will open later (name → filter): their messages are queued from the start. */
   readers?: Readonly<Record<string, string>>;
@@ -53,7 +53,7 @@ export interface PlatformOptions {
   compatMaxRows?: number;
   /** Total bytes that the guide's unauthenticated clients may store. */
   compatQuota?: number | undefined;
-  /** Whether its unauthenticated /deleteAllData works. */
+  /** Whether the guide's /deleteAllData endpoint, which needs no authentication, works. */
   compatDeleteAll?: boolean;
   /** The Direct Device Integration API without TLS, 0 = any free port; none when absent. */
   ddiPort?: number | undefined;
@@ -67,7 +67,7 @@ export interface PlatformOptions {
   caPassphrase?: string | undefined;
   /** Issues an additional operator token. */
   newToken?: boolean;
-  /** Issues none, not even at the first start: for output that is kept in a log. */
+  /** Issues no token, not even at the first start: for output that is kept in a log. */
   noToken?: boolean | undefined;
   /** Overrides of the requests per minute for one token or address. */
   rates?: Partial<Rates>;

@@ -106,7 +106,7 @@ interface Ground {
   now: () => number;
   disk: DiskFigures;
   lifecycle: Lifecycle;
-  /** Parts called by earlier ones in the table, once they have started. */
+  /** Parts that start later in the table but are called by earlier ones. */
   later: { broker?: Broker; mqtt?: Doors; plainDdi?: PlainDdi };
 }
 
@@ -166,7 +166,7 @@ const platformParts = new PartTable<Ground>()
   .part('mqtt', startMqtt, close)
   .part('note', noteStart, call)
 
-  // After everything else that can fail: an unreported token could not be used, and would prevent a new one from being issued.
+  // The token is issued last: if a later part failed, the token would never be shown, but would prevent a new one from being issued.
   .part('token', firstToken);
 
 /** Files that a start creates before anything else: its locks and its log. */
@@ -270,7 +270,7 @@ async function startBroker(
   return broker;
 }
 
-/** With a shared database, each replica publishes the others' changes on its own broker; an external broker receives them from each writer. */
+/** Publishes other replicas' changes on this replica's own broker. An external broker already receives them from the replica that writes them. */
 function followReplicas({ options, state, desired }: WithWishes): () => void {
   return options.engines?.broker === undefined ? desired.watch(state.engine.changes) : () => {};
 }
@@ -279,7 +279,7 @@ function isGuide({ compat }: PlatformOptions): boolean {
   return compat?.includes('architects-guide') ?? false;
 }
 
-/** Target for forwarding events. With the guide's services, that broker has only the guide's topics. */
+/** Destination to which events are forwarded. None with the guide's services: the broker named by `events` then has only the guide's topics. */
 function relayOf(options: PlatformOptions): string | undefined {
   return isGuide(options) ? undefined : options.engines?.events;
 }

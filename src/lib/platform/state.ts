@@ -87,7 +87,7 @@ const stateParts = new PartTable<Ground>()
   .part('store', ({ engine }) => engine.store)
   .part('authority', openAuthority)
 
-  // Changes and the right to see them.
+  // Changes, and permissions to see them.
   .part('answers', async ({ engine, store, now }) => {
     const answers = new Answers(store, now);
     await whenSound(engine, () => answers.sweep());
@@ -191,7 +191,7 @@ const stateParts = new PartTable<Ground>()
     return Backups.open({ dataDir, database, store, turns, blobs, leases, damages, telemetry, now });
   });
 
-/** Losing the database means losing all devices, models and tokens: a new one would know none of them. */
+/** Refuses to create a new database if the previous one is lost: a new one would know none of the devices, models and tokens. */
 async function prepareFolder({ root, database, log }: Ground): Promise<void> {
   if (database !== null && existsSync(join(root, 'pki', 'ca.crt')) && !existsSync(database))
     throw lostDatabase(database);
@@ -210,7 +210,10 @@ function lostDatabase(database: string): AiotError {
   );
 }
 
-/** The database is created before the authority, and records that it is in use before the server has its certificate. */
+/**
+ * Opens the CA. The order of writes shows whether a database was lost: `meta` records that the database is in use before the server certificate is
+ * created.
+ */
 async function openAuthority({ root, database, engine, store, now, secret, caPassphrase }: WithStore) {
   const folder = join(root, 'pki');
   const created = store.selectFrom('meta').select('value').where('key', '=', 'created');

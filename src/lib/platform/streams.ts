@@ -59,7 +59,7 @@ type Done = (error?: Error | null) => void;
 export function createLocalStreams({ endpoint, publish, retained }: LocalStreamsParts): LocalStreams {
   const readers = new Set<Reader>();
   const expected = new Map<string, (topic: string) => boolean>();
-  /** Those without an open source. */
+  /** Names of expected readers that have no open source. */
   const missing = new Set<string>();
   let waiting: [Offered, Done][] = [];
   const offer: LocalStreams['offer'] = (message, done) => {
@@ -286,17 +286,17 @@ class HeldDelivery implements Delivery {
   }
 }
 
-/** A reader, as messages see it. */
+/** A reader as its deliveries use it. */
 interface Taker {
-  /** Delivered, and neither acked nor nacked yet: their publishers wait. */
+  /** Deliveries that are neither acked nor nacked yet: their publishers wait. */
   readonly open: Set<HeldDelivery>;
-  /** Delivers now, or when there is room. */
+  /** Delivers now, or later when there is room. */
   take(delivery: HeldDelivery, bytes: number): void;
 }
 
 /**
- * One message for several readers: `done` is called once, when each has acked it, or with an error as soon as one has not. Their deliveries share the
- * message.
+ * Offers one message to several readers, whose deliveries share it. `done` is called once: when every reader has acked, or with an error as soon as
+ * one has not.
  */
 function offerTo(
   takers: readonly Taker[],

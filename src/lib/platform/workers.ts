@@ -103,7 +103,7 @@ export interface Leader {
 export interface Campaign {
   role: string;
   leads: boolean;
-  /** Why it can neither lead nor see another leader; null = it can. */
+  /** Why this process can neither lead nor see another leader; null = it can. */
   error: string | null;
 }
 

@@ -18,7 +18,7 @@ export interface Pending {
 
 interface Answer {
   request: string;
-  /** 0 = the request was carried out, but its response is unknown. */
+  /** HTTP status; 0 = the request was carried out, but its response is unknown. */
   status: number;
   body: string;
   /** Headers that are part of the response, such as `location`. */
@@ -32,7 +32,7 @@ interface Answer {
  */
 export class Answers {
   private readonly working = new AsyncLocalStorage<Pending & { noted: boolean }>();
-  /** Requests being processed in this process, by requester and key. */
+  /** Requests that this process is working on, by requester and key. */
   private readonly turns = new Map<string, Promise<void>>();
 
   constructor(
@@ -86,7 +86,7 @@ export class Answers {
     }
   }
 
-  /** A refusal is stored only if something was changed before it; otherwise the request may be sent again. */
+  /** Stores the response. A refusal is stored only if something was changed before it; otherwise the request may be sent again. */
   async finish(
     { who, key, request, secret }: Pending,
     { status, body, headers }: Omit<Answer, 'request'>,
@@ -130,7 +130,7 @@ export class Answers {
   }
 }
 
-/** A list of body and headers; earlier versions of aiot stored only the body, which is an object or empty. */
+/** Reads a stored response. It is a list of body and headers; earlier versions of aiot stored only the body, which is an object or empty. */
 function readKept(text: string): Pick<Answer, 'body' | 'headers'> {
   if (!text.startsWith('[')) return { body: text, headers: {} };
   const [body, headers] = JSON.parse(text) as [string, Record<string, string>];

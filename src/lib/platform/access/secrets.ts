@@ -68,7 +68,7 @@ export function secretsIn({ store, devices, events, now }: SecretParts): DeviceS
   const write = (name: string, hash: string | null, type: NewEvent['type'], who: string) =>
     devices.inTurn(async () => {
       const device = devices.record(name);
-      // A first secret admits the device as a first certificate does.
+      // The first secret lets a registered device connect, as its first certificate would.
       const first = hash !== null && device.state === 'registered';
       const state = first ? deviceStep(device.state, 'certified') : device.state;
       await devices.update(device, { state }, async (transaction) => {
@@ -157,7 +157,7 @@ function createTally(now: () => number) {
   };
 }
 
-/** Runs a few at once; when too many are waiting, further ones are rejected immediately. */
+/** Runs a few tasks at once. When too many are waiting, further ones are rejected immediately. */
 function createTurns() {
   let running = 0;
   const waiting: (() => void)[] = [];
@@ -245,7 +245,7 @@ export class Failures {
   }
 }
 
-/** Device and user names are never longer, and input from strangers is not stored in full. */
+/** Truncates the name: device and user names are never longer than 64 characters, and input from strangers is not stored in full. */
 function nameKey(address: string, name: string): string {
   return `${address} ${name.slice(0, 64)}`;
 }

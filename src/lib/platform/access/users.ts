@@ -213,7 +213,7 @@ export class Logins {
     await this.tell('session.end', by);
   }
 
-  /** The first request gets the code: only one can delete the row. */
+  /** Redeems a code. If several requests do this at once, only the one that deletes the row gets the identity. */
   private async redeem(code: string): Promise<UserIdentity | null> {
     if (!secretPattern.test(code)) return null;
     const row = await this.parts.store
@@ -253,7 +253,10 @@ export function loginUrl(http: string, code: string): string {
   return `${http}/#/login/${code}`;
 }
 
-/** The token that a page of the session sends with each change. A site that makes the browser send its cookie does not know it. */
+/**
+ * The token that the dashboard's pages send with each change. Another site can make the browser send the session cookie, but does not know this
+ * token.
+ */
 export function csrfOf(secret: string): string {
   return createHash('sha256').update(`csrf ${secret}`).digest('base64url');
 }

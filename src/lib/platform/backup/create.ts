@@ -69,13 +69,13 @@ export class Backups {
   }
 
   /**
-   * Creates a tar of everything that was acknowledged before the call. Its contents are captured first: a consistent snapshot of the tables, telemetry
-   * as segments of lines, leases on all blobs. `pack` is filled while it is read.
+   * Creates a tar of everything that was acknowledged before the call. Its contents are captured first: a consistent snapshot of the tables,
+   * telemetry as segments of lines, and leases on all blobs. `pack` is filled while it is read.
    * @throws AIOT_USAGE (passphrase), AIOT_DISK_FULL, AIOT_FILE_MALFORMED (the database is damaged)
    */
   async create(passphrase: string): Promise<{ pack: Readable; head: BackupHead }> {
     checkPassphrase(passphrase);
-    // Only for new backups: a backup made with such a passphrase can still be restored.
+    // Checked only for new backups: an old backup with such a passphrase can still be restored.
     if (passphrase.trim() === '')
       throw new AiotError('AIOT_USAGE', 'expected a passphrase that does not consist only of spaces');
     const scrypt = newScrypt();
@@ -253,7 +253,7 @@ export class Backups {
     await text(names.manifest, last);
     await text(names.mac, `${macOf(last, keys)}\n`);
     pack.finalize();
-    // Everything in it is in this backup.
+    // The backup now contains everything in the folder of the migrated journal.
     await rm(join(this.parts.dataDir, migratedFolder), { recursive: true, force: true });
   }
 }

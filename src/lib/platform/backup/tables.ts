@@ -74,7 +74,7 @@ export async function writeTable(store: Store, table: Table, path: string): Prom
   const out = createWriteStream(path, { mode: 0o600 });
   let count = 0;
   for await (const rows of rowsOf(store, table)) {
-    // The CA, sealed for processes that share a database, is in the backup as a file. Logs were captured at a different time than tables.
+    // The sealed CA is in the backup as a file. `logFiles` describes logs at another moment than the backup captured them.
     const kept = rows.filter(
       ({ key }) => table.name !== 'logFiles' && (table.name !== 'meta' || key !== 'pki'),
     );
@@ -103,7 +103,7 @@ export async function fillSqlite(path: string, folder: string, schema: number, k
   const { default: Database } = await nativePart('libsql', () => import('libsql'));
   const database = new Database(path);
   try {
-    // It is not read before it is complete and synced.
+    // Nothing reads the database before it is complete, so foreign keys are checked once, at the end.
     database.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF; BEGIN');
     for (const sql of migrations.slice(0, schema)) database.exec(sql);
     for (const table of await tablesOf(schema)) {
@@ -173,7 +173,7 @@ async function drawAbove(store: Store, { name }: Table): Promise<void> {
   );
 }
 
-/** Telemetry is not part of the transaction, and there was none before. */
+/** Empties the telemetry tables after a failed restore: they are not part of the transaction, and were empty before it. */
 async function clearTelemetry(store: Store): Promise<void> {
   const { sql } = await import('kysely');
   const clear = sql`TRUNCATE "telemetryTakes", "telemetryStreams", "telemetryLive" CASCADE`;

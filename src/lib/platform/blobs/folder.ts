@@ -121,7 +121,7 @@ function absent(error: unknown): null {
   throw error;
 }
 
-/** Incoming files. Remains of interrupted uploads are deleted when the folder is opened. */
+/** Files being received. Remains of interrupted uploads are deleted when the folder is opened. */
 interface Incoming {
   /**
    * Writes the incoming data to a separate file, which the caller moves or removes.

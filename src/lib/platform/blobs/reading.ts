@@ -99,7 +99,7 @@ export class BlobReading extends Readable {
     return buffer.subarray(this.at - start, end - start);
   }
 
-  /** Loads the blob into memory or opens its file; neither when destroyed meanwhile. */
+  /** Loads the blob into memory or opens its file. Does nothing if the stream was destroyed meanwhile. */
   private async open(): Promise<void> {
     const held = await openBlob(this.blob);
     if (this.destroyed) return closeBlob(held);
@@ -281,7 +281,7 @@ interface Held {
 
 interface Entry {
   bytes: number;
-  /** Stamp of its file when it was read. */
+  /** Stamp of the file from which it was read. */
   stamp: string;
   readers: number;
   /** It was removed and is retained only for its current readers. */
@@ -294,7 +294,7 @@ export class BlobMemory {
   /** Least recently requested first. */
   private readonly entries = new Map<string, Entry>();
   private bytes = 0;
-  /** Number of blobs removed: a blob opened before a removal is not cached for later readers. */
+  /** Number of removals so far. A blob whose file was opened before a removal is not cached for later readers. */
   removals = 0;
   private sweeping: NodeJS.Timeout | undefined;
 
@@ -319,7 +319,7 @@ export class BlobMemory {
   /**
    * Reads it once for all concurrent callers; null = it cannot be cached at present.
    * @param opened `removals` before its file was opened
-   * @param stamp as `keepOnly` is asked later
+   * @param stamp of its file; `keepOnly` compares it with later stamps
    * @throws as `read` does
    */
   async load(

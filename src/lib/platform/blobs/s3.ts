@@ -52,7 +52,7 @@ export async function openS3(url: string, spool: string): Promise<BlobStore> {
       for await (const chunk of read(bucket, keyOf(digest), digest)) chunks.push(chunk);
       return Buffer.concat(chunks);
     },
-    // Complete reads are checked on the way, with the last bytes held back until then.
+    // Nothing to do: reads are checked during delivery, and the last bytes are sent only after the check.
     ready: async (digest) => void hexOf(digest),
     async verify(digest, pace) {
       let bytes = 0;
@@ -81,7 +81,7 @@ interface LocalFile {
   bytes: number;
 }
 
-/** Another upload of the same content may have come first: it is retained if it is intact. */
+/** Uploads a file. If the same content was uploaded before, that object is kept if it is intact. */
 async function upload(bucket: Bucket, key: string, { digest, path, bytes }: LocalFile): Promise<void> {
   if (bytes <= partBytes) {
     const body = await readFile(path);

@@ -63,7 +63,7 @@ export class Uploads {
 
   static async open(parts: Parts): Promise<Uploads> {
     await mkdir(parts.folder, { recursive: true });
-    // Notes that were being written when the previous process was killed.
+    // Removes incomplete notes of a killed process.
     await removeLeftovers(parts.folder);
     return new Uploads(parts);
   }
@@ -108,7 +108,7 @@ export class Uploads {
     const { created } = note;
     if (note.done) return { id, ...note, offset: note.bytes, expires: created + uploadMs };
     const found = await stat(this.pathOf(id)).catch(absent);
-    // The process was killed between the last byte and its note: the blob exists.
+    // The process was killed after it had stored the blob, but before it noted that the upload is done.
     if (!found && (await this.parts.blobs.size(note.digest)) === note.bytes) {
       return this.note(id, { ...note, done: true }).then(() => this.get(id));
     }

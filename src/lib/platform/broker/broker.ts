@@ -57,7 +57,7 @@ interface BrokerParts {
   /** ms since 1970 */
   now: () => number;
   limits?: Partial<BrokerLimits>;
-  /** True while no clients are admitted: they are refused with "server unavailable". */
+  /** True while the broker admits no clients: they are refused with "server unavailable". */
   unavailable?: () => boolean;
 }
 
@@ -88,9 +88,9 @@ export interface Broker {
   /** Ends all connections because the platform stops; MQTT 5 clients get the reason. */
   endConnections(): Promise<void>;
   figures: BrokerFigures;
-  /** Current depths; null with an external broker. */
+  /** Current queue depths; null with an external broker. */
   depths(): BrokerDepths | null;
-  /** Why messages cannot be accepted now; null = they can. The listeners report separately whether they are listening. */
+  /** Why the broker cannot accept messages now; null = it can. The listeners report separately whether they are listening. */
   trouble(): string | null;
   limits: BrokerLimits;
   close(): Promise<void>;
@@ -218,7 +218,7 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
       }
       for (const session of [...state.sessions.values()]) {
         if (!session.key.startsWith(`device:${device}:`)) continue;
-        // Its will is not published, as its connections' wills are not.
+        // Like the wills of the device's connections, this will is dropped.
         void endWill(core, session.key, 'dropped');
         router.end(session);
       }
@@ -244,11 +244,11 @@ export interface Core {
   figures: BrokerFigures;
   limits: BrokerLimits;
   log: Logger;
-  /** Open connections, with or without an identity. */
+  /** Open connections, whether identified yet or not. */
   connections: Set<Connection>;
-  /** Keyed by session. */
+  /** The connection of each session, by session key. */
   byKey: Map<string, Connection>;
-  /** CONNECTs for one key are processed in turn. */
+  /** By session key: the last CONNECT in progress. CONNECTs for the same key are processed one after another. */
   turns: Map<string, Promise<unknown>>;
   /** Wall clock in ms since 1970, and a monotonic clock in ms. */
   now: () => number;
@@ -257,7 +257,7 @@ export interface Core {
     connection: Connection,
     connect: ConnectPacket,
   ): Promise<Identity | 'credentials' | 'notAuthorized'>;
-  /** True while no clients are admitted. */
+  /** True while the broker admits no clients. */
   unavailable(): boolean;
   /** Stores messages of protocol v1; rejects when that fails. */
   store(who: string, topic: string, payload: Buffer): Promise<void>;

@@ -14,9 +14,9 @@ interface Admitted {
   identity: Identity;
   session: Session;
   sessionPresent: boolean;
-  /** Seconds; 0 = none. */
+  /** Keep-alive interval, seconds; 0 = none. */
   keepAliveSeconds: number;
-  /** For MQTT 5. */
+  /** Properties of the CONNACK; only MQTT 5 has them. */
   properties: IConnackPacket['properties'];
 }
 
@@ -78,7 +78,7 @@ export async function admit(
   }
 }
 
-/** Only the CONNACK of MQTT 5 can set a shorter one (section 3.2.2.3.14). */
+/** Keep-alive interval of the connection, seconds. The broker can shorten it only in MQTT 5, whose CONNACK reports it (section 3.2.2.3.14). */
 function keepAliveOf({ keepAliveSeconds: most }: BrokerLimits, { level, keepAliveSeconds }: ConnectPacket) {
   if (level < 5 || most === 0) return keepAliveSeconds;
   return keepAliveSeconds === 0 ? most : Math.min(most, keepAliveSeconds);
@@ -125,7 +125,7 @@ async function settle(
   let old = state.sessions.get(key);
   if (old && (connect.clean || old.hasEnded(core.now()))) {
     await endSession(core, old);
-    // Recorded once more, so that the client hears of it only when it is on disk.
+    // `endSession` logs this without waiting. It is repeated here so that it is on disk before the CONNACK is sent.
     if (old.persistent) records.push({ k: 'end', s: key });
     old = undefined;
   } else if (state.wills.get(key)?.dueAt != null) await endWill(core, key, 'dropped');

@@ -60,19 +60,19 @@ export class Connection {
   private greeted = false;
   private readPublish: ReturnType<typeof createPublishReader> | null = null;
   private inbox: Inbox | null = null;
-  /** Monotonic ms: when the connection opened, then when data was last received. */
+  /** When data was last received, or else when the connection opened, in ms of the monotonic clock. */
   heard: number;
   keepAliveMs = 0;
-  /** Whether it closed with DISCONNECT or lost its rights: its will is not published. */
+  /** Whether the client sent DISCONNECT or lost its rights: the will is then not published. */
   private willDropped = false;
   private level: MqttVersion = 4;
   /** Whether acknowledgments may carry reason strings. */
   private requestProblem = true;
-  /** Publisher of its messages at QoS 0 and 1; created with the first. */
+  /** Identifies this client as the publisher of its QoS 0 and 1 messages; created with the first. */
   private origin: Origin | null = null;
-  /** Topics by the alias that the client has given them; created with the first. */
+  /** Topics by the alias that the client assigned to them; created with the first. */
   private aliases: Map<number, string> | null = null;
-  /** QoS 1 messages that are not acknowledged to it yet. */
+  /** Number of the client's QoS 1 messages that are not acknowledged yet. */
   private unacknowledged = 0;
   /** Reading is paused: too much of its data is in flight, or a subscriber is behind. */
   private paused = false;
@@ -175,14 +175,14 @@ export class Connection {
     }
   }
 
-  /** For other protocols, such as HTTP's "GET ", do not wait for the end of a packet. */
+  /** Refuses other protocols, such as HTTP's "GET ", at their first byte instead of waiting for the end of a packet. */
   private greet(chunk: Buffer): void {
     if (this.greeted || chunk.length === 0) return;
     if (chunk[0] !== packetType.connect << 4) throw new ProtocolError('the first packet is not a CONNECT');
     this.greeted = true;
   }
 
-  /** Returns whether the next packet may be read. */
+  /** Handles a packet. Returns whether the next one may be read. */
   private take(): boolean {
     this.core.figures.packetsIn++;
     if (this.phase === 'fresh') {
@@ -231,7 +231,7 @@ export class Connection {
         this.disconnected();
         break;
       default:
-        // Also AUTH: no authentication method was agreed on (MQTT 5, section 4.12).
+        // This includes AUTH, because no authentication method was agreed on (MQTT 5, section 4.12).
         throw protocolError('clients must not send this packet');
     }
   }
@@ -277,7 +277,7 @@ export class Connection {
     this.resume();
   }
 
-  /** Messages of its shared subscriptions that wait for members whose clients are disconnected. */
+  /** Takes over messages of the client's shared subscriptions that wait for members without a connected client. */
   private takeShared(session: Session): void {
     const { router } = this.core;
     for (const name of session.shares()) {
@@ -333,13 +333,13 @@ export class Connection {
     }
   }
 
-  /** Reason code of an accepted message. The platform itself has those of protocol v1, whether or not anyone subscribes. */
+  /** Reason code of an accepted message. Messages of protocol v1 always have a receiver: the platform itself. */
   private receiptOf({ topic }: BrokerMessage, matched: boolean): number {
     const isMatched = matched || this.level < 5 || isProtocolTopic(topic);
     return isMatched ? reasonCode.success : reasonCode.noMatchingSubscribers;
   }
 
-  /** Reads a message of MQTT 5: the properties are in front of its payload. */
+  /** Converts a PUBLISH of MQTT 5, in which the properties precede the payload. */
   private messageOf({ topic, payload, qos, retain, dup }: Published): BrokerMessage {
     if (dup && qos === 0) throw new ProtocolError('a duplicate of QoS 0');
     const read = readProperties(payload, 0, payload.length, 'publish');
@@ -357,7 +357,7 @@ export class Connection {
     return message;
   }
 
-  /** The topic of an alias, which a topic beside it sets (MQTT 5, section 3.3.2.3.4). */
+  /** The topic of an alias. A topic in the same packet assigns the alias (MQTT 5, section 3.3.2.3.4). */
   private aliased(alias: number, topic: string): string {
     if (alias > this.core.limits.topicAliases)
       throw new ProtocolError('an invalid topic alias', { reason: reasonCode.topicAliasInvalid });
@@ -371,7 +371,7 @@ export class Connection {
     return known;
   }
 
-  /** Whether a message is allowed; otherwise it has been refused. */
+  /** Whether the client may publish this message. If not, the message is refused here. */
   private mayAccept(message: BrokerMessage, { qos, id }: Published): boolean {
     const { core } = this;
     const { topic, payload, retain } = message;
@@ -386,7 +386,7 @@ export class Connection {
     return true;
   }
 
-  /** Refuses a message by its acknowledgment in MQTT 5, and by closing the connection if it has none. */
+  /** Refuses a message: in MQTT 5 by its acknowledgment if it has one, otherwise by closing the connection. */
   private refuse(qos: Qos, id: number, reason: number, text: string): false {
     this.core.figures.refused++;
     if (this.level < 5 || qos === 0) throw new ProtocolError(text, { reason });
@@ -401,7 +401,7 @@ export class Connection {
     const { frames, level } = this;
     const session = this.session!;
     const id = readAck(frames, level);
-    // A refusal too ends the delivery (MQTT 5, section 4.3).
+    // A reason code that reports a failure ends the delivery too (MQTT 5, section 4.3).
     if (level === 5) readAckReason(frames, qos === 2);
     const entry = session.acknowledged(id, qos);
     if (!this.isKnown(entry)) return;
@@ -431,8 +431,8 @@ export class Connection {
   }
 
   /**
-   * Whether an acknowledgment belongs to a message. In MQTT 3.1.1 any other ends the connection; in MQTT 5 one with an unknown id is answered by a reason
-   * code if there is an answer to it. Clients of MQTT 3.1 may repeat theirs.
+   * Whether an acknowledgment belongs to a message. If not, an MQTT 3.1.1 connection ends. In MQTT 5 only an acknowledgment of the wrong kind ends
+   * it; an unknown id is answered with a reason code. Clients of MQTT 3.1 may repeat acknowledgments.
    */
   private isKnown(entry: Outgoing | 'unknown' | 'wrong'): entry is Outgoing {
     if (typeof entry !== 'string') return true;
@@ -474,7 +474,7 @@ export class Connection {
     this.finish();
   }
 
-  /** A subscriber to its messages is behind. Operators wait for their subscribers, devices do not wait. */
+  /** Pauses reading because a subscriber of this client's messages is behind. Only operators wait for their subscribers, devices do not. */
   behind(session: Session): void {
     if (this.identity?.kind !== 'user' || session === this.session || this.closed) return;
     if (this.waits) return;
@@ -486,7 +486,7 @@ export class Connection {
     });
   }
 
-  /** Reading is paused until this resolves. */
+  /** Pauses reading until `work` has ended. */
   busyWhile(work: Promise<unknown>): void {
     this.busy++;
     this.hold();
@@ -573,16 +573,16 @@ export class Connection {
   }
 }
 
-/** Pending output beyond which a client is not told why its connection ends: it does not read. */
+/** With more pending output than this, a client does not get the reason for the end of its connection, because it does not read. */
 const partingBytes = 64 * 1024;
 
-/** Reasons that DISCONNECT has and CONNACK does not (MQTT 5, table 2-6). */
+/** Reason codes that exist for DISCONNECT but not for CONNACK (MQTT 5, table 2-6). */
 const partingOnly = new Set<number>([
   ...[reasonCode.serverShuttingDown, reasonCode.keepAliveTimeout, reasonCode.sessionTakenOver],
   reasonCode.administrativeAction,
 ]);
 
-/** A message of MQTT 3.1 or 3.1.1. */
+/** Converts a PUBLISH of MQTT 3.1 or 3.1.1. */
 function plainMessage({ topic, payload, qos, retain }: Published): BrokerMessage {
   return { topic: topicOf(topic), payload, qos, retain };
 }

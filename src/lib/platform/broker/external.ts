@@ -28,7 +28,7 @@ export interface ExternalParts {
   log: Logger;
 }
 
-/** Delay after a message could not be stored, ms. It is not acknowledged, so the broker redelivers it. */
+/** Delay before a message that could not be stored is tried again, ms. */
 const againMs = 1000;
 
 /**
@@ -61,7 +61,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
   try {
     const online = new Set<string>();
     const away = new Set<string>();
-    /** The reason is reported until the connection is back. */
+    /** Tracks a connection in `away` while it is down. */
     const watched = (what: string) => ({
       onState: (state: 'connected' | 'disconnected') => {
         if (state === 'connected') away.delete(what);
@@ -74,7 +74,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
     const store = async ({ message, ack }: Delivery, signal: AbortSignal) => {
       const { topic } = message;
       figures.received++;
-      // The platform's own messages come back with everything else.
+      // This subscription also receives the platform's own messages.
       if (isProtocolTopic(topic)) {
         while (!signal.aborted) {
           const payload = Buffer.from(message.payload);
@@ -162,7 +162,7 @@ function saysOnline(topic: string, payload: Uint8Array): boolean {
   try {
     return decodeMessage(presenceSchema, topic, payload).online;
   } catch {
-    // Resending a malformed message would not help.
+    // The message is malformed, and its sender would send it unchanged again.
     return false;
   }
 }

@@ -36,7 +36,7 @@ export interface BoardDoor {
   subscribe: readonly string[];
 }
 
-/** How a connection came in. */
+/** Connection from which a client's identity is determined. */
 export interface Entrance {
   door?: BoardDoor | undefined;
   /** Whether it uses TLS; and the client's certificate by its fingerprint, if a valid one was presented. */

@@ -7,11 +7,11 @@ export interface BrokerLimits {
   subscriptions: number;
   /** Longest filter, characters. */
   filterLength: number;
-  /** Unreleased QoS 2 messages of a client; with MQTT 5, all of its messages that are not acknowledged to it. */
+  /** Maximum of a client's QoS 2 messages that are not released. For MQTT 5: of all its messages that are not acknowledged. */
   incoming: number;
   /** Topic aliases of a client, in each direction. */
   topicAliases: number;
-  /** Longest keep-alive interval that MQTT 5 clients are given, seconds; 0 = the one they ask for. */
+  /** Longest keep-alive interval of MQTT 5 clients, seconds: a longer one is shortened. 0 = no limit. */
   keepAliveSeconds: number;
   /** Messages queued for one session: beyond this the oldest is dropped. */
   queueMessages: number;
@@ -22,7 +22,7 @@ export interface BrokerLimits {
   sessionsPerDevice: number;
   sessionsPerUser: number;
   sessionsOfBoards: number;
-  /** A session whose client does not return is deleted after this, ms, or after a shorter time that the client has asked for. */
+  /** A session whose client does not return is deleted after this time, ms, or earlier if the client requested a shorter one. */
   sessionExpiryMs: number;
   retainedMessages: number;
   retainedBytes: number;

@@ -190,7 +190,7 @@ async function webSocketServer(
       connections.known(below);
     };
     const stream = createWebSocketStream(socket);
-    // The other half stays open after the client disconnects, and this would go unnoticed.
+    // The stream's other half stays open after the client disconnects, so the broker would not notice it.
     stream.on('end', () => stream.destroy());
     broker.handle(stream, undefined, { below, known });
   });

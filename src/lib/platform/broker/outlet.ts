@@ -24,7 +24,7 @@ export class Outlet implements Link {
   private aliases: Map<string, number> | null = null;
   /** Bytes accepted by the system. */
   taken = 0;
-  /** Called when there is room again. */
+  /** Called when the socket can accept more again. */
   onRoom: (() => void) | null = null;
   /** Called for messages that cannot be sent to this client. */
   onDiscard: ((entry: Outgoing) => void) | null = null;
@@ -38,7 +38,7 @@ export class Outlet implements Link {
     return this.parts.now;
   }
 
-  /** From now on, messages are sent as MQTT 5 has them. */
+  /** Sends messages in the format of MQTT 5 from now on, within the client's limits. */
   speakFive({ receiveMaximum, maximumPacketSize, topicAliasMaximum }: Reception): void {
     this.isFive = true;
     this.receiveMaximum = receiveMaximum;
@@ -127,7 +127,7 @@ export class Outlet implements Link {
     return true;
   }
 
-  /** The next alias; 0 when all are in use. The first topics keep theirs: most connections have few. */
+  /** The next alias; 0 when all are in use. Aliases are never reassigned, because most connections have few topics. */
   private freeAlias(): number {
     const used = this.aliases === null ? 0 : this.aliases.size;
     return used < this.aliasMaximum ? used + 1 : 0;
@@ -177,7 +177,7 @@ const behindMessages = 1000;
 
 const caughtUpMessages = 500;
 
-/** How long publishers wait for a subscriber that reads, but too slowly; then they go on until it has caught up once. */
+/** How long publishers wait for a subscriber that reads too slowly, ms. After that they do not wait for it again until it has caught up once. */
 const longestWaitMs = 2000;
 
 export function isBehind(session: Session): boolean {

@@ -73,18 +73,18 @@ const allowed = {
   ]),
 };
 
-/** Which of them must not be 0. */
+/** Properties that must not be 0. */
 const positive = new Set<number>([
   ...[property.receiveMaximum, property.maximumPacketSize, property.topicAlias],
   property.subscriptionIdentifier,
 ]);
 
 export interface Properties {
-  /** Numbers and text by identifier; user properties and binary data are not among them. */
+  /** Numbers and texts by property identifier, without user properties and binary data. */
   values: ReadonlyMap<number, number | string>;
-  /** The forwarded properties as they came, in their order; a view of the packet if they are contiguous. */
+  /** The forwarded properties, encoded and in their original order; a view of the packet if they are contiguous. */
   forwarded: Buffer | undefined;
-  /** Where they end. */
+  /** Offset after the properties. */
   end: number;
 }
 
@@ -128,14 +128,14 @@ export function readProperties(
   return { values, forwarded: joined(bytes, start, end, parts), end };
 }
 
-/** Most messages have forwarded properties only: then they are one view. */
+/** Joins the forwarded properties. In most messages they are contiguous, so that a view suffices. */
 function joined(bytes: Buffer, start: number, end: number, parts: Buffer[]): Buffer | undefined {
   if (parts.length === 0) return undefined;
   const length = parts.reduce((sum, part) => sum + part.length, 0);
   return length === end - start ? bytes.subarray(start, end) : Buffer.concat(parts, length);
 }
 
-/** Reads a value, and returns where it ends. */
+/** Reads a value, and returns the offset after it. */
 function readValue(
   bytes: Buffer,
   at: number,

@@ -17,8 +17,8 @@ import {
   topicOf,
 } from './wire.js';
 
-// CONNECT, SUBSCRIBE, UNSUBSCRIBE, DISCONNECT and their responses, by mqtt-packet. Per-message packets are in stream/mqtt/packets.ts, and properties in
-// properties.ts: mqtt-packet loses the order of user properties and accepts values that are out of range.
+// CONNECT, SUBSCRIBE, UNSUBSCRIBE, DISCONNECT and their responses, by mqtt-packet. Per-message packets are in stream/mqtt/packets.ts, and properties
+// in properties.ts: mqtt-packet loses the order of user properties and accepts values that are out of range.
 
 /** Largest SUBSCRIBE or similar packet, bytes: mqtt-packet takes some microseconds per filter and blocks other clients meanwhile. */
 const largestRequest = 256 * 1024;
@@ -26,7 +26,7 @@ const largestRequest = 256 * 1024;
 /** Largest value of a four byte integer; as a session expiry interval it means never. */
 const never = 0xffff_ffff;
 
-/** Receive Maximum of a client that does not say (MQTT 5, section 3.1.2.11.3). */
+/** Receive Maximum of a client that does not specify one (MQTT 5, section 3.1.2.11.3). */
 const usualReceiveMaximum = 65_535;
 
 /** MQTT 5 and 3.1.1, section 3.1. @throws ProtocolError */
@@ -58,7 +58,7 @@ const unread: ConnectPacket = {
   ...{ maximumPacketSize: Number.POSITIVE_INFINITY, requestProblem: true, authenticationMethod: null },
 };
 
-/** The settings in CONNECT's properties, with the values that the absent ones have (MQTT 5, section 3.1.2.11). */
+/** The settings in CONNECT's properties, with the defaults of absent ones (MQTT 5, section 3.1.2.11). */
 function settingsOf({ values }: Properties): Partial<ConnectPacket> {
   const numberOf = (id: number, absent: number) => Number(values.get(id) ?? absent);
   const expiry = numberOf(property.sessionExpiryInterval, 0);
@@ -219,7 +219,7 @@ export const pingResponse: Buffer = generate({ cmd: 'pingresp' });
 interface Welcome {
   reason: number;
   sessionPresent?: boolean;
-  /** Only MQTT 5 has them. */
+  /** Properties of the CONNACK, which only MQTT 5 has. */
   properties?: IConnackPacket['properties'];
 }
 
@@ -244,7 +244,7 @@ export function suback(level: MqttVersion, id: number, codes: number[]): Buffer 
   return generate({ cmd: 'suback', messageId: id, granted }, { protocolVersion: level });
 }
 
-/** Only MQTT 5 has a code for each filter. */
+/** Encodes an UNSUBACK; only MQTT 5 has a code for each filter. */
 export function unsuback(level: MqttVersion, id: number, codes: number[]): Buffer {
   return generate(
     { cmd: 'unsuback', messageId: id, granted: level === 5 ? codes : [] },

@@ -16,9 +16,9 @@ import { type BrokerMessage, type Qos, weightOf } from './wire.js';
 interface Slot {
   accepted: Accepted | null;
   bytes: number;
-  /** Called to acknowledge the message to its publisher once it is stored; with whether it had a subscriber. */
+  /** Acknowledges the message to its publisher once it is stored. `matched`: whether it had a subscriber. */
   acknowledge: ((matched: boolean) => void) | null;
-  /** A reader in this process has it: it is no longer part of the ordering. */
+  /** A reader in this process delays the message, so later messages do not wait for it. */
   loose?: boolean;
 }
 
@@ -53,7 +53,7 @@ export class Inbox {
     const stored = (error?: unknown) => {
       if (error || this.broken) return this.break(error);
       let offered = false;
-      // Readers in this process come last before the log: messages that could not be stored are not offered to them.
+      // Readers in this process come last before the session log, so that they get no message that could not be stored.
       this.core.offer(message, (refused) => {
         if (refused || this.broken) return this.break(refused);
         offered = true;
@@ -130,7 +130,7 @@ export async function storeMessage(
 
 interface RouterParts {
   state: BrokerState;
-  /** Created after the state, whose lines it reads. */
+  /** A function, because the log is created after the state that it restores. */
   sessionLog: () => SessionLog;
   limits: BrokerLimits;
   log: Logger;
@@ -143,18 +143,18 @@ interface Accepted {
   number: number;
   /** Session key of its publisher; null = the platform. */
   origin: string | null;
-  /** The log's records of it: by session, and by shared subscription. */
+  /** How the log records the message, by session and by shared subscription. */
   plans: Map<Session | Share<Session>, Plan> | null;
   /** Whether it had a subscriber; known once it is delivered. */
   matched: boolean;
 }
 
-/** A record of a message for a session. */
+/** How the log records a message for one session. */
 interface Plan {
   session: Session;
-  /** 0 = the session is not in the log. */
+  /** Packet id of the message in the session; 0 = the session is not in the log. */
   id: number;
-  /** The session that the record is under, if it is another one. */
+  /** The session under which it is recorded, if that is another one. */
   home?: Session | undefined;
 }
 
@@ -179,7 +179,7 @@ type Done = (error: unknown, accepted: Accepted) => void;
 /** A message in the forms that its receivers get. */
 interface Copies {
   message: BrokerMessage;
-  /** The same without the retain flag: for subscriptions without Retain As Published. */
+  /** The message without the retain flag, for subscriptions without Retain As Published. */
   plain: BrokerMessage;
   number: number;
 }
@@ -341,7 +341,7 @@ export class Router {
     return session;
   }
 
-  /** The session whose record of a planned message another session takes over. */
+  /** The session under which the log records a planned message, so that another session can take the record over; undefined = none. */
   private holder(plan: Plan | undefined): Session | undefined {
     const session = plan && (plan.home ?? (plan.id > 0 ? plan.session : undefined));
     return session && this.parts.state.sessions.get(session.key) === session ? session : undefined;
@@ -365,11 +365,11 @@ export class Router {
     else if (home || options.number === undefined) this.pass(session, entry, home);
     session.add(entry);
     session.pump();
-    // Retained messages of a filter arrive all at once, however many, and share memory.
+    // Retained messages do not count: all those of a filter arrive at once, and they share memory with the retained store.
     if (!isRetained) this.trim(session);
   }
 
-  /** Records soon that the log holds a message for this session; until now it was under `home`, if any. */
+  /** Records, without waiting for the disk, that the log holds a message for this session instead of `home`, if given. */
   pass(session: Session, entry: Outgoing, home: Session | undefined): void {
     const { state, sessionLog } = this.parts;
     const to = loggedReceiver(session, entry);
@@ -381,12 +381,12 @@ export class Router {
     sessionLog().append({ k: 'message', n: entry.number, m: logged(entry.message), to: [to] });
   }
 
-  /** Records soon that the session has finished or received a message. */
+  /** Records, without waiting for the disk, that the session has finished or received a message. */
   note(session: Session, k: 'done' | 'received', entry: Outgoing): void {
     const { number, share, home } = entry;
     if (number === 0) return;
     const s = (home ?? session).key;
-    // A message that a client has must not come again through another member.
+    // Recorded as done, because another member must not get a message that this client already has.
     const what = home ? 'done' : k;
     if (home) Object.assign(entry, { number: 0, home: undefined });
     const record = share === undefined ? { k: what, s, n: number } : { k: what, s, n: number, g: share };

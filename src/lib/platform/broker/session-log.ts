@@ -94,7 +94,7 @@ export class SessionLog {
     await this.note();
   }
 
-  /** Notes the state on disk; a failed note is made good by the next. */
+  /** Records the log's state in the ledger. If that fails, the next note covers it. */
   private async note(): Promise<void> {
     clearTimeout(this.noting);
     this.noting = undefined;
@@ -124,7 +124,7 @@ export class SessionLog {
     return this.commits.waiting.reduce((sum, { lines }) => sum + lines.length, 0);
   }
 
-  /** Written soon, without a waiting caller. */
+  /** Appends a record that no caller waits for; it is written within `lazyMs`. */
   append(record: LogRecord): void {
     if (this.closed) return;
     this.commits.add({ lines: [lineOf(record)] }, false);
@@ -271,7 +271,7 @@ const recordSchema = z.discriminatedUnion('k', [
     to: z.array(receiver),
     r: z.boolean().optional(),
     from: z.tuple([z.string(), z.number()]).optional(),
-    /** The client has it and must release its id. */
+    /** The client has received the message and must release its packet id. */
     state: z.literal('released').optional(),
   }),
   /** The session has finished with message `n`; `g`: with the copy of that shared subscription. */
@@ -349,7 +349,7 @@ function sumOf(json: string): string {
 export interface BrokerCounts {
   retained: number;
   sessions: number;
-  /** The first of them: `retained message TOPIC`, `session CLIENT`. */
+  /** Names of the first `mostNoted`: `retained message TOPIC`, `session CLIENT`. */
   names: string[];
 }
 

@@ -17,7 +17,7 @@ export interface Will {
   message: BrokerMessage;
   device: string | null;
   token: string | null;
-  /** How long it waits after the client has disconnected, and its lifetime once it is published. */
+  /** How long it waits after the client has disconnected, and its lifetime once it is published, both in seconds. */
   delaySeconds: number;
   expirySeconds: number | undefined;
   /** When it is published, ms since 1970; null while the client is connected. */
@@ -192,11 +192,11 @@ export class BrokerState {
   }
 }
 
-/** An entry as the log has it: under the session that has its record. */
+/** An entry as the log records it, which may be under another session. */
 export function loggedReceiver(session: Session, entry: Omit<Outgoing, 'message' | 'state'>): LoggedReceiver {
   const { qos, id, ids, share, home } = entry;
   const copy = { ...(share === undefined ? {} : { g: share }), ...(ids === null ? {} : { i: [...ids] }) };
-  // Another session's packet id means nothing to it.
+  // That session has a packet id of its own, so this one's is not recorded.
   const place = home ? ([home.key, qos, 0] as const) : ([session.key, qos, id] as const);
   return share === undefined && ids === null ? [...place] : [...place, copy];
 }
@@ -212,9 +212,9 @@ export interface Link {
     ids: readonly number[] | null,
   ): boolean;
   sendRelease(id: number): void;
-  /** Called for a message that left the queue without being sent: it has expired, or is too large. */
+  /** Called for a message that left the queue unsent, because it has expired or is too large. */
   discarded(entry: Outgoing): void;
-  /** Messages that the client accepts before it has acknowledged any (MQTT 5, section 4.9). */
+  /** Number of unacknowledged messages that the client accepts (MQTT 5, section 4.9). */
   readonly receiveMaximum: number;
   /** ms since 1970 */
   readonly now: () => number;
@@ -240,7 +240,7 @@ export interface Outgoing {
   ids: readonly number[] | null;
   /** Name of the shared subscription that it came through. */
   share?: string | undefined;
-  /** The session whose record in the log it is, if not this one's: a member of the same shared subscription that outlives this session. */
+  /** The session under which the log records it, if not this one: a member of the same shared subscription that outlives this session. */
   home?: Session | undefined;
 }
 
@@ -254,7 +254,7 @@ export class Session {
   readonly subscriptions = new Map<string, Grant>();
   /** By packet id, in order. */
   private readonly outgoing = new Map<number, Outgoing>();
-  /** Messages still to be sent, from `next` on. */
+  /** Messages that are not sent yet, from index `next` on. */
   private unsent: Outgoing[] = [];
   private next = 0;
   private inFlight = 0;
@@ -270,7 +270,7 @@ export class Session {
   progress = 0;
   /** Called when the session may have caught up. */
   readonly waiters = new Set<() => void>();
-  /** Its publishers have waited long enough for it: they go on, until it has caught up. */
+  /** Its publishers have waited for it long enough and no longer wait, until it has caught up. */
   lagging = false;
   /** Since when its client is disconnected, ms since 1970; null while connected. */
   offlineSince: number | null = null;
@@ -369,7 +369,7 @@ export class Session {
       const entry = this.unsent[this.next++]!;
       if (this.outgoing.get(entry.id) !== entry) continue;
       const { message, qos, id, ids, state } = entry;
-      // Delivery that has begun goes on (MQTT 5, section 3.3.2.3.3).
+      // Delivery that has begun must be completed (MQTT 5, section 3.3.2.3.3).
       const mayExpire = message.expiresAt !== undefined && state !== 'again';
       const dup = state === 'again' || state === 'restored';
       if ((mayExpire && hasExpired(message, link.now())) || !link.sendMessage(message, qos, id, dup, ids)) {
@@ -416,12 +416,13 @@ export class Session {
   }
 
   /**
-   * Handles PUBACK or PUBCOMP: the message is done. Returns it; `unknown` when no message has this id, `wrong` when its message awaits another packet.
+   * Handles PUBACK or PUBCOMP: the message is done. Returns it, or `unknown` if no message has this id, or `wrong` if its message awaits another
+   * packet.
    */
   acknowledged(id: number, qos: 1 | 2): Outgoing | 'unknown' | 'wrong' {
     const entry = this.outgoing.get(id);
     if (!entry) return 'unknown';
-    // An acknowledgment may be late: of a message that was sent on an earlier connection.
+    // An acknowledgment may refer to a message that was sent on an earlier connection.
     const isExpected = qos === 2 ? entry.state === 'released' : wasSent(entry);
     if (entry.qos !== qos || !isExpected) return 'wrong';
     this.settle(entry);

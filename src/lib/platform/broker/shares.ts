@@ -30,7 +30,7 @@ export function nextMember(share: Member, qos: Qos): Session | null {
   return shortest;
 }
 
-/** The member whose record in the log holds a message for another that does not outlive its connection; undefined = none can. */
+/** A member under whose session the log can record a message for another member whose session is not in the log; undefined = there is none. */
 export function homeOf({ members }: Member, except: Session | null, qos: Qos): Session | undefined {
   for (const [session, grant] of members) {
     if (session !== except && session.persistent && Math.min(grant.qos, qos) > 0) return session;
@@ -39,9 +39,9 @@ export function homeOf({ members }: Member, except: Session | null, qos: Qos): S
 }
 
 /**
- * Passes a session's shared messages to connected members: those that are not acknowledged when its client has disconnected, those that were not sent
- * when it has unsubscribed. QoS 2 messages that were sent stay, because their client may have them (section 4.8.2).
- * @param toOffline whether members whose clients are disconnected are asked too: the session ends
+ * Passes a session's shared messages to connected members. If its client has disconnected, these are the unacknowledged ones; if it has unsubscribed,
+ * the unsent ones. QoS 2 messages that were sent stay, because their client may have them (section 4.8.2).
+ * @param toOffline also considers members without a connected client, because the session ends
  */
 export function redistribute(router: Router, session: Session, toOffline: boolean): void {
   if (!session.hasShared) return;
@@ -56,7 +56,7 @@ export function redistribute(router: Router, session: Session, toOffline: boolea
   }
 }
 
-/** The members of a shared subscription without one of them. */
+/** The shared subscription without one of its members. */
 function othersThan(session: Session, share: Member | undefined): Member | undefined {
   if (!share) return undefined;
   const members = new Map([...share.members].filter(([member]) => member !== session));
@@ -99,7 +99,7 @@ function move(
   session.pump();
 }
 
-/** Gives messages that the log holds for a session that ends, but that other members are to receive, to the record of another. */
+/** Moves the log's records of messages from a session that ends to another member, if other members are still to receive them. */
 export function findNewHomes(router: Router, ended: Session): void {
   for (const name of ended.shares()) {
     const share = router.share(name);

@@ -80,7 +80,7 @@ function reasonToRefuse(
   return maySubscribe(identity!, filterWithin(filter)) ? 0 : reasonCode.notAuthorized;
 }
 
-/** Sends retained messages, a stride at a time: reading from this client pauses meanwhile; other clients are not affected. */
+/** Sends retained messages, a stride at a time. Reading from this client pauses meanwhile; other clients are not affected. */
 function sendRetained(
   { state, router }: Core,
   connection: Connection,

@@ -74,7 +74,7 @@ export interface Share<T> {
   /** `$share/GROUP/FILTER`. */
   readonly name: string;
   readonly members: Map<T, Grant>;
-  /** The members in turn, and whose turn it is. */
+  /** Members in the order of their turns, and the index of the next. */
   order: readonly T[];
   turn: number;
 }
@@ -82,18 +82,18 @@ export interface Share<T> {
 /** A subscriber of a topic, with the options of all of its matching subscriptions together. */
 export interface Receiver<T> {
   readonly subscriber: T;
-  /** The highest of them. */
+  /** The highest QoS of the matching subscriptions. */
   readonly qos: Qos;
   readonly retainAsPublished: boolean;
   /** Subscription identifiers; null = none. */
   readonly ids: readonly number[] | null;
-  /** The same for messages that the subscriber published itself: null = No Local excludes them. */
+  /** This receiver for messages that the subscriber published itself; null = No Local excludes them. */
   own: Receiver<T> | null;
 }
 
 /** Destinations of a topic's messages. */
 export interface Receivers<T> {
-  /** Each subscriber once. */
+  /** Subscribers without a shared subscription, each once. */
   readonly direct: readonly Receiver<T>[];
   readonly shares: readonly Share<T>[];
 }
@@ -101,7 +101,7 @@ export interface Receivers<T> {
 /** Subscribers of exactly one filter. */
 interface Place<T> {
   own: Map<T, Grant>;
-  /** By group. */
+  /** Shared subscriptions by group. */
   shares: Map<string, Share<T>> | null;
 }
 
@@ -251,7 +251,7 @@ function isEmpty<T>({ own, shares }: Place<T>): boolean {
   return own.size === 0 && shares === null;
 }
 
-/** One delivery stands for all matching subscriptions: it has the highest QoS and every identifier (MQTT 5, section 3.3.4). */
+/** Merges all matching subscriptions into one delivery, with the highest QoS and every identifier (MQTT 5, section 3.3.4). */
 function receiverOf<T>(subscriber: T, grants: readonly Grant[]): Receiver<T> {
   const receiver = merged(subscriber, grants);
   if (!grants.some(({ noLocal }) => noLocal)) return receiver;

@@ -27,7 +27,7 @@ export async function beginWill(core: Core, session: Session, isDropped: boolean
   core.sessionLog().append(willRecord(key, will));
 }
 
-/** Publishes a will or drops it. */
+/** Publishes a will (`told`) or drops it. */
 export async function endWill(core: Core, key: string, how: 'told' | 'dropped'): Promise<void> {
   const will = core.state.wills.get(key);
   if (!will) return;
@@ -37,18 +37,18 @@ export async function endWill(core: Core, key: string, how: 'told' | 'dropped'):
     if (how === 'told' && !isOutdated(core, will) && (await mayBePublished(core, key, will)))
       await tell(core, key, messageOf(will, core.now()));
   } catch (error) {
-    // Its author's rights are not known now: the next sweep tries again.
+    // The rights of its author could not be checked. The next sweep tries again.
     if (!wills.has(key)) wills.set(key, { ...will, dueAt: core.now() });
     throw error;
   }
-  // Unless the next connection has brought another one meanwhile.
+  // The log keeps a will that the next connection has set meanwhile.
   if (!wills.has(key)) core.sessionLog().append({ k: 'will', s: key, m: null });
 }
 
 /** The rights of its author are checked when it is published: they may have ended while it waited. */
 async function mayBePublished(core: Core, key: string, will: Will): Promise<boolean> {
   const { topic } = will.message;
-  // The identity of a connection that has just ended was checked all along.
+  // A connection's identity was checked as long as it was open, so a will without delay needs no check.
   if (will.dueAt === null || (await core.mayStillPublish(will, topic))) return true;
   core.figures.refused++;
   core.log.warn({ client: key, topic }, 'dropped a will whose author has lost its rights');
@@ -89,7 +89,7 @@ async function tell(core: Core, who: string, message: BrokerMessage): Promise<vo
   }
 }
 
-/** An old connection of a device reports it offline while a newer one exists under another client id. */
+/** Whether the will is outdated. An old connection of a device reports it offline although a newer one exists under another client id. */
 function isOutdated({ isOnline }: Core, { device, message }: Will): boolean {
   return device !== null && parseTopic(message.topic)?.channel === 'presence' && isOnline(device);
 }

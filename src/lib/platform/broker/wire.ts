@@ -67,9 +67,9 @@ export interface BrokerMessage {
   properties?: Buffer | undefined;
   /** When its Message Expiry Interval ends, ms since 1970. */
   expiresAt?: number | undefined;
-  /** Its PUBLISH at QoS 0, encoded once for all receivers of MQTT 3. */
+  /** The message encoded as a PUBLISH with QoS 0, once for all receivers of MQTT 3. */
   wire?: Buffer;
-  /** The same for receivers of MQTT 5 that need no properties of their own. */
+  /** The same for receivers of MQTT 5, if the message needs no alias, subscription identifier or expiry interval. */
   wire5?: Buffer;
 }
 
@@ -99,11 +99,11 @@ export interface ConnectPacket {
   authenticationMethod: string | null;
 }
 
-/** A will as CONNECT has it. */
+/** The will in a CONNECT. */
 export interface ConnectWill {
   message: BrokerMessage;
   delaySeconds: number;
-  /** Lifetime of the message once it is published. */
+  /** Lifetime of the message once it is published, seconds. */
   expirySeconds: number | undefined;
 }
 
@@ -143,8 +143,8 @@ export function readAck({ buffer, from, to }: Frames, level: MqttVersion): numbe
 }
 
 /**
- * Checks the lower four bits of the first byte (MQTT 3.1.1, 2.2.2): 0010 for PUBREL, SUBSCRIBE and UNSUBSCRIBE, 0 for all others but PUBLISH. MQTT 3.1
- * may set DUP among them. @throws ProtocolError
+ * Checks the lower four bits of the first byte (MQTT 3.1.1, 2.2.2): 0010 for PUBREL, SUBSCRIBE and UNSUBSCRIBE, 0 for all others but PUBLISH. Clients
+ * of MQTT 3.1 may set DUP among them. @throws ProtocolError
  */
 export function checkFlags(head: number, level: MqttVersion): void {
   const type = head >> 4;
@@ -193,7 +193,7 @@ interface Delivered {
   now: number;
 }
 
-/** A PUBLISH of MQTT 5 (section 3.3): the publisher's properties unchanged, then those of this delivery. */
+/** Encodes a PUBLISH of MQTT 5 (section 3.3): the publisher's properties unchanged, then those of this delivery. */
 export function encodeDelivery(message: BrokerMessage, delivered: Delivered): Buffer {
   const { payload, retain, properties, expiresAt } = message;
   const { topic, alias, qos, id, dup, ids, now } = delivered;

@@ -192,7 +192,7 @@ const leastFile = 64 * 1024;
 export interface Room {
   /** Call before writing this many more bytes. @throws AIOT_GUIDE_FULL */
   take(bytes: number): void;
-  /** Always call this: the file is now stored, or gone. */
+  /** Call it in any case, after the file was stored or deleted. */
   end(): void;
 }
 
@@ -201,7 +201,7 @@ export interface Room {
  * output of the ingest. Signed versions are the registry's own.
  */
 export class Quota {
-  /** As of the last count, plus additions since. */
+  /** Bytes at the last count, plus later additions. */
   private used = 0;
   private underWay = 0;
 
@@ -210,7 +210,7 @@ export class Quota {
     readonly bytes: number,
   ) {}
 
-  /** Recounts only when there seems to be no room. @throws AIOT_GUIDE_FULL when there is no room for a further file */
+  /** Checks that there is room for another file. Recounts only if there seems to be none. @throws AIOT_GUIDE_FULL */
   async check(): Promise<void> {
     if (this.used + this.underWay + leastFile <= this.bytes) return;
     (await this.begin()).end();

@@ -91,7 +91,7 @@ export function createGuideServer(
   };
 }
 
-/** The target of a path. */
+/** The folder or file at a path. */
 export type Found = { kind: 'folder'; entries: readonly ListedName[]; modified: number } | ServedFile;
 
 export interface ServedFile {
@@ -169,7 +169,7 @@ function sameSince({ headers }: IncomingMessage, modified: number): boolean {
   return condition === undefined || Date.parse(String(condition)) === Math.floor(modified / 1000) * 1000;
 }
 
-/** A failure that was not reported yet. */
+/** Responds with an error, or closes the connection if the response has already begun. */
 export function answerFailure(response: ServerResponse, status: number, text: string): void {
   if (response.headersSent) response.destroy();
   else answerError(response, status, text);

@@ -211,7 +211,7 @@ export async function sendAll(
   }
 }
 
-/** Waits this long, ms, at most: a destination may never respond. */
+/** Waits for `task`, but at most this long, ms, because a destination may never respond. */
 export async function atMost(ms: number, task: Promise<unknown> | undefined): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const over = new Promise<void>((resolve) => {

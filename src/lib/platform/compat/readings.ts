@@ -60,12 +60,12 @@ export class Ingest {
         await along?.(transaction);
       });
       this.waiting += lines.length;
-      // Rows in the database would be sent again if a file error failed this call.
+      // The rows are already stored: if an error of the file failed this call, they would be sent again.
       if (this.waiting >= this.parts.maxRows) await this.flush().catch(onFailed);
     });
   }
 
-  /** Serialized: writes as many full files as there are. */
+  /** Writes as many full files as there are. Never runs twice at once. */
   private async flush(): Promise<void> {
     const { store, maxRows } = this.parts;
     for (;;) {
@@ -104,7 +104,7 @@ export class Ingest {
     onFile();
   }
 
-  /** Further files of the same millisecond get the following ones. */
+  /** A free time for the name of a new file: the present, or the first later millisecond without a file. */
   private async freeTime(): Promise<number> {
     let at = Math.max(this.parts.now(), this.newest + 1);
     while (await this.parts.files.find(rawFolder, rawName(at))) at++;

@@ -87,7 +87,7 @@ interface Common extends GuideParts {
   address: KafkaAddress;
 }
 
-/** Work of one process: reading Kafka. */
+/** Workers that run in one process only: reading Kafka. */
 function kafkaWorkers({
   publish,
   ...own
@@ -124,7 +124,7 @@ function kafkaWorkers({
   ];
 }
 
-/** Work of every process: sending its broker's messages to Kafka, through the disk. */
+/** Sends messages of this process's broker to Kafka, through a spool on disk. Runs in every process. */
 async function startSending(own: Common & { path: string; source: () => Promise<Source> }) {
   const { path, source: openOwn, address, log } = own;
   const spool = await openSpool({ path, limit: spoolBytes, full: 'wait' });

@@ -28,7 +28,7 @@ interface ServiceParts {
   started: number;
 }
 
-/** Each on its own port. */
+/** The three services, each on its own port. */
 export const guideServices = ['devices', 'models', 'datasets'] as const;
 
 export type GuideService = (typeof guideServices)[number];
@@ -101,7 +101,7 @@ function findRegistry(ids: readonly string[], modified: number, path: string): F
   };
 }
 
-/** Both ports answer for both services; each has its own at the root. */
+/** Finds a path of either service, because both ports serve both. Only the root differs by port. */
 async function findFile(parts: ServiceParts, service: GuideService, path: string): Promise<Found | null> {
   const [, first = '', second, ...more] = path.split('/');
   if (more.length > 0) return null;
@@ -202,7 +202,7 @@ export class GuideDevices {
   }
 }
 
-/** Target of a request. */
+/** The parsed target of a request. */
 type Target =
   /** The path decoded and clean, beginning with `/`. */
   | { kind: 'path'; path: string; query: URLSearchParams; search: string }

@@ -35,7 +35,10 @@ export interface Datasets {
     stream: string,
     query: PageQuery & { device?: string | undefined; label?: string | undefined },
   ): Promise<DatasetListing>;
-  /** Requires that telemetry of the stream, or an inference, has arrived for each recording. @throws AIOT_NOT_FOUND naming the first without */
+  /**
+   * Requires that telemetry of the stream, or an inference, has arrived for each recording. @throws AIOT_NOT_FOUND naming the first recording without
+   * any
+   */
   requireRecordings(
     stream: string,
     recordings: readonly { device: string; recording: string }[],
@@ -116,7 +119,7 @@ export function datasetsOf(
       );
       const unrecorded = some.filter((_, at) => !takes[at]);
       if (unrecorded.length === 0) continue;
-      // A device that runs inference need not send the telemetry as well.
+      // A device that runs inference does not have to send the telemetry as well.
       const predicted = await telemetry.predicted(unrecorded.map(cursorOf));
       const unknown = unrecorded.find((one) => !predicted.has(cursorOf(one)));
       if (!unknown) continue;
@@ -191,7 +194,7 @@ export function datasetsOf(
       }
     }
   };
-  /** The bytes, and at the end a summary of what could not be read. */
+  /** Yields the bytes, and collects a summary of what could not be read. */
   const summed = <T>(
     stream: string,
     query: SampleQuery,

@@ -77,7 +77,7 @@ export async function* csvExport(
   yield* out.end();
 }
 
-/** One JSON object per sample, with the members it has. */
+/** One JSON object per sample, with only the members that have a value. */
 export async function* ndjsonExport(
   fields: readonly string[],
   batches: AsyncIterable<Samples>,

@@ -18,11 +18,11 @@ interface Labelled {
 
 /** Labels given by operators; the latest counts, and all are stored as long as the recording. */
 export interface Labels {
-  /** All or none. */
+  /** Adds all of the labels, or none. */
   give(stream: string, labels: readonly NewLabel[], who: string): Promise<void>;
-  /** `device/recording` → label of the whole recording, of one stream. */
+  /** Labels of the stream's whole recordings, by `device/recording`. */
   ofStream(stream: string): Promise<Map<string, string>>;
-  /** The same over all streams: an inference does not name its source stream. */
+  /** Labels of whole recordings in all streams: an inference does not name its source stream. */
   all(): Promise<Map<string, string>>;
   /** `device/recording` → its labels, for recordings of the stream that have any. */
   ofDevices(stream: string, devices: readonly string[]): Promise<Map<string, RecordingLabels>>;

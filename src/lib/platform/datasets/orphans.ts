@@ -61,7 +61,7 @@ export class Orphans {
       if (kept.has(digest) || at > now() - leaseMs) continue;
       // It may have been uploaded since the check: the lease precedes the bytes.
       if ((await leases.current()).has(digest)) continue;
-      // Deleted first: an advertised delta must exist.
+      // Deleted before its blob, because the blob of an advertised delta must exist.
       await store.deleteFrom('deltas').where('digest', '=', digest).execute();
       await blobs.remove(digest);
       gone.push(digest);

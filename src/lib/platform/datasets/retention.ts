@@ -9,7 +9,7 @@ import type { Turns } from '../store/engine.js';
 import { every, type Worker } from '../workers.js';
 import type { Labels } from './labels.js';
 
-/** How often policies are applied. */
+/** Interval at which policies are applied, ms. */
 const periodMs = 3_600_000;
 
 interface RetentionParts {
@@ -128,7 +128,7 @@ export class RetentionService {
     });
   }
 
-  /** Recordings due for removal under a policy: those too old, then the oldest until the rest fits. */
+  /** The recordings that a policy removes: those that are too old, then the oldest until the rest fits. */
   private async due({ stream, days, bytes, labelled }: Retention): Promise<Plan> {
     const takes = await this.all(stream);
     const isProtected = await this.protection(stream, takes, labelled);
@@ -203,7 +203,7 @@ export class RetentionService {
 
 interface Plan {
   gone: Take[];
-  /** Recordings protected by a label. */
+  /** Number of recordings protected by a label. */
   kept: number;
 }
 

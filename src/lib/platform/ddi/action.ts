@@ -25,14 +25,14 @@ export interface Action {
   state: ActionState;
   created: number;
   ended: number | null;
-  /** null = the client cannot install this release. */
+  /** null = there is no release that the client can install. */
   release: ActionRelease | null;
   /** Whether the client has requested it. */
   seen: boolean;
   step: UpdateState;
-  /** The client refused to cancel: wait for it to finish. */
+  /** The client refused to cancel, so the platform waits for it to finish. */
   kept: boolean;
-  /** When cancellation was requested, ms since 1970, and polls since then. */
+  /** When cancellation was requested, ms since 1970, and the number of polls since then. */
   recalled: number | null;
   polls: number;
   /** Number of downloads started from the beginning. */
@@ -94,7 +94,7 @@ export function afterCancelFeedback(
   return { action: refused ? { ...heard, state: 'open', kept: true } : heard, report: null };
 }
 
-/** The client was asked to cancel once more. */
+/** Outcome of another poll by a client that was asked to cancel. */
 export function afterCancelPoll(action: Action, at: number): Outcome {
   const polls = action.polls + 1;
   if (polls <= mostPolls || at - (action.recalled ?? at) < patienceMs)
@@ -102,13 +102,13 @@ export function afterCancelPoll(action: Action, at: number): Outcome {
   return left(noted({ ...action, polls }, [`not answered in ${polls - 1} polls`], 'canceled'), at);
 }
 
-/** The client has requested the action. */
+/** Outcome of the client's request for the action. */
 export function afterLook(action: Action): Outcome {
   if (action.seen) return { action, report: null };
   return { action: { ...action, seen: true }, report: { state: 'IDLE', error: null } };
 }
 
-/** The client downloads it from the beginning. */
+/** Outcome of a download that the client starts from the beginning. */
 export function afterDownload(action: Action, at: number): Outcome {
   const downloads = action.downloads + 1;
   if (downloads > mostDownloads) {
@@ -118,7 +118,7 @@ export function afterDownload(action: Action, at: number): Outcome {
   return begun({ ...action, downloads }, 'DOWNLOADING');
 }
 
-/** The desired state was withdrawn or replaced. */
+/** The action after its desired state was withdrawn or replaced. */
 export function afterWithdrawal(action: Action, at: number): Action {
   // A client that has never seen the action has nothing to cancel.
   return action.seen ? { ...action, state: 'cancelling', recalled: at } : ended(action, 'cancelled', at);

@@ -181,7 +181,7 @@ export class Ddi {
     throw new AiotError('AIOT_NOT_FOUND', `no update of ${name} contains this software module`);
   }
 
-  /** The file is being sent from the beginning. */
+  /** Counts that the client starts to download the file from the beginning. */
   downloading(name: string, { id }: Action): Promise<void> {
     return this.inTurn(async () => {
       const action = await this.known(name, id);
@@ -243,7 +243,7 @@ export class Ddi {
     return { name, version, sequence, digest: card.digest, bytes: card.bytes, file };
   }
 
-  /** Reports the outcome and saves it. Returns the action while it has not ended. */
+  /** Reports the outcome to the rollout and saves it. Returns the action; null if it has ended. */
   private async take(
     device: DeviceRecord,
     before: Action,
@@ -252,7 +252,7 @@ export class Ddi {
     if (report) await this.report(device, action, report);
     if (action !== before) await this.actions.save(action);
     if (!isOver(action)) return action;
-    // Its release and attributes may have changed.
+    // The device may run another release now, with other attributes.
     if (action.state !== 'failed') await this.actions.want(device.id, true);
     return null;
   }
@@ -342,7 +342,7 @@ class Actions {
     return rows.map(actionOf).find(({ release }) => release?.sequence === sequence) ?? null;
   }
 
-  /** Call in turn, because its id is the next one. */
+  /** Call only from a task passed to `inTurn`: the action gets the id after the highest one. */
   async insert(action: Omit<Action, 'id'>): Promise<Action> {
     const { last } = await this.store
       .selectFrom('ddiActions')

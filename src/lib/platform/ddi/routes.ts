@@ -156,7 +156,7 @@ function done(reply: FastifyReply): FastifyReply {
   return reply.header('content-length', 0).send();
 }
 
-/** Action ids fit an int of C; other numbers match no action. */
+/** Parses an action id, which must fit a C int; other texts match no action. */
 function idOf(text: string): number {
   const id = /^\d{1,10}$/.test(text) ? Number(text) : 0;
   if (id > 0 && id <= 0x7fff_ffff) return id;

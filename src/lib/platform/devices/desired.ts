@@ -18,7 +18,7 @@ export type PublishRetained = (topic: string, payload: Buffer) => Promise<void>;
 
 /** The desired state of each device: written to the database first, then retained at the broker. */
 export class DesiredStates {
-  /** Last desired state sent to the broker, by device; only if other processes are followed. */
+  /** Desired state last published by this process, by device; undefined if there are no other processes to follow. */
   private told: Map<string, string | null> | undefined;
 
   constructor(
@@ -50,7 +50,7 @@ export class DesiredStates {
       if (wish.release === null && (await wishOf(store, wish.device)) !== wish.wish) continue;
       const desired = desiredOf(wish);
       const text = desired && JSON.stringify(desired);
-      // Set before the write: its notification may arrive before the result.
+      // Set before the write, because the notification of the change may arrive before the write resolves.
       this.told?.set(wish.device, text);
       await store.updateTable('devices').set({ desired: text }).where('name', '=', wish.device).execute();
       held.push(wish);
@@ -91,7 +91,7 @@ export class DesiredStates {
     const follow = changes.followDevices();
     const inTurn = serially();
     const catchUp = () => inTurn(() => follow((names) => this.catchUp(names)));
-    // After a failed read, the next change is read in full.
+    // A failed read is ignored: the next change triggers another, which includes the missed changes.
     return changes.on('devices', () => void catchUp().catch(() => {}));
   }
 
@@ -119,14 +119,14 @@ export class DesiredStates {
     }
   }
 
-  /** Data of an earlier device with this name is neither delivered nor attributed to the new one. */
+  /** Deletes the retained messages of an earlier device with this name, so that they are neither delivered nor attributed to the new one. */
   async forget(device: string): Promise<void> {
     for (const channel of ['desired', 'reported', 'presence'] as const) {
       await this.publish(topicOf(device, channel), Buffer.alloc(0));
     }
   }
 
-  /** The report of an earlier board of this name is withdrawn; the desired state stays. */
+  /** Deletes the retained report and presence of the board that had this name before; the desired state stays. */
   async moved(device: string): Promise<void> {
     for (const channel of ['reported', 'presence'] as const) {
       await this.publish(topicOf(device, channel), Buffer.alloc(0));

@@ -39,11 +39,11 @@ export class Devices {
   private readonly memory = new DeviceMemory();
   /** Open connections per device. */
   private readonly connections = new Map<string, number>();
-  /** For polling devices: until when they count as online, ms since 1970. */
+  /** Time until which a polling device counts as online, ms since 1970. */
   private readonly expected = new Map<string, number>();
   /** Serializes code that reads and then changes devices: it sees all earlier changes by others. */
   readonly inTurn: Turn;
-  /** Serialized, so that later reads are applied later. */
+  /** Runs reads of the database one after another, so that a later read is applied later. */
   private readonly following = serially();
   private readonly changed: FollowDevices;
   private readonly endings = new Set<(name: string) => void>();
@@ -105,8 +105,9 @@ export class Devices {
   }
 
   /**
-   * Call in turn. Returns whether a revoked device had the name before: its name is free. `along`: committed in the same transaction. @throws
-   * AIOT_ALREADY_EXISTS (the name, or the board)
+   * Call only from a task passed to `inTurn`. Returns whether the name belonged to a revoked device, which makes it free.
+   * @param along further writes in the same transaction
+   * @throws AIOT_ALREADY_EXISTS (the name, or the board)
    */
   async insert(
     device: NewDevice,
@@ -132,7 +133,7 @@ export class Devices {
     return { replaced: before !== undefined };
   }
 
-  /** Call in turn, with free names, for devices without a board. `along`: as in `insert`. */
+  /** Inserts devices without a board whose names are free. Call only from a task passed to `inTurn`. @param along as in `insert` */
   async insertAll(
     devices: readonly (NewDevice & Pick<DeviceRecord, 'tags'>)[],
     along?: (store: Store) => Promise<unknown>,
@@ -154,7 +155,11 @@ export class Devices {
     this.memory.requireFree(device);
   }
 
-  /** A board belongs to one device. Call in turn; `name`: the device that may already have it. @throws AIOT_ALREADY_EXISTS */
+  /**
+   * Requires that no other device has this board. Call only from a task passed to `inTurn`.
+   * @param name of the device that may already have it
+   * @throws AIOT_ALREADY_EXISTS
+   */
   requireFreeBoard(board: Pick<DeviceRecord, 'mac' | 'chipId'>, name: string): void {
     this.memory.requireFreeBoard(board, name);
   }
@@ -205,14 +210,14 @@ export class Devices {
     return (this.connections.get(name) ?? 0) > 0 || (this.expected.get(name) ?? 0) > this.now();
   }
 
-  /** The device has polled; it counts as online until then, ms since 1970. */
+  /** Records that the device has polled. It counts as online until this time, ms since 1970. */
   async polled(name: string, until: number): Promise<void> {
     const before = this.online(name);
     this.expected.set(name, until);
     await this.seen(name, before ? undefined : 'device.connect');
   }
 
-  /** The device with this certificate, if it may connect now. Using a new certificate replaces the previous one. */
+  /** The device with this certificate, if it may connect now. The first use of a new certificate ends the previous one. */
   authenticated(fingerprint: string): DeviceRecord | null {
     const device = this.memory.withCertificate(fingerprint);
     if (!device || !mayConnect(device.state)) return null;
@@ -238,7 +243,10 @@ export class Devices {
     );
   }
 
-  /** Call in turn: from now on only this certificate is valid. `along`: committed in the same transaction. */
+  /**
+   * Makes this the only valid certificate of the device. Call only from a task passed to `inTurn`. @param along further writes in the same
+   * transaction
+   */
   async certify(
     device: DeviceRecord,
     { fingerprint, expires }: { fingerprint: string; expires: number },
@@ -253,7 +261,7 @@ export class Devices {
     this.memory.remember(device);
   }
 
-  /** Call in turn: adds a certificate beside the current one, which ends when the new one is used. */
+  /** Adds a certificate beside the current one, which ends when the new one is used. Call only from a task passed to `inTurn`. */
   async offer(
     device: DeviceRecord,
     next: { fingerprint: string; expires: number },
@@ -309,12 +317,15 @@ export class Devices {
     await this.reports({ name, reported });
   }
 
-  /** Clears the report: another board has the name. */
+  /** Clears the report, because another board now has the name. */
   async unreport(name: string): Promise<void> {
     await this.inTurn(() => this.update(this.record(name), { reported: null, lastSeen: null }));
   }
 
-  /** In turn with `act`: a device seen while it is being revoked stays revoked. `presence`: the event to record, if any. */
+  /**
+   * Records that a device has connected or disconnected. Runs in turn with `act`, so that a device that is being revoked stays revoked.
+   * @param presence the event to record, if any
+   */
   private async seen(name: string, presence: NewEvent['type'] | undefined): Promise<void> {
     this.record(name);
     await this.sightings({ name, presence });
@@ -324,7 +335,7 @@ export class Devices {
     return this.updateAll(changes, (store) => this.events.recordAll(told, store));
   }
 
-  /** Call in turn. */
+  /** Call only from a task passed to `inTurn`. */
   update(
     device: DeviceRecord,
     change: Partial<DeviceRecord>,
@@ -333,7 +344,7 @@ export class Devices {
     return this.updateAll([{ device, change }], along);
   }
 
-  /** Call in turn: all of it is written, or nothing; a change of null removes the device. */
+  /** Writes all changes or none; a change of null removes the device. Call only from a task passed to `inTurn`. */
   async updateAll(changes: DeviceUpdate[], along?: (store: Store) => Promise<unknown>): Promise<void> {
     const whole = changes.map(raised);
     await this.store.transaction().execute(async (transaction) => {
@@ -394,7 +405,7 @@ export function ofReports(all: readonly Report[], known: Known, lastSeen: number
   };
 }
 
-/** A device seen while it is being revoked stays revoked. Call in turn with changes of devices' states. */
+/** Changes for devices that were seen. Call it in turn with changes of states, so that a device that is being revoked stays revoked. */
 export function ofSightings(all: readonly Sighting[], known: Known, lastSeen: number): Told {
   const told: NewEvent[] = [];
   const changes = new Map<DeviceRecord, Partial<DeviceRecord>>();
@@ -430,7 +441,7 @@ function named(running: Reported['model']): { name: string; version: number; seq
   return running && { name: running.name, version: running.version, sequence: running.sequence };
 }
 
-/** A device as selectors see it. Created for many devices and asked for few values: the rest is not looked up. */
+/** A device as selectors see it. Values are looked up when needed: a view is created for many devices, and few of its values are used. */
 class DeviceView implements Selectable {
   constructor(
     private readonly device: DeviceRecord,

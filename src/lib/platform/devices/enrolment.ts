@@ -112,8 +112,9 @@ export class Enrolment {
   }
 
   /**
-   * Call in turn: issues the first certificate of a registered device. `along`: committed in the same transaction. @throws AIOT_CSR_INVALID,
-   * AIOT_ALREADY_EXISTS (the board is another device)
+   * Issues the first certificate of a registered device. Call only from a task passed to `devices.inTurn`.
+   * @param request `along`: further writes in the same transaction
+   * @throws AIOT_CSR_INVALID, AIOT_ALREADY_EXISTS (the board is another device)
    */
   async certify(device: DeviceRecord, request: ClaimedRequest, who: string): Promise<Enrolled> {
     const { devices, authority, events } = this.parts;
@@ -155,7 +156,7 @@ export class Enrolment {
     });
   }
 
-  /** The certificate issued by `rotate` is installed: the previous one ends. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID */
+  /** Ends the previous certificate, because the one issued by `rotate` is installed. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID */
   settle(name: string, fingerprint: string, who: string): Promise<DeviceInfo> {
     const { devices, events } = this.parts;
     return devices.inTurn(async () => {
@@ -335,7 +336,7 @@ export class Births {
     return { envelope, stored };
   }
 
-  /** The newest. @throws AIOT_NOT_FOUND, AIOT_BIRTH_MISSING */
+  /** The newest birth certificate of a device. @throws AIOT_NOT_FOUND, AIOT_BIRTH_MISSING */
   async get(name: string): Promise<StoredBirth> {
     const { id } = this.parts.devices.record(name);
     const row = await this.parts.store
@@ -361,8 +362,8 @@ export class Simulated {
   constructor(private readonly parts: SimulatedParts) {}
 
   /**
-   * Existing ones get a new secret. @throws AIOT_ALREADY_EXISTS for a name of other hardware, or of another type, AIOT_DEVICE_ONLINE where another
-   * simulation runs one of them
+   * Creates the devices; existing ones get a new secret. @throws AIOT_ALREADY_EXISTS for a name of other hardware or of another type,
+   * AIOT_DEVICE_ONLINE if another simulation runs one of them
    */
   enlist({ type, devices: asked, tags = {} }: SimulatedRequest, who: string): Promise<SimulatedReply> {
     const { devices, events, now } = this.parts;

@@ -88,7 +88,7 @@ export class Fleet {
     return answer?.after === null ? last : devices.info(name);
   }
 
-  /** All or nothing. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID (more than a device may have) */
+  /** Changes one device, completely or not at all. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID (more tags or groups than allowed) */
   async patch(name: string, patch: DevicePatch, who: string, check?: Check): Promise<DeviceInfo> {
     const { devices, events } = this.parts;
     return devices.inTurn(async () => {
@@ -134,7 +134,10 @@ export class Fleet {
     return planned.map(({ answer }) => answer);
   }
 
-  /** Applies the side effects of the stored change; also if it was stored before, because an earlier attempt may have been interrupted. */
+  /**
+   * Ends connections, and deletes stored data of a removed name. Also called if the change was stored before, because that attempt may have been
+   * interrupted.
+   */
   private async tell({ name, outcome, after }: ChangedDevice, { action }: DeviceChange): Promise<void> {
     if (outcome === 'refused') return;
     if (action === 'suspend' || action === 'revoke' || after === null) await this.parts.ended(name);
@@ -177,7 +180,7 @@ function changesOf({ tags = {}, groups }: DevicePatch, device: DeviceRecord): De
   return changes;
 }
 
-/** Only real changes: unchanged members are not written. */
+/** The members that differ. Unchanged members are not written. */
 function changed(device: DeviceRecord, after: Changeable): Partial<DeviceRecord> {
   const { state, tags, groups } = after;
   return {
@@ -187,12 +190,12 @@ function changed(device: DeviceRecord, after: Changeable): Partial<DeviceRecord>
   };
 }
 
-/** SQLite answers synchronously: without a pause nothing else would run until everything is done. */
+/** SQLite calls block this thread: without a pause, nothing else would run until all devices are processed. */
 function breath(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Index of the first whose name comes after this one. */
+/** Index of the first device whose name comes after this one. */
 function firstBehind(devices: readonly DeviceRecord[], after: string): number {
   let low = 0;
   let high = devices.length;

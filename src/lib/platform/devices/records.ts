@@ -7,7 +7,7 @@ import { chipOfType } from '../../provision/chip-options.js';
 import type { Store } from '../store/database.js';
 import type { Schema } from '../store/schema.js';
 
-/** A device's report before and now; null = nothing, or no such device. */
+/** Receives a device's report before and after a change; null = no report, or no such device. */
 export type OnReported = (name: string, before: Reported | null, after: Reported | null) => void;
 
 /** Devices of the database, indexed for lookup. */
@@ -75,7 +75,11 @@ export class DeviceMemory {
     this.requireFreeBoard(board, name);
   }
 
-  /** A board belongs to one device. Call in turn; `name`: the device that may already have it. @throws AIOT_ALREADY_EXISTS */
+  /**
+   * Requires that no other device has this board. Call it in turn with changes of devices.
+   * @param name of the device that may already have it
+   * @throws AIOT_ALREADY_EXISTS
+   */
   requireFreeBoard({ mac, chipId }: Pick<DeviceRecord, 'mac' | 'chipId'>, name: string): void {
     if (mac === null && chipId === null) return;
     const others = [...this.byName.values()].filter(
@@ -101,7 +105,7 @@ export class DeviceMemory {
       if (before && !now) this.forget(before);
       if (!now) continue;
       const same = before?.id === now.id;
-      // It was read before this process's last change was visible.
+      // Ignores a record that was read before this process's last change was visible.
       if (same && now.revision < before.revision) continue;
       if (before) this.forgetCertificates(before);
       if (same) this.assign(before, now);
@@ -156,7 +160,7 @@ export interface DeviceRecord {
   /** null = registered, without a certificate so far. */
   fingerprint: string | null;
   expires: number | null;
-  /** A certificate that was issued to it and not used yet. */
+  /** A certificate that was issued to the device but not used yet. */
   nextFingerprint: string | null;
   nextExpires: number | null;
   mac: string | null;
@@ -213,7 +217,7 @@ function recordOf(row: Selectable<Schema['devices']>): DeviceRecord {
 /** Values of a device that has never connected. */
 export const unseen = { lastSeen: null, nextFingerprint: null, nextExpires: null };
 
-/** In a transaction. */
+/** Call in a transaction. */
 export async function insertDevices(
   store: Store,
   devices: readonly (NewDevice & Pick<DeviceRecord, 'tags'>)[],
@@ -264,7 +268,10 @@ function columnsOf({ reported, tags, groups, ...columns }: Partial<DeviceRecord>
   };
 }
 
-/** In turn, this happens only if the turn was lost with the database connection. */
+/**
+ * Error for a change of a device that was changed since it was read. Changes run in turn, so this means that the turn was lost with the database
+ * connection.
+ */
 function changedMeanwhile(name: string): AiotError {
   return new AiotError('AIOT_DEVICE_CHANGED', `${name} was changed by another user at the same time`, {
     retryable: true,

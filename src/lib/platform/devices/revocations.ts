@@ -27,10 +27,13 @@ interface Parts {
   log: Logger;
 }
 
-/** Lists are distinguished by their time, which has whole seconds; of two with the same time OpenSSL takes the first it has read. */
+/**
+ * Minimum interval between two lists, ms. OpenSSL distinguishes lists by their time in whole seconds, and of two with the same time it uses the one
+ * read first.
+ */
 const leastMs = 1000;
 
-/** Interval for changes by other processes and expiry. */
+/** Interval at which changes by other processes and expired certificates are noticed, ms. */
 const lookMs = 60_000;
 
 /**
@@ -69,7 +72,7 @@ export async function keepRevocationList(parts: Parts) {
   if (follow || !existsSync(file)) await look();
   const looking = follow ? setInterval(look, lookMs) : undefined;
   return {
-    /** Call when a device was cut off. */
+    /** Call when a device may no longer connect. */
     changed(): void {
       if (follow)
         timer ??= setTimeout(() => {

@@ -54,7 +54,7 @@ export function liveHub(reader: JournalReader, log: Logger): LiveHub {
       .finally(() => {
         if (reading !== controller) return;
         reading = undefined;
-        // After a failure it starts again if a listener is left.
+        // After a failure, reading starts again if there are listeners left.
         if (!controller.signal.aborted && listeners.size > 0)
           setTimeout(() => reading ?? begin(), 1000).unref();
       });
@@ -117,7 +117,7 @@ export async function commandDevice(
   });
   const timer = setTimeout(() => resolve(null), patienceMs);
   try {
-    // A listener begins after the existing messages: send the command once that is so.
+    // The listener must be reading before the command is sent, or it could miss the reply.
     await live.ready();
     const payload = Buffer.from(JSON.stringify({ id, command, expires: began + patienceMs }));
     await broker.publish({ topic: topicOf(device, 'command'), payload });
@@ -140,7 +140,7 @@ export async function commandDevice(
 
 const usualSpanMs = 3600_000;
 
-/** Recordings of a device that are searched, newest first. */
+/** Number of a device's newest recordings that are searched. */
 const mostTakes = 20;
 
 /** The newest messages of one channel of a device, oldest first; for telemetry, those of all its streams. */
@@ -161,7 +161,7 @@ export async function deviceMessages(
   const found: DeviceMessage[] = [];
   for (const take of recent) {
     const own: DeviceMessage[] = [];
-    // In case the device's clock is behind, an hour more is read and filtered by arrival time.
+    // The device's clock may be behind: an hour more is read, and then filtered by arrival time.
     for await (const { at, stream, payload } of telemetry.read(take, { from: from - usualSpanMs })) {
       if (at < from) continue;
       own.push({ at, ...(stream ? { stream } : {}), payload });

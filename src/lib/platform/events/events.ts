@@ -153,7 +153,7 @@ function eventsGone(asked: number, pruned: number): AiotError {
   );
 }
 
-/** Id after which the newest `count` matching events are. */
+/** Id that precedes the newest `count` matching events. */
 async function beforeNewest(store: Store, filter: EventFilter, count: number): Promise<number> {
   const rows = await store
     .selectFrom('events')
@@ -198,7 +198,7 @@ function testOf(pattern: string): (type: string) => boolean {
   return (type) => type.startsWith(start);
 }
 
-/** The same as a database condition. */
+/** `wants` as a database condition. */
 function wanted(
   is: ExpressionBuilder<Schema, 'events'>,
   { types, subject }: EventFilter,
@@ -219,7 +219,10 @@ function wanted(
   return is.and(all);
 }
 
-/** LIKE is not used: names may contain an underscore, which is its wildcard, and SQLite’s ignores case. Lengths are in code points there. */
+/**
+ * Whether a text begins with `start`. LIKE is not used: `_`, which names may contain, is its wildcard, and SQLite's LIKE ignores case. Lengths are in
+ * code points.
+ */
 function begins(is: ExpressionBuilder<Schema, 'events'>, column: 'type' | 'subject', start: string) {
   const head = is.fn<string>('substr', [column, is.val(1), is.val([...start].length)]);
   return is(head, '=', start);
@@ -246,7 +249,7 @@ export interface Page {
  */
 export class EventFeed {
   private readonly listeners = new Set<() => void>();
-  /** The newest events, ascending, complete after `from`. */
+  /** The newest events in ascending order; complete for ids above `from`. */
   private ring: PlatformEvent[] = [];
   private from: number | null = null;
   private tail = 0;
@@ -260,13 +263,13 @@ export class EventFeed {
     private readonly changes: Changes,
   ) {}
 
-  /** Call when something was recorded, even if its transaction has not ended yet. */
+  /** Call when events were recorded, even if their transaction has not ended yet. */
   readonly poke = (): void => {
     if (this.listeners.size > 0) setImmediate(() => void this.read());
   };
 
   /**
-   * Yields pages from an id on, as long as the signal lasts: existing and new events. Pages may be empty when the filter matches nothing. @throws
+   * Yields pages of existing and then new events after an id, until the signal ends. A page may be empty if no event matches the filter. @throws
    * AIOT_EVENTS_GONE when the next events were deleted
    */
   async *follow(after: number, signal: AbortSignal, filter: EventFilter = {}): AsyncGenerator<Page> {
@@ -335,7 +338,7 @@ export class EventFeed {
     this.tail = 0;
   }
 
-  /** From memory if it reaches back far enough, else from the database. */
+  /** Returns a page from memory if the cached events reach back far enough, otherwise from the database. */
   private async page(
     after: number,
     filter: EventFilter,

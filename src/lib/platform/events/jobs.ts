@@ -106,7 +106,7 @@ export class Jobs {
         .where('id', '=', id)
         .where('state', '=', row.state)
         .executeTakeFirst();
-      // The job has changed state in the meantime: a repeated request sees its current state.
+      // The job has changed its state since it was read. A repeated request will see the new state.
       if (numUpdatedRows === 0n) throw ended(row);
       if (queued) await this.tellEnd({ ...row, ...set }, who, store);
     });
@@ -142,7 +142,7 @@ export class Jobs {
     const at = this.parts.now();
     const set = {
       ...{ state, ended: at, updated: at, leaseUntil: null },
-      // The step at which it failed is worth recording.
+      // A failed job keeps its step, which shows where it failed.
       ...(state === 'done' ? { step: null } : {}),
       result: result === null || result === undefined ? null : JSON.stringify(result),
       error: error && JSON.stringify(error),
@@ -212,7 +212,7 @@ export class Jobs {
   }
 }
 
-/** Only the members that were specified. */
+/** Only the members that the report contains. */
 function given({ step, done, total }: JobProgress): Partial<JobRow> {
   return {
     ...(step === undefined ? {} : { step }),
@@ -272,13 +272,13 @@ export class JobRunner implements Worker {
     await this.takeUp();
     const { store, events, log } = this.parts;
     const { latest } = await extentOf(store);
-    // Aborted with the surrounding work; otherwise a failed run would wait for it.
+    // Also stops the checks if `run` fails: it waits for them to end.
     const ending = new AbortController();
     const watch = every(lookEveryMs, AbortSignal.any([signal, ending.signal]), () =>
       // Not awaited: if the database does not answer now, it is queried again.
       this.giveUpLost().catch((err) => log.error({ err }, 'could not look for lost jobs')),
     );
-    // One check at a time: two would start one job too many.
+    // Runs in turn: two concurrent checks would start one job too many.
     const inTurn = serially();
     const begin = (): Promise<void> => inTurn(beginSome);
     const beginSome = async () => {
@@ -303,7 +303,7 @@ export class JobRunner implements Worker {
     }
   }
 
-  /** Jobs that ran when the previous process was killed: restarted where possible. */
+  /** Restarts jobs that were running when the previous process was killed, or ends those that cannot be restarted. */
   private async takeUp(): Promise<void> {
     const { store, jobs, kinds, now } = this.parts;
     const rows = await store.selectFrom('jobs').selectAll().where('state', '=', 'running').execute();
@@ -376,7 +376,7 @@ export class JobRunner implements Worker {
         try {
           return await jobs.end(row, { state, result, error }, 'platform');
         } catch (err) {
-          // The next leader resumes it. Until then it has ended only if that is saved.
+          // Without a saved end, the next leader resumes the job.
           if (signal.aborted) return;
           log.error({ err, job: row.id }, 'could not save the end of a job; retrying');
           await delay(lookEveryMs, undefined, { signal }).catch(() => {});
@@ -408,7 +408,7 @@ export class JobRunner implements Worker {
     }
   }
 
-  /** Saves its progress, and checks for cancellation. */
+  /** Saves the job's progress and checks for cancellation, periodically. */
   private async keepSaving(
     { id }: JobRow,
     over: AbortSignal,

@@ -9,7 +9,7 @@ export interface Cursor<Position> {
 /** One log that is forwarded to one destination. */
 interface Lane<Page, Position extends string | number> {
   cursor: Cursor<Position>;
-  /** Entries after a position, in order, and then new ones, until the signal ends. */
+  /** Yields entries after a position, first the existing and then new ones, until the signal ends. */
   source(after: Position | null, signal: AbortSignal): AsyncIterable<Page>;
   /**
    * Delivers a page in order; each delivered step moves the position. False = the rest cannot be delivered, or not by this process: the position then
@@ -36,7 +36,7 @@ export async function sendOn<Page, Position extends string | number>(
     saved = position;
     await cursor.save(position);
   };
-  // A failed save is made good by the next.
+  // If saving fails, the next attempt saves a later position.
   const saving = setInterval(() => void save().catch(() => {}), saveEveryMs);
   const arrived = (at: Position) => {
     position = at;

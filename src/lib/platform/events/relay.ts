@@ -136,14 +136,14 @@ export class Relay implements Worker {
       if (this.figures.error !== null) log.info({ endpoint: sink.endpoint }, 'forwarding events again');
       this.figures.state = 'connected';
       this.figures.error = null;
-      // When one ends, so does the other: both restart from their saved positions.
+      // When one lane ends, both do, and restart from their saved positions.
       const lanes = Object.values(this.lanes).map((lane) =>
         lane.run(sink, both).finally(() => ending.abort()),
       );
       const done = Promise.allSettled(lanes);
       await Promise.race([done, farewell(signal)]);
       if (signal.aborted) return;
-      // Not before the last write has ended: its messages must not arrive after later ones.
+      // Waits for the last write, whose messages must not arrive after later ones.
       const failure = (await done).find((end) => end.status === 'rejected');
       if (failure) throw failure.reason;
     } finally {
@@ -210,20 +210,20 @@ async function* telemetrySource(
 
 interface LaneFigures {
   sent: number;
-  /** Messages that the destination rejects permanently, such as one that is too large: logged and skipped. */
+  /** Number of messages that the destination rejected permanently, for example because of their size. They are logged and skipped. */
   refused: number;
   /** Time of the oldest unsent message, ms since 1970; null = none waits. */
   waitingSince: number | null;
 }
 
 interface LaneOptions {
-  /** Entries after a position, in order, and then new ones. */
+  /** Yields entries after a position, first the existing and then new ones. */
   source: (position: string | null, signal: AbortSignal) => AsyncIterable<readonly Item[]>;
   cursor: Cursor<string>;
   onRefused: (error: unknown, id: string) => void;
 }
 
-/** Maximum of one write: no more than this is in memory. */
+/** Maximum size of one write, which is held in memory. */
 const mostMessages = 1000;
 
 const mostBytes = 2 * 1024 * 1024;
@@ -265,7 +265,7 @@ class Lane {
     }
   }
 
-  /** One message of a batch was rejected: the others are sent individually, some of them twice. */
+  /** Sends a message individually, after a message of its batch was rejected. The batch is then sent in this way, some messages twice. */
   private async sendOne(sink: Sink, message: OutgoingMessage): Promise<void> {
     try {
       await sink.write([message]);
@@ -293,7 +293,7 @@ function* partsOf(items: readonly Item[]): Generator<Item[]> {
   if (part.length > 0) yield part;
 }
 
-/** @param endpoint of the destination, without credentials: a new endpoint starts from the beginning */
+/** Stored position of a lane. @param endpoint of the destination, without credentials: a new endpoint starts from the beginning */
 function cursorIn(store: Store, endpoint: string, lane: string): Cursor<string> {
   const key = `relay:${lane}:${sha256Hex(endpoint).slice(0, 16)}`;
   return {
@@ -318,7 +318,7 @@ const eventsTopic = 'aiot.events';
 interface Item {
   message: OutgoingMessage | null;
   position: string;
-  /** Its time, ms since 1970. */
+  /** Time of the item, ms since 1970. */
   at: number;
 }
 

@@ -42,7 +42,7 @@ const most = 100;
 export class Webhooks {
   constructor(private readonly parts: Parts) {}
 
-  /** It receives future events. @throws AIOT_WEBHOOK_TARGET, AIOT_REQUEST_INVALID (too many) */
+  /** Adds a webhook for future events. @throws AIOT_WEBHOOK_TARGET, AIOT_REQUEST_INVALID (too many) */
   async add(request: NewWebhook, who: string): Promise<WebhookSecret> {
     const { store, events, now } = this.parts;
     const { url, types, allowPrivate } = newWebhookSchema.parse(request);
@@ -75,7 +75,7 @@ export class Webhooks {
       await transaction.insertInto('webhooks').values(row).execute();
       const data = { url: originOf(url), types };
       await events.record({ who, type: 'webhook.add', subject: row.id, data }, transaction);
-      // After its own event, which only this transaction can see.
+      // Begins after the webhook's own event, which only this transaction can see so far.
       await savePosition(transaction, row.id, (await extentOf(transaction)).latest);
     });
     return { webhook: await this.get(row.id), secret };
@@ -237,7 +237,7 @@ async function savePosition(store: Store, id: string, position: number): Promise
   await store
     .insertInto('cursors')
     .values({ name: cursorName(id), position })
-    // A later saved position wins.
+    // Keeps the later position if another one was saved meanwhile.
     .onConflict((conflict) =>
       conflict.column('name').doUpdateSet({ position }).where('cursors.position', '<', position),
     )
@@ -282,7 +282,7 @@ interface SenderParts {
   send?: typeof deliver;
 }
 
-/** Events that a webhook does not want are skipped; the position is saved at most this often, ms. */
+/** Interval at which the position is saved while only events that the webhook did not request pass by, ms. */
 const passedByMs = 1000;
 
 const pauses = { firstPauseMs: 1000, longestPauseMs: 1000 };
@@ -402,7 +402,7 @@ export class WebhookSender implements Worker {
     Object.assign(row, clear);
   }
 
-  /** Whether the webhook is disabled now. */
+  /** Records a failed delivery. Returns whether the webhook is disabled now. */
   private async failed(row: WebhookRow, { error, waitMs, gone }: Outcome): Promise<boolean> {
     const { store, events, now, log } = this.parts;
     this.figures.failed++;
@@ -426,10 +426,10 @@ export class WebhookSender implements Worker {
 
 export interface Delivery {
   url: string;
-  /** One, or two during a rotation: each signs. */
+  /** The secrets that sign: one, or two for a while after a rotation. */
   secrets: readonly string[];
   allowPrivate: boolean;
-  /** The same for every attempt. */
+  /** Id of the message, the same for every attempt. */
   id: string;
   body: string;
   /** ms since 1970 */

@@ -111,11 +111,11 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
   return app;
 }
 
-/** Unauthenticated clients stay at the socket until they have sent a TLS hello, and no address can take all places. */
+/** Limits connections of unauthenticated clients: TLS starts only after a complete hello, and no address can take all places. */
 function guardConnections(server: Server, connections: Connections): void {
   connections.guard(server);
   server.prependListener('connection', (socket: Socket) => void connections.admitHttp(socket));
-  // A connection that breaks off during its handshake.
+  // The connection broke off during its TLS handshake.
   server.on('tlsClientError', (_error, socket) => socket.destroy());
 }
 

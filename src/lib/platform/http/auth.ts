@@ -74,7 +74,7 @@ export function guard(
     else request.user = who;
     const refusal = refusalOf(who, access, request);
     if (refusal !== null) throw new AiotError('AIOT_NOT_ALLOWED', refusal);
-    // A response in progress when its token ends (a download, server-sent events) ends with it.
+    // Responses that take long (a download, server-sent events) end when their token does.
     if (who.kind === 'user')
       whenClosed(
         reply.raw,
@@ -89,7 +89,7 @@ function refusedCredentials({ raw }: FastifyRequest): string {
     : 'the client certificate is not valid for a device here; it takes precedence over a token';
 }
 
-/** Aborts a response in progress. One that has not begun is sent first: it may be the response to the revocation itself. */
+/** Ends a response in progress when its token ends. One that has not begun is sent first: it may be the response to the revocation itself. */
 function cut(reply: FastifyReply): void {
   if (reply.raw.headersSent) reply.raw.destroy();
   else reply.raw.shouldKeepAlive = false;
@@ -119,7 +119,7 @@ function refusalOf(
 
 type DeviceIdentity = Extract<Identity, { kind: 'device' }>;
 
-/** A client certificate decides alone: a token or cookie cannot make up for a refused one. */
+/** If a client certificate is presented, only that counts: a token or cookie cannot make up for a refused certificate. */
 async function identify(
   request: FastifyRequest,
   parts: Pick<ApiParts, 'tokens' | 'logins' | 'ca' | 'devices'>,
@@ -148,10 +148,10 @@ const nouns: Record<string, ScopeNoun> = {
   ...{ users: 'users', tokens: 'users' },
 };
 
-/** Readable with every token, however restricted: without it no client can identify the platform. */
+/** Paths that every token may read, however restricted: without them a client could not identify the platform. */
 const common = new Set(['status', 'trust']);
 
-/** Limited by the token itself: a session has no more rights than the token that opens it. */
+/** Path that needs no scope, because a session has no more rights than the token that opens it. */
 const own = 'session';
 
 /**
@@ -240,7 +240,7 @@ export interface Rates {
   known: number;
   /** Per address, to public routes. */
   anonymous: number;
-  /** Per address, with wrong tokens, and the same number with wrong claims: beyond this, it must wait. */
+  /** Per address with wrong tokens, and the same number with wrong claims; beyond this, the address must wait. */
   failures: number;
 }
 
@@ -260,7 +260,7 @@ export async function limitRates(
 ): Promise<CountStranger> {
   const { default: rateLimit } = await import('@fastify/rate-limit');
   app.addHook('onRequest', async (request, reply) => {
-    // Public routes are where secrets could be guessed.
+    // Only public routes that are not reads could be used to guess secrets.
     if (
       accessOf<'controllers'>(request.routeOptions.config, request.method) !== 'everybody' ||
       request.method === 'GET'

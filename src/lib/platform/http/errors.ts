@@ -55,7 +55,7 @@ export function answerErrors(app: FastifyInstance, log: Logger): void {
 
 const described = 'For all paths and methods, see /openapi.json.';
 
-/** Headers of the intended response, with which a cache would store the problem in its place. */
+/** Headers of the intended response, which would make a cache store the error in place of the content. */
 const ofContent = [
   'etag',
   'cache-control',

@@ -21,12 +21,12 @@ export function tagReads(app: FastifyInstance): void {
   });
 }
 
-/** Sets the revision that a response shows. */
+/** Sets the revision that the response represents. */
 export function giveRevision(reply: FastifyReply, revision: number): void {
   reply.header('etag', `"r${revision}"`);
 }
 
-/** The revision that a change is for, from If-Match; undefined = any revision. @throws AIOT_PRECONDITION_FAILED */
+/** Checks a change's If-Match header against the resource's revision; without the header, any revision fits. @throws AIOT_PRECONDITION_FAILED */
 export function checkRevision({ headers }: FastifyRequest, revision: number): void {
   const wanted = listed(headers['if-match']);
   if (wanted.length === 0 || wanted.includes('*')) return;
@@ -48,9 +48,9 @@ function listed(header: string | undefined): string[] {
 
 interface SentBlob {
   digest: string;
-  /** Strong: its bytes never change. */
+  /** Strong entity tag: the bytes under it never change. */
   etag: string;
-  /** Called before it is sent from the beginning. */
+  /** Called before the blob is sent from the beginning. */
   whole?: () => Promise<void>;
 }
 

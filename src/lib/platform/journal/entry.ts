@@ -3,20 +3,20 @@ import { AiotError } from '../../core/errors.js';
 
 /** A device message and its arrival time. */
 export const entrySchema = z.object({
-  /** ms since 1970, by the platform's clock: it may go back, the order of the journal does not. */
+  /** ms since 1970 by the platform's clock. It can decrease when the clock is set back; the order of the journal does not change. */
   at: z.number(),
   device: z.string(),
   channel: z.enum(['telemetry', 'inference', 'reply', 'log']),
-  /** For telemetry. */
+  /** Only telemetry has one. */
   stream: z.string().optional(),
   payload: z.record(z.string(), z.unknown()),
-  /** A duplicate: only this fact is recorded, without the payload's data. */
+  /** Marks a duplicate: only its arrival is recorded, without its data. */
   repeat: z.literal(true).optional(),
 });
 
 export type Entry = z.output<typeof entrySchema>;
 
-/** An entry in a backup: with its id, or with the number of repeats that it stands for. */
+/** An entry in a backup, with its id, or with the number of duplicates that it represents. */
 export interface JournalRecord extends Entry {
   id?: number;
   repeats?: number;

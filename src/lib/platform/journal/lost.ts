@@ -45,7 +45,7 @@ export class Tallies {
     this.add(tallyOf(entry));
   }
 
-  /** Messages that were removed; the times stay. */
+  /** Subtracts removed messages; the times remain. */
   subtract({ stream, device, messages, rows }: Tally): void {
     const known = this.byKey.get(`${stream ?? ''}/${device ?? ''}`) ?? this.byKey.get(`${stream ?? ''}/`);
     if (!known) return;

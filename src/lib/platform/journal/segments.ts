@@ -10,7 +10,7 @@ import type { Prepared, TableTelemetry, Transaction } from './tables.js';
 
 // Segments of lines: the form of telemetry in backups, and of the journal that earlier versions kept in the data folder.
 
-/** A recording was removed: all its entries up to here are void. */
+/** A removed recording: all of its entries before this line are void. */
 interface Removal {
   at: number;
   removed: TakeKey;
@@ -169,7 +169,7 @@ export async function writeSegments(
   }
 }
 
-/** Position after a line of a segment. */
+/** Position of a line's end in the segments. */
 export interface Position {
   segment: number;
   offset: number;

@@ -95,31 +95,36 @@ async function openSqlite(options: TelemetryOptions): Promise<TableTelemetry> {
   }
 }
 
-/** The ledger's row of telemetry.db; segments of the journal have numbers from 1. Its `bytes` is the last id, its `digest` the store's name. */
+/**
+ * Whether this row of the ledger is for telemetry.db; segments of the journal have numbers from 1. Its `bytes` is the last id, its `digest` the
+ * store's name.
+ */
 export function isNote({ number }: Pick<LogFile<unknown>, 'number'>): boolean {
   return number === 0;
 }
 
-/** Rows of one INSERT: statements of this length are prepared once. */
+/** Rows of one INSERT, so that only a few statements of different lengths are prepared. */
 const together = 50;
 
 /** Telemetry in a file of its own, written by one thread and read by another. */
 export class SqliteTables implements Tables {
   readonly alone = true;
   readonly together = together;
-  /** libsql ends the whole process over text that is no UTF-8, as damaged bytes are: its thread makes text of the bytes. */
+  /**
+   * Reads a text column as bytes, which the database thread decodes: for a text that is not UTF-8, as in a damaged row, libsql would end the process.
+   */
   readonly text = (column: string) => `CAST(${column} AS BLOB)`;
   private readonly inTurn = serially();
   private tallies = new Tallies();
   private lastId = 0;
-  /** The last id that a reader may see. */
+  /** The last committed id: readers see no later rows. */
   private committed = 0;
   private name = '';
   private wake = () => {};
   private woken: Promise<void> = Promise.resolve();
   private timer: NodeJS.Timeout | undefined;
   private changedSince = false;
-  /** Rows that the open transaction adds. */
+  /** Tallies of the rows that the open transaction adds. */
   private uncommitted: Tally[] = [];
 
   private constructor(
@@ -131,7 +136,7 @@ export class SqliteTables implements Tables {
     this.sleep();
   }
 
-  /** @param noted the ledger's record of it */
+  /** Opens or creates the file. @param noted the ledger's record of it */
   static async open(
     path: string,
     options: Pick<TelemetryOptions, 'ledger' | 'sync' | 'log'>,
@@ -161,7 +166,7 @@ export class SqliteTables implements Tables {
     return tables;
   }
 
-  /** A file that is only read, because it is damaged or belongs to another process. Its `transaction` must not be called. */
+  /** Opens a file for reading only, because it is damaged or belongs to another process. Its `transaction` must not be called. */
   static async read(path: string, noted: LogFile<unknown> | null = null): Promise<SqliteTables> {
     const thread = DatabaseThread.open(path);
     const tables = new SqliteTables(path, {}, thread, thread);
@@ -188,7 +193,7 @@ export class SqliteTables implements Tables {
   /** Looks for rows that other processes have written meanwhile. */
   refresh = async (): Promise<void> => {};
 
-  /** The store's name, and its highest id. */
+  /** The store's name, and its highest committed id. */
   get identity(): { name: string; last: number } {
     return { name: this.name, last: this.committed };
   }
@@ -201,7 +206,7 @@ export class SqliteTables implements Tables {
     this.name = (await this.meta('store')) ?? '';
     if (this.name === '') {
       this.name = randomUUID();
-      // Ids go on above those that were lost with another file: readers have positions behind them.
+      // Ids continue above those of a lost file, because readers may have stored positions there.
       this.lastId = Math.max(this.lastId, noted?.bytes ?? 0);
       await this.transaction(async (sql) => {
         await this.setMeta(sql, 'store', this.name);
@@ -217,7 +222,7 @@ export class SqliteTables implements Tables {
     return lessBy(noted.counts, (await this.stock()).all());
   }
 
-  /** Begins to note what is stored. */
+  /** Starts recording in the ledger what is stored. */
   async begin(): Promise<void> {
     const { ledger } = this.options;
     if (!ledger) return;
@@ -334,10 +339,10 @@ export class SqliteTables implements Tables {
         rows = await this.rows<Row>(select, [from, this.committed, limit]);
       } catch (error) {
         if (!isCorrupt(error)) throw error;
-        // A damaged page: whatever is not on it can be read.
+        // A page is damaged: the range is halved repeatedly, so that all rows on intact pages are read.
         rows = await this.readable<Row>(select, from, Math.min(from + limit, this.committed));
       }
-      // Damaged pages may give ids in any order, and twice.
+      // Damaged pages may return rows in any order, and more than once.
       const byId = new Map(rows.map((row) => [row.id, row]));
       const ahead = [...byId.values()].filter(({ id }) => id > from).sort((a, b) => a.id - b.id);
       if (ahead.length > 0) return placed(ahead);
@@ -369,7 +374,10 @@ export class SqliteTables implements Tables {
     leave();
   }
 
-  /** An id, also for a position in the journal of earlier versions: readers get some messages twice, and none is skipped. */
+  /**
+   * The id at a position. For a position in the journal of earlier versions it may be too low: readers then get some messages twice, but none is
+   * skipped.
+   */
   private async idOf(position: string | null): Promise<number> {
     if (position === null) return 0;
     const [, segment, generation, offset] = /^(\d+):(\d+):(\d+):[0-9a-f]{8}$/.exec(position) ?? [];
@@ -387,7 +395,7 @@ export class SqliteTables implements Tables {
     return Number(earlier?.value.split(':')[1] ?? 0);
   }
 
-  /** Notes, with the messages before it, how far the journal has been taken over. */
+  /** Records how far the journal has been migrated, in the transaction that stores the messages before that point. */
   async moved(sql: Transaction, segment: number, generation: number, offset: number): Promise<void> {
     await this.setMeta(sql, 'migrating', JSON.stringify({ segment, offset }));
     await this.setMeta(sql, movedKey(segment, offset), `${generation}:${this.lastId}`);
@@ -432,9 +440,9 @@ export class SqliteTables implements Tables {
     if (messages > 0) this.uncommitted.push({ ...is, messages, rows });
   }
 
-  /** The ledger is updated first: it never counts more than is stored. */
+  /** Called before a recording is removed. The ledger is updated first, so that it never counts more than is stored. */
   async removing(take: Take): Promise<void> {
-    // The highest id may go with the recording, and is not given to another message.
+    // The recording may contain the highest id. It is recorded, so that no other message gets it.
     await this.writer.run([
       {
         sql: `INSERT INTO "telemetryMeta" ("key", "value") VALUES ('lastId', $1)
@@ -446,7 +454,7 @@ export class SqliteTables implements Tables {
     await this.save();
   }
 
-  /** The next start examines the whole file first. */
+  /** Marks the file as suspect: the next start checks all of it first. */
   async suspect(): Promise<void> {
     await open(`${this.path}.suspect`, 'a', 0o600).then(
       (file) => file.close(),
@@ -454,7 +462,7 @@ export class SqliteTables implements Tables {
     );
   }
 
-  /** Ends reading. */
+  /** Closes the connection for reading. */
   async leave(): Promise<void> {
     await this.readers.close();
   }
@@ -465,7 +473,7 @@ export class SqliteTables implements Tables {
       if (this.changedSince) await this.save();
       clearTimeout(this.timer);
       await this.readers.close();
-      // One file is left, which can be copied.
+      // Leaves a single file, which can be copied.
       await this.writer.close('PRAGMA wal_checkpoint(TRUNCATE)', 'PRAGMA journal_mode=DELETE');
     });
   }
@@ -491,7 +499,7 @@ export class SqliteTables implements Tables {
   }
 }
 
-/** STRICT: a column with a value of another type than its own is found by a check. */
+/** STRICT makes a check find values whose type differs from that of their column. */
 const schema = schemaOf({
   ...{
     id: 'INTEGER PRIMARY KEY',
@@ -503,7 +511,7 @@ const schema = schemaOf({
   },
 });
 
-/** Columns of a message: its text is the last, and its checksum the one before. */
+/** Number of a message's columns. The last is its text, preceded by the checksum. */
 const columns = 8;
 
 const inserts = new Map<number, string>();
@@ -525,7 +533,7 @@ async function sizeOf(path: string): Promise<number> {
   return (await stat(path).catch(() => null))?.size ?? 0;
 }
 
-/** The damage that SQLite reports for the file; null = none, or the file is checked later. */
+/** The damage that SQLite reports for the file; null = none, or the file is too large and will be checked later. */
 async function problemOf(path: string): Promise<string | null> {
   const suspect = (await stat(`${path}.suspect`).catch(() => null)) !== null;
   if (!suspect && (await sizeOf(path)) > checkedAtOnceBytes) return null;
@@ -534,11 +542,11 @@ async function problemOf(path: string): Promise<string | null> {
   return problem;
 }
 
-/** Counts that are no JSON, of recordings and streams. */
+/** Counts recordings and streams whose counts are not valid JSON. */
 const unreadable = `SELECT count(*) AS "n" FROM "telemetryTakes" WHERE NOT json_valid("counts")
   UNION ALL SELECT count(*) FROM "telemetryStreams" WHERE NOT json_valid("totals")`;
 
-/** Recordings with another number of rows, and streams with another number of messages in their recordings, than they say. */
+/** Counts recordings whose number of rows, and streams whose number of messages, differs from the one they state. */
 const miscounted = `SELECT count(*) AS "n" FROM "telemetryTakes" AS k LEFT JOIN
     (SELECT "take", count(*) AS "n" FROM "telemetryMessages" GROUP BY "take") AS m ON m."take" = k."id"
     WHERE coalesce(m."n", 0) <> coalesce(k."counts" ->> 'messages', 0)
@@ -547,7 +555,7 @@ const miscounted = `SELECT count(*) AS "n" FROM "telemetryTakes" AS k LEFT JOIN
     WHERE k."channel" = 'telemetry' AND k."stream" = s."name"), 0)`;
 
 /**
- * SQLite's own check of pages, rows and keys, in a thread. @param counts compares counts with the rows, too
+ * Runs SQLite's own check of pages, rows and keys, in a thread. @param counts also compares counts with the rows
  * @returns the first problem, or null
  */
 export async function checked(path: string, counts = false): Promise<string | null> {
@@ -558,7 +566,7 @@ export async function checked(path: string, counts = false): Promise<string | nu
     const said = row?.integrity_check ?? 'no response';
     if (said !== 'ok') return said.replace(/\s+/g, ' ').slice(0, 300);
     const tables = await thread.rows(`SELECT 1 FROM sqlite_master WHERE "name" = 'telemetryMeta'`);
-    // As a killed first start leaves it.
+    // A first start that was killed leaves an empty file.
     if (tables.length === 0) return null;
     for (const sql of counts ? [unreadable, miscounted] : [unreadable])
       for (const { n } of await thread.rows<{ n: number }>(sql))
@@ -571,7 +579,7 @@ export async function checked(path: string, counts = false): Promise<string | nu
   }
 }
 
-/** Copies whatever can be read of a damaged file to a new one, and puts the damaged one aside, in `damaged/`. */
+/** Copies all readable content of a damaged file to a new one, and moves the damaged one to `damaged/`. */
 async function rebuild(path: string, noted: LogFile<Tally[]> | null): Promise<void> {
   for (const end of ['', '-wal', '-shm']) await rm(`${path}.new${end}`, { force: true });
   const target = await SqliteTables.open(`${path}.new`, {}, noted);
@@ -604,7 +612,7 @@ async function rebuild(path: string, noted: LogFile<Tally[]> | null): Promise<vo
   await finishRebuild(path);
 }
 
-/** The new file is complete once the damaged one is put aside. */
+/** Completes an interrupted rebuild: the new file is complete if the damaged one has been moved away. */
 async function finishRebuild(path: string): Promise<void> {
   if ((await sizeOf(path)) > 0 || (await sizeOf(`${path}.new`)) === 0) return;
   for (const end of ['-wal', '-shm']) await rm(path + end, { force: true });

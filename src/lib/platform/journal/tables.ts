@@ -25,15 +25,15 @@ import {
   withoutTake,
 } from './totals.js';
 
-/** The engine's names of types. */
+/** Names of column types in this engine. */
 interface Types {
   id: string;
-  /** An id that is never given to another row. */
+  /** Type of an id that is never reused for another row. */
   takeId?: string;
   int: string;
   text: string;
   real: string;
-  /** SQL that follows the columns of a table. */
+  /** SQL after the columns of a table. */
   end: string;
 }
 
@@ -70,22 +70,22 @@ export interface Transaction {
   insert(messages: readonly StoredMessage[]): Promise<boolean[]>;
 }
 
-/** The part of an engine that differs: connections, ids, the order of commits, space. SQL has `$1` as parameters and quoted names. */
+/** The parts that differ between engines: connections, ids, the order of commits, and disk space. SQL has `$1` as parameters and quoted names. */
 export interface Tables {
-  /** This process is the only writer, so rows of streams and recordings are cached between commits. */
+  /** True if this process is the only writer: rows of streams and recordings can then be cached between commits. */
   readonly alone: boolean;
   /** Maximum rows of one INSERT. */
   readonly together: number;
-  /** Reads a text column, which may hold damaged bytes. */
+  /** SQL that reads a text column, which may hold damaged bytes. */
   text(column: string): string;
   rows<Row>(sql: string, values: readonly unknown[]): Promise<Row[]>;
-  /** One at a time. Durable when it resolves. */
+  /** Runs one transaction at a time. It is durable when this resolves. */
   transaction<T>(task: (sql: Transaction) => Promise<T>): Promise<T>;
   /** Position after everything that was committed. */
   end(): Promise<string>;
   /**
-   * Rows after a position, in the order of their commits, the oldest first.
-   * @param all also rows that a reader may not pass yet, because an earlier transaction may still commit
+   * Rows after a position in commit order, the oldest first.
+   * @param all includes rows that a reader may not pass yet, because an earlier transaction may still commit
    */
   after(position: string | null, limit: number, all?: boolean): Promise<PlacedRow[]>;
   /** Resolves when there may be rows after the position, or when the signal aborts. */
@@ -95,7 +95,7 @@ export interface Tables {
   compact(): Promise<number | null>;
   /** Called with a recording's counts before and after the messages of a transaction. */
   counted?(before: Take, after: Take): void;
-  /** Called with a recording before the transaction that removes it is committed. */
+  /** Called with a recording, before the transaction that removes it is committed. */
   removing?(take: Take): Promise<void>;
   close(): Promise<void>;
 }
@@ -111,7 +111,7 @@ export interface PlacedRow {
 
 /** A message as it is stored. */
 export interface StoredMessage {
-  /** Its id in the store that it comes from; undefined = the next. */
+  /** Id in the store that the message comes from; undefined = the next free id. */
   id: number | undefined;
   take: number;
   seq: number;
@@ -126,7 +126,7 @@ export interface Prepared {
   entry: Entry;
   json: string;
   id?: number | undefined;
-  /** How many repeats it stands for; an entry that is one is only counted. */
+  /** Number of repeats that this entry represents; such an entry is counted but not stored. */
   repeats?: number | undefined;
 }
 
@@ -140,7 +140,7 @@ export type TakeRow = TakeKey & { id: number; counts: string };
 interface Row {
   id: number;
   take: Take;
-  /** Numbers alone identify its messages. */
+  /** Whether the sequence number alone identifies a message. */
   named: boolean;
 }
 
@@ -148,17 +148,17 @@ function rowOf(row: TakeRow): Row {
   return { id: Number(row.id), take: takeOfRow(row), named: isNamed(row) };
 }
 
-/** Maximum messages of a transaction, of a read, and recordings that are remembered. */
+/** Maximum number of messages in a transaction and in a read, and of cached recordings. */
 const [mostTogether, page, mostRemembered] = [4096, 500, 20_000];
 
-/** Maximum time span of one message, ms: a longer batch is found by its first hour. */
+/** Maximum time span of a message, ms. A query for a time after that span does not find a longer batch. */
 export const longestBatchMs = 3_600_000;
 
 interface TableOptions {
   onCommit?: NoteCommit | undefined;
-  /** Called with damaged rows, once for a device and stream. */
+  /** Called with findings about damaged rows, once per device and stream. */
   damage?: ((findings: readonly Finding[]) => Promise<void>) | undefined;
-  /** Called with an error of the examination of damage. */
+  /** Called with an error that occurs while damage is examined. */
   failed?: (error: unknown) => void;
 }
 
@@ -172,7 +172,7 @@ export class TableTelemetry implements Telemetry {
   private waiting: Waiting[] = [];
   private flushing: Promise<void> | undefined;
   private closed = false;
-  /** Recordings whose damage has been or is being examined. */
+  /** Examinations of damage, by channel, stream and device: each is examined once. */
   private readonly looked = new Map<string, Promise<void>>();
   private damage = 0;
 
@@ -232,7 +232,7 @@ export class TableTelemetry implements Telemetry {
     return row && row.counts !== '{}' ? takeOfRow(row) : null;
   }
 
-  /** In order of arrival, which is mostly the recording's order; otherwise by number where it has a name, else by time. */
+  /** Yields messages in order of arrival if that is the recording's order. Otherwise they are sorted by number in a named recording, else by time. */
   async *read(
     key: TakeKey,
     { from = -Infinity, to = Infinity }: Span = {},
@@ -242,7 +242,7 @@ export class TableTelemetry implements Telemetry {
     if (!row) return;
     const take = takeOfRow(row);
     const by = take.outOfOrder === 0 ? 'id' : isNamed(key) ? 'seq' : 't';
-    // A batch begins before the start time and may reach into it.
+    // A batch that begins before the start time may extend beyond it.
     const places = await this.tables.rows<{ id: number; t: number }>(
       `SELECT "id", ${time} FROM "telemetryMessages" AS m WHERE "take" = $1 AND "t" >= $2 AND "t" <= $3
        ORDER BY m."${by}", "id"`,
@@ -253,7 +253,7 @@ export class TableTelemetry implements Telemetry {
       const found = await this.messages(row.id, some);
       for (const { id, t } of some) {
         const message = found.get(Number(id));
-        // It was removed meanwhile.
+        // The message was removed meanwhile.
         if (message === undefined) continue;
         const entry = message && entryOf(message);
         if (entry) yield entry;
@@ -299,7 +299,7 @@ export class TableTelemetry implements Telemetry {
     return { bytes: await this.tables.compact() };
   }
 
-  /** Deletes messages of removed recordings, also of those that a killed process has left. */
+  /** Deletes messages of removed recordings, including those that a killed process left behind. */
   async deleteRemoved(): Promise<void> {
     const removed = await this.tables.rows<{ take: number }>('SELECT "take" FROM "telemetryRemoved"', []);
     for (const { take } of removed) {
@@ -317,7 +317,7 @@ export class TableTelemetry implements Telemetry {
     }
   }
 
-  /** @param drain false = of a file that is not written to */
+  /** Yields all stored messages. @param drain false for a file that must not be written to */
   async *stored(drain = true): AsyncGenerator<readonly JournalRecord[]> {
     if (drain) await this.deleteRemoved();
     for (let after: string | null = null; ; ) {
@@ -325,7 +325,7 @@ export class TableTelemetry implements Telemetry {
       const last = rows.at(-1);
       if (!last) break;
       after = last.position;
-      // Ids are kept, because consumers remember them.
+      // Ids are included, because consumers have stored them as positions.
       const { alone } = this.tables;
       yield placed(rows).map(({ entry, position }) => ({
         ...(alone ? { id: Number(position) } : {}),
@@ -360,7 +360,7 @@ export class TableTelemetry implements Telemetry {
     await this.tables.close();
   }
 
-  /** Puts a message of a backup in place of a row that is damaged or missing; whatever is intact stays. */
+  /** Replaces a damaged or missing row with a message from a backup. Intact rows are left unchanged. */
   async restore(entry: Entry, id: number | undefined): Promise<void> {
     const key = takeKeyOf(entry);
     const row = await this.row(key);
@@ -390,14 +390,12 @@ export class TableTelemetry implements Telemetry {
       'SELECT count(*) AS "n" FROM "telemetryMessages" WHERE "take" = $1',
       [row.id],
     );
-    // Its recording has counted it already, where rows are missing beneath an intact count.
+    // If rows are missing although the recording's count is intact, the message is already counted.
     if (Number(there?.n) >= takeOfRow(row).messages) await this.store([prepared]);
     else await this.tables.transaction((write) => write.insert([{ ...message, id: undefined }]));
   }
 
-  /**
-   * Stores entries in one transaction, with whatever `more` writes in it. @returns the indexes of those that were refused, with the reason
-   */
+  /** Stores entries in one transaction, together with the writes of `more`. @returns the indexes of rejected entries, with the reason */
   async store(
     batch: readonly Prepared[],
     more: (sql: Transaction) => Promise<void> = async () => {},
@@ -415,7 +413,7 @@ export class TableTelemetry implements Telemetry {
   }
 
   private async flush(): Promise<void> {
-    // Include everything that arrived in this turn of the event loop in the first transaction.
+    // Waits, so that the first transaction includes everything that arrived in this turn of the event loop.
     await new Promise(setImmediate);
     while (this.waiting.length > 0) {
       const batch = this.waiting.splice(0, mostTogether);
@@ -452,7 +450,7 @@ export class TableTelemetry implements Telemetry {
 
   private async messages(take: number, places: readonly { id: number }[]) {
     const ids = places.map(({ id }) => id);
-    // By their ids: with `+`, the index of recordings is not considered.
+    // The `+` keeps SQLite from using the index of recordings instead of the ids.
     const select = (count: number) =>
       `SELECT "id", ${this.content()} FROM "telemetryMessages" WHERE "id" IN ${listOf(count)}
        AND +"take" = $${count + 1}`;
@@ -462,7 +460,7 @@ export class TableTelemetry implements Telemetry {
       for (const row of rows) found.set(Number(row.id), row);
     } catch (error) {
       if (!isCorrupt(error)) throw error;
-      // A damaged page: whatever is not on it can be read.
+      // A page is damaged: rows on other pages are read one by one.
       for (const id of ids) {
         const rows = await this.tables.rows<MessageRow>(select(1), [id, take]).catch(() => [null]);
         if (rows.length > 0) found.set(Number(id), rows[0] ?? null);
@@ -471,7 +469,7 @@ export class TableTelemetry implements Telemetry {
     return found;
   }
 
-  /** Examines a recording's device and stream once after a damaged row was found: all its losses are recorded together. */
+  /** Examines all rows of the recording's device and stream, once, after a damaged row was found. Their losses are recorded together. */
   private look(key: TakeKey): void {
     const { damage, failed } = this.options;
     const text = `${key.channel}/${key.stream}/${key.device}`;
@@ -532,7 +530,7 @@ export class TableTelemetry implements Telemetry {
   }
 }
 
-/** Columns of a recording; its text, and numbers in damaged rows, may be anything. */
+/** Columns of a recording. In a damaged row its text and numbers may have any value. */
 const takeColumns = ['id', 'channel', 'stream', 'device', 'recording', 'counts'];
 
 export const time = 'CAST("t" AS DOUBLE PRECISION) AS "t"';
@@ -541,7 +539,7 @@ export function columnsOf({ text }: Pick<Tables, 'text'>, names: readonly string
   return names.map((name) => (name === 'id' ? '"id"' : `${text(`"${name}"`)} AS "${name}"`)).join(', ');
 }
 
-/** Columns of a message's content. */
+/** SQL for the columns with a message's content. */
 export function contentOf(tables: Pick<Tables, 'text'>, numbers = ['samples', 'sum']): string {
   const columns = numbers.map((name) => `CAST("${name}" AS BIGINT) AS "${name}"`);
   return [...columns, columnsOf(tables, ['entry'])].join(', ');
@@ -554,7 +552,7 @@ interface MessageRow {
   entry: string;
 }
 
-/** The entry of a row; null = the row is damaged. A row of before checksums has none. */
+/** The entry of a row; null = the row is damaged. Rows from before checksums were introduced have no checksum. */
 export function entryOf({ sum, entry }: Pick<MessageRow, 'sum' | 'entry'>): Entry | null {
   try {
     return sum === null || crc32(entry) === Number(sum) ? (JSON.parse(entry) as Entry) : null;
@@ -570,13 +568,13 @@ function placed(rows: readonly PlacedRow[]): PlacedEntry[] {
   });
 }
 
-/** Whether SQLite has met a page that is damaged. */
+/** Whether SQLite reports a damaged page. */
 export function isCorrupt(error: unknown): boolean {
   const cause = error instanceof AiotError ? error.cause : error;
   return /^SQLITE_(CORRUPT|NOTADB)/.test(systemCode(cause) ?? '');
 }
 
-/** The repeats of a recording, as a line that only counts. */
+/** The duplicates of a recording as one record, which is only counted. */
 function repeatsOf(take: Take): JournalRecord {
   const { channel, stream, device, recording, duplicates, firstAt, startedAt } = take;
   const at = firstAt ?? 0;
@@ -588,7 +586,7 @@ function repeatsOf(take: Take): JournalRecord {
   };
 }
 
-/** @throws an error as SQLite's for a damaged page, where the counts are no JSON */
+/** @throws the error that SQLite has for a damaged page, if the counts are not valid JSON */
 export function takeOfRow(row: TakeKey & { counts: string }): Take {
   return { ...emptyTake(row), ...parsed<Partial<Take>>(row.counts) };
 }
@@ -608,7 +606,7 @@ class Writer {
 
   constructor(private readonly tables: Tables) {}
 
-  /** After a failed transaction, what is remembered is not what is stored. */
+  /** Clears the cache, which does not match the database after a failed transaction. */
   forget(): void {
     this.takes.clear();
     this.streams.clear();
@@ -655,7 +653,7 @@ class Writer {
   async remove(sql: Transaction, key: TakeKey): Promise<void> {
     this.forget();
     const { channel, stream, device, recording } = key;
-    // Written first, for the lock of its row: others that count in this stream wait.
+    // This write locks the stream's row first, so that other writers that count in it wait.
     const [row] = await sql.rows<{ totals: string }>(
       `UPDATE "telemetryStreams" SET "name" = "name" WHERE "name" = $1 RETURNING ${columnsOf(this.tables, ['totals'])}`,
       [stream],
@@ -677,7 +675,7 @@ class Writer {
     ]);
   }
 
-  /** Rows of streams, in the order of their names, so that replicas that lock them cannot deadlock. */
+  /** Locks the rows of streams, sorted by name, so that replicas cannot deadlock. */
   private async streamsOf(sql: Transaction, batch: readonly Prepared[]): Promise<Map<string, StreamTotals>> {
     const names = new Set<string>();
     for (const { entry } of batch) if (entry.channel === 'telemetry') names.add(entry.stream ?? '');
@@ -693,7 +691,7 @@ class Writer {
     return new Map([...names].map((name) => [name, this.streams.get(name) as StreamTotals]));
   }
 
-  /** The recording of each message, also in the order of their names. */
+  /** The recording of each message. Their rows are locked in sorted order, too. */
   private async takesOf(sql: Transaction, batch: readonly Prepared[]): Promise<Row[]> {
     const keys = batch.map(({ entry }) => takeKeyOf(entry));
     const texts = keys.map(textOf);

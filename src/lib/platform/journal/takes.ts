@@ -97,7 +97,7 @@ function foundKey({ channel, stream = '', device, payload, at }: Entry): TakeKey
 
 let newestDay = { from: 0, name: 'day-1970-01-01' };
 
-/** Most messages fall on the same day. */
+/** Name of a day. The last one is cached, because most messages fall on the same day. */
 function dayOf(t: number): string {
   if (t < newestDay.from || t >= newestDay.from + dayMs) {
     const from = Math.floor(t / dayMs) * dayMs;

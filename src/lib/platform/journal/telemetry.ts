@@ -40,21 +40,26 @@ export interface Telemetry {
   stream(name: string): Promise<StreamTotals | null>;
   takes(query: TakeQuery): Promise<Take[]>;
   take(key: TakeKey): Promise<Take | null>;
-  /** The recording's messages that reach into the time: by number where it has a name, else by time. */
-  /** @param lost gets each message that is damaged: it is passed over */
+  /**
+   * The recording's messages that overlap the time span, sorted by number in a named recording, else by time.
+   * @param lost is called with each damaged message, which is skipped
+   */
   read(key: TakeKey, span?: Span, lost?: (message: LostMessage) => void): AsyncGenerator<Entry>;
   /** Resolves when all damage met by reads has been examined and recorded. */
   settled(): Promise<void>;
   /** Counts of a model's predictions. */
   live(name: string, version: number): Promise<LiveCounts>;
-  /** Those of the recordings (`cursorOf`) with predictions by any model; a prediction does not name a stream. */
+  /** The recordings among these (keys by `cursorOf`) for which any model has sent predictions; a prediction does not name a stream. */
   predicted(recordings: readonly string[]): Promise<Set<string>>;
   /** Deletes recordings durably; a device may start them again. */
   remove(keys: readonly TakeKey[]): Promise<void>;
-  /** Reclaims the space of removed entries, and returns how much (null: unknown). @param share of a block that must be dead, 0 = any */
+  /**
+   * Reclaims the space of removed entries, and returns how much (null = unknown).
+   * @param share of a block that must be unused before it is rewritten; 0 = any
+   */
   reclaim(share: number): Promise<{ bytes: number | null }>;
   figures(): Promise<TelemetryFigures>;
-  /** For consumers that forward it. */
+  /** For consumers that forward messages. */
   readonly reader: JournalReader;
   /** For backups: everything acknowledged before the call, in order. */
   stored(): AsyncIterable<readonly JournalRecord[]>;

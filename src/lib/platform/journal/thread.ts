@@ -30,8 +30,8 @@ interface Pending {
 }
 
 /**
- * A connection to an SQLite file in a thread of its own, because libsql is synchronous: a commit blocks its thread until the disk has synced. Requests
- * are run in order. The thread's program is a string, so that the build needs no separate file.
+ * A connection to an SQLite file in a thread of its own, because libsql is synchronous: a commit blocks its thread until the disk has synced.
+ * Requests are run in order. The thread's program is a string, so that the build needs no separate file.
  */
 export class DatabaseThread {
   private readonly pending = new Map<number, Pending>();
@@ -45,7 +45,7 @@ export class DatabaseThread {
     thread.once('exit', () => this.end(new Error('its thread has ended')));
   }
 
-  /** The error of the first request is the reason why a file cannot be opened. */
+  /** If the file cannot be opened, the first request fails with the reason. */
   static open(path: string): DatabaseThread {
     const libsql = createRequire(import.meta.url).resolve('libsql');
     return new DatabaseThread(new Worker(program, { eval: true, workerData: { libsql, path } }));
@@ -99,7 +99,7 @@ function failed(cause: Error): AiotError {
   });
 }
 
-/** Prepared statements that are kept: batches of different lengths are different statements. */
+/** Maximum number of cached prepared statements: each batch length needs its own statement. */
 const mostPrepared = 300;
 
 const program = `

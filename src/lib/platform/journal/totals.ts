@@ -41,7 +41,7 @@ export function withoutTake(totals: StreamTotals, take: Take): StreamTotals {
   };
 }
 
-/** One count of a model's predictions: windows by label or vote in a recording, by device, or by latency. */
+/** One count of a model's predictions: windows by class or smoothed class in a recording, by device, or by latency. */
 export interface LiveRow {
   /** `name@version` */
   model: string;

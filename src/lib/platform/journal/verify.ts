@@ -11,9 +11,9 @@ import { columnsOf, entryOf, isCorrupt, type TableTelemetry, type TakeRow, takeO
 import type { Take } from './takes.js';
 
 export interface VerifyOptions {
-  /** state.db of the folder, which records what telemetry has. Without it the loss of whole recordings is not noticed. */
+  /** state.db of the folder, which records what telemetry contains. Without it, the loss of whole recordings goes unnoticed. */
   store?: Store | undefined;
-  /** Ends the check between two pages. */
+  /** Stops the check before the next page. */
   signal?: AbortSignal | undefined;
   /** Called between two pages: a check of a running platform waits here. */
   pause?: (() => Promise<void>) | undefined;
@@ -55,14 +55,14 @@ export async function verifyTelemetry(dataDir: string, options: VerifyOptions = 
   }
 }
 
-/** Rows that are damaged, and rows that recordings lack. */
+/** Damaged rows, and rows that are missing from recordings. */
 async function lostIn(
   tables: SqliteTables,
   { signal, pause }: Pick<VerifyOptions, 'signal' | 'pause'>,
 ): Promise<{ broken: Tallies; missing: Tallies }> {
   const [broken, missing] = [new Tallies(), new Tallies()];
   const takes = await takesIn(tables);
-  // Rows up to now: at least those that were counted.
+  // Reads the rows after the counts, so that all counted rows are included.
   await tables.refresh();
   const there = new Map<number, { messages: number; samples: number }>();
   for (let after: string | null = null; !signal?.aborted; ) {
@@ -72,7 +72,7 @@ async function lostIn(
     after = end.position;
     for (const row of rows) {
       const take = takes.get(row.take);
-      // Its recording was removed, or is newer than this check.
+      // The recording was removed, or is newer than this check.
       if (!take) continue;
       const seen = there.get(row.take) ?? { messages: 0, samples: 0 };
       seen.messages++;
@@ -112,7 +112,7 @@ function whose({ channel, stream, device }: Take): Pick<Tally, 'stream' | 'devic
 }
 
 /**
- * Restores damaged or missing rows from a backup. A database with damaged pages is rebuilt first. Only if no platform uses the folder.
+ * Restores damaged or missing rows from a backup. A database with damaged pages is rebuilt first. Call only if no platform uses the folder.
  * @param from the folder with the backup's telemetry
  * @param findings of `verifyTelemetry`
  */

@@ -162,7 +162,7 @@ export class Models extends ReleaseService<ModelRow, ModelVersion> {
     return row !== undefined && isSamePayload(row.envelope, envelope);
   }
 
-  /** Each manifest has its own sequence. */
+  /** Always false: each manifest has its own sequence, so a repeated one is rejected by the check of its sequence. */
   protected isSigned(): boolean {
     return false;
   }
@@ -184,7 +184,7 @@ export class Models extends ReleaseService<ModelRow, ModelVersion> {
     await changed.where('name', '=', name).where('version', '=', version).execute();
   }
 
-  /** Covers all manifests, including those of removed versions. */
+  /** The highest sequence of all manifests, including those of removed versions. */
   protected async newestSequence(): Promise<number> {
     const { sequence } = await this.parts.store
       .selectFrom('manifests')

@@ -28,7 +28,7 @@ export interface ReleaseParts {
 interface ReleaseKind {
   kind: Manifest['kind'];
   table: 'models' | 'firmware' | 'configs';
-  /** Name of its turn: firmware and configurations share one, because orphans and backups wait for it. */
+  /** Name of the turn. Firmware and configurations share one, so that orphan checks and backups wait for a single turn. */
   turn: 'models' | 'firmware';
   /** `firmware` or `configuration`, for errors. */
   noun: string;
@@ -64,9 +64,9 @@ export abstract class ReleaseService<Row extends VersionRow, Card extends object
   protected abstract cardOf(row: Row): Card;
   /** Returns the manifest's content, which must exist and be of this kind. */
   protected abstract content(manifest: Manifest): Promise<Content>;
-  /** Returns the content that replaces a version's, after checking that the manifest may be signed for it. */
+  /** Checks that the manifest may be signed for a version. Returns the content that replaces the version's; null = it stays. */
   protected abstract resigned(manifest: Manifest, row: Row): Promise<Content | null>;
-  /** Whether this envelope has been pushed already, according to this manifest. */
+  /** Whether the manifest was already pushed with the same payload. */
   protected abstract isPushed(manifest: Manifest, envelope: Envelope): Promise<boolean>;
   protected abstract isSigned(row: Row, envelope: Envelope): boolean;
   protected abstract insert(row: VersionRow, envelope: Envelope, transaction: Store): Promise<void>;
@@ -215,12 +215,12 @@ export abstract class ReleaseService<Row extends VersionRow, Card extends object
     return this.of.table as 'firmware';
   }
 
-  /** The existing versions. */
+  /** Query of the versions that were not removed. */
   protected rows() {
     return this.present(this.parts.store.selectFrom(this.table));
   }
 
-  /** Only models are removed: their rows stay, so that no number is reused. */
+  /** Leaves out removed versions. Only models can be removed: their rows stay, so that no number is reused. */
   private present<Query>(query: Query): Query {
     if (this.of.table !== 'models') return query;
     return (query as { where(column: string, is: 'is', value: null): Query }).where('removed', 'is', null);

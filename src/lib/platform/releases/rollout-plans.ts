@@ -38,9 +38,9 @@ interface Prepared {
   request: Request;
   /** In rollout order. */
   devices: string[];
-  /** Those that are offline: they come last. */
+  /** Offline devices, which come last. */
   offline: ReadonlySet<string>;
-  /** Those already running the newest release. */
+  /** Devices that already run the newest release. */
   current: string[];
   /** Patches usable by these devices. */
   deltas: (DeltaPair & { release: Release; devices: number; of: number })[];
@@ -110,7 +110,7 @@ export class Planner {
     return { request, devices: ordered, offline, current, deltas };
   }
 
-  /** A plan's start has the order of the plan, although devices may have gone online or offline since. */
+  /** Devices that count as offline. The start of a plan uses the plan's, so that the order stays the same if devices have come or gone since. */
   private offlineOf(names: readonly string[], { expected, offlineBits }: Request): ReadonlySet<string> {
     if (expected !== undefined && offlineBits !== undefined) return unpackOffline(names, offlineBits);
     return new Set(names.filter((name) => !this.parts.devices.online(name)));
@@ -128,7 +128,7 @@ export class Planner {
     }
   }
 
-  /** A shadow shorter than one window of the model measures nothing. @throws AIOT_REQUEST_INVALID */
+  /** Requires a shadow that lasts at least one window of the model; a shorter one would measure nothing. @throws AIOT_REQUEST_INVALID */
   private async requireWholeWindow({ releases, policy }: Request): Promise<void> {
     const [release] = releases;
     if (policy.shadow === null || release === undefined) return;
@@ -226,7 +226,7 @@ interface ProofParts {
 /** Releases cached: the proofs of one rollout name the same ones. */
 const kept = 64;
 
-/** Running release, as named by devices and by manifests. */
+/** A release as named both by devices and by manifests. */
 type Running = Proof['release'];
 
 /** Checks devices' signed update proofs: that the signature is the device's, and that the release matches its signed manifest. */
@@ -272,7 +272,7 @@ export class Proofs {
     return asked;
   }
 
-  /** As accepted on push: its signer may have been replaced since, and it may have been re-signed. */
+  /** Reads the manifest without verifying it again: it was verified on push, and its signer may have been replaced since. */
   private async read({ kind, name, version, sequence }: Release): Promise<Running | null> {
     const { models, firmware, configs } = this.parts;
     const releases = kind === 'firmware' ? firmware : configs;

@@ -15,7 +15,7 @@ import type { Events, NewEvent } from '../events/events.js';
 import type { Store } from '../store/database.js';
 import type { Schema } from '../store/schema.js';
 
-/** Values per statement, and rows per page. */
+/** Maximum values per statement and rows per page, and the final states of a rollout. */
 const [atOnce, ended] = [100, ['done', 'partly', 'failed', 'rolledBack', 'aborted']];
 
 /** Rollouts in the database: each save is one transaction, with its events and the devices' new desired states. */
@@ -96,7 +96,7 @@ function rowOf(store: Store, id: string): Promise<Schema['rollouts'] | undefined
   return store.selectFrom('rollouts').selectAll().where('id', '=', id).executeTakeFirst();
 }
 
-/** @throws AIOT_DATABASE_UNREACHABLE if another process has changed it meanwhile: the turn was lost with its connection */
+/** @throws AIOT_DATABASE_UNREACHABLE if another process has changed the rollout meanwhile, because the turn was lost with its connection */
 async function saveHead(store: Store, head: RolloutHead): Promise<void> {
   const { numUpdatedRows } = await store
     .updateTable('rollouts')
@@ -168,7 +168,7 @@ function headOf(row: Schema['rollouts'], devices: readonly RolloutDevice[] = [])
   const kept = JSON.parse(json) as Omit<RolloutHead, keyof typeof columns> | OldHead;
   const state = columns.state as RolloutHead['state'];
   if ('waves' in kept) {
-    // Counts of states introduced after it was written are missing.
+    // Adds counts of states that were introduced after the rollout was stored.
     const waves = kept.waves.map((wave) => ({ ...wave, counts: { ...noDevices(), ...wave.counts } }));
     const policy = { ...rolloutPolicySchema.parse({}), ...kept.policy };
     return { ...kept, waves, policy, ...columns, state };

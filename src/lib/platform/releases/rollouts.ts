@@ -59,10 +59,13 @@ interface Waiting {
   reject: (error: unknown) => void;
 }
 
-/** Interval of the rollouts' clock, ms. */
+/** Interval at which the rollouts' clock advances, ms. */
 const tickMs = 250;
 
-/** How long after a restart devices that were online before it are awaited, ms: they reconnect spread out, with growing delays. */
+/**
+ * How long after a restart of the platform a rollout waits for devices that were online before, ms. They reconnect at different times, with growing
+ * delays.
+ */
 const returnMs = 30_000;
 
 /**
@@ -74,7 +77,7 @@ export class Rollouts {
   private readonly running = new Map<string, RolloutState>();
   private readonly listeners = new Map<string, Set<Listener>>();
   private readonly inTurn: Turn;
-  /** Start time of this process, ms since 1970; null = not yet. */
+  /** Start time of this process, ms since 1970; null = not started yet. */
   private loaded: number | null = null;
   private readonly planner: Planner;
   private readonly proofs: Proofs;
@@ -91,7 +94,7 @@ export class Rollouts {
     this.proofs = new Proofs(parts);
   }
 
-  /** Loads running rollouts, whichever process has advanced them. In turn, or while no other process is running. */
+  /** Loads running rollouts, whichever process has advanced them. Call it in turn, or while no other process is running. */
   async load(): Promise<void> {
     this.loaded ??= this.parts.now();
     const states = await this.parts.store.running(this.running);
@@ -138,7 +141,7 @@ export class Rollouts {
   async start(value: unknown, who: string): Promise<Rollout> {
     const planned = await this.planner.prepare(value);
     await this.parts.deltas.ready(planned.deltas, patienceMs.start);
-    // In turn with removals, so that the release still exists.
+    // Runs in turn with removals, so that the release still exists.
     return this.parts.models.inTurn(async () => {
       const { request, devices, current } = await this.planner.prepare(value);
       const { releases, rollback, selector, policy } = request;
@@ -252,7 +255,7 @@ export class Rollouts {
         await this.inTurn(() => this.takeAll());
       }
     } catch (error) {
-      // The turn itself could not be obtained.
+      // The task never got its turn.
       for (const { reject } of this.waiting.splice(0)) reject(error);
     } finally {
       this.pumping = false;
@@ -326,7 +329,7 @@ function changedSince(state: RolloutState, before: RolloutState | undefined): Ro
   return [...state.devices.values()].filter((device) => before?.devices.get(device.name) !== device);
 }
 
-/** Whether there is anything to save: a mere change of time is not. */
+/** Whether there is anything to save: a step that changes only the available offers is not saved. */
 function isNews({ head: before }: RolloutState, { head, changed }: RolloutStep): boolean {
   if (changed.length > 0) return true;
   const told = ({ budget: _, ...rest }: typeof head) => JSON.stringify(rest);
@@ -345,7 +348,7 @@ const mostKept = 4;
 type Runs = RolloutStatus['runs'];
 
 interface Known {
-  /** Revision of the rollout, which may have advanced since. */
+  /** Revision of the rollout for which the statistics were counted. */
   revision: number;
   kind: RolloutHead['releases'][number]['kind'];
   /** Names of its devices. */

@@ -154,7 +154,7 @@ export class Removal {
       const users = await this.users(card);
       if (users.length > 0) {
         const subject = `${name}@${version}`;
-        // Demotion helps only if the stage is the sole obstacle.
+        // Demotion helps only if nothing but the stage prevents the removal.
         const next =
           users.length > 1 || card.stage !== 'production'
             ? `Deploy another version to the devices that have it, or revoke the devices: \`aiot model deploy ${name}@VERSION --selector all\`.`

@@ -28,8 +28,8 @@ import type { Turns } from '../store/engine.js';
 export interface Trust {
   get(): Promise<TrustRoot | null>;
   /**
-   * The first one is accepted; a later one must have a higher version, and none is accepted once there are roots. @throws AIOT_TRUST_CONFLICT,
-   * AIOT_REQUEST_INVALID
+   * Sets the trust root. The first one is accepted; a later one must have a higher version. None is accepted once there is a chain of roots. @throws
+   * AIOT_TRUST_CONFLICT, AIOT_REQUEST_INVALID
    */
   put(trust: TrustRoot, who: string): Promise<TrustRoot>;
 }
@@ -221,7 +221,7 @@ export class Roots {
     );
   }
 
-  /** Devices would reject timestamps if only another party could sign them. */
+  /** Requires that this platform holds enough of the root's timestamp keys: otherwise devices would reject its timestamps. */
   private async requireOwnKeys({ roles: { timestamp } }: Root): Promise<void> {
     const own = (await this.keys()).filter((key) => timestamp.keyids.includes(publicOf(key).keyid));
     if (own.length >= timestamp.threshold) return;

@@ -66,7 +66,7 @@ export async function openChecked(
   try {
     database = new Database(path, { timeout: busyMs });
     const own = database;
-    // Before anything else: recovering a log, and writing pages, would spread the damage.
+    // Checked before anything else, because recovering a log and writing pages would spread damage.
     const later = bytes > atOnce && versionOf(own) === migrations.length;
     const problems = bytes === 0 || later ? [] : quickCheck(own);
     if (problems.length > 0) throw damagedDatabase(path, problems);
@@ -184,7 +184,7 @@ function migrate(database: Database, path: string): void {
   }
   if (done === migrations.length) return;
   const steps = migrations.slice(done).join(';\n');
-  // All in one commit: separate commits would each wait for the disk, and an interrupted start leaves the old schema.
+  // All migrations in one transaction: separate ones would each wait for the disk. If the start is interrupted, the old schema remains.
   database.exec(`BEGIN IMMEDIATE; ${steps}; PRAGMA user_version = ${migrations.length}; COMMIT;`);
 }
 
@@ -226,7 +226,7 @@ export function sqliteError(error: unknown, path: string, opening = false): unkn
 /** Maximum number of problems listed. */
 const mostProblems = 20;
 
-/** The next step for a damaged database. */
+/** Advice for a damaged database. */
 const repairNext =
   'Stop the platform, then restore the damaged parts from a backup with `aiot platform verify --repair --from BACKUP`.';
 
@@ -249,7 +249,7 @@ export function damagedDatabase(path: string, problems: readonly string[]): Aiot
   });
 }
 
-/** A check that runs while the database is read. */
+/** A check that runs while other connections read the database. */
 interface RunningCheck {
   /** Resolves with the problems found, or null when it was stopped. */
   done: Promise<string[] | null>;
@@ -286,7 +286,7 @@ export function quickCheckApart(path: string): RunningCheck {
 }
 
 /**
- * All queries of `read` see the same state of the database, whatever is written meanwhile.
+ * Runs `read` on a snapshot: all of its queries see the same state of the database, whatever is written meanwhile.
  * @param file of SQLite; null = the store is PostgreSQL's
  */
 export async function snapshot<T>(

@@ -8,7 +8,7 @@ export interface Engine {
   turns: Turns;
   changes: Changes;
   leader: Leader;
-  /** Whether SQLite's file is sound; another engine checks its own. */
+  /** Whether SQLite's file is sound; PostgreSQL checks its own files. */
   soundness: Soundness;
   /** Why requests cannot be served now; null = they can. */
   trouble(): Promise<AiotError | null>;
@@ -19,7 +19,7 @@ export interface Engine {
 export async function whenSound({ soundness }: Engine, task: () => Promise<unknown>): Promise<void> {
   if (soundness.damage !== null) return;
   if (!soundness.pending) await task();
-  // Deferred work is repeated at each start, and hourly.
+  // An error is ignored: the work is repeated at the next start, and hourly.
   else void soundness.known().then((sound) => (sound ? task().catch(() => {}) : undefined));
 }
 
@@ -45,20 +45,20 @@ export async function openEngine(file: string, url?: string, checkAtOnce?: numbe
   };
 }
 
-/** Data that other writers to the same database may have changed. */
+/** Kinds of data that other writers to the same database may change. */
 export type Changed = 'devices' | 'events' | 'rollouts';
 
 export interface Changes {
   /** Whether other processes write to this database: caches must follow their changes. */
   shared: boolean;
   /**
-   * Calls the listener soon after any process, including this one, has changed these. Never without other processes. Returns a function that stops
-   * it.
+   * Calls the listener soon after any process, including this one, has changed data of this kind. Never calls it if there are no other processes.
+   * Returns a function that stops it.
    */
   on(what: Changed, listener: () => void): () => void;
   /**
-   * Follows changes of devices. The returned function calls `take` with the names changed since the last call: at least all whose changes are visible
-   * by now. Observing a device is not a change. If `take` fails, its names are passed again.
+   * Returns a function that calls `take` with the names of devices changed since its last call, including at least all visible changes. Observing a
+   * device is not a change. If `take` fails, its names are passed again.
    */
   followDevices(): FollowDevices;
 }
@@ -76,8 +76,8 @@ export const noChanges: Changes = {
 export type Turn = <T>(task: () => Promise<T>) => Promise<T>;
 
 /**
- * Named turns: tasks of one name run one at a time, across all processes that share the database. A task may take a turn of another name; such tasks
- * must take them in the same order.
+ * Turns by name: tasks of the same name run one at a time, across all processes that share the database. A task may wait for a turn of another name;
+ * all tasks must request such turns in the same order.
  */
 export interface Turns {
   of(name: string): Turn;

@@ -24,7 +24,7 @@ export async function addressOf(url: string): Promise<Address> {
     );
   }
   const shown = `postgres://${parsed.host || parsed.searchParams.get('host') || 'localhost'}${parsed.pathname}`;
-  // Counts and times fit a double; `numeric` is PostgreSQL's type for sums of integers.
+  // Types that are read as numbers: int8, and numeric, which PostgreSQL uses for sums of integers. Counts and times fit a double.
   const numbers = new Set([20, 1700]);
   return {
     shown,
@@ -60,7 +60,7 @@ export type Guard = () => void;
 export async function openPool(address: Address, max: number, guard: Guard = () => {}) {
   const { default: pg } = await import('pg');
   const pool: Pool = new pg.Pool({ ...address.config, max, idleTimeoutMillis: 30_000 });
-  // Idle connections are replaced when needed.
+  // An idle connection that fails is replaced when one is needed.
   pool.on('error', () => {});
   const clients = new WeakMap<PoolClient, PostgresPoolClient>();
   const own: PostgresPool = {
@@ -91,7 +91,7 @@ function wrapped(client: PoolClient, shown: string, guard: Guard): PostgresPoolC
     broken = true;
   });
   const query = async (text: string, values: unknown[]) => {
-    // The transaction ended with the connection; the first error is the one to report.
+    // The transaction ended with the connection, so the rollback is skipped and the first error is reported.
     if (broken && text === 'rollback') return { command: 'ROLLBACK', rowCount: 0, rows: [] };
     if (broken) throw unreachable(undefined, shown);
     if (text !== 'rollback') guard();
@@ -157,7 +157,7 @@ const passingCodes = new Set(['40001', '40P01', '55P03', '25006', '25P03']);
 /** Wrong password, database name, or privilege. */
 const refusing = /^(?:28|3D|42501)/;
 
-/** A text with a zero byte. */
+/** SQLSTATE for text with a zero byte. */
 const unstorable = new Set(['22021', '22P05']);
 
 /**

@@ -66,7 +66,7 @@ export async function openPostgres(url: string): Promise<Omit<Engine, 'soundness
   };
 }
 
-/** A turn held by the running task, and the surrounding one. */
+/** A turn that the running task holds, and the turn within which it was requested. */
 interface Held {
   lost: boolean;
   around: Held | undefined;
@@ -82,7 +82,7 @@ async function postgresTurns(address: Address): Promise<{
   close(): Promise<void>;
 }> {
   const { default: pg } = await import('pg');
-  // One for each name in use in this process; the wait for other processes may be long.
+  // The pool needs one connection for each name in use in this process. The wait for other processes may be long.
   const waits = { lock_timeout: 30_000, statement_timeout: 35_000, query_timeout: 40_000 };
   const pool = new pg.Pool({ ...address.config, ...waits, max: 16, idleTimeoutMillis: 60_000 });
   pool.on('error', () => {});
@@ -111,7 +111,7 @@ async function postgresTurns(address: Address): Promise<{
       if (!turn.lost) await client.query('SELECT pg_advisory_unlock($1, $2)', key).catch(lose);
       client.off('error', lose);
       client.off('end', lose);
-      // A session that ends releases its locks, so a doubtful one is ended.
+      // If in doubt, the session is ended, which releases its locks.
       client.release(turn.lost);
     }
   }
@@ -148,7 +148,7 @@ function postgresChanges(
   changes: Changes;
   /** Whether notifications are being received now. */
   listening(): boolean;
-  /** Resolves on the first successful or failed LISTEN. */
+  /** Resolves after the first attempt to LISTEN, successful or not. */
   ready: Promise<void>;
   close(): Promise<void>;
 } {
@@ -227,7 +227,7 @@ function deviceChangesIn(store: Store): FollowDevices {
   };
 }
 
-/** Interval of attempts and checks, and time limit of a response, ms. */
+/** Interval of attempts to become leader and of checks, and time limit for a response, ms. */
 const [everyMs, withinMs] = [1_000, 2_000];
 
 /** Time for the previous leader to end its work, ms: its lock may have been lost before it noticed. */
@@ -262,7 +262,7 @@ function postgresLeader(address: Address): Leader {
   };
 }
 
-/** Lifetime of one connection: tries to get the lock, and works while holding it. */
+/** Uses one connection until it ends: waits for the lock, and works while holding it. */
 async function once(
   address: Address,
   campaign: Campaign,

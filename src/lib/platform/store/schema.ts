@@ -4,12 +4,12 @@ import type { Generated } from 'kysely';
 export interface ReleaseRow {
   name: string;
   version: number;
-  /** Sequence of its newest manifest. */
+  /** Sequence of the version's newest manifest. */
   sequence: number;
   digest: string;
   bytes: number;
   pushed: number;
-  /** JSON of its card's further properties. */
+  /** Further properties of the version's card, as JSON. */
   info: string;
   /** JSON */
   envelope: string;
@@ -18,7 +18,7 @@ export interface ReleaseRow {
 /** The tables of the platform's state. Times are milliseconds since 1970; JSON columns say so. */
 export interface Schema {
   meta: { key: string; value: string };
-  /** People and machines; each has tokens. `disabled`: since when none of them is valid. */
+  /** People and machines; each has tokens. `disabled`: time since which all of them are invalid; null = enabled. */
   users: { name: string; role: string; created: number; disabled: number | null };
   tokens: {
     id: string;
@@ -64,7 +64,7 @@ export interface Schema {
     tags: Generated<string>;
     /** JSON: names, sorted. */
     groups: Generated<string>;
-    /** Increases with each change by a user: the ETag. */
+    /** Increases with each change by a user; used as the ETag. */
     revision: Generated<number>;
     /** scrypt of the secret of a device that cannot show a certificate. */
     secret: string | null;
@@ -183,7 +183,7 @@ export interface Schema {
     updated: number;
     /** Whether its target may be in a private network, or this machine. */
     allowPrivate: number;
-    /** After a rotation, for a while: both sign. */
+    /** The previous secret, with which events are also signed for a while after a rotation. */
     secretBefore: string | null;
     secretBeforeUntil: number | null;
   };
@@ -205,7 +205,7 @@ export interface Schema {
     request: string;
     result: string | null;
     error: string | null;
-    /** For external jobs: lost, if there is no report by then. */
+    /** For external jobs: the job counts as lost if it is not reported on before this time. */
     leaseUntil: number | null;
     /** Time of the cancellation request. */
     cancelled: number | null;
@@ -216,7 +216,7 @@ export interface Schema {
   ddiActions: {
     id: number;
     device: string;
-    /** As in `desired.rollout`. */
+    /** Name of the desired release, as in `desired.rollout`. */
     wish: string;
     state: string;
     created: number;

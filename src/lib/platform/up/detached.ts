@@ -59,7 +59,7 @@ function entry(): string {
   return join(packageRoot(), 'bin', sources ? 'dev.js' : 'run.js');
 }
 
-/** Addresses of engines may hold passwords. */
+/** Passed in the environment, because addresses of engines may hold passwords. */
 function enginesOf({ engines }: UpOptions): Record<string, string | undefined> {
   return {
     AIOT_DATABASE: engines?.database,
@@ -139,7 +139,7 @@ export async function down(options: DownOptions): Promise<DownResult> {
   return { pid, data };
 }
 
-/** Other data folders in the user's contexts on which a platform runs. */
+/** Data folders in the user's contexts, other than this one, with a running platform. */
 async function runningFolders(except: string): Promise<string[]> {
   const { contexts } = await readContexts();
   const folders = Object.values(contexts).flatMap(({ ca }) => platformFolderOfCa(ca) ?? []);

@@ -12,7 +12,7 @@ import { argumentsOf, platformFolder, type UpOptions } from './options.js';
 interface InstallPlatformOptions {
   /** Options of `aiot up`. */
   up: UpOptions;
-  /** Its user; `dynamic` = allocated by systemd. Default: the caller, or `dynamic` for root. */
+  /** User that the service runs as; `dynamic` = allocated by systemd. Default: the caller, or `dynamic` for root. */
   user?: string | undefined;
   memory: string;
   /** Folder for the unit; default: systemd's own. */
@@ -26,13 +26,13 @@ export const installedPlatformSchema = z.object({
   user: z.string(),
   /** Folder of the platform. */
   data: z.string(),
-  /** Where its first start stores the operator's token and key. */
+  /** Folder in which the first start stores the operator's token and key. */
   config: z.string(),
   written: z.boolean(),
   unit: z.string(),
   /** File for NAME=VALUE lines with secrets. */
   secrets: z.string(),
-  /** Commands that start it, in order. */
+  /** Commands that start the service, in order. */
   start: z.array(z.string()),
 });
 
@@ -40,9 +40,9 @@ export type InstalledPlatform = z.output<typeof installedPlatformSchema>;
 
 export const uninstalledPlatformSchema = z.object({
   file: z.string(),
-  /** False: there was no unit, or --dry-run. */
+  /** False if there was no unit, or with --dry-run. */
   removed: z.boolean(),
-  /** Commands that stop it, in order. */
+  /** Commands that stop the service, in order. */
   stop: z.array(z.string()),
 });
 

@@ -17,7 +17,7 @@ export const logLineSchema = z.object({
   time: z.number().nullable(),
   level: z.enum(['debug', 'info', 'warning', 'error']),
   message: z.string(),
-  /** Its other members. */
+  /** Other members of the line. */
   detail: z.record(z.string(), z.unknown()),
 });
 
@@ -38,7 +38,7 @@ const service = 'aiot-platform';
 const lookMs = 250;
 
 /**
- * Log of a folder's platform: the file of a background process, or the system journal of a service.
+ * Yields the log of a folder's platform, from the file of a background process or the system journal of a service.
  * @throws AIOT_FILE_NOT_FOUND if there is neither
  */
 export async function* readLogs(options: LogOptions): AsyncGenerator<LogLine> {
@@ -128,7 +128,7 @@ async function isService(): Promise<boolean> {
   return found?.code === 0 && found.stdout.trim() !== '' && !found.stdout.startsWith('-- No entries');
 }
 
-/** A line of the log as an object, with pino's levels (its documentation, "level"). A line that is not JSON comes from Node or a library. */
+/** Parses a line of the log, with pino's levels (its documentation, "level"). A line that is not JSON comes from Node or a library. */
 export function logLineOf(text: string): LogLine {
   const value = jsonOf(text);
   if (!value) return { time: null, level: 'error', message: text, detail: {} };
@@ -157,7 +157,7 @@ function noLog(path: string): AiotError {
   });
 }
 
-/** A log of this size is rotated, bytes: with the previous one there are at most twice as many. */
+/** A log of this size is rotated, bytes. Together with the previous one it takes at most twice as much. */
 const largestLog = 16 * 1024 ** 2;
 
 const periodMs = 5000;
@@ -177,7 +177,7 @@ export function boundLog(path: string | undefined, largest = largestLog): () => 
       copyFileSync(path, olderLog(path));
       truncateSync(path);
     } catch {
-      // It was moved away, or the disk is full: the next check may succeed.
+      // The log was moved away, or the disk is full. The next check tries again.
     }
   };
   look();

@@ -35,12 +35,12 @@ export interface UpOptions {
   rates?: PlatformOptions['rates'];
   /** Third-party clients to support through separate listeners. */
   compat?: Compatibility[] | undefined;
-  /** Name of the context for it; `local`, or the next free name, when absent. */
+  /** Name of the context for the platform; `local`, or the next free name, when absent. */
   context?: string | undefined;
-  /** Additions of a project; see PlatformOptions. */
+  /** Set when a project is started with the platform; see PlatformOptions. */
   boards?: PlatformOptions['boards'];
   readers?: PlatformOptions['readers'];
-  /** Project for the process that is started in the background. */
+  /** Project that the process in the background starts too. */
   project?:
     | { dir: string; set: Readonly<Record<string, string>>; boardPort?: number | undefined }
     | undefined;
@@ -53,13 +53,13 @@ export const upResultSchema = z.object({
   ca: z.string(),
   /** Operator token; only if it was issued now. */
   token: z.string().optional(),
-  /** The context for this platform; absent when the user has none for it. */
+  /** The context for this platform; absent when there is none. */
   context: z.string().optional(),
   /** A link that logs one browser into the dashboard; absent if no context refers to the platform, or a service manager runs it. */
   dashboard: z.string().optional(),
   /** The previously used context, if it was a different one. */
   replaced: z.string().optional(),
-  /** The project that was started beside it. */
+  /** The project that was started with the platform. */
   project: z
     .object({
       name: z.string(),

@@ -95,7 +95,7 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
   }
 }
 
-/** The same error, naming the context of the running platform if that is not the current one. */
+/** Adds the name of the running platform's context to the error's advice, unless it is the current context. */
 async function withStatus(error: AiotError, dataDir: string): Promise<AiotError> {
   const { current, contexts } = await readContexts();
   const name = await contextOf(contexts, join(dataDir, 'pki', 'ca.crt'));

@@ -31,7 +31,7 @@ export async function verifyBlobs(data: string, progress: (bytes: number) => voi
     )) {
       const digest = `sha256:${hex}`;
       const found = await lookAt(join(folder, two, hex), progress);
-      // It was removed since the folder was listed.
+      // The blob was removed after the folder was listed.
       if (found === null) continue;
       report.there.set(digest, found.at);
       report.blobs++;
@@ -62,7 +62,10 @@ async function lookAt(path: string, progress: (bytes: number) => void) {
   }
 }
 
-/** Records without their blob, and unrecorded blobs that the hourly sweep should have removed. The database is read as a consistent snapshot. */
+/**
+ * Findings about records without their blob, and about unrecorded blobs that the hourly sweep should have removed. The database is read as a
+ * consistent snapshot.
+ */
 export async function verifyReferences(
   database: string,
   there: ReadonlyMap<string, number>,
@@ -112,14 +115,14 @@ export async function repairBlob(data: string, digest: string, from: string | nu
   const file = await open(part, 'r+');
   await file.sync();
   await file.close();
-  // If a folder is in its place, reading it reports that it is not a file.
+  // Something else may be in its place, such as a folder.
   await rm(path, { recursive: true, force: true });
   await rename(part, path);
   await syncFolder(dirname(path));
   return true;
 }
 
-/** Moves an unreferenced damaged blob, or an unrecorded one, out of the way. */
+/** Moves a damaged blob that nothing refers to, or an unrecorded one, to `damaged/`. */
 export async function setAside(data: string, digest: string): Promise<void> {
   const hex = digest.slice('sha256:'.length);
   const aside = join(data, 'damaged', hex);

@@ -21,8 +21,8 @@ interface Parts {
 const [mostPlaces, mostListed] = [50, 100];
 
 /**
- * Damage at rest, from its discovery to its repair. A finding is recorded once, whoever finds it again: with one event and one log line for findings
- * made together. Status warns of it until an operator acknowledges it.
+ * Damage at rest, from its discovery to its repair. A finding is recorded once, even if it is found again. Findings made together share one event and
+ * one log line. Status warns of a finding until an operator acknowledges it.
  */
 export class Damages {
   private readonly inTurn = serially();
@@ -205,7 +205,7 @@ function byPart<T extends { part: string }>(all: readonly T[]): Map<string, T[]>
   return parts;
 }
 
-/** Identical for the same damage, however much of it was found. */
+/** Id of a damage: the same for findings of the same part, place, stream and device. */
 function idOf({ part, place, lost }: Finding): string {
   const text = JSON.stringify([part, place, lost?.stream ?? null, lost?.device ?? null]);
   return createHash('sha256').update(text).digest('hex').slice(0, 12);

@@ -129,7 +129,7 @@ function readable(
   put: (row: Record<string, unknown>) => number,
 ): boolean {
   let whole = true;
-  // By the table itself first, then by its key from either end: one path may reach rows that another does not.
+  // Reads the table first, then its key from either end: each order may reach rows that another does not.
   for (const end of ['NOT INDEXED', `ORDER BY ${order}`, `ORDER BY ${order} DESC`, 'ORDER BY rowid DESC']) {
     try {
       for (const row of damaged.prepare(`SELECT * FROM "${name}" ${end}`).iterate()) {

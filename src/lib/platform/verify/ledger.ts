@@ -3,7 +3,7 @@ import type { Soundness, Store } from '../store/database.js';
 /** A file of an append-only log, in its last known durable state. */
 export interface LogFile<Counts> {
   number: number;
-  /** −1: it was deleted deliberately, or its loss was reported. */
+  /** Generation of the file; −1 = it was deleted deliberately, or its loss was reported. */
   generation: number;
   bytes: number;
   /** CRC-32 of these bytes. */
@@ -18,7 +18,7 @@ export interface LogFile<Counts> {
  * records only durable data.
  */
 export interface Ledger<Counts> {
-  /** By number, then generation. */
+  /** Files sorted by number, then generation. */
   load(): Promise<LogFile<Counts>[]>;
   save(files: readonly LogFile<Counts>[]): Promise<void>;
   forget(files: readonly Pick<LogFile<Counts>, 'number' | 'generation'>[]): Promise<void>;
@@ -64,7 +64,7 @@ export function ledgerIn<Counts>(store: Store, log: 'journal' | 'broker'): Ledge
   };
 }
 
-/** The same ledger, but writes are deferred, in order, while the database is read-only. If it is damaged, nothing more is recorded. */
+/** Same as the given ledger, but writes wait, in order, until the database is known to be sound. If it is damaged, nothing more is recorded. */
 export function ledgerWhenSound<Counts>(ledger: Ledger<Counts>, soundness: Soundness): Ledger<Counts> {
   let before: Promise<unknown> | null = null;
   const write = async (task: () => Promise<void>): Promise<void> => {

@@ -13,7 +13,7 @@ import type { Damages } from './damage.js';
 /** Maximum bytes read per second: an eighth of an SD card's throughput. */
 const rate = 8 * 1024 ** 2;
 
-/** From the end of one scrub to the next, and the interval of checks whether one is due, ms. */
+/** Time from the end of one scrub to the next, and interval of the checks whether one is due, ms. */
 const periodMs = 24 * 3600 * 1000;
 
 const lookMs = 60_000;
@@ -23,7 +23,7 @@ const reportSchema = z.object({
   ended: z.int(),
   blobs: z.int(),
   bytes: z.int(),
-  /** Digests. */
+  /** Digests of damaged blobs. */
   damaged: z.array(z.string()),
   /** Problems found by SQLite. */
   database: z.array(z.string()),
@@ -33,7 +33,7 @@ type ScrubReport = z.output<typeof reportSchema>;
 
 interface ScrubParts {
   store: Store;
-  /** In the folder; null = they are in S3, which checks its own data. */
+  /** Blobs in the folder; null = they are in S3, which checks its own data. */
   blobs: BlobStore | null;
   health: BlobHealth;
   /** The data folder, and the record of damage to telemetry and the broker's log. */
@@ -58,7 +58,7 @@ export class Scrub {
     private report: ScrubReport | null,
   ) {}
 
-  /** Blobs that the last scrub found damaged are marked as such from the start. */
+  /** Blobs that the last scrub found damaged are marked as damaged from the start. */
   static async open(parts: ScrubParts): Promise<Scrub> {
     const row = await parts.store
       .selectFrom('meta')
@@ -71,7 +71,7 @@ export class Scrub {
     return new Scrub(parts, report);
   }
 
-  /** The last completed one; null = none yet. */
+  /** Report of the last complete scrub; null = none yet. */
   get last(): ScrubReport | null {
     return this.report;
   }
@@ -90,7 +90,7 @@ export class Scrub {
     };
   }
 
-  /** Damage may have been repaired while the platform was stopped. */
+  /** Reads damaged blobs again, because they may have been repaired while the platform was stopped. */
   async lookAgain(): Promise<void> {
     const { blobs, health } = this.parts;
     for (const digest of health.damaged) {
@@ -101,7 +101,7 @@ export class Scrub {
     }
   }
 
-  /** One scrub; null = it was aborted. */
+  /** Runs one scrub; null = it was aborted. */
   async run(signal: AbortSignal): Promise<ScrubReport | null> {
     const { blobs, database, log, now, store } = this.parts;
     const bytesASecond = this.parts.rate ?? rate;
@@ -133,7 +133,7 @@ export class Scrub {
     return report;
   }
 
-  /** Pauses after each page for as long as reading it took; damage is recorded, whoever reads it next. */
+  /** Checks telemetry, and pauses after each page for as long as reading it took. Damage is recorded whenever a row is read, here or elsewhere. */
   private async lookAtTelemetry(signal: AbortSignal): Promise<void> {
     const { dataDir, damages, store } = this.parts;
     let began = performance.now();
@@ -153,7 +153,7 @@ export class Scrub {
     try {
       return await this.parts.blobs?.verify(digest, pace);
     } catch (error) {
-      // It was removed since they were listed.
+      // The blob was removed after the blobs were listed.
       if (hasCode(error, 'AIOT_NOT_FOUND')) return undefined;
       if (!hasCode(error, 'AIOT_BLOB_DAMAGED')) throw error;
       report.damaged.push(digest);
@@ -193,7 +193,7 @@ export class BlobHealth {
     this.told(digest, 'damaged');
   }
 
-  /** It was uploaded again, was removed, or was read completely and is intact. */
+  /** Clears a mark: the blob was uploaded again, was removed, or was read completely and is intact. */
   clear(digest: string): void {
     if (this.found.delete(digest)) this.told(digest, 'whole');
   }

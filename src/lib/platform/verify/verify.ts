@@ -49,7 +49,7 @@ export const verifiedSchema = z.object({
   running: z.boolean(),
   /** The backup used for the repair; null = none. */
   from: z.string().nullable(),
-  /** Checked items: files or rows, and bytes read. */
+  /** Checked items by part: number of files or rows, and bytes read. */
   checked: z.array(
     z.object({ part: z.enum(partNames), count: z.int().nullable(), bytes: z.int().nullable() }),
   ),
@@ -110,7 +110,7 @@ async function look(data: string, running: boolean, options: VerifyOptions): Pro
   try {
     const inDatabase = await verifyDatabase(database);
     let repaired: string | null | undefined;
-    // All of its problems are repaired at once.
+    // One repair covers all findings in the database.
     await add(inDatabase, async () => {
       if (repaired === undefined) {
         const how = await repairDatabase(database, await backup.database());
@@ -199,7 +199,7 @@ async function verifyTelemetry(
   for (const finding of [...left, ...broker]) findings.push({ ...finding, repaired: null });
 }
 
-/** The platform no longer warns of repaired damage. */
+/** Deletes the records of repaired damage, so that the platform no longer warns of it. */
 async function forget(store: Store, now: number, findings: Verified['findings']): Promise<void> {
   const events = eventsIn(store, () => now, noChanges);
   const damages = new Damages({ store, events, now: () => now, log: { error: () => {} } });
@@ -221,17 +221,17 @@ class BackupCopy {
     this.place = join(data, `.repair-${randomBytes(6).toString('hex')}`);
   }
 
-  /** Time of the backup; empty = it was not needed. */
+  /** Time of the backup; empty if the backup was not needed. */
   made(): string {
     return this.when;
   }
 
-  /** Its entries as files, keys decrypted; null = there is none. */
+  /** Folder with the backup's entries, keys decrypted; null = there is no backup. */
   async folder(): Promise<string | null> {
     return (await this.unpack())?.folder ?? null;
   }
 
-  /** Its tables as a database. */
+  /** Database filled with the backup's tables; null = there is no backup. */
   async database(): Promise<string | null> {
     return (await this.unpack())?.database ?? null;
   }
@@ -352,7 +352,7 @@ async function repairKey(data: string, { place, problem }: Finding, from: string
     return true;
   }
   if (from === null) return false;
-  // A key and its certificate go together.
+  // A key is valid only with its certificate, so both are restored.
   const pair = place.includes('/ca.') ? ['pki/ca.key', 'pki/ca.crt'] : ['pki/server.key', 'pki/server.crt'];
   for (const each of pair) if ((await modeOf(join(from, each))) === null) return false;
   for (const each of pair) {

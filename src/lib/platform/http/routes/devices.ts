@@ -79,7 +79,7 @@ export const enrolmentRoutes: Routes = (parts) => async (app) => {
       const enrolled = await enrolment.replace(name, { csr, mac, latest }, who);
       broker.disconnect(name);
       const whole = await answer(enrolled);
-      // The new board has none of the old one's report, and gets the old one's desired state.
+      // Clears the old board's report. The new board gets the same desired state.
       await desired.moved(name);
       await devices.unreport(name);
       return { ...whole, device: devices.info(name) };

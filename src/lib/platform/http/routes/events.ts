@@ -76,7 +76,7 @@ export const auditRoutes: Routes =
 /** Periodic comments keep a connection alive, and report how far the log was searched, ms. */
 const heartbeatMs = 15_000;
 
-/** A client that reads nothing for this long is disconnected: it reconnects and continues from its position, ms. */
+/** A client that reads nothing for this long, ms, is disconnected. It can reconnect and continue from its position. */
 const drainPatienceMs = 30_000;
 
 /** Reconnection delay for a client that lost its connection, ms. */
@@ -107,7 +107,7 @@ async function streamEvents(
   });
   let position = after;
   let left = limit;
-  // The position is sent first: a client disconnected at once restarts there.
+  // The position is sent first, so that a client that is disconnected at once continues there.
   response.write(`retry: ${retryMs}\nid: ${position}\n\n`);
   const beat = setInterval(() => {
     if (!response.writableNeedDrain) response.write(`: still here\nid: ${position}\n\n`);
@@ -124,7 +124,7 @@ async function streamEvents(
   } finally {
     clearInterval(beat);
     response.end();
-    // A client that does not read would never see the end.
+    // A client that is not reading would not notice the end of the response, so the connection is closed.
     if (response.writableNeedDrain) response.destroy();
   }
 }
