@@ -15,7 +15,7 @@ const steps: Record<DeviceState, Partial<Record<DeviceEvent, DeviceState>>> = {
   revoked: { revoke: 'revoked' },
 };
 
-/** The next step for an operator whose request the device's state does not allow. */
+/** Advice for an operator whose request is not possible in a device's state, by state. */
 const ways: Record<DeviceState, string> = {
   registered: 'Provision it first with `aiot device provision NAME`.',
   provisioned: 'The device can already connect. To see its state, run `aiot device show NAME`.',

@@ -44,7 +44,7 @@ export type Rehearsals = z.output<typeof rehearsalsSchema>;
 
 export interface RehearseOptions extends Omit<RehearsalOptions, 'outageAt' | 'observer'> {
   runs: number;
-  /** Called between runs, so that the caller can cancel by throwing. @throws */
+  /** Called between runs. The caller can cancel by throwing an error. */
   onRun?: (done: number) => Promise<void> | void;
 }
 
@@ -123,7 +123,7 @@ export interface Rehearsal {
   tried: number;
   /** Devices that tried the release and rolled back, or rejected it. */
   failed: number;
-  /** All others: offline, not offered the release, or withdrawn. */
+  /** Devices that are neither of these: offline, not offered the release, or withdrawn. */
   left: number;
 }
 
@@ -223,14 +223,14 @@ class Run {
     for (const wish of step.wishes) this.devices.get(wish.device)?.hear(desiredOf(wish));
   }
 
-  /** Selects the devices that go offline in this minute. Each does so in its own second, for real devices are not synchronized. */
+  /** Connects or disconnects devices for this second. Each changes in a second of its own, because real devices are not synchronized. */
   private weather(second: number): void {
     if (this.options.network.offline === 0) return;
     if (!this.brokerAway) this.connectSome(Math.floor(second / 60), second % 60, 60);
     this.agenda.add(this.now + minuteMs / 60, () => this.weather(second + 1));
   }
 
-  /** Connects the device at this index and every n-th one after it (n = each). */
+  /** Connects or disconnects every `each`-th device, beginning at this index. */
   private connectSome(minute: number, from: number, each: number): void {
     for (let i = from; i < this.everyone.length; i += each) {
       this.everyone[i]!.connect(!isAway(this.options.network, i, minute));

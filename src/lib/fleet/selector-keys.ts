@@ -11,13 +11,13 @@ export interface Key {
   accepts?: (value: string, operator: Operator) => boolean;
   /** All possible values, for suggestions; absent = any. */
   options?: readonly string[];
-  /** The text that `=` and `~` test; null = the device has no such value. */
+  /** The device's value that `=` and `~` test; null = the device has no such value. */
   text?(device: Selectable): string | null;
-  /** The same for a key with several values; one match is enough. */
+  /** The same for a key with several values, one of which must match. */
   texts?(device: Selectable): readonly string[];
-  /** Set if equality means more than the same text. */
+  /** How `=` compares, if not by equal text. */
   equal?: (text: string, value: string) => boolean;
-  /** Negative, 0 or positive; null = not comparable. */
+  /** How `<` and similar operators compare a device's value with this one: negative, 0 or positive; null = not comparable. */
   order?: (value: string, now: number) => (device: Selectable) => number | null;
   /** Normalizes a value for `=` and `~`. */
   normal?: (value: string) => string;
@@ -79,7 +79,7 @@ export const keys: Readonly<Record<string, Key>> = {
     accepts: (value, operator) => !isOrdering(operator) || parseVersion(value) !== null,
     equal: (version, value) => version === value || compareVersions(version, value) === 0,
     order(value) {
-      // Cached: a fleet runs few versions.
+      // Parsed versions are cached, because a fleet runs few versions.
       const known = new Map<string, number | null>();
       return ({ firmware }) => {
         if (firmware === null) return null;

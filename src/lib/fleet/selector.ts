@@ -68,7 +68,7 @@ export function requireListedNames(text: string, names: () => readonly string[])
 }
 
 /**
- * The same selector for online devices only; null if it tests `online` already.
+ * Restricts a selector to online devices; null if the selector already tests `online`.
  * @throws AIOT_SELECTOR_INVALID
  */
 export function onlineOnly(text: string): string | null {
@@ -78,7 +78,7 @@ export function onlineOnly(text: string): string | null {
   return `online=true and ${partOf(expression, text.trim())}`;
 }
 
-/** As one part of `and`. A list of names is a selector of its own, and cannot be a part. */
+/** Wraps an expression as one part of `and`. A list of names is a selector of its own, and cannot be a part. */
 function partOf(expression: Expression, text: string): string {
   if (expression.kind === 'or') return `(${text})`;
   if (expression.kind !== 'term' || expression.key !== 'name' || expression.operator !== 'in') return text;
@@ -209,7 +209,7 @@ class Reader {
     return expression;
   }
 
-  /** Consumes a list of names if the selector is one. */
+  /** Consumes a list of names. Returns undefined if the selector is not one. */
   names(): string[] | undefined {
     const [first, second] = this.words;
     if (!first || !second || !isName(first) || !(second.kind === 'end' || isComma(second))) return undefined;

@@ -1,7 +1,7 @@
 interface Version {
-  /** The numbers as digits without leading zeros: they may be larger than a float64 can hold. */
+  /** Numbers of the version as digits without leading zeros: they may be larger than a float64 can hold. */
   numbers: string[];
-  /** Empty = a release. */
+  /** Pre-release identifiers; empty = a release. */
   pre: string[];
 }
 

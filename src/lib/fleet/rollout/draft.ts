@@ -72,10 +72,10 @@ export class Draft {
       ...{ state, offer, times, offered: this.at },
       ...(device.delta && state === 'offered' ? { delta: undefined } : {}),
       ...{ attempts: device.attempts + 1, step: null, error: null, retryAt: null },
-      // Proof for one desired release does not count for the next; a device that rolls back had the release and has already proved it.
+      // A new desired release needs a new proof. For a rollback the previous proof remains valid.
       ...(state === 'offered' ? { proof: null } : {}),
       ...(state === 'restoring' && device.holds ? { holds: false } : {}),
-      // Its measurements are reported until it ends.
+      // A former shadow's measurements are kept until it ends, because they are still reported.
       ...(asShadow ? { asShadow, shadow: null } : device.asShadow ? { asShadow: false } : {}),
     });
     const { soakMs, shadow } = this.head.policy;

@@ -41,7 +41,7 @@ export function hasSettled(draft: Draft, index: number): boolean {
   return true;
 }
 
-/** Opens a wave whose candidate did well enough in shadow mode; otherwise stops the rollout. Returns whether the wave is open. */
+/** Checks the shadow of a wave. If the candidate did well enough, the wave opens; otherwise the rollout stops. Returns whether the wave is open. */
 export function checkShadow(draft: Draft, index: number): boolean {
   // Devices that already run the release have nothing to measure.
   const verdict = unended(draft.wave(index)) === 0 ? 'passed' : judgeShadow(draft, index);
@@ -52,7 +52,7 @@ export function checkShadow(draft: Draft, index: number): boolean {
 
 function hasSucceeded({ head }: Draft, wave: RolloutWave): boolean {
   const { committed, withdrawn } = wave.counts;
-  // Withdrawn devices say nothing about the release.
+  // Withdrawn devices do not count.
   return wave.waived || committed >= shareOf(head.policy.minSuccess, wave.devices - withdrawn);
 }
 
@@ -120,7 +120,7 @@ function recallOne(draft: Draft, device: RolloutDevice, to: 'pending' | 'withdra
       draft.change(device, { state: 'recalled' });
       return;
     case 'shadowing':
-      // Nothing to end: it keeps running its current release.
+      // The device runs the candidate only as a shadow, so it simply keeps its current release.
       draft.withdraw(device);
       draft.change(device, { state: to, attempts: Math.max(0, device.attempts - 1), retryAt: null });
       return;
@@ -130,7 +130,7 @@ function recallOne(draft: Draft, device: RolloutDevice, to: 'pending' | 'withdra
   }
 }
 
-/** No further devices start, and all committed devices go back to the previous release. */
+/** Rolls back: no further devices start, and all committed devices return to the previous release. */
 export function rollBack(draft: Draft, reason: RolloutReason | null): void {
   const { head } = draft;
   recall(draft, 'withdrawn');
@@ -138,12 +138,12 @@ export function rollBack(draft: Draft, reason: RolloutReason | null): void {
   head.state = head.rollback === null ? 'aborting' : 'rollingBack';
 }
 
-/** Includes devices that committed after the recall, and those whose commit did not count. */
+/** Returns all devices that run the release to the previous one, including those that committed late or whose commit did not count. */
 export function restore(draft: Draft): void {
   const { rollback } = draft.head;
   for (const device of draft.devicesUpTo(draft.head.waves.length - 1, ({ runs }) => runs)) {
     const runs = device.state === 'committed' || (device.holds && isEnd(device.state));
-    // A device that ran the release before the rollout keeps it.
+    // A device that ran the release before the rollout started keeps it.
     if (runs && device.offer > 0) draft.offer(device, rollback!, 'restoring');
   }
 }

@@ -22,13 +22,15 @@ export function applyReport(draft: Draft, before: RolloutDevice, report: UpdateR
   else if (device.step !== step) draft.change(device, { step });
 }
 
-/** The transfer details are reported before a restart, not after it. */
+/** Records how the release was transferred. Devices report this before a restart, not after it. */
 function withDelta(draft: Draft, device: RolloutDevice, { delta }: UpdateReport): RolloutDevice {
   if (!delta || JSON.stringify(delta) === JSON.stringify(device.delta)) return device;
   return draft.change(device, { delta });
 }
 
-/** A commit counts however late it arrives, for the device runs the release. All other reports count only for unfinished devices. */
+/**
+ * Whether a report counts. A commit always does, however late, because the device runs the release; other reports count only for unfinished devices.
+ */
 function listens({ state }: RolloutDevice, step: string): boolean {
   if (state === 'committed' || state === 'rolledBack' || state === 'restored') return false;
   return step === 'COMMITTED' || !isEnd(state);
@@ -48,7 +50,7 @@ function proceeds(draft: Draft, device: RolloutDevice, step: string, report: Upd
   const measured = device.asShadow && report.shadow ? { shadow: report.shadow } : {};
   // Progress within a step is reported repeatedly and changes nothing.
   if (device.step === step && !more && (!measured.shadow || same(measured.shadow, device.shadow))) return;
-  // It started before it received the recall.
+  // A pending device that reports progress started the update before it received the recall.
   const begun = device.state === 'pending' ? 'recalled' : underWayAs(draft, device, step);
   const state = device.state === 'restoring' || device.state === 'recalled' ? device.state : begun;
   draft.change(device, {
@@ -139,7 +141,7 @@ function ended(
   });
 }
 
-/** The device has rejected or failed the update: it gets another offer later, unless this was the last attempt. */
+/** Records that the device rejected or failed the update. It gets another offer later, unless this was the last attempt. */
 export function fail(
   draft: Draft,
   device: RolloutDevice,
@@ -184,7 +186,7 @@ function proofOf(device: RolloutDevice, { proof }: UpdateReport, at: number): De
   const nothing = { golden: null, healthyS: null, t: null, signed: null };
   if (!proof) return before ?? { ...nothing, state: 'said', at, refused: null };
   const refuse = (refused: RolloutReason): DeviceProof => {
-    // Once proved, a result stands, whatever is later sent in the device's name.
+    // A proof that was accepted stays valid, even if an invalid one is later sent in the device's name.
     if (before?.state === 'proven') return { ...before, refused };
     return { ...nothing, state: 'refused', at, refused };
   };
@@ -210,7 +212,7 @@ function replayed(before: DeviceProof | null, t: number): RolloutReason | null {
   return { code: 'AIOT_PROOF_REPLAYED', message };
 }
 
-/** A committed device reports again: keeps the first proof, the first proof of a whole soak, and any refused proof. */
+/** Records another report of a committed device: keeps the first proof, the first proof that covers the whole soak, and any refused proof. */
 function proveAgain(draft: Draft, device: RolloutDevice, report: UpdateReport): void {
   if (!report.proof) return;
   const proof = proofOf(device, report, draft.at);

@@ -97,7 +97,7 @@ function commonest(labels: Record<string, number>): Record<string, number> {
   return Object.fromEntries(sorted.slice(0, mostLabels));
 }
 
-/** Combined values of several devices: windows and predictions are summed, times weighted by windows, memory is the maximum. */
+/** Combines the values of several devices: windows and predictions are summed, times are weighted by windows, and memory is the maximum. */
 function inAll(said: readonly ShadowFigures[]): ShadowFigures | null {
   const all = bounded(said);
   const windows = all.reduce((sum, one) => sum + one.windows, 0);

@@ -71,14 +71,14 @@ function takeOut(draft: Draft, name: string, error: RolloutReason): void {
 function passDeadlines(draft: Draft): void {
   const { deadlineMs, offlineMs } = draft.head.policy;
   const first = draft.at - Math.min(deadlineMs, offlineMs ?? deadlineMs);
-  // Devices in later waves have no offer yet.
+  // Only devices up to the current wave: later ones have no offer yet.
   const late = draft.devicesUpTo(draft.head.wave, ({ asked }) => asked <= first);
   for (const device of late) passDeadline(draft, device);
 }
 
 function passDeadline(draft: Draft, device: RolloutDevice): void {
   const { deadlineMs, offlineMs } = draft.head.policy;
-  // A shadow ends with its wave.
+  // Devices in a shadow have no deadline of their own: the shadow ends with its wave.
   if (device.state === 'shadowing' || device.state === 'pending') return;
   if (isEnd(device.state) || device.offered === null) return;
   const waited = draft.at - device.offered;
@@ -86,7 +86,7 @@ function passDeadline(draft: Draft, device: RolloutDevice): void {
   if (!begun && !draft.world.online(device.name)) {
     if (waited < (offlineMs ?? deadlineMs)) return;
     draft.withdraw(device);
-    // A device that failed to roll back still runs a withdrawn release.
+    // A device that did not return to the previous release still runs the withdrawn one.
     const state = device.state === 'restoring' ? 'failed' : 'missed';
     draft.change(device, { state, error: deadline('the device did not come online before its deadline') });
   } else if (waited >= deadlineMs) {
@@ -143,7 +143,7 @@ function hasPassed(draft: Draft): boolean {
   wave.settled ??= draft.at;
   if (wave.state === 'open') wave.state = 'soaking';
   if (draft.at < wave.settled + head.policy.soakMs || awaitsProof(draft, head.wave)) return false;
-  // The rollout's final state already covers the end of the last wave.
+  // If the last wave has nothing left to wait for, the final state of the rollout covers its result.
   const over = isLast(draft) && unended(wave) === 0 && head.policy.soakMs === 0;
   if (!over && !passes(draft, head.wave)) return false;
   Object.assign(wave, { state: 'passed', ended: draft.at });
@@ -203,7 +203,7 @@ const commands: Record<RolloutCommand, (draft: Draft, who: string) => void> = {
     const { head } = draft;
     head.state = 'paused';
     head.reason = { code: 'AIOT_ROLLOUT_PAUSED', message: `paused by ${who}` };
-    // Devices that have started may finish; the others do not start.
+    // Devices that have already started may finish; the others must not start.
     for (const device of draft.devicesUpTo(head.waves.length - 1)) {
       if (device.state !== 'offered') continue;
       draft.withdraw(device);
@@ -291,7 +291,7 @@ function takeBack(draft: Draft, wave: number): void {
   }
 }
 
-/** While the wave runs a shadow, devices that cannot run one wait. */
+/** Whether the device is due for an offer. While the wave runs a shadow, devices that cannot run one wait. */
 function isDue({ at, world }: Draft, { name, state, retryAt }: RolloutDevice, asShadow: boolean): boolean {
   if (!asShadow && state === 'shadowing') return true;
   if (state !== 'pending' || (retryAt !== null && at < retryAt)) return false;
@@ -329,11 +329,11 @@ export function windowIsOpen(window: MaintenanceWindow | null, at: number): bool
   const on = (index: number) => !window.days || window.days.includes(days[(index + 7) % 7]!);
   if (from === to) return on(day);
   if (from < to) return minute >= from && minute < to && on(day);
-  // Past midnight: the morning belongs to the day on which the window opened.
+  // After midnight, the window belongs to the day on which it opened.
   return minute >= from ? on(day) : minute < to && on(day - 1);
 }
 
-/** Day of the week, 0 = Monday, and minute of the day. */
+/** Day of the week (0 = Monday) and minute of the day in a time zone. */
 function localTime(zone: string, at: number): { day: number; minute: number } {
   let clock = clocks.get(zone);
   if (!clock) {

@@ -1,7 +1,7 @@
 import type { RolloutDevice } from './types.js';
 import { isEnd } from './waves.js';
 
-/** A million devices make 3,907 blocks: a change copies one block and the list of blocks, which cost about the same. */
+/** Devices per block. A million devices make 3,907 blocks: a change copies one block and the list of blocks, which cost about the same. */
 const blockSize = 256;
 
 /** Neighboring devices of one wave, with a summary that shows whether any of them needs attention. */

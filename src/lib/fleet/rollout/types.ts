@@ -32,13 +32,13 @@ export interface RolloutDevice {
   retryAt: number | null;
   /** Evidence of the update: when each step was first reported, ms since 1970. */
   times: DeviceTimes;
-  /** Absent before it commits. */
+  /** Proof that the device committed; absent before it commits. */
   proof?: DeviceProof | null;
   /** How the current release was transferred if a delta was offered; otherwise absent. */
   delta?: DeltaReport;
-  /** The last offer was to run the release as a shadow. */
+  /** Whether the last offer was to run the release as a shadow. */
   asShadow?: boolean;
-  /** The device runs the release although its commit did not count: it must roll back with the others. */
+  /** Whether the device runs the release although its commit did not count: it must roll back with the others. */
   holds?: boolean;
   /** Its latest measurements. */
   shadow?: ShadowFigures | null;
@@ -55,20 +55,20 @@ export interface RolloutWave {
   settled: number | null;
   ended: number | null;
   counts: DeviceCounts;
-  /** Failures that an operator has seen and accepted. */
+  /** Number of failures that an operator has seen and accepted. */
   forgiven: number;
-  /** An operator continued although too few devices had committed. */
+  /** Whether an operator continued although too few devices had committed. */
   waived: boolean;
-  /** Absent before it starts, and if the wave has no shadow. */
+  /** State of the wave's shadow; absent before it starts, and if the wave has none. */
   shadow?: WaveShadow | null;
 }
 
 /** A rollout without its devices. */
 export interface RolloutHead {
   id: string;
-  /** Each device takes them one after another. */
+  /** Releases that each device installs one after another. */
   releases: Release[];
-  /** The release for a rollback. Signed at the start of the rollout, for only the operator has the key. */
+  /** The release for a rollback. It is signed when the rollout is started, because only the operator has the key. */
   rollback: Release | null;
   selector: string;
   policy: RolloutPolicy;
@@ -106,7 +106,7 @@ export interface UpdateReport {
   golden?: { vectors: number; passed: number } | null | undefined;
   delta?: DeltaReport | null | undefined;
   error: RolloutReason | null;
-  /** The device ignored the recall and continued the update, so its failure counts against the release. */
+  /** Whether the device ignored the recall and continued the update, so that a failure counts against the release. */
   refusedRecall?: boolean | undefined;
   /** The verified proof; absent = none was sent. */
   proof?: CheckedProof | undefined;
@@ -134,7 +134,7 @@ export interface World {
   /** ms since 1970 */
   at: number;
   online(device: string): boolean;
-  /** Offline devices may be about to reconnect, for the platform itself has just restarted. Absent = false. */
+  /** True if the platform has just restarted, so that offline devices may be about to reconnect. Absent = false. */
   returning?: boolean;
   /** Whether the device can run a model as a shadow; absent = none can. */
   shadows?(device: string): boolean;
