@@ -20,9 +20,9 @@ export const platformUrlsSchema = z.object({
   /** The API, over TLS. */
   http: z.string(),
   mqtts: z.string(),
-  /** Only with a plain listener. */
+  /** MQTT without TLS; only with a plain listener. */
   mqtt: z.string().optional(),
-  /** Address for boards; only with a project that has some. */
+  /** Listener for boards; only with a project that has boards. */
   boards: z.string().optional(),
   /** MQTT over WebSocket; only with a port for it. */
   wss: z.string().optional(),
@@ -64,7 +64,7 @@ export const deviceActionSchema = z.strictObject({ action: z.enum(['suspend', 'r
 /** GET and PUT /trust. Any operator token may set the first; a later one must have a higher version. */
 export const trustSchema = trustRootSchema;
 
-/** A version begins as dev; one version of a name is in production. */
+/** Stages of a version. A version begins as dev; one version of a name is in production. */
 export const stages = ['dev', 'staging', 'production'] as const;
 export type Stage = (typeof stages)[number];
 
@@ -97,7 +97,7 @@ export const auditEntrySchema = z.object({
 });
 export type AuditEntry = z.output<typeof auditEntrySchema>;
 export const auditQuerySchema = z.object({
-  /** `har@3`, or a name: then all of its versions. */
+  /** `har@3`; or a name, which selects all of its versions. */
   subject: z.string().max(100).optional(),
   ...pageQuerySchema.shape,
 });
@@ -142,7 +142,7 @@ export const gateSchema = z.object({
   passed: z.boolean(),
 });
 
-/** A file that was uploaded without a signature. */
+/** Origin of a file that was uploaded without a signature. */
 export const originSchema = z.object({
   /** Origin: `architects-guide`. */
   source: z.string(),
@@ -159,9 +159,9 @@ export const modelVersionSchema = z.object({
   version: z.int(),
   /** Sequence of the newest manifest for this version: a rollback signs a new one with a higher sequence. 0 = unsigned. */
   sequence: z.int(),
-  /** Signed by a key that the trust root names; otherwise it is never promoted or rolled out. */
+  /** Whether it is signed by a key that the trust root names. If not, it is never promoted or rolled out. */
   trusted: z.boolean(),
-  /** Origin of an unsigned upload: its content has not changed since. */
+  /** Origin of an unsigned upload, whose content is unchanged; null = a signed version. */
   origin: originSchema.nullable(),
   /** Digest of the bundle. */
   digest,
@@ -170,9 +170,9 @@ export const modelVersionSchema = z.object({
   stage: z.enum(stages),
   /** `network`: only a .tflite file, which devices cannot run. `upload`: not examined yet. */
   kind: z.enum(['model', 'network', 'upload']),
-  /** Kind of its output; null = unknown. */
+  /** The kind of the model's output; null = unknown. */
   answer: z.looseObject({ kind: z.string() }).nullable(),
-  /** Its data type. */
+  /** Data type of the model. */
   mode: z.string(),
   classes: z.array(z.string()),
   arenaBytes: z.int().nullable(),
@@ -186,7 +186,7 @@ export const modelVersionSchema = z.object({
       folds: foldsFiguresSchema.optional(),
     })
     .nullable(),
-  /** The limits checked when it was pushed. */
+  /** The limits in `model.accept`, as checked when the version was pushed. */
   gates: z.array(gateSchema),
   lineage: z
     .looseObject({

@@ -13,7 +13,7 @@ export interface BlobDownload {
   total: number;
   /** Offset of the first byte delivered. */
   from: number;
-  /** The bytes as a stream; a broken connection is AIOT_PLATFORM_UNREACHABLE, resume with `from`. */
+  /** The bytes as a stream. A broken connection is AIOT_PLATFORM_UNREACHABLE; call again with `from` to resume. */
   body: AsyncIterable<Uint8Array>;
   /** Collects the rest. A whole blob (from 0) is checked against its digest. @throws AIOT_DIGEST_MISMATCH */
   bytes(): Promise<Buffer>;
@@ -66,7 +66,7 @@ export function blobCalls(transport: Transport) {
 
 /** Larger blobs are uploaded in pieces of this size, bytes: a broken connection costs one piece. */
 export const pieceBytes = 8 * 1024 ** 2;
-/** Attempts without progress, with doubling delays: a minute in total. */
+/** Number of attempts without progress, with doubling delays: a minute in total. */
 const attempts = 7;
 const firstWaitMs = 500;
 
@@ -131,7 +131,7 @@ async function send(transport: Transport, path: string, offset: number, piece: U
       'upload-offset': String(offset),
       'upload-checksum': `sha256 ${createHash('sha256').update(piece).digest('base64')}`,
     },
-    // The response to the last piece follows after the whole blob was read for its digest.
+    // The platform reads the whole blob to check its digest before it responds to the last piece.
     headersTimeoutMs: 300_000,
   });
   await answer.body.dump();

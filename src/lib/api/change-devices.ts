@@ -30,7 +30,7 @@ export interface ChangeDevices {
   target: { name: string } | { selector: string };
   change: DeviceChange;
   dryRun: boolean;
-  /** Confirmation before anything is changed, given the planned changes; if refused, nothing is changed. */
+  /** Asks for confirmation of the planned changes; if it is refused, nothing is changed. */
   agree?: ((planned: DevicesChanged) => Promise<boolean>) | undefined;
   /** Called if more than one request is needed. */
   onProgress?: ((done: number, total: number) => void) | undefined;
@@ -62,7 +62,7 @@ export async function changeDevices(options: ChangeDevices): Promise<DevicesChan
   return named(target, await run(false));
 }
 
-/** 3 if some refused, 1 if all did; undefined = success. */
+/** Exit code: 3 if some devices refused the change, 1 if all did; undefined = success. */
 export function changeExit({ matched, refused }: DevicesChanged): 1 | 3 | undefined {
   if (refused === 0) return undefined;
   return refused === matched ? 1 : 3;
@@ -82,7 +82,7 @@ function counted(devices: ChangedDevice[]) {
   return { matched: devices.length, changed: count('changed'), refused: count('refused'), devices };
 }
 
-/** For a single named device, its refusal is the error of the whole. */
+/** For a single named device, throws its refusal as an error. */
 function named(target: ChangeDevices['target'], result: DevicesChanged): DevicesChanged {
   const error = 'name' in target ? result.devices[0]?.error : null;
   if (!error) return result;

@@ -69,10 +69,10 @@ export function createClient(options: ClientOptions) {
       watch: (id: string, options: WatchOptions = {}) => watchRollout(transport, id, options),
     },
     datasets: datasetCalls(transport),
-    /** The newest hundred. */
+    /** The newest hundred changes, optionally of one subject. */
     audit: { list: (subject?: string) => audit.list({ subject, limit: 100 }) },
     events: {
-      /** Oldest first. @throws AIOT_EVENTS_GONE when `from` is older than the oldest available event */
+      /** Events, oldest first. @throws AIOT_EVENTS_GONE when `from` is older than the oldest available event */
       page: (query: EventsQuery = {}): Promise<EventPage> =>
         callsOf(transport, contract.events).page(eventsQuery(query)),
       follow: (options: FollowOptions) => followEvents(transport, options),
@@ -123,7 +123,7 @@ async function backUp(
   const answer = await transport.call('POST', pathOf(contract.backups.create, []), {
     body: JSON.stringify({ passphrase }),
     headers: { 'content-type': 'application/json' },
-    // The contents are captured before the first byte.
+    // The platform captures the contents before it sends the first byte.
     headersTimeoutMs: 600_000,
     bodyTimeoutMs: 300_000,
     ...(signal ? { signal } : {}),
@@ -168,7 +168,7 @@ function datasetCalls(transport: Transport) {
   };
 }
 
-/** null: a platform of an earlier version sends no summary. */
+/** The summary in a trailer; null = the platform is of an earlier version, which sends none. */
 function summaryIn(trailer: string | undefined): ExportSummary | null {
   if (trailer === undefined) return null;
   try {

@@ -36,7 +36,7 @@ export const conditionSchema = z.object({
   memoryBytes: z.int(),
   /** Expiry times. */
   certificates: z.object({ ca: time, server: time }),
-  /** Events not yet delivered by a webhook or the relay, by name; those without any are absent. */
+  /** Number of events that a webhook or the relay has not delivered yet, by name; those without any are absent. */
   lag: z.record(z.string(), z.int()),
 });
 export type Condition = z.output<typeof conditionSchema>;

@@ -40,7 +40,7 @@ export async function withClient<T>(
   }
 }
 
-/** Sources of data: one of the two, or neither. */
+/** Clients of the chosen context's data service: one of the two, or neither. */
 export interface DataStores {
   client: RegistryClient | null;
   guide: GuideClient | null;
@@ -113,7 +113,7 @@ async function readCa(ca: string, { name, from }: ChosenContext): Promise<string
   });
 }
 
-/** Next steps that refer to the origin of the address: AIOT_URL and its companions, or a context. */
+/** Next steps for errors. They name the origin of the address: AIOT_URL and its companions, or a context. */
 export function adviceFor(context: ChosenContext): Advice {
   const { name, token, from } = context;
   const isTokenVariable = token !== undefined && process.env.AIOT_TOKEN === token;

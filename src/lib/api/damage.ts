@@ -19,14 +19,14 @@ export const damagedParts = ['database', 'journal', 'index', 'broker', 'blob', '
 export const damageSchema = z.object({
   id: z.string(),
   part: z.enum(damagedParts),
-  /** A file of the data folder, or the name of an object. */
+  /** The file in the data folder, or the name of an object. */
   place: z.string(),
   problem: z.string(),
   lost: lostSchema.optional(),
   /** Whether it can be restored from other files of the folder, or from a backup. */
   repairable: z.boolean(),
   found: time,
-  /** Acknowledged since when, and by which operator; null = status warns of it. */
+  /** Time at which it was acknowledged, and by which operator; null = status still warns of it. */
   acknowledged: time.nullable(),
   who: z.string().nullable(),
 });

@@ -22,10 +22,10 @@ export const deviceSchema = z.object({
   /** SHA-256 of the certificate's DER, 64 hex digits; null without a certificate. */
   fingerprint: z.string().nullable(),
   expires: time.nullable(),
-  /** A certificate that was issued to it and not used yet: its first use ends the previous one. */
+  /** A certificate that was issued to the device but not used yet: its first use ends the previous one. */
   next: z.object({ fingerprint: z.string(), expires: time }).nullable(),
   mac: z.string().nullable(),
-  /** The guide's decimal chip id: an alias. */
+  /** Decimal chip id of the guide's firmware: an alias of the device. */
   chipId: z.string().nullable(),
   created: time,
   online: z.boolean(),
@@ -39,7 +39,7 @@ export const deviceSchema = z.object({
   tags: z.record(z.string(), z.string()),
   /** Sorted. */
   groups: z.array(z.string()),
-  /** Increases with each change except the device's own reports: its ETag. */
+  /** Increases with each change except the device's own reports; used as the ETag. */
   revision: z.int(),
 });
 export type DeviceInfo = z.output<typeof deviceSchema>;
@@ -78,7 +78,7 @@ export const provisionReplySchema = z.object({
   ca: z.string(),
   urls: z.object({ http: z.string(), mqtts: z.string() }),
   trust: trustRootSchema.nullable(),
-  /** The root from which this trust is derived: a device that has it follows the chain to later ones. */
+  /** The root from which this trust is derived. A device that stores it can follow the chain to later roots. */
   root: envelopeSchema.nullable().optional(),
   /** Lowest release sequence for a device of this name: it is written to its flash. */
   release: z.object({ sequence: z.int(), floor: z.int() }),

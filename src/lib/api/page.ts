@@ -1,7 +1,7 @@
 import { type ZodType, z } from 'zod';
 import { AiotError } from '../core/errors.js';
 
-/** Default and maximum number of entries in a response. */
+/** Default number of entries in a response, and their maximum. */
 const usual = 100;
 const most = 1000;
 
@@ -16,13 +16,13 @@ export const queryFlagSchema = z
   .meta({ type: 'boolean' });
 export type PageQuery = z.output<typeof pageQuerySchema>;
 
-/** Body of a list: `{NOUN: [...], next}`; `next` is the next query's `after`, null at the end. */
+/** Response body of a list: `{NOUN: [...], next}`. Pass `next` as `after` to get the next page; null = there is none. */
 export function pageSchema<Noun extends string, Entry extends ZodType>(noun: Noun, entry: Entry) {
   const shape = { [noun]: z.array(entry) } as Record<Noun, z.ZodArray<Entry>>;
   return z.object({ ...shape, next: z.string().nullable().default(null) });
 }
 
-/** One page of a query for `limit + 1` rows after `after`: the extra row indicates that there are more. */
+/** Makes a page from the rows of a query for `limit + 1` rows after `after`: the extra row shows that there are more. */
 export function pageOfRows<T>(
   rows: readonly T[],
   limit: number,

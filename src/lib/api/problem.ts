@@ -15,7 +15,7 @@ export const problemSchema = z.object({
   status: z.int(),
   detail: z.string(),
   code: z.string(),
-  /** The kind of thing it is about, where one code covers several. */
+  /** The kind of object concerned, if one code covers several kinds. */
   subject: z.string().optional(),
   next: z.string().optional(),
 });
@@ -38,7 +38,7 @@ export function errorOfProblem(
   return new AiotError(code as ErrorCode, detail, { ...details, subject, ...(next ? { next } : {}) });
 }
 
-/** The first sentence of the catalogue's text: the same for each problem of a type, as 3.1.4 requires. */
+/** Title of a problem: the first sentence of the catalogue's text, which is the same for each problem of a type, as RFC 9457, 3.1.4 requires. */
 function titleOf(code: ErrorCode): string {
   const { about } = catalogue[code];
   return /^.*?[.:](?= |$)/.exec(about)?.[0].slice(0, -1) ?? about;

@@ -3,7 +3,7 @@ import { time } from './fields.js';
 
 const laneSchema = z.object({
   sent: z.int(),
-  /** Messages that the destination rejects permanently. */
+  /** Number of messages that the destination rejected permanently. */
   refused: z.int(),
   /** Time of the oldest unsent message; null = none waits. */
   waitingSince: time.nullable(),
@@ -12,11 +12,11 @@ const laneSchema = z.object({
 /** In GET /status: state of the relay with `--events`. */
 export const relayStatusSchema = z.object({
   endpoint: z.string(),
-  /** `waiting`: another process of the platform sends. */
+  /** `waiting`: another process of the platform forwards the data. */
   state: z.enum(['waiting', 'connected', 'disconnected']),
   /** Code of the error that prevents sending. */
   error: z.string().nullable(),
-  /** `behind`: events not known to be delivered. */
+  /** `behind`: number of events that are not known to be delivered. */
   events: laneSchema.extend({ behind: z.int() }),
   telemetry: laneSchema,
 });

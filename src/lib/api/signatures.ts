@@ -45,7 +45,7 @@ export async function signedRelease(
 ): Promise<Envelope> {
   const envelope = signManifest(manifest, privatePem);
   const { signed, wanted, keyids } = await signaturesOf(client, envelope);
-  // Rejecting an untrusted key is left to the platform.
+  // With no valid signature at all, the key is not trusted: the platform rejects it with its own error.
   if (signed === 0 || signed >= wanted) return envelope;
   const { name, version } = manifest;
   const file = await leave(envelope, keyids);
@@ -82,21 +82,21 @@ async function leave(envelope: Envelope, keyids: readonly string[]): Promise<str
   return file;
 }
 
-/** `aiot trust sign`. */
+/** Result of `aiot trust sign`. */
 export const signatureResultSchema = z.object({
   file: z.string(),
   kind: z.enum(['model', 'firmware', 'config']),
   name: z.string(),
   version: z.int(),
   sequence: z.int(),
-  /** Valid signatures, and the number required. */
+  /** Number of valid signatures, and the number required. */
   signed: z.int(),
   wanted: z.int(),
-  /** It has enough signatures, and the platform accepted it. */
+  /** Whether the manifest had enough signatures and the platform accepted it. */
   published: z.boolean(),
-  /** Only inspected, not signed. */
+  /** Whether the manifest was only inspected, not signed. */
   dryRun: z.boolean(),
-  /** Its content before this signature. */
+  /** Summary of the manifest before this signature. */
   release: toSignSchema,
 });
 export type SignatureResult = z.output<typeof signatureResultSchema>;
@@ -109,7 +109,7 @@ export interface AddSignatureOptions {
   file: string;
   /** PKCS#8 PEM; not needed in a dry run. */
   signingKey: () => Promise<string>;
-  /** Confirmation before it is signed. */
+  /** Asks for confirmation before signing. */
   agree: Agree;
   /** Inspects without signing. */
   dryRun?: boolean;
@@ -175,7 +175,7 @@ async function envelopeIn(file: string): Promise<Envelope> {
   }
 }
 
-/** As a new version, or as a re-signed manifest for an existing one. */
+/** Publishes the manifest, as a new version or as a re-signed manifest for an existing one. */
 async function publish(client: SigningClient, envelope: Envelope): Promise<void> {
   const { kind, name, version }: Manifest = peekManifest(envelope);
   if (kind === 'model') {
@@ -188,7 +188,7 @@ async function publish(client: SigningClient, envelope: Envelope): Promise<void>
   await (there ? calls.sign(name, version, envelope) : calls.push(name, envelope));
 }
 
-/** A concurrent push may take a version or a sequence between its request and the signature. */
+/** Number of attempts: a concurrent push may take the requested version or sequence before the manifest is signed. */
 export const pushAttempts = 20;
 
 /** Waits for a random time before the next attempt, so that concurrent pushes do not collide repeatedly. */

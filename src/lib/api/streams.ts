@@ -11,7 +11,7 @@ import type { Transport } from './transport.js';
 export interface EventsQuery extends EventFilter {
   /** Id of the last known event: later ones follow. 0 = from the oldest available. */
   from?: number | 'now' | undefined;
-  /** Alternative: this many of the newest, and later ones. */
+  /** Start with this many of the newest events instead of at an id. */
   newest?: number | undefined;
   limit?: number | undefined;
 }
@@ -20,7 +20,7 @@ export interface FollowOptions extends Omit<EventsQuery, 'limit'> {
   signal?: AbortSignal;
   /** Consecutive failed attempts before it gives up; default: unlimited. */
   retries?: number;
-  /** Connection lost or re-established. */
+  /** Called when the connection is lost or re-established. */
   onState?: (state: 'connected' | 'disconnected') => void;
   clock?: Clock;
 }
@@ -163,7 +163,7 @@ export interface SentEvent {
   data: string | null;
 }
 
-/** Maximum characters of one event: more than any body of the API. */
+/** Maximum length of one event, characters; no body of the API is longer. */
 const longestEvent = 4 * 1024 * 1024;
 
 /**
@@ -202,7 +202,7 @@ export async function* sentEvents(body: AsyncIterable<Uint8Array>): AsyncGenerat
   }
 }
 
-/** Their data alone. */
+/** Yields only the data of the events. */
 export async function* eventData(body: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   for await (const { data } of sentEvents(body)) if (data !== null) yield data;
 }

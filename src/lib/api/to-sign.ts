@@ -29,7 +29,7 @@ export const toSignSchema = z.object({
   signers: z.array(
     z.object({
       keyid: z.string(),
-      /** Valid, by a key of the platform's newest trust root; other signatures cannot be verified. */
+      /** Whether it is a valid signature by a key of the platform's newest trust root; other signatures cannot be verified. */
       counts: z.boolean(),
     }),
   ),

@@ -35,8 +35,8 @@ const lookFirst: Record<Manifest['kind'], (what: string) => string> = {
 };
 
 /**
- * A manifest re-signed without inspection must already have a signature by the same key: the platform supplies the list of valid keys, and
- * could add its own. @throws AIOT_SIGNATURE_INVALID
+ * Requires that the same key has signed a manifest that is re-signed without inspection. The platform supplies the list of valid keys, so it could
+ * add one of its own. @throws AIOT_SIGNATURE_INVALID
  */
 export function requireOwn(envelope: Envelope, { kind, name, version }: Asked, privatePem: string): void {
   if (signedBy(envelope, privatePem)) return;

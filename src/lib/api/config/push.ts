@@ -19,7 +19,7 @@ export interface PushConfigOptions {
     configs: Pick<RegistryClient['configs'], 'next' | 'push'>;
     blobs: Pick<RegistryClient['blobs'], 'put'>;
   };
-  /** A JSON document. */
+  /** Path of a JSON document. */
   path: string;
   name: string;
   /** Device types that it is released for. */

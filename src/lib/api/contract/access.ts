@@ -28,7 +28,7 @@ export const scopeNouns = {
   webhooks: ['read', 'write'],
   users: ['read', 'write'],
   platform: ['read', 'write'],
-  /** Acts for every device in the Direct Device Integration API, and nothing else. */
+  /** Allows a gateway to act for every device in the Direct Device Integration API, and nothing else. */
   ddi: ['gateway'],
 } as const satisfies Record<string, readonly string[]>;
 export type ScopeNoun = keyof typeof scopeNouns;
@@ -73,14 +73,14 @@ export const userSchema = z.object({
   name,
   role: z.enum(roles),
   created: time,
-  /** Since when none of its tokens is valid; null = enabled. */
+  /** Time since which all of its tokens are invalid, because the user is disabled; null = enabled. */
   disabled: time.nullable(),
   /** Number of valid tokens. */
   tokens: z.int(),
 });
 export type User = z.output<typeof userSchema>;
 
-/** Names that an event could confuse with another originator. */
+/** Names that an event would confuse with other originators. */
 const reserved = new Set(['device', 'nobody', 'operator', 'platform', 'user']);
 
 /** POST /users */
@@ -145,7 +145,7 @@ export type MadeToken = z.output<typeof madeTokenSchema>;
 
 export const longestGraceMs = 7 * day;
 
-/** POST /tokens/{id}/rotate: `graceMs` = how long the previous one stays valid, ms. */
+/** POST /tokens/{id}/rotate. `graceMs`: time for which the previous secret stays valid, ms. */
 export const rotateTokenSchema = z.strictObject({ graceMs: z.int().min(0).max(longestGraceMs).default(0) });
 
 /** POST /session/links: a link into the dashboard, for the first person who opens it. */
@@ -181,7 +181,7 @@ export const sessionSchema = z.object({
 });
 export type Session = z.output<typeof sessionSchema>;
 
-/** Everyone with a token may manage their own; the service refuses anything else. */
+/** Viewers may call all of these for their own tokens; the service refuses anything else. */
 const access = 'viewer';
 
 export const tokens = {

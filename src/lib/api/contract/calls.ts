@@ -23,17 +23,17 @@ type Asked<Query extends z.ZodObject> = {
   [K in keyof z.output<Query>]?: z.output<Query>[K] | undefined;
 };
 
-/** Members passed individually. */
+/** Arguments for members that are passed individually. */
 type OneByOne<Names, Values> = Names extends readonly [infer First extends keyof Values, ...infer Rest]
   ? undefined extends Values[First]
     ? [value?: Values[First], ...OneByOne<Rest, Values>]
     : [value: Values[First], ...OneByOne<Rest, Values>]
   : [];
 
-/** One object, optional if none of its members is required. */
+/** One argument for the whole object, optional if none of its members is required. */
 type Whole<Value> = Record<never, never> extends Value ? [value?: Value] : [value: Value];
 
-/** The arguments after the path's parameters: the body, or else the query. */
+/** The arguments after those for the path: the body if there is one, or else the query. */
 type Given<Query, Body, Takes> = Body extends z.ZodType
   ? Takes extends readonly string[]
     ? OneByOne<Takes, z.input<Body>>

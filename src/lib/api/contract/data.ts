@@ -4,13 +4,13 @@ import { name, time } from '../fields.js';
 import { pageQuerySchema, pageSchema, queryFlagSchema } from '../page.js';
 import { endpoint } from './endpoint.js';
 
-/** Counts of one stream, and of one of its recordings. */
+/** Fields common to a stream and to one of its recordings. */
 const counts = {
   messages: z.int(),
   samples: z.int(),
-  /** On disk. */
+  /** Size on disk. */
   bytes: z.int(),
-  /** Duplicate messages, which were dropped. */
+  /** Number of duplicate messages, which were dropped. */
   duplicates: z.int(),
 };
 
@@ -37,12 +37,12 @@ export const storedRecordingSchema = z.object({
   parts: z.array(labelSpanSchema),
   rateHz: z.number(),
   ...counts,
-  /** By the device's clock, if messages have a time. */
+  /** Times of the first and the newest message, by the device's clock if messages have a time. */
   startedAt: time.nullable(),
   endedAt: time.nullable(),
-  /** Numbers that never arrived, between the first and the last that did. */
+  /** Number of messages that never arrived, according to the sequence numbers. */
   missing: z.int(),
-  /** Messages that arrived after a newer one; more than a minute after their time; with a time a minute ahead or more. */
+  /** Numbers of messages that arrived after a newer one, more than a minute late, or with a time at least a minute ahead. */
   outOfOrder: z.int(),
   late: z.int(),
   future: z.int(),
@@ -98,7 +98,7 @@ export const recordingPointsSchema = z.object({
   reduced: z.boolean(),
   /** ms since 1970, ascending. */
   t: z.array(z.number()),
-  /** Values of each field, in the order of `fields`; null = none, as in the row of a pause. */
+  /** Values of each field, in the order of `fields`. null = no value; the row of a pause has none. */
   columns: z.array(z.array(z.number().nullable())),
 });
 export type RecordingPoints = z.output<typeof recordingPointsSchema>;
@@ -108,7 +108,7 @@ const labelShape = {
   recording: name,
   /** null removes the label. */
   label: z.string().min(1).max(256).nullable(),
-  /** ms since 1970, both or neither: for a part of the recording. */
+  /** Both or neither, ms since 1970. With them, the label is for that part of the recording. */
   from: z.number().optional(),
   to: z.number().optional(),
 };
@@ -147,7 +147,7 @@ export const exportTrailer = 'aiot-export';
 export const exportSummarySchema = z.object({
   /** Rows in the file; 0 if they are not counted. */
   rows: z.int(),
-  /** Stored rows that cannot be read. The first of the places; `more`: number of further places. */
+  /** Stored rows that cannot be read: their number, the first places, and the number of further places. */
   damaged: z.object({ rows: z.int(), places: z.array(lostSchema), more: z.int() }),
 });
 export type ExportSummary = z.output<typeof exportSummarySchema>;
@@ -156,9 +156,9 @@ export type ExportQuery = Partial<z.output<typeof exportQuerySchema>>;
 /** DELETE /datasets/{stream}/recordings?device&recording&dryRun: recordings that were, or would be, removed. */
 export const removalQuerySchema = z.object({
   device: name,
-  /** All of the device's, when absent. */
+  /** Name of the recording; absent = all recordings of the device. */
   recording: name.optional(),
-  /** Labeled ones, too, which are otherwise protected. */
+  /** Whether labeled recordings are removed too; otherwise they are protected. */
   labelled: queryFlagSchema.default(false),
   dryRun: queryFlagSchema.default(false),
 });
@@ -166,22 +166,22 @@ export const removedRecordingsSchema = z.object({
   recordings: z.array(
     z.object({ stream: name, device: name, recording: name, samples: z.int(), bytes: z.int() }),
   ),
-  /** Not removed, because a label protects them. */
+  /** Number of recordings that were not removed, because a label protects them. */
   kept: z.int(),
-  /** Size of the removed recordings; and the space already freed on disk (null: handled by the database). */
+  /** Size of the removed recordings, and the space already freed on disk (null = the database frees it by itself). */
   bytes: z.int(),
   freed: z.int().nullable(),
   dryRun: z.boolean(),
 });
 export type RemovedRecordings = z.output<typeof removedRecordingsSchema>;
 
-/** GET /retention → {policies}, PUT and DELETE /retention/{stream}: null = no limit. */
+/** GET /retention → {policies}, PUT and DELETE /retention/{stream}. A limit of null = no limit. */
 export const retentionRequestSchema = z.strictObject({
-  /** Since the arrival of a recording's last message. */
+  /** Recordings are removed this long after their last message arrived. */
   days: z.number().positive().max(36_500).nullable(),
-  /** Size of the stream; the oldest recordings are removed first. */
+  /** Maximum size of the stream; the oldest recordings are removed first. */
   bytes: z.int().positive().nullable(),
-  /** Labeled recordings are removed, too. */
+  /** Whether labeled recordings are removed too. */
   labelled: z.boolean(),
 });
 export type RetentionRequest = z.output<typeof retentionRequestSchema>;
@@ -206,12 +206,12 @@ export const datasets = {
     query: recordingsQuerySchema,
     result: datasetSchema,
   }),
-  /** One row per sample. */
+  /** Exports one row per sample. */
   export: endpoint('GET /datasets/:stream/export', {
     summary: 'Samples of a stream as a file',
     query: exportQuerySchema,
   }),
-  /** With a header row of the fields. */
+  /** Returns the recording as CSV, with a header row of the fields. */
   csv: endpoint('GET /datasets/:stream/recordings/:device/:recording', {
     summary: 'One recording as CSV',
   }),
@@ -242,7 +242,7 @@ export const datasets = {
 };
 
 export const labels = {
-  /** The latest label counts. */
+  /** Labels a recording. The latest label counts. */
   post: endpoint('POST /labels', {
     summary: 'Label a recording',
     access: 'ci',

@@ -114,7 +114,7 @@ export const deviceHistoryEntrySchema = z.object({
 export type DeviceHistoryEntry = z.output<typeof deviceHistoryEntrySchema>;
 export const deviceHistorySchema = pageSchema('entries', deviceHistoryEntrySchema);
 
-/** Bodies of requests that create and change devices' identities, /api/v1. The private key always stays with the caller. */
+/** Bodies of requests that create and change devices' identities, below /api/v1. Private keys always stay with the caller. */
 const csr = z.string().max(8192);
 /** Fingerprint of the device's last certificate, null = none. If it has changed since, the request changes nothing. */
 const latest = z.string().nullable().optional();
@@ -152,7 +152,7 @@ export const claimSchema = z.object({
 });
 export type Claim = z.output<typeof claimSchema>;
 
-/** POST /claims/redeem, by anyone who has the token. The same key again gets the same certificate: a response may be lost. */
+/** POST /claims/redeem, by anyone who has the token. The same key gets the same certificate again, because a response may be lost. */
 export const redeemRequestSchema = z.strictObject({
   token: z.string().max(200),
   csr,
@@ -213,7 +213,7 @@ export type DeviceMessagesQuery = z.output<typeof deviceMessagesQuerySchema>;
 export const deviceMessageSchema = z.object({
   /** Arrival time, by the platform's clock. */
   at: time,
-  /** For telemetry. */
+  /** Only telemetry has one. */
   stream: z.string().optional(),
   /** As in protocol v1. */
   payload: z.record(z.string(), z.unknown()),
@@ -230,7 +230,7 @@ export const deviceReplySchema = z.object({
   command: deviceCommandSchema.shape.command,
   /** The device's response. */
   result: z.unknown().optional(),
-  /** From the command to its response. */
+  /** Time from the command to its response, ms. */
   ms: z.number(),
 });
 export type DeviceReply = z.output<typeof deviceReplySchema>;
@@ -244,7 +244,7 @@ export const deviceSecretSchema = z.object({
 export type DeviceSecret = z.infer<typeof deviceSecretSchema>;
 
 export const devices = {
-  /** Sorted by name; only those that a selector matches. */
+  /** Devices sorted by name, or only those that a selector matches. */
   list: endpoint('GET /devices', {
     summary: 'The devices that a selector matches, by name',
     query: deviceListQuerySchema,
@@ -253,7 +253,7 @@ export const devices = {
     list: 'devices',
     errors: ['AIOT_SELECTOR_INVALID', 'AIOT_NOT_FOUND'],
   }),
-  /** Each separately, at most `mostChanges`. With `dryRun` nothing is changed. */
+  /** Changes devices individually, at most `mostChanges`. With `dryRun` nothing is changed. */
   change: endpoint('POST /devices/actions', {
     summary: 'Change many devices, or preview the change with dryRun',
     body: deviceChangeRequestSchema,
@@ -287,7 +287,7 @@ export const devices = {
     result: deviceSchema,
     errors: ['AIOT_DEVICE_STATE'],
   }),
-  /** Its desired and reported state. */
+  /** Desired and reported state of a device. */
   state: endpoint('GET /devices/:name/state', {
     summary: 'Assigned and reported state of a device',
     result: deviceTwinSchema,
@@ -339,7 +339,7 @@ export const enrolment = {
     location: ({ device }) => ['devices', device.name],
     errors: ['AIOT_DEVICE_CHANGED', 'AIOT_CSR_INVALID'],
   }),
-  /** Called by the device itself: it is in the field. */
+  /** Called by a device itself, to report that it is in operation. */
   activate: endpoint('POST /activation', {
     summary: 'Activate a device',
     access: 'devices',
@@ -355,7 +355,7 @@ export const claims = {
     location: ({ device }) => ['devices', device.name],
     errors: ['AIOT_ALREADY_EXISTS'],
   }),
-  /** No operator is involved: the token is sufficient. */
+  /** Needs no operator, because the token is sufficient. */
   redeem: endpoint('POST /claims/redeem', {
     summary: 'Get a certificate for a one-time token',
     access: 'everybody',
@@ -382,7 +382,7 @@ export const births = {
 };
 
 export const secrets = {
-  /** Replaces the previous one. */
+  /** Creates a secret, which replaces the previous one. */
   make: endpoint('POST /devices/:name/secret', {
     summary: 'Create a secret for a device without a certificate; replaces the previous one',
     result: deviceSecretSchema,

@@ -13,18 +13,18 @@ interface Details<
 > {
   summary: string;
   description?: string;
-  /** Only if a parameter of the path is more than text. */
+  /** Schema of the path's parameters; needed only if one of them is not text. */
   params?: Params;
   query?: Query;
-  /** JSON. */
+  /** Schema of the JSON body. */
   body?: Body;
-  /** Schema of its JSON response; absent = `sends`. */
+  /** Schema of the JSON response; absent = see `sends`. */
   result?: Result;
-  /** Response instead of JSON, or beside it; absent = a file. */
+  /** Kind of response instead of JSON, or as an alternative to it; absent = a file. */
   sends?: 'events' | 'nothing';
-  /** Status on success, if it is neither 200 nor, with `location`, 201. */
+  /** Status of a success without a body. The default is 200, or 201 with `location`. */
   status?: 204;
-  /** Member of the result that the client returns alone; if the query has `after` and no `limit` is given, from all pages. */
+  /** Member of the result that the client returns alone. If the query has `after` and the caller specifies no `limit`, the client reads all pages. */
   list?: Member;
   /** Members of the body, or of the query, that client callers pass individually, in this order; absent = as one object. */
   takes?: Takes;
@@ -32,7 +32,7 @@ interface Details<
   access?: Access;
   /** Set if any token may call it, however restricted; absent = a restricted one needs a scope that follows from the path. */
   scope?: 'session';
-  /** Its errors, beyond those of every endpoint: OpenAPI lists their statuses. */
+  /** Error codes of this endpoint, in addition to those of every endpoint. OpenAPI lists their statuses. */
   errors?: readonly ErrorCode[];
   /** Further HTTP statuses of its responses. */
   statuses?: readonly number[];
@@ -56,13 +56,13 @@ export interface Endpoint<
   /** Method and path below /api/v1: `GET /devices/:name`. */
   route: Route;
   /**
-   * Path below /api/v1 of the created resource: the response is 201 with this as its Location (RFC 9110 §15.3.2). A certificate or a secret cannot be
-   * retrieved later: its Location is its device. `header`: the handler sets it itself.
+   * Path below /api/v1 of the created resource. The response is 201 with this as its Location (RFC 9110, 15.3.2). For a certificate or a secret,
+   * which cannot be retrieved later, it is the device. `header`: the handler sets the header itself.
    */
   location?: 'header' | ((result: never) => readonly (string | number)[]);
 }
 
-/** `devices`: devices, and viewers upward (operators for changes). A role: users with it or a higher one. */
+/** Callers that an endpoint allows. `devices`: devices, and viewers for reads or operators for changes. A role: users with it or a higher one. */
 export type Access = 'everybody' | 'devices' | Role;
 
 /** Roles that may call an endpoint: by default viewers for reads, operators for everything else. `Own`: additional values of a caller. */
@@ -88,7 +88,7 @@ export function endpoint<
 >(
   route: Route,
   details: Details<Params, Query, Body, Result, Member, Takes> & {
-    /** As in `Endpoint`, but without the type of its arguments. */
+    /** As in `Endpoint`, with the type of the result. */
     location?: 'header' | ((result: Output<Result>) => readonly (string | number)[]);
   },
 ): Endpoint<Route, Params, Query, Body, Result, Member, Takes> {

@@ -10,7 +10,7 @@ export type JobState = (typeof jobStates)[number];
 const count = z.int().min(0);
 const json = z.record(z.string(), z.unknown());
 
-/** GET /jobs/{id}; GET /jobs/{id}/events = server-sent events of it, at each change until it ends */
+/** GET /jobs/{id}. GET /jobs/{id}/events returns it as server-sent events, one per change until it ends. */
 export const jobSchema = z.object({
   id: z.string(),
   /** Such as `dataset.export`, `rollout`, `external`. */
@@ -29,7 +29,7 @@ export const jobSchema = z.object({
   request: json,
   result: z.unknown().nullable(),
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
-  /** Cancellation was requested. */
+  /** Whether cancellation was requested. */
   cancelled: z.boolean(),
 });
 export type Job = z.output<typeof jobSchema>;
@@ -52,7 +52,7 @@ export const externalRequestSchema = z.looseObject({
   leaseMs: z.int().min(1000).max(3_600_000).default(60_000),
 });
 
-/** POST /jobs/{id}/progress, by the program that runs it: its progress. Returns the job: the program must check `cancelled`. */
+/** POST /jobs/{id}/progress, by the program that runs the job. The response is the job, and the program must check its `cancelled`. */
 export const jobProgressSchema = z.strictObject({
   step: z.string().max(200).nullable().optional(),
   done: count.optional(),
@@ -80,9 +80,9 @@ export const toldStepSchema = z.object({
   /** A short description. */
   about: z.string().max(500),
   needs: z.array(z.string().max(100)).max(200),
-  /** Its gate condition; null = none. */
+  /** Condition of the step's gate; null = none. */
   gate: z.string().max(500).nullable(),
-  /** Whether it runs only on a condition. */
+  /** Whether the step runs only on a condition. */
   conditional: z.boolean(),
   state: z.string().max(20),
   cached: z.boolean(),
@@ -97,9 +97,9 @@ export const toldStepSchema = z.object({
   key: digest.nullable(),
   inputs: z.record(z.string(), digest),
   outputs: z.record(z.string(), z.object({ digest, bytes: z.int() })),
-  /** Its JSON output; null if there is none, or it is too large. */
+  /** JSON output of the step; null if there is none, or it is too large. */
   result: z.unknown(),
-  /** The end of its output. */
+  /** The last part of the step's output. */
   log: z.string().max(8192),
 });
 export type ToldStep = z.output<typeof toldStepSchema>;
@@ -124,12 +124,12 @@ export type ToldRun = z.output<typeof toldRunSchema>;
 export const pipelineRunSchema = toldRunSchema.extend({
   project: name,
   run: z.string(),
-  /** Time of the last report: a running runner reports at least every half minute. */
+  /** Time of the last report. As long as the runner is running, it reports at least every half minute. */
   told: time,
 });
 export type PipelineRun = z.output<typeof pipelineRunSchema>;
 
-/** Without long members. */
+/** A run without its long members. */
 export const runSummarySchema = pipelineRunSchema
   .omit({ steps: true })
   .extend({ steps: z.array(toldStepSchema.pick({ name: true, state: true, cached: true })) });
@@ -143,11 +143,11 @@ export const runsSchema = pageSchema('runs', runSummarySchema);
 
 const params = z.object({ id: z.string().max(100) });
 
-/** CI jobs report their progress. */
+/** Role ci suffices, so that CI jobs can report their progress. */
 const access = 'ci';
 
 export const jobs = {
-  /** Newest first; at most `limit`, or all. */
+  /** Jobs, newest first; at most `limit`, or all. */
   list: endpoint('GET /jobs', {
     summary: 'Jobs, newest first',
     query: jobQuerySchema,
@@ -175,7 +175,7 @@ export const jobs = {
     result: jobSchema,
     errors: ['AIOT_JOB_ENDED'],
   }),
-  /** For an external job: renews its lease. */
+  /** Reports progress of an external job, which renews its lease. */
   progress: endpoint('POST /jobs/:id/progress', {
     summary: 'Report the progress of an external job',
     access,
@@ -184,7 +184,7 @@ export const jobs = {
     result: jobSchema,
     errors: ['AIOT_JOB_ENDED'],
   }),
-  /** For an external job. */
+  /** Ends an external job. */
   end: endpoint('POST /jobs/:id/end', {
     summary: 'Report the end of an external job',
     access,
@@ -200,7 +200,7 @@ const one = z.object({ project, run: z.string().regex(/^run_[0-9a-z]{26}$/) });
 
 /** Runs of pipelines, as reported by their runners. */
 export const pipelines = {
-  /** Sorted by name, each with its newest run. */
+  /** Projects sorted by name, each with its newest run. */
   projects: endpoint('GET /pipelines', {
     summary: 'Projects with pipeline runs, by name, each with its newest run',
     query: runsQuerySchema,

@@ -35,7 +35,7 @@ export const models = {
     summary: 'Values to sign for the next version',
     result: nextVersionSchema,
   }),
-  /** The bundle's blob must exist. */
+  /** Pushes a version. The bundle's blob must already exist. */
   push: endpoint('POST /models/:name/versions', {
     summary: 'Push a signed version',
     access: 'ci',
@@ -78,7 +78,7 @@ export const manifests = {
     params: z.object({ sequence: number }),
     result: envelopeSchema,
   }),
-  /** A re-signed manifest, with the next sequence, for an existing version. */
+  /** Stores a re-signed manifest, with the next sequence, for an existing version. */
   post: endpoint('POST /manifests', {
     summary: 'Sign a version again, with the next sequence',
     access: 'ci',

@@ -21,7 +21,7 @@ export const firmwareVersionSchema = z.object({
   /** The chip that the image is for, according to its header; null = a program for a computer. */
   chip: z.enum(chipNames).nullable(),
   deviceTypes: z.array(z.string()),
-  /** Format for an update client of a device that runs more than one program; absent = an image or a program. */
+  /** Format for an update client, of a device that runs more than one program; absent = a chip's image or a program. */
   bundle: z.enum(bundleKinds).optional(),
   /** The application description in the image; null if it has none. */
   app: z.object({ project: z.string(), version: z.string(), built: z.string(), idf: z.string() }).nullable(),
@@ -72,9 +72,9 @@ export type PublicKey = z.output<typeof publicKeySchema>;
 
 /** GET and POST /trust/root. */
 export const trustChainSchema = z.object({
-  /** Version in force; null = the platform has no trust root yet. */
+  /** Version of the root in force; null = the platform has no trust root yet. */
   version: z.int().nullable(),
-  /** null = keys have no separate roles yet. */
+  /** The newest root; null = keys have no separate roles yet. */
   root: envelopeSchema.nullable(),
   /** Keys with which the platform can sign timestamps, newest last. */
   timestampKeys: z.array(publicKeySchema),
@@ -84,7 +84,7 @@ export type TrustChain = z.output<typeof trustChainSchema>;
 const number = z.coerce.number().int().min(1);
 const params = z.object({ name: z.string(), version: number });
 
-/** The manifest of this sequence instead of the newest: for rollouts that began with it. */
+/** Requests the manifest with this sequence instead of the newest, for rollouts that began with it. */
 const manifestQuerySchema = z.object({ sequence: number.optional() });
 
 /** Endpoints of a kind whose versions are one blob each. `one` and `all` are its names in summaries. */
@@ -117,7 +117,7 @@ function releases<
       summary: `Values to sign for the next version of a ${one}`,
       result: nextVersionSchema,
     }),
-    /** Its blob must exist. */
+    /** Pushes a version. Its blob must already exist. */
     push: endpoint(`POST /${noun}/:name/versions`, {
       summary: `Push a signed version of a ${one}`,
       access: 'ci',
@@ -132,7 +132,7 @@ function releases<
       params,
       result: version,
     }),
-    /** The newest, or the one of a sequence, which a rollout began with. */
+    /** The newest manifest, or the one with the sequence that a rollout began with. */
     manifest: endpoint(`GET /${noun}/:name/versions/:version/manifest`, {
       summary: `The signed manifest of a ${one}`,
       access: 'devices',
@@ -141,7 +141,7 @@ function releases<
       takes: ['sequence'],
       result: envelopeSchema,
     }),
-    /** Its re-signed manifest, with the next sequence. */
+    /** Stores a re-signed manifest, with the next sequence. */
     sign: endpoint(`POST /${noun}/:name/versions/:version/manifest`, {
       summary: `Sign a version of a ${one} again, with the next sequence`,
       access: 'ci',
@@ -166,9 +166,9 @@ export const configs = releases('configs', ['configuration', 'Configurations'], 
   versions: configListSchemas.versions,
 });
 
-/** Keys allowed to sign: devices request this as well. */
+/** The trust root: the keys that may sign. Devices request it as well. */
 export const trust = {
-  /** Null before the first `put`. */
+  /** The trust root; null before the first `put`. */
   get: endpoint('GET /trust', {
     summary: 'Keys that may sign releases',
     access: 'devices',

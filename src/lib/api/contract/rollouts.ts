@@ -41,7 +41,7 @@ export const rollouts = {
     result: rolloutDevicesSchema,
     list: 'devices',
   }),
-  /** Nothing is started. */
+  /** Plans a rollout without starting it. */
   plan: endpoint('POST /rollouts/plan', {
     summary: 'Devices in each wave of a rollout; starts nothing',
     body: rolloutRequestSchema,

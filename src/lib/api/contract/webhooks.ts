@@ -39,7 +39,7 @@ export const webhookSchema = z.object({
   position: z.int(),
   /** Number of events of any type after it. */
   behind: z.int(),
-  /** Consecutive failed attempts, since when, the last error, and the time of the next attempt. */
+  /** Number of consecutive failed attempts, time of the first, the last error, and the time of the next attempt. */
   failures: z.int(),
   failingSince: time.nullable(),
   error: z.string().nullable(),
@@ -79,7 +79,7 @@ export const webhooks = {
     list: 'webhooks',
   }),
   get: endpoint('GET /webhooks/:id', { summary: 'One webhook', access, params, result: webhookSchema }),
-  /** The secret is shown only here. */
+  /** Adds a webhook. Only this response contains its secret. */
   add: endpoint('POST /webhooks', {
     summary: 'Send events to a URL, signed; the secret is shown only once',
     access,
@@ -96,7 +96,7 @@ export const webhooks = {
     result: webhookSchema,
     errors: ['AIOT_WEBHOOK_TARGET'],
   }),
-  /** The previous secret signs too for a day. */
+  /** Replaces the secret. The previous one also signs for a day. */
   rotate: endpoint('POST /webhooks/:id/secret', {
     summary: 'Replace a webhook’s secret; the new one is shown only once',
     access,

@@ -14,7 +14,7 @@ export function parseRecordingPlace(text: string): RecordingPlace | null {
   return stream && device && recording ? { stream, device, recording } : null;
 }
 
-/** The same, or `STREAM/DEVICE` for all of the device's recordings in the stream. @throws AIOT_USAGE */
+/** Parses `STREAM/DEVICE/RECORDING`, or `STREAM/DEVICE` for all of the device's recordings in the stream. @throws AIOT_USAGE */
 export function parseRecordings(text: string): { stream: string; device: string; recording?: string } {
   const place = parseRecordingPlace(text);
   if (place) return place;

@@ -18,7 +18,7 @@ import {
 export const exportedSchema = z.object({
   stream: z.string(),
   format: z.enum(exportFormats),
-  /** Absolute. */
+  /** Absolute path. */
   file: z.string(),
   bytes: z.int(),
   /** Rows that the platform could not read, and that are missing from the file. */

@@ -24,17 +24,17 @@ export const eventTypeSchema = z
   .string()
   .regex(typePattern, 'expected a type such as device.connect, a group such as device.*, or *');
 
-/** Several, comma-separated. */
+/** Several event types, comma-separated. */
 const typesSchema = z
   .string()
   .max(1000)
   .transform((text) => text.split(',').map((part) => part.trim()))
   .pipe(z.array(eventTypeSchema).min(1).max(50));
 
-/** Selects events: absent = all. */
+/** Selects events; an absent member selects all. */
 export interface EventFilter {
   types?: readonly string[] | undefined;
-  /** `har@3`, or a name: then all of its versions. */
+  /** `har@3`; or a name, which selects all of its versions. */
   subject?: string | undefined;
 }
 

@@ -10,7 +10,7 @@ export interface TailOptions extends EventFilter {
   from?: number | 'now' | undefined;
   /** End after this many. */
   count?: number | undefined;
-  /** Continue with future events; without it, it ends at the end of the log, unless there is a `count`. */
+  /** Whether to continue with future events. If not, it ends at the end of the log, unless `count` is specified. */
   follow: boolean;
   timeoutMs?: number | undefined;
   signal?: AbortSignal;
@@ -44,7 +44,7 @@ export async function tailEvents(
       if (++shown === count) break;
     }
   } catch (error) {
-    // Ctrl-C is the normal way to end an endless stream.
+    // The user has ended the stream with Ctrl-C, which is normal for an endless one.
     if (options.signal?.aborted && count === undefined) return shown;
     if (!late?.aborted) throw error;
     const wanted = count === undefined ? '' : ` of ${count}`;

@@ -210,7 +210,7 @@ export const eventTypes = {
       releases: z.array(releaseSchema),
       selector: z.string(),
       devices: z.int(),
-      /** Number of devices in each. */
+      /** Number of devices in each wave. */
       waves: z.array(z.int()),
     }),
   ),
@@ -272,5 +272,5 @@ export const eventTypes = {
   'webhook.update': kind('webhook', 'It was changed, or enabled again.', z.object({ url: z.string() })),
 } as const satisfies Record<string, EventKind>;
 
-/** Noun and what was done: `device.provision`. */
+/** Type of an event, such as `device.provision`. */
 export type EventType = keyof typeof eventTypes;

@@ -79,7 +79,7 @@ export async function fetchFirmware(
 
 export const pulledFirmwareSchema = firmwareVersionSchema.extend({ file: z.string() });
 
-/** Downloads it to a file. @throws as `fetchFirmware`, AIOT_FILE_NOT_WRITABLE */
+/** Downloads a version to a file. @throws as `fetchFirmware`, AIOT_FILE_NOT_WRITABLE */
 export async function pullFirmware(
   client: FirmwareClient,
   text: string,

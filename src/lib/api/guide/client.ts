@@ -7,11 +7,11 @@ import { type GuideListing, listingIn } from './listing.js';
 /** The guide's own ports of its HTTP services: device registry, model registry, training datastore. */
 const ownPorts = [30_006, 30_007, 30_008] as const;
 
-/** A running installation of the guide's services, its own or `aiot up --compat architects-guide`. */
+/** A running installation of the guide's services: the original ones, or `aiot up --compat architects-guide`. */
 export interface GuideClient {
   /** Registers an id with the device registry. @throws AIOT_NOT_ALLOWED, AIOT_PLATFORM_UNREACHABLE, AIOT_PLATFORM_UNTRUSTED */
   provision(id: string): Promise<{ url: string }>;
-  /** Whether its firmware may start working. */
+  /** Whether the firmware of a device with this id may start working. */
   confirmed(id: string): Promise<boolean>;
   /** Uploads a quantized model under this name. */
   upload(name: string, bytes: Uint8Array): Promise<{ url: string }>;
@@ -33,8 +33,8 @@ interface Ask {
 }
 
 /**
- * @param url of any of its three HTTP services, or of the host with the guide's own ports. Which service is behind which
- * port is found by asking: the guide's text and its manifests differ there, and a wrong one says 404.
+ * @param url of any of its three HTTP services, or of the host with the guide's own ports. The services are tried in turn, because the guide's text
+ * and its manifests assign them to different ports. A wrong service responds with 404.
  */
 export function createGuideClient({ url, ...trust }: GuideTrust & { url: string }): GuideClient {
   const places = placesOf(url);
@@ -117,7 +117,7 @@ export function createGuideClient({ url, ...trust }: GuideTrust & { url: string 
     async listing(labelled) {
       let empty: GuideListing | undefined;
       const path = labelled ? '/normalized_training_data/' : '/';
-      // Each of its services has content at its root; only one of them has rows there.
+      // Each service responds with content at its root, but only one of them lists rows there.
       const found = await first(path, async (url, answer) => {
         const html = Buffer.from(await bounded(answer, mostListingBytes)).toString('utf8');
         const listing = listingIn(url, html, String(answer.headers['last-modified'] ?? ''));
@@ -161,7 +161,7 @@ async function bounded({ body }: Answer, most: number): Promise<Uint8Array> {
   return Buffer.concat(chunks);
 }
 
-/** Whole, with its length: the guide's servers know no chunks that its clients would send. */
+/** Encodes a form as a whole, so that its length is sent: the guide's servers do not accept chunked requests. */
 async function formBody(form: FormData): Promise<{ body: Uint8Array; headers: Record<string, string> }> {
   const encoded = new Response(form);
   const type = encoded.headers.get('content-type') ?? '';

@@ -18,7 +18,7 @@ export async function guideAgent({ ca, fingerprint }: GuideTrust): Promise<Agent
   if (fingerprint !== undefined) {
     const wanted = fingerprint.replaceAll(':', '').toLowerCase();
     const { buildConnector } = await import('undici');
-    // A connection that takes up a session of before shows no certificate.
+    // Session resumption is off, because a resumed TLS session does not present a certificate.
     const connect = buildConnector({ ...common, rejectUnauthorized: false, maxCachedSessions: 0 });
     return httpAgent({
       connect(options, done) {

@@ -33,7 +33,7 @@ export class OciRepository {
   private authorization: string | undefined;
   private agent: Promise<Agent> | undefined;
 
-  /** @param plainHttp without TLS; used for loopback addresses anyway, as in other clients */
+  /** @param plainHttp connects without TLS; loopback addresses are always used in this way, as in other clients */
   constructor(
     private readonly reference: OciReference,
     private readonly plainHttp = false,
@@ -67,7 +67,7 @@ export class OciRepository {
     return { content: at.startsWith('sha256:') ? this.checked(body, at) : body, digest: digestOf(body) };
   }
 
-  /** Resolves with whether the registry lists it by its subject; if it does not, the fallback tag must be updated. */
+  /** Stores a manifest. Resolves with whether the registry lists it under its subject; if not, the fallback tag must be updated. */
   async putManifest(at: string, content: string, mediaType: string): Promise<{ listed: boolean }> {
     const sent = { headers: { 'content-type': mediaType }, body: content };
     const { headers } = await this.expect([201], 'PUT', `manifests/${at}`, sent);
@@ -91,7 +91,7 @@ export class OciRepository {
     return index.data.manifests.filter((each) => each.artifactType === artifactType);
   }
 
-  /** Updates the fallback list, if the registry has none of its own. */
+  /** Adds a referrer to the list under the fallback tag, for a registry without a referrers API. */
   async listReferrer(digest: string, referrer: Descriptor): Promise<void> {
     const at = fallbackTag(digest);
     const before = await this.call('GET', `manifests/${at}`, {
@@ -176,7 +176,7 @@ export class OciRepository {
     }
   }
 
-  /** Undefined = the registry requires credentials and there are none. */
+  /** The Authorization header; undefined = the registry requires credentials and there are none. */
   private async authorize(headers: Headers, method: string): Promise<string | undefined> {
     const challenge = challengeOf(text(headers['www-authenticate']));
     const known = await this.credentials(this.reference.host);

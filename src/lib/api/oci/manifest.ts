@@ -6,7 +6,7 @@ export const manifestType = 'application/vnd.oci.image.manifest.v1+json';
 export const indexType = 'application/vnd.oci.image.index.v1+json';
 export const manifestTypes = [manifestType, indexType];
 
-/** Configuration of an artifact without one: `{}`, whose digest the specification gives. */
+/** Configuration of an artifact that has none: `{}`, with the digest that the specification states. */
 export const emptyConfig = {
   mediaType: 'application/vnd.oci.empty.v1+json',
   digest: 'sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a',

@@ -9,7 +9,7 @@ export const amountSchema = z
   );
 export type Amount = z.output<typeof amountSchema>;
 
-/** Converts it to a number out of `total`, not rounded. */
+/** Converts an amount to a number out of `total`, not rounded. */
 export function shareOf(amount: Amount, total: number): number {
   if (typeof amount === 'number') return amount;
   // Computed in whole thousandths of a percent: 7% of 100 is 7, and not 7.000000000000001.

@@ -18,10 +18,10 @@ export type Deployed = z.output<typeof deployedSchema>;
 export interface FollowRolloutOptions {
   client: RegistryClient;
   signal?: AbortSignal;
-  /** The rollout has started: it now continues on the platform even if the caller ends. */
+  /** Called when the rollout has started. From now on it continues on the platform even if this process ends. */
   onStarted?: (rollout: Rollout) => void;
   onProgress?: (news: RolloutNews) => void;
-  /** Called once if devices that have not started are offline: the rollout waits for them until their deadline. */
+  /** Called once if devices that have not started are offline. The rollout waits for them until their deadline. */
   onOffline?: (devices: OfflineDevices, rollout: Rollout) => void;
 }
 
@@ -72,7 +72,7 @@ async function follow(started: Rollout, options: FollowRolloutOptions): Promise<
   return last;
 }
 
-/** Reports the devices that are offline, if the caller wants to know. */
+/** Calls `onOffline`, if given, with the devices that are offline. */
 export async function reportOffline(
   rollout: Rollout,
   { client, onOffline }: Pick<FollowRolloutOptions, 'client' | 'onOffline'>,

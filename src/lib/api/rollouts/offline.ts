@@ -2,7 +2,7 @@ import * as z from 'zod';
 import type { RegistryClient } from '../client.js';
 import { type Rollout, type RolloutDeviceInfo, rolloutHasEnded } from './schema.js';
 
-/** Devices of a rollout that are offline and have not started: it waits for them. */
+/** Devices that a rollout waits for, because they are offline and have not started. */
 export const offlineDevicesSchema = z.object({
   /** By name. */
   names: z.array(z.string()),

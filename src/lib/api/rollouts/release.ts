@@ -13,11 +13,11 @@ export interface ReleaseOptions {
   signingKey: () => Promise<string>;
   /** ms since 1970, for a re-signed manifest. */
   now: number;
-  /** Checks to skip: only for tests of attacks. */
+  /** Checks to skip; used only by tests of attacks. */
   unchecked?: ReadonlySet<ReleaseCheck>;
 }
 
-/** Whether this user's own key has signed the manifest to be re-signed. */
+/** Checks that can be skipped. `own`: whether this user's own key has signed the manifest to be re-signed. */
 export type ReleaseCheck = 'own';
 
 export interface Version {
@@ -107,7 +107,7 @@ async function signAnew(
 ): Promise<number> {
   const privatePem = await signingKey();
   if (!unchecked?.has('own')) requireOwn(envelope, manifest, privatePem);
-  // Once re-signed it is valid for the original period again.
+  // A re-signed manifest is valid for as long as the original was.
   const expires = manifest.expires === null ? null : now + (manifest.expires - manifest.issued);
   const signed = await signedRelease(client, { ...manifest, sequence, issued: now, expires }, privatePem);
   return (await calls.sign(manifest.name, manifest.version, signed)).sequence;

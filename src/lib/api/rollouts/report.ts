@@ -15,7 +15,7 @@ export const rolloutReportSchema = z.object({
   ),
   /** Failed devices by error code, most frequent first. */
   failures: z.array(z.object({ code: z.string(), devices: z.int(), example: z.string() })),
-  /** For devices that committed: from the offer to the commit, ms; null if none did. */
+  /** Time from the offer to the commit of devices that committed, ms; null = none did. */
   durationMs: z.object({ p50: z.number(), p90: z.number(), max: z.number() }).nullable(),
   saved: savedSchema,
 });
@@ -26,7 +26,7 @@ export async function rolloutReport(client: RegistryClient, id: string): Promise
   const { runs, saved: _, ...rollout } = await client.rollouts.get(id);
   const devices = await client.rollouts.devices(id);
   const history: RolloutReport['history'] = [];
-  // State changes of devices are recorded in the devices' own times.
+  // Changes of devices are left out: the devices' own times show them.
   const types = ['rollout.start', 'rollout.change', 'rollout.wave', 'rollout.end'];
   for await (const { at, who, type, data } of everyEvent(client, { types, subject: id, from: 0 })) {
     history.push({ at, who, type, data });

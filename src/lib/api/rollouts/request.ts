@@ -17,11 +17,11 @@ import {
 } from './schema.js';
 
 export interface WhatToRollOut extends ReleaseOptions {
-  /** For each kind: NAME@VERSION or a similar reference. */
+  /** Releases to roll out, by kind: NAME@VERSION or a similar reference. */
   model?: string | undefined;
   firmware?: string | undefined;
   configuration?: string | undefined;
-  /** Version of the last of them to roll back to. */
+  /** Version of the last of these releases to roll back to. */
   rollbackTo?: string | undefined;
   selector?: string | undefined;
   policy: RolloutPolicyInput;
@@ -61,7 +61,7 @@ export async function rolloutRequest(what: WhatToRollOut): Promise<RolloutReques
   return { releases, rollback, selector, policy };
 }
 
-/** The firmware first and the model last: a model may depend on the new versions of the others. */
+/** The requested kinds in rollout order: firmware first and the model last, because a model may depend on new versions of the others. */
 function askedFor(what: WhatToRollOut): { kind: RolloutKind; text: string }[] {
   const { firmware, configuration, model } = what;
   const all = { firmware, config: configuration, model };
@@ -87,10 +87,10 @@ export async function readPlan(file: string): Promise<RolloutPlan> {
   }
 }
 
-/** Result without a rollout, and why: no device matched. */
+/** Result if no rollout was started, with the reason: no device matched. */
 export const noRolloutSchema = z.object({ skipped: z.string() });
 
-/** Starts a rollout; if no device matches, and that is allowed, returns that result instead. @throws errors of the platform */
+/** Starts a rollout. If no device matches and `ifAny` allows it, returns that result instead. @throws errors of the platform */
 export async function startedIfAny(
   rollouts: Pick<RegistryClient['rollouts'], 'start'>,
   asked: RolloutRequest,

@@ -7,11 +7,11 @@ import { rolloutTimesMs, shadowFiguresSchema, shadowPolicySchema, waveShadowSche
 const name = z.string().regex(namePattern);
 const time = z.int().min(0);
 
-/** Content of a rollout: each kind has its own releases and sequences. */
+/** Kinds of content of a rollout. Each kind has its own releases and sequences. */
 export const rolloutKinds = ['model', 'firmware', 'config'] as const;
 export type RolloutKind = (typeof rolloutKinds)[number];
 
-/** A version, and the sequence of the manifest to send. */
+/** A version, and the sequence of the manifest that devices get. */
 export const releaseSchema = z.strictObject({
   kind: z.enum(rolloutKinds),
   name,
@@ -22,12 +22,12 @@ export type Release = z.output<typeof releaseSchema>;
 
 /** `committed`, `rolledBack`, `failed`, `missed`, `withdrawn` and `restored` are final states of a device. */
 export const rolloutDeviceStates = [
-  /** Not offered yet. */
+  /** It was not offered the release yet. */
   'pending',
-  /** Offered, and not started. */
+  /** It was offered the release and has not started. */
   'offered',
   'updating',
-  /** It runs it beside the active one, and must not commit it yet. */
+  /** It runs the release beside the active one, and must not commit it yet. */
   'shadowing',
   /** The offer was withdrawn, and the device has not confirmed that yet. */
   'recalled',
@@ -57,9 +57,9 @@ export const rolloutStates = [
   'aborting',
   /** Every device committed. */
   'done',
-  /** All have ended: some committed. */
+  /** All devices have ended, and only some committed. */
   'partly',
-  /** All have ended: none committed. */
+  /** All devices have ended, and none committed. */
   'failed',
   'rolledBack',
   'aborted',
@@ -74,13 +74,13 @@ export function rolloutHasEnded({ state }: { state: RolloutPhase }): boolean {
 export const days = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const;
 const clockTime = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/);
 
-/** When devices may start, in a time zone: `to` before `from` is on the next day. */
+/** When devices may start, in a time zone. If `to` is before `from`, the window ends on the next day. */
 export const windowSchema = z.strictObject({
   /** Days on which the window begins. */
   days: z.array(z.enum(days)).min(1).optional(),
   from: clockTime,
   to: clockTime,
-  /** IANA */
+  /** IANA name of the time zone */
   zone: z.string().max(64).refine(isZone, 'expected a time zone such as Europe/Berlin'),
 });
 export type MaintenanceWindow = z.output<typeof windowSchema>;
@@ -93,7 +93,7 @@ export const rolloutPolicySchema = z.strictObject({
     .max(100)
     .refine(rises, 'expected each wave to be larger than the one before')
     .default(['100%']),
-  /** More failures than this among a wave's devices stop the rollout. */
+  /** Maximum number of failures among a wave's devices; more stop the rollout. */
   maxFailures: amountSchema.default('5%'),
   /** Number of a wave's devices that must commit before the next wave opens. */
   minSuccess: amountSchema.default('50%'),
@@ -101,7 +101,7 @@ export const rolloutPolicySchema = z.strictObject({
   soakMs: z.int().min(0).max(rolloutTimesMs.soak.max).default(0),
   /** Action when a limit is exceeded: nothing new starts, or all devices also return to the previous release. */
   onFailure: z.enum(['pause', 'rollback']).default('pause'),
-  /** Offers of a release to a device that fails. */
+  /** Number of times a release is offered to a device that fails. */
   attempts: z.int().min(1).max(10).default(1),
   /** Delay before the second offer, ms; doubled before each further one. */
   backoffMs: z.int().min(0).max(rolloutTimesMs.backoff.max).default(60_000),
@@ -114,11 +114,11 @@ export const rolloutPolicySchema = z.strictObject({
   window: windowSchema.nullable().default(null),
   /** Earliest start, ms since 1970. */
   startAt: time.nullable().default(null),
-  /** A rollout takes over no device from one of higher priority. */
+  /** A rollout does not take over devices from a rollout of higher priority. */
   priority: z.int().min(-100).max(100).default(0),
-  /** A user other than the one who starts it must approve it. */
+  /** Whether a user other than the one who starts the rollout must approve it. */
   approval: z.boolean().default(false),
-  /** A commit counts only with the device's signature. */
+  /** Whether a commit counts only with the device's signature. */
   requireProof: z.boolean().default(false),
   shadow: shadowPolicySchema.nullable().default(null),
 });
@@ -134,9 +134,9 @@ export const rolloutRequestSchema = z.strictObject({
   /** `all`, or terms such as `type=virtual and name=motor-1`. */
   selector: z.string(),
   policy: rolloutPolicySchema.prefault({}),
-  /** From a plan: digest of the devices that the selector matched then. It must match the same ones now. */
+  /** From a plan: digest of the devices that the selector matched. The start is rejected if the selector now matches other devices. */
   expected: z.string().optional(),
-  /** From a plan: which of these devices were offline then and therefore come last, one bit each in the order of their names. */
+  /** From a plan: which of the devices were offline and therefore come last. One bit each, in the order of their names. */
   offlineBits: z.base64().optional(),
 });
 export type RolloutRequest = z.input<typeof rolloutRequestSchema>;
@@ -144,7 +144,7 @@ export type RolloutRequest = z.input<typeof rolloutRequestSchema>;
 const reasonSchema = z.object({ code: z.string(), message: z.string() });
 export type RolloutReason = z.output<typeof reasonSchema>;
 
-/** Time of the first report of each, ms since 1970: evidence that a device installed a release. */
+/** Time of the first report of each step, ms since 1970: evidence that a device installed a release. */
 export const deviceTimesSchema = z.object({
   offered: time.optional(),
   downloaded: time.optional(),
@@ -152,7 +152,7 @@ export const deviceTimesSchema = z.object({
   booted: time.optional(),
   golden: time.optional(),
   committed: time.optional(),
-  /** At the end of its wave's soak time it was online and ran the release. */
+  /** The device was online and ran the release at the end of its wave's soak time. */
   healthy: time.optional(),
 });
 export type DeviceTimes = z.output<typeof deviceTimesSchema>;
@@ -165,13 +165,16 @@ export const deviceProofSchema = z.object({
   state: z.enum(deviceProofStates),
   /** Arrival time. */
   at: time,
-  /** From the statement: golden vectors of its trial, how long it has run the release without a restart (s), and the newest of the device's times. */
+  /**
+   * From the statement: results of the golden vectors during the trial, time that the release has run without a restart (s), and the device's newest
+   * time.
+   */
   golden: z.object({ vectors: z.int(), passed: z.int() }).nullable(),
   healthyS: z.int().nullable(),
   t: time.nullable(),
   /** The statement's exact bytes, the device's certificate (DER), and its signature over the bytes (ECDSA P-256 with SHA-256, DER); base64. */
   signed: z.object({ payload: z.base64(), certificate: z.base64(), sig: z.base64() }).nullable(),
-  /** Why the last one was rejected. */
+  /** Why the last proof was rejected. */
   refused: reasonSchema.nullable(),
 });
 export type DeviceProof = z.output<typeof deviceProofSchema>;
@@ -191,7 +194,7 @@ export const rolloutDeviceSchema = z.object({
   /** The update state last reported. */
   step: z.string().nullable(),
   error: reasonSchema.nullable(),
-  /** Offers so far. */
+  /** Number of offers so far. */
   offers: z.int(),
   times: deviceTimesSchema,
   /** null before it commits. */
@@ -213,11 +216,11 @@ export const rolloutWaveSchema = z.object({
   ...{ restoring: count, restored: count },
   opened: time.nullable(),
   ended: time.nullable(),
-  /** null without --shadow, and before it begins. */
+  /** State of the wave's shadow; null without --shadow, and before it begins. */
   shadow: waveShadowSchema.nullable(),
 });
 
-/** GET /rollouts → {rollouts}; GET /rollouts/{id}; POST /rollouts/{id}/{command}; GET /rollouts/{id}/events = server-sent events */
+/** GET /rollouts → {rollouts}; GET /rollouts/{id}; POST /rollouts/{id}/{command}. GET /rollouts/{id}/events returns it as server-sent events. */
 export const rolloutSchema = z.object({
   id: z.string(),
   state: z.enum(rolloutStates),
@@ -237,7 +240,7 @@ export const rolloutSchema = z.object({
 });
 export type Rollout = z.output<typeof rolloutSchema>;
 
-/** Devices that received the last release as a delta, those that were offered one and downloaded the whole, and the bytes saved. */
+/** Number of devices that received the last release as a delta, number that were offered one but downloaded the whole, and bytes saved. */
 export const savedSchema = z.object({ byDelta: count, fellBack: count, bytes: count });
 export type Saved = z.output<typeof savedSchema>;
 
@@ -256,7 +259,7 @@ export function savedBy(devices: Iterable<{ delta?: DeltaReport | undefined }>):
 
 /** GET /rollouts/{id}: desired and actual state. */
 export const rolloutStatusSchema = rolloutSchema.extend({
-  /** Releases of the last kind that its devices report, most frequent first; no name: nothing, or never reported. */
+  /** Releases of the last kind that the devices report, most frequent first. Without a name: no release, or no report yet. */
   runs: z.array(z.object({ name: name.nullable(), version: z.int().nullable(), devices: count })),
   saved: savedSchema,
 });
@@ -278,9 +281,9 @@ export const rolloutPlanSchema = z.object({
   request: rolloutRequestSchema,
   /** Names by wave. */
   waves: z.array(z.array(name)),
-  /** Devices currently offline. */
+  /** Names of devices that are offline. */
   offline: z.array(name),
-  /** Patches that save more than half, and how many devices run their base. These are unsigned: devices verify the result. */
+  /** Patches that save more than half, and how many devices run their base. Patches are unsigned: devices verify the result. */
   deltas: z
     .array(
       z.object({
@@ -288,7 +291,7 @@ export const rolloutPlanSchema = z.object({
         /** Digest of the release these devices run. */
         base: z.string(),
         devices: count,
-        /** Size of the patch, and of the whole. */
+        /** Sizes of the patch and of the whole release. */
         bytes: count,
         of: count,
       }),
@@ -305,7 +308,7 @@ export type RolloutCommand = (typeof rolloutCommands)[number];
 export const rolloutListSchema = pageSchema('rollouts', rolloutSchema);
 export const rolloutDevicesSchema = pageSchema('devices', rolloutDeviceSchema);
 
-/** Checked as far as numbers and percentages can be compared without the devices. */
+/** Whether the amounts increase. Numbers and percentages are compared separately, because the number of devices is not known here. */
 function rises(waves: readonly Amount[]): boolean {
   const rising = (values: number[]) => values.every((value, i) => i === 0 || value > values[i - 1]!);
   return (

@@ -12,23 +12,23 @@ export const rolloutTimesMs = {
   shadow: { min: 1000, max: 90 * day },
 };
 
-/** A candidate first runs beside the current model, in each wave: the wave opens once the candidate meets these limits. */
+/** Limits for a candidate that first runs beside the current model, in each wave. The wave opens once the candidate meets them. */
 export const shadowPolicySchema = z.strictObject({
   /** Duration, ms. */
   ms: z.int().min(rolloutTimesMs.shadow.min).max(rolloutTimesMs.shadow.max),
   /** Minimum total number of windows evaluated by a wave's devices. */
   minWindows: z.int().min(1).default(20),
-  /** Share of these windows with different predictions. */
+  /** Maximum share of these windows in which the predictions differ. */
   maxDisagreement: amountSchema.default('5%'),
-  /** The candidate's 95th percentile relative to that of the current model. */
+  /** Maximum ratio of the candidate's 95th percentile of latency to that of the current model. */
   maxLatency: z.number().positive().default(1.5),
-  /** Memory of the candidate's tensors; null = no limit. */
+  /** Maximum memory of the candidate's tensors; null = no limit. */
   maxHeapBytes: z.int().min(1).nullable().default(null),
 });
 export type ShadowPolicy = z.output<typeof shadowPolicySchema>;
 
 const besideSchema = z.object({
-  /** From a window's last sample to the prediction, ms. */
+  /** Time from a window's last sample to the prediction, ms. */
   p50Ms: z.number(),
   p95Ms: z.number(),
   arenaBytes: z.int(),
@@ -50,7 +50,7 @@ export const waveShadowSchema = z.object({
   from: z.int(),
   /** Whether its limits were met, or a user continued regardless. */
   passed: z.boolean(),
-  /** Devices with measurements; the others had no model to compare with, or do not support it. */
+  /** Number of devices with measurements; the others had no model to compare with, or do not support shadows. */
   devices: z.int(),
   figures: shadowFiguresSchema.nullable(),
 });

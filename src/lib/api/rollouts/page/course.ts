@@ -9,7 +9,7 @@ export interface Course {
   at: number[];
   offered: number[];
   committed: number[];
-  /** Failed, rolled back automatically, or missed. */
+  /** Devices that failed, rolled back automatically, or were missed. */
   lost: number[];
 }
 
@@ -20,7 +20,7 @@ export function courseOf({ rollout, devices }: RolloutReport): Course {
   const moments = {
     offered: sorted(devices.flatMap(({ times }) => since(times.offered))),
     committed: sorted(devices.flatMap(({ times }) => since(times.committed))),
-    // A device's last timestamp is its end.
+    // `updated` of a device that has ended is the time of its end.
     lost: sorted(devices.flatMap(({ state, updated }) => (lost.has(state) ? since(updated) : []))),
   };
   const all = [...new Set([0, ...Object.values(moments).flat()])].sort((a, b) => a - b);

@@ -69,7 +69,7 @@ export function historyTable({ history }: RolloutReport): Html | null {
   return html`<h2>History</h2>${htmlTable(['Time', 'User', 'Event', 'Details'], rows)}`;
 }
 
-/** With a resolution of seconds. */
+/** A time as UTC text, with a resolution of seconds. */
 export function utc(time: number): string {
   return `${new Date(time).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
 }
