@@ -19,7 +19,7 @@ export interface IssuedCertificate {
   certificate: string;
   /** SHA-256 of the DER, 64 hex digits. */
   fingerprint: string;
-  /** Lower-case hex. */
+  /** Serial number in lower-case hex. */
   serial: string;
   /** ms since 1970 */
   expires: number;

@@ -65,7 +65,7 @@ type VerifyClient = {
 };
 
 export const checkSchema = z.object({
-  /** `signature`, `device`, `state`, `certificate`, `mac`, `chip`, `image:partitions`, … */
+  /** Name of the check: `signature`, `device`, `state`, `certificate`, `mac`, `chip`, `image:partitions`, … */
   check: z.string(),
   passed: z.boolean(),
   expected: z.string(),
@@ -139,7 +139,7 @@ export async function verifyDevice(
   return { name, id: device.id, verified, checks, birth, keys: keyids, stored };
 }
 
-/** A rotated device has two certificates until it uses the new one. Both are named, and which one the birth certificate covers. */
+/** Checks the certificate named in the birth certificate. A rotated device has two until it uses the new one; the result then names both. */
 function certificateChecks(told: string, { fingerprint, next }: DeviceInfo): Check[] {
   const waiting = next?.fingerprint === told;
   const all = [fingerprint, next?.fingerprint].filter(Boolean);

@@ -34,7 +34,7 @@ export async function selfSignedCa(key: string, name: string, now: number): Prom
   return `${certificate.toString('pem')}\n`;
 }
 
-/** Valid for one year; the host names and addresses become its subject alternative names. */
+/** Issues a server certificate, valid for one year. The host names and addresses become its subject alternative names. */
 export async function serverCertificate(
   issuer: Issuer,
   key: string,
@@ -57,7 +57,7 @@ export async function serverCertificate(
 }
 
 /**
- * Valid for two years, for client authentication. CN = the device's name, serialNumber = its id; everything else in the request
+ * Issues a certificate for client authentication, valid for two years. CN = the device's name, serialNumber = its id; everything else in the request
  * is ignored. @throws AIOT_CSR_INVALID
  */
 export async function deviceCertificate(
@@ -117,7 +117,7 @@ export async function revocationList(
   const revocationDate = new Date(at);
   const list = await x509.X509CrlGenerator.create({
     issuer: ca.subjectName.toJSON(),
-    // A slow clock would treat a current list as not yet valid.
+    // A client with a slow clock would otherwise treat a current list as not yet valid.
     thisUpdate: new Date(at - skew),
     nextUpdate: ca.notAfter,
     entries: serials.map((serialNumber) => ({ serialNumber, revocationDate })),
@@ -169,7 +169,7 @@ async function leaf(issuer: Issuer, publicKey: PublicKey, usage: string) {
   ];
 }
 
-/** 127 random bits: a positive DER integer, as RFC 5280, 4.1.2.2 requires. */
+/** A serial number of 127 random bits: a positive DER integer, as RFC 5280, 4.1.2.2 requires. */
 function serialNumber(): string {
   const bytes = randomBytes(16);
   bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40;

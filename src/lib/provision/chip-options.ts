@@ -17,7 +17,7 @@ export interface ChipOptions {
   /** Size of the board's flash, bytes. */
   flashBytes: number;
   encrypt: boolean;
-  /** The device's current NVS: its entries are kept unless the new image sets them. Encrypted if the device's is. */
+  /** The device's current NVS. Its entries are kept unless the new image sets them; if it is encrypted, so is the new one. */
   old?: OldNvs | null;
 }
 
@@ -29,7 +29,7 @@ export interface Wifi {
 /** Flash size of common boards, bytes. */
 export const usualFlashBytes = 4 * 1024 ** 2;
 
-/** The chip whose name is the device type; null for any other type. */
+/** The chip named by the device type; null = the type is not a chip. */
 export function chipOfType(type: string): ChipName | null {
   return chipNames.find((name) => name === type) ?? null;
 }
@@ -122,7 +122,7 @@ function isOneSlip(a: string, b: string): boolean {
   );
 }
 
-/** The network that an image makes its device join, without the password; null = none. */
+/** The Wi-Fi network that an image makes its device join, without the password; null = none. */
 export function wifiTold({ wifi, old }: Pick<ChipOptions, 'wifi' | 'old'>) {
   if (wifi) return { ssid: wifi.ssid, open: wifi.password === '' };
   return old ? wifiIn(old) : null;

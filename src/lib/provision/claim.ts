@@ -75,10 +75,10 @@ export const activatedSchema = z.object({
   name: z.string(),
   id: z.string(),
   type: z.string(),
-  /** Its current state on the platform. */
+  /** Current state of the device on the platform. */
   state: z.string(),
   certificate: z.object({ fingerprint: z.string(), expires: z.int() }),
-  /** Whether this call claimed its certificate. */
+  /** Whether this call claimed the certificate. */
   claimed: z.boolean(),
   /** Files written. */
   files: z.array(z.string()),
@@ -89,7 +89,7 @@ type Activated = z.output<typeof activatedSchema>;
 interface ActivateOptions {
   /** Folder with the identity. */
   dir: string;
-  /** A claim file, used if the folder has no identity yet. */
+  /** A claim file; needed only if the folder has no identity yet. */
   claim: string | undefined;
 }
 
@@ -118,7 +118,7 @@ export async function activateDevice({ dir, claim }: ActivateOptions): Promise<A
   }
 }
 
-/** A device has no token: the error is about its certificate. */
+/** A device has no token, so the error is worded for its certificate. */
 function refused(dir: string) {
   return (cause: unknown): never => {
     if (!hasCode(cause, 'AIOT_TOKEN_INVALID')) throw cause;

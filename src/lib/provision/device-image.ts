@@ -37,7 +37,7 @@ export interface ImageOptions {
   /** `https://…` and `mqtts://…` URLs as reached from the device; PEM of the CA. */
   platform: { http: string; mqtts: string; ca: string };
   trust: TrustRoot | null;
-  /** The root that this trust comes from, on platforms with separate keys per role. */
+  /** The root from which this trust is derived, on platforms with separate keys per role. */
   root?: Envelope | null | undefined;
   /** The device rejects releases below `floor` and releases not above `sequence`. */
   release: { sequence: number; floor: number };
@@ -47,7 +47,7 @@ export interface ImageOptions {
   table: string | Uint8Array | null;
   /** Size of the board's flash, bytes; a table that exceeds it is rejected. */
   flashBytes: number;
-  /** Encrypts NVS with newly generated keys. */
+  /** Whether NVS is encrypted, with newly generated keys. */
   encrypt: boolean;
 }
 

@@ -11,7 +11,7 @@ import { certificateRequest } from './certificates.js';
 export type Enrolment =
   /** A new device is registered. */
   | { kind: 'new'; type: string; mac?: string | undefined; chipId?: string | undefined }
-  /** The device gets its next certificate. The old one ends at the first use of the new one, or with `now` once the new one is installed. */
+  /** The device gets its next certificate. The old one ends when the new one is first used or, with `now`, as soon as the new one is installed. */
   | { kind: 'rotate'; now: boolean; latest?: Latest }
   /** Another board takes the device's place. */
   | { kind: 'replace'; mac?: string | undefined; latest?: Latest };
@@ -23,7 +23,7 @@ export type EnrolClient = {
 };
 
 export interface Enrolled {
-  /** Private key, PKCS#8 PEM: made here, never sent. */
+  /** Private key, PKCS#8 PEM. It is created here and never sent. */
   key: string;
   reply: ProvisionReply;
 }

@@ -65,9 +65,9 @@ export interface HeldIdentity extends Identity {
   key: string;
   certificate: string;
   ca: string;
-  /** null = none was provided, so the device accepts no updates. */
+  /** Keys that the device trusts; null = none were provided, so the device accepts no updates. */
   trust: TrustRoot | null;
-  /** The root that this trust comes from, for a device that follows root updates. */
+  /** The root from which this trust is derived, for a device that follows root updates. */
   root?: Envelope | undefined;
 }
 

@@ -67,7 +67,7 @@ interface Place {
   put(files: readonly NewFile[]): Promise<string[]>;
   /** Removes the files that `put` created. */
   undo(): Promise<void>;
-  /** Removes the staging folder, and any folders that were created for nothing. */
+  /** Removes the staging folder, and created folders that remained empty. */
   leave(): Promise<void>;
 }
 
@@ -113,7 +113,7 @@ export async function openPlace(out: string, names: readonly string[], over = fa
   };
 }
 
-/** Size of an identity with its images. */
+/** Number of bytes that an identity with its images takes. */
 const probeBytes = 64 * 1024;
 
 interface Move {
@@ -150,7 +150,10 @@ async function moveNew(from: string, to: string): Promise<void> {
   }
 }
 
-/** `made`: the topmost folder created for nothing. Another identity may have been written into it meanwhile. */
+/**
+ * Removes the staging folder and the folders that remained empty. `made` is the topmost folder that was created. Another identity may have been
+ * written into it meanwhile.
+ */
 async function takeBack(out: string, stage: string, made: string | undefined): Promise<void> {
   await rm(stage, { recursive: true, force: true });
   if (made === undefined) return;
@@ -169,7 +172,7 @@ const stagePrefix = `.identity-${host}-${process.pid}-`;
 /** `.identity-HOST-PID-xxxxxx`; earlier versions omitted HOST and PID. */
 const stageName = /^\.identity-(?:([0-9a-f]{8})-(\d+)-)?[A-Za-z0-9]{6}$/;
 
-/** No run takes this long for one device. Older folders are leftovers of another machine, or their process id has been reused. */
+/** No run takes this long for one device. An older folder was left by another machine, or its process id has been reused. */
 const oldMs = 6 * 3_600_000;
 
 /** Removes the leftovers of killed runs from a folder, for they may contain a private key. Running processes keep theirs. */

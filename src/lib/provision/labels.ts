@@ -315,7 +315,7 @@ function sheetLabel({ texts, bars }: LabelLayout, left: number, top: number): st
   return [edge, '0 g', ...rectangles, 'f', ...lines].join('\n');
 }
 
-/** A string in the standard encoding, which has no other characters. */
+/** Escapes a text for a PDF string. Characters outside ASCII become `?`. */
 function escapedPdf(text: string): string {
   return text.replace(/[^\x20-\x7e]/g, '?').replace(/[\\()]/g, '\\$&');
 }

@@ -31,7 +31,7 @@ const fleetDeviceSchema = provisionedDeviceSchema.extend({
 export type FleetDevice = z.output<typeof fleetDeviceSchema>;
 
 export const fleetResultSchema = z.object({
-  /** In file order. */
+  /** Devices in the order of the file. */
   devices: z.array(fleetDeviceSchema),
   failed: z.array(
     z.object({ name: z.string(), line: z.int(), error: z.object({ code: z.string(), message: z.string() }) }),
@@ -87,7 +87,7 @@ export async function provisionFleet(options: FleetOptions): Promise<FleetResult
     async (row) => {
       const { name, line, type, chip, mac, chipId, wifi } = row;
       try {
-        // Only the killed run had its key: the device can no longer be used.
+        // Only the killed run had the device's key, so the device can no longer be used.
         if (cutShort.has(name)) await client.devices.act(name, 'revoke');
         const { enrolled, ...device } = await makeDevice({
           client,
@@ -191,7 +191,7 @@ function boardOf(row: FleetRow, registered: readonly DeviceInfo[]): string | nul
   return alike ? `the chip id ${alias} is that of ${alike.name} already` : null;
 }
 
-/** The platform recorded in the folder. */
+/** The platform that the files in the folder name. */
 async function platformIn(folder: string): Promise<{ platform?: string }> {
   const parsed = identitySchema.safeParse(
     await unless('AIOT_FILE_NOT_FOUND', readJson(join(folder, 'device.json'))),

@@ -39,9 +39,9 @@ export const provisionedDeviceSchema = z.object({
   }),
   /** Files written: an identity, or for a chip `nvs`, `partitions` (and `nvs-keys` if NVS is encrypted). */
   files: z.array(z.string()),
-  /** For a chip: the network that its image makes it join (`open`: without a password); null = none. */
+  /** For a chip: the Wi-Fi network that its image makes it join (`open`: without a password); null = none. */
   wifi: z.object({ ssid: z.string(), open: z.boolean() }).nullable().optional(),
-  /** URL of its platform. */
+  /** URL of the device's platform. */
   platform: z.string().optional(),
   /** Whether a signed birth certificate is in the registry. */
   birth: z.boolean().optional(),
@@ -52,7 +52,7 @@ export type ProvisionedDevice = z.output<typeof provisionedDeviceSchema>;
 interface ProvisionOptions {
   client: EnrolClient;
   name: string;
-  /** For example `virtual`: models are released for types. */
+  /** Device type, for example `virtual`. Models are released for types. */
   type: string;
   /** Folder for the identity; created if missing. */
   out: string;
@@ -178,7 +178,7 @@ async function openFolder({ client, name, how }: MakeOptions, out: string, names
   }
 }
 
-/** The message about a folder that is taken, and the next step: it depends on whether the platform knows the folder's device. */
+/** The error message for a folder that already contains an identity, and the next step, which depends on whether the platform knows its device. */
 async function adviceFor(
   client: AskingClient,
   name: string,
@@ -217,7 +217,7 @@ async function adviceFor(
   }
 }
 
-/** For a chip, only the images: the files that are written to flash. */
+/** Files to report: for a chip only the images, which are written to flash. */
 function told(files: string[], chip: boolean): string[] {
   const images: readonly string[] = Object.values(imageNames);
   return chip ? files.filter((file) => images.includes(basename(file))) : files;
@@ -235,7 +235,7 @@ async function tell(
   { image, made, board }: Outcome,
 ): Promise<boolean> {
   if (privatePem === null) return false;
-  // The key of an identity is not recorded, not even as a hash.
+  // The private key is not recorded in the birth certificate, not even as a hash.
   const parts: Made[] = image
     ? partsOf(image).filter(({ name }) => name !== 'keys')
     : made.filter(({ secret }) => !secret).map(({ name, data }) => ({ name, offset: null, data }));

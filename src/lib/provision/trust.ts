@@ -26,7 +26,7 @@ export const trustChangeSchema = z.object({
   /** Version of the new root. */
   version: z.int(),
   expires: z.int(),
-  /** Ids of new keys, and of keys that are no longer trusted. */
+  /** Ids of keys that were added, and of keys that are no longer trusted. */
   added: z.array(z.string()),
   removed: z.array(z.string()),
   /** Private key files written. */
@@ -84,11 +84,11 @@ interface Rotation {
   role: RootRole;
   /** Files with offline root keys. */
   rootKeys: readonly string[];
-  /** For root keys: creates new ones here; absent = the same keys sign a root with a later expiry. */
+  /** For root keys: folder for new keys; absent = the same keys sign a root with a later expiry. */
   out?: string | undefined;
-  /** The only key to remove; absent = all of the role. */
+  /** The only key to remove; absent = all keys of the role are replaced. */
   only?: string | undefined;
-  /** For targets: files with the public keys of other signers, and the number of signatures a release needs from now on. */
+  /** For targets: files with the public keys of other signers, and the number of signatures that a release requires from now on. */
   targetsKeys?: readonly string[] | undefined;
   threshold?: number | undefined;
 }
@@ -208,7 +208,7 @@ async function rootOf(client: TrustContext['client']): Promise<Root> {
   });
 }
 
-/** Checked before a key is made. @throws AIOT_TRUST_KEY_UNKNOWN, AIOT_TRUST_SIGNATURES */
+/** Requires enough keys to sign the next root. Called before a key is made. @throws AIOT_TRUST_KEY_UNKNOWN, AIOT_TRUST_SIGNATURES */
 function requireSigners({ roles: { root }, version }: Root, signers: readonly PrivateKey[]): void {
   const stranger = signers.find(({ keyid }) => !root.keyids.includes(keyid));
   if (stranger) {
@@ -249,7 +249,7 @@ function entries(keys: readonly PublicKey[]): Root['keys'] {
 
 /** Result of `aiot trust status`. Times are ms since 1970. */
 export const trustStatusSchema = z.object({
-  /** Version in force; null = no key may sign yet. */
+  /** Version of the root in force; null = no key may sign yet. */
   version: z.int().nullable(),
   /** Whether root, targets and timestamp have separate keys. */
   apart: z.boolean(),
