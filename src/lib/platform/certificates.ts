@@ -146,7 +146,7 @@ interface PkiOptions {
   now: () => number;
   /** Whether the platform was used before: its authority must then exist. */
   inUse: boolean;
-  /** Seals the CA's key in a database shared by processes; by default the one in `secret` of the folder. */
+  /** Secret that seals the CA's key in a database shared by processes; by default the one in the file `secret` of the folder. */
   secret?: string | undefined;
   /** Encrypts the CA's key in the folder. */
   passphrase?: string | undefined;

@@ -91,7 +91,7 @@ const logEveryMs = 60_000;
  */
 export class Connections {
   private readonly byKey = new Map<string, Entry>();
-  /** In order of arrival: connections without a complete hello, those waiting, and those in the TLS handshake. */
+  /** Connections by stage, in order of arrival: without a complete hello, waiting for a place, and in the TLS handshake. */
   private readonly silent = new Crowd<Entry>();
   private readonly waiting = new Crowd<Entry>();
   private readonly unproven = new Crowd<Entry>();

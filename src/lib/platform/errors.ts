@@ -11,7 +11,7 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   AIOT_BLOBS_UNAVAILABLE: 503,
   AIOT_BLOB_DAMAGED: 500,
   AIOT_BUG: 500,
-  // As in the tus protocol's checksum extension.
+  // Status defined by the tus protocol's checksum extension.
   AIOT_CHECKSUM_MISMATCH: 460,
   AIOT_CLAIM_INVALID: 403,
   AIOT_DATABASE_REFUSED: 503,

@@ -1,4 +1,4 @@
-/** Started parts and how to end each of them: in reverse order. */
+/** Started parts, which are ended in reverse order. */
 export class Lifecycle {
   private readonly ends: (() => unknown)[] = [];
 
@@ -53,7 +53,7 @@ export class PartTable<Given extends object, Parts extends object = object> {
     return this as unknown as PartTable<Given, Parts & Record<Name, It>>;
   }
 
-  /** Starts them in order. If one fails, the lifecycle ends those already started. */
+  /** Starts the parts in order. If one fails, the lifecycle ends those already started. */
   async start(given: Given, lifecycle: Lifecycle): Promise<Parts> {
     const parts: Record<string, unknown> = {};
     for (const { name, start, end } of this.rows) {

@@ -69,7 +69,7 @@ function addresses(): string[] {
     .map(({ address }) => address);
 }
 
-/** How long responses in progress may take to end at shutdown, ms: twice that is less than `aiot down` waits. */
+/** Default time that responses in progress may take to end at shutdown, ms. Twice this time is less than `aiot down` waits. */
 const usualDrainMs = 6000;
 
 /** A server's responses in progress, awaited at shutdown. */

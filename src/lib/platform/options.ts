@@ -49,7 +49,7 @@ export interface PlatformOptions {
   secret?: string | undefined;
   /** Other ports of `--compat architects-guide`: MQTT, device registry, model registry, training datastore. 0 = any free port. */
   compatPorts?: readonly [number, number, number, number];
-  /** Rows of telemetry in one file of the guide's ingest; 0 = another ingest than the platform's is used. */
+  /** Rows of telemetry in one file of the guide's ingest; 0 = another program does the ingest instead of the platform. */
   compatMaxRows?: number;
   /** Total bytes that the guide's unauthenticated clients may store. */
   compatQuota?: number | undefined;
@@ -90,7 +90,7 @@ export interface Platform {
   urls: PlatformUrls;
   /** PEM file of the CA. */
   ca: string;
-  /** The operator's token; only if one was issued at this start. */
+  /** The operator's token; present only if one was issued at this start. */
   token?: string;
   /** The broker's messages, for routes in this process. */
   streams: Pick<LocalStreams, 'openSource' | 'openSink' | 'expect'>;

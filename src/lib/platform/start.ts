@@ -98,7 +98,7 @@ async function startParts(options: PlatformOptions, lifecycle: Lifecycle) {
 /** Dependencies available to every part. */
 interface Ground {
   options: PlatformOptions;
-  /** Filled as listeners open. */
+  /** URLs of the listeners, filled in as they open. */
   urls: PlatformUrls;
   host: string;
   log: Logger;

@@ -71,7 +71,7 @@ async function keepRunning(
   });
 }
 
-/** Maximum share of time for a task, so that one over a large fleet leaves room for others. */
+/** Maximum share of time that a periodic task takes. A task that takes long, for example for a large fleet, therefore runs less often. */
 const mostShare = 0.1;
 
 /** Calls `task` periodically until the signal ends; less often if it takes long. */

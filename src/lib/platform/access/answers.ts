@@ -68,7 +68,10 @@ export class Answers {
     this.working.run({ ...pending, noted: false }, run);
   }
 
-  /** Must be called in the transaction of each change. @throws AIOT_IDEMPOTENCY_REUSED when another process does the same now */
+  /**
+   * Must be called in the transaction of each change. @throws AIOT_IDEMPOTENCY_REUSED if another process carries out the same request at the same
+   * time
+   */
   async note(store: Store): Promise<void> {
     const pending = this.working.getStore();
     if (!pending || pending.noted) return;

@@ -31,7 +31,7 @@ const mostWaiting = 100;
 export interface DeviceSecrets {
   /** Creates a secret that replaces the previous one. It is returned once and cannot be retrieved later. @throws AIOT_NOT_FOUND, AIOT_DEVICE_STATE */
   make(device: string, who: string): Promise<string>;
-  /** Returns whether there was one. @throws AIOT_NOT_FOUND */
+  /** Removes the secret. Returns whether there was one. @throws AIOT_NOT_FOUND */
   remove(device: string, who: string): Promise<boolean>;
   /**
    * Whether this is the secret of a device that may connect. Wrong secrets are limited by address. `secure`: it arrived over TLS; a secret sent over

@@ -211,7 +211,7 @@ type Grantor = Pick<UserIdentity, 'name' | 'role' | 'scopes' | 'token'>;
 interface Right {
   owner: string | null;
   role: Role;
-  /** null = everything the role allows. */
+  /** Scopes of the token; null = everything the role allows. */
   scopes: readonly string[] | null;
 }
 

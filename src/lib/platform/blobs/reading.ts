@@ -8,8 +8,8 @@ import { hasCode } from '../../core/errors.js';
 import { type BlobRange, damagedBlob } from './store.js';
 
 /**
- * Bytes delivered at a time from memory; from a file, one block. Unread data of a slow reader is buffered for that reader alone, encrypted, as well
- * as in the form read from the file: larger pieces cost memory and gain little.
+ * Size of the pieces delivered from memory, bytes; from a file, one block at a time. Unread data of a slow reader is buffered for it alone, both
+ * encrypted and as read. Larger pieces would cost memory and gain little.
  */
 const fromMemory = 32 * 1024;
 
@@ -190,7 +190,7 @@ interface Table {
   stamp: string;
   sums: Promise<Uint32Array>;
   count: number;
-  /** When its failure expires; null = it has not failed. */
+  /** Time until which the file is not read again because it was damaged; null = not found damaged. */
   failedUntil: number | null;
 }
 
@@ -284,7 +284,7 @@ interface Entry {
   /** Stamp of the file from which it was read. */
   stamp: string;
   readers: number;
-  /** It was removed and is retained only for its current readers. */
+  /** Whether the blob was removed, and is retained only for its current readers. */
   gone: boolean;
   content: Buffer | Promise<Buffer>;
 }
@@ -303,13 +303,13 @@ export class BlobMemory {
     private readonly quietMs = keptMs,
   ) {}
 
-  /** Drops a cached blob that was read from a different file than the present one; null = there is no file. */
+  /** Drops the cached blob if it was read from another file than the present one. @param stamp of the present file; null = there is no file */
   keepOnly(digest: string, stamp: string | null): void {
     const entry = this.entries.get(digest);
     if (entry && entry.stamp !== stamp) this.forget(digest);
   }
 
-  /** Null = not cached. */
+  /** Returns the cached blob, which must then be released; null = not cached. */
   hold(digest: string): Held | null {
     const entry = this.entries.get(digest);
     if (!entry || !Buffer.isBuffer(entry.content)) return null;

@@ -22,7 +22,7 @@ const noteSchema = z.object({
   digest: z.string(),
   bytes: z.int(),
   who: z.string(),
-  /** As sent by the client. */
+  /** Upload-Metadata as sent by the client. */
   metadata: z.string(),
   created: z.number(),
   done: z.boolean(),
@@ -33,7 +33,7 @@ type Note = z.output<typeof noteSchema>;
 /** A resumable upload. */
 export interface Upload extends Note {
   id: string;
-  /** Bytes durably on disk. */
+  /** Number of bytes durably on disk. */
   offset: number;
   /** ms since 1970 */
   expires: number;

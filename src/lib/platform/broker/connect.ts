@@ -109,7 +109,7 @@ function settingsFor(
   };
 }
 
-/** How long the session outlives its connection, ms. */
+/** How long the session outlives its connection, ms: at most as long as the broker permits. */
 export function sessionExpiryOf({ sessionExpiryMs }: BrokerLimits, seconds: number): number {
   return Math.min(seconds * 1000, sessionExpiryMs);
 }

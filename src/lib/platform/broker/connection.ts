@@ -74,7 +74,7 @@ export class Connection {
   private aliases: Map<number, string> | null = null;
   /** Number of the client's QoS 1 messages that are not acknowledged yet. */
   private unacknowledged = 0;
-  /** Reading is paused: too much of its data is in flight, or a subscriber is behind. */
+  /** Whether reading is paused because too much of the client's data is in flight, or a subscriber is behind. */
   private paused = false;
   private waits = false;
   /** Number of requests in progress. */
@@ -123,7 +123,7 @@ export class Connection {
     void this.leave();
   }
 
-  /** Another connection took over the session, or the broker stops: this one closes, and its will is published when this resolves. */
+  /** Closes this connection because another one took over the session, or the broker stops. Resolves when its will is published. */
   async leaveFor(reason: number): Promise<void> {
     if (!this.closed) this.part(reason);
     await this.leave();
@@ -194,7 +194,7 @@ export class Connection {
     this.handle();
     if (this.closed || this.phase !== 'ready') return false;
     if (this.inbox?.full) this.hold();
-    // After close at most one chunk is left: it is read regardless of messages in flight.
+    // After the socket has closed, at most one chunk is left, which is read regardless of messages in flight.
     return !this.paused || this.socket.closed;
   }
 
@@ -294,7 +294,7 @@ export class Connection {
     const message = this.level === 5 ? this.messageOf(published) : plainMessage(published);
     const { qos, id } = published;
     const { incoming } = this.session!;
-    // A duplicate; the first one's PUBREC is in flight or was lost.
+    // A duplicate: the PUBREC for the first is in flight or was lost.
     if (qos === 2 && incoming.has(id)) {
       if (incoming.get(id)) outlet.send(ack(packetType.pubrec, id));
       return;

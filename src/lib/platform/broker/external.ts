@@ -37,7 +37,7 @@ const againMs = 1000;
  */
 const everything = 'aiot/v1/#';
 
-/** How long a start waits for the session: if another process leads, that one has it. */
+/** How long a start waits for the session, ms. If another process leads, that process has the session. */
 const patienceMs = 2000;
 
 const presence = 'aiot/v1/+/presence';

@@ -39,7 +39,7 @@ export interface BoardDoor {
 /** Connection from which a client's identity is determined. */
 export interface Entrance {
   door?: BoardDoor | undefined;
-  /** Whether it uses TLS; and the client's certificate by its fingerprint, if a valid one was presented. */
+  /** Whether the connection uses TLS. `peer`: the certificate that the client presented; see `peerOf`. */
   secure: boolean;
   peer: { fingerprint: string } | 'refused' | null;
   address: string;
@@ -53,7 +53,7 @@ export interface Entrance {
  */
 export function peerOf(socket: unknown): { fingerprint: string } | 'refused' | null {
   const tls = socket as Partial<TLSSocket>;
-  // Not `getPeerCertificate`: it creates a key object that OpenSSL then keeps with the certificate, 2 kB per connection.
+  // `getPeerCertificate` is not used: it creates a key object that OpenSSL then keeps with the certificate, 2 kB per connection.
   const certificate = tls.getPeerX509Certificate?.();
   if (!certificate) return null;
   return tls.authorized === true ? { fingerprint: sha256Hex(certificate.raw) } : 'refused';

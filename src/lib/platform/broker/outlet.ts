@@ -142,8 +142,8 @@ export class Outlet implements Link {
   }
 
   /**
-   * Closes the socket when pending output is written, or after `patienceMs`: a client that does not read would keep it open forever.
-   * @param lingers whether it waits for the client to close its side first: packets that it sends meanwhile do not reset the connection
+   * Closes the socket when pending output is written, or after `patienceMs`: a client that does not read would otherwise keep it open.
+   * @param lingers waits for the client to close its side first, so that packets that it sends meanwhile do not reset the connection
    */
   end(patienceMs: number, lingers = false): void {
     const { socket } = this;

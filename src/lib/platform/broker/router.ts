@@ -317,7 +317,7 @@ export class Router {
     return behind;
   }
 
-  /** Hands a message to one member; the planned one, unless its session has ended since. */
+  /** Hands a message to one member: to the planned one, unless the session of that member has ended since. */
   private deliverShared(share: Share<Session>, copies: Copies, plan: Plan | undefined): Session | null {
     const { message, plain, number } = copies;
     const isThere = plan !== undefined && share.members.has(plan.session);
@@ -336,7 +336,7 @@ export class Router {
       this.enqueue(session, copy, qos, { ids, share: share.name, id: plan.id, number });
     else if (home) this.enqueue(session, copy, qos, { ids, share: share.name, home, number });
     else this.enqueue(session, copy, qos, { ids, share: share.name });
-    // It has disconnected since the message was accepted for it.
+    // The member has disconnected since the message was accepted for it.
     if (!session.link) redistribute(this, session, false);
     return session;
   }
@@ -423,7 +423,7 @@ export class Router {
 
 interface EnqueueOptions {
   ids?: readonly number[] | null;
-  /** Its packet id and its number in the log, if the log has it. */
+  /** Packet id of the message, and its number in the log, if the log has it. */
   id?: number | undefined;
   number?: number | undefined;
   share?: string;

@@ -28,7 +28,7 @@ interface LogOptions {
 
 type Done = (error: unknown) => void;
 
-/** Lines written in one batch; `done` if a caller waits for them. */
+/** Lines written in one batch. `done` is called when they are on disk; absent if no caller waits. */
 interface Commit {
   lines: string[];
   done?: Done;
@@ -201,7 +201,7 @@ export class SessionLog {
         await log.append(block, false);
         crc = crc32(block, crc);
       };
-      // Changes made meanwhile are in the lines that follow.
+      // Changes made while this file is written are in the lines that follow.
       for (const record of this.options.snapshot()) {
         text += `${lineOf(record)}\n`;
         if (text.length > chunkBytes) await write();
@@ -425,7 +425,7 @@ export async function verifyBrokerLog(
   { store }: { store?: Store | undefined } = {},
 ): Promise<Finding[]> {
   const folder = join(dataDir, 'broker');
-  // Read the notes first: whatever they record is on disk by then.
+  // Read the notes before the log: everything that they record is on disk by then.
   const notes = store ? await ledgerIn<BrokerCounts>(store, 'broker').load() : [];
   const newest = (await logFiles(folder)).at(-1);
   const bytes = newest ? await readFile(join(folder, newest)) : Buffer.alloc(0);

@@ -47,7 +47,7 @@ export class BrokerState {
   constructor(
     readonly subscriptions: Subscriptions<Session>,
     readonly retained: Retained,
-    /** How long a session outlives its connection when its record does not say, ms. */
+    /** How long a session outlives its connection if its record does not state a time, ms. */
     private readonly usualExpiryMs: number,
   ) {}
 
@@ -166,7 +166,7 @@ export class BrokerState {
       yield { k: 'message', n: 0, m: logged(message), to: [], r: true };
     }
     for (const [s, will] of this.wills) yield willRecord(s, will);
-    // Every session first: a message may be for one that comes later.
+    // All sessions precede the messages, because a message may be for any of them.
     for (const session of this.sessions.values()) if (session.persistent) yield session.record();
     for (const session of this.sessions.values()) yield* this.snapshotOf(session);
   }
@@ -220,7 +220,7 @@ export interface Link {
   readonly now: () => number;
   /** Whether it can accept more now. */
   readonly roomy: boolean;
-  /** Bytes accepted so far. */
+  /** Number of bytes accepted so far. */
   readonly taken: number;
 }
 
@@ -249,10 +249,10 @@ const largestWindow = 100;
 
 const largestId = 65_535;
 
-/** Client state that survives between connections (MQTT 5 and 3.1.1, section 4.1); one that ends with its connection is not in the log. */
+/** Client state that survives between connections (MQTT 5 and 3.1.1, section 4.1). A session that ends with its connection is not in the log. */
 export class Session {
   readonly subscriptions = new Map<string, Grant>();
-  /** By packet id, in order. */
+  /** Messages for the client by packet id, in order. */
   private readonly outgoing = new Map<number, Outgoing>();
   /** Messages that are not sent yet, from index `next` on. */
   private unsent: Outgoing[] = [];
@@ -266,13 +266,13 @@ export class Session {
   readonly incoming = new Map<number, boolean>();
   link: Link | null = null;
   bytes = 0;
-  /** Increases with each acknowledgment. */
+  /** Number that increases with each acknowledgment. */
   progress = 0;
   /** Called when the session may have caught up. */
   readonly waiters = new Set<() => void>();
   /** Its publishers have waited for it long enough and no longer wait, until it has caught up. */
   lagging = false;
-  /** Since when its client is disconnected, ms since 1970; null while connected. */
+  /** Time since which its client is disconnected, ms since 1970; null while connected. */
   offlineSince: number | null = null;
 
   constructor(

@@ -3,8 +3,8 @@ import type { Outgoing, Session } from './sessions.js';
 import type { Share } from './topics.js';
 import type { Qos } from './wire.js';
 
-// Shared subscriptions (MQTT 5, section 4.8.2). Each message goes to one member: in turn to those that can take it at once, else to the one with the
-// shortest queue. When a member disconnects, its unacknowledged messages pass to another.
+// Shared subscriptions (MQTT 5, section 4.8.2). Each message goes to one member. Members that can receive it at once take turns; if none can, the one
+// with the shortest queue gets it. When a member disconnects, its unacknowledged messages pass to another.
 
 type Member = Share<Session>;
 

@@ -24,7 +24,9 @@ export function subscribe(
 ): void {
   const session = connection.session!;
   const { figures, log } = core;
-  /** A repeated filter counts once, with its last options: otherwise one packet could request all retained messages many times. */
+  /**
+   * A filter that is repeated in the packet counts once, with its last options. Otherwise one packet could request all retained messages many times.
+   */
   const granted = new Map<string, SubscribeRequest>();
   const known = new Set<string>();
   const denied: string[] = [];

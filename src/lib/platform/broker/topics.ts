@@ -98,7 +98,7 @@ export interface Receivers<T> {
   readonly shares: readonly Share<T>[];
 }
 
-/** Subscribers of exactly one filter. */
+/** Subscribers to one filter. */
 interface Place<T> {
   own: Map<T, Grant>;
   /** Shared subscriptions by group. */

@@ -79,7 +79,7 @@ export function weightOf({ topic, payload, properties }: BrokerMessage): number 
 }
 
 export interface ConnectPacket {
-  /** 3 = MQTT 3.1, 4 = 3.1.1, 5 = 5, 0 = another one, whose remainder is not read. */
+  /** 3 = MQTT 3.1, 4 = 3.1.1, 5 = 5, 0 = another version, for which the rest of the packet is not read. */
   level: 0 | MqttVersion;
   /** Whether an existing session is discarded. */
   clean: boolean;
@@ -183,7 +183,7 @@ export function refusal(type: number, id: number, reason: number, text: string):
 interface Delivered {
   /** Empty once the alias is established. */
   topic: string;
-  /** 0 = none. */
+  /** Alias of the topic; 0 = none. */
   alias: number;
   qos: Qos;
   id: number;

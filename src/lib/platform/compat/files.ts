@@ -20,7 +20,7 @@ interface Parts {
 export class GuideFiles {
   constructor(private readonly parts: Parts) {}
 
-  /** Excludes files of removed versions. */
+  /** Files of a folder, without those of removed versions. */
   async list(folder: GuideFolder): Promise<GuideFile[]> {
     return this.present().where('folder', '=', folder).execute();
   }
@@ -132,7 +132,7 @@ async function doom(store: Store, digests: readonly string[]): Promise<void> {
   }
 }
 
-/** The model registry's folders, as its root lists them. */
+/** The model registry's folders, in the order in which its root lists them. */
 export const modelFolders = ['OTA_bin', 'full', 'normalized_training_data', 'quantized'] as const;
 
 /** Root folder of the training datastore. */
@@ -140,7 +140,7 @@ export const rawFolder = 'raw_training_data';
 
 export type GuideFolder = (typeof modelFolders)[number] | typeof rawFolder;
 
-/** The paths that accept uploads, and their folders; on either of the two ports, because the guide's manifests swap them. */
+/** The paths that accept uploads, and their folders. Both ports accept all of them, because the guide's manifests swap the ports. */
 export const uploadPaths: Readonly<Record<string, GuideFolder>> = {
   '/upload': rawFolder,
   '/uploadModel': 'full',

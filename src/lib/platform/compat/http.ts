@@ -55,7 +55,7 @@ export function createGuideServer(
   https.on('tlsClientError', (_error, socket) => socket.destroy());
   // A response without progress for this long is finished or stuck.
   https.setTimeout(60_000, (socket) => socket.destroy());
-  // It takes its connections from the server below; the check for slow requests starts only with this event.
+  // This server gets its connections from the one below. The event starts its check for slow requests.
   https.emit('listening');
   const server = createServer((socket) => {
     if (!connections.admit(socket)) return;
@@ -257,7 +257,7 @@ function referenceTo(name: string): string {
   return first.includes(':') ? `./${path}` : path;
 }
 
-/** A path's characters as Go's url package leaves or escapes them. */
+/** Escapes a path like Go's url package. */
 function escapedPath(path: string): string {
   return path.replace(/[^A-Za-z0-9\-_.~$&+,/:;=@]/gu, (character) =>
     [...Buffer.from(character)]
@@ -274,7 +274,7 @@ const entities: Record<string, string> = {
   "'": '&#39;',
 };
 
-/** As Go's html.EscapeString. */
+/** Escapes text like Go's html.EscapeString. */
 function escaped(text: string): string {
   return text.replace(/[&<>"']/g, (character) => entities[character] ?? character);
 }
@@ -295,7 +295,7 @@ const byExtension: Record<string, string> = {
   '.xml': 'text/xml; charset=utf-8',
 };
 
-/** First bytes, in hex. */
+/** Content types by first bytes, in hex. */
 const bySignature: readonly [string, string][] = [
   ['504b0304', 'application/zip'],
   ['1f8b08', 'application/x-gzip'],

@@ -18,7 +18,7 @@ const connectTimeoutMs = 5000;
 const pauseMs = 2000;
 
 export interface KafkaAddress {
-  /** Without credentials. */
+  /** URL of the endpoint without credentials. */
   endpoint: string;
   /** URL of the cluster. */
   cluster: string;
@@ -26,7 +26,7 @@ export interface KafkaAddress {
   topic: (name: string) => string;
 }
 
-/** How long one write is retried, with the same sequence numbers, so that data already stored is not written twice. */
+/** How long a write is retried. Retries have the same sequence numbers, so that data already stored is not written twice. */
 const patience = '24h';
 
 /** Address of the relay's Kafka. @throws AIOT_USAGE for another engine, AIOT_STREAM_URL */
@@ -147,7 +147,7 @@ const [most, mostBytes] = [1000, 768 * 1024];
 const closeMs = 500;
 const pausesMs = { first: 100, longest: 5000 };
 
-/** Spools the broker's messages to disk, and acknowledges them then. Ends with the source. */
+/** Spools the broker's messages to disk, and then acknowledges them. Ends with the source. */
 export async function spoolAll(source: Source, spool: Spool, log: Logger, onMore: () => void): Promise<void> {
   for await (const batch of source) {
     try {
@@ -157,7 +157,7 @@ export async function spoolAll(source: Source, spool: Spool, log: Logger, onMore
       for (const delivery of batch) delivery.ack();
       onMore();
     } catch (err) {
-      // Their publishers resend them.
+      // Not acknowledged, so their publishers resend them.
       for (const delivery of batch) delivery.nack();
       log.error({ err }, 'could not store data of the guide');
       await delay(500);

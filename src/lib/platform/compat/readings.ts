@@ -28,7 +28,7 @@ interface Parts {
   onSkipped: (count: number) => void;
 }
 
-/** Rows of one insert: SQLite allows 32,766 variables, and PostgreSQL twice as many. */
+/** Rows per INSERT: SQLite allows 32,766 variables per statement, and PostgreSQL twice as many. */
 const rowsAtOnce = 1000;
 
 /** Collects rows until they fill a file of raw training data. Collected rows are in the database, so a restart continues with them. */
@@ -128,8 +128,8 @@ const csvHeader = 'deviceID,timeStamp,current,temperature,vibration,sound';
 const fields = ['current', 'temperature', 'vibration', 'sound'] as const;
 
 /**
- * A message of the guide's firmware as a line of its raw training data, without its newline. A missing field is 0.0, and a missing time is
- * the time of the reading. Null if it is not a JSON object with a device id, or would not be one line of six columns.
+ * Formats a message of the guide's firmware as a line of its raw training data, without a newline. A missing field is 0.0, and a missing time is the
+ * time of the reading. Returns null if it is not a JSON object with a device id, or could not be one line of six columns.
  * @param at ms since 1970
  */
 export function csvLine(payload: Uint8Array, at: number): string | null {

@@ -29,7 +29,7 @@ interface RelayOptions {
   events: string | undefined;
 }
 
-/** How long a start waits for Kafka to have its topics, ms; it then continues without. */
+/** How long a start waits for Kafka's topics, ms. Then it continues without them. */
 const patienceMs = 5000;
 
 /** Maximum bytes of data spooled for Kafka; beyond it, publishers wait. */
@@ -223,7 +223,7 @@ function sayerTo(url: string, signal: AbortSignal): (message: Buffer) => Promise
   };
 }
 
-/** Wakes a waiting worker; without one, the next wait returns immediately. */
+/** A bell that wakes a waiting worker. If none is waiting, the next wait returns immediately. */
 function createBell() {
   let rung = false;
   let wake: (() => void) | undefined;
@@ -253,7 +253,7 @@ type Bell = ReturnType<typeof createBell>;
 /** Longest message that the guide's firmware accepts: its MQTT library drops packets of more than 256 bytes, including the header. */
 export const longestControl = 229;
 
-/** As the guide writes it, including the space before its colon. */
+/** Formats a control message as the guide does, including the space before the colon. */
 export function controlMessage(command: string, payload: string): Buffer {
   return Buffer.from(`{"command": ${JSON.stringify(command)}, "payload" : ${JSON.stringify(payload)}}`);
 }

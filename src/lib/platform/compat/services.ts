@@ -181,7 +181,7 @@ export class GuideDevices {
     try {
       await enrolment.register(newcomer, guide);
     } catch (error) {
-      // Two concurrent requests.
+      // A concurrent request has registered the device.
       if (!hasCode(error, 'AIOT_ALREADY_EXISTS', 'device')) throw error;
       if (!this.confirmed(id)) return this.provision(id);
     }

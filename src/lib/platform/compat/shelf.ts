@@ -105,7 +105,7 @@ export class Shelf {
       .execute();
   }
 
-  /** Files of removed versions. */
+  /** Lists files of removed versions. */
   private gone() {
     return this.parts.store
       .selectFrom('guideFiles')
@@ -119,9 +119,9 @@ export class Shelf {
 }
 
 /**
- * A training in the format of the guide's full/: a SavedModel, in a folder in a zip. The guide takes the first file's folder as the model's. The
- * model is in floating point; for a quantized one, the weights are dequantized, because a bundle contains no others. The bundle's own parts are in
- * assets.extra, which TensorFlow ignores; the model there still takes standardized inputs.
+ * A training in the format of the guide's full/: a zip with a folder that contains a SavedModel. The guide uses the folder of the first file as the
+ * model. The model is in floating point; the weights of a quantized model are dequantized, because a bundle contains no others. The bundle's own
+ * parts are in assets.extra, which TensorFlow ignores; the model there still takes standardized inputs.
  * @param savedModel the output of `guideSavedModel`
  * @param modified ms since 1970
  */

@@ -46,7 +46,7 @@ export interface GuideOptions {
   maxRows: number;
   /** Total bytes that its clients may store. */
   quota?: number | undefined;
-  /** kafka://…, if the relay uses one. */
+  /** URL of Kafka (kafka://…), if the relay uses one. */
   events: string | undefined;
   tls: Pick<TlsOptions, 'key' | 'cert' | 'follow'>;
   connections: Connections;
@@ -148,7 +148,7 @@ async function oneByOne<T>(tasks: readonly (() => Promise<T>)[]): Promise<T[]> {
 /** The minimum that the guide's boards need. */
 const door: BoardDoor = {
   publish: [dataTopic, ...alertTopics],
-  // A second board reads the first one's data.
+  // Boards also receive the data of other boards, because a second board reads the first one's.
   subscribe: [controlTopic, dataTopic],
 };
 

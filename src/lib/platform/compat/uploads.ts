@@ -22,7 +22,7 @@ import {
 } from './files.js';
 import { contentType, sniffedBytes } from './http.js';
 
-/** Accepts an upload to one of the paths; other requests are not for it. */
+/** Accepts uploads to the paths in `uploadPaths`; other requests must not be passed to it. */
 export interface Receiver {
   receive(request: IncomingMessage, response: ServerResponse): void;
   close(): Promise<void>;
@@ -110,7 +110,7 @@ interface Staged {
   type: string;
   /** Stores it as a blob; resolves when it is durable. */
   keep(blobs: BlobStore): Promise<void>;
-  /** Always call this. */
+  /** Call it in any case, after the file was stored or rejected. */
   discard(): Promise<void>;
 }
 

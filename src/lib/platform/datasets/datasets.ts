@@ -152,7 +152,9 @@ export function datasetsOf(
     }
     return { ...totals, labels: Object.fromEntries(counts) };
   };
-  /** Includes known losses that a read did not encounter: a rebuilt index does not list them. */
+  /**
+   * Summarizes what an export could not read. Known losses that the read did not encounter are included, because a rebuilt index does not list them.
+   */
   const summaryOf = async (
     stream: string,
     query: SampleQuery,

@@ -7,7 +7,7 @@ import { fieldsOf } from '../journal/takes.js';
 export interface Samples {
   device: string;
   recording: string;
-  /** null: the message has none. */
+  /** Sequence number of the message; null = it has none. */
   seq: number | null;
   /** ms since 1970 of each sample. */
   t: number[];
@@ -203,7 +203,7 @@ function columnsOf({ device, recording, seq, t, label, fields }: Group): ColumnS
   ] as ColumnSource[];
 }
 
-/** A field may have the name of one of the fixed columns. */
+/** Name of a field's column. A field named like a fixed text column gets an appended `_`. */
 function fieldColumn(name: string): string {
   return ['device', 'label'].includes(name) ? `${name}_` : name;
 }
@@ -249,7 +249,7 @@ const pauseSteps = 10;
  * Reduces samples for a plot in one pass. If they are few enough, the samples are unchanged. Otherwise each time interval yields two rows,
  * with the minimum and maximum of each field in order of arrival. No peak is lost, and memory does not grow with the recording: intervals
  * are doubled in length when there are too many.
- * @param most rows, apart from those of pauses
+ * @param most maximum number of rows, not counting those of pauses
  */
 export async function pointsOf(
   fields: readonly string[],

@@ -28,7 +28,7 @@ export class Orphans {
     return this.known;
   }
 
-  /** Looks for missing blobs. Those of versions that are added or removed meanwhile are checked twice. */
+  /** Looks for missing blobs. If a version was added or removed meanwhile, its blobs are checked twice. */
   async check(): Promise<readonly Reference[]> {
     const { store, blobs } = this.parts;
     const there = new Set<string>();
@@ -59,7 +59,7 @@ export class Orphans {
     const gone: string[] = [];
     for await (const { digest, at } of blobs.list()) {
       if (kept.has(digest) || at > now() - leaseMs) continue;
-      // It may have been uploaded since the check: the lease precedes the bytes.
+      // The blob may have been uploaded since the check. Its lease was recorded before its bytes.
       if ((await leases.current()).has(digest)) continue;
       // Deleted before its blob, because the blob of an advertised delta must exist.
       await store.deleteFrom('deltas').where('digest', '=', digest).execute();
@@ -114,7 +114,7 @@ export async function references(store: Store): Promise<Reference[]> {
   return found;
 }
 
-/** Patches whose release still exists: the others are no longer needed. */
+/** Patches to releases that still exist; other patches are no longer needed. */
 async function deltas(store: Store): Promise<{ digest: string }[]> {
   const rows = await store
     .selectFrom('deltas')

@@ -73,7 +73,7 @@ export class RetentionService {
     });
   }
 
-  /** Applies the policies of one stream or of all. @param explicit free the space immediately, at any cost */
+  /** Applies the policies of one stream or of all. @param explicit frees the space immediately, at any cost */
   async run(
     { stream, dryRun = false }: { stream?: string | undefined; dryRun?: boolean },
     who: string,

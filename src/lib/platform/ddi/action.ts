@@ -17,9 +17,9 @@ export type ActionState = 'open' | 'cancelling' | 'finished' | 'failed' | 'cance
 
 /** A desired state as an action of the DDI API. */
 export interface Action {
-  /** Fits 31 bits and begins at 1001: clients store it in an int, and one of them loses its first digit. */
+  /** Id that begins at 1001 and fits 31 bits: clients store it in an int, and one client loses its first digit. */
   id: number;
-  /** The device's id. */
+  /** Id of the device. */
   device: string;
   wish: string;
   state: ActionState;

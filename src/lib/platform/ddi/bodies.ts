@@ -10,7 +10,7 @@ const executions = [
 
 const results = ['success', 'failure', 'none'] as const;
 
-/** A client's feedback on an action. The action is the one of the URL: the id in the body is ignored. */
+/** A client's feedback on an action. The URL determines the action; the id in the body is ignored. */
 export interface Feedback {
   execution: string;
   finished: (typeof results)[number];
@@ -100,7 +100,7 @@ export function parseInstalled(text: string): { name: string; version: string } 
   return { name: printable(name).slice(0, 64), version: printable(version).slice(0, 64) };
 }
 
-/** null if it is not valid JSON. */
+/** Parses JSON; null if the text is not valid. */
 function jsonOf(text: string): unknown {
   return depthOf(text) > deepest ? null : (parsedJson(text) ?? null);
 }
@@ -195,7 +195,7 @@ function statusOf({ state, seen, step }: Action): string {
   return step === 'IDLE' ? (seen ? 'RETRIEVED' : 'RUNNING') : step === 'VERIFYING' ? 'DOWNLOADED' : 'RUNNING';
 }
 
-/** `HH:MM:SS`, always eight characters; never zero, which one client would treat as once a second. */
+/** Formats a duration as `HH:MM:SS`, always eight characters. It is never zero, which one client would treat as once a second. */
 function clock(ms: number): string {
   const seconds = Math.min(86_399, Math.max(1, Math.round(ms / 1000)));
   const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];

@@ -213,10 +213,10 @@ async function isLetIn(request: FastifyRequest, controller: string, parts: Parts
 /** hawkBit's response to unauthenticated clients. */
 const nobody = 401;
 
-/** When to retry after a temporary failure, s. */
+/** Delay after which a client may retry after a temporary failure, s. */
 const laterSeconds = 30;
 
-/** Errors in hawkBit's form: without a body for unauthenticated clients, else with one that clients write to their logs. */
+/** Responds to errors in hawkBit's form: without a body to unauthenticated clients, otherwise with a body that clients write to their logs. */
 function failures(app: FastifyInstance, log: Logger): void {
   app.setErrorHandler(async (error: FastifyError, request, reply) => {
     const told = storageError(error);
@@ -243,7 +243,7 @@ function failures(app: FastifyInstance, log: Logger): void {
   });
 }
 
-/** Open connections at once. */
+/** Maximum number of open connections. */
 const mostConnections = 10_000;
 
 /** Connections without TLS may use only the device API: other tokens are not checked there. */

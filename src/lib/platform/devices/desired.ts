@@ -28,7 +28,7 @@ export class DesiredStates {
     private readonly deltas: Deltas,
   ) {}
 
-  /** null = nothing. */
+  /** Desired state of a device; null = none. */
   async get(device: string): Promise<Desired | null> {
     const row = await this.store
       .selectFrom('devices')
@@ -66,7 +66,7 @@ export class DesiredStates {
     return held;
   }
 
-  /** Publishes what was written. */
+  /** Publishes desired states that were written. */
   async tell(wishes: readonly Wish[]): Promise<void> {
     for (let i = 0; i < wishes.length; i += 100) {
       await Promise.all(
@@ -107,7 +107,7 @@ export class DesiredStates {
     }
   }
 
-  /** After a start the broker has lost all retained messages: desired and reported come from the database. */
+  /** Publishes all desired and reported states from the database, because the broker has lost its retained messages when the platform starts. */
   async restore(devices: readonly { name: string; reported: Reported | null }[]): Promise<void> {
     const rows = await this.store.selectFrom('devices').select(['name', 'desired']).execute();
     for (const { name, desired } of rows) {
@@ -158,7 +158,7 @@ export function desiredOf({ wish, release, soakMs, shadow, delta }: Wish): Desir
   return { rollout: wish, kind, name, version, sequence, manifest, ...asked };
 }
 
-/** Digests of the release a device runs and of the one it should run. */
+/** Digests of a release that devices run and of the one that they should run. */
 export interface DeltaPair {
   base: string;
   target: string;
@@ -183,7 +183,10 @@ const largest = 4 * 1024 * 1024;
 /** Maximum time others wait while a patch is made, ms. */
 const sliceMs = 10;
 
-/** How long a rollout start and a plan wait for their patches, ms: devices offered the release earlier download it whole. */
+/**
+ * How long the start of a rollout and a plan wait for their patches, ms. Devices that are offered the release before its patch exists download it
+ * whole.
+ */
 export const patienceMs = { start: 3000, plan: 15_000 };
 
 /** Number of bases per release for which patches are made: those that most devices run. */
@@ -210,7 +213,7 @@ export class Deltas {
     return known.flatMap((row) => (row?.digest ? [{ ...row, digest: row.digest }] : []));
   }
 
-  /** Those of these digests that belong to a release. */
+  /** Returns the digests among these that belong to a release. */
   async released(kind: 'model' | 'firmware', digests: readonly string[]): Promise<Set<string>> {
     const found = new Set<string>();
     const all = this.parts.store.selectFrom(kind === 'model' ? 'models' : 'firmware').select('digest');
@@ -228,7 +231,7 @@ export class Deltas {
     await this.inTurn(async () => {});
   }
 
-  /** Patches that produce one release, by their bases. */
+  /** Patches that produce one release, by the digest of their base. */
   async of(target: string, store: Store): Promise<Map<string, MadeDelta>> {
     const rows = await store
       .selectFrom('deltas')
@@ -263,7 +266,7 @@ export class Deltas {
     });
   }
 
-  /** Yields to other work meanwhile: megabytes take seconds. null = aborted. */
+  /** Makes a patch in slices, between which other work can proceed: megabytes take seconds. null = aborted. */
   private async inSlices(base: Uint8Array, target: Uint8Array): Promise<Uint8Array | null> {
     const steps = createDeltaInSteps(base, target);
     for (let since = performance.now(); !this.closed; ) {

@@ -175,7 +175,7 @@ export class Devices {
     return this.records().map(({ name }) => this.info(name));
   }
 
-  /** By name, in code unit order. */
+  /** Devices sorted by name, in code unit order. */
   records(): readonly DeviceRecord[] {
     return this.memory.records();
   }
@@ -388,7 +388,7 @@ interface Known {
   find(name: string): DeviceRecord | undefined;
 }
 
-/** The latest report of each device; each that contains news is an event. Devices removed meanwhile are left out. */
+/** Changes for the latest report of each device. A report with news is an event. Devices removed meanwhile are left out. */
 export function ofReports(all: readonly Report[], known: Known, lastSeen: number): Told {
   const told: NewEvent[] = [];
   const last = new Map<DeviceRecord, Reported>();

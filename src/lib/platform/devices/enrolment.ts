@@ -134,7 +134,7 @@ export class Enrolment {
   }
 
   /**
-   * Issues a new certificate for the same device. `now`: the current one ends at once. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID,
+   * Issues a new certificate for the same device. With `now`, the current one ends at once. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID,
    * AIOT_CSR_INVALID, AIOT_DEVICE_CHANGED
    */
   rotate(name: string, { csr, now, latest }: Rotation, who: string): Promise<Enrolled> {
@@ -149,7 +149,7 @@ export class Enrolment {
         await noteCertificate(store, name, signed);
         await events.record({ who, type: 'device.rotate', subject: name, data }, store);
       };
-      // Without a current certificate there is nothing to wait for.
+      // If there is no current certificate, the new one is valid at once.
       if (now || device.fingerprint === null) await devices.certify(device, signed, {}, along);
       else await devices.offer(device, signed, along);
       return { device: devices.info(name), certificate: signed.certificate, fresh: false };
@@ -209,7 +209,10 @@ export class Enrolment {
   }
 }
 
-/** Two concurrent changes to a device cannot both succeed: one would void the certificate just issued by the other. @throws AIOT_DEVICE_CHANGED */
+/**
+ * Rejects a request based on an outdated certificate: of two concurrent changes to a device, one would void the certificate just issued by the other.
+ * @throws AIOT_DEVICE_CHANGED
+ */
 function requireLatest(device: DeviceRecord, latest: Asked['latest'], what: 'rotated' | 'replaced'): void {
   if (latest === undefined || latest === (device.nextFingerprint ?? device.fingerprint)) return;
   const { name } = device;
@@ -258,8 +261,8 @@ export class Claims {
   }
 
   /**
-   * A device is registered once, and never again after it had a certificate: issuing one in any way (a claim, `rotate`, `replace`), and `revoke`,
-   * voids its open claims. A rejected claim is not used up.
+   * Issues the first certificate of a registered device. Any other way to issue one (another claim, `rotate`, `replace`), and `revoke`, voids the
+   * device's open claims. A rejected claim is not used up.
    * @throws AIOT_CLAIM_INVALID, AIOT_CSR_INVALID, AIOT_ALREADY_EXISTS (the board is another device)
    */
   async redeem(token: string, csr: string, mac: string | undefined): Promise<Enrolled> {

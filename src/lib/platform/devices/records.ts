@@ -26,7 +26,7 @@ export class DeviceMemory {
     return this.byFingerprint.get(fingerprint);
   }
 
-  /** By name, in code unit order. */
+  /** Devices sorted by name, in code unit order. */
   records(): readonly DeviceRecord[] {
     this.sorted ??= [...this.byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
     return this.sorted;
@@ -157,7 +157,7 @@ export interface DeviceRecord {
   id: string;
   type: string;
   state: DeviceState;
-  /** null = registered, without a certificate so far. */
+  /** Fingerprint of the current certificate; null = registered, without a certificate so far. */
   fingerprint: string | null;
   expires: number | null;
   /** A certificate that was issued to the device but not used yet. */

@@ -15,9 +15,9 @@ export async function noteCertificate(
 }
 
 interface Parts {
-  /** Rewritten atomically. */
+  /** Path of the list, which is replaced atomically. */
   file: string;
-  /** Whether a broker reads it; otherwise it is written once, so that a broker set up later can start. */
+  /** Whether a broker reads the list. If not, it is written only once, so that a broker set up later can start. */
   follow: boolean;
   store: Store;
   devices: Devices;

@@ -19,14 +19,14 @@ export interface NewEvent {
   data?: Record<string, unknown>;
 }
 
-/** Rows of one statement. */
+/** Rows per statement. */
 const atOnce = 100;
 
 /** The log of all changes, in order, with increasing ids: the source of audit, feed, relay and webhooks. Append-only. */
 export interface Events {
   /**
    * Records an event in the caller's transaction, so that a change and its event are committed together. Ids increase in commit order: SQLite has one
-   * writer, and with PostgreSQL appenders wait for earlier ones (store/postgres/ddl.ts).
+   * writer, and with PostgreSQL appenders wait for earlier ones (store/postgres-schema.ts).
    */
   record(event: NewEvent, transaction?: Store): Promise<void>;
   /** Records several events in order. */
@@ -348,7 +348,7 @@ export class EventFeed {
       const events = this.ring.slice(firstBehind(this.ring, after)).filter(isWanted);
       return { events, last: Math.max(after, this.tail) };
     }
-    // Read first: events that arrive meanwhile are in the next page.
+    // The extent is read first: events that arrive meanwhile are in the next page.
     const { latest, pruned } = await extentOf(this.store);
     if (after < pruned) throw eventsGone(after, pruned);
     const events = await eventsAfter(this.store, { ...filter, after, limit: batch });

@@ -17,7 +17,7 @@ interface KindParts {
   orphans: Orphans;
   retention: RetentionService;
   prune: PruneParts;
-  /** For files being created. */
+  /** Folder for files that jobs are creating. */
   folder: string;
 }
 
@@ -77,7 +77,7 @@ interface JobWork<Request> {
 
 /** A kind of job that the platform runs itself. */
 export interface JobKind<Request = Record<string, unknown>> {
-  /** Noun and verb. */
+  /** Name of the kind: noun and verb. */
   name: string;
   about: string;
   request: ZodType<Request>;

@@ -27,7 +27,7 @@ interface RelayParts {
 }
 
 interface RelayFigures {
-  /** Without credentials. */
+  /** URL of the destination without credentials. */
   endpoint: string;
   state: 'waiting' | 'connected' | 'disconnected';
   /** Code of the error that prevents sending. */
@@ -39,7 +39,7 @@ interface RelayFigures {
 const connectTimeoutMs = 5000;
 const pauses = { firstPauseMs: 250, longestPauseMs: 5000 };
 
-/** How long writes in progress are awaited at shutdown, ms: sending them again later does no harm. */
+/** How long shutdown waits for writes in progress, ms. If they are sent again later, that does no harm. */
 const farewellMs = 700;
 
 /** JetStream's stream for both topics, unless another stream holds them. */

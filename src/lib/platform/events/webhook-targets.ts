@@ -145,7 +145,7 @@ const special = { 4: specialRanges.ipv4.map(rangeOf), 6: specialRanges.ipv6.map(
 
 interface Range {
   first: bigint;
-  /** Bits after the prefix. */
+  /** Number of address bits after the prefix. */
   rest: bigint;
 }
 

@@ -33,7 +33,7 @@ interface Parts {
   now: () => number;
 }
 
-/** How long the previous secret signs too after a rotation, ms. */
+/** How long the previous secret also signs after a rotation, ms. */
 const graceMs = 86_400_000;
 
 const most = 100;
@@ -287,7 +287,7 @@ const passedByMs = 1000;
 
 const pauses = { firstPauseMs: 1000, longestPauseMs: 1000 };
 
-/** Sends events to webhooks: for each in order, one at a time, from its position in the database; many webhooks at once. */
+/** Sends events to webhooks, to many at the same time. Each gets its events in order, one at a time, from its position in the database. */
 export class WebhookSender implements Worker {
   readonly name = 'webhooks';
   readonly figures = { delivered: 0, failed: 0 };
@@ -501,7 +501,7 @@ export async function deliver(delivery: Delivery): Promise<Outcome> {
   }
 }
 
-/** Both secrets sign, one signature each, separated by a space (Standard Webhooks, "Signature scheme"). */
+/** Signs with each secret; the signatures are separated by spaces (Standard Webhooks, "Signature scheme"). */
 function headersOf({ secrets, body, id, now }: Delivery): Record<string, string> {
   const signed = secrets.map((secret) => signatureHeaders(secret, Buffer.from(body), id, now));
   const signatures = signed.map((headers) => headers['webhook-signature']).join(' ');

@@ -21,7 +21,7 @@ declare module 'fastify' {
     scope?: string | readonly string[];
     /** The response never ends on its own, so shutdown does not wait for it. */
     endless?: boolean;
-    /** Its errors and additional HTTP statuses, as in the contract. */
+    /** Error codes and additional HTTP statuses of the route, as in the contract. */
     errors?: readonly ErrorCode[];
     statuses?: readonly number[];
   }
@@ -155,8 +155,8 @@ const common = new Set(['status', 'trust']);
 const own = 'session';
 
 /**
- * The scopes of which a restricted token needs one for this route. Blobs are part of models, firmware and configurations, and so are uploads of them;
- * everything else belongs to the platform.
+ * Scopes for this route; a restricted token needs one of them. Blobs and their uploads belong to models, firmware and configurations; everything else
+ * belongs to the platform.
  */
 export function scopesOf(method: string, url: string, asked?: string | readonly string[]): readonly string[] {
   if (asked !== undefined) return typeof asked === 'string' ? [asked] : asked;
@@ -234,7 +234,7 @@ export function setWebSession(
   reply.header('set-cookie', `${cookieName(ca)}=${value}; Path=/; Secure; HttpOnly; SameSite=Strict`);
 }
 
-/** Requests per minute. */
+/** Maximum numbers of requests per minute. */
 export interface Rates {
   /** Per token, or per device. */
   known: number;

@@ -30,7 +30,7 @@ export function answerErrors(app: FastifyInstance, log: Logger): void {
     if (status === 401) reply.header('www-authenticate', 'Bearer realm="aiot"');
     return sendProblem(reply, told, status);
   });
-  // Fastify would check the body first, and refuse QUERY without one.
+  // Runs before Fastify's own check of the body, which would refuse QUERY without one.
   app.addHook('onRequest', async (request, reply) => {
     if (request.is404) return answerMissing(request, reply);
   });
@@ -145,7 +145,7 @@ const badHeads: Record<string, [number, string]> = {
 };
 
 interface Path {
-  /** As registered: `/api/v1/devices/:name`. */
+  /** Segments of the path as registered, such as `/api/v1/devices/:name`. */
   parts: string[];
   methods: Set<string>;
 }

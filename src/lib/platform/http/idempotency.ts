@@ -16,7 +16,7 @@ declare module 'fastify' {
 
 const methods = new Set(['POST', 'DELETE', 'PATCH']);
 
-/** Response headers that describe the outcome: replays include them. */
+/** Response headers that describe the outcome and are therefore included in replays. */
 const telling = ['etag', 'location', 'upload-expires', 'upload-offset'];
 
 /**

@@ -136,7 +136,7 @@ async function insert(rows: Transaction['rows'], messages: readonly StoredMessag
     ],
   );
   const fresh = new Set(stored.map(keyOf));
-  // When several messages have the same key, the first one was stored.
+  // If several messages in the batch have the same key, the first was stored.
   return messages.map((message) => message.moment === null || fresh.delete(keyOf(message)));
 }
 

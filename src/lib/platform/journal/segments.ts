@@ -61,7 +61,7 @@ export function parseLine(line: Buffer, checked: boolean): JournalRecord | Remov
 export interface SegmentFile {
   segment: number;
   generation: number;
-  /** False: from a version 1 journal, whose lines have no checksums. */
+  /** Whether lines have checksums; those of a version 1 journal have none. */
   checked: boolean;
 }
 
@@ -92,7 +92,7 @@ interface DamagedLine {
   bytes: Buffer;
 }
 
-/** Bytes of a damaged line that are examined: a segment without newlines is one line. */
+/** Maximum bytes of a damaged line that are examined, because a segment without newlines is a single line. */
 const mostSalvaged = 1 << 20;
 
 /**

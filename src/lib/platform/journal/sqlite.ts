@@ -106,7 +106,7 @@ export function isNote({ number }: Pick<LogFile<unknown>, 'number'>): boolean {
 /** Rows of one INSERT, so that only a few statements of different lengths are prepared. */
 const together = 50;
 
-/** Telemetry in a file of its own, written by one thread and read by another. */
+/** Telemetry in an SQLite file of its own, which one thread writes and another reads. */
 export class SqliteTables implements Tables {
   readonly alone = true;
   readonly together = together;
@@ -142,7 +142,7 @@ export class SqliteTables implements Tables {
     options: Pick<TelemetryOptions, 'ledger' | 'sync' | 'log'>,
     noted: LogFile<Tally[]> | null,
   ): Promise<SqliteTables> {
-    // SQLite gives its other files the mode of this one.
+    // The mode of this file is set first, because SQLite gives its other files the same mode.
     const file = await open(path, 'a', 0o600);
     await file.chmod(0o600).catch(() => {});
     await file.close();
@@ -216,7 +216,7 @@ export class SqliteTables implements Tables {
     this.committed = this.lastId;
   }
 
-  /** Rows that the ledger lists but this file lacks, by stream and device. @param look compares them in any case */
+  /** Rows that the ledger lists but this file lacks, by stream and device. @param look compares them even if the ledger's last id is present */
   async lostSince(noted: LogFile<Tally[]>, look: boolean): Promise<Tally[]> {
     if (!look && noted.digest === this.name && this.lastId >= noted.bytes) return [];
     return lessBy(noted.counts, (await this.stock()).all());

@@ -193,7 +193,8 @@ export class TableTelemetry implements Telemetry {
 
   async append(entry: Entry): Promise<void> {
     if (this.closed) throw new AiotError('AIOT_PLATFORM_UNREACHABLE', 'the platform is stopping');
-    // Encoded before it joins a batch: a message that cannot be encoded must not fail the others. JSON escapes NUL, which PostgreSQL cannot hold.
+    // Encoded before it joins a batch, because a message that cannot be encoded must not fail the others. JSON escapes NUL, which PostgreSQL cannot
+    // store.
     const json = jsonOf(entry);
     return new Promise((resolve, reject) => {
       this.waiting.push({ entry, json, resolve, reject });

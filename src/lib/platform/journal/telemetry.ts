@@ -91,8 +91,8 @@ export interface JournalReader {
   /** Position after the last entry. */
   end(): Promise<string>;
   /**
-   * Entries after a position (null = the oldest available), and then new ones, in batches of whatever is available, at least one; ends with the
-   * signal. Duplicates are left out.
+   * Yields entries after a position (null = the oldest available), first existing and then new ones, until the signal ends. A batch has at least one
+   * entry. Duplicates are left out.
    */
   from(position: string | null, signal: AbortSignal): AsyncIterable<readonly PlacedEntry[]>;
 }

@@ -8,7 +8,7 @@ export interface Step {
   values?: readonly unknown[];
   /** The rows it returns (default), the number of rows it changed, or nothing, for several statements without parameters. */
   want?: 'rows' | 'changes' | 'nothing';
-  /** Values of a row: the thread computes the CRC-32 of the last one in each, and puts it before that. */
+  /** Number of values per row. The thread computes the CRC-32 of the last value in each row, and inserts it before that value. */
   checksums?: number;
 }
 

@@ -6,7 +6,7 @@ import { fieldsOf, type Take } from './takes.js';
 /** Totals of one stream. */
 export interface StreamTotals {
   name: string;
-  /** In order of first appearance. */
+  /** Names of fields, in order of first appearance. */
   fields: string[];
   recordings: number;
   messages: number;

@@ -105,7 +105,7 @@ export class Models extends ReleaseService<ModelRow, ModelVersion> {
     });
   }
 
-  /** Excludes removed versions. @throws AIOT_NOT_FOUND */
+  /** The manifest of this sequence, unless its version was removed. @throws AIOT_NOT_FOUND */
   async manifest(sequence: number): Promise<Envelope> {
     const row = await this.parts.store
       .selectFrom('manifests')

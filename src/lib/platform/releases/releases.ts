@@ -32,7 +32,7 @@ interface ReleaseKind {
   turn: 'models' | 'firmware';
   /** `firmware` or `configuration`, for errors. */
   noun: string;
-  /** The command that lists them. */
+  /** The command that lists the versions. */
   list: string;
 }
 
@@ -174,7 +174,7 @@ export abstract class ReleaseService<Row extends VersionRow, Card extends object
     return {
       entries: entries.flatMap(({ name, versions }) => {
         const card = cards.get(name);
-        // Removed between the two queries.
+        // The name's last version was removed between the two queries.
         return card ? [{ name, versions: Number(versions), latest: card }] : [];
       }),
       next,
@@ -210,7 +210,7 @@ export abstract class ReleaseService<Row extends VersionRow, Card extends object
     throw await this.unknown(name, version);
   }
 
-  /** Every table has these columns. */
+  /** Typed as one of the tables, because all of them have these columns. */
   protected get table(): 'firmware' {
     return this.of.table as 'firmware';
   }
@@ -327,7 +327,7 @@ export class Releases<Info extends object> extends ReleaseService<ReleaseRow, Bl
     return this.signAnew(envelope, who, { name, version });
   }
 
-  /** The newest, or the one with a given sequence. @throws AIOT_NOT_FOUND */
+  /** The newest manifest, or the one with the given sequence. @throws AIOT_NOT_FOUND */
   async manifest(name: string, version: number, sequence?: number): Promise<Envelope> {
     const row = await this.row(name, version);
     if (sequence === undefined || sequence === row.sequence) return JSON.parse(row.envelope) as Envelope;
@@ -343,7 +343,10 @@ export class Releases<Info extends object> extends ReleaseService<ReleaseRow, Bl
     throw this.notFound(`${name}@${version} has no manifest with the sequence ${sequence}`);
   }
 
-  /** Its verified manifest, as it is rolled out. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_SIGNATURE_INVALID */
+  /**
+   * The manifest of this version and sequence, after its signatures are verified. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID,
+   * AIOT_SIGNATURE_INVALID
+   */
   async verified(name: string, version: number, sequence: number): Promise<Manifest> {
     const manifest = await this.checked(await this.manifest(name, version), name);
     if (manifest.sequence === sequence) return manifest;
@@ -369,7 +372,7 @@ export class Releases<Info extends object> extends ReleaseService<ReleaseRow, Bl
     return { digest, bytes, info: { ...info, deviceTypes } };
   }
 
-  /** Must be the same bytes for the same device types. */
+  /** Requires that a re-signed manifest covers the same bytes for the same device types. */
   protected async resigned({ version, artifacts, deviceTypes }: Manifest, row: ReleaseRow): Promise<null> {
     const [artifact, ...more] = artifacts;
     const types = (JSON.parse(row.info) as { deviceTypes: string[] }).deviceTypes;

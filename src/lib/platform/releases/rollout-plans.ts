@@ -223,7 +223,7 @@ interface ProofParts {
   configs: Pick<Configs, 'manifest'>;
 }
 
-/** Releases cached: the proofs of one rollout name the same ones. */
+/** Number of cached releases: the proofs of one rollout name the same ones. */
 const kept = 64;
 
 /** A release as named both by devices and by manifests. */
@@ -231,7 +231,7 @@ type Running = Proof['release'];
 
 /** Checks devices' signed update proofs: that the signature is the device's, and that the release matches its signed manifest. */
 export class Proofs {
-  /** By kind and sequence; null = there is no such release. */
+  /** Releases by kind and sequence; null = there is no such release. */
   private readonly releases = new Map<string, Promise<Running | null>>();
 
   constructor(private readonly parts: ProofParts) {}

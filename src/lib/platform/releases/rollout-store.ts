@@ -132,7 +132,7 @@ async function saveDevices(store: Store, head: RolloutHead, devices: RolloutDevi
   }
 }
 
-/** In order. `since`: only those changed after this revision of the rollout. */
+/** Devices in rollout order. @param since only those changed after this revision of the rollout */
 async function devicesOf(store: Store, rollout: string, since?: number): Promise<RolloutDevice[]> {
   const rows = await store
     .selectFrom('rolloutDevices')
@@ -230,7 +230,7 @@ function deviceOf(row: Schema['rolloutDevices']): RolloutDevice {
   };
 }
 
-/** One event per model, for its history, and one for the rollout. */
+/** Events for a started rollout: one per model, for the model's history, and one for the rollout. */
 function startedEvents({ head, devices }: RolloutState, who: string): NewEvent[] {
   const { id, releases, selector, waves } = head;
   const count = { selector, devices: devices.size };

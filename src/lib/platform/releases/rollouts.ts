@@ -127,7 +127,7 @@ export class Rollouts {
     });
   }
 
-  /** Advances the rollouts' clock: one process does. */
+  /** Advances the rollouts' clock, in one process only. */
   worker(): Worker {
     return { name: 'rollouts', run: (signal) => every(tickMs, signal, () => this.tick()) };
   }
@@ -185,7 +185,7 @@ export class Rollouts {
     return rolloutOf(head, this.parts.now());
   }
 
-  /** Includes what its devices run now. @throws AIOT_NOT_FOUND */
+  /** Returns a rollout together with the releases that its devices run now. @throws AIOT_NOT_FOUND */
   async status(id: string): Promise<RolloutStatus> {
     const running = this.running.get(id);
     const head = running?.head ?? (await this.parts.store.head(id));
@@ -216,7 +216,7 @@ export class Rollouts {
   async reported(device: string, report: Reported, refusedRecall = false): Promise<void> {
     if (report.rollout === null) return;
     const { rollout } = parseWish(report.rollout);
-    // Another process may have started one that is not loaded here yet.
+    // Another process may have started a rollout that is not loaded here yet.
     if (!this.running.has(rollout) && !this.parts.changes.shared) return;
     const { proof: signed, ...said } = report;
     const proof = signed && (await this.proofs.check(device, report, signed));

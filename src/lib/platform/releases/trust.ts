@@ -240,7 +240,7 @@ export class Roots {
     return { trust: heldTrust(trust), root: await this.get(trust.version) };
   }
 
-  /** Private, PEM. */
+  /** Private keys for timestamps, PEM. */
   private async keys(): Promise<string[]> {
     return (await this.read<string[]>('timestampKeys')) ?? [];
   }
@@ -277,7 +277,7 @@ const tables = { model: 'manifests', firmware: 'firmware', config: 'configs' } a
 
 const kinds = ['model', 'firmware', 'config'] as const;
 
-/** All three have the same columns. */
+/** Typed as one of the three tables, because all have the same columns. */
 const from = (store: Store, kind: (typeof kinds)[number]) => store.selectFrom(tables[kind] as 'firmware');
 
 /** The highest sequence of each kind; 0 = none. */

@@ -165,7 +165,7 @@ function closeLog(database: Database): void {
   try {
     database.exec('PRAGMA journal_mode=DELETE;');
   } catch {
-    // Another program reads it, or the disk is full: the log stays, and is read at the next start.
+    // Another program reads the database, or the disk is full. The log stays, and is read at the next start.
   }
 }
 
@@ -189,8 +189,8 @@ function migrate(database: Database, path: string): void {
 }
 
 /**
- * Converts an SQLite error (sqlite.org/rescode.html) into one that a caller can act on; others are unchanged. `opening`: a damaged file is then the
- * caller's input, and later the platform's own failure.
+ * Converts an SQLite error (sqlite.org/rescode.html) into one that a caller can act on; other errors are unchanged.
+ * @param opening whether the file is being opened: damage is then an error in the caller's input, and later a failure of the platform
  */
 export function sqliteError(error: unknown, path: string, opening = false): unknown {
   const code = systemCode(error);
@@ -257,7 +257,7 @@ interface RunningCheck {
 }
 
 /**
- * Runs the same check in a separate thread, with its own connection: in this one, SQLite's calls would block everything else while a large file is
+ * Runs `quickCheck` in a separate thread with its own connection. In this thread, SQLite's calls would block everything else while a large file is
  * read. The thread's program is a string, so that the build needs no separate file.
  */
 export function quickCheckApart(path: string): RunningCheck {

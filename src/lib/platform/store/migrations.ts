@@ -156,7 +156,7 @@ const ddi = `
   CREATE TABLE ddiDevices (device TEXT PRIMARY KEY, wants INTEGER NOT NULL) STRICT;
 `;
 
-/** Patches between blobs, by their digests. `digest` null = one would save less than half: it is not tried again. */
+/** Patches between blobs, by their digests. `digest` null = the patch would save less than half, and is not tried again. */
 const deltas = `
   CREATE TABLE deltas (
     base TEXT NOT NULL, target TEXT NOT NULL, digest TEXT, bytes INTEGER NOT NULL, made INTEGER NOT NULL,
@@ -164,7 +164,7 @@ const deltas = `
   ) STRICT;
 `;
 
-/** For listing failed and missed devices out of a hundred thousand: `aiot rollout show` queries them by state. */
+/** An index for listing failed and missed devices out of a hundred thousand: `aiot rollout show` queries them by state. */
 const rolloutStates = `
   CREATE INDEX rolloutDevicesByState ON rolloutDevices (rollout, state, device);
 `;
@@ -199,7 +199,7 @@ const damage = `
   ) STRICT;
 `;
 
-/** Run in order, each once and completely; `user_version` counts them. Never change a released one: add another. */
+/** Migrations in order; each is applied once, completely. `user_version` counts those applied. Never change a released migration: add another. */
 export const migrations: string[] = [
   `
   CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;

@@ -47,7 +47,7 @@ export async function addressOf(url: string): Promise<Address> {
   };
 }
 
-/** Only settings weaker than disk durability are raised: an operator may require more, such as a standby. */
+/** Makes each commit durable on disk. Stronger settings are left unchanged, because an operator may require more, such as a standby. */
 const durably = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`;
 
 /** Called before each statement, which it may refuse by throwing. */

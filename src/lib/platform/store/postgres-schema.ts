@@ -44,7 +44,7 @@ export function requireKnown(version: number, shown: string): void {
   });
 }
 
-/** xid8 requires PostgreSQL 13. */
+/** Requires PostgreSQL 13, which introduced xid8. */
 async function requireServer(session: Session, shown: string): Promise<void> {
   const [row] = await session.query<{ version: string }>(
     `SELECT current_setting('server_version_num') AS version`,

@@ -26,7 +26,7 @@ export interface Schema {
     digest: string;
     /** Purpose, in the words of its creator. */
     name: string;
-    /** Its owner; null = the platform's first operator. */
+    /** Owner of the token; null = the platform's first operator. */
     owner: string | null;
     role: string;
     /** JSON: its restrictions; null = everything the role allows. */
@@ -47,7 +47,7 @@ export interface Schema {
     id: string;
     type: string;
     state: string;
-    /** null: registered, without a certificate so far. */
+    /** Fingerprint of the current certificate; null = registered, without a certificate so far. */
     fingerprint: string | null;
     expires: number | null;
     created: number;
@@ -88,7 +88,7 @@ export interface Schema {
   };
   firmware: ReleaseRow;
   configs: ReleaseRow;
-  /** Manifests replaced by a newer one of the same version. `kind`: `firmware` or `config`. */
+  /** Manifests that were replaced by a newer one of the same version. `kind`: `firmware` or `config`. */
   releaseManifests: {
     kind: string;
     sequence: number;
@@ -178,7 +178,7 @@ export interface Schema {
     failures: number;
     retryAt: number | null;
     error: string | null;
-    /** Since when delivery has failed, ms since 1970. */
+    /** Time since which delivery has failed, ms since 1970; null = it has not. */
     failingSince: number | null;
     updated: number;
     /** Whether its target may be in a private network, or this machine. */
@@ -234,7 +234,7 @@ export interface Schema {
   blobLeases: { digest: string; until: number };
   /** The current label of each whole recording. */
   labels: { stream: string; device: string; recording: string; label: string; given: number };
-  /** Every label change; `label` null removes one, without times it is for the whole recording. */
+  /** Every label change. `label` null removes a label; without times the label is for the whole recording. */
   labelEvents: {
     id: Generated<number>;
     at: number;

@@ -25,11 +25,11 @@ export type LogLine = z.output<typeof logLineSchema>;
 
 interface LogOptions {
   data?: string | undefined;
-  /** Continue with new lines. */
+  /** Whether to continue with new lines. */
   follow: boolean;
   /** Omit older lines, ms since 1970. */
   since?: number | undefined;
-  /** Only this many last lines; all when absent. */
+  /** Number of last lines to yield; all lines when absent. */
   last?: number | undefined;
   signal: AbortSignal;
 }

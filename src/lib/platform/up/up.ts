@@ -25,7 +25,7 @@ export interface UpPlatform {
 
 /** Starts a platform in this process and creates a context for it. @throws as startPlatform, AIOT_ALREADY_EXISTS */
 export async function up(options: UpOptions, log?: (line: string) => void): Promise<UpPlatform> {
-  // Locked from the choice of a name until its context is saved: two concurrent starts would choose the same name, and one signing key would be
+  // Locked until the context is saved under the chosen name. Two concurrent starts would otherwise choose the same name, and one signing key would be
   // overwritten.
   return withLock(join(configFolder(), 'up.lock'), 60_000, () => upAlone(options, log));
 }
@@ -132,9 +132,9 @@ async function contextNameFor(dataDir: string, wanted?: string): Promise<string>
 }
 
 /**
- * Saves the running platform in this user's contexts. With a new token: the signing key (created if missing) becomes the trust root unless there is
- * one. Without: the context's URLs are updated. In both cases it becomes the current context, because the commands that follow are meant for the
- * platform just started.
+ * Saves the running platform in this user's contexts. With a new token, the signing key (created if missing) becomes the trust root unless there is
+ * one. Without a token, the context's URLs are updated. In both cases it becomes the current context, because the commands that follow are meant for
+ * the platform just started.
  * @returns the context's name, and the previous current one; nothing when the user has none for it and there is no token to create one with
  */
 async function rememberPlatform(
@@ -153,7 +153,7 @@ async function rememberPlatform(
     { url: urls.http, mqtt: urls.mqtts, ...(urls.mqtt ? { plain: urls.mqtt } : {}), ca, token: known },
     { replace: true, use: true },
   );
-  // Other users may read a service manager's log.
+  // No login link is printed for a service, because other users may read the service manager's log.
   const dashboard = isManaged() ? null : await platform.loginLink(known);
   return {
     context: name,
@@ -162,7 +162,7 @@ async function rememberPlatform(
   };
 }
 
-/** The context with this file as its CA, or else one with the same certificate: a platform restored elsewhere is the same platform. */
+/** The context whose CA is this file, or else one with the same certificate: a platform restored elsewhere is the same platform. */
 async function contextOf(contexts: Record<string, PlatformContext>, ca: string): Promise<string | undefined> {
   const names = Object.keys(contexts);
   const here = names.find((name) => contexts[name]?.ca === ca);

@@ -44,7 +44,7 @@ export async function verifyDatabase(file: string): Promise<Finding[]> {
 interface RepairedDatabase {
   how: 'rebuilt' | 'merged' | 'replaced';
   from: Record<string, number>;
-  /** The damaged file, unchanged. */
+  /** Path of the damaged file, which is unchanged. */
   aside: string;
 }
 
@@ -121,7 +121,7 @@ async function merge(
   });
 }
 
-/** Passes on all readable rows, from both ends of the table; returns whether that is all of them. */
+/** Passes on all readable rows, reading from both ends of the table. Returns whether these are all rows. */
 function readable(
   damaged: Database,
   name: string,

@@ -69,7 +69,7 @@ export const uploadRoutes: Routes =
         const bytes = count(request, 'upload-length');
         const digest = metadataOf(metadata).get('digest') ?? '';
         const begun = await uploads.create({ digest, bytes, who: request.who, metadata });
-        // Set even if its first piece fails: the upload exists and can continue.
+        // The location is set even if the first piece fails, because the upload exists and can continue.
         locate(reply, ['uploads', begun.id]);
         const body: unknown = request.body;
         const upload =

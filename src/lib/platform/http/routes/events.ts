@@ -26,7 +26,7 @@ export const eventRoutes: Routes =
           );
           return reply;
         }
-        // Read first: events that arrive meanwhile are in the next page.
+        // The extent is read first: events that arrive meanwhile are in the next page.
         const { latest } = await extentOf(store);
         const most = limit ?? usualPage;
         const found = await eventsAfter(store, { after, limit: most + 1, types, subject });

@@ -76,8 +76,8 @@ type Parts = Pick<
 type Looks = Record<string, () => Promise<string | null>>;
 
 /**
- * Whether requests can be served now: each part is tested without changing it. If one of `needed` fails, no requests should be sent here; downstream
- * parts (`following`) are reported too, but another process would do no better while Kafka is unavailable.
+ * Whether requests can be served now. Each part is tested without changing it. If a part in `needed` fails, no requests should be sent to this
+ * process. Parts in `following` are only reported: while Kafka, for example, is unavailable, another process would do no better.
  */
 async function readinessOf(parts: Parts): Promise<Readiness> {
   const [needed, following] = await Promise.all([lookAt(neededOf(parts)), lookAt(followingOf(parts))]);

@@ -51,7 +51,7 @@ export const rolloutRoutes: Routes =
     });
   };
 
-/** Includes all devices only if they are few: clients request the rest. */
+/** State of a rollout, with its devices only if they are few; otherwise clients request the devices separately. */
 async function everything(rollouts: Rollouts, id: string): Promise<RolloutNews> {
   const { devices } = await rollouts.devices(id, { limit: 1000 });
   return { rollout: await rollouts.get(id), changed: devices };

@@ -15,7 +15,7 @@ const types: Record<string, string> = {
   '.txt': 'text/plain; charset=utf-8',
 };
 
-/** Only our own scripts, styles and images; no page may frame it. */
+/** Content Security Policy: only our own scripts, styles and images are loaded, and no page may frame the dashboard. */
 const policy = [
   "default-src 'none'",
   ...["script-src 'self'", "style-src 'self'", "img-src 'self' data: blob:", "connect-src 'self'"],
