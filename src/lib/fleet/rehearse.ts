@@ -92,7 +92,7 @@ function figuresOf(values: number[]): z.output<typeof figures> {
 
 export interface RehearsalOptions {
   network: RehearsedNetwork;
-  /** Size of the release. */
+  /** Size of the release, bytes. */
   bytes: number;
   /** Length of the broker's single outage, ms; 0 = no outage. */
   outageMs: number;
@@ -113,7 +113,7 @@ export interface RehearsalObserver extends RehearsedTraffic {
 export interface Rehearsal {
   /** `unended`: not finished after a month. */
   state: RolloutPhase | 'unended';
-  /** Why it stopped. */
+  /** Code of the reason why the rollout stopped; null = it did not. */
   code: string | null;
   /** Time from the start until the rollout ended or stalled, ms. */
   ms: number;
@@ -300,7 +300,7 @@ function manifestOf(desired: Desired, bytes: number, issued: number): Manifest {
 
 interface Entry {
   at: number;
-  /** Breaks ties: of entries with the same time, the one added first comes first. */
+  /** Order in which entries were added, which decides between entries with the same time. */
   order: number;
   then: () => void;
 }

@@ -9,7 +9,7 @@ export interface Key {
   /** Description of a valid value, for errors; absent = any text. */
   expected?: string;
   accepts?: (value: string, operator: Operator) => boolean;
-  /** All possible values, for suggestions; absent = any. */
+  /** All possible values, for suggestions; absent = any value is possible. */
   options?: readonly string[];
   /** The device's value that `=` and `~` test; null = the device has no such value. */
   text?(device: Selectable): string | null;
@@ -56,7 +56,7 @@ const oneOf = (values: readonly string[], of: (device: Selectable) => string): K
   text: of,
 });
 
-/** All keys other than tags. */
+/** The keys of selectors, except tags. */
 export const keys: Readonly<Record<string, Key>> = {
   name: text((device) => device.name),
   id: text((device) => device.id),
@@ -119,7 +119,7 @@ function isNumber(value: string): boolean {
   return /^[+-]?\d+(\.\d+)?$/.test(value);
 }
 
-/** ms */
+/** Duration of a relative time, ms; null = not one. */
 function agoOf(value: string): number | null {
   return /^\d{1,9}(\.\d{1,3})?(ms|s|m|h|d)$/.test(value) ? parseDuration(value) : null;
 }

@@ -11,7 +11,7 @@ export interface Selectable {
   groups: readonly string[];
   tags: Readonly<Record<string, string>>;
   online: boolean;
-  /** As last reported. */
+  /** The active model, as last reported. */
   model: { name: string; version: number } | null;
   firmware: string | null;
   /** ms since 1970 */
@@ -174,14 +174,14 @@ const operators: readonly string[] = ['=', '!=', '<', '<=', '>', '>=', '~'] sati
 const tagPattern = /^[a-z][a-z0-9_.-]{0,62}$/i;
 
 /**
- * The grammar of selectors, one for the command line, the API and rollouts; keywords in any case:
+ * Grammar of selectors, the same for the command line, the API and rollouts. Keywords are case-insensitive:
  *
  *     selector = "all" | NAME { "," NAME } | or
  *                                    not  = "not" not | "(" or ")" | term
  *     or       = and { "or" and }    term = "has" KEY | KEY ["not"] "in" "(" VALUE { "," VALUE } ")"
  *     and      = not { "and" not }        | KEY ( "=" | "!=" | "<" | "<=" | ">" | ">=" | "~" ) VALUE
  *
- * A key that is not of `keys` is a tag; `tag.KEY` is one in any case. A NAME is a device's; one that is a key, or a keyword, is quoted.
+ * A key that is not in `keys` is a tag, and `tag.KEY` always is. A NAME is the name of a device. It must be quoted if it is also a key or a keyword.
  * @throws AIOT_SELECTOR_INVALID with the column, what was expected there, and what was found
  */
 export function parseExpression(text: string): Expression {

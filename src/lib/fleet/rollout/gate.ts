@@ -5,7 +5,7 @@ import { judgeShadow, passShadow } from './shadow.js';
 import type { RolloutDevice, RolloutWave } from './types.js';
 import { failures, isEnd, underWay, unended } from './waves.js';
 
-/** How long a device may be offline after the soak before it counts as silent: longer than a reconnection takes. */
+/** How long a device may be offline after the soak before it counts as silent, ms. It is longer than a reconnection takes. */
 const awayMs = 120_000;
 
 /** Stops the rollout if an open wave exceeds its failure limit. */

@@ -148,7 +148,7 @@ export function fail(
   { state = 'failed', ...told }: Partial<Pick<RolloutDevice, 'state' | 'step' | 'error'>>,
 ): void {
   const { policy } = draft.head;
-  // It must not retry on its own after its next reboot.
+  // The device must not retry on its own after its next reboot.
   draft.withdraw(device);
   if (device.state === 'restoring' || device.attempts >= policy.attempts || !goesOn(draft)) {
     draft.change(device, { ...told, state });

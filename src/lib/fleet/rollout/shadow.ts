@@ -82,7 +82,7 @@ const mostLabels = 64;
 /** The weight of one device is capped at this many times the median number of windows. */
 const mostTimesMedian = 10;
 
-/** A device that reports a huge number of windows must not outvote the others: its proportions stay, its weight is capped. */
+/** Caps the weight of a device that reports very many windows, so that it cannot outvote the others. The proportions of its values stay. */
 function bounded(all: readonly ShadowFigures[]): ShadowFigures[] {
   const sorted = all.map(({ windows }) => windows).sort((a, b) => a - b);
   const most = mostTimesMedian * (sorted[Math.floor((sorted.length - 1) / 2)] ?? 0);

@@ -7,7 +7,7 @@ const blockSize = 256;
 /** Neighboring devices of one wave, with a summary that shows whether any of them needs attention. */
 export interface Block {
   devices: readonly RolloutDevice[];
-  /** Earliest time at which one of them gets an offer, ms since 1970; Infinity = none is waiting. */
+  /** Earliest time at which a device of the block gets an offer, ms since 1970; Infinity = none is waiting. */
   due: number;
   /** Time of the earliest offer to a device that has not ended, ms since 1970; Infinity = none. */
   asked: number;

@@ -40,7 +40,7 @@ export interface RolloutDevice {
   asShadow?: boolean;
   /** Whether the device runs the release although its commit did not count: it must roll back with the others. */
   holds?: boolean;
-  /** Its latest measurements. */
+  /** Latest measurements of the shadow. */
   shadow?: ShadowFigures | null;
   updated: number;
 }
@@ -85,7 +85,7 @@ export interface RolloutHead {
   waves: RolloutWave[];
   /** Offers available now (a bucket that refills over time), and when they were last counted. */
   budget: { offers: number; at: number } | null;
-  /** Incremented by each save. */
+  /** Increases by one with each save. */
   revision: number;
 }
 
@@ -146,11 +146,11 @@ export interface Wish {
   /** Name of the desired release on the device: `rollout` in protocol v1. */
   wish: string;
   release: Release | null;
-  /** How long the device must run healthily before it reports once more, ms. */
+  /** How long the device must run healthily before it reports again, ms. */
   soakMs?: number;
   /** A patch from the device's current release: known once the desired release is stored. */
   delta?: Desired['delta'];
-  /** Run the release alongside the active one without committing it. */
+  /** Runs the release alongside the active one, without committing it, and reports at this interval. */
   shadow?: { everyMs: number };
 }
 
@@ -166,8 +166,8 @@ export interface RolloutStore {
   /** Adds a new rollout. */
   insert(rollout: RolloutState, who: string): Promise<void>;
   /**
-   * Resolves when the step and the new desired releases are on disk: only then may devices be notified. The new revision is one above that
-   * of `before`; of two saves from the same revision, one is rejected.
+   * Resolves when the step and the new desired releases are on disk: only then may devices be notified. The new revision is one above that of
+   * `before`. If two saves have the same `before`, the later one is rejected.
    * @returns the desired releases in force; a recall is omitted if the device has received another desired release since
    */
   save(before: RolloutState, step: RolloutStep, who: string): Promise<Wish[]>;
@@ -176,7 +176,7 @@ export interface RolloutStore {
   count(): Promise<number>;
   /** Newest first, at most `limit` rollouts older than `after` (an id). */
   list(page: { after?: string | undefined; limit: number }): Promise<RolloutHead[]>;
-  /** By name, at most `limit` devices after `after`. */
+  /** Devices sorted by name, at most `limit` after `after`. */
   devices(id: string, query: RolloutDevicesQuery): Promise<RolloutDevice[]>;
   /** Unfinished rollouts. `known`: those read before, of which only the changes are read. */
   running(known: ReadonlyMap<string, RolloutState>): Promise<RolloutState[]>;
