@@ -46,7 +46,7 @@ export const statusSchema = z.object({
   counts: z.object({
     devices: z.int(),
     online: z.int(),
-    /** Number of names. */
+    /** Number of models by name, without their versions. */
     models: z.int(),
     modelVersions: z.int(),
     datasets: z.int(),
@@ -108,7 +108,7 @@ export const nextVersionSchema = z.object({ version: z.int(), sequence: z.int() 
 /** POST /models/{name}/versions: the bundle's blob must exist; the card is created from its bundle.json. */
 export const pushRequestSchema = z.strictObject({ envelope: envelopeSchema });
 
-/** Metrics of one model on recordings never trained on, for any kind of output: those that do not apply are left out. */
+/** Metrics of one model on recordings that it was never trained on. Those that do not apply to its kind of output are absent. */
 export const figuresSchema = z.looseObject({
   windows: z.int(),
   accuracy: z.number().optional(),
@@ -128,7 +128,7 @@ export const foldsFiguresSchema = z.object({
   interval: z.tuple([z.number(), z.number()]).nullable(),
   macroF1: z.number().nullable(),
   rmse: z.number().nullable(),
-  /** After smoothing within each recording. */
+  /** Metrics after smoothing within each recording. */
   voted: z.object({ accuracy: z.number(), macroF1: z.number() }).nullable(),
 });
 export type FoldsFigures = z.output<typeof foldsFiguresSchema>;
@@ -137,7 +137,7 @@ export type FoldsFigures = z.output<typeof foldsFiguresSchema>;
 export const gateSchema = z.object({
   name: z.string(),
   limit: z.number(),
-  /** null = not measured, and therefore not met. */
+  /** The measured value; null = not measured, so the limit is not met. */
   got: z.number().nullable(),
   passed: z.boolean(),
 });
@@ -201,7 +201,7 @@ export const modelSummarySchema = z.object({
   name,
   versions: z.int(),
   latest: modelVersionSchema,
-  /** The version in production. */
+  /** The version in production; null = none. */
   production: z.int().nullable(),
 });
 export type ModelSummary = z.output<typeof modelSummarySchema>;

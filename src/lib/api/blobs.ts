@@ -22,8 +22,8 @@ export interface BlobDownload {
 export function blobCalls(transport: Transport) {
   return {
     /**
-     * Uploads a blob, a large one in pieces that survive a broken connection; an existing blob is accepted. @throws AIOT_DIGEST_MISMATCH,
-     * AIOT_DISK_FULL
+     * Uploads a blob, in pieces if it is large, so that it survives a broken connection. A blob that already exists is accepted. @throws
+     * AIOT_DIGEST_MISMATCH, AIOT_DISK_FULL
      */
     async put(digest: string, bytes: Uint8Array | Readable): Promise<{ digest: string; bytes: number }> {
       if (bytes instanceof Uint8Array && bytes.length > pieceBytes) {
@@ -64,7 +64,7 @@ export function blobCalls(transport: Transport) {
   };
 }
 
-/** Larger blobs are uploaded in pieces of this size, bytes: a broken connection costs one piece. */
+/** Size of the pieces in which larger blobs are uploaded, bytes. A broken connection loses at most one piece. */
 export const pieceBytes = 8 * 1024 ** 2;
 /** Number of attempts without progress, with doubling delays: a minute in total. */
 const attempts = 7;
@@ -138,7 +138,10 @@ async function send(transport: Transport, path: string, offset: number, piece: U
   return Number(answer.headers['upload-offset']);
 }
 
-/** Temporary: a broken connection, a wrong offset after one, corruption in transit, or a forgotten upload. */
+/**
+ * Whether a retry may succeed: after a broken connection, a wrong offset after one, corruption in transit, or if the platform has forgotten the
+ * upload.
+ */
 function mayPass(error: unknown): boolean {
   if (!(error instanceof AiotError)) return false;
   const codes = ['AIOT_UPLOAD_OFFSET', 'AIOT_CHECKSUM_MISMATCH', 'AIOT_NOT_FOUND'];

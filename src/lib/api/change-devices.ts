@@ -32,7 +32,7 @@ export interface ChangeDevices {
   dryRun: boolean;
   /** Asks for confirmation of the planned changes; if it is refused, nothing is changed. */
   agree?: ((planned: DevicesChanged) => Promise<boolean>) | undefined;
-  /** Called if more than one request is needed. */
+  /** Called after each request if more than one is needed. */
   onProgress?: ((done: number, total: number) => void) | undefined;
 }
 

@@ -137,7 +137,7 @@ function datasetCalls(transport: Transport) {
     ...calls,
     page: (query: { limit?: number; after?: string } = {}): Promise<z.output<typeof datasetsSchema>> =>
       transport.json('GET', `/datasets${queryOf(query)}`, datasetsSchema),
-    /** Includes all of its recordings. */
+    /** Returns a stream with all of its recordings. */
     get: async (stream: string): Promise<DatasetListing> => {
       let head: DatasetListing | undefined;
       const recordings = await everyPage(async (page) => {

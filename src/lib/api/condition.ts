@@ -34,7 +34,7 @@ export const conditionSchema = z.object({
   scrub: z.object({ ended: time, blobs: z.int(), bytes: z.int(), damaged: z.int() }).nullable().default(null),
   /** Resident memory of this process. */
   memoryBytes: z.int(),
-  /** Expiry times. */
+  /** Expiry times of the certificates. */
   certificates: z.object({ ca: time, server: time }),
   /** Number of events that a webhook or the relay has not delivered yet, by name; those without any are absent. */
   lag: z.record(z.string(), z.int()),

@@ -46,7 +46,10 @@ export interface DataStores {
   guide: GuideClient | null;
 }
 
-/** Runs calls on the service of a context, or of the current one, if any. @throws as `withClient` and `withGuide` */
+/**
+ * Runs calls on the data service of a context, or of the current context. Without a context neither client is available. @throws as `withClient` and
+ * `withGuide`
+ */
 export async function withStores<T>(
   name: string | undefined,
   call: (stores: DataStores) => Promise<T>,
@@ -95,7 +98,7 @@ export async function tryToken({ url, ca, token }: PlatformContext): Promise<voi
   }
 }
 
-/** A context's CA. @throws AIOT_FILE_NOT_FOUND, which names the variable or the context that refers to the file */
+/** Reads a context's CA. @throws AIOT_FILE_NOT_FOUND, which names the variable or the context that refers to the file */
 async function readCa(ca: string, { name, from }: ChosenContext): Promise<string> {
   const isVariable = from === 'environment' && process.env.AIOT_CA === ca;
   return await readText(ca).catch((error: unknown) => {

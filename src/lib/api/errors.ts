@@ -39,7 +39,7 @@ export function errorOfTransport(error: unknown, endpoint: string): AiotError {
   });
 }
 
-/** Adds the advised next step for its code, if there is one. */
+/** Replaces the error's next step with the one advised for its code, if there is one. */
 export function withAdvice(error: AiotError, advice: Partial<Record<ErrorCode, string>> = {}): AiotError {
   const next = advice[error.code];
   if (next === undefined) return error;

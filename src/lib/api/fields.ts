@@ -30,9 +30,9 @@ export const deviceSchema = z.object({
   created: time,
   online: z.boolean(),
   lastSeen: time.nullable(),
-  /** As last reported: the active model. */
+  /** The active model, as last reported. */
   model: z.object({ name, version: z.int(), sequence: z.int(), digest }).nullable(),
-  /** As last reported: the version of its firmware. */
+  /** Version of the firmware, as last reported. */
   firmware: z.string().nullable(),
   /** The update state of protocol v1, null before the first report. */
   updateState: z.string().nullable(),

@@ -33,7 +33,7 @@ export function pageOfRows<T>(
   return { entries, next: rows.length > limit && last !== undefined ? keyOf(last) : null };
 }
 
-/** A numeric cursor. @throws AIOT_REQUEST_INVALID */
+/** Parses a cursor that is a number. @throws AIOT_REQUEST_INVALID */
 export function numberOf(key: string): number {
   if (/^\d{1,15}$/.test(key)) return Number(key);
   throw new AiotError(
@@ -42,7 +42,7 @@ export function numberOf(key: string): number {
   );
 }
 
-/** All entries of a list, page by page. */
+/** Yields all entries of a list, page by page. */
 export async function everyPage<T>(
   ask: (page: PageQuery) => Promise<{ entries: T[]; next: string | null }>,
 ): Promise<T[]> {

@@ -27,7 +27,7 @@ export function problemOf({ code, message, next, subject }: AiotError, status: n
   return { type: `/errors/${code}`, title: titleOf(code), status, detail: message, code, ...about, next };
 }
 
-/** Converts a response body back into an error; null if it is not one, or not one of this program's. */
+/** Converts a response body back into an error; null if it is not a problem, or has a code that this program does not know. */
 export function errorOfProblem(
   value: unknown,
   details: { endpoint: string; retryable: boolean },

@@ -12,7 +12,7 @@ export interface ModelId {
   version: number;
 }
 
-/** Parsed reference: a version, the newest one, the one in a stage, or a name alone. */
+/** Parsed reference: a version, the newest version, the version in a stage, or a name alone. */
 export interface ModelReference {
   name: string;
   which: number | 'latest' | Stage | null;
@@ -36,7 +36,7 @@ export function parseModelReference(text: string): ModelReference {
   );
 }
 
-/** Only `har@3`. @throws AIOT_USAGE */
+/** Parses a reference to one version, such as `har@3`. @throws AIOT_USAGE */
 export function parseVersion(text: string): ModelId {
   const { name, which } = parseModelReference(text);
   if (typeof which === 'number') return { name, version: which };
@@ -46,8 +46,8 @@ export function parseVersion(text: string): ModelId {
 }
 
 /**
- * Resolves a reference to a version. A name alone is sufficient if it has one version; otherwise `stage` selects it, as `NAME@STAGE` does. Of several
- * versions in staging it is the newest. A path such as ./pushed.json refers to the output of `model push --json`.
+ * Resolves a reference to a version. A name alone is sufficient if it has one version; otherwise `stage` selects one, as `NAME@STAGE` does. If
+ * several versions are in staging, the newest is selected. A path such as ./pushed.json refers to the output of `model push --json`.
  * @throws AIOT_USAGE (ambiguous or contradictory), AIOT_NOT_FOUND
  */
 export async function resolveModel(

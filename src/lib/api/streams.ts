@@ -9,7 +9,7 @@ import { type RolloutNews, rolloutHasEnded, rolloutNewsSchema } from './rollouts
 import type { Transport } from './transport.js';
 
 export interface EventsQuery extends EventFilter {
-  /** Id of the last known event: later ones follow. 0 = from the oldest available. */
+  /** Id of the last known event: later ones follow. 0 = begin with the oldest available event. */
   from?: number | 'now' | undefined;
   /** Start with this many of the newest events instead of at an id. */
   newest?: number | undefined;

@@ -107,10 +107,10 @@ export const tokenSchema = z.object({
   id: z.string(),
   /** Purpose, in the words of its creator. */
   name: z.string(),
-  /** Its owner; null = the platform's first operator. */
+  /** Owner of the token; null = the platform's first operator. */
   owner: name.nullable(),
   role: z.enum(roles),
-  /** Its restrictions; null = everything the role allows. */
+  /** Scopes that restrict the token; null = everything the role allows. */
   scopes: z.array(z.string()).nullable(),
   created: time,
   expires: time,
@@ -130,9 +130,9 @@ export const usualLifetimeMs = 365 * day;
 /** POST /tokens */
 export const newTokenSchema = z.strictObject({
   name: z.string().trim().min(1).max(100),
-  /** Its owner; the requester when absent. */
+  /** Owner of the token; the requester when absent. */
   owner: name.optional(),
-  /** The owner's when absent. */
+  /** Role of the token; the owner's role when absent. */
   role: z.enum(roles).optional(),
   scopes: z.array(scopeSchema).min(1).max(50).optional(),
   validMs: lifetimeSchema.optional(),
@@ -165,15 +165,15 @@ export type Login = z.output<typeof loginSchema>;
 
 /** GET /session: the user logged in to this browser. The session itself is in a cookie that pages cannot read. */
 export const sessionSchema = z.object({
-  /** null = no user and no device. */
+  /** The user logged in; null = no user and no device. */
   user: z
     .object({
-      /** As in events. */
+      /** Name of the user as in events. */
       name: z.string(),
       role: z.enum(roles),
       scopes: z.array(scopeSchema).nullable(),
       expires: time,
-      /** Must be sent as x-aiot-csrf with every change. */
+      /** Token that must be sent as x-aiot-csrf with every change. */
       csrf: z.string(),
     })
     .nullable(),

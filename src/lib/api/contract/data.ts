@@ -68,7 +68,7 @@ export const recordingsQuerySchema = pageQuerySchema.extend({
 export const recordingShownSchema = storedRecordingSchema.extend({
   stream: name,
   fields: z.array(z.string()),
-  /** All label changes, oldest first; `label` null removed one. */
+  /** All label changes, oldest first. A change with a `label` of null removed a label. */
   history: z.array(
     z.object({
       at: time,
@@ -94,9 +94,9 @@ export const recordingPointsSchema = z.object({
   fields: z.array(z.string()),
   /** Number of samples represented by the rows. */
   samples: z.int(),
-  /** True = rows are the minimum and maximum of time intervals; false = they are the samples. */
+  /** Whether the rows are the minimum and maximum of time intervals; if not, they are the samples. */
   reduced: z.boolean(),
-  /** ms since 1970, ascending. */
+  /** Times of the rows, ms since 1970, ascending. */
   t: z.array(z.number()),
   /** Values of each field, in the order of `fields`. null = no value; the row of a pause has none. */
   columns: z.array(z.array(z.number().nullable())),
@@ -106,7 +106,7 @@ export type RecordingPoints = z.output<typeof recordingPointsSchema>;
 const labelShape = {
   device: name,
   recording: name,
-  /** null removes the label. */
+  /** The label; null removes it. */
   label: z.string().min(1).max(256).nullable(),
   /** Both or neither, ms since 1970. With them, the label is for that part of the recording. */
   from: z.number().optional(),
@@ -116,7 +116,7 @@ const spansFit = ({ from, to }: { from?: number | undefined; to?: number | undef
   (from === undefined) === (to === undefined) && (from === undefined || from < (to ?? from));
 const spanRule = { error: 'expected both from and to, with from before to', path: ['from'] };
 
-/** POST /labels: an operator's label of a recording. The latest one counts. */
+/** POST /labels: sets an operator's label of a recording. The latest label counts. */
 export const labelRequestSchema = z.strictObject({ stream: name, ...labelShape }).refine(spansFit, spanRule);
 export type LabelRequest = z.output<typeof labelRequestSchema>;
 

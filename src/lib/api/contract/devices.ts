@@ -21,7 +21,7 @@ export const tagName = z
 export const groupName = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, 'expected letters, digits, _ . -');
-/** No control characters: it is printed in tables. */
+/** Values of tags. They are printed in tables, so control characters are not allowed. */
 export const tagValue = z
   .string()
   .regex(/^[^\p{Cc}\p{Cf}]{1,128}$/u, 'expected 1 to 128 printable characters');
@@ -74,7 +74,7 @@ export type Changeable = z.output<typeof changeableSchema>;
 
 export const changedDeviceSchema = z.object({
   name,
-  /** null if no device has the name. */
+  /** Type of the device; null if no device has the name. */
   type: z.string().nullable(),
   outcome: z.enum(['changed', 'same', 'refused']),
   before: changeableSchema.nullable(),
@@ -121,12 +121,12 @@ const latest = z.string().nullable().optional();
 export type Latest = z.output<typeof latest>;
 
 /**
- * POST /devices/{name}/certificate, by an operator or the device itself. `now`: the previous certificate ends at once, not at the first use of the
- * new one.
+ * POST /devices/{name}/certificate, by an operator or the device itself. With `now` the previous certificate ends at once, otherwise at the first use
+ * of the new one.
  */
 export const certificateRequestSchema = z.strictObject({ csr, now: z.boolean().default(false), latest });
 
-/** POST /devices/{name}/certificate/current: the current certificate ends, and this one, the device's next, replaces it. */
+/** POST /devices/{name}/certificate/current: replaces the current certificate with the device's next one, whose fingerprint this is. */
 export const settleRequestSchema = z.strictObject({ fingerprint: z.string().max(64) });
 
 /** POST /devices/{name}/replace: another board replaces a broken one. */
@@ -146,7 +146,7 @@ export const claimRequestSchema = z.strictObject({
 export type ClaimRequest = z.input<typeof claimRequestSchema>;
 export const claimSchema = z.object({
   device: deviceSchema,
-  /** Valid for one certificate; shown once. */
+  /** Claim token, valid for one certificate; this is the only response that contains it. */
   token: z.string(),
   expires: time,
 });
@@ -172,8 +172,8 @@ export type StoredBirth = z.output<typeof birthReplySchema>;
 export const mostSimulated = 1000;
 
 /**
- * PUT /devices/simulated: simulated devices, each with its own secret, which replaces the previous one. `digest` is the SHA-256 of the secret in hex:
- * for 256 random bits that is sufficient, and ten thousand of them are verified quickly.
+ * PUT /devices/simulated: creates simulated devices, each with its own secret, or replaces their secrets. `digest` is the SHA-256 of the secret in
+ * hex: this suffices for 256 random bits, and ten thousand secrets are verified quickly.
  */
 export const simulatedRequestSchema = z.strictObject({
   type: name,
@@ -215,7 +215,7 @@ export const deviceMessageSchema = z.object({
   at: time,
   /** Only telemetry has one. */
   stream: z.string().optional(),
-  /** As in protocol v1. */
+  /** Payload of the message, as in protocol v1. */
   payload: z.record(z.string(), z.unknown()),
 });
 export type DeviceMessage = z.output<typeof deviceMessageSchema>;
@@ -228,7 +228,7 @@ export type DeviceCommand = z.output<typeof deviceCommandSchema>['command'];
 export const deviceReplySchema = z.object({
   device: z.string(),
   command: deviceCommandSchema.shape.command,
-  /** The device's response. */
+  /** Result that the device returned. */
   result: z.unknown().optional(),
   /** Time from the command to its response, ms. */
   ms: z.number(),
@@ -313,7 +313,7 @@ export const enrolment = {
     location: ({ device }) => ['devices', device.name],
     errors: ['AIOT_ALREADY_EXISTS', 'AIOT_CSR_INVALID'],
   }),
-  /** Issues a new certificate; the previous one is valid until this one is used, or with `now` ends at once. */
+  /** Issues a new certificate. The previous one ends at the first use of the new one, or at once with `now`. */
   rotate: endpoint('POST /devices/:name/certificate', {
     summary: 'Sign the next certificate of a device',
     access: 'devices',
@@ -330,7 +330,7 @@ export const enrolment = {
     takes: ['fingerprint'],
     result: deviceSchema,
   }),
-  /** Another board under the same name; the previous one's certificate ends at once. */
+  /** Puts another board under the same name; the previous board's certificate ends at once. */
   replace: endpoint('POST /devices/:name/replace', {
     summary: 'Replace a board with another one',
     body: replaceRequestSchema,

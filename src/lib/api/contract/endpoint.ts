@@ -30,7 +30,7 @@ interface Details<
   takes?: Takes;
   /** Roles that may call it; absent = viewers for reads, operators for everything else. */
   access?: Access;
-  /** Set if any token may call it, however restricted; absent = a restricted one needs a scope that follows from the path. */
+  /** `session`: any token may call it, however restricted. Absent = a restricted token needs a scope that follows from the path. */
   scope?: 'session';
   /** Error codes of this endpoint, in addition to those of every endpoint. OpenAPI lists their statuses. */
   errors?: readonly ErrorCode[];

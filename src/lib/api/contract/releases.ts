@@ -52,7 +52,7 @@ export const configVersionSchema = z.object({
   bytes: z.int(),
   pushed: time,
   deviceTypes: z.array(z.string()),
-  /** Its settings, with defaults filled in. */
+  /** Settings in the document, with defaults filled in. */
   config: deviceConfigSchema,
 });
 export type ConfigVersion = z.output<typeof configVersionSchema>;
@@ -87,7 +87,7 @@ const params = z.object({ name: z.string(), version: number });
 /** Requests the manifest with this sequence instead of the newest, for rollouts that began with it. */
 const manifestQuerySchema = z.object({ sequence: number.optional() });
 
-/** Endpoints of a kind whose versions are one blob each. `one` and `all` are its names in summaries. */
+/** Endpoints of a kind whose versions are one blob each. `one` and `all` are the kind's names in summaries. */
 function releases<
   const Noun extends 'firmware' | 'configs',
   Version extends typeof firmwareVersionSchema | typeof configVersionSchema,

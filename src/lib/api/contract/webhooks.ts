@@ -8,8 +8,8 @@ const types = z.array(eventTypeSchema).min(1).max(50);
 const url = z.string().max(2000);
 
 /**
- * POST /webhooks → {webhook, secret}. Future events of these types are sent to the URL, one POST each, signed according to Standard Webhooks.
- * `allowPrivate`: the target may be this machine, or in a private network, and use plain HTTP.
+ * POST /webhooks → {webhook, secret}. Future events of these types are sent to the URL, one POST each, signed according to Standard Webhooks. With
+ * `allowPrivate` the target may be this machine or in a private network, and may use plain HTTP.
  */
 export const newWebhookSchema = z.strictObject({
   url,

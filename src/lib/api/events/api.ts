@@ -17,7 +17,7 @@ export const eventSchema = z.object({
 });
 export type PlatformEvent = z.output<typeof eventSchema>;
 
-/** `*`, `device.*` or `device.connect`. */
+/** Pattern of event types in a filter: `*`, `device.*` or `device.connect`. */
 const typePattern = /^(\*|[a-z][a-z0-9-]{0,40}\.(\*|[a-z][a-z0-9-]{0,40}))$/;
 /** One event type, or all of a noun. */
 export const eventTypeSchema = z
@@ -39,9 +39,9 @@ export interface EventFilter {
 }
 
 /**
- * GET /events: events after the id in `from` (or in the header Last-Event-ID, or in `after`), oldest first. `from=0` starts at the oldest
- * available event, `now` sends only future ones, and `newest` sends that many of the newest before future ones. The response is an endless
- * stream of server-sent events (`limit`: ends after that many), or one page with `Accept: application/json`.
+ * GET /events: events after the id in `from` (or in the header Last-Event-ID, or in `after`), oldest first. `from=0` starts at the oldest available
+ * event, and `now` sends only future ones. `newest` starts with that many of the newest events. The response is an endless stream of server-sent
+ * events, which ends early after `limit` events, or one page with `Accept: application/json`.
  */
 export const eventQuerySchema = z.object({
   from: z.union([z.literal('now'), z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER)]).optional(),

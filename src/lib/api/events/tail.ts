@@ -6,9 +6,9 @@ import type { EventsQuery } from '../streams.js';
 import type { EventFilter, EventPage, PlatformEvent } from './api.js';
 
 export interface TailOptions extends EventFilter {
-  /** Id of the last known event; absent = the newest few, and later ones. */
+  /** Id of the last known event: later ones are shown. Absent = begin with some of the newest. */
   from?: number | 'now' | undefined;
-  /** End after this many. */
+  /** End after this many events. */
   count?: number | undefined;
   /** Whether to continue with future events. If not, it ends at the end of the log, unless `count` is specified. */
   follow: boolean;

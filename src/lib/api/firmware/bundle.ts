@@ -13,7 +13,7 @@ const magics: readonly [string, BundleKind][] = [
 /** Default device types. */
 export const bundleTypes: Record<BundleKind, string> = { swu: 'swupdate', raucb: 'rauc', mcuboot: 'zephyr' };
 
-/** null = none of these: a cpio archive (newc), a squashfs, or an image with MCUboot's header. */
+/** The format of a file: a cpio archive (newc), a squashfs, or an image with MCUboot's header. null = none of these. */
 export function bundleKind(bytes: Uint8Array): BundleKind | null {
   const head = Buffer.from(bytes.subarray(0, 6)).toString('latin1');
   return magics.find(([magic]) => head.startsWith(magic))?.[1] ?? null;

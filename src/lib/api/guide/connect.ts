@@ -6,9 +6,9 @@ import { httpAgent } from '../../core/http-agent.js';
 
 /** Trust settings for an installation of the guide. */
 export interface GuideTrust {
-  /** PEM of the CA, or of the certificate itself, which is then the only one accepted, whatever its names are. */
+  /** PEM of the CA, or of the server's certificate itself. Then only that certificate is accepted, whatever its names are. */
   ca?: string | undefined;
-  /** SHA-256 of the certificate's DER, 64 hex digits: the only one accepted. */
+  /** SHA-256 of the server certificate's DER, 64 hex digits. Only that certificate is accepted. */
   fingerprint?: string | undefined;
 }
 

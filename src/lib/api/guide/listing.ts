@@ -10,9 +10,9 @@ export interface GuideListing {
 const entities: Record<string, string> = { amp: '&', lt: '<', gt: '>', '#34': '"', '#39': "'" };
 
 /**
- * Files with an extension in a folder, as listed by Go. Links that lead out of the folder are ignored.
+ * Files with this extension in a folder, as listed by Go's file server. Links that lead out of the folder are ignored.
  * @param url of the folder, with a trailing slash
- * @param modified its Last-Modified, which distinguishes a rewritten file from the previous one
+ * @param modified the folder's Last-Modified, which distinguishes a rewritten file from the previous one
  */
 export function listingIn(url: string, html: string, modified: string, ending = 'csv'): GuideListing {
   const files = [...html.matchAll(/<a href="([^"]*)">/g)].flatMap(([, href = '']) => {

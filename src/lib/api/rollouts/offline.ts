@@ -10,12 +10,12 @@ export const offlineDevicesSchema = z.object({
   of: z.int(),
   /** Index of the last open wave with such devices, or else of the first wave that will have some. */
   wave: z.int(),
-  /** Time until which the open waves wait for them, ms since 1970; null = none of them has an offer yet. */
+  /** Time until which the open waves wait for these devices, ms since 1970; null = none of them has an offer yet. */
   until: z.int().nullable(),
 });
 export type OfflineDevices = z.output<typeof offlineDevicesSchema>;
 
-/** Calls needed to find them. */
+/** Client calls that finding these devices needs. */
 type OfflineClient = {
   devices: Pick<RegistryClient['devices'], 'list'>;
   rollouts: Pick<RegistryClient['rollouts'], 'devices'>;
@@ -53,7 +53,7 @@ function firstWave(devices: readonly RolloutDeviceInfo[]): number {
 
 function untilOf(offered: readonly RolloutDeviceInfo[], { policy, releases }: Rollout): number {
   const limitMs = offlineLimitMs(policy);
-  // With several releases, `times` has only the offer of the first one.
+  // If there are several releases, `times` has only the offer of the first.
   const offerOf = ({ times, updated }: RolloutDeviceInfo) =>
     releases.length === 1 ? (times.offered ?? updated) : updated;
   return offered.reduce((latest, device) => Math.max(latest, offerOf(device) + limitMs), 0);

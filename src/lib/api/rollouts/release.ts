@@ -26,8 +26,8 @@ export interface Version {
 }
 
 /**
- * The release of a version to send to devices. If its manifest is not the newest (for example, an older version's), it is re-signed with
- * the next sequence, because devices reject a lower sequence than their current one.
+ * The release of a version to send to devices. If the version's manifest is not the newest of all, it is re-signed with the next sequence, because
+ * devices reject a lower sequence than their current one.
  * @throws AIOT_NOT_FOUND, AIOT_MODEL_UNFIT, AIOT_MODEL_UNTRUSTED, AIOT_KEY_NOT_FOUND, AIOT_VERSION_CONFLICT, AIOT_UPDATE_MISMATCH,
  * AIOT_SIGNATURE_INVALID (needs re-signing, but only other keys have signed it)
  */

@@ -39,7 +39,7 @@ export const rolloutDeviceStates = [
   'failed',
   /** It was offline until its deadline. */
   'missed',
-  /** It was removed before it started: by another rollout, a revocation, or an abort. */
+  /** It was removed from the rollout before it started: by another rollout, a revocation, or an abort. */
   'withdrawn',
   /** It committed, and has been asked to return to the previous release. */
   'restoring',
@@ -97,13 +97,13 @@ export const rolloutPolicySchema = z.strictObject({
   maxFailures: amountSchema.default('5%'),
   /** Number of a wave's devices that must commit before the next wave opens. */
   minSuccess: amountSchema.default('50%'),
-  /** How long a wave must stay healthy before the next one opens, ms. */
+  /** Time for which a wave must stay healthy before the next one opens, ms. */
   soakMs: z.int().min(0).max(rolloutTimesMs.soak.max).default(0),
   /** Action when a limit is exceeded: nothing new starts, or all devices also return to the previous release. */
   onFailure: z.enum(['pause', 'rollback']).default('pause'),
   /** Number of times a release is offered to a device that fails. */
   attempts: z.int().min(1).max(10).default(1),
-  /** Delay before the second offer, ms; doubled before each further one. */
+  /** Delay before the second offer, ms; it doubles before each further offer. */
   backoffMs: z.int().min(0).max(rolloutTimesMs.backoff.max).default(60_000),
   /** An online device that has not finished this long after its offer has failed, ms. */
   deadlineMs: z.int().min(rolloutTimesMs.deadline.min).default(600_000),
@@ -127,9 +127,9 @@ export type RolloutPolicyInput = z.input<typeof rolloutPolicySchema>;
 
 /** POST /rollouts; POST /rollouts/plan: assigns devices to waves without starting anything. */
 export const rolloutRequestSchema = z.strictObject({
-  /** Each device installs them in order. */
+  /** Releases that each device installs in this order. */
   releases: z.array(releaseSchema).min(1).max(4),
-  /** Rollback release for devices: signed for this purpose, with a sequence above that of the last one of its kind. */
+  /** Release for a rollback, signed for this purpose. Its sequence is above that of the last release of its kind. */
   rollback: releaseSchema.nullable().default(null),
   /** `all`, or terms such as `type=virtual and name=motor-1`. */
   selector: z.string(),
@@ -163,7 +163,7 @@ export const deviceProofStates = ['said', 'proven', 'refused'] as const;
 /** A device's proof of its commit. */
 export const deviceProofSchema = z.object({
   state: z.enum(deviceProofStates),
-  /** Arrival time. */
+  /** Arrival time of the proof. */
   at: time,
   /**
    * From the statement: results of the golden vectors during the trial, time that the release has run without a restart (s), and the device's newest
@@ -178,7 +178,7 @@ export const deviceProofSchema = z.object({
   refused: reasonSchema.nullable(),
 });
 export type DeviceProof = z.output<typeof deviceProofSchema>;
-/** How a device received a release: as a patch of a given size, or whole, and why. */
+/** How a device received a release: as a patch of a given size, or as a whole, and the reason. */
 export const deltaReportSchema = z.object({
   bytes: z.int().min(0),
   of: z.int().min(0),
@@ -197,11 +197,11 @@ export const rolloutDeviceSchema = z.object({
   /** Number of offers so far. */
   offers: z.int(),
   times: deviceTimesSchema,
-  /** null before it commits. */
+  /** Proof of the commit; null before the device commits. */
   proof: deviceProofSchema.nullable(),
   /** Present if a delta was offered. */
   delta: deltaReportSchema.optional(),
-  /** null if it has no measurements. */
+  /** Latest shadow measurements; null if there are none. */
   shadow: shadowFiguresSchema.nullable(),
   updated: time,
 });
@@ -234,7 +234,7 @@ export const rolloutSchema = z.object({
   approvals: z.array(z.object({ who: z.string(), at: time })),
   created: time,
   ended: time.nullable(),
-  /** From its creation to its end, or to now. */
+  /** Time from the rollout's creation to its end, or to now. */
   seconds: z.number(),
   waves: z.array(rolloutWaveSchema),
 });
@@ -279,7 +279,7 @@ export const rolloutDevicesQuerySchema = pageQuerySchema.extend({
 export const rolloutPlanSchema = z.object({
   spec: z.literal('aiot-rollout-plan/1'),
   request: rolloutRequestSchema,
-  /** Names by wave. */
+  /** Names of devices by wave. */
   waves: z.array(z.array(name)),
   /** Names of devices that are offline. */
   offline: z.array(name),

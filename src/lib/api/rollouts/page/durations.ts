@@ -28,7 +28,7 @@ export function stretchesOf(devices: readonly RolloutDeviceInfo[]): Stretch[] {
   });
 }
 
-/** Ascending, ms. */
+/** Durations of a phase, ascending, ms. */
 export function tookOf(
   devices: readonly RolloutDeviceInfo[],
   from: keyof DeviceTimes,
