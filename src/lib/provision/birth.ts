@@ -27,7 +27,7 @@ export interface Made {
 interface BirthInput {
   reply: ProvisionReply;
   made: readonly Made[];
-  /** null = no board was connected. */
+  /** Chip of the board; null = no board was connected. */
   chip: BirthChip | null;
   /** The operator's signing key, PKCS#8 PEM: used only here and never sent. */
   privatePem: string;

@@ -106,7 +106,7 @@ export interface OldNvs {
   keys: Uint8Array | null;
 }
 
-/** Entries written by the device itself since it was provisioned: a new certificate never resets them. */
+/** Entries that the device itself has written since it was provisioned. A new certificate never resets them. */
 const itsOwn = new Set(['aiot_update/sequence', 'aiot_update/floor', 'aiot/model_slot']);
 
 /**

@@ -8,7 +8,7 @@ import type { OldNvs } from './chip-image.js';
 /** Contents of a chip's image besides its identity. */
 export interface ChipOptions {
   chip: ChipName;
-  /** null = configured later, on the board. */
+  /** Wi-Fi network; null = configured later, on the board. */
   wifi: Wifi | null;
   /** Format of the NVS pages. */
   nvsVersion: 1 | 2;
@@ -70,7 +70,7 @@ export interface ImageRequest {
 /** Settings shared by all devices of a run. `table` null = the default one, or the board's own. */
 export type CommonImage = Omit<ChipOptions, 'chip'>;
 
-/** Reads the files. @throws AIOT_USAGE, AIOT_FILE_NOT_FOUND */
+/** Reads the files of a request. @throws AIOT_USAGE, AIOT_FILE_NOT_FOUND */
 export async function imageRequest(asked: ImageRequest): Promise<CommonImage> {
   const { nvsVersion, partitions, encrypt, flashBytes = usualFlashBytes } = asked;
   return {
@@ -93,8 +93,9 @@ async function wifiOf({ ssid, passwordFile, password }: ImageRequest): Promise<W
 }
 
 /**
- * Parses a device type entered by a user. Chip names are case-insensitive; a name one typo away from a chip name is
- * rejected, for it would silently become a computer. Any other name is allowed. `strict` false: the chip is given separately.
+ * Parses a device type entered by a user. Chip names are case-insensitive. A name one typo away from a chip name is rejected, because the device
+ * would silently become a computer. Any other name is allowed.
+ * @param strict false = the chip is specified separately
  * @throws AIOT_USAGE
  */
 export function deviceType(text: string, strict = true): string {

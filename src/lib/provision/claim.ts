@@ -80,7 +80,7 @@ export const activatedSchema = z.object({
   certificate: z.object({ fingerprint: z.string(), expires: z.int() }),
   /** Whether this call claimed the certificate. */
   claimed: z.boolean(),
-  /** Files written. */
+  /** Paths of the files that were written. */
   files: z.array(z.string()),
 });
 
@@ -129,7 +129,7 @@ function refused(dir: string) {
   };
 }
 
-/** The key of a pending claim: if the response is lost, the retry needs the same key, for the token is valid for one key only. */
+/** File with the key of a pending claim. If the response is lost, the retry needs the same key, because the token is valid for one key only. */
 const keyFile = 'claim.key';
 
 async function claimIdentity(dir: string, claim: ClaimFile): Promise<string[]> {

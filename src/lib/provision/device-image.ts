@@ -32,7 +32,7 @@ export interface ImageIdentity {
 
 /** Contents of an image besides the identity. */
 export interface ImageOptions {
-  /** null = configured later, on the board. */
+  /** Wi-Fi network; null = configured later, on the board. */
   wifi: { ssid: string; password: string } | null;
   /** `https://…` and `mqtts://…` URLs as reached from the device; PEM of the CA. */
   platform: { http: string; mqtts: string; ca: string };
@@ -69,7 +69,7 @@ export interface DeviceImage {
  * Builds the data that gives a chip with firmware the identity of a device: NVS partition, partition table and, if encrypted, the
  * nvs_keys partition.
  * @param random source of the keys that encrypt NVS
- * @throws AIOT_NVS_UNFIT, AIOT_FILE_MALFORMED, AIOT_FILE_MALFORMED
+ * @throws AIOT_NVS_UNFIT, AIOT_FILE_MALFORMED
  */
 export function deviceImage(
   identity: ImageIdentity,
@@ -101,7 +101,7 @@ function nvsOf(identity: ImageIdentity, options: ImageOptions, size: number): Ui
   }
 }
 
-/** The table for a board: the one given, or the default one. @throws AIOT_FILE_MALFORMED, AIOT_FILE_MALFORMED */
+/** The table for a board: the one given, or the default one. @throws AIOT_FILE_MALFORMED */
 export function imageTable({
   table,
   flashBytes,

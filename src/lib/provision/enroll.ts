@@ -56,7 +56,7 @@ function asked(client: EnrolClient, name: string, how: Enrolment, csr: string): 
   }
 }
 
-/** For an immediate rotation: revokes the old certificate once the new one is installed. */
+/** Ends the old certificate of an immediate rotation, once the new one is installed. */
 export async function endOld(client: EnrolClient, name: string, how: Enrolment, { reply }: Enrolled) {
   if (how.kind !== 'rotate' || !how.now) return;
   await client.devices.settle(name, describeCertificate(reply.certificate).fingerprint);

@@ -160,7 +160,7 @@ async function takeBack(out: string, stage: string, made: string | undefined): P
   try {
     for (let path = resolve(out); path.startsWith(resolve(made)); path = dirname(path)) await rmdir(path);
   } catch {
-    // Not empty: another run has written into it.
+    // The folder is not empty: another run has written into it.
   }
 }
 

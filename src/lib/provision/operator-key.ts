@@ -46,9 +46,8 @@ export async function ensureOperatorKey(context: string, folder = configFolder()
 }
 
 /**
- * Stages another signing key next to the current one. The returned function makes it current and is called once the platform trusts
- * the key. The old key is kept under its id: it no longer signs, but may still be needed for inspection.
- * @returns that function, which returns the key's file
+ * Stages another signing key next to the current one. The old key is kept under its id: it no longer signs, but may still be needed for inspection.
+ * @returns a function that makes the new key the current one and returns its file; call it once the platform trusts the key
  */
 export async function replaceOperatorKey(
   context: string,

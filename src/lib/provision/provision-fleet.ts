@@ -47,9 +47,9 @@ export interface FleetOptions extends Pick<MakeOptions, 'privatePem' | 'now'> {
       birth: Pick<RegistryClient['devices']['birth'], 'get'>;
     };
   };
-  /** The fleet file. */
+  /** Path of the fleet file. */
   csv: string;
-  /** Each device gets a folder with its name here. */
+  /** Folder in which each device gets a folder with its name. */
   out: string;
   /** Number of devices made concurrently. */
   jobs: number;
@@ -63,7 +63,7 @@ export interface FleetOptions extends Pick<MakeOptions, 'privatePem' | 'now'> {
 /**
  * Makes the devices of a fleet file. The whole file is checked first; devices made by an earlier run are skipped, so an
  * interrupted run can simply be repeated.
- * @throws AIOT_CSV_…, AIOT_ALREADY_EXISTS, AIOT_ALREADY_EXISTS, AIOT_NVS_UNFIT before anything is made; AIOT_INTERRUPTED
+ * @throws AIOT_CSV_…, AIOT_ALREADY_EXISTS, AIOT_NVS_UNFIT before anything is made; AIOT_INTERRUPTED
  */
 export async function provisionFleet(options: FleetOptions): Promise<FleetResult> {
   const { client, csv, out, jobs, defaults, image, signal, onProgress, now } = options;
@@ -125,7 +125,7 @@ export async function provisionFleet(options: FleetOptions): Promise<FleetResult
 
 /**
  * Devices made by an earlier run, and the names that it had registered when it was killed.
- * @throws AIOT_ALREADY_EXISTS, AIOT_ALREADY_EXISTS for names used by other devices
+ * @throws AIOT_ALREADY_EXISTS for names used by other devices
  */
 async function alreadyThere(
   options: FleetOptions,
@@ -366,7 +366,7 @@ interface Problem {
   text: string;
 }
 
-/** Further problems are only counted. */
+/** Maximum number of problems listed; further ones are only counted. */
 const shown = 20;
 
 /** Throws all problems, in file order, as one error; returns if there are none. @throws AiotError with this code */

@@ -61,7 +61,7 @@ interface ProvisionOptions {
 /**
  * Registers a device and writes its identity to `out`: key (0600, made here, never sent), certificate, CA, trust root
  * and device.json. On failure, `out` is restored and the registration is undone.
- * @throws AIOT_ALREADY_EXISTS, AIOT_ALREADY_EXISTS, AIOT_TRUST_MISSING, AIOT_FILE_NOT_WRITABLE
+ * @throws AIOT_ALREADY_EXISTS, AIOT_TRUST_MISSING, AIOT_FILE_NOT_WRITABLE
  */
 export async function provisionDevice({
   client,
@@ -137,7 +137,7 @@ export async function makeDevice(options: MakeOptions): Promise<ProvisionedDevic
       const image = chip ? imageFor(enrolled, chip) : null;
       const made = image && chip ? filesOfChip(image, reply, chip.chip) : identityOf(enrolled.key, reply);
       const put = async () => (await place?.put(made)) ?? [];
-      // Existing files are overwritten only after everything else succeeded: of two concurrent runs, the loser leaves them unchanged.
+      // Existing files are overwritten only after everything else has succeeded, so that the loser of two concurrent runs leaves them unchanged.
       const fresh = how.kind === 'new' ? await put() : null;
       await requireOurs(client, how, enrolled);
       const board = image && options.write ? await options.write(image) : null;

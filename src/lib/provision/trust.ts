@@ -29,7 +29,7 @@ export const trustChangeSchema = z.object({
   /** Ids of keys that were added, and of keys that are no longer trusted. */
   added: z.array(z.string()),
   removed: z.array(z.string()),
-  /** Private key files written. */
+  /** Paths of the private key files that were written. */
   files: z.array(z.string()),
 });
 
