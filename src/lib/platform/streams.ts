@@ -286,7 +286,7 @@ class HeldDelivery implements Delivery {
   }
 }
 
-/** A reader as its deliveries use it. */
+/** The part of a reader that its deliveries use. */
 interface Taker {
   /** Deliveries that are neither acked nor nacked yet: their publishers wait. */
   readonly open: Set<HeldDelivery>;

@@ -36,8 +36,8 @@ export interface Datasets {
     query: PageQuery & { device?: string | undefined; label?: string | undefined },
   ): Promise<DatasetListing>;
   /**
-   * Requires that telemetry of the stream, or an inference, has arrived for each recording. @throws AIOT_NOT_FOUND naming the first recording without
-   * any
+   * Requires that telemetry of the stream, or an inference, has arrived for each recording. @throws AIOT_NOT_FOUND for the first recording without
+   * either
    */
   requireRecordings(
     stream: string,

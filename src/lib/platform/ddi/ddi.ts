@@ -181,7 +181,7 @@ export class Ddi {
     throw new AiotError('AIOT_NOT_FOUND', `no update of ${name} contains this software module`);
   }
 
-  /** Counts that the client starts to download the file from the beginning. */
+  /** Counts a download that the client starts from the beginning. */
   downloading(name: string, { id }: Action): Promise<void> {
     return this.inTurn(async () => {
       const action = await this.known(name, id);

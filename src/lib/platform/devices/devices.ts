@@ -105,7 +105,7 @@ export class Devices {
   }
 
   /**
-   * Call only from a task passed to `inTurn`. Returns whether the name belonged to a revoked device, which makes it free.
+   * Registers a device. Call only from a task passed to `inTurn`. Returns whether the name belonged to a revoked device, which makes it free.
    * @param along further writes in the same transaction
    * @throws AIOT_ALREADY_EXISTS (the name, or the board)
    */
@@ -335,7 +335,7 @@ export class Devices {
     return this.updateAll(changes, (store) => this.events.recordAll(told, store));
   }
 
-  /** Call only from a task passed to `inTurn`. */
+  /** Changes one device. Call only from a task passed to `inTurn`. */
   update(
     device: DeviceRecord,
     change: Partial<DeviceRecord>,

@@ -217,7 +217,7 @@ function recordOf(row: Selectable<Schema['devices']>): DeviceRecord {
 /** Values of a device that has never connected. */
 export const unseen = { lastSeen: null, nextFingerprint: null, nextExpires: null };
 
-/** Call in a transaction. */
+/** Inserts devices. Call in a transaction. */
 export async function insertDevices(
   store: Store,
   devices: readonly (NewDevice & Pick<DeviceRecord, 'tags'>)[],

@@ -265,7 +265,7 @@ class Lane {
     }
   }
 
-  /** Sends a message individually, after a message of its batch was rejected. The batch is then sent in this way, some messages twice. */
+  /** Sends a single message. If a message of a batch is rejected, the whole batch is sent in this way, some of it for the second time. */
   private async sendOne(sink: Sink, message: OutgoingMessage): Promise<void> {
     try {
       await sink.write([message]);

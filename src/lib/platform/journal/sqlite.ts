@@ -442,7 +442,7 @@ export class SqliteTables implements Tables {
 
   /** Called before a recording is removed. The ledger is updated first, so that it never counts more than is stored. */
   async removing(take: Take): Promise<void> {
-    // The recording may contain the highest id. It is recorded, so that no other message gets it.
+    // The message with the highest id may be removed too. Its id is recorded, so that no other message gets it.
     await this.writer.run([
       {
         sql: `INSERT INTO "telemetryMeta" ("key", "value") VALUES ('lastId', $1)

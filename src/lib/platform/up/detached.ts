@@ -59,7 +59,7 @@ function entry(): string {
   return join(packageRoot(), 'bin', sources ? 'dev.js' : 'run.js');
 }
 
-/** Passed in the environment, because addresses of engines may hold passwords. */
+/** Environment variables with the addresses of engines, which may hold passwords. */
 function enginesOf({ engines }: UpOptions): Record<string, string | undefined> {
   return {
     AIOT_DATABASE: engines?.database,

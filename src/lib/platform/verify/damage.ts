@@ -205,7 +205,7 @@ function byPart<T extends { part: string }>(all: readonly T[]): Map<string, T[]>
   return parts;
 }
 
-/** Id of a damage: the same for findings of the same part, place, stream and device. */
+/** Id of damage: the same for findings of the same part, place, stream and device. */
 function idOf({ part, place, lost }: Finding): string {
   const text = JSON.stringify([part, place, lost?.stream ?? null, lost?.device ?? null]);
   return createHash('sha256').update(text).digest('hex').slice(0, 12);
