@@ -123,7 +123,7 @@ export interface Rehearsal {
   tried: number;
   /** Devices that tried the release and rolled back, or rejected it. */
   failed: number;
-  /** Devices that are neither of these: offline, not offered the release, or withdrawn. */
+  /** All other devices: offline, not offered the release, or withdrawn. */
   left: number;
 }
 

@@ -41,7 +41,7 @@ export function hasSettled(draft: Draft, index: number): boolean {
   return true;
 }
 
-/** Checks the shadow of a wave. If the candidate did well enough, the wave opens; otherwise the rollout stops. Returns whether the wave is open. */
+/** Opens a wave if its candidate did well enough as a shadow, or stops the rollout if it failed. Returns whether the wave is open. */
 export function checkShadow(draft: Draft, index: number): boolean {
   // Devices that already run the release have nothing to measure.
   const verdict = unended(draft.wave(index)) === 0 ? 'passed' : judgeShadow(draft, index);
@@ -138,7 +138,7 @@ export function rollBack(draft: Draft, reason: RolloutReason | null): void {
   head.state = head.rollback === null ? 'aborting' : 'rollingBack';
 }
 
-/** Returns all devices that run the release to the previous one, including those that committed late or whose commit did not count. */
+/** Rolls back all devices that run the release, including those that committed after the recall and those whose commit did not count. */
 export function restore(draft: Draft): void {
   const { rollback } = draft.head;
   for (const device of draft.devicesUpTo(draft.head.waves.length - 1, ({ runs }) => runs)) {

@@ -29,7 +29,8 @@ function withDelta(draft: Draft, device: RolloutDevice, { delta }: UpdateReport)
 }
 
 /**
- * Whether a report counts. A commit always does, however late, because the device runs the release; other reports count only for unfinished devices.
+ * Whether a report counts. A commit counts however late it is, because the device runs the release, unless the device has already committed or gone
+ * back. Other reports count only for unfinished devices.
  */
 function listens({ state }: RolloutDevice, step: string): boolean {
   if (state === 'committed' || state === 'rolledBack' || state === 'restored') return false;
