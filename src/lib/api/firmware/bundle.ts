@@ -2,7 +2,7 @@
 export const bundleKinds = ['swu', 'raucb', 'mcuboot'] as const;
 export type BundleKind = (typeof bundleKinds)[number];
 
-/** First bytes of each format, in hex. The rest is validated by the client on the device, which checks the bundle's own signature. */
+/** First bytes of each format. The rest is validated by the client on the device, which checks the bundle's own signature. */
 const magics: readonly [string, BundleKind][] = [
   ['070701', 'swu'],
   ['070702', 'swu'],

@@ -80,7 +80,7 @@ export const windowSchema = z.strictObject({
   days: z.array(z.enum(days)).min(1).optional(),
   from: clockTime,
   to: clockTime,
-  /** IANA name of the time zone */
+  /** IANA name of the time zone. */
   zone: z.string().max(64).refine(isZone, 'expected a time zone such as Europe/Berlin'),
 });
 export type MaintenanceWindow = z.output<typeof windowSchema>;
