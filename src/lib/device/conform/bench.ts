@@ -29,7 +29,7 @@ export class NotLooked extends Error {}
 /** Environment of a check: a connected device, and the operator's side of it. */
 export interface Bench {
   device: DeviceInfo;
-  /** The twin at the start. */
+  /** The device's twin when the conformance run started. */
   twin: DeviceTwin;
   client: RegistryClient;
   listener: Listener;
@@ -44,7 +44,7 @@ export interface Bench {
   ask(command: string, more?: object): Promise<Reply>;
   /** The next matching message since `from` (an earlier value of `listener.seen.length`). @throws NotHeld */
   hear(what: string, fits: (seen: Seen) => boolean, from: number, withinMs?: number): Promise<Seen>;
-  /** Sends a desired release under its own rollout; returns the report that ends it. @throws NotHeld */
+  /** Sends a desired release under its own rollout; returns the report that ends that rollout. @throws NotHeld */
   wish(wish: Partial<Desired>): Promise<Reported>;
 }
 

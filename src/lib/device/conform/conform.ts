@@ -86,7 +86,7 @@ async function oneDevice(client: RegistryClient, selector: string): Promise<stri
   throw new AiotError('AIOT_USAGE', `--selector: expected one device, got ${more.length + 1}: ${selector}`);
 }
 
-/** The same with a given client and broker. */
+/** Like `conformDevice`, but with an existing registry client and with the broker's connection options. */
 export async function conformWith(
   client: RegistryClient,
   broker: ListenOptions,
@@ -178,5 +178,5 @@ export const activeChecks: readonly Check[] = [
   ...restartChecks,
 ];
 
-/** Checks that examine the messages received meanwhile. */
+/** Checks of the messages that the device sent while the active checks ran. */
 export const passiveChecks: readonly Check[] = messageChecks;

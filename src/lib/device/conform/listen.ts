@@ -25,9 +25,9 @@ export interface Seen {
 /** The operator's view of the broker: all messages of one device, in order of arrival. */
 export interface Listener {
   readonly seen: readonly Seen[];
-  /** The first match from this position on; null if none arrives in time. */
+  /** The first matching message of `seen` from index `from` on; null if none arrives within `withinMs`. */
   next(fits: (seen: Seen) => boolean, from: number, withinMs: number): Promise<Seen | null>;
-  /** At QoS 1, not retained. */
+  /** Publishes at QoS 1, not retained. */
   publish(channel: 'command' | 'desired', payload: Buffer): Promise<void>;
   /** The retained messages of the device's channels, fetched again. */
   retained(): Promise<Seen[]>;
@@ -108,7 +108,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   };
 }
 
-/** A later message marks the end: the broker sends retained messages in subscription order. */
+/** Collects the device's retained messages until presence and `reported` have arrived, or for at most `retainedMs`. */
 async function readRetained(
   client: MqttClient,
   device: string,

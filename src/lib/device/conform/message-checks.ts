@@ -54,7 +54,7 @@ export const messageChecks: Check[] = [
   },
 ];
 
-/** Waits until this much time has passed since the start: an idle device sends nothing to examine. */
+/** Waits until `forMs` have passed since `startedAt`, so that even a quiet device has sent messages to examine. */
 export async function listenOn(bench: Bench, startedAt: number, forMs: number): Promise<void> {
   const left = startedAt + forMs - Date.now();
   if (left > 0) await systemClock.sleep(left, bench.signal);

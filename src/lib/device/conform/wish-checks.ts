@@ -192,7 +192,7 @@ export const commandChecks: Check[] = [
   },
 ];
 
-/** Sends the request twice although only one reply is allowed, then waits for the reply to a later request: messages keep their order. */
+/** Sends a request one time more than replies are allowed, then pings: messages keep their order, so all replies precede the ping's. */
 async function answersNot(bench: Bench, asked: object, allowed: 0 | 1): Promise<void> {
   const id = newId();
   const from = bench.listener.seen.length;

@@ -163,7 +163,7 @@ interface Packets {
   onAcknowledged(id: number): void;
 }
 
-/** Extracts the packets from the received bytes; returns the rest of the last one. */
+/** Passes each complete packet of the received bytes on; returns the bytes of an incomplete last packet, or null. */
 function readPackets(came: Buffer, to: Packets): Buffer | null {
   let at = 0;
   while (at < came.length) {

@@ -53,7 +53,7 @@ export class Part {
     for (const effect of effects) this.perform(effect);
   }
 
-  /** Ends it; pending work has no effect. */
+  /** Ends the update; results of pending work are ignored. */
   end(): void {
     this.isOver = true;
   }
@@ -65,7 +65,7 @@ export class Part {
     for (const effect of step.effects) this.perform(effect);
   }
 
-  /** Sends the heartbeat report again over a new connection if the trial waits for it. */
+  /** Sends the heartbeat report again over a new connection if the trial still waits for its acknowledgment. */
   beat(): void {
     if (this.heartbeat) this.heartbeat.id = this.ports.tell(this.kind);
   }
@@ -163,7 +163,7 @@ export class Part {
     return { type: 'golden', attempt, ...(await this.verdict(content)) };
   }
 
-  /** Result of the golden vectors; for a self-test or a configuration the numbers mean nothing. */
+  /** Result of the golden vectors. For a self-test or a configuration, the numbers are placeholders. */
   private async verdict({ digest }: SlotContent): Promise<{ vectors: number; passed: number }> {
     const { ports } = this;
     const { source } = ports.shared;

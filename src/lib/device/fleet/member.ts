@@ -23,13 +23,13 @@ export interface Shared {
   onOnline(delta: 1 | -1): void;
 }
 
-/** Waits before reconnecting, ms of the fleet's time: they grow to a minute. */
+/** Delays before consecutive reconnection attempts, ms of the fleet's time; the last one repeats. */
 const reconnectMs = [1000, 2000, 5000, 10_000, 20_000, 60_000];
 
-/** A restart takes this long, and up to twice as long, ms. */
+/** Minimum duration of a restart, ms; the maximum is twice as long. */
 const bootMs = 2000;
 
-/** One device of a fleet: a connection, and the updates of the kinds it was ever asked for. */
+/** One device of a fleet: its connection, and an update machine for each kind of update that was ever requested. */
 export class Member implements PartPorts {
   private parts: Part[] = [];
   /** The kind of its last desired release. */
@@ -90,7 +90,7 @@ export class Member implements PartPorts {
     return this.known(kind)?.state ?? this.shared.blanks[kind];
   }
 
-  /** Resolves when the device is connected or was refused; it keeps trying. */
+  /** Resolves when the device is connected, or with the error of a rejected attempt; the device keeps trying in that case. */
   connect(): Promise<Error | null> {
     this.wanted = true;
     if (this.fault === 'offline') return Promise.resolve(null);
@@ -186,7 +186,7 @@ export class Member implements PartPorts {
     }
   }
 
-  /** One desired release at a time: one of another kind ends the work of all others. */
+  /** Handles a new desired release. Only one update runs at a time, so the updates of all other kinds are withdrawn. */
   private desire(wish: Desired | null): void {
     if (this.off || this.stopped) return;
     for (const part of this.parts) if (part.kind !== wish?.kind) part.feed({ type: 'withdrawn' });
@@ -212,7 +212,7 @@ export class Member implements PartPorts {
     return isRigged(this.shared.network, this.index);
   }
 
-  /** Reports this kind from now on. */
+  /** Reports the state of this kind's update, as do all later reports until another kind is passed. */
   tell(kind: Kind): number {
     // Nothing is reported during a boot, and the reported kind stays the same.
     if (this.off) return 0;

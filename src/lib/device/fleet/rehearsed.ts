@@ -15,7 +15,7 @@ export interface RehearsedNetwork extends Network {
   bytesPerSecond: number;
 }
 
-/** Environment of a rehearsed device: time advances once no work is left. */
+/** Environment of a rehearsed device. Simulated time advances when no work is pending at the current time. */
 export interface RehearsedWorld {
   network: RehearsedNetwork;
   /** ms since 1970 */

@@ -125,7 +125,7 @@ export interface FleetOptions {
   onEvent: (event: FleetEvent) => void;
 }
 
-/** Number of concurrent connection attempts; interval between two looks at the fleet, and longest silence while nothing changes, ms. */
+/** Number of concurrent connection attempts. Times in ms: interval of checks for changes, and of summaries while nothing changes. */
 const connecting = 100;
 
 const lookMs = 1000;

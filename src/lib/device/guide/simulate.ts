@@ -247,7 +247,7 @@ export function openGuideNetwork(name: string, bytes: Uint8Array): GuideNetwork 
   };
 }
 
-/** An actuator with hysteresis and minimum durations, as aiot_rule in firmware/core. */
+/** An actuator with hysteresis and minimum durations, like aiot_rule in firmware/core. */
 interface RuleSpec {
   onAbove: number;
   offBelow: number;

@@ -11,7 +11,7 @@ import { runProgram } from '../../core/process.js';
 
 /** Time limit of the compiler, ms. */
 const buildMs = 300_000;
-/** How long programs built from other sources are kept, for another version of aiot may run them, ms. */
+/** Retention time of programs built from other sources, ms: another installed version of aiot may still use them. */
 const keptMs = 7 * 24 * 3_600_000;
 
 /** Programs built by firmware/device.cmake; all but the first are for update tests. */

@@ -14,7 +14,7 @@ export interface NativeProcess {
   write(line: object): Promise<void>;
   /** Closes its input; the device exits after processing all of it. @throws AIOT_PROGRAM_FAILED if it failed */
   end(): Promise<void>;
-  /** Stops it, gracefully at first. */
+  /** Asks the device to exit, and kills it if it has not exited after `goodbyeMs`. */
   stop(): Promise<void>;
   /** Simulates a power cut. */
   kill(): Promise<void>;

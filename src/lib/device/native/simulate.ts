@@ -17,7 +17,7 @@ interface NativeOptions extends Omit<SimulateOptions, 'identityDir' | 'native'> 
   context?: string | undefined;
 }
 
-/** Each device is a process, is registered on the platform, and has its own connection. */
+/** Maximum number of native devices: each is a process with its own registration and connection. */
 const most = 100;
 
 /**

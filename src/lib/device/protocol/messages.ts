@@ -70,7 +70,7 @@ export const desiredSchema = z.looseObject({
   sequence: z.int().min(1),
   /** Path of the signed manifest on the platform's API. */
   manifest: z.string().regex(/^\//),
-  /** A device that signs reports again once the release has run this long, ms; absent = not required. */
+  /** Run time of the release, ms, after which a device with a signing key reports once more; absent = not required. */
   soakMs: z.int().min(1).optional(),
   /** A patch from another release to this one; devices without that release download the whole artifact. */
   delta: z
@@ -131,7 +131,7 @@ export const shadowSchema = z
   .object({
     /** Windows on which both made a prediction. */
     windows: z.int().min(0),
-    /** Windows with different predictions. Values differ if they are more than a twentieth of the larger one apart. */
+    /** Windows with different predictions. Values count as different if they differ by more than 1/20 of the larger one. */
     disagreements: z.int().min(0),
     active: beside,
     candidate: beside,
@@ -189,9 +189,9 @@ export const reportedSchema = z.looseObject({
   heap: z.object({ free: z.int().min(0), largest: z.int().min(0), least: z.int().min(0) }).optional(),
   /** Additional capabilities; readers ignore unknown words. */
   features: z.array(z.string().max(64)).max(32).optional(),
-  /** In state SHADOW, for a device with an active model that its sensor feeds. */
+  /** Results of the shadow so far. Present in state SHADOW if the device has an active model that receives samples. */
   shadow: shadowSchema.optional(),
-  /** The same, signed: for a device with a key, once it has committed. */
+  /** Signed proof of the committed release, from devices that have a key. */
   proof: signedProofSchema.optional(),
 });
 export type Reported = z.output<typeof reportedSchema>;

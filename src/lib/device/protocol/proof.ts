@@ -31,7 +31,7 @@ export interface Signer {
   certificate: string;
 }
 
-/** Adds a proof to the message if there is something to prove: that a desired release was committed. @param healthyS s */
+/** Adds a signed proof if the message reports a committed release. @param healthyS run time of that release, s */
 export function withProof(reported: Reported, signer: Signer | undefined, healthyS: number): Reported {
   const { state, rollout, golden, t, kind = 'model' } = reported;
   const release = runningIn(reported, kind);

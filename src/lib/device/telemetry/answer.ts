@@ -11,7 +11,7 @@ export interface ActiveModel {
   name: NonNullable<Reported['model']>;
 }
 
-/** A shadow that runs alongside the model in use, and the callback for samples that it cannot take. */
+/** A shadow that runs alongside the model in use. `fail` is called if it cannot process a sample. */
 export interface ShadowRun {
   shadow: Shadow;
   fail(error: unknown): void;
@@ -44,7 +44,7 @@ interface Answering {
 }
 
 /**
- * Creates the function that gets predictions from the model in use. Later models that do not fit the sensor give none.
+ * Creates a function that returns the prediction of the model in use; null while that model does not fit the sensor.
  * @throws AIOT_DEVICE_NO_MODEL, AIOT_RECORDING_UNFIT unless it waits
  */
 export function createAnswerer(

@@ -5,7 +5,7 @@ import type { LoadedModel } from '../runtime.js';
 /** Number of latest latencies stored per model. */
 const kept = 1000;
 
-/** Values count as different if they are more than this fraction of the larger one apart. */
+/** Values count as different if they differ by more than this fraction of the larger one. */
 const tolerance = 0.05;
 
 /**

@@ -80,7 +80,7 @@ function begin(state: UpdateMachine, desired: Desired): UpdateStep {
   };
 }
 
-/** Rejected at once, so that the platform need not wait for its deadline. */
+/** Rejects a desired release of another kind at once, so that the platform need not wait for its deadline. */
 function otherKind(state: UpdateMachine, desired: Desired, abort: UpdateStep['effects']): UpdateStep {
   const { rollout, kind } = desired;
   const job = { rollout, desired, manifest: null, slot: otherSlot(state.record.active) };
@@ -146,7 +146,7 @@ function withoutShadow(record: DeviceRecord): DeviceRecord {
 const maxTrials = 3;
 
 /**
- * Counted before it runs, so that a device that crashes during its trial knows about it at the next boot.
+ * Starts a trial. The attempt is counted in flash first, so that a device that crashes during its trial knows about it at the next boot.
  * @param entered the device was restarted into the firmware, and the trial was counted then
  */
 function beginTrial(state: UpdateMachine, entered = false): UpdateStep {
@@ -185,7 +185,7 @@ function onTrial(state: UpdateMachine, event: JobEvent): UpdateStep {
   return { state, effects: [] };
 }
 
-/** Runs the golden vectors here too; then the model runs alongside the active one until the next desired release. */
+/** Handles the result of a shadow's golden vectors: if all match, it runs beside the active model until the next desired release. */
 function onShadow(state: UpdateMachine, event: JobEvent): UpdateStep {
   const { trial } = state.record;
   if (event.type !== 'golden' || !trial) return { state, effects: [] };

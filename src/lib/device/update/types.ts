@@ -37,7 +37,7 @@ interface UpdateJob {
   /** Signed validly and suitable for this device. */
   manifest: Manifest | null;
   slot: SlotIndex;
-  /** Built from the active slot's content with the offered patch; false = downloaded as a whole. */
+  /** Whether the slot is built from the active slot's content with the offered patch; false = the artifact is downloaded whole. */
   byDelta?: boolean;
 }
 
@@ -191,7 +191,7 @@ export interface UpdatePorts {
   /** Keeps that trust up to date; absent = it does not change. */
   keeper?: TrustKeeper | undefined;
   source: BundleSource;
-  /** The trial of a slot's content; for a configuration the numbers mean nothing. */
+  /** Runs the trial of a slot's content. For a configuration, the numbers are placeholders. */
   runtime: Pick<ModelRuntime, 'checkGolden'>;
   report(reported: Reported): void;
   /** Resolves once the broker has acknowledged this report. */

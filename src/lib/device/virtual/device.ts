@@ -26,7 +26,7 @@ import {
   type VirtualDeviceOptions,
 } from './types.js';
 
-/** How often an online device checks the timestamp, and how long it waits for it, ms. */
+/** Interval at which an online device checks the platform's timestamp, and timeout of each check, ms. */
 const lookEveryMs = 3600_000;
 
 const lookTimeoutMs = 60_000;
@@ -45,7 +45,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
   const configFlash = options.configFlash ?? createFlash({ bytes: configFlashBytes });
   let dead: { error: unknown } | null = null;
   const lost = deferred<never>();
-  // A caller that does not wait for it gets the error from the next call.
+  // Prevents an unhandled rejection if no caller waits for `lost`; the next call throws the error.
   lost.promise.catch(() => {});
   let reports: NodeJS.Timeout | undefined;
   let looks: NodeJS.Timeout | undefined;
@@ -93,7 +93,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
       hardware.log('warn', error instanceof Error ? error.message : String(error), error);
     });
   };
-  /** Messages wait while the connection is re-established. */
+  /** Applies a configuration. A new keep-alive interval needs a new connection, and messages wait until it is established. */
   const configured = async ({ report, mqtt }: DeviceConfig) => {
     clearInterval(reports);
     if (report.intervalMs > 0)
@@ -127,7 +127,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
   };
 
   let warned: string | null = null;
-  /** Warns once of a model that does not fit the samples; null = it fits. */
+  /** Logs why a model does not fit the samples, unless that reason was the last one logged; null = it fits. */
   const warnOnce = (unfit: string | null) => {
     if (unfit !== null && unfit !== warned) hardware.log('warn', unfit);
     warned = unfit;

@@ -39,7 +39,7 @@ export interface Hardware {
   emit(news: DeviceNews): void;
   log(level: LogLevel, message: string, error?: unknown): void;
   onDead(error: unknown): void;
-  /** The current take. */
+  /** The take in progress, if any. */
   take: ConfiguredUse['take'];
   /** A new configuration is in use: applies its connection settings. */
   configured(config: DeviceConfig): Promise<void>;
@@ -166,7 +166,7 @@ export async function boot(hardware: Hardware): Promise<Firmware> {
     desire(desired) {
       prover.wish(desired);
       shadowing.wish(desired);
-      // One desired release at a time: a desired release for one kind ends the work of all others.
+      // Only one update runs at a time: a desired release of one kind ends the updates of all other kinds.
       const isConfig = desired?.kind === 'config';
       configs.desire(isConfig ? desired : null);
       updater.desire(isConfig ? null : desired);
@@ -219,7 +219,7 @@ interface Shadowing {
   run(next: ShadowRun | null): void;
 }
 
-/** `again`: reports once more. */
+/** @param again sends another report */
 function createShadowing({ again }: { again: () => void }): Shadowing {
   let now: ShadowRun | null = null;
   let everyMs = usualMs;

@@ -26,7 +26,7 @@ export interface TrustSource {
 /** The keys and the time that a device currently trusts. */
 interface Trusted {
   trust: TrustRoot;
-  /** Sequences of an earlier epoch do not count. */
+  /** Version of the root that last replaced all release keys. Sequences signed under an earlier one are void. */
   epoch: number;
   /** null = the root names no key for it. */
   timestamp: Timestamp | null;
@@ -37,7 +37,7 @@ interface Trusted {
 export interface TrustKeeper {
   /** Walks to the newest root and checks the timestamp. @throws the AIOT_TRUST_… and AIOT_TIMESTAMP_… codes, and the source's errors */
   refresh(signal: AbortSignal): Promise<Trusted>;
-  /** Whether there is a timestamp to check. */
+  /** Whether the trusted root names a key for timestamps, so that there is one to check. */
   readonly stamped: boolean;
 }
 
@@ -52,7 +52,7 @@ interface KeeperOptions {
   unchecked: ReadonlySet<UpdateCheck>;
 }
 
-/** Maximum number of roots at a time; more would be an attack on the device's time. */
+/** Maximum number of roots processed per refresh, so that an attacker cannot keep the device busy with endless roots. */
 const mostRoots = 64;
 
 /** Keeps a device's trust up to date by TUF's rules: one root after the other, then the timestamp. */
@@ -62,7 +62,7 @@ export function createTrustKeeper(options: KeeperOptions): TrustKeeper {
   const first: HeldRoot = options.root ? rootIn(options.root) : heldTrust(options.trust);
   let state: TrustState = memory.read() ?? blankTrust;
   let tail: Promise<unknown> = Promise.resolve();
-  /** A new identity may include a newer root than the stored state. */
+  /** The newer of two roots: a newly provisioned identity may contain a newer root than the stored state. */
   const held = (): HeldRoot => (state.root && state.root.version >= first.version ? state.root : first);
   const keep = async (next: TrustState) => {
     await memory.write(next);
