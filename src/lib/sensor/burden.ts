@@ -14,7 +14,7 @@ export const burdenSchema = z.object({
     bits: z.int(),
     voltsPerCount: z.number(),
   }),
-  /** The burden whose peaks just fit, and the E24 value at or below it: the one to solder. */
+  /** Burden resistance at which the peaks just fit the converter's range, and the E24 value at or below it to solder. */
   exactOhms: z.number(),
   ohms: z.number(),
   /** With `ohms`: A per V, the current whose peaks just fit, and the heat at the nominal current, W. */
@@ -148,13 +148,13 @@ const values = [0, 1, 2, 3, 4, 5].flatMap((decade) => series.map((two) => (two *
 /** A sum that equals a value of the series may miss it by a rounding error. */
 const rounding = 1 + 1e-9;
 
-/** The greatest value at or below; null if there is none from 1 Ω to 910 kΩ. */
+/** The greatest E24 value at or below `ohms`; null if there is none from 1 Ω to 910 kΩ. */
 function e24Below(ohms: number): number | null {
   if (!(ohms < 1e6)) return null;
   return values.findLast((value) => value <= ohms * rounding) ?? null;
 }
 
-/** The nearest value by ratio, from 1 Ω to 910 kΩ. */
+/** The E24 value from 1 Ω to 910 kΩ that is nearest to `ohms` by ratio. */
 function e24Near(ohms: number): number {
   const away = (value: number) => Math.abs(Math.log(value / ohms));
   return values.reduce((best, value) => (away(value) < away(best) ? value : best));
@@ -190,7 +190,7 @@ export function parseClamp(text: string, turns?: number): Clamp {
   return { amperes, secondaryAmperes, turns: turns ?? round(amperes / secondaryAmperes) };
 }
 
-/** 100 / 0.05 is not an integer in floating point. */
+/** Removes floating-point error: 100 / 0.05 is not exactly an integer. */
 function round(turns: number): number {
   return Number(turns.toPrecision(12));
 }

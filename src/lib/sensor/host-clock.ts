@@ -1,12 +1,12 @@
 import type { Clock } from '../core/time.js';
 
-/** How fast times follow a machine's clock that was set back, or ahead by a little: a share of the elapsed time. */
+/** Maximum correction of times, as a share of the elapsed time, after the machine's clock was set back, or ahead by a little. */
 const slew = 0.005;
 
 /** A clock that is set ahead by more than this is followed immediately. */
 const stepMs = 500;
 
-/** A monotonic clock in the form of a clock: for intervals. */
+/** A clock for intervals: its `now` returns the monotonic time of `clock`, if it has one. */
 export function steady(clock: Clock): Clock {
   const read = clock.monotonic?.bind(clock);
   return read ? { now: read, sleep: (ms, signal) => clock.sleep(ms, signal) } : clock;

@@ -266,7 +266,7 @@ function createBatches(settings: MicrophoneSettings, faults: SourceFaults, clock
       const count = values.length / channels;
       if (count === 0) return undefined;
       const now = steadyClock.now();
-      // It was taken at any moment within the card's last period.
+      // The newest sample was taken at some time within the card's last period.
       const { times, lost, stepMs } = timeline.place({
         count,
         left: 0,
@@ -303,7 +303,7 @@ export function createWindows(windowSamples: number): (samples: Float64Array) =>
   };
 }
 
-/** A level that silence never reaches: that of the smallest 24-bit sample is about 40 dB lower. */
+/** Lower limit of reported levels, dB SPL: below any real sound, and finite for digital silence, which would be −∞. */
 const lowestDb = 0;
 
 /**

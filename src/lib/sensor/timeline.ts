@@ -1,7 +1,7 @@
 import type { Clock } from '../core/time.js';
 import { WallTime } from './host-clock.js';
 
-/** Tolerance between the distance of two samples and the period, as a share of it; added to the estimated error of the rate. */
+/** Tolerated difference between a sample interval and the period, as a share of the period; added to the rate's estimated error. */
 const slew = 0.005;
 
 /** Information about samples that were read together. Times are by the steady clock. */
@@ -18,7 +18,7 @@ interface Counted {
 interface Placed {
   /** ms since 1970. */
   times: Float64Array;
-  /** The same by the steady clock. */
+  /** Times of the first and the last sample by the steady clock. */
   firstMs: number;
   lastMs: number;
   /** Samples missing before the first. */
@@ -45,7 +45,7 @@ export class Timeline {
   #askedMs = Number.NEGATIVE_INFINITY;
   /** Time of the last returned sample, by the steady clock. */
   #givenMs = Number.NEGATIVE_INFINITY;
-  /** The same, ms since 1970. */
+  /** Time of the last returned sample, ms since 1970. */
   #givenWallMs = Number.NEGATIVE_INFINITY;
   #leftBefore = 0;
   /** Conversion from steady time to ms since 1970, as of the last returned sample. */
@@ -65,12 +65,12 @@ export class Timeline {
     const { count, left, askedMs, broken } = counted;
     const filter = this.#filter;
     const middle = (askedMs[0] + askedMs[1]) / 2;
-    // The newest came at any moment since the previous query, but no longer ago than one period.
+    // The newest sample was taken after the previous query, at most one period ago.
     const since = Math.min(filter.periodMs, Math.max(0, middle - this.#askedMs));
     const newestMs = middle - since / 2;
     const spreadMs = since + askedMs[1] - askedMs[0];
     this.#askedMs = middle;
-    // Nothing came: this only narrows down when the next one came.
+    // Without a new sample, this query only gives the earliest time of the next one.
     if (count + left === 0) return nothing;
     let lost = 0;
     let again = false;

@@ -41,7 +41,7 @@ export interface SampleSource extends AsyncIterable<SampleBatch> {
   /** Without credentials. */
   readonly endpoint: string;
   readonly fields: readonly SampleField[];
-  /** Nominal rate as configured; null if only the clock knows. */
+  /** Nominal rate as configured, Hz; null if the rate is known only from the samples' times. */
   readonly rateHz: number | null;
   readonly faults: Readonly<SourceFaults>;
   close(): Promise<void>;

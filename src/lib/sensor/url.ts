@@ -32,8 +32,7 @@ export function parseSensorUrl(url: string): SensorUrl {
 }
 
 /**
- * Validates the settings in a URL's query; rejects unknown ones. `map` is skipped: it is not for the sensor but for the code that
- * names its values.
+ * Validates the settings in a URL's query; rejects unknown ones. `map` is skipped, because it renames fields and is used by the caller.
  * @throws AIOT_SENSOR_URL naming the setting and the available ones
  */
 export function readSettings<Shape extends z.ZodRawShape>(

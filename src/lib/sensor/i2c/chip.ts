@@ -20,7 +20,7 @@ export interface ChipSetting {
   about: string;
   /** As a user would write it. */
   default: string;
-  /** If there is a list to choose from. */
+  /** Allowed values; absent if any value may be allowed. */
   choices?: readonly string[];
 }
 
@@ -30,7 +30,7 @@ export interface Chip {
   readonly name: string;
   /** Such as `LSM6DS3TR-C, accelerometer and gyroscope`. */
   readonly title: string;
-  /** 7 bits; the first is tried first. */
+  /** Possible addresses of 7 bits, in the order in which they are tried. */
   readonly addresses: readonly [number, ...number[]];
   readonly registers: RegisterTable;
   readonly identity: ChipIdentity;
@@ -86,9 +86,9 @@ export interface Reading {
   /** Consecutive samples in the plan's fields and units: `count × fields.length` (the array may be longer). */
   values: Float64Array;
   count: number;
-  /** Samples that were ready when the chip was asked but are not among these: they come with the next read. Absent = 0. */
+  /** Samples that were ready when the chip was queried but are returned by the next read. Absent = 0. */
   left?: number;
-  /** When the chip was asked for its sample count (`host`: for the sample): between these two times, by the session's clock. */
+  /** Times just before and just after the query for the sample count (`host`: for the sample), by the session's clock. */
   askedMs: readonly [before: number, after: number];
   /**
    * An unknown number of samples is missing before the first of these, to be derived from the time: a buffer overran or was

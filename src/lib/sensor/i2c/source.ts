@@ -227,14 +227,14 @@ class Held {
       throw new AiotError('AIOT_SENSOR_LOST', `no values of the ${driver.name}`, { retryable: true });
   }
 
-  /** Writes the newest value at a time, or the first one available. */
+  /** Writes the newest values at or before `atMs`; if all are later, the first ones. */
   copy(atMs: number, into: Float64Array, at: number): void {
     let newest = 0;
     while (newest + 1 < this.#times.length && this.#times[newest + 1]! <= atMs) newest++;
     into.set(this.#values[newest]!, at);
   }
 
-  /** Values older than the newest one at a time are no longer needed. */
+  /** Discards values older than the newest ones at or before `atMs`. */
   forget(atMs: number): void {
     let newest = 0;
     while (newest + 1 < this.#times.length && this.#times[newest + 1]! <= atMs) newest++;

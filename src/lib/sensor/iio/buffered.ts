@@ -104,7 +104,7 @@ function source(
   };
 }
 
-/** Everything up to enabling the buffer, in the order required by the kernel; the buffer is off meanwhile. */
+/** Disables the buffer and configures the device in the order required by the kernel; the buffer stays disabled. */
 async function setUp(device: IioDevice, settings: IioSettings): Promise<Setup> {
   const { folder } = device;
   const { buffer, scan } = (await scanFolders(folder))!;
@@ -126,12 +126,12 @@ async function setUp(device: IioDevice, settings: IioSettings): Promise<Setup> {
   await writeAttribute(join(buffer, 'length'), `${length}`);
   await writeWatermark(join(buffer, 'watermark'), watermark);
   const stampClock = await steadyClock(join(folder, 'current_timestamp_clock'));
-  // Their scales are known by now.
+  // Read again, because setting the range changes the scales.
   const channels = (await scanChannels(folder, scan)).filter(({ name }) => names.includes(name));
   return { channels, rateHz, length, watermark, stampClock };
 }
 
-/** Old kernels don't have it, and some drivers accept only certain values: it is best effort. */
+/** Writes the watermark if possible: old kernels lack it, and some drivers accept only certain values. */
 async function writeWatermark(path: string, watermark: number): Promise<void> {
   if ((await readAttribute(path)) === undefined) return;
   await writeAttribute(path, `${watermark}`).catch((error: unknown) => {
@@ -146,7 +146,7 @@ async function steadyClock(path: string): Promise<string> {
   return (await readAttribute(path)) ?? 'realtime';
 }
 
-/** An administrator may have set up everything: then nothing is written, and no permission is needed. */
+/** Ignores a denied write: if an administrator has set up the device, no write is needed. Rethrows other errors. */
 function allowDenied(error: unknown): void {
   if (error instanceof AiotError && error.code === 'AIOT_SENSOR_DENIED') return;
   throw error;

@@ -194,7 +194,7 @@ function spread(
 }
 
 const shape = {
-  /** Samples per second: the device's next rate that is not lower. Default = as the device is set; read one by one, 10. */
+  /** Samples per second: the device's next rate that is not lower. Default = the device's current rate; 10 if samples are read one by one. */
   rate: positive.optional(),
   /** ± g that acceleration must cover; default = as the device is set. */
   range: positive.optional(),

@@ -95,7 +95,7 @@ export async function writeAttribute(path: string, value: string): Promise<void>
   }
 }
 
-/** The kernel writes 104 as 104.000000. */
+/** Whether two values are equal as numbers: the kernel returns 104 as 104.000000. */
 function sameValue(there: string | undefined, wanted: string): boolean {
   if (there === undefined || there === '') return false;
   return there === wanted || Number(there) === Number(wanted);

@@ -34,7 +34,7 @@ export const registers = {
   FIFO_STATUS: { address: 0x39, bits: { FIFO_TRIG: 7, Entries: [5, 0] } },
 } as const satisfies RegisterTable;
 
-/** The same as numbers. */
+/** Register addresses by name. */
 export const reg = Object.fromEntries(
   Object.entries(registers).map(([name, { address }]) => [name, address]),
 ) as { readonly [Name in keyof typeof registers]: number };

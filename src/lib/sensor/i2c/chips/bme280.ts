@@ -26,7 +26,7 @@ export const registers = {
   DATA: { address: 0xf7 },
 } as const satisfies RegisterTable;
 
-/** The same as numbers. */
+/** Register addresses by name. */
 export const reg = Object.fromEntries(
   Object.entries(registers).map(([name, { address }]) => [name, address]),
 ) as { readonly [Name in keyof typeof registers]: number };
@@ -300,7 +300,7 @@ function clamp(value: number, least: number, most: number): number {
 }
 
 /**
- * The same in integers, as microcontrollers compute it (Bosch, BME280_SensorAPI, the 64-bit functions; divisions towards zero): a
+ * Compensation in integers, as microcontrollers compute it (Bosch, BME280_SensorAPI, the 64-bit functions; divisions towards zero): a
  * cross-check of the floating-point version.
  */
 export function compensateWhole(raw: RawReading, c: Calibration): Climate {

@@ -29,7 +29,7 @@ export const registers = {
   TEMP_OUT_L: { address: 0x2e },
 } as const satisfies RegisterTable;
 
-/** The same as numbers. */
+/** Register addresses by name. */
 export const reg = Object.fromEntries(
   Object.entries(registers).map(([name, { address }]) => [name, address]),
 ) as { readonly [Name in keyof typeof registers]: number };
@@ -37,7 +37,7 @@ export const reg = Object.fromEntries(
 /** Auto-increment bit of a register's address: the next byte comes from the next register. */
 export const increment = 0x80;
 
-/** Hz by DO, and by OM with FAST_ODR: the quieter a mode, the slower it is. */
+/** Rates, Hz: `slowHz` by the code of DO, `fastHz` by the code of OM with FAST_ODR, where quieter modes are slower. */
 export const slowHz = [0.625, 1.25, 2.5, 5, 10, 20, 40, 80] as const;
 
 export const fastHz = [1000, 560, 300, 155] as const;
@@ -190,10 +190,10 @@ async function sample(chip: RegisterAccess, clock: Clock): Promise<readonly numb
   throw new AiotError('AIOT_SENSOR_FAILED', 'the LIS3MDL sends no samples in its self-test');
 }
 
-/** For each full scale. */
+/** Counts per gauss for each of `rangesGauss`. */
 const countsPerGauss = [6842, 3421, 2281, 1711] as const;
 
-/** The quietest mode of both axes' groups. */
+/** Code of the quietest mode, for x and y (OM) and for z (OMZ). */
 const ultraHigh = 0b11;
 
 /** Gauss per count. @param range one of `rangesGauss`, gauss */
@@ -208,7 +208,7 @@ export function rateBytes(rateHz: number): { ctrl1: number; ctrl4: number } {
   return { ctrl1: (mode << 5) | (slow >= 0 ? slow << 2 : 0b10), ctrl4: mode << 2 };
 }
 
-/** CTRL_REG2. */
+/** Value of CTRL_REG2. */
 function rangeByte(range: number): number {
   return rangesGauss.findIndex((each) => each === range) << 5;
 }

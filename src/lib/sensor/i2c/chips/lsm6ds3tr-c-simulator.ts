@@ -22,7 +22,7 @@ interface Stored extends Pattern {
   stops: boolean;
 }
 
-/** A register-level LSM6DS3TR-C: sections 1 to 1.11 of its facts, and the checklist's line. */
+/** A register-level LSM6DS3TR-C. */
 export class Lsm6ds3trcSimulator extends SimulatedChip {
   readonly fifo = new FifoRing();
   /** A rate, decimation or trigger was changed while there was data in the FIFO: its contents cannot be decoded. */
@@ -46,7 +46,7 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
     super('lsm6ds3tr-c', 0x6a, options);
     this.#outputs = new Outputs(this.registers, options.noise ? noiseOf(options.random) : null);
     this.powerUp();
-    // Powered up long ago.
+    // The simulation starts with a chip that has finished booting.
     this.#bootedMs = 0;
   }
 
@@ -101,7 +101,7 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
   /** Whole patterns that would be overwritten before being read are counted, not computed. */
   private leaveOut(ticks: number, pattern: Stored | null): void {
     const period = pattern ? pattern.ticks.length * pattern.every : 1;
-    // Ticks of a slower sensor stay in step.
+    // Skips whole periods of the slower sensor as well, so that it keeps its phase.
     const step = period * Math.max(1, ...this.#every);
     const periods = Math.floor(ticks / step) * Math.max(1, ...this.#every);
     this.#ticks += periods * period;
@@ -266,7 +266,7 @@ class FifoRing {
     return this.#read % this.patternWords;
   }
 
-  /** No room for one more set. */
+  /** Whether there is no room for one more set. */
   get full(): boolean {
     return this.level + 3 > this.limit;
   }
@@ -278,7 +278,7 @@ class FifoRing {
     this.#half = false;
   }
 
-  /** Where the next set of three words goes, replacing the oldest. */
+  /** Makes room for the next set of three words by discarding the oldest set if necessary. */
   begin(): void {
     if (this.level + 3 > this.limit) {
       this.#read += 3;
@@ -316,7 +316,7 @@ class FifoRing {
     return byte;
   }
 
-  /** A burst from FIFO_DATA_OUT_L, which wraps around to it. */
+  /** Reads a burst from FIFO_DATA_OUT_L: after FIFO_DATA_OUT_H, the address returns to it. */
   bytes(into: Uint8Array): void {
     for (let i = 0; i + 1 < into.length; i += 2) {
       into[i] = this.byte(false);
@@ -347,7 +347,7 @@ class FifoRing {
   }
 }
 
-/** By decimation code: store one tick in this many; 0 = not stored. */
+/** Decimation factors by code: one of this many ticks is stored; 0 = none is. */
 const divisors = [0, 1, 2, 3, 4, 8, 16, 32];
 
 /** The decimations of the four data sets as encoded in FIFO_CTRL3 and 4: gyroscope, accelerometer, external, time or temperature. */
@@ -365,7 +365,7 @@ interface Pattern {
 
 /**
  * Which sets are stored at each tick of one repetition (AN5130: all of them at its first tick, in order; later those that are due),
- * and its words.
+ * and the number of words per repetition.
  */
 export function patternOf(every: readonly number[]): {
   ticks: readonly (readonly number[])[];
@@ -416,12 +416,12 @@ export class Outputs {
     this.#accelerometerStart = accelerometerStart[code] ?? 0;
   }
 
-  /** 70 ms and three samples from power-down. */
+  /** Starts the gyroscope, which needs 70 ms and three samples to settle after power-down. */
   startGyroscope(rateHz: number): void {
     this.#gyroscopeStart = rateHz === 0 ? 0 : Math.ceil(0.07 * rateHz) + 3;
   }
 
-  /** A sample of either or both. */
+  /** Samples the accelerometer, the gyroscope, or both. */
   take(world: World, accelerometer: boolean, gyroscope: boolean): void {
     const { registers } = this;
     if (accelerometer) {

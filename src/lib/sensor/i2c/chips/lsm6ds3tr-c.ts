@@ -62,12 +62,12 @@ export const registers = {
   Z_OFS_USR: { address: 0x75 },
 } as const satisfies RegisterTable;
 
-/** The same as numbers. */
+/** Register addresses by name. */
 export const reg = Object.fromEntries(
   Object.entries(registers).map(([name, { address }]) => [name, address]),
 ) as { readonly [Name in keyof typeof registers]: number };
 
-/** Nominal Hz by the code. */
+/** Nominal rates by their code in ODR_XL and ODR_G, Hz. */
 export const ratesHz = [0, 12.5, 26, 52, 104, 208, 416, 833, 1666, 3332, 6664] as const;
 
 const rates = ratesHz.slice(1).map(String);
@@ -357,7 +357,7 @@ const procedures: readonly Procedure[] = [
   },
 ];
 
-/** Samples that are averaged. */
+/** Number of samples averaged in a self-test. */
 const averaged = 5;
 
 /** Longest wait for a sample. */

@@ -25,7 +25,7 @@ export class Lsm6dsoxSimulator extends SimulatedChip {
     super('lsm6dsox', 0x6a, options);
     this.#outputs = new Outputs(this.registers, options.noise ? noiseOf(options.random) : null);
     this.powerUp();
-    // Powered up long ago.
+    // The simulation starts with a chip that has finished booting.
     this.#bootedMs = 0;
   }
 
@@ -59,7 +59,7 @@ export class Lsm6dsoxSimulator extends SimulatedChip {
     }
     if (this.#tickMs === 0) return;
     const due = Math.floor((this.nowMs - this.#beganMs) / this.#tickMs);
-    // Data that will be overwritten is not computed, in whole cycles of the tag's counter.
+    // Skips data that would be overwritten unread, in multiples of four so that the tag's counter stays right.
     const spare = due - this.#ticks - 2 * fifoWords;
     if (spare > 0) this.#ticks += spare - (spare % 4);
     while (this.#ticks < due) this.tick(++this.#ticks);
@@ -150,7 +150,7 @@ export class TaggedRing {
     this.#latched = false;
   }
 
-  /** The words of one time slot. */
+  /** Stores the words of one time slot. */
   slot(words: readonly [kind: number, values: Int16Array][]): void {
     for (const [kind, values] of words) {
       if (this.level === fifoWords) {

@@ -51,7 +51,7 @@ export const registers = {
   FIFO_DATA_OUT_Z_H: { address: 0x7e },
 } as const satisfies RegisterTable;
 
-/** The same as numbers. */
+/** Register addresses by name. */
 export const reg = Object.fromEntries(
   Object.entries(registers).map(([name, { address }]) => [name, address]),
 ) as { readonly [Name in keyof typeof registers]: number };
@@ -264,7 +264,7 @@ export function tagByte(kind: number, slot: number): number {
   return tag | (ones(tag) & 1);
 }
 
-/** undefined if the parity is wrong or the chip has no such word: it is not the start of a word. */
+/** Parses a tag. Returns undefined for wrong parity or an unknown kind: the byte is then not the start of a word. */
 export function parseTag(byte: number): { kind: number; slot: number } | undefined {
   const kind = byte >> 3;
   return ones(byte) % 2 === 0 && knownTags.has(kind) ? { kind, slot: (byte >> 1) & 0b11 } : undefined;

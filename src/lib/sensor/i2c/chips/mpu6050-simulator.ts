@@ -82,7 +82,7 @@ export class Mpu6050Simulator extends SimulatedChip {
     this.fill();
   }
 
-  /** In the order of the registers, as selected by FIFO_EN. */
+  /** Stores the outputs selected by FIFO_EN, in the order of their registers. */
   private fill(): void {
     if ((this.registers[reg.USER_CTRL]! & 0x40) === 0) return;
     const enabled = this.registers[reg.FIFO_EN]!;

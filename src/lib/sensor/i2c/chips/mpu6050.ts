@@ -37,7 +37,7 @@ export const registers = {
   WHO_AM_I: { address: 0x75 },
 } as const satisfies RegisterTable;
 
-/** The same as numbers. */
+/** Register addresses by name. */
 export const reg = Object.fromEntries(
   Object.entries(registers).map(([name, { address }]) => [name, address]),
 ) as { readonly [Name in keyof typeof registers]: number };
@@ -115,7 +115,7 @@ function plan(url: SensorUrl): ChipPlan {
   };
 }
 
-/** With room for fewer sets than this the FIFO is about to overwrite data, after which the boundaries of sets are lost (as in Linux). */
+/** Minimum free room in sets. With less, the FIFO may overwrite data, after which set boundaries are lost (limit as in Linux). */
 const leastRoom = 3;
 
 /** Re-reads of a count that is not a whole number of sets: a set may be arriving. */
@@ -225,7 +225,7 @@ class Mpu6050Session implements ChipSession {
     return { values, count, saturated };
   }
 
-  /** The high byte first, which latches the low one. */
+  /** Number of bytes in the FIFO. Reading the high byte first latches the low one. */
   private async count(chip: RegisterAccess) {
     const before = this.clock.now();
     const [high = 0, low = 0] = await chip.read(reg.FIFO_COUNTH, 2);
@@ -272,14 +272,14 @@ async function selfTest(chip: RegisterAccess, clock: Clock): Promise<SelfTest> {
   return { passed: axes.every(({ change }) => Math.abs(change) <= mostPercent), axes };
 }
 
-/** Counts of the accelerometer and gyroscope. */
+/** Mean outputs of the accelerometer and the gyroscope, counts. */
 async function average(chip: RegisterAccess, clock: Clock): Promise<number[]> {
   const sums = new Array<number>(6).fill(0);
   for (let n = 0; n < averaged; n++) {
     await clock.sleep(everyMs);
     const bytes = await chip.read(reg.ACCEL_XOUT_H, 14);
     for (let axis = 0; axis < 6; axis++) {
-      // The temperature is between them.
+      // The temperature registers are between those of the accelerometer and the gyroscope.
       const at = axis < 3 ? 2 * axis : 2 * axis + 2;
       sums[axis]! += counts(bytes[at]!, bytes[at + 1]!) / averaged;
     }
