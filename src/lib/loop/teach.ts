@@ -83,7 +83,7 @@ class LoopTeacher implements Teacher {
     try {
       const { label: text, seconds = this.seconds } = readMark(payload);
       const { label, isKnown } = recordedLabel(this.options.keeper.current().info, text);
-      // Copied now: samples that arrive while others are being saved were not meant.
+      // Copied now, because the label does not apply to samples that arrive while earlier requests are being saved.
       const recording = this.take(label, seconds);
       void this.inTurn(async () => {
         await this.save(recording);
@@ -128,7 +128,7 @@ class LoopTeacher implements Teacher {
     return this.options.clock ?? systemClock;
   }
 
-  /** Runs one after another; a failure does not end the next. */
+  /** Runs tasks one after another; a failed task does not prevent the next. */
   private inTurn<T>(task: () => Promise<T>): Promise<T | null> {
     const done = this.work.then(async () => {
       try {
@@ -228,7 +228,7 @@ class LoopTeacher implements Teacher {
   }
 }
 
-/** Lets waiting samples through. */
+/** Yields to the event loop, so that waiting samples are processed. */
 const breathe = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 export interface TeacherOptions {

@@ -81,7 +81,7 @@ export interface LoadedModel {
   version: number | null;
   digest: string;
   info: BundleInfo;
-  /** `coral` if it runs on that. */
+  /** Processor that runs the model; `coral` = Edge TPU. */
   delegate: 'cpu' | 'coral';
   createPredictor(): Predictor;
   /** The bundle it was loaded from, the starting point of teaching. A model of another kind may have none, and cannot be taught. */
@@ -95,7 +95,7 @@ export interface ModelKeeper {
   /** The model in use threw, or returned an invalid prediction: rolls back to the previous one, if there is one. */
   misbehaved(model: LoadedModel, error: unknown): void;
   /**
-   * Activates a bundle that was made here, for example by teaching, once its golden vectors are right.
+   * Activates a bundle that was made here, for example by teaching, once it has reproduced its golden vectors.
    * @throws AIOT_BUNDLE_MALFORMED, AIOT_GOLDEN_MISMATCH, AIOT_MODEL_UNFIT
    */
   use(bundle: Uint8Array): Promise<LoadedModel>;

@@ -40,7 +40,7 @@ export async function extractStage(
     const message = { subject: subjects.feats, payload: encodeFrame(windows.names, features) };
     void sender.send([{ ...message, id: `feats-${full[0]!.sequence}` }]).then((arrived) => {
       if (arrived) result.published++;
-      // Not at the end, when this is unknown: the next reader begins with the same samples.
+      // On shutdown it is unknown whether the message will be stored, so its samples stay unacknowledged for the next reader.
       if (arrived || !stage.signal.aborted) settle(full);
       if (arrived) stage.tell({ kind: 'window', window, t: sample.time });
     });
@@ -63,7 +63,7 @@ interface Sample {
   ack(): void;
 }
 
-/** Three messages per sample, for their whole lifetime. */
+/** Number of settled sequences remembered: at least three messages per sample, for the lifetime of messages. */
 const mostPast = 10_000;
 
 /** Reads samples spread over three subjects and joins them. Resolves when the stage has ended. */
@@ -85,7 +85,7 @@ async function axesInlet(stage: Stage, take: (sample: Sample) => void): Promise<
     past.add(sequence);
     if (past.size > mostPast) past.delete(past.values().next().value!);
   };
-  /** Either settled before and redelivered because the acknowledgment was lost, or overtaken by others, which counts as a loss. */
+  /** Handles an old sequence: redelivered because its acknowledgment was lost, or overtaken by others, which counts as a loss. */
   const late = (sequence: number, delivery: Delivery) => {
     delivery.ack();
     if (past.has(sequence)) return;
@@ -162,7 +162,7 @@ async function axesInlet(stage: Stage, take: (sample: Sample) => void): Promise<
   );
 }
 
-/** For our own messages: their id without the axis. */
+/** The sample that a message of our own belongs to: its message id without the axis; undefined for other publishers. */
 function sampleOf({ headers }: Message, axis: number): string | undefined {
   const id = headers?.find(([name]) => name === messageId)?.[1];
   const end = `-${axes[axis]}`;

@@ -10,7 +10,7 @@ import { opened, reasonOf, type Stage } from './stage.js';
  */
 const settlingMs = 1000;
 
-/** The same batches; those of the first second are merged into one, in stream order. */
+/** Passes batches on, but merges those of the first second into one, in stream order. */
 async function* settled(
   source: AsyncIterable<readonly Delivery[]>,
   { clock, signal }: Stage,

@@ -16,7 +16,7 @@ export const recordStream = 'SAMPLES';
 
 const recordSubject = 'samples';
 
-/** Older messages are useless: the stream expires them, and so do the stages. */
+/** Maximum age of messages, ms: older ones are deleted by the stream and discarded by the stages. */
 export const maxAgeMs = 30_000;
 
 /** Deduplication window for message ids. */
@@ -32,7 +32,7 @@ function consumerOf(stream: string, subject: string): string {
   return `${stream}-sub-${subject}`;
 }
 
-/** Without it, a message does not identify the intended stream (a standard JetStream header). */
+/** Standard JetStream header with the name of the stream that a message is intended for. */
 export const expectedStream = 'Nats-Expected-Stream';
 
 /** A message that is written again within the stream's deduplication window is stored once. */
@@ -84,7 +84,7 @@ function streamOf(name: string, all: string[], read: string[]): MotionStream {
   };
 }
 
-/** How a durable consumer of the stream is read; from the beginning, because a work queue holds only messages that were not consumed. */
+/** Options for reading a durable consumer. It starts at the beginning: a work queue holds only messages that were not consumed. */
 export function reading(
   stream: string,
   subject: string,
@@ -171,7 +171,7 @@ export function pythonFloat(value: number): string {
   return text.includes('.') ? text : `${text}.0`;
 }
 
-/** The inverse, for one line of ASCII; NaN if it is not a finite number. */
+/** Parses one line of ASCII, as written by `pythonFloat`; NaN if it is not a finite number. */
 export function floatOf(payload: Uint8Array): number {
   const text = Buffer.from(payload).toString('latin1').trim();
   return /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : Number.NaN;

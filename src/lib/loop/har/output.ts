@@ -84,7 +84,7 @@ interface Labels {
   close(): Promise<void>;
 }
 
-/** The original's four strings. */
+/** Redis keys of the original's four strings. */
 const keys = {
   first: 'first_val',
   second: 'second_val',
@@ -94,7 +94,7 @@ const keys = {
 
 const names = Object.keys(keys) as (keyof LabelState)[];
 
-/** Its Redis speaks TLS on this port. */
+/** Port on which the original's Redis accepts TLS connections. */
 const originalPort = 7379;
 
 const pauseMs = { first: 250, longest: 5000 };

@@ -18,7 +18,7 @@ interface Sender {
    * them. Resolves in the order of the calls.
    */
   send(messages: readonly Outgoing[]): Promise<boolean>;
-  /** Resolves when there is room for more. Old messages make room by being discarded. */
+  /** Resolves when the queue has room for more; expired messages are discarded to make room. */
   room(): Promise<void>;
   /** Closes after delivering as much as possible within 2 s. */
   close(): Promise<void>;
@@ -30,7 +30,7 @@ interface Entry {
   done(arrived: boolean): void;
 }
 
-/** Queued messages at which the producer is held up: 30 s of three axes at 100 Hz. */
+/** Number of queued messages from which on `room` waits: 30 s of three axes at 100 Hz. */
 const mostWaiting = 9000;
 
 /** Maximum messages per write. */

@@ -15,7 +15,7 @@ interface Windows {
    * @returns the features of the window that this sample completes
    */
   push(sample: readonly [number, number, number], time: number): Float64Array | null;
-  /** Whether a sample of this time continues the current window: not after a pause longer than the lifetime of messages. */
+  /** Whether a sample of this time continues the current window: the pause before it must not exceed the lifetime of messages. */
   continues(time: number): boolean;
   reset(): void;
 }
@@ -81,7 +81,7 @@ export function encodeFrame(columns: readonly string[], row: ArrayLike<number>):
   return Buffer.from(Buffer.from(`${head}${values}]]}`, 'utf8').toString('base64'), 'latin1');
 }
 
-/** Its first row by name; undefined if it is not such a message. */
+/** Parses the first row of a `feats` message, by column name; undefined if the message is malformed. */
 export function decodeFrame(payload: Uint8Array): Map<string, number> | undefined {
   let given: unknown;
   try {

@@ -99,7 +99,7 @@ function defaultOf(module: Record<string, unknown>): Record<string, unknown> {
   return { ...module, ...(typeof inner === 'object' ? inner : {}) };
 }
 
-/** Compiled earlier, in build/ or the cache; or compiled now, if the compiler is available. */
+/** Returns the model compiled for the Edge TPU: from build/ or the cache, or compiled now if the compiler is available. */
 async function compiledOf(bundle: Bundle, { project, cache, onStep }: Settings): Promise<Uint8Array> {
   const from = digestOf(bundle.model);
   const folder = join(cache, 'loop', 'edgetpu');

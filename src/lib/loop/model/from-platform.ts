@@ -138,7 +138,7 @@ class Watch {
   /** Consecutive attempts without a response. */
   private failures: number;
   private asking: Promise<void> | null = null;
-  /** The version the reference pointed to when it was last activated or refused; unchanged until it points to another one. */
+  /** The version last activated or refused, as `key`. It is not tried again before `until` while the reference points to it. */
   private settled: { key: string; until: number };
 
   constructor(

@@ -14,7 +14,7 @@ export interface Identity {
 }
 
 interface LoadOptions {
-  /** null = the one it requests. */
+  /** The contract that the model must fulfil; null = any. */
   contract: Contract | null;
   settings: Settings;
 }
@@ -62,7 +62,7 @@ function requireGolden(bundle: Bundle, what: string, runs?: Invoker & { steps: n
   throw new AiotError('AIOT_GOLDEN_MISMATCH', `${what}: ${why}`);
 }
 
-/** null = it has to run on the CPU; the reason was reported. */
+/** Opens the model on the Edge TPU. Returns null if it has to run on the CPU, after reporting the reason. */
 async function coralOf(bundle: Bundle, what: string, settings: Settings): Promise<Invoker | null> {
   try {
     const coral = await openCoral(bundle, settings, settings.importPackage);
@@ -126,7 +126,7 @@ function requireContract(info: BundleInfo, contract: Contract, what: string): vo
   }
 }
 
-/** Unreachable or access denied: may be temporary. */
+/** Whether an error may be temporary: the platform is unreachable, or denies access. */
 export function isAway(error: unknown): boolean {
   if (!(error instanceof AiotError)) return false;
   return (
@@ -134,7 +134,7 @@ export function isAway(error: unknown): boolean {
   );
 }
 
-/** Includes its code, if it has one. */
+/** Text of an error, preceded by its code if it has one. */
 export function told(error: unknown): string {
   if (error instanceof AiotError) return `${error.code}: ${error.message}`;
   return error instanceof Error ? error.message : String(error);

@@ -33,7 +33,7 @@ export interface ModelOptions {
   importPackage?: ((name: string) => Promise<Record<string, unknown>>) | undefined;
 }
 
-/** The same with all defaults filled in. */
+/** Model options with all defaults filled in. */
 export type Settings = ReturnType<typeof settingsOf>;
 
 /** Options with their defaults: the CPU, no trust root, the real clock, a registry check every 15 s. */

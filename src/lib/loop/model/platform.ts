@@ -165,7 +165,7 @@ function requireReleased(manifest: Manifest, floor: number, now: number): void {
   }
 }
 
-/** Keys were replaced: the version has to be downloaded again with its current signature. */
+/** Returns null for an invalid signature: after keys were replaced, the version is downloaded again with its new signature. */
 function unlessUnsigned(error: unknown): null {
   if (hasCode(error, 'AIOT_SIGNATURE_INVALID')) return null;
   throw error;

@@ -38,7 +38,7 @@ export async function trainedBundle(project: Project, settings: Settings): Promi
   const { file, text } = await trainedApart(project, settings);
   if (text !== null) settings.tell('trained', text);
   await writeJsonAtomic(join(root, 'stamps', `${stamp}.json`), file);
-  // FOLDER/build/model.aiot
+  // `file` is FOLDER/build/model.aiot: keeps its folder, which was used last.
   await prune(root, basename(dirname(dirname(file))));
   return file;
 }
@@ -132,7 +132,7 @@ async function outcomeOf(child: ChildProcess, { signal, onStep }: Settings): Pro
   throw new AiotError('AIOT_TRAINING_ENDED', `training ended with ${killedBy ?? `exit code ${status}`}`);
 }
 
-/** The other process: follows the instructions of the one that started it, and ends with it. */
+/** Main function of the training process: handles the job of the process that started it, and ends with it. */
 export function serveTraining(): void {
   const orphaned = new AbortController();
   process.once('disconnect', () => orphaned.abort());
@@ -160,7 +160,7 @@ type Around = Pick<Settings, 'signal' | 'onStep'>;
 /** Maximum wait for another loop that may be training the same model on a slow machine, ms. */
 const waitMs = 1_800_000;
 
-/** Its location, and a message about it; null if it existed already. */
+/** File of the bundle, and a message about its training; `text` is null if it existed already. */
 interface Trained {
   file: string;
   text: string | null;

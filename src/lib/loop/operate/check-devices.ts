@@ -166,7 +166,7 @@ async function reached(url: string, shown: string, stream: StreamOptions): Promi
   }
 }
 
-/** Opening the line would drive it. */
+/** Checks access to a GPIO chip without opening the line, which would drive it. */
 async function checkGpio(url: string, shown: string): Promise<CheckLine[]> {
   const node = nodeOf(url) ?? '';
   const permission = await checkDevice(node);

@@ -161,7 +161,7 @@ async function runningLine(name: string): Promise<CheckLine | undefined> {
   );
 }
 
-/** Below this, nothing else on the machine works well either. */
+/** Minimum free disk space, bytes: with less, the whole machine may malfunction. */
 const leastBytes = 50 * 1024 ** 2;
 
 /** Checks that there is room for the spools of the outputs. @param wantedBytes the sum of their limits */

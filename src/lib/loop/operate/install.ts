@@ -239,7 +239,7 @@ export interface LoopUnitOptions {
   cpu: string | undefined;
   /** Additional variables, none of them secret. */
   environment?: Readonly<Record<string, string>>;
-  /** False: it does not notify systemd, because it is not a loop. */
+  /** Whether the program notifies systemd, as a loop does; default true. */
   tells?: boolean;
 }
 

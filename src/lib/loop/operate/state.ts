@@ -22,7 +22,7 @@ export const lockName = '.lock';
 /** Prefix of the folders below /run that systemd creates (RuntimeDirectory=) for services of `aiot loop install`. */
 export const runtimePrefix = 'aiot-loop-';
 
-/** In memory and world-readable, if systemd provides one. Several are separated by colons (systemd.exec(5)). */
+/** Runtime folder provided by systemd, in memory and world-readable; the first of several, separated by colons (systemd.exec(5)). */
 export function runtimeFolder(env: Environment = process.env): string | undefined {
   return env.RUNTIME_DIRECTORY?.split(':')[0] || undefined;
 }

@@ -33,7 +33,7 @@ export interface Line {
   state(): OutputState;
 }
 
-/** Messages in memory: at the outlet, and before it while the disk cannot be written and the destination is unreachable. */
+/** Maximum number of messages in memory: at the outlet, and queued for it while neither disk nor destination accepts any. */
 const most = { atOutlet: 1000, before: 10_000 };
 
 /** Delay after a disk failure before the disk is retried; until then only memory is used. */
@@ -49,14 +49,14 @@ interface Lane {
 export async function openLine(options: LineOptions): Promise<Line> {
   const { settings, clock, onEvent } = options;
   const { shown } = settings;
-  /** Dropped here; spools count their own. */
+  /** Messages sent, and messages dropped in memory; spools count those they drop. */
   const counts = { sent: 0, dropped: 0 };
   let refusal: string | undefined;
   /** Why there is no spool; reported once. */
   let diskTrouble: string | undefined;
   const telling = createTelling(shown, onEvent);
   let waiting: OutgoingMessage[] = [];
-  /** At the outlet, and neither delivered nor on disk; in order. */
+  /** Messages at the outlet that are neither delivered nor on disk yet, in order. */
   const under = new Set<OutgoingMessage>();
   let settling: (() => void)[] = [];
   let ending = false;
@@ -125,7 +125,7 @@ export async function openLine(options: LineOptions): Promise<Line> {
     return { outlet, spool, giveUp };
   }
 
-  /** Messages in flight are sent again on the new lane. */
+  /** Replaces the lane; messages in flight are sent again on the new one. */
   async function replaceLane(spool: Spool | undefined): Promise<void> {
     if (ending) return;
     const old = lane;
@@ -148,7 +148,7 @@ export async function openLine(options: LineOptions): Promise<Line> {
 
   async function begin(): Promise<void> {
     if (lane.spool) await lane.outlet.ready();
-    // Without a spool, it would wait until the destination is reachable.
+    // Not awaited without a spool: it resolves only when the destination is reachable.
     else void lane.outlet.ready().catch(() => {});
   }
 

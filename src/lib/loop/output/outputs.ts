@@ -10,7 +10,7 @@ import { type OutputSettings, outputSettings } from './settings.js';
 export interface OutputsOptions {
   /** Addresses of any writable stream; for their settings see `outputSettings`. */
   urls: readonly string[];
-  /** For those without `?when=`. */
+  /** Default for outputs without `?when=`. */
   send: 'change' | 'always';
   /** Spools for unreachable destinations are stored below it, one folder each. */
   spoolFolder: string;
@@ -51,7 +51,7 @@ export async function openOutputs(options: OutputsOptions): Promise<Outputs> {
   };
 }
 
-/** The same for raw messages, each sent to all outputs. @throws the errors of `openOutputs` */
+/** Opens outputs for raw messages, each of which is sent to all outputs. @throws the errors of `openOutputs` */
 export async function openMessageOutputs(options: OutputsOptions): Promise<MessageOutputs> {
   const { all: _, lines, ...outputs } = await openLines(options);
   return {

@@ -40,7 +40,7 @@ export async function untilEnd(
   }
 }
 
-/** Waits for it up to a limit; ignores how it ended. */
+/** Waits for `work` for at most `ms`; ignores its result and its error. */
 export async function within(ms: number, work: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const enough = new Promise((resolve) => {

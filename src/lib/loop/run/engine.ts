@@ -12,10 +12,10 @@ import type { Tally } from './tally.js';
 /** Maximum time without yielding to timers, signals and sockets, ms: samples that are already available would keep them all waiting. */
 const longestTurnMs = 20;
 
-/** Predictions after which a replay waits for its outputs: these hold ten times as many in memory, and then drop the oldest. */
+/** Number of predictions after which a replay waits for its outputs. Outputs hold ten times as many in memory, then drop the oldest. */
 const mostAhead = 1000;
 
-/** No sensor yields a thousand predictions within this time, ms; it is also the maximum wait for an output. */
+/** If `mostAhead` predictions take less than this, ms, the source is a fast replay. Also the maximum wait for its outputs. */
 const hurryMs = 5000;
 
 /** An observer: a recorder, a teacher, a screen. It must not throw, and must not take long. */

@@ -29,14 +29,14 @@ export interface LoopOptions {
   holdMs?: number | undefined;
   send?: 'change' | 'always' | undefined;
   out?: readonly string[] | undefined;
-  /** Ends the loop: ms after it began to read samples; a time of day, or a date with one. */
+  /** End of the loop: `forMs` after it began to read samples, or `until`, a time of day or a date with a time. */
   forMs?: number | undefined;
   until?: string | undefined;
   /** Folder in which samples are stored as recordings. */
   record?: string | undefined;
   /** Lets the user label the latest samples, which the model then learns: by the keys of `LoopBegun.teacher`. */
   teach?: boolean | undefined;
-  /** The same by messages: the URL of a stream whose messages are labels. */
+  /** Teaching by messages instead of keys: the URL of a stream whose messages are labels. */
   teachFrom?: string | undefined;
   /** Use the retrained model even if it performs worse than the previous one. */
   yes?: boolean | undefined;

@@ -41,7 +41,7 @@ export const loopResultSchema = z.object({
     z.object({
       endpoint: z.string(),
       sent: z.int(),
-      /** On disk, for the next run. */
+      /** Messages left on disk for the next run. */
       waiting: z.int(),
       dropped: z.int(),
     }),

@@ -239,10 +239,10 @@ interface Recorder extends LoopTap {
   close(): Promise<void>;
 }
 
-/** A recording is written at once while samples wait; this many take a few hundredths of a second. */
+/** Maximum samples per recording. Writing blocks new samples, for a few hundredths of a second at this size. */
 const mostAtOnce = 50_000;
 
-/** A week at 100 Hz: some gigabytes. */
+/** Default maximum of stored samples: a week at 100 Hz, some gigabytes. */
 const usualMost = 60_480_000;
 
 /** Maximum number of recordings queued for a slow disk; further ones are dropped. */

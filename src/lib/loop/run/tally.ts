@@ -153,7 +153,7 @@ function sensorState(
   at: number,
 ): LoopStatus['sensor'] {
   const patience = Math.max(silentMs, 10_000 / (sensing?.rateHz ?? 1));
-  // If the clock was set back since then, the age only shows that the sensor has been silent since.
+  // If the clock was set back since the last sample, the difference is negative.
   const silence = lastSampleAt === null ? Number.POSITIVE_INFINITY : Math.abs(at - lastSampleAt);
   return {
     endpoint: sensing?.endpoint ?? sensor,

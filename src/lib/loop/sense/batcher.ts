@@ -9,7 +9,7 @@ interface Batcher {
   add(payload: Uint8Array, arrivalMs: number): string | null;
   /** Reports messages that were dropped before they arrived here. */
   dropped(messages: number): void;
-  /** The next sample does not follow the last one. */
+  /** Marks a break: the next sample does not follow the last one. */
   cut(): void;
   take(): Incoming[];
   /** Determined by the first message that contains a sample. */
@@ -157,9 +157,9 @@ const units: Record<string, number> = { s: 1000, ms: 1, us: 1e-3, ns: 1e-6 };
 interface Stamps {
   /** @returns NaN if it is not a time */
   of(stamp: unknown, arrivalMs: number): number;
-  /** Whether it has only whole seconds. */
+  /** Whether a timestamp has only whole seconds. */
   coarse(stamp: unknown): boolean;
-  /** Times counted from a start get a new origin with the next one. */
+  /** Forgets the origin of times counted from a board's start: the next timestamp sets a new one. */
   anew(): void;
   /** Whether a restart was seen since the last call. */
   restarted(): boolean;
@@ -243,7 +243,7 @@ function createStamps(unit: string | undefined): Stamps {
   };
 }
 
-/** For larger values, the magnitude determines the unit, whatever came before. */
+/** Values above this are times since 1970, and their magnitude alone determines the unit, whatever the earlier timestamps were. */
 const sinceEpoch = 1e11;
 
 function guessed(value: number): number {

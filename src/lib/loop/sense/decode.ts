@@ -99,7 +99,7 @@ export interface Rows {
   count: number;
   /** `count × fields`. */
   values: Float64Array;
-  /** When each was taken, or when the first was, as in the message; absent = no time. */
+  /** Timestamps as in the message: one per sample, or only that of the first sample; empty = none. */
   stamps: unknown[];
   /** Sample rate given in the message. */
   rateHz: number | null;

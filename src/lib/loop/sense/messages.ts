@@ -38,7 +38,7 @@ export async function openMessages(options: MessagesOptions): Promise<RawSource>
       connected = now;
       if (now) {
         faults.reconnects++;
-        // An unplugged board has restarted; for a broker's messages, the times show what is missing.
+        // A reconnected board has restarted. With a broker, the messages' own times show the gap.
         if (batcher.timing === 'arrival' || address.scheme === 'serial') batcher.cut();
         tell('found', `${source.endpoint} is available again`);
       } else tell('lost', `${source.endpoint} was disconnected: waiting for it to return`);
@@ -68,7 +68,7 @@ export async function openMessages(options: MessagesOptions): Promise<RawSource>
           skip(`it has the topic ${message.topic}, but ${topic} is in use; one sensor has one topic`);
           continue;
         }
-        // A log or a recording stores when each was written; for other streams it is now.
+        // Messages with a position come from a log or recording, which stores their times; all others arrive now.
         kept ||= message.position !== undefined;
         const why = batcher.add(message.payload, kept ? message.time : now);
         if (why !== null) skip(why);
@@ -104,8 +104,8 @@ export async function openMessages(options: MessagesOptions): Promise<RawSource>
 }
 
 /**
- * A connection that has not sent its whole message within this time, or sends more than this size, is closed. So is the oldest one
- * if there are too many, and one that the client leaves open after its response.
+ * Limits of connections. One is closed if its message takes longer or is larger than this, or if the client leaves it open after the
+ * response. If there are too many, the oldest is closed.
  */
 const limits = { waitMs: 10_000, bytes: 64 * 1024, connections: 256 };
 
@@ -166,7 +166,7 @@ export async function openListener(options: ListenOptions): Promise<RawSource> {
         const taken = batcher.take();
         if (why !== null) tell('skipped', `a message is not a sample: ${why}`);
         current = { socket, answer: why === null ? 'taken' : `rejected: ${why}` };
-        // Each batch alone: replies in the meantime belong to this connection.
+        // Replies that are made until the reader requests the next batch belong to this connection.
         for (const batch of taken) yield { ...batch, sure: true };
         current.socket.end(current.answer);
         current.socket.setTimeout(limits.waitMs, () => socket.destroy());
@@ -216,7 +216,7 @@ function collect(socket: Socket, give: (payload: Uint8Array) => void): void {
     give(Buffer.concat(chunks));
   };
   socket.setNoDelay(true);
-  // Tests the whole data, not byte by byte.
+  // Limits the time for the whole message, so that a client cannot hold the connection with single bytes.
   const over = setTimeout(() => socket.destroy(), limits.waitMs);
   socket.on('close', () => clearTimeout(over));
   socket.on('error', () => {});

@@ -209,7 +209,7 @@ async function firstOf(open: () => Promise<RawSource>, options: AgainOptions): P
     try {
       return await open();
     } catch (error) {
-      // A typing error does not go away by waiting.
+      // Errors in the address or the settings are permanent.
       const mayCome = error instanceof AiotError && (error.family === 'outside' || error.exit === 4);
       if (!patient || !mayCome) throw error;
       if (waitMs === pause.first)

@@ -80,7 +80,7 @@ function pathOf({ url }: SensorAddress, folder: string | undefined): string {
 /** Maximum samples per batch: enough to be fast, and few enough that none waits long for the ones before it. */
 const mostSamples = 256;
 
-/** The resolution of timers. */
+/** Assumed resolution of timers, ms. */
 const tickMs = 20;
 
 export interface PacedOptions {

@@ -297,7 +297,7 @@ function createConverter(mapped: readonly Mapped[], has: number): (batch: Sample
 /** A larger deviation from the contract's rate is reported. */
 const tolerance = 0.03;
 
-/** How often it is checked, in batches. */
+/** Number of batches between two checks of the rate. */
 const every = 16;
 
 /**

@@ -202,7 +202,7 @@ async function simulateImu(options: {
   rateHz: number;
   clock: Clock;
   seed: number;
-  /** Read as seldom as its FIFO allows, if no reader waits for the samples. */
+  /** Read the chip as rarely as its FIFO allows, because no reader waits for single samples. */
   seldom: boolean;
 }): Promise<SimulatedImu> {
   const { fields, recordings, rateHz, clock, seed, seldom } = options;

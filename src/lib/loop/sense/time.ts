@@ -14,7 +14,7 @@ interface Track {
    * or `apart` (its clock has been set)
    */
   step(t: number, sure: boolean, nowMs: number): number;
-  /** The next sample does not follow the last one. */
+  /** Marks a break: the next sample does not follow the last one. */
   cut(): void;
   /** Time of the last sample on a line through many, ms: without the jitter of single timestamps. */
   readonly smooth: number;
@@ -63,7 +63,7 @@ export function createTrack(nominalHz: number | null, timing: Timing): Track {
     lateRun = 0;
   };
   const known = () => nominal !== null || seen >= enough;
-  /** Neither gaps nor lateness: the rate has changed. */
+  /** Starts over without a known rate: the distances fit neither gaps nor late samples, so the rate has changed. */
   const anew = (t: number) => {
     seen = 0;
     nominal = null;
@@ -73,7 +73,7 @@ export function createTrack(nominalHz: number | null, timing: Timing): Track {
     return verdicts.apart;
   };
 
-  /** Far outside the range seen so far: no sensor is that unsteady, so its clock was set. */
+  /** Whether a distance is so far outside the range seen so far that the sensor's clock must have been set. */
   const moved = (distance: number): boolean => {
     if (distance < 0) return -distance > far.periods * period + far.ms;
     if (seen < 2) return false;

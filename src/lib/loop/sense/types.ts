@@ -39,7 +39,7 @@ export interface Simulation {
 }
 
 export interface SensingOptions {
-  /** Absent with `simulate`. */
+  /** URL of the sensor; absent with `simulate`. */
   sensor?: string | undefined;
   contract: SensingContract;
   /** Used if no sensor is named. */
@@ -75,7 +75,7 @@ export interface RawSource extends SampleSource {
 export interface Incoming extends SampleBatch {
   /** Message numbers show that nothing is missing within it or before it. */
   sure?: boolean;
-  /** Its times are on a line already. */
+  /** Its times are evenly spaced already and need no smoothing. */
   steady?: boolean;
   /** It does not follow the previous batch: a lost connection, another take. */
   apart?: boolean;
