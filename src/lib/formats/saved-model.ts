@@ -92,7 +92,7 @@ class GraphWriter {
   }
 
   operator(operator: Operator): void {
-    // A row takes its own operator, by whose name it was found.
+    // The cast is safe: each function takes the operator of the name under which it is listed.
     const write = operations[operator.op as RealOperatorName] as (use: NodeWriter) => string | string[];
     const made = [write(new NodeWriter(this, operator))].flat();
     operator.outputs.forEach((index, place) => {

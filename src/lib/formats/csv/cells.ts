@@ -33,7 +33,7 @@ export interface TextColumn {
 
 export type Column = NumberColumn | TextColumn;
 
-/** More distinct words than any category has; further words are not told apart. */
+/** Maximum number of distinct words per column, more than any category has. All further words get the same code. */
 export const mostWords = 10_000;
 
 /** Words for a missing number, in lower case. */
@@ -53,7 +53,7 @@ export interface WordList {
   readonly words: string[];
   /** −2 for a new word if the list already has `mostWords` words. */
   codeOf(bytes: Uint8Array, from: number, to: number): number;
-  /** The same for a word that is already a string. */
+  /** Like `codeOf`, for a word that is already a string. */
   codeOfWord(word: string): number;
 }
 
@@ -102,7 +102,7 @@ export function createWordList(): WordList {
   };
 }
 
-/** More columns than any sensor table has; a header of millions of names would take minutes. */
+/** Maximum number of columns, more than any sensor table has: a header of millions of names would take minutes. */
 const mostColumns = 65_536;
 
 interface Header {
@@ -180,7 +180,7 @@ interface NumberReader {
  * 22 digits over a power of ten up to 10²². Number() handles the rest.
  */
 export function createNumberReader(bytes: Uint8Array): NumberReader {
-  // Created at the first such number; a slice of a string costs less than a slice of the bytes.
+  // The bytes as a string, created at the first number that is not read here: slicing a string costs less than decoding bytes.
   let text: string | undefined;
   const slow = (from: number, to: number) => {
     text ??= Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');

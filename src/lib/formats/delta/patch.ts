@@ -24,7 +24,7 @@ export function createDelta(base: Uint8Array, next: Uint8Array): Uint8Array {
   }
 }
 
-/** The same in steps of some milliseconds, because megabytes take seconds. */
+/** Like `createDelta`, but pauses every few milliseconds, because megabytes take seconds. */
 export function* createDeltaInSteps(base: Uint8Array, next: Uint8Array): Steps<Uint8Array> {
   const plain = plainPatch(yield* differences(base, next), base, next);
   const head = [Uint8Array.of(sequentialHeatshrink), packed(next.length)];
@@ -77,7 +77,7 @@ interface Piece {
   extra: number;
 }
 
-/** How many more bytes of another place in the base must match than of the current one, for it to be used instead. */
+/** Another place in the base is used only if this many more bytes match there than at the current place. */
 const better = 8;
 
 /** Number of byte comparisons after which to yield to other tasks. */

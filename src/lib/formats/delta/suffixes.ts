@@ -16,7 +16,7 @@ function* sorted(text: Text, symbols: number): Steps<Int32Array> {
   const n = text.length;
   const suffixes = new Int32Array(n);
   if (n < 2) return suffixes;
-  // 1: smaller than the suffix after it. The end is smaller than any symbol.
+  // 1 = this suffix is smaller than the suffix after it. The end of the text is smaller than any symbol.
   const smaller = new Uint8Array(n);
   for (let i = n - 2; i >= 0; i--) {
     smaller[i] = text[i]! < text[i + 1]! || (text[i] === text[i + 1] && smaller[i + 1] === 1) ? 1 : 0;

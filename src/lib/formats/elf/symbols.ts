@@ -63,7 +63,7 @@ export function functionAt(functions: readonly FunctionSymbol[], address: number
     if ((functions[middle]?.address ?? 0) <= address) low = middle + 1;
     else high = middle;
   }
-  // Backwards past labels within a function, to the last one that reaches this far; one without a size reaches to the next.
+  // Searches backwards, past labels within a function, for the function that covers the address; without a size, it ends at the next.
   for (let index = low - 1; index >= 0 && low - index <= 64; index--) {
     const symbol = functions[index];
     if (symbol === undefined) return null;

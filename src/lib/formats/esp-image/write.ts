@@ -86,7 +86,7 @@ export function imageOfElf(bytes: Uint8Array, options: ElfImageOptions, what = '
     writeInterleaved(writer, chip, layout, page);
     if (options.securePad !== undefined) {
       const taken = writer.length + segmentHeaderBytes + 16 + afterChecksum[options.securePad];
-      // The rest of the row of 16 with the checksum counts as a whole row, which the alignment of the padding makes true.
+      // The checksum is in the last byte of a row of 16. Counting a whole row is exact, because the padding ends at a row's boundary.
       writer.segment(padding((page - (taken % page)) % page));
     }
     writer.addChecksum();

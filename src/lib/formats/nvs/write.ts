@@ -101,8 +101,8 @@ function single(pages: NvsPages, namespace: number, type: number, key: string, d
 }
 
 /**
- * Writes a string, or a version 1 blob: on one page, of which it never takes the last entry. (Only a string that needs a whole
- * page does; the generator cannot write that one, drivers can.)
+ * Writes a string or a version 1 blob, which must be on one page. It leaves the page's last entry free, except for a string that needs a
+ * whole page. Drivers can write such a string; ESP-IDF's generator cannot.
  */
 function whole(pages: NvsPages, namespace: number, type: number, key: string, data: Uint8Array): void {
   const span = 1 + Math.ceil(data.length / nvsEntryBytes);
