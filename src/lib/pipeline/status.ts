@@ -65,7 +65,7 @@ export async function pipelineHistory(options: { dir: string; limit?: number }):
   return records;
 }
 
-/** A runner that was killed could not record that. */
+/** Marks a run as interrupted if its runner was killed and so could not record it. */
 async function seen(record: RunRecord): Promise<RunRecord> {
   if (record.state !== 'running') return record;
   if (record.runner && (await isAlive(record.runner))) return record;

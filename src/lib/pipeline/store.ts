@@ -25,7 +25,7 @@ export interface Blobs {
 const atOnce = 8;
 
 export function openBlobs(folder: string): Blobs {
-  /** Verified by this process. */
+  /** Digests of the contents that this process has verified. */
   const checked = new Set<string>();
   const pathOf = (digest: string) => {
     const hex = digest.replace(/^sha256:/, '');

@@ -30,7 +30,7 @@ export async function cancelOnArgo(options: CancelOnArgoOptions): Promise<RunRec
     const found = await orNull(client.workflow(name));
     const over = found === null || isOver(found);
     if (!over) await client.terminate(name);
-    // A process that watches the workflow sees it end.
+    // A live runner follows the workflow and records its end, so this waits for that.
     if (record.runner) await untilSettled(folders, record, clock);
     const release = await takeLock(folders.lock, 2000);
     try {
@@ -60,7 +60,7 @@ async function untilSettled(
   }
 }
 
-/** Undefined if it is not over in time: it was asked to end, and nothing more is known. */
+/** Waits for the workflow to end; null = it was deleted, undefined = it did not end in time, so its outcome is unknown. */
 async function endOf(client: ArgoClient, name: string, clock: Clock): Promise<Workflow | null | undefined> {
   const signal = AbortSignal.timeout(endMs);
   try {

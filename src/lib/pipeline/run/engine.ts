@@ -110,13 +110,13 @@ async function one(
   settle({ ...end, ...cancelled, key: after, ended: clock.now(), seconds: secondsSince(started) });
 }
 
-/** Whether an outcome is worth caching: that a user's platform has no devices stops being true as soon as one registers. */
+/** Whether an outcome may be cached. A step skipped for lack of devices on a user's platform may not: a device can register later. */
 function isLasting({ state }: StepEnd, { platform }: PipelineStep, { record }: EngineOptions): boolean {
   return state === 'done' || (state === 'skipped' && !(platform && record.context !== null));
 }
 
 /**
- * Whether a dependent step will use the platform: if this step must be run, that one most likely must too, and its platform starts in the
+ * Whether a dependent step will use the platform. If this step is run, that one most likely is too, so its platform is started in the
  * meantime.
  */
 function leadsToPlatform({ name, platform }: PipelineStep, { plan }: EngineOptions): boolean {

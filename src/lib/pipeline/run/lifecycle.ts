@@ -43,7 +43,7 @@ export async function prepareFolders(folders: PipelineFolders): Promise<void> {
   await ignored(folders);
 }
 
-/** None of it belongs in a repository. */
+/** Adds a .gitignore to the pipeline's folder, because none of its contents belong in a repository. */
 async function ignored({ root }: PipelineFolders): Promise<void> {
   const file = join(root, '.gitignore');
   if ((await stat(file).catch(() => null)) === null) await writeFileAtomic(file, '*\n');
@@ -109,7 +109,7 @@ export async function finish(options: FinishOptions): Promise<void> {
   record.runner = null;
 }
 
-/** This file shows a runner that it was stopped on purpose. */
+/** Path of a file whose existence shows a runner that its run was cancelled on purpose. */
 export function cancelFile({ runs }: PipelineFolders, run: string): string {
   return join(runs, `${run}.cancel`);
 }
@@ -164,11 +164,11 @@ async function publish({ plan, record, dir, blobs }: FinishOptions): Promise<Run
   return published;
 }
 
-/** Replaces all or nothing; an existing folder is moved aside for a moment. */
+/** Replaces a file or folder completely or not at all; an existing folder is moved aside for a moment. */
 async function replace(to: string, tree: Tree, blobs: Blobs): Promise<void> {
   const folder = dirname(to);
   await mkdir(folder, { recursive: true });
-  // Left by a runner that was killed here.
+  // Removes leftovers of a runner that was killed during a replacement.
   for (const name of await readdir(folder))
     if (/^\.part_[0-9a-z]{26}\.tmp$/.test(name))
       await rm(join(folder, name), { recursive: true, force: true });

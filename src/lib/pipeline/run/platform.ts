@@ -61,7 +61,7 @@ export function ownPlatform(folders: PipelineFolders, self: readonly string[]): 
       return env;
     },
     async close() {
-      // A platform that is still starting need not become ready.
+      // Ends the wait for a platform that is still starting.
       closing.abort();
       await (await started?.catch(() => undefined))?.();
     },

@@ -79,7 +79,7 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const closed = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
-  // Before its output streams are accessed: without a free handle Node creates none.
+  // Checked before its output streams are accessed, because Node does not create them if it has no free handle.
   if (child.pid === undefined) {
     const code = await closed.then(
       () => 'unknown error',

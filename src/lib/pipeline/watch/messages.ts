@@ -65,7 +65,7 @@ async function follow(
   signal: AbortSignal,
   take: (payload: Uint8Array) => void,
 ): Promise<void> {
-  // An error of the first connection ends the watch; later ones may be the peer's fault.
+  // An error of the first connection ends the watch. Later errors may be temporary, so the connection is retried.
   for (let first = true; !signal.aborted; first = false) {
     try {
       const source = await open(signal);

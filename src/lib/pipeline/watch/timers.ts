@@ -30,7 +30,7 @@ export function cronTrigger(text: string, next: (after: number) => number | null
     kind: 'cron',
     async watch(fire, signal) {
       for (let at = next(clock.now()); at !== null; at = next(Math.max(at, clock.now()))) {
-        // In pieces, because a clock change or a suspended machine shifts the due time.
+        // Waits in short pieces, because the clock may be changed or the machine suspended in the meantime.
         while (clock.now() < at) {
           if (!(await slept(clock, Math.min(60_000, at - clock.now()), signal))) return;
         }
@@ -105,7 +105,7 @@ export function driftTrigger(
   };
 }
 
-/** False if the signal ended the wait. */
+/** Waits for `ms`; returns false if the signal ended the wait. */
 async function slept(clock: Clock, ms: number, signal: AbortSignal): Promise<boolean> {
   if (signal.aborted) return false;
   await clock.sleep(ms, signal).catch(() => {});

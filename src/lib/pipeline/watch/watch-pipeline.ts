@@ -68,7 +68,7 @@ export async function watchPipeline(options: WatchPipelineOptions): Promise<void
   });
 }
 
-/** A run that could not be started: another run is in progress, or aiot.yaml has become invalid. */
+/** The outcome of a run that could not be started: another run is in progress, or aiot.yaml has become invalid. */
 function refused(error: unknown): Outcome {
   if (!(error instanceof AiotError) || error.family === 'bug') throw error;
   return { run: null, state: 'refused', reason: error.message, model: null };
@@ -176,7 +176,7 @@ async function webhookOf(
   return [words, webhookTrigger({ open, clock, trouble: trouble('webhook') })];
 }
 
-/** One at a time, in order of arrival. */
+/** Creates a function that runs tasks one at a time, in the order of its calls. */
 function inTurn() {
   let last: Promise<unknown> = Promise.resolve();
   return <T>(work: () => Promise<T>): Promise<T> => {
