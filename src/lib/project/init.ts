@@ -184,7 +184,7 @@ export async function refuseOccupied(dir: string): Promise<boolean> {
   );
 }
 
-/** A folder can have any name; an explicit name is used unchanged or rejected. */
+/** A valid project name. A folder's name is adapted (`lenient`), while an explicit name is used unchanged or rejected. */
 function projectName(name: string, lenient: boolean): string {
   const mended = lenient ? nameFrom(name) : name;
   if (namePattern.test(mended)) return mended;

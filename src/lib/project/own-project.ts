@@ -12,7 +12,7 @@ export const rowsFile = 'data/rows.csv';
 /** Window length in seconds, if it fits into the recordings. */
 const windowSeconds = 2;
 
-/** More classes than anyone would list; the classes are then taken from the rows. */
+/** Maximum number of classes listed in aiot.yaml; if there are more, it omits them, and they are taken from the rows. */
 const mostClasses = 20;
 
 /** The axes of one accelerometer, by name: x, y, z, acc_x, ax, … */
@@ -66,7 +66,7 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
   return doc.toString({ lineWidth: 0 });
 }
 
-/** Without limits set by the user, everything is published. */
+/** Comment on `model.accept`: without limits set by the user, every model is published. */
 const gates =
   ' model.accept, such as { macroF1: 0.9 }, sets the minimum for a model: aiot model push rejects models below it.';
 
@@ -163,7 +163,7 @@ interface SurveyOptions {
   rateHz?: number | undefined;
 }
 
-/** Columns can have any name, fields of a project are words. */
+/** Valid field names for columns: columns can have any name, but a project's fields must be words. */
 function fieldNames(columns: string[]): string[] {
   const names: string[] = [];
   for (const column of columns) {

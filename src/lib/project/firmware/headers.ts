@@ -151,7 +151,7 @@ function define(name: string, value: string | number): string {
   return `#define ${name} ${value}`;
 }
 
-/** Empty if the list is empty, because C has no arrays of length 0. */
+/** An array of strings in C; null for an empty list, because C has no arrays of length 0. */
 function names(name: string, length: string, values: readonly string[]): string | null {
   if (values.length === 0) return null;
   return `static const char *const ${name}[${length}] = {\n${values.map((value) => `    ${cString(value)},\n`).join('')}};`;
