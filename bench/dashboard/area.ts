@@ -230,7 +230,7 @@ async function sendSeries(
 
 // Baseline cost of an empty page: as many bytes as the dashboard sends, from nginx, and a heading created by a script.
 
-/** @param bytes of the script, which is one comment but for its last line @param pki the platform's certificate's folder */
+/** @param bytes size of the script, which is filled up with a comment @param pki folder of the platform's certificate */
 async function startStaticPage(folder: string, pki: string, bytes: number) {
   const nginx = await startNginx(folder, pki, Buffer.alloc(0));
   const www = join(folder, 'www');

@@ -59,7 +59,7 @@ function linear(bench: Bench): Figure[] {
   return [growth('drift, rows', 1.1, points, 'processor s')];
 }
 
-/** Compared with a reference that was saved before. */
+/** Compares a file with a reference that was saved earlier. */
 function reference(bench: Bench): Figure[] {
   const rows = bench.quick ? 100_000 : 1_000_000;
   const folder = bench.folder();

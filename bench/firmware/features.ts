@@ -37,7 +37,7 @@ const core = join(root, 'firmware', 'core');
 const flags = ['-std=c11', '-ffp-contract=off', '-Wall', '-Wextra', '-Werror', '-I', join(core, 'include')];
 const region = { flash: 0x80000000, flash_size: 0x400000, ram: 0x80400000, ram_size: 0x400000 };
 
-/** Builds `feature_cost.c` for both and runs it; @param rounds of which the fastest counts, here */
+/** Builds `feature_cost.c` for RV32 and for this machine, and runs both. @param rounds on this machine, of which the fastest counts */
 function featureCosts(rounds: number): FeatureCost[] {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-features-'));
   try {

@@ -17,7 +17,7 @@ export const area: Area = {
     write: { ...esptool, run: withImage(blank) },
     espflash: { peer: 'espflash', needs: [parts.espflash], run: withImage(besideEspflash) },
     software: { ...esptool, run: withImage(software) },
-    // Short runs, of which a port found only at the second attempt makes up half: the median of at least three.
+    // At least three rounds, because a second attempt to connect would double the time of such a short run.
     unchanged: { ...esptool, run: withImage(unchanged, 3) },
     eight: { run: withImage(eight) },
     growth: { run: growing },

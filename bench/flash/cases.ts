@@ -24,8 +24,8 @@ export async function blank(image: string, rounds: number): Promise<Figure[]> {
 }
 
 /**
- * The same compared with the tool from crates.io, which also verifies by MD5 after writing. On an ESP32-C3, because on an ESP32 it sends
- * two unsupported commands, and waits 3 s for each.
+ * A blank chip, compared with the tool from crates.io, which also verifies by MD5 after writing. It uses an ESP32-C3: with an ESP32, that
+ * tool sends two unsupported commands, and waits 3 s for each.
  */
 export async function besideEspflash(image: string, rounds: number): Promise<Figure[]> {
   const board = 'esp32c3';
@@ -41,7 +41,7 @@ export async function besideEspflash(image: string, rounds: number): Promise<Fig
   return [{ name, unit: 's', ours, goal: 1.25, peer: { name: 'espflash', version, rounds: seconds } }];
 }
 
-/** The same with instantaneous line and flash: the cost of the tools themselves. */
+/** Writes a blank chip with an instantaneous line and flash: the cost of the tools themselves. */
 export async function software(image: string, rounds: number): Promise<Figure[]> {
   const { ours, theirs } = await inTurn('instant', image, rounds, { blank: true, theirs: esptoolOf(image) });
   return [{ ...figureOf('the same where line and flash take no time', ours), peer: peer(theirs) }];

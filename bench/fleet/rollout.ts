@@ -35,7 +35,7 @@ export interface RolloutFigures {
 /** Five waves. */
 export const waves = ['1%', '5%', '20%', '50%'] as const;
 
-/** @param rigged of the second wave's devices: their trial fails */
+/** @param options.rigged number of devices in the second wave whose trial fails */
 export async function rolloutFigures(options: {
   folder: string;
   devices: number;

@@ -5,8 +5,8 @@ import type { Material } from './material.js';
 export type Fold = string[];
 
 /**
- * Recordings divided into `count` folds, whole, with copies together: each recorded label in turn, in random order, so that folds have
- * about the same number of each.
+ * Divides the recordings into `count` folds; copies stay together. The recordings of each label are distributed in random order, so that all
+ * folds have about the same number of each label.
  * @param within only these recordings
  */
 export function foldsOf(units: Material['units'], count: number, seed: number, within?: Set<string>): Fold[] {

@@ -50,7 +50,7 @@ export function materialOf(project: Project, dataset: Dataset): Material {
   return { dataset, signal, units: unitsOf(dataset), ...windows, ...classesOf(dataset, recordings, labels) };
 }
 
-/** The same windows in other classes. @param labels class → recorded labels */
+/** The material with its windows assigned to other classes. @param labels class → recorded labels */
 export function relabelled(material: Material, labels: Record<string, string[]>): Material {
   return { ...material, ...classesOf(material.dataset, material.recordings, labels) };
 }

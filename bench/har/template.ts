@@ -60,7 +60,7 @@ export async function drawTemplate(
   }
 }
 
-/** Always present for classifiers. */
+/** Requires a metric that is always present for classifiers. */
 function figure(value: number | undefined): number {
   if (value === undefined) throw new Error('expected a macro-F1');
   return value;

@@ -3,7 +3,7 @@ import { judge, type Result, unmeasured } from './figure.js';
 
 /**
  * Runs the cases of an area in order. A case that throws or has no peer yields a failed result, and the others continue.
- * @param only of its cases; all if not given
+ * @param only names of the cases to run; all if not given
  */
 export async function runCases(
   { name, area, only }: { name: string; area: Area; only?: readonly string[] },

@@ -96,7 +96,7 @@ export function exponent(points: readonly { size: number; cost: number }[]): num
   return over / logs.reduce((sum, one) => sum + (one[0] - x) ** 2, 0);
 }
 
-/** The work at once, ten and (in a full run) a hundred times its size, as one figure. @param goal limit of the exponent */
+/** Growth of the work's cost, measured at 1, 10 and (in a full run) 100 times its size, as one figure. @param goal limit of the exponent */
 export function growth(
   what: string,
   goal: number,

@@ -21,7 +21,7 @@ export function endDescendants(of = process.pid): void {
     try {
       process.kill(pid, 'SIGKILL');
     } catch {
-      // The same.
+      // It has ended in the meantime.
     }
   }
 }

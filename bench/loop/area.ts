@@ -102,7 +102,7 @@ interface Soaked {
   gaps: number;
   windows: number;
   seconds: number;
-  /** 10⁶ bytes, after each tenth. */
+  /** Memory after each tenth of the run, 10⁶ bytes. */
   memory: number[];
 }
 

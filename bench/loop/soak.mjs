@@ -10,7 +10,7 @@ const { createVirtualClock, openSensing, runLoop } = await built('loop');
 const [dir = '', hours, sensor] = process.argv.slice(2);
 const project = await loadProject(dir);
 const endMs = Number(hours) * 3_600_000;
-/** @type {number[]} 10⁶ bytes, after each tenth */
+/** @type {number[]} memory after each tenth of the run, 10⁶ bytes */
 const memory = [];
 const started = performance.now();
 const { samples, lost, gaps, windows } = await runLoop({

@@ -38,7 +38,7 @@ function compare(folder: string, rows: readonly number[][], samples: number): Fi
   writeFileSync(file, Float64Array.from(rows.slice(0, windows * samples).flat()));
   const python = join(root, '.venv', 'har', 'bin', 'python');
   const script = join(root, 'bench', 'models', 'peers', 'extractor.py');
-  // It reports CPU time of one thread: on a busy machine its windows are interrupted, and ours are too short for that.
+  // The peer reports the CPU time of one thread, because a busy machine interrupts its long windows; ours are too short for that.
   const { stdout } = timed([python, script, file, `${windows}`, `${samples}`], { OPENBLAS_NUM_THREADS: '1' });
   const peer = JSON.parse(stdout) as { ms: number[]; names: string[]; features: number[] };
   // A service runs for months: V8 compiles repeated code, which takes some thousand windows. Python needs no warm-up.

@@ -110,7 +110,7 @@ function project(folder: string, name: string, rows: number, epochs: number): st
   return dir;
 }
 
-/** As a user would type it. `runner`: peak memory of the process itself, bytes. */
+/** Runs the pipeline as a user would. `runner`: peak memory of the process itself, bytes. */
 function run(folder: string, dir: string): { seconds: number; result: Result; runner: number } {
   const started = performance.now();
   // The shell polls the process's peak memory until it has ended.

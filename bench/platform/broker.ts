@@ -21,7 +21,7 @@ interface Target {
   password: string;
 }
 
-/** QoS 0 and 1. */
+/** Throughput at QoS 0 and at QoS 1. */
 export async function broker(bench: Bench): Promise<Figure[]> {
   const [messages, rounds] = bench.quick ? [10_000, 2] : [100_000, 7];
   const mochi = await startMochi(bench.folder());
@@ -67,7 +67,7 @@ export async function broker(bench: Bench): Promise<Figure[]> {
   }
 }
 
-/** From the first published to the last at the subscriber. */
+/** Seconds from the first published message to the last one received by the subscriber. */
 async function secondsOf(
   name: string,
   { port, password }: Target,
@@ -93,7 +93,7 @@ async function secondsOf(
   return (performance.now() - begun) / 1000;
 }
 
-/** Built here with Go. */
+/** Starts mochi-mqtt, which is built here with Go. */
 async function startMochi(folder: string) {
   const sources = join(root, 'bench', 'platform', 'go-broker');
   const program = join(folder, 'mochi');

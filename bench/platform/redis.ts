@@ -39,7 +39,7 @@ async function openClient(port: number): Promise<Client> {
   await once(socket, 'connect');
   let answered = 0;
   let told = () => {};
-  // An answer is `$15\r\n1795…-0\r\n`: one `$` each, and none within.
+  // Each response is `$15\r\n1795…-0\r\n` and contains exactly one `$`, so counting these counts responses.
   socket.on('data', (chunk: Buffer) => {
     for (let at = chunk.indexOf(0x24); at >= 0; at = chunk.indexOf(0x24, at + 1)) answered++;
     if (chunk.includes('-ERR')) socket.destroy(new Error(chunk.toString()));

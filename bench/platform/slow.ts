@@ -17,7 +17,7 @@ export interface SlowFigure {
   memory: number;
 }
 
-/** Each has sent its request, has read the first bytes of the response, and then reads nothing more. */
+/** Memory with clients that have sent a request and read the first bytes of the response, and then read nothing more. */
 export async function slowFigures(folder: () => string, clients: number): Promise<SlowFigure[]> {
   const figures: SlowFigure[] = [];
   for (const [what, bytes] of [

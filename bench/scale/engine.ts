@@ -17,10 +17,10 @@ export interface EngineFigures {
 
 /** The states that a device reports. */
 const path = ['DOWNLOADING', 'VERIFYING', 'STAGED', 'TRIAL', 'COMMITTED'];
-/** As the platform lets time pass, ms. */
+/** Interval at which the platform advances the engine's time, ms. */
 const tickMs = 250;
 
-/** @param perSecond how many are offered it */
+/** @param perSecond number of offers per second */
 export function engineFigures(devices: number, perSecond: number): EngineFigures {
   const names = Array.from({ length: devices }, (_, i) => `sensor-${String(i).padStart(7, '0')}`);
   const release = { kind: 'model' as const, name: 'tiny', version: 2, sequence: 7 };

@@ -81,10 +81,10 @@ export function simulate({ devices, policy, network, bytes }: ScaleOptions): Sca
 }
 
 class Tally implements RehearsalObserver {
-  /** By second of the rollout. */
+  /** Counters by second of the rollout. */
   private readonly seconds: Counts[] = [];
   private readonly told = new Map<string, { wish: string; payload: number }>();
-  /** As the platform remembers it: a report without changes is not an event. */
+  /** The last record of each device, as the platform stores it: a report without changes is not an event. */
   private readonly records = new Map<string, DeviceRecord>();
   private head: RolloutHead | undefined;
   private wrong = 0;
@@ -214,7 +214,7 @@ function meanAndPeak(seconds: readonly Counts[]): { mean: Counts; peak: Counts }
   return { mean, peak };
 }
 
-/** The largest sum of a number of neighbours. */
+/** The largest sum of `width` consecutive values. */
 function mostWithin(values: readonly number[], width: number): number {
   let [sum, most] = [0, 0];
   values.forEach((value, i) => {

@@ -22,7 +22,7 @@ export const area: Area = {
     kafka: beside(
       'kcat',
       [...kafka, parts.kcat],
-      // Fewer would be read while our code is still being compiled.
+      // Fewer messages would all be read while our code is still being compiled.
       (options) => kafkaFigures({ ...options, messages: 100_000, rounds: Math.max(3, options.rounds) }),
       () => versionOf('kcat', '-V'),
     ),

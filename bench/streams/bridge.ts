@@ -23,7 +23,7 @@ interface Run {
   twice: number;
 }
 
-/** At QoS 0 and 1 (only 1 in the short form). The guide's own is QoS 0; it is measured with the other as well. */
+/** At QoS 0 and 1 (only 1 in the short form). The guide's bridge uses QoS 0 by default; it is measured at QoS 1 as well. */
 export async function bridgeFigures(options: {
   messages: number;
   rounds: number;

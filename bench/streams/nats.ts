@@ -74,7 +74,7 @@ async function startServer(): Promise<{ port: number; stop(): Promise<void> }> {
   await writeFile(config, `listen: "127.0.0.1:${port}"\njetstream { store_dir: "${folder}" }\n`);
   const server: ChildProcess = spawn('nats-server', ['-c', config], {
     stdio: ['ignore', 'ignore', 'pipe'],
-    // Debian puts daemons where a user's PATH does not look.
+    // Debian installs daemons outside a user's PATH.
     env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` },
   });
   let log = '';

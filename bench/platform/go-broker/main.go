@@ -1,4 +1,4 @@
-// mochi-mqtt as a broker that anybody may use, on the port of the loopback that it is given. Says a word once it listens.
+// Runs mochi-mqtt as an open broker on the given port of the loopback interface. Prints "listening" once it accepts connections.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 func main() {
 	options := &mqtt.Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	server := mqtt.New(options)
-	// It limits as little as it can: by default it drops what a subscriber does not take at once.
+	// Raises the limits as far as possible: by default it drops messages that a subscriber does not accept immediately.
 	server.Options.Capabilities.MaximumClientWritesPending = 1 << 20
 	server.Options.Capabilities.MaximumInflight = 65535
 	if err := server.AddHook(new(auth.AllowHook), nil); err != nil {

@@ -1,6 +1,6 @@
-// A bridge from MQTT to Kafka that does what the architects' guide's does, as the peer of bench/streams: a paho subscriber with a
-// session of its own, and one synchronous produce (acks of the leader) for each message, inside paho's callback, in order. What is
-// written wrong there (errors printed and forgotten) is written so here.
+// A bridge from MQTT to Kafka that works like the architects' guide's, as the peer of bench/streams. A paho subscriber with its own
+// session produces each message synchronously (acknowledged by the leader) in paho's callback, in order. It has the same defects as
+// the original: errors are printed and otherwise ignored.
 //
 // go-bridge MQTT-ADDRESS KAFKA-ADDRESS TOPIC QOS
 package main
