@@ -106,7 +106,7 @@ export function privateKeysIn(folder: string): string[] {
     .filter((text) => text.includes('PRIVATE KEY'));
 }
 
-/** The same on several links at once. */
+/** Applies the faults of a link to several links at once. */
 export function both(links: readonly Link[]): Target {
   const each = (kind: 'delay' | 'cut' | 'reset' | 'truncate' | 'blackhole') => async (forMs: number) => {
     await Promise.all(links.map((link) => link[kind]?.(forMs)));

@@ -20,7 +20,7 @@ export interface ProgramOptions {
   cwd?: string;
   /** Exit codes after SIGTERM. */
   stopped: readonly number[];
-  /** Restarted whenever it exits, as by a service manager, or until it has exited with 0. */
+  /** Whether it is restarted after every exit, as by a service manager, or only until it has exited with 0. */
   again: 'always' | 'until done';
   report: Report;
 }
@@ -38,9 +38,9 @@ export class Program {
   starts = 0;
   /** When its processes ended, ms since 1970. */
   readonly ends: number[] = [];
-  /** Any exit is acceptable while it has no memory. */
+  /** Whether it currently has no memory available: any exit is acceptable then. */
   starved = false;
-  /** It has exited on its own, with 0. */
+  /** Whether it has exited on its own, with 0. */
   done = false;
 
   constructor(private readonly options: ProgramOptions) {}

@@ -68,7 +68,7 @@ export async function rollOut(
 }
 
 /**
- * Waits until it has ended, or has been paused. Reports progress that was shown and is lost: a rollout continues, and does not start again.
+ * Waits until the rollout has ended, or has been paused. Reports lost progress, because a rollout must continue and never start again.
  */
 export async function settled({ client }: Operated, { id }: Started, report: Report): Promise<RolloutStatus> {
   let shown = 0;

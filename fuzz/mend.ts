@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { entryCrc, headerCrc } from '../src/lib/formats/nvs/types.js';
 
-/** An image's checksum and hash, located after its segments. */
+/** Corrects an image's checksum and hash, which follow its segments. */
 export function mendedImage(bytes: Buffer): Buffer {
   let [at, sum] = [24, 0xef];
   for (let left = bytes[1] ?? 0; left > 0 && at + 8 <= bytes.length; left--) {
@@ -21,7 +21,7 @@ export function mendedImage(bytes: Buffer): Buffer {
   return bytes;
 }
 
-/** The MD5 of a partition table's rows. */
+/** Corrects the MD5 of a partition table's rows. */
 export function mendedTable(bytes: Buffer): Buffer {
   for (let at = 0; at + 32 <= bytes.length; at += 32) {
     if (bytes.readUInt16LE(at) !== 0xebeb) continue;
@@ -34,7 +34,7 @@ export function mendedTable(bytes: Buffer): Buffer {
   return bytes;
 }
 
-/** The CRCs of pages, and of anything in them that looks like an entry. */
+/** Corrects the CRCs of pages, and of anything in them that looks like an entry. */
 export function mendedNvs(bytes: Buffer): Buffer {
   for (let page = 0; page + 4096 <= bytes.length; page += 4096) {
     const whole = bytes.subarray(page, page + 4096);
@@ -52,7 +52,7 @@ export function mendedNvs(bytes: Buffer): Buffer {
   return bytes;
 }
 
-/** The CRCs of both sequences. */
+/** Corrects the CRCs of both sequences. */
 export function mendedOtadata(bytes: Buffer): Buffer {
   for (const at of [0, 0x1000])
     if (at + 32 <= bytes.length)
@@ -60,7 +60,7 @@ export function mendedOtadata(bytes: Buffer): Buffer {
   return bytes;
 }
 
-/** The last byte of each line of Intel HEX. */
+/** Corrects the checksum of each line of Intel HEX, its last byte. */
 export function mendedHex(bytes: Buffer): Buffer {
   const lines = bytes
     .toString('latin1')

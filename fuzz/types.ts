@@ -10,7 +10,7 @@ export interface Target {
   words?: readonly string[];
   /** Corrects checksums, so that damage gets past them; applied to half of the inputs. */
   mend?: (input: Buffer) => Buffer;
-  /** Errors without one of our codes that its callers expect: of a separate class, by name. */
+  /** Names of other error classes, besides errors with our codes, that the target's callers expect. */
   throws?: readonly string[];
   /** Longest input, bytes [default: 64 KiB]. */
   longest?: number;

@@ -71,7 +71,7 @@ export async function openLink(to: number): Promise<Link> {
   };
 }
 
-/** One direction. A truncated one ends in the middle of a chunk. */
+/** Forwards one direction of a connection. A truncated connection ends in the middle of a chunk. */
 function carry(from: Socket, to: Socket, mode: () => Mode): void {
   let late: Promise<void> | undefined;
   from.on('data', (bytes) => {
@@ -86,7 +86,7 @@ function carry(from: Socket, to: Socket, mode: () => Mode): void {
       to.once('drain', () => from.resume());
     };
     if (mode() !== 'delay' && !late) return write();
-    // In order, also behind chunks that are still delayed after the delay has ended.
+    // Keeps the order: a chunk waits for delayed chunks before it, even after the delay has ended.
     const mine = Promise.all([late, delay(mode() === 'delay' ? delayMs : 0)]).then(write);
     late = mine;
     void mine.then(() => {

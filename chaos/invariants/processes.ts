@@ -8,7 +8,7 @@ export function orphans(mark: string, report: Report): void {
     try {
       if (Number(pid) === process.pid || !readFileSync(`/proc/${pid}/environ`).includes(sign)) continue;
       const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
-      // A zombie has neither: it has ended, but its parent has not collected it.
+      // A zombie has no command line: it has ended, but its parent has not read its exit code yet.
       if (command === '') continue;
       report('no orphan process', command);
       process.kill(Number(pid), 'SIGKILL');

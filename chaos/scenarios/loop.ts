@@ -154,7 +154,7 @@ function answerOf(text: string): string {
   return `${t} (window ${window})`;
 }
 
-/** A number of sample messages, whether or not anyone receives them. */
+/** Publishes this many sample messages, without checking whether anyone receives them. */
 async function say(port: number, topic: string, messages: number): Promise<void> {
   const client = mqtt.connect(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 50 });
   // The broker may be down: samples that were not received owe no prediction.

@@ -78,7 +78,7 @@ async function pipelineWorld(round: Round): Promise<World> {
           try {
             writeFileSync(join(dir, 'seed.txt'), String(++input));
           } catch {
-            // No space at the moment: the same again.
+            // There is no space at the moment, so the same input is tried again.
             input--;
           }
           runner.start();

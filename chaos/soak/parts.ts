@@ -110,7 +110,7 @@ model: { labels: { resting: [sit, stand], walking: [walking] } }
   return {
     programs: [own.program, ...programs],
     async load(signal) {
-      // One for each of the devices below, and no more.
+      // No limit on listeners, because each device below adds one.
       setMaxListeners(0, signal);
       const aside = await mqtt.connectAsync(source);
       const every = (ms: number, body: (n: number) => void) => paced(ms, signal, body);

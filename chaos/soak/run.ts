@@ -83,7 +83,7 @@ async function run(): Promise<number> {
   return violations.length === 0 ? 0 : 1;
 }
 
-/** Measures everything this many times, by name. */
+/** Takes `samplesInAll` measurements of every value over `forMs`; returns them by name. */
 async function watch(soaked: Soaked, forMs: number): Promise<Map<string, Sample[]>> {
   const samples = new Map<string, Sample[]>();
   const began = performance.now();

@@ -18,7 +18,7 @@ interface Operation {
   parameters?: { name: string; in: string; schema: Schema }[];
 }
 
-/** Never requested: they contact others, end this process, or never finish. */
+/** Routes that are never requested, because they contact other hosts, end this process, or never finish. */
 const apart = /webhooks|\/tokens\/|\/session|\/live|\/events/;
 const bearer = /^authorization: *operator$/im;
 
