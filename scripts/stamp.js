@@ -36,7 +36,7 @@ export function isBuilt(root) {
   return isStamped(join(root, 'dist', '.stamp'), stampOf(resolve(root)));
 }
 
-/** The same for dist/web. */
+/** Whether dist/web was built from the current sources. */
 export function isWebBuilt(root) {
   return isStamped(join(root, 'dist', 'web', '.stamp'), webStampOf(resolve(root)));
 }

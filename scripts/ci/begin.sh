@@ -1,12 +1,12 @@
-# Sourced by .ci/run and .ci/nightly: `step`, `tests`, `pack` and `finish`, and `work`, a folder for everything temporary that is removed
-# at the end.
+# Sourced by .ci/run and .ci/nightly: defines `step`, `tests`, `pack` and `finish`, and `work`, a folder for temporary files that is
+# removed at the end.
 export CI=true npm_config_update_notifier=false
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 source scripts/ci/step.sh
 results=()
 
-# tests NAME FILE COMMAND…: a run of Vitest. It counts its own tests; as a step it counts no further.
+# tests NAME FILE COMMAND…: runs Vitest. Its tests are counted individually from its report, so the run is not counted as a step.
 tests() {
   local name=$1 start=$SECONDS
   results+=("$work/$2.json")

@@ -14,12 +14,12 @@ fail() {
   exit 1
 }
 
-# Programs of the system that the start needs, and no Node among them.
+# A PATH with only the system programs that the start script needs, and without Node.
 mkdir "$work/path" "$work/home"
 for program in sh dirname readlink; do ln -s "$(command -v "$program")" "$work/path/$program"; done
 without_node() { env -i PATH="$work/path" HOME="$work/home" TMPDIR="${TMPDIR:-/tmp}" LANG=C.UTF-8 "$@"; }
 
-# try PROGRAM PROJECT
+# try PROGRAM PROJECT: runs some commands of PROGRAM, and creates a project in the folder PROJECT.
 try() {
   without_node "$1" --version
   without_node "$1" --help >"$work/help"
@@ -42,18 +42,18 @@ echo "packages: $(basename "$deb")"
 root=$work/root
 mkdir -p "$root/var/lib/dpkg"/{info,updates,triggers}
 touch "$root/var/lib/dpkg/status" "$root/var/lib/dpkg/available"
-# A system of nothing else: what the package depends on is this machine's. Nobody mourns it after a power cut.
+# An otherwise empty root: the package's dependencies are installed only on this machine. Syncing is unnecessary for a test.
 forced=(--force-depends --force-not-root --force-unsafe-io --force-script-chrootless)
 dpkg --root="$root" "${forced[@]}" --log="$work/dpkg.log" --install "$deb" >"$work/dpkg" 2>&1 || { cat "$work/dpkg"; exit 1; }
 [[ $(dpkg-query --admindir="$root/var/lib/dpkg" --showformat='${Status}' --show aiot) == 'install ok installed' ]]
 try "$root/usr/bin/aiot" "$work/two"
 man --manpath="$root/usr/share/man" --where aiot-model-train >"$work/man" || fail 'man finds no page of the .deb'
 without_node "$root/usr/bin/aiot" demo --json >"$work/demo" 2>"$work/progress" || { cat "$work/progress" "$work/demo"; exit 1; }
-# Service: with the program where it is now.
+# Checks the service's unit, with the program's current path.
 sed "s,/usr/lib/aiot,$root/usr/lib/aiot,g" "$root/usr/lib/systemd/system/aiot-platform.service" >"$work/aiot-platform.service"
 systemd-analyze verify "$work/aiot-platform.service" >"$work/verified" 2>&1 || true
 grep aiot-platform "$work/verified" && fail 'the unit is not what systemd wants'
-# lintian looks at what makes it a package. Thousands of files of npm's take it minutes; manual pages are mandoc's and groff's in the suite.
+# lintian checks the package without npm's thousands of files, which would take minutes. The test suite checks manual pages itself.
 mkdir "$work/ours"
 dpkg-deb --raw-extract "$deb" "$work/ours/aiot"
 rm -r "$work"/ours/aiot/usr/lib/aiot/{node_modules,node,dist,firmware,templates}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs a packed tarball in an empty prefix, as a user would, and runs it with the Node on the PATH:
 #   scripts/ci/smoke.sh TARBALL
-# No install script is run, and there is nothing to build with: the PATH has Node, npm and a shell alone.
+# No install script is run, and nothing can be compiled: the PATH contains only Node, npm and a shell.
 set -euo pipefail
 tarball=$(realpath "$1")
 work=$(mktemp -d)
@@ -16,7 +16,7 @@ fail() {
   exit 1
 }
 
-# Nothing of the user's own is touched; npm's cache alone is shared, to be quick, and how it reaches its registry.
+# The user's files are not used, except for npm's cache, which saves time, and npm's registry settings.
 export HOME="$work/home" XDG_CONFIG_HOME="$work/home/c" XDG_DATA_HOME="$work/home/d" XDG_CACHE_HOME="$work/home/x"
 export npm_config_cache="$cache" npm_config_update_notifier=false
 bare() { PATH="$work/prefix/bin:$work/path" "$@"; }
@@ -24,7 +24,7 @@ echo "smoke: $(bare node --version), npm $(bare npm --version)"
 bare npm install --global --prefix "$work/prefix" --ignore-scripts --no-audit --no-fund "$tarball" >"$work/log" 2>&1 ||
   { cat "$work/log"; exit 1; }
 
-# As the sum of the files' sizes; 119 MB on x64 Linux when this was written. A package of a registry must not bring a shrinkwrap: scripts/lock.js.
+# Limit of the total file size, MB; it was 119 on x64 Linux when this was written. scripts/lock.js explains why there is no shrinkwrap.
 limit=130
 size=$(find "$work/prefix/lib" -type f -printf '%s\n' | awk '{ sum += $1 } END { printf "%d", sum / 1e6 }')
 echo "smoke: $size MB installed"
@@ -66,7 +66,7 @@ code=0
 bare aiot board monitor --port /dev/ptmx >"$work/said" 2>&1 || code=$?
 if [[ $code != 1 ]] || ! grep -q AIOT_NATIVE_PART "$work/said"; then fail "a port without its native part: $code, $(cat "$work/said")"; fi
 bare aiot demo --json >"$work/demo.json" || { cat "$work/demo.json"; exit 1; }
-# One line, and no other thing on stdout.
+# stdout contains exactly one line.
 [[ $(wc -l <"$work/demo.json") == 1 ]] || fail 'the demo printed more than its result'
 node -e '
   const r = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8"));

@@ -1,15 +1,15 @@
-# The steps of a long run, sourced by .ci/run: `work` is a folder for what they print, `passed` and `failed` count them.
+# Functions for the steps of a long run, sourced by .ci/run. `work` is the folder for their output; `passed` and `failed` count them.
 # CI systems often keep only the end of a long log, so `failed_steps` repeats the last lines of each failed step.
 passed=0
 failed=0
 failures=()
 
-# step NAME COMMAND…: runs it, says how long it took, and counts it. A failure does not end the run: one run tells all.
+# step NAME COMMAND…: runs the command, prints its duration and counts it. A failure does not end the run, so that all are found at once.
 step() {
   local name=$1 start=$SECONDS log="$work/step-$((passed + failed)).log" printer result=0
   shift
   echo "── $name"
-  # No pipe: the command is run by this shell, which keeps its variables. What it leaves running is not waited for either.
+  # Not a pipe, so that the command runs in this shell, which keeps its variables. Processes that it leaves behind do not delay the end.
   exec 3> >(exec tee "$log")
   printer=$!
   "$@" >&3 2>&1 3>&- || result=$?
@@ -26,7 +26,7 @@ step() {
   fi
 }
 
-# Each failed step with the last lines of what it printed.
+# Prints each failed step with the last lines of its output.
 failed_steps() {
   local at
   for ((at = 0; at < ${#failures[@]}; at += 2)); do

@@ -92,7 +92,7 @@ ${networks}`;
 
 const runs = 8;
 
-/** Networks of each form, and this side's predictions for readings. */
+/** Networks of each form, and the TypeScript implementation's predictions for readings. */
 async function networkTables(random) {
   const { FloatNetwork } = await import('../../test/support/float-network.ts');
   const { quantizeGraph } = await import('../../src/lib/model/quantize/graph/quantize-graph.ts');
@@ -110,7 +110,7 @@ async function networkTables(random) {
     options: { activation: 'none', keepNumDims: false },
   });
   const float = network.graph(input, network.unary(sum, 'LOGISTIC'));
-  /** The same, with a last bias that makes the prediction constant. */
+  /** A network of the same form, with a last bias that makes the prediction constant. */
   const saying = (value) => ({
     ...float,
     tensors: float.tensors.map((t, i) => (i === bias ? { ...t, data: Float32Array.of(value) } : t)),

@@ -77,7 +77,7 @@ function possible(make) {
   }
 }
 
-/** Names are for people, and most of a small file. */
+/** Removes the names of tensors, which no program needs and which take up most of a small file. */
 function nameless(graph) {
   return {
     ...graph,

@@ -61,7 +61,7 @@ Description: from sensor streams to models on chips, and whole fleets
 `;
 }
 
-/** If another root than this machine's is maintained, this machine's service continues. */
+/** Stops the service before removal, but not if the package is removed from another root than this machine's (DPKG_ROOT). */
 const prerm = `#!/bin/sh
 set -e
 if [ -z "\${DPKG_ROOT:-}" ] && [ "$1" = remove ] && [ -d /run/systemd/system ]; then

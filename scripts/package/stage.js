@@ -82,7 +82,7 @@ function fetchNode({ arch, work, app }) {
   copyFileSync(join(folder, 'LICENSE'), join(app, 'node.LICENSE'));
 }
 
-/** Started without a Node from the PATH: it is no longer a separate program. */
+/** Turns a program into a plain file for the package's own Node: without its `#!` line, which would start Node from the PATH. */
 function startedByNode(path) {
   writeFileSync(path, readFileSync(path, 'utf8').replace(/^#!.*\n/, ''));
   chmodSync(path, 0o644);

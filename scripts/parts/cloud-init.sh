@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes .venv/cloud-init: Debian's cloud-init as a checker of user data, unpacked and not installed, so that it changes nothing of this
-# machine. Needs apt-get, dpkg and Python. Run again, it does nothing.
+# Creates .venv/cloud-init with Debian's cloud-init as a checker of user data. It is unpacked but not installed, so it changes nothing
+# else on this machine. Needs apt-get, dpkg and Python. A second run does nothing.
 set -eu
 cd "$(dirname "$0")/../.."
 folder=$PWD/.venv/cloud-init
@@ -17,7 +17,7 @@ dpkg -x "$folder"/package/cloud-init_*.deb "$folder/root"
   PyYAML==6.0.3 jsonschema==4.26.0 Jinja2 configobj oauthlib requests jsonpatch netifaces
 cat >"$folder/schema" <<'RUN'
 #!/bin/sh
-# schema FILE: what `cloud-init schema --config-file FILE` says.
+# schema FILE: prints the result of `cloud-init schema --config-file FILE`.
 here=$(dirname "$0")
 PYTHONPATH="$here/root/usr/lib/python3/dist-packages" exec "$here/python/bin/python" -m cloudinit.cmd.main schema --config-file "$1"
 RUN

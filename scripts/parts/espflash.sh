@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes .venv/espflash/bin/espflash: the flashing tool of crates.io that judges the simulated chip beside PyPI's esptool. Needs
-# Rust's cargo (1.88 or newer) and a C compiler. Built for a quick build, not for a quick program: it waits for a serial line.
-# Run again, it does nothing. Where it was built elsewhere already: ESPFLASH_BUILT=FILE takes that program when it is this version.
+# Builds .venv/espflash/bin/espflash, the flashing tool from crates.io. Like PyPI's esptool, it tests the simulated chip. Needs Rust's cargo
+# (1.88 or newer) and a C compiler. The build is optimized for build time, because the program mostly waits for a serial line.
+# A second run does nothing. ESPFLASH_BUILT=FILE installs that program instead, if it has the same version.
 set -eu
 cd "$(dirname "$0")/../.."
 folder=.venv/espflash

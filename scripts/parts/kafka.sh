@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes .venv/kafka/VERSION/lib: Apache Kafka as its jars from Maven Central, for the real-part tests and bench/streams. Needs Java 17
-# or newer and Maven. 4.1.0 is today's Kafka, 3.9.1 the last that old clients (the guide's) can still write to. Run again, it does
-# nothing.
+# Downloads Apache Kafka's jars from Maven Central to .venv/kafka/VERSION/lib, for the real-part tests and bench/streams. Needs Java 17 or
+# newer and Maven. 4.1.0 is the current version; 3.9.1 is the last one that old clients, such as the guide's, can write to. A second run
+# does nothing.
 set -eu
 cd "$(dirname "$0")/../.."
 for version in 4.1.0 3.9.1; do
@@ -24,7 +24,7 @@ for version in 4.1.0 3.9.1; do
   </dependencies>
 </project>
 POM
-  # Maven Central answers 429 now and then when it is asked for many jars at once: what came stays, so once more is enough.
+  # Maven Central sometimes responds with 429 to many requests at once. Downloaded jars are kept, so a retry completes the rest.
   for try in 1 2 3; do
     (cd "$folder" && mvn -q -B dependency:copy-dependencies -DoutputDirectory=lib) && break
     [ "$try" = 3 ] && exit 1

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes .venv/mqtt-go/bin/mqtt-go: the Eclipse clients for Go, paho.mqtt.golang and paho.golang (test/support/mqtt-clients/go). Needs Go 1.24
-# or newer; half a minute. Run again, it does nothing.
+# Builds .venv/mqtt-go/bin/mqtt-go with the Eclipse clients for Go, paho.mqtt.golang and paho.golang (test/support/mqtt-clients/go). Needs
+# Go 1.24 or newer, and takes half a minute. A second run does nothing.
 set -eu
 cd "$(dirname "$0")/../.."
 folder=$PWD/.venv/mqtt-go

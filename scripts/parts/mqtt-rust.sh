@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes .venv/mqtt-rust/bin/mqtt-rust: rumqttc, a client for Rust (test/support/mqtt-clients/rust). Needs Rust's cargo (1.85 or newer) and a
-# C compiler; a minute. Run again, it does nothing.
+# Builds .venv/mqtt-rust/bin/mqtt-rust with rumqttc, a client for Rust (test/support/mqtt-clients/rust). Needs Rust's cargo (1.85 or newer)
+# and a C compiler, and takes a minute. A second run does nothing.
 set -eu
 cd "$(dirname "$0")/../.."
 folder=$PWD/.venv/mqtt-rust

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes .venv/pictures: photographs with and without faces that the tests of the face detector look at, taken out of registry
-# packages by those registries' own clients. They are not part of this repository: some show people whose consent to that is not known.
+# Downloads photographs with and without faces to .venv/pictures, for the tests of the face detector. They are extracted from registry
+# packages with those registries' own clients. They are not part of this repository, because some show people who may not have consented.
 #   astronaut, camera          one face each (scikit-image on PyPI; NASA's picture and others, see its skimage/data/README)
-#   coffee, chelsea, rocket, motorcycle_left   none (the same)
+#   coffee, chelsea, rocket, motorcycle_left   no face (the same package)
 #   obama*, biden              one portrait each, two of them cut off (face_recognition on PyPI)
 #   sample1 … sample6          groups (@vladmandic/face-api on npm)
-# Run again, it does nothing.
+# A second run does nothing.
 set -eu
 cd "$(dirname "$0")/../.."
 folder=.venv/pictures
@@ -22,7 +22,7 @@ python=${PYTHON:-python3}
 fetch() {
   "$python" -m pip download --quiet --disable-pip-version-check --no-deps --dest "$work" "$@"
 }
-# Whatever this machine's Python is, the same wheel: the pictures in it are the same in all.
+# Always requests the same wheel, whatever this machine's Python: all wheels contain the same pictures.
 fetch --only-binary :all: --python-version 3.12 --implementation cp --abi cp312 --platform manylinux_2_28_x86_64 --platform manylinux_2_24_x86_64 \
   --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 scikit-image==0.26.0
 fetch --no-binary face_recognition face_recognition==1.3.0

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes .venv/registry/bin: the distribution project's OCI registry, and crane, which reads what is in one. Needs Go 1.25 or newer; one to
-# three minutes. Run again, it does nothing. Where both were built elsewhere already: REGISTRY_BUILT=FOLDER takes them.
+# Builds .venv/registry/bin with the distribution project's OCI registry, and crane, which lists a registry's contents. Needs Go 1.25 or
+# newer, and takes one to three minutes. A second run does nothing. REGISTRY_BUILT=FOLDER installs both programs from there instead.
 set -eu
 cd "$(dirname "$0")/../.."
 folder=$PWD/.venv/registry

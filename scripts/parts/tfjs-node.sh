@@ -1,8 +1,8 @@
 #!/bin/sh
-# Makes .venv/tfjs-node: npm's @tensorflow/tfjs-node, built from its sources against the shared libraries of the TensorFlow in
-# .venv/tensorflow (npm run parts -- tensorflow makes that). Its own install script would download the same libraries from elsewhere.
-# Needs a C++ compiler, make, Python and Node's headers; works on Node 20 and 22 (tfjs-node 4.22 calls what Node 23 removed).
-# Run again, it does nothing. TFJS_NODE_SECONDS bounds the whole (default 600).
+# Builds .venv/tfjs-node: npm's @tensorflow/tfjs-node from its sources, with the shared libraries of the TensorFlow in .venv/tensorflow
+# (`npm run parts -- tensorflow` installs it). The package's own install script would download the same libraries from elsewhere.
+# Needs a C++ compiler, make, Python and Node's headers. Works on Node 20 and 22: tfjs-node 4.22 uses functions that Node 23 removed.
+# A second run does nothing. TFJS_NODE_SECONDS limits the total time (default 600).
 set -eu
 cd "$(dirname "$0")/../.."
 if [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 23 ]; then
@@ -29,14 +29,14 @@ npm install --prefix "$folder" --ignore-scripts --no-audit --no-fund --loglevel 
 package=$folder/node_modules/@tensorflow/tfjs-node
 mkdir -p "$package/deps/lib"
 ln -s "$tensorflow/include" "$package/deps/include"
-# The wheel's library of C and C++ functions holds all that tfjs-node wants of libtensorflow.
+# The wheel's library contains all functions of libtensorflow that tfjs-node needs.
 for name in libtensorflow.so libtensorflow.so.2 libtensorflow_cc.so.2; do
   ln -s "$tensorflow/libtensorflow_cc.so.2" "$package/deps/lib/$name"
 done
 for name in libtensorflow_framework.so libtensorflow_framework.so.2; do
   ln -s "$tensorflow/libtensorflow_framework.so.2" "$package/deps/lib/$name"
 done
-# Node's headers lie beside it where a distribution or nodejs.org's archive put it; else node-gyp downloads them.
+# If Node is from a distribution or from nodejs.org's archive, its headers are beside it; otherwise node-gyp downloads them.
 headers=$(node -p 'require("path").resolve(process.execPath, "../..")')
 if [ -f "$headers/include/node/node_api.h" ]; then
   export npm_config_nodedir="$headers"

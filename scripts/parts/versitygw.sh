@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes .venv/versitygw/bin/versitygw: an S3 server that checks signatures, for the tests of s3:. Needs Go 1.24 or newer; two
-# minutes. Run again, it does nothing. Where it was built elsewhere already: VERSITYGW_BUILT=FILE takes that program.
+# Builds .venv/versitygw/bin/versitygw, an S3 server that checks signatures, for the tests of s3:. Needs Go 1.24 or newer, and takes two
+# minutes. A second run does nothing. VERSITYGW_BUILT=FILE installs that program instead of building it.
 set -eu
 cd "$(dirname "$0")/../.."
 folder=$PWD/.venv/versitygw
