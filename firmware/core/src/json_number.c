@@ -104,7 +104,7 @@ static decimal read_decimal(const char *text, size_t bytes) {
     at++;
     const bool down = text[at] == '-';
     if (!is_digit(text[at])) at++;
-    /* Beyond this it is zero or infinity for any digits that fit into a device's memory. */
+    /* With a larger exponent, the value is zero or infinity, whatever digits fit into a device's memory. */
     for (; at < bytes; at++)
       if (exponent < 100000000) exponent = 10 * exponent + (text[at] - '0');
     if (down) exponent = -exponent;

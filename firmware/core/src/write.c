@@ -20,7 +20,7 @@ static void put_byte(aiot_writer *writer, uint8_t byte) { put(writer, &byte, 1);
 
 static bool is_cbor(const aiot_writer *writer) { return writer->encoding == AIOT_ENCODING_CBOR; }
 
-/* Before a value: the comma after the previous one. */
+/* Writes the comma before a value that follows another one. */
 static void separate(aiot_writer *writer) {
   if (!is_cbor(writer) && writer->comma) put_byte(writer, ',');
   writer->comma = true;

@@ -156,7 +156,7 @@ typedef struct {
   /* The golden vectors of the model on trial; NULL = not started. */
   aiot_golden *golden;
 
-  /* The one in use, and the location of the one on trial. */
+  /* The configuration in use; slot and size of the one on trial. */
   aiot_config config;
   int config_slot;
   uint32_t config_bytes;
@@ -198,18 +198,18 @@ bool aiot_device_step(aiot_device *device, uint32_t wait_ms);
 bool aiot_device_idle(const aiot_device *device);
 
 /*
- * AIOT_MEMORY_SHORT if a second of samples does not fit, AIOT_RECORDING_UNFIT if the active model
+ * Starts a take. AIOT_MEMORY_SHORT if a second of samples does not fit, AIOT_RECORDING_UNFIT if the active model
  * needs other fields or another rate.
  */
 aiot_code aiot_device_take(aiot_device *device, const aiot_take *take);
 
 /*
- * Whether the queue has room for the messages that one more sample may cause; if not, a sensor that
- * can wait should.
+ * Whether the queue has room for the messages that one more sample may cause. If not, the next
+ * sample should be delayed if the sensor allows it.
  */
 bool aiot_device_ready(const aiot_device *device);
 
-/* One value per field, in the take's order. */
+/* Processes one sample: one value per field, in the take's order. */
 void aiot_device_sample(aiot_device *device, const double *values);
 
 /* Sends the rest of the last batch. */

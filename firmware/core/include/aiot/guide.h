@@ -53,7 +53,7 @@ size_t aiot_guide_level1_message(char out[AIOT_GUIDE_MESSAGE_BYTES], const char 
 size_t aiot_guide_level2_message(char out[AIOT_GUIDE_MESSAGE_BYTES], const char *id, const aiot_guide_reading *reading, double inference, const char *model,
                                  int64_t time_ms);
 
-/* Another board's reading; false if it is invalid, or longer than a board accepts. */
+/* Parses another board's reading; false if it is invalid, or longer than a board accepts. */
 bool aiot_guide_sensor_parse(const void *payload, size_t bytes, char id[AIOT_GUIDE_TEXT_BYTES], aiot_guide_reading *reading);
 
 typedef struct {
@@ -62,8 +62,8 @@ typedef struct {
 } aiot_guide_control;
 
 /*
- * False for a message that a board must not act on: too long, not JSON, or without a command and a
- * text payload.
+ * Parses a control message. False if a board must ignore it: too long, not JSON, or without a
+ * command and a text payload.
  */
 bool aiot_guide_control_parse(const void *payload, size_t bytes, aiot_guide_control *control);
 
@@ -71,8 +71,8 @@ bool aiot_guide_control_parse(const void *payload, size_t bytes, aiot_guide_cont
 typedef struct aiot_guide_network aiot_guide_network;
 
 /*
- * A .tflite file of float32 (a chain of dense layers), of int8, or of int8 with float32 ends; it
- * must remain in place. Trailing bytes are ignored. AIOT_BUNDLE_MALFORMED, AIOT_MODEL_UNSUPPORTED,
+ * Opens a .tflite file of float32 (a chain of dense layers), of int8, or of int8 with float32 ends;
+ * it must remain in place. Trailing bytes are ignored. AIOT_BUNDLE_MALFORMED, AIOT_MODEL_UNSUPPORTED,
  * AIOT_MEMORY_SHORT.
  */
 aiot_code aiot_guide_network_open(const uint8_t *tflite, size_t bytes, aiot_arena *arena, aiot_guide_network **out);
@@ -135,18 +135,19 @@ typedef struct {
   aiot_rule rule;
   int64_t messages;
 
-  /* The active network; NULL = none yet. Also its half of the memory, and its name. */
+  /* The active network (NULL = none yet), the half of the memory that it is in, and its name. */
   aiot_guide_network *network;
   int half;
   char model[AIOT_GUIDE_TEXT_BYTES];
-  /* The one being loaded into the other half; empty = none. */
+  /* The network being loaded into the other half, by name; empty = none. */
   bool loading;
   char wanted[AIOT_GUIDE_TEXT_BYTES];
   size_t loaded;
 } aiot_guide_board;
 
 /*
- * AIOT_CONFIG_MALFORMED: the rule's thresholds are reversed, or the id is longer than any message.
+ * Opens the board. AIOT_CONFIG_MALFORMED if the rule's thresholds are reversed, or the id is longer
+ * than any message.
  */
 aiot_code aiot_guide_open(aiot_guide_board *board, const aiot_guide_setup *setup);
 

@@ -21,7 +21,7 @@ typedef struct {
  */
 int8_t aiot_quantize_feature(const aiot_input_spec *spec, size_t index, double feature);
 
-/* The same for all: `features` and `out` have spec->count elements. */
+/* Quantizes all features: `features` and `out` have spec->count elements. */
 void aiot_quantize_input(const aiot_input_spec *spec, const double *features, int8_t *out);
 
 #endif

@@ -74,7 +74,8 @@ bool aiot_json_null(aiot_json *json);
 size_t aiot_json_string(aiot_json *json, char *out, size_t room);
 
 /*
- * The same, but truncated after a whole character if it does not fit: for texts that people read.
+ * Like aiot_json_string, but a text that does not fit is truncated after a whole character: for
+ * texts that people read.
  */
 size_t aiot_json_text(aiot_json *json, char *out, size_t room);
 

@@ -38,7 +38,7 @@ typedef struct {
 
 /* Bit-exact with TFLite's reference kernels, like src/lib/runtime/interpreter. */
 extern const aiot_inference aiot_interpreter;
-/* The same, also for networks with float32 ends: it runs the int8 network inside; its tensors give
+/* Like aiot_interpreter, but also accepts networks with float32 ends. It runs the int8 network inside; its tensors give
  * the quantization. A leading ADD and MUL are skipped, and the caller applies them. */
 extern const aiot_inference aiot_interpreter_within;
 

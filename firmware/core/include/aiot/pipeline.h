@@ -13,7 +13,7 @@
 typedef struct aiot_features aiot_features;
 
 /*
- * For samples. AIOT_MODEL_UNSUPPORTED for a feature set or name that this firmware or these fields
+ * Prepares a signal part. AIOT_MODEL_UNSUPPORTED for a feature set or name that this firmware or these fields
  * do not support, and for windows of more than 65536 samples; AIOT_MEMORY_SHORT.
  */
 aiot_code aiot_features_open(const aiot_signal_spec *spec, aiot_arena *arena, aiot_features **out);

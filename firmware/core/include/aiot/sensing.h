@@ -23,7 +23,7 @@ typedef struct {
  * `axis`. samples >= 1.
  */
 aiot_summary aiot_summary_of(const float *values, size_t samples, size_t axes, size_t axis);
-/* The same for a converter's counts, which need half the memory. */
+/* Like aiot_summary_of, for a converter's counts, which need half the memory. */
 aiot_summary aiot_summary_of_counts(const uint16_t *counts, size_t samples, size_t axes, size_t axis);
 
 typedef enum { AIOT_MEAN, AIOT_RMS, AIOT_AC_RMS, AIOT_PEAK_TO_PEAK } aiot_quantity;

@@ -112,8 +112,8 @@ bool aiot_store_open(aiot_store *store, const aiot_part *records, const aiot_par
                      uint8_t *scratch);
 
 /*
- * The same for a single flash: two sectors of records, then slots A and B, in the layout of the
- * TypeScript side.
+ * Like aiot_store_open, for a single flash: two sectors of records, then slots A and B, in the
+ * layout of the TypeScript side.
  */
 bool aiot_store_open_flash(aiot_store *store, const aiot_flash *flash, const aiot_crypto *crypto, uint8_t *scratch);
 

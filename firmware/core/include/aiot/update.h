@@ -129,14 +129,14 @@ typedef struct aiot_update {
 
   /* The update in progress. */
   bool has_job;
-  /* Unknown for one found in the flash after a restart. */
+  /* The job's desired release; unknown if the job was found in the flash after a restart. */
   aiot_desired desired;
   aiot_manifest manifest;
   char job_rollout[AIOT_ROLLOUT_BYTES];
   int8_t slot;
-  /* It is created by a patch, whose decoder is in the line's memory. */
+  /* Whether the slot is built by a patch, whose decoder is in the line's memory. */
   bool by_delta;
-  /* Received during a trial, and handled after it. */
+  /* A desired release received during a trial; it is handled after the trial. */
   bool has_pending;
   aiot_desired pending;
 

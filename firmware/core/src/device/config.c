@@ -31,7 +31,7 @@ static aiot_code read_slot(aiot_device *device, int slot, uint32_t bytes, aiot_c
 
 static int64_t nearest(double hz) { return (int64_t)floor(hz + 0.5); }
 
-/* Whether sensor and model, as far as they are known, work with it. */
+/* Whether the sensor and the model, as far as they are known, work with the configuration. */
 static bool suits(const aiot_device *device, const aiot_config *config, aiot_error *error) {
   const size_t group = device->taking ? aiot_config_group(config, device->sensor_hz) : 1;
   if (group == 0) {
@@ -41,7 +41,7 @@ static bool suits(const aiot_device *device, const aiot_config *config, aiot_err
   if (device->predictor == NULL || aiot_device_timeless(device)) return true;
   const double rate = device->taking ? device->sensor_hz / (double)group : config->sample_hz;
   const double model = device->bundle.signal.rate_hz;
-  /* A model that fits no sensor now is not made worse. */
+  /* A model that does not fit the sensor already is no reason to reject the configuration. */
   if (rate <= 0 || (device->taking && !device->fits) || fabs(rate - model) <= 1e-9 * model) return true;
   aiot_error_set(error, AIOT_CONFIG_UNFIT, "sampleHz: expected %" PRId64 " Hz as required by the active model, got %" PRId64, nearest(model), nearest(rate));
   return false;

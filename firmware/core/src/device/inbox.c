@@ -47,7 +47,7 @@ static bool known(aiot_device *device, const char *id) {
 
 static size_t write_reply(const aiot_device *device, aiot_message message, const command *asked, bool *ok) {
   const int64_t now = aiot_device_now(device);
-  /* The result of `status` is made first, at the position of the reply. */
+  /* The reply is written to the message buffer; the result of `status` is written directly behind its first members. */
   aiot_writer writer;
   aiot_write_begin(&writer, message.out, message.room, message.encoding);
   aiot_write_object(&writer);
@@ -124,7 +124,7 @@ static void run_command(aiot_device *device, const uint8_t *payload, size_t byte
   if (strcmp(asked.name, "reboot") == 0) device->reboot_at_ms = aiot_device_uptime(device) + REPLY_MS;
 }
 
-/* One desired release at a time: it is for one kind, and ends the update of another. NULL = withdrawn. */
+/* Handles a new desired release. Only one update runs at a time, so it ends the update of any other kind. NULL = withdrawn. */
 static void wish(aiot_device *device, const aiot_desired *desired) {
   aiot_device_wished(device, desired);
   for (int kind = 0; kind < AIOT_KINDS; kind++) {

@@ -11,7 +11,7 @@ static void begin_trial(void *context, int slot, const aiot_content *content) {
   device->golden = NULL;
 }
 
-/* In the memory that the active model leaves free: that model keeps predicting meanwhile. */
+/* Opens the golden vectors in the memory that the active model leaves free, because that model keeps predicting meanwhile. */
 static aiot_code open_golden(aiot_device *device) {
   const uint8_t *data = aiot_store_map(&device->store[AIOT_KIND_MODEL], device->trial_slot, device->trial_bytes);
   if (data == NULL) return AIOT_FLASH_FAILED;

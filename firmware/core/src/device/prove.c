@@ -83,7 +83,7 @@ void aiot_device_write_proof(aiot_writer *writer, const aiot_device *device, con
   crypto->sha256_end(crypto->context, state, digest);
   const size_t signature_bytes = bytes == 0 ? 0 : signer->sign_p256(signer->context, digest, signature);
   if (signature_bytes == 0) return;
-  /* Without room for it the rest is sent anyway. */
+  /* If the proof does not fit, the message is sent without it. */
   const aiot_writer before = *writer;
   aiot_write_key(writer, "proof");
   aiot_write_object(writer);

@@ -15,7 +15,7 @@ aiot_code aiot_guide_open(aiot_guide_board *board, const aiot_guide_setup *setup
   return aiot_rule_init(&board->rule, &setup->rule, board->ask_ms) ? AIOT_OK : AIOT_CONFIG_MALFORMED;
 }
 
-/* `bytes` 0: it could not be written. */
+/* Publishes a message. `bytes` 0 = the message could not be written, which is reported. */
 static void publish(aiot_guide_board *board, const char *topic, const char *message, size_t bytes) {
   const aiot_mqtt *mqtt = board->setup.mqtt;
   char text[AIOT_GUIDE_TEXT_BYTES];
@@ -30,7 +30,7 @@ static void publish(aiot_guide_board *board, const char *topic, const char *mess
   aiot_guide_tell(board, "sent", (aiot_guide_news){.text_key = "topic", .text = topic, .second_key = "payload", .second = text});
 }
 
-/* NaN without a network, or if it gives no number. */
+/* Returns the network's prediction; NaN without a network, or if the prediction is not a number. */
 static double infer(aiot_guide_board *board, const char *of, const aiot_guide_reading *reading) {
   const double value = board->network == NULL ? (double)NAN : aiot_guide_network_run(board->network, reading);
   if (!isfinite(value)) return (double)NAN;

@@ -87,7 +87,7 @@ static bool read_text(aiot_json *json, char out[AIOT_GUIDE_TEXT_BYTES]) {
   return true;
 }
 
-/* The same for a number. */
+/* The next value if it is a number, otherwise it is skipped; returns whether it is a finite number. */
 static bool read_number(aiot_json *json, double *out) {
   if (aiot_json_peek(json) != '0') {
     aiot_json_skip(json);

@@ -128,7 +128,7 @@ static void use(aiot_guide_board *board) {
   aiot_guide_tell(board, "model", (aiot_guide_news){.text_key = "name", .text = board->model, .number_key = "bytes", .number = (double)board->loaded});
 }
 
-/* 0 = no complete response. */
+/* Reports that the model was not loaded, with the HTTP status; 0 = there was no complete response. */
 static void refuse_status(aiot_guide_board *board, int status) {
   char why[] = "the model registry answered with status 000";
   const size_t end = sizeof why - 1;

@@ -16,7 +16,7 @@ enum {
   WHO_AM_I = 0x75,
   IDENTITY = 0x68,
   FIFO_BYTES = 1024,
-  /* With room for fewer sets it is about to overwrite, which makes its content unusable. */
+  /* Minimum free room in sets. With less, the FIFO may overwrite data, which makes its contents unusable. */
   LEAST_ROOM = 3,
   /* Rereads a count that is not a whole number of sets: one may just be arriving. */
   MOST_LOOKS = 3
@@ -83,14 +83,14 @@ aiot_sensor_code aiot_mpu6050_open(aiot_imu *imu) {
   return started ? AIOT_SENSOR_OK : AIOT_SENSOR_FAILED;
 }
 
-/* Discards the content. */
+/* Discards the FIFO's contents. */
 static aiot_sensor_code clear(aiot_imu *imu) {
   imu->uncertain = true;
   imu->cleared = true;
   return start_fifo(imu) ? AIOT_SENSOR_OK : AIOT_SENSOR_FAILED;
 }
 
-/* The high byte first, which latches the low one. */
+/* Number of bytes in the FIFO. Reading the high byte first latches the low one. */
 static bool count_bytes(const aiot_imu *imu, size_t *bytes) {
   uint8_t count[2];
   if (!aiot_imu_bytes(imu, FIFO_COUNTH, count, 2)) return false;

@@ -33,7 +33,7 @@ double aiot_median_deviation(const double *signal, size_t n, double *work);
 /* Autoregression of a signal, mean removed, by the Yule-Walker equations, from lag 1 on; 0 for a constant signal. */
 void aiot_yule_walker(const double *centred, size_t n, double out[AIOT_AR_ORDER]);
 
-/* The same by Burg's method; `forward` and `backward` have n values. */
+/* Autoregression of a signal, mean removed, by Burg's method; `forward` and `backward` have n values. */
 void aiot_burg(const double *centred, size_t n, double *forward, double *backward, double out[AIOT_AR_ORDER]);
 
 #define AIOT_WAVELET_LEVELS 6u

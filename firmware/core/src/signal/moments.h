@@ -12,13 +12,13 @@ typedef struct {
   /* Mean cube and mean fourth power of the standardized signal; 0 if it is flat. */
   double skewness;
   double kurtosis;
-  /* Only rounding errors are left of it. */
+  /* Whether the signal is constant except for rounding errors. */
   bool flat;
 } aiot_moments;
 
 aiot_moments aiot_moments_of(const double *signal, size_t n);
 
-/* The same, with a known mean. */
+/* Moments of a signal whose mean is known. */
 aiot_moments aiot_central_moments(const double *signal, size_t n, double mean);
 
 #endif

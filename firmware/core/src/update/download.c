@@ -40,7 +40,7 @@ void aiot_begin_download(aiot_update *u) {
 static aiot_pace erase_next(aiot_update *u) {
   aiot_store *store = u->setup.store;
   if (u->sector < sectors(u)) return aiot_store_erase(store, u->slot, u->sector++) ? MORE : aiot_die(u);
-  /* After a rollback it was no longer reserved. */
+  /* The line is not reserved after a fallback to the whole artifact, so another user may have it. */
   if (u->setup.line->user != NULL && u->setup.line->user != u) return LATER;
   u->setup.line->user = u;
   if (!aiot_store_sync(store, u->slot)) return aiot_die(u);

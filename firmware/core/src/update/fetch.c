@@ -63,7 +63,7 @@ static bool is_published(aiot_update *u) {
   const aiot_keeper *keeper = u->setup.keeper;
   const aiot_manifest *m = &u->manifest;
   if (keeper == NULL || !keeper->has_timestamp) return true;
-  /* A release other than the requested one is rejected for that reason. */
+  /* The timestamp was searched for the desired release only. Another release is rejected by aiot_manifest_judge. */
   const bool listed = m->kind == u->desired.kind && strcmp(m->name, u->desired.name) == 0;
   return aiot_timestamp_judge(&keeper->timestamp, m, listed, u->envelope.digest, &u->error) == AIOT_OK;
 }
@@ -91,7 +91,7 @@ static aiot_pace check_signature(aiot_update *u) {
   const int64_t time = keeper != NULL ? aiot_keeper_now(keeper) : clock->now_ms(clock->context);
   const aiot_standing standing = {r->floor, r->sequence, r->newest_signed, aiot_store_slot_bytes(u->setup.store)};
   code = aiot_manifest_judge(m, &u->desired, &standing, traits, time, error);
-  /* Also for a rejected one: its time is a clock that cannot be set back. */
+  /* Recorded even if the manifest is rejected: its signed time is a clock that cannot be set back. */
   if (m->issued > r->newest_signed) r->newest_signed = m->issued;
   if (code != AIOT_OK) return aiot_refuse(u);
   aiot_begin_download(u);

@@ -57,7 +57,7 @@ static int8_t free_slot(const aiot_update *u) {
   return aiot_other_slot(trial->running(trial->context));
 }
 
-/* It already runs the desired release. */
+/* Records and reports that the device already runs the desired release. */
 static void already_there(aiot_update *u, const aiot_desired *desired) {
   aiot_record *r = &u->setup.store->record;
   aiot_abort(u);
@@ -108,7 +108,7 @@ static void begin(aiot_update *u, const aiot_desired *desired) {
   u->activity = AIOT_DOES_WAIT_FOR_LINE;
 }
 
-/* The desired release is withdrawn: a download ends, a trial runs to its end. */
+/* Handles the withdrawal of the desired release: a download ends, a trial runs to its end. */
 static void withdraw(aiot_update *u) {
   u->has_pending = false;
   if (u->phase != AIOT_PHASE_DOWNLOADING && u->phase != AIOT_PHASE_VERIFYING) return;
@@ -124,7 +124,7 @@ void aiot_update_desire(aiot_update *u, const aiot_desired *desired) {
   else if (desired->kind == u->setup.kind) begin(u, desired);
 }
 
-/* The job has ended: a desired release that arrived meanwhile is next. */
+/* Ends the job, and starts a desired release that arrived in the meantime. */
 static aiot_pace end_job(aiot_update *u) {
   u->has_job = false;
   u->activity = AIOT_DOES_NOTHING;

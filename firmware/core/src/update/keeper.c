@@ -5,7 +5,7 @@
 #include "kept.h"
 #include "names.h"
 
-/* Maximum roots per run; more than that is an attack on the device's time. */
+/* Maximum roots per run, so that an attacker cannot keep the device busy with endless roots. */
 enum { MOST_ROOTS = 64, PATH_BYTES = 48 };
 
 static void hash(const aiot_crypto *crypto, const void *data, size_t bytes, uint8_t digest[AIOT_SHA256_BYTES]) {
@@ -106,7 +106,7 @@ static void path_of(const aiot_keeper *k, char path[PATH_BYTES]) {
   if (!k->stamping) memcpy(path + sizeof root - 1, digits + at, sizeof digits - at);
 }
 
-/* All roots were read: is the newest one still valid? */
+/* Ends a run after all roots were read: fails if the newest root has expired. */
 static aiot_look end(aiot_keeper *k, aiot_error *error) {
   k->activity = AIOT_KEEPER_RESTS;
   if (k->held.expires > later(aiot_keeper_now(k), 0) || k->held.expires == INT64_MAX) return AIOT_LOOK_DONE;
@@ -147,7 +147,7 @@ static aiot_look read_document(aiot_keeper *k, aiot_error *error) {
   return AIOT_LOOK_WORKS;
 }
 
-/* Enough keys of the previous root have signed it: now its own. */
+/* Reads a root that enough keys of the previous root have signed, and starts to verify its signatures by its own keys. */
 static aiot_look open_root(aiot_keeper *k, aiot_error *error) {
   const aiot_code code = aiot_root_read(&k->next, k->envelope.payload, k->envelope.payload_bytes, k->setup.crypto);
   if (code != AIOT_OK) {

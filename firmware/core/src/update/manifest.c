@@ -4,7 +4,7 @@
 #include "aiot/manifest.h"
 #include "names.h"
 
-/* Strings; whether one is `wanted`. */
+/* Reads an array of strings and counts them; returns whether one of them is `wanted`. */
 static bool read_strings(aiot_json *json, const char *wanted, size_t *count) {
   bool found = false;
   *count = 0;

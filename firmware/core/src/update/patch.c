@@ -104,7 +104,7 @@ static aiot_pace decode(aiot_update *u, patching *p) {
   if (state == AIOT_DELTA_BROKEN) return aiot_fall_back(u, AIOT_DELTA_MALFORMED, "the patch has not its form");
   if (!skips) u->waiting += d->made - before;
   if (u->waiting == sector && !aiot_flush(u)) return aiot_die(u);
-  /* Full or not: more may be in a match being repeated. */
+  /* All input is decoded. In any other state, output may still follow from a match being repeated. */
   if (state == AIOT_DELTA_NEEDS) p->input_at = p->input_bytes = 0;
   aiot_tell_progress(u);
   return MORE;

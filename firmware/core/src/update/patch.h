@@ -13,7 +13,7 @@ void aiot_choose_delta(aiot_update *u);
 /* Digest of the blob that the slot is built from: the patch, or the whole artifact. */
 const uint8_t *aiot_source_digest(const aiot_update *u);
 
-/* Before the first byte of a patch. */
+/* Prepares the decoder for the first byte of a patch. */
 void aiot_begin_patch(aiot_update *u);
 
 /* Offset from which the patch is requested. */

@@ -1,18 +1,18 @@
 #include "trial.h"
 
 enum {
-  /* A restarting trial that ended this often is given up: the version may be crashing the device. */
+  /* A trial interrupted by this many restarts is given up: the version may be crashing the device. */
   TRIALS = 3,
   HEARTBEAT_MS = 60000
 };
 
 static uint64_t now(const aiot_update *u) { return u->setup.clock->uptime_ms(u->setup.clock->context); }
 
-/* Counted before it runs, so that a device that crashes during its trial knows about it at the next boot. */
+/* Starts a trial. It is counted in flash first, so that a device that crashes during it knows about it at the next boot. */
 static aiot_pace begin(aiot_update *u) {
   const aiot_trial *trial = u->setup.trial;
   aiot_record *r = &u->setup.store->record;
-  /* Firmware that was restarted into: counted before the restart, and tried now. */
+  /* The device was restarted into the firmware on trial: the trial was counted before the restart. */
   const bool entered = trial->running != NULL && trial->running(trial->context) == u->slot && r->trial.tries > 0;
   if (!entered) {
     if (r->trial.tries >= TRIALS) {

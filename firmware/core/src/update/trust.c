@@ -86,7 +86,7 @@ static void read_role(aiot_json *json, aiot_trust *trust, aiot_role role) {
   if (seen != 3) json->failed = true;
 }
 
-/* `names`: of the roles, all of which are required. */
+/* Reads the roles with these names, all of which are required. */
 static bool read_roles(aiot_trust *trust, const char *text, size_t bytes, const char *const *names, unsigned count) {
   aiot_json json;
   unsigned seen = 0;

@@ -101,7 +101,7 @@ bool aiot_update_boot(aiot_update *u, const aiot_update_setup *setup) {
   memcpy(u->rollout, r->trial.rollout, sizeof u->rollout);
   memset(&u->error, 0, sizeof u->error);
   const aiot_trial *trial = setup->trial;
-  /* Firmware on trial is already running, and is not left for the active one. */
+  /* Firmware on trial that is already running keeps running, so the active version is not activated. */
   if (trial->running == NULL || trial->running(trial->context) != u->slot) aiot_put_to_use(u);
   if (!r->slot[u->slot].present) {
     aiot_error_set(&u->error, AIOT_DIGEST_MISMATCH, "the staged slot no longer matches its digest");
