@@ -97,7 +97,7 @@ const aiot_esp32_source *aiot_esp32_source_imu(void);
 const aiot_esp32_source *aiot_esp32_source_thermometer(void);
 const aiot_esp32_source *aiot_esp32_source_microphone(void);
 
-/* A sample from the task; false = none available. `gap` as above. */
+/* The sampler's task. `take` returns a sample, false = none available; `gap` as above. */
 bool aiot_esp32_sampler_start(const aiot_esp32_source *source);
 bool aiot_esp32_sampler_take(double *values, bool *gap);
 /* Samples dropped because they were not read in time, since the start. */

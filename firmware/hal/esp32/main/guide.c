@@ -45,7 +45,7 @@ static void turn(void *context, bool on) {
   if (AIOT_ACTUATOR) aiot_esp32_servo_turn(on);
 }
 
-/* A name for the failure, NULL = none. */
+/* Opens the board. Returns a description of the failure; NULL = none. */
 static const char *open_board(program *self, void *memory) {
   static char registry[] = AIOT_GUIDE_REGISTRY, models[] = AIOT_GUIDE_MODELS;
   char *const places[] = {[REGISTRY] = registry, [MODELS] = models};
@@ -104,7 +104,7 @@ static void feed(program *self) {
 void aiot_esp32_guide_run(void *context) {
   static program self;
   (void)context;
-  /* Before Wi-Fi, after which no block of that size is left. */
+  /* Allocated before Wi-Fi starts, because afterwards no block of that size is left. */
   void *memory = malloc(AIOT_GUIDE_MEMORY_BYTES);
   const char *problem = NULL;
   if (!aiot_esp32_identity_read_wifi(&self.identity)) problem = "this board knows no Wi-Fi: aiot device provision NAME --port PORT";

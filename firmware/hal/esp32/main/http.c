@@ -17,7 +17,7 @@
 
 /* The stack: 7,604 bytes were used, plus a reserve of a fifth. */
 enum { WAIT_MS = 50, BUFFER = 1024, PIECE = 512, STACK = 9216, TIMEOUT_MS = 10000, FORM = 64 };
-/* An address and a path: of the platform, or of the guide's services, where each letter of a name may take three. */
+/* Maximum size of an address with a path. In paths of the guide's services, escaping may triple the length of a name. */
 enum { URL = AIOT_COMPAT_GUIDE ? 960 : 160 + 256 };
 
 typedef struct {

@@ -85,7 +85,7 @@ static const aiot_mqtt *open_mqtt(program *self) {
   return aiot_esp32_mqtt_open(&self->identity, topic, will, bytes);
 }
 
-/* A name for the failure, NULL = none. */
+/* Opens the device. Returns a description of the failure; NULL = none. */
 static const char *open_device(program *self) {
   const aiot_flash *models = aiot_esp32_models(), *programs = aiot_esp32_programs(), *configs = aiot_esp32_configs();
   const aiot_flash *trust = aiot_esp32_trust();

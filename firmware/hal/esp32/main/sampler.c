@@ -58,7 +58,7 @@ static void sample(void *context) {
 }
 
 bool aiot_esp32_sampler_start(const aiot_esp32_source *source) {
-  /* Allocated at the program's start, before the heap is fragmented. */
+  /* Static, so that the queue does not depend on a fragmented heap. */
   static uint8_t room[DEPTH * sizeof(row)];
   static StaticQueue_t queue;
   if (source->fields > FIELDS) return false;

@@ -9,7 +9,7 @@
 
 void aiot_esp32_watch(void) {
   const esp_task_wdt_config_t config = {.timeout_ms = AIOT_WATCHDOG_MS, .idle_core_mask = 0, .trigger_panic = true};
-  /* Started by the system, or by this program. */
+  /* The system may have started the watchdog already; otherwise it is started here. */
   if (esp_task_wdt_reconfigure(&config) != ESP_OK) esp_task_wdt_init(&config);
   esp_task_wdt_add(NULL);
 }
