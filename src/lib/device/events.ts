@@ -21,7 +21,7 @@ export const deviceEventSchema = z.discriminatedUnion('event', [
     message: z.string(),
     code: z.string().optional(),
   }),
-  /** A take was sent and acknowledged. */
+  /** A recording was sent and acknowledged. */
   z.object({
     event: z.literal('sent'),
     ...at,

@@ -37,7 +37,7 @@ interface SimulateKitOptions {
   /** Time after which to end, ms. */
   forMs?: number;
   seed: number;
-  /** Its client id and user. */
+  /** MAC address, which the board uses as client id and user. */
   mac?: string;
   clock?: Clock;
   signal?: AbortSignal;

@@ -29,7 +29,7 @@ export interface SimulateOptions {
   stream?: string;
   speed: number | 'max';
   predict: boolean;
-  /** Restart the recording when it ends, as a new take. */
+  /** Replay the recording again when it ends, under a new name. */
   loop: boolean;
   /** Time online after which to end, ms. */
   forMs?: number;
@@ -153,7 +153,7 @@ async function act(
       if (!end.aborted) throw error;
     }
     if (!loop) break;
-    // An update during the take may have brought a model that does not fit.
+    // An update while samples were sent may have brought a model that does not fit.
     if (predict) await usableModel(device, options, recording, end);
   }
   if (!loop && options.signal?.aborted) {

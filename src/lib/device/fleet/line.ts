@@ -144,7 +144,7 @@ function subscribePacket(id: number, filters: readonly string[]): Buffer {
   return packet(0x82, [two(id), ...filters.flatMap((filter) => [text(filter), qos1])]);
 }
 
-/** At QoS 1. */
+/** A PUBLISH packet at QoS 1. */
 function publishPacket(id: number, topic: string, payload: Buffer, retain: boolean): Buffer {
   return packet(0x32 | (retain ? 1 : 0), [text(topic), two(id), payload]);
 }

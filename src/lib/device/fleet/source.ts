@@ -18,7 +18,7 @@ export type Download = 'once' | 'all';
 /** Number of concurrent downloads, and how long a verified manifest is cached, ms. */
 const atOnce = 64;
 
-/** As in `reported`. */
+/** Name and version of firmware, as in `reported`. */
 export type Program = Pick<NonNullable<Reported['firmware']>, 'name' | 'version'>;
 
 export interface FleetSource {

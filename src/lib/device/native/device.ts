@@ -56,7 +56,7 @@ export async function createNativeDevice(options: NativeDeviceOptions): Promise<
   let running: NativeProcess | null = null;
   let online = false;
   let reported: Reported | null = null;
-  /** Number of boots so far. A change during a take means that the take was interrupted and must be sent again. */
+  /** Number of boots so far. A change while a recording is sent means that it was interrupted and must be sent again. */
   let boots = 0;
   let wasOnline = deferred();
   const lost = deferred<never>();

@@ -29,7 +29,7 @@ export const telemetrySchema = z.looseObject({
   t: z.number().optional(),
   /** Samples per second, Hz; required for a batch. */
   rate: z.number().positive().optional(),
-  /** Groups samples into one continuous take. */
+  /** Name of the recording: groups samples that were recorded without a break. */
   recording: name.optional(),
 });
 export type Telemetry = z.output<typeof telemetrySchema>;

@@ -7,7 +7,7 @@ import type { Shadow } from './shadow.js';
 
 export interface ActiveModel {
   loaded: LoadedModel;
-  /** Its name in reports. */
+  /** The model's name in reports. */
   name: NonNullable<Reported['model']>;
 }
 

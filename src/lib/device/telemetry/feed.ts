@@ -7,7 +7,7 @@ import type { Sensor } from './sensor.js';
 
 interface FeedOptions {
   stream: string;
-  /** Unique name of the take. */
+  /** Unique name of the recording that is sent. */
   recordingId: string;
   /** 1 = as recorded, 2 = twice as fast; `max` = as fast as the broker accepts. */
   speed: number | 'max';
@@ -17,7 +17,7 @@ interface FeedOptions {
   predict: boolean;
   /** Time of the first sample, ms since 1970. */
   startedAt: number;
-  /** The sensor has no end of its own: an abort ends the take normally, not as an error. */
+  /** The sensor has no end of its own: an abort is its normal end, not an error. */
   endless?: boolean;
   /** Without a model that fits the sensor, predicts nothing until there is one, instead of throwing at the start; default: `endless`. */
   waits?: boolean | undefined;
@@ -34,7 +34,7 @@ export interface FeedResult {
 
 interface FeedPorts {
   clock: Clock;
-  /** The model currently in use: an update may replace it in the middle of a take. */
+  /** The model currently in use: an update may replace it in the middle of a recording. */
   model(): ActiveModel | null;
   /** The shadow currently running. */
   shadow?(): ShadowRun | null;

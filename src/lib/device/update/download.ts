@@ -22,7 +22,7 @@ export interface DownloadPorts {
 export interface DownloadJob {
   slot: SlotIndex;
   digest: string;
-  /** From the manifest. */
+  /** Size of the blob according to the manifest. */
   bytes: number;
   /** Whether the slot already contains a part of this blob. */
   resume: boolean;
@@ -100,7 +100,7 @@ export async function retrying<T>(
   }
 }
 
-/** Not retryable: another attempt would take as long. The bytes received so far are kept. */
+/** The error for a slow download. It is not retryable, because another attempt would take as long; received bytes are kept. */
 function tooSlow(expected: string): AiotError {
   return new AiotError('AIOT_UPDATE_DOWNLOAD', `expected ${expected}`);
 }

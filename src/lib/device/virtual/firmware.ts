@@ -39,7 +39,7 @@ export interface Hardware {
   emit(news: DeviceNews): void;
   log(level: LogLevel, message: string, error?: unknown): void;
   onDead(error: unknown): void;
-  /** The take in progress, if any. */
+  /** The recording that is being sent, if any. */
   take: ConfiguredUse['take'];
   /** A new configuration is in use: applies its connection settings. */
   configured(config: DeviceConfig): Promise<void>;
@@ -66,7 +66,7 @@ export interface Firmware {
   /** The platform's desired release; null = withdrawn. */
   desire(desired: Desired | null): void;
   readonly config: DeviceConfig;
-  /** Its report, about the most recent kind of update. */
+  /** The device's report, about the most recent kind of update. */
   readonly reported: Reported;
   /** Reports again, as after a reconnect. */
   report(): void;
@@ -249,7 +249,7 @@ function createShadowing({ again }: { again: () => void }): Shadowing {
 
 /** Current activities that a configuration must not interrupt. */
 interface ConfiguredUse {
-  /** The current take, with its sensor's rate in Hz. */
+  /** The recording that is being sent, with its sensor's rate in Hz. */
   take: { sensorHz: number; predict: boolean } | null;
   model: Pick<LoadedModel, 'rateHz'> | null;
 }

@@ -28,7 +28,7 @@ interface Trusted {
   trust: TrustRoot;
   /** Version of the root that last replaced all release keys. Sequences signed under an earlier one are void. */
   epoch: number;
-  /** null = the root names no key for it. */
+  /** The verified timestamp; null = the root names no key for timestamps. */
   timestamp: Timestamp | null;
   /** ms since 1970; never behind the newest timestamp seen. */
   now: number;
@@ -42,7 +42,7 @@ export interface TrustKeeper {
 }
 
 interface KeeperOptions {
-  /** As provisioned. */
+  /** The trust root as provisioned. */
   trust: TrustRoot;
   /** The root that the trust came from, if any. */
   root?: Envelope | undefined;

@@ -66,7 +66,7 @@ export interface VirtualDevice {
   readonly name: string;
   readonly id: string;
   readonly online: boolean;
-  /** Its report: the active model, and the state of an update. */
+  /** The device's report: the active model, and the state of an update. */
   readonly reported: Reported;
   /** Rejects when the device has died: its state can no longer be saved, or an update failed internally. */
   readonly lost: Promise<never>;
