@@ -17,7 +17,7 @@ export const burdenSchema = z.object({
   /** Burden resistance at which the peaks just fit the converter's range, and the E24 value at or below it to solder. */
   exactOhms: z.number(),
   ohms: z.number(),
-  /** With `ohms`: A per V, the current whose peaks just fit, and the heat at the nominal current, W. */
+  /** Values with the burden `ohms`: A per V, the RMS current whose peaks just fit, and the heat at the nominal current, W. */
   amperesPerVolt: z.number(),
   fullScaleAmperes: z.number(),
   watts: z.number(),
@@ -32,7 +32,7 @@ export const burdenSchema = z.object({
     volts: z.number(),
     amperes: z.number(),
   }),
-  /** From the midpoint to ground, and the frequency above which it holds the midpoint steady, Hz. */
+  /** Capacitor from the midpoint to ground, and the frequency above which it holds the midpoint steady, Hz. */
   capacitor: z.object({ farads: z.number(), cornerHz: z.number() }),
 });
 
@@ -52,7 +52,7 @@ interface BurdenOptions {
 /** Ohms from the midpoint to ground: draws little current, and is low compared with the converter's own resistance. */
 const lowerOhms = 10_000;
 
-/** Below the mains frequency with a margin: the bias has to hold steady at mains frequency. */
+/** Maximum corner frequency of the bias: it has to stay steady at the mains frequency, so there is a margin. */
 const cornerHzAtMost = 5;
 
 const farads = [1e-6, 2.2e-6, 4.7e-6, 10e-6, 22e-6, 47e-6, 100e-6];

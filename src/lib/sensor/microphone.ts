@@ -169,7 +169,7 @@ function arecordArguments(pcm: string, { rate, channels, bits }: MicrophoneSetti
 interface Recorder {
   /** The next bytes; undefined at its end. Ends the program if it is silent for `stallMs`. @throws AIOT_SENSOR_TOOL */
   next(): Promise<Buffer | undefined>;
-  /** Its last message, and its exit code. */
+  /** Resolves at the program's end with its last message and its exit code. */
   ended(): Promise<{ code: number | null; said: string }>;
   /** Ends the program; resolves when it has exited. */
   stop(): Promise<void>;

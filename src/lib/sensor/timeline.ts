@@ -23,7 +23,7 @@ interface Placed {
   lastMs: number;
   /** Samples missing before the first. */
   lost: number;
-  /** By how much this machine's clock was set ahead before the first: a gap in the times, not in the samples. */
+  /** Amount by which this machine's clock was set ahead before the first, ms: a gap in the times, not in the samples. */
   stepMs: number;
 }
 

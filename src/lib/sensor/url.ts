@@ -9,7 +9,7 @@ export interface SensorUrl {
   scheme: string;
   /** The part between `//` and `?`, decoded: a device, a card, a bus and its chips. */
   place: string;
-  /** For messages: scheme and place. */
+  /** Scheme and place, for messages. */
   endpoint: string;
   /** Validated by `readSettings`. */
   query: Readonly<Record<string, string>>;

@@ -18,7 +18,7 @@ export type RegisterTable = Readonly<Record<string, RegisterEntry>>;
 export interface ChipSetting {
   name: string;
   about: string;
-  /** As a user would write it. */
+  /** Default value, as a user would write it. */
   default: string;
   /** Allowed values; absent if any value may be allowed. */
   choices?: readonly string[];
@@ -26,7 +26,7 @@ export interface ChipSetting {
 
 /** A kind of chip: registers, identity, settings, and the plan that `plan` makes of the settings. */
 export interface Chip {
-  /** In URLs: `lsm6ds3tr-c`. */
+  /** Name in URLs: `lsm6ds3tr-c`. */
   readonly name: string;
   /** Such as `LSM6DS3TR-C, accelerometer and gyroscope`. */
   readonly title: string;
@@ -56,7 +56,7 @@ export interface ChipPlan {
   readonly fields: readonly SampleField[];
   /** Nominal. */
   readonly rateHz: number;
-  /** From one `read` to the next, ms. */
+  /** Time from one `read` to the next, ms. */
   readonly everyMs: number;
   /** Samples that the chip buffers for a late reader; 1 = it has no buffer. */
   readonly depth: number;
@@ -103,7 +103,7 @@ export interface Reading {
 
 export interface SelfTest {
   passed: boolean;
-  /** For each axis: by how much its output moved, and the allowed limits. */
+  /** Each axis with the change of its output, and the allowed limits. */
   axes: readonly { name: string; unit: string; change: number; least: number; most: number }[];
 }
 

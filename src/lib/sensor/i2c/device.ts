@@ -16,7 +16,7 @@ export interface Device {
   readonly driver: ChipDriver;
   readonly plan: ChipPlan;
   readonly timeline: Timeline;
-  /** Where it was found; null before. */
+  /** Address at which the chip was found; null before that. */
   address: number | null;
   session: ChipSession | null;
   /** Data was lost on the host's side since the last reading. */
@@ -109,7 +109,7 @@ export interface Timed {
   count: number;
   lost: number;
   stepMs: number;
-  /** By the steady clock. */
+  /** Times of the first and the last sample by the steady clock. */
   firstMs: number;
   lastMs: number;
 }

@@ -25,7 +25,7 @@ interface I2cProbe {
   ok: boolean;
   steps: ProbeStep[];
   chips: { name: string; address: number; selfTest: SelfTest | null }[];
-  /** Measured; null if the probe ended before that. */
+  /** Measured rate; null if the probe ended before the measurement. */
   rateHz: number | null;
 }
 

@@ -9,7 +9,7 @@ import { connect, type Device, readDevice, type Timed } from './device.js';
 /** Samples of chips on an I²C bus. */
 export interface I2cSource extends SampleSource {
   readonly rateHz: number;
-  /** Measured with this machine's clock; the nominal rate until there is something to measure. */
+  /** Rate measured with this machine's clock; the nominal rate until there is something to measure. */
   readonly measuredHz: number;
   /** Values that were at a limit of their range. */
   readonly saturated: number;

@@ -343,7 +343,7 @@ interface Stamped {
   times: Float64Array;
   /** Samples missing before the first, if the times show it. */
   lost: number;
-  /** By how much this machine's clock was set ahead. */
+  /** Amount by which this machine's clock was set ahead, ms. */
   stepMs: number;
 }
 

@@ -210,7 +210,7 @@ const shape = {
   watermark: wholePositive.optional(),
   /** Samples that the kernel buffers for a late reader; default = four seconds of them. */
   length: wholePositive.optional(),
-  /** For devices that need one; default = the device's own. */
+  /** Trigger, for devices that need one; default = the device's own. */
   trigger: z.string().min(1).optional(),
   /** buffer = from the kernel's buffer; direct = one by one, slow. Default = from the buffer if there is one. */
   mode: z.enum(['buffer', 'direct']).optional(),

@@ -183,10 +183,10 @@ const limits = [
   { name: 'az', least: 75 * 1.47, most: 875 * 1.47 },
 ] as const;
 
-/** A tenth of a second at 100 Hz. */
+/** Number of samples averaged in the self-test: a tenth of a second at 100 Hz. */
 const averaged = 10;
 
-/** Until the new output has settled. */
+/** Number of samples until the new output has settled. */
 const settling = 4;
 
 const patienceMs = 100;

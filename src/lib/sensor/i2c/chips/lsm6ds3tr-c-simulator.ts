@@ -243,7 +243,7 @@ const mostUnread = 2047;
 /** The ring of 2048 words behind FIFO_DATA_OUT, its overrun and its pattern (AN5130, FIFO). */
 class FifoRing {
   readonly #words = new Int16Array(capacity);
-  /** Since it was cleared. */
+  /** Words written and read since the FIFO was cleared. */
   #written = 0;
   #read = 0;
   #overrun = false;
