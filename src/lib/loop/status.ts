@@ -6,7 +6,7 @@ export const loopStatusSchema = z.object({
   pid: z.int(),
   /** ms since 1970. */
   startedAt: z.number(),
-  /** When this was written. */
+  /** When this status was written. */
   at: z.number(),
   /** `running`; `waiting` for its sensor or its model; `stopped`. */
   state: z.enum(['running', 'waiting', 'stopped']),

@@ -26,10 +26,10 @@ import {
 import type { SampleBatch } from '../sensor/types.js';
 import type { ModelKeeper } from './types.js';
 
-/** How long `data record` waits for another one that changes the same data folder, ms. */
+/** Maximum wait for another process that changes the same data folder, ms; the same as for `data record`. */
 const lockMs = 30_000;
 
-/** Maximum rate of sensors. */
+/** Number of decimals of the values in stored recordings. */
 const decimals = 6;
 
 /**
@@ -105,7 +105,7 @@ class LoopTeacher implements Teacher {
   }
 
   async settled(): Promise<void> {
-    // Also waits for requests made in the meantime.
+    // Repeated, because further requests may be made during the wait.
     let seen: Promise<unknown> | null = null;
     while (seen !== this.work) {
       seen = this.work;
@@ -172,7 +172,7 @@ class LoopTeacher implements Teacher {
   private async save(recording: Recording): Promise<void> {
     const { folder } = this;
     const { config } = this.options.project;
-    // Like `data record`, which may run at the same time.
+    // Uses the lock of `data record`, which may run at the same time.
     await withLock(join(folder, '.lock'), lockMs, () =>
       saveRecordings({ folder, config, recordings: [recording], decimals }),
     );
@@ -444,7 +444,7 @@ class Lessons {
     };
   }
 
-  /** None if the folder does not exist yet. */
+  /** The recordings in the folder; none if it does not exist yet. */
   private async open(): Promise<Map<string, Recording>> {
     if (this.recordings) return this.recordings;
     const there = (await stat(this.folder).catch(() => null))?.isDirectory() ?? false;

@@ -8,7 +8,7 @@ export interface Rates {
   /** Samples known to be missing: reported by the sensor, or gaps in the times of samples. */
   lost: number;
   gaps: number;
-  /** Measured; null until there is something to measure. */
+  /** Measured sample rate, Hz; null until there is something to measure. */
   rateHz: number | null;
   /** 99 of 100 distances between samples deviate from the mean by at most this, ms. */
   jitterP99Ms: number | null;
@@ -23,7 +23,7 @@ export interface Sensing extends SampleSource {
   readonly rateHz: number;
   /** Rate of the received samples, before resampling. */
   rates(): Rates;
-  /** False while the sensor is unplugged, or its broker is unreachable. Absent = always connected. */
+  /** Whether the sensor is plugged in, or its broker is reachable. Absent = always connected. */
   readonly connected?: boolean;
   /**
    * For sensors that wait for a reply (`tcp:`): the result for the samples of the current batch. Call it before requesting the next batch.
@@ -40,12 +40,12 @@ export interface Answer {
   window: number;
   /** Class of this window; null if the model returns values. */
   label: string | null;
-  /** After smoothing; null if smoothing has no result (a tie) or does not apply. */
+  /** Class after smoothing; null if smoothing has no result (a tie) or does not apply. */
   voted: string | null;
   /** The model's output: a share for each class, the values, or the reconstruction error. */
   scores: readonly number[];
   value: number | null;
-  /** From the arrival of the window's last sample to this prediction, ms. */
+  /** Time from the arrival of the window's last sample to this prediction, ms. */
   latencyMs: number;
   /** The smoothed result has changed. */
   changed: boolean;
@@ -67,9 +67,9 @@ export interface OutputState {
   endpoint: string;
   connected: boolean;
   sent: number;
-  /** On disk, waiting to be sent. */
+  /** Messages on disk that wait to be sent. */
   waiting: number;
-  /** Dropped at the limit, or permanently rejected. */
+  /** Messages dropped at the limit, or permanently rejected. */
   dropped: number;
   lastError: string | null;
 }
@@ -111,7 +111,7 @@ export interface ModelState {
   digest: string;
   source: 'platform' | 'cache' | 'file' | 'trained';
   delegate: 'cpu' | 'coral';
-  /** Since the loop began. */
+  /** Number of model changes since the loop began. */
   swaps: number;
   /** Digests that were rolled back, or failed their golden vectors. */
   refused: string[];

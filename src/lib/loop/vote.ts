@@ -107,7 +107,7 @@ function createHysteresis(lead: number): LoopVote {
   };
 }
 
-/** By how much the window's class leads another, or the runner-up if none is given. */
+/** Lead of the window's class over another class, or over the runner-up if none is given. */
 function leadOf({ label, classes, shares }: Ballot, other: string | null): number {
   let own = 0;
   let best = 0;

@@ -125,11 +125,11 @@ export function motionServer({ env, urls = [], credentials = {} }: StageOptions)
     options: {
       ...token,
       ...credentials,
-      // As part of the URL, they would appear in it again; a user without a password is a token.
+      // Credentials are passed as options, because they would be displayed as part of the URL. A user without a password is a token.
       ...(username === undefined ? {} : { username }),
       ...(password === undefined ? {} : { password }),
     },
-    // If it is one of the six, the stage knows it already.
+    // One of the original's six subjects is the default layout and needs no subject of its own.
     subject: motionStreams.RPI.subjects.includes(path) ? '' : path,
     urlOf: (subject) => `${scheme}://${host}/${subject}${text === '' ? '' : `?${text}`}`,
   };

@@ -26,7 +26,7 @@ export async function keepPlatformModel(
   try {
     const first = await firstModel(platform, settings, contract);
     const promised = contract ?? contractOfModel(first.model.info);
-    // Refusals are written to disk before the platform is asked again, and before the loop ends.
+    // Refusals are written to disk before the platform is queried again, and before the loop ends.
     let remembered = Promise.resolve();
     const keep = new Keep(
       { model: first.model, source: first.source },

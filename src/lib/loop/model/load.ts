@@ -79,10 +79,10 @@ async function coralOf(bundle: Bundle, what: string, settings: Settings): Promis
 export interface Contract {
   /** Source of the contract, for errors. */
   who: string;
-  /** In order; null = any. */
+  /** Required fields, in order; null = any. */
   fields: readonly string[] | null;
   rateHz: number;
-  /** Names, in any order; null = any. */
+  /** Required class names, in any order; null = any. */
   classes: readonly string[] | null;
 }
 
@@ -99,7 +99,7 @@ export function contractOfProject({ config, file }: Project): Contract {
   };
 }
 
-/** Without a project: the first model's requirements apply to its successors. */
+/** Contract without a project: successors of the first model must accept the same input and have the same classes. */
 export function contractOfModel({ name, signal, classes }: BundleInfo): Contract {
   return { who: `the first ${name}`, fields: signal.fields, rateHz: signal.rateHz, classes };
 }

@@ -19,7 +19,7 @@ export interface ModelOptions {
   context?: string | undefined;
   /** Trusted keys; null = the platform's. */
   trust?: TrustRoot | null | undefined;
-  /** This machine's time, even if the loop runs in simulated time: platforms are polled at this pace. */
+  /** This machine's clock, even if the loop runs in simulated time, because it determines when platforms are polled. */
   clock?: Clock | undefined;
   signal?: AbortSignal | undefined;
   onEvent?: ((event: ModelEvent) => void) | undefined;

@@ -40,7 +40,7 @@ export class PlatformModel {
     readonly reference: string,
     readonly url: string,
     private readonly settings: Settings,
-    /** The remembered state; null = never asked. */
+    /** The stored state of the reference; null = the platform was never queried. */
     private known: KnownReference | null,
   ) {
     this.store = bundleStore(settings.cache);
@@ -94,7 +94,7 @@ export class PlatformModel {
     return signed;
   }
 
-  /** From the cache alone, as when it was last in use; null = not cached. @throws AIOT_SIGNATURE_INVALID */
+  /** A version from the cache alone, accepted as when it was last in use; null = not cached. @throws AIOT_SIGNATURE_INVALID */
   async cached({ digest }: KnownVersion): Promise<Signed | null> {
     const trust = this.settings.trust ?? this.known?.trust;
     if (!trust) return null;
@@ -102,7 +102,7 @@ export class PlatformModel {
     return verified && this.accepted(verified, trust, 'known');
   }
 
-  /** Records it as in use: the next start without a platform begins with it. */
+  /** Records a version as in use: the next start without a platform begins with it. */
   async remember({ known, floor }: Signed): Promise<void> {
     const before = this.known;
     if (!before) return;
@@ -206,7 +206,7 @@ function fileOf(cache: string, url: string, reference: string): string {
   return join(folderOf(cache), `${sha256Hex(`${url} ${reference}`).slice(0, 32)}.json`);
 }
 
-/** null = never asked, or the stored state cannot be read: the platform is asked again. */
+/** Reads the stored state of a reference; null = there is none, or it cannot be read, so that the platform is queried again. */
 async function readReference(cache: string, url: string, reference: string): Promise<KnownReference | null> {
   const value = await readJson(fileOf(cache, url, reference)).catch(() => null);
   const read = referenceSchema.safeParse(value);
@@ -218,7 +218,7 @@ async function writeReference(cache: string, known: KnownReference): Promise<voi
   await writeJsonAtomic(fileOf(cache, known.url, known.reference), known);
 }
 
-/** With this version in front; each digest occurs once. */
+/** The history with this version in front; each digest occurs once. */
 function withVersion(history: readonly KnownVersion[], used: KnownVersion): KnownVersion[] {
   return [used, ...history.filter(({ digest }) => digest !== used.digest)].slice(0, kept);
 }
@@ -298,7 +298,7 @@ const refusalSchema = z.object({
   reason: z.string(),
   /** ms since 1970 */
   at: z.number(),
-  /** Another version of aiot may run it correctly, so that version tries it again. */
+  /** Version of aiot that refused the content. Another version may run it correctly, so it tries again. */
   aiot: z.string(),
 });
 

@@ -95,7 +95,7 @@ export async function trainedApart(project: Project, settings: Settings): Promis
   }
 }
 
-/** In a build, a top-level folder is one bundled file; in the sources it is this file, run by the development loader. */
+/** Starts the training process: with the module's bundled file in a build, or with this source file and the development loader. */
 function start(): ChildProcess {
   const sources = import.meta.url.endsWith('.ts');
   const entry = sources

@@ -224,7 +224,7 @@ export interface LoopUnitOptions {
   command: readonly string[];
   /** Absolute. */
   project: string;
-  /** undefined: one allocated by systemd while it runs. */
+  /** User of the service; undefined = one allocated by systemd while it runs. */
   user: string | undefined;
   devices: Devices;
   /** Folders and files that it reads; those below home are the only ones there that it can see. */
@@ -258,7 +258,7 @@ export function loopUnit(options: LoopUnitOptions): string {
       `Description=aiot loop ${unitValue(name)}: sensor to prediction`,
       'After=network.target',
       `RequiresMountsFor=${unitQuoted(unitValue(options.project))}`,
-      // It is restarted without limit: it runs unattended.
+      // An unattended service is restarted any number of times.
       'StartLimitIntervalSec=0',
     ],
     Service: [
@@ -360,7 +360,7 @@ const kinds: Record<string, Kind> = {
   gpio: { allow: (place) => [`/dev/${parseStreamUrl(`gpio:${place}`).host}`], group: 'gpio' },
   i2c: { allow: (place) => [busNode(place)], group: 'i2c' },
   iio: { allow: () => ['char-iio'], group: 'iio', kernelFiles: true },
-  // By class and not by name: an adapter that is plugged in again may have another number.
+  // Allowed by class and not by name, because an adapter that is plugged in again may have another number.
   serial: { allow: () => ['char-ttyUSB', 'char-ttyACM', 'char-ttyAMA', 'char-ttyS'], group: 'dialout' },
 };
 

@@ -30,7 +30,7 @@ export interface ListOptions {
   /** Name of a single loop. */
   name?: string | undefined;
   environment?: Readonly<Record<string, string | undefined>>;
-  /** Where systemd creates its folders in memory. */
+  /** Folder in which systemd creates services' folders in memory. */
   runFolder?: string;
   now?: () => number;
   /** Whether a process exists. */

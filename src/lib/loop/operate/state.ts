@@ -10,7 +10,7 @@ import { type LoopStatus, loopStatusSchema } from '../status.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Where this user's loops store their files. */
+/** Folder of the files of this user's loops. */
 export const loopsFolder = (env: Environment = process.env) => join(dataFolder(env), 'loop');
 
 /** Files of one loop: its lock, its state, the spools of its outputs. */

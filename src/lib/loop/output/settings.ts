@@ -3,14 +3,14 @@ import { parseDuration } from '../../core/time.js';
 import { requireScheme } from '../../stream/open.js';
 import { parseStreamUrl, type StreamUrl, shownUrl } from '../../stream/url.js';
 
-/** When a prediction is sent: the smoothed label has changed, always, or it has become this label. */
+/** Condition for sending a prediction: the smoothed label has changed, always, or the smoothed label has become this one. */
 export type When = 'change' | 'always' | { label: string };
 
 /** One output address: the destination, and the loop's own settings from its query. */
 export interface OutputSettings {
-  /** For the stream's adapter: without the loop's own settings. */
+  /** URL for the stream's adapter, without the loop's own settings. */
   url: string;
-  /** For display: no credentials. */
+  /** Address for display, without credentials. */
   shown: string;
   /** The whole prediction as JSON, or only the label. */
   body: 'json' | 'label';

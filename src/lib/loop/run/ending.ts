@@ -86,7 +86,7 @@ export async function sleepLong(clock: Clock, ms: number, signal: AbortSignal): 
   }
 }
 
-/** When a loop ends, ms from now; null: unspecified. @throws AIOT_USAGE */
+/** Time until the loop ends, ms from now; null = without a limit. @throws AIOT_USAGE */
 export function limitOf(
   options: { forMs?: number | undefined; until?: string | undefined },
   now: number,

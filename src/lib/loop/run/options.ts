@@ -17,7 +17,7 @@ import type { LoopTap } from './engine.js';
 export interface LoopOptions {
   /** Folder of the project; if it has no aiot.yaml, the model alone determines the samples. */
   project: string;
-  /** Any sensor's URL. */
+  /** URL of the sensor, of any kind. */
   sensor?: string | undefined;
   /** A simulated sensor that replays the model's training data; if there is no model, one is trained into the cache. */
   simulate?: boolean | undefined;
@@ -72,7 +72,7 @@ export interface LoopBegun {
   monitor: LoopMonitor;
   fields: readonly SampleField[];
   rateHz: number;
-  /** In the model's order; none if it returns values. */
+  /** Classes in the model's order; none if it returns values. */
   classes: readonly string[];
   /** Receives labels, if teaching is enabled. */
   teacher: Teacher | null;

@@ -17,7 +17,7 @@ export const loopResultSchema = z.object({
   samples: z.int(),
   /** Samples known to be missing. */
   lost: z.int(),
-  /** Measured, Hz; null if there were too few samples. */
+  /** Measured sample rate, Hz; null if there were too few samples. */
   rateHz: z.number().nullable(),
   /** 99 of 100 intervals between samples deviated from the mean by at most this, ms. */
   jitterP99Ms: z.number().nullable(),
@@ -25,7 +25,7 @@ export const loopResultSchema = z.object({
   windows: z.int(),
   /** Windows with a smoothed result: all except ties. Every value, if the model returns values. */
   predictions: z.int(),
-  /** From the arrival of a window's last sample to the handover of its prediction to the outputs; null without any window. */
+  /** Time from the arrival of a window's last sample until its prediction is passed to the outputs; null without any window. */
   latencyMs: z.object({ p50: z.number().nullable(), p99: z.number().nullable() }),
   /** Memory of the process at the end, in 10⁶ bytes. */
   rssMb: z.number(),

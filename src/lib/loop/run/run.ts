@@ -251,7 +251,7 @@ const mostWaiting = 4;
 /** Prefix of its recordings' names. */
 const prefix = 'loop-';
 
-/** Starts a new recording every five minutes, and after a gap: a recording is one take without a break. */
+/** Starts a new recording every five minutes, and after a gap: a recording never contains a break. */
 function createRecorder(options: RecorderOptions): Recorder {
   const { fields, rateHz, longestSeconds = 300, mostSamples = usualMost } = options;
   const room = Math.max(1, Math.min(mostAtOnce, Math.ceil(longestSeconds * rateHz)));
@@ -325,7 +325,7 @@ function recordingOf(
   };
 }
 
-/** Without a project, the recorded samples describe themselves. */
+/** Configuration for the recordings: fields that the project does not declare are taken from the samples. */
 function configFor({ config, fields, rateHz }: RecorderOptions): ProjectConfig {
   const declared = fields.map(({ name, unit }) => [
     name,

@@ -74,7 +74,7 @@ const shape = {
 export interface SensorAddress {
   /** Such as `i2c`, without the colon. */
   scheme: string;
-  /** For the adapter: without the loop's own settings. */
+  /** URL for the adapter, without the loop's own settings. */
   url: string;
   fields: FieldSettings;
   time: string | undefined;

@@ -105,7 +105,7 @@ export interface Rows {
   rateHz: number | null;
   /** Number of the message. */
   seq: number | null;
-  /** Name of the continuous take that it belongs to. */
+  /** Name of the recording that the message belongs to. */
   take: string | null;
   /** Device that measured it. */
   device: string | null;

@@ -5,7 +5,7 @@ import type { Tell, Timing } from './types.js';
 interface GridOptions {
   fields: number;
   timing: Timing;
-  /** As given by the sensor, its messages or the address. */
+  /** Rate declared by the sensor, its messages or the address, Hz. */
   nominalHz: number | null;
   contractHz: number | null;
   resample: 'auto' | 'on' | 'off';
@@ -177,7 +177,7 @@ function straighten(segment: Segment): void {
 
 /** Consecutive samples without a break. */
 export interface Segment extends SampleBatch {
-  /** The same times on a line through many of them, if there is one. */
+  /** The samples' times without jitter: on a line through many of them, if there is one. */
   smooth: Float64Array;
 }
 

@@ -172,7 +172,7 @@ const rates = [12.5, 26, 52, 104, 208, 416, 833, 1666, 3332, 6664];
 const ranges = [2, 4, 8, 16];
 
 interface SimulatedImu {
-  /** For `openI2c`. */
+  /** URL for `openI2c`. */
   url: string;
   bus: I2cBus;
   /** Contract's name → chip's. */

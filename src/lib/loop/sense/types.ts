@@ -64,7 +64,7 @@ export type Timing = 'exact' | 'own' | 'arrival';
 /** A source before mapping, measuring and resampling. */
 export interface RawSource extends SampleSource {
   readonly timing: Timing;
-  /** Its times are those of a log or a recording, not this machine's. Absent = they are this machine's. */
+  /** Whether its times are those of a log or a recording. Absent = they are this machine's. */
   readonly kept?: boolean;
   readonly connected?: boolean;
   reply?(answer: Answer): void;
@@ -75,9 +75,9 @@ export interface RawSource extends SampleSource {
 export interface Incoming extends SampleBatch {
   /** Message numbers show that nothing is missing within it or before it. */
   sure?: boolean;
-  /** Its times are evenly spaced already and need no smoothing. */
+  /** Whether its times are evenly spaced already and need no smoothing. */
   steady?: boolean;
-  /** It does not follow the previous batch: a lost connection, another take. */
+  /** Whether the batch does not follow the previous one, as after a lost connection or in another recording. */
   apart?: boolean;
 }
 
