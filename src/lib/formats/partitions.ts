@@ -345,7 +345,7 @@ export function checkPartitions(
   if (problem !== undefined) throw new AiotError('AIOT_FILE_MALFORMED', problem, { subject: 'partitions' });
 }
 
-/** All of these problems, as sentences. */
+/** All problems for which `checkPartitions` rejects a table, as sentences. */
 export function partitionProblems(
   table: PartitionTable,
   flashBytes: number | null = null,

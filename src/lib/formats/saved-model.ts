@@ -140,7 +140,7 @@ const reduction =
   (use: NodeWriter<'MEAN' | 'REDUCE_MAX'>): string =>
     use.node(op, [use.input(0), use.input(1)], { keep_dims: attribute.flag(use.options.keepDims) });
 
-/** All sizes are known, so the output shape determines the operation. */
+/** Writes any change of shape as a RESHAPE: all sizes are known, so the output shape determines the operation. */
 const reshape = (use: NodeWriter): string => use.reshape(use.input(0), use.outputShape);
 
 /** Operators on real numbers: all but quantization. */

@@ -140,7 +140,7 @@ export function checkHeader(columns: string[], file: string, wanted?: readonly s
   const got = columns.join(',');
   const refused = (expected: string, what: string) =>
     new AiotError('AIOT_CSV_COLUMNS', `${file}:1:1: expected ${expected}, got ${what}`, {
-      // If columns are required, the project's fields are the ones to compare with.
+      // No hint for required columns, because the message already lists them.
       ...(wanted ? {} : { next: 'Give each column a unique name in the first line, such as x,y,label.' }),
     });
   const header = wanted ? `the columns ${wanted.join(',')}` : 'a header row with a name for each column';
@@ -229,7 +229,7 @@ export function createNumberReader(bytes: Uint8Array): NumberReader {
   };
 }
 
-/** null if there is more than a sign and one to three digits. */
+/** The exponent in a number's text; null if it is anything but an optional sign and one to three digits. */
 function exponentOf(bytes: Uint8Array, from: number, to: number): number | null {
   const minus = bytes[from] === 45;
   const start = minus || bytes[from] === 43 ? from + 1 : from;

@@ -178,7 +178,7 @@ export function writeTable(
   return `${[[...columns, ...Object.keys(texts)].join(','), ...lines].join('\n')}\n`;
 }
 
-/** Quoted, because a word with a comma or a line end would otherwise become two cells. */
+/** A word as a cell: commas, quotes and line ends, which would end the cell, are replaced by underscores. */
 function quoted(word: string): string {
   return /[,"\r\n]/.test(word) ? word.replace(/[,"\r\n]/g, '_') : word;
 }

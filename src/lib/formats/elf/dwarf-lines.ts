@@ -72,7 +72,7 @@ function newRows(names: string[]): LineSequence {
   return { start: 0, end: 0, addresses: [], files: [], lines: [], names };
 }
 
-/** null for a range without code: of a function removed by the linker. */
+/** Completes a sequence; null if it has no code, as for a function removed by the linker. */
 function finished(rows: LineSequence, end: number): LineSequence | null {
   const start = rows.addresses[0];
   return start === undefined || start === 0 || end <= start ? null : { ...rows, start, end };
@@ -94,7 +94,7 @@ interface LineHeader {
 
 const contentTypes = { path: 1, folder: 2 } as const;
 
-/** null for an unknown version. `folder` = the compiler's working directory. @throws AIOT_IMAGE_MALFORMED */
+/** Reads the header of a line table; null for an unknown version. `folder` = the compiler's working directory. @throws AIOT_IMAGE_MALFORMED */
 export function readLineHeader(
   unit: Cursor,
   context: Omit<FormContext, 'version'>,

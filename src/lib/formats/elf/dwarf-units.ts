@@ -300,7 +300,7 @@ interface DebugData {
   bytes: Uint8Array;
 }
 
-/** null if the file has no such section. @throws AIOT_IMAGE_MALFORMED (a compressed section that cannot be inflated) */
+/** A debug section's contents; null if the file has none of that name. @throws AIOT_IMAGE_MALFORMED (a compressed section that cannot be inflated) */
 export function debugData(elf: ElfFile, name: string): DebugData | null {
   const section: ElfSection | undefined = findSection(elf, name);
   if (section === undefined) return null;

@@ -75,7 +75,7 @@ export function frequenciesOf(chip: ChipName): FlashFrequency[] {
   return Object.keys(frequencies[chip]) as FlashFrequency[];
 }
 
-/** Its value in the header; null if the chip has no such speed. */
+/** Value of a speed in the image header; null if the chip has no such speed. */
 export function frequencyCode(chip: ChipName, name: FlashFrequency): number | null {
   return frequencies[chip][name] ?? null;
 }

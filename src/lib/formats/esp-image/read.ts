@@ -40,7 +40,7 @@ export interface EspImage {
    */
   kind: 'app' | 'bootloader';
   mode: FlashMode;
-  /** null: an undefined code. */
+  /** null = the code in the header is undefined. */
   size: FlashSize | null;
   frequency: FlashFrequency | null;
   entry: number;
@@ -215,7 +215,7 @@ const appMagic = 0xabcd5432;
 const bootloaderBytes = 80;
 const bootloaderMagic = 0x50;
 
-/** null if the bytes are not an application description. */
+/** Parses an application description; null if the bytes are something else. */
 export function readAppDescription(data: Uint8Array): AppDescription | null {
   if (data.length < appDescriptionBytes) return null;
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
@@ -232,7 +232,7 @@ export function readAppDescription(data: Uint8Array): AppDescription | null {
   };
 }
 
-/** null if the bytes are not a bootloader description; old bootloaders have none. */
+/** Parses a bootloader description; null if the bytes are something else, as in old bootloaders, which have none. */
 function readBootloaderDescription(data: Uint8Array): BootloaderDescription | null {
   if (data.length < bootloaderBytes || data[0] !== bootloaderMagic) return null;
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);

@@ -86,17 +86,17 @@ export interface NvsProblem {
 }
 
 export interface NvsContents {
-  /** null = never written. */
+  /** Version of the format; null = the partition was never written. */
   version: NvsVersion | null;
   pages: NvsPage[];
-  /** By index. */
+  /** Names of the namespaces, by their index in entries. */
   namespaces: string[];
   entries: NvsEntry[];
   /** Damage, in order of offset. */
   problems: NvsProblem[];
 }
 
-/** Like ESP-IDF's esp_rom_crc32_le(0xffffffff, …): for headers, entries and data. */
+/** CRC-32 of headers, entries and data, as computed by ESP-IDF's esp_rom_crc32_le(0xffffffff, …). */
 export function nvsCrc(...parts: Uint8Array[]): number {
   return crc32(Buffer.concat(parts), 0xffffffff) >>> 0;
 }

@@ -55,9 +55,9 @@ export interface OperatorOptions {
   FULLY_CONNECTED: {
     activation: Activation;
     keepNumDims: boolean;
-    /** Only in dynamic-range files: float activations are quantized with a zero point on the fly. */
+    /** Whether float activations are quantized at run time with a zero point; only in dynamic-range files. */
     asymmetricQuantizeInputs?: boolean;
-    /** Only in int16 files: int64 even where there is no bias. */
+    /** Type of the bias, only in int16 files: int64, even without a bias. */
     quantizedBiasType?: TensorType;
   };
   CONV_2D: {
@@ -126,7 +126,7 @@ export interface Graph {
   name: string;
   description: string;
   tensors: Tensor[];
-  /** In execution order. */
+  /** The operators, in execution order. */
   operators: Operator[];
   inputs: number[];
   outputs: number[];

@@ -149,7 +149,7 @@ function indices(table: Table, slot: number, tensors: number, least: number, whe
   return list;
 }
 
-/** Larger element counts indicate a damaged file, not a model for a device. */
+/** Maximum number of elements in a tensor: a larger one indicates a damaged file rather than a model for a device. */
 const largestTensor = 2 ** 24;
 
 const largestRank = 8;
