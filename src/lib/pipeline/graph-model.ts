@@ -73,7 +73,7 @@ function directNeeds({ steps }: { steps: readonly DrawnStep[] }): Map<string, st
   const all = new Map<string, Set<string>>();
   const direct = new Map<string, string[]>();
   for (const { name, needs } of steps) {
-    // In step order.
+    // The dependencies in the order of the steps.
     const known = [...all.keys()].filter((need) => needs.includes(need));
     const further = new Set(known.flatMap((need) => [...(all.get(need) ?? [])]));
     all.set(name, new Set([...known, ...further]));

@@ -157,7 +157,7 @@ function stateOf({ last }: GraphNode): string {
   return last === null ? 'waiting' : last.state === 'done' && last.cached ? 'cached' : last.state;
 }
 
-/** Its state in the last run, in a few words. */
+/** A step's state in the last run, in a few words. */
 function stateText({ last }: Pick<GraphNode, 'last'>): string {
   if (last === null) return 'not run yet';
   const label = stepLabel(last);

@@ -115,7 +115,7 @@ async function linkOrCopy(from: string, to: string): Promise<void> {
   try {
     await link(from, to);
   } catch (error) {
-    // Another file system, one without links, or too many links.
+    // Links are not possible: another file system, one without links, or too many links.
     if (!['EXDEV', 'EPERM', 'EMLINK', 'ENOTSUP', 'EACCES'].includes(systemCode(error) ?? '')) throw error;
     await copyFile(from, to);
   }

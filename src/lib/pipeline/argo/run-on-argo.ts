@@ -29,9 +29,9 @@ interface ArgoTemplate {
   name: string;
   /** Taken from its annotation. */
   digest: string;
-  /** In the form that is sent to the server. */
+  /** The template as sent to the server. */
   object: object;
-  /** In execution order. */
+  /** Names of the steps, in execution order. */
   steps: string[];
 }
 
@@ -128,7 +128,7 @@ function differs(found: FoundTemplate | null, name: string, namespace: string): 
     : `${where} does not exist`;
 }
 
-/** At most 63 characters, because it is used as a label; always the same for the same run. */
+/** Name of a run's workflow. It is always the same for a run, and has at most 63 characters, because it is also used as a label. */
 function workflowName(template: string, run: string): string {
   return `${template.slice(0, 36).replace(/-+$/, '')}-${run.replace(/^run_/, '')}`;
 }

@@ -40,7 +40,7 @@ export async function settle({ record, workflow, client, folders, clock }: Settl
   Object.assign(record, { model: modelOf(record.steps), runner: null, ended, seconds });
 }
 
-/** Stored where `aiot pipeline status --step` finds it. If a log is no longer available, only the log is lost, not the run. */
+/** Stores the logs for `aiot pipeline status --step`. A log that is no longer available is omitted, and does not fail the run. */
 async function keepLogs(
   { run, workflow: ref }: RunRecord,
   workflow: Workflow,

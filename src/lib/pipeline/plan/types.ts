@@ -44,7 +44,7 @@ export interface PipelineStep {
   command: string[];
   inputs: StepInput[];
   outputs: StepOutput[];
-  /** All steps that must be over first, including those of inputs and conditions. */
+  /** All steps that must have ended first, including those of inputs and conditions. */
   needs: string[];
   /** Conditions, all of which must hold. */
   when: Term[];
@@ -71,6 +71,6 @@ export interface PipelineStep {
 export interface PipelinePlan {
   /** Name of the project. */
   project: string;
-  /** In an order in which each can be run after those before it. */
+  /** The steps, each after all of its dependencies. */
   steps: PipelineStep[];
 }

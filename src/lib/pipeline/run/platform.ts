@@ -14,7 +14,7 @@ import type { PipelineFolders } from './record.js';
 
 /** The platform that steps use. */
 export interface PlatformPort {
-  /** Its identity, which differs between platforms. */
+  /** Identity of the platform, which differs between platforms. */
   identity(): Promise<string>;
   /** A digest of its data. @throws AIOT_PLATFORM_UNREACHABLE and other errors of the platform */
   dataState(what: StoredData): Promise<string>;

@@ -22,7 +22,7 @@ interface ChildOptions {
   /** `aiot` means this program. */
   command: readonly string[];
   folder: string;
-  /** Its output from both streams is appended to this file. */
+  /** File to which the program's output from both streams is appended. */
   log: string;
   env: NodeJS.ProcessEnv;
   timeoutMs: number | null;
@@ -159,7 +159,7 @@ export async function identify(pid: number): Promise<ProcessId> {
   return { pid, start: await startOf(pid) };
 }
 
-/** In clock ticks since boot (proc(5), stat, field 22); null if there is no /proc, or no such process. */
+/** Start time of a process, in clock ticks since boot (proc(5), stat, field 22); null without /proc, or without such a process. */
 async function startOf(pid: number): Promise<string | null> {
   const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
   // The name in parentheses may itself contain spaces and parentheses.
@@ -231,7 +231,7 @@ async function marked(mark: string): Promise<ProcessId[]> {
   for (const name of await readdir('/proc').catch(() => [])) {
     const pid = Number(name);
     if (!Number.isInteger(pid) || pid === process.pid) continue;
-    // Not readable for processes of other users.
+    // The environment of other users' processes is not readable.
     const environment = await readFile(`/proc/${pid}/environ`).catch(() => null);
     if (environment?.includes(wanted)) found.push(await identify(pid));
   }
