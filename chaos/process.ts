@@ -36,7 +36,7 @@ export class Program {
   private hold: Promise<void> = Promise.resolve();
   /** Number of starts. */
   starts = 0;
-  /** When its processes ended, ms since 1970. */
+  /** Times at which its processes ended, ms since 1970. */
   readonly ends: number[] = [];
   /** Whether it currently has no memory available: any exit is acceptable then. */
   starved = false;

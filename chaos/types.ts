@@ -50,11 +50,11 @@ export type Report = (invariant: string, detail: string) => void;
 
 /** Resources that a round provides to its world. */
 export interface Round {
-  /** Empty; removed after the round. */
+  /** Folder of the round: initially empty, removed after the round. */
   folder: string;
   /** Added to the environment of every process of the round. */
   mark: string;
-  /** For the load only: the faults have already been drawn. */
+  /** Random numbers for the load only, because the faults have already been drawn. */
   random: Random;
   servers: Servers;
   /** The library of faults/shim.c, if there is a compiler. */

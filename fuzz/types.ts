@@ -27,7 +27,7 @@ export interface Fault {
   kind: 'error' | 'hang' | 'memory' | 'prototype';
   /** Faults with the same key are one finding. */
   key: string;
-  /** For people: the error with the positions in our code that it passed through. */
+  /** Description for people: the error with the positions in our code that it passed through. */
   detail: string;
 }
 

@@ -11,7 +11,7 @@ const path = (name) => join(root, name);
 const read = (name) => JSON.parse(readFileSync(path(name), 'utf8'));
 const { man: _, ...packageJson } = read('package.json');
 
-/** Written atomically: others read package.json while this runs. */
+/** Writes package.json atomically, because others read it while this runs. */
 function writePackage(object) {
   writeFileSync(path('package.json.new'), `${JSON.stringify(object, null, 2)}\n`);
   renameSync(path('package.json.new'), path('package.json'));

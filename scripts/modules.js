@@ -6,7 +6,7 @@ import { dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { importsOf, sourcesIn } from './imports.js';
 
-/** From the top down. */
+/** The modules, from the top down. */
 export const modules = [
   'commands',
   'cli',

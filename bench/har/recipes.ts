@@ -1,6 +1,6 @@
 /** Training parameters that can be selected; all others are the project's. */
 export interface Recipe {
-  /** For people. */
+  /** Name for people. */
   name: string;
   /** Units of the hidden layers of one member. */
   layers: number[];

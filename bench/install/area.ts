@@ -17,7 +17,7 @@ export const area: Area = {
   },
 };
 
-/** As published by npm. */
+/** Size of the package as published by npm. */
 function packed(): Figure[] {
   const { stdout } = timed(['npm', 'pack', '--dry-run', '--json', '--ignore-scripts']);
   const [{ size, unpackedSize, entryCount }] = JSON.parse(stdout) as [

@@ -22,7 +22,7 @@ export function features(bench: Bench): Figure[] {
     .slice(1)
     .map((line) => line.split(',').map(Number));
   const compared = [500, 501].flatMap((samples) => compare(folder, rows, samples));
-  // By now the code is compiled.
+  // V8 has compiled the code by now.
   const points = (bench.quick ? [100, 1000] : [100, 1000, 10_000]).map((size) => {
     const { user, system } = process.cpuUsage();
     ours(rows, 500, size);

@@ -27,7 +27,7 @@ export const devices = 8;
 export const onTheWay = 2000;
 const killed: Telemetry[] = [];
 
-/** Through the broker of a platform, by MQTT at QoS 1 over mutual TLS. */
+/** Stores messages through a platform's broker, by MQTT at QoS 1 over mutual TLS. */
 export async function startIngest(folder: string): Promise<Ingest> {
   const platform = await startPlatformProcess(folder);
   const open = await publishers(platform);

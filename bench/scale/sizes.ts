@@ -16,7 +16,7 @@ import { tinyBundle } from '../../test/support/bundle.js';
 /** PUBACK: a header of two bytes, and the packet's number. */
 export const ackBytes = 4;
 const connackBytes = 4;
-/** To two topics at once. */
+/** SUBACK for two topics at once. */
 const subackBytes = 6;
 
 /** A PUBLISH at QoS 1, bytes. */

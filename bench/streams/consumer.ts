@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { median } from '../harness/figure.js';
 
 export interface Consumed {
-  /** From the first byte to the last, s. */
+  /** Time from the first byte to the last, s. */
   seconds: number;
   /** CPU time of its process over its whole life, s. */
   cpu: number;

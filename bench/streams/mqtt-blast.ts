@@ -7,7 +7,7 @@ export interface Blast {
   topic: string;
   payloads: readonly Uint8Array[];
   qos: 0 | 1;
-  /** For brokers that require credentials. */
+  /** Credentials, for brokers that require them. */
   login?: { username: string; password: string };
 }
 

@@ -129,7 +129,7 @@ async function startMosquitto(): Promise<Broker> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-bench-mosquitto-'));
   const port = await freePort();
   const config = join(folder, 'mosquitto.conf');
-  // Without its limits, because by default it drops messages that a subscriber does not accept immediately.
+  // Mosquitto runs without its limits, because by default it drops messages that a subscriber does not accept immediately.
   const lines = [`listener ${port} 127.0.0.1`, 'allow_anonymous true', 'max_queued_messages 0'];
   await writeFile(config, [...lines, 'log_dest stderr', 'log_type subscribe', ''].join('\n'));
   const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` };

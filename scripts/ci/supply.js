@@ -123,7 +123,7 @@ function npm(...args) {
   }
 }
 
-/** For this checkout's lock, in CycloneDX form. */
+/** The bill of materials of this checkout's lock, in CycloneDX form. */
 export function billOfMaterials() {
   return withoutDevelopment(npm('sbom', '--sbom-format', 'cyclonedx', '--package-lock-only'));
 }

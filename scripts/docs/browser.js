@@ -87,7 +87,7 @@ function scoreOf({ title, path }, [place, heading, text], words) {
   return score * kind + (place === '' ? 0.5 : 0);
 }
 
-/** 0 = absent, 1 = starts a word, 2 = is a word. */
+/** How a text contains a word: 0 = absent, 1 = at the start of a word, 2 = as a word. */
 function matchOf(text, word) {
   const lower = text.toLowerCase();
   let best = 0;

@@ -23,5 +23,5 @@ function at(schema, path) {
   return part;
 }
 
-/** Without links, which lead nowhere from an editor, and without the marks of code. */
+/** Removes links, which lead nowhere from an editor, and the marks of code. */
 const plain = (text) => text.replaceAll(/\[([^\]]+)\]\([^)]*\)/g, '$1').replaceAll('`', '');

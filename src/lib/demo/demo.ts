@@ -190,14 +190,14 @@ export const demoResultSchema = z.object({
     version: z.int(),
     digest: z.string(),
     bytes: z.object({ float: z.int(), int8: z.int() }),
-    /** On recordings not used in training. */
+    /** Accuracy on recordings not used in training. */
     accuracy: z.object({ float: share, int8: share }),
     macroF1: z.object({ float: share, int8: share, voted: share }),
     /** 95 % interval of the int8 model's accuracy on the held-out windows, with recordings as the sampling unit. */
     interval,
     /** Number of held-out windows, and of the recordings that they are from. */
     heldOut: z.object({ windows: z.int(), recordings: z.int().nullable() }),
-    /** By folds over all recordings of the demo, each tested once; null if there are too few. */
+    /** Metrics by folds over all recordings of the demo, each of which is tested once; null if there are too few. */
     folds: foldsSchema.nullable(),
     /**
      * Stored, not computed: the same recipe by folds over the original recordings, from which the demo's are cut. null with other

@@ -24,7 +24,7 @@ export interface DemoOptions {
   mqttPort: number;
   /** Number of virtual devices. */
   devices: number;
-  /** They run the firmware's core, one process each. */
+  /** Whether the devices run the firmware's core, in one process each. */
   native?: boolean;
   signal: AbortSignal;
 }
@@ -40,9 +40,9 @@ export interface DemoWork {
   /** Private signing key, PEM. */
   operatorKey: string;
   devices: SimulatedDevice[];
-  /** As read from the files that the devices replay. */
+  /** The recordings as read from the files that the devices replay. */
   source: Dataset;
-  /** As the platform recorded it. */
+  /** The recordings as received and stored by the platform. */
   dataset: Dataset;
   split: Split;
   findings: Finding[];
@@ -76,13 +76,13 @@ const originalsSchema = z.object({
 
 type Originals = z.output<typeof originalsSchema>;
 
-/** null if the recipe differs from the measured one. @param folder the template's data */
+/** Reads the stored metrics; null if the project's recipe differs from the measured one. @param folder the template's data */
 export async function readOriginals(project: Project, folder: string): Promise<Originals | null> {
   const stored = originalsSchema.parse(await readJson(join(folder, 'originals.json')));
   return stored.configDigest === configDigestOf(project) ? stored : null;
 }
 
-/** 0.9712 → `0.971` */
+/** Formats a score with three decimals: 0.9712 → `0.971`. */
 export function score(value: number): string {
   return value.toFixed(3);
 }

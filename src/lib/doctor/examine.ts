@@ -8,7 +8,7 @@ import { checkContexts } from './contexts.js';
 import { type Diagnosis, type DoctorOptions, type Finding, fail, ok, warn } from './finding.js';
 import { checkPort } from './ports.js';
 
-/** All checks; they are independent, and a check that throws becomes a finding. */
+/** Runs all checks. They are independent, and a check that throws becomes a finding. */
 export async function examine(options: DoctorOptions): Promise<Diagnosis> {
   const { env, ports, signal } = options;
   const groups: [string, () => Promise<Finding[]> | Finding[]][] = [
@@ -40,7 +40,7 @@ async function guarded(name: string, check: () => Promise<Finding[]> | Finding[]
   }
 }
 
-/** In the form of package.json's engines: `>=20.19`. */
+/** Oldest supported Node version, major and minor: the same as `engines` in package.json. */
 const oldest = [20, 19] as const;
 
 export function checkNode(version: string): Finding {

@@ -11,7 +11,7 @@ export const findingSchema = z.object({
 export type Finding = z.output<typeof findingSchema>;
 
 export const diagnosisSchema = z.object({
-  /** False if a check failed. */
+  /** Whether no check failed. */
   healthy: z.boolean(),
   checks: z.array(findingSchema),
 });

@@ -123,7 +123,7 @@ export function endingOrder(
 function feeds(from: Route, to: Route, fits: (filter: string, topic: string) => boolean): boolean {
   const written = from.to.map(localPlace).filter((place) => place !== null);
   const read = to.from.map(localPlace).filter((place) => place !== null);
-  // If an expression computes the topic, it may be any.
+  // A topic computed by an expression may be any topic.
   return written.some(({ path }) => read.some((own) => from.topic !== undefined || fits(own.path, path)));
 }
 
