@@ -25,7 +25,7 @@ static bool sum_is_right(const uint8_t *header) {
   uint32_t sum = SUM_BYTES * ' ';
   for (size_t i = 0; i < BLOCK; i++)
     if (i < SUM_AT || i >= SUM_AT + SUM_BYTES) sum += header[i];
-  /* As many digits as needed, then a NUL or a space. */
+  /* The stored sum has any number of octal digits, then a NUL or a space. */
   size_t digits = 0;
   while (digits < SUM_BYTES && header[SUM_AT + digits] != 0 && header[SUM_AT + digits] != ' ') digits++;
   return digits > 0 && read_octal(header + SUM_AT, digits, &told) && told == sum;

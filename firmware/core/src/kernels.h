@@ -4,7 +4,7 @@
 
 #include "network.h"
 
-/* For network_read.c; the functions below are for the table in kernels.c alone. NULL = the operator is unknown. */
+/* The kernel of an operator; NULL = unknown. Used by network_read.c; the functions below are only for the table in kernels.c. */
 const aiot_kernel *aiot_kernel_of(int32_t code);
 
 aiot_code aiot_prepare_fully_connected(const aiot_operator *operator);

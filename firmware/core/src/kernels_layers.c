@@ -268,7 +268,7 @@ static aiot_code prepare_window(const aiot_operator *operator, void (*run)(const
   if (depthwise ? weights->size[0] != 1 || outputs % channels != 0
                 : channels % taken != 0 || outputs % (channels / taken) != 0)
     return AIOT_BUNDLE_MALFORMED;
-  /* Given twice: by the shapes, and by the option, which other interpreters use. */
+  /* The depth multiplier is given twice: by the shapes, and by the option, which other interpreters use. */
   if (depthwise && (int64_t)aiot_flatbuffer_i32(file, operator->options, 3, 0) * channels != outputs) return AIOT_BUNDLE_MALFORMED;
   if (!depthwise && aiot_type_bytes(aiot_flatbuffer_i8(file, operator->options, 6, 0)) == 0) return AIOT_MODEL_UNSUPPORTED;
   layer_plan *plan = add_step(operator, run);

@@ -166,7 +166,7 @@ aiot_code aiot_prepare_transpose(const aiot_operator *operator) {
   return AIOT_OK;
 }
 
-/* Into equal parts. */
+/* SPLIT divides an axis into equal parts. */
 aiot_code aiot_prepare_split(const aiot_operator *operator) {
   const aiot_operand *x, *y, *where = aiot_operator_input(operator, 0);
   const uint32_t parts = operator->outputs.count;

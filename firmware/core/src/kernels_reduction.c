@@ -79,7 +79,7 @@ aiot_code aiot_prepare_reduction(const aiot_operator *operator) {
   aiot_scale input, output;
   if (!aiot_scale_of(file, x, &input) || !aiot_scale_of(file, y, &output)) return AIOT_BUNDLE_MALFORMED;
   plan->mean = operator->code == AIOT_MEAN;
-  /* Exactly equal: otherwise TFLite Micro fails at run time. */
+  /* The quantizations must be exactly equal; otherwise TFLite Micro fails at run time. */
   if (!plan->mean)
     return input.scale == output.scale && input.zero_point == output.zero_point ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
   if (!aiot_ratio_of(input.scale / output.scale, &plan->ratio)) return AIOT_BUNDLE_MALFORMED;

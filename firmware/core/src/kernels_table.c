@@ -23,7 +23,7 @@ typedef struct {
   aiot_ratio ratio;
   /* LEAKY_RELU below 0. */
   aiot_ratio slope;
-  /* Beyond it LOGISTIC and TANH are saturated, and RELU6 is 6. */
+  /* Steps from the zero point: beyond `radius`, LOGISTIC and TANH are saturated; beyond `six`, RELU6 is 6. */
   double radius;
   int32_t six;
 } table_function;

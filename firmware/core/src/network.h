@@ -25,7 +25,7 @@ typedef struct {
   int32_t rank;
   int32_t size[AIOT_RANK_MAX];
   int32_t count;
-  /* For a constant; NULL = computed at run time. */
+  /* Data of a constant; NULL = the tensor is computed at run time. */
   const uint8_t *data;
   aiot_vector scale;
   aiot_vector zero_point;

@@ -60,7 +60,7 @@ static aiot_code read_operand(aiot_flatbuffer *file, aiot_table tensor, aiot_vec
   return AIOT_OK;
 }
 
-/* All of them, including unused ones: a length beyond the file is always damage. */
+/* Checks all buffers, including unused ones: a length beyond the file always means damage. */
 static aiot_code check_buffers(aiot_flatbuffer *file, aiot_vector buffers) {
   for (uint32_t i = 0; i < buffers.count && !file->broken; i++) {
     const aiot_table buffer = aiot_flatbuffer_table_at(file, buffers, i);

@@ -54,7 +54,7 @@ bool aiot_scale_holds(double scale, double real) {
 }
 
 bool aiot_range_of(aiot_scale output, int32_t activation, aiot_range *out) {
-  /* In single precision, like the reference kernels. */
+  /* Computed in single precision, like the reference kernels. */
   const int32_t zero = output.zero_point;
   const int32_t one = aiot_round((double)(float)(1.0 / output.scale));
   const int32_t six = aiot_round((double)(float)(6.0 / output.scale));

@@ -78,7 +78,7 @@ bool aiot_queue_run(aiot_queue *queue, const aiot_mqtt *mqtt) {
       queue->sent--;
       memcpy(queue->memory + at, &entry, sizeof entry);
     }
-    /* In order: none overtakes one that the port rejected. */
+    /* Keeps the order: no message overtakes one that the port rejected. */
     if (entry.message == 0 && taken && queue->sent < queue->window) taken = hand_over(queue, mqtt, at, &entry);
     at += size_of(&entry);
   }

@@ -54,7 +54,7 @@ static bool verify_p256(void *context, const uint8_t *spki, size_t spki_bytes, c
 
 static void fill_random(void *context, void *out, size_t bytes) {
   (void)context;
-  /* Without it, nothing can be kept secret. */
+  /* Without random numbers, nothing can be kept secret. */
   if (RAND_bytes(out, (int)bytes) != 1) abort();
 }
 

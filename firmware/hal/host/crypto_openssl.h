@@ -13,7 +13,7 @@ typedef struct {
   char certificate[4096];
 } aiot_signer_openssl;
 
-/* False if one of them cannot be read. */
+/* Reads both files; false if one of them cannot be read. */
 bool aiot_signer_openssl_open(aiot_signer_openssl *signer, const char *key_path, const char *certificate_path);
 void aiot_signer_openssl_close(aiot_signer_openssl *signer);
 

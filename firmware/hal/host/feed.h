@@ -18,7 +18,7 @@
  */
 typedef struct {
   aiot_lines lines;
-  /* A take has ended, and not all of it is acknowledged. */
+  /* Whether a take has ended but is not fully acknowledged yet. */
   bool draining;
   char recording[AIOT_NAME_BYTES];
   uint64_t began_ms;

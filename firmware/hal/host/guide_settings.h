@@ -18,7 +18,7 @@ typedef struct {
   char ca[600];
 } aiot_guide_settings;
 
-/* False with a sentence in `problem`. */
+/* Reads the settings. False with the reason in `problem`. */
 bool aiot_guide_settings_read(aiot_guide_settings *settings, const char *folder, char *problem, size_t room);
 
 #endif

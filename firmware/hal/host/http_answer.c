@@ -25,7 +25,7 @@ static const char *header(const aiot_http_answer *answer, const char *name) {
   return NULL;
 }
 
-/* 0, or the result of the read. */
+/* Parses the status line and the headers; returns 0, or the result for the read if it is already known. */
 static int32_t read_head(aiot_http_answer *answer) {
   if (strncmp(answer->head, "HTTP/1.", 7) != 0 || strlen(answer->head) < 12) return AIOT_HTTP_BROKEN;
   answer->status = atoi(answer->head + 9);

@@ -97,7 +97,7 @@ bool aiot_http_openssl_ask(aiot_http_openssl *http, const char *path, uint64_t f
 
 static bool ask(void *context, const char *path, uint64_t from) { return aiot_http_openssl_ask(context, path, from, NULL); }
 
-/* True if the socket becomes ready within the wait; the caller checks again. */
+/* Waits for the socket for at most WAIT_MS; the caller then tries again. */
 static void wait_for(const aiot_http_openssl *http, short events) {
   struct pollfd line = {.fd = http->socket, .events = events};
   poll(&line, 1, WAIT_MS);

@@ -16,7 +16,7 @@ typedef struct {
   aiot_trust trust;
 } aiot_identity;
 
-/* False with a sentence in `problem`. */
+/* Reads the identity from its folder. False with the reason in `problem`. */
 bool aiot_identity_read(aiot_identity *identity, const char *folder, const aiot_crypto *crypto, char *problem, size_t room);
 
 /* "folder/name" */

@@ -7,7 +7,7 @@
 /* Lines of a descriptor, read without waiting and no faster than they are consumed. */
 typedef struct {
   int descriptor;
-  /* The input has ended. */
+  /* Whether the input has ended. */
   bool ended;
   char *text;
   size_t room;

@@ -16,7 +16,7 @@ typedef struct {
   const char *ca;
   const char *certificate;
   const char *key;
-  /* NULL = no will; retained, at QoS 1. */
+  /* Topic of the will, which is retained and at QoS 1; NULL = no will. */
   const char *will_topic;
   const void *will;
   size_t will_bytes;
@@ -32,10 +32,10 @@ typedef struct {
   char host[256];
   int port_number;
   int keep_alive_s;
-  /* When the next attempt is due, ms of uptime, and the number of consecutive failures. */
+  /* Time of the next attempt, ms of uptime, and the number of consecutive failures. */
   uint64_t next_ms;
   uint32_t failures;
-  /* When the last one started, and whether it was closed in order to reconnect. */
+  /* Start of the last attempt, ms of uptime, and whether the connection was closed in order to reconnect. */
   uint64_t attempt_ms;
   bool given_up;
   /* Waiting also ends when this becomes readable; -1 = none. */
@@ -53,7 +53,7 @@ typedef struct {
   char problem[160];
 } aiot_mqtt_mosquitto;
 
-/* False if the URL is invalid, or the certificates cannot be read. Does not connect yet. */
+/* Prepares the client without connecting. False if the URL is invalid, or the certificates cannot be read. */
 bool aiot_mqtt_mosquitto_open(aiot_mqtt_mosquitto *mqtt, const aiot_mqtt_place *place);
 /* New keep-alive; if it differs, the connection is reopened. */
 void aiot_mqtt_mosquitto_keep_alive(aiot_mqtt_mosquitto *mqtt, int seconds);

@@ -20,9 +20,9 @@ typedef struct {
   /* Slot that this program was started from; -1 = it is the bundled one. */
   int slot;
   bool cbor;
-  /* Continues when its input has ended. */
+  /* Whether it continues when its input has ended. */
   bool stay;
-  /* It is a board that uses the guide's protocol. */
+  /* Whether it is a board that uses the guide's protocol. */
   bool compat;
 } aiot_program_options;
 

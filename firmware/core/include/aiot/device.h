@@ -138,7 +138,7 @@ typedef struct {
   int64_t soak_ms;
   char soaks[AIOT_ROLLOUT_BYTES];
   bool stopped;
-  /* Reported once after all kinds have booted, not by each. */
+  /* Whether the kinds are still booting: the device reports once after all of them, not after each. */
   bool booting;
   /* Restart once a pending reply has been sent; 0 = no. */
   uint64_t reboot_at_ms;

@@ -30,11 +30,11 @@
 /* Room for any text of such a message, including its NUL. */
 #define AIOT_GUIDE_TEXT_BYTES (AIOT_GUIDE_MESSAGE_BYTES + 1)
 
-/* In the order of the guide's network. */
+/* A reading, in the order of the inputs of the guide's network. */
 typedef struct {
   double current_a;
   double temperature_c;
-  /* In the units of their sensors. */
+  /* Vibration and sound, in the units of their sensors. */
   double vibration;
   double sound;
 } aiot_guide_reading;
@@ -100,12 +100,12 @@ typedef struct {
   /* The broker name that it reports. */
   const char *broker;
   const aiot_clock *clock;
-  /* Not used before the board is active. */
+  /* The connection to the broker; it is not used before the board is active. */
   const aiot_mqtt *mqtt;
   const aiot_guide_service *registry;
   const aiot_guide_service *models;
   aiot_rule_spec rule;
-  /* For two networks with their files: the active one and its replacement. */
+  /* Memory for two networks with their files: the active one and its replacement. */
   void *memory;
   size_t bytes;
 

@@ -151,7 +151,7 @@ typedef struct {
   const aiot_trust *trust;
   aiot_role role;
   const aiot_crypto *crypto;
-  /* In the caller's memory. */
+  /* The decoded payload, in the caller's memory. */
   const uint8_t *payload;
   size_t payload_bytes;
   uint8_t digest[AIOT_SHA256_BYTES];

@@ -26,7 +26,7 @@ const float *aiot_features_push(aiot_features *features, const double *sample);
 void aiot_features_reset(aiot_features *features);
 
 typedef struct {
-  /* Since the last reset. */
+  /* Number of the window since the last reset. */
   uint32_t window;
   /* Index of the class, -1 if there is none (kind `value`). */
   int label;

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 typedef struct {
-  /* On above this, off below that; unchanged in between. */
+  /* Thresholds: on above the first, off below the second, unchanged in between. */
   double on_above;
   double off_below;
   /* Minimum times between changes; the fail-safe position does not wait for them. */
@@ -41,7 +41,7 @@ typedef struct {
   uint64_t answered_ms;
 } aiot_rule;
 
-/* False: thresholds that are not numbers, or are reversed. */
+/* Initializes a rule. False if the thresholds are not numbers, or are reversed. */
 bool aiot_rule_init(aiot_rule *rule, const aiot_rule_spec *spec, uint64_t now_ms);
 
 /*
@@ -75,7 +75,7 @@ void aiot_servo_init(aiot_servo *servo, uint8_t degrees, uint64_t now_ms);
 /* Sets the target: 180 degrees (on) or 0 (off). */
 void aiot_servo_turn(aiot_servo *servo, bool on);
 
-/* True if it moved, by as many degrees as the time allows, and must be written to its timer. */
+/* Moves the servo by as many degrees as the time allows. True if it moved: write it to its timer. */
 bool aiot_servo_step(aiot_servo *servo, uint64_t now_ms);
 
 #endif

@@ -15,7 +15,7 @@
 typedef struct aiot_spectrum aiot_spectrum;
 
 typedef struct {
-  /* 0 without a maximum, as in a constant signal. */
+  /* Frequency of the strongest maximum; 0 without one, as in a constant signal. */
   double frequency_hz;
   /* |X| at the maximum's bin, not normalized, like the guide's. */
   double magnitude;

@@ -81,7 +81,7 @@ void aiot_record_blank(aiot_record *record);
  */
 size_t aiot_record_write(const aiot_record *record, char *out, size_t room);
 
-/* False if it is not a record. */
+/* Parses a record; false if the JSON is not one. */
 bool aiot_record_read(aiot_record *record, const void *json, size_t bytes);
 
 /* A range of a flash, of whole sectors. */
@@ -96,7 +96,7 @@ typedef struct {
   aiot_part records;
   aiot_part slot[2];
   const aiot_crypto *crypto;
-  /* As stored in the flash. */
+  /* The record that the flash stores. */
   aiot_record record;
   /* Which of the two sectors holds it, or -1, and its counter. */
   int8_t sector;

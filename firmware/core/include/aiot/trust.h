@@ -68,11 +68,11 @@ aiot_code aiot_timestamp_judge(const aiot_timestamp *timestamp, const aiot_manif
 #define AIOT_KEPT_BYTES 2608u
 
 typedef struct {
-  /* As provisioned; must remain valid. */
+  /* The trust as provisioned; must remain valid. */
   const aiot_trust *first;
   const aiot_crypto *crypto;
   const aiot_clock *clock;
-  /* Its memory has at least AIOT_KEPT_BYTES. */
+  /* The line to the platform, whose memory has at least AIOT_KEPT_BYTES. */
   aiot_line *line;
   /* Two sectors; without a flash, learned state is lost at a restart. */
   aiot_part part;

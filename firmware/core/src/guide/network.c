@@ -21,7 +21,7 @@ typedef struct {
   uint32_t inputs;
   uint32_t outputs;
   aiot_vector weights;
-  /* Empty if absent. */
+  /* The biases; empty if absent. */
   aiot_vector bias;
 } layer;
 
@@ -43,7 +43,7 @@ struct aiot_guide_network {
 typedef struct {
   aiot_flatbuffer file;
   aiot_vector tensors, buffers, codes, operators;
-  /* Its first operator that is a layer. */
+  /* Index of the first operator that is a layer. */
   uint32_t first;
   int32_t input, output;
 } graph;

@@ -8,14 +8,14 @@ typedef struct {
   char *out;
   size_t room;
   size_t used;
-  /* It did not fit, or contained an invalid value. */
+  /* Whether the text did not fit, or a value was invalid. */
   bool failed;
 } aiot_guide_text;
 
 void aiot_guide_put(aiot_guide_text *text, const char *more);
-/* As a string of JSON. */
+/* Appends a text as a JSON string. */
 void aiot_guide_put_quoted(aiot_guide_text *text, const char *more);
-/* With this many decimals (at most 6), rounded exactly, halves away from zero. */
+/* Appends a number with this many decimals (at most 6), rounded exactly, halves away from zero. */
 void aiot_guide_put_fixed(aiot_guide_text *text, double value, int decimals);
 void aiot_guide_put_integer(aiot_guide_text *text, int64_t value);
 

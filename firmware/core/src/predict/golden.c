@@ -16,7 +16,7 @@ typedef struct {
 
 typedef struct {
   aiot_runner runner;
-  /* For a vector without samples: its features. */
+  /* Features of a vector without samples. */
   float *given;
 } checker;
 
@@ -46,7 +46,7 @@ static aiot_span next_value(aiot_json *json) {
   return (aiot_span){(const uint8_t *)text, bytes};
 }
 
-/* False: the text is not a vector. */
+/* Reads a vector; false if the text is not one. */
 static bool read_vector(aiot_json *json, vector *out) {
   *out = (vector){{NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, 0}};
   aiot_json_enter(json, '{');

@@ -89,7 +89,7 @@ static void order_pair(size_t *a, size_t *b) {
 
 void aiot_strongest_peaks(const double *amplitude, size_t n, size_t out[3]) {
   memset(out, 0, 3 * sizeof(size_t));
-  /* Above half the rate all is 0. */
+  /* All amplitudes above half the rate are 0. */
   const size_t above = (n + 1) / 2 + 2, end = above < n - 1 ? above : n - 1;
   size_t found = 0;
   for (size_t i = 1; i < end;) {

@@ -14,12 +14,12 @@ typedef struct {
 typedef struct {
   size_t count;
   aiot_fourier fourier;
-  /* In lookup order; NULL = not used. */
+  /* State of each set, in lookup order; NULL = not used. */
   void *state[AIOT_SETS];
   /* The set that is used as a whole; AIOT_SETS = individual names. */
   size_t whole;
   aiot_pick *pick;
-  /* Per set, its features of the window. */
+  /* Features of the window, per set. */
   float *work[AIOT_SETS];
 } aiot_selection;
 

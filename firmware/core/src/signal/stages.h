@@ -11,7 +11,7 @@
 
 /* A larger prime factor costs more than two transforms of more than twice the length. */
 #define AIOT_FACTOR_MAX 60u
-/* For a length below 2^19, with fours first. */
+/* Maximum number of factors of a length below 2^19, with fours first. */
 #define AIOT_FACTORS_MAX 16u
 
 typedef struct {

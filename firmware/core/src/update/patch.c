@@ -6,7 +6,7 @@
 #include "document.h"
 #include "transfer.h"
 
-/* In the line's memory, which is free once the manifest was read. */
+/* State of a patch, in the line's memory, which is free once the manifest was read. */
 typedef struct {
   aiot_delta delta;
   /* Received bytes of the patch, and the position of those not decoded yet. */

@@ -1,4 +1,4 @@
-/* Bytes from the platform into the slot, for download.c and patch.c: pace, progress, retries, and the end. Bytes wait in the store's scratch sector. */
+/* Transfers bytes from the platform to the slot, for download.c and patch.c. Received bytes wait in the store's scratch sector. */
 #ifndef AIOT_TRANSFER_H
 #define AIOT_TRANSFER_H
 
@@ -19,7 +19,7 @@ aiot_pace aiot_not_downloaded(aiot_update *u, const char *what);
 /* Tries again later, or refuses the job after the last attempt. */
 aiot_pace aiot_ask_again(aiot_update *u, const char *what);
 
-/* All bytes are in the slot: VERIFYING begins. */
+/* Starts VERIFYING: all bytes are in the slot. */
 aiot_pace aiot_downloaded(aiot_update *u);
 
 #endif

@@ -20,7 +20,7 @@ static size_t read_key(aiot_json *json, const aiot_crypto *crypto, uint8_t spki[
   return bytes;
 }
 
-/* All keys whose id is their digest; their roles are read elsewhere. False = too many. */
+/* Reads all keys whose id is their digest; their roles are read elsewhere. False = too many. */
 static bool read_keys(aiot_json *json, aiot_trust *trust, const aiot_crypto *crypto) {
   trust->keys = 0;
   aiot_json_enter(json, '{');

@@ -7,7 +7,7 @@
 
 #define AIOT_ADC_CHANNELS_MAX 4
 
-/* False if a pin does not belong to converter 1, or the driver fails. */
+/* Starts the converter. False if a pin does not belong to converter 1, or the driver fails. */
 bool aiot_esp32_adc_open(const int *pins, size_t channels, uint32_t hz);
 /*
  * `values`: windows of `samples` counts per channel, interleaved as for aiot_summary_of_counts. Waits at most 250 ms. False = not full

@@ -28,7 +28,7 @@ typedef struct {
 
 /* Reads NVS, encrypted or not. False if the board was not provisioned. */
 bool aiot_esp32_identity_read(aiot_esp32_identity *identity, const aiot_crypto *crypto);
-/* For a board without a platform: only its Wi-Fi. False if none was written. */
+/* Reads only the Wi-Fi settings, for a board without a platform. False if none were written. */
 bool aiot_esp32_identity_read_wifi(aiot_esp32_identity *identity);
 /* Stores the values raised by a model's release where `aiot flash --model` reads them. */
 void aiot_esp32_identity_keep(const aiot_record *record);
@@ -61,9 +61,9 @@ void aiot_esp32_wifi_step(uint64_t now_ms);
 bool aiot_esp32_wifi_joined(void);
 void aiot_esp32_wifi_stop(void);
 
-/* NULL if its certificates are invalid. `will`: presence, retained. */
+/* Prepares the connection to the platform's broker; NULL if the certificates are invalid. `will`: presence, retained. */
 const aiot_mqtt *aiot_esp32_mqtt_open(const aiot_esp32_identity *identity, const char *will_topic, const void *will, size_t will_bytes);
-/* Without TLS and without a will, like the guide's boards. */
+/* Prepares a connection without TLS and without a will, as the guide's boards use it. */
 const aiot_mqtt *aiot_esp32_mqtt_open_plain(const char *uri, const char *client_id, int keep_alive_s);
 /* New keep-alive in seconds; if it differs, the connection is reopened. */
 void aiot_esp32_mqtt_keep_alive(int seconds);
@@ -89,7 +89,7 @@ typedef struct {
   int (*read)(double *values, size_t room, bool *gap);
 } aiot_esp32_source;
 
-/* The one selected in settings.h. */
+/* The source selected in settings.h. */
 const aiot_esp32_source *aiot_esp32_source_chosen(void);
 const aiot_esp32_source *aiot_esp32_source_guide(void);
 const aiot_esp32_source *aiot_esp32_source_acs712(void);
@@ -125,7 +125,7 @@ bool aiot_esp32_servo_start(int pin, uint64_t now_ms);
 void aiot_esp32_servo_rule(const aiot_rule_spec *rule, uint64_t now_ms);
 /* JSON of an inference, in the format of the device's event. */
 void aiot_esp32_servo_answer(const char *json, size_t bytes, uint64_t now_ms);
-/* For an external rule: sets on or off. */
+/* Turns the servo on or off, for an external rule. */
 void aiot_esp32_servo_turn(bool on);
 void aiot_esp32_servo_step(uint64_t now_ms);
 

@@ -86,7 +86,7 @@ const aiot_flash *aiot_esp32_trust(void) {
   return find(&trust, OWN_TYPE, "trust") && trust.flash.bytes >= 2 * SECTOR ? &trust.flash : NULL;
 }
 
-/* After the models' two sectors, if the partition has four; otherwise programs are updated by cable only. */
+/* Flash of programs: its records follow the models' two sectors. Without four sectors, programs are updated by cable only. */
 const aiot_flash *aiot_esp32_programs(void) {
   static aiot_joined joined;
   if (!find(&slots[2], ESP_PARTITION_TYPE_APP, "ota_0") || !find(&slots[3], ESP_PARTITION_TYPE_APP, "ota_1")) return NULL;

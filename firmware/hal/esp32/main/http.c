@@ -24,7 +24,7 @@ typedef struct {
   unsigned number;
   uint64_t from;
   char url[URL];
-  /* Empty for a GET. */
+  /* Form of a POST; empty for a GET. */
   char form[FORM];
 } request;
 

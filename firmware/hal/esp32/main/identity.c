@@ -57,7 +57,7 @@ static size_t read_pieces(nvs_handle_t nvs, char *out, size_t room) {
   return used;
 }
 
-/* False if there is none; `good` is whether it can be read. */
+/* Reads the root. False if there is none; `good`: whether it is valid. */
 static bool read_root(nvs_handle_t nvs, aiot_trust *trust, const aiot_crypto *crypto, bool *good) {
   char *envelope = malloc(ROOT_BYTES);
   const size_t bytes = envelope == NULL ? 0 : read_pieces(nvs, envelope, ROOT_BYTES);
@@ -84,7 +84,7 @@ static bool read_keys(nvs_handle_t nvs, aiot_trust *trust, const aiot_crypto *cr
     if (!read_id(nvs, name, id) || !is_digest(crypto, spki, bytes, id)) continue;
     trust->key[trust->keys++].spki_bytes = (uint8_t)bytes;
   }
-  /* Before roots there was one role for all. */
+  /* Boards provisioned before roots existed have one role for all purposes. */
   trust->role[AIOT_ROLE_ROOT].keys = trust->role[AIOT_ROLE_TARGETS].keys = ((uint32_t)1 << trust->keys) - 1;
   trust->role[AIOT_ROLE_ROOT].threshold = trust->role[AIOT_ROLE_TARGETS].threshold = threshold;
   return there && trust->keys >= threshold;

@@ -244,7 +244,7 @@ static const aiot_mqtt *open_client(void) {
   config.task.stack_size = STACK;
   config.buffer.size = BUFFER;
   self.inbox = xQueueCreate(INBOX, sizeof(message));
-  /* More than may be pending, because a resent message may be acknowledged twice. */
+  /* Room for more acknowledgments than pending messages, because a resent message may be acknowledged twice. */
   self.acknowledgments = xQueueCreate(2 * PENDING, sizeof(int));
   self.client = esp_mqtt_client_init(&config);
   if (self.inbox == NULL || self.acknowledgments == NULL || self.client == NULL) return NULL;

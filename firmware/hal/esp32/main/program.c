@@ -39,7 +39,7 @@ static void *memory;
 
 static uint64_t uptime(void) { return aiot_esp32_clock.uptime_ms(NULL); }
 
-/* On the serial line, in the format of the host's program; on a separate line, so that `aiot board monitor` can follow it. */
+/* Prints an event on a separate serial line, in the format of the host's program, so that `aiot board monitor` can follow it. */
 static void on_event(void *context, const char *event, const char *member, const char *json, size_t bytes) {
   (void)context;
   if (member == NULL) ESP_LOGI(tag, "%s %.*s", event, (int)bytes, json);
@@ -141,7 +141,7 @@ static void tell_fastest(program *self) {
   aiot_device_log(&self->device, "info", text, AIOT_OK);
 }
 
-/* In the log on the serial line, and in the one sent to the platform. */
+/* Logs the last crash, on the serial line and to the platform. */
 static void tell_crash(program *self) {
   char text[128];
   if (!aiot_esp32_dump_read(text, sizeof text)) return;
@@ -176,7 +176,7 @@ static void feed(program *self) {
   aiot_device_log(&self->device, "warn", "samples were lost: they arrived faster than they could be processed", AIOT_OK);
 }
 
-/* The values that `aiot flash --model` reads. */
+/* Stores the values that `aiot flash --model` reads. */
 static void keep(program *self) {
   const aiot_record *record = &self->device.store[AIOT_KIND_MODEL].record;
   if (record->sequence == self->kept_sequence && record->active == self->kept_slot) return;

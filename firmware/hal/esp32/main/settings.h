@@ -203,7 +203,7 @@
 #ifndef AIOT_GUIDE_READING_MS
 #define AIOT_GUIDE_READING_MS 1000u
 #endif
-/* For two models, each with its working memory. */
+/* Memory for two models, each with its working memory. */
 #ifndef AIOT_GUIDE_MEMORY_BYTES
 #define AIOT_GUIDE_MEMORY_BYTES (48u * 1024u)
 #endif

@@ -11,7 +11,7 @@
 int __real_mbedtls_ssl_config_defaults(mbedtls_ssl_config *config, int endpoint, int transport, int preset);
 int __wrap_mbedtls_ssl_config_defaults(mbedtls_ssl_config *config, int endpoint, int transport, int preset);
 
-/* For each certificate of the chain, after mbedTLS has checked it: CONFIG_MBEDTLS_HAVE_TIME_DATE. */
+/* Ignores a certificate's dates until the clock is set. Called after mbedTLS has checked them (CONFIG_MBEDTLS_HAVE_TIME_DATE). */
 static int judge_dates(void *context, mbedtls_x509_crt *certificate, int depth, uint32_t *flags) {
   (void)context;
   (void)certificate;
