@@ -107,7 +107,7 @@ interface KitMessage {
   text: string;
 }
 
-/** Load of the machine that the kit's board is mounted on; the word is the class in its readings. */
+/** Loads of the machine that the kit's board is mounted on. The name of the load is the class in the board's readings. */
 const loads = [
   { name: 'low', celsius: 24, humidity: 46 },
   { name: 'middle', celsius: 30, humidity: 40 },

@@ -130,7 +130,7 @@ function over(
 }
 
 const shape = {
-  /** Samples a second. */
+  /** Samples per second. */
   rate: wholePositive.pipe(z.number().max(192_000, 'expected at most 192000')).prefault('16000'),
   channels: wholePositive.pipe(z.number().max(32, 'expected at most 32')).prefault('1'),
   /** Bits of a sample as transferred: digital microphones require 32. */

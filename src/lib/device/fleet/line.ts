@@ -24,7 +24,7 @@ interface LineOptions {
   name: string;
   door: Door;
   now: () => number;
-  /** Connected and subscribed. */
+  /** Called when the device is connected and subscribed. */
   onReady(line: Line): void;
   onDesired(payload: Buffer): void;
   onAcknowledged(id: number): void;
@@ -156,7 +156,7 @@ function acknowledgePacket(id: number): Buffer {
 const pingPacket = Buffer.from([0xc0, 0]);
 
 interface Packets {
-  /** CONNACK; 0 = accepted. */
+  /** Called with the return code of a CONNACK; 0 = accepted. */
   onConnected(code: number): void;
   onSubscribed(): void;
   onPublish(topic: string, payload: Buffer, id: number | null): void;

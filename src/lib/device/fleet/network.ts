@@ -71,7 +71,7 @@ export function isRigged({ seed, failRate }: Network, device: number): boolean {
   return failRate > 0 && chanceOf(seed, device, asks.fail) < failRate;
 }
 
-/** `5%` or `0.05`. @throws AIOT_USAGE */
+/** Parses a share such as `5%` or `0.05`. @throws AIOT_USAGE */
 export function parseShare(flag: string, text: string): number {
   const [, digits = '', percent] = /^(\d+(?:\.\d+)?|\.\d+)(%?)$/.exec(text.trim()) ?? [];
   const share = Number(digits || Number.NaN) / (percent ? 100 : 1);
@@ -79,7 +79,7 @@ export function parseShare(flag: string, text: string): number {
   throw new AiotError('AIOT_USAGE', `--${flag}: expected a share such as 5% or 0.05, got "${text}"`);
 }
 
-/** `20..200ms`, `1..2s`, or `50ms`. @throws AIOT_USAGE */
+/** Parses a latency such as `20..200ms`, `1..2s` or `50ms`. @throws AIOT_USAGE */
 export function parseLatency(text: string): readonly [number, number] {
   const [from = '', to = from] = text.split('..');
   const unit = /[a-z]+\s*$/.exec(to)?.[0] ?? '';
@@ -89,7 +89,7 @@ export function parseLatency(text: string): readonly [number, number] {
   throw new AiotError('AIOT_USAGE', `--latency: expected the lower bound first, got "${text}"`);
 }
 
-/** `x60`: a minute of the fleet's time takes a second. @throws AIOT_USAGE */
+/** Parses a clock factor such as `x60`, with which a minute of the fleet's time takes a second. @throws AIOT_USAGE */
 export function parseClock(text: string): number {
   const factor = Number(/^x?(\d+(?:\.\d+)?)$/.exec(text.trim())?.[1] ?? Number.NaN);
   if (factor >= 0.001 && factor <= 100_000) return factor;

@@ -23,16 +23,16 @@ export interface RehearsedWorld {
   later(ms: number, then: () => void): void;
   /** The manifest of a release, treated as verified. */
   manifest(desired: Desired): Manifest;
-  /** The report has reached the platform. */
+  /** Called when a report reaches the platform. */
   report(device: string, kind: Kind, reported: Reported): void;
   traffic?: RehearsedTraffic;
 }
 
 /** Traffic of a device besides its reports. Times are ms since 1970. */
 export interface RehearsedTraffic {
-  /** The device has reconnected and subscribes. */
+  /** Called when the device has reconnected and subscribes. */
   connected(at: number, device: string): void;
-  /** The device has requested the manifest, or this many bytes of the artifact it names. */
+  /** Called when the device has requested the manifest, or this many bytes of the artifact that the manifest names. */
   fetched(at: number, device: string, what: 'manifest' | 'blob', bytes: number): void;
 }
 

@@ -425,7 +425,7 @@ interface FleetTemplate {
 
 export const usualTemplate = 'sim-#####';
 
-/** `press-####,site=lab,line=2`: the #s stand for the device's number, from 1; tags follow. @throws AIOT_USAGE */
+/** Parses `press-####,site=lab,line=2`: a name, with #s for the device's number from 1, and tags. @throws AIOT_USAGE */
 export function parseTemplate(text: string): FleetTemplate {
   const [pattern = '', ...rest] = text.split(',').map((part) => part.trim());
   const [, before = '', digits = '', after = ''] = /^([^#]*)(#+)([^#]*)$/.exec(pattern) ?? [];

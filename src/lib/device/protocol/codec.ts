@@ -23,7 +23,7 @@ export function decodeMessage<Schema extends ZodType>(
   throw new AiotError('AIOT_MESSAGE_MALFORMED', `${topic}: ${issueText(result.error, 'payload', value)}`);
 }
 
-/** Major type 5 (RFC 8949, section 3.1). */
+/** Whether the first byte starts a CBOR map: major type 5 (RFC 8949, section 3.1). */
 function isCborMap([first = 0]: Uint8Array): boolean {
   return first >> 5 === 5;
 }
@@ -62,7 +62,7 @@ export const deviceChannels = {
 
 export type DeviceChannel = keyof typeof deviceChannels;
 
-/** `aiot/v1/{device}/{channel}`; telemetry adds the stream's name. */
+/** The topic `aiot/v1/{device}/{channel}`, to which telemetry adds the stream's name. */
 export function topicOf(device: string, channel: DeviceChannel, stream?: string): string {
   return stream === undefined ? `${root}/${device}/${channel}` : `${root}/${device}/${channel}/${stream}`;
 }

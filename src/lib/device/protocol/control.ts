@@ -6,7 +6,7 @@ export type CommandName = (typeof commandNames)[number];
 
 const time = z.int().min(0);
 
-/** Platform → device, QoS 1, not retained. */
+/** A command, from the platform to a device: QoS 1, not retained. */
 export const commandSchema = z.looseObject({
   /** Chosen by the sender; the reply repeats it. A device answers each id once. */
   id: z.string().min(1).max(64),

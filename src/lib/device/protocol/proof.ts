@@ -46,7 +46,7 @@ export function withProof(reported: Reported, signer: Signer | undefined, health
   return { ...reported, proof };
 }
 
-/** DER, base64. */
+/** The DER in a PEM text, base64. */
 function derOf(pem: string): string {
   return pem.replace(/-----[A-Z ]+-----|\s/g, '');
 }

@@ -8,7 +8,7 @@ interface ProverPorts {
   now(): number;
   /** Speed-up factor of the device's clock; 1 if absent. */
   speed?: number;
-  /** Reports again. */
+  /** Sends another report. */
   report(): void;
 }
 

@@ -20,9 +20,9 @@ const malformed = errorMaker('AIOT_DELTA_MALFORMED', 'the patch: ');
 /** Runs the update state machine on a device: feeds it events and carries out its effects in order. */
 export interface Updater {
   readonly state: UpdateMachine;
-  /** The platform's desired release; null = withdrawn. */
+  /** Handles the platform's desired release; null = withdrawn. */
   desire(desired: Desired | null): void;
-  /** The shadow cannot run, so the desired release has failed. */
+  /** Fails the desired release, because its shadow cannot run. */
   failShadow(code: ErrorCode, message: string): void;
   /** Reports the state again, as after a reconnect. */
   report(): void;

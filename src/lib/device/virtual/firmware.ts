@@ -63,7 +63,7 @@ export const ownFirmware: FirmwareTraits = {
 
 /** The firmware, from power-on to the next reboot. */
 export interface Firmware {
-  /** The platform's desired release; null = withdrawn. */
+  /** Handles the platform's desired release; null = withdrawn. */
   desire(desired: Desired | null): void;
   readonly config: DeviceConfig;
   /** The device's report, about the most recent kind of update. */

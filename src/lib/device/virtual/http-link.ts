@@ -156,7 +156,7 @@ async function coded<T>(
   }
 }
 
-/** A connection error may be temporary: retryable. */
+/** Converts a connection error to a retryable one with a code, because it may be temporary. */
 function codedError(error: unknown, origin: string, path: string, signal: AbortSignal): unknown {
   if (error instanceof AiotError || signal.aborted) return error;
   const reason = systemCode(error) ?? (error instanceof Error ? error.message : String(error));

@@ -120,9 +120,9 @@ export interface Radio {
   /** For messages that matter only now: without a connection they are dropped silently. */
   tell(channel: DeviceChannel, message: object, options?: { retain?: boolean }): void;
   attach(link: DeviceLink): void;
-  /** The connection is gone; another may follow. */
+  /** Called when the connection is gone; another may follow. */
   detach(): void;
-  /** No other connection will follow. */
+  /** Called when no other connection will follow; waiting messages fail with this error. */
   fail(error: unknown): void;
 }
 

@@ -12,11 +12,11 @@ import type { Flash } from './flash.js';
  */
 export interface DeviceStore {
   readonly slotBytes: number;
-  /** The record in force; a blank one on a new flash. */
+  /** The current record; a blank one on a new flash. */
   readRecord(): DeviceRecord;
-  /** Durable when it returns. */
+  /** Writes the record, durably when it returns. */
   writeRecord(record: DeviceRecord): void;
-  /** Erases as many sectors as `bytes` take. */
+  /** Erases the first sectors of a slot, as many as `bytes` occupy. */
   eraseSlot(slot: SlotIndex, bytes: number): void;
   writeSlot(slot: SlotIndex, offset: number, data: Uint8Array): void;
   readSlot(slot: SlotIndex, bytes: number, from?: number): Uint8Array;

@@ -134,7 +134,7 @@ function answerManager(monitor: LoopMonitor, environment: OperateOptions['enviro
     const now = performance.now();
     if (telling || (ready && now - last < periodMs)) return;
     const status = monitor.status();
-    // The first sample is reported immediately.
+    // Until there is a sample, the state is sent only periodically; the first sample is then reported at once.
     if (now - last < periodMs && status.sensor.samples === 0) return;
     const lines = beat.next(status, now);
     ready ||= lines.includes('READY=1');

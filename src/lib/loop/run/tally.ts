@@ -50,7 +50,7 @@ export function createTally(clock: Clock): Tally {
   return tally;
 }
 
-/** Counts of times in steps of a fixed ratio: as small after a year as after a minute. */
+/** Counts of times in buckets of a fixed ratio. The memory it takes does not depend on the number of times. */
 interface Histogram {
   readonly count: number;
   /** @param ms at least 0 */

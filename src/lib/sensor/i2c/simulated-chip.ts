@@ -143,7 +143,7 @@ export abstract class SimulatedChip {
     if (!this.responds()) throw new SimulatedNack();
   }
 
-  /** A chip's time never goes back. */
+  /** Advances the chip's time, which never goes back. */
   private pass(nowMs: number): void {
     this.nowMs = Math.max(this.nowMs, nowMs);
     if (this.#powered === 'again') {
@@ -178,7 +178,7 @@ export abstract class SimulatedChip {
   abstract answerAs(value: number): void;
 }
 
-/** Lies still, z up. */
+/** An object that lies still, z up. */
 export const still: Signal = (_seconds, world) => {
   world.ax = 0;
   world.ay = 0;

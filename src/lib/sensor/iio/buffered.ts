@@ -65,7 +65,7 @@ export async function openBuffered(
       ? createKernelStamper(periodMs, /^(realtime|tai)/.test(setup.stampClock), clock)
       : createArrivalStamper(periodMs, clock);
     const bytes = new Uint8Array(2 ** Math.ceil(Math.log2(setup.length)) * decoder.scanBytes);
-    // Left behind by an earlier reader.
+    // Discards samples left behind by an earlier reader.
     while ((await node.read(bytes)) > 0);
     const before = await readAttribute(enable);
     await writeAttribute(enable, '1');

@@ -105,7 +105,7 @@ export async function setTrigger(device: IioDevice, wanted: string | undefined):
   await writeAttribute(path, name);
 }
 
-/** Sampling rate of a timer trigger. */
+/** Path of the sampling rate of a device's timer trigger. */
 async function triggerRatePath({ folder }: IioDevice): Promise<string | undefined> {
   const name = await readAttribute(join(folder, 'trigger', 'current_trigger'));
   const devices = join(folder, '..');

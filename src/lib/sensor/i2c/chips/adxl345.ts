@@ -162,7 +162,7 @@ class Adxl345Session implements ChipSession {
       }
       this.#uncertain = false;
     } catch (error) {
-      // Earlier entries are complete.
+      // Entries read before the failure are complete, so they are returned.
       if (count === 0) throw error;
     }
     return { values, count, left: entries - count, askedMs, broken, overrun, saturated };
@@ -249,7 +249,7 @@ export const rangeCodes: Readonly<Record<number, number>> = { 2: 0, 4: 1, 8: 2, 
 /** g per count with FULL_RES, in every range: 256 counts per g. */
 export const gramsPerCount = 1 / 256;
 
-/** Two bytes, low first → counts. */
+/** Converts two bytes, low first, to counts. */
 export function counts(low: number, high: number): number {
   return ((high << 24) >> 16) | low;
 }

@@ -213,7 +213,7 @@ function rangeByte(range: number): number {
   return rangesGauss.findIndex((each) => each === range) << 5;
 }
 
-/** STATUS_REG: an unread set is available, and an earlier one was overwritten. */
+/** Parses STATUS_REG: whether an unread set is available, and whether an earlier one was overwritten. */
 function statusOf(byte: number): { ready: boolean; overrun: boolean } {
   return { ready: (byte & 0x08) !== 0, overrun: (byte & 0x80) !== 0 };
 }

@@ -175,7 +175,7 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
     return held ?? this.registers[register]!;
   }
 
-  /** IF_INC; the FIFO's output wraps around. */
+  /** Follows IF_INC; after the FIFO's last output register, the address wraps around to the first. */
   protected override next(register: number): number {
     if (register === reg.FIFO_DATA_OUT_L + 1) return reg.FIFO_DATA_OUT_L;
     return (this.registers[reg.CTRL3_C]! & 0x04) === 0 ? register : (register + 1) & 0xff;
@@ -325,7 +325,7 @@ class FifoRing {
     if (into.length % 2 === 1) into[into.length - 1] = this.byte(false);
   }
 
-  /** FIFO_STATUS1 to 4. @param threshold words */
+  /** Value of a register from FIFO_STATUS1 to 4. @param threshold words */
   status(index: number, threshold: number): number {
     const unread = this.#overrun ? 0 : Math.min(this.level, mostUnread);
     switch (index) {
@@ -484,7 +484,7 @@ export class Outputs {
   }
 }
 
-/** A byte of two's complement. */
+/** Converts a byte in two's complement. */
 function signed(byte: number): number {
   return (byte << 24) >> 24;
 }

@@ -440,12 +440,12 @@ export function dpsPerCount(range: number): number {
   return (range / 125) * 4.375e-3;
 }
 
-/** Two bytes, low first → −32768…32767. */
+/** Converts two bytes, low first, to −32768…32767. */
 export function counts(low: number, high: number): number {
   return ((high << 24) >> 16) | low;
 }
 
-/** OUT_TEMP → °C: 256 counts per degree, 0 at 25 °C. */
+/** Converts OUT_TEMP to °C: 256 counts per degree, 0 at 25 °C. */
 export function celsius(raw: number): number {
   return raw / 256 + 25;
 }
@@ -471,7 +471,7 @@ interface FifoStatus {
   pattern: number;
 }
 
-/** FIFO_STATUS1 to 4. After an overrun DIFF_FIFO is 0 and FIFO_EMPTY is not set (application note AN5130, FIFO). */
+/** Parses FIFO_STATUS1 to 4. After an overrun DIFF_FIFO is 0 and FIFO_EMPTY is not set (application note AN5130, FIFO). */
 export function fifoStatus(bytes: Uint8Array): FifoStatus {
   const [low = 0, flags = 0, pattern = 0, high = 0] = bytes;
   const words = low | ((flags & 0b111) << 8);

@@ -106,7 +106,7 @@ export class Lsm6dsoxSimulator extends SimulatedChip {
     return this.registers[register]!;
   }
 
-  /** IF_INC; the FIFO's output wraps around. */
+  /** Follows IF_INC; after the FIFO's last output register, the address wraps around to the first. */
   protected override next(register: number): number {
     if (register === reg.FIFO_DATA_OUT_Z_H) return reg.FIFO_DATA_OUT_TAG;
     return (this.registers[reg.CTRL3_C]! & 0x04) === 0 ? register : (register + 1) & 0xff;

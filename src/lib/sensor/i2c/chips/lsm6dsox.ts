@@ -276,7 +276,7 @@ function ones(byte: number): number {
   return count;
 }
 
-/** FIFO_STATUS1 and 2. */
+/** Parses FIFO_STATUS1 and 2. */
 export function fifoStatus(bytes: Uint8Array): { words: number; overrun: boolean } {
   const [low = 0, high = 0] = bytes;
   return { words: low | ((high & 0b11) << 8), overrun: (high & 0b0100_1000) !== 0 };
@@ -315,7 +315,7 @@ export class SampleAssembler {
     this.#need = layout.gyroscope ? 0b11 : 0b10;
   }
 
-  /** Discards its state: the FIFO was cleared. */
+  /** Discards the partial sample and the expected slot, because the FIFO was cleared. */
   restart(): void {
     this.#have = 0;
     this.#slot = -1;

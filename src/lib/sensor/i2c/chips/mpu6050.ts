@@ -302,12 +302,12 @@ export function dpsPerCount(rangeDps: number): number {
   return 1 / ({ 250: 131, 500: 65.5, 1000: 32.8, 2000: 16.4 }[rangeDps] ?? 131);
 }
 
-/** TEMP_OUT → °C (register map, TEMP_OUT). */
+/** Converts TEMP_OUT to °C (register map, TEMP_OUT). */
 export function celsius(raw: number): number {
   return raw / 340 + 36.53;
 }
 
-/** Two bytes, high first → −32768…32767. */
+/** Converts two bytes, high first, to −32768…32767. */
 export function counts(high: number, low: number): number {
   return ((high << 24) >> 16) | low;
 }
