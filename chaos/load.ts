@@ -46,7 +46,7 @@ export async function keepGoing(
   if (left.size > 0) report('answers', `${[...left].join(', ')}: no answer and no error for ${endMs} ms`);
 }
 
-/** Violations found by each load. */
+/** Has each load verify its data, and reports violations. */
 export async function verifyLoads(loads: readonly Load[], platform: Operated, report: Report): Promise<void> {
   for (const load of loads) {
     try {

@@ -78,7 +78,7 @@ export class Program {
     return this.outputs.join('');
   }
 
-  /** SIGKILL; resolves when the process is gone. */
+  /** Kills the process with SIGKILL; resolves when it is gone. */
   async kill(): Promise<void> {
     const child = this.child;
     if (!child || !this.runs(child)) return;

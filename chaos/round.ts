@@ -63,7 +63,7 @@ export async function runRound(options: RoundOptions): Promise<RoundResult> {
 async function underLoad(world: World, faults: readonly Fault[], report: Report): Promise<void> {
   const stop = new AbortController();
   const loading = world.load(stop.signal);
-  // Checked once it has ended.
+  // The rejection is handled when the load is awaited at its end.
   loading.catch(() => {});
   await delay(calmMs);
   // Faults of one target are sequential, those of different targets concurrent.

@@ -37,7 +37,7 @@ const { values } = parseArgs({
   },
 });
 
-/** One line on stderr. */
+/** Prints one line on stderr. */
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 
 if (values.help) say(usage);

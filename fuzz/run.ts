@@ -33,7 +33,7 @@ const { values } = parseArgs({
 
 let folder = values.out;
 
-/** One line on stderr. */
+/** Prints one line on stderr. */
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 
 if (values.help) say(usage);

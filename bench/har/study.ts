@@ -97,7 +97,7 @@ export async function measure(
   };
 }
 
-/** The overoptimistic split, as a row. */
+/** Result of the overoptimistic split by window, as a row. */
 export async function measureByWindow(
   name: string,
   material: Material,

@@ -69,7 +69,7 @@ function figure(value: number | undefined): number {
 export const drawsHead =
   '| recordings | draws | by window | after the vote | within the limits |\n| --- | --: | --- | --- | --: |';
 
-/** One row: minimum, maximum and mean. */
+/** A table row with minimum, maximum and mean. */
 export function drawsRow(name: string, draws: Draw[]): string {
   const of = (values: number[]) => {
     const mean = values.reduce((a, b) => a + b, 0) / values.length;

@@ -77,7 +77,7 @@ export async function apiFigures(options: {
   }
 }
 
-/** ms: duration of each request. */
+/** Durations of the requests, ms. */
 export async function timed(
   atOnce: number,
   requests: number,

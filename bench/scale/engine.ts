@@ -10,7 +10,7 @@ export interface EngineFigures {
   devices: number;
   /** Size of the state, at the start and once all have committed, bytes per device. */
   memory: { start: number; end: number };
-  /** Processor time from the first offer to the last commit, µs a device. */
+  /** CPU time from the first offer to the last commit, µs per device. */
   cpu: number;
   committed: number;
 }

@@ -11,7 +11,7 @@ const blobBytes = 153_600;
 /** Messages per second that one platform handled in the rollout of docs/background/benchmarks.md. */
 const onePlatform = 5200;
 
-/** @param rate offers a minute */
+/** @param rate offers per minute */
 export async function simulatedRollout(devices: number, rate: number): Promise<ScaleFigures> {
   return simulate({
     devices,

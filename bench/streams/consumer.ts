@@ -72,7 +72,7 @@ export async function cpuOf(pid: number | undefined): Promise<number> {
   return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / ticks;
 }
 
-/** Processor seconds of whole processes, medians. */
+/** A note with the CPU seconds of whole processes, medians. */
 export function cpuNote(ours: readonly { cpu: number }[], theirs: readonly { cpu: number }[]): string {
   const middle = (all: readonly { cpu: number }[]) => median(all.map(({ cpu }) => cpu)).toFixed(2);
   return `${middle(ours)} processor s, the peer ${middle(theirs)}`;

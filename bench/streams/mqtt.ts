@@ -15,7 +15,7 @@ import { prepareBlast } from './mqtt-blast.js';
 /** Compared values of each round. */
 export interface Compared {
   what: string;
-  /** Messages a second. */
+  /** Messages per second. */
   ours: number[];
   theirs: number[];
   least: number;
@@ -59,7 +59,7 @@ export async function mqttFigures(options: {
   return figures;
 }
 
-/** Messages a second of `tail` at QoS 1 from Mosquitto, once. */
+/** Messages per second of `tail` at QoS 1 from Mosquitto, measured once. */
 export async function tailRate(messages: number): Promise<number> {
   const broker = await startMosquitto();
   try {

@@ -66,7 +66,7 @@ async function runOnce(address: string, topic: string, messages: number, fields:
     to: `kafka://${address}/${topic}`,
     ...fields,
   };
-  // JSON is YAML.
+  // A JSON text is valid YAML.
   writeFileSync(file, JSON.stringify({ routes: { [topic]: route } }));
   const child = spawn(
     process.execPath,

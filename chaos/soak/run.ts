@@ -30,7 +30,7 @@ const { values } = parseArgs({
     help: { type: 'boolean', short: 'h', default: false },
   },
 });
-/** One line on stderr. */
+/** Prints one line on stderr. */
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 if (values.help) say(usage);
 else process.exitCode = await run();

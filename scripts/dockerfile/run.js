@@ -84,7 +84,7 @@ function build(stage, folder, roots, sent) {
   }
 }
 
-/** The base image's own: distroless knows its user by name. */
+/** Adds the users of the base image to the root: distroless has a user named nonroot. */
 function nameUser(folder) {
   const file = join(work, 'passwd');
   writeFileSync(
