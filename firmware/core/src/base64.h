@@ -15,7 +15,7 @@ size_t aiot_base64_bytes(const char *text, size_t bytes);
 /* Decodes; `out` may be `text` itself. False if it is malformed, or an unused bit is set. */
 bool aiot_base64_decode(const char *text, size_t bytes, uint8_t *out);
 
-/* Four characters per three bytes or part of them, and a NUL. */
+/* Encodes bytes, with four characters per three bytes or part of them, and a NUL. */
 void aiot_base64_encode(const uint8_t *data, size_t bytes, char *out);
 
 #endif

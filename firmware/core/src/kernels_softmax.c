@@ -13,7 +13,7 @@ typedef struct {
   int32_t furthest;
 } softmax_plan;
 
-/* e^-below, Q0.31. */
+/* e^-below, scaled, as Q0.31. */
 static int32_t share_of(const softmax_plan *plan, int32_t below) {
   const int32_t scaled = (int32_t)((uint32_t)-below << plan->ratio.shift);
   return aiot_exponential(aiot_doubling_high_multiply(scaled, plan->ratio.multiplier), 5);

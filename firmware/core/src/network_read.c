@@ -45,7 +45,7 @@ static aiot_code read_operand(aiot_flatbuffer *file, aiot_table tensor, aiot_vec
   /* A type without a kernel is rejected by the operator that needs it. */
   operand->type = aiot_flatbuffer_i8(file, tensor, 1, 0);
   if (aiot_type_bytes(operand->type) == 0) return AIOT_MODEL_UNSUPPORTED;
-  /* Variable, sparse, variant. */
+  /* Rejects variable, sparse and variant tensors. */
   if (aiot_flatbuffer_i8(file, tensor, 5, 0) != 0 || aiot_flatbuffer_has(file, tensor, 6) || aiot_flatbuffer_has(file, tensor, 9))
     return AIOT_MODEL_UNSUPPORTED;
   if (!read_shape(file, aiot_flatbuffer_vector(file, tensor, 0, 4), operand)) return AIOT_MODEL_UNSUPPORTED;
@@ -65,13 +65,13 @@ static aiot_code check_buffers(aiot_flatbuffer *file, aiot_vector buffers) {
   for (uint32_t i = 0; i < buffers.count && !file->broken; i++) {
     const aiot_table buffer = aiot_flatbuffer_table_at(file, buffers, i);
     (void)aiot_flatbuffer_vector(file, buffer, 0, 1);
-    /* Data outside the FlatBuffer. */
+    /* The data is outside the FlatBuffer. */
     if (aiot_flatbuffer_u64_above_one(file, buffer, 1)) return AIOT_MODEL_UNSUPPORTED;
   }
   return file->broken ? AIOT_BUNDLE_MALFORMED : AIOT_OK;
 }
 
-/* The tensors, allocated from the arena's back. */
+/* Reads the tensors, which are allocated from the arena's back. */
 static aiot_code read_operands(aiot_network *network, aiot_vector tensors, aiot_vector buffers) {
   aiot_arena *arena = network->arena;
   const size_t bytes = tensors.count * sizeof(aiot_operand);

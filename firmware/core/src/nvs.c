@@ -119,7 +119,7 @@ static bool is_string(uint8_t type) { return type == TYPE_STRING; }
 static bool is_blob(uint8_t type) { return type == TYPE_BLOB || type == TYPE_BLOB_INDEX; }
 static bool is_blob_data(uint8_t type) { return type == TYPE_BLOB_DATA; }
 
-/* The key in its namespace. */
+/* Finds a key in its namespace. */
 static entry find_value(const aiot_nvs *nvs, const char *namespace_name, const char *key, bool (*type)(uint8_t), uint8_t *index) {
   const query of_namespace = {0, namespace_name, is_u8, NO_CHUNK};
   const entry found = find(nvs, &of_namespace);
@@ -176,7 +176,7 @@ bool aiot_nvs_blob(const aiot_nvs *nvs, const char *namespace_name, const char *
     *bytes = size == 0xffffffff ? 0 : size;
     return size <= room && read_data(nvs, &found, out, size);
   }
-  /* Parts, numbered from the index entry's start. */
+  /* The blob consists of parts, numbered from the start given in the index entry. */
   const uint32_t whole = u32_at(found.data);
   *bytes = whole;
   if (whole > room) return false;

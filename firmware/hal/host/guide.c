@@ -53,7 +53,7 @@ static void close_service(void *context) {
 
 static int status_of(void *context) { return ((aiot_http_openssl *)context)->answer.status; }
 
-/* One line of guideEventSchema (src/lib/device/guide/simulate.ts). */
+/* Prints an event as one line of guideEventSchema (src/lib/device/guide/simulate.ts). */
 static void print_event(void *context, const char *event, const char *json, size_t bytes) {
   (void)context;
   (void)event;

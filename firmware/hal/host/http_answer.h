@@ -21,7 +21,7 @@ typedef struct {
   bool ended;
 } aiot_http_answer;
 
-/* `from`: first requested byte. */
+/* Prepares to parse a response. `from`: first requested byte. */
 void aiot_http_answer_begin(aiot_http_answer *answer, uint64_t from);
 
 /*

@@ -27,7 +27,7 @@ static void hang_up(void *context) {
   http->state = AIOT_HTTP_IDLE;
 }
 
-/* A socket being connected, or -1. */
+/* Starts to connect a socket; returns it, or -1. */
 static int dial(const char *host, int port) {
   char service[8];
   snprintf(service, sizeof service, "%d", port);

@@ -92,7 +92,7 @@ typedef struct {
   bool is_new;
 } origin;
 
-/* A temporary file until it is complete. */
+/* Stores the origin, in a temporary file until it is complete. */
 static void keep_origin(origin *from) {
   char whole[620];
   snprintf(whole, sizeof whole, "%s.new", from->path);

@@ -60,7 +60,7 @@ static void on_signal(int number) {
 
 static int64_t now(void) { return aiot_host_clock.now_ms(NULL); }
 
-/* One line of deviceEventSchema (src/lib/device/events.ts). */
+/* Prints an event as one line of deviceEventSchema (src/lib/device/events.ts). */
 static void print_event(void *context, const char *event, const char *member, const char *json, size_t bytes) {
   const program *self = context;
   printf("{\"event\":\"%s\",\"device\":\"%s\",", event, self->identity.name);

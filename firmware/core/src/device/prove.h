@@ -7,16 +7,16 @@
 
 #include "aiot/device.h"
 
-/* The active release of this kind is in use from now on. */
+/* Records that the active release of this kind is in use from now on. */
 void aiot_device_used(aiot_device *device, aiot_kind kind);
 
-/* A new desired release; NULL = withdrawn. */
+/* Records the run time that a new desired release requires; NULL = withdrawn. */
 void aiot_device_wished(aiot_device *device, const aiot_desired *desired);
 
-/* Whether the desired release has now run for the required time: true once. */
+/* True once: when the desired release has run for the required time. */
 bool aiot_device_soaked(aiot_device *device);
 
-/* The member `proof` of the committed release, if the device has a key and the message has room. */
+/* Writes the member `proof` of the committed release, if the device has a key and the message has room. */
 void aiot_device_write_proof(aiot_writer *writer, const aiot_device *device, const aiot_content *content, int64_t t);
 
 #endif

@@ -59,7 +59,7 @@ static size_t samples_of_batch(const aiot_device *device) {
   return samples < 1 ? 1 : samples;
 }
 
-/* The effective rate of this sensor. */
+/* Derives the effective rate from the sensor's rate and the configuration. */
 static void set_rate(aiot_device *device) {
   device->group = aiot_config_group(&device->config, device->sensor_hz);
   if (device->group == 0) {
@@ -155,7 +155,7 @@ static void send_answer(aiot_device *device, const aiot_answer *answer, double l
   aiot_device_send(device, topic, message.out, bytes);
 }
 
-/* One sample at the effective rate. */
+/* Processes one sample at the effective rate. */
 static void use_sample(aiot_device *device, const double *values) {
   const aiot_take *take = &device->take;
   bool answered = false;

@@ -1,4 +1,7 @@
-/* How the updates try and activate a model (model.c) and a configuration (config.c), for device.c. The trials keep their state in the device, which must outlive them. */
+/*
+ * The trial and activation of a model (model.c) and of a configuration (config.c), for device.c. The trials keep their state in the
+ * device, which must outlive them.
+ */
 #ifndef AIOT_DEVICE_TRIALS_H
 #define AIOT_DEVICE_TRIALS_H
 

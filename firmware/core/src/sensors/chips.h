@@ -1,4 +1,7 @@
-/* The drivers of the two IMUs (mpu6050.c, lsm6ds3trc.c), for imu.c, which has checked which chip it is. Each keeps its state in the aiot_imu it is given. */
+/*
+ * The drivers of the two IMUs (mpu6050.c, lsm6ds3trc.c), for imu.c, which selects the driver. Each keeps its state in the aiot_imu that is
+ * passed to it.
+ */
 #ifndef AIOT_SENSORS_CHIPS_H
 #define AIOT_SENSORS_CHIPS_H
 

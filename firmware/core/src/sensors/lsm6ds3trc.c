@@ -26,7 +26,7 @@ enum {
 
 double aiot_lsm6ds3trc_celsius(int16_t raw) { return raw / 256.0 + 25; }
 
-/* ODR_XL, ODR_G and ODR_FIFO; 0 = unsupported. */
+/* Code of a rate in ODR_XL, ODR_G and ODR_FIFO; 0 = unsupported. */
 static uint8_t rate_code(double rate_hz) {
   static const double rates[] = {12.5, 26, 52, 104, 208, 416, 833, 1666, 3332, 6664};
   for (uint8_t i = 0; i < sizeof rates / sizeof rates[0]; i++) {
@@ -80,7 +80,7 @@ static bool reset(aiot_imu *imu) {
   return false;
 }
 
-/* Bypass mode first, to clear it. */
+/* Starts the FIFO, after bypass mode has cleared it. */
 static bool start_fifo(aiot_imu *imu) {
   /* Half a second: gyroscopes take 70 ms and some samples. */
   imu->settling = (uint32_t)(imu->setup.rate_hz / 2) + 1;

@@ -66,7 +66,7 @@ aiot_code aiot_features_open(const aiot_signal_spec *spec, aiot_arena *arena, ai
 
 size_t aiot_features_count(const aiot_features *features) { return features->selection.count; }
 
-/* The window moves on by the stride. */
+/* Moves the window on by the stride. */
 static void advance(aiot_features *own) {
   const size_t n = own->window_samples, stride = own->stride_samples;
   if (stride >= n) {

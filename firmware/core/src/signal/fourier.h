@@ -19,7 +19,7 @@ typedef struct {
   double *filter_re, *filter_im, *chirp_re, *chirp_im;
 } aiot_fourier;
 
-/* False: the arena is too small. */
+/* Prepares a transform of length n. False = the arena is too small. */
 bool aiot_fourier_open(aiot_fourier *fourier, size_t n, aiot_arena *arena);
 
 /* Transforms re and im. */

@@ -20,7 +20,7 @@ typedef struct {
   bool started;
 } aiot_lowpass_state;
 
-/* `corner_hz` is below half of `rate_hz`. */
+/* Computes the coefficients; `corner_hz` must be below half of `rate_hz`. */
 void aiot_lowpass_init(aiot_lowpass *filter, double corner_hz, double rate_hz);
 
 /* Filters one sample. The first one sets the state to that of a constant signal, so that no ramp appears. */

@@ -26,7 +26,7 @@ typedef struct {
 /* AIOT_MODEL_UNSUPPORTED for a set or name that does not exist or does not fit the signal; AIOT_MEMORY_SHORT. */
 aiot_code aiot_selection_open(aiot_selection *selection, const aiot_signal_spec *spec, aiot_arena *arena);
 
-/* `out`: count values. */
+/* Computes the features of a window; `out` has room for `count` values. */
 void aiot_selection_compute(const aiot_selection *selection, const double *window, float *out);
 
 #endif

@@ -30,7 +30,7 @@ typedef struct {
 
 size_t aiot_largest_factor(size_t n);
 
-/* `n` has no prime factor above AIOT_FACTOR_MAX. False: the arena is too small. */
+/* Prepares a transform of length n, which has no prime factor above AIOT_FACTOR_MAX. False = the arena is too small. */
 bool aiot_stages_open(aiot_stages *stages, size_t n, aiot_arena *arena);
 
 void aiot_stages_run(const aiot_stages *stages, double *re, double *im);

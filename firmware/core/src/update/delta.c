@@ -32,7 +32,7 @@ static int number(aiot_delta *d, uint8_t byte) {
   return 1;
 }
 
-/* One byte before the compressed ones. */
+/* Handles a byte of the header, which precedes the compressed ones. */
 static bool header(aiot_delta *d, uint8_t byte) {
   if (d->stage == TYPE) {
     d->stage = SIZE;

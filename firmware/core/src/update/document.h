@@ -19,7 +19,7 @@ enum {
   AIOT_ATTEMPT_BYTES = 512
 };
 
-/* Wait after this many consecutive failures. */
+/* Delay after this many consecutive failures, ms. */
 uint32_t aiot_wait_after(uint32_t failures);
 
 void aiot_document_begin(aiot_document *document);

@@ -227,7 +227,7 @@ static void read_member(aiot_json *json, aiot_manifest *m, const char *type, uns
 }
 
 aiot_code aiot_manifest_read(aiot_manifest *manifest, const aiot_envelope *envelope, const char *type, aiot_error *error) {
-  /* Everything except interface, model and files. */
+  /* All members except interface, model and files are required. */
   const unsigned needed = (1u << 11) - 1;
   unsigned seen = 0;
   aiot_json json;

@@ -13,7 +13,7 @@ static void write_u32(uint8_t *at, uint32_t value) {
   for (int i = 0; i < 4; i++) at[i] = (uint8_t)(value >> (8 * i));
 }
 
-/* Over counter, length and content. */
+/* CRC-32 of counter, length and content. */
 static uint32_t sum_of(const uint8_t *sector, uint32_t length) {
   return aiot_crc32(aiot_crc32(0, sector + 4, 8), sector + AIOT_SECTOR_HEADER, length);
 }

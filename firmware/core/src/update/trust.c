@@ -51,7 +51,7 @@ static bool read_keys(aiot_json *json, aiot_trust *trust, const aiot_crypto *cry
   return true;
 }
 
-/* Ids of keys read before, as bits. */
+/* Reads an array of ids of keys that were read before, and returns one bit for each key. */
 static uint32_t read_ids(aiot_json *json, const aiot_trust *trust) {
   uint32_t found = 0;
   size_t count = 0;

@@ -119,17 +119,17 @@ typedef struct {
  */
 bool aiot_esp32_adc_fastest(const int *pins, aiot_esp32_rate *rate);
 
-/* The servo on its pin, and the rule's result for the last prediction. */
+/* Starts the servo on its pin; it follows the rule's result for the last prediction. */
 bool aiot_esp32_servo_start(int pin, uint64_t now_ms);
 /* Replaces the default rule. */
 void aiot_esp32_servo_rule(const aiot_rule_spec *rule, uint64_t now_ms);
-/* JSON of an inference, in the format of the device's event. */
+/* Applies a prediction: the JSON of an inference, in the format of the device's event. */
 void aiot_esp32_servo_answer(const char *json, size_t bytes, uint64_t now_ms);
 /* Turns the servo on or off, for an external rule. */
 void aiot_esp32_servo_turn(bool on);
 void aiot_esp32_servo_step(uint64_t now_ms);
 
-/* The current heap. */
+/* Reads the current state of the heap. */
 void aiot_esp32_heap(void *context, aiot_heap *heap);
 
 /* From now on the task must call the watchdog every AIOT_WATCHDOG_MS. */
@@ -145,7 +145,7 @@ void aiot_esp32_dump_step(uint64_t now_ms, bool online);
 /* The task of a board that uses the guide's protocol: settings.h. */
 void aiot_esp32_guide_run(void *context);
 
-/* The device, in its own endless task. */
+/* Starts the device in its own endless task. */
 void aiot_esp32_start(void);
 
 #endif

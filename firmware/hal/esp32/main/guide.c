@@ -74,7 +74,7 @@ static const char *open_board(program *self, void *memory) {
   return code == AIOT_OK ? NULL : aiot_code_name(code);
 }
 
-/* The source's order of fields. */
+/* Adds a sample, whose values are in the source's order, to the sum. */
 static void add(program *self, const double values[FIELDS]) {
   for (size_t i = 0; i < FIELDS; i++) {
     const char *name = self->source->field[i];

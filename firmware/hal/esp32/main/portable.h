@@ -12,7 +12,7 @@ typedef struct {
 
 /* Whether the next attempt is due. */
 bool aiot_backoff_due(const aiot_backoff *backoff, uint64_t now_ms);
-/* An attempt failed; `random`: any number. */
+/* Records a failed attempt; `random`: any number. */
 void aiot_backoff_failed(aiot_backoff *backoff, uint64_t now_ms, uint32_t random);
 void aiot_backoff_worked(aiot_backoff *backoff);
 

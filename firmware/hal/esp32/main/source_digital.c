@@ -43,7 +43,7 @@ static aiot_sensor_code open_thermometer(void) {
   return aiot_ds18b20_convert(wire) ? AIOT_SENSOR_OK : AIOT_SENSOR_ABSENT;
 }
 
-/* One conversion per second. */
+/* Reads the thermometer, with one conversion per second. */
 static int read_thermometer(double *values, size_t room, bool *gap) {
   static unsigned waited;
   vTaskDelay(pdMS_TO_TICKS(200));
