@@ -98,14 +98,14 @@ class CborReader {
     return this.bytes.length - this.at;
   }
 
-  /** The first byte of an item. */
+  /** Reads the first byte of an item: its major type and additional information. */
   head(): { major: number; info: number } {
     if (++this.items > this.mostItems) throw new CborError(`expected at most ${this.mostItems} items`);
     const first = this.view.getUint8(this.take(1));
     return { major: first >> 5, info: first & 31 };
   }
 
-  /** The argument of a head. */
+  /** Reads the argument of a head as a length. */
   length(info: number, at: number, what: string): number {
     if (info < 24) return info;
     if (info === 24) return this.view.getUint8(this.take(1));
@@ -162,7 +162,7 @@ class CborReader {
   }
 }
 
-/** IEEE 754 binary16 (RFC 8949, appendix D). */
+/** Converts IEEE 754 binary16 to a number (RFC 8949, appendix D). */
 function half(bits: number): number {
   const exponent = (bits >> 10) & 31;
   const mantissa = bits & 1023;

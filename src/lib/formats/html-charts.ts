@@ -230,7 +230,7 @@ export function confusionTable(title: string, note: string, classes: string[], c
 /** Colors of a legend, a line or a bar: curves by number, verdicts by name. */
 export type Paint = 1 | 2 | 3 | 4 | 5 | 6 | 'good' | 'bad' | 'warn' | 'soft';
 
-/** CSS class. */
+/** CSS class of a color. */
 function paintClass(paint: Paint): string {
   return typeof paint === 'number' ? `series-${paint}` : paint;
 }

@@ -41,7 +41,7 @@ export function htmlTable(head: string[], rows: (string | Html)[][]): Html {
   return html`<div class="scroll"><table><thead>${line(head, 'th')}</thead><tbody>${rows.map((row) => line(row, 'td'))}</tbody></table></div>`;
 }
 
-/** Markup is measured without its tags. */
+/** Whether a cell is short enough for one line; markup is measured without its tags. */
 function isShort(cell: string | Html): boolean {
   const text = cell instanceof Html ? cell.text.replaceAll(/<[^>]*>/g, '') : cell;
   return text.length <= shortest;

@@ -88,7 +88,7 @@ function malformed(at: number, what: string): AiotError {
   return new AiotError('AIOT_FILE_MALFORMED', `otadata, offset ${hex(at)}: ${what}`, { subject: 'otadata' });
 }
 
-/** No slot selected yet. */
+/** An otadata partition in which no slot is selected yet. */
 export function blankOtadata(): Uint8Array {
   return Buffer.alloc(otadataBytes, 0xff);
 }

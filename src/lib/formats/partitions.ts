@@ -59,12 +59,12 @@ export const partitionSubtypes: Readonly<Record<number, Readonly<Record<string, 
   3: { primary: 0x00, ota: 0x01 },
 };
 
-/** 1 → `data`; an unnamed type as a hexadecimal number. */
+/** Name of a type: 1 → `data`. A type without a name is written as a hexadecimal number. */
 export function partitionTypeName(type: number): string {
   return nameOf(partitionTypes, type);
 }
 
-/** 1, 2 → `nvs` */
+/** Name of a subtype: 1, 2 → `nvs`. */
 export function partitionSubtypeName(type: number, subtype: number): string {
   return nameOf(partitionSubtypes[type] ?? {}, subtype);
 }
@@ -179,7 +179,7 @@ function parseFlags(cell: string, place: string): { encrypted: boolean; readonly
   return { encrypted: flags.includes('encrypted'), readonly: flags.includes('readonly') };
 }
 
-/** `nvs`, `24K`, `0x9000`, `4096` */
+/** Parses a cell: a known name such as `nvs`, or a number such as `24K`, `0x9000` or `4096`. */
 function number(cell: string, known: Readonly<Record<string, number>>, what: string, place: string): number {
   const named = Object.hasOwn(known, cell.toLowerCase()) ? known[cell.toLowerCase()] : undefined;
   if (named !== undefined) return named;

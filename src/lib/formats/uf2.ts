@@ -157,7 +157,7 @@ function readBlock(bytes: Uint8Array, at: number, what: string): Uf2Block {
   };
 }
 
-/** Flags are `flags.family`, plus `flags.md5` if `md5`. */
+/** Encodes a block. Its flags are `flags.family`, and `flags.md5` if `md5` is set. */
 function writeBlock(block: Uf2Block, md5: boolean): Uint8Array {
   const bytes = new Uint8Array(blockBytes);
   const view = new DataView(bytes.buffer);

@@ -283,7 +283,7 @@ export interface TaughtResult {
 /** Marks the latest samples with a label, and teaches the model with it. Calls are cheap; the work is done between samples. */
 export interface Teacher {
   readonly keys: readonly TeachKey[];
-  /** The values are copied. */
+  /** Stores the latest samples; the values are copied. */
   push(batch: SampleBatch): void;
   /** @returns whether the key has a function here */
   key(character: string): boolean;

@@ -41,7 +41,7 @@ export function openBlobs(folder: string): Blobs {
     await mkdir(dirname(to), { recursive: true });
     const part = `${to}.${randomBytes(4).toString('hex')}.part`;
     await linkOrCopy(from, part);
-    // A damaged entry is replaced.
+    // Replaces the entry if it is damaged.
     await rename(part, to);
     // If a program writes to it later, the write is rejected or the digest reveals it.
     await chmod(to, 0o444).catch(() => {});

@@ -83,7 +83,7 @@ export function createWordList(): WordList {
     words,
     codeOfWord,
     codeOf(bytes, from, to) {
-      // Labels come in long runs.
+      // Equal labels usually follow each other, so the last word is tried first.
       if (last >= 0 && isWord(last, bytes, from, to)) return last;
       // FNV-1a; words with equal hashes are compared by their letters.
       let hash = 0x811c9dc5;

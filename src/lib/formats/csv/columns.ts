@@ -377,7 +377,7 @@ function isQuoted(bytes: Uint8Array, from: number): boolean {
   return bytes[from] === 34;
 }
 
-/** A quote within a quoted cell is doubled. */
+/** Text of a quoted cell, in which each quote is doubled. */
 function unquoted(bytes: Uint8Array, from: number, to: number): string {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString('utf8');
   return text.length > 1 && text.startsWith('"') && text.endsWith('"')

@@ -197,7 +197,7 @@ function requireInside(
   throw malformed(what, at, `${name}: ${range}, but the file ends at ${hex(bytes.length)}`);
 }
 
-/** NUL-terminated; null outside the table. */
+/** The NUL-terminated string at an offset of a string table; null outside the table. */
 export function stringAt(strings: Uint8Array, offset: number): string | null {
   if (offset >= strings.length) return null;
   const end = strings.indexOf(0, offset);

@@ -10,7 +10,7 @@ const machines = new Map([
   [183, 'aarch64'],
   [243, 'riscv'],
 ]);
-/** e_type. */
+/** Names of the supported values of e_type. */
 const types = new Map([
   [1, 'object'],
   [2, 'executable'],
@@ -93,7 +93,7 @@ function partOf(flags: number, type: number): 'text' | 'data' | 'bss' {
   return type === nobits ? 'bss' : 'data';
 }
 
-/** Addresses above 2^53 do not occur here. */
+/** Reader of 64-bit values as numbers: addresses above 2^53 do not occur here. */
 function wide(view: DataView): (at: number) => number {
   return (at) => Number(view.getBigUint64(at, true));
 }

@@ -90,7 +90,7 @@ export function readHeader(bytes: Uint8Array, what: string): ImageHeader {
   };
 }
 
-/** The 24 bytes. */
+/** Encodes a header in 24 bytes. */
 export function writeHeader(header: ImageHeader): Uint8Array {
   const bytes = new Uint8Array(headerBytes);
   const view = new DataView(bytes.buffer);

@@ -97,7 +97,7 @@ export function readEspImage(bytes: Uint8Array, what = 'image'): EspImage {
   };
 }
 
-/** 103 → `1.3` */
+/** Formats a chip revision: 103 → `1.3`. */
 function revision(value: number): string {
   return `${Math.floor(value / 100)}.${value % 100}`;
 }

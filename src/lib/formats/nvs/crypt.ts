@@ -38,7 +38,7 @@ export function decryptNvs(bytes: Uint8Array, keys: Uint8Array): Uint8Array {
   });
 }
 
-/** The partition that contains the keys in flash. */
+/** Creates the partition that contains the keys in flash. */
 export function writeNvsKeys(keys: Uint8Array): Uint8Array {
   const bytes = Buffer.alloc(nvsKeysPartitionBytes, 0xff);
   bytes.set(requireKeys(keys));

@@ -281,7 +281,7 @@ interface ReadPage {
   problems: NvsProblem[];
 }
 
-/** `offset`: of the page within the partition. */
+/** Reads a page. @param offset position of the page in the partition */
 function readPage(bytes: Buffer, offset: number): ReadPage {
   const problems: NvsProblem[] = [];
   const say = (at: number, reason: string) => problems.push({ offset: offset + at, reason });

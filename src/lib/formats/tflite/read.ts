@@ -88,7 +88,7 @@ export function importTflite(bytes: Uint8Array): {
   return { graph: count > 0 ? withoutUnused(graph) : graph, notes, metadata };
 }
 
-/** A sentence if an input has open dimensions. */
+/** A sentence about the open dimensions of an input; none if it has none. */
 function openDimensions(table: Table, { name, shape }: Tensor): string[] {
   const signature = table.int32s(slots.tensor.signature);
   const open = signature.flatMap((size, axis) => (size === -1 ? [axis] : []));

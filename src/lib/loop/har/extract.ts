@@ -144,7 +144,7 @@ async function axesInlet(stage: Stage, take: (sample: Sample) => void): Promise<
     }
     if (sequence <= last.sequence) {
       if (message.time <= last.time) return late(sequence, delivery);
-      // Sequence numbers restarted: the stream was re-created.
+      // If sequence numbers start over, the stream was re-created.
       begin();
     }
     held.set(sequence, delivery);

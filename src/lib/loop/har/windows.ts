@@ -35,7 +35,7 @@ export function createWindows(samples: number, lowpassHz: number | null = null):
     features: 'har',
   };
   const columns = spec.fields.map(() => new Float64Array(samples));
-  // Continues across windows, as in training.
+  // The filters keep their state across windows, as in training.
   const filters = spec.fields.map(() => createLowpass(lowpassHz, windowRateHz));
   let filled = 0;
   let last = Number.NaN;

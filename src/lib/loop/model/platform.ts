@@ -47,7 +47,7 @@ export class PlatformModel {
     this.refusals = refusalsOf(settings.cache);
   }
 
-  /** Opens it without a request. @throws AIOT_CONTEXT_NOT_FOUND, AIOT_USAGE */
+  /** Opens a reference without a request to the platform. @throws AIOT_CONTEXT_NOT_FOUND, AIOT_USAGE */
   static async open(reference: string, settings: Settings): Promise<PlatformModel> {
     const { url } = await contextFor(settings.context);
     const { origin } = new URL(url);

@@ -160,7 +160,7 @@ function notA(flag: string, expected: string, got: string): AiotError {
 }
 
 function refuseSecret(url: string, secrets: string): void {
-  // A sensor's address is not necessarily a stream's.
+  // A sensor's address need not be a valid stream URL.
   const found = /^[a-z][\w+.-]*:/i.test(url) ? secretIn(url) : undefined;
   if (!found) return;
   throw new AiotError(
@@ -347,7 +347,7 @@ interface Kind {
   kernelFiles?: true;
 }
 
-/** `i2c://1/CHIP` and `i2c://%2Fdev%2Fi2c-3/CHIP` */
+/** The device node of a bus, from addresses such as `i2c://1/CHIP` and `i2c://%2Fdev%2Fi2c-3/CHIP`. */
 const busNode = (place: string) => {
   const [bus = ''] = place.replace(/^\/\//, '').split(/[/?]/, 1);
   const path = decodeURIComponent(bus);
@@ -375,7 +375,7 @@ export function devicesFor(urls: readonly string[], delegate?: string): Devices 
   for (const url of urls) {
     const [, scheme = '', place = ''] = /^([a-z][\w+.-]*):(.*)$/is.exec(url) ?? [];
     const kind = Object.hasOwn(kinds, scheme.toLowerCase()) ? kinds[scheme.toLowerCase()] : undefined;
-    // The simulated bus is part of the process.
+    // The simulated bus needs no device.
     if (kind && !place.startsWith('//sim/')) add(kind, place);
   }
   if (delegate === 'coral') {

@@ -104,7 +104,7 @@ function alive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // EPERM: a process of another user exists, too.
+    // EPERM means that the process exists, but belongs to another user.
     return systemCode(error) === 'EPERM';
   }
 }

@@ -123,7 +123,7 @@ export function loopMetrics(status: LoopStatus): string {
     counter('model_swaps', 'Times that the model was replaced.', model.swaps);
     gauge('models_refused', 'Models that were tried and rejected.', model.refused.length);
   }
-  // Two outputs may have the same address.
+  // Rows are also numbered, because two outputs may have the same address.
   const each = (pick: (output: LoopStatus['outputs'][number]) => Value): Row[] =>
     outputs.map((output, index) => [{ output: String(index), endpoint: output.endpoint }, pick(output)]);
   family(

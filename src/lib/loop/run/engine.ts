@@ -173,7 +173,7 @@ function createPredicting(
     const which = model;
     keeper.misbehaved(which, error);
     const answer = follow();
-    // Its state can no longer be trusted.
+    // The failed predictor's state can no longer be trusted, so the same model starts again.
     if (model === which) predictor = begin(which);
     return answer;
   }

@@ -58,9 +58,9 @@ export interface LoopOptions {
   signal?: AbortSignal | undefined;
   /** One line per event: a sensor unplugged, a model swapped. */
   onEvent?: ((text: string) => void) | undefined;
-  /** Progress while startup takes long. */
+  /** Called with the progress of a long startup. */
   onStep?: ((text: string) => void) | undefined;
-  /** The loop has started to read samples. */
+  /** Called when the loop has started to read samples. */
   onOpen?: ((begun: LoopBegun) => void) | undefined;
   /** Further observers. */
   taps?: readonly LoopTap[] | undefined;

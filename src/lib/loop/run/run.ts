@@ -45,7 +45,7 @@ export async function runLoop(options: LoopOptions): Promise<LoopResult> {
   const project = await projectOf(options.project, options.model);
   const limitMs = limitOf(options, clock.now());
   const { vote, holdMs } = votingOf(options, project);
-  // Rejected before anything is opened.
+  // An invalid smoothing setting is rejected before anything is opened.
   if (vote !== undefined) createVote(vote, holdMs);
   const name = options.name ?? project.config.name;
   // A simulated run is not a service: it holds no name, and leaves nothing behind.

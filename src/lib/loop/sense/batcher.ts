@@ -155,7 +155,7 @@ const units: Record<string, number> = { s: 1000, ms: 1, us: 1e-3, ns: 1e-6 };
 
 /** Converts the timestamps of messages to milliseconds since 1970. */
 interface Stamps {
-  /** @returns NaN if it is not a time */
+  /** Converts a timestamp to ms since 1970; NaN if it is not a time. */
   of(stamp: unknown, arrivalMs: number): number;
   /** Whether a timestamp has only whole seconds. */
   coarse(stamp: unknown): boolean;

@@ -132,7 +132,7 @@ export async function openAgain(open: () => Promise<RawSource>, options: AgainOp
   const ended = new AbortController();
   const stop = AbortSignal.any([signal, ended.signal]);
 
-  /** @returns whether it is open again */
+  /** Reopens the source after a failure; returns false if it is closed meanwhile. */
   const reopen = async (error: AiotError): Promise<boolean> => {
     connected = false;
     tell('lost', `${source.endpoint} was disconnected: ${error.message}`);

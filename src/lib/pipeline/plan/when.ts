@@ -43,7 +43,7 @@ export function refusalOfWhen(terms: readonly Term[], results: ReadonlyMap<strin
   return null;
 }
 
-/** A term in its written form. */
+/** Formats a term as it is written in `when`. */
 function termText({ not, step, path, compare }: Term): string {
   const name = `${not ? 'not ' : ''}${step}.${path.join('.')}`;
   return compare ? `${name} ${compare.operator} ${String(compare.value)}` : name;

@@ -73,7 +73,7 @@ export function childrenOf(record: RunRecord) {
   return record.steps.flatMap(({ child }) => (child ? [child] : []));
 }
 
-/** The record of an abandoned run. */
+/** A copy of an abandoned run's record, with the run and its unfinished steps marked as ended. */
 export function interrupted(record: RunRecord, state: 'interrupted' | 'cancelled', now: number): RunRecord {
   const steps = record.steps.map((step) =>
     step.state === 'running' || step.state === 'waiting' ? { ...step, state, child: null } : step,

@@ -179,7 +179,7 @@ export async function writeRun(folders: PipelineFolders, record: RunRecord): Pro
   await writeJsonAtomic(runFile(folders, record.run), record);
 }
 
-/** Ids, oldest first. */
+/** Ids of all runs in the history, oldest first. */
 export async function runIds({ runs }: PipelineFolders): Promise<string[]> {
   const names = await readdir(runs).catch(() => []);
   return names.flatMap((name) => (/^run_[a-z0-9]+\.json$/.test(name) ? [name.slice(0, -5)] : [])).sort();
@@ -267,13 +267,13 @@ export function pipelineFolders(dir: string) {
     root,
     /** Locked by the process that runs the pipeline; the lock ends with the process. */
     lock: join(root, 'lock'),
-    /** One file per run. */
+    /** Records of runs, one file each. */
     runs: join(root, 'runs'),
-    /** RUN/STEP.log. */
+    /** Logs of steps: RUN/STEP.log. */
     logs: join(root, 'logs'),
-    /** RUN/STEP: where a step runs. */
+    /** Working folders of steps: RUN/STEP. */
     work: join(root, 'work'),
-    /** Contents, by digest. */
+    /** Contents of files, by digest. */
     blobs: join(root, 'store', 'blobs'),
     /** Outcomes of steps, by key. */
     entries: join(root, 'store', 'steps'),
