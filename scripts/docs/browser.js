@@ -154,7 +154,7 @@ function addCopyButtons() {
   }
 }
 
-/** Over plain HTTP there is no clipboard API. */
+/** Copies a text. Over plain HTTP there is no clipboard API, so the text is selected in an element and copied from there. */
 async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);

@@ -43,7 +43,7 @@ export function renderMarkdown(text, link, highlight = escapeHtml) {
   return { title, html: parts.join('\n'), places };
 }
 
-/** The leading lines that match. */
+/** Removes and returns the leading lines that match. */
 function take(lines, pattern) {
   const end = lines.findIndex((line) => !pattern.test(line));
   return lines.splice(0, end < 0 ? lines.length : Math.max(1, end));

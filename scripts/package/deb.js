@@ -40,7 +40,7 @@ export async function debianPackage({ root, work, out, version, arch, maintainer
   return file;
 }
 
-/** deb-control(5). */
+/** The package's control file (deb-control(5)). */
 export function controlFile({ version, architecture, maintainer, kib }) {
   return `Package: aiot
 Version: ${version}

@@ -448,7 +448,7 @@ function stampOf(name) {
 
 /** @type {string | undefined} */
 let version;
-/** `Python 3.11.2`; empty without Python. @returns {string} */
+/** Version of Python, such as `Python 3.11.2`; empty without Python. @returns {string} */
 function pythonVersion() {
   version ??=
     spawnSync(process.env.PYTHON ?? 'python3', ['--version'], { encoding: 'utf8' }).stdout?.trim() ?? '';

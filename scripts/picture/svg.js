@@ -50,7 +50,7 @@ function apply(style, code) {
   return { ...style, color: colors[code] ?? style.color };
 }
 
-/** Long lines continue below, as on a terminal. */
+/** Wraps a long line, as a terminal does. */
 function wrap(row) {
   const rows = [[]];
   let used = 0;
