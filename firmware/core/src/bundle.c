@@ -198,7 +198,7 @@ static void read_answer(reading *r, aiot_json *json) {
   if (found == 4 || (wanted && !threshold) || (found == AIOT_ANSWER_VALUE && r->values == 0)) json->failed = true;
 }
 
-/* `none` or `majority:N`, N from 1 to 99. */
+/* Reads the smoothing: `none` or `majority:N`, with N from 1 to 99. */
 static size_t read_vote(aiot_json *json) {
   static const char majority[] = "majority:";
   char text[16];
@@ -255,7 +255,7 @@ static void read_member(reading *r, aiot_json *json) {
     r->seen |= SEEN_SPEC;
   } else if (aiot_json_is(json, "kind")) {
     aiot_json_string(json, text, sizeof text);
-    /* A network alone, without a signal part. */
+    /* A bundle of another kind contains only a network without a signal part. */
     if (strcmp(text, "model") != 0) unable(r, AIOT_MODEL_UNSUPPORTED);
     r->seen |= SEEN_KIND;
   } else if (aiot_json_is(json, "name")) {

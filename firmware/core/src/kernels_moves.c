@@ -197,7 +197,7 @@ typedef struct {
 static bool slice_of(int32_t size, int64_t begin, int64_t end, int64_t step, bool open_begin, bool open_end, bool shrink,
                      slice *out) {
   if (step == 0) return false;
-  /* A longer step has the same effect. */
+  /* Longer steps have the same effect as these limits. */
   step = step > size ? size : step < -(int64_t)size ? -(int64_t)size : step;
   const int64_t low = step > 0 ? 0 : -1, high = step > 0 ? size : (int64_t)size - 1;
   begin = begin < 0 ? begin + size : begin;

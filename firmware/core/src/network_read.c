@@ -35,7 +35,7 @@ static aiot_code read_quantization(aiot_flatbuffer *file, aiot_table quantizatio
   for (uint32_t i = 0; i < count; i++) {
     const float scale = aiot_flatbuffer_f32_at(file, operand->scale, i);
     if (!(scale >= 0.0f && isfinite(scale))) return AIOT_BUNDLE_MALFORMED;
-    /* Marks the file as broken beyond 32 bits. */
+    /* Reading a zero point of more than 32 bits marks the file as broken. */
     (void)aiot_flatbuffer_i64_at(file, operand->zero_point, i);
   }
   return AIOT_OK;

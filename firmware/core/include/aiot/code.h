@@ -42,7 +42,7 @@ typedef enum {
   AIOT_CODES
 } aiot_code;
 
-/* "AIOT_UPDATE_SIZE" and so on; "AIOT_OK" for AIOT_OK. */
+/* Name of a code, such as "AIOT_UPDATE_SIZE"; "AIOT_OK" for AIOT_OK. */
 const char *aiot_code_name(aiot_code code);
 
 /* The code with that name; AIOT_OK if there is none. */

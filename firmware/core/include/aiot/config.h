@@ -28,7 +28,7 @@ typedef struct {
   aiot_rule_spec rule;
 } aiot_config;
 
-/* The defaults. */
+/* The default configuration. */
 aiot_config aiot_config_default(void);
 
 /*

@@ -221,7 +221,7 @@ void aiot_device_log(aiot_device *device, const char *level, const char *text, a
 /* Publishes that it is offline; pending messages are dropped after `wait_ms`. */
 void aiot_device_close(aiot_device *device, uint32_t wait_ms);
 
-/* "aiot/v1/{device}/{channel}" */
+/* Writes the topic "aiot/v1/{device}/{channel}" to `out`. */
 void aiot_device_topic(const aiot_device *device, const char *channel, char out[AIOT_TOPIC_BYTES]);
 
 #endif

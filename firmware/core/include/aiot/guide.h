@@ -169,7 +169,7 @@ bool aiot_guide_ready(const aiot_guide_board *board);
  */
 void aiot_guide_read(aiot_guide_board *board, const aiot_guide_reading *reading);
 
-/* Stops, and publishes that it does. */
+/* Publishes that the board stops, and closes it. */
 void aiot_guide_close(aiot_guide_board *board);
 
 #endif

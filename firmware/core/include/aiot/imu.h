@@ -60,7 +60,7 @@ aiot_sensor_code aiot_imu_open(aiot_imu *imu, const aiot_imu_setup *setup);
  */
 aiot_sensor_code aiot_imu_read(aiot_imu *imu, double *values, size_t room, aiot_imu_reading *reading);
 
-/* Puts it into sleep mode. */
+/* Puts the chip into sleep mode. */
 void aiot_imu_close(aiot_imu *imu);
 
 /* degrees Celsius of the chip's own thermometer, from register values. */
@@ -83,7 +83,7 @@ typedef struct {
   uint16_t pattern;
 } aiot_lsm6ds3trc_fifo;
 
-/* FIFO_STATUS1 to 4. */
+/* Parses FIFO_STATUS1 to 4. */
 aiot_lsm6ds3trc_fifo aiot_lsm6ds3trc_status(const uint8_t bytes[4]);
 
 #endif

@@ -31,7 +31,7 @@ typedef struct {
   uint32_t sector_bytes;
   bool (*read)(void *context, uint32_t offset, void *out, size_t bytes);
   bool (*write)(void *context, uint32_t offset, const void *data, size_t bytes);
-  /* `offset` is a multiple of sector_bytes. */
+  /* Erases a sector; `offset` is a multiple of sector_bytes. */
   bool (*erase)(void *context, uint32_t offset);
   /* All earlier writes are durable when it returns. */
   bool (*sync)(void *context);

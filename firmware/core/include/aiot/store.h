@@ -27,7 +27,7 @@ typedef enum {
   AIOT_PHASE_ROLLED_BACK
 } aiot_phase;
 
-/* "IDLE" and so on, as in `reported`. */
+/* Name of a phase, such as "IDLE", as in `reported`. */
 const char *aiot_phase_name(aiot_phase phase);
 
 /* Content of a slot, recorded only after its bytes were verified. */
@@ -72,7 +72,7 @@ typedef struct {
   } last;
 } aiot_record;
 
-/* The factory state. */
+/* Sets a record to the factory state. */
 void aiot_record_blank(aiot_record *record);
 
 /*

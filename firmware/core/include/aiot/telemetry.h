@@ -56,7 +56,7 @@ size_t aiot_inference_message(aiot_message message, const aiot_inference_news *n
 
 size_t aiot_presence_message(aiot_message message, bool online, int64_t t);
 
-/* `code` AIOT_OK = none. */
+/* A log line; `code` AIOT_OK = it has no code. */
 size_t aiot_log_message(aiot_message message, int64_t t, const char *level, const char *text, aiot_code code);
 
 #endif

@@ -36,10 +36,10 @@ void aiot_write_object_end(aiot_writer *writer);
 void aiot_write_array(aiot_writer *writer);
 void aiot_write_array_end(aiot_writer *writer);
 
-/* The key of the next member. */
+/* Writes the key of the next member. */
 void aiot_write_key(aiot_writer *writer, const char *key);
 
-/* Invalid UTF-8 bytes become U+FFFD. */
+/* Writes a string; invalid UTF-8 bytes become U+FFFD. */
 void aiot_write_text(aiot_writer *writer, const char *text);
 
 void aiot_write_integer(aiot_writer *writer, int64_t value);
@@ -53,7 +53,7 @@ void aiot_write_number(aiot_writer *writer, double value);
 void aiot_write_boolean(aiot_writer *writer, bool value);
 void aiot_write_null(aiot_writer *writer);
 
-/* Bytes written, 0 if they did not fit. */
+/* Returns the number of bytes written; 0 if they did not fit. */
 size_t aiot_write_end(const aiot_writer *writer);
 
 /* Longest text of a number, including its NUL. */

@@ -13,7 +13,7 @@ typedef struct {
   aiot_error *error;
 } reader;
 
-/* The first error is reported. */
+/* Records an error; only the first one is reported. */
 static void wrong(reader *r, const char *member, const char *expected) {
   if (r->error->code[0] == '\0') aiot_error_set(r->error, AIOT_CONFIG_MALFORMED, "%s: expected %s", member, expected);
   r->json.failed = true;

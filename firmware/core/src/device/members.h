@@ -7,10 +7,10 @@
 void aiot_write_integer_member(aiot_writer *writer, const char *key, int64_t value);
 void aiot_write_text_member(aiot_writer *writer, const char *key, const char *text);
 
-/* A member `key`: the content of a slot, or null. */
+/* Writes a member `key`: the content of a slot, or null. */
 void aiot_device_write_content(aiot_writer *writer, const char *key, const aiot_content *content);
 
-/* The member `golden` of an update. */
+/* Writes the member `golden` of an update. */
 void aiot_device_write_golden(aiot_writer *writer, const aiot_update *update);
 
 #endif

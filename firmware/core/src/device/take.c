@@ -14,7 +14,7 @@ static double microseconds(const aiot_device *device) {
   return 1000.0 * (double)clock->uptime_ms(clock->context);
 }
 
-/* Indices of the model's fields in a sample. */
+/* Finds the indices of the model's fields in a sample; false if one is missing, or if the rate does not suit the model. */
 static bool find_fields(aiot_device *device) {
   const aiot_signal_spec *signal = &device->bundle.signal;
   const aiot_take *take = &device->take;

@@ -64,7 +64,7 @@ void aiot_guide_activate(aiot_guide_board *board) {
 
 /* Location of the unused half of the memory. */
 static uint8_t *spare(const aiot_guide_board *board, size_t *bytes) {
-  /* Each starts at maximum alignment. */
+  /* The size is rounded down, so that each half starts at maximum alignment. */
   *bytes = board->setup.bytes / 2 / sizeof(double) * sizeof(double);
   return (uint8_t *)board->setup.memory + (board->half == 0 ? *bytes : 0);
 }
@@ -117,7 +117,7 @@ static void use(aiot_guide_board *board) {
   arena.used = board->loaded;
   const aiot_code code = aiot_guide_network_open(half, board->loaded, &arena, &network);
   if (code != AIOT_OK) {
-    /* The active network stays active. */
+    /* The load has failed; the active network stays active. */
     refuse_load(board, aiot_code_name(code));
     return;
   }

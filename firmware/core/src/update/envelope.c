@@ -15,7 +15,7 @@ typedef struct {
   size_t sig_bytes;
 } signature;
 
-/* The raw text of a base64 string. */
+/* Reads a base64 string; returns its raw text. */
 static const char *read_base64(aiot_json *json, size_t *bytes) {
   const char *text = aiot_json_raw(json, bytes);
   if (!aiot_base64_formed(text, *bytes)) json->failed = true;
@@ -41,7 +41,7 @@ static signature read_signature(aiot_json *json) {
   return found;
 }
 
-/* The signatures' text, each checked for its format. */
+/* Reads the signatures and checks their format; returns their text. */
 static const char *read_signatures(aiot_json *json, size_t *bytes) {
   aiot_json ahead = *json;
   size_t count = 0;
@@ -108,7 +108,7 @@ static bool is_valid(const aiot_envelope *e, const signature *s, size_t key) {
                                 der, bytes);
 }
 
-/* The reason for rejection: too few valid signatures. */
+/* Sets the error for too few valid signatures, and returns its code. */
 static aiot_code too_few(const aiot_envelope *e, uint32_t valid, aiot_error *error) {
   static const aiot_code codes[AIOT_ROLES] = {AIOT_TRUST_SIGNATURES, AIOT_SIGNATURE_INVALID, AIOT_TIMESTAMP_INVALID};
   const uint32_t threshold = e->trust->role[e->role].threshold;

@@ -15,7 +15,7 @@ static void write_text(writing *w, const char *text) {
   if (bytes <= fitting) {
     fitting = bytes;
   } else {
-    /* Do not split a character. */
+    /* Truncates at the start of a UTF-8 character. */
     while (fitting > 0 && ((uint8_t)text[fitting] & 0xc0) == 0x80) fitting--;
     w->room = w->used + fitting + 1;
   }

@@ -20,7 +20,7 @@ void aiot_report(aiot_update *u);
 /* Writes the record to flash; false and dead if the flash failed. */
 bool aiot_persist(aiot_update *u);
 
-/* The flash failed: no further work. Always LATER. */
+/* Stops all work, because the flash failed. Always returns LATER. */
 aiot_pace aiot_die(aiot_update *u);
 
 /* Closes the connection to the platform if this update holds it. */
