@@ -169,7 +169,7 @@ function lineOf({ times, count }: Segment): { begin: number; slope: number } {
   return { begin: mean - middle * slope, slope };
 }
 
-/** Replaces the smoothed times of the first segment by a line through all its times: the follower's line is not reliable yet. */
+/** Smooths the times of a segment from the first second by a line through all of them, because the follower's line only starts there. */
 function straighten(segment: Segment): void {
   const { begin, slope } = lineOf(segment);
   for (let i = 0; i < segment.count; i++) segment.smooth[i] = segment.times[0]! + begin + i * slope;
