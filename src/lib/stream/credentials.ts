@@ -42,7 +42,7 @@ const keptSchema = z.object({
 
 export const loginSchema = z.object({
   endpoints: z.array(keptSchema),
-  /** Whether the destination accepted them; false if it was not asked. */
+  /** Whether the destination has accepted the credentials; false if they were stored without trying them. */
   tried: z.boolean(),
 });
 
@@ -51,7 +51,7 @@ export type Login = z.output<typeof loginSchema>;
 interface LoginOptions {
   url: string;
   credentials: StreamCredentials;
-  /** Tries the credentials on the peer; if it throws, nothing is stored. Absent: they are stored untested. */
+  /** Tries the credentials on the peer. If it throws, nothing is stored. If it is absent, the credentials are stored untested. */
   attempt?: (url: string, credentials: StreamCredentials) => Promise<void>;
 }
 

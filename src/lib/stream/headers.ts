@@ -15,13 +15,13 @@ export function headerValue(bytes: Uint8Array): string | Uint8Array {
 /** Whether a text can be the value of a header in the broker's format. */
 type Fits = (text: string) => boolean;
 
-/** Values of one name. */
+/** A header name with its values. */
 type Named<Value> = readonly [name: string, values: readonly Value[]];
 
 /**
- * The values of a name as text. If one of them does not fit, or would be read as marked, all are base64 under `NAME;base64`, so that
- * brokers that group values by name keep their order. The inverse of `unmarked`.
- * @param force mark them in any case
+ * Returns the values of a name as text. If a value does not fit, or could be mistaken for a marked one, all values become base64 under
+ * `NAME;base64`. Marking all of them keeps their order at brokers that group values by name. The inverse of `unmarked`.
+ * @param force mark the values even if they fit
  */
 export function marked([name, values]: Named<Header[1]>, fits: Fits, force = false): Named<string> {
   const known = values.map((value) => (typeof value === 'string' ? value : headerValue(value)));
@@ -31,7 +31,7 @@ export function marked([name, values]: Named<Header[1]>, fits: Fits, force = fal
   return [`${name}${bytesMark}`, values.map((value) => Buffer.from(value as string).toString('base64'))];
 }
 
-/** The values that `marked` made into this name and these texts. Others stay as they are, even if their names look marked. */
+/** Restores the values that `marked` has encoded. Other values are returned unchanged, even if their names look marked. */
 export function unmarked([name, texts]: Named<string>, fits: Fits): Named<Header[1]> {
   if (!name.endsWith(bytesMark)) return [name, texts];
   const original = markedName(name);

@@ -10,7 +10,7 @@ export type Header = readonly [name: string, value: string | Uint8Array];
 export const mqttHeaders = {
   contentType: 'content-type',
   responseTopic: 'mqtt-response-topic',
-  /** Bytes. */
+  /** Bytes, unlike the values of the other headers. */
   correlationData: 'mqtt-correlation-data',
   /** Seconds, as decimal text. */
   messageExpiryInterval: 'mqtt-message-expiry-interval',
@@ -46,7 +46,7 @@ export interface Delivery {
   readonly message: Message;
   /** The message is stored at its destination: the source may discard it, and a camera reuses the payload's memory. */
   ack(): void;
-  /** It is not safe: the source may send it again. */
+  /** The message was not stored: the source may send it again. */
   nack(): void;
 }
 
@@ -60,7 +60,7 @@ export interface Source extends AsyncIterable<readonly Delivery[]> {
   /** Messages dropped because the reader was too slow; none with `overflow: 'wait'`. */
   readonly dropped: number;
   /**
-   * The payloads alone, in place of the messages, at a tenth of the cost, if their outcome does not matter. Absent if a source
+   * Yields only the payloads, at a tenth of the cost, for readers that need neither the messages nor acknowledgment. Absent if a source
    * cannot provide them.
    */
   payloads?(): AsyncIterable<Payloads>;
@@ -121,7 +121,7 @@ export interface StreamCredentials {
   nkey?: string;
   /** Session token of S3, besides username (access key) and password (secret key). */
   session?: string;
-  /** For S3. */
+  /** Region of the S3 service. */
   region?: string;
 }
 
@@ -146,14 +146,14 @@ export interface StreamOptions extends StreamCredentials {
   qos?: 0 | 1 | 2;
   /** Reject a message with headers if the destination cannot carry them (MQTT 3.1.1), instead of writing it without them. */
   requireHeaders?: boolean;
-  /** Called with a number of messages that were written without their headers. */
+  /** Called with the number of messages that were written without their headers. */
   onHeadersDropped?: (messages: number) => void;
   /** MQTT: a session that outlives the connection needs a name, and `clean: false`. */
   clientId?: string;
   clean?: boolean;
-  /** Name of the platform that `aiot:` refers to; default = the current one. */
+  /** Context whose platform `aiot:` addresses refer to; default = the current one. */
   context?: string;
-  /** Standard input, if it is not the process's own. */
+  /** Replaces the process's standard input as the source of `stdin:`. */
   input?: NodeJS.ReadableStream;
   /** The destination's response to a message (tcp). */
   onReply?: (reply: Uint8Array, message: OutgoingMessage) => void;

@@ -1,14 +1,14 @@
 /** A bounded queue between a producer and one reader, which takes all its items at once. */
 export interface Queue<T> extends AsyncIterable<T[]> {
-  /** False when the queue is full or has ended: the item was not taken. */
+  /** Appends an item. Returns false, without appending it, if the queue is full or has ended. */
   push(item: T, bytes?: number): boolean;
-  /** Nothing more is accepted. */
+  /** Whether the queue accepts no more items. */
   readonly ended: boolean;
-  /** Resolves once there is room again, or it has ended. */
+  /** Resolves once there is room again, or the queue has ended. */
   whenRoom(): Promise<void>;
-  /** Resolves once the first item has arrived, or it has ended. */
+  /** Resolves once the queue has an item, or has ended. */
   whenAny(): Promise<void>;
-  /** The reader gets the remaining items, then the end, or this error. */
+  /** Ends the queue: the reader gets the remaining items, then the end, or this error. */
   end(error?: unknown): void;
 }
 

@@ -5,11 +5,11 @@ import { dictionary } from '../core/names.js';
 
 /** The parts of a stream's URL that adapters need. */
 export interface StreamUrl {
-  /** Such as `mqtt`, without the colon. */
+  /** The scheme without the colon, such as `mqtt`. */
   scheme: string;
-  /** For messages and errors: no credentials, no topic, no query. */
+  /** The address for messages and errors, without credentials, topic and query. */
   endpoint: string;
-  /** Address of the peer, with the port, comma-separated where there are several; empty for `stdin:`, `file:` and `serial:`. */
+  /** Host of the peer with its port; several are separated by commas. Empty for `stdin:`, `file:` and `serial:`. */
   host: string;
   username: string | undefined;
   password: string | undefined;
@@ -43,7 +43,7 @@ export function parseStreamUrl(url: string): StreamUrl {
   const local = localSchemes.has(name);
   const foreign = foreignQuery.has(name);
   const marked = rest.startsWith('//');
-  // Settings may follow the host directly: a `/` in them does not end it.
+  // Settings may follow the host directly. A `/` in them does not end the host.
   const [authority = ''] = marked && !local ? (foreign ? /^[^/?#]*/ : /^[^/?]*/).exec(rest.slice(2))! : [];
   const after = !marked ? rest : local ? rest.slice(2) : rest.slice(2 + authority.length).replace(/^\//, '');
   const mark = after.indexOf(foreign ? '#' : '?');
@@ -59,7 +59,7 @@ export function parseStreamUrl(url: string): StreamUrl {
     host,
     username: username ? decode(username) : undefined,
     password: password.length > 0 ? decode(password.join(':')) : undefined,
-    // Servers decode an http path themselves.
+    // The path of an http address stays encoded, because servers decode it themselves.
     path: foreign ? own : decode(own),
     query: mark < 0 ? {} : queryOf(after.slice(mark + 1), decode),
   };
@@ -85,7 +85,7 @@ function decoded(text: string, endpoint: string): string {
   }
 }
 
-/** `true`, `false`, or the name alone, which is true. */
+/** A setting that is `true` or `false`; its name alone means true. */
 export const queryBoolean = z
   .enum(['true', 'false', '1', '0'])
   .transform((text) => text === 'true' || text === '1');
@@ -124,22 +124,22 @@ export function readQuery<Shape extends z.ZodRawShape>(
 const secretName =
   /^(.*[-_])?(secret|token|pass(word|wd|phrase)?|pwd|api[-_]?key|access[-_]?key|key|sig|signature|auth|credentials?|sas)$|(Secret|Token|Password|Key)$/i;
 
-/** An address within an address: of a camera, or in the value of a setting. */
+/** An address within an address, such as a camera's URL or the value of a setting. */
 const within = /[a-z][a-z0-9+.-]*:\/\/.*$/i;
 
 /** A secret found in an address: its kind, and its location; never the secret itself. */
 export interface FoundSecret {
   what: 'a password' | 'a name or token' | 'a secret';
-  /** Endpoint of the address that contains it: of the inner one, if it is there. */
+  /** Endpoint of the address that contains the secret; for a secret in an inner address, the inner endpoint. */
   endpoint: string;
-  /** The setting or parameter. */
+  /** Name of the setting or parameter that contains the secret. */
   name?: string;
 }
 
 /**
- * Finds a secret in an address: before the `@`, as a setting, in an http address's own query, or in an inner address (`camera:rtsp://…`,
- * `?replyTo=…`). A user name before the `@` counts too: a NATS token has none, and with some brokers it is the secret. Undefined if there
- * is none.
+ * Finds a secret in an address: before the `@`, in a setting, in the query of an http address, or in an inner address (`camera:rtsp://…`,
+ * `?replyTo=…`). A user name without a password counts too, because a NATS token and some brokers' secrets have that form. Undefined if
+ * there is none.
  * @throws AIOT_STREAM_URL
  */
 export function secretIn(url: string): FoundSecret | undefined {

@@ -17,23 +17,23 @@ export interface TopicState {
   topic: string;
   /** JetStream: the stream that stores it. */
   stream?: string;
-  /** Messages in the log; absent if there is none. */
+  /** Number of messages in the log; absent if the broker keeps no log. */
   messages?: number;
   bytes?: number;
   partitions?: number;
-  /** Messages and bytes a second, measured while listening. */
+  /** Messages and bytes per second, measured while listening. */
   rate?: number;
   byteRate?: number;
-  /** When the last one arrived, ms since 1970. */
+  /** Arrival time of the last message, ms since 1970. */
   last?: number;
 }
 
 export interface LagState {
-  /** Kafka's group, JetStream's consumer. */
+  /** A consumer group (Kafka) or a consumer (JetStream). */
   group: string;
   topic: string;
   partition?: number;
-  /** Next to be read, and next to be written. */
+  /** Offsets: `position` is the next message that the group reads, `end` the next one that the broker writes. */
   position: number;
   end: number;
   lag: number;
@@ -45,7 +45,7 @@ export interface LagState {
 /** One topic (Kafka) or stream (JetStream), as described in a file for `stream create`. */
 export interface TopicSpec {
   name: string;
-  /** Kafka. */
+  /** Number of partitions; Kafka only. */
   partitions?: number;
   replicas?: number;
   /** JetStream: the subjects it stores. */
@@ -56,7 +56,7 @@ export interface TopicSpec {
   /** Durable consumers to create with it; each requires explicit acknowledgment of every message. */
   consumers?: ConsumerSpec[];
   retention?: 'limits' | 'interest' | 'workqueue';
-  /** Both: retention limits. ms, bytes, messages. */
+  /** Retention limits of Kafka and JetStream: age in ms, size in bytes, number of messages. */
   maxAgeMs?: number;
   maxBytes?: number;
   maxMessages?: number;
@@ -68,7 +68,7 @@ export interface TopicSpec {
 
 export interface ConsumerSpec {
   name: string;
-  /** Subjects of the stream; absent = all. */
+  /** Subject filter of the consumer; absent = all subjects of the stream. */
   subject?: string;
   ackWaitMs?: number;
   maxAckPending?: number;
@@ -77,12 +77,12 @@ export interface ConsumerSpec {
 export interface CreateResult {
   name: string;
   did: 'created' | 'changed' | 'unchanged';
-  /** Such as `partitions 1 → 3`. */
+  /** The changes, each such as `partitions 1 → 3`. */
   changes: string[];
 }
 
 export interface CheckResult {
-  /** Such as `connects`, `TLS`, `QoS 1`, `JetStream`. */
+  /** The tested capability, such as `connects`, `TLS`, `QoS 1` or `JetStream`. */
   what: string;
   state: 'ok' | 'no' | 'failed' | 'skipped';
   /** A metric, a version, or the reason of a failure and the next step. */

@@ -8,9 +8,9 @@ import { openSink, openSource } from '../open.js';
 import { parseStreamUrl, type StreamUrl } from '../url.js';
 
 interface BenchOptions extends StreamOptions {
-  /** A broker, and the topic to use; without one a topic of its own is. */
+  /** Address of the broker. If it has no topic, the benchmark uses a topic of its own. */
   url: string;
-  /** Default 10 000. */
+  /** Number of messages; default 10 000. */
   count?: number;
   /** Bytes of each payload; default 150. */
   size?: number;
@@ -33,9 +33,9 @@ export const benchSchema = z.object({
   messages: z.int(),
   /** Size of one payload. */
   bytes: z.int(),
-  /** Until the broker had acknowledged all; messages and bytes per second. */
+  /** Measured until the broker has acknowledged every message. Rates are in messages and bytes per second. */
   published: z.object({ seconds: z.number(), rate: z.number(), byteRate: z.number() }),
-  /** From the first published to the last received. */
+  /** Measured from the start of publishing to the last message received. Rates are in messages and bytes per second. */
   received: z.object({ messages: z.int(), seconds: z.number(), rate: z.number(), byteRate: z.number() }),
   lost: z.int(),
   twice: z.int(),
@@ -46,12 +46,12 @@ export const benchSchema = z.object({
 
 export type Bench = z.output<typeof benchSchema>;
 
-/** Longest wait for the reader to hear something at the beginning, and for the next message at the end, ms. */
+/** Longest wait for the first message that the reader receives, ms. */
 const waitMs = 10_000;
 
 const silenceMs = 3000;
 
-/** Messages in one write, and writes under way. */
+/** Number of messages per write. */
 const perWrite = 100;
 
 const writesUnderWay = 20;
@@ -128,7 +128,7 @@ function ownTopic(url: StreamUrl, run: string): string {
   );
 }
 
-/** The URL with this topic: as given, where it has one. @throws AIOT_USAGE when it is a filter */
+/** Adds the topic to the URL, unless the URL already has one. @throws AIOT_USAGE if the topic is a filter */
 function withTopic(text: string, url: StreamUrl, topic: string): string {
   if (/[#>*]|(^|\/)\+(\/|$)/.test(topic)) {
     throw new AiotError('AIOT_USAGE', `${url.endpoint}: expected a topic, got the filter ${topic}`);
@@ -152,7 +152,7 @@ async function read(source: Source, run: string, receipts: Receipts, onHeard: ()
   }
 }
 
-/** Probes until the reader receives a message: some brokers confirm a subscription before it is active. */
+/** Sends probes until the reader receives one, because some brokers confirm a subscription before it is active. */
 async function untilHeard(sink: Sink, topic: string, run: string, size: number, heard: Promise<void>) {
   const over = performance.now() + waitMs;
   let there = false;
@@ -217,7 +217,7 @@ async function publishAll(
   if (failure) throw failure.error;
 }
 
-/** Waits until all have arrived, or no more arrive. */
+/** Waits until all messages have arrived, the source has ended, or nothing has arrived for `silenceMs`. */
 async function allIn(receipts: Receipts, count: number, reading: Promise<void>): Promise<void> {
   let ended = false;
   const end = reading.then(() => {
@@ -234,10 +234,10 @@ async function allIn(receipts: Receipts, count: number, reading: Promise<void>):
   }
 }
 
-/** Bytes that a probe has at least. */
+/** No probe without padding is larger than this; bytes. */
 const smallestProbe = 80;
 
-/** Smallest payload that can be asked for, bytes. */
+/** Smallest accepted size of a payload, bytes. */
 export const smallestBench = smallestProbe;
 
 /** Messages received in a run, and their times. */
@@ -245,7 +245,7 @@ export class Receipts {
   messages = 0;
   twice = 0;
   outOfOrder = 0;
-  /** `performance.now()` of the last one that was new. */
+  /** `performance.now()` at which the last message arrived, duplicates excluded. */
   last = 0;
   first = 0;
   private readonly seen: Uint8Array;
@@ -271,7 +271,7 @@ export class Receipts {
     this.last = now;
   }
 
-  /** ms from the sender to here; undefined when nothing came. */
+  /** Latencies from sender to reader, ms; undefined if no message has arrived. */
   latency(): { least: number; p50: number; p90: number; p99: number; most: number } | undefined {
     if (this.messages === 0) return undefined;
     const sorted = this.latencies.slice(0, this.messages).sort();
@@ -280,7 +280,7 @@ export class Receipts {
   }
 }
 
-/** The smallest value that at least this share of the values does not exceed (nearest rank). `sorted` rises, and is not empty. */
+/** The smallest value that at least this share of the values does not exceed (nearest rank). `sorted` is ascending and not empty. */
 function percentile(sorted: ArrayLike<number>, share: number): number {
   const rank = Math.max(1, Math.ceil(share * sorted.length));
   return sorted[rank - 1]!;
@@ -289,7 +289,7 @@ function percentile(sorted: ArrayLike<number>, share: number): number {
 /** A message of a measurement: JSON, padded to its size, so that every tool can read it. */
 interface Probe {
   run: string;
-  /** -1 for those that only ask whether the reader is there. */
+  /** Number of the message; -1 for a probe that only tests whether the reader is subscribed. */
   number: number;
   /** `performance.now()` of the sender, ms. */
   sent: number;
@@ -302,7 +302,7 @@ export function encodeProbe({ run, number, sent }: Probe, size: number): Buffer 
 
 const form = /^\{"bench":"([0-9a-f]+)","n":(-?\d+),"sent":(\d+\.\d+),/;
 
-/** undefined = not one of our messages. */
+/** Undefined if the payload is not a message of this benchmark. */
 export function decodeProbe(payload: Uint8Array): Probe | undefined {
   const head = Buffer.from(payload.buffer, payload.byteOffset, Math.min(payload.length, smallestProbe));
   const [, run, number, sent] = form.exec(head.toString('latin1')) ?? [];

@@ -57,7 +57,7 @@ export async function checkEndpoint(url: string, options: StreamOptions = {}): P
   return { endpoint: parts.endpoint, ok: !failed(), results };
 }
 
-/** The broker's own report, or the reason why it rejects us. */
+/** The adapter's own checks. A failure to connect becomes a failed check instead of an error. */
 async function asked(url: string, options: StreamOptions, reached: boolean): Promise<CheckResult[]> {
   try {
     const admin = await openAdmin(url, options);
@@ -76,7 +76,7 @@ async function asked(url: string, options: StreamOptions, reached: boolean): Pro
   }
 }
 
-/** `mqtt://host:1883` → host and port; a bucket or a name without a port has none to try. */
+/** Host and port of each endpoint, such as `mqtt://host:1883`. Endpoints without a port, such as buckets, are left out. */
 function placesOf(names: string[]): Place[] {
   return names.flatMap((name) => {
     const [, bracketed, plain, port] = /^[a-z0-9+.-]+:\/\/(?:\[(.+)\]|([^:]+)):(\d+)$/.exec(name) ?? [];
@@ -140,7 +140,7 @@ async function encrypts(
     host,
     port,
     servername: /^[\d.]+$|:/.test(host) ? '' : host,
-    // Verified here, to report more than just a failure.
+    // The certificate is verified below instead, so that its details can be reported even if it is not trusted.
     rejectUnauthorized: false,
     ...(ca ? { ca } : {}),
     ...(cert && key ? { cert, key } : {}),

@@ -17,7 +17,7 @@ export const createdSchema = z.object({
     z.object({
       name: z.string(),
       did: z.enum(['created', 'changed', 'unchanged']),
-      /** Such as `partitions 1 → 3`. */
+      /** The changes, each such as `partitions 1 → 3`. */
       changes: z.array(z.string()),
     }),
   ),
@@ -26,7 +26,7 @@ export const createdSchema = z.object({
 export type Created = z.output<typeof createdSchema>;
 
 interface CreateOptions extends StreamOptions {
-  /** YAML: see docs/how-to/brokers.md. */
+  /** Path of a YAML file in the format described in docs/how-to/brokers.md. */
   file: string;
   /** The broker's address, if the file has none or to override it. */
   at?: string;

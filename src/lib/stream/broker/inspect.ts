@@ -16,10 +16,10 @@ export const topicsSchema = z.object({
       messages: optionalCount,
       bytes: optionalCount,
       partitions: optionalCount,
-      /** Messages, and bytes, a second while listening. */
+      /** Messages and bytes per second, measured while listening. */
       rate: optionalCount,
       byteRate: optionalCount,
-      /** ms since 1970: the last message. */
+      /** Arrival time of the last message, ms since 1970. */
       last: optionalCount,
     }),
   ),
@@ -36,11 +36,11 @@ export const lagSchema = z.object({
       group: z.string(),
       topic: z.string(),
       partition: optionalCount,
-      /** Next to be read, and next to be written. */
+      /** Offsets: `position` is the next message that the group reads, `end` the next one that the broker writes. */
       position: z.number(),
       end: z.number(),
       lag: z.number(),
-      /** Delivered and not acknowledged. */
+      /** Number of messages that were delivered and are not acknowledged yet (JetStream). */
       pending: optionalCount,
       members: optionalCount,
     }),
@@ -49,7 +49,7 @@ export const lagSchema = z.object({
 
 export type Lag = z.output<typeof lagSchema>;
 
-/** A broker's contents: its list, and the topics heard within `listenMs`. @throws AIOT_STREAM_SCHEME, AIOT_BROKER_* */
+/** Lists a broker's topics: those that the broker itself lists, and those heard within `listenMs`. @throws AIOT_STREAM_SCHEME, AIOT_BROKER_* */
 export async function listTopics(
   url: string,
   { listenMs, ...options }: StreamOptions & { listenMs: number },

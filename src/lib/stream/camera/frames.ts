@@ -75,11 +75,11 @@ export function jpegFrames(onFrame: (frame: Buffer) => void): FrameCutter {
     held = held.subarray(bytes);
     at = 0;
   };
-  /** One step; false when more bytes are needed. */
+  /** The parser of each state. It returns false if it needs more bytes. */
   const steps = {
     seek() {
       const start = held.indexOf(startOfImage);
-      // Its first two bytes may have arrived already.
+      // The first two of the three bytes of `startOfImage` may be at the end of the data.
       if (start < 0) drop(Math.max(0, held.length - 2));
       else {
         drop(start);
@@ -120,7 +120,7 @@ export function jpegFrames(onFrame: (frame: Buffer) => void): FrameCutter {
       return true;
     },
   };
-  /** The data was not a frame after all: searches for the next one after its first bytes. */
+  /** Discards the first two bytes and searches for the next frame, because the data was not a JPEG after all. */
   const again = () => {
     drop(2);
     state = 'seek';
@@ -140,7 +140,7 @@ export function jpegFrames(onFrame: (frame: Buffer) => void): FrameCutter {
 
 const startOfImage = Buffer.from([0xff, 0xd8, 0xff]);
 
-/** Markers without a length: TEM, RST0 … RST7. */
+/** Whether a marker has no length: TEM, RST0 … RST7. */
 const isAlone = (marker: number) => marker === 0x01 || (marker >= 0xd0 && marker <= 0xd7);
 
 /**

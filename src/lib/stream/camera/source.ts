@@ -219,13 +219,13 @@ export function createNewest(limit: number, onFree: (message: Message) => void =
 
 interface ChildEnd {
   code: number | null;
-  /** Its last messages, limited to a few lines. */
+  /** The last lines that the program printed on stderr. */
   said: string;
-  /** Whether it delivered no frame for too long. */
+  /** Whether the program was ended because it delivered no frame for too long. */
   stalled: boolean;
 }
 
-/** Maximum of its stderr that is kept. */
+/** Number of characters of stderr that are kept. */
 const mostSaid = 2_000;
 
 /**

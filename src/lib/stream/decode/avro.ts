@@ -146,7 +146,7 @@ function skipFor(type: Type): Skip {
       };
     }
     default: {
-      // Only a union is left.
+      // Unions are the only remaining kind of type.
       const branches = (type as types.UnwrappedUnionType).types.map(skipOf);
       return (reading) => {
         const branch = branches[long(reading)];

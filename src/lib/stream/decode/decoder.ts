@@ -58,7 +58,7 @@ async function decodeOf(name: DecoderName, options: DecoderOptions): Promise<(by
   }
 }
 
-/** Decodes a message once for consecutive readers: `where`, `map`, `key` and `topic`. */
+/** Caches the last message's value, because `where`, `map`, `key` and `topic` decode the same message one after another. */
 function memoised(decode: (payload: Buffer, message: Message) => unknown): Decoder {
   let last: Message | undefined;
   let payload: Uint8Array | undefined;
@@ -91,7 +91,7 @@ async function cborDecoder(): Promise<(bytes: Buffer) => unknown> {
   });
   return (bytes) => {
     try {
-      // As maps, because keys may be numbers (SenML, COSE).
+      // Decodes maps to `Map`, because their keys may be numbers (SenML, COSE).
       return plain(decode(bytes, { useMaps: true, tags }));
     } catch (error) {
       throw undecoded(

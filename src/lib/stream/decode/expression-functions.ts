@@ -8,7 +8,7 @@ interface Known {
   call: (scope: Scope, ...given: unknown[]) => unknown;
 }
 
-/** A function of a text; returns undefined without one. Arguments of other types are errors, which the library reports. */
+/** Wraps a function of a text, so that it returns undefined if the text is missing. Arguments of other types are left to the library. */
 const ofText =
   (compute: (text: string, ...rest: string[]) => unknown) =>
   (_scope: Scope, text: unknown, ...rest: unknown[]) => {
@@ -68,7 +68,7 @@ function after(text: string, mark = ''): string {
   return at < 0 ? text : text.slice(at + mark.length);
 }
 
-/** Only the form without a picture string, and only years with four digits. */
+/** $fromMillis without a picture string, for years with four digits. Other calls are left to the library. */
 function fromMillis(_scope: Scope, millis: unknown): unknown {
   if (millis === undefined) return undefined;
   if (!isNumber(millis) || !Number.isInteger(millis)) throw bail;
@@ -82,7 +82,7 @@ const now = (scope: Scope): number => {
   return scope.now;
 };
 
-/** Thrown for values that only the library handles (or rejects): it then evaluates the message. */
+/** Thrown for values that only the library can evaluate or reject: the library then evaluates the whole expression for this message. */
 export const bail = Symbol('left to the library');
 
 export const functions: Readonly<Record<string, Known>> = {
@@ -164,7 +164,7 @@ const comparing =
     const other = typeof right;
     if (kind === other && (kind === 'number' || kind === 'string'))
       return compare(left as number, right as number);
-    // Both are checked before a missing one makes the result undefined: an object on the other side is an error.
+    // The types of both sides are checked first, because an object is an error even if the other side is missing.
     for (const each of [kind, other])
       if (each !== 'undefined' && each !== 'number' && each !== 'string') throw bail;
     if (kind === 'undefined' || other === 'undefined') return undefined;
@@ -179,7 +179,7 @@ function same(left: unknown, right: unknown): boolean {
 
 const missing = (left: unknown, right: unknown) => left === undefined || right === undefined;
 
-/** Evaluates both sides; `and` and `or`, which may skip one, are in expression.ts. */
+/** Operators that evaluate both sides; `and` and `or`, which may skip one side, are in expression.ts. */
 export const operators: Readonly<Record<string, Operator>> = {
   '+': numeric((left, right) => left + right),
   '-': numeric((left, right) => left - right),

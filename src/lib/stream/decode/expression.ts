@@ -65,8 +65,8 @@ export interface Expression {
    */
   readonly reads?: readonly string[];
   /**
-   * Undefined if there is no result, such as for a missing field.
-   * Even simple expressions return a promise if a message's values are of types that only the library handles.
+   * Undefined if there is no result, such as for a missing field. Even a simple expression returns a promise if the message contains values
+   * that only the library handles.
    * @throws AIOT_STREAM_EVALUATION (or rejects), and the errors of `decode`
    */
   evaluate(message: Message, decode: Decoder): unknown | Promise<unknown>;
@@ -267,7 +267,7 @@ function headersOf(headers: readonly Header[] = []): Record<string, unknown> {
   return { ...named };
 }
 
-/** Loaded with the first expression rather than with this module, and synchronously, so that expressions can be compiled without waiting. */
+/** The library is loaded with the first expression, and synchronously, so that expressions can be compiled without waiting. */
 function library(): typeof jsonata {
   return createRequire(import.meta.url)('jsonata') as typeof jsonata;
 }

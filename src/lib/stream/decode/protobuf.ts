@@ -3,7 +3,7 @@ import { AiotError } from '../../core/errors.js';
 import { requireFile } from '../../core/files.js';
 import { type DecoderOptions, plain, undecoded } from './values.js';
 
-/** Unset fields have their defaults, enums their names, 64-bit numbers their values, and bytes are base64. */
+/** Options of `toObject`: unset fields get their default values, and enums become names. `plain` converts 64-bit numbers and bytes. */
 const asObject = { defaults: true, enums: String, oneofs: false } as const;
 
 /** Protobuf with a .proto file, which may import others next to it. @throws AIOT_USAGE, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED */

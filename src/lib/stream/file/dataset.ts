@@ -7,7 +7,7 @@ import { readQuery, type StreamUrl } from '../url.js';
 import { payloadRow, unfit } from './rows.js';
 
 const shape = {
-  /** Member with the device's name, or `$key`, or `$topic:2` for a level of the topic; default `deviceID`, `device`, or the key. */
+  /** Member with the device's name, `$key`, or `$topic:2` for a level of the topic. By default it is `deviceID`, `device` or the message's key. */
   device: z.string().min(1).optional(),
   /** Names of the columns, if payloads are rows of text or arrays. */
   fields: z.string().min(1).optional(),

@@ -5,12 +5,16 @@ import { type Cell, ownCell, payloadRow, type Row, unfit } from './rows.js';
 
 /** Converts messages to lines, for one file after another. */
 export interface Encoder {
-  /** The beginning of the file; '' if there is none. Known once `encode` has seen a message, or an existing file was resumed. */
+  /**
+   * The beginning of the file, such as a CSV header; '' if the format has none. It is known once `encode` has seen a message or `resume`
+   * was called.
+   */
   head(): string;
   /** Resumes a file with this beginning. @throws AIOT_CSV_COLUMNS if its columns differ */
   resume(firstRecord: string): void;
   /**
-   * One line (or several) for each message, and whether they need a new file with a new head. Either all are converted or none.
+   * Converts each message to one or several lines, and decides whether these need a new file with a new head. It converts either all
+   * messages or none.
    * @param mayWiden whether a new file may be started for them
    * @throws AIOT_STREAM_UNFIT
    */
@@ -30,7 +34,7 @@ export function ndjsonEncoder(where: string): Encoder {
 }
 
 /**
- * Message lines that are converted to a table later: if columns are selected, a payload without their cells is rejected now.
+ * Writes message lines that are converted to a table later. If columns are selected, a payload that does not provide them is rejected now.
  * @param names the selected columns
  */
 export function tableEncoder(where: string, names: readonly string[] | undefined): Encoder {
@@ -45,7 +49,7 @@ export function tableEncoder(where: string, names: readonly string[] | undefined
   };
 }
 
-/** Payloads unchanged, one per line. */
+/** Writes each payload unchanged, one per line. */
 export function linesEncoder(where: string): Encoder {
   const lineOf = (message: OutgoingMessage) => {
     const { buffer, byteOffset, length } = message.payload;
@@ -90,7 +94,7 @@ export function csvEncoder(where: string, fields: readonly string[] | undefined,
   };
 }
 
-/** The columns plus those that these messages add; undefined if they add none. */
+/** The existing columns and those that these messages add; undefined if they add none. */
 function widerColumns(
   messages: readonly OutgoingMessage[],
   columns: readonly string[] | undefined,

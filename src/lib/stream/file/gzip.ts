@@ -5,14 +5,14 @@ import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { syncFolder, unwritable } from '../../core/files.js';
 
-/** Compresses a file of lines under another name, completely or not at all. @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL */
+/** Writes a gzip-compressed copy of a file under another name, completely or not at all. @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL */
 export async function gzipTo(lines: string, finished: string): Promise<void> {
   await replaceWith(finished, (temporary) =>
     pipeline(createReadStream(lines), createGzip(), createWriteStream(temporary)),
   );
 }
 
-/** Has a file written under a temporary name, syncs it, and renames it. @throws as `gzipTo` */
+/** Calls `write` with a temporary path, syncs that file, and renames it to `path`. @throws as `gzipTo` */
 export async function replaceWith(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.tmp`);
   try {

@@ -51,7 +51,7 @@ function decoded(payload: Uint8Array, exact: boolean): Pick<MessageLine, 'payloa
     const value: unknown = JSON.parse(text);
     if (!exact || JSON.stringify(value) === text) return { payload: value, encoding: 'json' };
   } catch {
-    // Otherwise it is text.
+    // Not JSON: the payload is stored as text.
   }
   return { payload: text, encoding: 'utf8' };
 }
@@ -74,7 +74,7 @@ function headerOf([name, value]: Header): NonNullable<MessageLine['headers']>[nu
   return encoding === 'utf8' ? [name, text] : [name, text, encoding];
 }
 
-/** The inverse. Without `encoding`, a string is text. */
+/** A line as input. Unlike in `messageLineSchema`, `time` and `encoding` are optional; without `encoding`, a string is text. */
 const inputSchema = messageLineSchema
   .extend({ time: z.number(), encoding: messageLineSchema.shape.encoding })
   .partial({ time: true, encoding: true });

@@ -38,7 +38,7 @@ export async function openFileSink(url: StreamUrl): Promise<Sink> {
   return openPieces(settings, encoder, finish);
 }
 
-/** Holds the lock on their names, because two writers would mix their pieces. */
+/** Opens a sink that collects lines in a hidden file. A lock on its name keeps other processes from writing to it. */
 async function openPieces(
   settings: FileSettings,
   encoder: Encoder,
@@ -67,7 +67,7 @@ async function openPieces(
     async seal(since) {
       const finished = rotation ? await freeName(names, since) : path;
       if (!finish) return renameDurably(names.part, finished);
-      // Never written to again under this name, so that a crash from here on duplicates nothing.
+      // The lines get a name that is never written to again, so that a crash from here on duplicates nothing.
       await renameDurably(names.part, names.waiting(finished));
       await finishWaiting();
     },
@@ -92,7 +92,7 @@ async function openPieces(
       try {
         await sink.close();
       } finally {
-        // These names are not used again: the finished file exists.
+        // The lock file is not needed again, because the finished file exists.
         if (!rotation) await rm(names.lock, { force: true });
         release();
       }
@@ -171,13 +171,13 @@ interface Job {
   reject: (error: unknown) => void;
 }
 
-/** Writes lines in the order of the calls; those that wait during one write are combined in the next. */
+/** Writes lines in the order of the calls. Messages that arrive during a write are combined in the next one. */
 export function createLinesSink(parts: {
   endpoint: string;
   encoder: Encoder;
-  /** Opens the file, or the next one. */
+  /** Opens the current file, or a new one after the last was finished. */
   open: () => Promise<AppendFile>;
-  /** Whether it is already open: then it is closed at the end even if nothing was written. */
+  /** The file, if it is already open. It is then closed at the end even if nothing was written. */
   file?: AppendFile;
   /** Absent = a single file that grows. */
   pieces?: Pieces;
@@ -194,7 +194,7 @@ export function createLinesSink(parts: {
   let waiting: Job[] = [];
   let last: Promise<void> = Promise.resolve();
   let closing: Promise<void> | undefined;
-  /** Its lines are already on disk, so no write has failed; the next write reports the error. */
+  /** The error of the last `seal`. Its lines are on disk, so no write has failed, and the next write reports the error. */
   let sealFailure: { error: unknown } | undefined;
 
   /** Never throws, because it is also called by the timer, where nothing would catch the error. */
@@ -239,7 +239,7 @@ export function createLinesSink(parts: {
     }
   };
 
-  /** The jobs whose lines are in `text`: one write whenever the file is full, and one at the end. */
+  /** Writes the lines of all waiting jobs: once whenever the file is full, and once at the end. */
   const flush = async () => {
     const jobs = waiting;
     waiting = [];
@@ -345,7 +345,7 @@ async function openAppend(path: string, encoder: Encoder): Promise<AppendFile> {
         await file.appendFile(data);
         await file.datasync();
       } catch (error) {
-        // For example, a full disk in the middle of a line.
+        // The write may have stopped in the middle of a line, for example because the disk is full.
         await file.truncate(bytes).catch(() => {});
         throw unwritable(path, error);
       }

@@ -32,7 +32,7 @@ export function ownHeaders({ topic, time, key }: OutgoingMessage): Record<string
   };
 }
 
-/** The headers of a request that become the message's. */
+/** The headers of a request that are copied to the message. */
 export function incomingHeaders({ rawHeaders }: IncomingMessage): Header[] {
   const headers: Header[] = [];
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
@@ -96,7 +96,7 @@ export function checkSignature(
     return { ok: false, why: 'the signature is more than five minutes old, or the clocks differ' };
   }
   const wanted = `v1,${signed(secret, id, timestamp, body)}`;
-  // Several are sent while a secret is being replaced.
+  // A sender includes several signatures while its secret is being replaced.
   const found = signatures.split(' ').some((signature) => equal(signature, wanted));
   return found ? { ok: true } : { ok: false, why: 'the signature does not match the body' };
 }

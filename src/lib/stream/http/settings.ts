@@ -3,12 +3,12 @@ import { queryBytes } from '../file/settings.js';
 import type { StreamOptions } from '../message.js';
 import { queryBoolean, queryCount, readQuery, type StreamUrl } from '../url.js';
 
-/** After the `#`, because a URL's query belongs to the server. */
+/** Settings of the sink. They follow the `#`, because a URL's query belongs to the server. */
 const sinkShape = {
   method: z.enum(['POST', 'PUT', 'PATCH']).optional(),
   /** Maximum concurrent requests; those of one key, or else one topic, stay in order. */
   parallel: queryCount.refine((count) => count >= 1 && count <= 256, 'expected 1 to 256').optional(),
-  /** Key of the signature; better in a credentials file, or in the environment. */
+  /** Key of the signature. Prefer a credentials file or the environment, because a URL is visible to others. */
   secret: z.string().min(1).optional(),
   /** Send topic, time and key as `aiot-…` headers; default true. */
   headers: queryBoolean.optional(),

@@ -137,7 +137,7 @@ async function endsOf(admin: Admin, topic: string): Promise<Map<number, number>>
   return new Map(offsets.map(({ partition, high }) => [partition, Number(high)]));
 }
 
-/** Kafka's ConfigResourceTypes.TOPIC, and ConfigSource.TOPIC_CONFIG: settings of this very topic. */
+/** Kafka's numbers for ConfigResourceTypes.TOPIC and for ConfigSource.TOPIC_CONFIG, a setting of the topic itself. */
 const topicResource = 2;
 
 const setForTopic = 1;
@@ -218,7 +218,10 @@ async function change(
   return { name: spec.name, did: 'changed', changes };
 }
 
-/** The new number of partitions, if it grows. */
+/**
+ * The current number of partitions if the spec asks for more; otherwise undefined. @throws AIOT_USAGE for fewer partitions, or another
+ * number of replicas
+ */
 async function morePartitions(admin: Admin, spec: TopicSpec): Promise<number | undefined> {
   const { topics } = await admin.fetchTopicMetadata({ topics: [spec.name] });
   const there = topics[0]?.partitions ?? [];
@@ -258,7 +261,7 @@ function configOf(spec: TopicSpec): Map<string, string> {
   return config;
 }
 
-/** Highest API versions by which brokers are distinguished: the key of ApiVersions, and the minimum release that supports it. */
+/** API versions that reveal a broker's release: the API's key in ApiVersions, its highest version, and the oldest release that supports it. */
 const versionSigns: [key: number, version: number, says: string][] = [
   [0, 12, '4.0'],
   [1, 17, '3.9'],

@@ -36,13 +36,13 @@ export interface OffsetQuery {
   topic: string;
   partitions: { partition: number }[];
   fromBeginning?: boolean;
-  /** ms since 1970: the first record at or after this time. */
+  /** Look up the first record at or after this time, ms since 1970. */
   fromTimestamp?: number;
 }
 
 interface TopicOffsets {
   topic: string;
-  /** Decimal; `-1` if there is no record that recent. */
+  /** Offsets as decimal text; `-1` if there is no record that recent. */
   partitions: { partition: number; offset: string }[];
 }
 
@@ -70,7 +70,7 @@ export interface KafkaNode {
 /** Delay between attempts while a broker is unreachable, ms. */
 const pauseMs = 250;
 
-/** Refreshes the metadata after a pause, without the failed connections; if that fails too, the caller comes back here. */
+/** Removes the failed connections and refreshes the metadata, after a pause. It does not throw if that fails, because its callers retry. */
 export async function mend(
   cluster: KafkaCluster,
   errors: readonly unknown[],

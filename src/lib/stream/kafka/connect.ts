@@ -9,10 +9,10 @@ import { isRetriableAnswer, kafkaError } from './errors.js';
 import type { KafkaSettings } from './settings.js';
 import { codecOf } from './wire/codecs.js';
 
-/** kafkajs logs each failed attempt with a stack; the relevant part is reported as an error or as the connection's state. */
+/** A silent logger. kafkajs logs each failed attempt with a stack; we report the cause as an error or as the connection's state. */
 const silent = { namespace: () => silent, info() {}, error() {}, warn() {}, debug() {}, setLogLevel() {} };
 
-/** Retries are our own, because their waits can be aborted; kafkajs's only cover short events, such as a leader election. */
+/** kafkajs's retries cover only short events, such as a leader election. Longer ones are our own, because their waits can be aborted. */
 const retry = { retries: 4, initialRetryTime: 100, maxRetryTime: 400, factor: 0.2, multiplier: 2 };
 
 /** Our identity for a cluster. Contains the password and keys. */

@@ -77,7 +77,7 @@ export function hasMembers(error: unknown): boolean {
   return /^(UNKNOWN_MEMBER_ID|ILLEGAL_GENERATION|REBALANCE_IN_PROGRESS)$/.test(type);
 }
 
-/** kafkajs wraps once per layer of retries. */
+/** Unwraps an error that kafkajs has wrapped once for each layer of retries. */
 function innermostOf(error: unknown): unknown {
   let inner = error;
   for (let depth = 0; depth < 5; depth++) {

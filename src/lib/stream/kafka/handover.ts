@@ -2,11 +2,11 @@ import type { Delivery } from '../message.js';
 
 /** Batches on their way to one reader. */
 export interface Handover<B = readonly Delivery[]> extends AsyncIterable<B> {
-  /** The number and size of messages, which arrive in one or more batches when they are read. */
+  /** Queues the batches of a response, which are decoded when they are read. `messages` and `bytes` are their total size. */
   push(batches: Batches<B>, messages: number, bytes: number): void;
   /** Resolves when there is room to fetch more, or it has ended. */
   whenRoom(): Promise<void>;
-  /** Discards queued batches: they are fetched again. */
+  /** Discards queued batches; the caller fetches them again later. */
   clear(): void;
   /** Queued messages are still read, followed by the end, or by this error. */
   end(error?: unknown): void;

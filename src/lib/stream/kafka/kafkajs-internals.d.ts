@@ -14,7 +14,7 @@ declare module 'kafkajs/src/network/requestQueue/index.js' {
     pending: unknown[];
     throttleCheckTimeoutId: unknown;
     scheduleCheckPendingRequests(): void;
-    /** ms */
+    /** Timeout of the request, ms. */
     requestTimeout: number;
     enforceRequestTimeout: boolean;
     inflight: Map<number, { requestTimeout: number; timeoutRequest(): void }>;

@@ -27,7 +27,7 @@ const shape = {
 };
 
 export interface KafkaSettings extends Omit<StreamOptions, 'from'> {
-  /** `HOST:PORT` each. */
+  /** Addresses of brokers, each `HOST:PORT`. */
   brokers: string[];
   tls: boolean;
   clientId: string;
@@ -36,9 +36,9 @@ export interface KafkaSettings extends Omit<StreamOptions, 'from'> {
   acks: -1 | 0 | 1;
   compression: (typeof compressions)[number];
   idempotent: boolean;
-  /** Whether asking for a missing topic may create it, if the broker does that. */
+  /** Whether a request for a missing topic may create it, at brokers that create topics automatically. */
   create: boolean | undefined;
-  /** The only partition to read or to write. */
+  /** The only partition that is read or written; absent = all. */
   partition: number | undefined;
   /** How long a write is retried, ms. */
   timeoutMs: number;

@@ -36,7 +36,7 @@ export async function openKafkaSink(url: StreamUrl, options: StreamOptions): Pro
       await producer.write(addressed);
     },
     recent(since) {
-      // A topic that could not be created has no records, and must not keep the others from being read.
+      // A topic that could not be created has no records. It must not prevent `recent` from reading the others.
       const isThere = (topic: string) =>
         topic === urlTopic || cluster.findTopicPartitionMetadata(topic).length > 0;
       return recentMessages([...topics].filter(isThere), settings, since, endpoint);
@@ -286,7 +286,7 @@ export class KafkaProducer {
         this.id = undefined;
         delete batch.bytes;
         return error;
-      // It was rejected. The clock may be correct by the next attempt.
+      // Rejected because of its timestamp. The clock may be correct by the next attempt.
       case kafkaCodes.invalidTimestamp:
         delete batch.bytes;
         return new AiotError(

@@ -75,11 +75,11 @@ async function partitionsOf(
   });
 }
 
-/** Longest time that a broker takes to create a topic, ms. */
+/** Longest time that a broker needs to create a topic, ms. */
 const makingMs = 4000;
 
 /**
- * Has the cluster load these topics. With `create`, a missing topic is created by the request, if the broker does that.
+ * Loads the metadata of these topics. With `create`, the request creates a missing topic at brokers that create topics automatically.
  * @throws AIOT_STREAM_TOPIC_NOT_FOUND, and the errors of kafkajs
  */
 export async function loadTopics(

@@ -10,8 +10,8 @@ import { openMqttSink } from './sink.js';
 import { openMqttSource } from './source.js';
 
 /**
- * Information about an MQTT broker. It has no list of topics, so they are collected by listening: retained messages arrive
- * immediately, others when they are published. Nothing is connected before it is needed, so that `check` can report what fails.
+ * Information about an MQTT broker. A broker has no list of topics, so they are collected by listening: retained messages arrive
+ * immediately, others when they are published. It connects only when needed, so that `check` can report a failed connection.
  */
 export async function openMqttAdmin(url: StreamUrl, options: StreamOptions): Promise<StreamAdmin> {
   const { endpoint } = url;
@@ -126,7 +126,7 @@ async function triedConnect(url: StreamUrl, options: StreamOptions) {
   }
 }
 
-/** The version and the path of a websocket apply to every test; the other settings are the tests' own. */
+/** Every test uses the URL's MQTT version and websocket path; other settings depend on the test. */
 function queryOf({ query }: StreamUrl): Record<string, string> {
   return Object.fromEntries(Object.entries(query).filter(([name]) => ['version', 'path'].includes(name)));
 }

@@ -114,7 +114,7 @@ const silentAdvice =
 /** Properties of the CONNECT (MQTT 5, section 3.1.2.11). */
 function propertiesOf({ clean, expiry }: MqttSettings, options: StreamOptions): IClientOptions['properties'] {
   return {
-    // A session of 3.1.1 never expires; 0xFFFFFFFF means the same.
+    // A session of MQTT 3.1.1 never expires; the value 0xFFFFFFFF means the same in MQTT 5.
     ...(clean ? {} : { sessionExpiryInterval: expiry ?? 0xffff_ffff }),
     // Sent even if it is the default: without it, Mosquitto sends only 20 messages at a time.
     receiveMaximum: Math.min(65_535, options.queue ?? defaultQueue),
@@ -159,8 +159,8 @@ async function connectWith(
   client.on('packetreceive', (packet) => {
     if (packet.cmd === 'connack') connack = packet.properties ?? {};
   });
-  // Without a listener, an error would end the process; its effect is visible in the connection's state. mqtt.js reports the code of a
-  // refusal without the broker's words about it.
+  // Without a listener, an error would end the process. The error itself is visible in the connection's state, and mqtt.js would report
+  // only the code of a refusal, without the broker's reason text.
   client.on('error', (error) => {
     const { reasonString, serverReference } = connack;
     if (isRefusal(error)) Object.assign(error, { reasonString, serverReference });
@@ -266,7 +266,7 @@ const shape = {
 
 export interface MqttSettings extends z.output<z.ZodObject<typeof shape>> {
   qos: 0 | 1 | 2;
-  /** The QoS given in the URL. */
+  /** The QoS given in the URL; undefined if there is none. */
   asked: 0 | 1 | 2 | undefined;
   clean: boolean;
 }

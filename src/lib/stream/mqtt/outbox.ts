@@ -10,7 +10,7 @@ type Publishable = OutgoingMessage & { qos: 0 | 1 | 2 };
 
 /** One `write`. */
 interface Batch {
-  /** Messages that are not acknowledged yet. */
+  /** Number of its messages that are not acknowledged yet. */
   left: number;
   resolve(): void;
   reject(error: unknown): void;
@@ -37,17 +37,17 @@ export interface BrokerLimits {
 }
 
 export interface Outbox extends PacketHandlers {
-  /** Resolves once the broker has all of them. */
+  /** Publishes the messages. Resolves once the broker has acknowledged all of them. */
   write(messages: readonly Publishable[]): Promise<void>;
   /** The connection is ready; unacknowledged messages are resent. */
   ready(limits: BrokerLimits): void;
   /** A connection attempt starts. */
   trying(): void;
-  /** The connection ended, or could not be made: then the broker is unreachable, rather than rejecting us. */
+  /** The connection ended, or an attempt failed. The broker then counts as unreachable, and not as rejecting our messages. */
   over(): void;
   /** Resolves once nothing is pending. */
   idle(): Promise<void>;
-  /** Fails everything pending. @param error default: that it was closed */
+  /** Fails all pending writes. @param error default: an error that says that the connection was closed */
   end(error?: AiotError): void;
 }
 
@@ -74,7 +74,7 @@ export function createOutbox(endpoint: string): Outbox {
     for (const item of items) batches.arrived(item);
   });
 
-  /** Whether there is room for one more at QoS 1 or 2. */
+  /** Whether one more message at QoS 1 or 2 may be sent. */
   const roomForOne = () => flight.underWay < Math.min(mostInFlight, limits.receiveMaximum ?? 65_535);
   /** @throws AIOT_STREAM_MESSAGE_REFUSED */
   const encode = ({ message }: Item, to: Wire, id: number, dup: boolean): Buffer => {
@@ -90,10 +90,10 @@ export function createOutbox(endpoint: string): Outbox {
     throw new AiotError('AIOT_STREAM_MESSAGE_REFUSED', text);
   };
 
-  /** Messages left unacknowledged by the last connection: resent under their identifiers, or as new ones if the session is gone. */
+  /** Sends a message that the last connection left unacknowledged: under its old identifier, or as a new one if the session is gone. */
   const sendLeft = (to: Wire, id: number, item: Item): void => {
     try {
-      // Its write may have failed meanwhile; then it is not resent.
+      // If its write has failed meanwhile, the message is not resent.
       if (item.batch && item.state !== 'released') {
         writer.add(to, encode(item, to, id, item.state === 'sent'));
         item.state = 'sent';
@@ -215,9 +215,9 @@ const mostAliases = 64;
 interface Aliases {
   /** The alias of a topic, and whether the broker knows it already; undefined if it has none. */
   of(topic: string): { alias: number; known: boolean } | undefined;
-  /** The packet with the topic and its alias is on its way. */
+  /** The packet with the topic and its alias is being sent. */
   sent(topic: string): void;
-  /** A new connection: the broker has forgotten all, and accepts this number of them. */
+  /** A new connection starts, on which the broker knows no alias yet. `most` is the number of aliases that it accepts. */
   renew(most: number): void;
 }
 
@@ -227,7 +227,7 @@ function createAliases(): Aliases {
   let most = 0;
   return {
     of(topic) {
-      // An alias takes three bytes itself.
+      // An alias takes three bytes, so it does not shorten a topic of three bytes or fewer.
       if (most === 0 || topic.length <= 3) return undefined;
       const alias = aliases.get(topic);
       if (alias !== undefined) return { alias, known: true };
@@ -248,15 +248,15 @@ interface Pending {
   readonly length: number;
   add(item: Item): void;
   first(): Item | undefined;
-  /** Removes the first. */
+  /** Removes the first message. */
   shift(): void;
-  /** Inserts these before all others. */
+  /** Inserts these messages before all others. */
   unshift(items: readonly Item[]): void;
-  /** Removes those of one write. */
+  /** Removes the messages of one write. */
   drop(batch: Batch): void;
 }
 
-/** An array's own `shift` moves all following items. */
+/** A queue with an index of its first item, because an array's `shift` moves all following items. */
 function createPending(): Pending {
   let items: Item[] = [];
   let next = 0;
@@ -279,14 +279,14 @@ function createPending(): Pending {
   };
 }
 
-/** Longest time without any acknowledgment while one is pending, ms. */
+/** Longest time without an acknowledgment while messages are pending, ms. */
 const stallMs = 30_000;
 
 /** The pending writes. */
 interface Batches {
   /** @returns the batch, and a promise of its completion */
   open(messages: number): { batch: Batch; done: Promise<void> };
-  /** One of its messages has arrived. */
+  /** One message of the item's batch was acknowledged. */
   arrived(item: Item): void;
   fail(batch: Batch, error: unknown): void;
   failAll(error: unknown): void;
@@ -352,7 +352,7 @@ const largestWrite = 64 * 1024;
 
 /** Combines packets, so that many small ones become one write. */
 interface PacketWriter {
-  /** `item` for messages without an acknowledgment (QoS 0). */
+  /** Adds a packet. `item` is given for messages at QoS 0, which have no acknowledgment. */
   add(wire: Wire, packet: Buffer, item?: Item): void;
   flush(wire: Wire): void;
   /** Discards unsent packets, and returns the messages to resend. */
@@ -409,17 +409,17 @@ interface Flight {
   get(id: number): Item | undefined;
   delete(id: number): void;
   /**
-   * A new connection over which nothing has been sent; open messages are to be resent: see `left`. If the session is gone, the
+   * Starts a new connection, over which nothing has been sent yet. All open messages are resent: see `left`. Without the session, the
    * broker knows none of the identifiers.
    */
   renew(sessionPresent: boolean): void;
   /** The first open message not yet sent over this connection. */
   left(): [id: number, item: Item] | undefined;
-  /** It is being sent now. */
+  /** The message returned by `left` is being sent now. */
   again(): void;
-  /** The write has failed. Sent messages stay until the broker answers, because their identifiers are not free before. */
+  /** Detaches the messages of a failed write. Those that were sent keep their identifiers until the broker answers. */
   abandon(batch: Batch): void;
-  /** The oldest pending one. */
+  /** The oldest message whose write is still pending. */
   oldest(): Item | undefined;
 }
 
@@ -445,8 +445,9 @@ function createFlight(): Flight {
       for (const [id, item] of flying) {
         if (!sessionPresent) item.state = 'new';
         if (item.batch) continue;
-        // At QoS 2 the broker may hold the identifier: another message under it would be taken for this one and be lost. A PUBREL
-        // frees it, whether or not the broker had the message (section 4.3.3), and resends nothing that was reported as failed.
+        // At QoS 2 the broker may still hold the identifier. It would mistake another message with this identifier for the old one, which
+        // would be lost. A PUBREL frees it, whether or not the broker had the message (section 4.3.3). It resends nothing that was reported
+        // as failed.
         if (item.message.qos === 2 && item.state !== 'new') item.state = 'released';
         else flying.delete(id);
       }
@@ -470,10 +471,10 @@ function createFlight(): Flight {
   };
 }
 
-/** A connection that ends within this time, without any acknowledgment, was ended because of a published message, ms. */
+/** If a connection ends within this time without any acknowledgment, a published message is considered the cause, ms. */
 const shortMs = 5000;
 
-/** Number of consecutive connections that must end so. */
+/** Number of consecutive such connections after which a message counts as rejected. */
 const untilRefused = 3;
 
 /**
@@ -487,9 +488,9 @@ interface HangUps {
   opened(): void;
   /** Something was acknowledged. */
   acknowledged(): void;
-  /** The connection ended while a message was in flight. True = often enough for the message to be rejected. */
+  /** The connection ended while a message was in flight. Returns true if that has happened often enough to reject the message. */
   closed(): boolean;
-  /** It ended, or could not be made. */
+  /** The connection ended, or an attempt failed. */
   over(): void;
 }
 

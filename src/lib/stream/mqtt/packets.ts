@@ -161,9 +161,7 @@ export function encodePublish(message: OutgoingMessage, flags: PublishFlags): Bu
   return packet;
 }
 
-/**
- * Writes PUBACK, PUBREC, PUBREL or PUBCOMP in four bytes; in MQTT 5 that is one with the reason 0, success (section 3.4.2.1).
- */
+/** Writes a PUBACK, PUBREC, PUBREL or PUBCOMP of four bytes. In MQTT 5 that form means reason 0, success (section 3.4.2.1). */
 export function writeAck(buffer: Buffer, at: number, type: number, id: number): void {
   // A PUBREL's lower bits are 0010 (section 3.6.1).
   buffer[at] = (type << 4) | (type === packetType.pubrel ? 2 : 0);
@@ -253,7 +251,7 @@ export function encodeProperties(headers: readonly Header[]): Buffer {
       parts.push(own);
     } else {
       const [name, [text = '']] = marked([header[0], [header[1]]], isText);
-      // A name has no marked form: it is sent as base64 itself.
+      // A header name has no marked form, so a name that is not text is sent as base64.
       const sent = isText(name) ? name : Buffer.from(name).toString('base64');
       parts.push(Buffer.from([ids.userProperty]), lengthFirst(Buffer.from(sent), sent));
       parts.push(lengthFirst(Buffer.from(text), sent));

@@ -59,11 +59,11 @@ const returnCodes: Record<number, string> = {
   5: 'not authorized',
 };
 
-/** Such as `not authorized (0x87): the reason string`, for errors; `not authorized (5)` for MQTT 3.1.1. */
+/** The reason for errors, such as `not authorized (0x87): the reason string`, or `not authorized (5)` in MQTT 3.1.1. */
 export function reasonText({ code, text }: Reason): string {
   const name = code < 128 ? returnCodes[code] : names[code];
   const shown = code < 128 ? String(code) : hex(code);
-  // A stranger's text must not control a terminal.
+  // The text comes from the broker, and must not control a terminal.
   const said = text === undefined || text === '' ? '' : `: ${printable(text)}`;
   return name === undefined ? `reason ${shown}${said}` : `${name} (${shown})${said}`;
 }
@@ -80,7 +80,7 @@ export function readReason(buffer: Buffer, at: number, to: number): Reason {
   const reason: Reason = { code: buffer[at]! };
   if (reason.code < 128) return reason;
   let position = at + 1;
-  // The length is that of the rest.
+  // Skips the length of the properties: they fill the rest of the packet.
   while (position < to && buffer[position]! >= 128) position++;
   position++;
   const text = () => {
@@ -105,7 +105,10 @@ export function readReason(buffer: Buffer, at: number, to: number): Reason {
   return reason;
 }
 
-/** Server unavailable, busy, shutting down or moved; keep alive timeout, session taken over, administrative action, limits of connections. */
+/**
+ * Reason codes: server unavailable, busy, shutting down or moved; keep alive timeout, session taken over, administrative action, limits of
+ * connections.
+ */
 const brokersOwn = new Set([136, 137, 139, 141, 142, 152, 156, 157, 159, 160]);
 
 /** Whether the broker ended the connection for a reason that no published message causes. */
@@ -113,7 +116,7 @@ export function isBrokersOwn({ code }: Reason): boolean {
   return brokersOwn.has(code);
 }
 
-/** Packet identifier in use, quota exceeded: the same message may be accepted later. */
+/** Reason codes after which the same message may be accepted later: packet identifier in use, quota exceeded. */
 const acceptedLater = new Set([145, 151]);
 
 /** The error for a message that the broker rejected, by the reason of its acknowledgment. */

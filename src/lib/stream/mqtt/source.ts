@@ -170,7 +170,7 @@ async function subscribe(
   }
 }
 
-/** The parts of mqtt.js's packet that matter here. */
+/** The fields of a SUBACK that are used here, as mqtt.js gives them. */
 interface Suback {
   granted?: unknown;
   properties?: { reasonString?: string };
@@ -186,15 +186,15 @@ function refusedReason({ granted, properties }: Suback): Reason | undefined {
 interface ReceiverOptions {
   endpoint: string;
   queue: Queue<Delivery>;
-  /** Hold up the broker while the queue is full, and drop nothing; otherwise it is held up for at most two seconds. */
+  /** True: while the queue is full, the broker is held up, and nothing is dropped. False: it is held up for at most two seconds. */
   wait: boolean;
-  /** A message was thrown away. */
+  /** Called for each dropped message. */
   onDrop(): void;
 }
 
 /**
- * How long a reader may take nothing before messages are dropped, ms. A pipe fills up briefly whenever the program reading it is not
- * scheduled (more than 250 ms on a busy machine). A queue of 10,000 is full in a tenth of a second.
+ * How long the reader may take no message before messages are dropped, ms. A pipe fills up briefly whenever the program that reads it is
+ * not scheduled, which can take more than 250 ms on a busy machine. A queue of 10,000 messages is full in a tenth of a second.
  */
 const graceMs = 2000;
 
@@ -207,10 +207,10 @@ interface Held {
 }
 
 /**
- * The packet handlers of a subscription. QoS 1: the PUBACK is sent when the delivery is acked. QoS 2: the PUBREC is (MQTT 5, section
- * 4.3.3), and a message that arrives again before its PUBREL is not delivered again. After a lost connection whose session was resumed,
- * the broker resends unacknowledged messages under the same ids (section 4.4). Those that the reader still has are not delivered twice,
- * and are acknowledged over the new connection.
+ * The packet handlers of a subscription. When a delivery is acked, a PUBACK is sent at QoS 1 and a PUBREC at QoS 2 (MQTT 5, section 4.3.3).
+ * At QoS 2, a message that arrives again before its PUBREL is not delivered again. After a lost connection whose session was resumed, the
+ * broker resends unacknowledged messages under the same ids (section 4.4). Those that the reader still has are not delivered twice, and are
+ * acknowledged over the new connection.
  */
 function createReceiver(options: ReceiverOptions): PacketHandlers {
   const { endpoint, queue, wait, onDrop } = options;
@@ -218,7 +218,7 @@ function createReceiver(options: ReceiverOptions): PacketHandlers {
   let held = new Map<number, Held>();
   let time = 0;
   let timed = false;
-  /** The reader has taken nothing for longer than the grace period: until it does, messages are dropped. */
+  /** Whether the reader has taken no message for longer than the grace period. Messages are dropped until it takes one. */
   let stuck = false;
 
   const acknowledge = (id: number, entry: Held, session: Map<number, Held>) => {
@@ -307,7 +307,7 @@ function createReceiver(options: ReceiverOptions): PacketHandlers {
       return 'later';
     }
     onDrop();
-    // A broker waiting for the acknowledgment would send no further messages.
+    // The dropped message is acknowledged, because a broker that waits for the acknowledgment would send no further messages.
     word.ack();
     return 'taken';
   };
@@ -334,7 +334,7 @@ const nothing = () => {};
 /** QoS 0 needs no acknowledgment. */
 const unneeded = { ack: nothing, nack: nothing };
 
-/** Not every broker sets DUP: on another connection, the same id can only be a resent message. */
+/** Whether a PUBLISH is a resent message. Not every broker sets DUP, but on another connection the same id can only be a resent one. */
 function isAgain(published: Published, before: Held, wire: Wire): boolean {
   const { topic, payload } = before.published;
   return (

@@ -40,10 +40,10 @@ interface Wish {
   signal?: AbortSignal;
 }
 
-/** Subjects of the streams with their contents, and the subjects heard meanwhile with their rates. */
+/** Lists the subjects that streams store, and the subjects heard within `listenMs` with their rates. */
 async function listSubjects(client: NatsClient, wish: Wish, endpoint: string): Promise<TopicState[]> {
   const heard = wish.listenMs > 0 ? listen(client, wish, endpoint) : Promise.resolve(new Map());
-  // Both at the same time, so that rates and contents belong together.
+  // Contents and rates are determined at the same time, so that they belong together.
   const [kept, rates] = await Promise.all([keptSubjects(client, wish, endpoint), heard]);
   const rows = new Map<string, TopicState>(kept.map((row) => [row.topic, row]));
   for (const [topic, rate] of rates) {
@@ -64,7 +64,7 @@ async function keptSubjects(client: NatsClient, wish: Wish, endpoint: string): P
       });
     const subjects = Object.entries(state.subjects ?? {});
     for (const [topic, messages] of subjects) rows.push({ topic, stream: config.name, messages });
-    // With a single subject, the metrics of the stream are those of the subject.
+    // If a stream contains a single subject, its size and last time are those of that subject.
     const only = subjects.length === 1 && state.messages === subjects[0]?.[1] ? rows.at(-1) : undefined;
     if (only) Object.assign(only, { bytes: state.bytes, last: Date.parse(state.last_ts) });
     const silent = (config.subjects ?? []).filter(
@@ -77,7 +77,7 @@ async function keptSubjects(client: NatsClient, wish: Wish, endpoint: string): P
   return rows;
 }
 
-/** The server's own subjects and replies to requests are excluded unless requested. */
+/** Measures the rate of each subject while listening. The server's own subjects and replies to requests count only if the subject names them. */
 async function listen(
   client: NatsClient,
   { subject, listenMs, signal }: Wish,
@@ -103,7 +103,7 @@ const mostTopics = 10_000;
 /** Counts messages by topic while listening: for brokers that have no list of topics. */
 interface Tally {
   count(topic: string, bytes: number): void;
-  /** Rates since the tally began. */
+  /** Rates per topic since the tally began. */
   states(): Map<string, TopicState>;
 }
 
@@ -169,7 +169,7 @@ async function consumerLag(
 
 const millisecond = 1e6;
 
-/** The settings of a stream that a spec contains; omitted ones are left unchanged, or to the server. */
+/** The stream settings given in a spec. The server decides on omitted ones of a new stream; an existing stream keeps its own. */
 function wanted(spec: TopicSpec, endpoint: string): Partial<StreamConfig> {
   const subjects = (spec.subjects ?? [spec.name]).map((subject) => checkFilter(subject, endpoint));
   const settings = {
@@ -222,7 +222,7 @@ async function createStream(
   return { name: spec.name, did, changes };
 }
 
-/** True if it did not exist. */
+/** Creates a durable consumer unless it exists. Returns true if it did not exist. */
 async function createConsumer(
   { nats }: NatsClient,
   manager: JetStreamManager,
@@ -262,7 +262,7 @@ async function unlessMissing<T>(asked: Promise<T>, missing: number): Promise<T |
   }
 }
 
-/** The pending changes, for display. */
+/** The differences between the current and the wanted settings, for display. */
 function differences(now: StreamConfig, want: Partial<StreamConfig>): string[] {
   return (Object.keys(want) as (keyof StreamConfig)[])
     .filter((name) => JSON.stringify(now[name]) !== JSON.stringify(want[name]))

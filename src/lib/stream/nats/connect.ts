@@ -57,7 +57,10 @@ export async function connectNats(
   return watched(nc, nats, options, endpoint);
 }
 
-/** nats.js measures its waits from the last attempt's time of day: if the clock was set back since, it waits that much longer. */
+/**
+ * Clears nats.js's record of the last attempt, because it measures waits by the time of day. If the clock was set back since, it would wait
+ * that much longer.
+ */
 function forgetTomorrow(nc: NatsConnection | undefined): void {
   const { protocol } = (nc ?? {}) as { protocol?: { servers?: { servers?: { lastConnect: number }[] } } };
   for (const server of protocol?.servers?.servers ?? [])
@@ -84,7 +87,7 @@ function tlsOf(
   { ca, cert, key }: StreamOptions,
   { servername, tlsFirst }: Pick<NatsSettings, 'servername' | 'tlsFirst'>,
 ): Pick<ConnectionOptions, 'tls'> {
-  // Otherwise Node verifies the certificate of a server addressed by IP against "localhost".
+  // Without the host, Node verifies the certificate of a server addressed by IP against "localhost".
   const address = host.includes(',') ? {} : { host: host.replace(/:\d+$/, '').replace(/^\[|\]$/g, '') };
   const given = {
     ...(ca ? { ca } : {}),
@@ -195,7 +198,10 @@ async function greet(
   }
 }
 
-/** `INFO {…}`; empty if something accepts the connection and sends nothing; undefined if nothing does. */
+/**
+ * The first line that a server sends, such as `INFO {…}`. Empty if something accepts the connection but sends nothing; undefined if nothing
+ * accepts it.
+ */
 function firstLine(host: string, port: number, timeoutMs: number): Promise<string | undefined> {
   return new Promise((resolve) => {
     let text: string | undefined;
@@ -218,7 +224,7 @@ function firstLine(host: string, port: number, timeoutMs: number): Promise<strin
   });
 }
 
-/** Waits for a task, but at most this many ms; its outcome does not matter. */
+/** Waits at most this many ms for a task. Whether the task succeeds does not matter. */
 export async function within(ms: number, task: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {

@@ -51,8 +51,8 @@ export function headersFrom(found: MsgHdrs | undefined): Header[] | undefined {
 }
 
 /**
- * The inverse. NATS's header names are printable ASCII without a colon, and values are one line of UTF-8 (ADR-4). Other characters in a
- * name are percent-encoded. Other values are sent as base64 under a marked name. `headersFrom` reverses both.
+ * The inverse of `headersFrom`. NATS header names are printable ASCII without a colon, and values are one line of UTF-8 (ADR-4). Other
+ * characters in a name are percent-encoded, and other values are sent as base64 under a marked name.
  */
 export function headersTo(given: readonly Header[], make: () => MsgHdrs): MsgHdrs {
   const groups = new Map<string, Header[1][]>();
@@ -63,7 +63,7 @@ export function headersTo(given: readonly Header[], make: () => MsgHdrs): MsgHdr
   }
   const headers = make();
   for (const group of groups) {
-    // Beside the marked values of another name, a name that looks marked would be ambiguous.
+    // A name that looks marked would be ambiguous beside the marked values of another name, so its values are marked too.
     const [own] = group;
     const original = markedName(own);
     const [name, texts] = marked(group, isOneLine, original !== own && groups.has(original));
@@ -79,7 +79,7 @@ function encodedName(name: string): string {
   return decodedName(encoded) === name ? encoded : percentEncoded(name, /[^!-$&-9;-~]/gu);
 }
 
-/** The name that was encoded to this one, or this one if none was. */
+/** The inverse of `encodedName`. A name that was not encoded is returned unchanged. */
 function decodedName(name: string): string {
   if (name === '%') return '';
   if (!name.includes('%')) return name;

@@ -17,7 +17,7 @@ const requestBytes = 16 * 1024 * 1024;
 /** How long a server may take to confirm that nothing more is in flight, ms. */
 const drainMs = 1_000;
 
-/** Silence after which nothing more is available now, ms. */
+/** After this silence, no further messages are available for now; ms. */
 const quietMs = 50;
 
 type RenewReason = 'reconnected' | 'silent' | 'gone' | 'gap';
@@ -27,7 +27,7 @@ export interface PullHandlers {
   message(msg: Msg): void;
   /** A message that was in flight when reading stopped. */
   late?(msg: Msg): void;
-  /** Whether there is room for more; once there is again, `pull.more` is called. */
+  /** Whether there is room for more messages. When there is room again, the reader calls `Pull.more`. */
   room(): boolean;
   /**
    * Called if the connection was restored, the server fell silent, or it reports that the consumer is gone. Requests then restart with
@@ -35,14 +35,14 @@ export interface PullHandlers {
    * @throws errors that end reading
    */
   renew(why: RenewReason): Promise<string>;
-  /** Reading cannot continue. */
+  /** Called with the error after which reading cannot continue. */
   end(error: unknown): void;
 }
 
 interface Pull {
-  /** There is room again. */
+  /** Requests more messages, because there is room again. */
   more(): void;
-  /** The reader has noticed a problem: see `PullHandlers.renew`. */
+  /** Restarts the requests because the reader has noticed a problem: see `PullHandlers.renew`. */
   renew(why: RenewReason): void;
   /** Resolves once nothing more arrives; messages in flight have arrived by then. */
   stop(): Promise<void>;
@@ -64,7 +64,7 @@ export function startPull(
   let consumer = firstConsumer;
   let inbox = '';
   let subscription: Subscription | undefined;
-  /** Requested messages that have not arrived. */
+  /** Number of requested messages that have not arrived yet. */
   let asked = 0;
   let heard = 0;
   let renewing = false;
@@ -106,7 +106,7 @@ export function startPull(
   const renew = (why: RenewReason) => {
     if (renewing || stopped) return;
     renewing = true;
-    // Messages in flight belong to the old consumer.
+    // Messages still in flight belong to the old consumer, and are not read.
     inbox = '';
     handlers
       .renew(why)
@@ -120,7 +120,10 @@ export function startPull(
         if (!stopped) handlers.end(error);
       });
   };
-  /** The server's response to a request in place of a message: it ended, with the number of undelivered messages, or the consumer is gone. */
+  /**
+   * Handles a status that the server sends in place of a message: a request has ended, with the number of undelivered messages, or the
+   * consumer is gone.
+   */
   const status = ({ headers }: Msg) => {
     const code = headers?.code ?? 0;
     if (code === 100) return;
@@ -130,8 +133,8 @@ export function startPull(
     request();
   };
   /**
-   * Resolves once the requested messages have arrived, as far as there are any: messages sent while we unsubscribe would be lost
-   * until their acknowledgment times out.
+   * Waits until the requested messages have arrived, or no more arrive. Messages that are sent while we unsubscribe would be lost until
+   * their acknowledgment times out.
    */
   const quiet = async () => {
     const deadline = systemClock.now() + drainMs;

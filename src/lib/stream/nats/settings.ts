@@ -6,7 +6,7 @@ import { queryBoolean, queryCount, readQuery, type StreamUrl } from '../url.js';
 /** Settings in the query of a `nats:` URL; `stream` (NATS's name) and `jetstream` (the flag's name) are the same setting. */
 const settings = {
   stream: z.string().min(1).optional(),
-  /** A stream's name, or `true` or `false`: whether any stream must store the published messages. */
+  /** Name of the stream that must store published messages; `true` = any stream must, `false` = none needs to. */
   jetstream: z.string().min(1).optional(),
   durable: z.string().min(1).optional(),
   group: z.string().min(1).optional(),
@@ -33,8 +33,8 @@ export interface NatsSettings {
   window: number | undefined;
   tlsFirst: boolean;
   /**
-   * Sink: true = reject messages that no stream stores; false = never request an acknowledgment; absent = depending on the
-   * server's streams.
+   * For a sink: true = reject messages that no stream stores; false = never request an acknowledgment; undefined = request one if a stream
+   * stores the subject.
    */
   kept: boolean | undefined;
 }

@@ -35,7 +35,7 @@ function sinkOf(
   endpoint: string,
 ): Sink {
   const publisher = createPublisher(client, endpoint);
-  /** Valid subjects; cleared if there are too many. */
+  /** Whether a stream stores a subject, for subjects already checked; cleared if there are too many. */
   const known = new Map<string, boolean>();
   const outgoing = ({ topic, payload, headers }: OutgoingMessage): Published => {
     const subject = topic || settings.subject;
@@ -53,7 +53,7 @@ function sinkOf(
   return {
     endpoint,
     async write(messages) {
-      // All are validated before the first one is sent.
+      // All messages are validated before the first one is sent.
       await publisher.publish(messages.map(outgoing));
     },
     async close() {
@@ -120,12 +120,12 @@ interface Published {
   subject: string;
   payload: Uint8Array;
   headers: MsgHdrs | undefined;
-  /** A stream stores and acknowledges it. */
+  /** Whether a stream stores the message, and acknowledges it. */
   kept: boolean;
 }
 
 interface Batch {
-  /** Not acknowledged yet. */
+  /** Number of messages that are not acknowledged yet. */
   left: number;
   resolve(): void;
   reject(error: unknown): void;
@@ -137,23 +137,22 @@ interface Waiting extends Published {
 }
 
 interface Publisher {
-  /** Resolves once all of them are acknowledged. Several writes may be in progress; they are sent in call order. */
+  /** Resolves once all messages are acknowledged. Several writes may be in progress; their messages are sent in call order. */
   publish(messages: readonly Published[]): Promise<void>;
   /** Takes at most 2 s; messages unacknowledged by then are rejected. */
   close(): Promise<void>;
 }
 
 /**
- * Publishes to JetStream with any number of pending acknowledgments: one subscription receives them all, and the last part of
- * each reply subject identifies the message. Messages that the stream cannot accept at the moment are resent. After a lost
- * connection all unacknowledged ones are, in order: a message may then be in the stream twice, unless it has an id
- * (`Nats-Msg-Id`).
+ * Publishes to JetStream with any number of pending acknowledgments: one subscription receives them all, and the last part of each reply
+ * subject identifies the message. Messages that the stream cannot accept at the moment are resent. After a lost connection, all
+ * unacknowledged messages are resent in order. A message may then be in the stream twice, unless it has an id (`Nats-Msg-Id`).
  */
 export function createPublisher(client: NatsClient, endpoint: string): Publisher {
   const { nc, nats } = client;
   const inbox = nats.createInbox();
   const waiting = new Map<number, Waiting>();
-  /** Those messages that the stream could not accept at that moment. */
+  /** Messages that the stream could not accept at the moment. */
   const later = new Set<Waiting>();
   const underWay = new Set<Promise<void>>();
   let refusal: AiotError | undefined;
@@ -169,7 +168,7 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
     later.clear();
     for (const one of all) send(one);
   };
-  /** Only these: others are in flight, and would be in the stream twice. */
+  /** Resends, after a pause, only the messages that the stream could not accept. Others are in flight, and would be stored twice. */
   const sendLater = (one: Waiting) => {
     later.add(one);
     again ??= setTimeout(() => sendAgain([...later].sort((a, b) => a.id - b.id)), againMs);
@@ -246,7 +245,7 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
     if (refusal) throw refusal;
   };
   const publishAll = async (messages: readonly Published[]) => {
-    // A write rarely has both kinds; order is preserved per subject.
+    // A write rarely contains both stored and unstored messages; order is preserved per subject.
     const kept = messages.filter((message) => message.kept);
     const unkept = kept.length === messages.length ? [] : messages.filter((message) => !message.kept);
     const safe = kept.length > 0 ? publishKept(kept) : undefined;

@@ -29,7 +29,7 @@ export async function openNatsSource(url: StreamUrl, options: StreamOptions): Pr
   }
 }
 
-/** Whether a stream is needed: reading from now on needs none. */
+/** Whether reading needs a stream. Messages published from now on need none. */
 function kept({ stream, durable, from, kept }: NatsSettings): boolean {
   const elsewhere = from !== undefined && from !== 'latest';
   return stream !== undefined || durable !== undefined || elsewhere || kept === true;
@@ -103,7 +103,7 @@ async function openCoreSource(
     },
   });
   client.onEnd((error) => queue.end(error));
-  // The server reports a refusal before it answers this.
+  // A flush is answered after the subscription, so the server has reported a refusal by then.
   await client.nc.flush();
   if (refused) throw refused;
   return {
@@ -199,7 +199,7 @@ function checked(consumer: ConsumerInfo, wish: DurableWish, endpoint: string): C
 const answers = {
   ack: Buffer.from('+ACK'),
   working: Buffer.from('+WPI'),
-  /** Delayed, because a consumer that failed needs a moment. */
+  /** The server redelivers the message after one second, because a reader that failed needs a moment. */
   later: Buffer.from('-NAK {"delay": 1000000000}'),
   now: Buffer.from('-NAK'),
 };
@@ -281,10 +281,10 @@ async function openDurableSource(
       stock.end();
       await pull.stop();
       // Asking the server about its consumer makes it notice abandoned requests. Otherwise server 2.9 would assign the first message that
-      // we leave to such a request, and hold it until its acknowledgment times out.
+      // we return to such a request, and hold it until its acknowledgment times out.
       if (open.size > 0 && !nc.isClosed()) await within(1_000, manager.consumers.info(stream, name));
-      // So that other readers, and this one after a restart, need not wait for messages we leave, even if they are still in
-      // flight.
+      // Messages that we leave are released now, even those still in flight. Other readers, and this one after a restart, then need not
+      // wait for them.
       for (const { reply } of open.values()) answer(reply, answers.now);
       open.clear();
       await client.close();
@@ -298,9 +298,9 @@ const inactiveMs = 30_000;
 interface OrderedWish {
   subject: string;
   from: StreamOptions['from'];
-  /** Ends at the current end. */
+  /** Whether to end at the current end of the stream. */
   untilEnd?: boolean;
-  /** Messages in flight. */
+  /** Maximum number of messages in flight. */
   window?: number | undefined;
 }
 
@@ -322,7 +322,7 @@ async function openOrderedSource(
   let last: number | undefined;
   let expected = 1;
   let closed = false;
-  /** Remaining messages, if there is an end. */
+  /** Number of messages up to the end; undefined if there is no end. */
   let left: number | undefined;
   const first = startOf(from, stream.state.last_seq);
   const makeConsumer = async (): Promise<string> => {

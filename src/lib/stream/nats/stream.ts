@@ -2,7 +2,7 @@ import type { JetStreamManager, StreamInfo } from 'nats';
 import { AiotError } from '../../core/errors.js';
 import { type NatsClient, natsError } from './connect.js';
 
-/** JetStream's error codes (err_code) for a missing stream and a missing consumer. */
+/** JetStream's error code (err_code) for a missing stream. */
 export const streamMissing = 10_059;
 
 export const consumerMissing = 10_014;
@@ -13,7 +13,7 @@ export function apiCode(error: unknown): number | undefined {
   return api_error?.err_code ?? (code === '503' ? 503 : undefined);
 }
 
-/** Whether the server itself has JetStream. Another one may still respond through it. */
+/** Whether the server itself provides JetStream. Without it, another server may still provide it through this one. */
 export function hasJetStream({ nc }: NatsClient): boolean {
   return (nc.info as { jetstream?: boolean } | undefined)?.jetstream === true;
 }
@@ -21,7 +21,8 @@ export function hasJetStream({ nc }: NatsClient): boolean {
 /** @throws AIOT_BROKER_UNREACHABLE (no JetStream), AIOT_BROKER_REFUSED */
 export async function managerOf(client: NatsClient, endpoint: string): Promise<JetStreamManager> {
   try {
-    // If there is none, nothing responds, and the server reports that immediately, unless a client listens to everything.
+    // Without JetStream, the server reports immediately that nothing responds, unless a client subscribes to all subjects. Then only the
+    // timeout ends the wait.
     const timeout = hasJetStream(client) ? 10_000 : 1000;
     // Asking for the account first would need a permission that reading does not need.
     return await client.nc.jetstreamManager({ checkAPI: false, timeout });
@@ -51,7 +52,7 @@ export async function findStream(
   }
 }
 
-/** JetStream's code if an account may not use it. */
+/** JetStream's error codes for an account that may not use it. */
 const notEnabled = new Set([503, 10_039, 10_076]);
 
 /** All streams, or the named one; none if the server has no JetStream. @throws AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_* */

@@ -22,7 +22,7 @@ export function contentTypeOf(payload: Uint8Array, headers: readonly Header[] = 
   const picture = pictures.find(([magic]) => magic.test(start));
   if (picture) return picture[1];
   if (!isUtf8(bytes)) return 'application/octet-stream';
-  // Only payloads that look like JSON are parsed: a frame of megabytes is not.
+  // Parsing is limited to payloads that look like JSON, because a frame of several megabytes is expensive to parse.
   if (/^[\s]*[[{"\d-]|^(true|false|null)$/.test(start) && parsedJson(bytes) !== undefined)
     return 'application/json';
   return 'text/plain; charset=utf-8';

@@ -57,7 +57,7 @@ async function run(
     timeoutMs,
     graceMs,
     group: true,
-    // Processes that it leaves behind may keep its stderr open.
+    // Does not wait for stderr to close, because processes that the program leaves behind may keep it open.
     outputMs: 0,
     input: message.payload,
     reads: ['stderr'],
@@ -73,7 +73,7 @@ async function run(
     const why = systemCode(error) ?? error.message;
     throw failed(name, `could not be started (${why})`, why !== 'E2BIG');
   });
-  // A program that finished its work when it was asked to end has delivered the message.
+  // A program may finish its work after it was asked to end: exit code 0 still means that the message was delivered.
   if (end.code === 0) return;
   if (end.aborted && end.code !== temporary) throw failed(name, 'was killed', false);
   const why = end.timedOut

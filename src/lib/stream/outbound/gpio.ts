@@ -69,21 +69,21 @@ function levelOf(messages: readonly OutgoingMessage[], labels: ReadonlySet<strin
 }
 
 interface GpioLineOptions {
-  /** As libgpiod names it: `gpiochip0`. */
+  /** Name of the chip as in libgpiod, such as `gpiochip0`. */
   chip: string;
   offset: number;
   activeLow: boolean;
   endpoint: string;
 }
 
-/** A line that is driven while this is open. */
+/** A GPIO line that is driven until `close` is called. */
 interface GpioLine {
   /** Resolves when the line has this level. @throws AIOT_PROGRAM_FAILED */
   set(active: boolean): Promise<void>;
   close(): Promise<void>;
 }
 
-/** A gpioset that cannot take the line has exited within this time, ms. */
+/** gpioset exits within this time if it cannot take the line, ms. */
 const settleMs = 100;
 
 /** Delay before a gpioset that was ended from outside is restarted, ms. */
@@ -103,7 +103,7 @@ async function openGpioLine(options: GpioLineOptions): Promise<GpioLine> {
     });
   });
   const version = await majorVersion(gpioset, endpoint);
-  // Ended with this process even if it is killed; version 1 notices the end of its stdin instead.
+  // `setpriv` ends gpioset 2 together with this process, even if this process is killed. Version 1 notices the end of its stdin instead.
   const guard = version >= 2 ? await findProgram('setpriv').catch(() => undefined) : undefined;
   let child: ChildProcess | undefined;
   let level: boolean | undefined;
@@ -139,7 +139,7 @@ async function openGpioLine(options: GpioLineOptions): Promise<GpioLine> {
     throw failed(endpoint, said().trim() || failure || 'gpioset exited immediately');
   }
 
-  /** gpioset was ended from outside, and nothing holds the line now. */
+  /** Restarts gpioset after it was ended from outside, because nothing holds the line now. */
   async function again(gone: ChildProcess): Promise<void> {
     if (closed || child !== gone || level === undefined) return;
     await start(level).catch(() => {});

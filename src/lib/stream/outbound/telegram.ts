@@ -8,7 +8,7 @@ import { type Attempt, createEachSink, withRetries } from './delivery.js';
 import { attemptOf, createTransport, excerpt, type HttpAnswer, unreachable } from './transport.js';
 
 const shape = {
-  /** Markup of the text; default none. */
+  /** Format of the text: HTML, Markdown, or plain by default. */
   format: z.enum(['html', 'markdown']).optional(),
   /** Send silently. */
   silent: queryBoolean.optional(),
@@ -114,7 +114,7 @@ function requestOf(message: OutgoingMessage, common: Record<string, string>): Bo
     return photo(message, common, type);
   const { buffer, byteOffset, length } = message.payload;
   const text = Buffer.from(buffer, byteOffset, length).toString('utf8').replace(/\0+$/, '');
-  // Our addition is not markup: MarkdownV2 would reject its brackets.
+  // The text that we add is not markup: MarkdownV2 would reject its brackets.
   const said = text.trim() === '' ? { ...unmarked(common), text: '(empty)' } : { ...common, text };
   return {
     method: 'sendMessage',
@@ -126,7 +126,7 @@ function requestOf(message: OutgoingMessage, common: Record<string, string>): Bo
 /** multipart/form-data (RFC 7578), built here with the picture's bytes unchanged. */
 function photo(message: OutgoingMessage, common: Record<string, string>, type: string): BotRequest {
   const boundary = `aiot-${crypto.randomUUID()}`;
-  // A topic is not markup.
+  // The topic is the caption. It is not markup, so it is sent without a format.
   const fields = {
     ...unmarked(common),
     ...(message.topic === '' ? {} : { caption: cut(message.topic, captionLimit) }),

@@ -28,7 +28,7 @@ export interface HttpStream {
 export interface HttpTransport {
   /** Returns any response. @throws AIOT_STREAM_UNREACHABLE */
   call(call: HttpCall): Promise<HttpAnswer>;
-  /** The same with the body still to be read: to its end, or it must be destroyed. @throws AIOT_STREAM_UNREACHABLE */
+  /** Like `call`, but returns the body as a stream. The caller must read it to its end or destroy it. @throws AIOT_STREAM_UNREACHABLE */
   open(call: HttpCall): Promise<HttpStream>;
   close(): Promise<void>;
 }
@@ -121,12 +121,12 @@ export function unreachable(error: unknown, endpoint: string, nameless = false):
   });
 }
 
-/** Temporary statuses: not ready, too early, too many requests, locked, and server errors. */
+/** Whether a later attempt may succeed: 401, 408 (timeout), 423 (locked), 425 (too early), 429 (too many requests), and server errors. */
 function mayPassLater(status: number): boolean {
   return [401, 408, 423, 425, 429].includes(status) || status >= 500;
 }
 
-/** A response as an attempt: 2xx is success. `told` is the response's text; it must not contain secrets. */
+/** Converts a response to an attempt; a 2xx status is success. `told` is the response's text, and must not contain secrets. */
 export function attemptOf(
   answer: HttpAnswer,
   endpoint: string,

@@ -3,17 +3,17 @@ import type { OutgoingMessage, Sink } from '../message.js';
 
 type Batches<T> = AsyncIterable<readonly T[]>;
 
-/** Shortest pause, ms: messages due within it are sent together. */
+/** Shortest pause, ms. Messages that are due within this time are sent together. */
 const tickMs = 5;
 
-/** This many messages per second, evenly spaced; a late sender catches up. 0 = as fast as possible. */
+/** Paces messages evenly at this rate per second; a late sender catches up. 0 = as fast as possible. */
 export function atRate<T>(batches: Batches<T>, rate: number, signal?: AbortSignal): Batches<T> {
   if (rate === 0) return batches;
   return paced(batches, (_message, index) => (index * 1000) / rate, signal);
 }
 
 /**
- * Keeps the pauses between the messages' times, divided by `speed`; there is no pause where times go back.
+ * Keeps the pauses between the messages' times, divided by `speed`. If a message is older than the one before it, there is no pause.
  * @param speed 1 = original; Infinity = as fast as possible
  */
 export function byTime<T extends { time?: number }>(
@@ -35,7 +35,7 @@ export function byTime<T extends { time?: number }>(
   );
 }
 
-/** @param due returns when a message is to be sent, ms after the first; called once for each, in order */
+/** @param due returns the time at which a message is to be sent, ms after the first one; called once for each message, in order */
 async function* paced<T>(
   batches: Batches<T>,
   due: (message: T, index: number) => number,
@@ -60,7 +60,7 @@ async function* paced<T>(
   if (ready.length > 0) yield ready;
 }
 
-/** The first `count` of them. */
+/** The first `count` messages. */
 export async function* firstOf(
   batches: Batches<OutgoingMessage>,
   count: number,
@@ -73,7 +73,7 @@ export async function* firstOf(
   }
 }
 
-/** Concurrent writes, so that waiting for acknowledgments does not delay each message. */
+/** Maximum number of concurrent writes, so that waiting for acknowledgments does not delay each message. */
 const underWay = 8;
 
 interface Written {
@@ -82,8 +82,8 @@ interface Written {
 }
 
 /**
- * Writes batches until there are no more, or `signal` is aborted; resolves once the destination has everything that was started.
- * @param onProgress called with the amount acknowledged by the destination
+ * Writes batches until there are no more, or `signal` is aborted. Resolves once the destination has stored everything that was written.
+ * @param onProgress called with the number of messages and bytes that the destination has acknowledged
  * @throws the errors of writing; messages in flight may or may not have arrived
  */
 export async function writeAll(

@@ -19,10 +19,10 @@ interface PublishOptions extends Omit<StreamOptions, 'input' | 'key'> {
   message?: string;
   file?: string;
   template?: string;
-  /** Each line is a message; not needed for a file whose name implies it. */
+  /** Treat each line as a message; not needed for a file whose name implies it. */
   lines?: boolean;
   count?: number;
-  /** Per second; 0 = as fast as possible. */
+  /** Messages per second; 0 = as fast as possible. */
   rate?: number;
   retain?: boolean;
   messageKey?: string;
@@ -49,7 +49,7 @@ export async function publish(options: PublishOptions): Promise<Published | Publ
     throw new AiotError('AIOT_USAGE', `--lines needs --file or stdin, got ${given.join()}`);
   }
   const key = messageKey === undefined ? undefined : Buffer.from(messageKey);
-  // Headers that the user asks for must arrive; those of recorded lines may be lost, which the caller reports.
+  // Headers given by the user must arrive. Headers of recorded lines may be lost, which the caller reports.
   const requireHeaders = headers !== undefined;
   const many = { ...rest, signal, rate: rate ?? 0, headers, requireHeaders, messageKey: key };
   if (lines) {
@@ -135,7 +135,7 @@ async function publishMessage(options: PublishMessageOptions): Promise<Published
   const { url, payload, qos = 1, retain = false, signal } = options;
   signal?.throwIfAborted();
   const { scheme, path } = parseStreamUrl(url);
-  // The path of a file, page or bucket is not a topic, but lines and objects have one.
+  // The path of a file, page or bucket is not a topic, but their lines and objects still need one.
   const topic = pathless.has(scheme) ? 'aiot' : path;
   const sink = await openSink(url, options);
   try {
@@ -154,7 +154,7 @@ async function publishMessage(options: PublishMessageOptions): Promise<Published
   };
 }
 
-/** Messages per write, if they are created as fast as they are sent. */
+/** Number of messages per write, if there is no rate. */
 const together = 500;
 
 interface PublishManyOptions extends Omit<StreamOptions, 'key'> {
@@ -164,22 +164,22 @@ interface PublishManyOptions extends Omit<StreamOptions, 'key'> {
   what: { lines: AsyncIterable<Buffer[]>; where: string } | { payload: Uint8Array } | { template: string };
   /** Ends after this number of messages; absent = all lines, or endless. */
   count?: number;
-  /** Per second; 0 = as fast as possible. */
+  /** Messages per second; 0 = as fast as possible. */
   rate: number;
   retain?: boolean;
-  /** Kafka's key, for all of them. */
+  /** Kafka's key for all messages. */
   messageKey?: Uint8Array;
   headers?: readonly Header[];
   onProgress?: (written: { messages: number; bytes: number }) => void;
 }
 
 export const publishedManySchema = z.object({
-  /** Without credentials and topic; a file or device by its path. */
+  /** Address of the destination without credentials and topic; the path of a file or device. */
   url: z.string(),
   messages: z.int(),
   bytes: z.int(),
   seconds: z.number(),
-  /** Messages a second. */
+  /** Messages per second. */
   rate: z.number(),
   /** Whether the destination acknowledged them; QoS 0 has no acknowledgment. */
   acknowledged: z.boolean(),
@@ -232,7 +232,7 @@ async function messagesOf(options: PublishManyOptions): Promise<AsyncIterable<re
     const message = { topic: '', payload: new Uint8Array(), time: Date.now(), source: 'template' };
     return { topic: '', payload: Buffer.from(await text(message, () => ({ n }))), ...base };
   };
-  // A paced message is made when it is sent: its template may contain the time.
+  // With a rate, each message is made when it is sent, because its template may contain the time.
   return endless(make, options.rate > 0 ? 1 : together);
 }
 
@@ -328,7 +328,7 @@ const pathless: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The messages with their destination topics, as in routes: the URL's (an empty one, for its sink), or their own.
+ * Gives each message its destination topic, as in routes: empty if the URL has a topic (the sink adds it), otherwise the message's own.
  * @throws AIOT_USAGE for a message without a topic if the URL has none either
  */
 export function withTopics(
@@ -340,7 +340,7 @@ export function withTopics(
     messages.map((message) => {
       const topic = topicOf({ topic: message.topic, source: '' });
       if (topic !== '' || (path !== '' && !pathless.has(scheme))) return { ...message, topic };
-      // Lines and objects have a topic, whatever it is.
+      // Lines and objects need a topic, but its name does not matter.
       if (pathless.has(scheme)) return { ...message, topic: 'aiot' };
       throw new AiotError('AIOT_USAGE', `${scheme}: the message has no topic, and the URL names none`, {
         next: `Add a topic to the URL: ${scheme}://HOST/TOPIC`,

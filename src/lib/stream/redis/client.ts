@@ -17,9 +17,9 @@ export interface RedisClient {
   readonly connected: boolean;
   /** The values of keys; null for missing ones. */
   get(keys: readonly string[]): Promise<(string | null)[]>;
-  /** All of them, or none (MULTI … EXEC). @param ttlMs time after which they expire */
+  /** Sets all values in one transaction (MULTI … EXEC). @param ttlMs time after which the keys expire */
   set(values: Readonly<Record<string, string>>, ttlMs?: number): Promise<void>;
-  /** In one transaction. @returns one reply per command */
+  /** Runs the commands in one transaction. @returns one reply per command */
   run(commands: readonly RedisCommand[]): Promise<unknown[]>;
   /** Resolves once pending commands are done. */
   close(): Promise<void>;
@@ -27,7 +27,7 @@ export interface RedisClient {
 
 const longestPauseMs = 5000;
 
-/** A silently dead connection is noticed by a PING without a reply. */
+/** Interval of PINGs, by which a silently dead connection is noticed; ms. */
 const pingMs = 10_000;
 
 /**
@@ -39,7 +39,7 @@ export async function openRedis(url: string, options: StreamOptions = {}): Promi
   return connectRedis(parts, await withKeptCredentials(parts, options));
 }
 
-/** The same with the given credentials. */
+/** Like `openRedis`, but with the given credentials instead of stored ones. */
 export async function connectRedis(url: StreamUrl, options: StreamOptions): Promise<RedisClient> {
   const settings = redisSettings(url, options);
   const { endpoint } = url;
@@ -80,7 +80,7 @@ export async function connectRedis(url: StreamUrl, options: StreamOptions): Prom
   onAbort(options.signal, () => client.isOpen && client.destroy());
   try {
     await client.connect();
-    // Without a password, nothing has been requested yet.
+    // Without a password, connecting sends no request: the PING shows whether the server accepts us.
     await client.ping();
     open = true;
   } catch (error) {
@@ -120,7 +120,7 @@ export async function connectRedis(url: StreamUrl, options: StreamOptions): Prom
   };
 }
 
-/** The first error reply of a transaction, in place of the number of errors. */
+/** The first error reply of a transaction, because the library's own error only contains the number of errors. */
 function firstOf(error: unknown): unknown {
   return error instanceof Error && 'replies' in error && Array.isArray(error.replies)
     ? (error.replies.find((reply) => reply instanceof Error) ?? error)
@@ -185,7 +185,7 @@ export function redisSettings(url: StreamUrl, options: StreamOptions): RedisSett
 /** Error codes of permission failures with which a reply begins (RESP, "Simple errors": the first word is the kind of error). */
 const refused = new Set(['NOAUTH', 'NOPERM', 'WRONGPASS']);
 
-/** Temporary errors that no message causes. */
+/** Codes of temporary errors, which no message causes. */
 const passing = new Set([
   'BUSY',
   'CLUSTERDOWN',

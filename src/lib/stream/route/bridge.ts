@@ -29,20 +29,20 @@ export interface BridgeOptions {
   each?: boolean;
   topic?: string;
   messageKey?: string;
-  /** `NAME=EXPRESSION` each. */
+  /** Headers to set, each `NAME=EXPRESSION`. */
   headers?: readonly string[];
   onError?: 'retry' | 'skip';
-  /** Address; takes precedence over `onError`. */
+  /** Address for messages that fail; takes precedence over `onError`. */
   deadLetter?: string;
   batch?: number;
-  /** Such as `20ms`. */
+  /** How long a write waits for more messages, such as `20ms`. */
   batchTime?: string;
   dedupe?: string;
   dedupeWindow?: string;
   exactlyOnce?: boolean;
-  /** Folder. */
+  /** Folder of the spool. */
   spool?: string;
-  /** Such as `1GB`. */
+  /** Maximum size of the spool, such as `1GB`. */
   spoolLimit?: string;
   spoolFull?: 'wait' | 'drop-oldest';
 }
@@ -86,7 +86,10 @@ export function bridgeRoute(options: BridgeOptions): Route {
   return routeOf(name, defined(fields));
 }
 
-/** Always the same for the same two addresses, so that Kafka's group and the service's name are stable: `mqtt-to-kafka-1a2b3c`. */
+/**
+ * Name of the route for two addresses, such as `mqtt-to-kafka-1a2b3c`. It is always the same for the same addresses, which keeps the names
+ * of Kafka's group and of the service stable.
+ */
 function bridgeName(from: string, to: string): string {
   const [source, target] = [parseStreamUrl(from), parseStreamUrl(to)];
   const places = [source, target].map(({ endpoint, path }) => `${endpoint}/${path}`).join(' ');
@@ -112,11 +115,11 @@ function defined(fields: Record<string, unknown>): Record<string, unknown> {
 }
 
 interface InstallOptions {
-  /** NAME in the service's name, `aiot-NAME`. */
+  /** NAME in the service's name `aiot-NAME`. */
   name: string;
-  /** Arguments of `aiot`: the command and its own arguments. */
+  /** The command of `aiot` to run, and its arguments. */
   words: readonly string[];
-  /** All addresses in them: sources, sinks, then others; none may contain a secret. */
+  /** All addresses in `words`: sources, sinks, then others. None may contain a secret. */
   urls: readonly string[];
   scope: 'system' | 'user';
   /** Show the unit, and write nothing. */
@@ -201,7 +204,7 @@ interface UnitOptions {
   scope: 'system' | 'user';
   /** Environment variables that aiot reads: its folders, never a secret. */
   environment: Readonly<Record<string, string>>;
-  /** Optional file of NAME=VALUE lines that it also reads: for secrets. */
+  /** Optional file of NAME=VALUE lines for the service's environment, which may contain secrets. */
   secrets?: string;
   /** User of a system service. */
   user?: string;

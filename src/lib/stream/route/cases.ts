@@ -14,7 +14,7 @@ export const testedRoutesSchema = z.object({
       route: z.string(),
       name: z.string(),
       passed: z.boolean(),
-      /** The difference: `expected … got …`. */
+      /** The difference between expectation and result: `expected … got …`. */
       why: z.string().optional(),
     }),
   ),
@@ -52,7 +52,7 @@ export async function testRoutes(file: string, variables: Variables = {}): Promi
   };
 }
 
-/** The error, if any. */
+/** Runs one case. Returns the difference, or undefined if the case passes. */
 async function tryCase(route: Route, one: RouteCase): Promise<string | undefined> {
   const processor = route.through
     ? await processorNamed(route.through.processor)(route.through.settings, {})

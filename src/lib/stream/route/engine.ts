@@ -37,18 +37,21 @@ interface EngineOptions {
 
 /** Takes deliveries, transforms them as the route specifies, and passes the results to the outlets. */
 export interface Engine {
-  /** Resolves when there is room for more. @throws AIOT_ROUTE_MESSAGE */
+  /** Processes a batch. Resolves when there is room for more. @throws AIOT_ROUTE_MESSAGE */
   take(batch: readonly Delivery[]): Promise<void>;
-  /** Applies the route's policy to a message that one target rejects. @param seen keys of that target; the others receive it independently */
+  /**
+   * Applies the route's policy to a message that one target rejects. Other targets receive the message independently. @param seen keys of
+   * that target
+   */
   refused(part: Part, error: unknown, seen?: Seen): void;
-  /** Number of messages taken that are not safe elsewhere yet. */
+  /** Number of messages taken from sources whose outcome is not known yet. */
   readonly pending: number;
 }
 
-/** Maximum in progress: enough for several batches, and at most 32 MB of pictures. */
+/** Limits of the work in progress: enough for several batches, and at most 32 MB of pictures. */
 const most = { batches: 4, messages: 4000, bytes: 32 * 1024 * 1024 };
 
-/** Messages transformed concurrently if expressions are asynchronous; output keeps arrival order. */
+/** Number of messages that are transformed concurrently if expressions are asynchronous. Output keeps arrival order. */
 const together = 500;
 
 export async function createEngine(options: EngineOptions): Promise<Engine> {
@@ -85,7 +88,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     return createFlight(delivery, parts, () => gate.leave(bytes));
   }
 
-  /** Applies the policy to a message with an error of its own. @throws AIOT_ROUTE_MESSAGE if the policy is to stop rather than lose it */
+  /**
+   * Applies the route's policy to a message that could not be transformed. @throws AIOT_ROUTE_MESSAGE if the policy is to stop rather than
+   * lose the message
+   */
   function failed(delivery: Delivery, error: unknown): void {
     const { message } = delivery;
     counts.lastError = reasonOf(error);
@@ -136,7 +142,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 
   return {
     async take(batch) {
-      // A processor gets its messages one at a time: pictures are large, and it may have state.
+      // A processor gets one message at a time, because pictures are large, and the processor may have state.
       const step = route.through ? 1 : together;
       for (let at = 0; at < batch.length; at += step) {
         const room = gate.room();
@@ -164,7 +170,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 
 type Result = { made: readonly Made[]; key: string | undefined } | { error: unknown };
 
-/** JetStream drops a message whose id it has seen (docs.nats.io, "Message Deduplication"); other sinks are queried by us. */
+/**
+ * Header for the deduplication key. JetStream itself drops a message whose id it has seen (docs.nats.io, "Message Deduplication"). In other
+ * sinks we look the key up.
+ */
 const idHeader = (url: string) => (/^nats/.test(url) ? 'Nats-Msg-Id' : dedupeHeader);
 
 /** @param id header for the deduplication key, for sinks with exactlyOnce */
@@ -185,7 +194,7 @@ function outgoing(made: Made, topic: string, id?: string, key?: string): Part['m
   };
 }
 
-/** The original message, with the error as headers. */
+/** The message for the dead-letter address: the original one, with the error in headers. */
 function deadPart(message: Message, error: unknown, route: Route): Omit<Part, 'flight'> {
   const { topic, payload, time, key, headers = [] } = message;
   const about: Header[] = [
@@ -200,7 +209,7 @@ function deadPart(message: Message, error: unknown, route: Route): Omit<Part, 'f
   };
 }
 
-/** As text; a message for which the expression has no result has no key, and is sent. */
+/** Compiles the deduplication key's expression; keys are text. A message without a result has no key, and is always sent. */
 async function dedupeKeyOf(
   route: Route,
 ): Promise<((message: Message) => string | undefined | Promise<string | undefined>) | undefined> {
@@ -228,7 +237,7 @@ interface Gate {
   readonly messages: number;
   enter(bytes: number): void;
   leave(bytes: number): void;
-  /** Undefined if there is room now. */
+  /** Undefined if there is room now; otherwise a promise that resolves when there is. */
   room(): Promise<void> | undefined;
 }
 

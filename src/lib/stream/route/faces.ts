@@ -29,14 +29,14 @@ export const openFaces: OpenProcessor = async (settings) => {
         headers: headersOf(message, { score: face.score.toFixed(3), box }),
       };
     });
-  // In order: pictures may finish decoding in a different one.
+  // Results are in the order of the messages, although pictures may be decoded in another order.
   let before: Promise<unknown> = Promise.resolve();
   return {
     process(message) {
       const picture = pictureOf(message);
       const result = before.then(async () => facesOf(await picture, message));
       before = result.catch(() => {});
-      // Its rejection is that of `result`, which may be awaited later.
+      // A failure to decode is reported by `result`, so the rejection of `picture` itself needs no handler.
       picture.catch(() => {});
       return result;
     },

@@ -23,7 +23,7 @@ export async function loadRoutes(file: string, variables: Variables = {}): Promi
   return parseRoutes(await readText(file), file, { environment: process.env, ...variables });
 }
 
-/** The same for a text. `file` is for messages and relative paths. @throws AIOT_ROUTE_INVALID */
+/** Like `loadRoutes`, but for a text. `file` is used for messages and relative paths. @throws AIOT_ROUTE_INVALID */
 export function parseRoutes(text: string, file: string, variables: Variables = {}): Route[] {
   const { routes } = parseYaml(text, file, routeFileSchema, {
     code: 'AIOT_ROUTE_INVALID',
@@ -51,7 +51,7 @@ export function routeOf(name: string, given: Record<string, unknown>, folder = p
   return absolute({ ...parsed.data, name }, folder);
 }
 
-/** A preset's values are defaults for the route. */
+/** Fills missing fields of each route with the values of its preset. */
 function withPresets(value: unknown): unknown {
   const routes = (value as { routes?: unknown } | null)?.routes;
   if (routes === null || typeof routes !== 'object' || Array.isArray(routes)) return value;
@@ -83,7 +83,7 @@ function absoluteUrl(url: string, folder: string): string {
   return `${before.replace(/\/*$/, '')}//${resolve(folder)}/${rest}`;
 }
 
-/** Source of the value of `${NAME}`: explicit settings take precedence over the environment. */
+/** Sources of the value of `${NAME}`. Explicit settings take precedence over the environment. */
 export interface Variables {
   set?: Readonly<Record<string, string>>;
   environment?: Readonly<Record<string, string | undefined>>;
@@ -92,8 +92,8 @@ export interface Variables {
 const pattern = /\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}/g;
 
 /**
- * Fills `${NAME}` and `${NAME:-default}` in every text of a file's values; `$${` stands for `${`. A default is used where the
- * variable is missing or empty, as in a shell. Other uses of `${` stay, for JSONata groups with it.
+ * Replaces `${NAME}` and `${NAME:-default}` in all texts of a file's values; `$${` stands for `${`. As in a shell, the default is used if
+ * the variable is missing or empty. Other uses of `${` are unchanged, because JSONata groups with it.
  */
 export function fillVariables(
   value: unknown,
@@ -184,7 +184,7 @@ export const listedRoutesSchema = z.object({
       /** Addresses without credentials and settings. */
       from: z.array(z.string()),
       to: z.array(z.string()),
-      /** Names of its steps, such as `where`, `map`. */
+      /** Names of the route's steps, such as `where` or `map`. */
       does: z.array(z.string()),
       onError: z.string(),
       tests: z.int(),
@@ -198,7 +198,7 @@ export const listedRoutesSchema = z.object({
 
 export type ListedRoutes = z.output<typeof listedRoutesSchema>;
 
-/** The routes of a file, and the contents of their spools; nothing is run. @throws AIOT_FILE_NOT_FOUND, AIOT_ROUTE_INVALID */
+/** Describes the routes of a file and the contents of their spools, without running anything. @throws AIOT_FILE_NOT_FOUND, AIOT_ROUTE_INVALID */
 export async function listRoutes(file: string, variables: Variables = {}): Promise<ListedRoutes> {
   const routes = await loadRoutes(file, variables);
   return {

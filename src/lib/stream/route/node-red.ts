@@ -44,7 +44,7 @@ export async function importRoutes(options: ImportOptions): Promise<ImportedRout
     );
   }
   const yaml = stringify({ routes }, { lineWidth: 0 });
-  // Validates the generated routes immediately.
+  // Reading the generated routes validates them.
   parseRoutes(yaml, out ?? 'routes.yaml', { environment: process.env });
   if (out !== undefined) await writeFileAtomic(out, yaml);
   return {
@@ -81,10 +81,10 @@ interface Imported {
   notes: string[];
 }
 
-/** Nodes without an effect on messages. */
+/** Types of nodes that pass messages on unchanged. */
 const passing = new Set(['junction', 'link out', 'link in', 'json', 'comment']);
 
-/** Nodes that can be omitted. */
+/** Types of nodes that can be omitted without changing the result, with a hint for each. */
 const harmless: Record<string, string> = {
   debug: 'use aiot stream tail to show messages',
   'http response': 'a webhook gets its response when the message has arrived',
@@ -94,7 +94,7 @@ const harmless: Record<string, string> = {
   catch: 'use onError instead',
 };
 
-/** Configuration nodes. */
+/** Types of configuration nodes. */
 const configuration =
   /^(tab|group|subflow|mqtt-broker|tls-config|http proxy|global-config|.*[kK]afka[- ][bB]roker.*|kafka-client)$/;
 
@@ -144,7 +144,7 @@ export function importFlow(flow: Flow): Imported {
       used.add(node.id);
       const route = routeOf(from, sink.url, way.steps);
       found.set(JSON.stringify(route), { name: nameOf(flow, source, node), route });
-      // The response of a request continues after it; a sink's response is not a message.
+      // The wires of a request lead on from its response. A sink's response is not a message.
       for (const id of (node.wires ?? []).flat()) {
         const next = flow.nodes.get(id);
         if (next && !(next.type in harmless)) leave(next, `it needs the response of ${nodeText(node)}`);
@@ -224,7 +224,7 @@ function named(all: readonly { name: string; route: ImportedRoute }[]): Record<s
   return routes;
 }
 
-/** The source or sink for a node, or why there is none. */
+/** The address of the source or sink for a node, or the reason why there is none. */
 type Endpoint = { url: string; notes?: string[] } | { reason: string };
 
 const qosOf = (node: FlowNode) => {
@@ -244,7 +244,7 @@ function mqttBroker(flow: Flow, node: FlowNode): string | undefined {
   return `${scheme}://${host}:${field(broker, 'port') || '1883'}`;
 }
 
-/** Brokers of the packages' producers and consumers: `hosts` in node-red-contrib-kafka-node and kafka-manager, a text in others. */
+/** The brokers that a node refers to: in `hosts` for node-red-contrib-kafka-node and kafka-manager, as a text in other packages. */
 function kafkaBroker(flow: Flow, node: FlowNode): string | undefined {
   const broker = flow.nodes.get(field(node, 'broker', 'client', 'kafkaBroker')) ?? node;
   const { hosts } = broker;
@@ -333,7 +333,7 @@ function sinkOf(flow: Flow, node: FlowNode): Endpoint | undefined {
   }
 }
 
-/** Packages write the names of Kafka's nodes differently: `Kafka Producer`, `kafka out`, `hm-kafka-producer`, … */
+/** The kind of a Kafka node, whose type each package writes differently: `Kafka Producer`, `kafka out`, `hm-kafka-producer`, … */
 function kindOf({ type }: FlowNode): string {
   if (/kafka/i.test(type)) {
     if (/produc|out$/i.test(type)) return 'kafka out';
@@ -349,7 +349,7 @@ interface Steps {
   topic?: string;
 }
 
-/** One rule of a change node: `t` what, `p` of which property (`pt` where), `to` which value (`tot` of which kind). */
+/** One rule of a change node: the action `t`, the property `p` (kind `pt`) and the value `to` (kind `tot`). */
 interface Rule {
   t?: string;
   p?: string;
@@ -360,7 +360,7 @@ interface Rule {
   tot?: string;
   v?: unknown;
   vt?: string;
-  /** The other end of `btwn`. */
+  /** The upper limit of a `btwn` rule. */
   v2?: unknown;
 }
 
@@ -402,7 +402,7 @@ function property(path: string): string | undefined {
   return /^payload\.[A-Za-z_][\w.]*$/.test(path) ? path.slice('payload.'.length) : undefined;
 }
 
-/** In Node-RED an expression's root is the message; here it is the payload. Only simple uses are converted. */
+/** An expression of Node-RED, whose root is the message, as one whose root is the payload. Undefined unless its use of the message is simple. */
 function rewritten(text: string): string | undefined {
   if (/_msgid|\$flowContext|\$globalContext|\$env\b|\$moment/.test(text)) return undefined;
   return text
@@ -435,7 +435,7 @@ function addChange(node: FlowNode, steps: Steps): string[] {
   return reasons;
 }
 
-/** `change topic from A to B`: the whole topic if it is A; several are applied in turn. */
+/** Converts `change topic from A to B`: a whole topic A becomes B. Several such rules are applied one after another. */
 function addTopicChange(rule: Rule, steps: Steps, reasons: string[], place: string): void {
   const to = expressionOf(rule.to, rule.tot);
   if (to === undefined || (rule.fromt ?? 'str') !== 'str') {
@@ -443,7 +443,7 @@ function addTopicChange(rule: Rule, steps: Steps, reasons: string[], place: stri
     return;
   }
   const before = steps.topic ?? '$topic';
-  // As in Node-RED: every occurrence in a text.
+  // As in Node-RED, every occurrence within the text is replaced.
   steps.topic = `$replace(${before}, ${json(rule.from ?? '')}, ${to})`;
 }
 
@@ -506,7 +506,7 @@ const nodeSchema = z.looseObject({
   type: z.string(),
   name: z.string().optional(),
   z: z.string().optional(),
-  /** Disabled. */
+  /** Whether the node is disabled. */
   d: z.boolean().optional(),
   wires: z.array(z.array(z.string())).optional(),
 });
@@ -539,7 +539,7 @@ export function parseFlow(text: string, file: string): Flow {
   return { nodes: new Map(parsed.data.map((node) => [node.id, node])) };
 }
 
-/** `mqtt in "sensors" (a1b2c3)` */
+/** A node in messages, such as `mqtt in "sensors" (a1b2c3)`. */
 function nodeText({ type, name, id }: FlowNode): string {
   return name ? `${type} "${name}" (${id})` : `${type} (${id})`;
 }

@@ -18,16 +18,16 @@ import {
 interface OutletOptions extends WriterOptions {
   batch: RouteConfig['batch'];
   spool?: Spool;
-  /** A failure that neither the destination nor time will resolve: that of the spool's disk. */
+  /** Called with a failure that neither the destination nor waiting can resolve, such as that of the spool's disk. */
   onFailure: (error: unknown) => void;
 }
 
 /** The path to one sink: batches, one write at a time, each retried until the sink or the spool has it. */
 export interface Outlet {
-  /** Resolves once the sink is open, or a spool is there to continue with. @throws permanent errors, such as a wrong address */
+  /** Resolves once the sink is open, or a spool can store messages instead. @throws permanent errors, such as a wrong address */
   ready(): Promise<void>;
   push(part: Part): void;
-  /** Resolves once nothing is in progress; with `spool`, once that is empty too; without it, the outlet ends. */
+  /** Resolves once no write is in progress. With `spool`, the spool must be empty too; without it, the outlet ends, and spooled messages stay. */
   idle(spool: boolean): Promise<void>;
   close(): Promise<void>;
   state(): RouteState['to'][number];
@@ -45,9 +45,9 @@ export function createOutlet(options: OutletOptions): Outlet {
   /** Ends the wait for a fuller batch. */
   let hurry: (() => void) | undefined;
   let hurried = false;
-  /** Messages in the spool stay there, because the outlet is ending. */
+  /** The outlet is ending: messages in the spool stay there. */
   let leaving = false;
-  /** Why the spool accepts nothing now. */
+  /** The reason why the spool accepts no messages now; undefined if it does. */
   let full: string | undefined;
 
   async function work(): Promise<void> {
@@ -62,7 +62,7 @@ export function createOutlet(options: OutletOptions): Outlet {
     } catch (error) {
       if (!giveUp.aborted) options.onFailure(error);
     }
-    // In the same turn as the last check of the queue: later messages start the work again.
+    // Set in the same turn as the last check of the queue, so that messages that arrive later restart the work.
     working = undefined;
   }
 
@@ -90,7 +90,10 @@ export function createOutlet(options: OutletOptions): Outlet {
     return all;
   }
 
-  /** On a full disk, waits until sent messages have made room; if none can, for the sink itself. */
+  /**
+   * Appends messages to the spool. If the disk is full, it waits until sent messages have made room. If the spool is empty, it writes to
+   * the sink itself.
+   */
   async function store(parts: readonly Part[]): Promise<void> {
     const messages = parts.map(({ message }) => message);
     for (let failures = 0; spool; failures++) {
@@ -161,7 +164,7 @@ export function createOutlet(options: OutletOptions): Outlet {
       hurried = false;
       if (emptySpool) return;
       leaving = true;
-      // Messages in flight would be sent again; nothing is sent to an unreachable destination.
+      // Waits for messages in flight, which would otherwise be sent again after a restart. With an unreachable destination there are none.
       if (writer.state().state === 'connected') await draining;
     },
     async close() {
@@ -184,12 +187,12 @@ function spooledPart(message: OutgoingMessage): Part {
 }
 
 interface WriterOptions {
-  /** For states until the sink is open: no credentials. */
+  /** Address without credentials, shown in states until the sink is open. */
   endpoint: string;
   /** @param onHeadersDropped see StreamOptions */
   open: (onHeadersDropped: (messages: number) => void) => Promise<Sink>;
   seen?: Seen;
-  /** Deduplication keys are looked up at the sink. */
+  /** Whether deduplication keys are looked up at the sink. */
   exactlyOnce: boolean;
   /** Handles a message that the sink rejects permanently; undefined = it is retried indefinitely. */
   refused?: (part: Part, error: unknown) => void;
@@ -202,9 +205,15 @@ interface WriterOptions {
 
 /** Writes to one sink until it has the messages. One call at a time. */
 interface Writer {
-  /** Resolves once the sink is open, or `goOn` says that it is not needed now. @throws permanent errors, such as a wrong address */
+  /**
+   * Resolves once the sink is open. With `goOn`, it also resolves if the sink is unreachable for now. @throws permanent errors, such as a
+   * wrong address
+   */
   ready(goOn: boolean): Promise<void>;
-  /** Resolves once all have arrived, were rejected permanently, or were taken over by `instead`, which is asked after the first failure. */
+  /**
+   * Resolves once the sink has stored or permanently rejected all messages, or `instead` has taken them. `instead` is called after the
+   * first failure.
+   */
   write(parts: readonly Part[], instead?: Instead): Promise<void>;
   close(): Promise<void>;
   state(): Omit<RouteState['to'][number], 'spooled'>;
@@ -215,10 +224,10 @@ type Instead = (parts: readonly Part[]) => Promise<void>;
 /** Number of consecutive failures after which the sink is reopened. */
 const reopenAfter = 5;
 
-/** How long closing a sink may take: it may wait for a peer that never responds. */
+/** Limits for closing a sink, which may wait for a peer that never responds; ms. */
 const closeMs = { gentle: 30_000, givenUp: 2000 };
 
-/** How much a sink's clock may lag behind ours. */
+/** A sink's clock may lag behind ours by at most this, ms. */
 const clockMs = 60_000;
 
 function createWriter(options: WriterOptions): Writer {
@@ -229,11 +238,14 @@ function createWriter(options: WriterOptions): Writer {
   let error: string | undefined;
   let written = 0;
   let withoutHeaders = 0;
-  /** Messages whose write started and was not answered: they may have arrived. */
+  /** Keys of messages whose write has failed. They may have arrived nevertheless. */
   const doubted = new Set<string>();
   /** Keys found at the sink in the last lookup of doubtful messages. */
   let found = new Set<string>();
-  /** The sink's contents from this time on are known; ms since 1970. At the start, a write of the last run may be in doubt. */
+  /**
+   * All keys that the sink has stored since this time are known; ms since 1970. At the start nothing is known, because the previous run may
+   * have written.
+   */
   let knownSince = Number.POSITIVE_INFINITY;
 
   const become = (next: typeof state, why?: unknown) => {
@@ -264,7 +276,7 @@ function createWriter(options: WriterOptions): Writer {
   }
 
   async function seed(found: Sink): Promise<void> {
-    // JetStream deduplicates itself: see `idHeader` in engine.ts.
+    // JetStream deduplicates by itself: see `idHeader` in engine.ts.
     if (found.recent || /^nats/.test(found.endpoint)) return options.seen?.seed(found);
     throw new AiotError(
       'AIOT_ROUTE_INVALID',
@@ -316,8 +328,8 @@ function createWriter(options: WriterOptions): Writer {
   }
 
   /**
-   * A failed write may have arrived, and so may the last one of a killed run: from a spool, or redelivered by the source. Logs
-   * are searched by the messages' own times, which may be old.
+   * The messages without those that the sink already has. A failed write may have arrived nevertheless. So may the last write of a killed
+   * run, whose messages come again from the spool or the source. Logs are searched by the messages' own times, which may be old.
    */
   async function withoutArrived(
     target: Sink,
@@ -335,7 +347,7 @@ function createWriter(options: WriterOptions): Writer {
     if (found.size === 0) return parts;
     const isThere = ({ key }: Part) => key !== undefined && found.has(key);
     const there = parts.filter(isThere);
-    // They come first, in order: after the last of them, a key belongs to a new message.
+    // Messages that already arrived come first, in order. After the last of them, the same key belongs to a new message.
     if (there.length === 0) found = new Set();
     settle(there);
     return parts.filter((part) => !isThere(part));
@@ -381,21 +393,21 @@ function createWriter(options: WriterOptions): Writer {
 /** Deduplication keys that were sent to one sink within a time window. */
 export interface Seen {
   /**
-   * True if the key is new: it now belongs to this flight. Otherwise the flight is done once the first one with this key has
+   * Returns true if the key is new: it then belongs to this flight. Otherwise the flight is done once the first message with this key has
    * arrived, which may be immediately.
    */
   claim(key: string, flight: Flight): boolean;
   /** The sink has stored the message with this key. */
   arrived(key: string): void;
-  /** Takes over keys that a sink already has. @throws the errors of reading */
+  /** Adds the keys that a sink already has. @throws the errors of reading */
   seed(sink: Sink): Promise<void>;
   readonly size: number;
 }
 
 interface Entry {
-  /** ms since 1970. */
+  /** Time at which the key was claimed, ms since 1970. */
   time: number;
-  /** Flights that arrived while the first was in progress; undefined once it has arrived. */
+  /** Later flights with the same key, until the first one has arrived; undefined afterwards. */
   waiting: Flight[] | undefined;
 }
 

@@ -2,8 +2,8 @@ import { AiotError } from '../../core/errors.js';
 import type { OpenProcessor } from './types.js';
 
 /**
- * `through: number` numbers messages, from 1 or from the N in `through: {number: {from: N}}`, in the header `number`. The count
- * belongs to the process and restarts with it.
+ * `through: number` numbers messages in the header `number`, starting at 1 or at the N of `through: {number: {from: N}}`. The count belongs
+ * to the process, and starts again when it restarts.
  */
 export const openNumber: OpenProcessor = async (settings) => {
   const { from = 1, ...others } = settings;

@@ -57,7 +57,7 @@ export async function runRoutes(
       await Promise.all(running.map((route) => route.ready()));
       options.onOpen?.();
     } catch (error) {
-      // Stopped before everything was open, which is a normal end.
+      // The signal stopped the routes before everything was open, which is a normal end.
       if (!signal?.aborted) throw error;
     }
     await runAll(running, stopping, signal?.aborted === true);
@@ -94,18 +94,21 @@ function chosen(routes: readonly Route[], only: readonly string[] | undefined): 
 
 /** One running route. */
 interface RunningRoute {
-  /** All its sources and sinks are open. */
+  /** Resolves once all sources and sinks of the route are open. */
   ready(): Promise<void>;
-  /** Resolves once its sources have no more, or at `stop`, and everything read is written. @throws AIOT_ROUTE_MESSAGE and permanent errors */
+  /**
+   * Reads until the sources have no more messages, or `stop` is aborted. Resolves once everything read is written. @throws
+   * AIOT_ROUTE_MESSAGE and permanent errors
+   */
   run(): Promise<void>;
-  /** Called in every case. */
+  /** Must always be called, even after a failure. */
   close(): Promise<void>;
   state(): RouteState;
 }
 
 const defaultDrainMs = 10_000;
 
-/** @param stop aborted: reading stops. @throws the errors of loading the processor, decoder and spool */
+/** @param stop reading stops when it is aborted @throws the errors of loading the processor, decoder and spool */
 async function openRoute(
   route: Route,
   options: Omit<RunRoutesOptions, 'signal' | 'onState'>,
@@ -123,10 +126,10 @@ async function openRoute(
     lastError: undefined,
   };
   let engine: Engine | undefined;
-  /** Everything is written: sinks may take their time to close. */
+  /** Whether everything is written, so that sinks may take their time to close. */
   let gentle = false;
   let broken: { error: unknown } | undefined;
-  /** Stops reading if a spool's disk fails. */
+  /** Aborted if a spool's disk fails, which stops reading. */
   const breaking = new AbortController();
   const stopReading = AbortSignal.any([stop, breaking.signal]);
   const common = {
@@ -203,7 +206,7 @@ async function openRoute(
 
   return {
     async ready() {
-      // Sinks first, so that messages have a destination.
+      // Sinks are opened first, so that messages have a destination.
       await untilAborted(Promise.all(outlets.map((outlet) => outlet.ready())), stop);
       await Promise.all(inlets.map((inlet) => inlet.ready()));
     },
@@ -216,7 +219,7 @@ async function openRoute(
       const ended = !stop.aborted && !broken;
       const idle = async () => {
         for (const outlet of outlets) await outlet.idle(ended);
-        // Messages rejected meanwhile.
+        // Waits for messages that were rejected meanwhile.
         await deadLetter?.idle(ended);
       };
       const settled = idle().then(() => {
@@ -230,7 +233,7 @@ async function openRoute(
       const connected = outlets.every((outlet) => outlet.state().state === 'connected');
       if (!gentle || !connected) giveUp.abort(new AiotError('AIOT_INTERRUPTED', 'stopped'));
       await Promise.all(outlets.map((outlet) => outlet.close()));
-      // Last, so that acknowledgments reach the peer.
+      // Sources are closed last, so that acknowledgments reach the peer.
       await Promise.allSettled(inlets.map((inlet) => inlet.close()));
       await processor?.close?.();
     },
@@ -255,7 +258,7 @@ function openProcessor(route: Route, signal: AbortSignal): Promise<Processor> {
   return processorNamed(processor)(settings, { signal });
 }
 
-/** Kafka stores a route's position under this group's name, if the address has none. */
+/** Stream options of a route. Unless a group is given, Kafka stores the route's position under the group `aiot-NAME`. */
 function streamOptions(
   route: Route,
   options: Omit<RunRoutesOptions, 'signal' | 'onState'>,
@@ -280,7 +283,7 @@ async function whenStopped(stop: AbortSignal, drainMs?: number): Promise<void> {
 }
 
 interface InletOptions {
-  /** For states until the source is open: no credentials. */
+  /** Address without credentials, shown in states until the source is open. */
   endpoint: string;
   open: (onState: NonNullable<StreamOptions['onState']>) => Promise<Source>;
   /** Takes a batch; the source is held up until it resolves. */
@@ -331,7 +334,7 @@ function createInlet(options: InletOptions): Inlet {
         return found;
       } catch (cause) {
         if (stop.aborted) {
-          // Nothing waits for it any longer.
+          // Nothing waits for the source any longer, so it is closed as soon as it is open.
           opening.then((late) => late.close()).catch(() => {});
           throw cause;
         }
@@ -374,7 +377,7 @@ function createInlet(options: InletOptions): Inlet {
           if (cause instanceof TakeError) throw cause.cause;
           if (!mayPass(cause)) throw cause;
           become('failing', cause);
-          // Unacknowledged messages are redelivered.
+          // The source was lost: its unacknowledged messages are redelivered later.
           await source.close().catch(() => {});
           await backOff(failures, stop).catch(() => {});
           if (stop.aborted) return;
@@ -398,7 +401,7 @@ function createInlet(options: InletOptions): Inlet {
   };
 }
 
-/** An error in the reader's own work, not in the source. */
+/** An error of `take`, as opposed to an error of the source. */
 class TakeError extends Error {
   constructor(cause: unknown) {
     super('not accepted', { cause });

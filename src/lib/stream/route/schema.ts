@@ -13,12 +13,12 @@ const given = {
   headers: z.record(z.string(), z.union([z.string(), z.number()]).transform(String)).optional(),
 };
 
-/** `time`: ms since 1970. */
+/** A message as input; `time` is in ms since 1970. */
 const inputMessage = z.strictObject({ ...given, time: z.number().optional() });
 
 const outputMessage = z.strictObject(given);
 
-/** One or several. */
+/** A schema for one item or a list of items. */
 const oneOrMore = <T extends z.ZodType>(item: T) =>
   z.union([item.transform((one) => [one]), z.array(item).min(1)]);
 
@@ -27,7 +27,7 @@ const routeCaseSchema = z.strictObject({
   in: oneOrMore(inputMessage),
   /** Messages sent to the sinks, in order; none = the message is filtered out. */
   out: z.array(outputMessage).default([]),
-  /** Text that the error must contain, in a case that is expected to fail. */
+  /** For a case that must fail: text that the error must contain. */
   error: z.string().optional(),
 });
 
@@ -39,7 +39,7 @@ const decodeSchema = z.union([
     format: z.string(),
     /** A .proto or .avsc file. */
     schema: z.string().optional(),
-    /** Message type in it. */
+    /** Name of the message type in that file. */
     type: z.string().optional(),
   }),
 ]);
@@ -72,7 +72,7 @@ const factors: Record<string, number> = {
   GiB: 1024 ** 3,
 };
 
-/** `1GB`, `64MiB` → bytes. */
+/** A size such as `1GB` or `64MiB`; the result is in bytes. */
 export const byteSize = z.string().transform((text, context) => {
   const [, digits = '', unit = ''] = /^(\d+(?:\.\d+)?) ?([A-Za-z]+)$/.exec(text.trim()) ?? [];
   const bytes = Math.round(Number(digits) * (factors[unit] ?? Number.NaN));
@@ -82,23 +82,23 @@ export const byteSize = z.string().transform((text, context) => {
 });
 
 const spoolSchema = z.strictObject({
-  /** Folder; relative to the file. */
+  /** Folder of the spool, relative to the file of routes. */
   path: z.string().min(1),
   limit: byteSize.prefault('1GiB'),
-  /** At the limit: hold up the source, or drop the oldest and count them. */
+  /** At the limit, either hold up the source, or drop the oldest messages and count them. */
   full: z.enum(['wait', 'drop-oldest']).default('wait'),
 });
 
 /** Names accepted by `preset:`. */
 export const presetNames = ['openmqttgateway'] as const;
 
-/** JSONata. A YAML number or boolean is accepted too. */
+/** A JSONata expression. YAML numbers and booleans are accepted too. */
 const expression = z
   .union([z.string(), z.number(), z.boolean()])
   .transform(String)
   .refine((text) => text.trim() !== '', 'expected an expression');
 
-/** `20ms`, `10m` → ms. */
+/** A duration such as `20ms` or `10m`; the result is in ms. */
 export const duration = z.string().transform((text, context) => {
   try {
     return parseDuration(text);
@@ -139,7 +139,7 @@ export const routeSchema = z.strictObject({
     .strictObject({
       key: expression,
       window: duration.prefault('10m'),
-      /** Query the sink, at the start and after a failed write, for messages it already has (Kafka). */
+      /** Query the sink for messages that it already has, at the start and after a failed write (Kafka). */
       exactlyOnce: z.boolean().default(false),
     })
     .optional(),
@@ -163,7 +163,7 @@ export const routeFileSchema = z.strictObject({
 export type PresetName = (typeof presetNames)[number];
 
 interface Preset {
-  /** Topics for a source that names none. */
+  /** Topic filter for a source whose address names no topic. */
   filter: string;
   /** Defaults for fields of the route. */
   fields: Readonly<Record<string, unknown>>;
@@ -187,7 +187,7 @@ const openMqttGateway: Preset = {
 
 const presets: Record<PresetName, Preset> = { openmqttgateway: openMqttGateway };
 
-/** The fields of a route's preset, overridden by its own. Anything that is not a route is returned unchanged, for the schema to reject. */
+/** A route's fields, completed by those of its preset. Anything that is not a route is returned unchanged, and the schema rejects it. */
 export function withPreset(route: unknown): unknown {
   if (route === null || typeof route !== 'object' || Array.isArray(route)) return route;
   const { preset: named, from } = route as { preset?: unknown; from?: unknown };

@@ -9,7 +9,7 @@ import type { Processor, Route } from './types.js';
 /** The result of a route for a message. */
 export interface Made {
   payload: Uint8Array;
-  /** Undefined = the sink's, or the message's own. */
+  /** Undefined = the topic of the sink's address, or else that of the original message. */
   topic: string | undefined;
   key: Uint8Array | undefined;
   headers: readonly Header[] | undefined;
@@ -20,7 +20,10 @@ export interface Made {
 }
 
 export interface Transform {
-  /** The messages for the sinks; none = filtered out. Asynchronous only if an expression or a processor is. @throws the message's own errors */
+  /**
+   * Returns the messages for the sinks; none = filtered out. Asynchronous only if an expression or a processor is. @throws errors caused by
+   * the message
+   */
   (message: Message): readonly Made[] | Promise<readonly Made[]>;
   /** Whether messages are passed on unchanged. */
   readonly identity: boolean;
@@ -45,12 +48,15 @@ export async function createTransform(route: Route, processor?: Processor): Prom
   return Object.assign(transform, { identity: !changes && Object.keys(route.headers).length === 0 });
 }
 
-/** Continues synchronously if there is no promise: most expressions are synchronous, and a promise for each would cost more than they do. */
+/**
+ * Calls `then` with the value, synchronously unless it is a promise. Most expressions are synchronous, and a promise for each would cost
+ * more than they do.
+ */
 function after<T, R>(value: T | Promise<T>, then: (value: T) => R | Promise<R>): R | Promise<R> {
   return value instanceof Promise ? value.then(then) : then(value);
 }
 
-/** Like JSONata's $boolean, for the results of conditions: true, a number other than 0, a non-empty text, list or object. */
+/** Interprets the result of a condition like JSONata's $boolean: true, a number other than 0, a non-empty text, list or object. */
 function isTrue(value: unknown): boolean {
   if (Array.isArray(value)) return value.some(isTrue);
   if (value !== null && typeof value === 'object') return Object.keys(value).length > 0;
@@ -117,7 +123,10 @@ function topicOf(value: unknown, { text }: Expression): string {
   );
 }
 
-/** The expression's value for a header replaces one of the same name in the message; without a result there is none. */
+/**
+ * Headers of a message, with the values of the route's expressions. A value replaces a header of the same name; without a result, that
+ * header is removed.
+ */
 function withHeaders(
   had: readonly Header[] | undefined,
   wanted: readonly (readonly [string, Expression])[],
@@ -159,9 +168,9 @@ const families: Record<string, Family> = {
 };
 
 /**
- * The topic of a message at a sink, if the route has no `topic`. It is the URL's own (which the sink knows, so it is empty here), else the
- * message's, in the sink's notation. A URL's topic that ends in `#` (MQTT) or `>` (NATS) is a prefix: `sensors/1` goes to `site/#` as
- * `site/sensors/1`. Files, HTTP and the like have no topics: they get the message's own.
+ * The topic of a message at a sink, if the route has no `topic`. It is empty if the URL has a topic, which the sink adds itself; otherwise
+ * it is the message's topic in the sink's notation. A URL topic that ends in `#` (MQTT) or `>` (NATS) is a prefix: `sensors/1` goes to
+ * `site/#` as `site/sensors/1`. Files, HTTP and the like have no topics: they get the message's own.
  */
 export function topicAt(url: string): (message: Pick<Message, 'topic' | 'source'>) => string {
   const { scheme, host, path } = parseStreamUrl(url);
@@ -178,8 +187,8 @@ function familyOf(endpoint: string): Family {
 }
 
 /**
- * `a/b` ↔ `a.b`. A dot within an MQTT level would split it, so it becomes `_` in NATS, as do blanks. Kafka's topics only have letters,
- * digits, `.`, `_` and `-` (Kafka, `Topic.java`), and `/` becomes `.`.
+ * Translates a topic between notations: `a/b` ↔ `a.b`. A dot within an MQTT level would split it, so in NATS it becomes `_`, as do blanks.
+ * Kafka's topics only have letters, digits, `.`, `_` and `-` (Kafka, `Topic.java`), and `/` becomes `.`.
  */
 function translated(topic: string, from: Family, to: Family): string {
   if (from === to) return topic;

@@ -51,9 +51,9 @@ export interface RunRoutesOptions extends Omit<StreamOptions, 'onState' | 'overf
    * cannot be written within `drainMs` stay with their source.
    */
   signal?: AbortSignal;
-  /** Default 10 000. */
+  /** Time to write messages after `signal` is aborted, ms; default 10 000. */
   drainMs?: number;
-  /** Each source is subscribed and each sink is open. */
+  /** Called once every source is subscribed and every sink is open. */
   onOpen?: () => void;
   /** Called when a connection is lost or restored, and every `stateMs` (default 1000) while anything changes. */
   onState?: (states: readonly RouteState[]) => void;
@@ -64,7 +64,7 @@ const sideSchema = z.object({
   /** Without credentials. */
   endpoint: z.string(),
   state: z.enum(['opening', 'connected', 'failing', 'closed']),
-  /** Why it fails. */
+  /** Why the connection fails. */
   error: z.string().optional(),
 });
 
@@ -75,31 +75,31 @@ const routeStateSchema = z.object({
   to: z.array(
     sideSchema.extend({
       written: z.int(),
-      /** Written without their headers, because the destination cannot carry them (MQTT 3.1.1); absent if there are none. */
+      /** Number of messages written without their headers, because the destination cannot carry them (MQTT 3.1.1); absent if there are none. */
       withoutHeaders: z.int().optional(),
-      /** On disk and not yet delivered; absent without a spool. */
+      /** Messages in the spool that are not delivered yet; absent without a spool. */
       spooled: z
         .object({
           messages: z.int(),
           bytes: z.int(),
           dropped: z.int(),
-          /** Messages that cannot be written to its disk now; the route continues. */
+          /** Why the spool's disk accepts no messages now; the route continues. */
           error: z.string().optional(),
         })
         .optional(),
     }),
   ),
   received: z.int(),
-  /** Excluded by `where`. */
+  /** Number of messages excluded by `where`. */
   filtered: z.int(),
   duplicates: z.int(),
   skipped: z.int(),
   deadLettered: z.int(),
-  /** Writes that had to be repeated. */
+  /** Number of messages whose write had to be repeated. */
   retries: z.int(),
-  /** Taken from the sources, and not safe elsewhere yet. */
+  /** Number of messages taken from the sources whose outcome is not known yet. */
   pending: z.int(),
-  /** The last error that belonged to a message. */
+  /** The last error that was caused by a message. */
   lastError: z.string().optional(),
 });
 
@@ -111,14 +111,14 @@ export type RoutesEnd = z.output<typeof routesEndSchema>;
 
 /** A delivery in progress: acknowledged once all messages derived from it are stored at their destinations. */
 export interface Flight {
-  /** One part is done; the last one acknowledges. */
+  /** Marks one part as done. The last part acknowledges the delivery. */
   done(): void;
 }
 
 /** One message for one sink. */
 export interface Part {
   message: OutgoingMessage;
-  /** The delivery it was made from. */
+  /** The message that the part was made from. */
   of: Message;
   flight: Flight;
   /** Deduplication key; absent without `dedupe`. */
@@ -145,7 +145,7 @@ const firstDelayMs = 100;
 const longestDelayMs = 15_000;
 
 /**
- * Waits before the next attempt, doubling each time up to 15 s, with a quarter of it random, so that clients that were cut off
+ * Waits before the next attempt. The delay doubles each time up to 15 s. A quarter of it is random, so that clients that were disconnected
  * together do not return together. Rejects if the signal is aborted.
  */
 export async function backOff(failures: number, signal: AbortSignal): Promise<void> {
@@ -153,13 +153,13 @@ export async function backOff(failures: number, signal: AbortSignal): Promise<vo
   await delay(wait, undefined, { signal, ref: true });
 }
 
-/** Whether opening may succeed later: if the peer is unreachable, rather than for a wrong address or password. */
+/** Whether opening may succeed later, as with an unreachable peer, unlike with a wrong address or password. */
 export function mayPass(error: unknown): boolean {
   if (!(error instanceof AiotError)) return true;
   return error.retryable || (error.family === 'outside' && error.exit !== 5);
 }
 
-/** Errors of a peer that no message causes, even if they are not marked as retryable. */
+/** Codes of errors that no message causes, even if they are not marked as retryable. */
 const elsewhere = new Set(['AIOT_BROKER_UNREACHABLE', 'AIOT_TIMEOUT', 'AIOT_FILE_NOT_WRITABLE', 'AIOT_BUG']);
 
 /** Whether a sink rejects the message itself, now and later. */
@@ -167,13 +167,13 @@ export function isMessagesOwn(error: unknown): boolean {
   return error instanceof AiotError && !error.retryable && !elsewhere.has(error.code);
 }
 
-/** One line for states and logs. */
+/** An error as one line, for states and logs. */
 export function reasonOf(error: unknown): string {
   if (error instanceof AiotError) return `${error.code}: ${error.message}`.replaceAll('\n', ' ');
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Such as `12 345 in, 12 300 out, 45 waiting, 1 200/s`. */
+/** The counters in one line, such as `12 345 in, 12 300 out, 45 waiting, 1 200/s`. */
 export function stateText(route: RouteState, rate?: number): string {
   const written = route.to.reduce((sum, to) => sum + to.written, 0);
   const spooled = route.to.reduce((sum, to) => sum + (to.spooled?.messages ?? 0), 0);

@@ -8,9 +8,9 @@ import { runRoutes } from './run.js';
 import { type Route, type RouteState, type RoutesEnd, type RunRoutesOptions, stateText } from './types.js';
 
 interface WatchedOptions extends Omit<RunRoutesOptions, 'onState'> {
-  /** A line for people. */
+  /** Called with a line for people. */
   onLine: (text: string) => void;
-  /** Port or file that shows the states to other programs. */
+  /** Port or file through which other programs can read the states. */
   status?: string;
   /** Interval of progress lines, ms. */
   everyMs?: number;
@@ -21,7 +21,7 @@ export async function runWatched(routes: readonly Route[], options: WatchedOptio
   const { onLine, status, everyMs, ...running } = options;
   const { only = [] } = running;
   const looks = routes.some(({ name, through }) => through && (only.length === 0 || only.includes(name)));
-  // Pictures count as heap too: checking this often took a third of the time that face detection takes.
+  // Pictures count as heap too: collecting this often would take a third of the time that face detection takes.
   if (!looks) keepHeapSmall();
   const shown = status === undefined ? undefined : await showStates(status);
   if (shown?.port !== undefined) onLine(`states at http://127.0.0.1:${shown.port}/, and /metrics`);
@@ -40,8 +40,8 @@ export async function runWatched(routes: readonly Route[], options: WatchedOptio
 }
 
 /**
- * Converts states to lines for people: immediately if a connection is lost or restored, a route is held up, or messages are
- * skipped or lose their headers. Progress follows every `everyMs`, while messages arrive.
+ * Converts states to lines for people. Lost and restored connections, held-up routes, and skipped messages or lost headers are reported
+ * immediately. Progress is reported every `everyMs` while messages arrive.
  * @param now ms, of any clock
  */
 export function createReporter(
@@ -53,7 +53,7 @@ export function createReporter(
   const counts = new Map<string, { at: number; received: number; bad: number }>();
   const told = (key: string, state: string, text: string) => {
     if (sides.get(key) === state) return;
-    // A route that is healthy from the start needs no line.
+    // A connection that works from the start needs no line.
     if (sides.has(key) || state !== 'ok') line(text);
     sides.set(key, state);
   };
@@ -103,7 +103,7 @@ export function createReporter(
   };
 }
 
-/** Place at which states are published for other programs. */
+/** Publishes states for other programs. */
 interface Shown {
   update(states: readonly RouteState[]): void;
   close(): Promise<void>;

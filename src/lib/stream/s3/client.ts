@@ -17,7 +17,7 @@ import { parseStreamUrl, queryCount, readQuery, type StreamUrl } from '../url.js
 export interface Bucket extends S3Client {
   /** The part of the URL after the bucket. */
   prefix: string;
-  /** For messages: no credentials. */
+  /** The address for messages, without credentials. */
   where: string;
 }
 
@@ -42,12 +42,12 @@ export async function openBucket(url: string, options: StreamOptions = {}): Prom
 interface S3Object {
   key: string;
   bytes: number;
-  /** ms since 1970 */
+  /** Time of the last modification, ms since 1970. */
   modified: number;
 }
 
 export interface S3Client {
-  /** @param once fails with `taken` if an object with this key exists */
+  /** Writes an object. @param once returns `taken` instead if an object with this key exists */
   put(
     key: string,
     body: Uint8Array,
@@ -58,7 +58,7 @@ export interface S3Client {
   remove(key: string, signal?: AbortSignal): Promise<void>;
   /** Objects whose keys have this prefix, in the order of their keys, page by page. */
   list(prefix: string, options?: { after?: string; signal?: AbortSignal }): AsyncGenerator<S3Object[]>;
-  /** Objects of any size. */
+  /** Access to objects of any size. */
   large: S3Large;
   close(): Promise<void>;
 }
@@ -71,7 +71,7 @@ export async function createS3Client(place: S3Location, options: StreamOptions):
   const transport = await createTransport(place.where, options, largestObject);
   const requests = await s3Requests(place, transport);
   const { send } = requests;
-  /** The server has reported that it does not support If-None-Match. */
+  /** Whether the server has reported that it does not support If-None-Match. */
   let unconditional = false;
 
   return {
@@ -84,7 +84,7 @@ export async function createS3Client(place: S3Location, options: StreamOptions):
         await send({ method: 'PUT', key, headers: { 'content-type': type }, body }, signal);
       }
       if (answer.status !== 412) return 'put';
-      // It may be our own, from an attempt whose response was lost.
+      // The existing object may be our own, from an attempt whose response was lost.
       const there = await send({ method: 'GET', key }, signal, [404]);
       return there.status !== 404 && there.body.equals(body) ? 'put' : 'taken';
     },
@@ -135,9 +135,9 @@ interface S3Call {
 }
 
 interface S3Requests {
-  /** Retried while that may help. @param takes statuses besides 2xx that are results too */
+  /** Sends a request, and retries while that may help. @param takes statuses besides 2xx that are results too */
   send(call: S3Call, signal: AbortSignal | undefined, takes?: readonly number[]): Promise<HttpAnswer>;
-  /** The same, with the body still to be read. */
+  /** Like `send`, but returns the body as a stream. */
   open(call: S3Call, signal: AbortSignal | undefined, takes?: readonly number[]): Promise<HttpStream>;
 }
 
@@ -246,7 +246,7 @@ function s3Large(place: S3Location, requests: S3Requests): S3Large {
         body,
       } = await requests.open({ method: 'GET', key, headers }, undefined, [404]);
       const fits = status === 404 || status === (range ? 206 : 200);
-      // If destroyed before its end, it reports that to its listeners.
+      // A body destroyed before its end emits an error, which needs a handler.
       body.on('error', () => {});
       if (status !== 404 && fits) return { body, bytes: Number(said['content-length']) };
       body.destroy();
@@ -309,7 +309,7 @@ function elementsOf(text: string, name: string): string[] {
   );
 }
 
-/** The text of the first such element, with its entities resolved; undefined without one. */
+/** The text of the first element with this name, with its entities resolved; undefined if there is none. */
 function elementText(text: string, name: string): string | undefined {
   const found = elementsOf(text, name)[0];
   return found?.replace(/&(#x?[\da-f]+|\w+);/gi, (whole, entity: string) => {
@@ -331,13 +331,13 @@ const shape = {
 
 interface S3Location {
   bucket: string;
-  /** Key with its placeholders, or a prefix. */
+  /** Object key with placeholders, or a prefix. */
   key: string;
-  /** Such as `http://127.0.0.1:9000`. */
+  /** Address of the server, such as `http://127.0.0.1:9000`. */
   endpoint: string;
-  /** For states. */
+  /** Address shown in states. */
   shown: string;
-  /** For errors: includes the server, if it is not AWS. */
+  /** Address for errors, including the server if it is not AWS. */
   where: string;
   region: string;
   credentials: { accessKeyId: string; secretAccessKey: string; sessionToken?: string };
@@ -368,7 +368,7 @@ export function s3Location(
   const region = query.region ?? options.region ?? env.AWS_REGION ?? env.AWS_DEFAULT_REGION ?? 'us-east-1';
   const given = query.endpoint ?? env.AWS_ENDPOINT_URL_S3 ?? env.AWS_ENDPOINT_URL;
   const endpoint = (given ?? `https://${bucket}.s3.${region}.amazonaws.com`).replace(/\/+$/, '');
-  // Only AWS has bucket names in the host; elsewhere they begin the path.
+  // Only AWS has the bucket's name in the host. With other servers it begins the path.
   const base = given === undefined ? endpoint : `${endpoint}/${bucket}`;
   return {
     bucket,
@@ -387,7 +387,7 @@ export function s3Location(
   };
 }
 
-/** As required by AWS's signature: all but letters, digits and `-._~` (RFC 3986, 2.3). */
+/** Percent-encodes text as AWS's signature requires: all but letters, digits and `-._~` (RFC 3986, 2.3). */
 function encoded(text: string): string {
   return encodeURIComponent(text).replace(
     /[!'()*]/g,

@@ -30,7 +30,7 @@ export async function openS3Sink(url: StreamUrl, options: StreamOptions): Promis
     await client.close();
     throw error;
   }
-  /** A rewritten message is the same object. */
+  /** Keys by message, so that a message that is written again replaces the same object. */
   const keys = new WeakMap<OutgoingMessage, string>();
   const keyOf = (message: OutgoingMessage) => {
     const key = keys.get(message) ?? template.render(message, template.numbered ? next++ : 0);
@@ -52,7 +52,7 @@ export async function openS3Sink(url: StreamUrl, options: StreamOptions): Promis
         if (outcome === 'put') break;
         keys.delete(message);
       }
-      // The same object may be written again as another message.
+      // The caller may write the same object again as a new message.
       keys.delete(message);
     },
     ...(options.signal ? { signal: options.signal } : {}),

@@ -95,7 +95,7 @@ export async function keepPlugged(
     const identity = identityOf(settings.path);
     watch = setInterval(async () => {
       if ((await identityOf(settings.path)) === (await identity)) return;
-      // If it were held open, it would come back under another name.
+      // If the missing port were held open, it would come back under another name.
       await closePort(opened);
       gone();
     }, lookEveryMs);

@@ -4,7 +4,7 @@ import type { Sink, StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
 import { keepPlugged, serialSettings } from './port.js';
 
-/** Longest wait for an unplugged port, ms. */
+/** Longest wait for an unplugged port to return, ms. */
 const returnMs = 30_000;
 
 /**

@@ -14,9 +14,9 @@ export const magic = Buffer.from('AIOTSPL1');
 export interface Segment {
   id: number;
   file: string;
-  /** Number of messages in it. */
+  /** Number of messages in the file. */
   count: number;
-  /** Its size. */
+  /** Size of the file, bytes. */
   bytes: number;
 }
 
@@ -101,13 +101,13 @@ export async function setAside(file: string, bytes: Uint8Array): Promise<void> {
 interface Cursor {
   segment: number;
   offset: number;
-  /** Messages of that segment before it. */
+  /** Number of delivered messages in this segment. */
   read: number;
 }
 
 export const cursorFile = (folder: string) => join(folder, 'cursor.json');
 
-/** A missing or unreadable cursor is at the beginning: messages are sent again, and none is lost. */
+/** Reads the cursor. If it is missing or unreadable, reading starts at the beginning: messages are sent again, and none is lost. */
 export async function readCursor(folder: string): Promise<Cursor> {
   try {
     const { segment, offset, read } = JSON.parse(await readFile(cursorFile(folder), 'utf8')) as Cursor;
@@ -128,9 +128,9 @@ const headBytes = 8;
 const metaSchema = z.object({
   t: z.string(),
   m: z.number().optional(),
-  /** base64 */
+  /** Kafka's key, base64. */
   k: z.string().optional(),
-  /** A value of bytes is an array with its base64. */
+  /** Headers. A value of bytes is an array that contains it as base64. */
   h: z.array(z.tuple([z.string(), z.union([z.string(), z.tuple([z.string()])])])).optional(),
   q: z.union([z.literal(0), z.literal(1), z.literal(2)]).optional(),
   r: z.boolean().optional(),
@@ -163,9 +163,9 @@ export function encodeRecord(message: OutgoingMessage): Buffer {
 
 type ReadRecord =
   | { kind: 'record'; message: OutgoingMessage; bytes: number }
-  /** The data ends within it; `needed` = its total length, or that of its header. */
+  /** The data ends within the record. `needed` is the record's total length, or that of its header. */
   | { kind: 'short'; needed: number }
-  /** Its checksum does not match, or it is not one of our records; `bytes` = the length given in its header. */
+  /** The checksum does not match, or the data is not a record. `bytes` is the length given in its header. */
   | { kind: 'damaged'; bytes: number };
 
 /** The record that begins at `offset`. */
@@ -182,7 +182,7 @@ export function decodeRecord(bytes: Buffer, offset: number): ReadRecord {
   return { kind: 'record', message: messageOf(meta, Buffer.from(body.subarray(textEnd))), bytes: whole };
 }
 
-/** null if it is not one: anything else may have a valid checksum too. */
+/** Parses the metadata; null if the text is something else, which may have a valid checksum too. */
 function metaOf(text: string): Meta | null {
   return metaSchema.safeParse(parsedJson(text)).data ?? null;
 }

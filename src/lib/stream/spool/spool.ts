@@ -30,27 +30,27 @@ interface SpoolOptions {
 
 interface Chunk {
   messages: OutgoingMessage[];
-  /** Start of the next chunk. */
+  /** Position at which the next chunk begins. */
   segment: number;
   offset: number;
 }
 
 /** Messages on disk, first in, first out: for an unreachable destination. Used by one process at a time. */
 export interface Spool {
-  /** Not committed yet. */
+  /** Number of messages that are not committed yet. */
   readonly messages: number;
-  /** Total of all its files. */
+  /** Total size of the files, bytes. */
   readonly bytes: number;
   readonly dropped: number;
   /** Number of places with records whose checksum did not match; their data is in a file *.damaged. */
   readonly damaged: number;
-  /** Why the reader's position cannot be written, such as a full disk: reading continues, and a crash now would resend more messages. */
+  /** Why the reader's position cannot be written, such as a full disk. Reading continues, but a crash now would resend more messages. */
   readonly trouble: string | undefined;
-  /** Resolves once all of them are on disk; otherwise none is. @throws the signal's reason, AIOT_DISK_FULL, AIOT_FILE_NOT_WRITABLE */
+  /** Resolves once all messages are on disk. If it rejects, none is. @throws the signal's reason, AIOT_DISK_FULL, AIOT_FILE_NOT_WRITABLE */
   append(messages: readonly OutgoingMessage[], signal?: AbortSignal): Promise<void>;
-  /** The next messages; none if all are committed. Returns the same ones until `commit`. */
+  /** Returns the next messages, and the same ones again until `commit`. Returns none if all are committed. */
   read(limit: number, byteLimit: number): Promise<Chunk>;
-  /** They have arrived. After a crash, those of up to 200 ms are read again. */
+  /** Marks a chunk as delivered. After a crash, the messages committed in the last 200 ms are read again. */
   commit(chunk: Chunk): Promise<void>;
   close(): Promise<void>;
 }
@@ -104,8 +104,8 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
       writing = undefined;
     }
     cursor = { segment: segments[0]?.id ?? nextId, offset: 0, read: 0 };
-    // The cursor first: it must not point into a deleted file whose number may be reused. If it could not be written, it is
-    // further back, and numbers continue after it.
+    // The cursor is written first, so that it does not point into a deleted file whose number may be reused. If it cannot be written, it
+    // stays at an older position, and new files get higher numbers.
     await writeCursor();
     await rm(first.file, { force: true });
     if (trouble !== undefined) await writeCursor();
@@ -113,7 +113,10 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
     room = [];
   }
 
-  /** Sent messages may be sent again; that is no reason to stop sending, which makes room on a full disk. */
+  /**
+   * Writes the reader's position. A failure is only recorded, because sending must continue to make room on a full disk. Sent messages may
+   * then be sent again.
+   */
   async function writeCursor(): Promise<void> {
     cursorWritten = performance.now();
     try {
@@ -152,7 +155,7 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
     Object.assign(segment, await closeSegment(path, segment));
   }
 
-  /** Whether there is room now; makes room if the oldest may be deleted. */
+  /** Whether there is room. With `drop-oldest`, it deletes the oldest files to make room. */
   async function hasRoom(wanted: number): Promise<boolean> {
     while (segments.length > 0 && bytesNow() + wanted > limit) {
       if (full === 'wait') return false;
@@ -164,7 +167,7 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
     return true;
   }
 
-  /** Undefined once they are on disk, otherwise a promise to wait for. */
+  /** Appends records. Returns undefined once they are on disk, or a promise to wait for if there is no room. */
   async function tryAppend(bytes: Buffer, count: number): Promise<{ room: Promise<void> } | undefined> {
     if (writing && writing.segment.bytes >= segmentBytes) await seal();
     if (!(await hasRoom(bytes.length))) return { room: new Promise((resolve) => room.push(resolve)) };
@@ -205,7 +208,7 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
   }
 
   async function commit(chunk: Chunk): Promise<void> {
-    // Its file may have been deleted to make room meanwhile.
+    // The chunk's file may have been deleted meanwhile to make room.
     const [segment] = segments;
     if (!segment || segment.id !== chunk.segment) return;
     messages -= chunk.messages.length;
@@ -248,20 +251,20 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
   };
 }
 
-/** Bytes read at once. */
+/** Number of bytes read at a time. */
 const readBytes = 1024 * 1024;
 
-/** Records of one file, from a position in it. */
+/** Result of reading records from one file, starting at a position. */
 interface Read {
   messages: OutgoingMessage[];
-  /** Start of the next one. */
+  /** Position of the next record. */
   offset: number;
-  /** The rest is unreadable: it was set aside as FILE.damaged. */
+  /** Whether the rest of the file is unreadable, and was set aside as FILE.damaged. */
   damaged: boolean;
 }
 
 /**
- * Up to `limit` whole records, and about `byteLimit` bytes of payload, but at least one if there is one.
+ * Reads up to `limit` whole records with about `byteLimit` bytes of payload, but at least one if there is any.
  * @param end end of the data that is safely on disk
  */
 async function readRecords(
@@ -291,11 +294,11 @@ async function readRecords(
       if (more && offset + read.needed <= end) {
         bytes = await slice(file, offset, Math.min(end, offset + Math.max(read.needed, readBytes)));
         at = 0;
-        // Fewer than expected: the file is truncated, and another call would return no more.
+        // If fewer bytes were read than expected, the file is truncated, and another call would return no more.
         if (bytes.length >= read.needed) continue;
       }
       if (offset >= end || messages.length > 0) break;
-      // A full disk has no room for a second file, but for a rename.
+      // A full disk has no room for a copy of the data, but the whole file can be renamed.
       await setAside(segment.file, await slice(file, offset, end)).catch(() =>
         rename(segment.file, `${segment.file}.damaged`),
       );
@@ -314,12 +317,12 @@ async function slice(file: FileHandle, from: number, to: number): Promise<Buffer
 }
 
 interface SpoolState {
-  /** Undelivered messages. */
+  /** Number of undelivered messages. */
   messages: number;
   bytes: number;
-  /** When something was last written, ms since 1970. */
+  /** Time of the last write, ms since 1970. */
   last?: number;
-  /** Files set aside as damaged. */
+  /** Number of files set aside as damaged. */
   damaged: number;
 }
 
@@ -341,7 +344,7 @@ export async function spoolState(path: string): Promise<SpoolState | undefined> 
   for (const name of names) {
     const [, id, count] = /^(\d{12})(?:-(\d+))?\.spool$/.exec(name) ?? [];
     if (id === undefined) continue;
-    // It may have been deleted meanwhile.
+    // The file may have been deleted meanwhile.
     const found = await stat(join(path, name)).catch(() => undefined);
     if (!found) continue;
     state.bytes += found.size;
@@ -352,7 +355,7 @@ export async function spoolState(path: string): Promise<SpoolState | undefined> 
   return state;
 }
 
-/** For a file that is being written, whose name does not contain it. */
+/** Counts the records in a file that is still being written, whose name does not contain the number yet. */
 async function countRecords(file: string): Promise<number> {
   const bytes = await readFile(file).catch(() => Buffer.alloc(0));
   let count = 0;

@@ -23,14 +23,14 @@ const patienceMs = 200;
 interface MergeInput {
   source: Source;
   batches: AsyncIterator<readonly Delivery[]>;
-  /** Its last batch, and how much of it has been taken. */
+  /** The source's last batch. `next` is the index of its first message that was not passed on yet. */
   batch: readonly Delivery[];
   next: number;
-  /** In progress while none of the batch is left. */
+  /** The request for the next batch, in progress once the last batch is used up. */
   pull: Promise<void> | undefined;
   since: number;
   ended: boolean;
-  /** Its error, reported once its earlier messages have been taken. */
+  /** The source's error, reported once its earlier messages have been passed on. */
   failure?: { error: unknown };
 }
 
@@ -57,7 +57,7 @@ async function* merged(sources: readonly Source[], now: () => number): AsyncGene
   }
 }
 
-/** Resolves once one of them has messages, or the one waited for longest has timed out. */
+/** Resolves once one of the sources has messages, or the one that was awaited longest has timed out. */
 async function firstOf(awaited: readonly MergeInput[], now: () => number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const left = Math.max(1, Math.min(...awaited.map(({ since }) => since + patienceMs - now())));
@@ -68,7 +68,7 @@ async function firstOf(awaited: readonly MergeInput[], now: () => number): Promi
   clearTimeout(timer);
 }
 
-/** Never rejects: nothing may be waiting for it when it fails. */
+/** Requests the next batch. Never rejects, because nothing may be awaiting it when it fails. */
 async function pull(input: MergeInput, now: () => number): Promise<void> {
   try {
     const { value, done } = await input.batches.next();
@@ -84,7 +84,10 @@ async function pull(input: MergeInput, now: () => number): Promise<void> {
   }
 }
 
-/** All messages that may be passed on now: until one of the inputs is empty, because its next message may be older than those of the others. */
+/**
+ * All messages that may be passed on now. It stops when one of the inputs is empty, because that input's next message may be older than
+ * those of the others.
+ */
 function takeOldest(full: readonly MergeInput[]): Delivery[] {
   const taken: Delivery[] = [];
   for (;;) {

@@ -66,7 +66,7 @@ export function payloadFilter(
   return (payloads, room) => from(payloads, room, 0, 0);
 }
 
-/** All of them, up to `room`. */
+/** A filter that selects every payload, up to `room`. */
 export const everyPayload: PayloadFilter = (payloads, room) => {
   payloads.count = Math.min(payloads.count, room);
   return payloads.count;
@@ -101,7 +101,7 @@ const literals = [
   { text: Buffer.from('null'), value: null },
 ];
 
-/** 1 for characters of a simple string: ASCII without quotes, backslashes and control characters. */
+/** 1 for each byte that may occur in a simple string: ASCII without quotes, backslashes and control characters. */
 const simple = Uint8Array.from({ length: 256 }, (_, byte) =>
   byte >= 0x20 && byte < 0x80 && byte !== quote && byte !== backslash ? 1 : 0,
 );
@@ -114,11 +114,11 @@ type FieldScanner = (
 ) => Record<string, string | number | boolean | null> | undefined;
 
 /**
- * Reads a few fields of a JSON text (RFC 8259) without creating values for the others. Returns what JSON.parse would, or
- * undefined, which implies nothing, for everything but flat objects of ASCII strings without escapes, numbers without exponents,
- * and literals. The whole text is checked: it is undefined for invalid JSON too. Trailing NUL bytes are ignored, as by the
+ * Creates a function that reads a few fields of a JSON text (RFC 8259) without creating values for the others. It handles only flat objects
+ * of ASCII strings without escapes, numbers without exponents, and literals. For these it returns the same values as JSON.parse. For all
+ * other texts, including invalid JSON, it returns undefined, and the caller has to parse them. Trailing NUL bytes are ignored, as by the
  * decoder `auto`.
- * Returns undefined instead of a scanner for names that are not plain ASCII.
+ * Returns undefined instead of a function if a name is not plain ASCII.
  */
 export function fieldScanner(names: readonly string[]): FieldScanner | undefined {
   if (!names.every((name) => /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/.test(name) && name !== '__proto__'))
@@ -148,7 +148,7 @@ export function fieldScanner(names: readonly string[]): FieldScanner | undefined
   };
 }
 
-// Small functions: each is optimized within a millisecond, whereas a large one takes thirty, and is slow until then.
+// The functions are small because each is optimized within a millisecond. A single large one takes thirty, and is slow until then.
 
 /** Position of the value after a colon, or −1. */
 function valueAfter(bytes: Buffer, from: number, end: number): number {
@@ -170,7 +170,7 @@ function endOfValue(bytes: Buffer, at: number, end: number): number {
   return literal ? at + literal.text.length : -1;
 }
 
-/** At most fifteen digits, so that the integer is below 2^53. */
+/** Position after a number of at most fifteen digits, so that the integer is below 2^53. */
 function numberEnd(bytes: Buffer, at: number, end: number): number {
   const whole = bytes[at] === minus ? at + 1 : at;
   let place = digitsEnd(bytes, whole, end);
@@ -189,7 +189,7 @@ function digitsEnd(bytes: Buffer, at: number, end: number): number {
   return place;
 }
 
-/** The value between `at` and its known end. */
+/** The value that starts at `at` and ends at `end`. */
 function scalarAt(bytes: Buffer, at: number, end: number): string | number | boolean | null {
   const first = bytes[at]!;
   if (first === quote) return bytes.toString('latin1', at + 1, end - 1);

@@ -19,9 +19,9 @@ export interface PrinterOptions {
   /** Columns of `csv`. */
   fields?: readonly string[];
   decode?: DecoderName;
-  /** For programs: lines of JSON, whatever the format. */
+  /** Print lines of JSON for programs, whatever the format. */
   json?: boolean;
-  /** For a person: payloads must not control the terminal. */
+  /** Whether a person reads the output on a terminal, which payloads must not control. */
   terminal: boolean;
   pretty: Printer;
 }
@@ -88,7 +88,7 @@ export const printRaw: Printer = (batch) => {
   return text;
 };
 
-/** The same for a person: control characters are escaped. */
+/** Like `printRaw`, but for a person: control characters are escaped. */
 const printSafe: Printer = (batch) => batch.map((shown) => `${printablePayload(bytesOf(shown))}\n`).join('');
 
 /** A line of JSON per message (messageLineSchema); a computed value takes the payload's place. */

@@ -18,9 +18,9 @@ export interface RecordOptions extends TailOptions {
 export const recordedSchema = z.object({
   file: z.string(),
   messages: z.int(),
-  /** Messages dropped because they arrived faster than the disk accepted them; none unless that was allowed. */
+  /** Number of messages dropped because they arrived faster than the disk accepted them; 0 unless dropping was allowed. */
   dropped: z.int(),
-  /** Times of the first and the last message, ms since 1970; absent without any. */
+  /** Times of the first and the last message, ms since 1970; absent if there were no messages. */
   first: z.number().optional(),
   last: z.number().optional(),
 });
@@ -54,7 +54,7 @@ export async function record(options: RecordOptions): Promise<Recorded> {
   return { ...recorded, dropped: ended.dropped ?? 0 };
 }
 
-/** URL of any path: a % or ? has a meaning in a URL. */
+/** A path as the URL of a file. `%` and `?` are escaped, because they have a meaning in a URL. */
 function fileUrl(path: string): string {
   return `file:${path.replace(/[%?]/g, encodeURIComponent)}?format=ndjson`;
 }
@@ -66,7 +66,7 @@ interface ReplayOptions extends StreamOptions {
   to: string;
   /** 1 = original pauses, 2 = twice as fast, Infinity = as fast as possible. */
   speed: number;
-  /** Expressions: which messages, and the topic of each. */
+  /** Expressions that select messages, and give the topic of each. */
   where?: string;
   topic?: string;
   /** Keep the recorded times, if the destination accepts them (Kafka); otherwise messages get the current time. */
@@ -76,7 +76,7 @@ interface ReplayOptions extends StreamOptions {
 
 export const replayedSchema = z.object({
   file: z.string(),
-  /** Without credentials and topic. */
+  /** Address of the destination, without credentials and topic. */
   url: z.string(),
   messages: z.int(),
   bytes: z.int(),
@@ -127,7 +127,7 @@ async function* outgoing(batches: AsyncIterable<readonly Message[]>, change: Cha
 }
 
 async function changerOf({ to, topic, keepTime, qos, where }: ReplayOptions): Promise<Change> {
-  // Errors in it are reported before anything is connected.
+  // Errors in the expressions are reported before anything is connected.
   if (where !== undefined) compileExpression(where);
   const plainly = (message: Message): OutgoingMessage => {
     const { source: _, position: __, time, ...rest } = message;

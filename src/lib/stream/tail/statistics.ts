@@ -2,7 +2,10 @@ import * as z from 'zod';
 import type { Decoder } from '../decode/values.js';
 import type { Shown } from './tail.js';
 
-/** Topics beyond the limit are counted together, and fields beyond it not at all, because messages could contain any number. */
+/**
+ * Limits of the number of topics and fields, because messages could contain any number. Further topics are counted together, further fields
+ * not at all.
+ */
 const mostTopics = 1000;
 const mostFields = 50;
 const others = '(others)';
@@ -10,24 +13,24 @@ const others = '(others)';
 const spread = { least: z.number(), mean: z.number(), most: z.number() };
 
 export const streamStatisticsSchema = z.object({
-  /** From the first message to the last one, or to now, s. */
+  /** Time from the first message until these statistics were computed, s. */
   seconds: z.number(),
   messages: z.int(),
   bytes: z.int(),
   /** Messages and bytes per second. */
   rate: z.number(),
   byteRate: z.number(),
-  /** Dropped because they arrived too fast. */
+  /** Number of messages dropped because they arrived too fast. */
   dropped: z.int(),
-  /** The busiest first. */
+  /** Topics with the most messages first. */
   topics: z.array(
     z.object({
       topic: z.string(),
       messages: z.int(),
       rate: z.number(),
-      /** Size of one message. */
+      /** Sizes of single messages, bytes. */
       bytes: z.object(spread),
-      /** Numbers in the payloads, by name. */
+      /** Statistics of the numbers in the payloads, by field name. */
       fields: z.record(z.string(), z.object({ count: z.int(), ...spread })),
     }),
   ),
@@ -118,7 +121,7 @@ export function createStatistics(decode: Decoder, now: () => number = () => perf
   };
 }
 
-/** A payload that is just a number is the field `value`. */
+/** The numbers in a payload by field name. A payload that is just a number is the field `value`. */
 function numbersOf(value: unknown): [string, number][] {
   if (typeof value === 'number') return [['value', value]];
   if (typeof value !== 'object' || value === null || Array.isArray(value) || ArrayBuffer.isView(value))

@@ -33,28 +33,31 @@ interface SelectOptions {
   /** Paths in the payload (`a`, `motor.current`) or variables (`$topic`): shown as an object. */
   fields?: readonly string[];
   decode?: DecoderName;
-  /** Schema of `decode`, and the message type in it. */
+  /** Schema for `decode`, and the name of the message type in it. */
   schema?: string;
   messageType?: string;
 }
 
 export interface TailOptions extends StreamOptions, SelectOptions {
-  /** Several are merged by the messages' times. */
+  /** Addresses of the sources. Messages of several sources are merged by their times. */
   urls: readonly string[];
-  /** Ends after this number of messages were shown. */
+  /** Ends after this number of messages is shown. */
   count?: number;
   /** Ends after this time, ms. */
   forMs?: number;
   /** Fails after this time if `count` was not reached, ms. */
   timeoutMs?: number;
-  /** Shows the messages for which this is true and ends with the first, or after `count`; within `withinMs`, if that is set. */
+  /**
+   * Shows the messages for which this expression is true. Ends with the first one, or after `count`; fails if that takes longer than
+   * `withinMs`.
+   */
   expect?: string;
   withinMs?: number;
-  /** Shows the first message for which this is true, and ends with it; after `forMs` without one it succeeds. */
+  /** Fails with the first message for which this expression is true, and shows it. Succeeds after `forMs` without one. */
   never?: string;
-  /** Called once no further message is missed. */
+  /** Called once the source is open, from when on no message is missed. */
   onOpen?: (endpoint: string) => void;
-  /** Every second. */
+  /** Called every second. */
   onProgress?: (progress: TailProgress) => void;
 }
 
@@ -65,16 +68,16 @@ export interface TailProgress {
 }
 
 export interface TailEnd {
-  /** Shown. */
+  /** Number of messages shown. */
   messages: number;
-  /** Received, including those not shown. */
+  /** Number of messages received, including those not shown. */
   seen: number;
-  /** Messages dropped because they arrived faster than they were taken. */
+  /** Number of messages dropped because they arrived faster than they were read. */
   dropped: number;
-  /** Messages for which an expression or the decoder failed: they count as not selected. `first` is the first error. */
+  /** Number of messages for which an expression or the decoder failed; they are not shown. `first` is the first error. */
   failed: number;
   first?: string;
-  /** Why it ended; `source` = the source has no more, `interrupted` = by the signal, if no messages were expected. */
+  /** Why it ended. `source` = the source has no more messages; `interrupted` = the signal was aborted while no particular messages were awaited. */
   ended: 'count' | 'for' | 'source' | 'interrupted';
 }
 
@@ -82,7 +85,10 @@ export interface TailEnd {
 export interface TailOutput {
   /** Gets the messages in batches, and is awaited; never called again once `tail` has resolved. */
   show(batch: readonly Shown[]): void | Promise<void>;
-  /** For output of payloads alone, each followed by a line feed: replaces `show` for a source that gives them without making messages. */
+  /**
+   * For output that consists of payloads only, each followed by a line feed. Called instead of `show` if a source can provide payloads
+   * without creating messages.
+   */
   lines?: (lines: Uint8Array) => void | Promise<void>;
 }
 
@@ -142,7 +148,7 @@ async function showPayloads(
     if (ending.why !== undefined) break;
     const looked = selector.payloads!(payloads, count - state.messages);
     state.seen += looked instanceof Promise ? await looked : looked;
-    // The next ones are prepared while these are being written.
+    // The next messages are prepared while the last ones are being written.
     await writing;
     if (payloads.count > 0) writing = show(linesOf(payloads));
     state.messages += payloads.count;
@@ -161,7 +167,7 @@ async function showBatch(
   const selected = selector.select(batch);
   let chosen = selected instanceof Promise ? await selected : selected;
   if (watch) chosen = await watch.choose(chosen);
-  // Interrupted while it was awaited.
+  // The signal was aborted while the selection was awaited.
   if (ending.why !== undefined && chosen.length === 0) return;
   const room = count - state.messages;
   let taken = batch.length;
@@ -181,7 +187,7 @@ async function showBatch(
   if (state.messages >= count) ending.end(watch?.never ? 'never' : 'count');
 }
 
-/** @throws the errors of opening any of them, after the others are closed */
+/** Opens all sources. @throws the errors of opening any of them, after the others are closed */
 async function openAll(options: TailOptions): Promise<Source> {
   const { urls, withinMs: _, ...rest } = options;
   const opened = await Promise.allSettled(urls.map((url) => openSource(url, rest)));
@@ -201,7 +207,7 @@ function endingOf({ forMs, timeoutMs, withinMs, signal }: TailOptions, close: ()
       if (ending.why !== undefined) return;
       ending.why = why;
       ending.closing = close();
-      // It is awaited, and may fail, later.
+      // `closing` is awaited later, and may fail before that.
       ending.closing.catch(() => {});
     },
     clear() {
@@ -220,7 +226,7 @@ function endingOf({ forMs, timeoutMs, withinMs, signal }: TailOptions, close: ()
 export interface Selector {
   /** The messages to show, in order: synchronously if the expressions are simple. */
   select(batch: readonly Shown[]): readonly Shown[] | Promise<readonly Shown[]>;
-  /** The same for payloads alone; undefined if other parts are read or shown. */
+  /** Filter for payloads alone; undefined if other parts of messages are read or shown. */
   readonly payloads: PayloadFilter | undefined;
   /** Whether `expect` or `never` is true for this message. */
   holds(expression: Expression, message: Shown['message']): boolean | Promise<boolean>;
@@ -239,7 +245,7 @@ export async function createSelector(options: SelectOptions): Promise<Selector> 
   const decode = await decoderFor(options.decode, { schema: options.schema, type: options.messageType });
   let failed = 0;
   let first: string | undefined;
-  /** A failure for one message implies nothing about the others. */
+  /** Counts a failure for one message, which must not affect the others. Other errors are rethrown. */
   const note = (error: unknown): void => {
     if (
       !(error instanceof AiotError) ||
@@ -422,7 +428,7 @@ interface Ending {
 const longestQuote = 200;
 
 /**
- * The outcome for this reason to end: a result or an error. If an expected message did not arrive, the last other one is shown.
+ * The result, or the error, for the reason why `tail` ended. If an expected message did not arrive, the error shows the last other message.
  * @throws AIOT_TIMEOUT, AIOT_INTERRUPTED, AIOT_STREAM_EXPECTED, AIOT_STREAM_NEVER
  */
 async function endOf(
@@ -488,11 +494,11 @@ interface Watch {
   /** The expression's text. */
   text: string;
   never: boolean;
-  /** Number of matching messages that decide it. */
+  /** Number of matching messages after which the check is decided. */
   count: number;
-  /** The messages of a batch for which it is true. */
+  /** The messages of a batch for which the expression is true. */
   choose(batch: readonly Shown[]): Promise<readonly Shown[]>;
-  /** The last message for which it was false. */
+  /** The last message for which the expression was false. */
   readonly lastOther: Shown | undefined;
 }
 

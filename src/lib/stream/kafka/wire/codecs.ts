@@ -76,7 +76,7 @@ function asBuffer(bytes: Uint8Array): Buffer {
 const largestBytes = 512 * 1024 * 1024;
 
 /**
- * Rejects data that would decompress to more than that: the libraries for these formats accept no limit, and allocate before they
+ * Rejects data that would decompress to more than `largestBytes`. The libraries for these formats accept no limit, and allocate before they
  * check. The bound follows from lengths in the data itself, which no decoder exceeds.
  * @throws AIOT_STREAM_DECODE
  */
@@ -100,7 +100,7 @@ const xerial = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0]);
 
 const bounds = { snappy: snappyBytes, lz4: lz4Bytes, zstd: zstdBytes };
 
-/** The size that the blocks declare (google/snappy, format_description.txt, section 1), which is the size that is allocated. */
+/** The decompressed size that the blocks declare, and that the decoder allocates (google/snappy, format_description.txt, section 1). */
 function snappyBytes(bytes: Buffer): number {
   if (!bytes.subarray(0, 8).equals(xerial)) return varint(bytes);
   let total = 0;

@@ -13,7 +13,7 @@ import { type Compression, codecOf, compressions } from './codecs.js';
  */
 export const batchHeaderBytes = 61;
 
-/** Bytes before those that `length` counts. */
+/** Bytes of a batch up to the end of its field `length`, which `length` does not count. */
 const lengthOverhead = 12;
 
 const magicAt = 16;
@@ -21,7 +21,7 @@ const crcAt = 17;
 const attributesAt = 21;
 
 export interface BatchHeader {
-  /** Size of the whole batch in bytes, with what precedes its length. */
+  /** Size of the whole batch, including the fields up to `length`; bytes. */
   bytes: number;
   magic: number;
   baseOffset: number;
@@ -111,7 +111,7 @@ export class RecordReader {
     const length = reader.varint();
     const end = reader.at + length;
     if (length < 0 || end > reader.buf.length) throw new RangeError('a record is longer than its batch');
-    // Its attributes, which are unused so far.
+    // Skips the record's attributes, which Kafka does not use yet.
     reader.at++;
     const time = header.baseTime + reader.varint();
     this.time = this.appended ? header.largestTime : time;
@@ -139,7 +139,7 @@ export function payloadsOf(records: Buffer, header: BatchHeader, from: number): 
     const length = reader.varint();
     const end = reader.at + length;
     if (length < 0 || end > records.length) throw new RangeError('a record is longer than its batch');
-    // Attributes and time.
+    // Skips the record's attributes and time.
     reader.at++;
     reader.varint();
     const offset = header.baseOffset + reader.varint();

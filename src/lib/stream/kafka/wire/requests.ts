@@ -1,6 +1,6 @@
 import { ByteReader, ByteWriter } from './bytes.js';
 
-/** How kafkajs's connection is asked to send a request. */
+/** A request in the form that kafkajs's connection sends. */
 export interface WireRequest<T> {
   request: {
     apiKey: number;
@@ -82,14 +82,14 @@ function encodeFetch(places: readonly FetchPlace[], options: FetchOptions): Byte
 
 function decodeFetch(reader: ByteReader) {
   const clientSideThrottleTime = reader.int32();
-  // Error and id of a fetch session.
+  // Skips the error and the id of the fetch session.
   reader.at += 6;
   const data: FetchedPartition[] = [];
   reader.array(() => {
     const topic = reader.string();
     reader.array(() => {
       const [partition, errorCode] = [reader.int32(), reader.int16()];
-      // High watermark; the last stable offset; the log's start.
+      // Skips the high watermark here, and the log's start offset after `end`.
       reader.at += 8;
       const end = reader.int64();
       reader.at += 8;
@@ -162,7 +162,7 @@ function decodeProduce(reader: ByteReader) {
         errorCode: reader.int16(),
         baseOffset: reader.int64(),
       });
-      // Log append time, and the log's start.
+      // Skips the log append time and the log's start offset.
       reader.at += 16;
     });
   });
