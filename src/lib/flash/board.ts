@@ -51,7 +51,7 @@ async function openBoard(port: string, options: LoaderOptions): Promise<Loader> 
   return await openLoader(line, options);
 }
 
-/** The board to use: without a port, the only one connected. */
+/** A board and how to connect to it. Without a port, the only connected board is used. */
 type BoardRequest = Omit<BoardAt, 'port'> & { port?: string | undefined };
 
 export const boardInfoSchema = z.object({
@@ -206,7 +206,7 @@ export async function eraseBoard(
   request: BoardRequest &
     Partial<PlaceWords> & {
       force: boolean;
-      /** Called before the board is touched; throws to cancel. */
+      /** Called before the board is touched; may throw to cancel. */
       agree?: (port: string) => Promise<void>;
     },
 ): Promise<BoardErased> {
@@ -247,11 +247,11 @@ function bricks({ chip }: Loader, offset: number, length: number): string | null
 /** A flash range as entered by a user: an offset and a length, or a partition's label. */
 interface PlaceWords {
   place: string;
-  /** Absent = the whole partition, or up to the end of the flash. */
+  /** Number of bytes; absent = the whole partition, or up to the end of the flash. */
   length?: string | undefined;
 }
 
-/** Checks the numbers before a port is opened. @throws AIOT_USAGE */
+/** Checks the offset and the length before a port is opened. @throws AIOT_USAGE */
 function checkPlace({ place, length }: PlaceWords): void {
   if (offsetOf(place) === null && !/^[A-Za-z_][\w.-]{0,15}$/.test(place)) {
     throw new AiotError(

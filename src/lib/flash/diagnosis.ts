@@ -7,7 +7,7 @@ import { holdersOf } from './port/list.js';
 
 interface ConnectFacts {
   line: SerialLine;
-  /** Bytes from the chip other than answers. */
+  /** Bytes that the chip sent besides answers. */
   heard: Uint8Array;
   /** Whether our own packets were echoed. */
   echoed: boolean;
@@ -92,15 +92,15 @@ interface WorkFacts {
   address: string;
   /** The current operation: `writing app.bin at 0x10000`. */
   doing: string;
-  /** Bytes from the chip other than answers since the operation began. */
+  /** Bytes that the chip sent besides answers since the operation began. */
   heard: Uint8Array;
   /** Whether the loader still answers a greeting. */
   alive: boolean;
-  /** The ROM loader answers instead of the stub: the chip was reset. */
+  /** Whether the ROM loader answers instead of the stub, which means that the chip was reset. */
   restarted?: boolean;
 }
 
-/** Error numbers of ROM and stub for data that arrives damaged on every attempt. */
+/** Error numbers of the ROM and the stub for corrupted data. */
 const corrupted = new Set([0x05, 0x07, 0x0b, 0x0c, 0xc0, 0xc1, 0xc2, 0xc6, 0xc7, 0xc8, 0xc9]);
 
 const notRead = new Set([0x09, 0x0a]);
@@ -150,7 +150,7 @@ function whyRefused(refusal: Refusal, { address, doing }: WorkFacts): AiotError 
   return new AiotError(code, `the chip at ${address} failed while ${doing} (error ${number})`, at);
 }
 
-/** Serial output of a chip other than answers: the ROM's boot text, a crash, a program's output. */
+/** Serial output of a chip besides answers: the ROM's boot text, a crash, or a program's output. */
 export interface BootText {
   /** The strapping pins as read by the ROM at its last start: `boot:0x13 (SPI_FAST_FLASH_BOOT)`. */
   mode: { value: number; name: string; download: boolean } | null;
@@ -159,11 +159,11 @@ export interface BootText {
   /** Number of starts in the text. */
   starts: number;
   brownOut: boolean;
-  /** Its first line, such as `Guru Meditation Error: Core  0 panic'ed (LoadProhibited)`. */
+  /** First line of a crash report, such as `Guru Meditation Error: Core  0 panic'ed (LoadProhibited)`; null if there is none. */
   crash: string | null;
-  /** The ROM reports that its download mode is disabled by fuses. */
+  /** Whether the ROM reports that its download mode is disabled by fuses. */
   downloadDisabled: boolean;
-  /** No program at the bootloader's offset. */
+  /** Whether the ROM found no program at the bootloader's offset. */
   flashEmpty: boolean;
 }
 

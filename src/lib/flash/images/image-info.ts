@@ -28,7 +28,7 @@ export const imageInfoSchema = z.object({
   offset: z.int(),
   /** Size of the image with its hash, without trailing bytes. */
   bytes: z.int(),
-  /** Number of bytes after it in the file: padding, a signature, the rest of a merged flash. */
+  /** Number of bytes after the image in the file: padding, a signature, or the rest of a merged flash. */
   trailing: z.int(),
   chip: z.enum(chipNames),
   kind: z.enum(['app', 'bootloader']),
@@ -39,7 +39,7 @@ export const imageInfoSchema = z.object({
   revisions: z.object({ minimum: z.string().nullable(), maximum: z.string().nullable() }),
   segments: z.array(segmentSchema),
   checksum: z.int(),
-  /** The verified SHA-256 at its end; null = none is appended. */
+  /** The verified SHA-256 at the end of the image; null = none is appended. */
   hash: z.string().nullable(),
   app: z
     .object({

@@ -145,7 +145,7 @@ function tellImage(region: ByteRegion, format: FileFormat, file: string): Told {
   };
 }
 
-/** HEX and UF2 files contain their own addresses. */
+/** Identifies the contents of a HEX or UF2 file, which contains its own addresses: a single image, or a flash. */
 function tellRegions(regions: readonly ByteRegion[], format: FileFormat, file: string): Told {
   const [only, ...more] = regions;
   if (only !== undefined && more.length === 0 && only.data[0] === 0xe9 && !isFlash(only.data))
@@ -246,8 +246,8 @@ function nvsIn(data: Uint8Array) {
 }
 
 /**
- * A file that is only otadata, such as the erased `ota_data_initial.bin` from an ESP-IDF build; null = it is not. Does not reveal the number of
- * slots.
+ * The part for a file that is only otadata, such as the erased `ota_data_initial.bin` from an ESP-IDF build. Null for any other file. Such
+ * a file does not reveal the number of slots.
  */
 function otadataPart(data: Uint8Array): FlashPart | null {
   if (data.length !== otadataBytes) return null;
@@ -293,14 +293,14 @@ function bytesAt(regions: readonly ByteRegion[], offset: number, length?: number
   return holder.data.subarray(from, length === undefined ? undefined : from + length);
 }
 
-/** Pads a table, whose length in a file may end with its rows. */
+/** Pads a table to its full length, because in a file it may end after its last row. */
 function padded(bytes: Uint8Array): Uint8Array {
   const whole = new Uint8Array(partitionTableBytes).fill(0xff);
   whole.set(bytes);
   return whole;
 }
 
-/** Signatures after an ESP32 app: the kind, and whether the hash in it is the image's. The key is not checked. */
+/** A signature after an ESP32 app: its kind, and whether the hash in it is the image's. The key is not checked. */
 interface ImageSignature {
   scheme: 'secure-boot-v1' | 'secure-boot-v2';
   /** Version 2 contains the SHA-256 of the signed data; version 1 cannot be checked without the key. */

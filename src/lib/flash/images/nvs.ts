@@ -58,7 +58,7 @@ export const nvsReadSchema = z.object({
       bytes: z.int(),
     }),
   ),
-  /** With --salvage: the damaged parts. */
+  /** The damaged parts, found with --salvage. */
   problems: z.array(z.object({ offset: z.int(), reason: z.string() })),
   /** The CSV file written. */
   out: z.string().nullable(),
@@ -66,7 +66,7 @@ export const nvsReadSchema = z.object({
 
 export type NvsRead = z.output<typeof nvsReadSchema>;
 
-/** Its contents are usually secret. */
+/** File mode of files with NVS values, which are usually secret. */
 const secret = 0o600;
 
 export interface CreateNvsOptions {
@@ -83,8 +83,8 @@ export interface CreateNvsOptions {
 
 /**
  * Builds an NVS partition from a CSV file. Files named in rows are searched for next to the CSV, then in the working folder.
- * @throws AIOT_FILE_MALFORMED, AIOT_NVS_UNFIT, AIOT_FILE_MALFORMED (keys), AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT,
- * AIOT_FILE_NOT_WRITABLE, AIOT_USAGE (the key file already exists)
+ * @throws AIOT_FILE_MALFORMED (the CSV or the keys), AIOT_NVS_UNFIT, AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT, AIOT_FILE_NOT_WRITABLE,
+ * AIOT_USAGE (the key file already exists)
  */
 export async function createNvs(options: CreateNvsOptions): Promise<NvsMade> {
   const { csv, out, size, version, newKeys } = options;
@@ -165,7 +165,7 @@ export async function readNvsFile({ file, keys, salvage, out }: ReadNvsOptions):
   };
 }
 
-/** The CSV file is easily confused with the partition built from it. */
+/** Rejects a CSV file, which is easily confused with the partition built from it. @throws AIOT_FILE_MALFORMED */
 function refuseCsv(file: string, bytes: Uint8Array): void {
   const [first = ''] = Buffer.from(bytes.subarray(0, 4096)).toString('latin1').split('\n');
   if (!/^(\xef\xbb\xbf)?\s*key\s*,\s*type\s*,\s*encoding\s*,\s*value\s*$/i.test(first)) return;
@@ -175,7 +175,7 @@ function refuseCsv(file: string, bytes: Uint8Array): void {
   });
 }
 
-/** Damage after decryption usually means wrong keys. */
+/** Adds advice about the keys to errors of `read`, because damage found after decryption usually means wrong keys. */
 function withKeys<T>(keys: string | undefined, read: () => T): T {
   try {
     return read();

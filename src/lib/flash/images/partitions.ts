@@ -56,7 +56,7 @@ export interface CreatePartitionsOptions {
   md5: boolean;
 }
 
-/** @throws AIOT_FILE_MALFORMED with file and line, AIOT_FILE_MALFORMED, AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT */
+/** @throws AIOT_FILE_MALFORMED with file and line, AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT */
 export async function createPartitions(options: CreatePartitionsOptions): Promise<Partitions> {
   const { csv, out, tableOffset = partitionTableOffset, flashBytes, md5 } = options;
   const parsed = parsePartitionsCsv(await readText(csv), {
@@ -124,9 +124,9 @@ export const otadataSchema = z.object({
   file: z.string(),
   /** Number of app slots used for decoding. */
   slots: z.int(),
-  /** From 0; null = none: the factory app is started, or slot 0 if there is none. */
+  /** Number of the active slot, from 0. Null = otadata selects none: the factory app is started, or slot 0 if there is none. */
   active: z.int().nullable(),
-  /** One per sector; null = blank. */
+  /** One entry per sector of otadata; null = the sector is blank. */
   entries: z.array(
     z
       .object({ sequence: z.int(), slot: z.int(), state: z.enum(otaStateNames), usable: z.boolean() })
@@ -138,11 +138,11 @@ export type OtadataShown = z.output<typeof otadataSchema>;
 
 export interface CreateOtadataOptions {
   out: string;
-  /** From 0. */
+  /** Number of the app slot, from 0. */
   slot: number;
   slots: number;
   state: OtaState;
-  /** The board's current otadata, of which one sector is kept. */
+  /** File with the board's current otadata, of which one sector is kept. */
   from?: string;
 }
 

@@ -57,7 +57,7 @@ export function block(payload: Uint8Array, sequence: number): Uint8Array {
   return data;
 }
 
-/** For requests that a chip answers at once and that may be repeated: a lost one costs a second, a late one nothing. */
+/** Limits for requests that a chip answers at once and that may be repeated. A lost answer then costs only a second. */
 export const quick = { timeoutMs: 1000, tries: 4 } as const;
 
 /** Timeout for an operation on this many bytes of flash, at `secondsPerMB`, at least 3 s. */
@@ -100,7 +100,7 @@ export class Refusal extends Error {
 
 const invalidMessage = 0x05;
 
-/** Status numbers that may mean "your packet arrived damaged": repeating helps. */
+/** Status numbers that may mean that the packet arrived damaged, so that repeating it helps. */
 const damaged = new Set([invalidMessage, 0x07, 0xc0, 0xc1, 0xc3]);
 
 const notImplemented = new Set([0xc3, 0xff]);
@@ -114,7 +114,7 @@ const probes = 2;
 
 const greetings = { times: 5, timeoutMs: 1000 };
 
-/** The line is given up after this many late or lost answers with few good ones between, for each of them takes seconds. */
+/** Number of late or lost answers after which the line is given up, unless many good ones come in between. Each of them takes seconds. */
 const lateInARow = 4;
 
 const answersThatForgive = 20;
@@ -167,7 +167,7 @@ export class Exchange {
       const by = await sync(wire, timeoutMs);
       if (!by) continue;
       await wire.drain(50, 3000);
-      // Perhaps only earlier greetings were answered: then wait for a long silence.
+      // If only earlier greetings were answered, a long silence shows that no further answers are in transit.
       if (wire.greetingsOwed >= answersOfOne * (i + 1)) await this.silence();
       this.unsure = false;
       return by;
@@ -176,7 +176,7 @@ export class Exchange {
     return null;
   }
 
-  /** An answer or another packet shows that all earlier requests have been answered. */
+  /** Called for an answer, or another packet, that shows that all earlier requests have been answered. */
   inStep(): void {
     this.unsure = false;
     this.wire.greetingsOwed = Math.min(this.wire.greetingsOwed, answersOfOne * this.probed);
@@ -229,7 +229,7 @@ export class Exchange {
     return null;
   }
 
-  /** After this time no further packets are expected. */
+  /** Waits for a silence after which no further packets are expected. */
   private async silence(): Promise<void> {
     await this.wire.drain(probeMs, 4 * probeMs);
     this.wire.greetingsOwed = 0;
@@ -266,7 +266,7 @@ export class Exchange {
     }
   }
 
-  /** Null for a packet that does not answer this request, or is damaged. */
+  /** The answer in a packet; null if the packet is damaged or does not answer this request. */
   private async answerTo(
     asked: number,
     packet: Uint8Array,
@@ -277,7 +277,7 @@ export class Exchange {
     const body = packet.subarray(8);
     if (packet[1] !== asked) {
       if (packet[1] === undefined || !isUnknownRequest(asked, body)) return null;
-      // A ROM repeats it up to eight times; `unsure` remains set for later ones.
+      // A ROM repeats this answer up to eight times; `unsure` remains set, because more may follow.
       await this.wire.drain(200, 1000);
       throw new Refusal(asked, invalidMessage, !knownToAll.has(asked));
     }
@@ -296,14 +296,14 @@ export class Exchange {
 
 const isStatus = (body: Uint8Array) => body.length === 2 || body.length === 4;
 
-/** Only such a request may be unknown to a ROM; otherwise an error under another op is a late answer. */
+/** Whether an error under another op means that a ROM does not know the request. Any other packet under another op is a late answer. */
 function isUnknownRequest(asked: number, body: Uint8Array): boolean {
   return asked !== op.sync && isStatus(body) && body[0] === 1 && body[1] === invalidMessage;
 }
 
 /**
- * Every ROM knows these, in secure download mode too (memory uploads are requested only outside of it): if one is
- * answered as unknown, it was damaged in transit.
+ * Requests that every ROM knows, even in secure download mode (memory uploads are requested only outside of it). If one of them is answered
+ * as unknown, it was damaged in transit.
  */
 const knownToAll: ReadonlySet<number> = new Set([
   op.flashBegin,
@@ -360,7 +360,7 @@ export async function sync(wire: Wire, timeoutMs: number): Promise<'rom' | 'stub
   try {
     const deadline = wire.now() + timeoutMs + wire.timeOf(256);
     while (values.length < earlier + answersOfOne) {
-      // After the first answer the others follow at once; a lost one must not fail the greeting.
+      // After the first answer the others follow at once. A lost one must not fail the greeting.
       const left = values.length > 0 ? 100 : deadline - wire.now();
       if (left <= 0) break;
       const packet = await wire.read(left);

@@ -113,7 +113,7 @@ export class ChipLoader implements Loader {
     return this.ended;
   }
 
-  /** Also runs after a failure: an unresponsive chip must not keep the port open. */
+  /** Ends the session, also after a failure: an unresponsive chip must not keep the port open. */
   private async finish(): Promise<void> {
     const { wire } = this.session;
     report(this.session, { stage: 'reset', region: null, done: 0, total: 0 });
@@ -121,7 +121,7 @@ export class ChipLoader implements Loader {
       wire.throwIfEnded();
       await leave(this.session);
     } catch {
-      // The work is done or has already failed; if the chip cannot be reset here, the user resets it.
+      // Errors are ignored, because the work is done or has already failed. If the chip cannot be reset here, the user resets it.
     } finally {
       wire.release();
       await wire.line.close();
@@ -164,7 +164,7 @@ async function eraseAll(session: Session, progress: (done: number) => void): Pro
   }
 }
 
-/** Often enough to show progress, and rare enough for log lines. */
+/** Interval of reports of elapsed time, ms: short enough to show progress, and long enough for log lines. */
 const everyMs = 3000;
 
 /** Runs `work`, and reports the elapsed seconds every few seconds. */
@@ -218,7 +218,7 @@ async function backToRomBaud({ wire, exchange, esptool, chip, stub }: Session): 
   await changeBaud(exchange, esptool, { baud: romBaud, stub, esp32: chip.chip === 'esp32' });
 }
 
-/** Ends an empty write with "reboot": a ROM reboots, the current stub answers and stays (its reboot is not implemented yet). */
+/** Ends an empty write with a request to reboot. A ROM reboots. The current stub only answers, because it does not implement this yet. */
 async function runProgram(session: Session): Promise<void> {
   const { exchange, stub } = session;
   const begin = { size: 0, blocks: 0, blockBytes: stub ? 0x4000 : 0x400, offset: 0 };
@@ -235,7 +235,7 @@ const watchdogs = {
 
 const watchdogKey = 0x50d8_3aa1;
 
-/** Whether the program runs after this kind of exit. */
+/** Whether the program starts after the session has ended in this way. */
 export function startsProgram(
   { chip, stub, canReset }: Pick<Loader, 'chip' | 'stub' | 'canReset'>,
   after: AfterMode,
@@ -245,13 +245,13 @@ export function startsProgram(
   return after === 'watchdog-reset' && chip.chip in watchdogs && !chip.security.secureDownload;
 }
 
-/** Resets the chip by its watchdog, which needs no control lines. @returns false for a chip whose registers are not known */
+/** Resets the chip by its watchdog, which needs no control lines. @returns false if the registers of this chip are not known */
 async function watchdogReset({ esptool, chip, wire }: Session): Promise<boolean> {
   if (!(chip.chip in watchdogs) || chip.security.secureDownload) return false;
   const { protect, config0, config1 } = watchdogs[chip.chip as keyof typeof watchdogs];
   await esptool.writeReg(protect, watchdogKey);
   await esptool.writeReg(config1, 2000);
-  // Enabled; stage 0 resets the system; reset pulse lengths.
+  // Enables the watchdog: its stage 0 resets the system, and the lower bits set the lengths of the reset pulses.
   await esptool.writeReg(config0, (1 << 31) | (5 << 28) | (1 << 8) | 2);
   await esptool.writeReg(protect, 0);
   await wire.pause(500);

@@ -37,7 +37,7 @@ async function openSession(wire: Wire, options: LoaderOptions): Promise<Session>
   return session;
 }
 
-/** If only the chip can do the speed, reconnects and stays at the ROM's speed. */
+/** Raises the speed to the requested one. If the chip has switched but the line cannot, it resets the chip and stays at the ROM's speed. */
 async function raiseSpeed(session: Session): Promise<void> {
   const { wire, exchange, esptool, chip, stub, options } = session;
   if (chip.security.secureDownload) return;
@@ -59,7 +59,7 @@ async function begin(wire: Wire, options: LoaderOptions): Promise<Omit<Session, 
     report({ options }, { stage: 'connect', region: null, done: 0, total: 0, note });
   };
   const met = await connect(wire, { before: options.before, baud: options.baud, attempt });
-  // Everything up to here was boot text, as expected.
+  // All stray bytes so far were boot text, as expected.
   wire.forget();
   const exchange = new Exchange(wire);
   const identity = await identify(exchange, options.chip);
@@ -190,13 +190,13 @@ async function identify(exchange: Exchange, expected: ChipName | 'auto'): Promis
   return { chip, security, registers: magic !== null };
 }
 
-/** Without registers: secure download mode, in which an ESP32 rejects both requests and an S2 reports no number. */
+/** Identifies a chip in secure download mode, which allows no register access: an ESP32 rejects both requests, and an S2 reports no number. */
 function byRefusals(magic: number | null, security: SecurityInfo | null): ChipName | null {
   if (magic !== null) return null;
   return security === null ? 'esp32' : 'esp32s2';
 }
 
-/** The chip with this magic word at 0x40001000 (esptool-js does not its list, so the two that need it are listed here). */
+/** The chip with this magic word at 0x40001000. The two chips that need it are listed here, because esptool-js does not list them. */
 function chipOfMagic(magic: number): ChipName | null {
   if (magic === 0x00f0_1d83) return 'esp32';
   return magic === 0x0000_07c6 ? 'esp32s2' : null;
@@ -227,8 +227,8 @@ async function readSecurity(exchange: Exchange): Promise<SecurityInfo | null> {
 }
 
 /**
- * All information in a chip's fuses; the flash is examined later (`attachFlash`). Fuse reads stay cached until the
- * caller ends that, because choosing a stub reads them again.
+ * Reads all information in a chip's fuses; the flash is examined later (`attachFlash`). Fuse reads stay cached until the caller turns that
+ * off, because choosing a stub reads the fuses again.
  */
 async function readChipInfo(esptool: Esptool, identity: Identity): Promise<Omit<ChipInfo, 'flash'>> {
   const { chip, security } = identity;
@@ -424,7 +424,7 @@ async function setSize(exchange: Exchange, bytes: number): Promise<void> {
   try {
     await exchange.ask({ op: op.spiSetParams, data: geometry, ...quick });
   } catch (error) {
-    // A loader that cannot be given a size has its own, and rejects addresses beyond it.
+    // A loader that cannot be given a flash size uses its own, and rejects addresses beyond it.
     if (!(error instanceof Refusal)) throw error;
   }
 }
@@ -479,18 +479,18 @@ export async function connect(
       wire.greetingsOwed = 0;
     }
     const by = await greet(wire, attempt);
-    // A late answer may be to a greeting at the previous speed: the chip uses this one if it answers again.
+    // A late answer may be to a greeting at the previous speed. Only a second answer confirms that the chip uses this speed.
     if (by && (attempt === 0 || resets.length > 0 || (await sync(wire, confirmMs)))) return by;
     const where = baud === romBaud ? 'atRomBaud' : 'elsewhere';
     heard[where] = Buffer.concat([heard[where], wire.stray]);
   }
   if (line.baud !== romBaud) await line.setBaud(romBaud);
-  // Output at the chip's own speed is readable; at another one it is noise.
+  // Output at the chip's own speed is readable; at another speed it is noise.
   const told = heard.atRomBaud.length > 0 ? heard.atRomBaud : heard.elsewhere;
   throw await whyNotConnected({ line, heard: told, echoed: wire.echoed, reset: resets.length > 0 });
 }
 
-/** The ROM's speed first and again between the others, for it is by far the likeliest. */
+/** Speeds in the order in which they are tried. The ROM's speed comes first and again between the others, because it is the likeliest. */
 function speedsToTry(wanted: number): number[] {
   const others = [...new Set([wanted, 921_600, 460_800])].filter((baud) => baud !== romBaud);
   return [...others.flatMap((baud) => [romBaud, baud]), romBaud];

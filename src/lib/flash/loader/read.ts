@@ -96,7 +96,7 @@ async function readByRom(session: Session, offset: number, into: Uint8Array, pro
     into.set(answer.data.subarray(0, wanted), done);
     progress(done + wanted);
   }
-  // Not every ROM is known to hash partial words in the same way.
+  // The MD5 is compared only for whole words, because ROMs may hash partial words in different ways.
   if (offset % 4 !== 0 || into.length % 4 !== 0) return;
   const here = createHash('md5').update(into).digest('hex');
   if ((await flashMd5(session, offset, into.length)) !== here) throw new Changed();

@@ -13,7 +13,7 @@ import { NoAnswer, type Wire } from './wire.js';
  * (docs/background/decisions/011-flash-loader.md).
  */
 export interface Esptool extends ESPLoader {
-  /** Caches fuse reads from now on; fuses cannot change meanwhile. */
+  /** Turns the cache for fuse reads on or off. Fuses cannot change during a session. */
   remember(on: boolean): void;
 }
 
@@ -34,7 +34,7 @@ export interface Session {
 /** Below this size, changing the speed twice takes longer than sending the bytes at the ROM's speed. */
 const bulkBytes = 2048;
 
-/** Raises the speed if this many bytes justify it. An image that is already in flash needs only the ROM's speed. */
+/** Raises the speed if this many bytes justify it. Comparing an image that is already in flash needs only the ROM's speed. */
 export async function prepareFor(session: Session, bytes: number): Promise<void> {
   if (bytes > bulkBytes) await session.raiseSpeed();
 }
@@ -43,7 +43,7 @@ export function report(session: Pick<Session, 'options'>, progress: LoaderProgre
   session.options.progress?.(progress);
 }
 
-/** Whether repeating the operation may help. */
+/** Whether an error came from the line or the chip, so that repeating the operation may help. */
 export function isTrouble(error: unknown): error is NoAnswer | Refusal {
   return error instanceof NoAnswer || (error instanceof Refusal && !error.unsupported);
 }
@@ -122,7 +122,7 @@ export async function changeBaud(
   if (from === to.baud) return from;
   const asked = to.esp32 && !to.stub ? await esp32RomBaud(esptool, to.baud) : to.baud;
   try {
-    // A ROM expects 0 as the old speed, a stub the actual speed.
+    // In this request a ROM expects 0 as the old speed, a stub the actual speed.
     await exchange.ask({ op: op.changeBaud, data: words(asked, to.stub ? from : 0) });
   } catch (error) {
     // The answer was lost: greetings show which speed the chip uses now.

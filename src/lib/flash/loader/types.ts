@@ -13,13 +13,13 @@ export interface ChipInfo {
   flash: {
     /** JEDEC: manufacturer byte, then two device bytes, 6 hex digits. */
     id: string;
-    /** Bytes; null if the id does not reveal it. */
+    /** Flash size in bytes; null if the id does not reveal it. */
     bytes: number | null;
   };
   security: {
     secureBoot: boolean;
     flashEncryption: boolean;
-    /** Secure download mode: no registers, no stub, no reading. */
+    /** Whether the chip is in secure download mode, which allows no register access, no stub and no reading. */
     secureDownload: boolean;
   };
 }
@@ -51,7 +51,7 @@ export interface LoaderProgress {
   done: number;
   /** Bytes. */
   total: number;
-  /** Sign of progress in a stage without a byte count: `attempt 2 of 7`, `6 s`. */
+  /** Sign of progress in a stage without a byte count, such as `attempt 2 of 7` or `6 s`. */
   note?: string;
 }
 
@@ -70,9 +70,9 @@ export interface Loader {
   /** MD5 of a part of the flash, computed by the chip: 32 hex digits. */
   md5(offset: number, length: number): Promise<string>;
   read(offset: number, length: number): Promise<Uint8Array>;
-  /** Each region is compressed if that is shorter, then verified by MD5. @throws AIOT_FLASH_… */
+  /** Writes regions. Each is compressed if that makes it shorter, then verified by MD5. @throws AIOT_FLASH_… */
   write(regions: readonly Region[], options?: WriteOptions): Promise<RegionResult[]>;
-  /** Whole sectors of 4096 bytes. */
+  /** Erases whole sectors of 4096 bytes. */
   eraseRegion(offset: number, length: number): Promise<void>;
   eraseAll(): Promise<void>;
   /** Resets as requested and closes the line; safe to call after a failure. */

@@ -15,13 +15,13 @@ export class NoAnswer extends Error {
   }
 }
 
-/** Enough to hold the boot text of several starts. */
+/** Number of bytes outside of packets that are kept: enough for the boot text of several starts. */
 const rememberedBytes = 16_384;
 
-/** Only the first bytes are kept: a chip prints the cause of its reset once, and then endlessly that there is no program. */
+/** Of these, the first bytes are always kept: a chip prints the cause of its reset once, and then endlessly that there is no program. */
 const firstBytes = 4096;
 
-/** Longest time a system needs to accept a block, in addition to the transmission time. */
+/** Longest time that the system needs to accept a block, besides its transmission time; ms. */
 const writeGraceMs = 10_000;
 
 /** The request that greets a loader. */
@@ -48,7 +48,7 @@ export class Wire {
   private ended: { error: Error } | null = null;
   private strays: Uint8Array[] = [];
   private strayLength = 0;
-  /** Number of initial bytes in `strays`. */
+  /** Number of chunks at the start of `strays` that are never dropped. */
   private firstStrays = 0;
   private readonly reader = new SlipReader({
     frame: (packet) => {
@@ -62,7 +62,7 @@ export class Wire {
   received = 0;
   /** Number of answers to greetings that may still arrive: each SYNC has up to eight. */
   greetingsOwed = 0;
-  /** Our own packets came back: TX and RX are connected, or a terminal echoes. */
+  /** Whether our own packets came back, because TX and RX are connected or a terminal echoes. */
   echoed = false;
 
   constructor(
@@ -104,7 +104,7 @@ export class Wire {
         retryable: true,
       });
     });
-    // Aborted below if the block was accepted in time.
+    // The wait is aborted below if the block was accepted in time.
     stuck.catch(() => {});
     try {
       await Promise.race([this.line.write(frame), stuck]);
@@ -211,7 +211,7 @@ const ESC = 0xdb;
 const ESC_END = 0xdc;
 const ESC_ESC = 0xdd;
 
-/** More than the largest frame of any loader; anything longer is text without an end. */
+/** Longest frame, bytes: more than any loader sends. Anything longer is text that never ends a frame. */
 const longestFrame = 0x1_0000;
 
 /** Encodes a packet for the wire: SLIP (RFC 1055), with a delimiter before and after. */

@@ -39,7 +39,7 @@ async function writeRegion(session: Session, region: Region, options: WriteOptio
   }
   await prepareFor(session, data.length);
   const { start, bytes } = await wholeWords(session, region);
-  // Compression is off by default for a ROM, because a ROM writes the inflated data before it answers.
+  // For a ROM, compression is off by default, because a ROM writes the inflated data before it answers.
   const compress = options.compress ?? session.stub;
   for (let round = 0; ; round++) {
     await sendAll(session, start, bytes, {
@@ -108,7 +108,7 @@ async function sendAll(
       safe = await safelyWritten(session, start, bytes, { from, taken });
       left = safe > from ? triesWithoutProgress : left - 1;
       if (left > 0) continue;
-      // Everything was accepted and yet is not in flash: the line is not at fault.
+      // If everything was accepted and yet is not in flash, the line is not at fault.
       throw telling ?? (taken === bytes.length ? await notAsWritten(session, region) : error);
     }
   }
@@ -187,7 +187,7 @@ async function send(
     options.written(Math.min(now, data.length));
     before = i === 0 ? 0 : (after[i - 1] ?? 0);
   }
-  // A ROM would leave the loader at the end; a stub uses it to report an error in the last block.
+  // At the end, a ROM would leave the loader. A stub uses this request to report an error in the last block.
   if (stub) {
     const timeoutMs = flashTimeMs(data.length - before, writeSecondsPerMB);
     await exchange.ask({ op: transfer.end, data: words(1), timeoutMs });

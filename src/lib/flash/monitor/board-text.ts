@@ -90,7 +90,7 @@ export class BoardText {
   }
 }
 
-/** Longer lines are split: a board that sends noise may never send a line end. Characters. */
+/** Maximum length of a line, characters. Longer lines are split, because a board that sends noise may never send a line end. */
 const longest = 8192;
 
 /** Splits bytes into lines of text (UTF-8; invalid bytes become �) ended by LF, CR LF or CR CR LF. */
@@ -115,7 +115,7 @@ export class LineReader {
     return this.rest;
   }
 
-  /** Returns it as a line of its own; empty if there is none. */
+  /** Returns and removes the unfinished line; empty if there is none. */
   take(): string {
     const line = trimmed(this.rest);
     this.rest = '';

@@ -18,7 +18,7 @@ export async function openDecoder(path: string): Promise<CrashDecoder> {
         seen.add(key);
         return fresh && (from === 'stack' ? code.followsCall(address) : code.has(address));
       });
-      // A return address points after the call, but the call itself is of interest.
+      // A return address points after the call, so the address before it is looked up.
       const places = symbolize(
         code.elf,
         inCode.map(({ address, from }) => (isWayBack(from) ? address - 1 : address)),

@@ -16,7 +16,7 @@ export interface CrashPart {
 const start =
   /(Guru Meditation Error|panic'ed|abort\(\) was called at PC|assert failed:|Fatal exception|\bPANIC\b|Stack smashing protect|stack overflow in task)/i;
 
-/** Xtensa's windowed calls store the caller's window in the two highest bits of a return address. */
+/** Restores a code address. Xtensa's windowed calls store the caller's window in the two highest bits of a return address. */
 const ofWindow = (address: number) => ((address & 0x3fffffff) | 0x40000000) >>> 0;
 
 const word = /0x([0-9a-f]{8})/gi;

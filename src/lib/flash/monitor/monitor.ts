@@ -142,7 +142,7 @@ class MonitorRun {
   }
 
   quit(): void {
-    // If a line was awaited, quitting without it is an interruption.
+    // If the monitor was to wait for a line, quitting without it counts as an interruption.
     this.finish(this.options.until ? { why: 'interrupted' } : { why: 'quit', matched: null });
   }
 
@@ -152,7 +152,7 @@ class MonitorRun {
     return done;
   }
 
-  /** The first ending is used. */
+  /** Ends the monitor. Only the first call counts. */
   finish(ending: Ending): void {
     if (this.ending) return;
     this.ending = ending;
@@ -340,17 +340,17 @@ const absent: ErrorCode[] = ['AIOT_SERIAL_NOT_FOUND', 'AIOT_SERIAL_LOST'];
 
 const settling: ErrorCode[] = ['AIOT_SERIAL_BUSY', 'AIOT_SERIAL_DENIED'];
 
-/** Whether the same call may succeed after waiting. */
+/** Whether opening the port may succeed later. */
 async function mayCome(error: unknown, port: string | null, settlingNow: boolean): Promise<boolean> {
   if (!(error instanceof AiotError)) return false;
   if (settling.includes(error.code)) return settlingNow;
   if (!absent.includes(error.code)) return false;
   const file = port === null ? null : await stat(port).catch(() => null);
-  // A file that is no serial port does not become one.
+  // A regular file never becomes a serial port.
   return file === null || file.isCharacterDevice();
 }
 
-/** The port's current name: the same, or a new one of the same board. */
+/** The port's current name, which may be new if the same board returned under another one. */
 async function whereIs(port: string | undefined, board: UsbIdentity | null): Promise<string> {
   if (port === undefined) return choosePort();
   if (!board?.serialNumber || (await stat(port).catch(() => null))) return port;
@@ -376,7 +376,7 @@ interface Heard {
   waitingFor: string | null;
   bytes: number;
   lines: number;
-  /** The last non-empty line. */
+  /** The last line that was not empty. */
   last: string;
 }
 

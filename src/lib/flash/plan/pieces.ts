@@ -114,7 +114,7 @@ async function buildsOf(folder: string): Promise<string[]> {
   ];
 }
 
-/** flash_settings is ignored: the images' headers already contain it. */
+/** The file's entry flash_settings is ignored, because the images' headers already contain these settings. */
 const flasherArgs = z.object({
   flash_files: z.record(z.string(), z.string()),
 });
@@ -186,7 +186,7 @@ const lastOffset = 0xffff_ffff;
 
 const multiples: Record<string, number> = { '': 1, K: 1024, M: 1024 ** 2 };
 
-/** `0x10000`, `65536`, `64K`, `1M` → bytes; null if it is not a number. */
+/** Parses a number of bytes such as `0x10000`, `65536`, `64K` or `1M`; null if it is not a number. */
 export function offsetOf(text: string): number | null {
   const [, hex, decimal, unit = ''] = /^(?:(0x[0-9a-f]{1,8})|(\d{1,10})([KM]?))$/i.exec(text.trim()) ?? [];
   const value = hex === undefined ? Number(decimal) * (multiples[unit.toUpperCase()] ?? 1) : Number(hex);
@@ -318,7 +318,7 @@ export function contentsOf(bytes: Uint8Array, name: string): Contents {
   return { format, chip: looksLike(bytes)?.chip ?? null, regions: null };
 }
 
-/** Cached: the same image is written to many boards and compared more than once on each. */
+/** MD5 digests by data. They are cached, because the same image is written to many boards and compared more than once on each. */
 const digests = new WeakMap<Uint8Array, string>();
 
 /** MD5, 32 hex digits: the digest that the chips' loaders compute. */

@@ -449,10 +449,13 @@ export function tableInForce(
   }
 }
 
-/** Nearly all tables are shorter. */
+/** Number of bytes of the partition table that are read first; nearly all tables are shorter. */
 const probeBytes = 512;
 
-/** Without a stub, 64 bytes are read at a time: most tables end in the second chunk, and a blank board is recognized by the first. */
+/**
+ * Number of bytes that are read at a time without a stub, which reads 64 bytes per request. Most tables end in the second 64 bytes, and the
+ * first 64 show whether the board is blank.
+ */
 const romProbeBytes = 128;
 
 const rowBytes = 32;

@@ -63,7 +63,7 @@ export interface StrandedIdentity {
   to: Pick<Partition, 'offset' | 'size'> | null;
 }
 
-/** The table in force, and its source. */
+/** The partition table in force, and where it comes from. */
 export interface KnownTable {
   table: PartitionTable;
   from: 'written' | 'board';

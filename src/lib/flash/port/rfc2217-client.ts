@@ -63,7 +63,7 @@ class Rfc2217Line implements SerialLine {
   private readonly reader = new TelnetReader();
   private readonly negotiation = new Negotiation(clientOptions);
   private readonly pending = new PendingAnswers(answerMs);
-  /** The lines' state at the board; a missing one is unknown. */
+  /** State of DTR and RTS at the board; a missing one is unknown. */
   private lines: Partial<ControlLines> = {};
   private failure: Error | undefined;
   /** Text received before the server agreed to RFC 2217: a greeting, or the reason for a refusal. Null from then on. */
@@ -180,7 +180,7 @@ class Rfc2217Line implements SerialLine {
     return lineLost(this.address, 'the server closed the connection', cause);
   }
 
-  /** The reason for the failed negotiation: refused, or not an RFC 2217 server. */
+  /** The error for a failed negotiation: the server refused it, or is not an RFC 2217 server. */
   private refusal(): AiotError {
     const said = this.greeting?.trim() ? ` (it sent: ${printable(this.greeting)})` : '';
     const about = { endpoint: this.address, cause: this.failure };

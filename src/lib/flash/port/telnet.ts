@@ -64,7 +64,7 @@ export type TelnetEvent =
   /** `bytes` without the option byte, unescaped. */
   | { kind: 'sub'; option: number; bytes: Uint8Array };
 
-/** RFC 2217 has no longer ones: the rest is dropped, so that no peer can exhaust memory. */
+/** Maximum length of a subnegotiation, bytes. RFC 2217 has no longer ones. The rest is dropped, so that no peer can exhaust memory. */
 const longestSub = 1024;
 
 /**
@@ -152,21 +152,21 @@ interface Wanted {
   theirs: readonly number[];
 }
 
-/** Eight-bit transparency both ways, and the COM port option: a client offers it, a server accepts it. */
+/** Options of a client: eight-bit transparency both ways, and the COM port option, which a client offers and a server accepts. */
 export const clientOptions: Wanted = {
   own: [option.BINARY, option.SUPPRESS_GO_AHEAD, option.COM_PORT],
   theirs: [option.BINARY, option.SUPPRESS_GO_AHEAD, option.COM_PORT],
 };
 
-/** ECHO too: a server that sends WILL ECHO keeps a Telnet client from local echo. */
+/** Options of a server. It also enables ECHO, which keeps a Telnet client from echoing locally. */
 export const serverOptions: Wanted = {
   own: [option.BINARY, option.SUPPRESS_GO_AHEAD, option.ECHO, option.COM_PORT],
   theirs: [option.BINARY, option.SUPPRESS_GO_AHEAD, option.COM_PORT],
 };
 
 /**
- * Telnet's option negotiation by the rules that prevent endless loops (RFC 854: answer changes only,
- * RFC 1143). Requested and granted options share one state: for both nothing more has to be sent.
+ * Telnet's option negotiation by the rules that prevent endless loops: only changes are answered (RFC 854, RFC 1143). Requested and granted
+ * options share one state, because in both cases nothing more has to be sent.
  */
 export class Negotiation {
   private readonly own = new Set<number>();
@@ -200,7 +200,7 @@ export class Negotiation {
       return add(state, about) ? negotiation(yes, about) : nothing;
     }
     if (!positive) return state.delete(about) ? negotiation(no, about) : nothing;
-    // Only once: a peer that insists is ignored.
+    // A refusal is sent once; a peer that insists is ignored.
     return add(this.refusals, `${verb}/${about}`) ? negotiation(no, about) : nothing;
   }
 }

@@ -334,7 +334,7 @@ export class SimulatedChip {
     };
   }
 
-  /** The CPU crashed; only a reset helps. */
+  /** Crashes the CPU with this output. Only a reset helps afterwards. */
   private crash(text: string): void {
     this.loader?.end();
     this.loader = null;
@@ -486,10 +486,10 @@ export type ChipTiming = 'instant' | 'uart';
 /** 8N1: start bit, 8 data bits, stop bit. */
 const bitsPerByte = 10;
 
-/** Sent bytes arrive in chunks of this many ms, as from a driver. */
+/** Interval at which sent bytes arrive, ms: in chunks, as from a driver. */
 const pieceMs = 8;
 
-/** Milliseconds with fractions: a byte at 921600 bits per second takes 0.011 ms. */
+/** A clock with fractions of a millisecond: a byte at 921600 bits per second takes 0.011 ms. */
 const preciseClock: Clock = {
   now: () => performance.now(),
   sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),

@@ -26,9 +26,9 @@ export type Fault = Trigger &
     /** The supply dips: a reset with its cause. */
     | { kind: 'brownout' }
     | { kind: 'reset' }
-    /** ROM or stub crash with a register dump; no answers until the next reset. */
+    /** The ROM or stub crashes with a register dump, and does not answer until the next reset. */
     | { kind: 'panic' }
-    /** The same without output. */
+    /** The ROM or stub stops without output, and does not answer until the next reset. */
     | { kind: 'hang' }
     | { kind: 'lost-answer' }
     /** A program's text before an answer. */

@@ -8,7 +8,7 @@ export const norTimes = {
   eraseSector: 45,
   eraseBlock64KiB: 150,
   eraseMiB: 2500,
-  /** Reading and hashing, by the chip's CPU. */
+  /** Time for reading and hashing, which the chip's CPU does. */
   md5KiB: 0.4,
 } as const;
 
@@ -121,7 +121,7 @@ export class Writing {
     return this.written >= this.size;
   }
 
-  /** This many bytes are not written, as with a broken flash. */
+  /** Skips this many bytes without writing them, as a broken flash does. */
   skip(bytes: number): void {
     this.written += bytes;
   }

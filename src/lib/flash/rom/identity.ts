@@ -10,7 +10,7 @@ export interface SpiLayout {
   mosiLength: number;
   misoLength: number;
   data: number;
-  /** ADDR holds the 24 address bits at the top of the word (ESP32) or at the bottom. */
+  /** Whether ADDR holds the 24 address bits at the top of the word (ESP32) or at the bottom. */
   addressAtTop: boolean;
   userAtRest: number;
 }
@@ -22,7 +22,7 @@ export interface ChipIdentity {
   magic: number;
   /** Chip id in GET_SECURITY_INFO; null if the ROM does not know that command. */
   securityId: number | null;
-  /** The ROM's FLASH_BEGIN takes a fifth word: whether to encrypt. */
+  /** Number of words of the ROM's FLASH_BEGIN: the fifth word says whether to encrypt. */
   beginWords: 4 | 5;
   spi: SpiLayout;
   efuseBase: number;

@@ -59,7 +59,7 @@ const flashCommands: readonly [number, RomCommand][] = [
 
 const commands = new Map<number, RomCommand>([...memoryCommands, ...flashCommands]);
 
-/** Source: ESP-IDF, "Secure download mode": only commands that write flash. */
+/** Commands that are allowed in secure download mode: only those that write flash. Source: ESP-IDF, "Secure download mode". */
 const allowedInSecureDownload = new Set<number>([
   op.sync,
   op.flashBegin,
@@ -139,11 +139,11 @@ export class RomLoader implements FrameProgram {
 /** Requests are truncated to this many bytes, as by a receive buffer. */
 const bufferBytes = 0x8000;
 
-/** Bytes of data before the status; the error; the action after the answer. */
+/** Outcome of a request: number of data bytes before the status, error, and the action after the answer. */
 interface RomOutcome {
   data?: number;
   error?: number;
-  /** The second status byte keeps its old value, as with most ROM commands. */
+  /** Whether the second status byte keeps its old value, as with most ROM commands. */
   keepsError?: boolean;
   silent?: boolean;
   after?: () => Promise<void> | void;
@@ -151,11 +151,11 @@ interface RomOutcome {
 
 type RomCommand = (rom: RomState, size: number) => Promise<RomOutcome> | RomOutcome;
 
-/** State that the ROM loader keeps between requests; more than it should, which hosts have to handle. */
+/** State that the ROM loader keeps between requests. It keeps more than it should, which hosts have to handle. */
 class RomState {
-  /** Every request is stored here, and a short one leaves the bytes of an earlier one behind it. */
+  /** Buffer for requests. After a short request it still contains the rest of an earlier one. */
   readonly request = new Uint8Array(bufferBytes);
-  /** Every answer is sent from here: reserved bytes are those of an earlier one. */
+  /** Buffer for answers. Its reserved bytes are those of an earlier answer. */
   readonly answer = new Uint8Array(headerBytes + 256);
   /** Value of the last READ_REG or SYNC. */
   value = 0;

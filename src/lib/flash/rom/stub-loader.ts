@@ -14,7 +14,7 @@ import {
 
 const syncAnswers = 8;
 
-/** Plugin commands: known only to a stub built with plugins, and rejected as plugin commands by all others. */
+/** Range of plugin commands. A stub without plugins rejects them with an error of their own. */
 const firstPlugin = 0xd4;
 
 const lastPlugin = 0xde;
@@ -36,7 +36,7 @@ const memoryCommands: readonly [number, StubCommand][] = [
 /** Errors of writing and inflating, which are reported after the block was acknowledged. */
 const late: ReadonlySet<number> = new Set([stubError.spi, stubError.inflate, stubError.tooMuch]);
 
-/** A stub does not read back the written data: stuck bits are found only by the MD5. */
+/** Error numbers for problems of writing. A stub does not read back what it has written, so stuck bits are found only by the MD5. */
 const problems: Record<WriteProblem, number> = {
   deflate: stubError.inflate,
   adler: stubError.inflate,

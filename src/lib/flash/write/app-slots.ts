@@ -23,7 +23,7 @@ export interface AppSlots {
   bytes: Uint8Array;
   /** The app that the bootloader starts now: a slot, or the factory app. */
   running: Partition;
-  /** Started if otadata names no slot; null = the table has none. */
+  /** The factory app, started if otadata names no slot; null = the table has none. */
   factory: Partition | null;
 }
 
@@ -47,7 +47,7 @@ export async function readAppSlots(loader: Pick<Loader, 'read'>, table: Partitio
   return { slots, otadata, bytes, running, factory: factory ?? null };
 }
 
-/** The bootloader's choice; a damaged sector counts as blank. */
+/** Number of the slot that the bootloader chooses; a damaged sector counts as blank. */
 export function activeSlot(bytes: Uint8Array, count: number): number | null {
   const blank = blankOtadata();
   const read = (choice: Uint8Array) => {

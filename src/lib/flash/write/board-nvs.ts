@@ -29,7 +29,7 @@ interface BoardNvs {
   partition: Partition;
   /** Raw bytes from flash. */
   bytes: Uint8Array;
-  /** Set if it is encrypted. */
+  /** Keys of an encrypted NVS; null = it is not encrypted. */
   keys: Uint8Array | null;
   entries: NvsEntry[];
 }
@@ -51,7 +51,7 @@ export async function readBoardNvs(loader: Pick<Loader, 'read'>, table: Partitio
   return { partition, bytes, keys, entries };
 }
 
-/** The same for a board that may have none, or one that cannot be read from here (encrypted flash, foreign data): null. */
+/** Like `readBoardNvs`, but null if the board has no NVS, or one that cannot be read from here (encrypted flash, foreign data). */
 export async function readIdentityNvs(
   loader: Pick<Loader, 'read'>,
   table: PartitionTable,
@@ -87,7 +87,7 @@ interface Values {
   blob: Uint8Array;
 }
 
-/** A value, if the board has one of this type with this key. */
+/** The value with this key and type; undefined if the board has none. */
 export function nvsValue<T extends keyof Values>(
   { entries }: Pick<BoardNvs, 'entries'>,
   type: T,
@@ -174,9 +174,9 @@ interface Found {
   at: number;
   ns: number;
   name: string;
-  /** Code of its type, as in `nvsNumbers`. */
+  /** Code of the number's type, as in `nvsNumbers`. */
   code: number;
-  /** The lowest byte of its value: the whole value of a namespace's index. */
+  /** Lowest byte of the value, which is the whole value of a namespace's index. */
   first: number;
 }
 

@@ -149,14 +149,14 @@ export function restarts(loader: Loader, options: FlashBoardOptions): boolean {
   return startsProgram(loader, options.loader.after);
 }
 
-/** The board's own table, if it stays and is readable. */
+/** The board's own partition table; null if it will be replaced or erased, or cannot be read. */
 async function tableOf(loader: Loader, { erase, pieces }: FlashJob): Promise<PartitionTable | null> {
   const replaced = pieces.some(({ place }) => place === partitionTableOffset || place === 'partition-table');
   if (erase || replaced || loader.chip.security.secureDownload) return null;
   return await readBoardTable(loader);
 }
 
-/** Rounded to a millisecond. */
+/** Time since `started`, in seconds, rounded to a millisecond. */
 export function secondsSince(started: number): number {
   return Math.round(performance.now() - started) / 1000;
 }
@@ -197,7 +197,7 @@ async function strandedIdentity(
   return device === null ? null : { device, from, to: to ?? null };
 }
 
-/** Size of an entry, at the start of its sector. */
+/** Size of an entry of otadata, which is at the start of its sector; bytes. */
 const entryBytes = 32;
 
 /**
@@ -271,7 +271,7 @@ export function versionsOf(regions: readonly Region[]): string[] {
   });
 }
 
-/** null also for a damaged image: whether it may be written is decided elsewhere. */
+/** The description of an app; null also for a damaged image, because other code decides whether it may be written. */
 function described(data: Uint8Array, name: string) {
   try {
     return readEspImage(data, name).app;

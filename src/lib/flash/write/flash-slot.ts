@@ -70,7 +70,7 @@ export async function prepareUpdate(
   return (how) => flashSlot({ image, slot, verify, force }, { ...how, watch: watchAt?.(how.ask) });
 }
 
-/** An existing file, or else a version of the registry. */
+/** Reads the firmware from an existing file, or fetches a version from the registry. */
 async function firmwareOf(text: string, context: string | undefined): Promise<NonNullable<SlotJob['image']>> {
   if (await namesFile(text)) return { name: text, data: await readBytes(text) };
   return await withClient(context, async (client) => {
@@ -79,7 +79,7 @@ async function firmwareOf(text: string, context: string | undefined): Promise<No
   });
 }
 
-/** The same for a model: the signed bundle, as pulled. */
+/** Reads a signed model bundle from an existing file, or fetches a version from the registry. */
 async function modelOf(
   text: string,
   context: string | undefined,
@@ -93,7 +93,7 @@ async function modelOf(
   });
 }
 
-/** An existing path is a file, and text that is not a version can only be one. */
+/** Whether the text names a file: a path that exists, or any text that does not have the form of a version. */
 async function namesFile(text: string): Promise<boolean> {
   const isVersion = /^[\w.-]+@\w+$/.test(text);
   return !isVersion || (await stat(text).catch(() => null)) !== null;
@@ -107,7 +107,7 @@ function watchOf({ watch, loader }: FlashRequest) {
     watchBoard(port, { timeoutMs, pattern, signal: loader.signal, ask });
 }
 
-/** An update changes only a slot and its selection, nothing else in flash. */
+/** Rejects flags that would change anything in flash besides a slot and its selection. @throws AIOT_USAGE */
 function refuseOthers({
   images,
   project,
@@ -139,7 +139,10 @@ function refuseOthers({
 
 /** An update over the cable. */
 export interface SlotJob {
-  /** `envelope`: for a version of the registry, which is checked against the board's identity. null: start the slot's current content. */
+  /**
+   * The app to write. `envelope` belongs to a version of the registry, which is checked against the board's identity. Null: start the
+   * slot's current content.
+   */
   image: { name: string; data: Uint8Array; envelope?: Envelope } | null;
   /** `next`, or a slot's label. */
   slot: string;
@@ -412,7 +415,7 @@ function modelSlots(table: PartitionTable): [Partition, Partition] {
   });
 }
 
-/** Sectors that contain part of the identity: they are verified, and the loader rewrites them after noise on the line. */
+/** Writes pages of NVS. Their sectors contain part of the identity: they are verified, and the loader rewrites them after noise on the line. */
 async function writePages(loader: Loader, pages: readonly Region[]): Promise<void> {
   await loader.write(pages, { skipEqual: true });
 }

@@ -32,7 +32,7 @@ const files = { table: 'partitions.bin', nvs: 'nvs.bin', keys: 'nvs_keys.bin' };
 
 /**
  * Reads the folder of a device on a chip.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_FILE_MALFORMED
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
  */
 export async function readIdentity(folder: string): Promise<DeviceIdentity> {
   const described = join(folder, 'device.json');
@@ -91,7 +91,7 @@ async function fingerprintIn(folder: string): Promise<string> {
   }
 }
 
-/** A Pi or a gateway: its key is a file, and it has no image for a chip. */
+/** Whether the folder belongs to a computer, such as a Pi or a gateway. Its key is a file, and it has no image for a chip. */
 async function isComputer(folder: string): Promise<boolean> {
   return (await isFile(join(folder, 'device.key'))) && !(await isFile(join(folder, files.table)));
 }
@@ -178,7 +178,7 @@ export function assignIdentities(
   };
 }
 
-/** Next to an identity: the board that has it. */
+/** File next to an identity that names the board that has it. */
 const boardFile = (folder: string) => join(folder, 'board.json');
 
 const boardFileSchema = z.object({ mac: z.string() });

@@ -32,7 +32,7 @@ export const switchedSchema = z.object({
   restored: z.boolean(),
   /** Why it was restored, or what showed that it is healthy. */
   reason: z.string().nullable(),
-  /** The command that switches back, without its --port; null = there is none. */
+  /** The command that switches back, without its --port; null = switching back is not possible. */
   back: z.string().nullable(),
 });
 export type Switched = z.output<typeof switchedSchema>;
@@ -52,7 +52,7 @@ export const flashedSchema = z.object({
   restarted: z.boolean(),
   /** Whether a program was written, the one on the chip is unchanged, or the chip has none; null = it could not be read. */
   program: z.enum(['written', 'unchanged', 'none']).nullable(),
-  /** Time since the port was opened. */
+  /** Time since the port was opened, s. */
   seconds: z.number(),
   /** Name of the device whose identity was written; null = none. */
   device: z.string().nullable(),

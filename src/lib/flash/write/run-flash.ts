@@ -19,26 +19,26 @@ export interface FlashRequest {
   images: readonly string[];
   /** Firmware folder whose build is written; null = none. */
   project: string | null;
-  /** Folder of a device's identity, or of several for many boards. */
+  /** Folder of a device's identity; for many boards, a folder of several identities. */
   device: string | undefined;
   /** App slot for `firmware`: `next` or a label. */
   slot: string | undefined;
-  /** File, or NAME@VERSION in the platform's registry. */
+  /** Firmware file, or NAME@VERSION in the platform's registry. */
   firmware: string | undefined;
-  /** The same for a model. */
+  /** Model bundle, or NAME@VERSION in the platform's registry. */
   model: string | undefined;
   /** Check the restarted board, and restore it if it is unhealthy. */
   watch: { timeoutMs: number; pattern: string | null } | null;
-  /** Empty = the only board connected. */
+  /** Ports of the boards; empty = the only board connected. */
   ports: readonly string[];
-  /** Every port that may have a board. */
+  /** Whether to use every port that may have a board. */
   all: boolean;
   jobs: number;
-  /** undefined: none for one board, two for many. */
+  /** Retries per port; undefined = 0 for one board, 2 for many. */
   retries: number | undefined;
   loader: LoaderOptions;
   header: HeaderChanges;
-  /** `OLD.bin` or `OLD.bin@OFFSET`. */
+  /** Files with the boards' expected contents, each `OLD.bin` or `OLD.bin@OFFSET`. */
   diffWith: readonly string[];
   erase: boolean;
   verify: boolean;
@@ -242,11 +242,11 @@ export interface FlashBoardsOptions {
 }
 
 interface OnePort extends Omit<FlashBoardsOptions, 'ports' | 'jobs'> {
-  /** Ports of this run by their board's MAC. */
+  /** Ports of this run by the MAC of their board. */
   portOf?: Map<string, string>;
 }
 
-/** Pause between two attempts: an adapter that was unplugged or reset needs a moment. */
+/** Pause between two attempts, ms: an adapter that was unplugged or reset needs a moment. */
 const pauseMs = 500;
 
 /** Flashes boards in parallel. A failure does not stop the others; a signal does, and ports not started are reported as stopped. */
@@ -345,7 +345,7 @@ function requireOwnMac(port: string, mac: string, portOf: Map<string, string> | 
   portOf?.set(mac, port);
 }
 
-/** Cable, noise or a hung chip: another attempt may succeed. A rejection would be repeated. */
+/** Whether another attempt may succeed, as after a bad cable, noise or a hung chip. A rejection would only be repeated. */
 function mayHelp(error: AiotError): boolean {
   return error.family === 'outside' && error.code !== 'AIOT_INTERRUPTED' && error.exit !== 5;
 }
@@ -357,23 +357,23 @@ export interface BoardRow {
   chip: string | null;
   /** The device whose identity it gets. */
   device: string | null;
-  /** `again`: it failed and is retried. */
+  /** Current stage of the board; `again` = it failed and is retried. */
   stage: Stage | 'waiting' | 'again' | 'done' | 'failed';
   region: string | null;
   /** Sign of progress in a stage without a byte count. */
   note: string | null;
-  /** Bytes of this stage. */
+  /** Number of bytes done in this stage. */
   done: number;
   total: number;
   /** Bytes per second in this stage; null if unknown yet. */
   rate: number | null;
-  /** Time to the end of this stage; null if unknown yet. */
+  /** Estimated time to the end of this stage, s; null if unknown yet. */
   secondsLeft: number | null;
   attempt: number;
   error: string | null;
 }
 
-/** A rate measured over less time is noise. */
+/** Shortest time over which a rate is measured, ms; over less time it would be noise. */
 const leastMs = 250;
 
 function waitingRow(port: string): BoardRow {

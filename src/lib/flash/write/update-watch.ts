@@ -27,7 +27,7 @@ interface Judged {
   restore: (loader: Loader) => Promise<unknown>;
 }
 
-/** If the user has to hold BOOT, the first attempt may be too short. */
+/** Number of attempts if the user has to hold BOOT, because the first one may be too short. */
 const triesByHand = 2;
 
 /**
@@ -73,7 +73,7 @@ async function restorePrevious(
   }
 }
 
-/** An error of cable or chip, not an internal error or an abort. */
+/** Whether it is an expected error, such as one of the cable or the chip, and not an internal error or an interruption. */
 function isOutside(error: unknown): error is AiotError {
   return error instanceof AiotError && error.code !== 'AIOT_INTERRUPTED';
 }
@@ -216,7 +216,7 @@ async function watchLine(line: SerialLine, options: WatchOptions): Promise<Verdi
         throw reason;
       },
     );
-    // The later rejection has no handler.
+    // The promise that loses the race may be rejected later, when nothing handles it.
     told.catch(() => {});
     timed.catch(() => {});
     await restart?.();
@@ -241,7 +241,7 @@ interface HealthWatch {
   end(ms: number): Verdict;
 }
 
-/** Sources: ESP-IDF's panic handler and second-stage bootloader, and the ROMs' boot text. */
+/** Patterns of failures. Sources: ESP-IDF's panic handler and second-stage bootloader, and the ROMs' boot text. */
 const failures: [RegExp, string][] = [
   [/Guru Meditation Error[^\r\n]*/, 'it crashed'],
   [/abort\(\) was called[^\r\n]*/, 'it aborted'],
@@ -261,7 +261,7 @@ const bootBanner = /rst:0x[0-9a-f]+ \((\w+)\)/g;
 /** Causes of an external reset: the EN pin (which a ROM reports as power-on), or the chip's own USB. */
 const byHand = /^(POWERON|USB_UART_CHIP|EXT)/;
 
-/** A longer unfinished line is not a log line. */
+/** Maximum length of an unfinished line, characters; anything longer is not a log line. */
 const longestTail = 4096;
 
 /**
