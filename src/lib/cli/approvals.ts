@@ -7,16 +7,16 @@ import { makeFolder, readJson, writeJsonAtomic } from '../core/files.js';
 import { configFolder } from '../core/folders.js';
 import { shellWord } from '../core/text.js';
 
-/** How long a call waits for approval, and an approval for its use, ms. */
+/** How long a call waits for an approval, and how long an approval can be used; ms. */
 const [askedMs, approvedMs] = [3_600_000, 300_000];
 
 const fileSchema = z.strictObject({
   id: z.string(),
   /** Words of the command line, without the program's name. */
   argv: z.array(z.string()),
-  /** Working folder. */
+  /** Working folder in which the call runs. */
   folder: z.string(),
-  /** End of the current wait, for approval or for use; ms since 1970. */
+  /** End of the current wait for an approval or for its use, ms since 1970. */
   until: z.number(),
   /** SHA-256 of the token, hex; null = not approved. */
   token: z.string().nullable(),
@@ -43,7 +43,7 @@ export async function askFor(argv: readonly string[], cwd: string, now = Date.no
   return asked;
 }
 
-/** A pending call. @throws AIOT_NOT_FOUND if there is none with this id, or it has expired */
+/** Finds a pending call. @throws AIOT_NOT_FOUND if there is none with this id, or it has expired */
 export async function askedFor(id: string, now = Date.now()): Promise<Asked> {
   const file = /^[0-9a-f]{8}$/.test(id)
     ? await unless('AIOT_FILE_NOT_FOUND', readJson(fileOf(id)))
@@ -63,7 +63,7 @@ export function lineOf({ argv }: Asked): string {
   return ['aiot', ...argv.map(shown)].join(' ');
 }
 
-/** Approves it: the token is valid once, for exactly these words in this folder, for five minutes. */
+/** Approves a call. The returned token is valid once, for exactly these words in this folder, for five minutes. */
 export async function approve(asked: Asked, now = Date.now()): Promise<{ token: string; until: number }> {
   const token = `${asked.id}.${randomBytes(18).toString('base64url')}`;
   const until = now + approvedMs;
@@ -71,7 +71,7 @@ export async function approve(asked: Asked, now = Date.now()): Promise<{ token: 
   return { token, until };
 }
 
-/** Consumes a token in any case; returns whether it was valid for exactly this call. */
+/** Uses up a token, even if the call does not match. Returns whether the token was valid for exactly this call. */
 export async function redeem(
   token: string,
   { argv, folder: cwd }: { argv: readonly string[]; folder: string },
@@ -82,7 +82,7 @@ export async function redeem(
   const known = fileSchema.safeParse(await unless('AIOT_FILE_NOT_FOUND', readJson(fileOf(id)))).data;
   if (!known?.token || !timingSafeEqual(Buffer.from(known.token), Buffer.from(digest(token)))) return false;
   const used = `${fileOf(id)}.used`;
-  // Only one of two concurrent uses succeeds.
+  // Renaming the file succeeds for only one of two concurrent uses.
   const mine = await rename(fileOf(id), used).then(
     () => true,
     () => false,

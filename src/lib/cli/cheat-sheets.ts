@@ -1,6 +1,6 @@
 import { cheatSheets as brokers, type CheatSheet } from '../stream/cheat-sheets.js';
 
-/** Sheets for tools other than brokers: the familiar command lines, and their equivalents here. */
+/** Sheets for tools other than brokers, with familiar command lines and their equivalents here. */
 const tools = {
   esptool: {
     title: 'esptool, espflash, idf.py',

@@ -27,13 +27,13 @@ interface Input<T extends typeof Command> {
   args: Interfaces.InferredArgs<T['args']>;
   /** All positional words, for commands that accept any number of them (`static strict = false`). */
   words: string[];
-  /** Whether a flag is on the command line itself, rather than only in the environment or a default. */
+  /** Whether a flag was typed on the command line, and does not only come from the environment or a default. */
   given: (flag: string) => boolean;
 }
 
 /**
- * Base of all commands. `run` parses with `this.input()`, calls one function of lib, prints with `this.print` and returns the value;
- * `--json` prints that value as one line instead. Errors thrown by `run` become a message and an exit code here.
+ * Base of all commands. `run` parses with `this.input()`, calls one function of lib, prints with `this.print` and returns the value. With
+ * `--json`, that value is printed as one line instead. Errors thrown by `run` become a message and an exit code here.
  */
 export abstract class AiotCommand extends Command {
   static override enableJsonFlag = true;
@@ -51,7 +51,7 @@ export abstract class AiotCommand extends Command {
   }
 
   protected async input<T extends typeof Command>(command: T): Promise<Input<T>> {
-    // oclif only reads the class's own members; those of a family of commands are inherited.
+    // oclif only reads the class's own members, but the commands of a family inherit theirs.
     const { args: ownArgs, flags: ownFlags, baseFlags, enableJsonFlag, strict } = command as typeof Command;
     const declared = { ...command, args: ownArgs, flags: ownFlags, baseFlags, enableJsonFlag, strict };
     const { flags, args, argv, raw } = await this.parse(declared as unknown as typeof AiotCommand & T);
@@ -75,21 +75,21 @@ export abstract class AiotCommand extends Command {
     return switchedOn('quiet', this.argv);
   }
 
-  /** The result for people, on stdout; nothing under --json. Content from others is made safe for the terminal. */
+  /** Prints the result for people on stdout; nothing under --json. Text that comes from others is made safe for the terminal. */
   protected print(text: string): void {
     this.running?.end();
     if (!this.jsonEnabled())
       process.stdout.write(forTerminal(wrappedLines(text.endsWith('\n') ? text : `${text}\n`)));
   }
 
-  /** A file written to stdout, possibly redirected to another file: unchanged, except on a terminal. */
+  /** Prints a file to stdout, which may be redirected to another file. The text is unchanged, except on a terminal. */
   protected document(text: string): void {
     this.running?.end();
     const whole = text.endsWith('\n') ? text : `${text}\n`;
     if (!this.jsonEnabled()) process.stdout.write(process.stdout.isTTY ? forTerminal(whole) : whole);
   }
 
-  /** A line of progress, on stderr; nothing under --quiet. */
+  /** Prints a line of progress on stderr; nothing under --quiet. */
   protected note(text: string): void {
     if (this.quiet) return;
     this.running?.clear();
@@ -97,7 +97,7 @@ export abstract class AiotCommand extends Command {
     process.stderr.write(`${process.stderr.isTTY ? shown : plain(shown)}\n`);
   }
 
-  /** One step of long work as a JSON line on stderr, under --json unless --quiet: for monitoring programs. */
+  /** Prints one step of long work as a JSON line on stderr, for monitoring programs. Only under --json, and not under --quiet. */
   protected event(value: object): void {
     if (this.jsonEnabled() && !this.quiet) process.stderr.write(`${jsonLine(value)}\n`);
   }
@@ -112,8 +112,8 @@ export abstract class AiotCommand extends Command {
   }
 
   /**
-   * The same for a sequence of steps: a live list on a terminal. `keep: false` clears it at the end, where the result repeats all of it in
-   * the same place.
+   * Like `progress`, for a sequence of steps: a live list on a terminal. `keep: false` clears the list at the end, for commands whose
+   * result repeats all of it.
    */
   protected steps({ keep = true } = {}): Progress {
     if (!drawsOver(process.stderr) || this.quiet || this.jsonEnabled()) return this.progress();
@@ -121,30 +121,30 @@ export abstract class AiotCommand extends Command {
     return this.running;
   }
 
-  /** A warning about something possibly unintended, on stderr: a line, or JSON (`warning`) under --json. */
+  /** Prints a warning about something that may be unintended on stderr: a line, or JSON (`warning`) under --json. */
   protected caution(text: string): void {
     if (this.jsonEnabled()) this.event({ warning: text });
     else this.note(`! ${text}`);
   }
 
   /**
-   * Like `progress`, but for work in stages. Under --json each new stage is a line of JSON on stderr (`stage`, and `done` of `total` if it
-   * is counted), as for `aiot flash`. With `list`, each stage remains as a line of a list of steps.
+   * Like `progress`, but for work in stages. Under --json each new stage is a line of JSON on stderr: `stage`, and `done` of `total` if the
+   * stage is counted. With `list`, each stage remains as a line of a list of steps.
    */
   protected stages({ list = false } = {}): (stage: ProgressState) => void {
     if (!this.jsonEnabled()) return (list ? this.steps() : this.progress()).update;
     return ({ text, done, total }) => this.event({ stage: text, done, total });
   }
 
-  /** One item of an endless output: a JSON line on stdout under --json, the given text otherwise. */
+  /** Prints one item of an endless output on stdout: a JSON line under --json, otherwise the given text. */
   protected item(value: unknown, text: () => string): void {
     this.running?.clear();
     process.stdout.write(`${this.jsonEnabled() ? jsonLine(value) : forTerminal(text())}\n`);
   }
 
   /**
-   * Text or bytes of an endless output on stdout, many items at once; awaited if the reader is slower. The caller must handle `--json`,
-   * because the output of fast streams is created in batches.
+   * Writes text or bytes of an endless output to stdout, many items at once. Returns a promise if the reader is slower. The caller must
+   * handle `--json` itself, because the output of fast streams is created in batches.
    */
   protected put(chunk: string | Uint8Array): void | Promise<void> {
     if (chunk.length === 0) return;
@@ -161,7 +161,7 @@ export abstract class AiotCommand extends Command {
     });
   }
 
-  /** Prints the path of a report, and opens it if --open requests that and there is a desktop. */
+  /** Prints the path of a report. Opens the report if --open is given and there is a desktop. */
   protected async showReport(file: string | undefined, { open }: ReportAsked): Promise<void> {
     if (file === undefined) return;
     const shown = open && (await openFile(file));
@@ -170,7 +170,7 @@ export abstract class AiotCommand extends Command {
       this.note(`report: ${shownPath(file)}${open && !shown ? ' (no desktop is available to open it)' : ''}`);
   }
 
-  /** Asks on the terminal; `--yes` answers in advance. @throws AIOT_USAGE without a terminal, or with --json */
+  /** Asks a question on the terminal; `--yes` answers it in advance. @throws AIOT_USAGE without a terminal, or with --json */
   protected async agreed(question: string, yes: boolean): Promise<boolean> {
     if (yes) return true;
     const dryRun = 'dry-run' in (this.ctor.flags ?? {});
@@ -188,7 +188,7 @@ export abstract class AiotCommand extends Command {
       throw new AiotError('AIOT_INTERRUPTED', 'canceled: nothing was changed');
   }
 
-  /** Exit code for a result that exists but is not good: 1 failed, 3 partly failed, 6 a check or gate refused, 130 interrupted. */
+  /** Sets the exit code for a result that exists but is not good: 1 failed, 3 partly failed, 6 a check or gate refused, 130 interrupted. */
   protected exitsWith(code: 1 | 3 | 6 | 130): void {
     process.exitCode = code;
   }
@@ -206,7 +206,7 @@ export abstract class AiotCommand extends Command {
       first ||= performance.now();
       // npx passes on signals that the terminal has already sent here, so one Ctrl-C arrives twice.
       if (performance.now() - first < repeatMs) return stop();
-      // A second request means: end now.
+      // A second signal ends the process immediately.
       process.off(signal, signalled);
       process.kill(process.pid, signal);
     };
@@ -223,23 +223,23 @@ export abstract class AiotCommand extends Command {
     }
   }
 
-  /** One line. Streams that have printed their items as lines return undefined, and nothing more is printed. */
+  /** Prints the result as one line. Streams have already printed their items as lines: they return undefined, and nothing more is printed. */
   override logJson(value: unknown): void {
     if (value !== undefined) process.stdout.write(`${jsonLine(value)}\n`);
   }
 
   override async catch(error: unknown): Promise<void> {
     this.running?.end(true);
-    // Otherwise oclif prints a warning, in tests, for a command whose command line was rejected.
+    // Without this, oclif prints a warning in tests for a command whose command line was rejected.
     this.parsed = true;
-    // `aiot … | head`: the reader has all it needs, which is not a failure.
+    // The reader has closed stdout, as in `aiot … | head`: it has all it needs, so this is not a failure.
     if (this.outputClosed) return;
     const style = { json: this.jsonEnabled(), debug: switchedOn('debug', this.argv) };
     showError(error, { ...style, argv: 'project' in (this.ctor.flags ?? {}) ? this.argv : [] });
   }
 }
 
-/** Many parts of long work may listen to the one signal, so Node's leak warning beyond ten listeners would be wrong. */
+/** A controller without Node's leak warning, because long work may attach more than ten listeners to its signal. */
 function stopper(): AbortController {
   const controller = new AbortController();
   setMaxListeners(0, controller.signal);

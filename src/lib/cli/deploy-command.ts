@@ -14,7 +14,7 @@ interface DeployInput extends PlatformInput {
   flags: { selector: string; timeout?: number | undefined; context?: string | undefined };
 }
 
-/** The family of commands that roll one version of something out in one wave, and wait for it. */
+/** Base of the commands that roll out one version of an artifact in a single wave, and wait for it. */
 export abstract class DeployCommand extends PlatformCommand {
   static override flags = {
     selector: Flags.string({ ...selectorTexts, required: true }),
@@ -26,7 +26,7 @@ export abstract class DeployCommand extends PlatformCommand {
   };
   static override result = deployedSchema;
 
-  /** @param resolve finds the version that was typed */
+  /** @param resolve finds the version that the user named */
   protected async deploy(
     input: DeployInput,
     kind: RolloutKind,

@@ -15,17 +15,17 @@ interface Asked {
     selector?: string | undefined;
     'dry-run': boolean;
     context?: string | undefined;
-    /** Absent if no question is asked. */
+    /** Absent if the command asks no question. */
     yes?: boolean;
   };
   given: (flag: string) => boolean;
-  /** The permanent loss, for `motor-1` or `3 devices`: even a single named device then requires confirmation. */
+  /** A permanent loss to confirm, given `motor-1` or `3 devices`. If it is set, even a change of a single named device must be confirmed. */
   loses?: (who: string) => string;
 }
 
 /** Base of the commands that change one or more devices: they define the change, this class applies and displays it. */
 export abstract class DeviceChangeCommand extends AiotCommand {
-  /** @param then the next command, once it is done */
+  /** @param then the command to suggest once the change is done */
   protected async change(
     asked: Asked,
     change: DeviceChange,

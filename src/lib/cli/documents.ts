@@ -11,7 +11,7 @@ interface DocumentPage {
   /** File name without `.md`, such as `motor`; no two pages share one. */
   page: string;
   title: string;
-  /** Its first sentence. */
+  /** First sentence of the page. */
   about: string;
   /** Markdown. */
   text: string;
@@ -89,10 +89,10 @@ export function findInDocuments(words: string, pages = documentList()): Document
     .map(({ hit }) => hit);
 }
 
-/** Reference pages, which contain almost every word. */
+/** Reference pages that contain almost every word, and therefore rank lower. */
 const listings: ReadonlySet<string> = new Set(['benchmarks', 'dependencies', 'errors', 'reliability']);
 
-/** This many lines count as one mention less. */
+/** A section loses one point of its rank for this many lines. */
 const linesPerMention = 20;
 
 function weightOf({ page, heading, text }: DocumentSection, words: readonly string[]): number {
@@ -126,7 +126,7 @@ function weightOf({ page, heading, text }: DocumentSection, words: readonly stri
   );
 }
 
-/** Reference to a section for `documentNamed`: a single shell word. */
+/** A section as an argument for `documentNamed`: a single shell word. */
 export function placeOf({ page, heading }: DocumentSection): string {
   const words = heading.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
   return `${page}#${words.join('-')}`;
@@ -155,7 +155,7 @@ function headingsOf({ text }: DocumentPage): { line: number; depth: number; head
   return found;
 }
 
-/** Each heading with everything below it. */
+/** The sections of a page; each includes everything below its heading. */
 function sectionsOf(page: DocumentPage): DocumentSection[] {
   const headings = headingsOf(page);
   return headings.map(({ line, depth, heading }, i) => {
@@ -164,7 +164,7 @@ function sectionsOf(page: DocumentPage): DocumentSection[] {
   });
 }
 
-/** Each heading with the text before the next one, so that nothing is found twice. */
+/** The sections of a page without their subsections, so that no text is found twice. */
 function ownSections(page: DocumentPage): DocumentSection[] {
   const headings = headingsOf(page);
   return headings.map(({ line, heading }, i) => section(page, heading, line, headings[i + 1]?.line));
@@ -225,7 +225,7 @@ function paragraph(lines: string[], columns: number): string[] {
   );
 }
 
-/** Aligned if all rows fit, otherwise each row as a paragraph, because text that is not cut remains readable. */
+/** A table as text: aligned if all rows fit, otherwise each row as a paragraph, because uncut text remains readable. */
 function tableText(lines: string[], columns: number): string[] {
   const rows = lines.filter((_, i) => i !== 1).map((line) => cellsOf(line).map(inline));
   const widths = rows[0]!.map((_, c) => Math.max(...rows.map((row) => width(row[c] ?? ''))));
@@ -248,7 +248,7 @@ function tableText(lines: string[], columns: number): string[] {
   });
 }
 
-/** A pipe character within a cell is written `\|`. */
+/** Cells of a table row. A pipe character within a cell is written `\|`. */
 function cellsOf(line: string): string[] {
   const inner = line.trim().replace(/^\||\|$/g, '');
   return inner.split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll('\\|', '|'));
@@ -261,7 +261,7 @@ function inline(text: string): string {
   return parts.map((part, i) => (i % 2 === 1 ? cyan(part) : emphasized(part))).join('');
 }
 
-/** The text of a link, and its destination in the form for `aiot docs` unless the text already names the page. */
+/** A link as text. Its destination is added in the form for `aiot docs`, unless the text already names the page. */
 function linkText(_: string, words: string, to: string): string {
   if (/^https?:/.test(to)) return words === to ? words : `${words} (${to})`;
   const [, page, place = ''] = /^(?:(?:\.\.\/)?(?:[\w-]+\/)?([\w-]+))?(?:\.md)?(#[\w-]+)?$/.exec(to) ?? [];

@@ -7,7 +7,7 @@ import { didYouMean, jsonLine, nearest } from '../core/text.js';
 import { adviceAsTyped, forProject } from './invocation.js';
 import { bold, dim, forTerminal, lineWidth, red, wrappedLines } from './render/text.js';
 
-/** oclif's own errors are usage errors, and some are failures of the machine; any other unknown error is our own bug. */
+/** Converts any error. oclif's errors are usage errors, and some system errors are failures of the machine. All others are bugs of this program. */
 export function asAiotError(error: unknown): AiotError {
   if (error instanceof AiotError) {
     const message = flagSentence(error.message);
@@ -19,7 +19,7 @@ export function asAiotError(error: unknown): AiotError {
   return machineFailure(error) ?? new AiotError('AIOT_BUG', bugText(error), { cause: error });
 }
 
-/** A schema's own error has its issues as JSON in the message. */
+/** The message of a bug. An error of a schema has its issues as JSON in its message. */
 function bugText(error: unknown): string {
   if (error instanceof Error && error.name === 'ZodError' && 'issues' in error)
     return issueText(error as Parameters<typeof issueText>[0], 'a value');
@@ -41,7 +41,7 @@ export interface ErrorStyle {
 export function showError(error: unknown, style: ErrorStyle): void {
   const known = asAiotError(error);
   const advice = forProject(known.next, style.argv ?? []);
-  // JSON is for programs, which find this one by its usual name.
+  // With --json, suggested commands use the usual name of the program, under which other programs find it.
   const next = style.json ? advice : adviceAsTyped(advice);
   const shown = next === known.next ? known : known.reworded(known.message, { ...known, next });
   if (style.json) process.stdout.write(`${jsonLine({ error: shown.toJSON() })}\n`);
@@ -63,8 +63,8 @@ const mostLines = 3;
 const rest = '… (--debug shows the rest)';
 
 /**
- * The same error, short enough for a terminal: of a long next step only the first sentence, of a long message only its beginning.
- * Logs and files get the whole text.
+ * The same error, short enough for a terminal. A long next step is reduced to its first sentence, a long message to its beginning. Logs and
+ * files get the whole text.
  */
 export function brief(error: AiotError, columns = lineWidth(process.stderr)): AiotError {
   const fits = (message: string, next: string) => linesOf(error.code, message, next, columns) <= mostLines;
@@ -78,7 +78,7 @@ export function brief(error: AiotError, columns = lineWidth(process.stderr)): Ai
   return error.reworded(short(count), { ...error, next: step });
 }
 
-/** Narrow terminals count as 80 columns wide. */
+/** Number of lines of an error; narrow terminals count as 80 columns wide. */
 function linesOf(code: string, message: string, next: string, columns: number): number {
   return wrappedLines(`✗ ${code}: ${message}\n  Try: ${next}`, Math.max(80, columns)).split('\n').length;
 }
@@ -104,7 +104,7 @@ interface Arg {
   description?: string;
 }
 
-/** A command line that oclif rejected, in the program's own words. */
+/** Converts oclif's error about a command line to an error in our own words. */
 function usageError(error: ParserError): AiotError {
   const said = stripVTControlCharacters(error.message).split('\nSee more help')[0] ?? '';
   if (said.startsWith('Missing ') && error.args) {
@@ -116,7 +116,7 @@ function usageError(error: ParserError): AiotError {
   if (said.startsWith('Nonexistent flag') && error.flags) {
     const known = Object.keys(error.parse?.input?.flags ?? {});
     const reasons = error.flags.map((word) => {
-      // A value may be a secret, and is not part of the name.
+      // The part after `=` is not part of the flag's name, and may be a secret.
       const flag = word.replace(/=.*$/s, '');
       const near = nearest(flag.replace(/^-+/, ''), known);
       return `unknown flag ${flag}${near === undefined ? '' : `. Did you mean --${near}?`}`;
@@ -127,7 +127,7 @@ function usageError(error: ParserError): AiotError {
   const refusal = new AiotError('AIOT_USAGE', sentences(said, flags), { cause: error });
   const unasked = 'yes' in flags && !error.parse?.output?.flags?.yes && !process.stdin.isTTY;
   if (!unasked || !refusal.message.includes('expected --')) return refusal;
-  // Otherwise the error would ask for --yes only once everything else is in order.
+  // Otherwise the user would learn that --yes is needed only after fixing everything else.
   return new AiotError('AIOT_USAGE', refusal.message, {
     next: `${refusal.next} Also add --yes, because there is no terminal for the confirmation.`,
     cause: error,
@@ -148,7 +148,7 @@ function sentences(said: string, flags: Record<string, { options?: readonly stri
     .join('; ');
 }
 
-/** oclif's phrases about flags, and ours. */
+/** oclif's phrases about flags, and our wording of them. */
 const phrases: [RegExp, string][] = [
   [/^Missing required flag (\S+)$/, 'expected --$1'],
   [/^(--[^\s=]+)\S* cannot also be provided when using (--\S+)$/, '$1 cannot be combined with $2'],
@@ -168,7 +168,7 @@ const phrases: [RegExp, string][] = [
   [/^Flag (--\S+) expects a value$/, '$1: expected a value'],
 ];
 
-/** A sentence about a flag in our words; of oclif's wrapper around a parser's own error, only the flag's name is used. */
+/** Converts oclif's sentence about a flag to our own words. If it wraps a parser's own error, only the flag's name is taken from the wrapper. */
 function flagSentence(message: string): string {
   const [, flag, reason] =
     /^Parsing (--\S+) ?\n\t([\s\S]*?)(?:\nSee more help with --help)?$/.exec(message) ?? [];
@@ -183,7 +183,7 @@ function inOurWords(message: string): string {
   return found ? withSuggestion(message.replace(found[0], found[1])) : message;
 }
 
-/** Ends a sentence that rejects a value by suggesting the intended one. */
+/** Completes a sentence that rejects a value with the value that was probably meant. */
 function withSuggestion(sentence: string): string {
   const [, values = '', got = ''] = /expected one of (.+); got "([^"]*)"$/.exec(sentence) ?? [];
   return sentence + didYouMean(got, values.split(', '));

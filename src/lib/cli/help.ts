@@ -7,7 +7,7 @@ type Entry = [label: string, text: string];
 /** Labels wider than this have their text on the next line, so that one long name does not narrow all texts. */
 const widestLabel = 24;
 
-/** Flags with the same meaning everywhere: last in their section, in this order. */
+/** Flags that mean the same everywhere. They come last in their section, in this order. */
 const vocabulary = [
   'project',
   'out',
@@ -21,7 +21,7 @@ const vocabulary = [
   'yes',
 ];
 
-/** The help of one command: summary, usage, examples, description, arguments, flags by group, flags of every command. */
+/** The help of one command: summary, usage, examples, description, arguments, flags by group, and the flags of every command. */
 class AiotCommandHelp extends CommandHelp {
   override generate(): string {
     const { description, aliases } = this.command;
@@ -105,12 +105,12 @@ class AiotCommandHelp extends CommandHelp {
   }
 }
 
-/** `device:list` as it is typed. */
+/** A command's id as it is typed: `device:list` becomes `device list`. */
 const spaced = (id: string) => id.replaceAll(':', ' ');
 
 const rank = (name: string, { required }: Flag) => (required ? -1 : vocabulary.indexOf(name) + 1);
 
-/** Required flags first, those of the vocabulary last; the others as their command lists them. */
+/** Compares flags: required ones come first, those of the vocabulary last, and others in the order of their command. */
 function byImportance([nameA, a]: [string, Flag], [nameB, b]: [string, Flag]): number {
   return rank(nameA, a) - rank(nameB, b);
 }
@@ -127,7 +127,7 @@ function flagEntries(flags: [string, Flag][]): Entry[] {
   });
 }
 
-/** ` NAME`: what follows the flag. */
+/** The placeholder after a flag, such as ` NAME`. */
 function placeholderOf(name: string, { type, helpValue, multiple, options }: Flag): string {
   if (type === 'boolean') return '';
   const value =
@@ -172,7 +172,7 @@ function inColumns(entries: Entry[], columns: number): string {
     .join('\n');
 }
 
-/** A command over several lines, as a shell takes it: broken only between words, and not between a flag and its value. */
+/** Splits a command over several lines in a form that a shell accepts. It breaks only between words, and never between a flag and its value. */
 function commandLines(line: string, columns: number): string {
   if (width(line) <= columns) return line;
   const lines: string[] = [];
@@ -186,7 +186,7 @@ function commandLines(line: string, columns: number): string {
   return [...lines, current].join('\n');
 }
 
-/** Topics that had another name, which people still type. */
+/** Former names of topics, which people may still type. */
 const formerTopics: Readonly<Record<string, string>> = { ota: 'rollout' };
 
 /**
@@ -200,7 +200,7 @@ export default class AiotHelp extends Help {
     this.log(frontPage(this.config.bin, this.opts.maxWidth));
   }
 
-  /** Help may be asked for at any place of a command line, and by any name of a command. */
+  /** Shows help, which can be requested at any place of a command line, and for any name of a command. */
   override async showHelp(argv: string[]): Promise<void> {
     const end = argv.indexOf('--');
     const words = argv
@@ -222,7 +222,7 @@ export default class AiotHelp extends Help {
     throw new Errors.CLIError(`Command ${words.join(' ')} not found.`);
   }
 
-  /** The command itself instead of one of its aliases, and with defaults as they are written. */
+  /** Replaces an alias by the command itself, with defaults as they are written in the help. */
   private async canonical(found: Command.Loadable): Promise<Command.Loadable> {
     const command = aliasesOf(found).includes(found.id)
       ? (this.config.commands.find(
@@ -262,7 +262,7 @@ export default class AiotHelp extends Help {
     );
   }
 
-  /** The commands below a topic, without its name: `config deploy` of device. Short forms are beside the name. */
+  /** The commands below a topic, without its name, such as `config deploy` for `device`. Aliases are shown beside the name. */
   private entriesBelow(topic: string): Entry[] {
     const below = (id: string) => (id.startsWith(`${topic}:`) ? [spaced(id.slice(topic.length + 1))] : []);
     return this.sortedCommands.flatMap((command) =>
@@ -273,7 +273,7 @@ export default class AiotHelp extends Help {
     );
   }
 
-  /** Each command once, without its other names. */
+  /** All commands without their aliases. */
   protected override get sortedCommands(): Command.Loadable[] {
     return super.sortedCommands.filter((command) => !aliasesOf(command).includes(command.id));
   }

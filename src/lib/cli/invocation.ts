@@ -7,7 +7,7 @@ import { shellWord } from '../core/text.js';
 interface Invocation {
   /** Absolute path of bin/run.js. */
   script: string;
-  /** Current folder of the shell in which the next command will be typed. */
+  /** Current folder of the shell, in which the user will type the next command. */
   cwd: string;
   /** PATH of that shell. */
   path: string;
@@ -36,7 +36,7 @@ function realPath(file: string): string | null {
   }
 }
 
-/** npm and npx prepend folders to the PATH of their child processes. The user's shell does not have those, so they are ignored. */
+/** Whether `aiot` on the PATH of the user's shell runs this program. Folders that npm and npx prepend for their child processes are ignored. */
 function isOnPath(own: string, path: string): boolean {
   const folders = path
     .split(delimiter)
@@ -60,7 +60,10 @@ function isExecutable(file: string): boolean {
   }
 }
 
-/** A package that npx downloaded is named as it was for npx; one that a project has installed is `aiot`. null = npx does not find it. */
+/**
+ * The words with which npx runs this program: the package as npx was called with it, or `aiot` if a project has installed it. Null = npx
+ * does not find it.
+ */
 function npxWords(own: string, cwd: string): string | null {
   const [, cached] = /^(.*[\\/]_npx[\\/][^\\/]+)[\\/]node_modules[\\/]/.exec(own) ?? [];
   if (cached !== undefined) {
@@ -73,7 +76,7 @@ function npxWords(own: string, cwd: string): string | null {
   }
 }
 
-/** npm records the packages that were named on the command line of npx. */
+/** The package that was named on the command line of npx, which npm records in the folder. */
 function namedForNpx(folder: string): string | null {
   try {
     const { _npx } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
@@ -86,7 +89,10 @@ function namedForNpx(folder: string): string | null {
 
 let name: string | undefined;
 
-/** The name of this process's program. `aiot` if another program uses this package. npm scripts run in the package's folder, and INIT_CWD names the shell's. */
+/**
+ * The name of this program, or `aiot` if another program uses this package. npm scripts run in the package's folder, so INIT_CWD gives the
+ * folder of the shell.
+ */
 function ownName(): string {
   const { INIT_CWD, PATH = '' } = process.env;
   const [, script = ''] = process.argv;
@@ -102,7 +108,10 @@ export function asTyped(command: string, program = ownName()): string {
   return command.replace(/^aiot(?= |$)/, () => program);
 }
 
-/** An error's suggestion with its commands as the user can type them: within a sentence in backticks, bare at its start or after a colon. */
+/**
+ * An error's suggestion, with its commands as the user can type them. Commands are in backticks within a sentence, and bare at its start or
+ * after a colon.
+ */
 export function adviceAsTyped(text: string, program = ownName()): string {
   return text.replace(/(^|`|: )aiot(?= [a-z-])/g, (_, before: string) => before + program);
 }
@@ -113,8 +122,8 @@ interface Typed {
 }
 
 /**
- * Flags that were typed on this command line, to be repeated in suggested commands: ` --project "my watch"`. Flags from the environment and
- * defaults need no repetition.
+ * Flags that were typed on this command line and must be repeated in suggested commands, such as ` --project "my watch"`. Flags set by the
+ * environment or a default need no repetition.
  */
 export function again({ flags, given }: Typed, ...names: string[]): string {
   const values = flags as Record<string, unknown>;
@@ -124,7 +133,7 @@ export function again({ flags, given }: Typed, ...names: string[]): string {
     .join('');
 }
 
-/** Project steps suggested by an error, without arguments: those with a file or a project of their own are unchanged. */
+/** Matches commands for a project that an error suggests. Commands with a file or a project of their own do not match. */
 const projectStep =
   /\baiot model (?:train|quantize|evaluate|push)(?=$|`| &&| --(?!project\b)|[,.;](?:\s|$))/g;
 

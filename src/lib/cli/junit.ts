@@ -10,7 +10,7 @@ import type { Gate } from '../model/evaluate/gates.js';
 type JunitReport = (cases: readonly JunitCase[]) => Promise<void>;
 
 /**
- * `--junit`: an unwritable file is rejected before the work rather than after it. Without a file nothing is written.
+ * Prepares the report of `--junit`. An unwritable file is rejected before the work rather than after it. Without a file nothing is written.
  * @param command such as `stream route test`
  * @throws AIOT_FILE_NOT_WRITABLE
  */
@@ -22,12 +22,12 @@ export async function junitReport(file: string | undefined, command: string): Pr
     writeFileAtomic(file, junitXml(`aiot ${command}`, cases, (performance.now() - start) / 1000));
 }
 
-/** A gate refusal or a timeout; other errors say nothing about the checked subject. */
+/** Exit codes of a failed check: a gate refusal, and a timeout. Other errors say nothing about the checked subject. */
 const saidNo = new Set([6, 124]);
 
 /**
- * One check that throws if it fails, such as `stream tail --expect`: the error is recorded as its failure and rethrown.
- * @param name undefined: nothing is checked, which makes a file pointless
+ * Runs one check that throws if it fails, such as `stream tail --expect`. The error is recorded as a failure and rethrown.
+ * @param name undefined: there is nothing to check, so --junit is rejected
  * @throws AIOT_USAGE, AIOT_FILE_NOT_WRITABLE, and the errors of the check
  */
 export async function junitOf<Value>(
@@ -50,7 +50,7 @@ export async function junitOf<Value>(
   }
 }
 
-/** One case per gate; without gates, nothing was checked. */
+/** One case per gate; none without gates. */
 export function gateCases(gates: readonly Gate[]): JunitCase[] {
   return gates.map(({ name, limit, got, passed }) => ({
     className: 'gates',
@@ -78,7 +78,7 @@ export function findingCases(findings: CheckReport['findings']): JunitCase[] {
   }));
 }
 
-/** The same for the files of an installation. */
+/** One case per finding of a deployment check, like `findingCases`. */
 export function deployCases({ findings }: CheckedDeployment): JunitCase[] {
   if (findings.length === 0) return [{ className: 'deploy', name: 'nothing found' }];
   return findings.map(({ level, rule, file, line, object, message }) => ({

@@ -10,7 +10,7 @@ import { switchedOn } from './switches.js';
  * @param program URL of a file of this package, or oclif's options if commands are not read from dist/
  */
 export async function main(args: string[], program: Interfaces.LoadOptions): Promise<void> {
-  // While commands are loaded. Equivalent to core's keepYoungHeapSmall, which is not loaded yet; the command lets the heap grow.
+  // Keeps the heap small while commands are loaded, like core's keepYoungHeapSmall, which is not loaded yet. The command lets the heap grow.
   setFlagsFromString('--semi-space-growth-factor=1');
   listenToOutput();
   // Progress and logs that cannot be written (a detached platform's log on a full disk) are lost; the command continues.
@@ -34,7 +34,7 @@ function listenToOutput(): void {
   let failed = false;
   process.stdout.removeAllListeners('error');
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    // `aiot … | head`: the reader has all it needs.
+    // `aiot … | head` closes stdout when the reader has all it needs.
     if (error.code === 'EPIPE' || failed) return;
     failed = true;
     const code =
@@ -66,7 +66,7 @@ async function fail(error: unknown, argv: string[], config: Config | undefined):
     (id) => words.join(' ').startsWith(`${id} `) && !config.topics.some(({ name }) => name === id),
   );
   if (command) {
-    // Later words may be the values of flags.
+    // Words after the first may be the values of flags.
     const from = argv.slice(argv.findIndex((word) => !word.startsWith('-')));
     const flag = from.findIndex((word) => word.startsWith('-'));
     const more = from.slice(command.split(' ').length, flag < 0 ? undefined : flag);
@@ -87,7 +87,7 @@ async function fail(error: unknown, argv: string[], config: Config | undefined):
   );
 }
 
-/** Every name of a command, each with the command's own: a former name leads to the present one. */
+/** All names of commands, each with the command's present name, because former names still work. */
 function namesOf(config: Config): Map<string, string> {
   const spaced = (id: string) => id.replaceAll(':', ' ');
   const own = config.commands.filter(
@@ -102,7 +102,7 @@ function namesOf(config: Config): Map<string, string> {
 
 const firstWord = (id: string) => id.split(' ')[0] ?? id;
 
-/** Suggests the intended command if it is clear, and otherwise the help, because a wrong guess could change something. */
+/** Suggests the intended command if it is clear, otherwise the help. A wrong guess could change something. */
 async function advice(words: string[], names: Map<string, string>): Promise<string> {
   const { nearest } = await import('../core/text.js');
   const ids = [...names.keys()];

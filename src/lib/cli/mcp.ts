@@ -16,10 +16,10 @@ const versions = ['2025-11-25', '2025-06-18', '2025-03-26', '2024-11-05'];
 /** Maximum length of an input line, bytes. */
 const mostLine = 1 << 20;
 
-/** Concurrent calls; others wait their turn. */
+/** Maximum number of concurrent calls; others wait their turn. */
 const mostCalls = 4;
 
-/** JSON-RPC 2.0 (section 5.1). */
+/** Error codes of JSON-RPC 2.0 (section 5.1). */
 const [parseError, invalidRequest, noMethod, invalidParams] = [-32700, -32600, -32601, -32602];
 
 interface Message {
@@ -32,7 +32,7 @@ interface ServeOptions extends Pick<CallOptions, 'timeoutMs' | 'signal'> {
   config: Config;
   input: Readable;
   output: Writable;
-  /** Working folder of commands. */
+  /** Working folder of the commands. */
   folder: string;
   log: (text: string) => void;
 }
@@ -85,7 +85,7 @@ class Server {
 
   constructor(private readonly options: ServeOptions) {}
 
-  /** Handles one line. Each request is answered when it is done: a short one does not wait for a long one. */
+  /** Handles one line. Each request is answered when it is done, so a short one does not wait for a long one. */
   take(line: string): void {
     const wrong = this.begin(line);
     if (wrong) this.refuse(wrong.id ?? null, wrong.code, wrong.why);
@@ -102,7 +102,7 @@ class Server {
       return { code: invalidRequest, why: 'expected one request per line' };
     const { id, method, params = {} } = message;
     if (typeof method !== 'string') {
-      // A response to a request from this side, which never sends any.
+      // A message with a result or an error is a response to a request from this side. There are none, so it is ignored.
       if ('result' in message || 'error' in message) return undefined;
       return { id, code: invalidRequest, why: 'expected a method' };
     }
@@ -249,7 +249,7 @@ interface Callable {
 
 type FlagLike = Command.Flag.Cached & { multiple?: boolean; options?: readonly string[] };
 
-/** `model inspect` → `model_inspect`: all clients accept letters, digits and `_`. */
+/** Name of a tool: `model inspect` becomes `model_inspect`, because all clients accept letters, digits and `_`. */
 const nameOf = (id: string) => id.replaceAll(' ', '_');
 
 /** All commands that an agent may call, by tool name; their schemas are those of `--json`. */
@@ -286,7 +286,7 @@ function outputOf(result: z.ZodType): object {
   const exit = z.int().describe('0 done; 1 failed, 3 partly failed, 6 a check or gate failed');
   return z.toJSONSchema(z.object({ exit, result }), {
     ...{ target: 'draft-7', unrepresentable: 'any' },
-    // Not a JSON Schema format: clients that check formats would print a warning.
+    // This format is not one of JSON Schema, and clients that check formats would print a warning.
     override: ({ jsonSchema }) => {
       if (jsonSchema.format === 'base64') delete jsonSchema.format;
     },
@@ -299,7 +299,7 @@ function inputOf(command: Command.Loadable, flags: readonly string[], kind: Tool
   const properties: Record<string, object> = {};
   for (const [i, [name, { description, options }]] of args.entries()) {
     const word = { ...one(description), ...(options ? { enum: options } : {}) };
-    // The last argument takes all remaining words.
+    // If the command accepts any number of words, its last argument gets all remaining ones.
     const isLast = i === args.length - 1;
     properties[name] = command.strict === false && isLast ? { type: 'array', items: word } : word;
   }
@@ -354,7 +354,7 @@ function wordsOf({ id, flags, command, kind }: Callable, given: Record<string, u
     ...id.split(' '),
     '--json',
     '--quiet',
-    // An approval answers the command's confirmation question.
+    // An approval also answers the command's own confirmation question.
     ...(kind === 'write' && 'yes' in command.flags ? ['--yes'] : []),
     ...named.sort(),
     ...(words.length > 0 ? ['--', ...words] : []),
@@ -436,7 +436,7 @@ const withheld: ReadonlySet<string> = new Set([
   'show-secrets',
 ]);
 
-/** Limit of one response, bytes: an amount that a model can still read. */
+/** Maximum size of one response, bytes: an amount that a model can still read. */
 export const mostBytes = 262_144;
 
 /** Delay between SIGTERM and SIGKILL, ms. */
@@ -450,7 +450,7 @@ interface CallOptions {
   signal: AbortSignal;
 }
 
-/** Outcome of a call: the result of `--json` and its exit code, or a sentence that explains why there is none. */
+/** Outcome of a call: the result of `--json` with its exit code, or a sentence that explains why there is no result. */
 type Called = { exit: number; result: unknown } | { failed: string };
 
 /** Runs a command line in a separate process and process group, without a shell and with empty input. */
@@ -460,7 +460,7 @@ export async function runCommand(
   { root, folder, timeoutMs, signal }: CallOptions,
 ): Promise<Called> {
   const env = { ...process.env };
-  // A variable must not set an option that is forbidden as an argument.
+  // A variable must not set a flag that is withheld as an argument.
   if (kind === 'read') for (const name of withheld) delete env[command.flags[name]?.env ?? ''];
   const tooLong = new AbortController();
   let bytes = 0;

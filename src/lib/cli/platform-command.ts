@@ -12,7 +12,7 @@ export interface PlatformInput {
 
 /** Base of the commands that send one request to the current platform, and show its response. */
 export abstract class PlatformCommand extends AiotCommand {
-  // For the manifest, oclif collects statics up the chain of classes and stops at the first class that has none.
+  // When oclif builds the manifest, it searches a static up the chain of classes, and stops at the first class without one. So it is repeated here.
   static override baseFlags = AiotCommand.baseFlags;
 
   /**

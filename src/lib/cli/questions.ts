@@ -14,10 +14,10 @@ interface Question<T> {
   judge: (answer: string) => Judged<T> | Promise<Judged<T>>;
 }
 
-/** Asks one thing after another on a terminal. */
+/** Asks questions one after another on a terminal. */
 export interface Asker {
   /**
-   * Repeats the question, with the reason, until the answer is valid.
+   * Asks the question, and repeats it with the reason until the answer is valid.
    * @throws AIOT_INTERRUPTED at Ctrl-C, AIOT_USAGE if the terminal is closed before
    */
   ask<T>(question: Question<T>): Promise<T>;
@@ -29,7 +29,7 @@ interface Terminal {
   output: NodeJS.WritableStream;
 }
 
-/** Questions go to stderr, because stdout is reserved for the result. */
+/** Creates an asker. Questions go to stderr, because stdout is reserved for the result. */
 export function createAsker(
   signal: AbortSignal,
   { input, output }: Terminal = { input: process.stdin, output: process.stderr },
@@ -37,7 +37,7 @@ export function createAsker(
   const lines = createInterface({ input, output });
   const closed = new AbortController();
   lines.once('close', () => closed.abort());
-  // On a terminal, readline handles Ctrl-C itself.
+  // On a terminal, readline intercepts Ctrl-C, so the signal is sent here.
   lines.once('SIGINT', () => process.kill(process.pid, 'SIGINT'));
   return {
     async ask({ text, otherwise, judge }) {
@@ -60,7 +60,7 @@ export function createAsker(
   };
 }
 
-/** A parser for one word of several, by its number or the word itself. */
+/** A parser for an answer that is one of several words, or its number. */
 export function oneOf<T extends string>(words: readonly T[]): (answer: string) => Judged<T> {
   return (answer) => {
     const value = words.find((word, i) => word === answer || String(i + 1) === answer);

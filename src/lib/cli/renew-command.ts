@@ -13,7 +13,7 @@ import { again } from './invocation.js';
 import { afterProvisioning, provisionedText, provisionWarnings } from './render/provisioned.js';
 import { next } from './render/text.js';
 
-/** Where the identity goes: its folder, or its board. */
+/** Destination of the identity: a folder, or a board. */
 export const identityFolder = Flags.string({
   char: 'o',
   summary: 'Folder of the device’s identity or images; its files are overwritten.',
@@ -30,9 +30,9 @@ type RenewInput = Parameters<typeof loaderOptions>[0] &
     context?: string;
   };
 
-/** The family of the two commands that give a known device a new certificate, into its folder or onto its board. */
+/** Base of the two commands that give a known device a new certificate, in its folder or on its board. */
 export abstract class RenewCommand extends AiotCommand {
-  // For the manifest, oclif collects statics up the chain of classes and stops at the first class that has none.
+  // When oclif builds the manifest, it searches a static up the chain of classes, and stops at the first class without one. So it is repeated here.
   static override baseFlags = AiotCommand.baseFlags;
   static override examples = [
     '<%= config.bin %> <%= command.id %> motor-1 --out ./motor-1',
@@ -41,7 +41,7 @@ export abstract class RenewCommand extends AiotCommand {
   static override args = { name: Args.string({ required: true, description: 'Name of the device.' }) };
   static override result = z.union([onboardedSchema, provisionedDeviceSchema]);
 
-  /** @param effect what the device has or is then, for people */
+  /** @param effect the effect on the device, for people */
   protected async renew(
     input: { flags: RenewInput; args: { name: string }; given: (flag: string) => boolean },
     how: Pick<Parameters<typeof renewDevice>[0], 'kind' | 'now' | 'mac'>,

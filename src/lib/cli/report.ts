@@ -22,8 +22,8 @@ export interface ReportAsked {
 }
 
 /**
- * The file for a report, rejected before the work rather than after it; undefined: no report requested.
- * @param name of the page if no file was given
+ * Path of the report; undefined if no report is requested. An unwritable file is rejected before the work rather than after it.
+ * @param name default name of the page
  * @throws AIOT_FILE_NOT_WRITABLE, AIOT_USAGE (an empty name)
  */
 export async function reportFile({ report, open }: ReportAsked, name: string): Promise<string | undefined> {
@@ -38,13 +38,13 @@ export async function reportFile({ report, open }: ReportAsked, name: string): P
 /** Programs that open a file with the user's default application; null: there is no desktop. */
 function openerOf(platform: NodeJS.Platform, env: NodeJS.ProcessEnv): [string, ...string[]] | null {
   if (platform === 'darwin') return ['open'];
-  // `start` is a shell built-in, which would interpret an & in the path.
+  // `start` would be the usual command. But it is part of the shell, which would interpret an & in the path.
   if (platform === 'win32') return ['explorer.exe'];
   // Without a display, xdg-open would start a text browser in this terminal.
   return env.DISPLAY || env.WAYLAND_DISPLAY ? ['xdg-open'] : null;
 }
 
-/** Opens a file in the user's browser, which outlives this process; false if there is none. */
+/** Opens a file in the user's browser, which outlives this process. Returns false if there is no browser. */
 export async function openFile(
   file: string,
   { platform = process.platform, env = process.env } = {},
@@ -61,9 +61,8 @@ export async function openFile(
 }
 
 /**
- * Opens a page whose address grants access, through a file that redirects to it, because every user of the machine can read a program's
- * arguments.
- * False if there is no browser.
+ * Opens a page whose address grants access. It goes through a file that redirects to the address, because every user of the machine can
+ * read a program's arguments. Returns false if there is no browser.
  */
 export async function openSecretUrl(url: string): Promise<boolean> {
   const file = join(await mkdtemp(join(tmpdir(), 'aiot-link-')), 'dashboard.html');

@@ -7,9 +7,8 @@ import { readText } from '../core/files.js';
 import { onAbort } from '../core/tasks.js';
 
 /**
- * A secret from a file, from stdin (`-`) or from the environment, never from the command line, which ends up in shell history and process
- * listings.
- *
+ * Reads a secret from a file, from stdin (`-`) or from the environment. It is never read from the command line, which ends up in shell
+ * history and process listings.
  * @returns the single line without its line end; undefined if neither file nor variable is given
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (not one line), AIOT_USAGE (stdin is a terminal)
  */
@@ -49,7 +48,7 @@ interface Terminal {
 
 const variable = 'AIOT_BACKUP_PASSPHRASE';
 
-/** Source of a backup's passphrase. */
+/** Flag for a file with a backup's passphrase. */
 export const passphraseFile = Flags.string({
   summary: 'File with the passphrase in its first line, or - for stdin.',
   env: 'AIOT_PASSPHRASE_FILE',
@@ -57,9 +56,9 @@ export const passphraseFile = Flags.string({
 });
 
 /**
- * A passphrase from a file, from stdin (`-`), from AIOT_BACKUP_PASSPHRASE, or typed; never from the command line, which ends up in shell
- * history and process listings. Only its line end is removed.
- * @param twice for a new one: it is typed twice to detect typos
+ * Reads a passphrase from a file, from stdin (`-`), from AIOT_BACKUP_PASSPHRASE, or from the terminal. It is never read from the command
+ * line, which ends up in shell history and process listings. Only its line end is removed.
+ * @param twice for a new passphrase, which is typed twice to detect typos
  * @throws AIOT_USAGE (no terminal, or the two differ), AIOT_FILE_NOT_FOUND, AIOT_INTERRUPTED
  */
 export async function readPassphrase(
@@ -89,7 +88,7 @@ function firstLine(content: string): string {
   return content.split(/\r?\n/)[0] ?? '';
 }
 
-/** The typed text is not echoed. */
+/** Asks a question without echoing the typed answer. */
 async function ask(question: string, signal: AbortSignal, { input, output }: Terminal): Promise<string> {
   output.write(question);
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });

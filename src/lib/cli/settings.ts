@@ -7,7 +7,7 @@ import { cacheFolder, configFolder, dataFolder } from '../core/folders.js';
 import { loadProject, projectSettings } from '../core/project.js';
 
 export interface ExplainInput {
-  /** Value from the command line; undefined if it was not given. */
+  /** Flags given on the command line; undefined if not given. */
   flags: { project?: string | undefined; context?: string | undefined };
   variables: FlagVariable[];
   env: Record<string, string | undefined>;
@@ -58,7 +58,7 @@ function pick(
 
 async function contextSettings({ flags, env }: ExplainInput): Promise<Setting[]> {
   const chosen = pick('context', flags.context, env, null);
-  // A named context that does not exist is shown as given, without a platform.
+  // A named context that does not exist is shown by its name, without a platform.
   const context = await unless('AIOT_CONTEXT_NOT_FOUND', chosenContext(flags.context, env));
   if (!context) return [chosen];
   const { name, from, others: _, kind: __, ...platform } = context;
@@ -86,7 +86,7 @@ function folderSettings(env: ExplainInput['env']): Setting[] {
   });
 }
 
-/** Flags of all commands whose variable is set here; `project` and `context` are listed above. */
+/** The flags whose variable is set, except `project` and `context`, which are listed above. */
 function variableSettings({ variables, env }: ExplainInput): Setting[] {
   return variables
     .filter(({ flag, variable }) => env[variable] && flag !== 'project' && flag !== 'context')
@@ -115,11 +115,11 @@ function masked(name: string, value: string): string {
 
 const settingSchema = z.object({
   name: z.string(),
-  /** As text; a secret is masked; null = not set. */
+  /** The value as text. A secret is masked; null = not set. */
   value: z.string().nullable(),
-  /** The source that took precedence, in the order flag, env, project, context, default. */
+  /** The source of the value. Flag, env, project, context and default take precedence in this order. */
   from: z.enum(['flag', 'env', 'project', 'context', 'default']),
-  /** The flag, the variable, file:line, the context's name; `built in` for a default. */
+  /** Where the value is set: the flag, the variable, file:line, or the context's name; `built in` for a default. */
   where: z.string(),
 });
 

@@ -3,7 +3,7 @@ import { type User, userSchema } from '../api/contract/access.js';
 import { shared } from './flags/shared.js';
 import { PlatformCommand } from './platform-command.js';
 
-/** Base of the two commands that enable or disable a user: each explains the effect, and suggests the next command. */
+/** Base of the two commands that enable or disable a user. Each explains its effect, and suggests the next command. */
 export abstract class UserStateCommand extends PlatformCommand {
   static override examples = [
     '<%= config.bin %> <%= command.id %> alice',
@@ -14,7 +14,7 @@ export abstract class UserStateCommand extends PlatformCommand {
   static override result = userSchema;
 
   protected abstract readonly action: 'enable' | 'disable';
-  /** The effect, for a user whose state changed. */
+  /** Explains the effect on a user whose state has changed. */
   protected abstract text(user: User): string;
   protected abstract nextCommands(user: User): string[];
 

@@ -10,13 +10,13 @@ ${cases('__aiot_value', values, wanted)}
 ${main}`;
 }
 
-/** A function that completes its argument: prints candidates, one per line. */
+/** A shell function that completes its argument, by printing one candidate per line. */
 function cases<Value>(name: string, table: Map<string, Value>, line: (value: Value) => string): string {
   const lines = [...table].map(([key, value]) => `    case ${pattern(key)}\n      ${line(value)}\n`);
   return `function ${name}\n  switch "$argv[1]"\n${lines.join('')}    case '*'\n      return 1\n  end\nend\n`;
 }
 
-/** In quotes \`*\` is a pattern here, too; no key has one but for this. */
+/** Quoted, because `*` is a pattern in fish even in quotes. It occurs only in keys for all commands. */
 const pattern = (key: string) => fishQuoted(key);
 
 function described(candidates: Candidate[]): string {

@@ -17,7 +17,7 @@ export interface CompletionTable {
   flags: Map<string, Candidate[]>;
   /** Arguments of commands, if they can be completed. */
   args: Map<string, Wanted>;
-  /** `COMMAND --flag`, or `* --flag` if it is the same everywhere; only flags with a value. */
+  /** Values of flags, by `COMMAND --flag`, or by `* --flag` if the flag means the same everywhere. Only flags with a value are included. */
   values: Map<string, Wanted>;
 }
 
@@ -55,14 +55,14 @@ const ofFlag: Readonly<Record<string, NameKind>> = {
   'configuration CONFIGURATION': 'configs',
 };
 
-/** Commands whose name is a new one. */
+/** Ids of commands that create something, whose name therefore cannot be completed. */
 const creates = /:(?:add|claim|create|provision|simulate|start)$/;
 
 const takesFile = /^(FILE|PATH|PORT$)/;
 
 /**
- * @param commands all of them, in oclif's form: none is loaded
- * @param named words that are part of the program: for a command's argument by its id, for a flag as `init --template`
+ * @param commands all commands in oclif's form, none of which is loaded
+ * @param named values that are listed in the program itself: by a command's id for its argument, and as `init --template` for a flag
  */
 export function completionTable(
   commands: readonly Command.Loadable[],
@@ -153,12 +153,12 @@ function joinValues(into: CompletionTable['values'], all: readonly [string, stri
 /** A single-quoted word for bash and zsh. */
 export const shQuoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** The same for fish, where backslashes are special within single quotes. */
+/** Like `shQuoted`, but for fish, where backslashes are special within single quotes. */
 export const fishQuoted = (text: string) => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
 
 /** `case` pattern for a key of the table: `* --flag` applies to every command. */
 export const shPattern = (key: string) =>
   key.startsWith('* ') ? `*${shQuoted(key.slice(1))}` : shQuoted(key);
 
-/** On one line, because a summary may have several. */
+/** A text on one line, because a summary may have several. */
 export const oneLine = (text: string) => text.replaceAll(/\s+/g, ' ').trim();

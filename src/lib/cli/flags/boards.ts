@@ -69,7 +69,7 @@ interface LoaderGiven {
   after: LoaderOptions['after'];
 }
 
-/** The same in the library's form. */
+/** Converts these flags to options of the loader. */
 export function loaderOptions(
   { chip, baud, before, after, ...flags }: LoaderGiven,
   signal: AbortSignal,
@@ -77,7 +77,7 @@ export function loaderOptions(
   return { chip, baud, stub: !flags['no-stub'], before, after, signal };
 }
 
-/** Flags for writing. */
+/** Flags of commands that write a board's flash. */
 export const writeFlags = {
   device: Flags.string({
     summary:
@@ -183,7 +183,7 @@ export const writeFlags = {
   }),
 };
 
-/** Loader options from the flags; progress is shown as the command's single progress line. */
+/** Converts the flags to options of the loader, and shows progress as the command's single progress line. */
 export function boardLoader(
   flags: Parameters<typeof loaderOptions>[0],
   signal: AbortSignal,
@@ -246,7 +246,7 @@ interface ImageGiven {
   'flash-size': (typeof flashSizes)[number] | undefined;
 }
 
-/** The same in the library's form. The password can be in the environment, never on the command line. */
+/** Converts these flags to an image request. The Wi-Fi password can also come from the environment, but never from the command line. */
 export function imageAsked(flags: ImageGiven): ImageRequest {
   const size = flags['flash-size'];
   return {

@@ -25,7 +25,7 @@ export const oneDevice = {
   name: Args.string({ required: false, description: 'Name of the device, instead of --selector.' }),
 };
 
-/** @throws AIOT_USAGE if both are given, or neither */
+/** Determines the devices to change. @throws AIOT_USAGE if both a name and a selector are given, or neither */
 export function targetOf(name: string | undefined, selector: string | undefined): ChangeDevices['target'] {
   if (name !== undefined && selector === undefined) return { name };
   if (name === undefined && selector !== undefined) return { selector };
@@ -67,7 +67,7 @@ export function groupingOf(words: string[], selector: string | undefined): Worde
   return { name, change: { action: 'group', add, remove } };
 }
 
-/** With a selector all words describe the change; without one the first is the device. */
+/** Splits the positional words. With a selector all words describe the change; without one the first word is the device. */
 function split(words: string[], selector: string | undefined, expected: string) {
   const [first, ...others] = words;
   const name = selector === undefined ? first : undefined;
@@ -82,7 +82,7 @@ function wrong(expected: string, got: string): AiotError {
   return new AiotError('AIOT_USAGE', `expected ${expected}; got ${got}`);
 }
 
-// Not dependsOn, because the usage line would then show the other flag as if it required this one.
+// A replacement for `dependsOn`, with which the usage line would show the other flag as if it required this one.
 const needs = (flag: string) => [{ type: 'all' as const, flags: [flag] }];
 
 /** Flags of one virtual device: its sensor's signal, its behavior, and its type. */
@@ -197,7 +197,7 @@ interface NetworkInput {
   'fail-rate': string;
 }
 
-/** The same in the library's form. @throws AIOT_USAGE */
+/** Converts these flags to a simulated network. @throws AIOT_USAGE */
 export function networkOf(flags: NetworkInput): Network {
   return {
     seed: flags.seed,

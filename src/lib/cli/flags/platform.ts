@@ -172,7 +172,7 @@ export function upOptionsOf(flags: UpFlags): UpOptions {
   };
 }
 
-/** @throws AIOT_USAGE */
+/** Splits comma-separated names. @throws AIOT_USAGE */
 export function namesOf(text: string | undefined): string[] | undefined {
   const names = text?.split(',').map((name) => name.trim());
   const wrong = names?.find((name) => !/^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$/.test(name));
@@ -184,7 +184,7 @@ export function namesOf(text: string | undefined): string[] | undefined {
   return names;
 }
 
-/** Clients expect `HH:MM:SS` within a day, and one of them takes zero as once a second. */
+/** The polling interval for DDI clients, which expect `HH:MM:SS` within a day. One of them takes zero as once a second. */
 function pollOf(ms: number): number {
   if (ms >= 1000 && ms <= 23 * 3_600_000) return ms;
   throw new AiotError('AIOT_USAGE', '--ddi-poll: expected 1s to 23h');

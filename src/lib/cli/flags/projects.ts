@@ -79,19 +79,19 @@ export const runFlags = {
     env: 'AIOT_TEACH_FROM',
     helpValue: 'URL',
   }),
-  // Repeated here: the names belong to the loop module, which not every command should load.
+  // The options are repeated here because they belong to the loop module, which not every command should load.
   stage: Flags.option({ options: ['sense', 'extract', 'predict', 'output'] as const })({
     summary: "Run one of the motion system's four stages, connected over NATS.",
     env: 'AIOT_STAGE',
   }),
 };
 
-/** For commands about one run. */
+/** Argument of commands about one run. */
 export const runArg = {
   run: Args.string({ description: 'Run ID, or its first characters [default: the latest run].' }),
 };
 
-/** For commands that run steps. */
+/** Flags of commands that run steps. */
 export const stepsFlags = {
   project: shared.project,
   jobs: Flags.integer({
@@ -103,7 +103,7 @@ export const stepsFlags = {
   context: shared.context,
 };
 
-/** For commands that query Argo's server about a run. */
+/** Flags of commands that query Argo's server about a run. */
 export const argoFlags = {
   'argo-token-file': Flags.string({
     summary: 'File with the token for Argo’s server, or - for stdin; or set AIOT_ARGO_TOKEN.',
@@ -132,7 +132,7 @@ export const renderFlags = {
 
 export const deployFolder = Args.string({ description: 'Folder of rendered files.', default: '.' });
 
-/** Without a project here, the installation can still be rendered. */
+/** Converts the flags to options. Without a project in the folder, the installation can still be rendered. */
 export function deployOptions({ project, values }: { project: string; values: string | undefined }) {
   return {
     ...(project === '.' ? {} : { project }),

@@ -210,7 +210,7 @@ interface PolicyFlags {
 /** Default waves: one device, a tenth, half, all. */
 const usualWaves = '1,10%,50%,100%';
 
-/** Options that are not given have the rollout's defaults. @throws AIOT_USAGE */
+/** Converts these flags to a policy. A flag that is not given has the rollout's default. @throws AIOT_USAGE */
 export function policyOf(flags: PolicyFlags): RolloutPolicyInput {
   const given = {
     waves: (flags.waves ?? usualWaves).split(',').map((text) => amount('waves', text.trim())),
@@ -293,7 +293,7 @@ export const ociFlags = {
   }),
 };
 
-/** Faults in a rehearsal, as on a simulated fleet; by default small rates of most of them. */
+/** Faults in a rehearsal, as on a simulated fleet. By default most of them have a small rate. */
 export const rehearsalFlags = {
   runs: Flags.integer({
     summary: 'Number of rehearsals, each with different random events.',
@@ -338,7 +338,7 @@ interface RehearsalGiven {
   bandwidth: number;
 }
 
-/** The same in the library's form. @throws AIOT_USAGE */
+/** Converts these flags to options of a rehearsal. @throws AIOT_USAGE */
 export function rehearsalOf(flags: RehearsalGiven): Omit<RehearseOptions, 'onRun'> {
   return {
     ...{ runs: flags.runs, bytes: flags.size, outageMs: flags.outage ?? 0 },

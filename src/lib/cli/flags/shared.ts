@@ -27,8 +27,8 @@ function within(text: string, ms: number, { min = 0, max = Number.POSITIVE_INFIN
 }
 
 /**
- * The shared vocabulary of flags: a flag of the same name has the same meaning everywhere. Each has an environment twin, AIOT_<FLAG>.
- * Commands pick from here: `static flags = { project: shared.project }`.
+ * The shared vocabulary of flags: a flag of the same name has the same meaning everywhere. Each flag can also be set by a variable of the
+ * environment, AIOT_<FLAG>. A command selects its flags: `static flags = { project: shared.project }`.
  */
 export const shared = {
   project: Flags.string({
@@ -152,7 +152,7 @@ export const decimal = Flags.custom<number>({
 /** Name of a telemetry stream on the platform. */
 export const streamArg = Args.string({ required: true, description: 'Name of the stream.' });
 
-/** For lists that may be long. */
+/** Flags of lists that may be long. */
 export const pageFlags = {
   limit: Flags.integer({
     summary: 'Maximum number of entries to list.',
@@ -168,7 +168,7 @@ export const pageFlags = {
   }),
 };
 
-/** A point in time as a flag: 2026-11-20, 2026-11-20T10:36:38Z, or milliseconds since 1970; the command gets the last. */
+/** A point in time as a flag, such as 2026-11-20, 2026-11-20T10:36:38Z, or milliseconds since 1970. The command gets milliseconds since 1970. */
 export const instant = Flags.custom<number>({
   helpValue: 'TIME',
   parse: async (text, _context, { name }) => {
@@ -208,7 +208,8 @@ export const setFlag = Flags.string({
 });
 
 /**
- * `NAME=VALUE` texts by name; the last value of a name counts. @throws AIOT_USAGE, which never quotes a value, because it may be a secret
+ * `NAME=VALUE` texts as a record; if a name occurs twice, the last value counts. @throws AIOT_USAGE, which never quotes a value, because it
+ * may be a secret
  */
 export function variablesOf(texts: readonly string[] = []): Record<string, string> {
   return Object.fromEntries(

@@ -6,7 +6,7 @@ import type { BridgeOptions } from '../../stream/route/bridge.js';
 import { printFormats } from '../../stream/tail/print.js';
 import { duration } from './shared.js';
 
-/** A list of names: `a,b.c`. */
+/** A comma-separated list of names, such as `a,b.c`. */
 const list = Flags.custom<string[]>({
   parse: async (text) => text.split(',').map((name) => name.trim()),
   helpValue: 'A,B',
@@ -139,7 +139,7 @@ interface ReadFlags {
   'no-drop'?: boolean;
 }
 
-/** Stream options from the flags. */
+/** Converts these flags to stream options. */
 export function readOptions(flags: ReadFlags) {
   const { from, since, qos, group, jetstream: stream, durable } = flags;
   const begin = since === undefined ? from : { time: Date.now() - since };
@@ -306,7 +306,7 @@ interface BridgeFlags
   'spool-full'?: 'wait' | 'drop-oldest';
 }
 
-/** The route of a bridge in lib's form. */
+/** Converts these flags to the route of a bridge. */
 export function bridgeOptions(addresses: { from: string; to: string }, flags: BridgeFlags): BridgeOptions {
   const { name, where, map, each, topic, decode, batch, dedupe, spool } = flags;
   const all = {

@@ -51,7 +51,7 @@ function rowLine(row: BoardRow): StepLine {
   return { state: ended ? stage : 'running', text: rowText(row) };
 }
 
-/** If not all fit, boards in progress come first. */
+/** The rows to show. If not all of them fit, boards in progress come first. */
 function visible(rows: BoardRow[], most: number): BoardRow[] {
   if (rows.length <= most) return rows;
   const order = (row: BoardRow) => (row.stage === 'waiting' ? 1 : row.stage === 'done' ? 2 : 0);
@@ -76,7 +76,7 @@ function rowText(row: BoardRow, withBar = true): string {
   return parts.filter(Boolean).join('  ');
 }
 
-/** Long stages that report progress. */
+/** Whether a stage takes long and reports its progress. */
 function moves(stage: BoardRow['stage']): boolean {
   return stage === 'write' || stage === 'read' || stage === 'erase';
 }
@@ -91,7 +91,7 @@ function stageText(row: BoardRow): string {
 
 function stageName({ stage, region, attempt }: BoardRow): string {
   if (stage === 'again') return `retry ${attempt}`;
-  // The base name is sufficient to distinguish the files.
+  // The base name is sufficient to distinguish files.
   return [stage, region?.split(/[\\/]/).at(-1)].filter(Boolean).join(' ');
 }
 

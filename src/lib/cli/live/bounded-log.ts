@@ -35,7 +35,7 @@ export function endUnread(patienceMs = 1000): void {
   const giveUp = () => {
     for (const stream of [process.stdout, process.stderr]) {
       if (!(stream instanceof Socket)) continue;
-      // Giving up is not a failure of the command, although listeners would treat it as one.
+      // Listeners would treat this error as a failure of the command, which it is not.
       stream.removeAllListeners('error');
       stream.on('error', () => {});
       // Node's own `destroy()` does not close these streams.

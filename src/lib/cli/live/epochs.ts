@@ -6,13 +6,13 @@ import type { ProgressState } from './progress.js';
 interface EpochWatch {
   event: (value: object) => void;
   update: (state: ProgressState) => void;
-  /** Milliseconds; performance.now by default. */
+  /** Clock in milliseconds; `performance.now` by default. */
   now?: () => number;
 }
 
 /** Receives finished epochs, and reports them with the estimated remaining time. */
 export function watchEpochs({ event, update, now = () => performance.now() }: EpochWatch) {
-  /** The pace excludes the first epoch seen, which includes loading. A resumed training starts at a later epoch. */
+  /** The pace excludes the first epoch seen, because it includes loading. A resumed training starts at a later epoch. */
   let first: { epoch: number; at: number } | undefined;
   return (figures: EpochFigures): void => {
     const { epoch, epochs } = figures;

@@ -14,7 +14,7 @@ interface LoopScreenOptions {
   note: (text: string) => void;
 }
 
-/** Redraw interval of a terminal, ms: calm, and less than a thousandth of a core. */
+/** Redraw interval on a terminal, ms: the view stays calm, and drawing costs less than a thousandth of a core. */
 const frameMs = 200;
 
 /** Time span of the plot, s. */
@@ -89,7 +89,7 @@ export class LoopScreen {
     this.timer = setInterval(() => this.draw(), frameMs).unref();
   }
 
-  /** Keys that label the latest samples; Ctrl-C is unchanged. */
+  /** Labels the latest samples with the keys that the user presses; Ctrl-C works as usual. */
   private takeKeys(teacher: NonNullable<LoopBegun['teacher']>): void {
     const { stdin, note } = this.options;
     if (!stdin) return;
@@ -133,7 +133,7 @@ export class LoopScreen {
     if (stdout && !drawsOver(stdout)) stdout.write(forTerminal(`${answerLine(answer)}\n`));
   }
 
-  /** A line above the view. */
+  /** Prints a line above the view. */
   private line(text: string): void {
     if (this.timer) this.erase();
     this.options.note(text);

@@ -10,7 +10,7 @@ interface MonitorScreenOptions {
   /** Whether an ELF file was given, to resolve the addresses of a crash. */
   hasElf: boolean;
   plot: boolean;
-  /** Raw bytes instead of lines. */
+  /** Show raw bytes instead of lines. */
   raw: boolean;
   /** Bytes sent for the Return key. */
   eol: string;
@@ -131,10 +131,10 @@ type KeyAction = 'quit' | 'interrupt' | 'reset' | 'download' | 'help';
 
 const code = (letter: string) => letter.charCodeAt(0);
 
-/** In raw mode a terminal does not turn this key into a signal. */
+/** Ctrl-C, which a terminal in raw mode does not turn into a signal. */
 const ctrlC = 0x03;
 
-/** Ctrl-], as in other monitors. */
+/** Ctrl-], which quits as in other monitors. */
 const quit = 0x1d;
 
 /** Ctrl-T: the next key is a command for the monitor. */
@@ -161,7 +161,7 @@ export class KeyReader {
     for (const byte of bytes) {
       if (this.afterMenu) {
         this.afterMenu = false;
-        // Even while Ctrl is held.
+        // The key counts even while Ctrl is held.
         const action = actions.get(byte < 0x20 ? byte + 0x60 : byte);
         if (byte === menu) send.push(menu);
         else done.push(action ?? 'help');

@@ -15,7 +15,7 @@ type Look = Required<Pick<RunPipelineOptions, 'signal' | 'onChange' | 'onLine'>>
 
 /** Base of the commands that execute the steps of a run. */
 export abstract class RunCommand extends AiotCommand {
-  /** @param run executes it with any engine, and reports its progress */
+  /** @param run executes the steps with an engine, and reports its progress to the given object */
   protected async takeThrough(input: Typed, run: (look: Look) => Promise<RunRecord>): Promise<RunResult> {
     const screen = this.runTable();
     const record = await run({
@@ -41,7 +41,7 @@ export abstract class RunCommand extends AiotCommand {
   private runTable(): RunTable {
     if (this.quiet || this.jsonEnabled()) return { changed: () => {}, said: () => {} };
     if (!drawsOver(process.stderr)) return plainLines();
-    // Not retained, because the result repeats all of it in the same place.
+    // The list is cleared at the end if the result is printed on the same terminal, because it repeats everything.
     return liveTable(this.steps({ keep: process.stdout.isTTY !== true }));
   }
 }
@@ -104,7 +104,7 @@ export function liveTable(progress: Progress): RunTable {
   };
 }
 
-/** Our commands report to programs as JSON: an epoch, a step, a stage. */
+/** Text for people from a line of output. Our own commands report to programs as JSON: an epoch, a step, a stage. */
 function sayingOf(line: string): string {
   if (!line.startsWith('{')) return line;
   try {

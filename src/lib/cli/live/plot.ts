@@ -2,7 +2,7 @@ import { plotText, type Series } from '../render/chart.js';
 import { cut, drawsOver, forTerminal } from '../render/text.js';
 import { Redraw } from './redraw.js';
 
-/** Queried for each frame, because a terminal can be resized. */
+/** The terminal of a plot. It is queried for each frame, because it can be resized. */
 interface Screen {
   /** Null: not a terminal, so nothing is redrawn. */
   columns: number | null;
@@ -31,7 +31,7 @@ const frameMs = 100;
 /** Number of values stored per series. */
 const kept = 2000;
 
-/** Further series are omitted, because they would not fit below each other. */
+/** Maximum number of series; others are omitted, because they would not fit below each other. */
 const most = 8;
 
 /** A live plot of numbers at the end of a terminal, with lines above it. */
@@ -45,7 +45,7 @@ export class LivePlot {
     this.picture = new Redraw(() => screen.columns ?? 80);
   }
 
-  /** A line over the plot, only on a terminal. */
+  /** Sets the line over the plot, which is shown only on a terminal. */
   heading(text: string): void {
     this.head = text;
     if (this.screen.columns !== null && this.series.size > 0)
@@ -64,14 +64,14 @@ export class LivePlot {
     if (this.screen.columns !== null) this.timer ??= setTimeout(() => this.draw(), frameMs);
   }
 
-  /** A line above the plot. */
+  /** Prints a line above the plot. */
   line(text: string): void {
     this.screen.write(`${this.picture.away()}${forTerminal(text)}\n`);
     if (this.screen.columns !== null && this.series.size > 0)
       this.timer ??= setTimeout(() => this.draw(), frameMs);
   }
 
-  /** The final plot: drawn for the last time, or, without a terminal, for the only time. */
+  /** Draws the plot for the last time, or, without a terminal, for the only time. */
   end(): void {
     this.draw();
   }

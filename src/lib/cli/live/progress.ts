@@ -9,20 +9,20 @@ export interface ProgressState {
   text: string;
   done?: number;
   total?: number;
-  /** For a list of steps: the step that this is the progress of, and figures that change while it runs. By default the text is the step. */
+  /** For a list of steps: the step that makes progress, and figures that change while it runs. By default the text names the step. */
   step?: { name: string; figures?: string };
-  /** For a list of steps: all its lines, read again for each frame, given how many fit. */
+  /** For a list of steps: returns all its lines, given how many fit. Called for each frame. */
   lines?: (room: number) => readonly StepLine[];
-  /** Lines to draw instead, on a terminal of the given columns and rows. */
+  /** Lines to draw instead of text, for a terminal of the given size in columns and rows. */
   picture?: (columns: number, rows: number) => string[];
 }
 
 export interface Progress {
-  /** Bound, so it can be passed as a callback. */
+  /** Shows a state. It is bound, so it can be passed as a callback. */
   update: (state: ProgressState | string) => void;
   /** Clears the live line so that something else can be written; the next update draws it again. */
   clear(): void;
-  /** Clears the live line and stops drawing; a list of steps remains, the last one marked as failed if it has. Idempotent. */
+  /** Clears the live line and stops drawing. A list of steps remains; with `failed`, its last step is marked as failed. Idempotent. */
   end(failed?: boolean): void;
 }
 
@@ -31,18 +31,21 @@ interface ProgressOptions {
   quiet: boolean;
   /** Output function; stderr by default. */
   write?: (text: string) => void;
-  /** Milliseconds; Date.now by default. */
+  /** Clock in milliseconds; `Date.now` by default. */
   now?: () => number;
 }
 
-/** Shorter work shows nothing, to avoid flicker. */
+/** Delay before anything is shown, ms: shorter work shows nothing, to avoid flicker. */
 const delayMs = 600;
 
 const frameMs = 80;
 const frames = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 const eraseLine = '\r\u001b[2K';
 
-/** Spinner (total unknown) or bar on a terminal; lines elsewhere: one for each new text and each tenth of a total. */
+/**
+ * Shows progress. On a terminal it draws a spinner or, with a total, a bar. Elsewhere it prints a line for each new text and each tenth of
+ * a total.
+ */
 export function createProgress(options: ProgressOptions): Progress {
   if (options.quiet) return { update: () => {}, clear: () => {}, end: () => {} };
   const write = options.write ?? ((text: string) => void process.stderr.write(text));
@@ -70,7 +73,7 @@ function live(write: (text: string) => void, now: () => number): Progress {
     write(`${picture.away()}${eraseShown()}${text}`);
     shown = text;
   };
-  // A line that a narrower terminal has wrapped occupies several rows.
+  // Erases the live line, which occupies several rows after the terminal has become narrower.
   const eraseShown = () => {
     const above = Math.ceil(shown.length / room()) - 1;
     const erased = shown === '' ? '' : `${'\u001b[2K\u001b[1A'.repeat(Math.max(0, above))}${eraseLine}`;
@@ -103,7 +106,7 @@ export function barOf({ done, total }: Pick<ProgressState, 'done' | 'total'>, ce
   return `${bar(share, cells)} ${String(Math.round(share * 100)).padStart(3)} %`;
 }
 
-/** A count without a total: it changes too often for lines. */
+/** A count without a total. Lines omit it, because it changes too often. */
 function countOf({ done, total }: ProgressState): string {
   return done === undefined || total ? '' : `: ${thousands(done)}`;
 }
@@ -114,7 +117,7 @@ function lines(write: (text: string) => void): Progress {
     update: (next) => {
       const { text, done, total } = stateOf(next);
       const tenth = done !== undefined && total ? ` (${Math.floor((done / total) * 10) * 10} %)` : '';
-      // With a total, a line for each item's text would be too much.
+      // With a total, only each tenth gets a line: a line for each item's text would be too much.
       const key = tenth || text;
       if (key === last) return;
       last = key;

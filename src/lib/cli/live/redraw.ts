@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { forTerminal } from '../render/text.js';
 
-/** Lines at the end of a terminal, each frame drawn over the previous one, even after the terminal became narrower. */
+/** Lines at the end of a terminal. Each frame is drawn over the previous one, even if the terminal has become narrower. */
 export class Redraw {
   private lines: readonly string[] = [];
 
@@ -27,7 +27,7 @@ export class Redraw {
     this.lines = [];
   }
 
-  /** Lines that no longer fit have been wrapped by the terminal. */
+  /** Escape sequence that moves to the first line. Lines that no longer fit have been wrapped by the terminal, and count as several rows. */
   private up(): string {
     const width = Math.max(1, this.columns());
     const rows = this.lines.reduce(

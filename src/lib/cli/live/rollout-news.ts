@@ -71,12 +71,15 @@ export function offlineNote(
   return `${which}; ${wait}${without}`;
 }
 
-/** The time of day, with the date if that is another one. */
+/** The time of day, with the date if it is not today. */
 function clock(at: number, now: number): string {
   return day(at) === day(now) ? timeOfDay(at).slice(0, 8) : minute(at);
 }
 
-/** Full: committed; half: in progress; crossed: lost. Each has a distinct character, for readers without colors. */
+/**
+ * A wave as a bar. Full cells are committed devices, half cells devices in progress, crossed cells lost ones. The characters differ, for
+ * readers without colors.
+ */
 function waveLine(wave: Rollout['waves'][number], number: number): string {
   const lost = wave.failed + wave.rolledBack + wave.missed;
   const moving = wave.updating + wave.shadowing + wave.recalled + wave.restoring;

@@ -7,16 +7,16 @@ import { barOf, type Progress, type ProgressState, stateOf } from './progress.js
 export interface Step {
   title: string;
   /**
-   * Executes the step. `report` shows figures while it runs, each call replacing the previous one; the returned text (or the last report)
-   * remains beside the title. Must respect the signal, and clean up what it started.
+   * Executes the step. `report` shows figures while it runs, each call replacing the previous ones. The returned text, or else the last
+   * report, remains beside the title. Must respect the signal, and clean up what it started.
    */
   run(report: (figures: string) => void, signal: AbortSignal): Promise<string | undefined>;
 }
 
 interface StepOptions {
-  /** stdout is reserved for the result: output always goes to stderr, and with json there is never a live list. */
+  /** Whether stdout is reserved for a result in JSON. Output always goes to stderr, and with json there is no live list. */
   json: boolean;
-  /** Nothing is shown. */
+  /** Whether nothing is shown. */
   quiet: boolean;
   /** Whether stderr is a terminal. */
   tty: boolean;
@@ -40,7 +40,7 @@ export async function runSteps(title: string, steps: readonly Step[], options: S
   }
 }
 
-/** The figures that remain beside the title. */
+/** Runs a step and returns the figures that remain beside its title. */
 async function runOne(step: Step, report: (figures: string) => void, signal: AbortSignal): Promise<string> {
   signal.throwIfAborted();
   let last = '';
@@ -105,8 +105,8 @@ function tookText(started: number): string {
 }
 
 /**
- * Progress of steps as a live list on stderr, a terminal. Either `lines` has them all, or they become known one by one: each text (or
- * `step.name`) that was not the last one begins a step.
+ * Progress of steps as a live list on stderr, which is a terminal. Either `lines` gives all steps, or they become known one by one: each
+ * new text (or `step.name`) begins a step.
  * @param keep leaves the list on the screen at the end
  */
 export function stepProgress({ keep = true } = {}): Progress {
@@ -151,7 +151,7 @@ export interface StepLine {
   text: string;
 }
 
-/** The lines of a list at this moment, given how many fit. */
+/** Returns the current lines of a list, given how many fit. */
 type StepSource = (room: number) => readonly StepLine[];
 
 interface StepList {
@@ -163,7 +163,7 @@ interface StepList {
 
 const frameMs = 100;
 
-/** Marks of the states of steps; a running one has listr2's spinner instead, where that is drawn. */
+/** Characters that mark the states of steps. In a live list, a running step has listr2's spinner instead. */
 export const stepMarks: Record<StepState, () => string> = {
   waiting: () => dim('○'),
   running: () => cyan('…'),
@@ -192,7 +192,7 @@ function drawSteps(lines: StepSource, { keep = true } = {}): StepList {
     if (ended) renderer.end();
     else drawn = renderer;
   };
-  // The work goes on, even if it cannot be drawn.
+  // The work goes on even if the list cannot be drawn.
   const begin = () => void start().catch(() => {});
   const clear = () => {
     drawn?.end();
@@ -224,7 +224,7 @@ function stepLine(mark: string, text: string): string {
 }
 
 /**
- * listr2's renderer, on tasks whose states and titles are read from `lines` before each frame. Its runner is not used. It shows all
+ * listr2's renderer, on tasks whose states and titles are read from `lines` before each frame. Its runner is not used, because it shows all
  * concurrent tasks as running from the start, accepts no tasks later, and ends the process on Ctrl-C before cleanup.
  */
 async function stepRenderer(lines: StepSource) {
@@ -273,7 +273,7 @@ async function stepRenderer(lines: StepSource) {
       return [stepLine(mark, title)];
     }
   }
-  // The list is progress, so it is drawn on stderr, which listr2 is given in place of stdout.
+  // The list is progress, so it belongs on stderr, which listr2 gets in place of stdout.
   const processOutput = new ProcessOutput(process.stderr, process.stderr);
   const logger = new ListrLogger<never>({ useIcons: true, processOutput });
   await read();

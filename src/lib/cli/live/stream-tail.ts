@@ -20,7 +20,7 @@ import { LivePlot, screenOf } from './plot.js';
 
 interface TailViewOptions extends Omit<PrinterOptions, 'pretty'> {
   json: boolean;
-  /** Several sources in one view: each line names its source. */
+  /** Whether there are several sources: each line then names its source. */
   several: boolean;
   rate: boolean;
   stats: boolean;
@@ -32,7 +32,7 @@ interface TailViewOptions extends Omit<PrinterOptions, 'pretty'> {
 
 /** Output of `stream tail`: messages, or instead of them rates, a plot, or counts at the end. */
 interface TailView extends TailOutput {
-  /** Once a second. */
+  /** Called once a second. */
   progress?(progress: TailProgress): void;
   /** The value to return at the end, if any. */
   end(end: TailEnd): unknown;
@@ -91,7 +91,7 @@ const longestValue = 60;
 /** Such as `{unit=C, room=12}`. */
 function headersText(headers: readonly Header[] = []): string {
   const shown = headers
-    // Says only that the payload is text, which is visible.
+    // This header only says that the payload is text, which is visible anyway.
     .filter(([name]) => name !== mqttHeaders.payloadFormatIndicator)
     .map(([name, value]) => {
       const text = printablePayload(typeof value === 'string' ? Buffer.from(value) : value);
@@ -100,7 +100,7 @@ function headersText(headers: readonly Header[] = []): string {
   return shown.length === 0 ? '' : `{${shown.join(', ')}}`;
 }
 
-/** A trailing NUL of a C string is of no interest to people. */
+/** The payload as text, without the trailing NUL of a C string, which is of no interest to people. */
 function payloadText(shown: Shown): string {
   const bytes = bytesOf(shown);
   let length = bytes.length;
@@ -188,7 +188,7 @@ async function plotView(
   };
 }
 
-/** Characters per line, and pixels of the longer side. */
+/** Width of a thumbnail in characters, and pixels of its longer side. */
 const columns = 48;
 
 /** A picture as a few lines of a terminal; empty if it is not a picture, or there are no colors. */

@@ -29,7 +29,7 @@ function likely({ board, adapter, chips }: PortInfo): string | null {
   return chips.length === 0 ? 'any' : chips.map(title).join(', ');
 }
 
-/** `esp32s3` → `ESP32-S3` */
+/** Title of a chip: `esp32s3` becomes `ESP32-S3`. */
 const title = (chip: string) => chip.toUpperCase().replace(/^ESP32(?=.)/, 'ESP32-');
 
 function state({ access, group, busy, holders }: PortInfo): string {
@@ -125,7 +125,7 @@ export function flashedText(result: Result): string {
   ].join('\n');
 }
 
-/** Whether a program runs now: without one, the monitor would show nothing. */
+/** Lines about the program on the board. Without a program, the monitor would show nothing. */
 function programLines({ program, device, restarted, switched }: Flashed): string[] {
   const identity = device === null ? '' : `The identity of ${device} is on the chip. `;
   const reset = restarted ? [] : [yellow('Press RESET to start the program.')];

@@ -6,7 +6,7 @@ import { bold, colored, cyan, dim, styleSwitch } from './text.js';
 /** One series of a plot over time. */
 export interface Series {
   name: string;
-  /** The oldest first; NaN for missing values. */
+  /** Values, the oldest first; NaN for missing ones. */
   values: readonly number[];
 }
 
@@ -55,7 +55,7 @@ function curve(
       before = null;
       return;
     }
-    // A constant value is drawn through the middle.
+    // A constant series is drawn in the middle.
     const y = high === low ? bottom >> 1 : Math.round(((high - value) / span) * bottom);
     const [from, to] = [Math.min(before ?? y, y), Math.max(before ?? y, y)];
     for (let row = from; row <= to; row++) {
@@ -70,14 +70,14 @@ function curve(
   );
 }
 
-/** At most five significant digits. */
+/** A number with at most five significant digits. */
 function figure(value: number): string {
   return Number.isFinite(value) ? String(Number(value.toPrecision(5))) : '–';
 }
 
 const blocks = '▁▂▃▄▅▆▇█';
 
-/** Shares as a row of bars, the largest at full height; empty ones are blank. */
+/** Shares as a row of bars, relative to the largest. Empty ones are blank. */
 export function sparkline(shares: readonly number[], most = 24): string {
   const drawn = shares.slice(0, most);
   const largest = Math.max(...drawn, 1e-300);
@@ -86,7 +86,7 @@ export function sparkline(shares: readonly number[], most = 24): string {
     .join('');
 }
 
-/** Merges two bars into one, because a table row is short. */
+/** Merges each two bars into one, to fit a table row. */
 export function halved(shares: readonly number[]): number[] {
   return shares.flatMap((share, i) => (i % 2 === 0 ? [share + (shares[i + 1] ?? 0)] : []));
 }
@@ -121,7 +121,7 @@ export function pictureText(picture: GrayPicture, columns: number): string | und
   return lines.map((line) => `${line}${styleSwitch('0')}`).join('\n');
 }
 
-/** Maximum columns of the chart, and maximum rows before the rest is only counted. */
+/** Maximum number of columns of the chart. */
 const widest = 48;
 
 const mostRows = 24;
@@ -156,16 +156,19 @@ export function arenaChart({ arena, arenaBytes, tensors, operators }: Inspection
   return [dim(head), ...rows, ...more, ...foot.map((line) => dim(line))].join('\n');
 }
 
-/** Components of the arena's size. Preparation needs temporary memory, which counts if it exceeds the later activations. */
+/**
+ * The parts of the arena's size, as a sum. Preparation needs temporary memory. It counts only as far as it exceeds the activations that
+ * come later.
+ */
 function sumText({ head, tail, smallest }: NonNullable<Inspection['arena']>, whole: number): string {
   const preparing = smallest - head - tail;
-  // To the byte, so that the sum is exact.
+  // Sizes are exact, in bytes, so that the sum is right.
   const parts = [`${thousands(head)} of activations`, `${thousands(tail)} of persistent structures`];
   if (preparing > 0) parts.push(`${thousands(preparing)} temporarily during preparation`);
   return `arena ${thousands(whole)} bytes = ${parts.join(' + ')} + ${thousands(whole - smallest)} of margin (3 %, in steps of 16)`;
 }
 
-/** The chart's first and last moment: 0 = the inputs, then the operators from 1. */
+/** Labels of the chart's first and last column: 0 = the inputs, then the operators from 1. */
 function ruler(columns: number, steps: number): string {
   const end = String(steps - 1);
   return columns < 2 + end.length ? '0'.padEnd(columns) : `0${' '.repeat(columns - 1 - end.length)}${end}`;

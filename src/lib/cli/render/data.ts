@@ -19,7 +19,7 @@ export function checkText(report: CheckReport, { all = false } = {}): string {
   const lines = [headOf(report), ...splitOf(report)];
   for (const { severity, kind, message, advice, files } of findings) {
     lines.push('', `${marks[severity]()} ${bold(kind)}  ${message}`, `  ${dim(advice)}`);
-    // The message already names them if there are few.
+    // If there are few files, the message already names them.
     if (files.length > 2) lines.push(`  ${dim(shortened(files, all ? files.length : mostFiles))}`);
   }
   const counts = (['error', 'warning', 'info'] as const).flatMap((severity) => {
@@ -389,7 +389,7 @@ export function extractedText({ out, kind, rows, recordings, source }: Extracted
   return `${out}: ${of} of ${sources[source]}`;
 }
 
-/** Data that was left out; empty if there was none. */
+/** Texts about data that was left out; none if all data was used. */
 export function leftOutTexts({ unlabelled, malformed }: Extracted): string[] {
   return [
     ...(unlabelled > 0 ? [`Left out ${plural(unlabelled, 'recording')} without a label`] : []),

@@ -19,7 +19,7 @@ export function checkedDeploymentText({ dir, files, objects, findings, ok }: Che
   return `${lines.join('\n')}\n${ok ? `${green('✓')} no errors` : red('errors found')}, ${looked}`;
 }
 
-/** In the notation of diff. */
+/** Differences between a folder and its rendering, in the notation of diff. */
 export function deployDiffText({ dir, targets, same, files }: DeployDiff): string {
   if (same) return `${bold(targets.join(', '))} in ${dir} is up to date`;
   const told = {
@@ -43,7 +43,7 @@ function painted(line: string): string {
   return line.startsWith('@@') ? dim(line) : line;
 }
 
-/** Commands that were run, or would be. */
+/** The commands that were run, or with --dry-run would be run. */
 export function appliedText({ target, dir, applied, steps }: Applied): string {
   const title = `${bold(target)} in ${dir}${applied ? ` ${green('is applied')}` : '; apply it with:'}`;
   return `${title}\n${table(

@@ -99,7 +99,7 @@ function worstTable({ worst, output }: EvaluateResult): string {
   );
 }
 
-/** Metrics of one file on the rows of a table. */
+/** Metrics of a model file on the rows of a table. */
 export function fileEvaluationText(result: FileEvaluation): string {
   const where = { litert: 'LiteRT', device: 'the device interpreter' }[result.runtime];
   const lead: [string, string][] = [
@@ -177,7 +177,7 @@ function classTable({ perClass, classes, confusion }: Judged, unit: string): str
   );
 }
 
-/** Metrics for which lower is better. Repeated here, because rendering must not load the model module at every start. */
+/** Metrics for which lower is better. They are repeated here, because rendering must not load the model module at every start. */
 const atMost: readonly Gate['name'][] = ['mae', 'rmse', 'calibrationError', 'drop', 'arena', 'bytes'];
 
 /** One line per gate: whether it passed, the measured value, and the limit. */

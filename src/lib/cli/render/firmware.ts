@@ -196,7 +196,7 @@ export function partitionsText({ partitions, md5, end, problems }: Partitions): 
   ].join('\n');
 }
 
-/** The app slot that is booted. */
+/** The app slot that the board boots. */
 export function otadataText({ active, slots, entries }: OtadataShown): string {
   const started = active === null ? 'none: boots the factory app, or slot 0' : `slot ${active} of ${slots}`;
   const sectors = entries.map((entry, i): [string, string] => {
@@ -228,7 +228,7 @@ export function firmwareBuildText(made: FirmwareBuild): string {
     bss,
   ]);
   const files = table(['file', 'bytes', 'text', 'data', 'bss'], rows);
-  // The table already shows the sums.
+  // The sums are already in the table.
   const brief = { ...made.main, elf: made.main.elf && { ...made.main.elf, sections: [] } };
   return `${head}\n\n${files}\n\n${bold(shownPath(made.main.file))}\n${inspectedText(brief)}`;
 }
@@ -307,7 +307,7 @@ const prefixes: readonly [number, string][] = [
   [1e-6, 'µ'],
 ];
 
-/** 0.055 W → `55 mW` */
+/** A number with a fitting prefix of its unit: 0.055 W becomes `55 mW`. */
 function unit(value: number, name: string, digits = 3): string {
   const [factor, prefix] = prefixes.find(([least]) => value >= least * 0.9995) ?? [1e-6, 'µ'];
   return `${short(value / factor, digits)} ${prefix}${name}`;

@@ -104,7 +104,10 @@ const bases = {
   transferred: 'derived from another chip: a rough estimate',
 } as const;
 
-/** Verdicts, the layers for one chip or the table of all chips, predicted and measured values, and the source of the figures. */
+/**
+ * Whether the model fits on chips: verdicts, the layers for one chip or the table of all chips, predicted and measured values, and the
+ * source of the figures.
+ */
 export function fitText(result: Fit): string {
   const lead = facts([
     ['Network', `${result.precision}, ${size(result.bytes)}, ${thousands(result.macs)} multiply-adds`],

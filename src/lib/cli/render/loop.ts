@@ -111,7 +111,7 @@ function latency({ status, spread }: LoopView): string | null {
   if (!status.latencyMs) return null;
   const { p50, p99 } = status.latencyMs;
   const most = Math.max(...spread);
-  // Values above zero are always visible.
+  // The bar of a value above zero is always visible.
   const heights = spread.map((each) => (each === 0 ? 0 : Math.max(1, Math.round((each / most) * 8))));
   const picture = heights.map((height) => levels[height]).join('');
   return `${dim('latency')}  p50 ${figure(p50)} ms  p99 ${figure(p99)} ms  ${dim(`${spreadMs[0]} ms `)}${cyan(picture)}${dim(` ${spreadMs[1] / 1000} s`)}`;
@@ -211,7 +211,7 @@ function wholeText(result: LoopResult): string {
 const count = (value: number) => value.toLocaleString('en-US');
 const figure = (value: number) => (Number.isFinite(value) ? String(Number(value.toPrecision(3))) : '–');
 
-/** 3 723 000 ms → `1:02:03`, with days if there are any. */
+/** A duration: 3 723 000 ms becomes `1:02:03`, with days if there are any. */
 function duration(ms: number): string {
   if (ms < 60_000) return elapsed(Math.max(1000, Math.floor(ms / 1000) * 1000));
   const seconds = Math.floor(ms / 1000);
@@ -223,7 +223,7 @@ function duration(ms: number): string {
 
 const paints = { running: green, waiting: yellow, stuck: red, stopped: dim, gone: red };
 
-/** A table; for a single loop, all details. */
+/** The loops as a table; a single loop with all details. */
 export function loopsText({ loops }: ListedLoops, whole: boolean): string {
   if (whole) return loops.map(cardOf).join('\n\n');
   const rows = loops.map((loop) => {

@@ -31,14 +31,14 @@ import {
   yellow,
 } from './text.js';
 
-/** How to get a context for a platform without one: tokens are created only when it is first started. */
+/** Commands that create a context for a platform without one. Tokens are created only when a platform is first started, hence `--new-token`. */
 export function platformNext(at: string, detach = false): string {
   return `aiot down${at} && aiot up${at} --new-token${detach ? ' --detach' : ''}`;
 }
 
 type Fact = [string, string | number];
 
-/** Its listening addresses, one line per kind of client. */
+/** The platform's listening addresses, one line per kind of client. */
 function listeners({ http, mqtts, mqtt, boards, wss, ddi, guide }: UpResult['urls']): Fact[] {
   return [
     ['API', http],
@@ -265,7 +265,7 @@ export function madeTokenText({ token, role, scopes, expires }: Token & { token:
   return `${oneLine(token)}\n\nThe token is shown only once: store it now. Permissions: ${oneLine(may)}. Valid until ${minute(expires)} UTC.`;
 }
 
-/** One line: time, type, subject, user, and data of an event. */
+/** An event in one line: time, type, subject, user and data. */
 export function eventText({ id, at, type, subject, who, data }: PlatformEvent): string {
   const told = Object.entries(data)
     .filter(([, value]) => value !== null && value !== undefined)

@@ -118,7 +118,7 @@ const secretKey = /pass|pswd|psk|secret|token|^key|_key$|priv/i;
 
 const shownLength = 48;
 
-/** A driver that writes requires three pages. */
+/** Smallest NVS that can be written, bytes: a driver that writes requires three pages. */
 const leastWritable = 0x3000;
 
 export function nvsMadeText({
@@ -144,7 +144,7 @@ export function nvsMadeText({
   ]);
 }
 
-/** Secrets are omitted unless requested. */
+/** The contents of an NVS; secrets are omitted unless requested. */
 export function nvsText(nvs: NvsRead, showSecrets: boolean): string {
   const used = nvs.pages.filter(({ state }) => state !== 'empty').length;
   const rows = nvs.entries.map((entry) => {

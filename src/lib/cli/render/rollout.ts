@@ -39,7 +39,7 @@ export function deployNotes(tell: (line: string) => void): Omit<FollowRolloutOpt
   };
 }
 
-/** Rollouts, one row each; below those that did not go as asked, the reason. */
+/** A table of rollouts. Below it are the reasons of those that did not finish as planned. */
 export function rolloutsTable(rollouts: Rollout[]): string {
   const lines = rollouts.map((rollout) => {
     const { id, releases, created } = rollout;
@@ -99,7 +99,7 @@ export function rolloutStatusText(
   ].join('\n');
 }
 
-/** Savings by delta updates, if any were used. */
+/** What delta updates have saved, if any were used. */
 function savedFacts({ byDelta, fellBack, bytes }: RolloutStatus['saved']): [string, string][] {
   if (byDelta + fellBack === 0) return [];
   const back = fellBack === 0 ? '' : `; ${plural(fellBack, 'device')} downloaded the full artifact instead`;

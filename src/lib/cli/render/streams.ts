@@ -16,7 +16,7 @@ import { bold, dim, facts, green, red, table, timeOfDay, yellow } from './text.j
 
 type Cell = string | number | null;
 
-/** Columns without any values are omitted. */
+/** A table without the columns that have no values. */
 function filled(columns: [title: string, cells: Cell[]][], empty: string): string {
   const shown = columns.filter(([, cells]) => cells.some((cell) => cell !== null));
   const rows = shown[0]?.[1].map((_, row) => shown.map(([, cells]) => cells[row] ?? null)) ?? [];
@@ -98,7 +98,7 @@ export function loginsText({ endpoints }: Login): string {
   );
 }
 
-/** Commands to copy are on lines of their own. */
+/** A cheat sheet as text. Commands are on lines of their own, so that they can be copied. */
 export function cheatText({ title, about, lines, settings, mark = '?' }: CheatSheet): string {
   const commands = lines.map(([what, command]) => `${dim(`# ${what}`)}\n${command}`);
   const pairs = settings.map(([setting, meaning]): [string, string] => [setting, meaning]);
@@ -106,7 +106,7 @@ export function cheatText({ title, about, lines, settings, mark = '?' }: CheatSh
   return `${bold(title)}\n${about}\n\n${commands.join('\n')}${after}`;
 }
 
-/** Line for a lost connection, with its reason and next step if known. */
+/** The line for a lost connection, with the reason and the next step if they are known. */
 export function lostText(error: AiotError | undefined): string {
   const lost = 'Connection lost. Retrying…';
   return error === undefined ? lost : `${error.code}: ${error.message}\n  Try: ${error.next}\n${lost}`;

@@ -8,11 +8,11 @@ import { width, wordsOf, wrapped } from './wrap.js';
 
 export { ago } from '../../core/figures.js';
 
-/** Used only if a person reads the output, and loaded only then: set once per command from the terminal, --no-color and --json. */
+/** Loaded and used only if a person reads the output. It is set once per command from the terminal, --no-color and --json. */
 let chalk: ChalkInstance | undefined;
 
 export async function useColor(wanted: boolean): Promise<void> {
-  // chalk's own detection only checks stdout, and ignores --no-color.
+  // Replaces chalk's own detection, which only checks stdout and ignores --no-color.
   chalk = wanted ? new (await import('chalk')).Chalk({ level: 1 }) : undefined;
 }
 
@@ -20,8 +20,8 @@ export async function useColor(wanted: boolean): Promise<void> {
 export const colored = (): boolean => chalk !== undefined;
 
 /**
- * Our color switches contain numbers unknown outside this process: a device may send such a switch too, and only our own text may be
- * hidden or colored. Four digits each, as parsers of such sequences expect; terminals do not recognize these numbers.
+ * Numbers in our color switches that are unknown outside this process. A device may send color switches too, but only our own text may be
+ * hidden or colored. They have four digits each, as parsers of such sequences expect; terminals do not recognize these numbers.
  */
 const ours = Array.from({ length: 3 }, () => randomInt(2000, 9999)).join(';');
 const escapeByte = '\u001b';
@@ -46,7 +46,7 @@ const paint =
       : text;
 
 const boldly = paint('bold');
-/** A name, a number, a heading: always one line, even if the text came from others. */
+/** Bold text: a name, a number or a heading. It stays on one line, even if the text came from others. */
 export const bold: Paint = (text) => boldly(oneLine(text));
 export const dim = paint('dim');
 export const red = paint('red');
@@ -62,7 +62,7 @@ export function forTerminal(text: string): string {
     .join('');
 }
 
-/** The same for text that must remain on one line, such as a table cell; our styles are left for `forTerminal`. */
+/** Text that must remain on one line, such as a table cell, with control characters escaped. Our styles are left for `forTerminal`. */
 export function oneLine(text: string): string {
   return text
     .split(own)
@@ -89,7 +89,7 @@ export function cut(text: string, most: number): string {
 
 const isDate = /^\d{4}-\d\d-\d\d/;
 
-/** Commands stay on one line, because a line break would split them when they are copied. */
+/** Whether a text is a command. Commands stay on one line, because a line break would split them when they are copied. */
 const isCommand =
   /^\s*(?:\$ |Next: |Try: |# )?(?:[A-Z_]+=\S+ |\S+ \| )*(?:aiot|npx \S+|(?:node )?(?:\S*|"[^"]*)\brun\.js"?) /;
 
@@ -197,7 +197,7 @@ function block(head: string[], [name = '', ...row]: string[]): string {
 }
 
 /**
- * `name  value` lines with aligned names; further lines of a value are indented below its first, so that none looks like a name, and long
+ * `name  value` lines with aligned names. Further lines of a value are indented below its first, so that none looks like a name. Long
  * values are wrapped between words.
  */
 export function facts(pairs: [string, string | number][], indent = ''): string {
@@ -231,17 +231,17 @@ export function next(...commands: string[]): string {
   return `\n${dim('Next:')} ${rest}`;
 }
 
-/** 0.5 → `████░░░░` with the given number of characters. */
+/** A share as a bar of the given number of characters: 0.5 becomes `████░░░░`. */
 export function bar(share: number, cells: number): string {
   const full = Math.round(Math.min(1, Math.max(0, share)) * cells);
   return '█'.repeat(full) + '░'.repeat(cells - full);
 }
 
-/** A color switch, or a character. */
+/** The start of a color switch. `pieces` matches a whole color switch or a single character. */
 const escapeCharacter = '\u001b';
 const pieces = new RegExp(`${escapeCharacter}\\[[0-9;]*m|.`, 'gsu');
 
-/** Cuts a line with colors at the edge of the terminal, because a wrapped one would shift all others. */
+/** Cuts a line with colors at the edge of the terminal, because a wrapped line would shift all others. */
 export function clipped(line: string, columns: number): string {
   if (stripVTControlCharacters(line).length <= columns) return line;
   let seen = 0;

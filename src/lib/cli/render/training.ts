@@ -129,7 +129,7 @@ function foldsTable(
 ): string {
   const shown = folds.length <= 12 ? folds : [];
   const figures = (['accuracy', 'macroF1', 'rmse'] as const).filter((name) => pooled[name] !== null);
-  // Rows without groups have no names to list.
+  // Rows without groups have no names to list, so that column is omitted.
   const named = shown.some(({ groups }) => groups.length > 0);
   const rows = shown.map((fold, f) => [
     f + 1,
@@ -283,7 +283,7 @@ function operatorsOf({ ops }: QuantizeResult): string {
   return [...counts].map(([name, count]) => (count === 1 ? name : `${count} × ${name}`)).join(', ');
 }
 
-/** Names from converters are long paths, whose end is the most informative part. */
+/** Shortens a name at its beginning. Names from converters are long paths, whose end is the most informative part. */
 function shortened(name: string): string {
   return name.length > 32 ? `…${name.slice(-31)}` : name;
 }

@@ -25,7 +25,7 @@ function mainFigure(figures: Figures): string {
   return typeof accuracy === 'number' ? percent(accuracy) : `over ${plural(figures.windows, 'window')}`;
 }
 
-/** One version of a model: figures, lineage, and how it does on devices. */
+/** One version of a model: its figures, its lineage, and its results on devices. */
 export function modelText(card: ShownModel): string {
   const { live } = card;
   const rows: [string, string | number][] = [
@@ -78,7 +78,7 @@ function figuresText({ metrics, mode }: ModelVersion): string {
   return parts.join(', ');
 }
 
-/** The form of its predictions. */
+/** Describes what the model predicts. */
 function answerText({ answer, classes, mode }: ModelVersion): string {
   if (!answer) return `unknown (only a ${mode} model)`;
   if (answer.kind === 'value') return `values: ${Array.isArray(answer.names) ? answer.names.join(', ') : ''}`;
@@ -192,7 +192,7 @@ export function pushedText(
   ]);
 }
 
-/** Each signed release of a platform has a higher number than the one before. */
+/** The number of a signed release; each release of a platform has a higher number than the one before. */
 function releaseText(sequence: number): string {
   return `as release number ${sequence}`;
 }
@@ -206,7 +206,7 @@ export function ociPushedText(pushed: OciPushed): string {
   ]);
 }
 
-/** A board now known to an installation of the guide's services. */
+/** Result of registering a board with an installation of the guide's services. */
 export function guideProvisionedText({ chipId, url, confirmed }: GuideProvisioned): string {
   const begins = confirmed
     ? 'its firmware can start'
@@ -214,7 +214,7 @@ export function guideProvisionedText({ chipId, url, confirmed }: GuideProvisione
   return `${bold(chipId)} is registered at ${new URL(url).origin}, and ${begins}.`;
 }
 
-/** A model now stored by an installation of the guide's services, and how its boards are notified. */
+/** Result of storing a model in an installation of the guide's services, and how its boards are notified. */
 export function guidePushedText({ name, url, bytes, digest, whole, message }: GuidePushed): string {
   const lines = facts([
     ['Uploaded', `${name} to ${new URL(url).origin}`],

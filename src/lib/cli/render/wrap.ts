@@ -8,7 +8,7 @@ export function width(text: string): number {
 /** A word longer than this may be broken after punctuation. */
 const longestWord = 24;
 
-/** A link that contains a line break can be neither clicked nor copied; one that the terminal itself wraps can. */
+/** Whether a word is a link. A link that contains a line break can be neither clicked nor copied; one that the terminal itself wraps can. */
 const isLink = /^[a-z][a-z0-9+.-]*:\/\/\S/;
 
 /**
