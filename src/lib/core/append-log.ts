@@ -13,7 +13,7 @@ export type Sync = (file: Pick<FileHandle, 'datasync'>) => Promise<void>;
 
 export const dataSync: Sync = (file) => file.datasync();
 
-/** A write may accept fewer bytes than it was given without an error, for example when the disk is full. */
+/** Writes all bytes. A single write may accept fewer without an error, for example when the disk is full. */
 export async function writeAll(file: FileHandle, bytes: Uint8Array, at: number): Promise<void> {
   for (let done = 0; done < bytes.length; ) {
     const { bytesWritten } = await file.write(bytes, done, bytes.length - done, at + done);
@@ -31,15 +31,15 @@ export class AppendLog {
   ) {}
 
   /**
-   * Appends a block. On failure the file is restored to its previous end: nothing that was rejected remains.
-   * @param durable resolves once this block and everything before it is on disk
+   * Appends a block. On failure the file is restored to its previous end, so that nothing of a rejected block remains.
+   * @param durable whether to resolve only once this block and everything before it is on disk
    */
   async append(block: Uint8Array, durable = true): Promise<void> {
     try {
       await writeAll(this.file, block, this.end);
       if (durable) await this.flush();
     } catch (error) {
-      // The disk may be gone; the next block then overwrites the same place.
+      // Truncating may fail too, for example if the disk is gone. The next block then overwrites the same place.
       await this.file.truncate(this.end).catch(() => {});
       throw error;
     }
@@ -56,10 +56,10 @@ export class GroupCommit<T> {
   private items: T[] = [];
   private running: Promise<void> | undefined;
 
-  /** @param write never rejects: it reports the outcome to each item */
+  /** @param write writes a batch. It never rejects, but reports the outcome to each item. */
   constructor(private readonly write: (batch: T[]) => Promise<void>) {}
 
-  /** Not yet part of a batch. */
+  /** Items that are not part of a batch yet. */
   get waiting(): readonly T[] {
     return this.items;
   }
@@ -68,7 +68,7 @@ export class GroupCommit<T> {
     return this.running !== undefined;
   }
 
-  /** @param begin false = wait for the next item that starts a batch */
+  /** @param begin false = the item waits until another one starts a batch */
   add(item: T, begin = true): void {
     this.items.push(item);
     if (begin) this.begin();
@@ -99,7 +99,7 @@ export class GroupCommit<T> {
   }
 
   private async run(): Promise<void> {
-    // Includes everything that arrived in this turn of the event loop in the first batch.
+    // The first batch includes everything that arrives in this turn of the event loop.
     await new Promise(setImmediate);
     while (this.items.length > 0) {
       const batch = this.items;

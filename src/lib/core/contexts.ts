@@ -70,9 +70,9 @@ export interface ChosenContext extends PlatformContext {
   /** Name of the context; a platform given by AIOT_URL is named after its host, such as `lab.example-8443`. */
   name: string;
   kind: ContextKind;
-  /** How it was chosen: named by the caller, AIOT_URL, or the current context. */
+  /** How it was chosen: by name (the caller or AIOT_CONTEXT), by AIOT_URL, or as the current context. */
   from: 'name' | 'environment' | 'current';
-  /** The user's other contexts. */
+  /** Names of the user's other contexts. */
   others: string[];
 }
 
@@ -91,7 +91,7 @@ export async function chosenContext(
   const names = Object.keys(contexts);
   const othersOf = (chosen: string) => names.filter((other) => other !== chosen);
   const unnamed = contextOfEnvironment(contexts, env);
-  // Callers pass the name on that they were given here, so the name of this one means this one.
+  // Callers may pass on the name that this function returned earlier, so the name of the environment's platform selects it again.
   if (unnamed && (name ?? unnamed.name) === unnamed.name)
     return { ...unnamed, from: 'environment', others: othersOf(unnamed.name) };
   const wanted = name ?? current;
@@ -119,7 +119,7 @@ export async function chosenContext(
   };
 }
 
-/** Takes its name, and whatever the environment does not set, from a context with the same URL. */
+/** The platform that AIOT_URL describes. Its name, and everything that the environment does not set, come from a context with the same URL. */
 function contextOfEnvironment(
   contexts: Contexts['contexts'],
   env: Record<string, string | undefined>,
@@ -140,8 +140,8 @@ function contextOfEnvironment(
 }
 
 /**
- * A platform's URL as a person typed it, without credentials.
- * @param source variable that it comes from; undefined = a flag
+ * Checks a platform's URL that a person typed, which must not contain credentials.
+ * @param source the variable that contains it; undefined = a flag
  * @throws AIOT_USAGE
  */
 function platformUrl(text: string, protocol: 'https:' | 'mqtts:', source?: string): URL {
@@ -163,7 +163,10 @@ function platformUrl(text: string, protocol: 'https:' | 'mqtts:', source?: strin
   return url;
 }
 
-/** Data folder of a platform on this machine, where `aiot up` stores its CA as pki/ca.crt; a CA copied from another machine has none. */
+/**
+ * Data folder of a platform on this machine, found by its CA file, which `aiot up` stores as pki/ca.crt in it. Undefined for a CA that was
+ * copied from another machine.
+ */
 export function platformFolderOfCa(ca: string | undefined): string | undefined {
   return ca?.match(/^(.+)[/\\]pki[/\\]ca\.crt$/)?.[1];
 }
@@ -189,7 +192,7 @@ function showContext(name: string, context: PlatformContext, current: boolean): 
   return { name, kind, url, mqtt, ca, token: token !== undefined, current };
 }
 
-/** Sorted by name. @throws AIOT_FILE_MALFORMED */
+/** All contexts, sorted by name. @throws AIOT_FILE_MALFORMED */
 export async function listContexts(folder?: string): Promise<ShownContext[]> {
   const { current, contexts } = await readContexts(folder);
   return Object.entries(contexts)
@@ -198,9 +201,9 @@ export async function listContexts(folder?: string): Promise<ShownContext[]> {
 }
 
 export interface AddOptions {
-  /** Make it the current context even if another one is; the first context always becomes current. */
+  /** Make it the current context even if there is already one. The first context always becomes current. */
   use?: boolean;
-  /** Overwrite one of the same name. */
+  /** Overwrite a context of the same name. */
   replace?: boolean;
   folder?: string;
 }
@@ -245,8 +248,8 @@ export async function useContext(name: string, folder?: string): Promise<ShownCo
 }
 
 /**
- * Forgets a platform and its token. If it was the current one, no context is current afterwards, because the platform that the next command
- * should use cannot be guessed. Returns the current context. @throws AIOT_CONTEXT_NOT_FOUND
+ * Deletes a context and its token. If it was the current one, no context is current afterwards, because the next command's platform cannot
+ * be guessed. Returns the name of the current context. @throws AIOT_CONTEXT_NOT_FOUND
  */
 export async function removeContext(name: string, folder?: string): Promise<string | null> {
   return editing(folder, async () => {
@@ -259,7 +262,7 @@ export async function removeContext(name: string, folder?: string): Promise<stri
   });
 }
 
-/** One change at a time: of two concurrent read-modify-write cycles, the second would undo the first and lose its tokens. */
+/** Serializes changes of contexts. Of two concurrent read-modify-write cycles, the second would undo the first and lose its tokens. */
 function editing<T>(folder: string | undefined, edit: () => Promise<T>): Promise<T> {
   return withLock(join(folder ?? configFolder(), 'contexts.lock'), 10_000, edit);
 }
@@ -309,7 +312,7 @@ export async function checkContext(typed: {
   };
 }
 
-/** Each kind identifies its server in its own way. @throws AIOT_USAGE */
+/** Requires the fields by which this kind of context identifies its server. @throws AIOT_USAGE */
 function checkKind(
   kind: ContextKind,
   typed: { mqtt?: string | undefined; token?: string | undefined; fingerprint?: string | undefined },
@@ -329,7 +332,7 @@ function checkKind(
   );
 }
 
-/** As OpenSSL and browsers display it, with or without colons. @throws AIOT_USAGE */
+/** Checks a fingerprint in the form that OpenSSL and browsers display, with or without colons. @throws AIOT_USAGE */
 function checkFingerprint(text: string): string {
   const fingerprint = text
     .replace(/^sha-?256[:=]/i, '')

@@ -36,7 +36,10 @@ export function publicKeyOf(privatePem: string): string {
     .toString('base64');
 }
 
-/** The same for a public key (SPKI) or a private key (PKCS#8), PEM. Throws a TypeError, or the error of node:crypto, for anything else. */
+/**
+ * The same form of the public key in a PEM text, which may be a public key (SPKI) or a private one (PKCS#8). For anything else it throws a
+ * TypeError or the error of node:crypto.
+ */
 export function publicKeyIn(pem: string): string {
   const key = createPublicKey(pem);
   if (!isP256(key)) throw new TypeError('expected an ECDSA P-256 key: other keys cannot sign');
@@ -52,12 +55,12 @@ export function keyIdOf(publicKeyBase64: string): string {
   return sha256Hex(Buffer.from(publicKeyBase64, 'base64'));
 }
 
-/** ECDSA P-256 with SHA-256; the signature is DER (as mbedTLS and OpenSSL write it), base64. */
+/** Signs bytes with ECDSA P-256 and SHA-256. The signature is DER (as mbedTLS and OpenSSL write it), in base64. */
 export function signBytes(privatePem: string, bytes: Uint8Array): string {
   return sign('sha256', bytes, createPrivateKey(privatePem)).toString('base64');
 }
 
-/** True only for a valid signature by an ECDSA P-256 key; malformed keys and signatures are false, not errors. */
+/** Whether a signature is valid for an ECDSA P-256 key. Malformed keys and signatures give false, not an error. */
 export function verifyBytes(publicKeyBase64: string, bytes: Uint8Array, signatureBase64: string): boolean {
   try {
     const key: KeyObject = createPublicKey({
@@ -73,7 +76,7 @@ export function verifyBytes(publicKeyBase64: string, bytes: Uint8Array, signatur
 }
 
 /**
- * JSON with sorted keys and no spaces: equal values give equal text, so their digests can be compared.
+ * JSON with sorted keys and no spaces. Equal values give equal text, so their digests can be compared.
  * Throws TypeError on numbers that JSON cannot represent (NaN, infinities).
  */
 export function canonicalJson(value: unknown): string {

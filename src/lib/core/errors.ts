@@ -3,16 +3,16 @@ import { type CatalogueEntry, catalogue, type ErrorCode } from './catalogue.js';
 export interface ErrorDetails {
   /** Overrides the catalogue's next step if a better one is known. */
   next?: string;
-  /** The kind of thing it is about, where one code covers several: a device, a run, a CSV file. One of the catalogue's `subjects`. */
+  /** The kind of thing that the error is about, if the code covers several: a device, a run, a CSV file. One of the catalogue's `subjects`. */
   subject?: string | undefined;
-  /** The peer, for errors of the outside world: a URL, host:port, or file. Never includes credentials. */
+  /** Address of the peer, for errors of the outside world: a URL, host:port, or file. Never includes credentials. */
   endpoint?: string;
   /** Whether the same call may succeed later. */
   retryable?: boolean;
   cause?: unknown;
 }
 
-/** The one error type that commands show. `message` is one sentence that states the problem and what it concerns. */
+/** The one error type that commands show. `message` is one sentence that states the problem and names the thing with the problem. */
 export class AiotError extends Error {
   readonly code: ErrorCode;
   readonly exit: CatalogueEntry['exit'];
@@ -35,7 +35,7 @@ export class AiotError extends Error {
     this.retryable = details.retryable ?? false;
   }
 
-  /** The same error in other words, such as those of a caller who knows the file it is about. */
+  /** The same error with another message, for example by a caller that knows which file it is about. */
   reworded(message: string, details: ErrorDetails = {}): AiotError {
     return new AiotError(this.code, message, { subject: this.subject, cause: this, ...details });
   }
@@ -98,7 +98,7 @@ const exitMeanings: Record<ExitCode, { about: string; next: string }> = {
   130: { about: 'Interrupted by Ctrl-C or SIGTERM.', next: 'Run the command again.' },
 };
 
-/** The meaning of an exit code of this program, and the errors that end with it. @throws AIOT_USAGE */
+/** Explains an exit code of this program, and lists the errors that end with it. @throws AIOT_USAGE */
 export function explainExit(exit: number): {
   exit: number;
   about: string;
@@ -114,7 +114,7 @@ export function explainExit(exit: number): {
   return { exit, ...meaning, codes };
 }
 
-/** The catalogue's entry for a code, however it is written. @throws AIOT_USAGE with the nearest codes */
+/** Finds the catalogue's entry for a code, whatever its capitalization and prefix. @throws AIOT_USAGE with the nearest codes */
 export function explainCode(code: string): CatalogueEntry & { code: ErrorCode } {
   const wanted = code.toUpperCase().replace(/:$/, '').replaceAll('-', '_');
   const names = Object.keys(catalogue) as ErrorCode[];
@@ -130,7 +130,7 @@ export function explainCode(code: string): CatalogueEntry & { code: ErrorCode } 
   });
 }
 
-/** `subject`: only about this kind of thing. */
+/** Whether an error has this code and, if one is given, this subject. */
 export function hasCode(error: unknown, code: ErrorCode, subject?: string): error is AiotError {
   return (
     error instanceof AiotError && error.code === code && (subject === undefined || error.subject === subject)

@@ -1,14 +1,14 @@
-/** 521639 → `521,639` */
+/** A number with separators: 521639 becomes `521,639`. */
 export function thousands(value: number): string {
   return value.toLocaleString('en-US');
 }
 
-/** 1, 'recording' → `1 recording`; 1200 → `1,200 recordings` */
+/** A count with its noun: 1 and 'recording' become `1 recording`, 1200 becomes `1,200 recordings`. */
 export function plural(count: number, noun: string): string {
   return `${thousands(count)} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-/** 0.9712 → `97.1 %` */
+/** A share in percent: 0.9712 becomes `97.1 %`. */
 export function percent(share: number, digits = 1): string {
   return `${(share * 100).toFixed(digits)} %`;
 }
@@ -19,13 +19,13 @@ export interface MeasuredShare {
   cases: number;
   /** The unit of a case. */
   unit: 'window' | 'row';
-  /** null if the cases are independent. */
+  /** Number of groups; null if the cases are independent. */
   groups: number | null;
-  /** 95 % */
+  /** The 95 % interval of the share. */
   interval: readonly [number, number] | null;
 }
 
-/** `98.2 % of 113 windows in 12 recordings (95 %: 90.1–99.7)`: the standard wording of an accuracy everywhere. */
+/** The standard wording of an accuracy everywhere: `98.2 % of 113 windows in 12 recordings (95 %: 90.1–99.7)`. */
 export function shareText({ share, cases, unit, groups, interval }: MeasuredShare): string {
   const short = (value: number) => (100 * value).toFixed(1).replace(/\.0$/, '');
   const within = groups === null ? '' : ` in ${plural(groups, unit === 'row' ? 'group' : 'recording')}`;
@@ -45,7 +45,7 @@ interface FoldsFigures {
   voted: { macroF1: number } | null;
 }
 
-/** `98.1 % of 475 windows in 35 recordings (95 %: 96.2–99.1), macro-F1 0.981, 0.993 smoothed; 5 folds, float` */
+/** Metrics over all folds: `98.1 % of 475 windows in 35 recordings (95 %: 96.2–99.1), macro-F1 0.981, 0.993 smoothed; 5 folds, float`. */
 export function foldsText(of: FoldsFigures, unit: MeasuredShare['unit']): string {
   const { folds, windows, groups, accuracy, interval, macroF1, rmse, voted } = of;
   const parts =
@@ -58,7 +58,7 @@ export function foldsText(of: FoldsFigures, unit: MeasuredShare['unit']): string
   return `${parts.join(', ')}; ${plural(folds, 'fold')}, float`;
 }
 
-/** 1536 → `1.5 KiB`. File and memory sizes have this format on the terminal, in the dashboard and in reports. */
+/** A size: 1536 becomes `1.5 KiB`. File and memory sizes have this format on the terminal, in the dashboard and in reports. */
 export function size(bytes: number): string {
   if (bytes < 1024) return `${bytes} B`;
   const units = ['KiB', 'MiB', 'GiB', 'TiB'];
@@ -71,12 +71,15 @@ export function size(bytes: number): string {
   return `${value.toFixed(1)} ${units[unit]}`;
 }
 
-/** `0.5`, `-3` → the number; NaN for words, and for other strings that JavaScript would accept: '', `0x10`, `1e3`, `Infinity`. */
+/**
+ * Parses a decimal number such as `0.5` or `-3`. NaN for words, and for other strings that JavaScript would accept: '', `0x10`, `1e3`,
+ * `Infinity`.
+ */
 export function decimalOf(text: string): number {
   return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
 }
 
-/** 1 234 567 ms → `20 min 35 s`; 87 → `87 ms`. */
+/** A duration: 1 234 567 ms becomes `20 min 35 s`, 87 becomes `87 ms`. */
 export function elapsed(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
@@ -86,7 +89,7 @@ export function elapsed(ms: number): string {
 
 const units: Record<string, number> = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
 
-/** `32KiB` or a number → bytes. The schema has already checked the format. */
+/** Converts a size such as `32KiB`, or a number, to bytes. The schema has already checked the format. */
 export function bytesOf(size: number | string): number {
   if (typeof size === 'number') return size;
   const [, digits = '0', unit = 'B'] = /^(\d+) ?(B|KiB|MiB|GiB)$/.exec(size) ?? [];
@@ -98,7 +101,7 @@ export function hex(value: number, digits = 0): string {
   return `0x${value.toString(16).padStart(digits, '0')}`;
 }
 
-/** Time elapsed, in one unit: `now`, `40 s ago`, `3 min ago`, `5 h ago`, `12 d ago`. */
+/** The time since `ms` in one unit: `now`, `40 s ago`, `3 min ago`, `5 h ago`, `12 d ago`. */
 export function ago(ms: number, now: number): string {
   const seconds = Math.floor((now - ms) / 1000);
   if (seconds < 5) return 'now';

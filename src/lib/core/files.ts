@@ -54,7 +54,7 @@ async function targetOf(path: string): Promise<string> {
   if (path === '') throw new AiotError('AIOT_USAGE', 'expected an output file name, got an empty one');
   const found = await stat(path).catch((error: unknown) => {
     if (systemCode(error) === 'ELOOP') throw refused(path, 'its symbolic links form a loop', error);
-    // Missing or inaccessible: writing reports the reason.
+    // If the path is missing or inaccessible, writing reports the reason.
     return null;
   });
   if (found === null) return await throughLinks(path);
@@ -62,7 +62,7 @@ async function targetOf(path: string): Promise<string> {
   throw refused(path, found.isDirectory() ? 'it is a folder' : 'it is a device or a pipe, not a file');
 }
 
-/** A link with a missing target is written to that target. */
+/** Follows symbolic links whose target is missing, because the file is created at the target. */
 async function throughLinks(path: string): Promise<string> {
   let at = path;
   for (let links = 0; links < mostLinks; links++) {
@@ -81,17 +81,17 @@ function refused(path: string, why: string, cause?: unknown): AiotError {
   });
 }
 
-/** Removes the temporary files of a killed `writeFileAtomic`. Safe only while nothing writes to that folder. */
+/** Removes temporary files that a killed process left in `writeFileAtomic`. Safe only while nothing writes to that folder. */
 export async function removeLeftovers(folder: string): Promise<void> {
   for (const name of await readdir(folder).catch(() => []))
     if (/^\.[0-9a-f]{12}\.tmp$/.test(name)) await rm(join(folder, name), { force: true });
 }
 
-/** Space may be freed later. */
+/** Whether an error code means that the disk is full, so that a later attempt may succeed. */
 const isFull = (code: string | undefined) =>
   code === 'ENOSPC' || code === 'EDQUOT' || code?.startsWith('SQLITE_FULL') === true;
 
-/** SQLite does not give the reason when it cannot create its shared memory in a folder. */
+/** Whether an operation failed because the disk is full. SQLite does not give this reason if it cannot create its shared memory in a folder. */
 export function isForWantOfRoom(error: unknown, folder: string): boolean {
   const code = systemCode(error);
   if (isFull(code) || !code?.startsWith('SQLITE_IOERR')) return isFull(code);
@@ -102,7 +102,7 @@ export function isForWantOfRoom(error: unknown, folder: string): boolean {
   }
 }
 
-/** The error to throw for a file system's error on writing a path. @param doing what was tried, before the path */
+/** The error to throw for a file system's error on writing a path. @param doing verb for the message, such as `write` */
 export function unwritable(path: string, error: unknown, doing = 'write'): AiotError {
   if (error instanceof AiotError) return error;
   const code = systemCode(error);
@@ -113,8 +113,8 @@ export function unwritable(path: string, error: unknown, doing = 'write'): AiotE
 }
 
 /**
- * For callers that would otherwise report a bug. A failing disk and a process out of file handles are faults of the machine, wherever in
- * the code they occur. Undefined for any other error.
+ * The error for a failure of the machine, such as a failing disk or too few file handles, wherever in the code it occurs. Undefined for any
+ * other error, which the caller reports as a bug.
  */
 export function machineFailure(error: unknown): AiotError | undefined {
   const code = systemCode(error);
@@ -131,7 +131,7 @@ export function machineFailure(error: unknown): AiotError | undefined {
 }
 
 /**
- * Rejects early what `writeFileAtomic` would reject after long work; leaves nothing behind.
+ * Reports early the errors that `writeFileAtomic` would otherwise report after long work. It leaves nothing behind.
  * @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL
  */
 export async function requireWritable(path: string): Promise<void> {
@@ -166,7 +166,7 @@ export async function makeFolder(path: string, mode?: number): Promise<string | 
 }
 
 /**
- * Replaces mkdir's own `recursive`: on Linux, Node 20 to 24 loop forever if a folder's parent exists and the folder still cannot be
+ * Replaces mkdir's own option `recursive`. On Linux, Node 20 to 24 loop forever if a folder's parent exists and the folder still cannot be
  * created, as in /proc.
  */
 async function makeMissing(path: string, mode?: number): Promise<string | undefined> {
@@ -180,7 +180,7 @@ async function makeMissing(path: string, mode?: number): Promise<string | undefi
   return above ?? made;
 }
 
-/** undefined if it already exists. */
+/** Creates one folder and returns its path; undefined if it already exists. */
 async function makeOne(path: string, mode?: number): Promise<string | undefined> {
   try {
     await mkdir(path, { mode });
@@ -191,7 +191,7 @@ async function makeOne(path: string, mode?: number): Promise<string | undefined>
   }
 }
 
-/** A rename is durable only once its folder is synced too. Skipped on Windows, where folders cannot be opened. */
+/** Syncs a folder, because a rename is durable only after that. Skipped on Windows, where folders cannot be opened. */
 export async function syncFolder(folder: string): Promise<void> {
   if (process.platform === 'win32') return;
   const handle = await open(folder, 'r');
@@ -206,7 +206,7 @@ export async function writeJsonAtomic(path: string, value: unknown, mode = 0o644
   await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`, mode);
 }
 
-/** The reason why a file cannot be read, in words; rarer reasons are given as the system's code. */
+/** Reasons why a file cannot be read, in words. Rarer reasons are given as the system's code. */
 const obstacles: Record<string, string> = {
   EACCES: 'no permission to read it',
   EISDIR: 'it is a folder',
@@ -214,14 +214,14 @@ const obstacles: Record<string, string> = {
   ERR_FS_FILE_TOO_LARGE: 'it has more than 2 GiB',
 };
 
-/** A path that cannot be a file. */
+/** Codes for a path at which there is no file. */
 const nowhere = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG']);
 
 /** @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE (a folder, a device such as /dev/zero, a silent pipe, or no permission to read) */
 export async function readBytes(path: string): Promise<Buffer> {
   try {
     const found = await stat(path);
-    // Reading some of these never ends.
+    // Reading a device may never end.
     if (found.isCharacterDevice() || found.isBlockDevice()) {
       throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path}: it is a device, not a file`);
     }
@@ -237,14 +237,14 @@ export async function readBytes(path: string): Promise<Buffer> {
   }
 }
 
-/** How long a pipe may have no writer, and how often it is polled. */
+/** How long a pipe may have no writer, ms. */
 const pipeGraceMs = 1000;
 
 const pipePauseMs = 10;
 
 /**
- * A named pipe, such as the shell's `<(command)`. Opened and read without blocking: reading it as a file would wait for a writer in a
- * thread that no signal can interrupt.
+ * Reads a named pipe, such as the shell's `<(command)`, without blocking. Reading it as a file would wait for a writer in a thread that no
+ * signal can interrupt.
  */
 async function readPipe(path: string): Promise<Buffer> {
   const pipe = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -256,7 +256,7 @@ async function readPipe(path: string): Promise<Buffer> {
         if (systemCode(error) !== 'EAGAIN') throw error;
         return null;
       });
-      // Nothing at the beginning: the writer may still connect.
+      // A pipe without data may still get a writer, unless it has already sent something.
       if (got?.bytesRead === 0 && (chunks.length > 0 || performance.now() > giveUp)) break;
       if (got !== null && got.bytesRead > 0) chunks.push(got.buffer.subarray(0, got.bytesRead));
       else await new Promise((resolve) => setTimeout(resolve, pipePauseMs));
@@ -285,12 +285,12 @@ export async function requireFile(path: string): Promise<void> {
   throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path}: it is ${what}, not a file`);
 }
 
-/** UTF-8. @throws as `readBytes` */
+/** Reads a file as UTF-8. @throws as `readBytes` */
 export async function readText(path: string): Promise<string> {
   return (await readBytes(path)).toString('utf8');
 }
 
-/** @throws as `readBytes`; AIOT_FILE_MALFORMED with the position that the parser reports */
+/** Reads a file as JSON. @throws as `readBytes`; AIOT_FILE_MALFORMED with the position that the parser reports */
 export async function readJson(path: string): Promise<unknown> {
   const bytes = await readBytes(path);
   try {
@@ -302,7 +302,7 @@ export async function readJson(path: string): Promise<unknown> {
 }
 
 /**
- * Refuses to overwrite an input file, even if one path is a link to the other. If a folder is read, the CSV files in it count as inputs.
+ * Refuses to overwrite an input file, even through a link. If an input is a folder, the CSV files in it count as inputs too.
  * @throws AIOT_FILE_IS_INPUT
  */
 export async function refuseInputs(
@@ -316,13 +316,13 @@ export async function refuseInputs(
     const target = await real(file);
     const input = inputs.get(target) ?? (await folderOf(target, inputs));
     if (input === undefined) continue;
-    // A folder given as the output itself is reported when it is written.
+    // If the output path is a folder, the error is reported when it is written.
     if (await isFolder(target)) continue;
     throw new AiotError('AIOT_FILE_IS_INPUT', `${file} would overwrite the input ${input}`);
   }
 }
 
-/** The input folder that contains an existing CSV file. */
+/** If the target is an existing CSV file in an input folder, a description of it, such as `a.csv in data`. */
 async function folderOf(target: string, inputs: ReadonlyMap<string, string>): Promise<string | undefined> {
   if (extname(target) !== '.csv' || !(await stat(target).catch(() => null))?.isFile()) return undefined;
   for (const [folder, input] of inputs) {
@@ -339,7 +339,7 @@ async function real(file: string): Promise<string> {
   return await realpath(file).catch(() => resolve(file));
 }
 
-/** Files that belong together: all of them are written in full before the first gets its final name. @throws AIOT_FILE_NOT_WRITABLE */
+/** Writes files that belong together: all are written in full before the first one gets its final name. @throws AIOT_FILE_NOT_WRITABLE */
 export async function writeTogether(files: ReadonlyMap<string, Uint8Array | string>): Promise<void> {
   const [only, ...more] = files;
   if (only !== undefined && more.length === 0) return await writeFileAtomic(...only);

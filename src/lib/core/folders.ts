@@ -9,17 +9,17 @@ import { readBytes } from './files.js';
 
 type Environment = Record<string, string | undefined>;
 
-/** Contexts, tokens and signing keys: private to the user. `AIOT_CONFIG_DIR`, XDG_CONFIG_HOME/aiot or ~/.config/aiot. */
+/** Folder of contexts, tokens and signing keys, private to the user: `AIOT_CONFIG_DIR`, XDG_CONFIG_HOME/aiot or ~/.config/aiot. */
 export function configFolder(env: Environment = process.env): string {
   return base(env, 'AIOT_CONFIG_DIR', 'XDG_CONFIG_HOME', '.config');
 }
 
-/** Platforms and demos. `AIOT_DATA_DIR`, XDG_DATA_HOME/aiot or ~/.local/share/aiot. */
+/** Folder of platforms and demos: `AIOT_DATA_DIR`, XDG_DATA_HOME/aiot or ~/.local/share/aiot. */
 export function dataFolder(env: Environment = process.env): string {
   return base(env, 'AIOT_DATA_DIR', 'XDG_DATA_HOME', '.local/share');
 }
 
-/** Files that can be regenerated. `AIOT_CACHE_DIR`, XDG_CACHE_HOME/aiot or ~/.cache/aiot. */
+/** Folder of files that can be regenerated: `AIOT_CACHE_DIR`, XDG_CACHE_HOME/aiot or ~/.cache/aiot. */
 export function cacheFolder(env: Environment = process.env): string {
   return base(env, 'AIOT_CACHE_DIR', 'XDG_CACHE_HOME', '.cache');
 }
@@ -41,7 +41,10 @@ export function aiotVersion(): string {
   return known;
 }
 
-/** The package's own folder: the nearest parent with aiot's package.json, from src, from dist and when installed; searched for once. */
+/**
+ * The package's own folder: the nearest parent with aiot's package.json. It is found from src, from dist and from an installation, and
+ * searched for once.
+ */
 export function packageRoot(from?: string): string {
   if (from !== undefined) return above(from);
   home ??= above(fileURLToPath(import.meta.url));
@@ -65,8 +68,8 @@ function nameOfPackage(folder: string): unknown {
 }
 
 /**
- * A file of another package that is bundled with this one in dist/vendor (scripts/vendor.js writes it with each build).
- * @param name its name there; names that end with `.gz` are decompressed
+ * Reads a file of another package that is bundled with this one in dist/vendor, where scripts/vendor.js writes it with each build.
+ * @param name its name in dist/vendor; a name that ends with `.gz` is decompressed
  * @throws as `readBytes`; an error of zlib if the file is damaged
  */
 export async function vendoredFile(name: string): Promise<Uint8Array> {

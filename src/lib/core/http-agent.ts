@@ -2,9 +2,9 @@ import type { Socket } from 'node:net';
 import type { Agent } from 'undici';
 
 /**
- * Connections for HTTP requests. If a server closes the connection while the last piece of its response is still unread, undici 7 fails an
- * assertion and terminates the process. Source: nodejs/undici#5360, fixed in 8, which needs Node 22. Here the end of such a connection is
- * deferred as well.
+ * An agent for HTTP requests that avoids a fault of undici 7. If a server closes the connection while the last piece of its response is
+ * still unread, undici fails an assertion and terminates the process (nodejs/undici#5360). The fix in undici 8 needs Node 22. Like the fix,
+ * this agent defers the end of such a connection.
  */
 export async function httpAgent(options: Agent.Options = {}): Promise<Agent> {
   const { Agent, buildConnector } = await import('undici');
@@ -23,8 +23,8 @@ export async function httpAgent(options: Agent.Options = {}): Promise<Agent> {
 }
 
 /**
- * The parser throws if the connection ends while it is paused, and reads the socket when it resumes: at that point the end is reported to
- * it again. A connection that was reset has no more data, so its response fails.
+ * Defers the end of a connection while undici's parser is paused, because the parser would throw. When it resumes, the parser reads the
+ * socket, and the end is reported to it again. A connection that was reset has no more data, so its response fails.
  */
 function holdEnd(socket: Socket): void {
   const emit = socket.emit.bind(socket) as (event: string, ...values: unknown[]) => boolean;
@@ -32,7 +32,7 @@ function holdEnd(socket: Socket): void {
   let held = false;
   const end = () => {
     held = !wasHeard(() => emit('end'));
-    // Otherwise Node closes the socket now, and pending data is lost.
+    // With the default setting, Node would close the socket now, and unread data would be lost.
     if (held) socket.allowHalfOpen = true;
     else if (socket.allowHalfOpen) socket.end();
     return true;
@@ -52,7 +52,7 @@ function holdEnd(socket: Socket): void {
   };
 }
 
-/** Whether the parser was not paused. */
+/** Emits an event. Returns false if the parser rejected it because it was paused. */
 function wasHeard(emit: () => unknown): boolean {
   try {
     emit();

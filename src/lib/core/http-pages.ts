@@ -7,10 +7,10 @@ export interface Page {
   body: string;
 }
 
-/** A port that cannot be listened on; the caller words the message. */
+/** The error for a port that cannot be listened on. The caller words the message for the user. */
 export class ListenFailure extends Error {
   constructor(
-    /** Such as `EADDRINUSE`. */
+    /** The system's error code, such as `EADDRINUSE`. */
     readonly code: string,
     cause: unknown,
   ) {

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { namePattern } from './names.js';
 import { nearest } from './text.js';
 
-/** A problem in a value: its place, and the expected and actual values. */
+/** A problem in a value: its path, and a message with the expected and the actual value. */
 export interface Problem {
   path: PropertyKey[];
   message: string;
@@ -23,8 +23,8 @@ interface Checked {
 }
 
 /**
- * The first problem that a schema found, as `field.field: expected …; got …`. `whole` names the value if the problem does not belong to a
- * single field. Without `value`, only types are reported as got.
+ * The first problem that a schema found, as `field.field: expected …; got …`. `whole` names the value if the problem concerns no single
+ * field. Without `value`, the actual value is unknown, and only its type can be reported.
  */
 export function issueText(error: Issues, whole: string, value?: unknown): string {
   const [first] = problemsOf(error, { value });
@@ -51,14 +51,17 @@ function problemsIn(issue: Issue, { value, schema }: Checked): Problem[] {
   ];
 }
 
-/** Whether a schema has no message of its own. Zod's message about a type ends with the value's type, which is lost by now. */
+/**
+ * Whether an issue has Zod's own message rather than one of the schema. A message about a type ends with the type of a value that is no
+ * longer known here, so it is matched by its form.
+ */
 function isZods(issue: Issue): boolean {
   if (issue.code === 'invalid_type') return /^Invalid input: expected \w+, received /.test(issue.message);
   const theirs = z.config().localeError?.(issue as z.core.$ZodRawIssue);
   return issue.message === (typeof theirs === 'string' ? theirs : theirs?.message);
 }
 
-/** `expected …`; a message from the schema is used unchanged. */
+/** The expectation as `expected …`. A message of the schema is used unchanged. */
 function expectationOf(issue: Issue): string {
   if (!isZods(issue)) return issue.message;
   switch (issue.code) {
@@ -176,7 +179,7 @@ function formatOf(issue: Extract<Issue, { code: 'invalid_format' }>): string {
 function unionOf(issue: Extract<Issue, { code: 'invalid_union' }>): string {
   const { options } = issue as { options?: unknown[] };
   if (options && options.length > 0) return `expected one of ${options.map(word).join(', ')}`;
-  // If an option matches except for one field, that field is the problem.
+  // All options are listed. If one of them matches except for a field, the message names that field.
   const each = issue.errors.map((errors) =>
     errors
       .map((inner) => `${inner.path.length > 0 ? `${inner.path.join('.')}: ` : ''}${expectationOf(inner)}`)
@@ -185,7 +188,7 @@ function unionOf(issue: Extract<Issue, { code: 'invalid_union' }>): string {
   return [...new Set(each)].join(', or ').replaceAll(', or expected ', ', or ') || 'not a valid value';
 }
 
-/** A word unquoted; other values as JSON. */
+/** A word as it is; any other value as JSON. */
 function word(value: unknown): string {
   if (typeof value === 'string' && /^[\w.+/:@-]+$/.test(value)) return value;
   return typeof value === 'bigint' ? String(value) : (JSON.stringify(value) ?? String(value));
@@ -193,7 +196,7 @@ function word(value: unknown): string {
 
 const secret = /(password|passphrase|secret|token|privateKey|private_key)$/i;
 
-/** The value found; null if it is not known or may be a secret. */
+/** The actual value as text; null if it is not known or may be a secret. */
 function gotOf(issue: Issue, root: unknown): string | null {
   if (issue.path.some((name) => secret.test(String(name)))) return null;
   if (root !== undefined) {
@@ -205,7 +208,7 @@ function gotOf(issue: Issue, root: unknown): string | null {
   return received === undefined ? null : (types[received] ?? received);
 }
 
-/** The length of text and lists that are out of bounds: the value itself would be too long, or empty. */
+/** The length of a text or list whose length is out of bounds. The value itself would be too long to show, or empty. */
 function sizeOf(issue: Issue, value: unknown): string | null {
   if (issue.code !== 'too_small' && issue.code !== 'too_big') return null;
   const names = counted[issue.origin];
@@ -213,7 +216,7 @@ function sizeOf(issue: Issue, value: unknown): string | null {
   return value.length === 0 ? 'none' : String(value.length);
 }
 
-/** The option that was meant. */
+/** A suggestion of the option that was probably meant; empty if none is similar. */
 function hintOf(issue: Issue, root: unknown): string {
   const options =
     issue.code === 'invalid_value'
@@ -238,7 +241,7 @@ function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
   );
 }
 
-/** Names of the fields that a schema knows at a place; none if it does not list them. */
+/** Names of the fields that a schema defines at a path; none if it does not list them. */
 function fieldsAt(schema: z.core.$ZodType | undefined, path: readonly PropertyKey[]): string[] {
   const inner = schema && unwrapped(schema);
   if (!inner) return [];
@@ -253,7 +256,7 @@ function fieldsAt(schema: z.core.$ZodType | undefined, path: readonly PropertyKe
   return def.type === 'record' ? fieldsAt(def.valueType as z.core.$ZodType, rest) : [];
 }
 
-/** The schema wrapped by optional, default and the like. */
+/** The innermost schema, without wrappers such as optional and default. */
 function unwrapped(schema: z.core.$ZodType): z.core.$ZodType {
   const { def } = schema._zod as unknown as { def: { innerType?: z.core.$ZodType; in?: z.core.$ZodType } };
   const inner = def.innerType ?? def.in;

@@ -6,10 +6,10 @@ import { makeFolder, unwritable } from './files.js';
 import { nativePart } from './process.js';
 
 /**
- * Acquires a lock for this process and returns a function that releases it, or null if another process still holds it after `waitMs`. It
- * is the operating system's lock on a file (SQLite's exclusive transaction), so it is released when the process ends, even by a crash.
- * There are no stale locks, and two processes cannot both acquire one that a third has left. It is stored beside keys and readable by its
- * owner only (0600). @throws AIOT_FILE_NOT_WRITABLE
+ * Acquires a lock for this process. Returns a function that releases it, or null if another process still holds it after `waitMs`. It is
+ * the operating system's lock on a file (SQLite's exclusive transaction), so it ends with the process, even after a crash. Hence there are
+ * no stale locks to clean up, which two processes could do at the same time. The file may be next to keys, so only its owner can read it
+ * (0600). @throws AIOT_FILE_NOT_WRITABLE
  */
 export async function takeLock(path: string, waitMs = 0): Promise<(() => void) | null> {
   const { default: Database } = await nativePart('libsql', () => import('libsql'));
@@ -20,13 +20,13 @@ export async function takeLock(path: string, waitMs = 0): Promise<(() => void) |
       lock = new Database(path, { timeout: 0 });
       lock.exec('BEGIN EXCLUSIVE');
       const taken = lock;
-      // SQLite creates it with mode 0644. Changed by path, because closing a second handle of the file would release the lock.
+      // SQLite creates the file with mode 0644. The mode is changed by path, because closing a second handle of the file would release the lock.
       await chmod(path, 0o600);
       return () => taken.close();
     } catch (error) {
       lock?.close();
       if (!systemCode(error)?.startsWith('SQLITE_BUSY')) {
-        // A folder of another user, a full disk, or a folder in place of the file.
+        // Possible causes are a folder of another user, a full disk, or a folder in place of the file.
         throw unwritable(path, error, 'take the lock');
       }
       if (performance.now() >= deadline) return null;

@@ -2,10 +2,10 @@ import { randomBytes } from 'node:crypto';
 
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
 
-/** Names that people give to devices, models, datasets and contexts: they appear in topics, paths and URLs. */
+/** Form of the names that people give to devices, models, datasets and contexts. They appear in topics, paths and URLs. */
 export const namePattern = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$/;
 
-/** `prefix_` and 26 characters: 10 of time (sorts by creation), 16 random (80 bits). */
+/** A new id: `prefix_` and 26 characters. Ten of them encode the time, so that ids sort by creation, and 16 are random (80 bits). */
 export function newId(prefix: string, now: number = Date.now()): string {
   let time = '';
   for (let rest = now, i = 0; i < 10; i++) {
@@ -24,8 +24,8 @@ export function timeOfId(id: string): number {
 }
 
 /**
- * An empty record for names chosen by others. It inherits nothing, so `constructor` and `__proto__` are ordinary names. A plain object
- * would find inherited members under them, modify those, or store nothing.
+ * An empty record whose keys are chosen by others. It inherits nothing, so `constructor` and `__proto__` are ordinary keys. With a plain
+ * object, such keys would find or change inherited members, or store nothing.
  */
 export function dictionary<Value>(): Record<string, Value> {
   return Object.create(null) as Record<string, Value>;

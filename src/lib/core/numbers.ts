@@ -19,7 +19,7 @@ export function gaussian(random: Random): number {
   return Math.sqrt(-2 * Math.log(u)) * Math.cos(2 * Math.PI * random());
 }
 
-/** The numbers below `count` in the order of `shuffled`, four bytes each. */
+/** The numbers below `count` in the order that `shuffled` would give, in four bytes each. */
 export function shuffledNumbers(count: number, random: Random): Uint32Array {
   const out = new Uint32Array(count);
   for (let i = 0; i < count; i++) out[i] = i;
@@ -32,7 +32,7 @@ export function shuffledNumbers(count: number, random: Random): Uint32Array {
   return out;
 }
 
-/** Fisher–Yates; returns a new array. */
+/** A shuffled copy of the items (Fisher–Yates). */
 export function shuffled<T>(items: readonly T[], random: Random): T[] {
   const out = [...items];
   for (let i = out.length - 1; i > 0; i--) {
@@ -43,8 +43,8 @@ export function shuffled<T>(items: readonly T[], random: Random): T[] {
 }
 
 /**
- * Nearest integer, halves away from zero: C's round(), TensorFlow Lite's TfLiteRound. Not floor(x + 0.5), which is wrong for the number
- * just below one half. Never −0, which no integer type can represent.
+ * Rounds to the nearest integer, with halves away from zero, like C's round() and TensorFlow Lite's TfLiteRound. It does not use floor(x +
+ * 0.5), which is wrong for the number just below one half. It never returns −0, which no integer type can represent.
  */
 export function roundHalfAway(x: number): number {
   const whole = Math.trunc(x) + 0;

@@ -35,7 +35,7 @@ export async function findProgram(
 export interface RunOptions {
   cwd?: string | undefined;
   env?: NodeJS.ProcessEnv;
-  /** Through the system's shell. */
+  /** Whether to run the program through the system's shell. */
   shell?: boolean;
   /** Data for its stdin; without it, the program has no stdin. */
   input?: Uint8Array;
@@ -46,29 +46,29 @@ export interface RunOptions {
   onOutput?: (text: string, from: 'stdout' | 'stderr') => void;
   timeoutMs?: number;
   signal?: AbortSignal | undefined;
-  /** The program leads a process group, and its descendants are ended with it. */
+  /** Whether the program leads a process group, so that its descendants are ended with it. */
   group?: boolean;
-  /** Between SIGTERM and SIGKILL; default 5 s. */
+  /** Time between SIGTERM and SIGKILL, ms; default 5000. */
   graceMs?: number;
-  /** How long to wait for output after its exit, because its children may hold the stream open forever. Default 2 s. */
+  /** How long to wait for output after the program's exit, ms; default 2000. Its children may hold the stream open forever. */
   outputMs?: number;
 }
 
 export interface ProgramEnd {
-  /** Null when a signal ended it. */
+  /** Exit code; null if a signal ended the program. */
   code: number | null;
   endedBy: NodeJS.Signals | null;
-  /** It did not end within `timeoutMs` and was terminated. */
+  /** Whether the program did not end within `timeoutMs` and was terminated. */
   timedOut: boolean;
-  /** `signal` was aborted while it ran, and it was asked to end. It may still have ended with a code of its own. */
+  /** Whether `signal` was aborted while the program ran, so that it was asked to end. It may still have ended with a code of its own. */
   aborted: boolean;
   stdout: string;
   stderr: string;
 }
 
 /**
- * Runs a program to its end; the caller evaluates the exit code. At the timeout, or when `signal` is aborted, the program is terminated
- * and its end is awaited.
+ * Runs a program to its end. The caller evaluates the exit code. At the timeout, or when `signal` is aborted, the program is terminated and
+ * its end is awaited.
  * @throws the system's error if it cannot be started; the signal's reason once an aborted program has ended
  */
 export async function runProgram(
@@ -108,7 +108,7 @@ export async function endOfProgram(
       onOutput?.(text, from);
     });
   }
-  // A program need not read its input.
+  // Writing may fail, because a program need not read its input.
   child.stdin?.on('error', () => {}).end(input);
   let timedOut = false;
   let aborted = false;
@@ -129,7 +129,7 @@ export async function endOfProgram(
   };
   let late: NodeJS.Timeout | undefined;
   child.once('exit', () => {
-    // It has ended on its own: while its last output is awaited, it is neither late nor to be stopped.
+    // The program has ended on its own. It must not be stopped or count as late while its last output is awaited.
     stopWatching();
     late = setTimeout(() => {
       child.stdout?.destroy();
@@ -145,7 +145,7 @@ export async function endOfProgram(
   }
 }
 
-/** Asks a program to end, kills it after `graceMs`, and resolves when it is gone; immediately if it is not running. */
+/** Asks a program to end, kills it after `graceMs`, and resolves once it has ended. Resolves immediately if it is not running. */
 export async function stopProgram(
   child: ChildProcess,
   { group = false, graceMs = 5000 }: Pick<RunOptions, 'group' | 'graceMs'> = {},
@@ -183,9 +183,9 @@ export function lastOutput(output: Readable, most: number): () => string {
 }
 
 /**
- * Node's `spawn`, with start failures always reported as events. Without a free handle, Node creates no stdio streams and reports the
- * failure only later. For other reasons (arguments too long, no memory) it throws. Here a program that could not be started always emits
- * `error`, then `close`; its output streams have ended, and its input is discarded.
+ * Node's `spawn`, with failures to start always reported as events. Without a free file handle, Node creates no stdio streams and reports
+ * the failure only later. For other reasons (arguments too long, no memory) it throws. Here a program that could not be started always
+ * emits `error`, then `close`. Its output streams have ended, and its input is discarded.
  */
 export const startProgram = ((program: string, args: readonly string[], options: SpawnOptions) => {
   const child = started(program, args, options);
@@ -214,22 +214,22 @@ function started(program: string, args: readonly string[], options: SpawnOptions
 }
 
 /**
- * Keeps the space for new objects at its size until `letYoungHeapGrow` is called. V8 doubles that space, up to two halves of 16 MB, for
- * objects that are created at once and retained, as happens while a program loads. The space is never released: 10 MB in a process that
+ * Keeps V8's space for new objects at its present size until `letYoungHeapGrow` is called. V8 doubles that space, up to two halves of 16
+ * MB, if many objects are created at once and retained, as while a program loads. V8 never releases it, which costs 10 MB in a process that
  * does little.
  */
 export function keepYoungHeapSmall(): void {
   setFlagsFromString('--semi-space-growth-factor=1');
 }
 
-/** For computations: short-lived objects get the space that V8 would give them by default. */
+/** Lets the space for new objects grow to V8's default size, for computations that create many short-lived objects. */
 export function letYoungHeapGrow(): void {
   setFlagsFromString('--semi-space-growth-factor=2');
 }
 
 /**
- * For processes that run for months on a small board: by default V8 lets the heap double before it collects the old generation. From now on
- * it collects after each growth by a fifth, and the young generation grows no further.
+ * Keeps the heap small in processes that run for months on a small board. By default, V8 lets the heap double before it collects the old
+ * generation. After this call, it collects whenever the heap has grown by a fifth, and the young generation grows no further.
  */
 export function keepHeapSmall(): void {
   setFlagsFromString('--heap-growing-percent=20');
@@ -239,8 +239,8 @@ export function keepHeapSmall(): void {
 let resident = 0;
 
 /**
- * Memory of this process, bytes; the last known value if it cannot be read now, because the system provides it through a file and may have
- * no handles left.
+ * Memory of this process, bytes. If it cannot be read now, it is the last known value: the system provides it through a file, for which
+ * there may be no free handle.
  */
 export function residentBytes(): number {
   try {
@@ -252,8 +252,8 @@ export function residentBytes(): number {
 }
 
 /**
- * Gives back memory that startup needed (a bundle's files, a dataset). Not called before many operations run concurrently: V8 then allows
- * itself a larger heap, 15 MB more for a bridge.
+ * Returns memory to the system that only startup needed (a bundle's files, a dataset). Do not call it before many operations run
+ * concurrently: V8 then allows itself a larger heap, 15 MB more for a bridge.
  */
 export function collectGarbage(): void {
   setFlagsFromString('--expose-gc');
@@ -261,8 +261,8 @@ export function collectGarbage(): void {
 }
 
 /**
- * Loads a package with native code on first use: everything else works on systems that it was not built for, and where an installation
- * omits it.
+ * Loads a package with native code on first use. Everything else works on systems for which the package was not built, and in installations
+ * that omit it.
  * @throws AIOT_NATIVE_PART if it does not load
  */
 export async function nativePart<T>(name: string, load: () => Promise<T>): Promise<T> {
@@ -278,8 +278,8 @@ export async function nativePart<T>(name: string, load: () => Promise<T>): Promi
 }
 
 /**
- * Loads, in the background, the modules that are otherwise loaded on first use. This is for processes that run for months: a process
- * without a free file handle cannot load them, and Node 20 remembers the failure for the life of the process.
+ * Loads modules in the background that would otherwise be loaded on first use. This is for processes that run for months. A process without
+ * a free file handle cannot load them, and Node 20 remembers the failure for the life of the process.
  */
 export function preload(...parts: (() => Promise<unknown>)[]): void {
   // A module that cannot be loaded reports the error on first use.

@@ -6,13 +6,13 @@ import { parseCron } from './time.js';
 const name = z.string().regex(namePattern, 'letters, digits, dot, dash or underscore, at most 64');
 const positive = z.number().positive();
 
-/** Samples: more than a day at 10 Hz, and little enough to be allocated. */
+/** Number of samples: more than a day at 10 Hz, and still small enough to be allocated. */
 const windowLength = z.int().min(1).max(1_000_000);
 
 /** The name of a class or a recorded label; it is printed and used in file names. */
 const word = z.string().regex(/^[^\p{Cc}]{1,64}$/u, 'expected 1 to 64 characters without control characters');
 
-/** A recorded label. Tables often have numbers there, which YAML reads as numbers. */
+/** A recorded label. In tables it is often a number, which YAML reads as a number too. */
 const label = z.union([word, z.number().transform(String)]);
 
 const field = z.strictObject({
@@ -23,10 +23,10 @@ const field = z.strictObject({
 });
 
 const stream = z.strictObject({
-  /** The stream's name on the wire: `aiot/v1/{device}/telemetry/{topic}`. */
+  /** The stream's name in its MQTT topic: `aiot/v1/{device}/telemetry/{topic}`. */
   topic: name,
   format: z.literal('json').default('json'),
-  /** The field that names the device, or `topic` if the topic does. */
+  /** Name of the field that contains the device's name, or `topic` if the MQTT topic contains it. */
   device: z.string().default('topic'),
   fields: z.record(
     z
@@ -39,29 +39,29 @@ const stream = z.strictObject({
   ),
 });
 
-/** Named feature sets; see the signal module. */
+/** Names of feature sets; see the signal module. */
 export const featureSetNames = ['raw', 'motion', 'har', 'spectral'] as const;
 
 const signal = z.strictObject({
-  /** Samples a second as they arrive, Hz. */
+  /** Rate at which samples arrive, Hz. */
   rate: positive,
-  /** Corner of the low-pass filter, Hz; absent = none. */
+  /** Corner frequency of the low-pass filter, Hz; absent = no filter. */
   lowpass: positive.optional(),
-  /** Samples a second after resampling, Hz; absent = as `rate`. */
+  /** Rate after resampling, Hz; absent = the same as `rate`. */
   resample: positive.optional(),
-  /** Samples (after resampling) in one window. */
+  /** Number of samples in one window, after resampling. */
   window: windowLength,
-  /** Samples between the starts of two windows. */
+  /** Number of samples between the starts of two windows. */
   stride: windowLength,
   features: z.union([z.enum(featureSetNames), z.array(z.string()).min(1)]).default('raw'),
 });
 
-/** Class → the recorded labels that count as it. */
+/** Classes, each with the recorded labels that count as this class. */
 const labels = z.record(word, z.array(label).min(1));
 
 const size = z.int().min(1).max(4096);
 
-/** One number, or [over time (height), across (width)]. */
+/** A size for both dimensions, or [over time (height), across (width)]. */
 const pair = z.union([size, z.tuple([size, size])]);
 
 const activation = z.enum(['none', 'relu', 'relu6', 'leaky-relu', 'tanh', 'sigmoid']);
@@ -98,15 +98,15 @@ export const layerSchema = z.discriminatedUnion('type', [
 
 export type LayerConfig = z.output<typeof layerSchema>;
 
-/** Augmentations of raw training windows, drawn again in each epoch; each value is a size, 0 = off. */
+/** Augmentations of raw training windows, drawn again in each epoch. Each value sets a strength; 0 = off. */
 const augment = z.strictObject({
-  /** Degrees: rotated about a random axis by up to this angle; fields in threes (x, y, z). */
+  /** Largest rotation about a random axis, degrees. It rotates groups of three fields (x, y, z). */
   rotation: z.number().min(0).max(180).default(0),
-  /** Share by which time is stretched or compressed within a window. */
+  /** Share by which time is stretched or compressed within a window, at most. */
   timeWarp: z.number().min(0).max(0.5).default(0),
   /** Standard deviation of Gaussian noise, in standard deviations of the input. */
   noise: z.number().min(0).max(10).optional(),
-  /** Share by which the whole window is scaled up or down. */
+  /** Share by which the whole window is scaled up or down, at most. */
   gain: z.number().min(0).max(0.9).default(0),
 });
 
@@ -117,9 +117,12 @@ const train = z.strictObject({
   learningRate: positive.default(0.001),
   /** Number of networks trained from different initializations and averaged into one; dense layers only. */
   members: z.int().min(1).max(16).default(1),
-  /** Samples between the starts of two training windows; absent = signal.stride. Closer ones show more of each recording. */
+  /**
+   * Number of samples between the starts of two training windows; absent = signal.stride. A smaller number gives more windows of each
+   * recording.
+   */
   stride: windowLength.optional(),
-  /** Epochs without a lower validation loss after which training ends; absent = all epochs are run. */
+  /** Training ends after this number of epochs without a lower validation loss; absent = all epochs are run. */
   patience: z.int().min(1).optional(),
   /** Whether rare classes count as much as frequent ones. */
   classWeights: z.enum(['balanced', 'none']).default('balanced'),
@@ -146,20 +149,20 @@ const quantize = z
       biasCorrection: z.boolean().optional(),
       equalize: z.boolean().optional(),
       finetune: z.int().min(1).max(1000).optional(),
-      /** Points (hundredths) of accuracy that may be lost. */
+      /** Accuracy that may be lost, percentage points. */
       maxLoss: z.number().min(0).max(100).optional(),
     }),
   ])
   .prefault('int8');
 
 const accept = z.strictObject({
-  /** Smallest macro-F1 of the int8 model on recordings never trained on, by window. */
+  /** Lowest macro-F1 of the int8 model by window, on recordings that were not used for training. */
   macroF1: z.number().min(0).max(1).optional(),
   /** Lowest accuracy of the int8 model, by window. */
   accuracy: z.number().min(0).max(1).optional(),
-  /** Smallest area under the ROC curve. */
+  /** Lowest area under the ROC curve. */
   auc: z.number().min(0).max(1).optional(),
-  /** Largest root mean squared error and largest mean absolute error of values, in their own unit. */
+  /** Largest root mean squared error, in the unit of the value. */
   rmse: positive.optional(),
   mae: positive.optional(),
   /** Largest loss of macro-F1 from float to int8, 0..1. */
@@ -174,7 +177,7 @@ const accept = z.strictObject({
     .optional(),
   /** Maximum number of multiply-adds per inference. */
   macs: z.int().positive().optional(),
-  /** Limit for `data drift` and pipelines: any drift (`none`), or a PSI of a feature above this. */
+  /** Limit for `data drift` and pipelines: `none` allows no drift, a number is the highest PSI of a feature. */
   drift: z.union([z.literal('none'), positive]).optional(),
 });
 
@@ -209,7 +212,7 @@ const model = z.strictObject({
   accept: accept.prefault({}),
 });
 
-/** An MQTT topic filter: `+` and `#` are whole levels, `#` the last. */
+/** An MQTT topic filter. `+` and `#` stand for whole levels, and `#` must be the last. */
 const filter = z
   .string()
   .regex(/^(?:(?:\+|[^+#/\0]*)\/)*(?:[+#]|[^+#/\0]*)$/, 'expected a filter such as iotkit/#')
@@ -223,7 +226,7 @@ const up = z.strictObject({
       port: z.int().min(0).max(65_535).default(1883),
       /** Address to listen on; absent = the address of `aiot up --host`. */
       host: z.string().min(1).optional(),
-      /** Credentials are not checked; must be set explicitly, because anyone who reaches the port is accepted. */
+      /** Must be set explicitly to state that credentials are not checked: anyone who reaches the port is accepted. */
       password: z.literal('any', {
         error: "expected the word any, because the boards' passwords are not checked",
       }),
@@ -254,16 +257,16 @@ const loop = z.strictObject({
   sensor: z.string().min(1).optional(),
   /** Destinations of the predictions. */
   out: z.array(z.string().min(1)).default([]),
-  /** Predictions are sent when the smoothed class changes, or always. */
+  /** When predictions are sent: whenever the smoothed class changes, or always. */
   send: z.enum(['change', 'always']).default('change'),
-  /** Instead of `model.vote`. */
+  /** Smoothing of the loop, in place of `model.vote`. */
   vote: z
     .string()
     .regex(/^(none|majority:[1-9]\d?|hysteresis(:0?\.\d+)?)$/, '"none", "majority:N" or "hysteresis:SHARE"')
     .optional(),
-  /** Minimum time that a smoothed class is held, such as 5s. */
+  /** Minimum time for which a smoothed class is kept, such as 5s. */
   hold: z.string().min(1).optional(),
-  /** Pictures instead of samples: how each is processed. */
+  /** How pictures are processed, for a loop on pictures instead of samples. */
   through: z.enum(['faces']).optional(),
   /** Maximum size on disk of predictions waiting for their destination: `64MiB`. */
   spool: z
@@ -292,24 +295,24 @@ const firmware = z.strictObject({
 /** Names of steps and of their outputs; they become folder names, and template names on a cluster. */
 const stepName = z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'expected lowercase letters, digits and dashes');
 
-/** Relative to the folder that a step runs in. */
+/** A path relative to the folder in which a step runs. */
 const inside = z
   .string()
   .regex(/^(?!\/)(?!(?:.*\/)?\.\.?(?:\/|$))[^\\\p{Cc}]{1,200}$/u, "expected a path within the step's folder");
 
 const span = z.string().regex(/^\d+(\.\d+)?\s*(ms|s|m|h|d)$/, 'expected a time such as 500ms, 30s, 5m or 2h');
 
-/** A step: one of the default pipeline's with other settings, or a custom program. */
+/** A step: one of the default pipeline's steps with other settings, or a custom program. */
 const step = z.strictObject({
   /** A program with its arguments, run in a folder of its own; `${name}` is replaced by a value of `params`. */
   run: z.array(z.string().min(1)).min(1).optional(),
-  /** Path in the step's folder → `STEP.OUTPUT`, or a file or folder of the project. */
+  /** Inputs: a path in the step's folder, and the `STEP.OUTPUT`, file or folder of the project that is placed there. */
   in: z.record(inside, z.string().min(1)).optional(),
-  /** Name → the file or folder that the step leaves in its folder. */
+  /** Outputs: a name, and the file or folder that the step leaves in its folder. */
   out: z.record(stepName, inside).optional(),
-  /** Name of an output → its destination in the project after a successful run. */
+  /** Outputs to copy after a successful run: the name of an output, and its destination in the project. */
   publish: z.record(stepName, inside).optional(),
-  /** Steps that must be done first, besides those whose outputs are inputs. */
+  /** Steps that must be done first, besides those whose outputs are inputs of this one. */
   needs: z.array(stepName).optional(),
   /** Condition on results of earlier steps, such as `drift.drifted = true`. */
   when: z.string().min(1).optional(),
@@ -318,27 +321,31 @@ const step = z.strictObject({
   /** Delay before the first retry; doubled before each further one. */
   wait: span.optional(),
   timeout: span.optional(),
-  /** False: the step is run each time. */
+  /** Whether the step is skipped if nothing has changed; false = it runs each time. */
   cache: z.boolean().optional(),
-  /** Meaning of its exit code 6, in a few words. */
+  /** Meaning of the step's exit code 6, in a few words. */
   gate: z.string().min(1).max(80).optional(),
   /** For a default step, flags of its command; for a custom one, values for `run`. */
   params: z.record(stepName, z.union([z.string(), z.number(), z.boolean()])).optional(),
-  /** Whether it talks to the platform. */
+  /** Whether the step communicates with the platform. */
   platform: z.boolean().optional(),
 });
 
 const stepsInOrder = z.array(z.union([stepName, step.extend({ name: stepName })])).min(1);
 const stepsByName = z.record(stepName, z.union([step, z.literal(false)]));
 
-/** Changes to the default steps and additional ones, by name; or a list that replaces them all. A problem retains its position. */
+/**
+ * Changes to the default steps, and additional steps, by name; or a list that replaces them all. Problems are reported at their position in
+ * the file.
+ */
 const stepsField = z.unknown().transform((value, context) => {
   const listed = Array.isArray(value);
   const read = listed ? stepsInOrder.safeParse(value) : stepsByName.safeParse(named(value));
-  // In its original form, so that parsed values can be parsed again.
+  // The value is returned in its original form, so that a parsed value can be parsed again.
   if (read.success) return read.data as StepsConfig;
   for (const issue of read.error.issues) {
-    // A union's issue lists its options one by one; the step's fields matter here, not that it may also be false.
+    // An issue of a union lists its options one by one. Only the option with problems in the step's fields is useful, not that `false` is
+    // also allowed.
     const inner = issue.code === 'invalid_union' ? issue.errors.find((each) => each.some(isDeep)) : undefined;
     const found = inner ? inner.map((each) => ({ ...each, path: [...issue.path, ...each.path] })) : [issue];
     context.issues.push(...found.map((each) => ({ ...each, input: value }) as never));
@@ -350,22 +357,22 @@ const endpoint = z
   .string()
   .regex(/^[a-z][a-z0-9+]*:\/\/\S+$/, 'expected a URL such as mqtt://HOST:1883/TOPIC');
 
-/** Triggers of a run while `aiot pipeline watch` is active. */
+/** Triggers that start a run while `aiot pipeline watch` is active. */
 const triggers = z.strictObject({
-  /** Number of new rows or samples. */
+  /** A run starts after this number of new rows or samples. */
   rows: z.int().positive().optional(),
   every: span.optional(),
-  /** The data is compared with the training data of the last model. */
+  /** A run starts if the data has drifted from the training data of the last model. */
   drift: z
     .strictObject({
-      /** PSI of any feature from which a run is started. */
+      /** A run starts if the PSI of any feature is above this. */
       above: z.number().positive().default(0.25),
       every: span.default('10m'),
     })
     .optional(),
-  /** In this machine's time zone. */
+  /** Times at which a run starts, in this machine's time zone. */
   cron: z.string().superRefine(checkCron).optional(),
-  /** Source of `extract-data` and `train-model` requests, answered with `download-model`; MQTT or Kafka. */
+  /** MQTT or Kafka address that receives `extract-data` and `train-model` requests, which are answered with `download-model`. */
   control: endpoint.optional(),
   webhook: z
     .strictObject({
@@ -386,7 +393,7 @@ const pipelineSchema = z.strictObject({
   selector: z.string().min(1).default('all'),
   keep: z
     .strictObject({
-      /** Number of runs in the history. */
+      /** Number of runs that are kept in the history. */
       runs: z.int().min(1).max(10_000).default(50),
       /** Maximum size of outputs in the cache, bytes. */
       cache: z
@@ -414,14 +421,14 @@ export type ProjectConfig = z.output<typeof projectSchema>;
 
 export type StepConfig = z.output<typeof step>;
 
-/** By name, or in order. */
+/** Steps by name, or as a list in order. */
 export type StepsConfig = z.output<typeof stepsByName> | z.output<typeof stepsInOrder>;
 
 function isDeep({ path, code }: { path: PropertyKey[]; code: string }): boolean {
   return path.length > 0 || code === 'unrecognized_keys';
 }
 
-/** An empty `train:` changes nothing. */
+/** Replaces empty entries such as `train:` by entries without fields, which change nothing. */
 function named(value: unknown): unknown {
   if (value === null || typeof value !== 'object') return value;
   return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, each ?? {}]));
@@ -440,21 +447,21 @@ export type TriggerConfig = z.output<typeof triggers>;
 
 type JsonSchema = z.core.JSONSchema.BaseSchema;
 
-/** aiot.yaml as editors validate it, JSON Schema draft 7: each field on its own. Checks across fields (`crossChecks`) are not included. */
+/** JSON Schema (draft 7) of aiot.yaml, with which editors validate each field on its own. Checks across fields (`crossChecks`) are not included. */
 export function projectJsonSchema(): JsonSchema {
   return z.toJSONSchema(projectSchema, {
     io: 'input',
     target: 'draft-7',
     override: ({ zodSchema, jsonSchema }) => {
-      // A keyword of Zod that JSON Schema does not know; the pattern next to it is equivalent.
+      // JSON Schema does not know this keyword of Zod; the pattern beside it is equivalent.
       if ((jsonSchema.format as string) === 'starts_with') delete jsonSchema.format;
-      // Enforced by a transformation, which a schema cannot express.
+      // The schema of the steps is in a transformation, which JSON Schema cannot express.
       if ((zodSchema as unknown) === stepsField) jsonSchema.anyOf = [byName(), inner(stepsInOrder)];
     },
   }) as JsonSchema;
 }
 
-/** An empty `train:` is the default step. */
+/** JSON Schema of steps by name. An empty entry such as `train:` means the default step. */
 function byName(): JsonSchema {
   const schema = inner(stepsByName);
   return {

@@ -8,7 +8,7 @@ import { type ProjectConfig, projectSchema } from './project-schema.js';
 import { parseYaml } from './yaml.js';
 
 export interface Project {
-  /** Absolute folder. */
+  /** Absolute path of the project's folder. */
   dir: string;
   /** Absolute path of aiot.yaml. */
   file: string;
@@ -31,7 +31,7 @@ export async function loadProject(dir: string): Promise<Project> {
   return { dir: folder, file, config: parseProject(bytes.toString('utf8'), file) };
 }
 
-/** The project of a folder without aiot.yaml: all defaults, and the folder's name. Its `file` does not exist. */
+/** The project of a folder without aiot.yaml: all settings have their defaults, and the name is the folder's. Its `file` does not exist. */
 export function defaultProject(dir: string): Project {
   const folder = resolve(dir);
   const name = basename(folder)
@@ -41,7 +41,7 @@ export function defaultProject(dir: string): Project {
   return { dir: folder, file: join(folder, 'aiot.yaml'), config };
 }
 
-/** @throws AIOT_PROJECT_INVALID, which lists all problems, not only the first. */
+/** Parses the text of aiot.yaml. @throws AIOT_PROJECT_INVALID, which lists all problems, not only the first */
 export function parseProject(text: string, file: string): ProjectConfig {
   return parseYaml(text, file, projectSchema, { code: 'AIOT_PROJECT_INVALID', check: crossChecks });
 }
@@ -145,7 +145,7 @@ function checkModel({ model, signal }: ProjectConfig): Problem[] {
 
 type Model = ProjectConfig['model'];
 
-/** Fields of model, and of model.train and model.signal, that are overridden for one run. */
+/** Fields of `model`, `model.train` and `signal` that are overridden for one run. */
 export interface Overrides {
   model?: Partial<Pick<Model, 'kind' | 'layers' | 'output' | 'split'>>;
   train?: Partial<Model['train']>;
@@ -153,7 +153,7 @@ export interface Overrides {
 }
 
 /**
- * The project with overrides for one run; aiot.yaml is unchanged. If the kind is overridden without layers, that kind's default layers
+ * Applies overrides for one run, without changing aiot.yaml. If the kind is overridden without layers, the default layers of that kind
  * apply.
  * @throws AIOT_USAGE, naming the field
  */
@@ -181,21 +181,21 @@ export function overrideProject(
   return { ...project, config: parsed.data };
 }
 
-/** Without undefined members, which would hide the values of the file. */
+/** The same object without undefined members, which would hide the values of the file. */
 function given<T extends object>(values: T): Partial<T> {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>;
 }
 
 export interface ProjectSetting {
-  /** Fields from the top, joined by dots. */
+  /** Path of the field, with its parts joined by dots. */
   path: string;
-  /** A scalar or a list. */
+  /** The value: a scalar or a list. */
   value: unknown;
   /** Line of aiot.yaml, from 1; null if the default applies. */
   line: number | null;
 }
 
-/** Each value of a project with the position where it is written. @throws as `readText` */
+/** All values of a project, each with the line on which it is written. @throws as `readText` */
 export async function projectSettings(project: Project): Promise<ProjectSetting[]> {
   const lines = new LineCounter();
   const text = await readText(project.file);
@@ -214,7 +214,7 @@ function leaves(value: unknown, path: string[]): { path: string[]; value: unknow
   return Object.entries(value).flatMap(([key, inner]) => leaves(inner, [...path, key]));
 }
 
-/** Whether a project's network learns from labels; an autoencoder learns normal behavior from unlabeled rows. */
+/** Whether a project's network is trained with labels. An autoencoder instead learns normal behavior from unlabeled rows. */
 export function needsLabels({ model }: ProjectConfig): boolean {
   return model.kind !== 'autoencoder';
 }

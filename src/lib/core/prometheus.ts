@@ -1,6 +1,6 @@
 export type Labels = Readonly<Record<string, string>>;
 
-/** Text in Prometheus' format 0.0.4, one family after another. Names end with their unit; counters end with `_total`. */
+/** Builds a text in Prometheus' format 0.0.4, one family after another. Names end with their unit; counters end with `_total`. */
 export class Exposition {
   private readonly lines: string[] = [];
 
@@ -13,7 +13,7 @@ export class Exposition {
     this.family('counter', name, help, [[undefined, value]]);
   }
 
-  /** One sample for each set of labels; a family without samples is left out. */
+  /** Adds a family with one sample for each set of labels. A family without samples is left out. */
   family(
     type: 'counter' | 'gauge',
     name: string,
@@ -54,7 +54,7 @@ function labelValue(text: string): string {
   return text.replace(/[\\"\n]/g, (char) => (char === '\n' ? '\\n' : `\\${char}`));
 }
 
-/** Upper bounds of duration buckets, s. */
+/** Upper bounds of the buckets of durations, s. */
 const secondsBounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
 
 /** A Prometheus histogram. */
@@ -63,7 +63,7 @@ export class Histogram {
   private readonly buckets: number[];
   private sum = 0;
 
-  /** @param bounds upper bounds, rising; inclusive */
+  /** @param bounds inclusive upper bounds, ascending */
   constructor(private readonly bounds: readonly number[] = secondsBounds) {
     this.buckets = bounds.map(() => 0).concat(0);
   }
@@ -75,7 +75,7 @@ export class Histogram {
     this.sum += value;
   }
 
-  /** Samples in the order that Prometheus requires: rising cumulative buckets, `_sum`, `_count`. */
+  /** Samples in the order that Prometheus requires: cumulative buckets by ascending bound, `_sum`, `_count`. */
   samples(): { suffix: '_bucket' | '_sum' | '_count'; le?: string; value: number }[] {
     let count = 0;
     const rows = this.buckets.map((n, i) => {

@@ -5,41 +5,42 @@ import { AiotError } from './errors.js';
 import { writeFileAtomic } from './files.js';
 import { runProgram } from './process.js';
 
-// Words and values of a systemd unit, escaped so that systemd reads them back unchanged.
+// The functions below escape words and values of a systemd unit, so that systemd reads them back unchanged.
 
-/** A word of a command line (systemd.service(5), "Command lines"): quotes and backslashes as in C, `$` and `%` doubled. */
+/** Escapes a word of a command line (systemd.service(5), "Command lines"): quotes and backslashes as in C, `$` and `%` doubled. */
 export function unitWord(text: string): string {
   return unitQuoted(unitValue(text).replaceAll('$', '$$$$'));
 }
 
-/** A value that is taken literally (systemd.unit(5), "Specifiers"): `%` doubled, and a single line. */
+/** Escapes a value that is taken literally (systemd.unit(5), "Specifiers"): `%` is doubled, and line breaks become spaces. */
 export const unitValue = (text: string) => text.replaceAll('%', '%%').replaceAll(/[\r\n]/g, ' ');
 
 /**
- * A folder that is taken literally. A trailing `\` would continue on the next line, and a trailing space would be lost, so the path ends
- * with `/`.
+ * Escapes a folder that is taken literally. If its path ends with `\` or a space, a `/` is appended: the `\` would continue on the next
+ * line, and the space would be lost.
  */
 export const unitFolder = (path: string) => unitValue(path).replace(/[\\\s]$/, '$&/');
 
-/** An environment file (`EnvironmentFile=`), which is a glob(7) pattern: its special characters, including a trailing `\`, are escaped. */
+/**
+ * Escapes the path of an environment file. `EnvironmentFile=` is a glob(7) pattern, so its special characters are escaped, including a
+ * trailing `\`.
+ */
 export const unitFile = (path: string) => unitValue(path).replaceAll(/[\\*?[\]]/g, '\\$&');
 
-/** Quoted if necessary; specifiers are unchanged. */
+/** Quotes a word if necessary; specifiers are unchanged. */
 export function unitQuoted(text: string): string {
   if (/^[\w@%+=:,./$-]+$/.test(text)) return text;
   return `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
 }
 
-/** `[Name]` and its lines, for each section; the last line ends with a newline. */
+/** Text of a unit: each section as `[Name]` and its lines. The last line ends with a newline. */
 export function unitSections(sections: Readonly<Record<string, readonly string[]>>): string {
   return Object.entries(sections)
     .map(([name, lines]) => `[${name}]\n${lines.map((line) => `${line}\n`).join('')}`)
     .join('\n');
 }
 
-/**
- * Writes a unit file as a whole. `system`: to the system's folder, which belongs to root. @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL
- */
+/** Writes a whole unit file. With `system`, an error explains how to install the unit as root. @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL */
 export async function writeUnit(file: string, unit: string, system: boolean): Promise<void> {
   try {
     await writeFileAtomic(file, unit);
@@ -53,7 +54,7 @@ export async function writeUnit(file: string, unit: string, system: boolean): Pr
   }
 }
 
-/** The folder into which npm puts a package together with all its dependencies: a service must be able to read it. */
+/** The folder into which npm installs a package with all its dependencies, which a service must be able to read. */
 export function packagesOf(root: string): string {
   return basename(dirname(root)) === 'node_modules' ? dirname(root) : root;
 }
@@ -116,23 +117,23 @@ export interface PlatformUnitOptions {
   service: string;
   /** Program and arguments. */
   command: readonly string[];
-  /** Undefined: a dynamic user, whose folder systemd manages. */
+  /** Name of the service's user; undefined = a dynamic user, whose folder systemd manages. */
   user: string | undefined;
   /** Folder of the platform; undefined = the service's own state folder. */
   data: string | undefined;
-  /** The user's config folder, to which its context is written; for a dynamic user it is in the state folder. */
+  /** The user's config folder, to which the platform writes its context. For a dynamic user it is in the state folder. */
   config: string | undefined;
-  /** Folders and files that it reads. */
+  /** Folders and files that the service reads. */
   reads: readonly string[];
   /** File of NAME=VALUE lines, mode 0600: addresses of engines and other secrets. */
   secrets: string;
-  /** Such as `1G`. */
+  /** Memory limit, such as `1G`. */
   memory: string;
-  /** It listens on a port below 1024. */
+  /** Whether the service listens on a port below 1024. */
   lowPorts: boolean;
 }
 
-/** Watchdog timeout of the platform, which reports that it is alive three times in this period. */
+/** Watchdog timeout, s. The platform reports that it is alive three times in this period. */
 const watchdogSeconds = 60;
 
 /**
@@ -193,9 +194,9 @@ export function platformUnit(options: PlatformUnitOptions): string {
 }
 
 /**
- * The user that a service runs as, and the home folder whose configuration it reads: for `dynamic`, that of the caller.
+ * The user that a service runs as, and the home folder whose configuration it reads. For `dynamic` that is the caller's home.
  * @param asked a name, `dynamic`, or undefined: the caller, or `dynamic` if the caller is root
- * @returns user undefined: systemd allocates one
+ * @returns an undefined user if systemd is to allocate one
  * @throws AIOT_USAGE if there is no such user
  */
 export async function whoRuns(
@@ -226,13 +227,13 @@ export function userName(): string {
   }
 }
 
-/** Variables that name folders: `sudo` does not pass them on by default. */
+/** Variables that name aiot's own folders, which `sudo` does not pass on by default. */
 export function ownFolders(): Record<string, string | undefined> {
   const { AIOT_CONFIG_DIR, XDG_CONFIG_HOME } = process.env;
   return { AIOT_CONFIG_DIR, XDG_CONFIG_HOME };
 }
 
-/** Those of the groups that are missing from /etc/group. */
+/** The given groups that are missing from /etc/group. */
 export async function missingGroups(groups: readonly string[]): Promise<string[]> {
   const text = await readFile('/etc/group', 'utf8').catch(() => '');
   const known = new Set(text.split('\n').map((line) => line.split(':', 1)[0]));
@@ -241,12 +242,12 @@ export async function missingGroups(groups: readonly string[]): Promise<string[]
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** A message to the service manager (sd_notify(3)). */
+/** Sends a message to the service manager (sd_notify(3)). */
 export type Notify = (...lines: string[]) => Promise<void>;
 
 /**
- * Reports our state to systemd if it wants to be notified, through its own `systemd-notify`, because Node has no Unix datagram sockets.
- * Waits until systemd has identified the sender. One call costs about 5 ms of CPU. @returns undefined if systemd does not want to be
+ * Returns a function that reports our state to systemd. It uses systemd's own `systemd-notify`, because Node has no Unix datagram sockets,
+ * and waits until systemd has identified the sender. One call costs about 5 ms of CPU. @returns undefined if systemd does not want to be
  * notified
  */
 export function notifierFor(
@@ -261,7 +262,7 @@ export function notifierFor(
     watchdogMs: watched && microseconds > 0 ? microseconds / 1000 : undefined,
     notify: async (...lines) => {
       const own = { PATH: env.PATH, NOTIFY_SOCKET: socket };
-      // Otherwise systemd does not get the state, which must not stop us.
+      // A failure only means that systemd does not get the state, which must not stop us.
       await runProgram(program, lines, { reads: [], env: own, timeoutMs: 10_000 }).catch(() => {});
     },
   };

@@ -1,6 +1,6 @@
 /**
- * Calls `listener` once when `signal` is aborted, and soon if it already was, because a plain listener would never be called then. Returns
- * a function that removes the listener, for signals that outlive many of them. Does nothing without a signal.
+ * Calls `listener` once when `signal` is aborted. If it is aborted already, the listener is called soon; a plain listener would never be
+ * called. Returns a function that removes the listener, for signals that outlive many listeners. Does nothing without a signal.
  */
 export function onAbort(signal: AbortSignal | undefined, listener: () => void): () => void {
   if (!signal) return () => {};
@@ -32,15 +32,15 @@ export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undef
 }
 
 /**
- * A signal that aborts with `signal`, or after `ms`, whichever comes first; undefined sets no limit. `AbortSignal.any` with an
- * `AbortSignal.timeout` would be equivalent, but Node 20 garbage-collects that timeout when nothing else refers to it, and it never fires.
+ * A signal that aborts with `signal`, or after `ms`, whichever comes first; undefined `ms` sets no limit. `AbortSignal.any` with an
+ * `AbortSignal.timeout` would be equivalent. But Node 20 garbage-collects that timeout if nothing else refers to it, and it never fires.
  * The timer does not keep the process alive.
  */
 export function timeLimit(ms: number | undefined, signal?: AbortSignal): AbortSignal {
   return startLimit(ms, signal).signal;
 }
 
-/** Runs the task under a `timeLimit` and leaves neither timer nor listener behind: for frequent tasks under a long-lived signal. */
+/** Runs a task under a `timeLimit`, and leaves neither timer nor listener behind. For frequent tasks under a long-lived signal. */
 export async function withTimeLimit<T>(
   ms: number,
   signal: AbortSignal,
@@ -78,9 +78,9 @@ function startLimit(ms: number | undefined, signal?: AbortSignal): { signal: Abo
 }
 
 /**
- * Runs `work` for the items, `jobs` at a time, in order. When the signal aborts, or once one call throws, no more are started, and those in
- * progress are awaited: nothing continues in the background. The work handles the failures it expects.
- * @returns the results in the order of the items, without those that were not started @throws the first error thrown by work
+ * Runs `work` for the items in order, `jobs` at a time. When the signal is aborted, or a call has thrown, no more are started, and those in
+ * progress are awaited. So nothing continues in the background. `work` has to handle expected failures itself.
+ * @returns the results in the order of the items, without those that were not started @throws the first error thrown by `work`
  */
 export async function inParallel<T, R>(
   items: readonly T[],
@@ -113,7 +113,7 @@ export interface Deferred<T> {
   reject(error: unknown): void;
 }
 
-/** As Promise.withResolvers, which Node 20 lacks; a rejection without a listener is not an unhandled one. */
+/** Like Promise.withResolvers, which Node 20 lacks. A rejection without a handler is ignored. */
 export function deferred<T = void>(): Deferred<T> {
   let settle: Omit<Deferred<T>, 'promise'> | undefined;
   const promise = new Promise<T>((resolve, reject) => {

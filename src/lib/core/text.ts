@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 
-/** The candidate that needs the fewest edits to become `word`, if they are few enough to be a typo, and `most` at most. */
+/** The candidate that needs the fewest edits to become `word`; undefined if it needs more than a typo would, or more than `most`. */
 export function nearest(
   word: string,
   candidates: readonly string[],
@@ -23,7 +23,7 @@ export function didYouMean(word: string, known: readonly string[]): string {
   return near === undefined ? '' : `. Did you mean ${near}?`;
 }
 
-/** Characters inserted, deleted, replaced, and swapped with their neighbor, the most common typos (optimal string alignment). */
+/** Number of edits between two words: insertions, deletions, replacements, and swaps of neighbors (optimal string alignment). */
 function distance(a: string, b: string): number {
   let twoAbove: number[] = [];
   let above: number[] = [];
@@ -46,7 +46,7 @@ function distance(a: string, b: string): number {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern must match control characters
 const unprintable = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
-/** JSON.stringify escapes C0 but not these: U+009B begins terminal commands as ESC [ does. */
+/** Unsafe characters that JSON.stringify does not escape. U+009B begins terminal commands, as ESC [ does. */
 const unprintableInJson = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
 /** Text made safe for a terminal: control characters become \n, \xNN or \u{NNNN}. */
@@ -59,7 +59,7 @@ export function printable(text: string): string {
   });
 }
 
-/** The same for whole lines: line feeds and tabs are preserved, and CR LF becomes a line feed. */
+/** Lines made safe for a terminal. Line feeds and tabs are preserved, and CR LF becomes a line feed. */
 export function printableLines(text: string): string {
   return text
     .replaceAll('\r\n', '\n')
@@ -92,18 +92,18 @@ export function jsonLine(value: unknown): string {
   return printableJson(JSON.stringify(value));
 }
 
-/** The same for text that is already JSON: outside its strings it contains none of these characters. */
+/** JSON text made safe for a terminal. Unsafe characters can only be within its strings, so escaping them does not change its value. */
 export function printableJson(json: string): string {
   return json.replace(unprintableInJson, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
-/** Words that need no quotes; a backslash is part of Windows paths, and an escape elsewhere. */
+/** Words that need no quotes. A backslash is part of Windows paths; in other shells it is an escape. */
 const plain = process.platform === 'win32' ? /^[\w@%+=:,./\\-]+$/ : /^[\w@%+=:,./-]+$/;
 
 /** A shell word: quoted unless it only contains characters of a plain path. */
 export function shellWord(text: string): string {
   if (plain.test(text)) return text;
-  // Double quotes work in every shell; within them a POSIX shell still interprets these.
+  // Double quotes work in every shell, but a POSIX shell still interprets these characters within them.
   return /["$`\\!]/.test(text) ? `'${text.replaceAll("'", "'\\''")}'` : `"${text}"`;
 }
 
@@ -118,8 +118,8 @@ const entities: Record<string, string> = {
 };
 
 /**
- * Text for an element or a double-quoted attribute. XML 1.0, section 2.2, excludes most control characters and lone surrogates from
- * documents.
+ * Text escaped for an element or a double-quoted attribute. Most control characters and lone surrogates become U+FFFD, because
+ * XML 1.0, section 2.2, excludes them.
  */
 export function xmlText(text: string): string {
   return text

@@ -5,7 +5,7 @@ import { AiotError } from './errors.js';
 export interface Clock {
   /** Milliseconds since 1970. */
   now(): number;
-  /** Milliseconds since some start, unaffected by changes of the machine's clock. Absent if `now` itself is never set. */
+  /** Milliseconds since an arbitrary start, unaffected by changes of the machine's clock. Absent if `now` itself never jumps. */
   monotonic?(): number;
   /** Resolves after `ms`, or rejects with the signal's reason if it is aborted first. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
@@ -21,11 +21,12 @@ export const systemClock: Clock = {
 
 const unitsMs: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** Accepted as input but never written: two weeks are 14d. */
+/** Weeks are accepted as input but never written: two weeks become 14d. */
 const weekMs = 604_800_000;
 
 /**
- * `500ms`, `30s`, `1.5m`, `2h`, `7d`, `2w` → milliseconds. A bare number is rejected, because its unit is ambiguous.
+ * Converts a duration such as `500ms`, `30s`, `1.5m`, `2h`, `7d` or `2w` to milliseconds. A bare number is rejected, because its unit is
+ * ambiguous.
  * @throws AIOT_USAGE
  */
 export function parseDuration(text: string): number {
@@ -37,7 +38,7 @@ export function parseDuration(text: string): number {
   return Math.round(ms);
 }
 
-/** The inverse, in the largest unit that leaves no fraction: 10000 → `10s`. */
+/** The inverse of `parseDuration`, in the largest unit that leaves no fraction: 10000 becomes `10s`. */
 export function formatDuration(ms: number): string {
   const [unit, factor] = Object.entries(unitsMs).findLast(([, each]) => ms >= each && ms % each === 0) ?? [
     'ms',
@@ -46,7 +47,7 @@ export function formatDuration(ms: number): string {
   return `${ms / factor}${unit}`;
 }
 
-/** The five fields of crontab(5), with the names that two of them may use. */
+/** The five fields of crontab(5), with names for the values of two of them. */
 const fields = [
   { name: 'minute', from: 0, to: 59, names: [] },
   { name: 'hour', from: 0, to: 23, names: [] },
@@ -69,7 +70,7 @@ const shorthands: Record<string, string> = {
   '@monthly': '0 0 1 * *',
 };
 
-/** Search limit: the 29th of February occurs within eight years. */
+/** Limit of the search, ms: the 29th of February occurs at least once in eight years. */
 const longestMs = 9 * 366 * 24 * 3_600_000;
 
 /** The next matching time after the given one, both ms since 1970, in this machine's time zone; null = never. */
@@ -103,7 +104,7 @@ export function parseCron(pattern: string): Cron {
     const at = new Date(after);
     at.setSeconds(0, 0);
     at.setMinutes(at.getMinutes() + 1);
-    // Each step advances to the beginning of the next month, day or hour, because local clocks move forwards and back at times.
+    // The time advances to the beginning of the next month, day or hour, because local clocks move forwards and back at times.
     while (at.getTime() - after < longestMs) {
       if (!months.has(at.getMonth() + 1)) {
         at.setMonth(at.getMonth() + 1, 1);
@@ -126,7 +127,7 @@ function valuesOf(field: Field, word: string): Set<number> {
     const [first = '', last, ...more] =
       range === '*' ? [String(field.from), String(field.to)] : range.split('-');
     const low = numberOf(field, first);
-    // `5/10` means from 5 on.
+    // `5/10` means every tenth value from 5 on.
     const high = last === undefined ? (step === undefined ? low : field.to) : numberOf(field, last);
     const by = step === undefined ? 1 : Number(step);
     if (range === '' || more.length > 0 || by === 0 || low > high) throw wrong(field, part);
@@ -146,12 +147,12 @@ function wrong({ name, from, to }: Field, text: string): AiotError {
   return new AiotError('AIOT_USAGE', `expected ${name}s from ${from} to ${to}; got "${text}"`);
 }
 
-/** The delay after the n-th failure in a row: `firstMs`, then doubled each time, up to `mostMs`. */
+/** The delay after `failures` consecutive failures: `firstMs`, doubled for each further failure, up to `mostMs`. */
 export function backOffMs(failures: number, firstMs: number, mostMs = Number.POSITIVE_INFINITY): number {
   return Math.min(mostMs, firstMs * 2 ** (failures - 1));
 }
 
-/** Reduced randomly by up to a quarter, so that clients that were disconnected together do not reconnect together. */
+/** Reduces a delay randomly by up to a quarter, so that clients that were disconnected together do not reconnect together. */
 export function withJitter(ms: number): number {
   return ms * (0.75 + Math.random() / 4);
 }

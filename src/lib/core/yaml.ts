@@ -15,9 +15,9 @@ import { AiotError } from './errors.js';
 import { type Problem, problemsOf } from './issues.js';
 
 interface YamlOptions<Value> {
-  /** Code of the thrown error. */
+  /** Code of the error that is thrown. */
   code: ErrorCode;
-  /** Transforms the plain values before the schema validates them, and reports failed transformations. */
+  /** Transforms the plain values before the schema validates them. Failed transformations are reported as problems. */
   prepare?: (value: unknown) => { value: unknown; problems: Problem[] };
   /** Checks across fields. `given`: the file's values before defaults are applied. */
   check?: (value: Value, given: unknown) => Problem[];
@@ -96,7 +96,7 @@ function plain(document: Document, refuse: (offset: number, reason: string) => A
   }
 }
 
-/** Offset of the deepest existing part of the path; a key is preferred to its value. */
+/** Offset of the deepest part of the path that exists in the document. A key is preferred to its value. */
 function offsetOf(document: Document, path: PropertyKey[]): number {
   let node: unknown = document.contents;
   let offset = 0;
@@ -117,7 +117,7 @@ function offsetOf(document: Document, path: PropertyKey[]): number {
   return offset;
 }
 
-/** Nesting depth that none of our files approaches and that a recursive parser can handle. */
+/** Maximum nesting depth. None of our files comes close to it, and a recursive parser can handle it. */
 export const deepestYaml = 200;
 
 /**
@@ -154,7 +154,7 @@ function countLine(line: string, open: number): { deepest: number; brackets: num
     if (char === '[' || char === '{') brackets++;
     else if (char === ']' || char === '}') brackets = Math.max(0, brackets - 1);
     else if ((char === ':' || char === '-' || char === '?') && isLast) chain++;
-    // Consecutive, not nested.
+    // After one of these characters, further indicators are not nested in the previous ones, so the chain starts again.
     if (',[]{}"\''.includes(char)) chain = 0;
     longest = Math.max(longest, chain);
     deepest = Math.max(deepest, brackets + chain);
