@@ -42,8 +42,8 @@ export function aiotVersion(): string {
 }
 
 /**
- * The package's own folder: the nearest parent with aiot's package.json. It is found from src, from dist and from an installation, and
- * searched for once.
+ * The package's own folder: the nearest parent with aiot's package.json. It works from src, from dist and when
+ * installed; the result is cached.
  */
 export function packageRoot(from?: string): string {
   if (from !== undefined) return above(from);

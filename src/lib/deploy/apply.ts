@@ -14,7 +14,7 @@ export const appliedSchema = z.object({
   /** Absolute folder. */
   dir: z.string(),
   dryRun: z.boolean(),
-  /** False: the user declined. */
+  /** False with `dryRun`, or if the user declined. */
   applied: z.boolean(),
   steps: z.array(z.object({ command: z.array(z.string()), about: z.string() })),
 });
@@ -24,7 +24,7 @@ export type Applied = z.output<typeof appliedSchema>;
 interface ApplyOptions {
   dir: string;
   dryRun: boolean;
-  /** Asked before anything is run, with the planned steps. */
+  /** Asks the user to confirm the planned steps, before anything is run. */
   confirmed: (planned: Applied) => Promise<boolean>;
   signal?: AbortSignal;
   /** Called with the purpose of the next program. */
@@ -176,11 +176,11 @@ export interface RunOptions {
   cwd: string;
   env?: NodeJS.ProcessEnv;
   signal?: AbortSignal | undefined;
-  /** Its output, line by line, while it runs. */
+  /** Called with each line of the program's output while it runs. */
   onLine?: ((line: string) => void) | undefined;
 }
 
-/** @returns its output @throws AIOT_DEPLOY_FAILED (it is not installed, or exited with a code other than 0), AIOT_INTERRUPTED */
+/** Runs a program and returns its output. @throws AIOT_DEPLOY_FAILED (it is not installed, or exited with a code other than 0), AIOT_INTERRUPTED */
 export async function runStep(
   { command }: Step,
   { cwd, env = process.env, signal, onLine }: RunOptions,

@@ -12,7 +12,7 @@ import { fillTemplate, templateText } from './template.js';
 import type { RenderedFile, RenderedPipeline } from './types.js';
 import type { Values } from './values.js';
 
-/** Size limit for files in a template. */
+/** Largest size of a project file in a template, bytes. */
 const largestText = 64 * 1024;
 
 /** The WorkflowTemplate of a project as text, with its inputs. @throws AIOT_PROJECT_INVALID, AIOT_USAGE */
@@ -33,7 +33,7 @@ export async function pipelineTemplate(project: Project, values: Values) {
   return { plan, texts, scope, digest, template };
 }
 
-/** The same as files, with its schedule if there is one. @throws as pipelineTemplate */
+/** The rendered template as a file, with a second file for its schedule if it has one. @throws as pipelineTemplate */
 export async function pipelineFiles(project: Project, values: Values) {
   const { scope, template, plan, texts } = await pipelineTemplate(project, values);
   const cron = { path: 'cron-workflow.yaml', about: 'triggers of automatic runs' };
@@ -50,9 +50,10 @@ export async function pipelineFiles(project: Project, values: Values) {
   return { plan, name: scope.name, files, large };
 }
 
-/** A rendered template as an object. */
+/** Parses a rendered template. */
 export function templateObject(text: string): { spec: unknown } {
-  // Each step has the same program as an artifact, and each use is an alias: more aliases than the parser's limit against attacks allows.
+  // The number of aliases is unlimited, because every step uses the same artifact, each time as an alias. The parser's limit is meant
+  // against attacks.
   return parse(text, { maxAliasCount: -1, logLevel: 'error' }) as { spec: unknown };
 }
 
@@ -76,7 +77,7 @@ const pathsOf = ({ steps }: PipelinePlan) =>
     steps.flatMap(({ inputs }) => inputs.flatMap(({ from }) => (from.kind === 'path' ? [from.path] : []))),
   );
 
-/** Instructions for the project's large files, as list items. */
+/** Instructions for uploading the project's large files, as list items. */
 export const largeFilesText = (large: RenderedPipeline['large']) =>
   large
     .map(
@@ -94,7 +95,7 @@ const work = '/pipeline';
 const asIs = { none: {} };
 
 /**
- * Each step in the form of templates/deploy/argo/workflow-template.yaml. @throws AIOT_USAGE for text that Argo would interpret as a
+ * The steps in the form of templates/deploy/argo/workflow-template.yaml. @throws AIOT_USAGE for text that Argo would interpret as a
  * template expression
  */
 function argoSteps(plan: PipelinePlan, texts: ProjectTexts) {
@@ -140,7 +141,7 @@ function argoSteps(plan: PipelinePlan, texts: ProjectTexts) {
   });
 }
 
-/** An artifact that an earlier step created. A skipped step has created none. */
+/** An artifact that an earlier step created. It is missing if that step was skipped. */
 const given = (name: string, step: string, output: string): Artifact => ({
   ...{ name, optional: true, from: `{{tasks.${step}.outputs.artifacts.${nameOf(output)}}}` },
 });
@@ -156,12 +157,12 @@ function inputOf({ name, from }: StepInput, plan: PipelinePlan, texts: ProjectTe
   return { ...at, optional: true, archive: asIs, s3: { key: plain(projectKey(plan, from.path)) } };
 }
 
-/** Destination of project files that are too large for the template and must be uploaded by hand. */
+/** Object key of a project file that is too large for the template, and must be uploaded by hand. */
 const projectKey = ({ project }: PipelinePlan, path: string) => `pipeline/${project}/project/${path}`;
 
 const keptKey = ({ project }: PipelinePlan, name: string) => `pipeline/${project}/kept/${name}`;
 
-/** The step reads it as an input, under a name of its own. */
+/** Path of the output to keep. The step has it as an input, under the input's own name. */
 function pathOfKept({ inputs }: PipelineStep, keep: PipelineStep['keeps'][number]): string {
   const input = inputs.find(
     ({ from }) => from.kind === 'output' && from.step === keep.step && from.output === keep.output,
@@ -169,7 +170,7 @@ function pathOfKept({ inputs }: PipelineStep, keep: PipelineStep['keeps'][number
   return `${work}/${input?.name ?? keep.output}`;
 }
 
-/** Without these the step is skipped, with the reason. */
+/** Inputs without which the step is skipped, with the reason to report. */
 function neededBy({ inputs }: PipelineStep) {
   return inputs.flatMap(({ name, from }) => {
     if (from.kind === 'kept') return [{ path: name, why: from.missing }];
@@ -178,7 +179,7 @@ function neededBy({ inputs }: PipelineStep) {
   });
 }
 
-/** A gate refusal (6) and a usage error (2) are not retried. */
+/** The retries of a step. A gate refusal (6) and a usage error (2) are not retried. */
 function retryOf({ retries, waitMs }: PipelineStep) {
   if (retries === 0) return null;
   return {
@@ -189,7 +190,7 @@ function retryOf({ retries, waitMs }: PipelineStep) {
   };
 }
 
-/** Artifact names consist of letters, digits, dashes and underscores. */
+/** Name of an artifact for a path. Artifact names consist of letters, digits, dashes and underscores. */
 const nameOf = (path: string) => path.replaceAll(/[^A-Za-z0-9_-]+/g, '-').replace(/^-+/, '');
 
 function plain(text: string): string {

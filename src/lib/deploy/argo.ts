@@ -11,7 +11,7 @@ import { loadValues, nothing } from './values.js';
 interface RenderPipelineOptions {
   project: string;
   out: string;
-  /** Values file; absent = the project's deploy.yaml. */
+  /** Path of the values file; absent = the project's deploy.yaml. */
   values?: string;
   dryRun?: boolean;
   yes?: boolean;
@@ -43,7 +43,7 @@ export async function renderPipeline(options: RenderPipelineOptions): Promise<Re
 
 interface RunOnClusterOptions
   extends Pick<RunOnArgoOptions, 'dir' | 'apply' | 'cause' | 'clock' | 'signal' | 'onChange'> {
-  /** Options that only local steps support; rejected. */
+  /** Options that only local steps support. They are rejected if given. */
   local?: {
     until: string | undefined;
     jobs: number | undefined;
@@ -52,11 +52,11 @@ interface RunOnClusterOptions
   };
   /** URL of Argo's server; absent = argo.server in deploy.yaml. */
   server?: string | undefined;
-  /** PEM file of its CA; absent = argo.ca in deploy.yaml, or the system's CAs. */
+  /** PEM file of the server's CA; absent = argo.ca in deploy.yaml, or the system's CAs. */
   ca?: string | undefined;
   /** Token of a service account (secret). */
   token?: string | undefined;
-  /** Values file; absent = the project's deploy.yaml. */
+  /** Path of the values file; absent = the project's deploy.yaml. */
   values?: string | undefined;
 }
 

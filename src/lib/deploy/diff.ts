@@ -10,15 +10,15 @@ export const deployDiffSchema = z.object({
   /** Absolute folder. */
   dir: z.string(),
   targets: z.array(z.string()),
-  /** Whether rendering would change nothing. */
+  /** Whether rendering now would change nothing. */
   same: z.boolean(),
   files: z.array(
     z.object({
       target: z.string(),
       path: z.string(),
-      /** `edited`: edited since it was rendered; `left`: created by an earlier rendering, but not by the current one. */
+      /** `edited`: the file was edited after it was rendered. `left`: an earlier rendering created it, but the current one does not. */
       did: z.enum(fileStates),
-      /** Unified diff: `-` is in the folder, `+` would be rendered. */
+      /** Unified diff. Lines with `-` are in the folder, lines with `+` would be rendered. */
       diff: z.string(),
     }),
   ),
@@ -26,7 +26,7 @@ export const deployDiffSchema = z.object({
 
 export type DeployDiff = z.output<typeof deployDiffSchema>;
 
-/** Shows how rendering now would change a folder; nothing is written. @throws AIOT_DEPLOY_NOTHING, and as renderDeployment */
+/** Shows how rendering now would change a folder. Nothing is written. @throws AIOT_DEPLOY_NOTHING, and the errors of renderDeployment */
 export async function diffDeployment({
   dir: folder,
   ...options
@@ -77,7 +77,7 @@ function linesOf(text: string): string[] {
   return lines.at(-1) === '' ? lines.slice(0, -1) : lines;
 }
 
-/** Longest common subsequence between the common prefix and suffix; the files have a few hundred lines. */
+/** Compares two texts by their longest common subsequence, between their common prefix and suffix. The files have a few hundred lines. */
 function compared(before: string[], after: string[]): Line[] {
   let start = 0;
   while (start < before.length && start < after.length && before[start] === after[start]) start++;

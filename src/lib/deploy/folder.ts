@@ -5,11 +5,11 @@ import { unless } from '../core/errors.js';
 import { readBytes, writeTogether } from '../core/files.js';
 import type { RenderedFile } from './types.js';
 
-/** Stored beside the files: a record of the rendering, used to detect later edits. */
+/** File with a record of the rendering, beside the rendered files. It is used to detect later edits. */
 const recordFile = '.aiot-deploy.json';
 
 const recordSchema = z.object({
-  /** Target → path → digest of the written content. */
+  /** Digests of the files as they were written, by target and path. */
   targets: z.record(z.string(), z.record(z.string(), z.string().regex(digestPattern))),
 });
 type DeployRecord = z.output<typeof recordSchema>;
@@ -25,7 +25,7 @@ export interface Compared {
   did: FileState;
 }
 
-/** The effect of writing each file, in order; files of an earlier rendering of the target come last. */
+/** Determines how writing would affect each file, in order. Files of an earlier rendering of the target come last. */
 export async function compareWith(
   dir: string,
   target: string,
@@ -50,7 +50,7 @@ export async function compareWith(
   return compared;
 }
 
-/** Writes all of them, or none. @throws AIOT_FILE_NOT_WRITABLE */
+/** Writes all files and the record, or nothing. @throws AIOT_FILE_NOT_WRITABLE */
 export async function writeFiles(dir: string, target: string, files: readonly RenderedFile[]): Promise<void> {
   const { targets } = await recordOf(dir);
   const written = Object.fromEntries(files.map(({ path, text }) => [path, digestOf(Buffer.from(text))]));
@@ -63,12 +63,12 @@ export async function writeFiles(dir: string, target: string, files: readonly Re
   );
 }
 
-/** Targets that were rendered into the folder. */
+/** Names of the targets that were rendered into the folder. */
 export async function renderedTargets(dir: string): Promise<string[]> {
   return Object.keys((await recordOf(dir)).targets);
 }
 
-/** A damaged record is treated as empty: every file then counts as edited. */
+/** Reads the record. A damaged record is treated as empty, so every file counts as edited. */
 async function recordOf(dir: string): Promise<DeployRecord> {
   const bytes = await unless('AIOT_FILE_NOT_FOUND', readBytes(join(dir, recordFile)));
   try {

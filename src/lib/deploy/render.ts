@@ -26,8 +26,8 @@ export const renderedSchema = z.object({
       about: z.string(),
       bytes: z.int(),
       /**
-       * `edited`: exists and differs from its rendering (with --dry-run only; otherwise rejected, or overwritten with --force).
-       * `left`: created by an earlier rendering, but not by this one.
+       * State of the file. `edited`: it exists and differs from its rendering (only with --dry-run; otherwise this is an error, or
+       * overwritten with --force). `left`: an earlier rendering created it, but this one does not.
        */
       did: z.enum(fileStates),
     }),
@@ -44,7 +44,7 @@ interface RenderOptions {
   dryRun?: boolean;
   /** Overwrites edited files. */
   force?: boolean;
-  /** Values file; absent = the project's deploy.yaml. */
+  /** Path of the values file; absent = the project's deploy.yaml. */
   values?: string;
 }
 
@@ -65,13 +65,13 @@ interface Writing {
   out: string;
   files: readonly RenderedFile[];
   next: string;
-  /** Name of the target. */
+  /** Name of the project; null if there is none. */
   project: string | null;
   dryRun?: boolean;
   force?: boolean;
 }
 
-/** Writes a rendering: all of it, or nothing. @throws AIOT_DEPLOY_EDITED, AIOT_FILE_NOT_WRITABLE */
+/** Writes the files of a rendering, or nothing. @throws AIOT_DEPLOY_EDITED, AIOT_FILE_NOT_WRITABLE */
 export async function writeRendering(options: Writing): Promise<Rendered> {
   const { target, files, project, next, dryRun = false, force = false } = options;
   const dir = resolve(options.out);
@@ -87,7 +87,7 @@ export async function writeRendering(options: Writing): Promise<Rendered> {
 }
 
 /**
- * The files that a rendering would write; nothing is written. @throws as renderDeployment, except AIOT_DEPLOY_EDITED,
+ * Returns the files that a rendering would write, without writing them. @throws as renderDeployment, except AIOT_DEPLOY_EDITED,
  * AIOT_FILE_NOT_WRITABLE
  */
 export async function filesOf({ target: name, project: folder, values: file }: FilesOptions) {
@@ -101,7 +101,7 @@ export async function filesOf({ target: name, project: folder, values: file }: F
 }
 export type FilesOptions = Pick<RenderOptions, 'target' | 'project' | 'values'>;
 
-/** Project files that its services read. @throws AIOT_PROJECT_NOT_FOUND, AIOT_FILE_NOT_FOUND */
+/** Texts of the project files that the services read. @throws AIOT_PROJECT_NOT_FOUND, AIOT_FILE_NOT_FOUND */
 async function textsOf(project: Project | null, { services }: Values): Promise<Map<string, string>> {
   const paths = new Set(Object.values(services).flatMap(({ files }) => files));
   const texts = new Map<string, string>();
@@ -123,13 +123,14 @@ async function projectOf(folder: string | undefined): Promise<Project | null> {
   return (await unless('AIOT_PROJECT_NOT_FOUND', loadProject('.'))) ?? null;
 }
 
-/** Also read by `aiot stream create`. */
+/** The project's streams file, which `aiot stream create` also reads. */
 const streamsFile = 'streams.yaml';
 
 async function streamsOf(project: Project | null): Promise<readonly TopicSpec[]> {
   const file = project === null ? undefined : join(project.dir, streamsFile);
   const text = file && (await unless('AIOT_FILE_NOT_FOUND', readText(file)));
-  // The motion system's default stream; its better variant, one record per sample, is created by the stage that is configured for it.
+  // Without a project, the motion system's default stream is rendered. Its variant with one record per sample is created by the stage that
+  // is configured for it.
   return text ? parseCreateFile(text, file!).topics : [motionStreams.RPI];
 }
 

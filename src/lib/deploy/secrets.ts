@@ -10,7 +10,7 @@ const own: Readonly<Record<string, string>> = {
   AWS_SECRET_ACCESS_KEY: 'OBJECTS_PASSWORD',
 };
 
-/** A Kubernetes Secret, or the files that Compose gives a service: named after the component. */
+/** A Kubernetes Secret, or the files that Compose provides to a service. It is named after its component. */
 export interface NamedSecret {
   name: string;
   form: SecretFile['form'];
@@ -19,7 +19,10 @@ export interface NamedSecret {
 
 const made = (name: string): SecretSource => ({ made: name });
 
-/** All secrets of an installation, by component. Those of Kafka's users are created by its operator, certificates by cert-manager. */
+/**
+ * The secrets of an installation, by component. It leaves out those of Kafka's users, which Kafka's operator creates, and certificates,
+ * which cert-manager creates.
+ */
 export function secretsOf(values: Values): NamedSecret[] {
   const { platform, database, objects, broker, kafka, nats, redis, argo, services } = values;
   const elsewhere = objects && objects.endpoint !== undefined;
@@ -87,20 +90,20 @@ const sourceOf = (key: string): SecretSource => {
 
 /** Source of a secret's value. */
 export type SecretSource =
-  /** Generated randomly, once; the same name gives the same value everywhere. */
+  /** A random value under this name. It is generated once, and has the same value wherever the name is used. */
   | { made: string }
-  /** Not secret itself, but part of a secret. */
+  /** A literal text, which is part of a secret but not secret itself. */
   | { text: string }
-  /** Provided by the user: a variable passed to the script. */
+  /** A value provided by the user, in this variable of the script. */
   | { asked: string }
-  /** A concatenation of parts: an address that contains a password. */
+  /** Several parts in a row, such as an address that contains a password. */
   | { parts: readonly SecretSource[] };
 
 /** A file that the script creates, mode 0600. */
 export interface SecretFile {
-  /** In the folder `secrets`. */
+  /** Name of the file in the folder `secrets`. */
   file: string;
-  /** `env`: NAME=value lines; `raw`: only the value; `nats`, `redis`: lines of their configurations. */
+  /** Format of the file. `env`: NAME=value lines; `raw`: only the value; `nats` and `redis`: lines of their configurations. */
   form: 'env' | 'raw' | 'nats' | 'redis';
   values: Readonly<Record<string, SecretSource>>;
 }
@@ -114,7 +117,7 @@ const lines = {
 
 /**
  * A script (POSIX sh, openssl) that creates everything that must not be in a rendered file. Running it again changes nothing. Names in it
- * are variable names, which have been validated; text is in single quotes.
+ * are validated variable names, and texts are in single quotes.
  */
 export function secretsScript(files: readonly SecretFile[], more = ''): string {
   const asked = [...new Set(files.flatMap(({ values }) => Object.values(values).flatMap(askedIn)))];

@@ -15,7 +15,7 @@ import {
 } from 'yaml';
 import { packageRoot } from '../core/folders.js';
 
-/** The names that a template's `<…>` can refer to. */
+/** Values by the names that `<…>` in a template can refer to. */
 export type Scope = Readonly<Record<string, unknown>>;
 
 const named = /<[\w.-]+>/;
@@ -40,7 +40,7 @@ export function fillTemplate(text: string, scope: Scope): string {
     const made = copies(document.contents as Node | null, scope).filter((node) => node !== undefined);
     return made.map((node, index) => {
       const own = new Document<Node>(node, { version: '1.1' });
-      // The leading comment appears once, however many documents a template yields.
+      // The leading comment appears only once, even if a template yields several documents.
       own.commentBefore = index === 0 ? leadOf(document) : null;
       if (index > 0) node.commentBefore = null;
       return own.toString({ lineWidth: 0, directives: false });
@@ -56,7 +56,7 @@ function leadOf({ commentBefore, contents }: Document): string | null {
   return commentBefore ?? own ?? null;
 }
 
-/** A node with `$each` is repeated; any other occurs once. */
+/** The copies of a node: one for each element with `$each`, otherwise one. */
 function copies(node: Node | null, scope: Scope): (Node | undefined)[] {
   return scopesOf(node, scope).map((each) => fill(node, each));
 }
@@ -74,7 +74,7 @@ function scopesOfEach(path: string, scope: Scope): Scope[] {
   return items.map((item) => ({ ...scope, item }));
 }
 
-/** A new node; undefined = it is omitted. The template's own node is not modified. */
+/** A copy of a node with its values; undefined = it is omitted. The template's own node is not modified. */
 function fill(node: Node | null, scope: Scope): Node | undefined {
   if (isMap(node)) return filledMap(node, scope);
   if (isSeq(node)) return filledSeq(node, scope);
@@ -128,7 +128,7 @@ function filledSeq(node: YAMLSeq, scope: Scope): Node {
 
 const isDirective = ({ key }: Pair) => isScalar(key) && (key.value === '$when' || key.value === '$each');
 
-/** The value of a directive, which remains in the template. */
+/** The value of a directive. The directive stays in the template. */
 function takeKey(node: YAMLMap, name: string): string | undefined {
   const pair = node.items.find(({ key }) => isScalar(key) && key.value === name);
   return isPair(pair) && isScalar(pair.value) ? String(pair.value.value) : undefined;
@@ -199,7 +199,7 @@ function endOf(lines: readonly string[], start: number): number {
   throw new Error(`a template is missing <end> for ${lines[start]}`);
 }
 
-/** A file in templates/deploy, which is part of aiot. */
+/** Reads a file in templates/deploy, which is part of aiot. */
 export function templateText(path: string): string {
   return readFileSync(join(packageRoot(), 'templates', 'deploy', path), 'utf8');
 }

@@ -4,7 +4,7 @@ import type { Usual, Values } from './values.js';
 
 /** Input of a rendering. */
 export interface RenderInput {
-  /** null if there is no project: the target then renders the motion system. */
+  /** The project; null if there is none, so that the target renders the motion system. */
   project: Project | null;
   /** JetStream streams of the project (its streams.yaml), or those of the motion system. */
   streams: readonly TopicSpec[];
@@ -22,20 +22,20 @@ export interface RenderedPipeline {
   large: readonly { path: string; url: string }[];
 }
 
-/** One file of an installation. None contains secrets; they are only referred to by name. */
+/** One file of an installation. Files contain no secrets, and refer to them only by name. */
 export interface RenderedFile {
   /** Path in the folder, with `/`. */
   path: string;
   text: string;
-  /** A short description of its purpose. */
+  /** Purpose of the file, in a few words. */
   about: string;
 }
 
-/** A way to install. Pure: the same input gives the same files. */
+/** A way to install. It is a pure function: the same input gives the same files. */
 export interface DeployTarget {
   name: string;
   about: string;
-  /** The command to run in the folder next. */
+  /** The command to run next in the folder. */
   next: string;
   /** Components that are installed unless deploy.yaml specifies otherwise. */
   usual: (project: Project | null) => Usual;

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 
-/** `false`: not part of this installation. */
+/** The schema, or `false` for a component that is not part of this installation. */
 const orNone = <Schema extends z.ZodType>(schema: Schema) => z.union([z.literal(false), schema]);
 
 /** A Kubernetes quantity of CPU time. */
@@ -17,14 +17,14 @@ const resources = (usual: { cpu: string; memory: string; limit: string }) =>
     .strictObject({
       cpu: cpu.default(usual.cpu),
       memory: bytes.default(usual.memory),
-      /** Memory limit; beyond it the process is restarted. */
+      /** Memory limit. A process that exceeds it is restarted. */
       limit: bytes.default(usual.limit),
     })
     .prefault({});
 
 const lastPart = (text: string) => text.slice(text.lastIndexOf('/') + 1);
 
-/** An image with its tag or digest; without one, the image could change at any time. */
+/** An image with a tag or a digest. Without one, the image could change at any time. */
 const image = z
   .string()
   .max(400)
@@ -37,7 +37,7 @@ const image = z
     'expected a tag or a digest, and not "latest"',
   );
 
-/** PostgreSQL, MinIO, … as they are pulled; another registry can be given here. */
+/** Images of the components. Another registry can be given here. */
 const images = z
   .strictObject({
     database: image.default('docker.io/library/postgres:17.6'),
@@ -60,7 +60,7 @@ const nodePort = z
 const platform = z.strictObject({
   replicas: z.int().min(1).max(50).default(2),
   resources: resources({ cpu: '250m', memory: '384Mi', limit: '1Gi' }),
-  /** External ports; a K3s node opens them on all its addresses. */
+  /** Port of the platform for clients outside the cluster. A K3s node opens it on all its addresses. */
   port: port.default(8443),
   mqttPort: port.default(8883),
   compat: z.enum(['architects-guide']).optional(),
@@ -87,7 +87,7 @@ const objects = z.strictObject({
       'expected a bucket name of 3 to 63 lowercase letters, digits and dashes',
     )
     .default('aiot'),
-  /** An external S3 service: none is installed then. */
+  /** URL of an external S3 service. If it is given, none is installed. */
   endpoint: z
     .url({ protocol: /^https?$/, error: 'expected an address such as https://s3.example' })
     .optional(),
@@ -108,7 +108,7 @@ const broker = z.strictObject({
 
 const kafkaTopic = z.strictObject({
   name: z.string().regex(/^[\w.-]{1,249}$/, 'expected letters, digits, dots, dashes and underscores'),
-  /** The guide's clients read only partition 0; more partitions also give up the order across all messages. */
+  /** Number of partitions. The guide's clients read only partition 0. With more than one partition, the order across all messages is lost. */
   partitions: z.int().min(1).max(1000).default(1),
 });
 
@@ -119,10 +119,10 @@ const host = z
   .regex(/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/, 'expected a host name or an address');
 
 const kafka = z.strictObject({
-  /** Three brokers tolerate the loss of one; two do not. */
+  /** Number of brokers. Three brokers tolerate the loss of one; two do not. */
   brokers: z.union([z.literal(1), z.literal(3)]).default(1),
   size: bytes.default('10Gi'),
-  /** Kafka replicates data itself: local-path, or a class without replication. */
+  /** Storage class. Kafka replicates data itself, so use local-path, or a class without replication. */
   storageClass: label.optional(),
   version: z
     .string()
@@ -139,7 +139,7 @@ const kafka = z.strictObject({
       { name: 'motor-anomaly-level1-inference', partitions: 1 },
       { name: 'motor-failure-alert-level2-inference', partitions: 1 },
     ]),
-  /** Ports outside the cluster: first the bootstrap port, then one per broker. `false`: no external access. */
+  /** Ports outside the cluster: first the bootstrap port, then one for each broker. `false` = no external access. */
   outside: orNone(
     z.strictObject({
       bootstrap: nodePort.default(32199),
@@ -160,18 +160,18 @@ const word = z
   .regex(/^[^\p{Cc}]*$/u, 'expected text without control characters');
 
 const argo = z.strictObject({
-  /** Replicas of its bus, JetStream; odd. */
+  /** Number of replicas of Argo Events' bus, JetStream; must be odd. */
   bus: z.union([z.literal(1), z.literal(3), z.literal(5)]).default(3),
   busSize: bytes.default('1Gi'),
-  /** The WorkflowTemplate that triggers start. */
+  /** Name of the WorkflowTemplate that triggers start. */
   workflow: label.default('pipeline'),
   /** URL of Argo's server, for `aiot pipeline run --engine argo`. */
   server: z
     .url({ protocol: /^https?$/, error: 'expected a URL such as https://argo.internal:2746' })
     .optional(),
-  /** PEM file of its CA, beside this file or absolute. */
+  /** PEM file of the server's CA, absolute or relative to this file's folder. */
   ca: word.optional(),
-  /** MQTT and Kafka control messages that start it. */
+  /** Topics of control messages on MQTT and Kafka that start the workflow. */
   commands: z
     .array(z.string().regex(/^[\w-]+$/))
     .min(1)
@@ -179,10 +179,10 @@ const argo = z.strictObject({
   webhook: z.boolean().default(true),
 });
 
-/** A variable of a process. */
+/** Name of an environment variable. */
 const variable = z.string().regex(/^[A-Z][A-Z0-9_]*$/, 'expected uppercase letters, digits and underscores');
 
-/** The KEY of a node label or taint: its prefix must not be one of Kubernetes' own. */
+/** Key of a node's label or taint. Its prefix must not be one of Kubernetes' own. */
 const nodeKey = z
   .string()
   .regex(/^([a-z0-9.-]+\/)?[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?$/, 'expected a key such as example.org/role');
@@ -191,11 +191,11 @@ const service = z.strictObject({
   /** Arguments of `aiot`. */
   run: z.array(word).min(1),
   env: z.record(variable, z.union([word, z.number().transform(String)])).default({}),
-  /** Variables whose values are secrets. */
+  /** Names of variables whose values are secrets. */
   secrets: z.array(variable).default([]),
-  /** It uses the platform: a context is provided as a secret. */
+  /** Whether the service uses the platform: a context is then provided as a secret. */
   context: z.boolean().default(false),
-  /** A client certificate of the motion system's CA, under the client's name. */
+  /** Whether the service gets a client certificate of the motion system's CA, under the client's name. */
   certificate: z.boolean().default(false),
   ports: z
     .array(
@@ -203,25 +203,25 @@ const service = z.strictObject({
         name: label,
         port,
         nodePort: nodePort.optional(),
-        /** Permitted clients: only the same namespace, unless a node port is given. */
+        /** Without a node port, only clients in the same namespace can connect. */
       }),
     )
     .default([]),
-  /** Project files that it reads, below /project. */
+  /** Project files that the service reads, below /project. */
   files: z
     .array(z.string().regex(/^[\w][\w.-]*(\/[\w][\w.-]*)*$/, 'expected a path below the project'))
     .default([]),
-  /** Size of its persistent data, in /project/data. */
+  /** Size of the service's persistent data in /project/data. */
   size: bytes.optional(),
   storageClass: label.optional(),
-  /** A device plugin resource of which it needs one, such as coral. */
+  /** Accelerator of which the service needs one, such as coral. A device plugin provides it. */
   accelerator: label.optional(),
-  /** Port of its health page: /healthz. */
+  /** Port of the health page /healthz. */
   health: port.optional(),
   nodeSelector: z.record(nodeKey, word).default({}),
-  /** Other services that it uses: NAME:PORT. */
+  /** Other services that it connects to, each NAME:PORT. */
   talksTo: z.array(z.string().regex(/^[a-z0-9-]+:\d{1,5}$/, 'expected SERVICE:PORT')).default([]),
-  /** External addresses that it may reach, by port only. */
+  /** Ports of external addresses that it may connect to. */
   outside: z.array(port).default([]),
   resources: resources({ cpu: '100m', memory: '192Mi', limit: '512Mi' }),
 });
@@ -232,7 +232,7 @@ export type ServiceValues = z.output<typeof service>;
 const accelerator = z.strictObject({
   resource: z.string().regex(/^[a-z0-9.-]+\/[a-z0-9.-]+$/, 'expected a resource such as squat.ai/edgetpu'),
   label: z.strictObject({ key: nodeKey, value: word }),
-  /** Keeps other pods off its nodes. */
+  /** Whether other pods are kept off its nodes. */
   taint: z.boolean().default(true),
   runtimeClass: label.optional(),
 });
@@ -250,7 +250,7 @@ const usualAccelerators = {
 const node = z.strictObject({
   name: label,
   role: z.enum(['server', 'agent']),
-  /** Its address, for TLS and for the other nodes. */
+  /** Address of the node, for TLS and for the other nodes. */
   address: host.optional(),
   arch: z.enum(['amd64', 'arm64']).default('arm64'),
   pi: z.boolean().default(false),
@@ -279,18 +279,18 @@ const nodes = z.strictObject({
   operators: z
     .array(z.string().regex(/^[\d.]+(\/\d{1,2})?$|^[0-9a-f:]+(\/\d{1,3})?$/i))
     .default(['192.168.0.0/16']),
-  /** No node can reach the internet: nothing is downloaded. */
+  /** Whether no node can reach the internet, so that nothing may be downloaded. */
   airGap: z.boolean().default(false),
 });
 
 const cloudInit = z.strictObject({
-  /** npm tarball of aiot that the machine downloads. */
+  /** Address of the npm tarball of aiot that the machine downloads. */
   package: z
     .url({ protocol: /^https$/, error: 'expected an https address of aiot-VERSION.tgz' })
-    // It also appears in the README, and a URL parser tolerates line breaks.
+    // The address also appears in the README, and a URL parser would tolerate line breaks.
     .regex(/^[^\s`\p{C}]+$/u, 'expected an address without spaces, line breaks and backquotes')
     .default('https://files.internal/aiot.tgz'),
-  /** Its digest, with which the download is verified. */
+  /** SHA-256 of the tarball, with which the download is verified. */
   sha256: z
     .string()
     .regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits')
@@ -307,7 +307,7 @@ const cloudInit = z.strictObject({
     )
     .default([]),
   user: label.default('operator'),
-  /** A certificate of an ACME authority for `host`; `false`: only the platform's own CA. */
+  /** Request a certificate from an ACME authority for `host`; `false` = only the platform's own CA signs. */
   acme: orNone(z.strictObject({ email: z.email() })).default(false),
 });
 
@@ -336,13 +336,16 @@ const argocd = z.strictObject({
   project: label.default('default'),
 });
 
-/** deploy.yaml: everything in which renderings differ. Absent values are derived from aiot.yaml, or have the defaults given here. */
+/**
+ * Schema of deploy.yaml, which contains everything in which renderings differ. Absent values are derived from aiot.yaml, or have the
+ * defaults given here.
+ */
 export const valuesSchema = z.strictObject({
   name: label.optional(),
   namespace: label.optional(),
   /** Names and addresses at which devices and people reach it; the first is used in its URLs. */
   hosts: z.array(host).min(1).optional(),
-  /** The image that Dockerfile builds; the default is in a private registry. */
+  /** The image that Dockerfile builds. By default it is in a private registry. */
   image: image.optional(),
   pullSecret: label.optional(),
   images,
@@ -362,7 +365,7 @@ export const valuesSchema = z.strictObject({
   ingress: z.boolean().default(true),
   monitoring: z.boolean().default(false),
   services: z.record(label, service).default({}),
-  /** In addition to coral and nvidia. */
+  /** Accelerators in addition to coral and nvidia. */
   accelerators: z
     .record(label, accelerator)
     .default({})

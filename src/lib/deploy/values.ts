@@ -7,18 +7,18 @@ import type { Project } from '../core/project.js';
 import { parseYaml } from '../core/yaml.js';
 import { type Given, type ServiceValues, valuesSchema } from './values-schema.js';
 
-/** Beside aiot.yaml, unless --values names another. */
+/** Default name of the values file, which is next to aiot.yaml. */
 const valuesFile = 'deploy.yaml';
 
 interface ValuesOptions {
-  /** Values file; absent = the project's, if there is one. */
+  /** Path of the values file; absent = the project's, if there is one. */
   file?: string | undefined;
   project: Project | null;
-  /** Components that are installed by default: those of the target, some only with a project's streams. */
+  /** Returns the components that are installed by default: those of the target, some of them only if the project has streams. */
   usual: () => Usual;
 }
 
-/** @throws AIOT_DEPLOY_VALUES (all problems, each with file:line:column), AIOT_FILE_NOT_FOUND */
+/** Reads the values. @throws AIOT_DEPLOY_VALUES (all problems, each with file:line:column), AIOT_FILE_NOT_FOUND */
 export async function loadValues({ file, project, usual }: ValuesOptions): Promise<Values> {
   const own = project === null ? undefined : join(project.dir, valuesFile);
   const text =
@@ -27,7 +27,7 @@ export async function loadValues({ file, project, usual }: ValuesOptions): Promi
         ? undefined
         : await unless('AIOT_FILE_NOT_FOUND', readText(own))
       : await readText(file);
-  // A file that only has comments is empty.
+  // A file that contains only comments counts as empty.
   const empty = text === undefined || text.split('\n').every((line) => /^\s*(#|$)/.test(line));
   const given = empty ? valuesSchema.parse({}) : parseValues(text, file ?? own ?? valuesFile);
   return resolveValues(given, project, usual());
@@ -37,7 +37,7 @@ export function parseValues(text: string, file: string): Given {
   return parseYaml(text, file, valuesSchema, { code: 'AIOT_DEPLOY_VALUES', check: problemsIn });
 }
 
-/** Checks across fields. */
+/** Problems across fields, which the schema cannot express. */
 function problemsIn(given: Given): Problem[] {
   return [...portProblems(given), ...partProblems(given), ...serviceProblems(given), ...nodeProblems(given)];
 }
@@ -97,7 +97,7 @@ function partProblems({ platform, broker, objects }: Given): Problem[] {
   ];
 }
 
-/** Names that installed components have. */
+/** Reserved names, which belong to components. */
 const partNames = ['platform', 'database', 'objects', 'broker', 'nats', 'redis'];
 
 function serviceProblems({ services, accelerators }: Given): Problem[] {
@@ -127,7 +127,7 @@ function serviceProblems({ services, accelerators }: Given): Problem[] {
   ]);
 }
 
-/** A value that would be readable by everyone. `$(NAME)` of a value listed under secrets is allowed. */
+/** Problems of values that everyone could read although they should be secret. `$(NAME)` is allowed for a name listed under secrets. */
 function secretProblems(
   path: PropertyKey[],
   key: string,
@@ -185,7 +185,7 @@ export interface Values extends Omit<Given, Optional> {
   name: string;
   namespace: string;
   hosts: string[];
-  /** The first of them. */
+  /** The first of `hosts`. */
   host: string;
   image: string;
   pullSecret: string | null;

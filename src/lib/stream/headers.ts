@@ -1,8 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 import type { Header } from './message.js';
 
-// Brokers differ in what a header may contain: Kafka carries bytes, an MQTT 5 user property is text without control characters, a NATS
-// header is one line of text. Values that do not fit are carried as base64 under a marked name, so that they are restored behind any number of bridges.
+// Brokers differ in what a header may contain. Kafka carries bytes, an MQTT 5 user property is text without control characters, and a NATS
+// header is one line of text. Values that do not fit are carried as base64 under a marked name, so that any number of bridges can
+// restore them.
 
 /** Suffix of the name of a header whose value is base64. */
 const bytesMark = ';base64';

@@ -31,7 +31,7 @@ import {
   yellow,
 } from './text.js';
 
-/** Commands that create a context for a platform without one. Tokens are created only when a platform is first started, hence `--new-token`. */
+/** Commands that create a context for a platform without one. Without `--new-token`, a token is created only at the first start. */
 export function platformNext(at: string, detach = false): string {
   return `aiot down${at} && aiot up${at} --new-token${detach ? ' --detach' : ''}`;
 }

@@ -99,7 +99,7 @@ export function rolloutStatusText(
   ].join('\n');
 }
 
-/** What delta updates have saved, if any were used. */
+/** Savings by delta updates; none if no device used one. */
 function savedFacts({ byDelta, fellBack, bytes }: RolloutStatus['saved']): [string, string][] {
   if (byDelta + fellBack === 0) return [];
   const back = fellBack === 0 ? '' : `; ${plural(fellBack, 'device')} downloaded the full artifact instead`;

@@ -12,14 +12,14 @@ export const checkedDeploymentSchema = z.object({
   /** Number of files and documents checked. */
   files: z.int(),
   objects: z.int(),
-  /** No finding is an error. */
+  /** Whether no finding is an error. */
   ok: z.boolean(),
   findings: z.array(
     z.object({
       level: z.enum(['error', 'warning']),
       rule: z.string(),
       file: z.string(),
-      /** From 1. */
+      /** Line in the file, from 1. */
       line: z.int(),
       object: z.string(),
       message: z.string(),
@@ -39,7 +39,8 @@ const rules: readonly ((folder: DeployFolder) => Finding[])[] = [
 ];
 
 /**
- * Checks a folder of files for a cluster, a machine with Docker or a VM, rendered or written by hand, for problems that would occur there.
+ * Checks a folder of files for a cluster, a machine with Docker or a VM. Finds problems that would occur there. The files may be rendered
+ * or written by hand.
  * @throws AIOT_DEPLOY_NOTHING, AIOT_FILE_NOT_FOUND
  */
 export async function checkDeployment(dir: string): Promise<CheckedDeployment> {

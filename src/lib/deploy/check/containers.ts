@@ -11,7 +11,7 @@ import {
   walk,
 } from './objects.js';
 
-/** Probes, limits, images, and the requirements of the namespace's Pod Security profile. */
+/** Findings about probes, limits and images, and about requirements of the namespace's Pod Security profile. */
 export function podFindings({ objects }: DeployFolder): Finding[] {
   const containers = containersOf(podsOf(objects));
   const restricted = objects.some(
@@ -125,7 +125,7 @@ function restrictedFindings({ container, spec, at: path, object }: ContainerSpec
       ];
 }
 
-/** Compose variables are set elsewhere, so they are not checked. */
+/** The problem with an image's tag, if any. An image given by a Compose variable is not checked, because its value is set elsewhere. */
 function wrongImage(image: string): string | undefined {
   if (image.includes('${') || image.includes('@sha256:')) return undefined;
   const last = image.slice(image.lastIndexOf('/') + 1);
@@ -139,7 +139,7 @@ interface Port {
   port: number;
 }
 
-/** Node ports outside K3s's range or used twice, load balancer ports on shared nodes, and Kafka's port for each broker. */
+/** Findings about node ports outside K3s's range or used twice, load balancer ports on shared nodes, and Kafka's port for each broker. */
 export function portFindings({ objects }: DeployFolder): Finding[] {
   const nodePorts = [...objects.flatMap(ofService), ...objects.flatMap(ofKafka)];
   const balanced = objects
@@ -152,7 +152,7 @@ export function portFindings({ objects }: DeployFolder): Finding[] {
         finding(object, path, 'node-port', `${port} is not a valid node port: K3s allows 30000 to 32767`),
       ),
     ...twice(nodePorts, 'is a node port of'),
-    // K3s puts each of them on every node.
+    // K3s opens the port of a load balancer on every node.
     ...twice(balanced, 'is already used on every node by'),
     ...objects.flatMap((object) => brokerFindings(object, objects)),
   ];
@@ -196,7 +196,10 @@ function listeners(object: DeployObject) {
     .filter(({ listener }) => listener.type === 'nodeport');
 }
 
-/** The bootstrap port is only the first contact: afterwards each broker is reached at a port of its own, which the firewall must allow. */
+/**
+ * Findings about the ports of Kafka's brokers. The bootstrap port is only the first contact. Afterwards, clients connect to each broker at
+ * a port of its own, which the firewall must allow.
+ */
 function brokerFindings(object: DeployObject, objects: readonly DeployObject[]): Finding[] {
   const name = at(object.data, 'metadata', 'name');
   const brokers = objects

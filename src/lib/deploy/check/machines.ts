@@ -8,7 +8,7 @@ import {
   listAt,
 } from './objects.js';
 
-/** Problems that Compose would report only at startup, or never. */
+/** Findings about problems that Compose would report only at startup, or never. */
 export function composeFindings({ objects }: DeployFolder): Finding[] {
   return objects
     .filter(isCompose)
@@ -110,7 +110,7 @@ function referred(
   });
 }
 
-/** Named volumes, not paths. */
+/** Names of the volumes of a service; paths on the machine are left out. */
 function volumesOf(service: Data): string[] {
   const all = Array.isArray(service.volumes) ? (service.volumes as unknown[]) : [];
   return all.flatMap((volume) => {
@@ -144,7 +144,7 @@ function clashes(object: DeployObject): Finding[] {
   });
 }
 
-/** `127.0.0.1:8443:8443/tcp` → 8443. */
+/** The published port of a mapping: `127.0.0.1:8443:8443/tcp` gives 8443. */
 const publishedOf = (text: string) => /^(?:.*:)?(\d+):\d+(?:\/\w+)?$/.exec(text)?.[1] ?? '';
 
 /** Top-level keys of cloud-init 22.4 to 26.2 that user data may have; validators before 23 accept any key. */
@@ -160,7 +160,7 @@ const known = new Set(
   ).split(' '),
 );
 
-/** Checks user data for parts that cloud-init silently ignores. */
+/** Findings about user data that cloud-init silently ignores. */
 export function cloudInitFindings({ objects, texts }: DeployFolder): Finding[] {
   return objects
     .filter(({ file }) => /(^|\/)user-data(\.ya?ml)?$/.test(file))

@@ -12,12 +12,12 @@ export type Data = Record<string, unknown>;
 export interface DeployObject {
   /** Path in the folder, with `/`. */
   file: string;
-  /** `KIND NAME`, or the kind of file. */
+  /** Name of the object: `KIND NAME`, or the kind of file. */
   name: string;
   kind: string;
   apiVersion: string;
   data: Data;
-  /** Line of the deepest existing element of a path, from 1. */
+  /** Returns the line of the deepest existing element of a path, from 1. */
   lineOf: (path: readonly PropertyKey[]) => number;
 }
 
@@ -27,12 +27,12 @@ export interface Finding {
   rule: string;
   file: string;
   line: number;
-  /** The object, the problem, and its fix. */
+  /** The object that has the problem. */
   object: string;
   message: string;
 }
 
-/** Contents of the folder, read once. */
+/** Contents of a folder, read once. */
 export interface DeployFolder {
   dir: string;
   objects: DeployObject[];
@@ -54,7 +54,7 @@ export async function readDeployFolder(folder: string): Promise<DeployFolder> {
   for (const path of paths) {
     const text = await readText(join(dir, path));
     texts.set(path, text);
-    // Files of the project are plain files for any reader.
+    // Files of the project may contain any YAML, so they are read only as text.
     if (!/(\.ya?ml|(^|\/)user-data)$/.test(path) || /(^|\/)project\//.test(path)) continue;
     const read = objectsIn(path, text);
     objects.push(...read.objects);
@@ -74,7 +74,7 @@ async function pathsIn(dir: string): Promise<string[]> {
     entries
       .filter((entry) => entry.isFile() && /(\.(ya?ml|sh|conf|acl|service)|^user-data)$/.test(entry.name))
       .map((entry) => relative(dir, join(entry.parentPath ?? entry.path, entry.name)).replaceAll('\\', '/'))
-      // Generated where they are used, and not meant to be checked.
+      // These files are generated where they are used, and are not checked.
       .filter(
         (path) =>
           !/(^|\/)(node_modules|\.git|certs)\//.test(path) && !/(^|\/)secrets\/[^/]+\.(env|conf)$/.test(path),
@@ -163,7 +163,7 @@ export const textAt = (data: unknown, ...path: PropertyKey[]): string | undefine
   return typeof value === 'string' ? value : undefined;
 };
 
-/** Each value in it, with its path. */
+/** Yields each value in the data with its path. */
 export function* walk(
   data: unknown,
   path: PropertyKey[] = [],
@@ -193,7 +193,7 @@ interface PodSpec {
   object: DeployObject;
   path: PropertyKey[];
   spec: Data;
-  /** It runs continuously, so probes make sense. */
+  /** Whether the pod runs continuously, so that probes make sense. */
   serves: boolean;
 }
 
@@ -215,7 +215,7 @@ export function podsOf(objects: readonly DeployObject[]): PodSpec[] {
 
 export interface ContainerSpec extends PodSpec {
   container: Data;
-  /** Path of the container. */
+  /** Path of the container within its object. */
   at: PropertyKey[];
   first: boolean;
 }

@@ -5,12 +5,12 @@ const secretName = /(PASSWORD|PASSWD|TOKEN|SECRET|PRIVATE_KEY|ACCESS_KEY|API_KEY
 /** Names of settings that refer to a file or another name, not to a secret. */
 const harmless = /(_FILE|_PATH|_NAME|_ID)$/i;
 
-/** `scheme://user:password@host` with a literal password rather than a variable. */
+/** Matches `scheme://user:password@host` with a literal password rather than a variable. */
 const inUrl = /\b[a-z][a-z0-9+.-]*:\/\/[^\s/:@]*:([^\s/@$<{][^\s/@]*)@/i;
 
 const pem = /-----BEGIN [A-Z ]*PRIVATE KEY-----/;
 
-/** Secrets that anyone with access to the files could read. Findings do not contain the value. */
+/** Findings about secrets that anyone with access to the files could read. A finding does not contain the secret. */
 export function secretFindings({ objects, texts }: DeployFolder): Finding[] {
   return [
     ...objects.flatMap((object) => [...plainSecret(object), ...inEnvironment(object), ...inValues(object)]),
@@ -82,7 +82,7 @@ function inValues(object: DeployObject): Finding[] {
   return found;
 }
 
-/** Files other than YAML: scripts, configurations. */
+/** Findings in files other than YAML, such as scripts and configurations. */
 function inText(file: string, text: string): Finding[] {
   if (/\.ya?ml$/.test(file)) return [];
   return text.split('\n').flatMap((line, index): Finding[] => {

@@ -1,6 +1,6 @@
 import { at, type DeployFolder, type DeployObject, type Finding, finding, walk } from './objects.js';
 
-/** apiVersion (for these kinds; absent = for all) → its replacement. */
+/** API versions that were removed: the version, the kinds to which this applies, and the replacement. */
 const removed: readonly [version: RegExp, kinds: RegExp, instead: string][] = [
   [/^kafka\.strimzi\.io\/v1(beta|alpha)\d$/, /./, 'Strimzi 1.0 and newer serve only kafka.strimzi.io/v1'],
   [/^extensions\/v1beta1$/, /./, 'networking.k8s.io/v1 or apps/v1'],
@@ -26,7 +26,7 @@ const kustomizeFields: Readonly<Record<string, string>> = {
   vars: 'replacements',
 };
 
-/** API versions and fields that current clusters reject or silently ignore. */
+/** Findings about API versions and fields that current clusters reject or silently ignore. */
 export function versionFindings({ objects }: DeployFolder): Finding[] {
   return objects.flatMap((object) => [
     ...ofApi(object),

@@ -14,7 +14,7 @@ export const cloudInitTarget: DeployTarget = {
     return [
       {
         path: 'user-data.yaml',
-        // cloud-init ignores the file unless its first line is exactly this.
+        // The first line must be exactly this, or cloud-init ignores the file.
         text: `#cloud-config\n${filled}`,
         about: 'user data for the VM',
       },

@@ -64,10 +64,10 @@ function projectFiles({ values, files }: RenderInput): RenderedFile[] {
   }));
 }
 
-/** `10Gi` as Compose writes it. */
+/** A size in Compose's notation, such as `10g` for `10Gi`. */
 const size = (quantity: string) => quantity.replace('i', '').toLowerCase();
 
-/** Programs for `node -e`; each exits with a code that reports the health. */
+/** A health check as a program for `node -e`: it exits with 0 if the condition is true, otherwise with 1. */
 const code = (good: string) => `process.exitCode=${good}?0:1`;
 
 const failed = "on('error',()=>{process.exitCode=1})";
@@ -81,7 +81,7 @@ function scopeOf(values: Values): Scope {
   const here = objects && objects.endpoint === undefined;
   return {
     ...{ name, image, images, nats, redis },
-    // If no process needs them, they start only on request: --profile motion.
+    // Components that only the motion system needs. If none of its processes is installed, they start only on request: --profile motion.
     motionProfile: hasMotion(values) ? null : ['motion'],
     platform: platformScope(values),
     database: database && { memory: size(database.resources.limit) },
@@ -137,7 +137,7 @@ const answers = (port: number) =>
 const listens = (port: number) =>
   `require('node:net').connect(${port},'127.0.0.1',function(){this.destroy()}).${failed}`;
 
-/** The guide's oldest clients use a protocol version that Kafka 4 rejects. */
+/** Values for Kafka. With the guide, it is Kafka 3, because the guide's oldest clients use a protocol version that Kafka 4 rejects. */
 function kafkaScope(values: Values) {
   const { kafka, platform, images, host } = values;
   if (!kafka) return false;
@@ -150,7 +150,7 @@ function kafkaScope(values: Values) {
     image: images.kafka ?? usual,
     listeners: ['INSIDE://:9092', 'CONTROLLER://:9093', ...(open ? ['OUTSIDE://:9094'] : [])].join(','),
     advertised: ['INSIDE://kafka:9092', ...(open ? [`OUTSIDE://${at}:${outside}`] : [])].join(','),
-    // Without a password, because the guide's clients have none. Other clients use the internal listener.
+    // The published port requires no password, because the guide's clients have none. Other clients use the internal listener.
     ports: open ? [`${outside}:9094`] : null,
     memory: size(kafka.resources.limit),
   };
@@ -243,7 +243,7 @@ function secretFiles(values: Values) {
 const nullIfNone = <Item>(list: Item[]) => (list.length === 0 ? null : list);
 const nullIfEmpty = <Value>(map: Record<string, Value>) => (Object.keys(map).length === 0 ? null : map);
 
-/** The same secrets in the form of Compose: one file per value for programs that read files, NAME=value lines for our own processes. */
+/** The secrets in the form of Compose: one file per value for programs that read files, and NAME=value lines for our own processes. */
 function secretFilesOf(values: Values, secrets: readonly NamedSecret[]): SecretFile[] {
   const { platform, database, services } = values;
   const here = values.objects && values.objects.endpoint === undefined;
@@ -281,7 +281,10 @@ function secretFilesOf(values: Values, secrets: readonly NamedSecret[]): SecretF
   }
 }
 
-/** `$(NAME)` in a service's env: Kubernetes substitutes it at startup; here it is substituted when secrets are created. */
+/**
+ * Whether a value in a service's env contains `$(NAME)`. Kubernetes substitutes it at startup. For Compose, it is substituted when secrets
+ * are created.
+ */
 const isComposed = (value: string) => /\$\([A-Z][A-Z0-9_]*\)/.test(value);
 
 function composed(
@@ -307,7 +310,7 @@ const raw = (file: string, from: SecretSource | undefined): SecretFile[] =>
   from === undefined ? [] : [{ file, form: 'raw', values: { value: from } }];
 
 /**
- * Lines for secrets.sh: a CA for this installation, and certificates signed by it for TLS servers and for clients that authenticate with
+ * Lines of secrets.sh that create a CA for this installation. It signs certificates for TLS servers, and for clients that authenticate with
  * one.
  */
 function certificatesScript(values: Values): string {
@@ -343,11 +346,11 @@ function readme(values: Values): string {
 const hasMotion = ({ services }: Values) =>
   Object.values(services).some(({ talksTo }) => talksTo.some((to) => to.startsWith('nats:')));
 
-/** Whether Kafka listens outside the installation: only for the guide's clients. */
+/** Whether Kafka listens outside the installation, which only the guide's clients need. */
 const isOutside = ({ kafka, platform }: Values) =>
   kafka !== false && kafka.outside !== false && platform !== false && platform.compat !== undefined;
 
-/** Rows of a table. */
+/** Rows of the README's table of addresses. */
 function placesOf(values: Values, open: boolean): string[] {
   const { platform, nats, redis, services, kafka } = values;
   const place = (what: string, where: string) => `| ${what} | ${where} |`;

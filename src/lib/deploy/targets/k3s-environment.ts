@@ -25,7 +25,7 @@ export const bucketUrl = ({ objects }: Values) =>
     ? `s3://${objects.bucket}?endpoint=${objects.endpoint ?? 'http://objects:9000'}&region=${objects.region}`
     : undefined;
 
-/** PostgreSQL, and the key that seals the CA in it, for each process that opens the platform's state. */
+/** Variables for PostgreSQL, and for the key that seals the CA in it. Each process that opens the platform's state needs them. */
 export function stateVariables(values: Values): Variable[] {
   const own = values.database
     ? [
@@ -47,7 +47,7 @@ export function stateVariables(values: Values): Variable[] {
   ];
 }
 
-/** Settings of `aiot up`; each flag has a variable. */
+/** Settings of `aiot up` as variables, one for each flag. */
 export function platformVariables(values: Values, bootstrap: string | null): Variable[] {
   const { platform, broker, kafka, hosts } = values;
   if (!platform) return [];
@@ -58,7 +58,7 @@ export function platformVariables(values: Values, bootstrap: string | null): Var
     said('AIOT_HOST', '0.0.0.0'),
     said('AIOT_PUBLIC', hosts.join(',')),
     said('AIOT_HTTP_PORT', 8443),
-    // The port that devices connect to, here or on the other broker.
+    // The port to which devices connect, on the platform's own broker or on the other one.
     said('AIOT_MQTT_PORT', broker ? platform.mqttPort : 8883),
     said('AIOT_CERT', '/tls/tls.crt'),
     said('AIOT_KEY', '/tls/tls.key'),
@@ -86,7 +86,10 @@ export function platformVariables(values: Values, bootstrap: string | null): Var
   ];
 }
 
-/** The requirements of Pod Security's `restricted` profile and a little more; numeric ids, because the kubelet cannot look up names. */
+/**
+ * A pod's security context: the requirements of Pod Security's `restricted` profile, and a little more. User ids are numeric, because the
+ * kubelet cannot look up names.
+ */
 const pod = (user: number) => ({
   runAsNonRoot: true,
   runAsUser: user,
@@ -102,21 +105,21 @@ const container = {
   capabilities: { drop: ['ALL'] },
 };
 
-/** User of distroless images: `nonroot`. */
+/** Id of the user `nonroot` in distroless images. */
 const ourUser = 65_532;
 
 export const secure = {
   pod: pod(ourUser),
   container,
-  /** Users of the images of PostgreSQL and Mosquitto. */
+  /** User ids in the images of PostgreSQL and Mosquitto. */
   database: pod(999),
   broker: pod(1883),
-  /** The operator's own images define their user, which is not root. */
+  /** Without a user id, because the operator's own images define their user, which is not root. */
   strimziPod: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
   strimzi: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
 };
 
-/** Moves pods from a lost node to another within half a minute instead of five minutes. */
+/** Tolerations that move pods from a lost node to another within half a minute instead of five minutes. */
 export const failover = ['node.kubernetes.io/unreachable', 'node.kubernetes.io/not-ready'].map((key) => ({
   key,
   operator: 'Exists',
@@ -130,7 +133,7 @@ interface Resources {
   limit: string;
 }
 
-/** No CPU limit: it would throttle a process even on an idle node. */
+/** Resources of a container. There is no CPU limit, because it would throttle a process even on an idle node. */
 export const limitsOf = ({ cpu, memory, limit }: Resources, extra: Record<string, number> = {}) => ({
   requests: { cpu, memory },
   limits: { memory: limit, ...extra },

@@ -4,10 +4,10 @@ import { limitsOf, secure } from './k3s-environment.js';
 
 type Kafka = Exclude<Values['kafka'], false>;
 
-/** Strimzi creates the services CLUSTER-kafka-bootstrap and CLUSTER-kafka-LISTENER-bootstrap. */
+/** Name of the Kafka cluster. Strimzi derives the names of its services: CLUSTER-kafka-bootstrap and CLUSTER-kafka-LISTENER-bootstrap. */
 export const cluster = 'kafka';
 
-/** Whether clients authenticate with a password: the guide's cannot. */
+/** Whether clients authenticate with a password. The guide's clients cannot. */
 export const isSecured = ({ kafka, platform }: Values) =>
   kafka !== false && !(platform !== false && platform.compat !== undefined);
 
@@ -15,8 +15,8 @@ export const bootstrapOf = ({ kafka, namespace }: Values) =>
   kafka ? `${cluster}-kafka-bootstrap.${namespace}.svc:9092` : null;
 
 /**
- * The guide's clients have neither certificate nor password, so with them Kafka requires none, and only the network controls access.
- * Otherwise every client is a user with the permissions listed here.
+ * Values for Kafka. The guide's clients have neither certificate nor password, so with them Kafka requires none, and only the network
+ * controls access. Otherwise every client is a user with the permissions listed here.
  */
 export function kafkaScope(values: Values) {
   const { kafka } = values;
@@ -66,7 +66,7 @@ function listenersOf({ brokers, outside }: Kafka, { hosts }: Values, open: boole
   ];
 }
 
-/** A single broker has no replica; of three, two must have stored an acknowledged message. */
+/** Kafka's settings. A single broker has no replica. Of three brokers, two must have stored a message before it is acknowledged. */
 function configOf(brokers: 1 | 3) {
   const [copies, enough] = brokers === 3 ? [3, 2] : [1, 1];
   return {
@@ -90,7 +90,7 @@ function usersOf({ services, argo, kafka }: Values) {
   return [
     {
       name: 'kafka-platform',
-      // It looks up the topics of its relay, and creates missing ones.
+      // The platform looks up the topics of its relay, and creates missing ones.
       acls: [
         ...all(['Read', 'Write', 'Create', 'Describe', 'DescribeConfigs']),
         on('group', '*', ['Read']),
@@ -114,7 +114,7 @@ function usersOf({ services, argo, kafka }: Values) {
   ];
 }
 
-/** Topic names may contain capitals and underscores, Kubernetes names may not. */
+/** A topic's name as a Kubernetes name, which must not contain capitals and underscores. */
 function labelOf(topic: string): string {
   return topic
     .toLowerCase()
@@ -122,7 +122,7 @@ function labelOf(topic: string): string {
     .replaceAll(/^-+|-+$/g, '');
 }
 
-/** In the form of templates/deploy/k3s/argo.yaml. */
+/** The values that templates/deploy/k3s/argo.yaml refers to. */
 export function argoScope(values: Values, pipeline: boolean) {
   const { argo, kafka, objects, platform } = values;
   const broker = platform && values.broker;
@@ -148,7 +148,7 @@ export function argoScope(values: Values, pipeline: boolean) {
     workflow: argo.workflow,
     mqtt: Boolean(broker),
     kafka: Boolean(kafka),
-    /** The guide's Kafka requires no password. */
+    /** Null for the guide's Kafka, which requires no password. */
     sasl: isSecured(values)
       ? {
           mechanism: 'SCRAM-SHA-512',

@@ -28,13 +28,16 @@ const to = (selector: Selector, ...at: number[]) => ({
   ports: ports(...at),
 });
 
-/** Anyone, including clients outside the cluster. */
+/** A rule that admits every client, including those outside the cluster. */
 const anybody = (...at: number[]) => ({ ports: ports(...at) });
 
-/** For programs in the cluster: the port of docs/reference/mosquitto beside a platform, and the standard port otherwise. */
+/**
+ * The broker's port for programs in the cluster. Beside a platform, it is the port described in docs/reference/mosquitto, otherwise the
+ * standard port.
+ */
 export const brokerPort = ({ platform }: Values) => (platform ? 1884 : 1883);
 
-/** Ports of the components, inside their pods. */
+/** Ports on which the components listen inside their pods. */
 const partPorts: Readonly<Record<string, number>> = {
   database: 5432,
   objects: 9000,
@@ -44,10 +47,10 @@ const partPorts: Readonly<Record<string, number>> = {
   platform: 8443,
 };
 
-/** Port of the Kubernetes API behind its Service: the one on the servers themselves. */
+/** Port of the Kubernetes API on the servers themselves, to which its Service forwards. */
 const apiServer = 6443;
 
-/** Allowed connections. Everything else is denied. */
+/** Network policies that list the allowed connections. Everything else is denied. */
 export function policiesOf(values: Values): Policy[] {
   return [
     ...platformPolicies(values),
@@ -62,7 +65,7 @@ function both(name: string, selector: Selector, ingress: object[], egress: objec
   return { name, selector, types: ['Ingress', 'Egress'], ingress, egress };
 }
 
-/** Egress of the programs that open the platform's state: the platform, and the job that distributes the broker's certificates. */
+/** Permitted destinations of the programs that open the platform's state: the platform, and the job that distributes the broker's certificates. */
 function stateEgress({ database, objects }: Values): object[] {
   return [
     database ? to(named('database'), 5432) : anybody(5432),
@@ -94,7 +97,7 @@ function platformPolicies(values: Values): Policy[] {
         ...stateEgress(values),
         ...(broker ? [to(named('broker'), 1884)] : []),
         ...(kafka ? [to(strimzi, 9092)] : []),
-        // Webhooks may reach the internet, but never addresses of the cluster or the local network.
+        // Destinations of webhooks: addresses on the internet, but never addresses of the cluster or the local network.
         {
           to: [
             {
@@ -111,7 +114,7 @@ function platformPolicies(values: Values): Policy[] {
   ];
 }
 
-/** Services that declare that they use a component. */
+/** Selectors of the services that declare that they use a component. */
 function talkingTo({ services }: Values, part: string): Selector[] {
   return Object.entries(services)
     .filter(([, { talksTo }]) => talksTo.some((target) => target.startsWith(`${part}:`)))
@@ -154,7 +157,7 @@ function partPolicies(values: Values): Policy[] {
   ];
 }
 
-/** In addition to the policies that Strimzi creates for its own pods. */
+/** Policies for Kafka, in addition to those that Strimzi creates for its own pods. */
 function kafkaPolicies({ kafka }: Values): Policy[] {
   if (!kafka) return [];
   return [

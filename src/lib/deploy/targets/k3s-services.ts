@@ -3,7 +3,7 @@ import type { ServiceValues } from '../values-schema.js';
 import { failover, folders, limitsOf, said, secret, type Variable } from './k3s-environment.js';
 import { cluster, isSecured } from './k3s-kafka.js';
 
-/** Each of the project's own processes, in the form of templates/deploy/k3s/services.yaml. */
+/** The project's own processes, in the form of templates/deploy/k3s/services.yaml. */
 export function servicesScope(values: Values) {
   const services = Object.entries(values.services);
   return {
@@ -22,7 +22,7 @@ function processOf(name: string, service: ServiceValues, values: Values) {
   const probes = probesOf(service);
   return {
     name,
-    // Its context is created by hand, as described in README.md.
+    // The user creates the service's context by hand, as described in README.md.
     annotations: context ? { 'aiot/made-by-hand': `${name}-context` } : null,
     args: service.run,
     env: variablesOf(name, service, isSecured(values)),
@@ -83,12 +83,12 @@ function variablesOf(
           secret('AIOT_PASSWORD', `kafka-${name}`, 'password'),
         ]
       : []),
-    // Last, because they may be composed of secrets, as $(NAME).
+    // These variables come last, because they may refer to secrets as $(NAME).
     ...Object.entries(env).map(([key, value]) => said(key, value)),
   ];
 }
 
-/** Probes of a health page or of a listening port. A process with neither exits when it cannot continue, and is restarted. */
+/** Probes of a health page, or of a listening port. A process without either exits when it cannot continue, and is restarted. */
 function probesOf({ health, ports }: ServiceValues) {
   const [first] = ports;
   const action =
@@ -105,7 +105,7 @@ function probesOf({ health, ports }: ServiceValues) {
   };
 }
 
-/** Project files are read-only; persistent data is on a volume below them. */
+/** Mounts of the project: its files are read-only, and persistent data is on a volume below them. */
 function projectMounts({ files, size }: ServiceValues) {
   if (files.length === 0 && size === undefined) return [];
   return [
@@ -129,7 +129,7 @@ function projectVolumes(name: string, { files, size }: ServiceValues) {
   ];
 }
 
-/** ConfigMap keys cannot contain slashes. */
+/** Name of a file as a key of a ConfigMap, which must not contain slashes. */
 export const keyOf = (file: string) => file.replaceAll('/', '_');
 
 function listenerOf(name: string, ports: ServiceValues['ports']) {

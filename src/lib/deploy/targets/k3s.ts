@@ -24,7 +24,7 @@ interface Part {
   file: string;
   about: string;
   there: (values: Values) => boolean;
-  /** Contents of its ConfigMap. */
+  /** Returns the files in the part's ConfigMap. */
   config?: (values: Values) => [name: string, text: string][];
 }
 
@@ -78,7 +78,7 @@ const parts: readonly Part[] = [
 const yaml = (value: object) => stringify(value, { version: '1.1', lineWidth: 0 });
 const kustomize = { apiVersion: 'kustomize.config.k8s.io/v1beta1', kind: 'Kustomization' };
 
-/** A K3s cluster: a Kustomize base, components for optional parts, and secrets apart. */
+/** A K3s cluster: a Kustomize base, components for optional parts, and secrets in a folder of their own. */
 export const k3sTarget: DeployTarget = {
   name: 'k3s',
   about: 'A K3s cluster (Kustomize): platform, PostgreSQL, S3, MQTT, Kafka, Argo.',
@@ -201,7 +201,7 @@ function secretsKustomization(values: Values): string {
   return yaml({
     ...kustomize,
     namespace: values.namespace,
-    // Objects unknown to Kustomize refer to them, so they retain their names.
+    // The names of these secrets are fixed, because objects that Kustomize does not know refer to them.
     generatorOptions: { disableNameSuffixHash: true },
     secretGenerator: secretsOf(values).map((secret) => ({
       name: secret.name,
@@ -251,7 +251,7 @@ function scopeOf(values: Values, pipeline: boolean): Scope {
   };
 }
 
-/** Names and addresses in a certificate. */
+/** Names and addresses for a certificate. */
 function namesOf({ hosts }: Values, more: string[]) {
   const addresses = hosts.filter((each) => isIP(each) !== 0);
   return {
@@ -260,7 +260,7 @@ function namesOf({ hosts }: Values, more: string[]) {
   };
 }
 
-/** The images support these architectures; a node of another one would pull and fail. */
+/** Limits pods to nodes of the architectures that the images support. A pod on another node could not start. */
 const affinityOf = ({ arch }: Values) => ({
   nodeAffinity: {
     requiredDuringSchedulingIgnoredDuringExecution: {
@@ -280,7 +280,7 @@ function platformScope(values: Values, bootstrap: string | null) {
   return {
     ...platform,
     guide,
-    /** Its own broker, which devices connect to. */
+    /** Whether devices connect to the platform's own broker. */
     brokers: !broker,
     ...namesOf(values, [`platform.${namespace}.svc`]),
     env: platformVariables(values, bootstrap),
@@ -292,14 +292,14 @@ function platformScope(values: Values, bootstrap: string | null) {
           nodePort: platform.compatPorts[index],
         }))
       : [],
-    // A process with a volume ends before its replacement starts.
+    // A process with a volume must end before its replacement starts.
     strategy: guide
       ? { type: 'Recreate' }
       : { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
   };
 }
 
-/** Instructions for the files, in order of use. */
+/** README with instructions for the files, in order of use. */
 function readme(values: Values, pipeline: RenderedPipeline | null): string {
   const { name, namespace, host, image, platform, kafka, argo, broker, services, storageClass } = values;
   const needs = [
@@ -326,7 +326,7 @@ function readme(values: Values, pipeline: RenderedPipeline | null): string {
   });
 }
 
-/** Rows of a table. */
+/** Rows of the README's table of addresses. */
 function placesOf(values: Values): string[] {
   const { platform, broker, kafka, services } = values;
   const place = (what: string, where: string) => `| ${what} | ${where} |`;

@@ -20,7 +20,7 @@ export const natsTarget: DeployTarget = {
     const text = (name: string) => fillText(templateText(`nats/${name}`), { what, adding });
     return [
       { path: 'README.md', text: text('readme.txt'), about: 'instructions for these files' },
-      // The motion system's clients expect the name `nats` in its certificate.
+      // Clients of the motion system expect the name `nats` in the server's certificate.
       { path: 'nats.conf', text: text('nats.conf'), about: 'the server' },
       {
         path: 'auth.conf',
@@ -68,7 +68,7 @@ function streamDefinition(spec: TopicSpec) {
     storage: spec.storage ?? 'file',
     discard: spec.discard ?? 'old',
     num_replicas: spec.replicas ?? 1,
-    // The server does not allow a window longer than the message lifetime.
+    // The server does not allow a window that is longer than the lifetime of messages.
     duplicate_window: (spec.duplicateWindowMs ?? Math.min(120_000, spec.maxAgeMs || 120_000)) * nanoseconds,
   };
 }
@@ -87,7 +87,7 @@ function consumerDefinition({ name, subject, ackWaitMs = 30_000, maxAckPending =
   };
 }
 
-/** The same in the form of `aiot stream create`. */
+/** The streams and their consumers as a file for `aiot stream create`. */
 function streamsYaml(streams: readonly TopicSpec[]): string {
   const lines = streams.flatMap((spec) => [
     `  - name: ${quoted(spec.name)}`,
@@ -118,5 +118,5 @@ function plain(name: string, value: string | number | undefined): string[] {
   return value === undefined || value === 0 ? [] : [`    ${name}: ${value}`];
 }
 
-/** Some YAML parsers read a bare `y` as true, and `*` or `>` have a special meaning. */
+/** A text in quotes, because some YAML parsers read a bare `y` as true, and `*` or `>` have a special meaning. */
 const quoted = (text: string) => JSON.stringify(text);

@@ -15,7 +15,7 @@ export const nodesTarget: DeployTarget = {
   about:
     'The machines of a K3s cluster: each node’s configuration, Raspberry Pi flags, firewall and registry.',
   next: 'less README.md',
-  // As for the processes that run on them.
+  // The same components as on the cluster that runs on these machines.
   usual: k3sTarget.usual,
   render({ values }: RenderInput): RenderedFile[] {
     const { list, registry } = values.nodes;
@@ -74,7 +74,7 @@ function configOf(node: Node, values: Values): string {
       Object.entries(labels).map(([key, value]) => `${key}=${value}`),
     ),
     ...listed('node-taint', wanted?.taint ? [`${wanted.label.key}=${wanted.label.value}:NoSchedule`] : []),
-    // Allows rootless pods to open devices that a device plugin provides.
+    // Lets rootless pods open devices that a device plugin provides.
     ...(wanted ? { 'nonroot-devices': true } : {}),
   };
   const server = {
@@ -94,7 +94,7 @@ function configOf(node: Node, values: Values): string {
 
 const listed = (key: string, values: string[]) => (values.length === 0 ? {} : { [key]: values });
 
-/** Only the registry's own address: images that it lacks are not looked up elsewhere under its name. */
+/** K3s's registries.yaml. Only the registry's own address is listed: images that it lacks are not looked up elsewhere under its name. */
 function registriesOf({ host, ca }: NonNullable<Values['nodes']['registry']>): string {
   return yaml(
     {
@@ -108,12 +108,12 @@ function registriesOf({ host, ca }: NonNullable<Values['nodes']['registry']>): s
 interface Rule {
   port: string;
   protocol: 'tcp' | 'udp';
-  /** Permitted sources. */
+  /** Clients that may connect. */
   from: 'nodes' | 'operators' | 'anybody';
   about: string;
 }
 
-/** Ports that a node listens on, from K3s's documentation and from the installed components. */
+/** The ports on which a node listens, from K3s's documentation and from the installed components. */
 function rulesOf(values: Values, role: 'server' | 'agent'): Rule[] {
   const { platform, kafka, services, nodes, ingress } = values;
   const servers = nodes.list.filter((node) => node.role === 'server').length;
@@ -162,7 +162,7 @@ function rulesOf(values: Values, role: 'server' | 'agent'): Rule[] {
   ];
 }
 
-/** The same as ufw commands. */
+/** The firewall rules as ufw commands. */
 function firewallScript(values: Values, role: 'server' | 'agent'): string {
   const { list, operators } = values.nodes;
   const addresses = list.flatMap(({ address }) =>
@@ -180,7 +180,7 @@ function firewallScript(values: Values, role: 'server' | 'agent'): string {
   return fillText(templateText('k3s-nodes/firewall.sh'), { role, asked, allowed });
 }
 
-/** Instructions for the files on each machine, in order of use. */
+/** README with instructions for the files on each machine, in order of use. */
 function readme(values: Values): string {
   const { name, nodes, accelerators, storageClass } = values;
   const { list, version, registry, airGap } = nodes;

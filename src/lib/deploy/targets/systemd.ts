@@ -5,7 +5,7 @@ import { fillText, templateText } from '../template.js';
 import type { DeployTarget, RenderedFile, RenderInput } from '../types.js';
 import { nothing, type Values } from '../values.js';
 
-/** Units for a machine without containers: the same that `platform service install` and `loop install` write, but for another machine. */
+/** Units for a machine without containers. They are the same as those of `platform service install` and `loop install`, but for another machine. */
 export const systemdTarget: DeployTarget = {
   name: 'systemd',
   about: 'Units for a machine without containers: the platform, and the project’s processes.',
@@ -57,10 +57,10 @@ function readme(values: Values): string {
   });
 }
 
-/** File names in /etc/aiot on the machine. */
+/** Paths of the certificate files on the machine. */
 const tlsFiles = { cert: '/etc/aiot/tls/tls.crt', key: '/etc/aiot/tls/tls.key' };
 
-/** The unit of `aiot platform service install`, for another machine. `tls`: it uses a certificate of another CA. */
+/** The unit that `aiot platform service install` would write on that machine. `tls`: the platform uses a certificate of another CA. */
 export function platformService(values: Values, tls: boolean): string {
   const { platform, hosts, systemd } = values;
   const guide = platform && platform.compat !== undefined;
@@ -84,7 +84,7 @@ export function platformService(values: Values, tls: boolean): string {
   });
 }
 
-/** A process of the project, run like a loop: it starts at boot, and runs forever. */
+/** The unit of a process of the project. Like a loop, it starts at boot and runs forever. */
 function serviceUnit(name: string, values: Values): string {
   const { systemd } = values;
   const { run, env } = values.services[name]!;
@@ -108,7 +108,7 @@ function serviceUnit(name: string, values: Values): string {
   });
 }
 
-/** In containers the project is mounted at /project, certificates at /certs. */
+/** Arguments with paths for the machine. In containers the project is mounted at /project, and certificates at /certs. */
 const placed = (run: readonly string[], project: string) =>
   run.map((word) =>
     word.replace(/^\/project(?=\/|$)/, project).replace(/^\/(certs|context)(?=\/)/, '/etc/aiot/$1'),

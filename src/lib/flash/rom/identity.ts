@@ -22,7 +22,7 @@ export interface ChipIdentity {
   magic: number;
   /** Chip id in GET_SECURITY_INFO; null if the ROM does not know that command. */
   securityId: number | null;
-  /** Number of words of the ROM's FLASH_BEGIN: the fifth word says whether to encrypt. */
+  /** Number of words of the ROM's FLASH_BEGIN. The fifth word determines whether to encrypt. */
   beginWords: 4 | 5;
   spi: SpiLayout;
   efuseBase: number;
