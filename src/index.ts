@@ -49,7 +49,7 @@ export interface FlashProgress extends Step {
   board: BoardRow;
 }
 
-/** A manual action on a board: press RESET, hold BOOT. `step` describes it. */
+/** A manual action that is needed on a board, such as pressing RESET or holding BOOT. `step` describes it. */
 export interface FlashAsk extends Step {
   task: 'flash-ask';
 }
@@ -64,7 +64,7 @@ export interface FlashOptions extends Partial<WholeFlash>, Watched<FlashProgress
   loader?: Partial<Omit<LoaderOptions, 'signal' | 'progress'>> | undefined;
   /** Changes to the bootloader's header. */
   header?: FlashRequest['header'] | undefined;
-  /** Monitor the restarted board for `timeoutMs`; `pattern` matches the output of a healthy one. */
+  /** Monitor the restarted board for `timeoutMs`. `pattern` matches the output of a healthy board. */
   watch?: FlashRequest['watch'] | undefined;
 }
 
@@ -232,7 +232,7 @@ export async function inspect(file: string): Promise<Inspected> {
   return await inspectModel(file);
 }
 
-/** `done` counts committed devices. */
+/** Progress of a rollout. `done` is the number of committed devices. */
 export interface RolloutProgress extends Step {
   task: 'rollout';
   rollout: Rollout;
@@ -246,17 +246,17 @@ interface WatchedRollout extends Watched<RolloutProgress> {
 
 /** The artifacts of a rollout, and its policy. */
 export interface RolloutOptions extends WatchedRollout {
-  /** NAME@VERSION, NAME@latest, NAME@production or NAME, of each kind; at least one, or `plan`. */
+  /** The versions to roll out, one per kind, each NAME@VERSION, NAME@latest, NAME@production or NAME. Give at least one, or `plan`. */
   model?: string | undefined;
   firmware?: string | undefined;
   configuration?: string | undefined;
-  /** Selector of devices, such as `type=esp32 and site=lab`; `all`. */
+  /** Selector of the devices, such as `type=esp32 and site=lab`, or `all`. */
   selector?: string | undefined;
-  /** Version of the model (otherwise of the last kind given) to roll back to. */
+  /** Version to roll back to: of the model or, without a model, of the last kind given. */
   rollbackTo?: string | undefined;
-  /** Waves, limits, times (ms); missing values have the platform's defaults. */
+  /** Waves, limits and times (ms); missing values have the platform's defaults. */
   policy?: RolloutPolicyInput | undefined;
-  /** A file of `aiot rollout plan` that replaces all these. */
+  /** A file from `aiot rollout plan`, which replaces all the options above. */
   plan?: string | undefined;
   /** If no device matches, return `{ skipped }` instead of throwing an error. */
   ifAny?: boolean | undefined;

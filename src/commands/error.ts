@@ -8,7 +8,7 @@ const shownSchema = z.object({
   code: z.string(),
   about: z.string(),
   next: z.string(),
-  /** Next steps for the kinds of things that the error happens to, as its `subject` names them. */
+  /** Next steps by the kind of thing that the error is about (the error's `subject`). */
   subjects: z.record(z.string(), z.string()).optional(),
   exit: z.int(),
   family: z.enum(['user', 'outside', 'bug']),
@@ -17,7 +17,7 @@ const exitSchema = z.object({
   exit: z.int(),
   about: z.string(),
   next: z.string(),
-  /** Errors with this exit code. */
+  /** Codes of the errors that end with this exit code. */
   codes: z.array(z.string()),
 });
 const listSchema = z.array(shownSchema.pick({ code: true, about: true }));

@@ -26,7 +26,7 @@ export default class Up extends AiotCommand {
   static override result = upResultSchema;
 
   async run(): Promise<UpResult | undefined> {
-    // The platform runs for months. Ingest, broker and downloads are just as fast with it, and it saves 25 MB.
+    // The heap stays small, because the platform runs for months. This saves 25 MB, and ingest, broker and downloads are just as fast.
     keepYoungHeapSmall();
     const input = await this.input(Up);
     const { flags } = input;
@@ -52,7 +52,7 @@ export default class Up extends AiotCommand {
     return undefined;
   }
 
-  /** A line of the platform's log: readable on a terminal, JSON elsewhere and with --json. */
+  /** Prints a line of the platform's log: readable on a terminal, JSON elsewhere and with --json. */
   private logged(line: string, form: 'text' | 'json' | undefined): void {
     const forPeople = (form ?? (process.stderr.isTTY && !this.jsonEnabled() ? 'text' : 'json')) === 'text';
     this.note(forPeople ? logText(logLineOf(line)) : line);

@@ -12,7 +12,7 @@ export type AnswerOf<R> = Output<NonNullable<EndpointOf<R>['result']>>;
 /** An endpoint with its path parameters and query. */
 export interface Place<R extends Route = Route> {
   route: R;
-  /** Relative to /api/v1. */
+  /** Path of the request, relative to /api/v1. */
   path: string;
 }
 
@@ -35,7 +35,7 @@ export class ApiError extends Error {
   constructor(
     readonly code: string,
     message: string,
-    /** The next step. */
+    /** The suggested next step. */
     readonly next?: string,
     readonly status = 0,
   ) {

@@ -9,7 +9,10 @@ import { type PageOf, pageOf, pages } from './pages.js';
 import { goTo, route } from './route.js';
 import { logIn, logOut, user } from './session.js';
 
-/** Users who are not logged in see the login, whatever page was requested; the link's code is used and removed from the address. */
+/**
+ * The whole page. Users who are not logged in see the login, whatever page was requested. The code of a login link is used and removed from
+ * the address.
+ */
 export function App() {
   const { parts } = route.value;
   const [first = '', code = ''] = parts;
@@ -106,7 +109,7 @@ function Who() {
   );
 }
 
-/** Shown only if the interruption lasts, because a page that returns to the foreground connects in a moment. */
+/** Notice that the connection is interrupted. It appears only after a while, because a page that returns to the foreground connects in a moment. */
 function Broken() {
   const lasting = useSignal(false);
   useEffect(() => {
@@ -125,7 +128,7 @@ function Broken() {
   );
 }
 
-/** The page of the address, loaded on first use. */
+/** The page that belongs to the address; its file is loaded on first use. */
 function Current() {
   const { parts } = route.value;
   const wanted = pageOf(parts);

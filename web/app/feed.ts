@@ -1,7 +1,7 @@
 import { signal } from '@preact/signals';
 import type { PlatformEvent } from '../../src/lib/api/index.js';
 
-/** Whether events from the platform are currently arriving. Data from before an interruption is read again. */
+/** Whether the event stream is connected. After an interruption, pages read their data again. */
 export const connected = signal(false);
 
 type Listener = (event: PlatformEvent) => void;
@@ -9,7 +9,7 @@ const listeners = new Set<{ types: readonly string[]; listener: Listener }>();
 let source: EventSource | undefined;
 let wanted = false;
 
-/** Opens the event stream that all pages share. Resolves when it is open, or when it will not open soon. */
+/** Opens the event stream that all pages share. Resolves when it is open, or after one second. */
 export function openFeed(): Promise<void> {
   wanted = true;
   open();
@@ -54,7 +54,7 @@ function open(): void {
   };
   own.onerror = () => {
     connected.value = false;
-    // A browser gives up after a rejected connection, so the retry is done here.
+    // A browser does not reconnect after a rejected connection, so this is done here.
     if (own.readyState === EventSource.CLOSED && source === own) {
       source = undefined;
       setTimeout(open, 2000);
@@ -68,5 +68,5 @@ function close(): void {
   connected.value = false;
 }
 
-// Browsers limit the connections per host, so hidden tabs close theirs.
+// Browsers limit the connections per host, so hidden tabs close their event stream.
 document.addEventListener('visibilitychange', () => (document.hidden ? close() : open()));

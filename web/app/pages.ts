@@ -1,7 +1,7 @@
 import type { ComponentType } from 'preact';
 
 export interface PageOf {
-  /** The part of the address after the page's own: `#/devices/bench-1` → `bench-1`. */
+  /** The parts of the address after the page's own path: for `#/devices/bench-1`, `bench-1`. */
   parts: readonly string[];
 }
 
@@ -9,12 +9,12 @@ export interface PageEntry {
   /** First part of the address. */
   path: string;
   title: string;
-  /** Not shown in the menu. */
+  /** Whether the page is left out of the menu. */
   hidden?: boolean;
   load: () => Promise<ComponentType<PageOf>>;
 }
 
-/** Every page, in menu order. Each is a file of its own that is loaded when it is first opened. */
+/** All pages in menu order. Each page is a file of its own, which is loaded when the page is first opened. */
 export const pages: readonly PageEntry[] = [
   { path: '', title: 'Overview', load: async () => (await import('../pages/start/start.js')).Start },
   {

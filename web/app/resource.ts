@@ -4,13 +4,13 @@ import { type AnswerOf, type ApiError, get, getAll, type Place, type Reads } fro
 import { connected, onEvents } from './feed.js';
 
 export interface Resource<T> {
-  /** undefined = not loaded yet. The old value remains during a reload. */
+  /** The data; undefined = not loaded yet. The old value remains during a reload. */
   value: T | undefined;
   error: ApiError | undefined;
   reload(): void;
 }
 
-/** Incremented each time the event stream resumes after an interruption. */
+/** Returns a number that is incremented each time the event stream resumes after an interruption. */
 function useHeard(): number {
   const count = useSignal(0);
   useEffect(() => {
@@ -23,12 +23,12 @@ function useHeard(): number {
   return count.value;
 }
 
-/** Delay before changed data is read again, ms, so that many simultaneous events cause one request. */
+/** Delay between an event and reading the data again, ms, so that many events at once cause only one request. */
 const settleMs = 400;
 
 /**
- * Data of the platform at a path, read again when an event of these types arrives and when the platform is back. null = no data.
- * `all`: a list, read to its end, with the name of its entries in the response. `subject`: only events about it.
+ * Reads data of the platform at a path, and again when an event of these types arrives or the connection is restored. Without a path,
+ * nothing is read. `all` names the entries of a list, which is then read to its end. `subject` limits events to those about it.
  */
 export function useResource<R extends Reads, Noun extends keyof AnswerOf<R> = never>(
   place: Place<R> | null,

@@ -5,7 +5,7 @@ export function moment(time: number): string {
   return new Date(time).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
 }
 
-/** `1 device`, `3 devices`. */
+/** A count with its noun: `1 device`, `3 devices`. */
 export function plural(count: number, noun: string): string {
   return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`;
 }

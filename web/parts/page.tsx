@@ -40,7 +40,7 @@ export function Page({
   );
 }
 
-/** The error, and how to fix it. */
+/** An error with its suggested fix. */
 export function Failure({ error }: { error: ApiError }) {
   return (
     <div class="failure" role="alert">
@@ -53,7 +53,7 @@ export function Failure({ error }: { error: ApiError }) {
   );
 }
 
-/** Nothing here yet, and the command that creates the first entry. */
+/** Notice that there are no entries yet, with the command that creates the first one. */
 export function Empty({
   title,
   children,
@@ -72,7 +72,7 @@ export function Empty({
   );
 }
 
-/** Loading indicator: shown only after a moment, to avoid flicker. */
+/** Loading indicator. It appears only after a moment, to avoid flicker. */
 export function Loading() {
   return (
     <p class="loading" role="status">

@@ -4,9 +4,9 @@ import type uPlot from 'uplot';
 export type Extent = readonly [from: number, to: number];
 
 export interface Movable {
-  /** The visible part of x; absent = all. */
+  /** The visible span of x; absent = all. */
   view?: Extent | undefined;
-  /** Requested by wheel, pinch, keys and drag zoom; null = all. */
+  /** Called when the wheel, a pinch, keys or dragging request another view; null = all. */
   onView?: (view: Extent | null) => void;
   /** Called with a dragged span; dragging then does not zoom. */
   onSelect?: (span: Extent) => void;
@@ -79,11 +79,11 @@ export function gesturesOn(plot: uPlot, props: () => Movable): () => void {
   over.addEventListener('pointercancel', release);
   over.addEventListener('wheel', wheel, { passive: false });
   over.addEventListener('dblclick', all);
-  // They are removed with the element.
+  // The other listeners are removed together with the element.
   return () => down.clear();
 }
 
-/** First and last x; an empty second if there is none. */
+/** First and last x of the data; one second if the data has no extent. */
 export function extentOf([xs]: uPlot.AlignedData): Extent {
   const first = xs?.[0] ?? 0;
   const last = xs?.[xs.length - 1] ?? first;
@@ -99,7 +99,7 @@ function zoomed([from, to]: Extent, at: number, factor: number): Extent {
   return [at - (at - from) * factor, at + (to - at) * factor];
 }
 
-/** The view for a key: + and − zoom, arrows move, 0 shows all. undefined = the key has no meaning here. */
+/** The view that a key requests: + and − zoom, arrows move, and 0 shows all (null). Undefined if the key has no meaning here. */
 export function keyView(key: string, view: Extent): Extent | null | undefined {
   const [from, to] = view;
   const middle = (from + to) / 2;

@@ -6,7 +6,7 @@ import { extentOf, gesturesOn, keyView, type Movable } from './plot-gestures.js'
 export type { Extent } from './plot-gestures.js';
 
 export interface PlotProps extends Movable {
-  /** x in seconds, rising, then y of each series; null is a gap. */
+  /** x in seconds, ascending, then y of each series; null is a gap. */
   data: uPlot.AlignedData;
   series: readonly { label: string }[];
   /** Description for screen readers; statistics of each series are added. */
@@ -15,7 +15,7 @@ export interface PlotProps extends Movable {
   height?: number;
   /** Spans of x that are drawn behind the lines, with their names. */
   bands?: readonly Band[];
-  /** Whether x is s since 1970 rather than since a beginning. */
+  /** Whether x is a time of day (s since 1970) or counts from a start (s). */
   clock?: boolean;
 }
 
@@ -153,7 +153,7 @@ function options(
       { ...axis, values: clock ? clockTicks : (_, splits) => splits.map(seconds) },
       { ...axis, size: 56 },
     ],
-    // Dragging is handled here, because uPlot supports only the mouse.
+    // Dragging is handled in plot-gestures.ts, because uPlot supports only the mouse.
     cursor: { drag: { x: false, y: false, setScale: false }, y: false, points: { size: 6 } },
     series: [
       {},
@@ -171,7 +171,7 @@ function options(
   };
 }
 
-/** Time of day in 24 hours, with the date where it changes. */
+/** Labels of the time axis: time of day in 24 hours, with the date where it changes. */
 const clockTicks: uPlot.Axis.Values = [
   [86_400, '{D} {MMM}', null, null, null, null, null, null, 1],
   [60, '{HH}:{mm}', '\n{D} {MMM}', null, '\n{D} {MMM}', null, null, null, 1],
@@ -183,7 +183,7 @@ function colour(variable: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
 }
 
-/** `90` s → `1:30`, `0.25` → `0.25 s`. */
+/** A time in s as text: 90 becomes `1:30`, 0.25 becomes `0.25 s`. */
 function seconds(value: number): string {
   if (Math.abs(value) < 60) return `${Number(value.toFixed(3))} s`;
   const whole = Math.abs(value);

@@ -8,11 +8,11 @@ export interface Column<T> {
   cell: (row: T) => ComponentChildren;
   /** Sort key; null = unknown, which comes last in both directions. */
   sort: (row: T) => string | number | null;
-  /** Numbers are right-aligned. */
+  /** Whether the column contains numbers, which are right-aligned. */
   number?: boolean;
   /** Share of the width, in CSS grid units: `2fr`, `120px`. */
   width?: string;
-  /** Hidden on narrow screens. */
+  /** Whether the column is hidden on narrow screens. */
   wide?: boolean;
 }
 
@@ -21,19 +21,19 @@ interface TableProps<T> {
   columns: readonly Column<T>[];
   keyOf: (row: T) => string;
   label: string;
-  /** Distinguishes the tables of one page in its address. */
+  /** Name of the table in the page's address, if the page has several tables. */
   name?: string;
 }
 
 const rowHeight = 41;
-/** Rows rendered beyond the visible ones, on each side. */
+/** Number of rows that are rendered beyond the visible ones on each side. */
 const spare = 12;
-/** Shorter tables have no filter. */
+/** Minimum number of rows for a filter. */
 const filteredFrom = 6;
 
 /**
- * A table of any length: only visible rows are in the DOM, the rest is empty height. A heading sorts by its column; sort and filter are in
- * the page's address.
+ * A table of any length. Only visible rows are in the DOM, and the rest is empty height. A heading sorts by its column. Sort order and
+ * filter are in the page's address.
  */
 export function Table<T>({
   rows,
@@ -44,7 +44,7 @@ export function Table<T>({
   name = '',
   filter = false,
 }: TableProps<T> & {
-  /** Link of a row; its first cell is the link. */
+  /** Returns the link of a row, which is in its first cell. */
   to?: (row: T) => string;
   /** Whether a text field filters the rows, for lists that have no filter of their own. */
   filter?: boolean;
@@ -127,7 +127,7 @@ export function ShortTable<T>({
   foot,
 }: TableProps<T> & {
   rowClass?: (row: T) => string | undefined;
-  /** A last row that is not sorted, such as the totals. */
+  /** A last row that is not sorted, such as totals. */
   foot?: ComponentChildren;
 }) {
   return (
@@ -161,7 +161,7 @@ export function ShortTable<T>({
   );
 }
 
-/** First press: ascending; second: descending; third: the list's own order. */
+/** A heading that sorts. The first press sorts ascending, the second descending, and the third restores the list's own order. */
 function Heading<T>({
   column,
   columns,
@@ -241,7 +241,7 @@ interface Order<T> {
   down: boolean;
 }
 
-/** The order in the page's address: `sort=size`, `sort=-size`; null = the list's own. */
+/** The sort order in the page's address, such as `sort=size` or `sort=-size`; null = the list's own order. */
 function orderOf<T>(columns: readonly Column<T>[], name: string): Order<T> | null {
   const value = route.value.query.get(addressKey('sort', name)) ?? '';
   const down = value.startsWith('-');
@@ -249,7 +249,7 @@ function orderOf<T>(columns: readonly Column<T>[], name: string): Order<T> | nul
   return column ? { column, down } : null;
 }
 
-/** `by class` → `by-class` */
+/** A title as part of the address: `by class` becomes `by-class`. */
 function slug(title: string): string {
   return title.toLowerCase().replace(/[^a-z0-9]+/g, '-');
 }
@@ -286,7 +286,7 @@ function sortedBy<T>(
 
 const collator = new Intl.Collator('en', { numeric: true });
 
-/** Unknown values come last in both directions, and numbers before words. */
+/** Compares sort keys. Unknown values come last in both directions, and numbers before words. */
 function compare(a: string | number | null, b: string | number | null, sign: number): number {
   if (a === null || b === null) return Number(a === null) - Number(b === null);
   if (typeof a !== typeof b) return typeof a === 'number' ? -1 : 1;

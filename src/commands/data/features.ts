@@ -93,7 +93,7 @@ export default class DataFeatures extends AiotCommand {
       this.print(next(`aiot model train --data ${out}${again(input, 'project')}`));
       return result;
     }
-    // A reader of rows rejects an empty cell.
+    // The table contains empty cells, which readers of rows reject, so the next command leaves out incomplete rows.
     const files = words.map((word) => ` ${shellWord(word)}`).join('');
     const same = again(
       input,

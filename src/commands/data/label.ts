@@ -64,7 +64,7 @@ interface Flagged {
   file?: string | undefined;
 }
 
-/** @throws AIOT_USAGE */
+/** The labels to set or remove, as given on the command line. @throws AIOT_USAGE */
 async function asked(
   { recording: at, label }: { recording: string; label?: string | undefined },
   { from, to, remove = false, file }: Flagged,

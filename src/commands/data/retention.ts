@@ -43,7 +43,7 @@ export default class DataRetention extends PlatformCommand {
   };
   static override result = z.object({
     policies: z.array(retentionSchema),
-    /** With --run and --dry-run. */
+    /** Recordings that were removed (--run) or are due for removal (--dry-run); null without these flags. */
     removed: removedRecordingsSchema.nullable(),
   });
 

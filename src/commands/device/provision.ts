@@ -96,7 +96,7 @@ export default class DeviceProvision extends AiotCommand {
         loader: loaderOptions(flags, this.signal),
         image: imageAsked(flags),
         signal: this.signal,
-        // Devices of a file are counted instead.
+        // For a file of devices, the number of finished devices is shown instead of stages.
         onStage: this.stages({ list: csv === undefined }),
       }),
     );

@@ -50,7 +50,7 @@ export default class DeviceSimulate extends AiotCommand {
     });
   }
 
-  /** Prints each event, for people with its time. */
+  /** Returns a function that prints each event; for people with its time. */
   private teller<E extends { t: number }>(describe: (event: E) => string): (event: E) => void {
     return (event) => this.item(event, () => `${dim(timeOfDay(event.t))}  ${describe(event)}`);
   }

@@ -28,7 +28,7 @@ export default class RolloutShow extends PlatformCommand {
   };
   static override result = rolloutStatusSchema.extend({
     devices: z.array(rolloutDeviceSchema),
-    /** Devices that it waits for because they are offline; null = none. */
+    /** Devices that the rollout waits for because they are offline; null = none. */
     offline: offlineDevicesSchema.nullable(),
   });
 

@@ -58,7 +58,7 @@ export default class TrustRotate extends PlatformCommand {
   }
 }
 
-/** The question to confirm; null if the same keys sign a root with a longer validity. */
+/** The confirmation question; null if the root keys stay the same and only the validity is extended. */
 function lostBy(role: 'root' | 'targets' | 'timestamp', newRoots: boolean): string | null {
   if (role === 'targets')
     return 'Replace the signing keys? Releases signed with the old ones are rejected until they are signed again.';

@@ -206,7 +206,7 @@ function partText(part: Part, start: number): string {
   return `${relative(part.from / 1000, start)} s to ${relative(part.to / 1000, start)} s`;
 }
 
-/** In the form of the command line: small numbers are ms of a clock that does not show the time of day. */
+/** A time in the form that the command line accepts. Small numbers are ms of a device clock that does not give the time of day. */
 function timeWord(ms: number): string {
   return ms > 1e12 ? new Date(ms).toISOString() : String(ms);
 }

@@ -98,7 +98,7 @@ export function Recording(place: Place) {
   );
 }
 
-/** Clamps the view to the recording, and never to an empty span. */
+/** Clamps the view to the recording. The result is never empty. */
 function within([from, to]: Extent, [first, last]: Extent): Extent {
   const least = Math.min(0.001, last - first);
   const length = Math.min(Math.max(to - from, least), last - first);
@@ -147,16 +147,16 @@ interface Points {
   fields: string[];
   samples: number;
   reduced: boolean;
-  /** x in s, then the fields. */
+  /** Data for the plot: x in s, then the fields. */
   data: uPlot.AlignedData;
 }
 
-/** Delay before the visible span is requested, ms: only the last step of a wheel turn counts. */
+/** Delay before the visible span is requested, ms, so that turning the wheel causes only one request. */
 const settleMs = 120;
-/** Rows per response: more than there are pixels. */
+/** Maximum number of rows per response, which is more than a plot has pixels. */
 const most = 2000;
 
-/** The visible part of a recording, at the resolution that the view needs. The coarser data remains until the finer arrives. */
+/** Reads the visible part of a recording, at the resolution that the view needs. Coarser data remains visible until the finer data arrives. */
 function usePoints(
   place: Place,
   view: Extent | null,

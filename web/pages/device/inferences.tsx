@@ -34,7 +34,7 @@ export function Inferences({ messages }: { messages: readonly DeviceMessage[] })
 }
 
 interface Prediction {
-  /** s since 1970 */
+  /** Time of the prediction, s since 1970. */
   time: number;
   model: string;
   label: string | null;

@@ -14,7 +14,7 @@ const dayMs = 86_400_000;
 /** Number of lines stored in the page. */
 const most = 2000;
 
-/** Its log of the last 24 hours, newest first, and new lines as they arrive. */
+/** The device's log of the last 24 hours, newest first, with new lines as they arrive. */
 export function Log({ name }: { name: string }) {
   const since = useSignal(Date.now() - dayMs);
   const query = { channel: 'log', limit: 1000, since: since.value };

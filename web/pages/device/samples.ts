@@ -2,9 +2,9 @@ import type { DeviceMessage } from '../../../src/lib/api/index.js';
 
 /** Members of a telemetry message that are not fields: see protocol v1. */
 const members = new Set(['seq', 't', 'rate', 'recording']);
-/** A longer pause is drawn as a gap, s. */
+/** Pause between samples that is drawn as a gap, s. */
 const pauseSeconds = 2;
-/** Number of recent batches whose delay determines the right edge. */
+/** Number of recent batches whose delays determine the right edge of the plot. */
 const delaysKept = 30;
 
 /** The newest samples of one stream, for a moving plot. Times are s since 1970, by the device's clock. */
@@ -23,7 +23,7 @@ export class Samples {
     const step = typeof payload.rate === 'number' ? 1 / payload.rate : 0;
     const last = this.times.at(-1);
     if (now !== undefined && last !== undefined) {
-      // The age that the newest sample had reached when this one arrived: at this delay there is always something to draw.
+      // Age of the newest sample before this batch. A plot that is drawn with this delay always has data up to its right edge.
       this.delays.push(now - last);
       if (this.delays.length > delaysKept) this.delays.shift();
     }
@@ -52,7 +52,7 @@ export class Samples {
     for (const [name, column] of this.columns) column.push(values.get(name) ?? null);
   }
 
-  /** Removed in large steps, because removing one from the front for each new sample would move all of them each time. */
+  /** Removes samples that are too old. It removes many at a time, because removing the first sample moves all others. */
   private forget(): void {
     const from = (this.times.at(-1) ?? 0) - this.keptSeconds;
     const first = this.times.findIndex((time) => time >= from);

@@ -206,16 +206,16 @@ function Filter({ type, subject }: { type: string; subject: string }) {
   );
 }
 
-/** Number of events stored in the page; the platform has the rest. */
+/** Maximum number of events stored in the page; the platform has the rest. */
 const most = 10_000;
-/** Number of events from before the page was opened. */
+/** Number of earlier events that are read when the page is opened. */
 const before = 1000;
 /** Events within this time are drawn together, ms. */
 const settleMs = 200;
 
 /**
- * Events of these types about this subject, newest first: some earlier ones, and new ones as they arrive, each once, even after an
- * interruption.
+ * Events of these types about this subject, newest first. It reads some earlier events, and adds new ones as they arrive. Each event occurs
+ * once, even after an interruption.
  */
 function useEvents(
   types: string,
@@ -252,7 +252,7 @@ function useEvents(
       if (signal.aborted) return;
       error.value = undefined;
       add(page.events);
-      // The remaining events of a long interruption.
+      // After a long interruption there is more than one page of events.
       if (page.next !== null && last !== undefined) await read();
     };
     const again = () => {
@@ -278,12 +278,12 @@ function useEvents(
   return { events: events.value, error: error.value };
 }
 
-/** The platform's form: `har` stands for all of its versions. */
+/** Whether an event is about this subject. As on the platform, `har` stands for all of its versions. */
 function isAbout({ subject }: PlatformEvent, wanted: string): boolean {
   return wanted === '' || subject === wanted || subject.startsWith(`${wanted}@`);
 }
 
-/** Newest first, each once. */
+/** Combines two lists of events: newest first, each event once. */
 function merged(known: readonly PlatformEvent[], more: readonly PlatformEvent[]): PlatformEvent[] {
   const by = new Map([...known, ...more].map((event) => [event.id, event]));
   return [...by.values()].sort((a, b) => b.id - a.id).slice(0, most);

@@ -129,24 +129,27 @@ function Filter({ selector }: { selector: string }) {
   );
 }
 
-/** How long changes are collected before they are requested, ms. */
+/** Delay after an event, ms, in which further changed devices are collected for one request. */
 const settleMs = 500;
-/** With more names than this at once, or more characters of them, the whole list is read again, and then not again for this long, ms. */
+/**
+ * Above this number of changed devices at once, the whole list is read again. The same applies to too many characters of their names. It is
+ * read at most once in `restMs`.
+ */
 const mostNames = 100;
 const mostCharacters = 3000;
 const restMs = 5000;
 
 interface FleetList {
-  /** By name; grows during the first read. undefined = nothing yet. */
+  /** Devices by name. The list grows during the first read; undefined = nothing was read yet. */
   devices: readonly DeviceInfo[] | undefined;
-  /** Whether all of it was read. */
+  /** Whether the list is complete. */
   whole: boolean;
   error: ApiError | undefined;
 }
 
 /**
- * The devices that match a selector, kept current. Only devices named in events are read again, so that a fleet of ten thousand is not
- * read with each device that connects.
+ * The devices that match a selector, kept up to date. Only devices named in events are read again. Otherwise a fleet of ten thousand would
+ * be read each time that a device connects.
  */
 function useFleet(selector: string): FleetList {
   const list = useSignal<FleetList>({ devices: undefined, whole: false, error: undefined });

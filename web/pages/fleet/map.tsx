@@ -3,7 +3,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import type { DeviceInfo } from '../../../src/lib/api/index.js';
 import { goTo, here, linkTo, route } from '../../app/route.js';
 
-/** The property that determines the cells' colors. */
+/** The properties that can determine the colors of the cells. */
 const views = {
   presence: ({ online, lastSeen }: DeviceInfo) =>
     online ? 'online' : lastSeen === null ? 'never seen' : 'offline',

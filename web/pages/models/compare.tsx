@@ -13,9 +13,9 @@ import { figureOf, figures, written } from './figures.js';
 
 interface Cell {
   text: string;
-  /** How it is shown, if not as its text. */
+  /** Content of the cell, if it is not just the text. */
   shown?: ComponentChildren;
-  /** A number to sort by; absent for words. */
+  /** Number to sort by; absent for words. */
   value?: number | null | undefined;
 }
 
@@ -23,7 +23,7 @@ interface Row {
   title: string;
   a: Cell;
   b: Cell;
-  /** The change from a to b. */
+  /** The change from `a` to `b`. */
   difference: Cell;
   better?: boolean;
 }

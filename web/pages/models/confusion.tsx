@@ -2,7 +2,7 @@ import { Scroll } from '../../parts/scroll.js';
 import { type Column, ShortTable } from '../../parts/table.js';
 import { type ClassFigures, perClass, written } from './figures.js';
 
-/** A confusion matrix: rows are the true classes. The deeper a cell's color, the greater its share of the row. */
+/** A confusion matrix, whose rows are the true classes. The deeper the color of a cell, the larger its share of the row. */
 export function Confusion({
   classes,
   matrix,

@@ -8,9 +8,9 @@ export type Figures = Metrics['int8'];
 interface Figure {
   key: string;
   title: string;
-  /** Shares are shown in percent. */
+  /** Whether the metric is a share, which is shown in percent. */
   share?: boolean;
-  /** Lower is better. */
+  /** Whether a lower value is better. */
   less?: boolean;
 }
 
@@ -24,7 +24,7 @@ export const figures: readonly Figure[] = [
   { key: 'r2', title: 'R²' },
 ];
 
-/** undefined = the kind of prediction has no such metric, or it was not measured. */
+/** The value of a metric; undefined if it was not measured, or does not exist for this kind of prediction. */
 export function figureOf(of: Figures | null | undefined, key: string): number | undefined {
   const value = of?.[key];
   return typeof value === 'number' ? value : undefined;
@@ -47,13 +47,13 @@ export function accuracyText(of: Figures): string | null {
   return shareText({ share, cases: of.windows, unit: 'window', groups, interval });
 }
 
-/** `97.3 %`, or four digits for a value that is not a share. */
+/** A metric as text: `97.3 %` for a share, otherwise a number with four digits. */
 export function written(value: number | undefined | null, share = false): string {
   if (value === undefined || value === null) return '–';
   return share ? `${(value * 100).toFixed(1)} %` : String(Number(value.toPrecision(4)));
 }
 
-/** The metric shown in lists: the first available one. */
+/** The metric shown in lists: the first one that the model has. */
 export function headline({ metrics }: ModelVersion): { title: string; text: string; value: number } | null {
   const int8 = metrics?.int8;
   const order = ['macroF1', 'auc', 'mae', 'rmse'];
@@ -74,7 +74,7 @@ export interface ClassFigures {
   f1: number | null;
 }
 
-/** Metrics of each class from a confusion matrix (rows = truth); null = there is nothing to count. */
+/** Metrics of each class, computed from a confusion matrix (rows = truth); null if the matrix is empty. */
 export function perClass(
   classes: readonly string[],
   confusion: readonly (readonly number[])[],

@@ -8,7 +8,7 @@ interface Node {
   title: string;
   lines: string[];
   to?: string;
-  /** Shown on hover: the exact time of the one in the lines. */
+  /** Text that is shown on hover: the exact form of the time in `lines`. */
   hint?: string;
   tone?: 'unknown' | 'here';
 }
@@ -17,7 +17,7 @@ const [width, gap, lineHeight, pad] = [188, 46, 17, 12];
 /** Maximum number of rollouts drawn; the rest is counted. */
 const most = 5;
 
-/** Origin and use of a version: dataset, training, version, rollouts. Unrecorded parts are shown as unknown. */
+/** Origin and use of a version: dataset, training, version, rollouts. Parts that were not recorded are shown as unknown. */
 export function Lineage({ card, rollouts }: { card: ModelVersion; rollouts: readonly Rollout[] }) {
   const columns = columnsOf(card, rollouts);
   const heightOf = ({ lines }: Node) => 2 * pad + 18 + lines.length * lineHeight;

@@ -12,7 +12,7 @@ import { Compare } from './compare.js';
 import { headline } from './figures.js';
 import { Version } from './version.js';
 
-/** The registry: all models, the versions of one, one version, two side by side. */
+/** The pages of the registry: all models, the versions of one model, one version, or two versions side by side. */
 export function Models({ parts }: PageOf) {
   const [name, version] = parts;
   if (name === undefined) return <Names />;

@@ -186,7 +186,7 @@ function columnsOf({ metrics, gates, mode }: ModelVersion): Column<(typeof figur
   ];
 }
 
-/** Gates that do not belong to a metric in the table, such as the arena. */
+/** The gates whose metric is not in the table, such as the arena. */
 function OtherGates({ card: { gates }, shown }: { card: ModelVersion; shown: readonly string[] }) {
   const others = gates.filter(({ name }) => !shown.includes(name));
   if (others.length === 0) return null;
@@ -209,12 +209,12 @@ const gateTitles: Record<string, string> = {
   bytes: 'model size',
 };
 
-/** Memory and file sizes have a unit. */
+/** The value of a gate; memory and file sizes get a unit. */
 function inUnit(gate: string, value: number): string {
   return gate === 'arena' || gate === 'bytes' ? size(value) : written(value);
 }
 
-/** In words, and for a share as a bar from 0 to 1. */
+/** An interval in words and, for a share, also as a bar from 0 to 1. */
 function Interval({ interval: [low, high], share }: { interval: [number, number]; share: boolean }) {
   return (
     <span class="interval">

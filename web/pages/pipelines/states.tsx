@@ -5,14 +5,14 @@ const tones: Record<string, Tone> = {
   ...{ done: 'good', running: 'blue', failed: 'bad' },
   ...{ stopped: 'warn', interrupted: 'warn', cancelled: 'warn' },
 };
-/** A runner reports at least every half minute; one that is silent for longer is considered gone. ms */
+/** Silence after which a runner is considered gone, ms. A runner reports at least every half minute. */
 const silentMs = 60_000;
 
 export function toneOf(state: string): Tone {
   return tones[state] ?? 'soft';
 }
 
-/** A run's state; a running one without reports is shown as such. */
+/** The state of a run. If a running one has not reported for a while, that is shown instead. */
 export function RunState({ run: { state, told } }: { run: Pick<RunSummary, 'state' | 'told'> }) {
   if (state === 'running' && Date.now() - told > silentMs) return <Badge tone="warn">no recent report</Badge>;
   return <Badge tone={toneOf(state)}>{state === 'stopped' ? 'stopped by a gate' : state}</Badge>;

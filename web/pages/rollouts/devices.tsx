@@ -59,7 +59,7 @@ const columns: Column<RolloutDeviceInfo>[] = [
 
 const stations = ['offered', 'downloaded', 'verified', 'booted', 'golden', 'committed', 'healthy'] as const;
 
-/** The steps that a device has reported, a dot each. */
+/** The steps that a device has reported, as one dot each. */
 function Trail({ times }: { times: RolloutDeviceInfo['times'] }) {
   const reached = stations.filter((station) => times[station] !== undefined);
   const last = reached.at(-1);
@@ -76,7 +76,7 @@ function Trail({ times }: { times: RolloutDeviceInfo['times'] }) {
 
 const atATime = 500;
 
-/** The devices of a rollout, a page at a time, by state and wave. */
+/** The devices of a rollout by state and wave, one page at a time. */
 export function RolloutDevices({ rollout }: { rollout: RolloutStatus }) {
   const { id, waves } = rollout;
   const { query } = route.value;

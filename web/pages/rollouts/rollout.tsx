@@ -248,7 +248,7 @@ function ByUser({ at, by }: { at: number; by: string }) {
   );
 }
 
-/** Number of devices examined per kind: there are few distinct reasons. */
+/** Maximum number of devices that are read per state. That is enough, because there are few distinct reasons. */
 const looked = 500;
 /** Number of names listed per reason. */
 const named = 5;
@@ -296,13 +296,13 @@ function Reasons({ rollout }: { rollout: RolloutStatus }) {
   );
 }
 
-/** A missed device still has the error from before it went offline, which is not why it was not updated. */
+/** Why a device failed. A missed device may still have an error from before it went offline, but that is not why it was missed. */
 function messageOf({ state, error }: RolloutDeviceInfo): string {
   if (state === 'missed') return 'The device was offline until the deadline.';
   return error?.message ?? '';
 }
 
-/** Read again when their count changes. */
+/** Failed devices in a state. They are read again when an event reports a change. */
 function useFailures(id: string, state: string, count: number): RolloutDeviceInfo[] {
   const place = at('GET /rollouts/:id/devices', { id }, { state, limit: looked });
   const { value } = useResource(count === 0 ? null : place, { events: ['rollout.move'] });

@@ -4,7 +4,7 @@ export { stateWords as words } from '../../../src/lib/api/rollouts/words.js';
 
 import type { Tone } from '../../parts/badge.js';
 
-/** A part of a bar: devices in states that are equivalent to the viewer. */
+/** A part of a bar: devices in states that mean the same to the viewer. */
 export interface Share {
   title: string;
   tone: Tone | 'rest';
@@ -26,7 +26,7 @@ export function inShare({ states }: Share, counts: Counts): number {
   return states.reduce((sum, state) => sum + counts[state], 0);
 }
 
-/** Over all waves. */
+/** Number of devices in each state, over all waves. */
 export function countsOf({ waves }: Rollout): Counts {
   const states = shares.flatMap((share) => share.states);
   const sum = (state: RolloutDeviceState) => waves.reduce((all, wave) => all + wave[state], 0);
@@ -48,7 +48,7 @@ export function toneOfDevice(state: RolloutDeviceState): Tone {
   return tone === 'rest' ? 'soft' : tone;
 }
 
-/** The effect of each action, shown before it is confirmed. */
+/** Title and explanation of each action, shown before it is confirmed. */
 export const commandTexts: Record<RolloutCommand, { title: string; why: string; danger?: boolean }> = {
   approve: {
     title: 'Approve',

@@ -8,10 +8,10 @@ import { Badge } from '../../parts/badge.js';
 import { Section } from '../../parts/page.js';
 import { countsOf, devicesOf, inShare, shares, toneOf, words } from '../rollouts/states.js';
 
-/** How many of the newest rollouts, and of the devices, are examined. */
+/** Number of rollouts that are examined, the newest first. */
 const rolloutsRead = 100;
 const devicesRead = 1000;
-/** Rollouts with problems that are listed, and names of devices in one entry. */
+/** Maximum number of rollouts listed. */
 const rolloutsListed = 5;
 const namesListed = 5;
 
@@ -62,12 +62,12 @@ export function Attention({ warnings }: { warnings: Status['warnings'] }) {
   );
 }
 
-/** Codes of actions by a person on a rollout, which are not failures. */
+/** Codes of rollouts that a person has stopped, which is not a failure. */
 const byPeople = new Set(['AIOT_ROLLOUT_PAUSED', 'AIOT_ROLLOUT_ABORTED', 'AIOT_ROLLOUT_ROLLED_BACK']);
 
 /**
- * Rollouts, newest first, that a gate stopped or that some devices did not complete. A finished one is omitted if a newer one delivered
- * releases of the same names to the same devices.
+ * Rollouts, newest first, that a gate stopped or that some devices did not complete. A finished rollout is left out if a newer one has
+ * delivered releases of the same names to the same devices.
  */
 function troubled(rollouts: readonly Rollout[]): Rollout[] {
   const begun = new Set<string>();
@@ -133,7 +133,7 @@ function progressOf(rollout: Rollout): string {
   return parts.length === 0 ? run : `${run}; ${parts.join(', ')}`;
 }
 
-/** Read again when their count changes. */
+/** The first devices in a state. They are read again when an event reports a change. */
 function useFailed(id: string, state: 'failed' | 'rolledBack', count: number): RolloutDeviceInfo[] {
   const place = at('GET /rollouts/:id/devices', { id }, { state, limit: namesListed });
   const { value } = useResource(count === 0 ? null : place, {
@@ -142,7 +142,7 @@ function useFailed(id: string, state: 'failed' | 'rolledBack', count: number): R
   return count === 0 ? [] : (value?.devices ?? []);
 }
 
-/** Devices with the same problem: their number, and the names of the first. */
+/** Devices with the same problem: their number, and the names of the first ones. */
 function DeviceTrouble(of: {
   devices: readonly DeviceInfo[];
   tone: 'bad' | 'warn';
