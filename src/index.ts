@@ -37,7 +37,7 @@ export type Progress = FlashProgress | FlashAsk | TrainProgress | QuantizeProgre
 
 /** Options of a long-running task. */
 export interface Watched<P extends Progress> {
-  /** Called in order, and not awaited; an exception from it ends the work. */
+  /** Called in order, and not awaited. If it throws, the work ends. */
   onProgress?: ((progress: P) => void) | undefined;
   /** Stops the work like Ctrl-C: partial work is cleaned up, then AIOT_INTERRUPTED or the signal's own reason is thrown. */
   signal?: AbortSignal | undefined;

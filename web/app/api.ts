@@ -1,6 +1,6 @@
 import type { Contract, Input, Output, ParamsOf, Problem } from '../../src/lib/api/index.js';
 
-/** Each endpoint of the platform. Only the types of its contract are imported: browsers load none of it. */
+/** The endpoints of the platform. Only the types of its contract are imported, so browsers load none of it. */
 type Endpoints = { [Noun in keyof Contract]: Contract[Noun][keyof Contract[Noun]] }[keyof Contract];
 type EndpointOf<Route> = Extract<Endpoints, { route: Route }>;
 export type Route = Endpoints['route'];
@@ -65,7 +65,7 @@ export function send<R extends Exclude<Route, Reads>>(
   return call(route.split(' ')[0] ?? '', path, body);
 }
 
-/** All entries of a list, page by page; `noun` names them in each response. `page` receives them as they arrive. */
+/** Reads all entries of a list, page by page. `noun` is the name of the entries in each response. `page` receives the entries as they arrive. */
 export async function getAll<R extends Reads, Noun extends keyof AnswerOf<R>>(
   { path }: Place<R>,
   noun: Noun,

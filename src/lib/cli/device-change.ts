@@ -15,7 +15,7 @@ interface Asked {
     selector?: string | undefined;
     'dry-run': boolean;
     context?: string | undefined;
-    /** Absent if the command asks no question. */
+    /** Value of --yes; absent if the command asks no question. */
     yes?: boolean;
   };
   given: (flag: string) => boolean;

@@ -28,7 +28,7 @@ interface DocumentSection {
 
 const headingLine = /^(#{1,6}) +(.*)$/;
 
-/** All pages, by name. */
+/** All pages, ordered by name. */
 export function documentList(root = packageRoot()): DocumentPage[] {
   const folder = join(root, 'docs');
   return readdirSync(folder, { recursive: true })

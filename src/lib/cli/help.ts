@@ -135,7 +135,7 @@ function placeholderOf(name: string, { type, helpValue, multiple, options }: Fla
   return ` ${value}${multiple ? '...' : ''}`;
 }
 
-/** `pause|rollback`, if the values are few and short. */
+/** The values of a flag as a placeholder, such as `pause|rollback`, if they are few and short. */
 function choiceOf(options: readonly string[] | undefined): string | undefined {
   const choice = options?.join('|') ?? '';
   return choice !== '' && choice.length <= 16 ? choice : undefined;

@@ -281,7 +281,7 @@ async function callables(config: Config): Promise<Map<string, Callable>> {
   return found;
 }
 
-/** `{exit, result}`: the protocol requires an object, and many commands print a list. */
+/** Schema of a tool's output `{exit, result}`. The protocol requires an object, and the result of many commands is a list. */
 function outputOf(result: z.ZodType): object {
   const exit = z.int().describe('0 done; 1 failed, 3 partly failed, 6 a check or gate failed');
   return z.toJSONSchema(z.object({ exit, result }), {

@@ -5,7 +5,7 @@
 
 const on = new Set(['1', 'true', 'yes', 'y', 'on']);
 
-/** True if `--name` (or its short form) precedes any `--`, or its environment twin AIOT_NAME is set. */
+/** Whether `--name` (or its short form) precedes any `--`, or the variable AIOT_NAME is set. */
 export function switchedOn(name: 'json' | 'quiet' | 'debug', argv: readonly string[]): boolean {
   const end = argv.indexOf('--');
   const own = end === -1 ? argv : argv.slice(0, end);

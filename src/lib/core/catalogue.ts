@@ -6,7 +6,7 @@ export interface CatalogueEntry {
   /** Exit code: 1 failed · 2 usage · 3 partly failed · 4 not found · 5 not allowed · 6 a check or gate failed · 124 timed out · 130 interrupted. */
   exit: 1 | 2 | 3 | 4 | 5 | 6 | 124 | 130;
   family: 'user' | 'outside' | 'bug';
-  /** Its meaning, in one or two sentences. */
+  /** Meaning of the error, in one or two sentences. */
   about: string;
   /** The next step, as a command or a sentence. */
   next: string;

@@ -16,7 +16,7 @@ export type ContextKind = (typeof contextKinds)[number];
 
 /** One platform, as this user connects to it. */
 export const contextSchema = z.strictObject({
-  /** Absent = a platform of this project. */
+  /** Kind of the context; absent = a platform of this project. */
   kind: z.enum(contextKinds).optional(),
   /** https URL of the API. */
   url: z.url(),

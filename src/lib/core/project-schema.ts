@@ -201,7 +201,7 @@ const model = z.strictObject({
   layers: z.union([z.array(size).min(1).max(16), z.array(layerSchema).min(1).max(64)]).optional(),
   /** Kind of its output; an autoencoder's is always its reconstruction error. */
   output: z.enum(['classes', 'probability', 'value']).default('classes'),
-  /** Empty if there are no classes (value, autoencoder), or if a table's own labels are the classes. */
+  /** Classes and their labels. Empty if there are no classes (value, autoencoder), or if a table's own labels are the classes. */
   labels: labels.default({}),
   split: z.enum(['recording', 'device', 'time', 'window']).default('recording'),
   train: train.prefault({}),
@@ -325,7 +325,7 @@ const step = z.strictObject({
   cache: z.boolean().optional(),
   /** Meaning of the step's exit code 6, in a few words. */
   gate: z.string().min(1).max(80).optional(),
-  /** For a default step, flags of its command; for a custom one, values for `run`. */
+  /** Parameters: for a default step, flags of its command; for a custom step, values for `run`. */
   params: z.record(stepName, z.union([z.string(), z.number(), z.boolean()])).optional(),
   /** Whether the step communicates with the platform. */
   platform: z.boolean().optional(),

@@ -5,9 +5,9 @@ export interface CheatSheet {
   about: string;
   /** Commands, each with its effect. */
   lines: readonly (readonly [what: string, command: string])[];
-  /** The character before its settings; default `?`. */
+  /** The character that precedes the settings in the broker's address; default `?`. */
   mark?: '?' | '#';
-  /** Settings in its address, after that character. */
+  /** Settings that follow this character in the address, and their meanings. */
   settings: readonly (readonly [setting: string, meaning: string])[];
 }
 
@@ -220,10 +220,10 @@ const s3: CheatSheet = {
   ],
 };
 
-/** By the name in `aiot examples NAME`; docs/reference/stream-examples.md is generated from the same table. */
+/** Sheets by the NAME of `aiot examples NAME`. docs/reference/stream-examples.md is generated from this table too. */
 export const cheatSheets = { kafka, mqtt, nats, serial, http, s3 } satisfies Record<string, CheatSheet>;
 
-/** All sheets as a part of docs/reference/stream-examples.md. */
+/** All sheets as Markdown, for docs/reference/stream-examples.md. */
 export function cheatMarkdown(): string {
   return Object.entries(cheatSheets)
     .map(([name, { title, about, lines, mark = '?', settings }]: [string, CheatSheet]) => {

@@ -34,7 +34,7 @@ export async function withKeptCredentials(url: StreamUrl, options: StreamOptions
 }
 
 const keptSchema = z.object({
-  /** Such as `kafka://host:9092`: the credentials are used for every topic there. */
+  /** Endpoint such as `kafka://host:9092`. Its credentials are used for every topic there. */
   endpoint: z.string(),
   /** Names of the stored credentials; never their values. */
   kept: z.array(z.string()),
@@ -134,14 +134,17 @@ const credentialsSchema = z.strictObject({
 
 const fileSchema = z.strictObject({ endpoints: z.record(z.string(), credentialsSchema) });
 
-/** By endpoint (see `credentialNames`). Contains the texts themselves, so that the files they were read from may be moved or deleted. */
+/**
+ * Credentials by endpoint (see `credentialNames`). They contain the texts themselves, so the files that they were read from may be moved or
+ * deleted.
+ */
 type Kept = Record<string, StreamCredentials>;
 
 function pathIn(folder: string): string {
   return join(folder, 'credentials.json');
 }
 
-/** Empty if nothing is stored yet. @throws AIOT_FILE_MALFORMED, without quoting the contents */
+/** The stored credentials; empty if nothing is stored yet. @throws AIOT_FILE_MALFORMED, without quoting the contents */
 async function readCredentials(folder = configFolder()): Promise<Kept> {
   const path = pathIn(folder);
   const value = (await unless('AIOT_FILE_NOT_FOUND', readJson(path))) ?? { endpoints: {} };
@@ -225,7 +228,7 @@ const checked = {
   ca: certificate,
   cert: certificate,
   key: (text: string, path: string) => pem(text, path, 'an unencrypted private key', createPrivateKey),
-  // As written by nsc: the JWT between two lines of dashes, then the seed of its key.
+  // The file has the form that nsc writes: the JWT between two lines of dashes, then the seed of its key.
   creds(text: string, path: string): string {
     if (/BEGIN NATS USER JWT[\s\S]*BEGIN USER NKEY SEED/.test(text)) return text;
     throw new AiotError('AIOT_FILE_MALFORMED', `${path}: expected a NATS user's JWT and NKey seed`);

@@ -23,7 +23,7 @@ export const dedupeHeader = 'aiot-dedupe';
 
 /** One message of any broker or file. */
 export interface Message {
-  /** In its broker's notation: `a/b` in MQTT, `a.b` in NATS, a topic's name in Kafka. */
+  /** Topic in its broker's notation: `a/b` in MQTT, `a.b` in NATS, a topic's name in Kafka. */
   topic: string;
   payload: Uint8Array;
   /** ms since 1970: the time in its log (Kafka, JetStream) or in its line (files), otherwise the time of arrival. */
@@ -55,7 +55,7 @@ export interface Delivery {
  * the source has no more, or is closed. Iterate once.
  */
 export interface Source extends AsyncIterable<readonly Delivery[]> {
-  /** Without credentials. */
+  /** Address of the source, without credentials. */
   readonly endpoint: string;
   /** Messages dropped because the reader was too slow; none with `overflow: 'wait'`. */
   readonly dropped: number;
@@ -82,7 +82,7 @@ export type OutgoingMessage = Pick<Message, 'topic' | 'payload'> &
 
 /** Destination of messages. */
 export interface Sink {
-  /** Without credentials. */
+  /** Address of the destination, without credentials. */
   readonly endpoint: string;
   /**
    * Resolves once the peer has stored all of them (PUBACK, JetStream's ack, Kafka's acks=all, the disk's sync). A message without
@@ -142,7 +142,7 @@ export interface StreamOptions extends StreamCredentials {
   /** JetStream: the stream, if it cannot be found by the subject; and a durable consumer, which stores its position. */
   stream?: string;
   durable?: string;
-  /** For the MQTT subscription, or for published messages; default 1. */
+  /** QoS of the MQTT subscription, or of published messages; default 1. */
   qos?: 0 | 1 | 2;
   /** Reject a message with headers if the destination cannot carry them (MQTT 3.1.1), instead of writing it without them. */
   requireHeaders?: boolean;
@@ -162,7 +162,7 @@ export interface StreamOptions extends StreamCredentials {
   signal?: AbortSignal;
 }
 
-/** `beginning`, `latest`, an offset or sequence, or a time (ISO 8601). @throws AIOT_USAGE */
+/** Parses a start position: `beginning`, `latest`, an offset or sequence, or a time (ISO 8601). @throws AIOT_USAGE */
 export function positionFrom(text: string): NonNullable<StreamOptions['from']> {
   if (text === 'beginning' || text === 'latest') return text;
   if (/^\d{1,15}$/.test(text)) return Number(text);

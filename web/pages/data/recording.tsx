@@ -173,7 +173,7 @@ function usePoints(
   useEffect(() => {
     const controller = new AbortController();
     const read = async () => {
-      // With a margin on each side, so that lines continue beyond the edge.
+      // A margin is read on each side, so that lines continue beyond the edge.
       const margin = view ? (view[1] - view[0]) / 10 : 0;
       const part = view ? { from: (view[0] - margin) * 1000, to: (view[1] + margin) * 1000 } : {};
       const query = { points: most, ...part };

@@ -12,7 +12,7 @@ import { When } from '../../parts/when.js';
 import { OneRun } from './run.js';
 import { RunState } from './states.js';
 
-/** `#/pipelines`, `#/pipelines/PROJECT` and `#/pipelines/PROJECT/RUN`. */
+/** The pages `#/pipelines`, `#/pipelines/PROJECT` and `#/pipelines/PROJECT/RUN`. */
 export function Pipelines({ parts: [project, run] }: PageOf) {
   if (project === undefined) return <Projects />;
   return run === undefined ? <Runs project={project} /> : <OneRun project={project} run={run} />;

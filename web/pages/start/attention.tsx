@@ -119,7 +119,7 @@ function RolloutTrouble({ rollout }: { rollout: Rollout }) {
   );
 }
 
-/** `2 of 3 devices committed; 1 failed, 1 missed` */
+/** Progress of a rollout, such as `2 of 3 devices committed; 1 failed, 1 missed`. */
 function progressOf(rollout: Rollout): string {
   const counts = countsOf(rollout);
   const underWay = shares.find(({ title }) => title === 'updating');

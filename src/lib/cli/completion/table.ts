@@ -156,7 +156,7 @@ export const shQuoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
 /** Like `shQuoted`, but for fish, where backslashes are special within single quotes. */
 export const fishQuoted = (text: string) => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
 
-/** `case` pattern for a key of the table: `* --flag` applies to every command. */
+/** A key of the table as a `case` pattern. The key `* --flag` applies to every command. */
 export const shPattern = (key: string) =>
   key.startsWith('* ') ? `*${shQuoted(key.slice(1))}` : shQuoted(key);
 

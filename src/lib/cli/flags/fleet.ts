@@ -38,7 +38,7 @@ interface Worded {
   change: DeviceChange;
 }
 
-/** `site=lab` sets a tag, `old-` removes one. @throws AIOT_USAGE */
+/** Parses changes of tags: `site=lab` sets a tag, `old-` removes one. @throws AIOT_USAGE */
 export function taggingOf(words: string[], selector: string | undefined): Worded {
   const { name, rest } = split(words, selector, 'a tag such as site=lab, or old- to take one off');
   const set: Record<string, string> = {};
@@ -53,7 +53,7 @@ export function taggingOf(words: string[], selector: string | undefined): Worded
   return { name, change: { action: 'tag', set, remove } };
 }
 
-/** `hall-2` adds a device to a group, `hall-2-` removes it. @throws AIOT_USAGE */
+/** Parses a change of groups: `hall-2` adds a device to a group, `hall-2-` removes it. @throws AIOT_USAGE */
 export function groupingOf(words: string[], selector: string | undefined): Worded {
   const { name, rest } = split(words, selector, 'a group such as hall-2, or hall-2- to take it out');
   const [add, remove]: [string[], string[]] = [[], []];

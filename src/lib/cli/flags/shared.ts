@@ -106,7 +106,7 @@ export const shared = {
   }),
 };
 
-/** `--out` for commands that write several files. */
+/** The flag `--out` of commands that write several files. */
 export const folderToFill = Flags.string({
   char: 'o',
   summary: 'Output folder; created if missing.',

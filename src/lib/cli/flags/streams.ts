@@ -157,7 +157,7 @@ export function readOptions(flags: ReadFlags) {
   };
 }
 
-/** `NAME=VALUE` as a header. */
+/** A header as a flag: `NAME=VALUE`. */
 export const header = Flags.custom<readonly [string, string]>({
   parse: async (text) => {
     const equals = text.indexOf('=');

@@ -6,7 +6,7 @@ import { dim, drawsOver, forTerminal } from '../render/text.js';
 import { Redraw } from './redraw.js';
 
 interface LoopScreenOptions {
-  /** Null: only notes are shown. */
+  /** Output of the view; null = only notes are shown. */
   stdout: Pick<NodeJS.WriteStream, 'isTTY' | 'columns' | 'rows' | 'write'> | null;
   /** A terminal for key presses; null: none. */
   stdin: ReadStream | null;
@@ -30,7 +30,7 @@ const [hideCursor, showCursor] = ['\x1b[?25l', '\x1b[?25h'];
 export class LoopScreen {
   private begun: LoopBegun | null = null;
   private series: { name: string; values: number[] }[] = [];
-  /** Only every n-th sample is plotted. */
+  /** Every n-th sample is plotted. */
   private every = 1;
   private passed = 0;
   private answer: Answer | null = null;

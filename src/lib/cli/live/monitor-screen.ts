@@ -119,7 +119,7 @@ function crash(event: Extract<MonitorEvent, { event: 'crash' }>, hasElf: boolean
 const unnamed =
   'the ELF file has no names for these addresses: it is stripped or belongs to another program; use the linker’s output file';
 
-/** `app_main  main.c:42  (PC)` */
+/** A location in the source, such as `app_main  main.c:42  (PC)`. */
 function place({ function: name, file, line, from }: CrashFrame): string {
   const where = file ? `  ${file}${line === null ? '' : `:${line}`}` : '';
   const about = from === 'backtrace' ? '' : dim(`  (${from === 'stack' ? 'possibly on the stack' : from})`);

@@ -4,7 +4,7 @@ import { Redraw } from './redraw.js';
 
 /** The terminal of a plot. It is queried for each frame, because it can be resized. */
 interface Screen {
-  /** Null: not a terminal, so nothing is redrawn. */
+  /** Width of the terminal; null = not a terminal, so nothing is redrawn. */
   columns: number | null;
   rows: number;
   write(text: string): void;

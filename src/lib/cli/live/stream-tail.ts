@@ -88,7 +88,7 @@ function messageText(shown: Shown, several: boolean): string {
 /** Longest value of a header, in characters; `--json` shows all of it. */
 const longestValue = 60;
 
-/** Such as `{unit=C, room=12}`. */
+/** Headers as text, such as `{unit=C, room=12}`. */
 function headersText(headers: readonly Header[] = []): string {
   const shown = headers
     // This header only says that the payload is text, which is visible anyway.

@@ -54,7 +54,7 @@ function splitOf({ split }: CheckReport): string[] {
   ];
 }
 
-/** `a1, a2 … and 12 more`; numbers with the same stem are combined: `walking1–5`. */
+/** Names of files, such as `a1, a2 … and 12 more`. Names that differ only in their number are combined: `walking1–5`. */
 function shortened(files: string[], most: number): string {
   const drawn = ranges(files);
   if (drawn.length <= most) return drawn.join(', ');

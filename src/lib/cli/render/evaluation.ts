@@ -162,7 +162,7 @@ interface Judged {
   confusion: number[][];
 }
 
-/** Each class with its metrics, and the classes that it was mistaken for. */
+/** A table of the classes with their metrics, and the classes that each was mistaken for. */
 function classTable({ perClass, classes, confusion }: Judged, unit: string): string {
   return table(
     ['class', unit, 'precision', 'recall', 'F1', ...classes.map((name) => `→ ${name}`)],

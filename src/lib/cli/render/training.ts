@@ -6,7 +6,7 @@ import { facts, green, red, shownPath, table, yellow } from './text.js';
 
 const score = (value: number) => value.toFixed(4);
 
-/** `epoch 12  loss 0.231  validation 93.1 %  8 s left` */
+/** One line per epoch: `epoch 12  loss 0.231  validation 93.1 %  8 s left`. */
 export function epochText(
   { epoch, epochs, loss, valLoss, valAccuracy }: EpochFigures,
   leftMs: number | null,
@@ -108,7 +108,7 @@ function baselinePairs({ baseline, choice, refitted }: TrainResult): [string, st
   return pairs;
 }
 
-/** `the linear model: 98.5 % of 133 rows in 5 folds, with hidden layers 96.2 %` */
+/** The comparison behind a choice: `the linear model: 98.5 % of 133 rows in 5 folds, with hidden layers 96.2 %`. */
 function choiceText({ kept, folds, rows, network, linear }: NonNullable<TrainResult['choice']>): string {
   const shown = ({ accuracy, loss }: typeof linear) =>
     accuracy === null ? `loss ${loss.toPrecision(3)}` : percent(accuracy);
@@ -275,7 +275,7 @@ function stepsTable({ steps }: QuantizeResult): string {
   );
 }
 
-/** `4 × FULLY_CONNECTED v4, LOGISTIC v2` */
+/** The operators of a model, such as `4 × FULLY_CONNECTED v4, LOGISTIC v2`. */
 function operatorsOf({ ops }: QuantizeResult): string {
   const counts = new Map<string, number>();
   for (const { op, version } of ops)

@@ -22,7 +22,7 @@ export interface DeployObject {
 }
 
 export interface Finding {
-  /** `error`: it will not work, or exposes a secret. `warning`: needs a review. */
+  /** Severity. `error`: it will not work, or exposes a secret. `warning`: it needs a review. */
   level: 'error' | 'warning';
   rule: string;
   file: string;

@@ -9,7 +9,7 @@ type Node = Values['nodes']['list'][number];
 const yaml = (value: object, before: string) =>
   `${before}${stringify(value, { version: '1.1', lineWidth: 0 })}`;
 
-/** Sets up the machines of a K3s cluster: configuration of each, a Pi's flags, firewall, registry. */
+/** Sets up the machines of a K3s cluster: the configuration of each node, a Pi's flags, the firewall, and the registry. */
 export const nodesTarget: DeployTarget = {
   name: 'k3s-nodes',
   about:

@@ -73,7 +73,7 @@ export async function imageInfo(file: string, offset?: number): Promise<ImageInf
   return describe(file, format, found);
 }
 
-/** `imageInfo` for bytes in memory. @throws AIOT_IMAGE_MALFORMED */
+/** Like `imageInfo`, for bytes in memory. @throws AIOT_IMAGE_MALFORMED */
 export function describe(file: string, format: FileFormat, { offset, data }: ByteRegion): ImageInfo {
   const { header: _, length, ...image }: EspImage = readEspImage(data, file);
   return {

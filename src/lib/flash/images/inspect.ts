@@ -32,7 +32,7 @@ const usageSchema = z.object({
       part: z.enum(['text', 'data', 'bss']),
     }),
   ),
-  /** As counted by binutils' `size`. */
+  /** Sizes as counted by binutils' `size`. */
   text: z.int(),
   data: z.int(),
   bss: z.int(),
@@ -57,7 +57,7 @@ export const inspectedSchema = z.object({
   sha256: z.string(),
   /** Memory use: flash occupied; RAM as far as the file shows it (for an image, without zero-initialized data). */
   use: z.object({ flash: z.int(), ram: z.int() }).nullable(),
-  /** null = not signed. */
+  /** Signatures of the file; null = not signed. */
   signed: z
     .object({
       scheme: z.enum(['secure-boot-v1', 'secure-boot-v2', 'release']),

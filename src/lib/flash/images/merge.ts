@@ -17,7 +17,7 @@ export const mergeFormats = ['raw', 'hex', 'uf2'] as const;
 export type MergeFormat = (typeof mergeFormats)[number];
 
 export interface MergeInput {
-  /** `FILE@OFFSET`; HEX and UF2 files without an offset. */
+  /** Input files: raw ones as `FILE@OFFSET`, HEX and UF2 files without an offset. */
   words: readonly string[];
   out: string;
   /** Default: from the name of `out`. */

@@ -32,7 +32,7 @@ export type NvsMade = z.output<typeof nvsMadeSchema>;
 export const nvsReadSchema = z.object({
   file: z.string(),
   bytes: z.int(),
-  /** null = never written. */
+  /** Version of the page format; null = nothing was ever written. */
   version: version.nullable(),
   encrypted: z.boolean(),
   pages: z.array(

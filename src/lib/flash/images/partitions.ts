@@ -40,7 +40,7 @@ export const partitionsSchema = z.object({
   ),
   /** End of the last partition: the minimum flash size, bytes. */
   end: z.int(),
-  /** For a table that was read: rows that overlap, are misaligned or do not fit. */
+  /** Problems of a table that was read: rows that overlap, are misaligned or do not fit. */
   problems: z.array(z.string()),
   out: z.string().nullable(),
 });

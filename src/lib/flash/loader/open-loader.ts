@@ -143,7 +143,7 @@ interface SecurityInfo {
   flags: number;
   /** Flash is encrypted if the number of set bits is odd. */
   cryptCount: number;
-  /** Null from an ESP32-S2. */
+  /** Number of the chip; null from an ESP32-S2. */
   chipId: number | null;
 }
 
@@ -321,7 +321,7 @@ async function esp32Revision(esptool: Esptool, description: string): Promise<str
 
 const ramBlock = 0x1800;
 
-/** Larger packets get lost on a chip's own USB in the ROM. */
+/** Size of blocks for a chip's own USB. In the ROM, larger packets get lost there. */
 const usbRamBlock = 0x800;
 
 /** Chips whose ROM rejects a stub once secure boot is enabled. Source: esptool, "flasher stub". */

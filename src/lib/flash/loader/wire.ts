@@ -283,7 +283,7 @@ export class SlipReader {
   }
 }
 
-/** Null for an invalid escape: bytes were lost or changed. */
+/** Removes the escapes of a SLIP frame; null if one is invalid, because bytes were lost or changed. */
 function unescaped(raw: Uint8Array): Uint8Array | null {
   if (!raw.includes(ESC)) return raw;
   const packet = new Uint8Array(raw.length);

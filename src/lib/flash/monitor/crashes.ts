@@ -6,7 +6,7 @@ interface CrashAddress {
 
 /** Information from one or several lines of a crash. */
 export interface CrashPart {
-  /** `Core  0 panic'ed (LoadProhibited)`; null if the line with it has not arrived. */
+  /** Cause of the crash, such as `Core  0 panic'ed (LoadProhibited)`; null if that line has not arrived. */
   reason: string | null;
   addresses: CrashAddress[];
   /** Start of the SHA-256 of the program's ELF file, as printed by ESP-IDF; null until printed. */
@@ -79,7 +79,10 @@ function atAbort(line: string): CrashAddress[] {
   return found ? [{ address: Number.parseInt(found, 16), from: 'abort' }] : [];
 }
 
-/** `Backtrace: 0x400d1f22:0x3ffb5f10 …`; esp-backtrace writes one address per line, only within a crash. */
+/**
+ * Addresses in a line such as `Backtrace: 0x400d1f22:0x3ffb5f10 …`. esp-backtrace writes one address per line, which counts only within a
+ * crash.
+ */
 function backtrace(line: string, within: boolean): CrashAddress[] {
   const list = /^\s*Backtrace:\s?((?:\s*0x[0-9a-f]{8}:0x[0-9a-f]{8})+)/i.exec(line)?.[1];
   if (list)
@@ -111,7 +114,7 @@ function words(text: string): number[] {
 
 /** A location in the source; unknown parts are null. */
 export interface CrashFrame {
-  /** `0x400d1f22` */
+  /** The address as text, such as `0x400d1f22`. */
   address: string;
   /** A register's name, `abort`, `backtrace`, or `stack`: found there, perhaps a caller. */
   from: string;
@@ -127,7 +130,7 @@ export interface CrashDecoder {
   isFrom(elfHash: string): boolean | null;
 }
 
-/** Without an ELF file: the addresses themselves, without guesses from the stack. */
+/** A decoder without an ELF file: it gives the addresses themselves, and no guesses from the stack. */
 export const noDecoder: CrashDecoder = {
   frames: (addresses) => addresses.filter(({ from }) => from !== 'stack').map((each) => frame(each)),
   isFrom: () => null,

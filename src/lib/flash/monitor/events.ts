@@ -13,7 +13,7 @@ const crashFrameSchema = z.object({
   line: z.number().nullable(),
 });
 
-/** From most to least severe. */
+/** Levels from most to least severe. */
 export const levels = ['error', 'warn', 'info', 'debug', 'verbose'] as const;
 
 /** Events of a monitor, in order. */

@@ -85,7 +85,7 @@ async function decoderOf(elf: string | undefined): Promise<CrashDecoder> {
 /** Controls of a running monitor. */
 export interface MonitorControl {
   quit(): void;
-  /** False if the port has no DTR and RTS, or is not connected. */
+  /** Resets the board. Returns false if the port has no DTR and RTS, or is not connected. */
   reset(mode: 'hard-reset' | 'download'): Promise<boolean>;
 }
 
@@ -135,7 +135,7 @@ class MonitorRun {
     } finally {
       for (const timer of timers) clearTimeout(timer);
       leave();
-      // Not awaited: an input that waits for a key does not return.
+      // The end of the input is not awaited, because an input that waits for a key does not return.
       void input?.return?.();
     }
     return this.conclude();
@@ -282,7 +282,7 @@ class MonitorRun {
 }
 
 interface OpeningsOptions {
-  /** Undefined: the only board, once it is connected. */
+  /** Port to open; undefined = the only board, once it is connected. */
   port: string | undefined;
   /** Do not wait for the port, neither at first nor after it is lost. */
   once: boolean;
@@ -294,7 +294,7 @@ interface OpeningsOptions {
 
 const pollMs = 250;
 
-/** After a board reconnects, other programs may still hold its port, or its permissions may not be set yet, for this long. */
+/** Time after a board reconnects in which other programs may still hold its port, or its permissions may not be set yet; ms. */
 const settlingMs = 5000;
 
 /**

@@ -234,7 +234,7 @@ export function sectorOf(offset: number): number {
 /** Description of bytes to be flashed; lenient, because even a damaged image is meant for a certain chip. */
 export interface Looks {
   chip: ChipName;
-  /** `image`: neither of these, such as a bare program in the bootloader's place. */
+  /** Kind of image. `image` is neither an app nor a bootloader, such as a bare program in the bootloader's place. */
   kind: 'app' | 'bootloader' | 'image';
   /** Flash size in the header, bytes; null = an unknown code. */
   flashBytes: number | null;
@@ -254,7 +254,7 @@ const appMagic = 0xabcd5432;
 /** esp_bootloader_desc_t.magic_byte, first in the first segment of a newer bootloader (esp_bootloader_desc.h). */
 const bootloaderMagic = 0x50;
 
-/** null: not an image for a known chip. Needs the header's 24 bytes; the rest may be truncated or damaged. */
+/** Describes an image by its first 24 bytes; the rest may be truncated or damaged. Null if it is not an image for a known chip. */
 export function looksLike(data: Uint8Array): Looks | null {
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   if (data.length < headerBytes || data[0] !== magic) return null;

@@ -159,7 +159,7 @@ const version = (revision: number) => `${Math.floor(revision / 100)}.${revision 
 
 const endOf = ({ offset, data }: Region) => offset + data.length;
 
-/** All objections to writing these regions on this board: anything that would leave it unable to boot. */
+/** All objections to writing these regions on this board, because they would leave it unable to boot. */
 function objections(regions: readonly Region[], board: Board, known: KnownTable | null): Objection[] {
   return regions.flatMap((region) => {
     const told = [
@@ -352,7 +352,7 @@ function lossWarnings(region: Region, known: KnownTable | null): string[] {
 
 /** One write operation: whole regions, including gaps within sectors that they share. */
 export interface Stretch extends Region {
-  /** Its regions. */
+  /** The regions that it contains. */
   parts: Region[];
 }
 

@@ -16,7 +16,7 @@ export interface Piece {
 /** The board's properties that a plan needs. */
 export interface Board {
   chip: ChipName;
-  /** null or absent = unknown. */
+  /** MAC of the board; null or absent = unknown. */
   mac?: string | null;
   /** major · 100 + minor, as in image headers; null or absent = unknown. */
   revision?: number | null;
@@ -59,7 +59,7 @@ export interface Objection {
 export interface StrandedIdentity {
   device: string;
   from: Pick<Partition, 'offset' | 'size'>;
-  /** null = the new table has no NVS. */
+  /** NVS of the new table; null = it has none. */
   to: Pick<Partition, 'offset' | 'size'> | null;
 }
 
@@ -70,7 +70,7 @@ export interface KnownTable {
 }
 
 export interface WritePlan {
-  /** In the order of the pieces, with patched headers. */
+  /** Regions in the order of the pieces, with patched headers. */
   regions: Region[];
   /** Objections overridden by `--force`. */
   overridden: Objection[];

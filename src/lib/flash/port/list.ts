@@ -69,7 +69,7 @@ export async function boardPorts(system?: PortSystem): Promise<PortInfo[]> {
   });
 }
 
-/** `/dev/ttyUSB0 (CP210x 0001)` */
+/** A port for people, such as `/dev/ttyUSB0 (CP210x 0001)`. */
 function describePath({ path, adapter, usb }: PortInfo): string {
   const about = [adapter, usb?.serialNumber].filter(Boolean).join(' ');
   return about ? `${path} (${about})` : path;
@@ -79,7 +79,7 @@ function describePath({ path, adapter, usb }: PortInfo): string {
 export interface PortSystem {
   list(): Promise<ListedPort[]>;
   access(path: string): Promise<Pick<PortInfo, 'access' | 'group'>>;
-  /** Null: not available on this system. */
+  /** Programs that hold a port; null if this system cannot tell. */
   holders(path: string): Promise<Holder[] | null>;
 }
 
@@ -241,7 +241,7 @@ function windowsSerial(told: string | undefined, pnpId: string): string | null {
 
 const known = (text: string | undefined) => text?.trim() || null;
 
-/** `0x10C4  (…)`, `10C4` or `10c4` → `10c4`. */
+/** A USB id as four digits: `0x10C4  (…)`, `10C4` and `10c4` become `10c4`. */
 const hex = (text: string | undefined) =>
   /^(?:0x)?([0-9a-f]{1,4})\b/i
     .exec(text ?? '')?.[1]

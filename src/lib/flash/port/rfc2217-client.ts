@@ -138,7 +138,7 @@ class Rfc2217Line implements SerialLine {
       this.message(command.SET_CONTROL, [value]),
     );
     this.lines = { ...lines };
-    // Sent in one packet, so that they arrive together.
+    // Both are sent in one packet, so that they arrive together.
     if (messages.length > 0) this.socket.write(Buffer.concat(messages));
   }
 

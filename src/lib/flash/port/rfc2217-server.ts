@@ -143,7 +143,7 @@ class SharedLine {
   }
 
   welcome(socket: Socket): void {
-    // Without it, a client that disconnects abruptly would end the process.
+    // Without this listener, a client that disconnects abruptly would end the process.
     socket.on('error', () => undefined);
     const peer = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? '?'}`;
     if (this.client || this.closed) {
@@ -372,7 +372,7 @@ class ComPort {
     }
   }
 
-  /** Sent unsolicited once a client uses RFC 2217; pyserial waits for it before it reports CTS and DSR. */
+  /** The modem state, which is sent without a request once a client uses RFC 2217. pyserial waits for it before it reports CTS and DSR. */
   get modemState(): Uint8Array {
     return answer(command.NOTIFY_MODEMSTATE, [0]);
   }

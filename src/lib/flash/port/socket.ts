@@ -27,7 +27,7 @@ export async function connected(socket: Socket, address: string, signal?: AbortS
     await once(socket, 'connect', { signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
   } catch (cause) {
     socket.destroy();
-    // Once the `once` handler is gone, an aborted connection attempt may still fail.
+    // An aborted connection attempt may still fail after the `once` handler is gone.
     socket.on('error', () => {});
     signal?.throwIfAborted();
     const why = timeout.aborted ? 'no response within 5 s' : (systemCode(cause) ?? 'no connection');
@@ -93,7 +93,7 @@ class SocketLine implements SerialLine {
   }
 }
 
-/** `socket://host:port`, `rfc2217://host:port?…` or `rfc2217://[::1]:2217` → host and port. @throws AIOT_USAGE */
+/** Host and port of `socket://host:port`, `rfc2217://host:port?…` or `rfc2217://[::1]:2217`. @throws AIOT_USAGE */
 export function parseHostPort(address: string): { host: string; port: number } {
   const found = /^[a-z0-9]+:\/\/(?:\[([0-9a-f:.]+)\]|([^:/?#\s[\]]+)):(\d{1,5})(?:[/?].*)?$/i.exec(address);
   const host = found?.[1] ?? found?.[2];

@@ -61,7 +61,7 @@ export const format = {
 export type TelnetEvent =
   | { kind: 'data'; bytes: Uint8Array }
   | { kind: 'negotiate'; verb: number; option: number }
-  /** `bytes` without the option byte, unescaped. */
+  /** A subnegotiation. `bytes` are unescaped, without the option byte. */
   | { kind: 'sub'; option: number; bytes: Uint8Array };
 
 /** Maximum length of a subnegotiation, bytes. RFC 2217 has no longer ones. The rest is dropped, so that no peer can exhaust memory. */

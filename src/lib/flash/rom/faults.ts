@@ -48,7 +48,7 @@ export type Fault = Trigger &
   );
 export type FaultKind = Fault['kind'];
 
-/** All kinds, with whether each lasts or happens once by default. */
+/** All kinds of faults, and whether each lasts or happens once by default. */
 const kinds: Record<FaultKind, 'lasts' | 'happens'> = {
   noise: 'lasts',
   'lost-bytes': 'lasts',

@@ -230,7 +230,7 @@ export class ZlibReader {
         this.ended = true;
         done();
       };
-      // With bytes after the last block the stream ends instead of calling back; a damaged one only reports its error.
+      // If bytes follow the last block, the stream ends instead of calling back. A damaged stream only reports its error.
       this.raw.once('end', atEnd).once('error', done);
       this.raw.write(bytes, done);
     });

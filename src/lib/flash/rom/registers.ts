@@ -92,7 +92,7 @@ interface FlashPart {
   flash: NorFlash;
   /** JEDEC: manufacturer, type, capacity as a power of two. */
   id: readonly [number, number, number];
-  /** False: no parameter table, as in some older parts. */
+  /** Whether the flash has a parameter table; some older parts have none. */
   sfdp: boolean;
 }
 

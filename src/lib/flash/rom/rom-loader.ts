@@ -45,7 +45,7 @@ const slowReadBytes = 64;
 /** ROM commands for the flash. */
 const flashCommands: readonly [number, RomCommand][] = [
   [op.spiSetParams, setParameters],
-  // Both of its lengths are accepted; pins are not simulated.
+  // The request is accepted in both of its lengths. Pins are not simulated.
   [op.spiAttach, () => kept],
   [op.flashBegin, (rom, size) => begin(rom, size, false)],
   [op.flashData, data],

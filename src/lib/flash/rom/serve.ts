@@ -131,7 +131,7 @@ class SimulatedLine implements SerialLine {
   }
 }
 
-/** Beyond this many unread bytes the chip's output is lost, as on a line without a reader. */
+/** Number of unread bytes beyond which the chip's output is lost, as on a line without a reader. */
 const backlogBytes = 1 << 20;
 
 /**

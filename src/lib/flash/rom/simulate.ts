@@ -25,7 +25,7 @@ export type ChipEvent = z.infer<typeof chipEventSchema>;
 export interface SimulateChipOptions {
   chip: SimulatedChipName;
   mac?: string | undefined;
-  /** `pty`, `socket://HOST:PORT` or `rfc2217://HOST:PORT`; port 0 chooses a free one. */
+  /** Address to listen on: `pty`, `socket://HOST:PORT` or `rfc2217://HOST:PORT`. Port 0 chooses a free one. */
   listen: string;
   boot: BootMode;
   /** Flash file: read if it exists, written at the end. */

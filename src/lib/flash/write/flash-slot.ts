@@ -144,7 +144,7 @@ export interface SlotJob {
    * slot's current content.
    */
   image: { name: string; data: Uint8Array; envelope?: Envelope } | null;
-  /** `next`, or a slot's label. */
+  /** The slot to write: `next`, or a slot's label. */
   slot: string;
   verify: boolean;
   force: boolean;
@@ -186,7 +186,7 @@ export async function flashSlot(job: SlotJob, options: SlotOptions): Promise<Fla
 async function writeSlot(loader: Loader, job: SlotJob, options: SlotOptions): Promise<SlotWritten> {
   const { image, slot: wanted, verify, force } = job;
   const table = await requireTable(loader);
-  // Before reading the current choice, which determines the next slot.
+  // A pending switch is settled before the current choice is read, which determines the next slot.
   const settled = await settlePendingSwitch(loader, 'app');
   const slots = await readAppSlots(loader, table);
   if (image === null) return await startOnly(loader, { slots, wanted, force, settled }, options);

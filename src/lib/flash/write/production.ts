@@ -16,7 +16,7 @@ const recordRowSchema = z.object({
   /** ISO 8601, UTC. */
   time: z.string(),
   port: z.string(),
-  /** Empty when the board never answered. */
+  /** MAC of the board; empty if it never answered. */
   mac: z.string(),
   chip: z.string(),
   device: z.string(),

@@ -83,12 +83,12 @@ export const boardOutcomeSchema = z.object({
   port: z.string(),
   attempts: z.int(),
   seconds: z.number(),
-  /** Also known for a board that failed after answering; null = it never answered. */
+  /** MAC of the board, even if it failed after answering; null = it never answered. */
   mac: z.string().nullable(),
   chip: z.string().nullable(),
   /** The device whose identity it got, or was to get. */
   device: z.string().nullable(),
-  /** null = not written; together with an error if it was written but is unhealthy. */
+  /** Result for the board; null = not written. It occurs together with an error if the board was written but is unhealthy. */
   board: flashedSchema.nullable(),
   error: z
     .object({ code: z.string() as z.ZodType<ErrorCode>, message: z.string(), next: z.string() })

@@ -15,7 +15,7 @@ import { type BoardOutcome, type Boards, type Flashed, type Planned, unhealthy }
 
 /** The request, as given on the command line. */
 export interface FlashRequest {
-  /** `FILE@OFFSET`; HEX and UF2 files contain their addresses. */
+  /** Images to write: raw files as `FILE@OFFSET`. HEX and UF2 files contain their addresses. */
   images: readonly string[];
   /** Firmware folder whose build is written; null = none. */
   project: string | null;
@@ -76,7 +76,7 @@ export async function runFlash(
       await record?.add(outcome);
     });
   } finally {
-    // Also written after failures, because the report exists to show them.
+    // The report is also written after failures, because it exists to show them.
     if (request.report !== undefined) {
       const rows = record?.rows() ?? outcomes.map(({ outcome, at }) => rowOf(outcome, at));
       const production = {

@@ -276,8 +276,8 @@ export function watchHealth(pattern: RegExp | null): HealthWatch {
     feed(text) {
       heard ||= text !== '';
       const all = tail + text;
-      // Only complete lines are examined: half a banner or pattern is examined again with its other half. If the rest grows too
-      // long, its start counts as a line.
+      // Only complete lines are examined. Half a banner or pattern is examined again together with its other half. If the rest grows
+      // too long, its start counts as a line.
       const end = Math.max(all.lastIndexOf('\n') + 1, all.length - longestTail);
       const lines = all.slice(0, end);
       tail = all.slice(end);

@@ -1,6 +1,6 @@
 /** Information about a broker and its contents: the basis of `stream list`, `lag`, `check` and `create`. */
 export interface StreamAdmin {
-  /** Without credentials. */
+  /** Address of the broker, without credentials. */
   readonly endpoint: string;
   /** Topics, subjects or streams. MQTT and core NATS have no list: their topics are collected by listening for `listenMs`. */
   topics(options: { listenMs: number; signal?: AbortSignal }): Promise<TopicState[]>;

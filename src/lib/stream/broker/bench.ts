@@ -291,7 +291,7 @@ interface Probe {
   run: string;
   /** Number of the message; -1 for a probe that only tests whether the reader is subscribed. */
   number: number;
-  /** `performance.now()` of the sender, ms. */
+  /** `performance.now()` at which the message was sent, ms. */
   sent: number;
 }
 

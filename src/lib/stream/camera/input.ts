@@ -7,7 +7,7 @@ import { queryBoolean, readQuery, type StreamUrl } from '../url.js';
 
 /** A camera and the requested format of its frames. */
 export interface CameraInput {
-  /** Without credentials. */
+  /** Address of the camera, without credentials. */
   endpoint: string;
   /** Topic of its messages. */
   topic: string;
@@ -20,7 +20,7 @@ export interface CameraInput {
   format: 'jpeg' | 'rgb';
   /** The first of these that is installed is run. */
   programs: readonly string[];
-  /** Its arguments; they may hold a password. */
+  /** Arguments of the program, which may contain a password. */
   args: string[];
 }
 
@@ -123,7 +123,7 @@ function kindOf(place: string): 'device' | 'picture' | 'file' | 'network' | 'lav
   if (/^[a-z0-9_]{2,}:./i.test(place)) return 'format';
   if (place === '')
     throw new AiotError('AIOT_STREAM_URL', 'expected a camera, such as camera:///dev/video0, got none');
-  // If it does not exist yet, it may be a camera that is not plugged in yet.
+  // A missing file may be a camera that is not plugged in yet.
   const found = statSync(place, { throwIfNoEntry: false });
   if (!found?.isFile()) return 'device';
   return /\.(jpe?g|png|webp|bmp)$/i.test(place) ? 'picture' : 'file';
@@ -134,7 +134,7 @@ export function withoutCredentials(text: string): string {
   return text.replace(/([a-z]+:\/\/)([^/@\s]*@)?([^\s?]*)(\?\S*)?/gi, '$1$3');
 }
 
-/** `/dev/video0` → video0; `camera` if the address contains no name. */
+/** Topic for an address: `video0` for `/dev/video0`, or `camera` if the address contains no name. */
 function topicOf(place: string): string {
   return /^[^:]*\/([\w-]+)(\.\w+)?$/.exec(place)?.[1] ?? 'camera';
 }

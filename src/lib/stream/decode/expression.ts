@@ -169,7 +169,7 @@ function name(wanted: string): Evaluate {
   };
 }
 
-/** Only `[2]` and `[-1]`: anything else is a condition evaluated for each item. */
+/** The index in a predicate such as `[2]` or `[-1]`. Any other predicate is a condition for each item, and left to the library. */
 function indexOf(expr: Node): number {
   return expr.type === 'number' && typeof expr.value === 'number' ? Math.floor(expr.value) : giveUp();
 }
@@ -296,7 +296,7 @@ export async function evaluateByLibrary(
   for (const [name, read] of Object.entries(variables)) bindings[name] = read(message);
   try {
     const result: unknown = await expression.evaluate(value, bindings);
-    // Without the library's internal marks on collected sequences.
+    // Copying an array removes the library's internal marks on collected sequences.
     return Array.isArray(result) ? Array.from(result) : result;
   } catch (error) {
     const { message: reason } = error as { message?: string };

@@ -107,7 +107,7 @@ interface Column {
   type: ColumnType;
 }
 
-/** `name` or `name:type`. @throws AIOT_STREAM_URL */
+/** Parses a selected column: `name` or `name:type`. @throws AIOT_STREAM_URL */
 function chosenColumn(field: string, where: string): { name: string; type?: ColumnType } {
   const colon = field.lastIndexOf(':');
   if (colon < 0) return { name: field };

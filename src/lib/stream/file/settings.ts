@@ -13,7 +13,7 @@ const byteUnits: Record<string, number> = {
   GiB: 1024 ** 3,
 };
 
-/** `500kB`, `64MiB` or a bare number of bytes → bytes. */
+/** A size such as `500kB` or `64MiB`, or a bare number of bytes; the result is in bytes. */
 export const queryBytes = z
   .string()
   .regex(/^\d{1,12}(B|kB|MB|GB|KiB|MiB|GiB)?$/, 'expected a size such as 500kB, 64MiB or 1GB')
@@ -22,7 +22,7 @@ export const queryBytes = z
     return Number(digits) * byteUnits[unit || 'B']!;
   });
 
-/** `30s`, `1h` → ms. */
+/** A duration such as `30s` or `1h`; the result is in ms. */
 export const queryDuration = z
   .string()
   .regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/, 'expected a time such as 500ms, 30s or 1h')

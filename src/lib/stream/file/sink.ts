@@ -179,7 +179,7 @@ export function createLinesSink(parts: {
   open: () => Promise<AppendFile>;
   /** The file, if it is already open. It is then closed at the end even if nothing was written. */
   file?: AppendFile;
-  /** Absent = a single file that grows. */
+  /** How lines become finished files; absent = a single file grows. */
   pieces?: Pieces;
 }): Sink {
   const { endpoint, encoder, open, pieces } = parts;
@@ -197,7 +197,7 @@ export function createLinesSink(parts: {
   /** The error of the last `seal`. Its lines are on disk, so no write has failed, and the next write reports the error. */
   let sealFailure: { error: unknown } | undefined;
 
-  /** Never throws, because it is also called by the timer, where nothing would catch the error. */
+  /** Finishes the current file. Never throws, because the timer calls it too, and nothing would catch the error there. */
   const seal = async () => {
     clearTimeout(timer);
     timer = undefined;

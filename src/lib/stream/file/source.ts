@@ -49,7 +49,7 @@ export async function openStdinSource(url: StreamUrl, options: StreamOptions): P
 interface Converter {
   /** Quoted cells may contain line ends. */
   quotes: boolean;
-  /** undefined = no message, such as a header. */
+  /** The message of a record; undefined if it is not a message, such as a header. */
   message(record: TextRecord): Message | undefined;
 }
 

@@ -121,7 +121,7 @@ function later(response: ServerResponse, text: string): void {
   answer(response, 503, text);
 }
 
-/** undefined = longer than allowed; null = the sender disconnected. */
+/** Reads the body of a request; undefined if it is longer than allowed, null if the sender has disconnected. */
 async function bodyOf(request: IncomingMessage, limit: number): Promise<Buffer | undefined | null> {
   if (Number(request.headers['content-length'] ?? 0) > limit) return undefined;
   const chunks: Buffer[] = [];

@@ -203,7 +203,7 @@ async function change(
     await admin.createPartitions({ topicPartitions: [{ topic: spec.name, count: spec.partitions! }] });
   }
   if (wanted.size > 0) {
-    // This request replaces all settings of a topic: an omitted one returns to its default.
+    // This request replaces all settings of a topic, and an omitted setting returns to its default. So the topic's own settings are sent too.
     const own = entries.filter(({ configSource }) => (configSource as number) === setForTopic);
     const all = new Map([
       ...own.map(({ configName, configValue }) => [configName, configValue] as const),
@@ -244,7 +244,10 @@ async function morePartitions(admin: Admin, spec: TopicSpec): Promise<number | u
   );
 }
 
-/** Settings by Kafka's names. Those that the file gives by Kafka's name take precedence. @throws AIOT_USAGE for JetStream's settings */
+/**
+ * A topic's settings by their Kafka names. Settings that the file gives by these names take precedence. @throws AIOT_USAGE for JetStream's
+ * settings
+ */
 function configOf(spec: TopicSpec): Map<string, string> {
   for (const name of ['subjects', 'storage', 'retention', 'maxMessages', 'duplicateWindowMs'] as const) {
     if (spec[name] !== undefined) {

@@ -9,7 +9,7 @@ export interface KafkaCluster {
   refreshMetadata(): Promise<void>;
   refreshMetadataIfNecessary(): Promise<void>;
   addMultipleTargetTopics(topics: string[]): Promise<void>;
-  /** Empty for an unknown topic. */
+  /** Partitions of a topic; empty for an unknown topic. */
   findTopicPartitionMetadata(topic: string): PartitionMetadata[];
   findBroker(node: { nodeId: number | string }): Promise<KafkaNode>;
   findControllerBroker(): Promise<KafkaNode>;

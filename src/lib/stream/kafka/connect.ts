@@ -125,7 +125,7 @@ async function importKafka() {
 
 const mended = new WeakSet<object>();
 
-/** Like the original, but with a monotonic clock: if the time of day is set back, the original waits until it has caught up. */
+/** Like kafkajs's own function, but with a monotonic clock. If the time of day is set back, the original waits until it has caught up. */
 function checkTimeouts(this: RequestQueue): void {
   if (!this.enforceRequestTimeout) return;
   this.destroy();

@@ -85,7 +85,7 @@ function brokersOf(url: StreamUrl): string[] {
   });
 }
 
-/** `beginning`, `latest`, an offset, or an age. */
+/** Start position of a reader: `beginning`, `latest`, an offset, or an age. */
 function startFrom(text: string, endpoint: string): NonNullable<StreamOptions['from']> {
   if (text === 'beginning' || text === 'latest') return text;
   if (/^\d{1,15}$/.test(text)) return Number(text);

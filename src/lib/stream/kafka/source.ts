@@ -221,7 +221,7 @@ export interface NodeReading<P> {
   places: readonly P[];
   /** Everything has been read, or reading was aborted. */
   over(): boolean;
-  /** Before loops begin. */
+  /** Called before the loops begin. */
   prepare(): Promise<void>;
   /** The node that hosts a position. @throws if none does now */
   nodeOf(place: P): number;
@@ -348,7 +348,7 @@ export function decodeFetched(
   return coded(decoded(fetched, offset, source));
 }
 
-/** Only the payloads of these messages; empty for a missing value. @throws AIOT_STREAM_DECODE */
+/** Yields only the payloads of these messages; a message without a value has an empty one. @throws AIOT_STREAM_DECODE */
 export function payloadsFetched(fetched: FetchedPartition, offset: number): AsyncGenerator<Payloads> {
   return coded(payloads(fetched, offset));
 }

@@ -44,7 +44,7 @@ function startOf(
 ): number {
   if (from === 'beginning') return begin;
   if (from === 'latest') return end;
-  // There is no record that recent: starts with the next one.
+  // If there is no record that recent, reading starts with the next one.
   if (typeof from === 'object') return since === undefined || since < 0 ? end : since;
   return Math.min(Math.max(from, begin), end);
 }

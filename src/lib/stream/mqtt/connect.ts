@@ -116,7 +116,7 @@ function propertiesOf({ clean, expiry }: MqttSettings, options: StreamOptions): 
   return {
     // A session of MQTT 3.1.1 never expires; the value 0xFFFFFFFF means the same in MQTT 5.
     ...(clean ? {} : { sessionExpiryInterval: expiry ?? 0xffff_ffff }),
-    // Sent even if it is the default: without it, Mosquitto sends only 20 messages at a time.
+    // The value is sent even if it is the default. Without it, Mosquitto sends only 20 messages at a time.
     receiveMaximum: Math.min(65_535, options.queue ?? defaultQueue),
   };
 }
@@ -152,15 +152,15 @@ async function connectWith(
     reconnectPeriod: 500 + Math.floor(Math.random() * 1000),
     reconnectOnConnackError: true,
     manualConnect: handlers !== undefined,
-    // If a QoS 2 message arrives after mqtt.js has closed its own store, it throws an error that cannot be caught.
+    // `clean: false` keeps the store usable after it was closed. Otherwise a QoS 2 message that arrives then causes an error that cannot be caught.
     incomingStore: new Store({ clean: false }),
   });
   let connack: Pick<Refusal, 'reasonString' | 'serverReference'> = {};
   client.on('packetreceive', (packet) => {
     if (packet.cmd === 'connack') connack = packet.properties ?? {};
   });
-  // Without a listener, an error would end the process. The error itself is visible in the connection's state, and mqtt.js would report
-  // only the code of a refusal, without the broker's reason text.
+  // Without a listener, an error would end the process. It is reported elsewhere; here, a refusal only gets the broker's own reason,
+  // because mqtt.js reports just its code.
   client.on('error', (error) => {
     const { reasonString, serverReference } = connack;
     if (isRefusal(error)) Object.assign(error, { reasonString, serverReference });
@@ -239,14 +239,14 @@ const shape = {
     .enum(['0', '1', '2'])
     .transform((text) => Number(text) as 0 | 1 | 2)
     .optional(),
-  /** For published messages. */
+  /** Retain flag of published messages. */
   retain: queryBoolean.optional(),
   clientId: z.string().min(1).max(65_535).optional(),
   /** `false` = while we are offline, the broker keeps the session and queues its messages. */
   clean: queryBoolean.optional(),
   /** How long the broker keeps the session, seconds; MQTT 5. */
   expiry: queryCount.pipe(z.number().max(0xffff_ffff)).optional(),
-  /** `auto`, the default: 5, or 3.1.1 if the broker refuses 5. */
+  /** MQTT version. `auto`, the default, means 5, or 3.1.1 if the broker refuses 5. */
   version: z
     .enum(['3.1', '3.1.1', '5', 'auto'])
     .transform((text) => versions[text])

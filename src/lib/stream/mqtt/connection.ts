@@ -13,7 +13,7 @@ import { type Reason, readReason } from './reasons.js';
 export interface PacketHandlers {
   /** Called for the CONNACK that accepts the connection; mqtt.js has not seen it yet. */
   opened(wire: Wire, sessionPresent: boolean): void;
-  /** `later` = no room: the same packet is offered again after `release`. */
+  /** Handles a packet. `later` means that there is no room: the same packet is offered again after `release`. */
   packet(type: number, frames: Frames, wire: Wire): 'taken' | 'other' | 'later';
   closed(wire: Wire): void;
   /** A DISCONNECT with its reason (MQTT 5, section 3.14.2.1). mqtt.js may miss it, because the broker closes the connection immediately. */
@@ -25,9 +25,9 @@ export interface PacketHandlers {
 /** One connection, as seen by its packet handlers. */
 export interface Wire {
   readonly version: MqttVersion;
-  /** False once it is closed; then nothing may be sent. */
+  /** Whether the connection is open. Once it is closed, nothing may be sent. */
   readonly open: boolean;
-  /** More data is waiting than the system accepts: continue at `onDrain`. */
+  /** Whether more data is waiting than the system accepts. Sending may continue at `onDrain`. */
   readonly congested: boolean;
   onDrain: (() => void) | undefined;
   /** Sends bytes; `handed` is called once the system has accepted them. */
@@ -82,7 +82,7 @@ export function takePackets(
     socket = build(self);
     return new PacketStream(socket, client, version, handlers);
   };
-  // Only the first connection waits for us; if the option stayed on, mqtt.js would treat the end as a pause.
+  // Only the first connection is started here. If the option stayed on, mqtt.js would treat the end of a connection as a pause.
   internals.options.manualConnect = false;
   client.connect();
   return () => socket instanceof Socket && !socket.connecting && socket.readyState === 'open';

@@ -18,7 +18,7 @@ interface Batch {
 
 interface Item {
   message: Publishable;
-  /** Absent once its write has failed, because nothing waits for it then. */
+  /** The message's write; undefined once that has failed, because nothing waits for the message then. */
   batch: Batch | undefined;
   /** How far the session has processed it. `released` = QoS 2: the broker has it, and our PUBREL is in flight. */
   state: 'new' | 'sent' | 'released';

@@ -71,7 +71,7 @@ export async function openMqttSource(url: StreamUrl, options: StreamOptions): Pr
   const subscribed = subscribe(client, filter, settings, endpoint);
   // A reader that has already started sees a refusal as the stream's end.
   subscribed.then(() => {
-    // After a reconnect mqtt.js subscribes again, and reports nothing if that is refused.
+    // After a reconnect, mqtt.js subscribes again, but reports nothing if the broker refuses.
     client.on('packetreceive', (packet) => {
       const reason = packet.cmd === 'suback' ? refusedReason(packet) : undefined;
       if (reason) end(subscriptionError(reason, filter, endpoint));

@@ -72,7 +72,7 @@ export function headersTo(given: readonly Header[], make: () => MsgHdrs): MsgHdr
   return headers;
 }
 
-/** `%` itself is encoded only where it would be decoded, so that names from other clients pass unchanged. */
+/** Encodes a header name. `%` is encoded only where it would otherwise be decoded, so that names from other clients pass unchanged. */
 function encodedName(name: string): string {
   if (name === '') return '%';
   const encoded = percentEncoded(name);

@@ -173,7 +173,7 @@ interface Stock {
   add(delivery: Delivery, bytes: number): void;
   room(): boolean;
   end(error?: unknown): void;
-  /** `onTaken` is called once there is room again. */
+  /** Yields the messages in batches. `onTaken` is called once there is room again. */
   batches(onTaken: () => void): AsyncGenerator<Delivery[]>;
 }
 

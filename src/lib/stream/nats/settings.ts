@@ -10,7 +10,7 @@ const settings = {
   jetstream: z.string().min(1).optional(),
   durable: z.string().min(1).optional(),
   group: z.string().min(1).optional(),
-  /** `beginning`, `latest`, a sequence or a time. */
+  /** Start position: `beginning`, `latest`, a sequence or a time. */
   from: z.string().optional(),
   /** Ends at the stream's current end. */
   until: z.literal('end').optional(),

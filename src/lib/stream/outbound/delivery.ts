@@ -81,7 +81,7 @@ export type Attempt<T> = { value: T } | { error: AiotError; retryAfterMs?: numbe
 const attempts = 5;
 const firstDelayMs = 200;
 
-/** Longer waits are left to the route, which retries indefinitely. */
+/** Longest wait between attempts, ms. Longer waits are left to the route, which retries indefinitely. */
 const longestDelayMs = 60_000;
 
 /**

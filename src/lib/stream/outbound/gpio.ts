@@ -176,7 +176,7 @@ function argumentsOf(
   return version >= 2 ? ['--chip', chip, ...low, value] : ['--mode=wait', ...low, chip, value];
 }
 
-/** From `gpioset (libgpiod) v1.6.3`. @throws AIOT_PROGRAM_FAILED */
+/** Major version of gpioset, from a line such as `gpioset (libgpiod) v1.6.3`. @throws AIOT_PROGRAM_FAILED */
 async function majorVersion(gpioset: string, endpoint: string): Promise<number> {
   const end = await runProgram(gpioset, ['--version'], { timeoutMs: 5000 }).catch((error: Error) => {
     throw failed(endpoint, error.message);

@@ -12,7 +12,7 @@ export type RedisCommand = readonly (string | Buffer)[];
 
 /** A connection that is restored automatically. While it is lost, commands fail immediately instead of waiting. */
 export interface RedisClient {
-  /** Without credentials. */
+  /** Address of the server, without credentials. */
   readonly endpoint: string;
   readonly connected: boolean;
   /** The values of keys; null for missing ones. */
@@ -153,7 +153,7 @@ export interface RedisSettings {
 
 const defaultPort = 6379;
 
-/** `redis://[[USER]:PASSWORD@]HOST[:6379]/KEY`, `rediss:` with TLS. @throws AIOT_STREAM_URL */
+/** Parses `redis://[[USER]:PASSWORD@]HOST[:6379]/KEY`, or `rediss:` for TLS. @throws AIOT_STREAM_URL */
 export function redisSettings(url: StreamUrl, options: StreamOptions): RedisSettings {
   const { as = 'value', ttl, length, db = 0 } = readQuery(url, shape);
   const [, bracketed, plain, port = String(defaultPort)] =

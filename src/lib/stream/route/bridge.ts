@@ -200,7 +200,7 @@ interface UnitOptions {
   description: string;
   /** Program and arguments, one word each. */
   command: readonly string[];
-  /** `system` starts at boot, `user` with the user's session (or at boot, after `loginctl enable-linger`). */
+  /** `system` starts the service at boot. `user` starts it with the user's session, or at boot after `loginctl enable-linger`. */
   scope: 'system' | 'user';
   /** Environment variables that aiot reads: its folders, never a secret. */
   environment: Readonly<Record<string, string>>;

@@ -123,7 +123,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     });
   }
 
-  /** Never throws: the message's own errors are part of its result. */
+  /** Transforms a message. Never throws: errors that the message causes are part of the result. */
   function attempt(message: Message): Result | Promise<Result> {
     try {
       const made = transform(message);

@@ -75,7 +75,7 @@ function absolute(route: Route, folder: string): Route {
   };
 }
 
-/** `file:readings.csv` → `file:///folder/readings.csv`; the part after the `?` is kept. */
+/** Makes the path of a URL absolute: `file:readings.csv` becomes `file:///folder/readings.csv`. The part after the `?` is unchanged. */
 function absoluteUrl(url: string, folder: string): string {
   const { scheme, path } = parseStreamUrl(url);
   if (!['file', 'pictures'].includes(scheme) || path === '' || path.startsWith('/')) return url;

@@ -195,13 +195,13 @@ function routeOf(from: string, to: string, { where, map, topic }: Steps): Import
       ? {}
       : { where: where.length > 1 ? where.map((one) => `(${one})`).join(' and ') : (where[0] as string) }),
     ...(map === undefined ? {} : { map }),
-    // If the sink names its topic, Node-RED's node uses that and ignores msg.topic.
+    // If the sink names a topic, Node-RED uses that and ignores msg.topic.
     ...(topic === undefined || hasTopic ? {} : { topic }),
     to,
   };
 }
 
-/** From the tab, the source or the sink: the first that has a name. */
+/** Name of a route: that of the tab, the source or the sink, whichever is the first to have one. */
 function nameOf(flow: Flow, source: FlowNode, sink: FlowNode): string {
   const tab = field(flow.nodes.get(source.z ?? ''), 'label');
   const text =
@@ -232,7 +232,7 @@ const qosOf = (node: FlowNode) => {
   return /^[012]$/.test(qos) ? `?qos=${qos}` : '';
 };
 
-/** `?` would begin the settings, and `%` an escape. */
+/** Escapes a topic for a URL, in which `?` would begin the settings, and `%` an escape. */
 const escaped = (topic: string) => topic.replaceAll('%', '%25').replaceAll('?', '%3F');
 
 function mqttBroker(flow: Flow, node: FlowNode): string | undefined {
@@ -394,7 +394,7 @@ function expressionOf(value: unknown, kind: string | undefined): string | undefi
   }
 }
 
-/** `payload.a` → `a`, `payload` → `$`, `topic` → `$topic`. */
+/** A property of Node-RED's message as an expression: `payload.a` becomes `a`, `payload` becomes `$`, and `topic` becomes `$topic`. */
 function property(path: string): string | undefined {
   if (path === 'payload') return '$';
   if (path === 'topic') return '$topic';

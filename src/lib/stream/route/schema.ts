@@ -198,7 +198,7 @@ export function withPreset(route: unknown): unknown {
   return { ...fields, ...route, from: Array.isArray(from) ? from.map(withFilter) : withFilter(from) };
 }
 
-/** `mqtt://host[/][?…]` → `mqtt://host/FILTER[?…]`; an address with a topic is unchanged. */
+/** Adds the filter to an address without a topic: `mqtt://host[/][?…]` becomes `mqtt://host/FILTER[?…]`. */
 function addFilter(url: string, filter: string): string {
   const [, start, query = ''] = /^(\w+:\/\/[^/?]*)\/?(\?.*)?$/.exec(url) ?? [];
   return start === undefined ? url : `${start}/${filter}${query}`;

@@ -61,7 +61,7 @@ export interface RunRoutesOptions extends Omit<StreamOptions, 'onState' | 'overf
 }
 
 const sideSchema = z.object({
-  /** Without credentials. */
+  /** Address of the source or sink, without credentials. */
   endpoint: z.string(),
   state: z.enum(['opening', 'connected', 'failing', 'closed']),
   /** Why the connection fails. */

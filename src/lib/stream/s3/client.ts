@@ -164,7 +164,10 @@ async function s3Requests(place: S3Location, transport: HttpTransport): Promise<
     return { url, method, headers: Object.fromEntries(request.headers), ...(body ? { body } : {}) };
   };
 
-  /** For a written object, only 400 and 413 are its own fault: others concern the bucket, its permissions, or two concurrent writes. */
+  /**
+   * Evaluates a response. For a written object, only 400 and 413 are the object's fault. Other statuses concern the bucket, its
+   * permissions, or two concurrent writes.
+   */
   const judged = <T>(answer: HttpAnswer, method: string, value: T): Attempt<T> => {
     const result = attemptOf(answer, where, saysOf(answer), denied);
     if ('value' in result) return { value };

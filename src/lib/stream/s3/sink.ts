@@ -24,7 +24,7 @@ export async function openS3Sink(url: StreamUrl, options: StreamOptions): Promis
   const client = await createS3Client(place, options);
   let next = 0;
   try {
-    // Also reports immediately if the bucket is missing or inaccessible.
+    // Listing the bucket also reports immediately whether it is missing or inaccessible.
     next = (await highestNumber(client, template, options.signal)) + 1;
   } catch (error) {
     await client.close();

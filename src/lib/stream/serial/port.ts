@@ -68,7 +68,7 @@ async function identityOf(path: string): Promise<string> {
 
 /** A port that is reopened whenever it was unplugged and plugged in again. */
 interface PluggedPort {
-  /** undefined while it is unplugged. */
+  /** The open port; undefined while it is unplugged. */
   readonly port: SerialPort | undefined;
   close(): Promise<void>;
 }

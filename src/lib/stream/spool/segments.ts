@@ -20,7 +20,7 @@ export interface Segment {
   bytes: number;
 }
 
-/** `000000000001.spool` while it is written, `000000000001-250.spool` (with its number of messages) when it is complete. */
+/** Name of a file: `000000000001.spool` while it is written, and `000000000001-250.spool` (with its number of messages) once it is complete. */
 export function segmentName(id: number, count?: number): string {
   return `${String(id).padStart(12, '0')}${count === undefined ? '' : `-${count}`}.spool`;
 }
@@ -86,7 +86,7 @@ export async function closeSegment(folder: string, segment: Segment): Promise<Se
   return { ...segment, file };
 }
 
-/** Sets unreadable data aside as FILE.damaged. */
+/** Writes unreadable data to FILE.damaged. */
 export async function setAside(file: string, bytes: Uint8Array): Promise<void> {
   const handle = await open(`${file}.damaged`, 'w', 0o600);
   try {

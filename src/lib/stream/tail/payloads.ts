@@ -87,7 +87,7 @@ export function linesOf({ bytes, spans, count }: Payloads): Buffer {
   return bytes.subarray(0, at);
 }
 
-/** `{ } " \\ , : . - [ ]` and digits, as bytes. */
+/** Byte values of `{ } " \\ , : . - [ ]` and of the digits 0 and 9. */
 const [open, close, quote, backslash, comma, colon, point, minus, zero, nine] = [
   0x7b, 0x7d, 0x22, 0x5c, 0x2c, 0x3a, 0x2e, 0x2d, 0x30, 0x39,
 ];

@@ -7,7 +7,7 @@ import type { Shown } from './tail.js';
 import { bytesOf } from './tail.js';
 import { compileTemplate, textOf } from './template.js';
 
-/** `pretty` is for people, and is implemented by the caller. */
+/** Formats of messages. `pretty` is for people, and is implemented by the caller. */
 export const printFormats = ['pretty', 'json', 'raw', 'csv', 'hex', 'template'] as const;
 
 type PrintFormat = (typeof printFormats)[number];

@@ -439,7 +439,7 @@ async function endOf(
   output: TailOutput,
 ): Promise<TailEnd> {
   const came = plural(end.seen, 'message');
-  // Without an expectation or a number of messages, an interruption is a normal end.
+  // An interruption is a normal end, unless particular messages or a number of them were awaited.
   if (why === 'interrupted' && (watch || options.count !== undefined))
     throw new AiotError('AIOT_INTERRUPTED', `stopped after ${came}`);
   if (why === 'never')
@@ -489,7 +489,7 @@ function quoted({ message }: Shown): string {
   return text.length > longestQuote ? `${text.slice(0, longestQuote)}…` : text;
 }
 
-/** `expect` and `never`: a stream used as a check. */
+/** A stream that is used as a check, by `expect` or `never`. */
 interface Watch {
   /** The expression's text. */
   text: string;

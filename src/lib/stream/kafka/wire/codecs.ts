@@ -3,7 +3,7 @@ import zlib from 'node:zlib';
 import { AiotError } from '../../../core/errors.js';
 import { nativePart } from '../../../core/process.js';
 
-/** By their number in a batch's attributes (KIP-98, bits 0 to 2). */
+/** Compressions by their number in a batch's attributes (KIP-98, bits 0 to 2). */
 export const compressions = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const;
 
 export type Compression = (typeof compressions)[number];
