@@ -13,7 +13,7 @@ interface DocumentPage {
   title: string;
   /** First sentence of the page. */
   about: string;
-  /** Markdown. */
+  /** Text of the page, in Markdown. */
   text: string;
 }
 

@@ -80,7 +80,7 @@ async function recent(name: string, channel: string, ms: number): Promise<Device
   return (await get(at('GET /devices/:name/messages', { name }, query))).messages;
 }
 
-/** Redrawn with each animation frame. */
+/** A plot that is redrawn with each animation frame. */
 function LivePlot({ samples, label }: { samples: Samples; label: string }) {
   const edge = useSignal(samples.edge(Date.now() / 1000));
   useEffect(() => {

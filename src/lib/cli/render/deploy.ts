@@ -54,7 +54,7 @@ export function appliedText({ target, dir, applied, steps }: Applied): string {
 
 const paints = { ready: green, waiting: yellow, failing: red };
 
-/** One row per component. */
+/** State of an installation, one row per component. */
 export function deployStatusText({ target, dir, parts }: DeployStatus): string {
   const title = `${bold(target)} of ${dir}`;
   if (parts.length === 0) return `${title}\n${yellow('not deployed')}`;

@@ -158,7 +158,7 @@ function worstRowsTable({ worst, output }: FileEvaluation): string {
 interface Judged {
   classes: string[];
   perClass: { class: string; support: number; precision: number; recall: number; f1: number }[];
-  /** Counts [truth][prediction]. */
+  /** Number of cases by [true class][predicted class]. */
   confusion: number[][];
 }
 

@@ -233,7 +233,7 @@ export function firmwareBuildText(made: FirmwareBuild): string {
   return `${head}\n\n${files}\n\n${bold(shownPath(made.main.file))}\n${inspectedText(brief)}`;
 }
 
-/** Commands to test, release and flash it. */
+/** Next commands, which test, release and flash the build. */
 export function firmwareBuildNext({ target, main, files, name, type }: FirmwareBuild): string[] {
   const file = shellWord(shownPath(main.file));
   if (target === 'host')

@@ -38,7 +38,7 @@ interface LoopView {
 /** Range of the histogram in a view, ms. */
 export const spreadMs = [0.1, 1000] as const;
 
-/** Number of its parts, one character each. */
+/** Number of parts of the histogram, one character each. */
 export const spreadParts = 24;
 
 /** Maximum number of classes with a bar: the highest ones. */

@@ -117,7 +117,7 @@ export function configFacts(card: ConfigVersion): string {
   ]);
 }
 
-/** Versions, one row each. */
+/** A table of the versions of configurations. */
 export function configTable(rows: readonly ConfigVersion[], empty: string): string {
   return table(
     ['name', 'version', 'samples', 'report', 'for', 'pushed'],
@@ -163,7 +163,7 @@ export function firmwareFacts({
   ]);
 }
 
-/** Versions, one row each. */
+/** A table of the versions of firmware. */
 export function firmwareTable(rows: readonly FirmwareVersion[], empty: string): string {
   return table(
     ['name', 'version', 'chip', 'for', 'program', 'size', 'pushed'],

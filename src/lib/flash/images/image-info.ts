@@ -129,7 +129,7 @@ function hintAt({ data }: ByteRegion, file: string): void {
 
 export interface CreateOptions extends ElfImageOptions {
   elf: string;
-  /** Default: next to the ELF, with `.bin`. */
+  /** Output file; default: next to the ELF, with `.bin`. */
   out?: string;
 }
 

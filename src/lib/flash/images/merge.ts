@@ -20,9 +20,9 @@ export interface MergeInput {
   /** Input files: raw ones as `FILE@OFFSET`, HEX and UF2 files without an offset. */
   words: readonly string[];
   out: string;
-  /** Default: from the name of `out`. */
+  /** Format of the output; default: by the name of `out`. */
   format?: MergeFormat;
-  /** Default: the chip of the input files. */
+  /** Chip of the output; default: the chip of the input files. */
   chip?: ChipName;
   /** Flash offset of a raw file's first byte. */
   start?: number;

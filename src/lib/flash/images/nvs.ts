@@ -60,7 +60,7 @@ export const nvsReadSchema = z.object({
   ),
   /** The damaged parts, found with --salvage. */
   problems: z.array(z.object({ offset: z.int(), reason: z.string() })),
-  /** The CSV file written. */
+  /** CSV file that was written; null = none. */
   out: z.string().nullable(),
 });
 

@@ -49,7 +49,7 @@ export interface LoaderProgress {
   stage: Stage;
   region: string | null;
   done: number;
-  /** Bytes. */
+  /** Number of bytes to process in this stage; `done` is the part that is finished. */
   total: number;
   /** Sign of progress in a stage without a byte count, such as `attempt 2 of 7` or `6 s`. */
   note?: string;
@@ -88,7 +88,7 @@ export interface WriteOptions {
 export interface LoaderOptions {
   /** Expected chip; `auto` accepts any. @throws AIOT_CHIP_MISMATCH otherwise */
   chip: ChipName | 'auto';
-  /** Speed after connecting at 115200. */
+  /** Speed to switch to after connecting at 115200. */
   baud: number;
   stub: boolean;
   before: BeforeMode;

@@ -20,7 +20,7 @@ export interface Board {
   mac?: string | null;
   /** major · 100 + minor, as in image headers; null or absent = unknown. */
   revision?: number | null;
-  /** Bytes; null = unknown. */
+  /** Flash size in bytes; null = unknown. */
   flashBytes: number | null;
   security: ChipInfo['security'];
 }

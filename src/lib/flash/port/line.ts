@@ -64,7 +64,7 @@ export class LineListeners {
     while (this.keptLength > keptBytes) this.keptLength -= this.kept.shift()?.length ?? 0;
   }
 
-  /** Called once; later listeners are notified immediately. */
+  /** Notifies all listeners that the line has ended. Called once; listeners that are added later are notified immediately. */
   closed(error: Error | null): void {
     if (this.end) return;
     this.end = { error };

@@ -97,7 +97,7 @@ async function opened(path: string, baud: number): Promise<SerialPort> {
 
 const repollMs = 20;
 
-/** UV_READABLE | UV_WRITABLE */
+/** libuv's UV_READABLE | UV_WRITABLE. */
 const readableAndWritable = 3;
 
 function closed(port: SerialPort): Promise<void> {

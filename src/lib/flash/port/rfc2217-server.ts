@@ -27,7 +27,7 @@ export interface ServePortOptions extends ServeLineOptions {
   path: string;
   /** Speed between clients, and for a raw line. */
   baud: number;
-  /** Stops the server. */
+  /** Stops the server when it is aborted. */
   signal: AbortSignal;
 }
 
@@ -53,7 +53,7 @@ export async function servePort(options: ServePortOptions): Promise<void> {
 export interface ServeLineOptions {
   /** Listening address; default 127.0.0.1. */
   host?: string;
-  /** 0 chooses a free one. */
+  /** Port to listen on; 0 chooses a free one. */
   port: number;
   /** Bytes only, for `socket://` clients: no speed, no DTR and RTS. */
   raw?: boolean;

@@ -254,7 +254,7 @@ export class ControlRelay {
     this.wanted = { ...before, ...part };
     const outOfReset = before.rts && !before.dtr && this.wanted.rts && this.wanted.dtr;
     const same = before.dtr === this.wanted.dtr && before.rts === this.wanted.rts;
-    // Some clients send everything twice.
+    // A repeated change is ignored, because some clients send everything twice.
     if (same && this.held !== null) return;
     this.release();
     if (!outOfReset) return this.set(this.wanted);

@@ -113,7 +113,7 @@ const reasons: Record<string, string> = {
   ETIMEDOUT: 'no response: a firewall may be dropping packets, or the host is offline',
 };
 
-/** Whether something accepts connections there. */
+/** Whether something accepts connections at this host and port. */
 async function accepts({ host, port }: Place, timeoutMs: number): Promise<CheckResult> {
   const what = `port ${port}`;
   const started = systemClock.now();

@@ -29,7 +29,7 @@ export type Topics = z.output<typeof topicsSchema>;
 
 export const lagSchema = z.object({
   endpoint: z.string(),
-  /** Sum of all rows. */
+  /** Total lag of all groups, in messages. */
   lag: z.number(),
   groups: z.array(
     z.object({

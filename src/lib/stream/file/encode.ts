@@ -164,7 +164,7 @@ function rawLine({ payload }: OutgoingMessage, cells: number): string | undefine
     (payload[length - 1] === 0 || payload[length - 1] === 10 || payload[length - 1] === 13)
   )
     length--;
-  // { [ " or #
+  // Payloads that begin with `{`, `[`, `"` or `#` are not plain cells.
   if (length === 0 || [0x7b, 0x5b, 0x22, 0x23].includes(payload[0]!)) return undefined;
   let found = 1;
   for (let i = 0; i < length; i++) {

@@ -9,7 +9,7 @@ const textEncoding = z.enum(['utf8', 'base64']);
 /** A message as one line of JSON, as printed by `stream tail --json` and stored in NDJSON files. */
 export const messageLineSchema = z.object({
   topic: z.string(),
-  /** ms since 1970 */
+  /** Time of the message, ms since 1970. */
   time: z.number(),
   /** The value if the payload is JSON; its text if it is UTF-8; otherwise its bytes (see `encoding`). */
   payload: z.unknown(),

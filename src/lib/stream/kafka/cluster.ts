@@ -86,6 +86,6 @@ export async function mend(
     await cluster.connect();
     await cluster.refreshMetadata();
   } catch {
-    // Still unreachable.
+    // The cluster is still unreachable: the caller retries.
   }
 }

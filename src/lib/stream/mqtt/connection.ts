@@ -36,7 +36,7 @@ export interface Wire {
   ack(type: number, id: number): void;
   /** Sends pending acknowledgments now. */
   flush(): void;
-  /** Resumes after `later`. */
+  /** Offers packets again after a handler returned `later`. */
   release(): void;
   /** Ends the connection, such as after a protocol violation by the peer. */
   fail(error: Error): void;

@@ -8,7 +8,7 @@ import { isBrokersOwn, publishRefused, type Reason, readReason, reasonText } fro
 
 type Publishable = OutgoingMessage & { qos: 0 | 1 | 2 };
 
-/** One `write`. */
+/** The messages of one call of `write`. */
 interface Batch {
   /** Number of its messages that are not acknowledged yet. */
   left: number;

@@ -27,7 +27,7 @@ export interface Published {
   qos: 0 | 1 | 2;
   retain: boolean;
   dup: boolean;
-  /** 0 at QoS 0. */
+  /** Packet identifier; 0 at QoS 0. */
   id: number;
   headers: Header[] | undefined;
 }
@@ -80,7 +80,7 @@ export function qosOf(bits: number): 0 | 1 | 2 {
   return bits as 0 | 1 | 2;
 }
 
-/** UTF-8 without NUL (MQTT 3.1.1, 1.5.3). */
+/** Decodes UTF-8 text, which must not contain NUL (MQTT 3.1.1, 1.5.3). @throws ProtocolError */
 export function readText(bytes: Buffer, from: number, to: number): string {
   const text = bytes.toString('utf8', from, to);
   const replaced = text.includes('\ufffd') && !isUtf8(bytes.subarray(from, to));
@@ -121,7 +121,7 @@ const largestPacket = 268_435_455;
 interface PublishFlags {
   topic: string;
   qos: 0 | 1 | 2;
-  /** 1 to 65535; 0 at QoS 0. */
+  /** Packet identifier, 1 to 65535; 0 at QoS 0. */
   id: number;
   dup: boolean;
   version: MqttVersion;

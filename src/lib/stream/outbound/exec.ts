@@ -18,10 +18,10 @@ const shape = {
     .optional(),
 };
 
-/** Delay between SIGTERM and SIGKILL. */
+/** Delay between SIGTERM and SIGKILL, ms. */
 const graceMs = 2000;
 
-/** Maximum of its stderr that is kept. */
+/** Number of characters of the program's stderr that are kept. */
 const mostSaid = 500;
 
 /** sysexits.h: the failure is temporary. */

@@ -111,7 +111,7 @@ interface PublishMessageOptions extends Omit<StreamOptions, 'qos'> {
   /** Destination, including the topic. */
   url: string;
   payload: Uint8Array;
-  /** Default 1. */
+  /** QoS of MQTT; default 1. */
   qos?: 0 | 1 | 2;
   retain?: boolean;
   signal?: AbortSignal;

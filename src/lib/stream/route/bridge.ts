@@ -122,7 +122,7 @@ interface InstallOptions {
   /** All addresses in `words`: sources, sinks, then others. None may contain a secret. */
   urls: readonly string[];
   scope: 'system' | 'user';
-  /** Show the unit, and write nothing. */
+  /** Whether to show the unit without writing anything. */
   dryRun: boolean;
 }
 
@@ -132,7 +132,7 @@ export const installedSchema = z.object({
   scope: z.enum(['system', 'user']),
   written: z.boolean(),
   unit: z.string(),
-  /** Commands that start it, in this order. */
+  /** Commands that start the service, in this order. */
   start: z.array(z.string()),
 });
 

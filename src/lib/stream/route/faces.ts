@@ -67,7 +67,7 @@ function headersOf({ headers = [], topic }: Message, face: { score: string; box:
 /** Settings of a route's `through: {faces: {…}}`. */
 const facesSettings = z.strictObject({
   model: z.enum(faceModelNames).default('sparse'),
-  /** 0…1; absent = the model's default. */
+  /** Lowest score of a face, 0…1; absent = the model's default. */
   minScore: z.number().min(0.05).max(0.99).optional(),
   /** Scale factor by which pictures are reduced before detection: see DetectorOptions. */
   zoom: z.number().min(1).max(4).default(1),

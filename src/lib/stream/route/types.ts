@@ -41,7 +41,7 @@ export interface StreamOpener {
 export interface RunRoutesOptions extends Omit<StreamOptions, 'onState' | 'overflow' | 'signal'> {
   /** Values for `${NAME}`; they take precedence over the environment. */
   set?: Readonly<Record<string, string>>;
-  /** Default: the process's own. */
+  /** Environment variables; default: the process's own. */
   environment?: Readonly<Record<string, string | undefined>>;
   /** Names of the routes to run; default: all. */
   only?: readonly string[];

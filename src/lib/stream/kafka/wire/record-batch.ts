@@ -90,7 +90,7 @@ export class RecordReader {
   private readonly reader: ByteReader;
   private readonly appended: boolean;
   offset = 0;
-  /** ms since 1970. */
+  /** Time of the record, ms since 1970. */
   time = 0;
   key: Buffer | null = null;
   value: Buffer | null = null;
