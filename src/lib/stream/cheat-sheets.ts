@@ -1,7 +1,7 @@
 /** The usual commands for one broker, ready to copy, and the settings of its address. */
 export interface CheatSheet {
   title: string;
-  /** One line: the broker's storage and delivery guarantees. */
+  /** The broker's storage and delivery guarantees, in one line. */
   about: string;
   /** Commands, each with its effect. */
   lines: readonly (readonly [what: string, command: string])[];
@@ -236,7 +236,7 @@ export function cheatMarkdown(): string {
     .join('\n\n');
 }
 
-/** An unescaped bar would end a table cell. */
+/** Escapes bars, which would end a cell of a table. */
 function cell(text: string): string {
   return text.replaceAll('|', '\\|');
 }

@@ -155,7 +155,10 @@ async function readCredentials(folder = configFolder()): Promise<Kept> {
   });
 }
 
-/** Changes the stored credentials, one change at a time: mode 0600 in a folder of mode 0700. @throws the errors of reading and writing */
+/**
+ * Changes the stored credentials, one change at a time. The file has mode 0600 in a folder of mode 0700. @throws the errors of reading and
+ * writing
+ */
 async function changeCredentials(
   change: (kept: Kept) => Kept | Promise<Kept>,
   folder = configFolder(),

@@ -26,7 +26,7 @@ export interface Message {
   /** Topic in its broker's notation: `a/b` in MQTT, `a.b` in NATS, a topic's name in Kafka. */
   topic: string;
   payload: Uint8Array;
-  /** ms since 1970: the time in its log (Kafka, JetStream) or in its line (files), otherwise the time of arrival. */
+  /** Time of the message, ms since 1970: from its log (Kafka, JetStream) or its line (files), otherwise the time of arrival. */
   time: number;
   /** Kafka's key. */
   key?: Uint8Array;
@@ -41,7 +41,7 @@ export interface Message {
   source: string;
 }
 
-/** A message that its source retains until its outcome is known. Exactly one of the two is called, once. */
+/** A message that its source retains until its outcome is known. Exactly one of `ack` and `nack` is called, once. */
 export interface Delivery {
   readonly message: Message;
   /** The message is stored at its destination: the source may discard it, and a camera reuses the payload's memory. */
@@ -70,7 +70,7 @@ export interface Source extends AsyncIterable<readonly Delivery[]> {
 
 /** Payloads of messages, in one piece of memory. */
 export interface Payloads {
-  /** Owned by the reader. Between two payloads, and after the last one, there is at least one unused byte. */
+  /** The memory of the payloads, owned by the reader. At least one unused byte follows each payload. */
   bytes: Buffer;
   /** Start and end of each payload in `bytes`, two numbers each. */
   spans: Int32Array;
@@ -99,14 +99,14 @@ export interface Sink {
   close(): Promise<void>;
 }
 
-/** Credentials for the peer. PEM texts, not paths. */
+/** Credentials for the peer. Certificates and keys are PEM texts, not paths. */
 export interface StreamCredentials {
   /** CA that signed the broker's certificate; absent = the system's CAs. */
   ca?: string;
   /** Client certificate and its key. */
   cert?: string;
   key?: string;
-  /** Used if the URL has none. */
+  /** User name and password, used if the URL has none. */
   username?: string;
   password?: string;
   /** How username and password are sent to Kafka; default = plain with TLS, none without a username. */
@@ -139,7 +139,7 @@ export interface StreamOptions extends StreamCredentials {
   until?: 'end';
   /** Consumer group (Kafka), queue group (NATS), shared subscription (MQTT): each message goes to one of its members. */
   group?: string;
-  /** JetStream: the stream, if it cannot be found by the subject; and a durable consumer, which stores its position. */
+  /** JetStream: name of the stream, if it cannot be found by the subject. */
   stream?: string;
   durable?: string;
   /** QoS of the MQTT subscription, or of published messages; default 1. */
@@ -148,7 +148,7 @@ export interface StreamOptions extends StreamCredentials {
   requireHeaders?: boolean;
   /** Called with the number of messages that were written without their headers. */
   onHeadersDropped?: (messages: number) => void;
-  /** MQTT: a session that outlives the connection needs a name, and `clean: false`. */
+  /** MQTT client id. A session that outlives the connection needs one, and `clean: false`. */
   clientId?: string;
   clean?: boolean;
   /** Context whose platform `aiot:` addresses refer to; default = the current one. */

@@ -4,18 +4,18 @@ export interface StreamAdmin {
   readonly endpoint: string;
   /** Topics, subjects or streams. MQTT and core NATS have no list: their topics are collected by listening for `listenMs`. */
   topics(options: { listenMs: number; signal?: AbortSignal }): Promise<TopicState[]>;
-  /** How far readers are behind; absent if the broker keeps no log. */
+  /** Reports how far consumers are behind; absent if the broker keeps no log. */
   lag?(options: { group?: string }): Promise<LagState[]>;
   /** Creates missing topics, updates existing ones, and returns the changes; absent if topics need not be created. */
   create?(spec: TopicSpec, options: { dryRun: boolean }): Promise<CreateResult>;
-  /** The broker's capabilities, tested in order. */
+  /** Tests the broker's capabilities, one after another. */
   check(options: { signal?: AbortSignal }): Promise<CheckResult[]>;
   close(): Promise<void>;
 }
 
 export interface TopicState {
   topic: string;
-  /** JetStream: the stream that stores it. */
+  /** Name of the JetStream stream that stores the topic. */
   stream?: string;
   /** Number of messages in the log; absent if the broker keeps no log. */
   messages?: number;
@@ -37,7 +37,7 @@ export interface LagState {
   position: number;
   end: number;
   lag: number;
-  /** Delivered, and not acknowledged yet (JetStream). */
+  /** Number of messages that were delivered and are not acknowledged yet (JetStream). */
   pending?: number;
   members?: number;
 }
@@ -48,7 +48,7 @@ export interface TopicSpec {
   /** Number of partitions; Kafka only. */
   partitions?: number;
   replicas?: number;
-  /** JetStream: the subjects it stores. */
+  /** Subjects that the stream stores; JetStream only. */
   subjects?: string[];
   storage?: 'file' | 'memory';
   /** Messages discarded when a limit is reached: the oldest, or new ones (which are rejected). */
@@ -60,7 +60,7 @@ export interface TopicSpec {
   maxAgeMs?: number;
   maxBytes?: number;
   maxMessages?: number;
-  /** JetStream: the deduplication window of message ids, ms. */
+  /** Deduplication window of message ids, ms; JetStream only. */
   duplicateWindowMs?: number;
   /** Kafka settings by their Kafka names, such as `cleanup.policy`. */
   config?: Record<string, string>;

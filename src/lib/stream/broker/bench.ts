@@ -109,7 +109,7 @@ function rates(messages: number, bytes: number, seconds: number) {
   return { rate, byteRate: rate * bytes };
 }
 
-/** Reader and publisher are two clients; with the same name they would disconnect each other. */
+/** Rejects a URL that fixes the client's name: reader and publisher are two clients, which would disconnect each other. */
 function refuseOwnSession(url: StreamUrl): void {
   if (url.query.clientId === undefined) return;
   throw new AiotError(

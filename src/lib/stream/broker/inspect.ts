@@ -11,7 +11,7 @@ export const topicsSchema = z.object({
   topics: z.array(
     z.object({
       topic: z.string(),
-      /** JetStream: the stream that stores it. */
+      /** Name of the JetStream stream that stores the topic. */
       stream: z.string().optional(),
       messages: optionalCount,
       bytes: optionalCount,
@@ -61,7 +61,7 @@ export async function listTopics(
   });
 }
 
-/** How far readers are behind. @throws AIOT_STREAM_SCHEME (a broker without a log), AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_* */
+/** Reports how far consumers are behind. @throws AIOT_STREAM_SCHEME (a broker without a log), AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_* */
 export async function readLag(url: string, options: StreamOptions): Promise<Lag> {
   return asking(url, options, async (admin) => {
     if (!admin.lag) {

@@ -1,7 +1,7 @@
-/** Bytes in, whole frames out. A frame is a copy: it stays unchanged until its memory is returned. */
+/** Takes bytes and returns whole frames. A frame is a copy, which stays unchanged until its memory is returned. */
 export interface FrameCutter {
   push(chunk: Buffer): void;
-  /** Discarded bytes: not a frame, or a truncated one. */
+  /** Number of bytes discarded because they were no frame, or a truncated one. */
   readonly skipped: number;
 }
 

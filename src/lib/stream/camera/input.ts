@@ -9,7 +9,7 @@ import { queryBoolean, readQuery, type StreamUrl } from '../url.js';
 export interface CameraInput {
   /** Address of the camera, without credentials. */
   endpoint: string;
-  /** Topic of its messages. */
+  /** Topic of the camera's messages. */
   topic: string;
   /** Whether it is endless: if its frames end, it is opened again. */
   live: boolean;
@@ -18,7 +18,7 @@ export interface CameraInput {
   width: number;
   height: number;
   format: 'jpeg' | 'rgb';
-  /** The first of these that is installed is run. */
+  /** Programs that can read the camera. The first one that is installed is run. */
   programs: readonly string[];
   /** Arguments of the program, which may contain a password. */
   args: string[];
@@ -109,7 +109,7 @@ export function cameraInput(url: StreamUrl): CameraInput {
     height,
     format,
     programs: ['ffmpeg'],
-    // One thread each: a small picture is not worth more, and a camera should not take CPU time from others.
+    // One thread is enough for small pictures, and leaves CPU time to others.
     args: [
       ...['-hide_banner', '-loglevel', 'error', '-nostdin', '-threads', '1'],
       ...[...reading[kind], '-i', named, '-an', '-threads', '1', ...writing[format], '-'],
@@ -129,7 +129,7 @@ function kindOf(place: string): 'device' | 'picture' | 'file' | 'network' | 'lav
   return /\.(jpe?g|png|webp|bmp)$/i.test(place) ? 'picture' : 'file';
 }
 
-/** Userinfo and query of a network camera's URL: both may be secrets. */
+/** Removes the userinfo and the query from a network camera's URL, because both may contain secrets. */
 export function withoutCredentials(text: string): string {
   return text.replace(/([a-z]+:\/\/)([^/@\s]*@)?([^\s?]*)(\?\S*)?/gi, '$1$3');
 }

@@ -20,7 +20,7 @@ export async function avroDecoder({ schema }: DecoderOptions): Promise<(bytes: B
   if (schema === undefined) throw new AiotError('AIOT_USAGE', '--decode avro needs --schema FILE.avsc');
   const text = await readText(schema);
   const { default: avro } = await import('avsc');
-  // Exact 64-bit numbers: the library's own long type is a JavaScript number, and rejects values beyond 2^53.
+  // Numbers of 64 bits are exact. The library's own long type is a JavaScript number, and rejects values beyond 2^53.
   const long = avro.types.LongType.__with({
     fromBuffer: (buffer: Buffer) => buffer.readBigInt64LE(),
     toBuffer: (value: bigint) => {
@@ -46,7 +46,7 @@ export async function avroDecoder({ schema }: DecoderOptions): Promise<(bytes: B
         try {
           return read(bytes.subarray(confluentHeader));
         } catch {
-          // The error of the whole payload is reported.
+          // This error is ignored: the caller reports the error of the whole payload.
         }
       }
       throw undecoded('Avro with this schema', error instanceof Error ? error.message : String(error), error);
@@ -115,7 +115,7 @@ function skipFor(type: Type): Skip {
     case 'int':
     case 'long':
     case 'enum':
-    // Our 64-bit type.
+    // The 64-bit type defined above.
     case 'abstract:long':
       return (reading) => void long(reading);
     case 'float':

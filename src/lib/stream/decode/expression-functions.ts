@@ -139,7 +139,7 @@ function textOf(value: unknown): string {
       return String(value);
     case 'number':
       if (!isNumber(value)) throw bail;
-      // 15 digits, so that 0.1 + 0.2 is 0.3.
+      // With 15 digits, 0.1 + 0.2 gives 0.3.
       return JSON.stringify(Number.isInteger(value) ? value : Number(value.toPrecision(15)));
     default:
       if (value === null) return 'null';

@@ -135,7 +135,7 @@ function variable({ value }: Node): Evaluate {
   return (_input, { message }) => read(message);
 }
 
-/** Path steps. A step into an array applies to each of its items and follows special rules, so it is left to the library. */
+/** Compiles a path. A step into an array applies to each of its items and follows special rules, so it is left to the library. */
 function path({ steps = [] }: Node): Evaluate {
   const [first, ...rest] = steps.map((step, index) => pathStep(step as Node, index));
   if (!first) return giveUp();
@@ -241,7 +241,7 @@ function condition(node: Node): Evaluate {
   return (input, scope) => (truth(asked(input, scope)) ? then(input, scope) : otherwise(input, scope));
 }
 
-/** Parentheses. Several expressions in them may define variables. */
+/** Compiles an expression in parentheses. Several expressions there may define variables, and are left to the library. */
 function block({ expressions = [] }: Node): Evaluate {
   return expressions.length === 1 ? compiled(expressions[0] as Node) : giveUp();
 }

@@ -40,7 +40,7 @@ export function lengthWithoutNuls(bytes: Uint8Array): number {
   return length;
 }
 
-/** JSON; else text without trailing NULs if it is UTF-8; else the bytes. Undefined for an empty payload. */
+/** Decodes JSON, else text without trailing NULs if it is UTF-8, else bytes. Undefined for an empty payload. */
 export function decodeAuto(bytes: Buffer): unknown {
   const length = lengthWithoutNuls(bytes);
   if (length === 0) return bytes.length === 0 ? undefined : bytes;
@@ -69,7 +69,7 @@ export function decodeJson(bytes: Buffer): unknown {
   }
 }
 
-/** `detail` gives the position and reason, as reported by the format's reader. */
+/** The error for a payload that cannot be decoded. `detail` gives the position and reason, as reported by the format's reader. */
 export function undecoded(format: string, detail: string, cause?: unknown): AiotError {
   return new AiotError('AIOT_STREAM_DECODE', `a payload is not ${format}: ${detail}`, { cause });
 }

@@ -23,7 +23,7 @@ export interface Encoder {
 
 const nothing = { head: () => '', resume: () => {} };
 
-/** Message lines, from which each message can be restored exactly. */
+/** Writes message lines, from which each message can be restored exactly. */
 export function ndjsonEncoder(where: string): Encoder {
   const lineOf = (message: OutgoingMessage) =>
     `${JSON.stringify(toLine({ time: Date.now(), source: where, ...message }, { exact: true }))}\n`;
@@ -63,7 +63,7 @@ export function linesEncoder(where: string): Encoder {
 }
 
 /**
- * Rows below a header.
+ * Writes rows below a header.
  * @param fields the selected columns; absent = those of the existing file, or the members of the first message
  */
 export function csvEncoder(where: string, fields: readonly string[] | undefined, header: boolean): Encoder {

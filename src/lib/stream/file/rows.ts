@@ -107,7 +107,7 @@ const plainNumber = /^-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?$/;
 function cellValue(cell: string): string | number | boolean | undefined {
   if (cell === '') return undefined;
   if (cell === 'true' || cell === 'false') return cell === 'true';
-  // Seventeen or more digits may be an id that a double would change.
+  // Sixteen or more digits may be an id that a double would change.
   if (plainNumber.test(cell) && cell.replace(/\D/g, '').length < 16) return Number(cell);
   return cell;
 }
@@ -175,7 +175,7 @@ function uniqueNames(names: string[], place: string): string[] {
 
 export interface TextRecord {
   text: string;
-  /** The line on which it begins, from 1. */
+  /** Number of the line on which the record begins, from 1. */
   line: number;
 }
 

@@ -28,7 +28,7 @@ export const queryDuration = z
   .regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/, 'expected a time such as 500ms, 30s or 1h')
   .transform(parseDuration);
 
-/** When a file is finished and the next one started. */
+/** Limits at which a file is finished and the next one started. */
 export interface Rotation {
   bytes?: number;
   ms?: number;

@@ -304,10 +304,10 @@ export function createLinesSink(parts: {
 /** A file that only grows by whole lines, each on disk before `append` resolves. */
 interface AppendFile {
   readonly bytes: number;
-  /** When its first line was written, ms since 1970. */
+  /** Time at which the first line was written, ms since 1970. */
   readonly since: number;
   append(text: string): Promise<void>;
-  /** Lines below the head. */
+  /** Counts the lines below the head. */
   lines(): Promise<number>;
   close(): Promise<void>;
 }
@@ -412,7 +412,7 @@ async function cutTornLine(file: FileHandle, path: string, bytes: number): Promi
 /** Names of the files made from one path: `readings.csv` → `readings-20261120T183005123Z.csv`. */
 interface PieceNames {
   folder: string;
-  /** The file being written: hidden, so that consumers of finished files ignore it. */
+  /** Path of the file being written. It is hidden, so that consumers of finished files ignore it. */
   part: string;
   lock: string;
   /** The name of a finished file that was started at this time, ms since 1970. */

@@ -13,7 +13,7 @@ import { filePathOf, formatOfPath, isGzip } from './settings.js';
 
 const settings = {
   format: z.enum(['ndjson', 'csv', 'lines']).optional(),
-  /** CSV without a header row: the names of its columns. */
+  /** Names of the columns of a CSV file without a header row. */
   fields: z.string().optional(),
   header: queryBoolean.optional(),
   /** Topic of rows and lines; absent = the file's name without its extension. */
@@ -36,7 +36,7 @@ export async function openFileSource(url: StreamUrl): Promise<Source> {
   if (found.isDirectory())
     throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path}: it is a folder`);
   const file = createReadStream(path, { highWaterMark: 256 * 1024 });
-  // Errors of either stream reach the reader of the last one.
+  // `pipeline` passes errors of either stream to the reader of the last one.
   return recordsSource(isGzip(path) ? pipeline(file, createGunzip(), () => {}) : file, path, convert);
 }
 
@@ -47,7 +47,7 @@ export async function openStdinSource(url: StreamUrl, options: StreamOptions): P
 }
 
 interface Converter {
-  /** Quoted cells may contain line ends. */
+  /** Whether quoted cells may contain line ends. */
   quotes: boolean;
   /** The message of a record; undefined if it is not a message, such as a header. */
   message(record: TextRecord): Message | undefined;

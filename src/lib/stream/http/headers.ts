@@ -106,7 +106,7 @@ function signed(secret: string, id: string, timestamp: string, body: Uint8Array)
   return createHmac('sha256', key).update(`${id}.${timestamp}.`).update(body).digest('base64');
 }
 
-/** Constant-time comparison: its duration does not reveal how much matched. */
+/** Compares two texts in constant time, so that the duration does not reveal how much matched. */
 export function equal(a: string, b: string): boolean {
   const [one, other] = [Buffer.from(a), Buffer.from(b)];
   return one.length === other.length && timingSafeEqual(one, other);

@@ -57,7 +57,7 @@ export async function openHttpSink(url: StreamUrl, options: StreamOptions): Prom
   });
 }
 
-/** Messages of one key, or else of one topic, keep their order. */
+/** Group of a message. Messages of one group keep their order: those with the same key or, without a key, the same topic. */
 function groupOf({ key, topic }: OutgoingMessage): string {
   return key ? `key ${Buffer.from(key).toString('latin1')}` : `topic ${topic}`;
 }

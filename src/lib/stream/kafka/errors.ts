@@ -65,7 +65,7 @@ export function codeError(code: number, what: string, endpoint: string): AiotErr
   );
 }
 
-/** A response of a broker that runs but is not ready yet; not a failing connection. */
+/** Whether an error is the response of a broker that runs but is not ready yet, and not a failing connection. */
 export function isRetriableAnswer(error: unknown): boolean {
   const inner = innermostOf(error) as { name?: string; retriable?: boolean } | undefined;
   return inner?.name === 'KafkaJSProtocolError' && inner.retriable === true;

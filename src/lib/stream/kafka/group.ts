@@ -36,7 +36,7 @@ export async function openKafkaGroup(
     maxWaitTimeInMs: 250,
     maxBytes: 8 * 1024 * 1024,
     allowAutoTopicCreation: settings.create ?? true,
-    // The broker may be unreachable for any length of time.
+    // Retries continue, because the broker may be unreachable for any length of time.
     retry: { retries: 10, initialRetryTime: 100, maxRetryTime: 1000, restartOnFailure: async () => true },
   });
   const handover = createHandover(settings.queue ?? 10_000);
@@ -89,7 +89,7 @@ interface Assigned {
   topic: string;
   partition: number;
   progress: Progress;
-  /** The lowest nacked offset. */
+  /** Lowest offset that was nacked; undefined if none was. */
   nacked?: number;
 }
 
@@ -118,7 +118,7 @@ function createMember(consumer: Consumer, handover: Handover, endpoint: string) 
       );
       for (const { progress, offset } of due) progress.commit(offset);
     } catch {
-      // A rebalance is in progress, or the broker is unreachable: the next commit includes this one, or another member makes it.
+      // The commit failed because of a rebalance or an unreachable broker. The next commit includes this one, or another member makes it.
     }
   }
 
@@ -236,7 +236,7 @@ async function withoutCommit(
   return ranges.filter(({ topic, partition }) => (known.get(`${topic} ${partition}`) ?? -1) < 0);
 }
 
-/** A commit without a member (generation −1) is accepted while a group has no members. */
+/** Commits the start offsets. A commit without a member (generation −1) is accepted while a group has no members. */
 async function commitStarts(coordinator: KafkaNode, groupId: string, ranges: PartitionRange[]) {
   const topics = perTopic(ranges, ({ start }) => ({ offset: String(start) }));
   try {
@@ -257,7 +257,7 @@ function perTopic<T>(ranges: PartitionRange[], more: (range: PartitionRange) => 
   return [...topics].map(([topic, partitions]) => ({ topic, partitions }));
 }
 
-/** The offset up to which a partition may be committed: the lowest unacked message, because a commit covers everything before it. */
+/** Determines the offset up to which a partition may be committed: the lowest unacked message, because a commit covers everything before it. */
 export class Progress {
   /** Delivered messages that are not known to be done, in order; a log may have gaps. */
   private open: Pending[] = [];

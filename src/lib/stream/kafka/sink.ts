@@ -182,7 +182,7 @@ export class KafkaProducer {
     return found.leader;
   }
 
-  /** The destination is unreachable or rejects the request: messages that may still arrive are retried until they time out. */
+  /** Handles a destination that is unreachable or rejects the request. Messages that may still arrive are retried until they time out. */
   private async trouble(failures: readonly unknown[]): Promise<void> {
     const errors = failures.map((error) => kafkaError(error, this.endpoint));
     const known = errors.find(({ retryable }) => !retryable) ?? errors[0]!;
@@ -206,7 +206,7 @@ export class KafkaProducer {
     await mend(this.cluster, failures, this.abort.signal);
   }
 
-  /** Any broker assigns a producer id, so an unreachable broker does not delay the others. */
+  /** Requests a producer id. Any broker assigns one, so an unreachable broker does not delay the others. */
   private async identify(nodeIds: readonly number[]): Promise<void> {
     if (!this.settings.idempotent || this.id !== undefined || nodeIds.length === 0) return;
     this.id = await Promise.any(
@@ -278,8 +278,8 @@ export class KafkaProducer {
         partitionQueue.failed(batch, new AiotError('AIOT_STREAM_MESSAGE_REFUSED', text, { endpoint }));
         return undefined;
       }
-      // The broker has forgotten this producer (after days, or after losing its log): the producer starts over with this batch,
-      // which the broker has not stored.
+      // The broker has forgotten this producer, after days or after losing its log. The producer starts over with this batch, which the
+      // broker has not stored.
       case kafkaCodes.outOfOrderSequence:
       case kafkaCodes.unknownProducerId:
       case kafkaCodes.invalidProducerEpoch:

@@ -30,7 +30,7 @@ export async function openKafkaSource(url: StreamUrl, options: StreamOptions): P
   return (await import('./group.js')).openKafkaGroup(topics, settings, url.endpoint);
 }
 
-/** A broker responds immediately when it has data; else after this time, ms. */
+/** How long a broker without new data may wait before it responds, ms. */
 const maxWaitMs = 500;
 
 const maxBytes = 8 * 1024 * 1024;
@@ -39,7 +39,7 @@ const maxPartitionBytes = 4 * 1024 * 1024;
 interface Place extends PartitionRange {
   /** The next offset to fetch. */
   offset: number;
-  /** The data at `offset` was deleted, or the topic recreated: continues with the available data. */
+  /** Whether the data at `offset` was deleted, or the topic recreated. Reading then continues with the available data. */
   gone?: boolean;
 }
 
@@ -80,7 +80,7 @@ export async function openKafkaReader(
     async close() {
       abort.abort();
       handover.end();
-      // A fetch may still be waiting at the broker.
+      // The loop may end later, because a fetch may still be waiting at the broker.
       void loop.finally(() => cluster.disconnect().catch(() => {}));
       await Promise.race([loop, delay(maxWaitMs + 500, undefined, { ref: false })]);
     },
@@ -124,7 +124,7 @@ function readAll(reading: Reading): Promise<void> {
   });
 }
 
-/** Retention overtook the reader, or the topic was recreated: continuing at its beginning loses least. */
+/** Handles positions that retention has overtaken, or whose topic was recreated. Continuing at the beginning of the log loses least. */
 async function findGone({ cluster, places, endpoint }: Reading): Promise<void> {
   for (const place of places.filter(({ gone }) => gone)) {
     const only = { from: 'beginning', partition: place.partition } as const;
@@ -159,7 +159,7 @@ async function readNode(
       throw error;
     }
     answered();
-    // No further ahead than the reader has room for: each fetch may be megabytes.
+    // Fetches no further ahead than the reader has room for, because each response may be megabytes.
     await reading.handover.whenRoom();
     if (over()) {
       deliver(reading, taken);
@@ -219,7 +219,7 @@ interface Loop {
 /** Parameters of reading loops; `P` is a position to read from. */
 export interface NodeReading<P> {
   places: readonly P[];
-  /** Everything has been read, or reading was aborted. */
+  /** Whether everything has been read, or reading was aborted. */
   over(): boolean;
   /** Called before the loops begin. */
   prepare(): Promise<void>;
@@ -353,7 +353,7 @@ export function payloadsFetched(fetched: FetchedPartition, offset: number): Asyn
   return coded(payloads(fetched, offset));
 }
 
-/** The byte readers throw a RangeError for a damaged batch. */
+/** Converts a RangeError, which the byte readers throw for a damaged batch. */
 async function* coded<Read>(read: AsyncGenerator<Read>): AsyncGenerator<Read> {
   try {
     yield* read;
@@ -441,7 +441,7 @@ function skipAborted(aborted: FetchedPartition['aborted']): (header: BatchHeader
   return (header) => {
     while (waiting[0] && waiting[0].firstOffset <= header.lastOffset) open.add(waiting.shift()!.producerId);
     if ((header.attributes & batchAttributes.control) !== 0) {
-      // Commit or abort, the producer's transaction ends here.
+      // The transaction of this producer ends here, whether it is committed or aborted.
       open.delete(header.producerId);
       return false;
     }

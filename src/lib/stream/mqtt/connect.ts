@@ -14,7 +14,7 @@ interface BrokerOptions
     IClientOptions,
     'ca' | 'cert' | 'key' | 'username' | 'password' | 'clientId' | 'keepalive' | 'will'
   > {
-  /** MQTT 3.1 (`MQIsdp`) instead of 3.1.1, for old boards. */
+  /** Whether to use MQTT 3.1 (`MQIsdp`) instead of 3.1.1, for old boards. */
   old?: boolean;
   /** Longest wait for the first connection, ms; default 10 000. */
   connectTimeoutMs?: number;
@@ -92,7 +92,7 @@ export async function connectStream(
     if (!refusesVersion(error)) throw error;
     const [needing] = mqtt5Settings(settings);
     if (needing === undefined) return connectAs(4);
-    // A connection that was only closed may have other causes.
+    // The connection was only closed, which may have other causes than the version.
     if (codeOf(error) === connectionClosed) throw error;
     const { endpoint } = url;
     throw new AiotError(
@@ -146,7 +146,7 @@ async function connectWith(
     username: given.username ?? url.username,
     password: given.password ?? url.password,
     rejectUnauthorized: true,
-    // Later than our own limit, which knows more about the reason.
+    // mqtt.js's limit is later than our own, because our error knows more about the reason.
     connectTimeout: connectTimeoutMs + 1000,
     // Random, so that a fleet does not reconnect in the same instant after its broker's restart.
     reconnectPeriod: 500 + Math.floor(Math.random() * 1000),
@@ -226,8 +226,8 @@ export async function disconnectBroker(client: MqttClient): Promise<void> {
   const timer = new Promise<void>((resolve) => setTimeout(resolve, 2000).unref());
   await Promise.race([polite, timer]);
   client.end(true);
-  // mqtt.js ignores this for a client that is already ending: if the peer does not close the connection, its socket would keep
-  // this process alive forever.
+  // mqtt.js ignores `end` for a client that is already ending. If the peer does not close the connection, its socket would keep this
+  // process alive forever.
   client.stream?.destroy();
 }
 

@@ -16,9 +16,12 @@ export interface PacketHandlers {
   /** Handles a packet. `later` means that there is no room: the same packet is offered again after `release`. */
   packet(type: number, frames: Frames, wire: Wire): 'taken' | 'other' | 'later';
   closed(wire: Wire): void;
-  /** A DISCONNECT with its reason (MQTT 5, section 3.14.2.1). mqtt.js may miss it, because the broker closes the connection immediately. */
+  /**
+   * Called for a DISCONNECT with its reason (MQTT 5, section 3.14.2.1). mqtt.js may miss it, because the broker closes the connection
+   * immediately.
+   */
   dismissed?(reason: Reason): void;
-  /** The connection is ended because of an invalid packet; mqtt.js connects again. `closed` follows. */
+  /** Called when the connection is ended because of an invalid packet. mqtt.js connects again; `closed` follows. */
   broken?(error: Error): void;
 }
 
@@ -214,7 +217,7 @@ class PacketStream extends Duplex implements Wire {
       this.client.sendPing();
       this.client.reschedulePing(true);
     };
-    // A slow reader causes repeated short pauses, none of which lasts that long.
+    // The time since the last ping is checked here too, because each pause of a slow reader may be shorter than this interval.
     if (performance.now() - this.pinged >= everyMs) ping();
     this.pinging = setInterval(ping, everyMs);
   }

@@ -20,7 +20,7 @@ interface Item {
   message: Publishable;
   /** The message's write; undefined once that has failed, because nothing waits for the message then. */
   batch: Batch | undefined;
-  /** How far the session has processed it. `released` = QoS 2: the broker has it, and our PUBREL is in flight. */
+  /** Progress of the message in the session. `released` (QoS 2) means that the broker has it, and our PUBREL is in flight. */
   state: 'new' | 'sent' | 'released';
 }
 
@@ -295,7 +295,7 @@ interface Batches {
 }
 
 /**
- * If nothing is acknowledged for too long, all pending writes fail with AIOT_BROKER_UNREACHABLE (retryable).
+ * Creates the pending writes. If nothing is acknowledged for too long, all of them fail with AIOT_BROKER_UNREACHABLE (retryable).
  * @param onFailed called for a batch whose messages no longer need to be sent
  */
 function createBatches(endpoint: string, onFailed: (batch: Batch) => void): Batches {

@@ -9,7 +9,7 @@ import { type Header, mqttHeaders, type OutgoingMessage } from '../message.js';
 /** MQTT's protocol level: 3.1, 3.1.1, 5. */
 export type MqttVersion = 3 | 4 | 5;
 
-/** The bytes are not MQTT; the connection that they came on is closed (MQTT 3.1.1, 4.8). */
+/** The error for bytes that are not MQTT. Their connection is closed (MQTT 3.1.1, 4.8). */
 export class ProtocolError extends RangeError {
   /** Reason code of the DISCONNECT that reports it to an MQTT 5 peer (MQTT 5, section 2.4); 0x81 = malformed packet. */
   readonly reason: number;
@@ -88,7 +88,7 @@ export function readText(bytes: Buffer, from: number, to: number): string {
   return text;
 }
 
-/** A variable byte integer (section 1.5.5): its value, and its end. */
+/** Reads a variable byte integer (section 1.5.5), and returns its value and its end. */
 export function varint(buffer: Buffer, from: number, to: number): [value: number, end: number] {
   let value = 0;
   let shift = 0;

@@ -5,7 +5,7 @@ import { printable } from '../../core/text.js';
 /** The reason in a broker's packet (MQTT 5, section 2.4), and its own words about it. */
 export interface Reason {
   code: number;
-  /** Reason String (section 3.2.2.3.9). */
+  /** The broker's Reason String (section 3.2.2.3.9). */
   text?: string;
   /** Another server to use (section 3.14.2.2.5). */
   server?: string;
@@ -142,7 +142,7 @@ export function otherServer(server: string): string {
   return `Use the server that the broker refers to: ${printable(server)}`;
 }
 
-/** Another client connected with our client id. Reconnecting would only disconnect that client in turn. */
+/** Reason code: another client connected with our client id. Reconnecting would only disconnect that client in turn. */
 export const sessionTakenOver = 142;
 
 /** @param retryable whether the caller opens a new connection later, which disconnects the other client */

@@ -18,7 +18,7 @@ export async function openMqttSink(url: StreamUrl, options: StreamOptions): Prom
   const settings = mqttSettings(url, options);
   const { endpoint, path } = url;
   const outbox = createOutbox(endpoint);
-  /** Another client has our id: this sink cannot write any more. */
+  /** Set when another client has taken our id, after which this sink cannot write any more. */
   let ended: AiotError | undefined;
   /** Why the connection was lost, or could not be restored. */
   let why: AiotError | undefined;

@@ -17,7 +17,10 @@ import type { PacketHandlers, Wire } from './connection.js';
 import { createPublishReader, type Frames, ProtocolError, type Published, packetType } from './packets.js';
 import { dismissal, type Reason, sessionTakenOver, subscriptionError, takenOver } from './reasons.js';
 
-/** A receiver must end the connection for an invalid packet (MQTT 5, section 4.8); the packet returns if it is retained or unacknowledged. */
+/**
+ * Advice after an invalid packet. The receiver must end the connection (MQTT 5, section 4.8), and the packet returns if it is retained or
+ * unacknowledged.
+ */
 const invalidPacketAdvice =
   'Find the publisher, and delete the message if it is retained; until then it may break each new connection.';
 
@@ -38,7 +41,7 @@ export async function openMqttSource(url: StreamUrl, options: StreamOptions): Pr
     endpoint,
     queue,
     wait: options.overflow === 'wait',
-    // Messages that arrive after the end were not dropped for lack of room.
+    // Messages that arrive after the end do not count as dropped for lack of room.
     onDrop: () => !closed && dropped++,
   });
   const client = await connectStream(url, options, settings, receiver);
@@ -134,7 +137,7 @@ function filterOf({ path, endpoint }: StreamUrl, { group, noLocal }: MqttSetting
     refuse(`expected a group or a filter with $share, got ${group} and ${filter}`, 'Remove one of the two.');
   if (shared && !/^\$share\/[^/+#]+\/./.test(filter))
     refuse(`expected $share/GROUP/FILTER, got ${filter}`, 'Write the filter alone, and add ?group=NAME.');
-  // The broker would end the connection with a protocol error (section 3.8.3.1).
+  // With this setting, the broker would end the connection with a protocol error (section 3.8.3.1).
   if (noLocal && (shared || group !== undefined))
     refuse('noLocal is not possible in a shared subscription', 'Remove noLocal or the group.');
   return group === undefined ? filter : `$share/${group}/${filter}`;
@@ -152,7 +155,7 @@ async function subscribe(
       qos,
       ...(noLocal === undefined ? {} : { nl: noLocal }),
       ...(retainAsPublished === undefined ? {} : { rap: retainAsPublished }),
-      // 2 = no retained messages on subscribing (section 3.8.3.1).
+      // The value 2 requests no retained messages on subscribing (section 3.8.3.1).
       ...(retained === false ? { rh: 2 as const } : {}),
     });
   } catch (error) {
@@ -202,7 +205,7 @@ const graceMs = 2000;
 interface Held {
   wire: Wire;
   published: Published;
-  /** QoS 2: our PUBREC was sent, and the broker's PUBREL is pending. */
+  /** QoS 2: whether our PUBREC was sent, and the broker's PUBREL is pending. */
   received: boolean;
 }
 

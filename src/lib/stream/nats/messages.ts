@@ -8,13 +8,13 @@ interface DeliveryInfo {
   sequence: number;
   /** Number among this consumer's deliveries, from 1. */
   delivery: number;
-  /** ms since 1970: when the stream stored it. */
+  /** Time at which the stream stored the message, ms since 1970. */
   time: number;
 }
 
 /**
- * `$JS.ACK.STREAM.CONSUMER.TRIES.SEQUENCE.DELIVERY.NANOSECONDS.PENDING`, or with DOMAIN.ACCOUNT after ACK and a random part at
- * the end (ADR-15 of NATS).
+ * Parses a reply subject: `$JS.ACK.STREAM.CONSUMER.TRIES.SEQUENCE.DELIVERY.NANOSECONDS.PENDING`, or with DOMAIN.ACCOUNT after ACK and a
+ * random part at the end (ADR-15 of NATS).
  */
 export function deliveryInfo(reply: string): DeliveryInfo {
   const tokens = reply.split('.');

@@ -11,7 +11,7 @@ const expiresMs = 30_000;
 /** Interval of the server's heartbeats while a request waits, ms. */
 const heartbeatMs = 5_000;
 
-/** Bytes per request, so that memory stays bounded whatever the size of messages. */
+/** Bytes per request, which bounds the memory whatever the size of messages. */
 const requestBytes = 16 * 1024 * 1024;
 
 /** How long a server may take to confirm that nothing more is in flight, ms. */
@@ -23,9 +23,9 @@ const quietMs = 50;
 type RenewReason = 'reconnected' | 'silent' | 'gone' | 'gap';
 
 export interface PullHandlers {
-  /** A message of the stream. */
+  /** Called for each message of the stream. */
   message(msg: Msg): void;
-  /** A message that was in flight when reading stopped. */
+  /** Called for each message that was in flight when reading stopped. */
   late?(msg: Msg): void;
   /** Whether there is room for more messages. When there is room again, the reader calls `Pull.more`. */
   room(): boolean;

@@ -240,7 +240,7 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
       nc.publish(subject, payload, headers ? { headers } : {});
     }
     await nc.flush();
-    // A refusal arrives before that response, but nats.js delivers it through a queue.
+    // nats.js delivers a refusal through a queue, although it arrives before the response.
     await new Promise((resolve) => setImmediate(resolve));
     if (refusal) throw refusal;
   };
@@ -262,7 +262,7 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
       await published.finally(() => underWay.delete(published));
     },
     async close() {
-      // Closing does not wait for messages in flight: an unreachable server may stay so.
+      // Waits at most 2 s for messages in flight, because an unreachable server may stay so.
       await within(2000, Promise.allSettled(underWay));
       failAll(
         new AiotError('AIOT_BROKER_UNREACHABLE', `${endpoint}: closed before it was acknowledged`, {

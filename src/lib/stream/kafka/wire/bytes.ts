@@ -37,7 +37,7 @@ export class ByteWriter {
     return this;
   }
 
-  /** Integers up to 2^53. */
+  /** Writes an integer up to 2^53. */
   int64(value: number): this {
     this.room(8);
     this.buf.writeInt32BE(Math.floor(value / 2 ** 32), this.at);
@@ -67,7 +67,7 @@ export class ByteWriter {
     return this;
   }
 
-  /** Zigzag-encoded integers up to 2^53. */
+  /** Writes a zigzag-encoded integer up to 2^53. */
   varint(value: number): this {
     this.room(10);
     let rest = value < 0 ? -2 * value - 1 : 2 * value;
@@ -79,7 +79,7 @@ export class ByteWriter {
     return this;
   }
 
-  /** Length as a varint, followed by the bytes; null = length −1. */
+  /** Writes the length as a varint, followed by the bytes; null = length −1. */
   varBytes(bytes: Uint8Array | null): this {
     return bytes === null ? this.varint(-1) : this.varint(bytes.length).raw(bytes);
   }
@@ -109,7 +109,7 @@ export class ByteReader {
     return this.buf.readInt32BE(this.at - 4);
   }
 
-  /** Exact up to 2^53: offsets and times. */
+  /** Reads an integer, exact up to 2^53: an offset or a time. */
   int64(): number {
     const high = this.int32();
     this.at += 4;
@@ -132,7 +132,7 @@ export class ByteReader {
     return this.buf.subarray(this.at - length, this.at);
   }
 
-  /** Zigzag, of up to 64 bits; exact up to 2^53. */
+  /** Reads a zigzag-encoded integer of up to 64 bits, exact up to 2^53. */
   varint(): number {
     const { buf } = this;
     let byte = buf[this.at++];
