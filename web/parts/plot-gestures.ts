@@ -12,7 +12,7 @@ export interface Movable {
   onSelect?: (span: Extent) => void;
 }
 
-/** Shorter drags count as clicks, px. */
+/** Length below which a drag counts as a click, px. */
 const leastDrag = 4;
 
 /** Dragging, pinching and the wheel, for mouse, pen and touch. Returns a function that removes the listeners. */

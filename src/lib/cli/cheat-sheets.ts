@@ -125,5 +125,5 @@ const tools = {
   },
 } satisfies Record<string, CheatSheet>;
 
-/** Keyed by the topic of `aiot examples TOPIC`. */
+/** All sheets by the TOPIC of `aiot examples TOPIC`. */
 export const allCheatSheets: Record<string, CheatSheet> = { ...brokers, ...tools };

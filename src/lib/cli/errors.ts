@@ -50,7 +50,7 @@ export function showError(error: unknown, style: ErrorStyle): void {
   process.exitCode = shown.exit;
 }
 
-/** Lines after the first are indented, so that text quoted by an error cannot look like another error or a result. */
+/** An error as text for a terminal. Lines after the first are indented, so that quoted text cannot look like another error or a result. */
 export function renderError(error: AiotError): string {
   const [message, advice] = [error.message, error.next].map((text) => text.replaceAll('\n', '\n  '));
   const shown = `${red('✗')} ${bold(`${error.code}:`)} ${message}\n  ${dim('Try:')} ${advice}\n`;

@@ -239,7 +239,7 @@ interface Tool {
 /** A command that an agent may call. */
 interface Callable {
   tool: Tool;
-  /** Words of the command. */
+  /** Words of the command, separated by spaces. */
   id: string;
   kind: Exclude<ToolClass, 'never'>;
   /** Names of the flags that are available here. */

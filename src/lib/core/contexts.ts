@@ -56,7 +56,7 @@ export async function readContexts(folder = configFolder()): Promise<Contexts> {
   });
 }
 
-/** Mode 0600 in a folder of mode 0700, because the file contains tokens. */
+/** Writes the contexts with mode 0600 in a folder of mode 0700, because the file contains tokens. */
 export async function writeContexts(contexts: Contexts, folder = configFolder()): Promise<void> {
   await makeFolder(folder, 0o700);
   await writeJsonAtomic(contextsFile(folder), contexts, 0o600);

@@ -44,7 +44,7 @@ export async function servePages(
     server.once('error', (cause) => reject(new ListenFailure(systemCode(cause) ?? 'unknown error', cause)));
     server.listen(port, host, resolve);
   });
-  // An error on one connection affects only that connection.
+  // An error on one connection must not affect the others.
   server.on('error', () => {});
   const address = server.address();
   return {

@@ -168,7 +168,7 @@ function signalProgram(child: ChildProcess, signal: NodeJS.Signals, group: boole
     try {
       process.kill(-child.pid!, signal);
     } catch {
-      // The group has already ended.
+      // The process group has already ended.
     }
   }
 }
@@ -246,7 +246,7 @@ export function residentBytes(): number {
   try {
     resident = process.memoryUsage.rss();
   } catch {
-    // EMFILE must not end the process.
+    // The last value is used, because EMFILE must not end the process.
   }
   return resident;
 }

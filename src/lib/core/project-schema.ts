@@ -199,7 +199,7 @@ const model = z.strictObject({
   kind: z.enum(['mlp', 'cnn1d', 'ds-cnn', 'autoencoder', 'layers']).default('mlp'),
   /** Units of the hidden layers (mlp, autoencoder), filters of the convolutions (cnn1d, ds-cnn), or layers one by one. */
   layers: z.union([z.array(size).min(1).max(16), z.array(layerSchema).min(1).max(64)]).optional(),
-  /** Kind of its output; an autoencoder's is always its reconstruction error. */
+  /** Kind of the model's output; that of an autoencoder is always its reconstruction error. */
   output: z.enum(['classes', 'probability', 'value']).default('classes'),
   /** Classes and their labels. Empty if there are no classes (value, autoencoder), or if a table's own labels are the classes. */
   labels: labels.default({}),
@@ -286,7 +286,7 @@ const firmware = z.strictObject({
   type: name.optional(),
   /** Sensor on the board; absent = the first that provides the stream's fields at its rate. */
   sensor: z.enum(['guide', 'mpu6050', 'lsm6ds3trc', 'ds18b20', 'acs712', 'inmp441']).optional(),
-  /** The current clamp's turns and its burden resistor, ohms: `aiot tools burden-resistor`. */
+  /** The current clamp's turns, and its burden resistor in ohms, which `aiot tools burden-resistor` computes. */
   clamp: z.strictObject({ turns: positive, burden: positive }).optional(),
   /** Whether a servo follows the model's value; absent = only with the guide's sensors. */
   servo: z.boolean().optional(),
@@ -387,7 +387,7 @@ const triggers = z.strictObject({
 const pipelineSchema = z.strictObject({
   steps: stepsField.optional(),
   on: triggers.prefault({}),
-  /** Concurrent steps; absent = one per core. */
+  /** Number of concurrent steps; absent = one per core. */
   jobs: z.int().min(1).max(256).optional(),
   /** Selector of the devices for the rollout step. */
   selector: z.string().min(1).default('all'),
@@ -404,7 +404,7 @@ const pipelineSchema = z.strictObject({
     .prefault({}),
 });
 
-/** A project that only has tables of rows needs neither stream nor signal: a row is one sample and one window. */
+/** Schema of aiot.yaml. A project that only has tables of rows needs neither stream nor signal: a row is one sample and one window. */
 export const projectSchema = z.strictObject({
   name,
   up: up.optional(),

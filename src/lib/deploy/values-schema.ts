@@ -275,7 +275,7 @@ const nodes = z.strictObject({
   registry: z
     .strictObject({ host: z.string().regex(/^[\w.-]+:\d+$/), ca: z.string().startsWith('/').optional() })
     .optional(),
-  /** Addresses of operators, who may connect to 6443 and SSH. */
+  /** Addresses from which operators may connect to port 6443 and by SSH. */
   operators: z
     .array(z.string().regex(/^[\d.]+(\/\d{1,2})?$|^[0-9a-f:]+(\/\d{1,3})?$/i))
     .default(['192.168.0.0/16']),

@@ -29,7 +29,7 @@ export async function withBoard<T>(at: BoardAt, work: (loader: Loader) => Promis
   try {
     done = await work(loader);
   } catch (error) {
-    // The original error is the one to report.
+    // An error of `end` is ignored, because the original error is the one to report.
     await loader.end().catch(() => {});
     throw error;
   }

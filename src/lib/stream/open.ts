@@ -148,8 +148,8 @@ function adapterFor<Side extends 'source' | 'sink' | 'admin'>(
 }
 
 /**
- * `aiot://[CONTEXT]/topic`: the broker of a platform, with its CA, and its token as the password. `aiot://stream` is the broker
- * of the current context.
+ * Resolves `aiot://[CONTEXT]/topic` to a platform's broker, with its CA, and its token as the password. `aiot://stream` is the broker of
+ * the current context.
  */
 async function platformBroker(url: StreamUrl, options: StreamOptions): Promise<[StreamUrl, StreamOptions]> {
   const { contextFor } = await import('../api/context.js');

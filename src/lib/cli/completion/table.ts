@@ -137,7 +137,7 @@ function wantedArgument({ id, args }: Command.Loadable): Wanted {
   return { kind: first && files.has(first.name) ? 'files' : 'other' };
 }
 
-/** A flag with the same meaning everywhere is listed once. */
+/** Combines the values of flags: a flag with the same meaning everywhere is listed once. */
 function joinValues(into: CompletionTable['values'], all: readonly [string, string, Wanted][]): void {
   const byWord = new Map<string, [string, Wanted][]>();
   for (const [command, word, wanted] of all) {

@@ -60,7 +60,7 @@ export function offlineNote(
   const which = `${names.length} of ${plural(of, 'device')} ${are} offline (${names.slice(0, named).join(', ')}${more})`;
   const flag = policy.offlineMs === null ? '--deadline' : '--offline-deadline';
   const limit = formatDuration(offlineLimitMs(policy));
-  // A wave that has passed does not wait, but the rollout ends only after its devices have.
+  // A wave that has passed does not wait for devices, but the rollout does: it ends only after all of them.
   const waiting = waves[wave]?.state === 'passed' ? 'the rollout' : `wave ${wave + 1}`;
   const wait =
     until === null

@@ -10,7 +10,7 @@ import { bold, dim, facts, green, red, table, yellow } from './text.js';
 
 const marks = { error: () => red('✗'), warning: () => yellow('!'), info: () => dim('i') };
 
-/** Files named per finding, unless all are requested. */
+/** Maximum number of files named per finding, unless all are requested. */
 const mostFiles = 6;
 
 /** Findings of a check, worst first: problem, fix, and affected files. */

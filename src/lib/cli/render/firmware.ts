@@ -157,7 +157,7 @@ function sized(bytes: number): string {
   return bytes < 1024 ? `${bytes} bytes` : `${size(bytes)} (${thousands(bytes)} bytes)`;
 }
 
-/** Typical next commands for such a file. */
+/** Typical next commands for a file of this kind. */
 export function inspectedNext({ kind, file, elf, image, parts }: Inspected): string[] {
   const name = shellWord(file);
   if (kind === 'bundle') return [`aiot model inspect ${name}`];

@@ -36,7 +36,7 @@ export const mergedSchema = z.object({
   file: z.string(),
   format: z.enum(mergeFormats),
   bytes: z.int(),
-  /** Where a raw file must be written; null: the file contains its addresses. */
+  /** Offset at which a raw file must be written; null = the file contains its addresses. */
   offset: z.int().nullable(),
   chip: z.enum(chipNames).nullable(),
   regions: z.array(z.object({ name: z.string(), offset: z.int(), bytes: z.int(), md5: z.string() })),

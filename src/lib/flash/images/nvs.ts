@@ -22,7 +22,7 @@ export const nvsMadeSchema = z.object({
   /** Pages of 4096 bytes: in use, and in total. */
   pages: z.object({ used: z.int(), total: z.int() }),
   encrypted: z.boolean(),
-  /** The nvs_keys partition created with it. */
+  /** File of the nvs_keys partition created with it; null = not encrypted. */
   keys: z.string().nullable(),
 });
 
@@ -52,7 +52,7 @@ export const nvsReadSchema = z.object({
       namespace: z.string(),
       key: z.string(),
       type: z.enum(['u8', 'i8', 'u16', 'i16', 'u32', 'i32', 'u64', 'i64', 'string', 'blob']),
-      /** 64-bit numbers as decimal text, because a JSON number cannot represent them; a blob in base64. */
+      /** Value of the entry. 64-bit numbers are decimal text, because a JSON number cannot represent them; a blob is base64. */
       value: z.union([z.number(), z.string()]),
       /** Size of the value; for a string without its NUL. */
       bytes: z.int(),

@@ -31,7 +31,7 @@ export const op = {
 
 export const sectorBytes = 0x1000;
 
-/** The initial speed of a ROM loader. */
+/** Initial speed of a ROM loader, bits per second. */
 export const romBaud = 115_200;
 
 /** 32-bit little-endian words, which all requests consist of. */
@@ -66,7 +66,7 @@ export function flashTimeMs(bytes: number, secondsPerMB: number): number {
 }
 
 interface Answer {
-  /** READ_REG's result; for every other ROM request a stale value. */
+  /** Value in the answer: the result of READ_REG; for every other ROM request a stale value. */
   value: number;
   /** The answer's data, without the status. */
   data: Uint8Array;
@@ -78,13 +78,13 @@ interface Question {
   checksum?: number;
   /** Possible lengths of the answer's data before its status (default none). */
   expect?: readonly number[];
-  /** Time for the chip's work; the transmission time is added. */
+  /** Time for the chip's work, ms; the transmission time is added. */
   timeoutMs?: number;
-  /** Repeat the request if the answer is lost or damaged: only if repeating is harmless. */
+  /** Number of tries if the answer is lost or damaged. More than one is only allowed if repeating is harmless. */
   tries?: number;
 }
 
-/** The chip understood the request and rejected it. */
+/** Thrown if the chip understood the request and rejected it. */
 export class Refusal extends Error {
   constructor(
     readonly op: number,

@@ -104,7 +104,7 @@ async function makeEsptool(exchange: Exchange): Promise<Esptool> {
       const known = this.remembered?.get(address);
       if (known !== undefined) return known;
       const { value } = await exchange.ask({ op: op.readReg, data: words(address), ...quick });
-      // esptool-js uses signed words.
+      // esptool-js uses signed 32-bit words.
       this.remembered?.set(address, value | 0);
       return value | 0;
     }
@@ -139,9 +139,9 @@ function transportFor({ wire: { line } }: Exchange): Transport {
 
 /** Result of GET_SECURITY_INFO; null from an ESP32, which does not know the request. */
 interface SecurityInfo {
-  /** Bit 0 secure boot, bit 2 secure download mode. Source: esptool, "get-security-info". */
+  /** Flags: bit 0 secure boot, bit 2 secure download mode. Source: esptool, "get-security-info". */
   flags: number;
-  /** Flash is encrypted if the number of set bits is odd. */
+  /** Counter of flash encryption: flash is encrypted if the number of set bits is odd. */
   cryptCount: number;
   /** Number of the chip; null from an ESP32-S2. */
   chipId: number | null;
@@ -305,7 +305,7 @@ function isOdd(count: number): boolean {
   return odd;
 }
 
-/** esptool-js gives only the major revision of an ESP32; esptool and the data sheets write v3.1. */
+/** Revision of an ESP32, such as v3.1, as esptool and the data sheets write it. esptool-js gives only the major part. */
 async function esp32Revision(esptool: Esptool, description: string): Promise<string> {
   const [word3, word5] = [await esptool.readReg(0x3ff5_a00c), await esptool.readReg(0x3ff5_a014)];
   const date = await esptool.readReg(0x3ff6_607c);
@@ -354,7 +354,7 @@ async function startStub(exchange: Exchange, esptool: Esptool): Promise<boolean>
       return true;
     } catch (error) {
       if (left === 0 || !(error instanceof NoAnswer || error instanceof Refusal)) throw error;
-      // The lost packet may have been the last one: then the stub is already running.
+      // The packet that was lost may have been the last one, after which the stub is already running.
       await exchange.wire.drain(100, 500);
       if ((await exchange.comeIntoStep()) === 'stub') return true;
       await exchange.wire.drain(100, 500);
@@ -378,7 +378,7 @@ async function run(exchange: Exchange, entry: number): Promise<void> {
   try {
     await exchange.ask({ op: op.memEnd, data: words(0, entry), timeoutMs: 500 });
   } catch (error) {
-    // The ROM may stop before it has answered.
+    // The ROM may stop before it has answered, so a missing answer is no error.
     if (!(error instanceof NoAnswer)) throw error;
   }
   const deadline = performance.now() + 5000;
@@ -412,7 +412,7 @@ async function attachFlash(
   return { id, bytes };
 }
 
-/** The third byte of a JEDEC id gives the size; esptool-js knows the manufacturers' variants. */
+/** Flash size by the third byte of a JEDEC id. esptool-js knows the manufacturers' variants. */
 function sizeOf(esptool: Esptool, raw: number): number | null {
   if (raw === 0 || raw === 0xff_ffff || raw === 0x3f_ffff) return null;
   const found = /^(\d+)(K|M)B$/.exec(esptool.DETECTED_FLASH_SIZES[raw >>> 16] ?? '');

@@ -9,7 +9,7 @@ const slowBytes = 64;
 const chunkBytes = 0x4_0000;
 const triesWithoutProgress = 8;
 
-/** The data read does not match the chip's MD5. */
+/** Thrown if the data that was read does not match the chip's MD5. */
 class Changed extends Error {}
 
 /**
@@ -82,7 +82,7 @@ async function readByStub({ exchange, wire }: Session, offset: number, into: Uin
   if (!hash.digest().equals(sent)) throw new Changed();
 }
 
-/** A ROM reads 64 bytes per request, whatever is requested. */
+/** Reads with a ROM, which returns 64 bytes per request, whatever is requested. */
 async function readByRom(session: Session, offset: number, into: Uint8Array, progress: Progress) {
   for (let done = 0; done < into.length; done += slowBytes) {
     const wanted = Math.min(slowBytes, into.length - done);

@@ -37,7 +37,7 @@ export type BoardReset = 'hard-reset' | 'download' | 'usb-reset';
 const espressif = 0x303a;
 export const isUsbJtag = (line: SerialLine) =>
   line.usb?.vendorId === espressif && line.usb.productId === 0x1001;
-/** The loader of the S2's and S3's own USB; its product id is the chip's number. */
+/** Whether a line is the loader on the S2's or S3's own USB, whose product id is the chip's number. */
 export const isUsbOtg = (line: SerialLine) => line.usb?.vendorId === espressif && !isUsbJtag(line);
 
 /** The resets into the loader to try, in this order. */

@@ -31,7 +31,7 @@ export interface Session {
   raiseSpeed(): Promise<void>;
 }
 
-/** Below this size, changing the speed twice takes longer than sending the bytes at the ROM's speed. */
+/** Number of bytes below which changing the speed twice takes longer than sending them at the ROM's speed. */
 const bulkBytes = 2048;
 
 /** Raises the speed if this many bytes justify it. Comparing an image that is already in flash needs only the ROM's speed. */
@@ -78,7 +78,7 @@ export async function doing<T>(session: Session, what: string, work: () => Promi
   }
 }
 
-/** A chip that was reset uses its ROM's speed again, and usually prints the cause. */
+/** Whether the chip was reset: it then uses its ROM's speed again, and usually prints the cause. */
 async function wasReset(wire: Wire): Promise<boolean> {
   if (wire.line.baud !== romBaud) {
     await wire.line.setBaud(romBaud);
@@ -125,11 +125,11 @@ export async function changeBaud(
     // In this request a ROM expects 0 as the old speed, a stub the actual speed.
     await exchange.ask({ op: op.changeBaud, data: words(asked, to.stub ? from : 0) });
   } catch (error) {
-    // The answer was lost: greetings show which speed the chip uses now.
+    // If the answer was lost, greetings show which speed the chip uses now.
     if (!(error instanceof NoAnswer || error instanceof Refusal)) throw error;
   }
   const greeted = () => exchange.comeIntoStep({ times: 3, timeoutMs: 500 });
-  // A late answer to a greeting at the new speed may arrive at the old one, so it must be confirmed by a second answer.
+  // A late answer to a greeting at the new speed may arrive at the old one, so the speed must be confirmed by a second answer.
   for (const baud of [to.baud, from, to.baud]) {
     if (!(await settles(wire, baud))) continue;
     if ((await greeted()) && (baud === to.baud || (await greeted()))) return baud;

@@ -8,10 +8,10 @@ export interface ChipInfo {
   description: string;
   features: string[];
   crystalMHz: number;
-  /** Lower case with colons; the factory base address. */
+  /** MAC: the factory base address, lower case with colons. */
   mac: string;
   flash: {
-    /** JEDEC: manufacturer byte, then two device bytes, 6 hex digits. */
+    /** JEDEC id: manufacturer byte, then two device bytes, 6 hex digits. */
     id: string;
     /** Flash size in bytes; null if the id does not reveal it. */
     bytes: number | null;
@@ -59,7 +59,10 @@ export interface LoaderProgress {
 export interface Loader {
   readonly chip: ChipInfo;
   readonly stub: boolean;
-  /** Current speed in bits per second: the ROM's until there is much to send or to read, or if chip and adapter support no other. */
+  /**
+   * Current speed, bits per second. It stays at the ROM's speed until there is much to send or to read, or if chip and adapter support no
+   * other.
+   */
   readonly baud: number;
   /** Whether `end` can start the program: not if the line has no DTR and RTS. Then the user presses RESET. */
   readonly canReset: boolean;
@@ -86,7 +89,7 @@ export interface WriteOptions {
 }
 
 export interface LoaderOptions {
-  /** Expected chip; `auto` accepts any. @throws AIOT_CHIP_MISMATCH otherwise */
+  /** Expected chip; `auto` accepts any. The loader throws AIOT_CHIP_MISMATCH for another one. */
   chip: ChipName | 'auto';
   /** Speed to switch to after connecting at 115200. */
   baud: number;

@@ -3,7 +3,7 @@ import { onAbort } from '../../core/tasks.js';
 import { type Clock, systemClock } from '../../core/time.js';
 import type { SerialLine } from '../port/line.js';
 
-/** No packet arrived in time. Other received bytes distinguish a disturbed line from a silent chip. */
+/** Thrown if no packet arrived in time. Other received bytes distinguish a disturbed line from a silent chip. */
 export class NoAnswer extends Error {
   constructor(
     readonly waitedMs: number,

@@ -140,12 +140,12 @@ async function notAsWritten(session: Session, { offset, data, name }: Region): P
 const romBlock = 0x400;
 const stubBlock = 0x4000;
 
-/** Slowest combined rate of erasing and writing. */
+/** Slowest combined rate of erasing and writing, seconds per megabyte. */
 const writeSecondsPerMB = 40;
 
 const triesOfBlock = 4;
 
-/** One sequence of begin, blocks and end. */
+/** Blocks to send as one sequence of begin, data and end requests. */
 interface Transfer {
   begin: number;
   data: number;
@@ -194,7 +194,7 @@ async function send(
   }
 }
 
-/** A stub that reports a damaged block accepts it again; a ROM has counted it, so everything must be sent again. */
+/** Sends one block. A stub that reports a damaged block accepts it again. A ROM has already counted it, so everything must be sent again. */
 async function sendBlock(
   { exchange, stub }: Session,
   block_: { op: number; bytes: Uint8Array; sequence: number; timeoutMs: number },
@@ -227,7 +227,7 @@ async function compressed(data: Uint8Array, stub: boolean): Promise<Transfer | n
   return { begin: op.deflBegin, data: op.deflData, end: op.deflEnd, size, blocks, blockBytes, after };
 }
 
-/** The last block is padded: the chip writes only the announced number of bytes. */
+/** Blocks of uncompressed data. The last block is padded: the chip writes only the announced number of bytes. */
 function raw(data: Uint8Array, stub: boolean): Transfer {
   const blockBytes = stub ? stubBlock : romBlock;
   const blocks = pieces(data, blockBytes).map((piece) => {

@@ -4,7 +4,7 @@ import { parsedJson } from '../../core/text.js';
 import { type CrashDecoder, type CrashPart, CrashWatch } from './crashes.js';
 import { isShown, type Level, logHead, type MonitorEvent } from './events.js';
 
-/** An unfinished line is shown after this time, ms: it may be a prompt. */
+/** Time after which an unfinished line is shown, because it may be a prompt; ms. */
 const partialMs = 300;
 
 interface BoardTextOptions {

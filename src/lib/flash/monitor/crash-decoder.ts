@@ -37,7 +37,7 @@ function place(found: { function: string | null; file: string | null; line: numb
     : { function: null, file: null, line: null };
 }
 
-/** The parts of an ELF file that a chip executes (SHF_EXECINSTR). */
+/** Flag of the parts of an ELF file that a chip executes (SHF_EXECINSTR). */
 const executable = 0x4;
 
 /** Determines which addresses can be code of a program. */

@@ -53,7 +53,7 @@ export class CrashWatch {
       if (addresses.length > 0) parts.push(this.part(addresses));
     }
     if (this.within > 0) this.within--;
-    // A later crash after the next start has its own reason.
+    // The crash is over: a later crash after the next start has its own reason.
     if (/rst:0x[0-9a-f]+ \(/.test(line)) this.forget();
     return parts;
   }

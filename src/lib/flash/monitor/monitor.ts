@@ -38,7 +38,7 @@ export interface MonitorOptions {
   values?: boolean;
   /** File that records everything: bytes, or with `.jsonl` events. */
   record?: string | undefined;
-  /** Texts sent once the board is connected, each as a line. */
+  /** Texts to send once the board is connected, each as a line. */
   send?: readonly string[] | undefined;
   /** Input forwarded to the board; may end at any time. */
   input?: AsyncIterable<Uint8Array> | undefined;
@@ -206,7 +206,7 @@ class MonitorRun {
       const begun = this.connections === 1 ? this.begin() : Promise.resolve();
       return await untilAborted(Promise.race([begun.then(() => closed), closed]), this.stop.signal);
     } catch (error) {
-      // A line lost during a send reports it here and to its listener: one report is enough.
+      // The listener of a line that is lost during a send also reports this, and one report is enough.
       if (this.ending || error instanceof AiotError) return this.ending ? null : (error as Error);
       throw error;
     } finally {
@@ -467,7 +467,7 @@ async function madePty(pid: number): Promise<boolean> {
 async function readAll(file: FileHandle): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   const buffer = new Uint8Array(4096);
-  // The kernel buffers only some kilobytes; a continuous sender is read later.
+  // The limit suffices, because the kernel buffers only some kilobytes. Further data of a continuous sender is read later.
   while (parts.length < 64) {
     const { bytesRead } = await file.read(buffer, 0, buffer.length).catch(() => ({ bytesRead: 0 }));
     if (bytesRead === 0) break;

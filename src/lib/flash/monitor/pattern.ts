@@ -1,7 +1,7 @@
 import { createContext, Script } from 'node:vm';
 import { AiotError } from '../../core/errors.js';
 
-/** Time limit of a pattern per text, ms: one like `(a+)+$` could otherwise take forever on a near match. */
+/** Time limit of a pattern per text, ms. Without it, a pattern such as `(a+)+$` could take forever on a near match. */
 const longestMs = 500;
 
 const look = new Script('pattern.exec(text)');

@@ -161,7 +161,7 @@ function isSketch(name: string): boolean {
   return name.endsWith('.ino.bin');
 }
 
-/** Bootloader and table are at the chip's offsets, the app at that of the default tables. */
+/** The images of a folder of .bin files. Bootloader and table are at the chip's offsets, the app at that of the default tables. */
 async function binImages(folder: string): Promise<FirmwareImages> {
   const names = await readdir(folder);
   const ending = (...endings: string[]) =>
@@ -204,7 +204,7 @@ export function parsePlaced(text: string): { file: string; place: number | strin
   const [file, place] = [text.slice(0, at), text.slice(at + 1)];
   const offset = offsetOf(place);
   if (file !== '' && offset !== null) return { file, place: offset };
-  // A place that starts with a digit is an invalid number, not a label.
+  // A place that starts with a digit is meant as a number, so it is not a label.
   if (file !== '' && /^[A-Za-z_][\w.-]{0,15}$/.test(place)) return { file, place };
   throw new AiotError('AIOT_USAGE', `expected FILE@OFFSET such as app.bin@0x10000, got "${text}"`, {
     next: 'The offset is a number (0x10000, 65536, 64K) or a partition label: app.bin@ota_0',
@@ -248,10 +248,10 @@ const headerBytes = 24;
 
 const mostSegments = 16;
 
-/** esp_app_desc_t.magic_word, first in the first segment of an app (ESP-IDF, esp_app_desc.h). */
+/** Value of esp_app_desc_t.magic_word, which is first in the first segment of an app (ESP-IDF, esp_app_desc.h). */
 const appMagic = 0xabcd5432;
 
-/** esp_bootloader_desc_t.magic_byte, first in the first segment of a newer bootloader (esp_bootloader_desc.h). */
+/** Value of esp_bootloader_desc_t.magic_byte, which is first in the first segment of a newer bootloader (esp_bootloader_desc.h). */
 const bootloaderMagic = 0x50;
 
 /** Describes an image by its first 24 bytes; the rest may be truncated or damaged. Null if it is not an image for a known chip. */
@@ -262,7 +262,7 @@ export function looksLike(data: Uint8Array): Looks | null {
   const chip = chipOfId(view.getUint16(12, true));
   if (segments < 1 || segments > mostSegments || chip === null) return null;
   const code = (data[3] ?? 0) >> 4;
-  // 0 = 1 MiB, doubled with each step: 7 = 128 MiB is the last defined value.
+  // The code 0 stands for 1 MiB, and each step doubles the size. The last defined code is 7, 128 MiB.
   const flashBytes = code <= 7 ? 2 ** (20 + code) : null;
   // In older images, the field at 14 held only the major part (for a C3, the minor).
   const minRevision = view.getUint16(15, true) || (data[14] ?? 0) * (chip === 'esp32c3' ? 1 : 100);

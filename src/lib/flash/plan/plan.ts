@@ -46,9 +46,9 @@ export interface PlanInput {
   force: boolean;
   /** The device whose identity is among the pieces, with the chip and the board it was made for. */
   device?: { name: string; chip: ChipName | null; mac?: string | null } | null;
-  /** The device whose identity is on the board now; null = none readable. */
+  /** Name of the device whose identity is on the board now; null = none is readable. */
   existing?: string | null;
-  /** The identity that the new table no longer has an NVS partition for. */
+  /** The identity on the board for which the new table has no NVS partition. */
   stranded?: StrandedIdentity | null;
 }
 
@@ -75,7 +75,7 @@ export function planWrite(input: PlanInput): WritePlan {
   return { regions, overridden: told, warnings: warnings(regions, board, known) };
 }
 
-/** Partition labels refer to the new table if one is written. */
+/** Determines the offsets of the pieces. Partition labels refer to the new table if one is written. */
 function placeAll({ pieces, board, boardTable }: PlanInput): Region[] {
   const fixed = pieces.flatMap(({ name, data, place }) =>
     typeof place === 'number' || place === 'partition-table'

@@ -32,7 +32,7 @@ export interface SerialLine {
   readonly baud: number;
   /** Whether DTR and RTS reach the board. A pty and a plain socket have none; setting them then has no effect. */
   readonly hasControlLines: boolean;
-  /** Incoming bytes go to every listener; before the first one they are buffered. Returns the function that stops listening. */
+  /** Adds a listener. Incoming bytes go to every listener, and are buffered before the first one. Returns a function that removes it. */
   listen(listener: LineListener): () => void;
   /** Resolves when the system or the peer has accepted all bytes. @throws AIOT_SERIAL_LOST */
   write(bytes: Uint8Array): Promise<void>;

@@ -121,7 +121,7 @@ async function accessTo(path: string): Promise<Pick<PortInfo, 'access' | 'group'
     await access(path, constants.R_OK | constants.W_OK);
     return { access: 'ok', group: null };
   } catch (error) {
-    // Listed, but without a device file here: typically in a container.
+    // The port is listed, but has no device file here, as is typical in a container.
     if (systemCode(error) === 'ENOENT') return { access: 'unknown', group: null };
     return { access: 'denied', group: await groupOf(path) };
   }
@@ -178,7 +178,7 @@ const adapters: Record<string, Adapter> = {
 function adapterOf(usb: ListedPort['usb']): Adapter | null {
   if (!usb) return null;
   const known = adapters[`${usb.vendorId}:${usb.productId}`];
-  // Board makers get product ids under Espressif's vendor id, for chips that are a USB device themselves.
+  // Espressif assigns product ids under its vendor id to board makers, for chips that are a USB device themselves.
   return (
     known ?? (usb.vendorId === espressif ? { name: 'Espressif USB', chips: ['esp32s2', 'esp32s3'] } : null)
   );
@@ -212,7 +212,7 @@ function fromEntry(entry: SerialportEntry): ListedPort {
   const bluetooth = /bluetooth/i.test(entry.path) || /^BTHENUM\\/i.test(pnpId);
   const windows = /^COM\d+$/i.test(entry.path);
   return {
-    // /dev/tty.* waits for a carrier on opening, which boards do not provide.
+    // Opening /dev/tty.* waits for a carrier, which boards do not provide.
     path: entry.path.replace(/^\/dev\/tty\./, '/dev/cu.'),
     kind: bluetooth ? 'bluetooth' : usb ? 'usb' : 'onboard',
     usb: usb
@@ -305,7 +305,7 @@ async function usbOf(device: string) {
   return null;
 }
 
-/** /dev/serial/by-id, created by udev: name of the tty → link. */
+/** The links in /dev/serial/by-id, which udev creates, by the name of their tty. */
 async function byId(root: string): Promise<Map<string, string>> {
   const folder = join(root, 'dev/serial/by-id');
   const links = await readdir(folder).catch(() => []);

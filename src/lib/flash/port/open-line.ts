@@ -67,7 +67,7 @@ async function openSerialLine(
   try {
     options.signal?.throwIfAborted();
     const real = await realpath(path).catch(() => path);
-    // TIOCMGET: a pty answers ENOTTY, because it has no control lines.
+    // A pty answers ENOTTY to TIOCMGET, because it has no control lines.
     const hasControlLines = await new Promise<boolean>((resolve) => port.get((error) => resolve(!error)));
     const pty = /^\/dev\/(pts\/\d+|ttys\d+|ttyp\w+)$/.test(real);
     const usb = pty ? null : await usbIdentity(real);
@@ -88,7 +88,7 @@ async function opened(path: string, baud: number): Promise<SerialPort> {
   try {
     return await open(baud);
   } catch (cause) {
-    // The library gives its reasons only as sentences; opening at another speed shows whether the speed was the cause.
+    // The library gives reasons only as sentences. Opening at another speed shows whether the speed was the cause.
     const usual = await open(115_200).catch(() => null);
     if (usual) await closed(usual);
     throw await whyNotOpened(path, { baud, baudRefused: usual !== null, cause });
@@ -257,7 +257,7 @@ async function whyNotOpened(
   });
 }
 
-/** The result of opening it directly: an error code, ENOTTY, or null on success. */
+/** Result of opening the port directly: an error code, ENOTTY, or null on success. */
 async function codeOfOpening(path: string): Promise<string | null> {
   if (process.platform === 'win32') return null;
   try {

@@ -25,7 +25,7 @@ import {
 export interface ServePortOptions extends ServeLineOptions {
   /** The serial port to share. */
   path: string;
-  /** Speed between clients, and for a raw line. */
+  /** Speed of the line between clients, and for raw clients; bits per second. */
   baud: number;
   /** Stops the server when it is aborted. */
   signal: AbortSignal;
@@ -55,7 +55,7 @@ export interface ServeLineOptions {
   host?: string;
   /** Port to listen on; 0 chooses a free one. */
   port: number;
-  /** Bytes only, for `socket://` clients: no speed, no DTR and RTS. */
+  /** Whether the clients are `socket://` clients, which get bytes only: no speed, no DTR and RTS. */
   raw?: boolean;
   onEvent?: (event: ServeEvent) => void;
 }
@@ -287,7 +287,7 @@ class Session {
         for (const event of events) await this.take(event);
       }
     } catch (error) {
-      // An abrupt disconnection counts as a normal end; a lost line reports itself.
+      // An abrupt disconnection counts as a normal end. A lost line reports its error elsewhere.
       if (!this.socket.destroyed) this.totals.lineError ??= error as Error;
     }
   }
@@ -357,7 +357,7 @@ class ComPort {
         return answer(code, [await this.control(value)]);
       case command.NOTIFY_LINESTATE:
       case command.NOTIFY_MODEMSTATE:
-        // A board's USB bridge has no modem: there is no modem state, and none is invented.
+        // The answer is always 0, because a board's USB bridge has no modem.
         return answer(code, [0]);
       case command.FLOWCONTROL_SUSPEND:
       case command.FLOWCONTROL_RESUME:
@@ -384,7 +384,7 @@ class ComPort {
     this.relay.release();
   }
 
-  /** The resulting speed: the previous one if the port does not support the requested one. */
+  /** Sets the speed and returns the resulting one: the previous one if the port does not support the requested one. */
   private async baud(values: number[]): Promise<number> {
     const wanted = fromBigEndian(values);
     if (wanted === 0 || wanted === this.line.baud) return this.line.baud;
@@ -403,7 +403,7 @@ class ComPort {
       return this.relay.lines.dtr ? control.DTR_ON : control.DTR_OFF;
     if (value >= control.ASK_RTS && value <= control.RTS_OFF)
       return this.relay.lines.rts ? control.RTS_ON : control.RTS_OFF;
-    // No break and no flow control: these lines support neither.
+    // The answer is always "off", because these lines support neither break nor flow control.
     if (value >= control.ASK_BREAK && value <= control.BREAK_OFF) return control.BREAK_OFF;
     return value >= control.ASK_FLOW_IN && value <= control.FLOW_IN_HARDWARE
       ? control.FLOW_IN_NONE

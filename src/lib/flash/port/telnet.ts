@@ -260,7 +260,7 @@ export class ControlRelay {
     if (!outOfReset) return this.set(this.wanted);
     this.held = setTimeout(() => {
       this.held = null;
-      // The line reports its own end to its listeners.
+      // A failure needs no handling, because the line reports its own end to its listeners.
       this.set(this.wanted).catch(() => undefined);
     }, pairMs);
   }

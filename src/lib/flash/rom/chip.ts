@@ -57,7 +57,7 @@ const romBaud = 115_200;
 
 const crystalHz = 40_000_000;
 
-/** The capacitor at EN: the boot pin is sampled this long after RTS is released. */
+/** Time after the release of RTS at which the boot pin is sampled, because of the capacitor at EN; ms. */
 const enableRiseMs = 2;
 
 /**
@@ -143,7 +143,7 @@ export class SimulatedChip {
     return this.pluggedIn.add(listener);
   }
 
-  /** Bytes from the host. Without a speed they count as sent at the chip's. */
+  /** Receives bytes from the host. Without a speed they count as sent at the chip's. */
   receive(bytes: Uint8Array, hostBaud?: number): void {
     if (this.held || this.faults.strike('silent') || this.faults.strike('deaf')) return;
     const readable = hostBaud === undefined || this.reads(hostBaud);
@@ -350,7 +350,7 @@ export class SimulatedChip {
     if (!this.faults.strike('no-ohai')) this.transmit(encodeSlip(new TextEncoder().encode('OHAI')));
   }
 
-  /** The ROM measures the host's speed on its first bytes; afterwards both must agree to within 3 %. */
+  /** Whether the chip can read at the host's speed. The ROM measures the speed on the first bytes. Afterwards both must agree to within 3 %. */
   private reads(hostBaud: number): boolean {
     if (this.loader instanceof RomLoader && !this.loader.spoken) this.uart.baud = hostBaud;
     return Math.abs(hostBaud / this.uart.baud - 1) < 0.03;
@@ -421,9 +421,9 @@ class Running {
 export type Bridge = 'uart' | 'usb-jtag';
 
 interface ResetPins {
-  /** EN is low: the chip does nothing. */
+  /** Whether EN is low, so that the chip does nothing. */
   held: boolean;
-  /** The boot pin (GPIO0, GPIO9 on a C3) is pulled low. */
+  /** Whether the boot pin (GPIO0, GPIO9 on a C3) is pulled low. */
   bootLow: boolean;
 }
 
@@ -510,7 +510,7 @@ class Wire {
     private readonly deliver: (bytes: Uint8Array) => void,
   ) {}
 
-  /** Arrival time of each of these bytes: index (from 1) → time of the clock. */
+  /** Returns a function that gives the arrival time of each of these bytes by its index, from 1. */
   receive(length: number, baud: number): (index: number) => number {
     const start = Math.max(this.clock.now(), this.receiveFree);
     const perByte = this.perByte(baud);

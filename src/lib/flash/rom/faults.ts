@@ -23,7 +23,7 @@ export type Fault = Trigger &
     | { kind: 'silent' }
     /** The board sends, but does not receive. */
     | { kind: 'deaf' }
-    /** The supply dips: a reset with its cause. */
+    /** The supply voltage dips, which resets the chip with this cause. */
     | { kind: 'brownout' }
     | { kind: 'reset' }
     /** The ROM or stub crashes with a register dump, and does not answer until the next reset. */
@@ -107,7 +107,7 @@ export class FaultBox {
     return this.armed.map(({ fault }) => fault);
   }
 
-  /** The fault of this kind that occurs now, if any; counts as an occurrence. */
+  /** Returns the fault of this kind that occurs now, if any, and counts the occurrence. */
   strike<K extends FaultKind>(kind: K, code?: number): Extract<Fault, { kind: K }> | null {
     for (const entry of this.armed) {
       const { fault } = entry;
@@ -120,7 +120,7 @@ export class FaultBox {
     return null;
   }
 
-  /** The bytes that get through the cable. */
+  /** The bytes that arrive at the other end of the cable. */
   corrupt(bytes: Uint8Array, direction: 'in' | 'out'): Uint8Array {
     let out = bytes;
     for (const { fault } of this.armed) {

@@ -33,7 +33,7 @@ export interface ChipIdentity {
   banner: string;
   bootNames: Record<'download' | 'uart' | 'run', { strap: number; text: string; waits: string | null }>;
   resetNames: Record<ResetCause, string>;
-  /** How often a ROM reports that there is no image; on the ESP32, the watchdog resets it in between. */
+  /** Interval at which a ROM reports that there is no image, ms. On the ESP32, the watchdog resets it in between. */
   emptyFlashEveryMs: number;
 }
 
@@ -146,9 +146,9 @@ export const identities: Record<SimulatedChipName, ChipIdentity> = {
 export interface ChipSecurity {
   secureBoot: boolean;
   flashEncryption: boolean;
-  /** Download mode only answers commands that write flash: no registers, no stub, no reading. */
+  /** Whether download mode only answers commands that write flash: no registers, no stub, no reading. */
   secureDownload: boolean;
-  /** Download mode is disabled. */
+  /** Whether download mode is disabled. */
   downloadDisabled: boolean;
 }
 

@@ -24,7 +24,7 @@ export const op = {
   runUserCode: 0xd3,
 } as const;
 
-/** Second status byte of a ROM that rejected a request. Source: the same, "Status bytes". */
+/** Second status byte of a ROM that rejected a request. Source: esptool's protocol documentation, "Status bytes". */
 export const romError = {
   message: 0x05,
   failed: 0x06,

@@ -36,13 +36,13 @@ export class Registers {
     return (sixteenths >> 4) | ((sixteenths & 15) << 20);
   }
 
-  /** On starting, the newer stub configures the SPI controller for user commands, and the ESP32's bus for 80 MHz. */
+  /** Applies the newer stub's settings at its start: it configures the SPI controller for user commands, and the ESP32's bus for 80 MHz. */
   stubStarts(): void {
     this.setUser(0x80000000);
     if (this.identity.name === 'esp32') this.uart.clockHz = 80_000_000;
   }
 
-  /** After ROM or stub have read the flash, the SPI controller holds their command with its address and its answer. */
+  /** Called after the ROM or the stub has read the flash: the SPI controller then holds their command, its address and its answer. */
   flashWasRead(): void {
     this.setUser(0xd0000000);
     const { base, user2 } = this.identity.spi;

@@ -242,7 +242,7 @@ function memoryEnd(rom: RomState) {
 
 function changeBaud(rom: RomState) {
   const baud = rom.word(0);
-  // The ROM divides by the speed.
+  // The ROM divides by the speed, so it crashes for 0.
   if (baud === 0) return { silent: true, after: () => rom.host.crash('') };
   return { ...kept, after: () => rom.host.changeBaud(baud) };
 }
@@ -298,7 +298,7 @@ function end(rom: RomState): RomOutcome {
   return { error: romError.failed, after: () => host.crash(crash) };
 }
 
-/** One delimiter of an unfinished frame precedes the boot text. */
+/** Restarts the chip. One delimiter of an unfinished frame precedes the boot text. */
 function restart({ host }: RomState): Promise<void> {
   host.sendRaw(Uint8Array.of(0xc0));
   return host.restart('software');

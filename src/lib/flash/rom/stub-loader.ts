@@ -166,7 +166,7 @@ interface StubOutcome {
 /** A request with a valid length. */
 class StubRequest {
   readonly code: number;
-  /** Bytes of data. */
+  /** Number of bytes of data. */
   readonly size: number;
 
   constructor(readonly frame: Uint8Array) {
@@ -187,7 +187,7 @@ class StubState {
   /** Error of the last acknowledged block. */
   pending = 0;
   reading: ReadStream | null = null;
-  /** Remaining bytes of an upload to RAM. */
+  /** Number of bytes that remain of an upload to RAM. */
   memoryLeft = 0;
 
   constructor(
@@ -236,7 +236,7 @@ function memoryBegin(stub: StubState, request: StubRequest) {
   return {};
 }
 
-/** Neither the checksum nor the number of a block is checked, only the amount of data. */
+/** Accepts a block of an upload. Neither its checksum nor its number is checked, only the amount of data. */
 function memoryData(stub: StubState, { size }: StubRequest) {
   const bytes = size - blockHeaderBytes;
   if (bytes > stub.memoryLeft) return failed(stubError.tooMuch);
@@ -244,7 +244,7 @@ function memoryData(stub: StubState, { size }: StubRequest) {
   return {};
 }
 
-/** A stub uploaded into a running one, as espflash does, starts over. */
+/** Ends an upload. A stub uploaded into a running one, as espflash does, starts over. */
 function memoryEnd({ host, kind }: StubState, request: StubRequest) {
   return request.word(0) === 0 && request.word(1) !== 0 ? { after: () => host.startStub(kind) } : {};
 }
@@ -270,7 +270,7 @@ function begin(stub: StubState, request: StubRequest): StubOutcome {
   return {};
 }
 
-/** Acknowledged first, then written: errors are reported with the next answer. */
+/** Accepts a block. It is acknowledged first, then written, so errors are reported with the next answer. */
 function data(stub: StubState, { code, size, frame }: StubRequest): StubOutcome {
   const { writing } = stub;
   if (!writing) return failed(stubError.notInFlashMode);

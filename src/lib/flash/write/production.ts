@@ -13,7 +13,7 @@ import type { BoardOutcome } from './result.js';
 
 /** One line of a production record: the result for one board. */
 const recordRowSchema = z.object({
-  /** ISO 8601, UTC. */
+  /** Time of the result, ISO 8601 in UTC. */
   time: z.string(),
   port: z.string(),
   /** MAC of the board; empty if it never answered. */
@@ -122,7 +122,7 @@ function csvOf(rows: readonly RecordRow[]): string {
   return `${[columns.join(','), ...lines].join('\n')}\n`;
 }
 
-/** RFC 4180, section 2; line breaks are removed, because simple readers would split the row there. */
+/** A cell of CSV (RFC 4180, section 2). Line breaks are removed, because simple readers would split the row there. */
 function cell(text: string): string {
   const line = text.replaceAll(/\s*[\r\n]+\s*/g, ' ');
   return /[",]/.test(line) ? `"${line.replaceAll('"', '""')}"` : line;

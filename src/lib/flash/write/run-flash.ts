@@ -170,7 +170,7 @@ function chipOf(pieces: readonly Piece[], identities: readonly DeviceIdentity[])
   return others.length > 0 ? image : (first ?? image);
 }
 
-/** The identity's table takes precedence, because its NVS is at the offset given there. */
+/** Adds the identity's pieces. Its table takes precedence, because its NVS is at the offset given there. */
 function withIdentity(pieces: readonly Piece[], identity: DeviceIdentity): Piece[] {
   const own = new Set(identity.pieces.map(({ place }) => place));
   return [
@@ -311,7 +311,7 @@ async function attemptAgain(
   }
 }
 
-/** An internal error on one board must not leave the others half written. */
+/** Converts any error, because an internal error on one board must not leave the others half written. */
 function asAiotError(cause: unknown): AiotError {
   if (cause instanceof AiotError) return cause;
   const message = cause instanceof Error ? cause.message : String(cause);
@@ -355,7 +355,7 @@ export interface BoardRow {
   port: string;
   mac: string | null;
   chip: string | null;
-  /** The device whose identity it gets. */
+  /** Name of the device whose identity the board gets. */
   device: string | null;
   /** Current stage of the board; `again` = it failed and is retried. */
   stage: Stage | 'waiting' | 'again' | 'done' | 'failed';

@@ -103,7 +103,7 @@ type Who = { mac: string; kind: SwitchKind };
 const pendingSwitchFile = ({ mac, kind }: Who) =>
   join(dataFolder(), 'unproven', `${mac.replaceAll(':', '')}-${kind}.json`);
 
-/** Best effort: an unwritable folder must not prevent an update. */
+/** Records a pending switch if possible. An unwritable folder must not prevent an update. */
 export async function recordPendingSwitch(who: Who, { choice, ...rest }: PendingSwitch): Promise<void> {
   const text = (data: Uint8Array) => Buffer.from(data).toString('base64');
   const sectors = choice.map(({ before, now, ...place }) => ({
@@ -230,7 +230,7 @@ async function watchLine(line: SerialLine, options: WatchOptions): Promise<Verdi
 /** Result of watching the boot text. */
 export interface Verdict {
   healthy: boolean;
-  /** The evidence, one line. */
+  /** The evidence for the verdict, in one line. */
   reason: string;
 }
 

@@ -133,7 +133,7 @@ function overflow(endpoint: string): AiotError {
   );
 }
 
-/** Time after which an unacknowledged message is redelivered, ms; while we hold one, we report progress. */
+/** Time after which the server redelivers an unacknowledged message, ms. While we hold a message, we report progress. */
 const ackWaitMs = 30_000;
 
 interface DurableWish {
@@ -204,7 +204,7 @@ const answers = {
   now: Buffer.from('-NAK'),
 };
 
-/** An unanswered delivery. */
+/** A delivery that was not answered yet. */
 interface Open {
   reply: string;
   since: number;
@@ -292,7 +292,7 @@ async function openDurableSource(
   };
 }
 
-/** The server deletes our consumer after this time without a request, ms. */
+/** Time without a request after which the server deletes our consumer, ms. */
 const inactiveMs = 30_000;
 
 interface OrderedWish {
@@ -410,7 +410,7 @@ async function persistently(
   }
 }
 
-/** Start position of a consumer as JetStream's settings. `lastSequence` = the stream's current one: later messages are new. */
+/** A start position as JetStream's consumer settings. `lastSequence` is the stream's current one: later messages are new. */
 function startOf(
   from: StreamOptions['from'],
   lastSequence: number,

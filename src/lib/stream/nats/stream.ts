@@ -7,7 +7,7 @@ export const streamMissing = 10_059;
 
 export const consumerMissing = 10_014;
 
-/** The JetStream error code of an error of nats.js, 503 if nothing responds, or undefined. */
+/** The JetStream error code in an error of nats.js; 503 if nothing responds, undefined for other errors. */
 export function apiCode(error: unknown): number | undefined {
   const { api_error, code } = (error ?? {}) as { api_error?: { err_code: number }; code?: string };
   return api_error?.err_code ?? (code === '503' ? 503 : undefined);
@@ -24,7 +24,7 @@ export async function managerOf(client: NatsClient, endpoint: string): Promise<J
     // Without JetStream, the server reports immediately that nothing responds, unless a client subscribes to all subjects. Then only the
     // timeout ends the wait.
     const timeout = hasJetStream(client) ? 10_000 : 1000;
-    // Asking for the account first would need a permission that reading does not need.
+    // checkAPI would ask for the account, which needs a permission that reading does not need.
     return await client.nc.jetstreamManager({ checkAPI: false, timeout });
   } catch (error) {
     throw natsError(error, endpoint);

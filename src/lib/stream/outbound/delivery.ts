@@ -96,7 +96,7 @@ export async function withRetries<T>(
   for (let failures = 1; ; failures++) {
     const result = await attempt();
     if ('value' in result) return result.value;
-    // A client that is refused now would be refused a second later too.
+    // Further attempts have no purpose if the client was refused, because a second later it would be refused too.
     const hopeless = !result.error.retryable || hasCode(result.error, 'AIOT_BROKER_REFUSED');
     if (hopeless || failures >= attempts || signal?.aborted) throw result.error;
     const own = withJitter(backOffMs(failures, firstDelayMs));
@@ -107,7 +107,7 @@ export async function withRetries<T>(
   }
 }
 
-/** Retry-After (RFC 9110, 10.2.3): seconds, or a date. @returns ms from now */
+/** Parses Retry-After (RFC 9110, 10.2.3), which is in seconds or a date. @returns ms from now */
 export function retryAfterMs(header: string | string[] | undefined, now = Date.now()): number | undefined {
   const text = Array.isArray(header) ? header[0] : header;
   if (text === undefined) return undefined;

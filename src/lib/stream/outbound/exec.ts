@@ -10,7 +10,7 @@ import { environmentFor, labelOf } from './program.js';
 const shape = {
   /** Longest run; default 10 s. */
   timeout: queryDuration.optional(),
-  /** Concurrent runs; default 1, which preserves the order. */
+  /** Number of concurrent runs; default 1, which preserves the order. */
   parallel: z
     .string()
     .regex(/^([1-9]|[1-5]\d|6[0-4])$/, 'expected 1 to 64')
@@ -24,7 +24,7 @@ const graceMs = 2000;
 /** Number of characters of the program's stderr that are kept. */
 const mostSaid = 500;
 
-/** sysexits.h: the failure is temporary. */
+/** Exit code for a temporary failure (sysexits.h). */
 const temporary = 75;
 
 /**
@@ -68,8 +68,8 @@ async function run(
     }),
   }).catch((error: Error) => {
     if (signal.aborted) throw failed(name, 'was killed', false);
-    // Too many processes or files, or too little memory, may be temporary; arguments and environment that are too long for the
-    // system are permanent.
+    // Too many processes or files, or too little memory, may be temporary. Arguments and environment that are too long for the system are
+    // permanent.
     const why = systemCode(error) ?? error.message;
     throw failed(name, `could not be started (${why})`, why !== 'E2BIG');
   });

@@ -165,7 +165,7 @@ async function openGpioLine(options: GpioLineOptions): Promise<GpioLine> {
   };
 }
 
-/** gpioset(1) of libgpiod 1.6 waits for a line on stdin, or its end; that of 2.2 runs until it is ended. */
+/** Arguments of gpioset(1). Version 1.6 waits for a line on stdin or its end, version 2.2 runs until it is ended. */
 function argumentsOf(
   version: number,
   { chip, offset, activeLow }: GpioLineOptions,

@@ -12,7 +12,7 @@ const shape = {
   format: z.enum(['html', 'markdown']).optional(),
   /** Send silently. */
   silent: queryBoolean.optional(),
-  /** The topic, for groups with topics. */
+  /** Number of the topic, for groups with topics. */
   thread: z.string().regex(/^\d+$/).optional(),
   /** Another Bot API server, such as a self-hosted one. */
   base: z.url({ protocol: /^https?$/ }).optional(),
@@ -74,7 +74,7 @@ export async function openTelegramSink(url: StreamUrl, options: StreamOptions): 
   });
 }
 
-/** A token is `123456:letters`, which in a URL looks like a name and a password. */
+/** The token for the Bot API. It has the form `123456:letters`, which in a URL looks like a name and a password. */
 function tokenOf(url: StreamUrl, options: StreamOptions): string {
   const { username, password } = url;
   const token =
@@ -89,7 +89,7 @@ function tokenOf(url: StreamUrl, options: StreamOptions): string {
   );
 }
 
-/** Telegram's response contains the error, and how long to wait. */
+/** The outcome of a request. Telegram's response contains the error, and how long to wait. */
 function outcome(answer: HttpAnswer, endpoint: string): Attempt<HttpAnswer> {
   const said = answered.safeParse(parsedJson(answer.body)).data;
   const result = attemptOf(answer, endpoint, said?.description ?? excerpt(answer.body));
@@ -123,7 +123,7 @@ function requestOf(message: OutgoingMessage, common: Record<string, string>): Bo
   };
 }
 
-/** multipart/form-data (RFC 7578), built here with the picture's bytes unchanged. */
+/** Builds a request as multipart/form-data (RFC 7578), with the picture's bytes unchanged. */
 function photo(message: OutgoingMessage, common: Record<string, string>, type: string): BotRequest {
   const boundary = `aiot-${crypto.randomUUID()}`;
   // The topic is the caption. It is not markup, so it is sent without a format.

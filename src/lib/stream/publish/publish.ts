@@ -15,7 +15,7 @@ import { atRate, firstOf, writeAll } from './pace.js';
 
 interface PublishOptions extends Omit<StreamOptions, 'input' | 'key'> {
   url: string;
-  /** The payload as given by the user; one of these, or stdin. */
+  /** The payload as a text. One of `message`, `file` and `template` gives the payload; without one, it is read from stdin. */
   message?: string;
   file?: string;
   template?: string;

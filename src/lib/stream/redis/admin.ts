@@ -61,7 +61,7 @@ async function check(client: RedisClient, key: string): Promise<CheckResult[]> {
   return results;
 }
 
-/** INFO's `name:value` lines. A user without permission for it (ACL) gets none, and may still write. */
+/** The `name:value` lines of INFO. A user without permission for INFO (ACL) gets none, and may still be able to write. */
 async function infoOf(client: RedisClient): Promise<Record<string, string>> {
   const [text] = await client.run([['INFO']]).catch(() => ['']);
   const pairs = String(text)

@@ -73,10 +73,10 @@ export async function connectRedis(url: StreamUrl, options: StreamOptions): Prom
     disableOfflineQueue: true,
     pingInterval: pingMs,
   });
-  // The error is reported by the failing command, and by `onState`.
+  // The error itself is not needed: the failing command reports it, and `onState` the lost connection.
   client.on('error', () => open && !client.isReady && options.onState?.('disconnected'));
   client.on('ready', () => options.onState?.('connected'));
-  // A server that accepts the connection and sends nothing would keep the process alive for half a minute.
+  // If a server accepts the connection and sends nothing, the attempt would keep the process alive for half a minute.
   onAbort(options.signal, () => client.isOpen && client.destroy());
   try {
     await client.connect();

@@ -196,7 +196,7 @@ function refusal({ what, endpoint, name }: FoundSecret, secrets: string): AiotEr
 
 /** A systemd service that runs a command of aiot continuously. */
 interface UnitOptions {
-  /** One line for `systemctl status`. */
+  /** Description of the service in `systemctl status`, one line. */
   description: string;
   /** Program and arguments, one word each. */
   command: readonly string[];
@@ -229,7 +229,7 @@ export function unitText({
     Unit: [
       `Description=${unitValue(description)}`,
       ...(scope === 'system' ? ['Wants=network-online.target', 'After=network-online.target'] : []),
-      // Restarted without limit, because outages can last any length of time.
+      // The service is restarted without limit, because outages can last any length of time.
       'StartLimitIntervalSec=0',
     ],
     Service: [

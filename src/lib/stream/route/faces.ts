@@ -58,7 +58,7 @@ function headersOf({ headers = [], topic }: Message, face: { score: string; box:
     [frameHeaders.contentType, 'image/png'],
     ['camera', topic],
     ['score', face.score],
-    // x, y, width, height in pixels of the picture.
+    // Box of the face as x, y, width and height, in pixels of the picture.
     ['box', face.box],
     ...headers.filter(([name]) => !stored.includes(name)),
   ];
@@ -101,7 +101,7 @@ const patience = 2_000;
 
 /** Limits how often a face that stays in place is sent. */
 interface Tracks {
-  /** The faces of a picture that are due: new, or last sent `everyMs` ago. */
+  /** Returns the faces of a picture that are due to be sent: new ones, and those last sent `everyMs` ago. */
   due(faces: readonly Face[], time: number): Face[];
 }
 

@@ -15,8 +15,8 @@ import { type RouteConfig, routeFileSchema, routeSchema, withPreset } from './sc
 import type { Route } from './types.js';
 
 /**
- * The routes of a file, in order: variables replaced, everything validated, paths absolute (they are relative to the file's
- * folder).
+ * Reads the routes of a file, in order. Variables are replaced, everything is validated, and paths become absolute: they are relative to
+ * the file's folder.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_ROUTE_INVALID (all problems, each with file:line:column)
  */
 export async function loadRoutes(file: string, variables: Variables = {}): Promise<Route[]> {

@@ -98,7 +98,7 @@ const harmless: Record<string, string> = {
 const configuration =
   /^(tab|group|subflow|mqtt-broker|tls-config|http proxy|global-config|.*[kK]afka[- ][bB]roker.*|kafka-client)$/;
 
-/** One path through a flow: from a source through nodes to a sink. */
+/** State of one path through a flow, from a source through nodes to a sink. */
 interface Way {
   steps: Steps;
   visited: readonly string[];
@@ -527,7 +527,7 @@ export function parseFlow(text: string, file: string): Flow {
       cause,
     });
   }
-  // Version 2 of the format wraps the list.
+  // Version 2 of the format wraps the list of nodes in an object.
   const list = Array.isArray(value) ? value : (value as { flows?: unknown } | null)?.flows;
   const parsed = z.array(nodeSchema).safeParse(list);
   if (!parsed.success) {

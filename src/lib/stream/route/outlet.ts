@@ -315,7 +315,7 @@ function createWriter(options: WriterOptions): Writer {
     }
   }
 
-  /** The message that the sink rejects is found by bisection. */
+  /** Finds the message that the sink rejects by bisection, and handles it. */
   async function findRefused(parts: readonly Part[], cause: unknown, instead?: Instead): Promise<void> {
     const [first] = parts;
     if (first && parts.length === 1) {
@@ -397,7 +397,7 @@ export interface Seen {
    * arrived, which may be immediately.
    */
   claim(key: string, flight: Flight): boolean;
-  /** The sink has stored the message with this key. */
+  /** Called once the sink has stored the message with this key. */
   arrived(key: string): void;
   /** Adds the keys that a sink already has. @throws the errors of reading */
   seed(sink: Sink): Promise<void>;
@@ -416,7 +416,7 @@ const mostKeys = 1_000_000;
 
 /** @param now ms since 1970 */
 export function createSeen(windowMs: number, now: () => number = Date.now): Seen {
-  // A Map keeps insertion order, which is chronological.
+  // A Map keeps insertion order, so its first keys are the oldest.
   const entries = new Map<string, Entry>();
   const forget = () => {
     const oldest = now() - windowMs;

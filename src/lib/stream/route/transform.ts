@@ -143,7 +143,7 @@ function withHeaders(
   return [...kept, ...made];
 }
 
-/** Text and bytes unchanged, anything else as JSON. */
+/** A payload: text and bytes unchanged, anything else as JSON. */
 function bytesOf(value: unknown, text: string): Buffer {
   if (typeof value === 'string') return Buffer.from(value);
   if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.length);

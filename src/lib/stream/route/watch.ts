@@ -150,7 +150,7 @@ async function toFile(file: string): Promise<Shown> {
       await writeJsonAtomic(file, { time: Date.now(), routes: next });
     } while (again);
   };
-  // The first write shows whether it is writable at all.
+  // The first write shows whether the file is writable at all.
   await write();
   return {
     update(now) {

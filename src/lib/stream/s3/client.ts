@@ -350,9 +350,8 @@ interface S3Location {
 }
 
 /**
- * `s3://BUCKET/KEY?endpoint=…&region=…`. Access key and secret: from the URL (`s3://KEY:SECRET@BUCKET/…`), the options, or the
- * environment variables of AWS's own tools (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION,
- * AWS_ENDPOINT_URL).
+ * Parses `s3://BUCKET/KEY?endpoint=…&region=…`. Access key and secret come from the URL (`s3://KEY:SECRET@BUCKET/…`), the options, or the
+ * environment variables of AWS's own tools: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION and AWS_ENDPOINT_URL.
  * @throws AIOT_STREAM_URL
  */
 export function s3Location(

@@ -60,7 +60,10 @@ export async function openS3Sink(url: StreamUrl, options: StreamOptions): Promis
   });
 }
 
-/** Read access is not required of clients that only write and need no number. @throws the errors of listing */
+/**
+ * Finds the highest number of existing objects. Clients that only write and need no number do not need read access. @throws the errors of
+ * listing
+ */
 async function highestNumber(
   client: S3Client,
   { prefix, numberIn, numbered }: NameTemplate,

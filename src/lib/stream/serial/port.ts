@@ -140,7 +140,7 @@ async function openPort(settings: SerialSettings): Promise<SerialPort> {
   await requirePort(path);
   const { SerialPort } = await nativePart('serialport', () => import('serialport'));
   return new Promise((resolve, reject) => {
-    // Hanging up on close would pull DTR, which resets many boards.
+    // Hanging up on close (hupcl) would pull DTR, which resets many boards.
     const line = { baudRate, rtscts, parity, dataBits, stopBits, hupcl: false };
     const port = new SerialPort({ path, ...line, autoOpen: false, lock: true });
     port.open((cause) => {
@@ -151,7 +151,7 @@ async function openPort(settings: SerialSettings): Promise<SerialPort> {
   });
 }
 
-/** The system's error codes are more specific than the library's; Windows has no files for its ports. */
+/** Checks the port, because the system's error codes are more specific than the library's. Windows has no files for its ports. */
 async function requirePort(path: string): Promise<void> {
   if (process.platform === 'win32') return;
   const found = await stat(path).catch(() => null);

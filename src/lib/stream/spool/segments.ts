@@ -63,7 +63,7 @@ async function recover(
       count++;
       continue;
     }
-    // A whole record follows it: this is damage rather than a torn end, so the bytes are kept for examination.
+    // A whole record follows the damaged one. So this is damage, and not the torn end of a write, and the bytes are kept for examination.
     if (read.kind === 'damaged' && decodeRecord(bytes, offset + read.bytes).kind === 'record') {
       damaged = 1;
       await setAside(file, bytes.subarray(offset));

@@ -85,7 +85,7 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
   if (segments[0] && segments[0].id !== cursor.segment)
     cursor = { segment: segments[0].id, offset: 0, read: 0 };
 
-  /** One operation at a time: a file must not be emptied and removed while something is appended to it. */
+  /** The end of the last operation. Operations run one at a time: a file must not be removed while something is appended to it. */
   let last: Promise<unknown> = Promise.resolve();
   const exclusive = <T>(task: () => Promise<T>): Promise<T> => {
     const run = last.then(task);

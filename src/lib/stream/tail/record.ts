@@ -64,7 +64,7 @@ interface ReplayOptions extends StreamOptions {
   file: string;
   /** Destination; a topic in it applies to all messages. */
   to: string;
-  /** 1 = original pauses, 2 = twice as fast, Infinity = as fast as possible. */
+  /** Speed of the replay: 1 = original pauses, 2 = twice as fast, Infinity = as fast as possible. */
   speed: number;
   /** Expressions that select messages, and give the topic of each. */
   where?: string;
