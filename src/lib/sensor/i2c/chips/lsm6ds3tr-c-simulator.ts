@@ -364,8 +364,8 @@ interface Pattern {
 }
 
 /**
- * Which sets are stored at each tick of one repetition (AN5130: all of them at its first tick, in order; later those that are due),
- * and the number of words per repetition.
+ * Returns the sets stored at each tick of one repetition, and the number of words per repetition (AN5130). The first tick stores all
+ * sets, in order; later ticks store those that are due.
  */
 export function patternOf(every: readonly number[]): {
   ticks: readonly (readonly number[])[];
