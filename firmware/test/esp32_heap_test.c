@@ -541,10 +541,10 @@ int main(void) {
   check_at(&c, "large block", CHIP, AIOT_MEMORY_BYTES, heap.most > AIOT_MEMORY_BYTES);
   const size_t messages = heap.most - AIOT_MEMORY_BYTES - BLOCK;
   count("converter", conversions);
-  count("memory of the device", AIOT_MEMORY_BYTES + BLOCK);
+  count("device buffers", AIOT_MEMORY_BYTES + BLOCK);
   count("messages, here and in MQTT's outbox", messages + outbox_most);
   /* Both connections receive, and one sends: whole windows, in packets whose buffers are a ninth longer. */
-  count("packets on their way", (2 * (size_t)AIOT_CONFIG_LWIP_TCP_WND_DEFAULT + AIOT_CONFIG_LWIP_TCP_SND_BUF_DEFAULT) * 10 / 9);
+  count("packets in transit", (2 * (size_t)AIOT_CONFIG_LWIP_TCP_WND_DEFAULT + AIOT_CONFIG_LWIP_TCP_SND_BUF_DEFAULT) * 10 / 9);
   const size_t at_start = (size_t)RAM - SYSTEM - AIOT_STATIC_DATA - AIOT_STATIC_BSS;
   size_t needed = 0;
   printf("%s|RAM for data and heap|%u\n", CHIP, (unsigned)RAM);
@@ -557,7 +557,7 @@ int main(void) {
     printf("%s|%s|%u\n", CHIP, line[i].name, (unsigned)line[i].bytes);
   }
   printf("%s|**needed at most**|%u\n", CHIP, (unsigned)needed);
-  printf("%s|**to spare, of what is needed**|%u %%\n", CHIP, at_start > needed ? (unsigned)((at_start - needed) * 100 / needed) : 0);
+  printf("%s|**spare, relative to the need**|%u %%\n", CHIP, at_start > needed ? (unsigned)((at_start - needed) * 100 / needed) : 0);
   check_at(&c, "a fifth of the heap is free", CHIP, needed, needed + needed / 5 <= at_start);
   size_t dump = SYSTEM_STACKS + (SYSTEM_TASKS + task_count) * DUMPED_TASK;
   for (size_t i = 0; i < task_count; i++) dump += tasks[i].stack;
