@@ -19,7 +19,7 @@ export interface Rates {
  * not span both, so the reader resets. Bridged gaps (a sample or two) appear only in `rates()`.
  */
 export interface Sensing extends SampleSource {
-  /** The contract's rate; if it has none, the sensor's, or 1: a sample is a window then. */
+  /** Rate of the contract, or else of the sensor, or else 1. */
   readonly rateHz: number;
   /** Rate of the received samples, before resampling. */
   rates(): Rates;

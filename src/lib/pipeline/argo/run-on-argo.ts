@@ -153,7 +153,7 @@ interface LookOn extends Watching {
 }
 
 /**
- * Follows the workflow of a run to its end, or until the signal; the record has the progress.
+ * Follows a run's workflow until it ends or `signal` aborts. Keeps `record` and its file up to date.
  * @throws AIOT_ARGO_*
  */
 async function lookOn(record: RunRecord, options: LookOn): Promise<RunRecord> {

@@ -246,7 +246,7 @@ function failures(app: FastifyInstance, log: Logger): void {
 /** Maximum number of open connections. */
 const mostConnections = 10_000;
 
-/** Connections without TLS may use only the device API: other tokens are not checked there. */
+/** Without TLS, only the device API (DDI) is available. Requests to other routes are refused before their token is checked. */
 export function refuseOthersInPlain(app: FastifyInstance): void {
   app.addHook('onRequest', async ({ protocol, method, routeOptions }) => {
     if (protocol === 'https' || accessOf<'controllers'>(routeOptions.config, method) === 'controllers')
