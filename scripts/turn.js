@@ -20,8 +20,8 @@ export function workFolder(root) {
  * process that has taken the lock in the meantime.
  * @param {string} root folder of the clone
  * @param {{ waitMs?: number }} [options]
- * @returns {Promise<{ join(pid: number): void, leave(pid: number): void }>} shares the turn with a child process, which keeps the turn
- *   even if this process is killed; ends that
+ * @returns {Promise<{ join(pid: number): void, leave(pid: number): void }>} `join` shares the turn with a child
+ *   process, which keeps it even if this process is killed; `leave` ends the sharing
  * @throws {Error} if another process still has the turn after `waitMs`
  */
 export async function takeTurn(root, { waitMs = longestMs } = {}) {

@@ -65,7 +65,7 @@ static void test_answers(checks *c) {
   }
 }
 
-/* Accepted or rejected like on the other side. */
+/* The interpreter accepts or rejects each file as the TypeScript interpreter does. */
 static void test_rules(checks *c) {
   static uint8_t copy[RULE_BYTES];
   for (size_t at = 0; at < RULES; at++) {

@@ -52,8 +52,8 @@ function problemsIn(issue: Issue, { value, schema }: Checked): Problem[] {
 }
 
 /**
- * Whether an issue has Zod's own message rather than one of the schema. A message about a type ends with the type of a value that is no
- * longer known here, so it is matched by its form.
+ * Whether an issue has Zod's default message rather than a custom one of the schema. An `invalid_type` message is matched by pattern: it
+ * ends with the received type, and the issue no longer contains the value.
  */
 function isZods(issue: Issue): boolean {
   if (issue.code === 'invalid_type') return /^Invalid input: expected \w+, received /.test(issue.message);

@@ -13,8 +13,8 @@ void aiot_device_heartbeat(void *context, const aiot_update *update);
 bool aiot_device_acknowledged(void *context);
 
 /*
- * The message `reported` with the current state; `status`: as the result of the command of that name. Returns its size, 0 = it does not
- * fit.
+ * Writes the `reported` message with the current state. If `status` is true, writes it as the result of the `status` command: with the
+ * device's ID and without the proof. Returns the size in bytes, or 0 if the message does not fit.
  */
 size_t aiot_device_reported(const aiot_device *device, aiot_message message, bool status);
 

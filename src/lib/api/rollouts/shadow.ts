@@ -35,7 +35,10 @@ const besideSchema = z.object({
   labels: z.record(z.string(), z.int()),
 });
 
-/** Metrics of the candidate beside the current model: for a device as last reported; for a wave in total, times weighted by windows. */
+/**
+ * Metrics of the candidate and of the current model. For a device: as last reported. For a wave: counts are summed, latencies are averaged by
+ * number of windows, and memory is the maximum.
+ */
 export const shadowFiguresSchema = z.object({
   windows: z.int(),
   disagreements: z.int(),

@@ -456,7 +456,7 @@ async function waitingText(path: string): Promise<WaitingText> {
   return { bytes: await readAll(file), close: () => file.close() };
 }
 
-/** Whether a program also holds the pty's other end: the creator of a pty often keeps both, and reads at its own. */
+/** Whether a process holds a pty's master. Its creator often keeps both ends open but reads only the master, so it does not read this end. */
 async function madePty(pid: number): Promise<boolean> {
   const files = await readdir(`/proc/${pid}/fd`).catch(() => []);
   const targets = await Promise.all(files.map((file) => readlink(`/proc/${pid}/fd/${file}`).catch(() => '')));
