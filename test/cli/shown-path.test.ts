@@ -6,16 +6,16 @@ import type { QuantizeResult } from '../../src/lib/model/quantize/result.js';
 
 describe('a path in output', () => {
   it.each([
-    ['/work/project/build/m.tflite', 'build/m.tflite'],
+    ['/srv/motor/build/m.tflite', 'build/m.tflite'],
     ['build/m.tflite', 'build/m.tflite'],
     ['./build/../m.tflite', 'm.tflite'],
-    ['/work/project', '.'],
+    ['/srv/motor', '.'],
     ['..data/m.tflite', '..data/m.tflite'],
-    ['../other/m.tflite', '/work/other/m.tflite'],
-    ['..', '/work'],
-    ['/work/projects/m.tflite', '/work/projects/m.tflite'],
-  ])('%s is shown as %s in /work/project', (path, shown) => {
-    expect(shownPath(path, '/work/project')).toBe(shown);
+    ['../other/m.tflite', '/srv/other/m.tflite'],
+    ['..', '/srv'],
+    ['/srv/motors/m.tflite', '/srv/motors/m.tflite'],
+  ])('%s is shown as %s in /srv/motor', (path, shown) => {
+    expect(shownPath(path, '/srv/motor')).toBe(shown);
   });
 
   it('is relative for every file of a quantization in the working directory', () => {

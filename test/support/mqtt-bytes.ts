@@ -255,7 +255,7 @@ export interface Heard {
   sessionPresent: boolean;
   /** Return code or reason code; of CONNACK, acknowledgments, DISCONNECT and AUTH. */
   code: number;
-  /** Of SUBACK and UNSUBACK. */
+  /** Reason codes of SUBACK and UNSUBACK. */
   codes: number[];
   properties: Property[];
 }

@@ -18,7 +18,7 @@ export class NoAnswer extends Error {
 /** Number of bytes outside of packets that are kept: enough for the boot text of several starts. */
 const rememberedBytes = 16_384;
 
-/** Of these, the first bytes are always kept: a chip prints the cause of its reset once, and then endlessly that there is no program. */
+/** Number of them, from the first on, that are never dropped: a chip prints the cause of its reset once, and then repeats that it has no program. */
 const firstBytes = 4096;
 
 /** Longest time that the system needs to accept a block, besides its transmission time; ms. */

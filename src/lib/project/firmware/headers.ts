@@ -96,7 +96,7 @@ export function tablesHeader(config: ProjectConfig): string {
     define('AIOT_TRUST_NVS', cString('aiot_trust')),
     define('AIOT_TRUST_FILE', cString('trust.json')),
     '',
-    '/* What a sample has, in the order of aiot.yaml. */',
+    '/* The fields of a sample, in the order of aiot.yaml. */',
     define('AIOT_FIELDS', fields.length),
     names(
       'aiot_field_names',
@@ -110,7 +110,7 @@ export function tablesHeader(config: ProjectConfig): string {
     ),
     ...(spec === null ? [] : signalLines(spec)),
     '',
-    '/* What the model answers, in the order of its scores. */',
+    '/* The labels of the model, in the order of its scores. */',
     define('AIOT_LABELS', labels.length),
     names('aiot_label_names', 'AIOT_LABELS', labels),
   ];
@@ -138,7 +138,7 @@ function signalLines(spec: SignalSpec): (string | null)[] {
     define('AIOT_WINDOW_SAMPLES', windowSamples),
     define('AIOT_STRIDE_SAMPLES', spec.strideSamples),
     '',
-    '/* What the network gets of a window: a set by its name, or names out of the sets. */',
+    '/* The features of a window: a set by its name, or names out of the sets. */',
     ...(Array.isArray(features) ? [] : [define('AIOT_FEATURE_SET', cString(features))]),
     define('AIOT_FEATURES', raw ? windowSamples * fields.length : own.length),
     ...(listed.length === 0
