@@ -21,6 +21,7 @@ import {
 } from '../../src/lib/formats/partitions.js';
 import { verifiedDeviceSchema } from '../../src/lib/provision/birth.js';
 import { root, runCli } from '../support/cli.js';
+import { espApp, espBootloader } from '../support/esp-image.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 
 let own: UpForTests;
@@ -67,7 +68,7 @@ describe('aiot device with --port', () => {
       const name = `pump-${type}`;
       const argv = ['device', 'provision', name, '--port', port, ...flags];
       const device = await ok(onboardedSchema, argv);
-      expect(device.board).toMatchObject({ port, chip: type, mac, chipId, verified: true });
+      expect(device.board).toMatchObject({ port, chip: type, mac, chipId, verified: true, program: 'none' });
       expect(device.files).toEqual([]);
       const values = nvsIn(chip);
       expect(values.get('aiot/name')).toBe(name);
@@ -216,6 +217,23 @@ describe('aiot device with --port', () => {
     const other = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:10:08' });
     const { stdout } = await runCli(['device', 'provision', 'mute', '--port', other.port]);
     expect(stdout).toMatch(/Wi-Fi +none/);
+  });
+
+  it('suggests to flash a board without a program, and to watch one with a program', async () => {
+    const blank = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:10:11' });
+    const first = await runCli(['device', 'provision', 'blank', '--port', blank.port]);
+    expect(first.stdout).toContain(`Next: aiot flash --project FIRMWARE_DIR --port ${blank.port}`);
+    expect(first.stdout).not.toContain('monitor');
+
+    const flash = new Uint8Array(0x40_0000).fill(0xff);
+    flash.set(writePartitionTable(parsePartitionsCsv(readFileSync(current, 'utf8'))), partitionTableOffset);
+    flash.set(espBootloader(), 0x1000);
+    flash.set(espApp(), 0x10000);
+    const ready = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:10:12', flash });
+    const second = await runCli(['device', 'provision', 'ready', '--port', ready.port]);
+    expect(second.stdout).toContain(`Next: aiot board monitor --port ${ready.port}`);
+    const { board } = await ok(onboardedSchema, ['device', 'rotate', 'ready', '--port', ready.port]);
+    expect(board.program).toBe('unchanged');
   });
 
   it('names the device of a board that is already provisioned', async () => {

@@ -50,7 +50,7 @@ describe('a device that is provisioned again', () => {
     expect(await refused(argv('bench-9', 'bench-1'))).toEqual({
       subject: 'identity',
       message: 'bench-1 already contains the identity of bench-1',
-      next: 'Choose another folder: aiot device provision bench-9 --out DIR',
+      next: 'Choose another folder with `aiot device provision bench-9 --out DIR`.',
     });
     await advised(error.next, 'aiot device rotate bench-1 --out bench-1', 'bench-1');
     expect(await readFile(at('bench-1/device.key'), 'utf8')).not.toBe(key);

@@ -21,7 +21,7 @@ export default class McpApprove extends AiotCommand {
     const asked = await askedFor(args.id);
     if (!process.stdin.isTTY)
       throw new AiotError('AIOT_USAGE', 'approval requires a terminal', {
-        next: `In a terminal: aiot mcp approve ${asked.id}`,
+        next: `In a terminal, run \`aiot mcp approve ${asked.id}\`.`,
       });
     const what = `An agent wants to run this command in ${oneLine(asked.folder)}:\n\n  ${bold(lineOf(asked))}\n\n`;
     process.stderr.write(forTerminal(what));

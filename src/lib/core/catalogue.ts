@@ -422,7 +422,7 @@ export const catalogue = {
     family: 'outside',
     about:
       "A device's update client (SWUpdate, RAUC, …) failed or skipped the installation. The message is the client's last output.",
-    next: "Read the client's log on the device: the cause is often logged before the last line.",
+    next: "Find the cause in the client's log on the device, often before its last line. After a fix, run `aiot rollout retry ID`.",
   },
   AIOT_DELTA_BASE: {
     exit: 1,
@@ -1068,7 +1068,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: "The request, or a part of it, exceeds the platform's size limit.",
-    next: 'Send less data at once. For the limits, see docs/reference/mqtt-broker.md.',
+    next: 'Send less data in one request. For the limits of HTTP requests and uploads, see docs/background/security.md; for MQTT, docs/reference/mqtt-broker.md.',
   },
   AIOT_ROLLOUT_ABORTED: {
     exit: 6,

@@ -296,7 +296,7 @@ function upToEnd({ chip }: Loader, offset: number): number {
   const { bytes } = chip.flash;
   if (bytes === null) {
     throw new AiotError('AIOT_FLASH_READ', 'the flash size is unknown: the flash chip does not report it', {
-      next: 'Specify a length too: aiot flash read 0x0 4M',
+      next: 'Specify a length too, as in `aiot flash read 0x0 4M`.',
     });
   }
   if (offset < bytes) return bytes - offset;

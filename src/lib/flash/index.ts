@@ -63,6 +63,7 @@ export {
   type SimulateChipOptions,
   simulateChip,
 } from './rom/simulate.js';
+export { programOn } from './write/flash-board.js';
 export { type Boards, type Flashed, flashResultSchema, type Planned, unhealthy } from './write/result.js';
 export type { BoardRow } from './write/run-flash.js';
 export { type FlashRequest, runFlash } from './write/run-flash.js';

@@ -326,7 +326,7 @@ function hexBytes(bytes: Uint8Array, count: number): string {
 function malformedTable(at: number, what: string): AiotError {
   return new AiotError('AIOT_FILE_MALFORMED', `partition table, offset ${hex(at)}: ${what}`, {
     subject: 'partitions',
-    next: 'Read the table again, or create it again: aiot firmware partitions create IN.csv OUT.bin',
+    next: 'Read the table again, or create it again with `aiot firmware partitions create IN.csv OUT.bin`.',
   });
 }
 

@@ -137,7 +137,7 @@ async function claimIdentity(dir: string, claim: ClaimFile): Promise<string[]> {
   if (existsSync(join(dir, 'device.json'))) {
     throw new AiotError('AIOT_ALREADY_EXISTS', `${dir} already has its certificate`, {
       subject: 'identity',
-      next: `Omit --claim: aiot device activate ${dir}`,
+      next: `Run it without --claim: \`aiot device activate ${dir}\`.`,
     });
   }
   const place = await openPlace(dir, identityFiles);

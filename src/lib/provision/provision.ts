@@ -188,7 +188,7 @@ async function adviceFor(
   if (held.name !== name) {
     return [
       `${out} already contains the identity of ${held.name}`,
-      { next: `Choose another folder: aiot device provision ${name} --out DIR` },
+      { next: `Choose another folder with \`aiot device provision ${name} --out DIR\`.` },
     ];
   }
   const renewed = `For a new key and certificate, run \`aiot device rotate ${name} --out ${folder}\`.`;

@@ -108,7 +108,7 @@ describe('the images of a firmware folder', () => {
     });
     await expect(firmwareImages(chips)).rejects.toMatchObject({
       message: expect.stringContaining('contains several builds'),
-      next: `Choose one: aiot flash --project "${join(chips, 'build/esp32')}"`,
+      next: `Choose one, as in \`aiot flash --project "${join(chips, 'build/esp32')}"\`.`,
     });
     expect(await placesOf(join(chips, 'build/esp32'))).toEqual([['app.bin', 0x10000, 'a']]);
   });

@@ -107,7 +107,14 @@ export function afterProvisioning(
   if ('devices' in result) return [`aiot device list${at}`];
   const { name, files } = result;
   const show = `aiot device show ${name}${at}`;
-  if ('board' in result) return [`aiot board monitor --port ${shellWord(port ?? '')}`, show];
+  if ('board' in result) {
+    const at = `--port ${shellWord(port ?? '')}`;
+    const run =
+      result.board.program === 'none'
+        ? `aiot flash --project FIRMWARE_DIR ${at}`
+        : `aiot board monitor ${at}`;
+    return [run, show];
+  }
   const dir = shellWord(folder ?? '');
   if (files.some((file) => file.endsWith('nvs.bin'))) return [`aiot flash --device ${dir} --port PORT`, show];
   return [`aiot device simulate ${dir}`, show];

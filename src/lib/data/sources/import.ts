@@ -184,7 +184,7 @@ async function readFrom(from: string, expected: Expected, signal?: AbortSignal):
         'AIOT_FILE_NOT_READABLE',
         `cannot read ${file}: Parquet files can only be written`,
         {
-          next: 'Export in another format: aiot data export STREAM --format ndjson --out FILE',
+          next: 'Export it in another format with `aiot data export STREAM --format ndjson --out FILE`.',
         },
       );
     }

@@ -131,7 +131,7 @@ function named(runs: readonly Run[], file: string): { id: string; run: Run }[] {
     throw new AiotError(
       'AIOT_USAGE',
       `${file}: expected a recording name of at most 64 characters, got "${id}"`,
-      { next: 'Export it separately: aiot data export STREAM --recording NAME --out FILE' },
+      { next: 'Export it separately with `aiot data export STREAM --recording NAME --out FILE`.' },
     );
   });
 }

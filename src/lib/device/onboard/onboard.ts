@@ -4,6 +4,7 @@ import { hex } from '../../core/figures.js';
 import { openLoader } from '../../flash/loader/open-loader.js';
 import type { ChipInfo, Loader, LoaderOptions, RegionResult } from '../../flash/loader/types.js';
 import { openLine } from '../../flash/port/open-line.js';
+import { programOn } from '../../flash/write/flash-board.js';
 import { chipNames } from '../../formats/esp-image/chips.js';
 import type { BirthChip } from '../../formats/manifest/birth.js';
 import { nvsKeysInUse } from '../../formats/nvs/crypt.js';
@@ -42,6 +43,8 @@ export const onboardedSchema = provisionedDeviceSchema.extend({
     ),
     /** Whether the flash was compared with the data to be written. */
     verified: z.boolean(),
+    /** Whether the chip has a program that uses the identity; null if that cannot be read. */
+    program: z.enum(['unchanged', 'none']).nullable(),
     seconds: z.number(),
   }),
 });
@@ -81,7 +84,7 @@ export async function onboardDevice(options: OnboardOptions): Promise<Onboarded>
   const began = performance.now();
   onStage?.(`connecting to ${port}`);
   const loader = await (options.open ?? openBoard)(port, options.loader);
-  let done: { device: Awaited<ReturnType<typeof makeDevice>>; regions: Onboarded['board']['regions'] };
+  let done: Awaited<ReturnType<typeof make>>;
   try {
     done = await make(loader, options);
   } catch (error) {
@@ -96,7 +99,10 @@ export async function onboardDevice(options: OnboardOptions): Promise<Onboarded>
   const seconds = Math.round(performance.now() - began) / 1000;
   return {
     ...device,
-    board: { port, chip, description, mac, chipId, regions: done.regions, verified: true, seconds },
+    board: {
+      ...{ port, chip, description, mac, chipId },
+      ...{ regions: done.regions, verified: true, program: done.program, seconds },
+    },
   };
 }
 
@@ -110,6 +116,8 @@ async function make(loader: Loader, options: OnboardOptions) {
   });
   const { image, keepsTable, replaced } = await imageOn(loader, options.image, how);
   if (image.old) options.requireOld?.(image.old);
+  const found = await programOn(loader, [], { table: (await tableOf(loader))?.table ?? null, erase: false });
+  const program = found === 'none' || found === null ? found : ('unchanged' as const);
   let regions: Onboarded['board']['regions'] = [];
   const write = async (made: DeviceImage) => {
     onStage?.(`writing the identity of ${name}`);
@@ -125,7 +133,7 @@ async function make(loader: Loader, options: OnboardOptions) {
     ...{ client, name, how, out, privatePem, now, write },
     chip: { ...image, chip: chip.chip },
   });
-  return { device, regions };
+  return { device, regions, program };
 }
 
 /** A rotation keeps the keys of an encrypted NVS and does not rewrite them. @throws AIOT_FILE_MALFORMED */
@@ -152,7 +160,7 @@ async function imageOn(loader: Loader, asked: CommonImage, how: Enrolment) {
     throw new AiotError(
       'AIOT_FILE_MALFORMED',
       'the board has no NVS to keep, so it is not the device as it was provisioned',
-      { subject: 'nvs', next: 'Set it up as a new board: aiot device replace NAME --port PORT' },
+      { subject: 'nvs', next: 'Set it up as a new board with `aiot device replace NAME --port PORT`.' },
     );
   }
   // The original bytes: a table may contain rows that the CSV format cannot express, or lack a checksum.
@@ -213,7 +221,9 @@ function requireOpen({ security }: ChipInfo): void {
   throw new AiotError(
     'AIOT_FLASH_REFUSED',
     'the chip encrypts its flash and could not read a partition table written over the cable',
-    { next: 'Let the board claim its own certificate: aiot device claim NAME --type TYPE --out claim.json' },
+    {
+      next: 'Let the board claim its own certificate. Create the claim with `aiot device claim NAME --type TYPE --out claim.json`.',
+    },
   );
 }
 

@@ -145,7 +145,7 @@ async function chipIn(
     const told = `${folder} holds an earlier ${name} (${parsed.data.id}), which was replaced by ${id}`;
     throw new AiotError('AIOT_ALREADY_EXISTS', told, {
       subject: 'identity',
-      next: `Specify the device's current folder: aiot device rotate ${name} --out DIR`,
+      next: `Specify the device's current folder with \`aiot device rotate ${name} --out DIR\`.`,
     });
   }
   if (parsed.data.name === name) return parsed.data.chip ?? null;

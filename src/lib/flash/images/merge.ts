@@ -52,7 +52,7 @@ export async function mergeFiles(input: MergeInput): Promise<Merged> {
   const { out, words } = input;
   if (words.length === 0) {
     throw new AiotError('AIOT_USAGE', 'there are no files to merge', {
-      next: `Specify files and their offsets: aiot firmware merge bootloader.bin@0x1000 app.bin@0x10000 --out ${out}`,
+      next: `Specify files and their offsets, as in \`aiot firmware merge bootloader.bin@0x1000 app.bin@0x10000 --out ${out}\`.`,
     });
   }
   await refuseInputs(

@@ -171,7 +171,7 @@ function refuseCsv(file: string, bytes: Uint8Array): void {
   if (!/^(\xef\xbb\xbf)?\s*key\s*,\s*type\s*,\s*encoding\s*,\s*value\s*$/i.test(first)) return;
   throw new AiotError('AIOT_FILE_MALFORMED', `${file} is a CSV file of values, not an NVS partition`, {
     subject: 'nvs',
-    next: `Create the partition first: aiot firmware nvs create ${file} nvs.bin --size 0x6000`,
+    next: `Create the partition first with \`aiot firmware nvs create ${file} nvs.bin --size 0x6000\`.`,
   });
 }
 

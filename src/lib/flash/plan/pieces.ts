@@ -76,7 +76,7 @@ export async function firmwareImages(folder: string): Promise<FirmwareImages> {
       'AIOT_USAGE',
       `the firmware folder ${folder} contains several builds: ${found.join(', ')}`,
       {
-        next: `Choose one: aiot flash --project ${shellWord(choice)}`,
+        next: `Choose one, as in \`aiot flash --project ${shellWord(choice)}\`.`,
       },
     );
   }

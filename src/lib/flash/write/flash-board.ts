@@ -232,8 +232,8 @@ async function unstartedSlotWarning(
 /** Bytes of an image that are enough to recognize a program. */
 const headBytes = 64;
 
-/** The program on the board after these regions were written. An image without an app descriptor in the bootloader's place counts as one. */
-async function programOn(
+/** The program on the board after these regions were or will be written. An image without an app descriptor in the bootloader's place counts as one. */
+export async function programOn(
   loader: Loader,
   regions: readonly Region[],
   { table, erase }: { table: PartitionTable | null; erase: boolean },

@@ -291,7 +291,7 @@ async function startExistingApp(
     const looks = looksLike(await loader.read(slot.offset, headBytes));
     if (looks?.chip !== chip) {
       throw new AiotError('AIOT_FLASH_REFUSED', `${slot.label} contains no program for this chip`, {
-        next: `Write a program to it: aiot flash --slot ${slot.label} --firmware app.bin`,
+        next: `Write a program to it with \`aiot flash --slot ${slot.label} --firmware app.bin\`.`,
       });
     }
   }

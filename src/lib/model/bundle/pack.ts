@@ -56,7 +56,7 @@ export function unpackBundle(bytes: Uint8Array): Bundle {
   throw new AiotError(
     'AIOT_MODEL_UNFIT',
     `${bundle.info.name} contains only a model without a project, so its inputs are unknown and no device can run it`,
-    { next: 'Push a project instead of a .tflite file: aiot model push' },
+    { next: 'Push a project with `aiot model push`, instead of a .tflite file.' },
   );
 }
 

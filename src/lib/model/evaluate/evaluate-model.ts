@@ -72,7 +72,7 @@ async function ofFile(
   if ((await stat(data).catch(() => null))?.isDirectory())
     throw usage(
       `--data ${data} is a folder, but a model file is evaluated on the rows of a CSV file`,
-      `Create one with \`aiot data features\`, or evaluate the project: aiot model evaluate --data ${data}`,
+      `Create one with \`aiot data features\`, or evaluate the project with \`aiot model evaluate --data ${data}\`.`,
     );
   const from = threshold === undefined ? undefined : decimalOf(threshold);
   if (from !== undefined && !Number.isFinite(from))

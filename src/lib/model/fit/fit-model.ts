@@ -48,7 +48,7 @@ export async function fitModel(options: FitOptions): Promise<Fit> {
   const refusal = refusalOfMicro(graph);
   if (refusal !== null)
     throw new AiotError('AIOT_TFLITE_UNSUPPORTED', refusal, {
-      next: 'Create a version for chips: aiot model quantize FLOAT.tflite --mode int8',
+      next: 'Create a version for chips with `aiot model quantize FLOAT.tflite --mode int8`.',
     });
   const fits = wanted.map((name) => fitChip(name, graph, model.network.length, budgets));
   const [only] = fits;

@@ -116,7 +116,7 @@ export function refuseOffDevice(graph: Graph): void {
   const refusal = refusalOfMicro(graph);
   if (refusal === null) return;
   throw new AiotError('AIOT_TFLITE_UNSUPPORTED', `devices cannot run this model: ${refusal}`, {
-    next: 'Evaluate it with --runtime litert, or create a version for devices: aiot model quantize FLOAT.tflite --mode int8',
+    next: 'Evaluate it with --runtime litert, or create a version for devices with `aiot model quantize FLOAT.tflite --mode int8`.',
   });
 }
 

@@ -88,7 +88,7 @@ async function quantizeAsked(options: Asked): Promise<QuantizeResult> {
   for (const name of ['classes', 'evaluate'] as const)
     if (options[name] !== undefined)
       throw new AiotError('AIOT_USAGE', `--${name} needs a model file`, {
-        next: `A project defines its own classes and validation set. For a file: aiot model quantize FILE.tflite --data rows.csv --${name} …`,
+        next: `A project defines its own classes and validation set. For a file, run \`aiot model quantize FILE.tflite --data rows.csv --${name} …\`.`,
       });
   // Loaded lazily: only a project needs recordings and their signal part, so a bare file starts faster.
   const [{ quantizeProject }, { openModelProject }] = await Promise.all([

@@ -153,7 +153,7 @@ export class Planner {
       throw new AiotError(
         'AIOT_MODEL_UNFIT',
         `${name}@${version} contains only a model without a project, so its inputs are unknown and no device can run it`,
-        { next: 'Push a project instead of a .tflite file: aiot model push' },
+        { next: 'Push a project with `aiot model push`, instead of a .tflite file.' },
       );
     }
     if (manifest.name === name && manifest.version === version) {
