@@ -1,4 +1,4 @@
-// `npm run bench`: prepares the clone, then measures, in this process, so that ending it also ends its child processes.
+// `npm run bench`: prepares the clone, then measures in this process, so that ending it also ends its child processes.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 

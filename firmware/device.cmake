@@ -11,7 +11,7 @@ if(PKG_CONFIG_FOUND)
   pkg_check_modules(MOSQUITTO IMPORTED_TARGET libmosquitto)
 endif()
 
-# One native device; its own definitions follow the name.
+# Adds one native device; its definitions follow the name.
 function(aiot_native_device name)
   add_executable(${name}
     hal/host/main.c hal/host/launcher.c hal/host/program.c hal/host/self_test.c hal/host/feed.c hal/host/lines.c
@@ -21,13 +21,13 @@ function(aiot_native_device name)
     target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/generated)
   endif()
   target_link_libraries(${name} PRIVATE aiot_crypto_openssl aiot_hal_host OpenSSL::SSL PkgConfig::MOSQUITTO)
-  # An update contains its file.
+  # Updates contain this file.
   target_link_options(${name} PRIVATE $<$<NOT:$<BOOL:${AIOT_SANITIZE}>>:-s>)
 endfunction()
 
 if(OPENSSL_FOUND AND MOSQUITTO_FOUND)
   aiot_native_device(aiot-device AIOT_FIRMWARE_VERSION="${AIOT_FIRMWARE_VERSION}")
-  # For tests of updates: another version, and versions that must not be kept.
+  # For update tests: another version, and versions that must be rolled back.
   aiot_native_device(aiot-device-next AIOT_FIRMWARE_VERSION="${AIOT_FIRMWARE_VERSION}-next")
   aiot_native_device(aiot-device-exits AIOT_FIRMWARE_VERSION="${AIOT_FIRMWARE_VERSION}-exits" AIOT_FAULT_EXIT)
   aiot_native_device(aiot-device-unfit AIOT_FIRMWARE_VERSION="${AIOT_FIRMWARE_VERSION}-unfit" AIOT_FAULT_SELF_TEST)

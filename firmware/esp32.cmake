@@ -1,5 +1,5 @@
-# The ESP32's sources, which only the vendor's toolchains build, are checked here against our own declarations of the vendor's functions (hal/esp32/interfaces).
-# Board-independent parts are tested.
+# Only the vendor's toolchains build the ESP32's sources. Here they are compiled against our own declarations of the vendor's functions
+# (hal/esp32/interfaces), and board-independent parts are tested.
 set(esp32_folder ${CMAKE_CURRENT_SOURCE_DIR}/hal/esp32)
 file(GLOB esp32_sources CONFIGURE_DEPENDS ${esp32_folder}/main/*.c)
 
@@ -17,8 +17,8 @@ function(aiot_defaults chip regex out)
   set(${out} "${all}" PARENT_SCOPE)
 endfunction()
 
-# aiot_sdkconfig(CHIP OUT): the folder of an `sdkconfig.h` as ESP-IDF makes it: the one place where CONFIG_* is defined, and no file sees it that does not
-# include it. It has the chip and what sdkconfig.defaults says.
+# aiot_sdkconfig(CHIP OUT): the folder of an `sdkconfig.h` like ESP-IDF's, with the chip and the options of sdkconfig.defaults. As with
+# ESP-IDF, only files that include it see CONFIG_*.
 function(aiot_sdkconfig chip out)
   string(TOLOWER ${chip} target)
   set(text "#pragma once\n#define CONFIG_IDF_TARGET \"${target}\"\n#define CONFIG_IDF_TARGET_${chip} 1\n")
@@ -46,7 +46,7 @@ if(esp32_sources)
   foreach(target ESP32 ESP32S3 ESP32C3)
     aiot_sdkconfig(${target} sdkconfig_${target})
     add_test(NAME esp32_${target} COMMAND ${CMAKE_C_COMPILER} ${esp32_flags} -Wconversion -I ${sdkconfig_${target}} ${esp32_sources})
-    # The pins of docs/reference/hardware.md in settings.h, and the converter with them at that chip's driver.
+    # Compares settings.h with the pins of docs/reference/hardware.md, and runs the ADC with them on the chip's driver.
     add_executable(esp32_pins_${target} test/esp32_pins_test.c)
     target_include_directories(esp32_pins_${target} PRIVATE ${esp32_folder}/main ${sdkconfig_${target}})
     target_link_libraries(esp32_pins_${target} PRIVATE aiot_options)
@@ -99,7 +99,7 @@ if(esp32_sources)
     add_test(NAME esp32_portable COMMAND esp32_portable_test)
   endif()
 
-  # The program's start, its network and its clock on simulated components.
+  # The program's startup, network and clock on simulated components.
   add_executable(esp32_program_test test/esp32_program_test.c hal/esp32/main/program.c hal/esp32/main/wifi.c hal/esp32/main/clock.c hal/esp32/main/watch.c
     hal/esp32/main/dump.c hal/esp32/main/portable.c)
   set_target_properties(esp32_program_test PROPERTIES C_EXTENSIONS ON)
@@ -114,7 +114,7 @@ if(esp32_sources)
   target_link_libraries(esp32_mqtt_test PRIVATE aiot_options)
   add_test(NAME esp32_mqtt COMMAND esp32_mqtt_test)
 
-  # The converter on a simulated driver, with the circuit of docs/reference/hardware.md.
+  # The ADC on a simulated driver, with the circuit of docs/reference/hardware.md.
   foreach(target ESP32 ESP32S3 ESP32C3)
     add_executable(esp32_adc_${target} test/esp32_adc_test.c hal/esp32/main/adc.c hal/esp32/main/source_analogue.c core/src/sensing/sensing.c
       core/src/sensors/analogue.c)
@@ -123,8 +123,9 @@ if(esp32_sources)
     add_test(NAME esp32_adc_${target} COMMAND esp32_adc_${target})
   endforeach()
 
-  # The heap of each chip: static RAM by its sections, and each allocation, of a program that speaks MQTT and downloads at once. Exact where the compiler for
-  # 32 bits is; elsewhere by this machine's, whose pointers are longer. A project's own aiot_config.h counts.
+  # The heap of each chip: static RAM by section, and every allocation of a program that uses MQTT and downloads at the same time. Exact if
+  # a 32-bit compiler is installed; otherwise measured with this machine's compiler, whose pointers are longer. A project's own
+  # aiot_config.h is used.
   set(esp32_own "")
   if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/generated/aiot_config.h)
     set(esp32_own -I ${CMAKE_CURRENT_SOURCE_DIR}/generated)
@@ -162,7 +163,7 @@ if(esp32_sources)
   endforeach()
   function(aiot_heap_test name target)
     set(flags -std=gnu17 -DCONFIG_IDF_TARGET_${target} ${ARGN} -I ${esp32_folder}/interfaces -I ${CMAKE_CURRENT_SOURCE_DIR}/core/include -I ${esp32_folder}/main ${esp32_own})
-    # sdkconfig.h of the chip, where there is one.
+    # The chip's sdkconfig.h, if there is one.
     if(sdkconfig_${target})
       list(APPEND flags -I ${sdkconfig_${target}})
     endif()
@@ -183,7 +184,7 @@ if(esp32_sources)
     set(sources ${CMAKE_CURRENT_SOURCE_DIR}/test/esp32_heap_test.c ${esp32_program} ${esp32_core})
     set(common -O1 -Wall -Wextra -Werror -ffunction-sections -Wl,--gc-sections ${flags} ${lines} ${esp32_partitions} ${esp32_wrap} -I ${work} -I ${CMAKE_CURRENT_SOURCE_DIR}/test ${sources} -lm -o ${program})
     if(esp32_specs)
-      # With atomic instructions, instead of the vendor's functions.
+      # Uses atomic instructions instead of the vendor's functions.
       add_custom_command(OUTPUT ${program} DEPENDS ${sources} ${work}/static_ram.h VERBATIM
         COMMAND ${AIOT_RV32_CC} -march=rv32imac -mabi=ilp32 --specs=picolibc.specs --oslib=semihost --crt0=semihost
           -Wl,--defsym=__flash=0x80000000 -Wl,--defsym=__flash_size=0x400000 -Wl,--defsym=__ram=0x80400000 -Wl,--defsym=__ram_size=0x400000 ${common})
@@ -199,7 +200,7 @@ if(esp32_sources)
   foreach(target ESP32 ESP32S3 ESP32C3)
     aiot_heap_test(${target} ${target})
   endforeach()
-  # Without a project's choice, the other sensors on the chip with the least memory.
+  # Unless a project selects a sensor, tests the other sensors on the chip with the least memory.
   if(NOT esp32_own)
     aiot_heap_test(imu ESP32C3 -DAIOT_SOURCE=3 -DAIOT_IMU_RANGE_DPS=500)
     aiot_heap_test(thermometer ESP32 -DAIOT_SOURCE=4)
@@ -208,12 +209,12 @@ if(esp32_sources)
     aiot_heap_test(imu_esp32 ESP32 -DAIOT_SOURCE=2 -DAIOT_IMU_RANGE_DPS=500)
   endif()
 
-  # The chip's cryptography, by the same library where this machine has it, against OpenSSL.
+  # Compares the chip's cryptography, using the same library if it is installed here, with OpenSSL.
   find_path(MBEDTLS_INCLUDE mbedtls/pk.h)
   find_library(MBEDCRYPTO mbedcrypto)
   if(MBEDTLS_INCLUDE AND MBEDCRYPTO AND TARGET aiot_crypto_openssl)
     add_executable(esp32_crypto_test test/esp32_crypto_test.c hal/esp32/main/crypto_mbedtls.c)
-    # Additional vendor functions; its own folder comes last, because it also has mbedTLS's names.
+    # For the other vendor functions. This folder comes last, because it also declares mbedTLS's names.
     target_include_directories(esp32_crypto_test BEFORE PRIVATE ${MBEDTLS_INCLUDE})
     target_include_directories(esp32_crypto_test PRIVATE ${esp32_folder}/main)
     target_compile_options(esp32_crypto_test PRIVATE -idirafter ${esp32_folder}/interfaces)

@@ -1,4 +1,4 @@
-# Networks in the core's interpreter, and as emitted C.
+# Networks run by the core's interpreter and as emitted C.
 add_executable(interpreter_test test/interpreter_test.c)
 target_link_libraries(interpreter_test PRIVATE aiot_core)
 add_test(NAME interpreter COMMAND interpreter_test)

@@ -1,5 +1,5 @@
-# The same tests on the instruction set of an ESP32-C3, in an emulator, if its compiler, picolibc and emulator are installed. The golden
-# values are the host's, so passing tests are bit-exact.
+# Runs the same tests on the ESP32-C3's instruction set in an emulator, if the compiler, picolibc and the emulator are installed. The golden
+# values are those of the host, so results that pass are bit-exact.
 find_program(AIOT_RV32_CC riscv64-unknown-elf-gcc)
 find_program(AIOT_RV32_EMULATOR qemu-system-riscv32)
 
@@ -23,7 +23,7 @@ function(aiot_rv32_test name main)
   set_tests_properties(${name}_rv32 PROPERTIES TIMEOUT 120 PASS_REGULAR_EXPRESSION "[0-9] checks passed, 0 failed")
 endfunction()
 
-# The C library's own file: its path if it is installed, otherwise its name.
+# A file of the C library: its path if it is installed, otherwise its name.
 set(picolibc "")
 if(AIOT_RV32_CC)
   execute_process(COMMAND ${AIOT_RV32_CC} -print-file-name=picolibc.specs OUTPUT_VARIABLE picolibc OUTPUT_STRIP_TRAILING_WHITESPACE)
@@ -38,7 +38,7 @@ if(AIOT_RV32_EMULATOR AND IS_ABSOLUTE "${picolibc}")
   aiot_rv32_test(interpreter test/interpreter_test.c)
   aiot_rv32_test(guide test/guide_test.c -DAIOT_STRIDE=16)
   aiot_rv32_test(emitted test/emitted_test.c ${CMAKE_CURRENT_SOURCE_DIR}/test/emitted_motor.c ${CMAKE_CURRENT_SOURCE_DIR}/test/emitted_waves.c)
-  # One instruction per nanosecond: the counts by layer are the same in every run.
+  # One instruction per nanosecond makes the counts per layer the same in every run.
   add_test(NAME emitted_rv32_counted COMMAND ${AIOT_RV32_EMULATOR} -machine virt -cpu rv32 -bios none -nographic -icount shift=0
     -semihosting-config enable=on,target=native -kernel ${CMAKE_CURRENT_BINARY_DIR}/emitted_rv32.elf)
   set_tests_properties(emitted_rv32_counted PROPERTIES TIMEOUT 120

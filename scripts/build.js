@@ -1,6 +1,6 @@
 // Compiles src/ to dist/ and writes oclif's manifest, without which each start would read every command file. Each source becomes a module
-// in dist/.modules, which the tests import; dist/ itself has one file per command and room, and shared chunks. Finding, reading and
-// compiling some hundred separate modules took most of the time of a short command.
+// in dist/.modules, which the tests import; dist/ itself has one file per command and per module of src/lib, and shared chunks. Finding,
+// reading and compiling some hundred separate modules took most of the time of a short command.
 import {
   copyFileSync,
   existsSync,
@@ -22,7 +22,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
 
 await takeTurn(root);
-// Everything is built in a private folder, then renamed into place: an interrupted or failed build changes nothing.
+// Everything is built in a private folder and then renamed into place, so an interrupted or failed build changes nothing.
 const made = join(workFolder(root), `build-${process.pid}`);
 process.on('exit', () => rmSync(made, { recursive: true, force: true }));
 const stamp = stampOf(root);
@@ -67,7 +67,7 @@ const manifest = await commandManifest();
 vendor(root, join(made, 'dist/vendor'));
 moveIntoPlace();
 
-/** The package's entry, every command, every room, and the files that bin/run.js and oclif load by path. */
+/** The package's entry, every command, every module of src/lib, and the files that bin/run.js and oclif load by path. */
 function entries() {
   const wanted = /^(index|commands\/.*|lib\/[^/]+\/index|lib\/cli\/main|lib\/cli\/help)\.ts$/;
   return sources

@@ -6,7 +6,7 @@ import { join } from 'node:path';
  * @property {string} [version]
  * @property {string} [integrity]
  * @property {string} [resolved]
- * @property {boolean} [optional] may be absent: another platform's, or its install failed
+ * @property {boolean} [optional] may be absent: for another platform, or its installation failed
  * @property {boolean} [devOptional]
  * @property {boolean} [peer]
  */
@@ -20,7 +20,7 @@ import { join } from 'node:path';
  */
 export function installed(root) {
   const folder = join(root, 'node_modules');
-  // A dangling link, too: its folder may be on a disk that is not mounted.
+  // Also true for a dangling link, whose folder may be on a disk that is not mounted.
   const foreign = lstatSync(folder, { throwIfNoEntry: false })?.isSymbolicLink() === true;
   const wanted = packagesIn(join(root, 'package-lock.json'));
   const found = packagesIn(join(folder, '.package-lock.json'));

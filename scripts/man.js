@@ -1,5 +1,5 @@
-// Writes the manual pages, from the manifest of the build: aiot(1) is the front page; every topic and every command has its own, such as
-// `man aiot-device-list`. Called while packing, when the pages are also listed in package.json, because npm links only listed pages, and
+// Writes the manual pages, from the manifest of the build: aiot(1) is the front page; every topic and every command has its own page, such
+// as `man aiot-device-list`. Called while packing, when the pages are also listed in package.json, because npm links only listed pages, and
 // does not search folders. `--remove` removes the list again.
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

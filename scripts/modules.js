@@ -1,6 +1,6 @@
-// The modules of src/lib and their order. An import only goes downwards, and only to exports of the other module's index.ts. It goes
-// through the index, or directly to the file that the index re-exports, so that a single item does not load a whole module. Run it to
-// print violations; it then exits 1. `--graph` prints the graph in ARCHITECTURE.md.
+// The modules of src/lib and their order. Imports only go downwards, and only to exports of the other module's index.ts: through the index,
+// or directly from the file that the index re-exports, so that importing a single item does not load a whole module. Run it to print
+// violations; it then exits 1. `--graph` prints the graph in ARCHITECTURE.md.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -33,7 +33,7 @@ export const modules = [
   'core',
 ];
 
-/** The modules, and between them the package's own entry, src/index.ts, which commands call too; its name here is empty. */
+/** The modules and, among them under an empty name, the package's entry src/index.ts, which commands also call. */
 const order = modules.flatMap((module) => (module === 'demo' ? ['', module] : [module]));
 
 /**
@@ -68,7 +68,7 @@ export function brokenRules(root) {
 }
 
 /**
- * Whether what `from` imports of the file `to` is exported by its module's index.ts.
+ * Whether everything that `from` imports from the file `to` is exported by that module's index.ts.
  * @param {string} root
  * @param {string} from
  * @param {string} to
@@ -78,7 +78,7 @@ function isPublic(root, from, to, module) {
   const index = module === '' ? join('src', 'index.ts') : join('src', 'lib', module, 'index.ts');
   if (to === index) return true;
   const given = namesFrom(root, index, to);
-  // Names of a dynamic import are unknown, so the file must be one that the index names.
+  // The names used from a dynamic import are unknown, so the index must re-export the file.
   return (
     given.has('*') || (given.size > 0 && [...namesFrom(root, from, to)].every((name) => given.has(name)))
   );
@@ -87,7 +87,7 @@ function isPublic(root, from, to, module) {
 const naming = /^(?:import|export) (?:type )?(?:\{([^}]*)\}|(\*)[^'"]*?) from ['"]([^'"]+)['"]/gm;
 
 /**
- * The names that a file imports or re-exports from another one, as the other calls them; `*` for all of them.
+ * The names that a file imports or re-exports from another file, as exported there; `*` for all.
  * @param {string} root
  * @param {string} file
  * @param {string} other
@@ -118,7 +118,7 @@ function crossings(root) {
 }
 
 /**
- * Mermaid flowchart of the imports between modules. An arrow that is implied by others is omitted.
+ * Mermaid flowchart of the imports between modules. Arrows implied by others are omitted.
  * @param {string} root
  */
 export function drawModules(root) {

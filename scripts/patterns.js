@@ -75,7 +75,7 @@ export function stuckAt(pattern) {
 }
 
 /**
- * Texts to repeat, to see how the time grows: the characters and words in the pattern, alone and in pairs.
+ * Texts to repeat in order to see how the time grows: the characters and words in the pattern, alone and in pairs.
  * @param {string} source
  */
 function repeatsOf(source) {

@@ -71,8 +71,8 @@ export const avoided = [
   { pattern: /\bwithout (?:a|any) doubt\b|\bof course\b|\bin fact\b/i, instead: 'nothing' },
 ];
 
-/** A longer sentence is split. */
+/** Longer sentences should be split. */
 export const mostWords = 30;
 
-/** This many passives in one sentence are too many. */
+/** This many passives in one sentence are reported. */
 export const passiveChain = 4;

@@ -32,13 +32,13 @@ async function aiot(line, codes = [0]) {
   return JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '');
 }
 
-/** A command that runs until the end. @param {string} line */
+/** Starts a command that runs until the script ends. @param {string} line */
 function aside(line) {
   console.log(`$ aiot ${line} &`);
   beside.push(spawn(process.execPath, [program, ...line.split(' ')], { cwd: home, env, stdio: 'ignore' }));
 }
 
-/** A quarter of an hour of activity of a motor, its models and two fleets, generated in one minute. */
+/** Generates a quarter of an hour of activity of a motor, its models and two fleets within one minute. */
 async function live() {
   await aiot('init pump --template motor-watch');
   await aiot('up --detach --http-port 0 --mqtt-port 0');

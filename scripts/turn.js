@@ -13,7 +13,8 @@ export function workFolder(root) {
 }
 
 /**
- * Waits until no other process has the turn, then takes it until this process ends. A process whose parent has the turn shares it.
+ * Waits until no other process has the turn, then holds it until this process ends. If the parent process has the turn, this process shares
+ * it.
  *
  * The lock is a folder with an empty file for each process that shares it, named after its process ID. It is taken by renaming a prepared
  * folder to it, which fails while it contains a file. A dead process's file is removed by its name, and that can never remove the file of a
@@ -121,7 +122,10 @@ function isAlive(pid) {
   }
 }
 
-/** An ended process whose parent has not read its exit code, as in a container without an init process. Elsewhere than on Linux: false. */
+/**
+ * Whether the process has ended but its parent has not read its exit code, as in a container without an init process. Always false except
+ * on Linux.
+ */
 function isZombie(pid) {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');

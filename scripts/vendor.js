@@ -4,8 +4,8 @@ import { gzipSync } from 'node:zlib';
 import { vendored } from './inside.js';
 
 /**
- * Writes the future dist/vendor: the files of larger packages that aiot reads, and their licenses. WebAssembly is compressed, to a third: that takes
- * half a second here, and 30 ms to undo on loading.
+ * Writes the future dist/vendor: the files of larger packages that aiot reads, and their licenses. WebAssembly is compressed to a third,
+ * which takes half a second here; decompression on loading takes 30 ms.
  * @param {string} root folder of the checkout
  * @param {string} out folder to create
  */

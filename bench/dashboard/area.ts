@@ -66,7 +66,7 @@ async function loggedIn(stage: Stage): Promise<Page> {
   return page;
 }
 
-/** Time from navigation until the page is usable, with everything that is loaded for it. */
+/** Time from navigation until the page is usable, including everything it loads. */
 async function load(stage: Stage): Promise<Figure[]> {
   const { platform, browser, folder, bench } = stage;
   const sent = async () => {
@@ -133,7 +133,7 @@ async function fleet(stage: Stage): Promise<Figure[]> {
     const page = await loggedIn(stage);
     const began = performance.now();
     await page.goto(`${platform.urls.http}/#/devices`);
-    // All of them are there once it shows how many are online.
+    // The list is complete once it shows how many devices are online.
     await page.getByText(/devices, \d+ online/).waitFor();
     points.push({ size, cost: (performance.now() - began) / 1000 });
     if (size === sizes.at(-1)) frames = await framesOf(page, 'scrollBy(0, 300)', bench);
@@ -155,7 +155,7 @@ async function live(stage: Stage): Promise<Figure[]> {
     const page = await loggedIn(stage);
     await page.goto(`${platform.urls.http}/#/devices/bench-live`);
     await page.getByRole('heading', { name: 'imu' }).waitFor();
-    // A complete plot has been drawn.
+    // By then a complete plot has been drawn.
     await page.waitForTimeout(bench.quick ? 4000 : 11_000);
     const frames = await framesOf(page, '', bench);
     await page.context().close();
@@ -165,7 +165,7 @@ async function live(stage: Stage): Promise<Figure[]> {
   }
 }
 
-/** Frame intervals over some seconds, ms, sorted, while the script is run in each frame. */
+/** Sorted frame intervals in ms, over a few seconds during which the script runs in each frame. */
 async function framesOf(page: Page, script: string, { quick }: Bench): Promise<number[]> {
   const found = await page.evaluate(`new Promise((done) => {
     const times = [];
@@ -228,7 +228,7 @@ async function sendSeries(
   };
 }
 
-// Baseline cost of an empty page: as many bytes as the dashboard sends, from nginx, and a heading created by a script.
+// Baseline: a page from nginx with as many bytes as the dashboard, which only shows a heading created by a script.
 
 /** @param bytes size of the script, which is filled up with a comment @param pki folder of the platform's certificate */
 async function startStaticPage(folder: string, pki: string, bytes: number) {

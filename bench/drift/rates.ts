@@ -68,7 +68,7 @@ export function independentRows(rows: number, seed: number): Sample {
   return { columns, takes: null };
 }
 
-/** Concatenated motors, each with another seed. */
+/** Concatenated motors, each with its own seed. */
 export function motors(
   seeds: number[],
   seconds: number,
@@ -93,7 +93,7 @@ export function motors(
 }
 
 /**
- * The two halves of columns that wander at 200 rows per second, each over this many seconds, and are stationary in the long run; a third of
+ * Two halves, each this many seconds long, of columns that wander at 200 rows per second but are stationary in the long run; a third of
  * noise is added.
  */
 export function wanderers(seed: number, seconds: number): [Sample, Sample] {
@@ -155,7 +155,7 @@ export const changes = {
       const { mean } = deviationOf(values);
       return values.map((value) => mean + factor * (value - mean));
     }),
-  /** A constant value from half of the rows on. */
+  /** A constant value from the middle row on. */
   stuck: (name: string) =>
     changed(name, (values) =>
       values.map((value, i) => (i < values.length / 2 ? value : values[values.length >> 1]!)),
@@ -169,7 +169,7 @@ export const changes = {
     const random = seededRandom(seed);
     return changed(name, (values) => values.map((value) => (random() < share ? Number.NaN : value)));
   },
-  /** A shifted mean from three quarters of the rows on. */
+  /** A shifted mean in the last quarter of the rows. */
   late: (name: string, deviations: number) =>
     changed(name, (values) => {
       const { deviation } = deviationOf(values);
@@ -181,7 +181,7 @@ export interface Case {
   name: string;
   /** The column to change; null = drift in any column counts. */
   column: string | null;
-  /** The change, by repetition. */
+  /** Returns the change for a repetition. */
   change: ((repeat: number) => Change) | null;
 }
 

@@ -60,7 +60,7 @@ function instructions(bench: Bench): Figure[] {
   });
 }
 
-/** The same file and inputs in one process, minimum of many rounds; three such processes. */
+/** Both run the same file and inputs in one process, and the minimum of many rounds counts; there are three such processes. */
 function inference(bench: Bench): Figure[] {
   process.chdir(root);
   const folder = bench.folder();
@@ -104,7 +104,10 @@ interface Layer {
   instructions: number;
 }
 
-/** Instructions per layer of the emitted fixtures on RV32IMC, compiled with -O2, as counted by an emulator: the same in each run. */
+/**
+ * Instructions per layer of the emitted fixtures on RV32IMC, compiled with -O2. An emulator counts them, so they are the same in every
+ * run.
+ */
 function instructionsByLayer(firmware: string, folder: string): Layer[] {
   const elf = join(folder, 'emitted.elf');
   const sources = ['emitted_test.c', 'emitted_motor.c', 'emitted_waves.c'].map((name) =>
@@ -141,7 +144,7 @@ const library = '.venv/tflite-c';
 
 interface Times {
   emittedNs: number;
-  /** The library with its own kernels, and with XNNPACK. */
+  /** Time with the library's own kernels, and with XNNPACK. */
   libraryNs: number;
   delegatedNs: number;
   /** Maximum difference in steps between the library's outputs and ours. */
@@ -149,7 +152,8 @@ interface Times {
 }
 
 /**
- * A single scale for all rows of a layer: version 2.9 of the library supports no others in FULLY_CONNECTED, and treats their ratio as 0.
+ * Uses a single scale for all rows of a layer: in FULLY_CONNECTED, version 2.9 of the library does not support per-row scales and treats
+ * their ratio as 0.
  */
 function perTensor(graph: Graph): Graph {
   for (const { op, inputs } of graph.operators) {
@@ -171,7 +175,7 @@ function perTensor(graph: Graph): Graph {
   return graph;
 }
 
-/** Both sides on one model, at the compiler's `level`: three processes, each with the minimum of this many rounds. */
+/** Times both sides on one model at the compiler's `level`: in three processes, each with the minimum of this many rounds. */
 function timesOf(
   network: Graph,
   folder: string,

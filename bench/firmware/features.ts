@@ -1,5 +1,5 @@
-// Cost of a window of features in the firmware's C code: instructions on the C3's instruction set, and time on this machine beside the
-// TypeScript implementation's.
+// Cost of a window of features in the firmware's C code: instructions on the C3's instruction set, and time on this machine compared with
+// the TypeScript implementation.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,7 +14,7 @@ interface FeatureCost {
   fields: number;
   window: number;
   features: number;
-  /** Memory for features and window, on RV32. */
+  /** Memory for the features and the window, on RV32. */
   bytes: number;
   /** Instructions retired on RV32IMC for one window, including filtering and resampling of its samples; null without the tools. */
   instructions: number | null;
@@ -23,7 +23,7 @@ interface FeatureCost {
   typescriptUs: number;
 }
 
-/** Limits: instructions per window, and the ratio of C time to TypeScript time here. The first limits only the computation. */
+/** Limits: instructions per window, and the ratio of C time to TypeScript time here. The first limits only the computation of features. */
 const limits: Record<string, { instructions: number; ratio: number }> = {
   raw: { instructions: 400_000, ratio: 1 },
   'raw, low-pass, resampled': { instructions: 3_200_000, ratio: 1 },
@@ -58,7 +58,7 @@ function featureCosts(rounds: number): FeatureCost[] {
   }
 }
 
-/** Two figures per set: instructions, which are the same in every run, and time here beside the TypeScript implementation's. */
+/** Two figures per set: instructions, which are the same in every run, and time here compared with the TypeScript implementation. */
 export function featureFigures(rounds: number): Figure[] {
   return featureCosts(rounds).flatMap(({ set, fields, window, features, bytes, instructions, ...times }) => {
     const limit = limits[set]!;
@@ -144,7 +144,7 @@ function onRv32(folder: string): Row[] | null {
   return rowsOf(`${stdout}${stderr}`);
 }
 
-/** The same windows of the same samples. Rounds continue for at least half a second, because V8 compiles only code that runs often. */
+/** Uses the same windows of the same samples. Rounds continue for at least half a second, because V8 compiles only code that runs often. */
 function typescriptUs(set: string, fields: number, window: number, rounds: number): number {
   const filtered = set === 'motion' || set.includes('low-pass');
   const rateHz = set === 'spectral' ? 200 : 100;

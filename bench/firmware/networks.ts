@@ -19,7 +19,7 @@ export const networks = {
   waves: { make: fixture('waves'), runs: 500 },
   /** Activities from 500 samples of three axes, 0.8 million multiply-adds. */
   har: { make: () => overTime(500), runs: 20 },
-  /** Keywords from 49 spectra of 10 bands: depthwise separable, 2.7 million multiply-adds, the size of MLPerf Tiny. */
+  /** Keywords from 49 spectra of 10 bands: depthwise separable, 2.7 million multiply-adds, as large as MLPerf Tiny's model. */
   keywords: { make: () => quantizedOf(keywords, 1), runs: 5 },
 } satisfies Record<string, { make: () => Graph; runs: number }>;
 

@@ -10,7 +10,7 @@ export interface Sizes {
 
 const rv32 = ['-march=rv32imc', '-mabi=ilp32', '--specs=picolibc.specs'];
 
-/** C files of the core, each folder deep. */
+/** C files of the core, including subfolders. */
 function sourcesIn(folder: string): string[] {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
@@ -44,7 +44,7 @@ export function coreSizes(firmware: string, folder: string, target: 'rv32' | 'ho
   return sizesOf(execFileSync(size!, ['-t', ...objects], { encoding: 'utf8' }));
 }
 
-/** The last row of what `size -t` prints. */
+/** The last row printed by `size -t`. */
 function sizesOf(said: string): Sizes {
   const [text, data, bss] = said.trim().split('\n').at(-1)!.trim().split(/\s+/).map(Number);
   return { text: text!, data: data!, bss: bss! };

@@ -20,7 +20,7 @@ export interface UpdateTimes {
   downloadSeconds: number;
 }
 
-/** A number of updates, each with a different program of 1 MiB: the machine's own program, padded with bytes. */
+/** Times a number of updates, each with a different program of 1 MiB: the program for this machine, padded. */
 export async function updateTimes(rounds: number): Promise<UpdateTimes[]> {
   const program = await nativeProgram();
   const own = await testPlatform();
@@ -46,7 +46,7 @@ export async function updateTimes(rounds: number): Promise<UpdateTimes[]> {
   }
 }
 
-/** The program as a file of exactly 1 MiB: loaders only read the parts described in its headers. */
+/** Pads the program to exactly 1 MiB; loaders only read the parts described in its headers. */
 async function padded(program: string, path: string, round: number): Promise<string> {
   const bytes = await readFile(program);
   await writeFile(path, Buffer.concat([bytes, Buffer.alloc(mebibyte - bytes.length, round + 1)]));

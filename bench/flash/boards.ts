@@ -1,6 +1,6 @@
-// Simulated boards in a separate process: `tsx bench/flash/boards.ts CHIP COUNT TIMING`. Prints the ports as one line of JSON. Each line
-// on stdin names a file, and erases all boards and returns them to their ROM. The answer is one line: which of them contained the file at
-// its offset.
+// Simulated boards in a separate process: `tsx bench/flash/boards.ts CHIP COUNT TIMING`. Prints the ports as one line of JSON. Each line on
+// stdin names a file; the response, one line, says which boards contain the file at its offset. The boards are then erased and returned to
+// their ROM.
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { type ChipTiming, SimulatedChip } from '../../src/lib/flash/rom/chip.js';

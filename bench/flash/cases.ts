@@ -17,7 +17,7 @@ const chip = 'esp32';
 const offset = 0x10000;
 const baud = 921_600;
 
-/** A blank chip on a UART at 921600: from start of the program to its exit, verified. */
+/** A blank chip on a UART at 921600: from the start of the program to its exit, verified. */
 export async function blank(image: string, rounds: number): Promise<Figure[]> {
   const { ours, theirs } = await inTurn('uart', image, rounds, { blank: true, theirs: esptoolOf(image) });
   return [{ ...figureOf(`write ${sizeOf(image)} to a blank chip at ${baud}`, ours), peer: peer(theirs) }];
@@ -37,7 +37,7 @@ export async function besideEspflash(image: string, rounds: number): Promise<Fig
   const { ours, theirs: seconds } = await inTurn('uart', image, rounds, { blank: true, theirs, board });
   const version = versionOf(espflashProgram, '--version');
   const name = `write ${sizeOf(image)} to a blank ESP32-C3, beside espflash`;
-  // Our own limit, because a native program starts instantly, and Node does not.
+  // The limit is our own, because a native program starts instantly and Node does not.
   return [{ name, unit: 's', ours, goal: 1.25, peer: { name: 'espflash', version, rounds: seconds } }];
 }
 
@@ -47,7 +47,7 @@ export async function software(image: string, rounds: number): Promise<Figure[]>
   return [{ ...figureOf('the same where line and flash take no time', ours), peer: peer(theirs) }];
 }
 
-/** The image is already there: the remaining time besides the connect, compared with esptool's --skip-flashed. */
+/** The image is already in flash: time without connecting, compared with esptool's --skip-flashed. */
 export async function unchanged(image: string, rounds: number): Promise<Figure[]> {
   const { ours, theirs, connect } = await inTurn('uart', image, rounds, {
     ...{ blank: false, theirs: esptoolOf(image, '--skip-flashed'), connects: true },
@@ -61,7 +61,7 @@ export async function unchanged(image: string, rounds: number): Promise<Figure[]
   ];
 }
 
-/** Time per board with eight at once, as a multiple of a single one. */
+/** Time per board with eight at once, relative to a single board. */
 export async function eight(image: string, rounds: number): Promise<Figure[]> {
   const tray = await openTray(chip, 8, 'uart');
   try {
@@ -79,7 +79,7 @@ export async function eight(image: string, rounds: number): Promise<Figure[]> {
   }
 }
 
-/** Processor time of the tool itself, by image size: line and flash are instantaneous. */
+/** CPU time of the tool itself by image size; the line and the flash are instantaneous. */
 export async function growing(bench: Bench): Promise<Figure[]> {
   const folder = bench.folder();
   const tray = await openTray(chip, 1, 'instant');
@@ -128,20 +128,20 @@ async function parallel(image: string, ports: string[]): Promise<number[]> {
 }
 
 interface Way {
-  /** Each run starts with a blank chip; otherwise with the image of the previous run. */
+  /** Whether each run starts with a blank chip; otherwise the chip has the image of the previous run. */
   blank: boolean;
   /** The peer's command line. */
   theirs: (port: string) => CommandLine | Promise<CommandLine>;
-  /** Default an ESP32. */
+  /** Default: an ESP32. */
   board?: string;
-  /** Whether a bare connect is timed, too. */
+  /** Whether connecting alone is timed as well. */
   connects?: boolean;
 }
 
 /** Number of retries for a tool that gives a chip too little time to respond. */
 const attempts = 3;
 
-/** Alternates ours and a peer on the same board; with several rounds, a warm-up round is not counted. */
+/** Alternates our tool and a peer on the same board; if there are several rounds, a warm-up round is not counted. */
 async function inTurn(
   timing: 'instant' | 'uart',
   image: string,
@@ -207,17 +207,17 @@ function esptoolOf(image: string, ...options: string[]): (port: string) => Comma
   return (port) => [esptool, '--port', port, ...common(), 'write-flash', ...options, place, image];
 }
 
-// The process of simulated boards, as used by the bench.
+// The process with the simulated boards.
 
 interface Tray {
   /** Ptys, one per board. */
   ports: string[];
-  /** Whether each board contained the file; afterwards all are in their ROM, and blank on request. */
+  /** Returns whether each board contained the file. Afterwards all boards are in their ROM, and blank if requested. */
   next(file: string, offset: number, blank: boolean): Promise<boolean[]>;
   close(): Promise<void>;
 }
 
-/** Boards in a separate process, as if on other machines: their computing time is not the tools'. */
+/** Runs the boards in a separate process, so that their CPU time is not counted as the tools'. */
 async function openTray(chip: string, count: number, timing: 'instant' | 'uart'): Promise<Tray> {
   const script = join(root, 'bench', 'flash', 'boards.ts');
   const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', script, chip, `${count}`, timing], {

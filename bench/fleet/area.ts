@@ -1,5 +1,5 @@
-// Fleets of simulated devices, each with a TCP connection to a platform in another process, a tenth of them with certificates. They run a
-// rollout in five waves and one that stops itself, download the same blob simultaneously, and are queried as many stored devices.
+// Fleets of simulated devices, each with a TCP connection to a platform in another process, a tenth of them with certificates. Cases: a
+// rollout in five waves, a rollout that stops itself, simultaneous downloads of one blob, and queries on many stored devices.
 import type { Area, Bench } from '../harness/area.js';
 import { type Figure, growth } from '../harness/figure.js';
 import { parts, versionOf } from '../harness/parts.js';
@@ -74,7 +74,7 @@ async function stops(bench: Bench): Promise<Figure[]> {
   ];
 }
 
-/** The same blob for connections that request it simultaneously. */
+/** Many connections request the same blob simultaneously. */
 async function blob(bench: Bench): Promise<Figure[]> {
   const size = { clients: bench.quick ? 200 : 1000, bytes: 1024 ** 2, rounds: bench.quick ? 2 : 5 };
   const { clients, ours, theirs, before, most } = await blobFigures({ folder: bench.folder(), ...size });

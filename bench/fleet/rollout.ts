@@ -1,4 +1,4 @@
-// A rollout over simulated devices: the platform in one process, the fleet in another, and this one, which starts and monitors the rollout.
+// A rollout over simulated devices: the platform and the fleet run in separate processes, and this process starts and monitors the rollout.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createClient } from '../../src/lib/api/client.js';
@@ -14,7 +14,7 @@ import { startFleetProcess } from './fleet.js';
 export interface RolloutFigures {
   devices: number;
   mutual: number;
-  /** Seconds until all are registered, until all are connected, and from start to end of the rollout. */
+  /** Seconds until all devices are registered, until all are connected, and from the start to the end of the rollout. */
   enlist: number;
   connect: number;
   seconds: number;
@@ -25,7 +25,7 @@ export interface RolloutFigures {
   /** Peak resident memory, MB, and CPU seconds during the rollout. */
   memory: { platform: number; fleet: number };
   cpu: { platform: number; fleet: number };
-  /** Devices that report the new version at the end; and those that were disconnected. */
+  /** Devices that report the new version at the end, and devices that were disconnected. */
   running: number;
   lost: number;
   /** Devices rigged to fail, all of them in wave two. */
@@ -50,7 +50,7 @@ export async function rolloutFigures(options: {
     token: platform.token,
   });
   try {
-    // The platform's first start created the key, beside its context.
+    // The platform created the key beside its context when it was first started.
     process.env.AIOT_CONFIG_DIR = join(folder, 'config');
     const key = await operatorKey((await contextFor()).name);
     const signed = { name: 'tiny', issued: Date.now(), expires: null, deviceTypes: ['esp32'] };

@@ -13,16 +13,16 @@ import { seed } from '../platform/seed.js';
 
 export interface StoredFigure {
   what: string;
-  /** ms until the complete response has arrived. */
+  /** Time until the complete response has arrived, ms. */
   p50: number;
   p99: number;
 }
 
 export interface StoredFigures {
   devices: number;
-  /** Number in the rollout. */
+  /** Number of devices in the rollout. */
   members: number;
-  /** Seconds until it has started. */
+  /** Seconds until the rollout has started. */
   start: number;
   figures: StoredFigure[];
 }
@@ -55,7 +55,7 @@ export async function storedFigures(folder: string, devices: number): Promise<St
   try {
     for (const selector of selectors)
       await measure(`device list, ${selector}`, 20, () => client.devices.list(selector));
-    // The platform's first start created the key, beside its context.
+    // The platform created the key beside its context when it was first started.
     process.env.AIOT_CONFIG_DIR = join(folder, 'config');
     const key = await operatorKey((await contextFor()).name);
     const signed = { name: 'tiny', issued: Date.now(), expires: null, deviceTypes: ['esp32'] };

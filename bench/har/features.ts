@@ -25,7 +25,10 @@ function variants(signal: Signal, project: Project): Record<string, Signal> {
   };
 }
 
-/** One recipe with other features, split by recording: their contribution, and whether it comes from motion. Nothing is selected by it. */
+/**
+ * Evaluates one recipe with different features, split by recording, to show their contribution and whether it comes from motion. Nothing
+ * is selected based on the result.
+ */
 export async function compareFeatures(
   project: Project,
   dataset: Dataset,

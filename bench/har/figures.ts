@@ -10,7 +10,7 @@ export interface Score {
   recordings: number;
   accuracy: number;
   macroF1: number;
-  /** 95 %, by resampling recordings. */
+  /** 95 % confidence interval, by resampling recordings. */
   interval: [number, number] | null;
   perClass: ClassFigures[];
   confusion: number[][];

@@ -12,7 +12,7 @@ export const denseStride = 25;
 export interface Material {
   dataset: Dataset;
   signal: SignalSpec;
-  /** Names of the classes. */
+  /** Class names. */
   classes: string[];
   /** Recordings that are copies of each other count as one; these are sets of ids. */
   units: { ids: string[]; label: string }[];
@@ -50,7 +50,7 @@ export function materialOf(project: Project, dataset: Dataset): Material {
   return { dataset, signal, units: unitsOf(dataset), ...windows, ...classesOf(dataset, recordings, labels) };
 }
 
-/** The material with its windows assigned to other classes. @param labels class → recorded labels */
+/** The material with its windows reassigned to other classes. @param labels class → recorded labels */
 export function relabelled(material: Material, labels: Record<string, string[]>): Material {
   return { ...material, ...classesOf(material.dataset, material.recordings, labels) };
 }
@@ -66,12 +66,12 @@ export function openRecordings(project: Project, folder: string): Promise<Datase
   return openDataset(project, folder);
 }
 
-/** Rate of the sensor behind the recorder that repeated rows, Hz: it was sampled 100 times per second. */
+/** Rate in Hz of the sensor whose recorder repeated rows, because it read the sensor 100 times per second. */
 const heldHz = 52;
 
 /**
- * The same recordings as if the stairs' sensor had also been slower than its recorder: values at `heldHz` are repeated up to the rate of
- * the rows. A model that recognizes stairs by the absence of repeats is fooled by this; one that recognizes them by motion is not.
+ * The same recordings, as if the sensor had been slower than its recorder for stairs too: values at `heldHz` are repeated to fill the row
+ * rate. A model that recognizes stairs by the absence of repeats is fooled by this; one that recognizes them by motion is not.
  */
 export function withHeldStairs(dataset: Dataset): Dataset {
   const held = (recording: Recording): Recording => {
@@ -98,7 +98,7 @@ function unitsOf(dataset: Dataset): Material['units'] {
   return units;
 }
 
-/** Places of the windows of these recordings that start every `stride` samples. */
+/** Indices of these recordings' windows that start at multiples of `stride` samples. */
 export function placesOf(material: Material, ids: Iterable<string>, stride: number): number[] {
   const wanted = new Set(ids);
   const places: number[] = [];
@@ -108,7 +108,7 @@ export function placesOf(material: Material, ids: Iterable<string>, stride: numb
   return places;
 }
 
-/** The features of these windows, row after row. */
+/** The features of these windows, row by row. */
 export function rowsOf({ inputs, inputSize }: Material, places: readonly number[]): Float32Array {
   const out = new Float32Array(places.length * inputSize);
   places.forEach((place, i) => {

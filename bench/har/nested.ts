@@ -7,7 +7,7 @@ import { members, type Recipe, recipes } from './recipes.js';
 /** Metrics of one recipe inside the training recordings of one outer fold. */
 export interface InnerFigure {
   recipe: string;
-  /** Mean of the macro-F1 by window and after smoothing. */
+  /** Mean of the macro-F1 scores by window and after smoothing. */
   figure: number;
 }
 
@@ -25,7 +25,7 @@ export interface OuterFold {
 
 export interface NestedOptions {
   vote: string;
-  /** Recipes to choose from; with one, nothing is selected. */
+  /** Recipes to choose from; with only one, nothing is selected. */
   recipes?: Recipe[];
   innerFolds?: number;
   /** A recipe selected elsewhere without these recordings, used instead of selecting one here. */
@@ -70,7 +70,7 @@ export async function nested(
   return folds;
 }
 
-/** Each recipe's metric by cross-validation over these recordings: the same folds and seeds for all. */
+/** Each recipe's metric by cross-validation over these recordings, with the same folds and seeds for all. */
 async function compare(
   material: Material,
   within: Set<string>,
@@ -87,7 +87,7 @@ async function compare(
       const rest = [...within].filter((id) => !left.includes(id));
       const network = await trainInt8(material, recipe, {
         places: placesOf(material, rest, recipe.stride),
-        // One is sufficient to compare recipes; several only stabilize the selected one.
+        // One member is sufficient to compare recipes; more only stabilize the selected recipe.
         members: 1,
         seed: seed * 10 + at,
       });
@@ -114,7 +114,7 @@ function meanOf(scores: Score[]): number {
   return scores.reduce((sum, { macroF1 }) => sum + macroF1, 0) / scores.length;
 }
 
-/** The first of the best, so that with equal metrics the simpler recipe is selected. */
+/** The first of the best recipes, so that the simpler one is selected if metrics are equal. */
 function best(offered: Recipe[], inner: InnerFigure[]): Recipe {
   let at = 0;
   inner.forEach(({ figure }, i) => {

@@ -75,7 +75,10 @@ export async function trainInt8(
   return { graph, standardization, bytes: writeTflite(graph).length };
 }
 
-/** Classes that a device predicts for the windows at these places: the bit-exact interpreter, from features to the largest output. */
+/**
+ * Classes that a device would predict for the windows at these indices, using the bit-exact interpreter from features to the largest
+ * output.
+ */
 export function predict(
   material: Material,
   { graph, standardization }: DeviceNetwork,

@@ -1,13 +1,13 @@
 /** Training parameters that can be selected; all others are the project's. */
 export interface Recipe {
-  /** Name for people. */
+  /** Display name. */
   name: string;
   /** Units of the hidden layers of one member. */
   layers: number[];
   /** Samples between the starts of two training windows. */
   stride: number;
   epochs: number;
-  /** Deviation of Gaussian noise on the standardized inputs. */
+  /** Standard deviation of Gaussian noise on the standardized inputs. */
   noise: number;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Accuracy of activity recognition on the motion recordings, measured without leakage: `npm run bench:har`, takes minutes.
+ * Accuracy of activity recognition on the motion recordings, measured without leakage: `npm run bench:har`. Takes minutes.
  * `-- --only=five,one,four,window,features,template` runs some of its parts (the template's splits only by name), `-- --data=FOLDER` uses
  * other recordings, `-- --out=FILE` saves all results as JSON.
  */
@@ -35,7 +35,7 @@ const parts: Part[] = [];
 const tables: string[] = [];
 const nestedFolds: Record<string, unknown> = {};
 
-/** One nested study, as rows and tables. @returns its folds */
+/** Runs one nested study and adds its rows and tables. @returns its folds */
 async function run(
   name: string,
   material: Material,

@@ -16,7 +16,7 @@ import { type NestedOptions, nested, type OuterFold } from './nested.js';
 import { predict, trainInt8 } from './network.js';
 import { members, type Recipe } from './recipes.js';
 
-/** Seed for dividing recordings into the five outer folds. Fixed before anything was measured with it. */
+/** Seed for dividing recordings into the five outer folds. It was fixed before anything was measured. */
 export const outerSeed = 2024;
 
 export const fourClasses = {
@@ -30,7 +30,7 @@ export const fourClasses = {
 export interface Part {
   name: string;
   scores: Scores;
-  /** Largest int8 file of all folds, bytes; null if it is not of interest. */
+  /** Size of the largest int8 file of all folds, bytes; null if not relevant. */
   bytes: number | null;
   /** How often each recipe was chosen. */
   chosen: Record<string, number>;
@@ -67,7 +67,7 @@ export async function openStudy(template: string, folder: string): Promise<Mater
   };
 }
 
-/** Nested cross-validation over these outer folds, as a row, and the row of the control if there is one. */
+/** Runs nested cross-validation over these outer folds; returns a row, and another for the control if there is one. */
 export async function measure(
   name: string,
   material: Material,

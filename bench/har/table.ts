@@ -35,7 +35,7 @@ function figure({ macroF1, interval }: Score): string {
   return `${macroF1.toFixed(4)}${range}`;
 }
 
-/** Results of the inner folds for each recipe: its mean metric over the outer folds, and how often it was selected. */
+/** Inner-fold results for each recipe: its mean metric over the outer folds, and how often it was selected. */
 export function foldTable(folds: OuterFold[]): string {
   const lines = ['| recipe | inside, mean | chosen |', '| --- | --: | --: |'];
   for (const { recipe } of folds[0]?.inner ?? []) {

@@ -5,12 +5,12 @@ import type { Part } from './parts.js';
 export interface Bench {
   /** A smaller run, as a guard against regressions: about ten minutes for all areas together. */
   quick: boolean;
-  /** A new folder of this run. */
+  /** Creates a new folder for this run. */
   folder(): string;
 }
 
 export interface Case {
-  /** The peer that it is compared with, for `--list`. */
+  /** Name of the peer, for `--list`. */
   peer?: string;
   needs?: readonly Part[];
   run(bench: Bench): Figure[] | Promise<Figure[]>;

@@ -1,4 +1,4 @@
-// Results of a bench case and their assessment: rounds of ours and of the peer, measured alternately, against a goal.
+// Results of a bench case and their assessment: alternating rounds of ours and of the peer, compared with a goal.
 
 /** One figure of a case, with its rounds as measured. */
 export interface Figure {
@@ -10,13 +10,13 @@ export interface Figure {
   ours: number | readonly number[];
   /** Rounds of the alternative tool, each next to one of ours. */
   peer?: { name: string; version?: string; rounds: readonly number[] };
-  /** Limit for ours / peer; without a peer for ours. */
+  /** Limit for ours / peer, or for ours if there is no peer. */
   goal: number;
-  /** Factor by which a quick run may miss the goal: 1 for values that are the same on every machine. */
+  /** Factor by which a quick run may miss the goal; 1 for values that are the same on every machine. */
   slack?: number;
   /** Additional observations. */
   note?: string;
-  /** The reason why it fails whatever the figure: data was lost, or results differ. */
+  /** Reason to fail regardless of the figure: data was lost, or results differ. */
   fails?: string;
 }
 
@@ -37,7 +37,7 @@ export interface Result {
   spread: [least: number, most: number] | null;
   rounds: number;
   goal: number | null;
-  /** Limit of this run: the goal, and in a quick run the goal with its slack. */
+  /** Limit of this run: the goal, extended by the slack in a quick run. */
   limit: number | null;
   ok: boolean;
   note?: string;

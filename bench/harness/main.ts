@@ -49,10 +49,10 @@ async function list(): Promise<void> {
 
 async function run(): Promise<void> {
   const { quick, json } = values;
-  // However this process ends, no child process continues, and no folder remains.
+  // However this process ends, it leaves no child process running and no folder behind.
   const folder = mkdtempSync(join(tmpdir(), 'aiot-bench-'));
   tidyAtEnd(folder);
-  // Same permissions as the areas' folders, because a program of another user must find them.
+  // Same permissions as the areas' folders, because programs of another user must be able to reach them.
   chmodSync(folder, 0o711);
   const facts = machine();
   const started = performance.now();

@@ -8,7 +8,7 @@ import { root } from './process.js';
 
 export interface Part {
   name: string;
-  /** A sentence: how to install it. */
+  /** A sentence that explains how to install it. */
   install: string;
   isThere(): boolean;
 }

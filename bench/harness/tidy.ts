@@ -26,13 +26,13 @@ export function endDescendants(of = process.pid): void {
   }
 }
 
-/** However this process ends, no child process continues, and its folder is removed. */
+/** However this process ends, it leaves no child process running and removes its folder. */
 export function tidyAtEnd(folder: string): void {
   process.once('exit', () => {
     endDescendants();
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   });
-  // Not once: a second signal would end the process during the cleanup.
+  // Not `once`, because a second signal would end the process during the cleanup.
   for (const [signal, code] of [
     ['SIGINT', 130],
     ['SIGTERM', 143],

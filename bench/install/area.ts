@@ -1,6 +1,6 @@
-// Cost of an installation: the package, its dependencies, and, in a full run, an install from the registry. It is compared with Node-RED,
-// a program in the same registry for the same audience. Both are installed alternately into empty folders with empty caches; no install
-// scripts are run.
+// Cost of an installation: the package, its dependencies, and, in a full run, an install from the registry. The peer is Node-RED, a program
+// for the same audience in the same registry. Both are installed alternately into empty folders with empty caches; no install scripts are
+// run.
 import { spawnSync } from 'node:child_process';
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,7 +30,7 @@ function packed(): Figure[] {
   ];
 }
 
-/** Locked packages except development ones, as installed here; optional packages for other systems are not included. */
+/** Locked packages as installed here, without development packages and optional packages for other systems. */
 function dependencies(): Figure[] {
   const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
     packages: Record<string, { dev?: boolean }>;

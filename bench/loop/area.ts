@@ -54,7 +54,7 @@ async function week(bench: Bench): Promise<Figure[]> {
   const project = projectOf(bench, 'motion');
   const hours = bench.quick ? 3 : 7 * 24;
   const { samples, lost, seconds, memory } = soak(project, hours);
-  // Memory allocated and code compiled at the beginning do not count as growth.
+  // Memory allocated and code compiled at the beginning does not count as growth.
   const [early = 0, late = 0] = [memory[2], memory.at(-1)];
   const what = `${hours} h of the sensor`;
   const points = (bench.quick ? [0.3] : [1, 10]).map((size) => ({ size, cost: soak(project, size).seconds }));
@@ -76,7 +76,7 @@ async function week(bench: Bench): Promise<Figure[]> {
   ];
 }
 
-/** 1.6 kHz from the FIFO, through its registers. */
+/** 1.6 kHz from the chip's FIFO, read through its registers. */
 async function fast(bench: Bench): Promise<Figure[]> {
   const hours = bench.quick ? 0.05 : 1;
   const sensor = 'i2c://sim/lsm6ds3tr-c?rate=1666&gyro=off&selftest=off&map=x:ax,y:ay,z:az';

@@ -102,7 +102,7 @@ function groupsFolder(): [string, boolean] {
   return [folder, v1 === undefined];
 }
 
-/** Whether this process may limit others. */
+/** Whether this process may limit other processes. */
 export function canLimit(): boolean {
   try {
     limited(0.5).remove();

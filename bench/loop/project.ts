@@ -5,7 +5,7 @@ import { aiot, root, timed } from '../harness/process.js';
 /** Inputs of the model: the raw window, or features of it. */
 export type Inputs = 'raw' | 'motion';
 
-/** Samples at 50 Hz between two predictions: half a minute has enough of them to determine the slowest percent. */
+/** Samples at 50 Hz between two predictions, so that half a minute has enough predictions to determine the slowest percent. */
 const stride = 10;
 
 /** The template har-imu with these inputs and a prediction every 0.2 s; its model is trained into the cache. Returns its folder. */

@@ -24,7 +24,7 @@ console.log(JSON.stringify({ samples, lost, gaps, windows, seconds, memory }));
 process.exit(0);
 
 /**
- * Sensing that ends after this much of the sensor's time.
+ * Opens sensing that ends after this much sensor time.
  * @param {Record<string, unknown>} options
  */
 async function openSome(options) {

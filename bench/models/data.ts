@@ -22,7 +22,7 @@ const healthy = [
   [60, 8],
 ] as const;
 
-/** Rows of the guide's motor: three in ten are anomalies, shifted by 1.5 standard deviations and with 1.5 times the spread. */
+/** Writes rows of the guide's motor: three in ten are anomalies, shifted by 1.5 standard deviations and with 1.5 times the spread. */
 export function writeMotorRows(file: string, rows: number, standardized: boolean): void {
   const random = numbers(11);
   const gaussian = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
@@ -45,7 +45,7 @@ export function writeProject(folder: string, yaml: string, recordings?: string):
   return folder;
 }
 
-/** 35 cuts of real recordings that are part of this repository, and all 53 if they are available beside it. */
+/** 35 excerpts of real recordings in this repository, or all 53 recordings if they are available beside it. */
 export const sampleRecordings = join(root, 'templates', 'har-imu', 'data', 'recordings');
 const allRecordings = join(root, '..', 'shared', 'data', 'har', 'recordings');
 export const mostRecordings = () => (existsSync(allRecordings) ? allRecordings : sampleRecordings);

@@ -22,7 +22,7 @@ export function features(bench: Bench): Figure[] {
     .slice(1)
     .map((line) => line.split(',').map(Number));
   const compared = [500, 501].flatMap((samples) => compare(folder, rows, samples));
-  // V8 has compiled the code by now.
+  // By now V8 has compiled the code.
   const points = (bench.quick ? [100, 1000] : [100, 1000, 10_000]).map((size) => {
     const { user, system } = process.cpuUsage();
     ours(rows, 500, size);
@@ -69,7 +69,7 @@ function specOf(samples: number): SignalSpec {
   };
 }
 
-/** ms of each window, and the first window's features; the recording is restarted at its end. */
+/** Time per window in ms, and the first window's features; the recording is repeated from its start. */
 function ours(rows: readonly number[][], samples: number, windows: number) {
   const spec = specOf(samples);
   const names = featureNames(spec);

@@ -27,7 +27,10 @@ const keras = (rounds: readonly number[]) => ({
 });
 const roundsOf = ({ quick }: Bench) => (quick ? 2 : 7);
 
-/** Full int8 of 4-60-30-10-1, ranges from the same rows. The peer reads a SavedModel, we the float .tflite made from it. */
+/**
+ * Quantizes 4-60-30-10-1 to full int8, with ranges from the same rows. The peer reads a SavedModel; we read the float .tflite converted
+ * from it.
+ */
 export function quantize(bench: Bench): Figure[] {
   const folder = bench.folder();
   const [rows, saved, float, out] = ['rows.csv', 'saved', 'float.tflite', 'int8.tflite'].map((name) =>
@@ -53,7 +56,7 @@ export function quantize(bench: Bench): Figure[] {
   ];
 }
 
-/** 5,000 rows, of which aiot trains on 60 %: 3,000. The peer gets as many, and as many to choose the epoch by. */
+/** 5,000 rows, of which aiot trains on 60 % (3,000). The peer gets the same number of rows for training and for selecting the epoch. */
 export function trainRows(bench: Bench): Figure[] {
   const folder = bench.folder();
   const rows = join(folder, 'rows.csv');
@@ -102,7 +105,7 @@ export function trainRows(bench: Bench): Figure[] {
   ];
 }
 
-/** The peer gets the recordings that aiot trains on and those it chooses the epoch by, so both take the same steps. */
+/** The peer gets the same recordings as aiot for training and for selecting the epoch, so both take the same steps. */
 export function trainWindows(bench: Bench): Figure[] {
   const folder = bench.folder();
   const epochs = bench.quick ? 10 : 40;

@@ -58,7 +58,7 @@ function small(bench: Bench): Figure[] {
   ];
 }
 
-/** Time and memory by step, for a growing number of rows; one epoch, so that the rows dominate and not the passes over them. */
+/** Time and memory by step for a growing number of rows; a single epoch, so that the rows dominate rather than the passes over them. */
 function grow(bench: Bench): Figure[] {
   const folder = bench.folder();
   const sizes = bench.quick ? [5000, 50_000] : [10_000, 100_000, 1_000_000];
@@ -85,7 +85,7 @@ function grow(bench: Bench): Figure[] {
   ];
 }
 
-/** A project with a table; the same rows each time. */
+/** Creates a project with a table, which always has the same rows. */
 function project(folder: string, name: string, rows: number, epochs: number): string {
   const dir = join(folder, name);
   mkdirSync(dir, { recursive: true });
@@ -110,7 +110,7 @@ function project(folder: string, name: string, rows: number, epochs: number): st
   return dir;
 }
 
-/** Runs the pipeline as a user would. `runner`: peak memory of the process itself, bytes. */
+/** Runs the pipeline as a user would. `runner`: peak memory of the pipeline process itself, bytes. */
 function run(folder: string, dir: string): { seconds: number; result: Result; runner: number } {
   const started = performance.now();
   // The shell polls the process's peak memory until it has ended.

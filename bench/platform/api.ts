@@ -10,7 +10,7 @@ import { nameOf, seed } from './seed.js';
 export interface ApiFigure {
   what: string;
   requests: number;
-  /** ms from the request to the last byte, as a client sees it. */
+  /** Time from the request to the last byte, as a client sees it, ms. */
   p50: number;
   p99: number;
 }
@@ -22,7 +22,7 @@ export interface ApiFigures {
   memory: { empty: number; full: number };
 }
 
-/** Limit of the 99th percentile of reading a device, ms: not noticeable for people. */
+/** Limit for the 99th percentile of reading a device, ms, which people do not notice. */
 export const longestRead = 25;
 
 export async function apiFigures(options: {

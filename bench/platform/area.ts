@@ -28,7 +28,7 @@ export const area: Area = {
   },
 };
 
-/** Messages stored on disk, each acknowledged after its sync. */
+/** Messages stored on disk, each acknowledged after it has been synced. */
 async function ingest(bench: Bench): Promise<Figure[]> {
   const [messages, rounds] = bench.quick ? [20_000, 2] : [400_000, 3];
   const ours = await startIngest(bench.folder());
@@ -50,7 +50,7 @@ async function ingest(bench: Bench): Promise<Figure[]> {
   }
   const version = versionOf('redis-server', '--version');
   const own = { unit: '/s', better: 'higher' } as const;
-  // Our own guard: a full run measured × 0.076 of one sample, a quick run × 0.047. The promised limit is the absolute rate.
+  // A regression guard: a full run measured × 0.076 for one sample, a quick run × 0.047. The promised limit is the absolute rate.
   const figure = (what: string, [ours, theirs]: [number[], number[]], least: number): Figure[] => [
     { ...own, name: what, ours, peer: { name: 'Redis streams', version, rounds: theirs }, goal: 0.05 },
     { ...own, name: `${what}, by itself`, ours, goal: least },

@@ -82,7 +82,7 @@ async function secondsOf(
   const done = once(subscriber, 'close');
   subscriber.stdout.resume();
   const blast = await prepareBlast({ port, topic: 'bench/a', payloads: guideMessages(messages), qos, login });
-  // It does not report when it has subscribed.
+  // mosquitto_sub does not report when it has subscribed.
   await delay(500);
   const begun = performance.now();
   const [, [code]] = await Promise.all([blast(), done]);

@@ -1,5 +1,5 @@
 // Idle connections: how many clients one platform supports, and the memory per client. Each client connects, makes two subscriptions, and
-// then stays silent; over TLS each presents a device's certificate.
+// then stays silent; over TLS each client presents a device's certificate.
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
@@ -27,7 +27,7 @@ export interface IdleFigure {
 const devices = 50;
 const atOnce = 50;
 
-/** 10,000 clients without TLS, and 5,000 with certificates; a tenth of them in the short form. */
+/** 10,000 clients without TLS, and 5,000 with certificates; a tenth of these numbers in the short form. */
 export async function idleFigures(folder: () => string, short = false): Promise<IdleFigure[]> {
   const share = short ? 10 : 1;
   const plain = await measure('plain', folder(), 10_000 / share, (platform) => async (index) => {
@@ -99,7 +99,7 @@ async function identities({ urls, ca, token }: PlatformProcess) {
       'virtual',
       await certificateRequest(key, name),
     );
-    // Without the CA, which OpenSSL would otherwise send with the certificate, unlike a board's TLS.
+    // The CA is left out, because OpenSSL would send it with the certificate, unlike a board's TLS.
     all.push({ name, secureContext: createSecureContext({ key, cert: certificate }) });
   }
   await client.close();

@@ -1,5 +1,5 @@
-// Ingest to disk: durable messages per second, for the store alone and through the broker (QoS 1, mutual TLS, several devices, each
-// PUBACK after the sync of its message's batch). Also the cost of storing many devices: memory, a start after SIGKILL, and one
+// Ingest to disk: durable messages per second, for the store alone and through the broker (QoS 1, mutual TLS, several devices, each PUBACK
+// after the sync of its message's batch). Also the cost of storing data of many devices: memory, startup after SIGKILL, and reading one
 // device's hour.
 import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
@@ -15,7 +15,7 @@ import { type PlatformProcess, startPlatformProcess } from './process.js';
 
 /** A durable message store: messages of a device, each acknowledged after its sync. */
 export interface Ingest {
-  /** Messages per second; each round has another recording. */
+  /** Messages per second; each round has its own recording. */
   rate(messages: number, payloadOf: PayloadOf, recording: string): Promise<number>;
   stop(): Promise<void>;
 }
@@ -46,13 +46,13 @@ export interface StorageFigures {
   samples: number;
   /** Resident memory of this process before, and its peak while storing, MB. */
   memory: { before: number; most: number };
-  /** Start time with telemetry as left by SIGKILL, seconds. */
+  /** Startup time with telemetry as left by SIGKILL, seconds. */
   start: number;
   /** Time to read one device's hour, seconds; and its number of entries. */
   hour: { seconds: number; entries: number };
 }
 
-/** Telemetry of many devices that send in turn, 100 samples a message: ten million samples in the short form. */
+/** Telemetry of many devices that send in turn, 100 samples per message; ten million samples in the short form. */
 export async function storageFigures(folder: string, short = false): Promise<StorageFigures> {
   const [count, perDevice] = short ? [1000, 100] : [10_000, 100];
   await mkdir(folder, { recursive: true });
@@ -69,7 +69,7 @@ export async function storageFigures(folder: string, short = false): Promise<Sto
       most = Math.max(most, process.memoryUsage.rss() / 1e6);
     }
   }
-  // Not closed, as after SIGKILL; a reference is held, because otherwise its open file would be garbage-collected with a warning.
+  // Left open, as after SIGKILL; a reference is held, because garbage collection of its open file would print a warning.
   killed.push(telemetry);
   const began = performance.now();
   const again = await openTelemetry({ folder, now: Date.now });
@@ -156,7 +156,7 @@ async function publishers(platform: PlatformProcess): Promise<Publisher[]> {
     await once(socket, 'data');
     let acknowledged = 0;
     let told = () => {};
-    // A PUBACK is four bytes (section 3.4), and no other packets arrive.
+    // A PUBACK has four bytes (section 3.4), and no other packets arrive.
     let bytes = 0;
     socket.on('data', (chunk: Buffer) => {
       bytes += chunk.length;

@@ -1,5 +1,5 @@
-// The usual alternative for storing messages: Redis streams, with a sync of the file before each response (appendfsync always). As many
-// clients with as many unacknowledged messages as our publishers; without TLS, unlike ours.
+// The usual alternative for storing messages: Redis streams, with the file synced before each response (appendfsync always). It has as many
+// clients and unacknowledged messages as our publishers, but no TLS.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { startRedis } from '../../test/support/redis.js';

@@ -8,7 +8,7 @@ import { startRollout } from '../../src/lib/fleet/rollout/waves.js';
 
 export interface EngineFigures {
   devices: number;
-  /** Size of the state, at the start and once all have committed, bytes per device. */
+  /** Size of the state at the start and once all devices have committed, bytes per device. */
   memory: { start: number; end: number };
   /** CPU time from the first offer to the last commit, µs per device. */
   cpu: number;

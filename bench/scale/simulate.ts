@@ -16,7 +16,7 @@ export interface ScaleOptions {
   devices: number;
   policy: RolloutPolicyInput;
   network: RehearsedNetwork;
-  /** Size of the artifact, of its signed manifest, and of a device's signature. */
+  /** Sizes of the artifact, its signed manifest, and a device's signature. */
   bytes: { blob: number; manifest: number; proof: number };
 }
 
@@ -99,7 +99,7 @@ class Tally implements RehearsalObserver {
     const events = movedEvents(before, step, 'platform').length;
     this.head = step.head;
     if (step.changed.length === 0 && events === 0) return;
-    // Rows for the rollout, its job, and each of its devices that changed; the desired state of each, and an event for that.
+    // Rows for the rollout, its job, and each device that changed; the desired state of each, and an event for it.
     now.rows += 2 + step.changed.length + events + 2 * step.wishes.length;
     const waves = new Map(step.changed.map(({ name, wave }) => [name, wave]));
     for (const wish of step.wishes)
@@ -138,7 +138,7 @@ class Tally implements RehearsalObserver {
     now.bytesUp += up;
     now.bytesDown += down;
     const wish = this.told.get(device);
-    // It disconnected a while ago, which its last will reports.
+    // The device disconnected a while ago, which its will reports.
     for (const presence of ['device.disconnect', 'device.connect'] as const) {
       const record = this.record(device);
       const { changes, told } = ofSightings([{ name: device, presence }], { find: () => record }, at);

@@ -46,7 +46,7 @@ function lengthBytes(rest: number): number {
   return rest < 128 ? 1 : rest < 16_384 ? 2 : 3;
 }
 
-/** Bytes that a device's signature adds to its report of a commit. */
+/** Number of bytes that a device's signature adds to its commit report. */
 export async function proofBytes(device: string): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-bench-'));
   try {
@@ -66,7 +66,7 @@ export async function proofBytes(device: string): Promise<number> {
   }
 }
 
-/** The signed manifest of the smallest model, bytes of its envelope. */
+/** Size of the envelope with the smallest model's signed manifest, bytes. */
 export function envelopeBytes(): number {
   const manifest = manifestOf(tinyBundle(), {
     ...{ name: 'tiny', version: 2, sequence: 7, issued: 1_760_000_000_000, expires: null },

@@ -1,4 +1,4 @@
-// aedes, the broker of the MQTT.js people, alone on a port of the loopback that it prints.
+// Runs aedes, the broker from the MQTT.js project, on a loopback port that it prints.
 import { createServer } from 'node:net';
 import { Aedes } from 'aedes';
 

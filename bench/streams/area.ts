@@ -1,5 +1,5 @@
-// Streams compared with the usual tools, on brokers that are started here. Whole processes, alternating, from the first message to the
-// last; messages of the guide, of about 150 bytes. The peers evaluate no expressions, even where we do.
+// Streams compared with the usual tools, on brokers that are started here. Alternating whole processes, from the first message to the last;
+// messages as in the guide, about 150 bytes each. The peers evaluate no expressions, even where we do.
 import type { Area, Bench } from '../harness/area.js';
 import { type Figure, growth } from '../harness/figure.js';
 import { type Part, parts, versionOf } from '../harness/parts.js';
@@ -60,7 +60,7 @@ function beside(
   return { peer: name, needs, run };
 }
 
-/** With where, map and key in JSONata, and their cost compared with the same route without them. */
+/** A route with where, map and key in JSONata, compared with the same route without them. */
 async function route(bench: Bench): Promise<Figure[]> {
   const { mapped, plain, note } = await routeFigures(sizeOf(bench));
   const own = { unit: '/s', better: 'higher', ours: mapped } as const;
@@ -73,7 +73,7 @@ async function route(bench: Bench): Promise<Figure[]> {
   ];
 }
 
-/** A camera of 10 pictures a second of 640 × 480. */
+/** A camera with 10 pictures a second at 640 × 480. */
 async function faces({ quick }: Bench): Promise<Figure[]> {
   const all = await facesShares({ quick, rounds: quick ? 2 : 5 });
   return all.map(({ to, shares }) => ({

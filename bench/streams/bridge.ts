@@ -23,7 +23,7 @@ interface Run {
   twice: number;
 }
 
-/** At QoS 0 and 1 (only 1 in the short form). The guide's bridge uses QoS 0 by default; it is measured at QoS 1 as well. */
+/** At QoS 0 and 1 (only at 1 in the short form). The guide's bridge uses QoS 0 by default; it is measured at QoS 1 as well. */
 export async function bridgeFigures(options: {
   messages: number;
   rounds: number;
@@ -114,7 +114,7 @@ function runOwn(kafka: Kafka, what: What): Promise<Run> {
   });
 }
 
-/** A bridge from a broker to a topic of its own. */
+/** Runs a bridge from a broker to a topic of its own. */
 async function runOne(kafka: Kafka, what: What, start: (place: Place) => ChildProcess): Promise<Run> {
   const mosquitto = await startMosquitto();
   await kafka.createTopic(what.topic);
@@ -157,7 +157,7 @@ async function run(
   return { seconds, cpu, memory, lost, twice };
 }
 
-/** The two report their subscription in different ways, so a message of another length is published until one arrives. */
+/** The two bridges report their subscription in different ways, so messages of a different length are published until one arrives. */
 async function subscribed(bridge: ChildProcess, port: number, topic: string, address: string): Promise<void> {
   for (let tries = 0; tries < 200; tries++) {
     if (bridge.exitCode !== null) throw new Error(`the bridge ended with ${bridge.exitCode}`);
@@ -171,7 +171,7 @@ async function subscribed(bridge: ChildProcess, port: number, topic: string, add
 let admin: ReturnType<ReturnType<typeof kafkaPeer>['admin']> | undefined;
 let connectedTo = '';
 
-/** The next offset of a topic of one partition. */
+/** The next offset of a topic with one partition. */
 async function endOf(address: string, topic: string): Promise<number> {
   if (!admin || connectedTo !== address) {
     await admin?.disconnect();

@@ -12,7 +12,7 @@ export interface Consumed {
 }
 
 export interface Consumer {
-  /** Resolves when it has written the expected number of bytes, and has ended; rejects if it ends before. */
+  /** Resolves when the consumer has written the expected number of bytes and has ended; rejects if it ends earlier. */
   done: Promise<Consumed>;
   /** Resolves when its stderr matches. */
   said(pattern: RegExp): Promise<void>;
@@ -72,7 +72,7 @@ export async function cpuOf(pid: number | undefined): Promise<number> {
   return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / ticks;
 }
 
-/** A note with the CPU seconds of whole processes, medians. */
+/** A note with the median CPU seconds of the whole processes. */
 export function cpuNote(ours: readonly { cpu: number }[], theirs: readonly { cpu: number }[]): string {
   const middle = (all: readonly { cpu: number }[]) => median(all.map(({ cpu }) => cpu)).toFixed(2);
   return `${middle(ours)} processor s, the peer ${middle(theirs)}`;

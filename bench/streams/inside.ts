@@ -1,5 +1,5 @@
-// The bridge inside the platform's own process compared with the guide's bridge in Go (`aiot up --project`: a board's PUBACK is delayed
-// until Kafka has the message). Each has a broker, the same publisher and the same Kafka (3.9.1: the Go bridge cannot write to 4).
+// Compares the bridge inside the platform's process (`aiot up --project`: a board's PUBACK is delayed until Kafka has the message) with the
+// guide's bridge in Go. Each has a broker, the same publisher and the same Kafka (3.9.1: the Go bridge cannot write to 4).
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -17,7 +17,7 @@ import { prepareBlast } from './mqtt-blast.js';
 
 const topic = 'shaded-pole-motor-sensor_data';
 
-/** At QoS 0 and 1, in a quick run at 1 alone. */
+/** At QoS 0 and 1; in a quick run, only at 1. */
 export async function insideFigures(options: {
   messages: number;
   rounds: number;

@@ -10,7 +10,7 @@ import type { Compared } from './mqtt.js';
 
 const topic = 'bench';
 
-/** `tail` plain and with an expression, each against kcat, which evaluates nothing. */
+/** Compares `tail`, plain and with an expression, with kcat, which evaluates nothing. */
 export async function kafkaFigures(options: { messages: number; rounds: number }): Promise<Compared[]> {
   const broker = await startKafka();
   try {
@@ -48,7 +48,7 @@ async function compare(
   const kcat = ['-b', address, '-C', '-t', topic, '-o', 'beginning', '-c', count, '-q'];
   const ours: Consumed[] = [];
   const theirs: Consumed[] = [];
-  // The first pair warms the broker up: its own code is compiled while it runs.
+  // The first pair warms up the broker, whose own code is compiled as it runs.
   for (let round = 0; round <= rounds; round++) {
     const pair = [
       await startConsumer('kcat', kcat, expected).done,

@@ -47,7 +47,7 @@ export async function prepareBlast({
     for (let from = 0; from < packets.length; from += perWrite) {
       const some = packets.slice(from, from + perWrite);
       if (!socket.write(Buffer.concat(some))) await once(socket, 'drain');
-      // An id may be used again once it was acknowledged (section 2.3.1).
+      // An ID may be reused once it has been acknowledged (section 2.3.1).
       while (qos === 1 && from + perWrite - acknowledged > 20_000) await once(socket, 'data');
     }
     while (qos === 1 && acknowledged < packets.length) await once(socket, 'data');

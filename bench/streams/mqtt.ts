@@ -19,7 +19,7 @@ export interface Compared {
   ours: number[];
   theirs: number[];
   least: number;
-  /** Additional observations, and why it fails whatever the rate. */
+  /** Additional observations, and a reason to fail regardless of the rate. */
   note?: string;
   fails?: string;
 }
@@ -31,7 +31,7 @@ interface Broker {
   stop(): Promise<void>;
 }
 
-/** Each case of `tail` against mosquitto_sub: both brokers (Mosquitto alone in a quick run), QoS 0 and 1, and with an expression. */
+/** Compares each case of `tail` with mosquitto_sub: both brokers (only Mosquitto in a quick run), QoS 0 and 1, and with an expression. */
 export async function mqttFigures(options: {
   messages: number;
   rounds: number;

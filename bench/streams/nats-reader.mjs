@@ -1,4 +1,4 @@
-// The loop from the nats package's own documentation, as fast as possible: an ordered consumer, payloads in large writes.
+// The loop from the nats package's documentation, made as fast as possible: an ordered consumer, payloads in large writes.
 //
 //   node bench/streams/nats-reader.mjs PORT STREAM COUNT
 import { connect } from 'nats';

@@ -15,7 +15,7 @@ import type { Compared } from './mqtt.js';
 
 const stream = 'BENCH';
 
-/** `tail` plain and with an expression, each against the client's loop, which evaluates nothing. */
+/** Compares `tail`, plain and with an expression, with the client's loop, which evaluates nothing. */
 export async function natsFigures(options: { messages: number; rounds: number }): Promise<Compared[]> {
   const server = await startServer();
   try {
@@ -53,7 +53,7 @@ async function compare(
   return { what, least, ours: rates(ours), theirs: rates(theirs), note: cpuNote(ours, theirs) };
 }
 
-/** @returns the bytes that a reader prints, line ends counted */
+/** @returns the number of bytes that a reader prints, including line ends */
 async function fill(port: number, count: number): Promise<number> {
   const nc = await connect({ servers: `127.0.0.1:${port}` });
   const manager = await nc.jetstreamManager();

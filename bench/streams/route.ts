@@ -1,5 +1,5 @@
 // A route with JSONata expressions from Kafka to Kafka, in a separate process (bin/run.js), compared with the same route without
-// expressions. Messages per second, from its start of reading to the last one written.
+// expressions. Messages per second, from when it starts reading to the last message written.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -100,7 +100,7 @@ async function runOnce(address: string, topic: string, messages: number, fields:
   }
 }
 
-/** Time between the first and the last message of a topic, by the broker's clock. */
+/** Time between the first and last messages in a topic, by the broker's clock. */
 async function arrived(
   address: string,
   topic: string,

@@ -1,4 +1,4 @@
-/* A program flashed by cable after one that came over the air: it is adopted, and the next one over the air is accepted as usual. */
+/* A program flashed by cable after an update over the air is adopted, and the next update over the air is accepted as usual. */
 #include <string.h>
 
 #include "update_bench.h"
@@ -33,7 +33,7 @@ static bool cable_runs(const bench *b, int slot) {
          r->sequence == 6 && r->floor == 4 && r->trial.slot == AIOT_NO_SLOT && aiot_update_settled(&d->update);
 }
 
-/* The next one over the air is written beside the running program, and is committed. */
+/* The next update over the air is written to the other slot and committed. */
 static void next_is_taken(bench *b, int runs) {
   sim_device *d = &b->device;
   b->v1.version = 3;
@@ -95,7 +95,7 @@ static void test_chosen(checks *c) {
   bench_close(b);
 }
 
-/* A slot abandoned by the boot loader is not dropped: for example, after a power cut between a commit and the chip's own record of it. */
+/* A slot abandoned by the bootloader is not dropped: for example, after a power cut between a commit and the chip's own record of it. */
 static void test_left(checks *c) {
   bench *b = second_runs(c);
   b->device.running = 0;
@@ -109,7 +109,7 @@ static void test_left(checks *c) {
   bench_close(b);
 }
 
-/* Flashed by cable while another program is on trial, in its slot or beside it. */
+/* A program is flashed by cable while another is on trial, into the same slot or the other one. */
 static void test_on_trial(checks *c) {
   for (int slot = 0; slot < 2; slot++) {
     bench *b = second_runs(c);

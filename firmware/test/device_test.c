@@ -1,4 +1,4 @@
-/* A device of protocol v1 on an intermittent connection: queued and dropped messages. */
+/* Queued and dropped messages of a protocol v1 device on an intermittent connection. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,13 +134,13 @@ static void test_away(checks *c, void *memory) {
   aiot_mqtt mqtt;
   if (!check_at(c, "opens", "offline", 0, open_bench(&b, &clock, &mqtt, memory))) return;
   b.acknowledges = true;
-  /* Offline: messages that fit are queued, and a sensor that can wait is asked to. */
+  /* While offline, messages are queued as long as they fit, and a sensor that can wait is asked to. */
   int messages = 0;
   while (aiot_device_ready(&b.device) && messages < 32) take_messages(&b, 4 * messages++, 1);
   run(&b);
   check_at(c, "waits", "messages", (size_t)messages, messages > 2 && messages < 32 && b.count == 0);
   check_equal(c, "dropped", 0, 0, b.device.queue.dropped);
-  /* Each is sent once, in order, over a connection that breaks in between. */
+  /* Each message is sent once, in order, even if the connection breaks in between. */
   b.connection = 1;
   run(&b);
   b.connection = 0;
@@ -150,7 +150,7 @@ static void test_away(checks *c, void *memory) {
   check_equal(c, "sent", 0, messages, (int64_t)b.count);
   for (int i = 0; i < messages; i++) check_at(c, "order", "message", (size_t)i, begins_with(&b, (size_t)i, i));
   check_at(c, "idle", "after", 0, aiot_device_idle(&b.device));
-  /* Includes the board's heap. */
+  /* The report includes the board's heap. */
   check_at(c, "reports", "heap", 0, strstr(b.reported, "\"heap\":{\"free\":52219,\"largest\":31744,\"least\":43008}") != NULL);
 }
 
@@ -160,7 +160,7 @@ static void test_dropped(checks *c, void *memory) {
   aiot_mqtt mqtt;
   if (!check_at(c, "opens", "dropped", 0, open_bench(&b, &clock, &mqtt, memory))) return;
   b.acknowledges = true;
-  /* A sensor that cannot wait: the oldest are dropped and counted, and the newest are queued. */
+  /* If the sensor cannot wait, the oldest messages are dropped and counted, and the newest are queued. */
   const int messages = 60;
   take_messages(&b, 0, messages);
   check_at(c, "bounded", "bytes", b.device.queue.used, b.device.queue.used <= 4096 && b.device.queue.dropped > 0);

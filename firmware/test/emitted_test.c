@@ -1,6 +1,6 @@
 /*
- * Networks that `aiot model quantize --emit c` wrote (test/fixtures/emitted), against their golden vectors; on RV32, under an emulator that
- * counts, with the instructions of each layer.
+ * Compares networks emitted by `aiot model quantize --emit c` (test/fixtures/emitted) with their golden vectors. On RV32, in an emulator
+ * that counts instructions, also prints the instructions of each layer.
  */
 #include "check.h"
 #include "emitted.h"

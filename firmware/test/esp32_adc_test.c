@@ -1,6 +1,6 @@
 /*
- * hal/esp32's converter on a simulated driver: the circuit of docs/reference/hardware.md yields values in its units, and the highest rate
- * is found.
+ * hal/esp32's ADC on a simulated driver: the circuit of docs/reference/hardware.md yields values in their units, and the highest rate is
+ * found.
  */
 #include <math.h>
 #include <string.h>
@@ -15,7 +15,7 @@
 static const double pi = 3.14159265358979323846;
 
 /*
- * Each chip's converter: the pins of docs/reference/hardware.md with the chip's channels, one of converter 2, and the format of a result.
+ * Each chip's ADC: the pins of docs/reference/hardware.md with their channels, a pin of ADC 2, and the result format.
  */
 #if defined(CONFIG_IDF_TARGET_ESP32)
 enum { TEMPERATURE = 36, VIBRATION = 39, SOUND = 34, CURRENT = 35, RADIO = 4, WORD_BYTES = 2, CHANNEL_BIT = 12, HIGHEST_HZ = 2000000, LOWEST_HZ = 20000 };
@@ -35,7 +35,7 @@ static int channel_of(int pin) {
   return -1;
 }
 
-/* Its converter starts at 130 mV, and its driver loses conversions above `most_hz`. */
+/* The ADC's range starts at 130 mV, and the driver loses conversions above `most_hz`. */
 static struct {
   uint32_t hz, most_hz;
   size_t channels;
@@ -48,7 +48,7 @@ static struct {
 } sim;
 
 int64_t esp_timer_get_time(void) {
-  /* Polling takes time, too: a silent converter is given up. */
+  /* Polling takes time too, so that a silent ADC is given up. */
   sim.us += 10;
   return (int64_t)sim.us;
 }

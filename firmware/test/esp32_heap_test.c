@@ -1,7 +1,7 @@
 /*
- * The heap of the program for ESP32s, chip by chip. hal/esp32/main runs on a simulated vendor system that counts every allocation, until
- * MQTT and a download, each over TLS, run at once while samples queue up after a lost connection. The vendor's own usage was measured or
- * is documented; each figure names its source. Everything together, plus a fifth, must fit. Prints the table of
+ * Heap use of the ESP32 program, chip by chip. hal/esp32/main runs on a simulated vendor system that counts every allocation, until MQTT
+ * and a download, each over TLS, run at the same time while samples queue up after a lost connection. The vendor's own usage was measured
+ * or is documented; each figure names its source. Everything together, plus a fifth, must fit. Prints the table of
  * docs/reference/firmware-memory.md.
  */
 #include <setjmp.h>
@@ -49,60 +49,62 @@ enum {
   C3_DATA = C3_STATIC - C3_CODE - C3_PROGRAM,
   WIFI = 48824,
   CONNECTION = 43000 - 8192,
-  /* Buffers of the default configuration in those figures: 10 of Wi-Fi, and records of 16 KiB in and 4 KiB out. */
+  /* Buffers of the default configuration in those figures: 10 for Wi-Fi, and TLS records of 16 KiB in and 4 KiB out. */
   WIFI_BUFFER = 1600,
   WIFI_BUFFERS = 10,
   RECORD_IN = 16384,
   RECORD_OUT = 4096
 };
 
-/* Tasks of a second core: idle, and two that call from core to core. */
+/* Tasks of a second core: an idle task, and two for calls between the cores. */
 enum { SECOND_CORE = (1536 + 360) + 2 * (1024 + 360) };
 
 /*
- * A core dump has at most the whole stack of each task, with its registers, state and headers. Besides this program's tasks there are, by
- * ESP-IDF's Kconfig, those of main, Wi-Fi, TCP/IP, events, both timers, and on two cores idle and calls; and the interrupts'.
+ * A core dump contains at most each task's whole stack, registers, state and headers. Besides this program's tasks, ESP-IDF's Kconfig lists
+ * those of main, Wi-Fi, TCP/IP, events and both timers, and on two cores those for idling and calls, plus the interrupt stacks.
  */
 enum { SYSTEM_TASKS = 10, SYSTEM_STACKS = 3584 + 6656 + 3072 + 2304 + 3584 + 2048 + 2 * (1536 + 1024) + 2096, DUMPED_TASK = 1024 };
 
-/* A chip's RAM for data, from ESP-IDF's linker scripts and memory_layout.c; code in IRAM is subtracted as static RAM. */
+/* A chip's data RAM, from ESP-IDF's linker scripts and memory_layout.c; code in IRAM is subtracted as static RAM. */
 #if defined(CONFIG_IDF_TARGET_ESP32C3)
 #define CHIP "ESP32-C3"
 enum {
   RAM = C3_HEAP + C3_STATIC,
-  /* Kconfig: without IRAM_OPT more than 10 KiB are saved, without RX_IRAM_OPT more than 17, and with FreeRTOS in flash up to 8, of which half is counted. */
+  /* According to Kconfig, disabling IRAM_OPT saves more than 10 KiB, disabling RX_IRAM_OPT more than 17, and FreeRTOS in flash up to 8, of
+   * which half is counted. */
   SYSTEM = C3_CODE + C3_DATA - (10 + 17 + 4) * 1024
 };
 #elif defined(CONFIG_IDF_TARGET_ESP32S3)
 #define CHIP "ESP32-S3"
 enum {
-  /* 0x3fc88000 to 0x3fcf8000, less what a system takes at its start: as on an ESP32-C3, and the second core's tasks. Not measured. */
+  /* 0x3fc88000 to 0x3fcf8000, less the memory that the system takes at startup: as on an ESP32-C3, plus the second core's tasks. Not
+   * measured. */
   RAM = 458752 - 14483 - SECOND_CORE,
-  /* As on an ESP32-C3, not measured; the first 16 KiB of code are outside that RAM. */
+  /* Assumed as on an ESP32-C3, not measured; the first 16 KiB of code are outside that RAM. */
   SYSTEM = C3_CODE + C3_DATA - 16384
 };
 #else
 #define CHIP "ESP32"
 enum {
-  /* 0x3ffae6e0 to 0x40000000 without the ROMs' data, less the same. Not measured. */
+  /* 0x3ffae6e0 to 0x40000000 without the ROMs' data, less the same startup memory. Not measured. */
   RAM = 331952 - 14483 - SECOND_CORE,
-  /* As on an ESP32-C3, not measured; code has RAM of its own. */
+  /* Assumed as on an ESP32-C3, not measured; code has RAM of its own. */
   SYSTEM = C3_DATA
 };
 #endif
 
 
 enum {
-  /* Before a block, and rounded up. */
+  /* Overhead before each block, and the granularity of its size. */
   BLOCK = 8,
-  /* FreeRTOS: a queue's state, a stream buffer's, a task's with its thread-local part. */
+  /* FreeRTOS: the state of a queue, of a stream buffer, and of a task with its thread-local storage. */
   QUEUE = 84,
   STREAM = 48,
   TASK = 360,
   BLOCKS = 512
 };
 
-/* Counters: bytes on the heap now, and the maximum. */
+/* Bytes on the heap now, and the maximum so far. */
 static struct {
   void *block[BLOCKS];
   size_t bytes[BLOCKS];
@@ -169,7 +171,7 @@ char *__wrap_strdup(const char *text) {
   return copy;
 }
 
-/* The system: working queues, and tasks run step by step. */
+/* The simulated system: working queues, and tasks that run step by step. */
 static struct QueueDefinition queues[8];
 static size_t queue_count;
 static QueueHandle_t rows;
@@ -321,7 +323,7 @@ esp_err_t nvs_set_u64(nvs_handle_t handle, const char *key, uint64_t value) { re
 esp_err_t nvs_commit(nvs_handle_t handle) { return handle == 0; }
 void nvs_close(nvs_handle_t handle) { (void)handle; }
 
-/* Cryptography is the vendor's, and uses its memory during a call only. */
+/* The vendor's cryptography uses memory only during a call. */
 static void sha_begin(void *context, void *state) { (void)context, (void)state; }
 static void sha_update(void *context, void *state, const void *data, size_t bytes) { (void)context, (void)state, (void)data, (void)bytes; }
 static void sha_end(void *context, void *state, uint8_t digest[AIOT_SHA256_BYTES]) {
@@ -366,12 +368,12 @@ esp_err_t esp_wifi_stop(void) { return ESP_OK; }
 esp_err_t esp_wifi_connect(void) { return ESP_OK; }
 esp_err_t esp_wifi_disconnect(void) { return ESP_OK; }
 
-/* One connection over TLS, as measured, with the record sizes of sdkconfig.defaults. */
+/* A TLS connection, as measured, with the record sizes of sdkconfig.defaults. */
 static size_t connection(void) {
   return CONNECTION - (RECORD_IN - AIOT_CONFIG_MBEDTLS_SSL_IN_CONTENT_LEN) - (RECORD_OUT - AIOT_CONFIG_MBEDTLS_SSL_OUT_CONTENT_LEN);
 }
 
-/* esp-mqtt: its buffers and its state at once, its task and the connection when it is started, and an outbox of whole messages. */
+/* esp-mqtt allocates its buffers and state immediately, its task and the connection when it is started, and an outbox of whole messages. */
 static esp_event_handler_t on_mqtt;
 static size_t outbox, outbox_most;
 static int mqtt_ids;
@@ -404,7 +406,7 @@ int esp_mqtt_client_enqueue(esp_mqtt_client_handle_t client, const char *topic, 
   return ++mqtt_ids;
 }
 
-/* esp_http_client: a download was found to need as much as MQTT, including its buffers. */
+/* esp_http_client: measured, a download needs as much as MQTT, including its buffers. */
 static bool downloads;
 esp_http_client_handle_t esp_http_client_init(const esp_http_client_config_t *config) {
   count("TLS of a download", connection());
@@ -423,7 +425,7 @@ int esp_http_client_read(esp_http_client_handle_t client, char *buffer, int byte
 bool esp_http_client_is_complete_data_received(esp_http_client_handle_t client) { return client == NULL; }
 esp_err_t esp_http_client_cleanup(esp_http_client_handle_t client) { return client == NULL; }
 
-/* The converter: adc_continuous.c takes the store, five frames with their descriptors, and some state. */
+/* The ADC: adc_continuous.c allocates the store, five frames with their descriptors, and some state. */
 static size_t conversions;
 static bool sampling;
 esp_err_t adc_continuous_new_handle(const adc_continuous_handle_cfg_t *config, adc_continuous_handle_t *handle) {
@@ -440,7 +442,7 @@ esp_err_t adc_continuous_start(adc_continuous_handle_t handle) { return handle =
 esp_err_t adc_continuous_read(adc_continuous_handle_t handle, uint8_t *out, uint32_t room, uint32_t *bytes, uint32_t timeout_ms) {
   (void)handle, (void)timeout_ms;
   now_us += 50000;
-  /* The sampler has opened it, and waits; before that, the program determines the highest rate. */
+  /* The sampler has opened the ADC and waits; before that, the program determines the highest rate. */
   if (sampling) longjmp(*leave, 1);
   memset(out, 0, room);
   *bytes = room;
@@ -474,8 +476,8 @@ esp_err_t ledc_set_duty(ledc_mode_t mode, ledc_channel_t channel, uint32_t duty)
 esp_err_t ledc_update_duty(ledc_mode_t mode, ledc_channel_t channel) { return (unsigned)mode + (unsigned)channel > 9; }
 
 /*
- * A sensor on a bus. I2S takes six DMA buffers of 240 frames by default, with at most two slots of 4 bytes; the other drivers take some
- * state.
+ * Sensors on a bus. I2S allocates six DMA buffers of 240 frames by default, with at most two slots of 4 bytes; the other drivers allocate
+ * some state.
  */
 enum { I2S = 6 * 240 * 4 * 2 };
 static aiot_sensor_code open_bus(void) { return AIOT_SENSOR_OK; }
@@ -511,7 +513,7 @@ esp_err_t esp_task_wdt_reset(void) {
   if (pass == 2) on_address(NULL, IP_EVENT, IP_EVENT_STA_GOT_IP, NULL);
   if (pass == 5) on_mqtt(NULL, NULL, MQTT_EVENT_CONNECTED, &event);
   if (pass == 6) asked = http->open(http->context, "/api/v1/manifests/5", 0) && run_task("aiot-http");
-  /* A command that waits behind another, each as long as a `desired` with all its members. */
+  /* A command queued behind another, each as long as a `desired` with all its members. */
   if (pass % 20 == 0) {
     static char topic[] = "aiot/v1/name/other", text[640];
     event = (esp_mqtt_event_t){.event_id = MQTT_EVENT_DATA, .data = text, .data_len = sizeof text, .total_data_len = sizeof text, .topic = topic, .topic_len = sizeof topic - 1};
@@ -543,7 +545,7 @@ int main(void) {
   count("converter", conversions);
   count("device buffers", AIOT_MEMORY_BYTES + BLOCK);
   count("messages, here and in MQTT's outbox", messages + outbox_most);
-  /* Both connections receive, and one sends: whole windows, in packets whose buffers are a ninth longer. */
+  /* Both connections receive and one sends whole windows, in packets whose buffers are a ninth longer. */
   count("packets in transit", (2 * (size_t)AIOT_CONFIG_LWIP_TCP_WND_DEFAULT + AIOT_CONFIG_LWIP_TCP_SND_BUF_DEFAULT) * 10 / 9);
   const size_t at_start = (size_t)RAM - SYSTEM - AIOT_STATIC_DATA - AIOT_STATIC_BSS;
   size_t needed = 0;

@@ -8,7 +8,7 @@
 #include "fake_queue.h"
 #include "mqtt_client.h"
 
-/* Two of each opened client. */
+/* Two queues for each opened client. */
 QueueHandle_t xQueueCreate(UBaseType_t length, UBaseType_t bytes) {
   static struct QueueDefinition queues[4];
   static uint8_t items[4][2048];
@@ -47,7 +47,7 @@ esp_err_t esp_mqtt_client_register_event(esp_mqtt_client_handle_t client, esp_mq
 esp_err_t esp_mqtt_set_config(esp_mqtt_client_handle_t client, const esp_mqtt_client_config_t *config) {
   (void)client;
   sim.keep_alive = config->session.keepalive;
-  /* The rest is as it was. */
+  /* Everything else is unchanged. */
   return config->broker.verification.certificate != NULL && config->session.last_will.topic != NULL ? ESP_OK : 1;
 }
 esp_err_t esp_mqtt_client_stop(esp_mqtt_client_handle_t client) {
@@ -94,7 +94,7 @@ static void acknowledge(int id) {
   happen(MQTT_EVENT_PUBLISHED, &event);
 }
 
-/* A message in pieces of this size: only the first has the topic. */
+/* Delivers a message in pieces of this size; only the first has the topic. */
 static void arrive(const char *topic, const char *payload, size_t piece) {
   const size_t all = strlen(payload);
   char text[64], name[64];
@@ -120,7 +120,7 @@ static void test_publishing(checks *c, const aiot_mqtt *mqtt) {
   const uint32_t first = mqtt->publish(mqtt->context, "aiot/v1/p/telemetry/m", "hello", 5, 1, true);
   check_at(c, "mqtt", "published", 0, first != 0 && strcmp(sim.topic, "aiot/v1/p/telemetry/m") == 0 && sim.bytes == 5 && memcmp(sim.payload, "hello", 5) == 0 && sim.qos == 1 && sim.retain == 1);
   check_at(c, "mqtt", "not acknowledged yet", 0, !mqtt->acknowledged(mqtt->context, first));
-  /* The connection is lost and the client drops the message: it is resent after a while, and only once connected. */
+  /* The connection is lost and the client drops the message, which is resent after a while and only once connected. */
   happen(MQTT_EVENT_DISCONNECTED, NULL);
   sim.now_ms += 50000;
   const size_t before = sim.enqueued;
@@ -132,7 +132,7 @@ static void test_publishing(checks *c, const aiot_mqtt *mqtt) {
   check_at(c, "mqtt", "an acknowledgment of a dropped message is ignored", 0, !mqtt->acknowledged(mqtt->context, first));
   acknowledge(sim.ids);
   check_at(c, "mqtt", "acknowledged", 0, mqtt->acknowledged(mqtt->context, first));
-  /* Never more than can be stored; accepted again when there is room. */
+  /* Never accepts more than it can store; accepts again when there is room. */
   uint32_t numbers[40];
   size_t taken = 0;
   while (taken < 40 && (numbers[taken] = mqtt->publish(mqtt->context, "t", "x", 1, 1, false)) != 0) taken++;
@@ -167,7 +167,7 @@ static void test_receiving(checks *c, const aiot_mqtt *mqtt) {
   const esp_mqtt_event_t large = {.data = text, .data_len = 3, .total_data_len = 1000000, .topic = text, .topic_len = 1};
   happen(MQTT_EVENT_DATA, &large);
   check_at(c, "mqtt", "invalid pieces are dropped", 0, !mqtt->receive(mqtt->context, 0, &topic, &payload, &bytes));
-  /* The last message counts. */
+  /* The last message wins. */
   char number[16];
   for (int i = 0; i < 30; i++) {
     snprintf(number, sizeof number, "%d", i);
@@ -182,7 +182,7 @@ static void test_receiving(checks *c, const aiot_mqtt *mqtt) {
   check_at(c, "mqtt", "the newest messages are kept", (size_t)count, count == 8 && strcmp(newest, "29") == 0);
 }
 
-/* A configuration sets the keep-alive: a changed one reopens the connection, the same one does not, and accepted messages remain. */
+/* A changed keep-alive in the configuration reopens the connection, an unchanged one does not, and accepted messages are kept. */
 static void test_keep_alive(checks *c, const aiot_mqtt *mqtt) {
   const uint32_t kept = mqtt->publish(mqtt->context, "t", "kept", 4, 1, false);
   aiot_esp32_mqtt_keep_alive(30);
@@ -197,7 +197,7 @@ static void test_keep_alive(checks *c, const aiot_mqtt *mqtt) {
   check_at(c, "mqtt", "sent again on the new connection", 0, !mqtt->acknowledged(mqtt->context, kept) && sim.enqueued > before);
 }
 
-/* Milliseconds until it retries, checked every 10 ms; up to two minutes. */
+/* Milliseconds until the next attempt, checked every 10 ms for up to two minutes. */
 static uint64_t until_tried(const aiot_mqtt *mqtt) {
   const uint64_t start = sim.now_ms;
   const size_t before = sim.reconnects;
@@ -208,7 +208,7 @@ static uint64_t until_tried(const aiot_mqtt *mqtt) {
   return sim.now_ms - start;
 }
 
-/* A broker fails: boards that lost it together return at different times, and ever more slowly while it is down. */
+/* When a broker fails, boards that lose it together reconnect at different times, and less and less often while it is down. */
 static void test_reconnecting(checks *c, const aiot_mqtt *mqtt) {
   check_at(c, "mqtt", "the client does not reconnect on its own", 0, sim.config.network.disable_auto_reconnect);
   size_t tenth[10] = {0};
@@ -230,12 +230,12 @@ static void test_reconnecting(checks *c, const aiot_mqtt *mqtt) {
     const uint64_t wait = until_tried(mqtt);
     check_at(c, "mqtt", "growing delays", i, wait >= waits[i] && wait <= waits[i] + 20);
   }
-  /* A connection that is accepted and then closed is not a success. */
+  /* A connection that is accepted and then closed counts as a failure. */
   happen(MQTT_EVENT_CONNECTED, NULL);
   mqtt->connection(mqtt->context);
   happen(MQTT_EVENT_DISCONNECTED, NULL);
   check_at(c, "mqtt", "a closed connection is retried later", 0, until_tried(mqtt) >= 60000);
-  /* No attempt without Wi-Fi, and no loss while the client is not ready. */
+  /* Nothing is attempted without Wi-Fi, and no message is lost while the client is not ready. */
   happen(MQTT_EVENT_DISCONNECTED, NULL);
   sim.joined = false;
   check_at(c, "mqtt", "no attempt without a network", 0, until_tried(mqtt) >= 120000);

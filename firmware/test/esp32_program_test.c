@@ -1,7 +1,7 @@
 /*
- * hal/esp32's start, with the network and the clock, on simulated vendor components. Each component in turn is missing or fails, in a
- * separate process, as a chip starts with fresh memory. Everything that does not need it works, and the network's stack is used only once
- * it runs.
+ * hal/esp32's startup, network and clock on simulated vendor components. Each component in turn is missing or fails, in a separate process
+ * because a chip starts with fresh memory. Everything that does not need the component works, and the network stack is used only once it is
+ * running.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +36,7 @@ typedef enum {
   CRASHED_OFFLINE, CRASH_CUT, PARTS
 } part;
 
-/* Results of a run, for the process that started it. */
+/* Results of a run, for the parent process. */
 typedef struct {
   bool restarted, crashed, early, late, stack;
   uint64_t restarted_ms;
@@ -68,7 +68,7 @@ esp_event_base_t const IP_EVENT = "IP_EVENT";
 
 enum { TURN_MS = 100, TURNS = 6000, HOUR = 36000, ADDRESS_MS = 2000 };
 
-/* The vendor's stack asserts if its own task does not run. */
+/* The vendor's stack asserts if its own task is not running. */
 static void need_stack(void) {
   if (sim.stack) return;
   out->crashed = true;
@@ -82,10 +82,10 @@ static void happen(esp_event_base_t base, int32_t id) {
   sim.handler(NULL, base, id, NULL);
 }
 
-/* Ten minutes, or slightly more than an hour. */
+/* Duration of a run: ten minutes, or slightly more than an hour. */
 static int turns_of(part which) { return which == CRASHED_LONG_AGO || which == CRASHED_OFFLINE ? HOUR + 100 : TURNS; }
 
-/* A tenth of a second of the loop, and the access point's action in it. */
+/* A tenth of a second of the loop, with the access point's action in it. */
 static void turn(void) {
   sim.now_ms += TURN_MS;
   if (++out->turns == turns_of(sim.part)) _exit(0);
@@ -329,7 +329,7 @@ void vTaskDelay(TickType_t ticks) {
   sim.now_ms += ticks;
 }
 
-/* A run of ten minutes, or until it restarts. False: the process crashed. */
+/* Runs for ten minutes, or until the program restarts. False: the process crashed. */
 static bool run(part which) {
   memset(out, 0, sizeof *out);
   fflush(stdout);
@@ -343,7 +343,7 @@ static bool run(part which) {
   return child > 0 && waitpid(child, &status, 0) == child && status == 0;
 }
 
-/* `network`: it gets an address. If it cannot work at all, it reports that for a minute before it restarts. */
+/* `network`: the board gets an address. If it cannot work at all, it reports this for a minute before it restarts. */
 static const struct {
   part part;
   bool restarts, network;
@@ -386,7 +386,7 @@ static void test_network(checks *c) {
            out->sntp.num_of_servers == 2 && strcmp(out->server[0], "platform.lan") == 0 && strcmp(out->server[1], "pool.ntp.org") == 0);
 
   check_at(c, "no address", "runs", 0, run(NO_ADDRESS));
-  /* Thirty seconds per attempt, then a pause that doubles up to a minute. */
+  /* An attempt takes thirty seconds, followed by a pause that doubles up to a minute. */
   check_at(c, "no address", "disconnects and tries again", (size_t)out->connects, out->disconnects >= 6 && out->disconnects <= 12 && out->connects >= out->disconnects);
   check_equal(c, "no address, delay of the second attempt", 0, 31, (int64_t)(out->connected_at[1] - out->connected_at[0]) / 1000);
   check_equal(c, "no address, delay of the third attempt", 0, 32, (int64_t)(out->connected_at[2] - out->connected_at[1]) / 1000);

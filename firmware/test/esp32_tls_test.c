@@ -1,6 +1,6 @@
 /*
- * The first message of the ESP32's TLS client, by mbedTLS itself: it requests records of at most 4 KiB. Also which certificates it
- * accepts: dates are checked once the clock is set, everything else always.
+ * In the first message of the ESP32's TLS client, made by mbedTLS itself, records of at most 4 KiB are requested. Certificate dates are
+ * checked once the clock is set, everything else always.
  */
 #define MBEDTLS_ALLOW_PRIVATE_ACCESS
 #include <mbedtls/ecp.h>
@@ -36,7 +36,7 @@ static int fixed(void *context, unsigned char *out, size_t bytes) {
   return 0;
 }
 
-/* Another seed gives another key, the same in each run. */
+/* Each seed gives a different key, which is the same in every run. */
 static int counted(void *context, unsigned char *out, size_t bytes) {
   uint8_t *seed = context;
   for (size_t i = 0; i < bytes; i++) out[i] = (uint8_t)(*seed += 37);
@@ -46,7 +46,7 @@ static int counted(void *context, unsigned char *out, size_t bytes) {
 static bool clock_set;
 bool aiot_esp32_clock_set(void) { return clock_set; }
 
-/* A certificate of `name` by `issuer`, in DER; 0 = it cannot be created. */
+/* Creates a DER certificate for `name`, issued by `issuer`; 0 = failed. */
 static size_t issue(uint8_t *out, size_t room, mbedtls_pk_context *key, const char *name, mbedtls_pk_context *issuer, const char *issuer_name, const char *from, const char *to) {
   mbedtls_x509write_cert made;
   mbedtls_mpi serial;
@@ -69,7 +69,7 @@ static size_t issue(uint8_t *out, size_t room, mbedtls_pk_context *key, const ch
   const int bytes = good ? mbedtls_x509write_crt_der(&made, out, room, fixed, NULL) : 0;
   mbedtls_x509write_crt_free(&made);
   mbedtls_mpi_free(&serial);
-  /* It is written to the end of the buffer. */
+  /* mbedTLS writes to the end of the buffer. */
   if (bytes > 0) memmove(out, out + room - (size_t)bytes, (size_t)bytes);
   return bytes > 0 ? (size_t)bytes : 0;
 }

@@ -1,5 +1,6 @@
 /*
- * A board that uses the guide's protocol: its messages byte by byte, its networks, and its behavior with simulated brokers and services.
+ * Tests a board that uses the guide's protocol: its messages byte by byte, its networks, and its behavior with simulated brokers and
+ * services.
  */
 #include "aiot/guide.h"
 
@@ -34,7 +35,7 @@ typedef struct {
 
 #include "guide.inc"
 
-/* Every n-th byte of a network is tried: fewer in an emulator. */
+/* Every n-th byte of a network is tried; fewer in an emulator. */
 #ifndef AIOT_STRIDE
 #define AIOT_STRIDE 1
 #endif
@@ -130,7 +131,7 @@ static void test_networks(checks *c) {
   }
 }
 
-/* Truncated anywhere, and with any byte changed: rejected or run, and never read beyond the end. */
+/* Networks that are truncated anywhere or have any byte changed are rejected or run, but never read beyond their end. */
 static void test_broken_networks(checks *c) {
   static uint8_t file[4096];
   const aiot_guide_reading reading = {1, 2, 3, 4};
@@ -159,7 +160,7 @@ static void test_broken_networks(checks *c) {
 
 enum { SENT = 64 };
 
-/* One service and its next response. */
+/* A service and its next response. */
 typedef struct {
   const void *body;
   size_t bytes;

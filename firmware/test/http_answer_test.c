@@ -1,4 +1,4 @@
-/* HTTP/1.1 responses of a platform, in one piece and in every other split: the body, and whether a retry helps. */
+/* A platform's HTTP/1.1 responses, in one piece and split at every position: the body, and whether a retry helps. */
 #include "http_answer.h"
 
 #include <string.h>
@@ -13,7 +13,7 @@ typedef struct {
   /* The expected result: the body, or a code below 0. */
   const char *body;
   int32_t code;
-  /* Whether it is complete if the connection then ends. */
+  /* Whether the body is complete if the connection ends then. */
   bool whole;
 } row;
 
@@ -49,7 +49,7 @@ static const row rows[] = {
     {"half a head", "HTTP/1.1 200 OK\r\nContent-", 0, "", 0, false},
 };
 
-/* The body of a response that arrives in pieces of these sizes; its code, 0 = good so far. */
+/* Parses a response that arrives in pieces of these sizes; returns its code, 0 = good so far. */
 static int32_t take(aiot_http_answer *answer, const row *r, size_t first, size_t piece, char *body, size_t *bytes) {
   const size_t length = strlen(r->answer);
   *bytes = 0;
@@ -74,7 +74,7 @@ static void test_row(checks *c, const row *r) {
       size_t bytes = 0;
       const int32_t code = take(&answer, r, first, piece, body, &bytes);
       check_equal(c, r->name, first * 10 + piece, r->code, code);
-      /* If it arrives in one piece with the error, data before the error is not returned. */
+      /* If the response arrives in one piece, data before the error is not returned. */
       if (code < 0) continue;
       check_at(c, r->name, "body", first * 10 + piece, bytes == strlen(r->body) && memcmp(body, r->body, bytes) == 0);
       check_at(c, r->name, "whole", first * 10 + piece, aiot_http_answer_whole(&answer) == r->whole);

@@ -83,7 +83,7 @@ static void test_rules(checks *c) {
   printf("%d files held to the rules\n", (int)RULES);
 }
 
-/* With exactly the used size it works again; with one byte less it is rejected and the arena is unchanged. */
+/* With exactly the used size the network opens again; with one byte less it is rejected and the arena is unchanged. */
 static void test_memory(checks *c) {
   for (size_t at = 0; at < MODELS; at++) {
     const model_row *row = &model_rows[at];
@@ -100,12 +100,12 @@ static void test_memory(checks *c) {
 }
 
 #ifndef __riscv
-/* Damaged files are tried with small networks: each is opened once per byte. */
+/* Only small networks are damaged, because each is opened once per byte. */
 enum { BROKEN_BYTES = 2600 };
 
 static int8_t input[ARENA_BYTES];
 
-/* Whatever a file contains, it is rejected or runs inside its memory; the sanitizers check that. `copy` is as long as the file. */
+/* Whatever a file contains, it is rejected or runs within its memory, which the sanitizers check. `copy` is as long as the file. */
 static void try_broken(const model_row *row, const uint8_t *copy, size_t bytes, int *refused, int *ran) {
   aiot_arena arena;
   aiot_model *model;
@@ -156,7 +156,7 @@ int main(void) {
   test_rules(&c);
   test_memory(&c);
 #ifndef __riscv
-  /* In an emulator it takes a minute, without sanitizers. */
+  /* In an emulator, without sanitizers, this takes a minute. */
   test_broken(&c);
 #endif
   return checks_end(&c);

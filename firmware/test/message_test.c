@@ -57,14 +57,14 @@ static void write_all(aiot_writer *writer) {
 static const char all_json[] =
     "{\"a\\n\":[-9223372036854775808,24,1.5,1.1,null,true],\"b\":\"\xC3\xBC\\u0001\\\"\xEF\xBF\xBD\",\"c\":{}}";
 
-/* By the tables of RFC 8949: maps and arrays of indefinite length. */
+/* Maps and arrays of indefinite length, as in the tables of RFC 8949. */
 static const uint8_t all_cbor[] = {
     0xBF, 0x62, 'a',  '\n', 0x9F, 0x3B, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x18, 0x18, 0xFA, 0x3F, 0xC0, 0x00, 0x00,
     0xFB, 0x3F, 0xF1, 0x99, 0x99, 0x99, 0x99, 0x99, 0x9A, 0xF6, 0xF5, 0xFF, 0x61, 'b',  0x67, 0xC3, 0xBC, 0x01, '"',  0xEF, 0xBF,
     0xBD, 0x61, 'c',  0xBF, 0xFF, 0xFF};
 
 static void test_writer(checks *c) {
-  /* Every buffer size from none to more than enough: overflow is reported, and nothing is written beyond the buffer. */
+  /* For every buffer size from zero to more than enough, overflow is reported and nothing is written beyond the buffer. */
   for (size_t room = 0; room < 128; room++) {
     for (int kind = 0; kind < 2; kind++) {
       uint8_t *out = malloc(room > 0 ? room : 1);
@@ -175,7 +175,7 @@ static void test_queue(checks *c) {
   broker.acknowledged = 3;
   aiot_queue_run(&queue, &mqtt);
   check_equal(c, "a message that was not accepted is kept", 0, 3, (int64_t)queue.waiting);
-  /* Offline: the oldest are dropped, and are counted. */
+  /* While offline, the oldest messages are dropped and counted. */
   for (char n = 'a'; n < 'k'; n++) aiot_queue_push(&queue, "t", &n, 1, false);
   check_at(c, "queue", "bounded", 3, queue.used <= 200 && queue.dropped > 0);
   check_equal(c, "dropped and kept add up", 0, 13, (int64_t)(queue.dropped + queue.waiting));
@@ -188,7 +188,7 @@ static void test_queue(checks *c) {
   check_at(c, "queue", "empty at the end", 4, aiot_queue_run(&queue, &mqtt) && queue.waiting + queue.sent == 0);
   check_equal(c, "each once", 0, (int64_t)(3 + kept), broker.taken);
   check_at(c, "queue", "the newest last", 5, strcmp(broker.last, "j") == 0);
-  /* A message handed to the port counts as sent, even if the queue still has it: it is not counted as lost. */
+  /* A message handed to the port is not counted as lost, even if the queue still has it. */
   broker.acknowledged = 0;
   uint32_t before = queue.dropped;
   aiot_queue_push(&queue, "t", "x", 1, false);

@@ -1,6 +1,6 @@
 /*
- * Patches for tests: one piece, the difference of two blobs of equal length, in docs/reference/protocol.md's format. Real ones are created
- * by src/lib/formats/delta.
+ * Patches for tests: a single piece with the difference of two blobs of equal length, in the format of docs/reference/protocol.md. Real
+ * ones are created by src/lib/formats/delta.
  */
 #ifndef AIOT_TEST_PATCH_H
 #define AIOT_TEST_PATCH_H

@@ -1,5 +1,5 @@
 /*
- * Power cuts at every single write and erase of a whole update, torn in several ways each, for each kind. The device boots, runs the
+ * Power cuts at every write and erase of a whole update, each torn in several ways, for each kind. The device boots, runs the
  * previous version or the new one but never a mix, trusts the previous root or the next one, and ends in the same state as without a cut.
  */
 #include <string.h>
@@ -15,14 +15,14 @@ typedef struct {
   const char *name;
   /* Previously committed versions. */
   size_t before;
-  /* First byte of the new one, and whether it is committed. */
+  /* First byte of the new version, and whether it is committed. */
   uint8_t does;
   bool stays;
   /* Whether pairs of cuts are tried too. */
   bool twice;
-  /* Delivery: as a whole, or by a patch, which yields the signed bytes or others. */
+  /* Delivery: the whole artifact, or a patch, which yields the signed bytes or different ones. */
   enum { WHOLE, RIGHT, WRONG } patch;
-  /* Preceded by two roots, the second with another signing key, and a timestamp. */
+  /* Whether two roots, the second with a different signing key, and a timestamp come first. */
   bool rotates;
 } scenario;
 
@@ -69,7 +69,7 @@ typedef struct {
   int new_index;
 } bench;
 
-/* 0xFF for a whole sector and more, like the padding of images: it looks erased. */
+/* More than a sector of 0xFF, which looks erased, like the padding of images. */
 static void fill_blob(uint8_t *blob, uint8_t does, uint32_t seed) {
   for (size_t i = 0; i < BLOB_BYTES; i++) {
     seed = seed * 1664525u + 1013904223u;
@@ -92,7 +92,7 @@ static void desire(bench *b, size_t index) {
   else sim_device_desire_delta(&b->device, r, r - 1, rollout);
 }
 
-/* Root 2 separates the keys; root 3 has another release key, whose sequences restart. */
+/* Root 2 separates the roles; root 3 has a different release key, whose sequences restart. */
 static void offer_roots(bench *b) {
   char payload[2048];
   const release *r = &b->known[b->scenario->before];
@@ -110,7 +110,7 @@ static void offer_roots(bench *b) {
   b->device.platform.timestamp = b->timestamp;
 }
 
-/* A few positions differ from the previous version, so that the patch is short. */
+/* Only a few positions differ from the previous version, so that the patch is short. */
 static void offer_patch(bench *b) {
   const scenario *s = b->scenario;
   const uint8_t *base = b->blob[s->before - 1];
@@ -172,7 +172,7 @@ static void bench_close(bench *b) {
   signing_key_free(&b->fresh);
 }
 
-/* The update from the previous state, with a power cut according to `cut_at` and `torn`. */
+/* Updates from the previous state, with a power cut according to `cut_at` and `torn`. */
 static void update(bench *b, uint32_t cut_at, sim_torn torn) {
   sim_flash_copy(&b->device.flash, &b->base);
   sim_device_boot(&b->device);
@@ -203,7 +203,7 @@ static bool record_is_true(sim_device *d) {
   return true;
 }
 
-/* The durable state before the power cut is there, or the one that was being written. */
+/* The flash holds the durable state before the power cut, or the state that was being written. */
 static bool trusts_on(const bench *b, const aiot_keeper *before) {
   const aiot_keeper *now = &b->device.keeper;
   if (!b->device.keeps) return true;
@@ -212,7 +212,7 @@ static bool trusts_on(const bench *b, const aiot_keeper *before) {
   return now->held.version == before->held.version + 1 && now->kept.epoch == (now->held.version == 3 ? 3 : 0);
 }
 
-/* Power on again: old or new, and then the same end as without the cut. */
+/* After power-on the device runs the old or the new version, and ends as it would have without the cut. */
 static bool recovers(bench *b) {
   static aiot_keeper before;
   sim_device *d = &b->device;
@@ -272,7 +272,7 @@ static void run_scenario(aiot_kind kind, const scenario *s, totals *t) {
   const uint32_t writes = b.device.flash.writes, erases = b.device.flash.erases;
   const aiot_code told = s->patch == WRONG ? AIOT_DELTA_RESULT : AIOT_OK;
   check_at(&t->checks, "the patch was requested", s->name, 0, (b.device.platform.patch_requests > 0) == (s->patch != WHOLE));
-  /* Firmware has restarted since. */
+  /* The firmware has restarted since then. */
   check_at(&t->checks, "reports how it was delivered", s->name, 0,
            kind == AIOT_KIND_FIRMWARE ||
                (b.device.update.has_delta == (s->patch != WHOLE) && b.device.update.delta_code == told));

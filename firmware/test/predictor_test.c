@@ -1,6 +1,6 @@
 /*
- * Bundles created by the TypeScript side: their golden vectors, and their predictions over a stream. First argument: their folder. Without
- * arguments, AIOT_FIXTURES names it, and only the valid ones are run, because an emulator is slow.
+ * Golden vectors of bundles created by the TypeScript side, and their predictions over a stream. The first argument is their folder.
+ * Without arguments, AIOT_FIXTURES names the folder, and only valid bundles are run, because an emulator is slow.
  */
 #include "aiot/pipeline.h"
 
@@ -76,7 +76,7 @@ static void test_answers(checks *c, const bundle_row *r, const aiot_bundle *bund
   }
 }
 
-/* The bundle's golden check with this text instead of its own. */
+/* Runs the bundle's golden check with this text instead of its own. */
 static aiot_code check_text(const aiot_bundle *bundle, size_t bytes, aiot_arena arena, size_t *vectors, size_t *passed) {
   aiot_bundle bent = *bundle;
   bent.golden = (aiot_span){text, bytes};
@@ -84,14 +84,14 @@ static aiot_code check_text(const aiot_bundle *bundle, size_t bytes, aiot_arena 
 }
 
 static bool within(const char *member, size_t at) {
-  /* Whether the last key before `at` is this one. */
+  /* Whether this is the last key before `at`. */
   size_t from = at;
   while (from > 0 && !(text[from] == ':' && text[from - 1] == '"')) from--;
   const size_t length = strlen(member);
   return from > length + 1 && memcmp(text + from - 1 - length, member, length) == 0 && text[from - 2 - length] == '"';
 }
 
-/* One digit of an integer, one letter of a label, one value: each alone makes its vector fail, and only it. */
+/* Changing one digit of an integer, one letter of a label or one value makes that vector fail, and no other. */
 static void test_corrupted(checks *c, const bundle_row *r, const aiot_bundle *bundle, aiot_arena arena) {
   /* Only some of the long vectors, because each is computed from its samples. */
   const size_t bytes = bundle->golden.bytes, every = bytes > 12000 ? 5 : 1;
@@ -120,7 +120,7 @@ static void test_corrupted(checks *c, const bundle_row *r, const aiot_bundle *bu
   check_at(c, r->name, "corruptions", corrupted, corrupted > all);
 }
 
-/* One sample more or less no longer completes exactly one window. */
+/* With one sample more or less, the vector no longer completes exactly one window. */
 static void test_samples(checks *c, const aiot_bundle *bundle, aiot_arena arena) {
   size_t vectors, passed;
   const char *head = (const char *)bundle->golden.data;
@@ -131,7 +131,7 @@ static void test_samples(checks *c, const aiot_bundle *bundle, aiot_arena arena)
   if (!samples) return;
   const size_t before = (size_t)(samples - head), rest = bundle->golden.bytes - before;
   const size_t one = (size_t)((const char *)memchr(samples, ']', rest) - samples) + 2;
-  /* Doubled, and removed: a window of one sample has none. */
+  /* A sample is doubled or removed; a window of one sample then has none left. */
   memcpy(text, head, before + one);
   memcpy(text + before + one, samples, rest);
   check_equal(c, "one additional sample", 0, AIOT_GOLDEN_MISMATCH, check_text(bundle, bundle->golden.bytes + one, arena, &vectors, &passed));
@@ -144,7 +144,7 @@ static void test_samples(checks *c, const aiot_bundle *bundle, aiot_arena arena)
   check_equal(c, "a sample with an additional field", 0, AIOT_BUNDLE_MALFORMED, wide);
 }
 
-/* Truncated and flipped texts: rejected or, if the byte makes no difference, passed; never read beyond the end. */
+/* Truncated and flipped texts are rejected or, if the byte makes no difference, pass; they are never read beyond their end. */
 static void test_malformed(checks *c, const bundle_row *r, const aiot_bundle *bundle, aiot_arena arena) {
   const size_t bytes = bundle->golden.bytes, step = bytes > 12000 ? 1009 : bytes / 200 + 1;
   size_t vectors, passed;
@@ -203,7 +203,7 @@ static void test_golden(checks *c, const bundle_row *r, const aiot_bundle *bundl
   size_t vectors, passed;
   check_equal(c, r->name, 0, AIOT_OK, aiot_golden_check(bundle, &aiot_interpreter, arena, &vectors, &passed));
   printf("%s: %zu of %zu vectors passed\n", r->name, passed, vectors);
-  /* The same one by one: the counts match after each. */
+  /* The same, one vector at a time: the counts match after each. */
   aiot_golden *golden = NULL;
   if (!check_equal(c, r->name, 1, AIOT_OK, aiot_golden_open(bundle, &aiot_interpreter, &arena, &golden))) return;
   size_t steps = 0, ran = 0, good = 0;

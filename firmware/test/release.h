@@ -1,4 +1,4 @@
-/* Signed releases for tests, made by OpenSSL. */
+/* Signed releases for tests, created with OpenSSL. */
 #ifndef AIOT_TEST_RELEASE_H
 #define AIOT_TEST_RELEASE_H
 
@@ -11,20 +11,20 @@ typedef struct {
   uint8_t id[AIOT_SHA256_BYTES];
 } signing_key;
 
-/* A new P-256 key; ends the program if OpenSSL fails. */
+/* Creates a P-256 key; ends the program if OpenSSL fails. */
 signing_key signing_key_new(void);
 void signing_key_free(signing_key *key);
 
 /* A trust root in which `keys` may sign and `threshold` of them must. */
 aiot_trust trust_of(const signing_key *keys, size_t count, size_t threshold);
 
-/* The same as JSON; its length. */
+/* Writes the same trust root as JSON; returns its length. */
 size_t trust_json(const signing_key *keys, size_t count, size_t threshold, char *out, size_t room);
 
-/* An envelope of the payload with a signature of each key; returns its length. */
+/* Writes an envelope with the payload and a signature by each key; returns its length. */
 size_t envelope_of(const char *payload, const signing_key *keys, size_t count, char *out, size_t room);
 
-/* Content of a release's manifest; 0 and NULL are the defaults. */
+/* Content of a release's manifest; members that are 0 or NULL get defaults. */
 typedef struct {
   aiot_kind kind;
   const char *name;
@@ -37,11 +37,11 @@ typedef struct {
   const char *type;
   const uint8_t *blob;
   size_t bytes;
-  /* Members before those above: `"model":{…},`. */
+  /* JSON members placed before those above, such as `"model":{…},`. */
   const char *more;
 } release;
 
-/* Writes its payload and returns its length. */
+/* Writes the payload and returns its length. */
 size_t release_payload(const release *r, char *out, size_t room);
 
 #endif

@@ -6,10 +6,10 @@
 
 #define ROOT_TEXT_BYTES 16384
 
-/* Content of a root; 0 and NULL are the defaults. */
+/* Content of a root; members that are 0 or NULL get defaults. */
 typedef struct {
   int64_t version;
-  /* 0 = in the year 2242. */
+  /* 0 = expires in the year 2242. */
   int64_t expires;
   const signing_key *root;
   size_t roots;
@@ -17,22 +17,22 @@ typedef struct {
   size_t threshold;
   const signing_key *targets;
   const signing_key *timestamp;
-  /* Members before its others. */
+  /* JSON members placed before the others. */
   const char *more;
 } root_spec;
 
-/* Its envelope, signed by these keys. */
+/* Writes its envelope, signed by these keys. */
 void root_text(const root_spec *root, const signing_key *signers, size_t count, char out[ROOT_TEXT_BYTES]);
 
-/* Content of a timestamp; 0 and NULL are the defaults. */
+/* Content of a timestamp; members that are 0 or NULL get defaults. */
 typedef struct {
   int64_t version;
   int64_t issued;
   int64_t expires;
   int64_t root;
-  /* Highest sequence of all kinds. */
+  /* Highest sequence, used for all kinds. */
   int64_t newest;
-  /* The payload of the newest manifest of its name; NULL = no entry. */
+  /* Payload of the newest manifest with that name; NULL = no entry. */
   const char *payload;
   const char *kind;
   const char *name;

@@ -1,4 +1,4 @@
-/* Drivers of sensors compared with golden values, and on simulated chips that lose, misalign and reject data. */
+/* Sensor drivers, compared with golden values and run on simulated chips that lose, misalign and reject data. */
 #include "aiot/imu.h"
 #include "aiot/sensors.h"
 
@@ -72,7 +72,7 @@ static void test_lsm6ds3trc_values(checks *c) {
     int16_t counts[AIOT_IMU_FIELDS] = {0};
     const int32_t word = lsm6ds3trc_words[i].word;
     counts[lsm6ds3trc_words[i].rotation ? 4 : 1] = (int16_t)(word >= 0x8000 ? word - 0x10000 : word);
-    /* The very first one is not returned. */
+    /* The very first sample is not returned. */
     if (i == 0) sim_imu_sample(&sim, counts);
     sim_imu_sample(&sim, counts);
     double values[2 * AIOT_IMU_FIELDS] = {0};
@@ -86,7 +86,7 @@ static void test_lsm6ds3trc_values(checks *c) {
   check_at(c, "lsm6ds3trc", "sleeps", 0, !sim_imu_running(&sim));
 }
 
-/* Samples numbered by all their axes. */
+/* Samples whose axes all contain the sample's number. */
 static void give(sim_imu *sim, int16_t *number, size_t samples) {
   for (size_t i = 0; i < samples; i++) {
     const int16_t n = (*number)++;
@@ -103,7 +103,7 @@ typedef struct {
   size_t mixed;
 } course;
 
-/* Each sample has one number in all axes; a jump only if the reading reported it. */
+/* Each sample has the same number in all axes; numbers jump only if the reading reported a gap. */
 static void follow(const aiot_imu *imu, const double *values, const aiot_imu_reading *reading, course *run) {
   for (size_t i = 0; i < reading->count; i++) {
     const double *at = values + i * imu->fields;
@@ -156,7 +156,7 @@ static void test_courses(checks *c, aiot_imu_chip chip, int range_dps) {
   }
 }
 
-/* Half a set: the chip is awaited; if the rest does not arrive, everything is discarded and reported. */
+/* After half a set the driver waits for the chip; if the rest does not arrive, everything is discarded and reported. */
 static void test_out_of_step(checks *c) {
   static sim_imu sim;
   aiot_imu imu;
@@ -272,7 +272,7 @@ static void test_ds18b20(checks *c) {
       bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
   }
-  /* At 9 bits the lower three are undefined. */
+  /* At 9 bits, the lowest three bits are undefined. */
   uint8_t coarse[AIOT_SCRATCHPAD_BYTES] = {0x97, 0x01, 0x4b, 0x46, 0x1f, 0xff, 0x0f, 0x10, 0};
   coarse[8] = aiot_wire_crc(coarse, 8);
   double celsius = 0;
@@ -290,7 +290,7 @@ static void test_analogue(checks *c) {
     const aiot_channel alternating = aiot_acs712(converter, (aiot_acs712_kind)kind, 2.0 / 3);
     const aiot_channel direct = aiot_acs712_direct(converter, (aiot_acs712_kind)kind, 2.0 / 3, 5);
     const double count = aiot_volts_per_count(converter);
-    /* 3 A RMS about half of 5 V, and 3 A of direct current. */
+    /* 3 A RMS centered on half of 5 V, and 3 A of direct current. */
     const aiot_summary waves = {.mean = 2.5 * 2 / 3 / count, .ac_rms = 3 * per_ampere[kind] * 2 / 3 / count};
     const aiot_summary steady = {.mean = (2.5 + 3 * per_ampere[kind]) * 2 / 3 / count};
     near(c, "acs712, alternating", (size_t)kind, 3, aiot_channel_value(&alternating, &waves), 1e-9);

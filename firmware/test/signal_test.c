@@ -1,4 +1,4 @@
-/* The signal part compared with src/lib/signal: the same bits for any set, length and signal. */
+/* Compares the signal part with src/lib/signal: the results match bit for bit for any set, length and signal. */
 #include "aiot/pipeline.h"
 
 #include <math.h>
@@ -36,7 +36,7 @@ static uint64_t bits_of(double value) {
   return bits;
 }
 
-/* Differing bits; all NaN are equal. */
+/* Number of differing bits; all NaNs are equal. */
 static bool differs(float got, uint32_t expected, double *relative) {
   float wanted;
   memcpy(&wanted, &expected, sizeof(wanted));
@@ -56,7 +56,7 @@ static void test_turns(checks *c) {
   }
 }
 
-/* Windows produced from the state after a reset; `differing` and `relative` count differing bits. */
+/* Number of windows produced, starting from a reset; `differing` and `relative` count differing bits. */
 static size_t run(const feature_row *r, aiot_features *features, size_t *differing, double *relative) {
   size_t windows = 0;
   for (size_t i = 0; i < r->count; i++) {
@@ -97,7 +97,7 @@ static void test_features(checks *c) {
   printf("%zu features, %zu differ, by a part of %.2g at most; %zu bytes of memory at most\n", values, differing, relative, most);
 }
 
-/* Possible contents of a signal part from a file, and memory of every size. */
+/* Contents that a signal part from a file may have, and memory of every size. */
 static void test_refusals(checks *c) {
   const aiot_signal_spec good = feature_rows[0].spec;
   aiot_signal_spec bad[] = {good, good, good, good, good, good, good, good, good, good, good};
@@ -138,7 +138,7 @@ static void test_short_memory(checks *c) {
     aiot_arena_init(&arena, memory, sizeof(memory));
     aiot_features_open(&r->spec, &arena, &features);
     const size_t needed = arena.used;
-    /* Every eighth of the required size, and one byte less than all. */
+    /* Each eighth of the required size, and one byte less than required. */
     for (size_t part = 0; part <= 8; part++) {
       const size_t bytes = part == 8 ? needed - 1 : needed * part / 8;
       aiot_arena_init(&arena, memory, bytes);
@@ -149,7 +149,7 @@ static void test_short_memory(checks *c) {
   }
 }
 
-/* Values that no sensor gives must not lead outside the memory or into an endless loop. */
+/* Values that no sensor produces must not cause accesses outside the memory or an endless loop. */
 static void test_wild_samples(checks *c) {
   const double wild[] = {NAN, INFINITY, -INFINITY, 0, -0.0, 1e308, -1e308, 5e-324, 1, -1};
   uint32_t seed = 1;

@@ -24,7 +24,7 @@ static void hex_digest(const uint8_t *data, size_t bytes, char out[65]) {
   for (int i = 0; i < 32; i++) snprintf(out + 2 * i, 3, "%02x", digest[i]);
 }
 
-/* Documents at each path other than blobs. */
+/* The document at each path; blobs are handled separately. */
 static const void *document_at(const sim_platform *p, const char *path, char *kind, size_t *bytes) {
   static const char root[] = "/api/v1/trust/root/";
   const bool of_root = strncmp(path, root, sizeof root - 1) == 0;
@@ -233,7 +233,7 @@ static bool start(sim_device *d) {
 }
 
 bool sim_device_boot(sim_device *d) {
-  /* The bootloader's behavior after any restart that the firmware did not request: back to the committed version. */
+  /* After any restart that the firmware did not request, the bootloader returns to the committed version. */
   sim_flash_power_on(&d->flash);
   if (!aiot_store_open_flash(&d->store, &d->releases, &aiot_crypto_openssl, d->scratch)) return false;
   if (d->setup.kind != AIOT_KIND_FIRMWARE) d->running = AIOT_NO_SLOT;

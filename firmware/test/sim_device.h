@@ -1,5 +1,5 @@
 /*
- * A device around an update, for tests: simulated flash, clock, platform and broker. For each kind there is a trial that depends on the
+ * A device around an update, for tests: simulated flash, clock, platform and broker. Each kind has a trial whose behavior depends on the
  * version's first byte.
  */
 #ifndef AIOT_SIM_DEVICE_H
@@ -10,18 +10,18 @@
 #include "sim_flash.h"
 #include "aiot/trust.h"
 
-/* First byte of a version: the behavior of its trial. */
+/* First byte of a version, which selects the behavior of its trial. */
 enum {
   SIM_GOOD = 'G',
   /* A golden vector differs, the self-test fails, the configuration is invalid. */
   SIM_BAD = 'B',
-  /* No golden vector. */
+  /* It has no golden vectors. */
   SIM_EMPTY = 'E',
-  /* Power cut in its trial. */
+  /* The power is cut during its trial. */
   SIM_CRASH = 'C',
-  /* The broker is unreachable with it. */
+  /* The broker is unreachable while it runs. */
   SIM_DEAF = 'D',
-  /* Its trial takes SIM_PIECES pieces of work, of 30 ms each. */
+  /* Its trial takes SIM_PIECES pieces of work of 30 ms each. */
   SIM_SLOW = 'S'
 };
 
@@ -34,7 +34,7 @@ enum {
 #define SIM_ROOTS 8
 
 typedef struct {
-  /* Content of the platform. */
+  /* Content served by the platform. */
   const void *manifest;
   size_t manifest_bytes;
   const uint8_t *blob;
@@ -45,20 +45,21 @@ typedef struct {
   /* Roots 2, 3 …, as envelopes, and the timestamp; NULL = none. */
   const char *roots[SIM_ROOTS];
   const char *timestamp;
-  /* Bytes per read; the connection breaks after this many bytes (0 = never) in each of the first `breaks` requests for the blob. */
+  /* Bytes per read, and the number of bytes after which each of the first `breaks` requests for the blob loses its connection (0 = never).
+   */
   size_t chunk;
   size_t break_after;
   size_t breaks;
-  /* This many requests fail, and reads return nothing. */
+  /* Number of requests that fail, and of reads that return nothing. */
   size_t unreachable;
   size_t refused;
   bool silent;
-  /* Endless bytes after the end: 'm' of the manifest, 'b' of the blob. */
+  /* Document followed by endless extra bytes: 'm' the manifest, 'b' the blob. */
   char endless;
-  /* 'm' = documents, 'b' = the blob or patch: byte by byte, each after this many ms. */
+  /* Data sent byte by byte ('m' documents, 'b' the blob or patch), and the delay per byte in ms. */
   char drips;
   uint64_t drip_ms;
-  /* Ends after this many bytes of the blob; 0 = all. */
+  /* The blob ends after this many bytes; 0 = never early. */
   size_t truncate;
 
   /* The open request: 0 = none, 'm', 'b', 'p' (the patch), 'r' (a root), 't' (the timestamp). */
@@ -78,9 +79,9 @@ typedef struct {
 
 typedef struct {
   sim_flash flash;
-  /* The store's part of it. */
+  /* The part of the flash used by the store. */
   aiot_flash releases;
-  /* Whether it follows roots and timestamps. */
+  /* Whether the device follows roots and timestamps. */
   bool keeps;
   aiot_keeper keeper;
   sim_platform platform;
@@ -92,29 +93,29 @@ typedef struct {
   aiot_clock clock;
   aiot_http http;
   uint64_t uptime_ms;
-  /* Time per read of the clock. */
+  /* Time that each read of the clock takes. */
   uint64_t tick_ms;
   /* -1 = never set. */
   int64_t now_ms;
-  /* Whether the broker acknowledges; if not, after how many ms it returns (0 = never). */
+  /* Whether the broker acknowledges; if not, the delay in ms until it returns (0 = never). */
   bool broker;
   uint64_t broker_back_ms;
   bool heartbeat_sent;
-  /* The active slot, and the one that firmware runs from. */
+  /* The active slot, and the slot that firmware runs from. */
   int active;
   int running;
-  /* A program was flashed into `running` by cable and selected: it boots until an update selects another. */
+  /* Whether a program was flashed into `running` by cable and selected: it boots until an update selects another. */
   bool cable;
-  /* Not by cable: the boot loader abandoned the slot that should have booted. */
+  /* Whether, instead, the bootloader abandoned the slot that should have booted. */
   bool left;
   int pieces;
-  /* Firmware asked for a restart into this slot; AIOT_NO_SLOT - 1 = none. */
+  /* Slot that firmware requested a restart into; AIOT_NO_SLOT - 1 = none. */
   int restart_into;
   int activations;
   int abandoned;
   /* Reported phases, one letter each: I D V S T C R. */
   char trace[SIM_TRACE];
-  /* A report contained an error although nothing had failed yet. */
+  /* Whether a report contained an error although nothing had failed yet. */
   bool told_early;
   uint8_t scratch[AIOT_SECTOR_BYTES];
   char envelope[SIM_ENVELOPE_BYTES];
@@ -124,19 +125,20 @@ typedef struct {
 void sim_device_open(sim_device *device, aiot_kind kind, uint32_t slot_sectors, const aiot_trust *trust);
 void sim_device_close(sim_device *device);
 
-/* Power on: firmware boots as selected by a bootloader, the store is opened, the update continues. False = the flash failed. */
+/* Powers the device on: the firmware selected by the bootloader boots, the store is opened, and the update continues. False = the flash
+ * failed. */
 bool sim_device_boot(sim_device *device);
 
-/* The platform's content from now on, which the device should run; `rollout` names the request. */
+/* Sets the platform's content, which the device should run; `rollout` names the request. */
 void sim_device_offer(sim_device *device, const release *r, const signing_key *key, char *envelope, size_t room);
 void sim_device_desire(sim_device *device, const release *r, const char *rollout);
-/* The same with the platform's patch, for devices that run `base`. */
+/* The same, with a patch for devices that run `base`. */
 void sim_device_desire_delta(sim_device *device, const release *r, const release *base, const char *rollout);
 
-/* Runs steps until the update has settled, the flash failed, or this many ms have passed; follows restarts of firmware. */
+/* Runs steps until the update has settled, the flash has failed, or this many ms have passed; also carries out firmware restarts. */
 void sim_device_run(sim_device *device, uint64_t ms);
 
-/* The active version, verified by content: index in `known`, or -1 for none, -2 for a mix. */
+/* The active version, identified by its content: its index in `known`, -1 for none, -2 for a mix. */
 int sim_device_runs(sim_device *device, const release *known, size_t count);
 
 #endif

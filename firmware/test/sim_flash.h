@@ -7,13 +7,13 @@
 
 #include "aiot/ports.h"
 
-/* Progress of the operation at the power cut. */
+/* How far the operation has come when the power is cut. */
 typedef enum {
   SIM_TORN_BEFORE,
   SIM_TORN_FIRST_BYTE,
   SIM_TORN_HALF,
   SIM_TORN_LAST_BYTE_MISSING,
-  /* Half way, with only some bits of the current byte; for an erase, all over the sector. */
+  /* Halfway, with some bits of the current byte missing; for an erase, bits are missing all over the sector. */
   SIM_TORN_BITS,
   SIM_TORN_AFTER,
   SIM_TORN_WAYS
@@ -25,11 +25,11 @@ typedef struct {
   /* Since power-on. */
   uint32_t writes;
   uint32_t erases;
-  /* Power cut at this operation, counted from 1; 0 = never. */
+  /* Operation at which the power is cut, counted from 1; 0 = never. */
   uint32_t cut_at;
   sim_torn torn;
   bool off;
-  /* Bytes written twice without an erase: cleared bits stay cleared, and some chips do not allow it at all. */
+  /* Number of bytes written twice without an erase: cleared bits stay cleared, and some chips forbid it altogether. */
   uint32_t overwrites;
   uint32_t random;
 } sim_flash;
@@ -38,10 +38,10 @@ typedef struct {
 bool sim_flash_open(sim_flash *flash, uint32_t bytes, uint32_t sector_bytes);
 void sim_flash_close(sim_flash *flash);
 
-/* The contents of another of the same size; power and counts as after power-on. */
+/* Copies the contents of another flash of the same size; power and counts are reset as at power-on. */
 void sim_flash_copy(sim_flash *flash, const sim_flash *from);
 
-/* Resets counts to 0, without a cut. */
+/* Restores the power, resets the counts to 0, and cancels any planned power cut. */
 void sim_flash_power_on(sim_flash *flash);
 
 #endif

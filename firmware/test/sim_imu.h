@@ -1,4 +1,4 @@
-/* The two IMUs by their registers and FIFOs, as seen from the bus, with values from their data sheets and faults on demand. */
+/* Simulates the registers and FIFOs of the two IMUs as seen from the bus, with values from their data sheets and faults on demand. */
 #ifndef AIOT_SIM_IMU_H
 #define AIOT_SIM_IMU_H
 
@@ -14,21 +14,21 @@ typedef struct {
   size_t first;
   size_t bytes;
   bool overran;
-  /* Words of a set already read: the pattern. */
+  /* Number of words of the current set already read: the pattern. */
   size_t pattern;
   uint32_t transactions;
-  /* This transaction, counted from 1, is not acknowledged; 0 = never. */
+  /* Transaction that is not acknowledged, counted from 1; 0 = none. */
   uint32_t deaf_at;
   uint32_t waited_ms;
-  /* Accesses that data sheets forbid: more bytes than available, an odd number of bytes, data of an empty FIFO. */
+  /* Number of accesses that the data sheets forbid: more bytes than available, an odd number of bytes, data of an empty FIFO. */
   uint32_t violations;
 } sim_imu;
 
 void sim_imu_power_on(sim_imu *sim, aiot_imu_chip chip);
 bool sim_imu_running(const sim_imu *sim);
-/* One sample: counts of ax ay az gx gy gz, of which the FIFO stores the enabled ones. */
+/* Adds one sample: counts of ax ay az gx gy gz, of which the FIFO stores the enabled ones. */
 void sim_imu_sample(sim_imu *sim, const int16_t counts[AIOT_IMU_FIELDS]);
-/* Bytes at the end of the FIFO: half a set, as while a chip is writing. */
+/* Adds half a set of bytes at the end of the FIFO, as if the chip were still writing. */
 void sim_imu_byte(sim_imu *sim, uint8_t byte);
 
 #endif

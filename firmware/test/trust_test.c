@@ -1,6 +1,6 @@
 /*
- * A device that updates its trust over the air: the roots it adopts, the state it stores, and each attack on roots and timestamps. Before
- * and after each attack a valid release is accepted.
+ * A device that updates its trust over the air: the roots it adopts, the state it stores, and every attack on roots and timestamps. Before
+ * and after each attack, a valid release is accepted.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 
 enum { MANY = 19 };
 
-/* Another key's release under the name of version 2. */
+/* A release signed by another key, under the name of version 2. */
 static void forge(world *w, const signing_key *key) {
   bench *b = w->b;
   sim_device_offer(&b->device, &b->v2, key, b->envelope, sizeof b->envelope);
@@ -104,7 +104,7 @@ static void another_manifest(world *w) {
   serve_timestamp(w, &timestamp, &w->stamp);
 }
 
-/* A role with a duplicate key, which counts once. */
+/* A duplicate key in a role counts only once. */
 static void counted_twice(world *w) {
   const signing_key signers[] = {w->b->key, w->root[0], w->root[1]}, twice[] = {w->root[0], w->root[1], w->root[1]};
   root_spec root = second(w);
@@ -172,7 +172,7 @@ static void test_attacks(checks *c, aiot_kind kind) {
     refused(w->b, attacks[i].what, attacks[i].code);
     if (attacks[i].make == too_many_keys) check_at(c, "gives the reason", "keys", 0, strstr(w->b->device.store.record.last.error.message, "20 keys") != NULL);
     w->b->device.now_ms = -1;
-    /* An expired root stays in force until there is another. */
+    /* An expired root stays in force until there is a new one. */
     const bool ended = attacks[i].make == root_expired;
     serve_good(w);
     root_spec third = second(w);
@@ -205,14 +205,14 @@ static void test_kept(checks *c, aiot_kind kind) {
   serve_timestamp(w, &timestamp, &w->stamp);
   wish(w->b, "older");
   check_at(c, "an older timestamp", d->update.error.code, 0, strcmp(d->update.error.code, "AIOT_TIMESTAMP_ROLLBACK") == 0);
-  /* The same version again is not older. */
+  /* The same version again is accepted, because it is not older. */
   timestamp = stamped(w);
   timestamp.version = 5;
   timestamp.payload = NULL;
   serve_timestamp(w, &timestamp, &w->stamp);
   wish(w->b, "as before");
   check_at(c, "the same timestamp", "committed", 0, d->update.phase == AIOT_PHASE_COMMITTED);
-  /* Moved to another platform: the stored state of the previous one is ignored. */
+  /* After a move to another platform, the previous platform's stored state is ignored. */
   const aiot_trust other = trust_of(&w->b->other, 1, 1);
   d->setup.trust = &other;
   check_at(c, "boots", "with another identity", 0, sim_device_boot(d));
@@ -221,7 +221,7 @@ static void test_kept(checks *c, aiot_kind kind) {
   world_close(w);
 }
 
-/* After a change of the signing key, the old one is rejected, and counters restart, including any that an attacker raised. */
+/* After the signing key changes, the old key is rejected and the counters restart, including any that an attacker has raised. */
 static void test_replaced(checks *c, aiot_kind kind) {
   world *w = world_open(c, kind);
   bench *b = w->b;
@@ -261,7 +261,7 @@ static void test_replaced(checks *c, aiot_kind kind) {
   world_close(w);
 }
 
-/* A platform without roots gets exactly one request for a root. */
+/* A platform without roots receives exactly one request for a root. */
 static void test_bare(checks *c, aiot_kind kind) {
   world *w = world_open(c, kind);
   sim_platform *p = &w->b->device.platform;
@@ -273,7 +273,7 @@ static void test_bare(checks *c, aiot_kind kind) {
   world_close(w);
 }
 
-/* One check, without an update: AIOT_OK or the error. */
+/* Runs one check without an update; returns AIOT_OK or the error. */
 static aiot_code look(sim_device *d) {
   aiot_error error = {{0}, {0}};
   aiot_look now = AIOT_LOOK_WORKS;

@@ -1,6 +1,6 @@
 /*
- * The firmware's side of a test of the TypeScript side. Each line (JSON) on standard input is a case. The output line has the code of a
- * check of roots and timestamp, then the root's version, the epoch, and the stored timestamp's version and time.
+ * The firmware's side of a test on the TypeScript side. Each line (JSON) on standard input is a case. The output line has the result code
+ * of checking the roots and the timestamp, then the root's version, the epoch, and the stored timestamp's version and time.
  *   {"trust": …, "root": "envelope" or null, "roots": ["envelope", …], "timestamp": "envelope" or null, "now": …,
  *    "asked": {"kind": …, "name": …, "sequence": …, "digest": …}}
  */
@@ -60,7 +60,7 @@ static int32_t http_read(void *context, void *out, size_t bytes) {
 
 static void http_close(void *context) { ((bench *)context)->open = NULL; }
 
-/* A text of exactly its bytes, so that reading beyond them is detected; NULL = null. */
+/* A copy of exactly the text's bytes, so that reading beyond them is detected; NULL = null. */
 static char *read_text(aiot_json *json) {
   if (aiot_json_null(json)) return NULL;
   char *text = malloc(TEXT_BYTES);

@@ -1,4 +1,4 @@
-/* Shared by the tests of trust: a device that follows roots and timestamps, and the documents its platform serves. */
+/* Shared by the trust tests: a device that follows roots and timestamps, and the documents its platform serves. */
 #ifndef AIOT_TRUST_WORLD_H
 #define AIOT_TRUST_WORLD_H
 
@@ -21,17 +21,17 @@ typedef struct {
 world *world_open(checks *c, aiot_kind kind);
 void world_close(world *w);
 
-/* Root 2 separates the keys: three offline ones, two of which must sign. The timestamp lists version 2. */
+/* Root 2 separates the roles and has three offline keys, two of which must sign. The timestamp lists version 2. */
 root_spec second(const world *w);
 timestamp_spec stamped(const world *w);
 
-/* Serves it as the root at this index, 0 = root 2; signed as required for it and for its successor. */
+/* Serves a root at this index (0 = root 2), signed by `signers`. serve_second and serve_third sign with the required keys. */
 void serve(world *w, size_t place, const root_spec *root, const signing_key *signers, size_t count);
 void serve_second(world *w, const root_spec *root);
 void serve_third(world *w, const root_spec *root);
 void serve_timestamp(world *w, const timestamp_spec *timestamp, const signing_key *key);
 
-/* The platform's content without an attack. */
+/* Restores the platform's content to that without an attack. */
 void serve_good(world *w);
 
 #endif

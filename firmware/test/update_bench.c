@@ -70,7 +70,7 @@ void refused(bench *b, const char *what, aiot_code code) {
   ends(b, what, "DI", AIOT_PHASE_IDLE, code, 1);
   check_at(b->c, "newest signed time never decreases", what, 0, b->device.store.record.newest_signed >= newest);
   check_at(b->c, "abandoned early", what, 0, b->device.platform.served - served < 2 * AIOT_ENVELOPE_BYTES);
-  /* After each rejection, the valid version is accepted. */
+  /* After each rejection, the valid version is still accepted. */
   b->device.platform = (sim_platform){.chunk = 1460};
   sim_device_offer(&b->device, &b->v2, &b->key, b->envelope, sizeof b->envelope);
 }

@@ -1,4 +1,4 @@
-/* Shared by the tests of updates: a device that runs version 1, and version 2 ready to be offered. */
+/* Shared by the update tests: a device that runs version 1, and version 2 ready to be offered. */
 #ifndef AIOT_UPDATE_BENCH_H
 #define AIOT_UPDATE_BENCH_H
 
@@ -24,13 +24,13 @@ typedef struct {
 bench *bench_open(checks *c, aiot_kind kind);
 void bench_close(bench *b);
 
-/* 1 or 2, 0 = none, -1 = a mix. */
+/* The active version: 1 or 2, 0 = none, -1 = a mix. */
 int running_version(bench *b);
 
-/* Expected report of a trial that passes ('C'), and of one that fails ('R'): firmware restarts for it. */
+/* Expected reports of a trial that passes ('C') or fails ('R'); firmware also restarts during a trial. */
 const char *to(const bench *b, char end);
 
-/* Requests version 2 and runs until that has ended. */
+/* Requests version 2 and runs until the update has ended. */
 void wish(bench *b, const char *rollout);
 
 /* Checks the report, the running version, and the record's result. */

@@ -3,7 +3,7 @@
 
 #include "update_bench.h"
 
-/* Offers version 2 with these members instead of its own. */
+/* Offers version 2 with these members instead of the default ones. */
 #define OFFER(...)                                                                                                          \
   do {                                                                                                                      \
     release changed = b->v2;                                                                                                \
@@ -18,11 +18,11 @@ static void test_good(checks *c, aiot_kind kind) {
   ends(b, "a good version", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
   const aiot_record *r = &b->device.store.record;
   check_at(c, "sequence, floor and newest time rose", "", 0, r->sequence == 6 && r->floor == 4 && r->newest_signed == 3000);
-  /* A retained request is received again: reported, not restarted. */
+  /* A retained request that is received again is reported but does not restart the update. */
   const size_t requests = b->device.platform.requests;
   wish(b, "second");
   check_equal(c, "requests for a finished rollout", 0, (int64_t)requests, (int64_t)b->device.platform.requests);
-  /* Another rollout of the running version. */
+  /* Another rollout requests the running version. */
   wish(b, "third");
   check_equal(c, "requests for the running version", 0, (int64_t)requests, (int64_t)b->device.platform.requests);
   check_at(c, "the new rollout is recorded", "", 0, strcmp(r->last.rollout, "third") == 0);
@@ -84,7 +84,7 @@ static void test_refused(checks *c, aiot_kind kind) {
   bench_close(b);
 }
 
-/* Older ones: below the floor, and not above the committed one. Rolled back only by a higher sequence. */
+/* Older versions are rejected: below the floor, or not above the committed one. Only a higher sequence can roll back. */
 static void test_older(checks *c, aiot_kind kind) {
   bench *b = bench_open(c, kind);
   b->v2.sequence = 2;
@@ -118,11 +118,11 @@ static void test_keys(checks *c, aiot_kind kind) {
   bench_close(b);
 }
 
-/* Every byte of envelope and blob is changed in turn, in one bit: rejected before any of it is used. */
+/* One bit of every byte of the envelope and the blob is flipped in turn, which is detected before any of it is used. */
 static void test_tampered(checks *c, aiot_kind kind) {
   bench *b = bench_open(c, kind);
   sim_device *d = &b->device;
-  /* Two sectors and the beginning of a third: small enough to try each byte. */
+  /* Two sectors and the beginning of a third: small enough to try every byte. */
   b->v2.bytes = 2 * 4096 + 300;
   offer_release(b, &b->v2);
   static const char *const codes[] = {"AIOT_MANIFEST_MALFORMED", "AIOT_SIGNATURE_INVALID"};

@@ -1,5 +1,5 @@
 /*
- * The firmware's side of tests run by the TypeScript side, which has the expected results:
+ * The firmware's side of tests on the TypeScript side, which has the expected results:
  *   update_tool config        one document per line on standard input, one code per line on standard output
  *   update_tool judge         one case per line (JSON) on standard input, one code per line on standard output
  *   update_tool flash FILE    the content of a device's flash: its record, and the result of a boot; then it is changed, see below
@@ -83,7 +83,7 @@ static aiot_code judge(const char *line, size_t bytes, char *envelope_text) {
 static int judge_all(void) {
   char *line = need(malloc(LINE_BYTES)), *envelope = need(malloc(LINE_BYTES));
   while (fgets(line, LINE_BYTES, stdin) != NULL) {
-    /* A copy of exactly its bytes, so that reading beyond them is detected. */
+    /* A copy of exactly the text's bytes, so that reading beyond them is detected. */
     const size_t bytes = strlen(line);
     char *copy = need(malloc(bytes));
     memcpy(copy, line, bytes);
@@ -104,7 +104,7 @@ static int read_configs(void) {
     char *copy = need(malloc(bytes + 1));
     memcpy(copy, line, bytes);
     const aiot_code code = aiot_config_read(&config, copy, bytes, &error);
-    /* A rejection is reported, and success has no error. */
+    /* Rejections must report an error; a success must not. */
     puts((code == AIOT_OK) == (error.code[0] == '\0') ? aiot_code_name(code) : "untold");
     free(copy);
   }
@@ -123,7 +123,7 @@ static uint8_t *read_file(const char *path, size_t *bytes) {
   return data;
 }
 
-/* Files of the virtual device store each bit inverted, so that holes in them are erased. */
+/* The virtual device's files store each bit inverted, so that holes in them read as erased. */
 static void copy_inverted(uint8_t *to, const uint8_t *from, size_t bytes) {
   for (size_t i = 0; i < bytes; i++) to[i] = (uint8_t)~from[i];
 }

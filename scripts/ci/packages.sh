@@ -14,7 +14,7 @@ fail() {
   exit 1
 }
 
-# A PATH with only the system programs that the start script needs, and without Node.
+# A PATH without Node, with only the system programs that the start script needs.
 mkdir "$work/path" "$work/home"
 for program in sh dirname readlink; do ln -s "$(command -v "$program")" "$work/path/$program"; done
 without_node() { env -i PATH="$work/path" HOME="$work/home" TMPDIR="${TMPDIR:-/tmp}" LANG=C.UTF-8 "$@"; }

@@ -1,6 +1,6 @@
 // Checks everything that is installed with aiot: each package has a redistributable license, the bill of materials (CycloneDX, by npm)
-// names each of them, and none has a high or critical advisory. A registry without an audit endpoint leaves the last check open, which is
-// printed. Run: node scripts/ci/supply.js [--sbom FILE]   exits 1 if a check fails.
+// names each of them, and none has a high or critical advisory. If the registry has no audit endpoint, the last check is skipped with a
+// notice. Run: node scripts/ci/supply.js [--sbom FILE] exits 1 if a check fails.
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -34,7 +34,7 @@ const exceptions = [
 ];
 
 /**
- * The packages of a lock that are installed with aiot, optional ones of other systems and those inside aiot too.
+ * The packages in a lock file that are installed with aiot, including optional ones for other systems and those bundled in aiot.
  * @param {{packages: Record<string, {version?: string, license?: string, dev?: boolean, devOptional?: boolean}>}} lock
  * @returns {{path: string, name: string, version: string, licence: string}[]}
  */
@@ -50,7 +50,7 @@ export function installed(lock) {
     }));
 }
 
-/** Whether an SPDX expression of AND and OR is allowed: with OR one side must be. */
+/** Whether an SPDX expression of AND and OR is allowed; for OR, one side is enough. */
 export function isAllowed(name, licence) {
   if (exceptions.some((one) => one.name.test(name) && one.licence === licence)) return true;
   const fits = (word) =>
@@ -60,7 +60,7 @@ export function isAllowed(name, licence) {
 }
 
 /**
- * Evaluates the result of `npm audit --json` for these packages: npm's own `--omit=dev` would omit those inside aiot.
+ * Evaluates the result of `npm audit --json` for these packages; npm's `--omit=dev` would omit those bundled in aiot.
  * @param {{statusCode?: number, message?: string, vulnerabilities?: Record<string, {severity: string, nodes: string[]}>}} answer
  * @param {{path: string}[]} packages
  * @returns {{ok: boolean, said: string}}
@@ -83,7 +83,7 @@ export function verdictOf(answer, packages) {
 
 /**
  * The bill of materials of everything that is installed with aiot. npm's own `--omit dev` also omits packages that development needs too,
- * such as zod. So all are requested, and those that npm marks as development-only are removed.
+ * such as zod. Therefore all packages are requested, and those that npm marks as development-only are removed.
  */
 export function withoutDevelopment(bom) {
   const marks = (one) =>
@@ -123,7 +123,7 @@ function npm(...args) {
   }
 }
 
-/** The bill of materials of this checkout's lock, in CycloneDX form. */
+/** The bill of materials for this checkout's lock file, in CycloneDX format. */
 export function billOfMaterials() {
   return withoutDevelopment(npm('sbom', '--sbom-format', 'cyclonedx', '--package-lock-only'));
 }

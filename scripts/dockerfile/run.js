@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
-/** A program with its output on stderr. @throws if it fails, or for `run` of a Dockerfile: if the build does */
+/** Runs a program with its output on stderr. @throws if it fails */
 function must(program, args, options = {}) {
   const { status, error } = spawnSync(program, args, { stdio: ['ignore', 2, 2], ...options });
   if (status !== 0)
@@ -41,7 +41,7 @@ function bind(from, to) {
   mounted.push(to);
 }
 
-/** A root folder that shows `parts` of this machine. */
+/** Creates a root folder that shows `parts` of this machine. */
 function makeRoot(name, parts) {
   const folder = join(work, name);
   for (const part of ['etc', 'dev', 'proc', ...parts]) bind(`/${part}`, join(folder, part));
@@ -94,7 +94,7 @@ function nameUser(folder) {
   must('mount', ['--bind', file, join(folder, 'etc/passwd')]);
 }
 
-/** Runs the command of a container as Docker does: ENTRYPOINT and words as USER, with no other groups, in WORKDIR, with only ENV. */
+/** Runs a container's command as Docker does: ENTRYPOINT and the words, as USER without other groups, in WORKDIR, with only ENV. */
 function start(folder, { User, WorkingDir, Entrypoint, Env }, words, stdio) {
   const [user, group] = User.split(':');
   const place = ['--root', folder, '--wd', WorkingDir, '--setgid', group, '--setuid', user];
@@ -118,7 +118,7 @@ async function tryOut(folder, image) {
   const up = start(folder, image, words, ['ignore', 'pipe', 2]);
   const end = ended(up);
   try {
-    // Its log is lines of JSON too.
+    // Its log also consists of JSON lines.
     const lines = createInterface(up.stdout);
     const { urls } = await Promise.race([
       new Promise((done) => lines.on('line', (line) => 'urls' in JSON.parse(line) && done(JSON.parse(line)))),

@@ -58,7 +58,7 @@ function addSearch() {
   });
 }
 
-/** Sections that contain all words, best first; at most two of a page. */
+/** Sections that contain all words, best first; at most two per page. */
 function search(text) {
   const words = wordsOf(text);
   if (words.length === 0) return [];
@@ -72,7 +72,7 @@ function search(text) {
   return all.sort((a, b) => b.score - a.score).slice(0, mostResults);
 }
 
-/** Zero if a word is missing. Words in titles count most; a whole word counts more than the start of one. */
+/** Returns zero if a word is missing. Words in titles count most; a whole word counts more than the start of one. */
 function scoreOf({ title, path }, [place, heading, text], words) {
   let score = 0;
   for (const word of words) {
@@ -82,7 +82,7 @@ function scoreOf({ title, path }, [place, heading, text], words) {
     if (inTitle + inHeading + inText === 0) return 0;
     score += 8 * inTitle + 6 * inHeading + inText;
   }
-  // Prefer guides to generated reference, and the top of a page to its sections.
+  // Guides are preferred to generated reference, and the top of a page to its sections.
   const kind = /^(?:start|how-to)\//.test(path) ? 1.3 : /^reference\/(?:cli|api|errors)/.test(path) ? 0.8 : 1;
   return score * kind + (place === '' ? 0.5 : 0);
 }

@@ -45,7 +45,7 @@ export function flagsOf(command) {
 }
 
 /**
- * An example as text, its templates filled in.
+ * An example as text, with its templates filled in.
  * @param {string | {command: string, description: string}} example
  * @param {string} id
  */

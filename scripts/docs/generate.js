@@ -40,7 +40,7 @@ export function generateDocs({
     );
   }
   for (const [name, message] of Object.entries(protocol)) {
-    // In the form for senders: fields with a default are optional.
+    // As for senders: fields with a default are optional.
     const schema = { ...toJsonSchema(message, { io: 'input' }), title: `aiot protocol v1: ${name}` };
     pages.set(`docs/reference/schemas/protocol/${name}.json`, `${JSON.stringify(schema, null, 2)}\n`);
   }
@@ -57,7 +57,7 @@ export function generateDocs({
   return pages;
 }
 
-/** A document whose part between two marks is generated from the code. */
+/** Replaces the generated part between two marks in a document. */
 function withPart(root, file, name, part) {
   const begin = `<!-- ${name}: made by npm run docs -->`;
   const end = `<!-- /${name} -->`;

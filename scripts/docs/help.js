@@ -13,7 +13,8 @@ const loaded = new Plugin({ root, pjson, type: 'core', isRoot: true, ignoreManif
 await loaded.load();
 
 /**
- * Help modifies its input (ids; names of flags of the page's own command), so each page gets copies of the objects, which are loaded once.
+ * Help modifies its input (ids, and flag names of the page's own command), so each page gets copies of the objects, which are loaded only
+ * once.
  */
 function copyOfPlugin(id) {
   const commands = loaded.commands.map((command) => (command.id === id ? copyOf(command) : { ...command }));

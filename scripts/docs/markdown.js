@@ -69,7 +69,7 @@ function headingOf(line, link, places) {
   return { text: plain, html: `<h${level} id="${place}">${inline(text, link)}</h${level}>` };
 }
 
-/** A heading's fragment, derived from its text as on GitHub; a repeated name gets a number. */
+/** A heading's fragment, derived from its text as on GitHub; repeated names get a number. */
 export function placeOf(heading) {
   return heading
     .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')

@@ -1,4 +1,4 @@
-/** Why a statement is not checked, as the page describes it. */
+/** Reasons why a statement is not checked, as shown on the page. */
 const reasons = {
   client: 'about clients',
   supported: 'not applicable: the feature is supported',

@@ -16,12 +16,12 @@ export function projectSchemaText({ schema, page }) {
   return `${JSON.stringify(titled, null, 2)}\n`;
 }
 
-/** The part of a schema that a path of docs/reference/project.md names; `*` is any name. */
+/** The part of a schema named by a path of docs/reference/project.md; `*` is any name. */
 function at(schema, path) {
   let part = schema;
   for (const name of path) part = name === '*' ? part?.additionalProperties : part?.properties?.[name];
   return part;
 }
 
-/** Removes links, which lead nowhere from an editor, and the marks of code. */
+/** Removes links, which do not work in an editor, and code marks. */
 const plain = (text) => text.replaceAll(/\[([^\]]+)\]\([^)]*\)/g, '$1').replaceAll('`', '');

@@ -5,7 +5,7 @@ import { highlight } from './highlight.js';
 import { escapeHtml, renderMarkdown } from './markdown.js';
 
 const beginning = 'docs/README.md';
-/** A page loads only files of the site, and runs only its one script. */
+/** A page loads only the site's own files and runs only its one script. */
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'";
 /** Title and folder of the four kinds of pages, in the order of the menu. */
 const kinds = [
@@ -88,8 +88,8 @@ function listing(root, path, entries) {
 }
 
 /**
- * The pages listed in the index, by kind, and within it by heading of the index. A heading that has one kind only is a group of its kind;
- * a kind with a single heading has no groups.
+ * The pages listed in the index, by kind, and within it by heading of the index. A heading with pages of a single kind is a group within
+ * that kind; a kind with a single heading has no groups.
  */
 function menuOf(text) {
   const sections = text
@@ -143,7 +143,7 @@ ${html}
 `;
 }
 
-/** The second-level headings of a page; fewer than two need no list. */
+/** The second-level headings of a page; no list if there are fewer than two. */
 function contents(html) {
   const headings = [...html.matchAll(/<h2 id="([^"]+)">(.*?)<\/h2>/g)];
   if (headings.length < 2) return '';

@@ -6,7 +6,7 @@ import { exampleText } from '../docs/commands.js';
  * @param {{commands: Record<string, any>}} input.manifest oclif's
  * @param {any} input.packageJson
  * @param {string} input.date such as 2027-01-31
- * @returns {Map<string, string>} name of the file → man(7)
+ * @returns {Map<string, string>} file name → man(7) source
  */
 export function manualPages({ manifest, packageJson, date }) {
   const all = { topics: packageJson.oclif.topics, version: packageJson.version, date };
@@ -14,7 +14,7 @@ export function manualPages({ manifest, packageJson, date }) {
   const topics = topicsOf(commands);
   const pages = new Map([['aiot.1', frontPage(commands, topics, packageJson, all)]]);
   for (const id of topics) {
-    // `aiot flash` is a command, and has others below it.
+    // `aiot flash` is a command and also has subcommands.
     if (!manifest.commands[id]) pages.set(fileOf(id), topicPage(id, commands, all));
   }
   for (const command of commands) pages.set(fileOf(command.id), commandPage(command, commands, all));
@@ -198,7 +198,7 @@ function seeAlso(id) {
   return section('SEE ALSO', ['aiot', ...above].map((name) => `.BR ${text(name)} (1)`).join(',\n'));
 }
 
-// man(7), as groff and mandoc read it.
+// man(7) source, for groff and mandoc.
 
 /** Literal text: characters that are special to roff are escaped. */
 const text = (words) =>

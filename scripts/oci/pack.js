@@ -1,6 +1,6 @@
 // Packs folders into an OCI image layout (image-spec 1.1: image-layout, config, manifest, index), without a container engine and without a
 // network: node scripts/oci/pack.js --out LAYOUT --name NAME:TAG --arch amd64 --layer FOLDER=/PATH … [--base LAYOUT] The same folders give
-// the same bytes: names in order, no times, no owners, gzip without a name. Another call with another --arch adds the image to the
+// the same bytes: sorted names, no times, no owners, gzip without a name. A further call with a different --arch adds that image to the
 // layout's index.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -45,7 +45,7 @@ function blob(bytes, mediaType) {
 const json = (value, mediaType) => blob(Buffer.from(JSON.stringify(value)), mediaType);
 const read = (folder, { digest }) => readFileSync(join(folder, 'blobs', digest.replace(':', '/')));
 
-/** A folder's files below a path of the image, as the tar of a layer. */
+/** A folder's files as a layer's tar, below a path in the image. */
 function tarOf(folder, path) {
   const scratch = mkdtempSync(join(tmpdir(), 'aiot-layer-'));
   try {

@@ -8,7 +8,7 @@ const architectures = { x64: 'amd64', arm64: 'arm64' };
 const service = 'aiot-platform';
 
 /**
- * A Debian package of the staged files. It starts nothing: `systemctl enable --now aiot-platform` does.
+ * A Debian package of the staged files. It starts nothing; run `systemctl enable --now aiot-platform` for that.
  * @param {{root: string, work: string, out: string, version: string, arch: string, maintainer: string, fast: boolean}} input
  * @returns {Promise<string>} path of the .deb
  */
@@ -61,7 +61,7 @@ Description: from sensor streams to models on chips, and whole fleets
 `;
 }
 
-/** Stops the service before removal, but not if the package is removed from another root than this machine's (DPKG_ROOT). */
+/** Stops the service before removal, but not if the package is removed from a different root (DPKG_ROOT). */
 const prerm = `#!/bin/sh
 set -e
 if [ -z "\${DPKG_ROOT:-}" ] && [ "$1" = remove ] && [ -d /run/systemd/system ]; then
@@ -110,7 +110,7 @@ function changelog({ version, maintainer }) {
 `;
 }
 
-/** Size as counted by du(1) without blocks: dpkg shows it to the user. */
+/** Apparent size as counted by du(1), which dpkg shows to the user. */
 function sizeInKib(folder) {
   const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) =>
     entry.isFile(),

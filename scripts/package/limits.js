@@ -8,7 +8,7 @@ export const limits = { files: 10_500, bytes: 240 * mb, archive: 65 * mb, deb: 6
 
 /**
  * @param {Record<string, any>} made name and measured sizes
- * @param {boolean} fast weakly compressed, so the archive size is meaningless
+ * @param {boolean} fast lightly compressed, so the archive size is meaningless
  * @throws if a limit is exceeded
  */
 export function refuseGrowth(made, fast) {

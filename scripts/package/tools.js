@@ -16,7 +16,7 @@ export function epoch() {
   return stdout?.trim() || String(Math.floor(Date.now() / 1000));
 }
 
-/** A folder as NAME/… of a .tar.xz, with no owners and no times. */
+/** Packs a folder as NAME/… into a .tar.xz, without owners and times. */
 export function tar(folder, name, file, fast) {
   must(
     'tar',

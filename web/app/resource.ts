@@ -4,7 +4,7 @@ import { type AnswerOf, type ApiError, get, getAll, type Place, type Reads } fro
 import { connected, onEvents } from './feed.js';
 
 export interface Resource<T> {
-  /** The data; undefined = not loaded yet. The old value remains during a reload. */
+  /** The data; undefined = not loaded yet. During a reload, the old value stays available. */
   value: T | undefined;
   error: ApiError | undefined;
   reload(): void;
@@ -23,7 +23,7 @@ function useHeard(): number {
   return count.value;
 }
 
-/** Delay between an event and reading the data again, ms, so that many events at once cause only one request. */
+/** Delay between an event and the next read, ms, so that many events at once cause only one request. */
 const settleMs = 400;
 
 /**

@@ -19,7 +19,7 @@ static bool read_octal(const uint8_t *digits, size_t count, uint64_t *value) {
   return true;
 }
 
-/* The sum of the header's bytes, those of the sum itself as spaces (POSIX.1-1988, 10.1.1). */
+/* Sum of the header's bytes, with the checksum field counted as spaces (POSIX.1-1988, 10.1.1). */
 static bool sum_is_right(const uint8_t *header) {
   uint64_t told = 0;
   uint32_t sum = SUM_BYTES * ' ';

@@ -10,7 +10,7 @@
 typedef struct {
   aiot_bundle *bundle;
   aiot_arena *arena;
-  /* The first limit of this firmware, or lack of memory, that was hit; errors in the text take precedence. */
+  /* The first firmware limit or memory shortage encountered; errors in the text take precedence. */
   aiot_code unable;
   /* Whether all required members were present: bits of `seen_*`. */
   unsigned seen;
@@ -118,7 +118,7 @@ static double read_positive(aiot_json *json) {
   return value;
 }
 
-/* A whole number from 1 up, small enough for memory to hold that many elements. */
+/* A whole number of at least 1, small enough for that many elements to fit into memory. */
 static size_t read_count(aiot_json *json) {
   const int64_t value = aiot_json_integer(json);
   if (value < 1 || value > INT32_MAX) json->failed = true;
@@ -255,7 +255,7 @@ static void read_member(reading *r, aiot_json *json) {
     r->seen |= SEEN_SPEC;
   } else if (aiot_json_is(json, "kind")) {
     aiot_json_string(json, text, sizeof text);
-    /* A bundle of another kind contains only a network without a signal part. */
+    /* Any other kind of bundle contains only a network, without a signal part. */
     if (strcmp(text, "model") != 0) unable(r, AIOT_MODEL_UNSUPPORTED);
     r->seen |= SEEN_KIND;
   } else if (aiot_json_is(json, "name")) {

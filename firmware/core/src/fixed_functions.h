@@ -1,4 +1,4 @@
-/* Functions in fixed point, as gemmlowp's fixedpoint.h computes them (src/lib/runtime/interpreter/fixed-point.ts). */
+/* Fixed-point functions, computed like those of gemmlowp's fixedpoint.h (src/lib/runtime/interpreter/fixed-point.ts). */
 #ifndef AIOT_FIXED_FUNCTIONS_H
 #define AIOT_FIXED_FUNCTIONS_H
 

@@ -1,6 +1,6 @@
 #include "aiot/fixed_point.h"
 
-/* In C11, right shifts of negative numbers are implementation-defined (6.5.7), so the bits are shifted as an unsigned number. */
+/* In C11, right shifts of negative numbers are implementation-defined (6.5.7), so the bits are shifted as unsigned. */
 static int32_t floor_shift_right(int32_t x, int exponent) {
   const uint32_t sign = x < 0 ? UINT32_MAX : 0;
   return (int32_t)((((uint32_t)x ^ sign) >> exponent) ^ sign);

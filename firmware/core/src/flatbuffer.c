@@ -52,7 +52,7 @@ static aiot_table table_of(aiot_flatbuffer *file, uint32_t at) {
   return table;
 }
 
-/* Position of a field of so many bytes; 0 = absent. */
+/* Position of a field of `bytes` bytes; 0 = absent. */
 static uint32_t field(aiot_flatbuffer *file, aiot_table table, unsigned slot, uint32_t bytes) {
   const uint32_t entry = 4 + 2 * (uint32_t)slot;
   if (table.at == 0 || entry + 2 > table.vtable_bytes) return 0;

@@ -29,7 +29,7 @@ typedef struct {
   uint32_t count;
 } aiot_vector;
 
-/* The root table of a file with this four-letter identifier; broken if it has another one. */
+/* The root table of a file with this four-letter identifier; with a different one, the file is marked as broken. */
 aiot_table aiot_flatbuffer_root(aiot_flatbuffer *file, const char *identifier);
 
 int32_t aiot_flatbuffer_i32(aiot_flatbuffer *file, aiot_table table, unsigned slot, int32_t otherwise);
@@ -41,10 +41,10 @@ aiot_table aiot_flatbuffer_table(aiot_flatbuffer *file, aiot_table table, unsign
 bool aiot_flatbuffer_has(aiot_flatbuffer *file, aiot_table table, unsigned slot);
 /* Whether an unsigned 64-bit field is above 1; an absent one is not. */
 bool aiot_flatbuffer_u64_above_one(aiot_flatbuffer *file, aiot_table table, unsigned slot);
-/* A field that is a vector of elements of this size; empty if absent. */
+/* A field that is a vector of elements of this size; the vector is empty if the field is absent. */
 aiot_vector aiot_flatbuffer_vector(aiot_flatbuffer *file, aiot_table table, unsigned slot, uint32_t element_bytes);
 
-/* Elements of a vector of int32s, float32s, int64s (its low half, broken when it does not fit), tables. */
+/* Elements of a vector of int32s, float32s, int64s (the low half; broken if the value does not fit) or tables. */
 int32_t aiot_flatbuffer_i32_at(aiot_flatbuffer *file, aiot_vector vector, uint32_t index);
 float aiot_flatbuffer_f32_at(aiot_flatbuffer *file, aiot_vector vector, uint32_t index);
 int32_t aiot_flatbuffer_i64_at(aiot_flatbuffer *file, aiot_vector vector, uint32_t index);

@@ -31,8 +31,8 @@ static bool placed_here(const aiot_operand *operand, int32_t index) {
 }
 
 /*
- * Offsets of activations in memory: the largest first, each at the lowest gap that is free over its life (as in TFLite Micro's
- * GreedyMemoryPlanner). An offset of UINT32_MAX is not placed yet. Returns the total size.
+ * Places the activations in memory: largest first, each in the lowest gap that is free during its lifetime (as in TFLite Micro's
+ * GreedyMemoryPlanner). An offset of UINT32_MAX means not placed yet. Returns the total size.
  */
 static uint32_t place(aiot_network *network) {
   uint32_t all = 0;
@@ -69,7 +69,7 @@ static const int8_t *memory_of(const aiot_network *network, int32_t index, int8_
   return operand->data != NULL ? (const int8_t *)operand->data : memory + operand->offset;
 }
 
-/* The memory after the arena's allocations, before it is allocated: steps can already point to it. */
+/* Memory after the arena's allocations, not allocated yet, so that steps can already point to it. */
 static void bind(aiot_network *network, int8_t *memory) {
   for (aiot_step *step = network->steps; step != NULL; step = step->next) {
     step->x = memory_of(network, step->from, memory);
@@ -101,7 +101,7 @@ static aiot_code prepare(aiot_network *network, aiot_model *model) {
   model->steps = network->steps;
   model->first = memory + network->operand[input].offset;
   model->last = memory_of(network, output, memory);
-  /* Not yet zeroed: it may overlap the tensors. */
+  /* Not zeroed yet, because it may overlap the tensors. */
   return bytes <= INT32_MAX ? AIOT_OK : AIOT_MEMORY_SHORT;
 }
 
@@ -116,7 +116,7 @@ static uint32_t head_bytes(const aiot_network *network) {
 }
 
 /*
- * Permanent data (the model, its steps) comes from the front of the arena. Temporary data of the preparation (the tensors) comes from its
+ * Permanent data (the model and its steps) is allocated from the front of the arena. Temporary data (the tensors) is allocated from the
  * back, where the activations may be placed later.
  */
 static aiot_code open_with(const uint8_t *tflite, size_t bytes, aiot_arena *arena, aiot_model **out, bool float_ends) {

@@ -6,7 +6,7 @@
 #include "json_number.h"
 #include "json_text.h"
 
-/* Level 0 is the text itself, which contains one value; above it, one level per entered array or object. */
+/* Level 0 is the text itself, which contains one value; each entered array or object adds a level. */
 static uint32_t level_bit(const aiot_json *json) { return (uint32_t)1 << json->depth; }
 
 static bool fail(aiot_json *json) {
@@ -28,7 +28,7 @@ static char next_char(aiot_json *json) {
   return 0;
 }
 
-/* Whether a value may start here: a text contains only one. */
+/* Whether a value may start here. A text contains only one top-level value. */
 static char begin_value(aiot_json *json) {
   const char c = next_char(json);
   if (json->depth == 0) {
@@ -69,7 +69,7 @@ static bool follows(aiot_json *json, bool object) {
   return true;
 }
 
-/* The string that begins here (at its quote), between its quotes. */
+/* The content of the string whose opening quote is here. */
 static const char *read_string(aiot_json *json, size_t *bytes, bool *escaped) {
   *bytes = 0;
   if (json->failed || json->at >= json->bytes || json->text[json->at] != '"') {
@@ -244,7 +244,7 @@ void aiot_json_skip(aiot_json *json) {
     const char c = next_char(json);
     if (c == '{' || c == '[') aiot_json_enter(json, c);
     else skip_scalar(json);
-    /* Moves up out of everything that ended here, and on to the next value. */
+    /* Leaves all arrays and objects that end here, and moves on to the next value. */
     while (!json->failed && json->depth > outside) {
       const bool object = (json->objects & level_bit(json)) != 0;
       if (object ? aiot_json_key(json) : aiot_json_element(json)) break;

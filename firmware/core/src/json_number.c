@@ -7,12 +7,12 @@
 #include <string.h>
 
 /*
- * A number half way between two doubles has at most 767 significant digits. For a longer one only those matter, and whether any of the
- * rest is not zero.
+ * A number halfway between two doubles has at most 767 significant digits. In a longer number, only these digits matter, and whether any
+ * later digit is nonzero.
  */
 enum { DIGITS_MAX = 768 };
 
-/* 769 digits take 2555 bits, five to the power of 1112 times 2^54 takes 2637; one shift by less than a limb is added. */
+/* 769 digits take 2555 bits, and 5^1112 times 2^54 takes 2637; a shift by less than a limb is added. */
 enum { LIMBS = 96 };
 
 /* A natural number, least significant limb first, without leading zeros. */
@@ -21,7 +21,7 @@ typedef struct {
   uint32_t limb[LIMBS];
 } natural;
 
-/* digits * 10^exponent, where `digits` has no leading zero; `count` 0 is zero itself. */
+/* digits * 10^exponent, where `digits` has no leading zero; a `count` of 0 means zero. */
 typedef struct {
   const char *digits;
   size_t count;
@@ -104,7 +104,7 @@ static decimal read_decimal(const char *text, size_t bytes) {
     at++;
     const bool down = text[at] == '-';
     if (!is_digit(text[at])) at++;
-    /* With a larger exponent, the value is zero or infinity, whatever digits fit into a device's memory. */
+    /* Beyond this exponent the value is zero or infinity, whatever its digits: a device's memory cannot hold enough of them. */
     for (; at < bytes; at++)
       if (exponent < 100000000) exponent = 10 * exponent + (text[at] - '0');
     if (down) exponent = -exponent;
@@ -156,7 +156,7 @@ static double double_of(uint64_t bits) {
   return value;
 }
 
-/* Compares the decimal with the midpoint between the double of these bits (positive, finite) and the next larger one. */
+/* Compares the decimal with the midpoint between the double with these bits (positive, finite) and the next larger one. */
 static int compare_with_middle(const decimal *d, uint64_t bits) {
   const uint64_t fraction = bits & (((uint64_t)1 << 52) - 1);
   const int32_t biased = (int32_t)(bits >> 52);

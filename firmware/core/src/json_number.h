@@ -1,4 +1,4 @@
-/* Used by the reader in json.c only. */
+/* JSON numbers; used by the reader in json.c only. */
 #ifndef AIOT_JSON_NUMBER_H
 #define AIOT_JSON_NUMBER_H
 

@@ -10,7 +10,7 @@ static int hex_digit(char c) {
   return -1;
 }
 
-/* Size of the escape at `text` (its backslash); 0 = invalid. */
+/* Size of the escape sequence whose backslash is at `text`; 0 = invalid. */
 static size_t escape_bytes(const char *text, size_t bytes) {
   if (bytes < 2) return 0;
   if (text[1] != 'u') return text[1] != 0 && strchr("\"\\/bfnrt", text[1]) != NULL ? 2 : 0;
@@ -90,7 +90,7 @@ static size_t decode_one(const char *text, size_t bytes, char out[4], size_t *us
       return encode_utf8(0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00), out);
     }
   }
-  /* Half a surrogate pair is not a character: encoded as in JavaScript. */
+  /* An unpaired surrogate is not a character; it is encoded as in JavaScript. */
   if (c >= 0xd800 && c < 0xe000) c = 0xfffd;
   return encode_utf8(c, out);
 }

@@ -3,7 +3,7 @@
 #include "quantized.h"
 #include "walk.h"
 
-/* Bits of fraction that ADD and SUB compute with. */
+/* Fractional bits used by ADD and SUB. */
 enum { SUM_BITS = 20 };
 
 typedef struct {
@@ -58,7 +58,7 @@ static bool broadcast(const aiot_operand *operand, const aiot_extent *output, ai
   return true;
 }
 
-/* Whether some operand has this size at each axis: an output larger than both is invalid. */
+/* Whether, on each axis, at least one operand has the output's size; an output larger than both is invalid. */
 static bool covered(const aiot_extent *output, const aiot_places *a, const aiot_places *b) {
   for (int32_t axis = 0; axis < output->rank; axis++)
     if (output->size[axis] != 1 && a->step[axis] == 0 && b->step[axis] == 0) return false;
@@ -98,7 +98,7 @@ aiot_code aiot_prepare_sum(const aiot_operator *operator) {
   scales of;
   const aiot_code code = prepare(operator, run_sum, &plan, &of);
   if (code != AIOT_OK) return code;
-  /* Both sides are scaled to twice the larger scale, added, and scaled down to the output (TFLite's reference add.h). */
+  /* Both operands are scaled to twice the larger scale, added, and rescaled to the output (TFLite's reference add.h). */
   const double twice = 2.0 * (of.a.scale > of.b.scale ? of.a.scale : of.b.scale);
   const double last = twice / ((double)(1 << SUM_BITS) * of.output.scale);
   plan->sign = operator->code == AIOT_SUB ? -1 : 1;

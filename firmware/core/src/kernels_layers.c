@@ -3,11 +3,11 @@
 #include "quantized.h"
 #include "window_axes.h"
 
-/* Common state of all three: a ratio per channel turns sums into outputs. */
+/* State shared by all three: a ratio per channel turns sums into outputs. */
 typedef struct {
   const int8_t *weights;
   int32_t *bias;
-  /* Biases that include the input's zero point, for sums of plain products. */
+  /* Biases with the input's zero point folded in, so that plain products can be summed. */
   int32_t *folded;
   const int32_t *multiplier;
   const int8_t *shift;
@@ -24,10 +24,10 @@ static uint32_t dot(const int8_t *weights, const int8_t *x, int32_t zero, int32_
   return sum;
 }
 
-/* Rows of weights multiplied at once: each cell is loaded once for them. */
+/* Number of weight rows multiplied at once; each cell is loaded once for all of them. */
 enum { ROWS = 4 };
 
-/* Adds the products of up to ROWS rows, `apart` from each other, with the same cells. */
+/* Adds the products of the same cells with up to ROWS rows, which are `apart` elements apart. */
 static void add_products(const int8_t *w, int32_t apart, int32_t rows, const int8_t *x, int32_t count, uint32_t sums[ROWS]) {
   if (rows < ROWS) {
     for (int32_t row = 0; row < rows; row++, w += apart) sums[row] += dot(w, x, 0, count);
@@ -89,7 +89,7 @@ static uint32_t window_sum(const layer_plan *plan, const int8_t *x, const int8_t
   return sum;
 }
 
-/* Outputs of one position whose whole window is inside the image; a row's cells are contiguous. */
+/* Computes the outputs of a position whose whole window is inside the image, where each row's cells are contiguous. */
 static void run_whole(const layer_plan *plan, const int8_t *x, int8_t *y, int32_t row, int32_t column) {
   const aiot_axis *rows = &plan->rows, *columns = &plan->columns;
   const int32_t run = columns->filter * plan->taken, filter = rows->filter * run;
@@ -212,7 +212,7 @@ static aiot_code channels_of(const aiot_operator *operator, const layer_operands
   return aiot_range_of(output, plan->range.low, &plan->range) ? AIOT_OK : AIOT_MODEL_UNSUPPORTED;
 }
 
-/* Sum of w * (x - zero) = sum of w * x - zero * sum of w: the latter is folded into the biases, once. */
+/* Sum of w * (x - zero) = sum of w * x - zero * sum of w; the last term is folded into the biases once. */
 static void fold(int32_t row, layer_plan *plan) {
   const int8_t *w = plan->weights;
   for (int32_t out = 0; out < plan->outputs; out++, w += row) {
@@ -239,7 +239,7 @@ aiot_code aiot_prepare_fully_connected(const aiot_operator *operator) {
   const int32_t rows = operands.x->count / weights->size[1];
   const aiot_operand *y = operands.y;
   if ((int64_t)rows * weights->size[0] != y->count) return AIOT_BUNDLE_MALFORMED;
-  /* Other interpreters use the output's own last dimension as the number of outputs. */
+  /* Other interpreters take the number of outputs from the output's last dimension. */
   if (y->rank < 1 || y->size[y->rank - 1] != weights->size[0]) return AIOT_BUNDLE_MALFORMED;
   layer_plan *plan = add_step(operator, run_fully_connected);
   if (plan == NULL) return AIOT_MEMORY_SHORT;
@@ -289,7 +289,7 @@ static aiot_code prepare_window(const aiot_operator *operator, void (*run)(const
   plan->range.low = aiot_flatbuffer_i8(file, operator->options, activation, 0);
   const aiot_code own = channels_of(operator, &operands, depthwise ? 3 : 0, plan);
   if (own != AIOT_OK || depthwise) return own;
-  /* Windows partly outside the image need the other two. */
+  /* Used for windows wholly inside the image; others need the original biases and the zero point. */
   plan->folded = aiot_arena_take(operator->network->arena, (size_t)outputs * sizeof *plan->folded, sizeof *plan->folded);
   if (plan->folded == NULL) return AIOT_MEMORY_SHORT;
   fold(plan->rows.filter * plan->columns.filter * plan->taken, plan);

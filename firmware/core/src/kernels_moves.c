@@ -5,7 +5,7 @@
 #include "quantized.h"
 #include "walk.h"
 
-/* Maximum dimensions in a RESHAPE's option. */
+/* Maximum number of dimensions in a RESHAPE's option. */
 enum { LISTED_MAX = 8 };
 
 /* y[its place] = x[its place] for every index of the extent. */
@@ -40,7 +40,7 @@ static copy_plan *add_copy(const aiot_operator *operator, uint32_t input, uint32
                            aiot_operator_output_index(operator, output));
 }
 
-/* Input and output with the same scale; NULL if one is missing or differs. */
+/* Checks that input and output exist and have the same scale; otherwise NULL. */
 static bool ends_of(const aiot_operator *operator, uint32_t input, uint32_t output, const aiot_operand **x,
                     const aiot_operand **y) {
   *x = aiot_operator_input(operator, input);
@@ -48,7 +48,7 @@ static bool ends_of(const aiot_operator *operator, uint32_t input, uint32_t outp
   return *x != NULL && *y != NULL && aiot_scale_same(&operator->network->file, *x, *y);
 }
 
-/* The output is the input with another shape: it shares its memory. */
+/* The output is the input with a different shape, and shares its memory. */
 aiot_code aiot_prepare_reshape(const aiot_operator *operator) {
   const aiot_operand *x, *y;
   /* A RESHAPE's target shape is the output's own: only the list's length is checked. */
@@ -74,7 +74,7 @@ aiot_code aiot_prepare_expand_dims(const aiot_operator *operator) {
   return aiot_operand_shaped(y, rank, shape) ? aiot_prepare_reshape(operator) : AIOT_BUNDLE_MALFORMED;
 }
 
-/* The input's shape without the named axes, each of size 1; if none is named, without all axes of that size. */
+/* The input's shape without the named axes, each of which has size 1; if none is named, all axes of size 1 are removed. */
 aiot_code aiot_prepare_squeeze(const aiot_operator *operator) {
   aiot_flatbuffer *file = &operator->network->file;
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
@@ -197,7 +197,7 @@ typedef struct {
 static bool slice_of(int32_t size, int64_t begin, int64_t end, int64_t step, bool open_begin, bool open_end, bool shrink,
                      slice *out) {
   if (step == 0) return false;
-  /* Longer steps have the same effect as these limits. */
+  /* Steps beyond these limits have the same effect as the limits. */
   step = step > size ? size : step < -(int64_t)size ? -(int64_t)size : step;
   const int64_t low = step > 0 ? 0 : -1, high = step > 0 ? size : (int64_t)size - 1;
   begin = begin < 0 ? begin + size : begin;

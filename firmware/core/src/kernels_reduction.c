@@ -4,7 +4,7 @@
 #include "walk.h"
 
 typedef struct {
-  /* One index per output, and one per input reduced to it. */
+  /* One index for the output, and one for the inputs reduced to it. */
   aiot_extent kept, reduced;
   aiot_places places;
   bool mean;
@@ -16,7 +16,7 @@ static const aiot_range whole = {INT8_MIN, INT8_MAX};
 
 static int8_t reduce(const reduction_plan *plan, const int8_t *x) {
   aiot_odometer odometer = {{0}};
-  /* AIOT_ELEMENTS_MAX of them fit. */
+  /* A sum of AIOT_ELEMENTS_MAX elements fits. */
   int32_t at = 0, unused = 0, most = INT8_MIN, sum = 0;
   for (int32_t left = aiot_extent_count(&plan->reduced); left > 0; left--) {
     sum += x[at];

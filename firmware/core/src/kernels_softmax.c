@@ -64,7 +64,7 @@ aiot_code aiot_prepare_softmax(const aiot_operator *operator) {
                                          aiot_operator_input_index(operator, 0), -1, aiot_operator_output_index(operator, 0));
   if (plan == NULL) return AIOT_MEMORY_SHORT;
   if (!(real > 1.0)) return AIOT_BUNDLE_MALFORMED;
-  /* A shift of 31 is one more than other kernels accept; it is exact here, where the difference wraps on purpose. */
+  /* A shift of 31 is one more than other kernels accept; it is exact here, because the difference wraps deliberately. */
   if (!aiot_ratio_of(real, &plan->ratio) && plan->ratio.shift != 31) return AIOT_BUNDLE_MALFORMED;
   plan->furthest = (int32_t)(((int64_t)31 << DIFFERENCE_BITS) >> plan->ratio.shift);
   plan->rows = x->count / classes;

@@ -1,4 +1,4 @@
-/* int8 operators whose output depends on one input value: all 256 are computed once. */
+/* int8 operators whose output depends on a single input value: all 256 outputs are computed once. */
 #include <math.h>
 
 #include "aiot/fixed_point.h"
@@ -19,11 +19,11 @@ static void run_table(const aiot_step *step) {
 typedef struct {
   int32_t code;
   aiot_scale input, output;
-  /* QUANTIZE, RELU, LEAKY_RELU; LOGISTIC and TANH: of the input as Q4.27. */
+  /* Ratio for QUANTIZE, RELU and LEAKY_RELU; for LOGISTIC and TANH, the ratio of the input as Q4.27. */
   aiot_ratio ratio;
   /* LEAKY_RELU below 0. */
   aiot_ratio slope;
-  /* Steps from the zero point: beyond `radius`, LOGISTIC and TANH are saturated; beyond `six`, RELU6 is 6. */
+  /* Distances from the zero point, in steps: beyond `radius`, LOGISTIC and TANH are saturated; beyond `six`, RELU6 is 6. */
   double radius;
   int32_t six;
 } table_function;
@@ -46,13 +46,14 @@ static int32_t value_of(const table_function *function, int32_t q) {
 static aiot_code sigmoid_of(aiot_flatbuffer *file, const aiot_operand *output, table_function *function) {
   const bool tanh = function->code == AIOT_TANH;
   if (!aiot_scale_is(file, output, tanh ? 1.0 / 128 : 1.0 / 256, tanh ? 0 : -128)) return AIOT_BUNDLE_MALFORMED;
-  /* From 16 on the radius is 0 and even an input of zero would saturate; below, other interpreters would shift by a negative amount. */
+  /* From 16 on, the radius is 0 and even an input of zero would saturate; below 2^-28, other interpreters would shift by a negative amount.
+   */
   if (!(function->input.scale < 16.0 && function->input.scale >= 1.0 / (1 << 28))) return AIOT_MODEL_UNSUPPORTED;
   const double real = function->input.scale * 134217728.0;
   int exponent = 0;
   (void)frexp(real, &exponent);
   function->radius = floor(ldexp(15.0 * 134217728.0, -exponent));
-  /* With 31 bits of shift the radius is 0: nothing is computed. */
+  /* With a shift of 31 bits the radius is 0, so nothing is computed. */
   return exponent > 30 || aiot_ratio_of(real, &function->ratio) ? AIOT_OK : AIOT_MODEL_UNSUPPORTED;
 }
 

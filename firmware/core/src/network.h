@@ -1,5 +1,5 @@
 /*
- * A network of a .tflite file during preparation, and its resulting steps. operands.c defines the functions; network_read.c and the
+ * A network from a .tflite file during preparation, and the resulting steps. operands.c defines the functions; network_read.c and the
  * kernels call them while the model is opened, on that thread. All memory is from the network's arena; constants stay in the file. Layouts
  * and rules are those of the TFLite schema and its quantization specification. src/lib/runtime/interpreter is the same in TypeScript, with
  * bit-exact results.
@@ -12,7 +12,7 @@
 #include "flatbuffer.h"
 
 #define AIOT_RANK_MAX 6
-/* Maximum elements of one tensor: products of sizes fit int32, and a dot product of int8s stays far below its limit. */
+/* Maximum number of elements in a tensor: products of sizes fit int32, and a dot product of int8s stays far below its limit. */
 #define AIOT_ELEMENTS_MAX (1 << 24)
 
 /* Numbers of the schema's TensorType. */
@@ -73,10 +73,10 @@ typedef struct {
   aiot_vector inputs, outputs;
 } aiot_operator;
 
-/* Size of an element of this type; 0 = a type that files must not contain. */
+/* Size of an element of this type; 0 = not allowed in a file. */
 uint32_t aiot_type_bytes(int32_t type);
 
-/* The tensor of a required input or output; NULL = the operator has none there. */
+/* The tensor of a required input or output; NULL = the operator does not have it. */
 aiot_operand *aiot_operator_input(const aiot_operator *operator, uint32_t place);
 aiot_operand *aiot_operator_output(const aiot_operator *operator, uint32_t place);
 int32_t aiot_operator_input_index(const aiot_operator *operator, uint32_t place);
@@ -88,7 +88,7 @@ int32_t aiot_operand_i32(const aiot_operand *operand, int32_t index);
 bool aiot_operand_constant(const aiot_operand *operand, int32_t type);
 /* Whether it has exactly this shape. */
 bool aiot_operand_shaped(const aiot_operand *operand, int32_t rank, const int32_t *size);
-/* An axis counted from the front, -1 if it does not exist. */
+/* Converts an axis to its index from the front; -1 if it does not exist. */
 int32_t aiot_operand_axis(const aiot_operand *operand, int32_t axis);
 
 /* Adds a step with a zeroed plan of this size from the arena; NULL = the arena is too small. */

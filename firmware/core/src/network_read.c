@@ -21,11 +21,11 @@ static bool read_shape(aiot_flatbuffer *file, aiot_vector shape, aiot_operand *o
   return true;
 }
 
-/* Scales and zero points, equally many: none, one, or one for each index of an axis. */
+/* Scales and zero points, in equal number: none, one, or one for each index of an axis. */
 static aiot_code read_quantization(aiot_flatbuffer *file, aiot_table quantization, aiot_operand *operand) {
   operand->scale = aiot_flatbuffer_vector(file, quantization, 2, 4);
   operand->zero_point = aiot_flatbuffer_vector(file, quantization, 3, 8);
-  /* A vector has one axis, whatever the file's field contains. */
+  /* A vector has only one axis, whatever the file's axis field says. */
   operand->axis = operand->rank == 1 ? 0 : aiot_flatbuffer_i32(file, quantization, 6, 0);
   if (aiot_flatbuffer_i8(file, quantization, 4, 0) != 0) return AIOT_MODEL_UNSUPPORTED;
   const uint32_t count = operand->scale.count;
@@ -94,8 +94,8 @@ static aiot_code read_operands(aiot_network *network, aiot_vector tensors, aiot_
 }
 
 /*
- * Whether the operator's inputs exist before it and its outputs do not; records when each is used. Only inputs after the minimum may be
- * omitted, and no part of a list.
+ * Checks that the operator's inputs were written before it and its outputs were not, and records the use of each. Only inputs beyond the
+ * minimum may be omitted, but no elements of a list.
  */
 static bool in_order(const aiot_operator *operator, const aiot_kernel *kernel, int32_t time) {
   aiot_network *network = operator->network;
@@ -135,7 +135,7 @@ static aiot_operator read_operator(aiot_network *network, aiot_vector operators,
   };
 }
 
-/* The tensor on the other side of the operator if it only converts the type of a float32 end; otherwise the end itself. */
+/* If the operator only converts a float32 input or output, returns the tensor on its other side; otherwise the tensor itself. */
 static int32_t inner_end(aiot_network *network, const aiot_operator *operator, int32_t code, int32_t end) {
   const bool first = code == AIOT_QUANTIZE;
   const aiot_vector own = first ? operator->inputs : operator->outputs, other = first ? operator->outputs : operator->inputs;
@@ -173,7 +173,7 @@ static aiot_code read_operators(aiot_network *network, aiot_vector operators, ai
     const aiot_table table = aiot_flatbuffer_table_at(file, operators, i);
     const int32_t options_type = (uint8_t)aiot_flatbuffer_i8(file, table, 3, 0);
     if (options_type != 0 && options_type != kernel->options_type) return AIOT_BUNDLE_MALFORMED;
-    /* Without a type there are no options: all defaults. */
+    /* Without a type there are no options, so all have their defaults. */
     if (options_type != 0) operator.options = aiot_flatbuffer_table(file, table, 4);
     const aiot_code result = kernel->prepare(&operator);
     if (result != AIOT_OK) return result;

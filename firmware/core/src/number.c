@@ -1,6 +1,6 @@
 /*
- * A double's shortest decimal. Common numbers (up to 15 digits) are found by two exact operations. For the others the exact decimal
- * expansion is computed, which always exists, and rounded to as few digits as read back the same.
+ * A double's shortest decimal. Common numbers (up to 15 digits) are found by two exact operations. For the others, the exact decimal
+ * expansion, which always exists, is computed and rounded to the fewest digits that read back the same.
  */
 #include <math.h>
 #include <string.h>
@@ -54,12 +54,12 @@ static size_t multiply(uint32_t *limb, size_t limbs, uint32_t factor) {
   return limbs;
 }
 
-/* The first 20 digits of the exact expansion; the last is made odd if more follow, so that no false tie appears. */
+/* The first 20 digits of the exact expansion; the last is made odd if more follow, which prevents false ties. */
 static void expand(double value, decimal *out) {
   int exponent;
   uint64_t mantissa = (uint64_t)ldexp(frexp(value, &exponent), 53);
   exponent -= 53;
-  /* Trailing zeros need digits and carry no information. */
+  /* Trailing zeros take up digits but carry no information. */
   for (; (mantissa & 1) == 0; mantissa >>= 1) exponent++;
   uint32_t limb[LIMBS];
   size_t limbs = 0;
@@ -89,7 +89,7 @@ static void expand(double value, decimal *out) {
   out->point = total - places;
 }
 
-/* `digits` digits, to the nearest (ties to even) or upwards. */
+/* Rounds to `digits` digits, to the nearest (ties to even) or up. */
 static decimal rounded(const decimal *exact, int digits, bool upwards) {
   decimal out = *exact;
   if (digits >= exact->count) return out;
@@ -165,7 +165,7 @@ size_t aiot_number_text(double value, char out[AIOT_NUMBER_BYTES]) {
       found = rounded(&exact, digits, false);
       bytes = lay_out(&found, out + sign);
       if (reads_as(out + sign, bytes, size)) break;
-      /* Above a power of two, doubles are twice as far apart as below it: the farther decimal may be the one that reads back. */
+      /* Above a power of two, doubles are twice as far apart as below it: the more distant decimal may be the one that reads back. */
       found = rounded(&exact, digits, true);
       bytes = lay_out(&found, out + sign);
       if (reads_as(out + sign, bytes, size)) break;

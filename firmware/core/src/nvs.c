@@ -34,7 +34,7 @@ typedef struct {
   uint8_t data[8];
 } entry;
 
-/* The searched entry. `chunk` is NO_CHUNK except for parts of blobs. */
+/* The entry to find. `chunk` is NO_CHUNK except for parts of blobs. */
 typedef struct {
   uint8_t namespace_index;
   const char *key;
@@ -46,7 +46,7 @@ static uint32_t u32_at(const uint8_t *at) {
   return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 
-/* Like the ROM's function: starts with all ones. */
+/* Starts with all ones, like the ROM's function. */
 static uint32_t sum(uint32_t before, const void *data, size_t bytes) { return aiot_crc32(before, data, bytes); }
 
 static bool read(const aiot_nvs *nvs, uint32_t offset, void *out, size_t bytes) {
@@ -57,7 +57,7 @@ static bool read(const aiot_nvs *nvs, uint32_t offset, void *out, size_t bytes) 
 static bool read_header(const aiot_nvs *nvs, uint32_t page, uint8_t header[FIRST_ENTRY], uint32_t *sequence) {
   if (!read(nvs, page, header, FIRST_ENTRY)) return false;
   const uint32_t state = u32_at(header);
-  /* Active, full, or being moved during a power cut. */
+  /* Active, full, or being moved when the power was cut. */
   if (state != 0xfffffffe && state != 0xfffffffc && state != 0xfffffff8) return false;
   *sequence = u32_at(header + 4);
   return u32_at(header + 28) == sum(0xffffffff, header + 4, 24) && (header[8] == 0xfe || header[8] == 0xff);
@@ -86,7 +86,7 @@ static void look_through(const aiot_nvs *nvs, uint32_t page, const query *q, ent
   uint8_t header[FIRST_ENTRY], raw[ENTRY_BYTES];
   uint32_t sequence = 0;
   if (!read_header(nvs, page, header, &sequence)) return;
-  /* If an entry exists twice, the newer one counts: the later one of a page, that of the younger page. */
+  /* If an entry exists twice, the newer one counts: the later one within a page, or the one in the newer page. */
   if (best->found && best->sequence > sequence) return;
   for (unsigned i = 0; i < ENTRIES;) {
     const uint32_t at = page + FIRST_ENTRY + i * ENTRY_BYTES;
@@ -176,7 +176,7 @@ bool aiot_nvs_blob(const aiot_nvs *nvs, const char *namespace_name, const char *
     *bytes = size == 0xffffffff ? 0 : size;
     return size <= room && read_data(nvs, &found, out, size);
   }
-  /* The blob consists of parts, numbered from the start given in the index entry. */
+  /* The blob consists of parts, numbered from the first number given in the index entry. */
   const uint32_t whole = u32_at(found.data);
   *bytes = whole;
   if (whole > room) return false;

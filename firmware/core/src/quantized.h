@@ -1,10 +1,10 @@
-/* Scales of tensors as the integers that kernels compute with (src/lib/runtime/interpreter/fixed-point.ts). */
+/* Tensor scales as the integers used by the kernels (src/lib/runtime/interpreter/fixed-point.ts). */
 #ifndef AIOT_QUANTIZED_H
 #define AIOT_QUANTIZED_H
 
 #include "network.h"
 
-/* A ratio r of scales: r = multiplier * 2^(shift - 31). */
+/* A ratio r of two scales: r = multiplier * 2^(shift - 31). */
 typedef struct {
   int32_t multiplier;
   int32_t shift;
@@ -19,7 +19,7 @@ typedef struct {
 bool aiot_ratio_of(double real, aiot_ratio *out);
 int32_t aiot_ratio_times(int32_t x, aiot_ratio ratio);
 
-/* Reads the scale of an int8 activation with one scale above 0; false otherwise. */
+/* Reads the scale of an int8 activation; false unless it has exactly one scale, which is above 0. */
 bool aiot_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out);
 /* Whether two activations have the same quantization: scales equal to one part in a million. */
 bool aiot_scale_same(aiot_flatbuffer *file, const aiot_operand *a, const aiot_operand *b);
@@ -39,7 +39,7 @@ static inline int8_t aiot_range_clamp(aiot_range range, int32_t value) {
   return (int8_t)(value < range.low ? range.low : value > range.high ? range.high : value);
 }
 
-/* real to the nearest integer, halves away from zero, inside +-2^30. */
+/* `real` rounded to the nearest integer, halves away from zero, within +-2^30. */
 int32_t aiot_round(double real);
 
 #endif

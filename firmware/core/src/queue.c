@@ -2,11 +2,11 @@
 
 #include <string.h>
 
-/* Header of each message; the topic with its NUL and the payload follow. Copied, because it may be unaligned. */
+/* Header of each message, followed by the topic with its NUL, then the payload. It is accessed by copying, because it may be unaligned. */
 typedef struct {
   uint32_t topic_bytes;
   uint32_t payload_bytes;
-  /* Message number from the port; 0 = not handed over yet. */
+  /* Message number from the port; 0 = not handed to the port yet. */
   uint32_t message;
   uint8_t retain;
   uint8_t done;
@@ -30,7 +30,7 @@ bool aiot_queue_fits(const aiot_queue *queue, const char *topic, size_t bytes) {
   return needed(topic, bytes) <= queue->bytes - queue->used;
 }
 
-/* A handed-over message stays with the port until it is acknowledged. */
+/* A message in the port's hands stays there until it is acknowledged. */
 static void drop_oldest(aiot_queue *queue) {
   head oldest = head_at(queue, 0);
   if (oldest.message == 0 && !oldest.done) {

@@ -1,4 +1,4 @@
-/* Elements of a tensor in row-major order, and the corresponding positions in another (src/lib/runtime/interpreter/moves.ts). */
+/* Iterates over a tensor in row-major order, with the corresponding positions in another tensor (src/lib/runtime/interpreter/moves.ts). */
 #ifndef AIOT_WALK_H
 #define AIOT_WALK_H
 
@@ -25,7 +25,7 @@ int32_t aiot_extent_count(const aiot_extent *extent);
 /* Positions of the elements of a row-major tensor of this extent. */
 aiot_places aiot_places_in(const aiot_extent *extent);
 
-/* Advances by one and moves each of the positions along. */
+/* Advances the index by one, and both positions with it. */
 void aiot_odometer_next(aiot_odometer *odometer, const aiot_extent *extent, const aiot_places *first, int32_t *at_first,
                         const aiot_places *second, int32_t *at_second);
 

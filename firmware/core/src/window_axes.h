@@ -7,7 +7,7 @@
 /* One spatial axis. */
 typedef struct {
   int32_t input, output, filter, stride, dilation;
-  /* Cells of padding before the first. */
+  /* Number of padding cells before the first cell. */
   int32_t before;
 } aiot_axis;
 
@@ -18,7 +18,7 @@ typedef struct {
 bool aiot_axes_of(const aiot_operand *input, const aiot_operand *output, int32_t padding, int32_t channels,
                   aiot_axis axes[2]);
 
-/* First filter cell inside the image for output position `at`, and one past the last. */
+/* First filter cell inside the image for output position `at`; aiot_axis_end is one past the last. */
 static inline int32_t aiot_axis_first(const aiot_axis *axis, int32_t at) {
   const int32_t start = at * axis->stride - axis->before;
   return start >= 0 ? 0 : (-start + axis->dilation - 1) / axis->dilation;

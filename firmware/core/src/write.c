@@ -81,7 +81,7 @@ static void put_escaped(aiot_writer *writer, uint8_t byte) {
   }
 }
 
-/* The text's characters; `count` = only count their bytes, without writing. */
+/* Writes the text's characters; with `count`, only counts their bytes. */
 static size_t characters(aiot_writer *writer, const char *text, bool count) {
   size_t total = 0;
   for (const uint8_t *at = (const uint8_t *)text; *at != 0;) {

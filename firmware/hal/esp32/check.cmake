@@ -13,7 +13,7 @@ set(unused "")
 foreach(header ${headers})
   file(STRINGS "${header}" lines)
   foreach(line ${lines})
-    # A prototype is on one line; macros of the header may replace it.
+    # Each prototype is on one line; a macro in the header may replace it.
     if(line MATCHES "^ *[a-zA-Z].*[ *]([a-zA-Z_0-9]+)\\(.*\\).*$" AND NOT line MATCHES "^typedef")
       set(name "")
       string(REGEX MATCH "[ *]([a-zA-Z_0-9]+)\\(" ignored "${line}")

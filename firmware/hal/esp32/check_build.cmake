@@ -28,14 +28,14 @@ function(aiot_configure name expected)
   set(problems "${problems}" PARENT_SCOPE)
 endfunction()
 
-# A project's own folder has its own version.
+# A project's own folder specifies its own version.
 if(NOT EXISTS "${PROJECT}/../../generated/aiot_config.h")
   aiot_configure(plain "0.0.0;main;off")
 endif()
 aiot_configure(own "2.7.1-rc.3;main;off" "-DAIOT_PROJECT=${WORK}/own")
 aiot_configure(asked "9.9;main;on" -DPROJECT_VER=9.9 -DAIOT_TFLM=1)
 
-# Requirements are first read in script mode, which lacks CONFIGURE_DEPENDS; the lines after them are not read then.
+# Requirements are first read in script mode, which lacks CONFIGURE_DEPENDS and does not read the lines after them.
 file(WRITE "${WORK}/early.cmake" "macro(idf_component_register)
   cmake_parse_arguments(given \"\" \"\" \"SRCS;INCLUDE_DIRS;REQUIRES\" \${ARGN})
   list(LENGTH given_SRCS count)
@@ -52,7 +52,7 @@ execute_process(COMMAND ${CMAKE_COMMAND} -P "${WORK}/early.cmake" RESULT_VARIABL
 aiot_expect("requirements in script mode" "0" "${result}${error}")
 if(EXISTS "${WORK}/early-seen")
   file(READ "${WORK}/early-seen" required)
-  # With COMPONENTS=main nothing else brings the core dumps that sdkconfig.defaults turns on.
+  # With COMPONENTS=main, nothing else adds the core dump component that sdkconfig.defaults requires.
   if(NOT "espcoredump" IN_LIST required)
     string(APPEND problems "\nmain does not require espcoredump")
   endif()
@@ -72,7 +72,7 @@ foreach(line "idf: \">=5.3,<6.0\"" "version: \"^1.3\"" "- if: \"$AIOT_TFLM in [o
     string(APPEND problems "\nidf_component.yml has no ${line}")
   endif()
 endforeach()
-# Options without which the program would build but behave differently from its sources.
+# Options without which the program would build but not behave as its sources expect.
 file(STRINGS "${PROJECT}/sdkconfig.defaults" options REGEX "^CONFIG_")
 foreach(option CONFIG_PARTITION_TABLE_CUSTOM=y CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE=y CONFIG_ESP_COREDUMP_ENABLE_TO_FLASH=y
     CONFIG_ESP_COREDUMP_FLASH_NO_OVERWRITE=y CONFIG_MBEDTLS_CERTIFICATE_BUNDLE=n CONFIG_MBEDTLS_HAVE_TIME_DATE=y CONFIG_LWIP_DHCP_GET_NTP_SRV=y)
@@ -80,7 +80,7 @@ foreach(option CONFIG_PARTITION_TABLE_CUSTOM=y CONFIG_BOOTLOADER_APP_ROLLBACK_EN
     string(APPEND problems "\nsdkconfig.defaults has no ${option}")
   endif()
 endforeach()
-# PlatformIO takes a board's flash size under `board_upload`.
+# PlatformIO reads a board's flash size from `board_upload`.
 file(READ "${PROJECT}/platformio.ini" platformio)
 if(NOT platformio MATCHES "board_upload.flash_size = 4MB" OR platformio MATCHES "board_build.flash_size")
   string(APPEND problems "\nplatformio.ini: expected board_upload.flash_size")

@@ -1,4 +1,4 @@
-/* The hash's state must be in our own memory, which only the older interface of OpenSSL allows. */
+/* The hash state must be in our own memory, which only OpenSSL's older interface allows. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "crypto_openssl.h"
 

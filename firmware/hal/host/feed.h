@@ -13,8 +13,8 @@
  *   {"samples":[[0.98,-0.19,0.09],[0.97,-0.18,0.08]]}
  *   {"end":true}
  *
- * It is read no faster than the broker accepts the resulting messages. A take has ended when all of it is acknowledged: then the event
- * `sent` is printed. The input's end ends the device.
+ * Input is read no faster than the broker accepts the resulting messages. When a whole take has been acknowledged, the event `sent` is
+ * printed. End of input ends the device.
  */
 typedef struct {
   aiot_lines lines;
@@ -28,7 +28,7 @@ typedef struct {
 
 bool aiot_feed_open(aiot_feed *feed, int descriptor);
 
-/* Performs work without waiting. True = there is more to do at once. */
+/* Works without waiting. True = there is more to do at once. */
 bool aiot_feed_run(aiot_feed *feed, aiot_device *device);
 
 /* Whether input should be polled. */

@@ -18,7 +18,7 @@
 
 /* As in PubSubClient. */
 #define KEEP_ALIVE_S 15
-/* For two models of up to about 1 MiB, the limit of the services' other clients. */
+/* Room for two models of up to about 1 MiB, the limit of the services' other clients. */
 #define MEMORY_BYTES (2u * 1280u * 1024u)
 #define LINE_BYTES 4096
 #define STEP_MS 20
@@ -28,7 +28,7 @@ typedef struct {
   aiot_http_openssl registry, models;
   aiot_mqtt_mosquitto mqtt;
   aiot_guide_board board;
-  /* Readings: {"reading":[0.5,24.5,0.25,60]} a line, in the order of aiot_guide_reading. */
+  /* Readings, one {"reading":[0.5,24.5,0.25,60]} per line, in the order of aiot_guide_reading. */
   aiot_lines lines;
 } program;
 
@@ -82,7 +82,7 @@ static bool read_reading(const char *line, size_t bytes, aiot_guide_reading *rea
 static bool feed(program *self) {
   size_t bytes;
   aiot_guide_reading reading;
-  /* Polled in any case, to detect the input's end. */
+  /* Always polled, to detect the end of input. */
   const char *line = aiot_lines_first(&self->lines, &bytes);
   if (line == NULL || !aiot_guide_ready(&self->board)) return false;
   if (read_reading(line, bytes, &reading)) aiot_guide_read(&self->board, &reading);

@@ -34,7 +34,7 @@ static int32_t read_head(aiot_http_answer *answer) {
   if (answer->status != 200 && answer->status != 206) return AIOT_HTTP_REFUSED;
   const char *range = header(answer, "content-range");
   if (answer->status == 206) {
-    /* A server may start earlier than requested, never later. */
+    /* A server may start earlier than requested, but never later. */
     if (range == NULL || strncasecmp(range, "bytes ", 6) != 0 || !isdigit((unsigned char)range[6])) return AIOT_HTTP_REFUSED;
     const uint64_t start = strtoull(range + 6, NULL, 10);
     if (start > answer->skip) return AIOT_HTTP_REFUSED;
@@ -56,7 +56,7 @@ static size_t take_body(aiot_http_answer *answer, const uint8_t *data, size_t by
   return bytes - skipped;
 }
 
-/* One byte of the text between chunks. False if it is invalid. */
+/* Handles one byte of the text between chunks. False if it is invalid. */
 static bool take_frame(aiot_http_answer *answer, char byte) {
   if (byte != '\n') {
     if (byte != '\r' && answer->line_bytes < sizeof answer->line - 1) answer->line[answer->line_bytes++] = byte;

@@ -12,11 +12,11 @@ typedef struct {
   bool chunked;
   bool has_length;
   uint64_t left;
-  /* In chunks: 0 = before the size, 1 = in the bytes, 2 = in the line end after them, 3 = in the trailer. */
+  /* Position in a chunked body: 0 = before the size, 1 = in the data, 2 = in the line end after it, 3 = in the trailer. */
   int chunk;
   char line[32];
   size_t line_bytes;
-  /* Bytes of the body before the requested one. */
+  /* Number of body bytes before the first requested one. */
   uint64_t skip;
   bool ended;
 } aiot_http_answer;
@@ -30,7 +30,7 @@ void aiot_http_answer_begin(aiot_http_answer *answer, uint64_t from);
  */
 int32_t aiot_http_answer_take(aiot_http_answer *answer, const uint8_t *data, size_t bytes, uint8_t *out);
 
-/* The connection has ended: returns whether the body is complete. */
+/* Called when the connection has ended; returns whether the body is complete. */
 bool aiot_http_answer_whole(const aiot_http_answer *answer);
 
 #endif

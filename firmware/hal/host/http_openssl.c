@@ -27,7 +27,7 @@ static void hang_up(void *context) {
   http->state = AIOT_HTTP_IDLE;
 }
 
-/* Starts to connect a socket; returns it, or -1. */
+/* Starts to connect a socket; returns the socket, or -1. */
 static int dial(const char *host, int port) {
   char service[8];
   snprintf(service, sizeof service, "%d", port);
@@ -47,7 +47,7 @@ static int dial(const char *host, int port) {
   return descriptor;
 }
 
-/* The certificate must be for this very host, by its name or its address, unless it is the pinned one. */
+/* The certificate must be for this host name or address, unless it is the pinned one. */
 static bool is_expected(const aiot_http_openssl *http) {
   X509 *shown = SSL_get1_peer_certificate(http->ssl);
   const bool good = shown != NULL && ((http->pinned != NULL && X509_cmp(shown, http->pinned) == 0) ||
@@ -79,7 +79,7 @@ static bool write_request(aiot_http_openssl *http, const char *path, uint64_t fr
 bool aiot_http_openssl_ask(aiot_http_openssl *http, const char *path, uint64_t from, const char *form) {
   hang_up(http);
   http->answer.status = 0;
-  /* `//elsewhere/x` and line ends are not paths of the platform. */
+  /* `//elsewhere/x` and line breaks are not valid in paths of the platform. */
   if (path[0] != '/' || path[1] == '/' || strpbrk(path, "\r\n ") != NULL || !write_request(http, path, from, form)) return false;
   http->socket = dial(http->host, http->port_number);
   http->ssl = http->socket < 0 ? NULL : SSL_new(http->context);
@@ -122,7 +122,7 @@ static bool wants(const aiot_http_openssl *http, int result) {
 
 static int32_t read_body(aiot_http_openssl *http, void *out, size_t bytes) {
   uint8_t data[4096];
-  /* Skipped bytes need no room: a server without ranges sends everything from the start. */
+  /* Skipped bytes need no room: a server that ignores ranges sends everything from the start. */
   const uint64_t most = bytes + (http->answer.head_done ? http->answer.skip : 0);
   const size_t room = most < sizeof data ? (size_t)most : sizeof data;
   const int got = SSL_read(http->ssl, data, (int)room);

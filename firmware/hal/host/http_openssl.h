@@ -12,7 +12,7 @@ typedef enum { AIOT_HTTP_IDLE, AIOT_HTTP_CONNECTING, AIOT_HTTP_SHAKING, AIOT_HTT
 typedef struct {
   /* "https://host:port" */
   const char *url;
-  /* CA; NULL = the machine's trust store. It may be the service's own certificate, which is then accepted for any name. */
+  /* CA file; NULL = the machine's trust store. It may be the service's own certificate, which is then accepted for any host name. */
   const char *ca;
   /* The client's own certificate; NULL = none. */
   const char *certificate;
@@ -38,7 +38,7 @@ typedef struct {
 
 /* Prepares requests to a service. False if the URL is invalid, or the certificates cannot be read. */
 bool aiot_http_openssl_open(aiot_http_openssl *http, const aiot_http_place *place);
-/* POST of a form, if there is one; otherwise GET, from byte `from` on. Read it like `port`. False = not reached. */
+/* Sends a POST if there is a form, otherwise a GET that starts at byte `from`. Read the response through `port`. False = not reached. */
 bool aiot_http_openssl_ask(aiot_http_openssl *http, const char *path, uint64_t from, const char *form);
 void aiot_http_openssl_close(aiot_http_openssl *http);
 

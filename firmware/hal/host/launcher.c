@@ -1,4 +1,4 @@
-/* A computer's boot loader for the device program: the counterpart of an ESP32's, which tries another slot once and then rolls back. */
+/* A computer's bootloader for the device program: the counterpart of an ESP32's, which tries another slot once and then rolls back. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>
@@ -17,9 +17,9 @@
 #include "flash_file.h"
 #include "program.h"
 
-/* A trial that has not ended by then hangs: the watchdog's time, longer than the heartbeat's minute. */
+/* A trial that has not ended by then is considered hung: a watchdog, longer than the heartbeat's minute. */
 #define WATCHDOG_MS 90000u
-/* A program that ran this long did not crash at its start. */
+/* A program that ran this long did not crash on startup. */
 #define STEADY_MS 10000u
 /* Consecutive crashes of programs that are not on trial, after which the launcher gives up. */
 #define FALLS_MAX 5
@@ -46,7 +46,7 @@ static bool open_programs(programs *all, const char *folder) {
          aiot_store_open_flash(&all->store, &all->file.flash, &aiot_crypto_openssl, all->scratch);
 }
 
-/* A memory file with the slot's program, or -1 if the slot does not match its record. */
+/* Returns a memory file with the slot's program, or -1 if the slot does not match its record. */
 static int program_in(programs *all, int slot) {
   if (slot < 0) return -1;
   const aiot_content *content = &all->store.record.slot[slot];
@@ -84,15 +84,15 @@ static bool own_digest(char hex[2 * AIOT_SHA256_BYTES + 1]) {
   return whole;
 }
 
-/* The bundled program when the device last ran: `program.sha256` beside its flash. */
+/* Digest of the bundled program when the device last ran: `program.sha256` beside its flash. */
 typedef struct {
   char path[600];
   char own[2 * AIOT_SHA256_BYTES + 1];
-  /* A new one was installed since, and the device has not recorded its adoption yet. */
+  /* A new program has been installed since, and the device has not recorded its adoption yet. */
   bool is_new;
 } origin;
 
-/* Stores the origin, in a temporary file until it is complete. */
+/* Stores the origin, first in a temporary file so that it is never incomplete. */
 static void keep_origin(origin *from) {
   char whole[620];
   snprintf(whole, sizeof whole, "%s.new", from->path);
@@ -153,7 +153,7 @@ static void rest(long ms) {
   nanosleep(&time, NULL);
 }
 
-/* Waits for the program; ends it when the launcher is ended, or when its trial hangs. */
+/* Waits for the program; ends it if the launcher is stopped or its trial hangs. */
 static int wait_for(pid_t child, const char *folder, bool trial) {
   const uint64_t began = aiot_hal_uptime_ms();
   bool told = false;
@@ -193,7 +193,7 @@ int aiot_launcher_run(const aiot_program_options *options, char *const *argument
     wanted = -1;
     if (ending) return code < 0 || code >= AIOT_EXIT_BOOT_SLOT ? AIOT_EXIT_OK : code;
     if (code == AIOT_EXIT_BOOT_SLOT || code == AIOT_EXIT_BOOT_SLOT + 1) wanted = code - AIOT_EXIT_BOOT_SLOT;
-    /* However a program on trial ends, the previous one is started next and evaluates the result. */
+    /* However a program on trial ends, the previous one is started next to evaluate the result. */
     if (wanted >= 0 || code == AIOT_EXIT_RESTART || trial) continue;
     if (code >= 0 && code <= AIOT_EXIT_BUSY && slot < 0) return code;
     if (code == AIOT_EXIT_OK) return code;

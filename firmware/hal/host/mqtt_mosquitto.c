@@ -117,14 +117,14 @@ static void run(aiot_mqtt_mosquitto *mqtt, uint32_t wait_ms) {
   if (mosquitto_want_write(mqtt->client)) mosquitto_loop_write(mqtt->client, 1);
   const bool open = wait_for(mqtt, wait_ms);
   const int code = mosquitto_loop(mqtt->client, 0, 1);
-  /* libmosquitto retries a connection closed during TLS's handshake forever, and reports success: it is closed here. */
+  /* If the peer closes during the TLS handshake, libmosquitto retries forever and reports success, so the connection is closed here. */
   const bool late = !open || aiot_hal_uptime_ms() - mqtt->attempt_ms > CONNECTING_MS;
   if (mosquitto_socket(mqtt->client) < 0 ? code != MOSQ_ERR_SUCCESS : mqtt->connection == 0 && late) line_lost(mqtt);
 }
 
 static bool receive(void *context, uint32_t wait_ms, const char **topic, const uint8_t **payload, size_t *bytes) {
   aiot_mqtt_mosquitto *mqtt = context;
-  /* The last returned message is finished: it is just before the first. */
+  /* The last returned message is done with; it is just before the first. */
   const size_t before = (mqtt->first + AIOT_INBOX - 1) % AIOT_INBOX;
   if (mqtt->count < AIOT_INBOX) {
     free(mqtt->inbox[before].topic);

@@ -16,7 +16,7 @@ typedef struct {
   const char *ca;
   const char *certificate;
   const char *key;
-  /* Topic of the will, which is retained and at QoS 1; NULL = no will. */
+  /* Topic of the will, which is retained and has QoS 1; NULL = no will. */
   const char *will_topic;
   const void *will;
   size_t will_bytes;
@@ -35,12 +35,12 @@ typedef struct {
   /* Time of the next attempt, ms of uptime, and the number of consecutive failures. */
   uint64_t next_ms;
   uint32_t failures;
-  /* Start of the last attempt, ms of uptime, and whether the connection was closed in order to reconnect. */
+  /* Start of the last attempt, ms of uptime, and whether the connection was closed deliberately to reconnect. */
   uint64_t attempt_ms;
   bool given_up;
-  /* Waiting also ends when this becomes readable; -1 = none. */
+  /* File descriptor that ends the wait when it becomes readable; -1 = none. */
   int wake;
-  /* One bit per message id: acknowledged since it was last used. */
+  /* One bit per message ID: whether it has been acknowledged since it was last used. */
   uint8_t acknowledged[65536 / 8];
   struct {
     char *topic;
@@ -55,7 +55,7 @@ typedef struct {
 
 /* Prepares the client without connecting. False if the URL is invalid, or the certificates cannot be read. */
 bool aiot_mqtt_mosquitto_open(aiot_mqtt_mosquitto *mqtt, const aiot_mqtt_place *place);
-/* New keep-alive; if it differs, the connection is reopened. */
+/* Sets the keep-alive; if it changed, the connection is reopened. */
 void aiot_mqtt_mosquitto_keep_alive(aiot_mqtt_mosquitto *mqtt, int seconds);
 void aiot_mqtt_mosquitto_close(aiot_mqtt_mosquitto *mqtt);
 

@@ -1,4 +1,4 @@
-/* The native virtual device: the core with a Linux program's ports. */
+/* The native virtual device: the core with ports for a Linux program. */
 #define _GNU_SOURCE
 #include "program.h"
 

@@ -8,7 +8,7 @@ if(IS_ABSOLUTE "${picolibc}")
     ${CMAKE_CURRENT_SOURCE_DIR}/test/emitted_waves.c)
   set(c3_link ${CMAKE_CURRENT_SOURCE_DIR}/hal/rv32/c3/link.ld)
   set(c3_program ${CMAKE_CURRENT_BINARY_DIR}/aiot_c3.elf)
-  # No small data: nothing sets gp. No relaxation to it, either.
+  # No small data section and no relaxation to it, because nothing sets gp.
   add_custom_command(
     OUTPUT ${c3_program}
     COMMAND ${AIOT_RV32_CC} -std=c11 -Os -march=rv32imc -mabi=ilp32 --specs=picolibc.specs -nostartfiles -msmall-data-limit=0

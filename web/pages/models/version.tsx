@@ -214,7 +214,7 @@ function inUnit(gate: string, value: number): string {
   return gate === 'arena' || gate === 'bytes' ? size(value) : written(value);
 }
 
-/** An interval in words and, for a share, also as a bar from 0 to 1. */
+/** An interval as text and, for a share, also as a bar from 0 to 1. */
 function Interval({ interval: [low, high], share }: { interval: [number, number]; share: boolean }) {
   return (
     <span class="interval">

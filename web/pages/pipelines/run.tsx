@@ -39,7 +39,7 @@ export function OneRun({ project, run }: { project: string; run: string }) {
   );
 }
 
-/** The step to show first: the failed one, else the running one, else the last. */
+/** The step to show first: the failed one, otherwise the running one, otherwise the last. */
 function mostTelling(steps: readonly ToldStep[]): ToldStep | undefined {
   const first = (...states: string[]) => steps.find(({ state }) => states.includes(state));
   return (

@@ -18,8 +18,7 @@ typedef struct {
 void aiot_arena_init(aiot_arena *arena, void *memory, size_t bytes);
 
 /*
- * `bytes` zeroed bytes at a multiple of `alignment` (a power of two); NULL if the rest is too
- * small, and then nothing is allocated.
+ * Allocates `bytes` zeroed bytes, aligned to `alignment` (a power of two). Returns NULL and allocates nothing if too little memory is left.
  */
 void *aiot_arena_take(aiot_arena *arena, size_t bytes, size_t alignment);
 

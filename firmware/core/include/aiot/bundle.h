@@ -34,7 +34,7 @@ typedef struct {
   double resample_hz;
   size_t window_samples;
   size_t stride_samples;
-  /* `raw`, `motion`, `har`, `spectral`, or NULL: the names in `feature`. */
+  /* `raw`, `motion`, `har` or `spectral`; NULL = the features named in `feature`. */
   const char *set;
   size_t features;
   const char **feature;

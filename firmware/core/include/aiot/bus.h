@@ -1,7 +1,6 @@
 /*
- * Buses to sensors, as tables of functions like those of ports.h. hal/esp32 implements them for the
- * chip's pins, tests with simulated sensors. Every function gets its table's `context`; false = no
- * acknowledgment, or the bus is stuck.
+ * Sensor buses, as function tables like those in ports.h. hal/esp32 implements them for the chip's pins; the tests simulate sensors. Every
+ * function receives its table's `context`; false = no acknowledgment, or the bus is stuck.
  */
 #ifndef AIOT_BUS_H
 #define AIOT_BUS_H
@@ -14,8 +13,7 @@
 typedef struct {
   void *context;
   /*
-   * Writes the register's number and, after a repeated start, reads `bytes` (at most `longest`)
-   * from there on.
+   * Writes the register number, then reads `bytes` (at most `longest`) after a repeated start.
    */
   bool (*read)(void *context, uint8_t address, uint8_t reg, uint8_t *out, size_t bytes);
   bool (*write)(void *context, uint8_t address, uint8_t reg, uint8_t value);
@@ -24,7 +22,7 @@ typedef struct {
   size_t longest;
 } aiot_i2c;
 
-/* 1-Wire, by its time slots. */
+/* 1-Wire, one time slot per call. */
 typedef struct {
   void *context;
   /* Sends a reset pulse; true if a device answered with a presence pulse. */
@@ -43,7 +41,7 @@ typedef enum {
   AIOT_SENSOR_ABSENT,
   /* A different chip answers there. */
   AIOT_SENSOR_OTHER,
-  /* It answers incorrectly; the next reading may succeed. */
+  /* The device responded incorrectly; the next reading may succeed. */
   AIOT_SENSOR_FAILED
 } aiot_sensor_code;
 

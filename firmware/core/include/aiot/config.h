@@ -9,19 +9,18 @@
 #include "aiot/manifest.h"
 #include "aiot/rule.h"
 
-/* Longest document: it is read into memory as a whole. */
+/* Maximum size of a document, which is read into memory as a whole. */
 #define AIOT_CONFIG_BYTES 2048u
 
 typedef struct {
   /*
-   * Samples used per second: each is the mean of the sensor's samples in that time. 0 = each sample
-   * of the sensor.
+   * Effective samples per second; each is the mean of the sensor samples in its interval. 0 = use every sensor sample.
    */
   double sample_hz;
-  /* Whether samples are published, and how many seconds of them a message holds. */
+  /* Whether samples are published, and the number of seconds per message. */
   bool telemetry;
   uint32_t telemetry_ms;
-  /* `reported` is resent after this time without a change; 0 = never. */
+  /* `reported` is resent if it has not changed for this long; 0 = never. */
   uint32_t report_ms;
   /* Keep-alive interval in seconds. */
   uint32_t keep_alive_s;
@@ -32,7 +31,7 @@ typedef struct {
 aiot_config aiot_config_default(void);
 
 /*
- * Absent members have their default. Unknown ones are rejected, because a partly applied
+ * Missing members get their defaults. Unknown ones are rejected, because a partly applied
  * configuration is worse than none. AIOT_CONFIG_MALFORMED.
  */
 aiot_code aiot_config_read(aiot_config *config, const void *text, size_t bytes, aiot_error *error);

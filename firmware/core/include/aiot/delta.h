@@ -16,11 +16,11 @@
 #define AIOT_DELTA_BLOCK 256
 
 typedef enum {
-  /* All input is consumed. */
+  /* All input has been consumed. */
   AIOT_DELTA_NEEDS,
   /* The output is full; pass the rest of the input again. */
   AIOT_DELTA_FULL,
-  /* Not a patch, or not one of this base for this result. */
+  /* Not a patch, or a patch for a different base or result. */
   AIOT_DELTA_BROKEN,
   /* The base could not be read. */
   AIOT_DELTA_UNREADABLE
@@ -33,12 +33,12 @@ typedef struct {
   aiot_delta_read read;
   void *context;
   uint32_t base_bytes;
-  /* Expected and produced bytes of the result. */
+  /* Size of the result: expected, and produced so far. */
   uint32_t total;
   uint32_t made;
 
   uint8_t stage;
-  /* Remaining bytes of the current piece, and its position in the base. */
+  /* Bytes left in the current piece, and its position in the base. */
   uint32_t left;
   uint32_t from;
   /* A number being read. */
@@ -64,8 +64,8 @@ typedef struct {
 void aiot_delta_begin(aiot_delta *delta, aiot_delta_read read, void *context, uint32_t base_bytes, uint32_t total);
 
 /*
- * Reads patch bytes from `in`, returns in `used` how many, and writes at most `room` bytes of the
- * result; `delta->made` counts them.
+ * Consumes patch bytes from `in`, stores their number in `used`, and writes at most `room` bytes of the result; `delta->made` counts the
+ * bytes written.
  */
 aiot_delta_state aiot_delta_push(aiot_delta *delta, const uint8_t *in, size_t bytes, size_t *used, uint8_t *out, size_t room);
 

@@ -21,10 +21,10 @@
 #define AIOT_TOPIC_BYTES 160
 /* Number of remembered command ids, so that a resent command runs once. */
 #define AIOT_COMMANDS_KEPT 16
-/* Maximum unacknowledged messages. */
+/* Maximum number of unacknowledged messages. */
 #define AIOT_WINDOW 16
 
-/* A board's heap in bytes: free now, largest free block, and minimum ever free since the start. */
+/* A board's heap, in bytes: free now, largest free block, and the lowest free size since boot. */
 typedef struct {
   uint32_t free;
   uint32_t largest;
@@ -46,7 +46,7 @@ typedef struct {
   const aiot_crypto *crypto;
   /* NULL = no trust root yet. */
   const aiot_trust *trust;
-  /* Two sectors for the learned trust state; NULL = it is lost at a restart. */
+  /* Two sectors for trust state received over the air; NULL = it is lost on restart. */
   const aiot_flash *trust_flash;
   /* Signs proofs of commits; NULL = versions are reported without proof. */
   const aiot_signer *signer;
@@ -111,8 +111,7 @@ typedef struct {
   aiot_line line;
   aiot_keeper keeper;
   /*
-   * State of the periodic timestamp check that is independent of updates: running, due, and time of
-   * the last one.
+   * The periodic timestamp check, which does not depend on updates: running, due, and time of the last check.
    */
   bool looks;
   bool look_due;
@@ -131,16 +130,16 @@ typedef struct {
   /* Time at which `reported` was last published. */
   uint64_t reported_at_ms;
   /*
-   * Since when each kind's current version has been in use, and the time required by the desired
-   * release before this is confirmed; 0 = not required.
+   * Start time of each kind's current version, and how long the desired release must run before the device proves it; 0 = no proof
+   * required.
    */
   uint64_t used_at_ms[AIOT_KINDS];
   int64_t soak_ms;
   char soaks[AIOT_ROLLOUT_BYTES];
   bool stopped;
-  /* Whether the kinds are still booting: the device reports once after all of them, not after each. */
+  /* Whether some kinds are still booting: the device reports once when all have booted, not after each. */
   bool booting;
-  /* Restart once a pending reply has been sent; 0 = no. */
+  /* Deadline for the pending reply, after which the device restarts; 0 = no restart is pending. */
   uint64_t reboot_at_ms;
 
   /*
@@ -185,12 +184,12 @@ typedef struct {
   size_t answers;
 } aiot_device;
 
-/* Boots from the flash. AIOT_MEMORY_SHORT, AIOT_FLASH_FAILED. */
+/* Boots from flash. Returns AIOT_MEMORY_SHORT or AIOT_FLASH_FAILED on failure. */
 aiot_code aiot_device_open(aiot_device *device, const aiot_device_setup *setup);
 
 /*
- * Performs pending work, then waits up to `wait_ms` for messages. False after it stopped for a
- * restart or a failed flash.
+ * Performs pending work, then waits up to `wait_ms` for messages. Returns false once the device has stopped for a restart or a flash
+ * failure.
  */
 bool aiot_device_step(aiot_device *device, uint32_t wait_ms);
 
@@ -198,13 +197,13 @@ bool aiot_device_step(aiot_device *device, uint32_t wait_ms);
 bool aiot_device_idle(const aiot_device *device);
 
 /*
- * Starts a take. AIOT_MEMORY_SHORT if a second of samples does not fit, AIOT_RECORDING_UNFIT if the active model
+ * Starts a take. Returns AIOT_MEMORY_SHORT if a second of samples does not fit, or AIOT_RECORDING_UNFIT if the active model
  * needs other fields or another rate.
  */
 aiot_code aiot_device_take(aiot_device *device, const aiot_take *take);
 
 /*
- * Whether the queue has room for the messages that one more sample may cause. If not, the next
+ * Whether the queue has room for the messages that one more sample may produce. If not, the next
  * sample should be delayed if the sensor allows it.
  */
 bool aiot_device_ready(const aiot_device *device);
@@ -218,7 +217,7 @@ void aiot_device_take_end(aiot_device *device);
 /* Logs one line: an event here, and a published message. */
 void aiot_device_log(aiot_device *device, const char *level, const char *text, aiot_code code);
 
-/* Publishes that it is offline; pending messages are dropped after `wait_ms`. */
+/* Publishes that the device is going offline; messages still pending after `wait_ms` are dropped. */
 void aiot_device_close(aiot_device *device, uint32_t wait_ms);
 
 /* Writes the topic "aiot/v1/{device}/{channel}" to `out`. */

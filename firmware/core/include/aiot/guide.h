@@ -1,7 +1,7 @@
 /*
  * A board that uses the topics and payloads of "The Architect's Guide to the AIoT" (docs/reference/protocol.md#the-guides-boards) instead
- * of protocol v1, like src/lib/device/guide in TypeScript. It publishes nothing until the device registry has confirmed it. It acts
- * autonomously: its servo follows the network's prediction even without a listener. No heap; it runs in one loop:
+ * of protocol v1, like src/lib/device/guide in TypeScript. It publishes nothing until the device registry has confirmed it. The servo
+ * follows the network's prediction even if nobody receives the messages. No heap; it runs in one loop:
  *
  *   aiot_guide_open(&board, &setup);
  *   for (;;) {
@@ -27,7 +27,7 @@
  * header and topic.
  */
 #define AIOT_GUIDE_MESSAGE_BYTES 229
-/* Room for any text of such a message, including its NUL. */
+/* Room for any string in such a message, including its NUL. */
 #define AIOT_GUIDE_TEXT_BYTES (AIOT_GUIDE_MESSAGE_BYTES + 1)
 
 /* A reading, in the order of the inputs of the guide's network. */
@@ -39,7 +39,7 @@ typedef struct {
   double sound;
 } aiot_guide_reading;
 
-/* The decimal id that the guide's firmware uses: the last three bytes of its MAC. */
+/* The decimal ID as in the guide's firmware: the last three bytes of the MAC address. */
 uint32_t aiot_guide_chip_id(const uint8_t mac[6]);
 
 /*
@@ -49,7 +49,7 @@ uint32_t aiot_guide_chip_id(const uint8_t mac[6]);
  */
 size_t aiot_guide_sensor_message(char out[AIOT_GUIDE_MESSAGE_BYTES], const char *id, const aiot_guide_reading *reading);
 size_t aiot_guide_level1_message(char out[AIOT_GUIDE_MESSAGE_BYTES], const char *id, const aiot_guide_reading *reading, double inference);
-/* A model name that is too long is shortened to its end. `time_ms` since 1970. */
+/* If a model name is too long, only its end is kept. `time_ms` since 1970. */
 size_t aiot_guide_level2_message(char out[AIOT_GUIDE_MESSAGE_BYTES], const char *id, const aiot_guide_reading *reading, double inference, const char *model,
                                  int64_t time_ms);
 
@@ -81,12 +81,12 @@ double aiot_guide_network_run(aiot_guide_network *network, const aiot_guide_read
 /* One of the guide's HTTP services; one request at a time. */
 typedef struct {
   void *context;
-  /* POST of this form, or GET without one. False = not reached. */
+  /* Sends a POST with this form, or a GET if `form` is NULL. False = the service was not reached. */
   bool (*ask)(void *context, const char *path, const char *form);
   /* Like `read` of aiot_http in ports.h. */
   int32_t (*read)(void *context, void *out, size_t bytes);
   void (*close)(void *context);
-  /* HTTP status of the response; 0 = none. */
+  /* HTTP status of the response; 0 = no response. */
   int (*status)(void *context);
 } aiot_guide_service;
 
@@ -124,7 +124,7 @@ typedef enum { AIOT_GUIDE_WAITS, AIOT_GUIDE_ASKS, AIOT_GUIDE_ACTIVE } aiot_guide
 typedef struct {
   aiot_guide_setup setup;
   aiot_guide_phase phase;
-  /* Time of the next request, and since when requests have gone unanswered. */
+  /* Time of the next request, and of the first unanswered one. */
   uint64_t ask_ms;
   uint64_t heard_ms;
   char answer[8];

@@ -1,7 +1,7 @@
 /*
  * Accelerometers with gyroscopes on I2C: MPU6050 and LSM6DS3TR-C, with the rules of
- * src/lib/sensor/i2c/chips. They are read through their hardware FIFO, so that a late reader loses
- * nothing. Nothing is allocated; a reading takes a few bus transactions.
+ * src/lib/sensor/i2c/chips. Samples are read through the hardware FIFO, so a late reader loses none. Nothing is allocated; a reading takes
+ * a few bus transactions.
  */
 #ifndef AIOT_IMU_H
 #define AIOT_IMU_H
@@ -35,7 +35,7 @@ typedef struct {
   bool uncertain;
   /* The FIFO was cleared, and no samples have arrived since. */
   bool cleared;
-  /* Samples to check for unsettled filters. */
+  /* Number of samples still to be checked for unsettled filters. */
   uint32_t settling;
 } aiot_imu;
 
@@ -45,11 +45,11 @@ typedef struct {
   bool broken;
   /* The FIFO has overflowed since the last reading. */
   bool overrun;
-  /* Values at either end of their range. */
+  /* Number of values at either end of the range. */
   size_t saturated;
 } aiot_imu_reading;
 
-/* Finds the chip, resets it and starts its FIFO. SETTING, ABSENT, OTHER, FAILED. */
+/* Finds the chip, resets it and starts its FIFO. Errors: SETTING, ABSENT, OTHER, FAILED. */
 aiot_sensor_code aiot_imu_open(aiot_imu *imu, const aiot_imu_setup *setup);
 
 /*
@@ -63,7 +63,7 @@ aiot_sensor_code aiot_imu_read(aiot_imu *imu, double *values, size_t room, aiot_
 /* Puts the chip into sleep mode. */
 void aiot_imu_close(aiot_imu *imu);
 
-/* degrees Celsius of the chip's own thermometer, from register values. */
+/* Degrees Celsius from the register values of the chip's own thermometer. */
 double aiot_mpu6050_celsius(int16_t raw);
 double aiot_lsm6ds3trc_celsius(int16_t raw);
 
@@ -75,11 +75,11 @@ uint8_t aiot_lsm6ds3trc_ctrl1(double rate_hz, int range_g);
 uint8_t aiot_lsm6ds3trc_ctrl2(double rate_hz, int range_dps);
 
 typedef struct {
-  /* Unread words; 0 also after an overrun. */
+  /* Number of unread words; also 0 after an overrun. */
   uint16_t words;
   bool overrun;
   bool empty;
-  /* Index in the set of the next word. */
+  /* Index of the next word within its set. */
   uint16_t pattern;
 } aiot_lsm6ds3trc_fifo;
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 typedef struct {
-  /* Per input, as measured in training. Both have `count` elements; no deviation is 0. */
+  /* Per input, as measured in training. Both arrays have `count` elements; deviations are never 0. */
   const double *mean;
   const double *deviation;
   size_t count;

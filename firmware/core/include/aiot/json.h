@@ -59,13 +59,13 @@ char aiot_json_peek(aiot_json *json);
 double aiot_json_number(aiot_json *json);
 
 /*
- * An integer of at most 2^53 - 1 in size, in any notation (5, 5.0, 5e0); anything else is an error.
+ * An integer with a magnitude of at most 2^53 - 1, in any notation (5, 5.0, 5e0); anything else is an error.
  */
 int64_t aiot_json_integer(aiot_json *json);
 
 bool aiot_json_boolean(aiot_json *json);
 
-/* Reads a null; false, and nothing is read, if something else follows. */
+/* Reads a null. If something else follows, returns false and reads nothing. */
 bool aiot_json_null(aiot_json *json);
 
 /* Copies the string, unescaped and terminated by a NUL, to `out` and returns its length. It is an
@@ -74,20 +74,19 @@ bool aiot_json_null(aiot_json *json);
 size_t aiot_json_string(aiot_json *json, char *out, size_t room);
 
 /*
- * Like aiot_json_string, but a text that does not fit is truncated after a whole character: for
- * texts that people read.
+ * Like aiot_json_string, but truncates a string that does not fit after a whole character. For text meant for people.
  */
 size_t aiot_json_text(aiot_json *json, char *out, size_t room);
 
 /* The string's raw text, for strings without escapes (base64, digests); an error otherwise. */
 const char *aiot_json_raw(aiot_json *json, size_t *bytes);
 
-/* The value's raw text, to be read later with a separate reader. */
+/* The value's raw text, to be parsed later by a separate reader. */
 const char *aiot_json_value(aiot_json *json, size_t *bytes);
 
 void aiot_json_skip(aiot_json *json);
 
-/* Whether everything was read without an error, except white space. */
+/* Whether there was no error and only whitespace remains. */
 bool aiot_json_done(aiot_json *json);
 
 #endif

@@ -20,7 +20,7 @@
 #define AIOT_MESSAGE_BYTES 304
 /* Longest accepted envelope. */
 #define AIOT_ENVELOPE_BYTES (64u * 1024u)
-/* All roles together: 8 root keys, 8 that sign releases, the timestamp keys, and a few spare. */
+/* Maximum number of keys in all roles: 8 for roots, 8 for releases, the timestamp keys, and a few spare. */
 #define AIOT_KEYS_MAX 20
 /* SPKI DER of a P-256 key; 59 bytes if the point is compressed. */
 #define AIOT_SPKI_BYTES 91
@@ -30,7 +30,7 @@ typedef enum { AIOT_KIND_MODEL, AIOT_KIND_FIRMWARE, AIOT_KIND_CONFIG } aiot_kind
 /* "model", "firmware", "config": the names in manifests and `desired`. */
 const char *aiot_kind_name(aiot_kind kind);
 
-/* An error as reported and stored. Codes of the peer without a number here are stored as text. */
+/* An error as reported and stored. Codes of the peer that have no number here are stored as text. */
 typedef struct {
   /* Empty = none. */
   char code[48];
@@ -49,8 +49,7 @@ typedef enum { AIOT_ROLE_ROOT, AIOT_ROLE_TARGETS, AIOT_ROLE_TIMESTAMP } aiot_rol
 #define AIOT_ROLES 3
 
 /*
- * The device's trust: a root, or the older bare trust root, whose release keys are its root keys
- * too.
+ * The device's trust: a root, or the older bare trust root, whose release keys are also its root keys.
  */
 typedef struct {
   int64_t version;
@@ -94,7 +93,7 @@ typedef struct {
   uint8_t delta_base[AIOT_SHA256_BYTES];
   uint8_t delta_digest[AIOT_SHA256_BYTES];
   int64_t delta_bytes;
-  /* Required running time before it is confirmed again; 0 = not required. */
+  /* How long the release must run before it is confirmed again; 0 = not required. */
   int64_t soak_ms;
 } aiot_desired;
 
@@ -135,7 +134,7 @@ typedef struct {
   bool for_type;
   /* The network's mode, AIOT_MODE_*; 0 = no model is described. */
   uint32_t mode;
-  /* A network alone, without a signal part. */
+  /* A network on its own, without a signal part. */
   bool network;
   size_t artifacts;
   /* Digest and size of the first artifact. */
@@ -151,7 +150,7 @@ typedef struct {
   const aiot_trust *trust;
   aiot_role role;
   const aiot_crypto *crypto;
-  /* The decoded payload, in the caller's memory. */
+  /* Decoded payload, in the caller's memory. */
   const uint8_t *payload;
   size_t payload_bytes;
   uint8_t digest[AIOT_SHA256_BYTES];

@@ -1,7 +1,6 @@
 /*
  * Reads settings directly from an ESP-IDF NVS partition (version 2, not encrypted), as written by
- * `aiot firmware nvs` and the vendor's generator. Nothing is allocated or cached, so that any board
- * can read its provisioned settings.
+ * `aiot firmware nvs` and the vendor's generator. Nothing is allocated or cached, so any board can use it.
  */
 #ifndef AIOT_NVS_H
 #define AIOT_NVS_H

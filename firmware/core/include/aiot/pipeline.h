@@ -28,7 +28,7 @@ void aiot_features_reset(aiot_features *features);
 typedef struct {
   /* Number of the window since the last reset. */
   uint32_t window;
-  /* Index of the class, -1 if there is none (kind `value`). */
+  /* Index of the class; -1 if the model has no classes (kind `value`). */
   int label;
   int voted;
   /* `scores` in the order of the classes; `value` as in docs/reference/protocol.md#inference. */

@@ -17,7 +17,7 @@ typedef struct {
   uint64_t (*uptime_ms)(void *context);
   /* Milliseconds since 1970, or -1 if the clock was never set. */
   int64_t (*now_ms)(void *context);
-  /* Microseconds since start, for measurements; NULL = milliseconds suffice. */
+  /* Microseconds since start, for measurements; NULL = measure in milliseconds. */
   uint64_t (*uptime_us)(void *context);
 } aiot_clock;
 
@@ -35,12 +35,12 @@ typedef struct {
   bool (*erase)(void *context, uint32_t offset);
   /* All earlier writes are durable when it returns. */
   bool (*sync)(void *context);
-  /* The bytes mapped as memory until the next write or erase in them; NULL = the chip cannot. */
+  /* Maps the bytes as memory until they are next written or erased; NULL = the chip cannot map flash. */
   const uint8_t *(*map)(void *context, uint32_t offset, size_t bytes);
 } aiot_flash;
 
 #define AIOT_SHA256_BYTES 32
-/* Room for the state of a running hash, for any library. */
+/* Storage for a hash in progress, large enough for any supported library. */
 #define AIOT_SHA256_STATE_BYTES 256
 
 typedef struct {
@@ -57,7 +57,7 @@ typedef struct {
   void (*random)(void *context, void *out, size_t bytes);
 } aiot_crypto;
 
-/* Longest signature of a P-256 key, in DER. */
+/* Maximum size of a P-256 signature in DER. */
 #define AIOT_SIGNATURE_BYTES 72
 
 /* The device's own key. */
@@ -65,7 +65,7 @@ typedef struct {
   void *context;
   /* Its certificate: DER in base64, as in a PEM file but on one line (aiot_pem_body). */
   const char *certificate;
-  /* Signs a SHA-256 digest; returns the size of the signature (DER), 0 = failed. */
+  /* Signs a SHA-256 digest; returns the size of the signature (DER), or 0 on failure. */
   size_t (*sign_p256)(void *context, const uint8_t digest[AIOT_SHA256_BYTES], uint8_t signature[AIOT_SIGNATURE_BYTES]);
 } aiot_signer;
 
@@ -91,7 +91,7 @@ typedef struct {
    * AIOT_HTTP_MISSING means there is no such resource. Waits 50 ms at most.
    */
   int32_t (*read)(void *context, void *out, size_t bytes);
-  /* Ends the request in any state. */
+  /* Ends the request, whatever its state. */
   void (*close)(void *context);
 } aiot_http;
 
@@ -103,13 +103,12 @@ enum { AIOT_HTTP_END = -1, AIOT_HTTP_BROKEN = -2, AIOT_HTTP_REFUSED = -3, AIOT_H
  */
 typedef struct {
   void *context;
-  /* Number of the connection, which changes after each loss; 0 = none. */
+  /* Number of the current connection, which changes after each loss; 0 = not connected. */
   uint32_t (*connection)(void *context);
   bool (*subscribe)(void *context, const char *filter, int qos);
   /*
    * Number of the message, for `acknowledged`; 0 = not accepted (not connected, or its queue is
-   * full). An accepted QoS 1 message is sent until the broker has acknowledged it, across lost
-   * connections.
+   * full). An accepted QoS 1 message is resent until the broker acknowledges it, even after a lost connection.
    */
   uint32_t (*publish)(void *context, const char *topic, const void *payload, size_t bytes, int qos, bool retain);
   /* Whether the broker has acknowledged this message (QoS 1 and 2). */

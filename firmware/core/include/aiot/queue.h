@@ -1,7 +1,6 @@
 /*
  * Messages waiting for the broker's acknowledgment: QoS 1, in order of creation, in memory
- * provided by the caller. While the connection is down, the oldest are dropped for new ones and
- * counted.
+ * provided by the caller. While the connection is down, the oldest messages are dropped to make room for new ones, and are counted.
  */
 #ifndef AIOT_QUEUE_H
 #define AIOT_QUEUE_H
@@ -16,7 +15,7 @@ typedef struct {
   size_t window;
   size_t waiting;
   size_t sent;
-  /* Dropped before they reached the broker, since the start. */
+  /* Number of messages dropped before they reached the broker, since boot. */
   uint32_t dropped;
 } aiot_queue;
 

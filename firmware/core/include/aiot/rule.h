@@ -1,7 +1,7 @@
 /*
  * A device's own reaction to its predictions: an actuator that is on or off, with hysteresis and
- * minimum times in either state. A fail-safe position applies at boot and when predictions stop. No
- * network connection is needed. A servo follows the position step by step, without blocking.
+ * minimum times in either state. A fail-safe position applies at boot and when predictions stop. No network connection is needed. A servo
+ * moves to the position in steps, without blocking.
  */
 #ifndef AIOT_RULE_H
 #define AIOT_RULE_H
@@ -33,7 +33,7 @@ typedef enum { AIOT_RULE_BOOT, AIOT_RULE_ANSWER, AIOT_RULE_LOSS } aiot_rule_reas
 typedef struct {
   aiot_rule_spec spec;
   bool on;
-  /* The position has changed since boot: before that, no minimum time applies. */
+  /* Whether the position has changed since boot. Until then, no minimum time applies. */
   bool turned;
   /* The reason for the current position, and since when. */
   aiot_rule_reason reason;
@@ -41,7 +41,7 @@ typedef struct {
   uint64_t answered_ms;
 } aiot_rule;
 
-/* Initializes a rule. False if the thresholds are not numbers, or are reversed. */
+/* Initializes a rule. False if a threshold is not a number, or the thresholds are reversed. */
 bool aiot_rule_init(aiot_rule *rule, const aiot_rule_spec *spec, uint64_t now_ms);
 
 /*
@@ -52,12 +52,11 @@ bool aiot_rule_answer(aiot_rule *rule, double value, uint64_t now_ms);
 /* Advances the time; call it between predictions too. True if the position changed. */
 bool aiot_rule_tick(aiot_rule *rule, uint64_t now_ms);
 
-/* Pulse width of a hobby servo, us: 544 at 0 degrees, 2400 at 180; other angles are clamped. */
+/* Pulse width of a hobby servo, in us: 544 at 0 degrees, 2400 at 180. Angles outside this range are clamped. */
 double aiot_servo_pulse_us(double degrees);
 
 /*
- * Duty value for a PWM timer with this many bits and the period 1/hz: 1782 at 0 degrees and 7864 at
- * 180 for 16 bits and 50 Hz.
+ * Duty value of a PWM timer with this resolution and frequency: at 16 bits and 50 Hz, 1782 for 0 degrees and 7864 for 180.
  */
 uint32_t aiot_servo_duty(double degrees, unsigned bits, unsigned hz);
 

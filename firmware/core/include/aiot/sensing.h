@@ -1,6 +1,6 @@
 /*
- * Converts the counts of an analog-to-digital converter to a window's value in the unit of its
- * sensor. These are the guide's sensors, with the defects of its firmware fixed. Pure functions.
+ * Converts a window of ADC counts to one value in the sensor's unit. These are the guide's sensors, with the defects of its firmware fixed.
+ * Pure functions.
  */
 #ifndef AIOT_SENSING_H
 #define AIOT_SENSING_H
@@ -11,7 +11,7 @@
 /* Statistics of one channel over a window. */
 typedef struct {
   double mean;
-  /* RMS with and without the mean; the latter is the AC part. */
+  /* RMS including the mean, and RMS of the AC part only. */
   double rms;
   double ac_rms;
   double low;
@@ -19,16 +19,15 @@ typedef struct {
 } aiot_summary;
 
 /*
- * `values`: interleaved samples of `axes` channels, as aiot_window_copy gives them; the channel at
- * `axis`. samples >= 1.
+ * Summarizes the channel at `axis` of `values`: interleaved samples of `axes` channels, as returned by aiot_window_copy. samples >= 1.
  */
 aiot_summary aiot_summary_of(const float *values, size_t samples, size_t axes, size_t axis);
-/* Like aiot_summary_of, for a converter's counts, which need half the memory. */
+/* Like aiot_summary_of, but for ADC counts, which need half the memory. */
 aiot_summary aiot_summary_of_counts(const uint16_t *counts, size_t samples, size_t axes, size_t axis);
 
 typedef enum { AIOT_MEAN, AIOT_RMS, AIOT_AC_RMS, AIOT_PEAK_TO_PEAK } aiot_quantity;
 
-/* A sensor at a converter: value = scale * (volts of the quantity) + offset. */
+/* A sensor on an ADC: value = scale * (volts of the quantity) + offset. */
 typedef struct {
   aiot_quantity quantity;
   double volts_per_count;
@@ -36,7 +35,7 @@ typedef struct {
   double offset;
 } aiot_channel;
 
-/* The converter's bits and the voltage of its maximum count. */
+/* The ADC's resolution in bits, and the voltage of its maximum count. */
 typedef struct {
   unsigned bits;
   double reference_volts;
@@ -48,7 +47,7 @@ double aiot_volts_per_count(aiot_converter converter);
 aiot_channel aiot_tmp36(aiot_converter converter);
 /* RMS current, A, without the bias voltage. */
 aiot_channel aiot_sct013(aiot_converter converter, double turns, double burden_ohms);
-/* Loudness: peak to peak, V, over at least some tens of milliseconds. */
+/* Loudness: peak to peak, V, over at least a few tens of milliseconds. */
 aiot_channel aiot_max4465(aiot_converter converter);
 /* RMS vibration, V, without the bias voltage. */
 aiot_channel aiot_piezo(aiot_converter converter);
@@ -56,14 +55,13 @@ aiot_channel aiot_piezo(aiot_converter converter);
 /* The value of a window of counts. */
 double aiot_channel_value(const aiot_channel *channel, const aiot_summary *counts);
 
-/* Degrees Celsius of a TMP36's output: 10 mV each, 500 mV at 0; from -40 (0.1 V) to 125 (1.75 V). */
+/* Degrees Celsius from a TMP36's output: 10 mV per degree, 500 mV at 0; from -40 (0.1 V) to 125 (1.75 V). */
 double aiot_tmp36_celsius(double volts);
 
 /* A per V across the burden resistor of a current transformer. */
 double aiot_current_calibration(double turns, double burden_ohms);
 /*
- * The largest burden resistor, ohms, whose peaks at `amperes` RMS still fit the swing from 0 to
- * `swing_volts` about its middle.
+ * The largest burden resistor, in ohms, whose peaks at `amperes` RMS stay between 0 and `swing_volts`, centered in that range.
  */
 double aiot_burden_ohms(double amperes, double turns, double swing_volts);
 /* Power in the burden resistor at `amperes` RMS, W. */

@@ -15,7 +15,7 @@
 typedef struct aiot_spectrum aiot_spectrum;
 
 typedef struct {
-  /* Frequency of the strongest maximum; 0 without one, as in a constant signal. */
+  /* Frequency of the strongest maximum; 0 if there is none, as in a constant signal. */
   double frequency_hz;
   /* |X| at the maximum's bin, not normalized, like the guide's. */
   double magnitude;
@@ -30,7 +30,7 @@ typedef struct {
  */
 aiot_code aiot_spectrum_open(size_t samples, double rate_hz, bool keep_mean, aiot_arena *arena, aiot_spectrum **out);
 
-/* `samples` has the number of values it was opened for, and is not changed. */
+/* `samples` has as many values as were passed to the open function, and is not changed. */
 aiot_peak aiot_spectrum_peak(aiot_spectrum *spectrum, const double *samples);
 
 /* |X| of bins 0 to n/2 of the last samples. */

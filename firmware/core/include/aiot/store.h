@@ -40,14 +40,13 @@ typedef struct {
   uint32_t bytes;
 } aiot_content;
 
-/* All state that survives a power cut, as in src/lib/device/update/record.ts. */
+/* The complete state that survives a power cut, as in src/lib/device/update/record.ts. */
 typedef struct {
   int64_t floor;
   int64_t sequence;
   int64_t newest_signed;
   /*
-   * The root under whose keys the three above were counted: they are reset by a root that replaces
-   * those keys. 0 = the first.
+   * Version of the root whose keys signed the three values above; a root that replaces those keys resets them. 0 = the first root.
    */
   int64_t epoch;
   /* 0, 1 or AIOT_NO_SLOT; `download` and `trial` have a slot while in progress. */
@@ -76,15 +75,14 @@ typedef struct {
 void aiot_record_blank(aiot_record *record);
 
 /*
- * Writes the record's JSON, byte for byte like JSON.stringify, and returns its length; 0 if it does
- * not fit into `room`.
+ * Writes the record as JSON, byte for byte like JSON.stringify, and returns its length; 0 if it does not fit into `room`.
  */
 size_t aiot_record_write(const aiot_record *record, char *out, size_t room);
 
-/* Parses a record; false if the JSON is not one. */
+/* Parses a record; false if the JSON is not a valid record. */
 bool aiot_record_read(aiot_record *record, const void *json, size_t bytes);
 
-/* A range of a flash, of whole sectors. */
+/* A range of whole sectors in a flash. */
 typedef struct {
   const aiot_flash *flash;
   uint32_t offset;
@@ -96,7 +94,7 @@ typedef struct {
   aiot_part records;
   aiot_part slot[2];
   const aiot_crypto *crypto;
-  /* The record that the flash stores. */
+  /* The record as stored in the flash. */
   aiot_record record;
   /* Which of the two sectors holds it, or -1, and its counter. */
   int8_t sector;
@@ -130,7 +128,7 @@ bool aiot_store_persist(aiot_store *store);
 bool aiot_store_erase(aiot_store *store, int slot, uint32_t sector);
 bool aiot_store_write(aiot_store *store, int slot, uint32_t offset, const void *data, size_t bytes);
 bool aiot_store_read(aiot_store *store, int slot, uint32_t offset, void *out, size_t bytes);
-/* All earlier writes are durable when it returns. */
+/* When it returns, all earlier writes are durable. */
 bool aiot_store_sync(aiot_store *store, int slot);
 
 /* Whether a sector of a slot is fully erased. Uses the scratch memory, like the next function. */

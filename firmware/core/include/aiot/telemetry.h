@@ -1,7 +1,7 @@
 /*
  * The messages that a device publishes (docs/reference/protocol.md#messages), as JSON or CBOR in
- * the caller's memory. Each function returns the number of bytes written, or 0 if they did not fit:
- * the caller logs that and continues.
+ * the caller's memory. Each function returns the number of bytes written, or 0 if the message does not fit; the caller logs this and
+ * continues.
  */
 #ifndef AIOT_TELEMETRY_H
 #define AIOT_TELEMETRY_H
@@ -56,7 +56,7 @@ size_t aiot_inference_message(aiot_message message, const aiot_inference_news *n
 
 size_t aiot_presence_message(aiot_message message, bool online, int64_t t);
 
-/* A log line; `code` AIOT_OK = it has no code. */
+/* A log line; `code` AIOT_OK = no code. */
 size_t aiot_log_message(aiot_message message, int64_t t, const char *level, const char *text, aiot_code code);
 
 #endif

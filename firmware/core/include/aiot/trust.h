@@ -1,6 +1,6 @@
 /*
  * A device's trusted keys, kept up to date over the air by the rules of
- * docs/reference/trust-formats.md: one root after the other, then the timestamp. Results and their
+ * docs/reference/trust-formats.md: the roots in sequence, then the timestamp. Results and their
  * order match src/lib/formats/manifest and src/lib/device/virtual/trust.ts.
  */
 #ifndef AIOT_TRUST_H
@@ -10,8 +10,7 @@
 #include "aiot/store.h"
 
 /*
- * The HTTP connection to the platform, shared by all users, one at a time. Its `close` is also
- * called while nothing is open.
+ * The HTTP connection to the platform, which one user holds at a time. Its `close` may be called when nothing is open.
  */
 typedef struct {
   const aiot_http *http;
@@ -33,7 +32,7 @@ typedef struct {
   /* Consecutive attempts without progress, and the time of the next one. */
   uint32_t failures;
   uint64_t not_before_ms;
-  /* Times of the last byte and of the request, for the limits on silence and slowness. */
+  /* Times of the last byte and of the request, to detect a silent or slow platform. */
   uint64_t since_ms;
   uint64_t opened_ms;
 } aiot_document;
@@ -58,8 +57,7 @@ typedef struct {
 aiot_code aiot_timestamp_read(aiot_timestamp *timestamp, const aiot_envelope *envelope, aiot_kind kind, const char *name, aiot_error *error);
 
 /*
- * Whether the platform has published this manifest, according to the timestamp; `listed` is the
- * entry of its name. AIOT_UPDATE_UNPUBLISHED.
+ * Checks that the timestamp lists this manifest as published; `listed` is the entry with its name. AIOT_UPDATE_UNPUBLISHED.
  */
 aiot_code aiot_timestamp_judge(const aiot_timestamp *timestamp, const aiot_manifest *manifest, bool listed,
                                const uint8_t payload[AIOT_SHA256_BYTES], aiot_error *error);
@@ -68,13 +66,13 @@ aiot_code aiot_timestamp_judge(const aiot_timestamp *timestamp, const aiot_manif
 #define AIOT_KEPT_BYTES 2608u
 
 typedef struct {
-  /* The trust as provisioned; must remain valid. */
+  /* The provisioned trust; must remain valid. */
   const aiot_trust *first;
   const aiot_crypto *crypto;
   const aiot_clock *clock;
   /* The line to the platform, whose memory has at least AIOT_KEPT_BYTES. */
   aiot_line *line;
-  /* Two sectors; without a flash, learned state is lost at a restart. */
+  /* Two sectors; without a flash, state received over the air is lost on restart. */
   aiot_part part;
 } aiot_keeper_setup;
 
@@ -84,7 +82,7 @@ typedef struct {
   int64_t stamp_version;
   int64_t stamp_issued;
   /*
-   * The root that last replaced all keys that sign releases: sequences restart with it. 0 = never.
+   * Version of the root that last replaced all release keys; sequences restart with it. 0 = never.
    */
   int64_t epoch;
 } aiot_kept;

@@ -23,44 +23,39 @@
 
 struct aiot_update;
 
-/* RUNS: waiting. WORKS: there is more to do at once. */
+/* RUNS: waiting. WORKS: more work can be done immediately. */
 typedef enum { AIOT_TRIAL_RUNS, AIOT_TRIAL_WORKS, AIOT_TRIAL_PASSED, AIOT_TRIAL_FAILED } aiot_trial_state;
 
 /*
- * How a version of one kind is tried and activated. Model: golden vectors, in place. Firmware: a
- * restart into the slot, then its self-test. Configuration: parsed, then used for a connection. The
- * heartbeat follows automatically.
+ * How a version of one kind is tried and activated. Model: golden vectors, in place. Firmware: a restart into the slot, then its self-test.
+ * Configuration: parsed, then used for a connection. The update itself then waits for the heartbeat.
  */
 typedef struct {
   void *context;
   /*
-   * The slot whose firmware runs; AIOT_NO_SLOT for firmware elsewhere (a factory partition). NULL
-   * if no restart is needed: models and configurations. With it, `begin` of a slot that does not
-   * run restarts the device into it. Unless that trial was committed, any later restart must return
-   * to the active slot automatically (on an ESP32, the bootloader's rollback).
+   * Returns the slot whose firmware is running; AIOT_NO_SLOT if it is elsewhere (a factory partition). NULL for models and configurations,
+   * which need no restart. Otherwise, `begin` restarts the device into the slot unless it is already running. Until that trial is
+   * committed, any later restart must return to the active slot automatically (on an ESP32, the bootloader's rollback).
    */
   int (*running)(void *context);
-  /* The trial starts, after it was counted. `content` is the slot's content. */
+  /* Starts the trial, which has already been counted in flash. `content` is the slot's content. */
   void (*begin)(void *context, int slot, const aiot_content *content);
   /*
-   * One bounded piece of the trial's work. If there are golden vectors, `vectors` and `passed`
+   * Performs one bounded piece of the trial's work. If there are golden vectors, `vectors` and `passed`
    * count them: a model needs at least one, and all must pass. FAILED with `error` set.
    */
   aiot_trial_state (*step)(void *context, uint32_t *vectors, uint32_t *passed, aiot_error *error);
   /*
-   * The trial failed. The active version stays active; firmware that runs from the slot restarts
-   * the device into `active`.
+   * Ends a failed trial. The active version stays active; firmware running from the slot restarts the device into `active`.
    */
   void (*abandon)(void *context, int slot, int active);
   /*
-   * Activates this slot's content: at boot, and when its trial was committed. Firmware that is not
-   * running restarts into it.
+   * Activates this slot's content, at boot and after its trial was committed. For firmware that is not running, restarts into it.
    */
   void (*activate)(void *context, int slot, const aiot_content *content);
   /*
-   * Firmware: the program of `slot` should run, but another one does, in its place or elsewhere.
-   * True = it was flashed by cable, and is adopted; false = the boot loader left the slot. NULL =
-   * never.
+   * For firmware: called if a program other than the one expected in `slot` is running, there or elsewhere. True = it was flashed by cable,
+   * and is adopted; false = the bootloader abandoned the slot. NULL = never by cable.
    */
   bool (*by_cable)(void *context, int slot);
 } aiot_trial;
@@ -78,15 +73,15 @@ typedef struct {
   aiot_line *line;
   const aiot_trial *trial;
   void *context;
-  /* The state changed: the data of `reported` is in the update. */
+  /* Called when the state has changed; the update contains the data of `reported`. */
   void (*report)(void *context, const struct aiot_update *update);
-  /* Sends `reported` with QoS 1, again after each lost connection, until it is acknowledged. */
+  /* Sends `reported` with QoS 1, and resends it after each lost connection until it is acknowledged. */
   void (*heartbeat)(void *context, const struct aiot_update *update);
-  /* Whether one sent since the last `heartbeat` was acknowledged. */
+  /* Whether a report sent since the last `heartbeat` was acknowledged. */
   bool (*acknowledged)(void *context);
 } aiot_update_setup;
 
-/* The step within a phase. */
+/* Current step within a phase. */
 typedef enum {
   AIOT_DOES_NOTHING,
   AIOT_DOES_WAIT_FOR_LINE,
@@ -106,7 +101,7 @@ typedef enum {
 typedef struct aiot_update {
   aiot_update_setup setup;
 
-  /* The data of `reported`; the record is in the store. `has_*` false = null. */
+  /* The data of `reported`, except for the record in the store. `has_*` false = null. */
   aiot_phase phase;
   bool has_rollout;
   char rollout[AIOT_ROLLOUT_BYTES];
@@ -134,7 +129,7 @@ typedef struct aiot_update {
   aiot_manifest manifest;
   char job_rollout[AIOT_ROLLOUT_BYTES];
   int8_t slot;
-  /* Whether the slot is built by a patch, whose decoder is in the line's memory. */
+  /* Whether the slot is built from a patch, whose decoder is in the line's memory. */
   bool by_delta;
   /* A desired release received during a trial; it is handled after the trial. */
   bool has_pending;
@@ -144,9 +139,9 @@ typedef struct aiot_update {
   /* Consecutive attempts without progress, and the time of the next one. */
   uint32_t failures;
   uint64_t not_before_ms;
-  /* Deadline for a response of the platform, or for the heartbeat. */
+  /* Deadline for the platform's response, or for the heartbeat. */
   uint64_t since_ms;
-  /* Download speed: start of the measurement, bytes since then, and bytes of this attempt. */
+  /* Download speed: start of the measurement, bytes since then, and bytes in this attempt. */
   uint64_t pace_ms;
   uint32_t pace_bytes;
   uint32_t attempt_bytes;
@@ -166,8 +161,8 @@ typedef struct aiot_update {
 bool aiot_update_boot(aiot_update *update, const aiot_update_setup *setup);
 
 /*
- * The platform's desired release; NULL = withdrawn. A rollout that has ended here is only reported
- * again. One of another kind is ignored.
+ * Sets the platform's desired release; NULL = withdrawn. If its rollout has already ended on this device, the result is only reported
+ * again. A release of another kind is ignored.
  */
 void aiot_update_desire(aiot_update *update, const aiot_desired *desired);
 

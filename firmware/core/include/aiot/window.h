@@ -15,7 +15,7 @@ typedef struct {
   size_t length;
   size_t axes;
   size_t stride;
-  /* Position of the next sample, and the number missing until the next window. */
+  /* Position of the next sample, and the number of samples until the next window. */
   size_t head;
   size_t missing;
 } aiot_window;
@@ -29,7 +29,7 @@ bool aiot_window_push(aiot_window *window, const float *sample);
 /* Copies the window, oldest sample first, into `out` of length * axes elements. */
 void aiot_window_copy(const aiot_window *window, float *out);
 
-/* Starts over, as after a gap in the samples: a window never spans one. */
+/* Starts over, for example after a gap in the samples, which a window must never span. */
 void aiot_window_reset(aiot_window *window);
 
 #endif

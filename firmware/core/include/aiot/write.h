@@ -1,6 +1,6 @@
 /*
  * Writes JSON, or CBOR (RFC 8949) of the same structure, to the caller's memory. One set of calls serves both, so that each message is
- * described once. Writes never exceed the buffer; check for overflow once, at the end.
+ * described once. Nothing is written beyond the buffer; check for overflow once, at the end.
  *
  *   aiot_writer writer;
  *   aiot_write_begin(&writer, out, sizeof out, AIOT_ENCODING_JSON);

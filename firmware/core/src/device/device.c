@@ -78,7 +78,7 @@ aiot_code aiot_device_open(aiot_device *device, const aiot_device_setup *setup) 
   device->arena_mark = device->arena.used;
   const aiot_trial *const trials[AIOT_KINDS] = {&device->model_trial, setup->firmware, &device->config_trial};
   device->booting = true;
-  /* The model last, because reports of a device that was never updated are about the model. */
+  /* The model comes last, because a device that was never updated must report on its model. */
   for (int kind = AIOT_KINDS - 1; kind >= 0 && code == AIOT_OK; kind--) {
     if (setup->flash[kind] != NULL) code = boot_kind(device, (aiot_kind)kind, trials[kind]);
   }

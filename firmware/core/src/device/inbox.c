@@ -63,7 +63,7 @@ static size_t write_reply(const aiot_device *device, aiot_message message, const
   aiot_write_boolean(&writer, *ok);
   aiot_write_key(&writer, *ok ? "result" : "error");
   if (status) {
-    /* A complete object, written in the place of a value. */
+    /* A complete JSON object, written as a value. */
     aiot_message rest = {writer.out + writer.used, writer.room - writer.used, writer.encoding};
     const size_t bytes = aiot_device_reported(device, rest, true);
     writer.failed = writer.failed || bytes == 0;

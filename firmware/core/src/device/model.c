@@ -1,4 +1,4 @@
-/* The active model, and the trial of another one: its golden vectors, run in place. */
+/* The active model, and the trial of a new one, which runs its golden vectors in place. */
 #include "outbox.h"
 #include "prove.h"
 #include "take.h"

@@ -45,6 +45,6 @@ void aiot_device_log(aiot_device *device, const char *level, const char *text, a
     message.encoding = device->setup.encoding;
     bytes = aiot_log_message(message, aiot_device_now(device), level, text, code);
   }
-  /* While the device is offline, the queue is reserved for samples: old log lines are useless later. */
+  /* While the device is offline, the queue is reserved for samples, because old log lines are of no use later. */
   if (device->connection != 0) aiot_device_send(device, topic, message.out, bytes);
 }

@@ -18,8 +18,8 @@ aiot_message aiot_device_message(const aiot_device *device, aiot_encoding encodi
 void aiot_device_send(aiot_device *device, const char *topic, const void *payload, size_t bytes);
 
 /*
- * Passes the JSON in the message buffer to the device's `event` function, as the member of that name; NULL = its members are those of the
- * event.
+ * Passes the JSON in the message buffer to the device's `event` function, as the member of that name; NULL = the event consists of its
+ * members.
  */
 void aiot_device_event(const aiot_device *device, const char *name, const char *member, size_t bytes);
 

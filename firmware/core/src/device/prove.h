@@ -1,5 +1,5 @@
 /*
- * Signed proofs of committed releases: how long a release has been in use, and whether that is as long as the rollout requires. For
+ * Signed proofs of committed releases: how long a release has been in use, and whether it has run as long as the rollout requires. For
  * inbox.c (desired releases), the trials (activation), device.c (time) and report.c (the proof itself). On the device's loop.
  */
 #ifndef AIOT_DEVICE_PROVE_H

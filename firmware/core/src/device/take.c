@@ -1,4 +1,4 @@
-/* Samples in; out come telemetry in columns of about a second each, and the model's prediction for each window. */
+/* Turns samples into columns of telemetry, about a second each, and into the model's prediction for each window. */
 #include <string.h>
 
 #include "outbox.h"
@@ -46,7 +46,7 @@ void aiot_device_match(aiot_device *device) {
   }
 }
 
-/* Samples per message: at most a second of them, if the memory allows. */
+/* Samples per message: up to a second, if memory allows. */
 static size_t samples_of_batch(const aiot_device *device) {
   const aiot_take *take = &device->take;
   const double ms = device->config.telemetry_ms;

@@ -10,10 +10,10 @@
 /* Whether the active model predicts from each sample alone, at any rate. */
 bool aiot_device_timeless(const aiot_device *device);
 
-/* Checks whether the take's fields and rate suit the model, after another one was activated. */
+/* Checks the take's fields and rate against the newly activated model. */
 void aiot_device_match(aiot_device *device);
 
-/* Continues the take under another configuration, which was activated. */
+/* Continues the take with the newly activated configuration. */
 void aiot_device_retake(aiot_device *device);
 
 #endif

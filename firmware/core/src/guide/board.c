@@ -4,7 +4,7 @@
 #include "news.h"
 #include "services.h"
 
-/* Level 2 publishes values above it: the guide's bands are 0.5 for possible and 0.8 for immediate failure. */
+/* Level 2 publishes values above this: the guide's bands are 0.5 for possible and 0.8 for immediate failure. */
 #define ALERT_ABOVE 0.5
 
 aiot_code aiot_guide_open(aiot_guide_board *board, const aiot_guide_setup *setup) {
@@ -95,7 +95,7 @@ void aiot_guide_step(aiot_guide_board *board, uint32_t wait_ms) {
 }
 
 bool aiot_guide_ready(const aiot_guide_board *board) {
-  /* Stays true: a lost broker does not stop readings. */
+  /* Stays true: losing the broker does not stop readings. */
   return board->setup.role == AIOT_GUIDE_READS && board->phase == AIOT_GUIDE_ACTIVE && (board->subscribed || board->messages > 0);
 }
 

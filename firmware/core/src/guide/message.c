@@ -1,4 +1,4 @@
-/* Messages of the guide's boards, sent and received. */
+/* Messages sent and received by the guide's boards. */
 #include <string.h>
 
 #include "aiot/json.h"
@@ -57,7 +57,7 @@ static size_t level2(char *out, size_t room, const char *id, const aiot_guide_re
   return end(&text);
 }
 
-/* The rest of a text after that many UTF-16 units (JavaScript's unit), in whole characters only. */
+/* The rest of a string after `units` UTF-16 code units, as JavaScript counts; never starts within a character. */
 static const char *without(const char *text, size_t units) {
   while (units > 0 && *text != '\0') {
     const size_t own = (*text & 0xF8) == 0xF0 ? 2 : 1;

@@ -186,7 +186,7 @@ static aiot_code open_float(graph *g, aiot_arena *arena, aiot_guide_network *net
   uint32_t widest = READINGS;
   int32_t at = g->input;
   network->layers = g->operators.count - g->first;
-  /* An operator is at least a table of four bytes, so the file's size bounds their number. */
+  /* An operator takes at least four bytes (a table), so the file's size bounds their number. */
   network->layer = aiot_arena_take(arena, network->layers * sizeof *network->layer, AIOT_ALIGNMENT);
   if (network->layer == NULL) return AIOT_MEMORY_SHORT;
   for (uint32_t i = 0; i < network->layers; i++) {
@@ -203,7 +203,7 @@ static aiot_code open_float(graph *g, aiot_arena *arena, aiot_guide_network *net
   return g->file.broken ? AIOT_BUNDLE_MALFORMED : AIOT_OK;
 }
 
-/* Whether any part of it is computed with integers. */
+/* Whether any part of the network is computed with integers. */
 static bool is_int8(graph *g) {
   const aiot_table first = aiot_flatbuffer_table_at(&g->file, g->operators, g->first);
   const tensor made = tensor_at(g, only(g, first, 2));
@@ -215,7 +215,7 @@ static aiot_code open_int8(const uint8_t *tflite, size_t bytes, aiot_arena *aren
   const aiot_code code = aiot_interpreter_within.open(tflite, bytes, arena, &network->model);
   if (code != AIOT_OK) return code;
   const aiot_tensor *input = aiot_interpreter_within.input(network->model);
-  /* The file describes its float32 ends, not the int8 network inside. */
+  /* The file describes its float32 inputs and outputs, not the int8 network between them. */
   if (input->count != READINGS || aiot_interpreter_within.output(network->model)->count != 1) return AIOT_BUNDLE_MALFORMED;
   network->input = (aiot_input_spec){mean, deviation, READINGS, input->scale, input->zero_point};
   return AIOT_OK;
@@ -260,7 +260,7 @@ static double activate(int32_t code, double value) {
   }
 }
 
-/* One neuron; its sum has double precision, as in TypeScript. */
+/* One neuron; it is summed in double precision, as in TypeScript. */
 static double neuron(aiot_guide_network *network, const layer *own, uint32_t out, const float *x) {
   aiot_flatbuffer *file = &network->file;
   double sum = 0;

@@ -21,7 +21,7 @@ typedef struct {
 
 void aiot_guide_tell(const aiot_guide_board *board, const char *event, aiot_guide_news news);
 
-/* Emits the event `refused` for unusable input, with the text "subject: why". */
+/* Emits the event `refused` for unusable input, with the text "SUBJECT: REASON". */
 void aiot_guide_refuse(const aiot_guide_board *board, const char *subject, const char *why);
 
 #endif

@@ -62,7 +62,7 @@ void aiot_guide_activate(aiot_guide_board *board) {
   }
 }
 
-/* Location of the unused half of the memory. */
+/* Start of the unused half of the memory. */
 static uint8_t *spare(const aiot_guide_board *board, size_t *bytes) {
   /* The size is rounded down, so that each half starts at maximum alignment. */
   *bytes = board->setup.bytes / 2 / sizeof(double) * sizeof(double);
@@ -117,7 +117,7 @@ static void use(aiot_guide_board *board) {
   arena.used = board->loaded;
   const aiot_code code = aiot_guide_network_open(half, board->loaded, &arena, &network);
   if (code != AIOT_OK) {
-    /* The load has failed; the active network stays active. */
+    /* The load has failed; the active network remains in use. */
     refuse_load(board, aiot_code_name(code));
     return;
   }

@@ -12,10 +12,10 @@ uint64_t aiot_guide_uptime(const aiot_guide_board *board);
 /* Asks the registry every 3 s until the board is active. */
 void aiot_guide_activate(aiot_guide_board *board);
 
-/* Starts to load the model of this name, instead of one being loaded. */
+/* Starts to load the model with this name, replacing any load in progress. */
 void aiot_guide_want(aiot_guide_board *board, const char *name);
 
-/* Continues to load it. Returns whether there is more to do at once. */
+/* Continues the load. Returns whether there is more to do at once. */
 bool aiot_guide_load(aiot_guide_board *board);
 
 #endif

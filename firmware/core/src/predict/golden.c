@@ -5,7 +5,7 @@
 #include "aiot/json.h"
 #include "runner.h"
 
-/* One vector: its members as raw text. */
+/* The members of one vector, as raw text. */
 typedef struct {
   aiot_span samples;
   aiot_span features;
@@ -28,7 +28,7 @@ struct aiot_golden {
   size_t passed;
 };
 
-/* Result of a vector; malformed takes precedence. */
+/* Result of a vector; being malformed takes precedence. */
 typedef enum { SAME, DIFFERENT, MALFORMED } outcome;
 
 /* Relative tolerance of a prediction's value: src/lib/model/bundle/golden.ts. */

@@ -32,7 +32,7 @@ aiot_code aiot_runner_open(aiot_runner *r, const aiot_bundle *bundle, const aiot
 /* Real value of an output's integer. */
 static double real(const aiot_tensor *tensor, int8_t q) { return tensor->scale * (double)(q - tensor->zero_point); }
 
-/* Compares the output's integers, so that dequantizing makes no difference. The first of equals. */
+/* Compares the output's integers, so that dequantizing makes no difference. The first of equal values wins. */
 static int greatest(const int8_t *values, size_t count) {
   size_t best = 0;
   for (size_t i = 1; i < count; i++) {

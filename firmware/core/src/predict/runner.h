@@ -1,4 +1,4 @@
-/* From a window's features to the prediction: shared by predictor and golden check (src/lib/model/bundle/predictor.ts). */
+/* Computes the prediction from a window's features; shared by the predictor and the golden check (src/lib/model/bundle/predictor.ts). */
 #ifndef AIOT_PREDICT_RUNNER_H
 #define AIOT_PREDICT_RUNNER_H
 

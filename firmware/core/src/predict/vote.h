@@ -15,7 +15,7 @@ typedef struct {
   uint8_t last[AIOT_VOTE_MAX];
 } aiot_vote;
 
-/* Adds the newest class; returns the most frequent one of the last windows, and among equals the most recent. */
+/* Adds the newest class; returns the most frequent class of the last windows. Ties go to the most recent one. */
 int aiot_vote_push(aiot_vote *vote, int label);
 
 #endif

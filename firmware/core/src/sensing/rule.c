@@ -13,7 +13,7 @@ bool aiot_rule_init(aiot_rule *rule, const aiot_rule_spec *spec, uint64_t now_ms
 
 static bool change(aiot_rule *rule, bool on, aiot_rule_reason reason, uint64_t now_ms) {
   const bool moved = rule->on != on;
-  /* If the position is unchanged, only the reason may change: its duration continues. */
+  /* If the position is unchanged, only the reason may change; the time in this position continues. */
   rule->reason = reason;
   if (!moved) return false;
   rule->on = on;
@@ -58,7 +58,7 @@ void aiot_servo_turn(aiot_servo *servo, bool on) { servo->target = on ? MOST_DEG
 
 bool aiot_servo_step(aiot_servo *servo, uint64_t now_ms) {
   if (servo->degrees == servo->target) {
-    /* A resting servo starts with a full step of time. */
+    /* A servo at rest waits a full step before it moves. */
     servo->moved_ms = now_ms;
     return false;
   }

@@ -39,7 +39,7 @@ bool aiot_adc_parse(aiot_adc_word word, const uint8_t *bytes, aiot_adc_result *r
   }
   const unsigned high = bytes[2] | (unsigned)bytes[3] << 8;
   const unsigned all = low | high << 16;
-  /* Four bits of channel, or three; the converter's number follows. */
+  /* Four or three bits for the channel, followed by the number of the ADC. */
   const unsigned bits = word == AIOT_ADC_WORD32_S3 ? 4 : 3;
   result->channel = (uint8_t)(all >> 13 & ((1u << bits) - 1));
   return (all >> (13 + bits) & 1) == 0;

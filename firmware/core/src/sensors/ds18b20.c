@@ -22,7 +22,7 @@ bool aiot_ds18b20_celsius(const uint8_t scratchpad[AIOT_SCRATCHPAD_BYTES], doubl
   /* With fewer than 12 bits, the lowest ones are undefined. */
   const unsigned missing = 3 - (scratchpad[4] >> 5 & 3u);
   raw -= raw & ((1 << missing) - 1);
-  /* Before its first measurement, byte 6 is 0x0C and the temperature is the power-on value. */
+  /* Before the first measurement, byte 6 is 0x0C and the temperature is the power-on value. */
   if ((raw == UNMEASURED && scratchpad[6] == 0x0c) || raw > 125 * 16) return false;
   *celsius = raw / 16.0;
   return true;

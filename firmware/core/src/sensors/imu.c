@@ -1,4 +1,4 @@
-/* An IMU of either chip: `aiot/imu.h`, using the driver of the chip in the setup. */
+/* Implements `aiot/imu.h` with the driver of the chip in the setup. */
 #include <string.h>
 
 #include "chips.h"

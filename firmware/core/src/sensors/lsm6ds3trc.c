@@ -16,9 +16,9 @@ enum {
   FIFO_STATUS1 = 0x3a,
   FIFO_DATA_OUT_L = 0x3e,
   IDENTITY = 0x6a,
-  /* The oldest is overwritten. */
+  /* In this mode the oldest samples are overwritten. */
   CONTINUOUS = 6,
-  /* Words from here up mean that a filter has not settled (DRDY_MASK), or are at the end of the range. */
+  /* Words at or above this value are at the end of the range, or mean that a filter has not settled (DRDY_MASK). */
   FIRST_UNSETTLED = 0x7ffd,
   /* Attempts to make room after an overrun before the FIFO is cleared instead. */
   MOST_ROUNDS = 8
@@ -82,7 +82,7 @@ static bool reset(aiot_imu *imu) {
 
 /* Starts the FIFO, after bypass mode has cleared it. */
 static bool start_fifo(aiot_imu *imu) {
-  /* Half a second: gyroscopes take 70 ms and some samples. */
+  /* Half a second: a gyroscope takes 70 ms plus a few samples. */
   imu->settling = (uint32_t)(imu->setup.rate_hz / 2) + 1;
   return aiot_imu_write(imu, FIFO_CTRL5, 0x00) && aiot_imu_write(imu, FIFO_CTRL5, (uint8_t)(rate_code(imu->setup.rate_hz) << 3 | CONTINUOUS));
 }
@@ -138,7 +138,7 @@ static void decode(const aiot_imu *imu, const uint8_t *set, double *values, aiot
   }
 }
 
-/* The very first one is dropped, then those marked by the chip, until one is settled. */
+/* The very first sample is dropped, and then those marked by the chip as unsettled. */
 static bool settled(aiot_imu *imu, const uint8_t *set) {
   if (imu->settling == 0) return true;
   const bool first = imu->settling == (uint32_t)(imu->setup.rate_hz / 2) + 1;
@@ -161,7 +161,7 @@ static bool take(aiot_imu *imu, size_t sets, double *values, aiot_imu_reading *r
   return true;
 }
 
-/* Data that may have been overwritten during the read is discarded: it makes room, but yields no samples. */
+/* Data that may have been overwritten during the read is discarded; reading it only makes room. */
 static bool make_room(aiot_imu *imu, aiot_lsm6ds3trc_fifo *fifo) {
   for (int round = 0; fifo->overrun && round < MOST_ROUNDS; round++) {
     const size_t rest = (imu->fields - fifo->pattern % imu->fields) % imu->fields;

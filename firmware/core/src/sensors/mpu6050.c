@@ -55,7 +55,7 @@ static bool reset(aiot_imu *imu) {
   const aiot_i2c *bus = imu->setup.bus;
   if (!aiot_imu_write(imu, PWR_MGMT_1, 0x80)) return false;
   bus->wait_ms(bus->context, 100);
-  /* Awake, with the gyroscope's clock, which is better than the chip's own. */
+  /* Wakes the chip, with the gyroscope's clock, which is more accurate than the internal one. */
   if (!aiot_imu_write(imu, PWR_MGMT_1, 0x01)) return false;
   bus->wait_ms(bus->context, 100);
   uint8_t state = 0;
@@ -78,7 +78,7 @@ aiot_sensor_code aiot_mpu6050_open(aiot_imu *imu) {
                        aiot_imu_write(imu, CONFIG, aiot_mpu6050_filter(setup->rate_hz)) &&
                        aiot_imu_write(imu, GYRO_CONFIG, (uint8_t)(gyroscope << 3)) &&
                        aiot_imu_write(imu, ACCEL_CONFIG, (uint8_t)(accelerometer << 3)) &&
-                       /* An unused gyroscope still provides the clock: its x axis stays on. */
+                       /* An unused gyroscope still provides the clock, so its x axis stays on. */
                        aiot_imu_write(imu, PWR_MGMT_2, setup->range_dps == 0 ? 0x03 : 0x00) && start_fifo(imu);
   return started ? AIOT_SENSOR_OK : AIOT_SENSOR_FAILED;
 }

@@ -7,13 +7,13 @@
 /* Longest block per read, bytes. */
 #define AIOT_IMU_BLOCK 240
 
-/* ABSENT if nothing answers on the bus, OTHER if the register has a different identity. */
+/* ABSENT if nothing answers on the bus; OTHER if the identity register has a different value. */
 aiot_sensor_code aiot_imu_expect(const aiot_imu *imu, uint8_t reg, uint8_t identity);
 bool aiot_imu_write(const aiot_imu *imu, uint8_t reg, uint8_t value);
 bool aiot_imu_bytes(const aiot_imu *imu, uint8_t reg, uint8_t *out, size_t bytes);
 /* Two bytes as a two's complement number. */
 int16_t aiot_imu_word(uint8_t high, uint8_t low);
-/* Whole sets of samples that fit into one read of the bus. */
+/* Number of whole sample sets that fit into one bus read. */
 size_t aiot_imu_sets(const aiot_imu *imu);
 
 #endif

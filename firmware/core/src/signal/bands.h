@@ -1,4 +1,4 @@
-/* Power by frequency band of a signal, its mean removed, like src/lib/signal/bands.ts. */
+/* Power per frequency band of a signal after its mean is removed, like src/lib/signal/bands.ts. */
 #ifndef AIOT_SIGNAL_BANDS_H
 #define AIOT_SIGNAL_BANDS_H
 
@@ -13,17 +13,18 @@ typedef struct {
   size_t count;
   /* The band of each bin from 0 to n/2; -1 = none. */
   int8_t *band_of;
-  /* n weights, NULL = all alike. */
+  /* n weights; NULL = all equal. */
   double *weight;
 } aiot_bands;
 
 typedef struct {
-  /* Hz of the strongest bin within the bands; 0 for a flat signal. */
+  /* Frequency of the strongest bin within the bands, Hz; 0 for a flat signal. */
   double peak_hz;
   double share[AIOT_BANDS_MAX];
 } aiot_band_power;
 
-/* `edges_hz` has count + 1 ascending values; band b contains edges[b] < f <= edges[b + 1]. `hann` reduces leakage of strong lines. */
+/* `edges_hz` has count + 1 ascending values; band b contains edges[b] < f <= edges[b + 1]. `hann` applies a Hann window, which reduces
+ * leakage from strong lines. */
 bool aiot_bands_open(aiot_bands *bands, const aiot_fourier *fourier, double rate_hz, const double *edges_hz, size_t count, bool hann,
                      aiot_arena *arena);
 

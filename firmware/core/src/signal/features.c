@@ -18,7 +18,7 @@ struct aiot_features {
   aiot_resampler resampler;
   /* The last filtered sample. */
   double *previous;
-  /* Field after field. */
+  /* One field after the other. */
   double *window;
   size_t filled;
   /* Samples to skip before the next window, if the stride is longer than the window. */
@@ -27,7 +27,7 @@ struct aiot_features {
   float *out;
 };
 
-/* Whether the numbers of a signal part are valid: it may come from a file. */
+/* Whether the numbers of a signal part, which may come from a file, are valid. */
 static bool is_sound(const aiot_signal_spec *spec) {
   if (spec->fields == 0 || spec->fields > AIOT_FIELDS_MAX) return false;
   if (!(spec->rate_hz > 0) || !isfinite(spec->rate_hz)) return false;

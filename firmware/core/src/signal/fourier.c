@@ -5,7 +5,7 @@
 #include "room.h"
 #include "turn.h"
 
-/* The smallest product of twos and fives that is not smaller. */
+/* The smallest product of twos and fives that is at least this large. */
 static size_t smooth_from(size_t least) {
   size_t best = SIZE_MAX;
   for (size_t fives = 1; fives < 2 * least; fives *= 5) {
@@ -63,7 +63,7 @@ static void chirp_run(const aiot_fourier *f) {
   for (size_t k = 0; k < m; k++) {
     const double a = work_re[k], b = work_im[k];
     work_re[k] = a * f->filter_re[k] - b * f->filter_im[k];
-    /* Conjugated: a transform of the conjugate is the inverse's conjugate. */
+    /* Conjugated, because the transform of a conjugate is the conjugate of the inverse transform. */
     work_im[k] = -(a * f->filter_im[k] + b * f->filter_re[k]);
   }
   aiot_stages_run(&f->stages, work_re, work_im);

@@ -48,7 +48,7 @@ static void transform(aiot_spectrum *own, const double *samples) {
     f->re[i] = (samples[i] - mean) * own->weight[i];
     f->im[i] = 0;
   }
-  /* Rounding errors of a constant signal without its mean have no frequency. */
+  /* After the mean of a constant signal is removed, only rounding errors remain, which have no frequency. */
   if (constant && !own->keep_mean) memset(f->re, 0, n * sizeof(double));
   aiot_fourier_run(f);
   for (size_t k = 0; k <= n / 2 + 1; k++) own->magnitude[k] = sqrt(f->re[k] * f->re[k] + f->im[k] * f->im[k]);

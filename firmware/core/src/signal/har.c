@@ -12,7 +12,7 @@
 
 enum { axes = 3, bands = AIOT_WAVELET_LEVELS + 1 };
 
-/* Names and indices of the features: groups of one value per axis, of one value, and of several values per axis. */
+/* Names and indices of the features, in groups with one value per axis, one value in all, or several values per axis. */
 typedef enum { MPF, IQR, WILSON_AMP, CROSSCO, THREE_QUARTERS, ONE_QUARTER, CORECOEF, AREA, SLOPE_CHANGE, RMS, STDEV, MEAN, MAD, ZEROCR, WF, MAV,
                P2P, MEDIAN_FREQUENCY, ENTROPY, KURTOSIS_T, KURTOSIS_F, SKEWNESS_T, SKEWNESS_F, TOP3, AUTOREGYW, AUTOREGBURG, ENWACTO, GROUPS } group;
 
@@ -83,7 +83,7 @@ static void *open(const aiot_signal_spec *spec, const aiot_fourier *fourier, aio
 
 typedef struct {
   double mean;
-  /* Sum of the squares after the mean is removed. */
+  /* Sum of squares after the mean is removed. */
   double squares;
   bool constant;
 } axis;
@@ -131,7 +131,7 @@ static double time_part(const state *own, const double *signal, size_t a, axis *
   return sums.absolute / (double)n;
 }
 
-/* Parts of bins 0 to n/2 from the transform of `first` + i `second`. */
+/* Extracts both signals' bins 0 to n/2 from the transform of `first` + i `second`. */
 static void unravel(const state *own, double *first, double *second) {
   const size_t n = own->samples, bins = n / 2 + 1;
   const double *re = own->fourier->re, *im = own->fourier->im;

@@ -14,7 +14,7 @@ typedef struct {
   /* Sum of |step|, and of the sign of |step| - 0.05. */
   double waveform;
   double wilson;
-  /* Steps at which the sign changes; 0 is a sign of its own. */
+  /* Number of steps at which the sign changes; 0 counts as a separate sign. */
   double sign_changes;
 } aiot_axis_sums;
 
@@ -30,10 +30,10 @@ double aiot_median_deviation(const double *signal, size_t n, double *work);
 
 #define AIOT_AR_ORDER 4u
 
-/* Autoregression of a signal, mean removed, by the Yule-Walker equations, from lag 1 on; 0 for a constant signal. */
+/* Autoregression of a signal after its mean is removed, by the Yule-Walker equations, from lag 1 on; 0 for a constant signal. */
 void aiot_yule_walker(const double *centred, size_t n, double out[AIOT_AR_ORDER]);
 
-/* Autoregression of a signal, mean removed, by Burg's method; `forward` and `backward` have n values. */
+/* Autoregression of a signal after its mean is removed, by Burg's method; `forward` and `backward` have n values. */
 void aiot_burg(const double *centred, size_t n, double *forward, double *backward, double out[AIOT_AR_ORDER]);
 
 #define AIOT_WAVELET_LEVELS 6u
@@ -57,7 +57,7 @@ void aiot_amplitudes(const double *re, const double *im, double mean, double *ou
 
 aiot_spectrum_figures aiot_spectrum_figures_of(const double *amplitude, size_t n, double bin_hz);
 
-/* Index of the bin that halves the power, searched like the original; `work` has n/2 + 1 values. */
+/* Index of the bin that halves the power, found with the original's search; `work` has n/2 + 1 values. */
 size_t aiot_median_bin(const double *amplitude, size_t n, double *work);
 
 /* Bins of the three strongest local maxima, ascending; 0 if there are fewer. */

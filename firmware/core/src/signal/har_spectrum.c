@@ -66,7 +66,7 @@ size_t aiot_median_bin(const double *amplitude, size_t n, double *work) {
   return previous;
 }
 
-/* Adds a peak; of three the weakest is replaced. */
+/* Adds a peak; if there are already three, it replaces the weakest. */
 static size_t keep_strongest(const double *amplitude, size_t peak, size_t out[3], size_t found) {
   if (found < 3) {
     out[found] = peak;

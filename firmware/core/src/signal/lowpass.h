@@ -23,7 +23,7 @@ typedef struct {
 /* Computes the coefficients; `corner_hz` must be below half of `rate_hz`. */
 void aiot_lowpass_init(aiot_lowpass *filter, double corner_hz, double rate_hz);
 
-/* Filters one sample. The first one sets the state to that of a constant signal, so that no ramp appears. */
+/* Filters one sample. The first one initializes the state as if the signal had been constant, so that no ramp appears. */
 double aiot_lowpass_step(const aiot_lowpass *filter, aiot_lowpass_state *state, double x);
 
 #endif

@@ -1,4 +1,4 @@
-/* Moments of one signal, of the population (1/n), like src/lib/signal/bands.ts. */
+/* Population moments (1/n) of one signal, like src/lib/signal/bands.ts. */
 #ifndef AIOT_SIGNAL_MOMENTS_H
 #define AIOT_SIGNAL_MOMENTS_H
 
@@ -9,7 +9,7 @@ typedef struct {
   double mean;
   double variance;
   double deviation;
-  /* Mean cube and mean fourth power of the standardized signal; 0 if it is flat. */
+  /* Means of the cube and the fourth power of the standardized signal; 0 if it is flat. */
   double skewness;
   double kurtosis;
   /* Whether the signal is constant except for rounding errors. */

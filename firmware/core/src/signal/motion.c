@@ -40,7 +40,7 @@ static void *open(const aiot_signal_spec *spec, const aiot_fourier *fourier, aio
   return aiot_bands_open(&own->bands, fourier, spec->resample_hz, edges_hz, bands, false, arena) ? own : NULL;
 }
 
-/* Unit vector along gravity, the mean of the window; 0 in free fall, where all motion counts as across. */
+/* Unit vector along gravity, which is the mean of the window; 0 in free fall, where all motion counts as perpendicular. */
 static void direction(const double *window, size_t n, double g[3]) {
   for (size_t axis = 0; axis < 3; axis++) {
     double sum = 0;
@@ -52,7 +52,7 @@ static void direction(const double *window, size_t n, double g[3]) {
   for (size_t axis = 0; axis < 3; axis++) g[axis] *= scale;
 }
 
-/* One of the three signals that the window's vectors are split into. */
+/* One of the three signals into which the window's vectors are split. */
 static void resolve(const double *window, size_t n, const double g[3], size_t part, double *out) {
   const double *x = window, *y = window + n, *z = window + 2 * n;
   for (size_t i = 0; i < n; i++) {

@@ -1,4 +1,4 @@
-/* The samples themselves, sample after sample. */
+/* The unchanged samples, one after the other. */
 #include "room.h"
 #include "set.h"
 

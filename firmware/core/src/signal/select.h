@@ -16,7 +16,7 @@ typedef struct {
   aiot_fourier fourier;
   /* State of each set, in lookup order; NULL = not used. */
   void *state[AIOT_SETS];
-  /* The set that is used as a whole; AIOT_SETS = individual names. */
+  /* The set that is used as a whole; AIOT_SETS = features are named individually. */
   size_t whole;
   aiot_pick *pick;
   /* Features of the window, per set. */

@@ -18,7 +18,7 @@ typedef struct {
   size_t (*count)(const aiot_signal_spec *spec);
   /* Name of the feature at `index`, below the count. */
   void (*feature)(const aiot_signal_spec *spec, size_t index, char name[AIOT_FEATURE_NAME_BYTES]);
-  /* Work space and tables; NULL: the arena is too small. `fourier` is of the window's length and shared by the sets. */
+  /* Allocates work space and tables; NULL = the arena is too small. `fourier` has the window's length and is shared by the sets. */
   void *(*open)(const aiot_signal_spec *spec, const aiot_fourier *fourier, aiot_arena *arena);
   /* `window`: field after field, window_samples values each. `out`: count values. */
   void (*compute)(void *state, const double *window, float *out);
@@ -29,7 +29,7 @@ extern const aiot_set aiot_set_spectral;
 extern const aiot_set aiot_set_motion;
 extern const aiot_set aiot_set_har;
 
-/* A name being built: characters that do not fit are dropped. */
+/* A name being built; characters that do not fit are dropped. */
 typedef struct {
   char *text;
   size_t length;

@@ -9,7 +9,7 @@
 
 #include "aiot/arena.h"
 
-/* A larger prime factor costs more than two transforms of more than twice the length. */
+/* With a larger prime factor, Bluestein's two transforms of more than twice the length are cheaper. */
 #define AIOT_FACTOR_MAX 60u
 /* Maximum number of factors of a length below 2^19, with fours first. */
 #define AIOT_FACTORS_MAX 16u

@@ -16,7 +16,7 @@ void aiot_delta_begin(aiot_delta *d, aiot_delta_read read, void *context, uint32
 
 bool aiot_delta_done(const aiot_delta *d) { return d->stage == END; }
 
-/* One more byte of a number. 1 = complete, in `value`; 0 = more to come; −1 = too long. */
+/* Handles another byte of a number. 1 = complete, in `value`; 0 = incomplete; −1 = too long. */
 static int number(aiot_delta *d, uint8_t byte) {
   if (d->shift == 0) {
     d->negative = (byte & 0x40) != 0;
@@ -32,7 +32,7 @@ static int number(aiot_delta *d, uint8_t byte) {
   return 1;
 }
 
-/* Handles a byte of the header, which precedes the compressed ones. */
+/* Handles a byte of the header, which precedes the compressed data. */
 static bool header(aiot_delta *d, uint8_t byte) {
   if (d->stage == TYPE) {
     d->stage = SIZE;
@@ -50,7 +50,7 @@ static bool header(aiot_delta *d, uint8_t byte) {
   return d->window_bits <= AIOT_DELTA_WINDOW && d->lookahead_bits < d->window_bits;
 }
 
-/* Number of bytes to add to the base's, or to copy literally. */
+/* Number of bytes to add to those of the base, or to copy literally. */
 static bool begin_piece(aiot_delta *d, uint8_t stage) {
   if ((d->negative && d->value != 0) || d->value > d->total - d->made) return false;
   if (stage == DIFF && d->value > d->base_bytes - d->from) return false;
@@ -84,7 +84,7 @@ static void emitted(aiot_delta *d, uint8_t then) {
   if (--d->left == 0) d->stage = then;
 }
 
-/* Handles a decompressed byte; if it yields one of the result, that is written to `out` and *out advances. */
+/* Handles a decompressed byte. If it yields a byte of the result, that byte is written to `out` and *out advances. */
 static aiot_delta_state body(aiot_delta *d, uint8_t byte, uint8_t **out) {
   int ends = 1;
   bool good = true;
@@ -156,7 +156,7 @@ aiot_delta_state aiot_delta_push(aiot_delta *d, const uint8_t *in, size_t bytes,
   }
   for (;;) {
     uint8_t byte;
-    /* A byte without room must not be consumed from the stream yet. */
+    /* If the output is full, the next byte must not be consumed yet. */
     if (out == end) return AIOT_DELTA_FULL;
     if (next_byte(d, &byte)) {
       const aiot_delta_state state = body(d, byte, &out);

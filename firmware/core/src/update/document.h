@@ -1,4 +1,4 @@
-/* Reads one document of the platform into the line's memory, with retries if the connection is lost. */
+/* Reads one document from the platform into the line's memory; retries if the connection is lost. */
 #ifndef AIOT_DOCUMENT_H
 #define AIOT_DOCUMENT_H
 
@@ -8,18 +8,18 @@
 typedef enum { AIOT_DOCUMENT_WAITS, AIOT_DOCUMENT_WORKS, AIOT_DOCUMENT_WHOLE, AIOT_DOCUMENT_MISSING, AIOT_DOCUMENT_FAILED } aiot_document_state;
 
 enum {
-  /* Consecutive attempts without a byte before it gives up; waits between them grow. */
+  /* Maximum consecutive attempts without receiving a byte; the delay between them grows. */
   AIOT_ATTEMPTS = 6,
   /* Longest silence of the platform. */
   AIOT_SILENCE_MS = 20000,
   /* Deadline for a whole document, or for AIOT_PACE_BYTES of a blob: a platform that sends byte by byte cannot stall an update. */
   AIOT_PACE_MS = 60000,
   AIOT_PACE_BYTES = 4096,
-  /* An attempt with fewer bytes of a blob counts as without progress. */
+  /* A blob download attempt that yields fewer bytes counts as one without progress. */
   AIOT_ATTEMPT_BYTES = 512
 };
 
-/* Delay after this many consecutive failures, ms. */
+/* Delay in ms after this many consecutive failures. */
 uint32_t aiot_wait_after(uint32_t failures);
 
 void aiot_document_begin(aiot_document *document);

@@ -40,7 +40,7 @@ void aiot_begin_download(aiot_update *u) {
 static aiot_pace erase_next(aiot_update *u) {
   aiot_store *store = u->setup.store;
   if (u->sector < sectors(u)) return aiot_store_erase(store, u->slot, u->sector++) ? MORE : aiot_die(u);
-  /* The line is not reserved after a fallback to the whole artifact, so another user may have it. */
+  /* After a fallback to the whole artifact the line is not held, so another user may have it. */
   if (u->setup.line->user != NULL && u->setup.line->user != u) return LATER;
   u->setup.line->user = u;
   if (!aiot_store_sync(store, u->slot)) return aiot_die(u);
@@ -51,7 +51,7 @@ static aiot_pace erase_next(aiot_update *u) {
   return MORE;
 }
 
-/* Back from the end to the last sector with data: it may contain a torn write, and is erased. */
+/* Searches back from the end for the last sector with data, which may contain a torn write and is erased. */
 static aiot_pace find_end(aiot_update *u) {
   bool erased = true;
   if (u->sector > 0 && !aiot_store_erased(u->setup.store, u->slot, u->sector - 1, &erased)) return aiot_die(u);
@@ -108,7 +108,7 @@ static aiot_pace read_more(aiot_update *u) {
   return MORE;
 }
 
-/* The slot's digest was read back; only now is its content recorded. */
+/* The content is recorded only now that the slot's digest has been verified. */
 static aiot_pace verified(aiot_update *u) {
   aiot_store *store = u->setup.store;
   const aiot_manifest *m = &u->manifest;

@@ -1,5 +1,5 @@
 /*
- * Second stage: from an accepted manifest to a slot that is verified and STAGED, by a patch of the active slot or by the whole artifact.
+ * Second stage: from an accepted manifest to a verified, STAGED slot, built from a patch of the active slot or from the whole artifact.
  * fetch.c starts it; update.c runs it on the device's loop, one bounded piece of work per call.
  */
 #ifndef AIOT_DOWNLOAD_H

@@ -137,7 +137,7 @@ bool aiot_envelope_step(aiot_envelope *e, aiot_code *code, aiot_error *error) {
     if (index < e->at) continue;
     e->at++;
     const size_t key = key_of(e->trust, e->role, &s);
-    /* Each key counts once, and is then not checked again. */
+    /* Each key counts once and is not checked again. */
     if (key == e->trust->keys || (e->valid >> key & 1) != 0) continue;
     if (is_valid(e, &s, key)) e->valid |= (uint32_t)1 << key;
     return false;

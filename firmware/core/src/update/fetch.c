@@ -58,7 +58,7 @@ static aiot_pace read_manifest(aiot_update *u) {
   return MORE;
 }
 
-/* Whether the platform has published it, according to the timestamp. */
+/* Whether, according to the timestamp, the platform has published the release. */
 static bool is_published(aiot_update *u) {
   const aiot_keeper *keeper = u->setup.keeper;
   const aiot_manifest *m = &u->manifest;
@@ -78,7 +78,7 @@ static void enter_epoch(aiot_record *r, int64_t epoch) {
 static aiot_pace check_signature(aiot_update *u) {
   aiot_code code;
   aiot_error *error = &u->error;
-  /* Each takes long on a small chip, so other work runs in between. */
+  /* Each signature takes long on a small chip, so other work runs in between. */
   if (!aiot_envelope_step(&u->envelope, &code, error)) return LATER;
   if (code != AIOT_OK) return aiot_refuse(u);
   aiot_manifest *m = &u->manifest;
@@ -91,7 +91,7 @@ static aiot_pace check_signature(aiot_update *u) {
   const int64_t time = keeper != NULL ? aiot_keeper_now(keeper) : clock->now_ms(clock->context);
   const aiot_standing standing = {r->floor, r->sequence, r->newest_signed, aiot_store_slot_bytes(u->setup.store)};
   code = aiot_manifest_judge(m, &u->desired, &standing, traits, time, error);
-  /* Recorded even if the manifest is rejected: its signed time is a clock that cannot be set back. */
+  /* Recorded even if the manifest is rejected: signed times form a clock that cannot be set back. */
   if (m->issued > r->newest_signed) r->newest_signed = m->issued;
   if (code != AIOT_OK) return aiot_refuse(u);
   aiot_begin_download(u);

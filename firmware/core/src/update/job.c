@@ -49,7 +49,7 @@ void aiot_put_to_use(aiot_update *u) {
 
 static bool is_staged(const aiot_update *u) { return u->phase == AIOT_PHASE_STAGED || u->phase == AIOT_PHASE_TRIAL; }
 
-/* The slot that an update may overwrite: neither the active one, nor one that runs without ever having been committed. */
+/* The slot that an update may overwrite: neither the active one, nor a running one that was never committed. */
 static int8_t free_slot(const aiot_update *u) {
   const aiot_trial *trial = u->setup.trial;
   const int8_t active = u->setup.store->record.active;
@@ -140,7 +140,7 @@ aiot_pace aiot_refuse(aiot_update *u) {
   const bool staged = is_staged(u), tried = u->phase == AIOT_PHASE_TRIAL;
   aiot_abort(u);
   if (staged) r->slot[u->slot].present = false;
-  /* A broken download may resume where it stopped; bytes that proved wrong are discarded. */
+  /* An interrupted download may resume where it stopped; bytes that failed verification are discarded. */
   if (strcmp(u->error.code, aiot_code_name(AIOT_UPDATE_DOWNLOAD)) != 0) r->download.slot = AIOT_NO_SLOT;
   r->trial.slot = AIOT_NO_SLOT;
   r->last.present = true;
@@ -153,7 +153,7 @@ aiot_pace aiot_refuse(aiot_update *u) {
   aiot_report(u);
   const int slot = u->slot;
   const aiot_pace pace = end_job(u);
-  /* Last, because it may restart the device. */
+  /* This comes last, because it may restart the device. */
   const aiot_trial *trial = u->setup.trial;
   const bool runs = trial->running != NULL && trial->running(trial->context) == slot;
   if (tried || (staged && runs)) trial->abandon(trial->context, slot, r->active);

@@ -8,10 +8,10 @@
 
 #include "aiot/update.h"
 
-/* Whether more of the stage's work can be done at once, or it waits for its next turn. */
+/* Whether the stage can continue immediately or has to wait. */
 typedef enum { MORE, LATER } aiot_pace;
 
-/* The other of the two slots; the first one if none is in use. */
+/* The other slot; the first one if none is in use. */
 int8_t aiot_other_slot(int slot);
 
 /* Notifies the device that its state has changed. */
@@ -27,18 +27,18 @@ aiot_pace aiot_die(aiot_update *u);
 void aiot_abort(aiot_update *u);
 
 /*
- * After an attempt without result: waits before `next` is tried, or returns false if it was the last one (the caller then sets
+ * Called after a failed attempt: schedules `next` after a delay, or returns false if this was the last attempt (the caller then sets
  * `u->error`).
  */
 bool aiot_try_again(aiot_update *u, aiot_activity next);
 
 /*
- * Ends the job without its version; `u->error` gives the reason: ROLLED_BACK once it was staged, otherwise IDLE. The previous version
- * keeps running. A waiting desired release is started. Always LATER.
+ * Ends the job without installing its version; `u->error` gives the reason. The phase becomes ROLLED_BACK if the version was staged,
+ * otherwise IDLE. The previous version keeps running. A waiting desired release is started. Always returns LATER.
  */
 aiot_pace aiot_refuse(aiot_update *u);
 
-/* The trial has passed: the slot becomes the active one, and sequence and floor rise. */
+/* The trial has passed: the slot becomes the active one, and the sequence and floor are raised. */
 aiot_pace aiot_commit(aiot_update *u);
 
 /* Activates the record's active slot, if there is one. */

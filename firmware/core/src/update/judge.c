@@ -3,7 +3,8 @@
 
 #include "aiot/manifest.h"
 
-/* The reason why this device's firmware cannot run it. The requirements of new firmware's models are unknown before the trial. */
+/* Returns the reason why this device's firmware cannot run the release. What new firmware requires of models is unknown before its trial.
+ */
 static bool unable(const aiot_manifest *m, const aiot_traits *traits, aiot_error *error) {
   if (m->network) {
     aiot_error_set(error, AIOT_UPDATE_INTERFACE, "expected a model with a signal part, got a network alone");

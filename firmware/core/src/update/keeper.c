@@ -5,7 +5,7 @@
 #include "kept.h"
 #include "names.h"
 
-/* Maximum roots per run, so that an attacker cannot keep the device busy with endless roots. */
+/* Maximum number of roots per run, so that an attacker cannot keep the device busy with endless roots. */
 enum { MOST_ROOTS = 64, PATH_BYTES = 48 };
 
 static void hash(const aiot_crypto *crypto, const void *data, size_t bytes, uint8_t digest[AIOT_SHA256_BYTES]) {
@@ -15,7 +15,7 @@ static void hash(const aiot_crypto *crypto, const void *data, size_t bytes, uint
   crypto->sha256_end(crypto->context, state, digest);
 }
 
-/* Reads one of the sectors, and uses it if it is newer than the one found so far. False = the flash failed. */
+/* Reads one of the sectors, and uses it if it is the newest so far. False = the flash failed. */
 static bool open_sector(aiot_keeper *k, int sector) {
   const aiot_line *line = k->setup.line;
   uint8_t *memory = (uint8_t *)line->memory;
@@ -147,7 +147,7 @@ static aiot_look read_document(aiot_keeper *k, aiot_error *error) {
   return AIOT_LOOK_WORKS;
 }
 
-/* Reads a root that enough keys of the previous root have signed, and starts to verify its signatures by its own keys. */
+/* Reads a root that enough keys of the previous root have signed, and starts to verify the signatures by its own keys. */
 static aiot_look open_root(aiot_keeper *k, aiot_error *error) {
   const aiot_code code = aiot_root_read(&k->next, k->envelope.payload, k->envelope.payload_bytes, k->setup.crypto);
   if (code != AIOT_OK) {
@@ -167,7 +167,7 @@ static bool is_usable(const aiot_trust *trust) {
   return true;
 }
 
-/* Whether nothing that the role had signed is still valid: too few of its keys are left. Only then may counters be reset. */
+/* Whether everything that the role had signed is now invalid, because too few of its keys remain. Only then may counters be reset. */
 static bool is_replaced(const aiot_trust *before, const aiot_trust *after, aiot_role role) {
   uint32_t left = 0;
   if (before->role[role].threshold == 0) return true;
@@ -235,7 +235,7 @@ aiot_look aiot_keeper_step(aiot_keeper *k, aiot_error *error) {
   aiot_code code;
   if (k->activity == AIOT_KEEPER_RESTS) return AIOT_LOOK_DONE;
   if (k->activity == AIOT_KEEPER_READS) return read_document(k, error);
-  /* Each takes long on a small chip, so other work runs in between. */
+  /* Each signature takes long on a small chip, so other work runs in between. */
   if (!aiot_envelope_step(&k->envelope, &code, error)) return AIOT_LOOK_WAITS;
   if (code != AIOT_OK) return fail(k);
   if (k->activity == AIOT_KEEPER_CHECKS_HELD) return open_root(k, error);

@@ -9,7 +9,7 @@
 #include "aiot/json.h"
 #include "aiot/manifest.h"
 
-/* 64 hex digits in lower case -> 32 bytes. */
+/* 64 lowercase hex digits -> 32 bytes. */
 bool aiot_read_hex(const char *text, uint8_t out[AIOT_SHA256_BYTES]);
 
 /* 32 bytes -> 64 hex digits and a NUL. */
@@ -17,7 +17,7 @@ void aiot_write_hex(const uint8_t digest[AIOT_SHA256_BYTES], char out[2 * AIOT_S
 
 uint32_t aiot_count_bits(uint32_t bits);
 
-/* Readers of a member's value; a value in another format fails the whole text. */
+/* Readers for a member's value; a value in any other format makes the whole text invalid. */
 
 /* "sha256:" and 64 hex digits. */
 void aiot_read_digest(aiot_json *json, uint8_t out[AIOT_SHA256_BYTES]);
@@ -31,7 +31,7 @@ void aiot_read_kind(aiot_json *json, aiot_kind *kind);
 /* Exactly this text, of at most 23 characters. */
 void aiot_expect_string(aiot_json *json, const char *expected);
 
-/* The raw digits of an id: with an escape in it, it is not a digest, and so not a key's. */
+/* The raw digits of a key ID. An ID with an escape is not a digest, so it belongs to no key. */
 const char *aiot_read_keyid(aiot_json *json, size_t *bytes);
 
 /* 1 to 64 of A-Z a-z 0-9 . _ -, starting and ending with a letter or digit. */

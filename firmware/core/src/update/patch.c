@@ -6,7 +6,7 @@
 #include "document.h"
 #include "transfer.h"
 
-/* State of a patch, in the line's memory, which is free once the manifest was read. */
+/* State of a patch, in the line's memory, which is free once the manifest has been read. */
 typedef struct {
   aiot_delta delta;
   /* Received bytes of the patch, and the position of those not decoded yet. */
@@ -40,7 +40,7 @@ void aiot_choose_delta(aiot_update *u) {
   const aiot_content *base = active(u);
   u->by_delta = false;
   if (!desired->has_delta) return;
-  /* A download started as a whole continues as a whole. */
+  /* A download of the whole artifact is resumed as such. */
   if (r->download.slot == u->slot && memcmp(r->download.digest, u->manifest.digest, AIOT_SHA256_BYTES) == 0) return;
   tell(u, AIOT_OK, NULL);
   if (base == NULL || memcmp(base->digest, desired->delta_base, AIOT_SHA256_BYTES) != 0) {
@@ -104,7 +104,7 @@ static aiot_pace decode(aiot_update *u, patching *p) {
   if (state == AIOT_DELTA_BROKEN) return aiot_fall_back(u, AIOT_DELTA_MALFORMED, "the patch has not its form");
   if (!skips) u->waiting += d->made - before;
   if (u->waiting == sector && !aiot_flush(u)) return aiot_die(u);
-  /* All input is decoded. In any other state, output may still follow from a match being repeated. */
+  /* All input has been decoded. In any other state, a match being repeated may still produce output. */
   if (state == AIOT_DELTA_NEEDS) p->input_at = p->input_bytes = 0;
   aiot_tell_progress(u);
   return MORE;

@@ -1,6 +1,6 @@
 /*
- * A slot built from the active one by a patch, for download.c, which erases, requests and verifies the same way for both. The decoder is
- * in the line's memory, which is free once the manifest was read.
+ * Builds a slot from the active one with a patch, for download.c, which erases, requests and verifies in the same way for patches and whole
+ * artifacts. The decoder is in the line's memory, which is free once the manifest has been read.
  */
 #ifndef AIOT_PATCH_H
 #define AIOT_PATCH_H
@@ -19,10 +19,10 @@ void aiot_begin_patch(aiot_update *u);
 /* Offset from which the patch is requested. */
 uint32_t aiot_patch_from(const aiot_update *u);
 
-/* Decodes the bytes read, or reads more. */
+/* Decodes bytes that were read, or reads more. */
 aiot_pace aiot_patch_step(aiot_update *u);
 
-/* Abandons the patch: the slot is erased again, and the whole artifact downloaded. */
+/* Abandons the patch: erases the slot again and downloads the whole artifact. */
 aiot_pace aiot_fall_back(aiot_update *u, aiot_code code, const char *why);
 
 #endif

@@ -37,7 +37,7 @@ bool aiot_store_open(aiot_store *store, const aiot_part *records, const aiot_par
     store->sector = 1;
     store->counter = counter;
   }
-  /* The first one's counter is read before its record replaces the other's. */
+  /* The first sector's counter is compared before its record replaces the other one. */
   uint32_t first = 0;
   aiot_record other;
   if (worked && read_sector(store, 0, &other, &first, &worked) && (store->sector < 0 || first > store->counter)) {

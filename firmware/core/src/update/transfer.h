@@ -7,19 +7,19 @@
 /* Counts received bytes; false if they arrive too slowly. */
 bool aiot_keeps_pace(aiot_update *u, uint32_t bytes);
 
-/* Updates the byte count, and reports at each quarter. */
+/* Updates the byte count; reports at each quarter of the download. */
 void aiot_tell_progress(aiot_update *u);
 
 /* Writes the waiting bytes. Whole sectors except the last: boards with encrypted flash write at least 16 bytes at a time. */
 bool aiot_flush(aiot_update *u);
 
-/* Refuses the job because the artifact was not downloaded. */
+/* Ends the job because the artifact could not be downloaded. */
 aiot_pace aiot_not_downloaded(aiot_update *u, const char *what);
 
-/* Tries again later, or refuses the job after the last attempt. */
+/* Schedules a retry, or ends the job after the last attempt. */
 aiot_pace aiot_ask_again(aiot_update *u, const char *what);
 
-/* Starts VERIFYING: all bytes are in the slot. */
+/* Starts VERIFYING, because all bytes are in the slot. */
 aiot_pace aiot_downloaded(aiot_update *u);
 
 #endif

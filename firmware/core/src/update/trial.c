@@ -8,7 +8,7 @@ enum {
 
 static uint64_t now(const aiot_update *u) { return u->setup.clock->uptime_ms(u->setup.clock->context); }
 
-/* Starts a trial. It is counted in flash first, so that a device that crashes during it knows about it at the next boot. */
+/* Starts a trial. It is counted in flash first, so that a device that crashes during the trial knows this at the next boot. */
 static aiot_pace begin(aiot_update *u) {
   const aiot_trial *trial = u->setup.trial;
   aiot_record *r = &u->setup.store->record;
@@ -31,7 +31,7 @@ static aiot_pace begin(aiot_update *u) {
   return MORE;
 }
 
-/* Golden vectors belong to a model; at least one, and all must pass. */
+/* Only models have golden vectors: at least one, and all must pass. */
 static bool golden_is_good(aiot_update *u, uint32_t vectors, uint32_t passed) {
   u->has_golden = true;
   u->golden_vectors = vectors;

@@ -5,7 +5,7 @@
 #include "aiot/manifest.h"
 #include "names.h"
 
-/* The digest of a key given as a base64 string, if it fits; its DER in `spki`. */
+/* Reads a key from a base64 string, if it fits: its DER goes to `spki`, and its digest is returned. */
 static size_t read_key(aiot_json *json, const aiot_crypto *crypto, uint8_t spki[AIOT_SPKI_BYTES],
                        uint8_t id[AIOT_SHA256_BYTES]) {
   size_t text_bytes = 0;
@@ -102,7 +102,7 @@ static bool read_roles(aiot_trust *trust, const char *text, size_t bytes, const 
   return aiot_json_done(&json) && seen == (1u << count) - 1;
 }
 
-/* The common part of a root and a bare trust root; `is_root`: it has times too. AIOT_CONFIG_MALFORMED, AIOT_MEMORY_SHORT. */
+/* Reads the part that a root and a bare trust root share; `is_root`: it also has times. AIOT_CONFIG_MALFORMED, AIOT_MEMORY_SHORT. */
 static aiot_code read_trust(aiot_trust *trust, const void *text, size_t bytes, bool is_root, const aiot_crypto *crypto) {
   static const char *const bare[] = {"release"}, *const apart[] = {"root", "targets", "timestamp"};
   aiot_json json;

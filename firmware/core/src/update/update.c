@@ -7,11 +7,11 @@
 #include "job.h"
 #include "trial.h"
 
-/* Maximum time of one busy call, and maximum pieces of work. */
+/* Maximum duration of one busy call, and the maximum number of pieces of work in it. */
 enum { STEP_MS = 20, STEP_PIECES = 32 };
 
 /*
- * Discards slots that no longer match their digest. A damaged active one is replaced by the previous version, unless that is below the
+ * Discards slots that no longer match their digest. A damaged active slot is replaced by the previous version, unless that is below the
  * floor.
  */
 static bool forget_damaged(aiot_update *u, bool *changed) {
@@ -38,14 +38,14 @@ static bool forget_damaged(aiot_update *u, bool *changed) {
   return true;
 }
 
-/* Whether the running program is unknown to the record, so that it was flashed by cable. `active`: as in the record at boot. */
+/* Whether the record does not know the running program, which must then have been flashed by cable. `active`: as in the record at boot. */
 static bool came_by_cable(const aiot_update *u, int active) {
   const aiot_trial *trial = u->setup.trial;
   const aiot_record *r = &u->setup.store->record;
   if (trial->running == NULL || trial->by_cable == NULL) return false;
   const int runs = trial->running(trial->context);
   const bool meant = runs != AIOT_NO_SLOT && (runs == r->trial.slot || runs == active);
-  /* Another program is in the slot that should run; or another slot runs, although that one is intact. */
+  /* Either the slot that should run contains another program, or another slot is running although that one is intact. */
   if (meant ? r->slot[runs].present : active == AIOT_NO_SLOT || !r->slot[active].present) return false;
   return trial->by_cable(trial->context, meant ? runs : active);
 }
@@ -101,7 +101,7 @@ bool aiot_update_boot(aiot_update *u, const aiot_update_setup *setup) {
   memcpy(u->rollout, r->trial.rollout, sizeof u->rollout);
   memset(&u->error, 0, sizeof u->error);
   const aiot_trial *trial = setup->trial;
-  /* Firmware on trial that is already running keeps running, so the active version is not activated. */
+  /* The active version is not activated if firmware on trial is already running. */
   if (trial->running == NULL || trial->running(trial->context) != u->slot) aiot_put_to_use(u);
   if (!r->slot[u->slot].present) {
     aiot_error_set(&u->error, AIOT_DIGEST_MISMATCH, "the staged slot no longer matches its digest");

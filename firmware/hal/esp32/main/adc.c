@@ -44,7 +44,7 @@ static struct {
   uint8_t frame[FRAME];
   uint32_t bytes;
   uint32_t at;
-  /* Samples of each channel in the window that is being filled. */
+  /* Number of samples per channel in the window being filled. */
   size_t filled[AIOT_ADC_CHANNELS_MAX];
 } self;
 
@@ -57,7 +57,7 @@ static bool on_overflow(adc_continuous_handle_t handle, const adc_continuous_evt
   return false;
 }
 
-/* The chip's calibration from eFuse; without it, volts are those of an ideal converter. */
+/* The chip's calibration from eFuse; without it, voltages are those of an ideal ADC. */
 static void calibrate(adc_channel_t channel) {
   if (self.calibration != NULL) return;
 #if ADC_CALI_SCHEME_CURVE_FITTING_SUPPORTED
@@ -129,7 +129,7 @@ static bool refill(void) {
   return adc_continuous_read(self.handle, self.frame, FRAME, &self.bytes, WAIT_MS) == ESP_OK && self.bytes > 0;
 }
 
-/* Whether every channel has its samples. */
+/* Whether every channel has enough samples. */
 static bool full(size_t samples) {
   for (size_t i = 0; i < self.channels; i++) {
     if (self.filled[i] < samples) return false;
@@ -166,7 +166,7 @@ bool aiot_esp32_adc_window(uint16_t *values, size_t samples, bool *gap) {
 static bool try_rate(const int *pins, uint32_t hz, aiot_esp32_rate *rate) {
   if (!aiot_esp32_adc_open(pins, 1, hz)) return false;
   uint64_t bytes = 0;
-  /* The first frame starts the clock: the converter is still starting before it. */
+  /* The first frame starts the clock, because the ADC is still starting up before it. */
   refill();
   const int64_t start = esp_timer_get_time();
   int64_t now = start;
@@ -174,7 +174,7 @@ static bool try_rate(const int *pins, uint32_t hz, aiot_esp32_rate *rate) {
   while (now - start < TRIAL_US && atomic_load(&self.overflows) == 0) {
     if (refill()) bytes += self.bytes;
     now = esp_timer_get_time();
-    /* A converter without output fails at every rate. */
+    /* An ADC without output fails at every rate. */
     if (bytes == 0 && now - start >= 2 * WAIT_MS * 1000) break;
   }
   rate->asked_hz = hz;
@@ -185,7 +185,7 @@ static bool try_rate(const int *pins, uint32_t hz, aiot_esp32_rate *rate) {
 }
 
 bool aiot_esp32_adc_fastest(const int *pins, aiot_esp32_rate *rate) {
-  /* The board's start waits for this: at most a second, plus one trial that was started in time. */
+  /* Startup waits for this: at most a second, plus one trial that was already running. */
   const int64_t until = esp_timer_get_time() + TRIALS_US;
   for (uint32_t hz = SOC_ADC_SAMPLE_FREQ_THRES_HIGH; hz >= SOC_ADC_SAMPLE_FREQ_THRES_LOW && esp_timer_get_time() < until; hz = hz / 4 * 3) {
     rate->overflows = 0;

@@ -1,4 +1,4 @@
-/* Converter 1 by DMA: all its channels in turn, without the processor. */
+/* ADC 1 with DMA: samples all its channels in turn without the CPU. */
 #ifndef AIOT_ESP32_ADC_H
 #define AIOT_ESP32_ADC_H
 
@@ -7,16 +7,16 @@
 
 #define AIOT_ADC_CHANNELS_MAX 4
 
-/* Starts the converter. False if a pin does not belong to converter 1, or the driver fails. */
+/* Starts the converter. False if a pin does not belong to ADC 1, or the driver fails. */
 bool aiot_esp32_adc_open(const int *pins, size_t channels, uint32_t hz);
 /*
- * `values`: windows of `samples` counts per channel, interleaved as for aiot_summary_of_counts. Waits at most 250 ms. False = not full
- * yet.
+ * `values`: windows of `samples` counts per channel, interleaved as for aiot_summary_of_counts. Waits at most 250 ms. False = the windows
+ * are not full yet.
  */
 bool aiot_esp32_adc_window(uint16_t *values, size_t samples, bool *gap);
 void aiot_esp32_adc_close(void);
 
-/* Calibrated: V from counts, and V per count around the middle of the range. */
+/* Calibrated volts from counts, and volts per count around mid-range. */
 double aiot_esp32_adc_volts(double counts);
 double aiot_esp32_adc_slope(void);
 

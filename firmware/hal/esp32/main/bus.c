@@ -37,7 +37,7 @@ const aiot_i2c *aiot_esp32_i2c_open(int sda, int scl, uint8_t address) {
       .scl_io_num = (gpio_num_t)scl,
       .clk_source = I2C_CLK_SRC_DEFAULT,
       .glitch_ignore_cnt = 7,
-      /* About 45 kohm: enough for a board on a desk, not for a cable. */
+      /* About 45 kohm: sufficient for a board on a desk, but not for a cable. */
       .flags.enable_internal_pullup = true,
   };
   const i2c_device_config_t device = {.dev_addr_length = I2C_ADDR_BIT_LEN_7, .device_address = address, .scl_speed_hz = BUS_HZ};
@@ -62,7 +62,7 @@ static bool wire_reset(void *context) {
   const bool present = gpio_get_level((gpio_num_t)wire_pin) == 0;
   portEXIT_CRITICAL(&guard);
   esp_rom_delay_us(410);
-  /* A wire that is still low then is a short circuit. */
+  /* If the wire is still low, it is short-circuited. */
   return present && gpio_get_level((gpio_num_t)wire_pin) == 1;
 }
 

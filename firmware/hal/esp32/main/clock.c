@@ -27,7 +27,7 @@ bool aiot_esp32_clock_set(void) { return now_ms(NULL) >= 0; }
 
 const aiot_clock aiot_esp32_clock = {NULL, uptime_ms, now_ms, uptime_us};
 
-/* The first place is for the network's own server, if DHCP names one. */
+/* The first entry is for the network's own server, if DHCP names one. */
 #if CONFIG_LWIP_DHCP_GET_NTP_SRV
 #define BY_DHCP 1
 #else

@@ -1,4 +1,4 @@
-/* The modules of the ESP32's program. For ESP-IDF 5.3 to 5.5, and Arduino's core 3, which is based on it. */
+/* Modules of the ESP32 program, for ESP-IDF 5.3 to 5.5 and the Arduino core 3, which is based on it. */
 #ifndef AIOT_ESP32_H
 #define AIOT_ESP32_H
 
@@ -21,25 +21,25 @@ typedef struct {
   char password[65];
   bool has_trust;
   aiot_trust trust;
-  /* Floor and sequence of the releases that existed when the board was provisioned. */
+  /* Floor and sequence of the releases at the time of provisioning. */
   int64_t floor;
   int64_t sequence;
 } aiot_esp32_identity;
 
-/* Reads NVS, encrypted or not. False if the board was not provisioned. */
+/* Reads NVS, encrypted or not. False if the board has not been provisioned. */
 bool aiot_esp32_identity_read(aiot_esp32_identity *identity, const aiot_crypto *crypto);
 /* Reads only the Wi-Fi settings, for a board without a platform. False if none were written. */
 bool aiot_esp32_identity_read_wifi(aiot_esp32_identity *identity);
-/* Stores the values raised by a model's release where `aiot flash --model` reads them. */
+/* Stores the floor and sequence raised by a model release where `aiot flash --model` reads them. */
 void aiot_esp32_identity_keep(const aiot_record *record);
 
 extern const aiot_clock aiot_esp32_clock;
 /*
- * Sets the time servers, in this order: the one named by DHCP, the host of `platform` (a URL), then `server`; "" = none. Call it when the
- * network interface exists but has no address yet, or DHCP's server is not used. False: there is no server.
+ * Sets the time servers, in this order: the one named by DHCP, the host of `platform` (a URL), then `server`; "" = none. Call it after the
+ * network interface is created but before it has an address; otherwise, DHCP's server is not used. False: there is no server.
  */
 bool aiot_esp32_clock_prepare(const char *platform, const char *server);
-/* Call it in the loop: once there is an address, it queries periodically. */
+/* Call it in the loop; it queries periodically once there is an address. */
 void aiot_esp32_clock_step(bool online);
 /* Whether the clock has been set. */
 bool aiot_esp32_clock_set(void);
@@ -54,7 +54,7 @@ const aiot_flash *aiot_esp32_programs(void);
 const aiot_flash *aiot_esp32_configs(void);
 const aiot_flash *aiot_esp32_trust(void);
 
-/* The network interface, and Wi-Fi with automatic reconnection. False: no network is configured, or no radio. */
+/* Starts the network interface, and Wi-Fi with automatic reconnection. False: no network is configured, or there is no radio. */
 bool aiot_esp32_wifi_start(const aiot_esp32_identity *identity);
 /* Call it in the loop: starts the next attempt when it is due. */
 void aiot_esp32_wifi_step(uint64_t now_ms);
@@ -65,15 +65,16 @@ void aiot_esp32_wifi_stop(void);
 const aiot_mqtt *aiot_esp32_mqtt_open(const aiot_esp32_identity *identity, const char *will_topic, const void *will, size_t will_bytes);
 /* Prepares a connection without TLS and without a will, as the guide's boards use it. */
 const aiot_mqtt *aiot_esp32_mqtt_open_plain(const char *uri, const char *client_id, int keep_alive_s);
-/* New keep-alive in seconds; if it differs, the connection is reopened. */
+/* Sets the keep-alive in seconds; if it changed, the connection is reopened. */
 void aiot_esp32_mqtt_keep_alive(int seconds);
 const aiot_http *aiot_esp32_http_open(const aiot_esp32_identity *identity);
 /* The guide's services at their addresses ("https://host:port"), instead of the platform. `ca`: PEM. Texts must remain valid. */
 bool aiot_esp32_services_open(const char *ca, aiot_guide_service *services, char *const *places, size_t count);
 
-/* Functions that boot this board's other slot. `device` need not be open yet. */
+/* Functions that boot the board's other slot. `device` need not be open yet. */
 const aiot_trial *aiot_esp32_trial(aiot_device *device);
-/* Confirms a program flashed by cable once it has reached the platform; one on trial is confirmed by its commit. Call it in the loop. */
+/* Confirms a program flashed by cable once it has reached the platform; a program on trial is confirmed by its commit. Call it in the loop.
+ */
 void aiot_esp32_confirm(const aiot_device *device);
 
 /* A continuous series of samples, read by a separate task. */
@@ -83,8 +84,8 @@ typedef struct {
   const char *const *field;
   aiot_sensor_code (*open)(void);
   /*
-   * Waits for samples (at most 250 ms) and returns as many as are available and fit into `room`. `gap`: some are missing before them.
-   * Below 0: the sensor failed, and is reopened.
+   * Waits for samples (at most 250 ms) and returns as many as are available and fit into `room`. `gap`: samples are missing before the
+   * first one. A negative result means that the sensor failed and is being reopened.
    */
   int (*read)(double *values, size_t room, bool *gap);
 } aiot_esp32_source;
@@ -97,7 +98,7 @@ const aiot_esp32_source *aiot_esp32_source_imu(void);
 const aiot_esp32_source *aiot_esp32_source_thermometer(void);
 const aiot_esp32_source *aiot_esp32_source_microphone(void);
 
-/* The sampler's task. `take` returns a sample, false = none available; `gap` as above. */
+/* The sampler's task. `take` returns a sample; false = none is available. `gap` as above. */
 bool aiot_esp32_sampler_start(const aiot_esp32_source *source);
 bool aiot_esp32_sampler_take(double *values, bool *gap);
 /* Samples dropped because they were not read in time, since the start. */
@@ -106,7 +107,7 @@ uint32_t aiot_esp32_sampler_lost(void);
 const aiot_i2c *aiot_esp32_i2c_open(int sda, int scl, uint8_t address);
 const aiot_wire *aiot_esp32_wire_open(int pin);
 
-/* Conversions per second, of all channels together: requested and measured. */
+/* Conversions per second over all channels: requested and measured. */
 typedef struct {
   uint32_t asked_hz;
   double hz;
@@ -114,8 +115,8 @@ typedef struct {
 } aiot_esp32_rate;
 
 /*
- * Tries rates at the first of the pins, from the chip's highest downward, until none is lost for 200 ms. Not while a source reads the
- * converter.
+ * Tries rates on the first of the pins, from the chip's highest down, until no conversion is lost for 200 ms. Do not call it while a source
+ * reads the ADC.
  */
 bool aiot_esp32_adc_fastest(const int *pins, aiot_esp32_rate *rate);
 
@@ -123,9 +124,9 @@ bool aiot_esp32_adc_fastest(const int *pins, aiot_esp32_rate *rate);
 bool aiot_esp32_servo_start(int pin, uint64_t now_ms);
 /* Replaces the default rule. */
 void aiot_esp32_servo_rule(const aiot_rule_spec *rule, uint64_t now_ms);
-/* Applies a prediction: the JSON of an inference, in the format of the device's event. */
+/* Applies a prediction: an inference as JSON, in the format of the device's event. */
 void aiot_esp32_servo_answer(const char *json, size_t bytes, uint64_t now_ms);
-/* Turns the servo on or off, for an external rule. */
+/* Moves the servo to on or off, for an external rule. */
 void aiot_esp32_servo_turn(bool on);
 void aiot_esp32_servo_step(uint64_t now_ms);
 
@@ -134,7 +135,7 @@ void aiot_esp32_heap(void *context, aiot_heap *heap);
 
 /* From now on the task must call the watchdog every AIOT_WATCHDOG_MS. */
 void aiot_esp32_watch(void);
-/* Fatal error: reports it for a minute, and restarts. */
+/* Reports a fatal error for a minute, then restarts. */
 void aiot_esp32_give_up(const char *problem);
 
 /* Writes a summary of the last crash's core dump to `text`; false = there is none. Call it once, at the start. */
@@ -142,10 +143,10 @@ bool aiot_esp32_dump_read(char *text, size_t room);
 /* Call it in the loop: deletes the dump once the board has worked for AIOT_CRASH_KEPT_MS and is `online`. */
 void aiot_esp32_dump_step(uint64_t now_ms, bool online);
 
-/* The task of a board that uses the guide's protocol: settings.h. */
+/* The task of a board that uses the guide's protocol (settings.h). */
 void aiot_esp32_guide_run(void *context);
 
-/* Starts the device in its own endless task. */
+/* Starts the device in a task of its own, which never ends. */
 void aiot_esp32_start(void);
 
 #endif

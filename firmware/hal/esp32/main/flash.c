@@ -58,7 +58,7 @@ static bool find(part *self, esp_partition_type_t type, const char *label) {
 
 static part records, slots[4];
 
-/* `first` of the record sectors, then both slots, of the size of the smaller one. */
+/* The record sectors from `first` on, then both slots, with the size of the smaller one. */
 static const aiot_flash *join(aiot_joined *joined, uint32_t first, part *a, part *b) {
   const uint32_t bytes = a->flash.bytes < b->flash.bytes ? a->flash.bytes : b->flash.bytes;
   if (records.partition == NULL && !find(&records, OWN_TYPE, "records")) return NULL;
@@ -86,12 +86,13 @@ const aiot_flash *aiot_esp32_trust(void) {
   return find(&trust, OWN_TYPE, "trust") && trust.flash.bytes >= 2 * SECTOR ? &trust.flash : NULL;
 }
 
-/* Flash of programs: its records follow the models' two sectors. Without four sectors, programs are updated by cable only. */
+/* Flash of the programs. Their records follow the two sectors of the models; with fewer than four sectors, programs are updated by cable
+ * only. */
 const aiot_flash *aiot_esp32_programs(void) {
   static aiot_joined joined;
   if (!find(&slots[2], ESP_PARTITION_TYPE_APP, "ota_0") || !find(&slots[3], ESP_PARTITION_TYPE_APP, "ota_1")) return NULL;
   const aiot_flash *flash = join(&joined, RECORDS, &slots[2], &slots[3]);
-  /* Programs are mapped by the chip only. */
+  /* Only the chip itself maps programs. */
   if (flash != NULL) joined.flash.map = NULL;
   return flash;
 }

@@ -27,7 +27,7 @@ typedef struct {
   aiot_guide_service services[2];
   aiot_guide_board board;
   const aiot_esp32_source *source;
-  /* Sum of the samples of a reading. */
+  /* Sum of a reading's samples. */
   aiot_guide_reading sum;
   uint32_t samples;
   uint64_t read_ms;

@@ -24,7 +24,7 @@ typedef struct {
   unsigned number;
   uint64_t from;
   char url[URL];
-  /* Form of a POST; empty for a GET. */
+  /* The POST's form; empty for a GET. */
   char form[FORM];
 } request;
 
@@ -189,7 +189,7 @@ const aiot_http *aiot_esp32_http_open(const aiot_esp32_identity *identity) {
   return start() ? &self.port : NULL;
 }
 
-/* The context is the service's address; one request at a time. */
+/* The context is the service's address. There is one request at a time. */
 static bool ask(void *context, const char *path, const char *form) { return begin(context, path, 0, form == NULL ? "" : form); }
 
 static int status_of(void *context) {

@@ -6,7 +6,7 @@
 #include "nvs.h"
 #include "nvs_flash.h"
 
-/* Longest root: with the maximum number of keys and signatures. */
+/* Maximum size of a root: with the maximum number of keys and signatures. */
 enum { ROOT_BYTES = 16384 };
 
 static bool text(nvs_handle_t nvs, const char *key, char *out, size_t room) {
@@ -44,7 +44,7 @@ static bool is_digest(const aiot_crypto *crypto, const uint8_t *data, size_t byt
   return memcmp(digest, id, sizeof digest) == 0;
 }
 
-/* The root that the keys are from, in pieces root0, root1 …; returns its size, 0 = the board was provisioned before roots existed. */
+/* Reads the root with the keys, in pieces root0, root1 …, and returns its size; 0 = the board was provisioned before roots existed. */
 static size_t read_pieces(nvs_handle_t nvs, char *out, size_t room) {
   size_t used = 0;
   for (unsigned i = 0; used < room; i++) {

@@ -1,5 +1,5 @@
 /*
- * MQTT by esp-mqtt, over mTLS except for the guide's boards. Its task calls on_event, which passes everything through two queues, so that
+ * MQTT with esp-mqtt, over mTLS except for the guide's boards. Its task calls on_event, which passes everything through two queues, so that
  * only the core's loop touches the rest. Accepted QoS 1 messages are stored here until the broker has them: esp-mqtt drops messages after
  * half a minute.
  */
@@ -15,8 +15,8 @@
 #include "mqtt_client.h"
 
 /*
- * Unacknowledged messages exist twice, here and in esp-mqtt's outbox: HELD bytes of them, or one that is longer. The stack: 5,684 bytes
- * were used in a handshake, plus a reserve of a fifth. Messages longer than BUFFER are split into pieces.
+ * Unacknowledged messages are stored twice, here and in esp-mqtt's outbox: up to HELD bytes, or a single longer message. The stack: 5,684
+ * bytes were used in a handshake, plus a reserve of a fifth. Messages longer than BUFFER are split into pieces.
  */
 enum { PENDING = 24, INBOX = 8, LONGEST_MESSAGE = 4096, HELD = 1024, BUFFER = 1024, AGAIN_MS = 45000, STACK = 6912, LASTED_MS = 60000 };
 
@@ -41,7 +41,7 @@ static struct {
   esp_mqtt_client_handle_t client;
   bool started;
   atomic_uint connection;
-  /* Attempts and connections that ended: counted by the client's task, evaluated by the loop. */
+  /* Ended attempts and connections, counted by the client's task and evaluated by the loop. */
   atomic_uint ends;
   unsigned ends_seen;
   bool waiting_to_connect;
@@ -82,7 +82,7 @@ static void on_data(const esp_mqtt_event_t *event) {
   if (event->data_len > 0) memcpy(self.growing.payload + self.growing.bytes, event->data, (size_t)event->data_len);
   self.growing.bytes += (size_t)event->data_len;
   if (self.growing.bytes < (size_t)event->total_data_len) return;
-  /* Only the last `desired` matters: without room, the oldest is dropped. */
+  /* Only the last `desired` matters, so the oldest message is dropped if there is no room. */
   message oldest;
   if (uxQueueSpacesAvailable(self.inbox) == 0 && xQueueReceive(self.inbox, &oldest, 0) == pdTRUE) forget(&oldest);
   if (xQueueSend(self.inbox, &self.growing, 0) == pdTRUE) memset(&self.growing, 0, sizeof self.growing);
@@ -144,7 +144,7 @@ static void settle(pending *what) {
   memset(what, 0, sizeof *what);
 }
 
-/* Handles the broker's acknowledgments, and resends messages without one. */
+/* Handles the broker's acknowledgments, and resends unacknowledged messages. */
 static void follow(void) {
   int id;
   while (xQueueReceive(self.acknowledgments, &id, 0) == pdTRUE) {
@@ -161,7 +161,7 @@ static void follow(void) {
   }
 }
 
-/* Whether another one may be stored. Rejected messages wait in the core's queue. */
+/* Whether another message may be stored. Rejected messages wait in the core's queue. */
 static bool has_room(size_t bytes) {
   size_t held = 0;
   for (size_t i = 0; i < PENDING; i++) {
@@ -184,7 +184,7 @@ static uint32_t publish(void *context, const char *topic, const void *payload, s
     if (self.waiting[i].number == 0) free_one = &self.waiting[i];
   }
   if (free_one == NULL || !has_room(bytes)) return 0;
-  /* An empty payload still needs a pointer: otherwise esp-mqtt takes a length of 0 as that of a text. */
+  /* An empty payload still needs a pointer: with a length of 0, esp-mqtt would otherwise measure a string. */
   *free_one = (pending){.topic = strdup(topic), .payload = malloc(bytes + 1), .bytes = bytes, .retain = retain, .sent_ms = now_ms()};
   if (free_one->topic == NULL || free_one->payload == NULL) {
     settle(free_one);
@@ -229,7 +229,7 @@ void aiot_esp32_mqtt_keep_alive(int seconds) {
   if (config.session.keepalive == seconds) return;
   config.session.keepalive = seconds;
   if (self.started) esp_mqtt_client_stop(self.client);
-  /* `connection` starts it again. */
+  /* `connection` restarts it. */
   self.started = false;
   self.waiting_to_connect = false;
   self.ends_seen = atomic_load(&self.ends);
@@ -244,7 +244,7 @@ static const aiot_mqtt *open_client(void) {
   config.task.stack_size = STACK;
   config.buffer.size = BUFFER;
   self.inbox = xQueueCreate(INBOX, sizeof(message));
-  /* Room for more acknowledgments than pending messages, because a resent message may be acknowledged twice. */
+  /* Has room for more acknowledgments than pending messages, because a resent message may be acknowledged twice. */
   self.acknowledgments = xQueueCreate(2 * PENDING, sizeof(int));
   self.client = esp_mqtt_client_init(&config);
   if (self.inbox == NULL || self.acknowledgments == NULL || self.client == NULL) return NULL;

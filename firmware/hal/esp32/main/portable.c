@@ -11,7 +11,7 @@ void aiot_backoff_failed(aiot_backoff *backoff, uint64_t now_ms, uint32_t random
   uint32_t wait = (uint32_t)FIRST_MS << doublings;
   if (wait > LONGEST_MS) wait = LONGEST_MS;
   if (backoff->failures < UINT32_MAX) backoff->failures++;
-  /* Many boards that lost one access point must not all return at once. */
+  /* Boards that lost the same access point must not all return at once. */
   backoff->next_ms = now_ms + wait - random % (wait / 2 + 1);
 }
 
@@ -30,7 +30,7 @@ static char host_letter(char letter) {
 
 void aiot_hostname(const char *name, char out[AIOT_HOSTNAME_BYTES]) {
   size_t bytes = 0;
-  /* A hyphen is neither first nor last, nor doubled. */
+  /* Hyphens are never first, last or doubled. */
   for (; *name != '\0' && bytes < AIOT_HOSTNAME_BYTES - 1; name++) {
     const char letter = host_letter(*name);
     if (letter != '-' || (bytes > 0 && out[bytes - 1] != '-')) out[bytes++] = letter;
@@ -56,7 +56,7 @@ bool aiot_url_host(const char *url, char *out, size_t room) {
   return true;
 }
 
-/* Performs one partition's part of the operation at `offset`; returns its size, 0 = none is there, or it failed. */
+/* Performs one partition's part of the operation at `offset` and returns its size; 0 = there is no such part, or it failed. */
 typedef enum { READ, WRITE } direction;
 
 static size_t part(const aiot_joined *joined, direction way, uint32_t offset, uint8_t *out, const uint8_t *data, size_t bytes) {
@@ -144,7 +144,7 @@ bool aiot_joined_add(aiot_joined *joined, const aiot_flash *flash, uint32_t offs
   return true;
 }
 
-/* The first byte in `bytes 100-199/200`; false if there is none. */
+/* Reads the first byte's position from `bytes 100-199/200`; false if there is none. */
 static bool range_start(const char *range, uint64_t *start) {
   static const char unit[] = "bytes ";
   if (range == NULL || strncmp(range, unit, sizeof unit - 1) != 0) return false;
@@ -167,7 +167,7 @@ int32_t aiot_download_answer(int status, const char *range, uint64_t from, uint6
   }
   if (status == 404) return AIOT_HTTP_MISSING;
   uint64_t start = 0;
-  /* A server may start earlier than requested, never later. */
+  /* A server may start earlier than requested, but never later. */
   if (status != 206 || !range_start(range, &start) || start > from) return AIOT_HTTP_REFUSED;
   *skip = from - start;
   return 0;

@@ -17,8 +17,8 @@ void aiot_backoff_failed(aiot_backoff *backoff, uint64_t now_ms, uint32_t random
 void aiot_backoff_worked(aiot_backoff *backoff);
 
 /*
- * A connection that had worked for a while was lost. A fleet that lost its platform at one moment returns over ten seconds. Later failures
- * continue from there.
+ * Called when a connection that worked for a while is lost. The delay is random, so that a fleet whose devices all lose the platform at
+ * once reconnects over ten seconds. Later failures continue from there.
  */
 void aiot_backoff_lost(aiot_backoff *backoff, uint64_t now_ms, uint32_t random);
 
@@ -43,16 +43,16 @@ typedef struct {
 } aiot_joined;
 
 void aiot_joined_init(aiot_joined *joined);
-/* Appends a range of a flash, of whole sectors with the size of the first one's. False if it is not. */
+/* Appends a range of whole sectors in a flash, whose sector size must be that of the first range. False if it does not fit these rules. */
 bool aiot_joined_add(aiot_joined *joined, const aiot_flash *flash, uint32_t offset, uint32_t bytes);
 
 /*
- * Evaluates the response to a download from byte `from` on: 0 = read its body, after skipping `skip` bytes; AIOT_HTTP_BROKEN (retry),
- * AIOT_HTTP_REFUSED or AIOT_HTTP_MISSING. `range`: the header content-range, NULL if absent.
+ * Evaluates the response to a download that starts at byte `from`: 0 = read its body after skipping `skip` bytes; AIOT_HTTP_BROKEN (retry),
+ * AIOT_HTTP_REFUSED or AIOT_HTTP_MISSING. `range`: the Content-Range header, NULL if absent.
  */
 int32_t aiot_download_answer(int status, const char *range, uint64_t from, uint64_t *skip);
 
-/* Whether it is a path of the platform that neither leads elsewhere nor ends the request. */
+/* Whether this is a path on the platform that cannot lead to another host or end the request line. */
 bool aiot_download_path(const char *path);
 
 #endif

@@ -68,7 +68,7 @@ static void configure(void *context, const aiot_config *config) {
 /* Releases that a newly provisioned board must not accept, before it has a record of its own. */
 static bool begin_record(const aiot_flash *flash, program *self) {
   if (flash == NULL) return true;
-  /* Memory of the device, which is opened afterwards. */
+  /* Memory for the device, which is opened later. */
   aiot_store *store = &self->device.store[AIOT_KIND_MODEL];
   if (!aiot_store_open_flash(store, flash, &aiot_crypto_mbedtls, memory)) return false;
   if (store->sector >= 0) return true;
@@ -129,12 +129,12 @@ static const char *open_device(program *self) {
   return code == AIOT_OK ? NULL : aiot_code_name(code);
 }
 
-/* The converter's highest rate, measured before the source opens it. */
+/* The ADC's highest rate, measured before the source opens it. */
 static void tell_fastest(program *self) {
   aiot_esp32_rate rate;
   char text[96];
   if (AIOT_SOURCE != AIOT_SOURCE_GUIDE && AIOT_SOURCE != AIOT_SOURCE_ACS712) return;
-  /* The converter is the same as before the board slept, and the time awake is short. */
+  /* After a sleep, the ADC has not changed and the time awake is short. */
   if (esp_reset_reason() == ESP_RST_DEEPSLEEP) return;
   if (!aiot_esp32_adc_fastest(adc_pins, &rate)) snprintf(text, sizeof text, "the converter provides no data");
   else snprintf(text, sizeof text, "the converter provides at most %.0f conversions per second, requested %u", rate.hz, (unsigned)rate.asked_hz);

@@ -1,4 +1,4 @@
-/* The selected source in a separate task, so that neither a handshake nor an inference delays it. */
+/* Reads the selected source in a separate task, so that neither a handshake nor an inference delays it. */
 #include <stdatomic.h>
 #include <string.h>
 
@@ -9,8 +9,8 @@
 #include "settings.h"
 
 /*
- * Rows for more than a second of an IMU, and for three of slower sensors. The stack: 5,324 bytes were used with a converter, plus a
- * reserve of a fifth.
+ * Rows for more than a second of an IMU's samples, and for three seconds of slower sensors. The stack: 5,324 bytes were used with an ADC,
+ * plus a reserve of a fifth.
  */
 enum { FIELDS = AIOT_SOURCE_FIELDS, ROOM = AIOT_SOURCE_FAST ? 32 : 1, DEPTH = AIOT_SOURCE_FAST ? 128 : 32, STACK = 6400, AGAIN_MS = 5000 };
 

@@ -19,7 +19,7 @@ static void write_pulse(void) {
 }
 
 bool aiot_esp32_servo_start(int pin, uint64_t now_ms) {
-  /* 14 bits: the maximum of the ESP32-C3's timers. */
+  /* 14 bits is the maximum resolution of the ESP32-C3's timers. */
   const ledc_timer_config_t timer = {
       .speed_mode = LEDC_LOW_SPEED_MODE, .duty_resolution = LEDC_TIMER_14_BIT, .timer_num = LEDC_TIMER_0, .freq_hz = HZ, .clk_cfg = LEDC_AUTO_CLK};
   const ledc_channel_config_t channel = {

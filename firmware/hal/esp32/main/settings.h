@@ -2,7 +2,7 @@
 #ifndef AIOT_ESP32_SETTINGS_H
 #define AIOT_ESP32_SETTINGS_H
 
-/* ESP-IDF defines the chip only here: a file without another of its includes would not know the target chip. */
+/* ESP-IDF defines the target chip only in this header; a file without any other ESP-IDF include would not know the chip. */
 #include "sdkconfig.h"
 
 #if defined(__has_include)
@@ -19,7 +19,7 @@
 #endif
 
 /*
- * The sensor: AIOT_SOURCE_GUIDE (current, temperature, vibration, sound at the converter), _MPU6050, _LSM6DS3TRC, _DS18B20, _ACS712,
+ * The sensor: AIOT_SOURCE_GUIDE (current, temperature, vibration and sound on the ADC), _MPU6050, _LSM6DS3TRC, _DS18B20, _ACS712,
  * _INMP441.
  */
 #define AIOT_SOURCE_GUIDE 1
@@ -35,7 +35,7 @@
 #define AIOT_STREAM "motor"
 #endif
 
-/* The sensor's fields: rows of its queue have no more. */
+/* Number of the sensor's fields, which is the row size of its queue. */
 #if AIOT_SOURCE == AIOT_SOURCE_MPU6050 || AIOT_SOURCE == AIOT_SOURCE_LSM6DS3TRC
 #define AIOT_SOURCE_FIELDS (AIOT_IMU_RANGE_DPS == 0 ? 3 : 6)
 #elif AIOT_SOURCE == AIOT_SOURCE_INMP441
@@ -45,13 +45,13 @@
 #else
 #define AIOT_SOURCE_FIELDS 4
 #endif
-/* A second of samples may be several hundred values with an IMU, and about forty with the others. */
+/* A second of samples has up to several hundred values from an IMU, and about forty from other sensors. */
 #define AIOT_SOURCE_FAST (AIOT_SOURCE == AIOT_SOURCE_MPU6050 || AIOT_SOURCE == AIOT_SOURCE_LSM6DS3TRC)
 
 /*
- * Memory of the device, all allocated before anything else: queue, messages, and the model with its windows. Telemetry of a second (at
- * most 26 bytes per value) should fit into the queue: for all six fields of an IMU at 104 Hz, 20 KiB. docs/reference/firmware-memory.md
- * lists each chip's spare memory, and a test checks a project's own sizes against it.
+ * Memory of the device, all allocated before anything else: queue, messages, and the model with its windows. A second of telemetry (at most
+ * 26 bytes per value) should fit into the queue: 20 KiB for all six fields of an IMU at 104 Hz. docs/reference/firmware-memory.md lists
+ * each chip's spare memory, and a test checks a project's own sizes against it.
  */
 #ifdef CONFIG_IDF_TARGET_ESP32S3
 #define AIOT_CHIP_MEMORY_BYTES (80u * 1024u)
@@ -65,7 +65,7 @@
 #else
 #define AIOT_CHIP_MEMORY_KIB 47u
 #endif
-/* An IMU's telemetry is longer, and so are a microphone's buffers and the messages of a single-field clamp. */
+/* IMU telemetry, microphone buffers and the messages of a single-field clamp need more memory. */
 #define AIOT_CHIP_MEMORY_LESS (AIOT_SOURCE == AIOT_SOURCE_INMP441 ? 6u : AIOT_SOURCE == AIOT_SOURCE_ACS712 ? 2u : 0u)
 #define AIOT_CHIP_MEMORY_BYTES ((AIOT_CHIP_MEMORY_KIB + (AIOT_SOURCE_FAST ? 4u : 0u) - AIOT_CHIP_MEMORY_LESS) * 1024u)
 #define AIOT_CHIP_QUEUE_BYTES ((AIOT_SOURCE_FAST ? 8u : 4u) * 1024u)
@@ -89,7 +89,7 @@
 #define AIOT_BATCH_VALUES AIOT_CHIP_BATCH_VALUES
 #endif
 
-/* Pins of the guide's board, on converter 1 only, because the radio uses converter 2. See docs/reference/hardware.md for the circuit. */
+/* Pins of the guide's board, on ADC 1 only, because the radio uses ADC 2. See docs/reference/hardware.md for the circuit. */
 #if defined(CONFIG_IDF_TARGET_ESP32)
 #define AIOT_DEFAULT_PINS 36, 39, 34, 35
 #define AIOT_DEFAULT_SERVO 4
@@ -135,7 +135,7 @@
 #define AIOT_I2S_PINS AIOT_DEFAULT_I2S
 #endif
 
-/* Conversions per second, of all channels together, and the window's length: whole periods of 50 and of 60 Hz. */
+/* Conversions per second over all channels, and the window's length: whole periods of both 50 and 60 Hz. */
 #ifndef AIOT_ADC_HZ
 #define AIOT_ADC_HZ AIOT_DEFAULT_ADC_HZ
 #endif
@@ -208,7 +208,7 @@
 #define AIOT_GUIDE_MEMORY_BYTES (48u * 1024u)
 #endif
 
-/* Deep sleep: time awake, and time asleep; 0 = never asleep. Never during an update or a trial. */
+/* Deep sleep: time awake and time asleep; 0 = no sleep. The board never sleeps during an update or a trial. */
 #ifndef AIOT_AWAKE_MS
 #define AIOT_AWAKE_MS 30000u
 #endif
@@ -220,7 +220,7 @@
 #ifndef AIOT_TIME_SERVER
 #define AIOT_TIME_SERVER "pool.ntp.org"
 #endif
-/* The core dump of a crash is kept until the board has worked for this time; until then a further crash writes none. */
+/* A core dump is kept until the board has worked for this long; until then, further crashes write none. */
 #ifndef AIOT_CRASH_KEPT_MS
 #define AIOT_CRASH_KEPT_MS (AIOT_SLEEP_MS > 0 ? AIOT_AWAKE_MS / 2 : 3600000u)
 #endif

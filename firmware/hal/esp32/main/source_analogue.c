@@ -1,4 +1,4 @@
-/* The guide's sensors at the converter, and an ACS712 as an alternative to the current clamp. */
+/* The guide's sensors on the ADC, with an ACS712 as an alternative to the current clamp. */
 #include "adc.h"
 #include "settings.h"
 
@@ -35,7 +35,7 @@ static aiot_sensor_code open_guide(void) { return open_pins(pins, FIELDS); }
 static aiot_sensor_code open_current(void) { return open_pins(pins + 3, 1); }
 
 static int read_channels(double *values, size_t room, bool *gap, size_t channels) {
-  /* One channel has the samples of four: the window's duration is the same. */
+  /* A single channel gets the samples of four, so that the window's duration is the same. */
   const size_t samples = SAMPLES(channels);
   if (room == 0 || !aiot_esp32_adc_window(window, samples, gap)) return 0;
   for (size_t i = 0; i < channels; i++) {

@@ -69,19 +69,19 @@ static aiot_sensor_code open_microphone(void) {
   const i2s_chan_config_t channel = I2S_CHANNEL_DEFAULT_CONFIG(I2S_NUM_AUTO, I2S_ROLE_MASTER);
   const i2s_std_config_t config = {
       .clk_cfg = I2S_STD_CLK_DEFAULT_CONFIG(AIOT_SOUND_HZ),
-      /* 24 bits in a slot of 32; L/R at ground: the left channel. */
+      /* 24 bits in a 32-bit slot; with L/R at ground, the left channel. */
       .slot_cfg = I2S_STD_PHILIPS_SLOT_DEFAULT_CONFIG(I2S_DATA_BIT_WIDTH_32BIT, I2S_SLOT_MODE_MONO),
       .gpio_cfg = {.mclk = I2S_GPIO_UNUSED, .bclk = (gpio_num_t)pins[0], .ws = (gpio_num_t)pins[1], .dout = I2S_GPIO_UNUSED, .din = (gpio_num_t)pins[2]},
   };
   if (microphone == NULL && i2s_new_channel(&channel, NULL, &microphone) != ESP_OK) return AIOT_SENSOR_FAILED;
-  /* A channel is set up once; after silence it is only read again. */
+  /* The channel is set up only once; after silence, reading simply resumes. */
   if (!listening) listening = i2s_channel_init_std_mode(microphone, &config) == ESP_OK && i2s_channel_enable(microphone) == ESP_OK;
   /* It wakes up in 2^18 clocks, a quarter of a second at 16 kHz. */
   vTaskDelay(pdMS_TO_TICKS(300));
   return listening ? AIOT_SENSOR_OK : AIOT_SENSOR_FAILED;
 }
 
-/* Loudness ten times a second: RMS and peak, and dB SPL. */
+/* Loudness ten times a second: RMS, peak and dB SPL. */
 static int read_microphone(double *values, size_t room, bool *gap) {
   static int32_t slots[AIOT_SOUND_HZ / 10];
   size_t bytes = 0;

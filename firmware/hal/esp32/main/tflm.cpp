@@ -45,7 +45,7 @@ aiot_tensor describe(const TfLiteTensor *tensor) {
 }
 
 aiot_code open_model(const uint8_t *tflite, size_t bytes, aiot_arena *arena, aiot_model **out) {
-  /* TFLM trusts every offset of the file, so the core's interpreter checks them all first, in memory that is then released. */
+  /* TFLM trusts every offset in the file, so the core's interpreter checks them all first, in memory that is then released. */
   aiot_arena scratch = *arena;
   aiot_model *checked = nullptr;
   const aiot_code code = aiot_interpreter.open(tflite, bytes, &scratch, &checked);

@@ -1,7 +1,7 @@
 /*
- * Each TLS client of this program requests records of at most 4 KiB (RFC 6066, max_fragment_length): sdkconfig.defaults gives records no
- * more room than that. It also ignores the dates of certificates until the clock is set: in 1970 none is valid yet. esp-tls has no setting
- * for either, so the linker inserts this function before mbedTLS's (main/CMakeLists.txt). Arduino's libraries have room for 16 KiB.
+ * Each TLS client of this program requests records of at most 4 KiB (RFC 6066, max_fragment_length): the buffers set in sdkconfig.defaults
+ * hold no more. It also ignores certificate dates until the clock is set, because none is valid in 1970. esp-tls has no setting for either,
+ * so the linker wraps mbedTLS's function with this one (main/CMakeLists.txt). Arduino's libraries have room for 16 KiB.
  */
 #ifndef ARDUINO
 #include <mbedtls/ssl.h>

@@ -1,6 +1,6 @@
 /*
- * Firmware on trial. The bootloader's own rollback (CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE) restores the previous one: a slot that was
- * started and not marked valid is abandoned at the next restart, whatever its cause.
+ * Firmware on trial. The bootloader's rollback (CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE) restores the previous version: a slot that was
+ * started but not marked valid is abandoned at the next restart, whatever the cause.
  */
 #include <string.h>
 
@@ -76,8 +76,8 @@ static void activate(void *context, int slot, const aiot_content *content) {
 }
 
 /*
- * The bootloader has checked the running slot, so different bytes there are another program. If it abandoned a slot itself, otadata
- * records that; flashing by cable selects a slot again, or erases otadata.
+ * The bootloader has checked the running slot, so different bytes there mean a different program. If the bootloader abandoned a slot,
+ * otadata records that; flashing by cable selects a slot again or erases otadata.
  */
 static bool by_cable(void *context, int slot) {
   esp_ota_img_states_t state;

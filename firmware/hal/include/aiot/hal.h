@@ -1,4 +1,4 @@
-/* The board interface for the core's callers. hal/host implements it for tests, hal/esp32 for the chip. */
+/* Board interface for programs that use the core. hal/host implements it for tests, hal/esp32 for the chip. */
 #ifndef AIOT_HAL_H
 #define AIOT_HAL_H
 

@@ -31,7 +31,7 @@ static uint8_t memory[8192];
 static int8_t answer[256];
 static int passed, failed;
 
-/* The ROM leaves them running for a bootloader to reset (technical reference manual, "Watchdog Timers"). */
+/* The ROM leaves the watchdogs running for the bootloader to reset (technical reference manual, "Watchdog Timers"). */
 static void stop_watchdogs(void) {
   REGISTER(0x600080A8) = 0x50D83AA1;
   REGISTER(0x60008090) = 0;
@@ -44,7 +44,7 @@ static void stop_watchdogs(void) {
   REGISTER(0x6001F064) = 0;
 }
 
-/* Layers are not counted here: the chip has no standard counter of instructions. */
+/* Layers are not counted here, because the chip lacks the standard instruction counter. */
 void emitted_layer_done(int index, const char *name) {
   (void)index;
   (void)name;

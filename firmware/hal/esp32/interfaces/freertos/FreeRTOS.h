@@ -15,7 +15,7 @@ typedef struct {
 #define pdTRUE 1
 #define pdPASS 1
 #define portMAX_DELAY 0xffffffffu
-/* As the sources are configured: one tick per millisecond. */
+/* One tick per millisecond, as configured in the sources. */
 #define pdMS_TO_TICKS(ms) ((TickType_t)(ms))
 #define portMUX_INITIALIZER_UNLOCKED {0, 0}
 #define portENTER_CRITICAL(mux) vPortEnterCritical(mux)
