@@ -1,9 +1,9 @@
 #!/bin/sh
-# Four simulated boards are flashed at once, and one of them is updated over its cable; no hardware is needed.
+# Flashes four simulated boards at once, then updates one of them over its cable. Needs no hardware.
 #
 #   examples/flash-a-tray.sh [FOLDER]
 #
-# AIOT names the program; unset, it is this clone's (npm run build makes it).
+# AIOT is the program; if unset, this clone's is used (npm run build builds it).
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 aiot=${AIOT:-"$here/bin/run.js"}
@@ -11,7 +11,7 @@ folder=${1:-$(mktemp -d)}
 mkdir -p "$folder"
 cd "$folder"
 
-# A partition table with two app slots, and a stand-in for the rest.
+# A partition table with two app slots, and placeholder data.
 cat >table.csv <<CSV
 nvs,     data, nvs,   0x9000,  0x5000,
 otadata, data, ota,   0xe000,  0x2000,

@@ -1,10 +1,10 @@
 #!/bin/sh
-# The templates as they run on a Pi, with simulated sensors and real servers: answers go to NATS and Redis, the motor's to a file, the
-# camera's faces to a folder of their own. Needs nats-server and redis-server; a model is trained into the cache where there is none.
+# Runs the templates as on a Pi, with simulated sensors and real servers: activity predictions go to NATS and Redis, the motor's to a file,
+# and the camera's faces to another file. Needs nats-server and redis-server; models that do not exist yet are trained into the cache.
 #
 #   examples/loop-on-a-pi.sh [FOLDER]
 #
-# AIOT names the program; unset, it is this clone's (npm run build makes it).
+# AIOT is the program; if unset, this clone's is used (npm run build builds it).
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 aiot=${AIOT:-"$here/bin/run.js"}
@@ -40,7 +40,7 @@ case $label in
   *) echo "Redis says '$label'" >&2; exit 1 ;;
 esac
 
-# Is the motor well?
+# The motor's health.
 "$aiot" loop run --project "$here/templates/motor-watch" --simulate --for 10s --send always --out "file://$folder/motor.ndjson" --json
 grep -q '"voted":"normal"\|"voted":"anomaly"' motor.ndjson
 

@@ -1,17 +1,17 @@
 #!/bin/sh
-# A platform's day: it starts, lets somebody and a device in, keeps, labels and exports what the device sends, tells what happened, and is
-# restored from its backup into another folder, where the same token and the same device are known.
+# A platform's life: it starts, gets a user and a device, stores, labels and exports the device's data, and lists its events. Then it is
+# restored from a backup into another folder, where the same token and device still work.
 #
 #   examples/platform.sh [FOLDER]
 #
-# AIOT names the program; unset, it is this clone's (npm run build makes it).
+# AIOT is the program; if unset, this clone's is used (npm run build builds it).
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 aiot=${AIOT:-"$here/bin/run.js"}
 folder=${1:-$(mktemp -d)}
 mkdir -p "$folder"
 cd "$folder"
-# A user's folders of its own, so that nobody's contexts are touched.
+# Separate configuration and data folders, so that your own contexts are not changed.
 export AIOT_CONFIG_DIR="$folder/config" AIOT_DATA_DIR="$folder/data"
 
 running=""

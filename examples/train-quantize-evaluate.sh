@@ -1,9 +1,9 @@
 #!/bin/sh
-# From nothing to an evaluated int8 model, in a folder of its own.
+# From an empty folder to an evaluated int8 model.
 #
 #   examples/train-quantize-evaluate.sh [FOLDER]
 #
-# AIOT names the program; unset, it is this clone's (npm run build makes it).
+# AIOT is the program; if unset, this clone's is used (npm run build builds it).
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 aiot=${AIOT:-"$here/bin/run.js"}

@@ -31,7 +31,7 @@ export class Fuzzer {
   }
 
   /**
-   * Fuzzes one target until its time is over. An input that hangs or exhausts the worker is a finding, and fuzzing continues after it with
+   * Fuzzes one target until its time is up. An input that hangs or exhausts the worker is a finding, and fuzzing continues after it with
    * another seed.
    */
   async fuzz(order: {

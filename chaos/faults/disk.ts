@@ -51,7 +51,7 @@ function fill(file: string): void {
       try {
         for (;;) if (writeSync(handle, block) < size) break;
       } catch {
-        // Full for blocks of this size.
+        // Full if not even a block of this size fits.
       }
     }
   } finally {

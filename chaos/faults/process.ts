@@ -31,7 +31,7 @@ export function signals(program: Program): Target {
   };
 }
 
-/** Allows no more files or sockets than are open now, until the limit is restored. */
+/** Allows no more files or sockets than are currently open, until the limit is restored. */
 export function handles(program: Program): Target {
   return {
     async handles(forMs) {

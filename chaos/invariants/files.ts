@@ -7,7 +7,7 @@ import type { Report } from '../types.js';
 /** Names of files that are not complete yet. */
 const unfinished = /\.(?:tmp|torn)$|\.\d+\.part$/;
 
-/** Reports partial files that a process left in a folder where nothing runs any more, and blobs that do not match their digest. */
+/** Reports partial files left in a folder where no process is running any more, and blobs that do not match their digest. */
 export function halves(folder: string, report: Report): void {
   for (const file of filesIn(folder)) {
     const name = relative(folder, file);

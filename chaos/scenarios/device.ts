@@ -96,7 +96,7 @@ async function deviceWorld(round: Round): Promise<World> {
     acknowledged: () => committed,
     printed: () => own.program.printed() + program.printed(),
     secrets: own.secrets,
-    // At the last start the flash is reset to its state before the last release, which is then offered again.
+    // At the last start, the flash is reset to its state before the last release, which is then offered again.
     async sabotage() {
       forgetful = true;
     },

@@ -25,7 +25,7 @@ export async function makeProject(text = yaml): Promise<{ project: Project; clea
   return { project: { dir, file, config: parseProject(text, file) }, clean };
 }
 
-/** Smooth noise, which differs for each seed. Neighbouring samples are similar. */
+/** Smooth noise, which differs for each seed. Neighboring samples are similar. */
 export function noise(seed: number, samples = 1000): Float64Array {
   const random = seededRandom(seed);
   let value = 0;

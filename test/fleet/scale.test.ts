@@ -60,6 +60,6 @@ it('the packet lengths of the traffic simulation match MQTT', () => {
   // 0x32, a two-byte length, a 21-character topic with its length, a packet id, and the payload.
   expect(publishBytes('aiot/v1/pump/reported', 200)).toBe(1 + 2 + 2 + 21 + 2 + 200);
   expect(publishBytes('a/b', 3)).toBe(1 + 1 + 2 + 3 + 2 + 3);
-  // Upward CONNECT, SUBSCRIBE and a presence message; downward CONNACK, SUBACK and PUBACK.
+  // Upstream: CONNECT, SUBSCRIBE and a presence message; downstream: CONNACK, SUBACK and PUBACK.
   expect(connectBytes('pump')).toEqual({ up: 77 + 50 + 60, down: 4 + 6 + 4 });
 });

@@ -64,7 +64,7 @@ describe('a delta', () => {
     const base = ones(5000);
     const began = performance.now();
     const patch = createDelta(base, next);
-    // In quadratic time this took a minute; now it takes a fifth of a second.
+    // With quadratic cost this took a minute; now it takes a fifth of a second.
     expect(performance.now() - began).toBeLessThan(5000);
     expect(patch.length).toBeLessThan(next.length / 20);
     expect(Buffer.from(apply(base, patch, next.length)).equals(next)).toBe(true);

@@ -33,7 +33,7 @@ function start(dataDir: string) {
   });
   const ended = once(child, 'exit');
   return {
-    /** Its output, once it is ready. */
+    /** The platform's output, once it is ready. */
     async ready() {
       while (!out.includes('\n')) {
         if (child.exitCode !== null) throw new Error(`the platform did not start:\n${err}`);

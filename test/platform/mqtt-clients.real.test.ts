@@ -20,11 +20,11 @@ const user = [
   ['unit', 'mg'],
 ] as const;
 
-/** In the order of names: a library may keep properties by their name. */
+/** Sorted by name, because a library may store properties by their names. */
 const inOrder = (pairs: readonly (readonly [string, string])[]) =>
   pairs.map(([name, value]) => `${name}=${value}`).sort();
 
-/** Messages as a person would note them. */
+/** Messages in readable form. */
 const noted = (messages: readonly ClientMessage[]) =>
   messages.map(({ topic, payload, qos, retain, user: pairs }) =>
     [topic, payload, `QoS ${qos}`, ...(retain ? ['retained'] : []), ...inOrder(pairs)].join(' '),
@@ -47,7 +47,7 @@ const commonTask = (
   };
 };
 
-/** Runs a task with everything that an operator may do: retained, live, and a will of a second client. */
+/** Runs a task with everything that an operator may do: retained messages, live ones, and the will of a second client. */
 async function asOperator(name: keyof typeof mqttClients, version: 4 | 5, webSocket: boolean): Promise<void> {
   const run = mqttClients[name];
   const url = webSocket ? (own.platform.urls.wss ?? '') : own.platform.urls.mqtts;
@@ -73,11 +73,11 @@ async function asOperator(name: keyof typeof mqttClients, version: 4 | 5, webSoc
   const heard = await run(task, own.folder, vanish);
   const pairs = version === 5 ? [...user].map((pair): [string, string] => [...pair]) : [];
   const expected = [{ ...task.before[0]! }, ...task.live, will].map((each) => ({ ...each, user: pairs }));
-  // Libraries deliver a message of QoS 2 once its exchange is complete, which may be after a later one.
+  // Libraries deliver a QoS 2 message once its exchange is complete, which may be after a later message.
   expect(noted(heard).sort()).toEqual(noted(expected).sort());
 }
 
-/** Runs a task of a device with its certificate: commands to it, its telemetry, and a will. */
+/** Runs a task as a device with its certificate: commands to it, its telemetry, and its will. */
 async function asDevice(name: keyof typeof mqttClients, version: 4 | 5): Promise<void> {
   const run = mqttClients[name];
   const device = `client-device-${++count}`;
@@ -138,7 +138,7 @@ async function asDevice(name: keyof typeof mqttClients, version: 4 | 5): Promise
   await watcher.endAsync(true);
 }
 
-/** The tests of a library that has these versions of the protocol and transports. */
+/** The tests of a library that supports these protocol versions and transports. */
 function suite(name: keyof typeof mqttClients, { webSocket }: { webSocket: boolean }): void {
   const versions = [
     ['3.1.1', 4],
@@ -153,7 +153,7 @@ function suite(name: keyof typeof mqttClients, { webSocket }: { webSocket: boole
 
     it('exchanges messages as a device with a client certificate', () => asDevice(name, version), 60_000);
 
-    // Mosquitto’s tools have no WebSocket.
+    // Mosquitto’s tools do not support WebSocket.
     if (webSocket) it('exchanges messages over WebSocket', () => asOperator(name, version, true), 60_000);
   });
 }

@@ -139,7 +139,7 @@ describe('the session expiry interval', () => {
     expect(await leave(expiry(1))).toMatchObject({ sessionPresent: true });
     await delay(1600);
     expect(await leave({})).toMatchObject({ sessionPresent: false });
-    // Without the property it ends with the connection.
+    // Without the property, the session ends with the connection.
     expect(await leave({})).toMatchObject({ sessionPresent: false });
   });
 
@@ -367,7 +367,7 @@ describe('a packet of MQTT 3', () => {
     await subscribed(raw, { topic: 'a/b', qos: 2 });
     raw.say(publish({ qos: 2, messageId: 1 }));
     const { messageId } = (await raw.hear('publish'))!;
-    // A message of QoS 2 awaits PUBREC.
+    // A QoS 2 message is waiting for PUBREC.
     raw.say({ cmd: 'puback', messageId } as never);
     expect(await raw.closed).toBe(true);
   });

@@ -22,7 +22,7 @@ const start = async (options: Parameters<typeof testPlatform>[0] = {}) => {
   own = await testPlatform({ plain: { port: 0 }, ...options });
 };
 const kept = { sessionExpiryInterval: 3600 };
-/** A reader with a session that stays; it has subscribed and left. */
+/** An offline subscriber with a persistent session. */
 const awayReader = async (filter: string, more: object = {}) => {
   const { raw } = await connectFive(own, { clientId: 'reader', clean: false, properties: kept });
   await subscribed(raw, { topic: filter, qos: 2, ...more });
@@ -138,7 +138,7 @@ describe('topic aliases', () => {
     expect(heard.map((each) => `${each?.topic} ${each?.payload}`)).toEqual([
       ...['t/1 one', 't/1 two', 't/2 three', 't/2 four'],
     ]);
-    // The publisher's aliases are not the subscriber's.
+    // The publisher's aliases are independent of the subscriber's.
     expect(heard.every((each) => each?.properties?.topicAlias === undefined)).toBe(true);
     raw.socket.destroy();
     const { raw: again } = await connectFive(own);

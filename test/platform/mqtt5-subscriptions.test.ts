@@ -30,7 +30,7 @@ const leave = async (raw: RawMqtt) => {
   raw.say({ cmd: 'disconnect', reasonCode: 0 } as never);
   await raw.closed;
 };
-/** Publishes numbered messages at QoS 1, each once the one before is acknowledged. */
+/** Publishes numbered messages at QoS 1, each once the previous one is acknowledged. */
 const publishAll = async (raw: RawMqtt, topic: string, count: number, more: object = {}) => {
   for (let n = 0; n < count; n++) {
     raw.say(publish({ topic, payload: `${n}`, qos: 1, messageId: 1, ...more }));
@@ -98,7 +98,7 @@ describe('subscription options', () => {
     raw.say({ cmd: 'unsubscribe', messageId: 1, unsubscriptions: ['r'] } as never);
     await raw.hear('unsuback');
     expect([await sentFor(1), await sentFor(1)]).toEqual([1, 0]);
-    // Retained messages have the flag, whatever Retain As Published says.
+    // Retained messages have the flag, regardless of Retain As Published.
     expect((await messagesSoFar(raw)).every(({ retain }) => retain)).toBe(true);
   });
 
@@ -209,7 +209,7 @@ describe('a shared subscription', () => {
     const heard = await Promise.all(members.map(payloadsOf));
     expect(heard.map(({ length }) => length)).toEqual([10, 10, 10]);
     expect(numbers(...heard)).toEqual(Array.from({ length: 30 }, (_, n) => `${n}`));
-    // A member of one group may be a subscriber beside it: each message comes for both.
+    // A member of one group may also be an ordinary subscriber: it then receives each message for both.
     expect((await payloadsOf(direct)).length).toBe(60);
   });
 
@@ -249,7 +249,7 @@ describe('a shared subscription', () => {
     await expect.poll(async () => (await payloadsOf(staying)).length).toBe(5);
     const acknowledged = String(before[0]?.payload);
     expect(numbers(await payloadsOf(staying), [acknowledged])).toEqual(['0', '1', '2', '3', '4', '5']);
-    // They are the other member's now.
+    // The messages now belong to the other member.
     const again = await five('leaving', more);
     expect(await messagesSoFar(again)).toEqual([]);
   });
@@ -303,7 +303,7 @@ describe('a shared subscription', () => {
     await killed(own);
     const back = await five('away', kept);
     expect(await payloadsOf(back)).toEqual(['2', '3', '4']);
-    // The record of it is the returned member's, and ends with its acknowledgments.
+    // The message is recorded under the returned member, and its acknowledgments delete the record.
     for (const { messageId } of await messagesSoFar(back))
       back.say({ cmd: 'puback', messageId, reasonCode: 0 } as never);
     await messagesSoFar(back);

@@ -18,18 +18,18 @@ beforeAll(async () => {
 afterAll(() => own.stop());
 
 /**
- * Checks that are left out: whether each request that matches a schema is accepted, because a digest, a cursor or a name is more than its
- * type; and HTTP methods that no route has, which Fastify rejects itself.
+ * Omitted checks: that every request that matches a schema is accepted, because a valid digest, cursor or name is more than its type; and
+ * HTTP methods that no route has, which Fastify rejects itself.
  */
 const left = 'positive_data_acceptance,unsupported_method';
 
 /**
- * Paths that are left out: server-sent events never end, so each such request would wait half a minute for the client's timeout. A client
- * that revokes its own token would get nothing but rejections from then on.
+ * Omitted paths: server-sent events never end, so each such request would wait half a minute for the client's timeout. A client that
+ * revokes its own token would get only rejections from then on.
  */
 const apart = '(/events|/devices/\\{name\\}/live|/tokens/\\{id\\}.*)$';
 
-/** The checks for clients whose requests are mostly forbidden. */
+/** Checks for clients that are not allowed to make most requests. */
 const conformance = 'not_a_server_error,status_code_conformance,response_schema_conformance';
 
 describeReal('platform', 'the API under schemathesis', () => {

@@ -68,7 +68,7 @@ describe('a session at packet level', () => {
     const made = await writer();
     await made.publishAsync('q', 'not acknowledged', { qos: 1 });
     await before.hear('publish');
-    // Several connect at once: they take the session over one after another, and the last one keeps it.
+    // Several clients connect at once: they take over the session one after another, and the last one keeps it.
     const all = await Promise.all([1, 2, 3].map(() => comeIn()));
     // A client that was disconnected before its turn has received nothing.
     expect(all.map(({ present }) => present)).toContain(true);

@@ -13,7 +13,7 @@ import { type Certificates, makeCertificates } from '../support/certificates.js'
 
 /**
  * IANA's IPv4 and IPv6 Special-Purpose Address Registries (2025) and the multicast ranges, copied by hand: the first and last address of
- * each row, and the public addresses just outside (null if a neighbour is special too).
+ * each row, and the public addresses just outside (null if a neighbor is special too).
  */
 const rows: Readonly<Record<string, readonly [string, string, string | null, string | null]>> = {
   '0.0.0.0/8': ['0.0.0.0', '0.255.255.255', null, '1.0.0.0'],

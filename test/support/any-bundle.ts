@@ -39,7 +39,7 @@ const answers: Record<AnswerSpec['kind'], { spec: AnswerSpec; outputs: number; c
 };
 export const answerKinds = Object.keys(answers) as AnswerSpec['kind'][];
 
-/** An untrained float model over the columns, with the head that this kind of prediction needs. */
+/** An untrained float model over the columns, with the output layer that this kind of prediction needs. */
 export function tableNetwork(kind: AnswerSpec['kind'], seed = 3): Graph {
   const network = new FloatNetwork(seededRandom(seed));
   const input = network.float([1, columns.length]);

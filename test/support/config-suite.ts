@@ -131,7 +131,7 @@ export function configSuite(make: (making: Making) => Promise<ConfiguredDevice>)
     expect(device.reported?.config?.version).toBe(good);
     // The device reports its state periodically, even if nothing has changed.
     const [before, after] = await heard('reported', 2);
-    // The proof is re-signed once the device has run for a while.
+    // The device signs a new proof once it has run for a while.
     expect({ ...after, t: 0, proof: null }).toEqual({ ...before, t: 0, proof: null });
     expect((after?.t as number) - (before?.t as number)).toBeGreaterThan(500);
     ends.abort();

@@ -122,7 +122,7 @@ export function guideBoardSuite(run: (making: BoardMaking) => Promise<void>, fla
     const alert = JSON.parse(heard.find(({ topic }) => topic === guideTopics.level2)?.text ?? '{}');
     expect(alert).toMatchObject({ deviceID: '14333616', current: 0.5, inference: 1, model: 'motor.tflite' });
     for (const { text } of heard) expect(Buffer.byteLength(text)).toBeLessThan(230);
-    // The level 2 board has no sensors, so all readings come from the other board.
+    // The level 2 board has no sensors, so all readings are from the other board.
     expect(two.events.some((event) => event.event === 'sent' && event.topic === guideTopics.data)).toBe(
       false,
     );

@@ -58,7 +58,7 @@ const madeCase = (what: string, changes: Partial<ManifestCase> = {}): ManifestCa
   ...changes,
 });
 
-/** The first check that fails in TypeScript. */
+/** The first check that fails in the TypeScript implementation. */
 export function manifestVerdict({ trust, envelope, desired, standing, now }: ManifestCase): string {
   const record = { ...blankRecord, ...standing };
   const traits = { type: 'virtual', interface: 1, modes: ['int8' as const], slotBytes: standing.slotBytes };

@@ -146,7 +146,7 @@ export interface Will {
 
 export interface ConnectOptions {
   clientId?: string | Buffer;
-  /** Clean Session of MQTT 3.1.1, Clean Start of MQTT 5. */
+  /** Clean Session in MQTT 3.1.1, Clean Start in MQTT 5. */
   clean?: boolean;
   keepAlive?: number;
   properties?: readonly Property[];
@@ -244,7 +244,7 @@ export interface Heard {
   body: Buffer;
   /** Bytes on the wire, with the header. */
   size: number;
-  /** Bytes that its Remaining Length took. */
+  /** Number of bytes taken by its Remaining Length. */
   lengthBytes: number;
   id: number;
   topic: string;
@@ -253,7 +253,7 @@ export interface Heard {
   retain: boolean;
   dup: boolean;
   sessionPresent: boolean;
-  /** Return code or reason code; of CONNACK, acknowledgments, DISCONNECT and AUTH. */
+  /** Return code or reason code of CONNACK, acknowledgments, DISCONNECT and AUTH. */
   code: number;
   /** Reason codes of SUBACK and UNSUBACK. */
   codes: number[];

@@ -119,7 +119,7 @@ const mqttJs: MqttClientRunner = async (task, _folder, ready) => {
   return heard;
 };
 
-/** mosquitto_pub and mosquitto_sub. They do not report when they have subscribed: a retained message for the filter tells it. */
+/** mosquitto_pub and mosquitto_sub. They do not report when they have subscribed; a retained message that matches the filter reveals it. */
 const mosquittoTools: MqttClientRunner = async (task, _folder, ready) => {
   const { version, host, port, ca, cert, key, username, password } = task;
   const user = (kind: string) =>

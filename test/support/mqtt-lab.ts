@@ -265,7 +265,7 @@ export class Lab {
     return { username: this.parts.username, password: this.parts.password };
   }
 
-  /** A socket on which nothing was sent. */
+  /** A socket on which nothing has been sent. */
   async open(): Promise<Peer> {
     const { hostname, port } = new URL(this.parts.url);
     const socket = openSocket(Number(port), hostname);

@@ -8,9 +8,9 @@ export interface Mqtt5Server {
   port: number;
   /** Packets received, in order. */
   received: Packet[];
-  /** Those of one type. */
+  /** Packets of one type. */
   of<Name extends Packet['cmd']>(cmd: Name): Extract<Packet, { cmd: Name }>[];
-  /** Sends to every client that is connected. */
+  /** Sends a packet to every connected client. */
   send(packet: Packet): void;
   /** Ends all connections, after a DISCONNECT with this reason if there is one. */
   hangUp(reason?: { reasonCode: number; properties?: object }): void;
@@ -20,7 +20,7 @@ export interface Mqtt5Server {
 type Answer = (packet: Packet, say: (packet: Packet) => void, socket: Socket) => boolean | undefined;
 
 /**
- * Its clients get what is published to exactly the topic that they subscribed to, or to any below `PREFIX/#`, at QoS 1 at most.
+ * Clients receive messages published to exactly the topic that they subscribed to, or to any topic below `PREFIX/#`, at QoS 1 at most.
  * @param options.connack properties of every CONNACK
  * @param options.answer true = the test has answered
  */

@@ -4,7 +4,7 @@ import type { IConnackPacket, IPublishPacket } from 'mqtt-packet';
 import type { TestPlatform } from './platform.js';
 import { hello, type RawMqtt, rawMqtt } from './raw-mqtt.js';
 
-/** A client of MQTT 5 at packet level, and the CONNACK that it got. */
+/** A packet-level MQTT 5 client, and the CONNACK that it received. */
 export interface Five {
   raw: RawMqtt;
   connack: IConnackPacket;
@@ -52,7 +52,10 @@ export async function messagesSoFar(raw: RawMqtt): Promise<IPublishPacket[]> {
   return raw.packets.flatMap((packet) => (packet.cmd === 'publish' ? [packet] : []));
 }
 
-/** The platform goes on with what its broker had on disk at this moment, as after SIGKILL: whatever it writes in the end is lost. */
+/**
+ * Restarts the platform with the data that its broker had on disk at this moment, as after SIGKILL: anything written during shutdown is
+ * lost.
+ */
 export async function killed(
   own: TestPlatform,
   between: () => Promise<void> = async () => {},

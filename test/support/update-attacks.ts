@@ -31,7 +31,7 @@ export interface UpdateAttack {
   twoKeys?: boolean;
   /** The expected code if a patch is offered. */
   delta?: string;
-  /** Takes more than a minute of device time. */
+  /** Whether it takes more than a minute of device time. */
   slow?: boolean;
   make(base: Forged): Attempt;
 }
@@ -150,7 +150,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
       make: () =>
         served(
           ({ bytes }) => ({ [blobOf(bytes)]: raw(evil().subarray(0, bytes.length)) }),
-          // The digest differs, but not the length.
+          // Only the digest differs, not the length.
           oneArtifact(bytesOf(1), Math.min(evil().length, bytesOf(1).length)),
         ),
     },

@@ -249,7 +249,7 @@ function orderOf<T>(columns: readonly Column<T>[], name: string): Order<T> | nul
   return column ? { column, down } : null;
 }
 
-/** A title as part of the address: `by class` becomes `by-class`. */
+/** A title in the form used in addresses: `by class` becomes `by-class`. */
 function slug(title: string): string {
   return title.toLowerCase().replace(/[^a-z0-9]+/g, '-');
 }

@@ -36,7 +36,7 @@ export interface Sensing extends SampleSource {
 export interface Answer {
   /** Time of the window's last sample, ms since 1970. */
   t: number;
-  /** Number since the loop began, from 0. */
+  /** Sequence number since the loop began, from 0. */
   window: number;
   /** Class of this window; null if the model returns values. */
   label: string | null;

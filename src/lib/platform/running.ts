@@ -8,7 +8,7 @@ import { takeLock } from '../core/lock.js';
 
 const runningSchema = z.object({
   pid: z.int(),
-  /** Distinguishes this process from a later one with the same pid, if the system provides it. */
+  /** Start time that distinguishes this process from a later one with the same PID; absent if the system does not provide it. */
   born: z.string().nullable(),
   urls: platformUrlsSchema,
   ca: z.string(),

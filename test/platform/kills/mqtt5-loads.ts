@@ -13,13 +13,13 @@ const attach = (victim: Operated, clientId: string) =>
   mqtt.connect(victim.mqtts, {
     ...operator(victim),
     ...{ clientId, clean: false, properties: { sessionExpiryInterval: 86_400 } },
-    // The client's own store throws where a message of QoS 2 comes while it is closed.
+    // The client's own store throws if a QoS 2 message arrives while it is closed.
     incomingStore: new mqtt.Store({ clean: false }),
   });
 
 const atOnce = 5;
 
-/** Properties that each message has, by its number: they must survive with it. */
+/** The properties of each message, by its number, which must be delivered with it. */
 const propertiesOf = (value: number) => ({
   userProperties: { number: String(value), unit: ['g', 'mg'] },
   contentType: 'text/plain',
@@ -27,7 +27,7 @@ const propertiesOf = (value: number) => ({
   responseTopic: `kills/answers/${value}`,
 });
 
-/** Throws where a message arrives without the properties it was published with. */
+/** Throws if a message arrives without the properties with which it was published. */
 function checkProperties(name: string, value: number, { properties: got }: IPublishPacket): void {
   const wanted = propertiesOf(value);
   const same =
@@ -38,7 +38,7 @@ function checkProperties(name: string, value: number, { properties: got }: IPubl
   if (!same) throw new Error(`${name}: message ${value} lost properties: ${JSON.stringify(got)}`);
 }
 
-/** A subscriber of MQTT 5 that is away: it gets every acknowledged message with its properties when it comes back. */
+/** An offline MQTT 5 subscriber, which must get every acknowledged message with its properties when it reconnects. */
 export function session5Load(qos: 1 | 2): Load {
   const name = `session of MQTT 5, QoS ${qos}`;
   const clientId = `keeper5-${qos}`;
@@ -90,10 +90,10 @@ export function session5Load(qos: 1 | 2): Load {
   };
 }
 
-/** Seconds of the short expiry: a round of kill and start takes longer, some of the time. */
+/** The short expiry interval, in seconds; some rounds of kill and restart take longer. */
 const shortSeconds = 2;
 
-/** Messages that expire soon, and such that do not: no expired one is delivered, and no other is lost. */
+/** Messages that expire soon and others that do not: no expired message is delivered, and no other message is lost. */
 export function expiryLoad(): Load {
   const name = 'message expiry';
   const clientId = 'keeper5-expiry';
@@ -144,7 +144,7 @@ export function expiryLoad(): Load {
         owed.delete(value);
         const left = packet.properties?.messageExpiryInterval;
         const age = (heard - at) / 1000;
-        // The broker counts whole seconds, and delivery takes a moment.
+        // The broker counts in whole seconds, and delivery takes a moment.
         if (!stays && age > shortSeconds + 3) late.push(`${value}, ${age} s old`);
         if (left === undefined || left > (stays ? 86_400 : shortSeconds))
           late.push(`${value} with ${left} s left`);
@@ -160,7 +160,7 @@ export function expiryLoad(): Load {
   };
 }
 
-/** Members of a shared subscription that are away: together they get every acknowledged message, and no message goes to two of them. */
+/** Offline members of a shared subscription: together they get every acknowledged message, and no two get the same one. */
 export function sharedLoad(qos: 1 | 2): Load {
   const name = `shared subscription, QoS ${qos}`;
   const members = [`member-${qos}-a`, `member-${qos}-b`, `member-${qos}-c`];

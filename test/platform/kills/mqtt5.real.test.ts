@@ -3,7 +3,7 @@ import { seededRandom } from '../../../src/lib/core/numbers.js';
 import { killUnder, type Load, startVictim, type Victim } from './harness.js';
 import { expiryLoad, session5Load, sharedLoad } from './mqtt5-loads.js';
 
-/** Times that the platform is killed; AIOT_LONG=1 tries hundreds. */
+/** The number of kills; AIOT_LONG=1 runs hundreds. */
 const rounds = process.env.AIOT_LONG ? 500 : 5;
 
 let victim: Victim;

@@ -15,7 +15,7 @@ import type { Statement } from './statement.js';
 
 const payloads = (list: readonly Heard[]) => list.map(({ payload }) => payload);
 
-/** Publishes to a subscriber of its own, and returns that with the message. */
+/** Publishes to a new subscriber, and returns that subscriber with the message. */
 async function delivered(
   lab: Lab,
   qos: number,
@@ -27,7 +27,7 @@ async function delivered(
   return { topic, reader, writer, heard: await reader.message() };
 }
 
-/** A message that was sent to a session and not acknowledged; `again` connects to it. */
+/** A message that was sent to a session but not acknowledged; `again` reconnects to that session. */
 async function interrupted(
   lab: Lab,
   qos: number,
@@ -363,7 +363,7 @@ const delivery: Statement[] = [
   },
 ];
 
-/** Filters and the topics, among all of these, that they match. */
+/** Filters, and which of all these topics each of them matches. */
 const topics = ['a', 'a/b', 'a/b/c', 'a/', '/a', '/', 'A', 'a//b', 'é', 'e\u0301', ' a', 'a '];
 const matching: [filter: string, matches: string[]][] = [
   ['#', topics],
@@ -384,7 +384,7 @@ const matching: [filter: string, matches: string[]][] = [
   ['a//b', ['a//b']],
 ];
 
-/** Subscribes to each filter below a topic of its own, publishes to all topics, and compares. */
+/** Subscribes to each filter below a separate topic, publishes to all topics, and compares. */
 async function checkMatching(
   lab: Lab,
   filters: readonly (readonly [string, readonly string[]])[],
@@ -637,7 +637,7 @@ const naming: Statement[] = [
       ])
         await lab.breaks(bytes, codes);
       if (lab.version === 5) {
-        // A property that does not exist, in a packet that may not have it, or twice.
+        // A property that does not exist, is not allowed in the packet, or occurs twice.
         for (const list of [
           Buffer.from([2, 0x7f, 0]),
           properties([['sessionExpiry', 1]]),

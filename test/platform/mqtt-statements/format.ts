@@ -14,7 +14,10 @@ import {
 import { headOf, type Lab } from '../../support/mqtt-lab.js';
 import type { Statement } from './statement.js';
 
-/** Byte sequences that are not UTF-8: a stray continuation byte, an overlong slash, half a surrogate, a cut character, above U+10FFFF. */
+/**
+ * Byte sequences that are not UTF-8: a stray continuation byte, an overlong slash, half a surrogate pair, a truncated character, a code
+ * point above U+10FFFF.
+ */
 const illFormed = [
   Buffer.from([0x61, 0x80]),
   Buffer.from([0xc0, 0xaf]),
@@ -25,7 +28,7 @@ const illFormed = [
 
 const withNull = Buffer.from([0x61, 0, 0x62]);
 
-/** Sends this text where packets have strings: each must end the connection. */
+/** Sends this text wherever packets contain strings; each attempt must end the connection. */
 async function brokenBy(lab: Lab, text: Buffer): Promise<void> {
   const { version } = lab;
   await lab.refuses(lab.hello({ clientId: text }), [0x81, 0x82, 0x85]);
@@ -35,7 +38,7 @@ async function brokenBy(lab: Lab, text: Buffer): Promise<void> {
   await lab.breaks(unsubscribe(version, 1, [text]), [0x81, 0x82, 0x8f]);
 }
 
-/** Sends packets whose reserved bits have other values: each must end the connection. */
+/** Sends packets whose reserved bits have invalid values; each must end the connection. */
 async function withWrongFlags(lab: Lab): Promise<void> {
   const { version } = lab;
   const wrong = (bytes: Buffer, flags: number) =>
@@ -54,7 +57,7 @@ async function withWrongFlags(lab: Lab): Promise<void> {
     await lab.breaks(bytes);
 }
 
-/** Chapters 1 and 2: data representation, the format of packets. */
+/** Chapters 1 and 2: data representation and packet format. */
 export const format: Statement[] = [
   {
     v4: '1.5.3-1',
@@ -100,7 +103,7 @@ export const format: Statement[] = [
     v5: '1.5.5-1',
     says: 'A variable byte integer has as few bytes as possible.',
     async check(lab) {
-      // The decoder refuses a longer encoding in properties; the Remaining Length is checked at each boundary.
+      // The decoder rejects longer encodings in properties; the Remaining Length is checked at each boundary.
       const topic = lab.name();
       const peer = await lab.subscriber(topic);
       const around = topic.length + 3;

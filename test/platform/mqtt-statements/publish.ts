@@ -15,7 +15,7 @@ import type { Statement } from './statement.js';
 /** Reason codes of PUBACK and PUBREC in MQTT 5 (tables 3-4 and 3-5). */
 const receivedCodes = [0, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99];
 
-/** Delivers one message with these properties to a subscriber of its own. */
+/** Delivers one message with these properties to a new subscriber. */
 async function forwarded(lab: Lab, properties: Property[], payload = 'x'): Promise<Heard> {
   const topic = lab.name();
   const reader = await lab.subscriber(topic, 1);
@@ -24,7 +24,7 @@ async function forwarded(lab: Lab, properties: Property[], payload = 'x'): Promi
   return reader.message();
 }
 
-/** A session that has received one message and not acknowledged it, and how to connect to it again. */
+/** A session that has received one message but not acknowledged it, and a function that reconnects to it. */
 async function interrupted(lab: Lab, qos: number): Promise<{ first: Heard; again: () => Promise<Peer> }> {
   const [topic, clientId] = [lab.name(), lab.name()];
   const reader = await lab.subscriber(topic, qos, lab.kept(clientId));
@@ -34,7 +34,7 @@ async function interrupted(lab: Lab, qos: number): Promise<{ first: Heard; again
   return { first, again: () => lab.connect(lab.kept(clientId)) };
 }
 
-/** The retained messages of a topic, as a new subscriber gets them. */
+/** The retained messages of a topic, as a new subscriber receives them. */
 async function retained(lab: Lab, topic: string): Promise<Heard[]> {
   const reader = await lab.subscriber(topic, 2);
   await reader.ping();
@@ -484,7 +484,7 @@ const header: Statement[] = [
   },
 ];
 
-/** PUBLISH: what the broker does (3.3.4, in MQTT 3.1.1 also 3.3.5). */
+/** PUBLISH: the broker's actions (3.3.4, in MQTT 3.1.1 also 3.3.5). */
 const actions: Statement[] = [
   {
     v4: '3.3.4-1',
@@ -577,7 +577,7 @@ const actions: Statement[] = [
         await reader.publish(`${topic}/${name}`);
         assert.deepEqual(valuesOf(await reader.message(), 'subscriptionId'), [id]);
       }
-      // Replacing a subscription replaces its identifier, too.
+      // Replacing a subscription also replaces its identifier.
       await reader.subscribe([[`${topic}/a`, 0]], [['subscriptionId', 7]]);
       await reader.publish(`${topic}/a`);
       assert.deepEqual(valuesOf(await reader.message(), 'subscriptionId'), [7]);
@@ -653,7 +653,7 @@ const actions: Statement[] = [
   },
 ];
 
-/** The largest size of an acknowledgment that a client with this Maximum Packet Size gets while it provokes refusals. */
+/** Size of the largest acknowledgment that a client with this Maximum Packet Size receives when its messages are refused. */
 async function acknowledgedWithin(lab: Lab, provoke: (peer: Peer) => Promise<Heard | null>): Promise<void> {
   const { connack } = await lab.dial();
   const most = connack.size + 8;

@@ -15,10 +15,10 @@ interface Base {
   says: string;
 }
 
-/** A normative statement of MQTT 3.1.1, MQTT 5 or both, with the check that a broker violating it fails. */
+/** A normative statement of MQTT 3.1.1, MQTT 5 or both, with a check that fails for any broker that violates it. */
 export type Statement = Base & ({ check: (lab: Lab) => Promise<void> } | { untested: Reason });
 
-/** The numbers of a statement in a version. */
+/** The numbers of a statement in one version of MQTT. */
 export function numbersOf(statement: Statement, version: 4 | 5): string[] {
   const text = version === 4 ? statement.v4 : statement.v5;
   return text === undefined ? [] : text.split(' ');

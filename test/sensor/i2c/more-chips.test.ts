@@ -82,7 +82,7 @@ for (const { driver, query, rateHz, buffer } of chips) {
       await iterator.next();
       expect(source.faults).toEqual({ overruns: 0, retries: 2, reconnects: 0 });
       chip.unplug();
-      // Plugged in again after some simulated time.
+      // The chip is plugged in again after some simulated time.
       const { sleep } = clock;
       let slept = 0;
       clock.sleep = async (ms, signal) => {

@@ -174,7 +174,7 @@ describeReal('mosquitto', 'MQTT 5 with a real Mosquitto', () => {
         code: 1,
         stderr: expect.stringContaining('AIOT_STREAM_MESSAGE_REFUSED'),
       });
-      // The one retained before is still there.
+      // The previously retained message is still there.
       expect(JSON.parse((await tail('--json')).stdout)).toMatchObject({ payload: 21.5 });
     });
   });

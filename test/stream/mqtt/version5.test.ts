@@ -231,7 +231,7 @@ describe('errors of an MQTT 5 broker', () => {
     };
     await expect(sink.write(one('x'))).rejects.toMatchObject(refused);
     await expect(sink.write(one('y'))).rejects.toMatchObject(refused);
-    // It does not take the session back.
+    // The client does not take the session back.
     expect(of('connect')).toHaveLength(1);
   });
 });

@@ -41,7 +41,7 @@ async def main():
     )
     async with client:
         if will:
-            # The process ends without DISCONNECT.
+            # Ends the process without DISCONNECT.
             os._exit(0)
 
         async def publish(messages):

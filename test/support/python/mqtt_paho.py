@@ -36,7 +36,7 @@ will = task.get("will")
 if will:
     client.will_set(will["topic"], will["payload"], 1, False, properties(PacketTypes.WILLMESSAGE))
 
-# Messages arrive in a thread of the library.
+# Messages arrive in one of the library's threads.
 printing = threading.Lock()
 
 
@@ -77,7 +77,7 @@ client.connect(task["host"], task["port"], keepalive=30)
 client.loop_start()
 assert connected.wait(10), "no CONNACK"
 if will:
-    # The process ends without DISCONNECT.
+    # Ends the process without DISCONNECT.
     os._exit(0)
 
 

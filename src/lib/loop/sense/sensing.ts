@@ -46,9 +46,9 @@ export function sensingOf(
     const now = monotonicMs();
     const off = clock.now() - now - wall;
     const set = Math.abs(off) >= movedMs;
-    // Clocks also drift apart: this is followed slowly, and not reported.
+    // Clocks also drift apart, which is followed slowly and not reported.
     const most = slew * (now - followed);
-    // Differences within a millisecond are not followed: that is the clock's resolution.
+    // Differences within a millisecond, the clock's resolution, are not followed.
     const moved = set ? off : Math.abs(off) <= 1 ? 0 : Math.max(-most, Math.min(most, off));
     followed = now;
     wall += moved;
@@ -164,7 +164,7 @@ interface Follower {
   readonly periodMs: number | null;
 }
 
-/** A jump of the times by more than this is a step of their clock, unless as much time has passed here. */
+/** A jump in the times by more than this is a step of their clock, unless as much time has passed here. */
 const jumpMs = 10_000;
 
 /**
@@ -192,7 +192,7 @@ function createFollower(options: FollowOptions): Follower {
     counts.gaps++;
   };
 
-  /** The last sample again: a repeat of the message. */
+  /** The last sample was repeated, because the message was resent. */
   const again = (values: Float64Array, from: number, t: number): boolean => {
     if (timing !== 'own' || t !== lastT || (track.periodMs ?? 0) < 2) return false;
     return before.every((value, f) => value === values[from + f]);
@@ -301,7 +301,7 @@ const tolerance = 0.03;
 const every = 16;
 
 /**
- * Reports when the sensor's rate differs from the expected one, and when it is right again.
+ * Reports when the sensor's rate differs from the expected one, and when it matches again.
  * @param expected the contract's; if samples are resampled, the configured one
  */
 function createRateWatch(

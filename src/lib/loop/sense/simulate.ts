@@ -192,9 +192,8 @@ function axesFor(fields: readonly SampleField[]): (keyof World)[] | null {
 }
 
 /**
- * An LSM6DS3TR-C (with an LIS3MDL if there is a magnetic field) on the simulated bus, which senses the recordings, from the
- * registers up. Its rate is a per cent or two off, as with real ones.
- * @param recordings none = it hangs on a thread and sways
+ * An LSM6DS3TR-C (with an LIS3MDL if there is a magnetic field) on the simulated bus, which senses the recordings, from the registers up.
+ * Its rate is one or two percent off, as with real chips. @param recordings if there are none, the sensor hangs on a thread and sways
  */
 async function simulateImu(options: {
   fields: readonly SampleField[];
@@ -271,7 +270,10 @@ function rangeFor(
 
 /** An endless sequence of recordings, each as often as the others, in random order. */
 interface Playlist {
-  /** Moves on to the recording that plays at a time; it never goes back. @returns the recording, and the position in it, in samples with fractions */
+  /**
+   * Moves on to the recording that plays at a given time, never back. @returns the recording, and the position in it, in samples with
+   * fractions
+   */
   at(seconds: number): { recording: Recording; place: number };
 }
 

@@ -2,7 +2,7 @@ import { onAbort } from '../../core/tasks.js';
 import type { Clock } from '../../core/time.js';
 import type { Timing } from './types.js';
 
-/** Relation of a sample's time to the previous ones: it follows, some are missing, it is late, or it cannot be determined. */
+/** How a sample's time relates to the previous ones: it follows, some are missing in between, it is late, or it cannot be determined. */
 export const verdicts = { follows: 0, late: -1, apart: -2 } as const;
 
 interface Track {
@@ -28,7 +28,7 @@ const enough = 16;
 /** Number of samples that the line covers; older ones are gradually forgotten. */
 const memory = 100;
 
-/** Consecutive samples that must agree before they are believed. */
+/** Number of consecutive samples that must agree before they are believed. */
 const believed = 16;
 
 /** Samples that are late for this long, this often, or by this much come from a clock that was set back and are not repeats. */
@@ -288,7 +288,7 @@ export function createVirtualClock(startMs = 0): Clock {
   };
 }
 
-/** The same clock, `speed` times as fast from now on. */
+/** The same clock, running `speed` times as fast from now on. */
 export function createScaledClock(clock: Clock, speed: number): Clock {
   const start = clock.now();
   return {

@@ -36,7 +36,7 @@ export function cText(text: string): string {
       .replace(/[\\"]/g, (sign) => `\\${sign}`)
       // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters must be removed
       .replace(/[\u0000-\u001f\u007f]/g, ' ')
-      // Breaks up `??`, which begins a trigraph: one of them would continue a comment on the next line.
+      // Breaks up `??`, which begins a trigraph; the trigraph for a backslash would continue a comment on the next line.
       .replace(/\?\?/g, '?\\?')
   );
 }

@@ -10,7 +10,7 @@ export const emits = ['c', 'tflm'] as const;
 export type Emit = (typeof emits)[number];
 
 export interface EmitOptions {
-  /** `tflm`: the .tflite file that the source is written next to: `model.tflite` gives `model.h` and `model.cc`. `c`: a folder. */
+  /** For `tflm`, the .tflite file next to which the source is written: `model.tflite` gives `model.h` and `model.cc`. For `c`, a folder. */
   out: string;
   graph: Graph;
   /** The file's bytes. */

@@ -10,7 +10,7 @@ export interface Chip {
   flash: number;
   /** Bytes of RAM on the chip. */
   ram: number;
-  /** Bytes of RAM used by system, stacks and radio: an allowance, not a measurement. */
+  /** Bytes of RAM used by the system, stacks and radio: an allowance, not a measurement. */
   reservedRam: number;
   source: SourceName;
 }

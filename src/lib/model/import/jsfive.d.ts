@@ -1,4 +1,4 @@
-/** The used part of jsfive, which has no types of its own. */
+/** Types for the parts of jsfive that are used here; the package has none. */
 declare module 'jsfive' {
   interface Node {
     attrs: Record<string, unknown>;

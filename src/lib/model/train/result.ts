@@ -95,8 +95,8 @@ export const trainResultSchema = z.object({
   /** Whether a linear model replaced the network on a small table, and why; null if that was not considered. */
   choice: choiceSchema.nullable(),
   /**
-   * Rows of a small table that the network was trained on again, including validation, after the epoch was chosen; null if it was not. The metrics
-   * are those of the previous training, which did not use the validation rows.
+   * Number of rows of a small table, including validation, on which the network was trained again after the epoch was chosen; null if it
+   * was not. The metrics are those of the previous training, which did not use the validation rows.
    */
   refitted: z.int().nullable(),
   epochs: z.int(),

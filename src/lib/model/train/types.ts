@@ -88,7 +88,8 @@ export interface TrainingFile {
   /** From 1: the epoch whose weights were chosen; 0 if a custom program trained it. */
   bestEpoch: number;
   /**
-   * Rows that the network was trained on again for as many epochs, including validation; null if it was not. `history` is of the previous training.
+   * Number of rows, including validation, on which the network was trained again for the same number of epochs; null if it was not.
+   * `history` is that of the previous training.
    */
   refitted?: number | null;
   /** Whether a linear model replaced the network; null if that was not considered. */

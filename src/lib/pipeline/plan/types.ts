@@ -60,7 +60,7 @@ export interface PipelineStep {
   platform: boolean;
   /** Data that the platform may have for it, which is then part of its cache key too. */
   stored: StoredData | null;
-  /** Why it never has anything to do; null = it is run. */
+  /** Why the step never has anything to do; null = it is run. */
   idle: string | null;
   /** Two inputs; the step is skipped if their contents are equal. */
   alike: [string, string] | null;

@@ -13,7 +13,7 @@ export const stepStates = [
   'waiting',
   'running',
   'done',
-  /** There was nothing to do, because of a condition or according to the step itself. */
+  /** Nothing to do, because of a condition or according to the step itself. */
   'skipped',
   'failed',
   /** A gate refused. */

@@ -17,7 +17,7 @@ export interface Input {
     | null;
 }
 
-/** The places in which inputs are found. */
+/** Places in which inputs are found. */
 interface Sources {
   /** The project's folder. */
   dir: string;

@@ -12,7 +12,7 @@ export interface Pending {
   key: string;
   /** Digest of the request. */
   request: string;
-  /** Seals the response: the token that was presented. Null = the response holds no secret. */
+  /** Token that was presented, which seals the response. Null = the response contains no secret. */
   secret: string | null;
 }
 

@@ -74,7 +74,7 @@ export async function writeTable(store: Store, table: Table, path: string): Prom
   const out = createWriteStream(path, { mode: 0o600 });
   let count = 0;
   for await (const rows of rowsOf(store, table)) {
-    // The sealed CA is in the backup as a file. `logFiles` describes logs at another moment than the backup captured them.
+    // The sealed CA is in the backup as a file. `logFiles` describes the logs at a different moment from the backup.
     const kept = rows.filter(
       ({ key }) => table.name !== 'logFiles' && (table.name !== 'meta' || key !== 'pki'),
     );
@@ -82,7 +82,7 @@ export async function writeTable(store: Store, table: Table, path: string): Prom
     if (!out.write(kept.map((row) => `${JSON.stringify(row)}\n`).join(''))) {
       await once(out, 'drain');
     }
-    // Let requests proceed meanwhile.
+    // Lets requests proceed in the meantime.
     await new Promise(setImmediate);
   }
   out.end();

@@ -61,7 +61,7 @@ export function damagedBlob(digest: string, how: string, cause?: unknown): AiotE
 
 /**
  * Parses one range of a Range header (RFC 9110, 14.1.2) into inclusive offsets. Null = send everything: no header, another unit, several ranges, or a
- * malformed one, all of which the RFC lets a server ignore. `unsatisfiable`: it begins behind the end.
+ * malformed one, all of which the RFC lets a server ignore. `unsatisfiable`: it begins beyond the end.
  */
 export function parseRange(
   header: string | undefined,

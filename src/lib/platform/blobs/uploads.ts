@@ -224,7 +224,7 @@ export class Uploads {
       if (check || !(signal.aborted || isBroken(error))) at = offset;
       throw storageError(error);
     } finally {
-      // Truncate rejected bytes: the next piece continues after the last valid one.
+      // Rejected bytes are truncated, so that the next piece continues after the last valid one.
       await file.truncate(at).catch(() => {});
       await (this.parts.sync ?? dataSync)(file);
       this.synced.set(id, at);

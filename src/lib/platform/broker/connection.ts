@@ -95,7 +95,7 @@ export class Connection {
     socket.on('data', (chunk: Buffer) => this.read(chunk));
     socket.on('error', nothing);
     socket.on('close', () => {
-      // Read data that a client sent before it closed: messages that will not be resent, and a DISCONNECT that cancels its will.
+      // Reads data that the client sent before it closed: messages that will not be resent, and a DISCONNECT that cancels its will.
       if (this.paused) this.read(null);
       void this.leave();
     });
@@ -145,7 +145,7 @@ export class Connection {
       );
     }
     outlet.end(partingMs, true);
-    // Unread data would reset the connection, and the client might not get the reason.
+    // Unread data would cause a connection reset, and the client might not get the reason.
     socket.resume();
   }
 

@@ -133,13 +133,13 @@ async function startListeners(broker: Broker, options: ListenerOptions): Promise
   }
 }
 
-/** By MQTT 3.1.1, section 6, the subprotocol is `mqtt`; clients of 3.1 say `mqttv3.1`. */
+/** According to MQTT 3.1.1, section 6, the subprotocol is `mqtt`; clients of 3.1 request `mqttv3.1`. */
 const subprotocols = ['mqtt', 'mqttv3.1'];
 
-/** Twice the largest chunk of a TLS socket: data in flight when it was paused. */
+/** Twice the largest chunk of a TLS socket, for data in flight when it was paused. */
 const chunkBytes = 128 * 1024;
 
-/** Creates a listener for MQTT in binary WebSocket frames, with the TLS options of the other one. It is not listening yet. */
+/** Creates a listener for MQTT in binary WebSocket frames, with the TLS options of the other listener. It is not listening yet. */
 async function webSocketServer(
   broker: Broker,
   tls: { key: string; cert: string; ca: string },
@@ -168,7 +168,7 @@ async function webSocketServer(
     handleProtocols: (offered) => subprotocols.find((name) => offered.has(name)) ?? false,
   });
   sockets.on('connection', (socket, request) => {
-    // An invalid frame is a socket error, also while the socket is being closed; unhandled, it would end the process.
+    // An invalid frame is a socket error, even while the socket is being closed; unhandled, it would end the process.
     socket.on('error', () => socket.terminate());
     if (!subprotocols.includes(socket.protocol)) {
       socket.close(1002, 'expected the subprotocol mqtt');

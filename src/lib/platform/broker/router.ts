@@ -88,7 +88,7 @@ export class Inbox {
     if (!this.broken) slot.acknowledge?.(slot.accepted!.matched);
   }
 
-  /** No further acknowledgments are sent; the publisher resends unacknowledged messages. */
+  /** No further acknowledgments are sent; the publisher will resend unacknowledged messages. */
   private break(error: unknown): void {
     if (this.broken) return;
     this.broken = true;

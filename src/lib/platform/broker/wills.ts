@@ -41,14 +41,14 @@ export async function endWill(core: Core, key: string, how: 'told' | 'dropped'):
     if (!wills.has(key)) wills.set(key, { ...will, dueAt: core.now() });
     throw error;
   }
-  // The log keeps a will that the next connection has set meanwhile.
+  // The log keeps a will that a newer connection has set in the meantime.
   if (!wills.has(key)) core.sessionLog().append({ k: 'will', s: key, m: null });
 }
 
 /** The rights of its author are checked when it is published: they may have ended while it waited. */
 async function mayBePublished(core: Core, key: string, will: Will): Promise<boolean> {
   const { topic } = will.message;
-  // A connection's identity was checked as long as it was open, so a will without delay needs no check.
+  // A connection's identity was checked for as long as it was open, so a will without delay needs no check.
   if (will.dueAt === null || (await core.mayStillPublish(will, topic))) return true;
   core.figures.refused++;
   core.log.warn({ client: key, topic }, 'dropped a will whose author has lost its rights');

@@ -25,8 +25,8 @@ export interface GuideServer {
 }
 
 /**
- * Creates an HTTPS server with HTTP/1.1 only, because microcontrollers know no other; clients without TLS get a plain text error, as from Go's
- * server. Slow clients are disconnected.
+ * Creates an HTTPS server with HTTP/1.1 only, because microcontrollers support nothing else; clients without TLS get a plain text error, as
+ * from Go's server. Slow clients are disconnected.
  */
 export function createGuideServer(
   tls: Pick<TlsOptions, 'key' | 'cert' | 'follow'>,

@@ -195,7 +195,7 @@ function statusOf({ state, seen, step }: Action): string {
   return step === 'IDLE' ? (seen ? 'RETRIEVED' : 'RUNNING') : step === 'VERIFYING' ? 'DOWNLOADED' : 'RUNNING';
 }
 
-/** Formats a duration as `HH:MM:SS`, always eight characters. It is never zero, which one client would treat as once a second. */
+/** Formats a duration as `HH:MM:SS`, always eight characters. It is never zero, because one client would then poll once a second. */
 function clock(ms: number): string {
   const seconds = Math.min(86_399, Math.max(1, Math.round(ms / 1000)));
   const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];

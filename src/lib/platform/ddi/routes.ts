@@ -197,7 +197,7 @@ function guardControllers(app: FastifyInstance, parts: Parts): void {
 async function isLetIn(request: FastifyRequest, controller: string, parts: Parts): Promise<boolean> {
   const { ddi, devices, secrets, tokens } = parts;
   const device = certifiedDevice(request.raw.socket, devices);
-  // A certificate decides alone, as on every other listener: a token beside it cannot act for another device.
+  // As on every other listener, only the certificate counts: a token beside it cannot act for another device.
   if (device !== null) return device !== 'refused' && device.name === controller;
   const { authorization = '' } = request.headers;
   const [, scheme, token = ''] =

@@ -231,7 +231,7 @@ export async function insertDevices(
   }
 }
 
-/** Raises the revision if the change was made by a user. */
+/** Increments the revision if the change was made by a user. */
 export function raised({ device, change }: DeviceUpdate): DeviceUpdate {
   const made = Object.keys(change ?? {}).some((key) => !told.has(key));
   return { device, change: change && { ...change, ...(made ? { revision: device.revision + 1 } : {}) } };

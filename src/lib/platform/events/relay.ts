@@ -39,7 +39,7 @@ interface RelayFigures {
 const connectTimeoutMs = 5000;
 const pauses = { firstPauseMs: 250, longestPauseMs: 5000 };
 
-/** How long shutdown waits for writes in progress, ms. If they are sent again later, that does no harm. */
+/** How long shutdown waits for writes in progress, ms. Sending them again later does no harm. */
 const farewellMs = 700;
 
 /** JetStream's stream for both topics, unless another stream holds them. */

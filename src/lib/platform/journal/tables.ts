@@ -692,7 +692,7 @@ class Writer {
     return new Map([...names].map((name) => [name, this.streams.get(name) as StreamTotals]));
   }
 
-  /** The recording of each message. Their rows are locked in sorted order, too. */
+  /** The recording of each message. Rows of recordings are also locked in sorted order. */
   private async takesOf(sql: Transaction, batch: readonly Prepared[]): Promise<Row[]> {
     const keys = batch.map(({ entry }) => takeKeyOf(entry));
     const texts = keys.map(textOf);

@@ -112,7 +112,8 @@ function whose({ channel, stream, device }: Take): Pick<Tally, 'stream' | 'devic
 }
 
 /**
- * Restores damaged or missing rows from a backup. A database with damaged pages is rebuilt first. Call only if no platform uses the folder.
+ * Restores damaged or missing rows from a backup. A database with damaged pages is rebuilt first. Call it only if no platform uses the
+ * folder.
  * @param from the folder with the backup's telemetry
  * @param findings of `verifyTelemetry`
  */

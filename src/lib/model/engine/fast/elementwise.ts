@@ -80,7 +80,7 @@ export function softmax(plan: Planner, operator: Extract<Operator, { op: 'SOFTMA
 type Add = Extract<Operator, { op: 'ADD' }>;
 
 /**
- * The MUL and ADD of a batch norm combined: y = γ(x − μ)/√(σ² + ε) + β. In training, mean and variance are the batch's, and also update
+ * Combines the MUL and ADD of a batch norm: y = γ(x − μ)/√(σ² + ε) + β. In training, mean and variance are the batch's, and also update
  * `note.mean` and `note.variance`; otherwise those are used. Source: Ioffe and Szegedy, 2015, arXiv:1502.03167, section 3. Numbers per
  * channel are computed here, everything over the batch by kernels.
  */

@@ -1,4 +1,4 @@
-/** A run of float32 numbers in the memory of the kernels. Address and view are available once the arena is sealed. */
+/** A run of float32 numbers in the memory of the kernels. Its address and view are available once the arena is sealed. */
 export class Floats {
   /** Address in bytes. */
   at = 0;

@@ -53,7 +53,7 @@ export function* walkRows(rows: Rows, truth: RowTruth, part?: RowPart): Iterable
     const places = new Uint32Array(count);
     const inputSize = columns.length;
     let taken = 0;
-    // The chunk is not shared: selected rows are moved to its front.
+    // Nothing else uses the chunk, so selected rows can be moved to its front.
     for (let row = 0; row < count; row++) {
       if (part && part.parts[before + row] !== part.letter) continue;
       inputs.copyWithin(taken * inputSize, row * inputSize, (row + 1) * inputSize);
