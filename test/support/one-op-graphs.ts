@@ -1,5 +1,11 @@
 import type { Random } from '../../src/lib/core/numbers.js';
-import type { Activation, Graph, OperatorName, Padding } from '../../src/lib/formats/tflite/graph.js';
+import {
+  type Activation,
+  elementCount,
+  type Graph,
+  type OperatorName,
+  type Padding,
+} from '../../src/lib/formats/tflite/graph.js';
 import { GraphBuilder } from './graph-builder.js';
 
 /** Makes a model of one operator on int8 (the default) or int16. */
@@ -101,6 +107,38 @@ export const oneOpGraphs: { readonly [Name in OperatorName]?: MakeGraph } = {
   ADD: (random, type) => binaryGraph(new GraphBuilder(random, type), 'ADD'),
   SUB: (random, type) => binaryGraph(new GraphBuilder(random, type), 'SUB'),
   MUL: (random, type) => binaryGraph(new GraphBuilder(random, type), 'MUL'),
+  MAXIMUM: (random, type) => choiceGraph(new GraphBuilder(random, type), 'MAXIMUM'),
+  MINIMUM: (random, type) => choiceGraph(new GraphBuilder(random, type), 'MINIMUM'),
+  SQUARED_DIFFERENCE: (random, type) => binaryGraph(new GraphBuilder(random, type), 'SQUARED_DIFFERENCE'),
+  PRELU: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const shape = [1, b.integer(1, 5), b.integer(1, 5), b.integer(1, 6)];
+    const x = b.activation(shape);
+    const slopes = b.pick(shape.slice(1), [1, 1, shape[3]!], [shape[3]!]);
+    const alpha = b.add({
+      type: 'int8',
+      shape: slopes,
+      data: Int8Array.from({ length: elementCount(slopes) }, () => b.integer(-128, 127)),
+      quantization: { scale: [b.scale(0.001, 0.02)], zeroPoint: [b.integer(-20, 20)], axis: 0 },
+    });
+    return b.graph(x, b.op({ op: 'PRELU', inputs: [x, alpha], outputs: [b.activation(shape)], options: {} }));
+  },
+  ABS: (random, type) => everyByte(new GraphBuilder(random, type), 'ABS'),
+  RSQRT: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const [x, y] = [b.activation([1, 256], b.scale(), -128), b.activation([1, 256], b.scale(0.01, 0.5))];
+    return b.graph(x, b.op({ op: 'RSQRT', inputs: [x], outputs: [y], options: {} }));
+  },
+  ELU: (random, type) => everyByte(new GraphBuilder(random, type), 'ELU'),
+  HARD_SWISH: (random, type) => everyByte(new GraphBuilder(random, type), 'HARD_SWISH'),
+  LESS: (random, type) => selectGraph(new GraphBuilder(random, type), 'LESS'),
+  LESS_EQUAL: (random, type) => selectGraph(new GraphBuilder(random, type), 'LESS_EQUAL'),
+  GREATER: (random, type) => selectGraph(new GraphBuilder(random, type), 'GREATER'),
+  GREATER_EQUAL: (random, type) => selectGraph(new GraphBuilder(random, type), 'GREATER_EQUAL'),
+  EQUAL: (random, type) => selectGraph(new GraphBuilder(random, type), 'EQUAL'),
+  NOT_EQUAL: (random, type) => selectGraph(new GraphBuilder(random, type), 'NOT_EQUAL'),
+  SUM: (random, type) => reductionGraph(new GraphBuilder(random, type), 'SUM'),
+  REDUCE_MIN: (random, type) => reductionGraph(new GraphBuilder(random, type), 'REDUCE_MIN'),
   LEAKY_RELU: (random, type) => {
     const b = new GraphBuilder(random, type);
     const [x, y] = [b.activation([1, 256]), b.activation([1, 256])];
@@ -200,7 +238,10 @@ export const oneOpGraphs: { readonly [Name in OperatorName]?: MakeGraph } = {
 };
 
 /** An operator that processes each byte independently, on a tensor that contains all 256 values from −128 to 127. */
-function everyByte(b: GraphBuilder, op: 'LOGISTIC' | 'TANH' | 'RELU' | 'RELU6' | 'QUANTIZE'): Graph {
+function everyByte(
+  b: GraphBuilder,
+  op: 'LOGISTIC' | 'TANH' | 'RELU' | 'RELU6' | 'QUANTIZE' | 'ABS' | 'ELU' | 'HARD_SWISH',
+): Graph {
   const shape = [1, 256];
   const x = b.activation(shape);
   const y =
@@ -208,8 +249,56 @@ function everyByte(b: GraphBuilder, op: 'LOGISTIC' | 'TANH' | 'RELU' | 'RELU6' |
       ? b.fixed(op, shape)
       : op === 'RELU6'
         ? b.like(x, shape)
-        : b.activation(shape);
+        : op === 'HARD_SWISH'
+          ? b.activation(shape, Math.max(b.scale(), b.tensors[x]!.quantization!.scale[0]! / 100))
+          : b.activation(shape);
   return b.graph(x, b.op({ op, inputs: [x], outputs: [y], options: {} }));
+}
+
+function reductionGraph(b: GraphBuilder, op: 'SUM' | 'REDUCE_MIN'): Graph {
+  const shape = [1, b.integer(1, 6), b.integer(1, 6), b.integer(1, 6)];
+  const keepDims = b.pick(true, false);
+  const axes = b.pick([1], [1, 2], [-2], [2, 3]);
+  const reduced = new Set(axes.map((axis) => (axis + 4) % 4));
+  const kept = shape.map((size, axis) => (reduced.has(axis) ? 1 : size));
+  const output = keepDims ? kept : kept.filter((_, axis) => !reduced.has(axis));
+  const x = b.activation(shape);
+  const y = op === 'SUM' ? b.activation(output, b.scale(0.02, 1)) : b.like(x, output);
+  return b.graph(x, b.op({ op, inputs: [x, b.int32s(...axes)], outputs: [y], options: { keepDims } }));
+}
+
+/** Operators that compare values of one scale: x with a constant, or with its neighbors. */
+function choiceGraph(b: GraphBuilder, op: 'MAXIMUM' | 'MINIMUM'): Graph {
+  const [h, w, c] = [b.integer(1, 4), b.integer(1, 5), b.integer(1, 6)];
+  const shape = b.pick([1, h, w, c], [1, w, c], [1, c], [1, 1, 1, c], [1, h, 1, c]);
+  const x = b.activation(shape);
+  const other = b.constant(b.pick([1, h, w, c], [c], [1], shape.slice(-2)));
+  b.tensors[other]!.quantization = b.tensors[x]!.quantization!;
+  const y = b.like(x, broadcastShape(shape, b.tensors[other]!.shape));
+  return b.graph(x, b.op({ op, inputs: b.pick([x, other], [other, x]), outputs: [y], options: {} }));
+}
+
+/** A comparison with a constant of another scale, whose result selects between x and another constant. */
+function selectGraph(
+  b: GraphBuilder,
+  op: 'LESS' | 'LESS_EQUAL' | 'GREATER' | 'GREATER_EQUAL' | 'EQUAL' | 'NOT_EQUAL',
+): Graph {
+  const [h, w, c] = [b.integer(1, 4), b.integer(1, 5), b.integer(1, 6)];
+  const shape = b.pick([1, h, w, c], [1, w, c], [1, c]);
+  const x = b.activation(shape);
+  const limit = b.constant(b.pick(shape, [c], [1]), b.pick(b.scale(), b.tensors[x]!.quantization!.scale[0]!));
+  const condition = b.add({ type: 'bool', shape });
+  b.op({ op, inputs: b.pick([x, limit], [limit, x]), outputs: [condition], options: {} });
+  const other = b.constant(b.pick(shape, [c], [1]));
+  b.tensors[other]!.quantization = b.tensors[x]!.quantization!;
+  const inputs = [condition, ...b.pick([x, other], [other, x])];
+  return b.graph(x, b.op({ op: 'SELECT_V2', inputs, outputs: [b.like(x, shape)], options: {} }));
+}
+
+function broadcastShape(a: number[], b: number[]): number[] {
+  const rank = Math.max(a.length, b.length);
+  const padded = (given: number[]) => [...new Array<number>(rank - given.length).fill(1), ...given];
+  return padded(a).map((size, axis) => Math.max(size, padded(b)[axis]!));
 }
 
 function poolGraph(b: GraphBuilder, op: 'MAX_POOL_2D' | 'AVERAGE_POOL_2D'): Graph {
@@ -247,7 +336,7 @@ function windowOf(b: GraphBuilder, dilated: boolean) {
 }
 
 /** x with a constant that is broadcast or broadcasts x, or with x itself in another scale. */
-function binaryGraph(b: GraphBuilder, op: 'ADD' | 'SUB' | 'MUL'): Graph {
+function binaryGraph(b: GraphBuilder, op: 'ADD' | 'SUB' | 'MUL' | 'SQUARED_DIFFERENCE'): Graph {
   const [h, w, c] = [b.integer(1, 4), b.integer(1, 5), b.integer(1, 6)];
   const shape = b.pick([1, h, w, c], [1, w, c], [1, c], [1, 1, 1, c], [1, h, 1, c]);
   const x = b.activation(shape);
@@ -260,14 +349,12 @@ function binaryGraph(b: GraphBuilder, op: 'ADD' | 'SUB' | 'MUL'): Graph {
       return b.op({ op: 'QUANTIZE', inputs: [x], outputs: [again], options: {} });
     },
   )();
-  const otherShape = b.tensors[other]!.shape;
-  const rank = Math.max(shape.length, otherShape.length);
-  const padded = (given: number[]) => [...new Array<number>(rank - given.length).fill(1), ...given];
-  const output = padded(shape).map((size, axis) => Math.max(size, padded(otherShape)[axis]!));
+  const output = broadcastShape(shape, b.tensors[other]!.shape);
   const y = b.activation(output, op === 'MUL' ? b.scale(0.005, 2) : b.scale(0.01, 0.3));
   const inputs = b.pick([x, other], [other, x]);
   const activation = b.pick<Activation>('none', 'none', 'relu', 'relu6', 'relu_n1_to_1');
   const sum = { activation, ...(b.type === 'int16' && { potScaleInt16: false as const }) };
+  if (op === 'SQUARED_DIFFERENCE') return b.graph(x, b.op({ op, inputs, outputs: [y], options: {} }));
   b.op(
     op === 'MUL'
       ? { op, inputs, outputs: [y], options: { activation } }

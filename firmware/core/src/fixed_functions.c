@@ -38,6 +38,31 @@ static int32_t half_denominator_inverse(int32_t a) {
   return x;
 }
 
+int32_t aiot_inverse_square_root(int32_t x, int *shift) {
+  *shift = 0;
+  if (x <= 1) return INT32_MAX;
+  int down = 11;
+  for (; x >= 1 << 29; down++) x /= 4;
+  int bits = 0;
+  while (x << bits < 1 << 30) bits++;
+  const int pairs = bits / 2 - 1;
+  down -= pairs;
+  /* Five steps of Newton's method, with three integer bits. */
+  const int32_t input = (x << 2 * pairs) >> 1;
+  const int32_t half = aiot_rounding_shift_right(input, 1);
+  const int32_t three_halves = (1 << 28) + (1 << 27);
+  int32_t root = 1 << 28;
+  for (int step = 0; step < 5; step++) {
+    const int32_t cube = aiot_saturating_shift_left(times(times(root, root), root), 6);
+    root = aiot_saturating_shift_left(times(three_halves, root) - times(half, cube), 3);
+  }
+  /* The square root of 2, halved, in Q0.31. */
+  const int32_t result = times(root, 1518500250);
+  if (down < 0) return (int32_t)((uint32_t)result << -down);
+  *shift = -down;
+  return result;
+}
+
 int32_t aiot_reciprocal_of_one_plus(int32_t a) {
   return aiot_saturating_shift_left(half_denominator_inverse(a), 1);
 }

@@ -74,6 +74,7 @@ static void bind(aiot_network *network, int8_t *memory) {
   for (aiot_step *step = network->steps; step != NULL; step = step->next) {
     step->x = memory_of(network, step->from, memory);
     step->x2 = memory_of(network, step->from2, memory);
+    step->x3 = memory_of(network, step->from3, memory);
     step->y = memory + network->operand[network->operand[step->to].root].offset;
   }
 }

@@ -14,7 +14,13 @@ aiot_code aiot_prepare_pool(const aiot_operator *operator);
 aiot_code aiot_prepare_reduction(const aiot_operator *operator);
 aiot_code aiot_prepare_sum(const aiot_operator *operator);
 aiot_code aiot_prepare_product(const aiot_operator *operator);
-/* LOGISTIC, TANH, RELU, RELU6, LEAKY_RELU, QUANTIZE: one output value for each of the 256 inputs. */
+aiot_code aiot_prepare_squared_difference(const aiot_operator *operator);
+aiot_code aiot_prepare_prelu(const aiot_operator *operator);
+/* MAXIMUM, MINIMUM */
+aiot_code aiot_prepare_choice(const aiot_operator *operator);
+aiot_code aiot_prepare_comparison(const aiot_operator *operator);
+aiot_code aiot_prepare_select(const aiot_operator *operator);
+/* LOGISTIC, TANH, RELU, RELU6, LEAKY_RELU, QUANTIZE, ABS, RSQRT, ELU, HARD_SWISH: one output value for each of the 256 inputs. */
 aiot_code aiot_prepare_table(const aiot_operator *operator);
 aiot_code aiot_prepare_softmax(const aiot_operator *operator);
 aiot_code aiot_prepare_reshape(const aiot_operator *operator);

@@ -1,4 +1,4 @@
-/* MEAN and REDUCE_MAX on int8 over constant axes. */
+/* MEAN, SUM, REDUCE_MAX and REDUCE_MIN on int8 over constant axes. */
 #include "kernels.h"
 #include "quantized.h"
 #include "walk.h"
@@ -7,7 +7,7 @@ typedef struct {
   /* One index for the output, and one for the inputs reduced to it. */
   aiot_extent kept, reduced;
   aiot_places places;
-  bool mean;
+  int32_t code;
   aiot_ratio ratio;
   int32_t offset, output_zero;
 } reduction_plan;
@@ -17,13 +17,15 @@ static const aiot_range whole = {INT8_MIN, INT8_MAX};
 static int8_t reduce(const reduction_plan *plan, const int8_t *x) {
   aiot_odometer odometer = {{0}};
   /* A sum of AIOT_ELEMENTS_MAX elements fits. */
-  int32_t at = 0, unused = 0, most = INT8_MIN, sum = 0;
+  int32_t at = 0, unused = 0, most = INT8_MIN, least = INT8_MAX, sum = 0;
   for (int32_t left = aiot_extent_count(&plan->reduced); left > 0; left--) {
     sum += x[at];
     if (x[at] > most) most = x[at];
+    if (x[at] < least) least = x[at];
     aiot_odometer_next(&odometer, &plan->reduced, &plan->places, &at, &plan->places, &unused);
   }
-  if (!plan->mean) return (int8_t)most;
+  if (plan->code == AIOT_REDUCE_MAX) return (int8_t)most;
+  if (plan->code == AIOT_REDUCE_MIN) return (int8_t)least;
   return aiot_range_clamp(whole, aiot_ratio_times((int32_t)((uint32_t)sum - (uint32_t)plan->offset), plan->ratio) + plan->output_zero);
 }
 
@@ -78,12 +80,12 @@ aiot_code aiot_prepare_reduction(const aiot_operator *operator) {
   if (!aiot_operand_shaped(y, rank, shape)) return AIOT_BUNDLE_MALFORMED;
   aiot_scale input, output;
   if (!aiot_scale_of(file, x, &input) || !aiot_scale_of(file, y, &output)) return AIOT_BUNDLE_MALFORMED;
-  plan->mean = operator->code == AIOT_MEAN;
+  plan->code = operator->code;
   /* The quantizations must be exactly equal; otherwise TFLite Micro fails at run time. */
-  if (!plan->mean)
+  if (plan->code == AIOT_REDUCE_MAX || plan->code == AIOT_REDUCE_MIN)
     return input.scale == output.scale && input.zero_point == output.zero_point ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
   if (!aiot_ratio_of(input.scale / output.scale, &plan->ratio)) return AIOT_BUNDLE_MALFORMED;
-  divide(&plan->ratio, count);
+  if (plan->code == AIOT_MEAN) divide(&plan->ratio, count);
   plan->offset = (int32_t)((uint32_t)input.zero_point * (uint32_t)count);
   plan->output_zero = output.zero_point;
   return plan->ratio.shift >= -31 ? AIOT_OK : AIOT_MODEL_UNSUPPORTED;

@@ -1,5 +1,6 @@
 /* int8 operators whose output depends on a single input value: all 256 outputs are computed once. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "aiot/fixed_point.h"
 #include "fixed_functions.h"
@@ -28,6 +29,56 @@ typedef struct {
   int32_t six;
 } table_function;
 
+/* Bits by which RSQRT keeps its intermediate value above 1. */
+enum { RSQRT_BITS = 20 };
+
+static int32_t rsqrt_of(const table_function *function, int32_t q) {
+  if (q == INT8_MIN) return INT8_MAX;
+  int shift = 0;
+  const int32_t multiplier = aiot_inverse_square_root(q - INT8_MIN, &shift);
+  const int32_t data = aiot_multiply_by_quantized(1, multiplier, shift + RSQRT_BITS);
+  const aiot_ratio ratio = {function->ratio.multiplier, function->ratio.shift - RSQRT_BITS};
+  return aiot_ratio_times(data, ratio) + function->output.zero_point;
+}
+
+/* In single precision, as TFLite Micro fills its table. */
+static int32_t elu_of(const table_function *function, int32_t d) {
+  const float x = (float)function->input.scale * (float)d, inverse = 1.0f / (float)function->output.scale;
+  const float value = x < 0.0f ? (float)exp((double)x) - 1.0f : x;
+  return aiot_round((double)(value * inverse)) + function->output.zero_point;
+}
+
+static int32_t saturated16(int64_t x) {
+  return (int32_t)(x > INT16_MAX ? INT16_MAX : x < INT16_MIN ? INT16_MIN : x);
+}
+
+/* a * b / 2^15 of 16-bit numbers, rounded half away from zero. */
+static int32_t high_multiply16(int32_t a, int32_t b) {
+  if (a == INT16_MIN && b == INT16_MIN) return INT16_MAX;
+  const int32_t product = a * b;
+  return (product + (product >= 0 ? 1 << 14 : 1 - (1 << 14))) / (1 << 15);
+}
+
+/* x * relu6(x + 3) / 6 in 16-bit fixed point: `ratio` leads to the output, `slope` to a factor whose 32768 is the real value 3. */
+static int32_t hard_swish_of(const table_function *function, int32_t d) {
+  const int32_t wide = d * 128, up = function->slope.shift;
+  int32_t share = up > 0 ? saturated16((int64_t)wide * ((int64_t)1 << (up - 1))) : wide;
+  share = high_multiply16(share, function->slope.multiplier);
+  if (up > 0) share = saturated16(2 * share);
+  if (up < 0) share = aiot_rounding_shift_right(share, -up);
+  /* From [-1, 1] to [0, 1]. */
+  const int32_t relu = (share + (1 << 15)) >> 1;
+  const int32_t product = relu * high_multiply16(wide, function->ratio.multiplier) / (1 << 15);
+  return aiot_rounding_shift_right(product, -function->ratio.shift) + function->output.zero_point;
+}
+
+/* A multiplier of 15 bits instead of 31. */
+static bool half_ratio_of(float real, aiot_ratio *out) {
+  if (!aiot_ratio_of((double)real, out) || out->shift < -15) return false;
+  out->multiplier = out->multiplier >= INT32_MAX - (1 << 15) ? INT16_MAX : (out->multiplier + (1 << 15)) >> 16;
+  return true;
+}
+
 static int32_t value_of(const table_function *function, int32_t q) {
   const int32_t d = q - function->input.zero_point, zero = function->output.zero_point;
   if (function->code == AIOT_RELU6) return d < 0 ? q - d : d > function->six ? q - d + function->six : q;
@@ -38,6 +89,11 @@ static int32_t value_of(const table_function *function, int32_t q) {
     if (function->code == AIOT_TANH) return aiot_rounding_shift_right(aiot_tanh(v), 24);
     return aiot_rounding_shift_right(aiot_logistic(v), 23) - 128;
   }
+  if (function->code == AIOT_ELU) return elu_of(function, d);
+  if (function->code == AIOT_HARD_SWISH) return hard_swish_of(function, d);
+  if (function->code == AIOT_RSQRT) return rsqrt_of(function, q);
+  if (function->code == AIOT_ABS)
+    return (function->input.scale == function->output.scale ? abs(d) : aiot_ratio_times(abs(d), function->ratio)) + zero;
   if (function->code == AIOT_LEAKY_RELU && d < 0) return aiot_ratio_times(d, function->slope) + zero;
   const int32_t scaled = aiot_ratio_times(d, function->ratio);
   return (function->code == AIOT_RELU && scaled < 0 ? 0 : scaled) + zero;
@@ -68,6 +124,19 @@ static aiot_code plan_function(const aiot_operator *operator, const aiot_operand
     return aiot_scale_same(file, x, y) ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
   }
   const double input = function->input.scale, output = function->output.scale;
+  if (function->code == AIOT_ELU) return AIOT_OK;
+  if (function->code == AIOT_HARD_SWISH) {
+    const float hires = (float)input / 128.0f;
+    if (!half_ratio_of(hires / (float)output, &function->ratio) || !half_ratio_of(hires / (3.0f / 32768.0f), &function->slope))
+      return AIOT_MODEL_UNSUPPORTED;
+    return function->ratio.shift <= 0 ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
+  }
+  if (function->code == AIOT_RSQRT) {
+    /* Negative inputs, which TFLite Micro rejects while it runs, must be impossible. */
+    if (function->input.zero_point != INT8_MIN) return AIOT_MODEL_UNSUPPORTED;
+    if (!aiot_ratio_of(1.0 / (double)(sqrtf((float)input) * (float)output), &function->ratio)) return AIOT_BUNDLE_MALFORMED;
+    return function->ratio.shift >= RSQRT_BITS - 31 ? AIOT_OK : AIOT_MODEL_UNSUPPORTED;
+  }
   if (!aiot_ratio_of(input / output, &function->ratio)) return AIOT_BUNDLE_MALFORMED;
   if (function->code != AIOT_LEAKY_RELU) return AIOT_OK;
   const double alpha = (double)aiot_flatbuffer_f32(file, operator->options, 0, 0.0f);

@@ -44,11 +44,11 @@ struct aiot_step {
   void (*run)(const aiot_step *step);
   /* The step's parameters for `run`. */
   const void *plan;
-  const int8_t *x, *x2;
+  const int8_t *x, *x2, *x3;
   int8_t *y;
   aiot_step *next;
-  /* Indices of tensors x, x2 and y; -1 = none. */
-  int16_t from, from2, to;
+  /* Indices of tensors x, x2, x3 and y; -1 = none. */
+  int16_t from, from2, from3, to;
 };
 
 typedef struct {
@@ -58,6 +58,7 @@ typedef struct {
   int32_t operands;
   aiot_step *steps;
   aiot_step **end;
+  aiot_step *newest;
   /*
    * The standardization of a float32 input, its QUANTIZE and a DEQUANTIZE to a float32 output are skipped: the network's ends are the int8
    * tensors inside.
@@ -94,6 +95,9 @@ int32_t aiot_operand_axis(const aiot_operand *operand, int32_t axis);
 /* Adds a step with a zeroed plan of this size from the arena; NULL = the arena is too small. */
 void *aiot_network_step(aiot_network *network, void (*run)(const aiot_step *step), size_t plan_bytes, int32_t from,
                         int32_t from2, int32_t to);
+
+/* Gives the step that was added last a third input. */
+void aiot_network_third(aiot_network *network, int32_t from3);
 
 /* Prepares one operator: kernels_*.c. AIOT_MODEL_UNSUPPORTED if no kernel supports it. */
 typedef aiot_code (*aiot_prepare)(const aiot_operator *operator);
@@ -132,11 +136,28 @@ enum {
   AIOT_SQUEEZE = 43,
   AIOT_STRIDED_SLICE = 45,
   AIOT_SPLIT = 49,
+  AIOT_PRELU = 54,
+  AIOT_MAXIMUM = 55,
+  AIOT_MINIMUM = 57,
+  AIOT_LESS = 58,
   AIOT_PADV2 = 60,
+  AIOT_GREATER = 61,
+  AIOT_GREATER_EQUAL = 62,
+  AIOT_LESS_EQUAL = 63,
   AIOT_EXPAND_DIMS = 70,
+  AIOT_EQUAL = 71,
+  AIOT_NOT_EQUAL = 72,
+  AIOT_SUM = 74,
+  AIOT_RSQRT = 76,
   AIOT_REDUCE_MAX = 82,
+  AIOT_REDUCE_MIN = 89,
   AIOT_LEAKY_RELU = 98,
-  AIOT_QUANTIZE = 114
+  AIOT_SQUARED_DIFFERENCE = 99,
+  AIOT_ABS = 101,
+  AIOT_ELU = 111,
+  AIOT_QUANTIZE = 114,
+  AIOT_HARD_SWISH = 117,
+  AIOT_SELECT_V2 = 123
 };
 
 #endif

@@ -68,8 +68,14 @@ void *aiot_network_step(aiot_network *network, void (*run)(const aiot_step *step
   step->plan = plan;
   step->from = (int16_t)from;
   step->from2 = (int16_t)from2;
+  step->from3 = -1;
   step->to = (int16_t)to;
   *network->end = step;
   network->end = &step->next;
+  network->newest = step;
   return plan;
+}
+
+void aiot_network_third(aiot_network *network, int32_t from3) {
+  network->newest->from3 = (int16_t)from3;
 }

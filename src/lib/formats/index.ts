@@ -146,7 +146,7 @@ export {
   writePartitionTable,
 } from './partitions.js';
 export { writeSavedModel } from './saved-model.js';
-export { activationPlaces, checkGraph, checkQuantization } from './tflite/check.js';
+export { checkGraph, checkQuantization } from './tflite/check.js';
 export {
   type Activation,
   elementBytes,
@@ -162,6 +162,7 @@ export {
   withoutUnused,
 } from './tflite/graph.js';
 export { readMetadata, writeMetadata } from './tflite/metadata.js';
+export { activationPlaces, rowOf } from './tflite/operators.js';
 export { type Outline, outlineTflite } from './tflite/outline.js';
 export { importTflite, readTflite } from './tflite/read.js';
 export {

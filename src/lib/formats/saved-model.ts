@@ -93,7 +93,10 @@ class GraphWriter {
 
   operator(operator: Operator): void {
     // The cast is safe: each function takes the operator of the name under which it is listed.
-    const write = operations[operator.op as RealOperatorName] as (use: NodeWriter) => string | string[];
+    const write = operations[operator.op as RealOperatorName] as
+      | ((use: NodeWriter) => string | string[])
+      | undefined;
+    if (write === undefined) throw unsupported(operator.op, 'it cannot be written as a SavedModel');
     const made = [write(new NodeWriter(this, operator))].flat();
     operator.outputs.forEach((index, place) => {
       this.references.set(index, made[place]!);
@@ -124,8 +127,14 @@ const unary =
 
 const binary =
   (op: string) =>
-  (use: NodeWriter<'ADD' | 'SUB' | 'MUL'>): string =>
+  (use: NodeWriter<'ADD' | 'SUB' | 'MUL' | 'DIV'>): string =>
     use.activated(use.node(op, [use.input(0), use.input(1)]), use.options.activation);
+
+/** An operation of two inputs without a fused activation. */
+const pair =
+  (op: string) =>
+  (use: NodeWriter): string =>
+    use.node(op, [use.input(0), use.input(1)]);
 
 const pool =
   (op: string) =>
@@ -137,7 +146,7 @@ const pool =
 
 const reduction =
   (op: string) =>
-  (use: NodeWriter<'MEAN' | 'REDUCE_MAX'>): string =>
+  (use: NodeWriter<'MEAN' | 'SUM' | 'REDUCE_MAX' | 'REDUCE_MIN'>): string =>
     use.node(op, [use.input(0), use.input(1)], { keep_dims: attribute.flag(use.options.keepDims) });
 
 /** Writes any change of shape as a RESHAPE: all sizes are known, so the output shape determines the operation. */
@@ -158,7 +167,7 @@ const attribute = {
 };
 
 /** TensorFlow's operations for each operator, on float32 (core/ops/nn_ops.cc, math_ops.cc, array_ops.cc). */
-const operations: { readonly [Name in RealOperatorName]: Write<Name> } = {
+const operations: { readonly [Name in RealOperatorName]?: Write<Name> } = {
   FULLY_CONNECTED: (use) => {
     const [outputs, inputs] = use.tensor(1).shape as [number, number];
     const flat = use.tensor(0).shape.length === 2 && use.tensor(0).shape[1] === inputs;
@@ -174,7 +183,33 @@ const operations: { readonly [Name in RealOperatorName]: Write<Name> } = {
   MAX_POOL_2D: pool('MaxPool'),
   AVERAGE_POOL_2D: pool('AvgPool'),
   MEAN: reduction('Mean'),
+  SUM: reduction('Sum'),
   REDUCE_MAX: reduction('Max'),
+  REDUCE_MIN: reduction('Min'),
+  DIV: binary('RealDiv'),
+  MAXIMUM: pair('Maximum'),
+  MINIMUM: pair('Minimum'),
+  SQUARED_DIFFERENCE: pair('SquaredDifference'),
+  EQUAL: pair('Equal'),
+  NOT_EQUAL: pair('NotEqual'),
+  GREATER: pair('Greater'),
+  GREATER_EQUAL: pair('GreaterEqual'),
+  LESS: pair('Less'),
+  LESS_EQUAL: pair('LessEqual'),
+  SELECT_V2: (use) => use.node('SelectV2', [use.input(0), use.input(1), use.input(2)]),
+  PRELU: (use) => {
+    const below = use.node('Minimum', [use.input(0), use.constant('zero', [], Float32Array.of(0))]);
+    const sloped = use.node('Mul', [below, use.input(1)]);
+    return use.node('AddV2', [use.node('Relu', [use.input(0)]), sloped]);
+  },
+  ABS: unary('Abs'),
+  NEG: unary('Neg'),
+  SQRT: unary('Sqrt'),
+  RSQRT: unary('Rsqrt'),
+  SQUARE: unary('Square'),
+  EXP: unary('Exp'),
+  LOG: unary('Log'),
+  ELU: unary('Elu'),
   ADD: binary('AddV2'),
   SUB: binary('Sub'),
   MUL: binary('Mul'),

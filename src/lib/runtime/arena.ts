@@ -4,9 +4,9 @@ import {
   elementCount,
   type Graph,
   type Operator,
-  type OperatorName,
   type Tensor,
 } from '../formats/tflite/graph.js';
+import { rowOf } from '../formats/tflite/operators.js';
 
 /** Parts of TFLite Micro's tensor arena, in bytes. */
 interface ArenaPlan {
@@ -66,12 +66,15 @@ function temporaryBytes({ tensors }: Graph, operator: Operator): number {
   return 128 + structures.reduce((sum, bytes) => sum + bytes, 0) + ownBytes(tensors, operator);
 }
 
+/** Operators that request memory for their axes. */
+const reductions: readonly string[] = ['MEAN', 'SUM', 'REDUCE_MAX', 'REDUCE_MIN'];
+
 function ownBytes(tensors: Graph['tensors'], { op, inputs }: Operator): number {
   const shape = tensors[inputs[1] ?? -1]?.shape;
   const withoutBias = inputs.length < 3 ? 140 : 0;
   if (op === 'CONV_2D') return 290 + withoutBias + 4 * (shape?.[0] ?? 0);
   if (op === 'DEPTHWISE_CONV_2D') return 290 + 4 * (shape?.[3] ?? 0);
-  if (op === 'MEAN' || op === 'REDUCE_MAX') return 256;
+  if (reductions.includes(op)) return 256;
   return op === 'CONCATENATION' ? 96 : 0;
 }
 
@@ -116,10 +119,10 @@ function arenaPieces(graph: Graph): ArenaPiece[] {
 
 /** Sizes of the scratch buffers that an operator requests (reference kernels). */
 function scratchBytes({ op, inputs, outputs }: Operator, tensors: readonly Tensor[]): number[] {
-  if (op !== 'MEAN' && op !== 'REDUCE_MAX') return [];
+  if (!reductions.includes(op)) return [];
   const [input, axes, output] = [tensors[inputs[0]!]!, tensors[inputs[1]!]!, tensors[outputs[0]!]!];
   const indices = [4 * input.shape.length, 4 * elementCount(axes.shape)];
-  return op === 'REDUCE_MAX' || output.type === 'float32'
+  return op === 'REDUCE_MAX' || op === 'REDUCE_MIN' || output.type === 'float32'
     ? indices
     : [4 * elementCount(output.shape), ...indices];
 }
@@ -158,41 +161,10 @@ const structures = {
   endpointScale: 32,
 } as const;
 
-/** Bytes of each operator's data and option structure. */
-const operatorBytes: { readonly [Name in OperatorName]: { data: number; options: number } } = {
-  FULLY_CONNECTED: { data: 72, options: 32 },
-  CONV_2D: { data: 80, options: 40 },
-  DEPTHWISE_CONV_2D: { data: 80, options: 40 },
-  MAX_POOL_2D: { data: 32, options: 40 },
-  AVERAGE_POOL_2D: { data: 32, options: 40 },
-  MEAN: { data: 44, options: 16 },
-  ADD: { data: 68, options: 8 },
-  SUB: { data: 60, options: 16 },
-  MUL: { data: 44, options: 16 },
-  REDUCE_MAX: { data: 44, options: 16 },
-  CONCATENATION: { data: 72, options: 16 },
-  PAD: { data: 56, options: 0 },
-  PADV2: { data: 56, options: 0 },
-  TRANSPOSE: { data: 0, options: 0 },
-  SPLIT: { data: 0, options: 8 },
-  STRIDED_SLICE: { data: 96, options: 24 },
-  LEAKY_RELU: { data: 24, options: 8 },
-  RESHAPE: { data: 0, options: 40 },
-  EXPAND_DIMS: { data: 0, options: 0 },
-  SQUEEZE: { data: 0, options: 40 },
-  SOFTMAX: { data: 80, options: 8 },
-  LOGISTIC: { data: 16, options: 8 },
-  TANH: { data: 16, options: 8 },
-  RELU: { data: 28, options: 8 },
-  RELU6: { data: 8, options: 0 },
-  QUANTIZE: { data: 32, options: 8 },
-  DEQUANTIZE: { data: 32, options: 8 },
-};
-
 /** Bytes of the arena's tail: persistent allocations for tensors, operators and their multipliers. */
 function tailBytes(graph: Graph): number {
   const operators = graph.operators.map((operator) => {
-    const { data, options } = operatorBytes[operator.op];
+    const { data, options } = rowOf(operator.op).micro;
     const channels = 2 * align(4 * channelsOf(operator, graph.tensors));
     return structures.operator + align(data) + options + channels + otherBytes(operator, graph.tensors);
   });

@@ -8,7 +8,7 @@ import {
   type Quantization,
   type Tensor,
 } from './graph.js';
-import { operatorRows } from './operators.js';
+import { activationPlaces, fixedScale, operatorRows, rowOf } from './operators.js';
 import type { ReadRow } from './shapes.js';
 
 /**
@@ -64,32 +64,8 @@ function checkTensor({ name, shape, type, data, quantization }: Tensor, index: n
     throw malformed(where, `${scale.length} scales for dimension ${axis} of [${shape}]`);
 }
 
-/** Operators that do not change integers: input and output must have the same scale. */
-const sameScale: readonly OperatorName[] = [
-  'MAX_POOL_2D',
-  'AVERAGE_POOL_2D',
-  'RESHAPE',
-  'EXPAND_DIMS',
-  'SQUEEZE',
-  'RELU6',
-  'CONCATENATION',
-  'PAD',
-  'PADV2',
-  'REDUCE_MAX',
-  'SPLIT',
-  'STRIDED_SLICE',
-  'TRANSPOSE',
-];
-
-/** Output quantization that kernels assume, by operator and type. */
-const fixedOutputs: Readonly<Record<string, [scale: number, zeroPoint: number]>> = {
-  'LOGISTIC int8': [1 / 256, -128],
-  'SOFTMAX int8': [1 / 256, -128],
-  'TANH int8': [1 / 128, 0],
-  'LOGISTIC int16': [2 ** -15, 0],
-  'SOFTMAX int16': [2 ** -15, 0],
-  'TANH int16': [2 ** -15, 0],
-};
+/** Operators for which TFLite Micro compares the scales itself, exactly. */
+const exactScale: readonly OperatorName[] = ['REDUCE_MAX', 'REDUCE_MIN'];
 
 const weighted: readonly OperatorName[] = ['FULLY_CONNECTED', 'CONV_2D', 'DEPTHWISE_CONV_2D'];
 
@@ -106,17 +82,18 @@ export function checkQuantization({ tensors, operators }: Graph): void {
     const made = outputs.map((place) => tensors[place]!);
     for (const tensor of [...taken, ...made]) checkActivation(tensor, where);
     const [output] = made;
-    if (op !== 'QUANTIZE' && op !== 'DEQUANTIZE')
+    const { scale, yields } = rowOf(op);
+    if (op !== 'QUANTIZE' && op !== 'DEQUANTIZE' && yields === undefined)
       for (const { type } of [...taken, ...made])
         if (type !== output?.type && [...taken, ...made].some(isQuantized))
           throw malformed(where, `expected inputs and outputs of one type, got ${output?.type} and ${type}`);
     if (output === undefined || !isQuantized(output)) return;
-    if (sameScale.includes(op))
+    if (scale === 'input' || scale === 'joined')
       for (const tensor of [...taken, ...made])
-        if (!equal(tensor.quantization, output.quantization, op === 'REDUCE_MAX' ? 0 : 1e-6))
+        if (!equal(tensor.quantization, output.quantization, exactScale.includes(op) ? 0 : 1e-6))
           throw malformed(where, 'expected inputs and outputs to have the same scale and zero point');
     checkOptions(operator, output, where);
-    const fixed = fixedOutputs[`${op} ${output.type}`];
+    const fixed = fixedScale(op, output.type);
     if (
       fixed &&
       (output.quantization?.scale[0] !== fixed[0] || output.quantization.zeroPoint[0] !== fixed[1])
@@ -159,25 +136,4 @@ function checkActivation(tensor: Tensor, where: string): void {
 function equal(a: Quantization | undefined, b: Quantization | undefined, share: number): boolean {
   const [one, other] = [a?.scale[0] ?? Number.NaN, b?.scale[0] ?? Number.NaN];
   return Math.abs(one - other) <= share * Math.max(one, other) && a?.zeroPoint[0] === b?.zeroPoint[0];
-}
-
-/**
- * Positions of an operator's inputs that are activations (or constants in their place), not weights, axes or shapes.
- * The first of them determines the kernel's type.
- */
-export function activationPlaces({ op, inputs }: Operator): number[] {
-  switch (op) {
-    case 'ADD':
-    case 'SUB':
-    case 'MUL':
-      return [0, 1];
-    case 'CONCATENATION':
-      return inputs.map((_, place) => place);
-    case 'PADV2':
-      return [0, 2];
-    case 'SPLIT':
-      return [1];
-    default:
-      return [0];
-  }
 }

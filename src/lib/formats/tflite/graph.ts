@@ -81,10 +81,29 @@ export interface OperatorOptions {
   MAX_POOL_2D: Pool;
   AVERAGE_POOL_2D: Pool;
   MEAN: { keepDims: boolean };
+  SUM: { keepDims: boolean };
   REDUCE_MAX: { keepDims: boolean };
+  REDUCE_MIN: { keepDims: boolean };
+  /** Inputs: x, the axis (an int32 scalar). The output is int32. */
+  ARG_MAX: { outputType?: TensorType };
   ADD: Sum;
   SUB: Sum;
   MUL: { activation: Activation };
+  DIV: { activation: Activation };
+  MAXIMUM: Record<never, never>;
+  MINIMUM: Record<never, never>;
+  SQUARED_DIFFERENCE: Record<never, never>;
+  /** Comparisons: the output is bool. */
+  EQUAL: Record<never, never>;
+  NOT_EQUAL: Record<never, never>;
+  GREATER: Record<never, never>;
+  GREATER_EQUAL: Record<never, never>;
+  LESS: Record<never, never>;
+  LESS_EQUAL: Record<never, never>;
+  /** Inputs: a bool condition, the values where it is true, and those where it is false. */
+  SELECT_V2: Record<never, never>;
+  /** Inputs: x, the constant slopes of negative values (int8 with int16 activations). */
+  PRELU: Record<never, never>;
   /** Inputs: the parts in order. */
   CONCATENATION: { axis: number; activation: Activation };
   /** Inputs: x, int32 paddings [rank, 2]. */
@@ -106,6 +125,15 @@ export interface OperatorOptions {
   TANH: Record<never, never>;
   RELU: Record<never, never>;
   RELU6: Record<never, never>;
+  ABS: Record<never, never>;
+  NEG: Record<never, never>;
+  SQRT: Record<never, never>;
+  RSQRT: Record<never, never>;
+  SQUARE: Record<never, never>;
+  EXP: Record<never, never>;
+  LOG: Record<never, never>;
+  ELU: Record<never, never>;
+  HARD_SWISH: Record<never, never>;
   QUANTIZE: Record<never, never>;
   DEQUANTIZE: Record<never, never>;
 }

@@ -1,5 +1,6 @@
 import { malformed, unsupported } from './errors.js';
 import { elementCount, type Operator, type OperatorOptions, type Tensor } from './graph.js';
+import { rowOf } from './operators.js';
 import { flag, integer, type OptionField, optionalType } from './option-fields.js';
 import { builtinName } from './schema.js';
 
@@ -112,19 +113,11 @@ function inferredShape(operator: Operator, tensors: readonly Tensor[]): number[]
       if (options.keepNumDims) return [...first.slice(0, -1), outputs];
       return [elementCount(first) / columns, outputs];
     }
-    case 'ADD':
-    case 'SUB':
-    case 'MUL':
-      return broadcast(first, second);
-    case 'RELU':
-    case 'RELU6':
-    case 'LEAKY_RELU':
-    case 'LOGISTIC':
-    case 'TANH':
-    case 'SOFTMAX':
-      return [...first];
-    default:
-      return undefined;
+    default: {
+      const { shape } = rowOf(op);
+      if (shape === 'broadcast') return broadcast(first, second);
+      return shape === 'first' ? [...first] : undefined;
+    }
   }
 }
 
@@ -255,34 +248,18 @@ const others: Readonly<Record<number, Other>> = {
   36: { instead: 'take a range (STRIDED_SLICE)' }, // GATHER
   37: { instead: `${fixedBatch}: a dilated convolution is then one CONV_2D` }, // BATCH_TO_SPACE_ND
   38: { instead: `${fixedBatch}: a dilated convolution is then one CONV_2D` }, // SPACE_TO_BATCH_ND
-  42: { instead: 'use MUL by the inverse where the divisor is constant' }, // DIV
   44: { instead: recurrent }, // UNIDIRECTIONAL_SEQUENCE_LSTM
-  47: { instead: outside }, // EXP
   53: { instead: outside }, // CAST
-  54: { instead: 'use LEAKY_RELU, with one slope' }, // PRELU
-  55: { instead: 'use RELU where one side is a constant' }, // MAXIMUM
-  56: { instead: outside }, // ARG_MAX
-  57: { instead: 'use RELU6 where one side is a constant' }, // MINIMUM
-  59: { instead: 'use MUL by −1' }, // NEG
   65: { instead: 'use STRIDED_SLICE (x[:, a:b])' }, // SLICE
   67: { instead: 'use FULLY_CONNECTED or RESHAPE to widen, then CONV_2D' }, // TRANSPOSE_CONV
-  74: { instead: 'use MEAN, and the count as a factor in the next layer' }, // SUM
-  75: { instead: outside }, // SQRT
-  76: { instead: 'use batch normalization, which folds into the layer before it' }, // RSQRT
   77: { instead: fixedBatch }, // SHAPE
   78: { instead: 'use MUL' }, // POW
   81: { instead: fixedBatch }, // REDUCE_PROD
   83: { instead: 'use EXPAND_DIMS and CONCATENATION' }, // PACK
   88: { instead: 'use SPLIT and SQUEEZE' }, // UNPACK
-  92: { instead: 'use MUL of a tensor with itself' }, // SQUARE
   97: { instead: outside }, // RESIZE_NEAREST_NEIGHBOR
-  99: { instead: 'use SUB and MUL' }, // SQUARED_DIFFERENCE
-  101: { instead: 'use RELU of x and of −x, added' }, // ABS
   102: { instead: 'use STRIDED_SLICE once for each part' }, // SPLIT_V
-  111: { instead: 'use RELU or LEAKY_RELU' }, // ELU
-  117: { instead: 'use RELU6, or x · LOGISTIC(x)' }, // HARD_SWISH
   119: { instead: recurrent, origin: 'a loop, as LSTM and GRU become' }, // WHILE
-  123: { instead: 'use RELU or MUL by a mask' }, // SELECT_V2
   126: { instead: 'use FULLY_CONNECTED with constant weights' }, // BATCH_MATMUL
   130: { instead: 'use ADD and MUL, which broadcast implicitly' }, // BROADCAST_TO
   142: { instead: recurrent, origin: 'a variable, as LSTM and GRU keep' }, // VAR_HANDLE

@@ -16,13 +16,18 @@ import { type Helper, indent, type Piece, type Site, scaleOf, siteOf, table } fr
 import { convolution, depthwise, fullyConnected } from './weighted-layers.js';
 import {
   arithmetic,
+  choice,
+  comparison,
   concatenation,
   lookup,
   pad,
   pool,
+  prelu,
   reduction,
+  select,
   softmax,
   split,
+  squaredDifference,
   stridedSlice,
   transpose,
   whole,
@@ -133,7 +138,7 @@ function source({ graph, name, classes }: EmitOptions, { pieces, roots }: Pieces
 function functionText({ op, about, constants, body, inputs, scratch, cloned }: Piece, index: number): string {
   const parameters = [
     'const int8_t *restrict x',
-    ...(inputs.length > 1 ? ['const int8_t *restrict x2'] : []),
+    ...inputs.slice(1).map((_, place) => `const int8_t *restrict x${place + 2}`),
     'int8_t *restrict y',
     ...(scratch > 0 ? ['int8_t *restrict patch'] : []),
   ];
@@ -349,7 +354,14 @@ const lookups: ReadonlySet<OperatorName> = new Set([
   'RELU6',
   'LEAKY_RELU',
   'QUANTIZE',
+  'ABS',
+  'RSQRT',
+  'ELU',
+  'HARD_SWISH',
 ]);
+
+/** Operators that change only the shape. */
+const reshapes: ReadonlySet<OperatorName> = new Set(['RESHAPE', 'EXPAND_DIMS', 'SQUEEZE']);
 
 const weighted: ReadonlySet<OperatorName> = new Set(['FULLY_CONNECTED', 'CONV_2D', 'DEPTHWISE_CONV_2D']);
 
@@ -360,10 +372,23 @@ const makers: { readonly [Name in OperatorName]?: (site: Site<never>) => Piece |
   MAX_POOL_2D: pool,
   AVERAGE_POOL_2D: pool,
   MEAN: reduction,
+  SUM: reduction,
   REDUCE_MAX: reduction,
+  REDUCE_MIN: reduction,
   ADD: arithmetic,
   SUB: arithmetic,
   MUL: arithmetic,
+  SQUARED_DIFFERENCE: squaredDifference,
+  MAXIMUM: choice,
+  MINIMUM: choice,
+  PRELU: prelu,
+  EQUAL: comparison,
+  NOT_EQUAL: comparison,
+  GREATER: comparison,
+  GREATER_EQUAL: comparison,
+  LESS: comparison,
+  LESS_EQUAL: comparison,
+  SELECT_V2: select,
   SOFTMAX: softmax,
   CONCATENATION: concatenation,
   PAD: pad,
@@ -390,7 +415,7 @@ function piecesOf(graph: Graph): Pieces {
   const pieces: Piece[] = [];
   graph.operators.forEach((operator, at) => {
     if (done.has(at)) return;
-    if (operator.op === 'RESHAPE' || operator.op === 'EXPAND_DIMS' || operator.op === 'SQUEEZE') {
+    if (reshapes.has(operator.op)) {
       roots[operator.outputs[0]!] = roots[operator.inputs[0]!]!;
       return;
     }
@@ -430,8 +455,10 @@ function refuseOthers({ tensors, inputs, outputs, operators }: Graph): void {
   for (const index of [...inputs, ...outputs])
     if (typeOf(index) !== 'int8') throw refuse(`an input or output of ${typeOf(index)}`);
   operators.forEach(({ op, outputs: made }, at) => {
-    const other = made.map(typeOf).find((type) => type !== 'int8');
+    const other = made.map(typeOf).find((type) => type !== 'int8' && type !== 'bool');
     if (other !== undefined) throw refuse(`operator ${at} (${op}) of ${other}`);
+    if (makers[op] === undefined && !lookups.has(op) && !reshapes.has(op))
+      throw refuse(`operator ${at} (${op}), which has no C code`);
   });
 }
 

@@ -11,7 +11,7 @@ export interface Piece {
   /** Index of the operator in the network. */
   at: number;
   op: string;
-  /** Tensors that it reads as `x` and `x2`. */
+  /** Tensors that it reads as `x`, `x2` and `x3`. */
   inputs: number[];
   /** The tensor that it writes as `y`. */
   output: number;

@@ -1,40 +1,10 @@
 import { basename } from 'node:path';
 import { AiotError } from '../../core/errors.js';
-import { elementCount, type OperatorName, type Tensor } from '../../formats/tflite/graph.js';
+import { elementCount, type Tensor } from '../../formats/tflite/graph.js';
+import { rowOf } from '../../formats/tflite/operators.js';
 import { arenaOf, precisionOf } from '../inspect/costs.js';
 import { byteLines, cFloat, cName, cText } from './c-text.js';
 import type { EmitOptions } from './emit.js';
-
-/** Methods of TFLite Micro's MicroMutableOpResolver (micro_mutable_op_resolver.h), one for each operator. */
-const registrations: Readonly<Record<OperatorName, string>> = {
-  ADD: 'AddAdd',
-  AVERAGE_POOL_2D: 'AddAveragePool2D',
-  CONCATENATION: 'AddConcatenation',
-  CONV_2D: 'AddConv2D',
-  DEPTHWISE_CONV_2D: 'AddDepthwiseConv2D',
-  DEQUANTIZE: 'AddDequantize',
-  EXPAND_DIMS: 'AddExpandDims',
-  FULLY_CONNECTED: 'AddFullyConnected',
-  LEAKY_RELU: 'AddLeakyRelu',
-  LOGISTIC: 'AddLogistic',
-  MAX_POOL_2D: 'AddMaxPool2D',
-  MEAN: 'AddMean',
-  MUL: 'AddMul',
-  PAD: 'AddPad',
-  PADV2: 'AddPadV2',
-  QUANTIZE: 'AddQuantize',
-  REDUCE_MAX: 'AddReduceMax',
-  RELU: 'AddRelu',
-  RELU6: 'AddRelu6',
-  RESHAPE: 'AddReshape',
-  SOFTMAX: 'AddSoftmax',
-  SPLIT: 'AddSplit',
-  SQUEEZE: 'AddSqueeze',
-  STRIDED_SLICE: 'AddStridedSlice',
-  SUB: 'AddSub',
-  TANH: 'AddTanh',
-  TRANSPOSE: 'AddTranspose',
-};
 
 /**
  * A header and a source file for TFLite Micro. They contain the model's bytes in flash (aligned to 16, as its kernels require), the
@@ -87,7 +57,7 @@ constexpr unsigned int kOperatorCount = ${used.length};
 using OpResolver = tflite::MicroMutableOpResolver<kOperatorCount>;
 
 inline TfLiteStatus RegisterOperators(OpResolver& resolver) {
-${used.map((op) => `  if (resolver.${registrations[op]}() != kTfLiteOk) return kTfLiteError;`).join('\n')}
+${used.map((op) => `  if (resolver.${rowOf(op).micro.register}() != kTfLiteOk) return kTfLiteError;`).join('\n')}
   return kTfLiteOk;
 }
 

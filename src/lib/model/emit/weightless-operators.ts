@@ -8,6 +8,7 @@ import {
 import { axisOf } from '../../runtime/interpreter/geometry.js';
 import {
   byByte,
+  type Helper,
   indent,
   type Piece,
   rangeOf,
@@ -90,7 +91,7 @@ ${indent(position, 2)}
   });
 }
 
-/** MEAN and REDUCE_MAX over constant axes. */
+/** MEAN, SUM, REDUCE_MAX and REDUCE_MIN over constant axes. */
 export function reduction(site: SiteOf<'MEAN'>): Piece {
   const { shape } = site.input(0);
   const axes = new Set(
@@ -100,51 +101,133 @@ export function reduction(site: SiteOf<'MEAN'>): Piece {
   const kept = shape.map((size, axis) => ({ size: axes.has(axis) ? 1 : size, x: strides[axis]! }));
   const reduced = shape.map((size, axis) => ({ size: axes.has(axis) ? size : 1, x: strides[axis]! }));
   const count = reduced.reduce((product, { size }) => product * size, 1);
-  const mean = site.operator.op === 'MEAN';
+  const { op } = site.operator;
+  const added = op === 'MEAN' || op === 'SUM';
   const take = (place: string) =>
-    mean ? `taken += from[${place}];` : `if (from[${place}] > taken) taken = from[${place}];`;
+    added
+      ? `taken += from[${place}];`
+      : `if (from[${place}] ${op === 'REDUCE_MIN' ? '<' : '>'} taken) taken = from[${place}];`;
   const [input, output] = [scaleOf(site.input(0)), scaleOf(site.output)];
-  // The division is folded into the multiplier, with as many bits as fit (TFLite's QuantizedMeanOrSum).
+  // The division of a mean is folded into the multiplier, with as many bits as fit (TFLite's QuantizedMeanOrSum).
   const ratio = quantizeMultiplier(input.scale / output.scale);
-  const bits = Math.min(31 - Math.clz32(count), 32, 31 + ratio.shift);
-  const multiplier = Number((BigInt(ratio.multiplier) << BigInt(bits)) / BigInt(count));
+  const bits = op === 'MEAN' ? Math.min(31 - Math.clz32(count), 32, 31 + ratio.shift) : 0;
+  const multiplier =
+    op === 'MEAN' ? Number((BigInt(ratio.multiplier) << BigInt(bits)) / BigInt(count)) : ratio.multiplier;
   const shift = ratio.shift - bits;
   const from = `taken - ${signed(input.zeroPoint * count)}`;
   const scaled =
     shift < 0
       ? `scaled_down(${from}, ${multiplier}, ${-shift - 1})`
       : `scaled(${from}, ${multiplier}, ${shift})`;
-  const give = mean ? `(int8_t)clamped(${scaled} + ${signed(output.zeroPoint)}, -128, 127)` : '(int8_t)taken';
+  const give = added
+    ? `(int8_t)clamped(${scaled} + ${signed(output.zeroPoint)}, -128, 127)`
+    : '(int8_t)taken';
   const body = loops(
     'k',
     kept,
     ({ x }) => `const int8_t *from = x + ${x};
-int32_t taken = ${mean ? 0 : -128};
+int32_t taken = ${added ? 0 : op === 'REDUCE_MIN' ? 127 : -128};
 ${loops('r', reduced, (place) => take(place.x))}
 *y++ = ${give};`,
   );
   return pieceOf(site, {
     body: `{\n${indent(body)}\n}`,
-    helpers: mean ? ['clamped', shift < 0 ? 'scaledDown' : 'scaled'] : [],
+    helpers: added ? ['clamped', shift < 0 ? 'scaledDown' : 'scaled'] : [],
     about: `[${shape}] over [${[...axes]}]`,
   });
+}
+
+/** Distance between the elements of an input that neighbors of the output are computed from: 0 along a repeated axis. */
+function broadcastSteps(own: readonly number[], shape: readonly number[]): number[] {
+  const strides = stridesOf(own);
+  const missing = shape.length - own.length;
+  return shape.map((_, axis) => (axis < missing || own[axis - missing] === 1 ? 0 : strides[axis - missing]!));
+}
+
+/** The axes of two inputs that are broadcast. */
+function broadcastAxes(site: Site): { size: number; x: number; x2: number }[] {
+  const { shape } = site.output;
+  const [x, x2] = [broadcastSteps(site.input(0).shape, shape), broadcastSteps(site.input(1).shape, shape)];
+  return shape.map((size, axis) => ({ size, x: x[axis]!, x2: x2[axis]! }));
+}
+
+const less = (name: string, zero: number) => `(${name} - ${signed(zero)})`;
+
+/** A piece that computes each element from `a` and `b`, the elements of two inputs that are broadcast. */
+function pairwise(site: Site, text: string, helpers: Helper[]): Piece {
+  const body = loops(
+    'i',
+    broadcastAxes(site),
+    ({ x, x2 }) => `const int32_t a = x[${x}], b = x2[${x2}];\n${text}`,
+  );
+  return pieceOf(site, { inputs: site.operator.inputs, body: `{\n${indent(body)}\n}`, helpers });
+}
+
+/** MAXIMUM and MINIMUM of values of one scale. */
+export function choice(site: Site): Piece {
+  const sign = site.operator.op === 'MAXIMUM' ? '>' : '<';
+  return pairwise(site, `*y++ = (int8_t)(a ${sign} b ? a : b);`, []);
+}
+
+const signs = {
+  EQUAL: '==',
+  NOT_EQUAL: '!=',
+  GREATER: '>',
+  GREATER_EQUAL: '>=',
+  LESS: '<',
+  LESS_EQUAL: '<=',
+} as const;
+
+/** A comparison: 1 or 0. The scales are the multipliers of both sides. */
+export function comparison(site: Site): Piece {
+  const sides = (['a', 'b'] as const).map((name, place) => {
+    const { scale, zeroPoint } = scaleOf(site.input(place));
+    return scaledText(`${less(name, zeroPoint)} * 256`, scale);
+  });
+  const [a, b] = sides as [(typeof sides)[0], (typeof sides)[0]];
+  const sign = signs[site.operator.op as keyof typeof signs];
+  return pairwise(site, `*y++ = (int8_t)(${a.text} ${sign} ${b.text});`, [a.helper, b.helper]);
+}
+
+/** SELECT_V2: x is the condition, x2 and x3 the values. */
+export function select(site: Site): Piece {
+  const { shape } = site.output;
+  const [x, x2, x3] = [0, 1, 2].map((place) => broadcastSteps(site.input(place).shape, shape));
+  const axes = shape.map((size, axis) => ({ size, x: x![axis]!, x2: x2![axis]!, x3: x3![axis]! }));
+  const body = loops('i', axes, (place) => `*y++ = x[${place.x}] ? x2[${place.x2}] : x3[${place.x3}];`);
+  return pieceOf(site, { inputs: site.operator.inputs, body: `{\n${indent(body)}\n}` });
+}
+
+/** PRELU with constant slopes. */
+export function prelu(site: Site): Piece {
+  const [x, slope, output] = [scaleOf(site.input(0)), scaleOf(site.input(1)), scaleOf(site.output)];
+  const above = scaledText(less('a', x.zeroPoint), x.scale / output.scale);
+  const below = scaledText(
+    `${less('a', x.zeroPoint)} * ${less('b', slope.zeroPoint)}`,
+    (x.scale * slope.scale) / output.scale,
+  );
+  const text = `const int32_t value = a >= ${signed(x.zeroPoint)} ? ${above.text} : ${below.text};
+*y++ = (int8_t)clamped(value + ${signed(output.zeroPoint)}, -128, 127);`;
+  return pairwise(site, text, ['clamped', above.helper, below.helper]);
+}
+
+/** SQUARED_DIFFERENCE: both sides on twice the larger scale, with 7 bits of fraction. */
+export function squaredDifference(site: Site): Piece {
+  const [a, b, output] = [scaleOf(site.input(0)), scaleOf(site.input(1)), scaleOf(site.output)];
+  const twice = 2 * Math.max(a.scale, b.scale);
+  const u = scaledText(`${less('a', a.zeroPoint)} * 128`, a.scale / twice);
+  const v = scaledText(`${less('b', b.zeroPoint)} * 128`, b.scale / twice);
+  const square = scaledText('d * d', (twice * twice) / (2 ** 14 * output.scale));
+  const text = `const int32_t d = ${u.text} - ${v.text};
+*y++ = (int8_t)clamped(${square.text} + ${signed(output.zeroPoint)}, -128, 127);`;
+  return pairwise(site, text, ['clamped', u.helper, v.helper, square.helper]);
 }
 
 /** ADD, SUB and MUL with NumPy's broadcasting. */
 export function arithmetic(site: SiteOf<'ADD'>): Piece {
   const [a, b, output] = [scaleOf(site.input(0)), scaleOf(site.input(1)), scaleOf(site.output)];
   const { low, high } = rangeOf(site.output, site.options.activation);
-  const { shape } = site.output;
-  const stepsOf = (own: number[]) => {
-    const strides = stridesOf(own);
-    const missing = shape.length - own.length;
-    return shape.map((_, axis) =>
-      axis < missing || own[axis - missing] === 1 ? 0 : strides[axis - missing]!,
-    );
-  };
-  const [x, x2] = [stepsOf(site.input(0).shape), stepsOf(site.input(1).shape)];
-  const axes = shape.map((size, axis) => ({ size, x: x[axis]!, x2: x2[axis]! }));
-  const less = (name: string, zero: number) => `(${name} - ${signed(zero)})`;
+  const axes = broadcastAxes(site);
   const at = (place: { x: string; x2: string }) => [`x[${place.x}]`, `x2[${place.x2}]`] as const;
   const { op } = site.operator;
   if (op === 'MUL') {

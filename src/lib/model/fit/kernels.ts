@@ -1,4 +1,5 @@
-import { elementCount, type Graph, type Operator } from '../../formats/tflite/graph.js';
+import { elementCount, type Graph, type Operator, type OperatorOptions } from '../../formats/tflite/graph.js';
+import { activationPlaces, rowOf } from '../../formats/tflite/operators.js';
 import { multiplyAdds, precisionAt } from '../inspect/costs.js';
 import type { SourceName } from './sources.js';
 
@@ -33,48 +34,28 @@ export function layerCycles(graph: Graph, core: keyof typeof kernelCosts): Layer
   });
 }
 
-function workOf(
-  { tensors }: Graph,
-  { op, inputs, outputs, options }: Operator,
-  macs: number,
-  costs: KernelCosts,
-) {
+function workOf({ tensors }: Graph, operator: Operator, macs: number, costs: KernelCosts) {
+  const { op, inputs, outputs, options } = operator;
   const made = outputs.reduce((sum, index) => sum + elementCount(tensors[index]!.shape), 0);
-  const taken = elementCount(tensors[inputs[op === 'SPLIT' ? 1 : 0]!]!.shape);
-  switch (op) {
-    case 'CONV_2D': {
+  const taken = elementCount(tensors[inputs[activationPlaces(operator)[0]!]!]!.shape);
+  const { cost } = rowOf(op);
+  switch (cost) {
+    case 'convolution': {
       const channels = tensors[inputs[1]!]!.shape[3] ?? 0;
       return macs * (channels < thinChannels ? costs.thinConvolution : costs.convolution);
     }
-    case 'DEPTHWISE_CONV_2D':
-      return macs * costs.depthwise;
-    case 'FULLY_CONNECTED':
-      return macs * costs.dense;
-    case 'MAX_POOL_2D':
-      return made * options.filterH * options.filterW * costs.maxPool;
-    case 'AVERAGE_POOL_2D':
-      return made * options.filterH * options.filterW * costs.averagePool;
-    case 'MEAN':
-    case 'REDUCE_MAX':
+    case 'depthwise':
+    case 'dense':
+      return macs * costs[cost];
+    case 'maxPool':
+    case 'averagePool': {
+      const { filterH, filterW } = options as OperatorOptions['MAX_POOL_2D'];
+      return made * filterH * filterW * costs[cost];
+    }
+    case 'reduction':
       return taken * costs.averagePool;
-    case 'ADD':
-    case 'SUB':
-      return made * costs.add;
-    case 'MUL':
-      return made * costs.multiply;
-    case 'RELU':
-    case 'RELU6':
-      return made * costs.activation;
-    case 'LEAKY_RELU':
-    case 'QUANTIZE':
-    case 'DEQUANTIZE':
-      return made * costs.rescale;
-    case 'SOFTMAX':
-    case 'LOGISTIC':
-    case 'TANH':
-      return made * costs.transcendental;
     default:
-      return made * costs.copy;
+      return made * costs[cost];
   }
 }
 

@@ -1,5 +1,6 @@
 import { AiotError } from '../../core/errors.js';
 import { elementCount, type Graph, type Operator, type Tensor } from '../../formats/tflite/graph.js';
+import { activationPlaces } from '../../formats/tflite/operators.js';
 import { arenaBytes } from '../../runtime/arena.js';
 
 /** Operators whose multiply-adds do not follow from their shapes, or depend on the subgraphs that they call. */
@@ -155,9 +156,10 @@ export function precisionOf(graph: Graph): Precision {
 }
 
 /** Data type of one operator's computation; without weights, determined by its first activation. */
-export function precisionAt({ tensors }: Pick<Graph, 'tensors'>, { op, inputs }: Operator): Precision {
+export function precisionAt({ tensors }: Pick<Graph, 'tensors'>, operator: Operator): Precision {
+  const { op, inputs } = operator;
   const typeOf = (index = -1): Tensor['type'] | undefined => tensors[index]?.type;
-  const activation = typeOf(op === 'SPLIT' ? inputs[1] : inputs[0]);
+  const activation = typeOf(inputs[activationPlaces(operator)[0]!]);
   if (activation === 'float32')
     return weightedOps.includes(op) && typeOf(inputs[1]) === 'int8' ? 'dynamic' : 'float32';
   if (activation === 'int8') return 'int8';

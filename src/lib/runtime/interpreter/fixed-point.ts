@@ -197,6 +197,30 @@ export function reciprocalOfOnePlus(a: number): number {
   return saturatingShiftLeft(halfDenominatorInverse(a), 1);
 }
 
+/**
+ * 1/√x of a positive integer as multiplier · 2^(shift − 31): five Newton-Raphson steps with three integer bits, from a value shifted to
+ * [1/4, 1) (TFLite's GetInvSqrtQuantizedMultiplierExp). 0 counts as 1.
+ */
+export function inverseSquareRoot(x: number): QuantizedMultiplier {
+  if (x <= 1) return { multiplier: most, shift: 0 };
+  let value = x;
+  let down = 11;
+  for (; value >= 2 ** 29; down++) value = Math.trunc(value / 4);
+  const pairs = ((Math.clz32(value) - 1) >> 1) - 1;
+  down -= pairs;
+  const input = (value << (2 * pairs)) >> 1;
+  const half = roundingShiftRight(input, 1);
+  const threeHalves = 2 ** 28 + 2 ** 27;
+  let root = 2 ** 28;
+  for (let step = 0; step < 5; step++) {
+    const cube = saturatingShiftLeft(doublingHighMultiply(doublingHighMultiply(root, root), root), 6);
+    root = saturatingShiftLeft(doublingHighMultiply(threeHalves, root) - doublingHighMultiply(half, cube), 3);
+  }
+  // √2 / 2 in Q0.31.
+  const result = doublingHighMultiply(root, 1518500250);
+  return down < 0 ? { multiplier: result << -down, shift: 0 } : { multiplier: result, shift: 0 - down };
+}
+
 /** 1/(1 + e^−v) of v in Q4.27, as Q0.31. */
 export function logistic(v: number): number {
   if (v === 0) return 1 << 30;

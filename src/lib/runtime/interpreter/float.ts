@@ -175,6 +175,16 @@ export function mean(node: Node<OperatorOptions['MEAN']>): () => void {
   };
 }
 
+/** SUM on float32: in the order of the elements, each sum in single precision. */
+export function sum(node: Node<OperatorOptions['SUM']>): () => void {
+  const [x, y] = [node.float32(0), node.float32Output];
+  const { target } = reductionPlan(node);
+  return () => {
+    y.fill(0);
+    for (let i = 0; i < x.length; i++) y[target[i]!] = y[target[i]!]! + x[i]!;
+  };
+}
+
 /** SOFTMAX over the last axis on float32. */
 export function softmax(node: Node<OperatorOptions['SOFTMAX']>): () => void {
   const [x, y] = [node.float32(0), node.float32Output];
@@ -218,13 +228,13 @@ export function fromFloat16(node: Node): () => void {
   };
 }
 
-/** ADD, SUB and MUL on float32. */
+/** Operators of two inputs on float32, with or without a fused activation. */
 export function binary(
   compute: (a: number, b: number) => number,
 ): (node: Node<OperatorOptions['MUL']>) => () => void {
   return (node) => {
     const [x0, x1, y] = [node.float32(0), node.float32(1), node.float32Output];
-    const { low, high } = floatRange(node.options.activation);
+    const { low, high } = floatRange(node.options.activation ?? 'none');
     const [places0, places1] = broadcastPlaces(node);
     return () => {
       for (let i = 0; i < y.length; i++) {

@@ -179,6 +179,25 @@ export function mean(node: Node<OperatorOptions['MEAN']>): () => void {
   };
 }
 
+/** SUM on int8 and int16: as MEAN, without the division. */
+export function sumOf(node: Node<OperatorOptions['SUM']>): () => void {
+  const [x, y] = [node.integers(0), node.integerOutput];
+  const { target, count } = reductionPlan(node);
+  const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
+  const { multiplier, shift } = ratio(node, input.scale / output.scale);
+  const { low, high } = typeRange(node);
+  const offset = Math.imul(input.zeroPoint, count);
+  const sums = new Int32Array(y.length);
+  return () => {
+    sums.fill(0);
+    for (let i = 0; i < x.length; i++) sums[target[i]!]! += x[i]!;
+    for (let i = 0; i < y.length; i++) {
+      const value = multiplyByQuantized((sums[i]! - offset) | 0, multiplier, shift) + output.zeroPoint;
+      y[i] = value < low ? low : value > high ? high : value;
+    }
+  };
+}
+
 /** QUANTIZE from float32 to int8 or int16: clamp(round(x / scale) + zero point), the quotient in single precision. */
 export function quantize(node: Node): () => void {
   const [x, y] = [node.float32(0), node.integerOutput];

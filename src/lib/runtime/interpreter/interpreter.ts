@@ -1,5 +1,5 @@
 import { AiotError } from '../../core/errors.js';
-import { activationPlaces, checkGraph, checkQuantization } from '../../formats/tflite/check.js';
+import { checkGraph, checkQuantization } from '../../formats/tflite/check.js';
 import {
   elementCount,
   type Graph,
@@ -8,6 +8,9 @@ import {
   type OperatorOptions,
   type Tensor,
 } from '../../formats/tflite/graph.js';
+import { activationPlaces, rowOf } from '../../formats/tflite/operators.js';
+import * as elementwise from './elementwise.js';
+import { floatUnary } from './elementwise.js';
 import { scaleOf } from './fixed-point.js';
 import * as float from './float.js';
 import * as floats from './float.js';
@@ -27,6 +30,7 @@ import {
   relu6,
   requantize,
   sum,
+  sumOf,
 } from './integer.js';
 import * as moves from './moves.js';
 import { expectReshaped } from './moves.js';
@@ -60,7 +64,8 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
     data instanceof Int8Array ||
     data instanceof Int16Array ||
     data instanceof Float32Array ||
-    data instanceof Int32Array
+    data instanceof Int32Array ||
+    data instanceof Uint8Array
       ? data
       : undefined,
   );
@@ -79,7 +84,8 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
     } else steps.push(step);
   }
   const output = tensors[outputIndex]!;
-  if (output instanceof Int32Array) throw unsupported(`an output of ${outputTensor.type}`);
+  if (output instanceof Int32Array || output instanceof Uint8Array)
+    throw unsupported(`an output of ${outputTensor.type}`);
   return {
     graph,
     inputTensor,
@@ -113,7 +119,7 @@ function planStep(
   const inputs = operator.inputs.map(operand);
   const shared = sharesMemory(operator.op);
   for (const output of operator.outputs)
-    tensors[output] = shared ? inputs[0]!.values : valuesFor(graph.tensors[output]!, where);
+    tensors[output] = shared ? inputs[0]!.values : outputFor(graph.tensors[output]!, where);
   const outputs = operator.outputs.map((output) => operand(output)!);
   const node = new Node(index, operator, inputs, outputs, ratioPrecision);
   const source = node.input(activationPlaces(operator)[0]!).tensor;
@@ -146,6 +152,13 @@ function checkEnds({ tensors }: Graph, input: number, output: number): void {
 const largestRank = 6;
 const largestTensorCount = 32767;
 const noValues = new Int32Array(0);
+
+/** Memory of an operator's output: an activation, or the result of a comparison or of a search. */
+function outputFor(tensor: Tensor, where: string): Values {
+  if (tensor.type === 'bool') return new Uint8Array(elementCount(tensor.shape));
+  if (tensor.type === 'int32') return new Int32Array(elementCount(tensor.shape));
+  return valuesFor(tensor, where);
+}
 
 function valuesFor({ type, shape }: Tensor, where: string): Activations {
   if (type === 'int16') return new Int16Array(elementCount(shape));
@@ -185,6 +198,12 @@ const integer = <K>(kernel: K) => ({ 'int8 int8': kernel, 'int16 int16': kernel 
 /** The kernel of an operator that only moves elements, which is the same for all types. */
 const moving = <K>(kernel: K) => ({ ...integer(kernel), 'float32 float32': kernel });
 
+/** A comparison: TFLite Micro has kernels for float32 and int8. */
+const comparing = (holds: (a: number, b: number) => boolean) => ({
+  'int8 bool': elementwise.comparison(holds),
+  'float32 bool': elementwise.comparison(holds),
+});
+
 /** Kernels by the types of the first activation and of the output. */
 const kernels: {
   readonly [Name in OperatorName]: Readonly<Record<string, Kernel<OperatorOptions[Name]>>>;
@@ -207,11 +226,40 @@ const kernels: {
   MAX_POOL_2D: { ...integer(maxPool), 'float32 float32': floats.maxPool },
   AVERAGE_POOL_2D: { ...integer(averagePool), 'float32 float32': floats.averagePool },
   MEAN: { ...integer(mean), 'float32 float32': floats.mean },
-  // TFLite Micro has no int16 kernel for it.
+  SUM: { ...integer(sumOf), 'float32 float32': floats.sum },
+  // TFLite Micro has no int16 kernels for them.
   REDUCE_MAX: { 'int8 int8': moves.reduceMax, 'float32 float32': moves.reduceMax },
+  REDUCE_MIN: { 'int8 int8': moves.reduceMin, 'float32 float32': moves.reduceMin },
+  ARG_MAX: { 'int8 int32': moves.argMax, 'float32 int32': moves.argMax },
   ADD: { ...integer(sum(1)), 'float32 float32': binary((a, b) => a + b) },
   SUB: { ...integer(sum(-1)), 'float32 float32': binary((a, b) => a - b) },
   MUL: { ...integer(product), 'float32 float32': binary((a, b) => a * b) },
+  // The int8 kernel of TFLite Micro shifts by more than 31 bits at usual scales, which C leaves undefined.
+  DIV: { 'float32 float32': binary((a, b) => a / b) },
+  MAXIMUM: moving(elementwise.choice((a, b) => !(a > b))),
+  MINIMUM: moving(elementwise.choice((a, b) => !(a < b))),
+  SQUARED_DIFFERENCE: {
+    ...integer(elementwise.squaredDifference),
+    'float32 float32': elementwise.floatSquaredDifference as Kernel,
+  },
+  EQUAL: comparing((a, b) => a === b),
+  NOT_EQUAL: comparing((a, b) => a !== b),
+  GREATER: comparing((a, b) => a > b),
+  GREATER_EQUAL: comparing((a, b) => a >= b),
+  LESS: comparing((a, b) => a < b),
+  LESS_EQUAL: comparing((a, b) => a <= b),
+  SELECT_V2: moving(elementwise.select),
+  PRELU: { ...integer(elementwise.prelu), 'float32 float32': elementwise.floatPrelu },
+  ABS: { ...integer(elementwise.abs), 'float32 float32': floatUnary.ABS },
+  RSQRT: { 'int8 int8': elementwise.rsqrt, 'float32 float32': floatUnary.RSQRT },
+  ELU: { 'int8 int8': elementwise.elu, 'float32 float32': floatUnary.ELU },
+  HARD_SWISH: { 'int8 int8': elementwise.hardSwish, 'float32 float32': floatUnary.HARD_SWISH },
+  // TFLite Micro has only float32 kernels for these.
+  NEG: { 'float32 float32': floatUnary.NEG },
+  SQRT: { 'float32 float32': floatUnary.SQRT },
+  SQUARE: { 'float32 float32': floatUnary.SQUARE },
+  EXP: { 'float32 float32': floatUnary.EXP },
+  LOG: { 'float32 float32': floatUnary.LOG },
   CONCATENATION: moving(moves.concatenation),
   PAD: { ...integer(moves.pad(zeroOf)), 'float32 float32': moves.pad(() => 0) },
   PADV2: moving(moves.pad(moves.padValue)),
@@ -248,6 +296,12 @@ const kernels: {
   EXPAND_DIMS: {},
   SQUEEZE: {},
 };
+
+/** Whether there is a kernel of an operator that reads and yields activations of this type. */
+export function hasKernel(op: OperatorName, type: 'int8' | 'int16' | 'float32'): boolean {
+  const { yields = type } = rowOf(op);
+  return sharesMemory(op) || kernelOf(op, type, yields) !== undefined;
+}
 
 /** The integer that represents a real 0. */
 function zeroOf(node: Node): number {

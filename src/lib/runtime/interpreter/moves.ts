@@ -139,10 +139,44 @@ export function split(node: Node<OperatorOptions['SPLIT']>): () => void {
 export function reduceMax(node: Node<OperatorOptions['REDUCE_MAX']>): () => void {
   const { target } = reductionPlan(node);
   const [x, y] = [node.input(0).values, node.output.values];
-  const least = x instanceof Float32Array ? Number.NEGATIVE_INFINITY : -128;
+  const least = x instanceof Float32Array ? -largestFloat : -128;
   return () => {
     y.fill(least);
     for (let i = 0; i < x.length; i++) if (x[i]! > y[target[i]!]!) y[target[i]!] = x[i]!;
+  };
+}
+
+/** REDUCE_MIN over constant axes. */
+export function reduceMin(node: Node<OperatorOptions['REDUCE_MIN']>): () => void {
+  const { target } = reductionPlan(node);
+  const [x, y] = [node.input(0).values, node.output.values];
+  const most = x instanceof Float32Array ? largestFloat : 127;
+  return () => {
+    y.fill(most);
+    for (let i = 0; i < x.length; i++) if (x[i]! < y[target[i]!]!) y[target[i]!] = x[i]!;
+  };
+}
+
+/** The largest finite float32, from whose negative TFLite Micro starts a maximum. */
+const largestFloat = (2 - 2 ** -23) * 2 ** 127;
+
+/** ARG_MAX along a constant axis: the first position of the largest value. */
+export function argMax(node: Node): () => void {
+  const { tensor, values: x } = node.input(0);
+  const given = node.int32Constant(1);
+  if (given.length !== 1) throw node.malformed(`expected one axis, got [${given}]`);
+  const axis = node.axis(given[0]!, tensor.shape);
+  node.expectOutput(...tensor.shape.filter((_, k) => k !== axis));
+  const y = node.output.values;
+  const size = tensor.shape[axis]!;
+  const inner = elementCount(tensor.shape.slice(axis + 1));
+  return () => {
+    for (let i = 0; i < y.length; i++) {
+      const start = Math.floor(i / inner) * size * inner + (i % inner);
+      let best = 0;
+      for (let k = 1; k < size; k++) if (x[start + k * inner]! > x[start + best * inner]!) best = k;
+      y[i] = best;
+    }
   };
 }
 
@@ -178,21 +212,21 @@ function walk(shape: readonly number[], strides: readonly number[], start = 0): 
 }
 
 /**
- * The elements of inputs 0 and 1 that each element of the output is computed from, by NumPy's broadcasting. Shapes are aligned at their
- * last axis, and a dimension of 1 is repeated.
+ * The elements of several inputs (0 and 1 unless named) that each element of the output is computed from, by NumPy's broadcasting. Shapes
+ * are aligned at their last axis, and a dimension of 1 is repeated.
  */
-export function broadcastPlaces(node: Node): [a: Int32Array, b: Int32Array] {
-  const shapes = [node.input(0).tensor.shape, node.input(1).tensor.shape];
+export function broadcastPlaces(node: Node): [a: Int32Array, b: Int32Array];
+export function broadcastPlaces(node: Node, inputs: readonly number[]): Int32Array[];
+export function broadcastPlaces(node: Node, inputs: readonly number[] = [0, 1]): Int32Array[] {
+  const shapes = inputs.map((place) => node.input(place).tensor.shape);
   const rank = Math.max(...shapes.map(({ length }) => length));
-  const [a, b] = shapes.map((shape) => [...new Array<number>(rank - shape.length).fill(1), ...shape]) as [
-    number[],
-    number[],
-  ];
-  const output = a.map((size, axis) => {
-    const other = b[axis]!;
-    if (size !== other && size !== 1 && other !== 1)
-      throw node.malformed(`[${shapes[0]}] and [${shapes[1]}] do not broadcast`);
-    return Math.max(size, other);
+  const padded = shapes.map((shape) => [...new Array<number>(rank - shape.length).fill(1), ...shape]);
+  const output = Array.from({ length: rank }, (_, axis) => {
+    const sizes = padded.map((shape) => shape[axis]!);
+    const size = Math.max(...sizes);
+    if (sizes.some((own) => own !== size && own !== 1))
+      throw node.malformed(`${shapes.map((shape) => `[${shape}]`).join(' and ')} do not broadcast`);
+    return size;
   });
   node.expectOutput(...output);
   const places = (shape: number[]) => {
@@ -202,7 +236,7 @@ export function broadcastPlaces(node: Node): [a: Int32Array, b: Int32Array] {
       shape.map((size, axis) => (size === 1 ? 0 : strides[axis]!)),
     );
   };
-  return [places(a), places(b)];
+  return padded.map(places);
 }
 
 /**

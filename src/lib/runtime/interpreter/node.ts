@@ -2,7 +2,7 @@ import { AiotError } from '../../core/errors.js';
 import { elementCount, type Graph, type Operator, type Tensor } from '../../formats/tflite/graph.js';
 
 /** Values of one tensor while a network runs. */
-export type Values = Int8Array | Int16Array | Float32Array | Int32Array;
+export type Values = Int8Array | Int16Array | Float32Array | Int32Array | Uint8Array;
 
 /**
  * Called with the input, then with each operator's output as soon as it is computed. `values` is the interpreter's own array: read it
@@ -109,6 +109,17 @@ export class Node<Options = unknown> {
   }
   get integerOutput(): Int8Array | Int16Array {
     return this.output.values instanceof Int16Array ? this.int16Output : this.int8Output;
+  }
+  /** A bool input: bytes, 0 for false. */
+  bools(place: number): Uint8Array {
+    const { values, tensor } = this.input(place);
+    if (!(values instanceof Uint8Array)) throw this.unsupported(`input ${place} of type ${tensor.type}`);
+    return values;
+  }
+  get boolOutput(): Uint8Array {
+    if (!(this.output.values instanceof Uint8Array))
+      throw this.unsupported(`${this.output.tensor.type} output`);
+    return this.output.values;
   }
   get float32Output(): Float32Array {
     if (!(this.output.values instanceof Float32Array))

@@ -249,6 +249,8 @@ function nodeOf(plan: Planner, operator: Operator): TrainNode[] {
     case 'QUANTIZE':
     case 'DEQUANTIZE':
       throw unfit(`the model is already quantized (${operator.op})`);
+    default:
+      throw unfit(`the operator ${operator.op} has no gradient here`);
   }
 }
 

@@ -154,6 +154,8 @@ function apply(pass: Pass, scene: Scene, operator: Operator, read: (index: numbe
     case 'QUANTIZE':
     case 'DEQUANTIZE':
       throw unfit(`the model is already quantized (${operator.op})`);
+    default:
+      throw unfit(`the operator ${operator.op} has no gradient here`);
   }
 }
 

@@ -1,5 +1,5 @@
-import { activationPlaces } from '../../../formats/tflite/check.js';
 import type { Graph, Operator, Quantization, Tensor } from '../../../formats/tflite/graph.js';
+import { activationPlaces, rowOf } from '../../../formats/tflite/operators.js';
 import type { Kind } from '../types.js';
 import { unfit } from './calibrate.js';
 import {
@@ -12,7 +12,7 @@ import {
   wideQuantization,
   withLeastScale,
 } from './numbers.js';
-import { channelAxis, fixedOutput, isWeighted, outputRules, type Weighted } from './rules.js';
+import { channelAxis, fixedOutput, isWeighted, outputRule, type Weighted } from './rules.js';
 
 interface IntegerPlan {
   /** Kind of each operator of the float graph. */
@@ -39,7 +39,7 @@ export function toIntegers(
   ranges: ReadonlyMap<number, Range>,
   plan: IntegerPlan,
 ): IntegerGraph {
-  const united = uniteRanges(graph, ranges, ({ op }) => outputRules[op] === 'own');
+  const united = uniteRanges(graph, ranges, ({ op }) => outputRule(op) === 'own');
   const twins = new Twins(graph, united);
   const inputs = graph.inputs.map((index) => twins.make(index, plan.io));
   graph.operators.forEach((operator, at) => {
@@ -62,14 +62,14 @@ function outputOf(twins: Twins, index: number, io: Kind): number {
 
 function addOperator(twins: Twins, operator: Operator, kind: Kind): void {
   if (kind === 'float32') addFloat(twins, operator);
-  else if (operator.op === 'CONCATENATION') addConcatenation(twins, operator, kind);
+  else if (rowOf(operator.op).scale === 'joined') addJoined(twins, operator, kind);
   else addInteger(twins, operator, kind);
 }
 
 function addFloat(twins: Twins, operator: Operator): void {
   const places = activationPlaces(operator);
   const inputs = operator.inputs.map((index, place) =>
-    places.includes(place) ? twins.of(index, 'float32') : twins.constant(index),
+    places.includes(place) ? twins.of(index, 'float32') : twins.other(index),
   );
   const outputs = operator.outputs.map((index) => twins.make(index, 'float32'));
   twins.operators.push({ ...operator, inputs, outputs });
@@ -82,8 +82,8 @@ function addInteger(twins: Twins, operator: Operator, kind: Kind): void {
   const input = twins.quantizationOf(first, op);
   const inputs = operator.inputs.map((index, place) => {
     if (place === places[0]) return first;
-    if (!places.includes(place)) return isWeighted(operator) ? -1 : twins.constant(index);
-    return twins.of(index, kind, outputRules[op] === 'input' ? input : undefined);
+    if (!places.includes(place)) return isWeighted(operator) ? -1 : twins.other(index);
+    return twins.of(index, kind, outputRule(op) === 'input' ? input : undefined);
   });
   const quantization = outputQuantization(twins, operator, kind, inputs);
   const outputs = operator.outputs.map((index) => twins.make(index, kind, quantization));
@@ -99,7 +99,8 @@ function outputQuantization(twins: Twins, operator: Operator, kind: Kind, inputs
     guardTable(op, scales[0]!.scale[0]!, kind === 'int16' ? 'int16' : 'int8');
     return fixed;
   }
-  if (outputRules[op] === 'input') return scales[0]!;
+  if (outputRule(op) === 'input') return scales[0]!;
+  if (rowOf(op).yields !== undefined) return scales[0]!;
   const own = twins.own(operator.outputs[0]!, kind);
   if (op !== 'ADD' && op !== 'SUB') return own;
   // The kernel's last multiplier, twice the larger scale / (2^L · output scale), must stay below 1: L is 20, int16: 15.
@@ -114,10 +115,13 @@ function optionsFor({ op, options }: Operator, kind: Kind): Operator['options'] 
   return op === 'FULLY_CONNECTED' ? { ...options, quantizedBiasType: 'int64' } : options;
 }
 
-function addConcatenation(twins: Twins, operator: Operator, kind: Kind): void {
+/** An operator whose inputs and output have one scale, such as CONCATENATION: inputs of another scale are converted to it. */
+function addJoined(twins: Twins, operator: Operator, kind: Kind): void {
   const [output = -1] = operator.outputs;
   const quantization = twins.own(output, kind);
-  const inputs = operator.inputs.map((index) => {
+  const places = activationPlaces(operator);
+  const inputs = operator.inputs.map((index, place) => {
+    if (!places.includes(place)) return twins.other(index);
     const given = twins.of(index, kind, quantization);
     const own = twins.quantizationOf(given, operator.op);
     if (own.scale[0] === quantization.scale[0] && own.zeroPoint[0] === quantization.zeroPoint[0])
@@ -172,7 +176,7 @@ function addWeights(twins: Twins, operator: Weighted, inputScale: number, kind: 
 }
 
 /**
- * Gives the inputs of each CONCATENATION a common scale. An input gets the range of the result if it may have any range according to
+ * Gives the inputs of each CONCATENATION and its like a common scale. An input gets the range of the result if it may have any range according to
  * `free` and is used nowhere else. (Others are converted to it by a QUANTIZE. TensorFlow's converter instead propagates the range upwards,
  * through pools as far as the model's input, which then clips.)
  * @returns the ranges with these replaced
@@ -190,7 +194,7 @@ function uniteRanges(
   // From last to first: the range of an outer concatenation is passed on to one within it.
   for (const { op, inputs, outputs: made } of [...operators].reverse()) {
     const whole = united.get(made[0] ?? -1);
-    if (op !== 'CONCATENATION' || whole === undefined) continue;
+    if (rowOf(op).scale !== 'joined' || whole === undefined) continue;
     for (const index of inputs) {
       const maker = makers.get(index);
       if (maker !== undefined && uses.get(index) === 1 && free(maker)) united.set(index, whole);
@@ -220,8 +224,12 @@ class Twins {
     const { name, shape } = this.graph.tensors[index]!;
     const kinds = this.#made.get(index) ?? new Map<Kind, number>();
     this.#made.set(index, kinds);
-    const own = kind === 'float32' ? {} : { quantization: quantization ?? this.own(index, kind) };
-    const place = this.add({ name: kinds.size === 0 ? name : `${name}/${kind}`, shape, type: kind, ...own });
+    const { type: given } = this.graph.tensors[index]!;
+    // Outputs of comparisons and positions have no scale, whatever their operator computes with.
+    const type = given === 'float32' ? kind : given;
+    const own =
+      type === 'int8' || type === 'int16' ? { quantization: quantization ?? this.own(index, type) } : {};
+    const place = this.add({ name: kinds.size === 0 ? name : `${name}/${kind}`, shape, type, ...own });
     kinds.set(kind, place);
     return place;
   }
@@ -254,6 +262,12 @@ class Twins {
       const [first] = kinds.values();
       if (first !== undefined) yield [index, first];
     }
+  }
+
+  /** An input that is not an activation: a constant, or the bool or int32 output of another operator. */
+  other(index: number): number {
+    const [first] = this.#made.get(index)?.values() ?? [];
+    return first ?? this.constant(index);
   }
 
   /** Copies a constant unchanged: shapes, axes, float weights of an operator that stays float. −1 (an omitted input) is returned as −1. */

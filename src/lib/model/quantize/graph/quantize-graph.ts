@@ -1,5 +1,6 @@
 import type { Graph, Operator, Tensor } from '../../../formats/tflite/graph.js';
 import { float16Words, largestFloat16, withFloatConstants } from '../../../formats/tflite/real-values.js';
+import { hasKernel } from '../../../runtime/interpreter/interpreter.js';
 import { brokenConstant, simplifyGraph } from '../../network/simplify.js';
 import type { LayerReport } from '../result.js';
 import type { Kind, Quantized, QuantizeSettings, RangeMethod } from '../types.js';
@@ -9,7 +10,7 @@ import { toIntegers } from './integers.js';
 import { affordable, measureNoise, type Noise } from './noise.js';
 import { channelScales, quantizeWeights } from './numbers.js';
 import { chooseRanges } from './ranges.js';
-import { channelAxis, isWeighted, outputRules } from './rules.js';
+import { canQuantize, channelAxis, isWeighted, outputRule } from './rules.js';
 
 /** Budget of multiply-adds for measuring the noise. */
 const noiseBudget = 5e7;
@@ -139,8 +140,8 @@ function kindsOf(
 ): Kind[] {
   return operators.map(({ op }, at) => {
     const kind = apart?.get(at) ?? integer;
-    if (kind !== 'int16' || op !== 'REDUCE_MAX') return kind;
-    notes.push(`operator ${at} (${op}) stays float32: TFLite Micro has no int16 kernel of it`);
+    if (kind === 'float32' || hasKernel(op, kind)) return kind;
+    notes.push(`operator ${at} (${op}) stays float32: TFLite Micro has no ${kind} kernel of it`);
     return 'float32';
   });
 }
@@ -180,8 +181,8 @@ export function prepareGraph(graph: Graph): Graph {
   if (broken !== undefined) throw unfit(`the model's ${broken}: train it again`);
   const simple = simplifyGraph(float);
   for (const [index, { op }] of simple.operators.entries())
-    if (outputRules[op] === undefined)
-      throw unfit(`operator ${index}: expected one of ${Object.keys(outputRules).join(', ')}; got ${op}`);
+    if (!canQuantize(op))
+      throw unfit(`operator ${index}: expected an operator on float32 activations, got ${op}`);
   return simple;
 }
 
@@ -293,7 +294,7 @@ function reportOf(
     };
   };
   const made = ({ op, outputs }: Operator) =>
-    outputs.map((index) => line(op, index, outputRules[op] === 'own'));
+    outputs.map((index) => line(op, index, outputRule(op) === 'own'));
   return {
     sqnrDb: rounded(noise?.get(float.outputs[0]!)),
     layers: [...float.inputs.map((index) => line('input', index, true)), ...float.operators.flatMap(made)],

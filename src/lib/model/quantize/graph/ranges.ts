@@ -4,7 +4,7 @@ import type { Seen } from './calibrate.js';
 import { toIntegers } from './integers.js';
 import { affordable, measureAgainst } from './noise.js';
 import type { Range } from './numbers.js';
-import { outputRules } from './rules.js';
+import { outputRule } from './rules.js';
 
 interface Chosen extends Range {
   method: RangeMethod;
@@ -64,7 +64,7 @@ export function chooseRanges(
 /** Narrower ranges with less expected noise, the most promising first. */
 function candidatesOf(graph: Graph, seen: ReadonlyMap<number, Seen>, kinds: readonly Kind[]) {
   const made = graph.operators.flatMap(({ op, outputs }, at) =>
-    outputRules[op] === 'own' && kinds[at] === 'int8' ? outputs : [],
+    outputRule(op) === 'own' && kinds[at] === 'int8' ? outputs : [],
   );
   const own = kinds.includes('int8') ? [...graph.inputs, ...made] : [];
   return own

@@ -1,46 +1,23 @@
 import type { Operator, OperatorName, Quantization } from '../../../formats/tflite/graph.js';
+import { fixedScale, rowOf } from '../../../formats/tflite/operators.js';
 import type { Kind } from '../types.js';
 
-/** Output scale of an operator on integers: its own, a fixed one, or its input's. Other operators are rejected. */
-export const outputRules: Partial<Record<OperatorName, 'own' | 'fixed' | 'input'>> = {
-  FULLY_CONNECTED: 'own',
-  CONV_2D: 'own',
-  DEPTHWISE_CONV_2D: 'own',
-  MEAN: 'own',
-  RELU: 'own',
-  LEAKY_RELU: 'own',
-  ADD: 'own',
-  SUB: 'own',
-  MUL: 'own',
-  CONCATENATION: 'own',
-  MAX_POOL_2D: 'input',
-  AVERAGE_POOL_2D: 'input',
-  RESHAPE: 'input',
-  EXPAND_DIMS: 'input',
-  SQUEEZE: 'input',
-  RELU6: 'input',
-  PAD: 'input',
-  PADV2: 'input',
-  REDUCE_MAX: 'input',
-  SPLIT: 'input',
-  STRIDED_SLICE: 'input',
-  TRANSPOSE: 'input',
-  SOFTMAX: 'fixed',
-  LOGISTIC: 'fixed',
-  TANH: 'fixed',
-};
+/** Output scale of an operator on integers: its own (also if the inputs are converted to it), a fixed one, its input's, or none. */
+export function outputRule(op: OperatorName): 'own' | 'fixed' | 'input' | undefined {
+  const { scale } = rowOf(op);
+  if (scale === 'joined') return 'own';
+  return typeof scale === 'object' ? 'fixed' : scale;
+}
 
-const fixed = {
-  SOFTMAX: { scale: [1 / 256], zeroPoint: [-128], axis: 0 },
-  LOGISTIC: { scale: [1 / 256], zeroPoint: [-128], axis: 0 },
-  TANH: { scale: [1 / 128], zeroPoint: [0], axis: 0 },
-} satisfies Partial<Record<OperatorName, Quantization>>;
+/** Whether a float network with this operator can be quantized: it is not itself a conversion. */
+export function canQuantize(op: OperatorName): boolean {
+  return op !== 'QUANTIZE' && op !== 'DEQUANTIZE';
+}
 
 /** The output scale fixed by an operator's kernels; undefined if they fix none. */
 export function fixedOutput(op: OperatorName, kind: Kind): Quantization | undefined {
-  if (!(op in fixed)) return undefined;
-  if (kind === 'int16') return { scale: [2 ** -15], zeroPoint: [0], axis: 0 };
-  return fixed[op as keyof typeof fixed];
+  const fixed = fixedScale(op, kind === 'int16' ? 'int16' : 'int8');
+  return fixed && { scale: [fixed[0]], zeroPoint: [fixed[1]], axis: 0 };
 }
 
 export type Weighted = Extract<Operator, { op: 'FULLY_CONNECTED' | 'CONV_2D' | 'DEPTHWISE_CONV_2D' }>;

@@ -1,0 +1,102 @@
+import type { OperatorName } from '../graph.js';
+import { activation, flag, optionalFlag, optionalType, padding, positive, zero } from '../option-fields.js';
+import { micro, quantizedSince, type Row, type SharedRow, type Use } from './row.js';
+
+const pool = (code: number, rest: Pick<SharedRow, 'cost' | 'micro'>): SharedRow => ({
+  code,
+  optionsType: 5,
+  fields: [
+    padding(0),
+    positive(1, 'strideW'),
+    positive(2, 'strideH'),
+    positive(3, 'filterW'),
+    positive(4, 'filterH'),
+    activation(5),
+  ],
+  inputs: [1, 1],
+  version: quantizedSince(2),
+  since: { 1: '1.5.0', 2: '1.14.0' },
+  scale: 'input',
+  ...rest,
+});
+
+/** Layers with weights, and pools. */
+export const layerRows = {
+  FULLY_CONNECTED: {
+    code: 9,
+    optionsType: 8,
+    fields: [
+      activation(0),
+      zero(1, 'weights format'),
+      flag(2, 'keepNumDims'),
+      optionalFlag(3, 'asymmetricQuantizeInputs'),
+      optionalType(4, 'quantizedBiasType'),
+    ],
+    inputs: [2, 3],
+    version: (use) => {
+      const plain = use.options.keepNumDims ? 5 : quantizedSince(4)(use);
+      return weighted(use, [use.options.asymmetricQuantizeInputs ? 9 : 3, 12], plain);
+    },
+    since: { 1: '1.5.0', 3: '1.14.0', 4: '1.14.0', 5: '2.0.0', 9: '2.3.0', 12: '2.17.0' },
+    scale: 'own',
+    cost: 'dense',
+    micro: micro('AddFullyConnected', 72, 32),
+  },
+  CONV_2D: {
+    code: 3,
+    optionsType: 1,
+    fields: [
+      padding(0),
+      positive(1, 'strideW'),
+      positive(2, 'strideH'),
+      activation(3),
+      positive(4, 'dilationW', 1),
+      positive(5, 'dilationH', 1),
+      optionalType(6, 'quantizedBiasType'),
+    ],
+    inputs: [2, 3],
+    version: (use) => {
+      const grouped = use.inputs[0]?.shape[3] !== use.inputs[1]?.shape[3];
+      return grouped ? 6 : weighted(use, [2, 5], quantizedSince(3)(use));
+    },
+    since: { 1: '1.5.0', 2: '1.14.0', 3: '1.14.0', 5: '2.4.0', 6: '2.9.0' },
+    scale: 'own',
+    cost: 'convolution',
+    micro: micro('AddConv2D', 80, 40),
+  },
+  DEPTHWISE_CONV_2D: {
+    code: 4,
+    optionsType: 2,
+    fields: [
+      padding(0),
+      positive(1, 'strideW'),
+      positive(2, 'strideH'),
+      positive(3, 'depthMultiplier'),
+      activation(4),
+      positive(5, 'dilationW', 1),
+      positive(6, 'dilationH', 1),
+    ],
+    inputs: [2, 3],
+    version: (use) => {
+      const dilated = use.options.dilationH > 1 || use.options.dilationW > 1;
+      return weighted(use, [4, 6], Math.max(quantizedSince(3)(use), dilated ? 2 : 1));
+    },
+    since: { 1: '1.5.0', 2: '1.12.0', 3: '1.14.0', 4: '2.2.0', 6: '2.3.0' },
+    scale: 'own',
+    cost: 'depthwise',
+    micro: micro('AddDepthwiseConv2D', 80, 40),
+  },
+  MAX_POOL_2D: pool(17, { cost: 'maxPool', micro: micro('AddMaxPool2D', 32, 40) }),
+  AVERAGE_POOL_2D: pool(1, { cost: 'averagePool', micro: micro('AddAveragePool2D', 32, 40) }),
+} satisfies { [Name in OperatorName]?: Row<Name> };
+
+/** int8 constants under float activations (dynamic range): `perTensor` or `perChannel` kernels; otherwise `other`. */
+function weighted(
+  { inputs, output }: Use<OperatorName>,
+  [perTensor, perChannel]: [number, number],
+  other: number,
+): number {
+  const weights = inputs[1];
+  if (output.type !== 'float32' || weights?.type !== 'int8') return other;
+  return (weights.quantization?.scale.length ?? 0) > 1 ? perChannel : perTensor;
+}

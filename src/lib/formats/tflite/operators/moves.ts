@@ -1,0 +1,163 @@
+import type { OperatorName } from '../graph.js';
+import { activation, flag, integer, integers, optionalType, positive, zero } from '../option-fields.js';
+import { byRank, byType, micro, quantizedSince, type Row, type SharedRow } from './row.js';
+
+const reduction = (
+  code: number,
+  since: SharedRow['since'],
+  rest: Pick<SharedRow, 'scale' | 'micro'> & Partial<SharedRow>,
+): SharedRow => ({
+  code,
+  optionsType: 27,
+  fields: [flag(0, 'keepDims')],
+  inputs: [2, 2],
+  version: quantizedSince(2),
+  since,
+  cost: 'reduction',
+  ...rest,
+});
+
+/** Operators that combine the elements along axes. */
+export const reductionRows = {
+  MEAN: reduction(40, { 1: '1.6.0', 2: '1.14.0' }, { scale: 'own', micro: micro('AddMean', 44, 16) }),
+  SUM: reduction(74, { 1: '1.10.0', 2: '1.15.0' }, { scale: 'own', micro: micro('AddSum', 44, 16) }),
+  REDUCE_MAX: reduction(
+    82,
+    { 1: '1.11.0', 2: '1.14.0' },
+    {
+      scale: 'input',
+      micro: micro('AddReduceMax', 44, 16),
+    },
+  ),
+  REDUCE_MIN: reduction(
+    89,
+    { 1: '1.11.0', 2: '1.14.0' },
+    {
+      scale: 'input',
+      micro: micro('AddReduceMin', 44, 16),
+    },
+  ),
+  ARG_MAX: {
+    code: 56,
+    optionsType: 40,
+    fields: [optionalType(0, 'outputType')],
+    inputs: [2, 2],
+    version: byType(2),
+    since: { 1: '1.9.0', 2: '1.14.0' },
+    yields: 'int32',
+    cost: 'reduction',
+    micro: micro('AddArgMax'),
+  },
+} satisfies { [Name in OperatorName]?: Row<Name> };
+
+const pad = (
+  code: number,
+  optionsType: number,
+  inputs: number,
+  since: string,
+  method: string,
+): SharedRow => ({
+  code,
+  optionsType,
+  fields: [],
+  inputs: [inputs, inputs],
+  version: byRank(4, 4),
+  since: { 1: since, 2: '1.14.0', 4: '2.6.0' },
+  activations: inputs === 3 ? [0, 2] : [0],
+  scale: 'input',
+  cost: 'copy',
+  micro: micro(method, 56),
+});
+
+/** Operators that only move elements or change the shape. */
+export const movingRows = {
+  CONCATENATION: {
+    code: 2,
+    optionsType: 10,
+    fields: [integer(0, 'axis'), activation(1)],
+    inputs: [1, 1024],
+    version: quantizedSince(2),
+    since: { 1: '1.5.0', 2: '1.14.0' },
+    activations: 'all',
+    scale: 'joined',
+    cost: 'copy',
+    micro: micro('AddConcatenation', 72, 16),
+  },
+  PAD: pad(34, 22, 2, '1.5.0', 'AddPad'),
+  PADV2: pad(60, 43, 3, '1.9.0', 'AddPadV2'),
+  TRANSPOSE: {
+    code: 39,
+    optionsType: 26,
+    fields: [],
+    inputs: [2, 2],
+    version: byRank(4, 4),
+    since: { 1: '1.6.0', 2: '1.14.0', 4: '2.3.0' },
+    scale: 'input',
+    cost: 'copy',
+    micro: micro('AddTranspose'),
+  },
+  SPLIT: {
+    code: 49,
+    optionsType: 35,
+    fields: [positive(0, 'numSplits')],
+    inputs: [2, 2],
+    outputs: ({ numSplits }) => numSplits,
+    version: quantizedSince(2),
+    since: { 1: '1.5.0', 2: '1.14.0' },
+    activations: [1],
+    scale: 'input',
+    cost: 'copy',
+    micro: micro('AddSplit', 0, 8),
+  },
+  STRIDED_SLICE: {
+    code: 45,
+    optionsType: 32,
+    fields: [
+      integer(0, 'beginMask'),
+      integer(1, 'endMask'),
+      zero(2, 'ellipsis mask', 4),
+      zero(3, 'new axis mask', 4),
+      integer(4, 'shrinkAxisMask'),
+      zero(5, 'offset'),
+    ],
+    inputs: [4, 4],
+    version: byRank(4, 4),
+    since: { 1: '1.6.0', 2: '1.14.0', 4: '2.2.0' },
+    scale: 'input',
+    cost: 'copy',
+    micro: micro('AddStridedSlice', 96, 24),
+  },
+  RESHAPE: {
+    code: 22,
+    optionsType: 17,
+    fields: [integers(0, 'newShape')],
+    inputs: [1, 2],
+    version: () => 1,
+    since: { 1: '1.5.0' },
+    scale: 'input',
+    cost: 'copy',
+    micro: micro('AddReshape', 0, 40),
+  },
+  EXPAND_DIMS: {
+    code: 70,
+    optionsType: 52,
+    fields: [],
+    inputs: [2, 2],
+    version: () => 1,
+    since: { 1: '1.10.0' },
+    scale: 'input',
+    cost: 'copy',
+    micro: micro('AddExpandDims'),
+  },
+  SQUEEZE: {
+    code: 43,
+    optionsType: 30,
+    fields: [integers(0, 'squeezeDims')],
+    inputs: [1, 1],
+    version: () => 1,
+    since: { 1: '1.6.0' },
+    scale: 'input',
+    cost: 'copy',
+    micro: micro('AddSqueeze', 0, 40),
+  },
+} satisfies { [Name in OperatorName]?: Row<Name> };

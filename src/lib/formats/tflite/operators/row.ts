@@ -1,0 +1,99 @@
+import type { OperatorName, OperatorOptions, Tensor } from '../graph.js';
+import type { OptionField } from '../option-fields.js';
+
+/** Properties that determine a version. */
+export interface Use<Name extends OperatorName> {
+  options: OperatorOptions[Name];
+  /** Types of the inputs (undefined if omitted) and of the first output. */
+  inputs: (Tensor | undefined)[];
+  output: Tensor;
+}
+
+/** Scale and zero point of an output that the integer kernels fix, by type. */
+export interface FixedScale {
+  int8: readonly [scale: number, zeroPoint: number];
+  int16?: readonly [scale: number, zeroPoint: number];
+}
+
+/** Groups of kernels with similar cost per output element (or per input cell of a window). */
+export type Cost =
+  | 'convolution'
+  | 'depthwise'
+  | 'dense'
+  | 'maxPool'
+  | 'averagePool'
+  | 'reduction'
+  | 'add'
+  | 'multiply'
+  | 'activation'
+  | 'rescale'
+  | 'transcendental'
+  | 'copy';
+
+export interface Row<Name extends OperatorName> {
+  /** Number in the schema's BuiltinOperator. */
+  code: number;
+  /** Number in the schema's union BuiltinOptions; 0 = no options table. */
+  optionsType: number;
+  fields: OptionField[];
+  /** Minimum and maximum number of inputs. */
+  inputs: [least: number, most: number];
+  /** Number of outputs, if it is not one. */
+  outputs?: (options: OperatorOptions[Name]) => number;
+  /** The oldest kernel version that supports the use. */
+  version: (use: Use<Name>) => number;
+  /** Version → the first TensorFlow release that includes it. */
+  since: Readonly<Record<number, string>>;
+  /**
+   * Positions of the inputs that are activations (or constants in their place), not weights, axes or shapes. The first of them
+   * determines the kernel's type. The default is the first input.
+   */
+  activations?: readonly number[] | 'all';
+  /**
+   * Scale of an integer output: its own, the one of its input (the kernel does not change integers), the common one of several inputs
+   * (`joined`), or a fixed one. Without it, the output has no scale.
+   */
+  scale?: 'own' | 'input' | 'joined' | FixedScale;
+  /** Whether the output has the type `bool` or `int32` while the inputs are activations. */
+  yields?: 'bool' | 'int32';
+  /** Shape of the output: that of the first input, or both inputs broadcast; undefined if it depends on more. */
+  shape?: 'first' | 'broadcast';
+  cost: Cost;
+  /**
+   * TFLite Micro's method that registers the kernel (micro_mutable_op_resolver.h), and the bytes of the kernel's data and options in the
+   * tail of its arena, measured with the 64-bit Python runtime.
+   */
+  micro: { register: string; data: number; options: number };
+}
+
+/** A row for several operators: its version depends on no option. */
+export type SharedRow = Omit<Row<OperatorName>, 'version' | 'outputs'> & {
+  version: (use: Pick<Use<OperatorName>, 'inputs' | 'output'>) => number;
+};
+
+type SharedUse = Pick<Use<OperatorName>, 'inputs' | 'output'>;
+
+/** Version 1 for float, `int8` for int8 (and int16, for which TensorFlow 2.18's converter writes the same numbers). */
+export const quantizedSince =
+  (int8: number) =>
+  ({ output }: { output: Tensor }) =>
+    output.type === 'int8' || output.type === 'int16' ? int8 : 1;
+
+/** Version by the type of the first input: of float32, int8 and int16. */
+export const byType =
+  (int8: number, int16 = int8) =>
+  ({ inputs }: SharedUse): number =>
+    inputs[0]?.type === 'int16' ? int16 : inputs[0]?.type === 'int8' ? int8 : 1;
+
+/** Version 2 for integers, `wide` for tensors of more than `rank` dimensions. */
+export const byRank =
+  (rank: number, wide: number) =>
+  (use: SharedUse): number =>
+    (use.inputs[0]?.shape.length ?? 0) > rank ? wide : quantizedSince(2)(use);
+
+/** A method of TFLite Micro's resolver, and the bytes of the kernel's data and options. */
+export const micro = (register: string, data = 0, options = 0): Row<OperatorName>['micro'] => ({
+  register,
+  data,
+  options,
+});

@@ -1,0 +1,226 @@
+import type { OperatorOptions } from '../../formats/tflite/graph.js';
+import {
+  inverseSquareRoot,
+  multiplyByQuantized,
+  quantizeMultiplier,
+  ratio,
+  roundingShiftRight,
+  scaleOf,
+  typeRange,
+} from './fixed-point.js';
+import { binary, elementwise } from './float.js';
+import { perElement } from './integer.js';
+import { broadcastPlaces } from './moves.js';
+import type { Kernel, Node } from './node.js';
+
+/** ABS on int8 and int16; equal scales need no multiplication. */
+export function abs(node: Node): () => void {
+  const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
+  const distance = (q: number) => Math.abs(q - input.zeroPoint);
+  if (input.scale === output.scale) return perElement(node, (q) => distance(q) + output.zeroPoint);
+  const quotient = input.scale / output.scale;
+  const { multiplier, shift } = ratio(
+    node,
+    node.ratioPrecision === 'single' ? Math.fround(quotient) : quotient,
+  );
+  return perElement(node, (q) => multiplyByQuantized(distance(q), multiplier, shift) + output.zeroPoint);
+}
+
+/** Bits by which an int8 RSQRT keeps its intermediate value above 1. */
+const rsqrtBits = 20;
+
+/** RSQRT on int8. A zero point of −128 excludes negative values, which TFLite Micro rejects while it runs. */
+export function rsqrt(node: Node): () => void {
+  const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
+  if (input.zeroPoint !== -128)
+    throw node.unsupported(
+      `a zero point of ${input.zeroPoint}, which allows negative inputs (expected −128)`,
+    );
+  const scale = 1 / Math.fround(Math.fround(Math.sqrt(input.scale)) * output.scale);
+  const { multiplier, shift } = ratio(node, scale);
+  if (shift < rsqrtBits - 31) throw node.unsupported(`an output scale of ${output.scale}`);
+  return perElement(node, (q) => {
+    if (q === -128) return 127;
+    const inverse = inverseSquareRoot(q + 128);
+    const data = multiplyByQuantized(1, inverse.multiplier, inverse.shift + rsqrtBits);
+    return multiplyByQuantized(data, multiplier, shift - rsqrtBits) + output.zeroPoint;
+  });
+}
+
+/** ELU on int8: a table of results in single precision, as TFLite Micro fills it. */
+export function elu(node: Node): () => void {
+  const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
+  const inverse = Math.fround(1 / output.scale);
+  return perElement(node, (q) => {
+    const x = Math.fround(input.scale * (q - input.zeroPoint));
+    const value = x < 0 ? Math.fround(Math.fround(Math.exp(x)) - 1) : x;
+    const scaled = Math.fround(value * inverse);
+    return Math.sign(scaled) * Math.floor(Math.abs(scaled) + 0.5) + output.zeroPoint;
+  });
+}
+
+/** HARD_SWISH on int8: x · relu6(x + 3) / 6 in 16-bit fixed point. */
+export function hardSwish(node: Node): () => void {
+  const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
+  const hires = Math.fround(input.scale / 128);
+  const last = halfMultiplier(node, Math.fround(hires / output.scale));
+  // The real value 3 is 32768 in the steps of the factor.
+  const factor = halfMultiplier(node, Math.fround(hires / Math.fround(3 / 32768)));
+  if (last.shift > 0) throw node.malformed(`an output scale of ${output.scale} is too small for its input`);
+  return perElement(node, (q) => {
+    const wide = (q - input.zeroPoint) * 128;
+    let share = factor.shift > 0 ? saturated(wide * 2 ** (factor.shift - 1)) : wide;
+    share = highMultiply16(share, factor.multiplier);
+    if (factor.shift > 0) share = saturated(2 * share);
+    if (factor.shift < 0) share = roundingShiftRight(share, -factor.shift);
+    // From [−1, 1] to [0, 1].
+    const relu = (share + 32768) >> 1;
+    const product = Math.trunc((relu * highMultiply16(wide, last.multiplier)) / 32768);
+    return roundingShiftRight(product, -last.shift) + output.zeroPoint;
+  });
+}
+
+/** A multiplier of 15 bits instead of 31. */
+function halfMultiplier(node: Node, real: number): { multiplier: number; shift: number } {
+  const { multiplier, shift } = ratio(node, real);
+  if (shift < -15) throw node.unsupported(`a ratio of scales of ${real}`);
+  return { multiplier: multiplier >= 2147483647 - 32768 ? 32767 : (multiplier + 32768) >> 16, shift };
+}
+
+function saturated(x: number): number {
+  return x > 32767 ? 32767 : x < -32768 ? -32768 : x;
+}
+
+/** a · b / 2^15 for int16, rounded half away from zero. */
+function highMultiply16(a: number, b: number): number {
+  if (a === -32768 && b === -32768) return 32767;
+  const product = a * b;
+  return Math.trunc((product + (product >= 0 ? 16384 : 1 - 16384)) / 32768);
+}
+
+/** MAXIMUM, MINIMUM: values in one scale, which are only compared. */
+export function choice(second: (a: number, b: number) => boolean): Kernel {
+  return (node) => {
+    const [x0, x1, y] = [node.input(0).values, node.input(1).values, node.output.values];
+    const [places0, places1] = broadcastPlaces(node);
+    return () => {
+      for (let i = 0; i < y.length; i++) {
+        const [a, b] = [x0[places0[i]!]!, x1[places1[i]!]!];
+        y[i] = second(a, b) ? b : a;
+      }
+    };
+  };
+}
+
+/** SQUARED_DIFFERENCE on int8 and int16: both sides on twice the larger scale, with 7 bits of fraction for int8. */
+export function squaredDifference(node: Node): () => void {
+  const [x0, x1, y] = [node.integers(0), node.integers(1), node.integerOutput];
+  const [a, b, output] = [
+    scaleOf(node, node.input(0)),
+    scaleOf(node, node.input(1)),
+    scaleOf(node, node.output),
+  ];
+  const bits = y instanceof Int16Array ? 0 : 7;
+  const twice = 2 * Math.max(a.scale, b.scale);
+  const [ma, mb] = [ratio(node, a.scale / twice), ratio(node, b.scale / twice)];
+  const mo = ratio(node, (twice * twice) / (2 ** (2 * bits) * output.scale));
+  const { low, high } = typeRange(node);
+  const [places0, places1] = broadcastPlaces(node);
+  return () => {
+    for (let i = 0; i < y.length; i++) {
+      const u = multiplyByQuantized((x0[places0[i]!]! - a.zeroPoint) << bits, ma.multiplier, ma.shift);
+      const v = multiplyByQuantized((x1[places1[i]!]! - b.zeroPoint) << bits, mb.multiplier, mb.shift);
+      const value = multiplyByQuantized(Math.imul(u - v, u - v), mo.multiplier, mo.shift) + output.zeroPoint;
+      y[i] = value < low ? low : value > high ? high : value;
+    }
+  };
+}
+
+/** PRELU on int8 and int16: the slopes, always int8, are constants that are broadcast. */
+export function prelu(node: Node): () => void {
+  const [x, slopes, y] = [node.integers(0), node.int8Weights(1), node.integerOutput];
+  const [input, slope, output] = [
+    scaleOf(node, node.input(0)),
+    scaleOf(node, node.input(1)),
+    scaleOf(node, node.output),
+  ];
+  const positive = ratio(node, input.scale / output.scale);
+  const negative = ratio(node, (input.scale * slope.scale) / output.scale);
+  const { low, high } = typeRange(node);
+  const [places0, places1] = broadcastPlaces(node);
+  return () => {
+    for (let i = 0; i < y.length; i++) {
+      const d = x[places0[i]!]! - input.zeroPoint;
+      const value =
+        output.zeroPoint +
+        (d >= 0
+          ? multiplyByQuantized(d, positive.multiplier, positive.shift)
+          : multiplyByQuantized(
+              d * (slopes[places1[i]!]! - slope.zeroPoint),
+              negative.multiplier,
+              negative.shift,
+            ));
+      y[i] = value < low ? low : value > high ? high : value;
+    }
+  };
+}
+
+/** PRELU on float32. */
+export function floatPrelu(node: Node): () => void {
+  if (node.input(1).tensor.data === undefined) throw node.unsupported('slopes that are not constant');
+  return binary((x, slope) => (x >= 0 ? x : x * slope))(node as Node<OperatorOptions['MUL']>);
+}
+
+/** Bits of fraction with which int8 values are compared. */
+const comparisonBits = 8;
+
+/** A comparison; int8 values are brought to real numbers with the scales as multipliers. */
+export function comparison(holds: (a: number, b: number) => boolean): Kernel {
+  return (node) => {
+    const [x0, x1, y] = [node.input(0).values, node.input(1).values, node.boolOutput];
+    const [places0, places1] = broadcastPlaces(node);
+    const [first, second] = [0, 1].map((place) => comparable(node, place)) as [Comparable, Comparable];
+    return () => {
+      for (let i = 0; i < y.length; i++)
+        y[i] = holds(first(x0[places0[i]!]!), second(x1[places1[i]!]!)) ? 1 : 0;
+    };
+  };
+}
+
+type Comparable = (x: number) => number;
+
+function comparable(node: Node, place: number): Comparable {
+  if (!(node.input(place).values instanceof Int8Array)) return (x) => x;
+  const { scale, zeroPoint } = scaleOf(node, node.input(place));
+  if (scale >= 1) throw node.unsupported(`a comparison of values with the scale ${scale} (below 1)`);
+  const { multiplier, shift } = quantizeMultiplier(scale);
+  return (q) => multiplyByQuantized((q - zeroPoint) << comparisonBits, multiplier, shift);
+}
+
+/** SELECT_V2: the second input where the condition is true, the third elsewhere; all three are broadcast. */
+export function select(node: Node): () => void {
+  const [condition, x, y] = [node.bools(0), node.input(1).values, node.input(2).values];
+  const output = node.output.values;
+  const [c, a, b] = broadcastPlaces(node, [0, 1, 2]) as [Int32Array, Int32Array, Int32Array];
+  return () => {
+    for (let i = 0; i < output.length; i++) output[i] = condition[c[i]!] !== 0 ? x[a[i]!]! : y[b[i]!]!;
+  };
+}
+
+const { fround } = Math;
+
+/** Unary operators on float32, with each intermediate value in single precision as in TFLite Micro. */
+export const floatUnary = {
+  ABS: elementwise(Math.abs),
+  NEG: elementwise((x) => -x),
+  SQRT: elementwise(Math.sqrt),
+  RSQRT: elementwise((x) => 1 / fround(Math.sqrt(x))),
+  SQUARE: elementwise((x) => x * x),
+  EXP: elementwise(Math.exp),
+  LOG: elementwise(Math.log),
+  ELU: elementwise((x) => (x < 0 ? Math.expm1(x) : x)),
+  HARD_SWISH: elementwise((x) => fround(x * Math.min(6, Math.max(0, fround(x + 3)))) / 6),
+};
+
+/** SQUARED_DIFFERENCE on float32. */
+export const floatSquaredDifference = binary((a, b) => fround(a - b) ** 2);

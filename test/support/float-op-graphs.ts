@@ -1,0 +1,40 @@
+import type { Random } from '../../src/lib/core/numbers.js';
+import type { Graph, OperatorName } from '../../src/lib/formats/tflite/graph.js';
+import { GraphBuilder } from './graph-builder.js';
+
+/** Models of one float32 operator for which TFLite Micro has no integer kernel. The input is any number; ABS makes it valid for roots. */
+export const floatOpGraphs: { readonly [Name in OperatorName]?: (random: Random) => Graph } = {
+  NEG: (random) => unaryGraph(random, 'NEG', false),
+  SQRT: (random) => unaryGraph(random, 'SQRT', true),
+  SQUARE: (random) => unaryGraph(random, 'SQUARE', false),
+  EXP: (random) => unaryGraph(random, 'EXP', false),
+  LOG: (random) => unaryGraph(random, 'LOG', true),
+  RSQRT: (random) => unaryGraph(random, 'RSQRT', true),
+  DIV: (random) => {
+    const b = new GraphBuilder(random);
+    const shape = [1, b.integer(1, 6), b.integer(1, 6)];
+    const x = b.add({ type: 'float32', shape });
+    const data = Float32Array.from({ length: shape[2]! }, () => 0.1 + b.random());
+    const divisor = b.add({ type: 'float32', shape: [shape[2]!], data });
+    const y = b.add({ type: 'float32', shape });
+    const activation = b.pick('none', 'relu', 'relu6');
+    return b.graph(x, b.op({ op: 'DIV', inputs: [x, divisor], outputs: [y], options: { activation } }));
+  },
+};
+
+function unaryGraph(
+  random: Random,
+  op: 'NEG' | 'SQRT' | 'SQUARE' | 'EXP' | 'LOG' | 'RSQRT',
+  positive: boolean,
+): Graph {
+  const b = new GraphBuilder(random);
+  const shape = [1, b.integer(1, 6), b.integer(1, 6)];
+  const x = b.add({ type: 'float32', shape });
+  let from = x;
+  if (positive) {
+    from = b.add({ type: 'float32', shape });
+    b.op({ op: 'ABS', inputs: [x], outputs: [from], options: {} });
+  }
+  const y = b.add({ type: 'float32', shape });
+  return b.graph(x, b.op({ op, inputs: [from], outputs: [y], options: {} }));
+}
