@@ -2,6 +2,6 @@
 export { arenaBytes, planArena } from './arena.js';
 export { doublingHighMultiply, exponential, quantizeMultiplier } from './interpreter/fixed-point.js';
 export { type Axis, axisOf } from './interpreter/geometry.js';
-export { createInterpreter } from './interpreter/interpreter.js';
+export { createInterpreter, hasKernel } from './interpreter/interpreter.js';
 export type { Activations, Interpreter, OnTensor } from './interpreter/node.js';
 export { floatView, liteRtModule, openLiteRt, openLiteRtSession } from './litert.js';
