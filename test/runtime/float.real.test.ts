@@ -132,7 +132,9 @@ describeReal('tflm', 'float32 in the device interpreter, compared with TFLite Mi
   it(
     'every operator matches, except for rounding',
     () => {
-      const operators = (Object.keys(oneOpGraphs) as OperatorName[]).filter((op) => op !== 'QUANTIZE');
+      const operators = (Object.keys(oneOpGraphs) as OperatorName[]).filter(
+        (op) => op !== 'QUANTIZE' && op !== 'RSQRT',
+      );
       const graphs = operators.flatMap((op) => {
         const random = seededRandom(13);
         const made = Array.from({ length: long ? 100 : 12 }, () => oneOpGraphs[op]!(random));

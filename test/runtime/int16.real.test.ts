@@ -46,7 +46,7 @@ describeReal('tflm', 'int16 activations, compared with TFLite Micro', () => {
     (op) => {
       for (const { job, answer } of answersTo(op)) expectSame(job, answer);
     },
-    long ? 600_000 : 60_000,
+    long ? 600_000 : 180_000,
   );
 
   it.each(['LOGISTIC', 'TANH'] as const)('computes %s with power-of-two scales', (op) => {
