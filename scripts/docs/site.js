@@ -156,10 +156,10 @@ function textOf(html) {
   return html.replace(/<[^>]*>/g, '');
 }
 
-/** The one script of the site: the index of all pages of docs/, and the code that uses it. */
+/** The one script of the site: the index of all pages of docs/ except the decisions, which are for contributors, and the code that uses it. */
 function siteScript(root, rendered) {
   const pages = [...rendered]
-    .filter(([path]) => /^(?:docs\/.*|README|ARCHITECTURE)\.md$/.test(path))
+    .filter(([path]) => /^(?:docs\/(?!background\/decisions\/).*|README|ARCHITECTURE)\.md$/.test(path))
     .map(([path, { title, html }]) => ({ path: targetOf(root, path), title, sections: sectionsOf(html) }));
   const code = readFileSync(fileURLToPath(new URL('browser.js', import.meta.url)), 'utf8');
   return `(() => {\nconst pages = ${JSON.stringify(pages)};\n${code}})();\n`;

@@ -121,9 +121,10 @@ describe('a page with runnable commands', () => {
 describe('commands marked to run', () => {
   const marked = pages.filter((page) => runnable(page, long).length > 0);
 
-  it('include the quick start and the pipeline guide', () => {
+  it('include the quick start and the pages on pipelines, the first prediction and upgrades', () => {
     const all = pages.filter((page) => runnable(page, true).length > 0);
-    expect(all).toEqual(expect.arrayContaining(['docs/start/quick-start.md', 'docs/how-to/pipelines.md']));
+    const howTo = ['pipelines', 'first-prediction', 'upgrade'].map((name) => `docs/how-to/${name}.md`);
+    expect(all).toEqual(expect.arrayContaining(['docs/start/quick-start.md', ...howTo]));
   });
 
   it.each(marked)(

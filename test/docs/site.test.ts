@@ -113,6 +113,14 @@ describe('the documentation site', () => {
     expect(menu).toMatch(/aria-current="page">Quick start<\/a><ul class="contents"><li><a href="#/);
   });
 
+  it('leaves the decisions for contributors out of menu and search, but keeps links to them', () => {
+    const page = String(files.get('start/quick-start.html'));
+    const [menu = ''] = /<nav class="pages".*?<\/nav>/s.exec(page) ?? [];
+    expect(menu).not.toContain('decisions/');
+    expect(String(files.get('site.js'))).not.toContain('"path":"background/decisions/');
+    expect(files.has('background/decisions/index.html')).toBe(true);
+  });
+
   it('highlights commands, JSON, YAML and TypeScript at build time', () => {
     expect(highlight('aiot model push --dry-run # try', 'sh')).toBe(
       '<span class="hljs-title">aiot</span> model push <span class="hljs-attr">--dry-run</span> <span class="hljs-comment"># try</span>',

@@ -36,7 +36,7 @@ export default class RolloutRehearse extends AiotCommand {
     });
     this.print(rehearsalsText(plan, rehearsals));
     const start = `aiot rollout start --plan ${args.plan} --wait`;
-    this.print(rehearsals.trouble > 0 ? next('aiot docs ota#waves-and-limits', start) : next(start));
+    this.print(rehearsals.trouble > 0 ? next('aiot docs rollouts#options', start) : next(start));
     return rehearsals;
   }
 }

@@ -1161,7 +1161,7 @@ export const catalogue = {
     exit: 6,
     family: 'user',
     about: "The command does not apply to the rollout's current state.",
-    next: 'To see the state, run `aiot rollout show ID`. For the commands in each state, see docs/how-to/rollout-recover.md.',
+    next: 'To see the state, run `aiot rollout show ID`. For the commands in each state, see docs/how-to/rollouts.md#recover-a-stopped-rollout.',
   },
   AIOT_ROLLOUT_SUCCESS: {
     exit: 6,

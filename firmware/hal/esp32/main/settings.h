@@ -174,7 +174,7 @@
 #endif
 
 /*
- * 1 = a board that uses the guide's topics and its services at AIOT_GUIDE_HOST instead of protocol v1: docs/how-to/guide-boards.md.
+ * 1 = a board that uses the guide's topics and its services at AIOT_GUIDE_HOST instead of protocol v1: docs/how-to/guide.md#connect-a-board.
  * AIOT_GUIDE_CA is the PEM of their certificate.
  */
 #ifndef AIOT_COMPAT_GUIDE
