@@ -77,7 +77,8 @@ function scoreOf({ title, path }, [place, heading, text], words) {
   let score = 0;
   for (const word of words) {
     const inTitle = matchOf(title, word);
-    const inHeading = matchOf(heading, word);
+    // The heading above the top of a page is its title.
+    const inHeading = matchOf(place === '' ? title : heading, word);
     const inText = matchOf(text, word);
     if (inTitle + inHeading + inText === 0) return 0;
     score += 8 * inTitle + 6 * inHeading + inText;
