@@ -74,8 +74,8 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
   answerRepeats(app, parts.answers, parts.log);
   tagReads(app);
   await describeApi(app, parts.version);
-  await app.register(healthRoutes(http)(parts));
-  await app.register(webRoutes);
+  await app.register(named('health', healthRoutes(http)(parts)));
+  await app.register(named('web', webRoutes));
   const nouns = [
     ...[
       statusRoutes,
@@ -106,9 +106,14 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
       tokenRoutes,
     ],
   ];
-  for (const routes of nouns) await app.register(routes(parts), { prefix: '/api/v1' });
-  await app.register(ddiRoutes(parts), { prefix: '/:tenant/controller/v1/:controller' });
+  for (const routes of nouns) await app.register(named(routes.name, routes(parts)), { prefix: '/api/v1' });
+  await app.register(named('ddi', ddiRoutes(parts)), { prefix: '/:tenant/controller/v1/:controller' });
   return app;
+}
+
+/** Gives routes a name. Fastify would compare a function without one with every loaded module, 6 ms of CPU time at each start. */
+function named<Plugin extends object>(name: string, routes: Plugin): Plugin {
+  return Object.assign(routes, { [Symbol.for('fastify.display-name')]: name });
 }
 
 /** Limits connections of unauthenticated clients: TLS starts only after a complete hello, and no address can take all places. */

@@ -51,6 +51,10 @@ class PostgresTables implements Tables {
     return this.with(async (client) => (await client.query<Row>(sql, values)).rows as Row[]);
   }
 
+  current<Row>(sql: string, values: readonly unknown[]): Promise<Row[]> {
+    return this.rows<Row>(sql, values);
+  }
+
   async transaction<T>(task: (sql: Transaction) => Promise<T>): Promise<T> {
     return this.with(async (client) => {
       const rows = async <Row>(sql: string, values: readonly unknown[]) =>

@@ -67,13 +67,16 @@ async function openSqlite(options: TelemetryOptions): Promise<TableTelemetry> {
   const noted = notes.find(isNote) ?? null;
   await finishRebuild(path);
   const existed = (await sizeOf(path)) > 0;
-  let problem = existed ? await problemOf(path) : null;
+  let writer = DatabaseThread.open(path);
+  let problem = existed ? await problemOf(path, writer) : null;
   if (problem !== null) {
     log?.warn({ problem }, 'the telemetry database is damaged, and is being rebuilt from the readable data');
+    await writer.close();
     await rebuild(path, noted);
+    writer = DatabaseThread.open(path);
     problem = `was damaged, and was rebuilt from the readable data (${problem})`;
   }
-  const tables = await SqliteTables.open(path, options, noted);
+  const tables = await SqliteTables.open(path, options, noted, writer);
   const telemetry = new TableTelemetry(tables, {
     onCommit: options.onCommit,
     failed: (err) => log?.error({ err }, 'could not examine damaged telemetry'),
@@ -141,14 +144,14 @@ export class SqliteTables implements Tables {
     path: string,
     options: Pick<TelemetryOptions, 'ledger' | 'sync' | 'log'>,
     noted: LogFile<Tally[]> | null,
+    writer = DatabaseThread.open(path),
   ): Promise<SqliteTables> {
     // The mode of this file is set first, because SQLite gives its other files the same mode.
     const file = await open(path, 'a', 0o600);
     await file.chmod(0o600).catch(() => {});
     await file.close();
     await syncFolder(join(path, '..'));
-    const writer = DatabaseThread.open(path);
-    const tables = new SqliteTables(path, options, writer, DatabaseThread.open(path));
+    const tables = new SqliteTables(path, options, writer, DatabaseThread.open(path, { readOnly: true }));
     try {
       await writer.run([
         { sql: 'PRAGMA auto_vacuum=INCREMENTAL', want: 'nothing' },
@@ -157,7 +160,6 @@ export class SqliteTables implements Tables {
         { sql: schema, want: 'nothing' },
         { sql: 'COMMIT', want: 'nothing' },
       ]);
-      await tables.readers.run([{ sql: 'PRAGMA query_only=ON', want: 'nothing' }]);
       await tables.load(noted);
     } catch (error) {
       await tables.close();
@@ -168,11 +170,10 @@ export class SqliteTables implements Tables {
 
   /** Opens a file for reading only, because it is damaged or belongs to another process. Its `transaction` must not be called. */
   static async read(path: string, noted: LogFile<unknown> | null = null): Promise<SqliteTables> {
-    const thread = DatabaseThread.open(path);
+    const thread = DatabaseThread.open(path, { readOnly: true });
     const tables = new SqliteTables(path, {}, thread, thread);
     clearTimeout(tables.timer);
     try {
-      await thread.run([{ sql: 'PRAGMA query_only=ON', want: 'nothing' }]);
       await thread.rows('SELECT count(*) FROM sqlite_master');
       const last = async (from: string) =>
         (await thread.rows<{ id: number | null }>(`SELECT max("id") AS "id" FROM ${from}`))[0]?.id ?? 0;
@@ -235,7 +236,7 @@ export class SqliteTables implements Tables {
   async stock(): Promise<Tallies> {
     const tallies = new Tallies();
     for (let id = 0; ; ) {
-      const rows = await this.rows<TakeRow>(
+      const rows = await this.current<TakeRow>(
         `SELECT ${columnsOf(this)} FROM "telemetryTakes" WHERE "id" > $1 ORDER BY "id" LIMIT 1000`,
         [id],
       );
@@ -247,8 +248,16 @@ export class SqliteTables implements Tables {
   }
 
   async rows<Row>(sql: string, values: readonly unknown[] = []): Promise<Row[]> {
+    return this.noticingDamage(() => this.readers.rows<Row>(sql, values));
+  }
+
+  async current<Row>(sql: string, values: readonly unknown[] = []): Promise<Row[]> {
+    return this.noticingDamage(() => this.inTurn(() => this.writer.rows<Row>(sql, values)));
+  }
+
+  private async noticingDamage<Row>(rows: () => Promise<Row[]>): Promise<Row[]> {
     try {
-      return await this.readers.rows<Row>(sql, values);
+      return await rows();
     } catch (error) {
       if (isCorrupt(error)) await this.suspect();
       throw sqliteError(error, this.path);
@@ -534,10 +543,10 @@ async function sizeOf(path: string): Promise<number> {
 }
 
 /** The damage that SQLite reports for the file; null = none, or the file is too large and will be checked later. */
-async function problemOf(path: string): Promise<string | null> {
+async function problemOf(path: string, thread: DatabaseThread): Promise<string | null> {
   const suspect = (await stat(`${path}.suspect`).catch(() => null)) !== null;
   if (!suspect && (await sizeOf(path)) > checkedAtOnceBytes) return null;
-  const problem = await checked(path, true);
+  const problem = await problemIn(thread, true);
   await rm(`${path}.suspect`, { force: true });
   return problem;
 }
@@ -554,14 +563,22 @@ const miscounted = `SELECT count(*) AS "n" FROM "telemetryTakes" AS k LEFT JOIN
     SELECT sum(k."counts" ->> 'messages') FROM "telemetryTakes" AS k
     WHERE k."channel" = 'telemetry' AND k."stream" = s."name"), 0)`;
 
+/** Checks the file in a thread of its own, as `problemIn` does without counts. */
+export async function checked(path: string): Promise<string | null> {
+  const thread = DatabaseThread.open(path, { readOnly: true });
+  try {
+    return await problemIn(thread);
+  } finally {
+    await thread.close();
+  }
+}
+
 /**
- * Runs SQLite's own check of pages, rows and keys, in a thread. @param counts also compares counts with the rows
+ * Runs SQLite's own check of pages, rows and keys. @param counts also compares counts with the rows
  * @returns the first problem, or null
  */
-export async function checked(path: string, counts = false): Promise<string | null> {
-  const thread = DatabaseThread.open(path);
+async function problemIn(thread: DatabaseThread, counts = false): Promise<string | null> {
   try {
-    await thread.run([{ sql: 'PRAGMA query_only=ON', want: 'nothing' }]);
     const [row] = await thread.rows<{ integrity_check: string }>('PRAGMA integrity_check(1)');
     const said = row?.integrity_check ?? 'no response';
     if (said !== 'ok') return said.replace(/\s+/g, ' ').slice(0, 300);
@@ -574,8 +591,6 @@ export async function checked(path: string, counts = false): Promise<string | nu
     return null;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
-  } finally {
-    await thread.close();
   }
 }
 

@@ -79,6 +79,8 @@ export interface Tables {
   /** SQL that reads a text column, which may hold damaged bytes. */
   text(column: string): string;
   rows<Row>(sql: string, values: readonly unknown[]): Promise<Row[]>;
+  /** Same as `rows`, between transactions on the connection that writes. A process that only writes then needs no second connection. */
+  current<Row>(sql: string, values: readonly unknown[]): Promise<Row[]>;
   /** Runs one transaction at a time. It is durable when this resolves. */
   transaction<T>(task: (sql: Transaction) => Promise<T>): Promise<T>;
   /** Position after everything that was committed. */
@@ -302,7 +304,7 @@ export class TableTelemetry implements Telemetry {
 
   /** Deletes messages of removed recordings, including those that a killed process left behind. */
   async deleteRemoved(): Promise<void> {
-    const removed = await this.tables.rows<{ take: number }>('SELECT "take" FROM "telemetryRemoved"', []);
+    const removed = await this.tables.current<{ take: number }>('SELECT "take" FROM "telemetryRemoved"', []);
     for (const { take } of removed) {
       for (let left = true; left; ) {
         left = await this.tables.transaction(async (sql) => {

@@ -37,18 +37,32 @@ export class DatabaseThread {
   private readonly pending = new Map<number, Pending>();
   private next = 1;
   private ended: Error | null = null;
+  private started: Worker | null = null;
 
-  private constructor(private readonly thread: Worker) {
+  private constructor(
+    private readonly path: string,
+    private readonly readOnly: boolean,
+  ) {}
+
+  /**
+   * The thread starts with the first request, because a start takes 50 ms of CPU time, and many connections are never used. If the file cannot be
+   * opened, the first request fails with the reason. @param readOnly refuses every write
+   */
+  static open(path: string, { readOnly = false } = {}): DatabaseThread {
+    return new DatabaseThread(path, readOnly);
+  }
+
+  private get thread(): Worker {
+    if (this.started) return this.started;
+    const libsql = createRequire(import.meta.url).resolve('libsql');
+    const { path, readOnly } = this;
+    const thread = new Worker(program, { eval: true, workerData: { libsql, path, readOnly } });
     thread.unref();
     thread.on('message', (reply: Reply) => this.take(reply));
     thread.once('error', (error) => this.end(error));
     thread.once('exit', () => this.end(new Error('its thread has ended')));
-  }
-
-  /** If the file cannot be opened, the first request fails with the reason. */
-  static open(path: string): DatabaseThread {
-    const libsql = createRequire(import.meta.url).resolve('libsql');
-    return new DatabaseThread(new Worker(program, { eval: true, workerData: { libsql, path } }));
+    this.started = thread;
+    return thread;
   }
 
   /**
@@ -57,12 +71,13 @@ export class DatabaseThread {
   run(steps: readonly Step[], begin = false): Promise<unknown[]> {
     if (this.ended) return Promise.reject(failed(this.ended));
     const id = this.next++;
+    const { thread } = this;
     // An idle thread does not keep the process alive.
-    if (this.pending.size === 0) this.thread.ref();
+    if (this.pending.size === 0) thread.ref();
     return new Promise((resolve, reject) => {
       this.pending.set(id, { resolve, reject });
       const request: Request = { id, begin, steps };
-      this.thread.postMessage(request);
+      thread.postMessage(request);
     });
   }
 
@@ -71,17 +86,17 @@ export class DatabaseThread {
     return rows as Row[];
   }
 
-  /** @param last statements run before the connection is closed; their errors are ignored */
+  /** @param last statements run before an open connection is closed; their errors are ignored */
   async close(...last: string[]): Promise<void> {
-    for (const sql of last) await this.run([{ sql, want: 'rows' }]).catch(() => {});
+    for (const sql of this.started ? last : []) await this.run([{ sql, want: 'rows' }]).catch(() => {});
     this.ended ??= new Error('it is closed');
-    await this.thread.terminate();
+    await this.started?.terminate();
   }
 
   private take({ id, results, error }: Reply): void {
     const waiting = this.pending.get(id);
     this.pending.delete(id);
-    if (this.pending.size === 0) this.thread.unref();
+    if (this.pending.size === 0) this.started?.unref();
     if (error) waiting?.reject(Object.assign(new Error(error.message), { code: error.code }));
     else waiting?.resolve(results ?? []);
   }
@@ -128,7 +143,11 @@ const program = `
   };
   parentPort.on('message', ({ id, begin, steps }) => {
     try {
-      database ??= new Database(workerData.path, { timeout: 5000 });
+      if (database === undefined) {
+        const opened = new Database(workerData.path, { timeout: 5000 });
+        if (workerData.readOnly) opened.exec('PRAGMA query_only=ON');
+        database = opened;
+      }
       if (begin) database.exec('BEGIN IMMEDIATE');
       parentPort.postMessage({ id, results: steps.map(run) });
     } catch (error) {
