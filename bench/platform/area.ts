@@ -8,6 +8,7 @@ import { broker } from './broker.js';
 import { atOnce, downloadFigure, downloadGrowth } from './downloads.js';
 import { idleFigures } from './idle.js';
 import { appendAlone, batch, small, startIngest, storageFigures } from './ingest.js';
+import { mqtt5 } from './mqtt5.js';
 import { startRedisIngest } from './redis.js';
 import { slowFigures } from './slow.js';
 
@@ -19,6 +20,7 @@ export const area: Area = {
       needs: [parts.mosquitto, parts.mosquittoSub, parts.go],
       run: broker,
     },
+    mqtt5: { peer: 'Mosquitto', needs: [parts.mosquitto, parts.mosquittoSub], run: mqtt5 },
     ingest: { peer: 'Redis streams', needs: [parts.redis], run: ingest },
     storage: { run: storage },
     downloads: { peer: 'nginx', needs: [parts.nginx], run: downloads },

@@ -16,7 +16,7 @@ import { guideMessages } from '../streams/guide.js';
 import { prepareBlast } from '../streams/mqtt-blast.js';
 import { startPlatformProcess } from './process.js';
 
-interface Target {
+export interface Target {
   port: number;
   password: string;
 }
@@ -39,7 +39,9 @@ export async function broker(bench: Bench): Promise<Figure[]> {
       const rates = { ours: [] as number[], mosquitto: [] as number[], mochi: [] as number[] };
       for (let round = 0; round < rounds; round++)
         for (const [name, target] of Object.entries(targets))
-          rates[name as keyof typeof rates].push(messages / (await secondsOf(name, target, qos, messages)));
+          rates[name as keyof typeof rates].push(
+            messages / (await secondsOf(name, target, { qos, messages })),
+          );
       const own = { unit: '/s', better: 'higher', ours: rates.ours, goal: 0.8 } as const;
       const name = `one publisher to one subscriber, QoS ${qos}`;
       const version = versionOf('mosquitto', '-h');
@@ -58,7 +60,7 @@ export async function broker(bench: Bench): Promise<Figure[]> {
     }
     const points = [];
     for (const size of bench.quick ? [1000, 10_000] : [2000, 20_000, 200_000])
-      points.push({ size, cost: await secondsOf('ours', targets.ours, 1, size) });
+      points.push({ size, cost: await secondsOf('ours', targets.ours, { qos: 1, messages: size }) });
     return [...figures, growth('broker, messages', 1.1, points)];
   } finally {
     mochi.stop();
@@ -68,20 +70,21 @@ export async function broker(bench: Bench): Promise<Figure[]> {
 }
 
 /** Seconds from the first published message to the last one received by the subscriber. */
-async function secondsOf(
+export async function secondsOf(
   name: string,
   { port, password }: Target,
-  qos: 0 | 1,
-  messages: number,
+  { qos, messages, version = 4 }: { qos: 0 | 1; messages: number; version?: 4 | 5 },
 ): Promise<number> {
   const login = { username: 'bench', password };
   const args = ['-h', '127.0.0.1', '-p', String(port), '-u', login.username, '-P', password];
   const subscriber = spawn('mosquitto_sub', [
-    ...[...args, '-t', 'bench/#', '-q', String(qos), '-C', String(messages), '-W', '120'],
+    ...[...args, '-V', version === 5 ? '5' : '311', '-t', 'bench/#', '-q', String(qos)],
+    ...['-C', String(messages), '-W', '120'],
   ]);
   const done = once(subscriber, 'close');
   subscriber.stdout.resume();
-  const blast = await prepareBlast({ port, topic: 'bench/a', payloads: guideMessages(messages), qos, login });
+  const payloads = guideMessages(messages);
+  const blast = await prepareBlast({ port, topic: 'bench/a', payloads, qos, version, login });
   // mosquitto_sub does not report when it has subscribed.
   await delay(500);
   const begun = performance.now();

@@ -30,15 +30,26 @@ const atOnce = 50;
 /** 10,000 clients without TLS, and 5,000 with certificates; a tenth of these numbers in the short form. */
 export async function idleFigures(folder: () => string, short = false): Promise<IdleFigure[]> {
   const share = short ? 10 : 1;
-  const plain = await measure('plain', folder(), 10_000 / share, (platform) => async (index) => {
-    // Each loopback source address has its own ports.
-    const localAddress = `127.0.0.${1 + (index % 5)}`;
-    const { port } = new URL(platform.urls.mqtt ?? '');
-    const socket = connect({ port: Number(port), host: '127.0.0.1', localAddress });
-    await once(socket, 'connect');
-    await introduce(socket, `c${index}`, [`idle/${index}/a`, `idle/${index}/b`], platform.token);
-    return socket;
-  });
+  const plain = await measure(
+    'plain, half of them MQTT 5',
+    folder(),
+    10_000 / share,
+    (platform) => async (index) => {
+      // Each loopback source address has its own ports.
+      const localAddress = `127.0.0.${1 + (index % 5)}`;
+      const { port } = new URL(platform.urls.mqtt ?? '');
+      const socket = connect({ port: Number(port), host: '127.0.0.1', localAddress });
+      await once(socket, 'connect');
+      const topics = [`idle/${index}/a`, `idle/${index}/b`];
+      // Half of them speak MQTT 5.
+      await introduce(socket, `c${index}`, {
+        topics,
+        token: platform.token,
+        version: index % 2 === 0 ? 5 : 4,
+      });
+      return socket;
+    },
+  );
   const mutual = await measure('mutual TLS', folder(), 5_000 / share, async (platform) => {
     const contexts = await identities(platform);
     return async (index) => {
@@ -50,7 +61,7 @@ export async function idleFigures(folder: () => string, short = false): Promise<
       });
       await once(socket, 'secureConnect');
       const topics = ['desired', 'command'].map((channel) => `aiot/v1/${name}/${channel}`);
-      await introduce(socket, `c${index}`, topics);
+      await introduce(socket, `c${index}`, { topics, version: 4 });
       return socket;
     };
   });
@@ -106,17 +117,25 @@ async function identities({ urls, ca, token }: PlatformProcess) {
   return all;
 }
 
-/** CONNECT with a clean session and a keep-alive of ten minutes, then SUBSCRIBE (MQTT 3.1.1, 3.1 and 3.8). */
-async function introduce(socket: Socket, id: string, topics: string[], token?: string): Promise<void> {
+/** CONNECT with a clean session and a keep-alive of ten minutes, then SUBSCRIBE, without properties (sections 3.1 and 3.8). */
+async function introduce(
+  socket: Socket,
+  id: string,
+  { topics, token, version }: { topics: string[]; token?: string; version: 4 | 5 },
+): Promise<void> {
   const user = token === undefined ? [] : [text('idle'), text(token)];
   const flags = token === undefined ? 0x02 : 0xc2;
-  socket.write(packet(0x10, [text('MQTT'), Buffer.from([4, flags, 0x02, 0x58]), text(id), ...user]));
+  const none = Buffer.from(version === 5 ? [0] : []);
+  const head = Buffer.from([version, flags, 0x02, 0x58]);
+  socket.write(packet(0x10, [text('MQTT'), head, none, text(id), ...user]));
   const [connack] = (await once(socket, 'data')) as [Buffer];
   if (connack[0] !== 0x20 || connack[3] !== 0) throw new Error(`refused: ${connack.toString('hex')}`);
   const filters = topics.flatMap((topic) => [text(topic), Buffer.from([1])]);
-  socket.write(packet(0x82, [Buffer.from([0, 1]), ...filters]));
+  socket.write(packet(0x82, [Buffer.from([0, 1]), none, ...filters]));
   const [suback] = (await once(socket, 'data')) as [Buffer];
-  if (suback[0] !== 0x90 || suback[4] === 0x80) throw new Error(`refused: ${suback.toString('hex')}`);
+  const codes = suback.subarray(version === 5 ? 5 : 4);
+  if (suback[0] !== 0x90 || codes.length !== topics.length || codes.some((code) => code !== 1))
+    throw new Error(`refused: ${suback.toString('hex')}`);
 }
 
 function text(value: string): Buffer {

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { connect as connectTcp } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import tls from 'node:tls';
 import type { IClientOptions } from 'mqtt';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -281,6 +282,57 @@ describe('retained messages', () => {
     );
     expect(kept.sort()).toEqual(['r/1 changed', 'r/3 x', 'r/5 x']);
     for (const each of [watcher, later]) each.socket.destroy();
+    await writer.endAsync(true);
+  });
+
+  it('wait for a new subscriber that reads slowly; at QoS 0 none is dropped', async () => {
+    await start({ brokerLimits: { socketBytes: 64 * 1024 } });
+    const writer = await operator();
+    const count = 2000;
+    const payload = 'x'.repeat(5000);
+    const all = Array.from({ length: count }, (_, n) =>
+      writer.publishAsync(`r/${n}`, payload, { qos: 1, retain: true }),
+    );
+    await Promise.all(all);
+    const later = await letIn({ clientId: 'later' });
+    await subscribeTo(later, 'r/#');
+    later.socket.pause();
+    await delay(300);
+    later.socket.resume();
+    const topics = new Set<string>();
+    while (topics.size < count) topics.add((await later.hear('publish'))!.topic);
+    expect(later.packets.filter(({ cmd }) => cmd === 'publish')).toHaveLength(count);
+    later.socket.destroy();
+    await writer.endAsync(true);
+  });
+
+  it('at QoS 1 leave room for other messages in the queue, and end when the client unsubscribes', async () => {
+    await start({ brokerLimits: { queueMessages: 20 } });
+    const writer = await operator();
+    const count = 200;
+    for (let n = 0; n < count; n++) await writer.publishAsync(`r/${n}`, 'x', { qos: 1, retain: true });
+    const later = await letIn({ clientId: 'later', clean: false });
+    await subscribeTo(later, 'r/#', 1);
+    const first = (await later.hear('publish'))!;
+    for (let n = 0; n < 5; n++) await writer.publishAsync(`r/live/${n}`, 'x', { qos: 1 });
+    const topics = new Set<string>();
+    const take = ({ topic, messageId = 0 }: typeof first) => {
+      topics.add(topic);
+      later.say({ cmd: 'puback', messageId });
+    };
+    take(first);
+    while (topics.size < count + 5) take((await later.hear('publish'))!);
+    const before = later.packets.length;
+    await subscribeTo(later, 'r/#', 1);
+    later.say({ cmd: 'unsubscribe', messageId: 2, unsubscriptions: ['r/#'] });
+    await later.hear('unsuback');
+    const again = later.packets.slice(before).flatMap((each) => (each.cmd === 'publish' ? [each] : []));
+    expect(again.length).toBeLessThan(20);
+    for (const { messageId = 0 } of again) later.say({ cmd: 'puback', messageId });
+    later.say({ cmd: 'pingreq' });
+    await later.hear('pingresp');
+    expect(later.packets.filter(({ cmd }) => cmd === 'publish')).toHaveLength(count + 5 + again.length);
+    later.socket.destroy();
     await writer.endAsync(true);
   });
 });

@@ -212,7 +212,19 @@ export async function take(client: MqttClient, owed: Set<number>, isFive = false
     if (!isFive || properties?.userProperties?.value === value) owed.delete(Number(value));
   });
   while (owed.size > 0 && Date.now() - heard < 2000) await new Promise((resolve) => setTimeout(resolve, 20));
+  await leave([client]);
+}
+
+/** Ends connections of sessions. A client that is ended while it connects would stay connected. */
+export async function leave(clients: readonly MqttClient[]): Promise<void> {
+  for (const client of clients) {
+    if (client.connected) continue;
+    await new Promise<void>((resolve, reject) => {
+      client.once('connect', () => resolve());
+      client.once('close', () => reject(new Error('a session could not connect')));
+    });
+  }
   // Messages in flight are acknowledged too, so that they are not sent again.
   await new Promise((resolve) => setTimeout(resolve, 50));
-  await client.endAsync();
+  await Promise.all(clients.map((client) => client.endAsync()));
 }

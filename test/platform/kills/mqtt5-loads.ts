@@ -2,7 +2,7 @@ import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 
 import { brokerLimits } from '../../../src/lib/platform/broker/limits.js';
 import { connect } from '../../support/mqtt.js';
 import type { Load, Operated } from './harness.js';
-import { publishUntilGone, take } from './mqtt-loads.js';
+import { leave, publishUntilGone, take } from './mqtt-loads.js';
 
 const operator = ({ ca, token }: Operated): IClientOptions => ({
   ...{ ca, username: 'operator', password: token, protocolVersion: 5, reconnectPeriod: 0 },
@@ -90,15 +90,18 @@ export function session5Load(qos: 1 | 2): Load {
   };
 }
 
-/** The short expiry interval, in seconds; some rounds of kill and restart take longer. */
-const shortSeconds = 2;
+/** Seconds of the short expiry of messages: a kill and a restart take longer. */
+const shortSeconds = 1;
 
 /** Messages that expire soon and others that do not: no expired message is delivered, and no other message is lost. */
-export function expiryLoad(): Load {
+export function expiryLoad(): Load & { expired(): number } {
   const name = 'message expiry';
   const clientId = 'keeper5-expiry';
   const topic = 'kills/expiry';
   const owed = new Set<number>();
+  /** Messages with the short expiry: when each was acknowledged, ms since 1970. */
+  const brief = new Map<number, number>();
+  let expired = 0;
   let sent = 0;
   let taken = 0;
   let count = 0;
@@ -119,10 +122,11 @@ export function expiryLoad(): Load {
         const messageExpiryInterval = stays ? 86_400 : shortSeconds;
         return {
           ...{ topic, qos: 1 as const, properties: { messageExpiryInterval } },
-          payload: JSON.stringify({ value, at: Date.now(), stays }),
+          payload: String(value),
           acknowledged: () => {
             count++;
             if (stays) owed.add(value);
+            else brief.set(value, Date.now());
           },
         };
       };
@@ -131,34 +135,147 @@ export function expiryLoad(): Load {
     async verify(victim) {
       const owing = owed.size;
       taken = sent;
-      const late: string[] = [];
+      // Due before this client connects, however long the delivery takes.
+      const now = Date.now();
+      const due = new Set(
+        [...brief].filter(([, at]) => now - at > shortSeconds * 1000).map(([value]) => value),
+      );
+      brief.clear();
+      const wrong: string[] = [];
       const client = attach(victim, clientId);
-      let heard = Date.now();
-      client.on('message', (_topic, payload, packet) => {
+      let heard = now;
+      client.on('message', (_topic, payload, { properties }) => {
         heard = Date.now();
-        const { value, at, stays } = JSON.parse(payload.toString()) as {
-          value: number;
-          at: number;
-          stays: boolean;
-        };
+        const value = Number(payload.toString());
         owed.delete(value);
-        const left = packet.properties?.messageExpiryInterval;
-        const age = (heard - at) / 1000;
-        // The broker counts in whole seconds, and delivery takes a moment.
-        if (!stays && age > shortSeconds + 3) late.push(`${value}, ${age} s old`);
-        if (left === undefined || left > (stays ? 86_400 : shortSeconds))
-          late.push(`${value} with ${left} s left`);
+        if (due.delete(value)) wrong.push(`${value} has expired`);
+        const left = properties?.messageExpiryInterval;
+        if (left === undefined || left > (value % 2 === 0 ? 86_400 : shortSeconds))
+          wrong.push(`${value} has ${left} s left`);
       });
       while (owed.size > 0 && Date.now() - heard < 2000)
         await new Promise((resolve) => setTimeout(resolve, 20));
-      await new Promise((resolve) => setTimeout(resolve, 50));
-      await client.endAsync();
+      await leave([client]);
       if (owed.size > 0) throw new Error(`${name}: ${owed.size} of ${owing} acknowledged never came`);
-      if (late.length > 0) throw new Error(`${name}: wrong expiry: ${late.slice(0, 5).join('; ')}`);
+      if (wrong.length > 0) throw new Error(`${name}: ${wrong.slice(0, 5).join('; ')}`);
+      expired += due.size;
     },
     acknowledged: () => count,
+    expired: () => expired,
   };
 }
+
+/** Expiry of the sessions in turn, seconds: the first passes while the platform starts again, the others do not. */
+const sessionExpiries = [1, 600, 86_400];
+
+/** The broker writes the end of a connection to its log within this time, ms. */
+const writtenMs = 500;
+
+interface ExpiringSession {
+  clientId: string;
+  expiryMs: number;
+  /** A time at which its client was still connected, ms since 1970. */
+  since: number;
+  /** A time from which the broker counts at the latest; null until the next start, where the kill may have come first. */
+  from: number | null;
+}
+
+/**
+ * Clients that open a session, subscribe, and leave or are connected when the platform is killed. After the start, each session whose time is up
+ * is gone, also if it passed while the platform was down, and each other is there.
+ */
+export function sessionExpiryLoad(): Load & { ended(): number } {
+  const name = 'session expiry';
+  let sessions: ExpiringSession[] = [];
+  let number = 0;
+  let count = 0;
+  let ended = 0;
+  const open = (victim: Operated, clientId: string, sessionExpiryInterval: number) =>
+    connectForPresence(victim, clientId, { sessionExpiryInterval });
+  return {
+    name,
+    async run(victim, signal) {
+      const left: ExpiringSession[] = [];
+      for (let own = 0; own < 12 && !signal.aborted; own++) {
+        const expiry = sessionExpiries[own % sessionExpiries.length]!;
+        const clientId = `expiring-${number++}`;
+        const { client } = (await open(victim, clientId, expiry).catch(() => null)) ?? {};
+        if (!client) break;
+        const gone = new Promise<false>((resolve) => client.once('close', () => resolve(false)));
+        const subscribed = client.subscribeAsync('kills/expiring', { qos: 1 }).then(
+          () => true,
+          () => false,
+        );
+        if (!(await Promise.race([subscribed, gone]))) {
+          client.end(true);
+          break;
+        }
+        count++;
+        const session: ExpiringSession = { clientId, expiryMs: expiry * 1000, since: Date.now(), from: null };
+        left.push(session);
+        // Three of twelve are connected when the platform is killed.
+        if (own % 4 === 3) {
+          void gone.then(() => client.end(true));
+          continue;
+        }
+        await client.endAsync();
+        session.from = Date.now();
+      }
+      await aborted(signal);
+      const killed = Date.now();
+      for (const session of left)
+        if (session.from !== null && killed - session.from < writtenMs) session.from = null;
+      sessions.push(...left);
+    },
+    async verify(victim) {
+      const started = Date.now();
+      const later: ExpiringSession[] = [];
+      for (const session of sessions) {
+        const { clientId, expiryMs, since } = session;
+        session.from ??= started;
+        const isOver = Date.now() - session.from > expiryMs;
+        // Whether it is over is known again after the next kill.
+        if (!isOver && Date.now() - since > expiryMs - 200) {
+          later.push(session);
+          continue;
+        }
+        const { client, present } = await open(victim, clientId, 0);
+        const isCertain = isOver || Date.now() - since < expiryMs;
+        await client.endAsync();
+        if (isCertain && present === isOver)
+          throw new Error(
+            `${name}: ${clientId} of ${expiryMs / 1000} s ${present ? 'is still there' : 'is gone'}, left ${Date.now() - since} ms ago`,
+          );
+        if (isOver) ended++;
+      }
+      sessions = later;
+    },
+    acknowledged: () => count,
+    ended: () => ended,
+  };
+}
+
+/** Connects, and returns whether the broker had a session of this client. */
+async function connectForPresence(
+  victim: Operated,
+  clientId: string,
+  properties: { sessionExpiryInterval: number },
+) {
+  const client = mqtt.connect(victim.mqtts, { ...operator(victim), clientId, clean: false, properties });
+  const present = await new Promise<boolean>((resolve, reject) => {
+    client.once('connect', ({ sessionPresent }) => resolve(sessionPresent));
+    client.once('error', reject);
+    client.once('close', () => reject(new Error('closed')));
+  });
+  client.on('error', () => {});
+  return { client, present };
+}
+
+const aborted = (signal: AbortSignal) =>
+  new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 
 /** Offline members of a shared subscription: together they get every acknowledged message, and no two get the same one. */
 export function sharedLoad(qos: 1 | 2): Load {
@@ -200,20 +317,27 @@ export function sharedLoad(qos: 1 | 2): Load {
       const owing = owed.size;
       taken = sent;
       const twice: number[] = [];
+      let heard = Date.now();
       const clients = members.map((clientId): MqttClient => {
         const client = attach(victim, clientId);
         client.on('message', (_topic, payload) => {
+          heard = Date.now();
           const value = Number(payload.toString());
+          owed.delete(value);
           const before = owner.get(value);
           if (before !== undefined && before !== clientId) twice.push(value);
           owner.set(value, clientId);
         });
         return client;
       });
-      await Promise.all(clients.map((client) => take(client, owed)));
+      while (owed.size > 0 && Date.now() - heard < 2000)
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      // Messages that a member has not acknowledged when it leaves pass to the others, and may have reached it.
+      const told = [...twice];
+      await leave(clients);
       owner.clear();
       if (owed.size > 0) throw new Error(`${name}: ${owed.size} of ${owing} acknowledged never came`);
-      if (twice.length > 0) throw new Error(`${name}: ${twice.length} messages went to two members`);
+      if (told.length > 0) throw new Error(`${name}: ${told.length} messages went to two members`);
     },
     acknowledged: () => count,
   };

@@ -77,8 +77,6 @@ export class Connection {
   /** Whether reading is paused because too much of the client's data is in flight, or a subscriber is behind. */
   private paused = false;
   private waits = false;
-  /** Number of requests in progress. */
-  private busy = 0;
   /** The outlet's byte count when last checked, and since when it has not changed. */
   private taken = 0;
   private stalledAt = 0;
@@ -486,22 +484,8 @@ export class Connection {
     });
   }
 
-  /** Pauses reading until `work` has ended. */
-  busyWhile(work: Promise<unknown>): void {
-    this.busy++;
-    this.hold();
-    const done = () => {
-      this.busy--;
-      this.roomInInbox();
-    };
-    work.then(done, (error: unknown) => {
-      done();
-      this.fail(error);
-    });
-  }
-
   roomInInbox(): void {
-    if (this.paused && !this.waits && this.busy === 0 && !this.inbox?.full) this.resume();
+    if (this.paused && !this.waits && !this.inbox?.full) this.resume();
   }
 
   private hold(): void {

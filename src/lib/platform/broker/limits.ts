@@ -58,7 +58,7 @@ export const brokerLimits: BrokerLimits = {
   sessionsPerUser: 1000,
   sessionsOfBoards: 10_000,
   sessionExpiryMs: 30 * 86_400_000,
-  retainedMessages: 100_000,
+  retainedMessages: 250_000,
   retainedBytes: 64 * mega,
   unstoredMessages: 1000,
   unstoredBytes: 4 * mega,

@@ -9,6 +9,7 @@ import {
   unlogged,
   unloggedGrant,
 } from './session-log.js';
+import type { RetainedFeed } from './subscribe.js';
 import { type Subscriptions, sharedFilter } from './topics.js';
 import { type BrokerMessage, type Grant, hasExpired, type Qos, weightOf } from './wire.js';
 
@@ -220,6 +221,8 @@ export interface Link {
   readonly now: () => number;
   /** Whether it can accept more now. */
   readonly roomy: boolean;
+  /** Number of bytes that wait in the socket. */
+  readonly waiting: number;
   /** Number of bytes accepted so far. */
   readonly taken: number;
 }
@@ -268,6 +271,8 @@ export class Session {
   bytes = 0;
   /** Number that increases with each acknowledgment. */
   progress = 0;
+  /** Retained messages for its subscriptions; created with the first. */
+  retainedFeed: RetainedFeed | null = null;
   /** Called when the session may have caught up. */
   readonly waiters = new Set<() => void>();
   /** Its publishers have waited for it long enough and no longer wait, until it has caught up. */

@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { MqttVersion } from '../../stream/mqtt/packets.js';
 import type { Core } from './broker.js';
 import type { Connection } from './connection.js';
@@ -8,7 +7,13 @@ import { loggedGrant } from './session-log.js';
 import type { Session } from './sessions.js';
 import { redistribute } from './shares.js';
 import { filterWithin, isSubscription, sharedFilter } from './topics.js';
-import { type Qos, reasonCode, type SubscribePacket, type SubscribeRequest } from './wire.js';
+import {
+  type BrokerMessage,
+  type Qos,
+  reasonCode,
+  type SubscribePacket,
+  type SubscribeRequest,
+} from './wire.js';
 
 const mostLevels = 100;
 
@@ -55,7 +60,9 @@ export function subscribe(
       if (sharedFilter(filter)) return false;
       return retainHandling === 0 || (retainHandling === 1 && !known.has(filter));
     });
-    sendRetained(core, connection, session, wanted);
+    if (wanted.length === 0) return;
+    session.retainedFeed ??= new RetainedFeed(core, session);
+    session.retainedFeed.add(wanted);
   };
   if (!session.persistent || granted.size === 0) {
     answer();
@@ -82,39 +89,92 @@ function reasonToRefuse(
   return maySubscribe(identity!, filterWithin(filter)) ? 0 : reasonCode.notAuthorized;
 }
 
-/** Sends retained messages, a stride at a time. Reading from this client pauses meanwhile; other clients are not affected. */
-function sendRetained(
-  { state, router }: Core,
-  connection: Connection,
-  session: Session,
-  wanted: readonly SubscribeRequest[],
-): void {
-  const each = function* () {
-    for (const { filter, qos: most, id } of wanted) {
-      const ids = id > 0 ? [id] : null;
-      for (const message of state.retained.looked(filter)) {
-        if (!message) {
-          yield;
-          continue;
-        }
-        const qos = Math.min(most, message.qos) as Qos;
-        if (qos === 0) session.link?.sendMessage(message, 0, 0, false, ids);
-        else router.enqueue(session, message, qos, { ids, isRetained: true });
-        yield;
-      }
+/** Unacknowledged messages of a client at which its retained messages wait, unless they are stored in its session. */
+const queuedMost = 500;
+
+/** Pending bytes of a client at which its retained messages wait: fewer than those at which its publishers wait. */
+const pendingMost = 512 * 1024;
+
+/**
+ * The retained messages that a session still gets for its new subscriptions: filter by filter, as fast as its client accepts them. A new connection of
+ * the session continues.
+ */
+export class RetainedFeed {
+  /** Filters whose turn comes. One that is requested again meanwhile has one turn. */
+  private readonly requests = new Map<string, SubscribeRequest>();
+  private current: { request: SubscribeRequest; messages: Iterator<BrokerMessage | null> } | null = null;
+  private isBusy = false;
+
+  constructor(
+    private readonly core: Pick<Core, 'state' | 'router' | 'limits'>,
+    private readonly session: Session,
+  ) {}
+
+  add(requests: readonly SubscribeRequest[]): void {
+    for (const request of requests) this.requests.set(request.filter, request);
+    this.session.waiters.add(this.proceed);
+    this.proceed();
+  }
+
+  /** Sends as many messages as there is room for, at most a stride. Called again when there may be more room. */
+  private readonly proceed = (): void => {
+    if (this.isBusy) return;
+    this.isBusy = true;
+    const isDone = this.sendSome();
+    if (isDone) this.session.waiters.delete(this.proceed);
+    if (isDone || !this.hasRoom()) {
+      this.isBusy = false;
+      return;
     }
+    setImmediate(() => {
+      this.isBusy = false;
+      this.proceed();
+    });
   };
-  const steps = each();
-  const some = () => {
-    for (let count = 0; count < stride; count++) if (steps.next().done) return true;
+
+  /** Returns whether none is left. */
+  private sendSome(): boolean {
+    for (let count = 0; count < stride && this.hasRoom(); count++) {
+      this.current ??= this.nextRequest();
+      if (!this.current) return true;
+      const { request, messages } = this.current;
+      const { done, value } = messages.next();
+      if (done) this.current = null;
+      else if (value) this.send(value, request);
+    }
     return false;
-  };
-  if (some()) return;
-  const rest = async () => {
-    do await nextTurn();
-    while (!connection.closed && !some());
-  };
-  connection.busyWhile(rest());
+  }
+
+  /** Half of the session's queue remains for other messages, because a full queue drops the oldest ones. */
+  private hasRoom(): boolean {
+    const { link, queued, bytes, persistent } = this.session;
+    const { queueMessages, queueBytes, socketBytes } = this.core.limits;
+    const most = persistent ? queueMessages / 2 : Math.min(queuedMost, queueMessages / 2);
+    const isRoomy = link !== null && link.waiting < Math.min(pendingMost, socketBytes / 2);
+    return isRoomy && queued < most && bytes < queueBytes / 2;
+  }
+
+  private nextRequest() {
+    for (const [filter, request] of this.requests) {
+      this.requests.delete(filter);
+      if (this.session.subscriptions.has(filter))
+        return { request, messages: this.core.state.retained.looked(filter) };
+    }
+    return null;
+  }
+
+  private send(message: BrokerMessage, { filter, qos: most, id }: SubscribeRequest): void {
+    const { session } = this;
+    // The client has unsubscribed.
+    if (!session.subscriptions.has(filter)) {
+      this.current = null;
+      return;
+    }
+    const ids = id > 0 ? [id] : null;
+    const qos = Math.min(most, message.qos) as Qos;
+    if (qos === 0) session.link?.sendMessage(message, 0, 0, false, ids);
+    else this.core.router.enqueue(session, message, qos, { ids, isRetained: true });
+  }
 }
 
 /** Acknowledges an UNSUBSCRIBE once it is on disk. */

@@ -10,6 +10,11 @@ export function topicMatcher(filter: string): (topic: string) => boolean {
   const wanted = filter.split('/');
   const rest = wanted.at(-1) === '#';
   if (rest) wanted.pop();
+  if (rest && !wanted.includes('+')) {
+    const parent = wanted.join('/');
+    return (topic) =>
+      topic.startsWith(parent) && (topic.length === parent.length || topic[parent.length] === '/');
+  }
   const wild = wanted[0] === '+';
   return (topic) => {
     if (wild && topic.startsWith('$')) return false;
