@@ -10,10 +10,11 @@ import { openModelProject } from '../../lib/model/material.js';
 export default class ModelImport extends AiotCommand {
   static override summary = 'Import a trained model as a float .tflite file.';
   static override description =
-    'Reads TensorFlow.js layers models (model.json), Keras files (.keras, .h5) and float .tflite files. It also reads SavedModels if @tensorflow/tfjs-node is installed. Batch norms are folded, activations are fused, and an open batch dimension is set to 1. With --project, the model becomes the project’s, and is evaluated on the validation set; otherwise the result is a file.';
+    'Reads TensorFlow.js layers models (model.json), Keras files (.keras, .h5), ONNX files (.onnx) and float .tflite files. It also reads SavedModels if @tensorflow/tfjs-node is installed. Batch norms are folded, activations are fused, and an open batch dimension is set to 1. With --project, the model becomes the project’s, and is evaluated on the validation set; otherwise the result is a file.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> gestures.keras',
     '<%= config.bin %> <%= command.id %> web/model.json --name gestures --out gestures.tflite',
+    '<%= config.bin %> <%= command.id %> detector.onnx --input images:1x3x96x96',
     '<%= config.bin %> <%= command.id %> trained.h5 --project motor-watch --inputs standardized --classes idle,on,fault',
   ];
   static override args = {
@@ -33,7 +34,7 @@ export default class ModelImport extends AiotCommand {
     }),
     out: Flags.string({
       char: 'o',
-      summary: '.tflite file to write [default: the project’s float model, else NAME.tflite].',
+      summary: '.tflite file to write, or its folder [default: the project’s float model, else NAME.tflite].',
       env: 'AIOT_OUT',
       helpValue: 'FILE',
     }),
@@ -49,6 +50,17 @@ export default class ModelImport extends AiotCommand {
       summary: 'Inputs that the model was trained on: the project’s inputs unchanged (raw), or standardized.',
       env: 'AIOT_INPUTS',
       dependsOn: ['project'],
+    }),
+    input: Flags.string({
+      summary: 'Shape of an ONNX input, or a value that makes it constant. Can be repeated.',
+      env: 'AIOT_INPUT',
+      helpValue: 'NAME:1x3x96x96|NAME=VALUE',
+      multiple: true,
+    }),
+    output: Flags.string({
+      summary: 'Output to import of an ONNX file that has several.',
+      env: 'AIOT_OUTPUT',
+      helpValue: 'NAME',
     }),
     force: Flags.boolean({
       summary: 'Continue even if the split leaks.',

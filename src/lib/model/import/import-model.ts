@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
@@ -9,9 +9,15 @@ import { writeTflite } from '../../formats/tflite/write.js';
 import { buildFiles } from '../files.js';
 import { brokenConstant, simplifyGraph } from '../network/simplify.js';
 import { malformed } from './errors.js';
+import type { OnnxOptions } from './onnx/to-graph.js';
 import { importFormats, readSource } from './open.js';
 
-const end = z.object({ name: z.string(), shape: z.array(z.int()) });
+const end = z.object({
+  name: z.string(),
+  shape: z.array(z.int()),
+  /** Axes of the original that these axes hold, where an ONNX file has another order, such as channels first. */
+  axes: z.array(z.int()).optional(),
+});
 
 export const importResultSchema = z.object({
   /** Name of the model. */
@@ -19,12 +25,19 @@ export const importResultSchema = z.object({
   format: z.enum(importFormats),
   /** The program that wrote it, if the file states it. */
   writer: z.string(),
-  /** Number of original layers; for a .tflite file or a SavedModel its operators. */
+  /** Number of original layers; operators of a .tflite file, an ONNX file or a SavedModel. */
   layers: z.int(),
   /** Operators after the import, in order. */
   ops: z.array(z.string()),
+  /** The same list as `ops`. */
+  operators: z.array(z.string()),
+  /** Nodes of an ONNX file that were computed during the import; 0 for other formats. */
+  folded: z.int(),
   input: end,
   output: end,
+  /** `input` and `output` as lists. */
+  inputs: z.array(end),
+  outputs: z.array(end),
   parameters: z.int(),
   bytes: z.int(),
   /** The float32 .tflite file. */
@@ -40,7 +53,7 @@ export interface ImportOptions {
   /** A file, or the folder of a TensorFlow.js model or SavedModel. */
   from: string;
   name?: string;
-  /** Output path of the .tflite file; by default NAME.tflite in the working folder, or the project's build folder. */
+  /** Output path of the .tflite file, or a folder; by default NAME.tflite in the working folder, or the project's build folder. */
   out?: string;
   /** The project that the network is for: all its later steps then use this network. */
   project?: Project;
@@ -51,6 +64,10 @@ export interface ImportOptions {
   /** Whether the network expects the project's inputs unchanged, or standardized by the training set. */
   inputs?: 'raw' | 'standardized';
   force?: boolean;
+  /** Of an ONNX file: `NAME:1x3x96x96` sets an open shape, `NAME=16000` makes an input constant. */
+  input?: readonly string[];
+  /** Of an ONNX file with several outputs: the one to import. */
+  output?: string;
   signal?: AbortSignal;
 }
 
@@ -64,9 +81,9 @@ export async function importModel(options: ImportOptions): Promise<ImportResult>
   const name =
     options.name ?? (project ? (project.config.model.name ?? project.config.name) : nameFrom(from));
   if (options.name !== undefined) requireName(options.name);
-  let file = options.out ?? (project ? buildFiles(project).float : `${name}.tflite`);
+  let file = (await outFile(options.out, name)) ?? (project ? buildFiles(project).float : `${name}.tflite`);
   await refuseInputs([file], [...(await filesOf(from)), options.data]);
-  const imported = await readSource(from);
+  const imported = await readSource(from, onnxOptions(options));
   const broken = brokenConstant(imported.graph);
   if (broken !== undefined) throw malformed(`${from}: ${broken}, so its outputs would be invalid`);
   const graph = simplifyGraph({ ...imported.graph, description: name });
@@ -82,14 +99,23 @@ export async function importModel(options: ImportOptions): Promise<ImportResult>
     if (options.out === undefined) file = adopted.file;
   }
   if (!project || options.out !== undefined) await writeFileAtomic(file, bytes);
+  const { axes } = imported;
+  const ends = {
+    input: { name: input!.name, shape: input!.shape, ...(axes?.input && { axes: axes.input }) },
+    output: { name: output!.name, shape: output!.shape, ...(axes?.output && { axes: axes.output }) },
+  };
   return {
     name,
     format: imported.format,
     writer: imported.writer,
     layers: imported.layers,
     ops: graph.operators.map(({ op }) => op),
-    input: { name: input!.name, shape: input!.shape },
-    output: { name: output!.name, shape: output!.shape },
+    operators: graph.operators.map(({ op }) => op),
+    folded: imported.folded ?? 0,
+    input: ends.input,
+    output: ends.output,
+    inputs: [ends.input],
+    outputs: [ends.output],
     parameters: graph.tensors.reduce(
       (sum, { data }) => sum + (data instanceof Float32Array ? data.length : 0),
       0,
@@ -99,6 +125,46 @@ export async function importModel(options: ImportOptions): Promise<ImportResult>
     validation,
     notes,
   };
+}
+
+/** The file to write: NAME.tflite in a folder that exists, or whose path has no extension. */
+async function outFile(out: string | undefined, name: string): Promise<string | undefined> {
+  if (out === undefined) return undefined;
+  const isFolder = await stat(out).then(
+    (found) => found.isDirectory(),
+    () => extname(out) === '',
+  );
+  return isFolder ? join(out, `${name}.tflite`) : out;
+}
+
+/** Reads `NAME:1x3x96x96` and `NAME=VALUE`; a name may contain colons. @throws AIOT_USAGE */
+function onnxOptions({ input = [], output }: ImportOptions): OnnxOptions {
+  const shapes = new Map<string, number[]>();
+  const values = new Map<string, number>();
+  for (const text of input) {
+    const shape = /^(.+):(\d{1,9}(?:x\d{1,9}){0,5})$/.exec(text);
+    const value = /^(.+)=(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)$/i.exec(text);
+    if (shape) shapes.set(shape[1]!, shape[2]!.split('x').map(Number));
+    else if (value) values.set(value[1]!, Number(value[2]));
+    else
+      throw new AiotError(
+        'AIOT_USAGE',
+        `--input: expected NAME:1x3x96x96 or NAME=VALUE, got ${JSON.stringify(text)}`,
+        {
+          next: 'Specify an input’s shape with --input NAME:SIZExSIZE, or its value with --input NAME=VALUE.',
+        },
+      );
+    const sizes = shapes.get(shape?.[1] ?? '') ?? [];
+    if (sizes.some((size) => size < 1) || sizes.reduce((a, b) => a * b, 1) > 2 ** 24)
+      throw new AiotError(
+        'AIOT_USAGE',
+        `--input: expected at most 16 million numbers, got ${JSON.stringify(text)}`,
+        {
+          next: 'Use positive sizes whose product is at most 16,777,216.',
+        },
+      );
+  }
+  return { shapes, values, output };
 }
 
 /** The name becomes a file name. @throws AIOT_USAGE */

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { AiotError, hasCode } from '../../core/errors.js';
 import { readBytes } from '../../core/files.js';
 import type { Graph } from '../../formats/tflite/graph.js';
@@ -7,6 +7,7 @@ import { importTflite } from '../../formats/tflite/read.js';
 import { malformed, unsupported } from './errors.js';
 import type { KerasModel } from './keras/config.js';
 import { kerasToGraph } from './keras/to-graph.js';
+import type { OnnxOptions } from './onnx/to-graph.js';
 
 const hdf5Signature = [0x89, 0x48, 0x44, 0x46];
 
@@ -14,16 +15,19 @@ const hdf5Signature = [0x89, 0x48, 0x44, 0x46];
  * Reads a network in any of the known formats, recognized by its first bytes instead of its name.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_LAYER_UNSUPPORTED, AIOT_TFLITE_*, AIOT_BACKEND_MISSING
  */
-export async function readSource(path: string): Promise<Imported> {
+export async function readSource(path: string, options: OnnxOptions = asStated): Promise<Imported> {
   try {
-    return await open(path);
+    return await open(path, options);
   } catch (error) {
     if (!hasCode(error, 'AIOT_FILE_MALFORMED')) throw error;
     throw new AiotError('AIOT_FILE_MALFORMED', `${path}: ${error.message}`, { cause: error });
   }
 }
 
-async function open(path: string): Promise<Imported> {
+/** Everything as the file states it. */
+const asStated: OnnxOptions = { shapes: new Map(), values: new Map() };
+
+async function open(path: string, options: OnnxOptions): Promise<Imported> {
   if (await isFolder(path)) {
     if (await exists(join(path, 'model.json'))) return await fromTfjs(join(path, 'model.json'));
     if (await exists(join(path, 'saved_model.pb'))) {
@@ -44,7 +48,12 @@ async function open(path: string): Promise<Imported> {
   }
   if (bytes.subarray(4, 8).toString('latin1') === 'TFL3') return fromTflite(bytes);
   if (bytes.subarray(0, 64).toString('utf8').trimStart().startsWith('{')) return await fromTfjs(path);
-  throw unknown('expected .keras, .h5, .tflite, or a model.json');
+  // A protobuf message has no signature: an ONNX file begins with its version, field 1.
+  if (bytes[0] === 0x08 || extname(path).toLowerCase() === '.onnx') {
+    const { readOnnx } = await import('./onnx/read.js');
+    return await readOnnx(path, bytes, options);
+  }
+  throw unknown('expected .keras, .h5, .tflite, .onnx, or a model.json');
 }
 
 async function fromTfjs(file: string): Promise<Imported> {
@@ -97,7 +106,7 @@ function unknown(what: string): AiotError {
   return malformed(`not a readable model: ${what}`);
 }
 
-export const importFormats = ['tfjs', 'keras', 'keras-h5', 'tflite', 'saved-model'] as const;
+export const importFormats = ['tfjs', 'keras', 'keras-h5', 'tflite', 'saved-model', 'onnx'] as const;
 
 /** A network as found in its file. */
 export interface Imported {
@@ -110,4 +119,8 @@ export interface Imported {
   graph: Graph;
   /** Changes made while reading, as sentences. */
   notes: string[];
+  /** Nodes of an ONNX file that were computed while reading. */
+  folded?: number;
+  /** Original axes of an ONNX file's input and output, where they were reordered. */
+  axes?: { input: number[] | undefined; output: number[] | undefined };
 }

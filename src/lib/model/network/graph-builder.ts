@@ -8,7 +8,7 @@ import {
 } from '../../formats/tflite/graph.js';
 import type { BatchNorm, Dropout } from '../engine/types.js';
 
-type Options<Op extends Operator['op']> = Extract<Operator, { op: Op }>['options'];
+export type Options<Op extends Operator['op']> = Extract<Operator, { op: Op }>['options'];
 
 /** [height, width] of a window and its steps. */
 export interface WindowShape {

@@ -1,0 +1,71 @@
+import { malformed, unsupported } from '../errors.js';
+import type { Constant } from './constants.js';
+import type { Activation, OnnxMaker, Value } from './maker.js';
+import type { Attributes } from './node.js';
+
+/** One node of a model. */
+export class NodeCall {
+  constructor(
+    readonly maker: OnnxMaker,
+    readonly op: string,
+    /** Its position, name and operator, for messages. */
+    readonly where: string,
+    /** Undefined where an optional input is omitted. */
+    readonly inputs: readonly (Value | undefined)[],
+    readonly attributes: Attributes,
+    /** Names of the outputs; empty where one is not wanted. */
+    readonly outputs: readonly string[],
+    /** Whether an output is read by another node or is the model's. */
+    readonly isRead: (output: string) => boolean,
+    readonly opset: number,
+  ) {}
+
+  /** @throws AIOT_FILE_MALFORMED for a missing input */
+  value(place: number): Value {
+    const value = this.inputs[place];
+    if (value === undefined) throw malformed(`${this.where}: input ${place + 1} is missing`);
+    return value;
+  }
+
+  /** An input that the network computes; a constant becomes a tensor. */
+  x(place = 0): Activation {
+    const value = this.value(place);
+    if (value.kind === 'activation') return value;
+    return this.maker.plain(this.maker.weights(value), value.shape);
+  }
+
+  /** An input that has to be known during the import. @throws AIOT_LAYER_UNSUPPORTED for a computed one */
+  constant(place: number, role: string): Constant {
+    const value = this.optional(place, role);
+    if (value === undefined) throw malformed(`${this.where}: its ${role} is missing`);
+    return value;
+  }
+
+  optional(place: number, role: string): Constant | undefined {
+    const value = this.inputs[place];
+    if (value?.kind === 'activation')
+      throw unsupported(
+        this.where,
+        `its ${role} is computed by the model`,
+        'export the model with a constant',
+      );
+    return value;
+  }
+
+  /** Numbers from an attribute (earlier opsets) or from a constant input. */
+  numbers(attribute: string, place: number): number[] | undefined {
+    const given = this.attributes.integers(attribute);
+    if (given !== undefined) return given;
+    const constant = this.optional(place, attribute);
+    return constant && [...constant.data];
+  }
+
+  /** Rejects a node whose further outputs are used. */
+  onlyFirst(): void {
+    const second = this.outputs.slice(1).find((name) => name !== '' && this.isRead(name));
+    if (second !== undefined) throw unsupported(this.where, `its output ${second} is not supported`);
+  }
+}
+
+/** Adds the operators of a node; returns its outputs. */
+export type Lower = (call: NodeCall) => Value | Value[];

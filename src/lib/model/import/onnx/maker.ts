@@ -1,0 +1,294 @@
+import { elementCount, type Operator } from '../../../formats/tflite/graph.js';
+import { operatorRows } from '../../../formats/tflite/operators.js';
+import type { Options } from '../../network/graph-builder.js';
+import { unsupported } from '../errors.js';
+import { GraphMaker } from '../keras/maker.js';
+import { type Constant, requireShape } from './constants.js';
+import { permuted, strides } from './fold.js';
+import { broadcastShape } from './node.js';
+
+/**
+ * A value that the network computes. ONNX has channels first and TFLite has them last, so that a value may be stored in another order of
+ * axes than the file has it: a Transpose then costs nothing, and elements move only where an operator needs another order.
+ */
+export interface Activation {
+  kind: 'activation';
+  /** Tensor of the graph; −1 while `before` waits to be stored in this shape. */
+  tensor: number;
+  /** Shape in the file. */
+  shape: number[];
+  /** The axis of `shape` that each stored axis holds. */
+  order: number[];
+  /** This value is the elements of another one in the order of the file: a layer with weights can reorder those instead. */
+  before?: Activation;
+}
+
+export type Value = Constant | Activation;
+
+/** Operators of a network at most; an unrolled recurrent layer is the usual reason for thousands. */
+const mostOperators = 4000;
+
+/** Inputs of one CONCATENATION at most. */
+const mostJoined = 10;
+
+/** Assembles a graph from ONNX operators. */
+export class OnnxMaker extends GraphMaker {
+  /** The node being converted, for messages. */
+  where = '';
+
+  override operator<Op extends Operator['op']>(
+    op: Op,
+    inputs: number[],
+    name: string,
+    shape: number[],
+    options: Options<Op>,
+  ): number {
+    if (this.operators.length >= mostOperators)
+      throw unsupported(
+        this.where,
+        `the model needs more than ${mostOperators} operators`,
+        'use fewer time steps or layers',
+      );
+    requireShape(shape, this.where);
+    if (elementCount(shape) === 0) throw unsupported(this.where, `its output [${shape.join(', ')}] is empty`);
+    return super.operator(op, inputs, name, shape, options as never);
+  }
+
+  /** Whether the runtime has this operator. */
+  has(op: string): boolean {
+    return Object.hasOwn(operatorRows, op);
+  }
+
+  private readonly known = new Map<Constant['data'], Map<string, number>>();
+
+  /** A constant as a tensor of float32, in its own order; one tensor for all nodes that read it. */
+  weights({ data, shape }: Constant): number {
+    const made = this.known.get(data) ?? new Map<string, number>();
+    this.known.set(data, made);
+    const found = made.get(shape.join());
+    if (found !== undefined) return found;
+    // A single number has a shape of one element, because not every kernel reads an empty one.
+    const own = shape.length === 0 ? [1] : [...shape];
+    const index = this.floats(data instanceof Float32Array ? data : Float32Array.from(data), own);
+    made.set(shape.join(), index);
+    return index;
+  }
+
+  /** A single number is stored as [1]. */
+  override reshape(x: number, shape: number[]): number {
+    return super.reshape(x, shape.length === 0 ? [1] : shape);
+  }
+
+  /** Joins tensors of any number: kernels for microcontrollers take at most 10 at once. */
+  concatenated(parts: readonly number[], axis: number): number {
+    const [first] = parts;
+    if (first === undefined || parts.length === 1) return first ?? -1;
+    if (parts.length > mostJoined) {
+      const groups = Math.ceil(parts.length / mostJoined);
+      const size = Math.ceil(parts.length / groups);
+      const joined = Array.from({ length: groups }, (_, k) =>
+        this.concatenated(parts.slice(k * size, (k + 1) * size), axis),
+      );
+      return this.concatenated(joined, axis);
+    }
+    const shape = [...this.shape(first)];
+    shape[axis] = parts.reduce((sum, part) => sum + this.shape(part)[axis]!, 0);
+    return this.op('CONCATENATION', [...parts], shape, { axis, activation: 'none' });
+  }
+
+  stored(tensor: number, shape: readonly number[], order: readonly number[]): Activation {
+    return { kind: 'activation', tensor, shape: [...shape], order: [...order] };
+  }
+
+  /** A tensor that has its axes as in the file. */
+  plain(tensor: number, shape: readonly number[] = this.shape(tensor)): Activation {
+    return this.stored(tensor, shape, identity(shape.length));
+  }
+
+  /** Shape in which a value is stored. */
+  storedShape({ shape, order }: Pick<Activation, 'shape' | 'order'>): number[] {
+    return order.map((axis) => shape[axis]!);
+  }
+
+  /** The value with this order of stored axes. Elements move only if an axis longer than 1 changes its place. */
+  arranged(x: Activation, order: readonly number[]): Activation {
+    const y = this.settled(x);
+    if (y.order.join() === order.join()) return y;
+    const shape = this.storedShape({ shape: y.shape, order: [...order] });
+    const longer = (axes: readonly number[]) => axes.filter((axis) => y.shape[axis] !== 1);
+    const [from, to] = [longer(y.order), longer(order)];
+    if (from.join() === to.join()) return this.stored(this.reshape(y.tensor, shape), y.shape, order);
+    // Without the axes of 1 there are fewer than the kernels' limit more often.
+    const compact = y.order.length > 4 ? from : y.order;
+    const target = y.order.length > 4 ? to : [...order];
+    const x1 = this.reshape(
+      y.tensor,
+      compact.map((axis) => y.shape[axis]!),
+    );
+    const places = target.map((axis) => compact.indexOf(axis));
+    const moved = target.map((axis) => y.shape[axis]!);
+    const t = this.op('TRANSPOSE', [x1, this.integers(places)], moved, {});
+    return this.stored(this.reshape(t, shape), y.shape, order);
+  }
+
+  /** The value with its elements stored in the order of the file; returns the tensor. */
+  inFileOrder(x: Activation): number {
+    return this.arranged(x, identity(x.shape.length)).tensor;
+  }
+
+  /** The value with this axis stored last. */
+  withLast(x: Activation, axis: number): Activation {
+    const y = this.settled(x);
+    if (y.order.at(-1) === axis) return y;
+    return this.arranged(y, [...y.order.filter((each) => each !== axis), axis]);
+  }
+
+  /** [batch, channels, …] with the channels stored last. */
+  channelsLast(x: Activation): Activation {
+    return this.arranged(x, [0, ...identity(x.shape.length).slice(2), 1]);
+  }
+
+  /** The value itself, stored if it waits. */
+  settled(x: Activation): Activation {
+    if (x.before === undefined) return x;
+    return this.plain(this.reshape(this.inFileOrder(x.before), x.shape));
+  }
+
+  /** Applies an elementwise operator without moving elements. */
+  each(x: Activation, f: (tensor: number) => number): Activation {
+    if (x.before !== undefined) return this.reshaped(this.each(x.before, f), x.shape);
+    return this.stored(f(x.tensor), x.shape, x.order);
+  }
+
+  /** The elements of x, read in the order of the file, in another shape. */
+  reshaped(x: Activation, shape: readonly number[]): Activation {
+    if (x.shape.join() === shape.join()) return x;
+    if (x.before !== undefined) return this.reshaped(x.before, shape);
+    const order = orderAfter(x, shape);
+    if (order === undefined)
+      return { kind: 'activation', tensor: -1, shape: [...shape], order: identity(shape.length), before: x };
+    const tensor = this.reshape(x.tensor, this.storedShape({ shape: [...shape], order }));
+    return this.stored(tensor, shape, order);
+  }
+
+  /** The axes in another order: axis k of the result is axis order[k] of x. Nothing moves. */
+  transposedValue(x: Activation, order: readonly number[]): Activation {
+    const y = this.settled(x);
+    const shape = order.map((axis) => y.shape[axis]!);
+    return this.stored(
+      y.tensor,
+      shape,
+      y.order.map((axis) => order.indexOf(axis)),
+    );
+  }
+
+  /** Adds, subtracts, multiplies … with broadcasting; one of them may be a constant. */
+  two(op: 'ADD' | 'SUB' | 'MUL', a: Value, b: Value): Activation {
+    return this.elementwise(a, b, (x, y) => this.binary(op, x, y));
+  }
+
+  /** An operator of two inputs that broadcasts. @param f from the stored tensors */
+  elementwise(a: Value, b: Value, f: (x: number, y: number) => number): Activation {
+    const shape = broadcastShape(a.shape, b.shape, this.where);
+    if (a.kind === 'constant') {
+      if (b.kind === 'constant') throw unsupported(this.where, 'both inputs are constants');
+      return this.withConstant(b, a, shape, (x, c) => f(c, x));
+    }
+    if (b.kind === 'constant') return this.withConstant(a, b, shape, f);
+    const [left, right] = [a, b].map((each) => this.ranked(each, shape.length)) as [Activation, Activation];
+    const leads = elementCount(left.shape) >= elementCount(right.shape);
+    const { order } = this.settled(leads ? left : right);
+    const y = f(this.arranged(left, order).tensor, this.arranged(right, order).tensor);
+    return this.stored(y, shape, order);
+  }
+
+  private withConstant(
+    x: Activation,
+    c: Constant,
+    shape: readonly number[],
+    f: (x: number, constant: number) => number,
+  ): Activation {
+    const same = elementCount(x.shape) === elementCount(shape);
+    if (same && c.data.length === 1) {
+      const y = this.each(x, (tensor) => f(tensor, this.weights({ ...c, shape: [1] })));
+      return this.reshaped(y, shape);
+    }
+    const wide = this.ranked(x, shape.length);
+    if (wide.before !== undefined && c.data.length === elementCount(wide.shape)) {
+      const inner = wide.before;
+      const y = this.withConstant(inner, { ...c, shape: inner.shape }, inner.shape, f);
+      return this.reshaped(y, shape);
+    }
+    const { tensor, order } = this.settled(wide);
+    const full = [...new Array<number>(shape.length - c.shape.length).fill(1), ...c.shape];
+    const moved = permuted({ ...c, shape: full }, order);
+    const lead = moved.shape.findIndex((size) => size !== 1);
+    const weights = this.weights({ ...moved, shape: lead === -1 ? [1] : moved.shape.slice(lead) });
+    return this.stored(f(tensor, weights), shape, order);
+  }
+
+  /** The value with axes of 1 in front, as many as broadcasting adds. */
+  ranked(x: Activation, rank: number): Activation {
+    if (x.shape.length === rank) return x;
+    return this.reshaped(x, [...new Array<number>(rank - x.shape.length).fill(1), ...x.shape]);
+  }
+}
+
+export function identity(rank: number): number[] {
+  return Array.from({ length: rank }, (_, k) => k);
+}
+
+/** For each element as stored, its index in the order of the file. */
+export function fileIndexes({ shape, order }: Activation): Int32Array {
+  const steps = strides(shape);
+  const out = new Int32Array(elementCount(shape));
+  const index = new Array<number>(order.length).fill(0);
+  for (let i = 0; i < out.length; i++) {
+    let place = 0;
+    for (let k = 0; k < order.length; k++) place += index[k]! * steps[order[k]!]!;
+    out[i] = place;
+    for (let k = order.length - 1; k >= 0 && ++index[k]! >= shape[order[k]!]!; k--) index[k] = 0;
+  }
+  return out;
+}
+
+/**
+ * The order of the stored axes after a change of shape that moves no element, or undefined if elements must move. Axes are matched in groups
+ * of equal products, such as [6, 4] with [2, 3, 4]: each group must be stored in one piece.
+ */
+function orderAfter({ shape: from, order }: Activation, to: readonly number[]): number[] | undefined {
+  const groups: { old: number[]; made: number[] }[] = [];
+  const longer = (shape: readonly number[]) => identity(shape.length).filter((k) => shape[k] !== 1);
+  const [olds, news] = [longer(from), longer(to)];
+  let [i, k] = [0, 0];
+  while (i < olds.length && k < news.length) {
+    const [old, made] = [[olds[i++]!], [news[k++]!]];
+    let [left, right] = [from[old[0]!]!, to[made[0]!]!];
+    while (left !== right) {
+      if (left < right && i < olds.length) {
+        left *= from[olds[i]!]!;
+        old.push(olds[i++]!);
+      } else if (right < left && k < news.length) {
+        right *= to[news[k]!]!;
+        made.push(news[k++]!);
+      } else return undefined;
+    }
+    groups.push({ old, made });
+  }
+  const storedAxes = order.filter((axis) => from[axis] !== 1);
+  const out: number[] = [];
+  for (let at = 0; at < storedAxes.length; ) {
+    const group = groups.find(({ old }) => old[0] === storedAxes[at]);
+    if (group === undefined || group.old.some((axis, step) => storedAxes[at + step] !== axis))
+      return undefined;
+    out.push(...group.made);
+    at += group.old.length;
+  }
+  // An axis of 1 is stored before the axis that follows it in the file.
+  for (let axis = to.length - 1; axis >= 0; axis--) {
+    if (to[axis] !== 1) continue;
+    const next = out.indexOf(axis + 1);
+    out.splice(next === -1 ? out.length : next, 0, axis);
+  }
+  return out;
+}

@@ -1,0 +1,345 @@
+import { elementCount, type OperatorName } from '../../../formats/tflite/graph.js';
+import { malformed, unsupported } from '../errors.js';
+import type { Lower, NodeCall } from './call.js';
+import { type Constant, constantOf, elementTypeOf, isReal } from './constants.js';
+import type { Activation, OnnxMaker, Value } from './maker.js';
+
+type Unary = 'RELU' | 'RELU6' | 'TANH' | 'LOGISTIC';
+
+export function unary(maker: OnnxMaker, op: Unary, x: Activation): Activation {
+  return maker.each(x, (tensor) => maker.op(op, [tensor], maker.shape(tensor), {}));
+}
+
+/** A number as a constant. */
+export function scalar(value: number): Constant {
+  return constantOf('float32', [], [value]);
+}
+
+/** An operator of the runtime that some versions lack. @throws AIOT_LAYER_UNSUPPORTED */
+export function plainUnary(maker: OnnxMaker, op: string, x: Activation): Activation {
+  requireOperator(maker, op);
+  return maker.each(x, (tensor) => maker.op(op as OperatorName, [tensor], maker.shape(tensor), {} as never));
+}
+
+export function requireOperator(maker: OnnxMaker, op: string): void {
+  if (!maker.has(op))
+    throw unsupported(
+      maker.where,
+      `it needs ${op}, which the runtime does not have`,
+      'compute it before or after the model',
+    );
+}
+
+/** DIV, MAXIMUM, MINIMUM, …: an operator of two inputs that broadcasts. */
+export function plainBinary(maker: OnnxMaker, op: string, a: Value, b: Value): Activation {
+  requireOperator(maker, op);
+  return maker.elementwise(a, b, (x, y) => {
+    const [left, right] = [maker.shape(x), maker.shape(y)];
+    const rank = Math.max(left.length, right.length);
+    const shape = Array.from({ length: rank }, (_, k) =>
+      Math.max(left[k - rank + left.length] ?? 1, right[k - rank + right.length] ?? 1),
+    );
+    return maker.op(op as OperatorName, [x, y], shape, { activation: 'none' } as never);
+  });
+}
+
+const one =
+  (op: Unary): Lower =>
+  (call) =>
+    unary(call.maker, op, call.x());
+
+/** Operators that change nothing outside training. */
+const same: Lower = (call) => {
+  call.onlyFirst();
+  if (call.op === 'Dropout' && call.optional(2, 'training mode')?.data[0])
+    throw unsupported(call.where, 'it is in training mode', 'export the model for inference (model.eval())');
+  return call.value(0);
+};
+
+const cast: Lower = (call) => {
+  const type = elementTypeOf(call.attributes.integer('to', 1), call.where);
+  if (isReal(type)) return call.value(0);
+  throw unsupported(
+    call.where,
+    `a conversion of computed values to ${type} is not supported`,
+    'keep float values',
+  );
+};
+
+/** The other input is a computed value, which is float. */
+const castLike: Lower = (call) => {
+  const x = call.value(0);
+  return x.kind === 'constant' ? constantOf('float32', x.shape, x.data) : x;
+};
+
+const arithmetic =
+  (op: 'ADD' | 'SUB' | 'MUL'): Lower =>
+  (call) =>
+    call.maker.two(op, call.value(0), call.value(1));
+
+const divide: Lower = (call) => {
+  const [a, b] = [call.value(0), call.value(1)];
+  return quotient(call.maker, a, b);
+};
+
+export function quotient(maker: OnnxMaker, a: Value, b: Value): Activation {
+  if (b.kind === 'activation' || !reciprocalIsExactEnough(b)) return plainBinary(maker, 'DIV', a, b);
+  const inverse = { ...b, type: 'float32' as const, data: Float32Array.from(b.data, (value) => 1 / value) };
+  return maker.two('MUL', a, inverse);
+}
+
+function reciprocalIsExactEnough({ data }: Constant): boolean {
+  return data.every((value) => Number.isFinite(Math.fround(1 / value)));
+}
+
+/** Add, Mul, Max … of any number of inputs. */
+const folded =
+  (
+    two: (maker: OnnxMaker, a: Value, b: Value) => Activation,
+    after?: (call: NodeCall, y: Value) => Value,
+  ): Lower =>
+  (call) => {
+    const values = call.inputs.map((_, place) => call.value(place));
+    const y = values.slice(1).reduce<Value>((a, b) => two(call.maker, a, b), values[0]!);
+    return after ? after(call, y) : y;
+  };
+
+/** max(a, b) = b + relu(a − b), where the runtime has no MAXIMUM. */
+export function maximum(maker: OnnxMaker, a: Value, b: Value): Activation {
+  if (maker.has('MAXIMUM')) return plainBinary(maker, 'MAXIMUM', a, b);
+  const above = unary(maker, 'RELU', maker.two('SUB', a, b));
+  return maker.two('ADD', above, b);
+}
+
+export function minimum(maker: OnnxMaker, a: Value, b: Value): Activation {
+  if (maker.has('MINIMUM')) return plainBinary(maker, 'MINIMUM', a, b);
+  const above = unary(maker, 'RELU', maker.two('SUB', a, b));
+  return maker.two('SUB', a, above);
+}
+
+const clip: Lower = (call) => {
+  const [low, high] = [1, 2].map(
+    (place) => call.optional(place, place === 1 ? 'minimum' : 'maximum')?.data[0],
+  );
+  return clipped(call.maker, call.x(), low ?? Number.NEGATIVE_INFINITY, high ?? Number.POSITIVE_INFINITY);
+};
+
+/** Largest single-precision number: exporters write it as an open bound. */
+const open = 3.4e38;
+
+export function clipped(maker: OnnxMaker, x: Activation, low: number, high: number): Activation {
+  if (Number.isNaN(low) || Number.isNaN(high)) throw malformed(`${maker.where}: a bound is not a number`);
+  const [below, above] = [low <= -open, high >= open];
+  if (below && above) return x;
+  if (above) {
+    if (low === 0) return unary(maker, 'RELU', x);
+    return maximum(maker, x, scalar(low));
+  }
+  if (low === 0 && high === 6) return unary(maker, 'RELU6', x);
+  if (below) return minimum(maker, x, scalar(high));
+  if (low >= high) return minimum(maker, maximum(maker, x, scalar(low)), scalar(high));
+  if (maker.has('MAXIMUM') && maker.has('MINIMUM') && low !== 0)
+    return minimum(maker, maximum(maker, x, scalar(low)), scalar(high));
+  // RELU6 of the range stretched to 0 … 6.
+  const factor = 6 / (high - low);
+  const shifted = low === 0 ? x : maker.two('SUB', x, scalar(low));
+  const inner = unary(maker, 'RELU6', maker.two('MUL', shifted, scalar(factor)));
+  const y = maker.two('MUL', inner, scalar(1 / factor));
+  return low === 0 ? y : maker.two('ADD', y, scalar(low));
+}
+
+const leakyRelu: Lower = (call) => leaky(call.maker, call.x(), call.attributes.float('alpha', 0.01));
+
+function leaky(maker: OnnxMaker, x: Activation, alpha: number): Activation {
+  return maker.each(x, (tensor) => maker.leaky(tensor, alpha));
+}
+
+/** relu(x) − slope · relu(−x) */
+const parametricRelu: Lower = (call) => {
+  const { maker } = call;
+  const x = call.x();
+  const slope = call.value(1);
+  if (
+    slope.kind === 'constant' &&
+    slope.data.every((value) => value === slope.data[0]) &&
+    slope.data[0]! <= 1
+  )
+    return leaky(maker, x, slope.data[0] ?? 0);
+  const below = unary(maker, 'RELU', negated(maker, x));
+  return maker.two('SUB', unary(maker, 'RELU', x), maker.two('MUL', below, slope));
+};
+
+export function negated(maker: OnnxMaker, x: Activation): Activation {
+  return maker.two('MUL', x, scalar(-1));
+}
+
+const absolute: Lower = (call) => {
+  const { maker } = call;
+  const x = call.x();
+  if (maker.has('ABS')) return plainUnary(maker, 'ABS', x);
+  return maker.two('ADD', unary(maker, 'RELU', x), unary(maker, 'RELU', negated(maker, x)));
+};
+
+/** max(0, min(1, αx + β)) */
+function hardSigmoid(maker: OnnxMaker, x: Activation, alpha: number, beta: number): Activation {
+  const stretched = maker.two('ADD', maker.two('MUL', x, scalar(6 * alpha)), scalar(6 * beta));
+  return maker.two('MUL', unary(maker, 'RELU6', stretched), scalar(1 / 6));
+}
+
+const hardSwish: Lower = (call) => {
+  const { maker } = call;
+  const x = call.x();
+  if (maker.has('HARD_SWISH')) return plainUnary(maker, 'HARD_SWISH', x);
+  return maker.two('MUL', x, hardSigmoid(maker, x, 1 / 6, 0.5));
+};
+
+const elu: Lower = (call) => {
+  const { maker } = call;
+  const alpha = call.attributes.float('alpha', 1);
+  if (alpha === 1 && maker.has('ELU')) return plainUnary(maker, 'ELU', call.x());
+  return scaledElu(maker, call.x(), alpha, 1);
+};
+
+/** γ (relu(x) + α (exp(min(x, 0)) − 1)) */
+function scaledElu(maker: OnnxMaker, x: Activation, alpha: number, gamma: number): Activation {
+  const below = negated(maker, unary(maker, 'RELU', negated(maker, x)));
+  const curve = maker.two('SUB', plainUnary(maker, 'EXP', below), scalar(1));
+  const left = maker.two('MUL', curve, scalar(alpha * gamma));
+  const right = unary(maker, 'RELU', x);
+  return maker.two('ADD', gamma === 1 ? right : maker.two('MUL', right, scalar(gamma)), left);
+}
+
+const power: Lower = (call) => {
+  const { maker } = call;
+  const x = call.x();
+  const exponent = call.constant(1, 'exponent');
+  const [n] = exponent.data;
+  if (exponent.data.some((value) => value !== n)) return plainBinary(maker, 'POW', x, exponent);
+  if (n === 1) return x;
+  if (n === 2) return maker.two('MUL', x, x);
+  if (n === 3) return maker.two('MUL', maker.two('MUL', x, x), x);
+  if (n === 0.5) return plainUnary(maker, 'SQRT', x);
+  if (n === -0.5) return plainUnary(maker, 'RSQRT', x);
+  return plainBinary(maker, 'POW', x, scalar(n ?? 1));
+};
+
+const reciprocal: Lower = (call) => plainBinary(call.maker, 'DIV', scalar(1), call.x());
+
+const named =
+  (op: string): Lower =>
+  (call) =>
+    plainUnary(call.maker, op, call.x());
+
+/** ln(1 + eˣ) = relu(x) + ln(1 + e^−|x|), which does not overflow. */
+const softplus: Lower = (call) => {
+  const { maker } = call;
+  const x = call.x();
+  const size = maker.two('ADD', unary(maker, 'RELU', x), unary(maker, 'RELU', negated(maker, x)));
+  const rest = maker.two('ADD', plainUnary(maker, 'EXP', negated(maker, size)), scalar(1));
+  return maker.two('ADD', unary(maker, 'RELU', x), plainUnary(maker, 'LOG', rest));
+};
+
+const softsign: Lower = (call) => {
+  const { maker } = call;
+  const x = call.x();
+  const size = maker.two('ADD', unary(maker, 'RELU', x), unary(maker, 'RELU', negated(maker, x)));
+  return plainBinary(maker, 'DIV', x, maker.two('ADD', size, scalar(1)));
+};
+
+/** Softmax over one axis; before opset 13 over all axes from `axis` on. */
+const softmax: Lower = (call) => {
+  const { maker, attributes, opset } = call;
+  const x = call.x();
+  const rank = x.shape.length;
+  if (rank === 0) throw malformed(`${call.where}: a single number`);
+  const given = attributes.integer('axis', opset < 13 ? 1 : -1);
+  const axis = given < 0 ? given + rank : given;
+  if (!(axis >= 0 && axis < Math.max(rank, 1)))
+    throw malformed(`${call.where}: axis ${given} of ${rank} dimensions`);
+  if (opset < 13 && x.shape.slice(axis + 1).some((size) => size > 1)) {
+    const flat = [elementCount(x.shape.slice(0, axis)), elementCount(x.shape.slice(axis))];
+    return maker.reshaped(softmaxOf(maker, maker.reshaped(x, flat), 1), x.shape);
+  }
+  return softmaxOf(maker, x, axis);
+};
+
+export function softmaxOf(maker: OnnxMaker, x: Activation, axis: number): Activation {
+  const y = maker.withLast(x, axis);
+  const shape = maker.shape(y.tensor);
+  const from = shape.length === 1 ? maker.reshape(y.tensor, [1, shape[0]!]) : y.tensor;
+  const made = maker.op('SOFTMAX', [from], maker.shape(from), { beta: 1 });
+  return maker.stored(shape.length === 1 ? maker.reshape(made, shape) : made, y.shape, y.order);
+}
+
+const logSoftmax: Lower = (call) => plainUnary(call.maker, 'LOG', softmax(call) as Activation);
+
+const thresholded: Lower = (call) => {
+  throw unsupported(call.where, `${call.op} jumps at its threshold`, 'use Relu or LeakyRelu');
+};
+
+const gelu: Lower = (call) => {
+  const { maker } = call;
+  const tanh = call.attributes.text('approximate', 'none') === 'tanh';
+  requireOperator(maker, 'GELU');
+  return maker.each(call.x(), (tensor) =>
+    maker.op('GELU' as OperatorName, [tensor], maker.shape(tensor), { approximate: tanh } as never),
+  );
+};
+
+export const pointwiseRows: Readonly<Record<string, Lower>> = {
+  Abs: absolute,
+  Add: arithmetic('ADD'),
+  Cast: cast,
+  CastLike: castLike,
+  Ceil: named('CEIL'),
+  Clip: clip,
+  Cos: named('COS'),
+  Div: divide,
+  Dropout: same,
+  Elu: elu,
+  Exp: named('EXP'),
+  Floor: named('FLOOR'),
+  Gelu: gelu,
+  HardSigmoid: (call) =>
+    hardSigmoid(
+      call.maker,
+      call.x(),
+      call.attributes.float('alpha', 0.2),
+      call.attributes.float('beta', 0.5),
+    ),
+  HardSwish: hardSwish,
+  Identity: same,
+  LeakyRelu: leakyRelu,
+  Log: named('LOG'),
+  LogSoftmax: logSoftmax,
+  Max: folded(maximum),
+  Mean: folded(
+    (maker, a, b) => maker.two('ADD', a, b),
+    ({ maker, inputs }, y) => (inputs.length === 1 ? y : maker.two('MUL', y, scalar(1 / inputs.length))),
+  ),
+  Min: folded(minimum),
+  Mul: arithmetic('MUL'),
+  Neg: (call) => negated(call.maker, call.x()),
+  PRelu: parametricRelu,
+  Pow: power,
+  Reciprocal: reciprocal,
+  Relu: one('RELU'),
+  Round: named('ROUND'),
+  Selu: (call) =>
+    scaledElu(
+      call.maker,
+      call.x(),
+      call.attributes.float('alpha', 1.6732632423543772),
+      call.attributes.float('gamma', 1.0507009873554805),
+    ),
+  Sigmoid: one('LOGISTIC'),
+  Sin: named('SIN'),
+  Softmax: softmax,
+  Softplus: softplus,
+  Softsign: softsign,
+  Sqrt: named('SQRT'),
+  Sub: arithmetic('SUB'),
+  Sum: folded((maker, a, b) => maker.two('ADD', a, b)),
+  Tanh: one('TANH'),
+  ThresholdedRelu: thresholded,
+};

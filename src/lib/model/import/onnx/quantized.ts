@@ -1,0 +1,96 @@
+import type { Lower } from './call.js';
+import { NodeCall } from './call.js';
+import { type Constant, constantOf } from './constants.js';
+import { FoldBudget, fold } from './fold.js';
+import { product } from './linear.js';
+import type { Activation, OnnxMaker } from './maker.js';
+import { unary } from './pointwise.js';
+import { convolution, isNonNegative } from './windows.js';
+
+/** Least integer by element type. */
+const leastOf: Readonly<Record<string, number>> = { int8: -128, uint8: 0, int16: -32_768, uint16: 0 };
+
+/**
+ * The real values themselves: `aiot model quantize` determines scales of its own. Quantizers remove a Relu whose result begins at 0, and let
+ * the integers cut off negative values instead; it is put back.
+ */
+const quantize: Lower = (call) => {
+  const zero = call.optional(2, 'zero point');
+  return clampedAt(call.maker, call.x(), zero);
+};
+
+function clampedAt(maker: OnnxMaker, x: Activation, zero: Constant | undefined): Activation {
+  const least = leastOf[zero?.type ?? 'uint8'];
+  const beginsAtZero =
+    least !== undefined && (zero === undefined ? least === 0 : zero.data.every((value) => value === least));
+  if (!beginsAtZero || isNonNegative(maker, x)) return x;
+  return unary(maker, 'RELU', x);
+}
+
+const dequantize: Lower = (call) => {
+  call.constant(1, 'scale');
+  return call.x();
+};
+
+/** Constants of a node as real numbers. @param places of the integers, their scale and their zero point */
+function real(call: NodeCall, [x, scale, zero]: [number, number, number], axis: number): Constant {
+  const [integers, factor] = [call.constant(x, 'weights'), call.constant(scale, 'scale')];
+  const offset = call.optional(zero, 'zero point');
+  const isScalar = factor.data.length === 1;
+  const shape = integers.shape.map((size, k) => (k === axis ? size : 1));
+  const spread = (each: Constant): Constant => (isScalar ? { ...each, shape: [] } : { ...each, shape });
+  const step = (op: string, inputs: Constant[]) =>
+    fold({
+      op,
+      inputs,
+      attributes: call.attributes,
+      outputs: 1,
+      opset: call.opset,
+      budget: new FoldBudget(),
+      where: call.where,
+    })![0]!;
+  const asReal: Constant = { ...integers, type: 'float32' };
+  const centered = offset ? step('Sub', [asReal, spread(offset)]) : asReal;
+  return { ...step('Mul', [centered, spread(factor)]), type: 'float32' };
+}
+
+/** Inputs: x with scale and zero point, weights with theirs, the output's, and an int32 bias in steps of both scales. */
+const quantizedConvolution: Lower = (call) => {
+  const weights = real(call, [3, 4, 5], 0);
+  const [inputScale, scale] = [call.constant(1, 'input scale'), call.constant(4, 'scale')];
+  const bias = call.optional(8, 'bias');
+  const realBias =
+    bias &&
+    constantOf(
+      'float32',
+      bias.shape,
+      bias.data.map((value, k) => value * inputScale.data[0]! * scale.data[scale.data.length === 1 ? 0 : k]!),
+    );
+  const inner = withInputs(call, [call.x(), weights, realBias]);
+  return clampedAt(call.maker, convolution(inner) as Activation, call.optional(7, 'zero point'));
+};
+
+const quantizedProduct: Lower = (call) => {
+  const y = product(call, call.x(), real(call, [3, 4, 5], 1));
+  return clampedAt(call.maker, y, call.optional(7, 'zero point'));
+};
+
+function withInputs(call: NodeCall, inputs: NodeCall['inputs']): NodeCall {
+  return new NodeCall(
+    call.maker,
+    call.op,
+    call.where,
+    inputs,
+    call.attributes,
+    call.outputs,
+    call.isRead,
+    call.opset,
+  );
+}
+
+export const quantizedRows: Readonly<Record<string, Lower>> = {
+  DequantizeLinear: dequantize,
+  QLinearConv: quantizedConvolution,
+  QLinearMatMul: quantizedProduct,
+  QuantizeLinear: quantize,
+};

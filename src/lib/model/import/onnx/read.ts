@@ -1,0 +1,26 @@
+import type { Imported } from '../open.js';
+import { ExternalData } from './constants.js';
+import { type OnnxGraph, type OnnxTensor, readOnnxFile } from './file.js';
+import { type OnnxOptions, onnxToGraph } from './to-graph.js';
+
+/**
+ * Reads an .onnx file, with the data that it keeps in other files of its folder.
+ * @throws AIOT_FILE_MALFORMED, AIOT_LAYER_UNSUPPORTED
+ */
+export async function readOnnx(path: string, bytes: Uint8Array, options: OnnxOptions): Promise<Imported> {
+  const model = await readOnnxFile(bytes);
+  if (model.graph !== undefined) await new ExternalData(path).load(tensorsIn(model.graph));
+  const { graph, producer, layers, folded, axes, notes } = onnxToGraph(model, options);
+  return { format: 'onnx', writer: producer, layers, graph, notes, folded, axes };
+}
+
+/** All tensors of a graph, those in attributes and inner graphs included. */
+function* tensorsIn({ initializers, nodes }: OnnxGraph): Generator<OnnxTensor> {
+  yield* initializers;
+  for (const { attributes } of nodes) {
+    for (const { tensor, graph } of attributes) {
+      if (tensor !== undefined) yield tensor;
+      if (graph !== undefined) yield* tensorsIn(graph);
+    }
+  }
+}

@@ -1,0 +1,379 @@
+import { elementCount } from '../../../formats/tflite/graph.js';
+import { malformed, unsupported } from '../errors.js';
+import type { Lower, NodeCall } from './call.js';
+import { type Constant, integers } from './constants.js';
+import { flattened, permutationOf, shapeSlice, splitSizes, squeezed, unsqueezed } from './fold.js';
+import { type Activation, identity, type OnnxMaker } from './maker.js';
+import { axisIn, broadcastShape, reshapeTarget, slicedAxes } from './node.js';
+import { negated, plainUnary, scalar, unary } from './pointwise.js';
+import { sliced } from './windows.js';
+
+const reshape: Lower = (call) => {
+  const x = call.x();
+  const wanted = call.constant(1, 'shape');
+  const allowZero = call.attributes.integer('allowzero', 0) === 1;
+  return call.maker.reshaped(x, reshapeTarget(x.shape, [...wanted.data], allowZero, call.where));
+};
+
+const flatten: Lower = (call) => {
+  const x = call.x();
+  return call.maker.reshaped(x, flattened(x.shape, call.attributes.integer('axis', 1), call.where));
+};
+
+const squeeze: Lower = (call) => {
+  const x = call.x();
+  return call.maker.reshaped(x, squeezed(x.shape, call.numbers('axes', 1), call.where));
+};
+
+const unsqueeze: Lower = (call) => {
+  const x = call.x();
+  return call.maker.reshaped(x, unsqueezed(x.shape, call.numbers('axes', 1) ?? [], call.where));
+};
+
+const transpose: Lower = (call) => {
+  const x = call.x();
+  return call.maker.transposedValue(
+    x,
+    permutationOf(x.shape.length, call.attributes.integers('perm'), call.where),
+  );
+};
+
+const concat: Lower = (call) => {
+  const parts = call.inputs.map((_, place) => call.x(place));
+  return joined(call, parts, call.attributes.integer('axis', 0));
+};
+
+export function joined(call: NodeCall, parts: readonly Activation[], at: number): Activation {
+  const { maker, where } = call;
+  const [first] = parts;
+  if (first === undefined) throw malformed(`${where}: it has no inputs`);
+  const axis = axisIn(at, first.shape.length, where);
+  const differs = parts.some(
+    ({ shape }) =>
+      shape.length !== first.shape.length || shape.some((size, k) => k !== axis && size !== first.shape[k]),
+  );
+  if (differs) throw malformed(`${where}: its inputs have different shapes`);
+  if (parts.length === 1) return first;
+  // The order in which the largest part is stored already.
+  const largest = parts.reduce((a, b) => (elementCount(b.shape) > elementCount(a.shape) ? b : a));
+  const { order } = maker.settled(largest);
+  const tensors = parts.map((part) => maker.arranged(part, order).tensor);
+  const shape = first.shape.map((size, k) =>
+    k === axis ? parts.reduce((sum, part) => sum + part.shape[axis]!, 0) : size,
+  );
+  const y = maker.concatenated(tensors, order.indexOf(axis));
+  return maker.stored(y, shape, order);
+}
+
+const slice: Lower = (call) => {
+  const x = call.x();
+  const [starts, ends] = [call.constant(1, 'starts'), call.constant(2, 'ends')];
+  const [axes, steps] = [call.optional(3, 'axes'), call.optional(4, 'steps')];
+  const cut = slicedAxes(
+    x.shape,
+    [...starts.data],
+    [...ends.data],
+    axes && [...axes.data],
+    steps && [...steps.data],
+    call.where,
+  );
+  if (cut.some(({ count }) => count === 0))
+    throw unsupported(call.where, 'its output is empty', 'remove the node');
+  return cutOut(call.maker, x, cut);
+};
+
+/** The elements of a slice along each axis of the file. */
+export function cutOut(
+  maker: OnnxMaker,
+  x: Activation,
+  cut: readonly { first: number; step: number; count: number }[],
+): Activation {
+  if (cut.every(({ step, count }, k) => step === 1 && count === x.shape[k])) return x;
+  const y = maker.settled(x);
+  const begin = y.order.map((axis) => cut[axis]!.first);
+  const steps = y.order.map((axis) => cut[axis]!.step);
+  const end = y.order.map((axis) => {
+    const { first, step, count } = cut[axis]!;
+    return first + step * (count - 1) + Math.sign(step);
+  });
+  const tensor = sliced(maker, y.tensor, begin, end, steps);
+  return maker.stored(
+    tensor,
+    x.shape.map((_, k) => cut[k]!.count),
+    y.order,
+  );
+}
+
+/** One part of a value along an axis. */
+export function part(
+  maker: OnnxMaker,
+  x: Activation,
+  axis: number,
+  first: number,
+  count: number,
+): Activation {
+  return cutOut(
+    maker,
+    x,
+    x.shape.map((size, k) => (k === axis ? { first, step: 1, count } : { first: 0, step: 1, count: size })),
+  );
+}
+
+const split: Lower = (call) => {
+  const { maker, where } = call;
+  const x = maker.settled(call.x());
+  const axis = axisIn(call.attributes.integer('axis', 0), x.shape.length, where);
+  const sizes = splitSizes(x.shape[axis]!, call.numbers('split', 1), call.outputs.length, where);
+  let first = 0;
+  return sizes.map((size) => {
+    const start = first;
+    first += size;
+    if (size === 0) throw unsupported(where, 'one of its outputs is empty', 'remove it');
+    return part(maker, x, axis, start, size);
+  });
+};
+
+/** Gather with constant indices: slices, joined where the indices are not consecutive. */
+const gather: Lower = (call) => {
+  const { maker, where } = call;
+  const indices = call.constant(1, 'index');
+  const x = call.x();
+  const axis = axisIn(call.attributes.integer('axis', 0), x.shape.length, where);
+  const size = x.shape[axis]!;
+  const list = [...indices.data].map((at) => (at < 0 ? at + size : at));
+  if (list.length === 0 || list.some((at) => !Number.isInteger(at) || at < 0 || at >= size))
+    throw malformed(`${where}: an index is outside of 0 to ${size - 1}`);
+  const runs: { first: number; count: number }[] = [];
+  for (const at of list) {
+    const last = runs.at(-1);
+    if (last && last.first + last.count === at) last.count += 1;
+    else runs.push({ first: at, count: 1 });
+  }
+  if (runs.length > 256) throw unsupported(where, `${runs.length} separate indices`, 'use consecutive ones');
+  const parts = runs.map(({ first, count }) => part(maker, x, axis, first, count));
+  const y = joined(call, parts, axis);
+  return maker.reshaped(y, [...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)]);
+};
+
+const expand: Lower = (call) => {
+  const x = call.x();
+  const shape = broadcastShape(x.shape, [...call.constant(1, 'shape').data], call.where);
+  const { maker } = call;
+  const wide = maker.ranked(x, shape.length);
+  return repeated(
+    call,
+    wide,
+    shape.map((size, k) => size / wide.shape[k]!),
+  );
+};
+
+const tile: Lower = (call) => {
+  const repeats = [...call.constant(1, 'repeats').data];
+  const x = call.x();
+  if (repeats.length !== x.shape.length)
+    throw malformed(`${call.where}: ${repeats.length} repeats for [${x.shape.join(', ')}]`);
+  return repeated(call, x, repeats);
+};
+
+/** The value several times along each axis. */
+function repeated(call: NodeCall, x: Activation, counts: readonly number[]): Activation {
+  return counts.reduce((y, count, axis) => {
+    if (count === 1) return y;
+    if (!(count >= 1 && count <= 256))
+      throw unsupported(call.where, `${count} repetitions`, 'use at most 256');
+    return joined(call, new Array<Activation>(count).fill(y), axis);
+  }, x);
+}
+
+const pad: Lower = (call) => {
+  const { maker, where, attributes } = call;
+  const x = maker.settled(call.x());
+  const rank = x.shape.length;
+  const given = [...call.constant(1, 'pads').data];
+  const axes = call.optional(3, 'axes');
+  const which = axes ? [...axes.data].map((axis) => axisIn(axis, rank, where)) : identity(rank);
+  if (given.length !== 2 * which.length)
+    throw malformed(`${where}: ${given.length} pads for ${which.length} axes`);
+  const sides = identity(rank).map((axis): [number, number] => {
+    const at = which.indexOf(axis);
+    return at === -1 ? [0, 0] : [given[at]!, given[at + which.length]!];
+  });
+  const mode = attributes.text('mode', 'constant');
+  const value = call.optional(2, 'constant_value')?.data[0] ?? 0;
+  const cut = sides.map(([before, after], k) => {
+    const first = Math.max(0, -before);
+    return { first, step: 1, count: x.shape[k]! - first - Math.max(0, -after) };
+  });
+  if (cut.some(({ count }) => count < 1)) throw malformed(`${where}: nothing is left`);
+  const inner = cutOut(maker, x, cut);
+  const added = sides.map((side) => side.map((count) => Math.max(0, count)) as [number, number]);
+  if (mode === 'constant') return constantPadded(maker, inner, added, value);
+  if (mode === 'edge' || mode === 'reflect') return mirrored(call, inner, added, mode);
+  throw unsupported(where, `the mode ${mode} is not supported`, 'use constant, edge or reflect');
+};
+
+function constantPadded(
+  maker: OnnxMaker,
+  x: Activation,
+  sides: [number, number][],
+  value: number,
+): Activation {
+  if (sides.flat().every((count) => count === 0)) return x;
+  const shape = x.shape.map((size, k) => size + sides[k]![0] + sides[k]![1]);
+  const stored = maker.storedShape({ shape, order: x.order });
+  const list = maker.integers(
+    x.order.flatMap((axis) => sides[axis]!),
+    [x.order.length, 2],
+  );
+  const y =
+    value === 0
+      ? maker.op('PAD', [x.tensor, list], stored, {})
+      : maker.op('PADV2', [x.tensor, list, maker.floats(Float32Array.of(value), [])], stored, {});
+  return maker.stored(y, shape, x.order);
+}
+
+/** Repeats the edge, or mirrors the elements beside it. */
+function mirrored(
+  call: NodeCall,
+  x: Activation,
+  sides: [number, number][],
+  mode: 'edge' | 'reflect',
+): Activation {
+  const { maker, where } = call;
+  return sides.reduce((y, [before, after], axis) => {
+    if (before + after === 0) return y;
+    const size = y.shape[axis]!;
+    if (mode === 'reflect' && Math.max(before, after) >= size)
+      throw malformed(`${where}: a reflection of ${size} elements`);
+    if (before + after > 256) throw unsupported(where, `${before + after} mirrored elements`, 'pad fewer');
+    const at = (place: number) => part(maker, y, axis, place, 1);
+    const front = Array.from({ length: before }, (_, k) => at(mode === 'edge' ? 0 : before - k));
+    const back = Array.from({ length: after }, (_, k) => at(mode === 'edge' ? size - 1 : size - 2 - k));
+    return joined(call, [...front, y, ...back], axis);
+  }, x);
+}
+
+/** MEAN or REDUCE_MAX over axes of the file. */
+export function reduced(
+  maker: OnnxMaker,
+  op: 'MEAN' | 'REDUCE_MAX',
+  x: Activation,
+  axes: readonly number[],
+  keep: boolean,
+): Activation {
+  if (axes.length === 0) return x;
+  const y = maker.settled(x);
+  const places = axes.map((axis) => y.order.indexOf(axis)).sort((a, b) => a - b);
+  const stored = maker.shape(y.tensor).map((size, k) => (places.includes(k) ? 1 : size));
+  const made = maker.op(op, [y.tensor, maker.integers(places)], stored, { keepDims: true });
+  const kept = maker.stored(
+    made,
+    x.shape.map((size, k) => (axes.includes(k) ? 1 : size)),
+    y.order,
+  );
+  return keep
+    ? kept
+    : maker.reshaped(
+        kept,
+        x.shape.filter((_, k) => !axes.includes(k)),
+      );
+}
+
+type Reduce = (call: NodeCall, x: Activation, axes: number[], keep: boolean) => Activation;
+
+const reduction =
+  (reduce: Reduce): Lower =>
+  (call) => {
+    const x = call.x();
+    const rank = x.shape.length;
+    const given = call.numbers('axes', 1) ?? [];
+    const noop = call.attributes.integer('noop_with_empty_axes', 0) === 1;
+    const axes =
+      given.length > 0 ? given.map((axis) => axisIn(axis, rank, call.where)) : noop ? [] : identity(rank);
+    return reduce(call, x, [...new Set(axes)], call.attributes.integer('keepdims', 1) === 1);
+  };
+
+const mean: Reduce = ({ maker }, x, axes, keep) => reduced(maker, 'MEAN', x, axes, keep);
+
+const sum: Reduce = ({ maker }, x, axes, keep) => {
+  const count = axes.reduce((product, axis) => product * x.shape[axis]!, 1);
+  const y = reduced(maker, 'MEAN', x, axes, keep);
+  return count === 1 ? y : maker.two('MUL', y, scalar(count));
+};
+
+const squares: Reduce = (call, x, axes, keep) => sum(call, call.maker.two('MUL', x, x), axes, keep);
+
+const absolutes: Reduce = (call, x, axes, keep) => {
+  const { maker } = call;
+  const size = maker.two('ADD', unary(maker, 'RELU', x), unary(maker, 'RELU', negated(maker, x)));
+  return sum(call, size, axes, keep);
+};
+
+const length: Reduce = (call, x, axes, keep) => plainUnary(call.maker, 'SQRT', squares(call, x, axes, keep));
+
+const least: Reduce = ({ maker }, x, axes, keep) =>
+  negated(maker, reduced(maker, 'REDUCE_MAX', negated(maker, x), axes, keep));
+
+const shapeOf: Lower = (call) => integers(shapeSlice(call.x().shape, call.attributes));
+
+const size: Lower = (call): Constant => ({ ...integers([elementCount(call.x().shape)]), shape: [] });
+
+/** [batch, channels, high, wide] → blocks of channels become blocks of the image. */
+const depthToSpace: Lower = (call) => {
+  const { maker, where } = call;
+  const x = call.x();
+  const block = call.attributes.integer('blocksize', 0);
+  const [batch = 1, channels = 0, high = 1, wide = 1] = x.shape;
+  const inner = channels / block ** 2;
+  if (x.shape.length !== 4 || !Number.isInteger(inner))
+    throw malformed(`${where}: a block size of ${block} for [${x.shape.join(', ')}]`);
+  const isColumnFirst = call.attributes.text('mode', 'DCR') === 'CRD';
+  const wider = isColumnFirst
+    ? [batch, inner, block, block, high, wide]
+    : [batch, block, block, inner, high, wide];
+  const order = isColumnFirst ? [0, 1, 4, 2, 5, 3] : [0, 3, 4, 1, 5, 2];
+  const y = maker.transposedValue(maker.reshaped(x, wider), order);
+  return maker.reshaped(y, [batch, inner, high * block, wide * block]);
+};
+
+const spaceToDepth: Lower = (call) => {
+  const { maker, where } = call;
+  const x = call.x();
+  const block = call.attributes.integer('blocksize', 0);
+  const [batch = 1, channels = 1, high = 0, wide = 0] = x.shape;
+  if (x.shape.length !== 4 || !(block >= 1) || high % block !== 0 || wide % block !== 0)
+    throw malformed(`${where}: a block size of ${block} for [${x.shape.join(', ')}]`);
+  const y = maker.reshaped(x, [batch, channels, high / block, block, wide / block, block]);
+  return maker.reshaped(maker.transposedValue(y, [0, 3, 5, 1, 2, 4]), [
+    batch,
+    channels * block ** 2,
+    high / block,
+    wide / block,
+  ]);
+};
+
+export const shapeRows: Readonly<Record<string, Lower>> = {
+  Concat: concat,
+  DepthToSpace: depthToSpace,
+  Expand: expand,
+  Flatten: flatten,
+  Gather: gather,
+  Pad: pad,
+  ReduceL1: reduction(absolutes),
+  ReduceL2: reduction(length),
+  ReduceMax: reduction(({ maker }, x, axes, keep) => reduced(maker, 'REDUCE_MAX', x, axes, keep)),
+  ReduceMean: reduction(mean),
+  ReduceMin: reduction(least),
+  ReduceSum: reduction(sum),
+  ReduceSumSquare: reduction(squares),
+  Reshape: reshape,
+  Shape: shapeOf,
+  Size: size,
+  Slice: slice,
+  SpaceToDepth: spaceToDepth,
+  Split: split,
+  Squeeze: squeeze,
+  Tile: tile,
+  Transpose: transpose,
+  Unsqueeze: unsqueeze,
+};

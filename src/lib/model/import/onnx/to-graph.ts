@@ -1,0 +1,604 @@
+import { elementCount, type Graph } from '../../../formats/tflite/graph.js';
+import { malformed, unsupported } from '../errors.js';
+import { type Lower, NodeCall } from './call.js';
+import { classicRows } from './classic.js';
+import { arrayFor, type Constant, constantIn, constantOf, elementTypeOf, isReal } from './constants.js';
+import type { OnnxFunction, OnnxGraph, OnnxModel, OnnxNode, OnnxTensor, OnnxValue } from './file.js';
+import { FoldBudget, fold } from './fold.js';
+import { linearRows } from './linear.js';
+import { type Activation, identity, OnnxMaker, type Value } from './maker.js';
+import { Attributes } from './node.js';
+import { normRows } from './norms.js';
+import { pointwiseRows } from './pointwise.js';
+import { quantizedRows } from './quantized.js';
+import { recurrentRows } from './recurrent.js';
+import { resizeRows } from './resize.js';
+import { shapeRows } from './shapes.js';
+import { windowRows } from './windows.js';
+
+/** Settings that a file leaves open. */
+export interface OnnxOptions {
+  /** Shapes by input name, the batch included. */
+  shapes: ReadonlyMap<string, readonly number[]>;
+  /** Values of inputs that become constants. */
+  values: ReadonlyMap<string, number>;
+  /** The output to import if there are several. */
+  output?: string | undefined;
+}
+
+export interface OnnxImport {
+  graph: Graph;
+  producer: string;
+  /** Nodes that became operators. */
+  layers: number;
+  /** Nodes that were computed during the import. */
+  folded: number;
+  /** For an input or output whose axes were reordered: the original axis that each of its axes holds. */
+  axes: { input: number[] | undefined; output: number[] | undefined };
+  notes: string[];
+}
+
+/** Operators by their names in the default domain; to add one, add a row to its table. */
+const rows: Readonly<Record<string, Lower>> = {
+  ...classicRows,
+  ...linearRows,
+  ...normRows,
+  ...pointwiseRows,
+  ...quantizedRows,
+  ...recurrentRows,
+  ...resizeRows,
+  ...shapeRows,
+  ...windowRows,
+};
+
+/** Alternatives to operators without a row. */
+const replacements: Readonly<Record<string, string>> = {
+  ArgMax: 'remove it and compare the outputs after the model',
+  Einsum: 'use MatMul',
+  Loop: 'export the model without loops, with a fixed number of steps',
+  NonMaxSuppression: 'export the model up to the node before it',
+  Scan: 'export the model without loops, with a fixed number of steps',
+  TopK: 'export the model up to the node before it',
+};
+
+/** Versions of the default operator set whose semantics are implemented; 22 and 23 only add element types and operators. */
+const opsets = { oldest: 11, newest: 23 };
+
+/**
+ * A model as a float32 graph with one input and one output. Its constants and shapes are computed, images are stored channels last, and
+ * nodes that the output does not need are left out.
+ * @throws AIOT_LAYER_UNSUPPORTED naming the node, AIOT_FILE_MALFORMED
+ */
+export function onnxToGraph(model: OnnxModel, options: OnnxOptions): OnnxImport {
+  return new ModelWalk(model, options).run();
+}
+
+/** Names of one graph: values that are known, and nodes and initializers that give further ones. */
+class Scope {
+  readonly values = new Map<string, Value>();
+  readonly makers = new Map<string, { node: OnnxNode; index: number }>();
+  /** Nodes that wait for their inputs. */
+  readonly open = new Set<OnnxNode>();
+  private readonly initializers: ReadonlyMap<string, OnnxTensor>;
+
+  constructor(
+    nodes: readonly OnnxNode[],
+    initializers: readonly OnnxTensor[],
+    private readonly outer: Scope | undefined,
+    readonly path: string,
+  ) {
+    this.initializers = new Map(initializers.map((tensor) => [tensor.name, tensor]));
+    nodes.forEach((node, index) => {
+      for (const name of node.outputs) {
+        if (name === '') continue;
+        if (this.makers.has(name)) throw malformed(`${name} is computed by two nodes`);
+        this.makers.set(name, { node, index });
+      }
+    });
+  }
+
+  /** Whether the node that computes this name waits for others. */
+  isOpen(name: string): boolean {
+    const made = this.makers.get(name);
+    return made !== undefined && this.open.has(made.node);
+  }
+
+  /** The value of a name, if it is known. */
+  find(name: string): Value | undefined {
+    const found = this.values.get(name);
+    if (found !== undefined) return found;
+    const tensor = this.initializers.get(name);
+    if (tensor === undefined) return this.makers.has(name) ? undefined : this.outer?.find(name);
+    const constant = constantIn(tensor);
+    this.values.set(name, constant);
+    return constant;
+  }
+}
+
+class ModelWalk {
+  private readonly maker = new OnnxMaker();
+  private readonly budget = new FoldBudget();
+  private readonly graph: OnnxGraph;
+  private readonly opset: number;
+  private readonly functions: ReadonlyMap<string, OnnxFunction>;
+  private readonly inputs: { name: string; value: Activation }[] = [];
+  private readonly declared = new Map<string, OnnxValue>();
+  private readonly notes: string[] = [];
+  private removedScales = 0;
+  private layers = 0;
+  private folded = 0;
+
+  constructor(
+    private readonly model: OnnxModel,
+    private readonly options: OnnxOptions,
+  ) {
+    if (model.graph === undefined) throw malformed('it has no graph');
+    this.graph = model.graph;
+    if (this.graph.sparse.length > 0)
+      throw unsupported('the model', 'sparse initializers are not supported', 'store the weights densely');
+    const own = model.opsets.find(({ domain }) => domain === '' || domain === 'ai.onnx');
+    if (own === undefined) throw malformed('it does not state the version of the operator set');
+    this.opset = own.version;
+    if (!(own.version >= opsets.oldest && own.version <= opsets.newest))
+      throw unsupported(
+        'the model',
+        `it uses operator set ${own.version}, expected ${opsets.oldest} to ${opsets.newest}`,
+        'export it with opset_version 17',
+      );
+    this.functions = new Map(model.functions.map((each) => [`${each.domain}:${each.name}`, each]));
+  }
+
+  run(): OnnxImport {
+    const { graph, maker, notes } = this;
+    const scope = new Scope(graph.nodes, graph.initializers, undefined, '');
+    const stored = new Set(graph.initializers.map(({ name }) => name));
+    for (const value of graph.inputs) if (!stored.has(value.name)) this.declared.set(value.name, value);
+    this.requireKnownNames();
+    const output = this.chosenOutput(scope);
+    this.resolve(scope, [output]);
+    const y = scope.find(output)!;
+    const [input] = this.inputs;
+    if (this.inputs.length > 1)
+      throw unsupported(
+        'the model',
+        `it has ${this.inputs.length} inputs (${this.inputs.map(({ name }) => name).join(', ')})`,
+        'fix the values of all but one with --input NAME=VALUE',
+      );
+    if (input === undefined || y.kind === 'constant')
+      throw unsupported('the model', `its output ${output} does not depend on an input`);
+    const end = this.delivered(y, input.value);
+    const tensors = maker.tensors;
+    tensors[end.tensor] = { ...tensors[end.tensor]!, name: output };
+    const built = withoutDead({ ...maker.graph(input.value.tensor, end.tensor) });
+    const axes = { input: reordered(input.value), output: reordered(end) };
+    for (const [kind, name, order] of [
+      ['input', input.name, axes.input],
+      ['output', output, axes.output],
+    ] as const)
+      if (order)
+        notes.push(
+          `The ${kind} ${name} has its channels last: its axes are ${order.join(', ')} of the original.`,
+        );
+    if (this.removedScales > 0)
+      notes.push(
+        `The scales of ${this.removedScales} quantized activations were left out: aiot model quantize determines its own from data.`,
+      );
+    const { producer, producerVersion } = this.model;
+    return {
+      graph: built,
+      producer: [producer, producerVersion].filter(Boolean).join(' ') || 'unknown',
+      layers: this.layers,
+      folded: this.folded,
+      axes,
+      notes,
+    };
+  }
+
+  /** Rejects settings for inputs that do not exist. @throws AIOT_LAYER_UNSUPPORTED */
+  private requireKnownNames(): void {
+    for (const name of [...this.options.shapes.keys(), ...this.options.values.keys()]) {
+      if (this.declared.has(name)) continue;
+      throw unsupported(
+        '--input',
+        `the model has no input ${name}`,
+        `its inputs are ${[...this.declared.keys()].join(', ')}`,
+      );
+    }
+  }
+
+  private chosenOutput(scope: Scope): string {
+    const { outputs } = this.graph;
+    const names = outputs.map(({ name }) => name);
+    const wanted = this.options.output;
+    if (wanted !== undefined) {
+      if (names.includes(wanted)) return wanted;
+      throw unsupported(
+        '--output',
+        `the model has no output ${wanted}`,
+        `its outputs are ${names.join(', ')}`,
+      );
+    }
+    const real = outputs.filter(({ name, type }) => {
+      const element = type?.tensor?.element;
+      if (element === undefined) return scope.makers.get(name)?.node.op === 'ZipMap' || type === undefined;
+      return element === 1 || element === 10 || element === 11;
+    });
+    const [first] = real;
+    if (first === undefined)
+      throw unsupported('the model', `no output of ${names.join(', ') || 'none'} is a float tensor`);
+    if (real.length > 1)
+      throw unsupported(
+        'the model',
+        `it has ${real.length} outputs (${real.map(({ name }) => name).join(', ')})`,
+        `choose one with --output ${first.name}`,
+      );
+    for (const { name } of outputs)
+      if (name !== first.name)
+        this.notes.push(`The output ${name} was left out: its elements are not float numbers.`);
+    return first.name;
+  }
+
+  /** Adds everything that these names depend on. Without recursion, because a file may chain any number of nodes. */
+  private resolve(scope: Scope, names: readonly string[]): void {
+    const waiting: string[] = [...names];
+    while (waiting.length > 0) {
+      const name = waiting.at(-1)!;
+      if (this.lookup(scope, name) !== undefined) {
+        waiting.pop();
+        continue;
+      }
+      const made = scope.makers.get(name);
+      if (made === undefined)
+        throw malformed(`${name} is neither an input, a constant nor the output of a node`);
+      const { node, index } = made;
+      const missing = this.needs(scope, node).filter((each) => this.lookup(scope, each) === undefined);
+      if (missing.length > 0) {
+        scope.open.add(node);
+        // Every node that waits for another is below it in the list.
+        if (missing.some((each) => scope.isOpen(each)))
+          throw malformed(`${this.describe(scope, node, index)} depends on itself`);
+        waiting.push(...missing);
+        continue;
+      }
+      waiting.pop();
+      this.add(scope, node, index);
+    }
+  }
+
+  private lookup(scope: Scope, name: string): Value | undefined {
+    return scope.find(name) ?? (scope.path === '' ? this.input(scope, name) : undefined);
+  }
+
+  /** Names that a node reads; for an If with a known condition those of the branch it takes. */
+  private needs(scope: Scope, node: OnnxNode): string[] {
+    const own = node.inputs.filter((name) => name !== '');
+    if (node.op !== 'If' || own.length !== 1) return own;
+    const test = this.lookup(scope, own[0]!);
+    if (test?.kind !== 'constant') return own;
+    return [...own, ...freeNames(this.branch(node, test, this.describe(scope, node, 0)))];
+  }
+
+  private branch(node: OnnxNode, test: Constant, where: string): OnnxGraph {
+    return new Attributes(node, where).graph(test.data[0] === 0 ? 'else_branch' : 'then_branch');
+  }
+
+  private describe(scope: Scope, { name, op }: OnnxNode, index: number): string {
+    return `node ${scope.path}${index} (${name === '' ? op : `${name}, ${op}`})`;
+  }
+
+  private add(scope: Scope, node: OnnxNode, index: number): void {
+    const where = this.describe(scope, node, index);
+    this.maker.where = where;
+    const inputs = node.inputs.map((name) => (name === '' ? undefined : scope.find(name)));
+    const before = this.maker.operators.length;
+    const made = this.outputsOf(scope, node, inputs, where);
+    node.outputs.forEach((name, place) => {
+      const value = made[place];
+      if (name === '' || value === undefined) return;
+      scope.values.set(name, value);
+      if (value.kind === 'activation' && value.tensor >= 0) this.rename(value.tensor, name, before);
+    });
+    for (const name of node.outputs)
+      if (name !== '' && !scope.values.has(name))
+        throw unsupported(where, `its output ${name} is not supported`);
+  }
+
+  /** Names a tensor that this node created after the node's output. */
+  private rename(tensor: number, name: string, since: number): void {
+    const { tensors, operators } = this.maker;
+    if (operators.slice(since).some(({ outputs }) => outputs.includes(tensor)))
+      tensors[tensor] = { ...tensors[tensor]!, name };
+  }
+
+  private outputsOf(scope: Scope, node: OnnxNode, inputs: (Value | undefined)[], where: string): Value[] {
+    const { op, domain } = node;
+    const attributes = new Attributes(node, where);
+    if (op === 'Constant' && domain === '') return [constantNode(attributes, where)];
+    if (op === 'If' && domain === '') return this.branchOutputs(scope, node, inputs[0], where);
+    const inlined = this.functions.get(`${domain}:${op}`);
+    if (inlined !== undefined) return this.inline(scope, node, inlined, inputs, where);
+    const key = domain === '' || domain === 'ai.onnx' ? op : `${domain}:${op}`;
+    const known = inputs.every((value) => value === undefined || value.kind === 'constant');
+    if (known) {
+      const constants = fold({
+        op: key,
+        inputs: inputs as (Constant | undefined)[],
+        attributes,
+        outputs: node.outputs.length,
+        opset: this.opset,
+        budget: this.budget,
+        where,
+      });
+      if (constants !== undefined) {
+        this.folded += 1;
+        return constants;
+      }
+    }
+    const lower = Object.hasOwn(rows, key) ? rows[key] : undefined;
+    if (lower === undefined) {
+      const instead = Object.hasOwn(replacements, op) ? replacements[op] : undefined;
+      throw unsupported(
+        where,
+        `${key} is not supported`,
+        instead ?? 'replace it, or export the model up to the node before it',
+      );
+    }
+    const isRead = (name: string) => this.readNames().has(name);
+    const call = new NodeCall(this.maker, op, where, inputs, attributes, node.outputs, isRead, this.opset);
+    const made = [lower(call)].flat();
+    if (made.every(({ kind }) => kind === 'constant')) this.folded += 1;
+    else this.layers += 1;
+    if (op === 'QuantizeLinear' || op.startsWith('QLinear')) this.removedScales += 1;
+    return made;
+  }
+
+  private names: Set<string> | undefined;
+  private readNames(): Set<string> {
+    this.names ??= new Set([...freeNames(this.graph, true), ...this.graph.outputs.map(({ name }) => name)]);
+    return this.names;
+  }
+
+  private branchOutputs(scope: Scope, node: OnnxNode, test: Value | undefined, where: string): Value[] {
+    if (test?.kind !== 'constant')
+      throw unsupported(where, 'its condition is computed by the model', 'export the model without branches');
+    this.folded += 1;
+    const branch = this.branch(node, test, where);
+    const inner = new Scope(branch.nodes, branch.initializers, scope, `${where.slice(5).split(' ')[0]}.`);
+    const names = branch.outputs.map(({ name }) => name);
+    this.resolve(inner, names);
+    return names.map((name) => inner.find(name)!);
+  }
+
+  private inlineDepth = 0;
+  private inline(
+    scope: Scope,
+    node: OnnxNode,
+    { name, inputs: parameters, outputs, nodes }: OnnxFunction,
+    inputs: (Value | undefined)[],
+    where: string,
+  ): Value[] {
+    if (this.inlineDepth > 16) throw malformed(`${where}: functions are nested more than 16 deep`);
+    const given = new Map(node.attributes.map((each) => [each.name, each]));
+    const body = nodes.map((inner) => ({
+      ...inner,
+      attributes: inner.attributes.flatMap((each) => {
+        if (each.reference === '') return [each];
+        const from = given.get(each.reference);
+        return from ? [{ ...from, name: each.name }] : [];
+      }),
+    }));
+    const inner = new Scope(body, [], undefined, `${scope.path}${name}.`);
+    parameters.forEach((parameter, place) => {
+      const value = inputs[place];
+      if (value !== undefined) inner.values.set(parameter, value);
+    });
+    this.inlineDepth += 1;
+    this.resolve(inner, outputs);
+    this.inlineDepth -= 1;
+    return outputs.map((each) => inner.find(each)!);
+  }
+
+  /** An input of the model: a constant if its value is given, else a tensor. Undefined for other names. */
+  private input(scope: Scope, name: string): Value | undefined {
+    const value = this.declared.get(name);
+    if (value === undefined) return undefined;
+    const where = `the input ${name}`;
+    const type = elementTypeOf(value.type?.tensor?.element ?? 0, where);
+    const fixed = this.options.values.get(name);
+    const shape = this.inputShape(value, fixed !== undefined);
+    let made: Value;
+    if (fixed !== undefined) {
+      this.budget.spend(shape, where);
+      made = constantOf(type, shape, arrayFor(type, elementCount(shape)).fill(fixed));
+    } else {
+      if (!isReal(type))
+        throw unsupported(
+          where,
+          `its elements are ${type}, expected float`,
+          `fix its value with --input ${name}=VALUE`,
+        );
+      const isImage = (shape.length === 3 || shape.length === 4) && this.feedsImages(name);
+      const order = isImage ? [0, ...identity(shape.length).slice(2), 1] : identity(shape.length);
+      const tensor = this.maker.activation(name, this.maker.storedShape({ shape, order }));
+      const stored = this.maker.stored(tensor, shape, order);
+      this.inputs.push({ name, value: stored });
+      made = stored;
+    }
+    scope.values.set(name, made);
+    return made;
+  }
+
+  private inputShape({ name, type }: OnnxValue, isFixed: boolean): number[] {
+    const given = this.options.shapes.get(name);
+    const dimensions = type?.tensor?.shape?.dimensions;
+    if (given !== undefined) {
+      const differs = dimensions?.some(({ size }, k) => size !== undefined && size > 0 && size !== given[k]);
+      if (!dimensions || (given.length === dimensions.length && !differs)) return [...given];
+      throw unsupported(
+        `--input ${name}`,
+        `expected ${dimensions.map(sizeText).join('x')}, got ${given.join('x')}`,
+        'a size of the file cannot be changed',
+      );
+    }
+    const example = `specify it with --input ${name}:${(dimensions ?? []).map(({ size }, k) => size ?? (k === 0 ? 1 : 'SIZE')).join('x') || '1xSIZE'}`;
+    if (dimensions === undefined)
+      throw unsupported(`the input ${name}`, 'the file does not state its shape', example);
+    const shape = dimensions.map(({ size }, k) =>
+      size !== undefined && size > 0 ? size : k === 0 || isFixed ? 1 : undefined,
+    );
+    if (shape.includes(undefined))
+      throw unsupported(`the input ${name}`, `its shape is ${dimensions.map(sizeText).join('x')}`, example);
+    const sizes = shape as number[];
+    if (elementCount(sizes) > 2 ** 24 || sizes.length > 6)
+      throw unsupported(
+        `the input ${name}`,
+        `its shape is ${sizes.join('x')}`,
+        'use at most 16 million numbers',
+      );
+    return sizes;
+  }
+
+  /** Whether an input reaches an operator on images or time series, through operators that keep the axes. */
+  private feedsImages(name: string): boolean {
+    const consumers = this.consumers();
+    const seen = new Set([name]);
+    const waiting = [name];
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+      for (const { op, inputs, outputs } of consumers.get(next) ?? []) {
+        if (imageOperators.has(op) && inputs[0] === next) return true;
+        if (!keepsAxes.has(op)) continue;
+        for (const output of outputs) {
+          if (seen.has(output)) continue;
+          seen.add(output);
+          waiting.push(output);
+        }
+      }
+    }
+    return false;
+  }
+
+  private readers: Map<string, OnnxNode[]> | undefined;
+  private consumers(): Map<string, OnnxNode[]> {
+    if (this.readers !== undefined) return this.readers;
+    const readers = new Map<string, OnnxNode[]>();
+    for (const node of this.graph.nodes) {
+      for (const name of new Set(node.inputs)) {
+        const list = readers.get(name);
+        if (list) list.push(node);
+        else readers.set(name, [node]);
+      }
+    }
+    this.readers = readers;
+    return readers;
+  }
+
+  /** The output as it is stored in the file: images channels last if the input is, everything else as in the model. */
+  private delivered(value: Activation, input: Activation): Activation {
+    const { maker } = this;
+    maker.where = 'the output';
+    const y = maker.settled(value);
+    const channelsLast = [0, ...identity(y.shape.length).slice(2), 1];
+    const stays =
+      reordered(input) !== undefined && y.shape.length > 2 && y.order.join() === channelsLast.join();
+    const isOwn = y.tensor !== input.tensor;
+    const end = stays && isOwn && reordered(y) ? y : maker.arranged(y, identity(y.shape.length));
+    if (end.tensor !== input.tensor) return end;
+    // A model that returns its input still needs an operator.
+    const options = { newShape: end.shape };
+    return maker.plain(
+      maker.op('RESHAPE', [end.tensor, maker.integers(end.shape)], end.shape, options),
+      end.shape,
+    );
+  }
+}
+
+const imageOperators = new Set([
+  'AveragePool',
+  'Conv',
+  'ConvTranspose',
+  'DepthToSpace',
+  'GlobalAveragePool',
+  'GlobalMaxPool',
+  'InstanceNormalization',
+  'MaxPool',
+  'QLinearConv',
+  'Resize',
+  'SpaceToDepth',
+]);
+
+const keepsAxes = new Set([
+  'Add',
+  'BatchNormalization',
+  'Cast',
+  'Clip',
+  'Concat',
+  'DequantizeLinear',
+  'Div',
+  'Dropout',
+  'Identity',
+  'LeakyRelu',
+  'Mul',
+  'Pad',
+  'QuantizeLinear',
+  'Relu',
+  'Sigmoid',
+  'Slice',
+  'Sub',
+  'Tanh',
+]);
+
+function sizeText({ size, parameter }: { size: number | undefined; parameter: string }): string {
+  return size !== undefined ? String(size) : parameter || '?';
+}
+
+/** The axes of a value as stored, if an axis longer than 1 is elsewhere than in the file. */
+function reordered({ shape, order }: Activation): number[] | undefined {
+  const longer = order.filter((axis) => shape[axis] !== 1);
+  return longer.every((axis, k) => k === 0 || longer[k - 1]! < axis) ? undefined : [...order];
+}
+
+function constantNode(attributes: Attributes, where: string): Constant {
+  const tensor = attributes.tensor('value');
+  if (tensor !== undefined) return tensor;
+  if (attributes.has('value_float')) return constantOf('float32', [], [attributes.float('value_float', 0)]);
+  if (attributes.has('value_int')) return constantOf('int64', [], [attributes.integer('value_int', 0)]);
+  const floats = attributes.floats('value_floats');
+  if (floats !== undefined) return constantOf('float32', [floats.length], floats);
+  const whole = attributes.integers('value_ints');
+  if (whole !== undefined) return constantOf('int64', [whole.length], whole);
+  throw unsupported(where, 'its value is not a dense tensor of numbers');
+}
+
+/** Names that a graph reads from outside; with `all`, every name that any of its nodes reads. */
+function freeNames({ nodes, inputs, outputs, initializers }: OnnxGraph, all = false): Set<string> {
+  const own = new Set(
+    all
+      ? []
+      : [
+          ...inputs.map(({ name }) => name),
+          ...initializers.map(({ name }) => name),
+          ...nodes.flatMap((node) => node.outputs),
+        ],
+  );
+  const names = new Set<string>();
+  const use = (name: string) => {
+    if (name !== '' && !own.has(name)) names.add(name);
+  };
+  for (const { inputs: read, attributes } of nodes) {
+    read.forEach(use);
+    for (const { graph } of attributes) if (graph !== undefined) freeNames(graph, all).forEach(use);
+  }
+  for (const { name } of outputs) use(name);
+  return names;
+}
+
+/** The graph without operators whose results nobody reads. */
+function withoutDead(graph: Graph): Graph {
+  const used = new Set(graph.outputs);
+  const alive = [...graph.operators].reverse().filter(({ inputs, outputs }) => {
+    if (!outputs.some((index) => used.has(index))) return false;
+    for (const index of inputs) used.add(index);
+    return true;
+  });
+  return { ...graph, operators: alive.reverse() };
+}

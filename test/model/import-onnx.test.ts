@@ -1,0 +1,385 @@
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import type { OnnxOptions } from '../../src/lib/model/import/onnx/to-graph.js';
+import { readSource } from '../../src/lib/model/import/open.js';
+import { simplifyGraph } from '../../src/lib/model/network/simplify.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
+import { runCli } from '../support/cli.js';
+import {
+  bytesField,
+  externalTensor,
+  graphMessage,
+  integerField,
+  joinBytes,
+  nodeMessage,
+  type OnnxNodeText,
+  type OnnxText,
+  onnxFile,
+  tensorMessage,
+} from '../support/onnx-file.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'aiot-onnx-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+let files = 0;
+function save(model: OnnxText | Uint8Array): string {
+  const path = join(folder, `m${++files}.onnx`);
+  writeFileSync(path, model instanceof Uint8Array ? model : onnxFile(model));
+  return path;
+}
+
+const asStated: OnnxOptions = { shapes: new Map(), values: new Map() };
+
+async function imported(model: OnnxText | Uint8Array, options: Partial<OnnxOptions> = {}) {
+  const found = await readSource(save(model), { ...asStated, ...options });
+  return { ...found, graph: simplifyGraph(found.graph) };
+}
+
+async function outputs(
+  model: OnnxText,
+  input: number[],
+  options: Partial<OnnxOptions> = {},
+): Promise<number[]> {
+  const { graph } = await imported(model, options);
+  return [...createInterpreter(graph).invoke(Float32Array.from(input))];
+}
+
+const node = (
+  op: string,
+  inputs: string,
+  outputs: string,
+  attributes: OnnxNodeText['attributes'] = {},
+): OnnxNodeText => ({
+  op,
+  inputs: inputs.split(' '),
+  outputs: outputs.split(' '),
+  attributes,
+});
+
+/** Two channels of 3 × 3, a convolution to 2 channels, and a dense layer that reads channels first. */
+function smallCnn(): OnnxText {
+  const random = seededRandom(7);
+  const values = (count: number) => Array.from({ length: count }, () => random() - 0.5);
+  return {
+    inputs: { x: ['N', 2, 3, 3] },
+    outputs: ['y'],
+    nodes: [
+      node('Conv', 'x w b', 'c', { pads: [1, 1, 1, 1], kernel_shape: [3, 3] }),
+      node('BatchNormalization', 'c scale shift mean variance', 'n'),
+      node('Relu', 'n', 'r'),
+      node('Flatten', 'r', 'f'),
+      node('Gemm', 'f dense bias', 'y', { transB: 1 }),
+    ],
+    constants: {
+      w: { shape: [2, 2, 3, 3], values: values(36) },
+      b: { shape: [2], values: values(2) },
+      scale: { shape: [2], values: [1.5, 0.5] },
+      shift: { shape: [2], values: [0.1, -0.1] },
+      mean: { shape: [2], values: [0.2, 0.3] },
+      variance: { shape: [2], values: [1, 4] },
+      dense: { shape: [3, 18], values: values(54) },
+      bias: { shape: [3], values: values(3) },
+    },
+  };
+}
+
+/** The same network by its definition. */
+function smallCnnByHand(
+  { constants }: OnnxText,
+  x: (c: number, row: number, column: number) => number,
+): number[] {
+  const at = (name: string) => constants![name]!.values;
+  const hidden: number[] = [];
+  for (let out = 0; out < 2; out++) {
+    for (let row = 0; row < 3; row++) {
+      for (let column = 0; column < 3; column++) {
+        let sum = at('b')[out]!;
+        for (let c = 0; c < 2; c++) {
+          for (let i = 0; i < 9; i++) {
+            const [y, z] = [row + Math.floor(i / 3) - 1, column + (i % 3) - 1];
+            if (y >= 0 && y < 3 && z >= 0 && z < 3) sum += x(c, y, z) * at('w')[(out * 2 + c) * 9 + i]!;
+          }
+        }
+        const normal = (sum - at('mean')[out]!) / Math.sqrt(at('variance')[out]! + 1e-5);
+        hidden.push(Math.max(0, normal * at('scale')[out]! + at('shift')[out]!));
+      }
+    }
+  }
+  return [0, 1, 2].map((unit) =>
+    hidden.reduce((sum, value, k) => sum + value * at('dense')[unit * 18 + k]!, at('bias')[unit]!),
+  );
+}
+
+describe('importing an ONNX file', () => {
+  it('stores images channels last without moving elements, and reorders the weights after a Flatten', async () => {
+    const model = smallCnn();
+    const { graph, format, writer, axes, notes } = await imported(model);
+    expect([format, writer]).toEqual(['onnx', 'test']);
+    expect(graph.operators.map(({ op }) => op)).toEqual(['CONV_2D', 'FULLY_CONNECTED']);
+    expect(graph.tensors[graph.inputs[0]!]!.shape).toEqual([1, 3, 3, 2]);
+    expect(axes).toEqual({ input: [0, 2, 3, 1], output: undefined });
+    expect(notes).toEqual(['The input x has its channels last: its axes are 0, 2, 3, 1 of the original.']);
+    const input = Float32Array.from({ length: 18 }, (_, i) => Math.sin(i));
+    const expected = smallCnnByHand(model, (c, row, column) => input[(row * 3 + column) * 2 + c]!);
+    createInterpreter(graph)
+      .invoke(input)
+      .forEach((value, i) => {
+        expect(value).toBeCloseTo(expected[i]!, 5);
+      });
+  });
+
+  it('computes shapes that exporters write as nodes', async () => {
+    const model: OnnxText = {
+      inputs: { x: ['batch', 2, 3] },
+      outputs: ['y'],
+      nodes: [
+        node('Shape', 'x', 's'),
+        node('Gather', 's zero', 'n'),
+        node('Unsqueeze', 'n front', 'n1'),
+        node('Concat', 'n1 rest', 'target', { axis: 0 }),
+        node('Reshape', 'x target', 'flat'),
+        node('Mul', 'flat two', 'y'),
+      ],
+      constants: {
+        zero: { shape: [], values: [0], type: 'int64' },
+        front: { shape: [1], values: [0], type: 'int64' },
+        rest: { shape: [1], values: [-1], type: 'int64' },
+        two: { shape: [], values: [2] },
+      },
+    };
+    const { folded, graph } = await imported(model);
+    expect(folded).toBe(4);
+    expect(graph.tensors[graph.outputs[0]!]!.shape).toEqual([1, 6]);
+    expect(await outputs(model, [1, 2, 3, 4, 5, 6])).toEqual([2, 4, 6, 8, 10, 12]);
+  });
+
+  it('takes the branch of an If whose condition is known', async () => {
+    const branch = (factor: string) =>
+      graphMessage({ inputs: {}, outputs: ['z'], nodes: [node('Mul', `x ${factor}`, 'z')] });
+    const model: OnnxText = {
+      inputs: { x: [1, 2], rate: [] },
+      outputs: ['y'],
+      nodes: [
+        node('Equal', 'rate fast', 'is'),
+        {
+          ...node('If', 'is', 'y'),
+          attributes: { then_branch: { graph: branch('two') }, else_branch: { graph: branch('three') } },
+        },
+      ],
+      constants: {
+        fast: { shape: [], values: [16_000] },
+        two: { shape: [1], values: [2] },
+        three: { shape: [1], values: [3] },
+      },
+    };
+    expect(await outputs(model, [1, 2], { values: new Map([['rate', 16_000]]) })).toEqual([2, 4]);
+    expect(await outputs(model, [1, 2], { values: new Map([['rate', 8000]]) })).toEqual([3, 6]);
+  });
+
+  it('reads weights from a data file beside the model', async () => {
+    writeFileSync(join(folder, 'weights.bin'), new Uint8Array(Float32Array.of(9, 3, -2).buffer));
+    const tensors = [externalTensor('w', [2], { location: 'weights.bin', offset: '4', length: '8' })];
+    const model: OnnxText = {
+      inputs: { x: [1, 2] },
+      outputs: ['y'],
+      nodes: [node('Mul', 'x w', 'y')],
+      tensors,
+    };
+    expect(await outputs(model, [10, 10])).toEqual([30, -20]);
+  });
+
+  it('reads quantized weights as real numbers, and leaves the scales of activations to quantize', async () => {
+    const model: OnnxText = {
+      inputs: { x: [1, 2] },
+      outputs: ['y'],
+      nodes: [
+        node('QuantizeLinear', 'x s z', 'q'),
+        node('DequantizeLinear', 'q s z', 'd'),
+        node('DequantizeLinear', 'wq ws', 'w'),
+        node('MatMul', 'd w', 'y'),
+      ],
+      constants: {
+        s: { shape: [], values: [0.1] },
+        z: { shape: [], values: [0], type: 'int8' },
+        ws: { shape: [], values: [0.5] },
+        wq: { shape: [2, 1], values: [4, -6], type: 'int8' },
+      },
+    };
+    const { notes } = await imported(model);
+    expect(notes).toEqual([
+      'The scales of 1 quantized activations were left out: aiot model quantize determines its own from data.',
+    ]);
+    expect(await outputs(model, [1, 10])).toEqual([2 - 30]);
+  });
+
+  it('writes NAME.tflite into a folder, and prints the inputs, outputs, operators and folded nodes', async () => {
+    const path = save(smallCnn());
+    const out = join(folder, 'out');
+    const { code, json } = await runCli(['model', 'import', path, '--out', out, '--json']);
+    const name = path.slice(folder.length + 1, -'.onnx'.length);
+    expect(code).toBe(0);
+    expect(json).toMatchObject({
+      file: join(out, `${name}.tflite`),
+      format: 'onnx',
+      inputs: [{ name: 'x', shape: [1, 3, 3, 2], axes: [0, 2, 3, 1] }],
+      outputs: [{ name: 'y', shape: [1, 3] }],
+      operators: ['CONV_2D', 'FULLY_CONNECTED'],
+      folded: 0,
+    });
+    const { readFile } = await import('node:fs/promises');
+    expect(readTflite(await readFile(join(out, `${name}.tflite`))).operators.length).toBe(2);
+  });
+
+  const relu: OnnxText = { inputs: { x: [1, 4] }, outputs: ['y'], nodes: [node('Relu', 'x', 'y')] };
+
+  it.each<[string, OnnxText | Uint8Array, string, RegExp]>([
+    [
+      'an operator that is not supported',
+      { ...relu, nodes: [{ ...node('NonMaxSuppression', 'x', 'y'), name: 'boxes' }] },
+      'AIOT_LAYER_UNSUPPORTED',
+      /^node 0 \(boxes, NonMaxSuppression\): NonMaxSuppression is not supported; export the model up to the node before it$/,
+    ],
+    [
+      'an old operator set',
+      { ...relu, opset: 9 },
+      'AIOT_LAYER_UNSUPPORTED',
+      /operator set 9, expected 11 to 23; export it with opset_version 17/,
+    ],
+    [
+      'an open size besides the batch',
+      { ...relu, inputs: { x: ['N', 'time'] } },
+      'AIOT_LAYER_UNSUPPORTED',
+      /the input x: its shape is Nxtime; specify it with --input x:1xSIZE/,
+    ],
+    [
+      'two inputs',
+      { ...relu, inputs: { x: [1], z: [1] }, nodes: [node('Add', 'x z', 'y')] },
+      'AIOT_LAYER_UNSUPPORTED',
+      /it has 2 inputs \(x, z\); fix the values of all but one with --input NAME=VALUE/,
+    ],
+    [
+      'nodes that depend on each other',
+      { ...relu, nodes: [node('Add', 'x b', 'a'), node('Relu', 'a', 'b'), node('Relu', 'b', 'y')] },
+      'AIOT_FILE_MALFORMED',
+      /depends on itself/,
+    ],
+    [
+      'a name that nothing computes',
+      { ...relu, nodes: [node('Relu', 'q', 'y')] },
+      'AIOT_FILE_MALFORMED',
+      /q is neither an input/,
+    ],
+    [
+      'a constant of a giant shape',
+      {
+        ...relu,
+        nodes: [node('ConstantOfShape', 'big', 'c'), node('Add', 'x c', 'y')],
+        constants: { big: { shape: [3], values: [1e6, 1e6, 1e6], type: 'int64' } },
+      },
+      'AIOT_FILE_MALFORMED',
+      /has more than 67108864 elements/,
+    ],
+    [
+      'an axis that does not exist',
+      { ...relu, nodes: [node('Concat', 'x x', 'y', { axis: -3 })] },
+      'AIOT_FILE_MALFORMED',
+      /node 0 \(Concat\): axis -3 of 2 dimensions/,
+    ],
+    [
+      'a permutation of other axes',
+      { ...relu, nodes: [node('Transpose', 'x', 'y', { perm: [0, 5] })] },
+      'AIOT_FILE_MALFORMED',
+      /\[0, 5\] is not an order of 2 axes/,
+    ],
+    [
+      'a message that ends early',
+      onnxFile(relu).subarray(0, 30),
+      'AIOT_FILE_MALFORMED',
+      /extends past its end|index out of range/,
+    ],
+  ])('rejects %s, with the place and a way out', async (_, model, code, message) => {
+    await expect(imported(model)).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
+  });
+
+  it.each([
+    ['../secret.bin', 'outside the model’s folder'],
+    ['/etc/hostname', 'outside the model’s folder'],
+    ['sub/../../secret.bin', 'outside the model’s folder'],
+    ['link.bin', 'outside the model’s folder'],
+    ['', 'outside the model’s folder'],
+    ['missing.bin', 'does not exist beside the model'],
+    ['sub', 'is not a regular file'],
+  ])('does not read external data from %j', async (location, message) => {
+    const inner = join(folder, 'inner');
+    mkdirSync(join(inner, 'sub'), { recursive: true });
+    writeFileSync(join(folder, 'secret.bin'), new Uint8Array(64));
+    rmSync(join(inner, 'link.bin'), { force: true });
+    symlinkSync(join(folder, 'secret.bin'), join(inner, 'link.bin'));
+    const path = join(inner, 'model.onnx');
+    const tensors = [externalTensor('w', [2], { location })];
+    writeFileSync(path, onnxFile({ ...relu, nodes: [node('Mul', 'x w', 'y')], tensors }));
+    await expect(readSource(path)).rejects.toMatchObject({
+      code: 'AIOT_FILE_MALFORMED',
+      message: expect.stringContaining(message),
+    });
+  });
+
+  it('rejects messages whose objects would fill the memory, within two seconds of the processor', async () => {
+    const began = process.cpuUsage();
+    const nothing = Buffer.alloc(4_000_000, Buffer.from([0x0a, 0x00]));
+    const deep = Array.from({ length: 100 }).reduce<Uint8Array>(
+      (inner) => nodeAround(inner),
+      joinBytes(integerField(1, 1)),
+    );
+    for (const graph of [nothing, deep]) {
+      const bytes = joinBytes(integerField(1, 8), bytesField(7, graph));
+      await expect(imported(bytes)).rejects.toMatchObject({
+        code: 'AIOT_FILE_MALFORMED',
+        message: expect.stringMatching(/more than 100000 messages|nested more than 48 deep/),
+      });
+    }
+    // The clock also counts other programs.
+    expect(process.cpuUsage(began).user / 1e6).toBeLessThan(2);
+  });
+
+  it('reads 2,000 mutated files, or rejects each with a code', { timeout: 60_000 }, async () => {
+    const whole = onnxFile(smallCnn());
+    const random = seededRandom(3);
+    let refused = 0;
+    for (let n = 0; n < 2000; n++) {
+      const damaged = Buffer.from(whole);
+      const at = Math.floor(random() * damaged.length);
+      if (n % 4 === 0) damaged.fill(Math.floor(random() * 256), at, Math.min(at + 4, damaged.length));
+      else
+        damaged[Math.floor(random() * (n % 2 === 0 ? damaged.length : 300))]! ^=
+          1 << Math.floor(random() * 8);
+      try {
+        const { graph } = await imported(new Uint8Array(n % 7 === 0 ? damaged.subarray(0, at) : damaged));
+        createInterpreter(graph);
+      } catch (error) {
+        refused += 1;
+        expect(error).toMatchObject({
+          code: expect.stringMatching(/^AIOT_(FILE_MALFORMED|LAYER_UNSUPPORTED)$/),
+        });
+      }
+    }
+    expect(refused).toBeGreaterThan(300);
+  });
+});
+
+/** A graph that is an attribute of a node of another graph. */
+function nodeAround(graph: Uint8Array): Uint8Array {
+  return bytesField(
+    1,
+    nodeMessage({ op: 'If', inputs: [], outputs: [], attributes: { then_branch: { graph } } }),
+  );
+}
+
+it('the writer of the test files stores a tensor as its readers expect', () => {
+  // Field 1 (a size), 2 (the type), 8 (the name), 9 (little-endian bytes).
+  expect([...tensorMessage('w', [1], [1])]).toEqual([8, 1, 16, 1, 66, 1, 119, 74, 4, 0, 0, 128, 63]);
+});

@@ -1,0 +1,156 @@
+/** Writes small ONNX files, message by message (onnx/onnx.proto gives the numbers of the fields). */
+
+type Attribute =
+  | number
+  | string
+  | number[]
+  | Uint8Array
+  | { float: number }
+  | { floats: number[] }
+  | { graph: Uint8Array };
+
+export interface OnnxNodeText {
+  op: string;
+  inputs: string[];
+  outputs: string[];
+  name?: string;
+  domain?: string;
+  attributes?: Record<string, Attribute>;
+}
+
+export interface OnnxText {
+  nodes: OnnxNodeText[];
+  /** Shape by name; a text is the name of an open size. */
+  inputs: Record<string, (number | string)[]>;
+  outputs: string[];
+  constants?: Record<string, { shape: number[]; values: number[]; type?: 'float' | 'int64' | 'int8' }>;
+  /** Further initializers, as messages. */
+  tensors?: Uint8Array[];
+  opset?: number;
+}
+
+export function varint(value: number | bigint): Uint8Array {
+  const bytes: number[] = [];
+  let rest = BigInt.asUintN(64, BigInt(value));
+  while (rest > 0x7fn) {
+    bytes.push(Number(rest & 0x7fn) | 0x80);
+    rest >>= 7n;
+  }
+  return Uint8Array.of(...bytes, Number(rest));
+}
+
+export function joinBytes(...parts: Uint8Array[]): Uint8Array {
+  return new Uint8Array(Buffer.concat(parts));
+}
+
+export function integerField(field: number, value: number | bigint): Uint8Array {
+  return joinBytes(varint(field << 3), varint(value));
+}
+
+export function bytesField(field: number, bytes: Uint8Array | string): Uint8Array {
+  const data = typeof bytes === 'string' ? new TextEncoder().encode(bytes) : bytes;
+  return joinBytes(varint((field << 3) | 2), varint(data.length), data);
+}
+
+function floatField(field: number, value: number): Uint8Array {
+  return joinBytes(varint((field << 3) | 5), new Uint8Array(Float32Array.of(value).buffer));
+}
+
+const types = { float: 1, int64: 7, int8: 3 };
+
+export function tensorMessage(
+  name: string,
+  shape: readonly number[],
+  values: readonly number[],
+  type: keyof typeof types = 'float',
+): Uint8Array {
+  const data =
+    type === 'float'
+      ? Float32Array.from(values)
+      : type === 'int8'
+        ? Int8Array.from(values)
+        : BigInt64Array.from(values, (value) => BigInt(value));
+  return joinBytes(
+    ...shape.map((size) => integerField(1, size)),
+    integerField(2, types[type]),
+    bytesField(8, name),
+    bytesField(9, new Uint8Array(data.buffer)),
+  );
+}
+
+/** A tensor whose data is in another file. */
+export function externalTensor(
+  name: string,
+  shape: readonly number[],
+  entries: Record<string, string>,
+): Uint8Array {
+  return joinBytes(
+    ...shape.map((size) => integerField(1, size)),
+    integerField(2, 1),
+    bytesField(8, name),
+    ...Object.entries(entries).map(([key, value]) =>
+      bytesField(13, joinBytes(bytesField(1, key), bytesField(2, value))),
+    ),
+    integerField(14, 1),
+  );
+}
+
+function attributeMessage(name: string, value: Attribute): Uint8Array {
+  const own = bytesField(1, name);
+  if (typeof value === 'number') return joinBytes(own, integerField(3, value));
+  if (typeof value === 'string') return joinBytes(own, bytesField(4, value));
+  if (value instanceof Uint8Array) return joinBytes(own, bytesField(5, value));
+  if (Array.isArray(value)) return joinBytes(own, ...value.map((each) => integerField(8, each)));
+  if ('float' in value) return joinBytes(own, floatField(2, value.float));
+  if ('floats' in value) return joinBytes(own, ...value.floats.map((each) => floatField(7, each)));
+  return joinBytes(own, bytesField(6, value.graph));
+}
+
+export function nodeMessage({
+  op,
+  inputs,
+  outputs,
+  name = '',
+  domain = '',
+  attributes = {},
+}: OnnxNodeText): Uint8Array {
+  return joinBytes(
+    ...inputs.map((each) => bytesField(1, each)),
+    ...outputs.map((each) => bytesField(2, each)),
+    bytesField(3, name),
+    bytesField(4, op),
+    ...Object.entries(attributes).map(([key, value]) => bytesField(5, attributeMessage(key, value))),
+    bytesField(7, domain),
+  );
+}
+
+function valueMessage(name: string, shape: readonly (number | string)[] | undefined): Uint8Array {
+  const sizes = (shape ?? []).map((size) =>
+    bytesField(1, typeof size === 'number' ? integerField(1, size) : bytesField(2, size)),
+  );
+  const tensor = joinBytes(integerField(1, 1), ...(shape ? [bytesField(2, joinBytes(...sizes))] : []));
+  return joinBytes(bytesField(1, name), bytesField(2, bytesField(1, tensor)));
+}
+
+export function graphMessage({ nodes, inputs, outputs, constants = {}, tensors = [] }: OnnxText): Uint8Array {
+  const stored = Object.entries(constants).map(([name, { shape, values, type }]) =>
+    tensorMessage(name, shape, values, type),
+  );
+  return joinBytes(
+    ...nodes.map((node) => bytesField(1, nodeMessage(node))),
+    bytesField(2, 'graph'),
+    ...[...stored, ...tensors].map((tensor) => bytesField(5, tensor)),
+    ...Object.entries(inputs).map(([name, shape]) => bytesField(11, valueMessage(name, shape))),
+    ...outputs.map((name) => bytesField(12, valueMessage(name, undefined))),
+  );
+}
+
+/** The bytes of a whole file. */
+export function onnxFile(model: OnnxText): Uint8Array {
+  return joinBytes(
+    integerField(1, 8),
+    bytesField(2, 'test'),
+    bytesField(7, graphMessage(model)),
+    bytesField(8, joinBytes(bytesField(1, ''), integerField(2, model.opset ?? 17))),
+  );
+}
