@@ -39,7 +39,8 @@ export function plainBinary(maker: OnnxMaker, op: string, a: Value, b: Value): A
     const shape = Array.from({ length: rank }, (_, k) =>
       Math.max(left[k - rank + left.length] ?? 1, right[k - rank + right.length] ?? 1),
     );
-    return maker.op(op as OperatorName, [x, y], shape, { activation: 'none' } as never);
+    const options = op === 'DIV' ? { activation: 'none' } : {};
+    return maker.op(op as OperatorName, [x, y], shape, options as never);
   });
 }
 
