@@ -1,7 +1,11 @@
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
 import { connect } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { hello, publish, rawMqtt } from '../support/raw-mqtt.js';
+import { connectFive, killed, messagesSoFar, subscribed } from '../support/raw-mqtt5.js';
 
 let own: TestPlatform;
 afterEach(() => own.stop());
@@ -107,3 +111,85 @@ describe('a session at packet level', () => {
     again.socket.destroy();
   });
 });
+
+describe('a session log of a version without MQTT 5', () => {
+  it('opens with its sessions, subscriptions, queued and retained messages, and wills', async () => {
+    await start();
+    const { raw: probe } = await comeIn();
+    probe.say({ cmd: 'disconnect' });
+    await probe.closed;
+    await killed(own, async () => {
+      const folder = join(own.folder, 'data', 'broker');
+      const name = (await readdir(folder)).sort().at(-1) ?? '';
+      const key = /"s":"([^"]+:reader)"/.exec(await readFile(join(folder, name), 'utf8'))?.[1] ?? '';
+      await writeFile(join(folder, name), earlierLog(key, Date.now()));
+    });
+    const { raw: reader, present } = await comeIn();
+    expect(present).toBe(true);
+    const queued = await messagesSoFar(reader);
+    expect(queued.map(({ topic, payload, qos, retain }) => [topic, String(payload), qos, retain])).toEqual([
+      ['a/1', 'first', 1, false],
+      ['a/3', 'ümlaut', 2, false],
+    ]);
+    // It had received this one, and its packet identifier is still in use.
+    expect(reader.packets.filter(({ cmd }) => cmd === 'pubrel')).toMatchObject([{ messageId: 4 }]);
+    // Its own QoS 2 message 77 was stored, so a repetition is not delivered again.
+    reader.say(publish({ topic: 'a/5', payload: 'again', qos: 2, messageId: 77, dup: true }));
+    expect(await reader.hear('pubrec')).toMatchObject({ messageId: 77 });
+    expect(await messagesSoFar(reader)).toHaveLength(2);
+    const { raw: five } = await connectFive(own, { clientId: 'five' });
+    await subscribed(five, { topic: '#', qos: 2 });
+    const kept = await messagesSoFar(five);
+    expect(kept.map(({ topic, payload, qos, retain }) => [topic, String(payload), qos, retain])).toEqual([
+      ['kept/1', 'value', 1, true],
+      ['wills/1', 'gone', 1, true],
+    ]);
+    const made = await writer();
+    await made.publishAsync('a/6', 'new', { qos: 2 });
+    await made.endAsync();
+    expect(await reader.hear('publish')).toMatchObject({ topic: 'a/6', qos: 1 });
+    // An own subscription of the same topics.
+    expect((await five.hear('publish'))?.topic).toBe('a/6');
+    for (const each of [reader, five]) each.socket.destroy();
+  });
+});
+
+/**
+ * The session log of the last version without MQTT 5: messages without properties and expiry, subscriptions without options, sessions without an
+ * expiry, receivers without a shared subscription, wills without a token and a delay. The first lines have no checksum, as in its predecessors.
+ */
+function earlierLog(key: string, now: number): string {
+  const encoded = (text: string) => Buffer.from(text).toString('base64');
+  const records = [
+    { k: 'session', s: key, off: now - 60_000 },
+    { k: 'sub', s: key, f: [['a/+', 1]] },
+    {
+      k: 'sub',
+      s: key,
+      f: [
+        ['a/3', 2],
+        ['b', 0],
+      ],
+    },
+    { k: 'unsub', s: key, f: ['b'] },
+    { k: 'message', n: 1, m: ['kept/1', encoded('value'), 1, true], to: [], r: true },
+    { k: 'message', n: 2, m: ['a/1', encoded('first'), 1, false], to: [[key, 1, 1]] },
+    { k: 'message', n: 3, m: ['a/2', encoded('done'), 1, false], to: [[key, 1, 2]] },
+    { k: 'done', s: key, n: 3 },
+    { k: 'message', n: 4, m: ['a/3', encoded('ümlaut'), 2, false], to: [[key, 2, 3]] },
+    { k: 'message', n: 5, m: ['a/3', encoded('received'), 2, false], to: [[key, 2, 4]] },
+    { k: 'received', s: key, n: 5 },
+    { k: 'message', n: 6, m: ['x', encoded('own'), 2, false], to: [], from: [key, 77] },
+    { k: 'session', s: `${key}-ended`, off: null },
+    { k: 'end', s: `${key}-ended` },
+    { k: 'will', s: `${key}-lost`, m: ['wills/1', encoded('gone'), 1, true] },
+    { k: 'will', s: `${key}-well`, m: ['wills/2', encoded('unused'), 1, true] },
+    { k: 'will', s: `${key}-well`, m: null },
+  ];
+  const lines = records.map((record, index) => {
+    const json = JSON.stringify(record);
+    if (index < 2) return json;
+    return `${json.slice(0, -1)},"c":"${crc32(json).toString(16).padStart(8, '0')}"}`;
+  });
+  return `${lines.join('\n')}\n`;
+}
