@@ -26,16 +26,63 @@ describe('CONNACK of MQTT 5', () => {
     await start();
     const { raw, connack } = await connectFive(own, { properties: { sessionExpiryInterval: never } });
     expect(connack).toMatchObject({ reasonCode: 0, sessionPresent: false });
+    // Wildcards, subscription identifiers and shared subscriptions are available unless the broker says otherwise.
     expect(connack.properties).toEqual({
       sessionExpiryInterval: 30 * 86_400,
       receiveMaximum: 1000,
       maximumPacketSize: 1024 ** 2 + 64 * 1024,
       topicAliasMaximum: 32,
-      wildcardSubscriptionAvailable: true,
-      subscriptionIdentifiersAvailable: true,
-      sharedSubscriptionAvailable: true,
     });
     raw.socket.destroy();
+  });
+
+  it.each([
+    [16, ['receiveMaximum', 'maximumPacketSize', 'topicAliasMaximum']],
+    [15, ['receiveMaximum', 'maximumPacketSize']],
+    [12, ['receiveMaximum']],
+  ])('has as many limits as the client accepts in a packet of %d bytes', async (size, names) => {
+    await start();
+    const { raw, connack } = await connectFive(own, { properties: { maximumPacketSize: size } });
+    expect(connack.reasonCode).toBe(0);
+    expect(Object.keys(connack.properties ?? {}).sort()).toEqual([...names].sort());
+    raw.socket.destroy();
+  });
+
+  it('refuses a client that does not accept a packet with the necessary properties', async () => {
+    await start();
+    for (const more of [{ properties: { maximumPacketSize: 7 } }, { clientId: '', size: 40 }]) {
+      const maximumPacketSize = 'size' in more ? more.size : 7;
+      const { raw, connack } = await connectFive(own, { ...more, properties: { maximumPacketSize } });
+      expect(connack).toMatchObject({ reasonCode: 0x95 });
+      expect(connack.properties).toBeUndefined();
+      expect(await raw.closed).toBe(true);
+      expect(raw.packets.map(({ cmd }) => cmd)).toEqual(['connack']);
+    }
+  });
+
+  it('is not sent to a client that does not accept five bytes', async () => {
+    await start();
+    const raw = await rawMqtt(url(), { version: 5 });
+    const who = { username: 'u', password: Buffer.from(own.token) };
+    raw.say(hello({ ...who, protocolVersion: 5, properties: { maximumPacketSize: 4 } }));
+    expect(await raw.closed).toBe(true);
+    expect(raw.packets).toEqual([]);
+  });
+
+  it('has no reason string that the client does not accept', async () => {
+    await start();
+    // A will with an empty topic is refused before the client is known.
+    const connack = async (maximumPacketSize: number) => {
+      const will = { topic: 'w/#', payload: Buffer.from('x'), qos: 0, retain: false };
+      return (await connectFive(own, { properties: { maximumPacketSize }, will })).connack;
+    };
+    expect(await connack(100)).toMatchObject({
+      reasonCode: 0x81,
+      properties: { reasonString: 'an invalid topic' },
+    });
+    const short = await connack(12);
+    expect(short.reasonCode).toBe(0x81);
+    expect(short.properties).toBeUndefined();
   });
 
   it('assigns an identifier to a client without one, which can return with it', async () => {
@@ -283,18 +330,32 @@ describe('a will of MQTT 5', () => {
   it('is published when the session ends before the delay', async () => {
     await start();
     const watcher = await watch();
-    // The session ends with its connection, after a second, or because of a clean start.
+    // The session ends with its connection, after a second, or because a clean start takes it over.
     for (const sessionExpiryInterval of [0, 1]) {
       const { raw } = await client({ properties: { sessionExpiryInterval }, will: will(60) });
       raw.socket.destroy();
       expect(await watcher.hear('publish')).toMatchObject({ topic: 'gone' });
     }
-    const { raw } = await client({ properties, will: will(60) });
-    raw.socket.destroy();
-    await raw.closed;
+    await client({ properties, will: will(60) });
     const { raw: again } = await client({ clean: true });
     expect(await watcher.hear('publish')).toMatchObject({ topic: 'gone' });
     for (const each of [again, watcher]) each.socket.destroy();
+  });
+
+  it('is not published if its client returns within the delay, with or without a clean start', async () => {
+    await start();
+    const watcher = await watch();
+    for (const clean of [true, false]) {
+      const { raw } = await client({ properties, will: will(1) });
+      raw.socket.destroy();
+      await raw.closed;
+      const { raw: back } = await client({ properties, clean });
+      await delay(1700);
+      expect(await messagesSoFar(watcher)).toEqual([]);
+      back.say({ cmd: 'disconnect', reasonCode: 0 } as never);
+      await back.closed;
+    }
+    watcher.socket.destroy();
   });
 
   it('is not published if its client returns in time or says goodbye, but is if it asks for it', async () => {

@@ -244,6 +244,9 @@ describe('reason codes of acknowledgments', () => {
     expect(await raw.hear('pubrec')).toMatchObject({ reasonCode: 0x10 });
     await subscribed(raw, { topic: 'some' });
     expect(await acknowledgedBy(raw, { topic: 'some' })).toBe(0);
+    // The publisher's own subscription matches, although No Local excludes it.
+    await subscribed(raw, { topic: 'own', nl: true });
+    expect(await acknowledgedBy(raw, { topic: 'own' })).toBe(0);
     raw.socket.destroy();
   });
 
@@ -298,6 +301,128 @@ describe('reason codes of acknowledgments', () => {
     await raw.closed;
     const again = await readerBack();
     expect(await messagesSoFar(again)).toEqual([]);
+    again.socket.destroy();
+  });
+});
+
+describe('a topic that begins with $', () => {
+  it('is acknowledged and dropped: MQTT 3.1.1 has no reason codes', async () => {
+    await start();
+    const four = await connectFour(own, { clientId: 'four' });
+    await subscribed(four, { topic: '$x/#', qos: 2 });
+    for (const topic of ['$SYS/broker/version', '$x/y']) {
+      for (const qos of [0, 1, 2]) four.say(publish({ topic, qos, messageId: qos, retain: true }));
+      expect(await four.hear('puback')).toMatchObject({ messageId: 1 });
+      expect(await four.hear('pubrec')).toMatchObject({ messageId: 2 });
+      four.say({ cmd: 'pubrel', messageId: 2 } as never);
+      expect(await four.hear('pubcomp')).toMatchObject({ messageId: 2 });
+    }
+    expect(await messagesSoFar(four)).toEqual([]);
+    const late = await connectFour(own, { clientId: 'late' });
+    await subscribed(late, { topic: '$x/#' });
+    expect(await messagesSoFar(late)).toEqual([]);
+    for (const { socket } of [four, late]) socket.destroy();
+  });
+});
+
+describe('DUP', () => {
+  const writes = async (payloads: string[]) => {
+    const writer = await connect(own.platform.urls.mqtt ?? '', { username: 'u', password: own.token });
+    for (const payload of payloads) await writer.publishAsync('t', payload, { qos: 1 });
+    await writer.endAsync();
+  };
+  const heardBy = async (raw: RawMqtt) =>
+    (await messagesSoFar(raw)).map(({ payload, dup }) => `${payload}${dup ? ' again' : ''}`);
+
+  it('is not set after a restart for messages that were never sent', async () => {
+    await start();
+    await awayReader('t');
+    await writes(['a', 'b']);
+    await own.restart();
+    const raw = await readerBack({ receiveMaximum: 1 });
+    expect(await heardBy(raw)).toEqual(['a']);
+    await own.restart();
+    const again = await readerBack();
+    expect(await heardBy(again)).toEqual(['a again', 'b']);
+    again.socket.destroy();
+  });
+
+  it('is not set after a kill for messages that came while the client was away', async () => {
+    await start();
+    await awayReader('t');
+    await writes(['a', 'b']);
+    await killed(own);
+    // The second start finds the log as the first one has rewritten it.
+    await killed(own);
+    const raw = await readerBack({ receiveMaximum: 1 });
+    expect(await heardBy(raw)).toEqual(['a']);
+    raw.socket.destroy();
+    await raw.closed;
+    await writes(['c']);
+    await killed(own);
+    const again = await readerBack();
+    expect(await heardBy(again)).toEqual(['a again', 'b', 'c']);
+    again.socket.destroy();
+  });
+
+  it('is set after a kill for all messages that may have been sent to a connected client', async () => {
+    await start();
+    await awayReader('t');
+    await writes(['a', 'b']);
+    await readerBack({ receiveMaximum: 1 });
+    await killed(own);
+    await writes(['c']);
+    await killed(own);
+    const again = await readerBack();
+    expect(await heardBy(again)).toEqual(['a again', 'b again', 'c']);
+    again.socket.destroy();
+  });
+});
+
+describe('packets sent together', () => {
+  it('are handled in their order: a subscription gets the retained message published before it', async () => {
+    await start();
+    const four = await connectFour(own, { clientId: 'four' });
+    const { raw: five } = await connectFive(own, { clientId: 'five' });
+    for (const [index, raw] of [four, five].entries()) {
+      const topic = `kept/${index}`;
+      const request = { cmd: 'subscribe', messageId: 9, subscriptions: [{ topic, qos: 1 }] };
+      raw.say(
+        publish({ topic, qos: 1, messageId: 1, payload: 'one', retain: true }),
+        publish({ topic, qos: 0, payload: 'two', retain: true }),
+        request as never,
+        publish({ topic, qos: 0, payload: 'three' }),
+        { cmd: 'unsubscribe', messageId: 10, unsubscriptions: [topic] } as never,
+        publish({ topic, qos: 1, messageId: 2, payload: 'four' }),
+      );
+      await raw.hear('unsuback');
+      const heard = (await messagesSoFar(raw)).map(({ payload, retain }) => [String(payload), retain]);
+      expect(heard).toEqual([
+        ['two', true],
+        ['three', false],
+      ]);
+    }
+    for (const { socket } of [four, five]) socket.destroy();
+  });
+
+  it('count although the connection closes at once', async () => {
+    await start();
+    await awayReader('elsewhere');
+    const raw = await readerBack();
+    raw.say(
+      publish({ topic: 't', qos: 1, messageId: 1, payload: 'before', retain: true }),
+      { cmd: 'subscribe', messageId: 9, subscriptions: [{ topic: 't', qos: 1 }] } as never,
+      { cmd: 'disconnect', reasonCode: 0 } as never,
+    );
+    raw.socket.end();
+    await raw.closed;
+    const writer = await connect(own.platform.urls.mqtt ?? '', { username: 'u', password: own.token });
+    await writer.publishAsync('t', 'after', { qos: 1 });
+    await writer.endAsync();
+    const again = await readerBack();
+    await expect
+      .poll(async () => (await messagesSoFar(again)).map(({ payload }) => String(payload)))
+      .toContain('after');
     again.socket.destroy();
   });
 });

@@ -240,10 +240,23 @@ describe('the listener for boards', () => {
     board.end();
   });
 
-  it.each(['elsewhere/x', 'aiot/v1/dev/reported', '$SYS/x'])('rejects messages on %s', async (topic) => {
+  it.each(['elsewhere/x', 'aiot/v1/dev/reported'])('rejects messages on %s', async (topic) => {
     const board = await connectBoard(boardPort());
     board.send(topic, 'x');
     await board.closed;
+  });
+
+  it('acknowledges and drops messages on $SYS/x', async () => {
+    const reader = await operator();
+    const topics: string[] = [];
+    reader.on('message', (topic) => topics.push(topic));
+    await reader.subscribeAsync(['$SYS/x', 'iotkit/+']);
+    const board = await connectBoard(boardPort());
+    await board.sendAcknowledged('$SYS/x', 'x');
+    await board.sendAcknowledged('iotkit/sensor', 'x');
+    await expect.poll(() => topics).toEqual(['iotkit/sensor']);
+    await reader.endAsync(true);
+    board.end();
   });
 
   it('is the only listener that requires no token', async () => {

@@ -118,7 +118,12 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
   );
   if (sessions.damaged > 0)
     log.error({ lines: sessions.damaged }, 'skipped damaged lines in the session log');
-  for (const session of state.sessions.values()) session.offlineSince ??= now();
+  for (const session of state.sessions.values()) {
+    if (session.offlineSince !== null) continue;
+    // From now on messages for it are not sent.
+    session.offlineSince = now();
+    sessions.log.append(session.record());
+  }
   retained.sweep();
 
   /** During shutdown all connections close; that is not a change of device status. */

@@ -4,10 +4,11 @@ import type { Core } from './broker.js';
 import type { Connection } from './connection.js';
 import { type Identity, mayPublish, maySubscribe } from './identity.js';
 import type { BrokerLimits } from './limits.js';
+import { connack } from './requests.js';
 import type { LogRecord } from './session-log.js';
 import { Session, type Will, willRecord } from './sessions.js';
 import { filterWithin } from './topics.js';
-import { endSession, endWill } from './wills.js';
+import { endPendingWill, endSession } from './wills.js';
 import { type ConnectPacket, reasonCode } from './wire.js';
 
 interface Admitted {
@@ -59,15 +60,20 @@ export async function admit(
   const owner = ownerOf(identity);
   const assigned = clientId === '' ? randomUUID() : undefined;
   const key = `${owner}:${assigned ?? clientId}`;
+  const keepAliveSeconds = keepAliveOf(core.limits, connect);
+  const properties = level === 5 ? settingsFor(core, connect, keepAliveSeconds, assigned) : {};
+  // A client that cannot be answered takes over no session.
+  if (connack(level, { reason: 0, properties }, connect.maximumPacketSize) === null)
+    return reasonCode.packetTooLarge;
   const before = core.turns.get(key);
   const turn = (async () => {
     await before?.catch(() => {});
     if (connection.closed) return reasonCode.serverUnavailable;
-    await core.byKey.get(key)?.leaveFor(reasonCode.sessionTakenOver);
+    const previous = core.byKey.get(key);
+    await previous?.leaveFor(reasonCode.sessionTakenOver);
     if (connection.closed) return reasonCode.serverUnavailable;
-    const { session, sessionPresent } = await settle(core, connection, { identity, key, owner }, connect);
-    const keepAliveSeconds = keepAliveOf(core.limits, connect);
-    const properties = level === 5 ? settingsFor(core, connect, session, keepAliveSeconds, assigned) : {};
+    const client = { identity, key, owner, takesOver: previous !== undefined };
+    const { session, sessionPresent } = await settle(core, connection, client, connect);
     return { identity, session, sessionPresent, keepAliveSeconds, properties };
   })();
   core.turns.set(key, turn);
@@ -87,25 +93,22 @@ function keepAliveOf({ keepAliveSeconds: most }: BrokerLimits, { level, keepAliv
 /** Bytes of a packet beside its payload: topic and properties. */
 export const packetOverhead = 64 * 1024;
 
-/** Features and limits of the broker (MQTT 5, section 3.2.2.3). */
+/** Settings and limits of the broker (MQTT 5, section 3.2.2.3). */
 function settingsFor(
   { limits }: Core,
   connect: ConnectPacket,
-  { expiryMs }: Session,
   keepAliveSeconds: number,
   assigned: string | undefined,
 ): NonNullable<IConnackPacket['properties']> {
-  const expirySeconds = Math.floor(expiryMs / 1000);
+  const expirySeconds = Math.floor(sessionExpiryOf(limits, connect.sessionExpirySeconds) / 1000);
   return {
     ...(expirySeconds !== connect.sessionExpirySeconds && { sessionExpiryInterval: expirySeconds }),
     ...(assigned !== undefined && { assignedClientIdentifier: assigned }),
     ...(keepAliveSeconds !== connect.keepAliveSeconds && { serverKeepAlive: keepAliveSeconds }),
+    // Features that are available need not be announced.
     receiveMaximum: limits.incoming,
     maximumPacketSize: limits.payloadBytes + packetOverhead,
     topicAliasMaximum: limits.topicAliases,
-    wildcardSubscriptionAvailable: true,
-    subscriptionIdentifiersAvailable: true,
-    sharedSubscriptionAvailable: true,
   };
 }
 
@@ -114,21 +117,31 @@ export function sessionExpiryOf({ sessionExpiryMs }: BrokerLimits, seconds: numb
   return Math.min(seconds * 1000, sessionExpiryMs);
 }
 
+/** A client that connects. `takesOver`: whether an open connection of the same client was closed for it. */
+interface Client {
+  identity: Identity;
+  key: string;
+  owner: string;
+  takesOver: boolean;
+}
+
 async function settle(
   core: Core,
   connection: Connection,
-  { identity, key, owner }: { identity: Identity; key: string; owner: string },
+  { identity, key, owner, takesOver }: Client,
   connect: ConnectPacket,
 ): Promise<{ session: Session; sessionPresent: boolean }> {
   const { state } = core;
   const records: LogRecord[] = [];
   let old = state.sessions.get(key);
-  if (old && (connect.clean || old.hasEnded(core.now()))) {
+  const hasEnded = old?.hasEnded(core.now()) ?? false;
+  if (!hasEnded && !(connect.clean && takesOver)) await endPendingWill(core, key);
+  if (old && (connect.clean || hasEnded)) {
     await endSession(core, old);
     // `endSession` logs this without waiting. It is repeated here so that it is on disk before the CONNACK is sent.
     if (old.persistent) records.push({ k: 'end', s: key });
     old = undefined;
-  } else if (state.wills.get(key)?.dueAt != null) await endWill(core, key, 'dropped');
+  }
   const expiryMs = sessionExpiryOf(core.limits, connect.sessionExpirySeconds);
   const session = old ?? new Session(key, expiryMs > 0, expiryMs);
   if (!old && session.persistent) makeRoom(core, identity, `${owner}:`);

@@ -77,6 +77,8 @@ export class Connection {
   /** Whether reading is paused because too much of the client's data is in flight, or a subscriber is behind. */
   private paused = false;
   private waits = false;
+  /** A SUBSCRIBE or UNSUBSCRIBE that waits until the messages before it are routed; null = none. */
+  private request: (() => void) | null = null;
   /** The outlet's byte count when last checked, and since when it has not changed. */
   private taken = 0;
   private stalledAt = 0;
@@ -94,7 +96,10 @@ export class Connection {
     socket.on('error', nothing);
     socket.on('close', () => {
       // Reads data that the client sent before it closed: messages that will not be resent, and a DISCONNECT that cancels its will.
-      if (this.paused) this.read(null);
+      if (this.paused) {
+        this.runRequest();
+        this.read(null);
+      }
       void this.leave();
     });
   }
@@ -138,13 +143,18 @@ export class Connection {
     if (this.phase === 'ready') outlet.send(disconnect(reason, text, outlet.maximumPacketSize));
     else {
       const refused = partingOnly.has(reason) ? reasonCode.serverUnavailable : reason;
-      outlet.send(
-        connack(5, { reason: refused, ...(text !== '' && { properties: { reasonString: text } }) }),
-      );
+      this.refuseClient(5, refused, text);
     }
     outlet.end(partingMs, true);
     // Unread data would cause a connection reset, and the client might not get the reason.
     socket.resume();
+  }
+
+  /** Sends a CONNACK that refuses the client, unless the client does not accept even that. */
+  private refuseClient(level: ConnectPacket['level'], reason: number, text = ''): void {
+    const properties = text === '' ? {} : { properties: { reasonString: text } };
+    const answer = connack(level, { reason, ...properties }, this.outlet.maximumPacketSize);
+    if (answer) this.outlet.send(answer);
   }
 
   /** Sends a response, unless the client does not accept such a long packet: then it cannot be answered. */
@@ -215,12 +225,16 @@ export class Connection {
       case packetType.pubrel:
         this.released();
         break;
-      case packetType.subscribe:
-        subscribe(core, this, level, readSubscribe(frames, level));
+      case packetType.subscribe: {
+        const packet = readSubscribe(frames, level);
+        this.inTurn(() => subscribe(core, this, level, packet));
         break;
-      case packetType.unsubscribe:
-        unsubscribe(core, this, level, readUnsubscribe(frames, level));
+      }
+      case packetType.unsubscribe: {
+        const packet = readUnsubscribe(frames, level);
+        this.inTurn(() => unsubscribe(core, this, level, packet));
         break;
+      }
       case packetType.pingreq:
         if (frames.to > frames.from) throw new ProtocolError('a PINGREQ with a body');
         outlet.send(pingResponse);
@@ -238,12 +252,14 @@ export class Connection {
     try {
       const level = levelOf(this.frames);
       this.level = level === 0 ? 4 : level;
-      const connect = readConnect(this.frames);
+      const connect = readConnect(this.frames, ({ maximumPacketSize = Number.POSITIVE_INFINITY }) => {
+        this.outlet.maximumPacketSize = maximumPacketSize;
+      });
       this.requestProblem = connect.requestProblem;
       const admitted = await admit(this.core, this, connect);
       if (this.closed) return;
       if (typeof admitted === 'number') {
-        this.outlet.send(connack(level, { reason: admitted }));
+        this.refuseClient(level, admitted);
         return this.finish();
       }
       this.begin(connect, admitted);
@@ -265,8 +281,9 @@ export class Connection {
       core.figures.dropped++;
       core.router.note(session, 'done', entry);
     };
-    this.reply(connack(connect.level, { reason: reasonCode.success, sessionPresent, properties }));
-    if (this.closed) return;
+    const welcome = { reason: reasonCode.success, sessionPresent, properties };
+    const answer = connack(connect.level, welcome, connect.maximumPacketSize);
+    if (answer) outlet.send(answer);
     core.connected(this);
     if (this.closed) return;
     session.attach(outlet);
@@ -373,6 +390,7 @@ export class Connection {
   private mayAccept(message: BrokerMessage, { qos, id }: Published): boolean {
     const { core } = this;
     const { topic, payload, retain } = message;
+    if (this.level < 5 && topic.startsWith('$')) return this.drop(qos, id);
     if (!mayPublish(this.identity!, topic)) {
       core.log.warn({ client: this.name, topic }, 'rejected a publish');
       return this.refuse(qos, id, reasonCode.notAuthorized, 'not allowed');
@@ -382,6 +400,18 @@ export class Connection {
     if (retain && this.level === 5 && qos > 0 && !core.state.retained.mayKeep(message))
       return this.refuse(qos, id, reasonCode.quotaExceeded, 'no space left for a retained message');
     return true;
+  }
+
+  /**
+   * Acknowledges a message and drops it: clients do not publish on topics that begin with $ (MQTT 3.1.1, section 4.7.2). MQTT 3.1.1 cannot refuse a
+   * message without ending the connection.
+   */
+  private drop(qos: Qos, id: number): false {
+    this.core.figures.refused++;
+    this.core.log.debug({ client: this.name }, 'dropped a message on a topic that begins with $');
+    if (qos === 2) this.session!.incoming.set(id, true);
+    if (qos > 0) this.outlet.send(ack(qos === 1 ? packetType.puback : packetType.pubrec, id));
+    return false;
   }
 
   /** Refuses a message: in MQTT 5 by its acknowledgment if it has one, otherwise by closing the connection. */
@@ -484,7 +514,28 @@ export class Connection {
     });
   }
 
+  /**
+   * Handles a request after the client's earlier messages, so that a subscription gets a message retained just before it as a retained message. Most
+   * clients have none in flight then. Nothing is read meanwhile; the rest of a closed connection is read without waiting.
+   */
+  private inTurn(request: () => void): void {
+    if (this.inbox?.unrouted && !this.socket.closed) {
+      this.request = request;
+      this.hold();
+    } else request();
+  }
+
+  private runRequest(): void {
+    const { request } = this;
+    this.request = null;
+    if (!this.closed) request?.();
+  }
+
   roomInInbox(): void {
+    if (this.request) {
+      if (this.inbox?.unrouted) return;
+      this.runRequest();
+    }
     if (this.paused && !this.waits && !this.inbox?.full) this.resume();
   }
 

@@ -29,11 +29,18 @@ const never = 0xffff_ffff;
 /** Receive Maximum of a client that does not specify one (MQTT 5, section 3.1.2.11.3). */
 const usualReceiveMaximum = 65_535;
 
-/** MQTT 5 and 3.1.1, section 3.1. @throws ProtocolError */
-export function readConnect(frames: Frames): ConnectPacket {
+/**
+ * MQTT 5 and 3.1.1, section 3.1.
+ * @param onSettings called with the client's settings even if the rest of the packet is malformed, because they also apply to the refusal
+ * @throws ProtocolError
+ */
+export function readConnect(
+  frames: Frames,
+  onSettings: (settings: Partial<ConnectPacket>) => void = () => {},
+): ConnectPacket {
   const level = levelOf(frames);
   if (level === 0) return { ...unread, level };
-  const { packet, properties } = parse(frames, 'connect', level);
+  const { packet, properties } = parse(frames, 'connect', level, (read) => onSettings(settingsOf(read)));
   const { clean, keepalive, clientId, will, username, password } = packet;
   if (password != null && level === 4 && username == null)
     throw new ProtocolError('a password without a user name');
@@ -175,6 +182,7 @@ function parse<C extends 'connect' | 'subscribe' | 'unsubscribe'>(
   frames: Frames,
   name: C,
   level: MqttVersion,
+  onProperties: (read: Properties) => void = () => {},
 ): { packet: Extract<Packet, { cmd: C }>; properties: Properties[] } {
   const { buffer, start, from, to } = frames;
   if (to - from > largestRequest) throw new ProtocolError('a packet is too long', { reason: 0x95 });
@@ -198,6 +206,7 @@ function parse<C extends 'connect' | 'subscribe' | 'unsubscribe'>(
     const owner = name === 'connect' && properties.length > 0 ? 'will' : name;
     const read = readProperties(body, inside._pos, body.length, owner);
     properties.push(read);
+    if (owner === name) onProperties(read);
     inside._pos = read.end;
     return {};
   };
@@ -223,19 +232,36 @@ interface Welcome {
   properties?: IConnackPacket['properties'];
 }
 
+/**
+ * Properties that a CONNACK can do without, in the order in which they are dropped. A client that does not know the limits is stopped by a DISCONNECT
+ * when it exceeds them; it uses no topic aliases.
+ */
+const dispensable = ['reasonString', 'topicAliasMaximum', 'maximumPacketSize'] as const;
+
+/** Encodes a CONNACK, with as many properties as the client accepts; null if it does not accept the necessary ones (MQTT 5, section 3.1.2.11.4). */
 export function connack(
   level: ConnectPacket['level'],
   { reason, sessionPresent = false, properties }: Welcome,
-): Buffer {
-  if (level === 5)
-    return generate(
-      { cmd: 'connack', reasonCode: reason, sessionPresent, ...(properties && { properties }) },
+  maximumPacketSize = Number.POSITIVE_INFINITY,
+): Buffer | null {
+  // In MQTT 3.1 the byte of the session flag is reserved.
+  if (level !== 5)
+    return generate({
+      ...{ cmd: 'connack', returnCode: returnCodeOf(reason), sessionPresent: sessionPresent && level !== 3 },
+    });
+  const encode = (some: Welcome['properties']) =>
+    generate(
+      { cmd: 'connack', reasonCode: reason, sessionPresent, ...(some && { properties: some }) },
       { protocolVersion: 5 },
     );
-  // In MQTT 3.1 the byte of the session flag is reserved.
-  return generate({
-    ...{ cmd: 'connack', returnCode: returnCodeOf(reason), sessionPresent: sessionPresent && level !== 3 },
-  });
+  let bytes = encode(properties);
+  const rest = { ...properties };
+  for (const name of dispensable) {
+    if (bytes.length <= maximumPacketSize) break;
+    delete rest[name];
+    bytes = encode(rest);
+  }
+  return bytes.length <= maximumPacketSize ? bytes : null;
 }
 
 /** One code per filter: the granted QoS, or 128 and above for refused (MQTT 5 and 3.1.1, section 3.9.3). */

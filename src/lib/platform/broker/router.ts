@@ -45,6 +45,12 @@ export class Inbox {
     return this.slots.size >= unstoredMessages || this.bytes >= unstoredBytes;
   }
 
+  /** Whether messages are in flight that later packets must wait for. */
+  get unrouted(): boolean {
+    for (const { loose } of this.slots) if (!loose) return true;
+    return false;
+  }
+
   take(message: BrokerMessage, origin: Origin, acknowledge: Slot['acknowledge']): void {
     if (message.retain && streamed.test(message.topic)) message.retain = false;
     const slot: Slot = { accepted: null, bytes: weightOf(message), acknowledge };
@@ -295,10 +301,11 @@ export class Router {
     const { direct, shares } = state.subscriptions.receivers(message.topic);
     let behind: Session | null = null;
     for (const each of direct) {
+      // A subscription matches although No Local excludes its client's own messages.
+      accepted.matched = true;
       const receiver = forOrigin(each, origin);
       if (!receiver) continue;
       const session = each.subscriber;
-      accepted.matched = true;
       const qos = Math.min(receiver.qos, message.qos) as Qos;
       const copy = receiver.retainAsPublished ? message : plain;
       if (qos === 0) this.sendNow(session, copy, receiver.ids);

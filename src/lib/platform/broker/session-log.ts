@@ -256,8 +256,14 @@ const receiver = z.tuple([z.string(), z.union([z.literal(1), z.literal(2)]), z.n
 
 /** A line of the session log. state.ts describes the effect of each. */
 const recordSchema = z.discriminatedUnion('k', [
-  /** A session exists; `off`: since when the client is disconnected, `x`: how long the session outlives that, ms (absent = the limit). */
-  z.object({ k: z.literal('session'), s: z.string(), off: z.number().nullable(), x: z.number().optional() }),
+  /**
+   * A session exists; `off`: since when the client is disconnected, `x`: how long the session outlives that, ms (absent = the limit). `sent`: packet
+   * ids of the messages that were sent and not acknowledged until then; absent while the client is connected.
+   */
+  z.object({
+    ...{ k: z.literal('session'), s: z.string(), off: z.number().nullable(), x: z.number().optional() },
+    sent: z.array(z.number()).optional(),
+  }),
   z.object({ k: z.literal('end'), s: z.string() }),
   z.object({ k: z.literal('sub'), s: z.string(), f: z.array(subscription) }),
   z.object({ k: z.literal('unsub'), s: z.string(), f: z.array(z.string()) }),
@@ -271,8 +277,8 @@ const recordSchema = z.discriminatedUnion('k', [
     to: z.array(receiver),
     r: z.boolean().optional(),
     from: z.tuple([z.string(), z.number()]).optional(),
-    /** The client has received the message and must release its packet id. */
-    state: z.literal('released').optional(),
+    /** The message was sent to the client, or the client has received it and must release its packet id. */
+    state: z.enum(['sent', 'released']).optional(),
   }),
   /** The session has finished with message `n`; `g`: with the copy of that shared subscription. */
   z.object({ k: z.literal('done'), s: z.string(), n: z.number(), g: z.string().optional() }),

@@ -81,7 +81,7 @@ export class BrokerState {
     switch (record.k) {
       case 'session': {
         const known = session ?? new Session(record.s, true, this.usualExpiryMs);
-        known.offlineSince = record.off;
+        known.restoreRecord(record);
         known.expiryMs = Math.min(record.x ?? this.usualExpiryMs, this.usualExpiryMs);
         this.sessions.set(record.s, known);
         break;
@@ -142,11 +142,14 @@ export class BrokerState {
     if (from) this.sessions.get(from[0])?.incoming.set(from[1], true);
   }
 
-  private restore(n: number, message: BrokerMessage, to: LoggedReceiver, state?: 'released'): void {
+  private restore(n: number, message: BrokerMessage, to: LoggedReceiver, logged?: 'sent' | 'released'): void {
     const [key, qos, id, copy] = to;
-    // The log does not record whether it was sent.
-    const entry = { number: n, message, qos, id, state: state ?? 'restored', ids: copy?.i ?? null } as const;
-    this.sessions.get(key)?.restore({ ...entry, share: copy?.g });
+    const session = this.sessions.get(key);
+    if (!session) return;
+    // Without an id it was for the client of another member of a shared subscription.
+    const unknown = session.mayHaveSent && id > 0 ? 'restored' : 'waiting';
+    const state = logged === 'sent' ? 'again' : (logged ?? unknown);
+    session.restore({ number: n, message, qos, id, state, ids: copy?.i ?? null, share: copy?.g });
   }
 
   /** Counts of the state, with the names of some of it. */
@@ -181,13 +184,14 @@ export class BrokerState {
     for (const entry of session.entries()) {
       const { number, message, state } = entry;
       if (!persistent && !entry.home) continue;
-      const released = state === 'released' ? { state } : {};
+      const known = state === 'released' ? { state } : wasSent(entry) ? { state: 'sent' as const } : {};
       yield {
         k: 'message',
         n: number,
         m: logged(message),
         to: [loggedReceiver(session, entry)],
-        ...released,
+        // Another session's client would get it for the first time.
+        ...(entry.home ? {} : known),
       };
     }
   }
@@ -235,8 +239,8 @@ export interface Outgoing {
   qos: 1 | 2;
   id: number;
   /**
-   * `again`: it was sent on an earlier connection. `restored`: it is from the log, which does not say whether it was. `released`: the client has it
-   * (PUBREC), and must release its id.
+   * `again`: it was sent on an earlier connection. `restored`: it is from the log, and may have been sent. `released`: the client has it (PUBREC), and
+   * must release its id.
    */
   state: 'waiting' | 'sent' | 'again' | 'restored' | 'released';
   /** Identifiers of the matching subscriptions; null = none. */
@@ -279,6 +283,8 @@ export class Session {
   lagging = false;
   /** Time since which its client is disconnected, ms since 1970; null while connected. */
   offlineSince: number | null = null;
+  /** While the log is replayed: whether its messages may have been sent, because their client was connected. */
+  mayHaveSent = true;
 
   constructor(
     readonly key: string,
@@ -309,9 +315,26 @@ export class Session {
     return this.offlineSince !== null && now - this.offlineSince > this.expiryMs;
   }
 
-  /** Its record in the log. */
+  /** Its record in the log. That of a client that has disconnected names the messages that were sent to it. */
   record(): LogRecord & { k: 'session' } {
-    return { k: 'session', s: this.key, off: this.offlineSince, x: this.expiryMs };
+    const { key: s, offlineSince: off, expiryMs: x } = this;
+    if (off === null) return { k: 'session', s, off, x };
+    const sent = [...this.outgoing.values()].filter(wasSent).map(({ id }) => id);
+    return { k: 'session', s, off, x, sent };
+  }
+
+  /** Restores its record of an earlier run's log. While a client is connected, the log does not say which messages are sent to it. */
+  restoreRecord({ off, sent }: LogRecord & { k: 'session' }): void {
+    this.offlineSince = off;
+    this.mayHaveSent = sent === undefined;
+    // Earlier versions did not record what was sent.
+    if (off !== null && !sent) return;
+    const ids = new Set(sent);
+    for (const entry of this.outgoing.values()) {
+      if (entry.state === 'released') continue;
+      if (off === null) entry.state = wasSent(entry) ? entry.state : 'restored';
+      else entry.state = ids.has(entry.id) ? 'again' : 'waiting';
+    }
   }
 
   /** Names of the shared subscriptions that it is a member of. */

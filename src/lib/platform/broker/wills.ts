@@ -27,6 +27,17 @@ export async function beginWill(core: Core, session: Session, isDropped: boolean
   core.sessionLog().append(willRecord(key, will));
 }
 
+/**
+ * The client of a will that waits is back: within the delay the will is deleted, also if the client begins a new session (MQTT 5, section 3.1.2.5).
+ * Only a clean start that takes over an open connection ends the session first, so that its will is published (section 3.1.4).
+ */
+export async function endPendingWill(core: Core, key: string): Promise<void> {
+  const dueAt = core.state.wills.get(key)?.dueAt ?? null;
+  if (dueAt === null) return;
+  // A will whose delay is over may wait for the next sweep.
+  await endWill(core, key, dueAt > core.now() ? 'dropped' : 'told');
+}
+
 /** Publishes a will (`told`) or drops it. */
 export async function endWill(core: Core, key: string, how: 'told' | 'dropped'): Promise<void> {
   const will = core.state.wills.get(key);
