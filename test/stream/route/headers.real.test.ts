@@ -119,6 +119,31 @@ describeReal('nats', 'headers of a bridge between MQTT 5 and NATS', () => {
     stops.push(() => manager.streams.delete('PLANT'));
   });
 
+  it('that JetStream obeys are renamed: an MQTT client cannot have a message discarded', async () => {
+    const judge = await natsClient(server);
+    stops.push(() => judge.close());
+    const manager = await judge.jetstreamManager();
+    await bridge(`${mqtt}/plant/ids?version=5`, `${server.url}/plant.ids`);
+    const sink = await openSink(`${mqtt}/plant/ids?version=5`);
+    for (const payload of ['one', 'two'])
+      await sink.write([
+        {
+          topic: 'plant/ids',
+          payload: Buffer.from(payload),
+          headers: [
+            ['Nats-Msg-Id', 'same'],
+            ['nats-rollup', 'all'],
+          ],
+        },
+      ]);
+    await sink.close();
+    await expect.poll(async () => (await manager.streams.info('PLANT')).state.messages).toBe(2);
+    const stored = await manager.streams.getMessage('PLANT', { seq: 2 });
+    expect(Buffer.from(stored.data).toString()).toBe('two');
+    expect(stored.header.get('Original-Nats-Msg-Id')).toBe('same');
+    expect(stored.header.get('Original-nats-rollup')).toBe('all');
+  });
+
   it('survive the way to JetStream and back, and another NATS client reads them', async () => {
     const judge = await natsClient(server);
     stops.push(() => judge.close());

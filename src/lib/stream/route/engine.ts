@@ -58,6 +58,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { route, transform, targets, deadLetter, counts, stop } = options;
   const gate = createGate(Math.max(most.messages, most.batches * route.batch.messages), most.bytes);
   const topicsAt = targets.map(({ url }) => topicAt(url));
+  const isNats = targets.map(({ url }) => url.startsWith('nats'));
   const idHeaders = targets.map(({ url }) => (route.dedupe?.exactlyOnce ? idHeader(url) : undefined));
   const keyOf = await dedupeKeyOf(route);
 
@@ -76,7 +77,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
           if (at === 0) counts.duplicates++;
           return;
         }
-        const message = outgoing(one, topicsAt[at]?.(one.of) ?? '', partKey && idHeaders[at], partKey);
+        const own = isNats[at] ? withoutCommands(one) : one;
+        const message = outgoing(own, topicsAt[at]?.(one.of) ?? '', partKey && idHeaders[at], partKey);
         outlet.push({ message, of: one.of, flight, ...(partKey === undefined ? {} : { key: partKey }) });
       });
     });
@@ -175,6 +177,22 @@ type Result = { made: readonly Made[]; key: string | undefined } | { error: unkn
  * sinks we look the key up.
  */
 const idHeader = (url: string) => (/^nats/.test(url) ? 'Nats-Msg-Id' : dedupeHeader);
+
+/**
+ * JetStream obeys headers such as `Nats-Msg-Id` and `Nats-Rollup`. From another broker, they are names that its clients chose: they are renamed, so
+ * that no client can have a message discarded. Headers of the route itself, and of a NATS source, are unchanged.
+ */
+function withoutCommands(made: Made): Made {
+  const { headers, of } = made;
+  const given = of.headers;
+  if (!headers || !given || of.source.startsWith('nats')) return made;
+  const isCommand = (header: Header) => /^nats-/i.test(header[0]) && given.includes(header);
+  if (!headers.some(isCommand)) return made;
+  return {
+    ...made,
+    headers: headers.map((header) => (isCommand(header) ? [`Original-${header[0]}`, header[1]] : header)),
+  };
+}
 
 /** @param id header for the deduplication key, for sinks with exactlyOnce */
 function outgoing(made: Made, topic: string, id?: string, key?: string): Part['message'] {
