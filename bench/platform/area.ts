@@ -20,7 +20,7 @@ export const area: Area = {
       needs: [parts.mosquitto, parts.mosquittoSub, parts.go],
       run: broker,
     },
-    mqtt5: { peer: 'Mosquitto', needs: [parts.mosquitto, parts.mosquittoSub], run: mqtt5 },
+    'mqtt-five': { peer: 'Mosquitto', needs: [parts.mosquitto, parts.mosquittoSub], run: mqtt5 },
     ingest: { peer: 'Redis streams', needs: [parts.redis], run: ingest },
     storage: { run: storage },
     downloads: { peer: 'nginx', needs: [parts.nginx], run: downloads },
