@@ -247,6 +247,18 @@ export const parts = {
     apt: ['nginx'],
     ready: () => onPath('nginx'),
   },
+  onnx: {
+    for: 'ONNX Runtime, the tests of the ONNX package, exporters from TensorFlow and scikit-learn',
+    mb: 476,
+    after: ['tensorflow'],
+    ...environment('onnx', [
+      'onnx==1.18.0',
+      'onnxruntime==1.32.0',
+      'tf2onnx==1.17.0',
+      'skl2onnx==1.20.0',
+      'scikit-learn==1.9.1',
+    ]),
+  },
   openssl: {
     for: 'certificates and signatures by another hand',
     mb: 2,
@@ -330,6 +342,11 @@ export const parts = {
     for: "CycloneDX's schemas, which judge the bill of materials",
     mb: 44,
     ...environment('sbom', ['cyclonedx-python-lib[json-validation]==11.12.0']),
+  },
+  silero: {
+    for: 'a real ONNX model, the Silero voice activity detector',
+    mb: 39,
+    ...environment('silero', ['--no-deps', 'silero-vad==6.2.3']),
   },
   sklearn: {
     for: 'scikit-learn: its small tables, and logistic regression on the same rows',

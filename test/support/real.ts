@@ -71,6 +71,7 @@ export function python(
     | 'har'
     | 'litert'
     | 'mqtt-python'
+    | 'onnx'
     | 'platform'
     | 'prometheus'
     | 'streams'

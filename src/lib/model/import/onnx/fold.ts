@@ -394,6 +394,17 @@ const rows: Readonly<Record<string, Row>> = {
     }
     return { kind: 'constant', type: a.type, shape: [rows, columns], data };
   },
+  Gemm: (call) => {
+    const { attributes, where, opset, budget } = call;
+    const side = (place: number, flag: string) =>
+      attributes.integer(flag, 0) === 1 ? permuted(input(call, place), [1, 0]) : input(call, place);
+    const step = (op: string, ...inputs: Constant[]): Constant =>
+      fold({ op, inputs, attributes, outputs: 1, opset, budget, where })![0]!;
+    const scaled = (x: Constant, name: string) =>
+      step('Mul', x, constantOf('float32', [], [attributes.float(name, 1)]));
+    const y = scaled(step('MatMul', side(0, 'transA'), side(1, 'transB')), 'alpha');
+    return call.inputs[2] === undefined ? y : step('Add', y, scaled(input(call, 2), 'beta'));
+  },
   Clip: (call) => {
     const [low, high] = [1, 2].map((place) => call.inputs[place]?.data[0]);
     return mapped(call, (x) =>

@@ -125,6 +125,8 @@ class ModelWalk {
   private readonly declared = new Map<string, OnnxValue>();
   private readonly notes: string[] = [];
   private removedScales = 0;
+  /** The output that is imported. */
+  private wanted = '';
   private layers = 0;
   private folded = 0;
 
@@ -155,6 +157,7 @@ class ModelWalk {
     for (const value of graph.inputs) if (!stored.has(value.name)) this.declared.set(value.name, value);
     this.requireKnownNames();
     const output = this.chosenOutput(scope);
+    this.wanted = output;
     this.resolve(scope, [output]);
     const y = scope.find(output)!;
     const [input] = this.inputs;
@@ -262,6 +265,8 @@ class ModelWalk {
       }
       waiting.pop();
       this.add(scope, node, index);
+      if (scope.find(name) === undefined)
+        throw unsupported(this.describe(scope, node, index), `its output ${name} is not supported`);
     }
   }
 
@@ -298,9 +303,6 @@ class ModelWalk {
       scope.values.set(name, value);
       if (value.kind === 'activation' && value.tensor >= 0) this.rename(value.tensor, name, before);
     });
-    for (const name of node.outputs)
-      if (name !== '' && !scope.values.has(name))
-        throw unsupported(where, `its output ${name} is not supported`);
   }
 
   /** Names a tensor that this node created after the node's output. */
@@ -354,7 +356,7 @@ class ModelWalk {
 
   private names: Set<string> | undefined;
   private readNames(): Set<string> {
-    this.names ??= new Set([...freeNames(this.graph, true), ...this.graph.outputs.map(({ name }) => name)]);
+    this.names ??= new Set([...namesRead(this.graph.nodes), this.wanted]);
     return this.names;
   }
 
@@ -517,8 +519,6 @@ const imageOperators = new Set([
   'Conv',
   'ConvTranspose',
   'DepthToSpace',
-  'GlobalAveragePool',
-  'GlobalMaxPool',
   'InstanceNormalization',
   'MaxPool',
   'QLinearConv',
@@ -569,27 +569,30 @@ function constantNode(attributes: Attributes, where: string): Constant {
   throw unsupported(where, 'its value is not a dense tensor of numbers');
 }
 
-/** Names that a graph reads from outside; with `all`, every name that any of its nodes reads. */
-function freeNames({ nodes, inputs, outputs, initializers }: OnnxGraph, all = false): Set<string> {
-  const own = new Set(
-    all
-      ? []
-      : [
-          ...inputs.map(({ name }) => name),
-          ...initializers.map(({ name }) => name),
-          ...nodes.flatMap((node) => node.outputs),
-        ],
-  );
-  const names = new Set<string>();
-  const use = (name: string) => {
-    if (name !== '' && !own.has(name)) names.add(name);
-  };
-  for (const { inputs: read, attributes } of nodes) {
-    read.forEach(use);
-    for (const { graph } of attributes) if (graph !== undefined) freeNames(graph, all).forEach(use);
+/** Names that any of these nodes, or a node of their inner graphs, reads. */
+function* namesRead(nodes: readonly OnnxNode[]): Generator<string> {
+  for (const { inputs, attributes } of nodes) {
+    yield* inputs;
+    for (const { graph } of attributes) {
+      if (graph === undefined) continue;
+      yield* namesRead(graph.nodes);
+      for (const { name } of graph.outputs) yield name;
+    }
   }
-  for (const { name } of outputs) use(name);
-  return names;
+}
+
+/** Names that a graph reads from outside. */
+function freeNames({ nodes, inputs, outputs, initializers }: OnnxGraph): Set<string> {
+  const own = new Set([
+    ...[...inputs, ...initializers].map(({ name }) => name),
+    ...nodes.flatMap((node) => node.outputs),
+    '',
+  ]);
+  const read = nodes.flatMap(({ inputs: names, attributes }) => [
+    ...names,
+    ...attributes.flatMap(({ graph }) => (graph === undefined ? [] : [...freeNames(graph)])),
+  ]);
+  return new Set([...read, ...outputs.map(({ name }) => name)].filter((name) => !own.has(name)));
 }
 
 /** The graph without operators whose results nobody reads. */

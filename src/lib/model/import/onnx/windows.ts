@@ -3,7 +3,7 @@ import { malformed, unsupported } from '../errors.js';
 import type { Lower, NodeCall } from './call.js';
 import { type Constant, constantOf } from './constants.js';
 import { permuted } from './fold.js';
-import { type Activation, identity, type OnnxMaker } from './maker.js';
+import type { Activation, OnnxMaker } from './maker.js';
 
 type Pair = [number, number];
 
@@ -437,12 +437,11 @@ const overall =
   (op: 'MEAN' | 'REDUCE_MAX'): Lower =>
   (call) => {
     const { maker } = call;
-    const x = maker.channelsLast(call.x());
-    const axes = identity(x.shape.length).slice(1, -1);
-    if (axes.length === 0) return x;
-    const stored = maker.storedShape(x);
-    const shape = stored.map((size, k) => (axes.includes(k) ? 1 : size));
-    const y = maker.op(op, [x.tensor, maker.integers(axes)], shape, { keepDims: true });
+    const x = maker.settled(call.x());
+    const places = x.order.flatMap((axis, k) => (axis > 1 ? [k] : []));
+    if (places.length === 0) return x;
+    const stored = maker.storedShape(x).map((size, k) => (places.includes(k) ? 1 : size));
+    const y = maker.op(op, [x.tensor, maker.integers(places)], stored, { keepDims: true });
     return maker.stored(
       y,
       x.shape.map((size, k) => (k > 1 ? 1 : size)),

@@ -1,0 +1,202 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parts } from '../../scripts/parts/table.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
+import { readSource } from '../../src/lib/model/import/open.js';
+import { simplifyGraph } from '../../src/lib/model/network/simplify.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
+import { openLiteRt } from '../../src/lib/runtime/litert.js';
+import { root, runCli } from '../support/cli.js';
+import { describeReal, python } from '../support/real.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'aiot-onnx-real-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Answers {
+  shape: number[];
+  inputs: (number | null)[][];
+  outputShape: number[];
+  outputs: (number | null)[][];
+  values: Record<string, number>;
+  output?: string;
+}
+
+/** Runs the script that writes models; returns its index. */
+function write<T>(environment: 'onnx' | 'tensorflow', kind: string, name: string, ...rest: string[]): T[] {
+  const script = join(root, 'test/support/python/onnx_models.py');
+  const args = [script, kind, join(folder, name), ...rest];
+  const run = spawnSync(python(environment), args, { encoding: 'utf8', maxBuffer: 2 ** 26 });
+  if (run.status !== 0) throw new Error(run.stderr);
+  return JSON.parse(readFileSync(join(folder, name, 'index.json'), 'utf8')) as T[];
+}
+
+const libraries = (environment: string) => {
+  const lib = join(root, '.venv', environment, 'lib');
+  return join(lib, readdirSync(lib)[0]!, 'site-packages');
+};
+
+/** Elements in the order in which the imported model stores them. */
+function stored<T>(values: T[], shape: readonly number[], axes: readonly number[] | undefined): T[] {
+  if (axes === undefined) return values;
+  const steps = shape.map((_, k) => shape.slice(k + 1).reduce((a, b) => a * b, 1));
+  const out: T[] = [];
+  const walk = (k: number, at: number): void => {
+    if (k === axes.length) out.push(values[at]!);
+    else for (let i = 0; i < shape[axes[k]!]!; i++) walk(k + 1, at + i * steps[axes[k]!]!);
+  };
+  walk(0, 0);
+  return out;
+}
+
+/** The largest difference from ONNX Runtime, relative to values above 1; by our interpreter, and by LiteRT if asked. */
+async function difference(path: string, name: string, { litert = false, shapes = {} } = {}): Promise<number> {
+  const about = JSON.parse(readFileSync(join(path, `${name}.json`), 'utf8')) as Answers;
+  const { graph, axes } = await readSource(join(path, `${name}.onnx`), {
+    shapes: new Map(Object.entries(shapes)),
+    values: new Map(Object.entries(about.values)),
+    output: about.output,
+  });
+  const simple = simplifyGraph(graph);
+  const interpreter = createInterpreter(simple);
+  const other = litert ? await openLiteRt(writeTflite(simple)) : undefined;
+  let worst = 0;
+  about.inputs.forEach((input, row) => {
+    const x = Float32Array.from(stored(input as number[], about.shape, axes?.input));
+    const expected = stored(about.outputs[row]!, about.outputShape, axes?.output);
+    for (const got of [interpreter.invoke(x), ...(other ? [other.predict(x)] : [])]) {
+      if (got.length !== expected.length) worst = Number.POSITIVE_INFINITY;
+      expected.forEach((value, i) => {
+        if (value === null) return;
+        const off = Math.abs(got[i]! - value) / Math.max(1, Math.abs(value));
+        worst = off > worst || Number.isNaN(off) ? off : worst;
+      });
+    }
+  });
+  other?.close();
+  return worst;
+}
+
+/** Operators of the node tests that must not be refused, except in the uses below. */
+const core = new Set(
+  'Abs Add AveragePool BatchNormalization Clip Concat Conv ConvTranspose DepthToSpace Div Elu Exp Flatten Gemm GlobalAveragePool GlobalMaxPool GRU HardSigmoid HardSwish Identity InstanceNormalization LayerNormalization LeakyRelu Log LSTM MatMul Max MaxPool Mean Min Mul Neg Pad Pow PRelu Reciprocal ReduceL1 ReduceL2 ReduceMax ReduceMean ReduceMin ReduceSum ReduceSumSquare Relu Reshape Resize RNN Selu Sigmoid Slice Softmax Softplus SpaceToDepth Split Sqrt Squeeze Sub Sum Tanh Tile Transpose Unsqueeze'.split(
+    ' ',
+  ),
+);
+
+/**
+ * Uses of these operators that are rejected: images of three axes, dilated windows of pools, indices as outputs, training, empty results, powers
+ * other than constant small ones, and rare modes.
+ */
+const refusedUses =
+  /pool_3d|convtranspose_3d|with_argmax|pool_2d_dilations|peepholes|antialias|not_larger|not_smaller|crop_and_resize|out_of_bounds|training_mode|test_pow/;
+
+/** A float16 value is computed as float32. */
+const narrow = /FLOAT_to_FLOAT16/;
+
+describeReal('onnx', 'importing ONNX files', () => {
+  it('every operator test that is accepted matches ONNX Runtime to 1e-5, and core operators are accepted', {
+    timeout: 600_000,
+  }, async () => {
+    const tests = write<{ name: string; ops: string[] }>('onnx', 'nodes', 'nodes');
+    const wrong: string[] = [];
+    const refused: string[] = [];
+    let matching = 0;
+    for (const { name, ops } of tests) {
+      try {
+        const off = await difference(join(folder, 'nodes'), name);
+        if (off <= 1e-5) matching += 1;
+        else if (!narrow.test(name)) wrong.push(`${name} ${off}`);
+      } catch (error) {
+        expect(error).toMatchObject({
+          code: expect.stringMatching(/^AIOT_(LAYER_UNSUPPORTED|FILE_MALFORMED)$/),
+        });
+        if (ops.every((op) => core.has(op)) && !refusedUses.test(name))
+          refused.push(`${name}: ${(error as Error).message}`);
+      }
+    }
+    expect({ wrong, refused }).toEqual({ wrong: [], refused: [] });
+    expect(matching).toBeGreaterThan(400);
+  });
+
+  describe('networks', () => {
+    let networks: string[] = [];
+    beforeAll(() => {
+      networks = write<string>('onnx', 'networks', 'networks');
+    }, 300_000);
+
+    it('from helper graphs in the ways of PyTorch, and from scikit-learn, match ONNX Runtime to 1e-5, in LiteRT too', {
+      timeout: 300_000,
+    }, async () => {
+      const off = [];
+      for (const name of networks)
+        off.push([name, await difference(join(folder, 'networks'), name, { litert: true })]);
+      expect(off.filter(([, worst]) => !(Number(worst) <= 1e-5))).toEqual([]);
+      expect(networks.length).toBeGreaterThanOrEqual(32);
+    });
+
+    it.each(['mlp-17', 'mobile-17', 'residual', 'sklearn-mlp-tanh'])(
+      '%s quantizes within the loss limit',
+      async (name) => {
+        const [out, int8, rows] = ['float.tflite', 'int8.tflite', 'rows.csv'].map((file) =>
+          join(folder, `${name}.${file}`),
+        );
+        const about = JSON.parse(readFileSync(join(folder, 'networks', `${name}.json`), 'utf8')) as Answers;
+        const imported = await runCli([
+          'model',
+          'import',
+          join(folder, 'networks', `${name}.onnx`),
+          '--out',
+          out!,
+          '--json',
+        ]);
+        expect(imported).toMatchObject({ code: 0, json: { format: 'onnx', file: out } });
+        const { axes } = (imported.json as { inputs: { axes?: number[] }[] }).inputs[0]!;
+        const lines = about.inputs.map((input) => stored(input, about.shape, axes).join(','));
+        writeFileSync(rows!, [about.inputs[0]!.map((_, k) => `f${k}`).join(','), ...lines].join('\n'));
+        const quantized = await runCli([
+          'model',
+          'quantize',
+          out!,
+          '--data',
+          rows!,
+          '--out',
+          int8!,
+          '--json',
+        ]);
+        expect(quantized).toMatchObject({ code: 0, json: { mode: 'int8' } });
+      },
+      120_000,
+    );
+  });
+});
+
+describeReal('tensorflow', 'importing ONNX files of Keras models', () => {
+  it('match ONNX Runtime to 1e-5; a loop is rejected by name', { timeout: 300_000 }, async () => {
+    if (!parts.onnx.ready()) return;
+    write('tensorflow', 'keras', 'keras', libraries('onnx'));
+    const names = write<string>('onnx', 'answers', 'keras');
+    const off = [];
+    for (const name of names.filter((each) => each !== 'keras-gru'))
+      off.push([name, await difference(join(folder, 'keras'), name)]);
+    expect(off.filter(([, worst]) => !(Number(worst) <= 1e-5))).toEqual([]);
+    await expect(difference(join(folder, 'keras'), 'keras-gru')).rejects.toMatchObject({
+      code: 'AIOT_LAYER_UNSUPPORTED',
+      message: expect.stringMatching(/^node \d+ \(\S+while_loop, Loop\): Loop is not supported/),
+    });
+  });
+});
+
+describeReal('silero', 'importing a real speech detector', () => {
+  it('matches ONNX Runtime to 1e-5 with its state fixed at 0', { timeout: 120_000 }, async () => {
+    if (!parts.onnx.ready()) return;
+    const names = write<string>('onnx', 'silero', 'silero', join(libraries('silero'), 'silero_vad/data'));
+    for (const name of names)
+      expect(await difference(join(folder, 'silero'), name, { shapes: { input: [1, 576] } })).toBeLessThan(
+        1e-5,
+      );
+    expect(names.length).toBe(3);
+  });
+});

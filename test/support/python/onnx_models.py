@@ -1,0 +1,296 @@
+"""Writes ONNX models with ONNX Runtime's outputs.
+
+onnx_models.py nodes FOLDER: the tests of operators that the onnx package carries, as NAME.onnx and NAME.json. A test's first float input
+stays an input, and the others become initializers, as exporters write them. index.json lists their names with their operators.
+onnx_models.py networks FOLDER: networks in the ways of PyTorch's exporters, and scikit-learn's estimators by skl2onnx.
+onnx_models.py keras FOLDER LIBRARIES: Keras' models by tf2onnx, in TensorFlow's environment; LIBRARIES is the folder of the onnx package.
+onnx_models.py answers FOLDER: adds ONNX Runtime's outputs to the models that `keras` wrote.
+"""
+import glob
+import json
+import os
+import sys
+
+import numpy as np
+
+kind, folder = sys.argv[1:3]
+os.makedirs(folder, exist_ok=True)
+if kind == "keras":
+    sys.path.append(sys.argv[3])
+import onnx
+from onnx import helper as h
+from onnx import numpy_helper
+
+random = np.random.default_rng(4)
+
+
+def save(name, model, inputs, output=None, values=None):
+    """Writes a model, and the outputs of ONNX Runtime for each of the inputs (with the given values for other inputs)."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    ends = [o for o in session.get_outputs() if "float" in o.type and o.type.startswith("tensor")]
+    chosen = output or ends[0].name
+    own = [i for i in session.get_inputs() if i.name not in (values or {})][0]
+    rest = {}
+    for i in session.get_inputs():
+        if i.name in (values or {}):
+            shape = [d if isinstance(d, int) else 1 for d in i.shape]
+            rest[i.name] = np.full(shape, values[i.name], {"tensor(int64)": np.int64}.get(i.type, np.float32))
+    answers = [session.run([chosen], {own.name: x, **rest})[0] for x in inputs]
+    onnx.save(model, f"{folder}/{name}.onnx")
+    numbers = lambda x: [float(v) if np.isfinite(v) else None for v in np.asarray(x, dtype=float).ravel()]
+    about = {
+        "shape": list(inputs[0].shape),
+        "inputs": [numbers(x) for x in inputs],
+        "outputShape": list(answers[0].shape),
+        "outputs": [numbers(y) for y in answers],
+        "values": values or {},
+        **({"output": chosen} if output or len(ends) > 1 else {}),
+    }
+    with open(f"{folder}/{name}.json", "w") as file:
+        json.dump(about, file)
+    return name
+
+
+def nodes():
+    index = []
+    read = lambda path: numpy_helper.to_array(onnx.load_tensor(path))
+    for test in sorted(glob.glob(os.path.join(os.path.dirname(onnx.__file__), "backend/test/data/node/test_*"))):
+        try:
+            model = onnx.load(test + "/model.onnx")
+            given = [read(f"{test}/test_data_set_0/input_{i}.pb") for i in range(len(model.graph.input))]
+            live = [i for i, x in enumerate(given) if x.dtype == np.float32 and x.size > 0 and np.isfinite(x).all()][0]
+            names = [value.name for value in model.graph.input]
+            for i in reversed(range(len(names))):
+                if i != live:
+                    model.graph.initializer.append(numpy_helper.from_array(given[i], names[i]))
+                    del model.graph.input[i]
+            name = save(os.path.basename(test), model, [given[live]])
+        except Exception:
+            # Neither float nor dense, or not supported by ONNX Runtime itself.
+            continue
+        index.append({"name": name, "ops": sorted({node.op_type for node in model.graph.node})})
+    return index
+
+
+class Net:
+    """A network node by node, with random weights."""
+
+    def __init__(self, shape, opset=17, batch="batch"):
+        self.shape, self.opset, self.nodes, self.weights, self.count = shape, opset, [], [], 0
+        self.input = h.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [batch, *shape[1:]])
+        self.last = "x"
+
+    def constant(self, array):
+        name = f"w{len(self.weights)}"
+        self.weights.append(numpy_helper.from_array(np.asarray(array), name))
+        return name
+
+    def weight(self, *shape):
+        scale = 1 / np.sqrt(max(1, np.prod(shape[1:])))
+        return self.constant((random.normal(size=shape) * scale).astype(np.float32))
+
+    def ints(self, *values):
+        return self.constant(np.array(values, dtype=np.int64))
+
+    def add(self, op, *inputs, outputs=1, **attributes):
+        self.count += 1
+        names = [f"/layer{self.count}/{op}_output_{k}" for k in range(outputs)]
+        self.nodes.append(h.make_node(op, list(inputs) or [self.last], names, name=f"/layer{self.count}/{op}", **attributes))
+        self.last = names[0]
+        return names[0] if outputs == 1 else names
+
+    def conv(self, out, into, kernel, x=None, op="Conv", **attributes):
+        groups = attributes.get("group", 1)
+        w = self.weight(out, into // groups, *kernel) if op == "Conv" else self.weight(into, out // groups, *kernel)
+        return self.add(op, x or self.last, w, self.weight(out), kernel_shape=list(kernel), **attributes)
+
+    def dense(self, out, into):
+        return self.add("Gemm", self.last, self.weight(out, into), self.weight(out), transB=1)
+
+    def norm(self, channels):
+        positive = lambda: self.constant(random.uniform(0.5, 2, channels).astype(np.float32))
+        return self.add("BatchNormalization", self.last, positive(), self.weight(channels), self.weight(channels), positive())
+
+    def model(self):
+        end = h.make_tensor_value_info(self.last, onnx.TensorProto.FLOAT, None)
+        graph = h.make_graph(self.nodes, "main_graph", [self.input], [end], self.weights)
+        return h.make_model(graph, opset_imports=[h.make_opsetid("", self.opset)], producer_name="pytorch", ir_version=8)
+
+    def save(self, name):
+        inputs = [random.normal(size=[1, *self.shape[1:]]).astype(np.float32) for _ in range(4)]
+        return save(name, self.model(), inputs)
+
+
+def torch_networks():
+    for opset in (11, 13, 17, 21):
+        n = Net([1, 10], opset)
+        n.dense(16, 10), n.add("Relu"), n.dense(8, 16), n.add("Tanh"), n.dense(3, 8), n.add("Softmax", axis=1)
+        yield n.save(f"mlp-{opset}")
+        n = Net([1, 3, 16, 16], opset)
+        n.conv(8, 3, (3, 3), pads=[1, 1, 1, 1], strides=[2, 2]), n.norm(8), n.add("Relu")
+        n.add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+        n.conv(8, 8, (3, 3), pads=[1, 1, 1, 1], group=8), n.norm(8), n.add("Clip", n.last, n.constant(np.float32(0)), n.constant(np.float32(6)))
+        n.conv(12, 8, (1, 1)), n.add("GlobalAveragePool"), n.add("Flatten"), n.dense(4, 12)
+        yield n.save(f"mobile-{opset}")
+    n = Net([1, 3, 12, 12])
+    n.conv(4, 3, (3, 3), pads=[1, 1, 1, 1]), n.add("Relu"), n.add("Flatten"), n.dense(5, 4 * 144)
+    yield n.save("cnn-flatten")
+    n = Net([1, 3, 8, 8])
+    a = n.conv(6, 3, (3, 3), pads=[1, 1, 1, 1])
+    n.norm(6), n.add("Relu"), n.conv(6, 6, (3, 3), pads=[1, 1, 1, 1]), n.norm(6), n.add("Add", n.last, a), n.add("Relu")
+    n.add("ReduceMean", axes=[2, 3], keepdims=0), n.dense(3, 6)
+    yield n.save("residual")
+    n = Net([1, 4, 10, 10])
+    a = n.add("Relu", n.conv(8, 4, (1, 1)))
+    s = n.add("GlobalAveragePool", a)
+    n.conv(2, 8, (1, 1)), n.add("Relu"), n.conv(8, 2, (1, 1)), n.add("HardSigmoid", alpha=1 / 6, beta=0.5)
+    n.add("Mul", a, n.last), n.add("Flatten"), n.dense(2, 800)
+    yield n.save("squeeze-excite")
+    n = Net([1, 3, 12, 12])
+    a = n.add("LeakyRelu", n.conv(4, 3, (3, 3), pads=[1, 1, 1, 1]), alpha=0.1)
+    n.add("MaxPool", kernel_shape=[2, 2], strides=[2, 2]), n.conv(8, 4, (3, 3), pads=[1, 1, 1, 1]), n.add("Relu")
+    n.conv(4, 8, (2, 2), op="ConvTranspose", strides=[2, 2])
+    n.add("Concat", n.last, a, axis=1), n.conv(1, 8, (1, 1)), n.add("Sigmoid")
+    yield n.save("unet")
+    n = Net([1, 3, 6, 6])
+    n.conv(4, 3, (3, 3)), n.add("Resize", n.last, "", n.constant(np.array([1, 1, 2, 2], np.float32)), mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+    n.conv(2, 4, (3, 3)), n.add("Resize", n.last, "", n.constant(np.array([1, 1, 1.5, 1.5], np.float32)), mode="linear", coordinate_transformation_mode="pytorch_half_pixel")
+    yield n.save("upsample")
+    n = Net([1, 8, 6, 6])
+    n.conv(8, 8, (1, 1), group=2)
+    n.add("Reshape", n.last, n.ints(1, 2, 4, 6, 6)), n.add("Transpose", perm=[0, 2, 1, 3, 4]), n.add("Reshape", n.last, n.ints(1, 8, 6, 6))
+    n.conv(8, 8, (3, 3), group=8, pads=[1, 1, 1, 1]), n.add("ReduceMean", axes=[2, 3], keepdims=0)
+    yield n.save("shuffle")
+    n = Net([1, 3, 40])
+    n.conv(8, 3, (5,), pads=[2, 2]), n.norm(8), n.add("Relu"), n.add("MaxPool", kernel_shape=[2], strides=[2])
+    n.conv(8, 8, (3,), dilations=[2], pads=[2, 2]), n.add("PRelu", n.last, n.weight(8, 1)), n.add("AveragePool", kernel_shape=[4], strides=[4])
+    n.add("Flatten"), n.dense(3, 40)
+    yield n.save("conv1d")
+    n = Net([1, 4, 8, 8])
+    parts = n.add("Split", n.conv(8, 4, (3, 3), pads=[1, 1, 1, 1]), n.ints(4, 4), outputs=2, axis=1)
+    n.add("Mul", parts[0], n.add("Sigmoid", parts[1])), n.add("Slice", n.last, n.ints(1, 1), n.ints(7, 2**63 - 1), n.ints(2, 3))
+    n.add("Pad", n.last, n.ints(0, 0, 1, 1, 0, 0, 1, 1), mode="reflect"), n.add("ReduceMax", n.last, axes=[2, 3], keepdims=0), n.dense(2, 4)
+    yield n.save("gated")
+    for name, gates in (("LSTM", 4), ("GRU", 3)):
+        for way, count in (("forward", 1), ("bidirectional", 2)):
+            n = Net([1, 6, 5])
+            n.add("Transpose", perm=[1, 0, 2])
+            w, r, b = n.weight(count, gates * 7, 5), n.weight(count, gates * 7, 7), n.weight(count, gates * 14)
+            more = {"linear_before_reset": 1} if name == "GRU" else {}
+            n.add(name, n.last, w, r, b, hidden_size=7, direction=way, **more)
+            n.add("Transpose", perm=[2, 0, 1, 3]), n.add("Reshape", n.last, n.ints(1, 6, count * 7))
+            n.add("Gather", n.last, n.constant(np.int64(-1)), axis=1), n.dense(3, count * 7)
+            yield n.save(f"{name.lower()}-{way}")
+    n = Net([1, 6, 8])
+    m = n.add("ReduceMean", axes=[-1])
+    d = n.add("Sub", "x", m)
+    v = n.add("ReduceMean", n.add("Pow", d, n.constant(np.float32(2))), axes=[-1])
+    n.add("Div", d, n.add("Sqrt", n.add("Add", v, n.constant(np.float32(1e-5)))))
+    n.add("MatMul", n.last, n.weight(8, 4)), n.add("Add", n.last, n.weight(4)), n.add("Relu"), n.add("ReduceMean", axes=[1], keepdims=0)
+    yield n.save("layer-norm-11")
+    n = Net([1, 6, 8])
+    n.add("LayerNormalization", "x", n.weight(8), n.weight(8), axis=-1), n.add("MatMul", n.last, n.weight(8, 4)), n.add("Elu")
+    yield n.save("layer-norm-17")
+    n = Net([1, 5])
+    n.add("Sub", "x", n.weight(5)), n.add("Div", n.last, n.constant(np.full(5, 2.5, np.float32))), n.dense(4, 5), n.add("HardSwish"), n.dense(1, 4), n.add("Sigmoid")
+    yield n.save("standardized")
+    n = Net([1, 3, 7, 9], batch=1)
+    shape = n.add("Shape")
+    first = n.add("Unsqueeze", n.add("Gather", shape, n.constant(np.int64(0)), axis=0), n.ints(0))
+    x = n.conv(4, 3, (3, 2), x="x", auto_pad="SAME_UPPER", strides=[2, 2])
+    n.add("Reshape", x, n.add("Concat", first, n.ints(-1), axis=0)), n.dense(2, 4 * 4 * 5)
+    yield n.save("shape-arithmetic")
+
+
+def estimators():
+    from skl2onnx import to_onnx
+    from sklearn.datasets import load_iris
+    from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    x, y = load_iris(return_X_y=True)
+    x = x.astype(np.float32)
+    for name, model, target in (
+        ("linear", LinearRegression(), x[:, 0]),
+        ("ridge", make_pipeline(StandardScaler(), Ridge()), x[:, 0]),
+        ("logistic", LogisticRegression(max_iter=500), y),
+        ("logistic-scaled", make_pipeline(StandardScaler(), LogisticRegression()), y),
+        ("logistic-two", LogisticRegression(max_iter=500), y > 0),
+        ("mlp", MLPClassifier([8], max_iter=50, random_state=1), y),
+        ("mlp-tanh", make_pipeline(StandardScaler(), MLPClassifier([6, 5], activation="tanh", max_iter=50, random_state=1)), y),
+        ("mlp-regressor", MLPRegressor(hidden_layer_sizes=[8], max_iter=50, random_state=1), x[:, 0]),
+    ):
+        model.fit(x, target)
+        classifier = hasattr(model, "classes_") or hasattr(model, "predict_proba")
+        exported = to_onnx(model, x[:1], options={id(model): {"zipmap": False}} if classifier else None, target_opset=17)
+        yield save(f"sklearn-{name}", exported, [x[i : i + 1] for i in (0, 60, 120)])
+
+
+def keras_models():
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    import keras
+    import tensorflow as tf
+    import tf2onnx
+    from keras import layers as L
+
+    keras.utils.set_random_seed(5)
+    chain = lambda shape, *layers: keras.Sequential([keras.Input(shape), *layers])
+    models = {
+        "mlp": chain((7,), L.Dense(9, activation="relu"), L.Dense(5), L.LeakyReLU(negative_slope=0.1), L.Dense(3, activation="softmax")),
+        "conv1d": chain((20, 3), L.Conv1D(6, 5, padding="same"), L.BatchNormalization(), L.ReLU(), L.MaxPooling1D(), L.Flatten(), L.Dense(2)),
+        "conv2d": chain((9, 8, 2), L.Conv2D(4, 3, strides=2, padding="same", activation="relu"), L.DepthwiseConv2D(3), L.AveragePooling2D(2), L.Flatten(), L.Dense(3)),
+        "separable": chain((12, 12, 3), L.SeparableConv2D(5, 3, padding="same"), L.BatchNormalization(), L.ReLU(6), L.GlobalAveragePooling2D(), L.Dense(2)),
+        "lstm": chain((6, 4), L.LSTM(5), L.Dense(2)),
+        "gru": chain((6, 4), L.GRU(5), L.Dense(2)),
+        "upsample": chain((6, 6, 2), L.Conv2D(3, 3, padding="same"), L.UpSampling2D(2), L.Conv2D(1, 3, padding="same", activation="sigmoid")),
+        "transposed": chain((5, 5, 2), L.Conv2DTranspose(3, 3, strides=2, padding="same"), L.GlobalMaxPooling2D(), L.Dense(2)),
+        "norm": chain((6, 8), L.LayerNormalization(), L.Dense(4, activation="elu"), L.GlobalAveragePooling1D()),
+    }
+    names = []
+    for name, model in models.items():
+        signature = [tf.TensorSpec([None, *model.input_shape[1:]], tf.float32, name="x")]
+        call = tf.function(lambda x, model=model: model(x), input_signature=signature)
+        exported, _ = tf2onnx.convert.from_function(call, signature, opset=17)
+        onnx.save(exported, f"{folder}/keras-{name}.onnx")
+        names.append(f"keras-{name}")
+    return names
+
+
+def answers():
+    names = json.load(open(f"{folder}/index.json"))
+    for name in names:
+        model = onnx.load(f"{folder}/{name}.onnx")
+        sizes = [d.dim_value or 1 for d in model.graph.input[0].type.tensor_type.shape.dim]
+        save(name, model, [random.normal(size=sizes).astype(np.float32) for _ in range(3)])
+    return names
+
+
+def silero():
+    path = sys.argv[3]
+    values = {"sr": 16000, "state": 0}
+    names = []
+    for file in ("silero_vad", "silero_vad_16k_op15", "silero_vad_op18_ifless"):
+        model = onnx.load(f"{path}/{file}.onnx")
+        names.append(file)
+        with open(f"{folder}/{file}.shape", "w") as shape:
+            shape.write("input:1x576")
+        save(file, model, [(random.normal(size=[1, 576]) * 0.1).astype(np.float32)], "output", values)
+    return names
+
+
+made = {
+    "nodes": nodes,
+    "networks": lambda: [*torch_networks(), *estimators()],
+    "keras": keras_models,
+    "answers": answers,
+    "silero": silero,
+}[kind]()
+with open(f"{folder}/index.json", "w") as file:
+    json.dump(made, file)
