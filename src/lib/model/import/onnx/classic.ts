@@ -29,7 +29,7 @@ function linearScores(call: NodeCall, targets: number): Activation {
   return dense(maker, x, constantOf('float32', [targets, features], coefficients), bias);
 }
 
-/** What a model of scikit-learn does to its scores. */
+/** The scores after the final function of a scikit-learn model. */
 function transformed(call: NodeCall, y: Activation): Activation {
   const { maker, attributes, where } = call;
   const kind = attributes.text('post_transform', 'NONE');

@@ -8,8 +8,8 @@ import { permuted, strides } from './fold.js';
 import { broadcastShape } from './node.js';
 
 /**
- * A value that the network computes. ONNX has channels first and TFLite has them last, so that a value may be stored in another order of
- * axes than the file has it: a Transpose then costs nothing, and elements move only where an operator needs another order.
+ * A value that the network computes. ONNX has channels first, and TFLite has them last. A value may therefore be stored in another order of
+ * axes than the file has it. A Transpose then costs nothing; elements move only where an operator needs another order.
  */
 export interface Activation {
   kind: 'activation';

@@ -595,7 +595,7 @@ function freeNames({ nodes, inputs, outputs, initializers }: OnnxGraph): Set<str
   return new Set([...read, ...outputs.map(({ name }) => name)].filter((name) => !own.has(name)));
 }
 
-/** The graph without operators whose results nobody reads. */
+/** The graph without operators whose results are not read. */
 function withoutDead(graph: Graph): Graph {
   const used = new Set(graph.outputs);
   const alive = [...graph.operators].reverse().filter(({ inputs, outputs }) => {
