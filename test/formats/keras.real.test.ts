@@ -69,7 +69,6 @@ describeReal('tensorflow', 'float files converted by TensorFlow from Keras model
       /^operator \d+: CUSTOM \(a part of an LSTM or GRU\) FlexTensorListReserve is not supported: use convolutions over time/,
     ],
     ['gelu', /^operator \d+: GELU is not supported: use RELU or LEAKY_RELU$/],
-    ['dilated', /^operator \d+: SPACE_TO_BATCH_ND is not supported: convert with a batch of 1 fixed/],
   ])('%s is rejected with the operator’s index, name and possible replacement', (name, message) => {
     expect(() => importTflite(file(name, 'tflite'))).toThrow(message);
   });

@@ -139,6 +139,109 @@ export const oneOpGraphs: { readonly [Name in OperatorName]?: MakeGraph } = {
   NOT_EQUAL: (random, type) => selectGraph(new GraphBuilder(random, type), 'NOT_EQUAL'),
   SUM: (random, type) => reductionGraph(new GraphBuilder(random, type), 'SUM'),
   REDUCE_MIN: (random, type) => reductionGraph(new GraphBuilder(random, type), 'REDUCE_MIN'),
+  TRANSPOSE_CONV: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const window = windowOf(b, false);
+    const { padding, strideH, strideW, filterH, filterW, height, width, outH, outW } = window;
+    const [channels, outputs] = [b.integer(1, 4), b.integer(1, 4)];
+    const x = b.activation([b.integer(1, 2), outH, outW, channels]);
+    const shape = [b.tensors[x]!.shape[0]!, height, width, outputs];
+    const w = b.weights([outputs, filterH, filterW, channels], 0, b.pick(true, false));
+    const y = b.activation(shape, b.scale(0.05, 1));
+    const inputs = [b.int32s(...shape), w, x, ...(b.pick(true, false) ? [b.bias(x, w, outputs)] : [])];
+    const options = { padding, strideH, strideW, activation: b.pick<Activation>('none', 'relu') };
+    return b.graph(x, b.op({ op: 'TRANSPOSE_CONV', inputs, outputs: [y], options }));
+  },
+  BATCH_MATMUL: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const [rows, depth, columns] = [b.integer(1, 5), b.integer(1, 8), b.integer(1, 5)];
+    const [adjX, adjY] = [b.pick(true, false), b.pick(true, false)];
+    const batch = b.pick([], [2], [1], [3]);
+    const x = b.activation([...batch, ...(adjX ? [depth, rows] : [rows, depth])]);
+    const other = b.constant([...b.pick(batch, []), ...(adjY ? [columns, depth] : [depth, columns])]);
+    const y = b.activation([...batch, rows, columns], b.scale(0.01, 1));
+    return b.graph(
+      x,
+      b.op({ op: 'BATCH_MATMUL', inputs: [x, other], outputs: [y], options: { adjX, adjY } }),
+    );
+  },
+  L2_NORMALIZATION: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const shape = [b.integer(1, 3), b.integer(1, 40)];
+    const y = b.add({ type: b.type, shape, quantization: { scale: [1 / 128], zeroPoint: [0], axis: 0 } });
+    const x = b.activation(shape);
+    return b.graph(
+      x,
+      b.op({ op: 'L2_NORMALIZATION', inputs: [x], outputs: [y], options: { activation: 'none' } }),
+    );
+  },
+  RESIZE_BILINEAR: (random, type) => resizeGraph(new GraphBuilder(random, type), 'RESIZE_BILINEAR'),
+  RESIZE_NEAREST_NEIGHBOR: (random, type) =>
+    resizeGraph(new GraphBuilder(random, type), 'RESIZE_NEAREST_NEIGHBOR'),
+  PACK: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const shape = [1, b.integer(1, 4), b.integer(1, 5)].slice(b.integer(0, 2));
+    const x = b.activation(shape);
+    const other = b.constant(shape);
+    b.tensors[other]!.quantization = b.tensors[x]!.quantization!;
+    const inputs = b.pick([x], [x, other], [other, x, x]);
+    const axis = b.integer(0, shape.length);
+    const y = b.like(x, [...shape.slice(0, axis), inputs.length, ...shape.slice(axis)]);
+    const options = { valuesCount: inputs.length, axis: b.pick(axis, axis - shape.length - 1) };
+    return b.graph(x, b.op({ op: 'PACK', inputs, outputs: [y], options }));
+  },
+  UNPACK: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const shape = [b.integer(1, 3), b.integer(1, 4), b.integer(1, 5)];
+    const axis = b.integer(0, 2);
+    const x = b.activation(shape);
+    const rest = shape.filter((_, k) => k !== axis);
+    const outputs = Array.from({ length: shape[axis]! }, () => b.like(x, rest));
+    b.op({
+      op: 'UNPACK',
+      inputs: [x],
+      outputs,
+      options: { num: shape[axis]!, axis: b.pick(axis, axis - 3) },
+    });
+    return b.graph(x, b.pick(...outputs));
+  },
+  SLICE: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const shape = [1, b.integer(2, 6), b.integer(2, 6), b.integer(2, 6)].slice(b.integer(0, 3));
+    const begin = shape.map((size) => b.integer(0, size - 1));
+    const size = shape.map((whole, axis) => b.pick(-1, b.integer(1, whole - begin[axis]!)));
+    const x = b.activation(shape);
+    const y = b.like(
+      x,
+      shape.map((whole, axis) => (size[axis] === -1 ? whole - begin[axis]! : size[axis]!)),
+    );
+    const inputs = [x, b.int32s(...begin), b.int32s(...size)];
+    return b.graph(x, b.op({ op: 'SLICE', inputs, outputs: [y], options: {} }));
+  },
+  GATHER: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const shape = [b.integer(1, 4), b.integer(1, 5), b.integer(1, 6)];
+    const axis = b.integer(0, 2);
+    const x = b.activation(shape);
+    const count = b.integer(1, 5);
+    const places = b.int32s(...Array.from({ length: count }, () => b.integer(0, shape[axis]! - 1)));
+    const y = b.like(x, [...shape.slice(0, axis), count, ...shape.slice(axis + 1)]);
+    const options = { axis: b.pick(axis, axis - 3), batchDims: 0 };
+    return b.graph(x, b.op({ op: 'GATHER', inputs: [x, places], outputs: [y], options }));
+  },
+  DEPTH_TO_SPACE: (random, type) => blockGraph(new GraphBuilder(random, type), 'DEPTH_TO_SPACE'),
+  SPACE_TO_DEPTH: (random, type) => blockGraph(new GraphBuilder(random, type), 'SPACE_TO_DEPTH'),
+  SPACE_TO_BATCH_ND: (random, type) => batchGraph(new GraphBuilder(random, type), 'SPACE_TO_BATCH_ND'),
+  BATCH_TO_SPACE_ND: (random, type) => batchGraph(new GraphBuilder(random, type), 'BATCH_TO_SPACE_ND'),
+  FILL: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const shape = [b.integer(1, 4), b.integer(1, 5)];
+    const x = b.activation([]);
+    return b.graph(
+      x,
+      b.op({ op: 'FILL', inputs: [b.int32s(...shape), x], outputs: [b.like(x, shape)], options: {} }),
+    );
+  },
   LEAKY_RELU: (random, type) => {
     const b = new GraphBuilder(random, type);
     const [x, y] = [b.activation([1, 256]), b.activation([1, 256])];
@@ -253,6 +356,68 @@ function everyByte(
           ? b.activation(shape, Math.max(b.scale(), b.tensors[x]!.quantization!.scale[0]! / 100))
           : b.activation(shape);
   return b.graph(x, b.op({ op, inputs: [x], outputs: [y], options: {} }));
+}
+
+function resizeGraph(b: GraphBuilder, op: 'RESIZE_BILINEAR' | 'RESIZE_NEAREST_NEIGHBOR'): Graph {
+  const [n, h, w, c] = [b.integer(1, 2), b.integer(1, 6), b.integer(1, 6), b.integer(1, 4)];
+  const size = [b.integer(1, 10), b.integer(1, 10)];
+  const x = b.activation([n, h, w, c]);
+  const options = b.pick(
+    { alignCorners: false, halfPixelCenters: false },
+    { alignCorners: true, halfPixelCenters: false },
+    { alignCorners: false, halfPixelCenters: true },
+  );
+  const outputs = [b.like(x, [n, ...size, c])];
+  return b.graph(x, b.op({ op, inputs: [x, b.int32s(...size)], outputs, options }));
+}
+
+function blockGraph(b: GraphBuilder, op: 'DEPTH_TO_SPACE' | 'SPACE_TO_DEPTH'): Graph {
+  const [n, h, w, c, blockSize] = [
+    b.integer(1, 2),
+    b.integer(1, 3),
+    b.integer(1, 3),
+    b.integer(1, 3),
+    b.integer(1, 3),
+  ];
+  const [deep, wide] = [
+    [n, h, w, c * blockSize * blockSize],
+    [n, h * blockSize, w * blockSize, c],
+  ];
+  const x = b.activation(op === 'DEPTH_TO_SPACE' ? deep : wide);
+  const y = b.like(x, op === 'DEPTH_TO_SPACE' ? wide : deep);
+  return b.graph(x, b.op({ op, inputs: [x], outputs: [y], options: { blockSize } }));
+}
+
+/**
+ * SPACE_TO_BATCH_ND without paddings, because TFLite Micro leaves the value to pad with undefined; `padded` is for other judges.
+ * BATCH_TO_SPACE_ND has crops.
+ */
+export function batchGraph(
+  b: GraphBuilder,
+  op: 'SPACE_TO_BATCH_ND' | 'BATCH_TO_SPACE_ND',
+  padded = op === 'BATCH_TO_SPACE_ND',
+): Graph {
+  const spatial = b.pick(1, 2);
+  const block = Array.from({ length: spatial }, () => b.integer(1, 3));
+  const paddings = block.flatMap(() => [padded ? b.integer(0, 2) : 0, 0]);
+  const cells = block.map((size, axis) => size * b.integer(1, 3) + (size > 1 ? 0 : paddings[2 * axis]!));
+  const sizes = cells.map((size, axis) => {
+    const before = Math.min(paddings[2 * axis]!, size - 1);
+    paddings[2 * axis] = before;
+    return size - before;
+  });
+  const [n, c] = [b.integer(1, 2), b.integer(1, 4)];
+  const image = [n, ...sizes, c];
+  const batches = [
+    n * block.reduce((product, size) => product * size, 1),
+    ...cells.map((size, axis) => size / block[axis]!),
+    c,
+  ];
+  const forward = op === 'SPACE_TO_BATCH_ND';
+  const x = b.activation(forward ? image : batches);
+  const y = b.like(x, forward ? batches : image);
+  const list = b.add({ type: 'int32', shape: [spatial, 2], data: Int32Array.from(paddings) });
+  return b.graph(x, b.op({ op, inputs: [x, b.int32s(...block), list], outputs: [y], options: {} }));
 }
 
 function reductionGraph(b: GraphBuilder, op: 'SUM' | 'REDUCE_MIN'): Graph {

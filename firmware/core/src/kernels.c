@@ -44,6 +44,20 @@ static const aiot_kernel kernels[] = {
     {AIOT_TRANSPOSE, aiot_prepare_transpose, 26, 2, 2},
     {AIOT_SPLIT, aiot_prepare_split, 35, 2, 2},
     {AIOT_STRIDED_SLICE, aiot_prepare_strided_slice, 32, 4, 4},
+    {AIOT_PACK, aiot_prepare_pack, 59, 1, 64},
+    {AIOT_UNPACK, aiot_prepare_unpack, 64, 1, 1},
+    {AIOT_SLICE, aiot_prepare_slice, 48, 3, 3},
+    {AIOT_GATHER, aiot_prepare_gather, 23, 2, 2},
+    {AIOT_DEPTH_TO_SPACE, aiot_prepare_blocks, 94, 1, 1},
+    {AIOT_SPACE_TO_DEPTH, aiot_prepare_blocks, 19, 1, 1},
+    {AIOT_SPACE_TO_BATCH_ND, aiot_prepare_batches, 25, 3, 3},
+    {AIOT_BATCH_TO_SPACE_ND, aiot_prepare_batches, 24, 3, 3},
+    {AIOT_FILL, aiot_prepare_fill, 68, 2, 2},
+    {AIOT_TRANSPOSE_CONV, aiot_prepare_transpose_convolution, 49, 3, 4},
+    {AIOT_RESIZE_BILINEAR, aiot_prepare_resize, 15, 2, 2},
+    {AIOT_RESIZE_NEAREST_NEIGHBOR, aiot_prepare_resize, 74, 2, 2},
+    {AIOT_BATCH_MATMUL, aiot_prepare_batch_matmul, 101, 2, 2},
+    {AIOT_L2_NORMALIZATION, aiot_prepare_l2_normalization, 12, 1, 1},
 };
 
 const aiot_kernel *aiot_kernel_of(int32_t code) {

@@ -31,5 +31,19 @@ aiot_code aiot_prepare_pad(const aiot_operator *operator);
 aiot_code aiot_prepare_transpose(const aiot_operator *operator);
 aiot_code aiot_prepare_split(const aiot_operator *operator);
 aiot_code aiot_prepare_strided_slice(const aiot_operator *operator);
+aiot_code aiot_prepare_pack(const aiot_operator *operator);
+aiot_code aiot_prepare_unpack(const aiot_operator *operator);
+aiot_code aiot_prepare_slice(const aiot_operator *operator);
+aiot_code aiot_prepare_gather(const aiot_operator *operator);
+/* DEPTH_TO_SPACE, SPACE_TO_DEPTH */
+aiot_code aiot_prepare_blocks(const aiot_operator *operator);
+/* SPACE_TO_BATCH_ND, BATCH_TO_SPACE_ND */
+aiot_code aiot_prepare_batches(const aiot_operator *operator);
+aiot_code aiot_prepare_fill(const aiot_operator *operator);
+aiot_code aiot_prepare_transpose_convolution(const aiot_operator *operator);
+/* RESIZE_NEAREST_NEIGHBOR, RESIZE_BILINEAR */
+aiot_code aiot_prepare_resize(const aiot_operator *operator);
+aiot_code aiot_prepare_batch_matmul(const aiot_operator *operator);
+aiot_code aiot_prepare_l2_normalization(const aiot_operator *operator);
 
 #endif

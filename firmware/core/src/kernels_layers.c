@@ -1,4 +1,4 @@
-/* FULLY_CONNECTED, CONV_2D and DEPTHWISE_CONV_2D on int8, with int8 weights and int32 biases. */
+/* FULLY_CONNECTED, CONV_2D, DEPTHWISE_CONV_2D and TRANSPOSE_CONV on int8, with int8 weights and int32 biases. */
 #include "kernels.h"
 #include "quantized.h"
 #include "window_axes.h"
@@ -302,4 +302,62 @@ aiot_code aiot_prepare_convolution(const aiot_operator *operator) {
 
 aiot_code aiot_prepare_depthwise(const aiot_operator *operator) {
   return prepare_window(operator, run_depthwise, true);
+}
+
+/* For each output cell, the input cells whose window covers it: `rows` and `columns` are those of the output image. */
+static uint32_t transposed_sum(const layer_plan *plan, const int8_t *x, int32_t out, int32_t row, int32_t column) {
+  uint32_t sum = (uint32_t)plan->bias[out];
+  const int8_t *w = plan->weights + out * plan->rows.filter * plan->columns.filter * plan->taken;
+  for (int32_t r = 0; r < plan->rows.filter; r++) {
+    const int32_t y = row + plan->rows.before - r;
+    if (y < 0 || y % plan->rows.stride != 0 || y / plan->rows.stride >= plan->rows.output) continue;
+    for (int32_t c = 0; c < plan->columns.filter; c++) {
+      const int32_t at = column + plan->columns.before - c;
+      if (at < 0 || at % plan->columns.stride != 0 || at / plan->columns.stride >= plan->columns.output) continue;
+      const int32_t cell = y / plan->rows.stride * plan->columns.output + at / plan->columns.stride;
+      sum += dot(w + (r * plan->columns.filter + c) * plan->taken, x + cell * plan->taken, plan->input_zero, plan->taken);
+    }
+  }
+  return sum;
+}
+
+static void run_transpose_convolution(const aiot_step *step) {
+  const layer_plan *plan = step->plan;
+  int8_t *y = step->y;
+  for (int32_t batch = 0; batch < plan->batches; batch++) {
+    const int8_t *x = step->x + batch * plan->rows.output * plan->columns.output * plan->taken;
+    for (int32_t row = 0; row < plan->rows.input; row++)
+      for (int32_t column = 0; column < plan->columns.input; column++)
+        for (int32_t out = 0; out < plan->outputs; out++) *y++ = finish(plan, out, transposed_sum(plan, x, out, row, column));
+  }
+}
+
+/* Inputs: the output's shape, the filter [out, kh, kw, in], x, the optional bias. */
+aiot_code aiot_prepare_transpose_convolution(const aiot_operator *operator) {
+  aiot_flatbuffer *file = &operator->network->file;
+  const layer_operands operands = {aiot_operator_input(operator, 2), aiot_operator_input(operator, 1), aiot_operator_input(operator, 3),
+                                   aiot_operator_output(operator, 0)};
+  const aiot_operand *x = operands.x, *weights = operands.weights, *wanted = aiot_operator_input(operator, 0);
+  if (x == NULL || operands.y == NULL) return AIOT_BUNDLE_MALFORMED;
+  if (!aiot_operand_constant(weights, AIOT_INT8) || !aiot_operand_constant(wanted, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
+  if (operands.bias != NULL && !aiot_operand_constant(operands.bias, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
+  if (aiot_type_bytes(aiot_flatbuffer_i8(file, operator->options, 4, 0)) == 0) return AIOT_MODEL_UNSUPPORTED;
+  if (x->rank != 4 || weights->rank != 4 || operands.y->rank != 4 || wanted->count != 4) return AIOT_BUNDLE_MALFORMED;
+  for (int32_t axis = 0; axis < 4; axis++)
+    if (aiot_operand_i32(wanted, axis) != operands.y->size[axis]) return AIOT_BUNDLE_MALFORMED;
+  if (weights->size[3] != x->size[3] || weights->size[0] != operands.y->size[3]) return AIOT_BUNDLE_MALFORMED;
+  layer_plan *plan = aiot_network_step(operator->network, run_transpose_convolution, sizeof *plan,
+                                       aiot_operator_input_index(operator, 2), -1, aiot_operator_output_index(operator, 0));
+  if (plan == NULL) return AIOT_MEMORY_SHORT;
+  *plan = (layer_plan){.batches = x->size[0], .channels = x->size[3], .outputs = weights->size[0], .taken = x->size[3]};
+  aiot_axis axes[2] = {
+      {.filter = weights->size[1], .stride = aiot_flatbuffer_i32(file, operator->options, 2, 0), .dilation = 1},
+      {.filter = weights->size[2], .stride = aiot_flatbuffer_i32(file, operator->options, 1, 0), .dilation = 1},
+  };
+  /* Its geometry is that of the convolution from the output to the input. */
+  if (!aiot_axes_of(operands.y, x, aiot_flatbuffer_i8(file, operator->options, 0, 0), x->size[3], axes)) return AIOT_BUNDLE_MALFORMED;
+  plan->rows = axes[0];
+  plan->columns = axes[1];
+  plan->range.low = aiot_flatbuffer_i8(file, operator->options, 3, 0);
+  return channels_of(operator, &operands, 0, plan);
 }

@@ -250,3 +250,222 @@ aiot_code aiot_prepare_strided_slice(const aiot_operator *operator) {
   plan->target = aiot_places_in(&plan->extent);
   return aiot_operand_shaped(y, rank, shape) ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
 }
+
+/* Copies along all axes but one, which has one element on one side. */
+static void skip_axis(const aiot_extent *extent, const aiot_places *places, int32_t axis, aiot_places *out) {
+  *out = (aiot_places){.start = 0};
+  int32_t to = 0;
+  for (int32_t k = 0; k < extent->rank; k++)
+    if (k != axis) out->step[to++] = places->step[k];
+}
+
+/* PACK joins tensors along a new axis. */
+aiot_code aiot_prepare_pack(const aiot_operator *operator) {
+  const aiot_operand *x, *y;
+  const int32_t parts = (int32_t)operator->inputs.count;
+  for (int32_t part = 0; part < parts; part++) {
+    if (!ends_of(operator, (uint32_t)part, 0, &x, &y) || y->rank != x->rank + 1) return AIOT_BUNDLE_MALFORMED;
+    const int32_t axis = aiot_operand_axis(y, aiot_flatbuffer_i32(&operator->network->file, operator->options, 1, 0));
+    if (axis < 0 || y->size[axis] != parts) return AIOT_BUNDLE_MALFORMED;
+    for (int32_t k = 0; k < x->rank; k++)
+      if (x->size[k] != y->size[k < axis ? k : k + 1]) return AIOT_BUNDLE_MALFORMED;
+    copy_plan *plan = add_copy(operator, (uint32_t)part, 0);
+    if (plan == NULL) return AIOT_MEMORY_SHORT;
+    const aiot_extent whole = aiot_extent_of(y);
+    const aiot_places places = aiot_places_in(&whole);
+    plan->extent = aiot_extent_of(x);
+    plan->source = aiot_places_in(&plan->extent);
+    skip_axis(&whole, &places, axis, &plan->target);
+    plan->target.start = part * places.step[axis];
+  }
+  return AIOT_OK;
+}
+
+/* UNPACK makes one output for each index of an axis. */
+aiot_code aiot_prepare_unpack(const aiot_operator *operator) {
+  const aiot_operand *x, *y;
+  const int32_t parts = (int32_t)operator->outputs.count;
+  if (aiot_flatbuffer_i32(&operator->network->file, operator->options, 0, 0) != parts) return AIOT_BUNDLE_MALFORMED;
+  for (int32_t part = 0; part < parts; part++) {
+    if (!ends_of(operator, 0, (uint32_t)part, &x, &y) || x->rank != y->rank + 1) return AIOT_BUNDLE_MALFORMED;
+    const int32_t axis = aiot_operand_axis(x, aiot_flatbuffer_i32(&operator->network->file, operator->options, 1, 0));
+    if (axis < 0 || x->size[axis] != parts) return AIOT_BUNDLE_MALFORMED;
+    for (int32_t k = 0; k < y->rank; k++)
+      if (y->size[k] != x->size[k < axis ? k : k + 1]) return AIOT_BUNDLE_MALFORMED;
+    copy_plan *plan = add_copy(operator, 0, (uint32_t)part);
+    if (plan == NULL) return AIOT_MEMORY_SHORT;
+    const aiot_extent whole = aiot_extent_of(x);
+    const aiot_places places = aiot_places_in(&whole);
+    plan->extent = aiot_extent_of(y);
+    plan->target = aiot_places_in(&plan->extent);
+    skip_axis(&whole, &places, axis, &plan->source);
+    plan->source.start = part * places.step[axis];
+  }
+  return AIOT_OK;
+}
+
+/* SLICE takes a range of each axis; a size of -1 extends to the end. */
+aiot_code aiot_prepare_slice(const aiot_operator *operator) {
+  const aiot_operand *x, *y, *begin = aiot_operator_input(operator, 1), *size = aiot_operator_input(operator, 2);
+  if (!ends_of(operator, 0, 0, &x, &y) || x->rank != y->rank) return AIOT_BUNDLE_MALFORMED;
+  if (!aiot_operand_constant(begin, AIOT_INT32) || !aiot_operand_constant(size, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
+  if (begin->count != x->rank || size->count != x->rank) return AIOT_BUNDLE_MALFORMED;
+  copy_plan *plan = add_copy(operator, 0, 0);
+  if (plan == NULL) return AIOT_MEMORY_SHORT;
+  const aiot_extent whole = aiot_extent_of(x);
+  plan->extent = aiot_extent_of(y);
+  plan->source = aiot_places_in(&whole);
+  plan->target = aiot_places_in(&plan->extent);
+  for (int32_t k = 0; k < x->rank; k++) {
+    const int64_t first = aiot_operand_i32(begin, k), given = aiot_operand_i32(size, k);
+    const int64_t count = given == -1 ? x->size[k] - first : given;
+    if (first < 0 || count < 1 || first + count > x->size[k] || count != y->size[k]) return AIOT_BUNDLE_MALFORMED;
+    plan->source.start += (int32_t)first * plan->source.step[k];
+  }
+  return AIOT_OK;
+}
+
+typedef struct {
+  const uint8_t *taken;
+  int32_t batches, outer, size, count, inner;
+} gather_plan;
+
+static void run_gather(const aiot_step *step) {
+  const gather_plan *plan = step->plan;
+  int8_t *y = step->y;
+  for (int32_t batch = 0; batch < plan->batches; batch++)
+    for (int32_t outer = 0; outer < plan->outer; outer++)
+      for (int32_t i = 0; i < plan->count; i++, y += plan->inner) {
+        const aiot_operand taken = {.data = plan->taken};
+        const int32_t at = aiot_operand_i32(&taken, batch * plan->count + i);
+        memcpy(y, step->x + ((batch * plan->outer + outer) * plan->size + at) * plan->inner, (size_t)plan->inner);
+      }
+}
+
+/* GATHER takes the elements with constant indices of an axis. */
+aiot_code aiot_prepare_gather(const aiot_operator *operator) {
+  aiot_flatbuffer *file = &operator->network->file;
+  const aiot_operand *x, *y, *taken = aiot_operator_input(operator, 1);
+  if (!ends_of(operator, 0, 0, &x, &y)) return AIOT_BUNDLE_MALFORMED;
+  if (!aiot_operand_constant(taken, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
+  const int32_t axis = aiot_operand_axis(x, aiot_flatbuffer_i32(file, operator->options, 0, 0));
+  const int32_t given = aiot_flatbuffer_i32(file, operator->options, 1, 0), batch_dims = given < 0 ? given + taken->rank : given;
+  if (axis < 0 || batch_dims < 0 || batch_dims > axis || batch_dims > taken->rank) return AIOT_BUNDLE_MALFORMED;
+  if (x->rank + taken->rank - 1 - batch_dims > AIOT_RANK_MAX) return AIOT_BUNDLE_MALFORMED;
+  gather_plan *plan = aiot_network_step(operator->network, run_gather, sizeof *plan, aiot_operator_input_index(operator, 0), -1,
+                                        aiot_operator_output_index(operator, 0));
+  if (plan == NULL) return AIOT_MEMORY_SHORT;
+  *plan = (gather_plan){taken->data, 1, 1, x->size[axis], 1, 1};
+  int32_t shape[AIOT_RANK_MAX], rank = 0;
+  for (int32_t k = 0; k < axis; k++) {
+    if (k < batch_dims && taken->size[k] != x->size[k]) return AIOT_BUNDLE_MALFORMED;
+    *(k < batch_dims ? &plan->batches : &plan->outer) *= x->size[k];
+    shape[rank++] = x->size[k];
+  }
+  for (int32_t k = batch_dims; k < taken->rank; k++) plan->count *= shape[rank++] = taken->size[k];
+  for (int32_t k = axis + 1; k < x->rank; k++) plan->inner *= shape[rank++] = x->size[k];
+  for (int32_t i = 0; i < taken->count; i++)
+    if (aiot_operand_i32(taken, i) < 0 || aiot_operand_i32(taken, i) >= x->size[axis]) return AIOT_BUNDLE_MALFORMED;
+  return aiot_operand_shaped(y, rank, shape) ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
+}
+
+/* DEPTH_TO_SPACE and SPACE_TO_DEPTH move blocks between the channels and the image. */
+aiot_code aiot_prepare_blocks(const aiot_operator *operator) {
+  const aiot_operand *x, *y;
+  if (!ends_of(operator, 0, 0, &x, &y) || x->rank != 4 || y->rank != 4) return AIOT_BUNDLE_MALFORMED;
+  const bool to_space = operator->code == AIOT_DEPTH_TO_SPACE;
+  const aiot_operand *deep = to_space ? x : y, *wide = to_space ? y : x;
+  const int32_t block = aiot_flatbuffer_i32(&operator->network->file, operator->options, 0, 0);
+  if (block < 1 || block > wide->size[1] || block > wide->size[2]) return AIOT_BUNDLE_MALFORMED;
+  const int32_t c = wide->size[3];
+  if (deep->size[0] != wide->size[0] || (int64_t)deep->size[1] * block != wide->size[1] || (int64_t)deep->size[2] * block != wide->size[2] ||
+      deep->size[3] != (int64_t)block * block * c)
+    return AIOT_BUNDLE_MALFORMED;
+  copy_plan *plan = add_copy(operator, 0, 0);
+  if (plan == NULL) return AIOT_MEMORY_SHORT;
+  const int32_t h = deep->size[1], w = deep->size[2], depth = deep->size[3];
+  plan->extent = (aiot_extent){6, {deep->size[0], h, block, w, block, c}};
+  const aiot_places packed = {0, {h * w * depth, w * depth, block * c, depth, c, 1}}, spread = aiot_places_in(&plan->extent);
+  plan->source = to_space ? packed : spread;
+  plan->target = to_space ? spread : packed;
+  return AIOT_OK;
+}
+
+/* Positions of a block axis whose cell `within` the block is inside the image. */
+static int32_t inside(int32_t within, int32_t block, int32_t before, int32_t size, int32_t count, int32_t *first) {
+  const int32_t from = before - within, to = size - 1 + before - within;
+  *first = from > 0 ? (from + block - 1) / block : 0;
+  const int32_t last = to < 0 ? -1 : to / block;
+  return (last < count - 1 ? last : count - 1) - *first + 1;
+}
+
+/*
+ * SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND move the cells of blocks between the image and the batches: one copy for each position in a
+ * block. Padding is the zero point. A shape of three dimensions has no width.
+ */
+aiot_code aiot_prepare_batches(const aiot_operator *operator) {
+  const aiot_operand *x, *y, *block = aiot_operator_input(operator, 1), *paddings = aiot_operator_input(operator, 2);
+  if (!ends_of(operator, 0, 0, &x, &y)) return AIOT_BUNDLE_MALFORMED;
+  if (!aiot_operand_constant(block, AIOT_INT32) || !aiot_operand_constant(paddings, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
+  const bool forward = operator->code == AIOT_SPACE_TO_BATCH_ND;
+  const aiot_operand *image = forward ? x : y, *batches = forward ? y : x;
+  const int32_t spatial = image->rank - 2;
+  if (image->rank != batches->rank || spatial < 1 || spatial > 2 || block->count != spatial) return AIOT_MODEL_UNSUPPORTED;
+  if (paddings->count != 2 * spatial) return AIOT_BUNDLE_MALFORMED;
+  int32_t size[2] = {1, 1}, count[2] = {1, 1}, blocks[2] = {1, 1}, before[2] = {0, 0};
+  for (int32_t k = 0; k < spatial; k++) {
+    size[k] = image->size[k + 1];
+    count[k] = batches->size[k + 1];
+    blocks[k] = aiot_operand_i32(block, k);
+    before[k] = aiot_operand_i32(paddings, 2 * k);
+    const int64_t after = aiot_operand_i32(paddings, 2 * k + 1);
+    if (blocks[k] < 1 || before[k] < 0 || after < 0 || (int64_t)count[k] * blocks[k] != size[k] + before[k] + after)
+      return AIOT_BUNDLE_MALFORMED;
+  }
+  const int32_t n = image->size[0], c = image->size[image->rank - 1];
+  if (batches->size[batches->rank - 1] != c || batches->size[0] != (int64_t)n * blocks[0] * blocks[1]) return AIOT_BUNDLE_MALFORMED;
+  aiot_scale output;
+  if (!aiot_scale_of(&operator->network->file, y, &output)) return AIOT_BUNDLE_MALFORMED;
+  if (forward) {
+    fill_plan *fill = aiot_network_step(operator->network, run_fill, sizeof *fill, -1, -1, aiot_operator_output_index(operator, 0));
+    if (fill == NULL) return AIOT_MEMORY_SHORT;
+    *fill = (fill_plan){y->count, (int8_t)output.zero_point};
+  }
+  for (int32_t row = 0; row < blocks[0]; row++)
+    for (int32_t column = 0; column < blocks[1]; column++) {
+      int32_t top = 0, left = 0;
+      const int32_t rows = inside(row, blocks[0], before[0], size[0], count[0], &top);
+      const int32_t columns = inside(column, blocks[1], before[1], size[1], count[1], &left);
+      if (rows < 1 || columns < 1) continue;
+      copy_plan *plan = add_copy(operator, 0, 0);
+      if (plan == NULL) return AIOT_MEMORY_SHORT;
+      plan->extent = (aiot_extent){4, {n, rows, columns, c}};
+      const aiot_places outside = {((top * blocks[0] + row - before[0]) * size[1] + left * blocks[1] + column - before[1]) * c,
+                                   {size[0] * size[1] * c, blocks[0] * size[1] * c, blocks[1] * c, 1}};
+      const aiot_places packed = {(((row * blocks[1] + column) * n * count[0] + top) * count[1] + left) * c,
+                                  {count[0] * count[1] * c, count[1] * c, c, 1}};
+      plan->source = forward ? outside : packed;
+      plan->target = forward ? packed : outside;
+    }
+  return AIOT_OK;
+}
+
+static void run_fill_from(const aiot_step *step) {
+  const fill_plan *plan = step->plan;
+  memset(step->y, step->x[0], (size_t)plan->count);
+}
+
+/* FILL with a value that another operator computes; the constant dimensions are the output's. */
+aiot_code aiot_prepare_fill(const aiot_operator *operator) {
+  const aiot_operand *x, *y, *dims = aiot_operator_input(operator, 0);
+  if (!ends_of(operator, 1, 0, &x, &y) || x->count != 1) return AIOT_BUNDLE_MALFORMED;
+  if (!aiot_operand_constant(dims, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
+  if (dims->count != y->rank) return AIOT_BUNDLE_MALFORMED;
+  for (int32_t k = 0; k < y->rank; k++)
+    if (aiot_operand_i32(dims, k) != y->size[k]) return AIOT_BUNDLE_MALFORMED;
+  fill_plan *plan = aiot_network_step(operator->network, run_fill_from, sizeof *plan, aiot_operator_input_index(operator, 1), -1,
+                                      aiot_operator_output_index(operator, 0));
+  if (plan == NULL) return AIOT_MEMORY_SHORT;
+  plan->count = y->count;
+  return AIOT_OK;
+}

@@ -100,10 +100,12 @@ static aiot_code read_operands(aiot_network *network, aiot_vector tensors, aiot_
 static bool in_order(const aiot_operator *operator, const aiot_kernel *kernel, int32_t time) {
   aiot_network *network = operator->network;
   if (operator->inputs.count < kernel->least || operator->inputs.count > kernel->most) return false;
-  if (operator->code != AIOT_SPLIT && operator->outputs.count != 1) return false;
+  const bool several = operator->code == AIOT_SPLIT || operator->code == AIOT_UNPACK;
+  const bool list = operator->code == AIOT_CONCATENATION || operator->code == AIOT_PACK;
+  if (!several && operator->outputs.count != 1) return false;
   for (uint32_t i = 0; i < operator->inputs.count; i++) {
     const int32_t index = aiot_operator_input_index(operator, i);
-    if (index == -1 && i >= kernel->least && operator->code != AIOT_CONCATENATION) continue;
+    if (index == -1 && i >= kernel->least && !list) continue;
     if (index < 0 || index >= network->operands) return false;
     aiot_operand *operand = &network->operand[index];
     if (!operand->made && operand->data == NULL) return false;

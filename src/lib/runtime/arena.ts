@@ -4,6 +4,7 @@ import {
   elementCount,
   type Graph,
   type Operator,
+  type OperatorOptions,
   type Tensor,
 } from '../formats/tflite/graph.js';
 import { rowOf } from '../formats/tflite/operators.js';
@@ -119,6 +120,10 @@ function arenaPieces(graph: Graph): ArenaPiece[] {
 
 /** Sizes of the scratch buffers that an operator requests (reference kernels). */
 function scratchBytes({ op, inputs, outputs }: Operator, tensors: readonly Tensor[]): number[] {
+  if (op === 'TRANSPOSE_CONV') {
+    const { type, shape } = tensors[outputs[0]!]!;
+    return type === 'float32' ? [] : [(type === 'int16' ? 8 : 4) * elementCount(shape)];
+  }
   if (!reductions.includes(op)) return [];
   const [input, axes, output] = [tensors[inputs[0]!]!, tensors[inputs[1]!]!, tensors[outputs[0]!]!];
   const indices = [4 * input.shape.length, 4 * elementCount(axes.shape)];
@@ -187,13 +192,30 @@ function endpointBytes({ inputs, outputs, tensors }: Graph): number {
 function channelsOf({ op, inputs }: Operator, tensors: readonly Tensor[]): number {
   const weights = tensors[inputs[1] ?? -1];
   if (op === 'CONV_2D') return weights?.shape[0] ?? 0;
+  if (op === 'TRANSPOSE_CONV') return weights?.shape[0] ?? 0;
   if (op === 'DEPTHWISE_CONV_2D') return weights?.shape[3] ?? 0;
   const scales = weights?.quantization?.scale.length ?? 0;
   return op === 'FULLY_CONNECTED' && scales > 1 ? scales : 0;
 }
 
+/** Transposed copies of the inputs of a BATCH_MATMUL, and its multiplier. */
+function transposedBytes(operator: Operator, tensors: readonly Tensor[]): number {
+  const { adjX, adjY } = operator.options as OperatorOptions['BATCH_MATMUL'];
+  const copied = [...(adjX ? [0] : []), ...(adjY ? [] : [1])].map(
+    (place) => tensors[operator.inputs[place]!]!,
+  );
+  const quantized = tensors[operator.inputs[0]!]!.type === 'float32' ? 0 : align(32);
+  return copied.reduce(
+    (sum, { shape, type }) =>
+      sum + align(24) + align(4 + 4 * shape.length) + align(elementCount(shape) * elementBytes(type)),
+    quantized,
+  );
+}
+
 /** Additional bytes for some operators: the tables of an int16 softmax, the zero bias of a convolution without one. */
-function otherBytes({ op, inputs }: Operator, tensors: readonly Tensor[]): number {
+function otherBytes(operator: Operator, tensors: readonly Tensor[]): number {
+  const { op, inputs } = operator;
+  if (op === 'BATCH_MATMUL') return transposedBytes(operator, tensors);
   if (op === 'SOFTMAX') return tensors[inputs[0]!]!.type === 'int16' ? 2 * align(2 * 513) : 0;
   return op === 'CONV_2D' && inputs.length < 3 ? 24 : 0;
 }

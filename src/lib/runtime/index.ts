@@ -1,7 +1,15 @@
 /** Runs models on this machine: the bit-exact device interpreter, the real LiteRT, and the memory that a device will need. */
 export { arenaBytes, planArena } from './arena.js';
+export { type Moves, movesOf } from './interpreter/copies.js';
 export { doublingHighMultiply, exponential, quantizeMultiplier } from './interpreter/fixed-point.js';
 export { type Axis, axisOf } from './interpreter/geometry.js';
-export { createInterpreter, hasKernel } from './interpreter/interpreter.js';
-export type { Activations, Interpreter, OnTensor } from './interpreter/node.js';
+export {
+  batchMatmulOf,
+  bilinearPlaces,
+  nearestPlaces,
+  resizeOf,
+  transposeConvOf,
+} from './interpreter/images.js';
+export { createInterpreter, hasKernel, nodeAt } from './interpreter/interpreter.js';
+export type { Activations, Interpreter, Node, OnTensor } from './interpreter/node.js';
 export { floatView, liteRtModule, openLiteRt, openLiteRtSession } from './litert.js';

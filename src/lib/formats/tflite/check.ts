@@ -30,7 +30,7 @@ export function checkGraph(graph: Graph): void {
       throw malformed(where, `${inputs.length} inputs and ${outputs.length} outputs`);
     inputs.forEach((index, place) => {
       // Only inputs after the required ones may be omitted, and no element of a list.
-      if (index === -1 && place >= row.inputs[0] && op !== 'CONCATENATION') return;
+      if (index === -1 && place >= row.inputs[0] && op !== 'CONCATENATION' && op !== 'PACK') return;
       if (!ready(index))
         throw malformed(where, `its input, tensor ${index}, is not produced by an earlier operator`);
     });
@@ -67,7 +67,12 @@ function checkTensor({ name, shape, type, data, quantization }: Tensor, index: n
 /** Operators for which TFLite Micro compares the scales itself, exactly. */
 const exactScale: readonly OperatorName[] = ['REDUCE_MAX', 'REDUCE_MIN'];
 
-const weighted: readonly OperatorName[] = ['FULLY_CONNECTED', 'CONV_2D', 'DEPTHWISE_CONV_2D'];
+const weighted: readonly OperatorName[] = [
+  'FULLY_CONNECTED',
+  'CONV_2D',
+  'DEPTHWISE_CONV_2D',
+  'TRANSPOSE_CONV',
+];
 
 /**
  * Rejects integer operators with scales that TFLite Micro would silently ignore, computing as if they were valid. Source: quantization
@@ -100,7 +105,7 @@ export function checkQuantization({ tensors, operators }: Graph): void {
     )
       throw malformed(where, `expected an output of scale ${fixed[0]}, zero point ${fixed[1]}`);
     if (!weighted.includes(op)) return;
-    const [, weights, bias] = inputs.map((place) => tensors[place]);
+    const [weights, bias] = [1, op === 'TRANSPOSE_CONV' ? 3 : 2].map((place) => tensors[inputs[place] ?? -1]);
     if (weights?.type !== 'int8' || weights.quantization?.zeroPoint.some((zero) => zero !== 0) !== false)
       throw malformed(where, 'expected symmetric int8 weights (all zero points 0)');
     if (bias !== undefined && bias.type !== 'int32' && !(bias.type === 'int64' && output.type === 'int16'))

@@ -78,6 +78,16 @@ export interface OperatorOptions {
     depthMultiplier: number;
     activation: Activation;
   };
+  /** Inputs: int32 output shape, filter [out, kh, kw, in], x, the optional bias. */
+  TRANSPOSE_CONV: {
+    padding: Padding;
+    strideH: number;
+    strideW: number;
+    activation: Activation;
+    quantizedBiasType?: TensorType;
+  };
+  BATCH_MATMUL: { adjX: boolean; adjY: boolean };
+  L2_NORMALIZATION: { activation: Activation };
   MAX_POOL_2D: Pool;
   AVERAGE_POOL_2D: Pool;
   MEAN: { keepDims: boolean };
@@ -114,6 +124,25 @@ export interface OperatorOptions {
   TRANSPOSE: Record<never, never>;
   /** Inputs: the axis (an int32 scalar), x. One output per split. */
   SPLIT: { numSplits: number };
+  /** Inputs: the parts in order, which get a new axis. */
+  PACK: { valuesCount: number; axis: number };
+  /** One output for each index of an axis. */
+  UNPACK: { num: number; axis: number };
+  /** Inputs: x, int32 begin and size (−1 = to the end). */
+  SLICE: Record<never, never>;
+  /** Inputs: x, constant int32 indices. */
+  GATHER: { axis: number; batchDims: number };
+  DEPTH_TO_SPACE: { blockSize: number };
+  SPACE_TO_DEPTH: { blockSize: number };
+  /** Inputs: x, int32 block shape, int32 paddings. */
+  SPACE_TO_BATCH_ND: Record<never, never>;
+  /** Inputs: x, int32 block shape, int32 crops. */
+  BATCH_TO_SPACE_ND: Record<never, never>;
+  /** Inputs: int32 dimensions, a scalar value. */
+  FILL: Record<never, never>;
+  /** Inputs: x, int32 height and width. */
+  RESIZE_BILINEAR: { alignCorners: boolean; halfPixelCenters: boolean };
+  RESIZE_NEAREST_NEIGHBOR: { alignCorners: boolean; halfPixelCenters: boolean };
   /** Inputs: x, int32 begin, end, strides. Bit k of a mask refers to axis k. */
   STRIDED_SLICE: { beginMask: number; endMask: number; shrinkAxisMask: number };
   LEAKY_RELU: { alpha: number };

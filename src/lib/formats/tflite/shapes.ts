@@ -1,7 +1,7 @@
 import { malformed, unsupported } from './errors.js';
 import { elementCount, type Operator, type OperatorOptions, type Tensor } from './graph.js';
 import { rowOf } from './operators.js';
-import { flag, integer, type OptionField, optionalType } from './option-fields.js';
+import { flag, type OptionField, optionalType } from './option-fields.js';
 import { builtinName } from './schema.js';
 
 interface Folded {
@@ -179,7 +179,7 @@ export function sliceAxes(
 }
 
 /** Operators that compute shapes for an open batch. They are folded into constants while reading. */
-export type ShapeOperatorName = 'SHAPE' | 'PACK' | 'GATHER' | 'REDUCE_PROD';
+export type ShapeOperatorName = 'SHAPE' | 'REDUCE_PROD';
 
 export interface ShapeOperator {
   op: ShapeOperatorName;
@@ -199,18 +199,6 @@ export interface ReadRow {
 
 export const shapeRows: Readonly<Record<ShapeOperatorName, ReadRow>> = {
   SHAPE: { code: 77, optionsType: 55, fields: [optionalType(0, 'outType')], inputs: [1, 1] },
-  PACK: {
-    code: 83,
-    optionsType: 59,
-    fields: [integer(0, 'valuesCount'), integer(1, 'axis')],
-    inputs: [1, 64],
-  },
-  GATHER: {
-    code: 36,
-    optionsType: 23,
-    fields: [integer(0, 'axis'), integer(1, 'batchDims')],
-    inputs: [2, 2],
-  },
   REDUCE_PROD: { code: 81, optionsType: 27, fields: [flag(0, 'keepDims')], inputs: [2, 2] },
 };
 
@@ -237,30 +225,19 @@ const recurrentPart: Other = { instead: recurrent, origin: 'a part of an LSTM or
 
 /** Unsupported operators of the schema, by code; supported ones have a row in operators.ts. */
 const others: Readonly<Record<number, Other>> = {
-  5: { instead: 'use RESHAPE and TRANSPOSE' }, // DEPTH_TO_SPACE
   7: { instead: 'use FULLY_CONNECTED on a one-hot input' }, // EMBEDDING_LOOKUP
   16: { instead: recurrent }, // LSTM
   20: { instead: 'fuse it into the layer before, or use TANH' }, // RELU_N1_TO_1
-  23: { instead: outside }, // RESIZE_BILINEAR
   24: { instead: recurrent }, // RNN
   27: { instead: recurrent }, // SVDF
   32: { instead: 'convert without custom and Flex operators' }, // CUSTOM
-  36: { instead: 'take a range (STRIDED_SLICE)' }, // GATHER
-  37: { instead: `${fixedBatch}: a dilated convolution is then one CONV_2D` }, // BATCH_TO_SPACE_ND
-  38: { instead: `${fixedBatch}: a dilated convolution is then one CONV_2D` }, // SPACE_TO_BATCH_ND
   44: { instead: recurrent }, // UNIDIRECTIONAL_SEQUENCE_LSTM
   53: { instead: outside }, // CAST
-  65: { instead: 'use STRIDED_SLICE (x[:, a:b])' }, // SLICE
-  67: { instead: 'use FULLY_CONNECTED or RESHAPE to widen, then CONV_2D' }, // TRANSPOSE_CONV
   77: { instead: fixedBatch }, // SHAPE
   78: { instead: 'use MUL' }, // POW
   81: { instead: fixedBatch }, // REDUCE_PROD
-  83: { instead: 'use EXPAND_DIMS and CONCATENATION' }, // PACK
-  88: { instead: 'use SPLIT and SQUEEZE' }, // UNPACK
-  97: { instead: outside }, // RESIZE_NEAREST_NEIGHBOR
   102: { instead: 'use STRIDED_SLICE once for each part' }, // SPLIT_V
   119: { instead: recurrent, origin: 'a loop, as LSTM and GRU become' }, // WHILE
-  126: { instead: 'use FULLY_CONNECTED with constant weights' }, // BATCH_MATMUL
   130: { instead: 'use ADD and MUL, which broadcast implicitly' }, // BROADCAST_TO
   142: { instead: recurrent, origin: 'a variable, as LSTM and GRU keep' }, // VAR_HANDLE
   150: { instead: 'use RELU or LEAKY_RELU' }, // GELU

@@ -111,7 +111,7 @@ export function operatorTable(builder: Builder, operator: Operator, code: number
     const values = operator.options as Record<string, unknown>;
     const value = (name: string | null) => (name === null ? undefined : values[name]);
     const prepared = row.fields.map((field) => field.prepare?.(builder, value(field.name)) ?? 0);
-    builder.startObject(row.fields.length);
+    builder.startObject(Math.max(0, ...row.fields.map(({ slot }) => slot + 1)));
     for (const [index, field] of row.fields.entries())
       field.write(builder, value(field.name), prepared[index]!);
     options = builder.endObject();

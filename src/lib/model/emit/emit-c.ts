@@ -16,10 +16,16 @@ import { type Helper, indent, type Piece, type Site, scaleOf, siteOf, table } fr
 import { convolution, depthwise, fullyConnected } from './weighted-layers.js';
 import {
   arithmetic,
+  batchMatmul,
+  bilinear,
   choice,
   comparison,
   concatenation,
+  fill,
+  l2,
   lookup,
+  moved,
+  nearest,
   pad,
   pool,
   prelu,
@@ -30,6 +36,7 @@ import {
   squaredDifference,
   stridedSlice,
   transpose,
+  transposeConv,
   whole,
 } from './weightless-operators.js';
 
@@ -321,17 +328,33 @@ static inline int32_t scaled(int32_t x, int32_t multiplier, int shift) {
   const int32_t high = (int32_t)((uint64_t)((int64_t)more * multiplier + 1073741824) >> 31);
   return shift < 0 ? (((high + (high >> 31)) >> (-shift - 1)) + 1) >> 1 : high;
 }`,
-  inverse: `/* a * b / 2^31 */
+  product: `/* a * b / 2^31 */
 static inline int32_t product(int32_t a, int32_t b) {
   return (int32_t)(((int64_t)a * b + 1073741824) >> 31);
-}
-
-static inline int32_t times_saturated(int32_t x, int32_t factor) {
+}`,
+  saturated: `static inline int32_t times_saturated(int32_t x, int32_t factor) {
   const int64_t full = (int64_t)x * factor;
   return full > INT32_MAX ? INT32_MAX : full < INT32_MIN ? INT32_MIN : (int32_t)full;
-}
-
-/* 1/(1 + a) of a in [0, 1) with 31 bits of fraction: three steps of Newton's method, as gemmlowp takes them. */
+}`,
+  inverseRoot: `/* 1/sqrt(x) as multiplier * 2^(shift - 31): five steps of Newton's method, as TFLite takes them. */
+static inline int32_t inverse_root(int32_t x, int *shift) {
+  *shift = 0;
+  if (x <= 1) return INT32_MAX;
+  int down = 11, pairs = 0;
+  for (; x >= 536870912; down++) x /= 4;
+  for (; x < 134217728; pairs++) x *= 4;
+  down -= pairs;
+  const int32_t input = x >> 1, half = (input >> 1) + (input & 1);
+  int32_t root = 268435456;
+  for (int step = 0; step < 5; step++)
+    root = times_saturated(
+        product(402653184, root) - product(half, times_saturated(product(product(root, root), root), 64)), 8);
+  const int32_t result = product(root, 1518500250);
+  if (down < 0) return (int32_t)((uint32_t)result << -down);
+  *shift = -down;
+  return result;
+}`,
+  inverse: `/* 1/(1 + a) of a in [0, 1) with 31 bits of fraction: three steps of Newton's method, as gemmlowp takes them. */
 static inline int32_t inverse(int32_t a) {
   const int32_t half = (int32_t)(((int64_t)a + 2147483648) / 2);
   int32_t x = 1515870810 + product(half, -1010580540);
@@ -342,8 +365,20 @@ static inline int32_t inverse(int32_t a) {
 
 /** The helpers' functions, ordered so that each precedes its callers. */
 function helperTexts(used: ReadonlySet<Helper>): string[] {
-  const order: Helper[] = ['wide', 'clamped', 'scaledDown', 'scaled', 'inverse'];
-  return order.filter((helper) => used.has(helper)).map((helper) => texts[helper]);
+  const order: Helper[] = [
+    'wide',
+    'clamped',
+    'scaledDown',
+    'scaled',
+    'product',
+    'saturated',
+    'inverse',
+    'inverseRoot',
+  ];
+  const arithmetic = used.has('inverse') || used.has('inverseRoot') ? ['product', 'saturated'] : [];
+  return order
+    .filter((helper) => used.has(helper) || arithmetic.includes(helper))
+    .map((helper) => texts[helper]);
 }
 
 /** Operators whose output depends on a single input value: 256 results define them completely. */
@@ -389,6 +424,20 @@ const makers: { readonly [Name in OperatorName]?: (site: Site<never>) => Piece |
   LESS: comparison,
   LESS_EQUAL: comparison,
   SELECT_V2: select,
+  TRANSPOSE_CONV: transposeConv,
+  BATCH_MATMUL: batchMatmul,
+  L2_NORMALIZATION: l2,
+  RESIZE_BILINEAR: bilinear,
+  RESIZE_NEAREST_NEIGHBOR: nearest,
+  PACK: moved,
+  UNPACK: moved,
+  SLICE: moved,
+  GATHER: moved,
+  DEPTH_TO_SPACE: moved,
+  SPACE_TO_DEPTH: moved,
+  SPACE_TO_BATCH_ND: moved,
+  BATCH_TO_SPACE_ND: moved,
+  FILL: fill,
   SOFTMAX: softmax,
   CONCATENATION: concatenation,
   PAD: pad,

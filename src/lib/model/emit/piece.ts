@@ -4,7 +4,15 @@ import type { Activation, Graph, Operator, OperatorOptions, Tensor } from '../..
 import { quantizeMultiplier } from '../../runtime/interpreter/fixed-point.js';
 
 /** Functions shared by several layers, each emitted on first use. */
-export type Helper = 'clamped' | 'scaled' | 'scaledDown' | 'inverse' | 'wide';
+export type Helper =
+  | 'clamped'
+  | 'scaled'
+  | 'scaledDown'
+  | 'product'
+  | 'saturated'
+  | 'inverse'
+  | 'inverseRoot'
+  | 'wide';
 
 /** One function of the source: its computation and its tensors. */
 export interface Piece {

@@ -1,11 +1,21 @@
 import { elementCount } from '../../formats/tflite/graph.js';
 import { sliceAxes } from '../../formats/tflite/shapes.js';
+import { type Moves, movesOf } from '../../runtime/interpreter/copies.js';
 import {
   doublingHighMultiply,
   exponential,
   quantizeMultiplier,
 } from '../../runtime/interpreter/fixed-point.js';
 import { axisOf } from '../../runtime/interpreter/geometry.js';
+import {
+  batchMatmulOf,
+  bilinearPlaces,
+  nearestPlaces,
+  resizeOf,
+  transposeConvOf,
+} from '../../runtime/interpreter/images.js';
+import { nodeAt } from '../../runtime/interpreter/interpreter.js';
+import type { Node } from '../../runtime/interpreter/node.js';
 import {
   byByte,
   type Helper,
@@ -438,4 +448,173 @@ function loops<Step extends string>(
       `for (int ${name} = 0; ${name} < ${axis.size}; ${name}++) {\n${indent(text)}\n}`,
     inner,
   );
+}
+
+/** An operator that only rearranges elements: one piece for each pair of an input and an output. */
+export function moved(site: Site): Piece[] {
+  const { graph, at, operator } = site;
+  const { copies, filled } = (movesOf[operator.op as keyof typeof movesOf] as (node: Node) => Moves)(
+    nodeAt(graph, at) as Node,
+  );
+  const pieces = new Map<string, { inputs: number[]; output: number; texts: string[] }>();
+  for (const { input, output, sizes, x, y, from, to } of copies) {
+    const key = `${input} ${output}`;
+    const piece = pieces.get(key) ?? {
+      inputs: [operator.inputs[input]!],
+      output: operator.outputs[output]!,
+      texts: [],
+    };
+    pieces.set(key, piece);
+    piece.texts.push(copyText(zip(sizes, x, y), from, to));
+  }
+  const fill = `memset(y, ${scaleOf(site.output).zeroPoint}, ${elementCount(site.output.shape)});\n`;
+  return [...pieces.values()].map(({ inputs, output, texts }, index) =>
+    pieceOf(site, { inputs, output, body: `${filled && index === 0 ? fill : ''}${texts.join('\n')}` }),
+  );
+}
+
+/** FILL with a value that another operator computes. */
+export function fill(site: Site): Piece {
+  return pieceOf(site, {
+    inputs: [site.operator.inputs[1]!],
+    body: `memset(y, x[0], ${elementCount(site.output.shape)});`,
+  });
+}
+
+/** RESIZE_NEAREST_NEIGHBOR: tables of the rows and columns that are taken. */
+export function nearest(site: SiteOf<'RESIZE_NEAREST_NEIGHBOR'>): Piece {
+  const { batches, channels, input, output } = resizeOf(nodeAt(site.graph, site.at));
+  const [rows, columns] = [0, 1].map((axis) => nearestPlaces(input[axis]!, output[axis]!, site.options));
+  const [row, column] = [site.own('rows'), site.own('columns')];
+  return pieceOf(site, {
+    constants: [table('int16_t', row, rows!), table('int16_t', column, columns!)],
+    body: `for (int n = 0; n < ${batches}; n++)
+  for (int r = 0; r < ${output[0]}; r++)
+    for (int c = 0; c < ${output[1]}; c++, y += ${channels})
+      memcpy(y, x + ((n * ${input[0]} + ${row}[r]) * ${input[1]} + ${column}[c]) * ${channels}, ${channels});`,
+    about: `${input.join(' × ')} → ${output.join(' × ')}`,
+  });
+}
+
+/** RESIZE_BILINEAR: tables of two neighbors and the distance from the first in 1/1024 for each row and column. */
+export function bilinear(site: SiteOf<'RESIZE_BILINEAR'>): Piece {
+  const { batches, channels, input, output } = resizeOf(nodeAt(site.graph, site.at));
+  const axes = [0, 1].map((axis) => bilinearPlaces(input[axis]!, output[axis]!, site.options));
+  const names = [site.own('rows'), site.own('columns')];
+  const constants = axes.map((places, axis) =>
+    table(
+      'int16_t',
+      names[axis]!,
+      places.flatMap(({ low, high, part }) => [low, high, part]),
+    ),
+  );
+  const [row, column] = names;
+  const at = (r: number, c: number) =>
+    `x[((n * ${input[0]} + ${row}[3 * r + ${r}]) * ${input[1]} + ${column}[3 * c + ${c}]) * ${channels} + k]`;
+  return pieceOf(site, {
+    constants,
+    body: `for (int n = 0; n < ${batches}; n++)
+  for (int r = 0; r < ${output[0]}; r++)
+    for (int c = 0; c < ${output[1]}; c++)
+      for (int k = 0; k < ${channels}; k++) {
+        const int32_t down = ${row}[3 * r + 2], right = ${column}[3 * c + 2], up = 1024 - down, left = 1024 - right;
+        const int64_t sum = (int64_t)${at(0, 0)} * up * left + (int64_t)${at(1, 0)} * down * left +
+                            (int64_t)${at(0, 1)} * up * right + (int64_t)${at(1, 1)} * down * right;
+        *y++ = (int8_t)((sum + (sum > 0 ? 524288 : -524288)) / 1048576);
+      }`,
+    about: `${input.join(' × ')} → ${output.join(' × ')}`,
+  });
+}
+
+/** BATCH_MATMUL: x times x2, each batch at its own offset. */
+export function batchMatmul(site: SiteOf<'BATCH_MATMUL'>): Piece {
+  const plan = batchMatmulOf(nodeAt(site.graph, site.at));
+  const [a, b, output] = [scaleOf(site.input(0)), scaleOf(site.input(1)), scaleOf(site.output)];
+  const scaled = scaledText('(int32_t)sum', (a.scale * b.scale) / output.scale);
+  const [first, second] = [site.own('first'), site.own('second')];
+  return pieceOf(site, {
+    inputs: site.operator.inputs,
+    constants: [table('int32_t', first, plan.first), table('int32_t', second, plan.second)],
+    helpers: ['clamped', scaled.helper],
+    body: `for (int n = 0; n < ${plan.first.length}; n++)
+  for (int r = 0; r < ${plan.rows}; r++)
+    for (int c = 0; c < ${plan.columns}; c++) {
+      const int8_t *const left = x + ${first}[n] + r * ${plan.a.row}, *const right = x2 + ${second}[n] + c * ${plan.b.column};
+      uint32_t sum = 0;
+      for (int k = 0; k < ${plan.depth}; k++)
+        sum += (uint32_t)(${less(`left[k * ${plan.a.depth}]`, a.zeroPoint)} * ${less(`right[k * ${plan.b.depth}]`, b.zeroPoint)});
+      *y++ = (int8_t)clamped(${scaled.text} + ${signed(output.zeroPoint)}, -128, 127);
+    }`,
+    about: `${plan.first.length} × ${plan.rows} × ${plan.depth} × ${plan.columns}`,
+  });
+}
+
+/** L2_NORMALIZATION over the last axis. */
+export function l2(site: Site): Piece {
+  const { shape } = site.input(0);
+  const depth = shape.at(-1)!;
+  const { zeroPoint } = scaleOf(site.input(0));
+  return pieceOf(site, {
+    helpers: ['clamped', 'scaled', 'inverseRoot'],
+    body: `for (int row = 0; row < ${elementCount(shape) / depth}; row++, x += ${depth}, y += ${depth}) {
+  int32_t sum = 0;
+  for (int i = 0; i < ${depth}; i++) sum += ${less('x[i]', zeroPoint)} * ${less('x[i]', zeroPoint)};
+  int shift = 0;
+  const int32_t inverse = inverse_root(sum, &shift);
+  for (int i = 0; i < ${depth}; i++) y[i] = (int8_t)clamped(scaled(${less('x[i]', zeroPoint)}, inverse, shift + 7), -128, 127);
+}`,
+  });
+}
+
+/** TRANSPOSE_CONV: for each output cell, the input cells whose window covers it. */
+export function transposeConv(site: SiteOf<'TRANSPOSE_CONV'>): Piece {
+  const g = transposeConvOf(nodeAt(site.graph, site.at));
+  const [input, output] = [scaleOf(site.input(2)), scaleOf(site.output)];
+  const scales = site.input(1).quantization!.scale;
+  const ratios = Array.from({ length: g.outputs }, (_, channel) =>
+    quantizeMultiplier((input.scale * scales[scales.length === 1 ? 0 : channel]!) / output.scale),
+  );
+  const { low, high } = rangeOf(site.output, site.options.activation);
+  const bias = site.graph.tensors[site.operator.inputs[3] ?? -1]?.data as Int32Array | undefined;
+  const [weights, multiplier, shift, biases] = ['weights', 'multiplier', 'shift', 'bias'].map((name) =>
+    site.own(name),
+  );
+  const cell = g.filterH * g.filterW * g.channels;
+  return pieceOf(site, {
+    inputs: [site.operator.inputs[2]!],
+    constants: [
+      table('int8_t', weights!, site.input(1).data as Int8Array),
+      table(
+        'int32_t',
+        multiplier!,
+        ratios.map((own) => own.multiplier),
+      ),
+      table(
+        'int8_t',
+        shift!,
+        ratios.map((own) => own.shift),
+      ),
+      table('int32_t', biases!, bias ?? new Int32Array(g.outputs)),
+    ],
+    helpers: ['clamped', 'scaled'],
+    body: `for (int n = 0; n < ${g.batches}; n++, x += ${g.height * g.width * g.channels})
+  for (int r = 0; r < ${g.outH}; r++)
+    for (int c = 0; c < ${g.outW}; c++)
+      for (int o = 0; o < ${g.outputs}; o++) {
+        uint32_t sum = (uint32_t)${biases}[o];
+        for (int i = 0; i < ${g.filterH}; i++) {
+          const int row = r + ${g.top} - i;
+          if (row < 0 || row % ${g.strideH} != 0 || row / ${g.strideH} >= ${g.height}) continue;
+          for (int j = 0; j < ${g.filterW}; j++) {
+            const int column = c + ${g.left} - j;
+            if (column < 0 || column % ${g.strideW} != 0 || column / ${g.strideW} >= ${g.width}) continue;
+            const int8_t *const from = x + (row / ${g.strideH} * ${g.width} + column / ${g.strideW}) * ${g.channels};
+            const int8_t *const w = ${weights} + o * ${cell} + (i * ${g.filterW} + j) * ${g.channels};
+            for (int k = 0; k < ${g.channels}; k++) sum += (uint32_t)(${less('from[k]', input.zeroPoint)} * w[k]);
+          }
+        }
+        *y++ = (int8_t)clamped(scaled((int32_t)sum, ${multiplier}[o], ${shift}[o]) + ${signed(output.zeroPoint)}, ${low}, ${high});
+      }`,
+    about: `${g.height} × ${g.width} × ${g.channels} → ${g.outH} × ${g.outW} × ${g.outputs}`,
+  });
 }

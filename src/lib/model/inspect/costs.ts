@@ -124,7 +124,7 @@ export function refuseOffDevice(graph: Graph): void {
 /** A network's data type; `none` if it has no weights. */
 export type Precision = 'float32' | 'float16' | 'dynamic' | 'int8' | 'int16x8' | 'mixed' | 'none';
 
-const weightedOps: readonly string[] = ['FULLY_CONNECTED', 'CONV_2D', 'DEPTHWISE_CONV_2D'];
+const weightedOps: readonly string[] = ['FULLY_CONNECTED', 'CONV_2D', 'DEPTHWISE_CONV_2D', 'TRANSPOSE_CONV'];
 
 /** An operator with int8 weights and float32 activations (dynamic range), and its index; or undefined. */
 function dynamicOperator(graph: Graph): { index: number; operator: Operator } | undefined {

@@ -252,7 +252,7 @@ export function leakyRelu(node: Node<OperatorOptions['LEAKY_RELU']>): () => void
 }
 
 /** Range of a fused activation on float32. */
-function floatRange(activation: Activation): { low: number; high: number } {
+export function floatRange(activation: Activation): { low: number; high: number } {
   const [low, high] = {
     none: [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY],
     relu: [0, Number.POSITIVE_INFINITY],

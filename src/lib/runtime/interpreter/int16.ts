@@ -125,9 +125,9 @@ const limit = 2 ** 46;
  * The bias of an int16 layer. With an int64 bias, or none, sums have 64 bits and multipliers have 15. With an int32 bias, both have the same widths
  * as for int8. Doubles hold the sums exactly.
  */
-function wideBias(node: Node, channels: number, absent: TensorType | undefined): Wide {
-  const data = node.inputs[2]?.tensor.data;
-  if (node.inputs[2] !== undefined && data?.length !== channels)
+export function wideBias(node: Node, channels: number, absent: TensorType | undefined, place = 2): Wide {
+  const data = node.inputs[place]?.tensor.data;
+  if (node.inputs[place] !== undefined && data?.length !== channels)
     throw node.malformed(`expected a bias of ${channels} elements, got ${data?.length}`);
   if (data instanceof Int32Array || (data === undefined && absent === 'int32'))
     return {
@@ -135,7 +135,7 @@ function wideBias(node: Node, channels: number, absent: TensorType | undefined):
       scaled: (sum, multiplier, shift) => multiplyByQuantized(sum | 0, multiplier, shift),
     };
   if (data !== undefined && !(data instanceof BigInt64Array))
-    throw node.unsupported(`${node.inputs[2]!.tensor.type} bias`);
+    throw node.unsupported(`${node.inputs[place]!.tensor.type} bias`);
   const bias = Float64Array.from(data ?? [], Number);
   const large = bias.find((value) => Math.abs(value) > limit);
   if (large !== undefined) throw node.unsupported(`a bias of ${large}`);

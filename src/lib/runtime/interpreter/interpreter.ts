@@ -9,12 +9,15 @@ import {
   type Tensor,
 } from '../../formats/tflite/graph.js';
 import { activationPlaces, rowOf } from '../../formats/tflite/operators.js';
+import * as copies from './copies.js';
+import { movesOf } from './copies.js';
 import * as elementwise from './elementwise.js';
 import { floatUnary } from './elementwise.js';
 import { scaleOf } from './fixed-point.js';
 import * as float from './float.js';
 import * as floats from './float.js';
 import { binary, leakyRelu as floatLeakyRelu } from './float.js';
+import * as images from './images.js';
 import { convolution, depthwise, fullyConnected, logistic, softmax, tanh } from './int8.js';
 import * as int16 from './int16.js';
 import { logistic as logistic16, softmax as softmax16, tanh as tanh16 } from './int16.js';
@@ -198,6 +201,9 @@ const integer = <K>(kernel: K) => ({ 'int8 int8': kernel, 'int16 int16': kernel 
 /** The kernel of an operator that only moves elements, which is the same for all types. */
 const moving = <K>(kernel: K) => ({ ...integer(kernel), 'float32 float32': kernel });
 
+/** The kernel of an operator that moves elements of float32 and int8 only. */
+const narrow = <K>(kernel: K) => ({ 'int8 int8': kernel, 'float32 float32': kernel });
+
 /** A comparison: TFLite Micro has kernels for float32 and int8. */
 const comparing = (holds: (a: number, b: number) => boolean) => ({
   'int8 bool': elementwise.comparison(holds),
@@ -260,6 +266,25 @@ const kernels: {
   SQUARE: { 'float32 float32': floatUnary.SQUARE },
   EXP: { 'float32 float32': floatUnary.EXP },
   LOG: { 'float32 float32': floatUnary.LOG },
+  TRANSPOSE_CONV: {
+    'int8 int8': images.transposeConv,
+    'int16 int16': images.wideTransposeConv,
+    'float32 float32': images.floatTransposeConv,
+  },
+  BATCH_MATMUL: { ...integer(images.batchMatmul), 'float32 float32': images.floatBatchMatmul },
+  L2_NORMALIZATION: { 'int8 int8': images.l2, 'float32 float32': images.floatL2 },
+  RESIZE_BILINEAR: { 'int8 int8': images.bilinear, 'float32 float32': images.floatBilinear },
+  RESIZE_NEAREST_NEIGHBOR: moving(images.nearest),
+  PACK: moving(copies.moving(movesOf.PACK)),
+  UNPACK: moving(copies.moving(movesOf.UNPACK)),
+  SLICE: moving(copies.moving(movesOf.SLICE)),
+  // TFLite Micro has no int16 kernels for these.
+  GATHER: narrow(copies.moving(movesOf.GATHER)),
+  DEPTH_TO_SPACE: narrow(copies.moving(movesOf.DEPTH_TO_SPACE)),
+  SPACE_TO_DEPTH: narrow(copies.moving(movesOf.SPACE_TO_DEPTH)),
+  SPACE_TO_BATCH_ND: narrow(copies.moving(movesOf.SPACE_TO_BATCH_ND)),
+  BATCH_TO_SPACE_ND: narrow(copies.moving(movesOf.BATCH_TO_SPACE_ND)),
+  FILL: narrow(images.fill),
   CONCATENATION: moving(moves.concatenation),
   PAD: { ...integer(moves.pad(zeroOf)), 'float32 float32': moves.pad(() => 0) },
   PADV2: moving(moves.pad(moves.padValue)),
@@ -296,6 +321,14 @@ const kernels: {
   EXPAND_DIMS: {},
   SQUEEZE: {},
 };
+
+/** One operator of a graph with its tensors but without values, from which code is generated. */
+export function nodeAt(graph: Graph, index: number): Node<never> {
+  const operator = graph.operators[index]!;
+  const operand = (place: number) => ({ tensor: graph.tensors[place]!, values: noValues });
+  const inputs = operator.inputs.map((place) => (place === -1 ? undefined : operand(place)));
+  return new Node<never>(index, operator, inputs, operator.outputs.map(operand), 'double');
+}
 
 /** Whether there is a kernel of an operator that reads and yields activations of this type. */
 export function hasKernel(op: OperatorName, type: 'int8' | 'int16' | 'float32'): boolean {

@@ -188,12 +188,12 @@ function gather(x: Values, y: Values, source: Int32Array): () => void {
 }
 
 /** Distance between neighbors along each axis of a row-major tensor. */
-function stridesOf(shape: readonly number[]): number[] {
+export function stridesOf(shape: readonly number[]): number[] {
   return shape.map((_, axis) => elementCount(shape.slice(axis + 1)));
 }
 
 /** For every index of `shape` in row-major order: start + Σ index · stride. */
-function walk(shape: readonly number[], strides: readonly number[], start = 0): Int32Array {
+export function walk(shape: readonly number[], strides: readonly number[], start = 0): Int32Array {
   const places = new Int32Array(elementCount(shape));
   const position = shape.map(() => 0);
   let at = start;

@@ -1,6 +1,6 @@
 import type { OperatorName } from '../graph.js';
 import { activation, flag, optionalFlag, optionalType, padding, positive, zero } from '../option-fields.js';
-import { micro, quantizedSince, type Row, type SharedRow, type Use } from './row.js';
+import { byType, micro, quantizedSince, type Row, type SharedRow, type Use } from './row.js';
 
 const pool = (code: number, rest: Pick<SharedRow, 'cost' | 'micro'>): SharedRow => ({
   code,
@@ -85,6 +85,52 @@ export const layerRows = {
     scale: 'own',
     cost: 'depthwise',
     micro: micro('AddDepthwiseConv2D', 80, 40),
+  },
+  TRANSPOSE_CONV: {
+    code: 67,
+    optionsType: 49,
+    fields: [
+      padding(0),
+      positive(1, 'strideW'),
+      positive(2, 'strideH'),
+      activation(3),
+      optionalType(4, 'quantizedBiasType'),
+    ],
+    inputs: [3, 4],
+    version: ({ inputs, output, options }) => {
+      if (options.activation !== 'none') return 4;
+      if (inputs[3] !== undefined) return 3;
+      return output.type === 'float32' ? 1 : 2;
+    },
+    since: { 1: '1.9.0', 2: '2.2.0', 3: '2.3.0', 4: '2.13.0' },
+    activations: [2],
+    scale: 'own',
+    cost: 'convolution',
+    micro: micro('AddTransposeConv', 96, 24),
+  },
+  BATCH_MATMUL: {
+    code: 126,
+    optionsType: 101,
+    fields: [flag(0, 'adjX'), flag(1, 'adjY'), zero(2, 'asymmetric quantization of inputs')],
+    inputs: [2, 2],
+    version: byType(2, 3),
+    since: { 1: '2.3.0', 2: '2.3.0', 3: '2.4.0' },
+    activations: [0, 1],
+    scale: 'own',
+    cost: 'dense',
+    micro: micro('AddBatchMatMul', 64, 8),
+  },
+  L2_NORMALIZATION: {
+    code: 11,
+    optionsType: 12,
+    fields: [activation(0)],
+    inputs: [1, 1],
+    version: byType(2),
+    since: { 1: '1.5.0', 2: '1.14.0' },
+    shape: 'first',
+    scale: { int8: [1 / 128, 0] },
+    cost: 'transcendental',
+    micro: micro('AddL2Normalization', 0, 8),
   },
   MAX_POOL_2D: pool(17, { cost: 'maxPool', micro: micro('AddMaxPool2D', 32, 40) }),
   AVERAGE_POOL_2D: pool(1, { cost: 'averagePool', micro: micro('AddAveragePool2D', 32, 40) }),

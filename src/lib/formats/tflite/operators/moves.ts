@@ -50,6 +50,30 @@ export const reductionRows = {
   },
 } satisfies { [Name in OperatorName]?: Row<Name> };
 
+/** An operator that takes its elements from the first input. */
+const move = (
+  code: number,
+  optionsType: number,
+  inputs: number,
+  since: SharedRow['since'],
+  rest: Pick<SharedRow, 'micro'> & Partial<SharedRow>,
+): SharedRow => ({
+  code,
+  optionsType,
+  fields: [],
+  inputs: [inputs, inputs],
+  version: () => 1,
+  since,
+  scale: 'input',
+  cost: 'copy',
+  ...rest,
+});
+
+const inBlocks: SharedRow['version'] = (use) => (use.inputs[0]?.shape.length === 4 ? byType(2)(use) : 3);
+
+/** Either option of a resize needs version 3; files with a lower one are read in the same way. */
+const resized: SharedRow['version'] = (use) => (use.inputs[0]?.type === 'int16' ? 4 : 3);
+
 const pad = (
   code: number,
   optionsType: number,
@@ -160,4 +184,122 @@ export const movingRows = {
     cost: 'copy',
     micro: micro('AddSqueeze', 0, 40),
   },
+  PACK: {
+    code: 83,
+    optionsType: 59,
+    fields: [integer(0, 'valuesCount'), integer(1, 'axis')],
+    inputs: [1, 64],
+    version: byType(2, 3),
+    since: { 1: '1.11.0', 2: '1.14.0', 3: '2.3.0' },
+    activations: 'all',
+    scale: 'joined',
+    cost: 'copy',
+    micro: micro('AddPack', 0, 8),
+  },
+  UNPACK: {
+    code: 88,
+    optionsType: 64,
+    fields: [positive(0, 'num'), integer(1, 'axis')],
+    inputs: [1, 1],
+    outputs: ({ num }) => num,
+    version: byType(2, 4),
+    since: { 1: '1.11.0', 2: '1.14.0', 4: '2.3.0' },
+    scale: 'input',
+    cost: 'copy',
+    micro: micro('AddUnpack', 0, 8),
+  },
+  SLICE: move(
+    65,
+    48,
+    3,
+    { 1: '1.14.0', 2: '1.14.0', 4: '2.4.0' },
+    { version: byType(2, 4), micro: micro('AddSlice') },
+  ),
+  GATHER: move(
+    36,
+    23,
+    2,
+    { 1: '1.6.0', 2: '1.14.0' },
+    {
+      fields: [integer(0, 'axis'), integer(1, 'batchDims')],
+      version: byType(2),
+      micro: micro('AddGather', 32),
+    },
+  ),
+  DEPTH_TO_SPACE: move(
+    5,
+    94,
+    1,
+    { 1: '2.1.0' },
+    {
+      fields: [positive(0, 'blockSize')],
+      micro: micro('AddDepthToSpace', 16, 8),
+    },
+  ),
+  SPACE_TO_DEPTH: move(
+    26,
+    19,
+    1,
+    { 1: '1.5.0', 2: '1.14.0' },
+    {
+      fields: [positive(0, 'blockSize')],
+      version: byType(2),
+      micro: micro('AddSpaceToDepth', 16, 8),
+    },
+  ),
+  SPACE_TO_BATCH_ND: move(
+    38,
+    25,
+    3,
+    { 1: '1.6.0', 2: '1.14.0', 3: '2.3.0' },
+    {
+      version: inBlocks,
+      micro: micro('AddSpaceToBatchNd', 8),
+    },
+  ),
+  BATCH_TO_SPACE_ND: move(
+    37,
+    24,
+    3,
+    { 1: '1.6.0', 2: '1.14.0', 3: '2.3.0' },
+    {
+      version: inBlocks,
+      micro: micro('AddBatchToSpaceNd'),
+    },
+  ),
+  FILL: move(
+    94,
+    68,
+    2,
+    { 1: '1.13.0', 3: '2.5.0' },
+    {
+      version: ({ output }) => (output.type === 'int8' || output.type === 'int16' ? 3 : 1),
+      activations: [1],
+      micro: micro('AddFill'),
+    },
+  ),
+  RESIZE_NEAREST_NEIGHBOR: move(
+    97,
+    74,
+    2,
+    { 1: '1.13.1', 2: '1.14.0', 3: '2.3.0', 4: '2.4.0' },
+    {
+      fields: [flag(0, 'alignCorners'), flag(1, 'halfPixelCenters')],
+      version: resized,
+      micro: micro('AddResizeNearestNeighbor', 0, 8),
+    },
+  ),
+  RESIZE_BILINEAR: move(
+    23,
+    15,
+    2,
+    { 1: '1.7.0', 2: '1.14.0', 3: '2.2.0' },
+    {
+      // The first two fields, the size, are an input since version 1.7.
+      fields: [flag(2, 'alignCorners'), flag(3, 'halfPixelCenters')],
+      version: resized,
+      cost: 'rescale',
+      micro: micro('AddResizeBilinear', 0, 8),
+    },
+  ),
 } satisfies { [Name in OperatorName]?: Row<Name> };

@@ -12,7 +12,7 @@ import {
   wideQuantization,
   withLeastScale,
 } from './numbers.js';
-import { channelAxis, fixedOutput, isWeighted, outputRule, type Weighted } from './rules.js';
+import { channelAxis, fixedOutput, outputRule, weightPlaces } from './rules.js';
 
 interface IntegerPlan {
   /** Kind of each operator of the float graph. */
@@ -78,16 +78,24 @@ function addFloat(twins: Twins, operator: Operator): void {
 function addInteger(twins: Twins, operator: Operator, kind: Kind): void {
   const { op } = operator;
   const places = activationPlaces(operator);
+  const layer = weightPlaces(op);
   const first = twins.of(operator.inputs[places[0]!]!, kind);
   const input = twins.quantizationOf(first, op);
   const inputs = operator.inputs.map((index, place) => {
     if (place === places[0]) return first;
-    if (!places.includes(place)) return isWeighted(operator) ? -1 : twins.other(index);
+    // The slopes of a PRELU are int8 with activations of either type.
+    if (op === 'PRELU' && place === 1) return twins.of(index, 'int8');
+    if (layer?.includes(place)) return -1;
+    if (!places.includes(place)) return twins.other(index);
     return twins.of(index, kind, outputRule(op) === 'input' ? input : undefined);
   });
   const quantization = outputQuantization(twins, operator, kind, inputs);
   const outputs = operator.outputs.map((index) => twins.make(index, kind, quantization));
-  if (isWeighted(operator)) inputs.splice(1, 2, ...addWeights(twins, operator, input.scale[0]!, kind));
+  if (layer) {
+    const [weights, bias] = addWeights(twins, operator, layer, input.scale[0]!, kind);
+    inputs[layer[0]] = weights;
+    inputs[layer[1]] = bias;
+  }
   twins.operators.push({ ...operator, inputs, outputs, options: optionsFor(operator, kind) } as Operator);
 }
 
@@ -149,9 +157,14 @@ function guardTable(op: string, scale: number, kind: 'int8' | 'int16'): void {
 }
 
 /** Weights and bias as integers; a fully connected layer without bias does not get one. */
-function addWeights(twins: Twins, operator: Weighted, inputScale: number, kind: Kind): [number, number] {
-  const { op, inputs } = operator;
-  const [, w = -1, b = -1] = inputs;
+function addWeights(
+  twins: Twins,
+  { op, inputs }: Operator,
+  [weightPlace, biasPlace]: readonly [number, number],
+  inputScale: number,
+  kind: Kind,
+): [number, number] {
+  const [w = -1, b = -1] = [inputs[weightPlace], inputs[biasPlace]];
   const [weights, bias] = [twins.graph.tensors[w], twins.graph.tensors[b]];
   if (!(weights?.data instanceof Float32Array)) throw unfit(`${op}: expected constant float32 weights`);
   if (b !== -1 && !(bias?.data instanceof Float32Array))

@@ -28,6 +28,12 @@ export function isWeighted(operator: Operator): operator is Weighted {
   return op === 'FULLY_CONNECTED' || op === 'CONV_2D' || op === 'DEPTHWISE_CONV_2D';
 }
 
+/** Positions of a layer's weights and bias; undefined for operators without weights. */
+export function weightPlaces(op: OperatorName): readonly [weights: number, bias: number] | undefined {
+  if (op === 'TRANSPOSE_CONV') return [1, 3];
+  return op === 'FULLY_CONNECTED' || op === 'CONV_2D' || op === 'DEPTHWISE_CONV_2D' ? [1, 2] : undefined;
+}
+
 /** Dimension of the output channels in a layer's weights. */
 export function channelAxis(op: OperatorName): 0 | 3 {
   return op === 'DEPTHWISE_CONV_2D' ? 3 : 0;

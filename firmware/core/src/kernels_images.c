@@ -1,0 +1,220 @@
+/* RESIZE_NEAREST_NEIGHBOR, RESIZE_BILINEAR, BATCH_MATMUL and L2_NORMALIZATION on int8. */
+#include <math.h>
+#include <string.h>
+
+#include "aiot/fixed_point.h"
+#include "fixed_functions.h"
+#include "kernels.h"
+#include "quantized.h"
+#include "walk.h"
+
+/* An output position of an axis: its neighbors in the input, and the distance from the first in 1/1024. */
+typedef struct {
+  int32_t low, high, part;
+} between;
+
+typedef struct {
+  int32_t batches, channels;
+  int32_t input[2], output[2];
+  const between *axis[2];
+} resize_plan;
+
+/* Positions of one axis in single precision, as TFLite computes them. */
+static between nearest_of(int32_t at, int32_t input, int32_t output, bool align, bool half_pixel) {
+  const bool aligned = align && output > 1;
+  const float scale = aligned ? (float)(input - 1) / (float)(output - 1) : (float)input / (float)output;
+  const float real = ((float)at + (half_pixel ? 0.5f : 0.0f)) * scale;
+  const int32_t place = (int32_t)(align ? roundf(real) : floorf(real));
+  const int32_t last = input - 1;
+  return (between){place > last ? last : place, 0, 0};
+}
+
+/* Positions of one axis in steps of 1/1024. */
+static between bilinear_of(int32_t at, int32_t input, int32_t output, bool align, bool half_pixel) {
+  const bool aligned = align && output > 1;
+  const int64_t whole = aligned ? input - 1 : input, parts = aligned ? output - 1 : output;
+  const int64_t scale = (1024 * whole + parts / 2) / parts;
+  const int64_t place = at * scale + (half_pixel ? scale / 2 - 512 : 0);
+  const int64_t low = place < 0 ? 0 : place / 1024, high = (place + 1023) / 1024;
+  return (between){(int32_t)low, (int32_t)(high > input - 1 ? input - 1 : high), (int32_t)(place - 1024 * low)};
+}
+
+static const int8_t *cell_of(const resize_plan *plan, const int8_t *x, int32_t batch, int32_t row, int32_t column) {
+  return x + ((batch * plan->input[0] + row) * plan->input[1] + column) * plan->channels;
+}
+
+static void run_nearest(const aiot_step *step) {
+  const resize_plan *plan = step->plan;
+  int8_t *y = step->y;
+  for (int32_t batch = 0; batch < plan->batches; batch++)
+    for (int32_t row = 0; row < plan->output[0]; row++)
+      for (int32_t column = 0; column < plan->output[1]; column++, y += plan->channels)
+        memcpy(y, cell_of(plan, step->x, batch, plan->axis[0][row].low, plan->axis[1][column].low), (size_t)plan->channels);
+}
+
+static void run_bilinear(const aiot_step *step) {
+  const resize_plan *plan = step->plan;
+  int8_t *y = step->y;
+  for (int32_t batch = 0; batch < plan->batches; batch++)
+    for (int32_t row = 0; row < plan->output[0]; row++)
+      for (int32_t column = 0; column < plan->output[1]; column++) {
+        const between r = plan->axis[0][row], c = plan->axis[1][column];
+        const int8_t *a = cell_of(plan, step->x, batch, r.low, c.low), *b = cell_of(plan, step->x, batch, r.high, c.low);
+        const int8_t *d = cell_of(plan, step->x, batch, r.low, c.high), *e = cell_of(plan, step->x, batch, r.high, c.high);
+        const int64_t down = r.part, up = 1024 - r.part, right = c.part, left = 1024 - c.part;
+        for (int32_t k = 0; k < plan->channels; k++) {
+          const int64_t sum = a[k] * up * left + b[k] * down * left + d[k] * up * right + e[k] * down * right;
+          *y++ = (int8_t)((sum + (sum > 0 ? 1 << 19 : -(1 << 19))) / (1 << 20));
+        }
+      }
+}
+
+/* Input 1 is the constant height and width of the output. The two options follow each other; the positions of all rows and columns are stored. */
+aiot_code aiot_prepare_resize(const aiot_operator *operator) {
+  aiot_flatbuffer *file = &operator->network->file;
+  const bool nearest = operator->code == AIOT_RESIZE_NEAREST_NEIGHBOR;
+  const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0), *size = aiot_operator_input(operator, 1);
+  if (x == NULL || y == NULL || !aiot_scale_same(file, x, y)) return AIOT_BUNDLE_MALFORMED;
+  if (!aiot_operand_constant(size, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
+  const unsigned slot = nearest ? 0 : 2;
+  const bool align = aiot_flatbuffer_i8(file, operator->options, slot, 0) != 0;
+  const bool half_pixel = aiot_flatbuffer_i8(file, operator->options, slot + 1, 0) != 0;
+  if (x->rank != 4 || size->count != 2 || (align && half_pixel)) return AIOT_BUNDLE_MALFORMED;
+  const int32_t shape[4] = {x->size[0], aiot_operand_i32(size, 0), aiot_operand_i32(size, 1), x->size[3]};
+  if (!aiot_operand_shaped(y, 4, shape)) return AIOT_BUNDLE_MALFORMED;
+  resize_plan *plan = aiot_network_step(operator->network, nearest ? run_nearest : run_bilinear, sizeof *plan,
+                                        aiot_operator_input_index(operator, 0), -1, aiot_operator_output_index(operator, 0));
+  if (plan == NULL) return AIOT_MEMORY_SHORT;
+  *plan = (resize_plan){.batches = x->size[0], .channels = x->size[3]};
+  for (int32_t axis = 0; axis < 2; axis++) {
+    const int32_t input = plan->input[axis] = x->size[axis + 1], output = plan->output[axis] = shape[axis + 1];
+    between *places = aiot_arena_take(operator->network->arena, (size_t)output * sizeof *places, sizeof(int32_t));
+    if (places == NULL) return AIOT_MEMORY_SHORT;
+    for (int32_t at = 0; at < output; at++)
+      places[at] = (nearest ? nearest_of : bilinear_of)(at, input, output, align, half_pixel);
+    plan->axis[axis] = places;
+  }
+  return AIOT_OK;
+}
+
+typedef struct {
+  /* The batches, and the positions of both inputs for them. */
+  aiot_extent batches;
+  aiot_places first, second;
+  int32_t rows, columns, depth;
+  /* Distances along the rows of the first input, the columns of the second, and the depth of both. */
+  int32_t row, column, first_depth, second_depth;
+  int32_t first_zero, second_zero, output_zero;
+  aiot_ratio ratio;
+} matmul_plan;
+
+static void run_batch_matmul(const aiot_step *step) {
+  const matmul_plan *plan = step->plan;
+  static const aiot_range whole = {INT8_MIN, INT8_MAX};
+  const int32_t count = aiot_extent_count(&plan->batches);
+  aiot_odometer odometer = {{0}};
+  int32_t a = 0, b = 0;
+  int8_t *y = step->y;
+  for (int32_t batch = 0; batch < count; batch++) {
+    for (int32_t row = 0; row < plan->rows; row++)
+      for (int32_t column = 0; column < plan->columns; column++) {
+        const int8_t *left = step->x + a + row * plan->row, *right = step->x2 + b + column * plan->column;
+        uint32_t sum = 0;
+        for (int32_t k = 0; k < plan->depth; k++)
+          sum += (uint32_t)((left[k * plan->first_depth] - plan->first_zero) * (right[k * plan->second_depth] - plan->second_zero));
+        *y++ = aiot_range_clamp(whole, aiot_ratio_times((int32_t)sum, plan->ratio) + plan->output_zero);
+      }
+    aiot_odometer_next(&odometer, &plan->batches, &plan->first, &a, &plan->second, &b);
+  }
+}
+
+/* The size of an operand's axis, counted as if it had `rank` dimensions. */
+static int32_t size_at(const aiot_operand *operand, int32_t axis, int32_t rank) {
+  const int32_t own = axis - rank + operand->rank;
+  return own < 0 ? 1 : operand->size[own];
+}
+
+/* Strides of the batches of an operand, 0 where it is repeated. */
+static bool batches_of(const aiot_operand *operand, const aiot_operand *y, aiot_places *out) {
+  *out = (aiot_places){.start = 0};
+  int32_t stride = operand->size[operand->rank - 1] * operand->size[operand->rank - 2];
+  for (int32_t axis = y->rank - 3; axis >= 0; axis--) {
+    const int32_t size = size_at(operand, axis, y->rank);
+    if (size != 1 && size != y->size[axis]) return false;
+    out->step[axis] = size == 1 ? 0 : stride;
+    stride *= size;
+  }
+  return true;
+}
+
+aiot_code aiot_prepare_batch_matmul(const aiot_operator *operator) {
+  aiot_flatbuffer *file = &operator->network->file;
+  const aiot_operand *a = aiot_operator_input(operator, 0), *b = aiot_operator_input(operator, 1), *y = aiot_operator_output(operator, 0);
+  aiot_scale first, second, output;
+  if (a == NULL || b == NULL || y == NULL) return AIOT_BUNDLE_MALFORMED;
+  if (!aiot_scale_of(file, a, &first) || !aiot_scale_of(file, b, &second) || !aiot_scale_of(file, y, &output)) return AIOT_BUNDLE_MALFORMED;
+  const int32_t rank = a->rank > b->rank ? a->rank : b->rank;
+  if (a->rank < 2 || b->rank < 2 || rank > 5 || aiot_flatbuffer_i8(file, operator->options, 2, 0) != 0) return AIOT_MODEL_UNSUPPORTED;
+  if (y->rank != rank) return AIOT_BUNDLE_MALFORMED;
+  const bool adj_x = aiot_flatbuffer_i8(file, operator->options, 0, 0) != 0, adj_y = aiot_flatbuffer_i8(file, operator->options, 1, 0) != 0;
+  const int32_t rows = a->size[a->rank - (adj_x ? 1 : 2)], depth = a->size[a->rank - (adj_x ? 2 : 1)];
+  const int32_t columns = b->size[b->rank - (adj_y ? 2 : 1)], other = b->size[b->rank - (adj_y ? 1 : 2)];
+  if (depth != other || y->size[rank - 2] != rows || y->size[rank - 1] != columns) return AIOT_BUNDLE_MALFORMED;
+  for (int32_t axis = 0; axis < rank - 2; axis++)
+    if (y->size[axis] != 1 && size_at(a, axis, rank) == 1 && size_at(b, axis, rank) == 1) return AIOT_BUNDLE_MALFORMED;
+  matmul_plan *plan = aiot_network_step(operator->network, run_batch_matmul, sizeof *plan, aiot_operator_input_index(operator, 0),
+                                        aiot_operator_input_index(operator, 1), aiot_operator_output_index(operator, 0));
+  if (plan == NULL) return AIOT_MEMORY_SHORT;
+  *plan = (matmul_plan){.rows = rows,
+                        .columns = columns,
+                        .depth = depth,
+                        .row = adj_x ? 1 : depth,
+                        .first_depth = adj_x ? rows : 1,
+                        .column = adj_y ? depth : 1,
+                        .second_depth = adj_y ? 1 : columns,
+                        .first_zero = first.zero_point,
+                        .second_zero = second.zero_point,
+                        .output_zero = output.zero_point};
+  plan->batches = aiot_extent_of(y);
+  plan->batches.rank = rank - 2;
+  if (!batches_of(a, y, &plan->first) || !batches_of(b, y, &plan->second)) return AIOT_BUNDLE_MALFORMED;
+  return aiot_ratio_of(first.scale * second.scale / output.scale, &plan->ratio) ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
+}
+
+typedef struct {
+  int32_t rows, depth, zero;
+} l2_plan;
+
+/* Values over which squares of int8 differences fit int32. */
+enum { L2_MAX = 32768 };
+
+static void run_l2(const aiot_step *step) {
+  const l2_plan *plan = step->plan;
+  static const aiot_range whole = {INT8_MIN, INT8_MAX};
+  const int8_t *x = step->x;
+  int8_t *y = step->y;
+  for (int32_t row = 0; row < plan->rows; row++, x += plan->depth) {
+    int32_t sum = 0;
+    for (int32_t i = 0; i < plan->depth; i++) sum += (x[i] - plan->zero) * (x[i] - plan->zero);
+    int shift = 0;
+    const int32_t multiplier = aiot_inverse_square_root(sum, &shift);
+    /* The output has the scale 1/128. */
+    for (int32_t i = 0; i < plan->depth; i++)
+      *y++ = aiot_range_clamp(whole, aiot_multiply_by_quantized(x[i] - plan->zero, multiplier, shift + 7));
+  }
+}
+
+aiot_code aiot_prepare_l2_normalization(const aiot_operator *operator) {
+  aiot_flatbuffer *file = &operator->network->file;
+  const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
+  aiot_scale input;
+  if (x == NULL || y == NULL || !aiot_scale_of(file, x, &input) || !aiot_scale_is(file, y, 1.0 / 128, 0)) return AIOT_BUNDLE_MALFORMED;
+  if (x->rank < 1 || x->rank > 4 || x->size[x->rank - 1] > L2_MAX) return AIOT_MODEL_UNSUPPORTED;
+  if (aiot_flatbuffer_i8(file, operator->options, 0, 0) != 0) return AIOT_MODEL_UNSUPPORTED;
+  if (!aiot_operand_shaped(y, x->rank, x->size)) return AIOT_BUNDLE_MALFORMED;
+  l2_plan *plan = aiot_network_step(operator->network, run_l2, sizeof *plan, aiot_operator_input_index(operator, 0), -1,
+                                    aiot_operator_output_index(operator, 0));
+  if (plan == NULL) return AIOT_MEMORY_SHORT;
+  *plan = (l2_plan){x->count / x->size[x->rank - 1], x->size[x->rank - 1], input.zero_point};
+  return AIOT_OK;
+}

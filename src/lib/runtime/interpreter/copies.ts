@@ -1,0 +1,226 @@
+import { elementCount, type OperatorOptions } from '../../formats/tflite/graph.js';
+import { stridesOf, walk } from './moves.js';
+import type { Kernel, Node } from './node.js';
+
+/** Elements that an operator moves together: for every index of `sizes`, y[to + Σ index · y] = x[from + Σ index · x]. */
+export interface Copy {
+  /** Positions of the input and of the output. */
+  input: number;
+  output: number;
+  sizes: number[];
+  x: number[];
+  y: number[];
+  from: number;
+  to: number;
+}
+
+/** All movements of an operator, and whether they leave a part of the output, which is filled with zeros (the zero point). */
+export interface Moves {
+  copies: Copy[];
+  filled: boolean;
+}
+
+/** The movements of each operator that only rearranges elements; the interpreter and the generated C are both made from them. */
+export const movesOf = {
+  PACK: (node: Node<OperatorOptions['PACK']>): Moves => {
+    const { shape } = node.input(0).tensor;
+    const axis = node.axis(node.options.axis, [...shape, 1]);
+    const output = [...shape.slice(0, axis), node.inputs.length, ...shape.slice(axis)];
+    for (const [place] of node.inputs.entries())
+      if (node.input(place).tensor.shape.join() !== shape.join())
+        throw node.malformed(`[${shape}] and [${node.input(place).tensor.shape}] cannot be packed`);
+    node.expectOutput(...output);
+    const strides = stridesOf(output);
+    const y = strides.filter((_, k) => k !== axis);
+    const copies = node.inputs.map((_, input) => ({
+      input,
+      output: 0,
+      sizes: shape,
+      x: stridesOf(shape),
+      y,
+      from: 0,
+      to: input * strides[axis]!,
+    }));
+    return { copies, filled: false };
+  },
+  UNPACK: (node: Node<OperatorOptions['UNPACK']>): Moves => {
+    const { shape } = node.input(0).tensor;
+    const axis = node.axis(node.options.axis, shape);
+    const sizes = shape.filter((_, k) => k !== axis);
+    if (shape[axis] !== node.outputs.length)
+      throw node.malformed(`axis ${axis} of [${shape}] has not ${node.outputs.length} elements`);
+    for (const { tensor } of node.outputs)
+      if (tensor.shape.join() !== sizes.join())
+        throw node.malformed(`expected outputs of [${sizes}], got [${tensor.shape}]`);
+    const strides = stridesOf(shape);
+    const x = strides.filter((_, k) => k !== axis);
+    const copies = node.outputs.map((_, output) => ({
+      input: 0,
+      output,
+      sizes,
+      x,
+      y: stridesOf(sizes),
+      from: output * strides[axis]!,
+      to: 0,
+    }));
+    return { copies, filled: false };
+  },
+  SLICE: (node: Node): Moves => {
+    const { shape } = node.input(0).tensor;
+    const [begin, size] = [node.int32Constant(1), node.int32Constant(2)];
+    if (begin.length !== shape.length || size.length !== shape.length)
+      throw node.malformed(`begin [${begin}] and size [${size}] of [${shape}]`);
+    const sizes = shape.map((whole, axis) => (size[axis] === -1 ? whole - begin[axis]! : size[axis]!));
+    if (sizes.some((own, axis) => own < 1 || begin[axis]! < 0 || begin[axis]! + own > shape[axis]!))
+      throw node.malformed(`begin [${begin}] and size [${size}] of [${shape}]`);
+    node.expectOutput(...sizes);
+    const x = stridesOf(shape);
+    const from = x.reduce((sum, stride, axis) => sum + stride * begin[axis]!, 0);
+    return { copies: [{ input: 0, output: 0, sizes, x, y: stridesOf(sizes), from, to: 0 }], filled: false };
+  },
+  GATHER: (node: Node<OperatorOptions['GATHER']>): Moves => {
+    const { shape } = node.input(0).tensor;
+    const { shape: own } = node.input(1).tensor;
+    const taken = node.int32Constant(1);
+    const axis = node.axis(node.options.axis, shape);
+    const batchDims =
+      node.options.batchDims < 0 ? node.options.batchDims + own.length : node.options.batchDims;
+    if (batchDims < 0 || batchDims > Math.min(axis, own.length))
+      throw node.malformed(`${node.options.batchDims} batch dimensions of [${own}]`);
+    if (own.slice(0, batchDims).join() !== shape.slice(0, batchDims).join())
+      throw node.malformed(`[${own}] and [${shape}] differ in their batch dimensions`);
+    const wrong = taken.find((at) => at < 0 || at >= shape[axis]!);
+    if (wrong !== undefined) throw node.malformed(`element ${wrong} of ${shape[axis]}`);
+    node.expectOutput(...shape.slice(0, axis), ...own.slice(batchDims), ...shape.slice(axis + 1));
+    const inner = elementCount(shape.slice(axis + 1));
+    const outer = elementCount(shape.slice(batchDims, axis));
+    const count = elementCount(own.slice(batchDims));
+    const copies = [...taken].map((at, index): Copy => {
+      const [batch, place] = [Math.floor(index / count), index % count];
+      return {
+        input: 0,
+        output: 0,
+        sizes: [outer, inner],
+        x: [shape[axis]! * inner, 1],
+        y: [count * inner, 1],
+        from: (batch * outer * shape[axis]! + at) * inner,
+        to: (batch * outer * count + place) * inner,
+      };
+    });
+    return { copies, filled: false };
+  },
+  DEPTH_TO_SPACE: (node: Node<OperatorOptions['DEPTH_TO_SPACE']>): Moves => {
+    const { blockSize } = node.options;
+    const [batches, height, width, depth] = node.shape(node.input(0), 4) as [number, number, number, number];
+    const channels = depth / (blockSize * blockSize);
+    if (!Number.isInteger(channels)) throw node.malformed(`${depth} channels in blocks of ${blockSize}²`);
+    node.expectOutput(batches, height * blockSize, width * blockSize, channels);
+    return { copies: [blocked([batches, height, width, channels], blockSize, true)], filled: false };
+  },
+  SPACE_TO_DEPTH: (node: Node<OperatorOptions['SPACE_TO_DEPTH']>): Moves => {
+    const { blockSize } = node.options;
+    const [batches, high, wide, channels] = node.shape(node.input(0), 4) as [number, number, number, number];
+    const [height, width] = [high / blockSize, wide / blockSize];
+    if (!Number.isInteger(height) || !Number.isInteger(width))
+      throw node.malformed(`${high} × ${wide} in blocks of ${blockSize}`);
+    node.expectOutput(batches, height, width, channels * blockSize * blockSize);
+    return { copies: [blocked([batches, height, width, channels], blockSize, false)], filled: false };
+  },
+  SPACE_TO_BATCH_ND: (node: Node): Moves => {
+    // The Prepare function of TFLite Micro does not set the value to fill with; LiteRT takes the zero point.
+    const { copies, filled } = batchBlocks(node, node.input(0).tensor.shape, node.output.tensor.shape);
+    return { copies, filled };
+  },
+  BATCH_TO_SPACE_ND: (node: Node): Moves => {
+    const { copies, covered } = batchBlocks(node, node.output.tensor.shape, node.input(0).tensor.shape);
+    if (!covered) throw node.malformed(`[${node.input(0).tensor.shape}] does not cover its output`);
+    return {
+      copies: copies.map((copy) => ({ ...copy, x: copy.y, y: copy.x, from: copy.to, to: copy.from })),
+      filled: false,
+    };
+  },
+};
+
+/** Between [n, h, w, block², c] and [n, h · block, w · block, c]. */
+function blocked([n, h, w, c]: [number, number, number, number], block: number, toSpace: boolean): Copy {
+  const sizes = [n, h, block, w, block, c];
+  const depth = block * block * c;
+  const packed = [h * w * depth, w * depth, block * c, depth, c, 1];
+  const spread = stridesOf(sizes);
+  const [x, y] = toSpace ? [packed, spread] : [spread, packed];
+  return { input: 0, output: 0, sizes, x, y, from: 0, to: 0 };
+}
+
+/**
+ * The movements from an image to blocks in its batch dimension, one for each position within a block. Inputs 1 and 2 are the constant
+ * block shape and the paddings of the image. A shape of three dimensions has no width.
+ */
+function batchBlocks(node: Node, image: number[], blocks: number[]): Moves & { covered: boolean } {
+  const [block, paddings] = [[...node.int32Constant(1)], [...node.int32Constant(2)]];
+  const spatial = image.length - 2;
+  if (image.length !== blocks.length || spatial < 1 || spatial > 2 || block.length !== spatial)
+    throw node.unsupported(`blocks of [${block}] in [${image}]`);
+  if (paddings.length !== 2 * spatial || paddings.some((size) => size < 0) || block.some((size) => size < 1))
+    throw node.malformed(`blocks of [${block}] with paddings [${paddings}]`);
+  const four = (shape: number[]) => (spatial === 2 ? shape : [shape[0]!, shape[1]!, 1, shape[2]!]);
+  const [n, h, w, c] = four(image) as [number, number, number, number];
+  const [outN, outH, outW, outC] = four(blocks) as [number, number, number, number];
+  const [blockH, blockW] = [block[0]!, block[1] ?? 1];
+  const [top, bottom, left, right] = [paddings[0]!, paddings[1]!, paddings[2] ?? 0, paddings[3] ?? 0];
+  if (
+    outC !== c ||
+    outN !== n * blockH * blockW ||
+    outH * blockH !== h + top + bottom ||
+    outW * blockW !== w + left + right
+  )
+    throw node.malformed(`[${image}] and [${blocks}] with blocks of [${block}] and paddings [${paddings}]`);
+  const copies: Copy[] = [];
+  let moved = 0;
+  for (let row = 0; row < blockH; row++)
+    for (let column = 0; column < blockW; column++) {
+      const rows = insideOf(row, blockH, top, h, outH);
+      const columns = insideOf(column, blockW, left, w, outW);
+      if (rows.count < 1 || columns.count < 1) continue;
+      const sizes = [n, rows.count, columns.count, c];
+      moved += elementCount(sizes);
+      copies.push({
+        input: 0,
+        output: 0,
+        sizes,
+        x: [h * w * c, blockH * w * c, blockW * c, 1],
+        y: [outH * outW * c, outW * c, c, 1],
+        from: ((rows.first * blockH + row - top) * w + columns.first * blockW + column - left) * c,
+        to: (((row * blockW + column) * n * outH + rows.first) * outW + columns.first) * c,
+      });
+    }
+  return { copies, filled: moved < elementCount(blocks), covered: moved === elementCount(image) };
+}
+
+/** Positions of a block axis whose cell `within` the block is inside the image. */
+function insideOf(within: number, block: number, before: number, size: number, count: number) {
+  const first = Math.max(0, Math.ceil((before - within) / block));
+  const last = Math.min(count - 1, Math.floor((size - 1 + before - within) / block));
+  return { first, count: last - first + 1 };
+}
+
+/** A kernel that carries out the movements of an operator. */
+export function moving<Options>(moves: (node: Node<Options>) => Moves): Kernel<Options> {
+  return (node) => {
+    const { copies, filled } = moves(node);
+    if (filled) for (const { values } of node.outputs) values.fill(zeroOf(node));
+    const runs = copies.map(({ input, output, sizes, x, y, from, to }) => {
+      const [source, target] = [walk(sizes, x, from), walk(sizes, y, to)];
+      const [a, b] = [node.input(input).values, node.outputs[output]!.values];
+      return () => {
+        for (let i = 0; i < source.length; i++) b[target[i]!] = a[source[i]!]!;
+      };
+    });
+    return () => {
+      for (let i = 0; i < runs.length; i++) runs[i]!();
+    };
+  };
+}
+
+function zeroOf({ output }: Pick<Node, 'output'>): number {
+  return output.tensor.quantization?.zeroPoint[0] ?? 0;
+}
