@@ -1,7 +1,7 @@
 // Writes the documents generated from the code: docs/reference/cli, docs/reference/schemas (including the protocol's),
-// docs/reference/errors.md, docs/reference/api.md, docs/reference/mqtt-statements.md, the schema of aiot.yaml for editors, the graph in ARCHITECTURE.md, and the examples in
+// docs/reference/errors.md, docs/reference/api.md, docs/reference/mqtt-statements.md, docs/reference/tflite-operators.md, the schema of aiot.yaml for editors, the graph in ARCHITECTURE.md, and the examples in
 // docs/reference/stream-examples.md.
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { register } from 'tsx/esm/api';
@@ -10,6 +10,7 @@ import { apiPage } from './docs/api.js';
 import { loadCommands } from './docs/commands.js';
 import { generateDocs } from './docs/generate.js';
 import { mqttStatementsPage } from './docs/mqtt-statements.js';
+import { firmwareOperators, operatorsPage } from './docs/operators.js';
 
 register();
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -18,15 +19,20 @@ const { catalogue, projectJsonSchema } = await import('../src/lib/core/index.ts'
 const { protocolSchemas: protocol } = await import('../src/lib/device/protocol/schemas.ts');
 const { cheatMarkdown } = await import('../src/lib/stream/index.ts');
 const { statements } = await import('../test/platform/mqtt-statements/statements.ts');
+const { operatorRows } = await import('../src/lib/formats/tflite/operators.ts');
+const { hasKernel } = await import('../src/lib/runtime/index.ts');
+const { hasC } = await import('../src/lib/model/emit/emit-c.ts');
 const commands = await loadCommands(root);
 const toJsonSchema = (schema, options) => z.toJSONSchema(schema, options);
 const cheatSheets = cheatMarkdown();
 const project = projectJsonSchema();
 const api = apiPage(contract, accessOf);
 const mqttStatements = mqttStatementsPage(statements);
+const firmware = firmwareOperators(readFileSync(join(root, 'firmware/core/src/kernels.c'), 'utf8'));
+const operators = operatorsPage({ operators: Object.keys(operatorRows), hasKernel, hasC, firmware });
 const pages = generateDocs({
   ...{ root, commands, catalogue, toJsonSchema, project, protocol },
-  ...{ cheatSheets, api, mqttStatements },
+  ...{ cheatSheets, api, mqttStatements, operators },
 });
 
 for (const folder of ['docs/reference/cli', 'docs/reference/schemas', 'docs/reference/schemas/protocol']) {

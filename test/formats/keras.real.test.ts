@@ -44,6 +44,8 @@ describeReal('tensorflow', 'float files converted by TensorFlow from Keras model
       'EXPAND_DIMS CONV_2D CONV_2D ADD RESHAPE MEAN REDUCE_MAX CONCATENATION FULLY_CONNECTED SOFTMAX',
     ],
     ['permute', 'TRANSPOSE RESHAPE CONV_2D FULLY_CONNECTED'],
+    // The file contains SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND around the convolution.
+    ['dilated', 'EXPAND_DIMS CONV_2D RESHAPE MEAN FULLY_CONNECTED'],
   ];
 
   it.each(read)(

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { AiotError } from '../../src/lib/core/errors.js';
 import { seededRandom } from '../../src/lib/core/numbers.js';
-import type { Graph } from '../../src/lib/formats/tflite/graph.js';
+import { elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
 import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { CheckedBuffer, slots } from '../../src/lib/formats/tflite/schema.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
@@ -157,6 +157,25 @@ describe('a damaged or foreign file', () => {
   ])('is rejected with the position and the reason: %s', (_name, file, expected) => {
     expect(refusal(() => readTflite(file))).toContain(expected);
   });
+
+  it.each([
+    ['same', [2, 2, 2, 2], [0, 0, 0, 0]],
+    ['valid', [0, 1, 0, 1], [0, 1, 0, 1]],
+    ['neither', [1, 1, 1, 1], [0, 0, 0, 0]],
+  ] as const)(
+    'folds a convolution between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND: %s',
+    (name, paddings, crops) => {
+      const graph = dilatedChain(name, paddings, crops);
+      const folded = readTflite(writeTflite(graph));
+      expect(folded.operators.map(({ op }) => op)).toEqual(
+        name === 'neither' ? ['SPACE_TO_BATCH_ND', 'CONV_2D', 'BATCH_TO_SPACE_ND'] : ['CONV_2D'],
+      );
+      const size = elementCount(graph.tensors[graph.inputs[0]!]!.shape);
+      const input = Float32Array.from({ length: size }, (_, i) => Math.sin(i));
+      const [want, got] = [createInterpreter(graph).invoke(input), createInterpreter(folded).invoke(input)];
+      expect([...got]).toEqual([...want]);
+    },
+  );
 
   it('is rejected with the name, index and possible replacement of an unknown operator', () => {
     // LOGISTIC's code (14) is replaced by CAST's (53) in both fields of the operator code.
@@ -392,3 +411,32 @@ describe('files from TensorFlow’s converter', () => {
     expect(tensors[13]!.quantization).toEqual({ scale: [1 / 256], zeroPoint: [-128], axis: 0 });
   });
 });
+
+/** A 3 × 3 convolution with a dilation of 2 as TensorFlow's converter writes it. */
+function dilatedChain(name: string, paddings: readonly number[], crops: readonly number[]): Graph {
+  const b = new GraphBuilder(seededRandom(4));
+  const height = name === 'valid' ? 7 : 8;
+  const rows = height + paddings[0]! + paddings[1]!;
+  const list = (values: readonly number[]) =>
+    b.add({ type: 'int32', shape: [2, 2], data: Int32Array.from(values) });
+  const float = (shape: number[]) => b.add({ type: 'float32', shape });
+  const data = Float32Array.from({ length: 3 * 9 * 2 }, (_, i) => Math.cos(i));
+  const weights = b.add({ type: 'float32', shape: [3, 3, 3, 2], data });
+  const [x, block] = [float([1, height, height, 2]), b.int32s(2, 2)];
+  const split = float([4, rows / 2, rows / 2, 2]);
+  const between = float([4, rows / 2 - 2, rows / 2 - 2, 3]);
+  const side = rows - 4 - crops[1]!;
+  const y = float([1, side, side, 3]);
+  b.op({ op: 'SPACE_TO_BATCH_ND', inputs: [x, block, list(paddings)], outputs: [split], options: {} });
+  const plain = { strideH: 1, strideW: 1, dilationH: 1, dilationW: 1, activation: 'none' } as const;
+  b.op({
+    op: 'CONV_2D',
+    inputs: [split, weights],
+    outputs: [between],
+    options: { ...plain, padding: 'valid' },
+  });
+  return b.graph(
+    x,
+    b.op({ op: 'BATCH_TO_SPACE_ND', inputs: [between, block, list(crops)], outputs: [y], options: {} }),
+  );
+}

@@ -7,6 +7,7 @@ import { loadCommands } from '../../scripts/docs/commands.js';
 import { generateDocs } from '../../scripts/docs/generate.js';
 import { renderMarkdown } from '../../scripts/docs/markdown.js';
 import { mqttStatementsPage } from '../../scripts/docs/mqtt-statements.js';
+import { firmwareOperators, operatorsPage } from '../../scripts/docs/operators.js';
 import { importsOf, resolvedIn, sourcesIn } from '../../scripts/imports.js';
 import { inside, vendored } from '../../scripts/inside.js';
 import { contract } from '../../src/lib/api/contract/contract.js';
@@ -14,6 +15,9 @@ import { accessOf } from '../../src/lib/api/contract/endpoint.js';
 import { catalogue, type ErrorCode } from '../../src/lib/core/catalogue.js';
 import { projectJsonSchema, projectSchema } from '../../src/lib/core/project-schema.js';
 import { protocolSchemas } from '../../src/lib/device/protocol/schemas.js';
+import { operatorRows } from '../../src/lib/formats/tflite/operators.js';
+import { hasC } from '../../src/lib/model/emit/emit-c.js';
+import { hasKernel } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { cheatMarkdown } from '../../src/lib/stream/cheat-sheets.js';
 import { statements } from '../platform/mqtt-statements/statements.js';
 import { root } from '../support/cli.js';
@@ -53,6 +57,12 @@ describe('the generated documents', () => {
       cheatSheets: cheatMarkdown(),
       api: apiPage(contract, accessOf),
       mqttStatements: mqttStatementsPage(statements),
+      operators: operatorsPage({
+        operators: Object.keys(operatorRows),
+        hasKernel,
+        hasC,
+        firmware: firmwareOperators(text('firmware/core/src/kernels.c')),
+      }),
     });
     const stale = [...pages].filter(([path, page]) => text(path) !== page).map(([path]) => path);
     const left = ['docs/reference/cli', 'docs/reference/schemas'].flatMap((folder) =>

@@ -1,4 +1,5 @@
 import { checkGraph } from './check.js';
+import { foldDilation } from './dilation.js';
 import { malformed, unsupported } from './errors.js';
 import {
   elementBytes,
@@ -67,12 +68,14 @@ export function importTflite(bytes: Uint8Array): {
   const buffers = bufferReader(model.tables(slots.model.buffers, 'buffer'));
   const tensorTables = main.tables(slots.subgraph.tensors, 'tensor');
   const stored = tensorTables.map((table, index) => readTensor(table, index, buffers));
-  const { tensors, operators, count } = foldShapes(
+  const shaped = foldShapes(
     stored,
     operatorTables.map((table, index) => readOperator(table, index, codes, stored)),
     (index) => tensorTables[index]?.int32s(slots.tensor.signature).includes(-1) ?? false,
   );
+  const { count } = shaped;
   const ends = { inputs: main.int32s(slots.subgraph.inputs), outputs: main.int32s(slots.subgraph.outputs) };
+  const { tensors, operators, count: dilated } = foldDilation(shaped.tensors, shaped.operators, ends.outputs);
   const { signature, metadata } = readAnnotations(model, stored, ends);
   const graph: Graph = {
     name: main.text(slots.subgraph.name),
@@ -85,7 +88,11 @@ export function importTflite(bytes: Uint8Array): {
   checkGraph(graph);
   const notes = graph.inputs.flatMap((index) => openDimensions(tensorTables[index]!, tensors[index]!));
   if (count > 0) notes.push(`${count} operators that only computed shapes became constants`);
-  return { graph: count > 0 ? withoutUnused(graph) : graph, notes, metadata };
+  if (dilated > 0)
+    notes.push(
+      `${dilated} dilated ${dilated === 1 ? 'convolution, written' : 'convolutions, each written'} with SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND, became one operator`,
+    );
+  return { graph: count + dilated > 0 ? withoutUnused(graph) : graph, notes, metadata };
 }
 
 /** A sentence about the open dimensions of an input; none if it has none. */

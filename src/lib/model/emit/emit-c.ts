@@ -447,6 +447,11 @@ const makers: { readonly [Name in OperatorName]?: (site: Site<never>) => Piece |
   STRIDED_SLICE: stridedSlice,
 };
 
+/** Whether C code can be generated for an operator on int8. */
+export function hasC(op: OperatorName): boolean {
+  return makers[op] !== undefined || lookups.has(op) || reshapes.has(op);
+}
+
 /** A network as functions to be called in sequence. */
 interface Pieces {
   pieces: Piece[];
@@ -506,8 +511,7 @@ function refuseOthers({ tensors, inputs, outputs, operators }: Graph): void {
   operators.forEach(({ op, outputs: made }, at) => {
     const other = made.map(typeOf).find((type) => type !== 'int8' && type !== 'bool');
     if (other !== undefined) throw refuse(`operator ${at} (${op}) of ${other}`);
-    if (makers[op] === undefined && !lookups.has(op) && !reshapes.has(op))
-      throw refuse(`operator ${at} (${op}), which has no C code`);
+    if (!hasC(op)) throw refuse(`operator ${at} (${op}), which has no C code`);
   });
 }
 
