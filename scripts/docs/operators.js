@@ -31,7 +31,8 @@ export function operatorsPage({ operators, hasKernel, hasC, firmware }) {
 <!-- Written by npm run docs from src/lib/formats/tflite/operators, the interpreter's and the generator's tables, and firmware/core/src/kernels.c. -->
 
 Supported operators of \`.tflite\` files, by type of the activations. Every listed operator can be read and written. int16 means int16 activations with int8
-weights. \`--emit c\` and the firmware support int8 only. A network may also contain SHAPE and REDUCE_PROD if they compute constants.
+weights. \`--emit c\` and the firmware support int8 only. A file may also contain SHAPE and REDUCE_PROD if they compute
+constants, and TILE by at most 10, which becomes CONCATENATION. SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND around a convolution become its dilation.
 
 | operator | float32 | int8 | int16 | \`--emit c\` | firmware |
 | --- | --- | --- | --- | --- | --- |

@@ -10,7 +10,7 @@ import { GraphBuilder } from '../support/graph-builder.js';
 import { motorFile } from '../support/motor-files.js';
 import { cnn, mlp } from '../support/networks.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
-import { openBatchFile } from '../support/open-batch.js';
+import { openBatchFile, tileFile } from '../support/open-batch.js';
 import { fc, runs } from '../support/property.js';
 
 const bytesOf = (graph: Graph) => Buffer.from(writeTflite(graph));
@@ -176,6 +176,14 @@ describe('a damaged or foreign file', () => {
       expect([...got]).toEqual([...want]);
     },
   );
+
+  it('repeats a tensor with CONCATENATIONs in place of a TILE', () => {
+    const graph = readTflite(tileFile());
+    expect(graph.operators.map(({ op }) => op)).toEqual(['CONCATENATION', 'CONCATENATION']);
+    const rows = ['1 2 3 1 2 3', '4 5 6 4 5 6'];
+    const want = [...rows, ...rows, ...rows].flatMap((row) => row.split(' ').map(Number));
+    expect([...createInterpreter(graph).invoke(Float32Array.of(1, 2, 3, 4, 5, 6))]).toEqual(want);
+  });
 
   it('is rejected with the name, index and possible replacement of an unknown operator', () => {
     // LOGISTIC's code (14) is replaced by CAST's (53) in both fields of the operator code.

@@ -1,7 +1,7 @@
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import type { Operator } from '../../src/lib/formats/tflite/graph.js';
 import { operatorRows } from '../../src/lib/formats/tflite/operators.js';
-import { shapeRows } from '../../src/lib/formats/tflite/shapes.js';
+import { type ReadRow, shapeRows } from '../../src/lib/formats/tflite/shapes.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { GraphBuilder } from './graph-builder.js';
 
@@ -30,14 +30,23 @@ export function openBatchFile(): Uint8Array {
   return withRows(() => writeTflite(b.graph(x, y)));
 }
 
+/** A file with a TILE of x [1, 2, 3] by [1, 3, 2]. */
+export function tileFile(): Uint8Array {
+  const b = new GraphBuilder(seededRandom(1));
+  const x = b.add({ type: 'float32', shape: [1, 2, 3] });
+  const y = b.add({ type: 'float32', shape: [1, 6, 6] });
+  b.op(standIn('LOGISTIC', [x, b.int32s(1, 3, 2)], y, {}));
+  return withRows(() => writeTflite(b.graph(x, y)), shapeRows.TILE);
+}
+
 function standIn(op: 'LOGISTIC', inputs: number[], output: number, options: object): Operator {
   return { op, inputs, outputs: [output], options };
 }
 
-/** The writer does not support SHAPE, so LOGISTIC stands in for it while it writes. */
-function withRows<T>(action: () => T): T {
+/** The writer does not support SHAPE and TILE, so LOGISTIC stands in for one of them while it writes. */
+function withRows<T>(action: () => T, row: ReadRow = shapeRows.SHAPE): T {
   const kept = { ...operatorRows.LOGISTIC };
-  Object.assign(operatorRows.LOGISTIC, shapeRows.SHAPE);
+  Object.assign(operatorRows.LOGISTIC, row);
   try {
     return action();
   } finally {

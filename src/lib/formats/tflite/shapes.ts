@@ -24,6 +24,7 @@ export function foldShapes(
 ): Folded {
   const known = [...tensors];
   const left: Operator[] = [];
+  let count = 0;
   operators.forEach((operator, index) => {
     const output = known[operator.outputs[0] ?? -1];
     const values = output?.type === 'int32' ? valuesOf(operator, known) : undefined;
@@ -34,14 +35,47 @@ export function foldShapes(
           `it produces ${values.length} values for a shape of [${output.shape}]`,
         );
       known[operator.outputs[0]!] = { ...output, data: Int32Array.from(values) };
-    } else if (isShapeOperator(operator)) throw otherOperator(index, shapeRows[operator.op].code, '');
+      count += 1;
+    } else if (operator.op === 'TILE' && isActivation(output)) left.push(...joined(operator, known, index));
+    else if (isShapeOperator(operator)) throw otherOperator(index, shapeRows[operator.op].code, '');
     else {
       left.push(operator);
       setShape(known, operator, isOpen);
     }
   });
-  return { tensors: known, operators: left, count: operators.length - left.length };
+  return { tensors: known, operators: left, count };
 }
+
+function isActivation(tensor: Tensor | undefined): boolean {
+  return tensor?.type === 'float32' || tensor?.type === 'int8' || tensor?.type === 'int16';
+}
+
+/** A TILE by constant multiples as CONCATENATIONs of a tensor with itself, one for each repeated axis; TFLite Micro has no kernel of it. */
+function joined(operator: ShapeOperator, tensors: Tensor[], index: number): Operator[] {
+  const [x = -1, by = -1] = operator.inputs;
+  const { data: multiples } = tensors[by] ?? {};
+  const source = tensors[x];
+  if (!(multiples instanceof Int32Array) || source === undefined || multiples.length !== source.shape.length)
+    throw otherOperator(index, shapeRows.TILE.code, '');
+  const axes = [...multiples.keys()].filter((axis) => multiples[axis] !== 1);
+  // Without a repeated axis, the one concatenation copies.
+  const repeated = axes.length === 0 ? [0] : axes;
+  let [from, shape] = [x, source.shape];
+  return repeated.map((axis, at): Operator => {
+    const count = multiples[axis]!;
+    if (!(count >= 1 && count <= mostTiles)) throw otherOperator(index, shapeRows.TILE.code, `by ${count}`);
+    shape = shape.map((size, k) => (k === axis ? size * count : size));
+    const last = at === repeated.length - 1;
+    const output = last ? operator.outputs[0]! : tensors.push({ ...source, shape, name: `${source.name}/tile${axis}` }) - 1;
+    if (last) tensors[output] = { ...tensors[output]!, shape };
+    const inputs = new Array<number>(count).fill(from);
+    from = output;
+    return { op: 'CONCATENATION', inputs, outputs: [output], options: { axis, activation: 'none' } };
+  });
+}
+
+/** Inputs of an integer CONCATENATION in TFLite Micro. */
+const mostTiles = 10;
 
 function setShape(tensors: Tensor[], operator: Operator, isOpen: (index: number) => boolean): void {
   const [index = -1] = operator.outputs;
@@ -178,8 +212,8 @@ export function sliceAxes(
   return axes;
 }
 
-/** Operators that compute shapes for an open batch. They are folded into constants while reading. */
-export type ShapeOperatorName = 'SHAPE' | 'REDUCE_PROD';
+/** Operators that are replaced while reading: those that compute shapes for an open batch become constants, a TILE becomes CONCATENATIONs. */
+export type ShapeOperatorName = 'SHAPE' | 'REDUCE_PROD' | 'TILE';
 
 export interface ShapeOperator {
   op: ShapeOperatorName;
@@ -199,6 +233,7 @@ export interface ReadRow {
 
 export const shapeRows: Readonly<Record<ShapeOperatorName, ReadRow>> = {
   SHAPE: { code: 77, optionsType: 55, fields: [optionalType(0, 'outType')], inputs: [1, 1] },
+  TILE: { code: 69, optionsType: 51, fields: [], inputs: [2, 2] },
   REDUCE_PROD: { code: 81, optionsType: 27, fields: [flag(0, 'keepDims')], inputs: [2, 2] },
 };
 
