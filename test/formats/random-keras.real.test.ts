@@ -38,7 +38,10 @@ const floats = (bytes: Uint8Array) => new Float32Array(new Uint8Array(bytes).buf
 /** The largest difference as a share of the value, or of 1 if that is larger. */
 function apart(got: Uint8Array, want: Uint8Array): number {
   const [a, b] = [floats(got), floats(want)];
-  return b.reduce((most, value, i) => Math.max(most, Math.abs(value - a[i]!) / Math.max(1, Math.abs(value))), 0);
+  return b.reduce(
+    (most, value, i) => Math.max(most, Math.abs(value - a[i]!) / Math.max(1, Math.abs(value))),
+    0,
+  );
 }
 
 describeReal('tensorflow', 'random Keras networks in files of TensorFlow’s converter', () => {
@@ -49,7 +52,10 @@ describeReal('tensorflow', 'random Keras networks in files of TensorFlow’s con
   const jobsOf = (count: number, kind: 'float32' | 'int8') => {
     const script = join(root, 'test', 'support', 'python', 'random_keras.py');
     execFileSync(python('tensorflow'), [script, folder, String(count), kind], { stdio: 'pipe' });
-    const files = Array.from({ length: count }, (_, at) => new Uint8Array(readFileSync(join(folder, `${at}.tflite`))));
+    const files = Array.from(
+      { length: count },
+      (_, at) => new Uint8Array(readFileSync(join(folder, `${at}.tflite`))),
+    );
     return files.flatMap((file, at) => job(file, at) ?? []);
   };
 

@@ -66,7 +66,9 @@ function joined(operator: ShapeOperator, tensors: Tensor[], index: number): Oper
     if (!(count >= 1 && count <= mostTiles)) throw otherOperator(index, shapeRows.TILE.code, `by ${count}`);
     shape = shape.map((size, k) => (k === axis ? size * count : size));
     const last = at === repeated.length - 1;
-    const output = last ? operator.outputs[0]! : tensors.push({ ...source, shape, name: `${source.name}/tile${axis}` }) - 1;
+    const output = last
+      ? operator.outputs[0]!
+      : tensors.push({ ...source, shape, name: `${source.name}/tile${axis}` }) - 1;
     if (last) tensors[output] = { ...tensors[output]!, shape };
     const inputs = new Array<number>(count).fill(from);
     from = output;
@@ -147,12 +149,63 @@ function inferredShape(operator: Operator, tensors: readonly Tensor[]): number[]
       if (options.keepNumDims) return [...first.slice(0, -1), outputs];
       return [elementCount(first) / columns, outputs];
     }
+    case 'CONV_2D':
+    case 'DEPTHWISE_CONV_2D':
+    case 'MAX_POOL_2D':
+    case 'AVERAGE_POOL_2D':
+      return windowShape(operator as Windowed, first, second, tensors[operator.outputs[0]!]!.shape);
+    case 'PAD':
+    case 'PADV2': {
+      const sizes = integersOf(tensors[inputs[1] ?? -1]);
+      return sizes && first.map((size, axis) => size + (sizes[2 * axis] ?? 0) + (sizes[2 * axis + 1] ?? 0));
+    }
+    case 'STRIDED_SLICE': {
+      const [begin, end, strides] = [1, 2, 3].map((place) => integersOf(tensors[inputs[place] ?? -1]));
+      const axes = begin && end && strides && sliceAxes(first, [begin, end, strides], options);
+      return axes?.filter(({ shrunk }) => !shrunk).map(({ count }) => count);
+    }
+    case 'CONCATENATION': {
+      const axis = options.axis < 0 ? options.axis + first.length : options.axis;
+      const along = shapes.reduce((sum, shape) => sum + (shape[axis] ?? 0), 0);
+      return first.map((size, k) => (k === axis ? along : size));
+    }
+    case 'TRANSPOSE':
+      return integersOf(tensors[inputs[1] ?? -1])?.map((axis) => first[axis] ?? 0);
     default: {
       const { shape } = rowOf(op);
       if (shape === 'broadcast') return broadcast(first, second);
       return shape === 'first' ? [...first] : undefined;
     }
   }
+}
+
+function integersOf(tensor: Tensor | undefined): number[] | undefined {
+  return tensor?.data instanceof Int32Array ? [...tensor.data] : undefined;
+}
+
+type Windowed = Extract<
+  Operator,
+  { op: 'CONV_2D' | 'DEPTHWISE_CONV_2D' | 'MAX_POOL_2D' | 'AVERAGE_POOL_2D' }
+>;
+
+/** The output of a window that moves over an image; the channels are those that the file stores. */
+function windowShape(
+  { op, options }: Windowed,
+  [batch = 1, height = 0, width = 0]: readonly number[],
+  filter: readonly number[],
+  stored: readonly number[],
+): number[] {
+  const pool = op === 'MAX_POOL_2D' || op === 'AVERAGE_POOL_2D';
+  const [filterH, filterW] = pool ? [options.filterH, options.filterW] : [filter[1] ?? 1, filter[2] ?? 1];
+  const [dilationH, dilationW] = pool ? [1, 1] : [options.dilationH, options.dilationW];
+  const steps = (size: number, span: number, stride: number) =>
+    Math.ceil((options.padding === 'same' ? size : size - span + 1) / stride);
+  return [
+    batch,
+    steps(height, (filterH - 1) * dilationH + 1, options.strideH),
+    steps(width, (filterW - 1) * dilationW + 1, options.strideW),
+    stored[3] ?? 1,
+  ];
 }
 
 /** The shape with its one −1 resolved. */
