@@ -59,6 +59,8 @@ function preparingBytes(graph: Graph, pieces: readonly ArenaPiece[]): number {
 
 /** Bytes allocated while an operator is prepared. */
 function temporaryBytes({ tensors }: Graph, operator: Operator): number {
+  // Its kernel needs no preparation, however many inputs it has.
+  if (operator.op === 'PACK') return 144;
   const used = [...operator.inputs, ...operator.outputs].filter((index) => index !== -1);
   const structures = used.map((index) => {
     const scales = tensors[index]!.quantization?.scale.length ?? 0;
@@ -75,6 +77,7 @@ function ownBytes(tensors: Graph['tensors'], { op, inputs }: Operator): number {
   const withoutBias = inputs.length < 3 ? 140 : 0;
   if (op === 'CONV_2D') return 290 + withoutBias + 4 * (shape?.[0] ?? 0);
   if (op === 'DEPTHWISE_CONV_2D') return 290 + 4 * (shape?.[3] ?? 0);
+  if (op === 'TRANSPOSE_CONV') return 240 + 4 * (shape?.[0] ?? 0);
   if (reductions.includes(op)) return 256;
   return op === 'CONCATENATION' ? 96 : 0;
 }
