@@ -6,7 +6,7 @@ const conversions = {
 
 /** Names of the operators in the table of firmware/core/src/kernels.c. */
 export function firmwareOperators(/** @type {string} */ source) {
-  return new Set([...source.matchAll(/^ {4}\{AIOT_(\w+),/gm)].map(([, name]) => name));
+  return new Set([...source.matchAll(/^ {4}\{AIOT_(\w+),/gm)].map(([, name = '']) => name));
 }
 
 /**

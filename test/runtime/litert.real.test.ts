@@ -21,7 +21,9 @@ describeReal('litert', 'files written by aiot, in Google’s native LiteRT', () 
   const steps = (op: OperatorName) =>
     op === 'FULLY_CONNECTED' || op === 'LOGISTIC' || op === 'TANH' ? 1 : 0;
 
-  const operators = Object.keys(oneOpGraphs) as OperatorName[];
+  // LiteRT's SUM wraps where TFLite Micro saturates, and its reference resolver does not register this use of ELU.
+  const different: OperatorName[] = ['ELU', 'SUM'];
+  const operators = (Object.keys(oneOpGraphs) as OperatorName[]).filter((op) => !different.includes(op));
   const answersTo = inOneProcess(
     operators,
     (op) => {
@@ -55,7 +57,8 @@ describeReal('litert', 'files written by aiot, in Google’s native LiteRT', () 
 
   // Operators that can differ: floating point in FC, single-precision ratios, a different exponential.
   const wideSteps = ['FULLY_CONNECTED', 'LEAKY_RELU', 'RELU', 'SOFTMAX', 'MUL'];
-  const wide = operators.filter((op) => hasKernel(op, 'int16'));
+  // LiteRT has no int16 kernel of SQUARED_DIFFERENCE.
+  const wide = operators.filter((op) => hasKernel(op, 'int16') && op !== 'SQUARED_DIFFERENCE');
   const wideAnswersTo = inOneProcess(
     wide,
     (op) => {
