@@ -25,8 +25,8 @@ export interface Activation {
 
 export type Value = Constant | Activation;
 
-/** Operators of a network at most; an unrolled recurrent layer is the usual reason for thousands. */
-const mostOperators = 4000;
+/** Operators of a network at most: the time to simplify a graph grows with the cube of their number. An unrolled recurrent layer has many. */
+const mostOperators = 1000;
 
 /** Inputs of one CONCATENATION at most. */
 const mostJoined = 10;
