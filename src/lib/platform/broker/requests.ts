@@ -1,4 +1,11 @@
-import { generate, type IConnackPacket, type IConnectPacket, type Packet, parser } from 'mqtt-packet';
+import {
+  generate,
+  type IConnackPacket,
+  type IConnectPacket,
+  type Packet,
+  parser,
+  writeToStream,
+} from 'mqtt-packet';
 import {
   type Frames,
   type MqttVersion,
@@ -19,6 +26,9 @@ import {
 
 // CONNECT, SUBSCRIBE, UNSUBSCRIBE, DISCONNECT and their responses, by mqtt-packet. Per-message packets are in stream/mqtt/packets.ts, and properties
 // in properties.ts: mqtt-packet loses the order of user properties and accepts values that are out of range.
+
+// Otherwise the first packet makes mqtt-packet keep 65,536 buffers, one for each packet identifier: over 8 MB of memory.
+writeToStream.cacheNumbers = false;
 
 /** Largest SUBSCRIBE or similar packet, bytes: mqtt-packet takes some microseconds per filter and blocks other clients meanwhile. */
 const largestRequest = 256 * 1024;

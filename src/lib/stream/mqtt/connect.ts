@@ -152,6 +152,8 @@ async function connectWith(
     reconnectPeriod: 500 + Math.floor(Math.random() * 1000),
     reconnectOnConnackError: true,
     manualConnect: handlers !== undefined,
+    // The cache holds a buffer for each of the 65,536 packet identifiers; filling it takes more time than it saves.
+    writeCache: false,
     // `clean: false` keeps the store usable after it was closed. Otherwise a QoS 2 message that arrives then causes an error that cannot be caught.
     incomingStore: new Store({ clean: false }),
   });
