@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, wr
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** A wait is bounded: a first installation and build take about a minute, and several minutes on a slow network. */
+/** Upper limit of a wait: a first installation and build take about a minute, and several minutes on a slow network. */
 const longestMs = 10 * 60_000;
 const pollMs = 100;
 

@@ -1,5 +1,5 @@
-// `aiot pipeline run` as a process: the default pipeline on 3,000 rows of 4 fields, the first time and again, and how its time and memory
-// grow with the rows. No peer covers train, quantize, evaluate, push and roll out; the parts with a peer are in `models`.
+// `aiot pipeline run` as a process: the default pipeline on 3,000 rows of 4 fields, on a first run and on a rerun, and how its time and
+// memory grow with the number of rows. No peer covers train, quantize, evaluate, push and roll out; the parts with a peer are in `models`.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -50,7 +50,7 @@ export default class DeviceSimulate extends AiotCommand {
     });
   }
 
-  /** Returns a function that prints each event; for people with its time. */
+  /** Returns a function that prints each event, including its time when the output is for people. */
   private teller<E extends { t: number }>(describe: (event: E) => string): (event: E) => void {
     return (event) => this.item(event, () => `${dim(timeOfDay(event.t))}  ${describe(event)}`);
   }

@@ -70,7 +70,7 @@ export abstract class AiotCommand extends Command {
     return switchedOn('json', this.argv);
   }
 
-  /** Whether --quiet is given: then no progress is shown. */
+  /** Whether --quiet is given, so that no progress is shown. */
   protected get quiet(): boolean {
     return switchedOn('quiet', this.argv);
   }

@@ -33,7 +33,7 @@ export async function readSecret(
 function oneLine(content: string, from: string): string {
   const secret = content.trim();
   if (/^[\u0021-\u007e]+$/.test(secret)) return secret;
-  // The text is not quoted in the error, because it may be most of a secret.
+  // The text is not quoted in the error, because it may contain most of a secret.
   const got = secret === '' ? 'nothing' : `${secret.split(/\s+/).length} words or other characters`;
   throw new AiotError(
     'AIOT_FILE_MALFORMED',

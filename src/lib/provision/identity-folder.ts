@@ -175,7 +175,7 @@ const stageName = /^\.identity-(?:([0-9a-f]{8})-(\d+)-)?[A-Za-z0-9]{6}$/;
 /** No run takes this long for one device. An older folder was left by another machine, or its process id has been reused. */
 const oldMs = 6 * 3_600_000;
 
-/** Removes the leftovers of killed runs from a folder, for they may contain a private key. Running processes keep theirs. */
+/** Removes the leftovers of killed runs from a folder, because they may contain a private key. Running processes keep theirs. */
 export async function removeStale(folder: string): Promise<void> {
   // An unreadable folder is reported when it is written to.
   const names = await readdir(folder).catch(() => []);

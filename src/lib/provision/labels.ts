@@ -207,7 +207,7 @@ function sizeFor(lines: readonly string[], width: number, most: number): number 
   return Math.min(most, width / (letters * letterWidth));
 }
 
-/** Labels below each other, in mm. Grey lines are cutting guides. */
+/** Labels below each other, in mm. Gray lines are cutting guides. */
 function labelsSvg(labels: readonly LabelLayout[]): string {
   const height = labelHeight * labels.length;
   const body = labels.map(

@@ -91,7 +91,7 @@ export function courseOf(
   return { ...of(bounds), windows: windows && of(windows) };
 }
 
-/** More windows than any chart can show. */
+/** Upper limit for windows: more than any chart can show. */
 const mostWindows = 1000;
 
 interface WindowPart {

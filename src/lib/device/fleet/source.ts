@@ -26,7 +26,7 @@ export interface FleetSource {
   manifest(path: string): Promise<Manifest>;
   /** Resolves when the download is complete, with the digest of the received bytes. */
   blob(digest: string): Promise<{ digest: string; bytes: number }>;
-  /** Runs the golden vectors once per digest, for the same bytes give the same result on every device. */
+  /** Runs the golden vectors once per digest, because the same bytes give the same result on every device. */
   golden(digest: string): Promise<{ vectors: number; passed: number }>;
   /** Name and version of a program: from its image, or else from its release. */
   program(content: SlotContent): Promise<Program>;

@@ -57,7 +57,7 @@ export async function nativeProgram(
 }
 
 /**
- * Resolves a user-supplied program to its full path, for a bare name would be searched for on the PATH.
+ * Resolves a user-supplied program to its full path, because a bare name would be looked up on the PATH.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_NATIVE_PROGRAM (not executable on this machine)
  */
 export async function programAt(file: string): Promise<string> {

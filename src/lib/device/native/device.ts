@@ -188,7 +188,7 @@ export async function createNativeDevice(options: NativeDeviceOptions): Promise<
   return device;
 }
 
-/** Writes the samples in real time; false if the device rebooted meanwhile, for then they must be written again. */
+/** Writes the samples in real time; returns false if the device rebooted in the meantime, because they must then be written again. */
 async function write(
   to: NativeProcess,
   from: Sensor,

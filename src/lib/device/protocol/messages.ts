@@ -144,7 +144,7 @@ export type ShadowFigures = z.output<typeof shadowSchema>;
 
 /**
  * Retained, device → platform: the releases the device runs and the state of its update. An update has ended when `state` is COMMITTED (it
- * runs the new version) or ROLLED_BACK (tried and given up: `error` gives the reason). It has also ended when `state` is IDLE with
+ * runs the new version) or ROLLED_BACK (tried and abandoned: `error` gives the reason). It has also ended when `state` is IDLE with
  * `rollout` and `error` set (rejected before the trial: nothing was changed).
  */
 export const reportedSchema = z.looseObject({

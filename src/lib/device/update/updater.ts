@@ -255,7 +255,7 @@ interface DeltaJob extends Omit<DownloadJob, 'anyLength'> {
 
 /**
  * Builds a slot's content from the active one with a patch while it downloads; a broken connection is resumed. After a power cut the
- * patch is read from the start, for the decoder's state is lost, and data already in the slot is not rewritten.
+ * patch is read from the start, because the decoder's state is lost, but data already in the slot is not rewritten.
  * @returns the number of bytes in the slot @throws AIOT_DELTA_MALFORMED, AIOT_UPDATE_DOWNLOAD, PowerCut
  */
 async function deltaToSlot(job: DeltaJob, ports: DownloadPorts, signal: AbortSignal): Promise<number> {

@@ -55,7 +55,7 @@ interface KeeperOptions {
 /** Maximum number of roots processed per refresh, so that an attacker cannot keep the device busy with endless roots. */
 const mostRoots = 64;
 
-/** Keeps a device's trust up to date by TUF's rules: one root after the other, then the timestamp. */
+/** Keeps a device's trust up to date by TUF's rules: the roots in sequence, then the timestamp. */
 export function createTrustKeeper(options: KeeperOptions): TrustKeeper {
   const { memory, source, clock, unchecked } = options;
   const checked = (check: UpdateCheck) => !unchecked.has(check);

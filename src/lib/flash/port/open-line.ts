@@ -173,9 +173,9 @@ class LocalLine implements SerialLine {
   }
 
   /**
-   * Keeps the poller waiting for both directions: told to wait for reading, the binding's poller forgets that it waits for writing
-   * (bindings-cpp 13, Poller::poll passes uv_poll_start only the new event). A block larger than the system's buffer would then wait
-   * for the chip, and the chip for the block.
+   * Keeps the poller waiting for both directions: on a request to wait for reading, the binding's poller stops waiting for writing. (In
+   * bindings-cpp 13, Poller::poll passes only the new event to uv_poll_start.) A block larger than the system's buffer would then wait for
+   * the chip, and the chip for the block.
    */
   private pollBoth(): void {
     const { port: binding, isOpen } = this.port;

@@ -127,7 +127,7 @@ export class DeltaDecoder {
     if (--this.left === 0) this.stage = then;
   }
 
-  /** Takes one more byte of a number; true = it is complete, in `number.value`. */
+  /** Takes another byte of a number; true = the number is complete, in `number.value`. */
   private numberEnds(byte: number): boolean {
     const { number } = this;
     if (number.scale === 0) {

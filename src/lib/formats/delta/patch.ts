@@ -132,7 +132,7 @@ function* differences(base: Uint8Array, next: Uint8Array): Steps<Piece[]> {
 
 type Place = Pick<Piece, 'at' | 'from'>;
 
-/** How far the last place matches forwards, and the next one backwards; where they overlap, each byte goes to the better one. */
+/** How far the last place matches forwards, and the next one backwards; where they overlap, each byte is assigned to the better match. */
 function extended(base: Uint8Array, next: Uint8Array, last: Place, end: Place) {
   const gap = end.at - last.at;
   const forward = bestLength(Math.min(gap, base.length - last.from), (i) => {

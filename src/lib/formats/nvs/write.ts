@@ -243,7 +243,7 @@ export function checkItem(item: NvsItem, version: NvsVersion): void {
 
 function requireName(what: string, name: string): void {
   const bytes = Buffer.byteLength(name);
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: what is refused
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these characters are rejected
   const odd = /[\u0000-\u001f\u007f]/.test(name) || name.trim() !== name;
   if (bytes >= 1 && bytes <= 15 && !odd) return;
   const got = odd ? 'a blank at its edge or a control character' : `${bytes} bytes`;

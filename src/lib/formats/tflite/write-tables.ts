@@ -100,7 +100,7 @@ function quantizationTable(
 export function operatorTable(builder: Builder, operator: Operator, code: number): number {
   const row = operatorRows[operator.op];
   const padded = [...operator.inputs, ...new Array(3).fill(-1)];
-  // A fully connected layer without bias is written with three inputs, the last one −1, like the converter does.
+  // A fully connected layer without bias is written with three inputs, the last one −1, as the converter writes it.
   const inputs = int32Vector(
     builder,
     operator.op === 'FULLY_CONNECTED' ? padded.slice(0, 3) : operator.inputs,

@@ -89,7 +89,7 @@ export const specialRanges: Readonly<Record<'ipv4' | 'ipv6', readonly string[]>>
     '192.0.0.171/32',
     '192.0.2.0/24', // documentation (RFC 5737)
     '192.31.196.0/24', // AS112 (RFC 7535)
-    '192.52.193.0/24', // automatic multicast tunnelling (RFC 7450)
+    '192.52.193.0/24', // automatic multicast tunneling (RFC 7450)
     '192.88.99.0/24', // 6to4 relay anycast (RFC 7526)
     '192.88.99.2/32', // 6a44 relay anycast (RFC 6751)
     '192.168.0.0/16', // private use (RFC 1918)
@@ -115,7 +115,7 @@ export const specialRanges: Readonly<Record<'ipv4' | 'ipv6', readonly string[]>>
     '2001:1::2/128', // TURN anycast (RFC 8155)
     '2001:1::3/128', // DNS-SD registration anycast (RFC 9665)
     '2001:2::/48', // benchmarking (RFC 5180)
-    '2001:3::/32', // automatic multicast tunnelling (RFC 7450)
+    '2001:3::/32', // automatic multicast tunneling (RFC 7450)
     '2001:4:112::/48', // AS112 (RFC 7535)
     '2001:10::/28', // ORCHID, deprecated (RFC 4843)
     '2001:20::/28', // ORCHIDv2 (RFC 7343)

@@ -10,7 +10,7 @@ import { cmakeBuild, install, runTool } from './tools.js';
 
 const testSchema = z.object({
   name: z.string(),
-  /** This machine, an emulator of the C3's instruction set, or the ESP32 sources, which are analysed here. */
+  /** This machine, an emulator of the C3's instruction set, or the ESP32 sources, which are analyzed here. */
   on: z.enum(['host', 'rv32', 'esp32']),
   state: z.enum(['passed', 'failed', 'skipped']),
   seconds: z.number(),

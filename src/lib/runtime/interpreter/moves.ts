@@ -199,7 +199,7 @@ export function walk(shape: readonly number[], strides: readonly number[], start
   let at = start;
   for (let i = 0; i < places.length; i++) {
     places[i] = at;
-    // Advance the position like an odometer, and update the element index with it.
+    // Advances the position like an odometer, and updates the element index with it.
     for (let axis = shape.length - 1; axis >= 0; axis--) {
       position[axis]! += 1;
       at += strides[axis]!;
