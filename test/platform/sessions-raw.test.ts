@@ -112,6 +112,19 @@ describe('a session at packet level', () => {
   });
 });
 
+it('a session whose client was connected at a crash expires across further restarts', async () => {
+  await start();
+  await connectFive(own, { clientId: 'reader', clean: false, properties: { sessionExpiryInterval: 3 } });
+  await killed(own);
+  const restarted = Date.now();
+  while (Date.now() - restarted < 3100) {
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    await killed(own);
+  }
+  const { connack } = await connectFive(own, { clientId: 'reader', clean: false });
+  expect(connack.sessionPresent).toBe(false);
+});
+
 describe('a session log of a version without MQTT 5', () => {
   it('opens with its sessions, subscriptions, queued and retained messages, and wills', async () => {
     await start();
