@@ -108,7 +108,7 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
   const router: Router = new Router({ state, sessionLog: () => sessions.log, limits, log });
   const snapshot = function* () {
     yield* state.snapshot();
-    yield* router.undelivered.values();
+    for (const record of router.undelivered.values()) yield () => record;
   };
   const { ledger, damage } = parts;
   const counts = () => state.counts();

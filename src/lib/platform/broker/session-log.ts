@@ -15,8 +15,8 @@ import type { BrokerMessage, Grant, Qos } from './wire.js';
 interface LogOptions {
   folder: string;
   sync?: Sync | undefined;
-  /** The complete current state as records: a new file begins with it. */
-  snapshot: () => Iterable<LogRecord>;
+  /** The complete current state: a new file begins with it. Each function makes one record of it, possibly after later changes. */
+  snapshot: () => Iterable<() => LogRecord>;
   /** Minimum size at which the file is compacted, bytes. */
   compactBytes?: number;
   onCommit?: NoteCommit | undefined;
@@ -201,9 +201,10 @@ export class SessionLog {
         await log.append(block, false);
         crc = crc32(block, crc);
       };
-      // Changes made while this file is written are in the lines that follow.
-      for (const record of this.options.snapshot()) {
-        text += `${lineOf(record)}\n`;
+      // The state of one moment, because a message may pass between sessions while this file is written. All changes made meanwhile are in the
+      // lines that follow.
+      for (const record of [...this.options.snapshot()]) {
+        text += `${lineOf(record())}\n`;
         if (text.length > chunkBytes) await write();
       }
       await write();

@@ -164,37 +164,41 @@ export class BrokerState {
     return counts;
   }
 
-  *snapshot(): Generator<LogRecord> {
-    yield { k: 'message', n: this.number, m: ['', '', 0, false], to: [] };
+  /** The current state as records, which are made when they are called: encoding all messages at once would block other clients. */
+  *snapshot(): Generator<() => LogRecord> {
+    const { number: n } = this;
+    yield () => ({ k: 'message', n, m: ['', '', 0, false], to: [] });
     for (const message of this.retained.logged()) {
-      yield { k: 'message', n: 0, m: logged(message), to: [], r: true };
+      yield () => ({ k: 'message', n: 0, m: logged(message), to: [], r: true });
     }
-    for (const [s, will] of this.wills) yield willRecord(s, will);
+    for (const [s, will] of this.wills) yield always(willRecord(s, will));
     // All sessions precede the messages, because a message may be for any of them.
-    for (const session of this.sessions.values()) if (session.persistent) yield session.record();
+    for (const session of this.sessions.values()) if (session.persistent) yield always(session.record());
     for (const session of this.sessions.values()) yield* this.snapshotOf(session);
   }
 
-  private *snapshotOf(session: Session): Generator<LogRecord> {
+  private *snapshotOf(session: Session): Generator<() => LogRecord> {
     const { key: s, persistent, subscriptions } = session;
-    if (persistent && subscriptions.size > 0)
-      yield { k: 'sub', s, f: [...subscriptions].map(([filter, grant]) => loggedGrant(filter, grant)) };
+    if (persistent && subscriptions.size > 0) {
+      const f = [...subscriptions].map(([filter, grant]) => loggedGrant(filter, grant));
+      yield always({ k: 'sub', s, f });
+    }
     const seen = [...session.incoming].filter(([, stored]) => stored).map(([id]) => id);
-    if (persistent && seen.length > 0) yield { k: 'seen', s, id: seen };
+    if (persistent && seen.length > 0) yield always({ k: 'seen', s, id: seen });
     for (const entry of session.entries()) {
-      const { number, message, state } = entry;
+      const { number: n, message, state } = entry;
       if (!persistent && !entry.home) continue;
       const known = state === 'released' ? { state } : wasSent(entry) ? { state: 'sent' as const } : {};
-      yield {
-        k: 'message',
-        n: number,
-        m: logged(message),
-        to: [loggedReceiver(session, entry)],
-        // Another session's client would get it for the first time.
-        ...(entry.home ? {} : known),
-      };
+      const to = [loggedReceiver(session, entry)];
+      // Another session's client would get it for the first time.
+      const rest = entry.home ? {} : known;
+      yield () => ({ k: 'message', n, m: logged(message), to, ...rest });
     }
   }
+}
+
+function always(record: LogRecord): () => LogRecord {
+  return () => record;
 }
 
 /** An entry as the log records it, which may be under another session. */
