@@ -359,6 +359,36 @@ describe('aiot data check of a table', () => {
     expect(whole.stdout).toContain('state is equivalent to the label');
   });
 
+  it('reports neither leaks nor wrong labels for a constant column', async () => {
+    const rows = Array.from({ length: 60 }, (_, i) => `7,${i % 2 ? 'on' : 'off'}`);
+    const dir = join(base, 'constant');
+    await writeFiles(dir, {
+      'train.csv': `fixed,label\n${rows.join('\n')}\n`,
+      'test.csv': `fixed,label\n${rows.join('\n')}\n`,
+    });
+    const { json, code } = await runCli(['data', 'check', dir, '--json']);
+    const { findings } = DataCheck.result.parse(json) as CheckReport;
+    expect(code).toBe(0);
+    expect(findings.map(({ kind, severity }) => `${severity} ${kind}`)).toEqual([
+      'warning stuck',
+      'info repeats',
+    ]);
+    expect(findings[1]!.message).toContain('Only 1 of 120 rows are different');
+  });
+
+  it('reports a table that was copied ten times, even though few of its rows are different', async () => {
+    const dir = join(base, 'copied');
+    const rows = table(30, 1);
+    await writeFiles(dir, {
+      'train.csv': text(Array.from({ length: 9 }, () => rows).flat()),
+      'test.csv': text(rows),
+    });
+    const { json, code } = await runCli(['data', 'check', dir, '--json']);
+    const { findings } = DataCheck.result.parse(json) as CheckReport;
+    expect(code).toBe(6);
+    expect(findings.filter(({ severity }) => severity === 'error').map(({ kind }) => kind)).toContain('leak');
+  });
+
   it('finds rows shared by train.csv and test.csv', async () => {
     const dir = join(base, 'tables');
     const rows = table(300, 1);

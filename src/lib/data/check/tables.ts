@@ -188,6 +188,8 @@ function sameRows(tables: Opened[]): Place[][] {
 /** Duplicate rows: on two sides of a split, under two labels, or on one side. */
 function repeatedRows(tables: Opened[]): Finding[] {
   const groups = sameRows(tables);
+  const coarse = coarseRows(tables, groups);
+  if (coarse.length > 0) return coarse;
   const labelOf = ({ table, row }: Place) => table.table.labels?.[row] ?? null;
   const differs = (places: Place[], of: (place: Place) => string | null) =>
     new Set(places.map(of).filter((value) => value !== null)).size > 1;
@@ -237,6 +239,40 @@ function repeatedRows(tables: Opened[]): Finding[] {
     });
   }
   return findings;
+}
+
+/**
+ * If the columns' values (constants, switches, coarse codes) allow fewer combinations than there are rows, some rows are equal without being
+ * copies. Columns that occur in finer values are unaffected, however often a table was copied.
+ */
+function coarseRows(tables: Opened[], groups: Place[][]): Finding[] {
+  const rows = tables.reduce((sum, { table }) => sum + table.rows, 0);
+  const most = combinations(tables, rows);
+  if (most >= rows) return [];
+  const different = rows - groups.reduce((sum, places) => sum + places.length - 1, 0);
+  return [
+    {
+      kind: 'repeats',
+      severity: 'info',
+      files: tables.map(({ name }) => name),
+      evidence: { rows, different },
+      message: `Only ${thousands(different)} of ${thousands(rows)} rows are different, because the columns have few values: equal rows may be separate measurements.`,
+      advice: 'Add columns with finer values, or specify a group column that keeps related rows together.',
+    },
+  ];
+}
+
+/** How many different rows the values of all columns allow, counted up to `enough`. */
+function combinations(tables: Opened[], enough: number): number {
+  let product = 1;
+  for (let column = 0; column < (tables[0]?.table.columns.length ?? 0) && product < enough; column++) {
+    const values = new Set<number>();
+    for (const { table } of tables)
+      for (let row = 0; row < table.rows; row++)
+        values.add(table.inputs[row * table.columns.length + column]!);
+    product *= values.size;
+  }
+  return product;
 }
 
 /** The header is line 1. */
