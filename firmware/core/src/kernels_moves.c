@@ -100,7 +100,8 @@ aiot_code aiot_prepare_concatenation(const aiot_operator *operator) {
   const aiot_operand *x, *y;
   int32_t start = 0, axis = -1;
   for (uint32_t part = 0; part < operator->inputs.count; part++) {
-    if (!ends_of(operator, part, 0, &x, &y) || x->rank != y->rank) return AIOT_BUNDLE_MALFORMED;
+    /* TFLite Micro compares the quantizations exactly. */
+    if (!ends_of(operator, part, 0, &x, &y) || !aiot_scale_equal(file, x, y) || x->rank != y->rank) return AIOT_BUNDLE_MALFORMED;
     axis = aiot_operand_axis(y, aiot_flatbuffer_i32(file, operator->options, 0, 0));
     if (axis < 0 || x->size[axis] > y->size[axis] - start) return AIOT_BUNDLE_MALFORMED;
     for (int32_t k = 0; k < x->rank; k++)
@@ -205,7 +206,7 @@ static bool slice_of(int32_t size, int64_t begin, int64_t end, int64_t step, boo
   if (shrink) {
     if (open_begin) begin = 0;
     *out = (slice){(int32_t)begin, 1, 1};
-    return begin >= 0 && begin < size;
+    return step > 0 && begin >= 0 && begin < size;
   }
   begin = open_begin ? (step > 0 ? low : high) : begin < low ? low : begin > high ? high : begin;
   end = open_end ? (step > 0 ? high : low) : end < low ? low : end > high ? high : end;
@@ -263,6 +264,7 @@ static void skip_axis(const aiot_extent *extent, const aiot_places *places, int3
 aiot_code aiot_prepare_pack(const aiot_operator *operator) {
   const aiot_operand *x, *y;
   const int32_t parts = (int32_t)operator->inputs.count;
+  if (aiot_flatbuffer_i32(&operator->network->file, operator->options, 0, 0) != parts) return AIOT_BUNDLE_MALFORMED;
   for (int32_t part = 0; part < parts; part++) {
     if (!ends_of(operator, (uint32_t)part, 0, &x, &y) || y->rank != x->rank + 1) return AIOT_BUNDLE_MALFORMED;
     const int32_t axis = aiot_operand_axis(y, aiot_flatbuffer_i32(&operator->network->file, operator->options, 1, 0));

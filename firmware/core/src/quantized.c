@@ -38,6 +38,12 @@ bool aiot_scale_same(aiot_flatbuffer *file, const aiot_operand *a, const aiot_op
   return fabs(first.scale - second.scale) <= 1e-6 * larger && first.zero_point == second.zero_point;
 }
 
+bool aiot_scale_equal(aiot_flatbuffer *file, const aiot_operand *a, const aiot_operand *b) {
+  aiot_scale first, second;
+  return aiot_scale_of(file, a, &first) && aiot_scale_of(file, b, &second) && first.scale == second.scale &&
+         first.zero_point == second.zero_point;
+}
+
 bool aiot_scale_is(aiot_flatbuffer *file, const aiot_operand *operand, double scale, int32_t zero_point) {
   aiot_scale own;
   return aiot_scale_of(file, operand, &own) && own.scale == scale && own.zero_point == zero_point;

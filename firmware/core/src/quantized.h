@@ -23,6 +23,8 @@ int32_t aiot_ratio_times(int32_t x, aiot_ratio ratio);
 bool aiot_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out);
 /* Whether two activations have the same quantization: scales equal to one part in a million. */
 bool aiot_scale_same(aiot_flatbuffer *file, const aiot_operand *a, const aiot_operand *b);
+/* Whether they have exactly the same quantization. */
+bool aiot_scale_equal(aiot_flatbuffer *file, const aiot_operand *a, const aiot_operand *b);
 /* Whether an output has the scale that a kernel assumes. */
 bool aiot_scale_is(aiot_flatbuffer *file, const aiot_operand *operand, double scale, int32_t zero_point);
 

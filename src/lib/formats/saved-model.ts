@@ -149,11 +149,27 @@ const reduction =
   (use: NodeWriter<'MEAN' | 'SUM' | 'REDUCE_MAX' | 'REDUCE_MIN'>): string =>
     use.node(op, [use.input(0), use.input(1)], { keep_dims: attribute.flag(use.options.keepDims) });
 
+const resize =
+  (op: string) =>
+  (use: NodeWriter<'RESIZE_BILINEAR' | 'RESIZE_NEAREST_NEIGHBOR'>): string =>
+    use.node(op, [use.input(0), use.input(1)], {
+      align_corners: attribute.flag(use.options.alignCorners),
+      half_pixel_centers: attribute.flag(use.options.halfPixelCenters),
+    });
+
+const blocks =
+  (op: string) =>
+  (use: NodeWriter<'DEPTH_TO_SPACE' | 'SPACE_TO_DEPTH'>): string =>
+    // TensorFlow rejects blocks of one element, which change nothing.
+    use.options.blockSize === 1
+      ? use.input(0)
+      : use.node(op, [use.input(0)], { block_size: attribute.integer(use.options.blockSize) });
+
 /** Writes any change of shape as a RESHAPE: all sizes are known, so the output shape determines the operation. */
 const reshape = (use: NodeWriter): string => use.reshape(use.input(0), use.outputShape);
 
-/** Operators on real numbers: all but quantization. */
-type RealOperatorName = Exclude<OperatorName, 'QUANTIZE' | 'DEQUANTIZE'>;
+/** Operators on real numbers: all but quantization, and the index of a maximum, which is no real number. */
+type RealOperatorName = Exclude<OperatorName, 'QUANTIZE' | 'DEQUANTIZE' | 'ARG_MAX'>;
 
 /** Attributes of a node, besides its inputs (AttrValue, framework/attr_value.proto). */
 const attribute = {
@@ -167,7 +183,7 @@ const attribute = {
 };
 
 /** TensorFlow's operations for each operator, on float32 (core/ops/nn_ops.cc, math_ops.cc, array_ops.cc). */
-const operations: { readonly [Name in RealOperatorName]?: Write<Name> } = {
+const operations: { readonly [Name in RealOperatorName]: Write<Name> } = {
   FULLY_CONNECTED: (use) => {
     const [outputs, inputs] = use.tensor(1).shape as [number, number];
     const flat = use.tensor(0).shape.length === 2 && use.tensor(0).shape[1] === inputs;
@@ -256,6 +272,59 @@ const operations: { readonly [Name in RealOperatorName]?: Write<Name> } = {
   TANH: unary('Tanh'),
   RELU: unary('Relu'),
   RELU6: unary('Relu6'),
+  HARD_SWISH: (use) => {
+    const [three, sixth] = [3, 1 / 6].map((value) => use.constant('term', [], Float32Array.of(value)));
+    const gate = use.node('Relu6', [use.node('AddV2', [use.input(0), three!])]);
+    return use.node('Mul', [use.node('Mul', [use.input(0), gate]), sixth!]);
+  },
+  TRANSPOSE_CONV: transposedConvolution,
+  BATCH_MATMUL: (use) => {
+    const { adjX, adjY } = use.options;
+    const attributes = { adj_x: attribute.flag(adjX), adj_y: attribute.flag(adjY) };
+    return use.node('BatchMatMulV2', [use.input(0), use.input(1)], attributes);
+  },
+  L2_NORMALIZATION: (use) => {
+    const squares = use.node('Square', [use.input(0)]);
+    const kept = { keep_dims: attribute.flag(true) };
+    const norm = use.node('Sqrt', [use.node('Sum', [squares, use.integers('axis', [-1])], kept)]);
+    const least = use.constant('least', [], Float32Array.of(1e-6));
+    const y = use.node('RealDiv', [use.input(0), use.node('Maximum', [norm, least])]);
+    return use.activated(y, use.options.activation);
+  },
+  RESIZE_BILINEAR: resize('ResizeBilinear'),
+  RESIZE_NEAREST_NEIGHBOR: resize('ResizeNearestNeighbor'),
+  PACK: (use) => {
+    const parts = Array.from({ length: use.inputCount }, (_, place) => use.input(place));
+    const attributes = { N: attribute.integer(parts.length), axis: attribute.integer(use.options.axis) };
+    return use.node('Pack', parts, attributes);
+  },
+  UNPACK: (use) => {
+    const { num, axis } = use.options;
+    const attributes = { num: attribute.integer(num), axis: attribute.integer(axis) };
+    const parts = use.node('Unpack', [use.input(0)], attributes);
+    return Array.from({ length: num }, (_, part) => (part === 0 ? parts : `${parts}:${part}`));
+  },
+  SLICE: (use) =>
+    use.node('Slice', [use.input(0), use.input(1), use.input(2)], { Index: attribute.type('int32') }),
+  GATHER: (use) => {
+    const { axis, batchDims } = use.options;
+    const inputs = [use.input(0), use.input(1), use.constant('axis', [], Int32Array.of(axis))];
+    return use.typed('GatherV2', inputs, {
+      Tparams: attribute.type('float32'),
+      Tindices: attribute.type('int32'),
+      Taxis: attribute.type('int32'),
+      batch_dims: attribute.integer(batchDims),
+    });
+  },
+  FILL: (use) => {
+    // TensorFlow requires a scalar.
+    const value = use.reshape(use.input(1), []);
+    return use.node('Fill', [use.input(0), value], { index_type: attribute.type('int32') });
+  },
+  DEPTH_TO_SPACE: blocks('DepthToSpace'),
+  SPACE_TO_DEPTH: blocks('SpaceToDepth'),
+  SPACE_TO_BATCH_ND: (use) => use.node('SpaceToBatchND', [use.input(0), use.input(1), use.input(2)]),
+  BATCH_TO_SPACE_ND: (use) => use.node('BatchToSpaceND', [use.input(0), use.input(1), use.input(2)]),
 };
 
 interface Window {
@@ -329,6 +398,24 @@ function whole(
   return use.ending(y, 2, activation);
 }
 
+/** The gradient of a convolution computes it; its filter is [height, width, out, in]. */
+function transposedConvolution(use: NodeWriter<'TRANSPOSE_CONV'>): string {
+  const [outputs, high, wide, taken] = use.tensor(1).shape as [number, number, number, number];
+  const weights = use.weights(1);
+  const filter = new Float32Array(weights.length);
+  for (let output = 0; output < outputs; output++)
+    for (let cell = 0; cell < high * wide; cell++)
+      for (let c = 0; c < taken; c++)
+        filter[(cell * outputs + output) * taken + c] = weights[(output * high * wide + cell) * taken + c]!;
+  const inputs = [
+    use.integers('sizes', use.outputShape),
+    use.constant('filter', [high, wide, outputs, taken], filter),
+    use.input(2),
+  ];
+  const y = use.node('Conv2DBackpropInput', inputs, windowOf(use.options));
+  return use.ending(y, 3, use.options.activation);
+}
+
 /** A stride that works for both axes: on an axis with one output step, the stride can be changed as long as there remains one step. */
 function commonStride(use: NodeWriter<'DEPTHWISE_CONV_2D'>, filter: [number, number]): number | undefined {
   const { strideH, strideW, padding } = use.options;
@@ -390,10 +477,12 @@ class NodeWriter<Name extends OperatorName = OperatorName> {
 
   /** A node that computes with float32. */
   node(op: string, inputs: readonly string[], attributes: Attributes = {}): string {
-    return this.writer.nodes.node(op, `${this.scope}/${op}`, inputs, {
-      T: attribute.type('float32'),
-      ...attributes,
-    });
+    return this.typed(op, inputs, { T: attribute.type('float32'), ...attributes });
+  }
+
+  /** A node whose attributes name the types otherwise. */
+  typed(op: string, inputs: readonly string[], attributes: Attributes): string {
+    return this.writer.nodes.node(op, `${this.scope}/${op}`, inputs, attributes);
   }
 
   reshape(x: string, shape: readonly number[]): string {

@@ -28,6 +28,9 @@ export function checkGraph(graph: Graph): void {
     const made = row.outputs?.(options as never) ?? 1;
     if (inputs.length < row.inputs[0] || inputs.length > row.inputs[1] || outputs.length !== made)
       throw malformed(where, `${inputs.length} inputs and ${outputs.length} outputs`);
+    // TFLite Micro reads as many inputs as this option says.
+    if (op === 'PACK' && options.valuesCount !== inputs.length)
+      throw malformed(where, `${inputs.length} inputs, but valuesCount is ${options.valuesCount}`);
     inputs.forEach((index, place) => {
       // Only inputs after the required ones may be omitted, and no element of a list.
       if (index === -1 && place >= row.inputs[0] && op !== 'CONCATENATION' && op !== 'PACK') return;
@@ -65,7 +68,7 @@ function checkTensor({ name, shape, type, data, quantization }: Tensor, index: n
 }
 
 /** Operators for which TFLite Micro compares the scales itself, exactly. */
-const exactScale: readonly OperatorName[] = ['REDUCE_MAX', 'REDUCE_MIN'];
+const exactScale: readonly OperatorName[] = ['CONCATENATION', 'REDUCE_MAX', 'REDUCE_MIN'];
 
 const weighted: readonly OperatorName[] = [
   'FULLY_CONNECTED',
@@ -88,10 +91,12 @@ export function checkQuantization({ tensors, operators }: Graph): void {
     for (const tensor of [...taken, ...made]) checkActivation(tensor, where);
     const [output] = made;
     const { scale, yields } = rowOf(op);
-    if (op !== 'QUANTIZE' && op !== 'DEQUANTIZE' && yields === undefined)
-      for (const { type } of [...taken, ...made])
-        if (type !== output?.type && [...taken, ...made].some(isQuantized))
-          throw malformed(where, `expected inputs and outputs of one type, got ${output?.type} and ${type}`);
+    const [alike, what] =
+      yields === undefined ? [[...made, ...taken], 'inputs and outputs'] : [taken, 'inputs'];
+    if (op !== 'QUANTIZE' && op !== 'DEQUANTIZE')
+      for (const { type } of alike)
+        if (type !== alike[0]?.type && alike.some(isQuantized))
+          throw malformed(where, `expected ${what} of one type, got ${alike[0]?.type} and ${type}`);
     if (output === undefined || !isQuantized(output)) return;
     if (scale === 'input' || scale === 'joined')
       for (const tensor of [...taken, ...made])

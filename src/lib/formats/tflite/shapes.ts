@@ -236,7 +236,7 @@ export interface SliceAxis {
 /**
  * The elements that a STRIDED_SLICE takes from a tensor of this shape, per axis: Python's x[begin:end:stride], where a
  * mask bit omits a bound (TensorFlow's documentation of tf.strided_slice). Axes past the vectors are complete.
- * @returns undefined if a stride is 0 or a shrunk axis has no such element
+ * @returns undefined if a stride is 0, or if a shrunk axis has no such element or a negative stride, for which TensorFlow takes none
  */
 export function sliceAxes(
   shape: readonly number[],
@@ -250,7 +250,7 @@ export function sliceAxes(
     const wrapped = (value: number) => (value < 0 ? value + size : value);
     if ((shrinkAxisMask >> axis) & 1) {
       const first = (beginMask >> axis) & 1 ? 0 : wrapped(begin[axis] ?? 0);
-      if (first < 0 || first >= size) return undefined;
+      if (step < 0 || first < 0 || first >= size) return undefined;
       axes.push({ first, step: 1, count: 1, shrunk: true });
       continue;
     }
