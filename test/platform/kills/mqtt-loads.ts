@@ -203,7 +203,7 @@ export function sessionLoad(qos: 1 | 2, form: '3.1.1' | '5' | 'shared' = '3.1.1'
   };
 }
 
-/** Receives the messages of a session until nothing is owed, or nothing has arrived for two seconds. */
+/** Receives the messages of a session until nothing is owed, or nothing has arrived for 20 seconds: the machine may be busy. */
 export async function take(client: MqttClient, owed: Set<number>, isFive = false): Promise<void> {
   let heard = Date.now();
   client.on('message', (_topic, payload, { properties }) => {
@@ -211,7 +211,8 @@ export async function take(client: MqttClient, owed: Set<number>, isFive = false
     const value = payload.toString();
     if (!isFive || properties?.userProperties?.value === value) owed.delete(Number(value));
   });
-  while (owed.size > 0 && Date.now() - heard < 2000) await new Promise((resolve) => setTimeout(resolve, 20));
+  while (owed.size > 0 && Date.now() - heard < 20_000)
+    await new Promise((resolve) => setTimeout(resolve, 20));
   await leave([client]);
 }
 
