@@ -80,7 +80,7 @@ interface Question {
   expect?: readonly number[];
   /** Time for the chip's work, ms; the transmission time is added. */
   timeoutMs?: number;
-  /** Number of tries if the answer is lost or damaged. More than one is only allowed if repeating is harmless. */
+  /** Number of attempts if the answer is lost or damaged. More than one is allowed only if repeating is harmless. */
   tries?: number;
 }
 

@@ -18,7 +18,10 @@ export class NoAnswer extends Error {
 /** Number of bytes outside of packets that are kept: enough for the boot text of several starts. */
 const rememberedBytes = 16_384;
 
-/** Number of them, from the first on, that are never dropped: a chip prints the cause of its reset once, and then repeats that it has no program. */
+/**
+ * Number of the first of these bytes, which are never dropped: a chip prints the cause of its reset once, and then repeats that it has no
+ * program.
+ */
 const firstBytes = 4096;
 
 /** Longest time that the system needs to accept a block, besides its transmission time; ms. */

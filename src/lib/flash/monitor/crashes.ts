@@ -101,7 +101,7 @@ function registers(line: string): CrashAddress[] {
     const register = name.toUpperCase();
     const value = Number.parseInt(digits, 16);
     if (value === 0) return [];
-    // RISC-V's dump has an A0 too, which holds an argument there; Xtensa's has PC or PS on the same line.
+    // RISC-V's dump also has an A0, which holds an argument; Xtensa's has PC or PS on the same line.
     if (register === 'A0')
       return /\bP[CS]\s*:/i.test(line) ? [{ address: ofWindow(value), from: register }] : [];
     return [{ address: value, from: register }];

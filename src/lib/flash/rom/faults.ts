@@ -17,7 +17,7 @@ export type Fault = Trigger &
     | { kind: 'noise' | 'lost-bytes' | 'doubled-bytes'; rate: number; direction?: 'in' | 'out' }
     /** The line disappears. */
     | { kind: 'unplugged' }
-    /** SYNC gets this many answers instead of 8. */
+    /** SYNC is answered this many times instead of 8. */
     | { kind: 'stuck-sync'; answers?: number }
     /** The board sends nothing, not even boot text: no power, wrong pins. */
     | { kind: 'silent' }

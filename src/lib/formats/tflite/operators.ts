@@ -30,14 +30,14 @@ export function operatorOf(code: number): OperatorName | undefined {
   return byCode.get(code);
 }
 
-/** Kernel version of one use. */
+/** Version of the kernel that one use of an operator needs. */
 export function versionOf(operator: Operator, tensors: readonly Tensor[]): number {
   const use = {
     options: operator.options,
     inputs: operator.inputs.map((index) => tensors[index]),
     output: tensors[operator.outputs[0]!]!,
   };
-  // Each row takes its own operator's options, which the discriminated union guarantees.
+  // The discriminated union guarantees that each row receives the options of its own operator.
   return (operatorRows[operator.op].version as (use: Use<OperatorName>) => number)(use);
 }
 
@@ -50,7 +50,7 @@ export function activationPlaces({ op, inputs }: Operator): readonly number[] {
   return places === 'all' ? inputs.map((_, place) => place) : places;
 }
 
-/** Scale and zero point of the output that an operator's integer kernel fixes; undefined if it fixes none. */
+/** The output's scale and zero point if the operator's integer kernel prescribes them; otherwise undefined. */
 export function fixedScale(op: OperatorName, type: string): readonly [number, number] | undefined {
   const { scale } = rowOf(op);
   return typeof scale === 'object' ? scale[type as keyof FixedScale] : undefined;

@@ -114,7 +114,7 @@ export function optionalType(slot: number, name: string): OptionField {
   };
 }
 
-/** A byte, or an i32, that is supported only if 0. */
+/** A byte or i32 for which only 0 is supported. */
 export function zero(slot: number, what: string, bytes: 1 | 4 = 1): OptionField {
   return {
     slot,

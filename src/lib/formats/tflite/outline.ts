@@ -41,13 +41,13 @@ export interface OutlinedOperator {
 /** Description of any .tflite file, including unknown operators. */
 export interface Outline {
   description: string;
-  /** More than one if a file has control flow; all other members describe the first. */
+  /** A file with control flow has more than one subgraph; all other members describe the first. */
   subgraphs: number;
   tensors: OutlinedTensor[];
   operators: OutlinedOperator[];
   inputs: number[];
   outputs: number[];
-  /** Names of its signatures and metadata. */
+  /** Names of the file's signatures and metadata entries. */
   signatures: string[];
   metadata: string[];
 }

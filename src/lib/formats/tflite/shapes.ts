@@ -50,7 +50,10 @@ function isActivation(tensor: Tensor | undefined): boolean {
   return tensor?.type === 'float32' || tensor?.type === 'int8' || tensor?.type === 'int16';
 }
 
-/** A TILE by constant multiples as CONCATENATIONs of a tensor with itself, one for each repeated axis; TFLite Micro has no kernel of it. */
+/**
+ * Replaces a TILE with constant multiples by CONCATENATIONs of a tensor with itself, one for each repeated axis, because TFLite Micro has
+ * no kernel for TILE.
+ */
 function joined(operator: ShapeOperator, tensors: Tensor[], index: number): Operator[] {
   const [x = -1, by = -1] = operator.inputs;
   const { data: multiples } = tensors[by] ?? {};
@@ -58,7 +61,7 @@ function joined(operator: ShapeOperator, tensors: Tensor[], index: number): Oper
   if (!(multiples instanceof Int32Array) || source === undefined || multiples.length !== source.shape.length)
     throw otherOperator(index, shapeRows.TILE.code, '');
   const axes = [...multiples.keys()].filter((axis) => multiples[axis] !== 1);
-  // Without a repeated axis, the one concatenation copies.
+  // If no axis is repeated, a single CONCATENATION copies the tensor.
   const repeated = axes.length === 0 ? [0] : axes;
   let [from, shape] = [x, source.shape];
   return repeated.map((axis, at): Operator => {
@@ -76,7 +79,7 @@ function joined(operator: ShapeOperator, tensors: Tensor[], index: number): Oper
   });
 }
 
-/** Inputs of an integer CONCATENATION in TFLite Micro. */
+/** Maximum number of inputs of an integer CONCATENATION in TFLite Micro. */
 const mostTiles = 10;
 
 function setShape(tensors: Tensor[], operator: Operator, isOpen: (index: number) => boolean): void {
@@ -188,7 +191,7 @@ type Windowed = Extract<
   { op: 'CONV_2D' | 'DEPTHWISE_CONV_2D' | 'MAX_POOL_2D' | 'AVERAGE_POOL_2D' }
 >;
 
-/** The output of a window that moves over an image; the channels are those that the file stores. */
+/** Shape of the output of a window that moves over an image; the channels are those stored in the file. */
 function windowShape(
   { op, options }: Windowed,
   [batch = 1, height = 0, width = 0]: readonly number[],
@@ -224,7 +227,7 @@ function broadcast(a: readonly number[], b: readonly number[]): number[] | undef
     : undefined;
 }
 
-/** One axis of a slice: elements first, first + step, …, `count` in total. */
+/** One axis of a slice: the elements `first`, `first + step`, …, `count` in total. */
 export interface SliceAxis {
   first: number;
   step: number;
@@ -234,9 +237,9 @@ export interface SliceAxis {
 }
 
 /**
- * The elements that a STRIDED_SLICE takes from a tensor of this shape, per axis: Python's x[begin:end:stride], where a
- * mask bit omits a bound (TensorFlow's documentation of tf.strided_slice). Axes past the vectors are complete.
- * @returns undefined if a stride is 0, or if a shrunk axis has no such element or a negative stride, for which TensorFlow takes none
+ * The elements that a STRIDED_SLICE takes from a tensor of this shape, per axis: Python's x[begin:end:stride], where a mask bit omits a
+ * bound (TensorFlow's documentation of tf.strided_slice). Axes beyond the vectors' length are taken completely.
+ * @returns undefined if a stride is 0, or if a shrunk axis has a negative stride or no such element; TensorFlow takes no element then
  */
 export function sliceAxes(
   shape: readonly number[],
@@ -265,7 +268,10 @@ export function sliceAxes(
   return axes;
 }
 
-/** Operators that are replaced while reading: those that compute shapes for an open batch become constants, a TILE becomes CONCATENATIONs. */
+/**
+ * Operators that are replaced while a file is read: those that compute shapes for an open batch become constants, and a TILE becomes
+ * CONCATENATIONs.
+ */
 export type ShapeOperatorName = 'SHAPE' | 'REDUCE_PROD' | 'TILE';
 
 export interface ShapeOperator {
@@ -300,7 +306,7 @@ export function shapeOperatorOf(code: number): ShapeOperatorName | undefined {
 interface Other {
   /** A supported alternative. */
   instead: string;
-  /** The operator's origin, if its name does not reveal it. */
+  /** Where the operator comes from, if its name does not reveal it. */
   origin?: string;
 }
 

@@ -21,7 +21,7 @@ const unary = (
   ...rest,
 });
 
-/** Both inputs broadcast, as NumPy does it. */
+/** Both inputs are broadcast by NumPy's rule. */
 const binary = (
   code: number,
   optionsType: number,

@@ -20,7 +20,7 @@ const pool = (code: number, rest: Pick<SharedRow, 'cost' | 'micro'>): SharedRow 
   ...rest,
 });
 
-/** Layers with weights, and pools. */
+/** Layers with weights, and pooling. */
 export const layerRows = {
   FULLY_CONNECTED: {
     code: 9,
@@ -136,7 +136,7 @@ export const layerRows = {
   AVERAGE_POOL_2D: pool(1, { cost: 'averagePool', micro: micro('AddAveragePool2D', 32, 40) }),
 } satisfies { [Name in OperatorName]?: Row<Name> };
 
-/** int8 constants under float activations (dynamic range): `perTensor` or `perChannel` kernels; otherwise `other`. */
+/** Selects by the constants: int8 under float activations (dynamic range) gives `perTensor` or `perChannel`; everything else gives `other`. */
 function weighted(
   { inputs, output }: Use<OperatorName>,
   [perTensor, perChannel]: [number, number],

@@ -17,7 +17,7 @@ const reduction = (
   ...rest,
 });
 
-/** Operators that combine the elements along axes. */
+/** Operators that reduce axes to one value each. */
 export const reductionRows = {
   MEAN: reduction(40, { 1: '1.6.0', 2: '1.14.0' }, { scale: 'own', micro: micro('AddMean', 44, 16) }),
   SUM: reduction(74, { 1: '1.10.0', 2: '1.15.0' }, { scale: 'own', micro: micro('AddSum', 44, 16) }),
@@ -50,7 +50,7 @@ export const reductionRows = {
   },
 } satisfies { [Name in OperatorName]?: Row<Name> };
 
-/** An operator that takes its elements from the first input. */
+/** An operator that copies elements of its first input. */
 const move = (
   code: number,
   optionsType: number,
@@ -71,7 +71,7 @@ const move = (
 
 const inBlocks: SharedRow['version'] = (use) => (use.inputs[0]?.shape.length === 4 ? byType(2)(use) : 3);
 
-/** Either option of a resize needs version 3; files with a lower one are read in the same way. */
+/** Either option of a resize needs version 3. Files with a lower version are read in the same way. */
 const resized: SharedRow['version'] = (use) => (use.inputs[0]?.type === 'int16' ? 4 : 3);
 
 const pad = (
@@ -295,7 +295,7 @@ export const movingRows = {
     2,
     { 1: '1.7.0', 2: '1.14.0', 3: '2.2.0' },
     {
-      // The first two fields, the size, are an input since version 1.7.
+      // Since TensorFlow 1.7 the size is an input, so the first two fields are unused.
       fields: [flag(2, 'alignCorners'), flag(3, 'halfPixelCenters')],
       version: resized,
       cost: 'rescale',

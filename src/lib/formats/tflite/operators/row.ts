@@ -1,7 +1,7 @@
 import type { OperatorName, OperatorOptions, Tensor } from '../graph.js';
 import type { OptionField } from '../option-fields.js';
 
-/** Properties that determine a version. */
+/** Properties of a use that determine its version. */
 export interface Use<Name extends OperatorName> {
   options: OperatorOptions[Name];
   /** Types of the inputs (undefined if omitted) and of the first output. */
@@ -9,7 +9,7 @@ export interface Use<Name extends OperatorName> {
   output: Tensor;
 }
 
-/** Scale and zero point of an output that the integer kernels fix, by type. */
+/** Scale and zero point that the integer kernels prescribe for an output, by type. */
 export interface FixedScale {
   int8: readonly [scale: number, zeroPoint: number];
   int16?: readonly [scale: number, zeroPoint: number];
@@ -38,7 +38,7 @@ export interface Row<Name extends OperatorName> {
   fields: OptionField[];
   /** Minimum and maximum number of inputs. */
   inputs: [least: number, most: number];
-  /** Number of outputs, if it is not one. */
+  /** Number of outputs; default: one. */
   outputs?: (options: OperatorOptions[Name]) => number;
   /** The oldest kernel version that supports the use. */
   version: (use: Use<Name>) => number;
@@ -50,13 +50,13 @@ export interface Row<Name extends OperatorName> {
    */
   activations?: readonly number[] | 'all';
   /**
-   * Scale of an integer output: its own, the one of its input (the kernel does not change integers), the common one of several inputs
-   * (`joined`), or a fixed one. Without it, the output has no scale.
+   * Scale of an integer output: its own, that of its input (the kernel copies integers), one shared with several inputs (`joined`), or a
+   * prescribed one. If absent, the output has no scale.
    */
   scale?: 'own' | 'input' | 'joined' | FixedScale;
-  /** Whether the output has the type `bool` or `int32` while the inputs are activations. */
+  /** Type of the output if it differs from that of the activations. */
   yields?: 'bool' | 'int32';
-  /** Shape of the output: that of the first input, or both inputs broadcast; undefined if it depends on more. */
+  /** Shape of the output: that of the first input, or of both inputs broadcast. Absent if the shape also depends on other things. */
   shape?: 'first' | 'broadcast';
   cost: Cost;
   /**
@@ -66,32 +66,32 @@ export interface Row<Name extends OperatorName> {
   micro: { register: string; data: number; options: number };
 }
 
-/** A row for several operators: its version depends on no option. */
+/** A row that several operators can share: its version depends on no option. */
 export type SharedRow = Omit<Row<OperatorName>, 'version' | 'outputs'> & {
   version: (use: Pick<Use<OperatorName>, 'inputs' | 'output'>) => number;
 };
 
 type SharedUse = Pick<Use<OperatorName>, 'inputs' | 'output'>;
 
-/** Version 1 for float, `int8` for int8 (and int16, for which TensorFlow 2.18's converter writes the same numbers). */
+/** Version 1 for float32; the version `int8` for int8, and for int16 too, because TensorFlow 2.18's converter writes the same number. */
 export const quantizedSince =
   (int8: number) =>
   ({ output }: { output: Tensor }) =>
     output.type === 'int8' || output.type === 'int16' ? int8 : 1;
 
-/** Version by the type of the first input: of float32, int8 and int16. */
+/** Version by the type of the first input: 1 for float32, and the given ones for int8 and int16. */
 export const byType =
   (int8: number, int16 = int8) =>
   ({ inputs }: SharedUse): number =>
     inputs[0]?.type === 'int16' ? int16 : inputs[0]?.type === 'int8' ? int8 : 1;
 
-/** Version 2 for integers, `wide` for tensors of more than `rank` dimensions. */
+/** Version 1 for float32, 2 for integers, and `wide` for tensors of more than `rank` dimensions. */
 export const byRank =
   (rank: number, wide: number) =>
   (use: SharedUse): number =>
     (use.inputs[0]?.shape.length ?? 0) > rank ? wide : quantizedSince(2)(use);
 
-/** A method of TFLite Micro's resolver, and the bytes of the kernel's data and options. */
+/** The method of TFLite Micro's resolver, and the number of bytes of the kernel's data and options. */
 export const micro = (register: string, data = 0, options = 0): Row<OperatorName>['micro'] => ({
   register,
   data,

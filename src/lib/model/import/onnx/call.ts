@@ -8,14 +8,14 @@ export class NodeCall {
   constructor(
     readonly maker: OnnxMaker,
     readonly op: string,
-    /** Its position, name and operator, for messages. */
+    /** The node's position, name and operator, for messages. */
     readonly where: string,
-    /** Undefined where an optional input is omitted. */
+    /** The inputs; undefined where an optional one is omitted. */
     readonly inputs: readonly (Value | undefined)[],
     readonly attributes: Attributes,
-    /** Names of the outputs; empty where one is not wanted. */
+    /** Names of the outputs; empty for one that is not used. */
     readonly outputs: readonly string[],
-    /** Whether an output is read by another node or is the model's. */
+    /** Whether another node reads an output, or it is an output of the model. */
     readonly isRead: (output: string) => boolean,
     readonly opset: number,
   ) {}
@@ -34,7 +34,7 @@ export class NodeCall {
     return this.maker.plain(this.maker.weights(value), value.shape);
   }
 
-  /** An input that has to be known during the import. @throws AIOT_LAYER_UNSUPPORTED for a computed one */
+  /** An input that must be constant. @throws AIOT_LAYER_UNSUPPORTED if the model computes it */
   constant(place: number, role: string): Constant {
     const value = this.optional(place, role);
     if (value === undefined) throw malformed(`${this.where}: its ${role} is missing`);
@@ -60,12 +60,12 @@ export class NodeCall {
     return constant && [...constant.data];
   }
 
-  /** Rejects a node whose further outputs are used. */
+  /** Rejects a node if any output after its first ones is used. */
   onlyFirst(): void {
     const second = this.outputs.slice(1).find((name) => name !== '' && this.isRead(name));
     if (second !== undefined) throw unsupported(this.where, `its output ${second} is not supported`);
   }
 }
 
-/** Adds the operators of a node; returns its outputs. */
+/** Adds the operators that implement a node, and returns the node's outputs. */
 export type Lower = (call: NodeCall) => Value | Value[];

@@ -14,7 +14,7 @@ const scaler: Lower = (call) => {
   return maker.two('MUL', centered, constantOf('float32', [scale.length], scale));
 };
 
-/** The scores of a linear model: coefficients [targets, features]. */
+/** The scores of a linear model. Its coefficients have the shape [targets, features]. */
 function linearScores(call: NodeCall, targets: number): Activation {
   const { maker, attributes, where } = call;
   const x = call.x();
@@ -29,7 +29,7 @@ function linearScores(call: NodeCall, targets: number): Activation {
   return dense(maker, x, constantOf('float32', [targets, features], coefficients), bias);
 }
 
-/** The scores after the final function of a scikit-learn model. */
+/** The scores after the model's `post_transform`. */
 function transformed(call: NodeCall, y: Activation): Activation {
   const { maker, attributes, where } = call;
   const kind = attributes.text('post_transform', 'NONE');
@@ -42,7 +42,7 @@ function transformed(call: NodeCall, y: Activation): Activation {
 const linearRegressor: Lower = (call) =>
   transformed(call, linearScores(call, call.attributes.integer('targets', 1)));
 
-/** Its first output, the label, is left out: it is the class with the largest score. */
+/** Converts only the scores. The first output, the label, is omitted because it is the class with the largest score. */
 const linearClassifier: Lower = (call) => {
   const { maker, attributes } = call;
   const [texts, numbers] = [
@@ -51,7 +51,7 @@ const linearClassifier: Lower = (call) => {
   ];
   const classes = Math.max(texts.length, numbers.length);
   const rows = (attributes.floats('intercepts') ?? []).length;
-  // A model of two classes may have one score, whose negative or complement is the other class.
+  // A model of two classes may compute one score only; the other class gets its complement or its negative.
   if (classes === 2 && rows === 1) {
     const score = linearScores(call, 1);
     const isShare = attributes.text('post_transform', 'NONE') === 'LOGISTIC';
@@ -64,7 +64,7 @@ const linearClassifier: Lower = (call) => {
   return [y, y];
 };
 
-/** Rows of norm 1. */
+/** Scales each row to norm 1. */
 const normalizer: Lower = (call) => {
   const { maker, attributes } = call;
   const x = call.x();

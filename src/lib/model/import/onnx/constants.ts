@@ -58,7 +58,7 @@ export interface Constant {
   data: Float32Array | Float64Array;
 }
 
-/** An array for elements of this type: single precision holds integers up to 24 bits exactly. */
+/** An array for elements of this type. Single precision represents integers exactly only up to 24 bits. */
 export function arrayFor(type: ElementType, length: number): Float32Array | Float64Array {
   const wide =
     type === 'int32' || type === 'int64' || type === 'uint32' || type === 'uint64' || type === 'float64';
@@ -75,7 +75,7 @@ export function integers(values: readonly number[]): Constant {
   return constantOf('int64', [values.length], values);
 }
 
-/** Number of elements at most in one tensor; a larger one does not fit any device of this toolkit. */
+/** Maximum number of elements in one tensor; a larger tensor does not fit any supported device. */
 const mostElements = 2 ** 26;
 
 /** Rejects a shape that no tensor of a model can have. @throws AIOT_FILE_MALFORMED */
@@ -87,7 +87,7 @@ export function requireShape(shape: readonly number[], where: string): void {
     throw malformed(`${where}: [${shape.join(', ')}] has more than ${mostElements} elements`);
 }
 
-/** Bytes of external data at most, so that many tensors cannot repeat one large file. */
+/** Maximum total of external data in bytes, because many tensors may refer to the same large file. */
 const mostExternalBytes = 2 ** 27;
 
 /** Reads the data that a model keeps in other files. */
@@ -98,7 +98,7 @@ export class ExternalData {
   /** @param file path of the model: data is read only from its folder */
   constructor(private readonly file: string) {}
 
-  /** Fills in the bytes of these tensors. @throws AIOT_FILE_MALFORMED */
+  /** Reads the bytes of these tensors from their files. @throws AIOT_FILE_MALFORMED */
   async load(tensors: Iterable<OnnxTensor>): Promise<void> {
     try {
       for (const tensor of tensors) {
@@ -139,7 +139,7 @@ export class ExternalData {
     const known = this.files.get(location);
     if (known) return known;
     const path = await this.inside(location, where);
-    // Without blocking: the name may be that of a pipe.
+    // Opens the file without blocking, because the name may be that of a pipe.
     const handle = await open(path, access.O_RDONLY | access.O_NONBLOCK).catch((cause: unknown) => {
       throw malformed(`${where}: cannot read its data file ${location}`, { cause });
     });
@@ -150,7 +150,7 @@ export class ExternalData {
     return file;
   }
 
-  /** The path of a data file, links resolved. @throws AIOT_FILE_MALFORMED unless it is in the folder of the model */
+  /** The path of a data file with links resolved. @throws AIOT_FILE_MALFORMED if it is not in the model's folder */
   private async inside(location: string, where: string): Promise<string> {
     const parts = location.split(/[\\/]/);
     if (location === '' || location.includes('\0') || isAbsolute(location) || parts.includes('..'))
@@ -166,7 +166,7 @@ export class ExternalData {
   }
 }
 
-/** The elements of a tensor whose external data is loaded. @throws AIOT_FILE_MALFORMED, AIOT_LAYER_UNSUPPORTED */
+/** The elements of a tensor; external data must already be loaded. @throws AIOT_FILE_MALFORMED, AIOT_LAYER_UNSUPPORTED */
 export function constantIn(tensor: OnnxTensor): Constant {
   const where = `the constant ${tensor.name || '(without a name)'}`;
   const type = elementTypeOf(tensor.type, where);
@@ -180,7 +180,7 @@ export function constantIn(tensor: OnnxTensor): Constant {
   };
 }
 
-/** Bytes of one element, and how to read it, little-endian. */
+/** Size of one element in bytes, and a function that reads it (little-endian). */
 const rawElements: Readonly<Record<ElementType, [number, (view: DataView, at: number) => number]>> = {
   float32: [4, (view, at) => view.getFloat32(at, true)],
   float64: [8, (view, at) => view.getFloat64(at, true)],

@@ -1,13 +1,13 @@
 import type protobuf from 'protobufjs';
 import { malformed } from '../errors.js';
 
-/** TensorProto: its elements are raw bytes, lists by type, or in another file. */
+/** TensorProto. The elements are raw bytes, a list for their type, or in another file. */
 export interface OnnxTensor {
   dims: readonly number[];
   type: number;
   name: string;
   floats: readonly Float32Array[];
-  /** Elements of int32 and all narrower types, 16-bit floats as their bits. */
+  /** Elements of int32 and all narrower types, and the bits of 16-bit floats. */
   int32s: readonly number[];
   int64s: readonly number[];
   uint64s: readonly number[];
@@ -29,7 +29,7 @@ export interface OnnxAttribute {
   floats: readonly Float32Array[];
   integers: readonly number[];
   strings: readonly Uint8Array[];
-  /** Name of the attribute of the enclosing function that this one repeats. */
+  /** Name of the enclosing function's attribute whose value this one has. */
   reference: string;
 }
 
@@ -42,7 +42,7 @@ export interface OnnxNode {
   attributes: readonly OnnxAttribute[];
 }
 
-/** A size, a name for a size that is open, or neither. */
+/** A size, the name of an open size, or neither. */
 export interface OnnxDimension {
   size: number | undefined;
   parameter: string;
@@ -82,7 +82,10 @@ export interface OnnxFunction {
 type Field = readonly [name: string, kind: string];
 type Fields = Readonly<Record<number, Field>>;
 
-/** The fields that are read, by message and number (onnx/onnx.proto, version 1 of the format). Descriptions and inferred types are skipped. */
+/**
+ * The fields that are read, by message and field number (onnx/onnx.proto, version 1 of the format). Descriptions and inferred types are
+ * skipped.
+ */
 const schema: Readonly<Record<string, Fields>> = {
   Model: {
     2: ['producer', 'text'],
@@ -150,12 +153,12 @@ const schema: Readonly<Record<string, Fields>> = {
   Dimension: { 1: ['size', 'integer'], 2: ['parameter', 'text'] },
 };
 
-/** A file of a few bytes per message would otherwise become gigabytes of objects. */
+/** Limits of one file. Without them, messages of a few bytes each could become gigabytes of objects. */
 const most = { messages: 100_000, texts: 1_000_000, numbers: 8_000_000, depth: 48 };
 
 const none: readonly never[] = Object.freeze([]);
 
-/** Values of fields that a message omits: optional messages, bytes and sizes stay undefined. */
+/** Values of fields that a message omits. Optional messages, bytes and sizes remain undefined. */
 const defaults: Readonly<Record<string, unknown>> = { integer: 0, float: 0, text: '' };
 
 /**
@@ -195,7 +198,7 @@ class ModelReader {
     while (reader.pos < end) {
       const tag = reader.uint32();
       const [number, wire] = [tag >>> 3, tag & 7];
-      // Groups are not part of the format, and nest without a length.
+      // The format has no groups, which nest without a length.
       if (number === 0 || wire === 3 || wire === 4) throw this.excess(`an invalid field (tag ${tag})`);
       const field = fields[number];
       if (field === undefined) reader.skipType(wire);
@@ -243,7 +246,7 @@ class ModelReader {
     }
   }
 
-  /** End of a field of given length. */
+  /** Reads a field's length; returns the position of its end. */
   private stop(end: number): number {
     const length = this.reader.uint32();
     const stop = this.reader.pos + length;
@@ -269,7 +272,7 @@ class ModelReader {
     if (length % size !== 0 || reader.pos + length > reader.len)
       throw this.excess(`${length} bytes are not a list of ${kind} numbers`);
     if (++this.texts > most.texts) throw this.excess(`more than ${most.texts} lists`);
-    // A copy, which is aligned.
+    // Copied, because a typed array needs aligned bytes.
     const bytes = new Uint8Array(reader.buf.subarray(reader.pos, reader.pos + length)).buffer;
     reader.pos += length;
     return kind === 'float' ? new Float32Array(bytes) : new Float64Array(bytes);
@@ -280,7 +283,7 @@ class ModelReader {
   }
 }
 
-/** The list in a field; created by its first element. */
+/** The list in a field, which is created at its first element. */
 function listOf(out: Record<string, unknown>, name: string): unknown[] {
   if (out[name] !== none) return out[name] as unknown[];
   const list: unknown[] = [];

@@ -12,7 +12,7 @@ import {
 } from './constants.js';
 import { type Attributes, axisIn, broadcastShape, reshapeTarget, slicedAxes } from './node.js';
 
-/** Elements that all folded constants of a model may have together: hostile files ask for terabytes. */
+/** Maximum number of elements in all folded constants of a model, because a hostile file can request terabytes. */
 const mostFolded = 2 ** 24;
 
 /** Counts the elements that folding creates. */
@@ -28,7 +28,7 @@ export class FoldBudget {
   }
 }
 
-/** A node whose inputs are all known. */
+/** A node whose inputs are all constants. */
 export interface FoldCall {
   op: string;
   inputs: readonly (Constant | undefined)[];
@@ -133,7 +133,7 @@ function combined(call: FoldCall, f: Two, type?: ElementType): Constant {
   );
 }
 
-/** The element of a broadcast tensor that each element of the result reads. */
+/** For each element of the result, the index of the element that it reads from a broadcast tensor. */
 function broadcastPlaces(from: readonly number[], to: readonly number[]): (i: number) => number {
   if (from.join() === to.join()) return (i) => i;
   const count = elementCount(from);
@@ -151,7 +151,7 @@ export function strides(shape: readonly number[]): number[] {
   return out;
 }
 
-/** A constant whose element at each position of `shape` is found by the index along every axis. */
+/** A constant of this shape whose elements are taken from x; `placeOf` maps the index along each axis to a position in x. */
 function gathered(
   { budget, where }: FoldCall,
   x: Constant,
@@ -383,7 +383,7 @@ const rows: Readonly<Record<string, Row>> = {
     const columns = b.shape[1] ?? 0;
     if (a.shape.length !== 2 || b.shape.length !== 2 || b.shape[0] !== inside)
       throw malformed(`${call.where}: [${a.shape.join(', ')}] times [${b.shape.join(', ')}]`);
-    // Counts the products, because they take the time.
+    // Counts the multiplications, because they determine the duration.
     call.budget.spend([rows, inside, columns], call.where);
     const data = arrayFor(a.type, rows * columns);
     for (let i = 0; i < data.length; i++) {

@@ -18,7 +18,7 @@ export function dense(maker: OnnxMaker, x: Activation, w: Constant, bias?: Const
   const b = bias ? maker.floats(Float32Array.from(bias.data), [units]) : -1;
   const apply = (tensor: number, weights: Constant): number => {
     const given = maker.shape(tensor);
-    // A vector is a batch of one.
+    // A vector counts as a batch of one.
     const from = given.length === 1 ? maker.reshape(tensor, [1, inputs]) : tensor;
     const rows = maker.shape(from);
     const options = { activation: 'none' as const, keepNumDims: rows.length > 2 };
@@ -95,10 +95,10 @@ function hasBatch({ shape }: Constant): boolean {
   return shape.slice(0, -2).some((size) => size > 1);
 }
 
-/** Products at most of a constant with one matrix for each element of the batch. */
+/** Maximum number of products for a constant that has one matrix for each element of the batch. */
 const mostMatrices = 64;
 
-/** x times one matrix after the other. @param w [… batch, inputs, units] */
+/** Multiplies each element of the batch by its own matrix. @param w [… batch, inputs, units] */
 function batched(call: NodeCall, x: Activation, w: Constant): Activation {
   const { maker, where } = call;
   const [inputs, units] = w.shape.slice(-2) as [number, number];
@@ -170,7 +170,7 @@ function weighted({ maker }: NodeCall, c: Value, factor: number): Value {
   return maker.two('MUL', c, constantOf('float32', [], [factor]));
 }
 
-/** A constant that is the same for each row, as one value per unit. */
+/** One value per unit from a constant that is the same for each row. */
 export function biasOf(c: Constant, units: number, factor = 1): Constant | undefined {
   const perUnit = c.shape.at(-1) === units && c.data.length === units;
   if (!perUnit && c.data.length !== 1) return undefined;
@@ -181,7 +181,7 @@ export function biasOf(c: Constant, units: number, factor = 1): Constant | undef
   );
 }
 
-/** γ(x − μ)/√(σ² + ε) + β per channel, which folds into the layer before it. */
+/** γ(x − μ)/√(σ² + ε) + β per channel, which is folded into the layer before it. */
 const batchNormalization: Lower = (call) => {
   const { attributes, maker } = call;
   attributes.refuse('training_mode', 0, 'export the model for inference (model.eval())');

@@ -8,27 +8,27 @@ import { permuted, strides } from './fold.js';
 import { broadcastShape } from './node.js';
 
 /**
- * A value that the network computes. ONNX has channels first, and TFLite has them last. A value may therefore be stored in another order of
- * axes than the file has it. A Transpose then costs nothing; elements move only where an operator needs another order.
+ * A value that the network computes. ONNX stores channels first, and TFLite stores them last, so a value's axes may be stored in another
+ * order than in the file. A Transpose then costs nothing: elements move only if an operator needs another order.
  */
 export interface Activation {
   kind: 'activation';
-  /** Tensor of the graph; −1 while `before` waits to be stored in this shape. */
+  /** Tensor in the graph; −1 until the value of `before` is stored in this shape. */
   tensor: number;
   /** Shape in the file. */
   shape: number[];
   /** The axis of `shape` that each stored axis holds. */
   order: number[];
-  /** This value is the elements of another one in the order of the file: a layer with weights can reorder those instead. */
+  /** Value with the same elements in the file's order. A layer with weights can reorder its weights instead of these elements. */
   before?: Activation;
 }
 
 export type Value = Constant | Activation;
 
-/** Operators of a network at most: the time to simplify a graph grows with the cube of their number. An unrolled recurrent layer has many. */
+/** Maximum number of operators, because the time to simplify a graph grows with the cube of it. An unrolled recurrent layer has many. */
 const mostOperators = 1000;
 
-/** Inputs of one CONCATENATION at most. */
+/** Maximum number of inputs of one CONCATENATION. */
 const mostJoined = 10;
 
 /** Assembles a graph from ONNX operators. */
@@ -54,32 +54,32 @@ export class OnnxMaker extends GraphMaker {
     return super.operator(op, inputs, name, shape, options as never);
   }
 
-  /** Whether the runtime has this operator. */
+  /** Whether the runtime supports this operator. */
   has(op: string): boolean {
     return Object.hasOwn(operatorRows, op);
   }
 
   private readonly known = new Map<Constant['data'], Map<string, number>>();
 
-  /** A constant as a tensor of float32, in its own order; one tensor for all nodes that read it. */
+  /** Adds a constant as a float32 tensor in its own order; all nodes that read it share one tensor. */
   weights({ data, shape }: Constant): number {
     const made = this.known.get(data) ?? new Map<string, number>();
     this.known.set(data, made);
     const found = made.get(shape.join());
     if (found !== undefined) return found;
-    // A single number has a shape of one element, because not every kernel reads an empty one.
+    // A single number gets the shape [1], because some kernels do not accept an empty shape.
     const own = shape.length === 0 ? [1] : [...shape];
     const index = this.floats(data instanceof Float32Array ? data : Float32Array.from(data), own);
     made.set(shape.join(), index);
     return index;
   }
 
-  /** A single number is stored as [1]. */
+  /** A single number gets the shape [1]. */
   override reshape(x: number, shape: number[]): number {
     return super.reshape(x, shape.length === 0 ? [1] : shape);
   }
 
-  /** Joins tensors of any number: kernels for microcontrollers take at most 10 at once. */
+  /** Joins any number of tensors in several steps, because kernels for microcontrollers accept at most 10 inputs. */
   concatenated(parts: readonly number[], axis: number): number {
     const [first] = parts;
     if (first === undefined || parts.length === 1) return first ?? -1;
@@ -100,7 +100,7 @@ export class OnnxMaker extends GraphMaker {
     return { kind: 'activation', tensor, shape: [...shape], order: [...order] };
   }
 
-  /** A tensor that has its axes as in the file. */
+  /** A tensor whose axes are stored as in the file. */
   plain(tensor: number, shape: readonly number[] = this.shape(tensor)): Activation {
     return this.stored(tensor, shape, identity(shape.length));
   }
@@ -118,7 +118,7 @@ export class OnnxMaker extends GraphMaker {
     const longer = (axes: readonly number[]) => axes.filter((axis) => y.shape[axis] !== 1);
     const [from, to] = [longer(y.order), longer(order)];
     if (from.join() === to.join()) return this.stored(this.reshape(y.tensor, shape), y.shape, order);
-    // Without the axes of 1 there are fewer than the kernels' limit more often.
+    // Axes of length 1 are dropped, so that the rank exceeds the kernels' limit less often.
     const compact = y.order.length > 4 ? from : y.order;
     const target = y.order.length > 4 ? to : [...order];
     const x1 = this.reshape(
@@ -131,7 +131,7 @@ export class OnnxMaker extends GraphMaker {
     return this.stored(this.reshape(t, shape), y.shape, order);
   }
 
-  /** The value with its elements stored in the order of the file; returns the tensor. */
+  /** Stores the value in the order of the file, and returns its tensor. */
   inFileOrder(x: Activation): number {
     return this.arranged(x, identity(x.shape.length)).tensor;
   }
@@ -143,12 +143,12 @@ export class OnnxMaker extends GraphMaker {
     return this.arranged(y, [...y.order.filter((each) => each !== axis), axis]);
   }
 
-  /** [batch, channels, …] with the channels stored last. */
+  /** A value of shape [batch, channels, …] with its channels stored last. */
   channelsLast(x: Activation): Activation {
     return this.arranged(x, [0, ...identity(x.shape.length).slice(2), 1]);
   }
 
-  /** The value itself, stored if it waits. */
+  /** The value itself; stores it first if that is still to be done. */
   settled(x: Activation): Activation {
     if (x.before === undefined) return x;
     return this.plain(this.reshape(this.inFileOrder(x.before), x.shape));
@@ -160,7 +160,7 @@ export class OnnxMaker extends GraphMaker {
     return this.stored(f(x.tensor), x.shape, x.order);
   }
 
-  /** The elements of x, read in the order of the file, in another shape. */
+  /** The elements of x in the order of the file, with another shape. */
   reshaped(x: Activation, shape: readonly number[]): Activation {
     if (x.shape.join() === shape.join()) return x;
     if (x.before !== undefined) return this.reshaped(x.before, shape);
@@ -171,7 +171,7 @@ export class OnnxMaker extends GraphMaker {
     return this.stored(tensor, shape, order);
   }
 
-  /** The axes in another order: axis k of the result is axis order[k] of x. Nothing moves. */
+  /** Permutes the axes without moving elements: axis k of the result is axis order[k] of x. */
   transposedValue(x: Activation, order: readonly number[]): Activation {
     const y = this.settled(x);
     const shape = order.map((axis) => y.shape[axis]!);
@@ -182,12 +182,12 @@ export class OnnxMaker extends GraphMaker {
     );
   }
 
-  /** Adds, subtracts, multiplies … with broadcasting; one of them may be a constant. */
+  /** Applies an arithmetic operator with broadcasting; one of the inputs may be a constant. */
   two(op: 'ADD' | 'SUB' | 'MUL', a: Value, b: Value): Activation {
     return this.elementwise(a, b, (x, y) => this.binary(op, x, y));
   }
 
-  /** An operator of two inputs that broadcasts. @param f from the stored tensors */
+  /** Broadcasts two inputs for an operator. @param f makes the result from the stored tensors */
   elementwise(a: Value, b: Value, f: (x: number, y: number) => number): Activation {
     const shape = broadcastShape(a.shape, b.shape, this.where);
     if (a.kind === 'constant') {
@@ -227,7 +227,7 @@ export class OnnxMaker extends GraphMaker {
     return this.stored(f(tensor, weights), shape, order);
   }
 
-  /** The value with axes of 1 in front, as many as broadcasting adds. */
+  /** The value with the leading axes of length 1 that broadcasting adds. */
   ranked(x: Activation, rank: number): Activation {
     if (x.shape.length === rank) return x;
     return this.reshaped(x, [...new Array<number>(rank - x.shape.length).fill(1), ...x.shape]);
@@ -238,7 +238,7 @@ export function identity(rank: number): number[] {
   return Array.from({ length: rank }, (_, k) => k);
 }
 
-/** For each element as stored, its index in the order of the file. */
+/** For each element in its stored order, its index in the file's order. */
 export function fileIndexes({ shape, order }: Activation): Int32Array {
   const steps = strides(shape);
   const out = new Int32Array(elementCount(shape));

@@ -63,7 +63,7 @@ export class Attributes {
   }
 }
 
-/** An axis counted from the front. @throws AIOT_FILE_MALFORMED */
+/** Converts an axis that may be negative to one counted from the front. @throws AIOT_FILE_MALFORMED */
 export function axisIn(axis: number, rank: number, where: string): number {
   const found = axis < 0 ? axis + rank : axis;
   if (Number.isInteger(found) && found >= 0 && found < rank) return found;
@@ -81,7 +81,7 @@ export function broadcastShape(a: readonly number[], b: readonly number[], where
   });
 }
 
-/** The target of a Reshape with its 0 (copied) and −1 (inferred) resolved. @throws AIOT_FILE_MALFORMED */
+/** The target shape of a Reshape, with 0 (copied) and −1 (inferred) resolved. @throws AIOT_FILE_MALFORMED */
 export function reshapeTarget(
   from: readonly number[],
   wanted: readonly number[],
@@ -105,7 +105,7 @@ export interface SlicedAxis {
   count: number;
 }
 
-/** The elements that a Slice takes, for each axis of the shape. @throws AIOT_FILE_MALFORMED */
+/** The elements that a Slice takes along each axis of the shape. @throws AIOT_FILE_MALFORMED */
 export function slicedAxes(
   shape: readonly number[],
   starts: readonly number[],

@@ -15,7 +15,7 @@ export function scalar(value: number): Constant {
   return constantOf('float32', [], [value]);
 }
 
-/** An operator of the runtime that some versions lack. @throws AIOT_LAYER_UNSUPPORTED */
+/** Checks that the runtime supports an operator. @throws AIOT_LAYER_UNSUPPORTED */
 export function plainUnary(maker: OnnxMaker, op: string, x: Activation): Activation {
   requireOperator(maker, op);
   return maker.each(x, (tensor) => maker.op(op as OperatorName, [tensor], maker.shape(tensor), {} as never));
@@ -49,7 +49,7 @@ const one =
   (call) =>
     unary(call.maker, op, call.x());
 
-/** Operators that change nothing outside training. */
+/** Operators that change nothing during inference. */
 const same: Lower = (call) => {
   call.onlyFirst();
   if (call.op === 'Dropout' && call.optional(2, 'training mode')?.data[0])
@@ -67,7 +67,7 @@ const cast: Lower = (call) => {
   );
 };
 
-/** The other input is a computed value, which is float. */
+/** The other input is computed by the model, so it is a float. */
 const castLike: Lower = (call) => {
   const x = call.value(0);
   return x.kind === 'constant' ? constantOf('float32', x.shape, x.data) : x;
@@ -93,7 +93,7 @@ function reciprocalIsExactEnough({ data }: Constant): boolean {
   return data.every((value) => Number.isFinite(Math.fround(1 / value)));
 }
 
-/** Add, Mul, Max … of any number of inputs. */
+/** Add, Mul, Max and others, of any number of inputs. */
 const folded =
   (
     two: (maker: OnnxMaker, a: Value, b: Value) => Activation,
@@ -105,7 +105,7 @@ const folded =
     return after ? after(call, y) : y;
   };
 
-/** max(a, b) = b + relu(a − b), where the runtime has no MAXIMUM. */
+/** max(a, b) = b + relu(a − b), for runtimes without MAXIMUM. */
 export function maximum(maker: OnnxMaker, a: Value, b: Value): Activation {
   if (maker.has('MAXIMUM')) return plainBinary(maker, 'MAXIMUM', a, b);
   const above = unary(maker, 'RELU', maker.two('SUB', a, b));
@@ -125,7 +125,7 @@ const clip: Lower = (call) => {
   return clipped(call.maker, call.x(), low ?? Number.NEGATIVE_INFINITY, high ?? Number.POSITIVE_INFINITY);
 };
 
-/** Largest single-precision number: exporters write it as an open bound. */
+/** Largest single-precision number, with which exporters express a missing bound. */
 const open = 3.4e38;
 
 export function clipped(maker: OnnxMaker, x: Activation, low: number, high: number): Activation {
@@ -141,7 +141,7 @@ export function clipped(maker: OnnxMaker, x: Activation, low: number, high: numb
   if (low >= high) return minimum(maker, maximum(maker, x, scalar(low)), scalar(high));
   if (maker.has('MAXIMUM') && maker.has('MINIMUM') && low !== 0)
     return minimum(maker, maximum(maker, x, scalar(low)), scalar(high));
-  // RELU6 of the range stretched to 0 … 6.
+  // RELU6 after scaling the range to 0 … 6.
   const factor = 6 / (high - low);
   const shifted = low === 0 ? x : maker.two('SUB', x, scalar(low));
   const inner = unary(maker, 'RELU6', maker.two('MUL', shifted, scalar(factor)));

@@ -7,12 +7,12 @@ import type { Activation, OnnxMaker } from './maker.js';
 import { unary } from './pointwise.js';
 import { convolution, isNonNegative } from './windows.js';
 
-/** Least integer by element type. */
+/** Smallest integer by element type. */
 const leastOf: Readonly<Record<string, number>> = { int8: -128, uint8: 0, int16: -32_768, uint16: 0 };
 
 /**
- * The real values themselves: `aiot model quantize` determines scales of its own. Quantizers remove a Relu whose result begins at 0, and let
- * the integers cut off negative values instead; it is put back.
+ * Keeps the real values, because `aiot model quantize` determines its own scales. Quantizers remove a Relu if the integer range starts at 0
+ * and so cuts off negative values; that Relu is restored here.
  */
 const quantize: Lower = (call) => {
   const zero = call.optional(2, 'zero point');
@@ -32,7 +32,7 @@ const dequantize: Lower = (call) => {
   return call.x();
 };
 
-/** Constants of a node as real numbers. @param places of the integers, their scale and their zero point */
+/** Constants of a node as real numbers. @param places positions of the integers, their scale and their zero point */
 function real(call: NodeCall, [x, scale, zero]: [number, number, number], axis: number): Constant {
   const [integers, factor] = [call.constant(x, 'weights'), call.constant(scale, 'scale')];
   const offset = call.optional(zero, 'zero point');

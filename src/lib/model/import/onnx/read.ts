@@ -4,7 +4,7 @@ import { type OnnxGraph, type OnnxTensor, readOnnxFile } from './file.js';
 import { type OnnxOptions, onnxToGraph } from './to-graph.js';
 
 /**
- * Reads an .onnx file, with the data that it keeps in other files of its folder.
+ * Reads an .onnx file and the data that it stores in other files of its folder.
  * @throws AIOT_FILE_MALFORMED, AIOT_LAYER_UNSUPPORTED
  */
 export async function readOnnx(path: string, bytes: Uint8Array, options: OnnxOptions): Promise<Imported> {
@@ -14,7 +14,7 @@ export async function readOnnx(path: string, bytes: Uint8Array, options: OnnxOpt
   return { format: 'onnx', writer: producer, layers, graph, notes, folded, axes };
 }
 
-/** All tensors of a graph, those in attributes and inner graphs included. */
+/** All tensors of a graph, including those in attributes and inner graphs. */
 function* tensorsIn({ initializers, nodes }: OnnxGraph): Generator<OnnxTensor> {
   yield* initializers;
   for (const { attributes } of nodes) {

@@ -6,7 +6,7 @@ import type { Activation, OnnxMaker } from './maker.js';
 import { unary } from './pointwise.js';
 import { joined, part } from './shapes.js';
 
-/** The state after a step: the hidden one, and that of an LSTM's cell. */
+/** The state after a step: the hidden state and, for an LSTM, the cell state. */
 interface State {
   hidden: Activation | undefined;
   cell: Activation | undefined;
@@ -96,7 +96,7 @@ const kinds: Readonly<Record<'GRU' | 'LSTM' | 'RNN', Kind>> = {
   RNN: { gates: 1, activations: ['Tanh'], step: rnnStep, hasCell: false },
 };
 
-/** A recurrent layer, one step after the other: its input [time, batch, features] has a fixed length. */
+/** Unrolls a recurrent layer step by step. Its input [time, batch, features] has a fixed length. */
 const recurrent =
   (name: 'GRU' | 'LSTM' | 'RNN'): Lower =>
   (call) => {
@@ -137,7 +137,7 @@ const recurrent =
         activations: activationsOf(call, kind, way),
         isLinearBeforeReset: attributes.integer('linear_before_reset', 0) === 1,
       };
-      // The bias of a GRU's third gate is inside its reset, and is not added before.
+      // With `linear_before_reset`, the bias of a GRU's third gate is multiplied by the reset gate, so it is not added in advance.
       const separate = name === 'GRU' && direction.isLinearBeforeReset ? 2 * units : rows;
       const shift = biases[0].map((value, k) => value + (k < separate ? biases[1][k]! : 0));
       const projected = dense(maker, x, row(weights, way), constantOf('float32', [rows], shift));

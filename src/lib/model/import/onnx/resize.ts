@@ -6,8 +6,8 @@ import { type Activation, identity } from './maker.js';
 import { axisIn } from './node.js';
 
 /**
- * Resize: whole multiples of the nearest element are copies; every other mode is one matrix per axis, whose rows weigh the elements around a
- * position.
+ * Resize. Mode `nearest` with a whole multiple copies elements. Any other resize is one matrix per axis, whose rows weight the elements
+ * around a position.
  */
 const resize: Lower = (call) => {
   const { attributes, where } = call;
@@ -91,7 +91,7 @@ function cubic(distance: number, a: number): number {
   return d1 < 2 ? a * d3 - 5 * a * d2 + 8 * a * d1 - 4 * a : 0;
 }
 
-/** The position in the input that an element of the output is at (onnx, operator Resize). */
+/** The position in the input that corresponds to an element of the output (onnx, operator Resize). */
 function positionOf(
   { attributes, where }: NodeCall,
   at: number,
@@ -134,7 +134,7 @@ function nearest({ attributes, where }: NodeCall, position: number): number {
   }
 }
 
-/** Each element several times in a row. */
+/** Repeats each element several times in succession. */
 function copied({ maker, where }: NodeCall, x: Activation, axis: number, times: number): Activation {
   if (times > 64) throw unsupported(where, `${times} copies`, 'use at most 64');
   const y = maker.settled(x);
@@ -149,7 +149,7 @@ function copied({ maker, where }: NodeCall, x: Activation, axis: number, times: 
   return maker.stored(maker.reshape(joined, wide), shape, y.order);
 }
 
-/** Each element of the result is a sum of [place, weight]; places outside of the axis mean its ends. */
+/** Each element of the result is a weighted sum, given as pairs [position, weight]. Positions outside the axis refer to its nearest end. */
 function weighed(
   { maker }: NodeCall,
   x: Activation,

@@ -54,7 +54,7 @@ export function joined(call: NodeCall, parts: readonly Activation[], at: number)
   );
   if (differs) throw malformed(`${where}: its inputs have different shapes`);
   if (parts.length === 1) return first;
-  // The order in which the largest part is stored already.
+  // The order in which the largest part is already stored, so that it need not move.
   const largest = parts.reduce((a, b) => (elementCount(b.shape) > elementCount(a.shape) ? b : a));
   const { order } = maker.settled(largest);
   const tensors = parts.map((part) => maker.arranged(part, order).tensor);
@@ -82,7 +82,7 @@ const slice: Lower = (call) => {
   return cutOut(call.maker, x, cut);
 };
 
-/** The elements of a slice along each axis of the file. */
+/** The elements of a slice along each axis, in the file's order. */
 export function cutOut(
   maker: OnnxMaker,
   x: Activation,
@@ -104,7 +104,7 @@ export function cutOut(
   );
 }
 
-/** One part of a value along an axis. */
+/** A part of a value along one axis. */
 export function part(
   maker: OnnxMaker,
   x: Activation,
@@ -175,7 +175,7 @@ const tile: Lower = (call) => {
   return repeated(call, x, repeats);
 };
 
-/** The value several times along each axis. */
+/** Repeats the value several times along each axis. */
 function repeated(call: NodeCall, x: Activation, counts: readonly number[]): Activation {
   return counts.reduce((y, count, axis) => {
     if (count === 1) return y;
@@ -232,7 +232,7 @@ function constantPadded(
   return maker.stored(y, shape, x.order);
 }
 
-/** Repeats the edge, or mirrors the elements beside it. */
+/** Pads by repeating the edge, or by mirroring the elements next to it. */
 function mirrored(
   call: NodeCall,
   x: Activation,
@@ -253,7 +253,7 @@ function mirrored(
   }, x);
 }
 
-/** MEAN or REDUCE_MAX over axes of the file. */
+/** MEAN or REDUCE_MAX over axes given in the file's order. */
 export function reduced(
   maker: OnnxMaker,
   op: 'MEAN' | 'REDUCE_MAX',
@@ -318,7 +318,7 @@ const shapeOf: Lower = (call) => integers(shapeSlice(call.x().shape, call.attrib
 
 const size: Lower = (call): Constant => ({ ...integers([elementCount(call.x().shape)]), shape: [] });
 
-/** [batch, channels, high, wide] → blocks of channels become blocks of the image. */
+/** Moves blocks of channels to blocks of the image [batch, channels, height, width]. */
 const depthToSpace: Lower = (call) => {
   const { maker, where } = call;
   const x = call.x();

@@ -16,9 +16,9 @@ import { resizeRows } from './resize.js';
 import { shapeRows } from './shapes.js';
 import { windowRows } from './windows.js';
 
-/** Settings that a file leaves open. */
+/** Settings that a file does not contain. */
 export interface OnnxOptions {
-  /** Shapes by input name, the batch included. */
+  /** Shapes by input name, including the batch. */
   shapes: ReadonlyMap<string, readonly number[]>;
   /** Values of inputs that become constants. */
   values: ReadonlyMap<string, number>;
@@ -29,9 +29,9 @@ export interface OnnxOptions {
 export interface OnnxImport {
   graph: Graph;
   producer: string;
-  /** Nodes that became operators. */
+  /** Number of nodes that became operators. */
   layers: number;
-  /** Nodes that were computed during the import. */
+  /** Number of nodes that were computed during the import. */
   folded: number;
   /** For an input or output whose axes were reordered: the original axis that each of its axes holds. */
   axes: { input: number[] | undefined; output: number[] | undefined };
@@ -65,19 +65,19 @@ const replacements: Readonly<Record<string, string>> = {
 const opsets = { oldest: 11, newest: 23 };
 
 /**
- * A model as a float32 graph with one input and one output. Its constants and shapes are computed, images are stored channels last, and
- * nodes that the output does not need are left out.
+ * Converts a model to a float32 graph with one input and one output. Constants and shapes are computed, images are stored channels last,
+ * and nodes that the output does not need are omitted.
  * @throws AIOT_LAYER_UNSUPPORTED naming the node, AIOT_FILE_MALFORMED
  */
 export function onnxToGraph(model: OnnxModel, options: OnnxOptions): OnnxImport {
   return new ModelWalk(model, options).run();
 }
 
-/** Names of one graph: values that are known, and nodes and initializers that give further ones. */
+/** The names in one graph: values that are known, and the nodes and initializers that produce the others. */
 class Scope {
   readonly values = new Map<string, Value>();
   readonly makers = new Map<string, { node: OnnxNode; index: number }>();
-  /** Nodes that wait for their inputs. */
+  /** Nodes that are waiting for their inputs. */
   readonly open = new Set<OnnxNode>();
   private readonly initializers: ReadonlyMap<string, OnnxTensor>;
 
@@ -97,7 +97,7 @@ class Scope {
     });
   }
 
-  /** Whether the node that computes this name waits for others. */
+  /** Whether the node that computes this name is waiting for others. */
   isOpen(name: string): boolean {
     const made = this.makers.get(name);
     return made !== undefined && this.open.has(made.node);
@@ -257,7 +257,7 @@ class ModelWalk {
       const missing = this.needs(scope, node).filter((each) => this.lookup(scope, each) === undefined);
       if (missing.length > 0) {
         scope.open.add(node);
-        // Every node that waits for another is below it in the list.
+        // A node that waits for another one is below it on this stack.
         if (missing.some((each) => scope.isOpen(each)))
           throw malformed(`${this.describe(scope, node, index)} depends on itself`);
         waiting.push(...missing);
@@ -274,7 +274,7 @@ class ModelWalk {
     return scope.find(name) ?? (scope.path === '' ? this.input(scope, name) : undefined);
   }
 
-  /** Names that a node reads; for an If with a known condition those of the branch it takes. */
+  /** Names that a node reads; for an If with a known condition, those of the branch that it takes. */
   private needs(scope: Scope, node: OnnxNode): string[] {
     const own = node.inputs.filter((name) => name !== '');
     if (node.op !== 'If' || own.length !== 1) return own;
@@ -400,7 +400,7 @@ class ModelWalk {
     return outputs.map((each) => inner.find(each)!);
   }
 
-  /** An input of the model: a constant if its value is given, else a tensor. Undefined for other names. */
+  /** An input of the model: a constant if the user gave its value, otherwise a tensor. Undefined for other names. */
   private input(scope: Scope, name: string): Value | undefined {
     const value = this.declared.get(name);
     if (value === undefined) return undefined;
@@ -460,7 +460,7 @@ class ModelWalk {
     return sizes;
   }
 
-  /** Whether an input reaches an operator on images or time series, through operators that keep the axes. */
+  /** Whether an input reaches an operator on images or time series through operators that preserve the axes. */
   private feedsImages(name: string): boolean {
     const consumers = this.consumers();
     const seen = new Set([name]);
@@ -494,7 +494,7 @@ class ModelWalk {
     return readers;
   }
 
-  /** The output as it is stored in the file: images channels last if the input is, everything else as in the model. */
+  /** The output as stored in the .tflite file: images channels last if the input is, everything else as in the model. */
   private delivered(value: Activation, input: Activation): Activation {
     const { maker } = this;
     maker.where = 'the output';
@@ -505,7 +505,7 @@ class ModelWalk {
     const isOwn = y.tensor !== input.tensor;
     const end = stays && isOwn && reordered(y) ? y : maker.arranged(y, identity(y.shape.length));
     if (end.tensor !== input.tensor) return end;
-    // A model that returns its input still needs an operator.
+    // Even a model that only returns its input needs an operator.
     const options = { newShape: end.shape };
     return maker.plain(
       maker.op('RESHAPE', [end.tensor, maker.integers(end.shape)], end.shape, options),
@@ -551,7 +551,7 @@ function sizeText({ size, parameter }: { size: number | undefined; parameter: st
   return size !== undefined ? String(size) : parameter || '?';
 }
 
-/** The axes of a value as stored, if an axis longer than 1 is elsewhere than in the file. */
+/** The stored order of a value's axes, if an axis longer than 1 has another position than in the file. */
 function reordered({ shape, order }: Activation): number[] | undefined {
   const longer = order.filter((axis) => shape[axis] !== 1);
   return longer.every((axis, k) => k === 0 || longer[k - 1]! < axis) ? undefined : [...order];
@@ -569,7 +569,7 @@ function constantNode(attributes: Attributes, where: string): Constant {
   throw unsupported(where, 'its value is not a dense tensor of numbers');
 }
 
-/** Names that any of these nodes, or a node of their inner graphs, reads. */
+/** Names that are read by any of these nodes or by a node of their inner graphs. */
 function* namesRead(nodes: readonly OnnxNode[]): Generator<string> {
   for (const { inputs, attributes } of nodes) {
     yield* inputs;
@@ -581,7 +581,7 @@ function* namesRead(nodes: readonly OnnxNode[]): Generator<string> {
   }
 }
 
-/** Names that a graph reads from outside. */
+/** Names that a graph reads from outside itself. */
 function freeNames({ nodes, inputs, outputs, initializers }: OnnxGraph): Set<string> {
   const own = new Set([
     ...[...inputs, ...initializers].map(({ name }) => name),
@@ -595,7 +595,7 @@ function freeNames({ nodes, inputs, outputs, initializers }: OnnxGraph): Set<str
   return new Set([...read, ...outputs.map(({ name }) => name)].filter((name) => !own.has(name)));
 }
 
-/** The graph without operators whose results are not read. */
+/** Removes operators whose results nothing reads. */
 function withoutDead(graph: Graph): Graph {
   const used = new Set(graph.outputs);
   const alive = [...graph.operators].reverse().filter(({ inputs, outputs }) => {

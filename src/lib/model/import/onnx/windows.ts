@@ -12,13 +12,13 @@ interface Window {
   kernel: Pair;
   stride: Pair;
   dilation: Pair;
-  /** Padding that TFLite does itself. */
+  /** Padding that TFLite's own operator provides. */
   padding: Padding;
-  /** Padding that needs an operator: [before, after] for each axis; null if `padding` is the same. */
+  /** Padding that needs a separate operator: [before, after] for each axis; null if `padding` is equivalent. */
   explicit: [Pair, Pair] | null;
-  /** The padding in either case. */
+  /** The amounts of padding in either case. */
   pads: [Pair, Pair];
-  /** Size of the result. */
+  /** Size of the output. */
   size: Pair;
 }
 
@@ -39,7 +39,7 @@ function asGiven({ maker }: NodeCall, y: Activation, rank: number): Activation {
   return rank === 3 ? maker.reshaped(y, [y.shape[0]!, y.shape[1]!, y.shape[3]!]) : y;
 }
 
-/** A list over the window's axes; over time the other axis gets `first`. */
+/** A list with one entry per axis of the window; for a time series, the added axis gets `first`. */
 function pair(call: NodeCall, name: string, rank: number, otherwise: number, first = otherwise): Pair {
   const given = call.attributes.integers(name) ?? new Array<number>(rank - 2).fill(otherwise);
   if (given.length !== rank - 2 || given.some((value) => !(value >= 1 && value <= 2 ** 20)))
@@ -86,7 +86,7 @@ function windowOf(call: NodeCall, x: Activation, rank: number, kernel: Pair): Wi
             : given[axis];
     const room = input + pads[0] + pads[1] - wide;
     let size = Math.floor(room / step) + 1;
-    // A window that would begin in the padding after the input is dropped.
+    // With ceil_mode, a window that would begin in the padding after the input is dropped.
     if (ceil && auto === 'NOTSET') {
       size = Math.ceil(room / step) + 1;
       if ((size - 1) * step >= input + pads[0]) size -= 1;
@@ -116,7 +116,7 @@ function windowOf(call: NodeCall, x: Activation, rank: number, kernel: Pair): Wi
   };
 }
 
-/** An image, channels last, with zeros around it. */
+/** Pads a channels-last image with zeros. */
 function zeroPadded(maker: OnnxMaker, tensor: number, [high, wide]: [Pair, Pair]): number {
   const [batch = 1, height = 1, width = 1, channels = 1] = maker.shape(tensor);
   const list = maker.integers([0, 0, ...high, ...wide, 0, 0], [4, 2]);
@@ -124,7 +124,7 @@ function zeroPadded(maker: OnnxMaker, tensor: number, [high, wide]: [Pair, Pair]
   return maker.op('PAD', [tensor, list], shape, {});
 }
 
-/** The result of an operator on channels-last images, in the shape of the file. */
+/** Converts the result of an operator on channels-last images to the file's shape. */
 function image(maker: OnnxMaker, tensor: number): Activation {
   const [batch = 1, height = 1, width = 1, channels = 1] = maker.shape(tensor);
   return maker.stored(tensor, [batch, channels, height, width], [0, 2, 3, 1]);
@@ -192,8 +192,8 @@ function convolve(
 }
 
 /**
- * A transposed convolution as an ordinary one: zeros between the elements of the input, padding around it, and the mirrored filter. Weights
- * [in, out ÷ groups, … window].
+ * Converts a transposed convolution to an ordinary one: with zeros between the elements of the input, padding around it, and the mirrored
+ * filter. Weights have the shape [in, out ÷ groups, … window].
  */
 const transposedConvolution: Lower = (call) => {
   const { maker, attributes, where } = call;
@@ -226,7 +226,7 @@ const transposedConvolution: Lower = (call) => {
       if (total < 0) pads = [0, total];
       else pads = auto === 'SAME_UPPER' ? [half, total - half] : [total - half, half];
     }
-    // After the last element there are stride − 1 zeros already.
+    // The last element is already followed by stride − 1 zeros.
     const after = taps - 1 - pads[1] + outputPadding[axis]! - (stride[axis]! - 1);
     return { before: taps - 1 - pads[0], after, size: full - pads[0] - pads[1] };
   });
@@ -269,7 +269,7 @@ function mirroredFilter(w: Constant, groups: number): Constant {
   return constantOf('float32', [perGroup * groups, taken, high, wide], data);
 }
 
-/** An image with stride − 1 zeros after each element, along both axes. */
+/** Inserts stride − 1 zeros after each element of an image, along both axes. */
 function zerosBetween(maker: OnnxMaker, tensor: number, [strideH, strideW]: Pair): number {
   const [batch = 1, height = 1, width = 1, channels = 1] = maker.shape(tensor);
   const pad = (x: number, axis: number, count: number) => {
@@ -317,7 +317,7 @@ export function sliced(
   steps = begin.map(() => 1),
 ): number {
   const shape = end.map((stop, k) => Math.ceil((stop - begin[k]!) / steps[k]!));
-  // A slice backwards ends before element 0, which only a mask can express.
+  // A backward slice that includes element 0 ends before it, which only a mask can express.
   const endMask = end.reduce((mask, stop, k) => (stop < 0 ? mask | (1 << k) : mask), 0);
   const bounds = [begin, end.map((stop) => Math.max(0, stop)), steps].map((list) => maker.integers(list));
   return maker.op('STRIDED_SLICE', [tensor, ...bounds], shape, { beginMask: 0, endMask, shrinkAxisMask: 0 });
