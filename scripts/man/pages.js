@@ -152,7 +152,7 @@ function frontPage(commands, topics, { description }, all) {
     section(
       'ENVIRONMENT',
       prose(
-        'Every flag has its variable, AIOT_ and its name: the page of a command tells it. What wins is flag, variable, project file, context, default; aiot config show shows where a value came from.',
+        'Every flag has an environment variable, which the page of its command names. Precedence: flag, environment, project file, context, default. aiot config show shows where each value comes from.',
       ),
     ),
     section(

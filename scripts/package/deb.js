@@ -51,13 +51,13 @@ Depends: libc6 (>= 2.28), libgcc-s1, libstdc++6 (>= 8)
 Suggests: openssl
 Section: net
 Priority: optional
-Description: from sensor streams to models on chips, and whole fleets
+Description: sensor streams, models on microcontrollers, device fleets
  Records and checks sensor data, trains and quantizes small networks, signs
- them, rolls them out over the air to a fleet of devices and watches them
+ them, rolls them out over the air to a fleet of devices and monitors them
  there. Self-hosted and local first: one process is a whole platform, with
  an HTTPS API, an MQTT broker and a dashboard.
  .
- Node.js comes along, and is seen by this program alone.
+ Includes Node.js, which only this program uses.
 `;
 }
 
@@ -90,8 +90,8 @@ export async function unitText(app) {
 /** Debian's machine-readable form 1.0. */
 const copyright = `Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: aiot
-Comment: The packages of npm in /usr/lib/aiot/node_modules have their licences
- beside them, Node.js has it in /usr/lib/aiot/node.LICENSE.
+Comment: The npm packages in /usr/lib/aiot/node_modules include their licenses.
+ The license of Node.js is in /usr/lib/aiot/node.LICENSE.
 
 Files: *
 Copyright: 2026 the authors of aiot
@@ -104,7 +104,7 @@ function changelog({ version, maintainer }) {
   const date = new Date(Number(epoch()) * 1000).toUTCString().replace('GMT', '+0000');
   return `aiot (${version}) unstable; urgency=medium
 
-  * As CHANGELOG.md of the sources tells.
+  * See CHANGELOG.md in the source repository.
 
  -- ${maintainer}  ${date}
 `;

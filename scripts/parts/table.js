@@ -51,7 +51,7 @@ const environment = (name, requirements) => ({
 /** @satisfies {Record<string, Part>} */
 export const parts = {
   aarch64: {
-    for: 'running a loop as on a Raspberry Pi: Node and our packages for 64-bit Arm, under an emulator',
+    for: 'running a loop as on a Raspberry Pi: Node and our packages for 64-bit Arm, in an emulator',
     mb: 433,
     apt: ['qemu-user-static', 'libc6-arm64-cross', 'libstdc++6-arm64-cross', 'libgcc-s1-arm64-cross'],
     script: 'aarch64.sh',
@@ -77,19 +77,19 @@ export const parts = {
     ready: () => onPath('chromium'),
   },
   ci: {
-    for: "reading what CI systems read: JUnit's XML, GitHub's and GitLab's schemas",
+    for: 'validating files for CI systems: JUnit XML, and the schemas of GitHub and GitLab',
     mb: 44,
     ...environment('ci', ['junitparser==5.0.3', 'check-jsonschema==0.39.0']),
   },
   'cloud-init': {
-    for: "Debian's cloud-init, unpacked, which checks user data",
+    for: "checking user data with Debian's cloud-init (unpacked, not installed)",
     mb: 44,
     apt: ['python3-venv'],
     script: 'cloud-init.sh',
     ready: () => isMade('cloud-init/schema'),
   },
   cmake: {
-    for: 'building the firmware for this machine, with mbedTLS to compare',
+    for: 'building the firmware for this machine, and comparing it with mbedTLS',
     mb: 45,
     apt: ['cmake', 'make', 'gcc', 'libc6-dev', 'libmbedtls-dev'],
     ready: () => onPath('cmake', 'cc', 'make') && existsSync('/usr/include/mbedtls/pk.h'),
@@ -97,7 +97,7 @@ export const parts = {
   curl: { for: 'an HTTP client', mb: 0, apt: ['curl'], ready: () => onPath('curl') },
   cxx: { for: 'compiling emitted C++', mb: 0, apt: ['g++'], ready: () => onPath('g++') },
   delta: {
-    for: 'detools, the format of our patches',
+    for: 'detools, whose patch format is ours',
     mb: 61,
     after: ['cc'],
     ...environment('delta', ['--no-binary=detools', 'detools==0.53.0']),
@@ -111,7 +111,7 @@ export const parts = {
     ready: () => isMade('dockerfile/bin/dockerfile-check'),
   },
   espflash: {
-    for: 'another flashing tool, shown a simulated chip in a mount of its own (needs Rust 1.88 or newer to build)',
+    for: 'espflash, a flashing tool, with a simulated chip in its own mount namespace (Rust 1.88 or newer builds it)',
     mb: 21,
     script: 'espflash.sh',
     ready: () => isMade('espflash/bin/espflash') && works('unshare', [...privateMounts(), 'true']),
@@ -140,7 +140,7 @@ export const parts = {
     ready: () => existsSync(join(root, '..', 'shared', 'flash-samples')),
   },
   guide: {
-    for: "the libraries of the guide's steps in Python, in the versions of its time, and TensorFlow for those that train",
+    for: "the guide's Python libraries in their versions of that time, and TensorFlow for the steps that train",
     mb: 33,
     after: ['tensorflow'],
     ...environment('guide', [
@@ -158,7 +158,7 @@ export const parts = {
     ready: () => isMade('guide-clients/bin/guide-clients'),
   },
   har: {
-    for: "what the motion system's extractor computes with: NumPy, SciPy, pandas, PyWavelets, statsmodels",
+    for: "the libraries of the motion system's extractor: NumPy, SciPy, pandas, PyWavelets, statsmodels",
     mb: 414,
     ...environment('har', [
       'numpy==2.4.6',
@@ -176,7 +176,7 @@ export const parts = {
     ready: () => isMade('k8s/.stamp'),
   },
   kafka: {
-    for: 'Apache Kafka 4.1.0 and 3.9.1, from their jars',
+    for: 'Apache Kafka 4.1.0 and 3.9.1',
     mb: 88,
     apt: ['default-jre-headless', 'maven'],
     script: 'kafka.sh',
@@ -201,13 +201,13 @@ export const parts = {
     ready: () => onPath('mosquitto', 'mosquitto_pub'),
   },
   mounts: {
-    for: 'a file system of a size that only one process sees',
+    for: 'a file system of limited size that only one process sees',
     mb: 0,
     elsewhere: 'needs root, or a kernel that gives users mount namespaces',
     ready: () => works('unshare', [...privateMounts(), 'sh', '-c', 'mount -t tmpfs -o size=1m tmpfs /mnt']),
   },
   'mqtt-go': {
-    for: 'the Eclipse MQTT clients for Go (need Go 1.24 or newer to build)',
+    for: 'the Eclipse MQTT clients for Go (Go 1.24 or newer builds them)',
     mb: 7,
     script: 'mqtt-go.sh',
     ready: () => isMade('mqtt-go/bin/mqtt-go'),
@@ -218,7 +218,7 @@ export const parts = {
     ...environment('mqtt-python', ['paho-mqtt==2.1.0', 'aiomqtt==2.5.1']),
   },
   'mqtt-rust': {
-    for: 'rumqttc, an MQTT client for Rust (needs Rust 1.85 or newer to build)',
+    for: 'rumqttc, an MQTT client for Rust (Rust 1.85 or newer builds it)',
     mb: 10,
     script: 'mqtt-rust.sh',
     ready: () => isMade('mqtt-rust/bin/mqtt-rust'),
@@ -260,13 +260,13 @@ export const parts = {
     ]),
   },
   openssl: {
-    for: 'certificates and signatures by another hand',
+    for: 'certificates and signatures from an independent implementation',
     mb: 2,
     apt: ['openssl'],
     ready: () => onPath('openssl'),
   },
   packaging: {
-    for: 'judging the Debian package: lintian',
+    for: 'lintian, which checks the Debian package',
     mb: 7,
     apt: ['lintian'],
     ready: () => onPath('lintian'),
@@ -278,7 +278,7 @@ export const parts = {
     ready: () => isMade('pictures/.stamp'),
   },
   platform: {
-    for: 'a fuzzer of OpenAPI, the Eclipse MQTT client, resumable uploads',
+    for: 'an OpenAPI fuzzer, the Eclipse MQTT client, resumable uploads',
     mb: 108,
     ...environment('platform', ['schemathesis==4.32.5', 'paho-mqtt==2.1.0', 'tuspy==1.1.0']),
   },
@@ -289,18 +289,18 @@ export const parts = {
     ready: () => onPath('psql') && existsSync('/usr/lib/postgresql'),
   },
   prlimit: {
-    for: 'limits of a process',
+    for: 'prlimit, which limits the resources of a process',
     mb: 5,
     apt: ['util-linux'],
     ready: () => onPath('prlimit'),
   },
   prometheus: {
-    for: 'reading what Prometheus reads',
+    for: "Prometheus's parser of metrics",
     mb: 26,
     ...environment('prometheus', ['prometheus_client==0.26.0']),
   },
   python3: {
-    for: 'terminals of their own for the program',
+    for: 'running the program in a terminal',
     mb: 0,
     apt: ['python3'],
     ready: () => onPath('python3'),
@@ -326,7 +326,7 @@ export const parts = {
     ready: () => onPath('redis-server', 'redis-cli'),
   },
   registry: {
-    for: "the distribution project's registry, and crane",
+    for: "the distribution project's OCI registry, and crane",
     mb: 65,
     apt: ['golang-go'],
     script: 'registry.sh',
@@ -339,7 +339,7 @@ export const parts = {
     ready: () => onPath('riscv64-unknown-elf-gcc', 'riscv64-unknown-elf-addr2line', 'qemu-system-riscv32'),
   },
   sbom: {
-    for: "CycloneDX's schemas, which judge the bill of materials",
+    for: "CycloneDX's schemas, which validate the bill of materials",
     mb: 44,
     ...environment('sbom', ['cyclonedx-python-lib[json-validation]==11.12.0']),
   },
@@ -354,19 +354,19 @@ export const parts = {
     ...environment('sklearn', ['scikit-learn==1.9.1']),
   },
   socat: {
-    for: 'a terminal line for a simulated chip',
+    for: 'socat, which connects a simulated chip to a pseudo-terminal',
     mb: 1,
     apt: ['socat'],
     ready: () => onPath('socat'),
   },
   strace: {
-    for: 'the calls of a process to the kernel',
+    for: 'strace, which shows system calls',
     mb: 3,
     apt: ['strace'],
     ready: () => works('strace', ['-qq', '-o', '/dev/null', 'true']),
   },
   streams: {
-    for: "other people's Parquet, Avro, CBOR, MessagePack, Protobuf, webhooks, S3 (moto), and NATS client",
+    for: 'independent implementations of Parquet, Avro, CBOR, MessagePack, Protobuf, webhooks, S3 (moto) and a NATS client',
     mb: 485,
     ...environment('streams', [
       'pyarrow==26.0.1',
@@ -384,7 +384,7 @@ export const parts = {
     ]),
   },
   swupdate: {
-    for: "SWUpdate, which speaks hawkBit's API",
+    for: "SWUpdate, a client of hawkBit's API",
     mb: 3,
     apt: ['swupdate', 'openssl'],
     ready: () => onPath('swupdate', 'swupdate-ipc', 'openssl'),
@@ -402,7 +402,7 @@ export const parts = {
     ...environment('tensorflow', ['tensorflow-cpu==2.18.1', 'keras==3.15.1']),
   },
   'tfjs-node': {
-    for: "TensorFlow's kernels for Node, built beside the Python package",
+    for: "TensorFlow's kernels for Node, built with the libraries of the Python package",
     mb: 303,
     apt: ['g++', 'make'],
     after: ['tensorflow'],
@@ -416,13 +416,13 @@ export const parts = {
     ...environment('tflm', ['tflite-micro==0.dev20261023182759']),
   },
   'tflite-c': {
-    for: "TensorFlow Lite's C library, a peer of the benchmarks",
+    for: "TensorFlow Lite's C library, for comparison in the benchmarks",
     mb: 4,
     script: 'tflite-c.sh',
     ready: () => isMade('tflite-c/.stamp'),
   },
   users: {
-    for: 'a process whose user has a number and no name',
+    for: 'running a process as a user with an ID but no name',
     mb: 0,
     elsewhere: 'needs root, or a kernel that gives users mount namespaces',
     ready: () =>

@@ -1,4 +1,5 @@
-// One step of a pipeline in its pod, as `aiot pipeline run` has it on one machine: its folder is /pipeline, its result the JSON that it prints.
+// Runs one step of a pipeline in its pod, as `aiot pipeline run` does on one machine. The folder is /pipeline, and the result is the JSON that the
+// step prints.
 import { spawn } from 'node:child_process';
 import { createWriteStream, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { finished } from 'node:stream/promises';
@@ -29,7 +30,7 @@ const valueAt = (step, path) => {
   if (!existsSync(file)) return undefined;
   return path.reduce((value, key) => value?.[key], valueIn(file));
 };
-// stdout as JSON, or its last line.
+// Parses stdout as JSON, or else its last line.
 const valueIn = (file) => {
   const text = readFileSync(file, 'utf8').trim();
   for (const part of [text, text.slice(text.lastIndexOf('\n') + 1)]) {
@@ -37,7 +38,7 @@ const valueIn = (file) => {
     try {
       return JSON.parse(part);
     } catch {
-      // A line that only looks like it.
+      // The line only looks like JSON.
     }
   }
   return null;
@@ -99,7 +100,7 @@ else {
   const said = valueIn(result);
   const left = outputs.find((path) => !existsSync(`/pipeline/${path}`));
   const lacks = ended === 0 && !said?.skipped && left !== undefined;
-  if (lacks) last = `it left no ${left}`;
+  if (lacks) last = `the step did not create ${left}`;
   if (lacks) process.stderr.write(`${last}\n`);
   tell(lacks ? 1 : ended, last, said);
   process.exitCode = lacks ? 1 : (ended ?? 1);

@@ -13,10 +13,10 @@ for flag in cgroup_memory=1 cgroup_enable=memory; do
 done
 if [ "$words" != "$(tr -d '\n' <"$line")" ]; then
   cp "$line" "$line.before-k3s"
-  # Whole or not at all, and still one line.
+  # Replaces the file atomically; it remains a single line.
   printf '%s\n' "$words" >"$line.part"
   mv "$line.part" "$line"
-  echo "$line has the cgroup flags: reboot before K3s is installed"
+  echo "$line now has the cgroup flags: reboot before you install K3s"
 fi
 # Swapping wears out an SD card and delays etcd.
 for unit in dphys-swapfile.service rpi-zram-writeback.service systemd-zram-setup@zram0.service; do
