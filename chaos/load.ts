@@ -43,7 +43,8 @@ export async function keepGoing(
     else signal.addEventListener('abort', begin, { once: true });
   });
   await Promise.race([Promise.all(running), late]);
-  if (left.size > 0) report('answers', `${[...left].join(', ')}: no answer and no error for ${endMs} ms`);
+  if (left.size > 0)
+    report('answers', `${[...left].join(', ')}: no response and no error within ${endMs} ms`);
 }
 
 /** Has each load verify its data, and reports violations. */
@@ -52,7 +53,7 @@ export async function verifyLoads(loads: readonly Load[], platform: Operated, re
     try {
       await load.verify(platform);
     } catch (error) {
-      report('nothing acknowledged is lost', `${load.name}: ${(error as Error).message}`);
+      report('no acknowledged data is lost', `${load.name}: ${(error as Error).message}`);
     }
   }
 }

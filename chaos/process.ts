@@ -65,7 +65,9 @@ export class Program {
       const end = this.stdout.indexOf('\n');
       if (end >= 0) return this.stdout.slice(0, end);
     }
-    throw new Error(`${this.options.name} said nothing for ${timeoutMs} ms:\n${this.printed().slice(-2000)}`);
+    throw new Error(
+      `${this.options.name} printed nothing within ${timeoutMs} ms:\n${this.printed().slice(-2000)}`,
+    );
   }
 
   /** Resolves when it has exited on its own, or was stopped. */
@@ -112,7 +114,7 @@ export class Program {
       child.kill(signal);
       const timer = setTimeout(() => {
         this.killed.add(child);
-        const late = `${this.options.name} did not end within ${stopMs} ms of ${signal}`;
+        const late = `${this.options.name} did not exit within ${stopMs} ms after ${signal}`;
         this.options.report('stops', `${late}: ${this.tail()}`);
         child.kill('SIGKILL');
       }, stopMs);
@@ -121,7 +123,7 @@ export class Program {
       if (!this.killed.has(child) && !this.options.stopped.includes(code ?? -1))
         this.options.report(
           'exit codes',
-          `${this.options.name} ended with ${code} on ${signal}: ${this.tail()}`,
+          `${this.options.name} exited with ${code} after ${signal}: ${this.tail()}`,
         );
     }
     await this.looking;
@@ -151,9 +153,9 @@ export class Program {
     // V8 terminates the program if it gets no memory.
     if (this.starved && (signal !== null || (code ?? 0) > 128)) return;
     if (signal !== null && signal !== 'SIGTERM')
-      this.options.report('exit codes', `${this.options.name} died of ${signal}: ${this.tail()}`);
+      this.options.report('exit codes', `${this.options.name} was killed by ${signal}: ${this.tail()}`);
     else if (code !== null && !documented.has(code))
-      this.options.report('exit codes', `${this.options.name} ended with ${code}: ${this.tail()}`);
+      this.options.report('exit codes', `${this.options.name} exited with ${code}: ${this.tail()}`);
   }
 
   private spawn(): ChildProcess {

@@ -60,7 +60,7 @@ export function modelPusher(round: Round, own: ChaosPlatform): Pusher {
         await Promise.race([program.finished(), delay(pushedMs, undefined, { ref: false })]);
         tries.set(digestOf(bundle), program.starts - starts);
         if (!program.done) {
-          report('everything comes back', `a push did not succeed within ${pushedMs} ms`);
+          report('everything recovers', `a push did not succeed within ${pushedMs} ms`);
           return;
         }
         const { version, digest } = JSON.parse(await program.said(1000)) as Push;
@@ -77,14 +77,14 @@ export function modelPusher(round: Round, own: ChaosPlatform): Pusher {
       const there = new Map(versions.map((card) => [card.version, card.digest]));
       for (const { version, digest } of pushed)
         if (there.get(version) !== digest)
-          throw new Error(`${model}@${version} was acknowledged as ${digest} and is ${there.get(version)}`);
+          throw new Error(`${model}@${version} was acknowledged as ${digest}, but is ${there.get(version)}`);
       if (new Set(versions.map(({ sequence }) => sequence)).size < versions.length)
-        throw new Error(`two versions of ${model} have one sequence`);
+        throw new Error(`two versions of ${model} have the same sequence`);
       for (const { version } of versions) await fetchModel(client, { name: model, version }, null);
       for (const [digest, most] of tries) {
         const copies = versions.filter((card) => card.digest === digest).length;
         if (copies < 1 || copies > most)
-          throw new Error(`${digest} was pushed ${most} times and is ${copies} versions`);
+          throw new Error(`${digest} was pushed ${most} times, but there are ${copies} versions of it`);
       }
     },
   };
@@ -157,9 +157,9 @@ export function isWhole(
   labels: readonly (string | null)[],
   { recordings, last }: { recordings: number; last: number },
 ): void {
-  if (labels.length < recordings) throw new Error(`${labels.length} of ${recordings} recordings are there`);
+  if (labels.length < recordings) throw new Error(`only ${labels.length} of ${recordings} recordings exist`);
   const [label, ...others] = new Set(labels);
-  if (others.length > 0) throw new Error(`a push is there by halves: ${[label, ...others].join(', ')}`);
+  if (others.length > 0) throw new Error(`a push was stored only partly: ${[label, ...others].join(', ')}`);
   if (Number(label?.slice(1) ?? 0) < last)
-    throw new Error(`the push p${last} was acknowledged, ${label} is there`);
+    throw new Error(`the push p${last} was acknowledged, but the label is ${label}`);
 }

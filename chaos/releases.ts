@@ -76,7 +76,7 @@ export async function settled({ client }: Operated, { id }: Started, report: Rep
     const status = await insist('look at a rollout', () => client.rollouts.get(id), report);
     const committed = committedIn(status);
     if (committed < shown)
-      report('rollouts go on', `${id} had ${shown} committed devices, and has ${committed}`);
+      report('rollouts continue', `${id} had ${shown} committed devices, and has ${committed}`);
     shown = Math.max(shown, committed);
     return status;
   };
@@ -103,7 +103,7 @@ export async function rollOutToAll(
   const devices = await platform.client.rollouts.devices(one.id);
   const failed = devices.filter(({ error }) => error !== null);
   const said = JSON.stringify({ reason, failed, waves });
-  report('rollouts end', `that of version ${one.version} is ${state}: ${said.slice(0, 1200)}`);
+  report('rollouts complete', `the rollout of version ${one.version} is ${state}: ${said.slice(0, 1200)}`);
   return one;
 }
 

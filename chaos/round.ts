@@ -78,7 +78,7 @@ async function underLoad(world: World, faults: readonly Fault[], report: Report)
       await turn;
     }),
   );
-  await world.recover().catch((error: Error) => report('everything comes back', error.message));
+  await world.recover().catch((error: Error) => report('everything recovers', error.message));
   await delay(calmMs);
   stop.abort();
   await loading;

@@ -14,15 +14,15 @@ import type { Fault, Violation } from './types.js';
 
 const usage = `npm run chaos -- [--rounds N | --for TIME] [--seed N] [--only SCENARIO,…] [--round-seed N] [--sabotage] [--list]
 
-  --rounds N        so many [default: 20]
-  --for TIME        as many as end within this time, and the one that is under way then, such as 30m
-  --seed N          what every round's own seed is made of [default: 1]
-  --only A,B        these scenarios alone
-  --round-seed N    one round of --only's scenario with this seed, as a violation names it
-  --sabotage        break a promise in each round: what is reported then shows that this harness sees it
-  --list            the scenarios, and what may be done in them
+  --rounds N        number of rounds [default: 20]
+  --for TIME        start rounds for this long, such as 30m; the last one is completed
+  --seed N          seed from which each round's seed is derived [default: 1]
+  --only A,B        only these scenarios
+  --round-seed N    one round of the scenario in --only, with the seed that a violation names
+  --sabotage        violate an invariant in each round, to test that the harness detects it
+  --list            list the scenarios and their faults
 
-Progress on stderr; the last line on stdout is {rounds, violations}. Exit code 1: something did not hold.`;
+Progress on stderr; the last line on stdout is {rounds, violations}. Exit code 1: an invariant was violated.`;
 
 const { values } = parseArgs({
   options: {
@@ -51,18 +51,16 @@ async function run(): Promise<number> {
   const named = values.only?.split(',');
   const unknown = named?.filter((name) => !scenarios.some((one) => one.name === name)) ?? [];
   if (unknown.length > 0) {
-    say(
-      `no such scenario: ${unknown.join(', ')}. There are: ${scenarios.map(({ name }) => name).join(', ')}`,
-    );
+    say(`unknown scenario: ${unknown.join(', ')}. Known: ${scenarios.map(({ name }) => name).join(', ')}`);
     return 2;
   }
   const able = scenarios.filter(({ name, needs }) => {
     const missing = needs.filter((part) => !parts.has(part));
-    if (missing.length > 0) say(`skipped, no ${missing.join(', ')} here: ${name}`);
+    if (missing.length > 0) say(`skipped, because ${missing.join(', ')} is missing: ${name}`);
     return missing.length === 0 && (named?.includes(name) ?? true);
   });
   for (const part of ['mounts', 'cc', 'prlimit'] as const)
-    if (!parts.has(part)) say(`skipped, no ${part} here: the faults that need it`);
+    if (!parts.has(part)) say(`skipped, because ${part} is missing: the faults that need it`);
   const shim = parts.has('cc') ? buildShim(folder) : undefined;
   const servers = new Servers();
   const violations: Violation[] = [];

@@ -8,15 +8,15 @@ import type { Finding, TargetRun } from './types.js';
 
 const usage = `npm run fuzz -- [--seconds N] [--seed S] [--only TARGET,…] [--inputs N] [--out DIR] [--list] [--replay FILE]
 
-  --seconds N     in all, shared among the targets [default: 60]
-  --seed S        what the damage is made of [default: 1]
-  --only A,B      these targets alone; formats/ takes all that begin so, planted/ those with a fault
-  --inputs N      so many inputs of a target at most: with it the same seed tries the same whatever the machine
-  --out DIR       where inputs that were found are kept [default: a folder of its own in the temporary folder]
-  --list          the targets
-  --replay FILE   one input of --only's target again
+  --seconds N     total time, shared among the targets [default: 60]
+  --seed S        seed of the mutations [default: 1]
+  --only A,B      only these targets; formats/ selects all in that group, and planted/ those with a planted fault
+  --inputs N      maximum number of inputs per target: the same seed then tries the same inputs on every machine
+  --out DIR       folder for inputs with findings [default: a new temporary folder]
+  --list          list the targets
+  --replay FILE   repeat one input for the target in --only
 
-Progress on stderr; the last line on stdout is {seconds, seed, inputs, targets, findings}. Exit code 1: something was found.`;
+Progress on stderr; the last line on stdout is {seconds, seed, inputs, targets, findings}. Exit code 1: there is a finding.`;
 
 const { values } = parseArgs({
   options: {
@@ -49,7 +49,7 @@ async function run(): Promise<number> {
       name === word || (word.endsWith('/') && name.startsWith(word));
     const unknown = wanted?.filter((word) => !all.some((name) => fits(name, word))) ?? [];
     if (unknown.length > 0) {
-      say(`no such target: ${unknown.join(', ')}. There are: ${usual.join(', ')}`);
+      say(`unknown target: ${unknown.join(', ')}. Known: ${usual.join(', ')}`);
       return 2;
     }
     const names = wanted ? all.filter((name) => wanted.some((word) => fits(name, word))) : usual;
@@ -64,7 +64,7 @@ async function run(): Promise<number> {
 
 async function replay(fuzzer: Fuzzer, [target, ...more]: string[], file: string): Promise<number> {
   if (target === undefined || more.length > 0) {
-    say('--replay takes the input of one target: name it with --only');
+    say('--replay needs exactly one target in --only');
     return 2;
   }
   const { fault, said } = await fuzzer.replayed(target, readFileSync(file));
@@ -105,5 +105,5 @@ function shown({ target, kind, detail, input }: Finding, number: number): string
   mkdirSync(folder, { recursive: true });
   const file = join(folder, `${target.replaceAll('/', '-')}-${number}`);
   writeFileSync(file, input);
-  return `  FOUND ${kind}: ${detail}\n  ${input.length} bytes; again with: npm run fuzz -- --only ${target} --replay ${file}`;
+  return `  FOUND ${kind}: ${detail}\n  ${input.length} bytes; to repeat: npm run fuzz -- --only ${target} --replay ${file}`;
 }

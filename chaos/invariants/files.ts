@@ -11,10 +11,10 @@ const unfinished = /\.(?:tmp|torn)$|\.\d+\.part$/;
 export function halves(folder: string, report: Report): void {
   for (const file of filesIn(folder)) {
     const name = relative(folder, file);
-    if (unfinished.test(name)) report('no half state', `${name} was left`);
+    if (unfinished.test(name)) report('no partial state', `${name} was left`);
     const [, digest] = /blobs\/sha256\/(?:.*\/)?([0-9a-f]{64})$/.exec(name) ?? [];
     if (digest !== undefined && sha256Hex(readFileSync(file)) !== digest)
-      report('no half state', `${name} is not what its name says`);
+      report('no partial state', `${name} does not match its digest`);
   }
 }
 
@@ -26,7 +26,7 @@ export function damagedDatabases(folder: string, report: Report): void {
     database.close();
     const [first] = rows;
     if (first?.integrity_check !== 'ok')
-      report('no half state', `${relative(folder, file)}: ${JSON.stringify(rows).slice(0, 300)}`);
+      report('no partial state', `${relative(folder, file)}: ${JSON.stringify(rows).slice(0, 300)}`);
   }
 }
 

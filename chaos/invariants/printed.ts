@@ -12,14 +12,14 @@ const nothingLoaded =
 export function badlyPrinted(text: string, secrets: readonly string[], report: Report): void {
   for (const secret of secrets.filter((each) => each.length >= 8)) {
     if (text.includes(secret))
-      report('no secret is printed', `${secret.slice(0, 4)}… is in: ${around(text, secret)}`);
+      report('no secrets in output', `${secret.slice(0, 4)}… is in: ${around(text, secret)}`);
   }
   const [found] = token.exec(text) ?? [];
-  if (found !== undefined) report('no secret is printed', `a token is in: ${around(text, found)}`);
+  if (found !== undefined) report('no secrets in output', `a token is in: ${around(text, found)}`);
   const own = text.replace(nothingLoaded, '');
   const [bad] = bug.exec(own) ?? [];
   if (bad !== undefined)
-    report('no bug is met', own.slice(Math.max(0, own.indexOf(bad) - 300)).slice(0, 900));
+    report('no internal errors', own.slice(Math.max(0, own.indexOf(bad) - 300)).slice(0, 900));
 }
 
 function around(text: string, secret: string): string {

@@ -10,7 +10,7 @@ export function orphans(mark: string, report: Report): void {
       const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
       // A zombie has no command line: it has ended, but its parent has not read its exit code yet.
       if (command === '') continue;
-      report('no orphan process', command);
+      report('no orphan processes', command);
       process.kill(Number(pid), 'SIGKILL');
     } catch {
       // It has ended in the meantime.

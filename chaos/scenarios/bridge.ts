@@ -89,7 +89,7 @@ async function world(round: Round, farOf: (round: Round, topic: string) => Promi
   program = bridge;
   bridge.start();
   for (const until = Date.now() + 30_000; !bridge.printed().includes('bridging;'); await delay(50))
-    if (Date.now() > until) throw new Error(`the bridge does not begin: ${bridge.printed()}`);
+    if (Date.now() > until) throw new Error(`the bridge did not start: ${bridge.printed()}`);
   const owed = new Set<number>();
   const missing = async () => {
     const bodies = await far.bodies().catch(() => []);
@@ -112,8 +112,8 @@ async function world(round: Round, farOf: (round: Round, topic: string) => Promi
         await delay(200);
       if (lost.length > 0)
         report(
-          'nothing acknowledged is lost',
-          `${lost.length} of ${owed.size} never came over the bridge, ${lost.slice(0, 5)} among them: ${bridge.printed().slice(-1500)}`,
+          'no acknowledged data is lost',
+          `${lost.length} of ${owed.size} messages never arrived, such as ${lost.slice(0, 5)}: ${bridge.printed().slice(-1500)}`,
         );
     },
     async stop() {

@@ -72,7 +72,7 @@ async function deliveryWorld(round: Round): Promise<World> {
       for (const { id, version } of ended) {
         const status = await own.client.rollouts.get(id);
         if (status.state !== 'done' || committedIn(status) < devices)
-          report('rollouts go on', `that of version ${version} is ${status.state} again`);
+          report('rollouts continue', `the rollout of version ${version} is ${status.state} again`);
       }
       const last = ended.at(-1)?.version;
       for (const { name, model } of await own.client.devices.list())
@@ -81,7 +81,7 @@ async function deliveryWorld(round: Round): Promise<World> {
       await verifyLoads(loads, own, report);
       await pusher
         .verify()
-        .catch((error: Error) => report('nothing acknowledged is lost', `model pushes: ${error.message}`));
+        .catch((error: Error) => report('no acknowledged data is lost', `model pushes: ${error.message}`));
     },
     async stop() {
       await pusher.program.stop();

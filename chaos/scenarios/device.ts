@@ -16,7 +16,7 @@ const name = 'chaos-1';
 /** One device with its flash on disk, which gets one release after another. */
 export const device: Scenario = {
   name: 'device',
-  about: 'releases for one virtual device, which is killed while it takes them',
+  about: 'releases for one virtual device, which is killed while it installs them',
   needs: [],
   faults: {
     device: ['kill', 'kill-starting', 'kill-stopping', 'pause', 'handles', 'sync-error', 'memory'],
@@ -52,7 +52,7 @@ async function deviceWorld(round: Round): Promise<World> {
     if (ended.state === 'done') committed++;
     // A device that was repeatedly interrupted during its trial has rolled back, and reported that.
     else if (ended.state !== 'paused')
-      report('rollouts end', `that of version ${one.version} is ${ended.state}`);
+      report('rollouts complete', `the rollout of version ${one.version} is ${ended.state}`);
     else await giveUp(own, one, report);
     return { ...one, ended };
   };
@@ -74,7 +74,7 @@ async function deviceWorld(round: Round): Promise<World> {
       if (forgetful) await cp(dir, earlier, { recursive: true });
       const { version, ended } = await next();
       if (ended.state !== 'done')
-        report('rollouts end', `with nothing wrong, that of version ${version} is ${ended.state}`);
+        report('rollouts complete', `without any fault, the rollout of version ${version} is ${ended.state}`);
       if ((await running()) !== version)
         report('every device works', `it runs ${await running()}, not ${version}`);
       // The version that it reports is the one that it boots.
@@ -84,7 +84,7 @@ async function deviceWorld(round: Round): Promise<World> {
       await delay(500);
       await connected(own, 1);
       if (booted(program.printed()) !== version)
-        report('every device works', `started again it boots ${booted(program.printed())}, not ${version}`);
+        report('every device works', `after a restart it boots ${booted(program.printed())}, not ${version}`);
     },
     async stop() {
       await program.stop();

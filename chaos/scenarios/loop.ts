@@ -127,8 +127,8 @@ async function loopWorld(round: Round): Promise<World> {
         await delay(500);
       kept = owed().length;
       if (lost.length > 0) {
-        const some = `${lost.length} of ${kept} answers never came, ${lost[0]} among them`;
-        report('nothing acknowledged is lost', `${some}: ${own.printed().slice(-1500)}`);
+        const some = `${lost.length} of ${kept} predictions never arrived, such as ${lost[0]}`;
+        report('no acknowledged data is lost', `${some}: ${own.printed().slice(-1500)}`);
       }
     },
     async stop() {

@@ -18,7 +18,7 @@ const endMs = 45_000;
 /** A pipeline of four steps, run repeatedly on changing input, by a runner that is restarted after each failure. */
 export const pipeline: Scenario = {
   name: 'pipeline',
-  about: 'runs of a pipeline, one after the other',
+  about: 'consecutive runs of a pipeline',
   needs: [],
   faults: {
     runner: [
@@ -57,12 +57,12 @@ async function pipelineWorld(round: Round): Promise<World> {
     Number(existsSync(join(dir, 'out/sum.txt')) ? readFileSync(join(dir, 'out/sum.txt')) : 0);
   const ended = async () => {
     for (const until = Date.now() + endMs; !runner.done; await delay(20))
-      if (Date.now() > until) throw new Error(`no run came to its end: ${runner.printed().slice(-1500)}`);
+      if (Date.now() > until) throw new Error(`no run completed: ${runner.printed().slice(-1500)}`);
     const expected = input + 10_110;
     if (result() !== expected)
-      report('nothing acknowledged is lost', `${result()} is published, not ${expected}`);
+      report('no acknowledged data is lost', `${result()} was published instead of ${expected}`);
     const { state } = await pipelineStatus({ dir });
-    if (state !== 'done') report('nothing acknowledged is lost', `the run that has ended with 0 is ${state}`);
+    if (state !== 'done') report('no acknowledged data is lost', `the run that exited with 0 is ${state}`);
     runs++;
   };
   return {
@@ -88,18 +88,18 @@ async function pipelineWorld(round: Round): Promise<World> {
     },
     async recover() {
       for (const [before, until] = [runs, Date.now() + endMs]; runs === before; await delay(20))
-        if (Date.now() > until) throw new Error(`no run came to its end: ${runner.printed().slice(-1500)}`);
+        if (Date.now() > until) throw new Error(`no run completed: ${runner.printed().slice(-1500)}`);
     },
     async check() {
       await ended();
       const twice = readFileSync(ran, 'utf8').trim().split('\n');
-      if (twice.length < 4 * input)
-        report('nothing acknowledged is lost', `only ${twice.length} steps were run`);
+      if (twice.length < 4 * input) report('no acknowledged data is lost', `only ${twice.length} steps ran`);
     },
     async stop() {
       await runner.stop();
-      for (const bad of halvesInStore(dir)) report('no half state', bad);
-      if (stepsOf(dir).length > 0) report('no orphan process', `${stepsOf(dir).length} steps go on`);
+      for (const bad of halvesInStore(dir)) report('no partial state', bad);
+      if (stepsOf(dir).length > 0)
+        report('no orphan processes', `${stepsOf(dir).length} steps are still running`);
       halves(dir, report);
       disk?.remove();
     },

@@ -13,7 +13,7 @@ const firstWave = 2;
 /** A fleet that accepts every release, and one in which every device fails. */
 export const rollout: Scenario = {
   name: 'rollout',
-  about: 'rollouts to one simulated fleet that takes them, and to one that fails them',
+  about: 'rollouts to a simulated fleet that accepts them, and to one on which they fail',
   needs: [],
   faults: {
     platform: ['kill', 'kill-starting', 'kill-stopping', 'pause', 'handles', 'memory'],
@@ -100,7 +100,7 @@ async function rolloutWorld(round: Round): Promise<World> {
 async function isHalted(own: ChaosPlatform, one: Started, report: Round['report']): Promise<void> {
   const { state, waves } = await settled(own, one, report);
   if (state !== 'paused')
-    report('rollouts stop', `that of version ${one.version} is ${state}: ${JSON.stringify(waves)}`);
+    report('rollouts stop', `the rollout of version ${one.version} is ${state}: ${JSON.stringify(waves)}`);
   const { client } = own;
   const devices = await insist(
     'list the devices of a rollout',
@@ -109,7 +109,10 @@ async function isHalted(own: ChaosPlatform, one: Started, report: Round['report'
   );
   const tried = devices.filter(({ offers }) => offers > 0);
   if (tried.length > firstWave)
-    report('rollouts stop', `${tried.length} devices were offered what failed in a wave of ${firstWave}`);
+    report(
+      'rollouts stop',
+      `${tried.length} devices were offered a release that failed in a wave of ${firstWave}`,
+    );
 }
 
 /** Waits until this many are connected. */

@@ -21,7 +21,7 @@ export interface Course {
 export function courseOf(samples: readonly Sample[], { share, atLeast }: Tolerance): Course {
   const late = samples.slice(samples.length >> 1);
   const [first, last] = [late[0], late.at(-1)];
-  if (!first || !last || late.length < 3) throw new Error('too few samples to tell a course');
+  if (!first || !last || late.length < 3) throw new Error('too few samples for a trend');
   const mean = (of: (sample: Sample) => number) => late.reduce((sum, one) => sum + of(one), 0) / late.length;
   const [t, v] = [mean(({ atMs }) => atMs), mean(({ value }) => value)];
   const spread = late.reduce((sum, { atMs }) => sum + (atMs - t) ** 2, 0);

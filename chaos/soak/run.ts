@@ -12,11 +12,11 @@ import { filesBelow, lookAt, type Soaked, startAll } from './parts.js';
 
 const usage = `npm run soak -- [--for TIME] [--devices N] [--leak]
 
-  --for TIME     so long; a week's messages are sent in an hour [default: 60m]
-  --devices N    simulated devices that are connected [default: 1000]
-  --leak         look at a process that leaks instead: it has to be told
+  --for TIME     duration; in an hour, a week's messages are sent [default: 60m]
+  --devices N    number of connected simulated devices [default: 1000]
+  --leak         measure a leaking process instead, which must be reported
 
-A table on stderr; the last line on stdout is {seconds, acknowledged, figures, violations}. Exit code 1: something grew.`;
+A table on stderr; the last line on stdout is {seconds, acknowledged, figures, violations}. Exit code 1: a value grew too much.`;
 
 /** A thousand devices with a message every ten minutes, and a pipeline run every hour, for a week. */
 const week = { messages: 1_008_000, runs: 168, ms: 3_600_000 };

@@ -13,15 +13,15 @@ describe('npm run chaos', () => {
     const { rounds, violations } = JSON.parse(stdout);
     expect({ code, rounds }, stderr).toEqual({ code: 1, rounds: 1 });
     expect(violations, stderr).toContainEqual({
-      ...{ round: 1, seed: seedOf(1, 1), scenario: 'pipeline', invariant: 'nothing acknowledged is lost' },
-      detail: expect.stringContaining('0 is published'),
+      ...{ round: 1, seed: seedOf(1, 1), scenario: 'pipeline', invariant: 'no acknowledged data is lost' },
+      detail: expect.stringContaining('0 was published instead of'),
     });
   });
 
   it.each([
-    ['rollout', 'rollouts end', /is paused/],
-    ['delivery', 'nothing acknowledged is lost', /^model pushes: pushed@1 was acknowledged as sha256:/],
-    ['device', 'every device works', /^started again it boots \d+, not \d+$/],
+    ['rollout', 'rollouts complete', /is paused/],
+    ['delivery', 'no acknowledged data is lost', /^model pushes: pushed@1 was acknowledged as sha256:/],
+    ['device', 'every device works', /^after a restart it boots \d+, not \d+$/],
   ])('detects the sabotage of the scenario %s', { timeout: 90_000 }, async (name, invariant, detail) => {
     const { code, stdout, stderr } = await chaos('--rounds', '1', '--only', name, '--sabotage');
     expect(code, stderr).toBe(1);

@@ -30,7 +30,7 @@ describe('npm run chaos', () => {
     const [list, unknown] = await Promise.all([chaos('--list'), chaos('--only', 'nothing')]);
     for (const { name, about } of scenarios) expect(list.stderr).toMatch(`${name.padEnd(12)}${about}`);
     expect(unknown.code).toBe(2);
-    expect(unknown.stderr).toContain('no such scenario: nothing');
+    expect(unknown.stderr).toContain('unknown scenario: nothing');
   });
 });
 
@@ -101,7 +101,7 @@ describe('the invariants', () => {
     const see = (text: string) => reported((report) => badlyPrinted(text, ['a-secret-of-ours'], report));
     expect(see('all is well\n')).toEqual([]);
     expect(see('password=a-secret-of-ours')).toEqual([
-      expect.stringMatching(/^no secret is printed: a-se… is in: password=\*\*\*$/),
+      expect.stringMatching(/^no secrets in output: a-se… is in: password=\*\*\*$/),
     ]);
     expect(see(`aiot_${'x'.repeat(43)}`)).toHaveLength(1);
     expect(see('TypeError: x\n    at run (file:///app/dist/lib/a.js:1:2)')).toHaveLength(1);
@@ -129,7 +129,7 @@ describe('the invariants', () => {
     await courseOf(0, 1, 1, 3);
     expect(told).toEqual([]);
     await courseOf(0, 3, 1, 3);
-    expect(told).toEqual(['rollouts go on: rollout_1 had 3 committed devices, and has 1']);
+    expect(told).toEqual(['rollouts continue: rollout_1 had 3 committed devices, and has 1']);
   });
 
   it('detect a partial and a lost push of labels', () => {
@@ -137,9 +137,9 @@ describe('the invariants', () => {
     expect(() => isWhole(['p1', 'p1'], last)).not.toThrow();
     // The second push was not acknowledged, so it may be present or absent.
     expect(() => isWhole(['p2', 'p2'], last)).not.toThrow();
-    expect(() => isWhole(['p1', 'p2'], last)).toThrow('a push is there by halves: p1, p2');
-    expect(() => isWhole([null, null], last)).toThrow('the push p1 was acknowledged, null is there');
-    expect(() => isWhole(['p1'], last)).toThrow('1 of 2 recordings are there');
+    expect(() => isWhole(['p1', 'p2'], last)).toThrow('a push was stored only partly: p1, p2');
+    expect(() => isWhole([null, null], last)).toThrow('the push p1 was acknowledged, but the label is null');
+    expect(() => isWhole(['p1'], last)).toThrow('only 1 of 2 recordings exist');
   });
 
   it('detect a leftover process, and end it', async () => {
@@ -149,7 +149,7 @@ describe('the invariants', () => {
     await once(child, 'spawn');
     await expect
       .poll(() => reported((report) => orphans(mark, report)))
-      .toEqual(['no orphan process: sleep 60']);
+      .toEqual(['no orphan processes: sleep 60']);
     expect(await gone).toEqual([null, 'SIGKILL']);
     expect(reported((report) => orphans(mark, report))).toEqual([]);
   });

@@ -83,6 +83,6 @@ describe('npm run fuzz', () => {
     expect(list.stderr).not.toContain('planted');
     const unknown = await fuzz('--only', 'nothing');
     expect(unknown.code).toBe(2);
-    expect(unknown.stderr).toContain('no such target: nothing');
+    expect(unknown.stderr).toContain('unknown target: nothing');
   });
 });
