@@ -13,7 +13,7 @@ import type { Ledger } from '../verify/ledger.js';
 import type { Connection } from './connection.js';
 import type { ExternalParts } from './external.js';
 import { type BoardDoor, type Identity, identify, mayPublish, peerOf } from './identity.js';
-import { Admission, type BrokerLimits, brokerLimits, visitorOf } from './limits.js';
+import { Admission, type BrokerLimits, brokerLimits, PublishRates, visitorOf } from './limits.js';
 import { type BrokerDepths, type BrokerFigures, depthsOf, tellFigures } from './metrics.js';
 import { whenCaughtUp } from './outlet.js';
 import { Retained } from './retained.js';
@@ -136,10 +136,11 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
   };
   const withToken = new WeakMap<Connection, () => void>();
   const { figures } = router;
+  const elapsed = () => performance.now();
   const core: Core = {
     ...{ state, router, figures, limits, log, now, sessionLog: () => sessions.log },
     ...{ connections: new Set(), byKey: new Map(), turns: new Map() },
-    elapsed: () => performance.now(),
+    ...{ elapsed, rates: new PublishRates(limits, elapsed) },
     unavailable: parts.unavailable ?? (() => false),
     identify: ({ entrance }, connect) => identify({ ...parts, figures }, entrance, connect),
     store: (who, topic, payload) => storeMessage({ ...parts, figures }, who, topic, payload),
@@ -251,6 +252,8 @@ export interface Core {
   log: Logger;
   /** Open connections, whether identified yet or not. */
   connections: Set<Connection>;
+  /** Publish rates of the clients that have a limit. */
+  rates: PublishRates;
   /** The connection of each session, by session key. */
   byKey: Map<string, Connection>;
   /** By session key: the last CONNECT in progress. CONNECTs for the same key are processed one after another. */
@@ -281,7 +284,7 @@ const minuteMs = 60_000;
 
 /** Sweeps connections and sessions: silent clients, stalled readers, expired sessions. Returns a function that stops it. */
 function startSweeps(core: Core, admission: Admission): () => void {
-  const { state, connections, router } = core;
+  const { state, connections, router, rates } = core;
   const sweep = setInterval(() => {
     const elapsed = core.elapsed();
     for (const connection of connections) connection.sweep(elapsed);
@@ -293,6 +296,7 @@ function startSweeps(core: Core, admission: Admission): () => void {
   }, everyMs);
   const minute = setInterval(() => {
     admission.sweep();
+    rates.sweep();
     state.retained.sweep();
   }, minuteMs);
   return () => {

@@ -73,7 +73,9 @@ export async function admit(
     await previous?.leaveFor(reasonCode.sessionTakenOver);
     if (connection.closed) return reasonCode.serverUnavailable;
     const client = { identity, key, owner, takesOver: previous !== undefined };
-    const { session, sessionPresent } = await settle(core, connection, client, connect);
+    const settled = await settle(core, connection, client, connect);
+    if (typeof settled === 'number') return settled;
+    const { session, sessionPresent } = settled;
     return { identity, session, sessionPresent, keepAliveSeconds, properties };
   })();
   core.turns.set(key, turn);
@@ -130,7 +132,7 @@ async function settle(
   connection: Connection,
   { identity, key, owner, takesOver }: Client,
   connect: ConnectPacket,
-): Promise<{ session: Session; sessionPresent: boolean }> {
+): Promise<{ session: Session; sessionPresent: boolean } | number> {
   const { state } = core;
   const records: LogRecord[] = [];
   let old = state.sessions.get(key);
@@ -144,7 +146,11 @@ async function settle(
   }
   const expiryMs = sessionExpiryOf(core.limits, connect.sessionExpirySeconds);
   const session = old ?? new Session(key, expiryMs > 0, expiryMs);
-  if (!old && session.persistent) makeRoom(core, identity, `${owner}:`);
+  if (!old && session.persistent && !makeRoom(core, identity, `${owner}:`)) {
+    core.figures.refused++;
+    core.log.warn({ client: key }, 'refused a session: its owner has too many that are connected');
+    return reasonCode.quotaExceeded;
+  }
   state.sessions.set(key, session);
   session.expiryMs = expiryMs;
   session.offlineSince = null;
@@ -178,20 +184,23 @@ function willFor(identity: Identity, will: ConnectPacket['will']): Will | null {
   return { ...will, device, token, dueAt: null };
 }
 
-/** Makes room for another session of an owner: the one offline longest is removed. */
-function makeRoom(core: Core, { kind }: Identity, prefix: string): void {
+/** Makes room for another session of an owner: those offline longest are removed. Returns false if there is none, because all are connected. */
+function makeRoom(core: Core, { kind }: Identity, prefix: string): boolean {
   const { state, limits } = core;
   const { sessionsPerDevice, sessionsPerUser, sessionsOfBoards } = limits;
   const most = { device: sessionsPerDevice, user: sessionsPerUser, board: sessionsOfBoards }[kind];
   // Most owners have few sessions, and there may be many owners.
-  if (state.sessions.size < most) return;
+  if (state.sessions.size < most) return true;
   const own = [...state.sessions.values()].filter(
     ({ key, persistent }) => persistent && key.startsWith(prefix),
   );
-  if (own.length < most) return;
-  const oldest = own
+  const excess = own.length - most + 1;
+  if (excess <= 0) return true;
+  const offline = own
     .filter(({ offlineSince }) => offlineSince !== null)
-    .sort((a, b) => a.offlineSince! - b.offlineSince!)[0];
-  if (oldest)
+    .sort((a, b) => a.offlineSince! - b.offlineSince!);
+  if (offline.length < excess) return false;
+  for (const oldest of offline.slice(0, excess))
     endSession(core, oldest).catch((err: unknown) => core.log.error({ err }, 'could not end a session'));
+  return true;
 }

@@ -11,6 +11,7 @@ import {
 import type { Core } from './broker.js';
 import { admit, packetOverhead, sessionExpiryOf } from './connect.js';
 import { type Entrance, type Identity, mayPublish } from './identity.js';
+import type { PublishRate } from './limits.js';
 import { Outlet, whenCaughtUp } from './outlet.js';
 import { property, readProperties } from './properties.js';
 import {
@@ -77,6 +78,9 @@ export class Connection {
   /** Whether reading is paused because too much of the client's data is in flight, or a subscriber is behind. */
   private paused = false;
   private waits = false;
+  /** Publish rate of this client; null = no limit. The timer runs while reading is paused because of it. */
+  private rate: PublishRate | null = null;
+  private throttle: { timer: NodeJS.Timeout; begun: number } | null = null;
   /** A SUBSCRIBE or UNSUBSCRIBE that waits until the messages before it are routed; null = none. */
   private request: (() => void) | null = null;
   /** The outlet's byte count when last checked, and since when it has not changed. */
@@ -286,6 +290,7 @@ export class Connection {
     if (answer) outlet.send(answer);
     core.connected(this);
     if (this.closed) return;
+    this.rate = rateOf(core, this);
     session.attach(outlet);
     outlet.onRoom = () => this.session?.pump();
     this.takeShared(session);
@@ -304,6 +309,9 @@ export class Connection {
 
   private publish(): void {
     const { core, outlet } = this;
+    // A message that is refused or repeated takes time too.
+    const pauseMs = this.rate === null ? 0 : this.rate.count();
+    if (pauseMs > 0) this.slowDown(pauseMs);
     this.readPublish ??= createPublishReader();
     const published = this.readPublish(this.frames, 4);
     const message = this.level === 5 ? this.messageOf(published) : plainMessage(published);
@@ -515,6 +523,36 @@ export class Connection {
   }
 
   /**
+   * Pauses reading, because the client publishes faster than its limit. TCP passes that on to the client in every version of MQTT, and no message is
+   * lost. A refusal would lose messages: MQTT 3 and QoS 0 have none, and clients do not repeat a message that MQTT 5 refuses with 0x97. Publishers
+   * meanwhile do not wait for this client as a subscriber, because its acknowledgments are not read.
+   */
+  private slowDown(pauseMs: number): void {
+    const { core, outlet, rate } = this;
+    if (this.throttle || this.closed || this.socket.closed || rate === null) return;
+    if (!outlet.throttled) core.log.debug({ client: this.name }, 'a client publishes faster than its limit');
+    core.figures.throttled++;
+    outlet.throttled = true;
+    this.hold();
+    const timer = setTimeout(() => {
+      this.endThrottle();
+      const moreMs = rate.pauseMs();
+      if (moreMs > 0) this.slowDown(moreMs);
+      else this.roomInInbox();
+    }, pauseMs);
+    this.throttle = { timer, begun: core.elapsed() };
+  }
+
+  private endThrottle(): void {
+    const { throttle, core } = this;
+    if (!throttle) return;
+    clearTimeout(throttle.timer);
+    this.throttle = null;
+    core.figures.throttled--;
+    core.figures.throttledMs += core.elapsed() - throttle.begun;
+  }
+
+  /**
    * Handles a request after the client's earlier messages, so that a subscription gets a message retained just before it as a retained message. Most
    * clients have none in flight then. Nothing is read meanwhile; the rest of a closed connection is read without waiting.
    */
@@ -536,7 +574,7 @@ export class Connection {
       if (this.inbox?.unrouted) return;
       this.runRequest();
     }
-    if (this.paused && !this.waits && !this.inbox?.full) this.resume();
+    if (this.paused && !this.waits && !this.throttle && !this.inbox?.full) this.resume();
   }
 
   private hold(): void {
@@ -559,6 +597,8 @@ export class Connection {
       if (silentMs > limits.connectMs) this.expire('no CONNECT in time');
       return;
     }
+    // It stays set between the short pauses of a client that keeps publishing too fast.
+    this.outlet.throttled = this.throttle !== null;
     // While reading is paused, nothing can be received.
     if (this.paused) this.heard = elapsed;
     else if (this.keepAliveMs > 0 && silentMs > this.keepAliveMs) {
@@ -594,6 +634,8 @@ export class Connection {
   private async left(): Promise<void> {
     const { core, session } = this;
     this.closed = true;
+    this.endThrottle();
+    if (this.rate) this.rate.users--;
     core.connections.delete(this);
     if (!session || core.byKey.get(session.key) !== this) return;
     core.byKey.delete(session.key);
@@ -606,6 +648,13 @@ export class Connection {
     await beginWill(core, session, this.willDropped || this.phase !== 'ready');
     if (this.identity?.kind === 'device') await settlePresence(core, this.identity.name);
   }
+}
+
+/** The publish rate of an identified client. */
+function rateOf({ rates }: Core, { identity, session, entrance }: Connection): PublishRate | null {
+  const { kind } = identity!;
+  const device = identity?.kind === 'device' ? identity.name : '';
+  return rates.enter(kind, { device, key: session!.key, address: entrance.address });
 }
 
 /** With more pending output than this, a client does not get the reason for the end of its connection, because it does not read. */

@@ -29,6 +29,14 @@ export interface BrokerLimits {
   /** Unstored messages and bytes of a publisher; beyond these, reading from it pauses. */
   unstoredMessages: number;
   unstoredBytes: number;
+  /**
+   * Messages per second that a device, one client of a user, and the boards of one address may publish; 0 = no limit. `publishBurst`: how many they
+   * may publish at once after a pause. Beyond that, the broker reads from the client only as fast as the rate.
+   */
+  publishRateOfDevice: number;
+  publishRateOfUser: number;
+  publishRateOfBoards: number;
+  publishBurst: number;
   /** QoS 0 messages are dropped for clients with this many bytes pending in the socket. */
   socketBytes: number;
   /** Timeouts for a socket without a CONNECT and for one that does not read, ms. */
@@ -62,6 +70,11 @@ export const brokerLimits: BrokerLimits = {
   retainedBytes: 64 * mega,
   unstoredMessages: 1000,
   unstoredBytes: 4 * mega,
+  publishRateOfDevice: 10_000,
+  // Bridges and benchmarks publish with tokens, which only trusted users have.
+  publishRateOfUser: 0,
+  publishRateOfBoards: 10_000,
+  publishBurst: 10_000,
   socketBytes: 8 * mega,
   connectMs: 10_000,
   stalledMs: 10_000,
@@ -76,11 +89,20 @@ export type AddressLimits = Pick<
   'connectionsPerAddress' | 'burstPerAddress' | 'ratePerAddress'
 >;
 
-interface Visitor {
-  open: number;
-  /** Remaining credit for new connections, and when it was computed. */
+/** Remaining credit, and when it was computed, in ms of the monotonic clock. */
+interface Credit {
   credit: number;
   at: number;
+}
+
+interface Visitor extends Credit {
+  open: number;
+}
+
+/** Adds the credit for the time since the last call. `rate`: credit per second; `burst`: the maximum. */
+function refill(account: Credit, rate: number, burst: number, now: number): void {
+  account.credit = Math.min(burst, account.credit + ((now - account.at) / 1000) * rate);
+  account.at = now;
 }
 
 /**
@@ -119,8 +141,7 @@ export class Admission {
     const known = this.visitors.get(address);
     const visitor = known ?? { open: 0, credit: burstPerAddress, at: now };
     if (!known) this.visitors.set(address, visitor);
-    visitor.credit = Math.min(burstPerAddress, visitor.credit + ((now - visitor.at) / 1000) * ratePerAddress);
-    visitor.at = now;
+    refill(visitor, ratePerAddress, burstPerAddress, now);
     if (visitor.credit < 1 || visitor.open >= connectionsPerAddress) return false;
     visitor.credit--;
     visitor.open++;
@@ -140,5 +161,85 @@ export class Admission {
       const full = credit + ((now - at) / 1000) * ratePerAddress >= burstPerAddress;
       if (open === 0 && full) this.visitors.delete(address);
     }
+  }
+}
+
+/** Longest delay between two reads from a client that publishes faster than its limit, and the shortest, ms: timers are no more precise. */
+const longestPauseMs = 1000;
+const shortestPauseMs = 10;
+
+/** The publish rate of one client. Its connections share it, so that reconnecting gains nothing. */
+export class PublishRate implements Credit {
+  /** Open connections. */
+  users = 0;
+  credit: number;
+  at: number;
+
+  constructor(
+    private readonly perSecond: number,
+    private readonly burst: number,
+    private readonly elapsed: () => number,
+  ) {
+    this.credit = burst;
+    this.at = elapsed();
+  }
+
+  /** Counts a message. Returns how long reading must pause after it, ms; 0 = not at all. The clock is read only when the credit is used up. */
+  count(): number {
+    this.credit--;
+    return this.credit >= 0 ? 0 : this.pauseMs();
+  }
+
+  /** How long until the next message may be read, ms; 0 = now. */
+  pauseMs(): number {
+    refill(this, this.perSecond, this.burst, this.elapsed());
+    if (this.credit >= 0) return 0;
+    const dueMs = (-this.credit / this.perSecond) * 1000;
+    return Math.min(longestPauseMs, Math.max(shortestPauseMs, Math.ceil(dueMs)));
+  }
+
+  isFull(): boolean {
+    refill(this, this.perSecond, this.burst, this.elapsed());
+    return this.credit >= this.burst;
+  }
+}
+
+/** The publish rates of all clients that have a limit, by client. */
+export class PublishRates {
+  private readonly rates = new Map<string, PublishRate>();
+
+  constructor(
+    private readonly limits: Pick<
+      BrokerLimits,
+      'publishRateOfDevice' | 'publishRateOfUser' | 'publishRateOfBoards' | 'publishBurst'
+    >,
+    private readonly elapsed: () => number,
+  ) {}
+
+  /**
+   * The rate of a client that connects; null = it has no limit. It is used until `users` is decremented. Boards are counted by address, because they may choose
+   * any client ID.
+   */
+  enter(
+    kind: 'device' | 'user' | 'board',
+    client: { device: string; key: string; address: string },
+  ): PublishRate | null {
+    const { publishRateOfDevice, publishRateOfUser, publishRateOfBoards, publishBurst } = this.limits;
+    const [perSecond, id] = {
+      device: [publishRateOfDevice, client.device] as const,
+      user: [publishRateOfUser, client.key] as const,
+      board: [publishRateOfBoards, visitorOf(client.address)] as const,
+    }[kind];
+    if (perSecond === 0) return null;
+    const name = `${kind} ${id}`;
+    const rate = this.rates.get(name) ?? new PublishRate(perSecond, publishBurst, this.elapsed);
+    this.rates.set(name, rate);
+    rate.users++;
+    return rate;
+  }
+
+  /** Forgets clients that have been silent long enough to regain their full burst. */
+  sweep(): void {
+    for (const [name, rate] of this.rates) if (rate.users === 0 && rate.isFull()) this.rates.delete(name);
   }
 }

@@ -16,6 +16,9 @@ export interface BrokerFigures {
   clients: number;
   /** Maximum number of concurrent clients. */
   clientsMost: number;
+  /** Clients that are not read now because they publish faster than their limit, and the total of such pauses, ms. */
+  throttled: number;
+  throttledMs: number;
   /** Expired sessions. */
   expired: number;
   /** Connections closed by a timeout: no CONNECT, no ping, or no reading. */
@@ -48,7 +51,7 @@ export function createFigures(): BrokerFigures {
   return {
     ...{ received: 0, sent: 0, malformed: 0, refused: 0, dropped: 0, clients: 0, clientsMost: 0, expired: 0 },
     ...{ timedOut: 0, packetsIn: 0, packetsOut: 0, bytesIn: 0, bytesOut: 0, payloadIn: 0, payloadOut: 0 },
-    connections: 0,
+    ...{ connections: 0, throttled: 0, throttledMs: 0 },
   };
 }
 
@@ -176,6 +179,16 @@ export function tellBroker(out: Exposition, { figures, depths }: Pick<Broker, 'f
     'aiot_mqtt_timed_out_total',
     'Connections that were cut for what they did not do.',
     figures.timedOut,
+  );
+  out.gauge(
+    'aiot_mqtt_throttled_clients',
+    'Clients that are not read now, because they publish faster than their limit.',
+    figures.throttled,
+  );
+  out.counter(
+    'aiot_mqtt_throttled_seconds_total',
+    'Total time for which clients were not read for that reason.',
+    figures.throttledMs / 1000,
   );
   out.counter('aiot_mqtt_sessions_expired_total', 'Sessions that nobody came back to.', figures.expired);
   const held = depths();

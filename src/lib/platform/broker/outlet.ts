@@ -20,6 +20,7 @@ export class Outlet implements Link {
   receiveMaximum = 65_535;
   maximumPacketSize = Number.POSITIVE_INFINITY;
   private aliasMaximum = 0;
+  throttled = false;
   /** Aliases of topics; created when the client accepts any. */
   private aliases: Map<string, number> | null = null;
   /** Bytes accepted by the system. */
@@ -182,7 +183,7 @@ const longestWaitMs = 2000;
 
 export function isBehind(session: Session): boolean {
   const { link, queued, lagging } = session;
-  if (link === null) return false;
+  if (link === null || link.throttled) return false;
   if (!lagging) return !link.roomy || queued > behindMessages;
   if (link.roomy && queued < caughtUpMessages) session.lagging = false;
   return false;
@@ -203,7 +204,7 @@ export function whenCaughtUp(session: Session, then: () => void): void {
   };
   const look = () => {
     const { link, queued } = session;
-    if (!link || (link.roomy && queued < caughtUpMessages)) finish();
+    if (!link || link.throttled || (link.roomy && queued < caughtUpMessages)) finish();
   };
   const timer = setInterval(() => {
     if (++looks * lookMs >= longestWaitMs) session.lagging = true;

@@ -229,6 +229,8 @@ export interface Link {
   readonly now: () => number;
   /** Whether it can accept more now. */
   readonly roomy: boolean;
+  /** Whether its acknowledgments are read late, because it publishes faster than its limit. */
+  readonly throttled: boolean;
   /** Number of bytes that wait in the socket. */
   readonly waiting: number;
   /** Number of bytes accepted so far. */

@@ -42,6 +42,7 @@ const returnCodes = new Map<number, number>([
   [reasonCode.unsupportedVersion, 1],
   [reasonCode.clientIdentifierNotValid, 2],
   [reasonCode.serverUnavailable, 3],
+  [reasonCode.quotaExceeded, 3],
   [reasonCode.badUserNameOrPassword, 4],
   [reasonCode.notAuthorized, 5],
 ]);
