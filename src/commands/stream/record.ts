@@ -6,7 +6,7 @@ import { readFlags, readOptions, selectFlags } from '../../lib/cli/flags/streams
 import { lostText } from '../../lib/cli/render/streams.js';
 import { dim, next } from '../../lib/cli/render/text.js';
 import { plural } from '../../lib/core/figures.js';
-import { shellWord } from '../../lib/core/text.js';
+import { printable, shellWord } from '../../lib/core/text.js';
 import { record, recordedSchema } from '../../lib/stream/tail/record.js';
 
 const { 'no-drop': _, ...from } = readFlags;
@@ -49,6 +49,7 @@ export default class StreamRecord extends AiotCommand {
       signal: this.signal,
       onOpen: (endpoint) => this.note(dim(`Recording ${endpoint}`)),
       onState: (state, error) => state === 'disconnected' && this.note(lostText(error)),
+      onNotice: (notice) => this.caution(printable(notice)),
       onRecorded: (messages) => update({ text: 'recording', done: messages, total: count }),
     });
     this.print(`${plural(recorded.messages, 'message')} in ${out}`);

@@ -10,7 +10,7 @@ import { lostText } from '../../lib/cli/render/streams.js';
 import { dim } from '../../lib/cli/render/text.js';
 import type { AiotError } from '../../lib/core/errors.js';
 import { plural, thousands } from '../../lib/core/figures.js';
-
+import { printable } from '../../lib/core/text.js';
 import { messageLineSchema } from '../../lib/stream/file/line.js';
 import { streamStatisticsSchema } from '../../lib/stream/tail/statistics.js';
 import { tail } from '../../lib/stream/tail/tail.js';
@@ -76,6 +76,7 @@ export default class StreamTail extends AiotCommand {
       onOpen: (endpoint: string) => this.note(dim(`Following ${endpoint}`)),
       onProgress: view.progress,
       onState: (state: string, error?: AiotError) => state === 'disconnected' && this.note(lostText(error)),
+      onNotice: (notice: string) => this.caution(printable(notice)),
     };
     const follow = () => tail(options, view);
     const checked = { command: 'stream tail', name: expect ?? never };

@@ -159,6 +159,8 @@ export interface StreamOptions extends StreamCredentials {
   onReply?: (reply: Uint8Array, message: OutgoingMessage) => void;
   /** Called when the connection is lost, with the reason if it is known, and when it is restored. */
   onState?: (state: 'connected' | 'disconnected', error?: AiotError) => void;
+  /** Called once with a sentence about a setting that the peer has limited, such as the lifetime of an MQTT session. */
+  onNotice?: (notice: string) => void;
   signal?: AbortSignal;
 }
 

@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { deliveriesOf } from '../../../src/lib/stream/message.js';
 import { openSink, openSource } from '../../../src/lib/stream/open.js';
+import { bridgeRoute } from '../../../src/lib/stream/route/bridge.js';
+import { runWatched } from '../../../src/lib/stream/route/watch.js';
 import { startBroker } from '../../support/broker.js';
 import { runCli } from '../../support/cli.js';
 import { type Mqtt5Server, startMqtt5 } from '../../support/mqtt5.js';
@@ -91,6 +93,54 @@ describe('the version of an MQTT connection', () => {
       });
     },
   );
+});
+
+describe('the expiry of an MQTT session', () => {
+  const session = 'version=5&clientId=b1&clean=false';
+
+  it.each([
+    ['', 2_592_000, 'keeps the session of b1 for 30d while it is offline, not without limit as requested'],
+    ['&expiry=7200', 60, 'keeps the session of b1 for 1m while it is offline, not for 2h as requested'],
+    ['&expiry=60', 0, 'ends the session of b1 with the connection, not for 1m as requested'],
+  ])('is reported once if the broker shortens it (%s, %i)', async (setting, sessionExpiryInterval, text) => {
+    const { url, hangUp, of } = await broker5({ connack: { sessionExpiryInterval } });
+    const notices: string[] = [];
+    const onNotice = (notice: string) => notices.push(notice);
+    closed(await openSource(`${url}/t?${session}${setting}`, { onNotice }));
+    hangUp();
+    await expect.poll(() => of('subscribe').length, { timeout: 5000 }).toBe(2);
+    expect(notices).toEqual([`${url} ${text}`]);
+  });
+
+  it.each([
+    [`${session}&expiry=60`, {}],
+    [`${session}&expiry=60`, { sessionExpiryInterval: 60 }],
+    ['version=5', { sessionExpiryInterval: 0 }],
+  ])('is not reported otherwise (%s, %j)', async (settings, connack) => {
+    const { url } = await broker5({ connack });
+    const notices: string[] = [];
+    closed(await openSource(`${url}/t?${settings}`, { onNotice: (notice) => notices.push(notice) }));
+    expect(notices).toEqual([]);
+  });
+
+  it('is a warning of stream tail, and a line of stream bridge', async () => {
+    const { url } = await broker5({ connack: { sessionExpiryInterval: 60 } });
+    const address = `${url}/t?${session}`;
+    const text = `${url} keeps the session of b1 for 1m while it is offline, not without limit as requested`;
+    const tail = await runCli(['stream', 'tail', address, '--for', '10ms']);
+    expect(flat(tail.stderr)).toContain(`! ${text}`);
+    const json = await runCli(['stream', 'tail', address, '--for', '10ms', '--json']);
+    expect(json.stderr).toContain(JSON.stringify({ warning: text }));
+    const stop = new AbortController();
+    const lines: string[] = [];
+    const route = bridgeRoute({ from: address, to: `${url}/u?version=5` });
+    await runWatched([route], {
+      signal: stop.signal,
+      onLine: (line) => lines.push(line),
+      onOpen: () => stop.abort(),
+    });
+    expect(lines).toContain(text);
+  });
 });
 
 describe('errors of an MQTT 5 broker', () => {

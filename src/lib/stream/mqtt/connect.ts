@@ -2,6 +2,7 @@ import type { IClientOptions, MqttClient } from 'mqtt';
 import * as z from 'zod';
 import { AiotError, isUntrusted, systemCode } from '../../core/errors.js';
 import { onAbort } from '../../core/tasks.js';
+import { formatDuration } from '../../core/time.js';
 import type { StreamOptions } from '../message.js';
 import { defaultQueue } from '../queue.js';
 import { parseStreamUrl, queryBoolean, queryCount, readQuery, type StreamUrl } from '../url.js';
@@ -85,9 +86,14 @@ export async function connectStream(
       },
       { connectTimeoutMs, signal, handlers, silentAdvice: advice },
     );
-  if (settings.version !== undefined) return connectAs(settings.version);
+  const noticed = (client: MqttClient) => {
+    const notice = sessionNotice(url, settings, client.serverProperties?.sessionExpiryInterval);
+    if (notice !== undefined) options.onNotice?.(notice);
+    return client;
+  };
+  if (settings.version !== undefined) return noticed(await connectAs(settings.version));
   try {
-    return await connectAs(5, silentAdvice);
+    return noticed(await connectAs(5, silentAdvice));
   } catch (error) {
     if (!refusesVersion(error)) throw error;
     const [needing] = mqtt5Settings(settings);
@@ -111,11 +117,31 @@ export async function connectStream(
 const silentAdvice =
   'The server accepted the connection but ignores MQTT 5. If it is an older broker, add ?version=3.1.1 to the address.';
 
+/** Session expiry interval of a session that never expires, like one of MQTT 3.1.1 (MQTT 5, section 3.1.2.11.2). */
+const noExpiry = 0xffff_ffff;
+
+/**
+ * The sentence for a session that the broker keeps for a shorter time than requested (MQTT 5, section 3.2.2.3.2), because its messages are
+ * lost earlier than the user expects. @param granted seconds; absent = as requested
+ */
+function sessionNotice(
+  { endpoint }: StreamUrl,
+  { clean, clientId, expiry = noExpiry }: MqttSettings,
+  granted: number | undefined,
+): string | undefined {
+  if (clean || granted === undefined || granted >= expiry) return undefined;
+  const requested = expiry === noExpiry ? 'without limit' : `for ${formatDuration(expiry * 1000)}`;
+  const kept =
+    granted === 0
+      ? `ends the session of ${clientId} with the connection`
+      : `keeps the session of ${clientId} for ${formatDuration(granted * 1000)} while it is offline`;
+  return `${endpoint} ${kept}, not ${requested} as requested`;
+}
+
 /** Properties of the CONNECT (MQTT 5, section 3.1.2.11). */
 function propertiesOf({ clean, expiry }: MqttSettings, options: StreamOptions): IClientOptions['properties'] {
   return {
-    // A session of MQTT 3.1.1 never expires; the value 0xFFFFFFFF means the same in MQTT 5.
-    ...(clean ? {} : { sessionExpiryInterval: expiry ?? 0xffff_ffff }),
+    ...(clean ? {} : { sessionExpiryInterval: expiry ?? noExpiry }),
     // The value is sent even if it is the default. Without it, Mosquitto sends only 20 messages at a time.
     receiveMaximum: Math.min(65_535, options.queue ?? defaultQueue),
   };

@@ -7,7 +7,7 @@ import { printable } from '../../core/text.js';
 import { runRoutes } from './run.js';
 import { type Route, type RouteState, type RoutesEnd, type RunRoutesOptions, stateText } from './types.js';
 
-interface WatchedOptions extends Omit<RunRoutesOptions, 'onState'> {
+interface WatchedOptions extends Omit<RunRoutesOptions, 'onState' | 'onNotice'> {
   /** Called with a line for people. */
   onLine: (text: string) => void;
   /** Port or file through which other programs can read the states. */
@@ -26,9 +26,15 @@ export async function runWatched(routes: readonly Route[], options: WatchedOptio
   const shown = status === undefined ? undefined : await showStates(status);
   if (shown?.port !== undefined) onLine(`states at http://127.0.0.1:${shown.port}/, and /metrics`);
   const report = createReporter(onLine, everyMs);
+  const notices = new Set<string>();
   try {
     return await runRoutes(routes, {
       ...running,
+      // A source that is opened again repeats its notice.
+      onNotice: (notice) => {
+        if (!notices.has(notice)) onLine(printable(notice));
+        notices.add(notice);
+      },
       onState: (states) => {
         report(states);
         shown?.update(states);
