@@ -78,7 +78,13 @@ export interface Payloads {
 }
 
 export type OutgoingMessage = Pick<Message, 'topic' | 'payload'> &
-  Partial<Pick<Message, 'qos' | 'retain' | 'time' | 'key' | 'headers' | 'tombstone'>>;
+  Partial<Pick<Message, 'qos' | 'retain' | 'time' | 'key' | 'headers' | 'tombstone'>> & {
+    /**
+     * When the message expires, ms since 1970: set by routes from `mqttHeaders.messageExpiryInterval`, because the message may wait before it
+     * is written. Sinks get the header with the remaining seconds instead.
+     */
+    expires?: number;
+  };
 
 /** Destination of messages. */
 export interface Sink {

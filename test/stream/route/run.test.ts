@@ -1,12 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { AiotError } from '../../../src/lib/core/errors.js';
 import type { Message, OutgoingMessage } from '../../../src/lib/stream/message.js';
 import { routeOf } from '../../../src/lib/stream/route/load.js';
 import { runRoutes } from '../../../src/lib/stream/route/run.js';
-import type { RouteState, RunRoutesOptions } from '../../../src/lib/stream/route/types.js';
+import { type RouteState, type RunRoutesOptions, stateText } from '../../../src/lib/stream/route/types.js';
 import {
   type FakeSink,
   type FakeSource,
@@ -422,6 +422,87 @@ test('a route spools messages during an outage, then sends everything in order',
   expect(sink.payloads()).toEqual(Array.from({ length: 20 }, (_, n) => String(n)));
   expect(sink.written.map(({ topic }) => topic)).toEqual(Array.from({ length: 20 }, (_, n) => `t/${n}`));
   expect(routes[0]?.to[0]?.spooled).toEqual({ messages: 0, bytes: 0, dropped: 0 });
+});
+
+test('a route reduces the expiry of a message by the time it waited, and drops expired ones', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'aiot-spool-'));
+  stops.push(() => rm(folder, { recursive: true }));
+  vi.useFakeTimers({ toFake: ['Date'], now: 1_800_000_000_000 });
+  stops.push(async () => vi.useRealTimers());
+  const later = (seconds: number) => vi.setSystemTime(Date.now() + seconds * 1000);
+  const expiry = 'mqtt-message-expiry-interval';
+  const lasting = (payload: string, ...more: (readonly [string, string])[]) => ({
+    payload: Buffer.from(payload),
+    headers: [['unit', 'C'], ...more] as const,
+  });
+  const fields = { spool: { path: join(folder, 's') }, batch: { messages: 2 } };
+  const down = () => {
+    throw new Error('the link is down');
+  };
+  const first = start(fields);
+  first.sink.before = down;
+  first.source.give(
+    lasting('a minute', [expiry, '60']),
+    lasting('an hour', [expiry, '3600'], [expiry, '1']),
+    lasting('forever'),
+    lasting('at once', [expiry, '0']),
+    lasting('a week', [expiry, '604800']),
+  );
+  await until(() => first.source.acked.length === 5);
+  first.stop.abort();
+  await first.end;
+  // In the next run, the first chunk is read from the spool before the destination is back.
+  later(59.5);
+  const second = start(fields);
+  second.sink.before = down;
+  await until(() => second.seen.state[0]?.to[0]?.state === 'failing');
+  later(0.5);
+  second.source.give(lasting('two seconds', [expiry, '2']), lasting('a day', [expiry, '86400']));
+  await until(() => second.source.acked.length === 2);
+  later(10);
+  second.sink.before = () => {};
+  second.source.end();
+  const { routes } = await second.end;
+  expect(second.sink.written.map(({ payload, headers }) => [text(payload), headers?.slice(1)])).toEqual([
+    [
+      'an hour',
+      [
+        [expiry, '3530'],
+        [expiry, '1'],
+      ],
+    ],
+    ['forever', []],
+    ['at once', [[expiry, '0']]],
+    ['a week', [[expiry, '604730']]],
+    ['a day', [[expiry, '86390']]],
+  ]);
+  expect(second.sink.written.every((message) => !('expires' in message))).toBe(true);
+  expect(routes[0]?.to[0]).toMatchObject({
+    written: 5,
+    expired: 2,
+    spooled: { messages: 0, dropped: 0 },
+  });
+  expect(stateText(routes[0]!)).toBe('2 messages in, 5 out, 2 expired');
+});
+
+test('a route without a spool drops and acknowledges a message that expires during an outage', async () => {
+  const { source, sink, end, seen } = start({ dedupe: { key: 'id' } });
+  const headers = [['mqtt-message-expiry-interval', '1']] as const;
+  let out = true;
+  sink.before = () => {
+    if (out) throw new Error('the link is down');
+  };
+  source.give({ ...json({ id: 1 }), headers }, { ...json({ id: 1 }), headers }, json({ id: 2 }));
+  await until(() => seen.state[0]?.to[0]?.state === 'failing');
+  const real = Date.now;
+  vi.spyOn(Date, 'now').mockImplementation(() => real() + 1000);
+  stops.push(async () => vi.restoreAllMocks());
+  out = false;
+  source.end();
+  const { routes } = await end;
+  expect(sink.payloads()).toEqual(['{"id":2}']);
+  expect(source.acked).toHaveLength(3);
+  expect(routes[0]).toMatchObject({ pending: 0, duplicates: 1, to: [{ written: 1, expired: 1 }] });
 });
 
 test('a route sends the spooled messages of a stopped run first in the next run', async () => {

@@ -62,6 +62,7 @@ test('a spool record is read back unchanged, whatever it contains', () => {
       qos: fc.constantFrom(0, 1, 2),
       retain: fc.boolean(),
       tombstone: fc.constant(true),
+      expires: fc.integer({ min: 0 }),
     },
     { requiredKeys: ['topic', 'payload'] },
   );

@@ -3,7 +3,7 @@ import { untilAborted } from '../../core/tasks.js';
 import { decoderFor } from '../decode/decoder.js';
 import { compileExpression } from '../decode/expression.js';
 import type { Decoder, DecoderName } from '../decode/values.js';
-import { type Delivery, dedupeHeader, type Header, type Message } from '../message.js';
+import { type Delivery, dedupeHeader, type Header, type Message, mqttHeaders } from '../message.js';
 import type { Outlet, Seen } from './outlet.js';
 import { type Made, type Transform, topicAt } from './transform.js';
 import { createFlight, type Part, type Route, reasonOf } from './types.js';
@@ -209,7 +209,15 @@ function outgoing(made: Made, topic: string, id?: string, key?: string): Part['m
     ...(withKey === undefined ? {} : { headers: withKey }),
     ...(tombstone ? { tombstone } : {}),
     ...(retain ? { retain } : {}),
+    ...expiryOf(withKey),
   };
+}
+
+/** When a message with these headers expires. An interval of 0 sets no time, because any wait would exceed it: the destination decides. */
+function expiryOf(headers: readonly Header[] | undefined): Pick<Part['message'], 'expires'> {
+  const value = headers?.find(([name]) => name === mqttHeaders.messageExpiryInterval)?.[1];
+  const seconds = typeof value === 'string' && /^\d{1,10}$/.test(value) ? Number(value) : 0;
+  return seconds === 0 ? {} : { expires: Date.now() + seconds * 1000 };
 }
 
 /** The message for the dead-letter address: the original one, with the error in headers. */

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { AiotError } from '../../core/errors.js';
 import { untilAborted } from '../../core/tasks.js';
-import { dedupeHeader, type OutgoingMessage, type Sink } from '../message.js';
+import { dedupeHeader, mqttHeaders, type OutgoingMessage, type Sink } from '../message.js';
 import type { Spool } from '../spool/spool.js';
 import type { RouteConfig } from './schema.js';
 import {
@@ -238,6 +238,7 @@ function createWriter(options: WriterOptions): Writer {
   let error: string | undefined;
   let written = 0;
   let withoutHeaders = 0;
+  let expired = 0;
   /** Keys of messages whose write has failed. They may have arrived nevertheless. */
   const doubted = new Set<string>();
   /** Keys found at the sink in the last lookup of doubtful messages. */
@@ -297,7 +298,8 @@ function createWriter(options: WriterOptions): Writer {
       try {
         const target = await opened();
         if (options.exactlyOnce) left = await withoutArrived(target, left, started);
-        if (left.length > 0) await untilAborted(target.write(left.map(({ message }) => message)), giveUp);
+        left = withoutExpired(left);
+        if (left.length > 0) await untilAborted(target.write(left.map(sentNow)), giveUp);
         become('connected');
         written += left.length;
         settle(left);
@@ -353,6 +355,17 @@ function createWriter(options: WriterOptions): Writer {
     return parts.filter((part) => !isThere(part));
   }
 
+  /** Drops the messages that expired while they waited (MQTT 5, section 3.3.2.3.3). They are acknowledged, so that they are not redelivered. */
+  function withoutExpired(parts: readonly Part[]): readonly Part[] {
+    const now = Date.now();
+    const isExpired = ({ message: { expires } }: Part) => expires !== undefined && expires <= now;
+    if (!parts.some(isExpired)) return parts;
+    const late = parts.filter(isExpired);
+    expired += late.length;
+    settle(late);
+    return parts.filter((part) => !isExpired(part));
+  }
+
   function settle(parts: readonly Part[]): void {
     for (const { flight, key } of parts) {
       if (key !== undefined) options.seen?.arrived(key);
@@ -385,9 +398,20 @@ function createWriter(options: WriterOptions): Writer {
       state,
       written,
       ...(withoutHeaders > 0 ? { withoutHeaders } : {}),
+      ...(expired > 0 ? { expired } : {}),
       ...(error === undefined ? {} : { error }),
     }),
   };
+}
+
+/** The message as it is sent now: its expiry interval is reduced by the time that it waited here or in the spool. */
+function sentNow({ message }: Part): OutgoingMessage {
+  const { expires, ...sent } = message;
+  if (expires === undefined) return message;
+  const { headers = [] } = sent;
+  const at = headers.findIndex(([name]) => name === mqttHeaders.messageExpiryInterval);
+  const seconds = Math.ceil((expires - Date.now()) / 1000);
+  return { ...sent, headers: headers.with(at, [mqttHeaders.messageExpiryInterval, String(seconds)]) };
 }
 
 /** Deduplication keys that were sent to one sink within a time window. */

@@ -77,6 +77,8 @@ const routeStateSchema = z.object({
       written: z.int(),
       /** Number of messages written without their headers, because the destination cannot carry them (MQTT 3.1.1); absent if there are none. */
       withoutHeaders: z.int().optional(),
+      /** Number of messages that expired (MQTT 5) before they could be written, and were dropped; absent if there are none. */
+      expired: z.int().optional(),
       /** Messages in the spool that are not delivered yet; absent without a spool. */
       spooled: z
         .object({
@@ -178,6 +180,7 @@ export function stateText(route: RouteState, rate?: number): string {
   const written = route.to.reduce((sum, to) => sum + to.written, 0);
   const spooled = route.to.reduce((sum, to) => sum + (to.spooled?.messages ?? 0), 0);
   const dropped = route.to.reduce((sum, to) => sum + (to.spooled?.dropped ?? 0), 0);
+  const expired = route.to.reduce((sum, to) => sum + (to.expired ?? 0), 0);
   const bare = route.to.reduce((sum, to) => sum + (to.withoutHeaders ?? 0), 0);
   const parts: [number, string][] = [
     [route.pending, 'waiting'],
@@ -187,6 +190,7 @@ export function stateText(route: RouteState, rate?: number): string {
     [route.skipped, 'skipped'],
     [route.deadLettered, 'in the dead-letter sink'],
     [dropped, 'dropped'],
+    [expired, 'expired'],
     [bare, 'without their headers'],
   ];
   return [

@@ -217,6 +217,12 @@ export function metricsText(states: readonly RouteState[]): string {
     sinks.map(([labels, to]) => [labels, to.withoutHeaders ?? 0]),
   );
   text.family(
+    'counter',
+    'aiot_route_expired_total',
+    'Messages that expired before a sink could store them.',
+    sinks.map(([labels, to]) => [labels, to.expired ?? 0]),
+  );
+  text.family(
     'gauge',
     'aiot_route_sink_up',
     '1 when the last write succeeded.',

@@ -135,12 +135,14 @@ const metaSchema = z.object({
   q: z.union([z.literal(0), z.literal(1), z.literal(2)]).optional(),
   r: z.boolean().optional(),
   x: z.literal(true).optional(),
+  /** When the message expires, ms since 1970. */
+  e: z.number().optional(),
 });
 
 type Meta = z.output<typeof metaSchema>;
 
 export function encodeRecord(message: OutgoingMessage): Buffer {
-  const { topic, payload, time, key, headers, qos, retain, tombstone } = message;
+  const { topic, payload, time, key, headers, qos, retain, tombstone, expires } = message;
   const meta: Meta = {
     t: topic,
     ...(time === undefined ? {} : { m: time }),
@@ -149,6 +151,7 @@ export function encodeRecord(message: OutgoingMessage): Buffer {
     ...(qos === undefined ? {} : { q: qos }),
     ...(retain === undefined ? {} : { r: retain }),
     ...(tombstone === undefined ? {} : { x: tombstone }),
+    ...(expires === undefined ? {} : { e: expires }),
   };
   const text = Buffer.from(JSON.stringify(meta));
   const body = Buffer.allocUnsafe(4 + text.length + payload.length);
@@ -187,7 +190,7 @@ function metaOf(text: string): Meta | null {
   return metaSchema.safeParse(parsedJson(text)).data ?? null;
 }
 
-function messageOf({ t, m, k, h, q, r, x }: Meta, payload: Buffer): OutgoingMessage {
+function messageOf({ t, m, k, h, q, r, x, e }: Meta, payload: Buffer): OutgoingMessage {
   return {
     topic: t,
     payload,
@@ -197,6 +200,7 @@ function messageOf({ t, m, k, h, q, r, x }: Meta, payload: Buffer): OutgoingMess
     ...(q === undefined ? {} : { qos: q }),
     ...(r === undefined ? {} : { retain: r }),
     ...(x === undefined ? {} : { tombstone: x }),
+    ...(e === undefined ? {} : { expires: e }),
   };
 }
 
