@@ -1,4 +1,6 @@
 /* FULLY_CONNECTED, CONV_2D, DEPTHWISE_CONV_2D and TRANSPOSE_CONV on int8, with int8 weights and int32 biases. */
+#include <math.h>
+
 #include "kernels.h"
 #include "quantized.h"
 #include "window_axes.h"
@@ -230,11 +232,25 @@ static layer_plan *add_step(const aiot_operator *operator, void (*run)(const aio
   return aiot_network_step(operator->network, run, sizeof(layer_plan), from, -1, to);
 }
 
+/* With one weights' scale, TFLite Micro accepts a bias whose scale (0 if it has none) is within 2 % of an output step of input times weights.
+ */
+static bool bias_fits(const aiot_operator *operator, const layer_operands *operands) {
+  aiot_flatbuffer *file = &operator->network->file;
+  const aiot_operand *weights = operands->weights, *bias = operands->bias;
+  aiot_scale input, output;
+  if (bias == NULL || weights->scale.count != 1) return true;
+  if (!aiot_scale_of(file, operands->x, &input) || !aiot_scale_of(file, operands->y, &output)) return false;
+  const float product = (float)input.scale * aiot_flatbuffer_f32_at(file, weights->scale, 0);
+  const float own = bias->scale.count == 0 ? 0.0f : aiot_flatbuffer_f32_at(file, bias->scale, 0);
+  return fabs((double)product - (double)own) / output.scale <= 0.02;
+}
+
 aiot_code aiot_prepare_fully_connected(const aiot_operator *operator) {
   layer_operands operands;
   const aiot_code code = operands_of(operator, &operands);
   if (code != AIOT_OK) return code;
   const aiot_operand *weights = operands.weights;
+  if (!bias_fits(operator, &operands)) return AIOT_BUNDLE_MALFORMED;
   if (weights->rank != 2 || operands.x->count % weights->size[1] != 0) return AIOT_BUNDLE_MALFORMED;
   const int32_t rows = operands.x->count / weights->size[1];
   const aiot_operand *y = operands.y;
@@ -301,6 +317,8 @@ aiot_code aiot_prepare_convolution(const aiot_operator *operator) {
 }
 
 aiot_code aiot_prepare_depthwise(const aiot_operator *operator) {
+  /* TFLite Micro takes three inputs to mean that there is a bias, even where the third is omitted (-1). */
+  if (operator->inputs.count > 2 && aiot_operator_input(operator, 2) == NULL) return AIOT_BUNDLE_MALFORMED;
   return prepare_window(operator, run_depthwise, true);
 }
 

@@ -460,7 +460,7 @@ static void run_fill_from(const aiot_step *step) {
 /* FILL with a value that another operator computes; the constant dimensions are the output's. */
 aiot_code aiot_prepare_fill(const aiot_operator *operator) {
   const aiot_operand *x, *y, *dims = aiot_operator_input(operator, 0);
-  if (!ends_of(operator, 1, 0, &x, &y) || x->count != 1) return AIOT_BUNDLE_MALFORMED;
+  if (!ends_of(operator, 1, 0, &x, &y) || x->rank != 0) return AIOT_BUNDLE_MALFORMED;
   if (!aiot_operand_constant(dims, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
   if (dims->count != y->rank) return AIOT_BUNDLE_MALFORMED;
   for (int32_t k = 0; k < y->rank; k++)

@@ -124,7 +124,11 @@ static aiot_code plan_function(const aiot_operator *operator, const aiot_operand
     return aiot_scale_same(file, x, y) ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
   }
   const double input = function->input.scale, output = function->output.scale;
-  if (function->code == AIOT_ELU) return AIOT_OK;
+  if (function->code == AIOT_ELU) {
+    /* Other interpreters convert the quotients without saturation, so they must fit 32 bits. */
+    const float largest = (float)input * (float)(INT8_MAX - function->input.zero_point);
+    return aiot_scale_holds(output, 1.0) && aiot_scale_holds(output, (double)largest) ? AIOT_OK : AIOT_MODEL_UNSUPPORTED;
+  }
   if (function->code == AIOT_HARD_SWISH) {
     const float hires = (float)input / 128.0f;
     if (!half_ratio_of(hires / (float)output, &function->ratio) || !half_ratio_of(hires / (3.0f / 32768.0f), &function->slope))

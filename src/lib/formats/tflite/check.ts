@@ -113,9 +113,30 @@ export function checkQuantization({ tensors, operators }: Graph): void {
     const [weights, bias] = [1, op === 'TRANSPOSE_CONV' ? 3 : 2].map((place) => tensors[inputs[place] ?? -1]);
     if (weights?.type !== 'int8' || weights.quantization?.zeroPoint.some((zero) => zero !== 0) !== false)
       throw malformed(where, 'expected symmetric int8 weights (all zero points 0)');
+    // TFLite Micro takes three inputs to mean that there is a bias, and crashes.
+    if (op === 'DEPTHWISE_CONV_2D' && inputs[2] === -1)
+      throw malformed(where, 'its bias is given as −1, expected two inputs');
     if (bias !== undefined && bias.type !== 'int32' && !(bias.type === 'int64' && output.type === 'int16'))
       throw malformed(where, `a bias of ${bias.type}`);
+    if (op === 'FULLY_CONNECTED' && bias !== undefined)
+      checkBiasScale([tensors[inputs[0]!]!, weights, bias, output], where);
   });
+}
+
+/**
+ * TFLite Micro compares the bias's scale (0 if it has none) with input times weights where the weights have one scale: they may differ by
+ * 2 % of an output step.
+ */
+function checkBiasScale(
+  [input, weights, bias, output]: [Tensor, Tensor, Tensor, Tensor],
+  where: string,
+): void {
+  const [one, ...others] = weights.quantization!.scale;
+  if (others.length > 0) return;
+  const product = Math.fround(input.quantization!.scale[0]! * one!);
+  const own = bias.quantization?.scale[0] ?? 0;
+  if (!(Math.abs(product - own) / output.quantization!.scale[0]! <= 0.02))
+    throw malformed(where, `expected a bias of scale ${product} (input times weights), got ${own}`);
 }
 
 /** Checks options that TFLite Micro rejects or ignores for integers. */

@@ -50,6 +50,10 @@ export function rsqrt(node: Node): () => void {
 /** ELU on int8: a table of results in single precision, as TFLite Micro fills it. */
 export function elu(node: Node): () => void {
   const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
+  // TFLite Micro converts the quotients to int32 without saturation.
+  const largest = Math.max(1, Math.fround(Math.fround(input.scale) * (127 - input.zeroPoint)));
+  if (!(Math.fround(largest / output.scale) < 2 ** 31))
+    throw node.unsupported(`an output scale of ${output.scale} with an input scale of ${input.scale}`);
   const inverse = Math.fround(1 / output.scale);
   return perElement(node, (q) => {
     const x = Math.fround(input.scale * (q - input.zeroPoint));

@@ -433,7 +433,8 @@ export function fill(node: Node): () => void {
   const dims = node.int32Constant(0);
   node.expectOutput(...dims);
   const [x, y] = [node.input(1).values, node.output.values];
-  if (x.length !== 1) throw node.malformed(`expected one value, got ${x.length}`);
+  const { shape } = node.input(1).tensor;
+  if (shape.length !== 0) throw node.malformed(`expected a scalar, got [${shape}]`);
   return () => {
     y.fill(x[0]!);
   };
