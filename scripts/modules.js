@@ -53,7 +53,7 @@ export function moduleOf(file) {
 export function brokenRules(root) {
   const problems = readdirSync(join(root, 'src', 'lib'))
     .filter((name) => !modules.includes(name))
-    .map((name) => `src/lib/${name}: not a module that scripts/modules.js knows`);
+    .map((name) => `src/lib/${name}: not a module listed in scripts/modules.js`);
   for (const { from, to } of crossings(root)) {
     const [here, there] = [moduleOf(from), moduleOf(to)];
     if (order.indexOf(there) <= order.indexOf(here)) {

@@ -64,7 +64,7 @@ async function install(names) {
         : '';
     const seconds = Math.round((Date.now() - started) / 1000);
     if (part.ready()) process.stdout.write(`${name}: ready${seconds > 0 ? `, ${seconds} s` : ''}\n`);
-    else if (part.elsewhere) process.stdout.write(`${name}: not here. ${part.elsewhere}\n`);
+    else if (part.elsewhere) process.stdout.write(`${name} is missing. ${part.elsewhere}\n`);
     else {
       process.stdout.write(`${name}: could not be installed\n${log.split('\n').slice(-12).join('\n')}\n`);
       if (!part.optional) failed.push(name);
@@ -80,7 +80,7 @@ async function install(names) {
 /** @param {string} name */
 function partOf(name) {
   const part = find(name);
-  if (!part) throw new Error(`no part is called ${name}`);
+  if (!part) throw new Error(`unknown part: ${name}`);
   return part;
 }
 
@@ -121,7 +121,9 @@ function apt(packages) {
     });
     if (status === 0) return;
     if (attempt === 3)
-      process.stdout.write(`${stderr ?? ''}\napt-get did not install them. As root: ${command.join(' ')}\n`);
+      process.stdout.write(
+        `${stderr ?? ''}\napt-get failed to install them. As root, run:  ${command.join(' ')}\n`,
+      );
   }
 }
 

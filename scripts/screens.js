@@ -116,7 +116,7 @@ async function save(shot, name) {
   console.log(file);
 }
 
-if (!existsSync('/usr/bin/chromium')) throw new Error('no /usr/bin/chromium to look with');
+if (!existsSync('/usr/bin/chromium')) throw new Error('/usr/bin/chromium is missing');
 mkdirSync(out, { recursive: true });
 try {
   const pages = await live();

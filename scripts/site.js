@@ -11,7 +11,7 @@ const { reportStyle } = await import('../src/lib/formats/html.ts');
 const out = resolve(process.argv[2] ?? join(root, 'site'));
 const { files, dead } = makeSite(root, reportStyle);
 if (dead.length > 0) {
-  console.error(`These links lead nowhere:\n${dead.join('\n')}`);
+  console.error(`Broken links:\n${dead.join('\n')}`);
   process.exit(1);
 }
 // The default folder belongs to this script and is cleared first; files are only added to a given folder.

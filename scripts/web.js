@@ -44,7 +44,7 @@ async function buildWeb(out) {
   const outputs = Object.entries(metafile.outputs);
   const fileOf = (start) => basename(outputs.find(([path]) => basename(path).startsWith(start))?.[0] ?? '');
   const main = outputs.find(([, { entryPoint }]) => entryPoint === 'web/main.tsx');
-  if (!main) throw new Error('esbuild made no main file of web/main.tsx');
+  if (!main) throw new Error('esbuild created no main file for web/main.tsx');
   const [script, { cssBundle = '' }] = main;
   const page = readFileSync('web/index.html', 'utf8')
     .replace('{{icon}}', fileOf('icon-'))

@@ -17,7 +17,7 @@ import { startNginx } from '../platform/nginx.js';
 export const area: Area = {
   about: 'the dashboard: load, lists, live plots',
   cases: {
-    load: { peer: 'a static page by nginx', needs: [parts.chromium, parts.nginx], run: on(load) },
+    load: { peer: 'a static page from nginx', needs: [parts.chromium, parts.nginx], run: on(load) },
     live: { needs: [parts.chromium], run: on(live) },
     fleet: { needs: [parts.chromium], run: on(fleet) },
   },
@@ -92,15 +92,15 @@ async function load(stage: Stage): Promise<Figure[]> {
     await nginx.stop();
   }
   const version = `${versionOf('nginx', '-v')}, Chromium ${browser.version()}`;
-  const name = 'first load, until it can be used';
+  const name = 'first load until usable';
   return [
     { name: `${name}, bytes over the wire`, unit: 'kB', ours: bytes / 1000, goal: 250, slack: 1 },
     { name, unit: 's', ours, goal: 1 },
     {
-      name: `${name}, beside a static page`,
+      name: `${name}, compared with a static page`,
       unit: 's',
       ours,
-      peer: { name: 'a static page by nginx', version, rounds: theirs },
+      peer: { name: 'a static page from nginx', version, rounds: theirs },
       goal: 2,
     },
   ];
@@ -142,7 +142,7 @@ async function fleet(stage: Stage): Promise<Figure[]> {
   const last = points.at(-1)!;
   return [
     { name: `${last.size.toLocaleString('en')} devices listed`, unit: 's', ours: last.cost, goal: 3 },
-    ...frameFigures('scrolling through them', frames),
+    ...frameFigures('scrolling through the list', frames),
     growth('dashboard, devices listed', 1.1, points),
   ];
 }
@@ -187,7 +187,7 @@ function frameFigures(name: string, times: readonly number[]): Figure[] {
   const rate = (1000 * times.length) / times.reduce((sum, time) => sum + time, 0);
   const note = `${rate.toFixed(0)} frames a second`;
   return [
-    { name: `${name}, a frame in the middle`, unit: 'ms', ours: at(0.5), goal: 20, slack: 3, note },
+    { name: `${name}, median frame`, unit: 'ms', ours: at(0.5), goal: 20, slack: 3, note },
     { name: `${name}, 95 % of frames`, unit: 'ms', ours: at(0.95), goal: 50, slack: 3 },
   ];
 }

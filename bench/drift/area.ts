@@ -9,7 +9,7 @@ import { parts, pythonVersions } from '../harness/parts.js';
 import { aiot, root, type Used, used } from '../harness/process.js';
 
 export const area: Area = {
-  about: 'two tables against each other',
+  about: 'comparing two tables',
   cases: {
     compare: { peer: 'pandas and SciPy', needs: [parts.har], run: compare },
     growth: { run: linear },
@@ -31,7 +31,7 @@ function compare(bench: Bench): Figure[] {
   const version = pythonVersions('har', 'pandas', 'scipy');
   const peer = (of: (one: Used) => number) => ({ name: 'pandas and SciPy', version, rounds: theirs.map(of) });
   const apart = difference(ours[0]!.stdout, theirs[0]!.stdout);
-  const what = `${rows.toLocaleString('en')} × 8 against as many`;
+  const what = `${rows.toLocaleString('en')} × 8 compared with as many`;
   const [cpu, memory] = [({ cpu }: Used) => cpu, ({ peakMb }: Used) => peakMb];
   return [
     {
@@ -67,7 +67,7 @@ function reference(bench: Bench): Figure[] {
   used(aiot('data', 'stats', table(folder, rows, 0), '--save', file));
   const now = table(folder, rows, 0.3);
   const ours = Array.from({ length: bench.quick ? 2 : 5 }, () => drift(file, now).cpu);
-  const name = `${rows.toLocaleString('en')} × 8 against a saved reference`;
+  const name = `${rows.toLocaleString('en')} × 8 compared with a saved reference`;
   return [{ name, unit: 'processor s', ours, goal: 2, slack: 1 }];
 }
 
@@ -82,7 +82,7 @@ function difference(ours: string, theirs: string): string | null {
     for (const [key, value] of Object.entries(figures)) {
       const own = features.get(name!)![key]!;
       if (Math.abs(own - value) > 1e-9 * Math.max(1, Math.abs(value)))
-        return `${name}: ${key} is ${own} here and ${value} there`;
+        return `${name}: ${key} is ${own}, the peer's is ${value}`;
     }
   return null;
 }

@@ -21,7 +21,7 @@ const firmware = join(root, 'firmware');
 const rv32 = [parts.rv32, parts.qemuRv32];
 
 export const area: Area = {
-  about: 'what the C core takes of a chip, and of time',
+  about: 'size and speed of the C core',
   cases: {
     sizes: { needs: rv32, run: sizes },
     instructions: { needs: rv32, run: instructions },
@@ -56,7 +56,7 @@ function instructions(bench: Bench): Figure[] {
       slack: 1,
       note,
     };
-    return own.length > 0 ? figure : { ...figure, fails: 'nothing was counted' };
+    return own.length > 0 ? figure : { ...figure, fails: 'no instructions were counted' };
   });
 }
 
@@ -73,10 +73,15 @@ function inference(bench: Bench): Figure[] {
       version: '2.9.0',
       rounds: of(side),
     });
-    const note = `answers at most ${Math.max(...of('apart'))} steps apart`;
+    const note = `outputs differ by at most ${Math.max(...of('apart'))} steps`;
     const own = { unit: 'ns', ours: of('emittedNs'), slack: 1.5, note };
     return [
-      { ...own, name: `emitted C, ${name}, beside its own kernels`, peer: peer('libraryNs'), goal: 0.5 },
+      {
+        ...own,
+        name: `emitted C, ${name}, compared with the library's own kernels`,
+        peer: peer('libraryNs'),
+        goal: 0.5,
+      },
       { ...own, name: `emitted C, ${name}, beside XNNPACK`, peer: peer('delegatedNs'), goal: 1.25 },
     ];
   });
@@ -93,7 +98,7 @@ async function update(bench: Bench): Promise<Figure[]> {
   const of = (what: 'seconds' | 'downloadSeconds') => all.map((one) => one[what]);
   return [
     { name: '1 MiB of firmware, rolled out over loopback', unit: 's', ours: of('seconds'), goal: 3 },
-    { name: 'of it from DOWNLOADING to VERIFYING', unit: 's', ours: of('downloadSeconds'), goal: 1 },
+    { name: 'from DOWNLOADING to VERIFYING', unit: 's', ours: of('downloadSeconds'), goal: 1 },
   ];
 }
 

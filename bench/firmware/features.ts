@@ -139,7 +139,7 @@ function onRv32(folder: string): Row[] | null {
   const semihosting = ['-semihosting-config', 'enable=on,target=native', '-kernel', program];
   const options = { encoding: 'utf8', input: '', timeout: 120_000 } as const;
   const { status, stdout, stderr } = spawnSync('qemu-system-riscv32', [...machine, ...semihosting], options);
-  if (status !== 0) throw new Error(`the emulator ended with ${status}: ${stderr}`);
+  if (status !== 0) throw new Error(`the emulator exited with ${status}: ${stderr}`);
   // Semihosting output of the program arrives in the emulator's own output.
   return rowsOf(`${stdout}${stderr}`);
 }

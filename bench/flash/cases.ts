@@ -36,7 +36,7 @@ export async function besideEspflash(image: string, rounds: number): Promise<Fig
     ]);
   const { ours, theirs: seconds } = await inTurn('uart', image, rounds, { blank: true, theirs, board });
   const version = versionOf(espflashProgram, '--version');
-  const name = `write ${sizeOf(image)} to a blank ESP32-C3, beside espflash`;
+  const name = `write ${sizeOf(image)} to a blank ESP32-C3, compared with espflash`;
   // The limit is our own, because a native program starts instantly and Node does not.
   return [{ name, unit: 's', ours, goal: 1.25, peer: { name: 'espflash', version, rounds: seconds } }];
 }
@@ -44,7 +44,7 @@ export async function besideEspflash(image: string, rounds: number): Promise<Fig
 /** Writes a blank chip with an instantaneous line and flash: the cost of the tools themselves. */
 export async function software(image: string, rounds: number): Promise<Figure[]> {
   const { ours, theirs } = await inTurn('instant', image, rounds, { blank: true, theirs: esptoolOf(image) });
-  return [{ ...figureOf('the same where line and flash take no time', ours), peer: peer(theirs) }];
+  return [{ ...figureOf('the same with an instantaneous line and flash', ours), peer: peer(theirs) }];
 }
 
 /** The image is already in flash: time without connecting, compared with esptool's --skip-flashed. */
@@ -53,9 +53,9 @@ export async function unchanged(image: string, rounds: number): Promise<Figure[]
     ...{ blank: false, theirs: esptoolOf(image, '--skip-flashed'), connects: true },
   });
   return [
-    { ...figureOf('the image is there already', ours), peer: peer(theirs), goal: 1.1 },
+    { ...figureOf('the image is already in flash', ours), peer: peer(theirs), goal: 1.1 },
     {
-      ...figureOf('the same, less what `aiot board info` takes', ours),
+      ...figureOf('the same, minus the time of `aiot board info`', ours),
       ...{ ours: ours.map((one, i) => one - connect[i]!), goal: 2 },
     },
   ];
@@ -71,9 +71,16 @@ export async function eight(image: string, rounds: number): Promise<Figure[]> {
       await tray.next(image, offset, true);
       times.push(median(await parallel(image, tray.ports)) / one);
       const held = await tray.next(image, offset, true);
-      if (!held.every(Boolean)) throw new Error(`boards hold the image: ${held}`);
+      if (!held.every(Boolean)) throw new Error(`boards with the image: ${held}`);
     }
-    return [{ name: 'eight boards at a time, a board beside one alone', unit: '×', ours: times, goal: 1.1 }];
+    return [
+      {
+        name: 'eight boards at once: time per board, compared with one alone',
+        unit: '×',
+        ours: times,
+        goal: 1.1,
+      },
+    ];
   } finally {
     await tray.close();
   }

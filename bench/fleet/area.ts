@@ -8,7 +8,7 @@ import { type RolloutFigures, rolloutFigures } from './rollout.js';
 import { storedFigures } from './stored.js';
 
 export const area: Area = {
-  about: 'rollouts over a fleet, a blob for all at once, many devices stored',
+  about: 'rollouts to a fleet, simultaneous downloads, many stored devices',
   cases: {
     rollout: { run: rollout },
     stops: { run: stops },
@@ -29,11 +29,13 @@ async function rollout(bench: Bench): Promise<Figure[]> {
     {
       ...{ name: `${what}, not committed or lost`, unit: 'devices', goal: 0 },
       ours: last.devices - committed + last.lost,
-      ...(whole ? {} : { fails: `it is ${last.state}, and ${last.running} run it` }),
+      ...(whole
+        ? {}
+        : { fails: `the rollout is ${last.state}, and ${last.running} devices run the version` }),
     },
     {
       ...{
-        name: `${what}, messages while it is rolled out`,
+        name: `${what}, messages during the rollout`,
         unit: '/s',
         better: 'higher',
         goal: 2500,
@@ -46,7 +48,7 @@ async function rollout(bench: Bench): Promise<Figure[]> {
       note: `the platform ${Math.round(last.memory.platform)} MB`,
     },
     growth(
-      "rollout, devices, the platform's processor time",
+      "rollout, devices, the platform's CPU time",
       1.1,
       all.map(({ devices, cpu }) => ({ size: devices, cost: Math.max(cpu.platform, 0.01) })),
       'processor s',
@@ -65,11 +67,16 @@ async function stops(bench: Bench): Promise<Figure[]> {
   return [
     {
       ...{
-        name: `devices of ${devices.toLocaleString('en')} with a bad version when it stops`,
+        name: `devices of ${devices.toLocaleString('en')} that run a bad version when the rollout stops`,
         unit: 'devices',
       },
-      ...{ ours: running, goal: most, slack: 1, note: `${rigged} rigged, after ${seconds.toFixed(1)} s` },
-      ...(state === 'paused' && stopped === 2 ? {} : { fails: `it is ${state} in wave ${stopped}` }),
+      ...{
+        ours: running,
+        goal: most,
+        slack: 1,
+        note: `${rigged} of them faulty; stopped after ${seconds.toFixed(1)} s`,
+      },
+      ...(state === 'paused' && stopped === 2 ? {} : { fails: `the rollout is ${state} in wave ${stopped}` }),
     },
   ];
 }
@@ -82,7 +89,7 @@ async function blob(bench: Bench): Promise<Figure[]> {
   return [
     { name: `1 MiB to ${clients} at once`, unit: 's', ours, peer, goal: 2 },
     {
-      ...{ name: 'memory of each of them', unit: 'kB', goal: 300, slack: 1 },
+      ...{ name: 'memory per client', unit: 'kB', goal: 300, slack: 1 },
       ours: ((most - before) * 1024) / clients,
     },
   ];
@@ -106,6 +113,6 @@ async function stored(bench: Bench): Promise<Figure[]> {
       ours: p50,
       goal: 100,
     })),
-    growth('the slowest of these, devices stored', 1.1, slowest, 'ms'),
+    growth('slowest query, devices stored', 1.1, slowest, 'ms'),
   ];
 }

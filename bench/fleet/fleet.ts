@@ -32,7 +32,7 @@ export async function startFleetProcess(folder: string, args: readonly string[])
     onConnected = resolve;
     onGone = reject;
   });
-  child.once('exit', (code) => onGone(new Error(`the fleet ended with ${code}`)));
+  child.once('exit', (code) => onGone(new Error(`the fleet exited with ${code}`)));
   createInterface({ input: child.stdout! }).on('line', (line) => {
     const event = JSON.parse(line) as FleetEvent;
     if (event.event === 'enlisted') enlisted = event;

@@ -75,11 +75,11 @@ export async function storedFigures(folder: string, devices: number): Promise<St
           client.rollouts.devices(id, { state }),
         ),
       ]);
-    await measure('rollout show, under way', 20, status);
+    await measure('rollout show, running', 20, status);
     await client.rollouts.command(id, 'pause');
     await measure('rollout show, paused', 20, status);
     await client.rollouts.command(id, 'abort');
-    await measure('rollout show, ended', 20, status);
+    await measure('rollout show, finished', 20, status);
     await measure('rollout list', 20, () => client.rollouts.list());
     const members = waves.reduce((sum, wave) => sum + wave.devices, 0);
     return { devices, members, start, figures };

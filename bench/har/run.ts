@@ -91,8 +91,8 @@ const draws: string[] = [];
 if (only?.includes('template')) {
   const seeds = Array.from({ length: 10 }, (_, i) => i + 1);
   for (const [name, folder] of [
-    ['its own recordings', undefined],
-    ['the recordings studied', recordings],
+    ["the template's own recordings", undefined],
+    ['the studied recordings', recordings],
   ] as const) {
     const onDraw = ({ seed, int8 }: Draw) => note(`template, ${name}, seed ${seed}: ${int8.toFixed(3)}`);
     draws.push(drawsRow(name, await drawTemplate(template, { folder, seeds }, onDraw)));

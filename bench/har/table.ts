@@ -5,7 +5,7 @@ import type { Part } from './study.js';
 /** Rows of a Markdown table. */
 export function table(parts: Part[]): string {
   const lines = [
-    '| split | windows | macro-F1 by window | macro-F1 after the vote | int8 bytes |',
+    '| split | windows | macro-F1 by window | smoothed macro-F1 | int8 bytes |',
     '| --- | --: | --- | --- | --: |',
   ];
   for (const { name, scores, bytes } of parts) {
@@ -19,7 +19,7 @@ export function table(parts: Part[]): string {
 /** Per class: F1 by window and after smoothing. */
 export function classTable({ scores: { window, voted } }: Part): string {
   const lines = [
-    '| class | windows | precision | recall | F1 | F1 after the vote |',
+    '| class | windows | precision | recall | F1 | smoothed F1 |',
     '| --- | --: | --: | --: | --: | --: |',
   ];
   window.perClass.forEach((own, c) => {
@@ -37,7 +37,7 @@ function figure({ macroF1, interval }: Score): string {
 
 /** Inner-fold results for each recipe: its mean metric over the outer folds, and how often it was selected. */
 export function foldTable(folds: OuterFold[]): string {
-  const lines = ['| recipe | inside, mean | chosen |', '| --- | --: | --: |'];
+  const lines = ['| recipe | mean in the inner folds | selected |', '| --- | --: | --: |'];
   for (const { recipe } of folds[0]?.inner ?? []) {
     const figures = folds.map(({ inner }) => inner.find((own) => own.recipe === recipe)!.figure);
     const mean = figures.reduce((a, b) => a + b, 0) / figures.length;

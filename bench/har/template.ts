@@ -67,7 +67,7 @@ function figure(value: number | undefined): number {
 }
 
 export const drawsHead =
-  '| recordings | draws | by window | after the vote | within the limits |\n| --- | --: | --- | --- | --: |';
+  '| recordings | draws | by window | smoothed | within the limits |\n| --- | --: | --- | --- | --: |';
 
 /** A table row with minimum, maximum and mean. */
 export function drawsRow(name: string, draws: Draw[]): string {

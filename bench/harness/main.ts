@@ -26,11 +26,11 @@ async function chosen(only: string | undefined): Promise<{ name: AreaName; only?
   if (only === undefined) return Object.keys(areas).map((name) => ({ name: name as AreaName }));
   const all = new Map<AreaName, string[]>();
   for (const [name = '', own] of only.split(',').map((word) => word.split('/'))) {
-    if (!Object.hasOwn(areas, name)) leave(`no area ${name}; there are ${Object.keys(areas).join(', ')}`);
+    if (!Object.hasOwn(areas, name)) leave(`unknown area ${name}; known: ${Object.keys(areas).join(', ')}`);
     const cases = all.get(name as AreaName) ?? [];
     if (own !== undefined) {
       const there = Object.keys((await areas[name as AreaName].load()).area.cases);
-      if (!there.includes(own)) leave(`no case ${own} in ${name}; there are ${there.join(', ')}`);
+      if (!there.includes(own)) leave(`unknown case ${own} in ${name}; known: ${there.join(', ')}`);
       cases.push(own);
     }
     all.set(name as AreaName, cases);
@@ -70,7 +70,7 @@ async function run(): Promise<void> {
   if (json) process.stdout.write(`${JSON.stringify({ results, behind, quick, seconds, machine: facts })}\n`);
   else
     process.stdout.write(
-      `${tables(results, facts)}\n\n${results.length - behind} of ${results.length} reach their ${quick ? 'quick limit' : 'goal'}, ${seconds} s\n`,
+      `${tables(results, facts)}\n\n${results.length - behind} of ${results.length} meet their ${quick ? 'quick limit' : 'goal'}, ${seconds} s\n`,
     );
   process.exitCode = behind > 0 ? 1 : 0;
 }
@@ -113,7 +113,9 @@ async function runArea(
   child.on('message', (result) => add(result as Result));
   const gone = new Promise<string | null>((resolve) => {
     child.once('error', ({ message }) => resolve(message));
-    child.once('close', (code, signal) => resolve(code === 0 ? null : `it ended with ${code ?? signal}`));
+    child.once('close', (code, signal) =>
+      resolve(code === 0 ? null : `the area exited with ${code ?? signal}`),
+    );
   });
   const minutes = areas[name].minutes[quick ? 0 : 1];
   let late = false;
@@ -128,7 +130,7 @@ async function runArea(
   const failure = await gone;
   clearTimeout(timer);
   rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-  if (late) add(unmeasured(name, 'time', `it took more than ${minutes} min and was ended`));
+  if (late) add(unmeasured(name, 'time', `the area took more than ${minutes} min and was stopped`));
   else if (failure !== null) add(unmeasured(name, 'end', failure));
   return results;
 }

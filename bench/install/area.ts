@@ -9,7 +9,7 @@ import type { Figure } from '../harness/figure.js';
 import { root, timed } from '../harness/process.js';
 
 export const area: Area = {
-  about: 'what installing takes',
+  about: 'cost of an installation',
   cases: {
     package: { run: packed },
     dependencies: { run: dependencies },
@@ -40,7 +40,7 @@ function dependencies(): Figure[] {
   );
   const bytes = there.reduce((sum, path) => sum + bytesIn(join(root, path), false), 0);
   return [
-    { name: 'packages that come along', unit: 'packages', ours: there.length, goal: 350, slack: 1 },
+    { name: 'dependencies', unit: 'packages', ours: there.length, goal: 350, slack: 1 },
     { name: 'their size', unit: 'MB', ours: bytes / 1e6, goal: 105, slack: 1 },
   ];
 }

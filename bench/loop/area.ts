@@ -9,7 +9,7 @@ import { canLimit, runLive } from './live.js';
 import { type Inputs, makeProject } from './project.js';
 
 export const area: Area = {
-  about: 'answers beside a sensor: latency, cost, nothing lost',
+  about: 'predictions from a sensor: latency, cost, losses',
   cases: { live: { run: live }, quarter: { run: quarter }, week: { run: week }, fast: { run: fast } },
 };
 
@@ -39,7 +39,7 @@ async function live(bench: Bench): Promise<Figure[]> {
 }
 
 async function quarter(bench: Bench): Promise<Figure[]> {
-  if (!canLimit()) throw new Error('this process may make no control group; root may');
+  if (!canLimit()) throw new Error('needs permission to create a control group, such as root');
   const project = projectOf(bench, 'motion');
   const { p50, p99, lost } = await (bench.quick ? runLive(project, 16, 0.25, 6) : runLive(project, 60, 0.25));
   const what = 'motion inputs, a quarter of a core';
@@ -67,7 +67,7 @@ async function week(bench: Bench): Promise<Figure[]> {
     },
     { name: `${what}, memory at the end`, unit: 'MB', ours: late, goal: 150, slack: 1 },
     {
-      name: `${what}, more memory than after three tenths`,
+      name: `${what}, memory growth after three tenths`,
       unit: 'MB',
       ours: Math.max(0, late - early),
       goal: 10,

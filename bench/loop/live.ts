@@ -98,7 +98,7 @@ function groupsFolder(): [string, boolean] {
   );
   const v2 = mounts.find(([, , kind]) => kind === 'cgroup2');
   const [, folder] = v1 ?? v2 ?? [];
-  if (folder === undefined) throw new Error('no control groups here');
+  if (folder === undefined) throw new Error('this machine has no control groups');
   return [folder, v1 === undefined];
 }
 

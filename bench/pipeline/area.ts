@@ -20,7 +20,7 @@ interface Result {
 }
 
 export const area: Area = {
-  about: 'from rows to a rolled out model',
+  about: 'from rows to a rollout',
   cases: { demo: { run: demo }, small: { run: small }, growth: { run: grow } },
 };
 
@@ -54,7 +54,7 @@ function small(bench: Bench): Figure[] {
   }
   return [
     { name: '3,000 rows, 50 epochs, cold', unit: 's', ours: cold, goal: 8 },
-    { name: 'the same again', unit: 's', ours: again, goal: 1 },
+    { name: 'the same, cached', unit: 's', ours: again, goal: 1 },
   ];
 }
 
@@ -75,11 +75,11 @@ function grow(bench: Bench): Figure[] {
     ),
     // A table held in memory takes more than 200 bytes per row; with fewer rows, garbage has more weight.
     ...steps.map((step) => ({
-      ...{ name: `memory of ${step}, a row more`, unit: 'bytes', goal: 100, slack: 8 },
+      ...{ name: `memory of ${step}, per additional row`, unit: 'bytes', goal: 100, slack: 8 },
       ours: Math.max(0, bytesOf(last, step) - bytesOf(first, step)) / (last.rows - first.rows),
     })),
     {
-      ...{ name: 'memory of the runner itself, most rows beside fewest', unit: 'MB', goal: 30 },
+      ...{ name: 'memory of the runner: most rows compared with fewest', unit: 'MB', goal: 30 },
       ours: Math.max(0, last.runner - first.runner) / 1e6,
     },
   ];
@@ -124,6 +124,6 @@ function run(folder: string, dir: string): { seconds: number; result: Result; ru
   });
   const seconds = (performance.now() - started) / 1000;
   const result = JSON.parse(stdout.trim() || '{}') as Result;
-  if (result.state !== 'done') throw new Error(`the pipeline did not come through: ${stderr.slice(-1000)}`);
+  if (result.state !== 'done') throw new Error(`the pipeline failed: ${stderr.slice(-1000)}`);
   return { seconds, result, runner: Number(stderr.trim().split('\n').at(-1)) * 1024 };
 }

@@ -56,11 +56,11 @@ export async function apiFigures(options: {
   try {
     await timed(1, 200, (i) => ask(one(i)));
     const figures: ApiFigure[] = [
-      { what: 'a device, one after the other', ...(await timed(1, requests, (i) => ask(one(i)))) },
-      { what: 'a device, 8 at a time', ...(await timed(8, requests, (i) => ask(one(i)))) },
+      { what: 'a device, sequentially', ...(await timed(1, requests, (i) => ask(one(i)))) },
+      { what: 'a device, 8 at once', ...(await timed(8, requests, (i) => ask(one(i)))) },
       { what: 'a page of 100', ...(await timed(1, requests / 10, (i) => ask(page(i)))) },
       { what: 'the first 100 of a selector', ...(await timed(1, requests / 10, () => ask(some))) },
-      { what: 'a selector that nothing matches', ...(await timed(1, requests / 100, () => ask(all))) },
+      { what: 'a selector without matches', ...(await timed(1, requests / 100, () => ask(all))) },
     ];
     let searching = true;
     const search = (async () => {
@@ -69,7 +69,7 @@ export async function apiFigures(options: {
     const beside = await timed(1, requests / 10, (i) => ask(one(i)));
     searching = false;
     await search;
-    figures.push({ what: 'a device, beside such searches', ...beside });
+    figures.push({ what: 'a device, during such searches', ...beside });
     return { devices, figures, memory: { empty, full } };
   } finally {
     await agent.destroy();

@@ -62,19 +62,19 @@ async function ingest(bench: Bench): Promise<Figure[]> {
   return [
     ...figure('durable messages of one sample, MQTT QoS 1', rates.small, 20_000),
     ...figure('durable messages of 50 samples, MQTT QoS 1', rates.batch, 4_000),
-    { ...own, name: 'the store alone, one sample', ours: alone, goal: 20_000 },
+    { ...own, name: 'only the store, one sample', ours: alone, goal: 20_000 },
     growth('ingest, messages', 1.1, points),
   ];
 }
 
 async function storage(bench: Bench): Promise<Figure[]> {
   const { devices, samples, memory, start, hour } = await storageFigures(bench.folder(), bench.quick);
-  if (hour.entries === 0) throw new Error("nothing in a device's hour");
+  if (hour.entries === 0) throw new Error("the device's hour is empty");
   const what = `${(samples / 1e6).toFixed(0)} million samples of ${devices.toLocaleString('en')} devices`;
-  const note = `${Math.round(memory.most)} MB at most while it stored`;
+  const note = `${Math.round(memory.most)} MB at most while storing`;
   return [
-    { name: `a start after SIGKILL on ${what}`, unit: 's', ours: start, goal: 5, slack: 1, note },
-    { name: "one device's hour of it", unit: 's', ours: hour.seconds, goal: 1, slack: 1 },
+    { name: `start after SIGKILL with ${what}`, unit: 's', ours: start, goal: 5, slack: 1, note },
+    { name: "reading one device's hour", unit: 's', ours: hour.seconds, goal: 1, slack: 1 },
   ];
 }
 
@@ -83,7 +83,7 @@ async function downloads(bench: Bench): Promise<Figure[]> {
   const { rates, cpu } = await downloadFigure({ folder: bench.folder(), ...size });
   const nginx = { name: 'nginx', version: versionOf('nginx', '-v') };
   const ms = (seconds: readonly number[]) => seconds.map((one) => (one * 1000) / size.downloads);
-  const what = `a blob of 1 MiB over TLS, ${atOnce} at a time`;
+  const what = `a blob of 1 MiB over TLS, ${atOnce} at once`;
   const sizes = [1 << 16, 10 << 16, 100 << 16].slice(0, bench.quick ? 2 : 3);
   const points = await downloadGrowth(bench.folder(), sizes, bench.quick ? 40 : 200);
   return [
@@ -92,7 +92,7 @@ async function downloads(bench: Bench): Promise<Figure[]> {
       peer: { ...nginx, rounds: rates.theirs },
     },
     {
-      ...{ name: `${what}, processor time of each`, unit: 'ms', ours: ms(cpu.ours), goal: 2.5 },
+      ...{ name: `${what}, CPU time per download`, unit: 'ms', ours: ms(cpu.ours), goal: 2.5 },
       peer: { ...nginx, rounds: ms(cpu.theirs) },
     },
     growth('a download, bytes', 1.1, points),
@@ -103,7 +103,12 @@ async function downloads(bench: Bench): Promise<Figure[]> {
 async function slow(bench: Bench): Promise<Figure[]> {
   const figures = await slowFigures(() => bench.folder(), bench.quick ? 200 : 1000);
   return figures.map(({ what, clients, before, memory }) => ({
-    ...{ name: `${what}, of each of ${clients} clients that do not read`, unit: 'kB', goal: 300, slack: 1 },
+    ...{
+      name: `${what}, per client, with ${clients} clients that do not read`,
+      unit: 'kB',
+      goal: 300,
+      slack: 1,
+    },
     ours: ((memory - before) * 1024) / clients,
   }));
 }
@@ -129,7 +134,7 @@ async function api(bench: Bench): Promise<Figure[]> {
   for (const devices of sizes) all.push(await apiFigures({ folder: bench.folder(), devices, requests }));
   const most = all.at(-1)!;
   const searches = all.map(({ devices, figures }) => {
-    const search = figures.find(({ what }) => what === 'a selector that nothing matches');
+    const search = figures.find(({ what }) => what === 'a selector without matches');
     return { size: devices, cost: search?.p50 ?? Number.NaN };
   });
   return [
@@ -143,9 +148,9 @@ async function api(bench: Bench): Promise<Figure[]> {
       note: `p50 ${p50.toFixed(1)} ms`,
     })),
     {
-      ...{ name: 'memory of a device that is stored', unit: 'kB', goal: 5 },
+      ...{ name: 'memory per stored device', unit: 'kB', goal: 5 },
       ours: Math.max(0, ((most.memory.full - most.memory.empty) * 1024) / most.devices),
     },
-    growth('a search that finds nothing, devices stored', 1.1, searches, 'ms'),
+    growth('search without matches, devices stored', 1.1, searches, 'ms'),
   ];
 }

@@ -91,7 +91,7 @@ export async function secondsOf(
   const [, [code]] = await Promise.all([blast(), done]);
   if (code !== 0)
     throw new Error(
-      `${name}: mosquitto_sub ended with ${code}, not all of ${messages} messages at QoS ${qos} came`,
+      `${name}: mosquitto_sub exited with ${code} before it received all ${messages} messages at QoS ${qos}`,
     );
   return (performance.now() - begun) / 1000;
 }

@@ -91,7 +91,7 @@ async function measure(
     await delay(3000);
     const memory = memoryOf(platform.child.pid!);
     const lost = sockets.filter((socket) => socket.destroyed).length;
-    if (lost > 0) throw new Error(`${lost} of ${clients} clients were cut off`);
+    if (lost > 0) throw new Error(`${lost} of ${clients} clients were disconnected`);
     return { what, clients, memory, each: ((memory - before) * 1024) / clients, seconds, limit: 300 };
   } finally {
     for (const socket of sockets) socket.destroy();

@@ -176,7 +176,7 @@ async function startSubscribers(
     if (lines.has(line)) return;
     const came = new Promise<void>((resolve) => waiting.set(line, resolve));
     await Promise.race([came, gone]);
-    if (!lines.has(line)) throw new Error(`${name}: the subscribers ended without "${line}"`);
+    if (!lines.has(line)) throw new Error(`${name}: the subscribers exited without "${line}"`);
   };
   await heard('connected');
   return { heard, gone, subscribe: () => void child.stdin.write('\n') };

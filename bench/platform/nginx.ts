@@ -56,5 +56,5 @@ async function listening(child: ChildProcess, port: number): Promise<void> {
     if (open) return;
     await delay(50);
   }
-  throw new Error('nginx does not listen');
+  throw new Error('nginx does not accept connections');
 }

@@ -55,7 +55,7 @@ async function measure(folder: string, clients: number, bytes: number) {
     await delay(3000);
     const memory = memoryOf(platform.child.pid!);
     const lost = sockets.filter((socket) => socket.destroyed).length;
-    if (lost > 0) throw new Error(`${lost} of ${clients} clients were cut off`);
+    if (lost > 0) throw new Error(`${lost} of ${clients} clients were disconnected`);
     return { before, memory };
   } finally {
     for (const socket of sockets) socket.destroy();

@@ -7,7 +7,7 @@ import { engineFigures } from './engine.js';
 import { simulatedRollout } from './rollout.js';
 
 export const area: Area = {
-  about: 'a rollout over a million devices, simulated',
+  about: 'a simulated rollout to a million devices',
   cases: { rollout: { run: rollout }, engine: { run: engine } },
 };
 
@@ -18,15 +18,15 @@ async function rollout({ quick }: Bench): Promise<Figure[]> {
   const unaccounted = devices - committed - failed - left;
   return [
     {
-      name: `of ${devices.toLocaleString('en')} devices, not accounted for`,
+      name: `devices of ${devices.toLocaleString('en')} that are unaccounted for`,
       unit: 'devices',
       ours: unaccounted,
       goal: 0,
     },
-    { name: 'wishes told twice or too early', unit: 'wishes', ours: wrong, goal: 0 },
+    { name: 'repeated or early offers', unit: 'offers', ours: wrong, goal: 0 },
     {
       ...{
-        name: `offers within a minute, of ${rate.toLocaleString('en')} allowed`,
+        name: `offers within a minute; the rate is ${rate.toLocaleString('en')}`,
         unit: 'offers',
         slack: 1,
       },
@@ -47,6 +47,6 @@ function engine({ quick }: Bench): Figure[] {
   if (lost.length > 0) throw new Error(lost.join(', '));
   return [
     { ...growth('engine, memory by devices', 1.1, memory, 'bytes'), ours: exponent(memory), slack: 1 },
-    growth('engine, processor time by devices', 1.25, cpu, 'µs'),
+    growth('engine, CPU time by devices', 1.25, cpu, 'µs'),
   ];
 }

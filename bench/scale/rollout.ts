@@ -54,7 +54,7 @@ function waves({ waves }: ScaleFigures): void {
     console.log(`| ${cells.join(' | ')} |`);
   });
   console.log(
-    'Each: mean, and the second with the most. Messages are PUBLISHes either way; each has a PUBACK.',
+    'Each cell: the mean, and the busiest second. Messages are PUBLISH packets in both directions, each with a PUBACK.',
   );
 }
 
@@ -65,29 +65,29 @@ function whole(
   const { state, committed, failed, left } = rehearsal;
   const each = (count: number) => (count / devices).toFixed(2);
   console.log(
-    `${state} after ${(seconds / 60).toFixed(0)} min: ${thousands(committed)} committed, ${thousands(failed)} failed, ${thousands(left)} left; ${wrong} wishes told twice or too early`,
+    `${state} after ${(seconds / 60).toFixed(0)} min: ${thousands(committed)} committed, ${thousands(failed)} failed, ${thousands(left)} left; ${wrong} repeated or early offers`,
   );
   console.log(
     `at most ${thousands(offersInMinute)} offers within a minute, ${thousands(peak.offers)} within a second`,
   );
   console.log(
-    `  a device: ${each(total.messagesDown)} messages to it, ${each(total.messagesUp)} from it, ${each(total.acks)} acknowledgments; ${each(total.bytesDown)} and ${each(total.bytesUp)} bytes of MQTT, ${each(total.rows)} rows written, ${each(total.manifests)} manifests and ${each(total.blobs)} downloads, ${each(total.connects)} connections`,
+    `  per device: ${each(total.messagesDown)} messages to it, ${each(total.messagesUp)} from it, ${each(total.acks)} acknowledgments; ${each(total.bytesDown)} and ${each(total.bytesUp)} bytes of MQTT, ${each(total.rows)} rows written, ${each(total.manifests)} manifests and ${each(total.blobs)} downloads, ${each(total.connects)} connections`,
   );
 }
 
 function arithmetic({ mean, peak }: ScaleFigures, devices: number): void {
   const most = messages(peak);
   console.log(
-    `  messages: at most ${thousands(Math.round(most))} a second, ×${(most / onePlatform).toFixed(2)} of what one platform took`,
+    `  messages: at most ${thousands(Math.round(most))} a second, ×${(most / onePlatform).toFixed(2)} of the rate that one platform handled`,
   );
   console.log(
-    `  downloads: at most ${((peak.blobs * blobBytes * 8) / 1e9).toFixed(2)} Gbit/s, ${((mean.blobs * blobBytes * 8) / 1e9).toFixed(2)} in the mean, ${((devices * blobBytes) / 1e9).toFixed(0)} GB in all; manifests ${((peak.manifests * envelopeBytes() * 8) / 1e6).toFixed(1)} Mbit/s`,
+    `  downloads: at most ${((peak.blobs * blobBytes * 8) / 1e9).toFixed(2)} Gbit/s, ${((mean.blobs * blobBytes * 8) / 1e9).toFixed(2)} on average, ${((devices * blobBytes) / 1e9).toFixed(0)} GB in all; manifests ${((peak.manifests * envelopeBytes() * 8) / 1e6).toFixed(1)} Mbit/s`,
   );
   console.log(
-    `  rows: at most ${thousands(Math.round(peak.rows))} a second, ${thousands(Math.round(mean.rows))} in the mean`,
+    `  rows: at most ${thousands(Math.round(peak.rows))} a second, ${thousands(Math.round(mean.rows))} on average`,
   );
   console.log(
-    `  connections anew: at most ${thousands(peak.connects)} a second, ${thousands(Math.round(mean.connects))} in the mean`,
+    `  reconnections: at most ${thousands(peak.connects)} a second, ${thousands(Math.round(mean.connects))} on average`,
   );
 }
 

@@ -5,8 +5,8 @@ import { root } from '../harness/process.js';
 import { startTimes } from './measure.js';
 
 export const area: Area = {
-  about: 'how long it takes to start: a version, a help page',
-  cases: { programs: { peer: 'Node alone, the smallest oclif program', run: programs } },
+  about: 'startup time: version and help',
+  cases: { programs: { peer: 'Node itself, the smallest oclif program', run: programs } },
 };
 
 function programs({ quick }: Bench) {

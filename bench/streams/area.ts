@@ -67,7 +67,7 @@ async function route(bench: Bench): Promise<Figure[]> {
   return [
     { ...own, name: 'route with where, map and key, Kafka to Kafka', goal: 20_000, slack: 4 },
     {
-      ...{ ...own, name: 'the same beside itself without them', goal: 0.4, note },
+      ...{ ...own, name: 'the same, compared with the route without them', goal: 0.4, note },
       peer: { name: 'aiot without expressions', rounds: plain },
     },
   ];

@@ -160,7 +160,7 @@ async function run(
 /** The two bridges report their subscription in different ways, so messages of a different length are published until one arrives. */
 async function subscribed(bridge: ChildProcess, port: number, topic: string, address: string): Promise<void> {
   for (let tries = 0; tries < 200; tries++) {
-    if (bridge.exitCode !== null) throw new Error(`the bridge ended with ${bridge.exitCode}`);
+    if (bridge.exitCode !== null) throw new Error(`the bridge exited with ${bridge.exitCode}`);
     spawnSync('mosquitto_pub', ['-h', '127.0.0.1', '-p', String(port), '-t', topic, '-m', 'probe']);
     await delay(100);
     if ((await endOf(address, topic)) > 0) break;

@@ -49,7 +49,7 @@ export function startConsumer(command: string, args: string[], expectedBytes: nu
     await reading;
     if (bytes >= expectedBytes) return { seconds: (last - first) / 1000, cpu, bytes };
     throw new Error(
-      `${command} ended with ${code} after ${bytes} of ${expectedBytes} bytes: ${heard.slice(-500)}`,
+      `${command} exited with ${code} after ${bytes} of ${expectedBytes} bytes: ${heard.slice(-500)}`,
     );
   });
   done.catch(() => {});
@@ -75,5 +75,5 @@ export async function cpuOf(pid: number | undefined): Promise<number> {
 /** A note with the median CPU seconds of the whole processes. */
 export function cpuNote(ours: readonly { cpu: number }[], theirs: readonly { cpu: number }[]): string {
   const middle = (all: readonly { cpu: number }[]) => median(all.map(({ cpu }) => cpu)).toFixed(2);
-  return `${middle(ours)} processor s, the peer ${middle(theirs)}`;
+  return `${middle(ours)} CPU s, the peer ${middle(theirs)}`;
 }

@@ -175,7 +175,7 @@ async function measure(
 
 async function firstLine(child: ChildProcess): Promise<string> {
   for await (const line of createInterface({ input: child.stdout as NodeJS.ReadableStream })) return line;
-  throw new Error(`${child.spawnargs.join(' ')} ended without a word`);
+  throw new Error(`${child.spawnargs.join(' ')} exited without output`);
 }
 
 async function end(child: ChildProcess): Promise<void> {

@@ -69,7 +69,7 @@ export function verdictOf(answer, packages) {
   const { statusCode, vulnerabilities, message } = answer;
   if (statusCode === 404 || statusCode === 405 || statusCode === 501)
     return { ok: true, said: `NOT audited: the registry has no audit endpoint (${statusCode})` };
-  if (!vulnerabilities) return { ok: false, said: `NOT audited: ${message ?? 'npm audit gave no answer'}` };
+  if (!vulnerabilities) return { ok: false, said: `NOT audited: ${message ?? 'npm audit did not respond'}` };
   const paths = new Set(packages.map(({ path }) => path));
   const found = Object.values(vulnerabilities).filter(({ nodes }) => nodes.some((path) => paths.has(path)));
   const [high, critical] = ['high', 'critical'].map(
@@ -134,13 +134,14 @@ function main() {
   const counts = new Map();
   for (const { licence } of packages) counts.set(licence, (counts.get(licence) ?? 0) + 1);
   const listed = [...counts].sort((a, b) => b[1] - a[1]).map(([licence, count]) => `${licence} ${count}`);
-  console.log(`licences of ${packages.length} packages: ${listed.join(', ')}`);
+  console.log(`licenses of ${packages.length} packages: ${listed.join(', ')}`);
   for (const { name, version, licence } of refused)
-    console.log(`not allowed: ${name}@${version}: ${licence || 'no licence'}`);
+    console.log(`not allowed: ${name}@${version}: ${licence || 'no license'}`);
   const bom = billOfMaterials();
   const missing = missingIn(bom, packages);
   console.log(`bill of materials: ${bom.components.length} components, CycloneDX ${bom.specVersion ?? '?'}`);
-  for (const { name, version } of missing) console.log(`not in it: ${name}@${version}`);
+  for (const { name, version } of missing)
+    console.log(`missing from the bill of materials: ${name}@${version}`);
   const at = process.argv.indexOf('--sbom');
   if (at > 0) writeFileSync(process.argv[at + 1], `${JSON.stringify(bom, null, 2)}\n`);
   const audit = verdictOf(npm('audit', '--json'), packages);

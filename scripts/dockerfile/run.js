@@ -62,7 +62,7 @@ function copy({ words, from, chown }, stage, cwd, roots, sent) {
       continue;
     }
     const files = sent.filter((file) => word === '.' || file === word);
-    if (files.length === 0) throw new Error(`COPY ${word}: .dockerignore leaves it out, or it is not there`);
+    if (files.length === 0) throw new Error(`COPY ${word}: excluded by .dockerignore, or missing`);
     for (const file of files) cpSync(join(root, file), join(to, file), { verbatimSymlinks: true });
   }
   if (chown) must('chown', ['--recursive', chown, to]);
@@ -122,7 +122,7 @@ async function tryOut(folder, image) {
     const lines = createInterface(up.stdout);
     const { urls } = await Promise.race([
       new Promise((done) => lines.on('line', (line) => 'urls' in JSON.parse(line) && done(JSON.parse(line)))),
-      end.then((status) => Promise.reject(new Error(`aiot up ended with ${status}`))),
+      end.then((status) => Promise.reject(new Error(`aiot up exited with ${status}`))),
     ]);
     process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
     const answer = await fetch(new URL('/healthz', urls.http), { signal: AbortSignal.timeout(10_000) });
@@ -134,8 +134,8 @@ async function tryOut(folder, image) {
     const late = setTimeout(() => up.kill('SIGKILL'), 20_000);
     const status = await end;
     clearTimeout(late);
-    if (status !== 0) throw new Error(`aiot up ended with ${status}`);
-    console.log(`aiot up ran as ${image.User} and ended with 0`);
+    if (status !== 0) throw new Error(`aiot up exited with ${status}`);
+    console.log(`aiot up ran as ${image.User} and exited with 0`);
   } finally {
     up.kill('SIGKILL');
   }

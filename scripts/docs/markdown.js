@@ -37,7 +37,7 @@ export function renderMarkdown(text, link, highlight = escapeHtml) {
     } else if (line.startsWith('|')) parts.push(table(take(lines, /^\|/), link));
     else if (/^(?:[-*]|\d+\.) /.test(line)) parts.push(list(lines, link, highlight));
     else if (line.startsWith('> ')) parts.push(quote(take(lines, /^> /), link));
-    else if (/^(?:<[a-zA-Z/!]| {4}|\t|---$)/.test(line)) throw new Error(`cannot be shown: ${line}`);
+    else if (/^(?:<[a-zA-Z/!]| {4}|\t|---$)/.test(line)) throw new Error(`unsupported Markdown: ${line}`);
     else parts.push(`<p>${inline(take(lines, /^(?!```|#{1,6} |\||[-*] |\s*$)/).join('\n'), link)}</p>`);
   }
   return { title, html: parts.join('\n'), places };
@@ -52,7 +52,7 @@ function take(lines, pattern) {
 function fence(lines, highlight) {
   const [, indent, language] = /^( *)```(\S*)/.exec(lines.shift());
   const end = lines.findIndex((line) => line.trim() === '```');
-  if (end < 0) throw new Error('a block of code has no end');
+  if (end < 0) throw new Error('a code block is not closed');
   const code = lines.splice(0, end + 1).slice(0, -1);
   const text = code.map((line) => (line.startsWith(indent) ? line.slice(indent.length) : line)).join('\n');
   return `<pre${language ? ` class="${escapeHtml(language)}"` : ''} tabindex="0"><code>${highlight(text, language)}</code></pre>`;
@@ -109,7 +109,7 @@ function list(lines, link, highlight) {
     const parts = [first.replace(mark, '')];
     while (lines.length > 0 && /^\s+\S/.test(lines[0]) && !/^\s+(?:```|[-*] |\d+\. )/.test(lines[0]))
       parts.push(lines.shift().trim());
-    if (/^\s+(?:[-*]|\d+\.) /.test(lines[0] ?? '')) throw new Error(`a list in a list: ${lines[0]}`);
+    if (/^\s+(?:[-*]|\d+\.) /.test(lines[0] ?? '')) throw new Error(`nested list: ${lines[0]}`);
     const code = /^\s+```/.test(lines[0] ?? '') ? fence(lines, highlight) : '';
     items.push(`<li>${inline(parts.join('\n'), link)}${code}</li>`);
     // Items may be separated by blank lines.

@@ -503,7 +503,7 @@ export function chosen(words) {
   const wrong = words.filter((word) => !partOf(word) && !folders.has(word));
   if (wrong.length > 0) {
     throw new Error(
-      `no part and no folder of test/ is called ${wrong.join(', ')}. Parts: ${names.join(', ')}. Folders: ${[...folders].sort().join(', ')}.`,
+      `not a part or a folder of test/: ${wrong.join(', ')}. Parts: ${names.join(', ')}. Folders: ${[...folders].sort().join(', ')}.`,
     );
   }
   if (words.length === 0) return names;

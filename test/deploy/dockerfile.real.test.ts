@@ -72,7 +72,7 @@ describeReal('dockerfile', 'the Dockerfile in BuildKit’s checks', () => {
         encoding: 'utf8',
         stdio: ['ignore', 'pipe', 'inherit'],
       });
-      expect([status, stdout]).toEqual([0, 'aiot up ran as 65532:65532 and ended with 0\n']);
+      expect([status, stdout]).toEqual([0, 'aiot up ran as 65532:65532 and exited with 0\n']);
     });
   });
 });

@@ -31,7 +31,7 @@ describe('the table of real parts', () => {
     expect(chosen(['redis', 'kafka'])).toEqual(['kafka', 'redis']);
     expect(chosen(['web'])).toEqual(['chromium']);
     expect(chosen([])).toEqual(all.map(([name]) => name));
-    expect(() => chosen(['kafak'])).toThrow('no part and no folder of test/ is called kafak');
+    expect(() => chosen(['kafak'])).toThrow('not a part or a folder of test/: kafak');
   });
 
   it('is printed by npm run parts -- --list, which exits with 2 for an unknown name', () => {

@@ -87,7 +87,7 @@ describe('the module check', () => {
       'src/lib/attic/index.ts': '',
     });
     expect(brokenRules(made)).toEqual([
-      'src/lib/attic: not a module that scripts/modules.js knows',
+      'src/lib/attic: not a module listed in scripts/modules.js',
       "src/lib/model/index.ts: imports src/lib/core/ids.ts, past that module's index.ts",
       'src/lib/model/index.ts: imports src/lib/data/index.ts, which does not exist',
     ]);

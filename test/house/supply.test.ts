@@ -66,7 +66,7 @@ describe('packages shipped with aiot', () => {
       'NOT audited: the registry has no audit endpoint (405)',
     ],
     [{ message: 'request to https://… failed' }, false, 'NOT audited: request to https://… failed'],
-    [{}, false, 'NOT audited: npm audit gave no answer'],
+    [{}, false, 'NOT audited: npm audit did not respond'],
     [
       {
         vulnerabilities: {
