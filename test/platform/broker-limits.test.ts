@@ -244,10 +244,10 @@ describe('the publish rate', () => {
     // 20 at once, and the other 80 at 100 a second.
     const took = flood(raw, reader, 100, qos);
     await expect.poll(() => metric('aiot_mqtt_throttled_clients'), { interval: 20 }).toBe(1);
-    // Another client is served at once meanwhile: its own rate is its own.
+    // Another client is served at once meanwhile, because each has its own rate.
     await watcher.isServed();
     expect(await took).toBeGreaterThan(750);
-    // It is connected still, and no message was refused.
+    // It is still connected, and no message was refused.
     raw.say({ cmd: 'pingreq' });
     expect(await raw.hear('pingresp')).not.toBeNull();
     const answers = raw.packets.filter(({ cmd }) => cmd !== 'connack' && cmd !== 'pingresp');

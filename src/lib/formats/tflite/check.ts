@@ -113,7 +113,7 @@ export function checkQuantization({ tensors, operators }: Graph): void {
     const [weights, bias] = [1, op === 'TRANSPOSE_CONV' ? 3 : 2].map((place) => tensors[inputs[place] ?? -1]);
     if (weights?.type !== 'int8' || weights.quantization?.zeroPoint.some((zero) => zero !== 0) !== false)
       throw malformed(where, 'expected symmetric int8 weights (all zero points 0)');
-    // TFLite Micro takes three inputs to mean that there is a bias, and crashes.
+    // TFLite Micro assumes that a third input is a bias, and crashes if it is omitted.
     if (op === 'DEPTHWISE_CONV_2D' && inputs[2] === -1)
       throw malformed(where, 'its bias is given as −1, expected two inputs');
     if (bias !== undefined && bias.type !== 'int32' && !(bias.type === 'int64' && output.type === 'int16'))

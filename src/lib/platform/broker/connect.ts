@@ -184,7 +184,7 @@ function willFor(identity: Identity, will: ConnectPacket['will']): Will | null {
   return { ...will, device, token, dueAt: null };
 }
 
-/** Makes room for another session of an owner: those offline longest are removed. Returns false if there is none, because all are connected. */
+/** Makes room for another session of an owner by removing those that have been offline longest. Returns false if all are connected. */
 function makeRoom(core: Core, { kind }: Identity, prefix: string): boolean {
   const { state, limits } = core;
   const { sessionsPerDevice, sessionsPerUser, sessionsOfBoards } = limits;

@@ -523,9 +523,9 @@ export class Connection {
   }
 
   /**
-   * Pauses reading, because the client publishes faster than its limit. TCP passes that on to the client in every version of MQTT, and no message is
-   * lost. A refusal would lose messages: MQTT 3 and QoS 0 have none, and clients do not repeat a message that MQTT 5 refuses with 0x97. Publishers
-   * meanwhile do not wait for this client as a subscriber, because its acknowledgments are not read.
+   * Pauses reading, because the client publishes faster than its limit. TCP passes that on to the client in every version of MQTT, and no
+   * message is lost. A refusal would lose messages: MQTT 3 and QoS 0 cannot express one, and clients do not repeat a message that MQTT 5
+   * refuses with 0x97. Publishers meanwhile do not wait for this client as a subscriber, because its acknowledgments are not read.
    */
   private slowDown(pauseMs: number): void {
     const { core, outlet, rate } = this;

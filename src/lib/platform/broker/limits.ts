@@ -190,7 +190,7 @@ export class PublishRate implements Credit {
     return this.credit >= 0 ? 0 : this.pauseMs();
   }
 
-  /** How long until the next message may be read, ms; 0 = now. */
+  /** Time until the next message may be read, ms; 0 = now. */
   pauseMs(): number {
     refill(this, this.perSecond, this.burst, this.elapsed());
     if (this.credit >= 0) return 0;
