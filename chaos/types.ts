@@ -66,7 +66,7 @@ export interface Round {
 /** A running system, its load, and its invariants. */
 export interface World {
   targets: Record<string, Target>;
-  /** Loads it until `signal` is aborted; everything that is acknowledged is recorded. */
+  /** Generates load until `signal` is aborted, and records everything that is acknowledged. */
   load(signal: AbortSignal): Promise<void>;
   /** Resolves when all of it works again; rejects if it does not in time. */
   recover(): Promise<void>;

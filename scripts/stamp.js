@@ -10,7 +10,7 @@ export function stampOf(root) {
   ]);
 }
 
-/** Digest of all sources of the dashboard; of the program, it includes these files and its types. */
+/** Digest of all sources of the dashboard, including the program's files and types that it uses. */
 export function webStampOf(root) {
   const shared = ['api/rollouts/command-states.ts', 'pipeline/graph-model.ts'].map(
     (file) => `src/lib/${file}`,

@@ -16,7 +16,7 @@ const mebibyte = 1024 ** 2;
 export interface UpdateTimes {
   /** Duration of the rollout, s. */
   seconds: number;
-  /** Part of it from the first requested byte to the last written one, s. */
+  /** Time from the first requested byte to the last written one, s. */
   downloadSeconds: number;
 }
 

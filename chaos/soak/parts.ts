@@ -23,7 +23,7 @@ export interface Amount {
 
 export interface Soaked {
   programs: { readonly name: string; readonly pid: number | undefined; readonly starts: number }[];
-  /** Loads it until `signal` is aborted. */
+  /** Generates load until `signal` is aborted. */
   load(signal: AbortSignal): Promise<void>;
   /** Latencies since the last call, ms: from a message to its PUBACK, to NATS behind the bridge, to the loop's prediction there. */
   latencies(): Record<string, number[]>;

@@ -33,7 +33,7 @@ export async function forgetRunning(dataDir: string): Promise<void> {
   await rm(runningFile(dataDir), { force: true });
 }
 
-/** The process that runs the platform of this folder, or null: a stale note of a killed process is ignored. */
+/** The process that runs this folder's platform, or null. A file left by a killed process is ignored. */
 export async function runningPlatform(dataDir: string): Promise<RunningPlatform | null> {
   const note = runningSchema.safeParse(await readJson(runningFile(dataDir)).catch(() => null));
   if (!note.success || !(await isAlive(note.data.pid))) return null;

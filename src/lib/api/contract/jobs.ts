@@ -129,7 +129,7 @@ export const pipelineRunSchema = toldRunSchema.extend({
 });
 export type PipelineRun = z.output<typeof pipelineRunSchema>;
 
-/** A run without its long members. */
+/** A run with only the name and state of each step. */
 export const runSummarySchema = pipelineRunSchema
   .omit({ steps: true })
   .extend({ steps: z.array(toldStepSchema.pick({ name: true, state: true, cached: true })) });

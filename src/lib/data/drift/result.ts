@@ -41,7 +41,7 @@ const sideSchema = z.object({
 const sinceSchema = z.object({
   /** Row of NOW, from 1, below the header. */
   row: z.int(),
-  /** Share of NOW's rows before it. */
+  /** Share of NOW's rows that come before this row. */
   share: z.number(),
   /** From the time column: a date and time (ISO 8601), or seconds on the column's own scale. */
   time: z.string().nullable(),

@@ -105,7 +105,7 @@ async function tryFold(
   }
 }
 
-/** The examples to learn from if these rows are trained on: the rows themselves, or the closer windows of their recordings. */
+/** The training examples for these rows: the rows themselves, or the denser windows of their recordings. */
 export function learnedRows(
   { all, learned }: { all: Examples; learned: Examples },
   rows: number[],

@@ -37,7 +37,7 @@ const interval = z.tuple([z.number(), z.number()]);
 /** Mean over the folds, and its 95 % interval (Student's t over the folds); null with fewer than two folds. */
 const overFolds = z.object({ mean: z.number(), interval: interval.nullable() });
 
-/** Over all tested examples together, and its 95 % interval with recordings as the sampling unit. */
+/** Metric over all tested examples, and its 95 % interval with recordings as the sampling unit. */
 const pooled = z.object({ value: z.number(), interval: interval.nullable() });
 
 /** build/folds.json: metrics of this network on unseen data, by cross-validation. Float. */

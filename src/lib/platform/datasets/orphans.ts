@@ -70,7 +70,7 @@ export class Orphans {
   }
 }
 
-/** A blob that something in the registry needs. */
+/** A reference from the registry to a blob. */
 export interface Reference {
   digest: string;
   /** Owner of the reference: `model har@3`, `firmware blink@1`. */

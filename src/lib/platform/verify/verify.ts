@@ -45,7 +45,7 @@ const findingSchema = z.object({
 export const verifiedSchema = z.object({
   /** The data folder. */
   data: z.string(),
-  /** Whether a platform was using it meanwhile. */
+  /** Whether a platform was running on the folder during the check. */
   running: z.boolean(),
   /** The backup used for the repair; null = none. */
   from: z.string().nullable(),

@@ -35,7 +35,7 @@ export const firmwareBuildSchema = z.object({
   regenerated: z.array(z.string()),
   /** All files that were built, the main one first. */
   files: z.array(madeSchema),
-  /** The first of them, as `firmware inspect` shows it. */
+  /** The main file, as `firmware inspect` describes it. */
   main: inspectedSchema,
   seconds: z.number(),
   notes: z.array(z.string()),

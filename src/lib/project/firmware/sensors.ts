@@ -55,7 +55,7 @@ export function sensorOf(config: ProjectConfig): Sensor | null {
   return boardSensors.find((sensor) => misfitOf(config, sensor) === null) ?? null;
 }
 
-/** Why a board with this sensor has no input for the project's model; null = it has. */
+/** Why a board with this sensor cannot provide the model's input; null if it can. */
 export function misfitOf({ stream, signal }: ProjectConfig, sensor: Sensor): string | null {
   const missing = Object.keys(stream.fields).filter((field) => !sensor.fields.includes(field));
   if (missing.length > 0)
