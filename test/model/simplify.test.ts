@@ -150,6 +150,30 @@ describe('a simplified model', () => {
     expect(simple.tensors[simple.outputs[0]!]!.shape).toEqual([1, 1, 12, 6]);
   });
 
+  it('of many operators takes time in proportion to their number', { timeout: 30_000 }, () => {
+    const n = new FloatNetwork(seededRandom(8));
+    let y = n.float([1, 8]);
+    const x = y;
+    for (let k = 0; k < 2000; k++) {
+      y = n.binary('MUL', n.reshape(n.unary(n.reshape(y, [1, 2, 4]), 'TANH'), [1, 8]), n.values([8], 1));
+      y = n.unary(y, 'RELU');
+    }
+    const graph = n.graph(x, y);
+    expect(graph.operators).toHaveLength(10_000);
+    const began = process.cpuUsage();
+    const simple = simplifyGraph(graph);
+    // Searching the whole graph after each of the 8,000 changes takes minutes.
+    expect(process.cpuUsage(began).user / 1e6).toBeLessThan(5);
+    expect(names(simple)).toEqual(new Array(2000).fill(['TANH', 'MUL']).flat());
+  });
+
+  it('loses operators that nothing reads', () => {
+    const n = new FloatNetwork(seededRandom(9));
+    const x = n.float([1, 6]);
+    n.unary(n.dense(x, 4), 'RELU');
+    expect(names(simplifyGraph(n.graph(x, n.unary(x, 'TANH'))))).toEqual(['TANH']);
+  });
+
   describe('from TensorFlow’s converter', () => {
     it('keeps at most two reshapes of a Keras 1-D CNN, with the same outputs', async () => {
       const graph = readTflite(motorFile('har_cnn_f32.tflite'));

@@ -19,19 +19,193 @@ const clamped: readonly Operator['op'][] = [
 ];
 
 const unary: readonly Operator['op'][] = ['RELU', 'RELU6', 'LEAKY_RELU', 'LOGISTIC', 'TANH'];
+const binary: readonly Operator['op'][] = ['ADD', 'SUB', 'MUL'];
 const rewrites: readonly Rewrite[] = [mergeReshapes, foldAffine, fuseActivation, sinkReshape, dropFlatten];
 
 /**
  * The same network with fewer operators: batch norms and other constants per channel folded into the preceding linear layer, activations fused,
  * changes of shape merged or dropped. Float32 results change only by rounding; integer arithmetic is not rewritten. A standardization before the
- * first layer stays in place: otherwise inputs of different units would share one int8 scale. The given graph is left unchanged.
+ * first layer stays in place: otherwise inputs of different units would share one int8 scale. The given graph is left unchanged. The time grows
+ * in proportion to the graph: a rewrite is tried again only where its neighbours have changed.
  */
 export function simplifyGraph(graph: Graph): Graph {
-  let current = graph;
+  const draft = new Draft(graph);
   for (;;) {
-    const next = rewrites.reduce<Graph | undefined>((found, rewrite) => found ?? rewrite(current), undefined);
-    if (next === undefined) return withoutUnused(current);
-    current = next;
+    const next = draft.next();
+    if (next === undefined) return withoutUnused({ ...graph, ...draft.result() });
+    if (next.node.live && next.rewrite(draft, next.node)) draft.sweep();
+  }
+}
+
+/** An operator in the order of execution. */
+interface Node {
+  operator: Operator;
+  next: Node | undefined;
+  live: boolean;
+  /** For each rewrite, whether the operator waits for it. */
+  waits: boolean[];
+}
+
+/** A graph that is changed in place, with the maker and the readers of each tensor. */
+class Draft {
+  readonly tensors: Tensor[];
+  /** For each rewrite, the operators to try it on: the next one last, so that a change is followed up before the rest of the graph. */
+  private readonly waiting = rewrites.map(() => [] as Node[]);
+  /**
+   * Numbers that may still be computed to fold constants. A hostile file with a long chain of factors behind one large layer would take
+   * hours; in real networks, each layer is followed by a few.
+   */
+  private foldable: number;
+  private readonly first: Node = { operator: undefined as never, next: undefined, live: false, waits: [] };
+  private readonly outputs: number[];
+  private readonly makers = new Map<number, Node>();
+  /** How often each operator reads a tensor. */
+  private readonly readers = new Map<number, Map<Node, number>>();
+  /** How often a tensor is read; an output of the network counts as a read. */
+  private readonly uses: number[];
+  /** Tensors that may have lost their last reader. */
+  private readonly released: number[];
+
+  constructor(graph: Graph) {
+    this.tensors = [...graph.tensors];
+    this.outputs = [...graph.outputs];
+    this.uses = graph.tensors.map(() => 0);
+    for (const index of this.outputs) this.uses[index]!++;
+    let last = this.first;
+    for (const operator of graph.operators) last = this.insertAfter(last, operator);
+    for (const nodes of this.waiting) nodes.reverse();
+    this.released = graph.operators.flatMap(({ outputs }) => outputs);
+    this.sweep();
+    const sizes = graph.tensors.reduce((sum, { data }) => sum + (data?.length ?? 0), 0);
+    this.foldable = 2 ** 24 + 8 * sizes;
+  }
+
+  /** The next rewrite to try, and where: one runs only while no earlier one in the list has anything left to try. */
+  next(): { rewrite: Rewrite; node: Node } | undefined {
+    const turn = this.waiting.findIndex(({ length }) => length > 0);
+    const node = this.waiting[turn]?.pop();
+    if (node === undefined) return undefined;
+    node.waits[turn] = false;
+    return { rewrite: rewrites[turn]!, node };
+  }
+
+  result(): Pick<Graph, 'tensors' | 'operators' | 'outputs'> {
+    const operators: Operator[] = [];
+    for (let node = this.first.next; node; node = node.next) if (node.live) operators.push(node.operator);
+    return { tensors: this.tensors, operators, outputs: this.outputs };
+  }
+
+  /** The operator that computes a tensor; undefined if none does. */
+  makerOf(index: number | undefined): Node | undefined {
+    return this.makers.get(index ?? -1);
+  }
+
+  usesOf(index: number): number {
+    return this.uses[index] ?? 0;
+  }
+
+  isOutput(index: number): boolean {
+    return this.outputs.includes(index);
+  }
+
+  /** Adds a tensor, and returns its index. */
+  tensor(tensor: Tensor): number {
+    this.uses.push(0);
+    return this.tensors.push(tensor) - 1;
+  }
+
+  /** Whether so many numbers may still be computed. */
+  affords(numbers: number): boolean {
+    if (numbers > this.foldable) return false;
+    this.foldable -= numbers;
+    return true;
+  }
+
+  insertAfter(before: Node, operator: Operator): Node {
+    const node: Node = { operator, next: before.next, live: true, waits: [] };
+    before.next = node;
+    this.attach(node);
+    return node;
+  }
+
+  replace(node: Node, operator: Operator): void {
+    const old = node.operator;
+    node.operator = operator;
+    this.attach(node);
+    this.detach(node, old);
+  }
+
+  /** Removes an operator whose outputs another one computes now. */
+  remove(node: Node): void {
+    node.live = false;
+    this.detach(node, node.operator);
+  }
+
+  /** Replaces every use of tensor `from` by tensor `to`, which takes over the name of an output. */
+  redirect(from: number, to: number): void {
+    const moved = (indices: readonly number[]) => indices.map((index) => (index === from ? to : index));
+    if (this.isOutput(from)) {
+      this.tensors[to] = { ...this.tensors[to]!, name: this.tensors[from]!.name };
+      for (const [place, index] of this.outputs.entries()) {
+        if (index !== from) continue;
+        this.outputs[place] = to;
+        this.uses[to]!++;
+        this.release(from);
+      }
+    }
+    for (const node of [...(this.readers.get(from)?.keys() ?? [])])
+      this.replace(node, { ...node.operator, inputs: moved(node.operator.inputs) });
+  }
+
+  /** Removes operators whose outputs have no readers. */
+  sweep(): void {
+    for (let index = this.released.pop(); index !== undefined; index = this.released.pop()) {
+      const node = this.makers.get(index);
+      if (node?.live && node.operator.outputs.every((output) => this.usesOf(output) === 0)) this.remove(node);
+    }
+  }
+
+  private attach(node: Node): void {
+    for (const index of node.operator.inputs) {
+      if (index < 0) continue;
+      const readers = this.readers.get(index) ?? new Map<Node, number>();
+      this.readers.set(index, readers.set(node, (readers.get(node) ?? 0) + 1));
+      this.uses[index]!++;
+    }
+    for (const index of node.operator.outputs) {
+      this.makers.set(index, node);
+      for (const reader of this.readers.get(index)?.keys() ?? []) this.touch(reader);
+    }
+    this.touch(node);
+  }
+
+  private detach(node: Node, { inputs, outputs }: Operator): void {
+    for (const index of inputs) {
+      if (index < 0) continue;
+      const readers = this.readers.get(index)!;
+      const times = readers.get(node)! - 1;
+      if (times > 0) readers.set(node, times);
+      else readers.delete(node);
+      this.release(index);
+    }
+    for (const index of outputs) {
+      if (this.makers.get(index) !== node || (node.live && node.operator.outputs.includes(index))) continue;
+      this.makers.delete(index);
+    }
+  }
+
+  private release(index: number): void {
+    const uses = --this.uses[index]!;
+    if (uses === 0) this.released.push(index);
+    // Rewrites of the last reader, or of one that reads a tensor twice, may have waited for this.
+    if (uses <= 2) for (const reader of this.readers.get(index)?.keys() ?? []) this.touch(reader);
+  }
+
+  private touch(node: Node): void {
+    for (const [turn, nodes] of this.waiting.entries()) {
+      if (!node.waits[turn]) nodes.push(node);
+      node.waits[turn] = true;
+    }
   }
 }
 
@@ -49,33 +223,20 @@ interface Line {
  * Folds a MUL, ADD or SUB by constants per channel into a linear layer's weights and bias if it is the only reader of the layer's float32
  * output. This removes a batch norm (γ/√(var + ε) as MUL, the rest as ADD).
  */
-function foldAffine(graph: Graph): Graph | undefined {
-  for (const [at, operator] of graph.operators.entries()) {
-    if (operator.op !== 'ADD' && operator.op !== 'SUB' && operator.op !== 'MUL') continue;
-    const place = operator.inputs.findIndex((index) => graph.tensors[index]?.data === undefined);
-    const index = operator.inputs[place] ?? -1;
-    const maker = makerOf(graph, index);
-    if (maker === undefined || !isLinear(maker.operator) || usesOf(graph, index) !== 1) continue;
-    const line = lineOf(graph, operator, place);
-    const folded = line && foldInto(graph, maker.operator, line);
-    if (folded === undefined) continue;
-    const options = { ...maker.operator.options, activation: operator.options.activation };
-    const layer = {
-      ...maker.operator,
-      inputs: folded.inputs,
-      outputs: operator.outputs,
-      options,
-    } as Operator;
-    return replaced(
-      graph,
-      folded.tensors,
-      new Map([
-        [maker.at, [layer]],
-        [at, []],
-      ]),
-    );
-  }
-  return undefined;
+function foldAffine(draft: Draft, node: Node): boolean {
+  const { operator } = node;
+  if (operator.op !== 'ADD' && operator.op !== 'SUB' && operator.op !== 'MUL') return false;
+  const place = operator.inputs.findIndex((index) => draft.tensors[index]?.data === undefined);
+  const index = operator.inputs[place] ?? -1;
+  const maker = draft.makerOf(index);
+  if (maker === undefined || !isLinear(maker.operator) || draft.usesOf(index) !== 1) return false;
+  const inputs = foldedInputs(draft, maker.operator, operator, place);
+  if (inputs === undefined) return false;
+  const options = { ...maker.operator.options, activation: operator.options.activation };
+  const layer = { ...maker.operator, inputs, outputs: operator.outputs, options } as Operator;
+  draft.remove(node);
+  draft.replace(maker, layer);
+  return true;
 }
 
 function isLinear(operator: Operator): operator is Layer {
@@ -84,15 +245,20 @@ function isLinear(operator: Operator): operator is Layer {
   return operator.options.activation === 'none';
 }
 
-/** The operator as a linear function per channel of the layer; undefined if its constant is not float32 per channel. */
-function lineOf({ tensors }: Graph, { op, inputs, outputs }: Affine, place: number): Line | undefined {
+/**
+ * The operator as a linear function per channel of the layer; undefined if its constant is not float32 per channel.
+ * @param cost numbers to compute for folding it
+ */
+function lineOf(draft: Draft, affine: Affine, place: number, cost: number): Line | undefined {
+  const { op, inputs, outputs } = affine;
+  const { tensors } = draft;
   const [x, constant] = [tensors[inputs[place]!]!, tensors[inputs[1 - place]!]!];
   const { data, shape } = constant;
   if (!(data instanceof Float32Array) || x.shape.join() !== tensors[outputs[0]!]!.shape.join())
     return undefined;
   const channels = x.shape.at(-1) ?? 1;
   const perChannel = shape.at(-1) === channels && elementCount(shape) === channels;
-  if (!perChannel && elementCount(shape) !== 1) return undefined;
+  if ((!perChannel && elementCount(shape) !== 1) || !draft.affords(cost)) return undefined;
   const values = Float64Array.from({ length: channels }, (_, c) => data[perChannel ? c : 0]!);
   const all = (value: number) => new Float64Array(channels).fill(value);
   if (op === 'MUL') return { factor: values, offset: all(0) };
@@ -102,23 +268,26 @@ function lineOf({ tensors }: Graph, { op, inputs, outputs }: Affine, place: numb
     : { factor: all(-1), offset: values };
 }
 
-/** New weights and bias of the layer; undefined if they are not float32 constants. */
-function foldInto(graph: Graph, { op, inputs }: Layer, { factor, offset }: Line) {
+/** The layer's inputs with new weights and a new bias; undefined if they are not float32 constants, or folding would take too long. */
+function foldedInputs(draft: Draft, layer: Layer, affine: Affine, place: number): number[] | undefined {
+  const { op, inputs } = layer;
   const [x = -1, w = -1, b = -1] = inputs;
-  const [weights, bias] = [graph.tensors[w], graph.tensors[b]];
+  const [weights, bias] = [draft.tensors[w], draft.tensors[b]];
   if (!(weights?.data instanceof Float32Array)) return undefined;
   if (b !== -1 && !(bias?.data instanceof Float32Array)) return undefined;
-  const channels = factor.length;
+  const channels = draft.tensors[layer.outputs[0]!]!.shape.at(-1) ?? 1;
+  const line = lineOf(draft, affine, place, weights.data.length + 4 * channels);
+  if (line === undefined) return undefined;
+  const { factor, offset } = line;
   const given = bias?.data instanceof Float32Array ? bias.data : new Float32Array(channels);
   // Depthwise weights have the channel last, the others first.
   const block = op === 'DEPTHWISE_CONV_2D' ? 1 : weights.data.length / channels;
   const scaled = weights.data.map((value, i) => value * factor[Math.floor(i / block) % channels]!);
   const moved = given.map((value, c) => value * factor[c]! + offset[c]!);
-  const tensors: Tensor[] = [...graph.tensors];
-  const newWeights = tensors.push({ ...weights, data: scaled }) - 1;
   const name = bias?.name ?? `${weights.name}/bias`;
-  const newBias = tensors.push({ name, shape: [channels], type: 'float32', data: moved }) - 1;
-  return { tensors, inputs: [x, newWeights, newBias] };
+  const newWeights = draft.tensor({ ...weights, data: scaled });
+  const newBias = draft.tensor({ name, shape: [channels], type: 'float32', data: moved });
+  return [x, newWeights, newBias];
 }
 
 /** Operators whose kernels end in a clamp. */
@@ -134,85 +303,71 @@ function joined(own: Activation, next: 'RELU' | 'RELU6'): Activation | undefined
 }
 
 /** Fuses a RELU or RELU6 into a layer as its activation if it is the only reader of the layer's float32 output. */
-function fuseActivation(graph: Graph): Graph | undefined {
-  for (const [at, { op, inputs, outputs }] of graph.operators.entries()) {
-    if (op !== 'RELU' && op !== 'RELU6') continue;
-    const maker = makerOf(graph, inputs[0]!);
-    if (maker === undefined || !clamped.includes(maker.operator.op) || usesOf(graph, inputs[0]!) !== 1)
-      continue;
-    if (graph.tensors[inputs[0]!]!.type !== 'float32') continue;
-    const layer = maker.operator as Clamped;
-    const activation = joined(layer.options.activation, op);
-    if (activation === undefined) continue;
-    const fused = { ...layer, outputs, options: { ...layer.options, activation } } as Operator;
-    return replaced(
-      graph,
-      graph.tensors,
-      new Map([
-        [maker.at, [fused]],
-        [at, []],
-      ]),
-    );
-  }
-  return undefined;
+function fuseActivation(draft: Draft, node: Node): boolean {
+  const { op, inputs, outputs } = node.operator;
+  if (op !== 'RELU' && op !== 'RELU6') return false;
+  const maker = draft.makerOf(inputs[0]);
+  if (maker === undefined || !clamped.includes(maker.operator.op) || draft.usesOf(inputs[0]!) !== 1)
+    return false;
+  if (draft.tensors[inputs[0]!]!.type !== 'float32') return false;
+  const layer = maker.operator as Clamped;
+  const activation = joined(layer.options.activation, op);
+  if (activation === undefined) return false;
+  draft.remove(node);
+  draft.replace(maker, { ...layer, outputs, options: { ...layer.options, activation } } as Operator);
+  return true;
 }
 
 /** Merges two consecutive changes of shape into one, and removes one that changes nothing. */
-function mergeReshapes(graph: Graph): Graph | undefined {
-  for (const [at, operator] of graph.operators.entries()) {
-    if (!isShapeOnly(operator)) continue;
-    const [input, output] = [operator.inputs[0]!, operator.outputs[0]!];
-    const { shape } = graph.tensors[output]!;
-    if (graph.tensors[input]!.shape.join() === shape.join()) {
-      // A network whose output is its input retains its operator.
-      if (graph.outputs.includes(output) && !makerOf(graph, input)) continue;
-      return redirected(graph, output, input);
-    }
-    const maker = makerOf(graph, input);
-    if (maker === undefined || !isShapeOnly(maker.operator)) continue;
-    const merged = reshape(maker.operator.inputs[0]!, output, shape);
-    return replaced(graph, graph.tensors, new Map([[at, [merged]]]));
+function mergeReshapes(draft: Draft, node: Node): boolean {
+  if (!isShapeOnly(node.operator)) return false;
+  const [input, output] = [node.operator.inputs[0]!, node.operator.outputs[0]!];
+  const { shape } = draft.tensors[output]!;
+  const maker = draft.makerOf(input);
+  if (draft.tensors[input]!.shape.join() === shape.join()) {
+    // A network whose output is its input retains its operator.
+    if (draft.isOutput(output) && !maker) return false;
+    draft.redirect(output, input);
+    return true;
   }
-  return undefined;
+  if (maker === undefined || !isShapeOnly(maker.operator)) return false;
+  draft.replace(node, reshape(maker.operator.inputs[0]!, output, shape));
+  return true;
 }
 
 /** A fully connected layer flattens its input anyway. */
-function dropFlatten(graph: Graph): Graph | undefined {
-  for (const [at, operator] of graph.operators.entries()) {
-    if (operator.op !== 'FULLY_CONNECTED' || operator.options.keepNumDims) continue;
-    const maker = makerOf(graph, operator.inputs[0]!);
-    if (maker === undefined || !isShapeOnly(maker.operator)) continue;
-    const inputs = [maker.operator.inputs[0]!, ...operator.inputs.slice(1)];
-    return replaced(graph, graph.tensors, new Map([[at, [{ ...operator, inputs }]]]));
-  }
-  return undefined;
+function dropFlatten(draft: Draft, node: Node): boolean {
+  const { operator } = node;
+  if (operator.op !== 'FULLY_CONNECTED' || operator.options.keepNumDims) return false;
+  const maker = draft.makerOf(operator.inputs[0]);
+  if (maker === undefined || !isShapeOnly(maker.operator)) return false;
+  draft.replace(node, { ...operator, inputs: [maker.operator.inputs[0]!, ...operator.inputs.slice(1)] });
+  return true;
 }
 
 /**
  * Moves a change of shape behind a following elementwise float32 operator, towards the next change of shape that undoes it, so that the preceding
  * layer can absorb the operator. (Conv1D is CONV_2D between changes of shape.)
  */
-function sinkReshape(graph: Graph): Graph | undefined {
-  for (const [at, operator] of graph.operators.entries()) {
-    const output = operator.outputs[0]!;
-    const { shape, type } = graph.tensors[output]!;
-    if (type !== 'float32') continue;
-    const moving = operator.inputs.flatMap((index, place) => {
-      const maker = makerOf(graph, index);
-      return maker && isShapeOnly(maker.operator) ? [{ place, index, from: maker.operator.inputs[0]! }] : [];
-    });
-    const [first] = moving;
-    if (first === undefined || !maySink(graph, operator, moving, shape)) continue;
-    const inputs = operator.inputs.map(
-      (index, place) => moving.find((move) => move.place === place)?.from ?? index,
-    );
-    const source = graph.tensors[first.from]!;
-    const inner = { name: `${graph.tensors[output]!.name}/inner`, shape: source.shape, type };
-    const tensors = [...graph.tensors, inner];
-    const moved = { ...operator, inputs, outputs: [graph.tensors.length] } as Operator;
-    return replaced(graph, tensors, new Map([[at, [moved, reshape(graph.tensors.length, output, shape)]]]));
-  }
-  return undefined;
+function sinkReshape(draft: Draft, node: Node): boolean {
+  const { operator } = node;
+  if (!unary.includes(operator.op) && !binary.includes(operator.op)) return false;
+  const output = operator.outputs[0]!;
+  const { name, shape, type } = draft.tensors[output]!;
+  if (type !== 'float32') return false;
+  const moving = operator.inputs.flatMap((index, place) => {
+    const maker = draft.makerOf(index)?.operator;
+    return maker && isShapeOnly(maker) ? [{ place, index, from: maker.inputs[0]! }] : [];
+  });
+  const [first] = moving;
+  if (first === undefined || !maySink(draft, operator, moving, shape)) return false;
+  const inputs = operator.inputs.map(
+    (index, place) => moving.find((move) => move.place === place)?.from ?? index,
+  );
+  const inner = draft.tensor({ name: `${name}/inner`, shape: draft.tensors[first.from]!.shape, type });
+  draft.replace(node, { ...operator, inputs, outputs: [inner] } as Operator);
+  draft.insertAfter(node, reshape(inner, output, shape));
+  return true;
 }
 
 interface Move {
@@ -220,18 +375,18 @@ interface Move {
   from: number;
 }
 
-function maySink(graph: Graph, { op, inputs }: Operator, moving: Move[], shape: number[]): boolean {
-  if (unary.includes(op)) return usesOf(graph, moving[0]!.index) === 1;
-  if (op !== 'ADD' && op !== 'SUB' && op !== 'MUL') return false;
-  const shapes = moving.map(({ from }) => graph.tensors[from]!.shape);
+function maySink(draft: Draft, { op, inputs }: Operator, moving: Move[], shape: number[]): boolean {
+  const { tensors } = draft;
+  if (unary.includes(op)) return draft.usesOf(moving[0]!.index) === 1;
+  const shapes = moving.map(({ from }) => tensors[from]!.shape);
   // All variable inputs come from changes of one shape that only this operator reads.
   const times = new Set(inputs).size === 1 ? 2 : 1;
-  if (moving.some(({ index }) => usesOf(graph, index) !== times)) return false;
+  if (moving.some(({ index }) => draft.usesOf(index) !== times)) return false;
   if (shapes.some((other) => other.join() !== shapes[0]!.join())) return false;
-  if (moving.some(({ index }) => graph.tensors[index]!.shape.join() !== shape.join())) return false;
+  if (moving.some(({ index }) => tensors[index]!.shape.join() !== shape.join())) return false;
   return inputs.every((index) => {
     if (moving.some((move) => move.index === index)) return true;
-    const { data, shape: own } = graph.tensors[index]!;
+    const { data, shape: own } = tensors[index]!;
     if (data === undefined) return false;
     // A constant is unaffected by the move if it is one value, or one per element of the last axis.
     const [last, before] = [shape.at(-1), shapes[0]!.at(-1)];
@@ -245,50 +400,8 @@ function reshape(input: number, output: number, shape: number[]): Operator {
   return { op: 'RESHAPE', inputs: [input], outputs: [output], options: { newShape: [...shape] } };
 }
 
-/** One small change of a graph, or undefined if there is nothing to change. */
-type Rewrite = (graph: Graph) => Graph | undefined;
-
-/** The operator that computes a tensor, and its index; undefined if none does. */
-function makerOf({ operators }: Graph, index: number): { operator: Operator; at: number } | undefined {
-  const at = operators.findIndex(({ outputs }) => outputs.includes(index));
-  return at === -1 ? undefined : { operator: operators[at]!, at };
-}
-
-/** Number of times that a tensor is read; an output of the network counts as a read. */
-function usesOf({ operators, outputs }: Graph, index: number): number {
-  const read = [...outputs, ...operators.flatMap(({ inputs }) => inputs)];
-  return read.filter((other) => other === index).length;
-}
-
-/** The graph with some operators replaced, by index; everything without a reader is dropped. */
-function replaced(graph: Graph, tensors: Tensor[], changes: ReadonlyMap<number, Operator[]>): Graph {
-  const operators = graph.operators.flatMap((operator, at) => changes.get(at) ?? [operator]);
-  return withoutDead({ ...graph, tensors, operators });
-}
-
-/** Replaces every use of tensor `from` by tensor `to`, which takes over the name of an output. */
-function redirected(graph: Graph, from: number, to: number): Graph {
-  const moved = (indices: readonly number[]) => indices.map((index) => (index === from ? to : index));
-  const named = graph.outputs.includes(from);
-  return withoutDead({
-    ...graph,
-    tensors: graph.tensors.map((tensor, index) =>
-      named && index === to ? { ...tensor, name: graph.tensors[from]!.name } : tensor,
-    ),
-    operators: graph.operators.map((operator) => ({ ...operator, inputs: moved(operator.inputs) })),
-    outputs: moved(graph.outputs),
-  });
-}
-
-function withoutDead(graph: Graph): Graph {
-  const used = new Set(graph.outputs);
-  const alive = [...graph.operators].reverse().filter(({ inputs, outputs }) => {
-    if (!outputs.some((index) => used.has(index))) return false;
-    for (const index of inputs) used.add(index);
-    return true;
-  });
-  return { ...graph, operators: alive.reverse() };
-}
+/** One small change of a graph at an operator; returns whether it changed anything. */
+type Rewrite = (draft: Draft, node: Node) => boolean;
 
 /** A description of the first constant with a value that is not finite, or undefined: such a network yields no predictions. */
 export function brokenConstant({ tensors }: Graph): string | undefined {
