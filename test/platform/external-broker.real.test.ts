@@ -1,7 +1,10 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
+import type { LiveNews } from '../../src/lib/api/live.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { root } from '../support/cli.js';
 import { freePort, listening, type Mosquitto, startMosquitto } from '../support/mosquitto.js';
@@ -49,6 +52,36 @@ describeReal('mosquitto', 'a platform on an external broker', () => {
     device.stream.destroy();
     await expect.poll(async () => (await platform.client.devices.get('dev')).online).toBe(false);
     device.end(true);
+  });
+
+  it('shows its messages in the live tail of the dashboard, and closes its connections afterward', async () => {
+    const { platform, url } = await start();
+    const client = await connect(url, {});
+    await client.publishAsync('hall/kept', 'earlier', { qos: 1, retain: true });
+    const headers = { authorization: `Bearer ${platform.token}` };
+    const socket = new WebSocket(`${platform.platform.urls.http.replace('https', 'wss')}/live`, {
+      ...{ ca: platform.ca, headers },
+    });
+    const heard: string[] = [];
+    socket.on('message', (data) => {
+      const news = JSON.parse(String(data)) as LiveNews;
+      if ('open' in news) heard.push('open');
+      if ('message' in news) heard.push(`${news.message.topic} ${news.message.payload}`);
+    });
+    await once(socket, 'open');
+    socket.send(JSON.stringify({ id: 1, to: 'messages', filter: 'hall/#' }));
+    await expect.poll(() => [...heard].sort()).toEqual(['hall/kept earlier', 'open']);
+    await client.publishAsync('hall/1', 'live', { qos: 1 });
+    await expect.poll(() => heard.at(-1)).toBe('hall/1 live');
+    socket.send(JSON.stringify({ id: 1, to: 'nothing' }));
+    socket.send(JSON.stringify({ id: 2, to: 'messages', filter: 'yard/#' }));
+    await expect.poll(() => heard.at(-1)).toBe('open');
+    await client.publishAsync('hall/1', 'of the ended subscription', { qos: 1 });
+    await client.publishAsync('yard/1', 'last', { qos: 1 });
+    await expect.poll(() => heard.at(-1)).toBe('yard/1 last');
+    expect(heard.filter((line) => line.includes('ended'))).toEqual([]);
+    socket.close();
+    client.end(true);
   });
 });
 

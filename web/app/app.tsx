@@ -4,7 +4,7 @@ import { useEffect } from 'preact/hooks';
 import { Login } from '../pages/login/login.js';
 import { Failure, Loading } from '../parts/page.js';
 import { ApiError } from './api.js';
-import { closeFeed, connected, openFeed } from './feed.js';
+import { closeLive, connected, liveState, openLive, reconnect } from './live.js';
 import { type PageOf, pageOf, pages } from './pages.js';
 import { goTo, route } from './route.js';
 import { logIn, logOut, user } from './session.js';
@@ -31,11 +31,11 @@ export function App() {
   useEffect(() => {
     if (!known) {
       ready.value = false;
-      closeFeed();
+      closeLive();
       return;
     }
     failed.value = undefined;
-    void openFeed().then(() => {
+    void openLive().then(() => {
       ready.value = true;
     });
   }, [known?.csrf]);
@@ -121,10 +121,35 @@ function Broken() {
     return () => clearTimeout(timer);
   }, [connected.value]);
   if (connected.value || !lasting.value) return null;
+  return <Interruption />;
+}
+
+/** Why the live connection is interrupted, and when the next attempt is. */
+function Interruption() {
+  const state = liveState.value;
+  const now = useSignal(Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => {
+      now.value = Date.now();
+    }, 1000);
+    return () => clearInterval(timer);
+  }, []);
+  const isRefused = state.is === 'waiting' && state.why === 'refused';
+  const seconds = state.is === 'waiting' ? Math.ceil((state.at - now.value) / 1000) : 0;
   return (
-    <p class="broken" role="status">
-      The platform is unreachable. This page may be out of date; it reloads when the platform is back.
-    </p>
+    <div class="broken">
+      <p role="status">
+        {isRefused
+          ? 'Live updates are interrupted: the platform responds, but the WebSocket connection fails. A proxy must forward WebSockets and the Host header. This page may be out of date.'
+          : 'The platform is unreachable. This page may be out of date; it reloads when the platform is back.'}
+      </p>
+      <p class="soft">
+        {seconds > 0 ? `Reconnecting in ${seconds} s.` : 'Reconnecting …'}{' '}
+        <button type="button" class="link" onClick={reconnect}>
+          Try now
+        </button>
+      </p>
+    </div>
   );
 }
 

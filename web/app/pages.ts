@@ -42,6 +42,11 @@ export const pages: readonly PageEntry[] = [
     title: 'Pipelines',
     load: async () => (await import('../pages/pipelines/pipelines.js')).Pipelines,
   },
+  {
+    path: 'messages',
+    title: 'Messages',
+    load: async () => (await import('../pages/messages/messages.js')).Messages,
+  },
   { path: 'events', title: 'Events', load: async () => (await import('../pages/events/events.js')).Events },
 ];
 

@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { type AnswerOf, type ApiError, get, getAll, type Place, type Reads } from './api.js';
-import { connected, onEvents } from './feed.js';
+import { connected, onEvents } from './live.js';
 
 export interface Resource<T> {
   /** The data; undefined = not loaded yet. During a reload, the old value stays available. */

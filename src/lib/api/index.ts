@@ -225,6 +225,16 @@ export { pushedFirmwareSchema, pushFirmware } from './firmware/push.js';
 export { createGuideClient, type GuideClient } from './guide/client.js';
 export { type GuideProvisioned, guideProvisionedSchema, provisionAtGuide } from './guide/provision.js';
 export { startJob } from './jobs/start.js';
+export {
+  type LiveChannel,
+  type LiveMessage,
+  type LiveNews,
+  type LiveRequest,
+  liveBeatMs,
+  liveChannels,
+  liveCloseCodes,
+  liveRequestSchema,
+} from './live.js';
 export { OciRepository } from './oci/client.js';
 export {
   type Artifact,

@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { AiotError } from './errors.js';
 
+export { backOffMs, withJitter } from './back-off.js';
+
 /** Time as a port, so that state machines and retries can be tested without waiting. */
 export interface Clock {
   /** Milliseconds since 1970. */
@@ -145,14 +147,4 @@ function numberOf(field: Field, text: string): number {
 
 function wrong({ name, from, to }: Field, text: string): AiotError {
   return new AiotError('AIOT_USAGE', `expected ${name}s from ${from} to ${to}; got "${text}"`);
-}
-
-/** The delay after `failures` consecutive failures: `firstMs`, doubled for each further failure, up to `mostMs`. */
-export function backOffMs(failures: number, firstMs: number, mostMs = Number.POSITIVE_INFINITY): number {
-  return Math.min(mostMs, firstMs * 2 ** (failures - 1));
-}
-
-/** Reduces a delay randomly by up to a quarter, so that clients that were disconnected together do not reconnect together. */
-export function withJitter(ms: number): number {
-  return ms * (0.75 + Math.random() / 4);
 }

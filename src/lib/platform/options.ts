@@ -77,6 +77,8 @@ export interface PlatformOptions {
   connectionLimits?: Partial<ConnectionLimits>;
   /** How long requests in progress may take to end at shutdown, ms. */
   drainMs?: number;
+  /** How often live connections of dashboards are checked, ms. */
+  liveBeatMs?: number;
   clock?: Clock;
   /** A database above this size is checked in the background, bytes; 1 GiB when absent. */
   checkAtOnce?: number | undefined;

@@ -369,6 +369,7 @@ async function startApp(
       },
       ...{ dataDir: options.dataDir, ca: state.authority.certificate, disk, workers, log, now },
       ...{ started: now(), version: aiotVersion(), rates: options.rates, drainMs: options.drainMs },
+      liveBeatMs: options.liveBeatMs,
       urls: () => urls,
       condition: () => conditionOf(conditionParts(started)),
       brokerTrouble: () => troubleOf(broker, later.mqtt),

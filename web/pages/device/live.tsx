@@ -2,11 +2,11 @@ import { useSignal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
 import type { DeviceInfo, DeviceMessage } from '../../../src/lib/api/index.js';
 import { at, get } from '../../app/api.js';
+import { onDevice } from '../../app/live.js';
 import { shellWord } from '../../app/text.js';
 import { Empty, Section } from '../../parts/page.js';
 import { Plot } from '../../parts/plot.js';
 import { Inferences } from './inferences.js';
-import { listen } from './listen.js';
 import { Samples } from './samples.js';
 
 /** Time span of the plots, s. */
@@ -35,7 +35,7 @@ export function Live({ device: { name, online } }: { device: DeviceInfo }) {
     const keep = (messages: readonly DeviceMessage[]) => {
       inferences.value = [...inferences.value, ...messages].slice(-mostInferences);
     };
-    const end = listen(name, ['telemetry', 'inference'], (channel, message) => {
+    const end = onDevice(name, ['telemetry', 'inference'], (channel, message) => {
       if (channel === 'inference') keep([message]);
       else if (asked.value) add(message, Date.now() / 1000);
       else waiting.push(message);

@@ -2,12 +2,12 @@ import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import type { DeviceMessage } from '../../../src/lib/api/index.js';
 import { at } from '../../app/api.js';
+import { onDevice } from '../../app/live.js';
 import { useResource } from '../../app/resource.js';
 import { shellWord } from '../../app/text.js';
 import { Badge, type Tone } from '../../parts/badge.js';
 import { Empty, Failure, Loading } from '../../parts/page.js';
 import { When } from '../../parts/when.js';
-import { listen } from './listen.js';
 
 const tones: Record<string, Tone> = { error: 'bad', warn: 'warn', info: 'blue' };
 const dayMs = 86_400_000;
@@ -22,7 +22,7 @@ export function Log({ name }: { name: string }) {
   const heard = useSignal<DeviceMessage[]>([]);
   useEffect(
     () =>
-      listen(name, ['log'], (_, message) => {
+      onDevice(name, ['log'], (_, message) => {
         heard.value = [...heard.value, message].slice(-most);
       }),
     [name],

@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import type { PlatformEvent } from '../../../src/lib/api/index.js';
 import { type ApiError, at, get } from '../../app/api.js';
-import { connected, onEvents } from '../../app/feed.js';
+import { connected, onEvents } from '../../app/live.js';
 import type { PageOf } from '../../app/pages.js';
 import { goTo, here, linkTo, route } from '../../app/route.js';
 import { plural, shellWord } from '../../app/text.js';

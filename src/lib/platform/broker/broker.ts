@@ -20,6 +20,7 @@ import { Retained } from './retained.js';
 import { Router, send, storeMessage } from './router.js';
 import { type BrokerCounts, SessionLog } from './session-log.js';
 import { BrokerState, type Will } from './sessions.js';
+import { type Tail, tailIn } from './tail.js';
 import { Subscriptions } from './topics.js';
 import { endSession, endWill, settleAll, sweepWills } from './wills.js';
 import { type BrokerMessage, type ConnectPacket, reasonCode } from './wire.js';
@@ -81,6 +82,8 @@ export interface Broker {
   publish(packet: Partial<BrokerMessage> & { topic: string; payload: Buffer }): Promise<void>;
   /** For routes in this process. */
   streams: LocalStreams;
+  /** For people who watch: messages of clients and of the platform. */
+  tail: Tail;
   /** Ends all connections of a device; if it is no longer allowed to connect, its queued messages are discarded too. */
   disconnect(device: string): void;
   /** Closes the connections whose identity matches. */
@@ -214,6 +217,7 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
       new connections.Connection(core, socket, { door, secure, peer: peerOf(below), address, known });
     },
     ...{ figures, limits, publish, streams, disconnectWho, endConnections },
+    tail: tailIn(core),
     depths: () => depthsOf(core),
     trouble: () => (sessions.log.failing ? 'its log of sessions cannot be written' : null),
     disconnect(device) {

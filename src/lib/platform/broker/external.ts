@@ -13,6 +13,7 @@ import type { Broker } from './broker.js';
 import { brokerLimits } from './limits.js';
 import { createFigures } from './metrics.js';
 import { storeMessage } from './router.js';
+import { tailOf } from './tail.js';
 
 export interface ExternalParts {
   /** mqtt(s)://HOST:PORT; credentials in it, or stored by `aiot stream login`. */
@@ -52,11 +53,11 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
   const figures = createFigures();
   const base = url.replace(/\/*(\?.*)?$/, '');
   const session = { clientId: `aiot-platform-${platform}`, clean: false, overflow: 'wait' as const };
-  const opened: Source[] = [];
+  const opened = new Set<Source>();
   let end: () => Promise<void> = async () => {};
   const close = async () => {
     await end();
-    await Promise.allSettled(opened.map((source) => source.close()));
+    await Promise.allSettled([...opened].map((source) => source.close()));
   };
   try {
     const online = new Set<string>();
@@ -69,7 +70,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
       },
     });
     const followed = await openSource(`${base}/${presence}`, { overflow: 'wait', ...watched('presence') });
-    opened.push(followed);
+    opened.add(followed);
     const sink = await openSink(base, watched('what it is to send'));
     const store = async ({ message, ack }: Delivery, signal: AbortSignal) => {
       const { topic } = message;
@@ -132,7 +133,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
         await sink.write([{ topic, payload, retain, qos }]);
         figures.sent++;
       },
-      ...{ streams, figures, limits: brokerLimits },
+      ...{ streams, tail: tailOf(streams, (source) => opened.delete(source)), figures, limits: brokerLimits },
       depths: () => null,
       trouble: () => (away.size > 0 ? `${shownUrl(base)} is away: ${[...away].join(', ')}` : null),
       // The broker decides whether a client may stay connected: by its CRL, password file and ACL.
@@ -168,7 +169,7 @@ function saysOnline(topic: string, payload: Uint8Array): boolean {
 }
 
 /** Routes of a platform with an external broker: each source and sink is a client of it. `opened` is closed with the broker. */
-function remoteStreams(base: string, opened: Source[]): LocalStreams {
+function remoteStreams(base: string, opened: Set<Source>): LocalStreams {
   return {
     async openSource(filter, { queue, overflow } = {}) {
       const options = {
@@ -176,7 +177,7 @@ function remoteStreams(base: string, opened: Source[]): LocalStreams {
         ...(overflow === undefined ? {} : { overflow }),
       };
       const source = await openSource(`${base}/${filter}`, options);
-      opened.push(source);
+      opened.add(source);
       return source;
     },
     openSink: (topic, { qos, retain } = {}) => {

@@ -6,7 +6,7 @@ import { suback, unsuback } from './requests.js';
 import { loggedGrant } from './session-log.js';
 import type { Session } from './sessions.js';
 import { redistribute } from './shares.js';
-import { filterWithin, isSubscription, sharedFilter } from './topics.js';
+import { filterWithin, fitsLimits, isSubscription, sharedFilter } from './topics.js';
 import {
   type BrokerMessage,
   type Qos,
@@ -14,8 +14,6 @@ import {
   type SubscribePacket,
   type SubscribeRequest,
 } from './wire.js';
-
-const mostLevels = 100;
 
 /** Retained messages examined before yielding to other work. */
 const stride = 10_000;
@@ -84,8 +82,7 @@ function reasonToRefuse(
 ): number {
   if (session.subscriptions.size >= limits.subscriptions && !session.subscriptions.has(filter))
     return reasonCode.quotaExceeded;
-  const fits = filter.length <= limits.filterLength && filter.split('/').length <= mostLevels;
-  if (!fits || !isSubscription(filter)) return reasonCode.topicFilterInvalid;
+  if (!fitsLimits(limits, filter) || !isSubscription(filter)) return reasonCode.topicFilterInvalid;
   return maySubscribe(identity!, filterWithin(filter)) ? 0 : reasonCode.notAuthorized;
 }
 

@@ -1,3 +1,4 @@
+import type { BrokerLimits } from './limits.js';
 import type { Grant, Qos } from './wire.js';
 
 /**
@@ -36,6 +37,13 @@ export function filterCovers(allowed: string, filter: string): boolean {
     if (level === '+' ? i === 0 && filter.startsWith('$') : level !== inner[i]) return false;
   }
   return inner.length === outer.length;
+}
+
+const mostLevels = 100;
+
+/** Whether a filter is no longer than the broker accepts. */
+export function fitsLimits({ filterLength }: Pick<BrokerLimits, 'filterLength'>, filter: string): boolean {
+  return filter.length <= filterLength && filter.split('/').length <= mostLevels;
 }
 
 /** Whether it is a valid filter: `+` and `#` occupy whole levels, and `#` is the last. */

@@ -18,6 +18,7 @@ import {
   limitServer,
   longestTarget,
 } from './limits.js';
+import { liveRoute } from './live.js';
 import { HttpFigures } from './metrics.js';
 import type { ApiParts } from './parts.js';
 import { sessionRoutes, tokenRoutes, userRoutes } from './routes/access.js';
@@ -76,6 +77,7 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
   await describeApi(app, parts.version);
   await app.register(named('health', healthRoutes(http)(parts)));
   await app.register(named('web', webRoutes));
+  await app.register(named('live', liveRoute(parts)));
   const nouns = [
     ...[
       statusRoutes,

@@ -15,7 +15,7 @@ export const longestTarget = 8192;
 const mostHeaders = 100;
 
 /** Maximum nesting depth of objects and lists: none of our bodies exceeds 12. */
-const deepest = 32;
+export const deepest = 32;
 
 /** Time limit for receiving a parsed body, ms; and for a pause in a streamed one. */
 const usualTimes = { bodyMs: 30_000, pauseMs: 60_000 };

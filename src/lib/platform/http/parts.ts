@@ -101,6 +101,8 @@ export interface ApiParts {
   rates?: Partial<Rates> | undefined;
   /** As in PlatformOptions. */
   drainMs?: number | undefined;
+  /** How often live connections are checked, ms. */
+  liveBeatMs?: number | undefined;
   /** ms since 1970 */
   started: number;
   /** Current condition of the platform. */

@@ -1,0 +1,60 @@
+import * as z from 'zod';
+import type { DeviceMessage } from './contract/devices.js';
+import type { PlatformEvent } from './events/api.js';
+import { name } from './fields.js';
+
+/** Channels of a device that its messages come from. */
+export const liveChannels = ['telemetry', 'inference', 'reply', 'log'] as const;
+
+export type LiveChannel = (typeof liveChannels)[number];
+
+const id = z.int().min(1).max(1_000_000_000);
+
+/**
+ * A message of the dashboard on its live connection (WebSocket at /live, JSON text). Each subscription has an id that the page chooses. A user needs the
+ * scope `events:read` for events, `devices:read` for a device, and a `stream:` scope that covers the filter for messages.
+ */
+export const liveRequestSchema = z.union([
+  z.strictObject({ id, to: z.literal('events') }),
+  z.strictObject({ id, to: z.literal('device'), device: name, channels: z.array(z.enum(liveChannels)) }),
+  z.strictObject({ id, to: z.literal('messages'), filter: z.string().min(1).max(4096) }),
+  z.strictObject({ id, to: z.literal('nothing') }),
+]);
+export type LiveRequest = z.output<typeof liveRequestSchema>;
+
+/** A message of MQTT, as printed by `aiot stream tail --json`. */
+export interface LiveMessage {
+  topic: string;
+  /** Arrival at this connection, ms since 1970. */
+  time: number;
+  /** The value if the payload is JSON; its text if it is UTF-8; otherwise its bytes in base64. */
+  payload?: unknown;
+  encoding: 'json' | 'utf8' | 'base64';
+  headers?: ([string, string] | [string, string, 'utf8' | 'base64'])[];
+  qos?: 0 | 1 | 2;
+  /** Whether it was published earlier, and retained. */
+  retain?: boolean;
+  /** Length of the whole payload, and whether only its beginning is here. */
+  bytes: number;
+  cut?: true;
+}
+
+/** The platform's messages on the live connection. */
+export type LiveNews =
+  /** The connection is alive. */
+  | { beat: true }
+  /** The subscription has begun: from now on nothing is missed. */
+  | { id: number; open: true }
+  | { id: number; event: PlatformEvent }
+  | { id: number; channel: LiveChannel; deviceMessage: DeviceMessage }
+  | { id: number; message: LiveMessage }
+  /** Messages that were left out because they came faster than they can be shown or sent. */
+  | { id: number; missed: number }
+  /** The subscription was refused, or has ended. */
+  | { id: number; error: { code: string; detail: string; next?: string } };
+
+/** Codes of the close frame: the session has ended, or the user opened too many connections (RFC 6455, section 7.4.2: 4000 to 4999 are private). */
+export const liveCloseCodes = { sessionEnded: 4401, tooMany: 4429 } as const;
+
+/** The platform sends something at least this often, ms. */
+export const liveBeatMs = 15_000;

@@ -1,0 +1,11 @@
+// Apart from the other helpers of time, so that the dashboard can import it: browsers have no `node:timers`.
+
+/** The delay after `failures` consecutive failures: `firstMs`, doubled for each further failure, up to `mostMs`. */
+export function backOffMs(failures: number, firstMs: number, mostMs = Number.POSITIVE_INFINITY): number {
+  return Math.min(mostMs, firstMs * 2 ** (failures - 1));
+}
+
+/** Reduces a delay randomly by up to a quarter, so that clients that were disconnected together do not reconnect together. */
+export function withJitter(ms: number): number {
+  return ms * (0.75 + Math.random() / 4);
+}

@@ -1,0 +1,152 @@
+import { join } from 'node:path';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type Dashboard, dashboard, expectAccessible } from '../support/dashboard.js';
+import { publish, type RawMqtt } from '../support/raw-mqtt.js';
+import { connectFour } from '../support/raw-mqtt5.js';
+import { describeReal } from '../support/real.js';
+
+describeReal('chromium', 'the live tail', () => {
+  let own: Dashboard;
+  let client: RawMqtt;
+  beforeAll(async () => {
+    own = await dashboard({ plain: { port: 0 } });
+    client = await connectFour(own.platform);
+  });
+  afterAll(async () => {
+    client.socket.destroy();
+    await own.stop();
+  });
+
+  /** The rows of the table, as `topic payload`. */
+  const rowsOf = (page: Page) =>
+    page
+      .getByRole('table', { name: 'Messages' })
+      .locator('tbody tr')
+      .evaluateAll((rows) =>
+        rows.map((row) =>
+          [...row.querySelectorAll('td, th')]
+            .slice(1, 3)
+            .map((cell) => cell.textContent)
+            .join(' '),
+        ),
+      );
+
+  it('shows a message published by MQTT at once, over a WebSocket and without EventSource', async () => {
+    const { page, context, troubles } = await own.open('#/');
+    const sockets: string[] = [];
+    const streams: string[] = [];
+    page.on('websocket', (socket) => sockets.push(socket.url()));
+    page.on('request', (request) => request.resourceType() === 'eventsource' && streams.push(request.url()));
+    await page.reload();
+    await page.getByRole('link', { name: 'Messages' }).click();
+    await page.getByText('live', { exact: true }).waitFor();
+    expect(sockets).toEqual([`${own.platform.platform.urls.http.replace('https', 'wss')}/live`]);
+    await page.getByRole('heading', { name: 'No messages yet' }).waitFor();
+    await page.getByText("aiot stream tail 'aiot:///#'").waitFor();
+    const begun = Date.now();
+    client.say(publish({ topic: 'hall/press-1/temperature', payload: '{"celsius":21.5,"ok":true}' }));
+    await page.getByText('{"celsius":21.5,"ok":true}').waitFor();
+    expect(Date.now() - begun).toBeLessThan(10_000);
+    client.say(
+      publish({ topic: 'hall/press-2/state', payload: 'running', qos: 1, messageId: 1, retain: true }),
+    );
+    client.say(publish({ topic: 'yard/camera', payload: Buffer.from([0xff, 0xd8, 0xff, 0xe0]) }));
+    await expect
+      .poll(() => rowsOf(page))
+      .toEqual([
+        'yard/camera /9j/4A==',
+        'hall/press-2/state running',
+        'hall/press-1/temperature {"celsius":21.5,"ok":true}',
+      ]);
+    await expectAccessible(page);
+    await page.screenshot({ path: join(process.env.SHOTS ?? own.platform.folder, 'messages.png') });
+
+    await page.getByRole('button', { name: 'hall/press-1/temperature' }).click();
+    await page.getByRole('dialog').getByText('"celsius": 21.5').waitFor();
+    await page.screenshot({ path: join(process.env.SHOTS ?? own.platform.folder, 'message.png') });
+    await page.getByRole('button', { name: 'Close' }).click();
+
+    // A filter is part of the address; retained messages come first.
+    await page.getByLabel('Topic filter').fill('hall/+/state');
+    await page.getByRole('button', { name: 'Filter', exact: true }).click();
+    await expect.poll(() => rowsOf(page)).toEqual(['hall/press-2/state running']);
+    expect(page.url()).toContain('filter=');
+    await page.getByRole('button', { name: 'Pause' }).click();
+    client.say(publish({ topic: 'hall/press-3/state', payload: 'while paused' }));
+    await page.getByText(/, paused/).waitFor();
+    await page.getByRole('button', { name: 'Resume' }).click();
+    await expect
+      .poll(() => rowsOf(page))
+      .toEqual(['hall/press-3/state while paused', 'hall/press-2/state running']);
+    await page.getByLabel('Topic filter').fill('hall/#/state');
+    await page.getByRole('button', { name: 'Filter', exact: true }).click();
+    await page.getByText('expected a topic filter such as sensors/#').waitFor();
+    // All pages and filters share one connection.
+    expect([sockets.length, streams]).toEqual([1, []]);
+    expect(troubles).toEqual([]);
+    await context.close();
+  });
+
+  it('has the permissions of the user: a token for some topics shows only these', async () => {
+    const made = await own.platform.client.tokens.create({
+      ...{ name: 'hall', role: 'viewer', scopes: ['stream:hall/#', 'platform:read', 'devices:read'] },
+    });
+    const { page, context } = await own.open('#/messages', { token: (made as { token: string }).token });
+    await page.getByText('live', { exact: true }).waitFor();
+    expect(await page.getByLabel('Topic filter').inputValue()).toBe('hall/#');
+    client.say(
+      publish({ topic: 'yard/1', payload: 'of another' }),
+      publish({ topic: 'hall/1', payload: 'allowed' }),
+    );
+    await page.getByText('allowed', { exact: true }).waitFor();
+    expect((await rowsOf(page)).filter((row) => !row.startsWith('hall/'))).toEqual([]);
+    await page.getByLabel('Topic filter').fill('#');
+    await page.getByRole('button', { name: 'Filter', exact: true }).click();
+    await page.getByText('# is outside the scopes of this token').waitFor();
+    await context.close();
+  });
+
+  it('says why it is interrupted, retries with growing delays, and continues by itself', async () => {
+    const { page, context } = await own.open('#/messages?filter=hall/%23');
+    await page.getByText('live', { exact: true }).waitFor();
+    const { httpPort, mqttPort } = portsOf(own);
+    await own.platform.platform.stop();
+    await page.getByText('The platform is unreachable.').waitFor();
+    await page.getByText('interrupted', { exact: true }).waitFor();
+    await page.getByText(/Reconnecting in \d+ s\./).waitFor();
+    await page.screenshot({ path: join(process.env.SHOTS ?? own.platform.folder, 'interrupted.png') });
+    await own.platform.start({ httpPort, mqttPort });
+    await page.getByRole('button', { name: 'Try now' }).click();
+    await page.getByText('live', { exact: true }).waitFor();
+    await page.getByText('The platform is unreachable.').waitFor({ state: 'detached' });
+    client = await connectFour(own.platform);
+    client.say(publish({ topic: 'hall/9', payload: 'after the interruption' }));
+    await page.getByText('after the interruption').waitFor();
+    await context.close();
+  });
+
+  it('reports a proxy that forwards no WebSockets, and a session that has ended', async () => {
+    const made = await own.platform.client.tokens.create({ name: 'brief', role: 'viewer' });
+    const { token, id } = made as { token: string; id: string };
+    const { page, context } = await own.open('', { token });
+    await page.routeWebSocket(/\/live$/, (socket) =>
+      socket.close({ code: 1011, reason: 'no WebSockets here' }),
+    );
+    await page.goto(`${own.platform.platform.urls.http}/#/messages`);
+    await page.reload();
+    await page.getByText('the WebSocket connection fails').waitFor();
+    await page.getByText('interrupted', { exact: true }).waitFor();
+    await context.close();
+    const other = await own.open('#/messages', { token });
+    await other.page.getByText('live', { exact: true }).waitFor();
+    await own.platform.client.tokens.revoke(id);
+    await other.page.getByText('To log in, run this command').waitFor();
+    await other.context.close();
+  });
+});
+
+function portsOf({ platform }: Dashboard) {
+  const { http, mqtts } = platform.platform.urls;
+  return { httpPort: Number(new URL(http).port), mqttPort: Number(new URL(mqtts).port) };
+}

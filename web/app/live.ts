@@ -1,0 +1,217 @@
+import { computed, signal } from '@preact/signals';
+import type {
+  DeviceMessage,
+  LiveChannel,
+  LiveMessage,
+  LiveNews,
+  LiveRequest,
+  liveBeatMs,
+  PlatformEvent,
+} from '../../src/lib/api/index.js';
+import { backOffMs, withJitter } from '../../src/lib/core/back-off.js';
+import { loadSession } from './session.js';
+
+/**
+ * State of the live connection, which all parts of the page share. `waiting`: it is tried again at `at`, ms since 1970. `refused`: the platform answers
+ * other requests, but not this one.
+ */
+type LiveState =
+  | { is: 'connecting' | 'open' }
+  | { is: 'waiting'; why: 'unreachable' | 'refused'; at: number };
+export const liveState = signal<LiveState>({ is: 'connecting' });
+
+/** Whether the live connection is open. After an interruption, pages read their data again. */
+export const connected = computed(() => liveState.value.is === 'open');
+
+/** A request without the id of its subscription. */
+type Wanted = LiveRequest extends infer Request
+  ? Request extends unknown
+    ? Omit<Request, 'id'>
+    : never
+  : never;
+
+interface Subscription {
+  wanted: Wanted;
+  take: (news: LiveNews) => void;
+}
+
+const subscriptions = new Map<number, Subscription>();
+let lastId = 0;
+
+let socket: WebSocket | undefined;
+let wanted = false;
+let failures = 0;
+let timer: ReturnType<typeof setTimeout> | undefined;
+/** When data last arrived. */
+let heard = 0;
+
+/** Delay before the second attempt, and the longest one, ms. */
+const firstDelayMs = 1000;
+const longestDelayMs = 30_000;
+
+/** As the platform defines it; only its types are imported. */
+const beatMs: typeof liveBeatMs = 15_000;
+
+/** Silence after which the connection is considered dead, ms. */
+const silenceMs = 2.5 * beatMs;
+
+type Listener = (event: PlatformEvent) => void;
+const listeners = new Set<{ types: readonly string[]; listener: Listener }>();
+
+/** Opens the live connection. Resolves when it is open, or after one second. */
+export function openLive(): Promise<void> {
+  wanted = true;
+  failures = 0;
+  open();
+  const patience = 1000;
+  return new Promise((resolve) => {
+    const end = connected.subscribe((isOpen) => isOpen && resolve());
+    setTimeout(() => {
+      end();
+      resolve();
+    }, patience);
+  });
+}
+
+export function closeLive(): void {
+  wanted = false;
+  close();
+}
+
+/** Connects now instead of at the end of the delay. */
+export function reconnect(): void {
+  open();
+}
+
+/** Calls back with each event of these types (`device.*`, `rollout.move`) from now on. Returns a function that unsubscribes. */
+export function onEvents(types: readonly string[], listener: Listener): () => void {
+  const entry = { types, listener };
+  listeners.add(entry);
+  return () => listeners.delete(entry);
+}
+
+/** Calls back with each message of these channels from the device from now on, across reconnections. Returns a function that unsubscribes. */
+export function onDevice(
+  device: string,
+  channels: LiveChannel[],
+  take: (channel: LiveChannel, message: DeviceMessage) => void,
+): () => void {
+  return subscribe({ to: 'device', device, channels }, (news) => {
+    if ('deviceMessage' in news) take(news.channel, news.deviceMessage);
+  });
+}
+
+interface MessageTakers {
+  message: (message: LiveMessage) => void;
+  /** Messages that came faster than they are shown. */
+  missed: (count: number) => void;
+  /** The subscription has begun; or it was refused. */
+  open: () => void;
+  refused: (error: { code: string; detail: string; next?: string }) => void;
+}
+
+/** Calls back with each message of MQTT on a filter, across reconnections. Returns a function that unsubscribes. */
+export function onMessages(filter: string, takers: MessageTakers): () => void {
+  return subscribe({ to: 'messages', filter }, (news) => {
+    if ('message' in news) takers.message(news.message);
+    else if ('missed' in news) takers.missed(news.missed);
+    else if ('open' in news) takers.open();
+    else if ('error' in news) takers.refused(news.error);
+  });
+}
+
+function subscribe(wants: Wanted, take: (news: LiveNews) => void): () => void {
+  const id = ++lastId;
+  subscriptions.set(id, { wanted: wants, take });
+  ask(id, wants);
+  return () => {
+    subscriptions.delete(id);
+    ask(id, { to: 'nothing' });
+  };
+}
+
+function ask(id: number, wants: Wanted): void {
+  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ id, ...wants }));
+}
+
+function matches(pattern: string, type: string): boolean {
+  return (
+    pattern === '*' || pattern === type || (pattern.endsWith('.*') && type.startsWith(pattern.slice(0, -1)))
+  );
+}
+
+/** The subscription of all pages to events. The connection counts as open once it has begun, or is refused for lack of a scope. */
+function takeEvents(news: LiveNews): void {
+  if ('open' in news || 'error' in news) {
+    failures = 0;
+    liveState.value = { is: 'open' };
+  }
+  if (!('event' in news)) return;
+  for (const { types, listener } of [...listeners]) {
+    if (types.some((type) => matches(type, news.event.type))) listener(news.event);
+  }
+}
+subscriptions.set(++lastId, { wanted: { to: 'events' }, take: takeEvents });
+
+function open(): void {
+  if (socket || !wanted || document.hidden) return;
+  clearTimeout(timer);
+  // Between attempts, the reason for the interruption stays visible.
+  if (liveState.value.is !== 'waiting') liveState.value = { is: 'connecting' };
+  const own = new WebSocket(`wss://${location.host}/live`);
+  socket = own;
+  heard = Date.now();
+  own.onopen = () => {
+    for (const [id, { wanted: wants }] of subscriptions) ask(id, wants);
+  };
+  own.onmessage = ({ data }: MessageEvent<string>) => {
+    heard = Date.now();
+    const news = JSON.parse(data) as LiveNews;
+    if ('id' in news) subscriptions.get(news.id)?.take(news);
+  };
+  own.onclose = () => {
+    if (socket === own) lost();
+  };
+}
+
+/** After an interruption: tries again with growing delays, unless the user has to log in. The browser does not tell why it could not connect. */
+function lost(): void {
+  socket?.close();
+  socket = undefined;
+  if (!wanted || document.hidden) return;
+  failures++;
+  const delay = withJitter(backOffMs(failures, firstDelayMs, longestDelayMs));
+  const at = Date.now() + delay;
+  const before = liveState.peek();
+  const why = before.is === 'waiting' ? before.why : 'unreachable';
+  liveState.value = { is: 'waiting', why, at };
+  clearTimeout(timer);
+  timer = setTimeout(open, delay);
+  // If the session has ended, the login appears. A connection that was lost once is not refused yet.
+  loadSession().then(
+    () => failures > 1 && settle('refused', at),
+    () => settle('unreachable', at),
+  );
+}
+
+function settle(why: 'unreachable' | 'refused', at: number): void {
+  const state = liveState.peek();
+  if (state.is === 'waiting' && state.at === at && state.why !== why) liveState.value = { ...state, why };
+}
+
+function close(): void {
+  clearTimeout(timer);
+  const own = socket;
+  socket = undefined;
+  own?.close();
+  liveState.value = { is: 'connecting' };
+}
+
+// A connection can be dead without a close event, for example after the machine slept.
+setInterval(() => {
+  if (socket && Date.now() - heard > silenceMs) lost();
+}, 5000);
+addEventListener('online', () => open());
+
+// Hidden tabs close their connection, because nobody reads their data.
+document.addEventListener('visibilitychange', () => (document.hidden ? close() : open()));
