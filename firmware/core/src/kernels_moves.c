@@ -421,7 +421,7 @@ aiot_code aiot_prepare_batches(const aiot_operator *operator) {
     blocks[k] = aiot_operand_i32(block, k);
     before[k] = aiot_operand_i32(paddings, 2 * k);
     const int64_t after = aiot_operand_i32(paddings, 2 * k + 1);
-    if (blocks[k] < 1 || before[k] < 0 || after < 0 || (int64_t)count[k] * blocks[k] != size[k] + before[k] + after)
+    if (blocks[k] < 1 || before[k] < 0 || after < 0 || (int64_t)count[k] * blocks[k] != (int64_t)size[k] + before[k] + after)
       return AIOT_BUNDLE_MALFORMED;
   }
   const int32_t n = image->size[0], c = image->size[image->rank - 1];
