@@ -26,7 +26,7 @@ export default class Up extends AiotCommand {
   static override result = upResultSchema;
 
   async run(): Promise<UpResult | undefined> {
-    // The heap stays small, because the platform runs for months. This saves 25 MB, and ingest, broker and downloads are just as fast.
+    // While the platform loads; V8 would keep for months what it allows itself then.
     keepYoungHeapSmall();
     const input = await this.input(Up);
     const { flags } = input;

@@ -7,8 +7,11 @@ import { root } from '../support/cli.js';
 function youngAfter(call: string): number {
   const core = pathToFileURL(`${root}/dist/lib/core/index.js`).href;
   const program = `
-    const { keepYoungHeapSmall, letYoungHeapGrow } = await import('${core}');
+    const { fitHeap, keepYoungHeapSmall, letYoungHeapGrow, withYoungHeapKept } = await import('${core}');
+    const { once } = await import('node:events');
+    const { setTimeout: delay } = await import('node:timers/promises');
     const { getHeapSpaceStatistics } = await import('node:v8');
+    const { Worker } = await import('node:worker_threads');
     ${call}
     const kept = [];
     for (let index = 0; index < 600_000; index++) kept.push({ index });
@@ -25,4 +28,22 @@ function youngAfter(call: string): number {
 it('the young heap stays small while a program loads, and may grow afterward', () => {
   expect(youngAfter('keepYoungHeapSmall();')).toBeLessThan(16 * 1024 ** 2);
   expect(youngAfter('keepYoungHeapSmall(); letYoungHeapGrow();')).toBeGreaterThanOrEqual(16 * 1024 ** 2);
+});
+
+it('the young heap stays small although a thread starts', () => {
+  const thread = "new Worker('', { eval: true })";
+  const plain = `keepYoungHeapSmall(); await once(${thread}, 'exit');`;
+  // V8 itself sets the growth factor back to 2: without that, withYoungHeapKept would not be needed.
+  expect(youngAfter(plain)).toBeGreaterThanOrEqual(16 * 1024 ** 2);
+  const kept = `keepYoungHeapSmall(); await once(withYoungHeapKept(${thread}), 'exit');`;
+  expect(youngAfter(kept)).toBeLessThan(16 * 1024 ** 2);
+  const grown = `${kept} letYoungHeapGrow(); await once(withYoungHeapKept(${thread}), 'exit');`;
+  expect(youngAfter(grown)).toBeGreaterThanOrEqual(16 * 1024 ** 2);
+});
+
+it('the heap stays small while few messages arrive, and may grow while many do', () => {
+  const atRate = (rate: number) =>
+    `const end = fitHeap(() => (performance.now() / 1000) * ${rate}); await delay(1200);`;
+  expect(youngAfter(`${atRate(50)} end();`)).toBeLessThan(16 * 1024 ** 2);
+  expect(youngAfter(`${atRate(20_000)} end();`)).toBeGreaterThanOrEqual(16 * 1024 ** 2);
 });

@@ -87,6 +87,7 @@ export {
   collectGarbage,
   endOfProgram,
   findProgram,
+  fitHeap,
   isRunning,
   keepHeapSmall,
   keepYoungHeapSmall,
@@ -98,6 +99,7 @@ export {
   runProgram,
   startProgram,
   stopProgram,
+  withYoungHeapKept,
 } from './process.js';
 export {
   defaultProject,

@@ -5,6 +5,7 @@ import { delimiter, join } from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import type { Worker } from 'node:worker_threads';
 import { AiotError } from './errors.js';
 import { onAbort } from './tasks.js';
 
@@ -219,21 +220,80 @@ function started(program: string, args: readonly string[], options: SpawnOptions
  * does little.
  */
 export function keepYoungHeapSmall(): void {
+  youngHeapGrows = false;
   setFlagsFromString('--semi-space-growth-factor=1');
 }
 
 /** Lets the space for new objects grow to V8's default size, for computations that create many short-lived objects. */
 export function letYoungHeapGrow(): void {
+  youngHeapGrows = true;
   setFlagsFromString('--semi-space-growth-factor=2');
 }
 
+let youngHeapGrows = true;
+
 /**
- * Keeps the heap small in processes that run for months on a small board. By default, V8 lets the heap double before it collects the old
- * generation. After this call, it collects whenever the heap has grown by a fifth, and the young generation grows no further.
+ * Applies `keepYoungHeapSmall` again when a new thread runs. V8 has one growth factor for all threads of a process, and sets it back to 2 for
+ * each new thread (Heap::ConfigureHeap).
  */
-export function keepHeapSmall(): void {
-  setFlagsFromString('--heap-growing-percent=20');
+export function withYoungHeapKept(thread: Worker): Worker {
+  return thread.once('online', () => {
+    if (!youngHeapGrows) keepYoungHeapSmall();
+  });
+}
+
+/**
+ * Keeps the heap small in processes that run for months. By default, V8 lets the heap double or more before it collects the old generation. After
+ * this call, it collects whenever the heap has grown by `growthPercent`, and the young generation grows no further.
+ */
+export function keepHeapSmall(growthPercent = 20): void {
+  setFlagsFromString(`--heap-growing-percent=${growthPercent}`);
   keepYoungHeapSmall();
+}
+
+/** Gives the heap V8's usual growth again after `keepHeapSmall`. */
+function letHeapGrow(): void {
+  setFlagsFromString('--heap-growing-percent=0');
+  letYoungHeapGrow();
+}
+
+const lookMs = 500;
+
+/** Messages a second from which the heap may grow, and how long it may do so after fewer arrive, ms. */
+const busyRate = 500;
+const quietMs = 10_000;
+
+/** How much the heap may grow before it is collected while few messages arrive, in percent. */
+const quietGrowth = 50;
+
+/**
+ * Fits V8's heap to the traffic of a process that runs for months. Objects of connections live for days: a small heap that is collected often holds
+ * little garbage beside them. Objects of messages live for milliseconds: with a large young generation most of them die in it, instead of being copied.
+ * When the start or the traffic is over, the garbage that it left is collected, because a quiet heap would stay as large as it is.
+ * @param received number of messages received so far
+ * @returns a function that stops it
+ */
+export function fitHeap(received: () => number): () => void {
+  let before = received();
+  let traffic: 'unknown' | 'busy' | 'quiet' = 'unknown';
+  let busyAt = 0;
+  const look = () => {
+    const rate = ((received() - before) * 1000) / lookMs;
+    before = received();
+    if (rate >= busyRate) {
+      busyAt = performance.now();
+      if (traffic !== 'busy') letHeapGrow();
+      traffic = 'busy';
+      return;
+    }
+    if (traffic === 'quiet' || (traffic === 'busy' && performance.now() - busyAt < quietMs)) return;
+    traffic = 'quiet';
+    keepHeapSmall(quietGrowth);
+    collectGarbage();
+  };
+  const timer = setInterval(look, lookMs);
+  timer.unref();
+  return () => clearInterval(timer);
 }
 
 let resident = 0;

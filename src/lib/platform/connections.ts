@@ -66,9 +66,8 @@ interface Entry {
   since: number;
   /** Time by which the connection must have a place, ms. */
   deadline: number;
-  /** Bytes of an incomplete hello. */
-  hello: Buffer[];
-  bytes: number;
+  /** Bytes of an incomplete hello; null = none. */
+  hello: Buffer | null;
   begin: () => void;
 }
 
@@ -83,6 +82,8 @@ const sweepMs = 500;
 const mostRefused = 16;
 
 const logEveryMs = 60_000;
+
+const nothing = () => {};
 
 /**
  * Every connection of the platform's listeners, from accept to close. A connection reaches TLS, which costs 50 KB and more, only with a
@@ -129,7 +130,7 @@ export class Connections {
 
   /** Counts a socket without TLS, before anything else is done with it. Returns false if there was no room; the socket is then closed. */
   admit(socket: Socket): boolean {
-    return this.enter(socket, 'unproven', 0, () => {}) !== null;
+    return this.enter(socket, 'unproven', 0, nothing) !== null;
   }
 
   /** Whether this address may open another connection over HTTP; if not, the socket is closed. */
@@ -183,13 +184,12 @@ export class Connections {
       stage,
       since: now,
       deadline: now + helloMs,
-      hello: [],
-      bytes: 0,
+      hello: null,
       begin,
     };
     this.byKey.set(key, entry);
     this.crowdOf(stage)?.add(visitor, entry);
-    socket.once('close', () => this.leave(entry));
+    socket.on('close', () => this.leave(entry));
     while (this.silent.size + this.waiting.size > limits.strangers)
       this.evict(this.silent.size > 0 ? this.silent : this.waiting);
     return socket.destroyed ? null : entry;
@@ -214,15 +214,13 @@ export class Connections {
     const read = () => {
       const chunk = socket.read() as Buffer | null;
       if (chunk === null) return;
-      entry.hello.push(chunk);
-      entry.bytes += chunk.length;
-      const bytes = entry.hello.length === 1 ? chunk : Buffer.concat(entry.hello);
-      entry.hello = [bytes];
+      const bytes = entry.hello === null ? chunk : Buffer.concat([entry.hello, chunk]);
+      entry.hello = bytes;
       const length = bytes.length < headerBytes ? 0 : bytes.readUInt16BE(3);
       if (bytes[0] !== handshakeRecord || length > longestHello) return giveUp();
       if (bytes.length < headerBytes + Math.max(1, length)) return;
       socket.removeListener('readable', read);
-      entry.hello = [];
+      entry.hello = null;
       entry.begin = this.handOver(entry, bytes, giveUp);
       this.move(entry, 'waiting');
       this.takeTurns();
@@ -260,7 +258,10 @@ export class Connections {
         this.evict(unproven);
       }
       this.move(next, 'unproven');
-      next.begin();
+      const { begin } = next;
+      // It holds the hello, which the entry would otherwise keep as long as the connection lasts.
+      next.begin = nothing;
+      begin();
     }
     this.turning = false;
   }

@@ -3,6 +3,7 @@ import type { Sync } from '../core/append-log.js';
 import type { Clock } from '../core/time.js';
 import type { BrokerLimits } from './broker/limits.js';
 import type { BoardListener } from './broker/listeners.js';
+import type { BrokerFigures } from './broker/metrics.js';
 import type { ConnectionLimits } from './connections.js';
 import type { Rates } from './http/auth.js';
 import type { LocalStreams } from './streams.js';
@@ -94,6 +95,8 @@ export interface Platform {
   ca: string;
   /** The operator's token; present only if one was issued at this start. */
   token?: string;
+  /** Number of messages received so far. */
+  figures: Pick<BrokerFigures, 'received'>;
   /** The broker's messages, for routes in this process. */
   streams: Pick<LocalStreams, 'openSource' | 'openSink' | 'expect'>;
   /** Creates a link that logs one browser into the dashboard with this token's rights; null for an invalid token. */

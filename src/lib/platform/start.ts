@@ -57,11 +57,12 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     }
   };
   try {
-    const { urls, ca, token, streams, loginLink } = await startParts(options, parts);
+    const { urls, ca, token, figures, streams, loginLink } = await startParts(options, parts);
     let stopped: Promise<void> | undefined;
     return {
       urls,
       ca,
+      figures,
       streams,
       loginLink,
       ...(token === undefined ? {} : { token }),
@@ -92,7 +93,8 @@ async function startParts(options: PlatformOptions, lifecycle: Lifecycle) {
     const user = await tokens.identify(shown);
     return user && loginUrl(urls.http, (await logins.link(user)).code);
   };
-  return { urls, ca: authority.file, token, streams: broker.streams, loginLink };
+  const { figures, streams } = broker;
+  return { urls, ca: authority.file, token, figures, streams, loginLink };
 }
 
 /** Dependencies available to every part. */

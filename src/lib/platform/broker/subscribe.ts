@@ -118,7 +118,11 @@ export class RetainedFeed {
     if (this.isBusy) return;
     this.isBusy = true;
     const isDone = this.sendSome();
-    if (isDone) this.session.waiters.delete(this.proceed);
+    if (isDone) {
+      this.session.waiters.delete(this.proceed);
+      // An idle session does without it.
+      this.session.retainedFeed = null;
+    }
     if (isDone || !this.hasRoom()) {
       this.isBusy = false;
       return;

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
 import { AiotError } from '../../core/errors.js';
+import { withYoungHeapKept } from '../../core/process.js';
 
 /** One statement, with `$1`, `$2` … as its parameters. */
 export interface Step {
@@ -56,7 +57,8 @@ export class DatabaseThread {
     if (this.started) return this.started;
     const libsql = createRequire(import.meta.url).resolve('libsql');
     const { path, readOnly } = this;
-    const thread = new Worker(program, { eval: true, workerData: { libsql, path, readOnly } });
+    const workerData = { libsql, path, readOnly };
+    const thread = withYoungHeapKept(new Worker(program, { eval: true, workerData }));
     thread.unref();
     thread.on('message', (reply: Reply) => this.take(reply));
     thread.once('error', (error) => this.end(error));

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
 import type { CompiledQuery, Dialect, Kysely } from 'kysely';
 import { AiotError, systemCode } from '../../core/errors.js';
-import { nativePart } from '../../core/process.js';
+import { nativePart, withYoungHeapKept } from '../../core/process.js';
 import { migrations } from './migrations.js';
 import type { Schema } from './schema.js';
 
@@ -276,7 +276,7 @@ export function quickCheckApart(path: string): RunningCheck {
     database.close();
     parentPort.postMessage(problems);`;
   const libsql = createRequire(import.meta.url).resolve('libsql');
-  const thread = new Worker(program, { eval: true, workerData: { libsql, path } });
+  const thread = withYoungHeapKept(new Worker(program, { eval: true, workerData: { libsql, path } }));
   const done = new Promise<string[] | null>((resolve) => {
     thread.once('message', (problems: string[]) => resolve(problems));
     thread.once('error', (error: Error) => resolve([error.message]));

@@ -7,6 +7,7 @@ import { AiotError, hasCode } from '../../core/errors.js';
 import { readText } from '../../core/files.js';
 import { configFolder } from '../../core/folders.js';
 import { withLock } from '../../core/lock.js';
+import { fitHeap } from '../../core/process.js';
 import { notifierFor } from '../../core/systemd.js';
 import { shellWord } from '../../core/text.js';
 import { trustRootOf } from '../../formats/manifest/envelope.js';
@@ -83,8 +84,10 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
     };
     const boundless = boundLog(process.env.AIOT_LOG_FILE);
     const ending = await tellManager(platform.urls.http);
+    const endFitting = fitHeap(() => platform.figures.received);
     const stop = async () => {
       await ending();
+      endFitting();
       await platform.stop();
       boundless();
     };
