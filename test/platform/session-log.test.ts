@@ -62,3 +62,67 @@ it('keeps a message that passes between members of a shared subscription while t
   await again.log.close();
   expect([queued(restored, 'first'), queued(restored, 'second')]).toEqual([[2], []]);
 });
+
+/** Commits records, and returns those that a new start reads, with the file's lines. */
+async function readBack(records: readonly LogRecord[]) {
+  const { log } = await SessionLog.open({ folder, snapshot: () => [] }, () => {});
+  await new Promise<void>((resolve, reject) =>
+    log.commitAll(records, (error) => (error ? reject(error) : resolve())),
+  );
+  await log.close();
+  const read: LogRecord[] = [];
+  const { damaged } = await SessionLog.open({ folder, snapshot: () => [] }, (record) => read.push(record));
+  expect(damaged).toBe(0);
+  return read;
+}
+
+it('reads every kind of record back as it was written', async () => {
+  const payload = Buffer.from([0, 255, 10, 13, 34, 92]).toString('base64');
+  const long = Buffer.alloc(300_000, 'ß').toString('base64');
+  const records: LogRecord[] = [
+    { k: 'session', s: 'operator a:"quoted\\" 😀', off: null, x: 5 },
+    { k: 'message', n: 1, m: ['t/"a\\b"/ü\n😀', payload, 1, false], to: [['s', 1, 7]] },
+    { k: 'message', n: 2, m: ['', '', 0, true], to: [], r: true, from: ['ü', 65_535], state: 'released' },
+    {
+      k: 'message',
+      n: 3,
+      m: ['t', long, 2, false, payload],
+      to: [['s', 2, 0, { g: share, i: [1], r: true }]],
+    },
+    { k: 'message', n: 4, m: ['t', payload, 1, false, '', 1_900_000_000_000], to: [], state: 'sent' },
+    { k: 'sub', s: 's', f: [['a/#', 1, 2, 3]] },
+    { k: 'received', s: 's', n: 3, g: share },
+    { k: 'will', s: 's', m: ['t', payload, 1, true], d: 5 },
+    { k: 'will', s: 's', m: null },
+    { k: 'end', s: 's' },
+  ];
+  expect(await readBack(records)).toEqual(records);
+});
+
+it('records acknowledgments of one session that arrive together as one line, in order with other records', async () => {
+  const { log } = await SessionLog.open({ folder, snapshot: () => [] }, () => {});
+  const done = (s: string, n: number, g?: string): LogRecord =>
+    g === undefined ? { k: 'done', s, n } : { k: 'done', s, n, g };
+  for (const n of [1, 2, 3]) log.append(done('first', n));
+  log.append(done('second', 4));
+  log.append(done('second', 5, share));
+  log.append({ k: 'release', s: 'second', id: 9 });
+  log.append(done('second', 6));
+  await log.close();
+  const state = newState();
+  state.apply(session('first'));
+  for (const n of [1, 2, 3, 7]) state.apply(message(n, 'first', 10));
+  const read: LogRecord[] = [];
+  await SessionLog.open({ folder, snapshot: () => [] }, (record) => {
+    read.push(record);
+    state.apply(record);
+  });
+  expect(read).toEqual([
+    { ...done('first', 1), more: [2, 3] },
+    done('second', 4),
+    done('second', 5, share),
+    { k: 'release', s: 'second', id: 9 },
+    done('second', 6),
+  ]);
+  expect(queued(state, 'first')).toEqual([7]);
+});

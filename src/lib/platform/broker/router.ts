@@ -150,18 +150,40 @@ interface Accepted {
   /** Session key of its publisher; null = the platform. */
   origin: string | null;
   /** How the log records the message, by session and by shared subscription. */
-  plans: Map<Session | Share<Session>, Plan> | null;
+  plans: Plans | null;
   /** Whether it had a subscriber; known once it is delivered. */
   matched: boolean;
 }
 
-/** How the log records a message for one session. */
+/** How the log records a message for one receiver: a session, or a shared subscription. */
 interface Plan {
+  receiver: Session | Share<Session>;
   session: Session;
   /** Packet id of the message in the session; 0 = the session is not in the log. */
   id: number;
   /** The session under which it is recorded, if that is another one. */
   home?: Session | undefined;
+}
+
+/** Plans of one message, in the order of its receivers, in which they are looked up. */
+class Plans {
+  private readonly all: Plan[] = [];
+  private next = 0;
+
+  add(plan: Plan): void {
+    this.all.push(plan);
+  }
+
+  of(receiver: Plan['receiver']): Plan | undefined {
+    const { all, next } = this;
+    for (let step = 0; step < all.length; step++) {
+      const at = (next + step) % all.length;
+      if (all[at]!.receiver !== receiver) continue;
+      this.next = at + 1;
+      return all[at];
+    }
+    return undefined;
+  }
 }
 
 interface Planned {
@@ -237,11 +259,10 @@ export class Router {
       return;
     }
     const n = ++state.number;
-    const record = {
-      ...{ k: 'message' as const, n, m: logged(r || !retain ? own : { ...own, retain: false }), to },
-      ...(r ? { r } : {}),
-      ...(from ? { from } : {}),
-    };
+    const m = logged(r || !retain ? own : { ...own, retain: false });
+    const record: LogRecord & { k: 'message' } = { k: 'message', n, m, to };
+    if (r) record.r = r;
+    if (from) record.from = from;
     this.parts.sessionLog().commit(record, (error) => {
       if (!error) this.undelivered.set(n, record);
       done(error, { message: own, number: n, origin: key, plans, matched: false });
@@ -265,8 +286,8 @@ export class Router {
       if (!session.persistent) continue;
       const id = session.freeId();
       if (id === 0) continue;
-      plans ??= new Map();
-      plans.set(session, { session, id });
+      plans ??= new Plans();
+      plans.add({ receiver: session, session, id });
       const flag = retain && receiver.retainAsPublished;
       to.push(receiverRecord([session.key, qos, id], { i: receiver.ids, r: flag }));
     }
@@ -275,9 +296,9 @@ export class Router {
       if (!session) continue;
       const grant = share.members.get(session)!;
       const qos = Math.min(grant.qos, message.qos) as Qos;
-      plans ??= new Map();
-      const plan: Plan = { session, id: 0 };
-      plans.set(share, plan);
+      plans ??= new Plans();
+      const plan: Plan = { receiver: share, session, id: 0 };
+      plans.add(plan);
       if (qos === 0) continue;
       copied = true;
       if (session.persistent) plan.id = session.freeId();
@@ -310,13 +331,13 @@ export class Router {
       const copy = receiver.retainAsPublished ? message : plain;
       if (qos === 0) this.sendNow(session, copy, receiver.ids);
       else {
-        const id = plans?.get(session)?.id;
+        const id = session.persistent ? plans?.of(session)?.id : undefined;
         this.enqueue(session, copy, qos, { ids: receiver.ids, id, number: id === undefined ? id : number });
       }
       if (isBehind(session)) behind = session;
     }
     for (const share of shares) {
-      const session = this.deliverShared(share, { message, plain, number }, plans?.get(share));
+      const session = this.deliverShared(share, { message, plain, number }, plans?.of(share));
       if (!session) continue;
       accepted.matched = true;
       if (isBehind(session)) behind = session;

@@ -28,9 +28,9 @@ interface LogOptions {
 
 type Done = (error: unknown) => void;
 
-/** Lines written in one batch. `done` is called when they are on disk; absent if no caller waits. */
+/** Records written in one batch. `done` is called when they are on disk; absent if no caller waits. */
 interface Commit {
-  lines: string[];
+  records: readonly LogRecord[];
   done?: Done;
 }
 
@@ -48,6 +48,7 @@ export class SessionLog {
   private number = 0;
   private begun = 0;
   private readonly commits = new GroupCommit<Commit>((batch) => this.write(batch));
+  private readonly lines = new Lines();
   private timer: NodeJS.Timeout | undefined;
   /** A write has failed: memory is ahead of the file until it is rewritten. */
   private behind = false;
@@ -121,18 +122,29 @@ export class SessionLog {
 
   /** Records waiting to be written. */
   get backlog(): number {
-    return this.commits.waiting.reduce((sum, { lines }) => sum + lines.length, 0);
+    return this.commits.waiting.reduce((sum, { records }) => sum + records.length, 0);
   }
 
   /** Appends a record that no caller waits for; it is written within `lazyMs`. */
   append(record: LogRecord): void {
     if (this.closed) return;
-    this.commits.add({ lines: [lineOf(record)] }, false);
+    if (!this.joins(record)) this.commits.add({ records: [record] }, false);
     if (this.commits.busy || this.timer) return;
     this.timer = setTimeout(() => {
       this.timer = undefined;
       this.commits.begin();
     }, lazyMs);
+  }
+
+  /** Adds a record to the one before it: acknowledgments arrive many at a time. Returns whether it could. */
+  private joins(record: LogRecord): boolean {
+    const last = this.commits.waiting.at(-1);
+    if (record.k !== 'done' || !last || last.done) return false;
+    const before = last.records.at(-1);
+    if (before?.k !== 'done' || before.s !== record.s || before.g !== record.g) return false;
+    before.more ??= [];
+    before.more.push(record.n);
+    return true;
   }
 
   /** `done` is called when the record is on disk, or with the error from the disk. */
@@ -145,7 +157,7 @@ export class SessionLog {
       done(new Error('the platform is stopping'));
       return;
     }
-    this.commits.add({ lines: records.map(lineOf), done });
+    this.commits.add({ records, done });
   }
 
   async close(): Promise<void> {
@@ -163,17 +175,18 @@ export class SessionLog {
   }
 
   private async write(batch: readonly Commit[]): Promise<void> {
-    const lines = batch.flatMap((commit) => commit.lines);
+    const { lines } = this;
     const waiting = batch.flatMap(({ done }) => (done ? [done] : []));
     const begun = performance.now();
     try {
       const { compactBytes = 4 * chunkBytes, onCommit } = this.options;
       if (this.behind || this.log.end > Math.max(compactBytes, 4 * this.begun)) await this.compact();
-      const block = Buffer.from(`${lines.join('\n')}\n`);
+      for (const { records } of batch) for (const record of records) lines.add(record);
+      const block = lines.block();
       await this.log.append(block, waiting.length > 0);
       this.crc = crc32(block, this.crc);
       if (waiting.length > 0) {
-        onCommit?.(lines.length, (performance.now() - begun) / 1000);
+        onCommit?.(lines.count, (performance.now() - begun) / 1000);
         this.isSynced();
       }
       this.noteSoon();
@@ -181,6 +194,8 @@ export class SessionLog {
     } catch (error) {
       this.behind = true;
       for (const done of waiting) done(error);
+    } finally {
+      lines.clear();
     }
   }
 
@@ -194,18 +209,18 @@ export class SessionLog {
     const log = new AppendLog(await open(path, 'w+'), 0, this.options.sync);
     try {
       let crc = 0;
-      let text = '';
+      const lines = new Lines();
       const write = async () => {
-        const block = Buffer.from(text);
-        text = '';
+        const block = lines.block();
         await log.append(block, false);
         crc = crc32(block, crc);
+        lines.clear();
       };
       // The state of one moment, because a message may pass between sessions while this file is written. All changes made meanwhile are in the
       // lines that follow.
       for (const record of [...this.options.snapshot()]) {
-        text += `${lineOf(record())}\n`;
-        if (text.length > chunkBytes) await write();
+        lines.add(record());
+        if (lines.bytes > chunkBytes) await write();
       }
       await write();
       await log.flush();
@@ -281,8 +296,11 @@ const recordSchema = z.discriminatedUnion('k', [
     /** The message was sent to the client, or the client has received it and must release its packet id. */
     state: z.enum(['sent', 'released']).optional(),
   }),
-  /** The session has finished with message `n`; `g`: with the copy of that shared subscription. */
-  z.object({ k: z.literal('done'), s: z.string(), n: z.number(), g: z.string().optional() }),
+  /** The session has finished with message `n` and those in `more`; `g`: with the copies of that shared subscription. */
+  z.object({
+    ...{ k: z.literal('done'), s: z.string(), n: z.number(), g: z.string().optional() },
+    more: z.array(z.number()).optional(),
+  }),
   /** The client of the session has received QoS 2 message `n` and must release it. */
   z.object({ k: z.literal('received'), s: z.string(), n: z.number(), g: z.string().optional() }),
   /** Message `n` of a shared subscription passes from the session to another member. */
@@ -334,22 +352,70 @@ export function unloggedGrant([, qos, options = 0, id = 0]: z.infer<typeof subsc
   return { qos, noLocal: (options & 1) !== 0, retainAsPublished: (options & 2) !== 0, id };
 }
 
-/** A record as a line without its newline: JSON, whose last member is the CRC-32 of the rest. */
-function lineOf(record: LogRecord): string {
-  const json = JSON.stringify(record);
-  return `${json.slice(0, -1)},"c":"${sumOf(json)}"}`;
+/** Buffers above this size are released after use, bytes. */
+const keptBytes = chunkBytes;
+
+/** Lines of records, as bytes in one buffer that is used again. A line is JSON, whose last member is the CRC-32 of the rest. */
+class Lines {
+  private buffer = Buffer.alloc(0);
+  /** Number of lines, and their length. */
+  count = 0;
+  bytes = 0;
+
+  add(record: LogRecord): void {
+    const json = jsonOf(record);
+    // A UTF-16 code unit takes at most three bytes of UTF-8.
+    this.reserve(3 * json.length + checksumBytes);
+    const { buffer, bytes } = this;
+    const end = bytes + buffer.write(json, bytes);
+    const sum = hexOf(crc32(buffer.subarray(bytes, end)));
+    this.bytes = end - 1 + buffer.write(`,"c":"${sum}"}\n`, end - 1, 'latin1');
+    this.count++;
+  }
+
+  /** All lines; valid until `clear`. */
+  block(): Buffer {
+    return this.buffer.subarray(0, this.bytes);
+  }
+
+  clear(): void {
+    this.count = 0;
+    this.bytes = 0;
+    if (this.buffer.length > keptBytes) this.buffer = Buffer.alloc(0);
+  }
+
+  private reserve(more: number): void {
+    if (this.bytes + more <= this.buffer.length) return;
+    const larger = Buffer.allocUnsafeSlow(Math.max(2 * this.buffer.length, this.bytes + more, 16 * 1024));
+    this.buffer.copy(larger, 0, 0, this.bytes);
+    this.buffer = larger;
+  }
+}
+
+/** Length of a checksum and the rest of its line: `,"c":"01234567"}` and the newline. */
+const checksumBytes = 17;
+
+/** A record as JSON. Messages, which are most records, are put together here: payloads in base64 need no escapes, which JSON.stringify looks for. */
+function jsonOf(record: LogRecord): string {
+  if (record.k !== 'message') return JSON.stringify(record);
+  const { k, n, m, to, ...rest } = record;
+  const [topic, payload, qos, retain, properties, expiresAt] = m;
+  const more = `${properties === undefined ? '' : `,"${properties}"`}${expiresAt === undefined ? '' : `,${expiresAt}`}`;
+  const head = `{"k":"${k}","n":${n},"m":[${JSON.stringify(topic)},"${payload}",${qos},${retain}${more}],"to":${JSON.stringify(to)}`;
+  const tail = JSON.stringify(rest);
+  return tail === '{}' ? `${head}}` : `${head},${tail.slice(1)}`;
 }
 
 /** The record of a line; null when it is damaged. Lines of earlier versions have no checksum. */
 function recordOf(line: string): LogRecord | null {
   const [end = '', sum] = /,"c":"([0-9a-f]{8})"\}$/.exec(line) ?? [];
   const json = sum === undefined ? line : `${line.slice(0, -end.length)}}`;
-  if (sum !== undefined && sumOf(json) !== sum) return null;
+  if (sum !== undefined && hexOf(crc32(json)) !== sum) return null;
   return recordSchema.safeParse(parsedJson(json)).data ?? null;
 }
 
-function sumOf(json: string): string {
-  return crc32(json).toString(16).padStart(8, '0');
+function hexOf(sum: number): string {
+  return sum.toString(16).padStart(8, '0');
 }
 
 /** Contents of the session log when they were noted. */

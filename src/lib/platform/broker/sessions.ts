@@ -100,6 +100,7 @@ export class BrokerState {
         break;
       case 'done':
         session?.forget(record.n, record.g);
+        for (const number of record.more ?? []) session?.forget(number, record.g);
         break;
       case 'move': {
         const entry = session?.forget(record.n, record.to[3]?.g);
@@ -281,7 +282,7 @@ export class Session {
   bytes = 0;
   /** Number that increases with each acknowledgment. */
   progress = 0;
-  /** Retained messages for its subscriptions; created with the first. */
+  /** Retained messages for its new subscriptions; null when all are sent. */
   retainedFeed: RetainedFeed | null = null;
   /** Called when the session may have caught up. */
   readonly waiters = new Set<() => void>();
