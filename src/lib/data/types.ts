@@ -42,9 +42,9 @@ export interface Split {
 export const findingKinds = [
   /** The same signal twice: on two sides of a split, or (only a warning) in one dataset. */
   'leak',
-  /** Rows that repeat the previous row: the recorder polled faster than the sensor measured. */
+  /** Rows that repeat the previous row: the recorder polled faster than the sensor measured. In tables, equal and nearly equal rows. */
   'repeats',
-  /** Classes whose sensors measured at different rates. */
+  /** Classes or recordings whose sensors measured at different rates. */
   'rate',
   /** Labels that can be predicted without the signal: by device, day, length or recording method. */
   'shortcut',
@@ -53,6 +53,12 @@ export const findingKinds = [
   'stuck',
   /** Axes swapped or inverted compared with the other recordings. */
   'swapped',
+  /** Values in another unit than those of the other recordings. */
+  'unit',
+  /** A constant offset compared with the other recordings. */
+  'offset',
+  /** Single samples that leave the signal and return at once. */
+  'spikes',
   'saturation',
   /** Missing samples or messages, or a recorder that stopped. */
   'gap',
@@ -61,6 +67,12 @@ export const findingKinds = [
   'short',
   'not-a-number',
   'label',
+  /** A column that names a row, a time or a device instead of measuring anything. */
+  'identifier',
+  /** A column with the content of another one. */
+  'duplicate',
+  /** Values far from all others of their column. */
+  'outliers',
 ] as const;
 
 /** A number in a finding: data, not text. */
@@ -69,10 +81,15 @@ export type Evidence = Record<
   number | string | boolean | null | (number | string)[] | Record<string, number | string | null>
 >;
 
+/** `certain`: counted in the data; `likely`: far beyond chance; `possible`: worth a look. */
+export const confidences = ['certain', 'likely', 'possible'] as const;
+
 /** A finding of `data check`. An `error` makes metrics meaningless, a `warning` is reported, `info` is a remark. */
 export interface Finding {
   kind: (typeof findingKinds)[number];
   severity: 'error' | 'warning' | 'info';
+  /** Absent = certain. */
+  confidence?: (typeof confidences)[number];
   /** IDs of the recordings; without a project, the files' paths within the folder. */
   files: string[];
   evidence: Evidence;

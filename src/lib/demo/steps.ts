@@ -155,12 +155,18 @@ const findingTopics: Record<Finding['kind'], string> = {
   imbalance: 'class imbalance',
   stuck: 'stuck fields',
   swapped: 'swapped axes',
+  unit: 'units',
+  offset: 'offsets',
+  spikes: 'spikes',
   saturation: 'saturation',
   gap: 'gaps',
   range: 'values out of range',
   short: 'short recordings',
   'not-a-number': 'missing numbers',
   label: 'labels',
+  identifier: 'identifiers',
+  duplicate: 'duplicate columns',
+  outliers: 'outliers',
 };
 
 export function checkStep(work: DemoWork): DemoStep {

@@ -79,7 +79,8 @@ export function conditioned(spec: SignalSpec, columns: Float64Array[]): Float64A
       if (resampler.advance()) out[length++] = resampler.value(previous, current);
       previous = current;
     }
-    return out;
+    // With a rate such as 1/60 Hz, rounding may make the estimate of the count too high by one.
+    return length < out.length ? out.slice(0, length) : out;
   });
 }
 

@@ -17,8 +17,9 @@ const mostFiles = 6;
 export function checkText(report: CheckReport, { all = false } = {}): string {
   const { findings } = report;
   const lines = [headOf(report), ...splitOf(report)];
-  for (const { severity, kind, message, advice, files } of findings) {
-    lines.push('', `${marks[severity]()} ${bold(kind)}  ${message}`, `  ${dim(advice)}`);
+  for (const { severity, kind, confidence, message, advice, files } of findings) {
+    const sure = confidence === 'certain' ? '' : dim(` (${confidence})`);
+    lines.push('', `${marks[severity]()} ${bold(kind)}${sure}  ${message}`, `  ${dim(advice)}`);
     // If there are few files, the message already names them.
     if (files.length > 2) lines.push(`  ${dim(shortened(files, all ? files.length : mostFiles))}`);
   }

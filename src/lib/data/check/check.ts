@@ -1,7 +1,11 @@
 import type { SignalSpec } from '../../signal/spec.js';
 import type { Dataset, Finding, Split } from '../types.js';
+import { checkSwapped } from './axes.js';
 import { checkCopies, checkSplit } from './copies.js';
-import { checkClipping, checkStuck, checkSwapped } from './fields.js';
+import { checkClipping, checkStuck } from './fields.js';
+import { checkLabels } from './labels.js';
+import { checkJoints } from './neighbours.js';
+import { type Comparison, compareRecordings } from './profiles.js';
 import {
   checkBalance,
   checkGaps,
@@ -11,7 +15,10 @@ import {
   type Ranges,
   withNumbersAlone,
 } from './recordings.js';
+import { checkCounters, checkLabelFields, checkSameFields } from './roles.js';
 import { checkShortcuts } from './shortcuts.js';
+import { checkPace, checkSpikes } from './signals.js';
+import { checkOffsets, checkUnits } from './units.js';
 
 const order = { error: 0, warning: 1, info: 2 } as const;
 
@@ -24,6 +31,116 @@ interface CheckContext {
   loose?: boolean;
 }
 
+/** Everything that a rule may look at. */
+interface RuleInput {
+  /** As recorded. */
+  raw: Dataset;
+  /** With every non-numeric sample replaced. */
+  dataset: Dataset;
+  comparison: Comparison;
+  spec: SignalSpec;
+  split: Split | undefined;
+  ranges: Ranges;
+  /** A label's class; undefined = each label is one. */
+  classOf: Map<string, string> | undefined;
+  loose: boolean;
+  /** Recordings whose deviation from their peers has a cause already: another one would be a consequence of it. */
+  explained: ReadonlySet<string>;
+}
+
+interface Rule {
+  /** The damage that the defect does if it stays unnoticed. */
+  reason: string;
+  /** Whether a finding explains why its recordings deviate from their peers. */
+  explains?: true;
+  find(input: RuleInput): Finding[];
+}
+
+/** The rules for recordings, in the order in which they explain a deviation: those that name a cause come before those that only notice it. */
+const rules: Rule[] = [
+  {
+    reason:
+      'No step of the pipeline can calculate with cells that are no numbers; implausible ones distort the standardization.',
+    find: ({ raw, ranges }) => checkValues(raw, ranges),
+  },
+  {
+    reason: 'A clipped signal lacks the peaks that tell classes apart.',
+    find: ({ dataset }) => checkClipping(dataset),
+  },
+  {
+    reason: 'Recordings without a label or shorter than a window produce no examples.',
+    find: ({ dataset, spec, loose }) => checkRecordings(dataset, spec, loose),
+  },
+  {
+    reason: 'Accuracy hides errors in a rare class.',
+    find: ({ dataset, classOf }) => checkBalance(dataset, classOf),
+  },
+  { reason: 'A window across a gap joins unrelated samples.', find: ({ dataset }) => checkGaps(dataset) },
+  {
+    reason: 'A field that does not move contains no information.',
+    find: ({ dataset }) => checkStuck(dataset),
+  },
+  {
+    reason: 'At another rate, a window covers another duration and every frequency is wrong.',
+    find: ({ comparison }) => checkPace(comparison),
+  },
+  {
+    reason: 'A wrong label teaches the wrong class, or counts a correct prediction as an error.',
+    explains: true,
+    find: ({ dataset }) => checkLabels(dataset),
+  },
+  {
+    reason: 'In another unit, a recording is far outside of everything that the model has learned.',
+    explains: true,
+    find: ({ comparison, explained }) => checkUnits(comparison, explained),
+  },
+  {
+    reason: 'A sensor that was turned shows another movement.',
+    explains: true,
+    find: ({ comparison, explained }) => checkSwapped(comparison, explained),
+  },
+  {
+    reason: 'An offset moves a recording away from its class.',
+    find: ({ comparison, explained }) => checkOffsets(comparison, explained),
+  },
+  {
+    reason: 'A few extreme samples dominate deviations, extremes and spectra of their windows.',
+    find: ({ comparison }) => checkSpikes(comparison),
+  },
+  {
+    reason: 'Repeated rows are traces of the recorder, which a model may learn instead of the signal.',
+    find: ({ dataset, spec }) => checkRepeats(dataset, spec),
+  },
+  {
+    reason: 'A label that can be predicted without the signal makes the accuracy meaningless.',
+    find: ({ dataset, spec, loose }) => checkShortcuts(dataset, spec, !loose),
+  },
+  {
+    reason: 'A field that contains the label is not there at run time.',
+    find: ({ dataset }) => checkLabelFields(dataset),
+  },
+  {
+    reason: 'A counter identifies the recording, not the activity.',
+    find: ({ dataset }) => checkCounters(dataset),
+  },
+  {
+    reason: 'A second copy of a field costs memory and adds nothing.',
+    find: ({ dataset }) => checkSameFields(dataset),
+  },
+  {
+    reason: 'A copy on both sides of a split tests the model on what it was trained on.',
+    find: ({ dataset, split, loose }) => checkCopies(dataset, { split, unguarded: loose && !split }),
+  },
+  {
+    reason: 'Parts of one take on both sides of a split test the model on a state that it knows.',
+    find: ({ dataset, split, loose }) => checkJoints(dataset, split, loose),
+  },
+  {
+    reason: 'A split by window has neighbors of every test window in the training set.',
+    find: ({ dataset, split, spec }) => (split?.by === 'window' ? checkSplit(dataset, split, spec) : []),
+  },
+];
+
 /**
  * Finds the problems of a dataset, worst first; an empty list means none.
  * @param split if given, copies on both sides of it are errors
@@ -33,28 +150,25 @@ export function checkDataset(
   spec: SignalSpec,
   split?: Split,
   { ranges = {}, labels, loose = false }: CheckContext = {},
-): Finding[] {
+): Required<Finding>[] {
   const whole = withNumbersAlone(dataset);
   const classOf =
     labels && new Map(Object.entries(labels).flatMap(([name, list]) => list.map((label) => [label, name])));
-  const findings = [
-    ...checkValues(dataset, ranges),
-    ...checkClipping(whole),
-    ...checkRecordings(whole, spec, loose),
-    ...checkBalance(whole, classOf),
-    ...checkGaps(whole),
-    ...checkStuck(whole),
-    ...checkSwapped(whole),
-    ...checkRepeats(whole, spec),
-    ...checkShortcuts(whole, spec, !loose),
-    ...checkCopies(whole, { split, unguarded: loose && !split }),
-    ...(split?.by === 'window' ? checkSplit(whole, split, spec) : []),
-  ];
+  const explained = new Set<string>();
+  const comparison = compareRecordings(whole);
+  const input = { raw: dataset, dataset: whole, comparison, spec, split, ranges, classOf, loose, explained };
+  const findings = rules.flatMap(({ explains, find }) => {
+    const found = find(input);
+    if (explains) for (const id of found.flatMap(({ files }) => files)) explained.add(id);
+    return found;
+  });
   return sortFindings(findings);
 }
 
-/** Worst first; within one severity leaks come first, the rest in the order found. */
-export function sortFindings(findings: Finding[]): Finding[] {
+/** Worst first; within one severity leaks come first, the rest in the order found. Findings that state no confidence are certain. */
+export function sortFindings(findings: Finding[]): Required<Finding>[] {
   const rank = ({ severity, kind }: Finding) => 2 * order[severity] + (kind === 'leak' ? 0 : 1);
-  return [...findings].sort((a, b) => rank(a) - rank(b));
+  return findings
+    .map((finding) => ({ ...finding, confidence: finding.confidence ?? ('certain' as const) }))
+    .sort((a, b) => rank(a) - rank(b));
 }

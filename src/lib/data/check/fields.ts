@@ -18,6 +18,7 @@ export function checkStuck(dataset: Dataset): Finding[] {
     const runs = recordings.map((recording) => longestRun(recording, f));
     const usual = [...runs].map(({ rows }) => rows).sort((a, b) => a - b)[runs.length >> 1] ?? 0;
     const everywhere = recordings.every(({ columns }) => isConstant(columns[f]!));
+    const values = new Set(everywhere ? recordings.map(({ columns }) => columns[f]![0]!) : []);
     const hits = recordings.flatMap((recording, r) => {
       const { rows, from } = runs[r]!;
       const samples = recording.columns[f]!.length;
@@ -30,7 +31,7 @@ export function checkStuck(dataset: Dataset): Finding[] {
         ? [{ id: recording.id, rows, from, samples, value: recording.columns[f]![from]! }]
         : [];
     });
-    return hits.length === 0 ? [] : [stuckFinding(field, hits, everywhere)];
+    return hits.length === 0 ? [] : [stuckFinding(field, hits, everywhere, [...values])];
   });
 }
 
@@ -42,7 +43,7 @@ interface StillField {
   value: number;
 }
 
-function stuckFinding(field: string, hits: StillField[], everywhere: boolean): Finding {
+function stuckFinding(field: string, hits: StillField[], everywhere: boolean, values: number[]): Finding {
   const longest = hits.reduce((a, b) => (b.rows / b.samples > a.rows / a.samples ? b : a));
   const ids = hits.map(({ id }) => id);
   const share = longest.rows / longest.samples;
@@ -53,10 +54,12 @@ function stuckFinding(field: string, hits: StillField[], everywhere: boolean): F
     files: ids,
     evidence: { field, value: longest.value, rows: longest.rows, from: longest.from + 1, share, everywhere },
     message: everywhere
-      ? `${field} is ${longest.value} in every recording.`
+      ? values.length === 1
+        ? `${field} is ${longest.value} in every recording.`
+        : `${field} does not change within any recording (${listIds(values.map(String))}).`
       : `${field} stays at ${Number(longest.value.toPrecision(6))} in ${listIds(ids)}${hits.length > 1 && place ? ` (${longest.id}:${place})` : place}, while the other fields move (${percent(share)} of the recording).`,
     advice: everywhere
-      ? 'It contains no information: omit the field, or check that the sensor is connected.'
+      ? 'It contains no information about the signal: omit the field, or check that the sensor is connected.'
       : 'Check the sensor and its wiring, and record again.',
   };
 }
@@ -96,6 +99,7 @@ const mostFindings = 6;
 export function checkClipping(dataset: Dataset): Finding[] {
   const findings: Finding[] = [];
   dataset.fields.forEach((field, f) => {
+    const isNegative = dataset.recordings.some(({ columns }) => columns[f]!.some((value) => value < 0));
     for (const end of ['highest', 'lowest'] as const) {
       const sign = end === 'highest' ? 1 : -1;
       const all = piled(
@@ -105,11 +109,12 @@ export function checkClipping(dataset: Dataset): Finding[] {
       const atCommonEnd = all
         ? dataset.recordings.filter(({ columns }) => columns[f]!.some((value) => sign * value === all.top))
         : [];
-      if (all) findings.push(findingOf(field, end, sign, all, atCommonEnd));
+      const natural = (value: number) => naturalEnds[end].includes(value) && !isNegative;
+      if (all) findings.push(findingOf(field, end, sign, all, atCommonEnd, natural(sign * all.top)));
       const own = dataset.recordings.flatMap((recording) => {
         if (atCommonEnd.includes(recording)) return [];
         const found = piled([recording.columns[f]!], sign);
-        return found && plateaus(recording.columns[f]!, sign * found.top) >= 2 ? [{ recording, found }] : [];
+        return found && isPlateau(recording.columns[f]!, sign * found.top) ? [{ recording, found }] : [];
       });
       for (const top of new Set(own.map(({ found }) => found.top))) {
         const alike = own.filter(({ found }) => found.top === top);
@@ -123,6 +128,7 @@ export function checkClipping(dataset: Dataset): Finding[] {
             sign,
             piles,
             alike.map(({ recording }) => recording),
+            natural(sign * top),
           ),
         );
       }
@@ -151,14 +157,36 @@ interface Pile {
   samples: number;
 }
 
-function findingOf(field: string, end: End, sign: number, pile: Pile, recordings: Recording[]): Finding {
+/** Ends of shares and percentages. A quantity that is never negative ends at 0 by its nature. */
+const naturalEnds = { highest: [1, 100], lowest: [0] };
+
+function findingOf(
+  field: string,
+  end: End,
+  sign: number,
+  pile: Pile,
+  recordings: Recording[],
+  natural: boolean,
+): Finding {
   const { top, atEnd, nearEnd, samples } = pile;
   const files = recordings.map(({ id }) => id);
+  const evidence = { field, end, value: sign * top, samples: atEnd, share: atEnd / samples, near: nearEnd };
+  if (natural) {
+    return {
+      kind: 'saturation',
+      severity: 'info',
+      confidence: 'possible',
+      files,
+      evidence,
+      message: `${field} is often at ${sign * top}, its ${end} value, in ${atEnd} samples (${percent(atEnd / samples)}) of ${listIds(files)}.`,
+      advice: 'Nothing to do if the quantity ends there, like a share or a power factor.',
+    };
+  }
   return {
     kind: 'saturation',
     severity: 'warning',
     files,
-    evidence: { field, end, value: sign * top, samples: atEnd, share: atEnd / samples, near: nearEnd },
+    evidence,
     message: `${field} stops at ${Number((sign * top).toPrecision(6))}, its ${end} value, in ${atEnd} samples (${percent(atEnd / samples)}) of ${listIds(files)}: clipped.`,
     advice: 'Set the sensor to a wider range, and record the clipped data again.',
   };
@@ -179,6 +207,21 @@ function piled(columns: Float64Array[], sign: number): Pile | null {
     }
   }
   return atEnd < leastSamples || atEnd <= nearEnd ? null : { top, atEnd, nearEnd, samples };
+}
+
+/** The end of a fine scale is at least this many times as frequent as any other value. */
+const timesOthers = 5;
+
+/** Whether values stay at the end of the scale, or only the end value repeats: a fast vibration is never there for long. */
+function isPlateau(column: Float64Array, value: number): boolean {
+  if (plateaus(column, value) >= 2) return true;
+  const counts = new Map<number, number>();
+  for (const own of column) counts.set(own, (counts.get(own) ?? 0) + 1);
+  const atEnd = counts.get(value) ?? 0;
+  counts.delete(value);
+  // The other end may be clipped too.
+  const others = [...counts.values()].sort((a, b) => b - a);
+  return atEnd > timesOthers * (others[1] ?? 0);
 }
 
 function plateaus(column: Float64Array, value: number): number {
@@ -216,157 +259,4 @@ function fewValues(columns: Float64Array[]): boolean {
     }
   }
   return true;
-}
-
-/** Minimum number of other recordings of its label that a recording is compared with. */
-const leastOthers = 3;
-
-/** More fields than this are not the three axes of a sensor, and there are too many permutations to try. */
-const mostAxes = 4;
-
-/**
- * Finds recordings whose axes are swapped or inverted compared with the others of their label. Their levels and correlations are far off,
- * but match the others once the axes are restored. If a label's recordings vary among themselves (people rest in many positions), no
- * conclusion is possible.
- */
-export function checkSwapped({ recordings, fields }: Dataset): Finding[] {
-  if (fields.length < 2 || fields.length > mostAxes) return [];
-  const ways = waysOf(fields.length);
-  const byLabel = new Map<string, Recording[]>();
-  for (const recording of recordings) {
-    if (recording.label === null || (recording.columns[0]?.length ?? 0) < 2) continue;
-    byLabel.set(recording.label, [...(byLabel.get(recording.label) ?? []), recording]);
-  }
-  const hits = [...byLabel.values()].flatMap((own) => hitsAmong(own, ways, fields));
-  return hits.map(({ recording, way, before, after, reach }) => ({
-    kind: 'swapped',
-    severity: 'warning',
-    files: [recording.id],
-    evidence: { way, distance: before, distanceAfter: after, others: reach },
-    message: `${recording.id}: its axes are oriented differently from the other recordings of ${recording.label}; with ${way} they match.`,
-    advice: 'Check how the sensor was worn or wired. Swap the columns, or record again.',
-  }));
-}
-
-interface TurnedRecording {
-  recording: Recording;
-  way: string;
-  before: number;
-  after: number;
-  reach: number;
-}
-
-function hitsAmong(own: Recording[], ways: Way[], fields: string[]): TurnedRecording[] {
-  if (own.length <= leastOthers) return [];
-  const levels = own.map(({ columns }) => columns.map(mean));
-  const size = Math.hypot(...fields.map((_, f) => median(levels.map((level) => level[f]!)))) || 1;
-  const shapes = own.map(({ columns }, r) => shapeOf(columns, levels[r]!, size));
-  return own.flatMap((recording, r) => {
-    const others = shapes.filter((_, i) => i !== r);
-    const middle = middleOf(others);
-    const distances = others.map((shape) => distance(shape, middle)).sort((a, b) => a - b);
-    const reach = distances[Math.min(distances.length - 1, Math.floor(0.9 * distances.length))]!;
-    const before = distance(shapes[r]!, middle);
-    if (before < 0.6 || before < 2.5 * reach) return [];
-    const tried = ways.map((way) => ({ way, after: distance(turned(shapes[r]!, way), middle) }));
-    const best = tried.reduce((a, b) => (b.after < a.after ? b : a));
-    if (best.after > Math.max(1.2 * reach, 0.15) || best.after > 0.4 * before) return [];
-    return [{ recording, way: wordsOf(best.way, fields), before, after: best.after, reach }];
-  });
-}
-
-interface Shape {
-  /** Level of each field, relative to the magnitude of all levels of the label. */
-  level: number[];
-  /** Correlation between each pair of fields. */
-  correlation: number[][];
-}
-
-/** Field i of the result is field from[i], multiplied by sign[i]. */
-interface Way {
-  from: number[];
-  sign: number[];
-}
-
-function shapeOf(columns: Float64Array[], levels: number[], size: number): Shape {
-  const deviations = columns.map((column, f) =>
-    Math.sqrt(covariance(column, column, levels[f]!, levels[f]!)),
-  );
-  const correlation = columns.map((a, i) =>
-    columns.map((b, j) => {
-      const scale = deviations[i]! * deviations[j]!;
-      // Correlations at rest are ignored, because posture drifts and noise correlates at random.
-      const still = Math.min(deviations[i]!, deviations[j]!) < 0.05 * size;
-      return i === j || scale === 0 || still ? 0 : covariance(a, b, levels[i]!, levels[j]!) / scale;
-    }),
-  );
-  return { level: levels.map((level) => level / size), correlation };
-}
-
-function covariance(a: Float64Array, b: Float64Array, meanA: number, meanB: number): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += (a[i]! - meanA) * (b[i]! - meanB);
-  return sum / a.length;
-}
-
-function distance(a: Shape, b: Shape): number {
-  let sum = 0;
-  for (let i = 0; i < a.level.length; i++) {
-    sum += (a.level[i]! - b.level[i]!) ** 2;
-    for (let j = 0; j < i; j++) sum += (a.correlation[i]![j]! - b.correlation[i]![j]!) ** 2;
-  }
-  return Math.sqrt(sum);
-}
-
-function turned({ level, correlation }: Shape, { from, sign }: Way): Shape {
-  return {
-    level: from.map((f, i) => sign[i]! * level[f]!),
-    correlation: from.map((f, i) => from.map((g, j) => sign[i]! * sign[j]! * correlation[f]![g]!)),
-  };
-}
-
-function middleOf(shapes: Shape[]): Shape {
-  const fields = shapes[0]!.level.map((_, f) => f);
-  return {
-    level: fields.map((f) => median(shapes.map(({ level }) => level[f]!))),
-    correlation: fields.map((f) =>
-      fields.map((g) => median(shapes.map(({ correlation }) => correlation[f]![g]!))),
-    ),
-  };
-}
-
-/** All permutations and sign changes of the fields, except the identity. */
-function waysOf(fields: number): Way[] {
-  const orders = permutations(Array.from({ length: fields }, (_, i) => i));
-  const signs = Array.from({ length: 2 ** fields }, (_, bits) =>
-    Array.from({ length: fields }, (__, i) => ((bits >> i) & 1 ? -1 : 1)),
-  );
-  const ways = orders.flatMap((from) => signs.map((sign) => ({ from, sign })));
-  return ways.filter(({ from, sign }) => from.some((f, i) => f !== i) || sign.includes(-1));
-}
-
-function permutations(items: number[]): number[][] {
-  if (items.length <= 1) return [items];
-  return items.flatMap((item, i) =>
-    permutations(items.filter((_, j) => j !== i)).map((rest) => [item, ...rest]),
-  );
-}
-
-function wordsOf({ from, sign }: Way, fields: string[]): string {
-  const changed = from.flatMap((f, i) =>
-    f !== i || sign[i] === -1 ? [`${fields[i]} = ${sign[i] === -1 ? '−' : ''}${fields[f]}`] : [],
-  );
-  return listIds(changed);
-}
-
-function mean(column: Float64Array): number {
-  let sum = 0;
-  for (const value of column) sum += value;
-  return sum / column.length;
-}
-
-function median(values: number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const half = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
 }

@@ -122,7 +122,7 @@ async function checkLoose(options: LooseCheckOptions): Promise<CheckReport> {
 }
 
 /** File names get their extension back, because users search for them. */
-function named(finding: Finding, dataset: Dataset): Finding {
+function named(finding: Required<Finding>, dataset: Dataset): Required<Finding> {
   const ids = new Set(dataset.recordings.map(({ id }) => id));
   const fileOf = (id: string) => (ids.has(id) ? id.replace(/(\[\d+-\d+\])?$/, '.csv$1') : id);
   return { ...finding, files: finding.files.map(fileOf) };

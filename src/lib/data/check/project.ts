@@ -7,7 +7,7 @@ import { openDataset } from '../dataset/open.js';
 import { datasetSummary } from '../dataset/summary.js';
 import { splitDataset } from '../split.js';
 import type { Finding, Split } from '../types.js';
-import { checkDataset } from './check.js';
+import { checkDataset, sortFindings } from './check.js';
 import type { Ranges } from './recordings.js';
 import { type CheckReport, splitCounts } from './report.js';
 import { checkTables } from './tables.js';
@@ -44,13 +44,13 @@ export async function checkProject(project: Project, folder?: string): Promise<C
       advice: next,
     });
   }
-  const findings = [
+  const findings = sortFindings([
     ...unfit,
     ...checkDataset(dataset, signalSpecOf(config), split, {
       ranges: rangesOf(config),
       labels: config.model.labels,
     }),
-  ];
+  ]);
   const { samples, recordings, digest } = datasetSummary(dataset);
   return {
     of: 'project',

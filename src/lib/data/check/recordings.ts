@@ -256,6 +256,22 @@ export function repeatShare(columns: Float64Array[]): number {
 }
 
 /**
+ * Share of repeated rows that is normal for values this coarse. A converter whose noise is a few steps gives the same value twice about as often as
+ * a value one step away. A recorder that holds values gives the same one far more often.
+ */
+function chanceOfRepeats(columns: Float64Array[]): number {
+  return columns.reduce((product, column) => {
+    const counts = new Map<number, number>();
+    for (let i = 1; i < column.length; i++) {
+      const step = Number((column[i]! - column[i - 1]!).toPrecision(6));
+      counts.set(step, (counts.get(step) ?? 0) + 1);
+    }
+    const others = [...counts].filter(([step]) => step !== 0).map(([, count]) => count);
+    return (product * Math.max(0, ...others)) / Math.max(1, column.length - 1);
+  }, 1);
+}
+
+/**
  * Finds exact repeats of rows. A recorder that holds each value until the next one arrives adds images of the signal around the sensor's
  * own rate. A fourth-order low-pass (24 dB per octave) with its corner an octave below half that rate removes them.
  *
@@ -266,7 +282,9 @@ export function repeatShare(columns: Float64Array[]): number {
  */
 export function checkRepeats(dataset: Dataset, spec: SignalSpec): Finding[] {
   const shares = new Map(dataset.recordings.map((recording) => [recording, repeatShare(recording.columns)]));
-  const many = dataset.recordings.filter((recording) => shares.get(recording)! > 0.02);
+  const many = dataset.recordings.filter(
+    (recording) => shares.get(recording)! > 0.02 + 2 * chanceOfRepeats(recording.columns),
+  );
   if (many.length === 0) return [];
   const known = dataset.recordings.map((recording) => ({ repeats: shares.get(recording)! }));
   const mean = meanRepeats(known);

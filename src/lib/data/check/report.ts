@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { findingKinds, type Split } from '../types.js';
+import { confidences, findingKinds, type Split } from '../types.js';
 
 const single = z.union([z.number(), z.string()]);
 
@@ -15,6 +15,8 @@ const figure = z.union([
 const findingSchema = z.object({
   kind: z.enum(findingKinds),
   severity: z.enum(['error', 'warning', 'info']),
+  /** Certain: counted in the data. Likely: far beyond chance. Possible: worth a look. */
+  confidence: z.enum(confidences),
   /** Recording IDs in a project, otherwise file paths. */
   files: z.array(z.string()),
   /** The numbers in the message, as data. */

@@ -7,8 +7,16 @@ import type { Part } from '../parts.js';
 import { openTable, type Table, type TableShape } from '../tables/table.js';
 import type { Finding } from '../types.js';
 import { sortFindings } from './check.js';
+import { checkNearRows } from './near-rows.js';
 import { imbalance } from './recordings.js';
 import { type CheckReport, listIds } from './report.js';
+import {
+  checkIdentifiers,
+  checkNoisyLabels,
+  checkOutliers,
+  checkSameColumns,
+  type Rows,
+} from './table-columns.js';
 
 /**
  * Checks tables for duplicate rows (in two parts of a split, or under two labels) and classes with little data. Also checks for columns
@@ -28,13 +36,7 @@ export async function checkTables(
     refuseOtherColumns(tables[0] ?? opened, opened);
     tables.push(opened);
   }
-  const findings = sortFindings([
-    ...repeatedRows(tables),
-    ...constantColumns(tables),
-    ...labelColumns(tables),
-    ...unlabelled(tables, label),
-    ...balance(tables),
-  ]);
+  const findings = checkRows(tables, label);
   const rowsOf = (part: Part) =>
     tables.filter((table) => table.part === part).reduce((sum, { table }) => sum + table.rows, 0);
   return {
@@ -59,6 +61,84 @@ export async function checkTables(
       : null,
     findings,
     ok: findings.every(({ severity }) => severity !== 'error'),
+  };
+}
+
+interface TableRule {
+  /** The damage that the defect does if it stays unnoticed. */
+  reason: string;
+  find(tables: Opened[], rows: Rows, label: string): Finding[];
+}
+
+const rules: TableRule[] = [
+  {
+    reason: 'A row on both sides of a split is no test; two labels for one row cannot both be right.',
+    find: repeatedRows,
+  },
+  {
+    reason: 'Near copies on both sides of a split test the model on what it was trained on.',
+    find: (tables, rows) => {
+      const places = tables.flatMap((table) =>
+        Array.from({ length: table.table.rows }, (_, row) => ({ table, row })),
+      );
+      const parts = places.map(({ table }) => table.part);
+      return checkNearRows(rows, parts, (row) => lineOf(places[row]!));
+    },
+  },
+  { reason: 'A column that does not vary contains no information.', find: constantColumns },
+  {
+    reason: 'A column that contains the label is not there at run time.',
+    find: (tables, rows) => {
+      const exact = labelColumns(tables);
+      const known = exact.flatMap(({ evidence }) => evidence.columns as string[]);
+      return [...exact, ...checkNoisyLabels(rows, known)];
+    },
+  },
+  {
+    reason: 'A key or a device number identifies rows, not what was measured.',
+    find: (_, rows) => checkIdentifiers(rows),
+  },
+  {
+    reason: 'A second copy of a column costs memory and adds nothing.',
+    find: (_, rows) => checkSameColumns(rows),
+  },
+  { reason: 'A few extreme values determine the scale of a column.', find: (_, rows) => checkOutliers(rows) },
+  {
+    reason: 'Without labels, most checks are impossible.',
+    find: (tables, _, label) => unlabelled(tables, label),
+  },
+  { reason: 'Accuracy hides errors in a rare class.', find: balance },
+];
+
+/** Finds the problems of tables with the same columns, worst first. @param label name of the label column */
+export function checkRows(tables: Opened[], label: string): Required<Finding>[] {
+  const rows = rowsOfAll(tables);
+  return sortFindings(rules.flatMap(({ find }) => find(tables, rows, label)));
+}
+
+function rowsOfAll(tables: Opened[]): Rows {
+  const { columns: names } = tables[0]!.table;
+  const count = tables.reduce((sum, { table }) => sum + table.rows, 0);
+  let end = 0;
+  const begins = tables.map(({ table }) => {
+    end += table.rows;
+    return end - table.rows;
+  });
+  const columns = names.map((_, c) => {
+    const column = new Float64Array(count);
+    let at = 0;
+    for (const { table } of tables)
+      for (let row = 0; row < table.rows; row++) column[at++] = table.inputs[row * names.length + c]!;
+    return column;
+  });
+  const labels = tables.flatMap(({ table }) => table.labels ?? []);
+  return {
+    files: tables.map(({ name }) => name),
+    names,
+    columns,
+    labels: labels.length === count ? labels : null,
+    count,
+    begins,
   };
 }
 
@@ -157,7 +237,7 @@ function labelColumns(tables: Opened[]): Finding[] {
 }
 
 /** A table, and its side of a split. */
-interface Opened {
+export interface Opened {
   name: string;
   part: Part | null;
   table: Table;
@@ -241,14 +321,19 @@ function repeatedRows(tables: Opened[]): Finding[] {
   return findings;
 }
 
+/** Equal pairs up to this many times the number that chance gives independent columns are no copies: columns are rarely independent. */
+const timesChance = 3;
+
 /**
- * If the columns' values (constants, switches, coarse codes) allow fewer combinations than there are rows, some rows are equal without being
- * copies. Columns that occur in finer values are unaffected, however often a table was copied.
+ * If the columns' values (constants, switches, coarse codes) allow few combinations, some rows are equal without being copies. There are then fewer
+ * combinations than rows, or about as many equal pairs as chance gives. Columns that occur in finer values are unaffected, however often a table was copied.
  */
 function coarseRows(tables: Opened[], groups: Place[][]): Finding[] {
   const rows = tables.reduce((sum, { table }) => sum + table.rows, 0);
-  const most = combinations(tables, rows);
-  if (most >= rows) return [];
+  const pairs = groups.reduce((sum, places) => sum + (places.length * (places.length - 1)) / 2, 0);
+  if (pairs === 0) return [];
+  const isChance = pairs <= timesChance * equalPairs(tables, rows);
+  if (!isChance && combinations(tables, rows) >= rows) return [];
   const different = rows - groups.reduce((sum, places) => sum + places.length - 1, 0);
   return [
     {
@@ -260,6 +345,25 @@ function coarseRows(tables: Opened[], groups: Place[][]): Finding[] {
       advice: 'Add columns with finer values, or specify a group column that keeps related rows together.',
     },
   ];
+}
+
+/** Pairs of equal rows that chance gives columns with these frequencies of values, if they are independent. */
+function equalPairs(tables: Opened[], rows: number): number {
+  const width = tables[0]?.table.columns.length ?? 0;
+  let pairs = (rows * (rows - 1)) / 2;
+  for (let column = 0; column < width && pairs > 0.01; column++) {
+    const counts = new Map<number, number>();
+    for (const { table } of tables) {
+      for (let row = 0; row < table.rows; row++) {
+        const value = table.inputs[row * width + column]!;
+        counts.set(value, (counts.get(value) ?? 0) + 1);
+      }
+    }
+    let equal = 0;
+    for (const count of counts.values()) equal += (count * (count - 1)) / 2;
+    pairs *= equal / ((rows * (rows - 1)) / 2);
+  }
+  return pairs;
 }
 
 /** How many different rows the values of all columns allow, counted up to `enough`. */

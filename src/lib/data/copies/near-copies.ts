@@ -223,7 +223,7 @@ const chance = 0.01;
  * @param pairs number of pairs of recordings compared
  */
 function isSignificant(a: Float64Array[], b: Float64Array[], correlation: number, pairs: number): boolean {
-  const count = independentSamples(a, b);
+  const count = independentSamples(a, b) * steadiness(a, b);
   const residual = Math.max(Number.EPSILON, 1 - correlation * correlation);
   return ((count - 2) / 2) * Math.log(residual) + Math.log(pairs * Math.max(1, count)) <= Math.log(chance);
 }
@@ -255,6 +255,22 @@ function independentSamples(a: Float64Array[], b: Float64Array[]): number {
   for (let w = 0; w < size; w++) squares += re[w]! ** 2 + im[w]! ** 2;
   if (squares === 0) return 0;
   return ((2 / 3) * samples * energyOf(a) * energyOf(b)) / (squares / size);
+}
+
+/**
+ * 1 for a signal that moves steadily, less if most of its movement is in a short part. Two sensors that approach a new level have the same shape, and
+ * the samples after that add nothing. From the kurtosis of the samples, which is 3 for normal ones.
+ */
+function steadiness(a: Float64Array[], b: Float64Array[]): number {
+  const samples = a[0]?.length ?? 0;
+  let [squares, fourths] = [0, 0];
+  for (let i = 0; i < samples; i++) {
+    let size = 0;
+    for (let f = 0; f < a.length; f++) size += Math.abs(a[f]![i]! * b[f]![i]!);
+    squares += size;
+    fourths += size * size;
+  }
+  return fourths > 0 ? Math.min(1, (3 * squares * squares) / (samples * fourths)) : 1;
 }
 
 function energyOf(fields: Float64Array[]): number {

@@ -5,6 +5,8 @@ export interface Discriminant {
   classOf(row: ArrayLike<number>): number;
   /** weight · x + bias of a class; −Infinity for a class without training rows. */
   scoreOf(row: ArrayLike<number>, wanted: number): number;
+  /** Squared Mahalanobis distance from the mean of a class; infinite for a class without training rows. */
+  distanceOf(row: ArrayLike<number>, wanted: number): number;
 }
 
 /**
@@ -76,6 +78,19 @@ export function trainDiscriminant(
     scoreOf(row, wanted) {
       const p = present.indexOf(wanted);
       return p < 0 ? Number.NEGATIVE_INFINITY : scored(row, p);
+    },
+    distanceOf(row, wanted) {
+      if (!present.includes(wanted)) return Number.POSITIVE_INFINITY;
+      // |L⁻¹(x − mean)|², by forward substitution.
+      const away = new Float64Array(size);
+      let sum = 0;
+      for (let i = 0; i < size; i++) {
+        let value = row[i]! - means[wanted]![i]!;
+        for (let k = 0; k < i; k++) value -= covariance[i * size + k]! * away[k]!;
+        away[i] = value / covariance[i * size + i]!;
+        sum += away[i]! * away[i]!;
+      }
+      return sum;
     },
   };
 }

@@ -1,0 +1,240 @@
+import type { Finding } from '../types.js';
+import { type Comparison, comparable, type Profile, pooledSigma, usual } from './profiles.js';
+import { listIds } from './report.js';
+
+/** Without x, y and z in the names, up to this many fields are taken for axes: more have too many permutations. */
+const mostAxes = 4;
+
+/** Deviations that count as normal even if the peers agree better: level as a share of the magnitude, log of spread, correlation. */
+const floors = { level: 0.06, spread: 0.1, correlation: 0.12 };
+
+/** Minimum distance of a recording whose axes are turned, in deviations over all figures, and relative to its most distant peer. */
+const leastDistance = 5;
+
+const timesPeers = 1.15;
+
+/** Maximum distance once the axes are restored, or its share where it explains most of a very large distance; and its share in any case. */
+const mostAfter = 5;
+
+const veryLargeShare = 0.35;
+
+const mostShare = 0.5;
+
+/** A distance that is not large must be explained better. */
+const large = 8;
+
+const mostShareOfSmall = 0.4;
+
+/**
+ * Finds recordings whose axes are swapped or inverted compared with the others of their label. Their levels, spreads and correlations are far off,
+ * but match the others once the axes are restored. If a label's recordings vary among themselves (people rest in many positions), no
+ * conclusion is possible.
+ */
+export function checkSwapped(comparison: Comparison, explained: ReadonlySet<string>): Finding[] {
+  const { dataset, sensors } = comparison;
+  const triads = sensors.filter(({ fields }) => fields.length === 3).map(({ fields }) => fields);
+  const all = dataset.fields.map((_, f) => f);
+  const groups = triads.length > 0 ? triads : all.length >= 2 && all.length <= mostAxes ? [all] : [];
+  const hits = groups.flatMap((fields) => turnedIn(comparison, fields));
+  const byId = new Map<string, TurnedRecording[]>();
+  for (const hit of hits) {
+    const { id } = hit.profile.recording;
+    if (!explained.has(id)) byId.set(id, [...(byId.get(id) ?? []), hit]);
+  }
+  return [...byId].map(([id, own]): Finding => {
+    const { before, after, profile } = own[0]!;
+    const way = listIds(own.flatMap(({ ways }) => ways));
+    return {
+      kind: 'swapped',
+      severity: 'warning',
+      confidence: 'likely',
+      files: [id],
+      evidence: { way, distance: before, distanceAfter: after },
+      message: `${id}: its axes are oriented differently from the other recordings of ${profile.recording.label}; with ${way} they match.`,
+      advice: 'Check how the sensor was worn or wired. Swap the columns, or record again.',
+    };
+  });
+}
+
+interface TurnedRecording {
+  profile: Profile;
+  ways: string[];
+  before: number;
+  after: number;
+}
+
+function turnedIn({ dataset, peers }: Comparison, fields: number[]): TurnedRecording[] {
+  const ways = waysOf(fields.length);
+  const names = fields.map((f) => dataset.fields[f]!);
+  const labelled = peers.filter(({ label }) => label !== null);
+  const pooled = fields.map((f, i) => ({
+    level: pooledSigma(labelled, ({ level }) => level[f]!),
+    spread: pooledSigma(labelled, (profile) => relativeSpreads(profile, fields, sizeOf(profile, fields))[i]!),
+  }));
+  return comparable(labelled).flatMap(({ profiles }) => {
+    const size =
+      Math.hypot(
+        ...fields.map(
+          (f) => usual(profiles.map(({ level, spread }) => Math.hypot(level[f]!, spread[f]!))).middle,
+        ),
+      ) || 1;
+    const shapes = profiles.map((profile) => shapeOf(profile, fields, size));
+    const distances = shapes.map((shape, own) => {
+      const others = shapes.filter((_, i) => i !== own);
+      const model = modelOf(
+        others,
+        pooled.map(({ level, spread }) => ({ level: level / size, spread })),
+      );
+      return { before: distance(shape, model), model };
+    });
+    return profiles.flatMap((profile, own): TurnedRecording[] => {
+      const { before, model } = distances[own]!;
+      const peer = usual(distances.filter((_, i) => i !== own).map((other) => other.before)).high;
+      if (before < leastDistance || before < timesPeers * peer) return [];
+      const tried = ways.map((way) => ({ way, after: distance(turned(shapes[own]!, way), model) }));
+      const least = Math.min(...tried.map(({ after }) => after));
+      // Of several ways that fit about as well, the one with the fewest changes is meant; they are in this order.
+      const best = tried.find(({ after }) => after <= least + 0.5)!;
+      if (
+        best.after > Math.max(mostAfter, veryLargeShare * before) ||
+        best.after > (before < large ? mostShareOfSmall : mostShare) * before
+      )
+        return [];
+      return [{ profile, ways: wordsOf(best.way, names), before, after: best.after }];
+    });
+  });
+}
+
+/** Magnitude of all fields of a recording, from level and spread. */
+function sizeOf({ level, spread }: Profile, fields: number[]): number {
+  return Math.hypot(...fields.map((f) => Math.hypot(level[f]!, spread[f]!))) || 1;
+}
+
+interface Shape {
+  /** Level of each field, relative to the magnitude of all fields of the label. */
+  level: number[];
+  /** Logarithm of the spread, relative to the recording's own: how strong a movement is differs, but not its direction. */
+  spread: number[];
+  /** Correlation between each pair of fields. */
+  correlation: number[][];
+}
+
+function relativeSpreads({ spread }: Profile, fields: number[], size: number): number[] {
+  // Below a thousandth of the magnitude, the spread is the sensor's resolution.
+  const logs = fields.map((f) => Math.log(Math.max(spread[f]! / size, 1e-3)));
+  const mean = logs.reduce((sum, value) => sum + value, 0) / logs.length;
+  return logs.map((value) => value - mean);
+}
+
+function shapeOf(profile: Profile, fields: number[], size: number): Shape {
+  const { recording, level } = profile;
+  const columns = fields.map((f) => recording.columns[f]!);
+  const means = columns.map(mean);
+  const deviations = columns.map((column, i) => Math.sqrt(covariance(column, column, means[i]!, means[i]!)));
+  const correlation = columns.map((a, i) =>
+    columns.map((b, j) => {
+      const scale = deviations[i]! * deviations[j]!;
+      // Correlations at rest are ignored, because posture drifts and noise correlates at random.
+      const still = Math.min(deviations[i]!, deviations[j]!) < 0.05 * size;
+      return i === j || scale === 0 || still ? 0 : covariance(a, b, means[i]!, means[j]!) / scale;
+    }),
+  );
+  return {
+    level: fields.map((f) => level[f]! / size),
+    spread: relativeSpreads(profile, fields, size),
+    correlation,
+  };
+}
+
+/** The usual shape of a label's recordings, and the deviation of each of its figures. */
+interface ShapeModel {
+  middle: Shape;
+  sigma: Shape;
+}
+
+function modelOf(shapes: Shape[], pooled: { level: number; spread: number }[]): ShapeModel {
+  const fields = shapes[0]!.level.map((_, f) => f);
+  const level = fields.map((f) => usual(shapes.map((shape) => shape.level[f]!)));
+  const spread = fields.map((f) => usual(shapes.map((shape) => shape.spread[f]!)));
+  const correlation = fields.map((f) =>
+    fields.map((g) => usual(shapes.map((shape) => shape.correlation[f]![g]!))),
+  );
+  return {
+    middle: {
+      level: level.map(({ middle }) => middle),
+      spread: spread.map(({ middle }) => middle),
+      correlation: correlation.map((row) => row.map(({ middle }) => middle)),
+    },
+    sigma: {
+      level: level.map(({ sigma }, f) => Math.max(sigma, pooled[f]!.level, floors.level)),
+      spread: spread.map(({ sigma }, f) => Math.max(sigma, pooled[f]!.spread, floors.spread)),
+      correlation: correlation.map((row) => row.map(({ sigma }) => Math.max(sigma, floors.correlation))),
+    },
+  };
+}
+
+/** Distance in deviations, over all figures. */
+function distance(shape: Shape, { middle, sigma }: ShapeModel): number {
+  let sum = 0;
+  for (let i = 0; i < shape.level.length; i++) {
+    sum += ((shape.level[i]! - middle.level[i]!) / sigma.level[i]!) ** 2;
+    sum += ((shape.spread[i]! - middle.spread[i]!) / sigma.spread[i]!) ** 2;
+    for (let j = 0; j < i; j++) {
+      sum += ((shape.correlation[i]![j]! - middle.correlation[i]![j]!) / sigma.correlation[i]![j]!) ** 2;
+    }
+  }
+  return Math.sqrt(sum);
+}
+
+/** Field i of the result is field from[i], multiplied by sign[i]. */
+interface Way {
+  from: number[];
+  sign: number[];
+}
+
+function turned({ level, spread, correlation }: Shape, { from, sign }: Way): Shape {
+  return {
+    level: from.map((f, i) => sign[i]! * level[f]!),
+    spread: from.map((f) => spread[f]!),
+    correlation: from.map((f, i) => from.map((g, j) => sign[i]! * sign[j]! * correlation[f]![g]!)),
+  };
+}
+
+/** All permutations and sign changes of the fields, except the identity; those with the fewest changes first. */
+function waysOf(fields: number): Way[] {
+  const orders = permutations(Array.from({ length: fields }, (_, i) => i));
+  const signs = Array.from({ length: 2 ** fields }, (_, bits) =>
+    Array.from({ length: fields }, (__, i) => ((bits >> i) & 1 ? -1 : 1)),
+  );
+  const changes = ({ from, sign }: Way) =>
+    from.filter((f, i) => f !== i).length + sign.filter((s) => s < 0).length;
+  return orders
+    .flatMap((from) => signs.map((sign) => ({ from, sign })))
+    .filter((way) => changes(way) > 0)
+    .sort((a, b) => changes(a) - changes(b));
+}
+
+function permutations(items: number[]): number[][] {
+  if (items.length <= 1) return [items];
+  return items.flatMap((item, i) =>
+    permutations(items.filter((_, j) => j !== i)).map((rest) => [item, ...rest]),
+  );
+}
+
+function wordsOf({ from, sign }: Way, fields: string[]): string[] {
+  return from.flatMap((f, i) =>
+    f !== i || sign[i] === -1 ? [`${fields[i]} = ${sign[i] === -1 ? '−' : ''}${fields[f]}`] : [],
+  );
+}
+
+function covariance(a: Float64Array, b: Float64Array, meanA: number, meanB: number): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (a[i]! - meanA) * (b[i]! - meanB);
+  return sum / a.length;
+}
+
+function mean(column: Float64Array): number {
+  let sum = 0;
+  for (const value of column) sum += value;
+  return sum / column.length;
+}

@@ -1,0 +1,179 @@
+import { percent } from '../../core/figures.js';
+import { trainDiscriminant } from '../features/discriminant.js';
+import type { Dataset, Finding, Recording } from '../types.js';
+
+/** Minimum recordings of a label to judge another by, and of the whole set. */
+const leastOfLabel = 3;
+
+const leastRecordings = 10;
+
+/** Minimum share of the other recordings whose own label is the closest: with fewer, the labels are simply hard to tell apart. */
+const leastAccuracy = 0.8;
+
+/** A wrong label must be refuted by at least this share of the usual margin between the two labels. */
+const leastMargin = 0.65;
+
+/** A recording is typical for a label if its squared distance from the center is at most this many times that of the farthest of the label. */
+const mostDistance = 1.5;
+
+/** The more recordings, the better correlations between figures are known; with few, each figure counts on its own. */
+const shrinkage = 0.5;
+
+/**
+ * Finds recordings that look like another label. Each is compared with the centers of all labels, calculated from the other recordings
+ * (leave one out; linear discriminant on level, spread, pace and correlation). A label is doubted only if most labels are the closest ones.
+ * The recording must also be far from its own label, and typical for the other one.
+ */
+export function checkLabels({ recordings, fields }: Dataset): Finding[] {
+  const counts = new Map<string, number>();
+  for (const { label } of recordings) if (label !== null) counts.set(label, (counts.get(label) ?? 0) + 1);
+  const names = [...counts].filter(([, count]) => count >= leastOfLabel).map(([name]) => name);
+  const known = recordings.filter(
+    ({ label, columns }) => label !== null && names.includes(label) && (columns[0]?.length ?? 0) >= 16,
+  );
+  if (names.length < 2 || known.length < leastRecordings) return [];
+  const rows = standardized(known.map(({ columns }) => figuresOf(columns)));
+  if (rows[0]!.length === 0 || fields.length === 0) return [];
+  const classes = known.map(({ label }) => names.indexOf(label!));
+  const all = [...known.keys()];
+  const usualMargins = (judged: Judged[], from: number[], own: number, other: number) => {
+    const peers = from.filter((j) => classes[j] === other && judged[j]!.closest === other);
+    const margins = peers
+      .map((j) => judged[j]!.distances[own]! - judged[j]!.distances[other]!)
+      .sort((a, b) => a - b);
+    return { peers, margin: margins[margins.length >> 1] ?? Number.POSITIVE_INFINITY };
+  };
+  const isFar = (judged: Judged[], from: number[], i: number) => {
+    const { closest, distances } = judged[i]!;
+    const own = classes[i]!;
+    if (closest === own) return false;
+    return (
+      distances[own]! - distances[closest]! >= leastMargin * usualMargins(judged, from, own, closest).margin
+    );
+  };
+  // Wrong labels distort the centers and the deviations: they are calculated again without the suspects.
+  const first = all.map((i) => judge(rows, classes, names.length, all, i));
+  const suspects = all.filter((i) => isFar(first, all, i));
+  if (suspects.length === 0) return [];
+  const trusted = all.filter((i) => !suspects.includes(i));
+  const again = all.map((i) => judge(rows, classes, names.length, trusted, i));
+  const right = trusted.filter((i) => again[i]!.closest === classes[i]).length;
+  if (right < leastAccuracy * all.length) return [];
+  return suspects.flatMap((i): Finding[] => {
+    if (!isFar(again, trusted, i) || isOfDevice(i, known, suspects)) return [];
+    const { closest, distances } = again[i]!;
+    const own = classes[i]!;
+    const { peers, margin: usualMargin } = usualMargins(again, trusted, own, closest);
+    const farthest = Math.max(...peers.map((j) => again[j]!.distances[closest]!));
+    const likeOwn = trusted.filter((j) => classes[j] === own).map((j) => again[j]!.distances[own]!);
+    if (peers.length < leastOfLabel - 1 || distances[closest]! > mostDistance * farthest) return [];
+    if (distances[own]! < mostDistance * Math.max(...likeOwn)) return [];
+    const margin = distances[own]! - distances[closest]!;
+    return [
+      labelFinding(known[i]!, names[closest]!, { margin, usualMargin, accuracy: right / trusted.length }),
+    ];
+  });
+}
+
+/** Whether most recordings of one label by the device are in doubt: then the device or its place differs, not the label. */
+function isOfDevice(i: number, known: Recording[], doubtful: number[]): boolean {
+  const { device, label } = known[i]!;
+  if (device === null) return false;
+  const own = [...known.keys()].filter((j) => known[j]!.device === device && known[j]!.label === label);
+  return own.length > 1 && own.filter((j) => doubtful.includes(j)).length > own.length / 2;
+}
+
+function labelFinding(
+  { id, label }: Recording,
+  other: string,
+  { margin, usualMargin, accuracy }: { margin: number; usualMargin: number; accuracy: number },
+): Finding {
+  return {
+    kind: 'label',
+    severity: 'warning',
+    confidence: margin > usualMargin ? 'likely' : 'possible',
+    files: [id],
+    evidence: { method: 'other recordings', label, closest: other, margin, usualMargin, accuracy },
+    message: `${id} has the label ${label} but looks like ${other}: by the other recordings it is far from ${label} and typical for ${other} (${percent(accuracy)} of the others are closest to their own label).`,
+    advice: 'Look at the recording. Correct its label, or remove it.',
+  };
+}
+
+/** The closest label, and the squared distance from the center of each. */
+interface Judged {
+  closest: number;
+  distances: number[];
+}
+
+/** Squared distances of a recording to the centers of all labels, calculated without it. */
+function judge(rows: Float64Array[], classes: number[], count: number, from: number[], i: number): Judged {
+  const others = from.filter((j) => j !== i);
+  const probe = trainDiscriminant(
+    others.map((j) => rows[j]!),
+    others.map((j) => classes[j]!),
+    count,
+    shrinkage,
+  );
+  const distances = Array.from({ length: count }, (_, c) => probe.distanceOf(rows[i]!, c));
+  return { closest: distances.indexOf(Math.min(...distances)), distances };
+}
+
+/** Level (unless left out), spread, step and pace of each field, and the correlations between fields. */
+export function figuresOf(columns: Float64Array[], withLevels = true): number[] {
+  const moments = columns.map(momentsOf);
+  const figures = moments.flatMap(({ mean, deviation, step, turns }) => [
+    ...(withLevels ? [mean] : []),
+    Math.log(deviation + 1e-9),
+    Math.log(step + 1e-9),
+    turns,
+  ]);
+  for (let a = 0; a < Math.min(columns.length, 6); a++) {
+    for (let b = 0; b < a; b++) {
+      const scale = moments[a]!.deviation * moments[b]!.deviation;
+      let sum = 0;
+      for (let i = 0; i < columns[a]!.length; i++)
+        sum += (columns[a]![i]! - moments[a]!.mean) * (columns[b]![i]! - moments[b]!.mean);
+      figures.push(scale > 0 ? sum / columns[a]!.length / scale : 0);
+    }
+  }
+  return figures;
+}
+
+/** `turns`: logarithm of how often a smoothed signal crosses its mean. */
+function momentsOf(column: Float64Array): { mean: number; deviation: number; step: number; turns: number } {
+  const n = column.length;
+  let [sum, squares, steps] = [0, 0, 0];
+  for (let i = 0; i < n; i++) {
+    sum += column[i]!;
+    squares += column[i]! ** 2;
+    if (i > 0) steps += Math.abs(column[i]! - column[i - 1]!);
+  }
+  const mean = sum / n;
+  let [crossings, before] = [0, 0];
+  for (let i = 2; i + 2 < n; i++) {
+    const smooth =
+      (column[i - 2]! + column[i - 1]! + column[i]! + column[i + 1]! + column[i + 2]!) / 5 - mean;
+    if (smooth * before < 0) crossings++;
+    if (smooth !== 0) before = smooth;
+  }
+  return {
+    mean,
+    deviation: Math.sqrt(Math.max(0, squares / n - mean * mean)),
+    step: steps / n,
+    turns: Math.log((crossings + 1) / n),
+  };
+}
+
+/** Columns in units of their deviation; those that do not vary are left out. */
+function standardized(rows: number[][]): Float64Array[] {
+  const columns = rows[0]!.map((_, c) => {
+    const values = rows.map((row) => row[c]!);
+    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+    const deviation = Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
+    return { c, mean, deviation };
+  });
+  const varying = columns.filter(({ deviation, mean }) => deviation > 1e-9 * (1 + Math.abs(mean)));
+  return rows.map((row) =>
+    Float64Array.from(varying, ({ c, mean, deviation }) => (row[c]! - mean) / deviation),
+  );
+}

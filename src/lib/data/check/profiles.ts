@@ -1,0 +1,149 @@
+import type { Dataset, Recording } from '../types.js';
+
+/** Fields that measure one thing: the three axes of a sensor, or a single field. */
+export interface Sensor {
+  name: string;
+  /** Indexes into the dataset's fields; for axes in the order x, y, z. */
+  fields: number[];
+}
+
+/** Robust figures of one recording: a few spikes do not change them. */
+export interface Profile {
+  recording: Recording;
+  /** Median of each field. */
+  level: number[];
+  /** Deviation of each field from its 10 % and 90 % quantiles, which equals the standard deviation for normal values. */
+  spread: number[];
+}
+
+/** Peers are recordings with the same label. */
+export interface Peers {
+  label: string | null;
+  profiles: Profile[];
+}
+
+/** The rules compare a recording with the others of its label. Calculated once per check. */
+export interface Comparison {
+  dataset: Dataset;
+  sensors: Sensor[];
+  peers: Peers[];
+  profiles: Profile[];
+}
+
+/** 80 % of a normal distribution are within 2.563 standard deviations. */
+const middleEightyPercent = 2.563;
+
+export function compareRecordings(dataset: Dataset): Comparison {
+  const profiles = dataset.recordings
+    .filter(({ columns }) => (columns[0]?.length ?? 0) >= 8)
+    .map((recording): Profile => {
+      const sorted = recording.columns.map((column) => Float64Array.from(column).sort());
+      return {
+        recording,
+        level: sorted.map((column) => quantile(column, 0.5)),
+        spread: sorted.map((column) => (quantile(column, 0.9) - quantile(column, 0.1)) / middleEightyPercent),
+      };
+    });
+  const byLabel = new Map<string | null, Profile[]>();
+  for (const profile of profiles) {
+    const { label } = profile.recording;
+    byLabel.set(label, [...(byLabel.get(label) ?? []), profile]);
+  }
+  return {
+    dataset,
+    sensors: sensorsOf(dataset.fields),
+    profiles,
+    peers: [...byLabel].map(([label, own]) => ({ label, profiles: own })),
+  };
+}
+
+/** Minimum number of recordings of a label, including the one in question: with fewer, the usual range is a guess. */
+export const leastPeers = 4;
+
+/** Labels with enough recordings to be compared. */
+export function comparable(peers: Peers[]): Peers[] {
+  return peers.filter(({ profiles }) => profiles.length >= leastPeers);
+}
+
+/** Three fields whose names differ only in x, y and z are the axes of one sensor: `acc_x`, `ax`, `x_acc`, `AccX`. */
+export function sensorsOf(fields: string[]): Sensor[] {
+  const axes = new Map<string, Map<string, number>>();
+  fields.forEach((field, f) => {
+    const parts = /^(.*?)[_\-. ]?([xyz])((?:[_\-. ].*)?)$/i.exec(field);
+    if (!parts) return;
+    const key = `${parts[1]}|${parts[3]}`;
+    axes.set(key, (axes.get(key) ?? new Map()).set(parts[2]!.toLowerCase(), f));
+  });
+  const triads = [...axes]
+    .filter(([, own]) => own.size === 3)
+    .map(([key, own]): Sensor => {
+      const ordered = ['x', 'y', 'z'].map((axis) => own.get(axis)!);
+      const name = key.split('|')[0] || ordered.map((f) => fields[f]!).join(', ');
+      return { name, fields: ordered };
+    });
+  const taken = new Set(triads.flatMap((triad) => triad.fields));
+  const single = fields.flatMap((name, f) => (taken.has(f) ? [] : [{ name, fields: [f] }]));
+  return [...triads, ...single];
+}
+
+/** The usual range of a figure among peers, without the ones that are far off. */
+export interface Usual {
+  middle: number;
+  /** Standard deviation of the values that are not far off. */
+  sigma: number;
+  low: number;
+  high: number;
+  /** Number of values that are not far off. */
+  count: number;
+}
+
+/** Factor from the median absolute deviation to the standard deviation of a normal distribution. */
+const madToSigma = 1.4826;
+
+/** Values beyond this many deviations are not part of the usual range. */
+const farSigmas = 4;
+
+/** Finds the usual range of values of which fewer than half are wrong. */
+export function usual(values: number[]): Usual {
+  const sorted = Float64Array.from(values).sort();
+  const middle = quantile(sorted, 0.5);
+  const mad =
+    madToSigma * quantile(Float64Array.from(values, (value) => Math.abs(value - middle)).sort(), 0.5);
+  const inside = [...sorted].filter((value) => Math.abs(value - middle) <= farSigmas * mad);
+  const mean = inside.reduce((sum, value) => sum + value, 0) / Math.max(1, inside.length);
+  const variance =
+    inside.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(1, inside.length - 1);
+  return {
+    middle,
+    sigma: Math.max(Math.sqrt(variance), mad),
+    low: inside[0] ?? middle,
+    high: inside.at(-1) ?? middle,
+    count: inside.length,
+  };
+}
+
+/**
+ * The deviation of a figure within labels: for labels with few recordings, whose own deviation is uncertain. The deviations from each label's
+ * median are taken together.
+ */
+export function pooledSigma(peers: Peers[], figure: (profile: Profile) => number): number {
+  const residuals = peers.flatMap(({ profiles }) => {
+    const { middle } = usual(profiles.map(figure));
+    return profiles.length < 2 ? [] : profiles.map((profile) => figure(profile) - middle);
+  });
+  return residuals.length === 0 ? 0 : usual(residuals).sigma;
+}
+
+/** @param sorted ascending */
+export function quantile(sorted: ArrayLike<number>, share: number): number {
+  if (sorted.length === 0) return 0;
+  const at = share * (sorted.length - 1);
+  const low = Math.floor(at);
+  const part = at - low;
+  return sorted[low]! * (1 - part) + sorted[Math.min(sorted.length - 1, low + 1)]! * part;
+}
+
+/** A number as a person would write it: four digits. */
+export function figureText(value: number): string {
+  return String(Number(value.toPrecision(4)));
+}
