@@ -257,11 +257,11 @@ function letHeapGrow(): void {
   letYoungHeapGrow();
 }
 
-const lookMs = 500;
+const lookMs = 200;
 
-/** Messages a second from which the heap may grow, and how long it may do so after fewer arrive, ms. */
+/** Messages a second from which the heap may grow, and how long it may do so after fewer arrive, ms: most traffic comes again soon. */
 const busyRate = 500;
-const quietMs = 10_000;
+const quietMs = 10 * 60_000;
 
 /** How much the heap may grow before it is collected while few messages arrive, in percent. */
 const quietGrowth = 50;
