@@ -52,6 +52,9 @@ static void run(const contents *model, const contents *input, const char *path, 
   } else {
     const size_t taken = aiot_interpreter.input(opened)->count, given = aiot_interpreter.output(opened)->count;
     int8_t *output = malloc(given);
+    /* The values of variables after a first run are gone after a reset. */
+    if (input->bytes >= taken) aiot_interpreter.invoke(opened, (const int8_t *)input->data, output);
+    aiot_interpreter.reset(opened);
     for (size_t at = 0; at + taken <= input->bytes; at += taken) {
       aiot_interpreter.invoke(opened, (const int8_t *)input->data + at, output);
       fwrite(output, 1, given, out);

@@ -1,6 +1,6 @@
 /** Operators that convert between types, which the columns of types do not describe. */
 const conversions = {
-  QUANTIZE: 'float32 → int8 or int16, and between these',
+  QUANTIZE: 'float32 → int8 or int16, between these, and between int8 and uint8',
   DEQUANTIZE: 'int8, int16 or float16 → float32',
 };
 
@@ -33,10 +33,30 @@ export function operatorsPage({ operators, hasKernel, hasC, firmware }) {
 Supported operators of \`.tflite\` files, by type of the activations. Every listed operator can be read and written. int16 means int16 activations with int8
 weights. \`--emit c\` and the firmware support int8 only. A file may also contain SHAPE and REDUCE_PROD if they compute
 constants, and TILE by at most 10, which becomes CONCATENATION. SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND around a convolution become its dilation.
+A file has VAR_HANDLE and CALL_ONCE for its [variables](#variables).
 
 | operator | float32 | int8 | int16 | \`--emit c\` | firmware |
 | --- | --- | --- | --- | --- | --- |
 ${rows.join('\n')}
+
+## Variables
+
+A streaming model keeps values in variables from one run to the next, with VAR_HANDLE, READ_VARIABLE and ASSIGN_VARIABLE. A CALL_ONCE names a second subgraph, which
+assigns their initial values. One run is one step of the stream. The values belong to the session that runs the model:
+
+| where | variables get their initial values |
+| --- | --- |
+| \`createInterpreter\` | at the start and after \`reset()\` |
+| \`aiot model evaluate\` | at the first row, and at the first row of each recording if the table has a column of recordings |
+| \`aiot model compare\` | at the first row |
+| \`aiot loop run\`, firmware | at the start, and after lost samples |
+| virtual devices | at the start |
+| golden vectors | before each vector |
+| \`--emit c\` | at the start and after \`model_reset()\` |
+
+\`evaluate\` and \`compare\` need \`--runtime device\` for such a model, because LiteRT cannot reset variables. \`aiot model quantize\` refuses it.
+
+An input or output of uint8 is int8 here, with each value and the zero point 128 lower.
 
 ## Judges
 
@@ -45,8 +65,9 @@ ${rows.join('\n')}
 | int8, int16 | TensorFlow Lite Micro from PyPI, on random shapes, scales and options | the same bits |
 | float32 | the same | the same bits for operators with a fixed order of roundings; otherwise within 2·10⁻⁵ of the largest value, because sums or exponentials are rounded differently |
 | \`--emit c\`, firmware | the interpreter and TensorFlow Lite Micro | the same bits |
+| variables | TensorFlow Lite Micro, on four streaming wake-word models from PyPI over 300 steps, and on random models | the same bits in every tensor |
 
-The tests are \`test/runtime/tflm.real.test.ts\`, \`int16.real.test.ts\` and \`float.real.test.ts\` beside it, \`test/model/emit-c.real.test.ts\` and \`test/firmware/interpreter.real.test.ts\`.
+The tests are \`test/runtime/tflm.real.test.ts\`, \`int16.real.test.ts\`, \`float.real.test.ts\` and \`wake-words.real.test.ts\` beside it, \`test/model/emit-c.real.test.ts\` and \`test/firmware/interpreter.real.test.ts\`.
 
 ## Limits
 

@@ -440,6 +440,11 @@ export const parts = {
     script: 'versitygw.sh',
     ready: () => isMade('versitygw/bin/versitygw'),
   },
+  wakeword: {
+    for: 'real streaming models, four wake words, and the features of their audio front end',
+    mb: 31,
+    ...environment('wakeword', ['--no-deps', 'pymicro-wakeword==2.5.0', 'pymicro-features==2.0.2']),
+  },
   zsh: {
     for: 'completion',
     mb: 2,

@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import { elementCount, type Graph, type OperatorName } from '../../src/lib/formats/tflite/graph.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { architectures, quantizedOf } from '../support/architectures.js';
 import { root } from '../support/cli.js';
@@ -15,6 +16,7 @@ import { runInFirmware } from '../support/native-interpreter.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { describeReal } from '../support/real.js';
 import { runInPython } from '../support/tflite.js';
+import { spectra, steps, wakeWords } from '../support/wake-words.js';
 
 const makers = { ...architectures, ...engineKinds };
 const kinds = Object.keys(makers) as (keyof typeof makers)[];
@@ -89,6 +91,18 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
     },
     long ? 600_000 : 60_000,
   );
+
+  describeReal('wakeword', 'on real streaming wake-word models', () => {
+    it(`computes ${steps} steps bit for bit as the TypeScript interpreter does`, async () => {
+      const input = spectra(seededRandom(9));
+      const jobs = wakeWords().map(({ name, file }) => ({ name, graph: file, input }));
+      (await runInFirmware(program, jobs)).forEach(({ output, said }, index) => {
+        const { name, graph } = jobs[index]!;
+        expect(said, name).toMatch(/^ok \d+$/);
+        expect(output, name).toEqual(answersOf(readTflite(graph), input));
+      });
+    }, 60_000);
+  });
 
   describeReal('tflm', 'compared with TFLite Micro', () => {
     it(

@@ -83,7 +83,7 @@ function convolve(b: GraphBuilder, x: number, shape: number[], taps: number, str
 
 describe('aiot model fit', () => {
   it.each([
-    [129, 'operator 0: CALL_ONCE is not supported'],
+    [118, 'operator 0: IF is not supported'],
     [130, 'operator 0: BROADCAST_TO is not supported: use ADD and MUL, which broadcast implicitly'],
     [27, 'operator 0: SVDF is not supported: use convolutions over time (CONV_2D of height 1)'],
   ])('names an operator that no chip supports, code %s', async (code, message) => {

@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Graph } from '../../src/lib/formats/tflite/graph.js';
+import { type Graph, hasState } from '../../src/lib/formats/tflite/graph.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { emitted } from '../../src/lib/model/emit/emit.js';
 
@@ -29,7 +29,8 @@ export function runEmittedC(jobs: Job[], flags: string[] = ['-O1']): Int8Array[]
       writeFileSync(join(out, 'input'), new Uint8Array(input.buffer, input.byteOffset, input.byteLength));
       const object = join(folder, `${index}.o`);
       // Models in one program would have identical symbol names, so each gets its own.
-      const names = [`-Dmodel_run=run${index}`, `-Dmodel_class_names=names${index}`];
+      const renamed = { run: 'run', reset: 'reset', class_names: 'names' };
+      const names = Object.entries(renamed).map(([own, name]) => `-Dmodel_${own}=${name}${index}`);
       compile([...promised, '-Wshadow', ...flags, '-c', join(out, 'model.c'), ...names, '-o', object]);
       return object;
     });
@@ -58,11 +59,13 @@ function mainText(jobs: Job[], folder: string): string {
   const size = (graph: Graph, index = -1) => graph.tensors[index]!.shape.reduce((all, one) => all * one, 1);
   const runs = jobs.map(({ graph }, index) => {
     const [taken, given] = [size(graph, graph.inputs[0]), size(graph, graph.outputs[0])];
-    return `  run(run${index}, ${taken}, ${given}, "${join(folder, String(index))}");`;
+    // Variables of a first run are gone after a reset.
+    const reset = hasState(graph) ? `  run${index}(input, output);\n  reset${index}();\n` : '';
+    return `${reset}  run(run${index}, ${taken}, ${given}, "${join(folder, String(index))}");`;
   });
   return `#include <stdint.h>
 #include <stdio.h>
-${jobs.map((_, index) => `void run${index}(const int8_t *input, int8_t *output);`).join('\n')}
+${jobs.map((_, index) => `void run${index}(const int8_t *input, int8_t *output);\nvoid reset${index}(void);`).join('\n')}
 static int8_t input[1 << 20], output[1 << 20];
 static void run(void (*model)(const int8_t *, int8_t *), size_t taken, size_t given, const char *folder) {
   char path[4096];

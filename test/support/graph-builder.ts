@@ -1,5 +1,6 @@
 import type { Random } from '../../src/lib/core/numbers.js';
 import { elementCount, type Graph, type Operator, type Tensor } from '../../src/lib/formats/tflite/graph.js';
+import { zeros } from '../../src/lib/formats/tflite/variables.js';
 
 /** Assembles a model, tensor by tensor. */
 export class GraphBuilder {
@@ -40,6 +41,18 @@ export class GraphBuilder {
   /** An activation with the scale and zero point of another one. */
   like(other: number, shape: number[]): number {
     return this.add({ type: this.type, shape, quantization: this.tensors[other]!.quantization! });
+  }
+  /** A variable with the scale of an activation: it starts with random values, or with real zeros. */
+  variable(like: number, shape: number[], random: boolean): number {
+    const { type, quantization } = this.tensors[like]!;
+    const zero = zeros({ name: '', type, shape, ...(quantization && { quantization }) });
+    const variable = random ? zero.map(() => this.integer(-128, 127) as never) : zero;
+    return this.add({
+      type,
+      shape,
+      ...(quantization && { quantization }),
+      variable: variable as typeof zero,
+    });
   }
   /** The output of LOGISTIC, SOFTMAX or TANH, whose scales are fixed. */
   fixed(op: 'LOGISTIC' | 'SOFTMAX' | 'TANH', shape: number[]): number {

@@ -65,6 +65,23 @@ const bases: Record<string, () => Graph> = {
     const options = { beta: 1 };
     return b.graph(x, b.op({ op: 'SOFTMAX', inputs: [x], outputs: [b.fixed('SOFTMAX', [1, 6])], options }));
   },
+  total: () => {
+    const b = new GraphBuilder(seededRandom(20));
+    const [x, before] = [b.activation([1, 3], 0.05, 3), b.activation([1, 3], 0.1, 2)];
+    const [y, total] = [b.like(before, [1, 3]), b.variable(before, [1, 3], true)];
+    b.op({ op: 'READ_VARIABLE', inputs: [total], outputs: [before], options: {} });
+    b.op({ op: 'ADD', inputs: [before, x], outputs: [y], options: { activation: 'none' } });
+    b.op({ op: 'ASSIGN_VARIABLE', inputs: [total, y], outputs: [], options: {} });
+    return b.graph(x, y);
+  },
+  parts: () => {
+    const b = new GraphBuilder(seededRandom(21));
+    const x = b.activation([1, 5, 2], 0.05, 3);
+    const outputs = [b.like(x, [1, 3, 2]), b.like(x, [1, 2, 2])];
+    const inputs = [x, b.int32s(-1, 2), b.int32(1)];
+    b.op({ op: 'SPLIT_V', inputs, outputs, options: { numSplits: 2 } });
+    return b.graph(x, outputs[1]!);
+  },
   sum: () => {
     const b = new GraphBuilder(seededRandom(8));
     const [x, c] = [b.activation([1, 2, 1, 3], 0.05, 3), b.constant([1, 2, 1, 3], 0.04)];
@@ -190,6 +207,18 @@ const rows: Row[] = [
   [13, 'squeeze', { 'operator 0 options type': 0 }],
   [14, 'sum', { 'tensor 0 shape count': 2, 'tensor 1 shape count': 2 }],
   [14, 'sum', { 'tensor 2 scale 0': 1e-9 }],
+  [0, 'total', {}, true],
+  [15, 'total', { 'operator 0 option 0': 2 }],
+  [15, 'total', { 'operator 1 options type': 0 }],
+  [15, 'total', { 'tensor 3 type': 9 }],
+  [15, 'total', { 'operator 2 inputs 0': 0 }],
+  [15, 'total', { 'operator 3 inputs 0': 3 }],
+  [15, 'total', { 'operator 4 inputs 0': 1 }],
+  [15, 'total', { 'tensor 2 scale 0': 0.2 }],
+  [0, 'parts', {}, true],
+  [16, 'parts', { 'tensor 1 shape 1': 2 }],
+  [16, 'parts', { 'operator 0 inputs 1': 4 }],
+  [16, 'logistic', { 'tensor 0 type': 3 }],
 ];
 
 export interface RuleCase {

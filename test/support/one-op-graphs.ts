@@ -4,6 +4,7 @@ import {
   elementCount,
   type Graph,
   type OperatorName,
+  type OperatorOptions,
   type Padding,
 } from '../../src/lib/formats/tflite/graph.js';
 import { GraphBuilder } from './graph-builder.js';
@@ -303,6 +304,61 @@ export const oneOpGraphs: { readonly [Name in OperatorName]?: MakeGraph } = {
     const outputs = Array.from({ length: numSplits }, () => b.like(x, shape));
     b.op({ op: 'SPLIT', inputs, outputs, options: { numSplits } });
     return b.graph(x, b.pick(...outputs));
+  },
+  SPLIT_V: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const [axis, shape] = [b.integer(0, 3), [1, b.integer(1, 4), b.integer(1, 4), b.integer(1, 4)]];
+    const sizes = Array.from({ length: b.integer(1, 4) }, () => b.integer(1, 4));
+    const sized = (whole: number) => shape.map((size, k) => (k === axis ? whole : size));
+    const x = b.activation(sized(sizes.reduce((sum, size) => sum + size, 0)));
+    const outputs = sizes.map((size) => b.like(x, sized(size)));
+    const open = b.integer(-1, sizes.length - 1);
+    const given = b.int32s(...sizes.map((size, at) => (at === open ? -1 : size)));
+    const inputs = [x, given, b.int32(b.pick(axis, axis - 4))];
+    b.op({ op: 'SPLIT_V', inputs, outputs, options: { numSplits: sizes.length } });
+    return b.graph(x, b.pick(...outputs));
+  },
+  // The last steps of a stream, as a streaming convolution keeps them.
+  READ_VARIABLE: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const [kept, taken, channels] = [b.integer(1, 6), b.integer(1, 3), b.integer(1, 8)];
+    const x = b.activation([1, taken, channels]);
+    const old = b.like(x, [1, kept, channels]);
+    const all = b.like(x, [1, kept + taken, channels]);
+    const last = b.like(x, [1, kept, channels]);
+    const variable = b.variable(x, [1, kept, channels], b.pick(true, false));
+    b.op({ op: 'READ_VARIABLE', inputs: [variable], outputs: [old], options: {} });
+    const options = { axis: 1, activation: 'none' } as const;
+    b.op({ op: 'CONCATENATION', inputs: [old, x], outputs: [all], options });
+    const bounds = [b.int32s(0, taken, 0), b.int32s(1, kept + taken, channels), b.int32s(1, 1, 1)];
+    const masks = { beginMask: 0, endMask: 0, shrinkAxisMask: 0 };
+    b.op({ op: 'STRIDED_SLICE', inputs: [all, ...bounds], outputs: [last], options: masks });
+    b.op({ op: 'ASSIGN_VARIABLE', inputs: [variable, last], outputs: [], options: {} });
+    return b.graph(x, all);
+  },
+  // A sum over the inputs so far, in two variables. The first is read again after it was assigned.
+  ASSIGN_VARIABLE: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const shape = [1, b.integer(1, 20)];
+    const x = b.activation(shape);
+    const sum = b.activation(shape, b.scale(0.05, 1));
+    const variables = [true, false].map((given) => b.variable(sum, shape, given));
+    const options: OperatorOptions['ADD'] = { activation: 'none' };
+    if (type === 'int16') options.potScaleInt16 = false;
+    const [before, mixed, after, y] = [0, 0, 0, 0].map(() => b.like(sum, shape)) as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    b.op({ op: 'READ_VARIABLE', inputs: [variables[0]!], outputs: [before], options: {} });
+    b.op({ op: 'ADD', inputs: [before, x], outputs: [sum], options });
+    b.op({ op: 'ASSIGN_VARIABLE', inputs: [variables[0]!, sum], outputs: [], options: {} });
+    b.op({ op: 'READ_VARIABLE', inputs: [variables[1]!], outputs: [mixed], options: {} });
+    b.op({ op: 'READ_VARIABLE', inputs: [variables[0]!], outputs: [after], options: {} });
+    b.op({ op: 'ASSIGN_VARIABLE', inputs: [variables[1]!, before], outputs: [], options: {} });
+    b.op({ op: 'MAXIMUM', inputs: [mixed, after], outputs: [y], options: {} });
+    return b.graph(x, y);
   },
   STRIDED_SLICE: (random, type) => {
     const b = new GraphBuilder(random, type);

@@ -4,10 +4,12 @@
 #include "network.h"
 #include "network_read.h"
 #include "quantized.h"
+#include "variables.h"
 
 struct aiot_model {
   aiot_tensor input, output;
   const aiot_step *steps;
+  const aiot_variable *variables;
   int8_t *first;
   const int8_t *last;
 };
@@ -27,7 +29,7 @@ static void join_lives(aiot_network *network) {
 }
 
 static bool placed_here(const aiot_operand *operand, int32_t index) {
-  return operand->made && operand->root == index;
+  return operand->made && operand->root == index && operand->variable == NULL;
 }
 
 /*
@@ -66,6 +68,7 @@ static uint32_t place(aiot_network *network) {
 static const int8_t *memory_of(const aiot_network *network, int32_t index, int8_t *memory) {
   if (index < 0) return NULL;
   const aiot_operand *operand = &network->operand[network->operand[index].root];
+  if (operand->variable != NULL) return operand->variable->value;
   return operand->data != NULL ? (const int8_t *)operand->data : memory + operand->offset;
 }
 
@@ -75,14 +78,16 @@ static void bind(aiot_network *network, int8_t *memory) {
     step->x = memory_of(network, step->from, memory);
     step->x2 = memory_of(network, step->from2, memory);
     step->x3 = memory_of(network, step->from3, memory);
-    step->y = memory + network->operand[network->operand[step->to].root].offset;
+    const aiot_operand *to = &network->operand[network->operand[step->to].root];
+    step->y = to->variable != NULL ? to->variable->value : memory + to->offset;
   }
 }
 
 static bool describe(aiot_network *network, int32_t index, aiot_tensor *out) {
   const aiot_operand *operand = &network->operand[index];
   aiot_scale scale;
-  if (!operand->made || !aiot_scale_of(&network->file, operand, &scale)) return false;
+  if (!operand->made || !aiot_byte_scale_of(&network->file, operand, &scale)) return false;
+  if (operand->type == AIOT_UINT8 && !operand->converted) return false;
   *out = (aiot_tensor){(size_t)operand->count, scale.scale, scale.zero_point};
   return true;
 }
@@ -100,6 +105,7 @@ static aiot_code prepare(aiot_network *network, aiot_model *model) {
   int8_t *memory = (int8_t *)arena->base + arena->used;
   bind(network, memory);
   model->steps = network->steps;
+  model->variables = network->variables;
   model->first = memory + network->operand[input].offset;
   model->last = memory_of(network, output, memory);
   /* Not zeroed yet, because it may overlap the tensors. */
@@ -132,8 +138,10 @@ static aiot_code open_with(const uint8_t *tflite, size_t bytes, aiot_arena *aren
   const size_t head = code == AIOT_OK ? head_bytes(&network) : 0;
   arena->bytes = whole;
   if (code == AIOT_OK && aiot_arena_take(arena, head, 1) == NULL) code = AIOT_MEMORY_SHORT;
-  if (code == AIOT_OK)
+  if (code == AIOT_OK) {
+    aiot_variables_reset(model->variables);
     *out = model;
+  }
   else
     arena->used = before;
   return code;
@@ -161,5 +169,9 @@ static void invoke(aiot_model *model, const int8_t *input, int8_t *output) {
   memcpy(output, model->last, model->output.count);
 }
 
-const aiot_inference aiot_interpreter = {"aiot", open_network, input_of, output_of, invoke};
-const aiot_inference aiot_interpreter_within = {"aiot-within", open_within, input_of, output_of, invoke};
+static void reset(aiot_model *model) {
+  aiot_variables_reset(model->variables);
+}
+
+const aiot_inference aiot_interpreter = {"aiot", open_network, input_of, output_of, invoke, reset};
+const aiot_inference aiot_interpreter_within = {"aiot-within", open_within, input_of, output_of, invoke, reset};

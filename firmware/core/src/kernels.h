@@ -30,6 +30,11 @@ aiot_code aiot_prepare_concatenation(const aiot_operator *operator);
 aiot_code aiot_prepare_pad(const aiot_operator *operator);
 aiot_code aiot_prepare_transpose(const aiot_operator *operator);
 aiot_code aiot_prepare_split(const aiot_operator *operator);
+aiot_code aiot_prepare_split_sizes(const aiot_operator *operator);
+aiot_code aiot_prepare_call_once(const aiot_operator *operator);
+aiot_code aiot_prepare_var_handle(const aiot_operator *operator);
+/* READ_VARIABLE, ASSIGN_VARIABLE */
+aiot_code aiot_prepare_variable(const aiot_operator *operator);
 aiot_code aiot_prepare_strided_slice(const aiot_operator *operator);
 aiot_code aiot_prepare_pack(const aiot_operator *operator);
 aiot_code aiot_prepare_unpack(const aiot_operator *operator);

@@ -190,6 +190,44 @@ aiot_code aiot_prepare_split(const aiot_operator *operator) {
   return AIOT_OK;
 }
 
+/* SPLIT_V divides an axis into parts of constant sizes, of which one may be -1: the rest. */
+aiot_code aiot_prepare_split_sizes(const aiot_operator *operator) {
+  const aiot_operand *x = aiot_operator_input(operator, 0), *y, *sizes = aiot_operator_input(operator, 1);
+  const aiot_operand *where = aiot_operator_input(operator, 2);
+  const uint32_t parts = operator->outputs.count;
+  if (aiot_flatbuffer_i32(&operator->network->file, operator->options, 0, 0) != (int32_t)parts) return AIOT_BUNDLE_MALFORMED;
+  if (!aiot_operand_constant(sizes, AIOT_INT32) || !aiot_operand_constant(where, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
+  if (sizes->count != (int32_t)parts || where->count != 1) return AIOT_BUNDLE_MALFORMED;
+  const int32_t axis = aiot_operand_axis(x, aiot_operand_i32(where, 0));
+  if (axis < 0) return AIOT_BUNDLE_MALFORMED;
+  int64_t given = 0;
+  bool open = false;
+  for (uint32_t part = 0; part < parts; part++) {
+    const int32_t size = aiot_operand_i32(sizes, (int32_t)part);
+    if (size == -1 && open) return AIOT_BUNDLE_MALFORMED;
+    open = open || size == -1;
+    given += size == -1 ? 0 : size;
+  }
+  int32_t start = 0;
+  for (uint32_t part = 0; part < parts; part++) {
+    const int32_t size = aiot_operand_i32(sizes, (int32_t)part);
+    const int64_t own = size == -1 ? x->size[axis] - given : size;
+    if (!ends_of(operator, 0, part, &x, &y) || y->rank != x->rank || y->size[axis] != own) return AIOT_BUNDLE_MALFORMED;
+    if (y->size[axis] > x->size[axis] - start) return AIOT_BUNDLE_MALFORMED;
+    for (int32_t k = 0; k < x->rank; k++)
+      if (k != axis && x->size[k] != y->size[k]) return AIOT_BUNDLE_MALFORMED;
+    copy_plan *plan = add_copy(operator, 0, part);
+    if (plan == NULL) return AIOT_MEMORY_SHORT;
+    const aiot_extent whole = aiot_extent_of(x);
+    plan->extent = aiot_extent_of(y);
+    plan->target = aiot_places_in(&plan->extent);
+    plan->source = aiot_places_in(&whole);
+    plan->source.start = start * plan->source.step[axis];
+    start += y->size[axis];
+  }
+  return start == x->size[axis] ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
+}
+
 typedef struct {
   int32_t first, step, count;
 } slice;

@@ -116,7 +116,7 @@ static aiot_code sigmoid_of(aiot_flatbuffer *file, const aiot_operand *output, t
 static aiot_code plan_function(const aiot_operator *operator, const aiot_operand *x, const aiot_operand *y,
                                table_function *function) {
   aiot_flatbuffer *file = &operator->network->file;
-  if (!aiot_scale_of(file, x, &function->input) || !aiot_scale_of(file, y, &function->output)) return AIOT_BUNDLE_MALFORMED;
+  if (!aiot_byte_scale_of(file, x, &function->input) || !aiot_byte_scale_of(file, y, &function->output)) return AIOT_BUNDLE_MALFORMED;
   if (function->code == AIOT_LOGISTIC || function->code == AIOT_TANH) return sigmoid_of(file, y, function);
   if (function->code == AIOT_RELU6) {
     if (!aiot_scale_holds(function->input.scale, 6.0)) return AIOT_BUNDLE_MALFORMED;
@@ -152,7 +152,11 @@ static aiot_code plan_function(const aiot_operator *operator, const aiot_operand
 aiot_code aiot_prepare_table(const aiot_operator *operator) {
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
   if (x == NULL || y == NULL || x->count != y->count) return AIOT_BUNDLE_MALFORMED;
-  if (x->type != AIOT_INT8 || y->type != AIOT_INT8) return AIOT_MODEL_UNSUPPORTED;
+  /* QUANTIZE also converts between int8 and uint8, whose values are in memory as int8, 128 lower. */
+  const bool converts = operator->code == AIOT_QUANTIZE && (x->type == AIOT_UINT8) != (y->type == AIOT_UINT8);
+  if (converts) aiot_operator_input(operator, 0)->converted = aiot_operator_output(operator, 0)->converted = true;
+  const bool bytes = converts && (x->type == AIOT_INT8 || y->type == AIOT_INT8) && x->data == NULL;
+  if (!bytes && (x->type != AIOT_INT8 || y->type != AIOT_INT8)) return AIOT_MODEL_UNSUPPORTED;
   table_function function = {.code = operator->code};
   const aiot_code code = plan_function(operator, x, y, &function);
   if (code != AIOT_OK) return code;

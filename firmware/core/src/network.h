@@ -16,8 +16,11 @@
 #define AIOT_ELEMENTS_MAX (1 << 24)
 
 /* Numbers of the schema's TensorType. */
-enum { AIOT_FLOAT32 = 0, AIOT_FLOAT16 = 1, AIOT_INT32 = 2, AIOT_UINT8 = 3, AIOT_INT64 = 4, AIOT_BOOL = 6, AIOT_INT16 = 7, AIOT_INT8 = 9 };
+enum { AIOT_FLOAT32 = 0, AIOT_FLOAT16 = 1, AIOT_INT32 = 2, AIOT_UINT8 = 3, AIOT_INT64 = 4, AIOT_BOOL = 6, AIOT_INT16 = 7, AIOT_INT8 = 9, AIOT_RESOURCE = 13 };
 enum { AIOT_ALIGNMENT = sizeof(void *) > sizeof(double) ? sizeof(void *) : sizeof(double) };
+
+/* A variable, which keeps its value from run to run (variables.h). */
+typedef struct aiot_variable aiot_variable;
 
 /* A tensor as in the file, and its place in memory. */
 typedef struct {
@@ -36,6 +39,10 @@ typedef struct {
   /* The tensor whose memory it shares, or itself. */
   int32_t root;
   uint32_t offset;
+  /* The variable that it is the handle of; NULL = none. */
+  aiot_variable *variable;
+  /* Whether a QUANTIZE converts this tensor of uint8 from or to int8. */
+  bool converted;
 } aiot_operand;
 
 /* One step, with its memory bound. */
@@ -64,6 +71,12 @@ typedef struct {
    * tensors inside.
    */
   bool float_ends;
+  aiot_variable *variables;
+  /* Number of handles read so far, and the container that they name. */
+  int32_t handles;
+  aiot_vector container;
+  /* Whether a second subgraph has initial values of the variables. */
+  bool initialized;
 } aiot_network;
 
 /* The operator being prepared. */
@@ -71,8 +84,13 @@ typedef struct {
   aiot_network *network;
   int32_t code;
   aiot_table options;
+  /* Whether the options are of its kind. */
+  bool suited;
   aiot_vector inputs, outputs;
 } aiot_operator;
+
+/* Reads the operator at this position. */
+aiot_operator aiot_operator_at(aiot_network *network, aiot_vector operators, aiot_vector codes, uint32_t index);
 
 /* Size of an element of this type; 0 = not allowed in a file. */
 uint32_t aiot_type_bytes(int32_t type);
@@ -167,11 +185,16 @@ enum {
   AIOT_LEAKY_RELU = 98,
   AIOT_SQUARED_DIFFERENCE = 99,
   AIOT_ABS = 101,
+  AIOT_SPLIT_V = 102,
   AIOT_ELU = 111,
   AIOT_QUANTIZE = 114,
   AIOT_HARD_SWISH = 117,
   AIOT_SELECT_V2 = 123,
-  AIOT_BATCH_MATMUL = 126
+  AIOT_BATCH_MATMUL = 126,
+  AIOT_CALL_ONCE = 129,
+  AIOT_VAR_HANDLE = 142,
+  AIOT_READ_VARIABLE = 143,
+  AIOT_ASSIGN_VARIABLE = 144
 };
 
 #endif

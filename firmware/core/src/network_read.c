@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels.h"
+#include "variables.h"
 
 /* Shape, and the number of its elements; false beyond the supported range. */
 static bool read_shape(aiot_flatbuffer *file, aiot_vector shape, aiot_operand *operand) {
@@ -41,9 +42,13 @@ static aiot_code read_quantization(aiot_flatbuffer *file, aiot_table quantizatio
   return AIOT_OK;
 }
 
-static aiot_code read_operand(aiot_flatbuffer *file, aiot_table tensor, aiot_vector buffers, aiot_operand *operand) {
+aiot_code aiot_operand_read(aiot_flatbuffer *file, aiot_table tensor, aiot_vector buffers, aiot_operand *operand) {
   /* A type without a kernel is rejected by the operator that needs it. */
   operand->type = aiot_flatbuffer_i8(file, tensor, 1, 0);
+  if (operand->type == AIOT_RESOURCE)
+    return read_shape(file, aiot_flatbuffer_vector(file, tensor, 0, 4), operand) && operand->rank <= 1 && operand->count == 1
+               ? AIOT_OK
+               : AIOT_BUNDLE_MALFORMED;
   if (aiot_type_bytes(operand->type) == 0) return AIOT_MODEL_UNSUPPORTED;
   /* Rejects variable, sparse and variant tensors. */
   if (aiot_flatbuffer_i8(file, tensor, 5, 0) != 0 || aiot_flatbuffer_has(file, tensor, 6) || aiot_flatbuffer_has(file, tensor, 9))
@@ -87,7 +92,7 @@ static aiot_code read_operands(aiot_network *network, aiot_vector tensors, aiot_
   for (uint32_t i = 0; i < tensors.count; i++) {
     network->operand[i].root = (int32_t)i;
     const aiot_table tensor = aiot_flatbuffer_table_at(&network->file, tensors, i);
-    const aiot_code code = read_operand(&network->file, tensor, buffers, &network->operand[i]);
+    const aiot_code code = aiot_operand_read(&network->file, tensor, buffers, &network->operand[i]);
     if (code != AIOT_OK || network->file.broken) return code == AIOT_OK ? AIOT_BUNDLE_MALFORMED : code;
   }
   return AIOT_OK;
@@ -100,15 +105,18 @@ static aiot_code read_operands(aiot_network *network, aiot_vector tensors, aiot_
 static bool in_order(const aiot_operator *operator, const aiot_kernel *kernel, int32_t time) {
   aiot_network *network = operator->network;
   if (operator->inputs.count < kernel->least || operator->inputs.count > kernel->most) return false;
-  const bool several = operator->code == AIOT_SPLIT || operator->code == AIOT_UNPACK;
+  const bool several = operator->code == AIOT_SPLIT || operator->code == AIOT_SPLIT_V || operator->code == AIOT_UNPACK;
+  const bool none = operator->code == AIOT_ASSIGN_VARIABLE || operator->code == AIOT_CALL_ONCE;
+  const bool variable = operator->code == AIOT_ASSIGN_VARIABLE || operator->code == AIOT_READ_VARIABLE;
   const bool list = operator->code == AIOT_CONCATENATION || operator->code == AIOT_PACK;
-  if (!several && operator->outputs.count != 1) return false;
+  if (several ? operator->outputs.count == 0 : operator->outputs.count != (none ? 0 : 1)) return false;
   for (uint32_t i = 0; i < operator->inputs.count; i++) {
     const int32_t index = aiot_operator_input_index(operator, i);
     if (index == -1 && i >= kernel->least && !list) continue;
     if (index < 0 || index >= network->operands) return false;
     aiot_operand *operand = &network->operand[index];
     if (!operand->made && operand->data == NULL) return false;
+    if ((operand->type == AIOT_RESOURCE) != (variable && i == 0)) return false;
     operand->last = time;
   }
   for (uint32_t i = 0; i < operator->outputs.count; i++) {
@@ -116,25 +124,32 @@ static bool in_order(const aiot_operator *operator, const aiot_kernel *kernel, i
     if (index < 0 || index >= network->operands) return false;
     aiot_operand *operand = &network->operand[index];
     if (operand->made || operand->data != NULL) return false;
+    if ((operand->type == AIOT_RESOURCE) != (operator->code == AIOT_VAR_HANDLE)) return false;
     operand->made = true;
     operand->first = operand->last = time;
   }
-  return operator->outputs.count > 0;
+  return true;
 }
 
-static aiot_operator read_operator(aiot_network *network, aiot_vector operators, aiot_vector codes, uint32_t index) {
+aiot_operator aiot_operator_at(aiot_network *network, aiot_vector operators, aiot_vector codes, uint32_t index) {
   aiot_flatbuffer *file = &network->file;
   const aiot_table table = aiot_flatbuffer_table_at(file, operators, index);
   const int32_t kind = aiot_flatbuffer_i32(file, table, 0, 0);
   /* A negative index is out of range, too. */
   const aiot_table code = aiot_flatbuffer_table_at(file, codes, (uint32_t)kind);
   const int32_t old = aiot_flatbuffer_i8(file, code, 0, 0), builtin = aiot_flatbuffer_i32(file, code, 3, 0);
-  return (aiot_operator){
+  aiot_operator operator = {
       .network = network,
       .code = old > builtin ? old : builtin,
       .inputs = aiot_flatbuffer_vector(file, table, 1, 4),
       .outputs = aiot_flatbuffer_vector(file, table, 2, 4),
   };
+  const aiot_kernel *kernel = aiot_kernel_of(operator.code);
+  const int32_t options_type = (uint8_t)aiot_flatbuffer_i8(file, table, 3, 0);
+  operator.suited = options_type == 0 || (kernel != NULL && options_type == kernel->options_type);
+  /* Without a type there are no options, so all have their defaults. */
+  if (options_type != 0 && operator.suited) operator.options = aiot_flatbuffer_table(file, table, 4);
+  return operator;
 }
 
 /* If the operator only converts a float32 input or output, returns the tensor on its other side; otherwise the tensor itself. */
@@ -153,7 +168,7 @@ static uint32_t behind_standardization(aiot_network *network, aiot_vector operat
   int32_t at = *input;
   for (uint32_t i = 0; i < 2; i++) {
     if (i >= operators.count) return 0;
-    const aiot_operator operator = read_operator(network, operators, codes, i);
+    const aiot_operator operator = aiot_operator_at(network, operators, codes, i);
     if (network->file.broken || operator.code != front[i] || operator.inputs.count != 2 || operator.outputs.count != 1) return 0;
     const int32_t made = aiot_operator_output_index(&operator, 0);
     if (aiot_operator_input_index(&operator, 0) != at || made < 0 || made >= network->operands) return 0;
@@ -167,16 +182,12 @@ static uint32_t behind_standardization(aiot_network *network, aiot_vector operat
 static aiot_code read_operators(aiot_network *network, aiot_vector operators, aiot_vector codes, uint32_t first, uint32_t end) {
   aiot_flatbuffer *file = &network->file;
   for (uint32_t i = first; i < end; i++) {
-    aiot_operator operator = read_operator(network, operators, codes, i);
+    aiot_operator operator = aiot_operator_at(network, operators, codes, i);
     const aiot_kernel *kernel = aiot_kernel_of(operator.code);
     if (file->broken) return AIOT_BUNDLE_MALFORMED;
     if (kernel == NULL) return AIOT_MODEL_UNSUPPORTED;
     if (!in_order(&operator, kernel, (int32_t)i + 1)) return AIOT_BUNDLE_MALFORMED;
-    const aiot_table table = aiot_flatbuffer_table_at(file, operators, i);
-    const int32_t options_type = (uint8_t)aiot_flatbuffer_i8(file, table, 3, 0);
-    if (options_type != 0 && options_type != kernel->options_type) return AIOT_BUNDLE_MALFORMED;
-    /* Without a type there are no options, so all have their defaults. */
-    if (options_type != 0) operator.options = aiot_flatbuffer_table(file, table, 4);
+    if (!operator.suited) return AIOT_BUNDLE_MALFORMED;
     const aiot_code result = kernel->prepare(&operator);
     if (result != AIOT_OK) return result;
     if (file->broken) return AIOT_BUNDLE_MALFORMED;
@@ -196,7 +207,7 @@ aiot_code aiot_network_read(aiot_network *network, int32_t *input, int32_t *outp
   const aiot_table model = aiot_flatbuffer_root(file, "TFL3");
   if (file->broken) return AIOT_BUNDLE_MALFORMED;
   const aiot_vector graphs = aiot_flatbuffer_vector(file, model, 2, 4);
-  if (aiot_flatbuffer_i32(file, model, 0, 0) != 3 || graphs.count != 1) return AIOT_MODEL_UNSUPPORTED;
+  if (aiot_flatbuffer_i32(file, model, 0, 0) != 3 || graphs.count < 1 || graphs.count > 2) return AIOT_MODEL_UNSUPPORTED;
   const aiot_table graph = aiot_flatbuffer_table_at(file, graphs, 0);
   const aiot_vector tensors = aiot_flatbuffer_vector(file, graph, 0, 4);
   const aiot_vector buffers = aiot_flatbuffer_vector(file, model, 4, 4);
@@ -210,7 +221,7 @@ aiot_code aiot_network_read(aiot_network *network, int32_t *input, int32_t *outp
   uint32_t begin = 0, end = operators.count;
   if (network->float_ends && end > 1) {
     begin = behind_standardization(network, operators, codes, input);
-    const aiot_operator front = read_operator(network, operators, codes, begin), back = read_operator(network, operators, codes, end - 1);
+    const aiot_operator front = aiot_operator_at(network, operators, codes, begin), back = aiot_operator_at(network, operators, codes, end - 1);
     const int32_t within = inner_end(network, &front, AIOT_QUANTIZE, *input), last = inner_end(network, &back, AIOT_DEQUANTIZE, *output);
     if (within != *input) begin++;
     if (last != *output) end--;
@@ -222,5 +233,5 @@ aiot_code aiot_network_read(aiot_network *network, int32_t *input, int32_t *outp
   first->made = true;
   const aiot_code prepared = read_operators(network, operators, codes, begin, end);
   network->operand[*output].last = (int32_t)operators.count + 1;
-  return prepared;
+  return prepared == AIOT_OK ? aiot_variables_read(network, graphs, buffers, codes) : prepared;
 }

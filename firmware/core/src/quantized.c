@@ -23,12 +23,21 @@ int32_t aiot_ratio_times(int32_t x, aiot_ratio ratio) {
   return aiot_multiply_by_quantized(x, ratio.multiplier, ratio.shift);
 }
 
-bool aiot_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out) {
-  if (operand->type != AIOT_INT8 || operand->scale.count != 1 || operand->zero_point.count != 1) return false;
+/* The one scale of a tensor, with a zero point that is `lower` than in the file. */
+static bool scale_of(aiot_flatbuffer *file, const aiot_operand *operand, int32_t lower, aiot_scale *out) {
+  if (operand->scale.count != 1 || operand->zero_point.count != 1) return false;
   const float scale = aiot_flatbuffer_f32_at(file, operand->scale, 0);
-  const int32_t zero_point = aiot_flatbuffer_i64_at(file, operand->zero_point, 0);
-  *out = (aiot_scale){(double)scale, zero_point};
+  const int64_t zero_point = (int64_t)aiot_flatbuffer_i64_at(file, operand->zero_point, 0) - lower;
+  *out = (aiot_scale){(double)scale, (int32_t)zero_point};
   return isfinite(scale) && scale > 0.0f && zero_point >= INT8_MIN && zero_point <= INT8_MAX;
+}
+
+bool aiot_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out) {
+  return operand->type == AIOT_INT8 && scale_of(file, operand, 0, out);
+}
+
+bool aiot_byte_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out) {
+  return operand->type == AIOT_UINT8 ? scale_of(file, operand, 128, out) : aiot_scale_of(file, operand, out);
 }
 
 bool aiot_scale_same(aiot_flatbuffer *file, const aiot_operand *a, const aiot_operand *b) {

@@ -152,6 +152,7 @@ export {
   elementBytes,
   elementCount,
   type Graph,
+  hasState,
   type Operator,
   type OperatorName,
   type OperatorOptions,

@@ -168,8 +168,11 @@ const blocks =
 /** Writes any change of shape as a RESHAPE: all sizes are known, so the output shape determines the operation. */
 const reshape = (use: NodeWriter): string => use.reshape(use.input(0), use.outputShape);
 
-/** Operators on real numbers: all but quantization, and the index of a maximum, which is no real number. */
-type RealOperatorName = Exclude<OperatorName, 'QUANTIZE' | 'DEQUANTIZE' | 'ARG_MAX'>;
+/** Operators on real numbers without a state: all but quantization, the index of a maximum, which is no real number, and variables. */
+type RealOperatorName = Exclude<
+  OperatorName,
+  'QUANTIZE' | 'DEQUANTIZE' | 'ARG_MAX' | 'READ_VARIABLE' | 'ASSIGN_VARIABLE'
+>;
 
 /** Attributes of a node, besides its inputs (AttrValue, framework/attr_value.proto). */
 const attribute = {
@@ -243,6 +246,13 @@ const operations: { readonly [Name in RealOperatorName]: Write<Name> } = {
     const { numSplits } = use.options;
     const axis = use.constant('axis', [], use.tensor(0).data as Int32Array);
     const parts = use.node('Split', [axis, use.input(1)], { num_split: attribute.integer(numSplits) });
+    return Array.from({ length: numSplits }, (_, part) => (part === 0 ? parts : `${parts}:${part}`));
+  },
+  SPLIT_V: (use) => {
+    const { numSplits } = use.options;
+    const axis = use.constant('axis', [], use.tensor(2).data as Int32Array);
+    const attributes = { num_split: attribute.integer(numSplits), Tlen: attribute.type('int32') };
+    const parts = use.node('SplitV', [use.input(0), use.input(1), axis], attributes);
     return Array.from({ length: numSplits }, (_, part) => (part === 0 ? parts : `${parts}:${part}`));
   },
   STRIDED_SLICE: (use) => {

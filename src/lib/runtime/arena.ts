@@ -53,7 +53,9 @@ export function arenaBytes(graph: Graph): number {
  */
 function preparingBytes(graph: Graph, pieces: readonly ArenaPiece[]): number {
   const scratch = pieces.filter(({ operator }) => operator !== undefined).length;
-  const planning = 32 * (graph.tensors.length + scratch) + 40 * pieces.length + 208;
+  // A variable has two tensors in the subgraph with initial values.
+  const initial = 2 * graph.tensors.filter(({ variable }) => variable !== undefined).length;
+  const planning = 32 * (graph.tensors.length + initial + scratch) + 40 * pieces.length + 208;
   return Math.max(planning, ...graph.operators.map((operator) => temporaryBytes(graph, operator)));
 }
 
@@ -140,7 +142,7 @@ function piecesOf(graph: Graph): ArenaPiece[] {
   const lives = new Map<number, ArenaPiece>();
   const use = (index: number, time: number) => {
     const tensor = graph.tensors[index];
-    if (tensor === undefined || tensor.data !== undefined) return;
+    if (tensor === undefined || tensor.data !== undefined || tensor.variable !== undefined) return;
     const bytes = align(elementCount(tensor.shape) * elementBytes(tensor.type));
     const piece = lives.get(index) ?? { tensor: index, bytes, first: time, last: time, offset: 0 };
     piece.last = time;
@@ -164,6 +166,8 @@ const structures = {
   base: 520,
   tensor: 24,
   operator: 64,
+  /** A variable's entry, and its handles' names and numbers. */
+  variable: 128,
   /** Per model input and output, and more for the scale of a quantized one. */
   endpoint: 64,
   endpointScale: 32,
@@ -180,8 +184,17 @@ function tailBytes(graph: Graph): number {
     structures.base +
     structures.tensor * graph.tensors.length +
     endpointBytes(graph) +
-    operators.reduce((sum, bytes) => sum + bytes, 0)
+    operators.reduce((sum, bytes) => sum + bytes, 0) +
+    variableBytes(graph)
   );
+}
+
+/** The part of the tail that variables need: their values, handles in both subgraphs, and the operators that a file has for them. */
+function variableBytes({ tensors }: Graph): number {
+  const values = tensors.flatMap(({ variable }) => (variable ? [align(variable.byteLength)] : []));
+  if (values.length === 0) return 0;
+  const each = structures.variable + 2 * structures.tensor + 3 * structures.operator;
+  return values.reduce((sum, bytes) => sum + bytes + each, 2 * structures.operator);
 }
 
 /** The part of the tail that belongs to the network's inputs and outputs, and is allocated last. */

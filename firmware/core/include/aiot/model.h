@@ -1,5 +1,5 @@
 /*
- * A quantized network that runs in place, with int8 inputs and outputs (interface 1). Two
+ * A quantized network that runs in place, with int8 inputs and outputs (interface 1); ends of uint8 are given as int8, 128 lower. Two
  * implementations give the same results: the core's own interpreter of .tflite files (below), and
  * TFLite Micro, which hal/esp32 provides as the same table.
  */
@@ -34,6 +34,8 @@ typedef struct {
   const aiot_tensor *(*output)(const aiot_model *model);
   /* `input` and `output` have as many values as the tensors. Cannot fail after opening. */
   void (*invoke)(aiot_model *model, const int8_t *input, int8_t *output);
+  /* Gives the network's variables their initial values, as after opening: the next input is the first of a recording. */
+  void (*reset)(aiot_model *model);
 } aiot_inference;
 
 /* Bit-exact with TFLite's reference kernels, like src/lib/runtime/interpreter. */

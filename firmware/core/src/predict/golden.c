@@ -141,6 +141,8 @@ static outcome check(const checker *c, const vector *v) {
   if (samples == 0) features = c->given;
   if (!features) return DIFFERENT;
   aiot_answer answer;
+  /* Each vector is the first window of a recording. */
+  r->inference->reset(r->model);
   aiot_runner_answer(r, features, &answer);
   const outcome parts[] = {compare(v->input, r->input, r->inputs), compare(v->output, r->output, r->outputs),
                            compare_answer(c, v->answer, &answer)};

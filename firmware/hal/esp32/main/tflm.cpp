@@ -75,6 +75,9 @@ void invoke(aiot_model *model, const int8_t *input, int8_t *output) {
   else std::memcpy(output, model->interpreter->output(0)->data.int8, model->output.count);
 }
 
+/* The resolver has no operator that keeps a state. */
+void reset(aiot_model *model) { (void)model; }
+
 }  // namespace
 
-extern "C" const aiot_inference aiot_tflm = {"tflm", open_model, input_of, output_of, invoke};
+extern "C" const aiot_inference aiot_tflm = {"tflm", open_model, input_of, output_of, invoke, reset};

@@ -19,9 +19,13 @@ import type { ReadRow } from './shapes.js';
 export function checkGraph(graph: Graph): void {
   graph.tensors.forEach(checkTensor);
   const known = new Set(graph.inputs);
-  const ready = (index: number) => known.has(index) || graph.tensors[index]?.data !== undefined;
+  const isVariable = (index: number) => graph.tensors[index]?.variable !== undefined;
+  const ready = (index: number) =>
+    known.has(index) || graph.tensors[index]?.data !== undefined || isVariable(index);
   for (const index of graph.inputs)
     if (graph.tensors[index] === undefined) throw malformed('inputs', `tensor ${index} does not exist`);
+  for (const index of [...graph.inputs, ...graph.outputs])
+    if (isVariable(index)) throw malformed('inputs and outputs', `tensor ${index} is a variable`);
   graph.operators.forEach(({ op, inputs, outputs, options }, position) => {
     const where = `operator ${position} (${op})`;
     const row: ReadRow = operatorRows[op];
@@ -36,6 +40,9 @@ export function checkGraph(graph: Graph): void {
       if (index === -1 && place >= row.inputs[0] && op !== 'CONCATENATION' && op !== 'PACK') return;
       if (!ready(index))
         throw malformed(where, `its input, tensor ${index}, is not produced by an earlier operator`);
+      const expected = place === 0 && variableOperators.includes(op);
+      if (isVariable(index) !== expected)
+        throw malformed(where, `tensor ${index} is ${expected ? 'not a' : 'a'} variable`);
     });
     for (const output of outputs) {
       if (graph.tensors[output] === undefined) throw malformed(where, `tensor ${output} does not exist`);
@@ -48,10 +55,15 @@ export function checkGraph(graph: Graph): void {
     if (!ready(index)) throw malformed('outputs', `tensor ${index} is not produced by any operator`);
 }
 
-function checkTensor({ name, shape, type, data, quantization }: Tensor, index: number): void {
+const variableOperators: readonly OperatorName[] = ['READ_VARIABLE', 'ASSIGN_VARIABLE'];
+
+function checkTensor(tensor: Tensor, index: number): void {
+  const { name, shape, type, quantization } = tensor;
   const where = `tensor ${index} (${name})`;
   if (shape.some((size) => !Number.isInteger(size) || size < 1))
     throw malformed(where, `expected positive dimensions, got [${shape}]`);
+  if (tensor.data && tensor.variable) throw malformed(where, 'it is a constant and a variable');
+  const data = tensor.data ?? tensor.variable;
   if (data !== undefined && !isDataOf(type, data))
     throw malformed(where, `its data is not an array of ${type}`);
   if (data !== undefined && data.length !== elementCount(shape))
@@ -97,11 +109,14 @@ export function checkQuantization({ tensors, operators }: Graph): void {
       for (const { type } of alike)
         if (type !== alike[0]?.type && alike.some(isQuantized))
           throw malformed(where, `expected ${what} of one type, got ${alike[0]?.type} and ${type}`);
-    if (output === undefined || !isQuantized(output)) return;
+    // An operator without output stores its input.
+    const against = output ?? taken[0];
+    if (against === undefined || !isQuantized(against)) return;
     if (scale === 'input' || scale === 'joined')
       for (const tensor of [...taken, ...made])
-        if (!equal(tensor.quantization, output.quantization, exactScale.includes(op) ? 0 : 1e-6))
+        if (!equal(tensor.quantization, against.quantization, exactScale.includes(op) ? 0 : 1e-6))
           throw malformed(where, 'expected inputs and outputs to have the same scale and zero point');
+    if (output === undefined) return;
     checkOptions(operator, output, where);
     const fixed = fixedScale(op, output.type);
     if (

@@ -28,6 +28,11 @@ export interface Tensor {
   type: TensorType;
   /** Present = constant. Row-major; float16 as raw 16-bit words, bool as 0/1 bytes. */
   data?: TensorData;
+  /**
+   * Present = a variable: it keeps its value between runs. These are its values before the first run and after a reset. Only
+   * READ_VARIABLE and ASSIGN_VARIABLE use it.
+   */
+  variable?: TensorData;
   quantization?: Quantization;
 }
 
@@ -124,6 +129,12 @@ export interface OperatorOptions {
   TRANSPOSE: Record<never, never>;
   /** Inputs: the axis (an int32 scalar), x. One output per split. */
   SPLIT: { numSplits: number };
+  /** Inputs: x, the constant int32 sizes of the parts (one may be −1, the rest), the axis (an int32 scalar). One output per size. */
+  SPLIT_V: { numSplits: number };
+  /** Inputs: the variable. The output is a copy of its present value. */
+  READ_VARIABLE: Record<never, never>;
+  /** Inputs: the variable, its new value. It has no output. */
+  ASSIGN_VARIABLE: Record<never, never>;
   /** Inputs: the parts in order, which get a new axis. */
   PACK: { valuesCount: number; axis: number };
   /** One output for each index of an axis. */
@@ -243,6 +254,11 @@ export function typedData(type: TensorType, bytes: Uint8Array): TensorData {
 /** Whether the array's class matches this type. */
 export function isDataOf(type: TensorType, data: TensorData): boolean {
   return Object.getPrototypeOf(data) === Object.getPrototypeOf(rows[type].view(new ArrayBuffer(0)));
+}
+
+/** Whether a model keeps values from run to run. */
+export function hasState({ tensors }: Graph): boolean {
+  return tensors.some(({ variable }) => variable !== undefined);
 }
 
 /** The graph without unused tensors; the others keep their order. */

@@ -1,7 +1,7 @@
 import type { Operator, OperatorName, Tensor } from './graph.js';
 import { elementwiseRows } from './operators/elementwise.js';
 import { layerRows } from './operators/layers.js';
-import { movingRows, reductionRows } from './operators/moves.js';
+import { movingRows, reductionRows, variableRows } from './operators/moves.js';
 import type { FixedScale, Row, Use } from './operators/row.js';
 
 /**
@@ -14,6 +14,7 @@ export const operatorRows: { readonly [Name in OperatorName]: Row<Name> } = {
   ...elementwiseRows,
   ...reductionRows,
   ...movingRows,
+  ...variableRows,
 };
 
 /** The row of any operator, for properties that do not depend on its options. */
@@ -35,7 +36,8 @@ export function versionOf(operator: Operator, tensors: readonly Tensor[]): numbe
   const use = {
     options: operator.options,
     inputs: operator.inputs.map((index) => tensors[index]),
-    output: tensors[operator.outputs[0]!]!,
+    // An operator without output has the version of what it takes.
+    output: tensors[operator.outputs[0] ?? operator.inputs.at(-1)!]!,
   };
   // The discriminated union guarantees that each row receives the options of its own operator.
   return (operatorRows[operator.op].version as (use: Use<OperatorName>) => number)(use);

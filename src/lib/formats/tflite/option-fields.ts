@@ -88,6 +88,17 @@ export function integer(slot: number, name: string): OptionField {
   };
 }
 
+/** A string; if it is absent, it is omitted from the options. */
+export function text(slot: number, name: string): OptionField {
+  return {
+    slot,
+    name,
+    read: (table) => table.cString(slot),
+    prepare: (builder, value) => (value === undefined ? 0 : builder.createString(value as string)),
+    write: (builder, _value, prepared) => builder.addFieldOffset(slot, prepared, 0),
+  };
+}
+
 export function integers(slot: number, name: string): OptionField {
   return {
     slot,

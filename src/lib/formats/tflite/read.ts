@@ -26,6 +26,15 @@ import {
   shapeOperatorOf,
   shapeRows,
 } from './shapes.js';
+import {
+  type FileGraph,
+  type ResourceOperator,
+  type ResourceOperatorName,
+  resolveVariables,
+  resourceOperatorOf,
+  resourceRows,
+  resourceType,
+} from './variables.js';
 
 /** Like importTflite, without its notes. */
 export function readTflite(bytes: Uint8Array): Graph {
@@ -55,22 +64,26 @@ export function importTflite(bytes: Uint8Array): {
   const version = model.uint32(slots.model.version, 0);
   if (version !== schemaVersion) throw unsupported(`byte ${model.at}`, `schema version ${version}`);
   const subgraphs = model.tables(slots.model.subgraphs, 'subgraph');
-  const [main] = subgraphs;
+  const [main, init] = subgraphs;
   if (main === undefined) throw malformed(`byte ${model.at}`, 'the model has no subgraph');
   const codes = model.tables(slots.model.operatorCodes, 'operator code');
-  const operatorTables = main.tables(slots.subgraph.operators, 'operator');
   // Reports unsupported operators before anything related to them: variables of an LSTM, the subgraphs of a loop.
-  operatorTables.forEach((table, index) => {
+  main.tables(slots.subgraph.operators, 'operator').forEach((table, index) => {
     operatorName(codeOf(table, index, codes), index);
   });
-  if (subgraphs.length > 1)
+  if (subgraphs.length > 2)
     throw unsupported(`byte ${model.at}`, `${subgraphs.length} subgraphs (control flow)`);
   const buffers = bufferReader(model.tables(slots.model.buffers, 'buffer'));
   const tensorTables = main.tables(slots.subgraph.tensors, 'tensor');
-  const stored = tensorTables.map((table, index) => readTensor(table, index, buffers));
+  const resolved = resolveVariables(
+    readSubgraph(main, codes, buffers),
+    init && readSubgraph(init, codes, buffers),
+  );
+  const { tensors: stored, changed: unsigned } = signedTensors(resolved.tensors, resolved.operators);
+  const variables = stored.filter(({ variable }) => variable).length;
   const shaped = foldShapes(
     stored,
-    operatorTables.map((table, index) => readOperator(table, index, codes, stored)),
+    resolved.operators,
     (index) => tensorTables[index]?.int32s(slots.tensor.signature).includes(-1) ?? false,
   );
   const { count } = shaped;
@@ -92,7 +105,65 @@ export function importTflite(bytes: Uint8Array): {
     notes.push(
       `${dilated} dilated ${dilated === 1 ? 'convolution, written' : 'convolutions, each written'} with SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND, became one operator`,
     );
-  return { graph: count + dilated > 0 ? withoutUnused(graph) : graph, notes, metadata };
+  for (const index of unsigned)
+    notes.push(`tensor ${tensors[index]!.name} is uint8 in the file, and int8 here: each value is 128 lower`);
+  return { graph: count + dilated + variables > 0 ? withoutUnused(graph) : graph, notes, metadata };
+}
+
+/** A subgraph's tensors and operators; handles of variables have no tensor. */
+function readSubgraph(subgraph: Table, codes: readonly Table[], buffers: Buffers): FileGraph {
+  const operators = subgraph.tables(slots.subgraph.operators, 'operator');
+  const handles = new Set(
+    operators.flatMap((table, index) =>
+      operatorName(codeOf(table, index, codes), index) === 'VAR_HANDLE'
+        ? table.int32s(slots.operator.outputs)
+        : [],
+    ),
+  );
+  const tables = subgraph.tables(slots.subgraph.tensors, 'tensor');
+  const tensors = tables.map((table, index) => {
+    if (!handles.has(index) || table.int8(slots.tensor.type, 0) !== resourceType)
+      return readTensor(table, index, buffers);
+    const shape = table.int32s(slots.tensor.shape);
+    if (shape.length > 1 || (shape[0] ?? 1) !== 1)
+      throw malformed(
+        `byte ${table.at}, tensor ${index}`,
+        `the handle of a variable has the shape [${shape}]`,
+      );
+    return undefined;
+  });
+  return {
+    tensors,
+    operators: operators.map((table, index) => readOperator(table, index, codes, tensors.length)),
+  };
+}
+
+/**
+ * Reads uint8 activations as int8 ones, with a zero point that is 128 lower. In TFLite Micro, only QUANTIZE takes or yields them, from and
+ * to int8; it computes the same then.
+ */
+function signedTensors(
+  tensors: Tensor[],
+  operators: readonly (Operator | ShapeOperator)[],
+): { tensors: Tensor[]; changed: number[] } {
+  const changed = tensors.flatMap(({ type, data, quantization }, index) => {
+    if (type !== 'uint8' || data !== undefined || quantization?.zeroPoint.length !== 1) return [];
+    const users = operators.filter(
+      ({ inputs, outputs }) => inputs.includes(index) || outputs.includes(index),
+    );
+    const converted = users.every(({ op, inputs, outputs }) => {
+      const [other = -1] = inputs.includes(index) ? outputs : inputs;
+      return op === 'QUANTIZE' && tensors[other]?.type === 'int8';
+    });
+    return converted && users.length > 0 ? [index] : [];
+  });
+  const signed = tensors.map((tensor, index): Tensor => {
+    if (!changed.includes(index)) return tensor;
+    const quantization = tensor.quantization!;
+    const zeroPoint = quantization.zeroPoint.map((zero) => zero - 128);
+    return { ...tensor, type: 'int8', quantization: { ...quantization, zeroPoint } };
+  });
+  return { tensors: signed, changed };
 }
 
 /** A sentence about the open dimensions of an input; none if it has none. */
@@ -108,14 +179,15 @@ function readOperator(
   table: Table,
   index: number,
   codes: readonly Table[],
-  tensors: readonly Tensor[],
-): Operator | ShapeOperator {
+  tensors: number,
+): Operator | ShapeOperator | ResourceOperator {
   const op = operatorName(codeOf(table, index, codes), index);
-  const row: ReadRow = { ...operatorRows, ...shapeRows }[op];
+  const row: ReadRow = { ...operatorRows, ...shapeRows, ...resourceRows }[op];
   const where = `byte ${table.at}, operator ${index} (${op})`;
-  const inputs = indices(table, slots.operator.inputs, tensors.length, -1, where);
-  const outputs = indices(table, slots.operator.outputs, tensors.length, 0, where);
-  if (inputs.length < row.inputs[0] || inputs.length > row.inputs[1] || outputs.length === 0)
+  const inputs = indices(table, slots.operator.inputs, tensors, -1, where);
+  const outputs = indices(table, slots.operator.outputs, tensors, 0, where);
+  const none = outputs.length === 0 && row.outputs === undefined;
+  if (inputs.length < row.inputs[0] || inputs.length > row.inputs[1] || none)
     throw malformed(where, `${inputs.length} inputs and ${outputs.length} outputs`);
   const optionsType = table.uint8(slots.operator.optionsType, 0);
   if (optionsType !== 0 && optionsType !== row.optionsType)
@@ -127,7 +199,7 @@ function readOperator(
     const value = field.read(stored ?? emptyTable, where);
     if (field.name !== null && value !== undefined) options[field.name] = value;
   }
-  return { op, inputs, outputs, options } as Operator | ShapeOperator;
+  return { op, inputs, outputs, options } as Operator | ShapeOperator | ResourceOperator;
 }
 
 function codeOf(table: Table, index: number, codes: readonly Table[]): Table {
@@ -142,9 +214,9 @@ const emptyTable = new CheckedBuffer(Uint8Array.of(8, 0, 0, 0, 4, 0, 4, 0, 4, 0,
   'absent options',
 );
 
-function operatorName(table: Table, index: number): OperatorName | ShapeOperatorName {
+function operatorName(table: Table, index: number): OperatorName | ShapeOperatorName | ResourceOperatorName {
   const code = Math.max(table.int8(slots.operatorCode.oldCode, 0), table.int32(slots.operatorCode.code, 0));
-  const op = operatorOf(code) ?? shapeOperatorOf(code);
+  const op = operatorOf(code) ?? shapeOperatorOf(code) ?? resourceOperatorOf(code);
   if (op === undefined) throw otherOperator(index, code, table.text(slots.operatorCode.customCode));
   return op;
 }

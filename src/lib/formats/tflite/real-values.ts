@@ -19,7 +19,8 @@ export function withRealValues(graph: Graph): Graph {
 
 /** A quantized tensor converted to float32; any other tensor is returned unchanged. */
 export function realTensor(tensor: Tensor): Tensor {
-  const { name, shape, type, data, quantization } = tensor;
+  const { name, shape, type, quantization } = tensor;
+  const data = tensor.data ?? tensor.variable;
   if (!quantization || type === 'float32') return tensor;
   if (!data) return { name, shape, type: 'float32' };
   const { scale, zeroPoint, axis } = quantization;
@@ -28,7 +29,7 @@ export function realTensor(tensor: Tensor): Tensor {
     const channel = scale.length === 1 ? 0 : Math.floor(i / block) % scale.length;
     return scale[channel]! * (Number(q) - zeroPoint[channel]!);
   });
-  return { name, shape, type: 'float32', data: values };
+  return { name, shape, type: 'float32', ...(tensor.variable ? { variable: values } : { data: values }) };
 }
 
 /**

@@ -272,6 +272,16 @@ export class Table {
   text(slot: number): string {
     return new TextDecoder('utf-8', { ignoreBOM: true }).decode(this.bytes(slot));
   }
+  /** A string that C code also reads to its end: a NUL follows it, and none is in it. Undefined if the field is absent. */
+  cString(slot: number): string | undefined {
+    if (!this.has(slot)) return undefined;
+    const { start, count } = this.#vector(slot, 1);
+    const what = `string ${slot} of ${this.what}`;
+    this.file.need(start + count, 1, what);
+    if (this.file.bytes[start + count] !== 0 || this.bytes(slot).includes(0))
+      throw malformed(`byte ${start}`, `${what} does not end with its first NUL`);
+    return this.text(slot);
+  }
   tables(slot: number, what: string): Table[] {
     return this.#list(slot, 4, (at, index) => {
       const name = `${what} ${index}`;

@@ -330,10 +330,8 @@ const others: Readonly<Record<number, Other>> = {
   77: { instead: fixedBatch }, // SHAPE
   78: { instead: 'use MUL' }, // POW
   81: { instead: fixedBatch }, // REDUCE_PROD
-  102: { instead: 'use STRIDED_SLICE once for each part' }, // SPLIT_V
   119: { instead: recurrent, origin: 'a loop, as LSTM and GRU become' }, // WHILE
   130: { instead: 'use ADD and MUL, which broadcast implicitly' }, // BROADCAST_TO
-  142: { instead: recurrent, origin: 'a variable, as LSTM and GRU keep' }, // VAR_HANDLE
   150: { instead: 'use RELU or LEAKY_RELU' }, // GELU
 };
 

@@ -1,8 +1,10 @@
 import type { Builder } from 'flatbuffers';
-import { type Graph, type Operator, type Tensor, type TensorData, tensorTypeCode } from './graph.js';
+import { type Graph, type Tensor, type TensorData, tensorTypeCode } from './graph.js';
 import { operatorRows } from './operators.js';
 import { int32Vector } from './option-fields.js';
 import { largestOldCode, slotCounts, slots } from './schema.js';
+import { type ReadRow, shapeRows } from './shapes.js';
+import { type FileOperator, resourceRows, resourceType } from './variables.js';
 
 /** A vector of offsets to tables. */
 export function tableVector(builder: Builder, tables: readonly number[]): number {
@@ -65,6 +67,17 @@ export function codeTable(builder: Builder, code: number, version: number): numb
   return builder.endObject();
 }
 
+/** The handle of a variable: a scalar of type `resource`. */
+export function handleTable(builder: Builder, { name: title }: Tensor): number {
+  const shape = int32Vector(builder, []);
+  const name = builder.createString(title);
+  builder.startObject(slotCounts.tensor);
+  builder.addFieldOffset(slots.tensor.shape, shape, 0);
+  builder.addFieldInt8(slots.tensor.type, resourceType, 0);
+  builder.addFieldOffset(slots.tensor.name, name, 0);
+  return builder.endObject();
+}
+
 /** A tensor; `buffers` numbers the constants. */
 export function tensorTable(builder: Builder, tensor: Tensor, buffers: Map<TensorData, number>): number {
   const shape = int32Vector(builder, tensor.shape);
@@ -96,9 +109,14 @@ function quantizationTable(
   return builder.endObject();
 }
 
+/** The part of an operator's row that a file needs. */
+export function fileRowOf(op: FileOperator['op']): ReadRow {
+  return { ...operatorRows, ...shapeRows, ...resourceRows }[op];
+}
+
 /** An operator; `code` is its index in the operator codes. */
-export function operatorTable(builder: Builder, operator: Operator, code: number): number {
-  const row = operatorRows[operator.op];
+export function operatorTable(builder: Builder, operator: FileOperator, code: number): number {
+  const row = fileRowOf(operator.op);
   const padded = [...operator.inputs, ...new Array(3).fill(-1)];
   // A fully connected layer without bias is written with three inputs, the last one −1, as the converter writes it.
   const inputs = int32Vector(

@@ -5,9 +5,12 @@ import { metadataName } from './metadata.js';
 import { operatorRows, versionOf } from './operators.js';
 import { int32Vector } from './option-fields.js';
 import { fileIdentifier, schemaVersion, slotCounts, slots } from './schema.js';
+import { type FileOperator, type WrittenGraph, withHandles } from './variables.js';
 import {
   bufferTable,
   codeTable,
+  fileRowOf,
+  handleTable,
   metadataTable,
   operatorTable,
   signatureTable,
@@ -30,7 +33,9 @@ export function writeTflite(graph: Graph, { metadata }: WriteOptions = {}): Uint
   checkQuantization(graph);
   const full = withConvolutionBias(graph);
   const builder = new Builder(1024);
+  const written = withHandles(full);
   const codes = operatorVersions(full);
+  const order = [...new Set(written.flatMap(({ operators }) => operators.map(({ op }) => op)))];
   const buffers = bufferIndices(full);
   const runtimeBuffer = buffers.size + 1;
   // Children are written before parents, so data is at the file's end and the model's table at its start.
@@ -45,10 +50,13 @@ export function writeTflite(graph: Graph, { metadata }: WriteOptions = {}): Uint
     ...(metadata ? [metadataTable(builder, metadataName, runtimeBuffer + 1)] : []),
   ]);
   const signatures = tableVector(builder, [signatureTable(builder, full)]);
-  const subgraphs = tableVector(builder, [subgraphTable(builder, full, codes, buffers)]);
+  const subgraphs = tableVector(
+    builder,
+    written.map((subgraph) => subgraphTable(builder, subgraph, order, buffers)),
+  );
   const codeTables = tableVector(
     builder,
-    [...codes].map(([op, version]) => codeTable(builder, operatorRows[op].code, version)),
+    order.map((op) => codeTable(builder, fileRowOf(op).code, codes.get(op as Operator['op']) ?? 1)),
   );
   const description = builder.createString(full.description);
   builder.startObject(slotCounts.model);
@@ -76,8 +84,10 @@ export function operatorVersions(graph: Graph): Map<Operator['op'], number> {
 /** Buffer number of each constant. Buffer 0 is the schema's "no data"; tensors that share an array share a buffer. */
 function bufferIndices(graph: Graph): Map<TensorData, number> {
   const indices = new Map<TensorData, number>();
-  for (const { data } of graph.tensors)
+  for (const { data: constant, variable } of graph.tensors) {
+    const data = constant ?? variable;
     if (data !== undefined && !indices.has(data)) indices.set(data, indices.size + 1);
+  }
   return indices;
 }
 
@@ -95,12 +105,13 @@ function runtimeVersion(graph: Graph, codes: Map<Operator['op'], number>): Uint8
 
 function subgraphTable(
   builder: Builder,
-  graph: Graph,
-  codes: Map<Operator['op'], number>,
+  graph: WrittenGraph,
+  order: readonly FileOperator['op'][],
   buffers: Map<TensorData, number>,
 ): number {
-  const order = [...codes.keys()];
-  const tensors = graph.tensors.map((tensor) => tensorTable(builder, tensor, buffers));
+  const tensors = graph.tensors.map((tensor, index) =>
+    graph.handles.has(index) ? handleTable(builder, tensor) : tensorTable(builder, tensor, buffers),
+  );
   const operators = graph.operators.map((operator) =>
     operatorTable(builder, operator, order.indexOf(operator.op)),
   );

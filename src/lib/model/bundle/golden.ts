@@ -88,6 +88,8 @@ function failureOf(
   const input = encodeInput(features, info.standardization, info.input, room);
   const wrong = difference('input', input, vector.input, info.input);
   if (wrong) return wrong;
+  // Each vector is the first window of a recording.
+  interpreter.reset?.();
   const output = interpreter.invoke(input);
   const answered = difference('output', output, vector.output, info.output, steps);
   if (answered) return answered;

@@ -6,8 +6,8 @@ import { type Standardization, standardize } from '../../signal/spec.js';
 import { decode, encodeInput, valuesOf } from './ends.js';
 import type { Bundle, BundleInfo } from './types.js';
 
-/** Computes a network: from its input to its output, both in its own types. */
-export type Invoker = Pick<Interpreter, 'invoke'>;
+/** Computes a network: from its input to its output, both in its own types; `reset` if it has variables. */
+export type Invoker = Pick<Interpreter, 'invoke'> & Partial<Pick<Interpreter, 'reset'>>;
 
 /** The prediction for one window. */
 export interface Prediction {
@@ -34,7 +34,7 @@ export interface Predictor {
    * @param features before standardization, in the order of `featureNames(info.signal)`; left unchanged
    */
   answer(features: ArrayLike<number>): Prediction;
-  /** Clears samples and smoothing: the next sample is the first of a new recording. */
+  /** Clears samples, smoothing and the network's variables: the next sample is the first of a new recording. */
   reset(): void;
 }
 
@@ -74,6 +74,7 @@ export function createPredictor({ info, model }: Bundle, runs?: Invoker): Predic
     reset() {
       pipeline.reset();
       vote.reset();
+      interpreter.reset?.();
       window = 0;
     },
   };

@@ -58,7 +58,8 @@ export function siteOf(graph: Graph, at: number, table: Int8Array | null): Site 
     operator,
     options: operator.options,
     input: (place) => graph.tensors[operator.inputs[place]!]!,
-    output: graph.tensors[operator.outputs[0]!]!,
+    // ASSIGN_VARIABLE writes to its first input.
+    output: graph.tensors[operator.outputs[0] ?? operator.inputs[0]!]!,
     own: (name) => `${name}${at}`,
     table,
   };

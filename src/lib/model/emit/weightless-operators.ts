@@ -38,7 +38,7 @@ function pieceOf(site: Site, part: Part): Piece {
     at: site.at,
     op: site.operator.op,
     inputs: [site.operator.inputs[0]!],
-    output: site.operator.outputs[0]!,
+    output: site.operator.outputs[0] ?? site.operator.inputs[0]!,
     scratch: 0,
     constants: [],
     helpers: [],
@@ -404,6 +404,28 @@ export function split(site: SiteOf<'SPLIT'>): Piece[] {
     const own = site.graph.tensors[output]!.shape;
     const body = copyText(zip(own, strides, stridesOf(own)), part * own[axis]! * strides[axis]!);
     return pieceOf(site, { inputs: [site.operator.inputs[1]!], output, body });
+  });
+}
+
+/** SPLIT_V: one piece per output. */
+export function splitSizes(site: SiteOf<'SPLIT_V'>): Piece[] {
+  const { shape } = site.input(0);
+  const axis = positive((site.input(2).data as Int32Array)[0]!, shape.length);
+  const strides = stridesOf(shape);
+  let start = 0;
+  return site.operator.outputs.map((output) => {
+    const own = site.graph.tensors[output]!.shape;
+    const body = copyText(zip(own, strides, stridesOf(own)), start * strides[axis]!);
+    start += own[axis]!;
+    return pieceOf(site, { inputs: [site.operator.inputs[0]!], output, body });
+  });
+}
+
+/** READ_VARIABLE and ASSIGN_VARIABLE copy from and to a variable. */
+export function variable(site: Site): Piece {
+  return pieceOf(site, {
+    inputs: [site.operator.inputs.at(-1)!],
+    body: `memcpy(y, x, ${elementCount(site.input(0).shape)});`,
   });
 }
 

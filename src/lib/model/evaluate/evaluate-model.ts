@@ -150,7 +150,7 @@ async function evaluateFile(options: EvaluateFileOptions): Promise<FileEvaluatio
   let outputs: Float32Array;
   try {
     taken = rowsFor(table, data, network.inputs, model.bundle, metadata);
-    outputs = predictRows(network, taken.inputs, options.signal);
+    outputs = predictRows(network, taken.inputs, options.signal, 0, table.groups ?? undefined);
   } finally {
     network.close();
   }

@@ -12,7 +12,7 @@ import { unfit } from '../train/examples/examples.js';
 import type { PartPieces } from '../train/examples/parts.js';
 import { partLetters } from '../train/examples/row-split.js';
 import { standardizeAll } from '../train/examples/standardize.js';
-import type { Lesson, TrainingFile } from '../train/types.js';
+import type { Examples, TrainingFile } from '../train/types.js';
 import { type EvaluationFile, type GateName, gateError, gatesFrom, type Limit, limitsOf } from './gates.js';
 import { metricsOf } from './metrics.js';
 import { openNetwork, predictRows, type RunningNetwork, type Runtime } from './predict.js';
@@ -235,16 +235,19 @@ function asDevice(
   graph: Graph,
   standardization: Built['training']['standardization'],
   signal?: AbortSignal,
-): (piece: Lesson, width: number) => Float32Array {
+): (piece: Examples, width: number) => Float32Array {
   refuseOffDevice(graph);
   const [input, output] = [endOf(graph, 'inputs'), endOf(graph, 'outputs')];
   const interpreter = createInterpreter(graph);
-  return ({ inputs, inputSize, classes }, width) => {
+  let recording: string | undefined;
+  return ({ inputs, inputSize, classes, recordings }, width) => {
     const values = valuesOf(input, inputSize);
     const outputs = new Float32Array(classes.length * width);
     for (let row = 0; row < classes.length; row++) {
       if (row % 64 === 0) signal?.throwIfAborted();
       const features = inputs.subarray(row * inputSize, (row + 1) * inputSize);
+      if (recordings[row] !== recording) interpreter.reset();
+      recording = recordings[row];
       outputs.set(
         decode(interpreter.invoke(encodeInput(features, standardization, input, values)), output),
         row * width,

@@ -1,5 +1,5 @@
 import { AiotError } from '../../core/errors.js';
-import { elementCount, type Graph, type Tensor } from '../../formats/tflite/graph.js';
+import { elementCount, type Graph, hasState, type Tensor } from '../../formats/tflite/graph.js';
 import { readTflite } from '../../formats/tflite/read.js';
 import { withFloatConstants } from '../../formats/tflite/real-values.js';
 import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
@@ -21,13 +21,16 @@ export interface RunningNetwork {
   graph: Graph;
   /** Real values in, real values out: quantized in between as the file requires. A new array each time. */
   run(row: Float32Array): Float32Array;
+  /** Gives its variables their initial values: the next row is the first of a recording. */
+  reset(): void;
   /** Releases its memory. */
   close(): void;
 }
 
 /**
  * Opens a .tflite file in one of the two runtimes.
- * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED (dynamic range or float16 on a device; several inputs), AIOT_LITERT_FAILED
+ * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED (dynamic range or float16 on a device; several inputs; variables in LiteRT, which
+ * cannot reset them), AIOT_LITERT_FAILED
  */
 export async function openNetwork(bytes: Uint8Array, runtime: Runtime): Promise<RunningNetwork> {
   const graph = readTflite(bytes);
@@ -42,16 +45,22 @@ export async function openNetwork(bytes: Uint8Array, runtime: Runtime): Promise<
   if (runtime === 'device') {
     refuseOffDevice(graph);
     const interpreter = createInterpreter(floatView(graph));
-    return { ...common, run: (row) => (interpreter.invoke(row) as Float32Array).slice(), close: () => {} };
+    const run = (row: Float32Array) => (interpreter.invoke(row) as Float32Array).slice();
+    return { ...common, run, reset: interpreter.reset, close: () => {} };
   }
+  if (hasState(graph))
+    throw new AiotError('AIOT_TFLITE_UNSUPPORTED', 'LiteRT cannot reset the variables of this model', {
+      next: 'Run it with --runtime device.',
+    });
   const model = await openLiteRt(bytes);
-  return { ...common, run: (row) => model.predict(row), close: () => model.close() };
+  return { ...common, run: (row) => model.predict(row), reset: () => {}, close: () => model.close() };
 }
 
 /**
  * Outputs of all rows, [rows × outputs], row-major, as real values.
  * @param inputs [rows × network.inputs]: the network's inputs, row-major
  * @param before number of preceding rows, for messages
+ * @param groups recording of each row: a model's variables are reset at the first row of each. Without them, all rows are one recording
  * @throws AIOT_TFLITE_INPUT (an input that is not finite), AIOT_MODEL_UNFIT (an output that is not), and the abort reason of `signal`
  */
 export function predictRows(
@@ -59,11 +68,14 @@ export function predictRows(
   inputs: Float32Array,
   signal?: AbortSignal,
   before = 0,
+  groups?: readonly string[],
 ): Float32Array {
   const rows = inputs.length / network.inputs;
   const out = new Float32Array(rows * network.outputs);
+  network.reset();
   for (let row = 0; row < rows; row++) {
     if (row % 64 === 0) signal?.throwIfAborted();
+    if (row > 0 && groups?.[row] !== groups?.[row - 1]) network.reset();
     const answer = network.run(rowOf(inputs, network.inputs, row));
     const wrong = answer.findIndex((value) => !Number.isFinite(value));
     if (wrong >= 0) throw noNumber(network, `row ${before + row + 1}: output ${wrong}`, answer[wrong]!);

@@ -55,7 +55,8 @@ function workOf({ tensors }: Graph, operator: Operator, macs: number, costs: Ker
     case 'reduction':
       return taken * costs.averagePool;
     default:
-      return made * costs[cost];
+      // An operator without output stores its input.
+      return (outputs.length === 0 ? taken : made) * costs[cost];
   }
 }
 

@@ -72,6 +72,16 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
       ? data
       : undefined,
   );
+  const states = graph.tensors.flatMap(({ variable }, index) => {
+    if (variable === undefined) return [];
+    const values = valuesFor(graph.tensors[index]!, `tensor ${index}, a variable`);
+    tensors[index] = values;
+    return [{ values, initial: variable as typeof values }];
+  });
+  const reset = () => {
+    for (const { values, initial } of states) values.set(initial);
+  };
+  reset();
   const inputTensor = graph.tensors[inputIndex]!;
   const outputTensor = graph.tensors[outputIndex]!;
   const input = valuesFor(inputTensor, 'the input');
@@ -94,6 +104,7 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
     inputTensor,
     outputTensor,
     tensors,
+    reset,
     invoke: (values, onTensor) => {
       checkInput(values, input, inputTensor);
       input.set(values);
@@ -126,7 +137,7 @@ function planStep(
   const outputs = operator.outputs.map((output) => operand(output)!);
   const node = new Node(index, operator, inputs, outputs, ratioPrecision);
   const source = node.input(activationPlaces(operator)[0]!).tensor;
-  const { tensor } = node.output;
+  const { tensor } = outputs[0] ?? node.input(0);
   if (shared) {
     if (tensor.type !== source.type) throw node.malformed(`${source.type} becomes ${tensor.type}`);
     expectReshaped(node, operator);
@@ -290,6 +301,9 @@ const kernels: {
   PADV2: moving(moves.pad(moves.padValue)),
   TRANSPOSE: moving(moves.transpose),
   SPLIT: moving(moves.split),
+  SPLIT_V: moving(moves.splitSizes),
+  READ_VARIABLE: moving(moves.read),
+  ASSIGN_VARIABLE: moving(moves.assign),
   STRIDED_SLICE: moving(moves.stridedSlice),
   SOFTMAX: { 'int8 int8': softmax, 'int16 int16': softmax16, 'float32 float32': floats.softmax },
   LOGISTIC: {

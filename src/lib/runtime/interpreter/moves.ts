@@ -1,6 +1,6 @@
 import { elementCount, type Operator, type OperatorOptions } from '../../formats/tflite/graph.js';
 import { sliceAxes } from '../../formats/tflite/shapes.js';
-import type { Node, Values } from './node.js';
+import type { Node, Operand, Values } from './node.js';
 
 /**
  * Rejects a RESHAPE, EXPAND_DIMS or SQUEEZE with an inconsistent output. A RESHAPE's output must have the same number of elements.
@@ -133,6 +133,49 @@ export function split(node: Node<OperatorOptions['SPLIT']>): () => void {
   return () => {
     for (let part = 0; part < copies.length; part++) copies[part]!();
   };
+}
+
+/** SPLIT_V into parts of constant sizes. */
+export function splitSizes(node: Node<OperatorOptions['SPLIT_V']>): () => void {
+  const { tensor, values } = node.input(0);
+  const { shape: whole } = tensor;
+  const [sizes, axes] = [[...node.int32Constant(1)], node.int32Constant(2)];
+  const axis = node.axis(axes[0]!, whole);
+  const open = sizes.indexOf(-1);
+  const given = sizes.reduce((sum, size) => sum + (size === -1 ? 0 : size), 0);
+  if (open >= 0) sizes[open] = whole[axis]! - given;
+  const fits = sizes.every((size) => size > 0) && (open >= 0 || given === whole[axis]);
+  if (axes.length !== 1 || sizes.length !== node.outputs.length || !fits)
+    throw node.malformed(`[${whole}] does not split into [${node.int32Constant(1)}] along axis ${axes[0]}`);
+  const strides = stridesOf(whole);
+  let start = 0;
+  const copies = node.outputs.map((output, part) => {
+    const shape = whole.map((size, k) => (k === axis ? sizes[part]! : size));
+    if (output.tensor.shape.join() !== shape.join())
+      throw node.malformed(`expected an output of [${shape}], got [${output.tensor.shape}]`);
+    const copy = gather(values, output.values, walk(shape, strides, start * strides[axis]!));
+    start += sizes[part]!;
+    return copy;
+  });
+  return () => {
+    for (let part = 0; part < copies.length; part++) copies[part]!();
+  };
+}
+
+/** READ_VARIABLE: the value at this moment, which a later ASSIGN_VARIABLE does not change. */
+export function read(node: Node): () => void {
+  return copied(node, node.input(0), node.output);
+}
+
+/** ASSIGN_VARIABLE: the value for later reads, of this run and the next. */
+export function assign(node: Node): () => void {
+  return copied(node, node.input(1), node.input(0));
+}
+
+function copied(node: Node, { values: x, tensor }: Operand, { values: y, tensor: to }: Operand): () => void {
+  if (tensor.shape.join() !== to.shape.join())
+    throw node.malformed(`a variable of [${tensor.shape}] and of [${to.shape}]`);
+  return () => y.set(x);
 }
 
 /** REDUCE_MAX over constant axes. */

@@ -21,7 +21,7 @@ export interface InterpreterOptions {
 /** Values of a network's input or output. */
 export type Activations = Int8Array | Int16Array | Float32Array;
 
-/** A network ready to run: one input, one output. */
+/** A network ready to run: one input, one output. Its variables keep their values from run to run. */
 export interface Interpreter<Data extends Activations = Activations> {
   readonly graph: Graph;
   readonly inputTensor: Tensor;
@@ -34,6 +34,8 @@ export interface Interpreter<Data extends Activations = Activations> {
    * @throws AIOT_TFLITE_INPUT when `input` has another length or type than the input tensor, or is not finite
    */
   invoke(input: Data, onTensor?: OnTensor): Data;
+  /** Gives variables their initial values, as before the first run: the next input is the first of a new recording. */
+  reset(): void;
 }
 
 export interface Operand {
@@ -69,7 +71,7 @@ export class Node<Options = unknown> {
     if (operand === undefined) throw this.malformed(`input ${place} is missing`);
     return operand;
   }
-  /** The first output: all operators but SPLIT have one. */
+  /** The first output: all operators have one, except ASSIGN_VARIABLE. */
   get output(): Operand {
     const [first] = this.outputs;
     if (first === undefined) throw this.malformed('it has no output');

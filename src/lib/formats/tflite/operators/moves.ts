@@ -133,6 +133,18 @@ export const movingRows = {
     cost: 'copy',
     micro: micro('AddSplit', 0, 8),
   },
+  SPLIT_V: {
+    code: 102,
+    optionsType: 79,
+    fields: [positive(0, 'numSplits')],
+    inputs: [3, 3],
+    outputs: ({ numSplits }) => numSplits,
+    version: quantizedSince(2),
+    since: { 1: '1.13.1', 2: '2.3.0' },
+    scale: 'input',
+    cost: 'copy',
+    micro: micro('AddSplitV', 0, 8),
+  },
   STRIDED_SLICE: {
     code: 45,
     optionsType: 32,
@@ -302,4 +314,32 @@ export const movingRows = {
       micro: micro('AddResizeBilinear', 0, 8),
     },
   ),
+} satisfies { [Name in OperatorName]?: Row<Name> };
+
+/** Operators on variables. In a file, a VAR_HANDLE names each variable, and a CALL_ONCE sets them before the first run (variables.ts). */
+export const variableRows = {
+  READ_VARIABLE: {
+    code: 143,
+    optionsType: 112,
+    fields: [],
+    inputs: [1, 1],
+    version: () => 1,
+    since: { 1: '2.6.0' },
+    scale: 'input',
+    cost: 'copy',
+    micro: micro('AddReadVariable'),
+  },
+  ASSIGN_VARIABLE: {
+    code: 144,
+    optionsType: 113,
+    fields: [],
+    inputs: [2, 2],
+    outputs: () => 0,
+    version: () => 1,
+    since: { 1: '2.6.0' },
+    activations: [1, 0],
+    scale: 'joined',
+    cost: 'copy',
+    micro: micro('AddAssignVariable'),
+  },
 } satisfies { [Name in OperatorName]?: Row<Name> };

@@ -1,4 +1,4 @@
-import type { Graph, Operator, Tensor } from '../../../formats/tflite/graph.js';
+import { type Graph, hasState, type Operator, type Tensor } from '../../../formats/tflite/graph.js';
 import { float16Words, largestFloat16, withFloatConstants } from '../../../formats/tflite/real-values.js';
 import { hasKernel } from '../../../runtime/interpreter/interpreter.js';
 import { brokenConstant, simplifyGraph } from '../../network/simplify.js';
@@ -177,6 +177,7 @@ export function prepareGraph(graph: Graph): Graph {
     const { name, type } = float.tensors[indices[0]!]!;
     if (type !== 'float32') throw unfit(`expected an ${what} of float32, got ${type} (${name})`);
   }
+  if (hasState(float)) throw unfit('expected a model without variables: their ranges cannot be observed');
   const broken = brokenConstant(float);
   if (broken !== undefined) throw unfit(`the model's ${broken}: train it again`);
   const simple = simplifyGraph(float);

@@ -1,0 +1,27 @@
+/* Variables of a network, which keep their values from run to run. */
+#ifndef AIOT_VARIABLES_H
+#define AIOT_VARIABLES_H
+
+#include "network.h"
+
+/* Allocated for as long as the network. */
+struct aiot_variable {
+  aiot_vector name;
+  int8_t *value;
+  int32_t count;
+  /* Initial values in the file; NULL = all are `zero`. */
+  const uint8_t *initial;
+  int8_t zero;
+  /* While the network is read: a tensor of its type, shape and scale (-1 = not used yet), and whether it is assigned. */
+  int32_t operand;
+  bool assigned;
+  aiot_variable *next;
+};
+
+/* Reads the subgraph that CALL_ONCE names, and checks that every variable has a value. Call it after all operators. */
+aiot_code aiot_variables_read(aiot_network *network, aiot_vector graphs, aiot_vector buffers, aiot_vector codes);
+
+/* Gives all of them their initial values. */
+void aiot_variables_reset(const aiot_variable *variables);
+
+#endif

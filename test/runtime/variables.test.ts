@@ -1,0 +1,150 @@
+import { expect, it } from 'vitest';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import { writeSavedModel } from '../../src/lib/formats/saved-model.js';
+import type { Graph, Tensor } from '../../src/lib/formats/tflite/graph.js';
+import { importTflite, readTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
+import { openNetwork, predictRows } from '../../src/lib/model/evaluate/predict.js';
+import { simplifyGraph } from '../../src/lib/model/network/simplify.js';
+import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
+import { planArena } from '../../src/lib/runtime/arena.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
+import { oneOpGraphs } from '../support/one-op-graphs.js';
+
+/** y = the sum of all inputs since the start, which is `initial`; in steps of 1, so that int8 and real values are equal. */
+function counter(type: 'int8' | 'float32', initial = 0): Graph {
+  const own = {
+    shape: [1, 1],
+    type,
+    ...(type === 'int8' && { quantization: { scale: [1], zeroPoint: [0], axis: 0 } }),
+  };
+  const variable = type === 'int8' ? Int8Array.of(initial) : Float32Array.of(initial);
+  const tensors: Tensor[] = ['x', 'before', 'sum', 'total'].map((name) => ({ name, ...own }));
+  return {
+    name: 'main',
+    description: '',
+    tensors: tensors.map((tensor, index) => (index === 3 ? { ...tensor, variable } : tensor)),
+    operators: [
+      { op: 'READ_VARIABLE', inputs: [3], outputs: [1], options: {} },
+      { op: 'ADD', inputs: [1, 0], outputs: [2], options: { activation: 'none' } },
+      { op: 'ASSIGN_VARIABLE', inputs: [3, 2], outputs: [], options: {} },
+    ],
+    inputs: [0],
+    outputs: [2],
+  };
+}
+
+const steps = (graph: Graph, ...values: number[]) => {
+  const interpreter = createInterpreter(graph);
+  return values.map((value) => {
+    if (Number.isNaN(value)) interpreter.reset();
+    const input = interpreter.inputTensor.type === 'int8' ? Int8Array.of(value) : Float32Array.of(value);
+    return Number.isNaN(value) ? 'reset' : interpreter.invoke(input)[0];
+  });
+};
+
+it.each(['int8', 'float32'] as const)('keeps a variable of %s from run to run, until a reset', (type) => {
+  const read = readTflite(writeTflite(counter(type, 5)));
+  expect(steps(read, 1, 2, 3, Number.NaN, 4)).toEqual([6, 8, 11, 'reset', 9]);
+});
+
+it('rejects a SavedModel of a model with variables', () => {
+  expect(() => writeSavedModel(counter('float32'))).toThrow('it cannot be written as a SavedModel');
+});
+
+it('keeps variables while a graph is simplified', () => {
+  expect(steps(simplifyGraph(counter('float32')), 1, 2, 3)).toEqual([1, 3, 6]);
+});
+
+it('gives each session its own variables', () => {
+  const graph = counter('int8');
+  expect(steps(graph, 1, 1)).toEqual([1, 2]);
+  expect(steps(graph, 1, 1)).toEqual([1, 2]);
+});
+
+it('resets the variables at the first row of each recording', async () => {
+  const network = await openNetwork(writeTflite(counter('float32')), 'device');
+  const rows = Float32Array.of(1, 2, 3, 4);
+  expect([...predictRows(network, rows, undefined, 0, ['a', 'a', 'b', 'b'])]).toEqual([1, 3, 3, 7]);
+  expect([...predictRows(network, rows)]).toEqual([1, 3, 6, 10]);
+});
+
+it('reports that LiteRT and the quantizer do not support variables', async () => {
+  const graph = counter('float32');
+  await expect(openNetwork(writeTflite(graph), 'litert')).rejects.toMatchObject({
+    code: 'AIOT_TFLITE_UNSUPPORTED',
+    next: 'Run it with --runtime device.',
+  });
+  expect(() => quantizeGraph(graph, [Float32Array.of(1)])).toThrow('expected a model without variables');
+});
+
+it('plans no activation memory for variables', () => {
+  const { pieces, tail } = planArena(counter('int8'));
+  expect(pieces.map(({ tensor }) => tensor)).toEqual([0, 1, 2]);
+  expect(tail).toBeGreaterThan(planArena({ ...counter('int8'), operators: [], outputs: [0] }).tail);
+});
+
+it('writes variables of one name under different names', () => {
+  const graph = oneOpGraphs.ASSIGN_VARIABLE!(seededRandom(1));
+  const tensors = graph.tensors.map((tensor) => ({ ...tensor, name: 'state' }));
+  const read = readTflite(writeTflite({ ...graph, tensors }));
+  const names = read.tensors.flatMap(({ name, variable }) => (variable ? [name] : []));
+  expect(new Set(names).size).toBe(2);
+});
+
+const [x = 0, before = 1, , total = 3] = [0, 1, 2, 3];
+
+it.each<[string, (graph: Graph) => Partial<Graph>, string]>([
+  [
+    'another operator reads it',
+    ({ operators }) => ({ operators: [{ ...operators[1]!, inputs: [total, x] } as never] }),
+    'tensor 3 is a variable',
+  ],
+  [
+    'READ_VARIABLE reads an activation',
+    ({ operators }) => ({ operators: [{ ...operators[0]!, inputs: [x] } as never] }),
+    'tensor 0 is not a variable',
+  ],
+  ['it is the output', () => ({ outputs: [total] }), 'tensor 3 is a variable'],
+  [
+    'it is a constant too',
+    ({ tensors }) => ({
+      tensors: tensors.map((t, i) => (i === total ? { ...t, data: Int8Array.of(1) } : t)),
+    }),
+    'a constant and a variable',
+  ],
+  [
+    'another type is assigned',
+    ({ tensors }) => ({
+      tensors: tensors.map((t, i) =>
+        i === before
+          ? { ...t, type: 'int16' as const, quantization: { scale: [1], zeroPoint: [0], axis: 0 } }
+          : t,
+      ),
+    }),
+    'one type',
+  ],
+])('rejects a variable if %s', (_, change, expected) => {
+  const graph = counter('int8');
+  expect(() => createInterpreter({ ...graph, ...change(graph) })).toThrow(expected);
+});
+
+it('reads an output of uint8 as int8', () => {
+  const graph = counter('int8');
+  const [input] = graph.tensors;
+  const tensors = [
+    { ...input!, type: 'uint8' as const, quantization: { scale: [1], zeroPoint: [128], axis: 0 } },
+    ...graph.tensors.slice(1),
+    { ...input!, name: 'inner' },
+  ];
+  const operators = [
+    { op: 'QUANTIZE' as const, inputs: [0], outputs: [4], options: {} },
+    ...graph.operators.map(
+      (operator) => ({ ...operator, inputs: operator.inputs.map((at) => (at === 0 ? 4 : at)) }) as never,
+    ),
+  ];
+  const { graph: read, notes } = importTflite(writeTflite({ ...graph, tensors, operators }));
+  expect(notes).toEqual(['tensor x is uint8 in the file, and int8 here: each value is 128 lower']);
+  expect(read.tensors[0]).toMatchObject({ type: 'int8', quantization: { zeroPoint: [0] } });
+  expect(steps(read, 1, 2)).toEqual([1, 3]);
+});
