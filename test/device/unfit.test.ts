@@ -61,7 +61,7 @@ async function started(name: string, options: Partial<SimulateOptions>) {
 }
 
 const warningOf = (version: number, got: string) =>
-  `motion@${version} does not fit this source, so nothing is predicted until an update brings a model that does: expected the fields a, b, c as required by the model, got ${got}`;
+  `motion@${version} does not fit this source, so the device predicts nothing until it gets another model: expected the fields a, b, c as required by the model, got ${got}`;
 
 describe('a simulated device whose model does not fit its source', () => {
   it.each<[string, Partial<SimulateOptions>, string[], string]>([

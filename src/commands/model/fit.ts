@@ -1,9 +1,10 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
+import { shared } from '../../lib/cli/flags/shared.js';
 import { fitText } from '../../lib/cli/render/inspection.js';
 import { next } from '../../lib/cli/render/text.js';
 import { shellWord } from '../../lib/core/text.js';
-import { fitModel, refusalOf } from '../../lib/model/fit/fit-model.js';
+import { fitModel, quantizedFile, refusalOf } from '../../lib/model/fit/fit-model.js';
 import { fitSchema } from '../../lib/model/fit/result.js';
 
 export default class ModelFit extends AiotCommand {
@@ -12,11 +13,13 @@ export default class ModelFit extends AiotCommand {
     'Uses a table of kernel costs with their sources: cycles per multiply-add by operator, type and core, with an expected range. Without --chip, compares all chips. --measured reads measurements from devices (JSON or CSV, see docs/how-to/fit.md) and shows the estimate’s error. Exits with 6 if the chip is too small or too slow.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> build/model.int8.tflite',
+    '<%= config.bin %> <%= command.id %> --chip esp32s3',
     '<%= config.bin %> <%= command.id %> build/model.int8.tflite --chip esp32s3 --latency 20',
     '<%= config.bin %> <%= command.id %> build/model.aiot --chip rp2040 --measured reports.json --json',
   ];
-  static override args = { file: Args.string({ required: true, description: 'A .tflite or .aiot file.' }) };
+  static override args = { file: Args.string({ description: 'A .tflite or .aiot file [default: the project’s int8 model].' }) };
   static override flags = {
+    project: shared.project,
     chip: Flags.string({ summary: 'Chip, such as esp32s3.', env: 'AIOT_CHIP', helpValue: 'NAME' }),
     flash: Flags.string({
       summary: 'Available flash, such as 1MiB, instead of the chip’s.',
@@ -45,14 +48,16 @@ export default class ModelFit extends AiotCommand {
     const { args, flags } = await this.input(ModelFit);
     const result = await fitModel({
       ...flags,
-      file: args.file,
+      file: args.file ?? (await quantizedFile(flags.project)),
     });
     this.print(fitText(result));
     const [only] = result.chips;
     const refusal = flags.chip !== undefined && only ? refusalOf(only) : null;
     if (refusal && !this.jsonEnabled()) throw refusal;
     if (refusal) this.exitsWith(6);
-    this.print(next(`aiot model push ${shellWord(args.file)}`));
+    // Devices run bundles; a .tflite file alone does not say what its inputs are.
+    const pushed = args.file?.endsWith('.aiot') ? ` ${shellWord(args.file)}` : '';
+    this.print(next(`aiot model push${pushed}`));
     return result;
   }
 }

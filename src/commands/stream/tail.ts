@@ -86,7 +86,11 @@ export default class StreamTail extends AiotCommand {
     const result = await view.end(end);
     const dropped = end.dropped > 0 ? `, ${thousands(end.dropped)} dropped` : '';
     const stopped = end.ended === 'interrupted';
-    this.note(dim(`${stopped ? 'stopped after ' : ''}${plural(end.messages, 'message')}${dropped}`));
+    const matched = never === undefined ? '' : ` checked, none matched ${never}`;
+    const came = plural(never === undefined ? end.messages : end.seen, 'message');
+    this.note(dim(`${stopped ? 'stopped after ' : ''}${came}${matched}${dropped}`));
+    if (never !== undefined && end.seen === 0)
+      this.caution('no message arrived, so --never checked nothing; to fail then, use --expect');
     if (stopped) this.exitsWith(130);
     if (end.failed > 0) this.caution(`${plural(end.failed, 'message')} left out: ${end.first}`);
     return result as z.output<typeof StreamTail.result> | undefined;

@@ -1347,7 +1347,7 @@ export const catalogue = {
     exit: 6,
     family: 'outside',
     about: 'A message matched --never.',
-    next: 'The output shows the message. Its topic and headers may show who sent it.',
+    next: 'To find the sender, look at the topic and headers of the message shown.',
   },
   AIOT_STREAM_OVERFLOW: {
     exit: 1,

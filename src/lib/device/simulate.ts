@@ -52,7 +52,7 @@ export async function simulateDevice(options: SimulateOptions): Promise<void> {
   const { identityDir, forMs, signal } = options;
   const identity = await readIdentity(identityDir);
   const recording = options.recording
-    ? await readRecording(options.recording, options.rateHz ?? 100)
+    ? await readRecording(options.recording, options.rateHz ?? null)
     : undefined;
   const sensor = options.motor
     ? motorSensor({ state: options.motor, rateHz: options.rateHz ?? 200, seed: options.seed })

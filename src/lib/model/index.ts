@@ -31,7 +31,7 @@ export {
 export { classifierFigures } from './evaluate/verdict.js';
 export { buildFiles, modelName } from './files.js';
 export { type ChipName, chipNames, chips } from './fit/chips.js';
-export { fitModel, refusalOf } from './fit/fit-model.js';
+export { fitModel, quantizedFile, refusalOf } from './fit/fit-model.js';
 export { type ChipFit, type Fit, fitSchema } from './fit/result.js';
 export {
   type ImportOptions,

@@ -68,7 +68,7 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
 
 /** Comment on `model.accept`: without limits set by the user, every model is published. */
 const gates =
-  ' model.accept, such as { macroF1: 0.9 }, sets the minimum for a model: aiot model push rejects models below it.';
+  ' model.accept sets limits for a model, such as { macroF1: 0.9 } for at least 0.9: aiot model push rejects a model that misses one.';
 
 function remark(doc: Document, path: string[], text: string | undefined): void {
   const node = doc.getIn(path, true);

@@ -28,7 +28,7 @@ const afterModes: readonly AfterMode[] = [
 /** Flags of commands that communicate with a chip's loader. */
 export const flashFlags = {
   chip: Flags.option({ options: chips, default: 'auto' as const })({
-    summary: 'Expected chip, or auto for any; a different chip is rejected.',
+    summary: 'Required chip; auto accepts any.',
     env: 'AIOT_CHIP',
     helpGroup: 'CONNECTION',
     helpValue: 'CHIP',

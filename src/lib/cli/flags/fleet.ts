@@ -99,14 +99,14 @@ export const virtualDeviceFlags = {
   }),
   rate: Flags.integer({
     summary:
-      'Samples per second [default: 100; 200 with --motor]; with --board, readings per second [default: 1; IoT kit: one every 1.5 s].',
+      'Samples per second [default: those of the recording’s time column, or 100; 200 with --motor]; with --board, readings per second [default: 1; IoT kit: one every 1.5 s].',
     min: 1,
     max: 100_000,
     env: 'AIOT_RATE',
     helpValue: 'HZ',
   }),
   stream: Flags.string({
-    summary: "Telemetry stream [default: the template's].",
+    summary: "Name of the telemetry stream [default: motion, or shaded-pole-motor-sensor_data with --motor].",
     env: 'AIOT_STREAM',
     helpValue: 'NAME',
   }),

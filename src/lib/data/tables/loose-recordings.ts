@@ -172,7 +172,7 @@ interface ReadOptions {
 }
 
 /** @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS (no field, or not the named label column), AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED */
-async function readLooseFile(file: string, options: ReadOptions = {}): Promise<LooseFile> {
+export async function readLooseFile(file: string, options: ReadOptions = {}): Promise<LooseFile> {
   const bytes = await readBytes(file);
   const names = csvColumns(bytes, file);
   const { labelColumn, lenient } = options;

@@ -109,14 +109,14 @@ export type SampleForm = Pick<Sensor, 'fields' | 'rateHz'>;
 /** Why a model cannot predict on such samples; null if it can. */
 export function whyUnfit(sensor: SampleForm, { fields, rateHz }: LoadedModel): string | null {
   if (rateHz !== null && rateHz !== sensor.rateHz)
-    return `expected ${rateHz} Hz as required by the model, got ${sensor.rateHz}`;
+    return `expected ${rateHz} Hz as required by the model, got ${sensor.rateHz} (--rate sets it)`;
   if (fields.every((field) => sensor.fields.includes(field))) return null;
   return `expected the fields ${fields.join(', ')} as required by the model, got ${sensor.fields.join(', ')}`;
 }
 
 /** The warning of a device that goes on without predictions. */
 export function unfitText({ name: { name, version } }: Pick<ActiveModel, 'name'>, why: string): string {
-  return `${name}@${version} does not fit this source, so nothing is predicted until an update brings a model that does: ${why}`;
+  return `${name}@${version} does not fit this source, so the device predicts nothing until it gets another model: ${why}`;
 }
 
 /**

@@ -1,11 +1,10 @@
 import { basename } from 'node:path';
 import { AiotError } from '../../core/errors.js';
-import { readBytes } from '../../core/files.js';
 import { namePattern } from '../../core/names.js';
 import { seededRandom } from '../../core/numbers.js';
 import { type MotorState, motorFields, motorSamples } from '../../data/motor.js';
+import { assumedHz, readLooseFile } from '../../data/tables/loose-recordings.js';
 import type { Recording } from '../../data/types.js';
-import { parseCsv } from '../../formats/csv/parse.js';
 import { telemetryMembers } from '../protocol/messages.js';
 
 /** The source of a device's samples. */
@@ -60,17 +59,21 @@ export function motorSensor(options: { state: MotorState; rateHz: number; seed: 
   };
 }
 
-/** Reads a CSV file of samples, one column per field. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED */
-export async function readRecording(file: string, rateHz: number): Promise<Recording> {
-  const { columns, data } = parseCsv(await readBytes(file), file);
+/**
+ * Reads a CSV file of samples: one column per field; a time column only gives the rate.
+ * @param rateHz null: the rate of the time column, or 100 Hz if there is none
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_CSV_*
+ */
+export async function readRecording(file: string, rateHz: number | null): Promise<Recording> {
+  const { fields, columns, rateHz: own } = await readLooseFile(file);
   return {
     id: basename(file).replace(/\.csv$/i, ''),
     label: null,
     device: null,
-    rateHz,
+    rateHz: rateHz ?? own ?? assumedHz,
     startedAt: null,
-    fields: columns,
-    columns: data,
+    fields,
+    columns,
   };
 }
 

@@ -1,12 +1,14 @@
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
 import { bytesOf, decimalOf, size } from '../../core/figures.js';
-import { readBytes } from '../../core/files.js';
+import { isFile, readBytes } from '../../core/files.js';
 import { issueText } from '../../core/issues.js';
+import { loadProject } from '../../core/project.js';
 import { nearest } from '../../core/text.js';
 import type { Graph } from '../../formats/tflite/graph.js';
 import { readTflite } from '../../formats/tflite/read.js';
 import { arenaBytes } from '../../runtime/arena.js';
+import { buildFiles } from '../files.js';
 import { graphMacs, precisionOf, refusalOfMicro } from '../inspect/costs.js';
 import { readModelFile } from '../inspect/model-file.js';
 import { type ChipName, chipNames, chips } from './chips.js';
@@ -69,6 +71,18 @@ export async function fitModel(options: FitOptions): Promise<Fit> {
     notes: notesOf(graph, fits),
     error: error?.toJSON() ?? null,
   };
+}
+
+/**
+ * File of a project's quantized model.
+ * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_FILE_NOT_FOUND if it is not quantized yet
+ */
+export async function quantizedFile(folder: string): Promise<string> {
+  const { int8 } = buildFiles(await loadProject(folder));
+  if (await isFile(int8)) return int8;
+  throw new AiotError('AIOT_FILE_NOT_FOUND', `the project has no quantized model yet (${int8})`, {
+    next: 'Create it with `aiot model train` and `aiot model quantize`, or specify a file.',
+  });
 }
 
 /** Null if it fits; otherwise a single error with everything that does not. */

@@ -94,8 +94,8 @@ export class Planner {
     const found = all.filter((device) => takes(device) && matches(devices.selectable(device)));
     if (found.length === 0) {
       const types = manifests.map(({ deviceTypes }) => deviceTypes.join(', ')).join('; ');
-      const message = `no device of type ${types} matches "${request.selector}"`;
-      throw new AiotError('AIOT_ROLLOUT_EMPTY', message);
+      const others = all.filter((device) => mayConnect(device.state) && matches(devices.selectable(device)));
+      throw noDevice(request.selector, manifests.at(-1)!.kind, types, others);
     }
     const names = found.map(({ name }) => name);
     if (request.expected !== undefined && request.expected !== digestOf(names)) {
@@ -292,4 +292,19 @@ export class Proofs {
 
 function told({ name, version, sequence, digest }: Running): string {
   return `${name}@${version}, sequence ${sequence}, ${digest}`;
+}
+
+/** `others`: devices that the selector matches, but not the types of the releases. */
+function noDevice(
+  selector: string,
+  kind: Manifest['kind'],
+  types: string,
+  others: readonly DeviceRecord[],
+): AiotError {
+  const message = `no device of type ${types} matches "${selector}"`;
+  const own = [...new Set(others.map(({ type }) => type))].slice(0, 5).sort().join(',');
+  if (own === '') return new AiotError('AIOT_ROLLOUT_EMPTY', message);
+  return new AiotError('AIOT_ROLLOUT_EMPTY', `${message}, only devices of type ${own.replaceAll(',', ', ')}`, {
+    next: `To release it for them, push it again: \`aiot ${kind} push … --types ${own}\`.`,
+  });
 }
