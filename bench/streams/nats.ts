@@ -15,7 +15,7 @@ import type { Compared } from './mqtt.js';
 
 const stream = 'BENCH';
 
-/** Compares `tail`, plain and with an expression, with the client's loop, which evaluates nothing. */
+/** Compares `stream tail`, with and without an expression, against the read loop of the nats package, which evaluates no expression. */
 export async function natsFigures(options: { messages: number; rounds: number }): Promise<Compared[]> {
   const server = await startServer();
   try {

@@ -79,7 +79,7 @@ export const keys: Readonly<Record<string, Key>> = {
     accepts: (value, operator) => !isOrdering(operator) || parseVersion(value) !== null,
     equal: (version, value) => version === value || compareVersions(version, value) === 0,
     order(value) {
-      // Parsed versions are cached, because a fleet runs few versions.
+      // Results are cached per version, because a fleet runs few versions.
       const known = new Map<string, number | null>();
       return ({ firmware }) => {
         if (firmware === null) return null;

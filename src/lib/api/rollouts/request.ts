@@ -90,7 +90,7 @@ export async function readPlan(file: string): Promise<RolloutPlan> {
 /** Result if no rollout was started, with the reason: no device matched. */
 export const noRolloutSchema = z.object({ skipped: z.string() });
 
-/** Starts a rollout. If no device matches and `ifAny` allows it, returns that result instead. @throws errors of the platform */
+/** Starts a rollout. If no device matches and `ifAny` is set, returns `{ skipped }` instead of throwing. @throws errors of the platform */
 export async function startedIfAny(
   rollouts: Pick<RegistryClient['rollouts'], 'start'>,
   asked: RolloutRequest,

@@ -112,7 +112,7 @@ export const argoFlags = {
   }),
 };
 
-/** Flags and the argument of `aiot deploy`. */
+/** Flag of commands that read deployment values. */
 export const deployFlags = {
   values: Flags.string({
     summary: 'Values file, instead of the project’s deploy.yaml.',

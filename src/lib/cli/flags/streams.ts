@@ -197,7 +197,7 @@ export const watchFlags = {
   }),
 };
 
-/** The fields of a route, for a single-line route. */
+/** Flags for the fields of a route, for routes defined on the command line. */
 export const bridgeFlags = {
   name: Flags.string({
     summary: 'Name of the bridge, its Kafka group and its service [default: from the addresses].',

@@ -19,8 +19,8 @@ const dots = [
 ] as const;
 
 /**
- * Plots series below each other, each with its own scale: its name, the newest value, and its range, then the newest values as a line, two
- * to a character. `width` in characters, `height` in rows for each.
+ * Plots series one below the other, each on its own scale. A header shows its name, newest value and range; the curve below it shows the
+ * newest values, two per character. `width`: characters; `height`: rows of each series.
  */
 export function plotText(series: readonly Series[], width: number, height: number): string {
   const longest = Math.max(0, ...series.map(({ name }) => name.length));

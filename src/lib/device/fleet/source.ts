@@ -15,7 +15,7 @@ import { tryConfig } from '../virtual/firmware.js';
 /** How often a release is downloaded: once for all devices of the process, or by each of them. */
 export type Download = 'once' | 'all';
 
-/** Number of concurrent downloads, and how long a verified manifest is cached, ms. */
+/** Maximum number of concurrent downloads. */
 const atOnce = 64;
 
 /** Name and version of firmware, as in `reported`. */

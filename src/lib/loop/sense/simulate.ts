@@ -277,7 +277,7 @@ interface Playlist {
   at(seconds: number): { recording: Recording; place: number };
 }
 
-/** @param recordings at least one of two samples or more; shorter ones are skipped */
+/** @param recordings must include one with at least two samples; shorter ones are skipped */
 function createPlaylist(recordings: readonly Recording[], random: Random): Playlist {
   const playable = recordings.filter(({ columns }) => (columns[0]?.length ?? 0) > 1);
   let order: Recording[] = [];

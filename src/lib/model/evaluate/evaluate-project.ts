@@ -165,7 +165,7 @@ function groupsPerClass({ classes, groups }: BuiltOutputs): Map<number, number> 
 /** A network's outputs for each row as real values [rows × width], row-major, or the errors of its reconstructions. */
 type Said = Float32Array | Float64Array;
 
-/** A part of the data with its truth and the outputs of a project's networks: nothing else of its rows stays in memory. */
+/** Expected and actual outputs of a project's networks for one part of the data. The rows themselves are not kept in memory. */
 interface BuiltOutputs {
   classes: Int32Array;
   values: Float32Array | null;

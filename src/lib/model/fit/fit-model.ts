@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
 import { bytesOf, decimalOf, size } from '../../core/figures.js';
-import { isFile, readBytes } from '../../core/files.js';
+import { readBytes } from '../../core/files.js';
 import { issueText } from '../../core/issues.js';
 import { loadProject } from '../../core/project.js';
 import { nearest } from '../../core/text.js';
@@ -11,6 +11,7 @@ import { arenaBytes } from '../../runtime/arena.js';
 import { buildFiles } from '../files.js';
 import { graphMacs, precisionOf, refusalOfMicro } from '../inspect/costs.js';
 import { readModelFile } from '../inspect/model-file.js';
+import { isFile } from '../material.js';
 import { type ChipName, chipNames, chips } from './chips.js';
 import { layerCycles } from './kernels.js';
 import type { ChipFit, Fit } from './result.js';

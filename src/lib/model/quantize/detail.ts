@@ -42,7 +42,7 @@ export interface QuantizeDetail {
   weights: WeightLoss[];
   /** Share of the rows for which both predict the same class; null if the network has one output. */
   agreement: number | null;
-  /** Mean error of the outputs. */
+  /** Mean absolute error of the outputs. */
   meanError: number;
 }
 

@@ -9,7 +9,7 @@ import type { Schema } from './schema.js';
 
 export type Store = Kysely<Schema>;
 
-/** How long another program may lock the file, ms: everything else in this process waits too. */
+/** Maximum wait for another program's lock on the file, ms. Kept short, because the wait blocks the whole process. */
 const busyMs = 1000;
 
 /** Databases above this size are checked in the background while they are read, bytes. */

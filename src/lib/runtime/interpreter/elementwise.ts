@@ -102,7 +102,7 @@ function highMultiply16(a: number, b: number): number {
   return Math.trunc((product + (product >= 0 ? 16384 : 1 - 16384)) / 32768);
 }
 
-/** MAXIMUM, MINIMUM: values in one scale, which are only compared. */
+/** MAXIMUM, MINIMUM: inputs and output share one scale, so the values are compared without rescaling. */
 export function choice(second: (a: number, b: number) => boolean): Kernel {
   return (node) => {
     const [x0, x1, y] = [node.input(0).values, node.input(1).values, node.output.values];

@@ -103,9 +103,8 @@ const tries = 31;
 const steps = 255;
 
 /**
- * The range of an activation by a method; all of them include 0. `min-max`: all observed values. `percentile`: without the outermost 0.1 %
- * at each end. `mse`: the narrowing of the observed range with the minimum mean square error from rounding (scale² / 12) and clipping
- * together.
+ * The range of an activation, by method; every range includes 0. `min-max`: all observed values. `percentile`: all but the outermost 0.1 %
+ * at each end. `mse`: the observed range, narrowed to minimize the mean square error of rounding (scale² / 12) plus clipping.
  */
 export function rangeBy(method: RangeMethod, seen: Seen): Range {
   const whole = { low: Math.min(seen.low, 0), high: Math.max(seen.high, 0) };
