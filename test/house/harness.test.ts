@@ -121,8 +121,8 @@ describe('npm run bench', () => {
   });
 
   it.each([
-    ['nowhere', 'no area nowhere; there are start, '],
-    ['start/nothing', 'no case nothing in start; there are programs'],
+    ['nowhere', 'unknown area nowhere; known: start, '],
+    ['start/nothing', 'unknown case nothing in start; known: programs'],
   ])('rejects --only %s', { timeout: 60_000 }, async (only, said) => {
     const child = start('--only', only);
     let heard = '';

@@ -213,5 +213,5 @@ setInterval(() => {
 }, 5000);
 addEventListener('online', () => open());
 
-// Hidden tabs close their connection, because nobody reads their data.
+// Hidden tabs close their connection, because their data is not looked at.
 document.addEventListener('visibilitychange', () => (document.hidden ? close() : open()));

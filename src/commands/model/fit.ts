@@ -17,7 +17,9 @@ export default class ModelFit extends AiotCommand {
     '<%= config.bin %> <%= command.id %> build/model.int8.tflite --chip esp32s3 --latency 20',
     '<%= config.bin %> <%= command.id %> build/model.aiot --chip rp2040 --measured reports.json --json',
   ];
-  static override args = { file: Args.string({ description: 'A .tflite or .aiot file [default: the project’s int8 model].' }) };
+  static override args = {
+    file: Args.string({ description: 'A .tflite or .aiot file [default: the project’s int8 model].' }),
+  };
   static override flags = {
     project: shared.project,
     chip: Flags.string({ summary: 'Chip, such as esp32s3.', env: 'AIOT_CHIP', helpValue: 'NAME' }),

@@ -36,7 +36,13 @@ export { importRecordings, importResultSchema } from './sources/import.js';
 export { recordResultSchema, recordStream } from './sources/record.js';
 export { splitDataset } from './split.js';
 export { dataStatistics, type Statistics, statisticsSchema } from './statistics.js';
-export { assumedHz, type LabelFrom, type Loose, openLoose, readLooseFile } from './tables/loose-recordings.js';
+export {
+  assumedHz,
+  type LabelFrom,
+  type Loose,
+  openLoose,
+  readLooseFile,
+} from './tables/loose-recordings.js';
 export {
   missingLabels,
   mostKinds,

@@ -228,7 +228,9 @@ function propertiesOf(headers: OutgoingMessage['headers']) {
 }
 
 /** Properties as the headers of a message. */
-export function headersOf({ properties, expiresAt }: Pick<Offered, 'properties' | 'expiresAt'>): { headers?: Header[] } {
+export function headersOf({ properties, expiresAt }: Pick<Offered, 'properties' | 'expiresAt'>): {
+  headers?: Header[];
+} {
   if (properties === undefined && expiresAt === undefined) return {};
   const headers = properties === undefined ? [] : decodeProperties(properties, 0, properties.length);
   if (expiresAt !== undefined) {

@@ -106,7 +106,7 @@ export const virtualDeviceFlags = {
     helpValue: 'HZ',
   }),
   stream: Flags.string({
-    summary: "Name of the telemetry stream [default: motion, or shaded-pole-motor-sensor_data with --motor].",
+    summary: 'Name of the telemetry stream [default: motion, or shaded-pole-motor-sensor_data with --motor].',
     env: 'AIOT_STREAM',
     helpValue: 'NAME',
   }),

@@ -188,7 +188,10 @@ export function pushedText(
   return facts([
     ['Pushed', `${name}@${version} to ${url}`],
     ['Bundle', `${size(bytes)}, ${digest}${same}`],
-    ['Signed', `with your key, ${releaseText(sequence)}: devices accept only a higher number than that of their last release`],
+    [
+      'Signed',
+      `with your key, ${releaseText(sequence)}: devices accept only a higher number than that of their last release`,
+    ],
   ]);
 }
 

@@ -18,7 +18,7 @@ type Ended = (error: unknown) => void;
  */
 export type Tail = (filter: string, take: Take, ended: Ended) => Promise<() => Promise<void>>;
 
-/** Retained messages that a tail begins with. There may be many, and nobody reads more of them. */
+/** Retained messages that a tail begins with. There may be many, more than a reader would look through. */
 const mostRetained = 200;
 
 /** Retained messages examined before yielding to other work. */

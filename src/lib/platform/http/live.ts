@@ -32,7 +32,7 @@ const mostConnections = 50;
 /** Requests of a connection that wait for earlier ones: beyond this, it is closed. */
 const mostWaiting = 100;
 
-/** Messages that a subscription shows per second, and at once after a pause: nobody reads faster. */
+/** Messages that a subscription shows per second, and at once after a pause; faster output cannot be read. */
 const messagesPerSecond = 200;
 const messagesAtOnce = 400;
 
@@ -151,7 +151,7 @@ function checkOrigin({ headers }: FastifyRequest, url: string): void {
 }
 
 class LiveConnection {
-  /** What ends each subscription, by its id. */
+  /** Function that ends each subscription, by its ID. */
   private readonly subscriptions = new Map<number, AbortController>();
   /** Messages left out and not reported yet, by subscription. */
   private readonly missed = new Map<number, number>();

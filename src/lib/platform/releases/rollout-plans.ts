@@ -304,7 +304,11 @@ function noDevice(
   const message = `no device of type ${types} matches "${selector}"`;
   const own = [...new Set(others.map(({ type }) => type))].slice(0, 5).sort().join(',');
   if (own === '') return new AiotError('AIOT_ROLLOUT_EMPTY', message);
-  return new AiotError('AIOT_ROLLOUT_EMPTY', `${message}, only devices of type ${own.replaceAll(',', ', ')}`, {
-    next: `To release it for them, push it again: \`aiot ${kind} push … --types ${own}\`.`,
-  });
+  return new AiotError(
+    'AIOT_ROLLOUT_EMPTY',
+    `${message}, only devices of type ${own.replaceAll(',', ', ')}`,
+    {
+      next: `To release it for them, push it again: \`aiot ${kind} push … --types ${own}\`.`,
+    },
+  );
 }

@@ -443,7 +443,10 @@ async function endOf(
   if (why === 'interrupted' && (watch || options.count !== undefined))
     throw new AiotError('AIOT_INTERRUPTED', `stopped after ${came}`);
   if (why === 'never')
-    throw new AiotError('AIOT_STREAM_NEVER', `after ${came}, one matched ${watch?.text}, which --never forbids`);
+    throw new AiotError(
+      'AIOT_STREAM_NEVER',
+      `after ${came}, one matched ${watch?.text}, which --never forbids`,
+    );
   if (watch && !watch.never && why !== 'count') throw await unmet(why, end, options, watch, output);
   if (why === 'timeout' && options.count !== undefined) {
     const wanted = plural(options.count, 'message');
