@@ -63,6 +63,29 @@ describe('device simulate', () => {
     expect(recordings[0]?.rateHz).toBe(200);
   });
 
+  it('takes the rate of the time column, which is not a field', async () => {
+    const timed = join(own.folder, 'timed.csv');
+    const rows = Array.from({ length: 50 }, (_, k) => `${(k * 0.02).toFixed(2)},${k},1,2`);
+    await writeFile(timed, `time,x,y,z\n${rows.join('\n')}\n`);
+    const { code } = await runCli([
+      ...['device', 'simulate', dir, '--recording', timed, '--stream', 'timed', '--speed', 'max', '--json'],
+    ]);
+    expect(code).toBe(0);
+    expect(await own.client.datasets.get('timed')).toMatchObject({
+      fields: ['x', 'y', 'z'],
+      recordings: [{ samples: 50, rateHz: 50 }],
+    });
+  });
+
+  it('lets a followed stream say that --never checked nothing while the device is silent', async () => {
+    const { code, stderr } = await runCli([
+      ...['stream', 'tail', 'aiot:///nobody/#', '--never', 'x > 1', '--for', '300ms'],
+    ]);
+    expect(code).toBe(0);
+    expect(stderr).toContain('0 messages checked, none matched x > 1');
+    expect(stderr).toContain('no message arrived, so --never checked nothing');
+  });
+
   it('repeats a recording as a new take', async () => {
     const { stdout } = await runCli([
       ...[

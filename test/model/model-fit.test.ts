@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
@@ -166,6 +166,18 @@ describe('the output of aiot model fit', () => {
     const { stdout } = await runCli(['model', 'fit', file, '--chip', 'esp32s3']);
     expect(stdout).toContain('https://github.com/espressif/esp-nn');
     expect(stdout).toMatch(/Latency +✓ \d+ µs; expected range/);
+  });
+
+  it('uses the quantized model of the project if no file is given', async () => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'aiot.yaml'), 'name: pump\n');
+    const before = await runCli(['model', 'fit', '--project', folder]);
+    expect(before.code).toBe(4);
+    expect(before.stderr).toContain('the project has no quantized model yet');
+    await mkdir(join(folder, 'build'));
+    await writeFile(join(folder, 'build/model.int8.tflite'), writeTflite(small()));
+    const after = await runCli(['model', 'fit', '--project', folder, '--json']);
+    expect(after.json).toMatchObject({ file: join(folder, 'build/model.int8.tflite') });
   });
 
   it('exits with 6 and names the limits that are exceeded', async () => {

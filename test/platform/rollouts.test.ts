@@ -203,6 +203,16 @@ describe('a rollout', () => {
     await expect(own.client.rollouts.start(request)).rejects.toMatchObject({ code });
   });
 
+  it('names the types of the selected devices if the release is for others', async () => {
+    await expect(
+      own.client.rollouts.start(oneWave({ name: 'tiny', version: 1, sequence: 1, selector: 'chip' })),
+    ).rejects.toMatchObject({
+      code: 'AIOT_ROLLOUT_EMPTY',
+      message: 'no device of type virtual matches "chip", only devices of type esp32',
+      next: 'To release it for them, push it again: `aiot model push … --types esp32`.',
+    });
+  });
+
   it('can return to an older version, which is re-signed with the next sequence', async () => {
     const heard = a().desired.length;
     const how = { client: own.client, signingKey: async () => own.key, now: Date.now() };

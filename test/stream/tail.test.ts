@@ -164,7 +164,10 @@ describe('stream tail as a check', () => {
     expect(code).toBe(6);
     expect(stdout).toBe('{"id":"b","temperature":90,"motor":{"current":3}}\n');
     expect(stderr).toContain('AIOT_STREAM_NEVER');
-    expect((await tail('--never', 'temperature = 1', '--for', '5s')).code).toBe(0);
+    const none = await tail('--never', 'temperature = 1', '--for', '5s');
+    expect(none.code).toBe(0);
+    expect(none.stderr).toMatch(/^\d+ messages checked, none matched temperature = 1$/m);
+    expect(none.stderr).not.toContain('checked nothing');
   });
 });
 

@@ -4,8 +4,9 @@ import { flashModel, type SlotOptions } from '../../../src/lib/flash/write/flash
 import { trustRootOf } from '../../../src/lib/formats/manifest/envelope.js';
 import { signManifest } from '../../../src/lib/formats/manifest/manifest.js';
 import { readNvs } from '../../../src/lib/formats/nvs/read.js';
+import { unpackAny } from '../../../src/lib/model/bundle/pack.js';
 import { packSigned } from '../../../src/lib/model/bundle/signed-bundle.js';
-import { manifestOf } from '../../../src/lib/model/publish/push.js';
+import { manifestOf, networkBundle } from '../../../src/lib/model/publish/push.js';
 import { deviceImage } from '../../../src/lib/provision/device-image.js';
 import { tableBundle } from '../../support/any-bundle.js';
 import { twoSlotsTable } from '../plan/support.js';
@@ -21,6 +22,7 @@ beforeAll(() => {
 function signed(
   changes: { sequence?: number; floor?: number; deviceTypes?: string[]; expires?: number | null } = {},
   key = owner,
+  own = content,
 ) {
   const options = {
     name: 'table',
@@ -30,7 +32,7 @@ function signed(
     expires: null,
     deviceTypes: ['motor'],
   };
-  return packSigned(content, signManifest(manifestOf(content, { ...options, ...changes }), key));
+  return packSigned(own, signManifest(manifestOf(own, { ...options, ...changes }), key));
 }
 
 /** A provisioned board. */
@@ -142,6 +144,12 @@ describe('a model flashed over the cable', () => {
     ['if below the floor', () => board({ floor: 20 }), () => signed(), 'AIOT_UPDATE_FLOOR'],
     ['if not newer than the committed one', board, () => signed({ sequence: 5 }), 'AIOT_UPDATE_SEQUENCE'],
     ['if expired', board, () => signed({ expires: 2 }), 'AIOT_UPDATE_EXPIRED'],
+    [
+      'if it is a network without a project',
+      board,
+      () => signed({}, owner, networkBundle('table', unpackAny(content).model, 'table.tflite')),
+      'AIOT_MODEL_UNFIT',
+    ],
     ['if truncated', board, () => signed().subarray(0, 3000), 'AIOT_BUNDLE_MALFORMED'],
     [
       'on a board without a trust root',

@@ -220,7 +220,7 @@ interface Accepted {
 /**
  * Checks a bundle as the board itself would. It must be signed by a key in the board's trust root, for its type, not below its floor, not
  * expired, and newer than its last commit (unless forced).
- * @throws AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_…, AIOT_UPDATE_…
+ * @throws AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_…, AIOT_MODEL_UNFIT, AIOT_UPDATE_…
  */
 export async function requireModelAccepted(
   image: { name: string; data: Uint8Array },
@@ -236,6 +236,9 @@ export async function requireModelAccepted(
   }
   const { verifySigned } = await import('../../model/bundle/signed-bundle.js');
   const { manifest } = verifySigned(image.data, trust, image.name);
+  // The registry also keeps networks without a project, which no board can run.
+  const { unpackBundle } = await import('../../model/bundle/pack.js');
+  unpackBundle(image.data);
   requireType(image.name, manifest, [nvsValue(nvs, 'string', 'aiot', 'type')]);
   const floor = nvsValue(nvs, 'u64', update, 'floor') ?? 0n;
   if (manifest.sequence < floor) {

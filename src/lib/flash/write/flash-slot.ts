@@ -86,12 +86,9 @@ async function modelOf(
 ): Promise<{ name: string; data: Uint8Array }> {
   if (await namesFile(text)) return { name: text, data: await readBytes(text) };
   const { fetchModel } = await import('../../model/publish/pull.js');
-  const { unpackBundle } = await import('../../model/bundle/pack.js');
   return await withClient(context, async (client) => {
     const version = await resolveModel(client, text);
     const { bytes } = await fetchModel(client, version, null);
-    // The registry also keeps networks without a project, which no board can run.
-    unpackBundle(bytes);
     return { name: `${version.name}@${version.version}`, data: bytes };
   });
 }
