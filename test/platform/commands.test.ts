@@ -86,6 +86,15 @@ describe('aiot up', () => {
     await client.close();
   });
 
+  it('says that --never checked nothing if no message arrived on a stream', async () => {
+    const { code, stderr } = await runCli([
+      ...['stream', 'tail', 'aiot:///nobody/#', '--never', 'x > 1', '--for', '300ms'],
+    ]);
+    expect(code).toBe(0);
+    expect(stderr).toContain('0 messages checked, none matched x > 1');
+    expect(stderr).toContain('no message arrived, so --never checked nothing');
+  });
+
   it('refuses to start on a folder where a platform is running', async () => {
     const again = await runCli(upArgs());
     expect(again.code).toBe(1);

@@ -92,6 +92,9 @@ typedef struct {
 /* Reads the operator at this position. */
 aiot_operator aiot_operator_at(aiot_network *network, aiot_vector operators, aiot_vector codes, uint32_t index);
 
+/* Reads a tensor; of type resource only the shape, because it must be a handle of a variable. */
+aiot_code aiot_operand_read(aiot_flatbuffer *file, aiot_table tensor, aiot_vector buffers, aiot_operand *operand);
+
 /* Size of an element of this type; 0 = not allowed in a file. */
 uint32_t aiot_type_bytes(int32_t type);
 

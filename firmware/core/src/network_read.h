@@ -10,7 +10,4 @@
  */
 aiot_code aiot_network_read(aiot_network *network, int32_t *input, int32_t *output);
 
-/* Reads a tensor; of type resource only the shape, because it must be a handle of a variable. */
-aiot_code aiot_operand_read(aiot_flatbuffer *file, aiot_table tensor, aiot_vector buffers, aiot_operand *operand);
-
 #endif

@@ -1,5 +1,7 @@
 #include "network.h"
 
+#include <math.h>
+
 uint32_t aiot_type_bytes(int32_t type) {
   switch (type) {
     case AIOT_INT64:
@@ -57,6 +59,65 @@ bool aiot_operand_shaped(const aiot_operand *operand, int32_t rank, const int32_
 int32_t aiot_operand_axis(const aiot_operand *operand, int32_t axis) {
   if (axis < -operand->rank || axis >= operand->rank) return -1;
   return axis < 0 ? axis + operand->rank : axis;
+}
+
+/* Shape, and the number of its elements; false beyond the supported range. */
+static bool read_shape(aiot_flatbuffer *file, aiot_vector shape, aiot_operand *operand) {
+  if (shape.count > AIOT_RANK_MAX) return false;
+  operand->rank = (int32_t)shape.count;
+  int64_t count = 1;
+  for (uint32_t i = 0; i < shape.count; i++) {
+    const int32_t size = aiot_flatbuffer_i32_at(file, shape, i);
+    if (size < 1) return false;
+    operand->size[i] = size;
+    count *= size;
+    if (count > AIOT_ELEMENTS_MAX) return false;
+  }
+  operand->count = (int32_t)count;
+  return true;
+}
+
+/* Scales and zero points, in equal number: none, one, or one for each index of an axis. */
+static aiot_code read_quantization(aiot_flatbuffer *file, aiot_table quantization, aiot_operand *operand) {
+  operand->scale = aiot_flatbuffer_vector(file, quantization, 2, 4);
+  operand->zero_point = aiot_flatbuffer_vector(file, quantization, 3, 8);
+  /* A vector has only one axis, whatever the file's axis field says. */
+  operand->axis = operand->rank == 1 ? 0 : aiot_flatbuffer_i32(file, quantization, 6, 0);
+  if (aiot_flatbuffer_i8(file, quantization, 4, 0) != 0) return AIOT_MODEL_UNSUPPORTED;
+  const uint32_t count = operand->scale.count;
+  if (operand->zero_point.count != count) return AIOT_BUNDLE_MALFORMED;
+  const bool axis_exists = operand->axis >= 0 && operand->axis < operand->rank;
+  if (count > 1 && !(axis_exists && (uint32_t)operand->size[operand->axis] == count)) return AIOT_BUNDLE_MALFORMED;
+  for (uint32_t i = 0; i < count; i++) {
+    const float scale = aiot_flatbuffer_f32_at(file, operand->scale, i);
+    if (!(scale >= 0.0f && isfinite(scale))) return AIOT_BUNDLE_MALFORMED;
+    /* Reading a zero point of more than 32 bits marks the file as broken. */
+    (void)aiot_flatbuffer_i64_at(file, operand->zero_point, i);
+  }
+  return AIOT_OK;
+}
+
+aiot_code aiot_operand_read(aiot_flatbuffer *file, aiot_table tensor, aiot_vector buffers, aiot_operand *operand) {
+  /* A type without a kernel is rejected by the operator that needs it. */
+  operand->type = aiot_flatbuffer_i8(file, tensor, 1, 0);
+  if (operand->type == AIOT_RESOURCE)
+    return read_shape(file, aiot_flatbuffer_vector(file, tensor, 0, 4), operand) && operand->rank <= 1 && operand->count == 1
+               ? AIOT_OK
+               : AIOT_BUNDLE_MALFORMED;
+  if (aiot_type_bytes(operand->type) == 0) return AIOT_MODEL_UNSUPPORTED;
+  /* Rejects variable, sparse and variant tensors. */
+  if (aiot_flatbuffer_i8(file, tensor, 5, 0) != 0 || aiot_flatbuffer_has(file, tensor, 6) || aiot_flatbuffer_has(file, tensor, 9))
+    return AIOT_MODEL_UNSUPPORTED;
+  if (!read_shape(file, aiot_flatbuffer_vector(file, tensor, 0, 4), operand)) return AIOT_MODEL_UNSUPPORTED;
+  const aiot_code code = read_quantization(file, aiot_flatbuffer_table(file, tensor, 4), operand);
+  if (code != AIOT_OK) return code;
+  const int32_t at = aiot_flatbuffer_i32(file, tensor, 2, 0);
+  if (at < 0) return AIOT_BUNDLE_MALFORMED;
+  const aiot_vector data = aiot_flatbuffer_vector(file, aiot_flatbuffer_table_at(file, buffers, (uint32_t)at), 0, 1);
+  if (data.count == 0) return AIOT_OK;
+  if (data.count != (uint32_t)operand->count * aiot_type_bytes(operand->type)) return AIOT_BUNDLE_MALFORMED;
+  operand->data = file->data + data.at;
+  return AIOT_OK;
 }
 
 void *aiot_network_step(aiot_network *network, void (*run)(const aiot_step *step), size_t plan_bytes, int32_t from,

@@ -18,6 +18,12 @@ struct aiot_variable {
   aiot_variable *next;
 };
 
+/* Reads the name in a VAR_HANDLE's options. All handles have the same container, or none; false if not, or without a name. */
+bool aiot_variable_name(aiot_network *network, aiot_table options, aiot_vector *name);
+
+/* NULL = no handle has this name. */
+aiot_variable *aiot_variable_named(const aiot_network *network, aiot_vector name);
+
 /* Reads the subgraph that CALL_ONCE names, and checks that every variable has a value. Call it after all operators. */
 aiot_code aiot_variables_read(aiot_network *network, aiot_vector graphs, aiot_vector buffers, aiot_vector codes);
 
