@@ -13,6 +13,7 @@ import {
 } from '../../api/live.js';
 import { problemOf } from '../../api/problem.js';
 import { AiotError } from '../../core/errors.js';
+import { onAbort } from '../../core/tasks.js';
 import { toLine } from '../../stream/file/line.js';
 import type { Message } from '../../stream/message.js';
 import { maySubscribe, type UserIdentity } from '../broker/identity.js';
@@ -268,7 +269,7 @@ class LiveConnection {
       const known = channels.find((each) => each === channel);
       if (known) this.offer(id, { id, channel: known, deviceMessage: { at, stream, payload } });
     });
-    signal.addEventListener('abort', end, { once: true });
+    onAbort(signal, end);
     await live.ready();
     await this.send({ id, open: true });
   }
@@ -300,8 +301,7 @@ class LiveConnection {
     const end = await broker.tail(filter, take, (error) => signal.aborted || this.refuse(id, error));
     const leave = () =>
       void end().catch((err: unknown) => this.parts.log.warn({ err }, 'could not end a tail'));
-    if (signal.aborted) leave();
-    else signal.addEventListener('abort', leave, { once: true });
+    onAbort(signal, leave);
     await this.send({ id, open: true });
   }
 
