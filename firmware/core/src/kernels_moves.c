@@ -235,7 +235,9 @@ typedef struct {
 /* One axis of a STRIDED_SLICE, like NumPy's begin:end:step. False = it is empty, or its bounds are unsupported. */
 static bool slice_of(int32_t size, int64_t begin, int64_t end, int64_t step, bool open_begin, bool open_end, bool shrink,
                      slice *out) {
-  if (step == 0) return false;
+  /* Larger steps overflow in other interpreters. */
+  const int64_t largest = (int64_t)1 << 30;
+  if (step == 0 || step > largest || step < -largest) return false;
   /* Steps beyond these limits have the same effect as the limits. */
   step = step > size ? size : step < -(int64_t)size ? -(int64_t)size : step;
   const int64_t low = step > 0 ? 0 : -1, high = step > 0 ? size : (int64_t)size - 1;

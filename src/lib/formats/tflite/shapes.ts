@@ -239,7 +239,7 @@ export interface SliceAxis {
 /**
  * The elements that a STRIDED_SLICE takes from a tensor of this shape, per axis: Python's x[begin:end:stride], where a mask bit omits a
  * bound (TensorFlow's documentation of tf.strided_slice). Axes beyond the vectors' length are taken completely.
- * @returns undefined if a stride is 0, or if a shrunk axis has a negative stride or no such element; TensorFlow takes no element then
+ * @returns undefined if a stride is 0 or beyond ±2^30, or if a shrunk axis has a negative stride or no such element; TensorFlow takes no element then
  */
 export function sliceAxes(
   shape: readonly number[],
@@ -249,7 +249,8 @@ export function sliceAxes(
   const axes: SliceAxis[] = [];
   for (const [axis, size] of shape.entries()) {
     const step = strides[axis] ?? 1;
-    if (step === 0) return undefined;
+    // TFLite Micro counts in 32 bits: a larger step overflows, and it reads outside the tensor.
+    if (step === 0 || Math.abs(step) > 2 ** 30) return undefined;
     const wrapped = (value: number) => (value < 0 ? value + size : value);
     if ((shrinkAxisMask >> axis) & 1) {
       const first = (beginMask >> axis) & 1 ? 0 : wrapped(begin[axis] ?? 0);
