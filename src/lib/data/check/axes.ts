@@ -93,7 +93,7 @@ function turnedIn({ dataset, peers }: Comparison, fields: number[]): TurnedRecor
       if (before < leastDistance || before < timesPeers * peer) return [];
       const tried = ways.map((way) => ({ way, after: distance(turned(shapes[own]!, way), model) }));
       const least = Math.min(...tried.map(({ after }) => after));
-      // Of several ways that fit about as well, the one with the fewest changes is meant; they are in this order.
+      // Ways are ordered by their number of changes: the first that fits about as well as the best is the likeliest.
       const best = tried.find(({ after }) => after <= least + 0.5)!;
       if (
         best.after > Math.max(mostAfter, veryLargeShare * before) ||
