@@ -81,7 +81,15 @@ export { ListenFailure, type Page, servePages } from './http-pages.js';
 export { issueText, type Problem, problemsOf } from './issues.js';
 export { takeLock, withLock } from './lock.js';
 export { dictionary, namePattern, newId, timeOfId } from './names.js';
-export { gaussian, type Random, roundHalfAway, seededRandom, shuffled, shuffledNumbers } from './numbers.js';
+export {
+  gaussian,
+  quantile,
+  type Random,
+  roundHalfAway,
+  seededRandom,
+  shuffled,
+  shuffledNumbers,
+} from './numbers.js';
 export {
   type ChildProcess,
   collectGarbage,

@@ -51,3 +51,12 @@ export function roundHalfAway(x: number): number {
   if (Math.abs(x - whole) < 0.5) return whole;
   return x < 0 ? whole - 1 : whole + 1;
 }
+
+/** Quantile of ascending values, interpolated linearly between the two nearest (numpy's default; Hyndman and Fan's type 7). 0 without values. */
+export function quantile(sorted: ArrayLike<number>, share: number): number {
+  const at = share * (sorted.length - 1);
+  const low = Math.floor(at);
+  const value = sorted[low] ?? 0;
+  const part = at - low;
+  return part === 0 ? value : value + part * ((sorted[low + 1] ?? value) - value);
+}

@@ -1,8 +1,9 @@
 import * as z from 'zod';
 import { refuseInputs } from '../core/files.js';
+import { quantile } from '../core/numbers.js';
 import type { Project } from '../core/project.js';
 import type { Column, TextColumn } from '../formats/csv/cells.js';
-import { histogramOf, quantileOf } from './drift/bins.js';
+import { histogramOf } from './drift/bins.js';
 import { defaultBins } from './drift/drift.js';
 import type { Profile } from './drift/profile.js';
 import { momentsShape } from './drift/result.js';
@@ -115,7 +116,7 @@ function fieldOf(profile: Profile, unit: string | null): FieldStatistics {
     return { ...common, ...none, categories: categories.sort((a, b) => b.count - a.count), longestRun: 0 };
   }
   const { sorted, infinite, mean, deviation, longestRun } = profile;
-  const at = (share: number) => quantileOf(sorted, share);
+  const at = (share: number) => quantile(sorted, share);
   const histogram = histogramOf(sorted, sorted);
   const some = count > 0;
   return {

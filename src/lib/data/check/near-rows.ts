@@ -1,7 +1,7 @@
 import { percent, plural } from '../../core/figures.js';
+import { quantile } from '../../core/numbers.js';
 import type { Part } from '../parts.js';
 import type { Finding } from '../types.js';
-import { quantile } from './profiles.js';
 import type { Rows } from './table-columns.js';
 
 /** Rows whose nearest rows are searched, and rows that are searched through: a few seconds at most. */

@@ -1,6 +1,7 @@
+import { quantile } from '../../core/numbers.js';
 import type { Dataset, Finding, Recording, Split } from '../types.js';
 import { figuresOf } from './labels.js';
-import { quantile, usual } from './profiles.js';
+import { usual } from './profiles.js';
 
 /** Takes with less than this between them belong together, s: a recorder needs a moment to open the next file. */
 const pauseSeconds = 2;

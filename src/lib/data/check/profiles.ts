@@ -1,3 +1,4 @@
+import { quantile } from '../../core/numbers.js';
 import type { Dataset, Recording } from '../types.js';
 
 /** Fields that measure one thing: the three axes of a sensor, or a single field. */
@@ -132,15 +133,6 @@ export function pooledSigma(peers: Peers[], figure: (profile: Profile) => number
     return profiles.length < 2 ? [] : profiles.map((profile) => figure(profile) - middle);
   });
   return residuals.length === 0 ? 0 : usual(residuals).sigma;
-}
-
-/** @param sorted ascending */
-export function quantile(sorted: ArrayLike<number>, share: number): number {
-  if (sorted.length === 0) return 0;
-  const at = share * (sorted.length - 1);
-  const low = Math.floor(at);
-  const part = at - low;
-  return sorted[low]! * (1 - part) + sorted[Math.min(sorted.length - 1, low + 1)]! * part;
 }
 
 /** A number as a person would write it: four digits. */

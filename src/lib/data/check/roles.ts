@@ -1,5 +1,6 @@
+import { quantile } from '../../core/numbers.js';
 import type { Dataset, Finding } from '../types.js';
-import { figureText, quantile, usual } from './profiles.js';
+import { figureText, usual } from './profiles.js';
 import { listIds } from './report.js';
 
 /** Minimum recordings per label, and in all, for a field to be taken for the label. */

@@ -1,15 +1,8 @@
 import { plural } from '../../core/figures.js';
+import { quantile } from '../../core/numbers.js';
 import { createComplexFourier } from '../../signal/fourier.js';
 import type { Finding, Recording } from '../types.js';
-import {
-  type Comparison,
-  comparable,
-  figureText,
-  leastPeers,
-  type Profile,
-  quantile,
-  usual,
-} from './profiles.js';
+import { type Comparison, comparable, figureText, leastPeers, type Profile, usual } from './profiles.js';
 import { listIds } from './report.js';
 
 /** Minimum number of spikes: a single one may be an event that the sensor really measured. */

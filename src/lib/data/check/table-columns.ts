@@ -1,7 +1,8 @@
 import { percent, plural } from '../../core/figures.js';
+import { quantile } from '../../core/numbers.js';
 import { trainDiscriminant } from '../features/discriminant.js';
 import type { Finding } from '../types.js';
-import { figureText, quantile } from './profiles.js';
+import { figureText } from './profiles.js';
 import { listIds } from './report.js';
 import { duplicates } from './roles.js';
 

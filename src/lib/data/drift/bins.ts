@@ -1,3 +1,4 @@
+import { quantile } from '../../core/numbers.js';
 import type { FeatureDrift } from './result.js';
 
 /**
@@ -6,7 +7,7 @@ import type { FeatureDrift } from './result.js';
  */
 export function cutsOf(sorted: Float64Array, bins: number): Float64Array {
   if (sorted.length === 0) return new Float64Array(0);
-  const edges = Array.from({ length: bins + 1 }, (_, k) => quantileOf(sorted, k / bins));
+  const edges = Array.from({ length: bins + 1 }, (_, k) => quantile(sorted, k / bins));
   const cuts = new Set<number>();
   for (let k = 0; k <= bins; k++) {
     const edge = edges[k]!;
@@ -17,15 +18,6 @@ export function cutsOf(sorted: Float64Array, bins: number): Float64Array {
     } else if (k > 0 && k < bins) cuts.add(edge);
   }
   return Float64Array.from([...cuts].sort((a, b) => a - b));
-}
-
-/** Linear interpolation between the two nearest values, numpy's default. @param sorted not empty */
-export function quantileOf(sorted: Float64Array, share: number): number {
-  const at = share * (sorted.length - 1);
-  const low = Math.floor(at);
-  const value = sorted[low]!;
-  const part = at - low;
-  return part === 0 ? value : value + part * (sorted[low + 1]! - value);
 }
 
 /** Counts by bin; a bin includes its lower cut and excludes its upper one. */
@@ -89,8 +81,8 @@ const outside = 0.005;
 /** Both sides in bars of equal width, as shares of all their values, for charts. null if a side has no values. */
 export function histogramOf(base: Float64Array, now: Float64Array): FeatureDrift['histogram'] {
   if (base.length === 0 || now.length === 0) return null;
-  let from = Math.min(quantileOf(base, outside), quantileOf(now, outside));
-  let to = Math.max(quantileOf(base, 1 - outside), quantileOf(now, 1 - outside));
+  let from = Math.min(quantile(base, outside), quantile(now, outside));
+  let to = Math.max(quantile(base, 1 - outside), quantile(now, 1 - outside));
   if (!(to > from)) {
     const half = Math.abs(from) * 0.05 || 0.5;
     from -= half;

@@ -1,10 +1,10 @@
+import { quantile } from '../../core/numbers.js';
 import {
   countsBetween,
   distances,
   histogramOf,
   homogeneity,
   jensenShannon,
-  quantileOf,
   sharesOf,
   stabilityIndex,
 } from './bins.js';
@@ -152,7 +152,7 @@ function missingP(base: NumberProfile, now: NumberProfile): number {
 /** Welch's test of the distances from each side's median (Brown and Forsythe 1974): whether the spread differs. */
 function spreadP(base: NumberProfile, now: NumberProfile, counts: Counts): number {
   const distancesOf = ({ count, mean, deviation, absolute, sorted }: NumberProfile) => {
-    const off = count === 0 ? 0 : mean - quantileOf(sorted, 0.5);
+    const off = count === 0 ? 0 : mean - quantile(sorted, 0.5);
     const variance = deviation ** 2 + off ** 2 - absolute ** 2;
     return { count, mean: absolute, deviation: Math.sqrt(Math.max(0, variance)) };
   };

@@ -1,7 +1,7 @@
-import { seededRandom, shuffled } from '../../core/numbers.js';
+import { quantile, seededRandom, shuffled } from '../../core/numbers.js';
 import type { Column, NumberColumn, TextColumn } from '../../formats/csv/cells.js';
 import type { Rows } from '../tables/rows.js';
-import { binOf, countsBetween, cutsOf, quantileOf } from './bins.js';
+import { binOf, countsBetween, cutsOf } from './bins.js';
 import { type Pace, paceOf, paceWithoutStep } from './effective-count.js';
 
 /** Summary of a column of numbers, available after its rows are released. */
@@ -199,7 +199,7 @@ function momentsOf(values: Float64Array): { mean: number; deviation: number } {
 function absoluteOf(sorted: Float64Array): number {
   const count = sorted.length;
   if (count === 0) return 0;
-  const middle = quantileOf(sorted, 0.5);
+  const middle = quantile(sorted, 0.5);
   let sum = 0;
   for (let i = 0; i < count; i++) sum += Math.abs(sorted[i]! - middle);
   return sum / count;
@@ -212,7 +212,7 @@ function absoluteOf(sorted: Float64Array): number {
 function slowest(values: Float64Array, sorted: Float64Array, other: Float64Array): Pace {
   const count = values.length;
   if (count < 2) return { time: 1, degrees: 1 };
-  const [low, middle, high] = [0.01, 0.5, 0.99].map((share) => quantileOf(sorted, share)) as [
+  const [low, middle, high] = [0.01, 0.5, 0.99].map((share) => quantile(sorted, share)) as [
     number,
     number,
     number,

@@ -2,9 +2,9 @@ import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
 import { readJson, writeFileAtomic } from '../../core/files.js';
 import { issueText } from '../../core/issues.js';
+import { quantile } from '../../core/numbers.js';
 import type { Column } from '../../formats/csv/cells.js';
 import type { Rows } from '../tables/rows.js';
-import { quantileOf } from './bins.js';
 import { type NumberProfile, type Profile, profileOf, type TextProfile, workspaceFor } from './profile.js';
 
 /** One side of a comparison, without its rows. */
@@ -192,9 +192,7 @@ function written(profile: Profile): z.output<typeof columnSchema> {
   return {
     ...figures,
     quantiles:
-      sorted.length === 0
-        ? []
-        : Array.from({ length: points }, (_, i) => quantileOf(sorted, i / (points - 1))),
+      sorted.length === 0 ? [] : Array.from({ length: points }, (_, i) => quantile(sorted, i / (points - 1))),
     cuts: Array.from(cuts),
     counts: Array.from(counts),
     sample: Array.from(sample, (value) => (Number.isFinite(value) ? value : null)),

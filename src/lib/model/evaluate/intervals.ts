@@ -1,4 +1,4 @@
-import { seededRandom } from '../../core/numbers.js';
+import { quantile, seededRandom } from '../../core/numbers.js';
 
 /** Limits the work to about a second: the more rows there are, the fewer draws are made. */
 const mostWork = 5e7;
@@ -79,14 +79,6 @@ function groupNumbers(rows: number, groups: readonly string[] | undefined): Grou
   for (const group of groups) if (!known.has(group)) known.set(group, known.size);
   if (known.size === rows) return { count: rows, of: null };
   return { count: known.size, of: Uint32Array.from(groups, (group) => known.get(group)!) };
-}
-
-/** Quantile of sorted values, interpolated linearly (Hyndman and Fan's type 7). */
-export function quantile(sorted: ArrayLike<number>, share: number): number {
-  const at = share * (sorted.length - 1);
-  const low = Math.floor(at);
-  const high = Math.min(low + 1, sorted.length - 1);
-  return sorted[low]! + (at - low) * (sorted[high]! - sorted[low]!);
 }
 
 /** Two models' predictions for the same rows. */

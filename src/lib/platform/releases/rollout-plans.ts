@@ -302,13 +302,14 @@ function noDevice(
   others: readonly DeviceRecord[],
 ): AiotError {
   const message = `no device of type ${types} matches "${selector}"`;
-  const own = [...new Set(others.map(({ type }) => type))].slice(0, 5).sort().join(',');
+  const own = [...new Set(others.map(({ type }) => type))].sort().slice(0, 5).join(',');
   if (own === '') return new AiotError('AIOT_ROLLOUT_EMPTY', message);
+  const topic = kind === 'config' ? 'device config' : kind;
   return new AiotError(
     'AIOT_ROLLOUT_EMPTY',
     `${message}, only devices of type ${own.replaceAll(',', ', ')}`,
     {
-      next: `To release it for them, push it again: \`aiot ${kind} push … --types ${own}\`.`,
+      next: `To release it for them, push it again: \`aiot ${topic} push … --types ${own}\`.`,
     },
   );
 }

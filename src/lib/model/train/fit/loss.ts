@@ -1,4 +1,4 @@
-import { quantile } from '../../evaluate/intervals.js';
+import { quantile } from '../../../core/numbers.js';
 import { type NetworkSpec, outputSize } from '../../network/layers.js';
 import { hasClasses, type Part } from './part.js';
 
