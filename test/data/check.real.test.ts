@@ -112,8 +112,6 @@ describeReal('recordings', 'the HAR recordings', () => {
       });
     }
     expect(told(sample)).toEqual([
-      'warning swapped 1',
-      'warning spikes 1',
       'warning shortcut 15',
       'info repeats 15',
       'info rate 15',

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseProject } from '../../src/lib/core/project.js';
 import { checkDataset } from '../../src/lib/data/check/check.js';
+import { checkJoints } from '../../src/lib/data/check/neighbours.js';
 import type { Recording } from '../../src/lib/data/types.js';
 import { signalSpecOf } from '../../src/lib/signal/spec.js';
 import { dataset, noise, recording, several, yaml } from './support.js';
@@ -111,5 +112,60 @@ describe('checking a dataset', () => {
     });
     const found = check(clean.map((r) => (r.label === 'sitting' ? coarse(r) : r)));
     expect(found.filter((f) => f.kind === 'shortcut' || f.kind === 'gap')).toEqual([]);
+  });
+});
+
+describe('takes on both sides of a split, with start times', () => {
+  const take = noise(5, 2000);
+  const part = (id: string, seconds: number, from: Float64Array) =>
+    recording(id, { startedAt: 1_700_000_000_000 + 1000 * seconds, device: 'd1', columns: [from, from] });
+  const joints = (recordings: Recording[]) => {
+    const [train, ...test] = recordings.map(({ id }) => id);
+    const split = { by: 'recording' as const, seed: 1, train: [train!], validation: [], test };
+    return checkJoints(dataset(recordings), split, false).filter(
+      ({ evidence }) => evidence.method === 'start times',
+    );
+  };
+  const first = part('walking1', 0, take.slice(0, 1000));
+
+  it('are found if one continues the other, with or without a pause', () => {
+    expect(joints([first, part('walking2', 20, take.slice(1000))])).toHaveLength(1);
+    expect(joints([first, part('walking2', 21.5, noise(9))])).toHaveLength(1);
+  });
+
+  it.each([
+    ['they were sent one after another, but the signal does not continue', 20],
+    ['their times overlap, as those of replays do', 12],
+    ['there is a longer pause', 30],
+  ])('are not found if %s', (_, seconds) => {
+    const other = noise(9).map((value) => value + 8);
+    expect(joints([first, part('walking2', seconds, other)])).toEqual([]);
+  });
+});
+
+describe('spikes', () => {
+  const withSpikes = (height: number) =>
+    change('walking2', ([x]) => {
+      for (const row of [200, 500, 800]) x![row] = x![row]! + height;
+    }).map((one) => ({ ...one, columns: [one.columns[0]!, one.columns[1]!.map((y) => 100 * y)] }));
+
+  it('are reported with their rows', () => {
+    const [found] = check(withSpikes(30)).filter(({ kind }) => kind === 'spikes');
+    expect(found).toMatchObject({ files: ['walking2'], evidence: { field: 'x', rows: [201, 501, 801] } });
+  });
+
+  it('are ignored if they are small beside the range of the field', () => {
+    const still = clean.map((one) =>
+      one.label === 'sitting' ? { ...one, columns: one.columns.map((c) => c.map((v) => v / 1000)) } : one,
+    );
+    const spiked = still.map((one) =>
+      one.id === 'sitting2'
+        ? {
+            ...one,
+            columns: [one.columns[0]!.map((v, i) => (i % 300 === 100 ? v + 0.05 : v)), one.columns[1]!],
+          }
+        : one,
+    );
+    expect(check(spiked).filter(({ kind }) => kind === 'spikes')).toEqual([]);
   });
 });

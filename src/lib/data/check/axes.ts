@@ -8,6 +8,9 @@ const mostAxes = 4;
 /** Deviations that count as normal even if the peers agree better: level as a share of the magnitude, log of spread, correlation. */
 const floors = { level: 0.06, spread: 0.1, correlation: 0.12 };
 
+/** A recording whose fields spread less than this share of its magnitude is at rest: its axes show how a person lies or sits. */
+const restShare = 0.01;
+
 /** Minimum distance of a recording whose axes are turned, in deviations over all figures, and relative to its most distant peer. */
 const leastDistance = 5;
 
@@ -91,6 +94,7 @@ function turnedIn({ dataset, peers }: Comparison, fields: number[]): TurnedRecor
       const { before, model } = distances[own]!;
       const peer = usual(distances.filter((_, i) => i !== own).map((other) => other.before)).high;
       if (before < leastDistance || before < timesPeers * peer) return [];
+      if (fields.every((f) => profile.spread[f]! < restShare * size)) return [];
       const tried = ways.map((way) => ({ way, after: distance(turned(shapes[own]!, way), model) }));
       const least = Math.min(...tried.map(({ after }) => after));
       // Ways are ordered by their number of changes: the first that fits about as well as the best is the likeliest.

@@ -32,7 +32,7 @@ const leastJoints = 10;
 
 /**
  * Finds recordings on two sides of a split that are consecutive parts of one take. The model then knows the person, the mounting and the state
- * of the machine in the test recording. With start times these decide. Without them, a prediction from the end of one recording (linear, Burg
+ * of the machine in the test recording. With start times these decide, unless the signal does not continue. Without them, a prediction from the end of one recording (linear, Burg
  * 1975; Box and Jenkins) must fit the beginning of the other as well as within
  * one recording. It must also fit much better than all other pairs do.
  * @param loose the split was made elsewhere
@@ -60,8 +60,12 @@ function timedJoints(
     return timed.flatMap((second) => {
       if (second === first || !isOneTake(first, second) || !apart(first, second)) return [];
       const pause = (second.startedAt! - end) / 1000;
-      const most = Math.max(pauseSeconds, 2 / first.rateHz);
-      return second.startedAt! >= first.startedAt! && pause <= most ? [{ first, second, pause }] : [];
+      const direct = 2 / first.rateHz;
+      // Overlapping times are those of a replay: a device records one take at a time.
+      if (pause < -direct || pause > Math.max(pauseSeconds, direct)) return [];
+      // Without a pause the signal continues. Otherwise they are separate takes that were sent one after another.
+      if (pause < direct && errorsAt(first, second, first.columns.map(fit)).error > mostError) return [];
+      return [{ first, second, pause }];
     });
   });
   if (pairs.length === 0) return [];

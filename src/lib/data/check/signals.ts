@@ -14,6 +14,9 @@ const timesPeers = 3;
 /** It is also this many times as high as 95 % of the excursions of its own recording: up to one sample in twenty may be a spike. */
 const timesOwn = 8;
 
+/** It is at least this share of the field's range over all recordings: smaller ones change no figure of a window that matters. */
+const leastOfRange = 0.05;
+
 /** After a spike, the signal is back to within this share of the spike's height. An impact that was measured rings longer. */
 const returnShare = 0.25;
 
@@ -21,8 +24,11 @@ const returnShare = 0.25;
  * Finds single samples that leave the signal and return at once: transmission errors, error codes of a sensor, samples lost to zero. Knocks and
  * impacts have such samples too, but in most recordings of their label, and they ring.
  */
-export function checkSpikes({ dataset, peers }: Comparison): Finding[] {
+export function checkSpikes({ dataset, peers, profiles: whole }: Comparison): Finding[] {
   return dataset.fields.flatMap((field, f) => {
+    const range =
+      Math.max(...whole.map(({ level, spread }) => level[f]! + 2 * spread[f]!)) -
+      Math.min(...whole.map(({ level, spread }) => level[f]! - 2 * spread[f]!));
     const hits = peers.flatMap(({ profiles }) => {
       if (profiles.length < 3) return [];
       const all = profiles.map(({ recording }) => excursions(recording.columns[f]!));
@@ -31,7 +37,12 @@ export function checkSpikes({ dataset, peers }: Comparison): Finding[] {
         // Half of the recordings may have spikes: the others show the usual height.
         const others = Float64Array.from(tops.filter((_, i) => i !== own)).sort();
         const usualTop = quantile(others, 0.5);
-        const least = Math.max(timesPeers * usualTop, timesOwn * all[own]!.common, spread[f]!);
+        const least = Math.max(
+          timesPeers * usualTop,
+          timesOwn * all[own]!.common,
+          spread[f]!,
+          leastOfRange * range,
+        );
         const rows = all[own]!.isolated.filter(({ height }) => height > least);
         return rows.length < leastSpikes || least === 0 ? [] : [{ recording, rows, usualTop }];
       });
