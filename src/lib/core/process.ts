@@ -275,18 +275,22 @@ const quietGrowth = 50;
  */
 export function fitHeap(received: () => number): () => void {
   let before = received();
+  let lookedAt = performance.now();
   let traffic: 'unknown' | 'busy' | 'quiet' = 'unknown';
   let busyAt = 0;
   const look = () => {
-    const rate = ((received() - before) * 1000) / lookMs;
+    // Timers fire late on a busy machine: over the nominal interval, few messages would look like many.
+    const now = performance.now();
+    const rate = ((received() - before) * 1000) / Math.max(now - lookedAt, 1);
     before = received();
+    lookedAt = now;
     if (rate >= busyRate) {
-      busyAt = performance.now();
+      busyAt = now;
       if (traffic !== 'busy') letHeapGrow();
       traffic = 'busy';
       return;
     }
-    if (traffic === 'quiet' || (traffic === 'busy' && performance.now() - busyAt < quietMs)) return;
+    if (traffic === 'quiet' || (traffic === 'busy' && now - busyAt < quietMs)) return;
     traffic = 'quiet';
     keepHeapSmall(quietGrowth);
     collectGarbage();
