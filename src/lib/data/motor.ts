@@ -1,7 +1,7 @@
 import { gaussian, type Random, seededRandom } from '../core/numbers.js';
 import type { Recording } from './types.js';
 
-/** One take of one simulated motor, with the ID STATE and SEED (`bearing3`). The same seed gives the same motor and the same samples. */
+/** One take of one simulated motor; its ID is the state and the seed (`bearing3`). The same seed gives the same motor and the same samples. */
 export function simulateMotor(options: {
   state: MotorState;
   seconds: number;
@@ -34,7 +34,7 @@ function motorSeed(state: MotorState, seed: number): number {
   return state === 'worn' ? 1_000_000 + seed : seed * 4 + motorStates.indexOf(state);
 }
 
-/** Takes of each state, and seconds per take: enough that each side of a split has motors that the others do not have. */
+/** Takes of each state, and seconds per take: enough for each side of a split to have motors of its own. */
 const takes = 10;
 
 const seconds = 16;
@@ -59,7 +59,7 @@ export function motorRecordings(rateHz: number): Recording[] {
 
 interface MotorOptions {
   state: MotorState;
-  /** Samples per second; from 170 on the sensors can show the bearing's ringing. */
+  /** Samples per second; at 170 or more, the sensors can show the bearing's ringing. */
   rateHz: number;
   random: Random;
   /** degC around the motor. */
@@ -74,7 +74,7 @@ function drawUnit(state: MotorState, random: Random) {
     between(...(state === of ? bad : state === 'worn' ? worn : good));
   return {
     load: between(0.2, 0.9),
-    /** mm/s at 1×, for the speed of a healthy motor. */
+    /** mm/s at 1×, at the speed of a motor with half its load. */
     imbalance: faulty('imbalance', [2.6, 5], [0.3, 0.8]),
     /** mm/s per ball impact. */
     pit: faulty('bearing', [1.5, 4], [0, 0.05], [0.3, 0.9]),
@@ -120,7 +120,7 @@ export function* motorSamples(options: MotorOptions): Generator<number[], never>
   let [ring, ringBefore] = [0, 0];
   let energy = 0.1;
   for (;;) {
-    // Like the pressure ahead of a pump: about 5 s to recover from a disturbance.
+    // The load varies like the pressure ahead of a pump and takes about 5 s to recover from a disturbance.
     load += (dt / 5) * (unit.load - load) + Math.sqrt(dt) * 0.03 * gaussian(random);
     const shaft = blocked ? 0 : shaftHz(Math.min(1, Math.max(0, load)));
     const current = blocked ? motor.current.blocked : runningCurrent(load) + unit.friction;
@@ -152,7 +152,7 @@ export type MotorState = (typeof motorStates)[number];
 export const motorFields = ['current', 'temperature', 'vibration', 'sound'] as const;
 
 /**
- * A small shaded-pole motor with four poles on 50 Hz mains, such as drives a pump or a fan. Round values typical of the type: large slip, low
+ * A small shaded-pole motor with four poles on 50 Hz mains, as used in pumps and fans. Round values typical of the type: large slip, low
  * efficiency (10 to 30 %), and a blocked rotor that draws little more than twice the current.
  */
 export const motor = {

@@ -104,7 +104,7 @@ function startedAt({ id, startedAt: at }: Recording): number {
   throw new AiotError('AIOT_DATA_NO_TIME', `model.split is "time", but recording ${id} has no start time`);
 }
 
-/** Draws whole devices until each class is on each side; after a hundred failed draws there is hardly a solution. */
+/** Draws whole devices until each class is on each side; after a hundred failed draws, a solution is unlikely. */
 function splitByDevice(
   ids: string[],
   copies: { a: string; b: string }[],

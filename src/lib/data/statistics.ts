@@ -180,13 +180,13 @@ const fieldStatisticsSchema = z.object({
       p99: z.number(),
     })
     .nullable(),
-  /** Shares in bars of equal width; excludes half a hundredth of the values at either end. */
+  /** Shares in bars of equal width; excludes 0.5 % of the values at either end. */
   histogram: z.object({ from: z.number(), to: z.number(), shares: z.array(z.number()) }).nullable(),
   /** Words by frequency, the most frequent first; null for numbers. */
   categories: z.array(z.object({ word: z.string(), count: z.int() })).nullable(),
   /** Longest run of consecutive rows with one value. */
   longestRun: z.int(),
-  /** Number of independent rows that they are equivalent to, given how slowly values move. */
+  /** Number of independent rows that the rows are equivalent to, given how slowly their values change. */
   effective: z.number(),
 });
 

@@ -141,7 +141,7 @@ function recordText(type: number, address: number, data: Uint8Array): string {
   return `:${record.toString('hex').toUpperCase()}`;
 }
 
-/** Calls back for each non-empty line, without its line end. */
+/** Calls back for each non-empty line, without its line ending. */
 function eachLine(bytes: Uint8Array, onLine: (at: number, end: number, line: number) => void): void {
   let at = 0;
   for (let line = 1; at < bytes.length; line++) {

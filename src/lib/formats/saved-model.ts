@@ -168,7 +168,7 @@ const blocks =
 /** Writes any change of shape as a RESHAPE: all sizes are known, so the output shape determines the operation. */
 const reshape = (use: NodeWriter): string => use.reshape(use.input(0), use.outputShape);
 
-/** Operators on real numbers without a state: all but quantization, the index of a maximum, which is no real number, and variables. */
+/** Operators on real numbers without a state: all except quantization, variables, and ARG_MAX, whose output is an index. */
 type RealOperatorName = Exclude<
   OperatorName,
   'QUANTIZE' | 'DEQUANTIZE' | 'ARG_MAX' | 'READ_VARIABLE' | 'ASSIGN_VARIABLE'
@@ -408,7 +408,7 @@ function whole(
   return use.ending(y, 2, activation);
 }
 
-/** The gradient of a convolution computes it; its filter is [height, width, out, in]. */
+/** TensorFlow's operation is the gradient of a convolution; its filter is [height, width, out, in]. */
 function transposedConvolution(use: NodeWriter<'TRANSPOSE_CONV'>): string {
   const [outputs, high, wide, taken] = use.tensor(1).shape as [number, number, number, number];
   const weights = use.weights(1);
@@ -426,7 +426,7 @@ function transposedConvolution(use: NodeWriter<'TRANSPOSE_CONV'>): string {
   return use.ending(y, 3, use.options.activation);
 }
 
-/** A stride that works for both axes: on an axis with one output step, the stride can be changed as long as there remains one step. */
+/** A stride that works for both axes: on an axis with one output step, any stride that leaves one step will do. */
 function commonStride(use: NodeWriter<'DEPTHWISE_CONV_2D'>, filter: [number, number]): number | undefined {
   const { strideH, strideW, padding } = use.options;
   const own = [strideH, strideW];
@@ -490,7 +490,7 @@ class NodeWriter<Name extends OperatorName = OperatorName> {
     return this.typed(op, inputs, { T: attribute.type('float32'), ...attributes });
   }
 
-  /** A node whose attributes name the types otherwise. */
+  /** A node whose types are not in the attribute T alone. */
   typed(op: string, inputs: readonly string[], attributes: Attributes): string {
     return this.writer.nodes.node(op, `${this.scope}/${op}`, inputs, attributes);
   }

@@ -166,7 +166,7 @@ function writeBlock(block: Uf2Block, md5: boolean): Uint8Array {
   const words = [magics.first, magics.second, set, address, payload.length, number, count, block.family ?? 0];
   for (const [index, word] of words.entries()) view.setUint32(index * 4, word, true);
   bytes.set(payload, dataAt);
-  // After the payload and not at the end of the block, as the manufacturer's tools do; in a full block it makes no difference.
+  // The MD5 directly follows the payload, as in the manufacturer's tools, and not at the end of the block as specified.
   if (md5) bytes.set(md5Part(address, payload), dataAt + payload.length);
   view.setUint32(508, magics.last, true);
   return bytes;

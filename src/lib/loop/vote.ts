@@ -77,8 +77,8 @@ const streak = 2;
 
 /**
  * A class is held until another has led it by at least `lead` (of the shares, 0…1) in two consecutive windows, the same other one
- * in both. The first class needs that lead over every other class, in one window. So an outlier changes nothing, nor does a model
- * that wavers between two classes with nearly the same share.
+ * in both. The first class needs that lead over every other class, in one window. An outlier therefore changes nothing, and neither does
+ * a model that wavers between two classes with nearly the same share.
  */
 function createHysteresis(lead: number): LoopVote {
   let standing: string | null = null;

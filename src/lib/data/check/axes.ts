@@ -117,7 +117,7 @@ function sizeOf({ level, spread }: Profile, fields: number[]): number {
 interface Shape {
   /** Level of each field, relative to the magnitude of all fields of the label. */
   level: number[];
-  /** Logarithm of the spread, relative to the recording's own: how strong a movement is differs, but not its direction. */
+  /** Logarithm of the spread, relative to the recording's mean over the fields: movements differ in strength, but hardly in direction. */
   spread: number[];
   /** Correlation between each pair of fields. */
   correlation: number[][];

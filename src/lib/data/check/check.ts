@@ -44,7 +44,7 @@ interface RuleInput {
   /** A label's class; undefined = each label is one. */
   classOf: Map<string, string> | undefined;
   loose: boolean;
-  /** Recordings whose deviation from their peers has a cause already: another one would be a consequence of it. */
+  /** Recordings whose deviation from their peers is explained by an earlier finding, so that a further one would only repeat it. */
   explained: ReadonlySet<string>;
 }
 
@@ -56,7 +56,7 @@ interface Rule {
   find(input: RuleInput): Finding[];
 }
 
-/** The rules for recordings, in the order in which they explain a deviation: those that name a cause come before those that only notice it. */
+/** The rules for recordings, in the order in which they explain a deviation: those that name a cause come before those that only detect it. */
 const rules: Rule[] = [
   {
     reason:

@@ -17,7 +17,7 @@ export function checkSplit(dataset: Dataset, split: Split, spec?: SignalSpec): F
   );
 }
 
-/** A recording that is on two sides. */
+/** Finds recordings that are on two sides of a split. */
 function sharedRecordings(split: Split): Finding[] {
   const test = new Set(split.test);
   const training = new Set([...split.train, ...split.validation]);

@@ -93,8 +93,9 @@ const leastSamples = 20;
 const mostFindings = 6;
 
 /**
- * Finds fields that pile up at one end: a sensor driven past its full scale. The end value must be more frequent than everything in the adjacent
- * tenth of the scale, which only clipping does to a value that varies. Checks all recordings together, and each recording whose end differs.
+ * Finds fields whose values pile up at one end, because a sensor is driven past its full scale. The end value must be more frequent than
+ * everything in the adjacent tenth of the scale, which only clipping does to a value that varies. Checks all recordings together, and each
+ * recording whose end differs.
  */
 export function checkClipping(dataset: Dataset): Finding[] {
   const findings: Finding[] = [];

@@ -13,16 +13,16 @@ const leastAccuracy = 0.8;
 /** A wrong label must be refuted by at least this share of the usual margin between the two labels. */
 const leastMargin = 0.65;
 
-/** A recording is typical for a label if its squared distance from the center is at most this many times that of the farthest of the label. */
+/** A recording is typical for a label up to this multiple of the squared distance of the label's farthest recording, and far from it beyond. */
 const mostDistance = 1.5;
 
-/** The more recordings, the better correlations between figures are known; with few, each figure counts on its own. */
+/** Strong shrinkage of the covariance, because few recordings do not determine the correlations between figures well. */
 const shrinkage = 0.5;
 
 /**
  * Finds recordings that look like another label. Each is compared with the centers of all labels, calculated from the other recordings
- * (leave one out; linear discriminant on level, spread, pace and correlation). A label is doubted only if most labels are the closest ones.
- * The recording must also be far from its own label, and typical for the other one.
+ * (leave one out; linear discriminant on level, spread, pace and correlation). Labels are doubted only if most recordings are closest to
+ * their own. The recording must also be far from its own label, and typical for the other one.
  */
 export function checkLabels({ recordings, fields }: Dataset): Finding[] {
   const counts = new Map<string, number>();

@@ -4,17 +4,17 @@ import type { Part } from '../parts.js';
 import type { Finding } from '../types.js';
 import type { Rows } from './table-columns.js';
 
-/** Rows whose nearest rows are searched, and rows that are searched through: a few seconds at most. */
+/** Maximum number of rows whose neighbors are searched for, and of rows searched through: a few seconds at most. */
 const mostQueries = 4000;
 
 const mostRows = 40_000;
 
 const leastRows = 40;
 
-/** Neighbors that show how far apart rows usually are. */
+/** Number of nearest rows, which show how far apart rows usually are. */
 const neighbours = 10;
 
-/** The nearest row is compared with this one of the neighbors, because a row may have several copies. */
+/** Rank of the neighbor that the nearest one is compared with: not the second, because a row may have several copies. */
 const compared = 5;
 
 /** Minimum share of different values for a column to be fine enough to tell rows apart, and minimum number of such columns. */
@@ -22,19 +22,19 @@ const leastFine = 0.3;
 
 const leastFineColumns = 2;
 
-/** Pairs expected at random, and pairs that are reported. Three where 0.05 are expected have a probability of 2 in 100,000. */
+/** Pairs expected by chance, and minimum pairs reported: three where 0.05 are expected have a probability of 2 in 100,000. */
 const mostByChance = 0.05;
 
 const leastPairs = 3;
 
-/** Maximum distance of near copies relative to the fifth neighbor, whatever chance allows. */
+/** Maximum distance of near copies relative to the fifth neighbor, even if a larger one would be unlikely by chance. */
 const mostRatio = 0.12;
 
 /**
  * Finds rows that are near copies of others: augmented with noise, measured twice, converted back and forth. If rows are independent, the nearest
  * row is hardly ever much closer than the fifth nearest.
- * The ratio of the distances is below t with probability 4·t^m. Here m is the number of dimensions that the rows fill (estimated from the ten nearest, Levina and Bickel 2004). This holds however densely rows lie. Equal rows
- * are a matter of `repeatedRows`.
+ * The ratio of the distances is below t with probability 4·t^m, however dense the rows are. Here m is the number of dimensions that the rows
+ * fill, estimated from the ten nearest (Levina and Bickel 2004). Equal rows are left to `repeatedRows`.
  * @param parts the side of each row, null without a split @param placeOf text for a row
  */
 export function checkNearRows(

@@ -3,7 +3,7 @@ import type { Dataset, Finding, Recording, Split } from '../types.js';
 import { figuresOf } from './labels.js';
 import { usual } from './profiles.js';
 
-/** Takes with less than this between them belong together, s: a recorder needs a moment to open the next file. */
+/** Takes with a shorter pause between them belong together, s: a recorder needs a moment to open the next file. */
 const pauseSeconds = 2;
 
 /** Order of the prediction across the joint of two recordings, and samples of the second one that are predicted. */
@@ -12,29 +12,29 @@ const order = 12;
 /** Mean squared prediction error at a joint, relative to the usual one, up to which the signal continues. */
 const mostError = 3;
 
-/** Expected number of joints in the whole set that fit as well at random, below which two recordings are reported. */
+/** Two recordings are reported if fewer joints than this are expected to fit as well by chance, in the whole dataset. */
 const mostChance = 0.005;
 
 /**
- * Small mismatches of n independent quantities have a probability that grows with the power n / 2 of their squares' sum. Each field has at least its
- * level; axes of one sensor are not quite independent.
+ * The probability of a small sum of squared mismatches, of n independent quantities, grows with the power n / 2 of the sum. Each field has at
+ * least its level; the axes of one sensor are not quite independent.
  */
 const exponentPerField = 0.4;
 
-/** Labels with more recordings are windows of few takes, which other searches find. */
+/** Labels with more recordings usually consist of windows cut from a few takes, which other checks find. */
 const mostOfLabel = 60;
 
-/** Median error of a field at chance joints from which it tells joints apart. */
+/** Minimum median error of a field at joints of unrelated recordings, for the field to be of any use. */
 const leastTelling = 2;
 
-/** Minimum joints between other recordings of the label that show how chance joints look. */
+/** Minimum number of joints between other recordings of the label, which show how well unrelated recordings fit. */
 const leastJoints = 10;
 
 /**
- * Finds recordings on two sides of a split that are consecutive parts of one take. The model then knows the person, the mounting and the state
- * of the machine in the test recording. With start times these decide, unless the signal does not continue. Without them, a prediction from the end of one recording (linear, Burg
- * 1975; Box and Jenkins) must fit the beginning of the other as well as within
- * one recording. It must also fit much better than all other pairs do.
+ * Finds recordings on two sides of a split that are consecutive parts of one take: training then shows the model the person, the mounting and
+ * the state of the machine in the test recording. Start times decide if they are known and, without a pause, the signal continues. Otherwise
+ * a prediction from the end of one recording (linear, Burg 1975; Box and Jenkins) must fit the beginning of the other as well as it fits
+ * within one recording, and much better than it fits all other pairs.
  * @param loose the split was made elsewhere
  */
 export function checkJoints(dataset: Dataset, split: Split | undefined, loose: boolean): Finding[] {
@@ -63,7 +63,7 @@ function timedJoints(
       const direct = 2 / first.rateHz;
       // Overlapping times are those of a replay: a device records one take at a time.
       if (pause < -direct || pause > Math.max(pauseSeconds, direct)) return [];
-      // Without a pause the signal continues. Otherwise they are separate takes that were sent one after another.
+      // Without a pause, the signal must continue; otherwise these are separate takes that were sent one after another.
       if (pause < direct && errorsAt(first, second, first.columns.map(fit)).error > mostError) return [];
       return [{ first, second, pause }];
     });
@@ -139,19 +139,19 @@ function signalJoints(recordings: Recording[], apart: (a: Recording, b: Recordin
     const sameDevice = joints.filter(({ first, second }) => isOneTake(first, second));
     return sameDevice.flatMap((joint) => {
       if (joint.error > mostError || !apart(joint.first, joint.second)) return [];
-      // Takes of one device are alike: where there are enough, only they show how chance looks.
+      // Takes of one device resemble each other: if there are enough of them, only they serve as examples of unrelated takes.
       const isOther = (other: Joint) =>
         !(other.first === joint.first && other.second === joint.second) &&
         !(other.first === joint.second && other.second === joint.first);
       const alike = sameDevice.filter(isOther);
       const others = alike.length >= leastJoints ? alike : joints.filter(isOther);
       if (others.length < leastJoints) return [];
-      // Only fields that do not fit elsewhere say anything.
+      // Only fields that do not fit elsewhere are evidence.
       const fields = joint.errors.filter(
         (_, f) => quantile(Float64Array.from(others, ({ errors }) => errors[f]!).sort(), 0.5) > leastTelling,
       ).length;
       if (fields === 0) return [];
-      // An error of 1 is the best possible; how closely it is reached is chance.
+      // An error of 1 is the best possible; errors up to `least` above it differ only by chance.
       const least = 2 * Math.sqrt(2 / (order * fields));
       const excess = ({ error }: Joint) => Math.max(least, error - 1);
       const chance =

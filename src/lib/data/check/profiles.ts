@@ -13,7 +13,7 @@ export interface Profile {
   recording: Recording;
   /** Median of each field. */
   level: number[];
-  /** Deviation of each field from its 10 % and 90 % quantiles, which equals the standard deviation for normal values. */
+  /** Spread of each field, from its 10 % and 90 % quantiles: the standard deviation if values are normally distributed. */
   spread: number[];
 }
 
@@ -23,7 +23,7 @@ export interface Peers {
   profiles: Profile[];
 }
 
-/** The rules compare a recording with the others of its label. Calculated once per check. */
+/** Data for comparing each recording with the others of its label, calculated once per check. */
 export interface Comparison {
   dataset: Dataset;
   sensors: Sensor[];
@@ -124,8 +124,7 @@ export function usual(values: number[]): Usual {
 }
 
 /**
- * The deviation of a figure within labels: for labels with few recordings, whose own deviation is uncertain. The deviations from each label's
- * median are taken together.
+ * The deviation of a figure within labels, pooled over all labels: for labels with few recordings, whose own deviation is uncertain.
  */
 export function pooledSigma(peers: Peers[], figure: (profile: Profile) => number): number {
   const residuals = peers.flatMap(({ profiles }) => {

@@ -23,7 +23,7 @@ const mostMemory = 0.25;
 /** The levels of two labels differ by at least this many times the variation within a label. */
 const leastGap = 5;
 
-/** Finds fields that are the label in other words: the same level in all recordings of a label, and another for other labels. */
+/** Finds fields that are the label in other words: the same level in all recordings of a label, and a different one for other labels. */
 export function checkLabelFields({ recordings, fields }: Dataset): Finding[] {
   const labels = [...new Set(recordings.flatMap(({ label }) => (label === null ? [] : [label])))];
   const known = recordings.filter(({ label, columns }) => label !== null && (columns[0]?.length ?? 0) > 1);
@@ -31,7 +31,7 @@ export function checkLabelFields({ recordings, fields }: Dataset): Finding[] {
   if (labels.some((label) => known.filter((one) => one.label === label).length < leastOfLabel)) return [];
   return fields.flatMap((field, f): Finding[] => {
     const moments = known.map(({ label, columns }) => ({ label, ...momentsOf(columns[f]!) }));
-    // Movement has a memory: a sensor that moves about a steady level is no copy of the label.
+    // Successive samples of a movement are correlated: a sensor that moves about a steady level is not a copy of the label.
     const steady = moments.filter(({ memory }) => Math.abs(memory) <= mostMemory).length;
     if (steady < leastShare * moments.length) return [];
     const scale = Math.max(...moments.map(({ mean }) => Math.abs(mean)), 1e-12);
@@ -115,7 +115,7 @@ function stepOf(column: Float64Array): number | null {
   return equal >= 0.95 * steps.length ? middle : null;
 }
 
-/** Samples that are compared to find equal fields. */
+/** Maximum number of samples compared to find equal fields. */
 const mostSamples = 5000;
 
 /** Finds fields with the same content as another one, in the same or another unit. */

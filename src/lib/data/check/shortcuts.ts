@@ -28,9 +28,9 @@ interface Property {
 }
 
 /**
- * Finds labels that can be predicted without the signal: from the recording method, the device, the day or the length. A probe that knows nothing
- * else is compared with the same probe on permuted labels. Repeats need no such proof: they have a single cause.
- * @param project whether its windows are used for training; if so, properties that windows do not show are only a remark
+ * Finds labels that can be predicted without the signal: from the recording method, the device, the day or the length. A probe that uses nothing
+ * else is compared with the same probe on permuted labels. Repeats need no such proof, because only the recording method causes them.
+ * @param project whether the dataset is a project's, whose windows are used for training: properties not visible in windows are only a remark
  */
 export function checkShortcuts(dataset: Dataset, spec: SignalSpec, project: boolean): Finding[] {
   const labelled = dataset.recordings.filter(({ label }) => label !== null);

@@ -8,20 +8,20 @@ import { listIds } from './report.js';
 /** Minimum number of spikes: a single one may be an event that the sensor really measured. */
 const leastSpikes = 2;
 
-/** A spike is at least this many times as high as the highest single sample of the other recordings of its label. */
+/** A spike is at least this many times as high as the usual highest excursion in the other recordings of its label. */
 const timesPeers = 3;
 
 /** It is also this many times as high as 95 % of the excursions of its own recording: up to one sample in twenty may be a spike. */
 const timesOwn = 8;
 
-/** It is at least this share of the field's range over all recordings: smaller ones change no figure of a window that matters. */
+/** It is at least this share of the field's range over all recordings: smaller ones hardly change a window's features. */
 const leastOfRange = 0.05;
 
 /** After a spike, the signal is back to within this share of the spike's height. An impact that was measured rings longer. */
 const returnShare = 0.25;
 
 /**
- * Finds single samples that leave the signal and return at once: transmission errors, error codes of a sensor, samples lost to zero. Knocks and
+ * Finds single samples that are far from both of their neighbors: transmission errors, error codes of a sensor, samples lost to zero. Knocks and
  * impacts have such samples too, but in most recordings of their label, and they ring.
  */
 export function checkSpikes({ dataset, peers, profiles: whole }: Comparison): Finding[] {
@@ -34,7 +34,7 @@ export function checkSpikes({ dataset, peers, profiles: whole }: Comparison): Fi
       const all = profiles.map(({ recording }) => excursions(recording.columns[f]!));
       const tops = all.map(({ highest }) => highest);
       return profiles.flatMap(({ recording, spread }, own): SpikeHit[] => {
-        // Half of the recordings may have spikes: the others show the usual height.
+        // The median: up to half of the other recordings may have spikes themselves.
         const others = Float64Array.from(tops.filter((_, i) => i !== own)).sort();
         const usualTop = quantile(others, 0.5);
         const least = Math.max(
@@ -126,7 +126,7 @@ const leastSegment = 64;
 /** Share of the power at one point below which points are not compared: noise floors differ between specimens. */
 const floorShare = 3e-3;
 
-/** Distances of spectra, in natural logarithms of power, below which they are not told apart. */
+/** Minimum distance between two spectra, in natural logarithms of power, for a different rate to be considered. */
 const leastSpectralDistance = 0.5;
 
 /** Minimum distance relative to that of the most distant other recording. */
@@ -135,15 +135,15 @@ const timesOthers = 1.2;
 /** A label's spectrum must differ by this much from itself at another rate, or the rate is not checked. */
 const leastTelling = 0.6;
 
-/** The distance under the hypothesis of another rate, relative to the same. */
+/** Maximum distance under the hypothesis of another rate, relative to that of the most distant other recording. */
 const mostTimesOthers = 1.5;
 
-/** Maximum share of the distance that may remain under this hypothesis; for recordings at the usual rate, it grows. */
+/** Maximum share of the distance that may remain under this hypothesis; for recordings at the usual rate, the distance grows. */
 const mostRemaining = 0.65;
 
 /**
- * Finds recordings at half or twice the rate of the others of their label. Without a time column, the samples are simply further apart, so
- * every frequency appears doubled (halved), and what the lower rate cannot show is folded back. The averaged power spectrum (Welch 1967) is compared
+ * Finds recordings at half or twice the rate of the others of their label. Without a time column, every frequency then appears doubled or
+ * halved, and at half the rate the highest ones are folded back. The averaged power spectrum (Welch 1967) is compared
  * with the median of the label, and with what the median would be at half and at twice the rate.
  */
 export function checkPace({ dataset, peers }: Comparison): Finding[] {
@@ -166,7 +166,7 @@ export function checkPace({ dataset, peers }: Comparison): Finding[] {
       const before = distances[i]!;
       if (before < leastSpectralDistance || before < timesOthers * known.high) return [];
       const half = distance(spectra[i]!, halved, all);
-      // The upper half of a spectrum at twice the rate was never recorded.
+      // At twice the rate, the upper half of the spectrum is unknown: the label's recordings do not contain it.
       const twice = distance(spectra[i]!, doubled, all >> 1);
       const after = Math.min(half, twice);
       if (after > mostRemaining * before || after > mostTimesOthers * known.high) return [];
@@ -249,7 +249,7 @@ function valueAt(power: Float64Array, bin: number): number {
 
 /**
  * Root mean square difference of two spectra up to a bin, over all fields, in logarithms of power at points that are a sixth of an octave apart. One
- * point more or less is free: no two machines or people have exactly one pace.
+ * point more or less does not count, because no two machines or people have exactly the same pace.
  */
 function distance(own: Float64Array[], other: Float64Array[], last: number): number {
   const points = Math.floor(perOctave * Math.log2(last / lowestBin)) + 1;

@@ -18,7 +18,7 @@ export interface Rows {
   begins: number[];
 }
 
-/** Rows that rules with a cost per pair of columns or per class look at. */
+/** Maximum number of rows examined by rules whose cost grows with pairs of columns or with classes. */
 const mostRows = 3000;
 
 const leastRows = 30;
@@ -44,10 +44,10 @@ const keyName = /(^|[_ -])(id|uid|uuid|guid|key|serial|sn|mac|imei)$/i;
 /** Minimum share of different values in a key. */
 const leastDifferent = 0.98;
 
-/** Chance repetitions that a column of whole numbers must lack to count as a key. */
+/** Whole numbers without repetitions are a key if chance would produce at least this many repetitions. */
 const leastRepetitions = 15;
 
-/** Devices are at least this many, and recorded in at most this many times as many blocks of rows. */
+/** A column that identifies devices has at least this many values, in at most this many blocks of consecutive rows per value. */
 const leastDevices = 4;
 
 const blocksPerDevice = 1.5;
@@ -138,7 +138,7 @@ function roleOf(
   return null;
 }
 
-/** Equal pairs that chance would give whole numbers of this local density. */
+/** Number of equal pairs expected by chance among whole numbers of this local density. */
 function repetitionsExpected(sorted: Float64Array): number {
   const reach = 10;
   let sum = 0;
@@ -167,7 +167,7 @@ export function checkSameColumns(all: Rows): Finding[] {
 /** An outlier is at least this many times as far from the median as 97.5 % of the values on its side (5.9 deviations of normal values). */
 const timesTail = 3;
 
-/** It is separated from the other values by at least this share of the same distance. */
+/** An outlier is separated from the other values by at least this share of the same distance. */
 const leastSeparation = 0.75;
 
 /** More values than this share are a second population, not outliers. */
@@ -176,12 +176,12 @@ const mostOutliers = 0.02;
 /** A single value may be an event that the sensor really measured. */
 const leastOutliers = 2;
 
-/** An end value that repeats this often, and this many times as often as the others, is a code. */
+/** An extreme value is a code if it repeats at least this often, and at least half this many times as often as the others on average. */
 const leastRepeats = 4;
 
 const timesOthers = 10;
 
-/** Finds values far outside of their column, and codes for missing values. Heavy tails are judged on a logarithmic scale. */
+/** Finds values far from all others of their column, and codes for missing values. Heavy tails are judged on a logarithmic scale. */
 export function checkOutliers({ files, names, columns, count }: Rows): Finding[] {
   if (count < leastRows) return [];
   return columns.flatMap((column, c): Finding[] => {
@@ -261,7 +261,7 @@ function farOut(sorted: Float64Array): Bounds | null {
   if (new Set(sorted).size <= 5) return null;
   const plain = beyond(sorted);
   if (!plain) return null;
-  // Positive quantities may have heavy tails: what is extreme on their scale is not on a logarithmic one.
+  // Positive quantities may have heavy tails: their extreme values are not extreme on a logarithmic scale.
   const inside = sorted.filter((value) => value >= plain.low && value <= plain.high);
   if (inside[0]! <= 0) return plain;
   const positive = sorted.filter((value) => value > 0);
@@ -303,19 +303,19 @@ function beyond(sorted: Float64Array): Bounds | null {
   return bounds.low === Number.NEGATIVE_INFINITY && bounds.high === Number.POSITIVE_INFINITY ? null : bounds;
 }
 
-/** A column that is the label with errors or noise predicts at least this share of the rows, the mean over the classes. */
+/** A column that is the label with errors or noise predicts at least this share of the rows, averaged over the classes. */
 const leastAccuracy = 0.9;
 
-/** With added noise, it predicts at least this share: a threshold between codes is hardly ever crossed. A good sensor stays below. */
+/** A label with added noise predicts at least this share, because noise rarely crosses the threshold between two labels. Sensors predict less. */
 const leastWithNoise = 0.97;
 
-/** With so few errors, other columns may be as good: then it is only a suspicion. */
+/** From this share on, such a column is suspect even if the other columns predict equally well. */
 const nearlyPerfect = 0.99;
 
-/** Its errors are at most this share of those that all other columns together make. */
+/** Maximum number of its errors, relative to those of all other columns together. */
 const mostErrors = 0.4;
 
-/** Spreads of the classes in a noisy copy of the label differ by at most this factor: the same noise was added to all. */
+/** Spreads of the classes in a noisy copy of the label differ by at most this factor, because all have the same noise. */
 const mostSpreadRatio = 1.3;
 
 /** Within a class, noise is correlated with no other column beyond chance: 4.5 standard errors. */
@@ -329,8 +329,8 @@ const leastExplained = 0.99;
 const mostUnexplained = 0.25;
 
 /**
- * Finds columns that are the label with noise or errors: they predict it nearly perfectly, and what they add to it is noise that no other column
- * knows of. A good sensor predicts a label too, but varies with the load and the surroundings, like the other sensors.
+ * Finds columns that are the label with noise or errors: they predict it nearly perfectly, and their noise is not correlated with any other
+ * column. A good sensor predicts a label too, but it varies with the load and the surroundings, like the other sensors.
  * @param known columns that are known to be the label
  */
 export function checkNoisyLabels(all: Rows, known: readonly string[]): Finding[] {
@@ -373,7 +373,7 @@ export function checkNoisyLabels(all: Rows, known: readonly string[]): Finding[]
   });
 }
 
-/** The same for a value to predict instead of classes. */
+/** Like `checkNoisyLabels`, for labels that are values to predict instead of classes. */
 function valueColumns({ files, names, columns }: Rows, values: Float64Array): Finding[] {
   const target = standardized(values);
   const standard = columns.map(standardized);

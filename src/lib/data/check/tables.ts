@@ -321,12 +321,13 @@ function repeatedRows(tables: Opened[]): Finding[] {
   return findings;
 }
 
-/** Equal pairs up to this many times the number that chance gives independent columns are no copies: columns are rarely independent. */
+/** Up to this many times the equal pairs expected for independent columns are not reported, because columns are rarely independent. */
 const timesChance = 3;
 
 /**
- * If the columns' values (constants, switches, coarse codes) allow few combinations, some rows are equal without being copies. There are then fewer
- * combinations than rows, or about as many equal pairs as chance gives. Columns that occur in finer values are unaffected, however often a table was copied.
+ * If the columns' values (constants, switches, coarse codes) allow few combinations, some rows are equal without being copies. There are then
+ * fewer combinations than rows, or about as many equal pairs as expected by chance. Columns with finer values are unaffected, however often
+ * a table was copied.
  */
 function coarseRows(tables: Opened[], groups: Place[][]): Finding[] {
   const rows = tables.reduce((sum, { table }) => sum + table.rows, 0);
@@ -347,7 +348,7 @@ function coarseRows(tables: Opened[], groups: Place[][]): Finding[] {
   ];
 }
 
-/** Pairs of equal rows that chance gives columns with these frequencies of values, if they are independent. */
+/** Number of pairs of equal rows expected by chance, if columns with these frequencies of values are independent. */
 function equalPairs(tables: Opened[], rows: number): number {
   const width = tables[0]?.table.columns.length ?? 0;
   let pairs = (rows * (rows - 1)) / 2;
@@ -366,7 +367,7 @@ function equalPairs(tables: Opened[], rows: number): number {
   return pairs;
 }
 
-/** How many different rows the values of all columns allow, counted up to `enough`. */
+/** Number of different rows that the values of all columns allow, counted up to `enough`. */
 function combinations(tables: Opened[], enough: number): number {
   let product = 1;
   for (let column = 0; column < (tables[0]?.table.columns.length ?? 0) && product < enough; column++) {

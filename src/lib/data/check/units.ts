@@ -50,8 +50,8 @@ const conversions: Conversion[] = (
 ]);
 
 /**
- * Finds recordings in another unit than the others of their label, or with a constant offset. Both differ from their peers by far more than
- * these among each other. A known conversion that brings level and spread back is a unit; an unchanged spread at another level is an offset.
+ * Finds recordings in another unit than the others of their label. They differ from their peers by far more than the peers differ among each
+ * other, and a known conversion brings their level and spread back.
  */
 export function checkUnits(comparison: Comparison, explained: ReadonlySet<string>): Finding[] {
   const hits = comparison.sensors.flatMap((sensor) => unitHits(comparison, sensor, explained));
@@ -67,7 +67,7 @@ interface UnitHit {
   sensor: Sensor;
   profile: Profile;
   conversion: Conversion;
-  /** In the recording's unit, the peers' and after the conversion. */
+  /** Magnitude or level of the recording, of its peers, and of the recording after the conversion. */
   size: number;
   usualSize: number;
   converted: number;
@@ -99,7 +99,7 @@ function unitHits({ peers }: Comparison, sensor: Sensor, explained: ReadonlySet<
         const tolerance = Math.max(2 * sigma, 0.15 * away);
         const fits = moved >= known.low - tolerance && moved <= known.high + tolerance;
         const outside = own < known.low - 0.5 * away || own > known.high + 0.5 * away;
-        // The spread changes by the same factor; for slow quantities it varies much by itself.
+        // A conversion changes the spread by the same factor. The tolerance is wide because slow quantities have very different spreads.
         const spreadAfter = spread + Math.log(conversion.factor);
         const spreadFits = Math.abs(spreadAfter - spreads.middle) <= Math.max(4 * spreads.sigma, 1.2);
         if (away < unitSigmas * sigma || !outside || !fits || !spreadFits) return [];
@@ -164,11 +164,12 @@ function spreadOf({ spread }: Profile, { fields }: Sensor): number {
  */
 const leastShift = 0.25;
 
-/** Norm of gravity varies by at most this share in a set whose acceleration is in one unit. */
+/** The norm of gravity varies by at most this share in a dataset whose acceleration is in one unit. */
 const gravityShare = 0.15;
 
 /**
- * Finds constant offsets. With one, gravity is no longer 1 g in any orientation. In any field, the level is far from that of the peers. A level that all recordings of a device share is its place, not a defect.
+ * Finds constant offsets. An offset in acceleration changes the norm of gravity, which is the same in any orientation. In any other field,
+ * it moves the level far from that of the peers. A level that all recordings of a device share comes from its location, not from a defect.
  */
 export function checkOffsets(comparison: Comparison, explained: ReadonlySet<string>): Finding[] {
   const found = new Map<string, Finding>();
@@ -227,7 +228,7 @@ function gravityOffsets({ sensors, peers, profiles, dataset }: Comparison): Find
 
 function levelOffsets({ sensors, peers, profiles: all, dataset }: Comparison): Finding[] {
   const found = sensors.flatMap((sensor) => {
-    // The axes of an accelerometer have other levels in another position; gravity shows whether they have an offset.
+    // The levels of an accelerometer's axes depend on its position; `gravityOffsets` checks them instead.
     if (hasGravity(sensor, all)) return [];
     return sensor.fields.flatMap((f) => {
       const level = (profile: Profile) => profile.level[f]!;
@@ -271,7 +272,7 @@ function hasUsualSpread(change: number, sigma: number, factor: number): boolean 
   return !(factor > 0) || Math.abs(change) < Math.abs(change - Math.log(factor));
 }
 
-/** Whether other recordings of the device have most of the same shift. */
+/** Whether at least half of the device's other recordings have a similar shift. */
 function isOfDevice({ recording }: Profile, shift: number, shifts: Map<Profile, number>): boolean {
   if (recording.device === null) return false;
   const others = [...shifts].filter(

@@ -14,8 +14,8 @@ const worthALook = 0.75;
 /**
  * Finds pairs whose outlines match at some offset: copies that were cut, rounded, filtered, or recorded simultaneously. Normalized
  * cross-correlation at every lag through the FFT, then at the full rate around the best lag; 1 = equal except for a factor. A copy reaches
- * 0.98 or more; unrelated recordings of the HAR set reach 0.87 at most. Two kinds of copies are not found. One is under noise larger than
- * its own movement (a sensor at rest). The other is of a steady vibration, which matches any other of its frequency (see `isSignificant`).
+ * 0.98 or more; unrelated recordings of the HAR set reach 0.87 at most. Two kinds of copies are not found: those with noise larger than their
+ * movement (a sensor at rest), and those of a steady vibration, which matches any other of the same frequency (see `isSignificant`).
  * @param least minimum correlation that counts
  */
 export function nearCopies(dataset: Dataset, least = 0.95): { a: string; b: string; share: number }[] {
@@ -259,7 +259,7 @@ function independentSamples(a: Float64Array[], b: Float64Array[]): number {
 
 /**
  * 1 for a signal that moves steadily, less if most of its movement is in a short part. Two sensors that approach a new level have the same shape, and
- * the samples after that add nothing. From the kurtosis of the samples, which is 3 for normal ones.
+ * the samples after that add nothing. Calculated from the kurtosis of the samples, which is 3 for a normal distribution.
  */
 function steadiness(a: Float64Array[], b: Float64Array[]): number {
   const samples = a[0]?.length ?? 0;

@@ -21,8 +21,8 @@ interface PartialCopy extends Match {
 
 /**
  * Finds stretches of one recording that also occur in another, with noise, a factor, an offset or at another position. Windows are found by their
- * signatures, compared by normalized cross-correlation, and extended while the two match. One stretch per pair, the longest. Stretches shorter than
- * four seconds at 20 Hz or more are not found, and neither are stretches of a periodic signal.
+ * signatures, compared by normalized cross-correlation, and extended while the two match. Returns the longest stretch of each pair. Stretches
+ * shorter than four seconds (at 20 Hz or more) and stretches of a periodic signal are not found.
  * @param apart whether two recordings are to be compared
  */
 export function partialCopies(dataset: Dataset, apart: (a: number, b: number) => boolean): PartialCopy[] {
@@ -149,7 +149,7 @@ function indexSignatures(signatures: Int32Array[]): SignatureIndex {
             const item = items[i]!;
             const other = all[item]!;
             if (other === 0 || ones(other ^ signature) > allFlips) continue;
-            // Copies found in the upper half are not reported again by the lower.
+            // Positions found by the upper half of their signature are not reported again by the lower half.
             if (side === 1 && ones((other ^ signature) >>> 16) <= halfFlips) continue;
             found(recordingOf[item]!, placeOf[item]!);
           }

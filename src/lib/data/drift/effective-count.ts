@@ -121,7 +121,7 @@ export function paceWithoutStep(values: Float64Array, other: Float64Array): Pace
   return paceOf(other);
 }
 
-/** The slower of the base's pace and that of NOW without a step, provided that NOW's is larger by more than its uncertainty. */
+/** NOW's pace without a step if its time exceeds the base's by more than its uncertainty; otherwise the base's pace. */
 export function slowerPace(base: Pace, now: Pace): Pace {
   return now.time > base.time * (1 + Math.sqrt(2 / now.degrees)) ? now : base;
 }

@@ -26,7 +26,7 @@ interface JointSide {
 /**
  * Tests whether a linear discriminant of the columns, their squares and products can tell the two sides apart on held-out rows. This detects changes
  * that are not visible in any single column, such as swapped axes. Folds keep takes, or stretches of time, together. The uncertainty of the area
- * follows from how slowly the held-out scores move. null if fewer than two columns move, or there are hardly any rows.
+ * follows from how slowly the held-out scores move. null if fewer than two columns vary, or there are too few rows.
  */
 export function compareTogether(base: JointSide, now: JointSide): Omit<Joint, 'drifted'> | null {
   const used = base.profiles

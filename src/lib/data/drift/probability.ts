@@ -95,7 +95,7 @@ export function normalAbove(z: number): number {
 }
 
 /**
- * Converts a p-value from the normal distribution or a limit to Student's distribution at the same deviation. The variance behind it is
+ * Converts a p-value from the normal or another limit distribution to Student's distribution at the same deviation. The variance behind it is
  * known with only this many degrees of freedom.
  */
 export function widened(p: number, degrees: number): number {
@@ -117,7 +117,7 @@ export function quantileAbove(above: (x: number) => number, share: number): numb
   return high;
 }
 
-/** Up to this many pairs of values, the p-value counts every way to merge the two samples, which takes about 10 ms. */
+/** Up to this many pairs of values, the p-value is exact: every way to merge the two samples is counted, in about 10 ms. */
 const exactPairs = 4e6;
 
 /** Upper tail of the Kolmogorov distribution above x: 2 Σ (−1)^(k−1) e^(−2k²x²), or for small x the equivalent theta function. */
@@ -147,7 +147,7 @@ export function kolmogorovSmirnovP(ks: number, n: number, m: number): number {
   if (n === 0 || m === 0) return 1;
   if (n * m > exactPairs) return kolmogorovAbove(ks * Math.sqrt((n * m) / (n + m)));
   const [short, long] = n < m ? [n, m] : [m, n];
-  // A path counts if |i/long − j/short| ≥ ks anywhere along it: rounding must not turn equal into less.
+  // A path counts if |i/long − j/short| ≥ ks anywhere along it: rounding must not turn "equal" into "less".
   const limit = ks - 1e-9 / (short * long);
   // Share of the paths to (i, j) that have exceeded the distance; working with shares at each step avoids overflow.
   const beyond = new Float64Array(short + 1);

@@ -51,7 +51,7 @@ export interface TextProfile {
   counts: Map<string, number>;
   effective: number;
   degrees: number;
-  /** Too many different words to tell apart: names of rows, not categories. */
+  /** Whether the words are too many to be categories: they are then names of rows, and are not counted. */
   endless: boolean;
 }
 
@@ -109,7 +109,7 @@ export function workspaceFor(rows: Rows, bins: number): Workspace {
   return { bins, order, places, finite: room(), sorted: room(), other: room() };
 }
 
-/** Profiles a column. `sorted` of numbers is in the workspace, and valid until the next column. */
+/** Profiles a column. For numbers, `sorted` is in the workspace and valid only until the next column. */
 export function profileOf(column: Column, space: Workspace): Profile {
   return column.kind === 'text' ? profileText(column, space) : profileNumbers(column, space);
 }

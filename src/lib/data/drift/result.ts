@@ -5,9 +5,9 @@ export const reasons = [
   /** Its distribution differs: by the Kolmogorov–Smirnov statistic or by χ² over the bins. */
   'distribution',
   'mean',
-  /** The distance of its values from their median. */
+  /** The mean distance of its values from their median differs. */
   'spread',
-  /** A different share of rows without a number. */
+  /** The share of rows without a number differs. */
   'missing',
   'infinite',
   /** One value repeated over and over. */
@@ -19,7 +19,7 @@ export const reasons = [
 ] as const;
 export type Reason = (typeof reasons)[number];
 
-/** A column's finite numbers; null if it has none. */
+/** Moments of a column's finite numbers; null if it has none. */
 export const momentsShape = {
   min: z.number().nullable(),
   max: z.number().nullable(),

@@ -11,8 +11,8 @@ export interface Discriminant {
 
 /**
  * Linear discriminant analysis (Fisher 1936; Hastie et al., The Elements of Statistical Learning, 4.3). All classes count as equally frequent, and
- * the common covariance is shrunk towards its diagonal, so that many features with few rows do not break it. A probe, not a product: it measures in
- * milliseconds how well classes can be separated.
+ * the common covariance is shrunk towards its diagonal, so that many features with few rows do not break it. This is a probe, not a model to deploy:
+ * it measures in milliseconds how well classes can be separated.
  * @param rows standardized features @param classes 0..count−1, one per row
  * @param shrinkage 0 = the covariance unchanged, 1 = its diagonal only
  */

@@ -62,7 +62,7 @@ function tooLarge(recording: string, feature: string, from: number, spec: Signal
   );
 }
 
-/** @param labeled appends the columns `recording` and `label` after the features */
+/** @param labelled appends the columns `recording` and `label` after the features */
 export function tableText(table: FeatureTable, labelled: boolean): string {
   if (!labelled) return writeTable(table.names, table.rows);
   const label = table.labels.map((name) => name ?? 'unlabelled');

@@ -43,7 +43,7 @@ export const extractedSchema = z.object({
   rows: z.int(),
   /** Recordings without a label, which cannot be used for training: omitted. */
   unlabelled: z.int(),
-  /** Lines of an installation of the guide that are not rows, because anyone may upload there: omitted. */
+  /** Lines omitted because they are not rows: anyone may upload to an installation of the guide. */
   malformed: z.int(),
 });
 

@@ -32,7 +32,7 @@ interface ImportOptions {
   rateHz?: number;
   /** Checks everything and writes nothing. */
   dryRun?: boolean;
-  /** Aborts the import with nothing written. */
+  /** Aborts the import; nothing is written then. */
   signal?: AbortSignal;
 }
 
@@ -49,8 +49,8 @@ type ImportResult = z.output<typeof importResultSchema>;
 
 /**
  * Copies recordings into a project's data folder; everything is read and checked before anything is written.
- * @throws AIOT_USAGE (neither a file nor a stream, or both), AIOT_FILE_NOT_FOUND, AIOT_DATA_EMPTY, AIOT_DATA_RATE, AIOT_LABEL_UNKNOWN,
- * AIOT_ALREADY_EXISTS (another recording of that name), AIOT_CSV_*, AIOT_USAGE (a file name that is not a valid recording name)
+ * @throws AIOT_USAGE (neither a file nor a stream, both, or a file name that is not a valid recording name), AIOT_FILE_NOT_FOUND,
+ * AIOT_DATA_EMPTY, AIOT_DATA_RATE, AIOT_LABEL_UNKNOWN, AIOT_ALREADY_EXISTS (another recording of that name), AIOT_CSV_*
  */
 export async function importRecordings(options: ImportOptions): Promise<ImportResult> {
   const { project, dryRun = false, signal } = options;

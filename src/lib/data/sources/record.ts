@@ -165,7 +165,7 @@ function otherRates(takes: Take[], rateHz: number, kept: Recording[], files: str
   return keeping(new AiotError('AIOT_DATA_RATE', message), kept);
 }
 
-/** The error, extended by the recordings that were saved before it. */
+/** The error, extended with the IDs of the recordings that were saved before it. */
 function keeping(error: unknown, kept: Recording[]): unknown {
   if (!(error instanceof AiotError) || kept.length === 0) return error;
   const { code, message, next, endpoint, retryable } = error;

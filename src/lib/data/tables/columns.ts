@@ -43,7 +43,7 @@ export function rolesOf(columns: string[], labelColumn?: string): ColumnRoles {
 
 /**
  * Times in seconds. Numbers in ms, µs or ns are recognized by the column's name, by their magnitude (as times since 1970), or by steps of
- * one and more. Other text is parsed as dates. null if some of them are not times.
+ * one or more. Other text is parsed as dates. null if some of them are not times.
  */
 export function secondsOf(name: string, texts: string[]): Float64Array | null {
   const out = new Float64Array(texts.length);

@@ -140,14 +140,14 @@ function recordingsOf(
   });
 }
 
-/** Gap between two timestamps that are further apart than they should be, in samples. */
+/** A gap in the timestamps: more than three steps, or a jump backward. */
 interface Gap {
   /** Row, from 1, that the gap follows. */
   row: number;
   seconds: number;
 }
 
-/** A CSV file that belongs to no project, unchanged. */
+/** Contents of a CSV file that belongs to no project. */
 interface LooseFile {
   fields: string[];
   columns: Float64Array[];
@@ -165,7 +165,7 @@ interface LooseFile {
 }
 
 interface ReadOptions {
-  /** A column that is the label whatever its name. */
+  /** Name of the label column, which replaces the usual names. */
   labelColumn?: string;
   /** Counts non-numeric cells instead of rejecting them. */
   lenient?: boolean;

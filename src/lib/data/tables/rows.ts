@@ -20,12 +20,12 @@ export interface Rows {
   name: string;
   from: 'csv' | 'recordings' | 'project';
   rows: number;
-  /** Sensor measurements, and any other column that is neither of the following. */
+  /** Sensor measurements, and any other column that has none of the roles below. */
   features: Column[];
   label: TextColumn | null;
   /** Predictions of a model. */
   prediction: Column | null;
-  /** Take or device of each row; rows of one group are alike. */
+  /** Take or device of each row; rows of one group are not independent. */
   take: TextColumn | null;
   time: RowTimes | null;
   /** Samples per second, if a project declares it. */
@@ -200,7 +200,7 @@ async function readColumns(
   try {
     const { size } = await handle.stat();
     const reader = createColumnsReader(file, { useOf, bytes: size });
-    // A file without a final line end gets one: reserve one byte for it.
+    // A file without a final line ending gets one: reserve one byte for it.
     let buffer = Buffer.allocUnsafe(Math.min(pieceBytes, size + 1));
     let kept = 0;
     for (;;) {

@@ -108,12 +108,12 @@ function walkOf(file: string, shape: TableShape, bytes = Number.POSITIVE_INFINIT
       }
       reader.end();
     },
-    /** Size and digest of the bytes read; complete only after all chunks were consumed. */
+    /** Size and digest of the bytes read; complete only after all chunks have been consumed. */
     found: () => ({ bytes: read, digest: `sha256:${hash.digest('hex')}` }),
   };
 }
 
-/** Whole lines of a file, a chunk at a time, in memory that the next chunk reuses. The file's last line may lack its line end. */
+/** Whole lines of a file, a chunk at a time, in memory that the next chunk reuses. The file's last line may lack its line ending. */
 function* linesOf(file: string, most: number): Iterable<Buffer> {
   const descriptor = opened(file);
   try {

@@ -287,7 +287,7 @@ const newline = 10;
 const comma = 44;
 
 /**
- * Rejects invalid UTF-8: with the same replacement character, two labels would become one.
+ * Rejects invalid UTF-8, because replacement characters could make two labels equal.
  * @param firstLine number of the line that the bytes start with
  * @throws AIOT_FILE_MALFORMED (file:line:column of the cell)
  */
@@ -317,7 +317,7 @@ export function requireText(bytes: Uint8Array, file: string, firstLine = 1): voi
   );
 }
 
-/** The first cell with invalid UTF-8; comma and line end are never part of a multi-byte character. */
+/** The first cell with invalid UTF-8; comma and line ending are never part of a multi-byte character. */
 function firstBad(bytes: Uint8Array): { line: number; col: number; cell: Uint8Array } {
   const pieces = (from: number, to: number, mark: number, each: (from: number, to: number) => boolean) => {
     for (let at = from; at < to; ) {

@@ -33,7 +33,7 @@ const sampleRows = 2000;
 
 /** Reads the rows of a CSV file into columns: no object is created per row, and no numeric cell becomes a string. */
 interface ColumnsReader {
-  /** Takes whole lines with their line ends; the first one is the header. */
+  /** Takes whole lines with their line endings; the first one is the header. */
   lines(bytes: Uint8Array): void;
   /** @throws AIOT_CSV_EMPTY */
   end(): { columns: Column[]; header: string[]; rows: number };
@@ -48,7 +48,7 @@ interface ColumnsOptions {
 
 /**
  * Reads and counts cells that the other readers here reject: missing cells, infinities, words among numbers. Quoted cells may contain
- * commas, but no line ends. Empty lines are skipped.
+ * commas, but no line endings. Empty lines are skipped.
  * @param file name for messages
  * @throws AIOT_CSV_COLUMNS, AIOT_FILE_MALFORMED (wrong number of cells in a row, an unclosed quote, invalid UTF-8), from `lines`
  */
@@ -65,7 +65,7 @@ export function createColumnsReader(
   return {
     lines(bytes) {
       requireText(bytes, file, line);
-      // Its slow path decodes all bytes it is given: only this chunk, not the whole file.
+      // The reader's slow path decodes all bytes that it was created with, so it gets only this chunk.
       read = createNumberReader(bytes).read;
       let at = 0;
       if (header === null) {
@@ -155,7 +155,7 @@ export function createColumnsReader(
     return i;
   }
 
-  /** Offset of the comma or line end after a cell. */
+  /** Offset of the comma or line ending after a cell. */
   function endOfCell(bytes: Uint8Array, from: number, lineStart: number): number {
     let to = from;
     if (bytes[to] === quote) {

@@ -30,7 +30,7 @@ export interface LabelledTable extends NumericTable {
 }
 
 /**
- * Reads a CSV file of plain decimal numbers with a header row. CRLF, a byte order mark and a missing last line end are
+ * Reads a CSV file of plain decimal numbers with a header row. CRLF, a byte order mark and a missing last line ending are
  * accepted; quotes, spaces, empty cells, NaN and infinities are not.
  * @param file name for messages
  * @param wanted the exact set of columns required; returned in this order
@@ -62,7 +62,7 @@ export function parseLabelledCsv(
   return parseTexts(bytes, file, { textColumns, onBad, names });
 }
 
-/** Like `parseLabelledCsv`; text cells may be empty, too, meaning unknown. */
+/** Like `parseLabelledCsv`, but text cells may also be empty, which means unknown. */
 export function parseMixedCsv(
   bytes: Uint8Array,
   file: string,
@@ -89,7 +89,7 @@ function parseTexts(bytes: Uint8Array, file: string, options: TextOptions): Labe
 
 /** Reads a CSV file in chunks; only the header is kept. */
 interface TextsReader {
-  /** Takes whole lines, starting with the header; the last one of the file may lack a line end. */
+  /** Takes whole lines, starting with the header; the last one of the file may lack a line ending. */
   read(bytes: Uint8Array): LabelledTable;
   /** @throws AIOT_CSV_EMPTY if there were no rows */
   end(): void;
@@ -219,7 +219,7 @@ function wordOf({ words, codeOf }: WordList, bytes: Uint8Array, from: number, to
   return code >= 0 ? words[code]! : utf8(bytes, from, to);
 }
 
-/** Number of lines from an offset on; the last one may lack a line end. */
+/** Number of lines from an offset on; the last one may lack a line ending. */
 function linesFrom(bytes: Uint8Array, from: number): number {
   let lines = 0;
   let at = from;

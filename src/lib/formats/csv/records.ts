@@ -7,8 +7,8 @@ export interface CsvRecord {
 }
 
 /**
- * Reads rows of text cells, quoted if they contain commas, quotes (doubled) or line ends (RFC 4180, 2). Rows that start with `#`
- * and empty lines are skipped; line ends may be `\r\n`; a byte order mark is removed.
+ * Reads rows of text cells, quoted if they contain commas, quotes (doubled) or line endings (RFC 4180, 2). Rows that start with `#`
+ * and empty lines are skipped; line endings may be `\r\n`; a byte order mark is removed.
  * @param file name for messages
  * @throws AIOT_FILE_MALFORMED for an unclosed quote, or text after a closing one
  */
@@ -39,7 +39,7 @@ function linesIn(text: string, from: number, to: number): number {
   return lines;
 }
 
-/** `next`: offset of the line end after the record. */
+/** `next`: offset of the line ending after the record. */
 function recordAt(text: string, from: number, place: string): { cells: string[]; next: number } {
   const cells: string[] = [];
   for (let at = from; ; at++) {

@@ -13,7 +13,7 @@ export interface Table {
   /** The label of each row as written; null if the file has no label column. */
   labels: string[] | null;
   /**
-   * The group of each row (a recording, a device): rows of one group are alike and stay on one side of a split. From the
+   * The group of each row (a recording, a device): rows of one group are not independent and stay on one side of a split. From the
    * first of the columns `group`, `recording` and `device` in the file; null if there is none.
    */
   groups: string[] | null;
@@ -39,7 +39,7 @@ export type TableRows = Omit<Table, 'digest'>;
 
 /** Reads a table in chunks. */
 interface TableReader {
-  /** Takes whole lines, starting with the header; the last one of the file may lack a line end. */
+  /** Takes whole lines, starting with the header; the last one of the file may lack a line ending. */
   read(bytes: Uint8Array): TableRows;
   /** @throws AIOT_CSV_EMPTY if there were no rows */
   end(): void;
@@ -138,7 +138,7 @@ function cellOf(value: number, decimals?: number): string {
 }
 
 /**
- * Writes a header row and one row per sample, with `\n` line ends.
+ * Writes a header row and one row per sample, with `\n` line endings.
  * @param data one array per column, all of the same length; finite numbers only (throws RangeError otherwise)
  * @param decimals digits after the point; absent = the shortest text that parses to the same number
  */
@@ -178,7 +178,7 @@ export function writeTable(
   return `${[[...columns, ...Object.keys(texts)].join(','), ...lines].join('\n')}\n`;
 }
 
-/** A word as a cell: commas, quotes and line ends, which would end the cell, are replaced by underscores. */
+/** A word as a cell: commas, quotes and line endings, which would end the cell, are replaced by underscores. */
 function quoted(word: string): string {
   return /[,"\r\n]/.test(word) ? word.replace(/[,"\r\n]/g, '_') : word;
 }

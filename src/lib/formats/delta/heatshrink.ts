@@ -11,7 +11,7 @@ export interface Heatshrink {
   lookahead: number;
 }
 
-/** The longest match of each byte with the bytes before it: length, and distance back. */
+/** The longest match that starts at each byte, with earlier bytes: length, and distance back. */
 export interface Matches {
   lengths: Uint16Array;
   distances: Uint16Array;
@@ -56,7 +56,7 @@ export function heatshrink(
 const most = 128;
 const looks = 256;
 
-/** No new search is made within a match of this length. */
+/** No new search is made within a match longer than this. */
 const enough = 8;
 
 /** Number of bytes after which to yield to other tasks. */

@@ -85,7 +85,7 @@ const standstill = 1 << 20;
 
 /**
  * Within a run of equal bytes there is a long match at each offset, and the time to search for all of them would be quadratic in its
- * length. After this many long ones that are not better, an eighth of the next is skipped.
+ * length. After `patience` matches longer than `long` in a row that are not better, an eighth of each further one is skipped.
  */
 const [patience, long] = [16, 256];
 

@@ -101,7 +101,7 @@ export class RangeReader {
     this.lists = debugData(elf, '.debug_rnglists');
   }
 
-  /** `base` = the unit's low address. Empty if the entry has none, or in an unknown form. */
+  /** `base` = the unit's low address. Empty if the entry has none, or has them in an unknown form. */
   of(found: ReadonlyMap<number, Attribute>, base: number, version: number): AddressRange[] {
     const low = found.get(rangeAttributes.low)?.value;
     const high = found.get(rangeAttributes.high);

@@ -29,7 +29,7 @@ import { readAppDescription, readEspImage } from './read.js';
 
 export interface ElfImageOptions {
   chip: ChipName;
-  /** Default qio, 1MB and the chip's half speed, with which every board boots; `aiot flash` sets the board's own. */
+  /** Default qio, 1MB and half the chip's fastest speed, with which every board boots; `aiot flash` sets the board's own. */
   mode?: FlashMode;
   size?: FlashSize;
   frequency?: FlashFrequency;
@@ -151,7 +151,7 @@ function pageOf(elf: ElfFile, { chip, pageBytes }: ElfImageOptions): number {
   const app = readAppDescription(sectionData(elf, section));
   if (app === null) return standard;
   if (app.pageBytes !== null) return requirePage(chip, app.pageBytes);
-  // Old builds do not contain it; the description then comes directly after the image and segment headers in a page.
+  // Old builds do not state the page size; the description then comes directly after the image and segment headers in a page.
   const descending = pages.toSorted((a, b) => b - a);
   return descending.find((page) => (section.address - 32) % page === 0) ?? standard;
 }
@@ -323,7 +323,7 @@ function piecesOf(elf: ElfFile, useSegments: boolean): Piece[] {
 }
 
 /**
- * Joins a piece with the next in the list if that begins at its end, in the same memory. With `fill`, a gap that is only
+ * Joins a piece with the next in the list if that one begins where it ends, in the same memory. With `fill`, a gap that is only
  * alignment is filled first.
  */
 function joinAdjacent(chip: ChipName, pieces: readonly Piece[], fill: boolean): Piece[] {

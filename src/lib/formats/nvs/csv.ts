@@ -24,8 +24,8 @@ export interface NvsCsvOptions {
 }
 
 /**
- * The CSV format of ESP-IDF's generator: `key,type,encoding,value`, type `namespace`, `data` or `file`. A namespace may be opened
- * again; the following rows go there (ESP-IDF's generator puts them into the newest). Wi-Fi's own namespaces get no extra entries.
+ * The CSV format of ESP-IDF's generator: `key,type,encoding,value`, type `namespace`, `data` or `file`. A namespace may be reopened, and
+ * the following rows are then added to it (ESP-IDF's generator adds them to the newest one). Wi-Fi's namespaces get no extra entries.
  * @param readFile for rows of type `file`, with the path as written
  * @throws AIOT_FILE_MALFORMED, AIOT_NVS_UNFIT (file:line), and the errors of `readFile`
  */

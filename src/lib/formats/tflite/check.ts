@@ -36,7 +36,7 @@ export function checkGraph(graph: Graph): void {
     if (op === 'PACK' && options.valuesCount !== inputs.length)
       throw malformed(where, `${inputs.length} inputs, but valuesCount is ${options.valuesCount}`);
     inputs.forEach((index, place) => {
-      // Only inputs after the required ones may be omitted, and no element of a list.
+      // Only inputs after the required ones may be omitted, and elements of a list never.
       if (index === -1 && place >= row.inputs[0] && op !== 'CONCATENATION' && op !== 'PACK') return;
       if (!ready(index))
         throw malformed(where, `its input, tensor ${index}, is not produced by an earlier operator`);
@@ -90,8 +90,8 @@ const weighted: readonly OperatorName[] = [
 ];
 
 /**
- * Rejects integer operators with scales that TFLite Micro would silently ignore, computing as if they were valid. Source: quantization
- * specification of TFLite. TFLM's Prepare functions check further ones themselves.
+ * Rejects integer operators with invalid scales that TFLite Micro would not notice, so that it would compute wrong results. Source:
+ * quantization specification of TFLite. Other scales are checked by TFLite Micro's Prepare functions.
  * @throws AIOT_TFLITE_MALFORMED
  */
 export function checkQuantization({ tensors, operators }: Graph): void {
@@ -139,8 +139,8 @@ export function checkQuantization({ tensors, operators }: Graph): void {
 }
 
 /**
- * TFLite Micro compares the bias's scale (0 if it has none) with input times weights where the weights have one scale: they may differ by
- * 2 % of an output step.
+ * If the weights have a single scale, TFLite Micro compares the bias's scale (0 if it has none) with the product of the input's and the
+ * weights' scales. They may differ by 2 % of an output step.
  */
 function checkBiasScale(
   [input, weights, bias, output]: [Tensor, Tensor, Tensor, Tensor],

@@ -139,8 +139,8 @@ function readSubgraph(subgraph: Table, codes: readonly Table[], buffers: Buffers
 }
 
 /**
- * Reads uint8 activations as int8 ones, with a zero point that is 128 lower. In TFLite Micro, only QUANTIZE takes or yields them, from and
- * to int8; it computes the same then.
+ * Reads uint8 activations as int8 ones, with a zero point that is 128 lower. In TFLite Micro, only QUANTIZE supports uint8, from and to int8,
+ * and its results are the same with either type.
  */
 function signedTensors(
   tensors: Tensor[],

@@ -249,7 +249,7 @@ export function sliceAxes(
   const axes: SliceAxis[] = [];
   for (const [axis, size] of shape.entries()) {
     const step = strides[axis] ?? 1;
-    // TFLite Micro counts in 32 bits: a larger step overflows, and it reads outside the tensor.
+    // TFLite Micro counts in 32 bits: a larger step overflows, so it would read outside the tensor.
     if (step === 0 || Math.abs(step) > 2 ** 30) return undefined;
     const wrapped = (value: number) => (value < 0 ? value + size : value);
     if ((shrinkAxisMask >> axis) & 1) {

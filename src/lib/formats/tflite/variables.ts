@@ -64,7 +64,7 @@ export interface FileGraph {
 }
 
 /**
- * Puts variables in the place of their handles.
+ * Replaces handles with the variables that they refer to.
  * @param init the subgraph that a CALL_ONCE runs, if the file has a second one
  * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED for an initialization that does not only assign constants
  */
@@ -72,7 +72,7 @@ export function resolveVariables(
   main: FileGraph,
   init: FileGraph | undefined,
 ): { tensors: Tensor[]; operators: (Operator | ShapeOperator)[] } {
-  // TFLite Micro's runtime makes room for variables of different names, whatever their containers.
+  // TFLite Micro's runtime reserves memory for one variable per name, whatever the containers.
   const made = [main, init].flatMap(
     (graph) => graph?.operators.filter(({ op }) => op === 'VAR_HANDLE') ?? [],
   );
@@ -135,7 +135,7 @@ class Handles {
     return name;
   }
 
-  /** The operator with the first handle of its variable. */
+  /** The operator, with its handle replaced by the first handle of the same variable. */
   resolve<Taken extends Operator | ShapeOperator>(operator: Taken, where: string): Taken {
     const { op, inputs, outputs } = operator;
     const takes = op === 'READ_VARIABLE' || op === 'ASSIGN_VARIABLE';
@@ -157,7 +157,7 @@ class Handles {
     return { ...operator, inputs: [this.#firsts.get(name)!, ...inputs.slice(1)] };
   }
 
-  /** The variable in the place of a handle. */
+  /** The variable that a handle refers to. */
   variable(handle: number, initial: ReadonlyMap<string, Tensor>): Tensor {
     const where = `tensor ${handle}`;
     const name = this.nameOf(handle, where);
@@ -215,7 +215,7 @@ export interface WrittenGraph {
 
 /**
  * The subgraphs of a file: one, or with variables two. Names of variables in a file are unique, so equal ones get a number.
- * Tensors keep their indices; `handles` are those of variables in each.
+ * Tensors keep their indices.
  */
 export function withHandles(graph: Graph): WrittenGraph[] {
   const variables = graph.tensors.flatMap(({ variable }, index) => (variable ? [index] : []));

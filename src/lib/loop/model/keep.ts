@@ -67,7 +67,7 @@ interface Held {
 /** Number of models kept in memory for rollback: each takes some kilobytes. */
 const depth = 3;
 
-/** Minimum interval between complaints about a model that nothing can replace, ms. */
+/** Minimum interval between reports about a failing model that has no replacement, ms. */
 const complaintMs = 60_000;
 
 /** Tracks the model in use and its predecessors: no files, no network. */

@@ -49,7 +49,7 @@ export type CheckedLoop = z.output<typeof checkedLoopSchema>;
 
 /**
  * Checks everything that a loop needs, in the order in which it needs it; changes nothing, and sends nothing.
- * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_INTERRUPTED: everything else is a line
+ * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_INTERRUPTED; every other problem becomes a line of the result
  */
 export async function checkLoop(options: CheckLoopOptions): Promise<CheckedLoop> {
   const { onStep = () => {}, simulate = false } = options;
@@ -77,7 +77,7 @@ export async function checkLoop(options: CheckLoopOptions): Promise<CheckedLoop>
     checks.push(...reach);
     const reached = reach.every(({ state }) => state !== 'failed');
     if (reached && contract) {
-      // A chip's own rate has been measured by then, and this check reports the same and more.
+      // A chip's rate was already measured with its bus; the line of `checkRate` reports the same and more.
       const known = checks.findIndex(({ check, state }) => check === 'rate' && state === 'ok');
       if (known >= 0) checks.splice(known, 1);
       checks.push(...(await checkRate(sensingOf(options, project, sensor, contract), options.seconds)));
@@ -149,7 +149,7 @@ function contractOfStream({ config }: Project): SensingContract | undefined {
   return fields.length > 0 ? { fields, rateHz: config.signal.rate } : undefined;
 }
 
-/** A sensor can have one reader only: it must not be taken from a running loop. */
+/** A sensor can have only one reader, so it must not be taken from a running loop. */
 async function runningLine(name: string): Promise<CheckLine | undefined> {
   const { loops } = await listLoops({ name }).catch(() => ({ loops: [] }));
   const found = loops.find(({ state }) => state === 'running' || state === 'waiting' || state === 'stuck');

@@ -95,7 +95,7 @@ export async function installLoop(options: InstallLoopOptions): Promise<Installe
   const service = `aiot-loop-${name}`;
   const devices = devicesFor([options.sensor ?? loop.sensor ?? '', ...outputs], options.delegate);
   const missing = await missingGroups(devices.groups);
-  // A unit with a nonexistent group does not start. A unit for another machine is left unchanged.
+  // A unit with a nonexistent group does not start. A unit in another folder may be for another machine, so it keeps all groups.
   const groups = devices.groups.filter((group) => options.unitDir !== undefined || !missing.includes(group));
   const unit = loopUnit({
     name,
@@ -227,7 +227,7 @@ export interface LoopUnitOptions {
   /** User of the service; undefined = one allocated by systemd while it runs. */
   user: string | undefined;
   devices: Devices;
-  /** Folders and files that it reads; those below home are the only ones there that it can see. */
+  /** Folders and files that it reads; it cannot see any others below home. */
   reads: readonly string[];
   /** The user's config folder: read in place by a real user, copied by systemd for a dynamic one. */
   config: { folder: string; files: readonly string[] };

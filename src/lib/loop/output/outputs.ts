@@ -129,7 +129,7 @@ function foldersOf(all: readonly OutputSettings[]): string[] {
   });
 }
 
-/** The prediction in this output's format; undefined if the output does not want it. @param device its name, for receivers of many devices */
+/** The prediction in this output's format; undefined if its `when` excludes it. @param device for receivers that serve several devices */
 function messageOf(
   answer: Answer,
   { body, when }: Pick<OutputSettings, 'body' | 'when'>,

@@ -91,7 +91,7 @@ export interface SensorAddress {
 
 /** Longest gap bridged by default, in samples: bridging two of 500 at 12 Hz changes no prediction. */
 const bridged = 2;
-/** Sensors that have settings of these names themselves. */
+/** Schemes of sensors that have a `rate` setting of their own. */
 const ownRate = new Set(['i2c', 'iio', 'alsa', 'w1']);
 /** Settings of a file's replay only. */
 const replayOnly = ['speed', 'repeat'] as const;

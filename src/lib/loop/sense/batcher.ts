@@ -94,7 +94,7 @@ export function createBatcher(
 
   return {
     add(payload, arrivalMs) {
-      // A broker that is unsure redelivers a message; messages that contain a time are never identical.
+      // A broker redelivers messages that may have been lost; new messages that contain a time are never identical to the last one.
       if (timing === 'own' && lastPayload !== null && Buffer.compare(payload, lastPayload) === 0) return null;
       const rows = decode(payload);
       if (!isRows(rows)) {
@@ -258,7 +258,7 @@ function guessed(value: number): number {
 /** The relation of a message's number to the previous ones. */
 type Order = { kind: 'first' | 'next' | 'again' | 'restarted' } | { kind: 'lost'; messages: number };
 
-/** A number lower by this much is not a late message, but a restarted board. */
+/** A number lower by this much comes from a restarted board, not from a late message. */
 const farBack = 1000;
 
 /** Implausible number of missing messages: at a hundred a second, it is eleven days. */

@@ -123,10 +123,10 @@ interface ListenOptions {
 }
 
 /**
- * Listens on `tcp://[HOST]:PORT` (without a host, on this machine alone) for one JSON message per connection, as the sidecar of the guide
- * to an inference box sends them. It answers each with `inference value from the edge tpu = V` (the predicted value, or its class). The
- * answer to a message that completes no window is `taken`; to an invalid sample, `refused` and the reason. A message ends with its JSON,
- * with a line end, or with the sender's half of the connection.
+ * Listens on `tcp://[HOST]:PORT` (without a host, on this machine alone) for one JSON message per connection, in the format that the
+ * guide's sidecar sends to an inference box. It answers each with `inference value from the edge tpu = V` (the predicted value, or its
+ * class). The answer to a message that completes no window is `taken`; to an invalid sample, `refused` and the reason. A message ends with
+ * its JSON, with a line ending, or with the sender's half of the connection.
  * @throws AIOT_SENSOR_URL, AIOT_PORT_IN_USE, AIOT_SENSOR_FAILED
  */
 export async function openListener(options: ListenOptions): Promise<RawSource> {
@@ -227,7 +227,7 @@ function collect(socket: Socket, give: (payload: Uint8Array) => void): void {
     bytes += chunk.length;
     if (bytes > limits.bytes) return socket.destroy();
     const last = chunk.at(-1);
-    // Checked only where JSON can end; a line end terminates a line of numbers.
+    // Checked only where JSON can end; a line ending terminates a line of numbers.
     if (last === 10 || ((last === 125 || last === 93) && parsedJson(Buffer.concat(chunks)) !== undefined))
       end();
   });

@@ -46,7 +46,7 @@ export function sensingOf(
     const now = monotonicMs();
     const off = clock.now() - now - wall;
     const set = Math.abs(off) >= movedMs;
-    // Clocks also drift apart, which is followed slowly and not reported.
+    // Clocks also drift apart; that difference is followed slowly and not reported.
     const most = slew * (now - followed);
     // Differences within a millisecond, the clock's resolution, are not followed.
     const moved = set ? off : Math.abs(off) <= 1 ? 0 : Math.max(-most, Math.min(most, off));
@@ -192,7 +192,7 @@ function createFollower(options: FollowOptions): Follower {
     counts.gaps++;
   };
 
-  /** The last sample was repeated, because the message was resent. */
+  /** Whether a sample repeats the last one, because its message was resent. */
   const again = (values: Float64Array, from: number, t: number): boolean => {
     if (timing !== 'own' || t !== lastT || (track.periodMs ?? 0) < 2) return false;
     return before.every((value, f) => value === values[from + f]);

@@ -237,7 +237,7 @@ export function createMeasure(timing: Timing): Measure {
   };
 }
 
-/** A clock that advances only when everyone who uses it sleeps: hours pass in seconds, in the same order as in real time. */
+/** A clock that advances only while all tasks that use it are asleep: hours pass in seconds, in the same order as in real time. */
 export function createVirtualClock(startMs = 0): Clock {
   let now = startMs;
   let order = 0;
