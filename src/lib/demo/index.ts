@@ -1,4 +1,4 @@
-/** The main use case as one list of steps that use the modules below; contains no step itself. */
+/** The main use case as one list of steps, which call the library's other modules. */
 export {
   createDemo,
   type Demo,

@@ -201,7 +201,7 @@ export function trainStep(work: DemoWork): DemoStep {
             );
           },
         });
-      // Recordings that are too few for folds can still be used for training.
+      // Datasets with too few recordings for folds can still be used for training.
       work.trained = await train({ folds: 5 }).catch((error: unknown) => {
         if (!hasCode(error, 'AIOT_DATA_TOO_FEW')) throw error;
         return train();

@@ -65,8 +65,8 @@ export interface DemoStep {
 }
 
 /**
- * data/originals.json of the template har-imu: its recipe by folds over the recordings from which its own are cut. Those are too large to
- * include (29 MB), so these metrics are stored, with digests of the recordings and of the recipe.
+ * data/originals.json of the template har-imu: metrics of its recipe, by folds over the recordings from which its own are cut. Those are too
+ * large to include (29 MB), so their metrics are stored, with digests of the recordings and of the recipe.
  */
 const originalsSchema = z.object({
   datasetDigest: z.string(),

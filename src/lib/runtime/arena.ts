@@ -47,7 +47,7 @@ export function arenaBytes(graph: Graph): number {
 }
 
 /**
- * Bytes that TFLite Micro needs temporarily beside the tail, before the head is in use. It needs them to prepare an operator (its tensors
+ * Bytes that TFLite Micro needs temporarily, in addition to the tail, before the head is in use. It needs them to prepare an operator (its tensors
  * in full, with their scales) and to make the plan (a request and an entry for each piece). Upper bounds for its 64-bit Python runtime,
  * measured with one-operator files.
  */
@@ -103,7 +103,7 @@ const align = (bytes: number) => Math.ceil(bytes / 16) * 16;
 
 /**
  * The arena's head: where TFLite Micro's greedy planner puts the activations and scratch buffers. Exact for the
- * reference kernels (GreedyMemoryPlanner: largest first, each at the first gap that is free over its life).
+ * reference kernels (GreedyMemoryPlanner: largest first, each at the first gap that is free during its lifetime).
  */
 function arenaPieces(graph: Graph): ArenaPiece[] {
   const placed: ArenaPiece[] = [];

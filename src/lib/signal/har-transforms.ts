@@ -192,7 +192,7 @@ const order = autoregressionOrder;
 /**
  * Coefficients of an autoregressive model by the Yule-Walker equations. Each lag's sum is divided by the number of its terms, which statsmodels calls
  * `adjusted`. 0 for a constant signal.
- * @param centered the signal without its mean
+ * @param centred the signal without its mean
  * @param out the coefficients from lag 1 on
  */
 export function createYuleWalker(): (centred: Float64Array, out: Float64Array) => void {

@@ -4,7 +4,7 @@ import { vendoredFile } from '../core/folders.js';
 import { openLiteRtSession } from '../runtime/litert.js';
 import { type Letterbox, letterbox, type Picture, type Region } from './picture.js';
 
-/** A face in a picture, in pixels of it; a box may reach beyond the edges. */
+/** A face in a picture, in the picture's pixels; a box may reach beyond the edges. */
 export interface Face {
   x: number;
   y: number;

@@ -140,7 +140,7 @@ export function cropGray({ data, width }: Picture, region: Region): GrayPicture 
   for (let row = 0; row < region.height; row++) {
     let from = ((region.y + row) * width + region.x) * 3;
     for (let column = 0; column < region.width; column++, from += 3)
-      // The weights are multiplied by 2^16, which they add up to; 32,768 is half a step, for rounding.
+      // The weights are scaled to a sum of 2^16; 32,768 is half a step, for rounding.
       gray[to++] = (data[from]! * 19_595 + data[from + 1]! * 38_470 + data[from + 2]! * 7_471 + 32_768) >> 16;
   }
   return { width: region.width, height: region.height, data: gray };

@@ -64,9 +64,9 @@ export interface ImportOptions {
   /** Whether the network expects the project's inputs unchanged, or standardized by the training set. */
   inputs?: 'raw' | 'standardized';
   force?: boolean;
-  /** Of an ONNX file: `NAME:1x3x96x96` sets an open shape, `NAME=16000` makes an input constant. */
+  /** For an ONNX file: `NAME:1x3x96x96` sets an open shape, `NAME=16000` makes an input constant. */
   input?: readonly string[];
-  /** Of an ONNX file with several outputs: the one to import. */
+  /** For an ONNX file with several outputs: the one to import. */
   output?: string;
   signal?: AbortSignal;
 }

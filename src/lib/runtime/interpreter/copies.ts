@@ -14,7 +14,7 @@ export interface Copy {
   to: number;
 }
 
-/** All movements of an operator, and whether they leave a part of the output, which is filled with zeros (the zero point). */
+/** All movements of an operator, and whether they leave out a part of the output, which is then filled with zeros (the zero point). */
 export interface Moves {
   copies: Copy[];
   filled: boolean;
@@ -127,7 +127,7 @@ export const movesOf = {
     return { copies: [blocked([batches, height, width, channels], blockSize, false)], filled: false };
   },
   SPACE_TO_BATCH_ND: (node: Node): Moves => {
-    // The Prepare function of TFLite Micro does not set the value to fill with; LiteRT takes the zero point.
+    // The Prepare function of TFLite Micro does not set the value to fill with; LiteRT uses the zero point.
     const { copies, filled } = batchBlocks(node, node.input(0).tensor.shape, node.output.tensor.shape);
     return { copies, filled };
   },

@@ -25,7 +25,7 @@ export interface Activation {
 
 export type Value = Constant | Activation;
 
-/** Maximum number of operators, because the time to simplify a graph grows with the cube of it. An unrolled recurrent layer has many. */
+/** Maximum number of operators, which bounds the time that any file takes. An unrolled recurrent layer has many. */
 const mostOperators = 1000;
 
 /** Maximum number of inputs of one CONCATENATION. */

@@ -189,9 +189,9 @@ function addWeights(
 }
 
 /**
- * Gives the inputs of each CONCATENATION and its like a common scale. An input gets the range of the result if it may have any range according to
- * `free` and is used nowhere else. (Others are converted to it by a QUANTIZE. TensorFlow's converter instead propagates the range upwards,
- * through pools as far as the model's input, which then clips.)
+ * Gives the inputs of each CONCATENATION or similar operator a common scale. An input gets the range of the result if it may have any range
+ * according to `free` and is used nowhere else. (Others are converted to it by a QUANTIZE. TensorFlow's converter instead propagates the range
+ * upwards, through pools as far as the model's input, which then clips.)
  * @returns the ranges with these replaced
  */
 function uniteRanges(
