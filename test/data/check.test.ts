@@ -154,7 +154,7 @@ describe('spikes', () => {
     expect(found).toMatchObject({ files: ['walking2'], evidence: { field: 'x', rows: [201, 501, 801] } });
   });
 
-  it('are ignored if they are small beside the range of the field', () => {
+  it('are ignored if they are small compared with the range of the field', () => {
     const still = clean.map((one) =>
       one.label === 'sitting' ? { ...one, columns: one.columns.map((c) => c.map((v) => v / 1000)) } : one,
     );

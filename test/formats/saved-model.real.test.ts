@@ -76,7 +76,7 @@ describeReal('tensorflow', 'TensorFlow with an aiot SavedModel', () => {
         expect(theirs).toHaveLength(ours.length);
         const largest = ours.reduce((most, value) => Math.max(most, Math.abs(value) || 0), 1);
         ours.forEach((value, i) => {
-          // The root of a negative number is not a number on both sides.
+          // Both sides give NaN for the root of a negative number.
           if (Number.isNaN(value)) expect(theirs[i], name).toBeNaN();
           else expect(Math.abs(theirs[i]! - value), name).toBeLessThan(1e-5 * largest);
         });

@@ -51,7 +51,7 @@ function stored<T>(values: T[], shape: readonly number[], axes: readonly number[
   return out;
 }
 
-/** The largest difference from ONNX Runtime, relative to values above 1; by our interpreter, and by LiteRT if asked. */
+/** The largest difference from ONNX Runtime, relative to values above 1; by our interpreter, and by LiteRT if requested. */
 async function difference(path: string, name: string, { litert = false, shapes = {} } = {}): Promise<number> {
   const about = JSON.parse(readFileSync(join(path, `${name}.json`), 'utf8')) as Answers;
   const { graph, axes } = await readSource(join(path, `${name}.onnx`), {
@@ -127,7 +127,7 @@ describeReal('onnx', 'importing ONNX files', () => {
       networks = write<string>('onnx', 'networks', 'networks');
     }, 300_000);
 
-    it('from helper graphs in the ways of PyTorch, and from scikit-learn, match ONNX Runtime to 1e-5, in LiteRT too', {
+    it('from helper graphs in the style of PyTorch, and from scikit-learn, match ONNX Runtime to 1e-5, in LiteRT too', {
       timeout: 300_000,
     }, async () => {
       const off = [];

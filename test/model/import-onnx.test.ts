@@ -301,7 +301,7 @@ describe('importing an ONNX file', () => {
       'AIOT_FILE_MALFORMED',
       /extends past its end|index out of range/,
     ],
-  ])('rejects %s, with the place and a way out', async (_, model, code, message) => {
+  ])('rejects %s, with its location and a fix', async (_, model, code, message) => {
     await expect(imported(model)).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
   });
 
@@ -328,7 +328,7 @@ describe('importing an ONNX file', () => {
     });
   });
 
-  it('rejects messages whose objects would fill the memory, within two seconds of the processor', async () => {
+  it('rejects messages whose objects would fill the memory, within two seconds of processor time', async () => {
     const began = process.cpuUsage();
     const nothing = Buffer.alloc(4_000_000, Buffer.from([0x0a, 0x00]));
     const deep = Array.from({ length: 100 }).reduce<Uint8Array>(
@@ -342,7 +342,7 @@ describe('importing an ONNX file', () => {
         message: expect.stringMatching(/more than 100000 messages|nested more than 48 deep/),
       });
     }
-    // The clock also counts other programs.
+    // Elapsed time would include other programs.
     expect(process.cpuUsage(began).user / 1e6).toBeLessThan(2);
   });
 

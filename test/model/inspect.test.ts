@@ -22,7 +22,7 @@ async function inspect(file: string) {
   return { ...result, value: result.json as Inspection };
 }
 
-/** A file whose LOGISTIC operator is replaced by ELU: it is valid, but its operator is unknown here. */
+/** A file whose LOGISTIC operator is replaced by CAST: it is valid, but its operator is unknown here. */
 function withCast(): Uint8Array {
   const bytes = linearFile([[1, 2]], [0], 'LOGISTIC');
   for (let at = 8; at < bytes.length; at++) {

@@ -150,7 +150,7 @@ describe('a simplified model', () => {
     expect(simple.tensors[simple.outputs[0]!]!.shape).toEqual([1, 1, 12, 6]);
   });
 
-  it('of many operators takes time in proportion to their number', { timeout: 30_000 }, () => {
+  it('takes time in proportion to its number of operators', { timeout: 30_000 }, () => {
     const n = new FloatNetwork(seededRandom(8));
     let y = n.float([1, 8]);
     const x = y;
@@ -167,7 +167,7 @@ describe('a simplified model', () => {
     expect(names(simple)).toEqual(new Array(2000).fill(['TANH', 'MUL']).flat());
   });
 
-  it('loses operators that nothing reads', () => {
+  it('has no operators whose outputs are unused', () => {
     const n = new FloatNetwork(seededRandom(9));
     const x = n.float([1, 6]);
     n.unary(n.dense(x, 4), 'RELU');

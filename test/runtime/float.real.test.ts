@@ -162,7 +162,7 @@ describeReal('tflm', 'float32 in the device interpreter, compared with TFLite Mi
       }
       compareAll(graphs, long ? 500 : 20).forEach(({ share }, index) => {
         const { op } = graphs[index]!.operators.at(-1)!;
-        // Operators of one rounding, or of roundings in a fixed order, have no freedom.
+        // Operators that round once, or in a fixed order, have only one correct result.
         expect(share, `${index}, ${op}`).toBeLessThan(exact.includes(op) ? Number.MIN_VALUE : close);
       });
     },

@@ -11,7 +11,7 @@ import { planArena } from '../../src/lib/runtime/arena.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 
-/** y = the sum of all inputs since the start, which is `initial`; in steps of 1, so that int8 and real values are equal. */
+/** y = `initial` plus the sum of all inputs since the start, in steps of 1, so that int8 and real values are equal. */
 function counter(type: 'int8' | 'float32', initial = 0): Graph {
   const own = {
     shape: [1, 1],
@@ -84,7 +84,7 @@ it('plans no activation memory for variables', () => {
   expect(tail).toBeGreaterThan(planArena({ ...counter('int8'), operators: [], outputs: [0] }).tail);
 });
 
-it('writes variables of one name under different names', () => {
+it('writes variables with the same name under different names', () => {
   const graph = oneOpGraphs.ASSIGN_VARIABLE!(seededRandom(1));
   const tensors = graph.tensors.map((tensor) => ({ ...tensor, name: 'state' }));
   const read = readTflite(writeTflite({ ...graph, tensors }));
@@ -129,7 +129,7 @@ it.each<[string, (graph: Graph) => Partial<Graph>, string]>([
   expect(() => createInterpreter({ ...graph, ...change(graph) })).toThrow(expected);
 });
 
-it('reads an output of uint8 as int8', () => {
+it('reads a uint8 output as int8', () => {
   const graph = counter('int8');
   const [input] = graph.tensors;
   const tensors = [

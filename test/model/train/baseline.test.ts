@@ -97,7 +97,7 @@ describe('the linear baseline of a training run', () => {
 });
 
 describe('advice on a linear model that is better than the network', () => {
-  it('says for rows how to keep the better of the two', async () => {
+  it('explains for rows how to keep the better of the two', async () => {
     const { result } = await trained(clouds(150, 1), { kind: 'mlp', epochs: 5 });
     const better = {
       ...result,

@@ -177,8 +177,8 @@ function signalJoints(recordings: Recording[], apart: (a: Recording, b: Recordin
 }
 
 /**
- * Probability of a value as low as this one, from the values of others. This is the share of lower ones, continued below the lowest tenth by the power law
- * that the lowest tenth and the median define.
+ * Probability of a value as low as this one, from the values of others: the share of lower ones. Below the lowest tenth, it is continued by the
+ * power law that the lowest tenth and the median define.
  * @param leastExponent of the power law
  */
 function tail(others: number[], value: number, leastExponent: number): number {
