@@ -97,7 +97,7 @@ function drawUnit(state: MotorState, random: Random) {
  * - bearing: Each ball that passes a pit in the outer race makes the housing ring. This adds friction (a little current), and power at the
  * outer race frequency and the ringing frequency, where a healthy motor has hardly any. At a few hundred samples per second the impacts
  * merge. Kurtosis, which shows single impacts, needs a sensor of some kHz.
- * - worn: Like bearing, with impacts a fifth the size or less: early wear, which is easily missed.
+ * - worn: Like bearing, with impacts about a fifth of the size: early wear, which is easily missed.
  * - blocked: The slip is 1: locked-rotor current, no turning and so no 1×. I²R heating approaches about 80 degC above ambient with the
  * winding's time constant.
  *

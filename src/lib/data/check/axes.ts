@@ -16,7 +16,7 @@ const leastDistance = 5;
 
 const timesPeers = 1.15;
 
-/** Maximum distance once the axes are restored, or its share where it explains most of a very large distance; and its share in any case. */
+/** Maximum distance once the axes are restored: absolute, or as a share of a very large distance; and the maximum share in any case. */
 const mostAfter = 5;
 
 const veryLargeShare = 0.35;

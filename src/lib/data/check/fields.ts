@@ -210,17 +210,17 @@ function piled(columns: Float64Array[], sign: number): Pile | null {
   return atEnd < leastSamples || atEnd <= nearEnd ? null : { top, atEnd, nearEnd, samples };
 }
 
-/** The end of a fine scale is at least this many times as frequent as any other value. */
+/** An end value is at least this many times as frequent as any other value, except the other end. */
 const timesOthers = 5;
 
-/** Whether values stay at the end of the scale, or only the end value repeats: a fast vibration is never there for long. */
+/** Whether values stay at the end of the scale, or the end value is very frequent: a fast vibration never stays there. */
 function isPlateau(column: Float64Array, value: number): boolean {
   if (plateaus(column, value) >= 2) return true;
   const counts = new Map<number, number>();
   for (const own of column) counts.set(own, (counts.get(own) ?? 0) + 1);
   const atEnd = counts.get(value) ?? 0;
   counts.delete(value);
-  // The other end may be clipped too.
+  // The most frequent of the others may be the other end, clipped too.
   const others = [...counts.values()].sort((a, b) => b - a);
   return atEnd > timesOthers * (others[1] ?? 0);
 }

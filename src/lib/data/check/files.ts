@@ -27,7 +27,7 @@ interface PathCheckOptions {
 
 /**
  * Checks the data at a path, as a project only if it is one.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_DATA_*, AIOT_CSV_*, AIOT_PROJECT_INVALID
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_DATA_*, AIOT_CSV_*, AIOT_PROJECT_INVALID, AIOT_USAGE (a project's data folder)
  */
 export async function checkPath({ path, ...options }: PathCheckOptions): Promise<CheckReport> {
   const kind = await stat(path).catch(() => null);

@@ -203,7 +203,7 @@ async function existing(path: string): Promise<string> {
   return there || dirname(path) === path ? path : existing(dirname(path));
 }
 
-/** A Pi's clock has no battery: until the network sets it, it shows the time of the last shutdown. */
+/** An earlier time is wrong. A Pi's clock has no battery: until the network sets it, it may show any earlier time. */
 const builtAfter = Date.UTC(2025, 0, 1);
 
 /** Checks the clock. @param synchronized the system's report; undefined = none */

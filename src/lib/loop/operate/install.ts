@@ -243,7 +243,7 @@ export interface LoopUnitOptions {
   tells?: boolean;
 }
 
-/** Maximum silence of the loop; it sends three keep-alives in this time. */
+/** Maximum silence of the loop, s; it sends a keep-alive every 10 s. */
 const watchdogSeconds = 60;
 
 /**

@@ -113,7 +113,7 @@ async function namesIn(folder: string): Promise<string[]> {
   return readdir(folder).catch(() => []);
 }
 
-/** 0: the selected loops run well; 6: at least one does not. Loops that ended normally count only if requested by name. */
+/** 0: the selected loops run well; 6: at least one does not, or none is left. Loops that ended normally count only if requested by name. */
 export function loopsExit({ loops }: ListedLoops, named: boolean): 0 | 6 {
   const asked = named ? loops : loops.filter(({ state }) => state !== 'stopped');
   return asked.length > 0 && asked.every(({ healthy }) => healthy) ? 0 : 6;

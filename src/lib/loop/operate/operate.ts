@@ -125,7 +125,7 @@ function answerManager(monitor: LoopMonitor, environment: OperateOptions['enviro
   if (!manager) return undefined;
   const { notify, watchdogMs } = manager;
   const beat = createBeat(watchdogMs !== undefined);
-  // A third of its timeout, so that a late message is compensated by the next.
+  // At most a third of the timeout, so that a late message is compensated by the next.
   const periodMs = Math.max(100, Math.min(watchdogMs ?? 30_000, 30_000) / 3);
   let ready = false;
   let last = Number.NEGATIVE_INFINITY;
@@ -168,8 +168,8 @@ interface Beat {
 }
 
 /**
- * READY=1 with the first sample or prediction; WATCHDOG=1 if samples were processed since the last one, or have been missing for
- * less than ten minutes; STATUS= when the text changes.
+ * READY=1 with the first sample or prediction; WATCHDOG=1 if samples were processed since the last call, or the sensor has been
+ * disconnected or silent for less than ten minutes; STATUS= when the text changes, and with the other two.
  */
 export function createBeat(watchdog: boolean): Beat {
   let ready = false;

@@ -55,7 +55,7 @@ interface Histogram {
   readonly count: number;
   /** @param ms at least 0 */
   add(ms: number): void;
-  /** Quantile in ms, accurate to 2 %; null without any. */
+  /** Quantile in ms, accurate to 2.6 %; null without any. */
   percentile(share: number): number | null;
   /** Counts in `columns` equal parts of the logarithmic range from `fromMs` to `toMs`; outliers are in the first and the last. */
   spread(columns: number, fromMs: number, toMs: number): number[];

@@ -21,7 +21,7 @@ interface ReplayOptions {
 /**
  * A CSV recording as a sensor: columns by name, other columns may hold anything. Every cell is read before the first sample is
  * returned. Its rate is `?rate=`, otherwise the contract's: a recording is replayed sample by sample, whatever times it contains.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED (file:line:column), AIOT_SENSOR_UNFIT
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED (file:line:column), AIOT_SENSOR_UNFIT, AIOT_SENSOR_URL
  */
 export async function openReplay(replay: ReplayOptions): Promise<RawSource> {
   const { address, contract, clock, signal } = replay;

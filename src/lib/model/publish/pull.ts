@@ -56,7 +56,7 @@ export async function putFiles(
   return { name, version, digest, out, files: files.map((file) => file.name), unchanged };
 }
 
-/** Whether the folder contains exactly these files; false if it is empty. @throws AIOT_FOLDER_NOT_EMPTY */
+/** Whether the folder contains exactly these files; false if it is empty. @throws AIOT_FOLDER_NOT_EMPTY, AIOT_FILE_NOT_WRITABLE (not a folder) */
 async function isThere(out: string, files: Member[]): Promise<boolean> {
   const found = await readdir(out).catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return [];

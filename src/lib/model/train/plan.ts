@@ -35,7 +35,7 @@ export interface Plan {
 /**
  * Network, classes and signal part for this project and its training data.
  * @param chosen explicitly requested kind: it is not replaced by another if it does not fit
- * @throws AIOT_MODEL_UNFIT, AIOT_TRAINING_DATA_UNFIT, AIOT_PROJECT_INVALID, AIOT_FEATURE_*
+ * @throws AIOT_MODEL_UNFIT, AIOT_TRAINING_DATA_UNFIT, AIOT_DATA_ONE_CLASS, AIOT_PROJECT_INVALID, AIOT_FEATURE_*
  */
 export function planTraining(project: Project, { rows }: Material, chosen?: NetworkKind): Plan {
   const { model } = project.config;

@@ -52,7 +52,7 @@ export interface TrainOptions extends DataSource {
  * Trains the project's network on recordings or on the rows of a table, and writes build/model.float.tflite and build/training.json. On an error,
  * neither file is written. A stopped training also writes its result so far, before it throws.
  * @throws AIOT_DATA_* (AIOT_DATA_LEAK: exit 6), AIOT_LABEL_UNKNOWN, AIOT_TRAINING_DATA_UNFIT, AIOT_MODEL_UNFIT, AIOT_TRAINING_DIVERGED,
- *   AIOT_BACKEND_MISSING, AIOT_MODEL_STALE (resume), AIOT_INTERRUPTED
+ *   AIOT_BACKEND_MISSING, AIOT_MODEL_NOT_BUILT and AIOT_MODEL_STALE (resume), AIOT_INTERRUPTED
  */
 export async function trainProject(options: TrainOptions): Promise<TrainResult> {
   const { project, backend = 'auto', signal } = options;
