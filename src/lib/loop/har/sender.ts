@@ -92,7 +92,7 @@ export async function openSender(stage: Stage, stream: string): Promise<Sender> 
       }
       if (!away) stage.tell({ kind: 'away', what: server.endpoint, why: reasonOf(error) });
       away = true;
-      // A permanently closed connection is replaced; any other reconnects automatically.
+      // The connection is replaced, because it may be closed permanently.
       await sink?.close().catch(() => {});
       sink = undefined;
       await clock.sleep(pause, background.signal).catch(() => {});

@@ -83,7 +83,7 @@ export interface SensorAddress {
   columns: string[] | undefined;
   bridge: number;
   resample: 'auto' | 'on' | 'off';
-  /** Declared sample rate of its samples; the driver's own setting if it has one. */
+  /** Declared sample rate; undefined for local sensors, whose `rate` remains in `url`. */
   rateHz: number | undefined;
   speed: number | 'max' | undefined;
   repeat: number;
@@ -97,8 +97,8 @@ const ownRate = new Set(['i2c', 'iio', 'alsa', 'w1']);
 const replayOnly = ['speed', 'repeat'] as const;
 
 /**
- * Extracts the loop's own settings from a sensor's URL: `map`, `units`, `time`, `seq`, `columns`, `bridge`, `resample`, `rate`
- * (except for chips, which have their own) and, for files, `speed` and `repeat`. They follow the `?`, for http the `#`.
+ * Extracts the loop's own settings from a sensor's URL: `map`, `units`, `time`, `seq`, `device`, `columns`, `bridge`, `resample`,
+ * `rate` (except for local sensors, which have their own) and, for files, `speed` and `repeat`. They follow the `?`, for http the `#`.
  * @throws AIOT_SENSOR_URL
  */
 export function parseAddress(sensor: string): SensorAddress {

@@ -11,8 +11,8 @@ interface DecodeSettings extends ObjectSettings {
 const nothing: NoRows = { why: '', broken: false };
 
 /**
- * Parses a message: a JSON object, an array of numbers (one sample), an array of arrays or objects (one sample each), or a line of
- * cells. Removes a trailing NUL, which some boards send.
+ * Parses a message: a JSON object, an array of numbers (one sample, or one each if there is a single field), an array of arrays or
+ * objects (one sample each), or a line of cells. Removes a trailing NUL, which some boards send.
  */
 export function createDecoder(settings: DecodeSettings): (payload: Uint8Array) => Rows | NoRows {
   const { fields } = settings;
@@ -131,7 +131,7 @@ interface ObjectSettings {
 
 const timeNames = ['t', 'timestamp', 'time', 'ts', 'datetime', 'time_ms', 'time_us', 'time_s', 'millis'];
 
-/** Maximum plausible sample rate in a message; a higher one is a mistake of its sender. */
+/** Plausible sample rates in a message; any other is a mistake of its sender. */
 const [slowest, fastest] = [1e-4, 1e6];
 
 const deviceNames = ['deviceid', 'device', 'device_id'];

@@ -105,7 +105,7 @@ export async function openMessages(options: MessagesOptions): Promise<RawSource>
 
 /**
  * Limits of connections. One is closed if its message takes longer or is larger than this, or if the client leaves it open after the
- * response. If there are too many, the oldest is closed.
+ * response. If there are too many, the oldest one without a complete message is closed.
  */
 const limits = { waitMs: 10_000, bytes: 64 * 1024, connections: 256 };
 
@@ -125,8 +125,8 @@ interface ListenOptions {
 /**
  * Listens on `tcp://[HOST]:PORT` (without a host, on this machine alone) for one JSON message per connection, in the format that the
  * guide's sidecar sends to an inference box. It answers each with `inference value from the edge tpu = V` (the predicted value, or its
- * class). The answer to a message that completes no window is `taken`; to an invalid sample, `refused` and the reason. A message ends with
- * its JSON, with a line ending, or with the sender's half of the connection.
+ * class). The answer to a message that completes no window is `taken`; to an invalid sample, `rejected:` and the reason. A message ends
+ * with its JSON, with a line ending, or when the sender closes its half of the connection.
  * @throws AIOT_SENSOR_URL, AIOT_PORT_IN_USE, AIOT_SENSOR_FAILED
  */
 export async function openListener(options: ListenOptions): Promise<RawSource> {

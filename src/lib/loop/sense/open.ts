@@ -22,7 +22,7 @@ import {
 /**
  * Opens any sensor as samples in the contract's fields, units and rate.
  *
- * `i2c:`, `iio:` and `alsa:` are local sensors; `file:X.csv` is a replay; `tcp://:PORT` listens; all other addresses are those of
+ * `i2c:`, `iio:`, `alsa:` and `w1:` are local sensors; `file:X.csv` is a replay; `tcp://:PORT` listens; all other addresses are those of
  * `aiot stream`, whose messages are samples. It continues across outages: an unplugged sensor is reopened when it is back.
  * @throws AIOT_SENSOR_MISSING, AIOT_SENSOR_URL, AIOT_SENSOR_UNFIT, and the errors of opening; while reading, permanent errors
  */

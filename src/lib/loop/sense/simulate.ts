@@ -193,7 +193,7 @@ function axesFor(fields: readonly SampleField[]): (keyof World)[] | null {
 
 /**
  * An LSM6DS3TR-C (with an LIS3MDL if there is a magnetic field) on the simulated bus, which senses the recordings, from the registers up.
- * Its rate is one or two percent off, as with real chips. @param recordings if there are none, the sensor hangs on a thread and sways
+ * Its rate is off by up to two percent, as with real chips. @param recordings if there are none, the sensor hangs on a thread and sways
  */
 async function simulateImu(options: {
   fields: readonly SampleField[];

@@ -44,7 +44,7 @@ export interface SensingOptions {
   contract: SensingContract;
   /** Used if no sensor is named. */
   simulate?: Simulation | undefined;
-  /** Default: this machine's. For `speed: 'max'` a clock of `createVirtualClock`. */
+  /** Default: this machine's. With `speed: 'max'`, a simulation starts a clock of its own at this one's time. */
   clock?: Clock;
   stream?: StreamOptions;
   signal?: AbortSignal;
