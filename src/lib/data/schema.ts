@@ -53,7 +53,7 @@ async function readSchema(file: string): Promise<DataSchema> {
   });
 }
 
-/** The schema that aiot.yaml declares for its stream: no value may be missing. */
+/** The schema that aiot.yaml declares for its stream: no missing values are expected. */
 function declaredFields({ config }: Project): SchemaField[] {
   return Object.entries(config.stream.fields).map(([name, { type, unit, range }]) => ({
     name,
@@ -110,7 +110,7 @@ type Violation = z.output<typeof violationSchema>;
 
 export const schemaResultSchema = z.object({
   schema: dataSchemaSchema,
-  /** The schema that was applied: a file, or stream.fields of a project. */
+  /** The schemas that were applied: a file, or stream.fields of a project. */
   against: z.array(z.string()),
   violations: z.array(violationSchema),
   /** Whether no violation is an error. */

@@ -75,7 +75,7 @@ export const findingKinds = [
   'outliers',
 ] as const;
 
-/** A number in a finding: data, not text. */
+/** The figures of a finding by name: data, not text. */
 export type Evidence = Record<
   string,
   number | string | boolean | null | (number | string)[] | Record<string, number | string | null>

@@ -341,7 +341,7 @@ function medianOf(values: number[]): number {
   return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }
 
-/** Mean share of repeats, over the recordings that have any. */
+/** Mean share of repeats, over the recordings with more than 2 %. */
 function meanRepeats(known: { repeats: number }[]): number {
   const some = known.filter(({ repeats }) => repeats > 0.02);
   return some.reduce((sum, { repeats }) => sum + repeats, 0) / Math.max(1, some.length);

@@ -152,7 +152,7 @@ interface Metadata {
   /** Step that all values are multiples of, as a power of ten; 0 if there is none. */
   resolution: number;
   device: string | null;
-  /** Days since 1970, UTC. */
+  /** Date in UTC, YYYY-MM-DD. */
   day: string | null;
 }
 

@@ -321,7 +321,7 @@ function repeatedRows(tables: Opened[]): Finding[] {
   return findings;
 }
 
-/** Up to this many times the equal pairs expected for independent columns are not reported, because columns are rarely independent. */
+/** Up to this many times the equal pairs expected for independent columns count as chance, because columns are rarely independent. */
 const timesChance = 3;
 
 /**

@@ -22,7 +22,7 @@ export interface CopyPair {
 
 const known = new WeakMap<Dataset, CopyPair[]>();
 
-/** Finds recordings that are copies of each other, or of parts of each other, strongest first. Computed once per dataset. */
+/** Finds recordings that are copies of each other, or of parts of each other, exact ones first. Computed once per dataset. */
 export function copiesIn(dataset: Dataset): CopyPair[] {
   const before = known.get(dataset);
   if (before) return before;

@@ -1,4 +1,4 @@
-/** Longest series that is analyzed value by value; longer ones are analyzed by the means of that many stretches. */
+/** Longest series that is analyzed value by value; longer ones are analyzed by the means of at most that many stretches. */
 const mostPoints = 4096;
 
 /** Size of the coarsest level: with fewer stretches, their variation cannot be estimated. */

@@ -141,7 +141,7 @@ export function kolmogorovP(ks: number, baseCount: number, nowCount: number): nu
 
 /**
  * Two-sided p-value of the Kolmogorov–Smirnov statistic of independent values. It is exact for small samples (the share of all ways to
- * merge the two that stay within the distance; Hodges 1957), and the limit for larger ones.
+ * merge the two that reach the distance; Hodges 1957), and the limit for larger ones.
  */
 export function kolmogorovSmirnovP(ks: number, n: number, m: number): number {
   if (n === 0 || m === 0) return 1;

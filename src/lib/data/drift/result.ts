@@ -157,7 +157,7 @@ export const driftSchema = z.object({
   onlyInNow: z.array(z.string()),
   /** Columns that were not compared, and why. */
   ignored: z.array(z.object({ name: z.string(), why: z.string() })),
-  /** Features whose metrics come from a saved reference's quantiles: `ks` to 0.002, `wasserstein` to 0.2 % of the range. */
+  /** Whether the base is a saved reference, whose quantiles stand for its values: `ks` is accurate to 0.002, `wasserstein` to 0.2 % of the range. */
   approximate: z.boolean(),
   gates: z.array(
     z.object({

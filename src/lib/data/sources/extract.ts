@@ -50,10 +50,10 @@ export const extractedSchema = z.object({
 export type Extracted = z.output<typeof extractedSchema>;
 
 /**
- * Creates a separate training dataset from a platform's labeled recordings, or from the project's own data. Only one file at a time is in
- * memory; of a table, one chunk.
- * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_DATA_EMPTY, AIOT_DATA_CHANGED, AIOT_CSV_COLUMNS, AIOT_FILE_NOT_FOUND, and any error of
- * `importRecordings`
+ * Creates a separate training dataset from a platform's labeled recordings, or from the project's own data. The files that a dataset.json
+ * lists are copied one at a time, a table in chunks.
+ * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_DATA_EMPTY, AIOT_DATA_CHANGED, AIOT_CSV_COLUMNS, AIOT_FILE_NOT_FOUND, AIOT_CONTEXT_NOT_FOUND, and
+ * any error of `importRecordings`
  */
 export async function extractData(options: ExtractOptions): Promise<Extracted> {
   const { project, from, client, guide } = options;

@@ -123,7 +123,7 @@ export function refuseLabel(label: string, { labels }: Expected, id?: string): v
 
 interface Found {
   recording: Recording;
-  /** Digest of the file's bytes; null if it was already verified against a listing. */
+  /** Digest of the file's bytes; null for an export, or if it was already verified against a listing. */
   sha256: string | null;
 }
 

@@ -35,7 +35,7 @@ interface Run extends Origin {
 }
 
 /**
- * Converts a stream's export to recordings as `data record` would have written them: one per device, with its label. If a recording has several
+ * Converts a stream's export to recordings as `data record` would have written them: each from one device, with its label. If a recording has several
  * labels, each part becomes a recording, `NAME-1`, `NAME-2`, …; if two devices chose the same name, the device's name is prefixed. Fields that the
  * project does not have are omitted.
  * @throws AIOT_CSV_COLUMNS, AIOT_FILE_MALFORMED, AIOT_CSV_EMPTY, AIOT_DATA_RATE, AIOT_USAGE (a name that is

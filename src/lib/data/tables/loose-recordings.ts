@@ -36,7 +36,7 @@ export interface Loose {
   /** Source of the rate. */
   rateFrom: 'told' | 'time' | 'assumed';
   labelFrom: 'name' | 'folder' | 'column' | 'none';
-  /** The folder's own split, if it has subfolders train and test. */
+  /** Whether the folder is split already, by subfolders such as train and test. */
   hasParts: boolean;
 }
 
