@@ -50,7 +50,7 @@ export async function openModelProject(dir: string, data?: string): Promise<Proj
 
 /**
  * Opens the data for a step: `data` if given (a file is a table, a folder contains recordings), otherwise the data of `training`, otherwise the
- * project's own recordings.
+ * project's own table or recordings.
  * @throws AIOT_DATA_COLUMNS (`source.label` is not a column), AIOT_USAGE (`source.label` is given, but the data is recordings), AIOT_PROJECT_INVALID
  *   (recordings without a stream that describes them), and any error from opening
  */
@@ -129,11 +129,11 @@ async function isThere(path: string): Promise<boolean> {
   return (await stat(path).catch(() => null)) !== null;
 }
 
-/** Recordings that a step uses: the project's own by default. Steps after training need the same ones. */
+/** Data that a step uses: the project's own by default. Steps after training need the same data. */
 export interface DataSource {
   /** Already opened data. */
   dataset?: Dataset;
-  /** Folder to open instead of the project's `data`. */
+  /** Folder of recordings, or table, to open instead of the project's own. */
   data?: string;
   /** Column of a table with labels or values; `label` by default. */
   label?: string | undefined;

@@ -250,8 +250,8 @@ interface LastLayer {
 }
 
 /**
- * @throws AIOT_MODEL_UNFIT if the network does not end in a fully connected layer and a softmax or sigmoid, or its weights are neither int8 nor
- * float32
+ * @throws AIOT_MODEL_UNFIT if the network does not end in a fully connected layer (before its softmax or sigmoid), or its weights are neither
+ * int8 nor float32
  */
 function lastLayerOf({ operators, tensors, outputs }: Graph): LastLayer {
   let at = operators.length - 1;

@@ -104,8 +104,7 @@ export function aucOf(scores: ArrayLike<number>, positive: (row: number) => bool
 
 /**
  * Area under the ROC curve of each class against all others, averaged over the classes that have rows. (Hand and Till's one-against-the-rest
- * alternative; scikit-learn's `multi_class="ovr", average="macro"`.) For two classes, only the second one's score is used, since it gives the same
- * area for both.
+ * alternative; scikit-learn's `multi_class="ovr", average="macro"`.) For two classes whose scores sum to 1, both areas are the same.
  * @param scores [rows × classes], row-major
  */
 export function macroAuc(

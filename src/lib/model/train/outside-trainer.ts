@@ -264,7 +264,7 @@ function readLeft(bytes: Uint8Array, whose: string): Graph {
 
 /**
  * Requires a single float32 input and output of the sizes that a project's network has.
- * @param what for messages
+ * @param whose for messages
  * @throws AIOT_MODEL_UNFIT
  */
 export function checkEnds(graph: Graph, whose: string, network: NetworkSpec): void {

@@ -20,7 +20,7 @@ export interface Plan {
   rows: boolean;
   /**
    * Whether a linear model may replace the network on a small table, and the criterion: folds over its rows, or only the validation set
-   * if rows belong together. Null if layers, a kind or members were requested.
+   * if rows belong together. Null for recordings, for kinds other than mlp, and if layers, a kind or members were requested.
    */
   linear: 'folds' | 'validation' | null;
   /**

@@ -41,7 +41,7 @@ interface SearchOptions extends Omit<TrainOptions, 'folds' | 'resume' | 'onEpoch
   count: number;
 }
 
-/** Consecutive draws that may repeat earlier ones before the space counts as exhausted. */
+/** Number of draws that may repeat earlier ones, or be impossible, before the space counts as exhausted. */
 const patience = 50;
 
 /**

@@ -169,7 +169,7 @@ function validationOf(material: Material, division: Division, learned: Learned) 
   return proportionOf(right.length, (row) => right[row]!, groups);
 }
 
-/** Everything that determines how a training continues; the number of epochs may change. */
+/** Everything that determines how a training continues; the number of epochs and the patience may change. */
 function runDigest(
   { config }: Project,
   { dataset }: Material,

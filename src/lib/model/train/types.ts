@@ -54,7 +54,7 @@ export type TrainingSource =
   | { kind: 'recordings' }
   | {
       kind: 'table';
-      /** Absolute path. */
+      /** Absolute path; of the project's own table, the path in aiot.yaml. */
       file: string;
       /** Name of the column with labels or values. */
       label: string;
@@ -85,7 +85,7 @@ export interface TrainingFile {
   windows: { train: number; validation: number };
   lineage: Lineage;
   history: EpochFigures[];
-  /** From 1: the epoch whose weights were chosen; 0 if a custom program trained it. */
+  /** From 1: the epoch whose weights were chosen; 1 if a custom program trained it. */
   bestEpoch: number;
   /**
    * Number of rows, including validation, on which the network was trained again for the same number of epochs; null if it was not.
