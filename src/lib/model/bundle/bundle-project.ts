@@ -277,8 +277,8 @@ interface Ready {
 }
 
 /**
- * Excerpts of one window from held-out recordings of one class, from different recordings first. Only inputs that are not near a rounding
- * step qualify, so that a chip computing in single precision produces the same bytes.
+ * Excerpts of one window from held-out recordings of one class, from different recordings first. Inputs that are not near a rounding step
+ * are preferred, because a chip computing in single precision produces the same bytes.
  */
 function chooseGolden(recordings: Recording[], parts: Ready, wanted = vectorsPerClass): Take[] {
   const count = samplesOfOneWindow(parts.signal);

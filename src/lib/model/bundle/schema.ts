@@ -111,7 +111,7 @@ export const provenanceSchema = z.object({
     .object({
       /** `mlp`, `cnn1d`, … */
       kind: z.string(),
-      /** Digest of the parsed project file at training time. */
+      /** Digest of the project's settings that determine the trained model. */
       configDigest: digest,
       seed: z.int().nullable(),
       epochs: z.int().nullable(),
@@ -124,7 +124,7 @@ export const provenanceSchema = z.object({
       created: z.int(),
     })
     .nullable(),
-  /** Digest of build/evaluation.json, and the limits that it passed. */
+  /** Digest of build/evaluation.json, and the smoothing that it was computed with. */
   evaluation: z.object({ digest, vote: z.string() }).nullable(),
   dataset: z
     .object({

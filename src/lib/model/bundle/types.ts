@@ -40,7 +40,7 @@ export interface Lineage {
   dataset: { name: string; digest: string; recordings: number; samples: number };
   /** IDs of the recordings in each part. */
   split: { by: string; seed: number; train: string[]; validation: string[]; test: string[] };
-  /** Digest of the parsed project file. */
+  /** Digest of the project's settings that determine the trained model. */
   configDigest: string;
   /** Version of aiot that made it. */
   aiot: string;
@@ -48,7 +48,7 @@ export interface Lineage {
   created: number;
 }
 
-/** One limit of aiot.yaml, and whether the quantized network meets it. */
+/** One limit, from aiot.yaml or --gate, and whether the quantized network meets it. */
 interface GateFigures {
   name: string;
   limit: number;
@@ -102,7 +102,7 @@ export interface BundleInfo {
   output: End;
   /** `int8` is the quantized network, whatever its mode; `voted` is null without smoothing. */
   metrics: { float: Figures; int8: Figures; voted: Figures | null; folds?: FoldsFigures | undefined };
-  /** The limits of aiot.yaml that it passed. */
+  /** The limits that applied when it was evaluated. */
   gates: GateFigures[];
   /** Digest of the evaluation that produced the metrics. */
   evaluation: string;
