@@ -116,7 +116,7 @@ export const provenanceSchema = z.object({
       seed: z.int().nullable(),
       epochs: z.int().nullable(),
       bestEpoch: z.int().nullable(),
-      /** The engine that computed it: `wasm`, `cpu`, `node`, … */
+      /** The engine that computed it: `wasm-simd`, `tfjs-node`, … */
       backend: z.string().nullable(),
       /** Tool name → its version. */
       tools: z.record(z.string(), z.string()),

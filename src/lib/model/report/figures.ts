@@ -174,7 +174,7 @@ export function gates(list: readonly Gate[]): Html | null {
 }
 
 export function curves({ training: { history, bestEpoch } }: ReportData): Html | null {
-  // A custom training program reports no epochs.
+  // Without epochs there is nothing to draw.
   if (history.length === 0) return null;
   const mark = { x: bestEpoch, text: `best epoch: ${bestEpoch}` };
   const of = (key: 'loss' | 'accuracy' | 'valLoss' | 'valAccuracy') =>
