@@ -53,7 +53,7 @@ export interface ImportOptions {
   /** A file, or the folder of a TensorFlow.js model or SavedModel. */
   from: string;
   name?: string;
-  /** Output path of the .tflite file, or a folder; by default NAME.tflite in the working folder, or the project's build folder. */
+  /** Output path of the .tflite file, or a folder; by default NAME.tflite in the working folder, or the project's build/model.float.tflite. */
   out?: string;
   /** The project that the network is for: all its later steps then use this network. */
   project?: Project;

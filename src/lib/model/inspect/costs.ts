@@ -94,7 +94,7 @@ const weighted: readonly string[] = [
   'CONV_3D',
 ];
 
-/** Bytes of arena that TFLite Micro needs for it on a 32-bit chip; null for float16 and dynamic range, which it rejects. */
+/** Bytes of arena to give TFLite Micro for it (see `arenaBytes`); null for float16 and dynamic range, which it rejects. */
 export function arenaOf(graph: Graph): number | null {
   return refusalOfMicro(graph) === null ? arenaBytes(graph) : null;
 }
