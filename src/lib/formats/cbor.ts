@@ -2,7 +2,7 @@
 interface CborLimits {
   /** Maximum nesting of arrays and maps. */
   depth: number;
-  /** Maximum total of items: numbers, texts, keys, arrays, maps. */
+  /** Maximum total of items: all values, including arrays and maps, and all keys. */
   items: number;
 }
 
@@ -10,7 +10,7 @@ export const cborLimits: CborLimits = { depth: 16, items: 1_000_000 };
 
 /**
  * Decodes one item of CBOR (RFC 8949), restricted to JSON's values: maps with text keys, arrays, texts, finite numbers, true, false and
- * null. Byte strings, texts in chunks, tags, undefined, NaN, infinities, duplicate keys, integers beyond 2⁵³ − 1, and trailing bytes
+ * null. Byte strings, texts in chunks, tags, undefined, NaN, infinities, duplicate keys, integers from ±(2⁵³ − 1) on, and trailing bytes
  * are rejected. No length is trusted before that many bytes are present, so the cost of a payload is proportional to its size.
  * @throws CborError
  */
@@ -105,7 +105,7 @@ class CborReader {
     return { major: first >> 5, info: first & 31 };
   }
 
-  /** Reads the argument of a head as a length. */
+  /** Reads the argument of a head: a length, or an integer. */
   length(info: number, at: number, what: string): number {
     if (info < 24) return info;
     if (info === 24) return this.view.getUint8(this.take(1));

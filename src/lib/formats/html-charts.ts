@@ -81,7 +81,7 @@ interface LineChart {
   xText?: (x: number) => string;
   /** Draw steps: a value holds until the next one. */
   steps?: boolean;
-  /** Fixed range of the y axis; default: 0 to the largest value. */
+  /** Fixed range of the y axis; default: 0 to the largest value, rounded up. */
   range?: readonly [number, number];
   format: (value: number) => string;
   /** An x to mark with a vertical line, and its label. */
@@ -93,7 +93,7 @@ const lineChartHeight = 250;
 const lineChartMargin = { left: 46, right: 14, top: 12, bottom: 34 };
 const paints: readonly Paint[] = [1, 2, 3, 4, 5, 6];
 
-/** A line chart as a separate SVG, colored by the page's style. */
+/** A line chart as an SVG in the page, colored by the page's style. */
 export function lineChart(chart: LineChart): Html {
   const { title, series, range, format, mark, by, steps = false, xText = String } = chart;
   const count = Math.max(1, ...series.map(({ values }) => values.length));
@@ -179,7 +179,7 @@ const histogramMargin = { left: 14, right: 14, top: 10, bottom: 26 };
 
 /** A distribution as a stepped area, with another one as a line on top. */
 export function histogram({ from, to, area, line, unit, marks = [], spoken }: Histogram): Html {
-  // A constant fills one bin completely: the other distribution is then scaled by its own maximum.
+  // Both distributions have the same scale, up to the larger maximum.
   const top = Math.max(...area, ...(line ?? []), 1e-12);
   const count = area.length;
   const x = (i: number) =>

@@ -28,7 +28,7 @@ function shown(part: Part): string {
 /** Cells up to this length stay on one line: a wide table scrolls horizontally. */
 const shortest = 24;
 
-/** A table with a header; columns that contain only numbers or percentages are right-aligned. */
+/** A table with a header; columns that contain only numbers, with or without a unit, are right-aligned. */
 export function htmlTable(head: string[], rows: (string | Html)[][]): Html {
   const right = head.map((_, i) => rows.every((row) => /^-?[\d.,–]+( (%|m?s|dB))?$/.test(textOf(row[i]))));
   const cell = (content: string | Html, i: number, name: 'th' | 'td') => {

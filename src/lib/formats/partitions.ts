@@ -97,7 +97,7 @@ export interface PartitionsCsvOptions {
  * Parses a partition table from text: `name, type, subtype, offset, size, flags`. An empty offset means after the previous row, aligned. K
  * and M stand for KiB and MiB, and a negative size extends up to that offset. Flags are `encrypted` and `readonly`, separated by a colon.
  * Source: ESP-IDF, "Partition Tables", Creating Custom Tables.
- * @throws AIOT_FILE_MALFORMED with file:line
+ * @throws AIOT_FILE_MALFORMED with the file, and the line if a single row is wrong
  */
 export function parsePartitionsCsv(text: string, options: PartitionsCsvOptions = {}): PartitionTable {
   const { tableOffset = partitionTableOffset, flashBytes = null, file = 'partitions' } = options;
@@ -242,7 +242,7 @@ function writeRow(row: Buffer, partition: Partition): void {
 }
 
 /**
- * Reads a table from a file or a flash dump (bytes after its 0xC00 are ignored).
+ * Reads a table at the start of a file or of part of a flash dump (bytes after its 0xC00 are ignored).
  * @throws AIOT_FILE_MALFORMED with the offset and the reason; not for overlapping rows: see `checkPartitions`
  */
 export function readPartitionTable(bytes: Uint8Array): PartitionTable {

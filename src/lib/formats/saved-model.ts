@@ -17,7 +17,7 @@ const producer = 27;
  * saved_model.pb of a model (protobuf/saved_model.proto, meta_graph.proto): tag `serve`, and a signature `serving_default` with
  * named inputs and outputs of float32 in the graph's shapes, including batch 1. Weights are constants: there are no variables, and
  * TensorFlow needs no folder for them. A quantized model is written with the real values of its integers.
- * @throws AIOT_TFLITE_UNSUPPORTED for computed weights, and for non-numeric inputs and outputs
+ * @throws AIOT_TFLITE_UNSUPPORTED for computed weights, operators that TensorFlow lacks, and inputs or outputs that are not float32
  */
 export function writeSavedModel(graph: Graph): Uint8Array {
   const writer = new GraphWriter(withRealValues(graph));
@@ -581,10 +581,7 @@ function shapeProto(sizes: readonly number[]): Uint8Array {
   return message(...sizes.map((size) => bytes(2, integer(1, size))));
 }
 
-/**
- * Fields of Protocol Buffers (protobuf.dev, "Encoding"): a message is the sequence of its fields. Fields with default values are
- * omitted by the writer.
- */
+/** Fields of Protocol Buffers (protobuf.dev, "Encoding"): a message is the sequence of its fields. */
 
 const [varintType, lengthType, fixed32Type] = [0, 2, 5];
 

@@ -181,7 +181,7 @@ function md5Part(address: number, payload: Uint8Array): Uint8Array {
   return part;
 }
 
-/** The rest of `rest` after a valid MD5, which is at its start or (as specified) at its end; null if there is none. */
+/** `rest` without its valid MD5, which is at its start or (as specified) at its end; null if there is none. */
 function withoutMd5(rest: Uint8Array, address: number, payload: Uint8Array): Uint8Array | null {
   const expected = md5Part(address, payload);
   const same = (part: Uint8Array) => Buffer.compare(part, expected) === 0;

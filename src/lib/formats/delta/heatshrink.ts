@@ -56,7 +56,7 @@ export function heatshrink(
 const most = 128;
 const looks = 256;
 
-/** No new search is made within a match longer than this. */
+/** No new search is made while the rest of a match is longer than this. */
 const enough = 8;
 
 /** Number of bytes after which to yield to other tasks. */

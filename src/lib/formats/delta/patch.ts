@@ -77,7 +77,7 @@ interface Piece {
   extra: number;
 }
 
-/** Another place in the base is used only if this many more bytes match there than at the current place. */
+/** Another place in the base is used only if it matches more than this many bytes more than the current place. */
 const better = 8;
 
 /** Number of byte comparisons after which to yield to other tasks. */

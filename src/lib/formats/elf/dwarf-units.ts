@@ -198,7 +198,7 @@ export function readAttributes(
   return found;
 }
 
-/** Sizes that determine the length of an attribute. */
+/** Sizes that determine the length of an attribute, and the sections that contain strings. */
 export interface FormContext {
   addressBytes: number;
   wide: boolean;

@@ -145,7 +145,7 @@ class DebugFunctions {
     return found;
   }
 
-  /** All entries of a unit, in order; names are resolved at the end, because an origin may come later. */
+  /** All functions of a unit that have code, in order; names are resolved at the end, because an origin may come later. */
   private walk(unit: CompilationUnit): { entry: Entry; depth: number; ranges: AddressRange[] }[] {
     const cursor = new Cursor(unit.data, unit.entries, unit.end);
     const found: { entry: Entry; depth: number; ranges: AddressRange[] }[] = [];

@@ -46,7 +46,7 @@ const largestFlash = 0x800_0000;
 
 /**
  * Merges regions into one file to be written at `start`: gaps are 0xFF, as in erased flash.
- * @throws AIOT_USAGE if they overlap, or if one begins before `start` or exceeds the flash or the maximum flash size
+ * @throws AIOT_USAGE if there are none, if they overlap, or if one begins before `start` or exceeds the flash or the maximum flash size
  */
 export function mergeImages(
   regions: readonly (ByteRegion & { name?: string })[],

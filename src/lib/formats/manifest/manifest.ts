@@ -39,7 +39,7 @@ export const modelPartSchema = z.strictObject({
   /** Digest of the evaluation with these metrics. */
   evaluation: digest.nullable(),
   dataset: z.strictObject({ name: z.string(), digest }).nullable(),
-  /** Digest of the project file's parsed contents. */
+  /** Digest of the project's settings that determine the trained model. */
   config: digest.nullable(),
   /** Tool name → version. */
   tools: z.record(z.string(), z.string()),

@@ -94,7 +94,7 @@ async function readNamed(path: string, readFile: (path: string) => Promise<Uint8
   }
 }
 
-/** Writes values as CSV for `parseNvsCsv`; blobs in base64. In strings, `\r\n` becomes `\n`. */
+/** Writes values as CSV for `parseNvsCsv`; blobs in base64. Reading changes `\r\n` and `\r` in strings to `\n`. */
 export function writeNvsCsv({ namespaces, entries }: Pick<NvsContents, 'namespaces' | 'entries'>): string {
   const rows = namespaces.flatMap((namespace) => [
     [namespace, 'namespace', '', ''],

@@ -70,7 +70,7 @@ export interface NvsPage {
   /** Offset in the partition. */
   offset: number;
   state: NvsPageState;
-  /** Age: the oldest is 0. null = empty. */
+  /** Incremented with each page that is begun; null = empty or damaged. */
   sequence: number | null;
   version: NvsVersion | null;
   /** Numbers of 32-byte entries: in use, erased, never written. */
@@ -86,7 +86,7 @@ export interface NvsProblem {
 }
 
 export interface NvsContents {
-  /** Version of the format; null = the partition was never written. */
+  /** Version of the format; null = no page has a valid header. */
   version: NvsVersion | null;
   pages: NvsPage[];
   /** Names of the namespaces, by their index in entries. */

@@ -26,7 +26,7 @@ export interface WriteNvsOptions {
   version?: NvsVersion;
 }
 
-/** Maximum size in a partition table. */
+/** Maximum flash size of the chips: 128 MiB. */
 const largestFlash = 0x800_0000;
 
 /**

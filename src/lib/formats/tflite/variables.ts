@@ -25,7 +25,7 @@ export interface ResourceOperator {
   options: Record<string, unknown>;
 }
 
-/** `since` is that of READ_VARIABLE: the two are written only together with it. */
+/** Written only together with READ_VARIABLE, which determines the minimum runtime version. */
 export const resourceRows: Readonly<Record<ResourceOperatorName, ReadRow>> = {
   CALL_ONCE: {
     code: 129,

@@ -47,7 +47,7 @@ export async function checkReach(sensor: string): Promise<CheckLine[]> {
 
 const names = { url: 'sensor', bus: 'bus', chip: 'address', 'self-test': 'self-test', rate: 'rate' } as const;
 
-/** Listens for a while, as the loop would. @returns the problems found by the measurement, too */
+/** Listens for a while, as the loop would. @returns a failed measurement as a line, too */
 export async function checkRate(options: SensingOptions, seconds: number): Promise<CheckLine[]> {
   try {
     return linesOf(await measureSensor(options, seconds), options.contract.rateHz);
@@ -274,7 +274,7 @@ export const failed = (check: What, detail: string, next: string): CheckLine => 
   next,
 });
 
-/** Converts an error with a code to a line; one without is rethrown. */
+/** Converts an error with a code to a line; one without, an interruption and a bug are rethrown. */
 export function failedBy(check: What, error: unknown): CheckLine {
   if (!(error instanceof AiotError) || error.exit === 130 || error.family === 'bug') throw error;
   return failed(check, `${error.code}: ${error.message}`, error.next);

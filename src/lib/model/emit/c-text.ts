@@ -9,7 +9,7 @@ export function byteLines(bytes: Uint8Array): string {
   return lines.join('\n');
 }
 
-/** C++ keywords (ISO C++17, 5.11) that might be used as a model's name. */
+/** C++ keywords (ISO C++17, 5.11) and namespaces that might be used as a model's name. */
 const taken =
   /^(auto|bool|case|char|class|const|default|delete|double|export|final|float|int|long|new|private|public|register|return|short|signed|static|std|switch|this|tflite|union|using|virtual|void)$/;
 

@@ -146,7 +146,7 @@ export interface Finish {
   sums: string;
   /** The output of channel `o` from its sum. */
   text(sum: string, o: string): string;
-  /** Statements that convert all sums into outputs. */
+  /** Statements that convert all sums into outputs on machines with vectors. */
   all: string;
 }
 
