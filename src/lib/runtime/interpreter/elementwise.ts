@@ -95,7 +95,7 @@ function saturated(x: number): number {
   return x > 32767 ? 32767 : x < -32768 ? -32768 : x;
 }
 
-/** a · b / 2^15 for int16, rounded half away from zero. */
+/** a · b / 2^15 for int16, rounded half up. */
 function highMultiply16(a: number, b: number): number {
   if (a === -32768 && b === -32768) return 32767;
   const product = a * b;

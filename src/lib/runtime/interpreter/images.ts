@@ -150,8 +150,7 @@ function interpolated(
 }
 
 /**
- * The geometry of a TRANSPOSE_CONV: inputs are the constant output shape, the filter [out, kh, kw, in], x and the optional bias. `each`
- * calls back for every input cell and filter cell inside the image, in the order in which TFLite Micro adds them.
+ * The geometry of a TRANSPOSE_CONV: inputs are the constant output shape, the filter [out, kh, kw, in], x and the optional bias.
  */
 export function transposeConvOf(node: Node<OperatorOptions['TRANSPOSE_CONV']>) {
   const [batches, height, width, channels] = node.shape(node.input(2), 4) as [number, number, number, number];
@@ -193,7 +192,7 @@ export function transposeConvOf(node: Node<OperatorOptions['TRANSPOSE_CONV']>) {
   };
 }
 
-/** Adds the products of every input cell with the filter to `sums`, which has the output's shape. */
+/** Adds the products of every input cell with the filter to `sums`, which has the output's shape, in the order of TFLite Micro. */
 function scatter(
   geometry: ReturnType<typeof transposeConvOf>,
   x: ArrayLike<number>,
@@ -294,7 +293,7 @@ export function wideTransposeConv(node: Node<OperatorOptions['TRANSPOSE_CONV']>)
   };
 }
 
-/** Positions of the products of a BATCH_MATMUL: for each output element its row of the first and its column of the second input. */
+/** The products of a BATCH_MATMUL: where the matrices of both inputs start in each batch, their sizes, and the distances within them. */
 export function batchMatmulOf(node: Node<OperatorOptions['BATCH_MATMUL']>) {
   const shapes = [node.input(0).tensor.shape, node.input(1).tensor.shape];
   const { adjX, adjY } = node.options;

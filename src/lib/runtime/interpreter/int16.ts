@@ -122,8 +122,9 @@ interface Wide {
 const limit = 2 ** 46;
 
 /**
- * The bias of an int16 layer. With an int64 bias, or none, sums have 64 bits and multipliers have 15. With an int32 bias, both have the same widths
+ * The bias of an int16 layer. With an int64 bias, sums have 64 bits and multipliers have 15. With an int32 bias, both have the same widths
  * as for int8. Doubles hold the sums exactly.
+ * @param absent the type that a missing bias stands for; undefined = int64
  */
 export function wideBias(node: Node, channels: number, absent: TensorType | undefined, place = 2): Wide {
   const data = node.inputs[place]?.tensor.data;

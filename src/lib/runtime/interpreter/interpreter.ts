@@ -53,8 +53,8 @@ interface Step {
 }
 
 /**
- * Prepares a model for running: memory, multipliers and tables are created here, once. Operators of int8 use the integer arithmetic of
- * TFLite Micro's reference kernels, bit for bit; those of float32 use plain floating point.
+ * Prepares a model for running: memory, multipliers and tables are created here, once. Operators of int8 and int16 use the integer
+ * arithmetic of TFLite Micro's reference kernels, bit for bit; those of float32 use plain floating point.
  * @throws AIOT_TFLITE_MALFORMED when shapes, scales or types contradict each other, AIOT_TFLITE_UNSUPPORTED for a use without a kernel
  * (dynamic range)
  */
@@ -209,7 +209,7 @@ function checkInput(values: Values, input: Values, { type, shape }: Tensor): voi
 
 const integer = <K>(kernel: K) => ({ 'int8 int8': kernel, 'int16 int16': kernel });
 
-/** The kernel of an operator that only moves elements, which is the same for all types. */
+/** A kernel that is the same for all types, because it only moves or compares elements. */
 const moving = <K>(kernel: K) => ({ ...integer(kernel), 'float32 float32': kernel });
 
 /** The kernel of an operator that moves elements of float32 and int8 only. */

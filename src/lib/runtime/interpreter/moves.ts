@@ -283,7 +283,7 @@ export function broadcastPlaces(node: Node, inputs: readonly number[] = [0, 1]):
 }
 
 /**
- * Destination of each input element of a MEAN or REDUCE_MAX: `target[i]` = index of its output element; `count` = elements in each. Axes
+ * Destination of each input element of a reduction: `target[i]` = index of its output element; `count` = elements in each. Axes
  * may be negative and may repeat.
  */
 export function reductionPlan(node: Node<OperatorOptions['MEAN']>): { target: Int32Array; count: number } {

@@ -15,7 +15,7 @@ export class NodeCall {
     readonly attributes: Attributes,
     /** Names of the outputs; empty for one that is not used. */
     readonly outputs: readonly string[],
-    /** Whether another node reads an output, or it is an output of the model. */
+    /** Whether another node reads an output, or it is the imported output of the model. */
     readonly isRead: (output: string) => boolean,
     readonly opset: number,
   ) {}

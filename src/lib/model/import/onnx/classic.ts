@@ -42,7 +42,7 @@ function transformed(call: NodeCall, y: Activation): Activation {
 const linearRegressor: Lower = (call) =>
   transformed(call, linearScores(call, call.attributes.integer('targets', 1)));
 
-/** Converts only the scores. The first output, the label, is omitted because it is the class with the largest score. */
+/** Converts only the scores. They replace the first output, the label, which is the class with the largest score. */
 const linearClassifier: Lower = (call) => {
   const { maker, attributes } = call;
   const [texts, numbers] = [

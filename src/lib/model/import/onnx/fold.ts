@@ -457,7 +457,7 @@ function quantized(call: FoldCall): Constant {
   return { kind: 'constant', type, shape: x.shape, data };
 }
 
-/** The scale that applies to each element. */
+/** For each element, the index of the scale that applies to it. */
 function scalePlaces(call: FoldCall, x: Constant, scale: Constant): (i: number) => number {
   if (scale.data.length === 1) return () => 0;
   const axis = axisIn(call.attributes.integer('axis', 1), x.shape.length, call.where);

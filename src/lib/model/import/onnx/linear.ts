@@ -181,7 +181,7 @@ export function biasOf(c: Constant, units: number, factor = 1): Constant | undef
   );
 }
 
-/** γ(x − μ)/√(σ² + ε) + β per channel, which is folded into the layer before it. */
+/** γ(x − μ)/√(σ² + ε) + β per channel, as a product and a sum, which can be folded into the layer before them. */
 const batchNormalization: Lower = (call) => {
   const { attributes, maker } = call;
   attributes.refuse('training_mode', 0, 'export the model for inference (model.eval())');

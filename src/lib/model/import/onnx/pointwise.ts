@@ -15,7 +15,7 @@ export function scalar(value: number): Constant {
   return constantOf('float32', [], [value]);
 }
 
-/** Checks that the runtime supports an operator. @throws AIOT_LAYER_UNSUPPORTED */
+/** An operator of one input without options. @throws AIOT_LAYER_UNSUPPORTED if the runtime does not support it */
 export function plainUnary(maker: OnnxMaker, op: string, x: Activation): Activation {
   requireOperator(maker, op);
   return maker.each(x, (tensor) => maker.op(op as OperatorName, [tensor], maker.shape(tensor), {} as never));
@@ -125,7 +125,7 @@ const clip: Lower = (call) => {
   return clipped(call.maker, call.x(), low ?? Number.NEGATIVE_INFINITY, high ?? Number.POSITIVE_INFINITY);
 };
 
-/** Largest single-precision number, with which exporters express a missing bound. */
+/** Nearly the largest single-precision number, with which exporters express a missing bound. */
 const open = 3.4e38;
 
 export function clipped(maker: OnnxMaker, x: Activation, low: number, high: number): Activation {

@@ -20,7 +20,7 @@ interface Direction {
   units: number;
   /** Weights for the hidden state, [gates · units, units]. */
   recurrent: Constant;
-  /** Their bias, [gates · units]; zeros if it is part of `projected`. */
+  /** Their bias, [gates · units]; used only where it is not part of `projected`. */
   recurrentBias: Constant;
   activations: Activate[];
   isLinearBeforeReset: boolean;

@@ -38,7 +38,7 @@ export interface OnnxImport {
   notes: string[];
 }
 
-/** Operators by their names in the default domain; to add one, add a row to its table. */
+/** Operators by their names, after the domain if it is not the default one; to add one, add a row to its table. */
 const rows: Readonly<Record<string, Lower>> = {
   ...classicRows,
   ...linearRows,
