@@ -26,7 +26,7 @@ export default class Up extends AiotCommand {
   static override result = upResultSchema;
 
   async run(): Promise<UpResult | undefined> {
-    // While the platform loads; V8 would keep for months what it allows itself then.
+    // V8 never returns the heap space that it reserves while the platform loads, so this limits the heap from the start.
     keepYoungHeapSmall();
     const input = await this.input(Up);
     const { flags } = input;

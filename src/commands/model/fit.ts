@@ -57,7 +57,7 @@ export default class ModelFit extends AiotCommand {
     const refusal = flags.chip !== undefined && only ? refusalOf(only) : null;
     if (refusal && !this.jsonEnabled()) throw refusal;
     if (refusal) this.exitsWith(6);
-    // Devices run bundles; a .tflite file alone does not say what its inputs are.
+    // Devices run bundles; a .tflite file alone does not describe its inputs.
     const pushed = args.file?.endsWith('.aiot') ? ` ${shellWord(args.file)}` : '';
     this.print(next(`aiot model push${pushed}`));
     return result;

@@ -61,7 +61,7 @@ export const blobSchema = z.object({ digest, bytes: z.int() });
 /** POST /devices/{name}/state: a revoked device cannot be restored. */
 export const deviceActionSchema = z.strictObject({ action: z.enum(['suspend', 'resume', 'revoke']) });
 
-/** GET and PUT /trust. Any operator token may set the first; a later one must have a higher version. */
+/** GET and PUT /trust. Any operator token may set the first trust root; a later one must have a higher version. */
 export const trustSchema = trustRootSchema;
 
 /** Stages of a version. A version begins as dev; one version of a name is in production. */
@@ -75,7 +75,7 @@ export const stageRequestSchema = z.strictObject({
 });
 export type StageRequest = z.output<typeof stageRequestSchema>;
 
-/** DELETE /models/{name}/versions/{version}. `blobRemoved`: no other version has the same content. */
+/** DELETE /models/{name}/versions/{version}. `blobRemoved`: whether the content was deleted too; it is kept while anything else refers to it. */
 export const removedModelSchema = z.object({
   name,
   version: z.int(),
@@ -88,7 +88,7 @@ export type RemovedModel = z.output<typeof removedModelSchema>;
 export const auditEntrySchema = z.object({
   id: z.int(),
   at: time,
-  /** `operator` and the first digits of the token's digest. */
+  /** The actor: `operator` or `user NAME`, each followed by the token's id, `device NAME`, or `platform`. */
   who: z.string(),
   action: z.string(),
   /** `har@3`, or the name of a device. */
@@ -159,7 +159,7 @@ export const modelVersionSchema = z.object({
   version: z.int(),
   /** Sequence of the newest manifest for this version: a rollback signs a new one with a higher sequence. 0 = unsigned. */
   sequence: z.int(),
-  /** Whether it is signed by a key that the trust root names. If not, it is never promoted or rolled out. */
+  /** Whether the version is signed by a key that the trust root names. If not, it is never promoted or rolled out. */
   trusted: z.boolean(),
   /** Origin of an unsigned upload, whose content is unchanged; null = a signed version. */
   origin: originSchema.nullable(),

@@ -22,8 +22,8 @@ export interface BlobDownload {
 export function blobCalls(transport: Transport) {
   return {
     /**
-     * Uploads a blob, in pieces if it is large, so that it survives a broken connection. A blob that already exists is accepted. @throws
-     * AIOT_DIGEST_MISMATCH, AIOT_DISK_FULL
+     * Uploads a blob. A large one is uploaded in pieces, so that a broken connection loses little. A blob that already exists is accepted.
+     * @throws AIOT_DIGEST_MISMATCH, AIOT_DISK_FULL
      */
     async put(digest: string, bytes: Uint8Array | Readable): Promise<{ digest: string; bytes: number }> {
       if (bytes instanceof Uint8Array && bytes.length > pieceBytes) {
@@ -73,7 +73,7 @@ const firstWaitMs = 500;
 const tus = { 'tus-resumable': '1.0.0' };
 
 /**
- * Uploads by the tus protocol 1.0.0: after a broken connection it queries the platform's offset, and continues from there.
+ * Uploads by the tus protocol 1.0.0. After a broken connection, the upload continues from the offset that the platform reports.
  * @throws AIOT_DIGEST_MISMATCH, AIOT_DISK_FULL, AIOT_PLATFORM_UNREACHABLE after a minute of retries
  */
 async function uploadInPieces(transport: Transport, digest: string, bytes: Uint8Array): Promise<void> {

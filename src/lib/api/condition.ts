@@ -16,7 +16,7 @@ export const warningTopics = [
 
 /** Condition of the platform, as part of GET /status. */
 export const conditionSchema = z.object({
-  /** Whether it can serve requests now. */
+  /** Whether the platform can serve requests now. */
   ready: z.boolean(),
   warnings: z.array(z.object({ about: z.enum(warningTopics), message: z.string() })),
   /** Unacknowledged damage at rest, the oldest first, at most a hundred. */
@@ -28,11 +28,11 @@ export const conditionSchema = z.object({
     events: z.enum(['kafka', 'nats']).nullable(),
     broker: z.enum(['embedded', 'external']),
   }),
-  /** File system of its folder; null if the system does not report it. */
+  /** File system of the platform's folder; null if the operating system does not report it. */
   disk: z.object({ freeBytes: z.int(), totalBytes: z.int() }).nullable(),
   /** The last complete check of all blobs and the database, and the damage found; null = none yet. */
   scrub: z.object({ ended: time, blobs: z.int(), bytes: z.int(), damaged: z.int() }).nullable().default(null),
-  /** Resident memory of this process. */
+  /** Resident memory of the platform's process. */
   memoryBytes: z.int(),
   /** Expiry times of the certificates. */
   certificates: z.object({ ca: time, server: time }),

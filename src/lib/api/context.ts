@@ -47,8 +47,8 @@ export interface DataStores {
 }
 
 /**
- * Runs calls on the data service of a context, or of the current context. Without a context neither client is available. @throws as `withClient` and
- * `withGuide`
+ * Runs calls on the data service of a context, or of the current context. Without a context neither client is available.
+ * @throws as `withClient` and `withGuide`
  */
 export async function withStores<T>(
   name: string | undefined,

@@ -3,7 +3,7 @@ import type { DeviceMessage } from './contract/devices.js';
 import type { PlatformEvent } from './events/api.js';
 import { name } from './fields.js';
 
-/** Channels of a device that its messages come from. */
+/** Channels of a device's messages. */
 export const liveChannels = ['telemetry', 'inference', 'reply', 'log'] as const;
 
 export type LiveChannel = (typeof liveChannels)[number];
@@ -22,7 +22,7 @@ export const liveRequestSchema = z.union([
 ]);
 export type LiveRequest = z.output<typeof liveRequestSchema>;
 
-/** A message of MQTT, as printed by `aiot stream tail --json`. */
+/** An MQTT message, as printed by `aiot stream tail --json`. */
 export interface LiveMessage {
   topic: string;
   /** Arrival at this connection, ms since 1970. */
@@ -32,7 +32,7 @@ export interface LiveMessage {
   encoding: 'json' | 'utf8' | 'base64';
   headers?: ([string, string] | [string, string, 'utf8' | 'base64'])[];
   qos?: 0 | 1 | 2;
-  /** Whether it was published earlier, and retained. */
+  /** Whether this is a retained message, published before the subscription. */
   retain?: boolean;
   /** Length of the whole payload, and whether only its beginning is here. */
   bytes: number;

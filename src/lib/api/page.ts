@@ -42,7 +42,7 @@ export function numberOf(key: string): number {
   );
 }
 
-/** Yields all entries of a list, page by page. */
+/** Returns all entries of a list, which are requested page by page. */
 export async function everyPage<T>(
   ask: (page: PageQuery) => Promise<{ entries: T[]; next: string | null }>,
 ): Promise<T[]> {

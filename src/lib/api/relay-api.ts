@@ -5,7 +5,7 @@ const laneSchema = z.object({
   sent: z.int(),
   /** Number of messages that the destination rejected permanently. */
   refused: z.int(),
-  /** Time of the oldest unsent message; null = none waits. */
+  /** Time of the oldest unsent message; null = all messages are sent. */
   waitingSince: time.nullable(),
 });
 

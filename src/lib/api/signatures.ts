@@ -27,7 +27,7 @@ async function signaturesOf({ trust }: TrustReader, envelope: Envelope) {
   return { signed: validSigners(envelope, root.keys, keyids).length, wanted: threshold, keyids };
 }
 
-/** Whether it is signed by currently trusted keys: replaced keys no longer count. */
+/** Whether a manifest has enough signatures by currently trusted keys; replaced keys no longer count. */
 export async function isSignedEnough(client: TrustReader, envelope: Envelope): Promise<boolean> {
   const { signed, wanted } = await signaturesOf(client, envelope);
   return signed >= wanted;
@@ -45,7 +45,7 @@ export async function signedRelease(
 ): Promise<Envelope> {
   const envelope = signManifest(manifest, privatePem);
   const { signed, wanted, keyids } = await signaturesOf(client, envelope);
-  // With no valid signature at all, the key is not trusted: the platform rejects it with its own error.
+  // If not even one signature is valid, this user's key is not trusted. The platform then rejects the manifest with its own error.
   if (signed === 0 || signed >= wanted) return envelope;
   const { name, version } = manifest;
   const file = await leave(envelope, keyids);

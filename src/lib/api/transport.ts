@@ -17,7 +17,7 @@ export interface ClientOptions {
   /** A device's certificate and private key, PEM. */
   cert?: string;
   key?: string;
-  /** Next steps by error code, if the caller knows better ones. */
+  /** Next steps by error code, which replace the usual ones. */
   advice?: Advice;
 }
 

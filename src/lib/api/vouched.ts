@@ -6,8 +6,8 @@ import { type Manifest, peekManifest } from '../formats/manifest/manifest.js';
 type Asked = Pick<Manifest, 'kind' | 'name' | 'version'>;
 
 /**
- * Returns the manifest in an envelope, which must be the requested one. Signatures are not checked. @throws AIOT_UPDATE_MISMATCH,
- * AIOT_MANIFEST_MALFORMED
+ * Returns the manifest in an envelope, which must be the requested one. Signatures are not checked.
+ * @throws AIOT_UPDATE_MISMATCH, AIOT_MANIFEST_MALFORMED
  */
 export function manifestAsked(envelope: Envelope, asked: Asked): Manifest {
   const manifest = peekManifest(envelope);
@@ -20,7 +20,7 @@ export function manifestAsked(envelope: Envelope, asked: Asked): Manifest {
   );
 }
 
-/** Whether the key (PKCS#8 PEM) has signed it. */
+/** Whether this key (PKCS#8 PEM) has signed the envelope. */
 export function signedBy(envelope: Envelope, privatePem: string): boolean {
   const publicKey = publicKeyOf(privatePem);
   const keyid = keyIdOf(publicKey);

@@ -12,7 +12,8 @@ export interface PlatformInput {
 
 /** Base of the commands that send one request to the current platform, and show its response. */
 export abstract class PlatformCommand extends AiotCommand {
-  // When oclif builds the manifest, it searches a static up the chain of classes, and stops at the first class without one. So it is repeated here.
+  // For the manifest, oclif looks for a static member in each class of the inheritance chain, and stops at the first class without it.
+  // So the member is repeated here.
   static override baseFlags = AiotCommand.baseFlags;
 
   /**

@@ -18,7 +18,7 @@ interface Question<T> {
 export interface Asker {
   /**
    * Asks the question, and repeats it with the reason until the answer is valid.
-   * @throws AIOT_INTERRUPTED at Ctrl-C, AIOT_USAGE if the terminal is closed before
+   * @throws AIOT_INTERRUPTED at Ctrl-C, AIOT_USAGE if the terminal is closed before that
    */
   ask<T>(question: Question<T>): Promise<T>;
   close(): void;
@@ -70,9 +70,9 @@ export function oneOf<T extends string>(words: readonly T[]): (answer: string) =
 }
 
 /**
- * Asks on the terminal whether to continue; only `y` and `yes` mean yes. @throws AIOT_USAGE without a terminal, naming the flag that
- * answers the question; AIOT_INTERRUPTED at Ctrl-C
+ * Asks on the terminal whether to continue; only `y` and `yes` mean yes.
  * @param dryRun whether the command has --dry-run
+ * @throws AIOT_USAGE without a terminal, naming the flag that answers the question; AIOT_INTERRUPTED at Ctrl-C
  */
 export async function confirm(
   question: string,

@@ -32,7 +32,8 @@ type RenewInput = Parameters<typeof loaderOptions>[0] &
 
 /** Base of the two commands that give a known device a new certificate, in its folder or on its board. */
 export abstract class RenewCommand extends AiotCommand {
-  // When oclif builds the manifest, it searches a static up the chain of classes, and stops at the first class without one. So it is repeated here.
+  // For the manifest, oclif looks for a static member in each class of the inheritance chain, and stops at the first class without it.
+  // So the member is repeated here.
   static override baseFlags = AiotCommand.baseFlags;
   static override examples = [
     '<%= config.bin %> <%= command.id %> motor-1 --out ./motor-1',

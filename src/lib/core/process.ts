@@ -259,7 +259,10 @@ function letHeapGrow(): void {
 
 const lookMs = 200;
 
-/** Messages a second from which the heap may grow, and how long it may do so after fewer arrive, ms: most traffic comes again soon. */
+/**
+ * Rate in messages per second from which the heap may grow, and how long it may still grow after the rate falls, ms: traffic usually resumes
+ * soon.
+ */
 const busyRate = 500;
 const quietMs = 10 * 60_000;
 
@@ -267,9 +270,10 @@ const quietMs = 10 * 60_000;
 const quietGrowth = 50;
 
 /**
- * Fits V8's heap to the traffic of a process that runs for months. Objects of connections live for days: a small heap that is collected often holds
- * little garbage beside them. Objects of messages live for milliseconds: with a large young generation most of them die in it, instead of being copied.
- * When the start or the traffic is over, the garbage that it left is collected, because a quiet heap would stay as large as it is.
+ * Fits V8's heap to the traffic of a process that runs for months. Objects of connections live for days: a small heap that is collected often
+ * holds little garbage beside them. Objects of messages live for milliseconds: with a large young generation most of them die in it, instead of
+ * being copied. After the start, and when the traffic has ended, the remaining garbage is collected, because a quiet heap would otherwise stay as
+ * large as it is.
  * @param received number of messages received so far
  * @returns a function that stops it
  */
@@ -279,7 +283,7 @@ export function fitHeap(received: () => number): () => void {
   let traffic: 'unknown' | 'busy' | 'quiet' = 'unknown';
   let busyAt = 0;
   const look = () => {
-    // Timers fire late on a busy machine: over the nominal interval, few messages would look like many.
+    // Timers fire late on a busy machine. Divided by the nominal interval, the count would overstate the rate.
     const now = performance.now();
     const rate = ((received() - before) * 1000) / Math.max(now - lookedAt, 1);
     before = received();

@@ -120,7 +120,7 @@ async function readGiven(files: { cert: string; key: string }, now: number) {
     throw unfit(`the certificate in ${files.cert} expired on ${leaf.validTo}`);
   if (Date.parse(leaf.validFrom) > now)
     throw unfit(`the certificate in ${files.cert} is not valid until ${leaf.validFrom}`);
-  // Node lists extended key usages as object ids; none = all.
+  // Node lists extended key usages as object identifiers. A certificate without the extension may be used for anything.
   const usages = leaf.keyUsage as string[] | undefined;
   if (usages && !usages.includes(serverAuth))
     throw unfit(`the certificate in ${files.cert} is not a server certificate`);
@@ -153,9 +153,9 @@ interface PkiOptions {
 }
 
 /**
- * Opens the platform's authority. Processes that share a database share the CA too: it is sealed in the database, and each process also has it in its
- * own folder. Each has its own server certificate.
- * @throws AIOT_DATABASE_REFUSED (sealed with another secret, or the folder is of another platform), and as openAuthority
+ * Opens the platform's authority. Processes that share a database also share the CA: the database stores it with its key sealed, and each process
+ * keeps a copy in its own folder. Each process has its own server certificate.
+ * @throws AIOT_DATABASE_REFUSED (sealed with another secret, or the folder belongs to another platform), and as openAuthority
  */
 export async function openPki({
   folder,
@@ -182,7 +182,7 @@ export async function openPki({
   });
 }
 
-/** The CA in the database: AES-256-GCM with a key by scrypt; base64. */
+/** The CA as stored in the database: its certificate, and its private key encrypted by AES-256-GCM under a key derived with scrypt (base64). */
 interface Sealed {
   /** PEM */
   certificate: string;
@@ -216,7 +216,7 @@ async function keptSecret(folder: string): Promise<string | undefined> {
   return (await unless('AIOT_FILE_NOT_FOUND', readText(secretIn(folder))))?.trim();
 }
 
-/** Created once if none was provided; stored beside the key that it seals in the database. */
+/** Generates the secret that seals the CA's key in the database, and stores it in the folder beside that key. */
 async function newSecret(folder: string): Promise<string> {
   const made = randomBytes(32).toString('base64url');
   await writeFileAtomic(secretIn(folder), `${made}\n`, 0o600);

@@ -107,7 +107,7 @@ function blobWarnings(missing: readonly Reference[]): Warning[] {
   return [{ about: 'blobs', message }];
 }
 
-/** Names the first few; `aiot platform acknowledge` clears the warnings. */
+/** One warning each for the first five damaged places, and one for the rest; `aiot platform acknowledge` clears them. */
 function damageWarnings(damage: Condition['damage']): Warning[] {
   const told = damage.slice(0, 5).map(({ place, problem, lost }): Warning => {
     const what = lost === undefined ? '' : `: ${lostText(lost)}`;

@@ -39,7 +39,7 @@ export function limitsFor(descriptors: number): ConnectionLimits {
 
 /** Number of descriptors that this process may have open. Node raises its soft limit to the hard one at startup. */
 export async function descriptorLimit(): Promise<number> {
-  // Linux has it in a file; elsewhere it comes from a diagnostic report, which is slower.
+  // Linux provides the limit in a file; elsewhere it is read from a diagnostic report, which is slower.
   const limits = await readFile('/proc/self/limits', 'utf8').catch(() => '');
   const listed = /^Max open files\s+(\d+|unlimited)/m.exec(limits)?.[1];
   const soft =
@@ -71,7 +71,7 @@ interface Entry {
   begin: () => void;
 }
 
-/** A TLS record: its header, and the longest hello accepted; with post-quantum keys and a ticket it has 4 KiB. */
+/** Length of a TLS record's header, and of the longest hello accepted, bytes. A hello with post-quantum keys and a ticket has about 4 KiB. */
 const headerBytes = 5;
 
 const longestHello = 8192;
@@ -87,7 +87,7 @@ const nothing = () => {};
 
 /**
  * Every connection of the platform's listeners, from accept to close. A connection reaches TLS, which costs 50 KB and more, only with a
- * complete hello and a free place; until then it costs only its socket. When all places are taken, the address with most connections loses
+ * complete hello and a free place; until then it costs only its socket. When all places are taken, the address with the most connections loses
  * its oldest, so that one host with thousands of them does not block others.
  */
 export class Connections {
@@ -259,7 +259,7 @@ export class Connections {
       }
       this.move(next, 'unproven');
       const { begin } = next;
-      // It holds the hello, which the entry would otherwise keep as long as the connection lasts.
+      // `begin` holds the hello. Without this, the entry would keep the hello until the connection closes.
       next.begin = nothing;
       begin();
     }
@@ -357,7 +357,7 @@ export class Crowd<T> {
     this.recount(address, own.size + 1, own.size);
   }
 
-  /** The address with most items; among several, the one that has had that many for longest. */
+  /** The address with the most items; among several, the one that has had that many for the longest time. */
   busiest(): string | undefined {
     return this.byCount[this.most]?.values().next().value;
   }
@@ -369,7 +369,7 @@ export class Crowd<T> {
       .next().value;
   }
 
-  /** The oldest item of the address whose turn it is: addresses take turns. */
+  /** The oldest item of the address whose turn it is; that address goes to the back of the queue. */
   next(): T | undefined {
     const [address, own] = this.byAddress.entries().next().value ?? [];
     if (address === undefined || own === undefined) return undefined;

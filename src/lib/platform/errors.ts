@@ -53,7 +53,7 @@ export function statusOf({ code }: Pick<AiotError, 'code'>): number {
   return statuses[code] ?? 400;
 }
 
-/** Errors of a folder that cannot be written, and of a process that may not open another file. */
+/** Errors reported when a folder cannot be written, or when a process may not open another file. */
 const unwritable = new Set(['EROFS', 'EACCES', 'EPERM', 'EIO', 'EMFILE', 'ENFILE']);
 
 /** Converts a failure of the disk or the database into an error that a caller can act on; other errors are unchanged. */

@@ -4,7 +4,7 @@ import { type Exposition, Histogram } from '../core/prometheus.js';
 /** Upper bounds of the histogram buckets for batch sizes. */
 const countBounds = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 4000];
 
-/** Records that a number of records became durable together, and the duration. */
+/** Called after a group commit with the number of records that became durable and the duration. */
 export type NoteCommit = (records: number, seconds: number) => void;
 
 /** Disk metrics: the duration of a sync, and how many records share one. */
@@ -42,12 +42,12 @@ export class DiskFigures {
   tell(out: Exposition): void {
     out.histogram(
       'aiot_sync_duration_seconds',
-      'Time that fsync of a file took.',
+      'Duration of an fsync.',
       byLabel('part', this.syncs),
     );
     out.histogram(
       'aiot_commit_duration_seconds',
-      'Time until what was written together was durable.',
+      'Duration of a group commit.',
       byLabel('log', this.times),
     );
     out.histogram('aiot_commit_records', 'Records that became durable together.', byLabel('log', this.sizes));

@@ -28,18 +28,18 @@ export interface Engines {
 }
 
 export interface PlatformOptions {
-  /** Folder of all its data; created if missing. */
+  /** Folder of all the platform's data; created if missing. */
   dataDir: string;
   /** Address to bind; loopback by default. */
   host?: string;
-  /** Names and addresses by which it is reached from outside, for example through a proxy: the first is in its URLs, all are in its certificate. */
+  /** Names and addresses by which clients reach the platform, for example through a proxy. The first is used in URLs; the certificate covers all. */
   names?: readonly string[] | undefined;
   /** 0 = any free port. */
   httpPort: number;
   mqttPort: number;
   /** A listener for MQTT without TLS, on loopback only. */
   plain?: { port: number };
-  /** A listener for boards that support neither TLS nor passwords, with the permissions of its clients. */
+  /** A listener for boards that support neither TLS nor passwords, and the permissions of those boards. */
   boards?: BoardListener;
   /** Readers in this process that will open later (name → filter): their messages are queued from the start. */
   readers?: Readonly<Record<string, string>>;
@@ -62,7 +62,7 @@ export interface PlatformOptions {
   ddiPollMs?: number | undefined;
   /** MQTT over WebSocket (wss), 0 = any free port; none when absent. */
   wsPort?: number;
-  /** PEM files of the server's certificate and key, if it is not issued by the platform's own CA. */
+  /** PEM files of a server certificate from another CA and of its key. */
   serverCertificate?: { cert: string; key: string };
   /** Encrypts the CA's stored key (AIOT_CA_PASSPHRASE). */
   caPassphrase?: string | undefined;
@@ -70,18 +70,18 @@ export interface PlatformOptions {
   newToken?: boolean;
   /** Issues no token, not even at the first start: for output that is kept in a log. */
   noToken?: boolean | undefined;
-  /** Overrides of the requests per minute for one token or address. */
+  /** Overrides the requests per minute allowed for one token or address. */
   rates?: Partial<Rates>;
-  /** Overrides of the broker's limits. */
+  /** Overrides the broker's limits. */
   brokerLimits?: Partial<BrokerLimits>;
-  /** Overrides of the limits for all listeners together. */
+  /** Overrides the limits for all listeners together. */
   connectionLimits?: Partial<ConnectionLimits>;
   /** How long requests in progress may take to end at shutdown, ms. */
   drainMs?: number;
   /** How often live connections of dashboards are checked, ms. */
   liveBeatMs?: number;
   clock?: Clock;
-  /** A database above this size is checked in the background, bytes; 1 GiB when absent. */
+  /** Size above which the database is checked in the background instead of during the start, bytes; 1 GiB when absent. */
   checkAtOnce?: number | undefined;
   /** Makes files durable; replaceable in tests. */
   sync?: Sync;

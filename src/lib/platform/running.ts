@@ -51,7 +51,7 @@ export async function isAlive(pid: number): Promise<boolean> {
   return (await statOf(pid))?.[0] !== 'Z';
 }
 
-/** Boot-relative start time of a process; null if there is no /proc. */
+/** Start time of a process in clock ticks since boot; null if there is no /proc. */
 async function birthOf(pid: number): Promise<string | null> {
   return (await statOf(pid))?.[19] ?? null;
 }

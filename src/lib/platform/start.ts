@@ -117,7 +117,7 @@ type State = Awaited<ReturnType<typeof openState>>;
 const close = (part: { close(): unknown }) => part.close();
 const call = (end: () => unknown) => end();
 
-/** The platform's parts: each with its name, how it starts, and how it ends. */
+/** The platform's parts: the name of each, how it starts, and how it ends. */
 const platformParts = new PartTable<Ground>()
   .part(
     'folder',
@@ -281,7 +281,7 @@ function isGuide({ compat }: PlatformOptions): boolean {
   return compat?.includes('architects-guide') ?? false;
 }
 
-/** Destination to which events are forwarded. None with the guide's services: the broker named by `events` then has only the guide's topics. */
+/** Destination to which events are forwarded. With the guide's services there is none, because `events` then names their Kafka. */
 function relayOf(options: PlatformOptions): string | undefined {
   return isGuide(options) ? undefined : options.engines?.events;
 }

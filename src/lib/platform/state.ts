@@ -76,7 +76,7 @@ type WithEvents = WithStore & { events: Events; damages: Damages };
 const close = (part: { close(): unknown }) => part.close();
 const call = (end: () => unknown) => end();
 
-/** The parts of a data folder and the services on top: each with its name, how it starts, and how it ends. */
+/** The parts of a data folder and the services on top: the name of each, how it starts, and how it ends. */
 const stateParts = new PartTable<Ground>()
   .part('prepared', prepareFolder)
   .part(
@@ -283,7 +283,7 @@ function releaseParts({
   return { store, blobs, trust, events, turns: engine.turns, now };
 }
 
-/** Private folders. In `pki`, keys have private permissions of their own, and the CA certificate is public. */
+/** Folders closed to other users. `pki` is not among them: its key files are private, and the CA certificate is public. */
 const folders = ['broker', 'blobs'];
 
 /**

@@ -212,7 +212,7 @@ export interface Offered {
   expiresAt?: number | undefined;
 }
 
-/** Headers as the properties of a message: the Message Expiry Interval counts down, so it is not among those that are forwarded unchanged. */
+/** Headers as the properties of a message. The Message Expiry Interval becomes `expiresAt`: it counts down, so it cannot be forwarded unchanged. */
 function propertiesOf(headers: OutgoingMessage['headers']) {
   if (!headers?.length) return {};
   const isExpiry = ([name, value]: Header) =>
@@ -290,15 +290,15 @@ class HeldDelivery implements Delivery {
 
 /** The part of a reader that its deliveries use. */
 interface Taker {
-  /** Deliveries that are neither acked nor nacked yet: their publishers wait. */
+  /** Deliveries neither acked nor nacked yet, whose publishers are waiting. */
   readonly open: Set<HeldDelivery>;
   /** Delivers now, or later when there is room. */
   take(delivery: HeldDelivery, bytes: number): void;
 }
 
 /**
- * Offers one message to several readers, whose deliveries share it. `done` is called once: when every reader has acked, or with an error as soon as
- * one has not.
+ * Offers one message to several readers, whose deliveries share it. `done` is called once: when every reader has acked, or with an error when the
+ * first one nacks.
  */
 function offerTo(
   takers: readonly Taker[],

@@ -4,16 +4,16 @@ import type { Logger } from 'pino';
 import { AiotError, systemCode } from '../core/errors.js';
 import { untilDone } from './events/outbox.js';
 
-/** Background work that one process of a platform does. */
+/** Background work that only one process of a platform does at a time. */
 export interface Worker {
   name: string;
-  /** Works until the signal ends, and resolves within a second of that. An error is logged, and the worker is restarted. */
+  /** Works until the signal is aborted, and then resolves within a second. An error is logged, and the worker is restarted. */
   run(signal: AbortSignal): Promise<void>;
 }
 
 const pauses = { firstPauseMs: 250, longestPauseMs: 30_000 };
 
-/** A worker that ran this long without a failure is restarted immediately. */
+/** After a worker has run this long without a failure, its next failure restarts it with the first, shortest pause. */
 const soundMs = 60_000;
 
 /** Failures of workers, for the readiness check. */
@@ -24,7 +24,7 @@ export class WorkerStates {
     this.failed.set(worker, { code: codeOf(error), at: performance.now() });
   }
 
-  /** Worker → error code of its recent failure; a worker that has run for longer than its longest pause counts as healthy. */
+  /** Worker → error code of its last failure. A worker without a failure for twice the longest pause counts as healthy. */
   troubles(): Map<string, string> {
     const since = performance.now() - 2 * pauses.longestPauseMs;
     return new Map(
@@ -46,7 +46,7 @@ export function startWorkers(
   states?: WorkerStates,
 ): () => Promise<void> {
   return leader.campaign(async (signal) => {
-    // Every worker listens to it, and Node warns of more than ten listeners.
+    // Every worker listens to the signal, and Node warns about more than ten listeners.
     setMaxListeners(0, signal);
     log.debug({ workers: workers.map(({ name }) => name) }, 'leads');
     await Promise.all(workers.map((worker) => keepRunning(worker, signal, log, states)));
@@ -103,7 +103,7 @@ export interface Leader {
 export interface Campaign {
   role: string;
   leads: boolean;
-  /** Why this process can neither lead nor see another leader; null = it can. */
+  /** Reason why this process can neither lead nor determine the leader; null = there is none. */
   error: string | null;
 }
 

@@ -22,11 +22,11 @@ export interface PushConfigOptions {
   /** Path of a JSON document. */
   path: string;
   name: string;
-  /** Device types that it is released for. */
+  /** Device types for which the configuration is released. */
   deviceTypes: string[];
   /** The operator's signing key, PKCS#8 PEM: used for signing here and never sent. */
   privatePem: string;
-  /** Devices reject it after this time, ms from now; absent = no expiry. */
+  /** Time after which devices reject the manifest, ms from now; absent = no expiry. */
   validMs?: number | undefined;
 }
 

@@ -80,7 +80,7 @@ export const userSchema = z.object({
 });
 export type User = z.output<typeof userSchema>;
 
-/** Names that an event would confuse with other originators. */
+/** Names that would be confused with other originators in events. */
 const reserved = new Set(['device', 'nobody', 'operator', 'platform', 'user']);
 
 /** POST /users */
@@ -107,14 +107,14 @@ export const tokenSchema = z.object({
   id: z.string(),
   /** Purpose, in the words of its creator. */
   name: z.string(),
-  /** Owner of the token; null = the platform's first operator. */
+  /** Owner of the token; null = an operator token without an owner. */
   owner: name.nullable(),
   role: z.enum(roles),
   /** Scopes that restrict the token; null = everything the role allows. */
   scopes: z.array(z.string()).nullable(),
   created: time,
   expires: time,
-  /** To the minute; null = never. */
+  /** Accurate to a minute; null = never used. */
   lastUsed: time.nullable(),
   state: z.enum(tokenStates),
 });
@@ -165,7 +165,7 @@ export type Login = z.output<typeof loginSchema>;
 
 /** GET /session: the user logged in to this browser. The session itself is in a cookie that pages cannot read. */
 export const sessionSchema = z.object({
-  /** The user logged in; null = no user and no device. */
+  /** The user logged in; null = none. */
   user: z
     .object({
       /** Name of the user as in events. */

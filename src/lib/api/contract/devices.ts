@@ -60,7 +60,7 @@ export type DeviceChange = z.output<typeof deviceChangeSchema>;
 export const deviceChangeRequestSchema = z.strictObject({
   change: deviceChangeSchema,
   names: z.array(name).min(1).max(mostChanges),
-  /** Nothing is changed: the planned changes are returned. */
+  /** Whether to return the planned changes without making them. */
   dryRun: z.boolean().default(false),
 });
 
@@ -93,7 +93,7 @@ export const devicePatchSchema = z.strictObject({
 
 export type DevicePatch = z.output<typeof devicePatchSchema>;
 
-/** GET /devices/{name}/state: its desired and reported state. */
+/** GET /devices/{name}/state: the device's desired and reported state. */
 export const deviceTwinSchema = z.object({
   /** The messages of protocol v1; null = none. */
   desired: z.looseObject({}).nullable(),
@@ -168,7 +168,7 @@ export const birthRequestSchema = z.strictObject({ envelope: envelopeSchema });
 export const birthReplySchema = z.object({ envelope: envelopeSchema, stored: time });
 export type StoredBirth = z.output<typeof birthReplySchema>;
 
-/** Maximum number created per request. */
+/** Maximum number of simulated devices per request. */
 export const mostSimulated = 1000;
 
 /**
@@ -201,7 +201,7 @@ export const simulatedTag = 'simulated';
 /** Channels of device messages, by the last part of the topic. */
 export const deviceChannels = ['telemetry', 'inference', 'reply', 'log'] as const;
 
-/** GET /devices/{name}/messages: the newest of a channel, oldest first. */
+/** GET /devices/{name}/messages: the newest messages of a channel, oldest first. */
 export const deviceMessagesQuerySchema = z.object({
   channel: z.enum(deviceChannels),
   /** Messages that arrived after this, ms since 1970; an hour ago when absent. */
@@ -330,7 +330,7 @@ export const enrolment = {
     takes: ['fingerprint'],
     result: deviceSchema,
   }),
-  /** Puts another board under the same name; the previous board's certificate ends at once. */
+  /** Gives the name to another board; the previous board's certificate ends at once. */
   replace: endpoint('POST /devices/:name/replace', {
     summary: 'Replace a board with another one',
     body: replaceRequestSchema,

@@ -28,21 +28,21 @@ interface Details<
   list?: Member;
   /** Members of the body, or of the query, that client callers pass individually, in this order; absent = as one object. */
   takes?: Takes;
-  /** Roles that may call it; absent = viewers for reads, operators for everything else. */
+  /** Callers that the endpoint allows; absent = viewers for reads, operators for everything else. */
   access?: Access;
-  /** `session`: any token may call it, however restricted. Absent = a restricted token needs a scope that follows from the path. */
+  /** `session`: any token may call the endpoint, however restricted. Absent = a restricted token needs a scope that follows from the path. */
   scope?: 'session';
   /** Error codes of this endpoint, in addition to those of every endpoint. OpenAPI lists their statuses. */
   errors?: readonly ErrorCode[];
-  /** Further HTTP statuses of its responses. */
+  /** Further HTTP statuses of the endpoint's responses. */
   statuses?: readonly number[];
   /** Largest body, bytes, if it differs from the default. */
   largestBody?: number;
 }
 
 /**
- * One endpoint of the API's contract, and its only description. The platform's routes, the client, the dashboard's calls, OpenAPI and
- * docs/reference/api.md all derive from it.
+ * The only description of an endpoint. The platform's routes, the client, the dashboard's calls, OpenAPI and docs/reference/api.md are all derived
+ * from it.
  */
 export interface Endpoint<
   Route extends string = string,

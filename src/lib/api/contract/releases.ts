@@ -21,7 +21,7 @@ export const firmwareVersionSchema = z.object({
   /** The chip that the image is for, according to its header; null = a program for a computer. */
   chip: z.enum(chipNames).nullable(),
   deviceTypes: z.array(z.string()),
-  /** Format for an update client, of a device that runs more than one program; absent = a chip's image or a program. */
+  /** Format of a bundle for an update client; absent = a chip's image, or a program for a computer. */
   bundle: z.enum(bundleKinds).optional(),
   /** The application description in the image; null if it has none. */
   app: z.object({ project: z.string(), version: z.string(), built: z.string(), idf: z.string() }).nullable(),

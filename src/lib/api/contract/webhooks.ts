@@ -37,7 +37,7 @@ export const webhookSchema = z.object({
   created: time,
   /** Id up to which all events were sent or skipped. */
   position: z.int(),
-  /** Number of events of any type after it. */
+  /** Number of events of any type after that position. */
   behind: z.int(),
   /** Number of consecutive failed attempts, time of the first, the last error, and the time of the next attempt. */
   failures: z.int(),

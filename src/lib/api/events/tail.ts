@@ -8,9 +8,9 @@ import type { EventFilter, EventPage, PlatformEvent } from './api.js';
 export interface TailOptions extends EventFilter {
   /** Id of the last known event: later ones are shown. Absent = begin with some of the newest. */
   from?: number | 'now' | undefined;
-  /** End after this many events. */
+  /** Number of events after which the output ends. */
   count?: number | undefined;
-  /** Whether to continue with future events. If not, it ends at the end of the log, unless `count` is specified. */
+  /** Whether to continue with future events. If not, the output ends at the end of the log, unless `count` is specified. */
   follow: boolean;
   timeoutMs?: number | undefined;
   signal?: AbortSignal;

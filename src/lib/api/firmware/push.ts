@@ -24,11 +24,11 @@ export interface PushFirmwareOptions {
   path: string;
   /** Replaces the project's name in the image. */
   name?: string | undefined;
-  /** Device types that it is released for; the image's chip when absent. */
+  /** Device types for which the firmware is released; derived from the image when absent. */
   deviceTypes?: string[] | undefined;
   /** The operator's signing key, PKCS#8 PEM: used for signing here and never sent. */
   privatePem: string;
-  /** Devices reject it after this time, ms from now; absent = no expiry. */
+  /** Time after which devices reject the manifest, ms from now; absent = no expiry. */
   validMs?: number | undefined;
 }
 

@@ -33,7 +33,7 @@ interface Ask {
 }
 
 /**
- * @param url of any of its three HTTP services, or of the host with the guide's own ports. The services are tried in turn, because the guide's text
+ * @param url of any of the three HTTP services, or of the host with the guide's own ports. The services are tried in turn, because the guide's text
  * and its manifests assign them to different ports. A wrong service responds with 404.
  */
 export function createGuideClient({ url, ...trust }: GuideTrust & { url: string }): GuideClient {

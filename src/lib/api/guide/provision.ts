@@ -16,8 +16,8 @@ export const guideProvisionedSchema = z.object({
 export type GuideProvisioned = z.output<typeof guideProvisionedSchema>;
 
 /**
- * Registers a board with an installation of the guide, and queries it as the board will. @throws AIOT_USAGE without a chip id or MAC, and errors of
- * the client
+ * Registers a board with an installation of the guide, and then queries the installation as the board will.
+ * @throws AIOT_USAGE without a chip id or MAC, and errors of the client
  */
 export async function provisionAtGuide(
   client: GuideClient,

@@ -33,7 +33,7 @@ export class OciRepository {
   private authorization: string | undefined;
   private agent: Promise<Agent> | undefined;
 
-  /** @param plainHttp connects without TLS; loopback addresses are always used in this way, as in other clients */
+  /** @param plainHttp connects without TLS; connections to loopback addresses never use TLS, as in other clients */
   constructor(
     private readonly reference: OciReference,
     private readonly plainHttp = false,

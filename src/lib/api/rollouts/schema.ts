@@ -22,26 +22,26 @@ export type Release = z.output<typeof releaseSchema>;
 
 /** `committed`, `rolledBack`, `failed`, `missed`, `withdrawn` and `restored` are final states of a device. */
 export const rolloutDeviceStates = [
-  /** It was not offered the release yet. */
+  /** The device has not been offered the release yet. */
   'pending',
-  /** It was offered the release and has not started. */
+  /** The device was offered the release and has not started. */
   'offered',
   'updating',
-  /** It runs the release beside the active one, and must not commit it yet. */
+  /** The device runs the release beside the active one, and must not commit it yet. */
   'shadowing',
   /** The offer was withdrawn, and the device has not confirmed that yet. */
   'recalled',
-  /** It runs the new version. */
+  /** The device runs the new version. */
   'committed',
-  /** It tried the version and rolled back automatically. */
+  /** The device tried the version and rolled back automatically. */
   'rolledBack',
-  /** It rejected the version, or did not finish in time. */
+  /** The device rejected the version, or did not finish in time. */
   'failed',
-  /** It was offline until its deadline. */
+  /** The device was offline until its deadline. */
   'missed',
-  /** It was removed from the rollout before it started: by another rollout, a revocation, or an abort. */
+  /** The device was removed from the rollout before it started: by another rollout, a revocation, or an abort. */
   'withdrawn',
-  /** It committed, and has been asked to return to the previous release. */
+  /** The device committed, and has been asked to return to the previous release. */
   'restoring',
   'restored',
 ] as const;
@@ -86,7 +86,7 @@ export const windowSchema = z.strictObject({
 export type MaintenanceWindow = z.output<typeof windowSchema>;
 
 export const rolloutPolicySchema = z.strictObject({
-  /** Cumulative number of devices offered it once each wave is open; the last wave is always all remaining devices. */
+  /** For each wave, the cumulative number of devices up to and including it; the last wave always has all remaining devices. */
   waves: z
     .array(amountSchema)
     .min(1)
@@ -188,7 +188,7 @@ export type DeltaReport = z.output<typeof deltaReportSchema>;
 
 export const rolloutDeviceSchema = z.object({
   name,
-  /** Index of its wave. */
+  /** Index of the device's wave. */
   wave: z.int(),
   state: z.enum(rolloutDeviceStates),
   /** The update state last reported. */
@@ -224,7 +224,7 @@ export const rolloutWaveSchema = z.object({
 export const rolloutSchema = z.object({
   id: z.string(),
   state: z.enum(rolloutStates),
-  /** Why it is paused or ended early. */
+  /** Reason why the rollout is paused or ended early. */
   reason: reasonSchema.nullable(),
   releases: z.array(releaseSchema),
   rollback: releaseSchema.nullable(),
@@ -275,7 +275,7 @@ export const rolloutDevicesQuerySchema = pageQuerySchema.extend({
   wave: z.coerce.number().int().min(0).optional(),
 });
 
-/** Devices by wave: `start` accepts this as a file. */
+/** A rollout's request, and its devices by wave. `aiot rollout start` accepts a plan as a file. */
 export const rolloutPlanSchema = z.object({
   spec: z.literal('aiot-rollout-plan/1'),
   request: rolloutRequestSchema,

@@ -49,7 +49,7 @@ export function namesFolder(context: string): string {
 }
 
 /**
- * Writes the names of a platform's resources to the cache, for the shells. Lists that the token may not see keep their last names.
+ * Writes the names of a platform's resources to the cache, for the shells. Lists that the token may not read remain as they were.
  * @returns the number of names by kind
  * @throws AIOT_CONTEXT_NOT_FOUND, AIOT_PLATFORM_UNREACHABLE if no list could be read
  */

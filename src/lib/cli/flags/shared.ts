@@ -208,8 +208,8 @@ export const setFlag = Flags.string({
 });
 
 /**
- * `NAME=VALUE` texts as a record; if a name occurs twice, the last value counts. @throws AIOT_USAGE, which never quotes a value, because it
- * may be a secret
+ * `NAME=VALUE` texts as a record; if a name occurs twice, the last value counts.
+ * @throws AIOT_USAGE, which never quotes a value, because it may be a secret
  */
 export function variablesOf(texts: readonly string[] = []): Record<string, string> {
   return Object.fromEntries(

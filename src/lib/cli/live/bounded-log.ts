@@ -29,7 +29,7 @@ export function boundedLog(
   };
 }
 
-/** After a while, gives up unread output on stdout and stderr, which would keep the process alive. */
+/** After `patienceMs`, discards unread output on stdout and stderr, which would keep the process alive. */
 export function endUnread(patienceMs = 1000): void {
   // Without unread output the process has already ended, because the timer does not keep it alive.
   const giveUp = () => {

@@ -86,7 +86,7 @@ export function sparkline(shares: readonly number[], most = 24): string {
     .join('');
 }
 
-/** Merges each two bars into one, to fit a table row. */
+/** Merges every two bars into one, to fit a table row. */
 export function halved(shares: readonly number[]): number[] {
   return shares.flatMap((share, i) => (i % 2 === 0 ? [share + (shares[i + 1] ?? 0)] : []));
 }

@@ -119,7 +119,7 @@ export function dashboardText({ url, expires }: LoginLink): string {
   return `${url}\n${dim(`works once, for ${plural(minutes, 'minute')}`)}`;
 }
 
-/** The running processes, their location, and their routes. */
+/** A platform that was started: its addresses, its process, its project's routes, and the context. */
 export function platformText({
   pid,
   urls,

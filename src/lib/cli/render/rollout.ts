@@ -185,7 +185,7 @@ function msText(ms: number): string {
   return String(Number(ms.toPrecision(2)));
 }
 
-/** Confusion counts of the two models' predictions. */
+/** How often each model predicted each class: `CLASS CURRENT → CANDIDATE`. */
 function answersText(active: Record<string, number>, candidate: Record<string, number>): string {
   const labels = [...new Set([...Object.keys(active), ...Object.keys(candidate)])].sort();
   return labels.map((label) => `${label} ${active[label] ?? 0} → ${candidate[label] ?? 0}`).join(', ');
@@ -275,7 +275,7 @@ function signedOf(devices: RolloutDeviceInfo[]): string {
     .join(', ');
 }
 
-/** The release of each device, the time from its offer to each reported step, and the certainty of its commit. */
+/** The release of each device, the time from its offer to each reported step, and whether its commit is proven. */
 function proofTable(devices: RolloutDeviceInfo[], { releases }: Rollout): string {
   const steps = ['downloaded', 'verified', 'booted', 'golden', 'committed', 'healthy'] as const;
   const shown = devices.slice(0, rows);

@@ -8,7 +8,7 @@ import { width, wordsOf, wrapped } from './wrap.js';
 
 export { ago } from '../../core/figures.js';
 
-/** Loaded and used only if a person reads the output. It is set once per command from the terminal, --no-color and --json. */
+/** Loaded and used only if a person reads the output. Set once per command, according to the terminal, --no-color and --json. */
 let chalk: ChalkInstance | undefined;
 
 export async function useColor(wanted: boolean): Promise<void> {

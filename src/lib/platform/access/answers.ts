@@ -12,7 +12,7 @@ export interface Pending {
   key: string;
   /** Digest of the request. */
   request: string;
-  /** Token that was presented, which seals the response. Null = the response contains no secret. */
+  /** Token that was presented; it seals the response. Null = the response contains no secret. */
   secret: string | null;
 }
 
@@ -40,7 +40,7 @@ export class Answers {
     private readonly now: () => number,
   ) {}
 
-  /** Waits for a request with the same key, then returns its response, or a function if this request must be processed: call it when done. */
+  /** Waits for a request with the same key and returns its response. If this request must be processed, returns a function to call when done. */
   async begin(pending: Pending): Promise<Answer | (() => void)> {
     const id = `${pending.who}\n${pending.key}`;
     for (let before = this.turns.get(id); before; before = this.turns.get(id)) await before;
@@ -69,8 +69,8 @@ export class Answers {
   }
 
   /**
-   * Must be called in the transaction of each change. @throws AIOT_IDEMPOTENCY_REUSED if another process carries out the same request at the same
-   * time
+   * Must be called in the transaction of each change.
+   * @throws AIOT_IDEMPOTENCY_REUSED if another process carries out the same request at the same time
    */
   async note(store: Store): Promise<void> {
     const pending = this.working.getStore();
@@ -133,7 +133,7 @@ export class Answers {
   }
 }
 
-/** Reads a stored response. It is a list of body and headers; earlier versions of aiot stored only the body, which is an object or empty. */
+/** Parses a stored response, a list of body and headers. Earlier versions of aiot stored only the body, which is an object or empty. */
 function readKept(text: string): Pick<Answer, 'body' | 'headers'> {
   if (!text.startsWith('[')) return { body: text, headers: {} };
   const [body, headers] = JSON.parse(text) as [string, Record<string, string>];

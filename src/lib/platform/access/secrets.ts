@@ -22,7 +22,7 @@ const mostWrong = { device: 5, address: 20 };
 
 const minuteMs = 60_000;
 
-/** Secrets verified concurrently: each takes a thread and 16 MiB. */
+/** Maximum number of secrets verified concurrently: each takes a thread and 16 MiB. */
 const mostAtOnce = 2;
 
 const mostWaiting = 100;
@@ -34,8 +34,8 @@ export interface DeviceSecrets {
   /** Removes the secret. Returns whether there was one. @throws AIOT_NOT_FOUND */
   remove(device: string, who: string): Promise<boolean>;
   /**
-   * Whether this is the secret of a device that may connect. Wrong secrets are limited by address. `secure`: it arrived over TLS; a secret sent over
-   * an unencrypted connection is no longer valid, except for simulated devices.
+   * Whether this is the secret of a device that may connect. Wrong secrets are limited by address. `secure`: whether the secret arrived over TLS; one
+   * sent over an unencrypted connection is refused, except for simulated devices.
    */
   isRight(device: string, secret: string, address: string, secure: boolean): Promise<boolean>;
 }
@@ -56,7 +56,7 @@ interface SecretParts {
 
 export function secretsIn({ store, devices, events, now }: SecretParts): DeviceSecrets {
   /**
-   * Secrets that were verified: hash in the database → MAC of the secret under a key of this process. 1,000 reconnecting devices then cost no scrypt.
+   * Verified secrets: hash in the database → MAC of the secret under a key of this process. Devices that reconnect therefore cost no scrypt.
    */
   const known = new Map<string, Buffer>();
   const key = randomBytes(32);

@@ -77,7 +77,7 @@ export class Tokens {
     return new Set(good.map(({ id }) => id));
   }
 
-  /** Sorted by id. `owner`: only that owner's tokens (null = the first operator's); everyone's when absent. */
+  /** Sorted by id. `owner`: only that owner's tokens (null = tokens without an owner); everyone's when absent. */
   async list({ limit, after }: PageQuery, owner?: string | null) {
     const rows = await selectTokens(this.parts.store)
       .$if(after !== undefined, (query) => query.where('tokens.id', '>', after ?? ''))
@@ -241,7 +241,7 @@ function refused(message: string): AiotError {
   return new AiotError('AIOT_NOT_ALLOWED', message);
 }
 
-/** Format of a token: scanners for leaked secrets recognize its prefix. */
+/** Format of a token. The prefix lets scanners for leaked secrets recognize it. */
 const tokenPattern = /^aiot_[A-Za-z0-9_-]{43}$/;
 
 /** Returns a token and its row. `validMs`: a year when absent. */

@@ -153,7 +153,7 @@ export class Backups {
     if (found.length > 0) throw damagedDatabase(database, found);
   }
 
-  /** `referred`: blobs that versions refer to; others were still being uploaded. */
+  /** `referred`: blobs that something refers to; the others are uploads that nothing refers to yet. */
   private async tables(
     folder: string,
   ): Promise<{ rows: BackupManifest['rows']; blobs: string[]; referred: ReadonlySet<string> }> {
@@ -232,7 +232,7 @@ export class Backups {
     for (const digest of blobs) {
       const bytes = await this.parts.blobs.size(digest);
       if (bytes === null) {
-        // Missing blobs are missing from the backup, which reports them as `aiot status` does.
+        // A missing blob cannot be backed up; the manifest lists it, as `aiot status` does.
         if (referred.has(digest)) missing.push(digest);
         continue;
       }

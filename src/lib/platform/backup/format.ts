@@ -36,9 +36,9 @@ const mostMemory = 2 ** 30;
 
 export const headSchema = z.object({
   format: z.literal(format),
-  /** Version of aiot that made it. */
+  /** Version of aiot that made the backup. */
   aiot: z.string(),
-  /** Number of migrations applied to its tables. */
+  /** Number of migrations applied to the tables. */
   schema: z.int().min(1),
   /** ms since 1970 */
   created: z.int(),
@@ -183,12 +183,12 @@ export interface ReadBackup {
   keys: Keys;
 }
 
-/** Limit for texts that are read into memory. */
+/** Limit for texts that are read into memory, bytes. */
 const largestText = 256 * 1024 ** 2;
 
 /**
  * Reads a backup to its end and checks every byte: each entry against the manifest, the manifest against the passphrase.
- * @param folder where its entries are extracted; null = nowhere, they are only checked
+ * @param folder to which the entries are extracted; null = they are only checked
  * @throws AIOT_FILE_NOT_FOUND, AIOT_BACKUP_MALFORMED, AIOT_BACKUP_PASSPHRASE, AIOT_DISK_FULL
  */
 export async function readBackup(

@@ -96,7 +96,7 @@ export const restoredSchema = z.object({
   file: z.string(),
   /** The data folder; null = the backup was only checked. */
   data: z.string().nullable(),
-  /** Version of aiot that made it, and when (ms since 1970). */
+  /** Version of aiot that made the backup, and when (ms since 1970). */
   aiot: z.string(),
   created: z.int(),
   devices: z.int(),
@@ -113,7 +113,7 @@ export type Restored = z.output<typeof restoredSchema>;
 export interface RestoreOptions {
   file: string;
   passphrase: string;
-  /** A folder that is empty or does not exist; null = nothing is restored, every byte is checked. */
+  /** A folder that is empty or does not exist; null = every byte is checked, but nothing is restored. */
   data: string | null;
   engines?: Pick<Engines, 'database' | 'blobs'>;
 }

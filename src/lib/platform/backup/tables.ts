@@ -30,7 +30,7 @@ export const sealedTables: ReadonlySet<string> = new Set([
 /** Rows read or written at a time. */
 const pageRows = 500;
 
-/** All tables of the schema in an order in which they can be filled, the same for both engines. */
+/** All tables of the schema, in an order in which both engines can fill them. */
 export async function tablesOf(schema = migrations.length): Promise<Table[]> {
   const { default: Database } = await nativePart('libsql', () => import('libsql'));
   const database = new Database(':memory:');
@@ -92,7 +92,7 @@ export async function writeTable(store: Store, table: Table, path: string): Prom
 
 /**
  * Creates a SQLite database from the tables in the folder, with the schema they were written with, then migrates it.
- * @throws AIOT_BACKUP_MALFORMED (rows that are inconsistent, or of a newer aiot)
+ * @throws AIOT_BACKUP_MALFORMED (inconsistent rows, or a backup from a newer aiot)
  */
 export async function fillSqlite(path: string, folder: string, schema: number, keys: Keys): Promise<void> {
   if (schema > migrations.length) {
@@ -162,7 +162,7 @@ export async function fillPostgres(url: string, from: string, put: () => Promise
   }
 }
 
-/** Rows inserted with explicit ids do not advance the sequence: continue above the highest. */
+/** Sets a table's id sequence to the highest id: inserting rows with explicit ids does not advance it. */
 async function drawAbove(store: Store, { name }: Table): Promise<void> {
   const { sql } = await import('kysely');
   const found = sql<{ drawn: string | null }>`SELECT pg_get_serial_sequence(${`"${name}"`}, 'id') AS "drawn"`;

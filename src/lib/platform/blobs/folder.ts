@@ -24,7 +24,7 @@ export async function openBlobs(folder: string, sync?: Sync, url?: string): Prom
   return openS3(url, folder);
 }
 
-/** A file for each blob, `sha256/ab/abcd…`. */
+/** Stores each blob in a file, `sha256/ab/abcd…`. */
 async function openFolder(folder: string, sync: Sync = dataSync): Promise<BlobStore> {
   const incoming = await openIncoming(join(folder, 'incoming'));
   const memory = new BlobMemory();
@@ -126,7 +126,7 @@ interface Incoming {
   /**
    * Writes the incoming data to a separate file, which the caller moves or removes.
    * @param sync also makes it durable
-   * @throws AIOT_DIGEST_MISMATCH, AIOT_REQUEST_INVALID (too large); then nothing is left
+   * @throws AIOT_DIGEST_MISMATCH, AIOT_REQUEST_INVALID (too large); no file is left then
    */
   receive(
     digest: string,

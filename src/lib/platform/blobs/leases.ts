@@ -4,10 +4,10 @@ import { type BlobStore, hexOf } from './store.js';
 /** How long an unreferenced blob is retained for its uploader, ms. */
 export const leaseMs = 24 * 3600 * 1000;
 
-/** Fewer than the parameter limit of a statement. */
+/** Digests per statement, below the limit on its parameters. */
 const rowsAtOnce = 500;
 
-/** Gives the uploader of a blob time to refer to it: until then it is not an orphan, whatever else happens to its content. */
+/** Give the uploader of a blob time to refer to it: until a lease expires, its blob is not an orphan. */
 export interface Leases {
   /** Starts or renews leases. */
   take(...digests: string[]): Promise<void>;

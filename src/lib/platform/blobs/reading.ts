@@ -270,10 +270,10 @@ const mostBytes = 16 * 1024 ** 2;
 
 const largestKept = 4 * 1024 ** 2;
 
-/** How long a blob without readers stays cached, ms. */
+/** Longest time that a blob without readers stays cached, ms. */
 const keptMs = 30_000;
 
-/** A blob in memory. Its bytes count until it is released, even if it was removed meanwhile. */
+/** A blob in memory. Its bytes count towards the limit until it is released, even if it was removed meanwhile. */
 interface Held {
   content: Buffer;
   release(): void;
@@ -317,7 +317,7 @@ export class BlobMemory {
   }
 
   /**
-   * Reads it once for all concurrent callers; null = it cannot be cached at present.
+   * Reads a blob once for all concurrent callers; null = it cannot be cached at present.
    * @param opened `removals` before its file was opened
    * @param stamp of its file; `keepOnly` compares it with later stamps
    * @throws as `read` does
@@ -404,7 +404,7 @@ export class BlobMemory {
     else this.sweepLater();
   }
 
-  /** Drops blobs that were not requested for the retention time. */
+  /** Drops all blobs without readers once the retention time has passed since the first of them lost its last reader. */
   private sweepLater(): void {
     this.sweeping ??= setTimeout(() => {
       this.sweeping = undefined;

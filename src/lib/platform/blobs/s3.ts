@@ -8,12 +8,12 @@ import { storageError } from '../errors.js';
 import { openIncoming } from './folder.js';
 import { type BlobRange, type BlobStore, damagedBlob, hexOf, noSuchBlob } from './store.js';
 
-/** Size of multipart upload parts, bytes; S3 takes at most 10,000 of at least 5 MiB. */
+/** Size of multipart upload parts, bytes. S3 accepts at most 10,000 parts; all but the last must have at least 5 MiB. */
 const partBytes = 8 * 1024 ** 2;
 
 /**
  * One object per blob, `PREFIX/sha256/abcd…`. Uploads wait in a local file until their digest is verified; a blob is acknowledged once S3 has
- * confirmed that it is stored completely. S3's statement about contents (the ETag) is not trusted: every complete read is checked.
+ * confirmed that it is stored completely. S3's ETag is not trusted as evidence of the contents: every complete read is checked.
  * @throws AIOT_STREAM_URL, AIOT_BLOBS_UNAVAILABLE
  */
 export async function openS3(url: string, spool: string): Promise<BlobStore> {
@@ -81,7 +81,7 @@ interface LocalFile {
   bytes: number;
 }
 
-/** Uploads a file. If the same content was uploaded before, that object is kept if it is intact. */
+/** Uploads a file. An existing small object is overwritten; an existing large one is kept if it is intact. */
 async function upload(bucket: Bucket, key: string, { digest, path, bytes }: LocalFile): Promise<void> {
   if (bytes <= partBytes) {
     const body = await readFile(path);

@@ -54,7 +54,7 @@ interface Parts {
  */
 export class Uploads {
   private readonly writing = new Map<string, { stop: () => void; ended: Promise<unknown> }>();
-  /** Uploads whose bytes are complete and that are becoming blobs. */
+  /** Complete uploads that are being stored as blobs. */
   private readonly finishing = new Map<string, Promise<Upload>>();
   /** Sizes synced by this process: bytes written by an earlier process may be only in the system's memory. */
   private readonly synced = new Map<string, number>();
@@ -100,15 +100,15 @@ export class Uploads {
   }
 
   /**
-   * If all bytes are there but the blob is not (for example, S3 was unavailable), the blob is created now. @throws AIOT_NOT_FOUND (unknown, abandoned
-   * or expired)
+   * If all bytes have arrived but the blob does not exist (for example, because S3 was unavailable), creates the blob now.
+   * @throws AIOT_NOT_FOUND (unknown, abandoned or expired)
    */
   async get(id: string): Promise<Upload> {
     const note = await this.note(id);
     const { created } = note;
     if (note.done) return { id, ...note, offset: note.bytes, expires: created + uploadMs };
     const found = await stat(this.pathOf(id)).catch(absent);
-    // The process was killed after it had stored the blob, but before it noted that the upload is done.
+    // The process was killed after it had stored the blob, but before it recorded that the upload was done.
     if (!found && (await this.parts.blobs.size(note.digest)) === note.bytes) {
       return this.note(id, { ...note, done: true }).then(() => this.get(id));
     }
@@ -121,7 +121,7 @@ export class Uploads {
 
   /**
    * Appends data at `offset`; the last byte completes the blob. Data received before a connection broke is retained.
-   * @param check expected hash of the bytes, in base64: they are then stored whole or not at all
+   * @param check expected hash of the bytes, in base64; with it, the bytes are stored completely or not at all
    * @throws AIOT_NOT_FOUND, AIOT_UPLOAD_OFFSET, AIOT_REQUEST_TOO_LARGE, AIOT_DIGEST_MISMATCH, AIOT_DISK_FULL
    */
   async append(
@@ -309,7 +309,7 @@ export class Uploads {
   }
 }
 
-/** The client disconnected: data received before that is valid. */
+/** Whether the client disconnected; data received before that is valid. */
 function isBroken(error: unknown): boolean {
   return ['ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE', 'EPIPE'].includes(systemCode(error) ?? '');
 }

@@ -47,7 +47,7 @@ interface BrokerParts {
   /** Stores a message; the publisher gets its PUBACK when this resolves. */
   ingest: (topic: string, payload: Buffer) => Promise<void>;
   log: Logger;
-  /** Folder of its sessions; created if missing. */
+  /** Folder of the session log; created if missing. */
   folder: string;
   sync?: Sync | undefined;
   onCommit?: NoteCommit | undefined;
@@ -82,7 +82,7 @@ export interface Broker {
   publish(packet: Partial<BrokerMessage> & { topic: string; payload: Buffer }): Promise<void>;
   /** For routes in this process. */
   streams: LocalStreams;
-  /** For people who watch: messages of clients and of the platform. */
+  /** Shows messages of clients and of the platform to people. */
   tail: Tail;
   /** Ends all connections of a device; if it is no longer allowed to connect, its queued messages are discarded too. */
   disconnect(device: string): void;
@@ -93,7 +93,7 @@ export interface Broker {
   figures: BrokerFigures;
   /** Current queue depths; null with an external broker. */
   depths(): BrokerDepths | null;
-  /** Why the broker cannot accept messages now; null = it can. The listeners report separately whether they are listening. */
+  /** Reason why the broker cannot accept messages now; null = it can. The listeners report separately whether they are listening. */
   trouble(): string | null;
   limits: BrokerLimits;
   close(): Promise<void>;
@@ -123,13 +123,13 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
     log.error({ lines: sessions.damaged }, 'skipped damaged lines in the session log');
   for (const session of state.sessions.values()) {
     if (session.offlineSince !== null) continue;
-    // From now on messages for it are not sent.
+    // No client is connected after a start. The record also lists the messages that may have been sent before.
     session.offlineSince = now();
     sessions.log.append(session.record());
   }
   retained.sweep();
 
-  /** During shutdown all connections close; that is not a change of device status. */
+  /** Set during shutdown, when all connections close without a change of device status. */
   let closing = false;
   const track = (event: 'connected' | 'disconnected', { identity }: Connection) => {
     figures.clients += event === 'connected' ? 1 : -1;
@@ -157,7 +157,7 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
     offer: (message, done) => streams.offer(message as Offered, done),
     connected(connection) {
       track('connected', connection);
-      // Revoked while it was connecting: `disconnect` did not see it yet.
+      // The device may have been revoked while it was connecting: `disconnect` did not see this connection yet.
       const { identity } = connection;
       if (identity?.kind === 'device' && !devices.mayConnect(identity.name)) connection.cutOff();
       // The connection ends with its token.
@@ -286,7 +286,7 @@ export interface Core {
 const everyMs = 500;
 const minuteMs = 60_000;
 
-/** Sweeps connections and sessions: silent clients, stalled readers, expired sessions. Returns a function that stops it. */
+/** Sweeps connections and sessions: silent clients, stalled readers, expired sessions. Returns a function that stops the sweeps. */
 function startSweeps(core: Core, admission: Admission): () => void {
   const { state, connections, router, rates } = core;
   const sweep = setInterval(() => {

@@ -35,8 +35,8 @@ const reasonOf = {
 } as const;
 
 /**
- * Processes a CONNECT: identity, existing session, takeover. Returns the reason code that refuses it (MQTT 5, section 3.2.2.2), or the admitted
- * connection's session; by then that is on disk.
+ * Processes a CONNECT: identity, existing session, takeover. Returns the reason code of a refusal (MQTT 5, section 3.2.2.2), or the session of the
+ * admitted connection, which is on disk by then.
  */
 export async function admit(
   core: Core,
@@ -46,7 +46,7 @@ export async function admit(
   const { level, clean, clientId, will } = connect;
   if (level === 0) return reasonCode.unsupportedVersion;
   if (core.unavailable()) return reasonCode.serverUnavailable;
-  // MQTT 3.1 has no empty ids; in practice its limit of 23 characters is ignored. MQTT 5 assigns one to any session.
+  // MQTT 3.1 has no empty ids; in practice its limit of 23 characters is ignored. In MQTT 5 the broker assigns an id to any session.
   if (clientId === '' && level < 5 && (!clean || level === 3)) return reasonCode.clientIdentifierNotValid;
   if (clientId.length > core.limits.clientIdLength) return reasonCode.clientIdentifierNotValid;
   if (connect.authenticationMethod !== null) return reasonCode.badAuthenticationMethod;
@@ -62,7 +62,7 @@ export async function admit(
   const key = `${owner}:${assigned ?? clientId}`;
   const keepAliveSeconds = keepAliveOf(core.limits, connect);
   const properties = level === 5 ? settingsFor(core, connect, keepAliveSeconds, assigned) : {};
-  // A client that cannot be answered takes over no session.
+  // A client that does not accept even the shortest CONNACK must not take over a session.
   if (connack(level, { reason: 0, properties }, connect.maximumPacketSize) === null)
     return reasonCode.packetTooLarge;
   const before = core.turns.get(key);
@@ -92,7 +92,7 @@ function keepAliveOf({ keepAliveSeconds: most }: BrokerLimits, { level, keepAliv
   return keepAliveSeconds === 0 ? most : Math.min(most, keepAliveSeconds);
 }
 
-/** Bytes of a packet beside its payload: topic and properties. */
+/** Maximum bytes of a packet besides its payload: topic and properties. */
 export const packetOverhead = 64 * 1024;
 
 /** Settings and limits of the broker (MQTT 5, section 3.2.2.3). */

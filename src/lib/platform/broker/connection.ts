@@ -57,7 +57,7 @@ export class Connection {
   closed = false;
   private phase: 'fresh' | 'connecting' | 'ready' = 'fresh';
   private readonly frames = new Frames();
-  /** Whether its first byte began a CONNECT. */
+  /** Whether the first byte received was that of a CONNECT. */
   private greeted = false;
   private readPublish: ReturnType<typeof createPublishReader> | null = null;
   private inbox: Inbox | null = null;
@@ -161,7 +161,7 @@ export class Connection {
     if (answer) this.outlet.send(answer);
   }
 
-  /** Sends a response, unless the client does not accept such a long packet: then it cannot be answered. */
+  /** Sends a response. If the response is longer than the client accepts, closes the connection instead. */
   reply(bytes: Buffer): void {
     if (bytes.length <= this.outlet.maximumPacketSize) this.outlet.send(bytes);
     else this.fail(new ProtocolError('a response is too long', { reason: reasonCode.packetTooLarge }));
@@ -309,7 +309,7 @@ export class Connection {
 
   private publish(): void {
     const { core, outlet } = this;
-    // A message that is refused or repeated takes time too.
+    // Refused and duplicate messages count too, because they also take time.
     const pauseMs = this.rate === null ? 0 : this.rate.count();
     if (pauseMs > 0) this.slowDown(pauseMs);
     this.readPublish ??= createPublishReader();
@@ -510,7 +510,7 @@ export class Connection {
     this.finish();
   }
 
-  /** Pauses reading because a subscriber of this client's messages is behind. Only operators wait for their subscribers, devices do not. */
+  /** Pauses reading because a subscriber of this client's messages is behind. Only users wait for their subscribers; devices and boards do not. */
   behind(session: Session): void {
     if (this.identity?.kind !== 'user' || session === this.session || this.closed) return;
     if (this.waits) return;
@@ -597,7 +597,7 @@ export class Connection {
       if (silentMs > limits.connectMs) this.expire('no CONNECT in time');
       return;
     }
-    // It stays set between the short pauses of a client that keeps publishing too fast.
+    // The flag stays set between the short pauses of a client that keeps publishing too fast.
     this.outlet.throttled = this.throttle !== null;
     // While reading is paused, nothing can be received.
     if (this.paused) this.heard = elapsed;

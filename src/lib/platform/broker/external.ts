@@ -16,14 +16,14 @@ import { storeMessage } from './router.js';
 import { tailOf } from './tail.js';
 
 export interface ExternalParts {
-  /** mqtt(s)://HOST:PORT; credentials in it, or stored by `aiot stream login`. */
+  /** mqtt(s)://HOST:PORT; credentials are in the URL, or stored by `aiot stream login`. */
   url: string;
   /** Id of the platform, the same for all of its processes: the broker has one session for all of them. */
   platform: string;
   /** Decides which process holds that session. */
   leader: Leader;
   devices: Devices;
-  /** Called when a device may no longer connect, or not with its current credentials: the broker learns of it through a list. */
+  /** Called when a device may no longer connect, or not with its current credentials; updates the revocation list for the broker. */
   cutOff: () => void;
   ingest: (topic: string, payload: Buffer) => Promise<void>;
   log: Logger;
@@ -44,8 +44,8 @@ const patienceMs = 2000;
 const presence = 'aiot/v1/+/presence';
 
 /**
- * An external broker that devices connect to and the platform is a client of. It manages its own sessions, retained messages, credentials and ACL; a
- * message is acknowledged to it once it is stored here.
+ * Connects the platform as a client to an external broker, which devices connect to. That broker manages its own sessions, retained messages,
+ * credentials and ACL. The platform acknowledges a message once it has stored it.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL
  */
 export async function startExternalBroker(parts: ExternalParts): Promise<Broker> {
@@ -139,7 +139,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
       // The broker decides whether a client may stay connected: by its CRL, password file and ACL.
       disconnect(device) {
         parts.cutOff();
-        log.warn({ device }, 'the external broker must disconnect it and reload pki/devices.crl');
+        log.warn({ device }, 'the external broker must disconnect the device and reload pki/devices.crl');
       },
       disconnectWho: () => {},
       endConnections: async () => {},

@@ -217,8 +217,8 @@ export class PublishRates {
   ) {}
 
   /**
-   * The rate of a client that connects; null = it has no limit. It is used until `users` is decremented. Boards are counted by address, because they may choose
-   * any client ID.
+   * The rate of a client that connects; null = no limit. The caller decrements `users` when the connection ends. Boards are counted by address,
+   * because they may choose any client ID.
    */
   enter(
     kind: 'device' | 'user' | 'board',

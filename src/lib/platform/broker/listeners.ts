@@ -25,7 +25,7 @@ type DoorOptions = Pick<PlatformOptions, 'engines' | 'mqttPort' | 'names' | 'pla
 export async function openDoors(broker: Broker, options: DoorOptions): Promise<Doors> {
   const { engines, host, names = [], mqttPort, plain, boards, wsPort, tls, connections } = options;
   if (engines?.broker !== undefined) {
-    // Devices may reach it by another address than the platform does, if a name is configured.
+    // If a name is configured, devices reach the broker by that name, which may differ from the platform's address for it.
     const mqtts =
       names.length > 0 ? `mqtts://${reachableHost(host, names)}:${mqttPort}` : shownUrl(engines.broker);
     return { urls: { mqtts }, listening: () => true, close: async () => {} };

@@ -16,7 +16,7 @@ export interface BrokerFigures {
   clients: number;
   /** Maximum number of concurrent clients. */
   clientsMost: number;
-  /** Clients that are not read now because they publish faster than their limit, and the total of such pauses, ms. */
+  /** Clients from which nothing is read now because they publish faster than their limit, and the total of such pauses, ms. */
   throttled: number;
   throttledMs: number;
   /** Expired sessions. */
@@ -119,7 +119,7 @@ const rates = [
   'bytes/sent',
 ];
 
-/** Publishes the metrics every ten seconds, retained; unchanged ones are not published again. Returns a function that stops it. */
+/** Publishes the metrics every ten seconds, retained; unchanged ones are not published again. Returns a function that stops this. */
 export function tellFigures(core: Core): () => void {
   const { figures, router } = core;
   const begun = core.elapsed();
@@ -164,42 +164,42 @@ export function tellFigures(core: Core): () => void {
   return () => clearInterval(timer);
 }
 
-/** Writes the broker's /metrics; depths only when the broker is in this process. */
+/** Writes the broker's part of /metrics; queue depths are included only when the broker is in this process. */
 export function tellBroker(out: Exposition, { figures, depths }: Pick<Broker, 'figures' | 'depths'>): void {
   out.gauge('aiot_mqtt_clients', 'Open MQTT connections.', figures.clients);
-  out.counter('aiot_mqtt_connections_total', 'Sockets that came.', figures.connections);
-  out.counter('aiot_mqtt_received_total', 'Messages that came and were allowed.', figures.received);
-  out.counter('aiot_mqtt_sent_total', 'Messages that went out.', figures.sent);
-  out.counter('aiot_mqtt_received_bytes_total', 'Bytes that came.', figures.bytesIn);
-  out.counter('aiot_mqtt_sent_bytes_total', 'Bytes that went out.', figures.bytesOut);
-  out.counter('aiot_mqtt_dropped_total', 'Messages that there was no room for.', figures.dropped);
+  out.counter('aiot_mqtt_connections_total', 'Accepted connections.', figures.connections);
+  out.counter('aiot_mqtt_received_total', 'Messages received and accepted.', figures.received);
+  out.counter('aiot_mqtt_sent_total', 'Messages sent.', figures.sent);
+  out.counter('aiot_mqtt_received_bytes_total', 'Bytes received.', figures.bytesIn);
+  out.counter('aiot_mqtt_sent_bytes_total', 'Bytes sent.', figures.bytesOut);
+  out.counter('aiot_mqtt_dropped_total', 'Messages dropped because a queue was full.', figures.dropped);
   out.counter('aiot_mqtt_malformed_total', 'Messages that could not be read.', figures.malformed);
   out.counter('aiot_mqtt_refused_total', 'Connections and topics refused.', figures.refused);
   out.counter(
     'aiot_mqtt_timed_out_total',
-    'Connections that were cut for what they did not do.',
+    'Connections closed after a timeout.',
     figures.timedOut,
   );
   out.gauge(
     'aiot_mqtt_throttled_clients',
-    'Clients that are not read now, because they publish faster than their limit.',
+    'Clients from which nothing is read at present, because they publish faster than their limit.',
     figures.throttled,
   );
   out.counter(
     'aiot_mqtt_throttled_seconds_total',
-    'Total time for which clients were not read for that reason.',
+    'Total time for which nothing was read from clients that publish faster than their limit.',
     figures.throttledMs / 1000,
   );
-  out.counter('aiot_mqtt_sessions_expired_total', 'Sessions that nobody came back to.', figures.expired);
+  out.counter('aiot_mqtt_sessions_expired_total', 'Sessions that expired.', figures.expired);
   const held = depths();
   if (!held) return;
-  out.family('gauge', 'aiot_mqtt_sessions', 'Sessions, by whether somebody has them.', [
+  out.family('gauge', 'aiot_mqtt_sessions', 'Sessions, by whether a client is connected.', [
     [{ connected: 'true' }, held.sessionsConnected],
     [{ connected: 'false' }, held.sessions - held.sessionsConnected],
   ]);
   out.gauge('aiot_mqtt_subscriptions', 'Subscriptions of all sessions.', held.subscriptions);
-  out.gauge('aiot_mqtt_queued_messages', 'Messages that wait for a session.', held.queuedMessages);
-  out.gauge('aiot_mqtt_queued_bytes', 'The same, as of the last sweep.', held.queuedBytes);
+  out.gauge('aiot_mqtt_queued_messages', 'Messages queued for sessions.', held.queuedMessages);
+  out.gauge('aiot_mqtt_queued_bytes', 'Bytes of the messages queued for sessions, as of the last sweep.', held.queuedBytes);
   out.gauge('aiot_mqtt_retained_messages', 'Retained messages.', held.retainedMessages);
   out.gauge('aiot_mqtt_retained_bytes', 'Bytes of retained messages.', held.retainedBytes);
 }

@@ -27,7 +27,7 @@ import {
 // CONNECT, SUBSCRIBE, UNSUBSCRIBE, DISCONNECT and their responses, by mqtt-packet. Per-message packets are in stream/mqtt/packets.ts, and properties
 // in properties.ts: mqtt-packet loses the order of user properties and accepts values that are out of range.
 
-// Otherwise the first packet makes mqtt-packet keep 65,536 buffers, one for each packet identifier: over 8 MB of memory.
+// By default, mqtt-packet creates 65,536 buffers with the first packet, one for each packet identifier, which take over 8 MB.
 writeToStream.cacheNumbers = false;
 
 /** Largest SUBSCRIBE or similar packet, bytes: mqtt-packet takes some microseconds per filter and blocks other clients meanwhile. */
@@ -40,7 +40,7 @@ const never = 0xffff_ffff;
 const usualReceiveMaximum = 65_535;
 
 /**
- * MQTT 5 and 3.1.1, section 3.1.
+ * Reads a CONNECT (MQTT 5 and 3.1.1, section 3.1).
  * @param onSettings called with the client's settings even if the rest of the packet is malformed, because they also apply to the refusal
  * @throws ProtocolError
  */
@@ -118,7 +118,7 @@ function willOf(
   };
 }
 
-/** MQTT 5 and 3.1.1, section 3.8. Filters are not validated, but none is empty. @throws ProtocolError */
+/** Reads a SUBSCRIBE (MQTT 5 and 3.1.1, section 3.8). The filters are not empty, but not validated otherwise. @throws ProtocolError */
 export function readSubscribe(frames: Frames, level: MqttVersion): SubscribePacket {
   const { packet, properties } = parse(frames, 'subscribe', level);
   const { messageId = 0, subscriptions } = packet;
@@ -138,7 +138,7 @@ export function readSubscribe(frames: Frames, level: MqttVersion): SubscribePack
   };
 }
 
-/** MQTT 5 and 3.1.1, section 3.10. @throws ProtocolError */
+/** Reads an UNSUBSCRIBE (MQTT 5 and 3.1.1, section 3.10). @throws ProtocolError */
 export function readUnsubscribe(frames: Frames, level: MqttVersion): { id: number; filters: string[] } {
   const { messageId: id = 0, unsubscriptions: filters } = parse(frames, 'unsubscribe', level).packet;
   if (id < 1 || filters.length === 0) throw protocolError('an UNSUBSCRIBE without filters');
@@ -274,7 +274,7 @@ export function connack(
   return bytes.length <= maximumPacketSize ? bytes : null;
 }
 
-/** One code per filter: the granted QoS, or 128 and above for refused (MQTT 5 and 3.1.1, section 3.9.3). */
+/** Encodes a SUBACK. @param codes one per filter: the granted QoS, or 128 and above if refused (MQTT 5 and 3.1.1, section 3.9.3) */
 export function suback(level: MqttVersion, id: number, codes: number[]): Buffer {
   const granted = level === 5 ? codes : codes.map((code) => Math.min(code, 128));
   return generate({ cmd: 'suback', messageId: id, granted }, { protocolVersion: level });

@@ -37,7 +37,7 @@ export class Retained {
     }
   }
 
-  /** Whether there is room for it; the platform's own messages always fit. */
+  /** Whether there is room for the message; the platform's own messages always fit. */
   mayKeep(message: BrokerMessage): boolean {
     const { topic, payload } = message;
     const before = this.byTopic.get(topic);

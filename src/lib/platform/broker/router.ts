@@ -18,7 +18,7 @@ interface Slot {
   bytes: number;
   /** Acknowledges the message to its publisher once it is stored. `matched`: whether it had a subscriber. */
   acknowledge: ((matched: boolean) => void) | null;
-  /** A reader in this process delays the message, so later messages do not wait for it. */
+  /** Whether a reader in this process delays the message; later messages then do not wait for it. */
   loose?: boolean;
 }
 
@@ -161,7 +161,7 @@ interface Plan {
   session: Session;
   /** Packet id of the message in the session; 0 = the session is not in the log. */
   id: number;
-  /** The session under which it is recorded, if that is another one. */
+  /** The session under which the log records the message, if that is another one. */
   home?: Session | undefined;
 }
 

@@ -40,8 +40,8 @@ const lazyMs = 100;
 const chunkBytes = 1024 ** 2;
 
 /**
- * The session log: NDJSON, append-only; everything that arrives while the disk is busy is written and synced together. Once it is four times its
- * initial size, a new file that begins with the complete current state replaces it. One file at a time.
+ * The session log: NDJSON, append-only. Everything that arrives while the disk is busy is written and synced together. Once the file has four times
+ * its initial size, it is replaced by a new file that begins with the complete current state. There is one file at a time.
  */
 export class SessionLog {
   private log!: AppendLog;
@@ -50,7 +50,7 @@ export class SessionLog {
   private readonly commits = new GroupCommit<Commit>((batch) => this.write(batch));
   private readonly lines = new Lines();
   private timer: NodeJS.Timeout | undefined;
-  /** A write has failed: memory is ahead of the file until it is rewritten. */
+  /** Whether a write has failed; memory is then ahead of the file until the file is rewritten. */
   private behind = false;
   private closed = false;
   /** CRC-32 of the file, and how many of its bytes are known to be on disk. */
@@ -90,7 +90,7 @@ export class SessionLog {
     const notes = (await ledger?.load()) ?? [];
     await damage?.(logFindings(now, notes.at(-1) ?? null, counts?.() ?? null));
     await ledger?.forget(notes);
-    // Reported once: a new file begins with the complete current state.
+    // Damage is reported only once, because the new file begins with the complete current state.
     if (now.damaged > 0) await this.compact().catch(() => (this.behind = true));
     await this.note();
   }
@@ -270,7 +270,7 @@ const copy = z.object({
 /** Session key, QoS, packet id (0 = any that is free), differences. */
 const receiver = z.tuple([z.string(), z.union([z.literal(1), z.literal(2)]), z.number(), copy.optional()]);
 
-/** A line of the session log. state.ts describes the effect of each. */
+/** A line of the session log. `BrokerState.apply` implements the effect of each. */
 const recordSchema = z.discriminatedUnion('k', [
   /**
    * A session exists; `off`: since when the client is disconnected, `x`: how long the session outlives that, ms (absent = the limit). `sent`: packet

@@ -18,10 +18,10 @@ export interface Will {
   message: BrokerMessage;
   device: string | null;
   token: string | null;
-  /** How long it waits after the client has disconnected, and its lifetime once it is published, both in seconds. */
+  /** How long the will waits after the client has disconnected, and the lifetime of its message once published, both in seconds. */
   delaySeconds: number;
   expirySeconds: number | undefined;
-  /** When it is published, ms since 1970; null while the client is connected. */
+  /** When the will is due, ms since 1970; null while the client is connected. */
   dueAt: number | null;
 }
 
@@ -147,13 +147,13 @@ export class BrokerState {
     const [key, qos, id, copy] = to;
     const session = this.sessions.get(key);
     if (!session) return;
-    // Without an id it was for the client of another member of a shared subscription.
+    // A message without an id was for the client of another member of a shared subscription.
     const unknown = session.mayHaveSent && id > 0 ? 'restored' : 'waiting';
     const state = logged === 'sent' ? 'again' : (logged ?? unknown);
     session.restore({ number: n, message, qos, id, state, ids: copy?.i ?? null, share: copy?.g });
   }
 
-  /** Counts of the state, with the names of some of it. */
+  /** Numbers of retained messages and of sessions, with the names of the first ones of each. */
   counts(): BrokerCounts {
     const counts: BrokerCounts = { retained: 0, sessions: 0, names: [] };
     for (const { topic } of this.retained.logged()) {
@@ -165,7 +165,7 @@ export class BrokerState {
     return counts;
   }
 
-  /** The current state as records, which are made when they are called: encoding all messages at once would block other clients. */
+  /** The current state, as functions that create one record each: encoding all messages at once would block other clients. */
   *snapshot(): Generator<() => LogRecord> {
     const { number: n } = this;
     yield () => ({ k: 'message', n, m: ['', '', 0, false], to: [] });
@@ -191,7 +191,7 @@ export class BrokerState {
       if (!persistent && !entry.home) continue;
       const known = state === 'released' ? { state } : wasSent(entry) ? { state: 'sent' as const } : {};
       const to = [loggedReceiver(session, entry)];
-      // Another session's client would get it for the first time.
+      // For the client of the other session, the message would be new.
       const rest = entry.home ? {} : known;
       yield () => ({ k: 'message', n, m: logged(message), to, ...rest });
     }
@@ -213,7 +213,7 @@ export function loggedReceiver(session: Session, entry: Omit<Outgoing, 'message'
 
 /** Destination of a session's packets while its client is connected. */
 export interface Link {
-  /** Returns false if this client can never receive it, because of its maximum packet size. */
+  /** Returns false if this client can never receive the message, because of its maximum packet size. */
   sendMessage(
     message: BrokerMessage,
     qos: Qos,
@@ -228,9 +228,9 @@ export interface Link {
   readonly receiveMaximum: number;
   /** ms since 1970 */
   readonly now: () => number;
-  /** Whether it can accept more now. */
+  /** Whether the socket can accept more now. */
   readonly roomy: boolean;
-  /** Whether its acknowledgments are read late, because it publishes faster than its limit. */
+  /** Whether the client's acknowledgments are read late, because it publishes faster than its limit. */
   readonly throttled: boolean;
   /** Number of bytes that wait in the socket. */
   readonly waiting: number;
@@ -286,7 +286,7 @@ export class Session {
   retainedFeed: RetainedFeed | null = null;
   /** Called when the session may have caught up. */
   readonly waiters = new Set<() => void>();
-  /** Its publishers have waited for it long enough and no longer wait, until it has caught up. */
+  /** Whether publishers have waited long enough for this session; they do not wait again until it has caught up. */
   lagging = false;
   /** Time since which its client is disconnected, ms since 1970; null while connected. */
   offlineSince: number | null = null;
@@ -296,7 +296,7 @@ export class Session {
   constructor(
     readonly key: string,
     readonly persistent: boolean,
-    /** How long it outlives its connection, ms; 0 = it ends with it. */
+    /** How long the session outlives its connection, ms; 0 = it ends with the connection. */
     public expiryMs: number,
   ) {}
 
@@ -322,7 +322,7 @@ export class Session {
     return this.offlineSince !== null && now - this.offlineSince > this.expiryMs;
   }
 
-  /** Its record in the log. That of a client that has disconnected names the messages that were sent to it. */
+  /** The session's record in the log. If the client is disconnected, the record lists the messages that were sent to it. */
   record(): LogRecord & { k: 'session' } {
     const { key: s, offlineSince: off, expiryMs: x } = this;
     if (off === null) return { k: 'session', s, off, x };
@@ -330,7 +330,7 @@ export class Session {
     return { k: 'session', s, off, x, sent };
   }
 
-  /** Restores its record of an earlier run's log. While a client is connected, the log does not say which messages are sent to it. */
+  /** Restores the session from its record in an earlier run's log. For a connected client, the log does not record which messages were sent. */
   restoreRecord({ off, sent }: LogRecord & { k: 'session' }): void {
     this.offlineSince = off;
     this.mayHaveSent = sent === undefined;
@@ -344,7 +344,7 @@ export class Session {
     }
   }
 
-  /** Names of the shared subscriptions that it is a member of. */
+  /** Names of the shared subscriptions that the session is a member of. */
   *shares(): Generator<string> {
     for (const filter of this.subscriptions.keys()) if (sharedFilter(filter)) yield filter;
   }
@@ -510,7 +510,7 @@ export class Session {
     return undefined;
   }
 
-  /** The client has it: only its id is still needed. */
+  /** Frees the content of a message that the client has received: only the id is still needed. */
   private release(entry: Outgoing): void {
     const { qos, retain } = entry.message;
     this.bytes -= weightOf(entry.message);

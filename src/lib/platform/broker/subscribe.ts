@@ -97,7 +97,7 @@ const pendingMost = 512 * 1024;
  * the session continues.
  */
 export class RetainedFeed {
-  /** Filters whose turn comes. One that is requested again meanwhile has one turn. */
+  /** Filters still to be processed. A filter that is requested again meanwhile is processed once. */
   private readonly requests = new Map<string, SubscribeRequest>();
   private current: { request: SubscribeRequest; messages: Iterator<BrokerMessage | null> } | null = null;
   private isBusy = false;
@@ -120,7 +120,7 @@ export class RetainedFeed {
     const isDone = this.sendSome();
     if (isDone) {
       this.session.waiters.delete(this.proceed);
-      // An idle session does without it.
+      // An idle session needs no feed.
       this.session.retainedFeed = null;
     }
     if (isDone || !this.hasRoom()) {
@@ -133,7 +133,7 @@ export class RetainedFeed {
     });
   };
 
-  /** Returns whether none is left. */
+  /** Sends messages, up to a stride. Returns whether none is left. */
   private sendSome(): boolean {
     for (let count = 0; count < stride && this.hasRoom(); count++) {
       this.current ??= this.nextRequest();

@@ -18,7 +18,7 @@ type Ended = (error: unknown) => void;
  */
 export type Tail = (filter: string, take: Take, ended: Ended) => Promise<() => Promise<void>>;
 
-/** Retained messages that a tail begins with. There may be many, more than a reader would look through. */
+/** Maximum number of retained messages that a tail begins with; people would not look through more. */
 const mostRetained = 200;
 
 /** Retained messages examined before yielding to other work. */

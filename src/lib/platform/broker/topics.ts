@@ -46,7 +46,7 @@ export function fitsLimits({ filterLength }: Pick<BrokerLimits, 'filterLength'>,
   return filter.length <= filterLength && filter.split('/').length <= mostLevels;
 }
 
-/** Whether it is a valid filter: `+` and `#` occupy whole levels, and `#` is the last. */
+/** Whether a text is a valid filter: `+` and `#` occupy whole levels, and `#` is the last. */
 export function isFilter(text: string): boolean {
   return (
     text !== '' &&
@@ -73,7 +73,7 @@ export function filterWithin(filter: string): string {
   return sharedFilter(filter)?.filter ?? filter;
 }
 
-/** Whether it is a valid filter or shared subscription: a group has a name without wildcards. */
+/** Whether a text is a valid filter or shared subscription, whose group has a name without wildcards. */
 export function isSubscription(text: string): boolean {
   if (!text.startsWith(sharedPrefix)) return isFilter(text);
   const shared = sharedFilter(text);

@@ -14,8 +14,8 @@ import type { BrokerMessage } from './wire.js';
 // Wills (MQTT 5 and 3.1.1, section 3.1.2.5), and the presence of devices, most of which have one.
 
 /**
- * The client of a session has disconnected: its will is published now, or once its delay is over or the session ends, whichever is first (MQTT 5,
- * section 3.1.3.2.2). Resolves when a will that is published now is stored.
+ * Called when the client of a session has disconnected. Its will is published now, or when the delay is over or the session ends, whichever is first
+ * (MQTT 5, section 3.1.3.2.2). Resolves when a will that is published now is stored.
  */
 export async function beginWill(core: Core, session: Session, isDropped: boolean): Promise<void> {
   const { key, expiryMs } = session;
@@ -28,8 +28,8 @@ export async function beginWill(core: Core, session: Session, isDropped: boolean
 }
 
 /**
- * The client of a will that waits is back: within the delay the will is deleted, also if the client begins a new session (MQTT 5, section 3.1.2.5).
- * Only a clean start that takes over an open connection ends the session first, so that its will is published (section 3.1.4).
+ * Called when the client of a pending will is back. Within the delay the will is deleted, even if the client begins a new session (MQTT 5, section
+ * 3.1.2.5). Only a clean start that takes over an open connection ends the session first, so that its will is published (section 3.1.4).
  */
 export async function endPendingWill(core: Core, key: string): Promise<void> {
   const dueAt = core.state.wills.get(key)?.dueAt ?? null;
@@ -56,7 +56,7 @@ export async function endWill(core: Core, key: string, how: 'told' | 'dropped'):
   if (!wills.has(key)) core.sessionLog().append({ k: 'will', s: key, m: null });
 }
 
-/** The rights of its author are checked when it is published: they may have ended while it waited. */
+/** Checks the rights of a will's author at publication, because they may have ended while the will was pending. */
 async function mayBePublished(core: Core, key: string, will: Will): Promise<boolean> {
   const { topic } = will.message;
   // A connection's identity was checked for as long as it was open, so a will without delay needs no check.
@@ -81,7 +81,7 @@ export function sweepWills(core: Core): void {
   }
 }
 
-/** Ends a session, and publishes a will that waits for that. */
+/** Ends a session, and publishes its pending will. */
 export async function endSession(core: Core, session: Session): Promise<void> {
   core.router.end(session);
   if (core.state.wills.get(session.key)?.dueAt != null) await endWill(core, session.key, 'told');
@@ -100,7 +100,7 @@ async function tell(core: Core, who: string, message: BrokerMessage): Promise<vo
   }
 }
 
-/** Whether the will is outdated. An old connection of a device reports it offline although a newer one exists under another client id. */
+/** Whether a will is outdated: it would report a device as offline that has a newer connection under another client id. */
 function isOutdated({ isOnline }: Core, { device, message }: Will): boolean {
   return device !== null && parseTopic(message.topic)?.channel === 'presence' && isOnline(device);
 }

@@ -156,7 +156,7 @@ export function checkFlags(head: number, level: MqttVersion): void {
   if (flags !== (isRequest ? 2 : 0)) throw new ProtocolError('invalid header flags');
 }
 
-/** PUBACK, PUBREC, PUBREL or PUBCOMP. A reason other than 0, success, takes a fifth byte, which only MQTT 5 has (section 3.4.2). */
+/** Encodes a PUBACK, PUBREC, PUBREL or PUBCOMP. A reason other than 0 (success) takes a fifth byte, which only MQTT 5 has (section 3.4.2). */
 export function ack(type: number, id: number, reason = 0): Buffer {
   const bytes = Buffer.allocUnsafe(reason === 0 ? 4 : 5);
   writeAck(bytes, 0, type, id);
@@ -215,7 +215,7 @@ export function encodeDelivery(message: BrokerMessage, delivered: Delivered): Bu
   if (properties !== undefined) at += properties.copy(packet, at);
   if (expiresAt !== undefined) {
     packet[at++] = property.messageExpiryInterval;
-    // Rounded up, so that a message that has not expired never says 0.
+    // Rounded up, so that 0 is never sent for a message that has not expired.
     const seconds = Math.max(1, Math.ceil((expiresAt - now) / 1000));
     at = packet.writeUInt32BE(seconds, at);
   }

@@ -16,7 +16,7 @@ interface Parts {
   sweep: () => Promise<unknown>;
 }
 
-/** The files that the guide's services serve: each a name in a folder, with its bytes in a blob. */
+/** The files that the guide's services serve. A file is a name in a folder; its bytes are in a blob. */
 export class GuideFiles {
   constructor(private readonly parts: Parts) {}
 
@@ -43,7 +43,7 @@ export class GuideFiles {
     if (replaced) await this.parts.sweep();
   }
 
-  /** Same as `put`, in a caller's transaction. @returns whether a blob was released by it, which `sweep` deletes afterwards */
+  /** Same as `put`, in a caller's transaction. @returns whether it released a blob, which the caller deletes with `sweep` afterwards */
   async putIn(transaction: Store, file: NewGuideFile): Promise<boolean> {
     const row = { announced: 1, ...file };
     const { folder, name, ...rest } = row;
@@ -148,7 +148,7 @@ export const uploadPaths: Readonly<Record<string, GuideFolder>> = {
   '/uploadQuantizedModel': 'quantized',
 };
 
-/** The guide's topics: of MQTT, and of Kafka by the same names. */
+/** The guide's topics, which have the same names in MQTT and in Kafka. */
 export const dataTopic = 'shaded-pole-motor-sensor_data';
 
 export const controlTopic = 'control-message';
@@ -173,7 +173,7 @@ export function isFileName(name: string): boolean {
     name !== '' &&
     name !== '.' &&
     name !== '..' &&
-    // A request for it would return its folder.
+    // A request for this name would return the folder.
     name !== 'index.html' &&
     Buffer.byteLength(name) <= 255 &&
     !/\p{Surrogate}/u.test(name) &&
@@ -192,13 +192,13 @@ const leastFile = 64 * 1024;
 export interface Room {
   /** Call before writing this many more bytes. @throws AIOT_GUIDE_FULL */
   take(bytes: number): void;
-  /** Call it in any case, after the file was stored or deleted. */
+  /** Must be called in every case, once the file is stored or deleted. */
   end(): void;
 }
 
 /**
- * Limits the total storage of the guide's unauthenticated clients: their files including uploads in progress, the versions that some became, and the
- * output of the ingest. Signed versions are the registry's own.
+ * Limits the total storage of the guide's unauthenticated clients: their files including uploads in progress, the model versions created from them,
+ * and the output of the ingest. Signed versions belong to the registry and do not count.
  */
 export class Quota {
   /** Bytes at the last count, plus later additions. */

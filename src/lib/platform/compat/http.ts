@@ -53,7 +53,7 @@ export function createGuideServer(
   const drain = new Drain();
   https.on('request', (_request, response) => drain.begin(response));
   https.on('tlsClientError', (_error, socket) => socket.destroy());
-  // A response without progress for this long is finished or stuck.
+  // A connection without progress for this long is idle or stuck.
   https.setTimeout(60_000, (socket) => socket.destroy());
   // This server gets its connections from the one below. The event starts its check for slow requests.
   https.emit('listening');
@@ -192,7 +192,7 @@ export function answer(
   response.end(response.req.method === 'HEAD' ? undefined : bytes);
 }
 
-/** Text without a line end. */
+/** Responds with text that has no final newline. */
 export function answerWord(response: ServerResponse, word: string): void {
   answer(response, 200, word, { 'content-type': plainText });
 }
@@ -210,7 +210,7 @@ function answerNotFound(response: ServerResponse): void {
   answerError(response, 404, '404 page not found');
 }
 
-/** Redirects to a cleaned path: like Go's ServeMux, which includes a body for GET. */
+/** Redirects to a cleaned path, as Go's ServeMux does: with a body for GET. */
 export function answerMoved(
   request: IncomingMessage,
   response: ServerResponse,
@@ -236,8 +236,8 @@ interface ListedName {
 }
 
 /**
- * A folder listing as Go's http.FileServer produced it up to Go 1.21: `<pre>`, a line each, `</pre>`. The guide's Python steps parse it as XML, so a
- * `&` in a reference is escaped, which Go did not do. Entries are sorted by the bytes of their names.
+ * A folder listing as Go's http.FileServer produced it up to Go 1.21: one line per entry within `<pre>`. The guide's Python steps parse it as
+ * XML, so a `&` in a reference is escaped, which Go did not do. Entries are sorted by the bytes of their names.
  */
 export function listingOf(entries: readonly ListedName[]): string {
   const lines = entries
@@ -279,7 +279,7 @@ function escaped(text: string): string {
   return text.replace(/[&<>"']/g, (character) => entities[character] ?? character);
 }
 
-/** Bytes examined for the type. */
+/** Number of leading bytes that determine the content type. */
 export const sniffedBytes = 512;
 
 const byExtension: Record<string, string> = {

@@ -127,7 +127,7 @@ async function followOnce(
   }
 }
 
-/** Recorded at the very first start, so that messages sent before Kafka is reachable are read. */
+/** Position in a topic. Its starting time is recorded at the very first start, so that messages sent before Kafka is reachable are read later. */
 export async function positionOf(store: Store, topic: string, now: number) {
   await store
     .insertInto('guidePositions')

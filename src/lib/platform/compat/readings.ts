@@ -22,7 +22,7 @@ interface Parts {
   now: () => number;
   /** Called when there is a file that has not been announced. */
   onFile: () => void;
-  /** Called when a file could not be written; its rows are on disk, and the write is retried with the next. */
+  /** Called when a file could not be written; its rows are on disk, and the write is retried when more rows arrive. */
   onFailed: (error: unknown) => void;
   /** Called with the number of messages that were not rows. */
   onSkipped: (count: number) => void;
@@ -45,7 +45,7 @@ export class Ingest {
     return ingest;
   }
 
-  /** Resolves when its rows are on disk, in one transaction with `along`, and full files are written where possible. @throws AIOT_GUIDE_FULL */
+  /** Stores the rows in one transaction with `along`, then writes full files where possible. Resolves after both. @throws AIOT_GUIDE_FULL */
   add(readings: readonly Reading[], along?: (store: Store) => Promise<unknown>): Promise<void> {
     const lines = readings.map(({ payload, at }) => csvLine(payload, at)).filter((line) => line !== null);
     const { store, inTurn, quota, onFailed, onSkipped } = this.parts;
@@ -60,7 +60,7 @@ export class Ingest {
         await along?.(transaction);
       });
       this.waiting += lines.length;
-      // The rows are already stored: if an error of the file failed this call, they would be sent again.
+      // The rows are already stored. If a file error failed this call, the sender would send them again.
       if (this.waiting >= this.parts.maxRows) await this.flush().catch(onFailed);
     });
   }
@@ -153,7 +153,7 @@ function objectOf(payload: Uint8Array): Record<string, unknown> | null {
   }
 }
 
-/** Whether it can be a cell of an unquoted line. */
+/** Whether the text can be a cell of an unquoted line. */
 function isCell(text: string): boolean {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern must match them
   return text !== '' && text.length <= 256 && !/[\x00-\x1f\x7f,"]/.test(text);
@@ -162,7 +162,7 @@ function isCell(text: string): boolean {
 /** Same as `%.1f` in C and Go: halves round to the even digit, where toFixed rounds up. */
 export function oneDecimal(value: number): string {
   if (Math.abs(value) >= 1e21) return `${BigInt(value)}.0`;
-  // Half of a tenth is exact in binary only if it is an odd number of quarters.
+  // A value halfway between two tenths is exact in binary only if it is an odd multiple of a quarter.
   if (Math.abs((value * 4) % 2) === 1) {
     const lower = Math.floor(value * 10);
     return ((lower % 2 === 0 ? lower : lower + 1) / 10).toFixed(1);

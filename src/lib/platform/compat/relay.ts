@@ -23,7 +23,7 @@ import type { GuideParts } from './start.js';
 
 interface RelayOptions {
   dataDir: string;
-  /** 0 = another program's ingest makes files of the data. */
+  /** Rows in one file; 0 = another program writes the data to files. */
   maxRows: number;
   /** kafka://…; absent = MQTT alone. */
   events: string | undefined;
@@ -39,8 +39,8 @@ const ingestName = 'guide ingest';
 
 /**
  * The guide's bridge and ingest: data from MQTT to Kafka and to files, control messages from Kafka to MQTT. Without Kafka, data is written
- * to files at once, and only our own control messages are sent. Acknowledged data is on disk. Resolves when data is accepted; returns a
- * function that stops it.
+ * to files at once, and only our own control messages are sent. Acknowledged data is on disk. Resolves when data is accepted, with a function
+ * that stops bridge and ingest.
  * @throws AIOT_USAGE, AIOT_STREAM_URL, AIOT_SPOOL_BUSY
  */
 export async function startRelay(
@@ -164,7 +164,7 @@ async function startCollecting(source: Source, ingest: Ingest, { log, now }: Gui
         failing = false;
       } catch (err) {
         for (const delivery of batch) delivery.nack();
-        // Logged once, because anybody may publish.
+        // Logged once, because anyone may publish and could otherwise fill the log.
         if (!failing) log.error({ err }, 'could not store data of the guide');
         failing = true;
       }
@@ -258,7 +258,7 @@ export function controlMessage(command: string, payload: string): Buffer {
   return Buffer.from(`{"command": ${JSON.stringify(command)}, "payload" : ${JSON.stringify(payload)}}`);
 }
 
-/** Whether boards survive it: they compare `command` with strings without checking that it exists. */
+/** Whether boards can process the message without crashing: they compare `command` with strings without checking that it exists. */
 export function isControl(payload: Uint8Array): boolean {
   if (payload.length > longestControl) return false;
   try {

@@ -155,7 +155,7 @@ interface Parts {
 export class GuideDevices {
   constructor(private readonly parts: Parts) {}
 
-  /** Ids of all devices that may work. */
+  /** Chip ids of all devices that are not revoked, in natural order. */
   ids(): string[] {
     const own = this.parts.devices
       .records()
@@ -204,7 +204,7 @@ export class GuideDevices {
 
 /** The parsed target of a request. */
 type Target =
-  /** The path decoded and clean, beginning with `/`. */
+  /** The path is decoded and clean, and begins with `/`. */
   | { kind: 'path'; path: string; query: URLSearchParams; search: string }
   /** The client must request another path. */
   | { kind: 'moved'; path: string; search: string }

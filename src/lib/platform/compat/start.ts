@@ -77,7 +77,7 @@ export const guidePorts = [30_005, 30_006, 30_007, 30_008] as const;
 
 /**
  * Starts replacements for the services of "The Architect's Guide to the AIoT". Its registries and datastore run on top of ours, its MQTT
- * broker is one of our listeners, and its bridge and its ingest are included.
+ * broker is one of our listeners, and its bridge and ingest are included.
  * @throws AIOT_PORT_IN_USE, AIOT_STREAM_SCHEME, AIOT_STREAM_URL
  */
 export async function startGuide(options: GuideOptions, parts: GuideParts): Promise<Guide> {

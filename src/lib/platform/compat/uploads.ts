@@ -31,8 +31,8 @@ export interface Receiver {
 const text = 'text/plain; charset=utf-8';
 
 /**
- * Multipart uploads, streamed to disk: the first part with a file name in the field `file`, as Go's Request.FormFile takes it. Responds 200 without a
- * body once it is durable; a malformed form gets 400, where the guide's servers crashed.
+ * Accepts multipart uploads and streams them to disk. The file is the first part with a file name in the field `file`, as for Go's Request.FormFile.
+ * Responds 200 without a body once the file is durable; a malformed form gets 400, where the guide's servers crashed.
  */
 export async function createReceiver(uploads: Uploads, failed: (error: unknown) => void): Promise<Receiver> {
   const { default: fastify } = await import('fastify');
@@ -46,7 +46,7 @@ export async function createReceiver(uploads: Uploads, failed: (error: unknown) 
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
   app.setErrorHandler(async (error, request, reply) => {
     const status = statusFor(error);
-    // A full store is not a platform failure, and clients could fill its log with it.
+    // A full store is not a platform failure, and logging it would let clients fill the log.
     if (status >= 500 && !hasCode(error, 'AIOT_GUIDE_FULL')) failed(error);
     if (bodyIsComing(request.raw)) reply.header('connection', 'close');
     reply.header('x-content-type-options', 'nosniff');
@@ -108,9 +108,9 @@ interface Staged {
   bytes: number;
   /** Content-Type by its name and first bytes. */
   type: string;
-  /** Stores it as a blob; resolves when it is durable. */
+  /** Stores the file as a blob; resolves when it is durable. */
   keep(blobs: BlobStore): Promise<void>;
-  /** Call it in any case, after the file was stored or rejected. */
+  /** Must be called in every case, once the file is stored or rejected. */
   discard(): Promise<void>;
 }
 
@@ -181,7 +181,7 @@ interface UploadParts {
 export class Uploads {
   constructor(private readonly parts: UploadParts) {}
 
-  /** Receives its bytes, to be kept or discarded; null for a name that cannot be requested again. */
+  /** Receives a file's bytes, which the caller then keeps or discards; null if clients could not request a file by this name. */
   async stage(
     fileName: string,
     source: AsyncIterable<Uint8Array>,
@@ -192,8 +192,8 @@ export class Uploads {
   }
 
   /**
-   * Resolves when file and record are durable: version and file in one transaction. The same file again creates no further version: a client that
-   * lost the response sends it twice.
+   * Resolves when the file and its record are durable; a model's version is recorded in the same transaction. Sending the same file again creates no
+   * new version, because a client that lost the response retries.
    */
   keep(folder: GuideFolder, staged: Staged & { name: string }): Promise<void> {
     const { files, blobs, models, inTurn, now } = this.parts;

@@ -36,8 +36,8 @@ export interface Datasets {
     query: PageQuery & { device?: string | undefined; label?: string | undefined },
   ): Promise<DatasetListing>;
   /**
-   * Requires that telemetry of the stream, or an inference, has arrived for each recording. @throws AIOT_NOT_FOUND for the first recording without
-   * either
+   * Requires that telemetry of the stream, or an inference, has arrived for each recording.
+   * @throws AIOT_NOT_FOUND for the first recording without either
    */
   requireRecordings(
     stream: string,
@@ -72,7 +72,7 @@ type LostOfStream = (stream: string) => Promise<LostTelemetry[]>;
 const writers = { csv: csvExport, ndjson: ndjsonExport, parquet: parquetExport };
 const nothing: RecordingLabels = { label: null, parts: [] };
 
-/** Maximum number of places named in a summary: it is sent in a trailer. */
+/** Maximum number of places named in a summary, which is sent in an HTTP trailer. */
 const mostPlaces = 20;
 
 /** Recordings processed at a time. */
@@ -317,7 +317,7 @@ function reaches({ device, from, to }: LostTelemetry, query: SampleQuery): boole
   return !before && !after;
 }
 
-/** Devices can report any time; the API returns whole milliseconds, and none for an invalid time. */
+/** Devices can report any number as a time. The API returns whole milliseconds, or null if the number is not a valid time. */
 function timeOf(t: number | null): number | null {
   return t !== null && Math.abs(t) <= 8.64e15 ? Math.floor(t) : null;
 }

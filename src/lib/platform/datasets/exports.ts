@@ -118,10 +118,10 @@ function quoted(text: string): string {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-/** Rows of a row group: held in memory at once. */
+/** Maximum number of rows in a row group, which is held in memory. */
 const groupRows = 65_536;
 
-/** Values of a row group: fewer rows if there are many columns. */
+/** Maximum number of values in a row group: a group with many columns has fewer rows. */
 const groupValues = 1_048_576;
 
 /**
@@ -232,7 +232,7 @@ function schemaOf(fields: readonly string[]): Schema {
   ];
 }
 
-/** Adjacent samples: the minimum and maximum of each field, and their times; NaN for fields without a value. */
+/** Samples of one time interval: the minimum and maximum of each field, and their times; NaN for fields without a value. */
 interface Bucket {
   first: number;
   last: number;
@@ -248,7 +248,7 @@ const pauseSteps = 10;
 /**
  * Reduces samples for a plot in one pass. If they are few enough, the samples are unchanged. Otherwise each time interval yields two rows,
  * with the minimum and maximum of each field in order of arrival. No peak is lost, and memory does not grow with the recording: intervals
- * are doubled in length when there are too many.
+ * at least double in length when there are too many.
  * @param most maximum number of rows, not counting those of pauses
  */
 export async function pointsOf(

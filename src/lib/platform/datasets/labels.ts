@@ -22,7 +22,7 @@ export interface Labels {
   give(stream: string, labels: readonly NewLabel[], who: string): Promise<void>;
   /** Labels of the stream's whole recordings, by `device/recording`. */
   ofStream(stream: string): Promise<Map<string, string>>;
-  /** Labels of whole recordings in all streams: an inference does not name its source stream. */
+  /** Labels of whole recordings in all streams; needed because an inference does not name its source stream. */
   all(): Promise<Map<string, string>>;
   /** `device/recording` → its labels, for recordings of the stream that have any. */
   ofDevices(stream: string, devices: readonly string[]): Promise<Map<string, RecordingLabels>>;

@@ -28,7 +28,7 @@ export class Orphans {
     return this.known;
   }
 
-  /** Looks for missing blobs. If a version was added or removed meanwhile, its blobs are checked twice. */
+  /** Looks for missing blobs. A blob absent from the listing is looked up again, because it may have been added during the listing. */
   async check(): Promise<readonly Reference[]> {
     const { store, blobs } = this.parts;
     const there = new Set<string>();

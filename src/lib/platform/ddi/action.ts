@@ -27,10 +27,10 @@ export interface Action {
   ended: number | null;
   /** null = there is no release that the client can install. */
   release: ActionRelease | null;
-  /** Whether the client has requested it. */
+  /** Whether the client has requested the action. */
   seen: boolean;
   step: UpdateState;
-  /** The client refused to cancel, so the platform waits for it to finish. */
+  /** Whether the client refused to cancel, so that the platform waits for it to finish. */
   kept: boolean;
   /** When cancellation was requested, ms since 1970, and the number of polls since then. */
   recalled: number | null;
@@ -41,7 +41,7 @@ export interface Action {
   messages: string[];
 }
 
-/** Effect of a feedback: the action after it, and the report to the rollout; null = nothing new. */
+/** Effect of a client's request or feedback: the action after it, and the report to the rollout; null = nothing new. */
 export interface Outcome {
   action: Action;
   report: { state: UpdateState; error: { code: string; message: string } | null } | null;
@@ -51,8 +51,8 @@ const mostMessages = 50;
 /** A client that downloads the whole file this often without reporting cannot use it: some never report a wrong hash. */
 const mostDownloads = 10;
 /**
- * A client that has polled this often, and for this long, ms, without confirming a cancellation never will: some cannot. RAUC's polls every 5 s while
- * it downloads, and cancels only after that.
+ * A client that has polled this often, and for this long (ms), without confirming a cancellation is assumed to be unable to. RAUC's client polls
+ * every 5 s during a download, and cancels only when the download has ended.
  */
 const mostPolls = 20;
 const patienceMs = 3_600_000;
@@ -61,7 +61,7 @@ export function isOver({ state }: Action): boolean {
   return state !== 'open' && state !== 'cancelling';
 }
 
-/** Feedback to the deployment, for an action that has not ended. */
+/** Outcome of feedback on a deployment, for an action that has not ended. */
 export function afterFeedback(
   action: Action,
   { execution, finished, details }: Feedback,
@@ -82,7 +82,7 @@ export function afterFeedback(
   return failed(heard, { code: 'AIOT_DDI_FAILED', message }, at);
 }
 
-/** Feedback to the cancellation, for an action being canceled. */
+/** Outcome of feedback on a cancellation, for an action being canceled. */
 export function afterCancelFeedback(
   action: Action,
   { execution, finished, details }: Feedback,

@@ -161,7 +161,7 @@ export class Ddi {
     });
   }
 
-  /** For a device that has, or had, an action with it. @throws AIOT_NOT_FOUND */
+  /** Returns a release's file to a device that has, or had, an action with that release. @throws AIOT_NOT_FOUND */
   async file(
     name: string,
     sequence: number,
@@ -174,7 +174,7 @@ export class Ddi {
     throw new AiotError('AIOT_NOT_FOUND', `no update of ${name} contains this file`);
   }
 
-  /** For a device that has, or had, an action with it. @throws AIOT_NOT_FOUND */
+  /** Returns a release to a device that has, or had, an action with it. @throws AIOT_NOT_FOUND */
   async module(name: string, sequence: number): Promise<ActionRelease> {
     const action = await this.actions.forRelease(this.parts.devices.record(name).id, sequence);
     if (action?.release) return action.release;
@@ -205,7 +205,7 @@ export class Ddi {
     await this.actions.want(device.id, false);
   }
 
-  /** Records software on the device that did not come from here. */
+  /** Records software on the device that was not installed by the platform. */
   async declare(name: string, installed: { name: string; version: string }): Promise<void> {
     const { devices } = this.parts;
     const before = devices.record(name).reported;
@@ -215,7 +215,7 @@ export class Ddi {
     );
   }
 
-  /** The device's action after its latest desired state; null = it has nothing to do. */
+  /** Brings the device's action into line with its latest desired state and returns it; null = the device has nothing to do. */
   private async settle(device: DeviceRecord): Promise<Action | null> {
     const { desired, now } = this.parts;
     const wish = await desired.get(device.name);

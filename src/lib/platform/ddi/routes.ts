@@ -179,8 +179,8 @@ const gatewayScope = 'ddi:gateway';
 type Parts = Pick<ApiParts, 'connections' | 'ddi' | 'devices' | 'secrets' | 'tokens'>;
 
 /**
- * Authenticates a device by its secret (TargetToken), a gateway's token for all devices (GatewayToken), or its certificate; each can access only the
- * device's own path. @throws AIOT_TOKEN_INVALID, AIOT_NOT_FOUND, AIOT_NOT_ALLOWED
+ * Authenticates a device by its secret (TargetToken) or its certificate, or a gateway by its token (GatewayToken). A device can access only its own
+ * path; a gateway can access the paths of all devices. @throws AIOT_TOKEN_INVALID, AIOT_NOT_FOUND, AIOT_NOT_ALLOWED
  */
 function guardControllers(app: FastifyInstance, parts: Parts): void {
   app.addHook('onRequest', async (request) => {

@@ -180,7 +180,7 @@ interface Parts {
 /** Larger releases get no patches: making one takes about 13 bytes of memory per byte of release. */
 const largest = 4 * 1024 * 1024;
 
-/** Maximum time others wait while a patch is made, ms. */
+/** Maximum time that other work waits while a patch is made, ms. */
 const sliceMs = 10;
 
 /**
@@ -199,7 +199,7 @@ export class Deltas {
 
   constructor(private readonly parts: Parts) {}
 
-  /** Returns the pairs whose patch saves more than half. Waits some seconds for patches not made yet; the rest is made in the background. */
+  /** Returns the patches that save more than half the size. Waits at most `waitMs` for those not made yet; the others are made in the background. */
   async ready(pairs: readonly DeltaPair[], waitMs: number): Promise<MadeDelta[]> {
     // A failed patch must not delay the rollout: the whole release can be downloaded.
     const made = Promise.allSettled(pairs.map((pair) => this.inTurn(() => this.make(pair))));

@@ -133,7 +133,7 @@ export class Devices {
     return { replaced: before !== undefined };
   }
 
-  /** Inserts devices without a board whose names are free. Call only from a task passed to `inTurn`. @param along as in `insert` */
+  /** Inserts devices that have no board. Their names must be free. Call only from a task passed to `inTurn`. @param along as in `insert` */
   async insertAll(
     devices: readonly (NewDevice & Pick<DeviceRecord, 'tags'>)[],
     along?: (store: Store) => Promise<unknown>,
@@ -164,7 +164,7 @@ export class Devices {
     this.memory.requireFreeBoard(board, name);
   }
 
-  /** Whether firmware of the guide with this chip id belongs to one of our devices. */
+  /** Whether this chip id, sent by a board with the guide's firmware, belongs to a device that is registered or may connect. */
   knows(chipId: string): boolean {
     return this.records().some(
       (device) => device.chipId === chipId && (device.state === 'registered' || mayConnect(device.state)),
@@ -224,7 +224,7 @@ export class Devices {
     const isNext = fingerprint === device.nextFingerprint;
     const expires = isNext ? device.nextExpires : device.expires;
     if (expires === null || expires <= this.now()) return null;
-    // A write that fails now is repeated at its next use.
+    // If the write fails, it is repeated when the certificate is next used.
     if (isNext) this.inTurn(() => this.promote(device, fingerprint)).catch(() => {});
     return device;
   }
@@ -244,8 +244,8 @@ export class Devices {
   }
 
   /**
-   * Makes this the only valid certificate of the device. Call only from a task passed to `inTurn`. @param along further writes in the same
-   * transaction
+   * Makes this the only valid certificate of the device. Call only from a task passed to `inTurn`.
+   * @param along further writes in the same transaction
    */
   async certify(
     device: DeviceRecord,

@@ -43,12 +43,12 @@ interface ClaimedRequest {
 interface Asked {
   /** PEM */
   csr: string;
-  /** Fingerprint of the last certificate issued to it, as known to the requester; absent = not compared. */
+  /** Fingerprint of the device's last certificate, as known to the requester; absent = not compared. */
   latest?: string | null | undefined;
 }
 
 interface Rotation extends Asked {
-  /** The certificate in use ends at once. */
+  /** Whether the certificate in use ends at once. */
   now: boolean;
 }
 
@@ -65,7 +65,7 @@ interface EnrolmentParts {
   now: () => number;
 }
 
-/** Issues devices' certificates: the first, the next, and that of a replacement board. */
+/** Issues devices' certificates: the first one, later ones, and those of replacement boards. */
 export class Enrolment {
   constructor(private readonly parts: EnrolmentParts) {}
 
@@ -177,7 +177,7 @@ export class Enrolment {
   }
 
   /**
-   * Puts another board under the same name: with its own id, and without the previous board's report.
+   * Gives the name to another board: the device gets a new id, and the previous board's report is deleted.
    * @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_CSR_INVALID, AIOT_ALREADY_EXISTS (the board is another device), AIOT_DEVICE_CHANGED
    */
   replace(name: string, { csr, mac, latest }: Replacement, who: string): Promise<Enrolled> {
@@ -238,8 +238,8 @@ export class Claims {
   constructor(private readonly parts: ClaimParts) {}
 
   /**
-   * Creates a token for a device of this name and registers the device; any earlier token is void. `fresh` as in `Enrolled`. @throws
-   * AIOT_ALREADY_EXISTS
+   * Creates a token for a device of this name and registers the device; any earlier token is void. `fresh` as in `Enrolled`.
+   * @throws AIOT_ALREADY_EXISTS
    */
   async make(newcomer: Newcomer, validMs: number, who: string) {
     const { store, enrolment, events, now } = this.parts;
@@ -360,13 +360,13 @@ interface SimulatedParts {
   now: () => number;
 }
 
-/** Devices of a simulation: created many per transaction. */
+/** Creates the devices of a simulation, many per transaction. */
 export class Simulated {
   constructor(private readonly parts: SimulatedParts) {}
 
   /**
-   * Creates the devices; existing ones get a new secret. @throws AIOT_ALREADY_EXISTS for a name of other hardware or of another type,
-   * AIOT_DEVICE_ONLINE if another simulation runs one of them
+   * Creates the devices; existing ones get a new secret.
+   * @throws AIOT_ALREADY_EXISTS if a name belongs to a real device or one of another type, AIOT_DEVICE_ONLINE if another simulation runs one of them
    */
   enlist({ type, devices: asked, tags = {} }: SimulatedRequest, who: string): Promise<SimulatedReply> {
     const { devices, events, now } = this.parts;

@@ -130,7 +130,7 @@ function endsConnections(before: DeviceRecord, now: DeviceRecord): boolean {
   );
 }
 
-/** A computer's key can be replaced without its folder; a chip's is in its image or on its board, so another board takes its place. */
+/** Suggests `rotate` for a computer, which can get a new key. A chip's key is in its image or on its board, so the board is replaced instead. */
 function nameTaken({ name, type }: DeviceRecord): AiotError {
   const renew = chipOfType(type) === null ? 'rotate' : 'replace';
   return new AiotError('AIOT_ALREADY_EXISTS', `the device ${name} is already registered`, {
@@ -157,7 +157,7 @@ export interface DeviceRecord {
   id: string;
   type: string;
   state: DeviceState;
-  /** Fingerprint of the current certificate; null = registered, without a certificate so far. */
+  /** Fingerprint of the current certificate; null = the device has no certificate yet. */
   fingerprint: string | null;
   expires: number | null;
   /** A certificate that was issued to the device but not used yet. */
@@ -187,7 +187,7 @@ export interface DeviceUpdate {
   change: Partial<DeviceRecord> | null;
 }
 
-/** Columns reported by or observed of a device: not changes made by a user. */
+/** Columns that a device reports or that are observed: changing them is not a change made by a user. */
 const told: ReadonlySet<string> = new Set(['reported', 'lastSeen'] satisfies (keyof DeviceRecord)[]);
 
 /** Reads devices from the database: all, or those with these names. */

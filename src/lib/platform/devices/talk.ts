@@ -22,7 +22,7 @@ import type { Devices } from './devices.js';
 type Listener = (entry: Entry) => void;
 
 export interface LiveHub {
-  /** Calls the listener with each message of the device that becomes durable from now on; the returned function stops it. */
+  /** Calls the listener with each message of the device that becomes durable from now on; the returned function removes the listener. */
   listen(device: string, listener: Listener): () => void;
   /** Resolves when messages that become durable from now on reach the listeners. */
   ready(): Promise<void>;
@@ -193,8 +193,8 @@ async function takesOf(
 }
 
 /**
- * Changes to a device of this name, newest first; includes removed devices and earlier ones of that name. @throws AIOT_NOT_FOUND if the name was
- * never used
+ * Changes to devices of this name, newest first, including removed devices.
+ * @throws AIOT_NOT_FOUND if the name was never used
  */
 export async function deviceHistory(
   { store, devices }: { store: Store; devices: Devices },

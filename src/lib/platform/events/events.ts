@@ -9,7 +9,7 @@ import type { Store } from '../store/database.js';
 import { type Changes, noChanges } from '../store/engine.js';
 import type { Schema } from '../store/schema.js';
 
-/** A change of the platform's state. Types and the format of their data: `eventTypes` of the registry, from which docs and filters are generated. */
+/** A change of the platform's state. Its type and the format of its data are defined in `eventTypes`, from which docs and filters are generated. */
 export interface NewEvent {
   type: EventType;
   /** Subject of the change: `har@3`, the name of a device, … */
@@ -83,7 +83,7 @@ export function eventsIn(
 /** Name of the cursor that stores up to which id events were deleted. */
 export const prunedCursor = 'pruned';
 
-/** Extent of the log: ids above `pruned` up to `latest`. Both 0 in a new log. */
+/** Extent of the log: ids above `pruned` up to `latest`. Both are 0 in a new log. */
 interface Extent {
   pruned: number;
   latest: number;
@@ -122,7 +122,7 @@ export async function eventsAfter(
 }
 
 /**
- * Returns the id after which a reader begins; 0 = the oldest event available, whatever was before it.
+ * Returns the id after which a reader begins. A request for 0 begins with the oldest event available, even if earlier ones were deleted.
  * @throws AIOT_EVENTS_GONE for an id whose successors were deleted, or that this log never had
  */
 export async function startOf(
@@ -269,8 +269,8 @@ export class EventFeed {
   };
 
   /**
-   * Yields pages of existing and then new events after an id, until the signal ends. A page may be empty if no event matches the filter. @throws
-   * AIOT_EVENTS_GONE when the next events were deleted
+   * Yields pages of existing and then new events after an id, until the signal ends. A page may be empty if no event matches the filter.
+   * @throws AIOT_EVENTS_GONE when the next events were deleted
    */
   async *follow(after: number, signal: AbortSignal, filter: EventFilter = {}): AsyncGenerator<Page> {
     const isWanted = wants(filter);

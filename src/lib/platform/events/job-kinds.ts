@@ -81,7 +81,7 @@ export interface JobKind<Request = Record<string, unknown>> {
   name: string;
   about: string;
   request: ZodType<Request>;
-  /** Whether it may be restarted after the platform was killed while it ran. */
+  /** Whether a job that was running when the platform was killed may be restarted. */
   resumable: boolean;
   /** Returns its result, as JSON. An error it throws is the job's error. */
   run(work: JobWork<Request>): Promise<unknown>;
@@ -98,7 +98,10 @@ interface Parts {
   folder: string;
 }
 
-/** Stores samples as a blob: written to a file first, because its name is the digest of the whole. @throws AIOT_NOT_FOUND (the stream) */
+/**
+ * Stores samples as a blob. They are written to a file first, because the blob's name is the digest of them all.
+ * @throws AIOT_NOT_FOUND (the stream)
+ */
 async function exportToBlob(
   { blobs, datasets, folder }: Parts,
   { id, request, signal, progress }: JobWork<ExportQuery & { stream: string }>,

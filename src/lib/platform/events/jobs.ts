@@ -106,7 +106,7 @@ export class Jobs {
         .where('id', '=', id)
         .where('state', '=', row.state)
         .executeTakeFirst();
-      // The job has changed its state since it was read. A repeated request will see the new state.
+      // The job's state has changed since it was read. A repeated request will see the new state.
       if (numUpdatedRows === 0n) throw ended(row);
       if (queued) await this.tellEnd({ ...row, ...set }, who, store);
     });
@@ -252,7 +252,7 @@ function newRow(job: Pick<JobRow, 'id' | 'kind' | 'who' | 'created' | 'request'>
   };
 }
 
-/** Jobs that run at once. */
+/** Maximum number of jobs that run at once. */
 const most = 2;
 
 /** Interval at which a job's progress is saved and its cancellation is checked, ms. */
@@ -398,7 +398,7 @@ export class JobRunner implements Worker {
     } catch (error) {
       over.abort();
       if (cancelled.signal.aborted) return await end('cancelled', null, null);
-      // The next leader resumes it.
+      // The next leader resumes the job.
       if (signal.aborted) return;
       if (!(error instanceof AiotError)) log.error({ err: error, job: row.id }, 'a job failed');
       await end('failed', null, toldOf(error));

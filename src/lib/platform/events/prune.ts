@@ -21,7 +21,7 @@ export interface Kept {
 const usuallyKept: Kept = { forMs: 90 * 86_400_000, events: 1_000_000 };
 
 const periodMs = 600_000;
-/** Events per transaction: other requests are served between two. */
+/** Events per transaction; other requests are served between two transactions. */
 const together = 5000;
 
 /**

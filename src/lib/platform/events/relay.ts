@@ -55,7 +55,7 @@ export class Relay implements Worker {
   private readonly lanes: { events: Lane; telemetry: Lane };
   private readonly sinkUrl: string;
 
-  /** @throws AIOT_USAGE if it is neither Kafka nor NATS, AIOT_STREAM_URL */
+  /** @throws AIOT_USAGE if the URL names neither Kafka nor NATS, AIOT_STREAM_URL */
   constructor(private readonly parts: RelayParts) {
     const { url, store, feed, journal, platform, log } = parts;
     const { scheme, endpoint } = parseStreamUrl(url);
@@ -212,7 +212,7 @@ interface LaneFigures {
   sent: number;
   /** Number of messages that the destination rejected permanently, for example because of their size. They are logged and skipped. */
   refused: number;
-  /** Time of the oldest unsent message, ms since 1970; null = none waits. */
+  /** Time of the oldest unsent message, ms since 1970; null = all messages are sent. */
   waitingSince: number | null;
 }
 
@@ -265,7 +265,7 @@ class Lane {
     }
   }
 
-  /** Sends a single message. If a message of a batch is rejected, the whole batch is sent in this way, some of it for the second time. */
+  /** Sends a single message. If a message of a batch is rejected, each of the batch is sent in this way, so some may be sent twice. */
   private async sendOne(sink: Sink, message: OutgoingMessage): Promise<void> {
     try {
       await sink.write([message]);

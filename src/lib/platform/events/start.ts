@@ -52,7 +52,7 @@ export async function openEvents(parts: EventParts) {
   return { begin, jobs, webhooks: new Webhooks({ store, events, now }), relay, sender, workers };
 }
 
-/** Distinguishes this platform's events from another's: the creation time of its state. */
+/** An id that distinguishes this platform's events from another's, derived from the creation time of its state. */
 async function platformId(store: Store): Promise<string> {
   const row = await store.selectFrom('meta').select('value').where('key', '=', 'created').executeTakeFirst();
   return Number(row?.value ?? 0).toString(36);

@@ -29,8 +29,8 @@ export type Resolve = (
 ) => Promise<{ address: string; family: number }[]>;
 
 /**
- * The connection's own lookup. It connects to exactly the addresses that were checked, which defeats names whose address changes between
- * two lookups (DNS rebinding).
+ * A lookup function for the connection. The connection uses exactly the addresses that were checked, which defeats names whose address changes
+ * between two lookups (DNS rebinding).
  * @throws AIOT_WEBHOOK_TARGET (to the callback) if one of its addresses is not public
  */
 export function lookupFor(allowPrivate: boolean, resolve: Resolve = lookupAll): LookupFunction {
@@ -176,7 +176,7 @@ function rangeOf(cidr: string): Range {
 function numberOfAddress(address: string): bigint {
   const [plain = ''] = address.split('%');
   if (!plain.includes(':')) return numberOf(plain.split('.'), 10, 8n);
-  // A dotted tail is two groups.
+  // A tail in dotted decimal stands for two groups.
   const hex = plain.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a, b, c, d) =>
     [256 * Number(a) + Number(b), 256 * Number(c) + Number(d)].map((group) => group.toString(16)).join(':'),
   );

@@ -38,7 +38,7 @@ const graceMs = 86_400_000;
 
 const most = 100;
 
-/** Subscriptions to events by HTTP request. `WebhookSender` sends them. */
+/** Subscriptions to events, which `WebhookSender` sends by HTTP request. */
 export class Webhooks {
   constructor(private readonly parts: Parts) {}
 
@@ -228,7 +228,7 @@ function urlHidden({ url }: WebhookChange): { url?: string } {
 
 type WebhookRow = Schema['webhooks'];
 
-/** Name of its cursor, which stores the id up to which its events were sent. */
+/** Name of a webhook's cursor, which stores the id up to which events were sent to it. */
 export function cursorName(id: string): string {
   return `webhook:${id}`;
 }
@@ -260,7 +260,7 @@ function webhookOf(row: WebhookRow, position: number, latest: number): Webhook {
   };
 }
 
-/** The displayable part of its address: a path may hold a secret. */
+/** The part of a webhook's URL that may be displayed: the path may contain a secret. */
 function originOf(url: string): string {
   return new URL(url).origin;
 }
@@ -287,7 +287,7 @@ const passedByMs = 1000;
 
 const pauses = { firstPauseMs: 1000, longestPauseMs: 1000 };
 
-/** Sends events to webhooks, to many at the same time. Each gets its events in order, one at a time, from its position in the database. */
+/** Sends events to many webhooks concurrently. Each webhook gets its events in order, one at a time, from its position in the database. */
 export class WebhookSender implements Worker {
   readonly name = 'webhooks';
   readonly figures = { delivered: 0, failed: 0 };
@@ -365,7 +365,7 @@ export class WebhookSender implements Worker {
     );
   }
 
-  /** Retries until it is delivered. False = it cannot be, or not by this process: the position then stays before it. */
+  /** Sends an event, retrying until it is delivered. False = it cannot be delivered, or not by this process; the position then stays before it. */
   private async sendOne(row: WebhookRow, event: PlatformEvent, signal: AbortSignal): Promise<boolean> {
     const { now, platform, send = deliver } = this.parts;
     for (;;) {
@@ -445,7 +445,7 @@ export interface Outcome {
   error: string | null;
   /** Delay requested by the target, ms. */
   waitMs?: number | undefined;
-  /** The target is permanently gone (410). */
+  /** Whether the target is permanently gone (410). */
   gone?: boolean;
 }
 
@@ -528,7 +528,8 @@ const waits = [5, 30, 120, 300, 900, 1800, 3600, 7200, 14_400].map((seconds) => 
 export const givesUpAfterMs = 5 * 86_400_000;
 
 /**
- * Delay after a number of consecutive failures, ms; reduced by up to a random quarter, so that webhooks that failed together do not retry together.
+ * Delay after a number of consecutive failures, ms. It is shortened at random by up to a quarter, so that webhooks that failed together do not retry
+ * together.
  * @param wanted delay requested by the target; limited to the longest delay
  */
 export function waitAfter(failures: number, wanted = 0, random: () => number = Math.random): number {

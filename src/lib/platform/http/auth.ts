@@ -17,9 +17,9 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Roles that may call the route; when absent: viewers may call reads, operators everything else. */
     access?: Access;
-    /** The scope that a restricted token needs for it (`models:push`); when absent it follows from the path. */
+    /** Scope that a restricted token needs for the route (`models:push`), or one of several; derived from the path when absent. */
     scope?: string | readonly string[];
-    /** The response never ends on its own, so shutdown does not wait for it. */
+    /** Whether the response never ends on its own; shutdown does not wait for such a response. */
     endless?: boolean;
     /** Error codes and additional HTTP statuses of the route, as in the contract. */
     errors?: readonly ErrorCode[];
@@ -32,12 +32,15 @@ declare module 'fastify' {
     user: UserIdentity | null;
     /** The requesting device; null = a user with a token, or an unauthenticated client. */
     device: string | null;
-    /** A token, a login or a certificate was presented, whether valid or not. */
+    /** Whether a token, a login or a certificate was presented, valid or not. */
     showsCredentials: boolean;
   }
 }
 
-/** Users present a bearer token, the dashboard's pages a cookie, devices their certificate; a request is rejected before its body is read. */
+/**
+ * Authenticates requests before their bodies are read. Users present a bearer token, the dashboard's pages a cookie, and devices their
+ * certificate.
+ */
 export function guard(
   app: FastifyInstance,
   parts: Pick<ApiParts, 'tokens' | 'logins' | 'ca' | 'devices' | 'sessions' | 'failures' | 'connections'>,
@@ -191,7 +194,7 @@ function allowsRoute(
 
 type Parts = Pick<ApiParts, 'logins' | 'ca'>;
 
-/** Cookies ignore ports: each platform on a host has its own cookie name. `__Host-`: over TLS, for this host and all paths. */
+/** Cookies ignore ports, so each platform on a host has its own cookie name. The prefix `__Host-` restricts the cookie to TLS and to this host. */
 function cookieName(ca: string): string {
   return `__Host-aiot-${sha256Hex(ca).slice(0, 8)}`;
 }
@@ -250,8 +253,8 @@ export const usualRates: Rates = { known: 60_000, anonymous: 1200, failures: 20 
 type CountStranger = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
 
 /**
- * Limits the request rate of a token, device or address. Loopback probes are not counted. Returns the function with which the guard counts requests
- * it rejects for missing credentials, which never reach the general count.
+ * Limits the request rate of a token, device or address. Requests to /healthz and /readyz are not counted. Returns the function with which the guard
+ * counts requests that it rejects for missing credentials, which never reach the general count.
  */
 export async function limitRates(
   app: FastifyInstance,

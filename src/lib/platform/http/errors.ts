@@ -55,7 +55,7 @@ export function answerErrors(app: FastifyInstance, log: Logger): void {
 
 const described = 'For all paths and methods, see /openapi.json.';
 
-/** Headers of the intended response, which would make a cache store the error in place of the content. */
+/** Headers of the intended response. On an error response, they would make a cache store the error in place of the content. */
 const ofContent = [
   'etag',
   'cache-control',

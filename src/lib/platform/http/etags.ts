@@ -4,8 +4,8 @@ import { AiotError } from '../../core/errors.js';
 import { type BlobStore, noSuchBlob, parseRange } from '../blobs/store.js';
 
 /**
- * JSON reads have an ETag, and are answered 304 if the client already has it. If a route provides a revision, it is the part before the dot: values
- * that change without a user's change (presence, last seen) change the ETag but not the revision.
+ * JSON reads have an ETag, and are answered 304 if the client sends that ETag. If a route provides a revision, the part before the dot is the
+ * revision: values that change without a user's change (presence, last seen) change the ETag but not the revision.
  */
 export function tagReads(app: FastifyInstance): void {
   app.addHook('onSend', async (request, reply, payload) => {

@@ -17,10 +17,10 @@ const mostHeaders = 100;
 /** Maximum nesting depth of objects and lists: none of our bodies exceeds 12. */
 export const deepest = 32;
 
-/** Time limit for receiving a parsed body, ms; and for a pause in a streamed one. */
+/** Time limits, ms: for receiving a body that is parsed, and for a pause in one that is streamed. */
 const usualTimes = { bodyMs: 30_000, pauseMs: 60_000 };
 
-/** Headers that affect handling: if repeated, two programs could interpret the request differently. */
+/** Headers that affect handling. If one is repeated, two programs could interpret the request differently. */
 const once = new Set([
   ...['authorization', 'content-encoding', 'content-length', 'content-range', 'content-type', 'host'],
   ...[

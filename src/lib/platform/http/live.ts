@@ -25,7 +25,7 @@ import { webSecretOf } from './auth.js';
 import { deepest, depthOf } from './limits.js';
 import type { ApiParts } from './parts.js';
 
-/** Longest request of a page, bytes; subscriptions of a connection; and connections of a token. */
+/** Limits: length of a page's request in bytes, subscriptions per connection, and connections per token. */
 const longestRequest = 16 * 1024;
 const mostSubscriptions = 50;
 const mostConnections = 50;
@@ -33,11 +33,11 @@ const mostConnections = 50;
 /** Requests of a connection that wait for earlier ones: beyond this, it is closed. */
 const mostWaiting = 100;
 
-/** Messages that a subscription shows per second, and at once after a pause; faster output cannot be read. */
+/** Maximum messages that a subscription shows per second, and at once after a pause; nobody could read faster output. */
 const messagesPerSecond = 200;
 const messagesAtOnce = 400;
 
-/** A longer payload is cut, bytes: the rest of a picture would not be shown either. */
+/** Longest payload that is sent whole, bytes; of a longer one, only the beginning is sent. */
 const longestPayload = 16 * 1024;
 
 /** With this many bytes pending in a connection, messages are left out and counted. */
@@ -65,8 +65,8 @@ type Parts = Pick<
 
 /**
  * The dashboard's live connection: a WebSocket at /live, on the same port as the dashboard, with the session of the browser. It carries events, messages
- * of devices, and messages of MQTT; `liveRequestSchema` describes it. It is not MQTT itself: events and the times of stored messages are not in MQTT,
- * and it works with an external broker and with replicas too.
+ * of devices, and MQTT messages; `liveRequestSchema` describes the requests. MQTT itself would not do: it has no events and no times of stored
+ * messages. This connection also works with an external broker and with replicas.
  */
 export function liveRoute(parts: Parts): FastifyPluginAsync {
   return async (app) => {
@@ -103,7 +103,7 @@ export function liveRoute(parts: Parts): FastifyPluginAsync {
 
 /**
  * Hands upgrade requests to the routes, so that each of their checks applies. Without this, Node would treat them as ordinary requests. Returns the
- * bytes that came after each.
+ * bytes that followed each request's head.
  */
 function routeUpgrades(app: FastifyInstance): WeakMap<IncomingMessage, Buffer> {
   const heads = new WeakMap<IncomingMessage, Buffer>();
@@ -152,9 +152,9 @@ function checkOrigin({ headers }: FastifyRequest, url: string): void {
 }
 
 class LiveConnection {
-  /** Function that ends each subscription, by its ID. */
+  /** Subscription id → the controller that ends the subscription. */
   private readonly subscriptions = new Map<number, AbortController>();
-  /** Messages left out and not reported yet, by subscription. */
+  /** Subscription id → number of messages left out and not reported yet. */
   private readonly missed = new Map<number, number>();
   private requests: Promise<void> = Promise.resolve();
   private waiting = 0;
@@ -198,7 +198,7 @@ class LiveConnection {
     this.socket.close(liveCloseCodes.sessionEnded, 'the session has ended');
   }
 
-  /** Requests are carried out one after another, in their order. */
+  /** Carries out requests one after another, in order of arrival. */
   private read(data: Buffer, isBinary: boolean): void {
     const request = isBinary ? null : requestIn(data);
     if (request === null || ++this.waiting > mostWaiting) {
@@ -241,7 +241,7 @@ class LiveConnection {
     void this.send({ id, error: { code, detail, ...(next && { next }) } });
   }
 
-  /** Events go at the page's pace, and none is left out. */
+  /** Sends events at the page's pace; none is left out. */
   private async followEvents(id: number, signal: AbortSignal): Promise<void> {
     this.requireScope('events:read');
     const { events, store } = this.parts;
@@ -325,7 +325,7 @@ class LiveConnection {
     this.missed.set(id, (this.missed.get(id) ?? 0) + 1);
   }
 
-  /** Resolves when the system has taken it, or when the connection is closed. */
+  /** Resolves when the operating system has accepted the message, or when the connection is closed. */
   private send(news: LiveNews): Promise<void> {
     return new Promise((resolve) => this.socket.send(JSON.stringify(news), () => resolve()));
   }
@@ -339,7 +339,7 @@ class LiveConnection {
     this.sinceBeatMs += tickMs;
     if (this.sinceBeatMs < (this.parts.liveBeatMs ?? liveBeatMs)) return;
     this.sinceBeatMs = 0;
-    // A page that answers no ping is gone, or does not read.
+    // A page that does not answer a ping is gone or no longer reads.
     if (!this.isAlive) {
       this.socket.terminate();
       return;

@@ -17,13 +17,13 @@ const openJobs = ['queued', 'running'] as const;
 export async function metricsOf(parts: ApiParts, http: HttpFigures, now: number): Promise<string> {
   const { broker, damages, devices, disk, engine, store, telemetry, version, started } = parts;
   const out = new Exposition();
-  out.gauge('aiot_build_info', 'What runs.', 1, { version, node: process.version });
-  out.gauge('process_start_time_seconds', 'When it was started, since 1970.', started / 1000);
+  out.gauge('aiot_build_info', 'Versions of aiot and of Node.js.', 1, { version, node: process.version });
+  out.gauge('process_start_time_seconds', 'Start time of the process in seconds since 1970.', started / 1000);
   out.gauge('process_resident_memory_bytes', 'Resident memory.', residentBytes());
   out.family(
     'gauge',
     'aiot_leader',
-    'Whether this process does what only one of several may do.',
+    'Whether this process is the leader for this role.',
     engine.leader.roles().map(({ role, leads }) => [{ role }, leads ? 1 : 0]),
   );
   const all = devices.records();
@@ -33,7 +33,7 @@ export async function metricsOf(parts: ApiParts, http: HttpFigures, now: number)
   tellBroker(out, broker);
   tellConnections(out, parts.connections);
   disk.tell(out);
-  out.family('gauge', 'aiot_commit_backlog_records', 'Records that wait for the commit after the next.', [
+  out.family('gauge', 'aiot_commit_backlog_records', 'Records that wait to be committed.', [
     [{ log: 'telemetry' }, telemetry.backlog],
     [{ log: 'sessions' }, broker.depths()?.logBacklog ?? 0],
   ]);
@@ -50,10 +50,10 @@ function tellConnections(out: Exposition, connections: Connections): void {
   out.family(
     'gauge',
     'aiot_connections',
-    'Open connections of all listeners, by what is known of them.',
+    'Open connections of all listeners, by stage.',
     Object.entries(byState).map(([state, count]) => [{ state }, count]),
   );
-  out.counter('aiot_connections_dropped_total', 'Connections closed for want of room.', dropped);
+  out.counter('aiot_connections_dropped_total', 'Connections closed because a limit was reached.', dropped);
 }
 
 /** States with a count of zero are included: a series that appears and disappears cannot be monitored. */
@@ -103,10 +103,10 @@ export class HttpFigures {
   tell(out: Exposition): void {
     out.histogram(
       'aiot_http_request_duration_seconds',
-      'Time until an answer was out.',
+      'Time until the response was sent.',
       this.series.values(),
     );
-    out.gauge('aiot_http_requests_open', 'Requests that are not answered yet.', this.open);
+    out.gauge('aiot_http_requests_open', 'Requests in progress.', this.open);
   }
 
   private note(labels: Record<'method' | 'route' | 'status', string>, seconds: number): void {
@@ -124,15 +124,15 @@ interface FigureParts {
   sender: WebhookSender;
 }
 
-/** Writes /metrics of events and their destinations. @param now ms since 1970 */
+/** Writes the metrics of events and their destinations. @param now ms since 1970 */
 async function tellEvents(out: Exposition, parts: FigureParts, now: number): Promise<void> {
   const { store, events, relay, sender } = parts;
   const { latest } = await extentOf(store);
   out.gauge('aiot_events_last_id', 'Id of the newest event.', latest);
-  out.gauge('aiot_events_listeners', 'Who follows the events just now.', events.feed.listening);
+  out.gauge('aiot_events_listeners', 'Listeners that follow the events.', events.feed.listening);
   await tellWebhooks(out, store, latest);
-  out.counter('aiot_webhook_delivered_total', 'Events that webhooks took.', sender.figures.delivered);
-  out.counter('aiot_webhook_failed_total', 'Attempts that failed.', sender.figures.failed);
+  out.counter('aiot_webhook_delivered_total', 'Events delivered to webhooks.', sender.figures.delivered);
+  out.counter('aiot_webhook_failed_total', 'Failed deliveries to webhooks.', sender.figures.failed);
   if (relay) await tellRelay(out, relay, latest, now);
 }
 
@@ -146,7 +146,7 @@ async function tellWebhooks(out: Exposition, store: Store, latest: number): Prom
   const at = new Map(cursors.map(({ name, position }) => [name, Number(position)]));
   const enabled = rows.filter((row) => row.enabled !== 0);
   const failing = enabled.filter(({ failures }) => failures > 0).length;
-  out.family('gauge', 'aiot_webhooks', 'Webhooks, by how they are.', [
+  out.family('gauge', 'aiot_webhooks', 'Webhooks, by state.', [
     [{ state: 'well' }, enabled.length - failing],
     [{ state: 'failing' }, failing],
     [{ state: 'disabled' }, rows.length - enabled.length],
@@ -154,7 +154,7 @@ async function tellWebhooks(out: Exposition, store: Store, latest: number): Prom
   out.family(
     'gauge',
     'aiot_webhook_backlog_events',
-    'Events that a webhook has not been sent or passed by.',
+    'Events that the webhook has not processed yet.',
     enabled.map(({ id }) => [{ webhook: id }, Math.max(0, latest - (at.get(cursorName(id)) ?? 0))]),
   );
 }
@@ -162,19 +162,19 @@ async function tellWebhooks(out: Exposition, store: Store, latest: number): Prom
 async function tellRelay(out: Exposition, relay: Relay, latest: number, now: number): Promise<void> {
   const { state, events, telemetry } = relay.figures;
   const lag = (since: number | null) => (since === null ? 0 : Math.max(0, (now - since) / 1000));
-  out.gauge('aiot_relay_connected', 'Whether Kafka or NATS is there.', state === 'connected' ? 1 : 0);
-  out.counter('aiot_relay_events_sent_total', 'Events that were sent on.', events.sent);
-  out.counter('aiot_relay_telemetry_sent_total', 'Messages of telemetry that were sent on.', telemetry.sent);
+  out.gauge('aiot_relay_connected', 'Whether Kafka or NATS is connected.', state === 'connected' ? 1 : 0);
+  out.counter('aiot_relay_events_sent_total', 'Events that were forwarded.', events.sent);
+  out.counter('aiot_relay_telemetry_sent_total', 'Telemetry messages that were forwarded.', telemetry.sent);
   out.counter(
     'aiot_relay_refused_total',
-    'What the far side will never take.',
+    'Messages that the destination rejected permanently.',
     events.refused + telemetry.refused,
   );
   out.gauge(
     'aiot_relay_events_lag',
-    'Events that are not known to be there.',
+    'Events that the destination has not confirmed yet.',
     latest - (await relay.position()),
   );
-  out.gauge('aiot_relay_events_lag_seconds', 'Age of the oldest that waits.', lag(events.waitingSince));
-  out.gauge('aiot_relay_telemetry_lag_seconds', 'Age of the oldest that waits.', lag(telemetry.waitingSince));
+  out.gauge('aiot_relay_events_lag_seconds', 'Age of the oldest unsent event.', lag(events.waitingSince));
+  out.gauge('aiot_relay_telemetry_lag_seconds', 'Age of the oldest unsent message.', lag(telemetry.waitingSince));
 }

@@ -73,7 +73,7 @@ export interface ApiParts {
   relay: Relay | null;
   disk: DiskFigures;
   workers: WorkerStates;
-  /** Why devices cannot connect just now; null = they can. */
+  /** Reason why devices cannot connect at present; null = they can. */
   brokerTrouble: () => string | null;
   removal: Removal;
   retention: RetentionService;
@@ -107,7 +107,7 @@ export interface ApiParts {
   started: number;
   /** Current condition of the platform. */
   condition: () => Promise<Condition>;
-  /** Known once all listeners are up. */
+  /** URLs of the listeners, which are known once all of them are open. */
   urls: () => PlatformUrls;
   version: string;
 }

@@ -78,7 +78,7 @@ function tallyOf(entry: Entry): Tally {
   return { stream, device, messages: 1, rows: rowsOf(entry), from: time, to: time };
 }
 
-/** Everything stored of a recording. */
+/** Counts of everything stored for a recording. */
 export function tallyOfTake({ channel, stream, device, messages, samples, startedAt, endedAt }: Take): Tally {
   const telemetry = channel === 'telemetry';
   return {
@@ -103,8 +103,8 @@ export function lessBy(before: readonly Tally[], after: readonly Tally[]): Tally
 }
 
 /**
- * Recovers the identity of a damaged line from its intact members (text from a device, so names are accepted only in valid form). A line that has
- * swallowed others, because their newline is damaged, counts as many.
+ * Recovers the identity of a damaged line from its intact members. They are text from a device, so only valid names are accepted. Lines that have
+ * become one, because the newline between them is damaged, are counted separately.
  */
 export function salvaged({ bytes }: { bytes: Buffer }): Tally[] {
   const text = bytes.toString('utf8');

@@ -72,7 +72,7 @@ export function segmentPath(folder: string, { segment, generation, checked }: Se
   return join(folder, `${number}${generation === 0 ? '' : `.${generation}`}.log`);
 }
 
-/** The segments of a folder in ascending order, each in its newest generation: it gets its name once it is complete. */
+/** The segments of a folder in ascending order, each in its newest generation. A generation gets its name only once it is complete. */
 export async function listSegments(folder: string): Promise<SegmentFile[]> {
   const rank = ({ generation, checked }: SegmentFile) => (checked ? generation + 1 : 0);
   const newest = new Map<number, SegmentFile>();
@@ -118,7 +118,7 @@ export async function scanSegment(
   }
 }
 
-/** Complete lines only, without their newline. */
+/** Yields the complete lines, without their newlines. */
 async function* linesFrom(path: string, offset: number): AsyncGenerator<Buffer> {
   const file = await open(path, 'r');
   try {
@@ -137,7 +137,7 @@ async function* linesFrom(path: string, offset: number): AsyncGenerator<Buffer> 
   }
 }
 
-/** Bytes of a segment in a backup. */
+/** Size at which a backup's segment is complete, bytes. */
 const segmentBytes = 64 * 1024 ** 2;
 
 /** Writes telemetry as segments. @param batches as `Telemetry.stored` */
@@ -185,7 +185,7 @@ interface ReplayOptions {
   onProgress?: (file: SegmentFile) => void;
 }
 
-/** Messages of one transaction. */
+/** Messages stored per transaction. */
 const atOnce = 4096;
 
 /** Stores the segments of a folder, in order. @returns findings of damaged and missing lines */

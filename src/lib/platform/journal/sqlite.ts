@@ -41,7 +41,7 @@ export interface TelemetryOptions {
   ledger?: Ledger<Tally[]> | undefined;
   /** Called with damage, once for findings made together. */
   damage?: ((findings: readonly Finding[]) => Promise<void>) | undefined;
-  /** Makes a commit durable; its file is the transaction. */
+  /** Makes a commit durable. In place of a file it gets an object whose `datasync` commits the transaction. */
   sync?: Sync | undefined;
   onCommit?: NoteCommit | undefined;
 }
@@ -106,7 +106,7 @@ export function isNote({ number }: Pick<LogFile<unknown>, 'number'>): boolean {
   return number === 0;
 }
 
-/** Rows of one INSERT, so that only a few statements of different lengths are prepared. */
+/** Maximum number of rows in one INSERT, so that only a few statements of different lengths are prepared. */
 const together = 50;
 
 /** Telemetry in an SQLite file of its own, which one thread writes and another reads. */
@@ -191,7 +191,7 @@ export class SqliteTables implements Tables {
     }
   }
 
-  /** Looks for rows that other processes have written meanwhile. */
+  /** Looks for rows that another process has written meanwhile. Replaced by `read`; a store opened for writing has no other writer. */
   refresh = async (): Promise<void> => {};
 
   /** The store's name, and its highest committed id. */
@@ -555,7 +555,7 @@ async function problemOf(path: string, thread: DatabaseThread): Promise<string |
 const unreadable = `SELECT count(*) AS "n" FROM "telemetryTakes" WHERE NOT json_valid("counts")
   UNION ALL SELECT count(*) FROM "telemetryStreams" WHERE NOT json_valid("totals")`;
 
-/** Counts recordings whose number of rows, and streams whose number of messages, differs from the one they state. */
+/** Counts recordings and streams whose recorded number of messages differs from the number of rows. */
 const miscounted = `SELECT count(*) AS "n" FROM "telemetryTakes" AS k LEFT JOIN
     (SELECT "take", count(*) AS "n" FROM "telemetryMessages" GROUP BY "take") AS m ON m."take" = k."id"
     WHERE coalesce(m."n", 0) <> coalesce(k."counts" ->> 'messages', 0)
@@ -563,7 +563,7 @@ const miscounted = `SELECT count(*) AS "n" FROM "telemetryTakes" AS k LEFT JOIN
     SELECT sum(k."counts" ->> 'messages') FROM "telemetryTakes" AS k
     WHERE k."channel" = 'telemetry' AND k."stream" = s."name"), 0)`;
 
-/** Checks the file in a thread of its own, as `problemIn` does without counts. */
+/** Checks the file in a separate thread, as `problemIn` does without counts. */
 export async function checked(path: string): Promise<string | null> {
   const thread = DatabaseThread.open(path, { readOnly: true });
   try {

@@ -70,7 +70,7 @@ export interface Transaction {
   insert(messages: readonly StoredMessage[]): Promise<boolean[]>;
 }
 
-/** The parts that differ between engines: connections, ids, the order of commits, and disk space. SQL has `$1` as parameters and quoted names. */
+/** The parts that differ between engines: connections, ids, the order of commits, and disk space. SQL uses `$1` for parameters, and quoted names. */
 export interface Tables {
   /** True if this process is the only writer: rows of streams and recordings can then be cached between commits. */
   readonly alone: boolean;
@@ -153,7 +153,7 @@ function rowOf(row: TakeRow): Row {
 /** Maximum number of messages in a transaction and in a read, and of cached recordings. */
 const [mostTogether, page, mostRemembered] = [4096, 500, 20_000];
 
-/** Maximum time span of a message, ms. A query for a time after that span does not find a longer batch. */
+/** Maximum time span of a message, ms. Queries look back this far for batches that extend into their range, so a longer batch may be missed. */
 export const longestBatchMs = 3_600_000;
 
 interface TableOptions {
@@ -533,7 +533,7 @@ export class TableTelemetry implements Telemetry {
   }
 }
 
-/** Columns of a recording. In a damaged row its text and numbers may have any value. */
+/** Columns of a recording. In a damaged row they may have any value. */
 const takeColumns = ['id', 'channel', 'stream', 'device', 'recording', 'counts'];
 
 export const time = 'CAST("t" AS DOUBLE PRECISION) AS "t"';
@@ -589,7 +589,7 @@ function repeatsOf(take: Take): JournalRecord {
   };
 }
 
-/** @throws the error that SQLite has for a damaged page, if the counts are not valid JSON */
+/** @throws the error that SQLite reports for a damaged page, if the counts are not valid JSON */
 export function takeOfRow(row: TakeKey & { counts: string }): Take {
   return { ...emptyTake(row), ...parsed<Partial<Take>>(row.counts) };
 }

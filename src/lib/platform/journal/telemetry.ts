@@ -67,7 +67,7 @@ export interface Telemetry {
   close(): Promise<void>;
 }
 
-/** Key of a recording in a list, and back. */
+/** Key of a recording in a list; `fromCursor` parses it. */
 export function cursorOf({ device, recording }: Pick<Take, 'device' | 'recording'>): string {
   return `${device}/${recording}`;
 }

@@ -20,8 +20,8 @@ export interface VerifyOptions {
 }
 
 /**
- * Checks telemetry.db: SQLite's own check of its pages (in a thread), the checksum of each row, and the rows of each recording against
- * their number. Everything is also compared with the state database. Read-only, also beside a running platform.
+ * Checks telemetry.db: its pages by SQLite's own check (in a thread), the checksum of each row, and the number of rows of each recording. Everything
+ * is also compared with the state database. Nothing is written, so the check can run beside a platform.
  * @param dataDir the data folder
  */
 export async function verifyTelemetry(dataDir: string, options: VerifyOptions = {}): Promise<Finding[]> {

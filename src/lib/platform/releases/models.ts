@@ -51,7 +51,7 @@ export class Models extends ReleaseService<ModelRow, ModelVersion> {
     return { models, next };
   }
 
-  /** Numbers of names and of versions. */
+  /** The number of names, and the number of versions. */
   async counts(): Promise<{ models: number; modelVersions: number }> {
     const { names, versions } = await this.rows()
       .select(({ fn }) => [

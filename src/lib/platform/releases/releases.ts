@@ -51,7 +51,7 @@ interface Content {
  * kind defines its content and the storage of its envelopes.
  */
 export abstract class ReleaseService<Row extends VersionRow, Card extends object> {
-  /** For code that reads and then changes versions. */
+  /** Serializes code that reads and then changes versions. */
   readonly inTurn: Turn;
 
   constructor(
@@ -122,7 +122,7 @@ export abstract class ReleaseService<Row extends VersionRow, Card extends object
 
   /**
    * Stores a version's re-signed manifest, with the next sequence. Rollouts in progress continue with the manifest they began with.
-   * @param of the version that it is for; the manifest's own when absent
+   * @param of the version that is signed again; the one named by the manifest when absent
    * @throws AIOT_NOT_FOUND, AIOT_SIGNATURE_INVALID, AIOT_VERSION_CONFLICT, AIOT_REQUEST_INVALID, AIOT_DIGEST_MISMATCH, AIOT_BUNDLE_MALFORMED
    */
   protected signAnew(envelope: Envelope, who: string, of?: { name: string; version: number }): Promise<Card> {
@@ -309,7 +309,7 @@ type BlobCard<Info> = Pick<ReleaseRow, 'name' | 'version' | 'sequence' | 'digest
 
 /** Releases of one blob each: a version's row has its newest envelope, and earlier ones are stored separately. */
 export class Releases<Info extends object> extends ReleaseService<ReleaseRow, BlobCard<Info>> {
-  /** @param read decodes the manifest's bytes, and throws if they are not of this kind */
+  /** @param read decodes a version's content, and throws if it is not of this kind */
   constructor(
     parts: ReleaseParts,
     private readonly blob: Omit<ReleaseKind, 'turn' | 'kind'> & { kind: 'firmware' | 'config' },
@@ -344,8 +344,8 @@ export class Releases<Info extends object> extends ReleaseService<ReleaseRow, Bl
   }
 
   /**
-   * The manifest of this version and sequence, after its signatures are verified. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID,
-   * AIOT_SIGNATURE_INVALID
+   * The manifest of this version and sequence, after its signatures are verified.
+   * @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_SIGNATURE_INVALID
    */
   async verified(name: string, version: number, sequence: number): Promise<Manifest> {
     const manifest = await this.checked(await this.manifest(name, version), name);

@@ -110,7 +110,7 @@ export class Planner {
     return { request, devices: ordered, offline, current, deltas };
   }
 
-  /** Devices that count as offline. The start of a plan uses the plan's, so that the order stays the same if devices have come or gone since. */
+  /** Devices that count as offline. A start from a plan uses the plan's, so that the order stays the same if devices have come or gone since. */
   private offlineOf(names: readonly string[], { expected, offlineBits }: Request): ReadonlySet<string> {
     if (expected !== undefined && offlineBits !== undefined) return unpackOffline(names, offlineBits);
     return new Set(names.filter((name) => !this.parts.devices.online(name)));
@@ -157,7 +157,7 @@ export class Planner {
       );
     }
     if (manifest.name === name && manifest.version === version) {
-      // Damage is detected here, before a device downloads it and fails. Another replica may have blobs missing here.
+      // Damage is detected here, before a device downloads the blob and fails. A blob missing here may exist on another replica.
       for (const { digest } of manifest.artifacts)
         await unless('AIOT_NOT_FOUND', this.parts.blobs.ready(digest));
       return manifest;
@@ -175,7 +175,7 @@ export class Planner {
     return await this.parts.models.verified(sequence);
   }
 
-  /** Releases that devices run, by kind, with the target of each: the most common first. Devices that report an unreleased digest are ignored. */
+  /** For each release to roll out, the releases that devices run now, the most common first. Devices that report an unreleased digest are ignored. */
   private async pairsOf(
     devices: readonly DeviceRecord[],
     releases: readonly Release[],

@@ -70,8 +70,8 @@ const returnMs = 30_000;
 
 /**
  * Runs rollouts: events go through the fleet's state machine; the next state and the devices' new desired states are saved in one transaction; then
- * the broker publishes them. After a restart the broker receives the database's state, so no device is skipped or updated twice, wherever it was
- * interrupted. Each step starts from the database's state, because a device may report to any of the processes that share it.
+ * the broker publishes them. After a restart the broker receives the database's state, so no device is skipped or updated twice, wherever a step was
+ * interrupted. Each step starts from the database's state, because a device may report to any of the processes that share the database.
  */
 export class Rollouts {
   private readonly running = new Map<string, RolloutState>();
@@ -255,7 +255,7 @@ export class Rollouts {
         await this.inTurn(() => this.takeAll());
       }
     } catch (error) {
-      // The task never got its turn.
+      // The turn could not be taken, so nothing has processed the waiting reports.
       for (const { reject } of this.waiting.splice(0)) reject(error);
     } finally {
       this.pumping = false;

@@ -205,7 +205,7 @@ export class Removal {
     return gone;
   }
 
-  /** Describes the devices and rollouts that use it. */
+  /** Describes the uses that prevent removal: production, devices, and rollouts. */
   private async users({ name, version, stage }: ModelVersion): Promise<string[]> {
     const { store } = this.parts;
     const users = stage === 'production' ? ['it is in production'] : [];

@@ -28,8 +28,8 @@ import type { Turns } from '../store/engine.js';
 export interface Trust {
   get(): Promise<TrustRoot | null>;
   /**
-   * Sets the trust root. The first one is accepted; a later one must have a higher version. None is accepted once there is a chain of roots. @throws
-   * AIOT_TRUST_CONFLICT, AIOT_REQUEST_INVALID
+   * Sets the trust root. The first one is accepted; a later one must have a higher version. None is accepted once there is a chain of roots.
+   * @throws AIOT_TRUST_CONFLICT, AIOT_REQUEST_INVALID
    */
   put(trust: TrustRoot, who: string): Promise<TrustRoot>;
 }

@@ -21,7 +21,7 @@ export class Soundness {
   /** AIOT_FILE_MALFORMED once damage was found: the database is read-only from then on. */
   damage: AiotError | null = null;
 
-  /** The check is still running. */
+  /** Whether the check is still running. */
   get pending(): boolean {
     return this.waiting !== null;
   }
@@ -49,7 +49,7 @@ export async function openStore(path: string): Promise<Store> {
  * Opens (or creates) the state: SQLite in WAL mode, where each commit is synced to disk before it returns. libsql implements
  * better-sqlite3's API, so kysely's own dialect drives it. It is synchronous, and a commit blocks for one fsync. An existing database is
  * checked: at once, or in the background if it is larger than `atOnce` bytes; writes are refused until then.
- * @throws AIOT_FILE_MALFORMED when the file is no database, damaged, or of a newer aiot; AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL
+ * @throws AIOT_FILE_MALFORMED if the file is not a database, is damaged, or is from a newer aiot; AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL
  */
 export async function openChecked(
   path: string,
@@ -190,7 +190,7 @@ function migrate(database: Database, path: string): void {
 
 /**
  * Converts an SQLite error (sqlite.org/rescode.html) into one that a caller can act on; other errors are unchanged.
- * @param opening whether the file is being opened: damage is then an error in the caller's input, and later a failure of the platform
+ * @param opening whether the file is being opened: damage is then an error in the caller's input; later it is a failure of the platform
  */
 export function sqliteError(error: unknown, path: string, opening = false): unknown {
   const code = systemCode(error);

@@ -10,12 +10,12 @@ export interface Engine {
   leader: Leader;
   /** Whether SQLite's file is sound; PostgreSQL checks its own files. */
   soundness: Soundness;
-  /** Why requests cannot be served now; null = they can. */
+  /** Reason why requests cannot be served now; null = they can. */
   trouble(): Promise<AiotError | null>;
   close(): Promise<void>;
 }
 
-/** Runs startup work that writes to the database: now, or once it is known to be sound. Skipped if it is damaged. */
+/** Runs startup work that writes to the database, now or once the database is known to be sound. If it is damaged, the work is skipped. */
 export async function whenSound({ soundness }: Engine, task: () => Promise<unknown>): Promise<void> {
   if (soundness.damage !== null) return;
   if (!soundness.pending) await task();
@@ -53,7 +53,7 @@ export interface Changes {
   shared: boolean;
   /**
    * Calls the listener soon after any process, including this one, has changed data of this kind. Never calls it if there are no other processes.
-   * Returns a function that stops it.
+   * Returns a function that removes the listener.
    */
   on(what: Changed, listener: () => void): () => void;
   /**

@@ -185,8 +185,8 @@ const pipelineRuns = `
 `;
 
 /**
- * Unrepaired damage at rest: acknowledged damage causes no more warnings. And the ledger of logs: the content of each file of the journal and of the
- * broker's log, so that a missing or shorter file is noticed. `counts`: JSON, by log.
+ * Unrepaired damage at rest; acknowledged damage causes no more warnings. Also the ledger of logs, which records the content of each file of the
+ * journal and of the broker's log, so that a missing or shorter file is noticed. `counts`: JSON, by log.
  */
 const damage = `
   CREATE TABLE damages (

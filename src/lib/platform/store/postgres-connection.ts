@@ -151,13 +151,13 @@ export async function openSession(
 /** Classes of SQLSTATE (PostgreSQL, appendix A) that are temporary: connection, resources, operator intervention. */
 const passing = /^(?:08|53|57)/;
 
-/** Deadlock, lock timeout, ended session, read-only server. */
+/** Further temporary codes: serialization failure, deadlock, lock timeout, read-only server, session ended for an idle transaction. */
 const passingCodes = new Set(['40001', '40P01', '55P03', '25006', '25P03']);
 
 /** Wrong password, database name, or privilege. */
 const refusing = /^(?:28|3D|42501)/;
 
-/** SQLSTATE for text with a zero byte. */
+/** SQLSTATEs for text with a zero byte. */
 const unstorable = new Set(['22021', '22P05']);
 
 /**

@@ -29,7 +29,7 @@ import type { Schema } from './schema.js';
 const connections = 10;
 
 /**
- * Opens the state in PostgreSQL: each commit is on the server's disk before it returns, whatever its settings are.
+ * Opens the state in PostgreSQL. Each commit is on the server's disk before it returns, even if `synchronous_commit` is off on the server.
  * @throws AIOT_DATABASE_UNREACHABLE, AIOT_DATABASE_REFUSED, AIOT_USAGE
  */
 export async function openPostgres(url: string): Promise<Omit<Engine, 'soundness'>> {

@@ -26,10 +26,10 @@ export interface Schema {
     digest: string;
     /** Purpose, in the words of its creator. */
     name: string;
-    /** Owner of the token; null = the platform's first operator. */
+    /** Owner of the token; null = an operator token issued by the platform itself, and tokens created with it. */
     owner: string | null;
     role: string;
-    /** JSON: its restrictions; null = everything the role allows. */
+    /** JSON: the scopes to which the token is restricted; null = everything the role allows. */
     scopes: string | null;
     created: number;
     expires: number;
@@ -47,12 +47,12 @@ export interface Schema {
     id: string;
     type: string;
     state: string;
-    /** Fingerprint of the current certificate; null = registered, without a certificate so far. */
+    /** Fingerprint of the current certificate; null = the device has no certificate yet. */
     fingerprint: string | null;
     expires: number | null;
     created: number;
     lastSeen: number | null;
-    /** JSON of the message last reported, and of the one last desired. */
+    /** JSON: the device's last report, and its current desired state. */
     reported: string | null;
     desired: string | null;
     mac: string | null;
@@ -106,7 +106,7 @@ export interface Schema {
     /** JSON of bundle.json. */
     info: string;
     stage: Generated<string>;
-    /** Time of removal: its number is never reused. */
+    /** Time of removal. The row stays, so that the version number is not reused. */
     removed: Generated<number | null>;
     /** JSON of the unsigned upload and its origin; such a version has sequence 0 until a user signs it. */
     origin: Generated<string | null>;
@@ -132,12 +132,12 @@ export interface Schema {
     place: number;
     state: string;
     updated: number;
-    /** Revision of the rollout when this was last changed. */
+    /** Revision of the rollout when this row was last changed. */
     revision: number;
     /** JSON */
     data: string;
   };
-  /** Files of the guide's listeners (compat/). `model` and `version`: the version it belongs to; null = none. */
+  /** Files of the guide's listeners (compat/). `model` and `version`: the version that a file belongs to; null = none. */
   guideFiles: {
     folder: string;
     name: string;
@@ -153,7 +153,7 @@ export interface Schema {
   };
   /** Lines of CSV waiting for a full file. */
   guideRows: { id: Generated<number>; line: string };
-  /** The next offset to read of a Kafka topic; null = messages written at `since` (ms since 1970) or later. */
+  /** The next offset to read of a Kafka topic; null = reading begins with messages written at `since` (ms since 1970) or later. */
   guidePositions: { topic: string; since: number; next: number | null };
   /** Every change, in order; ids increase in commit order. */
   events: {
@@ -178,10 +178,10 @@ export interface Schema {
     failures: number;
     retryAt: number | null;
     error: string | null;
-    /** Time since which delivery has failed, ms since 1970; null = it has not. */
+    /** Time since which deliveries have failed; null = the last one succeeded. */
     failingSince: number | null;
     updated: number;
-    /** Whether its target may be in a private network, or this machine. */
+    /** Whether the target may be in a private network or on this machine. */
     allowPrivate: number;
     /** The previous secret, with which events are also signed for a while after a rotation. */
     secretBefore: string | null;
@@ -230,7 +230,7 @@ export interface Schema {
   certificates: { serial: string; fingerprint: string; device: string; expires: number };
   /** Unreferenced blobs to delete: an interrupted removal is completed at the next start. */
   doomedBlobs: { digest: string };
-  /** Uploaded blobs without a reference so far: until the lease expires they are not orphans. */
+  /** Uploaded blobs that nothing refers to yet. Until their lease expires they are not orphans. */
   blobLeases: { digest: string; until: number };
   /** The current label of each whole recording. */
   labels: { stream: string; device: string; recording: string; label: string; given: number };

@@ -16,7 +16,8 @@ import { argumentsOf, platformFolder, type UpOptions, type UpResult, upResultSch
 
 /**
  * Starts `aiot up` as a separate process that outlives this one, and resolves when it is ready, with its JSON output. It logs to platform.log in its
- * folder. @throws the cause of a failed start, or AIOT_PLATFORM_FAILED
+ * folder.
+ * @throws the cause of a failed start, or AIOT_PLATFORM_FAILED
  */
 export async function upDetached(options: UpOptions, signal?: AbortSignal): Promise<UpResult> {
   const folder = platformFolder(options.data);

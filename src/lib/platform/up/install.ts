@@ -127,7 +127,7 @@ export async function uninstallPlatform({
   }
 }
 
-/** A service has a different working directory than the caller. */
+/** Makes paths absolute, because the service's working directory differs from the caller's. */
 function absolute(up: UpOptions): UpOptions {
   const { serverCertificate: own } = up;
   return own === undefined

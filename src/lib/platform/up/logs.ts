@@ -27,7 +27,7 @@ interface LogOptions {
   data?: string | undefined;
   /** Whether to continue with new lines. */
   follow: boolean;
-  /** Omit older lines, ms since 1970. */
+  /** Older lines are omitted, ms since 1970. */
   since?: number | undefined;
   /** Number of last lines to yield; all lines when absent. */
   last?: number | undefined;
@@ -166,8 +166,8 @@ const periodMs = 5000;
 export const olderLog = (path: string) => `${path}.1`;
 
 /**
- * Keeps the log that stderr is appended to from filling the disk: a log that is too large is copied and truncated. Only this process writes to it,
- * and synchronously, so nothing is lost in between. Returns a function that stops it.
+ * Keeps the log to which stderr is redirected from filling the disk: a log that is too large is copied and truncated. Only this process writes to it,
+ * and synchronously, so nothing is lost in between. Returns a function that ends the checks.
  */
 export function boundLog(path: string | undefined, largest = largestLog): () => void {
   if (path === undefined) return () => {};

@@ -31,7 +31,7 @@ export interface UpOptions {
   /** Polling interval of Direct Device Integration API clients, ms. */
   ddiPollMs?: number | undefined;
   compatDeleteAll?: boolean | undefined;
-  /** Overrides of the rate limits. */
+  /** Overrides the rate limits. */
   rates?: PlatformOptions['rates'];
   /** Third-party clients to support through separate listeners. */
   compat?: Compatibility[] | undefined;
@@ -85,8 +85,8 @@ export function platformFolder(data: string | undefined): string {
 }
 
 /**
- * Arguments of `aiot up` that reproduce these options; engines are left out, because their addresses may hold passwords. @param folder of the
- * platform; undefined = that of the environment
+ * Arguments of `aiot up` that reproduce these options; engines are left out, because their addresses may hold passwords.
+ * @param folder of the platform; undefined = the one set in the environment, or the default
  */
 export function argumentsOf(folder: string | undefined, options: UpOptions): string[] {
   const { host, httpPort, mqttPort, plainPort, newToken, context, compat = [], project } = options;

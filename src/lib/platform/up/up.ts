@@ -138,7 +138,7 @@ async function contextNameFor(dataDir: string, wanted?: string): Promise<string>
  * Saves the running platform in this user's contexts. With a new token, the signing key (created if missing) becomes the trust root unless there is
  * one. Without a token, the context's URLs are updated. In both cases it becomes the current context, because the commands that follow are meant for
  * the platform just started.
- * @returns the context's name, and the previous current one; nothing when the user has none for it and there is no token to create one with
+ * @returns the context's name, and the previous current one; nothing if the user has no context for it and there is no token to create one with
  */
 async function rememberPlatform(
   platform: Platform,
@@ -196,7 +196,7 @@ function isManaged(environment: Readonly<Record<string, string | undefined>> = p
 /**
  * If systemd started this process, reports that the platform is ready, and then that it is alive: the watchdog detects a blocked event loop. It does
  * not react to an unavailable database, because a restart would not help.
- * @returns a function that reports that it is stopping
+ * @returns a function that reports that the platform is stopping
  */
 async function tellManager(
   url: string,

@@ -141,13 +141,13 @@ export class Damages {
     out.family(
       'gauge',
       'aiot_damage_findings',
-      'Damage at rest that nobody has acknowledged, by part.',
+      'Unacknowledged damage at rest, by part.',
       parts.map((part) => [{ part }, counts.get(part) ?? 0]),
     );
     out.family(
       'gauge',
       'aiot_damaged_rows',
-      'Rows of telemetry that are lost, by stream, device and time range.',
+      'Lost rows of telemetry, by stream, device and time range.',
       open
         .filter(({ lost }) => lost?.rows !== undefined)
         .map(({ part, place, lost }) => {

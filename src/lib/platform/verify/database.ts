@@ -13,8 +13,8 @@ type Database = InstanceType<typeof import('libsql')>;
 const mostProblems = 100;
 
 /**
- * Problems that SQLite finds in state.db: page structure, indexes against their tables, dangling references. Read-only; works beside a running
- * platform.
+ * Problems that SQLite finds in state.db: page structure, indexes that differ from their tables, dangling references. Read-only; works beside a
+ * running platform.
  */
 export async function verifyDatabase(file: string): Promise<Finding[]> {
   const found = (problem: string): Finding => ({

@@ -75,8 +75,8 @@ export interface VerifyOptions {
 }
 
 /**
- * Checks everything that a platform stores in its folder, and repairs it where possible: intact data is not touched. Checking is possible while the
- * platform runs; for repair it must be stopped.
+ * Checks everything that a platform stores in its folder, and repairs damage where possible without touching intact data. A check can run beside the
+ * platform; for a repair the platform must be stopped.
  * @throws AIOT_FILE_NOT_FOUND (no data folder), AIOT_PLATFORM_RUNNING (repair), AIOT_BACKUP_MALFORMED, AIOT_BACKUP_PASSPHRASE, AIOT_DISK_FULL
  */
 export async function verifyPlatform(options: VerifyOptions): Promise<Verified> {
@@ -266,7 +266,7 @@ const privateFolders = ['blobs', 'broker'];
 
 const privateFiles = ['state.db', telemetryFile, 'pki/ca.key', 'pki/server.key', 'pki/secret'];
 
-/** Files that a platform needs once it was used. */
+/** Files that a platform needs once it has been used. */
 const needed = ['pki/ca.crt', 'pki/ca.key'];
 
 /**

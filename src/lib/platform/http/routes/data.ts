@@ -12,7 +12,7 @@ const types: Record<ExportFormat, string> = {
   parquet: 'application/vnd.apache.parquet',
 };
 
-/** Reports after the bytes what could not be read. */
+/** Adds a trailer that reports which telemetry could not be read. */
 function summed(reply: FastifyReply, { summary }: Pick<DatasetExport, 'summary'>): FastifyReply {
   return reply.trailer(exportTrailer, async () => JSON.stringify(summary()));
 }

@@ -149,8 +149,8 @@ export const talkRoutes: Routes =
     });
 
 /**
- * Each message is an event with its channel's name. Nothing is buffered for a slow client: messages it cannot take are dropped, and `missed` counts
- * them.
+ * Sends each message as an event named after its channel. Nothing is buffered for a slow client: messages that it cannot take are dropped, and
+ * `missed` counts them.
  */
 function streamLive(hub: LiveHub, device: string, response: ServerResponse): void {
   response.writeHead(200, {

@@ -73,7 +73,7 @@ export const auditRoutes: Routes =
   async (app) =>
     serve(app, contract.audit, { list: ({ query }) => events.audit(query) });
 
-/** Periodic comments keep a connection alive, and report how far the log was searched, ms. */
+/** Interval of the comments that keep a connection alive and report how far the log was searched, ms. */
 const heartbeatMs = 15_000;
 
 /** A client that reads nothing for this long, ms, is disconnected. It can reconnect and continue from its position. */
@@ -83,15 +83,15 @@ const drainPatienceMs = 30_000;
 const retryMs = 2000;
 
 interface StreamOptions extends EventFilter {
-  /** Id after which it begins. */
+  /** Id after which the stream begins. */
   after: number;
-  /** End after this many events. */
+  /** Number of events after which the stream ends. */
   limit?: number | undefined;
 }
 
 /**
- * Server-sent events of the log, at the client's pace (HTML standard, 9.2). Nothing is buffered for a slow client: events it has not taken are read
- * again when it is ready.
+ * Sends the log as server-sent events, at the client's pace (HTML standard, 9.2). Nothing is buffered for a slow client: further events are read from
+ * the log only when it is ready.
  */
 async function streamEvents(
   feed: EventFeed,
@@ -129,7 +129,7 @@ async function streamEvents(
   }
 }
 
-/** Encoded once, however many listeners there are. */
+/** Caches an event's frame, so that it is encoded once for all listeners. */
 const frames = new WeakMap<PlatformEvent, string>();
 
 function frameOf(event: PlatformEvent): string {

@@ -17,7 +17,7 @@ export const jobRoutes: Routes =
       get: ({ params }) => jobs.get(params.id),
       events: async (request, reply) => {
         const { id } = request.params;
-        // An unknown job is a JSON error, so it is looked up before the stream begins.
+        // Looked up before the stream begins, because the response for an unknown job is a JSON error.
         let job = await jobs.get(id);
         reply.hijack();
         const { raw } = reply;

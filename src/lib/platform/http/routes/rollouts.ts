@@ -4,9 +4,9 @@ import type { Rollouts } from '../../releases/rollouts.js';
 import type { Routes } from '../parts.js';
 import { serve } from '../serve.js';
 
-/** Periodic comments keep the connection alive, ms. */
+/** Interval of the comments that keep the connection alive, ms. */
 const heartbeat = 15_000;
-/** Changes that are closer together than this are sent as one, ms. */
+/** Interval at which collected changes are sent, ms. */
 const pace = 100;
 
 export const rolloutRoutes: Routes =
@@ -30,7 +30,7 @@ export const rolloutRoutes: Routes =
       retry: command('retry'),
       events: async (request, reply) => {
         const { id } = request.params;
-        // An unknown rollout is a JSON error, so it is looked up before the stream begins.
+        // Looked up before the stream begins, because the response for an unknown rollout is a JSON error.
         await rollouts.get(id);
         reply.hijack();
         reply.raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
@@ -51,7 +51,7 @@ export const rolloutRoutes: Routes =
     });
   };
 
-/** State of a rollout, with its devices only if they are few; otherwise clients request the devices separately. */
+/** State of a rollout, with the first 1000 of its devices; clients request the others separately. */
 async function everything(rollouts: Rollouts, id: string): Promise<RolloutNews> {
   const { devices } = await rollouts.devices(id, { limit: 1000 });
   return { rollout: await rollouts.get(id), changed: devices };
