@@ -78,7 +78,7 @@ function connectProperties(roll: Dice) {
   };
 }
 
-/** Gives a packet what only MQTT 5 has. */
+/** Adds properties to a packet, which only MQTT 5 has. */
 function withProperties(packet: Packet, roll: Dice): Packet {
   if (packet.cmd === 'publish') {
     const properties = {

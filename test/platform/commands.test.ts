@@ -86,7 +86,7 @@ describe('aiot up', () => {
     await client.close();
   });
 
-  it('says that --never checked nothing if no message arrived on a stream', async () => {
+  it('reports that --never checked nothing if no message arrived on a stream', async () => {
     const { code, stderr } = await runCli([
       ...['stream', 'tail', 'aiot:///nobody/#', '--never', 'x > 1', '--for', '300ms'],
     ]);

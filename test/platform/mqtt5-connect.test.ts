@@ -22,7 +22,7 @@ const url = () => own.platform.urls.mqtt ?? '';
 const never = 0xffff_ffff;
 
 describe('CONNACK of MQTT 5', () => {
-  it('announces what the broker offers and limits', async () => {
+  it('announces the broker’s features and limits', async () => {
     await start();
     const { raw, connack } = await connectFive(own, { properties: { sessionExpiryInterval: never } });
     expect(connack).toMatchObject({ reasonCode: 0, sessionPresent: false });
@@ -85,7 +85,7 @@ describe('CONNACK of MQTT 5', () => {
     expect(short.properties).toBeUndefined();
   });
 
-  it('assigns an identifier to a client without one, which can return with it', async () => {
+  it('assigns an identifier to a client without one, which the client can use to return', async () => {
     await start();
     const properties = { sessionExpiryInterval: 60 };
     const { raw, connack } = await connectFive(own, { clientId: '', properties });
@@ -178,7 +178,7 @@ describe('the session expiry interval', () => {
     return connack;
   };
 
-  it('keeps a session for its time, across a restart, and not longer', async () => {
+  it('keeps a session for its duration, even across a restart, and no longer', async () => {
     await start();
     const expiry = (sessionExpiryInterval: number) => ({ properties: { sessionExpiryInterval } });
     expect(await leave(expiry(60))).toMatchObject({ sessionPresent: false });
@@ -206,7 +206,7 @@ describe('the session expiry interval', () => {
     expect(await raw.hear('disconnect')).toMatchObject({ reasonCode: 0x82 });
   });
 
-  it('of zero ends a session that was kept before, also if the platform is killed', async () => {
+  it('of zero ends a previously kept session, even if the platform is killed', async () => {
     await start();
     await leave({ properties: { sessionExpiryInterval: 60 } });
     const { connack } = await connectFive(own, { clientId: 'reader', clean: false });
@@ -260,7 +260,7 @@ describe('DISCONNECT from the broker', () => {
     expect(await raw.closed).toBe(true);
   });
 
-  it('names a session that was taken over, a keep-alive that ran out, and a broker that stops', async () => {
+  it('gives the reason: a session taken over, an expired keep-alive, or a stopping broker', async () => {
     await start();
     const { raw: first } = await connectFive(own, { clientId: 'same' });
     const { raw: second } = await connectFive(own, { clientId: 'same' });
@@ -272,7 +272,7 @@ describe('DISCONNECT from the broker', () => {
     expect(await stopped).toMatchObject({ reasonCode: 0x8b });
   });
 
-  it('says that access was lost when a token is revoked', async () => {
+  it('reports lost access when a token is revoked', async () => {
     await start();
     const made = (await own.client.tokens.create({ name: 'thief', role: 'operator' })) as {
       id: string;
@@ -292,7 +292,7 @@ describe('DISCONNECT from the broker', () => {
     const { raw: small } = await connectFive(own, { properties: { maximumPacketSize: 64 } });
     small.say(bad);
     expect((await small.hear('disconnect'))?.properties?.reasonString).toBe('invalid header flags');
-    // Enough for its CONNACK.
+    // This size is enough for the CONNACK, but not for a reason string.
     const { raw: smaller } = await connectFive(own, { properties: { maximumPacketSize: 24 } });
     smaller.say(bad);
     expect(await smaller.hear('disconnect')).toMatchObject({ reasonCode: 0x81 });
@@ -358,7 +358,7 @@ describe('a will of MQTT 5', () => {
     watcher.socket.destroy();
   });
 
-  it('is not published if its client returns in time or says goodbye, but is if it asks for it', async () => {
+  it('is not published if its client returns in time or disconnects normally, but is if the client requests it', async () => {
     await start();
     const watcher = await watch();
     const { raw } = await client({ properties, will: will(1) });
@@ -403,7 +403,7 @@ describe('a will of MQTT 5', () => {
 });
 
 describe('a packet of MQTT 3', () => {
-  it('does not say that a session is present in MQTT 3.1, which has no such flag', async () => {
+  it('does not report a present session in MQTT 3.1, which has no such flag', async () => {
     await start();
     const old = { protocolId: 'MQIsdp', protocolVersion: 3, clientId: 'old', clean: false };
     const who = { username: 'u', password: Buffer.from(own.token) };
@@ -416,7 +416,7 @@ describe('a packet of MQTT 3', () => {
     }
   });
 
-  it('ends the connection if it acknowledges a message that does not await it', async () => {
+  it('ends the connection if it acknowledges a message that awaits no such acknowledgment', async () => {
     await start();
     for (const cmd of ['puback', 'pubrec', 'pubcomp'] as const) {
       const raw = await connectFour(own);

@@ -170,7 +170,7 @@ describe('topic aliases', () => {
 });
 
 describe('the message expiry interval', () => {
-  it('counts down, and a queued message is dropped when it is over, also if the platform was killed', async () => {
+  it('counts down, and drops a queued message when it ends, even if the platform was killed', async () => {
     await start();
     await awayReader('t/+');
     const { raw: writer } = await connectFive(own, { clientId: 'writer' });
@@ -199,7 +199,7 @@ describe('the message expiry interval', () => {
     again.socket.destroy();
   });
 
-  it('ends a retained message, also after a restart', async () => {
+  it('deletes a retained message, even after a restart', async () => {
     await start();
     const { raw: writer } = await connectFive(own, { clientId: 'writer' });
     const retain = (topic: string, messageExpiryInterval: number) =>
@@ -220,7 +220,7 @@ describe('the message expiry interval', () => {
     expect(await read()).toEqual(['t/2']);
   });
 
-  it('also applies to subscribers of 3.1.1', async () => {
+  it('also applies to 3.1.1 subscribers', async () => {
     await start();
     const four = await connectFour(own, { clientId: 'four', clean: false });
     await subscribed(four, { topic: 't', qos: 1 });
@@ -250,7 +250,7 @@ describe('reason codes of acknowledgments', () => {
     raw.socket.destroy();
   });
 
-  it('refuse a message, and the connection goes on', async () => {
+  it('refuse a message without ending the connection', async () => {
     await start({ brokerLimits: { payloadBytes: 1000, retainedMessages: 1 } });
     const { raw } = await connectFive(own);
     expect(await acknowledgedBy(raw, { topic: '$SYS/x' })).toBe(0x87);
@@ -266,7 +266,7 @@ describe('reason codes of acknowledgments', () => {
     raw.socket.destroy();
   });
 
-  it('have no text for a client that has not asked for problem information', async () => {
+  it('have no text for a client that did not request problem information', async () => {
     await start();
     const { raw } = await connectFive(own, { properties: { requestProblemInformation: false } });
     raw.say(publish({ topic: '$SYS/x', qos: 1, messageId: 1 }));
@@ -276,7 +276,7 @@ describe('reason codes of acknowledgments', () => {
     raw.socket.destroy();
   });
 
-  it('report unknown packet ids, and tolerate acknowledgments to which there is no answer', async () => {
+  it('report unknown packet ids, and tolerate acknowledgments that need no response', async () => {
     await start();
     const { raw } = await connectFive(own);
     raw.say({ cmd: 'pubrel', messageId: 5, reasonCode: 0 } as never);
@@ -347,12 +347,12 @@ describe('DUP', () => {
     again.socket.destroy();
   });
 
-  it('is not set after a kill for messages that came while the client was away', async () => {
+  it('is not set after a kill for messages that arrived while the client was offline', async () => {
     await start();
     await awayReader('t');
     await writes(['a', 'b']);
     await killed(own);
-    // The second start finds the log as the first one has rewritten it.
+    // The second start reads the log that the first one rewrote.
     await killed(own);
     const raw = await readerBack({ receiveMaximum: 1 });
     expect(await heardBy(raw)).toEqual(['a']);
@@ -380,7 +380,7 @@ describe('DUP', () => {
 });
 
 describe('packets sent together', () => {
-  it('are handled in their order: a subscription gets the retained message published before it', async () => {
+  it('are handled in order: a subscription gets the retained message published before it', async () => {
     await start();
     const four = await connectFour(own, { clientId: 'four' });
     const { raw: five } = await connectFive(own, { clientId: 'five' });
@@ -405,7 +405,7 @@ describe('packets sent together', () => {
     for (const { socket } of [four, five]) socket.destroy();
   });
 
-  it('count although the connection closes at once', async () => {
+  it('are handled even if the connection closes at once', async () => {
     await start();
     await awayReader('elsewhere');
     const raw = await readerBack();
@@ -484,7 +484,7 @@ describe('the receive maximum', () => {
 });
 
 describe('the maximum packet size of a subscriber', () => {
-  it('drops a message that is too large for it alone, and its queue goes on', async () => {
+  it('drops a message that is too large for that subscriber only, and its queue continues', async () => {
     await start();
     const { raw: small } = await connectFive(own, {
       ...{ clientId: 'small', properties: { maximumPacketSize: 200 } },
@@ -505,7 +505,7 @@ describe('the maximum packet size of a subscriber', () => {
 });
 
 describe('a slow subscriber', () => {
-  it('does not slow others, if it acknowledges but never catches up', async () => {
+  it('does not slow others if it acknowledges but never catches up', async () => {
     await start();
     const { raw: slow } = await connectFive(own, {
       ...{ clientId: 'slow', properties: { receiveMaximum: 1 } },
@@ -536,7 +536,7 @@ describe('a slow subscriber', () => {
   });
 });
 
-it('a 3.1.1 subscriber gets the payload of an MQTT 5 message, and the other way round', async () => {
+it('a 3.1.1 subscriber gets the payload of an MQTT 5 message, and vice versa', async () => {
   await start();
   const four = await connectFour(own, { clientId: 'four' });
   const { raw: five } = await connectFive(own, { clientId: 'five' });

@@ -54,7 +54,7 @@ describe('subscription options', () => {
     expect((await messagesSoFar(one)).map(({ qos }) => qos)).toEqual([0]);
   });
 
-  it('Retain As Published keeps the flag, also over a kill', async () => {
+  it('Retain As Published keeps the flag, even across a kill', async () => {
     await start();
     const reader = await five('reader', kept);
     await subscribed(reader, [
@@ -123,7 +123,7 @@ describe('subscription options', () => {
 });
 
 describe('subscription identifiers', () => {
-  it('of all matching subscriptions come with one message, and with retained ones', async () => {
+  it('of all matching subscriptions arrive with a single message, retained messages included', async () => {
     await start();
     const raw = await five('reader');
     await publishAll(raw, 'a/b', 1, { retain: true });
@@ -158,7 +158,7 @@ describe('subscription identifiers', () => {
 });
 
 describe('reason codes', () => {
-  it('of SUBACK and UNSUBACK are for each filter', async () => {
+  it('of SUBACK and UNSUBACK are given for each filter', async () => {
     await start({ brokerLimits: { subscriptions: 3 } });
     const { token = '' } = (await own.client.tokens.create({
       ...{ name: 'lab', role: 'viewer', scopes: ['stream:lab/#'] },
@@ -190,7 +190,7 @@ describe('reason codes', () => {
 });
 
 describe('a shared subscription', () => {
-  it.each([0, 1, 2])('spreads messages over its members at QoS %i, also of 3.1.1', async (qos) => {
+  it.each([0, 1, 2])('distributes messages among its members at QoS %i, including 3.1.1 members', async (qos) => {
     await start();
     const members = [await five('a'), await five('b'), await connectFour(own, { clientId: 'c' })];
     open.push(members[2]!);
@@ -221,7 +221,7 @@ describe('a shared subscription', () => {
     expect(await messagesSoFar(raw)).toEqual([]);
   });
 
-  it('prefers members that can take a message at once', async () => {
+  it('prefers members that can receive a message at once', async () => {
     await start();
     const slow = await five('slow', { properties: { receiveMaximum: 1 } });
     const swift = await five('swift');
@@ -254,7 +254,7 @@ describe('a shared subscription', () => {
     expect(await messagesSoFar(again)).toEqual([]);
   });
 
-  it('keeps a QoS 2 message that was sent for the member that it was sent to', async () => {
+  it('keeps a QoS 2 message for the member to which it was sent', async () => {
     await start();
     const leaving = await five('leaving', kept);
     const staying = await five('staying', kept);
@@ -272,7 +272,7 @@ describe('a shared subscription', () => {
     expect(await payloadsOf(back)).toEqual([sent]);
   });
 
-  it('queues for members that are away, and the first to return has it all', async () => {
+  it('queues messages for offline members, and the first one to return receives them all', async () => {
     await start();
     for (const name of ['a', 'b']) {
       const raw = await five(name, kept);
@@ -286,7 +286,7 @@ describe('a shared subscription', () => {
     expect(numbers(await payloadsOf(first))).toEqual(['0', '1', '2', '3', '4', '5']);
   });
 
-  it('loses nothing acknowledged when the platform is killed, also of members whose sessions end', async () => {
+  it('loses no acknowledged message when the platform is killed, even if sessions of members end', async () => {
     await start();
     const away = await five('away', kept);
     await subscribed(away, { topic: '$share/g/t', qos: 1 });
@@ -312,7 +312,7 @@ describe('a shared subscription', () => {
     expect(await payloadsOf(await five('away', kept))).toEqual([]);
   });
 
-  it('passes what was moved between members over a kill', async () => {
+  it('keeps messages that moved between members across a kill', async () => {
     await start();
     const [one, two] = [await five('one', kept), await five('two', kept)];
     for (const raw of [one, two]) await subscribed(raw, { topic: '$share/g/t', qos: 1 });
@@ -326,7 +326,7 @@ describe('a shared subscription', () => {
     expect(await payloadsOf(await five('one', kept))).toEqual([]);
   });
 
-  it('passes on the messages of a member that unsubscribes before they were sent', async () => {
+  it('passes unsent messages of a member that unsubscribes to the others', async () => {
     await start();
     const leaving = await five('leaving', { properties: { receiveMaximum: 1 } });
     await subscribed(leaving, { topic: '$share/g/t', qos: 1 });

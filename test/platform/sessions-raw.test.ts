@@ -144,7 +144,7 @@ describe('a session log of a version without MQTT 5', () => {
       ['a/1', 'first', 1, false],
       ['a/3', 'ümlaut', 2, false],
     ]);
-    // It had received this one, and its packet identifier is still in use.
+    // The reader had received this message, and its packet identifier is still in use.
     expect(reader.packets.filter(({ cmd }) => cmd === 'pubrel')).toMatchObject([{ messageId: 4 }]);
     // Its own QoS 2 message 77 was stored, so a repetition is not delivered again.
     reader.say(publish({ topic: 'a/5', payload: 'again', qos: 2, messageId: 77, dup: true }));
@@ -161,7 +161,7 @@ describe('a session log of a version without MQTT 5', () => {
     await made.publishAsync('a/6', 'new', { qos: 2 });
     await made.endAsync();
     expect(await reader.hear('publish')).toMatchObject({ topic: 'a/6', qos: 1 });
-    // An own subscription of the same topics.
+    // The MQTT 5 client has its own subscription to the same topics.
     expect((await five.hear('publish'))?.topic).toBe('a/6');
     for (const each of [reader, five]) each.socket.destroy();
   });

@@ -216,7 +216,7 @@ describe('the MCP server', () => {
     say(request(6, 'ping'));
     expect(await hear()).toMatchObject({ id: 6 });
     const fifth = hear();
-    // Several times longer than a command takes that does not have to wait.
+    // Several times as long as a command takes that need not wait.
     expect(await Promise.race([fifth, delay(3_000, 'nothing')])).toBe('nothing');
     say({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 2 } });
     expect(await fifth).toMatchObject({ id: 5, result: { structuredContent: { exit: 0 } } });

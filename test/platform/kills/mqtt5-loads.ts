@@ -90,7 +90,7 @@ export function session5Load(qos: 1 | 2): Load {
   };
 }
 
-/** Seconds of the short expiry of messages: a kill and a restart take longer. */
+/** Short expiry of messages, seconds; a kill and a restart take longer. */
 const shortSeconds = 1;
 
 /** Messages that expire soon and others that do not: no expired message is delivered, and no other message is lost. */
@@ -176,13 +176,13 @@ interface ExpiringSession {
   expiryMs: number;
   /** A time at which its client was still connected, ms since 1970. */
   since: number;
-  /** A time from which the broker counts at the latest; null until the next start, where the kill may have come first. */
+  /** Latest time from which the broker counts the expiry; null until the next start if the kill may have come first. */
   from: number | null;
 }
 
 /**
- * Clients that open a session, subscribe, and leave or are connected when the platform is killed. After the start, each session whose time is up
- * is gone, also if it passed while the platform was down, and each other is there.
+ * Clients that open a session, subscribe, and leave or are connected when the platform is killed. After the start, each
+ * expired session must be gone, even if it expired while the platform was down, and every other session must be there.
  */
 export function sessionExpiryLoad(): Load & { ended(): number } {
   const name = 'session expiry';
@@ -234,7 +234,7 @@ export function sessionExpiryLoad(): Load & { ended(): number } {
         const { clientId, expiryMs, since } = session;
         session.from ??= started;
         const isOver = Date.now() - session.from > expiryMs;
-        // Whether it is over is known again after the next kill.
+        // Whether the session has expired can be determined only after the next kill.
         if (!isOver && Date.now() - since > expiryMs - 200) {
           later.push(session);
           continue;

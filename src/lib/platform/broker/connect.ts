@@ -62,7 +62,7 @@ export async function admit(
   const key = `${owner}:${assigned ?? clientId}`;
   const keepAliveSeconds = keepAliveOf(core.limits, connect);
   const properties = level === 5 ? settingsFor(core, connect, keepAliveSeconds, assigned) : {};
-  // A client that does not accept even the shortest CONNACK must not take over a session.
+  // A client that does not accept even the shortest possible CONNACK must not take over a session.
   if (connack(level, { reason: 0, properties }, connect.maximumPacketSize) === null)
     return reasonCode.packetTooLarge;
   const before = core.turns.get(key);
