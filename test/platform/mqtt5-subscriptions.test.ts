@@ -190,7 +190,7 @@ describe('reason codes', () => {
 });
 
 describe('a shared subscription', () => {
-  it.each([0, 1, 2])('distributes messages among its members at QoS %i, including 3.1.1 members', async (qos) => {
+  it.each([0, 1, 2])('distributes messages among members (also of 3.1.1) at QoS %i', async (qos) => {
     await start();
     const members = [await five('a'), await five('b'), await connectFour(own, { clientId: 'c' })];
     open.push(members[2]!);

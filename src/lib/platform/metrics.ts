@@ -40,16 +40,8 @@ export class DiskFigures {
   }
 
   tell(out: Exposition): void {
-    out.histogram(
-      'aiot_sync_duration_seconds',
-      'Duration of an fsync.',
-      byLabel('part', this.syncs),
-    );
-    out.histogram(
-      'aiot_commit_duration_seconds',
-      'Duration of a group commit.',
-      byLabel('log', this.times),
-    );
+    out.histogram('aiot_sync_duration_seconds', 'Duration of an fsync.', byLabel('part', this.syncs));
+    out.histogram('aiot_commit_duration_seconds', 'Duration of a group commit.', byLabel('log', this.times));
     out.histogram('aiot_commit_records', 'Records that became durable together.', byLabel('log', this.sizes));
   }
 }

@@ -175,11 +175,7 @@ export function tellBroker(out: Exposition, { figures, depths }: Pick<Broker, 'f
   out.counter('aiot_mqtt_dropped_total', 'Messages dropped because a queue was full.', figures.dropped);
   out.counter('aiot_mqtt_malformed_total', 'Messages that could not be read.', figures.malformed);
   out.counter('aiot_mqtt_refused_total', 'Connections and topics refused.', figures.refused);
-  out.counter(
-    'aiot_mqtt_timed_out_total',
-    'Connections closed after a timeout.',
-    figures.timedOut,
-  );
+  out.counter('aiot_mqtt_timed_out_total', 'Connections closed after a timeout.', figures.timedOut);
   out.gauge(
     'aiot_mqtt_throttled_clients',
     'Clients from which nothing is read at present, because they publish faster than their limit.',
@@ -199,7 +195,11 @@ export function tellBroker(out: Exposition, { figures, depths }: Pick<Broker, 'f
   ]);
   out.gauge('aiot_mqtt_subscriptions', 'Subscriptions of all sessions.', held.subscriptions);
   out.gauge('aiot_mqtt_queued_messages', 'Messages queued for sessions.', held.queuedMessages);
-  out.gauge('aiot_mqtt_queued_bytes', 'Bytes of the messages queued for sessions, as of the last sweep.', held.queuedBytes);
+  out.gauge(
+    'aiot_mqtt_queued_bytes',
+    'Bytes of the messages queued for sessions, as of the last sweep.',
+    held.queuedBytes,
+  );
   out.gauge('aiot_mqtt_retained_messages', 'Retained messages.', held.retainedMessages);
   out.gauge('aiot_mqtt_retained_bytes', 'Bytes of retained messages.', held.retainedBytes);
 }

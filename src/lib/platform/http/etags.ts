@@ -5,7 +5,7 @@ import { type BlobStore, noSuchBlob, parseRange } from '../blobs/store.js';
 
 /**
  * JSON reads have an ETag, and are answered 304 if the client sends that ETag. If a route provides a revision, the part before the dot is the
- * revision: values that change without a user's change (presence, last seen) change the ETag but not the revision.
+ * revision: values that change without a user's action (presence, last seen) change only the ETag.
  */
 export function tagReads(app: FastifyInstance): void {
   app.addHook('onSend', async (request, reply, payload) => {

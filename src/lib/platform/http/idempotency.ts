@@ -20,7 +20,7 @@ const methods = new Set(['POST', 'DELETE', 'PATCH']);
 const telling = ['etag', 'location', 'upload-expires', 'upload-offset'];
 
 /**
- * A POST, DELETE or PATCH with an Idempotency-Key is carried out once: repeats get the first response, even if the first request is still in progress
+ * A POST, DELETE or PATCH with an Idempotency-Key is carried out once. Repeats get the first response, even if the first request is still in progress
  * or the platform was restarted. Streamed bodies are excluded: their content determines the name under which they are stored.
  */
 export function answerRepeats(app: FastifyInstance, answers: Answers, log: Logger): void {

@@ -33,7 +33,7 @@ const mostConnections = 50;
 /** Requests of a connection that wait for earlier ones: beyond this, it is closed. */
 const mostWaiting = 100;
 
-/** Maximum messages that a subscription shows per second, and at once after a pause; nobody could read faster output. */
+/** Maximum messages that a subscription shows per second, and at once after a pause; faster output would be unreadable. */
 const messagesPerSecond = 200;
 const messagesAtOnce = 400;
 

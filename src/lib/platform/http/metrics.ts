@@ -176,5 +176,9 @@ async function tellRelay(out: Exposition, relay: Relay, latest: number, now: num
     latest - (await relay.position()),
   );
   out.gauge('aiot_relay_events_lag_seconds', 'Age of the oldest unsent event.', lag(events.waitingSince));
-  out.gauge('aiot_relay_telemetry_lag_seconds', 'Age of the oldest unsent message.', lag(telemetry.waitingSince));
+  out.gauge(
+    'aiot_relay_telemetry_lag_seconds',
+    'Age of the oldest unsent message.',
+    lag(telemetry.waitingSince),
+  );
 }
