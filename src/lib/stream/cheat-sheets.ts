@@ -180,7 +180,7 @@ const http: CheatSheet = {
     ['store a Bearer token', 'aiot stream login https://hooks.example --token-file - --untried'],
     ['check the server and its certificate', 'aiot stream check https://hooks.example'],
   ],
-  // The query of an http address belongs to the server.
+  // In an http address, the part after `?` belongs to the server.
   mark: '#',
   settings: [
     ['secret=KEY', 'sign requests, reject unsigned ones (Standard Webhooks); or AIOT_STREAM_SECRET'],

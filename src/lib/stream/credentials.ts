@@ -9,7 +9,7 @@ import { withLock } from '../core/lock.js';
 import type { StreamCredentials, StreamOptions } from './message.js';
 import { parseStreamUrl, type StreamUrl } from './url.js';
 
-/** Fields that identify us; if one of them is given, those stored for the endpoint are not used. */
+/** Fields that identify us. If one of them is given, the stored ones are not used. */
 const identities = ['username', 'password', 'token', 'creds', 'nkey', 'cert'] as const;
 
 /** Whether the URL or the options already contain credentials. */
@@ -135,8 +135,8 @@ const credentialsSchema = z.strictObject({
 const fileSchema = z.strictObject({ endpoints: z.record(z.string(), credentialsSchema) });
 
 /**
- * Credentials by endpoint (see `credentialNames`). They contain the texts themselves, so the files that they were read from may be moved or
- * deleted.
+ * Credentials by endpoint (see `credentialNames`). They hold the contents of certificates and keys, so the original files may be
+ * moved or deleted.
  */
 type Kept = Record<string, StreamCredentials>;
 
@@ -156,8 +156,8 @@ async function readCredentials(folder = configFolder()): Promise<Kept> {
 }
 
 /**
- * Changes the stored credentials, one change at a time. The file has mode 0600 in a folder of mode 0700. @throws the errors of reading and
- * writing
+ * Changes the stored credentials, one change at a time. The file has mode 0600, its folder 0700.
+ * @throws the errors of reading and writing
  */
 async function changeCredentials(
   change: (kept: Kept) => Kept | Promise<Kept>,

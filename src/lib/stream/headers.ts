@@ -8,7 +8,7 @@ import type { Header } from './message.js';
 /** Suffix of the name of a header whose value is base64. */
 const bytesMark = ';base64';
 
-/** A value as text if its bytes are UTF-8, so that it reads the same whichever broker carried it. */
+/** A value as text if its bytes are UTF-8, so that it is the same whichever broker carried it. */
 export function headerValue(bytes: Uint8Array): string | Uint8Array {
   return isUtf8(bytes) ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString() : bytes;
 }

@@ -6,8 +6,8 @@ import type { StreamUrl } from './url.js';
 const topicPattern = z.string().min(1);
 
 /**
- * Chips on an I²C bus as messages: a JSON object per sample, `{"t":…,"ax":…,…}` with the time in ms since 1970, and the chip's
- * name as topic (or `?topic=`). Other settings are the sensor's. Samples that its buffer loses while nothing reads count as
+ * Reads a chip on an I²C bus. Each sample becomes a message with a JSON object, `{"t":…,"ax":…,…}` with the time in ms since 1970, and
+ * the chip's name as topic (or `?topic=`). Other settings are the sensor's. Samples lost by an overflow of the chip's buffer count as
  * dropped.
  * @throws AIOT_SENSOR_URL, AIOT_SENSOR_IDENTITY, AIOT_SENSOR_FAILED, AIOT_I2C_…
  */
@@ -48,7 +48,7 @@ function deliveries(
     const time = times[sample]!;
     const record: Record<string, number> = { t: Math.round(time * 1000) / 1000 };
     fields.forEach(({ name }, index) => {
-      // Nine digits, because a sample is a count times a sensitivity, and further digits of a float are rounding noise.
+      // Nine digits are enough: a sample is a count times a sensitivity, and further digits are rounding noise.
       record[name] = Number(values[sample * size + index]!.toPrecision(9));
     });
     const payload = Buffer.from(JSON.stringify(record));

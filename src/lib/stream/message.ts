@@ -1,8 +1,8 @@
 import { AiotError } from '../core/errors.js';
 
 /**
- * A name and its value; names may repeat, and order is preserved. MQTT 5 user properties, NATS headers, Kafka headers and HTTP
- * headers. MQTT 5's own properties have the names in `mqttHeaders`. A value is text if it is UTF-8, and otherwise bytes.
+ * A name and its value; names may repeat, and order is preserved. Represents MQTT 5 user properties, NATS headers, Kafka headers and
+ * HTTP headers. MQTT 5's own properties have the names in `mqttHeaders`. A value is text if it is UTF-8, and otherwise bytes.
  */
 export type Header = readonly [name: string, value: string | Uint8Array];
 
@@ -23,7 +23,7 @@ export const dedupeHeader = 'aiot-dedupe';
 
 /** One message of any broker or file. */
 export interface Message {
-  /** Topic in its broker's notation: `a/b` in MQTT, `a.b` in NATS, a topic's name in Kafka. */
+  /** Topic in its broker's notation: `a/b` in MQTT, `a.b` in NATS, the name of the topic in Kafka. */
   topic: string;
   payload: Uint8Array;
   /** Time of the message, ms since 1970: from its log (Kafka, JetStream) or its line (files), otherwise the time of arrival. */
@@ -31,11 +31,11 @@ export interface Message {
   /** Kafka's key. */
   key?: Uint8Array;
   headers?: readonly Header[];
-  /** Kafka's record without a value, which deletes its key: not the same as an empty payload. */
+  /** Marks a Kafka record without a value, which deletes its key. An empty payload is something else. */
   tombstone?: true;
   qos?: 0 | 1 | 2;
   retain?: boolean;
-  /** Position in its log, from which reading can resume: `PARTITION:OFFSET` in Kafka, the sequence in JetStream. */
+  /** Position in its log, at which reading can resume: `PARTITION:OFFSET` in Kafka, the sequence in JetStream. */
   position?: string;
   /** Origin of the message: an endpoint without credentials. */
   source: string;
@@ -60,8 +60,8 @@ export interface Source extends AsyncIterable<readonly Delivery[]> {
   /** Messages dropped because the reader was too slow; none with `overflow: 'wait'`. */
   readonly dropped: number;
   /**
-   * Yields only the payloads, at a tenth of the cost, for readers that need neither the messages nor acknowledgment. Absent if a source
-   * cannot provide them.
+   * Yields only the payloads, at a tenth of the cost, for readers that need no other fields and no acknowledgment. Absent if the
+   * source does not support it.
    */
   payloads?(): AsyncIterable<Payloads>;
   /** Resolves once acks have reached the peer. Afterwards, acks have no effect. */
@@ -70,9 +70,9 @@ export interface Source extends AsyncIterable<readonly Delivery[]> {
 
 /** Payloads of messages, in one piece of memory. */
 export interface Payloads {
-  /** The memory of the payloads, owned by the reader. At least one unused byte follows each payload. */
+  /** Memory that contains the payloads; the reader may overwrite it. At least one unused byte follows each payload. */
   bytes: Buffer;
-  /** Start and end of each payload in `bytes`, two numbers each. */
+  /** Start and end of each payload in `bytes`: two numbers per payload. */
   spans: Int32Array;
   count: number;
 }
@@ -91,7 +91,7 @@ export interface Sink {
   /** Address of the destination, without credentials. */
   readonly endpoint: string;
   /**
-   * Resolves once the peer has stored all of them (PUBACK, JetStream's ack, Kafka's acks=all, the disk's sync). A message without
+   * Resolves once the peer has stored all messages (PUBACK, JetStream's ack, Kafka's acks=all, the disk's sync). A message without
    * a topic goes to the URL's. Several writes may be in progress; their order is preserved. If it rejects, any of the messages
    * may have arrived: writing them again may duplicate some but loses none.
    */
@@ -137,13 +137,13 @@ export interface StreamOptions extends StreamCredentials {
   connectTimeoutMs?: number;
   /** Messages queued for a reader that is slower than its source; default 10 000. Their bytes are bounded too: see queue.ts. */
   queue?: number;
-  /** Handling of a message for which there is no room; default `drop` (and count). `wait` holds up the sender. */
+  /** Handling of a message for which there is no room. `drop` (the default) drops and counts it; `wait` holds up the sender. */
   overflow?: 'drop' | 'wait';
-  /** Start position in a log: its beginning, now, an offset or sequence, or a time. Default: latest, or the group's position. */
+  /** Start position in a log: `beginning`, `latest`, an offset or sequence, or a time. Default: latest, or the group's position. */
   from?: 'beginning' | 'latest' | number | { time: number };
   /** Ends at the log's end as of opening, instead of waiting for more (Kafka). */
   until?: 'end';
-  /** Consumer group (Kafka), queue group (NATS), shared subscription (MQTT): each message goes to one of its members. */
+  /** Consumer group (Kafka), queue group (NATS) or shared subscription (MQTT). Each message goes to one member. */
   group?: string;
   /** JetStream: name of the stream, if it cannot be found by the subject. */
   stream?: string;

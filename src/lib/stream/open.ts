@@ -163,7 +163,7 @@ async function platformBroker(url: StreamUrl, options: StreamOptions): Promise<[
   return [{ ...parseStreamUrl(context.mqtt), path, query }, await credentialsOf(context, options)];
 }
 
-/** Options for a broker's own URL. If it has no credentials, those of the context with this broker are added, if there is one. */
+/** Options for a broker's own URL. If they contain no credentials, those of the context with this broker are added, if there is one. */
 async function knownBroker(url: StreamUrl, options: StreamOptions): Promise<StreamOptions> {
   if (saysWho(url, options)) return options;
   const { contexts } = await readContexts();

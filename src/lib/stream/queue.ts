@@ -12,7 +12,7 @@ export interface Queue<T> extends AsyncIterable<T[]> {
   end(error?: unknown): void;
 }
 
-/** Maximum size of a queue in bytes, whatever the number of items, because camera frames are much larger than readings. One item always fits. */
+/** Maximum total size of the items, bytes: camera frames are much larger than readings. A single item always fits. */
 const largestBytes = 64 * 1024 * 1024;
 
 /** Default number of messages queued for a source's reader. */

@@ -7,9 +7,9 @@ import { dictionary } from '../core/names.js';
 export interface StreamUrl {
   /** The scheme without the colon, such as `mqtt`. */
   scheme: string;
-  /** The address for messages and errors, without credentials, topic and query. */
+  /** The address shown in messages and errors, without credentials, topic and query. */
   endpoint: string;
-  /** Host of the peer with its port; several are separated by commas. Empty for `stdin:`, `file:` and `serial:`. */
+  /** Host of the peer with its port; several are separated by commas. Empty for local schemes such as `file:` and `serial:`. */
   host: string;
   username: string | undefined;
   password: string | undefined;
@@ -22,14 +22,14 @@ export interface StreamUrl {
 /** Schemes whose address is a file or a device of this machine, so that `file://x.csv` is x.csv and not a host. */
 const localSchemes = new Set(['camera', 'exec', 'file', 'pictures', 'serial', 'stdin']);
 
-/** Schemes whose query belongs to the server. */
+/** Schemes whose query is part of the server's address, so that settings follow a `#`. */
 const foreignQuery = new Set(['http', 'https']);
 
 /**
- * `scheme://[user:password@]host[:port]/path[?name=value&…]`. It is not a WHATWG URL: the path is a topic or a key in its broker's
- * notation. `#` does not start a fragment (MQTT filters contain it), and `>`, `+`, `{n}` are taken literally. `%23` and the like are
- * decoded; a `?` in a topic is written `%3F`.
- * @throws AIOT_STREAM_URL, which never repeats the URL, because it may contain a password
+ * Parses `scheme://[user:password@]host[:port]/path[?name=value&…]`. This is not a WHATWG URL: the path is a topic or a key in its
+ * broker's notation. `#` does not start a fragment (MQTT filters contain it), and `>`, `+`, `{n}` are taken literally. Escapes such as
+ * `%23` are decoded; a `?` in a topic is written `%3F`.
+ * @throws AIOT_STREAM_URL, without the URL, which may contain a password
  */
 export function parseStreamUrl(url: string): StreamUrl {
   const [, scheme, rest = ''] = /^([a-z][a-z0-9+.-]*):(.*)$/is.exec(url) ?? [];
@@ -59,7 +59,7 @@ export function parseStreamUrl(url: string): StreamUrl {
     host,
     username: username ? decode(username) : undefined,
     password: password.length > 0 ? decode(password.join(':')) : undefined,
-    // The path of an http address stays encoded, because servers decode it themselves.
+    // The path of an http address stays encoded, because the server decodes it.
     path: foreign ? own : decode(own),
     query: mark < 0 ? {} : queryOf(after.slice(mark + 1), decode),
   };
@@ -97,7 +97,7 @@ export const queryCount = z
   .transform(Number);
 
 /**
- * The validated settings of a URL's query: each adapter lists its own, and any other is rejected.
+ * The validated settings of a URL's query. Settings that are not in `shape` are rejected.
  * @throws AIOT_STREAM_URL naming the parameter and the valid ones
  */
 export function readQuery<Shape extends z.ZodRawShape>(

@@ -51,9 +51,9 @@ export interface TopicSpec {
   /** Subjects that the stream stores; JetStream only. */
   subjects?: string[];
   storage?: 'file' | 'memory';
-  /** Messages discarded when a limit is reached: the oldest, or new ones (which are rejected). */
+  /** Messages discarded when a limit is reached: `old` deletes the oldest, `new` rejects new ones. */
   discard?: 'old' | 'new';
-  /** Durable consumers to create with it; each requires explicit acknowledgment of every message. */
+  /** Durable consumers to create with the stream; each requires explicit acknowledgment of every message. */
   consumers?: ConsumerSpec[];
   retention?: 'limits' | 'interest' | 'workqueue';
   /** Retention limits of Kafka and JetStream: age in ms, size in bytes, number of messages. */
@@ -85,6 +85,6 @@ export interface CheckResult {
   /** The tested capability, such as `connects`, `TLS`, `QoS 1` or `JetStream`. */
   what: string;
   state: 'ok' | 'no' | 'failed' | 'skipped';
-  /** A metric, a version, or the reason of a failure and the next step. */
+  /** A metric, a version, or the reason for a failure and the next step. */
   detail: string;
 }

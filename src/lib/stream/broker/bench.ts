@@ -109,7 +109,7 @@ function rates(messages: number, bytes: number, seconds: number) {
   return { rate, byteRate: rate * bytes };
 }
 
-/** Rejects a URL that fixes the client's name: reader and publisher are two clients, which would disconnect each other. */
+/** Rejects a URL that sets the client id: the reader and the publisher would share it and disconnect each other. */
 function refuseOwnSession(url: StreamUrl): void {
   if (url.query.clientId === undefined) return;
   throw new AiotError(
@@ -217,7 +217,7 @@ async function publishAll(
   if (failure) throw failure.error;
 }
 
-/** Waits until all messages have arrived, the source has ended, or nothing has arrived for `silenceMs`. */
+/** Waits until all messages have arrived, the source has ended, or nothing new has arrived for `silenceMs`. */
 async function allIn(receipts: Receipts, count: number, reading: Promise<void>): Promise<void> {
   let ended = false;
   const end = reading.then(() => {
@@ -234,7 +234,7 @@ async function allIn(receipts: Receipts, count: number, reading: Promise<void>):
   }
 }
 
-/** No probe without padding is larger than this; bytes. */
+/** Upper bound of a probe's size without padding, bytes. */
 const smallestProbe = 80;
 
 /** Smallest accepted size of a payload, bytes. */
@@ -286,7 +286,7 @@ function percentile(sorted: ArrayLike<number>, share: number): number {
   return sorted[rank - 1]!;
 }
 
-/** A message of a measurement: JSON, padded to its size, so that every tool can read it. */
+/** A message of a measurement. It is JSON, which every tool can read, padded to the requested size. */
 interface Probe {
   run: string;
   /** Number of the message; -1 for a probe that only tests whether the reader is subscribed. */

@@ -129,7 +129,7 @@ async function accepts({ host, port }: Place, timeoutMs: number): Promise<CheckR
   }
 }
 
-/** Whether a TLS connection can be established, and information from its certificate. */
+/** Whether a TLS connection can be established, with details of the certificate. */
 async function encrypts(
   { host, port }: Place,
   { ca, cert, key }: StreamCredentials,
@@ -191,12 +191,12 @@ function settled(
   });
 }
 
-/** Maximum wait for a broker that does not respond, ms. */
+/** Maximum wait for a broker's response, ms. */
 const connectTimeoutMs = 10_000;
 
 /**
- * Tests whether a destination accepts these credentials. It has to support status requests; otherwise it is unknown whether it
- * checked them. @throws AIOT_BROKER_REFUSED, AIOT_BROKER_UNREACHABLE, AIOT_STREAM_SCHEME
+ * Tests whether a destination accepts these credentials, by opening its status interface.
+ * @throws AIOT_BROKER_REFUSED, AIOT_BROKER_UNREACHABLE, AIOT_STREAM_SCHEME (it has no such interface)
  */
 export async function tryCredentials(url: string, credentials: StreamCredentials): Promise<void> {
   const admin = await openAdmin(url, { ...credentials, connectTimeoutMs });

@@ -28,7 +28,7 @@ export type Created = z.output<typeof createdSchema>;
 interface CreateOptions extends StreamOptions {
   /** Path of a YAML file in the format described in docs/how-to/brokers.md. */
   file: string;
-  /** The broker's address, if the file has none or to override it. */
+  /** The broker's address; overrides the one in the file. */
   at?: string;
   dryRun?: boolean;
 }

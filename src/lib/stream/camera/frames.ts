@@ -1,7 +1,7 @@
-/** Takes bytes and returns whole frames. A frame is a copy, which stays unchanged until its memory is returned. */
+/** Cuts a stream of bytes into whole frames. A frame is a copy, which stays unchanged until its memory is returned. */
 export interface FrameCutter {
   push(chunk: Buffer): void;
-  /** Number of bytes discarded because they were no frame, or a truncated one. */
+  /** Number of bytes discarded because they belonged to no frame, or to a truncated one. */
   readonly skipped: number;
 }
 
@@ -12,8 +12,8 @@ export interface FramePool {
 }
 
 /**
- * Ten pictures of 640 × 480 are 9 MB a second. Allocating that much makes the garbage collector mark the whole heap more than
- * once a second, which costs a fifth of the time that face detection takes.
+ * Ten RGB pictures of 640 × 480 per second are 9 MB/s. Allocating that much makes the garbage collector mark the whole heap more
+ * than once a second, which costs a fifth of the time that face detection takes.
  * @param most frames to keep
  */
 export function createFramePool(most: number): FramePool {
@@ -59,9 +59,9 @@ export function fixedFrames(
 const longest = 16 * 1024 * 1024;
 
 /**
- * Consecutive JPEG files, as cameras send MJPEG. Segments are skipped by their lengths (T.81 B.1.1), because an EXIF segment may
- * contain a whole small JPEG, and searching for FFD9 alone would cut there. A truncated frame is dropped when the next one
- * begins.
+ * Cuts MJPEG, which cameras send as consecutive JPEG files. Segments are skipped by their lengths (T.81 B.1.1), because an EXIF
+ * segment may contain a whole small JPEG, and searching for FFD9 alone would cut there. A truncated frame is dropped when the
+ * next one begins.
  */
 export function jpegFrames(onFrame: (frame: Buffer) => void): FrameCutter {
   let held: Buffer = Buffer.alloc(0);
@@ -145,7 +145,7 @@ const isAlone = (marker: number) => marker === 0x01 || (marker >= 0xd0 && marker
 
 /**
  * Converts planar YUV 4:2:0 (all Y, then U, then V, each of the latter two covering four pixels) to RGB, three bytes per pixel.
- * Limited range, with the matrix of ITU-R BT.601 in 16ths of 1/4096, which is what libcamera outputs below 720 lines.
+ * Uses the limited range and the matrix of ITU-R BT.601, which libcamera outputs below 720 lines; coefficients are scaled by 2^16.
  * @param width even @param height even
  */
 export function rgbOfYuv420(frame: Uint8Array, width: number, height: number): Buffer {

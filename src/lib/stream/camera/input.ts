@@ -11,7 +11,7 @@ export interface CameraInput {
   endpoint: string;
   /** Topic of the camera's messages. */
   topic: string;
-  /** Whether it is endless: if its frames end, it is opened again. */
+  /** Whether the input is endless: if its frames end, it is reopened. */
   live: boolean;
   /** Frames a second. */
   fps: number;
@@ -49,16 +49,16 @@ const settings = {
   topic: z.string().min(1).optional(),
 };
 
-/** Default if no device is named. */
+/** The camera to use if no device is named, by operating system. */
 const firstCamera: Partial<Record<NodeJS.Platform, string>> = {
   linux: '/dev/video0',
   darwin: 'avfoundation:0',
 };
 
 /**
- * `camera:///dev/video0` is V4L2; `camera:///x.mp4` or `x.png` a file, at its own pace. `camera:rtsp://HOST/…` and `http(s)://` are
- * network cameras, and `camera:libcamera` a Raspberry Pi's own. `camera:lavfi:GRAPH` and any other FORMAT:NAME is an input device of
- * ffmpeg.
+ * `camera:///dev/video0` is a V4L2 device; `camera:///x.mp4` or `x.png` is a file, read at its own frame rate. `camera:rtsp://HOST/…`
+ * and `http(s)://` are network cameras, and `camera:libcamera` is a Raspberry Pi's own camera. `camera:lavfi:GRAPH` and any other
+ * FORMAT:NAME are input devices of ffmpeg.
  * @throws AIOT_STREAM_URL
  */
 export function cameraInput(url: StreamUrl): CameraInput {

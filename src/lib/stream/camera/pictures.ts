@@ -17,7 +17,7 @@ const settings = {
 };
 
 const isPicture = (name: string) => /\.(jpe?g|png|webp|gif|bmp|tiff?|avif)$/i.test(name);
-/** Number of pictures that may be unacknowledged; they may be large. */
+/** Maximum number of unacknowledged pictures; small, because a picture may be large. */
 const mostOut = 16;
 
 /**

@@ -22,7 +22,7 @@ import {
   withoutCredentials,
 } from './input.js';
 
-/** Frames that may be unacknowledged: one being processed, and some on their way to a broker. */
+/** Maximum number of unacknowledged frames: one being processed, and some on their way to a broker. */
 const mostOut = 4;
 
 /** Delays before a lost camera is opened again, ms: the first, and the longest. */
@@ -30,8 +30,8 @@ const [firstWait, longestWait] = [500, 15_000];
 
 /**
  * The frames of a camera, read by ffmpeg or libcamera in a child process. The reader always gets the newest frame: frames that
- * arrive while it is busy are dropped and counted, regardless of `overflow`, because a camera cannot wait. A camera that is
- * unplugged or stops delivering is opened again.
+ * arrive while it is busy are dropped and counted, regardless of `overflow`, because a camera cannot wait. A camera that was
+ * unplugged or has stopped delivering is reopened.
  * @throws AIOT_STREAM_URL, AIOT_CAMERA_FFMPEG, AIOT_CAMERA_LIBCAMERA, AIOT_CAMERA_FAILED (the first frame did not arrive)
  */
 export async function openCameraSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
@@ -93,7 +93,7 @@ function createGate() {
   return { promise, open, fail };
 }
 
-/** Opens the camera repeatedly until it is closed; resolves if the input ends, as a file does. */
+/** Opens the camera, and reopens it when it is lost, until the source is closed. Resolves if the input ends, as a file does. */
 async function watch(
   input: CameraInput,
   onFrame: (frame: Buffer) => void,
@@ -153,8 +153,8 @@ function failed({ endpoint }: CameraInput, reason: string): AiotError {
 }
 
 /**
- * Holds one message between a camera and its reader: a newer one replaces one that was not read in time, and few are
- * unacknowledged at a time. A slow reader therefore sees recent frames at a lower rate, never old ones.
+ * Holds one message between a camera and its reader. A newer message replaces one that was not read in time, and the number of
+ * unacknowledged messages is limited. A slow reader therefore sees recent frames at a lower rate, never old ones.
  */
 interface Newest extends AsyncIterable<readonly Delivery[]> {
   put(message: Message): void;
@@ -229,7 +229,7 @@ interface ChildEnd {
 const mostSaid = 2_000;
 
 /**
- * Runs the first installed one of these programs once and cuts its output into frames, until it ends or `signal` is aborted; the
+ * Runs the first of these programs that is installed, and cuts its output into frames until it ends or `signal` is aborted. The
  * program never outlives this call.
  * @param frames number of frames so far; if it stays the same for `stallMs`, the program is ended
  * @throws AIOT_CAMERA_FFMPEG, AIOT_CAMERA_LIBCAMERA if none of them is installed
@@ -257,7 +257,7 @@ export async function runCamera(
   throw new RangeError('expected a program');
 }
 
-/** Cuts a program's output into frames until it ends. @throws the system's error when it does not start */
+/** Cuts a program's output into frames until the program ends. @throws the system's error if the program does not start */
 async function cutOutput(
   program: string,
   args: string[],

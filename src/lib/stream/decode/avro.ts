@@ -68,7 +68,7 @@ function typeOf<T>(make: () => T, schema: string): T {
   }
 }
 
-/** Number of zero-byte items, such as nulls, that arrays and maps may contain besides one item for each byte of the payload. */
+/** Allowance for items that take no bytes, such as nulls: arrays and maps may contain this many items more than the payload has bytes. */
 const mostEmpty = 65_536;
 
 /** A payload, and the read position in it. */
@@ -92,7 +92,7 @@ export function requireItems(type: Type, bytes: Buffer): void {
   skipOf(type)({ bytes, at: 0, items: bytes.length + mostEmpty });
 }
 
-/** Functions that skip a value, by type; recursive types find themselves here. */
+/** Functions that skip a value, by type. The cache also makes recursive types possible. */
 function skipOf(type: Type): Skip {
   let skip = skips.get(type);
   if (skip === undefined) {

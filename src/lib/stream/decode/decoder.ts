@@ -16,7 +16,7 @@ import {
 /**
  * Returns the decoder of this name, with its library and schema loaded.
  * `auto`: JSON, else text without trailing NULs, else bytes. `text`: any payload as UTF-8. `bytes`: a Buffer. `image`: its format
- * and size (ImageInfo). The others return values that JSON can represent (`plain` in values.ts).
+ * and size (ImageInfo). All other decoders return values that JSON can represent (`plain` in values.ts).
  * @throws AIOT_USAGE (a schema is missing, or not applicable), AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (the schema)
  */
 export async function decoderFor(name: DecoderName = 'auto', options: DecoderOptions = {}): Promise<Decoder> {
@@ -82,10 +82,10 @@ const bignums: Record<number, TagDecoder> = {
   3: (decode) => -1n - bytesToNumber(decode()),
 };
 
-/** CBOR (RFC 8949): one item per payload. Unknown tags are removed, leaving their content. */
+/** CBOR (RFC 8949): one item per payload. An unknown tag is replaced by its content. */
 async function cborDecoder(): Promise<(bytes: Buffer) => unknown> {
   const { decode } = await import('cborg');
-  // cborg rejects unregistered tags, and there are hundreds of registered ones.
+  // cborg rejects every tag for which it is given no decoder, and hundreds of tags are registered.
   const tags = new Proxy(bignums, {
     get: (known, tag) => known[Number(String(tag))] ?? ((content: TagDecodeControl) => content()),
   });

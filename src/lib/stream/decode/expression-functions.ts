@@ -1,7 +1,7 @@
 import type jsonata from 'jsonata';
 import type { Message } from '../message.js';
 
-/** A function of the language: its implementation, and the argument counts handled here. Other counts are left to the library. */
+/** A JSONata function: its implementation, and the argument counts that it handles. Other counts are left to the library. */
 interface Known {
   least: number;
   most: number;

@@ -60,8 +60,8 @@ export interface Expression {
   /** Whether it is one of the common forms, which are evaluated synchronously; others are evaluated by the library and return promises. */
   readonly simple: boolean;
   /**
-   * Names of the payload's own fields, if the expression reads nothing else: a payload reduced to these fields gives the same
-   * result. Undefined if it reads more.
+   * Names of the payload's top-level fields, if the expression reads nothing else: a payload reduced to these fields gives the same
+   * result. Undefined if it reads anything else.
    */
   readonly reads?: readonly string[];
   /**

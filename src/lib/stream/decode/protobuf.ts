@@ -64,7 +64,7 @@ function matches(name: string, wanted: string): boolean {
   return name === wanted || name.endsWith(`.${wanted}`);
 }
 
-/** Message types of the schema, without Google's well-known imports; a nested type is only found by its name. */
+/** The schema's top-level message types, without Google's well-known types. A nested type must be given by name. */
 function typesIn(library: typeof protobuf, space: protobuf.NamespaceBase): protobuf.Type[] {
   return space.nestedArray.flatMap((entry) => {
     if (entry instanceof library.Type) return [entry];

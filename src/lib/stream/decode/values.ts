@@ -76,7 +76,7 @@ export function undecoded(format: string, detail: string, cause?: unknown): Aiot
 
 /**
  * Converts a decoded value to one that JSON can represent, so that expressions and all output formats handle it like JSON. Bytes become
- * base64 (as in Protobuf's JSON form), integers beyond 2^53 decimal text, maps objects, and dates ISO text.
+ * base64 (as in Protobuf's JSON form), integers beyond 2^53 become decimal text, maps become objects, and dates ISO text.
  */
 export function plain(value: unknown): unknown {
   if (typeof value === 'bigint') return wholeNumber(value);

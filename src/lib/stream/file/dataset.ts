@@ -7,7 +7,7 @@ import { readQuery, type StreamUrl } from '../url.js';
 import { payloadRow, unfit } from './rows.js';
 
 const shape = {
-  /** Member with the device's name, `$key`, or `$topic:2` for a level of the topic. By default it is `deviceID`, `device` or the message's key. */
+  /** Source of the device's name: a member, `$key`, or `$topic:2` for a level of the topic. Default: `deviceID`, `device` or the key. */
   device: z.string().min(1).optional(),
   /** Names of the columns, if payloads are rows of text or arrays. */
   fields: z.string().min(1).optional(),
@@ -62,7 +62,7 @@ export async function openDatasetSink(
   };
 }
 
-/** The payload as a telemetry message, validated as on the platform, which never answers a message that it rejects. */
+/** The payload as a telemetry message. It is validated here as on the platform, because the platform does not report rejected messages. */
 function sampleOf(
   message: OutgoingMessage,
   fields: readonly string[] | undefined,

@@ -13,7 +13,7 @@ export interface Encoder {
   /** Resumes a file with this beginning. @throws AIOT_CSV_COLUMNS if its columns differ */
   resume(firstRecord: string): void;
   /**
-   * Converts each message to one or several lines, and decides whether these need a new file with a new head. It converts either all
+   * Converts each message to one or several lines, and determines whether these need a new file with a new head. Converts either all
    * messages or none.
    * @param mayWiden whether a new file may be started for them
    * @throws AIOT_STREAM_UNFIT

@@ -14,14 +14,14 @@ export const messageLineSchema = z.object({
   /** The value if the payload is JSON; its text if it is UTF-8; otherwise its bytes (see `encoding`). */
   payload: z.unknown(),
   encoding: z.enum(['json', 'utf8', 'base64']),
-  /** Kafka's key: text, unless `keyEncoding` says otherwise. */
+  /** Key of a Kafka record: text, unless `keyEncoding` is given. */
   key: z.string().optional(),
   keyEncoding: textEncoding.optional(),
   /** [name, value], or [name, value, "base64"]; names may repeat. */
   headers: z
     .array(z.union([z.tuple([z.string(), z.string()]), z.tuple([z.string(), z.string(), textEncoding])]))
     .optional(),
-  /** Kafka's record without a value, which deletes its key. */
+  /** A Kafka record without a value, which deletes its key. */
   tombstone: z.literal(true).optional(),
   qos: z.union([z.literal(0), z.literal(1), z.literal(2)]).optional(),
   retain: z.boolean().optional(),
@@ -29,7 +29,7 @@ export const messageLineSchema = z.object({
 
 type MessageLine = z.output<typeof messageLineSchema>;
 
-/** @param exact whether the payload must be restorable byte for byte: JSON formatted differently from ours then stays text */
+/** @param exact whether the payload must be restorable byte for byte: JSON that we would format differently then stays text */
 export function toLine(message: Message, { exact = false } = {}): MessageLine {
   const { topic, time, key, headers, tombstone, qos, retain } = message;
   return {
@@ -74,7 +74,7 @@ function headerOf([name, value]: Header): NonNullable<MessageLine['headers']>[nu
   return encoding === 'utf8' ? [name, text] : [name, text, encoding];
 }
 
-/** A line as input. Unlike in `messageLineSchema`, `time` and `encoding` are optional; without `encoding`, a string is text. */
+/** Schema of a line that is read. Unlike in `messageLineSchema`, `time` and `encoding` are optional; without `encoding`, a string is text. */
 const inputSchema = messageLineSchema
   .extend({ time: z.number(), encoding: messageLineSchema.shape.encoding })
   .partial({ time: true, encoding: true });

@@ -113,8 +113,8 @@ function cellValue(cell: string): string | number | boolean | undefined {
 }
 
 /**
- * Reads consecutive rows into objects, with names from a header row or given ones. Without either (`header` false and no names) a
- * row is its text.
+ * Converts consecutive rows to objects, with names from a header row or given ones. Without either (`header` false and no names), a
+ * row is returned as text.
  * @returns a function that returns undefined for the header; it throws AIOT_CSV_COLUMNS, AIOT_FILE_MALFORMED
  */
 export function createRowReader(
@@ -179,7 +179,7 @@ export interface TextRecord {
   line: number;
 }
 
-/** Maximum length of a record, characters: a longer one means another kind of file, or an unclosed quote. */
+/** Maximum length of a record, characters. A longer one means that this is another kind of file, or that a quote is not closed. */
 const longest = 64 * 1024 * 1024;
 
 /**
@@ -231,7 +231,7 @@ export async function* readRecords(
   if (records.length > 0) yield records;
 }
 
-/** Whether the number of quotes is odd: a doubled one counts twice and changes nothing. */
+/** Whether the number of quotes is odd, which means that a cell is still open. A doubled quote counts twice and changes nothing. */
 export function oddQuotes(text: string, from: number, to: number): boolean {
   let odd = false;
   for (let at = text.indexOf('"', from); at >= 0 && at < to; at = text.indexOf('"', at + 1)) odd = !odd;

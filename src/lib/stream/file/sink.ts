@@ -161,7 +161,7 @@ async function highestIn(prefix: string, numberIn: (name: string) => number | un
 
 interface Pieces {
   rotation?: Rotation;
-  /** Makes a finished file of the collected lines. @param since when it was started, ms since 1970 */
+  /** Converts the collected lines to a finished file. @param since time of the first line, ms since 1970 */
   seal(since: number): Promise<void>;
 }
 
@@ -175,11 +175,11 @@ interface Job {
 export function createLinesSink(parts: {
   endpoint: string;
   encoder: Encoder;
-  /** Opens the current file, or a new one after the last was finished. */
+  /** Opens the current file, or a new one once the last is finished. */
   open: () => Promise<AppendFile>;
   /** The file, if it is already open. It is then closed at the end even if nothing was written. */
   file?: AppendFile;
-  /** How lines become finished files; absent = a single file grows. */
+  /** How lines become finished files; absent = all lines go into a single growing file. */
   pieces?: Pieces;
 }): Sink {
   const { endpoint, encoder, open, pieces } = parts;
@@ -301,7 +301,7 @@ export function createLinesSink(parts: {
   };
 }
 
-/** A file that only grows by whole lines, each on disk before `append` resolves. */
+/** A file that grows only by whole lines. They are on disk before `append` resolves. */
 interface AppendFile {
   readonly bytes: number;
   /** Time at which the first line was written, ms since 1970. */
@@ -432,7 +432,7 @@ export function pieceNames(path: string): PieceNames {
     lock: join(folder, `.${name}.lock`),
     finished(since, copy) {
       const stamp = new Date(since).toISOString().replace(/[-:.]/g, '');
-      // An underscore sorts after the dot of the first one's extension, so that a listing by name is in order.
+      // An underscore sorts after the dot in the first file's extension, so files sorted by name are in order.
       return join(folder, `${stem}-${stamp}${copy > 1 ? `_${copy}` : ''}${end}`);
     },
     waiting: (finished) => join(folder, `.${basename(finished)}.rows`),
@@ -443,7 +443,7 @@ export function pieceNames(path: string): PieceNames {
   };
 }
 
-/** The first unused name. The caller holds the lock, so it cannot be taken meanwhile. */
+/** The first unused name. The caller holds the lock, so no other process can take it in the meantime. */
 async function freeName(names: PieceNames, since: number): Promise<string> {
   const taken = new Set(await readdir(names.folder));
   for (let copy = 1; ; copy++) {

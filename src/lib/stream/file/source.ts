@@ -21,7 +21,7 @@ const settings = {
 };
 
 /**
- * A file from its first message to its last: message lines (NDJSON), rows (CSV: one JSON object each) or plain lines; `.gz` is
+ * Reads a file from beginning to end: message lines (NDJSON), rows (CSV, each as a JSON object) or plain lines. `.gz` is
  * decompressed.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_STREAM_URL; while reading, AIOT_FILE_MALFORMED and AIOT_CSV_*
  */

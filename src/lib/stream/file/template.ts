@@ -1,9 +1,9 @@
 import { AiotError } from '../../core/errors.js';
 import type { OutgoingMessage } from '../message.js';
 
-/** A name for each message, such as an object's key or a file's path: `faces/{time:YYYY/MM/DD}/face{n:6}.png`. */
+/** Template for a name per message, such as an object's key or a file's path: `faces/{time:YYYY/MM/DD}/face{n:6}.png`. */
 export interface NameTemplate {
-  /** Whether it has `{n}`. */
+  /** Whether the template contains `{n}`. */
   readonly numbered: boolean;
   /** The common prefix of all names. */
   readonly prefix: string;

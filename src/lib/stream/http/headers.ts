@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { dictionary } from '../../core/names.js';
 import { type Header, mqttHeaders, type OutgoingMessage } from '../message.js';
 
-/** Headers of a connection rather than a message (RFC 9110, 7.6.1), those that aiot sets itself, and those that identify a client. */
+/** Headers that belong to a connection (RFC 9110, 7.6.1), that aiot sets itself, or that identify a client: not part of a message. */
 const notCarried =
   /^(connection|content-length|host|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|expect|authorization|cookie|set-cookie|user-agent|accept|accept-.*|sec-.*|webhook-(id|timestamp|signature)|x-hub-signature(-256)?|aiot-(topic|time|key))$/i;
 

@@ -11,7 +11,7 @@ import { httpSourceSettings } from './settings.js';
 /**
  * A server for webhooks. A body POSTed (or PUT) to the path, or below it if it ends with `/`, becomes a message. The sender gets 200 once
  * it is acked, and 503 with Retry-After otherwise. With a secret, unsigned requests are rejected (401); with a token or a password, so are
- * requests without it. TLS needs cert and key; with a CA too, clients need a certificate.
+ * requests without it. TLS requires a certificate and its key. If a CA is given too, clients need a certificate.
  * @throws AIOT_STREAM_URL, AIOT_PORT_IN_USE
  */
 export async function openHttpSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
@@ -23,7 +23,7 @@ export async function openHttpSource(url: StreamUrl, options: StreamOptions): Pr
   const server = await serverOf(url, options, (request, response) => {
     open.add(response);
     response.on('close', () => open.delete(response));
-    // A malformed request is its sender's problem, and must not affect the others.
+    // A failure while handling one request must not affect the others.
     take(parts, request, response).catch(() => answer(response, 500, 'the message was rejected'));
   });
   server.requestTimeout = 60_000;
@@ -138,7 +138,7 @@ async function bodyOf(request: IncomingMessage, limit: number): Promise<Buffer |
   return Buffer.concat(chunks);
 }
 
-/** Whether the sender presents the required token or password, if any. */
+/** Whether the sender presents the token or password, if one is required. */
 function knows(request: IncomingMessage, url: StreamUrl, options: StreamOptions): boolean {
   const { username = options.username, password = options.password } = url;
   const shown = request.headers.authorization ?? '';

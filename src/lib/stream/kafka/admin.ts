@@ -55,7 +55,7 @@ async function openAdmin(settings: KafkaSettings, endpoint: string): Promise<Adm
   }
 }
 
-/** Rates count the records that arrived while listening: they are computed from the ends of the logs, without reading. */
+/** Rates are computed from the ends of the logs before and after listening, so no records are read. */
 async function topicStates(
   admin: Admin,
   settings: KafkaSettings,
@@ -105,7 +105,7 @@ function byName(a: { topic: string }, b: { topic: string }): number {
   return a.topic < b.topic ? -1 : 1;
 }
 
-/** Lag of every group, or of one, for the named topics (default: all). */
+/** Lag of all groups, or of one, on the named topics (default: all). */
 async function lags(admin: Admin, only: string | undefined, named: readonly string[]): Promise<LagState[]> {
   const { groups } = await admin.listGroups();
   const ids = only === undefined ? groups.map(({ groupId }) => groupId).sort() : [only];
@@ -143,8 +143,8 @@ const topicResource = 2;
 const setForTopic = 1;
 
 /**
- * Creates a topic, or changes what can be changed: more partitions, and its settings. Settings that the file does not name are
- * kept.
+ * Creates a topic, or changes an existing one: adds partitions and changes settings. Settings that the file does not name stay
+ * unchanged.
  * @throws AIOT_USAGE (fewer partitions, or another number of replicas, which Kafka cannot do), AIOT_STREAM_URL (the name)
  */
 async function createTopic(
@@ -203,7 +203,7 @@ async function change(
     await admin.createPartitions({ topicPartitions: [{ topic: spec.name, count: spec.partitions! }] });
   }
   if (wanted.size > 0) {
-    // This request replaces all settings of a topic, and an omitted setting returns to its default. So the topic's own settings are sent too.
+    // This request replaces all settings of a topic: an omitted one returns to its default. The topic's current settings are sent too.
     const own = entries.filter(({ configSource }) => (configSource as number) === setForTopic);
     const all = new Map([
       ...own.map(({ configName, configValue }) => [configName, configValue] as const),
@@ -264,7 +264,7 @@ function configOf(spec: TopicSpec): Map<string, string> {
   return config;
 }
 
-/** API versions that reveal a broker's release: the API's key in ApiVersions, its highest version, and the oldest release that supports it. */
+/** API versions that reveal a broker's release: the API's key in ApiVersions, its highest version, and the oldest release with it. */
 const versionSigns: [key: number, version: number, says: string][] = [
   [0, 12, '4.0'],
   [1, 17, '3.9'],

@@ -12,7 +12,7 @@ import { codecOf } from './wire/codecs.js';
 /** A silent logger. kafkajs logs each failed attempt with a stack; we report the cause as an error or as the connection's state. */
 const silent = { namespace: () => silent, info() {}, error() {}, warn() {}, debug() {}, setLogLevel() {} };
 
-/** kafkajs's retries cover only short events, such as a leader election. Longer ones are our own, because their waits can be aborted. */
+/** kafkajs's retries cover only short events, such as a leader election. Our own code retries after longer ones, and can be aborted. */
 const retry = { retries: 4, initialRetryTime: 100, maxRetryTime: 400, factor: 0.2, multiplier: 2 };
 
 /** Our identity for a cluster. Contains the password and keys. */
@@ -38,7 +38,7 @@ export function kafkaConfig(settings: KafkaSettings): KafkaConfig {
   };
 }
 
-/** kafkajs's public client, for groups and administration; with logging off and every codec. */
+/** kafkajs's public client for groups and administration, with all codecs and without logging. */
 export async function kafkaClient(settings: KafkaSettings) {
   const { Kafka, CompressionCodecs, CompressionTypes } = await importKafka();
   for (const name of ['snappy', 'lz4', 'zstd'] as const) {
@@ -86,8 +86,8 @@ export async function connectCluster(
 }
 
 /**
- * Retries while Kafka reports a temporary state (a coordinator that is loading, a leader election), for as long as a first
- * connection may take. @throws as kafkaError
+ * Retries while Kafka reports a temporary state (a coordinator that is loading, a leader election), up to the timeout of the first
+ * connection. @throws as kafkaError
  */
 export async function patiently<T>(
   settings: KafkaSettings,

@@ -16,8 +16,8 @@ const commitEveryMs = 200;
 const heartbeatMs = 2000;
 
 /**
- * A member of a consumer group. Acked messages are committed in order and soon, never beyond an unacked one. After a rebalance,
- * uncommitted messages are redelivered, and acks from before have no effect.
+ * A member of a consumer group. Acked messages are committed in order, after at most `commitEveryMs`, and never beyond an unacked one.
+ * After a rebalance, uncommitted messages are redelivered, and earlier acks have no effect.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_TOPIC_NOT_FOUND
  */
 export async function openKafkaGroup(
@@ -66,7 +66,7 @@ export async function openKafkaGroup(
   };
 }
 
-/** kafkajs's events: connection lost and restored, and its retries exhausted. */
+/** Handles kafkajs's events: connection lost, connection restored, and retries exhausted. */
 function watch(
   consumer: Consumer,
   settings: KafkaSettings,
@@ -118,7 +118,7 @@ function createMember(consumer: Consumer, handover: Handover, endpoint: string) 
       );
       for (const { progress, offset } of due) progress.commit(offset);
     } catch {
-      // The commit failed because of a rebalance or an unreachable broker. The next commit includes this one, or another member makes it.
+      // A rebalance or an unreachable broker. The next commit includes this one, or the partition's new owner reads the messages again.
     }
   }
 
@@ -257,9 +257,9 @@ function perTopic<T>(ranges: PartitionRange[], more: (range: PartitionRange) => 
   return [...topics].map(([topic, partitions]) => ({ topic, partitions }));
 }
 
-/** Determines the offset up to which a partition may be committed: the lowest unacked message, because a commit covers everything before it. */
+/** Determines the offset to commit for a partition: that of the lowest unacked message, because a commit covers everything before it. */
 export class Progress {
-  /** Delivered messages that are not known to be done, in order; a log may have gaps. */
+  /** Delivered messages, in order, from the first unacked one on. Their offsets may have gaps. */
   private open: Pending[] = [];
   private next = -1;
   private committed = -1;

@@ -1,5 +1,5 @@
-// Internal parts of kafkajs 2.2.4 that have no types. The version is pinned, and the tests with a real Kafka verify what is used
-// here.
+// Internal parts of kafkajs 2.2.4 that have no types. The version is pinned, and the tests with a real Kafka verify the parts that
+// are used.
 
 declare module 'kafkajs/src/cluster/index.js' {
   import type { KafkaCluster } from './cluster.js';

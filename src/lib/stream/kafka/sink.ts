@@ -197,8 +197,8 @@ export class KafkaProducer {
     if (this.connected) this.settings.onState?.('disconnected');
     this.connected = false;
     const now = performance.now();
-    // A batch is given up although it may have arrived: its sequence numbers must not be reused. Other batches in flight keep
-    // theirs, by which the broker recognizes them.
+    // A batch that timed out may have arrived, so its sequence numbers must not be reused. Other batches in flight keep theirs, by
+    // which the broker recognizes them.
     const lost = [...this.partitionQueues.values()].map((partitionQueue) =>
       partitionQueue.expire(now, () => known),
     );
@@ -252,7 +252,7 @@ export class KafkaProducer {
     return writeBatch(messages, partitionQueue.numbers(this.id), this.settings.compression, Date.now());
   }
 
-  /** Handles the broker's response for one batch. Returns the batches to retry after fresh metadata. */
+  /** Handles the broker's response for one batch. Returns an error if the batch must be retried with fresh metadata. */
   private settle(
     partitionQueue: PartitionQueue,
     batch: Batch,
@@ -278,8 +278,8 @@ export class KafkaProducer {
         partitionQueue.failed(batch, new AiotError('AIOT_STREAM_MESSAGE_REFUSED', text, { endpoint }));
         return undefined;
       }
-      // The broker has forgotten this producer, after days or after losing its log. The producer starts over with this batch, which the
-      // broker has not stored.
+      // The broker has forgotten this producer, after days of silence or the loss of its log. The producer starts over with this batch,
+      // which the broker has not stored.
       case kafkaCodes.outOfOrderSequence:
       case kafkaCodes.unknownProducerId:
       case kafkaCodes.invalidProducerEpoch:
@@ -348,7 +348,7 @@ class PartitionQueue {
   /** Sequence number of the next record, for its idempotent producer. */
   private sequence = 0;
   private producer: ProducerId | undefined;
-  /** Initial size of a batch, in messages, after the broker demanded smaller ones. */
+  /** Maximum number of messages in a batch; halved when the broker rejects one as too large. */
   largest = 10_000;
 
   constructor(
@@ -370,7 +370,7 @@ class PartitionQueue {
     return this.current;
   }
 
-  /** Sequence number of the first record of a new batch. Each producer's numbers begin at 0, and a broker counts them per producer. */
+  /** Producer and sequence number for a new batch. The numbers begin at 0 for each producer id. −1 without idempotence. */
   numbers(producer: ProducerId | undefined): ProducerId & { sequence: number } {
     if (!producer) return { id: -1n, epoch: -1, sequence: -1 };
     if (this.producer !== producer) this.sequence = 0;
@@ -378,7 +378,7 @@ class PartitionQueue {
     return { ...producer, sequence: this.sequence };
   }
 
-  // A response for a batch that is no longer in flight is ignored: its outcome is settled.
+  // The following methods ignore a response for a batch that is no longer in flight, because its outcome is settled.
 
   written(batch: Batch): void {
     if (batch !== this.current) return;
@@ -388,7 +388,7 @@ class PartitionQueue {
     for (const { write } of batch.items) if (--write.left === 0) write.resolve();
   }
 
-  /** Splits a batch that is too large for the broker. Never throws: a single message that is too large fails its write. */
+  /** Splits a batch that is too large for the broker. A single message that is too large fails its write. */
   halve(batch: Batch, error: AiotError): void {
     if (batch !== this.current) return;
     this.current = undefined;
@@ -406,7 +406,7 @@ class PartitionQueue {
     for (const { write } of batch.items) write.reject(error);
   }
 
-  /** Fails the writes that have timed out; batches in flight stay until their outcome is known, unless they have timed out too. */
+  /** Fails the writes that have timed out. Returns true if one of them was in flight: its batch is given up. */
   expire(now: number, error: () => AiotError): boolean {
     const late = ({ write }: Queued) => write.deadline <= now;
     for (const item of this.queue.filter(late)) item.write.reject(error());

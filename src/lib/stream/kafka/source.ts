@@ -20,7 +20,7 @@ import { type FetchedPartition, fetchRequest } from './wire/requests.js';
 
 /**
  * `kafka://HOST[:PORT][,…]/TOPIC[,…]`. With `group`, the members share the partitions, and the broker stores which messages were
- * acked; without one, the log is read from a position and nothing is stored.
+ * acked. Without a group, the log is read from a position, and nothing is stored.
  * @throws AIOT_STREAM_URL, AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_TOPIC_NOT_FOUND
  */
 export async function openKafkaSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
@@ -39,13 +39,13 @@ const maxPartitionBytes = 4 * 1024 * 1024;
 interface Place extends PartitionRange {
   /** The next offset to fetch. */
   offset: number;
-  /** Whether the data at `offset` was deleted, or the topic recreated. Reading then continues with the available data. */
+  /** Whether the data at `offset` was deleted, or the topic was recreated. Reading then continues at the beginning of the log. */
   gone?: boolean;
 }
 
 /**
- * Reads partitions of a log from a position, without a group, which leaves no trace at the broker. A log does not lose messages
- * because of a slow reader, so nothing is dropped; memory holds no more than a few responses.
+ * Reads partitions of a log from a position, without a group, which leaves no trace at the broker. A slow reader loses nothing,
+ * because the log stores the messages, and at most a few responses are in memory.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_TOPIC_NOT_FOUND
  */
 export async function openKafkaReader(
@@ -80,7 +80,7 @@ export async function openKafkaReader(
     async close() {
       abort.abort();
       handover.end();
-      // The loop may end later, because a fetch may still be waiting at the broker.
+      // The loop may end after this call, because a fetch may still be waiting at the broker.
       void loop.finally(() => cluster.disconnect().catch(() => {}));
       await Promise.race([loop, delay(maxWaitMs + 500, undefined, { ref: false })]);
     },
@@ -124,7 +124,7 @@ function readAll(reading: Reading): Promise<void> {
   });
 }
 
-/** Handles positions that retention has overtaken, or whose topic was recreated. Continuing at the beginning of the log loses least. */
+/** Moves positions whose data was deleted, or whose topic was recreated, to the beginning of the log, which loses the least. */
 async function findGone({ cluster, places, endpoint }: Reading): Promise<void> {
   for (const place of places.filter(({ gone }) => gone)) {
     const only = { from: 'beginning', partition: place.partition } as const;
@@ -434,7 +434,7 @@ function* batchesOf(records: Buffer): Generator<{ header: BatchHeader; at: numbe
   }
 }
 
-/** Whether a batch is to be read: transaction markers and the batches of aborted transactions are not (KIP-98, "Consumer"). */
+/** Returns a predicate for the batches to read. Transaction markers and aborted batches are skipped (KIP-98, "Consumer"). */
 function skipAborted(aborted: FetchedPartition['aborted']): (header: BatchHeader) => boolean {
   const open = new Set<bigint>();
   const waiting = [...aborted].sort((a, b) => a.firstOffset - b.firstOffset);

@@ -11,7 +11,7 @@ import { openMqttSource } from './source.js';
 
 /**
  * Information about an MQTT broker. A broker has no list of topics, so they are collected by listening: retained messages arrive
- * immediately, others when they are published. It connects only when needed, so that `check` can report a failed connection.
+ * immediately, others when they are published. A connection is opened only when needed, so that `check` can report its failure.
  */
 export async function openMqttAdmin(url: StreamUrl, options: StreamOptions): Promise<StreamAdmin> {
   const { endpoint } = url;
@@ -34,7 +34,7 @@ async function heard(url: StreamUrl, options: StreamOptions, listenMs: number): 
     for await (const batch of source) {
       for (const { message } of batch) {
         const state = topics.get(message.topic) ?? { live: 0, bytes: 0, last: message.time };
-        // A retained message was published earlier.
+        // A retained message was published before listening began, so it does not count towards the rate.
         if (!message.retain) {
           state.live++;
           state.bytes += message.payload.length;
@@ -229,7 +229,7 @@ async function within<T>(open: (Source | Sink)[], act: () => Promise<T>): Promis
   }
 }
 
-/** The first message on the topic within the time; undefined if there is none. */
+/** The first message on the topic within `waitMs`; undefined if there is none. */
 async function first(source: Source, topic: string) {
   const timer = setTimeout(() => void source.close(), waitMs);
   try {

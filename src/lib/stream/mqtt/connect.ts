@@ -121,8 +121,8 @@ const silentAdvice =
 const noExpiry = 0xffff_ffff;
 
 /**
- * The sentence for a session that the broker keeps for a shorter time than requested (MQTT 5, section 3.2.2.3.2), because its messages are
- * lost earlier than the user expects. @param granted seconds; absent = as requested
+ * The notice for a session that the broker keeps for a shorter time than requested (MQTT 5, section 3.2.2.3.2), because its messages are
+ * lost earlier than the user expects. Undefined if the time is as requested. @param granted seconds; absent = as requested
  */
 function sessionNotice(
   { endpoint }: StreamUrl,
@@ -172,7 +172,7 @@ async function connectWith(
     username: given.username ?? url.username,
     password: given.password ?? url.password,
     rejectUnauthorized: true,
-    // mqtt.js's limit is later than our own, because our error knows more about the reason.
+    // mqtt.js's timeout is longer than our own, because our error gives a better reason.
     connectTimeout: connectTimeoutMs + 1000,
     // Random, so that a fleet does not reconnect in the same instant after its broker's restart.
     reconnectPeriod: 500 + Math.floor(Math.random() * 1000),
@@ -180,15 +180,15 @@ async function connectWith(
     manualConnect: handlers !== undefined,
     // The cache holds a buffer for each of the 65,536 packet identifiers; filling it takes more time than it saves.
     writeCache: false,
-    // `clean: false` keeps the store usable after it was closed. Otherwise a QoS 2 message that arrives then causes an error that cannot be caught.
+    // `clean: false` keeps the store usable after it was closed. Otherwise a QoS 2 message that arrives then causes an uncatchable error.
     incomingStore: new Store({ clean: false }),
   });
   let connack: Pick<Refusal, 'reasonString' | 'serverReference'> = {};
   client.on('packetreceive', (packet) => {
     if (packet.cmd === 'connack') connack = packet.properties ?? {};
   });
-  // Without a listener, an error would end the process. It is reported elsewhere; here, a refusal only gets the broker's own reason,
-  // because mqtt.js reports just its code.
+  // Without a listener, an error would end the process. The error is reported elsewhere. Here the broker's own reason is added to a
+  // refusal, because mqtt.js reports only the code.
   client.on('error', (error) => {
     const { reasonString, serverReference } = connack;
     if (isRefusal(error)) Object.assign(error, { reasonString, serverReference });
@@ -218,7 +218,7 @@ function isRefusal(error: unknown): error is Refusal {
   return error instanceof Error && 'code' in error && typeof error.code === 'number';
 }
 
-/** The error for a broker that refuses a connection attempt, such as the next one after a lost connection; undefined for other errors. */
+/** The error for a broker that refuses a connection attempt, such as one after a lost connection; undefined for other errors. */
 export function refusalOf(error: unknown, endpoint: string): AiotError | undefined {
   return isRefusal(error) ? brokerError(error, endpoint) : undefined;
 }
@@ -270,7 +270,7 @@ const shape = {
   /** Retain flag of published messages. */
   retain: queryBoolean.optional(),
   clientId: z.string().min(1).max(65_535).optional(),
-  /** `false` = while we are offline, the broker keeps the session and queues its messages. */
+  /** `false` = the broker keeps the session and queues its messages while we are offline. */
   clean: queryBoolean.optional(),
   /** How long the broker keeps the session, seconds; MQTT 5. */
   expiry: queryCount.pipe(z.number().max(0xffff_ffff)).optional(),
@@ -336,7 +336,7 @@ export function mqttSettings(url: StreamUrl, options: StreamOptions): MqttSettin
   return settings;
 }
 
-/** The settings that would silently have no effect in MQTT 3.1.1. */
+/** Names of the given settings that would silently have no effect in MQTT 3.1.1. */
 function mqtt5Settings({ expiry, noLocal, retainAsPublished, retained }: MqttSettings): string[] {
   const given = {
     expiry: expiry !== undefined,
@@ -354,7 +354,7 @@ function mqtt5Settings({ expiry, noLocal, retainAsPublished, retained }: MqttSet
  */
 const refusedCodes = new Set<unknown>([2, 4, 5, 128, 133, 134, 135, 138, 140, 143, 144, 151]);
 
-/** Codes with which a broker refuses a CONNECT because of its version. */
+/** Codes with which a broker refuses the protocol version of a CONNECT. */
 const versionCodes = new Set<unknown>([versionRefused, 1, 132]);
 
 /** Reason codes of a broker that cannot parse an MQTT 5 CONNECT: malformed packet, protocol error. */
@@ -445,7 +445,7 @@ export function brokerError(error: unknown, endpoint: string, advice?: string): 
   });
 }
 
-/** Suggestions if something responds, but not like a broker of this scheme. */
+/** A suggestion if the server's response does not fit the URL's scheme. */
 function schemeAdvice(code: string | undefined, endpoint: string): string | undefined {
   const tls = /^(mqtts|wss):/.test(endpoint);
   if (code === protocolBroken)

@@ -6,12 +6,12 @@ import { type Reason, readReason } from './reasons.js';
 
 /**
  * mqtt.js maintains the connection: CONNECT, reconnecting, keep-alive, subscriptions, TLS, websockets. Messages are handled here, between
- * the socket and mqtt.js, whose packet pump reads the next packet only after the callback of the last one. If an acknowledgment had to
+ * the socket and mqtt.js, because mqtt.js reads the next packet only after the callback of the last one. If an acknowledgment had to
  * wait for a destination, only one message would be in flight: 1.8 k messages/s instead of 24 to 42 k. See
- * docs/background/decisions/014-mqtt-client.md. Handlers take their packets; all others go on to mqtt.js.
+ * docs/background/decisions/014-mqtt-client.md. Packets that no handler takes are passed on to mqtt.js.
  */
 export interface PacketHandlers {
-  /** Called for the CONNACK that accepts the connection; mqtt.js has not seen it yet. */
+  /** Called for the CONNACK that accepts the connection, before mqtt.js receives it. */
   opened(wire: Wire, sessionPresent: boolean): void;
   /** Handles a packet. `later` means that there is no room: the same packet is offered again after `release`. */
   packet(type: number, frames: Frames, wire: Wire): 'taken' | 'other' | 'later';
@@ -30,7 +30,7 @@ export interface Wire {
   readonly version: MqttVersion;
   /** Whether the connection is open. Once it is closed, nothing may be sent. */
   readonly open: boolean;
-  /** Whether more data is waiting than the system accepts. Sending may continue at `onDrain`. */
+  /** Whether too many sent bytes are still buffered. Sending may continue when `onDrain` is called. */
   readonly congested: boolean;
   onDrain: (() => void) | undefined;
   /** Sends bytes; `handed` is called once the system has accepted them. */
@@ -58,8 +58,8 @@ const greetings = new Set<number>([packetType.connack, packetType.disconnect, pa
 const congestedBytes = 1024 * 1024;
 
 /**
- * While a connection is not read, answers to pings are not seen either, and mqtt.js would consider it dead half a keep-alive
- * after its ping. We therefore ping in its place, this many times per keep-alive.
+ * While a connection is not read, responses to pings are not seen either, and mqtt.js would consider the connection dead half a
+ * keep-alive after its ping. We therefore send the pings instead, this many times per keep-alive.
  */
 const pingsPerKeepalive = 4;
 
@@ -71,7 +71,7 @@ interface Internals {
 
 /**
  * Inserts the handlers between the socket and a client created with `manualConnect`, and connects.
- * @returns whether a server has accepted the last connection, even if it has not answered
+ * @returns a function that returns true if a server has accepted the last TCP connection, even if it has sent nothing
  */
 export function takePackets(
   client: MqttClient,
@@ -85,7 +85,7 @@ export function takePackets(
     socket = build(self);
     return new PacketStream(socket, client, version, handlers);
   };
-  // Only the first connection is started here. If the option stayed on, mqtt.js would treat the end of a connection as a pause.
+  // If the option stayed on, mqtt.js's `end` would reset `disconnecting`, as for a client that may connect again later.
   internals.options.manualConnect = false;
   client.connect();
   return () => socket instanceof Socket && !socket.connecting && socket.readyState === 'open';
@@ -97,7 +97,7 @@ class PacketStream extends Duplex implements Wire {
   onDrain: (() => void) | undefined;
   private readonly frames = new Frames();
   private held = false;
-  /** Whether a packet has arrived with which a broker may begin. */
+  /** Whether the first packet has arrived, and is one of `greetings`. */
   private greeted = false;
   private pinging: NodeJS.Timeout | undefined;
   private pinged = performance.now();
@@ -135,7 +135,7 @@ class PacketStream extends Duplex implements Wire {
   send(bytes: Uint8Array, handed?: () => void): void {
     // Nothing is sent after DISCONNECT: writing to an ended socket destroys it, which resets the connection.
     if (this.socket.writableEnded) return;
-    // A callback with an error belongs to a lost connection, which `closed` reports.
+    // An error means that the connection was lost, which `closed` reports.
     if (this.open) this.socket.write(bytes, (error) => !error && handed?.());
   }
 
@@ -209,7 +209,7 @@ class PacketStream extends Duplex implements Wire {
   private hold(): void {
     this.held = true;
     this.socket.pause();
-    // The keep-alive set by the broker, which may be shorter than the requested one (MQTT 5, section 3.2.2.3.14).
+    // The broker's keep-alive may be shorter than the requested one (MQTT 5, section 3.2.2.3.14).
     const everyMs = (this.client.keepalive * 1000) / pingsPerKeepalive;
     if (everyMs === 0) return;
     const ping = () => {

@@ -18,7 +18,7 @@ interface Batch {
 
 interface Item {
   message: Publishable;
-  /** The message's write; undefined once that has failed, because nothing waits for the message then. */
+  /** The write that the message belongs to; undefined once that write has failed. */
   batch: Batch | undefined;
   /** Progress of the message in the session. `released` (QoS 2) means that the broker has it, and our PUBREL is in flight. */
   state: 'new' | 'sent' | 'released';
@@ -39,28 +39,28 @@ export interface BrokerLimits {
 export interface Outbox extends PacketHandlers {
   /** Publishes the messages. Resolves once the broker has acknowledged all of them. */
   write(messages: readonly Publishable[]): Promise<void>;
-  /** The connection is ready; unacknowledged messages are resent. */
+  /** Called when the connection is ready: unacknowledged messages are resent. */
   ready(limits: BrokerLimits): void;
-  /** A connection attempt starts. */
+  /** Called when a connection attempt starts. */
   trying(): void;
-  /** The connection ended, or an attempt failed. The broker then counts as unreachable, and not as rejecting our messages. */
+  /** Called when the connection ended or an attempt failed. The broker then counts as unreachable, not as rejecting our messages. */
   over(): void;
   /** Resolves once nothing is pending. */
   idle(): Promise<void>;
-  /** Fails all pending writes. @param error default: an error that says that the connection was closed */
+  /** Fails all pending writes. @param error default: an error for a closed connection */
   end(error?: AiotError): void;
 }
 
 /**
- * Publishes beside mqtt.js: as many messages at once as the broker accepts, in order; unacknowledged ones are resent in the same
- * order on the next connection.
+ * Publishes messages without mqtt.js: in order, and as many at once as the broker accepts. Unacknowledged messages are resent in the
+ * same order on the next connection.
  */
 export function createOutbox(endpoint: string): Outbox {
   let wire: Wire | undefined;
   let sending: Wire | undefined;
   let sessionPresent = false;
   let limits: BrokerLimits = {};
-  /** Why the broker is ending this connection. */
+  /** The broker's reason for ending this connection. */
   let dismissed: Reason | undefined;
   const aliases = createAliases();
   const pending = createPending();
@@ -74,7 +74,7 @@ export function createOutbox(endpoint: string): Outbox {
     for (const item of items) batches.arrived(item);
   });
 
-  /** Whether one more message at QoS 1 or 2 may be sent. */
+  /** Whether another message at QoS 1 or 2 may be in flight. */
   const roomForOne = () => flight.underWay < Math.min(mostInFlight, limits.receiveMaximum ?? 65_535);
   /** @throws AIOT_STREAM_MESSAGE_REFUSED */
   const encode = ({ message }: Item, to: Wire, id: number, dup: boolean): Buffer => {
@@ -90,10 +90,10 @@ export function createOutbox(endpoint: string): Outbox {
     throw new AiotError('AIOT_STREAM_MESSAGE_REFUSED', text);
   };
 
-  /** Sends a message that the last connection left unacknowledged: under its old identifier, or as a new one if the session is gone. */
+  /** Resends a message that was unacknowledged when the last connection ended, or frees its identifier if its write has failed. */
   const sendLeft = (to: Wire, id: number, item: Item): void => {
     try {
-      // If its write has failed meanwhile, the message is not resent.
+      // A message whose write has failed in the meantime is not resent.
       if (item.batch && item.state !== 'released') {
         writer.add(to, encode(item, to, id, item.state === 'sent'));
         item.state = 'sent';
@@ -215,9 +215,9 @@ const mostAliases = 64;
 interface Aliases {
   /** The alias of a topic, and whether the broker knows it already; undefined if it has none. */
   of(topic: string): { alias: number; known: boolean } | undefined;
-  /** The packet with the topic and its alias is being sent. */
+  /** Called when the packet with the topic and its alias is sent. */
   sent(topic: string): void;
-  /** A new connection starts, on which the broker knows no alias yet. `most` is the number of aliases that it accepts. */
+  /** Called for a new connection, on which the broker knows no alias yet. `most` is the number of aliases that it accepts. */
   renew(most: number): void;
 }
 
@@ -286,7 +286,7 @@ const stallMs = 30_000;
 interface Batches {
   /** @returns the batch, and a promise of its completion */
   open(messages: number): { batch: Batch; done: Promise<void> };
-  /** One message of the item's batch was acknowledged. */
+  /** Called when one message of the item's batch was acknowledged. */
   arrived(item: Item): void;
   fail(batch: Batch, error: unknown): void;
   failAll(error: unknown): void;
@@ -295,7 +295,7 @@ interface Batches {
 }
 
 /**
- * Creates the pending writes. If nothing is acknowledged for too long, all of them fail with AIOT_BROKER_UNREACHABLE (retryable).
+ * Tracks the pending writes. If nothing is acknowledged for `stallMs`, all of them fail with AIOT_BROKER_UNREACHABLE (retryable).
  * @param onFailed called for a batch whose messages no longer need to be sent
  */
 function createBatches(endpoint: string, onFailed: (batch: Batch) => void): Batches {
@@ -415,7 +415,7 @@ interface Flight {
   renew(sessionPresent: boolean): void;
   /** The first open message not yet sent over this connection. */
   left(): [id: number, item: Item] | undefined;
-  /** The message returned by `left` is being sent now. */
+  /** Called when the message returned by `left` is sent. */
   again(): void;
   /** Detaches the messages of a failed write. Those that were sent keep their identifiers until the broker answers. */
   abandon(batch: Batch): void;
@@ -445,9 +445,8 @@ function createFlight(): Flight {
       for (const [id, item] of flying) {
         if (!sessionPresent) item.state = 'new';
         if (item.batch) continue;
-        // At QoS 2 the broker may still hold the identifier. It would mistake another message with this identifier for the old one, which
-        // would be lost. A PUBREL frees it, whether or not the broker had the message (section 4.3.3). It resends nothing that was reported
-        // as failed.
+        // At QoS 2 the broker may still hold the identifier, and would drop a new message with it as a duplicate. A PUBREL frees the
+        // identifier, whether or not the broker has the message (section 4.3.3), and does not resend a message reported as failed.
         if (item.message.qos === 2 && item.state !== 'new') item.state = 'released';
         else flying.delete(id);
       }
@@ -482,15 +481,15 @@ const untilRefused = 3;
  * reject a topic in any other way (section 3.3.5), and a killed broker is only unreachable for a while.
  */
 interface HangUps {
-  /** A connection attempt starts. */
+  /** Called when a connection attempt starts. */
   trying(): void;
-  /** The broker accepted the connection. */
+  /** Called when the broker has accepted the connection. */
   opened(): void;
-  /** Something was acknowledged. */
+  /** Called when a message was acknowledged. */
   acknowledged(): void;
-  /** The connection ended while a message was in flight. Returns true if that has happened often enough to reject the message. */
+  /** Called when the connection ended while a message was in flight. Returns true if that has happened often enough to reject the message. */
   closed(): boolean;
-  /** The connection ended, or an attempt failed. */
+  /** Called when the connection ended or an attempt failed. */
   over(): void;
 }
 

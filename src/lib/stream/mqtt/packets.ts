@@ -3,13 +3,14 @@ import { AiotError } from '../../core/errors.js';
 import { headerValue, marked, unmarked } from '../headers.js';
 import { type Header, mqttHeaders, type OutgoingMessage } from '../message.js';
 
-// The packets of every message, for clients and the broker: framing, PUBLISH and acknowledgments. Every other packet is mqtt-packet's,
-// in mqtt.js for clients and in platform/broker/requests.ts for the broker (docs/background/decisions/026-mqtt-codec.md has the measurements).
+// The codec of the packets that every message needs, for clients and the broker: framing, PUBLISH and acknowledgments. mqtt-packet
+// handles all other packets, in mqtt.js for clients and in platform/broker/requests.ts for the broker. For measurements, see
+// docs/background/decisions/026-mqtt-codec.md.
 
 /** MQTT's protocol level: 3.1, 3.1.1, 5. */
 export type MqttVersion = 3 | 4 | 5;
 
-/** The error for bytes that are not MQTT. Their connection is closed (MQTT 3.1.1, 4.8). */
+/** The error for bytes that are not MQTT. The connection is then closed (MQTT 3.1.1, 4.8). */
 export class ProtocolError extends RangeError {
   /** Reason code of the DISCONNECT that reports it to an MQTT 5 peer (MQTT 5, section 2.4); 0x81 = malformed packet. */
   readonly reason: number;
@@ -33,9 +34,9 @@ export interface Published {
 }
 
 /**
- * Reads PUBLISH packets (MQTT 5 and 3.1.1, section 3.3). The payload is a view of the frame, not a copy. The reader caches the
- * last topic, because most messages have the same topic as the one before. It accepts wildcards, and leaves an empty topic to the
- * caller.
+ * Creates a reader of PUBLISH packets (MQTT 5 and 3.1.1, section 3.3). The payload is a view of the frame, not a copy. The reader
+ * caches the last topic, because most messages have the same topic as the one before. The caller must check for wildcards and an
+ * empty topic.
  * @throws ProtocolError for a topic that is not UTF-8, a packet id of 0, or a malformed packet
  */
 export function createPublishReader(): (frames: Frames, version: MqttVersion) => Published {
@@ -130,7 +131,7 @@ interface PublishFlags {
   known?: boolean;
 }
 
-/** A PUBLISH packet. Only MQTT 5 carries headers. @throws AIOT_STREAM_MESSAGE_REFUSED if MQTT cannot carry it */
+/** Encodes a PUBLISH packet. Only MQTT 5 carries headers. @throws AIOT_STREAM_MESSAGE_REFUSED if MQTT cannot carry the message */
 export function encodePublish(message: OutgoingMessage, flags: PublishFlags): Buffer {
   const { qos, id, dup, version, alias, known } = flags;
   const topic = known ? '' : flags.topic;
@@ -292,8 +293,8 @@ function ownProperty([name, value]: Header): Buffer | undefined {
 }
 
 /**
- * Text may not contain NUL (section 1.5.4). It should not contain other control characters and noncharacters either: Mosquitto closes the
- * connection for them.
+ * Whether MQTT carries a text: it must not contain NUL (section 1.5.4), and should not contain other control characters or
+ * noncharacters, for which Mosquitto closes the connection.
  */
 function isText(text: string): boolean {
   return !/[\p{Cc}\p{Noncharacter_Code_Point}]/u.test(text);
@@ -331,9 +332,9 @@ export const packetType = {
 const nothing = Buffer.alloc(0);
 
 /**
- * Splits the data of a connection into packets, without copying those that arrive whole. After `next()` returned true, the packet
- * without its header is `buffer[from .. to)`, and `head` is its first byte. Small, because a broker has one for each idle
- * connection.
+ * Splits the data of a connection into packets, without copying those that arrive whole. After `next()` has returned true, the
+ * packet without its header is `buffer[from .. to)`, and `head` is its first byte. The object is small, because a broker has one for
+ * each idle connection.
  */
 export class Frames {
   buffer: Buffer = nothing;
@@ -351,7 +352,7 @@ export class Frames {
     this.waitingBytes += chunk.length;
     if (this.waiting === null) this.waiting = [chunk];
     else this.waiting.push(chunk);
-    // A peer that sends byte by byte must not cost a buffer per byte.
+    // Merges small chunks, because a peer that sends single bytes would otherwise cost a buffer for each of them.
     if (this.waiting.length > 32 + (this.waitingBytes >>> 12)) this.waiting = [Buffer.concat(this.waiting)];
   }
 
@@ -363,10 +364,10 @@ export class Frames {
     for (;;) {
       if (this.parse(largest)) return true;
       const left = this.buffer.length - this.at;
-      // The last packet's bytes are released while nothing arrives.
+      // Releases the last packet's bytes, because the next packet may be long in coming.
       if (left === 0 && this.at > 0) this.keep(nothing);
       if (this.waiting === null || left + this.waitingBytes < this.wanted) return false;
-      // A packet of many chunks is assembled once, when its last one has arrived.
+      // A packet of many chunks is assembled once, after its last chunk has arrived.
       const parts = left > 0 ? [this.buffer.subarray(this.at), ...this.waiting] : this.waiting;
       this.keep(parts.length === 1 ? parts[0]! : Buffer.concat(parts));
       this.waiting = null;

@@ -2,7 +2,7 @@ import { AiotError } from '../../core/errors.js';
 import { hex } from '../../core/figures.js';
 import { printable } from '../../core/text.js';
 
-/** The reason in a broker's packet (MQTT 5, section 2.4), and its own words about it. */
+/** A reason code in a broker's packet (MQTT 5, section 2.4), with the broker's explanation. */
 export interface Reason {
   code: number;
   /** The broker's Reason String (section 3.2.2.3.9). */
@@ -59,7 +59,7 @@ const returnCodes: Record<number, string> = {
   5: 'not authorized',
 };
 
-/** The reason for errors, such as `not authorized (0x87): the reason string`, or `not authorized (5)` in MQTT 3.1.1. */
+/** The reason as text for errors, such as `not authorized (0x87): the reason string`, or `not authorized (5)` in MQTT 3.1.1. */
 export function reasonText({ code, text }: Reason): string {
   const name = code < 128 ? returnCodes[code] : names[code];
   const shown = code < 128 ? String(code) : hex(code);
@@ -72,8 +72,8 @@ export function reasonText({ code, text }: Reason): string {
 const properties = { expiry: 0x11, server: 0x1c, text: 0x1f, user: 0x26 } as const;
 
 /**
- * Reads the reason at `at` of a PUBACK, PUBREC, PUBCOMP or DISCONNECT, whose body ends at `to`. Without one it is 0, success (section
- * 3.4.2.1). Properties that cannot be read are ignored, because the code alone decides.
+ * Reads the reason at `at` of a PUBACK, PUBREC, PUBCOMP or DISCONNECT, whose body ends at `to`. If it is missing, the code is 0,
+ * success (section 3.4.2.1). Unreadable properties are ignored, because only the code matters.
  */
 export function readReason(buffer: Buffer, at: number, to: number): Reason {
   if (at >= to) return { code: 0 };
@@ -106,8 +106,8 @@ export function readReason(buffer: Buffer, at: number, to: number): Reason {
 }
 
 /**
- * Reason codes: server unavailable, busy, shutting down or moved; keep alive timeout, session taken over, administrative action, limits of
- * connections.
+ * Reason codes for: server unavailable, busy, shutting down or moved; keep alive timeout, session taken over, administrative action,
+ * connection limits.
  */
 const brokersOwn = new Set([136, 137, 139, 141, 142, 152, 156, 157, 159, 160]);
 
@@ -119,7 +119,7 @@ export function isBrokersOwn({ code }: Reason): boolean {
 /** Reason codes after which the same message may be accepted later: packet identifier in use, quota exceeded. */
 const acceptedLater = new Set([145, 151]);
 
-/** The error for a message that the broker rejected, by the reason of its acknowledgment. */
+/** The error for a message that the broker rejected, with the reason in its acknowledgment. */
 export function publishRefused(reason: Reason, topic: string, endpoint: string): AiotError {
   const message = `${endpoint} rejects messages published to ${topic}: ${reasonText(reason)}`;
   return new AiotError('AIOT_BROKER_REFUSED', message, {

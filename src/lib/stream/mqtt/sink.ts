@@ -9,16 +9,16 @@ import { dismissal, sessionTakenOver, takenOver } from './reasons.js';
 const closeMs = 5000;
 
 /**
- * Publishes, by default at QoS 1: `write` resolves at the acknowledgments, at QoS 0 once the system has accepted the bytes. A
- * message without a topic goes to the URL's. Headers are sent as properties in MQTT 5. MQTT 3.1.1 has none: with `requireHeaders` such a
- * message is rejected, otherwise it is sent without them and counted.
+ * Publishes messages, by default at QoS 1. `write` resolves when all of them are acknowledged, at QoS 0 when the system has accepted
+ * the bytes. A message without a topic goes to the URL's. In MQTT 5, headers are sent as properties. In MQTT 3.1.1, a message with
+ * headers is rejected if `requireHeaders` is set; otherwise it is sent without them and counted.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL, AIOT_STREAM_MESSAGE_REFUSED
  */
 export async function openMqttSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
   const settings = mqttSettings(url, options);
   const { endpoint, path } = url;
   const outbox = createOutbox(endpoint);
-  /** Set when another client has taken our id, after which this sink cannot write any more. */
+  /** Set when another client has taken our id, after which this sink can no longer write. */
   let ended: AiotError | undefined;
   /** Why the connection was lost, or could not be restored. */
   let why: AiotError | undefined;

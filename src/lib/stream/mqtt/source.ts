@@ -18,8 +18,8 @@ import { createPublishReader, type Frames, ProtocolError, type Published, packet
 import { dismissal, type Reason, sessionTakenOver, subscriptionError, takenOver } from './reasons.js';
 
 /**
- * Advice after an invalid packet. The receiver must end the connection (MQTT 5, section 4.8), and the packet returns if it is retained or
- * unacknowledged.
+ * Advice after an invalid packet. The receiver must end the connection (MQTT 5, section 4.8), and a retained or unacknowledged packet
+ * is sent again on the next connection.
  */
 const invalidPacketAdvice =
   'Find the publisher, and delete the message if it is retained; until then it may break each new connection.';
@@ -72,7 +72,7 @@ export async function openMqttSource(url: StreamUrl, options: StreamOptions): Pr
     else if (reason.code >= 128) why = dismissal(reason, endpoint);
   };
   const subscribed = subscribe(client, filter, settings, endpoint);
-  // A reader that has already started sees a refusal as the stream's end.
+  // For a reader that has already started, a refusal ends the stream.
   subscribed.then(() => {
     // After a reconnect, mqtt.js subscribes again, but reports nothing if the broker refuses.
     client.on('packetreceive', (packet) => {
@@ -103,8 +103,8 @@ export async function openMqttSource(url: StreamUrl, options: StreamOptions): Pr
 }
 
 /**
- * Waits until the broker has confirmed the subscription. Before the confirmation, a resumed session may deliver more messages than the
- * queue has room for. Without a consumer the confirmation would then never be read, so a message counts as confirmation.
+ * Waits until the broker has confirmed the subscription, or a message has arrived. Before the confirmation, a resumed session may
+ * deliver more messages than the queue has room for, and without a consumer the confirmation would then never be read.
  */
 async function answered(
   subscribed: Promise<void>,
@@ -189,15 +189,15 @@ function refusedReason({ granted, properties }: Suback): Reason | undefined {
 interface ReceiverOptions {
   endpoint: string;
   queue: Queue<Delivery>;
-  /** True: while the queue is full, the broker is held up, and nothing is dropped. False: it is held up for at most two seconds. */
+  /** True = the broker is held up while the queue is full, and nothing is dropped. False = it is held up for at most `graceMs`. */
   wait: boolean;
   /** Called for each dropped message. */
   onDrop(): void;
 }
 
 /**
- * How long the reader may take no message before messages are dropped, ms. A pipe fills up briefly whenever the program that reads it is
- * not scheduled, which can take more than 250 ms on a busy machine. A queue of 10,000 messages is full in a tenth of a second.
+ * If the reader takes no message for this long, messages are dropped, ms. On a busy machine, the program that reads our output may not
+ * be scheduled for more than 250 ms. A queue of 10,000 messages is full in a tenth of a second.
  */
 const graceMs = 2000;
 
@@ -211,9 +211,9 @@ interface Held {
 
 /**
  * The packet handlers of a subscription. When a delivery is acked, a PUBACK is sent at QoS 1 and a PUBREC at QoS 2 (MQTT 5, section 4.3.3).
- * At QoS 2, a message that arrives again before its PUBREL is not delivered again. After a lost connection whose session was resumed, the
- * broker resends unacknowledged messages under the same ids (section 4.4). Those that the reader still has are not delivered twice, and are
- * acknowledged over the new connection.
+ * At QoS 2, a message that arrives again before its PUBREL is not delivered again. When a session is resumed on a new connection, the
+ * broker resends unacknowledged messages under the same ids (section 4.4). Those that the reader still holds are not delivered twice,
+ * and are acknowledged over the new connection.
  */
 function createReceiver(options: ReceiverOptions): PacketHandlers {
   const { endpoint, queue, wait, onDrop } = options;
@@ -270,7 +270,7 @@ function createReceiver(options: ReceiverOptions): PacketHandlers {
   const publish = (frames: Frames, wire: Wire): 'taken' | 'later' => {
     const published = read(frames, wire.version);
     const { qos, id } = published;
-    // Without a Topic Alias Maximum in our CONNECT, a broker may not use aliases (section 3.3.2.3.4).
+    // Our CONNECT has no Topic Alias Maximum, so the broker must not use aliases (section 3.3.2.3.4).
     if (published.topic === '') throw new ProtocolError('a PUBLISH has no topic');
     const before = qos > 0 ? held.get(id) : undefined;
     if (before && (before.received || isAgain(published, before, wire))) {
@@ -300,7 +300,7 @@ function createReceiver(options: ReceiverOptions): PacketHandlers {
     );
     if (taken) return 'taken';
     if (queue.ended) {
-      // The source is closing: the message stays unacknowledged at the broker. Waiting for room would never end.
+      // The source is closing, so there will never be room. The message stays unacknowledged at the broker.
       if (qos > 0) held.delete(id);
       return 'taken';
     }

@@ -43,7 +43,7 @@ interface Wish {
 /** Lists the subjects that streams store, and the subjects heard within `listenMs` with their rates. */
 async function listSubjects(client: NatsClient, wish: Wish, endpoint: string): Promise<TopicState[]> {
   const heard = wish.listenMs > 0 ? listen(client, wish, endpoint) : Promise.resolve(new Map());
-  // Contents and rates are determined at the same time, so that they belong together.
+  // Determined concurrently, so that contents and rates describe the same period.
   const [kept, rates] = await Promise.all([keptSubjects(client, wish, endpoint), heard]);
   const rows = new Map<string, TopicState>(kept.map((row) => [row.topic, row]));
   for (const [topic, rate] of rates) {
@@ -64,7 +64,7 @@ async function keptSubjects(client: NatsClient, wish: Wish, endpoint: string): P
       });
     const subjects = Object.entries(state.subjects ?? {});
     for (const [topic, messages] of subjects) rows.push({ topic, stream: config.name, messages });
-    // If a stream contains a single subject, its size and last time are those of that subject.
+    // If a stream contains a single subject, the stream's size and last time are also the subject's.
     const only = subjects.length === 1 && state.messages === subjects[0]?.[1] ? rows.at(-1) : undefined;
     if (only) Object.assign(only, { bytes: state.bytes, last: Date.parse(state.last_ts) });
     const silent = (config.subjects ?? []).filter(
@@ -77,7 +77,7 @@ async function keptSubjects(client: NatsClient, wish: Wish, endpoint: string): P
   return rows;
 }
 
-/** Measures the rate of each subject while listening. The server's own subjects and replies to requests count only if the subject names them. */
+/** Measures the rate of each subject while listening. The server's own subjects and replies to requests count only if requested. */
 async function listen(
   client: NatsClient,
   { subject, listenMs, signal }: Wish,
@@ -97,10 +97,10 @@ async function listen(
   return tally.states();
 }
 
-/** Maximum number of topics counted separately; messages of further ones are counted as `others`. */
+/** Maximum number of topics counted separately; messages on any others are counted together. */
 const mostTopics = 10_000;
 
-/** Counts messages by topic while listening: for brokers that have no list of topics. */
+/** Counts messages by topic while listening, for brokers without a list of topics. */
 interface Tally {
   count(topic: string, bytes: number): void;
   /** Rates per topic since the tally began. */
@@ -131,7 +131,7 @@ function createTally(clock: Clock): Tally {
   };
 }
 
-/** How far each consumer is behind its stream, of one stream or of all. @throws AIOT_STREAM_TOPIC_NOT_FOUND */
+/** How far the consumers of one stream, or of all streams, are behind. @throws AIOT_STREAM_TOPIC_NOT_FOUND */
 async function consumerLag(
   client: NatsClient,
   { group, stream }: { group: string | undefined; stream: string | undefined },
@@ -169,7 +169,7 @@ async function consumerLag(
 
 const millisecond = 1e6;
 
-/** The stream settings given in a spec. The server decides on omitted ones of a new stream; an existing stream keeps its own. */
+/** The stream settings given in a spec. For omitted ones, a new stream gets the server's defaults, and an existing one keeps its own. */
 function wanted(spec: TopicSpec, endpoint: string): Partial<StreamConfig> {
   const subjects = (spec.subjects ?? [spec.name]).map((subject) => checkFilter(subject, endpoint));
   const settings = {
@@ -188,7 +188,7 @@ function wanted(spec: TopicSpec, endpoint: string): Partial<StreamConfig> {
   return Object.fromEntries(given) as Partial<StreamConfig>;
 }
 
-/** Creates a stream with its consumers, or changes what can be changed. @throws AIOT_BROKER_REFUSED, AIOT_STREAM_URL */
+/** Creates a stream with its consumers, or updates an existing one. @throws AIOT_BROKER_REFUSED, AIOT_STREAM_URL */
 async function createStream(
   client: NatsClient,
   spec: TopicSpec,
@@ -278,7 +278,7 @@ function shown(name: string, value: unknown): string {
 /** Longest wait for a response, ms. */
 const answerMs = 5000;
 
-/** The server's description of itself, and its working features; nothing is left behind. */
+/** Checks the server's features and reports its version. Nothing is left behind. */
 async function checkServer(client: NatsClient, subject: string, endpoint: string): Promise<CheckResult[]> {
   const { nc } = client;
   const info = nc.info;

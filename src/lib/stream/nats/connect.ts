@@ -58,8 +58,8 @@ export async function connectNats(
 }
 
 /**
- * Clears nats.js's record of the last attempt, because it measures waits by the time of day. If the clock was set back since, it would wait
- * that much longer.
+ * Clears nats.js's record of the last attempt. nats.js measures delays by the time of day, so it would wait much longer if the clock
+ * was set back since.
  */
 function forgetTomorrow(nc: NatsConnection | undefined): void {
   const { protocol } = (nc ?? {}) as { protocol?: { servers?: { servers?: { lastConnect: number }[] } } };
@@ -167,9 +167,9 @@ function watched(
 }
 
 /**
- * Reads the first line of the first server that responds, before nats.js does. Without such a line it is not a NATS server; if the line
- * demands a client certificate, one is needed. In both cases nats.js would wait in vain: for the line, and with TLS 1.3 for a server that
- * closes the connection only after the handshake. Servers that do not respond at all are left to the connection.
+ * Reads the first line of the first server that responds, before nats.js connects. This detects two problems for which nats.js would
+ * only time out: a server that sends no such line, which is not a NATS server, and a client certificate that is required but missing.
+ * Servers that accept no connection are left to nats.js.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED
  */
 async function greet(
@@ -224,7 +224,7 @@ function firstLine(host: string, port: number, timeoutMs: number): Promise<strin
   });
 }
 
-/** Waits at most this many ms for a task. Whether the task succeeds does not matter. */
+/** Waits for a task, at most `ms`. A failure of the task is ignored. */
 export async function within(ms: number, task: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {

@@ -5,19 +5,19 @@ import type { Delivery } from '../message.js';
 import { createQueue } from '../queue.js';
 import { type NatsClient, within } from './connect.js';
 
-/** Lifetime of a request for messages, ms; the next one follows. */
+/** Lifetime of a request for messages, ms. Another request follows. */
 const expiresMs = 30_000;
 
 /** Interval of the server's heartbeats while a request waits, ms. */
 const heartbeatMs = 5_000;
 
-/** Bytes per request, which bounds the memory whatever the size of messages. */
+/** Maximum bytes per request, which bounds memory use for messages of any size. */
 const requestBytes = 16 * 1024 * 1024;
 
-/** How long a server may take to confirm that nothing more is in flight, ms. */
+/** Maximum wait for messages in flight when reading stops, ms. */
 const drainMs = 1_000;
 
-/** After this silence, no further messages are available for now; ms. */
+/** If nothing arrives for this long, no further messages are in flight; ms. */
 const quietMs = 50;
 
 type RenewReason = 'reconnected' | 'silent' | 'gone' | 'gap';
@@ -25,9 +25,9 @@ type RenewReason = 'reconnected' | 'silent' | 'gone' | 'gap';
 export interface PullHandlers {
   /** Called for each message of the stream. */
   message(msg: Msg): void;
-  /** Called for each message that was in flight when reading stopped. */
+  /** Called for each message that arrives after reading has stopped. */
   late?(msg: Msg): void;
-  /** Whether there is room for more messages. When there is room again, the reader calls `Pull.more`. */
+  /** Whether there is room for more messages. When there is room again, the owner calls `Pull.more`. */
   room(): boolean;
   /**
    * Called if the connection was restored, the server fell silent, or it reports that the consumer is gone. Requests then restart with
@@ -49,8 +49,8 @@ interface Pull {
 }
 
 /**
- * Requests messages from a JetStream consumer, always some requests ahead (`$JS.API.CONSUMER.MSG.NEXT`, ADR-13 of NATS), as long as there
- * is room. The equivalent in nats.js is `consume`, whose fast form, with a callback, has no back-pressure.
+ * Requests messages from a JetStream consumer (`$JS.API.CONSUMER.MSG.NEXT`, ADR-13 of NATS) before the previous ones have all arrived,
+ * while there is room. The equivalent in nats.js is `consume`, whose fast form, with a callback, has no back-pressure.
  */
 export function startPull(
   client: NatsClient,
@@ -106,7 +106,7 @@ export function startPull(
   const renew = (why: RenewReason) => {
     if (renewing || stopped) return;
     renewing = true;
-    // Messages still in flight belong to the old consumer, and are not read.
+    // Ignores messages that are still in flight from the old consumer.
     inbox = '';
     handlers
       .renew(why)
@@ -133,8 +133,8 @@ export function startPull(
     request();
   };
   /**
-   * Waits until the requested messages have arrived, or no more arrive. Messages that are sent while we unsubscribe would be lost until
-   * their acknowledgment times out.
+   * Waits until the requested messages have arrived, or no more arrive. A message that is sent while we unsubscribe would be redelivered
+   * only after its acknowledgment has timed out.
    */
   const quiet = async () => {
     const deadline = systemClock.now() + drainMs;
@@ -168,7 +168,7 @@ export function startPull(
 /** Number of unread bytes above which no more is requested. */
 const mostBytes = 32 * 1024 * 1024;
 
-/** Messages fetched from a log and not read yet: bounded by not requesting more, so that nothing is dropped. */
+/** Messages fetched from a log and not read yet. If there are too many, no more are requested, so nothing is dropped. */
 interface Stock {
   add(delivery: Delivery, bytes: number): void;
   room(): boolean;

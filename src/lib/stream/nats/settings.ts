@@ -6,7 +6,7 @@ import { queryBoolean, queryCount, readQuery, type StreamUrl } from '../url.js';
 /** Settings in the query of a `nats:` URL; `stream` (NATS's name) and `jetstream` (the flag's name) are the same setting. */
 const settings = {
   stream: z.string().min(1).optional(),
-  /** Name of the stream that must store published messages; `true` = any stream must, `false` = none needs to. */
+  /** Name of the stream that must store published messages; `true` = any stream must store them, `false` = none needs to. */
   jetstream: z.string().min(1).optional(),
   durable: z.string().min(1).optional(),
   group: z.string().min(1).optional(),
@@ -86,7 +86,7 @@ export function checkFilter(subject: string, endpoint: string): string {
   const good = tokens.every(
     (token, index) => token !== '' && !/\s/.test(token) && (token !== '>' || index === last),
   );
-  // NATS would treat MQTT's wildcards as letters, and nothing would ever match.
+  // NATS would treat MQTT's wildcards as ordinary characters, and nothing would ever match.
   const foreign = /(^|\/)[#+](\/|$)/.test(subject);
   if (good && !foreign) return subject;
   throw new AiotError(

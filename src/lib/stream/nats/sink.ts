@@ -9,10 +9,10 @@ import { checkSubject, matches, type NatsSettings, natsSettings } from './settin
 import { findStream, hasJetStream, managerOf } from './stream.js';
 
 /**
- * Publishes. A message that a JetStream stream stores is acknowledged, and `write` resolves then; for others the server only
- * confirms that it has received them. A message without a topic goes to the URL's subject. A `Nats-Msg-Id` header makes a stream
- * discard duplicates within its window. @throws AIOT_STREAM_URL, AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_UNREACHABLE,
- * AIOT_BROKER_REFUSED
+ * Publishes messages. `write` resolves when JetStream has acknowledged the messages that a stream stores, and the server has confirmed
+ * that it received the others. A message without a topic goes to the URL's subject. A `Nats-Msg-Id` header makes a stream discard
+ * duplicates within its window.
+ * @throws AIOT_STREAM_URL, AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED
  */
 export async function openNatsSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
   const { endpoint } = url;
@@ -113,7 +113,7 @@ async function keptSubjects(client: NatsClient, endpoint: string): Promise<strin
 /** Longest wait for the acknowledgment of a published message, ms, including lost connections. */
 const writeTimeoutMs = 30_000;
 
-/** Delay before a stream without a leader, or a server that has just restarted, is asked again, ms. */
+/** Delay before messages are resent to a stream without a leader, or to a server that has just restarted, ms. */
 const againMs = 250;
 
 interface Published {
@@ -190,7 +190,7 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
       if (error) return failAll(natsError(error, endpoint));
       const one = waiting.get(Number(msg.subject.slice(inbox.length + 1)));
       if (!one) return;
-      // No stream responds: a restarted server is reachable before it has loaded its streams.
+      // No stream responded, perhaps because a restarted server has not loaded its streams yet.
       const nobody = msg.data.length === 0 && msg.headers?.code === 503;
       const refused = nobody ? 'later' : refusedBy(msg, one.subject, endpoint);
       if (refused === 'later') return sendLater(one);
@@ -240,7 +240,7 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
       nc.publish(subject, payload, headers ? { headers } : {});
     }
     await nc.flush();
-    // nats.js delivers a refusal through a queue, although it arrives before the response.
+    // nats.js passes on a refusal through a queue, so the refusal may come later than the response to `flush`.
     await new Promise((resolve) => setImmediate(resolve));
     if (refusal) throw refusal;
   };
@@ -277,7 +277,7 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
 
 /** The stream's error for a message; undefined if the stream has stored it, now or earlier (recognized by its id). */
 function refusedBy({ data }: Msg, subject: string, endpoint: string): AiotError | 'later' | undefined {
-  // The server writes an error first, so that tens of thousands of acknowledgments need no parsing.
+  // An error begins with `{"err`. Comparing these bytes avoids parsing tens of thousands of acknowledgments.
   if (data[2] !== 0x65 || data[3] !== 0x72 || data[4] !== 0x72) return undefined;
   const { error } = JSON.parse(Buffer.from(data).toString()) as {
     error: { code: number; err_code: number; description: string };

@@ -103,7 +103,7 @@ async function openCoreSource(
     },
   });
   client.onEnd((error) => queue.end(error));
-  // A flush is answered after the subscription, so the server has reported a refusal by then.
+  // The server responds to a flush after the subscription, so a refusal has been reported by then.
   await client.nc.flush();
   if (refused) throw refused;
   return {
@@ -133,7 +133,7 @@ function overflow(endpoint: string): AiotError {
   );
 }
 
-/** Time after which the server redelivers an unacknowledged message, ms. While we hold a message, we report progress. */
+/** Time after which the server redelivers an unacknowledged message, ms. While we hold a message, we extend it by reporting progress. */
 const ackWaitMs = 30_000;
 
 interface DurableWish {
@@ -199,7 +199,7 @@ function checked(consumer: ConsumerInfo, wish: DurableWish, endpoint: string): C
 const answers = {
   ack: Buffer.from('+ACK'),
   working: Buffer.from('+WPI'),
-  /** The server redelivers the message after one second, because a reader that failed needs a moment. */
+  /** Requests redelivery after one second, because a reader that failed needs a moment. */
   later: Buffer.from('-NAK {"delay": 1000000000}'),
   now: Buffer.from('-NAK'),
 };
@@ -211,9 +211,9 @@ interface Open {
 }
 
 /**
- * Reads with a durable consumer: each message is acknowledged when its delivery is, and redelivered otherwise. While a message is held
- * longer than the server waits, progress is reported, so that a long outage of the destination causes no duplicate. A duplicate that
- * arrives while we hold the first one is discarded.
+ * Reads with a durable consumer: each message is acknowledged when its delivery is acked, and redelivered otherwise. Progress is
+ * reported for messages that are held longer than the server waits, so that a long outage of the destination causes no duplicates. A
+ * duplicate that arrives while we hold the first copy is discarded.
  */
 async function openDurableSource(
   client: NatsClient,
@@ -280,11 +280,11 @@ async function openDurableSource(
       clearInterval(working);
       stock.end();
       await pull.stop();
-      // Asking the server about its consumer makes it notice abandoned requests. Otherwise server 2.9 would assign the first message that
-      // we return to such a request, and hold it until its acknowledgment times out.
+      // Querying the consumer makes the server notice abandoned requests. Otherwise server 2.9 would assign the first message that we
+      // return to such a request, and hold it until its acknowledgment times out.
       if (open.size > 0 && !nc.isClosed()) await within(1_000, manager.consumers.info(stream, name));
-      // Messages that we leave are released now, even those still in flight. Other readers, and this one after a restart, then need not
-      // wait for them.
+      // Releases the messages that were not acknowledged, including those still in flight, so that other readers, and this one after a
+      // restart, need not wait for them.
       for (const { reply } of open.values()) answer(reply, answers.now);
       open.clear();
       await client.close();
@@ -305,8 +305,8 @@ interface OrderedWish {
 }
 
 /**
- * Reads a stream in order, every message once, without leaving state in it. It uses a consumer of its own without acknowledgments; if
- * that is lost, it is recreated after the last received message.
+ * Reads a stream in order, every message once, and leaves no state in it. Uses a consumer of its own without acknowledgments. If that
+ * is lost, it is recreated to continue after the last received message.
  * @throws AIOT_BROKER_REFUSED, AIOT_BROKER_UNREACHABLE
  */
 async function openOrderedSource(
@@ -384,12 +384,13 @@ async function openOrderedSource(
   };
 }
 
-/** How long a consumer may be missing before the source ends, ms: a cluster elects a new leader meanwhile. */
+/** How long the server may report errors before the source ends, ms: enough for a cluster to elect a new leader. */
 const patienceMs = 60_000;
 
 /**
- * Finds or creates a consumer, retrying until the server succeeds: one that has just restarted may not have loaded its streams
- * yet, and a cluster may be without a leader. `what` is for the error.
+ * Finds or creates a consumer, and retries: a server that has just restarted may not have loaded its streams yet, and a cluster may be
+ * without a leader. Errors that the server reports are final after `patienceMs`; a server that does not respond is retried until the
+ * source is closed. `what` is for the error.
  */
 async function persistently(
   find: () => Promise<string>,

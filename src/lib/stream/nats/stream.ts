@@ -21,8 +21,8 @@ export function hasJetStream({ nc }: NatsClient): boolean {
 /** @throws AIOT_BROKER_UNREACHABLE (no JetStream), AIOT_BROKER_REFUSED */
 export async function managerOf(client: NatsClient, endpoint: string): Promise<JetStreamManager> {
   try {
-    // Without JetStream, the server reports immediately that nothing responds, unless a client subscribes to all subjects. Then only the
-    // timeout ends the wait.
+    // Without JetStream, the server immediately reports that nothing responds. If a client subscribes to all subjects, it does not, and
+    // only the timeout ends the wait.
     const timeout = hasJetStream(client) ? 10_000 : 1000;
     // checkAPI would ask for the account, which needs a permission that reading does not need.
     return await client.nc.jetstreamManager({ checkAPI: false, timeout });
@@ -52,7 +52,7 @@ export async function findStream(
   }
 }
 
-/** JetStream's error codes for an account that may not use it. */
+/** Error codes for an account that may not use JetStream. */
 const notEnabled = new Set([503, 10_039, 10_076]);
 
 /** All streams, or the named one; none if the server has no JetStream. @throws AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_* */

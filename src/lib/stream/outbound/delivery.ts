@@ -5,7 +5,7 @@ import type { OutgoingMessage, Sink } from '../message.js';
 
 interface EachOptions {
   endpoint: string;
-  /** Resolves once the destination has this message. */
+  /** Resolves once the destination has received this message. */
   send(message: OutgoingMessage, signal: AbortSignal): Promise<void>;
   /** Messages of one group are sent one at a time; absent = all form one group. */
   groupOf?(message: OutgoingMessage): string;
@@ -56,7 +56,7 @@ export function createEachSink(options: EachOptions): Sink {
       for (const message of sent) arrived.add(message);
       throw failure.error;
     }
-    // A caller may pass the same object again on purpose.
+    // The caller may write the same object again as a new message.
     for (const message of messages) arrived.delete(message);
   };
 
@@ -85,8 +85,8 @@ const firstDelayMs = 200;
 const longestDelayMs = 60_000;
 
 /**
- * Tries up to five times within some seconds, doubling the delay each time, a quarter of it random, so that clients that were cut
- * off together do not return together. Errors that are not retryable are not retried.
+ * Tries up to five times within some seconds. The delay doubles each time, and a quarter of it is random, so that clients that were
+ * disconnected together do not return together. Errors that are not retryable are not retried.
  * @throws the error of the last attempt
  */
 export async function withRetries<T>(
@@ -96,7 +96,7 @@ export async function withRetries<T>(
   for (let failures = 1; ; failures++) {
     const result = await attempt();
     if ('value' in result) return result.value;
-    // Further attempts have no purpose if the client was refused, because a second later it would be refused too.
+    // A client that was refused would be refused again a second later.
     const hopeless = !result.error.retryable || hasCode(result.error, 'AIOT_BROKER_REFUSED');
     if (hopeless || failures >= attempts || signal?.aborted) throw result.error;
     const own = withJitter(backOffMs(failures, firstDelayMs));

@@ -57,7 +57,7 @@ async function run(
     timeoutMs,
     graceMs,
     group: true,
-    // Does not wait for stderr to close, because processes that the program leaves behind may keep it open.
+    // Does not wait for the output to end, because processes that the program leaves behind may keep stderr open.
     outputMs: 0,
     input: message.payload,
     reads: ['stderr'],
@@ -68,8 +68,8 @@ async function run(
     }),
   }).catch((error: Error) => {
     if (signal.aborted) throw failed(name, 'was killed', false);
-    // Too many processes or files, or too little memory, may be temporary. Arguments and environment that are too long for the system are
-    // permanent.
+    // A lack of processes, files or memory may be temporary. Arguments and an environment that are too long for the system are a
+    // permanent problem.
     const why = systemCode(error) ?? error.message;
     throw failed(name, `could not be started (${why})`, why !== 'E2BIG');
   });

@@ -24,8 +24,8 @@ const shape = {
 const switchedOn = new Set(['1', 'on', 'true', 'active']);
 
 /**
- * `gpio://gpiochip0/17?on=walking`: a line of a GPIO chip that is active while the label has this value. Of several messages in
- * one write, only the last counts. The line is released when the sink is closed.
+ * `gpio://gpiochip0/17?on=walking`: a line of a GPIO chip that is active while the label has this value. If a write has several
+ * messages, only the last one with a label counts. The line is released when the sink is closed.
  * @throws AIOT_STREAM_URL, AIOT_PROGRAM_NOT_FOUND, AIOT_PROGRAM_FAILED (no such line, in use, not allowed)
  */
 export async function openGpioSink(url: StreamUrl): Promise<Sink> {
@@ -83,14 +83,14 @@ interface GpioLine {
   close(): Promise<void>;
 }
 
-/** gpioset exits within this time if it cannot take the line, ms. */
+/** If gpioset cannot take the line, it exits within this time, ms. */
 const settleMs = 100;
 
 /** Delay before a gpioset that was ended from outside is restarted, ms. */
 const againMs = 1000;
 
 /**
- * Drives a line with libgpiod's `gpioset`, which holds it while it runs; the level is changed by starting another one.
+ * Drives a line with libgpiod's `gpioset`, which holds the line while it runs. Each change of the level starts another gpioset.
  * @throws AIOT_PROGRAM_NOT_FOUND, AIOT_PROGRAM_FAILED
  */
 async function openGpioLine(options: GpioLineOptions): Promise<GpioLine> {
@@ -103,7 +103,7 @@ async function openGpioLine(options: GpioLineOptions): Promise<GpioLine> {
     });
   });
   const version = await majorVersion(gpioset, endpoint);
-  // `setpriv` ends gpioset 2 together with this process, even if this process is killed. Version 1 notices the end of its stdin instead.
+  // `setpriv` ends gpioset 2 with this process, even if this process is killed. Version 1 ends when its stdin is closed.
   const guard = version >= 2 ? await findProgram('setpriv').catch(() => undefined) : undefined;
   let child: ChildProcess | undefined;
   let level: boolean | undefined;
@@ -139,7 +139,7 @@ async function openGpioLine(options: GpioLineOptions): Promise<GpioLine> {
     throw failed(endpoint, said().trim() || failure || 'gpioset exited immediately');
   }
 
-  /** Restarts gpioset after it was ended from outside, because nothing holds the line now. */
+  /** Restarts gpioset after it was ended from outside, because nothing would hold the line otherwise. */
   async function again(gone: ChildProcess): Promise<void> {
     if (closed || child !== gone || level === undefined) return;
     await start(level).catch(() => {});

@@ -25,8 +25,8 @@ const shape = {
 type Settings = z.output<z.ZodObject<typeof shape>>;
 
 /**
- * One connection per message: the payload is sent, the response read, and the connection closed, as the inference box of a
- * sidecar expects: `tcp://127.0.0.1:9898`. A message without a response has not arrived, and is resent.
+ * Opens a connection per message, sends the payload, reads the response, and closes the connection, as an inference sidecar expects:
+ * `tcp://127.0.0.1:9898`. A message without a response counts as not delivered, and is resent.
  * @param openReplies opens the sink for responses, which keep key and headers of their message
  * @throws AIOT_STREAM_URL; while writing AIOT_STREAM_UNREACHABLE, and the errors of the sink for responses
  */

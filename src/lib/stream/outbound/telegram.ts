@@ -25,9 +25,9 @@ const captionLimit = 1024;
 const parseModes = { html: 'HTML', markdown: 'MarkdownV2' } as const;
 
 /**
- * Sends messages of a Telegram bot to a chat: pictures with sendPhoto, with the topic as caption; the rest as text with sendMessage,
- * truncated to 4096 characters. `telegram://BOT_TOKEN@api.telegram.org/CHAT`, or `telegram:///CHAT` and the token as a credential.
- * Telegram's 429 contains the time to wait.
+ * Sends messages to a Telegram chat as a bot. Pictures are sent with sendPhoto and the topic as caption; everything else is sent as
+ * text with sendMessage, truncated to 4096 characters. `telegram://BOT_TOKEN@api.telegram.org/CHAT`, or `telegram:///CHAT` and the
+ * token as a credential. After a 429, it waits as long as Telegram requests.
  * @throws AIOT_STREAM_URL; while writing AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED, AIOT_BROKER_REFUSED; the token is never part of an
  * error
  */
@@ -74,7 +74,7 @@ export async function openTelegramSink(url: StreamUrl, options: StreamOptions): 
   });
 }
 
-/** The token for the Bot API. It has the form `123456:letters`, which in a URL looks like a name and a password. */
+/** The token for the Bot API. Its form `123456:letters` is parsed as a user name and a password in a URL. */
 function tokenOf(url: StreamUrl, options: StreamOptions): string {
   const { username, password } = url;
   const token =
@@ -114,7 +114,7 @@ function requestOf(message: OutgoingMessage, common: Record<string, string>): Bo
     return photo(message, common, type);
   const { buffer, byteOffset, length } = message.payload;
   const text = Buffer.from(buffer, byteOffset, length).toString('utf8').replace(/\0+$/, '');
-  // The text that we add is not markup: MarkdownV2 would reject its brackets.
+  // Our own text is sent without a format, because MarkdownV2 would reject its parentheses.
   const said = text.trim() === '' ? { ...unmarked(common), text: '(empty)' } : { ...common, text };
   return {
     method: 'sendMessage',

@@ -36,7 +36,7 @@ export interface HttpTransport {
 /** Longest response that is read, bytes; S3 objects are larger. */
 const answerBytes = 1024 * 1024;
 
-/** @param endpoint for errors: without path and credentials @param mostBytes limit of a response */
+/** @param endpoint address for errors, without path and credentials @param mostBytes size limit of a response */
 export async function createTransport(
   endpoint: string,
   options: StreamOptions,
@@ -90,7 +90,7 @@ export async function createTransport(
   };
 }
 
-/** Errors of a connection closed by the peer; in TLS 1.3 a missing client certificate is reported this way too. */
+/** Error codes of a connection closed by the peer; in TLS 1.3 a missing client certificate has the same effect. */
 const closed = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 
 /** The error for a connection that failed or broke. @param nameless whether it used TLS without a client certificate */
@@ -126,7 +126,7 @@ function mayPassLater(status: number): boolean {
   return [401, 408, 423, 425, 429].includes(status) || status >= 500;
 }
 
-/** Converts a response to an attempt; a 2xx status is success. `told` is the response's text, and must not contain secrets. */
+/** Converts a response to the result of an attempt; a 2xx status is success. `told` is the response's text, without secrets. */
 export function attemptOf(
   answer: HttpAnswer,
   endpoint: string,

@@ -3,7 +3,7 @@ import type { OutgoingMessage, Sink } from '../message.js';
 
 type Batches<T> = AsyncIterable<readonly T[]>;
 
-/** Shortest pause, ms. Messages that are due within this time are sent together. */
+/** Shortest pause, ms. Messages due within this time are sent together. */
 const tickMs = 5;
 
 /** Paces messages evenly at this rate per second; a late sender catches up. 0 = as fast as possible. */
@@ -73,7 +73,7 @@ export async function* firstOf(
   }
 }
 
-/** Maximum number of concurrent writes, so that waiting for acknowledgments does not delay each message. */
+/** Maximum number of concurrent writes. With several, messages need not wait for the acknowledgment of earlier ones. */
 const underWay = 8;
 
 interface Written {

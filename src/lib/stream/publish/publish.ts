@@ -15,7 +15,7 @@ import { atRate, firstOf, writeAll } from './pace.js';
 
 interface PublishOptions extends Omit<StreamOptions, 'input' | 'key'> {
   url: string;
-  /** The payload as a text. One of `message`, `file` and `template` gives the payload; without one, it is read from stdin. */
+  /** The payload as text. At most one of `message`, `file` and `template` is given; without one, the payload is read from stdin. */
   message?: string;
   file?: string;
   template?: string;
@@ -49,7 +49,7 @@ export async function publish(options: PublishOptions): Promise<Published | Publ
     throw new AiotError('AIOT_USAGE', `--lines needs --file or stdin, got ${given.join()}`);
   }
   const key = messageKey === undefined ? undefined : Buffer.from(messageKey);
-  // Headers given by the user must arrive. Headers of recorded lines may be lost, which the caller reports.
+  // Headers given by the user are required. Headers of recorded lines may be dropped, which the caller reports.
   const requireHeaders = headers !== undefined;
   const many = { ...rest, signal, rate: rate ?? 0, headers, requireHeaders, messageKey: key };
   if (lines) {
@@ -118,7 +118,7 @@ interface PublishMessageOptions extends Omit<StreamOptions, 'qos'> {
 }
 
 export const publishedSchema = z.object({
-  /** URL for reading it, without credentials. */
+  /** URL at which the message can be read, without credentials. */
   url: z.string(),
   topic: z.string(),
   bytes: z.int(),
@@ -135,7 +135,7 @@ async function publishMessage(options: PublishMessageOptions): Promise<Published
   const { url, payload, qos = 1, retain = false, signal } = options;
   signal?.throwIfAborted();
   const { scheme, path } = parseStreamUrl(url);
-  // The path of a file, page or bucket is not a topic, but their lines and objects still need one.
+  // The path of such a URL is not a topic, but lines and objects still need one.
   const topic = pathless.has(scheme) ? 'aiot' : path;
   const sink = await openSink(url, options);
   try {
@@ -257,10 +257,10 @@ async function* mapped<T, U>(
 const lineFeed = 10;
 const carriageReturn = 13;
 
-/** Longest line, bytes: a file with a longer one is not a file of messages. */
+/** Maximum length of a line, bytes. A file with a longer line is not a file of messages. */
 const longest = 64 * 1024 * 1024;
 
-/** The contents of a file; `.gz` is decompressed. @throws AIOT_FILE_NOT_FOUND */
+/** The lines of a file; `.gz` is decompressed. @throws AIOT_FILE_NOT_FOUND */
 async function linesOfFile(path: string): Promise<AsyncIterable<Buffer[]>> {
   await requireFile(path);
   const file = createReadStream(path, { highWaterMark: 256 * 1024 });
@@ -304,7 +304,7 @@ async function* linesOf(input: Readable, where: string): AsyncGenerator<Buffer[]
  * message; anything else is a payload, byte for byte.
  */
 function messageOfLine(line: Buffer, where: string): OutgoingMessage {
-  // Most payloads are recognized as such without parsing.
+  // Avoids parsing most lines, which cannot be message lines.
   if (line[0] !== 0x7b || !line.includes('"topic"') || !line.includes('"payload"'))
     return { topic: '', payload: line };
   try {

@@ -3,7 +3,7 @@ import type { StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
 import { connectRedis, type RedisClient, redisSettings } from './client.js';
 
-/** Number of keys examined; a database may have millions. */
+/** Maximum number of keys examined; a database may have millions. */
 const mostKeys = 10_000;
 
 /** A Redis server's information about itself, and its keys. @throws AIOT_STREAM_URL, AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED */

@@ -76,7 +76,7 @@ export async function connectRedis(url: StreamUrl, options: StreamOptions): Prom
   // The error itself is not needed: the failing command reports it, and `onState` the lost connection.
   client.on('error', () => open && !client.isReady && options.onState?.('disconnected'));
   client.on('ready', () => options.onState?.('connected'));
-  // If a server accepts the connection and sends nothing, the attempt would keep the process alive for half a minute.
+  // A server that accepts the connection and sends nothing would otherwise keep the process alive for half a minute.
   onAbort(options.signal, () => client.isOpen && client.destroy());
   try {
     await client.connect();
@@ -120,7 +120,7 @@ export async function connectRedis(url: StreamUrl, options: StreamOptions): Prom
   };
 }
 
-/** The first error reply of a transaction, because the library's own error only contains the number of errors. */
+/** The first error reply of a transaction, because the library's own error only gives the number of errors. */
 function firstOf(error: unknown): unknown {
   return error instanceof Error && 'replies' in error && Array.isArray(error.replies)
     ? (error.replies.find((reply) => reply instanceof Error) ?? error)
@@ -128,9 +128,9 @@ function firstOf(error: unknown): unknown {
 }
 
 const shape = {
-  /** The Redis type for messages: the key's value, the last item of a list, an entry of a stream, or a message on a channel. */
+  /** How a message is stored: as the key's value, the last item of a list, an entry of a stream, or a message on a channel. */
   as: z.enum(['value', 'list', 'stream', 'channel']).optional(),
-  /** How long the key is kept after the last message. */
+  /** Time after the last message at which the key expires. */
   ttl: queryDuration.optional(),
   /** Maximum number of entries of a list or a stream: the oldest are removed. */
   length: queryCount.optional(),
@@ -182,10 +182,10 @@ export function redisSettings(url: StreamUrl, options: StreamOptions): RedisSett
   };
 }
 
-/** Error codes of permission failures with which a reply begins (RESP, "Simple errors": the first word is the kind of error). */
+/** First words of error replies about permissions (RESP, "Simple errors": the first word is the kind of error). */
 const refused = new Set(['NOAUTH', 'NOPERM', 'WRONGPASS']);
 
-/** Codes of temporary errors, which no message causes. */
+/** First words of temporary errors, which no message causes. */
 const passing = new Set([
   'BUSY',
   'CLUSTERDOWN',

@@ -4,9 +4,9 @@ import type { StreamUrl } from '../url.js';
 import { connectRedis, type RedisCommand, type RedisSettings, redisSettings } from './client.js';
 
 /**
- * Messages as the value of a key, entries of a list or a stream, or messages on a channel; those of one write in one transaction.
- * @throws AIOT_STREAM_URL, AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED; while writing AIOT_STREAM_MESSAGE_REFUSED (WRONGTYPE)
- * too
+ * Writes messages as the value of a key, entries of a list or a stream, or messages on a channel. The messages of one write form one
+ * transaction.
+ * @throws AIOT_STREAM_URL, AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED; while writing also AIOT_STREAM_MESSAGE_REFUSED (WRONGTYPE)
  */
 export async function openRedisSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
   const settings = redisSettings(url, options);

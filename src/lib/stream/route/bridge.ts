@@ -47,7 +47,7 @@ export interface BridgeOptions {
   spoolFull?: 'wait' | 'drop-oldest';
 }
 
-/** The route for one line of `stream bridge`. @throws AIOT_ROUTE_INVALID, AIOT_STREAM_URL, AIOT_USAGE */
+/** The route for the options of `stream bridge`. @throws AIOT_ROUTE_INVALID, AIOT_STREAM_URL, AIOT_USAGE */
 export function bridgeRoute(options: BridgeOptions): Route {
   const { from, to, name = bridgeName(from, to), spool, dedupe } = options;
   const lone = (flag: string, value: unknown, needs: string) => {
@@ -87,8 +87,8 @@ export function bridgeRoute(options: BridgeOptions): Route {
 }
 
 /**
- * Name of the route for two addresses, such as `mqtt-to-kafka-1a2b3c`. It is always the same for the same addresses, which keeps the names
- * of Kafka's group and of the service stable.
+ * Name of the route between two addresses, such as `mqtt-to-kafka-1a2b3c`. Equal addresses always give the same name, which keeps the
+ * names of Kafka's group and of the service stable.
  */
 function bridgeName(from: string, to: string): string {
   const [source, target] = [parseStreamUrl(from), parseStreamUrl(to)];
@@ -119,7 +119,7 @@ interface InstallOptions {
   name: string;
   /** The command of `aiot` to run, and its arguments. */
   words: readonly string[];
-  /** All addresses in `words`: sources, sinks, then others. None may contain a secret. */
+  /** All addresses in `words`: sources, sinks, then others. An address with a secret is rejected. */
   urls: readonly string[];
   scope: 'system' | 'user';
   /** Whether to show the unit without writing anything. */
@@ -139,7 +139,7 @@ export const installedSchema = z.object({
 export type Installed = z.output<typeof installedSchema>;
 
 /**
- * Writes the unit of a service that runs this command with this installation of aiot and this user's credentials.
+ * Writes the systemd unit of a service that runs this command with this installation of aiot and this user's credentials.
  * @throws AIOT_USAGE for a password, a token or any other secret in an address, because units are world-readable;
  * AIOT_FILE_NOT_WRITABLE
  */

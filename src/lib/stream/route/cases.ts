@@ -26,7 +26,7 @@ export const testedRoutesSchema = z.object({
 export type TestedRoutes = z.output<typeof testedRoutesSchema>;
 
 /**
- * Runs the cases in a file of routes without opening anything: the result of each message, with its topic, key and headers.
+ * Runs the test cases in a file of routes, without opening any connection, and compares payload, topic, key and headers of the results.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_ROUTE_INVALID
  */
 export async function testRoutes(file: string, variables: Variables = {}): Promise<TestedRoutes> {

@@ -8,7 +8,7 @@ import type { Outlet, Seen } from './outlet.js';
 import { type Made, type Transform, topicAt } from './transform.js';
 import { createFlight, type Part, type Route, reasonOf } from './types.js';
 
-/** Destination of the parts. */
+/** A destination of a route. `seen` has the deduplication keys sent to it. */
 export interface Target {
   url: string;
   outlet: Outlet;
@@ -31,7 +31,7 @@ interface EngineOptions {
   targets: readonly Target[];
   deadLetter: Outlet | undefined;
   counts: Counts;
-  /** After an abort, nothing waits for room: messages that do not fit stay with their source. */
+  /** After an abort, `take` no longer waits for room: messages that do not fit stay with their source. */
   stop: AbortSignal;
 }
 
@@ -40,8 +40,8 @@ export interface Engine {
   /** Processes a batch. Resolves when there is room for more. @throws AIOT_ROUTE_MESSAGE */
   take(batch: readonly Delivery[]): Promise<void>;
   /**
-   * Applies the route's policy to a message that one target rejects. Other targets receive the message independently. @param seen keys of
-   * that target
+   * Applies the route's policy to a message that one target rejects. Other targets receive the message regardless.
+   * @param seen keys of that target
    */
   refused(part: Part, error: unknown, seen?: Seen): void;
   /** Number of messages taken from sources whose outcome is not known yet. */
@@ -62,7 +62,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const idHeaders = targets.map(({ url }) => (route.dedupe?.exactlyOnce ? idHeader(url) : undefined));
   const keyOf = await dedupeKeyOf(route);
 
-  /** Passes on the results of a delivery. */
+  /** Passes on the results of a delivery to the outlets. */
   function send(delivery: Delivery, made: readonly Made[], key: string | undefined): void {
     if (made.length === 0) {
       counts.filtered++;
@@ -91,8 +91,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   }
 
   /**
-   * Applies the route's policy to a message that could not be transformed. @throws AIOT_ROUTE_MESSAGE if the policy is to stop rather than
-   * lose the message
+   * Applies the route's policy to a message that could not be transformed.
+   * @throws AIOT_ROUTE_MESSAGE if the policy is to stop rather than lose the message
    */
   function failed(delivery: Delivery, error: unknown): void {
     const { message } = delivery;
@@ -144,7 +144,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 
   return {
     async take(batch) {
-      // A processor gets one message at a time, because pictures are large, and the processor may have state.
+      // A processor gets one message at a time, because pictures are large and the processor may have state.
       const step = route.through ? 1 : together;
       for (let at = 0; at < batch.length; at += step) {
         const room = gate.room();
@@ -173,14 +173,14 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 type Result = { made: readonly Made[]; key: string | undefined } | { error: unknown };
 
 /**
- * Header for the deduplication key. JetStream itself drops a message whose id it has seen (docs.nats.io, "Message Deduplication"). In other
- * sinks we look the key up.
+ * Header for the deduplication key. JetStream itself drops a message whose id it has seen (docs.nats.io, "Message Deduplication"). In
+ * other sinks, a route looks up the key.
  */
 const idHeader = (url: string) => (/^nats/.test(url) ? 'Nats-Msg-Id' : dedupeHeader);
 
 /**
- * JetStream obeys headers such as `Nats-Msg-Id` and `Nats-Rollup`. From another broker, they are names that its clients chose: they are renamed, so
- * that no client can have a message discarded. Headers of the route itself, and of a NATS source, are unchanged.
+ * Renames headers such as `Nats-Msg-Id` and `Nats-Rollup`, which JetStream obeys, if they come from another broker. Otherwise any client
+ * of that broker could have messages discarded. Headers set by the route, and those of a NATS source, are unchanged.
  */
 function withoutCommands(made: Made): Made {
   const { headers, of } = made;
@@ -213,7 +213,7 @@ function outgoing(made: Made, topic: string, id?: string, key?: string): Part['m
   };
 }
 
-/** When a message with these headers expires. An interval of 0 sets no time, because any wait would exceed it: the destination decides. */
+/** When a message with these headers expires. An interval of 0 is left to the destination, because any wait would exceed it. */
 function expiryOf(headers: readonly Header[] | undefined): Pick<Part['message'], 'expires'> {
   const value = headers?.find(([name]) => name === mqttHeaders.messageExpiryInterval)?.[1];
   const seconds = typeof value === 'string' && /^\d{1,10}$/.test(value) ? Number(value) : 0;
@@ -235,7 +235,7 @@ function deadPart(message: Message, error: unknown, route: Route): Omit<Part, 'f
   };
 }
 
-/** Compiles the deduplication key's expression; keys are text. A message without a result has no key, and is always sent. */
+/** Compiles the deduplication key's expression; keys are text. A message for which it has no result has no key, and is always sent. */
 async function dedupeKeyOf(
   route: Route,
 ): Promise<((message: Message) => string | undefined | Promise<string | undefined>) | undefined> {

@@ -29,7 +29,7 @@ export const openFaces: OpenProcessor = async (settings) => {
         headers: headersOf(message, { score: face.score.toFixed(3), box }),
       };
     });
-  // Results are in the order of the messages, although pictures may be decoded in another order.
+  // Results keep the order of the messages, although pictures may be decoded in another order.
   let before: Promise<unknown> = Promise.resolve();
   return {
     process(message) {
@@ -51,7 +51,7 @@ async function pictureOf({ headers, payload, topic }: Message): Promise<Picture>
   return decodePicture(payload, `a message of ${topic}`);
 }
 
-/** The picture's own headers, except those that describe its encoding. */
+/** Headers of a face's picture: its score and box, and the original picture's headers except those that describe its encoding. */
 function headersOf({ headers = [], topic }: Message, face: { score: string; box: string }): Header[] {
   const stored: string[] = [frameHeaders.contentType, frameHeaders.width, frameHeaders.height];
   return [
@@ -71,11 +71,11 @@ const facesSettings = z.strictObject({
   minScore: z.number().min(0.05).max(0.99).optional(),
   /** Scale factor by which pictures are reduced before detection: see DetectorOptions. */
   zoom: z.number().min(1).max(4).default(1),
-  /** Margin on each side as a share of the face's width and height; 0 = brow to chin. */
+  /** Margin on each side, as a share of the face's width or height; 0 = from brow to chin. */
   margin: z.number().min(0).max(2).default(0),
   /** Longest side of the output, pixels; absent = the size in the picture. */
   size: z.int().min(8).max(4096).optional(),
-  /** Maximum number of faces per picture, the best first. */
+  /** Maximum number of faces per picture; those with the highest scores are taken. */
   most: z.int().min(1).default(100),
   /** How often a face that stays in place is sent, such as 1s; 0 = in each picture. */
   every: duration.default(0),
@@ -93,7 +93,7 @@ function readFacesSettings(settings: Readonly<Record<string, unknown>>): FacesSe
   );
 }
 
-/** IoU above which a box is the same face as in the previous picture. */
+/** Intersection over union (IoU) above which two boxes in consecutive pictures are the same face. */
 const same = 0.3;
 
 /** How long a face may be undetected and still count as the same, ms. */

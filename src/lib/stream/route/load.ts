@@ -15,15 +15,15 @@ import { type RouteConfig, routeFileSchema, routeSchema, withPreset } from './sc
 import type { Route } from './types.js';
 
 /**
- * Reads the routes of a file, in order. Variables are replaced, everything is validated, and paths become absolute: they are relative to
- * the file's folder.
+ * Reads the routes of a file, in order. Variables are replaced, everything is validated, and paths, which are relative to the file's
+ * folder, become absolute.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_ROUTE_INVALID (all problems, each with file:line:column)
  */
 export async function loadRoutes(file: string, variables: Variables = {}): Promise<Route[]> {
   return parseRoutes(await readText(file), file, { environment: process.env, ...variables });
 }
 
-/** Like `loadRoutes`, but for a text. `file` is used for messages and relative paths. @throws AIOT_ROUTE_INVALID */
+/** Like `loadRoutes`, but for a text. `file` is used in error messages and for relative paths. @throws AIOT_ROUTE_INVALID */
 export function parseRoutes(text: string, file: string, variables: Variables = {}): Route[] {
   const { routes } = parseYaml(text, file, routeFileSchema, {
     code: 'AIOT_ROUTE_INVALID',
@@ -83,7 +83,7 @@ function absoluteUrl(url: string, folder: string): string {
   return `${before.replace(/\/*$/, '')}//${resolve(folder)}/${rest}`;
 }
 
-/** Sources of the value of `${NAME}`. Explicit settings take precedence over the environment. */
+/** Values for `${NAME}`. Explicit settings take precedence over the environment. */
 export interface Variables {
   set?: Readonly<Record<string, string>>;
   environment?: Readonly<Record<string, string | undefined>>;
@@ -93,7 +93,7 @@ const pattern = /\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}/g;
 
 /**
  * Replaces `${NAME}` and `${NAME:-default}` in all texts of a file's values; `$${` stands for `${`. As in a shell, the default is used if
- * the variable is missing or empty. Other uses of `${` are unchanged, because JSONata groups with it.
+ * the variable is missing or empty. Other uses of `${` are unchanged, because `${…}` is a grouping in JSONata.
  */
 export function fillVariables(
   value: unknown,
@@ -128,7 +128,7 @@ export function fillVariables(
   return { value: walk(value, []), problems };
 }
 
-/** Validates what a single field cannot show: addresses, expressions, decoders and processors. */
+/** Validates addresses, expressions, decoders and processors, which the schema does not cover. */
 function checkRoute(route: RouteConfig, path: PropertyKey[]): Problem[] {
   const problems: Problem[] = [];
   const attempt = (at: PropertyKey[], work: () => unknown) => {
@@ -198,7 +198,7 @@ export const listedRoutesSchema = z.object({
 
 export type ListedRoutes = z.output<typeof listedRoutesSchema>;
 
-/** Describes the routes of a file and the contents of their spools, without running anything. @throws AIOT_FILE_NOT_FOUND, AIOT_ROUTE_INVALID */
+/** Describes the routes of a file and the contents of their spools. Nothing is run. @throws AIOT_FILE_NOT_FOUND, AIOT_ROUTE_INVALID */
 export async function listRoutes(file: string, variables: Variables = {}): Promise<ListedRoutes> {
   const routes = await loadRoutes(file, variables);
   return {

@@ -19,7 +19,7 @@ export const importedRoutesSchema = z.object({
 
 export type ImportedRoutes = z.output<typeof importedRoutesSchema>;
 
-/** A Node-RED flow, or a preset with its two addresses. */
+/** Imports a Node-RED flow, or a preset with its two addresses. */
 type ImportOptions = { out?: string } & ({ flow: string } | { preset: PresetName; from: string; to: string });
 
 /**
@@ -144,7 +144,7 @@ export function importFlow(flow: Flow): Imported {
       used.add(node.id);
       const route = routeOf(from, sink.url, way.steps);
       found.set(JSON.stringify(route), { name: nameOf(flow, source, node), route });
-      // The wires of a request lead on from its response. A sink's response is not a message.
+      // The wires of a request node carry its response, but the response of a sink is not a message.
       for (const id of (node.wires ?? []).flat()) {
         const next = flow.nodes.get(id);
         if (next && !(next.type in harmless)) leave(next, `it needs the response of ${nodeText(node)}`);
@@ -201,7 +201,7 @@ function routeOf(from: string, to: string, { where, map, topic }: Steps): Import
   };
 }
 
-/** Name of a route: that of the tab, the source or the sink, whichever is the first to have one. */
+/** Name of a route: the label of the tab, or else `SOURCE-to-SINK`. */
 function nameOf(flow: Flow, source: FlowNode, sink: FlowNode): string {
   const tab = field(flow.nodes.get(source.z ?? ''), 'label');
   const text =
@@ -244,7 +244,7 @@ function mqttBroker(flow: Flow, node: FlowNode): string | undefined {
   return `${scheme}://${host}:${field(broker, 'port') || '1883'}`;
 }
 
-/** The brokers that a node refers to: in `hosts` for node-red-contrib-kafka-node and kafka-manager, as a text in other packages. */
+/** The brokers that a node refers to: a list in `hosts` in node-red-contrib-kafka-node and kafka-manager, a text in other packages. */
 function kafkaBroker(flow: Flow, node: FlowNode): string | undefined {
   const broker = flow.nodes.get(field(node, 'broker', 'client', 'kafkaBroker')) ?? node;
   const { hosts } = broker;
@@ -333,7 +333,7 @@ function sinkOf(flow: Flow, node: FlowNode): Endpoint | undefined {
   }
 }
 
-/** The kind of a Kafka node, whose type each package writes differently: `Kafka Producer`, `kafka out`, `hm-kafka-producer`, … */
+/** The kind of a node. Each Kafka package has its own names: `Kafka Producer`, `kafka out`, `hm-kafka-producer`, … */
 function kindOf({ type }: FlowNode): string {
   if (/kafka/i.test(type)) {
     if (/produc|out$/i.test(type)) return 'kafka out';
@@ -402,7 +402,7 @@ function property(path: string): string | undefined {
   return /^payload\.[A-Za-z_][\w.]*$/.test(path) ? path.slice('payload.'.length) : undefined;
 }
 
-/** An expression of Node-RED, whose root is the message, as one whose root is the payload. Undefined unless its use of the message is simple. */
+/** Rewrites a Node-RED expression, whose root is the message, to one whose root is the payload; undefined if that is not possible. */
 function rewritten(text: string): string | undefined {
   if (/_msgid|\$flowContext|\$globalContext|\$env\b|\$moment/.test(text)) return undefined;
   return text
@@ -435,7 +435,7 @@ function addChange(node: FlowNode, steps: Steps): string[] {
   return reasons;
 }
 
-/** Converts `change topic from A to B`: a whole topic A becomes B. Several such rules are applied one after another. */
+/** Converts `change topic from A to B`. Several such rules are applied one after another. */
 function addTopicChange(rule: Rule, steps: Steps, reasons: string[], place: string): void {
   const to = expressionOf(rule.to, rule.tot);
   if (to === undefined || (rule.fromt ?? 'str') !== 'str') {

@@ -18,16 +18,16 @@ import {
 interface OutletOptions extends WriterOptions {
   batch: RouteConfig['batch'];
   spool?: Spool;
-  /** Called with a failure that neither the destination nor waiting can resolve, such as that of the spool's disk. */
+  /** Called with a failure that a retry cannot resolve, such as a failure of the spool's disk. */
   onFailure: (error: unknown) => void;
 }
 
 /** The path to one sink: batches, one write at a time, each retried until the sink or the spool has it. */
 export interface Outlet {
-  /** Resolves once the sink is open, or a spool can store messages instead. @throws permanent errors, such as a wrong address */
+  /** Resolves once the sink is open, or if a spool can store messages instead. @throws permanent errors, such as a wrong address */
   ready(): Promise<void>;
   push(part: Part): void;
-  /** Resolves once no write is in progress. With `spool`, the spool must be empty too; without it, the outlet ends, and spooled messages stay. */
+  /** Resolves once no write is in progress. If `spool` is true, the spool must be empty too; otherwise spooled messages stay on disk. */
   idle(spool: boolean): Promise<void>;
   close(): Promise<void>;
   state(): RouteState['to'][number];
@@ -47,7 +47,7 @@ export function createOutlet(options: OutletOptions): Outlet {
   let hurried = false;
   /** The outlet is ending: messages in the spool stay there. */
   let leaving = false;
-  /** The reason why the spool accepts no messages now; undefined if it does. */
+  /** The reason why the spool currently accepts no messages; undefined if it does. */
   let full: string | undefined;
 
   async function work(): Promise<void> {
@@ -62,7 +62,7 @@ export function createOutlet(options: OutletOptions): Outlet {
     } catch (error) {
       if (!giveUp.aborted) options.onFailure(error);
     }
-    // Set in the same turn as the last check of the queue, so that messages that arrive later restart the work.
+    // Cleared in the same turn as the last check of the queue, so that messages that arrive later restart the work.
     working = undefined;
   }
 
@@ -91,8 +91,8 @@ export function createOutlet(options: OutletOptions): Outlet {
   }
 
   /**
-   * Appends messages to the spool. If the disk is full, it waits until sent messages have made room. If the spool is empty, it writes to
-   * the sink itself.
+   * Appends messages to the spool. If the disk is full, waits until delivered messages have made room or, if the spool is empty, writes
+   * to the sink directly.
    */
   async function store(parts: readonly Part[]): Promise<void> {
     const messages = parts.map(({ message }) => message);
@@ -164,7 +164,7 @@ export function createOutlet(options: OutletOptions): Outlet {
       hurried = false;
       if (emptySpool) return;
       leaving = true;
-      // Waits for messages in flight, which would otherwise be sent again after a restart. With an unreachable destination there are none.
+      // Waits for messages in flight, which would otherwise be resent after a restart. If the destination is unreachable, there are none.
       if (writer.state().state === 'connected') await draining;
     },
     async close() {
@@ -199,15 +199,15 @@ interface WriterOptions {
   /** Once aborted, messages that cannot be written immediately are given up. */
   giveUp: AbortSignal;
   onChange: () => void;
-  /** Called with the number of messages to be rewritten. */
+  /** Called with the number of messages whose write is retried. */
   onRetry: (messages: number) => void;
 }
 
 /** Writes to one sink until it has the messages. One call at a time. */
 interface Writer {
   /**
-   * Resolves once the sink is open. With `goOn`, it also resolves if the sink is unreachable for now. @throws permanent errors, such as a
-   * wrong address
+   * Resolves once the sink is open; with `goOn`, also if the sink is currently unreachable.
+   * @throws permanent errors, such as a wrong address
    */
   ready(goOn: boolean): Promise<void>;
   /**
@@ -244,8 +244,8 @@ function createWriter(options: WriterOptions): Writer {
   /** Keys found at the sink in the last lookup of doubtful messages. */
   let found = new Set<string>();
   /**
-   * All keys that the sink has stored since this time are known; ms since 1970. At the start nothing is known, because the previous run may
-   * have written.
+   * All keys that the sink has stored since this time are known; ms since 1970. At the start none are, because the previous run may have
+   * written messages.
    */
   let knownSince = Number.POSITIVE_INFINITY;
 
@@ -317,7 +317,7 @@ function createWriter(options: WriterOptions): Writer {
     }
   }
 
-  /** Finds the message that the sink rejects by bisection, and handles it. */
+  /** Finds by bisection the messages that the sink rejects, and handles them. */
   async function findRefused(parts: readonly Part[], cause: unknown, instead?: Instead): Promise<void> {
     const [first] = parts;
     if (first && parts.length === 1) {
@@ -330,8 +330,8 @@ function createWriter(options: WriterOptions): Writer {
   }
 
   /**
-   * The messages without those that the sink already has. A failed write may have arrived nevertheless. So may the last write of a killed
-   * run, whose messages come again from the spool or the source. Logs are searched by the messages' own times, which may be old.
+   * The messages without those that the sink already has. The messages of a failed write may have arrived nevertheless. So may those of
+   * the last write of a killed run, which the spool or the source delivers again. Logs are searched from the time of the oldest message.
    */
   async function withoutArrived(
     target: Sink,
@@ -349,13 +349,13 @@ function createWriter(options: WriterOptions): Writer {
     if (found.size === 0) return parts;
     const isThere = ({ key }: Part) => key !== undefined && found.has(key);
     const there = parts.filter(isThere);
-    // Messages that already arrived come first, in order. After the last of them, the same key belongs to a new message.
+    // Messages that have already arrived come first. Once none is found, a known key belongs to a new message.
     if (there.length === 0) found = new Set();
     settle(there);
     return parts.filter((part) => !isThere(part));
   }
 
-  /** Drops the messages that expired while they waited (MQTT 5, section 3.3.2.3.3). They are acknowledged, so that they are not redelivered. */
+  /** Drops the messages that expired while they waited (MQTT 5, section 3.3.2.3.3). They are acknowledged, to avoid a redelivery. */
   function withoutExpired(parts: readonly Part[]): readonly Part[] {
     const now = Date.now();
     const isExpired = ({ message: { expires } }: Part) => expires !== undefined && expires <= now;

@@ -2,8 +2,8 @@ import { AiotError } from '../../core/errors.js';
 import type { OpenProcessor } from './types.js';
 
 /**
- * `through: number` numbers messages in the header `number`, starting at 1 or at the N of `through: {number: {from: N}}`. The count belongs
- * to the process, and starts again when it restarts.
+ * `through: number` numbers messages in the header `number`, starting at 1 or at the N of `through: {number: {from: N}}`. The count is
+ * not stored: it starts again with the route.
  */
 export const openNumber: OpenProcessor = async (settings) => {
   const { from = 1, ...others } = settings;

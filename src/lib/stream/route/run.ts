@@ -22,9 +22,9 @@ import {
 } from './types.js';
 
 /**
- * Runs routes until their sources have no more, or `signal` is aborted: then reading stops, and messages already read are written
- * and acknowledged. Each message is acknowledged to its source once every sink (or spool) has it. Lost connections are retried.
- * If one route cannot continue, the others are stopped as by the signal.
+ * Runs routes until their sources have no more messages, or `signal` is aborted: then reading stops, and messages already read are
+ * written and acknowledged. Each message is acknowledged to its source once every sink (or spool) has stored it. Lost connections are
+ * retried. If one route cannot continue, the others are stopped as if the signal had been aborted.
  * @param routes a file, or routes of `loadRoutes` and `routeOf`
  * @throws AIOT_ROUTE_INVALID; AIOT_ROUTE_MESSAGE; permanent errors of opening
  */
@@ -97,8 +97,8 @@ interface RunningRoute {
   /** Resolves once all sources and sinks of the route are open. */
   ready(): Promise<void>;
   /**
-   * Reads until the sources have no more messages, or `stop` is aborted. Resolves once everything read is written. @throws
-   * AIOT_ROUTE_MESSAGE and permanent errors
+   * Reads until the sources have no more messages, or `stop` is aborted. Resolves once everything that was read is written.
+   * @throws AIOT_ROUTE_MESSAGE and permanent errors
    */
   run(): Promise<void>;
   /** Must always be called, even after a failure. */
@@ -126,7 +126,7 @@ async function openRoute(
     lastError: undefined,
   };
   let engine: Engine | undefined;
-  /** Whether everything is written, so that sinks may take their time to close. */
+  /** Whether everything is written, so that closing the sinks may take longer. */
   let gentle = false;
   let broken: { error: unknown } | undefined;
   /** Aborted if a spool's disk fails, which stops reading. */
@@ -219,7 +219,7 @@ async function openRoute(
       const ended = !stop.aborted && !broken;
       const idle = async () => {
         for (const outlet of outlets) await outlet.idle(ended);
-        // Waits for messages that were rejected meanwhile.
+        // Waits for messages that were rejected in the meantime.
         await deadLetter?.idle(ended);
       };
       const settled = idle().then(() => {
@@ -286,19 +286,19 @@ interface InletOptions {
   /** Address without credentials, shown in states until the source is open. */
   endpoint: string;
   open: (onState: NonNullable<StreamOptions['onState']>) => Promise<Source>;
-  /** Takes a batch; the source is held up until it resolves. */
+  /** Processes a batch. The source is held up until the promise resolves. */
   take: (batch: readonly Delivery[]) => Promise<void> | void;
   /** Once aborted, reading stops. */
   stop: AbortSignal;
   onChange: () => void;
 }
 
-/** The path from one source: opened until it is reachable, read, and reopened if it breaks. */
+/** The path from one source. Retries opening until the source is reachable, and reopens it if it fails. */
 interface Inlet {
   /** Resolves once the source is open. @throws permanent errors, such as a wrong address; the reason of `stop` */
   ready(): Promise<void>;
   /**
-   * Resolves once the source has no more, or at `stop`. The source stays open, so that messages in flight can be acknowledged.
+   * Resolves once the source has no more messages, or at `stop`. The source stays open, so that messages in flight can be acknowledged.
    * @throws the errors of `take`
    */
   read(): Promise<void>;
@@ -334,7 +334,7 @@ function createInlet(options: InletOptions): Inlet {
         return found;
       } catch (cause) {
         if (stop.aborted) {
-          // Nothing waits for the source any longer, so it is closed as soon as it is open.
+          // Nobody needs the source any longer, so it is closed once it is open.
           opening.then((late) => late.close()).catch(() => {});
           throw cause;
         }
@@ -377,7 +377,7 @@ function createInlet(options: InletOptions): Inlet {
           if (cause instanceof TakeError) throw cause.cause;
           if (!mayPass(cause)) throw cause;
           become('failing', cause);
-          // The source was lost: its unacknowledged messages are redelivered later.
+          // The source was lost. It will redeliver its unacknowledged messages.
           await source.close().catch(() => {});
           await backOff(failures, stop).catch(() => {});
           if (stop.aborted) return;

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { parseDuration } from '../../core/time.js';
 
-/** A message in a route's case. `payload`: a string is text, anything else JSON; bytes are given in `hex`. */
+/** A message in a route's test case. A string in `payload` is text, any other value JSON; bytes are given in `hex`. */
 const given = {
   topic: z.string().optional(),
   payload: z.unknown().optional(),
@@ -116,11 +116,11 @@ export const routeSchema = z.strictObject({
   decode: decodeSchema.prefault('auto'),
   /** Filter for the messages that are passed on. */
   where: expression.optional(),
-  /** Built-in processor: one message in, any number out. Later steps receive its results. */
+  /** Built-in processor, which converts a message to any number of messages. Later steps receive its results. */
   through: throughSchema.optional(),
-  /** The payload; absent = unchanged, byte for byte. A string is text, anything else JSON. */
+  /** The new payload; absent = unchanged, byte for byte. A string becomes text, any other value JSON. */
   map: expression.optional(),
-  /** A list returned by `map` becomes several messages. */
+  /** Whether a list returned by `map` becomes several messages. */
   each: z.boolean().default(false),
   topic: expression.optional(),
   key: expression.optional(),
@@ -139,7 +139,7 @@ export const routeSchema = z.strictObject({
     .strictObject({
       key: expression,
       window: duration.prefault('10m'),
-      /** Query the sink for messages that it already has, at the start and after a failed write (Kafka). */
+      /** Whether to look up in the sink (Kafka) the messages that it already has, at the start and after a failed write. */
       exactlyOnce: z.boolean().default(false),
     })
     .optional(),
@@ -172,7 +172,7 @@ interface Preset {
 /**
  * OpenMQTTGateway publishes messages received by its radios as JSON on
  * `BASE/GATEWAY/{BT,433,RTL_433,IR,LORA,Pilight,RF,SRFB,…}toMQTT[/DEVICE]`, besides `SYStoMQTT` (about itself), `LWT` (text) and
- * `commands/#`: docs.openmqttgateway.com, "MQTT topics". Its Bluetooth part has the sender in the topic's last level, without
+ * `commands/#`: docs.openmqttgateway.com, "MQTT topics". Bluetooth messages have the sender in the topic's last level, without
  * colons, and in `id`. The output adds `gateway` and `radio` to the message's fields, and has the sending device as its key.
  */
 const openMqttGateway: Preset = {
@@ -187,7 +187,7 @@ const openMqttGateway: Preset = {
 
 const presets: Record<PresetName, Preset> = { openmqttgateway: openMqttGateway };
 
-/** A route's fields, completed by those of its preset. Anything that is not a route is returned unchanged, and the schema rejects it. */
+/** A route's fields, completed by those of its preset. Anything that is not a route is returned unchanged for the schema to reject. */
 export function withPreset(route: unknown): unknown {
   if (route === null || typeof route !== 'object' || Array.isArray(route)) return route;
   const { preset: named, from } = route as { preset?: unknown; from?: unknown };

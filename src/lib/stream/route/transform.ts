@@ -6,7 +6,7 @@ import type { Header, Message } from '../message.js';
 import { parseStreamUrl } from '../url.js';
 import type { Processor, Route } from './types.js';
 
-/** The result of a route for a message. */
+/** One message that a route has produced. */
 export interface Made {
   payload: Uint8Array;
   /** Undefined = the topic of the sink's address, or else that of the original message. */
@@ -21,8 +21,8 @@ export interface Made {
 
 export interface Transform {
   /**
-   * Returns the messages for the sinks; none = filtered out. Asynchronous only if an expression or a processor is. @throws errors caused by
-   * the message
+   * Returns the messages for the sinks; none = filtered out. Asynchronous only if an expression or a processor is.
+   * @throws errors caused by the message
    */
   (message: Message): readonly Made[] | Promise<readonly Made[]>;
   /** Whether messages are passed on unchanged. */
@@ -49,8 +49,8 @@ export async function createTransform(route: Route, processor?: Processor): Prom
 }
 
 /**
- * Calls `then` with the value, synchronously unless it is a promise. Most expressions are synchronous, and a promise for each would cost
- * more than they do.
+ * Calls `then` with the value, synchronously unless it is a promise. Most expressions are synchronous, and a promise for each result
+ * would cost more than evaluating it.
  */
 function after<T, R>(value: T | Promise<T>, then: (value: T) => R | Promise<R>): R | Promise<R> {
   return value instanceof Promise ? value.then(then) : then(value);
@@ -124,8 +124,8 @@ function topicOf(value: unknown, { text }: Expression): string {
 }
 
 /**
- * Headers of a message, with the values of the route's expressions. A value replaces a header of the same name; without a result, that
- * header is removed.
+ * A message's headers with the results of the route's expressions. A result replaces the headers of the same name; an expression
+ * without a result removes them.
  */
 function withHeaders(
   had: readonly Header[] | undefined,
@@ -168,13 +168,13 @@ const families: Record<string, Family> = {
 };
 
 /**
- * The topic of a message at a sink, if the route has no `topic`. It is empty if the URL has a topic, which the sink adds itself; otherwise
- * it is the message's topic in the sink's notation. A URL topic that ends in `#` (MQTT) or `>` (NATS) is a prefix: `sensors/1` goes to
- * `site/#` as `site/sensors/1`. Files, HTTP and the like have no topics: they get the message's own.
+ * The topic of a message at a sink, if the route has no `topic`. If the URL has a topic, which the sink adds itself, it is empty;
+ * otherwise it is the message's topic in the sink's notation. A URL topic that ends in `#` (MQTT) or `>` (NATS) is a prefix:
+ * `sensors/1` goes to `site/#` as `site/sensors/1`. For files, HTTP and other sinks without topics, it is the message's topic unchanged.
  */
 export function topicAt(url: string): (message: Pick<Message, 'topic' | 'source'>) => string {
   const { scheme, host, path } = parseStreamUrl(url);
-  // A dataset's name is not a topic: the message's own may name the device.
+  // A dataset's name is not a topic. The message's topic is kept, because it may name the device.
   const family = scheme === 'aiot' && host === 'dataset' ? 'other' : (families[scheme] ?? 'other');
   if (family === 'other') return ({ topic }) => topic;
   const prefix = /^(.*?)[#>]$/s.exec(path)?.[1];
@@ -187,8 +187,8 @@ function familyOf(endpoint: string): Family {
 }
 
 /**
- * Translates a topic between notations: `a/b` ↔ `a.b`. A dot within an MQTT level would split it, so in NATS it becomes `_`, as do blanks.
- * Kafka's topics only have letters, digits, `.`, `_` and `-` (Kafka, `Topic.java`), and `/` becomes `.`.
+ * Translates a topic between notations: `a/b` ↔ `a.b`. A dot within an MQTT level would split the level in NATS, so it becomes `_`, as
+ * do blanks. Kafka's topics have only letters, digits, `.`, `_` and `-` (Kafka, `Topic.java`), so `/` becomes `.`.
  */
 function translated(topic: string, from: Family, to: Family): string {
   if (from === to) return topic;

@@ -6,7 +6,7 @@ import { backOffMs, withJitter } from '../../core/time.js';
 import type { Delivery, Message, OutgoingMessage, Sink, Source, StreamOptions } from '../message.js';
 import type { RouteConfig } from './schema.js';
 
-/** A processor named by `through:`: one message in, any number out. */
+/** A processor named by `through:`, which converts a message to any number of messages. */
 export interface Processor {
   /**
    * Called in the order of the messages, possibly while others are in progress. Its results are passed on as separate messages,
@@ -18,8 +18,7 @@ export interface Processor {
 }
 
 /**
- * Creates a processor, once per route, at its start. `settings` is the unvalidated value under its name in `through: {NAME:
- * {…}}`.
+ * Creates a processor, once per route, when the route starts. `settings` is the unvalidated value of NAME in `through: {NAME: {…}}`.
  * @throws AIOT_ROUTE_INVALID for unknown settings
  */
 export type OpenProcessor = (
@@ -32,7 +31,7 @@ export interface Route extends RouteConfig {
   name: string;
 }
 
-/** Returns a source or sink for an address; undefined = the adapter of its scheme. */
+/** Opens addresses in place of the adapters; undefined = use the adapter of the address's scheme. */
 export interface StreamOpener {
   source?(url: string, options: StreamOptions): Promise<Source> | undefined;
   sink?(url: string, options: StreamOptions): Promise<Sink> | undefined;
@@ -55,7 +54,7 @@ export interface RunRoutesOptions extends Omit<StreamOptions, 'onState' | 'overf
   drainMs?: number;
   /** Called once every source is subscribed and every sink is open. */
   onOpen?: () => void;
-  /** Called when a connection is lost or restored, and every `stateMs` (default 1000) while anything changes. */
+  /** Called when a connection is lost or restored, and every `stateMs` (default 1000) if anything has changed. */
   onState?: (states: readonly RouteState[]) => void;
   stateMs?: number;
 }
@@ -75,7 +74,7 @@ const routeStateSchema = z.object({
   to: z.array(
     sideSchema.extend({
       written: z.int(),
-      /** Number of messages written without their headers, because the destination cannot carry them (MQTT 3.1.1); absent if there are none. */
+      /** Number of messages written without their headers, which the destination cannot carry (MQTT 3.1.1); absent if there are none. */
       withoutHeaders: z.int().optional(),
       /** Number of messages that expired (MQTT 5) before they could be written, and were dropped; absent if there are none. */
       expired: z.int().optional(),
@@ -85,7 +84,7 @@ const routeStateSchema = z.object({
           messages: z.int(),
           bytes: z.int(),
           dropped: z.int(),
-          /** Why the spool's disk accepts no messages now; the route continues. */
+          /** Why the spool's disk currently accepts no messages; the route continues. */
           error: z.string().optional(),
         })
         .optional(),
@@ -97,7 +96,7 @@ const routeStateSchema = z.object({
   duplicates: z.int(),
   skipped: z.int(),
   deadLettered: z.int(),
-  /** Number of messages whose write had to be repeated. */
+  /** Number of messages whose write was retried. */
   retries: z.int(),
   /** Number of messages taken from the sources whose outcome is not known yet. */
   pending: z.int(),
@@ -140,7 +139,7 @@ export function createFlight(delivery: Delivery, parts: number, onSettled: () =>
   };
 }
 
-/** The flight of a spooled message, which was already acknowledged to its source. */
+/** The flight of a spooled message, which has already been acknowledged to its source. */
 export const settledFlight: Flight = { done() {} };
 
 const firstDelayMs = 100;
@@ -155,13 +154,13 @@ export async function backOff(failures: number, signal: AbortSignal): Promise<vo
   await delay(wait, undefined, { signal, ref: true });
 }
 
-/** Whether opening may succeed later, as with an unreachable peer, unlike with a wrong address or password. */
+/** Whether opening may succeed later. It may if the peer is unreachable, but not if the address or the password is wrong. */
 export function mayPass(error: unknown): boolean {
   if (!(error instanceof AiotError)) return true;
   return error.retryable || (error.family === 'outside' && error.exit !== 5);
 }
 
-/** Codes of errors that no message causes, even if they are not marked as retryable. */
+/** Codes of errors that are never caused by a message, even if they are not marked as retryable. */
 const elsewhere = new Set(['AIOT_BROKER_UNREACHABLE', 'AIOT_TIMEOUT', 'AIOT_FILE_NOT_WRITABLE', 'AIOT_BUG']);
 
 /** Whether a sink rejects the message itself, now and later. */

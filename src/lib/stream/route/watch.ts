@@ -21,7 +21,7 @@ export async function runWatched(routes: readonly Route[], options: WatchedOptio
   const { onLine, status, everyMs, ...running } = options;
   const { only = [] } = running;
   const looks = routes.some(({ name, through }) => through && (only.length === 0 || only.includes(name)));
-  // Pictures count as heap too: collecting this often would take a third of the time that face detection takes.
+  // Pictures count towards the heap. With them, collecting this often would take a third of the time that face detection takes.
   if (!looks) keepHeapSmall();
   const shown = status === undefined ? undefined : await showStates(status);
   if (shown?.port !== undefined) onLine(`states at http://127.0.0.1:${shown.port}/, and /metrics`);
@@ -46,8 +46,8 @@ export async function runWatched(routes: readonly Route[], options: WatchedOptio
 }
 
 /**
- * Converts states to lines for people. Lost and restored connections, held-up routes, and skipped messages or lost headers are reported
- * immediately. Progress is reported every `everyMs` while messages arrive.
+ * Creates a function that converts states to lines for people. Lost and restored connections, held-up routes, skipped messages and lost
+ * headers are reported immediately. Progress is reported every `everyMs` while messages arrive.
  * @param now ms, of any clock
  */
 export function createReporter(
@@ -59,7 +59,7 @@ export function createReporter(
   const counts = new Map<string, { at: number; received: number; bad: number }>();
   const told = (key: string, state: string, text: string) => {
     if (sides.get(key) === state) return;
-    // A connection that works from the start needs no line.
+    // A connection that works from the start is not reported.
     if (sides.has(key) || state !== 'ok') line(text);
     sides.set(key, state);
   };
@@ -118,8 +118,8 @@ interface Shown {
 }
 
 /**
- * A number is a port of this machine (127.0.0.1): `/` returns the states as JSON, `/metrics` in Prometheus's format. Anything
- * else is a file that is replaced as a whole each time. @throws AIOT_USAGE (port in use), AIOT_FILE_NOT_WRITABLE
+ * A number is a port on 127.0.0.1, at which `/` returns the states as JSON and `/metrics` in Prometheus's format. Any other text is the
+ * path of a file, which is replaced as a whole with each update. @throws AIOT_USAGE (port in use), AIOT_FILE_NOT_WRITABLE
  */
 export async function showStates(target: string): Promise<Shown> {
   return /^\d{1,5}$/.test(target) ? serve(Number(target)) : toFile(target);

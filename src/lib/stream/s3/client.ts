@@ -22,8 +22,8 @@ export interface Bucket extends S3Client {
 }
 
 /**
- * The bucket named by a URL, for purposes other than messages: `s3://BUCKET[/PREFIX]?endpoint=…&region=…`. Reports immediately if
- * it is missing or inaccessible.
+ * Opens the bucket named by a URL, for purposes other than messages: `s3://BUCKET[/PREFIX]?endpoint=…&region=…`. Throws immediately if
+ * the bucket is missing or inaccessible.
  * @throws AIOT_STREAM_URL, AIOT_BROKER_REFUSED, AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED
  */
 export async function openBucket(url: string, options: StreamOptions = {}): Promise<Bucket> {
@@ -47,7 +47,7 @@ interface S3Object {
 }
 
 export interface S3Client {
-  /** Writes an object. @param once returns `taken` instead if an object with this key exists */
+  /** Writes an object. @param once if an object with this key exists, return `taken` instead */
   put(
     key: string,
     body: Uint8Array,
@@ -135,7 +135,7 @@ interface S3Call {
 }
 
 interface S3Requests {
-  /** Sends a request, and retries while that may help. @param takes statuses besides 2xx that are results too */
+  /** Sends a request, with retries if they may succeed. @param takes further statuses, besides 2xx, that are not errors */
   send(call: S3Call, signal: AbortSignal | undefined, takes?: readonly number[]): Promise<HttpAnswer>;
   /** Like `send`, but returns the body as a stream. */
   open(call: S3Call, signal: AbortSignal | undefined, takes?: readonly number[]): Promise<HttpStream>;
@@ -144,7 +144,7 @@ interface S3Requests {
 const denied = 'Check the access key, its secret, and its permissions for this bucket.';
 
 /**
- * S3 over HTTP with AWS's signature 4, which includes the body's SHA-256.
+ * S3 over HTTP with AWS's Signature Version 4, which covers the body's SHA-256.
  * @throws AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED, AIOT_BROKER_REFUSED
  */
 async function s3Requests(place: S3Location, transport: HttpTransport): Promise<S3Requests> {
@@ -165,8 +165,8 @@ async function s3Requests(place: S3Location, transport: HttpTransport): Promise<
   };
 
   /**
-   * Evaluates a response. For a written object, only 400 and 413 are the object's fault. Other statuses concern the bucket, its
-   * permissions, or two concurrent writes.
+   * Evaluates a response. When an object is written, only 400 and 413 are caused by the object. Other statuses concern the bucket, its
+   * permissions, or two concurrent writes, and are retryable.
    */
   const judged = <T>(answer: HttpAnswer, method: string, value: T): Attempt<T> => {
     const result = attemptOf(answer, where, saysOf(answer), denied);
@@ -224,7 +224,7 @@ interface S3Large {
   /** Size of an object in bytes; null = it does not exist. */
   size(key: string): Promise<number | null>;
   /**
-   * The object, or a range of it (inclusive offsets), as a stream. Fewer bytes than announced are an error.
+   * The object, or a range of it (inclusive offsets), as a stream, which fails if it ends early.
    * @throws AIOT_NOT_FOUND
    */
   open(key: string, range?: { first: number; last: number }): Promise<{ body: Readable; bytes: number }>;
@@ -277,7 +277,7 @@ function s3Large(place: S3Location, requests: S3Requests): S3Large {
           { method: 'POST', key, query: { uploadId }, body: Buffer.from(completion(etags)) },
           undefined,
         );
-        // A late failure is reported in a response that began with 200 (CompleteMultipartUpload, AWS's API reference).
+        // A late failure is reported in a response with status 200 (CompleteMultipartUpload, AWS's API reference).
         const code = elementText(answer.body.toString('utf8'), 'Code');
         if (code === undefined) return;
         throw new AiotError('AIOT_STREAM_REFUSED', `${where} could not assemble the parts: ${code}`, {
@@ -305,7 +305,7 @@ function escaped(text: string): string {
 
 const entities: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
 
-/** The contents of each element `<name …>…</name>`. Sufficient for S3's responses, in which elements of one name are never nested. */
+/** The contents of each element `<name …>…</name>`. Sufficient for S3's responses, which never nest elements of the same name. */
 function elementsOf(text: string, name: string): string[] {
   return [...text.matchAll(new RegExp(`<${name}(?:\\s[^>]*)?>(.*?)</${name}>`, 'gs'))].map(
     (found) => found[1]!,
@@ -351,7 +351,7 @@ interface S3Location {
 
 /**
  * Parses `s3://BUCKET/KEY?endpoint=…&region=…`. Access key and secret come from the URL (`s3://KEY:SECRET@BUCKET/…`), the options, or the
- * environment variables of AWS's own tools: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION and AWS_ENDPOINT_URL.
+ * environment variables that AWS's tools use: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL.
  * @throws AIOT_STREAM_URL
  */
 export function s3Location(
@@ -370,7 +370,7 @@ export function s3Location(
   const region = query.region ?? options.region ?? env.AWS_REGION ?? env.AWS_DEFAULT_REGION ?? 'us-east-1';
   const given = query.endpoint ?? env.AWS_ENDPOINT_URL_S3 ?? env.AWS_ENDPOINT_URL;
   const endpoint = (given ?? `https://${bucket}.s3.${region}.amazonaws.com`).replace(/\/+$/, '');
-  // Only AWS has the bucket's name in the host. With other servers it begins the path.
+  // With AWS, the bucket's name is part of the host. With other servers, it is the first part of the path.
   const base = given === undefined ? endpoint : `${endpoint}/${bucket}`;
   return {
     bucket,

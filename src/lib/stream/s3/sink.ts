@@ -7,9 +7,9 @@ import type { StreamUrl } from '../url.js';
 import { createS3Client, type S3Client, s3Location } from './client.js';
 
 /**
- * An object for each message: `s3://bucket/faces/face{n}.png`. `{n}` continues after the highest existing number, and never
- * replaces an object: one created by another writer meanwhile is skipped. A key without `{n}` or `{id}` is overwritten by each
- * message that produces it, in order.
+ * Writes an object for each message: `s3://bucket/faces/face{n}.png`. `{n}` continues after the highest existing number and never
+ * replaces an object: the number of one that another writer has created in the meantime is skipped. An object whose key has neither
+ * `{n}` nor `{id}` is overwritten by each message with the same key, in order.
  * @throws AIOT_STREAM_URL, AIOT_BROKER_REFUSED, AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED
  */
 export async function openS3Sink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
@@ -24,7 +24,7 @@ export async function openS3Sink(url: StreamUrl, options: StreamOptions): Promis
   const client = await createS3Client(place, options);
   let next = 0;
   try {
-    // Listing the bucket also reports immediately whether it is missing or inaccessible.
+    // Listing also fails immediately if the bucket is missing or inaccessible.
     next = (await highestNumber(client, template, options.signal)) + 1;
   } catch (error) {
     await client.close();
@@ -61,8 +61,8 @@ export async function openS3Sink(url: StreamUrl, options: StreamOptions): Promis
 }
 
 /**
- * Finds the highest number of existing objects. Clients that only write and need no number do not need read access. @throws the errors of
- * listing
+ * Finds the highest number of existing objects. A template without numbers does not need permission to list the bucket.
+ * @throws the errors of listing
  */
 async function highestNumber(
   client: S3Client,

@@ -6,8 +6,8 @@ import { createS3Client, s3Location } from './client.js';
 const ahead = 8;
 
 /**
- * The objects whose keys have the URL's prefix, in the order of their keys, to the last one. The key is the topic, the object the payload,
- * and its last modification the time. `from: {time}` skips those written earlier.
+ * Reads the objects whose keys have the URL's prefix, in the order of their keys, and ends after the last one. The key becomes the topic,
+ * the object the payload, and its last modification the time. `from: {time}` skips objects written earlier.
  * @throws AIOT_STREAM_URL, AIOT_BROKER_REFUSED; while reading AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED
  */
 export async function openS3Source(url: StreamUrl, options: StreamOptions): Promise<Source> {

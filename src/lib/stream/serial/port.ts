@@ -57,8 +57,8 @@ export function serialSettings(url: StreamUrl): SerialSettings {
 const lookEveryMs = 500;
 
 /**
- * The device behind a path; '' if there is none. Needed because the library may not notice that a port is gone: a hung-up port
- * returns no data, after which its binding (bindings-cpp 13, unixRead) simply reads again.
+ * Identity of the device at a path; '' if there is none. Needed because the library may not notice that a port is gone: reading a
+ * hung-up port returns no data, and the library's binding (bindings-cpp 13, unixRead) then simply reads again.
  */
 async function identityOf(path: string): Promise<string> {
   if (process.platform === 'win32') return path;
@@ -66,14 +66,14 @@ async function identityOf(path: string): Promise<string> {
   return found ? `${found.dev}:${found.ino}:${found.rdev}` : '';
 }
 
-/** A port that is reopened whenever it was unplugged and plugged in again. */
+/** A port that is reopened when it is plugged in again. */
 interface PluggedPort {
   /** The open port; undefined while it is unplugged. */
   readonly port: SerialPort | undefined;
   close(): Promise<void>;
 }
 
-/** @throws as openPort, the first time; afterwards it keeps trying */
+/** @throws as openPort, but only for the first attempt; later ones are repeated */
 export async function keepPlugged(
   settings: SerialSettings,
   on: { open(port: SerialPort): void; lost(): void },
@@ -95,7 +95,7 @@ export async function keepPlugged(
     const identity = identityOf(settings.path);
     watch = setInterval(async () => {
       if ((await identityOf(settings.path)) === (await identity)) return;
-      // If the missing port were held open, it would come back under another name.
+      // If the missing port stayed open, the device would get another name when it is plugged in again.
       await closePort(opened);
       gone();
     }, lookEveryMs);
@@ -132,7 +132,7 @@ export async function keepPlugged(
 }
 
 /**
- * An open port, locked against other programs that request a lock.
+ * Opens a port, and locks it against other programs that request a lock.
  * @throws AIOT_SERIAL_NOT_FOUND, AIOT_SERIAL_DENIED, AIOT_SERIAL_BUSY
  */
 async function openPort(settings: SerialSettings): Promise<SerialPort> {
@@ -140,7 +140,7 @@ async function openPort(settings: SerialSettings): Promise<SerialPort> {
   await requirePort(path);
   const { SerialPort } = await nativePart('serialport', () => import('serialport'));
   return new Promise((resolve, reject) => {
-    // Hanging up on close (hupcl) would pull DTR, which resets many boards.
+    // With hupcl, closing the port would drop DTR, which resets many boards.
     const line = { baudRate, rtscts, parity, dataBits, stopBits, hupcl: false };
     const port = new SerialPort({ path, ...line, autoOpen: false, lock: true });
     port.open((cause) => {
@@ -151,7 +151,7 @@ async function openPort(settings: SerialSettings): Promise<SerialPort> {
   });
 }
 
-/** Checks the port, because the system's error codes are more specific than the library's. Windows has no files for its ports. */
+/** Checks the port first, because the system's error codes are more specific than the library's. Windows has no files for ports. */
 async function requirePort(path: string): Promise<void> {
   if (process.platform === 'win32') return;
   const found = await stat(path).catch(() => null);

@@ -7,7 +7,7 @@ import { syncFolder } from '../../core/files.js';
 import { parsedJson } from '../../core/text.js';
 import type { Header, OutgoingMessage } from '../message.js';
 
-/** First bytes of a spool's file. */
+/** First bytes of each file of a spool. */
 export const magic = Buffer.from('AIOTSPL1');
 
 /** One file of a spool. */
@@ -20,13 +20,13 @@ export interface Segment {
   bytes: number;
 }
 
-/** Name of a file: `000000000001.spool` while it is written, and `000000000001-250.spool` (with its number of messages) once it is complete. */
+/** Name of a file: `000000000001.spool` while it is written, `000000000001-250.spool` (with its number of messages) once it is complete. */
 export function segmentName(id: number, count?: number): string {
   return `${String(id).padStart(12, '0')}${count === undefined ? '' : `-${count}`}.spool`;
 }
 
 /**
- * The files in a spool's folder, oldest first. A file that was being written at a crash is verified, truncated after its last
+ * The files in a spool's folder, oldest first. A file that was being written during a crash is verified, truncated after its last
  * whole record (the rest was never acknowledged), and closed.
  */
 export async function findSegments(folder: string): Promise<{ segments: Segment[]; damaged: number }> {
@@ -63,7 +63,7 @@ async function recover(
       count++;
       continue;
     }
-    // A whole record follows the damaged one. So this is damage, and not the torn end of a write, and the bytes are kept for examination.
+    // A whole record follows, so the record is damaged, rather than the incomplete end of a write. Its bytes are kept for examination.
     if (read.kind === 'damaged' && decodeRecord(bytes, offset + read.bytes).kind === 'record') {
       damaged = 1;
       await setAside(file, bytes.subarray(offset));
@@ -97,7 +97,7 @@ export async function setAside(file: string, bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** The reader's position: everything before it has been delivered. */
+/** The reader's position: all messages before it have been delivered. */
 interface Cursor {
   segment: number;
   offset: number;
@@ -119,8 +119,8 @@ export async function readCursor(folder: string): Promise<Cursor> {
 }
 
 /**
- * One message in a spool's file: length of the body (u32, little endian), CRC-32 of the body (u32), body. The body is the length
- * of a JSON text (u32), that text (UTF-8: everything but the payload), and the payload.
+ * A record is one message: length of the body (u32, little endian), CRC-32 of the body (u32), body. The body consists of the length
+ * of a JSON text (u32), that text (UTF-8; everything except the payload), and the payload.
  */
 const headBytes = 8;
 
@@ -128,9 +128,9 @@ const headBytes = 8;
 const metaSchema = z.object({
   t: z.string(),
   m: z.number().optional(),
-  /** Kafka's key, base64. */
+  /** The message's key, base64. */
   k: z.string().optional(),
-  /** Headers. A value of bytes is an array that contains it as base64. */
+  /** Headers. A value of bytes is stored as an array with one base64 text. */
   h: z.array(z.tuple([z.string(), z.union([z.string(), z.tuple([z.string()])])])).optional(),
   q: z.union([z.literal(0), z.literal(1), z.literal(2)]).optional(),
   r: z.boolean().optional(),
@@ -185,7 +185,7 @@ export function decodeRecord(bytes: Buffer, offset: number): ReadRecord {
   return { kind: 'record', message: messageOf(meta, Buffer.from(body.subarray(textEnd))), bytes: whole };
 }
 
-/** Parses the metadata; null if the text is something else, which may have a valid checksum too. */
+/** Parses the metadata; null if the text is not metadata, which is possible even with a valid checksum. */
 function metaOf(text: string): Meta | null {
   return metaSchema.safeParse(parsedJson(text)).data ?? null;
 }

@@ -35,20 +35,20 @@ interface Chunk {
   offset: number;
 }
 
-/** Messages on disk, first in, first out: for an unreachable destination. Used by one process at a time. */
+/** A queue of messages on disk, for an unreachable destination. Only one process may use it at a time. */
 export interface Spool {
   /** Number of messages that are not committed yet. */
   readonly messages: number;
   /** Total size of the files, bytes. */
   readonly bytes: number;
   readonly dropped: number;
-  /** Number of places with records whose checksum did not match; their data is in a file *.damaged. */
+  /** Number of places at which a record was damaged; the data is in files named *.damaged. */
   readonly damaged: number;
-  /** Why the reader's position cannot be written, such as a full disk. Reading continues, but a crash now would resend more messages. */
+  /** Why the reader's position cannot be written, such as a full disk. Reading continues, but a crash would resend more messages. */
   readonly trouble: string | undefined;
-  /** Resolves once all messages are on disk. If it rejects, none is. @throws the signal's reason, AIOT_DISK_FULL, AIOT_FILE_NOT_WRITABLE */
+  /** Resolves once all messages are on disk. If it rejects, none are. @throws the signal's reason, AIOT_DISK_FULL, AIOT_FILE_NOT_WRITABLE */
   append(messages: readonly OutgoingMessage[], signal?: AbortSignal): Promise<void>;
-  /** Returns the next messages, and the same ones again until `commit`. Returns none if all are committed. */
+  /** Returns the next messages; the same ones again until `commit` is called. Returns none if all are committed. */
   read(limit: number, byteLimit: number): Promise<Chunk>;
   /** Marks a chunk as delivered. After a crash, the messages committed in the last 200 ms are read again. */
   commit(chunk: Chunk): Promise<void>;
@@ -85,7 +85,7 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
   if (segments[0] && segments[0].id !== cursor.segment)
     cursor = { segment: segments[0].id, offset: 0, read: 0 };
 
-  /** The end of the last operation. Operations run one at a time: a file must not be removed while something is appended to it. */
+  /** Resolves at the end of the last operation. They run one at a time, so that no file is removed while messages are appended to it. */
   let last: Promise<unknown> = Promise.resolve();
   const exclusive = <T>(task: () => Promise<T>): Promise<T> => {
     const run = last.then(task);
@@ -104,8 +104,8 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
       writing = undefined;
     }
     cursor = { segment: segments[0]?.id ?? nextId, offset: 0, read: 0 };
-    // The cursor is written first, so that it does not point into a deleted file whose number may be reused. If it cannot be written, it
-    // stays at an older position, and new files get higher numbers.
+    // The cursor is written before the file is deleted, so that it never points into a deleted file, whose number may be reused. If
+    // that fails, the cursor on disk stays at an older position.
     await writeCursor();
     await rm(first.file, { force: true });
     if (trouble !== undefined) await writeCursor();
@@ -114,8 +114,8 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
   }
 
   /**
-   * Writes the reader's position. A failure is only recorded, because sending must continue to make room on a full disk. Sent messages may
-   * then be sent again.
+   * Writes the reader's position. A failure is only recorded, because sending must continue to make room on a full disk. Some delivered
+   * messages may then be sent again.
    */
   async function writeCursor(): Promise<void> {
     cursorWritten = performance.now();
@@ -155,7 +155,7 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
     Object.assign(segment, await closeSegment(path, segment));
   }
 
-  /** Whether there is room. With `drop-oldest`, it deletes the oldest files to make room. */
+  /** Whether there is room. With `drop-oldest`, deletes the oldest files to make room. */
   async function hasRoom(wanted: number): Promise<boolean> {
     while (segments.length > 0 && bytesNow() + wanted > limit) {
       if (full === 'wait') return false;
@@ -294,11 +294,11 @@ async function readRecords(
       if (more && offset + read.needed <= end) {
         bytes = await slice(file, offset, Math.min(end, offset + Math.max(read.needed, readBytes)));
         at = 0;
-        // If fewer bytes were read than expected, the file is truncated, and another call would return no more.
+        // Fewer bytes than requested mean that the file is truncated, so reading again would not help.
         if (bytes.length >= read.needed) continue;
       }
       if (offset >= end || messages.length > 0) break;
-      // A full disk has no room for a copy of the data, but the whole file can be renamed.
+      // If a full disk has no room for a copy of the data, the whole file is renamed.
       await setAside(segment.file, await slice(file, offset, end)).catch(() =>
         rename(segment.file, `${segment.file}.damaged`),
       );

@@ -1,8 +1,8 @@
 import type { Delivery, Source } from '../message.js';
 
 /**
- * Combines several sources into one, in the order of their messages' times. A message is passed on once no active source can have an older
- * one. A source is active if it has messages or is likely to have some soon. At most one batch of each source is held.
+ * Combines several sources into one, in the order of their messages' times. A message is passed on once every source has a message, or
+ * has had none for `patienceMs`. At most one batch of each source is held.
  */
 export function mergeByTime(sources: readonly Source[], now: () => number = Date.now): Source {
   return {
@@ -17,7 +17,7 @@ export function mergeByTime(sources: readonly Source[], now: () => number = Date
   };
 }
 
-/** Silence after which a source is not waited for, ms. */
+/** Silence after which the merge no longer waits for a source, ms. */
 const patienceMs = 200;
 
 interface MergeInput {
@@ -57,7 +57,7 @@ async function* merged(sources: readonly Source[], now: () => number): AsyncGene
   }
 }
 
-/** Resolves once one of the sources has messages, or the one that was awaited longest has timed out. */
+/** Resolves once one of the sources has messages, or the wait for the longest-awaited one has timed out. */
 async function firstOf(awaited: readonly MergeInput[], now: () => number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const left = Math.max(1, Math.min(...awaited.map(({ since }) => since + patienceMs - now())));

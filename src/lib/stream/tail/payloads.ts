@@ -2,7 +2,7 @@ import type { Expression } from '../decode/expression.js';
 import { decodeAuto } from '../decode/values.js';
 import type { Message, Payloads } from '../message.js';
 
-/** Keeps the payloads in `spans` for which an expression is true. Returns the number examined until `room` of them were found, or all. */
+/** Keeps at most `room` payloads for which an expression is true, and drops the others from `spans`. Returns the number examined. */
 export type PayloadFilter = (payloads: Payloads, room: number) => number | Promise<number>;
 
 /** The fast path for an expression that only reads fields of the payload; undefined for any other. */
@@ -74,7 +74,7 @@ export const everyPayload: PayloadFilter = (payloads, room) => {
 
 const lineFeed = 10;
 
-/** The payloads, each followed by a line feed: moved together within their memory. */
+/** The payloads, each followed by a line feed. They are moved within their own memory, which is overwritten. */
 export function linesOf({ bytes, spans, count }: Payloads): Buffer {
   let at = 0;
   for (let index = 0; index < count; index++) {
@@ -87,7 +87,7 @@ export function linesOf({ bytes, spans, count }: Payloads): Buffer {
   return bytes.subarray(0, at);
 }
 
-/** Byte values of `{ } " \\ , : . - [ ]` and of the digits 0 and 9. */
+/** Byte values of `{ } " \\ , : . -` and of the digits 0 and 9. */
 const [open, close, quote, backslash, comma, colon, point, minus, zero, nine] = [
   0x7b, 0x7d, 0x22, 0x5c, 0x2c, 0x3a, 0x2e, 0x2d, 0x30, 0x39,
 ];
@@ -148,7 +148,7 @@ export function fieldScanner(names: readonly string[]): FieldScanner | undefined
   };
 }
 
-// The functions are small because each is optimized within a millisecond. A single large one takes thirty, and is slow until then.
+// The work is split into small functions, because each of them is optimized within a millisecond. A single large one would take thirty.
 
 /** Position of the value after a colon, or −1. */
 function valueAfter(bytes: Buffer, from: number, end: number): number {

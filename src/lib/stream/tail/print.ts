@@ -64,7 +64,7 @@ export async function printerFor(options: PrinterOptions): Promise<Printer> {
   }
 }
 
-/** Converts a batch of messages to whole lines of output. */
+/** Converts a batch of messages to output, which consists of whole lines. */
 type Printer = (batch: readonly Shown[]) => string | Uint8Array | Promise<string>;
 
 const lineFeed = 10;
@@ -91,7 +91,7 @@ export const printRaw: Printer = (batch) => {
 /** Like `printRaw`, but for a person: control characters are escaped. */
 const printSafe: Printer = (batch) => batch.map((shown) => `${printablePayload(bytesOf(shown))}\n`).join('');
 
-/** A line of JSON per message (messageLineSchema); a computed value takes the payload's place. */
+/** A line of JSON per message (messageLineSchema). A computed value replaces the payload. */
 const printJson = (batch: readonly Shown[]): string => {
   let text = '';
   for (const { message, value } of batch) {

@@ -28,8 +28,8 @@ export const recordedSchema = z.object({
 type Recorded = z.output<typeof recordedSchema>;
 
 /**
- * Writes messages into a file: one line each with time, topic, key, headers and the payload, which can be restored byte for byte.
- * Each is acknowledged once it is on disk. Ctrl-C ends it normally.
+ * Writes messages to a file: one line each with time, topic, key, headers and the payload, which can be restored byte for byte.
+ * Each message is acknowledged once it is on disk. Ctrl-C ends the recording normally.
  * @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL, and the errors of `tail`
  */
 export async function record(options: RecordOptions): Promise<Recorded> {
@@ -66,7 +66,7 @@ interface ReplayOptions extends StreamOptions {
   to: string;
   /** Speed of the replay: 1 = original pauses, 2 = twice as fast, Infinity = as fast as possible. */
   speed: number;
-  /** Expressions that select messages, and give the topic of each. */
+  /** Expressions: a condition for the messages to publish, and the topic of each. */
   where?: string;
   topic?: string;
   /** Keep the recorded times, if the destination accepts them (Kafka); otherwise messages get the current time. */
@@ -87,7 +87,7 @@ export const replayedSchema = z.object({
 type Replayed = z.output<typeof replayedSchema>;
 
 /**
- * Publishes a recording again. Ctrl-C ends it once messages in flight have arrived.
+ * Publishes a recording again. Ctrl-C ends the replay once messages in flight have arrived.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (the line), AIOT_STREAM_EXPRESSION, AIOT_STREAM_EVALUATION (of `topic`), and
  * the errors of opening and writing
  */

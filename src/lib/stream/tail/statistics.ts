@@ -3,8 +3,8 @@ import type { Decoder } from '../decode/values.js';
 import type { Shown } from './tail.js';
 
 /**
- * Limits of the number of topics and fields, because messages could contain any number. Further topics are counted together, further fields
- * not at all.
+ * Limits for topics and fields, which could otherwise be any number. Further topics are counted together; further fields are not
+ * counted.
  */
 const mostTopics = 1000;
 const mostFields = 50;
@@ -22,7 +22,7 @@ export const streamStatisticsSchema = z.object({
   byteRate: z.number(),
   /** Number of messages dropped because they arrived too fast. */
   dropped: z.int(),
-  /** Topics with the most messages first. */
+  /** Topics, those with the most messages first. */
   topics: z.array(
     z.object({
       topic: z.string(),

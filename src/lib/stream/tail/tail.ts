@@ -20,7 +20,7 @@ export interface Shown {
   readonly value?: unknown;
 }
 
-/** The bytes shown for a message: its payload, or the value in its place. */
+/** The bytes shown for a message: its payload, or the value that replaces it. */
 export function bytesOf({ message, value }: Shown): Uint8Array {
   if (value === undefined) return message.payload;
   return ArrayBuffer.isView(value) ? (value as Uint8Array) : Buffer.from(textOf(value));
@@ -48,14 +48,14 @@ export interface TailOptions extends StreamOptions, SelectOptions {
   /** Fails after this time if `count` was not reached, ms. */
   timeoutMs?: number;
   /**
-   * Shows the messages for which this expression is true. Ends with the first one, or after `count`; fails if that takes longer than
-   * `withinMs`.
+   * Shows only the messages for which this expression is true. Ends with the first one, or after `count` of them; fails if that takes
+   * longer than `withinMs`.
    */
   expect?: string;
   withinMs?: number;
   /** Fails with the first message for which this expression is true, and shows it. Succeeds after `forMs` without one. */
   never?: string;
-  /** Called once the source is open, from when on no message is missed. */
+  /** Called once the source is open. No message is missed after that. */
   onOpen?: (endpoint: string) => void;
   /** Called every second. */
   onProgress?: (progress: TailProgress) => void;
@@ -77,24 +77,24 @@ export interface TailEnd {
   /** Number of messages for which an expression or the decoder failed; they are not shown. `first` is the first error. */
   failed: number;
   first?: string;
-  /** Why it ended. `source` = the source has no more messages; `interrupted` = the signal was aborted while no particular messages were awaited. */
+  /** Why it ended. `source` = there are no more messages; `interrupted` = by the signal, while no particular messages were awaited. */
   ended: 'count' | 'for' | 'source' | 'interrupted';
 }
 
-/** Destination of the chosen messages. */
+/** Destination of the selected messages. */
 export interface TailOutput {
-  /** Gets the messages in batches, and is awaited; never called again once `tail` has resolved. */
+  /** Receives the messages in batches, and is awaited. Never called after `tail` has resolved. */
   show(batch: readonly Shown[]): void | Promise<void>;
   /**
-   * For output that consists of payloads only, each followed by a line feed. Called instead of `show` if a source can provide payloads
-   * without creating messages.
+   * Receives payloads only, each followed by a line feed. Called instead of `show` if the source can provide payloads without creating
+   * messages.
    */
   lines?: (lines: Uint8Array) => void | Promise<void>;
 }
 
 /**
  * Follows sources. A message is acknowledged after it was shown.
- * @throws AIOT_TIMEOUT, AIOT_INTERRUPTED (both say how many came), AIOT_STREAM_EXPECTED, AIOT_STREAM_NEVER, AIOT_STREAM_EXPRESSION,
+ * @throws AIOT_TIMEOUT, AIOT_INTERRUPTED (both with the number of messages), AIOT_STREAM_EXPECTED, AIOT_STREAM_NEVER, AIOT_STREAM_EXPRESSION,
  *   AIOT_USAGE, and errors of opening a source
  */
 export async function tail(options: TailOptions, output: TailOutput): Promise<TailEnd> {
@@ -224,9 +224,9 @@ function endingOf({ forMs, timeoutMs, withinMs, signal }: TailOptions, close: ()
 }
 
 export interface Selector {
-  /** The messages to show, in order: synchronously if the expressions are simple. */
+  /** Returns the messages to show, in order; synchronously if the expressions are simple. */
   select(batch: readonly Shown[]): readonly Shown[] | Promise<readonly Shown[]>;
-  /** Filter for payloads alone; undefined if other parts of messages are read or shown. */
+  /** Filter that needs only payloads; undefined if other parts of messages are read or shown. */
   readonly payloads: PayloadFilter | undefined;
   /** Whether `expect` or `never` is true for this message. */
   holds(expression: Expression, message: Shown['message']): boolean | Promise<boolean>;
@@ -428,7 +428,7 @@ interface Ending {
 const longestQuote = 200;
 
 /**
- * The result, or the error, for the reason why `tail` ended. If an expected message did not arrive, the error shows the last other message.
+ * The result, or the error, for the reason why `tail` ended. If an expected message did not arrive, the last other message is shown.
  * @throws AIOT_TIMEOUT, AIOT_INTERRUPTED, AIOT_STREAM_EXPECTED, AIOT_STREAM_NEVER
  */
 async function endOf(

@@ -46,7 +46,7 @@ function partsOf(text: string): (string | { expression: string })[] {
   }
 }
 
-/** Position of the `}}` that ends the expression, or -1. Objects in the expression have braces of their own, and strings may contain any. */
+/** Position of the `}}` that ends the expression, or -1. Braces of objects in the expression are counted; those in strings are skipped. */
 function closing(text: string, from: number): number {
   let depth = 0;
   for (let at = from; at < text.length; at++) {

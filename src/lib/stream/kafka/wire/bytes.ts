@@ -37,7 +37,7 @@ export class ByteWriter {
     return this;
   }
 
-  /** Writes an integer up to 2^53. */
+  /** Writes an integer of up to 2^53. */
   int64(value: number): this {
     this.room(8);
     this.buf.writeInt32BE(Math.floor(value / 2 ** 32), this.at);
@@ -67,7 +67,7 @@ export class ByteWriter {
     return this;
   }
 
-  /** Writes a zigzag-encoded integer up to 2^53. */
+  /** Writes an integer of up to 2^53, zigzag-encoded. */
   varint(value: number): this {
     this.room(10);
     let rest = value < 0 ? -2 * value - 1 : 2 * value;
@@ -85,7 +85,7 @@ export class ByteWriter {
   }
 }
 
-/** Reads these types. @throws RangeError past the end */
+/** Reads the types that `ByteWriter` writes. @throws RangeError past the end */
 export class ByteReader {
   at = 0;
 

@@ -47,7 +47,7 @@ const loaders: Record<Exclude<Compression, 'none'>, () => Promise<Codec>> = {
       compress: async (bytes) => asBuffer(zstd.compress(bytes, 3)),
       decompress: async (bytes) => {
         refuseBomb('zstd', asBuffer(bytes));
-        // The library's one-shot call returns nothing for a frame that does not state its size, so chunks are used then.
+        // Discards the state of the last call.
         zstd.reset();
         return asBuffer(zstd.decompress(bytes));
       },
@@ -76,8 +76,8 @@ function asBuffer(bytes: Uint8Array): Buffer {
 const largestBytes = 512 * 1024 * 1024;
 
 /**
- * Rejects data that would decompress to more than `largestBytes`. The libraries for these formats accept no limit, and allocate before they
- * check. The bound follows from lengths in the data itself, which no decoder exceeds.
+ * Rejects data that would decompress to more than `largestBytes`. The libraries for these formats accept no limit, and allocate
+ * memory before they check. The bound is computed from lengths in the data, which no decoder exceeds.
  * @throws AIOT_STREAM_DECODE
  */
 function refuseBomb(format: keyof typeof bounds, bytes: Buffer): void {

@@ -33,7 +33,7 @@ export interface BatchHeader {
   records: number;
 }
 
-/** The head of the batch at `at`; undefined if the batch is truncated, because brokers fill a response to its last byte. */
+/** The head of the batch at `at`; undefined if the batch is truncated, because brokers cut a response off at its size limit. */
 export function batchHeader(buf: Buffer, at: number): BatchHeader | undefined {
   if (buf.length - at < lengthOverhead + 5) return undefined;
   const bytes = lengthOverhead + buf.readInt32BE(at + 8);
@@ -125,12 +125,12 @@ export class RecordReader {
 }
 
 /**
- * Positions of the values of the records from `from` on. A record has at least six bytes before its value, and one after it.
+ * Positions of the values of the records from offset `from` on. At least one byte of the record follows each value (see Payloads).
  * @throws RangeError for a damaged batch
  */
 export function payloadsOf(records: Buffer, header: BatchHeader, from: number): Payloads {
   const reader = new ByteReader(records);
-  // A record has at least one byte, which limits the allocation.
+  // A record takes at least one byte, which limits the allocation below.
   if (header.records > records.length)
     throw new RangeError('a batch has fewer records than its header states');
   const spans = new Int32Array(header.records * 2);
@@ -172,7 +172,7 @@ interface Producer {
   sequence: number;
 }
 
-/** A batch of messages, in order. `now` is the time of messages without one; ms. */
+/** Encodes messages as a batch, in order. `now` is the time of messages without one, ms since 1970. */
 export async function writeBatch(
   messages: readonly OutgoingMessage[],
   producer: Producer,

@@ -25,9 +25,9 @@ interface FetchPlace {
 }
 
 interface FetchOptions {
-  /** How long the broker waits if there is no data. */
+  /** How long the broker waits for data, ms. */
   maxWaitMs: number;
-  /** Size limits of the whole response, and of one partition; one batch is always returned whole. */
+  /** Size limits of the whole response and of one partition, bytes. The first batch is returned even if it is larger. */
   maxBytes: number;
   maxPartitionBytes: number;
 }
