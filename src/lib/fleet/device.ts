@@ -81,7 +81,7 @@ function few<T extends object>(value: T, what: string): T {
   });
 }
 
-/** The last entry of each name wins. */
+/** Sorts entries by name. If a name occurs twice, the last entry is used. */
 function sorted(entries: [string, string][]): Record<string, string> {
   const last = [...new Map(entries)];
   return Object.fromEntries(last.sort(([a], [b]) => (a < b ? -1 : 1)));

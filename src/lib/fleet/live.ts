@@ -36,7 +36,7 @@ export function countInference(counts: LiveCounts, inference: CountedInference):
   increment(counts.latency, bucketOf(latencyMs));
 }
 
-/** `truth` returns the class that was recorded, or null if there is no label. */
+/** @param truth returns the recorded class, or null if there is no label */
 export function liveFigures(
   counts: LiveCounts,
   classes: string[],
@@ -67,7 +67,7 @@ export function liveFigures(
   };
 }
 
-/** Adds the predictions to a row; returns how many named a class that the model does not have. */
+/** Adds the predictions to a row. Returns the number of predictions of a class that the model does not have. */
 function fill(row: number[] | undefined, classes: string[], answers: Record<string, number>): number {
   let unknown = 0;
   for (const [label, n] of Object.entries(answers)) {
@@ -78,7 +78,7 @@ function fill(row: number[] | undefined, classes: string[], answers: Record<stri
   return unknown;
 }
 
-/** Predictions that name no class of the model count as wrong: they are in `windows` but not in the confusion matrix. */
+/** Predictions of a class that the model does not have count as wrong: they are in `windows`, but not in the confusion matrix. */
 function scores(confusion: number[][], windows: number): { accuracy: number; macroF1: number } {
   const right = sum(confusion.map((row, i) => row[i] ?? 0));
   return { accuracy: windows === 0 ? 0 : right / windows, macroF1: macroF1Of(confusion) };
@@ -104,7 +104,7 @@ function quantile(buckets: Record<number, number>, share: number): number {
   return 0;
 }
 
-/** A device may be named `constructor`: inherited members must not be read as counts. */
+/** Inherited members must not be read as counts, because a device may be named `constructor`. */
 function increment(counts: Record<string, number>, key: string | number): void {
   counts[key] = (Object.hasOwn(counts, key) ? (counts[key] ?? 0) : 0) + 1;
 }

@@ -36,7 +36,7 @@ export const rehearsalsSchema = z.object({
   tried: figures,
   /** Devices that tried the release and rolled back, or rejected it. */
   failed: figures,
-  /** Devices that were offline, were not offered the release, or were withdrawn. */
+  /** Devices that neither committed nor failed: offline, not offered the release, or withdrawn. */
   left: figures,
 });
 
@@ -48,7 +48,7 @@ export interface RehearseOptions extends Omit<RehearsalOptions, 'outageAt' | 'ob
   onRun?: (done: number) => Promise<void> | void;
 }
 
-/** An outage begins at a random time within this period. */
+/** The outage begins at a random time within this period after the start, ms. */
 const outageWithinMs = 600_000;
 
 /** Rehearses a plan this many times, each with different random events; the same seed gives the same results. */
@@ -103,9 +103,9 @@ export interface RehearsalOptions {
 
 /** Counts the traffic in both directions. Times are ms since 1970. */
 export interface RehearsalObserver extends RehearsedTraffic {
-  /** The platform has taken a step, which it stores and sends to devices. */
+  /** Called when the platform has taken a step, which it stores and sends to devices. */
   stepped(at: number, before: RolloutState, step: RolloutStep): void;
-  /** A device has sent this report. */
+  /** Called when a device has sent this report. */
   reported(at: number, device: string, kind: Release['kind'], reported: Reported): void;
 }
 
@@ -223,7 +223,7 @@ class Run {
     for (const wish of step.wishes) this.devices.get(wish.device)?.hear(desiredOf(wish));
   }
 
-  /** Connects or disconnects devices for this second. Each changes in a second of its own, because real devices are not synchronized. */
+  /** Connects or disconnects a sixtieth of the devices, a different one each second, because real devices are not synchronized. */
   private weather(second: number): void {
     if (this.options.network.offline === 0) return;
     if (!this.brokerAway) this.connectSome(Math.floor(second / 60), second % 60, 60);
@@ -288,7 +288,7 @@ function desiredOf({ wish, release, shadow }: Wish): Desired | null {
   };
 }
 
-/** Unsigned: a rehearsal does not check signatures. */
+/** A manifest without a signature, because a rehearsal does not check signatures. */
 function manifestOf(desired: Desired, bytes: number, issued: number): Manifest {
   const { kind, name, version, sequence } = desired;
   const digest = `sha256:${sequence.toString(16).padStart(64, '0')}`;

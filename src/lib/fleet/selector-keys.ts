@@ -13,11 +13,11 @@ export interface Key {
   options?: readonly string[];
   /** The device's value that `=` and `~` test; null = the device has no such value. */
   text?(device: Selectable): string | null;
-  /** The same for a key with several values, one of which must match. */
+  /** Like `text`, for a key with several values, one of which must match. */
   texts?(device: Selectable): readonly string[];
   /** How `=` compares, if not by equal text. */
   equal?: (text: string, value: string) => boolean;
-  /** How `<` and similar operators compare a device's value with this one: negative, 0 or positive; null = not comparable. */
+  /** Compares a device's value with this one for `<` and similar operators: negative, 0 or positive; null = not comparable. */
   order?: (value: string, now: number) => (device: Selectable) => number | null;
   /** Normalizes a value for `=` and `~`. */
   normal?: (value: string) => string;

@@ -51,7 +51,8 @@ export function parseSelector(text: string, now: number): Test {
 }
 
 /**
- * Requires each device of a selector that is only a list of names, so that a mistyped name is not a smaller selection.
+ * If a selector is only a list of names, requires that each device exists, so that a mistyped name does not just make the selection
+ * smaller.
  * @param names of all devices
  * @throws AIOT_NOT_FOUND with the nearest name, AIOT_SELECTOR_INVALID
  */
@@ -78,7 +79,7 @@ export function onlineOnly(text: string): string | null {
   return `online=true and ${partOf(expression, text.trim())}`;
 }
 
-/** Wraps an expression as one part of `and`. A list of names is a selector of its own, and cannot be a part. */
+/** Formats an expression as an operand of `and`. A list of names is rewritten, because it can only be a whole selector. */
 function partOf(expression: Expression, text: string): string {
   if (expression.kind === 'or') return `(${text})`;
   if (expression.kind !== 'term' || expression.key !== 'name' || expression.operator !== 'in') return text;
@@ -159,7 +160,7 @@ function termTest({ key, operator, values }: Term, now: number): Test {
   }
 }
 
-/** Whether one of a key's texts matches. Runs for many devices, so a single text allocates no array. */
+/** Tests whether one of a key's texts matches. Runs for many devices, so a single text allocates no array. */
 function someText({ text, texts }: Key): (fits: (text: string) => boolean) => Test {
   if (texts) return (fits) => (device) => texts(device).some(fits);
   return (fits) => (device) => {
@@ -181,7 +182,8 @@ const tagPattern = /^[a-z][a-z0-9_.-]{0,62}$/i;
  *     or       = and { "or" and }    term = "has" KEY | KEY ["not"] "in" "(" VALUE { "," VALUE } ")"
  *     and      = not { "and" not }        | KEY ( "=" | "!=" | "<" | "<=" | ">" | ">=" | "~" ) VALUE
  *
- * A key that is not in `keys` is a tag, and `tag.KEY` always is. A NAME is the name of a device. It must be quoted if it is also a key or a keyword.
+ * A key that is not in `keys` is a tag, and `tag.KEY` always is. A NAME is the name of a device, and must be quoted if it is also a key or
+ * a keyword.
  * @throws AIOT_SELECTOR_INVALID with the column, what was expected there, and what was found
  */
 export function parseExpression(text: string): Expression {
@@ -342,7 +344,7 @@ class Reader {
   }
 }
 
-/** Keys and keywords are names only in quotes, so that a forgotten operator is still reported. */
+/** Whether a word is a device name. Keys and keywords must be quoted, so that a forgotten operator is still reported. */
 function isName({ kind, text }: Word): boolean {
   if (kind === 'quoted') return true;
   return kind === 'word' && !Object.hasOwn(keys, text) && !keywords.has(text.toLowerCase());
@@ -419,8 +421,8 @@ export function valueText(value: string): string {
 }
 
 /**
- * Whether the whole text matches a pattern in which `*` stands for any characters and `?` for one. It backtracks only to the last
- * `*`, so it takes at most text × pattern steps for any input.
+ * Whether the whole text matches a pattern in which `*` stands for any characters and `?` for one. Backtracks only to the last `*`, so
+ * the number of steps is at most the product of both lengths.
  */
 export function matchesGlob(text: string, pattern: string): boolean {
   let at = 0;

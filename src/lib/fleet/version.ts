@@ -1,13 +1,13 @@
 interface Version {
-  /** Numbers of the version as digits without leading zeros: they may be larger than a float64 can hold. */
+  /** Numbers of the version, as digits without leading zeros, because they may be larger than a double can represent. */
   numbers: string[];
   /** Pre-release identifiers; empty = a release. */
   pre: string[];
 }
 
 /**
- * Parses a Semantic Versioning 2.0 version, with any count of numbers and an optional `v` prefix; build metadata
- * is ignored. Returns null for any other text.
+ * Parses a Semantic Versioning 2.0 version, extended to any count of numbers and an optional `v` prefix. Build metadata is ignored.
+ * Returns null for any other text.
  */
 export function parseVersion(text: string): Version | null {
   const match = /^v?(\d+(?:\.\d+)*)(?:-([0-9a-z-]+(?:\.[0-9a-z-]+)*))?(?:\+[0-9a-z.-]+)?$/i.exec(text);
@@ -15,7 +15,7 @@ export function parseVersion(text: string): Version | null {
   return { numbers: (match[1] ?? '').split('.').map(bare), pre: match[2]?.split('.') ?? [] };
 }
 
-/** Negative, 0 or positive, by precedence (semver.org, 11); missing numbers are 0. null if either is not a version. */
+/** Compares by precedence (semver.org, 11): negative, 0 or positive; null if either is not a version. Missing numbers are 0. */
 export function compareVersions(a: string, b: string): number | null {
   const left = parseVersion(a);
   const right = parseVersion(b);
@@ -33,7 +33,7 @@ export function compareVersions(a: string, b: string): number | null {
   return 0;
 }
 
-/** Numeric identifiers come before text, fewer parts before more. */
+/** Compares pre-release identifiers: numeric ones come before text, fewer before more. */
 function comparePre(a: string | undefined, b: string | undefined): number {
   if (a === undefined || b === undefined) return a === undefined ? -1 : 1;
   const numeric = [a, b].map((part) => /^\d+$/.test(part));

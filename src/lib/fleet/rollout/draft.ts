@@ -41,7 +41,7 @@ export class Draft {
     return this.head.waves[index]!;
   }
 
-  /** Devices of the waves up to and including this one, except those in blocks that cannot contain a match. */
+  /** Devices of the waves up to and including this one, except those in blocks for which `mayHave` returns false. */
   *devicesUpTo(wave: number, mayHave: (block: Block) => boolean = () => true): Generator<RolloutDevice> {
     for (let i = 0; i <= wave; i++) yield* this.devicesOf(i, mayHave);
   }
@@ -72,10 +72,10 @@ export class Draft {
       ...{ state, offer, times, offered: this.at },
       ...(device.delta && state === 'offered' ? { delta: undefined } : {}),
       ...{ attempts: device.attempts + 1, step: null, error: null, retryAt: null },
-      // A new desired release needs a new proof. For a rollback the previous proof remains valid.
+      // A newly offered release needs a new proof. During a rollback, the previous proof is kept.
       ...(state === 'offered' ? { proof: null } : {}),
       ...(state === 'restoring' && device.holds ? { holds: false } : {}),
-      // A former shadow's measurements are kept until it ends, because they are still reported.
+      // After a shadow, the measurements are kept, because they are still reported.
       ...(asShadow ? { asShadow, shadow: null } : device.asShadow ? { asShadow: false } : {}),
     });
     const { soakMs, shadow } = this.head.policy;
@@ -89,7 +89,7 @@ export class Draft {
     });
   }
 
-  /** The device keeps running its current release and does not start the update later on its own. */
+  /** Recalls the offer: the device keeps its current release, and does not start the update later on its own. */
   withdraw({ name, offer }: RolloutDevice): void {
     this.wishes.set(name, { device: name, wish: wishOf(this.head.id, offer), release: null });
   }
@@ -111,8 +111,8 @@ export class Draft {
 }
 
 /**
- * Names of desired releases. A device starts a desired release of one name only once, so each offer after the first needs a new name. The
- * first is the rollout's id; the others append a dot and the number of the offer.
+ * The name of a desired release. A device starts a release of one name only once, so each offer needs a new name. The first is the
+ * rollout's id; later ones append a dot and the number of the offer.
  */
 export function wishOf(rollout: string, offer: number): string {
   return offer === 1 ? rollout : `${rollout}.${offer}`;

@@ -77,7 +77,7 @@ export function passes(draft: Draft, index: number): boolean {
   return false;
 }
 
-/** Marks the connected committed devices as healthy. Returns how many have not connected since the soak ended. */
+/** Marks the committed devices that are online as healthy. Returns how many have not been online since the soak ended. */
 function markHealthy(draft: Draft, index: number): number {
   let silent = 0;
   for (const device of draft.devicesOf(index)) {
@@ -120,7 +120,7 @@ function recallOne(draft: Draft, device: RolloutDevice, to: 'pending' | 'withdra
       draft.change(device, { state: 'recalled' });
       return;
     case 'shadowing':
-      // The device runs the candidate only as a shadow, so it simply keeps its current release.
+      // The device runs the candidate only as a shadow, and keeps its current release.
       draft.withdraw(device);
       draft.change(device, { state: to, attempts: Math.max(0, device.attempts - 1), retryAt: null });
       return;

@@ -17,7 +17,7 @@ export function applyReport(draft: Draft, before: RolloutDevice, report: UpdateR
   else if (step === 'ROLLED_BACK') ended(draft, device, step, 'rolledBack', report.error);
   else if (step !== 'IDLE') proceeds(draft, device, step, report);
   else if (report.error) ended(draft, device, step, 'failed', report.error, report.refusedRecall);
-  // The device has received the desired release, or has dropped it.
+  // The device has received the recall and dropped the desired release.
   else if (device.state === 'recalled') draft.change(device, { state: recalledTo(draft), step });
   else if (device.step !== step) draft.change(device, { step });
 }
@@ -29,8 +29,8 @@ function withDelta(draft: Draft, device: RolloutDevice, { delta }: UpdateReport)
 }
 
 /**
- * Whether a report counts. A commit counts however late it is, because the device runs the release, unless the device has already committed or gone
- * back. Other reports count only for unfinished devices.
+ * Whether a report counts. Nothing counts after the device has committed or rolled back. Otherwise a commit counts however late it is,
+ * because the device runs the release; other reports count only for unfinished devices.
  */
 function listens({ state }: RolloutDevice, step: string): boolean {
   if (state === 'committed' || state === 'rolledBack' || state === 'restored') return false;
@@ -130,7 +130,7 @@ function ended(
     if (state === 'rolledBack' && device.holds) draft.change(device, { holds: false });
     return;
   }
-  // An attempt that was recalled and then abandoned by the device is not a failure of the release.
+  // If the device gave up the attempt after a recall, that is not a failure of the release.
   if (device.state === 'recalled' && !refusedRecall) {
     draft.change(device, { state: recalledTo(draft), step, error });
     return;
@@ -178,7 +178,7 @@ function passed({ golden }: UpdateReport): boolean {
   return golden ? golden.vectors > 0 && golden.passed === golden.vectors : false;
 }
 
-/** Time after its soak for a device that signs its reports to confirm that it was healthy, ms. */
+/** Time after the soak for devices that sign their reports to confirm that they were healthy, ms. */
 const graceMs = 5000;
 
 /** Compares the proof in a commit with what the device has already proved. @param at ms since 1970 */
@@ -206,14 +206,14 @@ function proofOf(device: RolloutDevice, { proof }: UpdateReport, at: number): De
   };
 }
 
-/** A device without a clock, as after a restart, reports 0, which is not treated as earlier. */
+/** The reason if a proof is older than the last one. A device whose clock is not set yet reports 0, which does not count as older. */
 function replayed(before: DeviceProof | null, t: number): RolloutReason | null {
   if (t === 0 || before === null || before.t === null || t >= before.t) return null;
   const message = `expected a proof from ${new Date(before.t).toISOString()} or later, got one from ${new Date(t).toISOString()}`;
   return { code: 'AIOT_PROOF_REPLAYED', message };
 }
 
-/** Records another report of a committed device: keeps the first proof, the first proof that covers the whole soak, and any refused proof. */
+/** Records another proof of a committed device, if its verdict is new or it is the first to cover the whole soak. */
 function proveAgain(draft: Draft, device: RolloutDevice, report: UpdateReport): void {
   if (!report.proof) return;
   const proof = proofOf(device, report, draft.at);

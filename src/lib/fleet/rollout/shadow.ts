@@ -4,7 +4,7 @@ import { plural } from '../../core/figures.js';
 import type { Draft } from './draft.js';
 import type { RolloutWave } from './types.js';
 
-/** Limits of the interval between a device's shadow reports, ms; it reports ten times within these limits. */
+/** Limits of the interval between a device's shadow reports, ms. Within these limits, a device reports ten times per shadow. */
 const [leastMs, mostMs] = [250, 60_000];
 
 export function shadowWish({ ms }: ShadowPolicy): { everyMs: number } {
@@ -16,7 +16,7 @@ export function isShadowing(wave: RolloutWave): boolean {
   return wave.shadow ? !wave.shadow.passed : false;
 }
 
-/** Discards the devices' earlier measurements when the shadow is started again. */
+/** Starts a wave's shadow, and discards the devices' measurements from an earlier one. */
 export function beginShadow(draft: Draft, index: number): void {
   if (draft.head.policy.shadow === null) return;
   const wave = draft.wave(index);
@@ -25,7 +25,7 @@ export function beginShadow(draft: Draft, index: number): void {
   wave.shadow = { from: draft.at, passed: false, devices: 0, figures: null };
 }
 
-/** The result of the devices' measurements; null = continue measuring. */
+/** The verdict on the devices' measurements; null = more measurements are needed. */
 export function judgeShadow(draft: Draft, index: number): 'passed' | { stop: string } | null {
   const { shadow: policy } = draft.head.policy;
   const wave = draft.wave(index);
@@ -45,7 +45,7 @@ export function judgeShadow(draft: Draft, index: number): 'passed' | { stop: str
   return { stop: `expected at least ${policy.minWindows} windows, got ${got}: too few to compare` };
 }
 
-/** The devices may commit from now on: those that run the shadow get a new offer. */
+/** Ends a wave's shadow successfully: the devices that run it become due for an offer that they may commit. */
 export function passShadow(draft: Draft, index: number): void {
   const wave = draft.wave(index);
   Object.assign(wave, { state: 'open', shadow: { ...wave.shadow, passed: true } });
@@ -76,13 +76,13 @@ function beyondLimits({ windows, disagreements, active, candidate }: ShadowFigur
   ];
 }
 
-/** Number of classes reported by name; for a model with more, the most common ones. */
+/** Maximum number of classes reported by name. For a model with more, the most common ones are reported. */
 const mostLabels = 64;
 
 /** The weight of one device is capped at this many times the median number of windows. */
 const mostTimesMedian = 10;
 
-/** Caps the weight of a device that reports very many windows, so that it cannot outvote the others. The proportions of its values stay. */
+/** Caps the weight of a device that reports very many windows, so that it cannot outvote the others. Its values are scaled down. */
 function bounded(all: readonly ShadowFigures[]): ShadowFigures[] {
   const sorted = all.map(({ windows }) => windows).sort((a, b) => a - b);
   const most = mostTimesMedian * (sorted[Math.floor((sorted.length - 1) / 2)] ?? 0);

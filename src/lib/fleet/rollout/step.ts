@@ -143,7 +143,7 @@ function hasPassed(draft: Draft): boolean {
   wave.settled ??= draft.at;
   if (wave.state === 'open') wave.state = 'soaking';
   if (draft.at < wave.settled + head.policy.soakMs || awaitsProof(draft, head.wave)) return false;
-  // If the last wave has nothing left to wait for, the final state of the rollout covers its result.
+  // If the last wave has nothing left to wait for, the rollout's final state already includes its result.
   const over = isLast(draft) && unended(wave) === 0 && head.policy.soakMs === 0;
   if (!over && !passes(draft, head.wave)) return false;
   Object.assign(wave, { state: 'passed', ended: draft.at });
@@ -269,7 +269,7 @@ function offerDue(draft: Draft): void {
   }
 }
 
-// Runs for every report: blocks that contain no due device are skipped, which matters in a wave of ten thousand.
+// Runs for every report. Skipping blocks without due devices matters in a wave of ten thousand.
 
 function offerTo(draft: Draft, wave: number): void {
   const { counts } = draft.wave(wave);
@@ -298,7 +298,7 @@ function isDue({ at, world }: Draft, { name, state, retryAt }: RolloutDevice, as
   return !asShadow || (world.shadows?.(name) ?? false);
 }
 
-/** Unused capacity that is carried over, ms; the rest is lost, so that the next wave does not start with a minute's worth at once. */
+/** Unused capacity that is carried over, ms. The rest is lost, so that the next wave does not start with a burst of offers. */
 const savedMs = 1000;
 
 function refill(draft: Draft): void {

@@ -1,13 +1,13 @@
 import type { RolloutDevice } from './types.js';
 import { isEnd } from './waves.js';
 
-/** Devices per block. A million devices make 3,907 blocks: a change copies one block and the list of blocks, which cost about the same. */
+/** Devices per block. A change copies one block and the list of blocks, 3,907 for a million devices. Both copies cost about the same. */
 const blockSize = 256;
 
-/** Neighboring devices of one wave, with a summary that shows whether any of them needs attention. */
+/** Consecutive devices of one wave, with a summary that shows whether any of them needs attention. */
 export interface Block {
   devices: readonly RolloutDevice[];
-  /** Earliest time at which a device of the block gets an offer, ms since 1970; Infinity = none is waiting. */
+  /** Earliest time at which a device of the block is due for an offer, ms since 1970; Infinity = none is waiting. */
   due: number;
   /** Time of the earliest offer to a device that has not ended, ms since 1970; Infinity = none. */
   asked: number;

@@ -20,7 +20,7 @@ export interface RolloutDevice {
   state: RolloutDeviceState;
   /** Index of the release that the device is taking. */
   item: number;
-  /** Number of desired releases sent so far. Each has its own number, so that reports about an earlier one can be recognized. */
+  /** Number of the last offer. Offers are numbered, so that reports about an earlier one can be recognized. */
   offer: number;
   /** Offers of the current release. */
   attempts: number;
@@ -30,7 +30,7 @@ export interface RolloutDevice {
   /** Time of the last offer, and the earliest time of the next one, ms since 1970. */
   offered: number | null;
   retryAt: number | null;
-  /** Evidence of the update: when each step was first reported, ms since 1970. */
+  /** Times at which each step was first reported, ms since 1970. */
   times: DeviceTimes;
   /** Proof that the device committed; absent before it commits. */
   proof?: DeviceProof | null;
@@ -38,7 +38,7 @@ export interface RolloutDevice {
   delta?: DeltaReport;
   /** Whether the last offer was to run the release as a shadow. */
   asShadow?: boolean;
-  /** Whether the device runs the release although its commit did not count: it must roll back with the others. */
+  /** Whether the device runs the release although its commit did not count, so that a rollback must include it. */
   holds?: boolean;
   /** Latest measurements of the shadow. */
   shadow?: ShadowFigures | null;
@@ -51,7 +51,7 @@ export interface RolloutWave {
   devices: number;
   state: 'waiting' | 'shadowing' | 'open' | 'soaking' | 'passed' | 'stopped';
   opened: number | null;
-  /** Time since which no device is updating and enough have committed. */
+  /** Time from which on no device was updating and enough had committed; ms since 1970. */
   settled: number | null;
   ended: number | null;
   counts: DeviceCounts;
@@ -129,7 +129,7 @@ export type RolloutEvent =
   | { type: RolloutCommand; who: string }
   | { type: 'tick' };
 
-/** Input to a rollout besides its own state. */
+/** Input to a rollout step besides the rollout's state. */
 export interface World {
   /** ms since 1970 */
   at: number;
@@ -148,7 +148,7 @@ export interface Wish {
   release: Release | null;
   /** How long the device must run healthily before it reports again, ms. */
   soakMs?: number;
-  /** A patch from the device's current release: known once the desired release is stored. */
+  /** A patch from the device's current release; absent until the desired release is stored. */
   delta?: Desired['delta'];
   /** Runs the release alongside the active one, without committing it, and reports at this interval. */
   shadow?: { everyMs: number };
@@ -166,8 +166,8 @@ export interface RolloutStore {
   /** Adds a new rollout. */
   insert(rollout: RolloutState, who: string): Promise<void>;
   /**
-   * Resolves when the step and the new desired releases are on disk: only then may devices be notified. The new revision is one above that of
-   * `before`. If two saves have the same `before`, the later one is rejected.
+   * Resolves when the step and the new desired releases are on disk. Devices may be notified only then. The new revision is one above that
+   * of `before`. If two saves have the same `before`, the later one is rejected.
    * @returns the desired releases in force; a recall is omitted if the device has received another desired release since
    */
   save(before: RolloutState, step: RolloutStep, who: string): Promise<Wish[]>;
@@ -178,7 +178,7 @@ export interface RolloutStore {
   list(page: { after?: string | undefined; limit: number }): Promise<RolloutHead[]>;
   /** Devices sorted by name, at most `limit` after `after`. */
   devices(id: string, query: RolloutDevicesQuery): Promise<RolloutDevice[]>;
-  /** Unfinished rollouts. `known`: those read before, of which only the changes are read. */
+  /** Unfinished rollouts. @param known those read before, of which only the changes are read */
   running(known: ReadonlyMap<string, RolloutState>): Promise<RolloutState[]>;
 }
 
