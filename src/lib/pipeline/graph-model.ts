@@ -1,18 +1,18 @@
 import type { PipelineStep } from './plan/types.js';
 import type { StepRecord, StepState } from './run/record.js';
 
-/** The parts of a step that are drawn; of `when`, only whether it is set. */
+/** The parts of a step that are drawn. Only whether `when` is empty matters. */
 type DrawnStep = Pick<PipelineStep, 'name' | 'about' | 'needs' | 'gate'> & {
   when: readonly unknown[];
 };
 
 type Last<State> = Pick<StepRecord, 'name' | 'cached' | 'seconds' | 'reason'> & { state: State };
 
-/** A step in the drawing: its column is the length of the longest path to it. */
+/** A step in the drawing. Its column is the length of the longest path that leads to it. */
 export interface GraphNode<State = StepState> {
   name: string;
   about: string;
-  /** Direct dependencies, without those that another of them already implies. */
+  /** Direct dependencies, without those that another dependency implies. */
   needs: string[];
   column: number;
   row: number;
@@ -34,7 +34,7 @@ const labels: Record<StepState, string> = {
   cancelled: 'cancelled',
 };
 
-/** The label of a step's state in the terminal, the dashboard and drawings; `cached`: done before, with the same inputs. */
+/** The label of a step's state in the terminal, the dashboard and drawings. `cached` = done before with the same inputs. */
 export function stepLabel({ state, cached }: { state: string; cached: boolean }): string {
   if (state === 'done' && cached) return 'cached';
   return labels[state as StepState] ?? state;

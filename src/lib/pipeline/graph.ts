@@ -51,8 +51,8 @@ export async function pipelineGraph(options: { dir: string; out?: string }): Pro
 }
 
 /**
- * The graph as text: each step below its dependencies, indented by its column, with the names of those dependencies that are not directly
- * above it.
+ * The graph as text: each step is below its dependencies and indented by its column. Its dependencies are named unless the only one is
+ * on the line above.
  */
 function graphText(nodes: readonly GraphNode[]): string {
   const lines = nodes.map((node, i) => {
@@ -146,7 +146,7 @@ function boxOf(node: GraphNode, { x, y }: Point): string {
 <text x="${x + 14}" y="${y + 44}" font-size="12" fill="${line}">${xmlText(short(stateText(node), 24))}</text>${gate}</g>`;
 }
 
-/** A diamond at the corner: this step is a gate. */
+/** A diamond in the corner, which marks a gate. */
 function gateMark(x: number, y: number, gate: string): string {
   const [cx, cy] = [x + box.width - 16, y + 17];
   const path = `M${cx} ${cy - 7}L${cx + 7} ${cy}L${cx} ${cy + 7}L${cx - 7} ${cy}z`;

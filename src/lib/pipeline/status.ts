@@ -23,7 +23,7 @@ import {
 import { type RunPipelineOptions, runPipeline } from './run/run-pipeline.js';
 import { placesOf } from './run/run-step.js';
 
-/** A run as it is reported: `interrupted` if its runner no longer exists. */
+/** A run as reported to users: `interrupted` if its runner no longer exists. */
 export const runStatusSchema = runRecordSchema.extend({
   steps: z.array(stepRecordSchema),
   /** Output of a step, if requested. */
@@ -55,7 +55,7 @@ export async function pipelineStatus(options: {
   return { ...record, steps, log: await readFile(log, 'utf8').catch(() => '') };
 }
 
-/** Runs, the newest first. */
+/** The project's runs, newest first. */
 export async function pipelineHistory(options: { dir: string; limit?: number }): Promise<RunRecord[]> {
   const { dir } = await loadProject(options.dir);
   const folders = pipelineFolders(dir);
@@ -65,7 +65,7 @@ export async function pipelineHistory(options: { dir: string; limit?: number }):
   return records;
 }
 
-/** Marks a run as interrupted if its runner was killed and so could not record it. */
+/** Marks a run as interrupted if its runner was killed, and could not record this itself. */
 async function seen(record: RunRecord): Promise<RunRecord> {
   if (record.state !== 'running') return record;
   if (record.runner && (await isAlive(record.runner))) return record;
@@ -80,7 +80,7 @@ function lastSeen(record: RunRecord): number {
 export async function cancelPipeline(options: {
   dir: string;
   run?: string;
-  /** For Argo's server (secret), if the run is there. */
+  /** Token for Argo's server (secret), if the run is there. */
   token?: string | undefined;
 }): Promise<RunRecord> {
   const { dir } = await loadProject(options.dir);
@@ -105,7 +105,7 @@ export async function cancelPipeline(options: {
   return await settle(folders, record.run, runner);
 }
 
-/** Completes the work that the runner did not get to. */
+/** Completes the work of a runner that was killed. */
 async function settle(
   folders: ReturnType<typeof pipelineFolders>,
   run: string,
@@ -128,7 +128,7 @@ async function settle(
 interface ResumePipelineOptions extends RunPipelineOptions {
   /** Id of the run, or a prefix; absent = the last one. */
   run?: string | undefined;
-  /** For Argo's server (secret), if the run is there. */
+  /** Token for Argo's server (secret), if the run is there. */
   token?: string | undefined;
 }
 

@@ -8,17 +8,17 @@ import { systemCode, unless } from '../core/errors.js';
 import { readJson, syncFolder, unwritable, writeFileAtomic, writeJsonAtomic } from '../core/files.js';
 import { inParallel } from '../core/tasks.js';
 
-/** Contents, by digest, in a folder. */
+/** A store of file contents by digest, in a folder. */
 export interface Blobs {
   /** Adds a file or folder to the store, without a copy if the file system supports that; null if there is nothing at the path. */
   take(path: string): Promise<Tree | null>;
   takeText(text: string): Promise<Tree>;
-  /** Whether all of it exists unchanged: every byte is read, once per run. */
+  /** Whether all contents exist and are unchanged. Every byte is read, once per process. */
   has(tree: Tree): Promise<boolean>;
-  /** Creates it at a path: linked, or copied. @param own a separate copy, which may be written to */
+  /** Creates the file or folder at a path, linked or copied. @param own whether to create a separate copy, which may be written to */
   place(tree: Tree, path: string, own?: boolean): Promise<void>;
   path(digest: string): string;
-  /** Removes everything that is not in use. */
+  /** Removes all contents except these. */
   keepOnly(digests: ReadonlySet<string>): Promise<void>;
 }
 
@@ -43,7 +43,7 @@ export function openBlobs(folder: string): Blobs {
     await linkOrCopy(from, part);
     // Replaces the entry if it is damaged.
     await rename(part, to);
-    // If a program writes to it later, the write is rejected or the digest reveals it.
+    // Read-only, so that a later write by a program fails. If it succeeds nevertheless, the digest reveals it.
     await chmod(to, 0o444).catch(() => {});
     await syncFolder(dirname(to));
   }
@@ -60,7 +60,7 @@ export function openBlobs(folder: string): Blobs {
       if (!tree) return null;
       await inParallel(tree.files, atOnce, async (file) => {
         const from = file.path === '' ? path : join(path, file.path);
-        // Synced before anything refers to it; it may also have been written to since it was read.
+        // Synced before anything refers to the file. The digest is computed again, because the file may have changed since it was read.
         const now = await digestOfFile(from, true);
         await takeFile(from, { ...file, digest: now.digest, bytes: now.bytes });
         Object.assign(file, { digest: now.digest, bytes: now.bytes });
@@ -115,13 +115,13 @@ async function linkOrCopy(from: string, to: string): Promise<void> {
   try {
     await link(from, to);
   } catch (error) {
-    // Links are not possible: another file system, one without links, or too many links.
+    // A link is not possible: the path is on another file system, on one without links, or the file has too many links.
     if (!['EXDEV', 'EPERM', 'EMLINK', 'ENOTSUP', 'EACCES'].includes(systemCode(error) ?? '')) throw error;
     await copyFile(from, to);
   }
 }
 
-/** A file or folder, by its contents. */
+/** A file or folder, described by its contents. */
 export const treeSchema = z.object({
   folder: z.boolean(),
   /** Digest of all names and contents. */
@@ -143,10 +143,10 @@ export const treeSchema = z.object({
 const entrySchema = z.object({
   spec: z.literal('aiot-step/1'),
   step: z.string(),
-  /** The run that executed it. */
+  /** The run that executed the step. */
   run: z.string(),
   outputs: z.record(z.string(), treeSchema),
-  /** Its JSON result; null if it printed none. */
+  /** The step's JSON result; null if it printed none. */
   result: z.unknown(),
   skipped: z.string().nullable(),
   /** ms since 1970 */
@@ -165,7 +165,7 @@ export async function readEntry(folder: string, key: string, now: number): Promi
   if (!read.success) return null;
   const age = now - read.data.ended;
   if (read.data.skipped !== null && (age > skippedForMs || age < 0)) return null;
-  // The file's age is the time since its last use.
+  // The file's modification time is the time of the entry's last use.
   await utimes(file, now / 1000, now / 1000).catch(() => {});
   return read.data;
 }
@@ -178,16 +178,16 @@ function entryFile(folder: string, key: string): string {
   return join(folder, `${key.replace(/^sha256:/, '')}.json`);
 }
 
-/** Maximum number of cached steps, whatever their size, because each entry is read at the end of each run. */
+/** Maximum number of cached steps, because every entry is read at the end of each run. */
 const mostSteps = 5000;
 
-/** Disk space of the smallest file. */
+/** Disk space that a file takes at least, bytes. */
 const blockBytes = 4096;
 
 /**
- * Evicts the least recently used entries until at most 5,000 steps remain and their contents take at most `most` bytes, and returns the
+ * Evicts the least recently used entries until at most `steps` of them remain and their contents take at most `most` bytes. Returns the
  * digests that are still in use.
- * @param always digests that are retained in any case, with their bytes
+ * @param always digests that are retained in any case, with their sizes in bytes
  */
 export async function pruneEntries(
   folder: string,
@@ -248,10 +248,10 @@ const filesAtOnce = 8;
 
 const chunkBytes = 1 << 20;
 
-/** Limit for links that form a cycle. */
+/** Maximum depth of folders, for links that form a cycle. */
 const deepest = 32;
 
-/** Contents of a file or folder, read in pieces; null if there is nothing. Names that begin with a dot are ignored. */
+/** The contents of a file or folder; null if there is nothing at the path. Names that begin with a dot are ignored. */
 export async function treeOf(path: string): Promise<Tree | null> {
   const found = await stat(path).catch(() => null);
   if (!found) return null;

@@ -8,7 +8,7 @@ import { ArgoClient, accessOf, orNull } from './client.js';
 import { follow, settle } from './settle.js';
 import { isOver, type Workflow } from './workflow.js';
 
-/** How long the cluster may take to end the pods, ms. */
+/** How long to wait for the cluster to end the pods, ms. */
 const endMs = 20_000;
 
 interface CancelOnArgoOptions {
@@ -30,7 +30,7 @@ export async function cancelOnArgo(options: CancelOnArgoOptions): Promise<RunRec
     const found = await orNull(client.workflow(name));
     const over = found === null || isOver(found);
     if (!over) await client.terminate(name);
-    // A live runner follows the workflow and records its end, so this waits for that.
+    // A live runner follows the workflow and records its end.
     if (record.runner) await untilSettled(folders, record, clock);
     const release = await takeLock(folders.lock, 2000);
     try {

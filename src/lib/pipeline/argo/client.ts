@@ -15,7 +15,7 @@ interface Submission {
 
 /** Address and credentials of an Argo server. */
 export interface ArgoAccess {
-  /** https URL of the server; http on loopback alone. */
+  /** https URL of the server; http is allowed on loopback only. */
   server: string;
   namespace: string;
   /** PEM file of the CA that signed its certificate, or of the certificate itself; null = the system's CAs. */
@@ -24,7 +24,7 @@ export interface ArgoAccess {
   token?: string;
 }
 
-/** The server that a run was submitted to. */
+/** Access to the server to which a run was submitted. */
 export function accessOf({ server, namespace, ca }: WorkflowRef, token: string | undefined): ArgoAccess {
   return { server, namespace, ca, ...(token === undefined ? {} : { token }) };
 }
@@ -48,16 +48,16 @@ const eventSchema = z.union([
 const logSchema = z.object({ result: z.object({ content: z.string(), podName: z.string() }) });
 const errorSchema = z.object({ code: z.int(), message: z.string() });
 
-/** Limit of a response and of a line of a stream; etcd stores 1.5 MB of a workflow, to which the server adds what it offloads. */
+/** Size limit of a response and of a line of a stream, bytes. etcd stores at most 1.5 MB of a workflow; the server adds offloaded data. */
 const largestAnswer = 32 * 1024 ** 2;
 
-/** Limit of all logs of a workflow together. */
+/** Limit of the total size of a workflow's logs, bytes. */
 const largestLogs = 64 * 1024 ** 2;
 
 const connectMs = 10_000;
 const answerMs = 30_000;
 
-/** A watch without events for this long is restarted. */
+/** A watch that receives no events for this long is restarted, ms. */
 const silenceMs = 60_000;
 
 interface Call {
@@ -122,7 +122,7 @@ export class ArgoClient {
     return await this.json('GET', `workflows/${this.at(name)}`, workflowSchema, { signal });
   }
 
-  /** The states of a workflow until the server or the network ends the watch, which is not an error. `null` = it was deleted. */
+  /** Yields the states of a workflow until the server or the network ends the watch, which is not an error. `null` = it was deleted. */
   async *changes(name: string, signal: AbortSignal): AsyncGenerator<Workflow | null> {
     const selector = encodeURIComponent(`metadata.name=${name}`);
     const path = `workflow-events/${encodeURIComponent(this.access.namespace)}?listOptions.fieldSelector=${selector}`;
@@ -272,7 +272,7 @@ export class ArgoClient {
   }
 }
 
-/** The value, or null if it does not exist. */
+/** The promise's value, or null if it rejects with AIOT_NOT_FOUND. */
 export async function orNull<T>(promise: Promise<T>): Promise<T | null> {
   return (await unless('AIOT_NOT_FOUND', promise)) ?? null;
 }
@@ -282,8 +282,8 @@ function isLoopback(host: string): boolean {
 }
 
 /**
- * The JSON of each line of a stream, as Argo's server sends it: `data: {…}` separated by empty lines for server-sent events, or the object
- * alone. Lines that are not JSON are skipped (comments, a truncated last line).
+ * Parses each line of a stream as JSON. Argo's server sends `data: {…}` separated by empty lines (server-sent events), or the object
+ * alone. Lines that are not JSON, such as comments and a truncated last line, are skipped.
  * @param most longest line, characters @throws AIOT_ARGO_FAILED
  */
 async function* jsonLines(body: AsyncIterable<Uint8Array>, most: number): AsyncGenerator<unknown> {

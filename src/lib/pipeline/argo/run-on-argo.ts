@@ -21,7 +21,7 @@ import { type ArgoAccess, ArgoClient, accessOf, type FoundTemplate, orNull } fro
 import { follow, settle } from './settle.js';
 import { isOver, stepsOfWorkflow, type Workflow } from './workflow.js';
 
-/** Annotation of a rendered WorkflowTemplate: the digest of its contents. */
+/** Annotation with the digest of a rendered WorkflowTemplate. */
 const digestAnnotation = 'aiot/digest';
 
 /** A rendered WorkflowTemplate. */
@@ -40,7 +40,7 @@ export interface RunOnArgoOptions extends Watching {
   dir: string;
   access: ArgoAccess;
   template: ArgoTemplate;
-  /** Creates or updates the template first if it is missing or different. */
+  /** Whether to create or update the template first if it is missing or different. */
   apply?: boolean;
   cause?: Cause;
 }
@@ -110,7 +110,7 @@ export async function resumeOnArgo(options: ResumeOnArgoOptions): Promise<RunRec
   }
 }
 
-/** Ensures that cluster and project have the same steps. @throws AIOT_ARGO_TEMPLATE */
+/** Ensures that the cluster's template is the project's. @throws AIOT_ARGO_TEMPLATE */
 async function agree(client: ArgoClient, { template, apply, access }: RunOnArgoOptions): Promise<void> {
   const { name, digest, object } = template;
   const found = await orNull(client.template(name));
@@ -171,7 +171,7 @@ async function lookOn(record: RunRecord, options: LookOn): Promise<RunRecord> {
   };
   await prepareFolders(folders);
   record.runner = await identify(process.pid);
-  // Written to disk before the cluster is contacted, so that after a kill it is known what may have been submitted.
+  // Written before the cluster is contacted, so that after a kill the record names the workflow that may have been submitted.
   await writeRun(folders, record);
   onChange?.(record);
   try {
@@ -194,7 +194,7 @@ async function lookOn(record: RunRecord, options: LookOn): Promise<RunRecord> {
   return record;
 }
 
-/** The workflow of a run: submitted, found, or restarted if it failed; null if it was deleted. */
+/** Submits the workflow of a run, or finds it, and retries it if it failed. Returns null if it was deleted. */
 async function begin(record: RunRecord, client: ArgoClient, signal: AbortSignal): Promise<Workflow | null> {
   const { name, seen } = record.workflow!;
   if (!seen) return await submit(record, client, signal);
@@ -203,7 +203,7 @@ async function begin(record: RunRecord, client: ArgoClient, signal: AbortSignal)
   return await client.retry(name);
 }
 
-/** If a request gets no response, it is unknown whether it arrived; because the name is fixed, it can be sent again. */
+/** Submits a workflow. If there is no response, the request may still have arrived. It can be repeated, because the name is fixed. */
 async function submit(record: RunRecord, client: ArgoClient, signal: AbortSignal): Promise<Workflow> {
   const { name, template, namespace } = record.workflow!;
   const { run, cause } = record;

@@ -78,11 +78,11 @@ interface FollowOptions {
 /** Delay after a watch has ended, doubled each time the server does not respond; ms. */
 const againMs = { first: 1000, most: 30_000 };
 
-/** How long a server may be unreachable, ms: nodes of small clusters are restarted. */
+/** How long a server may be unreachable, ms: long enough for a node of a small cluster to restart. */
 const awayMs = 600_000;
 
 /**
- * Follows a workflow until it is over. A watch may end at any time without notice; it is restarted, and the missed state is fetched first.
+ * Follows a workflow until it has ended. A watch may end at any time without notice. Before it is restarted, the current state is fetched.
  * @returns null if it was deleted @throws AIOT_ARGO_*, and the signal's reason
  */
 export async function follow(options: FollowOptions): Promise<Workflow | null> {

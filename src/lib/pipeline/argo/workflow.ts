@@ -41,26 +41,26 @@ export const workflowSchema = z.object({
 export type Workflow = z.output<typeof workflowSchema>;
 
 /**
- * Output parameter with the outcome of a step (templates/deploy/argo/step.mjs): pods are deleted soon, but this remains with the workflow.
+ * Output parameter with the outcome of a step (templates/deploy/argo/step.mjs). It stays with the workflow, whereas pods are soon deleted.
  */
 const outcomeParameter = 'outcome';
 const outcomeSchema = z.object({
-  /** Null if it was ended by a signal. */
+  /** Exit code; null if the step was ended by a signal. */
   exit: z.int().nullable(),
-  /** Its last line on stderr. */
+  /** The step's last line on stderr. */
   last: z.string().default(''),
-  /** The members of the printed JSON that describe the outcome. */
+  /** Those members of the printed JSON that describe the outcome. */
   result: z.unknown(),
 });
 
 const ended = new Set(['Succeeded', 'Failed', 'Error']);
 
-/** Whether it has reached a final state. */
+/** Whether a workflow has reached a final state. */
 export function isOver({ status }: Workflow): boolean {
   return ended.has(status?.phase ?? '');
 }
 
-/** Whether it was terminated by a person. */
+/** Whether a workflow was terminated by a person. */
 function wasTerminated({ spec }: Workflow): boolean {
   return spec?.shutdown === 'Terminate' || spec?.shutdown === 'Stop';
 }
@@ -74,7 +74,7 @@ export function stepsOfWorkflow(workflow: Workflow, names: readonly string[]): S
     const node = all.find(({ displayName, type }) => displayName === name && type !== 'DAG');
     return node ? stepOfNode(name, node, nodes, workflow) : newStepRecord(name);
   });
-  // If the workflow failed before any step, its message is the reason.
+  // If the workflow failed outside the steps, its message is the reason.
   const broken = over && workflow.status?.phase !== 'Succeeded' && !wasTerminated(workflow);
   const open = steps.find(({ state }) => state === 'waiting' || state === 'running' || state === 'not-run');
   if (broken && open && !steps.some(({ state }) => state === 'stopped' || state === 'failed')) {
@@ -92,7 +92,7 @@ export function stepsOfWorkflow(workflow: Workflow, names: readonly string[]): S
     );
   }
   const first = steps.find(({ state }) => state === 'waiting');
-  // The reason why nothing happens: a mutex held by another run, or a quota.
+  // The message gives the reason for the wait, such as a mutex held by another run, or a quota.
   if (all.length === 0 && first && workflow.status?.message) first.reason = workflow.status.message;
   return steps;
 }
@@ -103,7 +103,7 @@ function stepOfNode(
   nodes: Readonly<Record<string, Node>>,
   workflow: Workflow,
 ): StepRecord {
-  // A step with retries is a node of its own above the attempts.
+  // A step with retries has a node above those of its attempts.
   const tries = node.type === 'Retry' ? (node.children ?? []).flatMap((id) => nodes[id] ?? []) : [node];
   const last = tries.at(-1) ?? node;
   const outcome = outcomeOf(last);
@@ -129,10 +129,10 @@ function stepOfNode(
     case 'Failed':
     case 'Error': {
       const { exit } = base;
-      // Our commands exit with 130 when they are asked to end.
+      // Our commands exit with 130 when they are interrupted.
       if (wasTerminated(workflow) && (exit === null || exit === 130 || exit > 128))
         return { ...base, state: 'cancelled' };
-      // If it was ended by a signal (timeout, out of memory), its last output is not the reason.
+      // If a signal ended the step (timeout, out of memory), its last output is not the reason.
       const told = [outcome?.last, node.message || last.message];
       const why = (exit === null ? told.reverse() : told).find(Boolean) ?? '';
       const refused = refusalOfExit(exit, outcome?.result, why);
@@ -167,7 +167,7 @@ export function stateOfWorkflow(workflow: Workflow, steps: readonly StepRecord[]
   return states.includes('stopped') && !states.includes('failed') ? 'stopped' : 'failed';
 }
 
-/** The step that a pod belongs to: pods are named WORKFLOW-TEMPLATE-HASH (or like their node, if the server is configured so). */
+/** The step that a pod belongs to. Pods are named WORKFLOW-TEMPLATE-HASH, or after their node, depending on the server's configuration. */
 export function stepOfPod(workflow: Workflow, pod: string): string | null {
   const { name } = workflow.metadata;
   const [, step] = new RegExp(`^${name.replaceAll('.', '\\.')}-(.+)-\\d+$`).exec(pod) ?? [];

@@ -17,7 +17,7 @@ export const defaultStepNames = [
 
 const minuteMs = 60_000;
 
-/** `aiot model push` does not store the data, because its project may have changed since the training. */
+/** Only a pipeline run stores the training data: for `aiot model push`, the project's data may have changed since the training. */
 const noReference =
   'no training data to compare with: a pipeline run stores it when it pushes a model, aiot model push does not; after this run has pushed, the next one compares';
 
@@ -38,14 +38,14 @@ export interface Surroundings {
 }
 
 /**
- * The default pipeline of a project. Each of its steps is an ordinary command, run in a folder that looks like a project to it: aiot.yaml,
- * data, and build/ with the outputs of earlier steps.
+ * The default pipeline of a project. Each step is an ordinary command that runs in a folder laid out like a project: aiot.yaml, data, and
+ * build/ with the outputs of earlier steps.
  * @param given aiot.yaml's values before defaults are applied
  */
 export function defaultSteps(project: Project, given: unknown, { kind }: Surroundings): PipelineStep[] {
   const { table, quantize } = project.config.model;
   const own = table?.file;
-  // A step finds its rows at the same path as in the project; rows outside the project get a name of their own.
+  // In a step's folder, the rows have the same path as in the project. Rows from outside the project are named rows.csv.
   const rows = own === undefined ? undefined : isInside(own) ? own : 'rows.csv';
   const dataName = rows ?? 'data';
   const at = ['--project', '.', ...(rows === undefined || rows === own ? [] : ['--data', rows]), '--json'];
@@ -160,8 +160,7 @@ function rolloutStep({ config }: Project): PipelineStep {
 }
 
 /**
- * The guide's boards install the models that they are notified of. They receive a notification immediately or never, so each run repeats
- * it.
+ * Notifies the guide's boards, which then install the model. A board that is offline misses the notification, so each run repeats it.
  */
 function toldStep({ config }: Project): PipelineStep {
   const { control } = config.pipeline.on;
@@ -219,17 +218,17 @@ export function step(name: string, about: string, given: Given): PipelineStep {
   };
 }
 
-/** Parts of aiot.yaml, by the path of their field. */
+/** Selection of fields of aiot.yaml, by their paths. */
 interface Reads {
   /** Fields that a step reads. */
   only: string[];
-  /** Fields among them that it does not read. */
+  /** Fields within those of `only` that the step does not read. */
   without?: string[];
 }
 
 /**
- * aiot.yaml reduced to some of its fields, as they were written: JSON, which is also YAML. Two files that mean the same to a step have the
- * same text.
+ * aiot.yaml reduced to some of its fields, with the values as written, in JSON, which is also YAML. Files that differ only in other
+ * fields or in formatting have the same text.
  */
 function settingsText(given: unknown, { only, without = [] }: Reads): string {
   const picked: Record<string, unknown> = {};

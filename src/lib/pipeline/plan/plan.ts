@@ -83,7 +83,7 @@ function configsOf(project: Project) {
   return { listed: true, configs };
 }
 
-/** A default step with the settings of aiot.yaml; inputs from a step that was left out are reported. */
+/** A default step with the settings of aiot.yaml. Inputs from a step that was left out are reported as problems. */
 function defaultStep(base: PipelineStep, config: StepConfig, place: StepPlace): PipelineStep {
   for (const field of ofOwn) {
     if (config[field] !== undefined)
@@ -102,7 +102,7 @@ function defaultStep(base: PipelineStep, config: StepConfig, place: StepPlace): 
   return withSettings(more, config, place);
 }
 
-/** Outputs that collide: in the folder of one step, or in the project. */
+/** Problems with outputs that are published to the same path in the project. */
 function doubles(steps: readonly PipelineStep[]): Problem[] {
   const problems: Problem[] = [];
   const owner = new Map<string, string>();
@@ -122,7 +122,7 @@ function doubles(steps: readonly PipelineStep[]): Problem[] {
   return problems;
 }
 
-/** Known facts while a step of aiot.yaml is read. */
+/** Context for reading a step of aiot.yaml. */
 interface StepPlace {
   /** The project's folder. */
   dir: string;
@@ -135,7 +135,7 @@ interface StepPlace {
 /** A user's program as a step. */
 function ownStep(name: string, config: StepConfig, place: StepPlace): PipelineStep {
   const command = (config.run ?? []).map((word) => withParams(word, config.params ?? {}, place));
-  // Words that name files of the project become inputs, so that the step finds them and is rerun when they change.
+  // Words that name files of the project become inputs, so that the step can access the files and is rerun when they change.
   const files = command.filter((word) => word.startsWith('./') && existsSync(join(place.dir, word)));
   const along = [...new Set(files)].map((word): StepInput => {
     const path = word.slice(2);
@@ -163,7 +163,7 @@ function ownStep(name: string, config: StepConfig, place: StepPlace): PipelineSt
   return withSettings(made, config, place);
 }
 
-/** A step with the settings of aiot.yaml that every kind of step has. */
+/** Applies the settings of aiot.yaml that all kinds of steps have. */
 function withSettings(base: PipelineStep, config: StepConfig, place: StepPlace): PipelineStep {
   const when = conditions(config.when, place);
   const used = base.inputs.flatMap(({ from }) => (from.kind === 'output' ? [from.step] : []));

@@ -8,7 +8,7 @@ export type InputFrom =
   | { kind: 'path'; path: string; optional: boolean }
   /** aiot.yaml reduced to the parts that the step reads, so that a change of another part does not rerun it. */
   | { kind: 'settings'; text: string }
-  /** The output that the last run to get this far stored under this name; without it the step is skipped with `missing` as the reason. */
+  /** The output that an earlier run stored under this name. Without it, the step is skipped, with `missing` as the reason. */
   | { kind: 'kept'; name: string; missing: string };
 
 export interface StepInput {
@@ -35,7 +35,7 @@ export interface Term {
   compare?: { operator: '=' | '!=' | '<' | '<=' | '>' | '>='; value: string | number | boolean };
 }
 
-/** A step as every engine runs it: one command in a folder of its own, with input and output files. */
+/** A step as engines run it: a command in a folder of its own, with input and output files. */
 export interface PipelineStep {
   name: string;
   /** A short description of its purpose. */
@@ -49,22 +49,22 @@ export interface PipelineStep {
   /** Conditions, all of which must hold. */
   when: Term[];
   retries: number;
-  /** Delay before the first retry; doubled before each further one. */
+  /** Delay before the first retry, ms; doubled for each further one. */
   waitMs: number;
   /** null = no limit. */
   timeoutMs: number | null;
   /** Meaning of exit code 6, in a few words; null = the step is not a gate. */
   gate: string | null;
   cache: boolean;
-  /** Whether it uses the platform; the platform is then part of its cache key. */
+  /** Whether the step uses the platform, which is then part of its cache key. */
   platform: boolean;
-  /** Data that the platform may have for it, which is then part of its cache key too. */
+  /** Data that the platform may have for the step, which is then part of its cache key. */
   stored: StoredData | null;
-  /** Why the step never has anything to do; null = it is run. */
+  /** Why the step has nothing to do in this project; null = it is run. */
   idle: string | null;
   /** Two inputs; the step is skipped if their contents are equal. */
   alike: [string, string] | null;
-  /** Outputs of steps that later runs find under a name once this step is done. */
+  /** Outputs that are stored under a name for later runs once this step is done. */
   keeps: { name: string; step: string; output: string }[];
 }
 

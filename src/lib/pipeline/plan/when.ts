@@ -5,8 +5,8 @@ const term =
   /^(not )?([a-z][a-z0-9-]*)\.([A-Za-z_][\w-]*(?:\.[\w-]+)*)(?:\s*(!=|<=|>=|=|<|>)\s*("[^"]*"|'[^']*'|[^\s"']+))?$/;
 
 /**
- * `drift.drifted = true and evaluate.bytes < 60000` → terms, all of which must hold. The first word is a step, followed by a path in its
- * result.
+ * Parses a condition such as `drift.drifted = true and evaluate.bytes < 60000` into terms, all of which must hold. The first word of a
+ * term is a step, followed by a path in its result.
  * @throws AIOT_USAGE
  */
 export function parseWhen(text: string): Term[] {

@@ -32,7 +32,7 @@ interface EngineOptions {
 /** States after which dependent steps are not run. */
 const ending = new Set(['failed', 'stopped', 'not-run', 'interrupted', 'cancelled']);
 
-/** Executes the steps of a run: outcomes are written to the record, and a resumed run continues where it left off. */
+/** Executes the steps of a run, and writes their outcomes to the record. A resumed run continues where it left off. */
 export async function runSteps(options: EngineOptions): Promise<void> {
   const { plan, record, jobs } = options;
   const by = new Map(record.steps.map((each) => [each.name, each]));
@@ -110,20 +110,20 @@ async function one(
   settle({ ...end, ...cancelled, key: after, ended: clock.now(), seconds: secondsSince(started) });
 }
 
-/** Whether an outcome may be cached. A step skipped for lack of devices on a user's platform may not: a device can register later. */
+/** Whether an outcome may be cached. A step that was skipped on a user's platform is not, because devices may register later. */
 function isLasting({ state }: StepEnd, { platform }: PipelineStep, { record }: EngineOptions): boolean {
   return state === 'done' || (state === 'skipped' && !(platform && record.context !== null));
 }
 
 /**
- * Whether a dependent step will use the platform. If this step is run, that one most likely is too, so its platform is started in the
- * meantime.
+ * Whether a dependent step uses the platform. If this step is run, the dependent one most likely is too, so the platform is started in
+ * the meantime.
  */
 function leadsToPlatform({ name, platform }: PipelineStep, { plan }: EngineOptions): boolean {
   return !platform && plan.steps.some((each) => each.platform && each.needs.includes(name));
 }
 
-/** The current key: a platform of the project's own can be identified only after it has run once. */
+/** The step's current key. It can change during a run: the project's own platform can be identified only after it has run once. */
 async function keyNow(
   step: PipelineStep,
   inputs: readonly Input[],
@@ -215,7 +215,7 @@ async function areSame(inputs: readonly Input[]): Promise<boolean> {
   return true;
 }
 
-/** A step that has nothing to do. If that follows from the plan alone, it counts as cached. */
+/** The record of a step that has nothing to do. If that follows from the plan alone, the step counts as cached. */
 function skippedFor({ name }: PipelineStep, reason: string, cached: boolean): StepRecord {
   return { ...newStepRecord(name), state: 'skipped', reason, cached };
 }
@@ -226,7 +226,7 @@ function behind(need: string, { records }: State): string {
   return state === 'failed' ? `${name} failed` : `${name} was not completed`;
 }
 
-/** The subject of conditions: the result's members, and the step's state. */
+/** The values that conditions can test: the result's members, and the step's state. */
 function withState({ state, cached, result }: StepRecord): unknown {
   const members = result !== null && typeof result === 'object' && !Array.isArray(result) ? result : {};
   return { ...members, state, cached };
@@ -243,8 +243,8 @@ interface Node {
 }
 
 /**
- * Runs each node once all of its dependencies have ended, as many at a time as allowed, in the given order. `run` handles
- * the outcome of a node and does not throw for it; if it does throw, no more nodes are started, and those in progress are awaited.
+ * Runs each node once all of its dependencies have ended, in the given order, at most `most` at a time. `run` must handle a node's
+ * failure itself. If it throws, no more nodes are started, and those in progress are awaited.
  */
 async function schedule<N extends Node>(
   nodes: readonly N[],

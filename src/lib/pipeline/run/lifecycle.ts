@@ -22,8 +22,8 @@ import {
 import { publishedBy } from './work.js';
 
 /**
- * Makes this process the one that runs the pipeline of a project, and cleans up after a runner that was killed.
- * @returns a function that releases it @throws AIOT_PIPELINE_BUSY
+ * Locks a project's pipeline for this process, and cleans up after a runner that was killed.
+ * @returns a function that releases the lock @throws AIOT_PIPELINE_BUSY
  */
 export async function holdPipeline(folders: PipelineFolders, clock: Clock): Promise<() => void> {
   const release = await takeLock(folders.lock);
@@ -56,7 +56,7 @@ async function busy(folders: PipelineFolders): Promise<AiotError> {
 }
 
 /**
- * Cleans up after a runner that was killed: its steps are ended, and its runs are marked as interrupted. This process holds the lock, so no
+ * Cleans up after a runner that was killed: ends its processes, and marks its run as interrupted. This process holds the lock, so no
  * other runner of this project is alive.
  */
 async function settleDead(folders: PipelineFolders, clock: Clock): Promise<void> {
@@ -109,7 +109,7 @@ export async function finish(options: FinishOptions): Promise<void> {
   record.runner = null;
 }
 
-/** Path of a file whose existence shows a runner that its run was cancelled on purpose. */
+/** Path of a file that exists if the run was cancelled, rather than interrupted. */
 export function cancelFile({ runs }: PipelineFolders, run: string): string {
   return join(runs, `${run}.cancel`);
 }
@@ -123,7 +123,7 @@ function stateOf(steps: readonly StepRecord[], cancelled: boolean): RunState {
   return states.has('stopped') ? 'stopped' : 'done';
 }
 
-/** The model that was pushed, now or before. */
+/** The model that was pushed, in this run or (if the step was cached) an earlier one. */
 export function modelOf(steps: readonly StepRecord[]): RunRecord['model'] {
   const { result, state } = steps.find(({ name }) => name === 'push') ?? {};
   const { name, version, digest, kind } = (result ?? {}) as Record<string, unknown>;
@@ -147,7 +147,7 @@ async function keep({ plan, record, folders, kept }: FinishOptions): Promise<voi
   if (changed) await writeKept(folders.kept, kept);
 }
 
-/** Publishes outputs to the project. Files that were edited there since are restored, and reported. */
+/** Publishes outputs to the project. Files that were edited since are replaced, and reported. */
 async function publish({ plan, record, dir, blobs }: FinishOptions): Promise<RunRecord['published']> {
   const by = new Map(record.steps.map((step) => [step.name, step]));
   const published: RunRecord['published'] = [];

@@ -12,13 +12,13 @@ import { untilAborted } from '../../core/tasks.js';
 import { endGroup, identify, stepEnvironment } from './processes.js';
 import type { PipelineFolders } from './record.js';
 
-/** The platform that steps use. */
+/** The platform that a run's steps use. */
 export interface PlatformPort {
   /** Identity of the platform, which differs between platforms. */
   identity(): Promise<string>;
-  /** A digest of its data. @throws AIOT_PLATFORM_UNREACHABLE and other errors of the platform */
+  /** A digest of the platform's data. @throws AIOT_PLATFORM_UNREACHABLE and other errors of the platform */
   dataState(what: StoredData): Promise<string>;
-  /** Starts it if necessary; returns the variables by which a step finds it. @throws AIOT_PLATFORM_FAILED */
+  /** Starts the platform if necessary. Returns the environment variables by which a step finds it. @throws AIOT_PLATFORM_FAILED */
   ready(signal: AbortSignal): Promise<Record<string, string>>;
   close(): Promise<void>;
 }
@@ -34,7 +34,7 @@ export function platformOfContext(
       return `${name} ${url} ${digestOf(pem ?? '')}${fingerprint}`;
     },
     async dataState(what) {
-      // Steps that use no platform need not load its client.
+      // Imported here, so that runs that use no platform do not load its client.
       const { storedState } = await import('../../api/stored.js');
       return await storedState(name, what);
     },
@@ -53,7 +53,7 @@ export function ownPlatform(folders: PipelineFolders, self: readonly string[]): 
       const ca = await readBytes(join(folders.platform, 'pki', 'ca.crt')).catch(() => null);
       return ca === null ? 'none yet' : digestOf(ca);
     },
-    // No data is sent to it: it only serves versions and rollouts.
+    // This platform stores no data, only versions and rollouts.
     dataState: async () => '',
     async ready(signal) {
       started ??= start(folders, self, env, AbortSignal.any([signal, closing.signal]));
@@ -61,7 +61,7 @@ export function ownPlatform(folders: PipelineFolders, self: readonly string[]): 
       return env;
     },
     async close() {
-      // Ends the wait for a platform that is still starting.
+      // Cancels a start in progress.
       closing.abort();
       await (await started?.catch(() => undefined))?.();
     },

@@ -13,13 +13,13 @@ import type { ProcessId } from './record.js';
 /** Maximum size of a step's log, bytes. */
 const logBytes = 16 * 1024 * 1024;
 
-/** Maximum size of JSON that is accepted as a result, bytes. */
+/** Maximum size of a step's JSON result, bytes. */
 const resultBytes = 8 * 1024 * 1024;
 
 const peakEveryMs = 100;
 
 interface ChildOptions {
-  /** `aiot` means this program. */
+  /** Program and arguments; `aiot` means this program. */
   command: readonly string[];
   folder: string;
   /** File to which the program's output from both streams is appended. */
@@ -35,7 +35,7 @@ interface ChildOptions {
 
 export interface ChildEnd {
   exit: number | null;
-  /** Why it was ended: a signal, a timeout, or because it could not be started. */
+  /** How the process ended: by itself, by a signal, by its timeout, or by an abort; `start` = it could not be started. */
   ended:
     | { by: 'itself' }
     | { by: 'signal'; signal: string }
@@ -43,20 +43,20 @@ export interface ChildEnd {
     | { by: 'abort' }
     | { by: 'start'; code: string };
   stdout: string;
-  /** The last line on stderr. */
+  /** The last line of stderr. */
   last: string;
   peakBytes: number | null;
 }
 
-/** Program and arguments that start this program in the way it is running now: the build, or the sources through the development entry. */
+/** Program and arguments that start this program as it is running now: the build, or the sources through the development entry. */
 export function selfCommand(): string[] {
   const sources = import.meta.url.endsWith('.ts');
   return [process.execPath, join(packageRoot(), 'bin', sources ? 'dev.js' : 'run.js')];
 }
 
 /**
- * Settings through environment variables would change a step's behavior without a trace, so only these are passed: they name places, or
- * are secret. Argo's token is for its server only.
+ * The AIOT_ variables that are passed to steps: locations and secrets. Settings would change a step's behavior without a trace. Argo's
+ * token is for Argo's server only.
  */
 const passed =
   /^AIOT_(?!ARGO)(?:(CONFIG_DIR|DATA_DIR|CACHE_DIR|CONTEXT|PIPELINE)$|.*(PASSPHRASE|SECRET|TOKEN))/;
@@ -67,7 +67,7 @@ export function stepEnvironment(mark: string, more: Record<string, string>): Nod
   return { ...Object.fromEntries(own), ...more, [markVariable]: mark, NO_COLOR: '1' };
 }
 
-/** Runs a program to its end as the leader of its own process group; whatever ends the wait ends the whole group. */
+/** Runs a program to its end, as the leader of its own process group. A timeout or an abort ends the whole group. */
 export async function runChild(options: ChildOptions): Promise<ChildEnd> {
   const { command, folder, env, timeoutMs, signal, self, onStart, onLine } = options;
   const [program = '', ...args] = command[0] === 'aiot' ? [...self, ...command.slice(1)] : command;
@@ -79,7 +79,7 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const closed = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
-  // Checked before its output streams are accessed, because Node does not create them if it has no free handle.
+  // Checked before the output streams are accessed, because they do not exist if the process could not be started.
   if (child.pid === undefined) {
     const code = await closed.then(
       () => 'unknown error',
@@ -118,7 +118,7 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
     const timer = timeoutMs === null ? undefined : setTimeout(() => end('time'), timeoutMs);
     const abort = () => end('abort');
     const leave = onAbort(signal, abort);
-    // Processes that it started and left behind end with it; otherwise `close` would wait for anything that holds its output streams.
+    // Ends processes that the program leaves behind. Otherwise `close` would wait for any that still hold its output streams.
     child.once('exit', () => void endGroup(own));
     const [exit, ended] = await closed;
     clearTimeout(timer);
@@ -132,10 +132,10 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
   }
 }
 
-/** Appends up to the limit, and then notes the truncation. */
+/** A log that is truncated at `logBytes`, with a note. */
 function boundedLog(file: string): { write(text: string): void; end(): Promise<void> } {
   const stream = createWriteStream(file, { flags: 'a' });
-  // On a full disk the log is lost, but not the step.
+  // On a full disk, the log is lost, but the step continues.
   stream.on('error', () => {});
   let left = logBytes;
   return {
@@ -148,7 +148,7 @@ function boundedLog(file: string): { write(text: string): void; end(): Promise<v
   };
 }
 
-/** The variable that identifies a project's steps, including those that a killed runner left behind. */
+/** Environment variable that identifies the processes of a project's steps, even after their runner was killed. */
 const markVariable = 'AIOT_PIPELINE';
 
 /** Time between a request to end and a kill, ms. */
@@ -166,7 +166,7 @@ async function startOf(pid: number): Promise<string | null> {
   return text === null ? null : (text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? null);
 }
 
-/** Whether that process exists, and not a later one with its number. */
+/** Whether this process is still running. A later process with the same number does not count. */
 export async function isAlive({ pid, start }: ProcessId): Promise<boolean> {
   if (!isThere(pid)) return false;
   const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
@@ -203,14 +203,14 @@ function signalGroup(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-pid, signal);
   } catch {
-    // It has already ended.
+    // The process has already ended.
   }
 }
 
 /**
- * Ends the processes of this project that dead runners left running. Recorded processes are identified by number and start time; on Linux,
- * processes started just before the runner was killed are also found, by a variable in their environment.
- * @returns how many there were
+ * Ends processes of this project that killed runners left behind. Recorded processes are identified by number and start time. On Linux,
+ * unrecorded ones, started just before the runner was killed, are found by a variable in their environment.
+ * @returns the number of processes ended
  */
 export async function endLeftovers(mark: string, recorded: readonly ProcessId[]): Promise<number> {
   const found = new Map<number, ProcessId>();

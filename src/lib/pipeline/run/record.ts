@@ -13,10 +13,10 @@ export const stepStates = [
   'waiting',
   'running',
   'done',
-  /** Nothing to do, because of a condition or according to the step itself. */
+  /** The step had nothing to do, because of a condition or by its own decision. */
   'skipped',
   'failed',
-  /** A gate refused. */
+  /** The step is a gate, and refused. */
   'stopped',
   /** A step that it depends on did not succeed. */
   'not-run',
@@ -33,7 +33,7 @@ export type RunState = (typeof runStates)[number];
 /** Identity of a process; its number alone may be reused. */
 const processSchema = z.object({
   pid: z.int(),
-  /** Its start time, as the system counts; null if the system does not provide it. */
+  /** Start time of the process, in the system's unit; null if the system does not provide it. */
   start: z.string().nullable(),
 });
 
@@ -42,33 +42,33 @@ export type ProcessId = z.output<typeof processSchema>;
 export const stepRecordSchema = z.object({
   name: z.string(),
   state: z.enum(stepStates),
-  /** It was not run again, because its outcome is known. */
+  /** Whether the outcome is from the cache, so that the step was not run. */
   cached: z.boolean(),
   seconds: z.number(),
   attempts: z.int(),
-  /** Exit code; null if it was not run, or was ended by a signal. */
+  /** Exit code; null if the step was not run, or was ended by a signal. */
   exit: z.int().nullable(),
-  /** Peak memory of its process; null if it was not measured. */
+  /** Peak memory of the step's process; null if it was not measured. */
   peakBytes: z.int().nullable(),
-  /** Why it is not done, or why there was nothing to do. */
+  /** Why the step failed or was not run, or why it had nothing to do. */
   reason: z.string().nullable(),
   error: z.object({ code: z.string(), message: z.string(), next: z.string().optional() }).nullable(),
   /** ms since 1970 */
   started: z.number().nullable(),
   ended: z.number().nullable(),
-  /** Its cache key. */
+  /** Cache key of the step. */
   key: z.string().nullable(),
-  /** Digests. */
+  /** Digests of the inputs, by name. */
   inputs: z.record(z.string(), z.string()),
   outputs: z.record(z.string(), treeSchema),
-  /** The JSON that it printed. */
+  /** The JSON that the step printed. */
   result: z.unknown(),
   child: processSchema.nullable(),
 });
 
 export type StepRecord = z.output<typeof stepRecordSchema>;
 
-/** The person or trigger that started a run. */
+/** Why a run was started: by a person, or by a trigger. */
 export const causeSchema = z.object({
   kind: z.enum(['manual', 'rows', 'every', 'drift', 'cron', 'control', 'webhook']),
   /** Short description of the cause. */
@@ -81,14 +81,14 @@ export type Cause = z.output<typeof causeSchema>;
 const workflowSchema = z.object({
   /** URL of Argo's server. */
   server: z.string(),
-  /** PEM file of the CA that signed its certificate; null = the system's CAs. */
+  /** PEM file of the CA that signed the server's certificate; null = the system's CAs. */
   ca: z.string().nullable(),
   namespace: z.string(),
-  /** The WorkflowTemplate. */
+  /** Name of the WorkflowTemplate. */
   template: z.string(),
-  /** Name of the workflow, chosen before it is submitted, so that the same run is never submitted twice. */
+  /** Name of the workflow. It is chosen before submission, so that a run is never submitted twice. */
   name: z.string(),
-  /** Whether the server has confirmed that it exists. */
+  /** Whether the server has confirmed that the workflow exists. */
   seen: z.boolean(),
 });
 
@@ -100,17 +100,17 @@ export const runRecordSchema = z.object({
   project: z.string(),
   state: z.enum(runStates),
   cause: causeSchema,
-  /** The user who ran the process. */
+  /** The operating system's user who started the run. */
   who: z.string(),
   started: z.number(),
   ended: z.number().nullable(),
   seconds: z.number(),
   aiot: z.string(),
-  /** The context; null for the project's own platform. */
+  /** Name of the context; null for the project's own platform. */
   context: z.string().nullable(),
-  /** The model that was pushed. For an installation of the guide's services it is a file of that name, without a version. */
+  /** The model that was pushed. With an installation of the guide's services, `name` is that of a file, and there is no version. */
   model: z.object({ name: z.string(), version: z.int().nullable(), digest: z.string() }).nullable(),
-  /** Files of the project that were restored or written, relative to it. */
+  /** Outputs published to the project, with paths relative to it. */
   published: z.array(z.object({ path: z.string(), digest: z.string(), changed: z.boolean() })),
   runner: processSchema.nullable(),
   /** Where the steps are run: in processes of this machine, or in pods of a cluster. */
@@ -230,7 +230,7 @@ export async function pruneRuns(folders: PipelineFolders, most: number): Promise
   }
 }
 
-/** Stores a record on disk while it changes: one write at a time, each of the newest state. */
+/** Writes a record to disk whenever it changes: one write at a time, each with the newest state. */
 export function createRecorder(write: (record: RunRecord) => Promise<void>, record: RunRecord) {
   let dirty = false;
   let writing: Promise<void> | undefined;
@@ -260,7 +260,7 @@ export function createRecorder(write: (record: RunRecord) => Promise<void>, reco
   };
 }
 
-/** The folders of a project's pipeline: everything in them can be regenerated, except the platform and the history. */
+/** The folders of a project's pipeline. Their contents can be regenerated, except for the platform and the history. */
 export function pipelineFolders(dir: string) {
   const root = join(dir, '.aiot', 'pipeline');
   return {
@@ -277,7 +277,7 @@ export function pipelineFolders(dir: string) {
     blobs: join(root, 'store', 'blobs'),
     /** Outcomes of steps, by key. */
     entries: join(root, 'store', 'steps'),
-    /** Outputs that later runs use. */
+    /** Outputs that later runs use, by name. */
     kept: join(root, 'kept.json'),
     /** The project's own platform, for use without a context. */
     platform: join(root, 'platform'),

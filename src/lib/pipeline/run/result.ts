@@ -58,7 +58,7 @@ export function refusalOfRun(record: RunRecord): AiotError | null {
   const code = step?.error?.code;
   const known = code !== undefined && Object.hasOwn(catalogue, code) ? (code as ErrorCode) : null;
   const gate = step?.state === 'stopped';
-  // A gate must exit with 6 and a failure must not. An error code that the step reported is used only if its exit code fits.
+  // A gate must exit with 6, and a failure must not. An error code reported by the step is used only if its exit code fits.
   const fits = known !== null && (catalogue[known].exit === 6) === gate;
   const used = fits ? known : gate ? 'AIOT_GATE_FAILED' : 'AIOT_PIPELINE_STEP';
   const next = step?.error?.next ?? `To see its output, run \`aiot pipeline status --step ${step?.name}\`.`;

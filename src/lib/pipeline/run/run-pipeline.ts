@@ -34,28 +34,28 @@ import { placesOf } from './run-step.js';
 export interface RunPipelineOptions {
   /** The project's folder. */
   dir: string;
-  /** Overrides the current context. */
+  /** Context to use instead of the current one. */
   context?: string;
-  /** Concurrent steps. */
+  /** Maximum number of concurrent steps. */
   jobs?: number;
-  /** Ignores the cache. */
+  /** Whether to ignore the cache. */
   force?: boolean;
-  /** Stops after this step. */
+  /** Last step to run. */
   until?: string;
-  /** The cause of the run; by default a person. */
+  /** Cause of the run; default: a person. */
   cause?: Cause;
   /** A run to resume: its id, or a prefix of it. Empty = the last one. */
   resume?: string;
   clock?: Clock;
   signal?: AbortSignal;
-  /** How to start this program; by default as it is running now. */
+  /** Command that starts this program; default: as it is running now. */
   self?: readonly string[];
   /** Called at the beginning, and whenever a step has changed. */
   onChange?: (record: RunRecord, step?: StepRecord) => void;
   onLine?: (step: string, line: string) => void;
 }
 
-/** A started or resumed run: the common result of `resume` and `run`. */
+/** A run that was started or resumed. */
 interface Begun {
   record: RunRecord;
   plan: PipelinePlan;
@@ -173,22 +173,22 @@ async function tidy(
   await blobs.keepOnly(await pruneEntries(folders.entries, most, always));
 }
 
-/** Interval between reports of a running pipeline, even without changes, ms: a log grows, and a run without reports is considered dead. */
+/** Interval between reports of a running pipeline, ms. They are sent even without changes, because a silent run is considered dead. */
 const everyMs = 2000;
 
 const silentMs = 25_000;
 
-/** How long the end of a run waits until it has been reported to the platform, ms. */
+/** How long a finished run waits for its last report to reach the platform, ms. */
 const endMs = 3000;
 
 const logBytes = 8000;
 
-/** Limits of the results of one step, and of all steps, in bytes of JSON: a request body is at most one mebibyte. */
+/** Limits of one step's result and of all results in a report, bytes of JSON: a request body may be at most one mebibyte. */
 const [resultBytes, allBytes] = [64_000, 500_000];
 
 /**
- * Reports the progress of a run to a context's platform. The run neither waits for it nor fails because of it. State that did not arrive
- * is reported with the next change; a platform that does not support such runs gets no more reports.
+ * Reports the progress of a run to a context's platform. The run neither waits for the reports nor fails because of them. After a failed
+ * report, the state is reported with the next change. A platform that does not support such runs gets no more reports.
  */
 function createTeller(
   context: ChosenContext | null,
@@ -230,7 +230,7 @@ function createTeller(
   timer.unref();
   return {
     changed,
-    /** The final report, if the platform accepts it in time. */
+    /** Sends the final report, if the platform accepts it within `endMs`. */
     async end(): Promise<void> {
       clearInterval(timer);
       let patience: NodeJS.Timeout | undefined;
@@ -287,7 +287,7 @@ function toldStep(
   };
 }
 
-/** The end of a log, starting at the beginning of a line; empty if there is none. */
+/** The last lines of a log; empty if there is no log. */
 async function tailOf(path: string): Promise<string> {
   const file = await open(path, 'r').catch(() => null);
   if (file === null) return '';

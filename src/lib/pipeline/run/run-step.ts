@@ -16,7 +16,7 @@ interface StepOptions {
   /** Working folder; recreated for each attempt. */
   folder: string;
   log: string;
-  /** Identifies the process as one of this project. */
+  /** Value of the environment variable that marks the process as one of this project. */
   mark: string;
   /** Address of the platform, and id of this run. */
   env: Record<string, string>;
@@ -36,7 +36,7 @@ export type StepEnd = Told & {
   result: unknown;
 };
 
-/** Our exit codes after which a retry is pointless: usage error, something missing, no permission, gate refusal. */
+/** Exit codes of our commands after which a retry is pointless: usage error, something missing, no permission, gate refusal. */
 const final = new Set([2, 4, 5, 6]);
 
 const longestResult = 256 * 1024;
@@ -47,7 +47,7 @@ export async function runStep(options: StepOptions): Promise<StepEnd> {
   for (let attempt = 1; ; attempt++) {
     const end = await attemptOf(options, attempt);
     const ours = step.command[0] === 'aiot' && end.exit !== null && final.has(end.exit);
-    // A rollout that has ended is not started again: it has retries of its own.
+    // A step that started a rollout is not retried, because a rollout has retries of its own.
     const over = ours || rolloutIn(end.result) !== null;
     if (end.state !== 'failed' || attempt > step.retries || over) return end;
     const wait = backOffMs(attempt, step.waitMs);
@@ -86,7 +86,7 @@ async function attemptOf(options: StepOptions, attempt: number): Promise<StepEnd
   };
 }
 
-/** Why it is not done; null if it succeeded. */
+/** Why the step did not succeed; null if it did. */
 function refusalOf(
   step: PipelineStep,
   { exit, ended, last }: ChildEnd,
@@ -114,7 +114,7 @@ function refusalOf(
   return exit === 0 ? null : refusalOfExit(exit, result, last);
 }
 
-/** stdout, or its last line, as JSON; null if it is not JSON. */
+/** stdout, or its last line, parsed as JSON; null if neither is JSON. */
 function resultOf(stdout: string): unknown {
   const text = stdout.trim();
   for (const part of [text, text.slice(text.lastIndexOf('\n') + 1)]) {
@@ -122,7 +122,7 @@ function resultOf(stdout: string): unknown {
     try {
       return JSON.parse(part);
     } catch {
-      // A line that merely resembles JSON.
+      // The text only resembles JSON.
     }
   }
   return null;
@@ -135,7 +135,7 @@ export function placesOf(folders: { work: string; logs: string }, run: string, s
 
 type StepError = StepRecord['error'];
 
-/** Why a step that exited on its own is not done, with any engine: a gate refused (6), or it failed. */
+/** Why a step that exited by itself did not succeed, with any engine: it is a gate that refused (exit code 6), or it failed. */
 export function refusalOfExit(
   exit: number | null,
   result: unknown,
@@ -147,7 +147,7 @@ export function refusalOfExit(
   return { state: 'failed', reason: rollout ?? error?.message ?? (last || `exit code ${exit}`), error };
 }
 
-/** The reason that a gate gives: an error, the limits that were not met (`model evaluate`), or the last line. */
+/** A gate's reason: its error, the limits that were not met (`model evaluate`), or the last line of its output. */
 function gateReason(result: unknown, error: StepError, last: string): string {
   if (error) return error.message;
   const { gates, reason } = (result ?? {}) as { gates?: unknown; reason?: unknown };
@@ -172,8 +172,8 @@ export function errorIn(result: unknown): StepError {
 }
 
 /**
- * The rollout that a finished step has only started: it continues without the run. Null if nothing continues.
- * @param earlier the run that started it, if this one found the step unchanged
+ * A note on the rollout that a finished step started and that continues without the run; null if there is none.
+ * @param earlier the run that started the rollout, if the step was cached in this run
  */
 export function begunIn(result: unknown, earlier: string | null = null): string | null {
   const rollout = rolloutIn(result);
@@ -187,7 +187,7 @@ export function begunIn(result: unknown, earlier: string | null = null): string 
   return `the rollout${to} has started and continues after this run; to follow it, run aiot rollout watch ${id}`;
 }
 
-/** The outcome of a rollout that the step waited for; null if its result is not a rollout. */
+/** The outcome of the rollout that a step waited for, as text; null if the step's result is not a rollout. */
 function outcomeIn(result: unknown): string | null {
   const rollout = rolloutIn(result);
   if (rollout === null) return null;
@@ -196,7 +196,7 @@ function outcomeIn(result: unknown): string | null {
   return `the rollout is ${stateWords(state)}: ${why}; to see it, run aiot rollout show ${id}`;
 }
 
-/** The result of a command that starts a rollout; null if it is not one. */
+/** The rollout in the result of a command that starts one; null for any other result. */
 function rolloutIn(result: unknown) {
   const { id, state, waves, reason } = (result ?? {}) as Record<string, unknown>;
   if (typeof id !== 'string' || !id.startsWith('ro_') || typeof state !== 'string') return null;
@@ -209,7 +209,7 @@ function rolloutIn(result: unknown) {
   };
 }
 
-/** Why a step had nothing to do; null if it had something to do. */
+/** Why a step had nothing to do; null otherwise. */
 export function skippedIn(result: unknown): string | null {
   const { skipped } = (result ?? {}) as { skipped?: unknown };
   return typeof skipped === 'string' ? skipped : null;

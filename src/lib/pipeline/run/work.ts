@@ -5,11 +5,11 @@ import { writeFileAtomic } from '../../core/files.js';
 import type { PipelinePlan, PipelineStep } from '../plan/types.js';
 import { type Blobs, type Tree, treeOf } from '../store.js';
 
-/** A current input: its contents, and the source that is copied into the step's folder. */
+/** An input of a step: the digest of its contents, and its source. */
 export interface Input {
   name: string;
   digest: string;
-  /** The source to copy it from. */
+  /** Source from which the input is copied to the step's folder; null = the input is optional, and missing. */
   source:
     | { kind: 'tree'; tree: Tree }
     | { kind: 'path'; path: string }
@@ -17,7 +17,7 @@ export interface Input {
     | null;
 }
 
-/** Places in which inputs are found. */
+/** Sources of inputs. */
 interface Sources {
   /** The project's folder. */
   dir: string;
@@ -27,7 +27,7 @@ interface Sources {
 
 export type Found = { inputs: Input[] } | { skipped: string } | { missing: string };
 
-/** The inputs of a step by their contents, or the reason why it has nothing to do or cannot be run. */
+/** Finds a step's inputs and their digests, or the reason why the step has nothing to do or cannot be run. */
 export async function findInputs(step: PipelineStep, sources: Sources): Promise<Found> {
   const inputs: Input[] = [];
   for (const { name, from } of step.inputs) {
@@ -59,7 +59,7 @@ export async function findInputs(step: PipelineStep, sources: Sources): Promise<
   return { inputs };
 }
 
-/** Creates a folder for a step, with its inputs in it. */
+/** Creates a step's folder and copies the inputs into it. */
 export async function prepareFolder(folder: string, inputs: readonly Input[], blobs: Blobs): Promise<void> {
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
@@ -73,7 +73,7 @@ export async function prepareFolder(folder: string, inputs: readonly Input[], bl
   }
 }
 
-/** Adds a step's outputs to the store; returns the name of a missing output, if any. */
+/** Adds a step's outputs to the store, or returns the name of a missing one. */
 export async function collect(
   { outputs }: PipelineStep,
   folder: string,

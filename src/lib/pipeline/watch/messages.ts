@@ -2,7 +2,7 @@ import { onAbort } from '../../core/tasks.js';
 import type { Source } from '../../stream/message.js';
 import { messageOf, type Trigger } from './watch.js';
 
-/** Commands that the guide's clients send to the topic of control messages. */
+/** Commands for which a run is started. The guide's clients send them to the topic of control messages. */
 const asking = new Set(['extract-data', 'train-model']);
 
 interface Messages {
@@ -16,16 +16,16 @@ const againMs = 5000;
 
 /** How requesters are notified of a new model. */
 interface Answering {
-  /** Sends a message to the same place. */
+  /** Sends a message to the topic of control messages. */
   answer(payload: Uint8Array): Promise<void>;
   /** The name under which boards fetch a version. */
   nameOf(model: { name: string; version: number }): Promise<string>;
 }
 
 /**
- * Fires on `{"command":"extract-data"|"train-model","payload":…}`, and answers a successful run with `download-model`, as the guide's
- * services do; its boards accept messages of at most 256 bytes.
- * @param answering null = no answer: the run has already sent it, or there is no place to fetch the model from
+ * Fires on `{"command":"extract-data"|"train-model","payload":…}`, and announces the model of a successful run with `download-model`, as
+ * the guide's services do. The guide's boards accept messages of at most 256 bytes.
+ * @param answering null = no announcement: the run itself has sent it, or boards cannot fetch the model
  */
 export function controlTrigger(messages: Messages, answering: Answering | null): Trigger {
   let asked = false;
@@ -48,7 +48,7 @@ export function controlTrigger(messages: Messages, answering: Answering | null):
   };
 }
 
-/** Fires on each request that is signed with the secret; the endpoint that receives requests checks the sender's permission. */
+/** Fires on each request. The HTTP server that receives requests rejects those that are not signed with the secret. */
 export function webhookTrigger(messages: Messages): Trigger {
   return {
     kind: 'webhook',
@@ -65,7 +65,7 @@ async function follow(
   signal: AbortSignal,
   take: (payload: Uint8Array) => void,
 ): Promise<void> {
-  // An error of the first connection ends the watch. Later errors may be temporary, so the connection is retried.
+  // If the first connection fails, the watch ends. Later failures may be temporary, so the connection is retried.
   for (let first = true; !signal.aborted; first = false) {
     try {
       const source = await open(signal);

@@ -40,7 +40,7 @@ export function cronTrigger(text: string, next: (after: number) => number | null
   };
 }
 
-/** The current number of rows, and the stored number that successful runs have covered. */
+/** The current number of rows, and the stored number of rows that successful runs have used. */
 interface RowCount {
   count(): Promise<number>;
   done(): Promise<number>;
@@ -54,7 +54,7 @@ export function rowsTrigger(
   clock: Clock,
   trouble: (text: string) => void,
 ): Trigger {
-  /** Row count at the last firing: a run is requested once per count. */
+  /** Row count at the last firing, so that a run is requested only once for the same rows. */
   let fired = 0;
   return {
     kind: 'rows',
@@ -64,7 +64,7 @@ export function rowsTrigger(
           const seen = await rows.count();
           const done = await rows.done();
           const fresh = seen - Math.max(done, fired);
-          // If rows were removed, counting starts again.
+          // If rows were removed, counting starts again from the current number.
           if (fresh < 0) {
             fired = seen;
             if (seen < done) await rows.setDone(seen);
@@ -83,7 +83,7 @@ export function rowsTrigger(
   };
 }
 
-/** Fires when the data has drifted by more than a limit. @param probe the largest PSI of a feature; null = nothing to compare with */
+/** Fires when the data has drifted by more than a limit. @param probe returns the largest PSI of a feature; null = nothing to compare with */
 export function driftTrigger(
   { above, everyMs }: { above: number; everyMs: number },
   probe: (signal: AbortSignal) => Promise<number | null>,
@@ -115,7 +115,7 @@ async function slept(clock: Clock, ms: number, signal: AbortSignal): Promise<boo
 const stateSchema = z.object({ rows: z.int() });
 const listingSchema = z.object({ recordings: z.array(z.object({ samples: z.int() })) });
 
-/** Rows of a project's table, samples of its recordings, or samples of the stream on its platform. */
+/** Counts the rows of a project's table, the samples of its recordings, or the samples of the stream on its platform. */
 export function rowsOf(project: Project, folders: PipelineFolders, context: ChosenContext | null): RowCount {
   const file = join(folders.root, 'watch.json');
   const { table } = project.config.model;

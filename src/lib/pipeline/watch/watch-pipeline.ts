@@ -27,7 +27,7 @@ interface WatchPipelineOptions extends Pick<RunPipelineOptions, 'dir' | 'context
 }
 
 /**
- * Runs a project's pipeline whenever a trigger of `pipeline.on` fires, until the signal.
+ * Runs a project's pipeline whenever a trigger of `pipeline.on` fires, until the signal is aborted.
  * @throws AIOT_PROJECT_*, AIOT_USAGE (nothing to watch), and permanent errors of a trigger
  */
 export async function watchPipeline(options: WatchPipelineOptions): Promise<void> {
@@ -68,7 +68,7 @@ export async function watchPipeline(options: WatchPipelineOptions): Promise<void
   });
 }
 
-/** The outcome of a run that could not be started: another run is in progress, or aiot.yaml has become invalid. */
+/** The outcome of a run that could not be started, for example because another one is in progress or aiot.yaml has become invalid. */
 function refused(error: unknown): Outcome {
   if (!(error instanceof AiotError) || error.family === 'bug') throw error;
   return { run: null, state: 'refused', reason: error.message, model: null };
@@ -135,7 +135,7 @@ async function controlOf(
   const { openSink, openSource } = await import('../../stream/open.js');
   const open = (signal: AbortSignal) => openSource(url, { signal, from: 'latest' });
   const messages = { open, clock, trouble: trouble('control') };
-  // With an installation of the guide, the run itself notifies the boards; the project's own platform does not serve boards.
+  // With an installation of the guide's services, the run itself notifies the boards. The project's own platform does not serve boards.
   if (context?.kind !== 'platform') return controlTrigger(messages, null);
   return controlTrigger(messages, {
     async answer(payload) {
@@ -200,7 +200,7 @@ function withoutSecrets(url: string): string {
 
 const schema = z.record(z.string(), z.string());
 
-/** File of webhook secrets, keyed by project folder and readable by the user only. */
+/** Path of the file of webhook secrets, by project folder, which only the user can read. */
 function secretsFile(): string {
   return join(configFolder(), 'pipeline-secrets.json');
 }

@@ -5,12 +5,12 @@ import type { Clock } from '../../core/time.js';
 import { backOffMs } from '../../core/time.js';
 import { type Cause, causeSchema, runRecordSchema, runStates } from '../run/record.js';
 
-/** A source of run requests. It may fire at any rate; the watcher decides what to do. */
+/** A source of run requests. It may fire at any rate; the watcher decides when to run. */
 export interface Trigger {
   kind: Cause['kind'];
-  /** Runs until the signal. @throws errors that can never be resolved by a retry */
+  /** Runs until the signal is aborted. @throws permanent errors, which a retry cannot resolve */
   watch(fire: (text: string) => void, signal: AbortSignal): Promise<void>;
-  /** Called after a successful run that it may have started. */
+  /** Called after a successful run that this trigger may have caused. */
   succeeded?(model: Outcome['model']): Promise<void>;
 }
 
@@ -20,15 +20,15 @@ interface WatchOptions {
   clock: Clock;
   signal: AbortSignal;
   onEvent(event: WatchEvent): void;
-  /** Delay after the first of consecutive failures, and the maximum; ms. */
+  /** Delay after the first of consecutive failures, and maximum delay, ms. */
   backoff?: { firstMs: number; mostMs: number };
 }
 
 const usualBackoff = { firstMs: 30_000, mostMs: 3_600_000 };
 
 /**
- * Runs the pipeline whenever it is requested, one run at a time: requests during a run cause exactly one more run after it. A failed run is
- * retried with increasing delays; after a gate refusal it waits for the next request. Ends at the signal.
+ * Runs the pipeline whenever a trigger fires, one run at a time. Requests during a run cause exactly one more run after it. A failed run
+ * is retried with increasing delays; after a refusal by a gate, the next request is awaited. Ends when the signal is aborted.
  */
 export async function watchTriggers(options: WatchOptions): Promise<void> {
   const { triggers, clock, signal, onEvent, backoff = usualBackoff } = options;
@@ -111,7 +111,7 @@ export type Outcome = z.output<typeof outcomeSchema>;
 
 /** Events of a watcher, in order; times are ms since 1970. */
 export const watchEventSchema = z.discriminatedUnion('event', [
-  /** `coalesced`: a run is already pending. */
+  /** A trigger has fired; `coalesced` = a run is already pending. */
   z.object({ event: z.literal('triggered'), at, kind, text: z.string(), coalesced: z.boolean() }),
   z.object({ event: z.literal('started'), at, cause: causeSchema }),
   outcomeSchema.extend({ event: z.literal('ended'), at }),
