@@ -1,7 +1,6 @@
 /**
- * aiot as a library, also used by the commands: long-running work as functions that share a form of progress, an AbortSignal, and defaults.
- * Importing this module loads no implementation; each function loads what it needs when it is called. docs/how-to/library.md has an example of
- * each.
+ * aiot as a library: long-running work as functions with a common form of progress, an AbortSignal, and the commands' defaults. Importing
+ * this module loads no implementation; each function loads what it needs when it is called. For examples, see docs/how-to/library.md.
  */
 import type { z } from 'zod';
 import type { RegistryClient } from './lib/api/client.js';
@@ -37,7 +36,7 @@ export type Progress = FlashProgress | FlashAsk | TrainProgress | QuantizeProgre
 
 /** Options of a long-running task. */
 export interface Watched<P extends Progress> {
-  /** Called in order, and not awaited. If it throws, the work ends. */
+  /** Called in order, and not awaited. If it throws, the work is stopped. */
   onProgress?: ((progress: P) => void) | undefined;
   /** Stops the work like Ctrl-C: partial work is cleaned up, then AIOT_INTERRUPTED or the signal's own reason is thrown. */
   signal?: AbortSignal | undefined;
@@ -49,7 +48,7 @@ export interface FlashProgress extends Step {
   board: BoardRow;
 }
 
-/** A manual action that is needed on a board, such as pressing RESET or holding BOOT. `step` describes it. */
+/** A request for a manual action on a board, such as pressing RESET or holding BOOT. `step` describes the action. */
 export interface FlashAsk extends Step {
   task: 'flash-ask';
 }
@@ -60,7 +59,7 @@ type WholeFlash = Omit<FlashRequest, 'loader' | 'header' | 'watch' | 'project'>;
 export interface FlashOptions extends Partial<WholeFlash>, Watched<FlashProgress | FlashAsk> {
   /** Firmware folder whose build is written. */
   project?: string | null | undefined;
-  /** How to communicate with the chip's loader: `chip` auto, `baud` 921600, `stub` true, `before` default-reset, `after` hard-reset. */
+  /** Settings of the chip's loader. Defaults: `chip` auto, `baud` 921600, `stub` true, `before` default-reset, `after` hard-reset. */
   loader?: Partial<Omit<LoaderOptions, 'signal' | 'progress'>> | undefined;
   /** Changes to the bootloader's header. */
   header?: FlashRequest['header'] | undefined;
@@ -80,8 +79,8 @@ const usualLoader = {
 } as const;
 
 /**
- * Writes the flash of one board, of many, or of none (`dryRun`: the plan). Content that would leave a board unable to start is rejected
- * before anything is written. With many boards, failures are in the result and are not thrown.
+ * Writes the flash of one board or many; with `dryRun`, only returns the plan. Content that would leave a board unable to start is
+ * rejected before anything is written. With many boards, failures are in the result and are not thrown.
  * @throws AiotError, as all functions here (`code` is the cause, `next` the next step): AIOT_SERIAL_NOT_FOUND, AIOT_SERIAL_BUSY,
  * AIOT_FLASH_REFUSED, AIOT_CHIP_MISMATCH, AIOT_FILE_NOT_FOUND, AIOT_USAGE
  */
@@ -114,7 +113,7 @@ function flashProgress(board: BoardRow): FlashProgress {
 export interface ExtractOptions {
   /** Project folder; default: the current folder. */
   project?: string | undefined;
-  /** Default `auto`: the platform if it has recordings of the stream, else the project. */
+  /** Source of the data; default `auto`: the platform if it has recordings of the stream, else the project. */
   from?: (typeof extractSources)[number] | undefined;
   /** Folder to create, or the CSV file of a project of rows; it must be missing or empty. */
   out: string;
@@ -141,7 +140,7 @@ export async function extract(options: ExtractOptions): Promise<Extracted> {
 
 export interface TrainProgress extends Step {
   task: 'train';
-  /** The epoch that just ended; null between epochs. */
+  /** Metrics of the epoch that just ended; null for progress between epochs. */
   epoch: EpochFigures | null;
 }
 
@@ -156,8 +155,8 @@ export interface TrainOptions
 export type Trained = Awaited<ReturnType<typeof trainModel>>;
 
 /**
- * Trains a model on a project's recordings or the rows of a table, and writes build/model.float.tflite and build/training.json. If aborted
- * by `signal`, it retains the best epoch so far and returns (`interrupted`).
+ * Trains a model on a project's recordings or the rows of a table, and writes build/model.float.tflite and build/training.json. If
+ * `signal` is aborted, the best epoch so far is written, and the result has `interrupted`.
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_DATA_LEAK (a split that leaks, without `force`), AIOT_DATA_EMPTY, AIOT_USAGE
  */
 export async function train({ onProgress, ...options }: TrainOptions = {}): Promise<Trained> {
@@ -223,8 +222,8 @@ export async function evaluate(options: EvaluateOptions = {}): Promise<Evaluated
 export type Inspected = Awaited<ReturnType<typeof inspectModel>>;
 
 /**
- * Reads a .tflite or .aiot file: operators, tensors with shapes and scales, multiply-adds, and the arena in bytes. A bundle's contents and
- * golden vectors are verified first; its purpose is included.
+ * Describes a .tflite or .aiot file: operators, tensors with shapes and scales, multiply-adds, and the size of the arena in bytes. The
+ * contents and golden vectors of a bundle are verified first, and its purpose is included.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_TFLITE_MALFORMED with the byte offset, AIOT_BUNDLE_MALFORMED
  */
 export async function inspect(file: string): Promise<Inspected> {
@@ -240,7 +239,7 @@ export interface RolloutProgress extends Step {
 
 /** Callbacks while waiting for a rollout. */
 interface WatchedRollout extends Watched<RolloutProgress> {
-  /** Called once if devices that have not started are offline: the rollout waits for them until their deadline. */
+  /** Called once if some devices that have not started are offline. The rollout waits for them until their deadline. */
   onOffline?: ((devices: OfflineDevices, rollout: Rollout) => void) | undefined;
 }
 
@@ -290,7 +289,7 @@ export async function startRollout(options: RolloutOptions): Promise<RolloutStar
     if (wait) return await follow(started, client, watched);
     const { reportOffline } = await import('./lib/api/rollouts/deploy.js');
     const { onOffline } = watched;
-    // The rollout has started, whether or not this token may list devices.
+    // The token may lack the permission to list devices. The rollout has started nevertheless.
     await reportOffline(started, { client, ...(onOffline ? { onOffline } : {}) }).catch(() => {});
     return started;
   });

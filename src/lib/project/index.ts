@@ -1,4 +1,4 @@
-/** Whole projects: the templates that are part of aiot, creating a project folder, and running a project's services beside the platform. */
+/** Whole projects: templates, creating a project's folder, its firmware, and running its services beside the platform. */
 export {
   buildFirmware,
   type FirmwareBuild,

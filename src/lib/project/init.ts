@@ -18,23 +18,23 @@ import { findTemplates } from './templates.js';
 
 export const initResultSchema = z.object({
   name: z.string(),
-  /** `own`: from the user's own data. */
+  /** Name of the template; `own` = created from the user's own data. */
   template: z.string(),
-  /** Absolute folder. */
+  /** Absolute path of the folder. */
   dir: z.string(),
-  /** Paths in it, except recordings. */
+  /** Paths of the files in it, except recordings. */
   files: z.array(z.string()),
   recordings: z.int(),
   samples: z.int(),
   /** Recordings per label. */
   labels: z.record(z.string(), z.int()),
-  /** Whether it can be started (`aiot up --project`), because it has routes. */
+  /** Whether the project can be started with `aiot up --project`, because aiot.yaml has an `up` section. */
   runs: z.boolean(),
 });
 
 export type InitResult = z.output<typeof initResultSchema>;
 
-/** The JSON Schema with which editors validate aiot.yaml; it is included so that they need no network. */
+/** File with the JSON Schema of aiot.yaml, for editors. Each project includes it, so that editors need no network. */
 const schemaFile = 'aiot.schema.json';
 
 /**
@@ -99,13 +99,13 @@ export async function initOwnProject(options: {
   );
 }
 
-/** Folders become part of the name: `walking/1` is walking-1. */
+/** The user's recordings with valid ids. Folders become part of the id: `walking/1` becomes walking-1. */
 function ownRecordings({ loose, fields }: Survey) {
   return loose!.dataset.recordings.map((recording) => ({ ...recording, fields, id: nameFrom(recording.id) }));
 }
 
 /**
- * Assembles a project beside DIR and moves it there at the end.
+ * Assembles a project in a folder beside DIR, and moves it to DIR at the end.
  * @param begin fills the folder and returns the text of its aiot.yaml
  * @param finish creates the rest, once that text is known to be valid
  */
@@ -129,7 +129,7 @@ async function assemble(
     const config = parseProject(text, join(dir, 'aiot.yaml'));
     await finish?.(staging, config);
     const runs = config.up !== undefined;
-    // A runnable project has no recordings yet, and rows are not recordings.
+    // A project that can be started has no recordings yet, and one of rows has none at all.
     const entries = runs || config.model.table ? [] : await listRecordings({ dir: staging, file, config });
     const files = (await filesIn(staging)).filter((path) => !/^data[/\\]recordings[/\\]/.test(path));
     if (exists) await moveInto(staging, dir);
@@ -161,7 +161,7 @@ function counted(entries: { label: string | null; samples: number }[]) {
 }
 
 /**
- * Whether the folder for a project exists; it must be empty then.
+ * Returns whether the folder for a project exists. If it does, it must be empty.
  * @throws AIOT_FOLDER_NOT_EMPTY
  */
 export async function refuseOccupied(dir: string): Promise<boolean> {
@@ -211,14 +211,14 @@ async function filesIn(folder: string): Promise<string[]> {
     .sort();
 }
 
-/** An existing folder is retained, because it may be the shell's current one. aiot.yaml is written last, which makes it a project. */
+/** Moves files into an existing folder, which may be the shell's current one. aiot.yaml comes last, because it makes the folder a project. */
 async function moveInto(staging: string, dir: string): Promise<void> {
   const names = await readdir(staging);
   names.sort((a, b) => Number(a === 'aiot.yaml') - Number(b === 'aiot.yaml'));
   for (const name of names) await rename(join(staging, name), join(dir, name));
 }
 
-/** Content that some templates generate instead of including it: called with the new folder before the project is opened. */
+/** Functions that generate the data of some templates in the new folder, instead of the template including it. */
 const generators: Record<string, (dir: string, config: ProjectConfig) => Promise<void>> = {
   'face-camera': (dir) => drawFaces(join(dir, 'pictures')),
   'motor-watch': async (dir, config) => {

@@ -9,13 +9,13 @@ import { type ChipName, chips } from '../model/fit/chips.js';
 /** Path of the rows in a project. */
 export const rowsFile = 'data/rows.csv';
 
-/** Window length in seconds, if it fits into the recordings. */
+/** Window length, s; shorter if the recordings are too short. */
 const windowSeconds = 2;
 
-/** Maximum number of classes listed in aiot.yaml; if there are more, it omits them, and they are taken from the rows. */
+/** Maximum number of classes listed in aiot.yaml. If there are more, none are listed, and they are taken from the rows. */
 const mostClasses = 20;
 
-/** The axes of one accelerometer, by name: x, y, z, acc_x, ax, … */
+/** Column names of an accelerometer's axes: x, y, z, acc_x, ax, … */
 const axis = /^(a|acc(el)?(eration)?)?[ _.-]?[xyz]$/i;
 
 const header = (about: string) => ` yaml-language-server: $schema=aiot.schema.json
@@ -23,8 +23,8 @@ const header = (about: string) => ` yaml-language-server: $schema=aiot.schema.js
  Every step (training, evaluation, the bundle, the devices) is derived from this file; docs/reference/project.md of aiot explains each field.`;
 
 /**
- * The aiot.yaml of a project for the user's own data, with the detected properties and remarks on undetected ones.
- * @param chip target chip; absent = a Pi or a server, where memory is no limit
+ * The aiot.yaml of a project for the user's own data, with the detected properties, and remarks on those that could not be detected.
+ * @param chip target chip; absent = a Raspberry Pi or a server, without a memory limit
  */
 export function composeProject(name: string, survey: Survey, chip?: ChipName): string {
   const { kind, count, fields } = survey;
@@ -66,7 +66,7 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
   return doc.toString({ lineWidth: 0 });
 }
 
-/** Comment on `model.accept`: without limits set by the user, every model is published. */
+/** Comment on `model.accept`, because without limits every model is published. */
 const gates =
   ' model.accept sets limits for a model, such as { macroF1: 0.9 } for at least 0.9: aiot model push rejects a model that misses one.';
 
@@ -97,7 +97,7 @@ function streamOf({ fields, rateHz, loose }: Survey) {
   };
 }
 
-/** Window length in samples: at least four windows must fit into the shortest recording. */
+/** Window length in samples, so that at least four windows fit into the shortest recording. */
 function windowOf(rateHz: number, shortest: number): number {
   return Math.max(1, Math.min(Math.round(windowSeconds * rateHz), Math.floor(shortest / 4), 4096));
 }
@@ -132,7 +132,7 @@ function arenaOf(chip: ChipName): string {
 export interface Survey {
   /** Absolute path of the folder or file. */
   path: string;
-  /** `recordings`: a folder of takes over time; `rows`: a file of examples. */
+  /** `recordings`: a folder of time series; `rows`: a file of independent examples. */
   kind: 'recordings' | 'rows';
   /** Number of recordings, or rows. */
   count: number;
@@ -163,7 +163,7 @@ interface SurveyOptions {
   rateHz?: number | undefined;
 }
 
-/** Valid field names for columns: columns can have any name, but a project's fields must be words. */
+/** Field names for columns. Columns can have any name, but a project's fields must be words. */
 function fieldNames(columns: string[]): string[] {
   const names: string[] = [];
   for (const column of columns) {
@@ -177,7 +177,7 @@ function fieldNames(columns: string[]): string[] {
   return names;
 }
 
-/** Number of distinct values from which a numeric label is a measured value. */
+/** A numeric label with at least this many distinct values is a measured value, not a class. */
 const leastValues = 20;
 
 /**

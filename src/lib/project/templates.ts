@@ -5,11 +5,11 @@ import { packageRoot } from '../core/folders.js';
 
 export interface Template {
   name: string;
-  /** Absolute folder. */
+  /** Absolute path of the folder. */
   dir: string;
 }
 
-/** Whole projects that `aiot init` can copy: the folders of templates/ with an aiot.yaml, sorted. */
+/** The projects that `aiot init` can copy: the folders in templates/ that contain an aiot.yaml, sorted by name. */
 export async function findTemplates(root: string = packageRoot()): Promise<Template[]> {
   const folder = join(root, 'templates');
   const names = (await readdir(folder)).sort();

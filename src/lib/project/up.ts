@@ -16,19 +16,19 @@ import { parseStreamUrl } from '../stream/url.js';
 export interface UpProjectOptions extends Omit<UpOptions, 'boards' | 'readers' | 'project'> {
   /** Folder of aiot.yaml. */
   project: string;
-  /** Values for the routes' variables; they override the environment, which overrides the project's own. */
+  /** Values for the routes' variables. They override the environment, which overrides the project's own values. */
   set: Readonly<Record<string, string>>;
-  /** Overrides the port of the project's listener for boards; 0 = any free one. */
+  /** Overrides the port of the project's listener for boards; 0 = any free port. */
   boardPort?: number | undefined;
   clock?: Clock;
 }
 
-/** How long the start waits for routes with unreachable peers, ms. They are retried afterwards. */
+/** How long the start waits for routes with unreachable peers, ms. Afterwards they are retried in the background. */
 const patienceMs = 3000;
 
 /**
- * Starts a platform and, in the same process, the services of a project: a listener for its boards, and its routes, each supervised
- * independently. Nothing is started if anything in the project is invalid.
+ * Starts a platform and, in the same process, the services of a project: a listener for its boards, and its routes, which are supervised
+ * independently. If anything in the project is invalid, nothing is started.
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_ROUTE_INVALID, as `up`, and permanent errors of a route
  */
 export async function upProject(options: UpProjectOptions, log: (line: string) => void): Promise<UpPlatform> {
@@ -72,7 +72,7 @@ async function projectRoutes(project: Project, given: Readonly<Record<string, st
   return file === undefined ? [] : loadRoutes(resolve(project.dir, file), { set: setOf(project, given) });
 }
 
-/** `set` overrides the environment, and the project's own values come last. */
+/** Values for the routes' variables, without the project's own values for variables that are in the environment. */
 function setOf({ config }: Project, given: Readonly<Record<string, string>>): Record<string, string> {
   const own = Object.entries(config.up?.set ?? {}).filter(([name]) => !process.env[name]);
   return { ...Object.fromEntries(own), ...given };
@@ -95,15 +95,15 @@ function readersOf(route: Route): [string, string][] {
 function described({ name, from, to }: Route, state: Supervised['state']) {
   const shown = (url: string) => {
     const { endpoint, host, path } = parseStreamUrl(url);
-    // An absolute path after file: already begins with a slash.
+    // The absolute path of a file: address already begins with a slash.
     return path === '' ? endpoint : host === '' ? `${endpoint}${path}` : `${endpoint}/${path}`;
   };
   return { name, from: from.map(shown), to: to.map(shown), state };
 }
 
 /**
- * Routes in shutdown order: a route that writes to the platform ends before those that read the same topic there, so that each can still
- * deliver its messages. Routes in a cycle come last, together.
+ * Routes in shutdown order: a route that writes to the platform ends before those that read the same topic there, so that they can still
+ * receive its messages. Routes in a cycle end last, together.
  */
 export function endingOrder(
   routes: readonly Route[],
@@ -123,21 +123,21 @@ export function endingOrder(
 function feeds(from: Route, to: Route, fits: (filter: string, topic: string) => boolean): boolean {
   const written = from.to.map(localPlace).filter((place) => place !== null);
   const read = to.from.map(localPlace).filter((place) => place !== null);
-  // A topic computed by an expression may be any topic.
+  // A topic computed by an expression may match any filter.
   return written.some(({ path }) => read.some((own) => from.topic !== undefined || fits(own.path, path)));
 }
 
-/** An endpoint on the platform in this process. */
+/** A topic on the platform that runs in this process. */
 interface LocalPlace {
   /** Topic, or topic filter. */
   path: string;
-  /** Distinguishes readers of the same filter: `iot` of `?group=iot`. */
+  /** Distinguishes readers of the same filter: `iot` for `?group=iot`. */
   group: string;
   qos: 0 | 1 | 2;
   retain: boolean;
 }
 
-/** The endpoint of an address on the platform in this process: `aiot://stream/TOPIC`; null for any other. @throws AIOT_STREAM_URL */
+/** Parses `aiot://stream/TOPIC`, an address on the platform in this process; null for any other address. @throws AIOT_STREAM_URL */
 function localPlace(url: string): LocalPlace | null {
   const parts = parseStreamUrl(url);
   if (parts.scheme !== 'aiot' || !['', 'stream'].includes(parts.host)) return null;
@@ -145,12 +145,12 @@ function localPlace(url: string): LocalPlace | null {
   return { path: parts.path || '#', group, qos, retain };
 }
 
-/** The reader's name, by which the platform can wait for it. */
+/** Name of a reader. The platform uses it to wait for the reader. */
 function readerName(route: string, { path, group }: LocalPlace): string {
   return `${route} ${path} ${group}`;
 }
 
-/** Opens addresses of the platform within its own process, for one route. */
+/** Opens a route's addresses on the platform within this process. */
 function localOpener(streams: Platform['streams'], route: string): StreamOpener {
   return {
     source(url, { queue, overflow }) {
@@ -167,7 +167,7 @@ function localOpener(streams: Platform['streams'], route: string): StreamOpener 
   };
 }
 
-/** One run of a route: resolves when it was asked to end, or its sources are exhausted. */
+/** Runs a route. Resolves when the signal has ended it, or its sources have no more messages. */
 type RunRoute = (options: {
   signal: AbortSignal;
   onOpen: () => void;
@@ -175,10 +175,10 @@ type RunRoute = (options: {
 }) => Promise<unknown>;
 
 interface Supervised {
-  /** Resolves at the first read and write, or when it has ended on its own. @throws permanent errors */
+  /** Resolves when the route is open for the first time, or has ended by itself. @throws permanent errors */
   readonly ready: Promise<void>;
   readonly state: 'starting' | 'running' | 'failing' | 'ended';
-  /** Writes messages that have been read, then ends. */
+  /** Writes the messages that have been read, then ends the route. */
   stop(): Promise<void>;
 }
 
@@ -188,8 +188,8 @@ const firstWaitMs = 500;
 const longestWaitMs = 30_000;
 
 /**
- * Supervises a route: after a failure it is restarted with increasing delays. Before the route was first open, an error that is not caused
- * by the outside world (an invalid setting or file) ends it.
+ * Supervises a route: after a failure it is restarted, with increasing delays. Until the route has been open once, an error that a retry
+ * cannot resolve, such as an invalid setting, ends it.
  */
 function supervise(options: {
   name: string;

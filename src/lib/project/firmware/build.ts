@@ -14,7 +14,7 @@ const madeSchema = z.object({
   file: z.string(),
   kind: inspectedSchema.shape.kind,
   bytes: z.int(),
-  /** Sizes as counted by binutils' size; null = it has no sections. */
+  /** Sizes as counted by binutils' `size`, bytes; null = the file has no sections. */
   text: z.int().nullable(),
   data: z.int().nullable(),
   bss: z.int().nullable(),
@@ -27,7 +27,7 @@ export const firmwareBuildSchema = z.object({
   dir: z.string(),
   name: z.string(),
   version: z.string(),
-  /** Device type in aiot.yaml; null = it has none. */
+  /** Device type in aiot.yaml; null = none is set. */
   type: z.string().nullable(),
   target: z.enum(firmwareTargets),
   tool: z.enum(['cmake', ...vendorTools]),
@@ -35,7 +35,7 @@ export const firmwareBuildSchema = z.object({
   regenerated: z.array(z.string()),
   /** All files that were built, the main one first. */
   files: z.array(madeSchema),
-  /** The main file, as `firmware inspect` describes it. */
+  /** The main file, as reported by `firmware inspect`. */
   main: inspectedSchema,
   seconds: z.number(),
   notes: z.array(z.string()),
@@ -48,7 +48,7 @@ interface FirmwareBuildOptions {
   target: FirmwareTarget;
   tool?: VendorTool | undefined;
   signal?: AbortSignal;
-  /** Called when long work begins, with its name. */
+  /** Called at the beginning of each lengthy stage, with its name. */
   onStage?: (text: string) => void;
 }
 
@@ -89,7 +89,7 @@ type FirmwareTarget = (typeof firmwareTargets)[number];
 
 type VendorTool = (typeof vendorTools)[number];
 
-/** Files of a build: `main` is pushed or flashed, the others are beside it. */
+/** Files of a build: the main file, which is pushed or flashed, and the others. */
 interface Built {
   tool: 'cmake' | VendorTool;
   main: string;
@@ -148,7 +148,7 @@ async function buildRv32(request: BuildRequest): Promise<Built> {
   );
   const programs = (await readdir(places.build)).filter((name) => name.endsWith('_rv32.elf')).sort();
   const all = programs.map((name) => join(places.build, name));
-  // The complete path from samples to predictions; the others are parts of it.
+  // This program covers everything from samples to predictions; the others are parts of it.
   const main = all.find((file) => file.endsWith('predictor_rv32.elf')) ?? all[0] ?? places.build;
   return { tool: 'cmake', main, others: all.filter((file) => file !== main) };
 }

@@ -6,12 +6,12 @@ import { readJson } from '../../core/files.js';
 import { packageRoot } from '../../core/folders.js';
 import { loadProject, type Project } from '../../core/project.js';
 
-/** A file beside the sources that records their project and their origin. */
+/** File in a firmware folder that records its project and the origin of its sources. */
 export const noteName = 'aiot-firmware.json';
 
 export const noteSchema = z.strictObject({
   spec: z.literal('aiot-firmware/1'),
-  /** Folder of aiot.yaml, relative to this one. */
+  /** Folder of aiot.yaml, relative to the firmware folder. */
   project: z.string(),
   /** Version of aiot from which the sources were copied. */
   aiot: z.string(),
@@ -19,14 +19,14 @@ export const noteSchema = z.strictObject({
 export type Note = z.output<typeof noteSchema>;
 
 export interface FirmwareFolder {
-  /** Absolute. */
+  /** Absolute path. */
   dir: string;
   note: Note;
   project: Project;
 }
 
 /**
- * A folder that `firmware init` created, with its project.
+ * Opens a folder that `firmware init` created, and its project.
  * @throws AIOT_FIRMWARE_MISSING, AIOT_FILE_MALFORMED, AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID
  */
 export async function openFirmware(folder: string): Promise<FirmwareFolder> {
@@ -45,7 +45,7 @@ export async function openFirmware(folder: string): Promise<FirmwareFolder> {
   return { dir, note: read.data, project: await loadProject(join(dir, read.data.project)) };
 }
 
-/** The firmware's sources in the package, by path, without build output. */
+/** Paths of the firmware's sources in the package, without build output. */
 export async function packageSources(): Promise<{ root: string; paths: string[] }> {
   const root = join(packageRoot(), 'firmware');
   const entries = await readdir(root, { recursive: true, withFileTypes: true }).catch(() => {

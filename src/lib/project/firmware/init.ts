@@ -11,26 +11,26 @@ import { generatedFiles, regenerate } from './headers.js';
 import { sensorNotes } from './sensors.js';
 
 export const firmwareInitSchema = z.object({
-  /** Absolute folder, and the folder of its aiot.yaml. */
+  /** Absolute paths of the firmware folder, and of the folder of its aiot.yaml. */
   dir: z.string(),
   project: z.string(),
   name: z.string(),
   /** Number of sources that were copied. */
   copied: z.int(),
-  /** Paths that were generated from aiot.yaml; with --force only the outdated ones. */
+  /** Paths of the files generated from aiot.yaml; with --force, only of those that were outdated. */
   generated: z.array(z.string()),
-  /** Remarks for the user, for example a sensor that does not fit. */
+  /** Remarks for the user, for example about a sensor that does not fit. */
   notes: z.array(z.string()),
 });
 export type FirmwareInit = z.output<typeof firmwareInitSchema>;
 
-/** Sources that are not copied to a project's folder. */
+/** Contents of the firmware folder's .gitignore. */
 const ignored =
   'build/\nhal/esp32/.pio/\nhal/esp32/build/\nhal/esp32/managed_components/\nhal/esp32/sdkconfig\n';
 
 /**
- * Creates a folder for a project's own firmware, completely or not at all: the package's sources, and the files generated from aiot.yaml.
- * @param options.force in an existing firmware folder: only regenerate the files that depend on aiot.yaml
+ * Creates a project's firmware folder, completely or not at all, with the package's sources and the files generated from aiot.yaml.
+ * @param options.force in an existing firmware folder, only regenerate the files that depend on aiot.yaml
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_FOLDER_NOT_EMPTY, AIOT_FIRMWARE_MISSING, AIOT_FILE_NOT_WRITABLE
  */
 export async function initFirmware(options: {
@@ -86,7 +86,7 @@ export async function initFirmware(options: {
   }
 }
 
-/** The package's own README describes its repository instead of a project's folder. */
+/** The folder's README. The package's own README is not copied, because it describes this repository. */
 function readme(name: string): string {
   return `# Firmware of ${name}
 
@@ -115,8 +115,8 @@ async function copySources(to: string, others: ReadonlySet<string>): Promise<num
 }
 
 /**
- * An existing empty folder is retained, because it may be the shell's current one. The marker file is written last, which makes it a
- * firmware folder.
+ * Moves the files into the folder. An existing empty folder is retained, because it may be the shell's current one. The note is moved
+ * last, because it makes the folder a firmware folder.
  */
 async function moveTo(staging: string, dir: string): Promise<void> {
   await makeFolder(dir);

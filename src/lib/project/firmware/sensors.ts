@@ -7,15 +7,15 @@ interface Sensor {
   /** AIOT_SOURCE_… of firmware/hal/esp32/main/settings.h. */
   source: number;
   fields: readonly string[];
-  /** Whether it supports this exact number of samples per second, and the supported rates in words. */
+  /** Whether the sensor supports exactly this number of samples per second, and a description of the supported rates. */
   gives: (rateHz: number) => boolean;
   rates: string;
 }
 
 const imu = ['ax', 'ay', 'az', 'gx', 'gy', 'gz'];
-/** Rates of an LSM6DS3TR-C (its data sheet's ODR_XL); a device accepts only models of its own rate. */
+/** Rates of an LSM6DS3TR-C (ODR_XL in its data sheet), Hz. A device accepts only models of its own rate. */
 const lsm = [12.5, 26, 52, 104, 208, 416, 833, 1666];
-/** The converter's window is a whole number of ms, at least 100, so that it covers whole mains periods. */
+/** Sensors on the ADC. The measuring window is a whole number of ms and at least 100 ms, so that it covers whole mains periods. */
 const converter = {
   gives: (rateHz: number) => rateHz <= 10 && rateHz >= 1 && Number.isInteger(1000 / rateHz),
   rates: '1 to 10 samples per second',
@@ -60,7 +60,7 @@ export function misfitOf({ stream, signal }: ProjectConfig, sensor: Sensor): str
   const missing = Object.keys(stream.fields).filter((field) => !sensor.fields.includes(field));
   if (missing.length > 0)
     return `${sensor.name} provides ${sensor.fields.join(', ')}, but not ${missing.join(', ')} of stream.fields`;
-  // A model of single rows makes a prediction for each of them.
+  // A model of single rows does not depend on the rate.
   const timeless = signal.window === 1 && signal.lowpass === undefined;
   if (timeless || sensor.gives(signal.rate)) return null;
   return `${sensor.name} provides ${sensor.rates}, but signal.rate is ${signal.rate}`;

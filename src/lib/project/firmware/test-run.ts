@@ -10,11 +10,11 @@ import { cmakeBuild, install, runTool } from './tools.js';
 
 const testSchema = z.object({
   name: z.string(),
-  /** This machine, an emulator of the C3's instruction set, or the ESP32 sources, which are analyzed here. */
+  /** This machine, or an emulator of the C3's instruction set; `esp32` = static checks of the ESP32 sources on this machine. */
   on: z.enum(['host', 'rv32', 'esp32']),
   state: z.enum(['passed', 'failed', 'skipped']),
   seconds: z.number(),
-  /** Its output; null unless it failed. */
+  /** Output of the test; null unless it failed. */
   output: z.string().nullable(),
 });
 
@@ -37,7 +37,7 @@ interface FirmwareTestOptions {
   /** A regular expression for CTest: only tests with matching names are built and run. */
   filter?: string | undefined;
   signal?: AbortSignal;
-  /** Called when long work begins, with its name. */
+  /** Called at the beginning of each lengthy stage, with its name. */
   onStage?: (text: string) => void;
 }
 
@@ -57,7 +57,7 @@ export async function testFirmware(options: FirmwareTestOptions): Promise<Firmwa
     ...{ what: 'the tests', needs: { what: 'a library', next: install.host } },
   };
   onStage?.('Building with sanitizers');
-  // With a filter, only matching targets are built: CTest lists the tests once the folder is configured.
+  // With a filter, only matching targets are built. CTest can list the tests once the folder is configured.
   await cmakeBuild({ ...asked, targets: filter === undefined ? undefined : [] }, tool);
   const only = filter === undefined ? [] : ['-R', filter];
   if (filter !== undefined) {
@@ -91,8 +91,8 @@ function placeOf(name: string): z.output<typeof testSchema>['on'] {
 const listSchema = z.object({ tests: z.array(z.object({ name: z.string() })) });
 
 /**
- * The build targets of the matching tests, found in their command lines. CTest's list omits commands whose programs do not exist yet; its
- * own file has them.
+ * The build targets of the matching tests, found in the tests' command lines. CTest's list omits the commands of programs that are not
+ * built yet, so the lines are read from CTest's own file.
  * @throws AIOT_USAGE
  */
 async function targetsOf(build: string, only: string[], signal: AbortSignal | undefined): Promise<string[]> {
@@ -123,11 +123,11 @@ interface CtestResult {
   name: string;
   state: 'passed' | 'failed' | 'skipped';
   seconds: number;
-  /** Its output, if it failed. */
+  /** Output of the test; null unless it failed. */
   output: string | null;
 }
 
-/** ` 3/33 Test #12: signal_rv32 ......***Failed  Required regular expression not found.  1.20 sec` */
+/** Matches ` 3/33 Test #12: signal_rv32 ......***Failed  Required regular expression not found.  1.20 sec`. */
 const line = /^\s*\d+\/\d+ Test\s+#\d+: (\S+) [. ]*(\*\*\*)?\s*(.*?)\s+([\d.]+) sec\s*$/;
 
 const between = /^\s+Start\s+\d+: /;

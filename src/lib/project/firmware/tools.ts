@@ -3,7 +3,7 @@ import { AiotError, systemCode } from '../../core/errors.js';
 import { writeFileAtomic } from '../../core/files.js';
 import { runProgram } from '../../core/process.js';
 
-/** Debian package names; other systems use similar ones. */
+/** Advice with the names of Debian's packages; they are similar in other distributions. */
 export const install = {
   cmake: 'On Debian: apt-get install cmake gcc make',
   host: 'On Debian: apt-get install libssl-dev libmosquitto-dev pkg-config',
@@ -13,11 +13,11 @@ export const install = {
 interface CmakeBuild {
   sources: string;
   build: string;
-  /** -D… */
+  /** CMake definitions, `-D…`. */
   settings: string[];
-  /** Targets; absent = all, none = configure only. */
+  /** Targets to build; absent = all, an empty list = configure only. */
   targets?: string[] | undefined;
-  /** The target in words, and its requirements besides CMake and a compiler: for errors. */
+  /** For errors: the target in words, and its requirements besides CMake and a compiler. */
   what: string;
   needs: { what: string; next: string };
   /** File for the output. */
@@ -25,7 +25,7 @@ interface CmakeBuild {
 }
 
 /**
- * Configures and builds.
+ * Configures a CMake project and builds it.
  * @throws AIOT_PROGRAM_NOT_FOUND (CMake, a compiler, or a requirement of the target), AIOT_FIRMWARE_BUILD
  */
 export async function cmakeBuild(asked: CmakeBuild, options: ToolOptions): Promise<void> {
@@ -56,7 +56,7 @@ export async function cmakeBuild(asked: CmakeBuild, options: ToolOptions): Promi
 
 interface Ran {
   code: number;
-  /** Its complete output, in order. */
+  /** The program's complete output, in order. */
   said: string;
 }
 
@@ -67,11 +67,11 @@ export interface ToolOptions {
   timeoutMs?: number;
 }
 
-/** Limit of a compiler's output, which may be endless. */
+/** Limit of a program's output, characters. */
 const mostSaid = 4_000_000;
 
 /**
- * Runs a program and waits for its end; the caller judges its exit code.
+ * Runs a program and waits for its end. The caller checks the exit code.
  * @throws AIOT_PROGRAM_NOT_FOUND with `next` as the next step, AIOT_INTERRUPTED, AIOT_TIMED_OUT
  */
 export async function runTool(
@@ -103,7 +103,7 @@ export async function runTool(
 }
 
 /**
- * Writes a build's output to a file; after a failure, the error quotes the first line that gives the reason.
+ * Writes a build's output to a file. After a failure, the error quotes the first line that looks like the reason.
  * @throws AIOT_FIRMWARE_BUILD, AIOT_FILE_NOT_WRITABLE
  */
 export async function requireBuilt(ran: readonly Ran[], what: string, log: string): Promise<void> {
