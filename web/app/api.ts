@@ -1,6 +1,6 @@
 import type { Contract, Input, Output, ParamsOf, Problem } from '../../src/lib/api/index.js';
 
-/** The endpoints of the platform. Only the types of its contract are imported, so browsers load none of it. */
+/** The endpoints of the platform. Only the types of the API contract are imported, so browsers load none of its code. */
 type Endpoints = { [Noun in keyof Contract]: Contract[Noun][keyof Contract[Noun]] }[keyof Contract];
 type EndpointOf<Route> = Extract<Endpoints, { route: Route }>;
 export type Route = Endpoints['route'];
@@ -46,7 +46,7 @@ export class ApiError extends Error {
 let csrf = '';
 let onLoggedOut = () => {};
 
-/** Sets the callback for an expired session, and the token that proves that changes come from this page. */
+/** Sets the CSRF token, which proves that changes come from this page, and the callback for an expired session. */
 export function useSession(token: string, loggedOut: () => void): void {
   csrf = token;
   onLoggedOut = loggedOut;
@@ -65,7 +65,7 @@ export function send<R extends Exclude<Route, Reads>>(
   return call(route.split(' ')[0] ?? '', path, body);
 }
 
-/** Reads all entries of a list, page by page. `noun` is the name of the entries in each response. `page` receives the entries as they arrive. */
+/** Reads all entries of a list, page by page. @param noun name of the entries in a response @param page called with the entries so far */
 export async function getAll<R extends Reads, Noun extends keyof AnswerOf<R>>(
   { path }: Place<R>,
   noun: Noun,

@@ -10,8 +10,8 @@ import { goTo, route } from './route.js';
 import { logIn, logOut, user } from './session.js';
 
 /**
- * The whole page. Users who are not logged in see the login, whatever page was requested. The code of a login link is used and removed from
- * the address.
+ * The whole dashboard. Users who are not logged in see the login on every page. The code of a login link is used, and removed from the
+ * address.
  */
 export function App() {
   const { parts } = route.value;
@@ -109,7 +109,7 @@ function Who() {
   );
 }
 
-/** Notice that the connection is interrupted. It appears only after a while, because a page that returns to the foreground connects in a moment. */
+/** Notice that the connection is interrupted. It is delayed, because a page that returns to the foreground reconnects in a moment. */
 function Broken() {
   const lasting = useSignal(false);
   useEffect(() => {
@@ -124,7 +124,7 @@ function Broken() {
   return <Interruption />;
 }
 
-/** Why the live connection is interrupted, and when the next attempt is. */
+/** Explains why the live connection is interrupted, and when the next attempt is. */
 function Interruption() {
   const state = liveState.value;
   const now = useSignal(Date.now());
@@ -161,7 +161,7 @@ function Current() {
   const error = useSignal<ApiError | undefined>(undefined);
   useEffect(() => {
     error.value = undefined;
-    // If the user has navigated on before a page arrives, that page is no longer shown.
+    // A page that arrives after the user has navigated to another one is not shown.
     let left = false;
     wanted?.load().then(
       (of) => {

@@ -12,15 +12,15 @@ import { backOffMs, withJitter } from '../../src/lib/core/back-off.js';
 import { loadSession } from './session.js';
 
 /**
- * State of the live connection, which all parts of the page share. `waiting`: it is tried again at `at`, ms since 1970. `refused`: the platform answers
- * other requests, but not this one.
+ * State of the live connection, which all parts of the page share. `waiting`: the next attempt is at `at`, ms since 1970. `refused`: the
+ * platform responds to other requests, but refuses this connection.
  */
 type LiveState =
   | { is: 'connecting' | 'open' }
   | { is: 'waiting'; why: 'unreachable' | 'refused'; at: number };
 export const liveState = signal<LiveState>({ is: 'connecting' });
 
-/** Whether the live connection is open. After an interruption, pages read their data again. */
+/** Whether the live connection is open. Pages reload their data when it reopens after an interruption. */
 export const connected = computed(() => liveState.value.is === 'open');
 
 /** A request without the id of its subscription. */
@@ -42,14 +42,14 @@ let socket: WebSocket | undefined;
 let wanted = false;
 let failures = 0;
 let timer: ReturnType<typeof setTimeout> | undefined;
-/** When data last arrived. */
+/** Time at which data last arrived, ms since 1970. */
 let heard = 0;
 
 /** Delay before the second attempt, and the longest one, ms. */
 const firstDelayMs = 1000;
 const longestDelayMs = 30_000;
 
-/** As the platform defines it; only its types are imported. */
+/** Must equal the platform's `liveBeatMs`, which its type ensures. Importing the value would load the platform's code. */
 const beatMs: typeof liveBeatMs = 15_000;
 
 /** Silence after which the connection is considered dead, ms. */
@@ -83,14 +83,14 @@ export function reconnect(): void {
   open();
 }
 
-/** Calls back with each event of these types (`device.*`, `rollout.move`) from now on. Returns a function that unsubscribes. */
+/** Subscribes to events of these types, such as `device.*` or `rollout.move`. Returns a function that unsubscribes. */
 export function onEvents(types: readonly string[], listener: Listener): () => void {
   const entry = { types, listener };
   listeners.add(entry);
   return () => listeners.delete(entry);
 }
 
-/** Calls back with each message of these channels from the device from now on, across reconnections. Returns a function that unsubscribes. */
+/** Subscribes to a device's messages on these channels, across reconnections. Returns a function that unsubscribes. */
 export function onDevice(
   device: string,
   channels: LiveChannel[],
@@ -103,14 +103,14 @@ export function onDevice(
 
 interface MessageTakers {
   message: (message: LiveMessage) => void;
-  /** Messages that came faster than they are shown. */
+  /** Called with the number of messages that were dropped because they arrived too fast. */
   missed: (count: number) => void;
-  /** The subscription has begun; or it was refused. */
+  /** Called when the subscription has begun, or `refused` when it was refused. */
   open: () => void;
   refused: (error: { code: string; detail: string; next?: string }) => void;
 }
 
-/** Calls back with each message of MQTT on a filter, across reconnections. Returns a function that unsubscribes. */
+/** Subscribes to MQTT messages on a filter, across reconnections. Returns a function that unsubscribes. */
 export function onMessages(filter: string, takers: MessageTakers): () => void {
   return subscribe({ to: 'messages', filter }, (news) => {
     if ('message' in news) takers.message(news.message);
@@ -140,7 +140,7 @@ function matches(pattern: string, type: string): boolean {
   );
 }
 
-/** The subscription of all pages to events. The connection counts as open once it has begun, or is refused for lack of a scope. */
+/** Receives events for all pages. The connection counts as open once this subscription has begun, or was refused for lack of a scope. */
 function takeEvents(news: LiveNews): void {
   if ('open' in news || 'error' in news) {
     failures = 0;
@@ -156,7 +156,7 @@ subscriptions.set(++lastId, { wanted: { to: 'events' }, take: takeEvents });
 function open(): void {
   if (socket || !wanted || document.hidden) return;
   clearTimeout(timer);
-  // Between attempts, the reason for the interruption stays visible.
+  // During later attempts, the reason for the interruption stays visible.
   if (liveState.value.is !== 'waiting') liveState.value = { is: 'connecting' };
   const own = new WebSocket(`wss://${location.host}/live`);
   socket = own;
@@ -174,7 +174,7 @@ function open(): void {
   };
 }
 
-/** After an interruption: tries again with growing delays, unless the user has to log in. The browser does not tell why it could not connect. */
+/** Reconnects after an interruption, with increasing delays. The session is loaded to find the reason, which browsers do not report. */
 function lost(): void {
   socket?.close();
   socket = undefined;
@@ -187,7 +187,7 @@ function lost(): void {
   liveState.value = { is: 'waiting', why, at };
   clearTimeout(timer);
   timer = setTimeout(open, delay);
-  // If the session has ended, the login appears. A connection that was lost once is not refused yet.
+  // If the session has expired, this shows the login. A single lost connection does not count as a refusal.
   loadSession().then(
     () => failures > 1 && settle('refused', at),
     () => settle('unreachable', at),
@@ -207,11 +207,11 @@ function close(): void {
   liveState.value = { is: 'connecting' };
 }
 
-// A connection can be dead without a close event, for example after the machine slept.
+// A connection can be dead without a close event, for example after the machine was suspended.
 setInterval(() => {
   if (socket && Date.now() - heard > silenceMs) lost();
 }, 5000);
 addEventListener('online', () => open());
 
-// Hidden tabs close their connection, because their data is not looked at.
+// Hidden tabs close their connection, because nobody sees their data.
 document.addEventListener('visibilitychange', () => (document.hidden ? close() : open()));

@@ -10,7 +10,7 @@ export interface Resource<T> {
   reload(): void;
 }
 
-/** Returns a number that is incremented each time the event stream resumes after an interruption. */
+/** Returns the number of times that the live connection was restored after an interruption. */
 function useHeard(): number {
   const count = useSignal(0);
   useEffect(() => {
@@ -27,8 +27,8 @@ function useHeard(): number {
 const settleMs = 400;
 
 /**
- * Reads data of the platform at a path, and again when an event of these types arrives or the connection is restored. Without a path,
- * nothing is read. `all` names the entries of a list, which is then read to its end. `subject` limits events to those about it.
+ * Reads data of the platform, and again when an event of these types arrives or the connection is restored. If `place` is null, nothing
+ * is read. `all` is the name of the entries of a list, which is then read to its end. `subject` restricts the events to one subject.
  */
 export function useResource<R extends Reads, Noun extends keyof AnswerOf<R> = never>(
   place: Place<R> | null,

@@ -26,7 +26,7 @@ export function here(changes: Record<string, string>): string {
   return linkTo(parts, { ...Object.fromEntries(query), ...changes });
 }
 
-/** Opens an address. `replace`: without a new entry in the browser's history. */
+/** Opens an address. @param replace whether to replace the current entry in the browser's history */
 export function goTo(to: string, { replace = false } = {}): void {
   if (replace) history.replaceState(null, '', to);
   else history.pushState(null, '', to);

@@ -4,7 +4,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import type { ApiError } from '../app/api.js';
 import { Failure } from './page.js';
 
-/** A dialog over the page; Escape closes it, and the focus returns to its previous element. */
+/** A dialog over the page. Escape closes it, and the focus returns to the element that had it before. */
 export function Dialog({
   title,
   onClose,

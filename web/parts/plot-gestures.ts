@@ -8,14 +8,14 @@ export interface Movable {
   view?: Extent | undefined;
   /** Called when the wheel, a pinch, keys or dragging request another view; null = all. */
   onView?: (view: Extent | null) => void;
-  /** Called with a dragged span; dragging then does not zoom. */
+  /** Called with the span that was dragged over. If it is set, dragging does not zoom. */
   onSelect?: (span: Extent) => void;
 }
 
 /** Length below which a drag counts as a click, px. */
 const leastDrag = 4;
 
-/** Dragging, pinching and the wheel, for mouse, pen and touch. Returns a function that removes the listeners. */
+/** Adds listeners for dragging, pinching and the wheel, for mouse, pen and touch. Returns a function that removes them. */
 export function gesturesOn(plot: uPlot, props: () => Movable): () => void {
   const { over } = plot;
   const down = new Map<number, number>();
@@ -99,7 +99,7 @@ function zoomed([from, to]: Extent, at: number, factor: number): Extent {
   return [at - (at - from) * factor, at + (to - at) * factor];
 }
 
-/** The view that a key requests: + and − zoom, arrows move, and 0 shows all (null). Undefined if the key has no meaning here. */
+/** The view that a key requests: + and − zoom, arrows move, and 0 shows everything (null). Undefined for any other key. */
 export function keyView(key: string, view: Extent): Extent | null | undefined {
   const [from, to] = view;
   const middle = (from + to) / 2;

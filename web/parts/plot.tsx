@@ -20,7 +20,7 @@ export interface PlotProps extends Movable {
 }
 
 /**
- * Lines over time: as wide as the container, in the page's colors, with a legend that hides series and shows the values at the pointer.
+ * Lines over time, as wide as the container and in the page's colors. The legend hides series and shows the values at the pointer.
  */
 export function Plot(props: PlotProps) {
   const { data, series, label, height = 260, bands, clock = false, view } = props;
@@ -91,7 +91,7 @@ export function Plot(props: PlotProps) {
         ref={place}
         class="plot-place"
         style={{ height: `${height}px` }}
-        // Keys move and zoom it, so a screen reader must pass them on.
+        // Keys move and zoom the plot, so a screen reader must pass them on.
         role="application"
         aria-roledescription="plot"
         aria-label={label}
@@ -125,7 +125,7 @@ export function Plot(props: PlotProps) {
   );
 }
 
-/** Number of --series-0 and following colors in plot.css. */
+/** Number of colors in plot.css: --series-0 and following. */
 const colours = 8;
 
 function options(

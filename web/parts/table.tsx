@@ -28,12 +28,12 @@ interface TableProps<T> {
 const rowHeight = 41;
 /** Number of rows that are rendered beyond the visible ones on each side. */
 const spare = 12;
-/** Minimum number of rows for a filter. */
+/** Minimum number of rows for which the filter is shown. */
 const filteredFrom = 6;
 
 /**
- * A table of any length. Only visible rows are in the DOM, and the rest is empty height. A heading sorts by its column. Sort order and
- * filter are in the page's address.
+ * A table of any length. Only visible rows are in the DOM; empty space stands for the others. Clicking a heading sorts by its column. Sort
+ * order and filter are in the page's address.
  */
 export function Table<T>({
   rows,
@@ -77,7 +77,7 @@ export function Table<T>({
       {filter && (rows.length >= filteredFrom || text !== '') && (
         <TextFilter name={name} text={text} label={label} found={sorted.length} of={rows.length} />
       )}
-      {/* A grid, so that missing rows do not affect the column widths. Browsers retain the semantics of the elements. */}
+      {/* Laid out as a grid, so that missing rows do not affect the column widths. Browsers retain the semantics of the elements. */}
       <table
         class="table"
         aria-label={label}
@@ -116,7 +116,7 @@ export function Table<T>({
   );
 }
 
-/** A table of few rows, as high and as wide as their content. The first cell of a row is its heading. */
+/** A table of few rows, sized by their content. The first cell of a row is its heading. */
 export function ShortTable<T>({
   rows,
   columns,

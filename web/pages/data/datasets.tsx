@@ -11,7 +11,7 @@ import { When } from '../../parts/when.js';
 import { Recording } from './recording.js';
 import { duration } from './times.js';
 
-/** Data sent by devices: streams, the recordings of one stream, one recording. */
+/** The pages of data sent by devices: all streams, the recordings of one stream, and one recording. */
 export function Datasets({ parts }: PageOf) {
   const [stream, device, recording] = parts;
   if (stream === undefined) return <Streams />;

@@ -23,7 +23,7 @@ interface LabelsProps {
   given: () => void;
 }
 
-/** The labels of a recording; users with permission can add, remove and undo. */
+/** The labels of a recording. Users with permission can add and remove labels, and undo a change. */
 export function Labels({ place, shown, start, span, given }: LabelsProps) {
   const { stream, device, recording } = place;
   const failed = useSignal<ApiError | undefined>(undefined);
@@ -103,7 +103,7 @@ export function Labels({ place, shown, start, span, given }: LabelsProps) {
   );
 }
 
-/** The form: filled by dragging over the plot, or by hand, in seconds from the start. */
+/** The form for a label. Its span is set by dragging over the plot, or typed in seconds from the start. */
 function LabelForm({
   place,
   start,
@@ -206,7 +206,7 @@ function partText(part: Part, start: number): string {
   return `${relative(part.from / 1000, start)} s to ${relative(part.to / 1000, start)} s`;
 }
 
-/** A time in the form that the command line accepts. Small numbers are ms of a device clock that does not give the time of day. */
+/** A time in the form that the command line accepts. Small numbers are from a device clock that counts from boot, and stay in ms. */
 function timeWord(ms: number): string {
   return ms > 1e12 ? new Date(ms).toISOString() : String(ms);
 }

@@ -19,7 +19,7 @@ interface Place {
   recording: string;
 }
 
-/** One recording: its fields over time, with its labels, which are added by dragging. */
+/** One recording: its fields over time, with labels, which the user adds by dragging. */
 export function Recording(place: Place) {
   const { stream, device, recording } = place;
   const about = useResource(at('GET /datasets/:stream/recordings/:device/:recording/about', place), {
@@ -173,7 +173,7 @@ function usePoints(
   useEffect(() => {
     const controller = new AbortController();
     const read = async () => {
-      // A margin is read on each side, so that lines continue beyond the edge.
+      // Some data beyond each edge is read too, so that lines do not end at the edge.
       const margin = view ? (view[1] - view[0]) / 10 : 0;
       const part = view ? { from: (view[0] - margin) * 1000, to: (view[1] + margin) * 1000 } : {};
       const query = { points: most, ...part };

@@ -11,7 +11,7 @@ import { Samples } from './samples.js';
 
 /** Time span of the plots, s. */
 const shownSeconds = 10;
-/** Number of inferences stored in the page. */
+/** Maximum number of inferences stored in the page. */
 const mostInferences = 1800;
 
 /** Live data of the device: telemetry as moving plots, and its model's predictions. */
@@ -80,7 +80,7 @@ async function recent(name: string, channel: string, ms: number): Promise<Device
   return (await get(at('GET /devices/:name/messages', { name }, query))).messages;
 }
 
-/** A plot that is redrawn with each animation frame. */
+/** A plot that moves with each animation frame. */
 function LivePlot({ samples, label }: { samples: Samples; label: string }) {
   const edge = useSignal(samples.edge(Date.now() / 1000));
   useEffect(() => {

@@ -11,7 +11,7 @@ import { When } from '../../parts/when.js';
 
 const tones: Record<string, Tone> = { error: 'bad', warn: 'warn', info: 'blue' };
 const dayMs = 86_400_000;
-/** Number of lines stored in the page. */
+/** Maximum number of lines stored in the page. */
 const most = 2000;
 
 /** The device's log of the last 24 hours, newest first, with new lines as they arrive. */

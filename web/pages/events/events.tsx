@@ -24,7 +24,7 @@ const nouns = [
   'token',
 ];
 
-/** Changes with user and time: newest first, new ones are added on top. */
+/** The platform's events with user and time, newest first. New events are added at the top. */
 export function Events(_: PageOf) {
   const { query } = route.value;
   const type = query.get('type') ?? '';
@@ -134,7 +134,7 @@ function columnsOf(show: (event: PlatformEvent) => void): Column<PlatformEvent>[
   ];
 }
 
-/** One event in full. */
+/** All details of one event. */
 function One({ event, onClose }: { event: PlatformEvent; onClose: () => void }) {
   const { id, at, type, subject, who, data } = event;
   const to = pageOf(event);
@@ -214,8 +214,8 @@ const before = 1000;
 const settleMs = 200;
 
 /**
- * Events of these types about this subject, newest first. It reads some earlier events, and adds new ones as they arrive. Each event occurs
- * once, even after an interruption.
+ * Events of these types about this subject, newest first. Reads some earlier events, and adds new ones as they arrive. Each event is
+ * listed once, even after an interruption.
  */
 function useEvents(
   types: string,

@@ -129,18 +129,18 @@ function Filter({ selector }: { selector: string }) {
   );
 }
 
-/** Delay after an event, ms, in which further changed devices are collected for one request. */
+/** Delay after an event, ms. Devices that change in the meantime are read with the same request. */
 const settleMs = 500;
 /**
- * Above this number of changed devices at once, the whole list is read again. The same applies to too many characters of their names. It is
- * read at most once in `restMs`.
+ * If more devices than this have changed, or their names have more characters than `mostCharacters`, the whole list is read again, at
+ * most once per `restMs`.
  */
 const mostNames = 100;
 const mostCharacters = 3000;
 const restMs = 5000;
 
 interface FleetList {
-  /** Devices by name. The list grows during the first read; undefined = nothing was read yet. */
+  /** Devices, sorted by name. The list grows during the first read; undefined = nothing has been read yet. */
   devices: readonly DeviceInfo[] | undefined;
   /** Whether the list is complete. */
   whole: boolean;
@@ -149,7 +149,7 @@ interface FleetList {
 
 /**
  * The devices that match a selector, kept up to date. Only devices named in events are read again. Otherwise a fleet of ten thousand would
- * be read each time that a device connects.
+ * be read whenever a device connects.
  */
 function useFleet(selector: string): FleetList {
   const list = useSignal<FleetList>({ devices: undefined, whole: false, error: undefined });

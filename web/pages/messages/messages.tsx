@@ -13,15 +13,15 @@ import { Empty, Facts, Failure, Page } from '../../parts/page.js';
 import { type Column, Table } from '../../parts/table.js';
 import { When } from '../../parts/when.js';
 
-/** Messages stored in the page. */
+/** Maximum number of messages stored in the page. */
 const most = 1000;
 /** Messages that arrive within this time are drawn together, ms. */
 const settleMs = 200;
 
-/** A message with its number of arrival in this page. */
+/** A message, numbered by its arrival in this page. */
 type Numbered = LiveMessage & { number: number };
 
-/** Messages of MQTT as they arrive, newest first. */
+/** MQTT messages as they arrive, newest first. */
 export function Messages(_: PageOf) {
   const filter = route.value.query.get('filter') ?? usualFilter();
   const { messages, missed, state, error, clear } = useMessages(filter);
@@ -95,7 +95,7 @@ const tones = { live: 'good', connecting: 'warn', interrupted: 'bad' } as const 
   Tone
 >;
 
-/** Every topic, or the first filter that the token allows. */
+/** The default filter: all topics, or the first filter that the token allows. */
 function usualFilter(): string {
   const scopes = user.value?.scopes ?? null;
   return scopes?.find((scope) => scope.startsWith('stream:'))?.slice('stream:'.length) ?? '#';
@@ -126,7 +126,7 @@ function useMessages(filter: string): Tailed {
     const show = () => {
       timer = undefined;
       const known = messages.peek();
-      // After an interruption, retained messages come again.
+      // After an interruption, the broker sends retained messages again.
       const retained = new Set(known.filter(({ retain }) => retain).map(identityOf));
       const fresh = came.filter((message) => !message.retain || !retained.has(identityOf(message)));
       messages.value = [...fresh.reverse(), ...known].slice(0, most);
@@ -220,7 +220,7 @@ function textOf({ payload, encoding }: LiveMessage): string {
   return encoding === 'json' ? JSON.stringify(payload) : String(payload ?? '');
 }
 
-/** One message in full. */
+/** All details of one message. */
 function One({ message, onClose }: { message: Numbered; onClose: () => void }) {
   const { topic, time, payload, encoding, headers = [], qos = 0, retain, bytes, cut } = message;
   const text = useMemo(

@@ -28,7 +28,7 @@ interface Row {
   better?: boolean;
 }
 
-/** Compares two versions of a model side by side; differences are highlighted. */
+/** Compares two versions of a model side by side, with differences highlighted. */
 export function Compare({ name, a, b }: { name: string; a: number; b: number }) {
   const place = (version: number) => at('GET /models/:name/versions/:version', { name, version });
   const one = useResource(place(a), { events: ['model.*'] });

@@ -4,7 +4,7 @@ import { shareText } from '../../../src/lib/core/figures.js';
 type Metrics = NonNullable<ModelVersion['metrics']>;
 export type Figures = Metrics['int8'];
 
-/** A metric that exists for a kind of prediction. */
+/** A metric. Whether a model has it depends on its kind of prediction. */
 interface Figure {
   key: string;
   title: string;
@@ -53,7 +53,7 @@ export function written(value: number | undefined | null, share = false): string
   return share ? `${(value * 100).toFixed(1)} %` : String(Number(value.toPrecision(4)));
 }
 
-/** The metric shown in lists: the first one that the model has. */
+/** The metric shown in lists: the first in order of preference that the model has. */
 export function headline({ metrics }: ModelVersion): { title: string; text: string; value: number } | null {
   const int8 = metrics?.int8;
   const order = ['macroF1', 'auc', 'mae', 'rmse'];

@@ -8,13 +8,13 @@ interface Node {
   title: string;
   lines: string[];
   to?: string;
-  /** Text that is shown on hover: the exact form of the time in `lines`. */
+  /** Text shown on hover: the exact time that `lines` abbreviates. */
   hint?: string;
   tone?: 'unknown' | 'here';
 }
 
 const [width, gap, lineHeight, pad] = [188, 46, 17, 12];
-/** Maximum number of rollouts drawn; the rest is counted. */
+/** Maximum number of rollouts drawn. The others are only counted. */
 const most = 5;
 
 /** Origin and use of a version: dataset, training, version, rollouts. Parts that were not recorded are shown as unknown. */
@@ -130,7 +130,7 @@ function columnsOf(card: ModelVersion, rollouts: readonly Rollout[]): Node[][] {
 }
 
 function trainingLines(lineage: NonNullable<ModelVersion['lineage']>): string[] {
-  // The API does not validate members other than the dataset: each is shown only if it has the expected form.
+  // The API validates only the dataset, so the other members are shown only if they have the expected form.
   const { created, aiot, split } = lineage as {
     created?: unknown;
     aiot?: unknown;

@@ -8,7 +8,7 @@ import { Failure } from '../../parts/page.js';
 
 const order: readonly Stage[] = ['dev', 'staging', 'production'];
 
-/** Promotes a version, or reverts that. If a gate refuses, its reason is shown and the user must give one to continue. */
+/** Moves a version up or down a stage. If a gate refuses, its reason is shown, and the user must give a reason to continue. */
 export function Stages({ card, moved }: { card: ModelVersion; moved: () => void }) {
   const to = useSignal<Stage | null>(null);
   const at = order.indexOf(card.stage);

@@ -48,7 +48,7 @@ const columns: Column<Feature>[] = [
   },
 ];
 
-/** The drift of each feature, with both distributions overlaid. */
+/** The drift of each feature, with its two distributions overlaid. */
 export function Drift({ drift }: { drift: readonly Feature[] }) {
   const drifted = drift.filter((one) => one.drifted).length;
   return (

@@ -9,7 +9,7 @@ const gap = { x: 22, y: 18 };
 
 type Node = GraphNode<string>;
 
-/** The steps from left to right, with an arrow for each dependency. Each is a link to its details. */
+/** The steps from left to right, with an arrow for each dependency. Each step is a link to its details. */
 export function Graph({
   steps,
   chosen,

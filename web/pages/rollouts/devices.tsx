@@ -59,7 +59,7 @@ const columns: Column<RolloutDeviceInfo>[] = [
 
 const stations = ['offered', 'downloaded', 'verified', 'booted', 'golden', 'committed', 'healthy'] as const;
 
-/** The steps that a device has reported, as one dot each. */
+/** The steps that a device has reported, each as a dot. */
 function Trail({ times }: { times: RolloutDeviceInfo['times'] }) {
   const reached = stations.filter((station) => times[station] !== undefined);
   const last = reached.at(-1);

@@ -248,7 +248,7 @@ function ByUser({ at, by }: { at: number; by: string }) {
   );
 }
 
-/** Maximum number of devices that are read per state. That is enough, because there are few distinct reasons. */
+/** Maximum number of failed devices read per state. It is enough, because there are few distinct reasons. */
 const looked = 500;
 /** Number of names listed per reason. */
 const named = 5;

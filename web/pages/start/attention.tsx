@@ -8,7 +8,7 @@ import { Badge } from '../../parts/badge.js';
 import { Section } from '../../parts/page.js';
 import { countsOf, devicesOf, inShare, shares, toneOf, words } from '../rollouts/states.js';
 
-/** Number of rollouts that are examined, the newest first. */
+/** Number of rollouts examined, newest first. */
 const rolloutsRead = 100;
 const devicesRead = 1000;
 /** Maximum number of rollouts listed. */
@@ -66,8 +66,8 @@ export function Attention({ warnings }: { warnings: Status['warnings'] }) {
 const byPeople = new Set(['AIOT_ROLLOUT_PAUSED', 'AIOT_ROLLOUT_ABORTED', 'AIOT_ROLLOUT_ROLLED_BACK']);
 
 /**
- * Rollouts, newest first, that a gate stopped or that some devices did not complete. A finished rollout is left out if a newer one has
- * delivered releases of the same names to the same devices.
+ * Rollouts, newest first, that a gate stopped or that some devices did not complete. A finished rollout is omitted if a newer one has the
+ * same selector and releases of the same names.
  */
 function troubled(rollouts: readonly Rollout[]): Rollout[] {
   const begun = new Set<string>();
@@ -86,7 +86,7 @@ function failuresOf(rollout: Rollout): number {
   return failed + rolledBack;
 }
 
-/** One rollout: why it stopped, or its progress, and the failed devices with their reports. */
+/** One rollout: why it stopped, or its progress, and the failed devices with their errors. */
 function RolloutTrouble({ rollout }: { rollout: Rollout }) {
   const { id, releases, state, reason } = rollout;
   const counts = countsOf(rollout);
@@ -142,7 +142,7 @@ function useFailed(id: string, state: 'failed' | 'rolledBack', count: number): R
   return count === 0 ? [] : (value?.devices ?? []);
 }
 
-/** Devices with the same problem: their number, and the names of the first ones. */
+/** Devices with the same problem: their number, and some of their names. */
 function DeviceTrouble(of: {
   devices: readonly DeviceInfo[];
   tone: 'bad' | 'warn';

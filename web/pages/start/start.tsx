@@ -9,7 +9,7 @@ import { Facts, Failure, Loading, Page, Section, Tile } from '../../parts/page.j
 import { When } from '../../parts/when.js';
 import { Attention } from './attention.js';
 
-/** The steps of getting started, of which the first unfinished one is shown. A step is done once the platform contains its result. */
+/** The steps of getting started. The first unfinished one is shown. A step is done once the platform contains its result. */
 const steps: { done: (counts: Status['counts']) => boolean; title: string; command: string; why: string }[] =
   [
     {
