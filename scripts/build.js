@@ -1,6 +1,6 @@
 // Compiles src/ to dist/ and writes oclif's manifest, without which each start would read every command file. Each source becomes a module
-// in dist/.modules, which the tests import; dist/ itself has one file per command and per module of src/lib, and shared chunks. Finding,
-// reading and compiling some hundred separate modules took most of the time of a short command.
+// in dist/.modules, which the tests import. dist/ itself has one file per command and per module of src/lib, and shared chunks, because
+// finding, reading and compiling some hundred separate modules took most of the time of a short command.
 import {
   copyFileSync,
   existsSync,
@@ -29,9 +29,9 @@ const stamp = stampOf(root);
 const sources = readdirSync('src', { recursive: true })
   .map(String)
   .filter((path) => path.endsWith('.ts'));
-// Types are erased, not checked: `npm run types` checks them, and takes ten times as long.
+// Types are only removed. `npm run types` checks them, which takes ten times as long.
 await build({
-  // esbuild's default is the folder in which it was loaded.
+  // By default, esbuild uses the folder in which it was loaded.
   absWorkingDir: root,
   entryPoints: sources.map((path) => join('src', path)),
   outdir: join(made, 'dist/.modules'),
@@ -41,8 +41,8 @@ await build({
   target: 'node20',
   logLevel: 'warning',
 });
-// Bundled as well: Zod, which each start needs, has 94 files, and kysely, which each platform needs, has 263: loading it took 0.13 s instead of
-// 0.01 s. Bundling the other packages had no benefit, or made it slower.
+// Packages that are bundled too. Zod, which every start needs, has 94 files. kysely, which every platform needs, has 263, and loading them
+// took 0.13 s instead of 0.01 s. Bundling the other packages had no benefit, or made loading slower.
 const bundled = ['zod', 'kysely'];
 const { dependencies, peerDependencies } = JSON.parse(readFileSync('package.json', 'utf8'));
 const packages = Object.keys({ ...dependencies, ...peerDependencies }).filter(
@@ -79,7 +79,7 @@ function entries() {
     .map((path) => join('dist/.modules', path.replace(/ts$/, 'js')));
 }
 
-/** oclif fails on a command that does not load, but accepts a folder in which it finds no commands, or only some. */
+/** Creates oclif's manifest. oclif fails if a command does not load, but not if it finds too few: hence the comparison with the files. */
 async function commandManifest() {
   const plugin = new Plugin({ root: made, type: 'core', ignoreManifest: true, errorOnManifestCreate: true });
   await plugin.load();
@@ -94,12 +94,12 @@ async function commandManifest() {
     throw new Error(
       `The build has ${commands.length} of ${files.length} commands; missing: ${missing.slice(0, 3).join(', ')}. Nothing was replaced.`,
     );
-  // The result schemas in oclif's manifest are not used; they were three quarters of the data parsed at each start.
+  // The result schemas in oclif's manifest are not used, and were three quarters of the data parsed at each start.
   for (const command of commands) delete command.result;
   return manifest;
 }
 
-/** The stamp marks the build as complete, so it is written last. The dashboard has its own build. */
+/** Moves the build into place. The stamp, which marks it as complete, is written last. The dashboard has its own build. */
 function moveIntoPlace() {
   writeFileSync(join(made, 'manifest.json'), `${JSON.stringify(manifest)}\n`);
   if (existsSync('dist/web')) renameSync('dist/web', join(made, 'dist/web'));

@@ -24,7 +24,7 @@ export function goldenTables({ fixed, quantizeInput, random }) {
   const inputs = times(200, (i) => {
     const [mean, deviation, scale] = [random() * 20 - 10, random() * 3 + 0.01, random() * 0.1 + 0.001];
     const zeroPoint = Math.floor(random() * 256) - 128;
-    // Every fourth value is a half, so that rounding matters.
+    // Every fourth value is halfway between two integers, so that the rounding rule matters.
     const steps = i % 4 === 0 ? small(8) + 0.5 : small(10) * random();
     return [mean + steps * scale * deviation, mean, deviation, scale, zeroPoint];
   });
@@ -57,7 +57,7 @@ function double(value) {
   return /[.e]/.test(text) ? text : `${text}.0`;
 }
 
-/** In C, -2147483648 is the negation of a number that does not fit int32_t. */
+/** A C literal. In C, -2147483648 would be the negation of a number that does not fit int32_t. */
 function literal(value) {
   if (Object.is(value, -0)) return '0';
   return value === -(2 ** 31) ? 'INT32_MIN' : String(value);

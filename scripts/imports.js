@@ -27,8 +27,7 @@ export function sourcesIn(root, folder) {
 }
 
 /**
- * Paths inside packages that a file resolves (`createRequire(…).resolve('NAME/FILE')`), which are data that it reads, not code that it
- * runs.
+ * Paths in packages that a file resolves (`createRequire(…).resolve('NAME/FILE')`). These are data that it reads, not code that it runs.
  * @param {string} root
  * @param {string} file relative to the root
  * @returns {string[]}

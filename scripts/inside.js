@@ -1,14 +1,14 @@
 /**
- * Packages that are installed only for development, because a part of them is bundled with ours. Licenses, the bill of materials and the
- * audit (scripts/ci/supply.js) treat them as installed with aiot.
+ * Development dependencies of which a part is bundled with aiot. The checks of licenses, the bill of materials and the audit
+ * (scripts/ci/supply.js) treat them as installed with aiot.
  */
 
 /** Bundled into the dashboard's scripts by scripts/web.js. */
 export const joined = ['preact', '@preact/signals', '@preact/signals-core', 'uplot'];
 
 /**
- * Copied to dist/vendor by scripts/vendor.js. `@litertjs/core` has four builds of one WebAssembly file, and src/lib/runtime/litert.ts
- * loads the one for every Node. `@mediapipe/face_detection` has 12 MB of program around the three networks that src/lib/vision runs.
+ * Copied to dist/vendor by scripts/vendor.js. `@litertjs/core` has four builds of a WebAssembly file, of which src/lib/runtime/litert.ts
+ * loads the one that works on every Node. `@mediapipe/face_detection` has 12 MB of code besides the three networks that src/lib/vision runs.
  */
 export const vendored = {
   '@litertjs/core': ['wasm/litert_wasm_compat_internal.js', 'wasm/litert_wasm_compat_internal.wasm'],

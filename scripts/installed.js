@@ -12,7 +12,7 @@ import { join } from 'node:path';
  */
 
 /**
- * Compares the installed packages (npm writes node_modules/.package-lock.json itself) with package-lock.json. Additional packages, such as
+ * Compares the installed packages, which npm lists in node_modules/.package-lock.json, with package-lock.json. Additional packages, such as
  * an optional peer added by hand, are harmless.
  * @param {string} root folder of the checkout
  * @returns {{ fits: boolean, foreign: boolean }} `foreign`: node_modules is a link to another folder, which may be another checkout's and

@@ -1,6 +1,7 @@
-// While packing, the lock file is included as dist/package-lock.json, for installations of exactly the tested versions. The Debian package
-// and the container copy it beside package.json, then run `npm ci`. npm would use an npm-shrinkwrap.json for a package from a registry,
-// and would also install development dependencies and, with npm 11, the native parts for every system: 1.5 GB. `--remove` deletes the copy.
+// Copies the lock file to dist/package-lock.json while packing, for installations of exactly the tested versions: the Debian package and
+// the container move it beside package.json and run `npm ci`. It is not an npm-shrinkwrap.json, because npm would use that for a package
+// from a registry, and install development dependencies and, with npm 11, the native parts for every system: 1.5 GB. `--remove` deletes
+// the copy.
 import { copyFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 

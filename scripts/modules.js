@@ -1,6 +1,6 @@
-// The modules of src/lib and their order. Imports only go downwards, and only to exports of the other module's index.ts: through the index,
-// or directly from the file that the index re-exports, so that importing a single item does not load a whole module. Run it to print
-// violations; it then exits 1. `--graph` prints the graph in ARCHITECTURE.md.
+// The modules of src/lib and their order. A module may import only from modules below it, and only what their index.ts exports: through the
+// index, or directly from the file that the index re-exports, so that importing a single item does not load a whole module. Prints
+// violations, and exits 1 if there are any. `--graph` prints the graph in ARCHITECTURE.md.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -33,7 +33,7 @@ export const modules = [
   'core',
 ];
 
-/** The modules and, among them under an empty name, the package's entry src/index.ts, which commands also call. */
+/** The modules and, under an empty name, the package's entry src/index.ts, which commands also use. */
 const order = modules.flatMap((module) => (module === 'demo' ? ['', module] : [module]));
 
 /**
@@ -46,7 +46,7 @@ export function moduleOf(file) {
 }
 
 /**
- * One line for each import that breaks the rule, and each folder that is not a module.
+ * Problems, one line each: imports that violate the rule, and folders that are not modules.
  * @param {string} root
  * @returns {string[]}
  */

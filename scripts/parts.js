@@ -1,8 +1,8 @@
-// Installs the real parts that the second ring of tests uses, on Debian:
+// Installs the third-party parts that the second ring of tests uses, on Debian:
 //   npm run parts                    all of them
 //   npm run parts -- kafka flash     parts by name, or all that a folder of test/ needs
 //   npm run parts -- --list          purpose and size of each, and whether it is installed
-// Installed parts are skipped, so a second run does nothing. Without root, apt's packages are listed and the rest is installed.
+// Installed parts are skipped, so a second run does nothing. Without root, apt's packages are only listed, and the other parts are installed.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -41,7 +41,7 @@ function list(names) {
 
 /**
  * @param {string[]} names
- * @returns whether all of them are ready now, except those from elsewhere
+ * @returns whether all of them are now ready, except those that this script cannot install
  */
 async function install(names) {
   const wanted = withNeeds(names).filter((name) => !partOf(name).ready());
@@ -111,7 +111,7 @@ function apt(packages) {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   const [program = '', ...before] = [...asRoot, 'env', 'DEBIAN_FRONTEND=noninteractive'];
   process.stdout.write(`apt-get install ${packages.join(' ')}\n`);
-  // A mirror being updated, or a broken connection, is retried.
+  // Retries, because a mirror may be in the middle of an update, or a connection may break.
   for (let attempt = 1; attempt <= 3; attempt++) {
     spawnSync(program, [...before, 'apt-get', 'update', '-qq'], { env, stdio: ['ignore', 'ignore', 'pipe'] });
     const { status, stderr } = spawnSync(program, [...before, ...command], {
@@ -128,7 +128,7 @@ function apt(packages) {
 }
 
 /**
- * A virtual environment in .venv/NAME with exactly these packages; its stamp is written after success.
+ * Creates a virtual environment in .venv/NAME with exactly these packages. Its stamp is written last.
  * @param {string} name
  * @param {string[]} requirements
  */

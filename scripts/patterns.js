@@ -1,5 +1,5 @@
-// Finds regular expressions in src and web whose time grows faster than the square of a text's length: a single request could stall the
-// platform. Run by `npm run lint`: prints each with a text that takes too long, and exits 1.
+// Finds regular expressions in src and web whose time grows faster than the square of a text's length, because a single request could stall
+// the platform. Run by `npm run lint`. Prints each with a text that takes too long, and exits 1 if there are any.
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,9 +7,9 @@ import { createContext, runInContext } from 'node:vm';
 import ts from 'typescript';
 
 /**
- * One line for each pattern in these folders that takes too long.
+ * Checks the patterns in these folders.
  * @param {string[]} folders
- * @returns {{ patterns: number, stuck: string[] }} how many patterns repeat something, and those that take too long
+ * @returns {{ patterns: number, stuck: string[] }} number of patterns with repetitions, and a line for each that takes too long
  */
 export function slowPatterns(folders) {
   const patterns = new Map(folders.flatMap((folder) => [...patternsOf(folder)]));
@@ -22,7 +22,7 @@ export function slowPatterns(folders) {
 }
 
 /**
- * Each regular expression that repeats something, and its first place.
+ * The regular expressions with repetitions, and the first place of each.
  * @param {string} folder
  * @returns {Map<string, string>}
  */
@@ -48,7 +48,7 @@ const longEnough = 3000;
 const patienceMs = 500;
 
 /**
- * A text that takes a pattern too long; tried twice, because the machine may have been busy.
+ * A text for which a pattern takes too long. Each is tried twice, because the machine may have been busy.
  * @param {RegExp} pattern
  * @returns {string | undefined}
  */
@@ -75,7 +75,7 @@ export function stuckAt(pattern) {
 }
 
 /**
- * Texts to repeat in order to see how the time grows: the characters and words in the pattern, alone and in pairs.
+ * Texts to repeat for measuring how the time grows: the characters and words in the pattern, alone and in pairs.
  * @param {string} source
  */
 function repeatsOf(source) {
@@ -98,7 +98,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const root = dirname(dirname(fileURLToPath(import.meta.url)));
   const { patterns, stuck } = slowPatterns([join(root, 'src'), join(root, 'web')]);
   for (const line of stuck) console.error(line);
-  // There are more than 400; if fewer are found, the search itself is broken.
+  // There are more than 400. If far fewer are found, the search itself is broken.
   const broken = patterns < 300;
   if (broken) console.error(`found only ${patterns} regular expressions that repeat something`);
   process.exitCode = stuck.length > 0 || broken ? 1 : 0;

@@ -1,5 +1,5 @@
-// Draws a terminal picture of a command's real output: node scripts/picture.js OUT.svg [ARGUMENTS of aiot…] For the README: npm run
-// picture. Runs dist/, so build first.
+// Draws a terminal picture of a command's real output: node scripts/picture.js OUT.svg [ARGUMENTS of aiot…]. `npm run picture` draws the
+// README's. Runs dist/, so build first.
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,17 +12,17 @@ const [out = 'docs/images/demo.svg', ...given] = process.argv.slice(2);
 const args = given.length > 0 ? given : ['demo'];
 const home = mkdtempSync(join(tmpdir(), 'aiot-picture-'));
 
-/** Both streams in the order in which they were written: progress is on stderr, the result on stdout. */
+/** Records the output of both streams in the order in which it was written: progress is on stderr, the result on stdout. */
 function record() {
   return new Promise((resolve, reject) => {
     const env = { ...process.env, HOME: home, FORCE_COLOR: '1', NO_COLOR: '', COLUMNS: '100' };
     for (const name of Object.keys(env)) if (/^(XDG_|AIOT_|INIT_CWD)/.test(name)) delete env[name];
-    // As after an installation: the next commands are then `aiot …`, not a path of this machine.
+    // Simulates an installation, so that the suggested commands are `aiot …` instead of a path on this machine.
     const installed = join(home, 'bin');
     mkdirSync(installed);
     symlinkSync(join(root, 'bin', 'run.js'), join(installed, 'aiot'));
     env.PATH = `${installed}:${env.PATH}`;
-    // Outside the working directory, paths are shown in full.
+    // Runs in a folder of its own, because paths outside the working directory are shown in full.
     const cwd = join(home, 'work');
     mkdirSync(cwd);
     const child = spawn(process.execPath, [join(installed, 'aiot'), ...args], { env, cwd });

@@ -4,7 +4,7 @@
  * @type {readonly { pattern: RegExp, instead: string, in?: readonly ('docs' | 'command' | 'error' | 'comment')[] }[]}
  */
 export const avoided = [
-  // Free relatives in place of a noun.
+  // Free relatives instead of a noun.
   {
     pattern: /^(?:What|Whatever)\b(?![^?]*\?)/,
     instead: 'a noun: "undelivered messages", not "What is not delivered"',
@@ -71,8 +71,8 @@ export const avoided = [
   { pattern: /\bwithout (?:a|any) doubt\b|\bof course\b|\bin fact\b/i, instead: 'nothing' },
 ];
 
-/** Longer sentences should be split. */
+/** Maximum number of words in a sentence. Longer ones should be split. */
 export const mostWords = 30;
 
-/** This many passives in one sentence are reported. */
+/** A sentence with this many passives is reported. */
 export const passiveChain = 4;

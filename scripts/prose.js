@@ -1,5 +1,5 @@
 // Finds sentences that docs, help, errors and comments should avoid: house words, free relatives, more than 30 words, chains of passives.
-// Run by `npm run lint`: prints each with its position and a suggestion, and exits 1. The words are in prose-words.js.
+// Run by `npm run lint`. Prints each with its position and a suggestion, and exits 1 if there are any. The words are in prose-words.js.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -11,7 +11,7 @@ import { avoided, mostWords, passiveChain } from './prose-words.js';
 /** @typedef {{ text: string, line: number, kind: Kind }} Passage text of one paragraph, cell or comment, and its first line */
 
 /**
- * One line for each finding in a passage.
+ * The findings in a passage, one line each.
  * @param {Passage} passage
  * @returns {string[]}
  */
@@ -39,7 +39,7 @@ function chained(sentence) {
 }
 
 /**
- * Sentences of a paragraph, or parts of a list with middle dots. Code counts as one word, and a semicolon or a colon ends no sentence.
+ * Sentences of a paragraph, or parts of a list with middle dots. Code counts as one word. A semicolon or a colon does not end a sentence.
  * @param {string} text
  */
 export function sentencesOf(text) {
@@ -125,7 +125,7 @@ function commentsOf(source, file, lineOf) {
       .replace(/^@\w[\s\S]*$/m, '')
       .replace(/\{@link ([^}]*)\}/g, '$1')
       .trim();
-    // Consecutive one-line comments are one text.
+    // Consecutive one-line comments form one text.
     const joins = last && raw.startsWith('//') && /^\s*$/.test(source.slice(last.end, pos)) && last.single;
     if (joins) last.passage.text += ` ${text}`;
     else
@@ -181,7 +181,7 @@ function textsOf(path, file, lineOf) {
   return passages;
 }
 
-/** Decisions and the changelog quote older words; the sources of generated pages are checked instead. */
+/** Files that are not checked. Decisions and the changelog quote older words. For generated pages, the sources are checked. */
 const unread =
   /^docs\/(?:background\/decisions|reference\/(?:cli|schemas|errors\.md|api\.md))|^CHANGELOG|\/golden\/|\.d\.ts$/;
 

@@ -1,5 +1,5 @@
-// Prepares a fresh clone: installs the locked dependencies and builds, each only if necessary and only in one process at a time. Prints to
-// stderr only, so that `npm run demo -- --json` keeps stdout for its result.
+// Prepares a fresh clone: installs the locked dependencies and builds, each only if necessary and in one process at a time. Prints only to
+// stderr, because stdout of `npm run demo -- --json` must contain only the result.
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
@@ -16,7 +16,7 @@ if (major < 20 || (major === 20 && minor < 19)) {
   process.exit(1);
 }
 
-/** Runs a program with its output on stderr; the output explains failures. It shares the turn, because it may outlive this process. */
+/** Runs a program, with its output, which explains failures, on stderr. The program shares the turn, because it may outlive this process. */
 function run(turn, program, args) {
   return new Promise((resolve) => {
     const child = spawn(program, args, { stdio: ['ignore', 2, 2] });
@@ -32,7 +32,7 @@ function run(turn, program, args) {
   });
 }
 
-/** A separate cache if npm's cannot be written to, as in a read-only home or a container. */
+/** A separate cache for npm if its own is not writable, for example in a read-only home or a container. */
 function ownCache() {
   const cache = process.env.npm_config_cache ?? join(homedir(), '.npm');
   try {
@@ -48,14 +48,14 @@ function ownCache() {
 async function install(turn) {
   const cache = ownCache();
   const options = ['ci', '--no-audit', '--no-fund', '--loglevel=error', ...(cache ? ['--cache', cache] : [])];
-  // The npm that runs this script, or the one on the PATH.
+  // Uses the npm that runs this script, or else the one on the PATH.
   const npm = process.env.npm_execpath;
   const done = npm ? await run(turn, process.execPath, [npm, ...options]) : await run(turn, 'npm', options);
   if (cache) rmSync(cache, { recursive: true, force: true });
   return done;
 }
 
-/** Each condition is checked again, because another process may have done this work during the wait for the turn. */
+/** Installs and builds. Each condition is checked again, because another process may have done the work during the wait for the turn. */
 async function prepare() {
   const { takeTurn } = await import('./turn.js');
   const turn = await takeTurn(root);

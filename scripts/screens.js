@@ -1,5 +1,5 @@
-// Takes the screenshots of docs/how-to/dashboard.md: npm run screens. The program itself creates a platform, a project, devices and
-// rollouts, and Debian's Chromium renders each page. Runs dist/, so build first.
+// Takes the screenshots of docs/how-to/dashboard.md: npm run screens. Creates a platform, a project, devices and rollouts with aiot, and
+// renders each page with Debian's Chromium. Runs dist/, so build first.
 import { execFile, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -63,7 +63,7 @@ async function live() {
   return pagesOf(rollout.id, run);
 }
 
-/** Each page's address. @param {string} rollout @param {string} run @returns {Record<string, string>} */
+/** Addresses of the pages. @param {string} rollout @param {string} run @returns {Record<string, string>} */
 function pagesOf(rollout, run) {
   return {
     start: '',

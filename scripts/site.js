@@ -1,4 +1,4 @@
-// Converts the documents to a static site, for any web server or file://: node scripts/site.js [FOLDER], by default site/.
+// Converts the documents to a static site, for any web server or file://: node scripts/site.js [FOLDER]. The default folder is site/.
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,7 +14,7 @@ if (dead.length > 0) {
   console.error(`Broken links:\n${dead.join('\n')}`);
   process.exit(1);
 }
-// The default folder belongs to this script and is cleared first; files are only added to a given folder.
+// The default folder belongs to this script, which clears it first. Files are only added to any other folder.
 if (process.argv[2] === undefined) rmSync(out, { recursive: true, force: true });
 for (const [path, content] of files) {
   mkdirSync(join(out, dirname(path)), { recursive: true });

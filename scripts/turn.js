@@ -1,9 +1,9 @@
-// Lets one process at a time install, build or replace files of a clone. Without it, two builds at once would delete each other's files.
+// A lock for installing, building and replacing files of a clone. Without it, two concurrent builds would delete each other's files.
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Upper limit of a wait: a first installation and build take about a minute, and several minutes on a slow network. */
+/** Maximum wait, ms: a first installation and build take about a minute, and several minutes on a slow network. */
 const longestMs = 10 * 60_000;
 const pollMs = 100;
 
@@ -70,7 +70,7 @@ async function take(work, lock, waitMs) {
   }
 }
 
-/** Windows also reports EPERM for an existing target. */
+/** Error codes for an existing target. EPERM occurs on Windows. */
 const occupied = ['ENOTEMPTY', 'EEXIST', 'EPERM'];
 
 function tryRename(from, to) {
@@ -92,7 +92,7 @@ function namesIn(folder) {
   }
 }
 
-/** Another process may have taken the lock or removed the folder in the meantime. */
+/** Removes a folder if it is empty. Another process may have taken the lock or removed the folder in the meantime. */
 function removeEmpty(folder) {
   try {
     rmdirSync(folder);
@@ -110,7 +110,7 @@ function removeAbandoned(work) {
   }
 }
 
-/** A file with this process's own ID is from an earlier process. */
+/** Whether the process exists. A file with this process's own ID was left by an earlier process. */
 function isAlive(pid) {
   if (pid === process.pid) return false;
   try {
@@ -123,8 +123,8 @@ function isAlive(pid) {
 }
 
 /**
- * Whether the process has ended but its parent has not read its exit code, as in a container without an init process. Always false except
- * on Linux.
+ * Whether the process has ended but its parent has not read its exit code, for example in a container without an init process. Always false
+ * on systems other than Linux.
  */
 function isZombie(pid) {
   try {

@@ -1,5 +1,5 @@
-// Writes dist/index.d.ts: the types of the package's exports, in one file, from the sources. Created while packing, because nothing in the
-// clone reads it: tsconfig.json maps `aiot` to the sources there.
+// Writes dist/index.d.ts: the types of the package's exports, in one file. Created only while packing, because tsconfig.json maps `aiot` to
+// the sources in a clone.
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rollup } from 'rollup';
@@ -10,7 +10,7 @@ process.chdir(root);
 const bundle = await rollup({
   input: 'src/index.ts',
   plugins: [dts({ tsconfig: join(root, 'tsconfig.build.json') })],
-  // Only our own sources are joined; the types of packages stay where the packages are.
+  // Only our own sources are bundled. Types of other packages are still imported from those packages.
   external: (id) => !id.startsWith('.') && !id.startsWith('/'),
   onwarn: ({ message }) => {
     throw new Error(message);

@@ -4,8 +4,8 @@ import { gzipSync } from 'node:zlib';
 import { vendored } from './inside.js';
 
 /**
- * Writes the future dist/vendor: the files of larger packages that aiot reads, and their licenses. WebAssembly is compressed to a third,
- * which takes half a second here; decompression on loading takes 30 ms.
+ * Writes the contents of dist/vendor: the files that aiot reads from larger packages, and their licenses. WebAssembly is compressed to a
+ * third of its size, which takes half a second here; decompression on loading takes 30 ms.
  * @param {string} root folder of the checkout
  * @param {string} out folder to create
  */
@@ -24,7 +24,7 @@ export function vendor(root, out) {
   writeFileSync(join(out, 'NOTICE.txt'), notices.join('\n'));
 }
 
-/** Neither package includes its license text; that of Apache-2.0 is aiot's own, beside its package.json. */
+/** The notice for a package. Neither includes its license text, but both are under Apache-2.0, as aiot, whose package contains the text. */
 function noticeOf(name, { version, license, repository, homepage }, files) {
   if (license !== 'Apache-2.0')
     throw new Error(`${name} ${version} is under ${license}, not Apache-2.0: see scripts/vendor.js`);

@@ -1,5 +1,5 @@
-// Builds the dashboard: web/ → dist/web, one file per page and shared chunks, with digests in their names. Type checks are in `npm run
-// types`.
+// Builds the dashboard from web/ to dist/web: one file per page, and shared chunks, with digests in their names. Types are checked by
+// `npm run types`.
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -56,7 +56,7 @@ async function buildWeb(out) {
   writeFileSync(join(out, 'assets', 'licences.txt'), licences());
 }
 
-/** A script's imports are preloaded with it, instead of only after it has arrived and been parsed. */
+/** Preload links for a script's imports, so that browsers load them with the script, instead of after parsing it. */
 function preloads(outputs, script) {
   const found = new Set();
   const add = (path) => {

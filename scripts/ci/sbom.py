@@ -1,4 +1,4 @@
-"""Holds a bill of materials to the schema of CycloneDX that it names, by CycloneDX's own library: sbom.py FILE, exits 1 when it is wrong."""
+"""Validates a bill of materials with CycloneDX's own library, against the schema that it names: sbom.py FILE. Exits 1 if it is invalid."""
 
 import json
 import sys

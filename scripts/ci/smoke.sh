@@ -16,7 +16,7 @@ fail() {
   exit 1
 }
 
-# The user's files are not used, except for npm's cache, to save time, and npm's registry settings.
+# The user's files are not used, except for npm's registry settings, and npm's cache, which saves time.
 export HOME="$work/home" XDG_CONFIG_HOME="$work/home/c" XDG_DATA_HOME="$work/home/d" XDG_CACHE_HOME="$work/home/x"
 export npm_config_cache="$cache" npm_config_update_notifier=false
 bare() { PATH="$work/prefix/bin:$work/path" "$@"; }
@@ -37,11 +37,11 @@ bare aiot error AIOT_USAGE --json | node -e 'JSON.parse(require("fs").readFileSy
 bare aiot doctor
 bare aiot init watch --template motor-watch
 bare aiot context list
-# TensorFlow.js is optional and not installed: the error names what to install.
+# TensorFlow.js is optional and not installed, so the error must name the package to install.
 code=0
 (cd watch && bare aiot model train --backend cpu --json) >"$work/said" 2>/dev/null || code=$?
 if [[ $code != 1 ]] || ! grep -q 'npm install @tensorflow/tfjs-core' "$work/said"; then fail "training without TensorFlow.js: $code, $(cat "$work/said")"; fi
-# LiteRT and the face detectors are part of the package: no peer is needed for them.
+# LiteRT and the face detectors are part of the package, so they must work without peer dependencies.
 bare node -e '
   const sharp = require(process.argv[1] + "/node_modules/sharp");
   sharp({ create: { width: 64, height: 48, channels: 3, background: "#678" } }).toFile("blue.png");
@@ -54,7 +54,7 @@ if command -v man >/dev/null; then
   done
 fi
 
-# Without the native part of serial ports, all other commands work, and those for serial ports explain why they cannot.
+# Without the native part for serial ports, all other commands must work, and those for serial ports must explain why they cannot.
 rm -r "$work"/prefix/lib/node_modules/aiot/node_modules/@serialport/bindings-cpp/prebuilds
 bare node --input-type=module -e '
   const { readdirSync } = await import("node:fs");
@@ -66,7 +66,7 @@ code=0
 bare aiot board monitor --port /dev/ptmx >"$work/said" 2>&1 || code=$?
 if [[ $code != 1 ]] || ! grep -q AIOT_NATIVE_PART "$work/said"; then fail "a port without its native part: $code, $(cat "$work/said")"; fi
 bare aiot demo --json >"$work/demo.json" || { cat "$work/demo.json"; exit 1; }
-# stdout contains exactly one line.
+# stdout must contain exactly one line.
 [[ $(wc -l <"$work/demo.json") == 1 ]] || fail 'the demo printed more than its result'
 node -e '
   const r = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8"));

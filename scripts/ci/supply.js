@@ -1,6 +1,6 @@
-// Checks everything that is installed with aiot: each package has a redistributable license, the bill of materials (CycloneDX, by npm)
-// names each of them, and none has a high or critical advisory. If the registry has no audit endpoint, the last check is skipped with a
-// notice. Run: node scripts/ci/supply.js [--sbom FILE] exits 1 if a check fails.
+// Checks all packages that are installed with aiot: each has a license that permits redistribution, npm's bill of materials (CycloneDX)
+// lists it, and it has no high or critical advisory. If the registry has no audit endpoint, the last check is skipped with a notice.
+// Usage: node scripts/ci/supply.js [--sbom FILE]. Exits 1 if a check fails.
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -25,8 +25,8 @@ const allowed = new Set([
   ],
 ]);
 /**
- * Other licenses, for packages that were reviewed: libvips is linked dynamically and can be replaced; jsfive is NIST's, in the public
- * domain.
+ * Other licenses, accepted for packages that were reviewed: libvips is linked dynamically and can be replaced, and jsfive, by NIST, is in
+ * the public domain.
  */
 const exceptions = [
   { name: /^@img\/sharp-/, licence: 'LGPL-3.0-or-later' },
@@ -60,7 +60,7 @@ export function isAllowed(name, licence) {
 }
 
 /**
- * Evaluates the result of `npm audit --json` for these packages; npm's `--omit=dev` would omit those bundled in aiot.
+ * Evaluates the result of `npm audit --json` for these packages. npm's `--omit=dev` is not used, because it would omit those bundled in aiot.
  * @param {{statusCode?: number, message?: string, vulnerabilities?: Record<string, {severity: string, nodes: string[]}>}} answer
  * @param {{path: string}[]} packages
  * @returns {{ok: boolean, said: string}}
@@ -82,8 +82,8 @@ export function verdictOf(answer, packages) {
 }
 
 /**
- * The bill of materials of everything that is installed with aiot. npm's own `--omit dev` also omits packages that development needs too,
- * such as zod. Therefore all packages are requested, and those that npm marks as development-only are removed.
+ * Removes the packages that are only for development from a bill of materials. npm's own `--omit dev` would also omit packages that both
+ * aiot and its development need, such as zod.
  */
 export function withoutDevelopment(bom) {
   const marks = (one) =>

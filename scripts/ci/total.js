@@ -1,5 +1,5 @@
-// Prints a summary: node scripts/ci/total.js STEPS_PASSED STEPS_FAILED VITEST.json…. Failures are repeated, so that they are at the end of
-// a long log: a few with more of their messages, many with their names only. The last line is `N passed, N failed`.
+// Prints a summary: node scripts/ci/total.js STEPS_PASSED STEPS_FAILED VITEST.json…. Failures are repeated, because CI systems often keep
+// only the end of a long log. If there are many, only their names are printed. The last line is `N passed, N failed`.
 import { readFileSync } from 'node:fs';
 import { relative } from 'node:path';
 

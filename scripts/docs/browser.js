@@ -1,4 +1,4 @@
-// The script of the documentation site: search and copy buttons. `site.js` prepends the index, `pages`; nothing is requested.
+// The script of the documentation site: search and copy buttons. `site.js` prepends the search index as `pages`, so no request is needed.
 
 /** @typedef {[place: string, heading: string, text: string]} Section */
 /** @type {{ path: string, title: string, sections: Section[] }[]} */
@@ -72,18 +72,18 @@ function search(text) {
   return all.sort((a, b) => b.score - a.score).slice(0, mostResults);
 }
 
-/** Returns zero if a word is missing. Words in titles count most; a whole word counts more than the start of one. */
+/** Score of a section; 0 if a word is missing. Words in titles count most, and a whole word counts more than the start of one. */
 function scoreOf({ title, path }, [place, heading, text], words) {
   let score = 0;
   for (const word of words) {
     const inTitle = matchOf(title, word);
-    // The heading above the top of a page is its title.
+    // The part before a page's first heading has the page's title as its heading.
     const inHeading = matchOf(place === '' ? title : heading, word);
     const inText = matchOf(text, word);
     if (inTitle + inHeading + inText === 0) return 0;
     score += 8 * inTitle + 6 * inHeading + inText;
   }
-  // Guides are preferred to generated reference, and the top of a page to its sections.
+  // Guides are preferred to generated reference pages, and the top of a page to its sections.
   const kind = /^(?:start|how-to)\//.test(path) ? 1.3 : /^reference\/(?:cli|api|errors)/.test(path) ? 0.8 : 1;
   return score * kind + (place === '' ? 0.5 : 0);
 }
@@ -155,7 +155,7 @@ function addCopyButtons() {
   }
 }
 
-/** Copies a text. Over plain HTTP there is no clipboard API, so the text is selected in an element and copied from there. */
+/** Copies a text. Over plain HTTP there is no clipboard API, so the text is selected in an element and copied with a command. */
 async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);

@@ -25,7 +25,7 @@ export async function loadCommands(root) {
         .join(' ')
         .replace(/ index$/, '');
       for (const [, flag] of flagsOf(command)) {
-        // oclif's help shows this in place of the value, as people write it.
+        // oclif's help shows this text instead of the value.
         const shown =
           typeof flag.defaultHelp === 'function' && (await flag.defaultHelp({ options: flag, flags: {} }));
         if (shown) flag.shownDefault = shown;

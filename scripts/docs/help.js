@@ -13,8 +13,8 @@ const loaded = new Plugin({ root, pjson, type: 'core', isRoot: true, ignoreManif
 await loaded.load();
 
 /**
- * Help modifies its input (ids, and flag names of the page's own command), so each page gets copies of the objects, which are loaded only
- * once.
+ * Copies of the commands, which are loaded only once. Each page needs its own, because oclif's help modifies its input (ids, and the flag
+ * names of the page's command).
  */
 function copyOfPlugin(id) {
   const commands = loaded.commands.map((command) => (command.id === id ? copyOf(command) : { ...command }));

@@ -1,12 +1,12 @@
 import { createRequire } from 'node:module';
 import { escapeHtml } from './markdown.js';
 
-// Not imported, because the package's types would add browser types to the whole type check.
+// Loaded with `require`, because an import would add the package's browser types to the whole type check.
 const load = createRequire(import.meta.url);
 const hljs = load('highlight.js/lib/core');
 const languageOf = (name) => load(`highlight.js/lib/languages/${name}`);
 
-/** Bash, with programs and flags also highlighted, since most blocks are command lines. */
+/** Bash with additional highlighting of programs and flags, because most blocks are command lines. */
 function shell(library) {
   const language = languageOf('bash')(library);
   const own = [

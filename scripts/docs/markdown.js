@@ -88,13 +88,13 @@ function table([head, rule, ...rows], link) {
     });
     return `<tr>${shown.join('')}</tr>`;
   };
-  // A table of two columns often has empty headers.
+  // Tables of two columns often have empty headers, which are omitted.
   const top = cells(head).some((cell) => cell !== '') ? `<thead>${row(head, 'th')}</thead>` : '';
   const body = rows.map((line) => row(line, 'td')).join('\n');
   return `<div class="scroll" tabindex="0"><table>${top}<tbody>${body}</tbody></table></div>`;
 }
 
-/** A bar after a backslash is part of the cell. */
+/** The cells of a row. An escaped bar is part of its cell. */
 function cells(line) {
   const inner = line.trim().replace(/^\|/, '').replace(/\|$/, '');
   return inner.split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll('\\|', '|'));

@@ -5,7 +5,7 @@ import { highlight } from './highlight.js';
 import { escapeHtml, renderMarkdown } from './markdown.js';
 
 const beginning = 'docs/README.md';
-/** A page loads only the site's own files and runs only its one script. */
+/** Pages may load only the site's own files, and run only its script. */
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'";
 /** Title and folder of the four kinds of pages, in the order of the menu. */
 const kinds = [
@@ -88,8 +88,8 @@ function listing(root, path, entries) {
 }
 
 /**
- * The pages listed in the index, by kind, and within it by heading of the index. A heading with pages of a single kind is a group within
- * that kind; a kind with a single heading has no groups.
+ * The pages listed in the index, by kind and, within a kind, by heading of the index. A heading belongs to the kind of most of its pages.
+ * A kind with a single heading is shown without groups.
  */
 function menuOf(text) {
   const sections = text
@@ -151,12 +151,12 @@ function contents(html) {
   return `<ul class="contents">${items.join('')}</ul>`;
 }
 
-/** Escaped text without markup. */
+/** The text of an HTML fragment, still escaped, without markup. */
 function textOf(html) {
   return html.replace(/<[^>]*>/g, '');
 }
 
-/** The one script of the site: the index of all pages of docs/ except the decisions, which are for contributors, and the code that uses it. */
+/** The site's only script: the search code, and its index of all pages of docs/ except the decisions, which are for contributors. */
 function siteScript(root, rendered) {
   const pages = [...rendered]
     .filter(([path]) => /^(?:docs\/(?!background\/decisions\/).*|README|ARCHITECTURE)\.md$/.test(path))
@@ -165,7 +165,7 @@ function siteScript(root, rendered) {
   return `(() => {\nconst pages = ${JSON.stringify(pages)};\n${code}})();\n`;
 }
 
-/** The text of a page below each of its headings; the part below the title has neither fragment nor heading. */
+/** The text of a page by heading. The part below the title has neither a fragment nor a heading. */
 function sectionsOf(html) {
   return html.split(/(?=<h[1-6] id=")/).map((part) => {
     const [whole, level, place, inside] = /^<h([1-6]) id="([^"]+)">(.*?)<\/h\d>/.exec(part) ?? ['', '1'];

@@ -1,4 +1,4 @@
-// Writes firmware/test/guide.inc: messages, payloads and networks of the guide's boards from the TypeScript implementation.
+// Writes firmware/test/guide.inc: messages, payloads and networks of the guide's boards, computed by the TypeScript implementation.
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { register } from 'tsx/esm/api';
@@ -92,7 +92,7 @@ ${networks}`;
 
 const runs = 8;
 
-/** Networks of each form, and the TypeScript implementation's predictions for readings. */
+/** Networks of each form, and the TypeScript implementation's predictions for some readings. */
 async function networkTables(random) {
   const { FloatNetwork } = await import('../../test/support/float-network.ts');
   const { quantizeGraph } = await import('../../src/lib/model/quantize/graph/quantize-graph.ts');

@@ -63,7 +63,7 @@ const numberTexts = (random) => {
   return [...made, ...numberEdges];
 };
 
-/** All digits of (2m + 1) / 2^(n + 1), followed by more. */
+/** All digits of (2m + 1) / 2^(n + 1), followed by those of `behind`. */
 function halfway(n, m, behind) {
   const scaled = (2n * m + 1n) * 5n ** BigInt(n + 1);
   return `${scaled}${behind}e-${n + 1 + behind.length}`;
@@ -144,7 +144,7 @@ function bits(value) {
   return `0x${view.getBigUint64(0).toString(16).padStart(16, '0')}u`;
 }
 
-/** Bytes as a C string; a following digit is never taken as part of an octal escape. */
+/** A C string with octal escapes of three digits, so that a following digit is not taken as part of an escape. */
 function quoted(text) {
   const plain = (c) => c >= ' ' && c <= '~' && c !== '"' && c !== '\\' && c !== '?';
   const octal = (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`;

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { register } from 'tsx/esm/api';
 
 const runs = 6;
-/** Seeds to choose from: small files make small tables. */
+/** Seeds to try; the smallest files are used, because they make the smallest tables. */
 const seeds = Array.from({ length: 8 }, (_, at) => 100 + at);
 
 /**
@@ -67,7 +67,7 @@ ${rows.join('\n')}
 `;
 }
 
-/** A network, or nothing if the random sizes leave no room for a window. */
+/** A list with a network, or an empty one if the random sizes leave no room for a window. */
 function possible(make) {
   try {
     return [make()];

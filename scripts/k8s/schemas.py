@@ -1,4 +1,4 @@
-"""Makes JSON schemas that kubeconform reads, of what the projects themselves publish: schemas.py OUT SOURCE…
+"""Converts schemas that the projects publish to JSON schemas that kubeconform reads: schemas.py OUT SOURCE…
 
 A SOURCE is KIND=PATH: kubernetes=FOLDER (kubernetes-validate's own of one version), crd=FILE (YAML, one or more definitions), or
 events=FILE (Argo Events' schema.json).
@@ -21,7 +21,7 @@ def main():
 
 
 def kubernetes(folder, out):
-    """Their references are absolute, and kubeconform has no server: each becomes one of the file beside it."""
+    """Replaces the schemas' absolute references, which kubeconform cannot resolve, with references to the file beside them."""
     target = out / "v1.37.0-standalone-strict"
     target.mkdir(parents=True, exist_ok=True)
     for file in folder.glob("*.json"):
@@ -42,9 +42,9 @@ def crd(path, out):
 
 
 def events(path, out):
-    """Their definitions of resources say nothing of `spec`; this file does, but takes any field."""
+    """Writes schemas of Argo Events' resources, whose CRDs do not describe `spec`. The file allows unknown fields; they are rejected here."""
     definitions = json.loads(path.read_text())["definitions"]
-    # A receiver has no address of its own; the field is required by a slip of their generator.
+    # A receiver has no URL of its own. Argo's generator marks the field as required by mistake.
     receiver = definitions[f"{EVENTS}.WebhookEventSource"]
     receiver["required"] = [name for name in receiver.get("required", []) if name != "url"]
     for schema in definitions.values():
@@ -67,7 +67,7 @@ def write(out, group, kind, version, schema):
 
 
 def closed(schema):
-    """As the API server takes it: a field that is not named is refused, unless the definition keeps what it does not know."""
+    """Rejects unknown fields, as the API server does in strict mode, unless the definition preserves unknown fields."""
     if not isinstance(schema, dict):
         return schema
     made = {}

@@ -37,7 +37,7 @@ function heading(name, { date, version }) {
   return `.TH ${text(name.toUpperCase())} 1 ${date} "aiot ${text(version)}" "aiot manual"\n`;
 }
 
-/** A description after a name has no full stop at its end. */
+/** The NAME section, whose description has no full stop. */
 const nameSection = (name, about) =>
   section('NAME', `${text(name)} \\- ${text(about).replaceAll(/\s+/g, ' ').replace(/\.$/, '')}`);
 
@@ -198,7 +198,7 @@ function seeAlso(id) {
   return section('SEE ALSO', ['aiot', ...above].map((name) => `.BR ${text(name)} (1)`).join(',\n'));
 }
 
-// man(7) source, for groff and mandoc.
+// The following functions write man(7) source for groff and mandoc.
 
 /** Literal text: characters that are special to roff are escaped. */
 const text = (words) =>
@@ -223,7 +223,7 @@ function prose(words) {
     .join('\n');
 }
 
-/** A line that begins with a dot would be a request. */
+/** Escapes a leading dot or quote, which would make the line a request. */
 const guarded = (line) => (/^[.']/.test(line) ? `\\&${line}` : line);
 
 const section = (name, body) => `.SH ${name}\n${body}\n`;

@@ -8,7 +8,7 @@ const architectures = { x64: 'amd64', arm64: 'arm64' };
 const service = 'aiot-platform';
 
 /**
- * A Debian package of the staged files. It starts nothing; run `systemctl enable --now aiot-platform` for that.
+ * Builds a Debian package of the staged files. Installing it starts no service; `systemctl enable --now aiot-platform` does.
  * @param {{root: string, work: string, out: string, version: string, arch: string, maintainer: string, fast: boolean}} input
  * @returns {Promise<string>} path of the .deb
  */

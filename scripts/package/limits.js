@@ -1,14 +1,14 @@
 const mb = 1e6;
 
 /**
- * Size limits of the packages, for each processor; when this was written, x64 had 9,081 files of 213 MB, in less than 64.4 MB. Before
- * raising a limit, find out what grew: a Raspberry Pi may have to download such a package over a mobile connection.
+ * Size limits of a package for one processor. When this was written, the x64 package had 9,081 files of 213 MB, compressed to less than
+ * 64.4 MB. Before raising a limit, find out what grew: a Raspberry Pi may have to download the package over a mobile connection.
  */
 export const limits = { files: 10_500, bytes: 240 * mb, archive: 65 * mb, deb: 65 * mb };
 
 /**
  * @param {Record<string, any>} made name and measured sizes
- * @param {boolean} fast lightly compressed, so the archive size is meaningless
+ * @param {boolean} fast whether the packages are only lightly compressed, so that the archive sizes are meaningless
  * @throws if a limit is exceeded
  */
 export function refuseGrowth(made, fast) {

@@ -64,7 +64,7 @@ export function stage({ packed, arch, work }) {
   return { version, root, ...measure(root) };
 }
 
-/** Only the binary, with its license: headers and documentation are for building native code. */
+/** Fetches Node's binary and license. Its headers and documentation are not needed to run aiot. */
 function fetchNode({ arch, work, app }) {
   const name = `node-linux-${arch}`;
   const folder = join(work, 'node');
@@ -82,15 +82,15 @@ function fetchNode({ arch, work, app }) {
   copyFileSync(join(folder, 'LICENSE'), join(app, 'node.LICENSE'));
 }
 
-/** Turns a program into a plain file for the package's own Node: without its `#!` line, which would start Node from the PATH. */
+/** Removes a program's `#!` line, which would start the Node on the PATH instead of the package's own. */
 function startedByNode(path) {
   writeFileSync(path, readFileSync(path, 'utf8').replace(/^#!.*\n/, ''));
   chmodSync(path, 0o644);
 }
 
 /**
- * Files that no run needs: source maps and type declarations, and native parts for other systems, which npm omits only if a package
- * declares its C library.
+ * Removes files that are not needed to run aiot: source maps, type declarations, and native parts for other systems, which npm omits only
+ * if a package declares its C library.
  */
 function prune(folder, arch) {
   const drop = (path) => rmSync(path, { recursive: true, force: true });
@@ -104,7 +104,7 @@ function prune(folder, arch) {
   }
 }
 
-/** Manual pages and shell completions: the same for each processor, so this machine's Node may write them. */
+/** Writes manual pages and shell completions. They are the same for each processor, so this machine's Node can write them. */
 function share({ root, app }) {
   const man = join(root, 'share', 'man', 'man1');
   mkdirSync(dirname(man), { recursive: true });

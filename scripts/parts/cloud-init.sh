@@ -1,6 +1,6 @@
 #!/bin/sh
-# Creates .venv/cloud-init with Debian's cloud-init as a checker of user data. It is unpacked but not installed, so it changes nothing
-# else on this machine. Needs apt-get, dpkg and Python. A second run does nothing.
+# Creates .venv/cloud-init with Debian's cloud-init, which checks user data. It is unpacked but not installed, so nothing else on this
+# machine changes. Needs apt-get, dpkg and Python. A second run does nothing.
 set -eu
 cd "$(dirname "$0")/../.."
 folder=$PWD/.venv/cloud-init

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds .venv/espflash/bin/espflash, the flashing tool from crates.io. Like PyPI's esptool, it tests the simulated chip. Needs Rust's cargo
-# (1.88 or newer) and a C compiler. The build is optimized for build time, because the program mostly waits for a serial line.
+# Builds .venv/espflash/bin/espflash, the flashing tool from crates.io, which tests the simulated chip, as PyPI's esptool does. Needs Rust's
+# cargo (1.88 or newer) and a C compiler. Optimized for a short build, because the program mostly waits for a serial line.
 # A second run does nothing. ESPFLASH_BUILT=FILE installs that program instead, if it has the same version.
 set -eu
 cd "$(dirname "$0")/../.."

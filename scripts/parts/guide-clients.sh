@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds .venv/guide-clients/bin/guide-clients: programs with the Go client libraries of the architects' guide, in their versions of that
-# time (test/support/guide-clients). Needs Go 1.19 or newer, and takes half a minute. A second run does nothing.
+# Builds .venv/guide-clients/bin/guide-clients: programs with the Go client libraries of the architects' guide, in the versions that the
+# guide uses (test/support/guide-clients). Needs Go 1.19 or newer, and takes half a minute. A second run does nothing.
 set -eu
 cd "$(dirname "$0")/../.."
 folder=$PWD/.venv/guide-clients

@@ -1,5 +1,5 @@
-// The real parts that the second ring of tests uses: one table for `npm run parts`, for the tests that skip missing parts
-// (test/support/real.ts), and for CI. Parts that Debian does not have are built in .venv/NAME.
+// The third-party parts that the second ring of tests uses: a table for `npm run parts`, for the tests, which skip missing parts
+// (test/support/real.ts), and for CI. Parts that are not in Debian are built in .venv/NAME.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, sep } from 'node:path';
@@ -34,7 +34,7 @@ const isMade = (path) => existsSync(join(made, path));
 /** @param {string} command @param {string[]} args */
 const works = (command, args) => spawnSync(command, args).status === 0;
 
-/** Options of `unshare` for mounts that are visible only to its program: directly as root, otherwise as root of a separate namespace. */
+/** Options of `unshare` for private mounts: as root directly, otherwise as root of a user namespace. */
 const privateMounts = () => (process.getuid?.() === 0 && works('unshare', ['-m', 'true']) ? ['-m'] : ['-rm']);
 
 /**
@@ -457,7 +457,7 @@ export const parts = {
 /** @param {string} name @returns {Part | undefined} */
 export const partOf = (name) => /** @type {Record<string, Part>} */ (parts)[name];
 
-/** Contents of an environment, and its Python version. @param {string} name @returns {string} */
+/** Stamp of an environment: its Python version and requirements. @param {string} name @returns {string} */
 export function environmentStamp(name) {
   return `${pythonVersion()} ${(partOf(name)?.python ?? []).join(' ')}`;
 }
@@ -478,7 +478,7 @@ function pythonVersion() {
 }
 
 /**
- * The folders of test/ whose tests need each part, by `describeReal('NAME'`.
+ * The folders of test/ whose tests need each part, found by `describeReal('NAME'`.
  * @returns {Map<string, Set<string>>} by the name of the part
  */
 export function usersOfParts() {
@@ -497,9 +497,9 @@ export function usersOfParts() {
 }
 
 /**
- * The names of the parts selected by these words: parts, or folders of test/; all without a word.
+ * The names of the parts selected by these words, which are parts or folders of test/. Without words, all parts.
  * @param {string[]} words
- * @throws Error for another word
+ * @throws Error for an unknown word
  */
 export function chosen(words) {
   const names = Object.keys(parts);

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs TensorFlow Lite's C library and its headers to .venv/tflite-c, as the peer of bench/firmware. They are extracted from the npm
-# package tfjs-tflite-node 0.0.2 (TensorFlow Lite 2.9.0, x86-64), of which only the library is used. A second run does nothing.
+# Installs TensorFlow Lite's C library and its headers to .venv/tflite-c, for comparison in bench/firmware. They are extracted from the npm
+# package tfjs-tflite-node 0.0.2 (TensorFlow Lite 2.9.0, x86-64), of which nothing else is used. A second run does nothing.
 set -eu
 cd "$(dirname "$0")/../.."
 folder=.venv/tflite-c

@@ -28,7 +28,7 @@ ${texts.join('\n')}
 `;
 }
 
-/** Splits a line into pieces with one style each. The text after an escape begins with its codes and an `m`. */
+/** Splits a line into pieces of one style. After an escape, the text begins with the style's codes and an `m`. */
 function spans(line) {
   let style = { bold: false, dim: false, color: '' };
   const [first = '', ...rest] = line.split('\u001b[');

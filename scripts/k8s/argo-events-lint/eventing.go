@@ -1,5 +1,5 @@
-// In the place of Argo Events' own list of event sources: the three that aiot renders, without the clients of thirty clouds, which take
-// most of the time to build. What is said of them, and of several in one object, is Argo Events' own.
+// Package eventsources replaces Argo Events' own list of event sources with the three that aiot renders, because the clients of thirty
+// clouds would take most of the build time. The validation of each source, and of several in one object, is Argo Events' own.
 package eventsources
 
 import (
@@ -19,7 +19,7 @@ type EventingServer interface {
 	ValidateEventSource(context.Context) error
 }
 
-// Fails where a source has a kind that is not known here, and would pass unseen.
+// unknown is a source of any other kind. It always fails, because it would otherwise pass without validation.
 type unknown struct{ name string }
 
 func (u unknown) GetEventSourceName() string { return u.name }
