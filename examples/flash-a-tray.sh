@@ -21,7 +21,7 @@ CSV
 "$aiot" firmware partitions create table.csv table.bin --quiet
 head -c 300000 /dev/urandom >data.bin
 
-# A tray of boards, each a chip at a TCP port.
+# A tray of boards: each is a simulated chip at a TCP port.
 boards=""
 ports=""
 trap 'for pid in $boards; do kill "$pid" 2>/dev/null || true; done' EXIT

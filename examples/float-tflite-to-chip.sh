@@ -12,7 +12,7 @@ folder=${1:-$(mktemp -d)}
 mkdir -p "$folder/bin"
 cd "$folder"
 
-# The page calls `aiot` and `python`, so programs with these names are put first on the PATH.
+# The page calls `aiot` and `python`, so a folder with programs of these names comes first on the PATH.
 ln -sf "${AIOT:-$here/bin/run.js}" bin/aiot
 printf '#!/bin/sh\nexec "%s" "$@"\n' "${PYTHON:-$here/.venv/tensorflow/bin/python}" >bin/python
 chmod +x bin/python

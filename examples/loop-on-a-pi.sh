@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs the templates as on a Pi, with simulated sensors and real servers: activity predictions go to NATS and Redis, the motor's to a file,
-# and the camera's faces to another file. Needs nats-server and redis-server; models that do not exist yet are trained into the cache.
+# Runs the templates as on a Raspberry Pi, with simulated sensors and real servers: activity predictions go to NATS and Redis, the motor's
+# predictions to a file, and the camera's faces to another file. Needs nats-server and redis-server. Missing models are trained and cached.
 #
 #   examples/loop-on-a-pi.sh [FOLDER]
 #
@@ -40,7 +40,7 @@ case $label in
   *) echo "Redis says '$label'" >&2; exit 1 ;;
 esac
 
-# The motor's health.
+# Predictions of the motor's health.
 "$aiot" loop run --project "$here/templates/motor-watch" --simulate --for 10s --send always --out "file://$folder/motor.ndjson" --json
 grep -q '"voted":"normal"\|"voted":"anomaly"' motor.ndjson
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# A platform's life: it starts, gets a user and a device, stores, labels and exports the device's data, and lists its events. Then it is
-# restored from a backup into another folder, where the same token and device still work.
+# The life of a platform: start it, add a user and a device, store, label and export the device's data, and list the events. Then restore
+# it from a backup to another folder, where the same token and device still work.
 #
 #   examples/platform.sh [FOLDER]
 #

@@ -1,5 +1,5 @@
 #!/bin/sh
-# From an empty folder to an evaluated int8 model.
+# Creates, trains, quantizes and evaluates an int8 model, from an empty folder.
 #
 #   examples/train-quantize-evaluate.sh [FOLDER]
 #
