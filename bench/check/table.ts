@@ -1,4 +1,4 @@
-// Defects found and false alarms of `aiot data check`: the tables of docs/background/data-check-score.md.
+// Counts the defects found and the false alarms of `aiot data check`: the tables of docs/background/data-check-score.md.
 //
 //   npx tsx bench/check/table.ts [--seeds 1,2,3,4,5]
 import { parseArgs } from 'node:util';

@@ -1,4 +1,4 @@
-// The dashboard in Debian's Chromium, which renders on the CPU only: first load, many devices, ten series at 100 Hz.
+// The dashboard in Debian's Chromium, which renders on the CPU: first load, a list of many devices, ten live series at 100 Hz.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -31,7 +31,7 @@ interface Stage {
   client: ReturnType<typeof createClient>;
 }
 
-/** A platform with a trust root, and a browser. */
+/** Runs a case with a platform that has a trust root, and a browser. */
 function on(run: (stage: Stage) => Promise<Figure[]>) {
   return async (bench: Bench): Promise<Figure[]> => {
     const folder = bench.folder();
@@ -114,7 +114,7 @@ async function loaded(page: Page, url: string): Promise<number> {
   return (performance.now() - began) / 1000;
 }
 
-/** A list of many devices, scrolled from top to end. */
+/** Loads a list of many devices, and scrolls it from the top to the end. */
 async function fleet(stage: Stage): Promise<Figure[]> {
   const { bench, client, platform } = stage;
   const sizes = bench.quick ? [200, 2000] : [100, 1000, 10_000];
@@ -133,7 +133,7 @@ async function fleet(stage: Stage): Promise<Figure[]> {
     const page = await loggedIn(stage);
     const began = performance.now();
     await page.goto(`${platform.urls.http}/#/devices`);
-    // The list is complete once it shows how many devices are online.
+    // The list is complete once the page shows how many devices are online.
     await page.getByText(/devices, \d+ online/).waitFor();
     points.push({ size, cost: (performance.now() - began) / 1000 });
     if (size === sizes.at(-1)) frames = await framesOf(page, 'scrollBy(0, 300)', bench);
@@ -228,9 +228,9 @@ async function sendSeries(
   };
 }
 
-// Baseline: a page from nginx with as many bytes as the dashboard, which only shows a heading created by a script.
+// Baseline: a page from nginx with as many bytes as the dashboard, whose script only creates a heading.
 
-/** @param bytes size of the script, which is filled up with a comment @param pki folder of the platform's certificate */
+/** @param bytes size of the script, which is padded with a comment @param pki folder of the platform's certificate */
 async function startStaticPage(folder: string, pki: string, bytes: number) {
   const nginx = await startNginx(folder, pki, Buffer.alloc(0));
   const www = join(folder, 'www');

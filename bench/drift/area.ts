@@ -1,5 +1,5 @@
-// Compares two CSV files of eight columns, as whole processes, with pandas and SciPy as peers. Figures are processor seconds, which equal
-// the run time on an otherwise idle machine.
+// `aiot data drift` on two CSV files of eight columns, compared with a script that uses pandas and SciPy. Both are timed as whole processes,
+// in CPU seconds, which equal the run time on an otherwise idle machine.
 import { closeSync, existsSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
@@ -17,7 +17,7 @@ export const area: Area = {
   },
 };
 
-/** Both give the same results for every column, to within 1e-9. */
+/** Compares two files. Both sides must give the same results for every column, to within 1e-9. */
 function compare(bench: Bench): Figure[] {
   const rows = bench.quick ? 100_000 : 1_000_000;
   const folder = bench.folder();

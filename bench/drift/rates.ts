@@ -54,7 +54,7 @@ export function compareSamples(base: Sample, now: Sample): Omit<Drift, 'gates' |
   return compareSides(sideOf(rowsOf('base', base), options), rowsOf('now', now), options);
 }
 
-/** Independent rows of four columns: a and b have the same distribution and differ only in c, which follows a; d is skewed. */
+/** Independent rows of four columns. a and b have the same distribution, c depends on a, and d is skewed. */
 export function independentRows(rows: number, seed: number): Sample {
   const random = seededRandom(seed);
   const columns = Object.fromEntries(['a', 'b', 'c', 'd'].map((name) => [name, new Float64Array(rows)]));
@@ -68,7 +68,7 @@ export function independentRows(rows: number, seed: number): Sample {
   return { columns, takes: null };
 }
 
-/** Concatenated motors, each with its own seed. */
+/** Concatenated recordings of simulated motors, each with its own seed. */
 export function motors(
   seeds: number[],
   seconds: number,
@@ -93,8 +93,8 @@ export function motors(
 }
 
 /**
- * Two halves, each this many seconds long, of columns that wander at 200 rows per second but are stationary in the long run; a third of
- * noise is added.
+ * Two halves, each this many seconds long, of columns at 200 rows per second that drift slowly but are stationary in the long run, with
+ * noise of a third of their amplitude.
  */
 export function wanderers(seed: number, seconds: number): [Sample, Sample] {
   const random = seededRandom(seed);
@@ -237,7 +237,7 @@ export interface Rate {
   name: string;
   /** Share of repetitions in which the change was detected, in its column if it has one. */
   told: number;
-  /** Share in which an unchanged column was reported as drifted. */
+  /** Share of repetitions in which an unchanged column was reported as drifted. */
   wrong: number;
 }
 

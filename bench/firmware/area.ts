@@ -1,6 +1,6 @@
-// Resources that the firmware's core needs on a chip: flash and memory, and instructions as counted by the emulator (the same in every
-// run). Also the time of emitted C on this machine compared with TensorFlow Lite's C library on the same int8 models, and an update of 1
-// MiB over loopback.
+// Resources that the firmware's core needs on a chip: flash, memory, and instructions as counted by an emulator, which are the same in
+// every run. Also the time of emitted C on this machine, compared with TensorFlow Lite's C library on the same int8 models, and an update
+// of 1 MiB over loopback.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -31,7 +31,7 @@ export const area: Area = {
   },
 };
 
-/** Size of all of the core's objects; a program links less. */
+/** Total size of the core's objects, of which a program links only a part. */
 function sizes(bench: Bench): Figure[] {
   const most = { text: 160_000, data: 256, bss: 256 };
   const own = coreSizes(firmware, bench.folder(), 'rv32');
@@ -60,7 +60,7 @@ function instructions(bench: Bench): Figure[] {
   });
 }
 
-/** Both run the same file and inputs in one process, and the minimum of many rounds counts; there are three such processes. */
+/** Both sides run the same file and inputs in one process, and the minimum of many rounds counts. Three such processes are run. */
 function inference(bench: Bench): Figure[] {
   process.chdir(root);
   const folder = bench.folder();
@@ -132,7 +132,7 @@ function instructionsByLayer(firmware: string, folder: string): Layer[] {
     ],
     { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000 },
   );
-  // If stderr is not a terminal, the emulator prints the program's output there.
+  // The emulator prints the program's output to stderr if that is not a terminal.
   const said = `${stdout}${stderr}`;
   return [...said.matchAll(/^(\w+), layer (\d+) \((.*)\): (\d+) instructions/gm)].map(
     ([, network, layer, op, count]) => ({
@@ -152,12 +152,12 @@ interface Times {
   /** Time with the library's own kernels, and with XNNPACK. */
   libraryNs: number;
   delegatedNs: number;
-  /** Maximum difference in steps between the library's outputs and ours. */
+  /** Maximum difference between the library's outputs and ours, in quantization steps. */
   apart: number;
 }
 
 /**
- * Uses a single scale for all rows of a layer: in FULLY_CONNECTED, version 2.9 of the library does not support per-row scales and treats
+ * Gives all rows of a FULLY_CONNECTED layer the same scale, because version 2.9 of the library does not support per-row scales, and treats
  * their ratio as 0.
  */
 function perTensor(graph: Graph): Graph {
@@ -180,7 +180,7 @@ function perTensor(graph: Graph): Graph {
   return graph;
 }
 
-/** Times both sides on one model at the compiler's `level`: in three processes, each with the minimum of this many rounds. */
+/** Times both sides on one model at the compiler's `level`, in three processes, each of which takes the minimum of this many rounds. */
 function timesOf(
   network: Graph,
   folder: string,

@@ -14,16 +14,16 @@ interface FeatureCost {
   fields: number;
   window: number;
   features: number;
-  /** Memory for the features and the window, on RV32. */
+  /** Memory for the features and the window on RV32, bytes. */
   bytes: number;
   /** Instructions retired on RV32IMC for one window, including filtering and resampling of its samples; null without the tools. */
   instructions: number | null;
-  /** Time of the fastest round for one window, in C and in TypeScript. */
+  /** Time for one window in the fastest round, in C and in TypeScript, µs. */
   hostUs: number;
   typescriptUs: number;
 }
 
-/** Limits: instructions per window, and the ratio of C time to TypeScript time here. The first limits only the computation of features. */
+/** Limits: instructions per window, for the computation of features only, and the ratio of the time in C to that in TypeScript here. */
 const limits: Record<string, { instructions: number; ratio: number }> = {
   raw: { instructions: 400_000, ratio: 1 },
   'raw, low-pass, resampled': { instructions: 3_200_000, ratio: 1 },
@@ -112,7 +112,7 @@ function onHost(folder: string, rounds: number): Row[] {
   return rowsOf(execFileSync(program, { encoding: 'utf8' }));
 }
 
-/** The tools are Debian's gcc-riscv64-unknown-elf, picolibc-riscv64-unknown-elf and qemu-system-misc. */
+/** Runs the program on RV32. Needs Debian's gcc-riscv64-unknown-elf, picolibc-riscv64-unknown-elf and qemu-system-misc; null without them. */
 function onRv32(folder: string): Row[] | null {
   const tools = ['riscv64-unknown-elf-gcc', 'qemu-system-riscv32'];
   if (tools.some((tool) => spawnSync(tool, ['--version']).status !== 0)) return null;
@@ -140,7 +140,7 @@ function onRv32(folder: string): Row[] | null {
   const options = { encoding: 'utf8', input: '', timeout: 120_000 } as const;
   const { status, stdout, stderr } = spawnSync('qemu-system-riscv32', [...machine, ...semihosting], options);
   if (status !== 0) throw new Error(`the emulator exited with ${status}: ${stderr}`);
-  // Semihosting output of the program arrives in the emulator's own output.
+  // The program's semihosting output is part of the emulator's output.
   return rowsOf(`${stdout}${stderr}`);
 }
 

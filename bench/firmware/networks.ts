@@ -9,11 +9,11 @@ const fixture = (name: string) => () =>
   readTflite(readFileSync(join('firmware/test/fixtures/emitted', name, 'model.tflite')));
 
 /**
- * The models that are timed: two of the firmware's fixtures, and two with random weights in realistic sizes. The time does not depend on
- * the weights.
+ * The models that are timed: two of the firmware's fixtures, and two of realistic size with random weights, on which the time does not
+ * depend.
  */
 export const networks = {
-  /** 4-60-30-10-1, the motor's. */
+  /** The motor model, 4-60-30-10-1. */
   motor: { make: fixture('motor'), runs: 4000 },
   /** A small CNN over time. */
   waves: { make: fixture('waves'), runs: 500 },

@@ -13,7 +13,7 @@
 #include "model.h"
 #include "tensorflow/lite/c/c_api.h"
 
-/* TensorFlow Lite 2.9, delegates/xnnpack/xnnpack_delegate.h, which the package leaves out. */
+/* From TensorFlow Lite 2.9, delegates/xnnpack/xnnpack_delegate.h, which is not part of the package. */
 typedef struct {
   int32_t num_threads;
   uint32_t flags;

@@ -19,7 +19,7 @@ function sourcesIn(folder: string): string[] {
   });
 }
 
-/** Size of all of the core's object files, compiled for size; a program links less. */
+/** Total size of the core's object files, compiled for size. A program links only a part of them. */
 export function coreSizes(firmware: string, folder: string, target: 'rv32' | 'host'): Sizes {
   const [compiler, size, flags] =
     target === 'rv32' ? ['riscv64-unknown-elf-gcc', 'riscv64-unknown-elf-size', rv32] : ['cc', 'size', []];

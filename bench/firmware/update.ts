@@ -1,5 +1,5 @@
-// Duration of an update of 1 MiB over loopback: the native device of this machine and the platform, with TLS on both connections. The clock
-// runs from the start of the rollout to its end: offered, downloaded, written to flash, read back and verified, started, tried, committed.
+// Duration of an update of 1 MiB over loopback, with the native device and the platform on this machine, and TLS on both connections. The
+// whole rollout is timed: the offer, the download, writing to flash, reading back and verifying, the start, the trial and the commit.
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
@@ -20,7 +20,7 @@ export interface UpdateTimes {
   downloadSeconds: number;
 }
 
-/** Times a number of updates, each with a different program of 1 MiB: the program for this machine, padded. */
+/** Times a number of updates, each with a different program of 1 MiB, which is the native device's program with padding. */
 export async function updateTimes(rounds: number): Promise<UpdateTimes[]> {
   const program = await nativeProgram();
   const own = await testPlatform();

@@ -1,6 +1,6 @@
-// Flash writing compared with esptool: whole processes, with the same image on the same simulated ESP32 behind a pty. The simulator runs
-// in a separate process, with the timing of a UART at 921600 and of a W25Q32 according to its data sheet. Afterwards its flash is compared
-// with the image.
+// Writing flash, compared with esptool: whole processes, with the same image, on the same simulated ESP32 behind a pty. The simulator runs
+// in a separate process, with the timing of a UART at 921600 baud and of a W25Q32 according to its data sheet. Afterwards its flash is
+// compared with the image.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Area, Bench } from '../harness/area.js';

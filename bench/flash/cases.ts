@@ -17,15 +17,15 @@ const chip = 'esp32';
 const offset = 0x10000;
 const baud = 921_600;
 
-/** A blank chip on a UART at 921600: from the start of the program to its exit, verified. */
+/** Writes and verifies a blank chip on a UART at 921600 baud, timed from the start of the program to its exit. */
 export async function blank(image: string, rounds: number): Promise<Figure[]> {
   const { ours, theirs } = await inTurn('uart', image, rounds, { blank: true, theirs: esptoolOf(image) });
   return [{ ...figureOf(`write ${sizeOf(image)} to a blank chip at ${baud}`, ours), peer: peer(theirs) }];
 }
 
 /**
- * A blank chip, compared with the tool from crates.io, which also verifies by MD5 after writing. It uses an ESP32-C3: with an ESP32, that
- * tool sends two unsupported commands, and waits 3 s for each.
+ * Writes a blank chip, compared with espflash from crates.io, which also verifies by MD5 after writing. The chip is an ESP32-C3, because
+ * espflash sends an ESP32 two unsupported commands, and waits 3 s for each.
  */
 export async function besideEspflash(image: string, rounds: number): Promise<Figure[]> {
   const board = 'esp32c3';
@@ -37,7 +37,7 @@ export async function besideEspflash(image: string, rounds: number): Promise<Fig
   const { ours, theirs: seconds } = await inTurn('uart', image, rounds, { blank: true, theirs, board });
   const version = versionOf(espflashProgram, '--version');
   const name = `write ${sizeOf(image)} to a blank ESP32-C3, compared with espflash`;
-  // The limit is our own, because a native program starts instantly and Node does not.
+  // The limit is above 1, because a native program starts instantly and Node does not.
   return [{ name, unit: 's', ours, goal: 1.25, peer: { name: 'espflash', version, rounds: seconds } }];
 }
 
@@ -47,7 +47,7 @@ export async function software(image: string, rounds: number): Promise<Figure[]>
   return [{ ...figureOf('the same with an instantaneous line and flash', ours), peer: peer(theirs) }];
 }
 
-/** The image is already in flash: time without connecting, compared with esptool's --skip-flashed. */
+/** Writes an image that is already in flash, compared with esptool's --skip-flashed. A second figure excludes the time to connect. */
 export async function unchanged(image: string, rounds: number): Promise<Figure[]> {
   const { ours, theirs, connect } = await inTurn('uart', image, rounds, {
     ...{ blank: false, theirs: esptoolOf(image, '--skip-flashed'), connects: true },
@@ -61,7 +61,7 @@ export async function unchanged(image: string, rounds: number): Promise<Figure[]
   ];
 }
 
-/** Time per board with eight at once, relative to a single board. */
+/** Time per board when eight are written at once, relative to a single board. */
 export async function eight(image: string, rounds: number): Promise<Figure[]> {
   const tray = await openTray(chip, 8, 'uart');
   try {
@@ -145,10 +145,10 @@ interface Way {
   connects?: boolean;
 }
 
-/** Number of retries for a tool that gives a chip too little time to respond. */
+/** Number of attempts, because a tool may give the chip too little time to respond. */
 const attempts = 3;
 
-/** Alternates our tool and a peer on the same board; if there are several rounds, a warm-up round is not counted. */
+/** Alternates our tool and a peer on the same board. If there are several rounds, an additional warm-up round is not counted. */
 async function inTurn(
   timing: 'instant' | 'uart',
   image: string,
@@ -208,18 +208,18 @@ function connectOf(port: string): CommandLine {
   return aiot('board', 'info', '--port', port, ...common());
 }
 
-/** esptool verifies by MD5 after writing by default. */
+/** esptool's command line. By default, it verifies by MD5 after writing. */
 function esptoolOf(image: string, ...options: string[]): (port: string) => CommandLine {
   const place = `0x${offset.toString(16)}`;
   return (port) => [esptool, '--port', port, ...common(), 'write-flash', ...options, place, image];
 }
 
-// The process with the simulated boards.
+// Access to the process with the simulated boards.
 
 interface Tray {
   /** Ptys, one per board. */
   ports: string[];
-  /** Returns whether each board contained the file. Afterwards all boards are in their ROM, and blank if requested. */
+  /** Returns for each board whether it contained the file. Afterwards all boards are in their ROM, and blank if requested. */
   next(file: string, offset: number, blank: boolean): Promise<boolean[]>;
   close(): Promise<void>;
 }

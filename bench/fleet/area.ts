@@ -56,7 +56,7 @@ async function rollout(bench: Bench): Promise<Figure[]> {
   ];
 }
 
-/** One in fifty of the second wave is rigged to fail, while the limit is one in a hundred. */
+/** A rollout that stops itself: one in fifty devices of the second wave is rigged to fail, and the limit is one in a hundred. */
 async function stops(bench: Bench): Promise<Figure[]> {
   const devices = bench.quick ? 500 : 10_000;
   const { waves, state, running, seconds, rigged } = await rolloutFigures({

@@ -1,4 +1,4 @@
-// A fleet that downloads simultaneously: many TLS connections request the same blob at the same moment, from the platform and from nginx.
+// Simultaneous downloads by a fleet: many TLS connections request the same blob at the same moment, from the platform and from nginx.
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync } from 'node:fs';

@@ -14,7 +14,7 @@ export interface FleetProcess {
   stop(): Promise<Extract<FleetEvent, { event: 'stopped' }>>;
 }
 
-/** The built program's `aiot fleet simulate` as a separate process, once all of its devices are connected. */
+/** Starts the built program's `aiot fleet simulate` as a separate process. Resolves once all of its devices are connected. */
 export async function startFleetProcess(folder: string, args: readonly string[]): Promise<FleetProcess> {
   const child = spawn(
     process.execPath,

@@ -32,7 +32,7 @@ export interface RolloutFigures {
   rigged: number;
 }
 
-/** Five waves. */
+/** Cumulative sizes of the first four of five waves. */
 export const waves = ['1%', '5%', '20%', '50%'] as const;
 
 /** @param options.rigged number of devices in the second wave whose trial fails */
@@ -50,7 +50,7 @@ export async function rolloutFigures(options: {
     token: platform.token,
   });
   try {
-    // The platform created the key beside its context when it was first started.
+    // On its first start, the platform created the operator's key beside the context.
     process.env.AIOT_CONFIG_DIR = join(folder, 'config');
     const key = await operatorKey((await contextFor()).name);
     const signed = { name: 'tiny', issued: Date.now(), expires: null, deviceTypes: ['esp32'] };
@@ -66,7 +66,7 @@ export async function rolloutFigures(options: {
     const args = ['--count', String(devices), '--mtls', '10%'];
     let rigged: string[] = [];
     if (options.rigged > 0) {
-      // The devices of wave two are selected from the existing ones.
+      // The devices must exist before a plan can show which of them are in wave two.
       const first = await startFleetProcess(folder, args);
       await first.stop();
       const second = (await client.rollouts.plan(request)).waves[1] ?? [];
@@ -91,7 +91,7 @@ export async function rolloutFigures(options: {
       const seconds = (performance.now() - begun) / 1000;
       const cpu = pids.map((pid, i) => cpuSeconds(pid) - cpuBefore[i]!);
       const memory = { platform: mostMemoryOf(pids[0]), fleet: mostMemoryOf(pids[1]) };
-      // Devices still in progress in a stopped rollout also finish.
+      // In a stopped rollout, devices that have started still finish.
       while (
         last.state === 'paused' &&
         last.waves.some(({ updating, recalled }) => updating + recalled > 0)

@@ -1,5 +1,5 @@
-// 100,000 stored devices, three of four in one rollout: the platform's response to the queries of `aiot rollout show` and `aiot device list
-// --selector`.
+// The platform's response time with many stored devices, three of four in one rollout, for the queries of `aiot rollout show` and
+// `aiot device list --selector`.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createClient } from '../../src/lib/api/client.js';
@@ -55,7 +55,7 @@ export async function storedFigures(folder: string, devices: number): Promise<St
   try {
     for (const selector of selectors)
       await measure(`device list, ${selector}`, 20, () => client.devices.list(selector));
-    // The platform created the key beside its context when it was first started.
+    // On its first start, the platform created the operator's key beside the context.
     process.env.AIOT_CONFIG_DIR = join(folder, 'config');
     const key = await operatorKey((await contextFor()).name);
     const signed = { name: 'tiny', issued: Date.now(), expires: null, deviceTypes: ['esp32'] };

@@ -8,7 +8,7 @@ import { fiveFolds, measure, type Part } from './study.js';
 
 type Signal = ProjectConfig['signal'];
 
-/** `har` has wavelets of six levels, and needs windows of 5 s at 100 Hz. */
+/** The signal settings for the feature set `har`, whose wavelets of six levels need windows of 5 s at 100 Hz. */
 const harSignal = { resample: 100, window: 500, stride: 250, features: 'har' } satisfies Partial<Signal>;
 
 /** Alternative feature sets, each without one of the features in question. */
@@ -26,8 +26,8 @@ function variants(signal: Signal, project: Project): Record<string, Signal> {
 }
 
 /**
- * Evaluates one recipe with different features, split by recording, to show their contribution and whether it comes from motion. Nothing
- * is selected based on the result.
+ * Evaluates one recipe with different features, split by recording, to show how much the features contribute, and whether the contribution
+ * comes from motion. Nothing is selected based on the result.
  */
 export async function compareFeatures(
   project: Project,

@@ -5,8 +5,8 @@ import type { Material } from './material.js';
 export type Fold = string[];
 
 /**
- * Divides the recordings into `count` folds; copies stay together. The recordings of each label are distributed in random order, so that all
- * folds have about the same number of each label.
+ * Divides the recordings into `count` folds. Copies stay together. The recordings of each label are distributed in random order, so that
+ * all folds have about the same number of each label.
  * @param within only these recordings
  */
 export function foldsOf(units: Material['units'], count: number, seed: number, within?: Set<string>): Fold[] {
@@ -22,7 +22,7 @@ export function foldsOf(units: Material['units'], count: number, seed: number, w
   return folds.filter((fold) => fold.length > 0);
 }
 
-/** Each recording (or set of copies) is a fold. */
+/** Folds of one recording, or one set of copies, each. */
 export function leaveOneOut(units: Material['units']): Fold[] {
   return units.map(({ ids }) => ids);
 }

@@ -5,7 +5,7 @@ import type { Dataset, Recording } from '../../src/lib/data/types.js';
 import { windowFeatures } from '../../src/lib/signal/pipeline.js';
 import { type SignalSpec, signalSpecOf } from '../../src/lib/signal/spec.js';
 
-/** A window starts at every multiple of this many samples; training may use them more densely than a device predicts. */
+/** Distance between the starts of windows, in samples. Training may use windows more densely than a device does for predictions. */
 export const denseStride = 25;
 
 /** All recordings as windows, with everything needed to hold out any of them. */
@@ -14,18 +14,18 @@ export interface Material {
   signal: SignalSpec;
   /** Class names. */
   classes: string[];
-  /** Recordings that are copies of each other count as one; these are sets of ids. */
+  /** Ids of the recordings, in sets of copies of each other, which count as one recording. */
   units: { ids: string[]; label: string }[];
   /** [windows × features], one window every `denseStride` samples. */
   inputs: Float32Array;
   inputSize: number;
-  /** Per window: its recording, its class, and its first sample. */
+  /** For each window, its recording, its class, and its first sample. */
   recordings: string[];
   truth: Int32Array;
   starts: Int32Array;
 }
 
-/** Computes the features of every window of some recordings, including those between two predictions; classes are those of the project. */
+/** Computes the features of all windows of a dataset, including those between two predictions, with the project's classes. */
 export function materialOf(project: Project, dataset: Dataset): Material {
   const signal = signalSpecOf(project.config);
   if (signal.strideSamples % denseStride !== 0)
@@ -66,12 +66,12 @@ export function openRecordings(project: Project, folder: string): Promise<Datase
   return openDataset(project, folder);
 }
 
-/** Rate in Hz of the sensor whose recorder repeated rows, because it read the sensor 100 times per second. */
+/** Rate of a sensor that was recorded with repeated rows, because the recorder read it 100 times per second; Hz. */
 const heldHz = 52;
 
 /**
- * The same recordings, as if the sensor had been slower than its recorder for stairs too: values at `heldHz` are repeated to fill the row
- * rate. A model that recognizes stairs by the absence of repeats is fooled by this; one that recognizes them by motion is not.
+ * The same recordings, but as if the sensor had been slower than its recorder on stairs too: values at `heldHz` are repeated to fill the row
+ * rate. This misleads a model that recognizes stairs by the absence of repeated rows, but not one that recognizes them by motion.
  */
 export function withHeldStairs(dataset: Dataset): Dataset {
   const held = (recording: Recording): Recording => {

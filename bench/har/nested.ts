@@ -4,10 +4,10 @@ import { type Material, placesOf } from './material.js';
 import { predict, trainInt8 } from './network.js';
 import { members, type Recipe, recipes } from './recipes.js';
 
-/** Metrics of one recipe inside the training recordings of one outer fold. */
+/** Metric of one recipe, by cross-validation within the training recordings of one outer fold. */
 export interface InnerFigure {
   recipe: string;
-  /** Mean of the macro-F1 scores by window and after smoothing. */
+  /** Mean of two macro-F1 scores: by window, and after smoothing. */
   figure: number;
 }
 
@@ -18,21 +18,21 @@ export interface OuterFold {
   chosen: Recipe;
   places: number[];
   predicted: Int32Array;
-  /** Predictions for the same windows of `control`; empty without one. */
+  /** Predictions for the same windows of `control`; empty if there is none. */
   control: Int32Array;
   bytes: number;
 }
 
 export interface NestedOptions {
   vote: string;
-  /** Recipes to choose from; with only one, nothing is selected. */
+  /** Recipes to select from. If there is only one, nothing is selected. */
   recipes?: Recipe[];
   innerFolds?: number;
   /** A recipe selected elsewhere without these recordings, used instead of selecting one here. */
   given?: (left: string[]) => Recipe;
   members?: number;
   seed?: number;
-  /** The same windows of modified recordings, to predict as well; nothing is trained or selected on them. */
+  /** The same windows of modified recordings, which are also predicted. Nothing is trained or selected on them. */
   control?: Material;
   onFold?: (fold: OuterFold, at: number) => void;
 }
@@ -87,7 +87,7 @@ async function compare(
       const rest = [...within].filter((id) => !left.includes(id));
       const network = await trainInt8(material, recipe, {
         places: placesOf(material, rest, recipe.stride),
-        // One member is sufficient to compare recipes; more only stabilize the selected recipe.
+        // One member is sufficient to compare recipes. More members only stabilize the predictions of the selected recipe.
         members: 1,
         seed: seed * 10 + at,
       });

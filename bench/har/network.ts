@@ -27,8 +27,8 @@ export interface TrainingPlaces {
 }
 
 /**
- * Trains by a recipe on these windows only: standardization, weights and int8 ranges all come from them. No window is held out to select an
- * epoch: the number of epochs is part of the recipe.
+ * Trains by a recipe on these windows only: standardization, weights and int8 ranges are all derived from them. No window is held out to
+ * select an epoch, because the number of epochs is part of the recipe.
  */
 export async function trainInt8(
   material: Material,
@@ -57,7 +57,7 @@ export async function trainInt8(
   const fitted = await fitNetwork({
     spec,
     train: part,
-    // Selects the epoch with the best fit to the training windows themselves, which is almost always the last.
+    // This selects the epoch that fits the training windows best, which is almost always the last.
     validation: part,
     epochs: recipe.epochs,
     batch: 32,

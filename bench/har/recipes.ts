@@ -12,14 +12,14 @@ export interface Recipe {
 }
 
 /**
- * Number of models trained from different initializations, whose logits are averaged: fixed in advance, because it can only stabilize the
- * prediction.
+ * Number of models trained from different initializations, whose logits are averaged. It is not selected, because more models can only
+ * stabilize the prediction.
  */
 export const members = 4;
 
 /**
- * All recipes that the inner folds select from. The first is the template's earlier recipe; the others vary the parameters that are likely
- * to matter with so few recordings: window density, learning rate and duration, and width.
+ * The recipes from which the inner folds select. The first is the template's earlier recipe. The others vary the parameters that are likely
+ * to matter with so few recordings.
  */
 export const recipes: Recipe[] = [
   { name: 'sparse', layers: [32, 16], stride: 125, epochs: 50, noise: 0.5 },

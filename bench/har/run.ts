@@ -1,7 +1,7 @@
 /**
- * Accuracy of activity recognition on the motion recordings, measured without leakage: `npm run bench:har`. Takes minutes.
- * `-- --only=five,one,four,window,features,template` runs some of its parts (the template's splits only by name), `-- --data=FOLDER` uses
- * other recordings, `-- --out=FILE` saves all results as JSON.
+ * Accuracy of activity recognition on the motion recordings, measured without leakage: `npx tsx bench/har/run.ts`. Takes minutes.
+ * `--only=five,one,four,window,features,template` runs some parts (`template` runs only if it is named), `--data=FOLDER` uses other
+ * recordings, and `--out=FILE` saves all results as JSON.
  */
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';

@@ -40,7 +40,7 @@ export interface Materials {
   project: Project;
   three: Material;
   four: Material;
-  /** Three classes; stairs sampled and held, so that rows repeat. */
+  /** The three classes with held stairs: see `withHeldStairs`. */
   held: Material;
   vote: string;
   /** Findings of `data check` for a split by window. */
@@ -113,8 +113,8 @@ export function fiveFolds({ units }: Material): Fold[] {
 }
 
 /**
- * A wrong method, to measure how much it overestimates. The recipe's windows are divided into folds at random, so that each held-out
- * window has neighbors in the training set that share most of its samples.
+ * Splits by window, a wrong method, to measure how much it overestimates. The recipe's windows are divided into folds at random, so each
+ * held-out window has neighbors in the training set that share most of its samples.
  * @returns places of the windows that a device predicts, in time order within a recording, and the predictions
  */
 async function splitByWindow(

@@ -16,7 +16,7 @@ export function table(parts: Part[]): string {
   return lines.join('\n');
 }
 
-/** Per class: F1 by window and after smoothing. */
+/** Metrics of each class: by window, and F1 after smoothing. */
 export function classTable({ scores: { window, voted } }: Part): string {
   const lines = [
     '| class | windows | precision | recall | F1 | smoothed F1 |',

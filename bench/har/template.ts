@@ -18,7 +18,7 @@ export interface Draw {
 }
 
 /**
- * The template's project, trained with other seeds, which determine the split of the recordings and the initial weights.
+ * Trains the template's project with other seeds, which determine the split of the recordings and the initial weights.
  * @param template folder of the template @param file its aiot.yaml, or a variant of it
  * @param folder recordings, instead of the template's own
  */

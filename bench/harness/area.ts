@@ -1,4 +1,4 @@
-// An area of the bench: cases that yield figures. Each area runs in a separate process (one.ts).
+// An area of the benchmark consists of cases that yield figures. Each area runs in a separate process (one.ts).
 import type { Figure } from './figure.js';
 import type { Part } from './parts.js';
 
@@ -21,7 +21,7 @@ export interface Area {
   cases: Record<string, Case>;
 }
 
-/** Each area with its time limit in minutes, quick and full; an area that takes longer is ended. */
+/** The areas, each with its time limits in minutes for quick and full runs, after which the area is ended. */
 export const areas = {
   start: { minutes: [1, 5], load: () => import('../start/area.js') },
   models: { minutes: [4, 30], load: () => import('../models/area.js') },

@@ -1,4 +1,4 @@
-// Results of a bench case and their assessment: alternating rounds of ours and of the peer, compared with a goal.
+// Figures of a benchmark case, from alternating rounds of ours and the peer's, and their comparison with a goal.
 
 /** One figure of a case, with its rounds as measured. */
 export interface Figure {
@@ -8,11 +8,11 @@ export interface Figure {
   /** Which direction is better; lower by default. */
   better?: 'lower' | 'higher';
   ours: number | readonly number[];
-  /** Rounds of the alternative tool, each next to one of ours. */
+  /** Rounds of the peer. Each was measured next to one of ours. */
   peer?: { name: string; version?: string; rounds: readonly number[] };
   /** Limit for ours / peer, or for ours if there is no peer. */
   goal: number;
-  /** Factor by which a quick run may miss the goal; 1 for values that are the same on every machine. */
+  /** Factor by which a quick run may miss the goal; 1 for a value that is the same on every machine. */
   slack?: number;
   /** Additional observations. */
   note?: string;
@@ -45,7 +45,7 @@ export interface Result {
   error?: string;
 }
 
-/** Default slack of a quick run, which allows for other processes, fewer rounds, and less work. */
+/** Default slack of a quick run, which allows for other processes, fewer rounds and less work per round. */
 const quickSlack = 2;
 
 export function judge(area: string, figure: Figure, quick: boolean): Result {

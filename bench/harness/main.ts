@@ -49,10 +49,10 @@ async function list(): Promise<void> {
 
 async function run(): Promise<void> {
   const { quick, json } = values;
-  // However this process ends, it leaves no child process running and no folder behind.
+  // Child processes and the folder are removed however this process ends.
   const folder = mkdtempSync(join(tmpdir(), 'aiot-bench-'));
   tidyAtEnd(folder);
-  // Same permissions as the areas' folders, because programs of another user must be able to reach them.
+  // Other users may traverse the folder, because programs that run as another user must reach the areas' folders in it.
   chmodSync(folder, 0o711);
   const facts = machine();
   const started = performance.now();
@@ -90,8 +90,8 @@ interface AreaRun {
 }
 
 /**
- * Runs an area in a separate process, so that memory and handles of one do not affect the next; its output goes to stderr. It is ended,
- * with all its child processes, if it takes too long.
+ * Runs an area in a separate process, so that the memory and handles of one area do not affect the next. The output of the process goes to
+ * stderr. If it takes too long, it is ended with all its child processes.
  */
 async function runArea(
   { name, only, quick, folder: within }: AreaRun,

@@ -30,7 +30,7 @@ const bench: Bench = {
   },
 };
 const { area } = await areas[name as AreaName].load();
-// Sent messages may not have reached the parent yet if this process exits immediately.
+// Waits for each message to be sent, because a process that exits immediately may lose some.
 const told: Promise<void>[] = [];
 await runCases({ name, area, only: values.only?.split(',') }, bench, (result) => {
   told.push(new Promise((resolve) => process.send?.(result, undefined, undefined, () => resolve())));

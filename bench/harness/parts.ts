@@ -1,4 +1,4 @@
-// Requirements of a bench besides the program: peers and tools, each with instructions to install it.
+// Peers and tools that the benchmarks need, each with instructions to install it.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

@@ -31,7 +31,7 @@ export function timed([program, ...args]: CommandLine, env: NodeJS.ProcessEnv = 
   return { seconds, stdout };
 }
 
-/** Alternates two programs, seconds of each round; with several rounds, a warm-up round for the disk cache is not counted. */
+/** Alternates two programs, and returns the seconds of each round. With several rounds, an additional warm-up round is not counted. */
 export function inTurn(ours: CommandLine, theirs: CommandLine, rounds: number) {
   const seconds = { ours: [] as number[], theirs: [] as number[] };
   for (let round = rounds > 1 ? 0 : 1; round <= rounds; round++) {
@@ -90,7 +90,7 @@ export interface Machine {
   memoryGiB: number;
   node: string;
   date: string;
-  /** Load average of the last minute, before the bench. */
+  /** Load average of the last minute before the benchmark. */
   load: number;
 }
 

@@ -10,7 +10,7 @@ export function endDescendants(of = process.pid): void {
       // The parent is field 4; the name in field 2 may have blanks (proc_pid_stat(5)).
       parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]));
     } catch {
-      // It has ended in the meantime.
+      // The process has ended in the meantime.
     }
   }
   const isOurs = (pid: number): boolean => {
@@ -21,12 +21,12 @@ export function endDescendants(of = process.pid): void {
     try {
       process.kill(pid, 'SIGKILL');
     } catch {
-      // It has ended in the meantime.
+      // The process has ended in the meantime.
     }
   }
 }
 
-/** However this process ends, it leaves no child process running and removes its folder. */
+/** Ends all child processes and removes the folder, however this process ends. */
 export function tidyAtEnd(folder: string): void {
   process.once('exit', () => {
     endDescendants();

@@ -1,5 +1,5 @@
-// The loop: its latency and cost, alone and on a quarter of a core; a week of a simulated sensor; a fast sensor. Its features are compared
-// with the original's extractor in `models`. The template har-imu at 100 Hz, with a prediction every 0.2 s.
+// The loop, with the template har-imu at 100 Hz and a prediction every 0.2 s: latency and cost, on a full core and on a quarter of one; a
+// week of a simulated sensor; a fast sensor. The features are compared with the original's extractor in `models`.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import type { Area, Bench } from '../harness/area.js';
@@ -49,12 +49,12 @@ async function quarter(bench: Bench): Promise<Figure[]> {
   ];
 }
 
-/** A week, or some hours, of the template's sensor through the registers of its chip. */
+/** Runs a week, or some hours, of the template's sensor. */
 async function week(bench: Bench): Promise<Figure[]> {
   const project = projectOf(bench, 'motion');
   const hours = bench.quick ? 3 : 7 * 24;
   const { samples, lost, seconds, memory } = soak(project, hours);
-  // Memory allocated and code compiled at the beginning does not count as growth.
+  // Memory that is allocated, and code that is compiled, at the beginning does not count as growth.
   const [early = 0, late = 0] = [memory[2], memory.at(-1)];
   const what = `${hours} h of the sensor`;
   const points = (bench.quick ? [0.3] : [1, 10]).map((size) => ({ size, cost: soak(project, size).seconds }));
@@ -76,7 +76,7 @@ async function week(bench: Bench): Promise<Figure[]> {
   ];
 }
 
-/** 1.6 kHz from the chip's FIFO, read through its registers. */
+/** Reads a sensor at 1.6 kHz from its chip's FIFO, through the registers. */
 async function fast(bench: Bench): Promise<Figure[]> {
   const hours = bench.quick ? 0.05 : 1;
   const sensor = 'i2c://sim/lsm6ds3tr-c?rate=1666&gyro=off&selftest=off&map=x:ax,y:ay,z:az';

@@ -19,7 +19,7 @@ export interface Live {
 /**
  * Runs the loop on the simulated sensor, at 100 Hz in real time.
  * @param share of a core that it may use; 1 = no limit
- * @param startSeconds excluded from the measurement, because code is loaded and compiled then
+ * @param startSeconds time at the start that is not measured, because code is loaded and compiled then
  */
 export async function runLive(
   project: string,
@@ -71,7 +71,7 @@ export async function runLive(
 
 const periodUs = 100_000;
 
-/** A control group limited to a share of one core by the kernel. Null without permission to create one. */
+/** Creates a control group that the kernel limits to a share of one core. @throws without permission to create one */
 function limited(share: number): { take(pid: number): void; remove(): void } {
   const [folder, v2] = groupsFolder();
   const group = `${folder}/aiot-bench-${process.pid}`;

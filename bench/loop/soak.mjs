@@ -1,5 +1,5 @@
-// A simulated sensor and the complete loop of the build, at full speed: `node soak.mjs PROJECT HOURS [SENSOR]`; SENSOR is the URL of a
-// simulated chip, by default the project's own simulated sensor. Prints one line of JSON.
+// Runs the complete loop of the build on a simulated sensor at full speed: `node soak.mjs PROJECT HOURS [SENSOR]`. SENSOR is the URL of a
+// simulated chip; the default is the project's simulated sensor. Prints one line of JSON.
 import { memoryUsage } from 'node:process';
 
 /** @param {string} room */

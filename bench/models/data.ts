@@ -1,9 +1,9 @@
-// Inputs of both sides: tables of rows and projects, the same on every machine.
+// Inputs for both sides: tables of rows, and projects. They are the same on every machine.
 import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../harness/process.js';
 
-/** Uniformly distributed numbers in [0, 1), the same everywhere (mulberry32). */
+/** Uniformly distributed numbers in [0, 1), which depend only on the seed (mulberry32). */
 function numbers(seed: number): () => number {
   let state = seed;
   return () => {
@@ -14,7 +14,7 @@ function numbers(seed: number): () => number {
   };
 }
 
-/** Current, temperature, vibration, sound of a healthy motor: mean and standard deviation. */
+/** Mean and standard deviation of a healthy motor's current, temperature, vibration and sound. */
 const healthy = [
   [1.5, 0.2],
   [30, 3],
@@ -22,7 +22,7 @@ const healthy = [
   [60, 8],
 ] as const;
 
-/** Writes rows of the guide's motor: three in ten are anomalies, shifted by 1.5 standard deviations and with 1.5 times the spread. */
+/** Writes rows of the guide's motor. Three in ten are anomalies, shifted by 1.5 standard deviations and with 1.5 times the spread. */
 export function writeMotorRows(file: string, rows: number, standardized: boolean): void {
   const random = numbers(11);
   const gaussian = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
@@ -58,7 +58,7 @@ model:
   split: window
 `;
 
-/** @param model the model section's own lines */
+/** @param model lines of the section `model` */
 export const motionYaml = (model: string, features = 'raw', lowpass = '') => `name: motion
 stream:
   topic: motion

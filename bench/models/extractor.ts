@@ -1,4 +1,5 @@
-// The original's 115 features from windows to the text sent to its predictor: ours, and its own libraries on the same windows.
+// The 115 features of the original system, from windows to the text sent to its predictor: ours compared with a peer that uses the
+// original's libraries on the same windows.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { encodeFrame } from '../../src/lib/loop/har/windows.js';
@@ -10,7 +11,7 @@ import { pythonVersions } from '../harness/parts.js';
 import { root, timed } from '../harness/process.js';
 import { sampleRecordings } from './data.js';
 
-/** ms per window in the original's own extractor, measured once; the peer here is a leaner one with its libraries. */
+/** Time per window of the original's own extractor, measured once, ms. The peer here is a leaner program with the same libraries. */
 const original = 34.8;
 
 export function features(bench: Bench): Figure[] {
@@ -22,7 +23,7 @@ export function features(bench: Bench): Figure[] {
     .slice(1)
     .map((line) => line.split(',').map(Number));
   const compared = [500, 501].flatMap((samples) => compare(folder, rows, samples));
-  // By now V8 has compiled the code.
+  // The comparison has warmed up V8, so compilation no longer counts.
   const points = (bench.quick ? [100, 1000] : [100, 1000, 10_000]).map((size) => {
     const { user, system } = process.cpuUsage();
     ours(rows, 500, size);
@@ -38,10 +39,10 @@ function compare(folder: string, rows: readonly number[][], samples: number): Fi
   writeFileSync(file, Float64Array.from(rows.slice(0, windows * samples).flat()));
   const python = join(root, '.venv', 'har', 'bin', 'python');
   const script = join(root, 'bench', 'models', 'peers', 'extractor.py');
-  // The peer reports the CPU time of one thread, because a busy machine interrupts its long windows; ours are too short for that.
+  // The peer reports the CPU time of its thread, because a busy machine would interrupt its long windows. Ours are too short for that.
   const { stdout } = timed([python, script, file, `${windows}`, `${samples}`], { OPENBLAS_NUM_THREADS: '1' });
   const peer = JSON.parse(stdout) as { ms: number[]; names: string[]; features: number[] };
-  // A service runs for months: V8 compiles repeated code, which takes some thousand windows. Python needs no warm-up.
+  // Warms up V8, which compiles code after some thousand windows, because a service runs for months. Python needs no warm-up.
   const until = performance.now() + 2000;
   while (performance.now() < until) ours(rows, samples, windows);
   const { ms, first } = ours(rows, samples, windows);
@@ -75,7 +76,7 @@ function specOf(samples: number): SignalSpec {
   };
 }
 
-/** Time per window in ms, and the first window's features; the recording is repeated from its start. */
+/** Time per window in ms, and the features of the first window. The recording is repeated as often as necessary. */
 function ours(rows: readonly number[][], samples: number, windows: number) {
   const spec = specOf(samples);
   const names = featureNames(spec);

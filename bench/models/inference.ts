@@ -1,5 +1,5 @@
-// An inference on this machine: the bit-exact device interpreter compared with TFLite Micro's, and LiteRT in WebAssembly, which measures
-// accuracy here, compared with Google's own build for Python. All use one thread and the same int8 files.
+// Inference on this machine: the bit-exact device interpreter compared with TFLite Micro's, and LiteRT in WebAssembly, with which aiot
+// measures accuracy, compared with Google's build for Python. All use one thread and the same int8 files.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
@@ -11,7 +11,7 @@ import { type Figure, growth, median } from '../harness/figure.js';
 import { pythonVersions } from '../harness/parts.js';
 import { root, timed } from '../harness/process.js';
 
-/** Limit as a share of the peer's time; the number of runs per round is that of the firmware bench. */
+/** Limits, as multiples of the peer's time. The number of runs per round is that of the firmware benchmark. */
 const goals = { interpreter: 2, litert: 6 };
 
 export async function inference(bench: Bench): Promise<Figure[]> {
@@ -62,7 +62,7 @@ export async function inference(bench: Bench): Promise<Figure[]> {
   return [...figures, growth('device interpreter, samples of a window', 1.1, points, 'µs')];
 }
 
-/** µs of one run, the mean of each round; earlier rounds are not counted until V8 has compiled the code. */
+/** Mean time of a run in each round, µs. The rounds begin after V8 has compiled the code. */
 function means(run: () => unknown, runs: number, rounds: number): number[] {
   const until = performance.now() + 500;
   while (performance.now() < until) run();

@@ -1,4 +1,4 @@
-// Training and quantizing as whole processes, compared with scripts that a Keras user would write: no more work than requested.
+// Training and quantizing as whole processes, compared with scripts that a Keras user would write, which do no more than requested.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Bench } from '../harness/area.js';
@@ -56,7 +56,7 @@ export function quantize(bench: Bench): Figure[] {
   ];
 }
 
-/** 5,000 rows, of which aiot trains on 60 % (3,000). The peer gets the same number of rows for training and for selecting the epoch. */
+/** Trains on 3,000 of 5,000 rows (60 %). The peer gets the same numbers of rows for training and for selecting the epoch. */
 export function trainRows(bench: Bench): Figure[] {
   const folder = bench.folder();
   const rows = join(folder, 'rows.csv');
@@ -105,7 +105,7 @@ export function trainRows(bench: Bench): Figure[] {
   ];
 }
 
-/** The peer gets the same recordings as aiot for training and for selecting the epoch, so both take the same steps. */
+/** Trains on windows. The peer gets the same recordings for training and for selecting the epoch, so both take the same number of steps. */
 export function trainWindows(bench: Bench): Figure[] {
   const folder = bench.folder();
   const epochs = bench.quick ? 10 : 40;
@@ -129,7 +129,7 @@ export function trainWindows(bench: Bench): Figure[] {
   return [{ name, unit: 's', ours, peer: keras(theirs), goal: 1 }];
 }
 
-/** Peak resident memory of training on all recordings, unmodified. */
+/** Peak resident memory of training on all available recordings. */
 export function memory(bench: Bench): Figure[] {
   const model = '  kind: mlp\n  layers: [32, 16]\n  train: { epochs: 50, batch: 32, seed: 7 }';
   const recordings = mostRecordings();

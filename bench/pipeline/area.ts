@@ -1,5 +1,5 @@
-// `aiot pipeline run` as a process: the default pipeline on 3,000 rows of 4 fields, on a first run and on a rerun, and how its time and
-// memory grow with the number of rows. No peer covers train, quantize, evaluate, push and roll out; the parts with a peer are in `models`.
+// `aiot pipeline run` as a process: the default pipeline on 3,000 rows of 4 fields, in a first run and in a rerun, and the growth of time
+// and memory with the number of rows. No peer trains, quantizes, evaluates, pushes and rolls out; steps that have a peer are in `models`.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -58,7 +58,7 @@ function small(bench: Bench): Figure[] {
   ];
 }
 
-/** Time and memory by step for a growing number of rows; a single epoch, so that the rows dominate rather than the passes over them. */
+/** Time and memory by step for a growing number of rows. Only one epoch is trained, so that the cost of reading rows dominates. */
 function grow(bench: Bench): Figure[] {
   const folder = bench.folder();
   const sizes = bench.quick ? [5000, 50_000] : [10_000, 100_000, 1_000_000];
@@ -73,7 +73,7 @@ function grow(bench: Bench): Figure[] {
       1.05,
       runs.map(({ rows, result }) => ({ size: rows, cost: result.seconds })),
     ),
-    // A table held in memory takes more than 200 bytes per row; with fewer rows, garbage has more weight.
+    // A table in memory would take more than 200 bytes per row. A quick run has fewer rows, so garbage has more weight, hence the slack.
     ...steps.map((step) => ({
       ...{ name: `memory of ${step}, per additional row`, unit: 'bytes', goal: 100, slack: 8 },
       ours: Math.max(0, bytesOf(last, step) - bytesOf(first, step)) / (last.rows - first.rows),
@@ -85,7 +85,7 @@ function grow(bench: Bench): Figure[] {
   ];
 }
 
-/** Creates a project with a table, which always has the same rows. */
+/** Creates a project with a table. The rows depend only on their number. */
 function project(folder: string, name: string, rows: number, epochs: number): string {
   const dir = join(folder, name);
   mkdirSync(dir, { recursive: true });

@@ -1,5 +1,5 @@
-// The API with 100,000 stored devices: time to read a device, list a page and match a selector, over persistent TLS connections; and the
-// memory that the devices take. There is no peer with the same API, so the figures are compared only with their limit.
+// The API with 100,000 stored devices: time to read a device, list a page and match a selector over persistent TLS connections, and the
+// memory that the devices take. There is no peer with the same API, so the figures are compared only with limits.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
@@ -18,11 +18,11 @@ export interface ApiFigure {
 export interface ApiFigures {
   devices: number;
   figures: ApiFigure[];
-  /** Resident memory of the platform after its start, MB: without devices, and with all. */
+  /** Resident memory of the platform after its start, without devices and with all devices, MB. */
   memory: { empty: number; full: number };
 }
 
-/** Limit for the 99th percentile of reading a device, ms, which people do not notice. */
+/** Limit for the 99th percentile of reading a device, ms: a delay that people do not notice. */
 export const longestRead = 25;
 
 export async function apiFigures(options: {

@@ -1,5 +1,5 @@
-// The platform: the built program's `aiot up` as a separate process in its own folder, on SQLite and folders. Peers run beside it with the
-// same clients, alternating.
+// The platform: the built program's `aiot up` as a separate process in its own folder, on SQLite and files. Peers run on the same machine
+// with the same clients, alternating.
 import type { Area, Bench } from '../harness/area.js';
 import { type Figure, growth } from '../harness/figure.js';
 import { parts, versionOf } from '../harness/parts.js';
@@ -30,7 +30,7 @@ export const area: Area = {
   },
 };
 
-/** Messages stored on disk, each acknowledged after it has been synced. */
+/** Rate of messages stored on disk, each acknowledged after it has been synced. */
 async function ingest(bench: Bench): Promise<Figure[]> {
   const [messages, rounds] = bench.quick ? [20_000, 2] : [400_000, 3];
   const ours = await startIngest(bench.folder());
@@ -52,7 +52,8 @@ async function ingest(bench: Bench): Promise<Figure[]> {
   }
   const version = versionOf('redis-server', '--version');
   const own = { unit: '/s', better: 'higher' } as const;
-  // A regression guard: a full run measured × 0.076 for one sample, a quick run × 0.047. The promised limit is the absolute rate.
+  // The ratio only guards against regressions (measured for one sample: × 0.076 in a full run, × 0.047 in a quick one). The promise is the
+  // absolute rate.
   const figure = (what: string, [ours, theirs]: [number[], number[]], least: number): Figure[] => [
     { ...own, name: what, ours, peer: { name: 'Redis streams', version, rounds: theirs }, goal: 0.05 },
     { ...own, name: `${what}, by itself`, ours, goal: least },
@@ -99,7 +100,7 @@ async function downloads(bench: Bench): Promise<Figure[]> {
   ];
 }
 
-/** Clients that send a request and then do not read. */
+/** Memory with clients that send a request and then do not read the response. */
 async function slow(bench: Bench): Promise<Figure[]> {
   const figures = await slowFigures(() => bench.folder(), bench.quick ? 200 : 1000);
   return figures.map(({ what, clients, before, memory }) => ({

@@ -1,5 +1,5 @@
-// Downloads of a blob of 1 MiB over TLS: the platform compared with nginx, with the same certificate and the same client. The client
-// reuses its connections and, like a fleet, sends several requests at a time.
+// Downloads of a blob of 1 MiB over TLS: the platform compared with nginx, with the same certificate and the same client, which reuses its
+// connections and, like a fleet, sends several requests at a time.
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
-// Idle connections: how many clients one platform supports, and the memory per client. Each client connects, makes two subscriptions, and
-// then stays silent; over TLS each client presents a device's certificate.
+// Idle connections: the number of clients that a platform supports, and the memory per client. Each client connects, makes two
+// subscriptions and then stays silent. Over TLS, it presents a device's certificate.
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
@@ -17,9 +17,9 @@ export interface IdleFigure {
   /** Memory of the platform's process with all clients, MB, and per client, kB. */
   memory: number;
   each: number;
-  /** Time until all were connected and subscribed. */
+  /** Time until all clients were connected and subscribed, s. */
   seconds: number;
-  /** Peak memory, MB. */
+  /** Limit of the memory, MB. */
   limit: number;
 }
 
@@ -35,7 +35,7 @@ export async function idleFigures(folder: () => string, short = false): Promise<
     folder(),
     10_000 / share,
     (platform) => async (index) => {
-      // Each loopback source address has its own ports.
+      // Uses several source addresses, because each has its own range of ports.
       const localAddress = `127.0.0.${1 + (index % 5)}`;
       const { port } = new URL(platform.urls.mqtt ?? '');
       const socket = connect({ port: Number(port), host: '127.0.0.1', localAddress });
@@ -110,7 +110,7 @@ async function identities({ urls, ca, token }: PlatformProcess) {
       'virtual',
       await certificateRequest(key, name),
     );
-    // The CA is left out, because OpenSSL would send it with the certificate, unlike a board's TLS.
+    // The CA is omitted, because OpenSSL would send it with the certificate, which a board does not do.
     all.push({ name, secureContext: createSecureContext({ key, cert: certificate }) });
   }
   await client.close();

@@ -1,5 +1,5 @@
-// MQTT 5 and durable sessions in the broker, compared with Mosquitto: the same clients, alternating. The subscribers are mosquitto_sub, or
-// where a session, several members or the retained messages of one moment are measured, one process of bare sockets (subscribers.ts).
+// MQTT 5 and durable sessions in the broker, compared with Mosquitto: the same clients, alternating. The subscriber is mosquitto_sub, or one
+// process with plain sockets (subscribers.ts) to measure a session, several members, or the retained messages of one moment.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -22,7 +22,7 @@ const nameOf = { 4: '3.1.1', 5: '5' } as const;
 export async function mqtt5(bench: Bench): Promise<Figure[]> {
   const [messages, rounds] = bench.quick ? [10_000, 2] : [100_000, 5];
   const platform = await startPlatformProcess(bench.folder());
-  // As many messages in flight as the platform accepts, and a database for sessions. It is written at the end, not before an acknowledgment.
+  // As many messages in flight as the platform accepts, and a session database, which is written at exit, not before each acknowledgment.
   const mosquitto = await startMosquitto({ settings: ['max_inflight_messages 1000', 'persistence true'] });
   const targets = {
     ours: { port: Number(new URL(platform.urls.mqtt ?? '').port), password: platform.token },

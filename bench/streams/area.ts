@@ -83,8 +83,8 @@ async function faces({ quick }: Bench): Promise<Figure[]> {
 }
 
 /**
- * A growing number of messages: `stream tail` from Mosquitto at QoS 1, a bridge at QoS 1, and a route with expressions. For the route CPU
- * time is measured, because it writes a few messages all at once.
+ * A growing number of messages: `stream tail` from Mosquitto at QoS 1, a bridge at QoS 1, and a route with expressions. For the route, CPU
+ * time is measured, because it writes a small number of messages all at once.
  */
 async function growing({ quick }: Bench): Promise<Figure[]> {
   const costs: [what: string, unit: string, costOf: (size: number) => Promise<number>][] = [

@@ -6,7 +6,7 @@ import { encodePublish, Frames, packetType } from '../../src/lib/stream/mqtt/pac
 export interface Blast {
   port: number;
   topic: string;
-  /** The number of different topics, which are levels below it; 1 = only the topic itself. */
+  /** The number of different topics, each one level below `topic`; 1 = only `topic` itself. */
   topics?: number;
   payloads: readonly Uint8Array[];
   qos: 0 | 1;
@@ -18,8 +18,8 @@ export interface Blast {
 }
 
 /**
- * A publisher with minimal cost: all packets are created before the clock starts, and written as fast as the broker accepts them. Resolves
- * when the broker has acknowledged all (QoS 1), or when all are written (QoS 0).
+ * A publisher with minimal cost: all packets are created before the clock starts, and written as fast as the broker accepts them. The
+ * returned function resolves when the broker has acknowledged all of them (QoS 1), or when all are written (QoS 0).
  */
 export async function prepareBlast(blast: Blast): Promise<() => Promise<void>> {
   const { port, topic, topics = 1, payloads, qos, version = 4, retain = false, login } = blast;

@@ -1,4 +1,4 @@
-"""The same figures with pandas and SciPy: PSI, Jensen-Shannon, KS, Wasserstein of each column. Prints them as JSON."""
+"""Computes the same metrics with pandas and SciPy: PSI, Jensen-Shannon, KS and Wasserstein of each column. Prints them as JSON."""
 
 import json
 import sys

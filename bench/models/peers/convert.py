@@ -1,4 +1,4 @@
-"""Full int8 with TensorFlow's converter: convert.py SAVED_MODEL ROWS.csv OUT.tflite."""
+"""Quantizes a model to full int8 with TensorFlow's converter: convert.py SAVED_MODEL ROWS.csv OUT.tflite."""
 import sys
 
 import numpy

@@ -1,5 +1,5 @@
-"""The 115 features of the motion system's original, with the libraries that it uses: numpy, SciPy, pandas, PyWavelets and
-statsmodels. One window at a time, from three columns to the text that goes out, as its service does.
+"""Computes the 115 features of the original motion system with the libraries that it uses: numpy, SciPy, pandas, PyWavelets and
+statsmodels. As in its service, each window is processed separately, from three columns to the text that is sent.
 
     python extractor.py WINDOWS.bin COUNT SAMPLES
 
@@ -25,7 +25,7 @@ AXES = ("x", "y", "z")
 
 
 def spectrum(s):
-    """Amplitudes: bins 1 to ceil(n/2) doubled, the mirrored half zero, as long as the signal."""
+    """Amplitude spectrum, as long as the signal: bins 1 to ceil(n/2) are doubled, and the mirrored half is zero."""
     n = len(s)
     a = np.abs(np.fft.fft(s)) / n
     half = math.ceil(n / 2)

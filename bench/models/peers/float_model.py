@@ -1,4 +1,4 @@
-"""Makes what both sides quantize: float_model.py ROWS.csv SAVED_MODEL OUT.tflite. Not timed."""
+"""Creates the model that both sides quantize: float_model.py ROWS.csv SAVED_MODEL OUT.tflite. Not timed."""
 import sys
 
 import keras

@@ -1,6 +1,6 @@
-"""One inference in a third party's runtime: inference.py RUNTIME MODEL INPUT RUNS ROUNDS. Prints µs of each round's mean as JSON.
+"""Times inference in a third-party runtime: inference.py RUNTIME MODEL INPUT RUNS ROUNDS. Prints the mean of each round in µs, as JSON.
 
-An inference is: the input set, the network run, the output read. RUNTIME is `litert` (one thread) or `tflm`.
+An inference consists of setting the input, running the model and reading the output. RUNTIME is `litert` (one thread) or `tflm`.
 """
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Trains 4-60-30-10-1 with Keras: train_mlp.py ROWS.csv TRAIN VALIDATION EPOCHS OUT.keras. The epoch that validates best is kept."""
+"""Trains 4-60-30-10-1 with Keras: train_mlp.py ROWS.csv TRAIN VALIDATION EPOCHS OUT.keras. Writes the epoch that validates best."""
 import sys
 
 import keras

@@ -15,7 +15,7 @@ import (
 func main() {
 	options := &mqtt.Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	server := mqtt.New(options)
-	// Raises the limits as far as possible: by default it drops messages that a subscriber does not accept immediately.
+	// Raises the limits as far as possible. By default, the broker drops messages that a subscriber does not accept immediately.
 	server.Options.Capabilities.MaximumClientWritesPending = 1 << 20
 	server.Options.Capabilities.MaximumInflight = 65535
 	if err := server.AddHook(new(auth.AllowHook), nil); err != nil {
