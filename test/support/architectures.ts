@@ -128,7 +128,7 @@ class Network extends FloatNetwork {
   }
 }
 
-/** From the first tensor to the body's output, followed by a softmax, a sigmoid or nothing. */
+/** Builds a graph: the body, followed by a softmax, a sigmoid or nothing. */
 function build(body: (network: Network) => number): (random: Random) => Graph {
   return (random) => {
     const n = new Network(random);

@@ -36,7 +36,7 @@ export async function startBroker(
   };
 }
 
-/** A port that was free may have become the local end of a connection, so binding is retried. */
+/** Retries, because a port that was free may since have become the local end of a connection. */
 async function listening(server: Server, port: number): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     server.listen(port, '127.0.0.1');

@@ -16,7 +16,7 @@ export async function espflash(
   return runProgram(program, args, { cwd: tmpdir(), timeoutMs });
 }
 
-/** Its resets fail with ENOTTY on a pty, so it gets no-reset. Its stub stays, because nothing can reset the chip. */
+/** On a pty, espflash's resets fail with ENOTTY, hence no-reset. The stub keeps running, because nothing can reset the chip. */
 async function session(
   target: Target,
   [command = '', ...rest]: readonly string[],
@@ -43,7 +43,7 @@ async function checksum(target: Target, offset: number, length: number): Promise
   const { stdout } = await session(target, ['checksum-md5', hex(offset), hex(length)]);
   const md5 = /\b(?:0x)?([0-9a-f]{1,32})\s*$/i.exec(stdout.trim())?.[1];
   if (!md5) throw new Error(`espflash gave no MD5:\n${stdout}`);
-  // It prints a digest without leading zeros.
+  // espflash prints the digest without leading zeros.
   return md5.toLowerCase().padStart(32, '0');
 }
 
@@ -57,9 +57,9 @@ export const espflashTool: FlashTool = {
     return { chip: chipNamed(chip), mac };
   },
   /**
-   * It always compresses with the stub and never without, so `compress` has no effect. With a ROM it ends with
-   * FLASH_END, which runs the program in flash. If nothing there is bootable, the ROM refuses, and espflash fails
-   * although everything is written; so the flash contents decide.
+   * espflash always compresses with the stub and never without, so `compress` has no effect. With a ROM, it finishes with
+   * FLASH_END, which starts the program in flash. If that is not bootable, the ROM refuses, and espflash fails although
+   * everything has been written; so the contents of the flash decide.
    */
   async write(target, offset, file) {
     try {

@@ -8,7 +8,7 @@ import { memoryFolder } from './memory-folder.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
-/** Settings that are for the tests themselves. */
+/** Environment variables that configure the tests themselves. */
 const forTests = ['AIOT_LONG', 'AIOT_ESP_QEMU'];
 
 export default async function setup(): Promise<() => Promise<void>> {

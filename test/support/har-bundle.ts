@@ -28,8 +28,8 @@ export const harNames = featureNames(spec);
 const sixty = harNames.slice(0, 60);
 
 /**
- * A bundle whose inputs are 60 of the 115 features, by name: windows of 500 at 100 Hz; untrained weights by the seed, the
- * standardization from samples.
+ * A bundle with 60 of the 115 features as inputs, by name: windows of 500 samples at 100 Hz, untrained weights that depend
+ * on the seed, and the standardization of the given samples.
  */
 export function harBundle(samples: readonly (readonly number[])[], seed = 1): Bundle {
   const signal = { ...spec, features: sixty };

@@ -3,8 +3,8 @@ import type { AddressInfo } from 'node:net';
 import { makeCertificates } from './certificates.js';
 
 /**
- * Used for every text without a format: sets a title, clears the screen, and has C1 controls, a bell, a change of
- * writing direction, and lines that look like ours.
+ * Used for every text without a format: it sets the terminal's title, clears the screen, and contains C1 controls, a
+ * bell, changes of the writing direction, and a line that looks like our output.
  */
 export const hostile = [
   'x\u001b]0;pwned\u0007\u001b[2J\u001b[31m\u009b31m\r\u0000\u007f\u202e\u2066\u2028',
@@ -39,7 +39,7 @@ export interface Description {
   components?: { schemas?: Record<string, Schema> };
 }
 
-/** Texts in a specific format, by the name of that format. */
+/** Texts in the common formats; the first one that matches a pattern is used. */
 const formed = ['lab-1', `sha256:${'a'.repeat(64)}`, 'aaaa', '10%', '10:00'];
 
 /** A value valid for a schema, with a hostile text wherever one fits. */

@@ -19,7 +19,7 @@ export interface MotionServer extends NatsServer {
   credentials: { ca: string };
   /** The client of the nats package. */
   client(): Promise<NatsConnection>;
-  /** Runs one part of test/support/python/motion_containers.py, with its output lines and its exit. */
+  /** Starts one role of test/support/python/motion_containers.py. */
   container(role: string, count: number, file?: string): Container;
 }
 

@@ -19,7 +19,7 @@ export interface ClientMessage {
 
 type Sent = Pick<ClientMessage, 'topic' | 'payload' | 'qos' | 'retain'>;
 
-/** Work for a client library: connect, publish `before`, subscribe, publish `live`, receive. With a will: only connect, and vanish. */
+/** A task for a client library: connect, publish `before`, subscribe, publish `live`, receive. With a will: connect, then vanish. */
 export interface ClientTask {
   version: 4 | 5;
   host: string;
@@ -119,7 +119,7 @@ const mqttJs: MqttClientRunner = async (task, _folder, ready) => {
   return heard;
 };
 
-/** mosquitto_pub and mosquitto_sub. They do not report when they have subscribed; a retained message that matches the filter reveals it. */
+/** mosquitto_pub and mosquitto_sub. The latter does not report its subscription, but a retained message that matches it shows it. */
 const mosquittoTools: MqttClientRunner = async (task, _folder, ready) => {
   const { version, host, port, ca, cert, key, username, password } = task;
   const user = (kind: string) =>

@@ -25,14 +25,14 @@ import {
   type Version,
 } from './mqtt-bytes.js';
 
-/** How long an expected packet may take, ms. */
+/** Time limit for an expected packet, ms. */
 const patienceMs = 5000;
 
 /** A client connection that sends arbitrary bytes and decodes what it receives. */
 export class Peer {
-  /** Everything received, in order. */
+  /** All packets received, in order. */
   readonly heard: Heard[] = [];
-  /** Received and not yet returned by `next`. */
+  /** Packets received but not yet returned by `next`. */
   private readonly unread: Heard[] = [];
   private rest: Buffer = Buffer.alloc(0);
   private fault: Error | null = null;
@@ -64,7 +64,7 @@ export class Peer {
     return ++this.lastId;
   }
 
-  /** The next packet of this type; others stay for later calls. */
+  /** Returns the next packet of this type; others are kept for later calls. */
   async next(name: PacketName, ms = patienceMs): Promise<Heard> {
     const until = performance.now() + ms;
     for (;;) {
@@ -103,13 +103,13 @@ export class Peer {
     return !this.closed;
   }
 
-  /** Everything sent before has been processed when this resolves. */
+  /** Resolves when the broker has processed everything that was sent before. */
   async ping(): Promise<void> {
     this.send(pingreq);
     await this.next('pingresp');
   }
 
-  /** Asserts that no message is waiting, after everything before has been processed. */
+  /** Asserts that no message is waiting once everything that was sent before has been processed. */
   async nothing(): Promise<void> {
     await this.ping();
     const waiting = this.unread.filter(({ name }) => name === 'publish');
@@ -229,7 +229,7 @@ export function valuesOf({ properties }: Heard, name: PropertyName): PropertyVal
 /** Malformed Packet and Protocol Error: the specification often permits either. */
 export const malformed: readonly number[] = [0x81, 0x82];
 
-/** A seconds value that outlives a test. */
+/** A session expiry interval longer than any test, s. */
 const longExpiry = 300;
 
 export interface LabParts {
@@ -243,7 +243,7 @@ export interface LabParts {
   ca: string;
 }
 
-/** The broker as one check of one statement uses it: in one version, with names of its own. */
+/** The broker for one check of one statement: one version of the protocol, and names that only this check uses. */
 export class Lab {
   private static count = 0;
   private readonly peers: Peer[] = [];
@@ -324,13 +324,13 @@ export class Lab {
     return peer;
   }
 
-  /** A session with one subscription whose client is away. */
+  /** Creates a session with one subscription, and disconnects its client. */
   async away(filter: string, qos: number, clientId: string): Promise<void> {
     const peer = await this.subscriber(filter, qos, this.kept(clientId));
     await peer.leave();
   }
 
-  /** Asserts that the broker closes a new connection on these bytes, instead of a CONNECT, without accepting it. */
+  /** Asserts that the broker refuses and closes a new connection that sends these bytes instead of a CONNECT. */
   async refuses(bytes: Buffer, codes: readonly number[] = malformed): Promise<void> {
     const peer = await this.open();
     peer.send(bytes);
@@ -346,14 +346,14 @@ export class Lab {
     }
   }
 
-  /** Asserts that a connected client loses its connection on these bytes; in MQTT 5 after a DISCONNECT with one of the codes. */
+  /** Asserts that a connected client that sends these bytes loses its connection; in MQTT 5, after a DISCONNECT with one of the codes. */
   async breaks(bytes: Buffer, codes: readonly number[] = malformed, peer?: Peer): Promise<void> {
     const used = peer ?? (await this.connect());
     used.send(bytes);
     await this.broken(used, codes);
   }
 
-  /** Asserts that the broker ends this connection; in MQTT 5 after a DISCONNECT with one of the codes. */
+  /** Asserts that the broker ends this connection; in MQTT 5, after a DISCONNECT with one of the codes. */
   async broken(peer: Peer, codes: readonly number[] = malformed): Promise<void> {
     await peer.ended();
     const last = peer.heard.at(-1);

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { generate, type IPublishPacket, type Packet, parser } from 'mqtt-packet';
 
-/** A small MQTT 5 broker in this process. A test may answer any packet in its place. */
+/** A small MQTT 5 broker in this process. A test may answer any packet instead of it. */
 export interface Mqtt5Server {
   url: string;
   port: number;

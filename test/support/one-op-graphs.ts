@@ -318,7 +318,7 @@ export const oneOpGraphs: { readonly [Name in OperatorName]?: MakeGraph } = {
     b.op({ op: 'SPLIT_V', inputs, outputs, options: { numSplits: sizes.length } });
     return b.graph(x, b.pick(...outputs));
   },
-  // The last steps of a stream, as a streaming convolution keeps them.
+  // The last steps of a stream, kept in a variable like those of a streaming convolution.
   READ_VARIABLE: (random, type) => {
     const b = new GraphBuilder(random, type);
     const [kept, taken, channels] = [b.integer(1, 6), b.integer(1, 3), b.integer(1, 8)];
@@ -336,7 +336,7 @@ export const oneOpGraphs: { readonly [Name in OperatorName]?: MakeGraph } = {
     b.op({ op: 'ASSIGN_VARIABLE', inputs: [variable, last], outputs: [], options: {} });
     return b.graph(x, all);
   },
-  // A sum over the inputs so far, in two variables. The first is read again after it was assigned.
+  // The sum of all inputs so far, in two variables. The first one is read again after its assignment.
   ASSIGN_VARIABLE: (random, type) => {
     const b = new GraphBuilder(random, type);
     const shape = [1, b.integer(1, 20)];

@@ -20,7 +20,7 @@ export interface OnnxNodeText {
 
 export interface OnnxText {
   nodes: OnnxNodeText[];
-  /** Shape by name; a text is the name of an open size. */
+  /** Shapes by name; a string is the name of a dynamic dimension. */
   inputs: Record<string, (number | string)[]>;
   outputs: string[];
   constants?: Record<string, { shape: number[]; values: number[]; type?: 'float' | 'int64' | 'int8' }>;

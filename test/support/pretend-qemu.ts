@@ -1,9 +1,9 @@
 /**
- * A substitute for the emulator with the real mask ROMs where that is not available: it accepts the emulator's command
- * line, and provides a simulated chip that behaves like the emulated one. The chip is strapped by `strap_mode` alone,
- * without DTR and RTS; every response is about 44 ms late (the emulated UART is polled); its flash has no parameter
- * table; its fuses are those that the ROMs read. Two failures of the emulator are not imitated: writing through an
- * ESP32's ROM, and through a C3's stub.
+ * Replaces the emulator with the real mask ROMs where that is not available: accepts the emulator's command line, and
+ * provides a simulated chip that behaves like the emulated one. The chip is strapped by `strap_mode` alone, without DTR
+ * and RTS; every response is about 44 ms late (the emulated UART is polled); its flash has no parameter table; and its
+ * fuses are those that the ROMs read. Two failures of the emulator are not imitated: writing through an ESP32's ROM,
+ * and through a C3's stub.
  */
 import { openSync, readFileSync, writeSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';

@@ -6,8 +6,8 @@ const ramStart = 0x3fc80000;
 const ramEnd = 0x403e0000;
 
 /**
- * Loads an image like the C3's ROM and runs it: RV32IMC without interrupts, as far as the small program beside this file needs it. Returns
- * its output up to its `delays`th delay. Source: the RISC-V instruction set manual, volume I.
+ * Loads an image like the C3's ROM and runs it: the part of RV32IMC, without interrupts, that the small program beside this file needs.
+ * Returns its output up to its `delays`th delay. Source: the RISC-V instruction set manual, volume I.
  */
 export function runOnC3(
   image: EspImage,
@@ -143,7 +143,7 @@ function arithmetic(kind: number, a: number, b: number, other: boolean, register
 
 function multiply(kind: number, a: number, b: number): number {
   if (kind === 0) return Math.imul(a, b);
-  // The high word of the product: of two signed, a signed and an unsigned, two unsigned numbers.
+  // The high word of the product of two signed, a signed and an unsigned, or two unsigned numbers (mulh, mulhsu, mulhu).
   if (kind === 1) return Number((BigInt(a) * BigInt(b)) >> 32n);
   if (kind === 2) return Number(BigInt.asIntN(32, (BigInt(a) * BigInt(b >>> 0)) >> 32n));
   if (kind === 3) return Number(BigInt.asIntN(32, (BigInt(a >>> 0) * BigInt(b >>> 0)) >> 32n));

@@ -13,7 +13,7 @@ static const uint8_t table[] = {2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 
 static uint32_t scale = 100;
 static uint32_t sum;
 
-/* The ROM leaves them running for a bootloader to reset (technical reference manual, "Watchdog Timers"). */
+/* The ROM leaves the watchdogs running, and expects the bootloader to reset them (technical reference manual, "Watchdog Timers"). */
 static void stop_watchdogs(void) {
   REGISTER(0x600080A8) = 0x50D83AA1;
   REGISTER(0x60008090) = 0;

@@ -2,18 +2,18 @@ import { motorFields, motorStates, simulateMotor } from '../../../src/lib/data/m
 import type { Recording, Split } from '../../../src/lib/data/types.js';
 import { createDraw, type Draw, stepped, wander } from './draw.js';
 
-/** Recordings as a folder with train and test holds them, made without any defect. */
+/** Recordings without any defect, divided into train and test like a dataset's folder. */
 export interface RecordingSet {
   name: string;
   rateHz: number;
   fields: string[];
   recordings: Recording[];
   split: Split;
-  /** Kinds of findings that are true of this set as it is, such as a constant field. */
+  /** Kinds of findings that are correct for this set, such as a constant field. */
   accepted: string[];
 }
 
-/** One take: its samples by row, or its columns. */
+/** One recording before it gets an id and a rate. */
 type Take = Pick<Recording, 'label' | 'device' | 'startedAt'> & { columns: number[][] };
 
 type Vector = [number, number, number];
@@ -27,7 +27,7 @@ interface Family {
 
 const days = (count: number) => Date.UTC(2026, 2, 2) + count * 86_400_000;
 
-/** Start of a take: a day of the campaign and a time of that day, minutes apart from the others. */
+/** Start of a take: a day of the campaign, and a time on that day, minutes apart from the other takes. */
 function startOf(draw: Draw, index: number): number {
   return days(index % 3) + 8 * 3_600_000 + Math.floor(index / 3) * 420_000 + draw.whole(0, 120_000);
 }
@@ -62,13 +62,13 @@ function normalized([x, y, z]: Vector): Vector {
 const columnsOf = (rows: number[][]): number[][] => rows[0]!.map((_, f) => rows.map((row) => row[f]!));
 
 interface Gait {
-  /** Steps a second; 0 = at rest. */
+  /** Steps per second; 0 = at rest. */
   hz: number;
-  /** g of the vertical first harmonic. */
+  /** Amplitude of the vertical first harmonic, g. */
   strength: number;
 }
 
-/** Acceleration in g of somebody who moves: posture, steps with harmonics that couple into all axes, slow sway and sensor noise. */
+/** Acceleration of a moving person, g: posture, steps with harmonics that couple into all axes, slow sway and sensor noise. */
 function motion(
   draw: Draw,
   options: { samples: number; rateHz: number; gravity: Vector; gait: Gait; mount: Vector[]; noise: number },
@@ -430,7 +430,7 @@ const pumps: Family = {
   },
 };
 
-/** Only a few recordings of a door, without devices and times: it opens, or somebody knocks. */
+/** A door that opens, or on which somebody knocks: only a few recordings, without devices and times. */
 const door: Family = {
   rateHz: 50,
   fields: ['x', 'y', 'z'],
@@ -625,7 +625,7 @@ const templateMotors: Family = {
   },
 };
 
-/** Pumps with a field that nothing is connected to. */
+/** The pumps with an additional field to which no sensor is connected. */
 const unconnected: Family = {
   ...pumps,
   fields: [...pumps.fields, 'aux'],
@@ -655,7 +655,7 @@ export type RecordingFamily = keyof typeof families;
 
 export const recordingFamilies = Object.keys(families) as RecordingFamily[];
 
-/** A clean set of a family; about a third of the recordings of each label are for testing. */
+/** A clean set of a family; about a third of each label's recordings are for testing. */
 export function cleanRecordings(name: RecordingFamily, seed: number): RecordingSet {
   const { rateHz, fields, accepted = [], takes }: Family = families[name];
   const draw = createDraw(name, seed);
@@ -676,7 +676,7 @@ export function cleanRecordings(name: RecordingFamily, seed: number): RecordingS
   return withSplit({ name, rateHz, fields, recordings, accepted }, draw);
 }
 
-/** Divides the recordings anew: at random, about a third of each label for testing. */
+/** Divides the recordings at random: about a third of each label for testing. */
 function withSplit(set: Omit<RecordingSet, 'split'>, draw: Draw): RecordingSet {
   const test = new Set<string>();
   for (const label of new Set(set.recordings.map((recording) => recording.label))) {

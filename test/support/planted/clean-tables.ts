@@ -1,17 +1,17 @@
 import type { Part } from '../../../src/lib/data/parts.js';
 import { createDraw, type Draw, stepped, wander } from './draw.js';
 
-/** Rows of measurements as CSV files hold them, made without any defect. */
+/** Rows of measurements without any defect, as in CSV files. */
 export interface TableSet {
   name: string;
   columns: string[];
   rows: number[][];
   labels: string[];
-  /** Device of each row, in a column that is no input; null without one. */
+  /** Device of each row, in a column that is not an input; null if there is no such column. */
   groups: string[] | null;
-  /** Side of each row; null = one file. */
+  /** Part of each row; null = the set is not divided. */
   parts: Part[] | null;
-  /** Kinds of findings that are true of this set as it is, such as a constant column. */
+  /** Kinds of findings that are correct for this set, such as a constant column. */
   accepted: string[];
 }
 
@@ -65,7 +65,7 @@ function climate(draw: Draw): Made {
   return { columns: ['temperature', 'humidity', 'co2', 'light', 'sound'], rows, labels };
 }
 
-/** Machines' electrical values: power follows current, as it must. */
+/** Electrical values of machines: the power follows from the current. */
 function electrical(draw: Draw): Made {
   const kinds: Record<string, [number, number]> = {
     idle: [1.2, 0.55],
@@ -135,7 +135,7 @@ function fruit(draw: Draw): Made {
   return { columns: ['diameter', 'mass', 'red', 'brix'], rows, labels };
 }
 
-/** Coarse values: floors, steps of a fan, numbers of people; equal rows are no copies. */
+/** Coarse values, such as floors, levels of a fan, and numbers of people: equal rows are not copies. */
 function building(draw: Draw): Made {
   const rows: number[][] = [];
   const labels: string[] = [];
@@ -150,7 +150,7 @@ function building(draw: Draw): Made {
   return { columns: ['floor', 'people', 'fan', 'temperature', 'window'], rows, labels };
 }
 
-/** Heavy tails: particles in the air, with natural extremes. */
+/** Particles in the air: heavy tails, with natural extremes. */
 function dust(draw: Draw): Made {
   const rows: number[][] = [];
   const labels: string[] = [];
@@ -169,7 +169,7 @@ function dust(draw: Draw): Made {
   return { columns: ['pm25', 'pm10', 'no2', 'wind', 'humidity'], rows, labels };
 }
 
-/** Locked rotors: the current alone nearly says it, as the physics demands, and the other sensors agree. */
+/** Locked rotors: for physical reasons, the current alone nearly determines the class, and the other sensors agree. */
 function rotors(draw: Draw): Made {
   const rows: number[][] = [];
   const labels: string[] = [];
@@ -193,7 +193,7 @@ function rotors(draw: Draw): Made {
   return { columns: ['current', 'temperature', 'sound', 'vibration'], rows, labels };
 }
 
-/** A value to predict instead of classes: the state of charge from what a charger measures. */
+/** Regression instead of classes: the state of charge, predicted from the values that a charger measures. */
 function batteries(draw: Draw): Made {
   const rows: number[][] = [];
   const labels: string[] = [];
@@ -216,7 +216,7 @@ function batteries(draw: Draw): Made {
   return { columns: ['voltage', 'current', 'temperature', 'resistance', 'cycles'], rows, labels };
 }
 
-/** Raw converter counts, all of them whole numbers, sorted by label as many exports are. */
+/** Raw counts of a converter: only integers, sorted by label like many exports. */
 function sorted(draw: Draw): Made {
   const made: { row: number[]; label: string }[] = [];
   for (const label of ['asphalt', 'gravel', 'grass']) {
@@ -242,7 +242,7 @@ function sorted(draw: Draw): Made {
   };
 }
 
-/** A column that nothing is connected to. */
+/** A table with a column to which no sensor is connected. */
 function unconnectedColumn(draw: Draw): Made {
   const { columns, rows, labels } = bearings(draw);
   return { columns: [...columns, 'aux'], rows: rows.map((row) => [...row, 0]), labels, accepted: ['stuck'] };
@@ -266,7 +266,7 @@ export type TableFamily = keyof typeof families;
 
 export const tableFamilies = Object.keys(families) as TableFamily[];
 
-/** A clean table of a family. Every other seed has it divided into train and test by row, or by device where there are devices. */
+/** A clean table of a family. With an even seed, all but `climate` are divided into train and test: by device if there are any, or by row. */
 export function cleanTable(name: TableFamily, seed: number): TableSet {
   const draw = createDraw(name, seed);
   const { groups = null, accepted = [], ...made }: Made = families[name](draw);

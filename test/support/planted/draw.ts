@@ -6,7 +6,7 @@ export interface Draw {
   unit(): number;
   between(low: number, high: number): number;
   normal(mean?: number, deviation?: number): number;
-  /** Log-normal: `median` times or divided by e^`sigma` in two of three draws. */
+  /** Log-normal: within a factor of e^`sigma` of `median` in two of three draws. */
   around(median: number, sigma: number): number;
   /** Integer from low to high, both included. */
   whole(low: number, high: number): number;

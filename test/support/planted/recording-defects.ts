@@ -42,12 +42,12 @@ function axesOf({ fields }: RecordingSet): number[] {
   return found.slice(0, 3);
 }
 
-/** One recording at random, of one of some labels. */
+/** A random recording with one of these labels, or with any label. */
 function oneOf(set: RecordingSet, draw: Draw, labels?: string[]): Recording {
   return draw.pick(set.recordings.filter(({ label }) => labels === undefined || labels.includes(label!)));
 }
 
-/** A defect that turns the values of some fields of one recording into others. */
+/** A defect that changes the values of some fields in one recording. */
 function valueDefect(
   name: string,
   families: RecordingFamily[],
@@ -77,7 +77,7 @@ const moving = ['walking', 'running', 'drilling', 'sawing', 'healthy', 'imbalanc
 
 const levelOf = (column: number[]) => column.reduce((sum, value) => sum + value, 0) / column.length;
 
-/** Axes with enough of gravity (0.3 g) that turning them changes anything. */
+/** Axes that carry enough of gravity (0.3 g) for a turn to change them. */
 function loaded(columns: Columns, axes: number[]): number[] {
   return axes.filter((axis) => Math.abs(levelOf(columns[axis]!)) > 0.3);
 }
@@ -112,7 +112,7 @@ function withField(
   };
 }
 
-/** Cuts a recording in two takes without a pause; the second is on the other side of the split. */
+/** Cuts a recording in two without a pause between them; the second half is on the other side of the split. */
 function cutInTwo(set: RecordingSet, id: string, timed: boolean): { set: RecordingSet; ids: string[] } {
   const whole = set.recordings.find((recording) => recording.id === id)!;
   const samples = whole.columns[0]!.length;
@@ -424,7 +424,7 @@ export const recordingDefects: RecordingDefect[] = [
   ),
 ];
 
-/** The set of one seed with one defect, in a family that the seed chooses. */
+/** Plants a defect in a set; the seed determines the set and its family. */
 export function plantRecordings(
   defect: RecordingDefect,
   seed: number,

@@ -105,7 +105,7 @@ export function tableTrials(seeds: readonly number[]): Trial[] {
   );
 }
 
-/** Whether a class really has at most a quarter of another's data: then saying so is right. */
+/** Whether a class really has at most a quarter of another's data, so that this finding is correct. */
 function isUnequal(amounts: [label: string, amount: number][]): boolean {
   const sums = new Map<string, number>();
   for (const [label, amount] of amounts) sums.set(label, (sums.get(label) ?? 0) + amount);

@@ -14,7 +14,7 @@ export interface TableDefect {
   plant(set: TableSet, draw: Draw): { set: TableSet; expected: ExpectedInTable };
 }
 
-/** The set with one column more, at a random place. */
+/** The set with an additional column at a random position. */
 function withColumn(set: TableSet, name: string, draw: Draw, values: number[]): TableSet {
   const at = draw.whole(0, set.columns.length);
   return {
@@ -64,7 +64,7 @@ const deviationOf = (set: TableSet, c: number) => {
   return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
 };
 
-/** Some rows again at other places, each value a little different, as when a sensor was read twice or noise was added. */
+/** Repeats some rows at other positions with slightly different values, as if a sensor was read twice or noise was added. */
 function nearCopies(set: TableSet, draw: Draw, parts: (own: Part | null) => Part | null): TableSet {
   const sizes = set.columns.map((_, c) => deviationOf(set, c));
   const count = Math.max(6, Math.round(0.04 * set.rows.length));
@@ -93,7 +93,7 @@ const codesOf = ({ labels }: TableSet) => {
 
 const classed: TableFamily[] = ['bearings', 'soil', 'dust', 'electrical', 'fruit'];
 
-/** Device of each row, in blocks: devices record one after another, each of them mostly one class. */
+/** Device of each row: each device records mostly one class. */
 function devicesOf(set: TableSet, draw: Draw, names: number[]): number[] {
   const codes = codesOf(set);
   const kinds = Math.max(...codes) + 1;
@@ -255,7 +255,7 @@ export const tableDefects: TableDefect[] = [
   },
 ];
 
-/** The table of one seed with one defect, in a family that the seed chooses. */
+/** Plants a defect in a table; the seed determines the table and its family. */
 export function plantTable(defect: TableDefect, seed: number): { set: TableSet; expected: ExpectedInTable } {
   const family = defect.families[seed % defect.families.length]!;
   const draw = createDraw(defect.name, seed);

@@ -1,4 +1,4 @@
-"""A task of test/support/mqtt-clients.ts with aiomqtt. Usage: mqtt_aiomqtt.py TASK, a JSON file."""
+"""Performs a task of test/support/mqtt-clients.ts with aiomqtt. Usage: mqtt_aiomqtt.py TASK, a JSON file."""
 import asyncio
 import json
 import os

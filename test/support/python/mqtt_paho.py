@@ -1,4 +1,4 @@
-"""A task of test/support/mqtt-clients.ts with the Eclipse client. Usage: mqtt_paho.py TASK, a JSON file."""
+"""Performs a task of test/support/mqtt-clients.ts with the Eclipse client. Usage: mqtt_paho.py TASK, a JSON file."""
 import json
 import os
 import sys

@@ -1,5 +1,5 @@
-// Command mqtt-go does a task of test/support/mqtt-clients.ts with the Eclipse clients: paho.mqtt.golang for MQTT 3.1.1, paho.golang for 5.
-// Usage: mqtt-go TASK, a JSON file.
+// Command mqtt-go performs a task of test/support/mqtt-clients.ts with the Eclipse clients: paho.mqtt.golang for MQTT 3.1.1, and paho.golang
+// for 5. Usage: mqtt-go TASK, a JSON file.
 package main
 
 import (
@@ -40,7 +40,7 @@ type task struct {
 	Will      *message    `json:"will"`
 }
 
-// client is one of the two libraries, connected.
+// client is a connected client of either library.
 type client interface {
 	publish(message) error
 	subscribe(filter string, qos byte) error

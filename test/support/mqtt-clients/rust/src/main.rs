@@ -1,4 +1,4 @@
-//! Does a task of test/support/mqtt-clients.ts with rumqttc. Usage: mqtt-rust TASK, a JSON file.
+//! Performs a task of test/support/mqtt-clients.ts with rumqttc. Usage: mqtt-rust TASK, a JSON file.
 use std::error::Error;
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ pub struct Task {
 
 pub type Failure = Box<dyn Error>;
 
-/// What the connection does next, whatever the version.
+/// The next action on the connection, the same for all versions of MQTT.
 pub enum Action {
     None,
     Publish(Vec<Message>),
@@ -51,7 +51,7 @@ pub enum Action {
     Finish,
 }
 
-/// What the broker sent, whatever the version.
+/// A packet from the broker, the same for all versions of MQTT.
 pub enum Incoming {
     Connected,
     Subscribed,
@@ -60,7 +60,7 @@ pub enum Incoming {
     Other,
 }
 
-/// The steps of a task: messages before the subscription, the subscription, messages after it.
+/// The steps of a task: the messages before the subscription, the subscription, and the messages after it.
 pub struct Steps {
     task: Task,
     pending: usize,
