@@ -12,8 +12,8 @@ const sources = join(root, 'src') + sep;
 const mocking = /\/(?:outbound\/http-odd|kafka\/reader|kafka\/sink)\.test\.ts$/;
 
 /**
- * Resolves imports of `src/…` to the build's output (dist/.modules), which Node itself loads. That takes a tenth of the time of handing a
- * thousand modules to each test file. test/support/global-setup.ts ensures that the build is current.
+ * Resolves imports of `src/…` to the build's output (dist/.modules), which Node itself loads. That takes a tenth of the time that vitest
+ * needs to serve a thousand modules to each test file. test/support/global-setup.ts ensures that the build is current.
  */
 const compiled: Plugin = {
   name: 'compiled-sources',
@@ -34,14 +34,14 @@ const realParts = 'test/**/*.real.test.ts';
 const common = {
   testTimeout: 90_000,
   hookTimeout: 120_000,
-  // A busy machine may take more than the second that is the default.
+  // The default of one second is too short for a busy machine.
   expect: { poll: { timeout: 10_000 } },
   server: { deps: { external: [/\/dist\/\.modules\//] } },
-  // Tests that say so wait for chips that do not answer; they compute next to nothing.
+  // Concurrent tests mostly wait for chips that do not respond, and hardly use the CPU.
   maxConcurrency: 24,
 };
 
-/** Threads keep what each file leaves in memory: new ones for each batch of the files hold the whole below 3 GB. */
+/** Number of batches of test files. Each gets new threads, because files leave data in a thread's memory. This keeps the total below 3 GB. */
 const batches = 4;
 const batchOf = (files: string[], batch: number) => files.filter((_file, at) => at % batches === batch);
 
@@ -54,13 +54,13 @@ export default defineConfig({
     reporters: ['default', new RealTestsReporter()],
     sequence: { sequencer: LongestFirst },
     poolOptions: {
-      // Four for the two cores of the smallest machine: with two, a third to a half of the cores' time goes by while tests wait for
-      // brokers, chips and clocks. `npm test` has two, beside its two threads.
+      // Four processes for the two cores of the smallest machine. With two processes, the cores would be idle for a third to a half of the
+      // time, while tests wait for brokers, chips and clocks. `npm test` uses two processes beside its two threads.
       forks: { maxForks: 4 },
       threads: { maxThreads: 2, isolate: false },
     },
     projects: [
-      // The first ring: most of its files run one after the other in two threads that load everything once.
+      // The first ring. Most of its files run one after another in two threads, which load all modules only once.
       ...Array.from({ length: batches }, (_, batch) => ({
         plugins: [compiled],
         test: {
@@ -74,7 +74,8 @@ export default defineConfig({
           sequence: { groupOrder: batch },
         },
       })),
-      // Beside each batch a part of the others, each file in a process of its own: many of these wait, and the threads use the cores meanwhile.
+      // Concurrently with each batch, a part of the other files runs, each in a process of its own. Many of these wait, which leaves the
+      // cores to the threads.
       ...Array.from({ length: batches }, (_, batch) => ({
         plugins: [compiled],
         test: {

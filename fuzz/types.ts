@@ -14,9 +14,9 @@ export interface Target {
   throws?: readonly string[];
   /** Longest input, bytes [default: 64 KiB]. */
   longest?: number;
-  /** How long one input may take, ms [default: 1000]. */
+  /** Time that one input may take, ms [default: 1000]. */
   timeMs?: number;
-  /** How much memory one input may take, MiB [default: 64, and 512 bytes for each of the input]. */
+  /** Memory that one input may take, MiB, in addition to 512 bytes for each byte of the input [default: 64]. */
   memoryMiB?: number;
 }
 

@@ -7,7 +7,7 @@ import type { Target } from '../types.js';
 
 const source = fileURLToPath(new URL('shim.c', import.meta.url));
 
-/** Compiles shim.c into a folder and gives the library. */
+/** Compiles shim.c into a folder, and returns the path of the library. */
 export function buildShim(folder: string): string {
   const library = join(folder, 'shim.so');
   execFileSync('cc', ['-shared', '-fPIC', '-O2', '-Wall', '-o', library, source, '-ldl']);

@@ -9,7 +9,7 @@ import { nativeVictims } from '../support/native-victim.js';
 import { describeReal } from '../support/real.js';
 import { expectRefused, Heard, twoKeys, updateAttacks } from '../support/update-attacks.js';
 
-/** Enough for the device's retries after a broken connection, and for the minute that it allows a slow one, on the real clock. */
+/** Time limit of an attack, ms. In real time, a device retries after a broken connection, and allows a slow one a minute. */
 const attackMs = 90_000;
 
 describeReal('native', 'the firmware core', () => {

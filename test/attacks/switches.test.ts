@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 
 const root = join(import.meta.dirname, '../../src');
 
-/** Folders that pass the switches on or read them. */
+/** Folders in which files may pass the switches on or read them. */
 const known = [...['lib/device/update', 'lib/device/virtual'], 'lib/api/rollouts'];
 
 it('no command, flag, setting or environment variable reaches the switches that disable checks', () => {

@@ -53,7 +53,7 @@ describe('suggested commands', () => {
         const [, names = ''] = /\bagain\(input, ([^)]*)\)/.exec(text) ?? [];
         const repeated = [...names.matchAll(/'([a-z-]+)'/g)].map(([, name]) => ` --${name} X`).join('');
         return lines.map((line) =>
-          // Every other value is replaced by a word, or is the end of one.
+          // Every other value is replaced by a word, or dropped if it is only the end of one.
           line.replace(/\$\{at\}/, repeated).replace(/(\s?)\$\{[^}]*\}?/g, (_, gap) => (gap ? ' X' : '')),
         );
       });

@@ -55,7 +55,7 @@ ${Object.keys(of)
   })
   .join('\n')}
 const said = {};
-// Known to any process that has been at work.
+// Read and cached here, as in any process that has already worked.
 aiotVersion();
 try { for (;;) openSync('/dev/null', 'r'); } catch {}
 process.on('uncaughtException', (error) => { said.uncaught = String(error.stack); });

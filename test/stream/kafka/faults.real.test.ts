@@ -31,7 +31,7 @@ async function writeAll(topic: string, query = ''): Promise<void> {
     }));
     under.push(sink.write(batch));
     if (under.length >= 5) await under.shift();
-    // Writing takes as long as the outages last.
+    // Spreads the writes over the whole time of the outages.
     await delay((3000 * kills) / (total / 100));
   }
   await Promise.all(under);

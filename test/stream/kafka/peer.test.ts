@@ -28,7 +28,7 @@ const headers = fc.uniqueArray(fc.tuple(fc.string({ minLength: 1, maxLength: 9 }
   maxLength: 4,
 });
 const record = fc.record({
-  // Some values are longer than one or two bytes of a varint can count.
+  // The lengths of some values need more than one or two bytes as a varint.
   value: fc.oneof(
     fc.constant(null),
     bytes(80),

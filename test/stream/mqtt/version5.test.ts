@@ -22,7 +22,7 @@ const closed = <T extends { close(): Promise<void> }>(open: T): T => {
 };
 const broker5 = async (options: Parameters<typeof startMqtt5>[0] = {}): Promise<Mqtt5Server> =>
   closed(await startMqtt5(options));
-/** Speaks 3.1.1 and 3.1, and refuses 5. */
+/** A broker that supports 3.1.1 and 3.1, and refuses 5. */
 const broker3 = async () => {
   const { port } = closed(await startBroker());
   return `mqtt://127.0.0.1:${port}`;
@@ -428,7 +428,7 @@ describe('headers of MQTT messages', () => {
       expect(flat(replayed.stderr)).toContain(lost);
     });
 
-    it('are dropped by a bridge, which says so once and counts the messages', async () => {
+    it('are dropped by a bridge, which reports this once and counts the messages', async () => {
       const url = await broker3();
       const path = await file();
       const { json, stderr } = await runCli([
