@@ -213,5 +213,5 @@ setInterval(() => {
 }, 5000);
 addEventListener('online', () => open());
 
-// Hidden tabs close their connection, because nobody sees their data.
+// Hidden tabs close their connection, because their data is not visible.
 document.addEventListener('visibilitychange', () => (document.hidden ? close() : open()));

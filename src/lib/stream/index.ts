@@ -1,6 +1,6 @@
 /**
- * Messages in and out: the ports Source and Sink, an adapter for each URL scheme, and the operations on messages that do not depend
- * on the adapter: following, selecting, decoding, recording, bridging, routing. Stores nothing about devices.
+ * Messages in and out: the ports Source and Sink, and an adapter for each URL scheme. Operations on messages do not depend on the
+ * adapter: following, selecting, decoding, recording, bridging, routing. Stores nothing about devices.
  */
 
 export type { TopicSpec } from './broker/admin.js';

@@ -179,7 +179,7 @@ export function createLinesSink(parts: {
   open: () => Promise<AppendFile>;
   /** The file, if it is already open. It is then closed at the end even if nothing was written. */
   file?: AppendFile;
-  /** How lines become finished files; absent = all lines go into a single growing file. */
+  /** How lines become finished files; absent = all lines are appended to a single file. */
   pieces?: Pieces;
 }): Sink {
   const { endpoint, encoder, open, pieces } = parts;

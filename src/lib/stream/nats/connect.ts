@@ -168,8 +168,8 @@ function watched(
 
 /**
  * Reads the first line of the first server that responds, before nats.js connects. This detects two problems for which nats.js would
- * only time out: a server that sends no such line, which is not a NATS server, and a client certificate that is required but missing.
- * Servers that accept no connection are left to nats.js.
+ * only time out. A server that sends no such line is not a NATS server; and a client certificate may be required but missing. Servers
+ * that accept no connection are left to nats.js.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED
  */
 async function greet(

@@ -334,7 +334,7 @@ function createInlet(options: InletOptions): Inlet {
         return found;
       } catch (cause) {
         if (stop.aborted) {
-          // Nobody needs the source any longer, so it is closed once it is open.
+          // The source is no longer needed, so it is closed once it is open.
           opening.then((late) => late.close()).catch(() => {});
           throw cause;
         }
