@@ -13,7 +13,7 @@ const size = 200;
 describeReal('nats', 'streams while a real nats-server is killed repeatedly', () => {
   let server: NatsServer;
   /**
-   * A client of the nats package, created anew each time because it reconnects more slowly than the code under test.
+   * Runs a task with a new client of the nats package, because such a client reconnects more slowly than the code under test.
    */
   const judged = async <T>(task: (judge: NatsConnection) => Promise<T>): Promise<T> => {
     const judge = await natsClient(server);
