@@ -22,12 +22,12 @@ const leastFine = 0.3;
 
 const leastFineColumns = 2;
 
-/** Pairs expected by chance, and minimum pairs reported: three where 0.05 are expected have a probability of 2 in 100,000. */
+/** Pairs expected at random, and minimum pairs reported: three where 0.05 are expected have a probability of 2 in 100,000. */
 const mostByChance = 0.05;
 
 const leastPairs = 3;
 
-/** Maximum distance of near copies relative to the fifth neighbor, even if a larger one would be unlikely by chance. */
+/** Maximum distance of near copies relative to the fifth neighbor, even if a larger one would be unlikely at random. */
 const mostRatio = 0.12;
 
 /**

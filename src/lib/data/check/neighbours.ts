@@ -12,7 +12,7 @@ const order = 12;
 /** Mean squared prediction error at a joint, relative to the usual one, up to which the signal continues. */
 const mostError = 3;
 
-/** Two recordings are reported if fewer joints than this are expected to fit as well by chance, in the whole dataset. */
+/** Two recordings are reported if fewer joints than this are expected to fit as well at random, in the whole dataset. */
 const mostChance = 0.005;
 
 /**
@@ -31,10 +31,10 @@ const leastTelling = 2;
 const leastJoints = 10;
 
 /**
- * Finds recordings on two sides of a split that are consecutive parts of one take: training then shows the model the person, the mounting and
+ * Finds recordings on two sides of a split that are consecutive parts of one take. Training then shows the model the person, the mounting and
  * the state of the machine in the test recording. Start times decide if they are known and, without a pause, the signal continues. Otherwise
- * a prediction from the end of one recording (linear, Burg 1975; Box and Jenkins) must fit the beginning of the other as well as it fits
- * within one recording, and much better than it fits all other pairs.
+ * the end of one recording must predict the beginning of the other (linear prediction, Burg 1975; Box and Jenkins). The prediction must fit
+ * as well as within one recording, and much better than for all other pairs.
  * @param loose the split was made elsewhere
  */
 export function checkJoints(dataset: Dataset, split: Split | undefined, loose: boolean): Finding[] {
@@ -151,7 +151,7 @@ function signalJoints(recordings: Recording[], apart: (a: Recording, b: Recordin
         (_, f) => quantile(Float64Array.from(others, ({ errors }) => errors[f]!).sort(), 0.5) > leastTelling,
       ).length;
       if (fields === 0) return [];
-      // An error of 1 is the best possible; errors up to `least` above it differ only by chance.
+      // An error of 1 is the best possible; errors up to `least` above it differ only at random.
       const least = 2 * Math.sqrt(2 / (order * fields));
       const excess = ({ error }: Joint) => Math.max(least, error - 1);
       const chance =

@@ -138,7 +138,7 @@ function roleOf(
   return null;
 }
 
-/** Number of equal pairs expected by chance among whole numbers of this local density. */
+/** Number of equal pairs expected at random among whole numbers of this local density. */
 function repetitionsExpected(sorted: Float64Array): number {
   const reach = 10;
   let sum = 0;

@@ -326,7 +326,7 @@ const timesChance = 3;
 
 /**
  * If the columns' values (constants, switches, coarse codes) allow few combinations, some rows are equal without being copies. There are then
- * fewer combinations than rows, or about as many equal pairs as expected by chance. Columns with finer values are unaffected, however often
+ * fewer combinations than rows, or about as many equal pairs as expected at random. Columns with finer values are unaffected, however often
  * a table was copied.
  */
 function coarseRows(tables: Opened[], groups: Place[][]): Finding[] {
@@ -348,7 +348,7 @@ function coarseRows(tables: Opened[], groups: Place[][]): Finding[] {
   ];
 }
 
-/** Number of pairs of equal rows expected by chance, if columns with these frequencies of values are independent. */
+/** Number of pairs of equal rows expected at random, if columns with these frequencies of values are independent. */
 function equalPairs(tables: Opened[], rows: number): number {
   const width = tables[0]?.table.columns.length ?? 0;
   let pairs = (rows * (rows - 1)) / 2;

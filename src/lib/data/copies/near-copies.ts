@@ -14,8 +14,8 @@ const worthALook = 0.75;
 /**
  * Finds pairs whose outlines match at some offset: copies that were cut, rounded, filtered, or recorded simultaneously. Normalized
  * cross-correlation at every lag through the FFT, then at the full rate around the best lag; 1 = equal except for a factor. A copy reaches
- * 0.98 or more; unrelated recordings of the HAR set reach 0.87 at most. Two kinds of copies are not found: those with noise larger than their
- * movement (a sensor at rest), and those of a steady vibration, which matches any other of the same frequency (see `isSignificant`).
+ * 0.98 or more; unrelated recordings of the HAR set reach 0.87 at most. Copies with noise larger than their movement (a sensor at rest) are
+ * not found. Nor are those of a steady vibration, because it matches any other of the same frequency (see `isSignificant`).
  * @param least minimum correlation that counts
  */
 export function nearCopies(dataset: Dataset, least = 0.95): { a: string; b: string; share: number }[] {

@@ -168,8 +168,8 @@ interface Beat {
 }
 
 /**
- * READY=1 with the first sample or prediction; WATCHDOG=1 if samples were processed since the last call, or the sensor has been
- * disconnected or silent for less than ten minutes; STATUS= when the text changes, and with the other two.
+ * READY=1 is sent with the first sample or prediction. WATCHDOG=1 is sent if samples were processed since the last call, or the sensor has
+ * been disconnected or silent for less than ten minutes. STATUS= is sent when the text changes, and with the other two.
  */
 export function createBeat(watchdog: boolean): Beat {
   let ready = false;

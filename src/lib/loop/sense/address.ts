@@ -97,8 +97,8 @@ const ownRate = new Set(['i2c', 'iio', 'alsa', 'w1']);
 const replayOnly = ['speed', 'repeat'] as const;
 
 /**
- * Extracts the loop's own settings from a sensor's URL: `map`, `units`, `time`, `seq`, `device`, `columns`, `bridge`, `resample`,
- * `rate` (except for local sensors, which have their own) and, for files, `speed` and `repeat`. They follow the `?`, for http the `#`.
+ * Extracts the loop's own settings from a sensor's URL: `map`, `units`, `time`, `seq`, `device`, `columns`, `bridge`, `resample` and
+ * `rate`. Local sensors have a `rate` of their own. Files also have `speed` and `repeat`. The settings follow the `?`, for http the `#`.
  * @throws AIOT_SENSOR_URL
  */
 export function parseAddress(sensor: string): SensorAddress {

@@ -11,8 +11,8 @@ interface DecodeSettings extends ObjectSettings {
 const nothing: NoRows = { why: '', broken: false };
 
 /**
- * Parses a message: a JSON object, an array of numbers (one sample, or one each if there is a single field), an array of arrays or
- * objects (one sample each), or a line of cells. Removes a trailing NUL, which some boards send.
+ * Parses a message: a JSON object, an array of numbers, an array of arrays or objects (one sample each), or a line of cells. The numbers
+ * are one sample, or one each if there is a single field. Removes a trailing NUL, which some boards send.
  */
 export function createDecoder(settings: DecodeSettings): (payload: Uint8Array) => Rows | NoRows {
   const { fields } = settings;

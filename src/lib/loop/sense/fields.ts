@@ -16,8 +16,8 @@ export interface FieldSettings {
 }
 
 /**
- * Assigns a sensor's fields to the contract's: by `?map=`, by name, or for bare x, y, z by name and unit; an only field to an only
- * field whatever its name. Includes the conversion of units.
+ * Assigns a sensor's fields to the contract's: by `?map=`, by name, or for bare x, y, z by name and unit. If each has only one field, the
+ * names do not matter. Includes the conversion of units.
  * @param has fields of the sensor; an empty unit is assumed to be the contract's
  * @throws AIOT_SENSOR_UNFIT naming both sides
  */
