@@ -52,6 +52,56 @@ export function mendedNvs(bytes: Buffer): Buffer {
   return bytes;
 }
 
+/** The fields of ONNX's messages that are messages themselves, by message and field number. */
+const onnxMessages: Readonly<Record<string, Readonly<Record<number, string>>>> = {
+  model: { 7: 'graph', 8: 'other', 25: 'function' },
+  function: { 7: 'node' },
+  graph: { 1: 'node', 5: 'tensor', 11: 'value', 12: 'value' },
+  node: { 5: 'attribute' },
+  attribute: { 5: 'tensor', 6: 'graph' },
+  tensor: { 13: 'other' },
+  value: { 2: 'type' },
+  type: { 1: 'tensorType' },
+  tensorType: { 2: 'shape' },
+  shape: { 1: 'other' },
+  other: {},
+};
+
+/** Corrects the lengths of messages within each other, so that bytes that were inserted or removed do not end the file. */
+export function mendedOnnx(bytes: Buffer, kind = 'model'): Buffer {
+  const parts: Buffer[] = [];
+  let at = 0;
+  const varint = () => {
+    const start = at;
+    while (at < bytes.length && at - start < 10 && bytes[at++]! >= 0x80);
+    return bytes.subarray(start, at).reduceRight((value, byte) => value * 128 + (byte & 127), 0);
+  };
+  while (at < bytes.length) {
+    const start = at;
+    const tag = varint();
+    const [field, wire] = [Math.floor(tag / 8), tag % 8];
+    if (wire === 0) varint();
+    else if (wire === 1) at += 8;
+    else if (wire === 5) at += 4;
+    else if (wire === 2) {
+      const head = bytes.subarray(start, at);
+      const end = Math.min(varint() + at, bytes.length);
+      const inner = onnxMessages[kind]?.[field];
+      const body = bytes.subarray(at, end);
+      const mended = inner === undefined ? body : mendedOnnx(body, inner);
+      parts.push(head, Buffer.from(bytesOfVarint(mended.length)), mended);
+      at = end;
+      continue;
+    } else continue;
+    if (at <= bytes.length) parts.push(bytes.subarray(start, at));
+  }
+  return Buffer.concat(parts);
+}
+
+function bytesOfVarint(value: number): number[] {
+  return value < 128 ? [value] : [(value % 128) | 128, ...bytesOfVarint(Math.floor(value / 128))];
+}
+
 /** Corrects the CRCs of both sequences. */
 export function mendedOtadata(bytes: Buffer): Buffer {
   for (const at of [0, 0x1000])

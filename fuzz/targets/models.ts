@@ -15,6 +15,7 @@ import { tinyBundle } from '../../test/support/bundle.js';
 import { cnn, mlp } from '../../test/support/networks.js';
 import { asJson, filesIn } from '../seeds.js';
 import type { Target } from '../types.js';
+import { networkTargets } from './networks.js';
 
 const networks = () => [mlp(seededRandom(1), [4, 3, 2]), cnn(seededRandom(2))];
 const key = generateKeyPair().privatePem;
@@ -22,6 +23,7 @@ const trust = trustRootOf(publicKeyOf(key));
 
 /** Models, and signed documents. */
 export const models: readonly Target[] = [
+  ...networkTargets,
   {
     name: 'formats/tflite',
     seeds: () => [

@@ -19,6 +19,7 @@ import {
   type OnnxNodeText,
   type OnnxText,
   onnxFile,
+  onnxFunctions,
   tensorMessage,
 } from '../support/onnx-file.js';
 
@@ -346,6 +347,22 @@ describe('importing an ONNX file', () => {
     expect(process.cpuUsage(began).user / 1e6).toBeLessThan(2);
   });
 
+  it.each(Object.entries(bombs))('rejects %s within two seconds of the processor', async (_, bomb) => {
+    const { model, message } = bomb();
+    const path = save(model);
+    const began = process.cpuUsage();
+    await expect(readSource(path)).rejects.toMatchObject({
+      code: expect.stringMatching(/^AIOT_(FILE_MALFORMED|LAYER_UNSUPPORTED)$/),
+      message: expect.stringMatching(message),
+    });
+    expect(process.cpuUsage(began).user / 1e6).toBeLessThan(2);
+  });
+
+  it('imports a model of 10,000 operators', { timeout: 30_000 }, async () => {
+    const { graph } = await imported(repeatedMul(10_000));
+    expect(graph.operators).toHaveLength(10_000);
+  });
+
   it('reads 2,000 mutated files, or rejects each with a code', { timeout: 60_000 }, async () => {
     const whole = onnxFile(smallCnn());
     const random = seededRandom(3);
@@ -370,6 +387,110 @@ describe('importing an ONNX file', () => {
     expect(refused).toBeGreaterThan(300);
   });
 });
+
+/** Alternates multiplications by one constant with activations that cannot be fused. */
+function repeatedMul(count: number): OnnxText {
+  const name = (k: number) => (k === 0 ? 'x' : k === count ? 'y' : `t${k}`);
+  return {
+    inputs: { x: [1, 4] },
+    outputs: ['y'],
+    nodes: Array.from({ length: count }, (_, k) =>
+      k % 2 === 0 ? node('Mul', `${name(k)} c`, name(k + 1)) : node('Sigmoid', name(k), name(k + 1)),
+    ),
+    constants: { c: { shape: [4], values: [1, 2, 3, 4] } },
+  };
+}
+
+interface Bomb {
+  model: OnnxText | Uint8Array;
+  message: RegExp;
+}
+
+/** Small files that ask for much time or memory. */
+const bombs: Readonly<Record<string, () => Bomb>> = {
+  'more operators than a chip could run': () => ({
+    model: repeatedMul(10_001),
+    message: /more than 10000 operators/,
+  }),
+  'functions that call one another 4 to the 12 times': () => ({
+    model: onnxFunctions(12, 4),
+    message: /functions are too large in total/,
+  }),
+  'a node with 300,000 unknown inputs': () => ({
+    model: {
+      inputs: { x: [1, 2] },
+      outputs: ['y'],
+      nodes: [{ ...node('Sum', 'x', 'y'), inputs: Array.from({ length: 300_000 }, (_, k) => `u${k}`) }],
+    },
+    message: /is neither an input, a constant nor the output/,
+  }),
+  'a concatenation of long constants without elements': () => ({
+    model: folding('Concat', new Array(1000).fill('e').join(' '), { axis: 1 }),
+    message: /does not depend on an input/,
+  }),
+  'a sum over constants without elements': () => ({
+    model: folding('ReduceSum', 'e', { axes: [1] }),
+    message: /constants have more than \d+ elements/,
+  }),
+  'a list of axes that is too long, used by many nodes': () => ({
+    model: {
+      ...folding('ReduceMean', 'e list'),
+      tensors: [emptyTensor, tensorMessage('list', [5000], new Array(5000).fill(0), 'int64')],
+    },
+    message: /a list of at most 4096 numbers, got 5000/,
+  }),
+  'a shape of many dimensions': () => ({
+    model: {
+      inputs: { x: [1, 2] },
+      outputs: ['y'],
+      nodes: [node('Unsqueeze', 'x list', 'y')],
+      constants: { list: { shape: [900], values: new Array(900).fill(0).map((_, k) => k), type: 'int64' } },
+    },
+    message: /902 dimensions/,
+  }),
+  'a large matrix for resizing': () => ({
+    model: {
+      inputs: { x: [1, 1, 65_536, 1] },
+      outputs: ['y'],
+      nodes: [{ ...node('Resize', 'x', 'y', { mode: 'linear' }), inputs: ['x', '', '', 'sizes'] }],
+      constants: { sizes: { shape: [4], values: [1, 1, 60_000, 1], type: 'int64' } },
+    },
+    message: /more than \d+ numbers as weights/,
+  }),
+  'one constant that many layers need in another order': () => ({
+    model: {
+      inputs: { x: [1, 32, 8, 8] },
+      outputs: ['y'],
+      nodes: Array.from({ length: 600 }, (_, k) =>
+        node('Conv', `${k === 0 ? 'x' : `t${k}`} w`, k === 599 ? 'y' : `t${k + 1}`, { pads: [1, 1, 1, 1] }),
+      ),
+      constants: { w: { shape: [32, 32, 3, 3], values: new Array(9216).fill(0.1) } },
+    },
+    message: /more than \d+ numbers as weights/,
+  }),
+  'a recurrent layer with a million time steps': () => ({
+    model: {
+      inputs: { x: [1_000_000, 1, 1] },
+      outputs: ['y'],
+      nodes: [node('RNN', 'x w r', 'y', { hidden_size: 1 })],
+      constants: { w: { shape: [1, 1, 1], values: [1] }, r: { shape: [1, 1, 1], values: [1] } },
+    },
+    message: /it has 1000000 time steps/,
+  }),
+};
+
+/** A constant of 67 million rows without columns, which has no elements. */
+const emptyTensor = tensorMessage('e', [2 ** 26, 0], []);
+
+/** A node that is computed during the import. */
+function folding(op: string, inputs: string, attributes: OnnxNodeText['attributes'] = {}): OnnxText {
+  return {
+    inputs: { x: [1, 2] },
+    outputs: ['y'],
+    nodes: [node(op, inputs, 'y', attributes)],
+    tensors: [emptyTensor],
+  };
+}
 
 /** A graph that is an attribute of a node of another graph. */
 function nodeAround(graph: Uint8Array): Uint8Array {

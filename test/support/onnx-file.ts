@@ -115,7 +115,8 @@ export function nodeMessage({
   attributes = {},
 }: OnnxNodeText): Uint8Array {
   return joinBytes(
-    ...inputs.map((each) => bytesField(1, each)),
+    // Joined as a list, because a test has more inputs than a call may have arguments.
+    Buffer.concat(inputs.map((each) => bytesField(1, each))),
     ...outputs.map((each) => bytesField(2, each)),
     bytesField(3, name),
     bytesField(4, op),
@@ -153,4 +154,36 @@ export function onnxFile(model: OnnxText): Uint8Array {
     bytesField(7, graphMessage(model)),
     bytesField(8, joinBytes(bytesField(1, ''), integerField(2, model.opset ?? 17))),
   );
+}
+
+/** A model of functions that call one another: each of `depth` calls the next `calls` times in succession. */
+export function onnxFunctions(depth: number, calls: number): Uint8Array {
+  const body = (next: string, domain: string) =>
+    Array.from({ length: calls }, (_, k) =>
+      nodeMessage({
+        op: next,
+        domain,
+        inputs: [k === 0 ? 'a' : `v${k}`],
+        outputs: [k === calls - 1 ? 'b' : `v${k + 1}`],
+      }),
+    );
+  const functions = Array.from({ length: depth }, (_, k) =>
+    bytesField(
+      25,
+      joinBytes(
+        bytesField(1, `f${k}`),
+        bytesField(4, 'a'),
+        bytesField(5, 'b'),
+        ...(k === depth - 1 ? body('Identity', '') : body(`f${k + 1}`, 'own')).map((each) =>
+          bytesField(7, each),
+        ),
+        bytesField(10, 'own'),
+      ),
+    ),
+  );
+  const nodes = [
+    { op: 'f0', domain: 'own', inputs: ['x'], outputs: ['h'] },
+    { op: 'Relu', inputs: ['h'], outputs: ['y'] },
+  ];
+  return joinBytes(onnxFile({ inputs: { x: [1, 2] }, outputs: ['y'], nodes }), ...functions);
 }

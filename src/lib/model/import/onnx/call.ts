@@ -1,5 +1,5 @@
 import { malformed, unsupported } from '../errors.js';
-import type { Constant } from './constants.js';
+import { type Constant, listIn } from './constants.js';
 import type { Activation, OnnxMaker, Value } from './maker.js';
 import type { Attributes } from './node.js';
 
@@ -57,7 +57,7 @@ export class NodeCall {
     const given = this.attributes.integers(attribute);
     if (given !== undefined) return given;
     const constant = this.optional(place, attribute);
-    return constant && [...constant.data];
+    return constant && listIn(constant, this.where);
   }
 
   /** Rejects a node if any output after its first ones is used. */

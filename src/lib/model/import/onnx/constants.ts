@@ -75,12 +75,24 @@ export function integers(values: readonly number[]): Constant {
   return constantOf('int64', [values.length], values);
 }
 
+/** Numbers of a constant that lists sizes, positions or axes; a file may refer to one long constant in any number of nodes. */
+export function listIn({ data }: Constant, where: string): number[] {
+  if (data.length > mostListed)
+    throw malformed(`${where}: expected a list of at most ${mostListed} numbers, got ${data.length}`);
+  return [...data];
+}
+
+const mostListed = 4096;
+
+/** Maximum number of dimensions of a tensor. */
+export const mostDimensions = 8;
+
 /** Maximum number of elements in one tensor; a larger tensor does not fit any supported device. */
 const mostElements = 2 ** 26;
 
 /** Rejects a shape that no tensor of a model can have. @throws AIOT_FILE_MALFORMED */
 export function requireShape(shape: readonly number[], where: string): void {
-  if (shape.length > 8) throw malformed(`${where}: ${shape.length} dimensions`);
+  if (shape.length > mostDimensions) throw malformed(`${where}: ${shape.length} dimensions`);
   if (shape.some((size) => !Number.isInteger(size) || size < 0))
     throw malformed(`${where}: expected positive dimensions, got [${shape.join(', ')}]`);
   if (elementCount(shape) > mostElements)
@@ -164,6 +176,12 @@ export class ExternalData {
       throw malformed(`${where}: its data file ${location} is outside the model’s folder`);
     return path;
   }
+}
+
+/** Number of bytes, or numbers, that the file has for a tensor. */
+export function sizeOfTensor({ raw, floats, int32s, int64s, uint64s, doubles }: OnnxTensor): number {
+  const lists = [...floats, ...doubles, int32s, int64s, uint64s];
+  return lists.reduce((sum, { length }) => sum + length, raw?.length ?? 0);
 }
 
 /** The elements of a tensor; external data must already be loaded. @throws AIOT_FILE_MALFORMED, AIOT_LAYER_UNSUPPORTED */

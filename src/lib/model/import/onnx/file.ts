@@ -290,3 +290,15 @@ function listOf(out: Record<string, unknown>, name: string): unknown[] {
   out[name] = list;
   return list;
 }
+
+/** All tensors of a graph, including those in attributes and inner graphs. */
+export function tensorsIn({ initializers, nodes }: OnnxGraph): OnnxTensor[] {
+  const found = [...initializers];
+  for (const { attributes } of nodes) {
+    for (const { tensor, graph } of attributes) {
+      if (tensor !== undefined) found.push(tensor);
+      for (const inner of graph === undefined ? [] : tensorsIn(graph)) found.push(inner);
+    }
+  }
+  return found;
+}

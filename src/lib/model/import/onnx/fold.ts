@@ -8,23 +8,25 @@ import {
   elementTypeOf,
   integers,
   isReal,
+  listIn,
+  mostDimensions,
   requireShape,
 } from './constants.js';
 import { type Attributes, axisIn, broadcastShape, reshapeTarget, slicedAxes } from './node.js';
 
-/** Maximum number of elements in all folded constants of a model, because a hostile file can request terabytes. */
-const mostFolded = 2 ** 24;
-
-/** Counts the elements that folding creates. */
+/** Counts the elements that folding creates, because a hostile file can request terabytes. */
 export class FoldBudget {
   private used = 0;
+
+  /** @param most number of elements in all folded constants of the model */
+  constructor(private readonly most: number) {}
 
   /** @throws AIOT_FILE_MALFORMED */
   spend(shape: readonly number[], where: string): void {
     requireShape(shape, where);
     this.used += Math.max(1, elementCount(shape));
-    if (this.used > mostFolded)
-      throw malformed(`${where}: its constants have more than ${mostFolded} elements in total`);
+    if (this.used > this.most)
+      throw malformed(`${where}: its constants have more than ${this.most} elements in total`);
   }
 }
 
@@ -59,7 +61,7 @@ function input({ inputs, where }: FoldCall, place: number): Constant {
 
 function list(call: FoldCall, place: number): number[] | undefined {
   const found = call.inputs[place];
-  return found && [...found.data];
+  return found && listIn(found, call.where);
 }
 
 const unary: Readonly<Record<string, (x: number) => number>> = {
@@ -201,6 +203,8 @@ const reduction =
     );
     const kept = x.shape.map((size, k) => (axes.has(k) ? 1 : size));
     call.budget.spend(x.shape, call.where);
+    // Without elements, an axis of the result can still be long.
+    call.budget.spend(kept, call.where);
     const sums = new Float64Array(elementCount(kept)).fill(start);
     const place = broadcastPlaces(kept, x.shape);
     x.data.forEach((value, i) => {
@@ -263,7 +267,7 @@ const rows: Readonly<Record<string, Row>> = {
       throw malformed(`${call.where}: its inputs have different shapes`);
     call.budget.spend(shape, call.where);
     const data = arrayFor(first.type, elementCount(shape));
-    const outer = elementCount(shape.slice(0, axis));
+    const outer = data.length === 0 ? 0 : elementCount(shape.slice(0, axis));
     let at = 0;
     for (let row = 0; row < outer; row++) {
       for (const part of parts) {
@@ -485,6 +489,7 @@ export function shapeSlice(shape: readonly number[], attributes: Attributes): nu
 
 export function unsqueezed(shape: readonly number[], axes: readonly number[], where: string): number[] {
   const rank = shape.length + axes.length;
+  if (rank > mostDimensions) throw malformed(`${where}: ${rank} dimensions`);
   const added = new Set(axes.map((axis) => axisIn(axis, rank, where)));
   if (added.size !== axes.length) throw malformed(`${where}: an axis is repeated`);
   const rest = [...shape];

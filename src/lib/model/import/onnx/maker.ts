@@ -4,7 +4,7 @@ import type { Options } from '../../network/graph-builder.js';
 import { unsupported } from '../errors.js';
 import { GraphMaker } from '../keras/maker.js';
 import { type Constant, requireShape } from './constants.js';
-import { permuted, strides } from './fold.js';
+import { type FoldBudget, permuted, strides } from './fold.js';
 import { broadcastShape } from './node.js';
 
 /**
@@ -26,7 +26,7 @@ export interface Activation {
 export type Value = Constant | Activation;
 
 /** Maximum number of operators, which bounds the time that any file takes. An unrolled recurrent layer has many. */
-const mostOperators = 1000;
+export const mostOperators = 10_000;
 
 /** Maximum number of inputs of one CONCATENATION. */
 const mostJoined = 10;
@@ -35,6 +35,30 @@ const mostJoined = 10;
 export class OnnxMaker extends GraphMaker {
   /** The node being converted, for messages. */
   where = '';
+  private numbers = 0;
+
+  /**
+   * @param mostNumbers elements of all constants that the network may have
+   * @param budget of constants that are computed during the import
+   */
+  constructor(
+    private readonly mostNumbers: number,
+    readonly budget: FoldBudget,
+  ) {
+    super();
+  }
+
+  /** Counts elements before they are created: one constant of the file can become any number of others. @throws AIOT_LAYER_UNSUPPORTED */
+  reserve(count: number): void {
+    this.numbers += count;
+    if (this.numbers > this.mostNumbers)
+      throw unsupported(this.where, `the model needs more than ${this.mostNumbers} numbers as weights`);
+  }
+
+  override floats(data: Float32Array, shape: number[], name?: string): number {
+    this.reserve(data.length);
+    return super.floats(data, shape, name);
+  }
 
   override operator<Op extends Operator['op']>(
     op: Op,

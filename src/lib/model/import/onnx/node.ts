@@ -1,10 +1,12 @@
 import { malformed, unsupported } from '../errors.js';
-import { type Constant, constantIn } from './constants.js';
+import { type Constant, constantIn, mostDimensions } from './constants.js';
 import type { OnnxAttribute, OnnxGraph, OnnxNode } from './file.js';
 
 /** The attributes of a node, with the defaults of its operator. */
 export class Attributes {
   private readonly byName: ReadonlyMap<string, OnnxAttribute>;
+  /** Decoded texts, because some are read for each element. */
+  private readonly decoded = new Map<string, string>();
 
   constructor(
     { attributes }: OnnxNode,
@@ -38,7 +40,10 @@ export class Attributes {
 
   text(name: string, otherwise: string): string {
     const bytes = this.byName.get(name)?.bytes;
-    return bytes === undefined ? otherwise : new TextDecoder().decode(bytes);
+    if (bytes === undefined) return otherwise;
+    const text = this.decoded.get(name) ?? new TextDecoder().decode(bytes);
+    this.decoded.set(name, text);
+    return text;
   }
 
   texts(name: string): string[] {
@@ -73,6 +78,7 @@ export function axisIn(axis: number, rank: number, where: string): number {
 /** NumPy's broadcasting rule. @throws AIOT_FILE_MALFORMED */
 export function broadcastShape(a: readonly number[], b: readonly number[], where: string): number[] {
   const rank = Math.max(a.length, b.length);
+  if (rank > mostDimensions) throw malformed(`${where}: ${rank} dimensions`);
   return Array.from({ length: rank }, (_, k) => {
     const [left, right] = [a[k - rank + a.length] ?? 1, b[k - rank + b.length] ?? 1];
     if (left !== right && left !== 1 && right !== 1)

@@ -1,7 +1,7 @@
 import type { Lower } from './call.js';
 import { NodeCall } from './call.js';
 import { type Constant, constantOf } from './constants.js';
-import { FoldBudget, fold } from './fold.js';
+import { fold } from './fold.js';
 import { product } from './linear.js';
 import type { Activation, OnnxMaker } from './maker.js';
 import { unary } from './pointwise.js';
@@ -46,7 +46,7 @@ function real(call: NodeCall, [x, scale, zero]: [number, number, number], axis: 
       attributes: call.attributes,
       outputs: 1,
       opset: call.opset,
-      budget: new FoldBudget(),
+      budget: call.maker.budget,
       where: call.where,
     })![0]!;
   const asReal: Constant = { ...integers, type: 'float32' };

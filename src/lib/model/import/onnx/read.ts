@@ -1,6 +1,6 @@
 import type { Imported } from '../open.js';
 import { ExternalData } from './constants.js';
-import { type OnnxGraph, type OnnxTensor, readOnnxFile } from './file.js';
+import { readOnnxFile, tensorsIn } from './file.js';
 import { type OnnxOptions, onnxToGraph } from './to-graph.js';
 
 /**
@@ -12,15 +12,4 @@ export async function readOnnx(path: string, bytes: Uint8Array, options: OnnxOpt
   if (model.graph !== undefined) await new ExternalData(path).load(tensorsIn(model.graph));
   const { graph, producer, layers, folded, axes, notes } = onnxToGraph(model, options);
   return { format: 'onnx', writer: producer, layers, graph, notes, folded, axes };
-}
-
-/** All tensors of a graph, including those in attributes and inner graphs. */
-function* tensorsIn({ initializers, nodes }: OnnxGraph): Generator<OnnxTensor> {
-  yield* initializers;
-  for (const { attributes } of nodes) {
-    for (const { tensor, graph } of attributes) {
-      if (tensor !== undefined) yield tensor;
-      if (graph !== undefined) yield* tensorsIn(graph);
-    }
-  }
 }

@@ -2,7 +2,7 @@ import { malformed, unsupported } from '../errors.js';
 import type { Lower, NodeCall } from './call.js';
 import { type Constant, constantOf } from './constants.js';
 import { dense } from './linear.js';
-import type { Activation, OnnxMaker } from './maker.js';
+import { type Activation, mostOperators, type OnnxMaker } from './maker.js';
 import { unary } from './pointwise.js';
 import { joined, part } from './shapes.js';
 
@@ -108,6 +108,7 @@ const recurrent =
       throw malformed(`${where}: expected [time, batch, features], got [${given.shape.join(', ')}]`);
     const x = maker.arranged(isBatchFirst ? maker.transposedValue(given, [1, 0, 2]) : given, [0, 1, 2]);
     const [time = 0, batch = 0] = x.shape;
+    if (time > mostOperators) throw unsupported(where, `it has ${time} time steps`, 'use fewer');
     refuseUnusual(call, time);
     const weights = call.constant(1, 'weights');
     const both = call.constant(2, 'recurrent weights');

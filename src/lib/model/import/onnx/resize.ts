@@ -157,6 +157,7 @@ function weighed(
   taps: readonly (readonly (readonly number[])[])[],
 ): Activation {
   const size = x.shape[axis]!;
+  maker.reserve(taps.length * size);
   const matrix = new Float32Array(taps.length * size);
   taps.forEach((list, row) => {
     for (const [place = 0, weight = 0] of list)

@@ -1,7 +1,7 @@
 import { elementCount } from '../../../formats/tflite/graph.js';
 import { malformed, unsupported } from '../errors.js';
 import type { Lower, NodeCall } from './call.js';
-import { type Constant, integers } from './constants.js';
+import { type Constant, integers, listIn } from './constants.js';
 import { flattened, permutationOf, shapeSlice, splitSizes, squeezed, unsqueezed } from './fold.js';
 import { type Activation, identity, type OnnxMaker } from './maker.js';
 import { axisIn, broadcastShape, reshapeTarget, slicedAxes } from './node.js';
@@ -12,7 +12,7 @@ const reshape: Lower = (call) => {
   const x = call.x();
   const wanted = call.constant(1, 'shape');
   const allowZero = call.attributes.integer('allowzero', 0) === 1;
-  return call.maker.reshaped(x, reshapeTarget(x.shape, [...wanted.data], allowZero, call.where));
+  return call.maker.reshaped(x, reshapeTarget(x.shape, listIn(wanted, call.where), allowZero, call.where));
 };
 
 const flatten: Lower = (call) => {
@@ -71,10 +71,10 @@ const slice: Lower = (call) => {
   const [axes, steps] = [call.optional(3, 'axes'), call.optional(4, 'steps')];
   const cut = slicedAxes(
     x.shape,
-    [...starts.data],
-    [...ends.data],
-    axes && [...axes.data],
-    steps && [...steps.data],
+    listIn(starts, call.where),
+    listIn(ends, call.where),
+    axes && listIn(axes, call.where),
+    steps && listIn(steps, call.where),
     call.where,
   );
   if (cut.some(({ count }) => count === 0))
@@ -140,7 +140,7 @@ const gather: Lower = (call) => {
   const x = call.x();
   const axis = axisIn(call.attributes.integer('axis', 0), x.shape.length, where);
   const size = x.shape[axis]!;
-  const list = [...indices.data].map((at) => (at < 0 ? at + size : at));
+  const list = listIn(indices, call.where).map((at) => (at < 0 ? at + size : at));
   if (list.length === 0 || list.some((at) => !Number.isInteger(at) || at < 0 || at >= size))
     throw malformed(`${where}: an index is outside of 0 to ${size - 1}`);
   const runs: { first: number; count: number }[] = [];
@@ -157,7 +157,7 @@ const gather: Lower = (call) => {
 
 const expand: Lower = (call) => {
   const x = call.x();
-  const shape = broadcastShape(x.shape, [...call.constant(1, 'shape').data], call.where);
+  const shape = broadcastShape(x.shape, listIn(call.constant(1, 'shape'), call.where), call.where);
   const { maker } = call;
   const wide = maker.ranked(x, shape.length);
   return repeated(
@@ -168,7 +168,7 @@ const expand: Lower = (call) => {
 };
 
 const tile: Lower = (call) => {
-  const repeats = [...call.constant(1, 'repeats').data];
+  const repeats = listIn(call.constant(1, 'repeats'), call.where);
   const x = call.x();
   if (repeats.length !== x.shape.length)
     throw malformed(`${call.where}: ${repeats.length} repeats for [${x.shape.join(', ')}]`);
@@ -189,9 +189,9 @@ const pad: Lower = (call) => {
   const { maker, where, attributes } = call;
   const x = maker.settled(call.x());
   const rank = x.shape.length;
-  const given = [...call.constant(1, 'pads').data];
+  const given = listIn(call.constant(1, 'pads'), where);
   const axes = call.optional(3, 'axes');
-  const which = axes ? [...axes.data].map((axis) => axisIn(axis, rank, where)) : identity(rank);
+  const which = axes ? listIn(axes, where).map((axis) => axisIn(axis, rank, where)) : identity(rank);
   if (given.length !== 2 * which.length)
     throw malformed(`${where}: ${given.length} pads for ${which.length} axes`);
   const sides = identity(rank).map((axis): [number, number] => {

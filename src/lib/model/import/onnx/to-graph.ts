@@ -2,8 +2,24 @@ import { elementCount, type Graph } from '../../../formats/tflite/graph.js';
 import { malformed, unsupported } from '../errors.js';
 import { type Lower, NodeCall } from './call.js';
 import { classicRows } from './classic.js';
-import { arrayFor, type Constant, constantIn, constantOf, elementTypeOf, isReal } from './constants.js';
-import type { OnnxFunction, OnnxGraph, OnnxModel, OnnxNode, OnnxTensor, OnnxValue } from './file.js';
+import {
+  arrayFor,
+  type Constant,
+  constantIn,
+  constantOf,
+  elementTypeOf,
+  isReal,
+  sizeOfTensor,
+} from './constants.js';
+import {
+  type OnnxFunction,
+  type OnnxGraph,
+  type OnnxModel,
+  type OnnxNode,
+  type OnnxTensor,
+  type OnnxValue,
+  tensorsIn,
+} from './file.js';
 import { FoldBudget, fold } from './fold.js';
 import { linearRows } from './linear.js';
 import { type Activation, identity, OnnxMaker, type Value } from './maker.js';
@@ -61,6 +77,12 @@ const replacements: Readonly<Record<string, string>> = {
   TopK: 'export the model up to the node before it',
 };
 
+/** Numbers that any model may have as constants, besides those that are in the file. Folding also counts intermediate results. */
+const leastNumbers = 2 ** 22;
+
+/** Size of all bodies of functions together, each counted as often as it is called: 16 nested functions of 10 calls each would be endless. */
+const mostInlined = 100_000;
+
 /** Versions of the default operator set whose semantics are implemented; 22 and 23 only add element types and operators. */
 const opsets = { oldest: 11, newest: 23 };
 
@@ -116,8 +138,8 @@ class Scope {
 }
 
 class ModelWalk {
-  private readonly maker = new OnnxMaker();
-  private readonly budget = new FoldBudget();
+  private readonly maker: OnnxMaker;
+  private readonly budget: FoldBudget;
   private readonly graph: OnnxGraph;
   private readonly opset: number;
   private readonly functions: ReadonlyMap<string, OnnxFunction>;
@@ -148,6 +170,9 @@ class ModelWalk {
         'export it with opset_version 17',
       );
     this.functions = new Map(model.functions.map((each) => [`${each.domain}:${each.name}`, each]));
+    const stored = tensorsIn(this.graph).reduce((sum, tensor) => sum + sizeOfTensor(tensor), 0);
+    this.budget = new FoldBudget(leastNumbers + 4 * stored);
+    this.maker = new OnnxMaker(leastNumbers + stored, this.budget);
   }
 
   run(): OnnxImport {
@@ -260,7 +285,7 @@ class ModelWalk {
         // A node that waits for another one is below it on this stack.
         if (missing.some((each) => scope.isOpen(each)))
           throw malformed(`${this.describe(scope, node, index)} depends on itself`);
-        waiting.push(...missing);
+        for (const each of missing) waiting.push(each);
         continue;
       }
       waiting.pop();
@@ -372,6 +397,7 @@ class ModelWalk {
   }
 
   private inlineDepth = 0;
+  private inlined = 0;
   private inline(
     scope: Scope,
     node: OnnxNode,
@@ -380,6 +406,8 @@ class ModelWalk {
     where: string,
   ): Value[] {
     if (this.inlineDepth > 16) throw malformed(`${where}: functions are nested more than 16 deep`);
+    this.inlined += nodes.reduce((sum, inner) => sum + sizeOfNode(inner), 1);
+    if (this.inlined > mostInlined) throw malformed(`${where}: its functions are too large in total`);
     const given = new Map(node.attributes.map((each) => [each.name, each]));
     const body = nodes.map((inner) => ({
       ...inner,
@@ -579,6 +607,16 @@ function* namesRead(nodes: readonly OnnxNode[]): Generator<string> {
       for (const { name } of graph.outputs) yield name;
     }
   }
+}
+
+/** Number of names and numbers in a node and its inner graphs. */
+function sizeOfNode({ inputs, outputs, attributes }: OnnxNode): number {
+  return attributes.reduce((sum, { tensor, graph, floats, integers, bytes }) => {
+    const inner = graph === undefined ? [] : graph.nodes.map(sizeOfNode);
+    const tensors = [...(tensor ? [tensor] : []), ...(graph?.initializers ?? [])].map(sizeOfTensor);
+    const own = floats.length + integers.length + (bytes?.length ?? 0) + 1;
+    return [...inner, ...tensors].reduce((a, b) => a + b, sum + own);
+  }, inputs.length + outputs.length);
 }
 
 /** Names that a graph reads from outside itself. */

@@ -373,6 +373,8 @@ function pooled(
 function edgePadded(maker: OnnxMaker, tensor: number, pads: [Pair, Pair]): number {
   return pads.reduce((x, [before, after], k) => {
     if (before + after === 0) return x;
+    if (before + after > 256)
+      throw unsupported(maker.where, `${before + after} repeated elements`, 'pad fewer');
     const axis = k + 1;
     const shape = maker.shape(x);
     const edge = (at: number) =>
@@ -409,6 +411,7 @@ const averagePool: Lower = (call) => {
     return asGiven(call, image(maker, pooled(maker, 'AVERAGE_POOL_2D', given, window)), rank);
   const y = pooled(maker, 'AVERAGE_POOL_2D', zeroPadded(maker, given, pads), { ...window, padding: 'valid' });
   const stated = call.attributes.text('auto_pad', 'NOTSET') === 'NOTSET' ? padsOf(call, rank) : window.pads;
+  maker.reserve(window.size[0] * window.size[1]);
   const factors = shareFactors(picture, window, pads, withZeros ? stated : undefined);
   if (factors.data.every((value) => value === 1)) return asGiven(call, image(maker, y), rank);
   return asGiven(call, maker.two('MUL', image(maker, y), factors), rank);
