@@ -52,8 +52,7 @@ export async function pipelineFiles(project: Project, values: Values) {
 
 /** Parses a rendered template. */
 export function templateObject(text: string): { spec: unknown } {
-  // The number of aliases is unlimited, because every step uses the same artifact, each time as an alias. The parser's limit is meant
-  // against attacks.
+  // The parser's limit on aliases guards against attacks. It is disabled, because every step refers to the same artifact by an alias.
   return parse(text, { maxAliasCount: -1, logLevel: 'error' }) as { spec: unknown };
 }
 

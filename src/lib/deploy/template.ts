@@ -21,7 +21,7 @@ export type Scope = Readonly<Record<string, unknown>>;
 const named = /<[\w.-]+>/;
 
 /**
- * A YAML template with its values. It is filled as data, never as text, so that a value cannot become anything else:
+ * Fills a YAML template with values. They are inserted as data, never as text, so that no value can change the structure:
  *
  * - `<a.b>` alone is replaced by that value; `null` omits the entry. In quotes or surrounded by text, the value becomes text.
  * - `$when: a.b` in a map omits the map if the value is false, null or empty. `$when: !a.b` inverts the condition.

@@ -4,7 +4,7 @@ import type { Usual, Values } from './values.js';
 
 /** Input of a rendering. */
 export interface RenderInput {
-  /** The project; null if there is none, so that the target renders the motion system. */
+  /** The project; null if there is none, in which case the target renders the motion system. */
   project: Project | null;
   /** JetStream streams of the project (its streams.yaml), or those of the motion system. */
   streams: readonly TopicSpec[];

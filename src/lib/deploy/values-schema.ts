@@ -214,7 +214,7 @@ const service = z.strictObject({
   /** Size of the service's persistent data in /project/data. */
   size: bytes.optional(),
   storageClass: label.optional(),
-  /** Accelerator of which the service needs one, such as coral. A device plugin provides it. */
+  /** Kind of accelerator that the service needs, such as coral. A device plugin provides it. */
   accelerator: label.optional(),
   /** Port of the health page /healthz. */
   health: port.optional(),
@@ -337,13 +337,13 @@ const argocd = z.strictObject({
 });
 
 /**
- * Schema of deploy.yaml, which contains everything in which renderings differ. Absent values are derived from aiot.yaml, or have the
- * defaults given here.
+ * Schema of deploy.yaml, which contains all settings that vary between installations. Absent values are derived from aiot.yaml, or have
+ * the defaults given here.
  */
 export const valuesSchema = z.strictObject({
   name: label.optional(),
   namespace: label.optional(),
-  /** Names and addresses at which devices and people reach it; the first is used in its URLs. */
+  /** Names and addresses at which devices and people reach the installation; the first is used in URLs. */
   hosts: z.array(host).min(1).optional(),
   /** The image that Dockerfile builds. By default it is in a private registry. */
   image: image.optional(),

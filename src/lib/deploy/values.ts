@@ -127,7 +127,7 @@ function serviceProblems({ services, accelerators }: Given): Problem[] {
   ]);
 }
 
-/** Problems of values that everyone could read although they should be secret. `$(NAME)` is allowed for a name listed under secrets. */
+/** Problems with values that should be secret but could be read by everyone. `$(NAME)` is allowed for a name listed under secrets. */
 function secretProblems(
   path: PropertyKey[],
   key: string,

@@ -34,7 +34,7 @@ export function simulateBoard({ board, id, ...options }: SimulateBoardOptions): 
   return simulateKit({ ...options, mac, to: options.to ?? 'mqtt://127.0.0.1:1883' });
 }
 
-/** Formats an event as one line for people, without the time. */
+/** Formats an event as one human-readable line, without the time. */
 export function describeBoardEvent(event: BoardEvent): string {
   // Both kinds have events with the same names; the kit's boards are named by MAC, the guide's by number.
   return event.board.includes(':')

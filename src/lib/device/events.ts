@@ -45,7 +45,7 @@ export type DeviceNews = DeviceEvent extends infer E
     : never
   : never;
 
-/** Formats an event as one line for people, without the time. */
+/** Formats an event as one human-readable line, without the time. */
 export function describeEvent(event: DeviceEvent): string {
   switch (event.event) {
     case 'booted': {

@@ -87,7 +87,7 @@ export async function simulateKit(options: SimulateKitOptions): Promise<void> {
   onEvent({ event: 'ended', ...at(), messages });
 }
 
-/** Formats an event as one line for people, without the time. */
+/** Formats an event as one human-readable line, without the time. */
 export function describeKitEvent(event: KitEvent): string {
   switch (event.event) {
     case 'connected':

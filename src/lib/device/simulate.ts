@@ -18,7 +18,7 @@ import { trustInFile } from './virtual/trust.js';
 import { configFlashBytes, defaultSlotBytes, type VirtualDevice } from './virtual/types.js';
 
 export interface SimulateOptions {
-  /** Folder of `aiot device provision`, which also contains the device's flash. */
+  /** Folder written by `aiot device provision`, which also contains the device's flash. */
   identityDir: string;
   /** A CSV file to replay, or a motor to simulate; neither = only handle updates and commands. */
   recording?: string;

@@ -3,14 +3,14 @@ import { createServer } from 'node:net';
 import { systemCode } from '../core/errors.js';
 import { type Finding, ok, warn } from './finding.js';
 
-/** Checks whether `aiot up` could listen on a port, and which process uses it otherwise. */
+/** Checks whether `aiot up` could listen on a port and, if not, which process uses it. */
 export async function checkPort(check: string, port: number, flag: string): Promise<Finding> {
   const refused = await listen(port);
   if (refused === undefined) return ok(check, `${port} is free`);
   if (refused !== 'EADDRINUSE') return warn(check, `${port} is not usable (${refused})`, `aiot up ${flag} 0`);
   const owner = await ownerOf(port);
   const detail = `${port} is in use${owner ? ` by ${owner.name}, pid ${owner.pid}` : ''}`;
-  // Usually the platform itself, which is fine.
+  // The port is usually in use by the platform itself, which is fine.
   if (owner?.aiot) return ok(check, detail);
   return warn(check, detail, `To use any free port, run \`aiot up ${flag} 0\`.`);
 }

@@ -7,7 +7,7 @@ import { holdersOf } from './port/list.js';
 
 interface ConnectFacts {
   line: SerialLine;
-  /** Bytes that the chip sent besides answers. */
+  /** Bytes from the chip that are not part of an answer. */
   heard: Uint8Array;
   /** Whether our own packets were echoed. */
   echoed: boolean;
@@ -92,7 +92,7 @@ interface WorkFacts {
   address: string;
   /** The current operation: `writing app.bin at 0x10000`. */
   doing: string;
-  /** Bytes that the chip sent besides answers since the operation began. */
+  /** Bytes from the chip since the operation began that are not part of an answer. */
   heard: Uint8Array;
   /** Whether the loader still answers a greeting. */
   alive: boolean;
@@ -105,7 +105,7 @@ const corrupted = new Set([0x05, 0x07, 0x0b, 0x0c, 0xc0, 0xc1, 0xc2, 0xc6, 0xc7,
 
 const notRead = new Set([0x09, 0x0a]);
 
-/** A readable error for an operation that the chip did not finish. An AiotError is returned unchanged. */
+/** A readable error for an operation that the chip did not finish. Any other error is returned unchanged. */
 export function whyInterrupted(error: unknown, facts: WorkFacts): unknown {
   if (!(error instanceof NoAnswer || error instanceof Refusal)) return error;
   const { address, doing } = facts;
@@ -150,7 +150,7 @@ function whyRefused(refusal: Refusal, { address, doing }: WorkFacts): AiotError 
   return new AiotError(code, `the chip at ${address} failed while ${doing} (error ${number})`, at);
 }
 
-/** Serial output of a chip besides answers: the ROM's boot text, a crash, or a program's output. */
+/** Serial output of a chip outside of answers: the ROM's boot text, a crash, or a program's output. */
 export interface BootText {
   /** The strapping pins as read by the ROM at its last start: `boot:0x13 (SPI_FAST_FLASH_BOOT)`. */
   mode: { value: number; name: string; download: boolean } | null;
@@ -190,7 +190,7 @@ export function readBootText(bytes: Uint8Array): BootText {
 
 const isDownload = (name: string) => /DOWNLOAD|UART\d?_BOOT/.test(name);
 
-/** Whether the bytes are readable text, that is, nearly all printable. Noise or a wrong speed gives other bytes. */
+/** Whether the bytes are readable text, that is, nearly all printable. Noise or a wrong speed produces other bytes. */
 export function isReadable(bytes: Uint8Array): boolean {
   if (bytes.length < 4) return false;
   let printable = 0;

@@ -1,6 +1,6 @@
 /**
- * The cable: serial lines, the chip's ROM loader, the write plan, the monitor; and a simulated chip for testing all of
- * it. Creates no identities.
+ * Access to a board by cable: serial lines, the chip's ROM loader, the write plan and the monitor, and a simulated chip to test them
+ * with. Creates no identities.
  */
 export {
   type BoardErased,

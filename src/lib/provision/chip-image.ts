@@ -30,7 +30,7 @@ export function imageFor({ key, reply }: Enrolled, options: ChipOptions): Device
 }
 
 /**
- * Detects images that cannot be built before a certificate is requested: checked with a key and certificates of typical size
+ * Detects images that cannot be built, before a certificate is requested. Builds each one with a key and certificates of typical size,
  * and with everything already stored on the device.
  * @throws AIOT_NVS_UNFIT, AIOT_FILE_MALFORMED
  */
@@ -110,8 +110,8 @@ export interface OldNvs {
 const itsOwn = new Set(['aiot_update/sequence', 'aiot_update/floor', 'aiot/model_slot']);
 
 /**
- * Adds all entries of an earlier NVS that the new image does not set: Wi-Fi, the firmware's own settings, the device's
- * committed versions. Re-encrypted with the same keys if it was encrypted.
+ * Adds all entries of an earlier NVS that the new image does not set: Wi-Fi, the firmware's own settings, the device's committed
+ * versions. The result is encrypted with the same keys if the earlier NVS was encrypted.
  * @param image in plain text @throws AIOT_FILE_MALFORMED, AIOT_NVS_UNFIT
  */
 export function keepOld(image: DeviceImage, old: OldNvs, version: 1 | 2): DeviceImage {

@@ -17,9 +17,8 @@ import { imageNames, type OldNvs } from './chip-image.js';
 import { type Identity, identitySchema } from './identity-folder.js';
 
 /**
- * Reads a folder written by `aiot device provision`: for a computer its files, for a chip its NVS image, as the firmware
- * would.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED naming the file and the member, AIOT_FILE_MALFORMED
+ * Reads a folder written by `aiot device provision`: for a computer its files, for a chip its NVS image, as the firmware would.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (with the file and the member)
  */
 export async function readIdentity(folder: string): Promise<HeldIdentity> {
   const path = (name: string) => join(folder, name);

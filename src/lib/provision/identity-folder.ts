@@ -41,7 +41,7 @@ export function identityOf(key: string, answer: Answer): NewFile[] {
   return [...root, ...files];
 }
 
-/** device.json, for people and tools. `chip`: only for a device on a chip. */
+/** Contents of device.json. `chip`: only for a device on a chip. */
 export function descriptionOf({ device, urls }: Answer, chip?: ChipName): string {
   const { name, id, type, mac } = device;
   const board = { ...(chip !== undefined && { chip }), ...(mac !== null && { mac }) };
@@ -113,7 +113,7 @@ export async function openPlace(out: string, names: readonly string[], over = fa
   };
 }
 
-/** Number of bytes that an identity with its images takes. */
+/** Number of bytes that an identity with its images takes at most. */
 const probeBytes = 64 * 1024;
 
 interface Move {

@@ -191,7 +191,7 @@ function boardOf(row: FleetRow, registered: readonly DeviceInfo[]): string | nul
   return alike ? `the chip id ${alias} is that of ${alike.name} already` : null;
 }
 
-/** The platform that the files in the folder name. */
+/** URL of the platform named in the folder's device.json, if there is one. */
 async function platformIn(folder: string): Promise<{ platform?: string }> {
   const parsed = identitySchema.safeParse(
     await unless('AIOT_FILE_NOT_FOUND', readJson(join(folder, 'device.json'))),

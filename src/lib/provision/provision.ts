@@ -212,7 +212,7 @@ async function adviceFor(
       },
     ];
   } catch {
-    // The platform does not respond: the folder alone decides.
+    // The platform does not respond, so the advice depends on the folder alone.
     return [`${out} already contains the identity of ${name}`, { next: `Use it. ${renewed} ${another}` }];
   }
 }

@@ -142,10 +142,10 @@ const series = [
   10, 11, 12, 13, 15, 16, 18, 20, 22, 24, 27, 30, 33, 36, 39, 43, 47, 51, 56, 62, 68, 75, 82, 91,
 ];
 
-/** The commonly available values: 1 Ω to 1 MΩ. */
+/** The commonly available values of the series: 1 Ω to 910 kΩ. */
 const values = [0, 1, 2, 3, 4, 5].flatMap((decade) => series.map((two) => (two * 10 ** decade) / 10));
 
-/** A sum that equals a value of the series may miss it by a rounding error. */
+/** A calculated value that should equal one of the series may differ from it by a rounding error. */
 const rounding = 1 + 1e-9;
 
 /** The greatest E24 value at or below `ohms`; null if there is none from 1 Ω to 910 kΩ. */

@@ -37,7 +37,7 @@ export class WallTime {
       this.#offsetMs += error;
       return { offsetMs: this.#offsetMs, stepMs: error };
     }
-    // `now` counts whole milliseconds: differences below one are not followed.
+    // `now` has a resolution of 1 ms, so smaller differences are not followed.
     if (Math.abs(error) > 1) this.#offsetMs += Math.max(-slew * passed, Math.min(slew * passed, error));
     return { offsetMs: this.#offsetMs, stepMs: 0 };
   }

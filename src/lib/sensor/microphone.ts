@@ -175,7 +175,7 @@ interface Recorder {
   stop(): Promise<void>;
 }
 
-/** Maximum of its stderr that is kept. */
+/** Maximum number of characters of its stderr that are kept. */
 const mostSaid = 2_000;
 
 const killAfterMs = 1_000;

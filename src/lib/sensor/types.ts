@@ -38,7 +38,7 @@ export interface SourceFaults {
 
 /** A source of samples. Iterate once; iteration ends when there are no more, or when it is closed. */
 export interface SampleSource extends AsyncIterable<SampleBatch> {
-  /** Without credentials. */
+  /** Address of the sensor, without credentials. */
   readonly endpoint: string;
   readonly fields: readonly SampleField[];
   /** Nominal rate as configured, Hz; null if the rate is known only from the samples' times. */
@@ -49,6 +49,6 @@ export interface SampleSource extends AsyncIterable<SampleBatch> {
 
 /** Options of this machine's own sensors, besides a URL. */
 export interface MachineOptions extends SystemRoots {
-  /** Default = the system's. */
+  /** Clock; default = the system's. */
   clock?: Clock;
 }

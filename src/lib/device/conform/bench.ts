@@ -8,7 +8,7 @@ import type { Reply } from '../protocol/control.js';
 import type { Desired, Reported } from '../protocol/messages.js';
 import type { Listener, Seen } from './listen.js';
 
-/** One requirement of docs/reference/protocol.md on a device. */
+/** One requirement that docs/reference/protocol.md places on a device. */
 export interface Check {
   /** Stable across versions: scripts refer to it. */
   id: string;
@@ -38,7 +38,7 @@ export interface Bench {
   /** The release that may be installed for real; null = none. */
   model: ModelId | null;
   signal: AbortSignal | undefined;
-  /** Not retained: the platform's retained messages stay unchanged. */
+  /** Sends a message that is not retained, so that the platform's retained messages stay unchanged. */
   send(channel: 'command' | 'desired', payload: object | Buffer): Promise<void>;
   /** Sends a command and waits for its reply. @throws NotHeld if none arrives */
   ask(command: string, more?: object): Promise<Reply>;

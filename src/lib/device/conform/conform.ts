@@ -40,7 +40,7 @@ export const conformitySchema = z.object({
 export type Conformity = z.output<typeof conformitySchema>;
 
 export interface ConformOptions {
-  /** Has to match one device. */
+  /** Must match exactly one device. */
   selector: string;
   /** Name of the platform's context; absent = the current one. */
   context?: string | undefined;
@@ -56,8 +56,8 @@ export interface ConformOptions {
 }
 
 /**
- * Checks a device against docs/reference/protocol.md, from the operator's side of its platform: any online device that speaks protocol v1.
- * The device's model stays unchanged unless `model` is given; no retained message is left behind, and its desired state is restored.
+ * Checks an online device that speaks protocol v1 against docs/reference/protocol.md, from the operator's side of its platform. The
+ * device's model stays unchanged unless `model` is given; no retained message is left behind, and its desired state is restored.
  * @throws AIOT_NOT_FOUND, AIOT_DEVICE_OFFLINE, AIOT_DEVICE_UPDATING, AIOT_CONTEXT_NOT_FOUND, AIOT_BROKER_REFUSED, AIOT_USAGE
  */
 export async function conformDevice(options: ConformOptions): Promise<Conformity> {

@@ -192,7 +192,10 @@ export const commandChecks: Check[] = [
   },
 ];
 
-/** Sends a request one time more than replies are allowed, then pings: messages keep their order, so all replies precede the ping's. */
+/**
+ * Sends a request once more than replies are allowed, then pings. Messages keep their order, so all replies precede the reply to the
+ * ping.
+ */
 async function answersNot(bench: Bench, asked: object, allowed: 0 | 1): Promise<void> {
   const id = newId();
   const from = bench.listener.seen.length;

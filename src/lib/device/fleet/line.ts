@@ -3,7 +3,7 @@ import { connect as connectTls, type SecureContext } from 'node:tls';
 import { type DeviceChannel, encodeMessage, topicOf } from '../protocol/codec.js';
 import type { Signer } from '../protocol/proof.js';
 
-/** Seconds of silence after which the broker considers a device gone: the fleet pings at half this interval. */
+/** Seconds of silence after which the broker considers a device gone: the fleet pings each device three times in this interval. */
 export const keepAliveS = 600;
 
 /** Connection settings of one device of a fleet. */
@@ -56,7 +56,7 @@ export class Line implements Packets {
     });
     this.socket.on('data', (came: Buffer) => {
       const rest = readPackets(this.rest ? Buffer.concat([this.rest, came]) : came, this);
-      // Copied, because it is a slice of a large buffer.
+      // Copied, because a slice would keep the large receive buffer in memory.
       this.rest = rest && Buffer.from(rest);
     });
     this.socket.on('error', (error) => {
@@ -115,7 +115,10 @@ export class Line implements Packets {
   }
 }
 
-/** The subset of MQTT 3.1.1 that a device of a fleet needs: a connection costs little more than its socket. */
+/**
+ * The last will of a device. These packets are the subset of MQTT 3.1.1 that a fleet needs, so a connection costs little more than its
+ * socket.
+ */
 interface Will {
   topic: string;
   payload: Buffer;

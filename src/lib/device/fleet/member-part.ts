@@ -45,7 +45,7 @@ export class Part {
     this.state = ports.shared.blanks[kind];
   }
 
-  /** Starts from the contents of the flash. @param entered the running program is the one on trial */
+  /** Starts from the contents of the flash. @param entered whether the running program is the one on trial */
   boot(record: DeviceRecord, entered: boolean): void {
     if (entered && this.kind === 'firmware') this.entered = record.trial?.rollout ?? null;
     const { state, effects } = bootUpdate(record, [], this.state.traits);

@@ -30,7 +30,7 @@ export const faultsSchema = z.strictObject({ devices: z.record(z.string(), z.enu
 
 export type Faults = z.output<typeof faultsSchema>['devices'];
 
-/** Delivery time of a message, ms, including resends. @param count sequence number of the message of this device */
+/** Delivery time of a message, ms, including resends. @param count sequence number of the device's message */
 export function delayOf(
   { seed, loss, latencyMs: [least, most] }: Network,
   device: number,

@@ -203,7 +203,7 @@ export class RehearsedDevice {
     return { type: 'failed', attempt, code, message: 'it does not work' };
   }
 
-  /** Loses everything but the flash. @param entered into firmware on trial */
+  /** Loses everything but the flash. @param entered whether it restarts into firmware on trial */
   private restart(kind: Kind, entered: boolean): void {
     const record = this.parts.get(kind)!.record;
     this.connect(false);

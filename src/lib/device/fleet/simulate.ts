@@ -67,7 +67,7 @@ export const fleetEventSchema = z.discriminatedUnion('event', [
 
 export type FleetEvent = z.output<typeof fleetEventSchema>;
 
-/** Formats an event as one line for people, without the time. */
+/** Formats an event as one human-readable line, without the time. */
 export function describeFleetEvent(event: FleetEvent): string {
   switch (event.event) {
     case 'enlisted': {
@@ -269,7 +269,7 @@ function running(members: readonly Member[], kind: Kind): Record<string, number>
   return counts;
 }
 
-/** Pings each device within a third of its keep-alive, spread over time. */
+/** Pings each device three times per keep-alive interval, with the pings of all devices spread over time. */
 function pinging(members: readonly Member[]): NodeJS.Timeout {
   let tick = 0;
   const ticks = Math.floor(keepAliveS / 3);
@@ -290,7 +290,7 @@ function roaming(members: readonly Member[], network: Network, clock: number): N
   return setInterval(move, minuteMs / clock);
 }
 
-/** Removes a few hundred per request: each request changes many devices. */
+/** Revokes and removes the devices, a few hundred per request. */
 async function remove(client: RegistryClient, names: readonly string[]): Promise<number> {
   let removed = 0;
   for (let i = 0; i < names.length; i += mostSimulated) {
@@ -330,7 +330,10 @@ const asked = 8;
 
 const addresses = 5;
 
-/** A fleet that has just ended stays online until the platform notices its last disconnection; ms. */
+/**
+ * Time for which devices that are still online are retried, ms: those of a fleet that has just ended count as online until the platform
+ * notices their disconnection.
+ */
 const leavingMs = 5000;
 
 const askAgainMs = 500;

@@ -24,7 +24,7 @@ const at = { board: z.string(), t: z.int() };
 
 /** Events of a guide board. `t`: ms since 1970. */
 export const guideEventSchema = z.discriminatedUnion('event', [
-  /** The registry has not confirmed the board yet: it asks again. */
+  /** The registry has not confirmed the board yet, so the board asks again. */
   z.object({ event: z.literal('waiting'), ...at }),
   z.object({ event: z.literal('activated'), ...at }),
   z.object({ event: z.literal('connected'), ...at, broker: z.string() }),
@@ -42,7 +42,7 @@ export type GuideEvent = z.output<typeof guideEventSchema>;
 /** An event without the members common to all events. */
 type GuideNews = GuideEvent extends infer E ? (E extends GuideEvent ? Omit<E, 'board' | 't'> : never) : never;
 
-/** Formats an event as one line for people, without the time. */
+/** Formats an event as one human-readable line, without the time. */
 export function describeGuideEvent(event: GuideEvent): string {
   switch (event.event) {
     case 'waiting':

@@ -61,7 +61,7 @@ interface OnboardOptions extends Pick<MakeOptions, 'client' | 'name' | 'out' | '
   loader: LoaderOptions;
   /** Opens the board; replaced in tests. */
   open?: (port: string, options: LoaderOptions) => Promise<Loader>;
-  /** Called with a description of each stage, for people. */
+  /** Called with a human-readable description of each stage. */
   onStage?: (text: string) => void;
 }
 
@@ -263,8 +263,8 @@ async function nvsOf(loader: Pick<Loader, 'read'>, table: PartitionTable) {
 }
 
 /**
- * Keys of an earlier, encrypted NVS, as a region that erases them: firmware that finds keys cannot read a plain NVS. null if
- * the board has none.
+ * Keys of an earlier, encrypted NVS, as a region that erases them: firmware that finds keys cannot read a plain NVS. Null if the board
+ * has none.
  */
 async function staleKeys(
   loader: Pick<Loader, 'read'>,
@@ -279,7 +279,7 @@ async function staleKeys(
 
 /**
  * A region that erases the NVS of the board's previous table. If the new table has no partition there, a private key and the Wi-Fi
- * password would stay readable. null if there is none, or if it is overwritten anyway.
+ * password would stay readable. Null if there is none, or if it is overwritten anyway.
  */
 async function staleNvs(
   loader: Pick<Loader, 'read'>,

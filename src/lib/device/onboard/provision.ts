@@ -45,7 +45,9 @@ export interface ProvisionRequest {
 
 export type Provisioned = ProvisionedDevice | Onboarded | FleetResult;
 
-/** Provisions one device into a folder or onto a board, or a fleet into folders. @throws AIOT_USAGE, and the errors of these */
+/**
+ * Provisions one device into a folder or onto a board, or a fleet into folders. @throws AIOT_USAGE, and the errors of these operations
+ */
 export async function provision(request: ProvisionRequest): Promise<Provisioned> {
   const { type, chip } = request;
   return await provisionTyped({
@@ -98,7 +100,10 @@ async function make(request: ProvisionRequest): Promise<Provisioned> {
   return device;
 }
 
-/** Allows one fleet run at a time: two runs of one file with different folders would divide its devices. @throws AIOT_PROVISION_RUNNING */
+/**
+ * Allows one fleet run at a time: two runs with the same file but different folders would divide its devices between them. @throws
+ * AIOT_PROVISION_RUNNING
+ */
 async function alone<T>(context: string, task: () => Promise<T>): Promise<T> {
   const release = await takeLock(join(configFolder(), `provision-${encodeURIComponent(context)}.lock`));
   if (!release) {

@@ -79,7 +79,7 @@ export async function renewDevice(request: RenewRequest): Promise<ProvisionedDev
   return renewed;
 }
 
-/** `held`: the NVS of the connected board. */
+/** The kind of enrolment for a request. `held`: the NVS of the connected board. */
 async function howFor(
   { kind, now, port }: RenewRequest,
   device: DeviceInfo,

@@ -39,7 +39,7 @@ interface Answering {
   shadow?: (() => ShadowRun | null) | undefined;
   /** Without a model that fits the sensor, waits for one instead of throwing at the start. */
   waits: boolean;
-  /** Called with each model that comes into use: why it does not fit the sensor; null = it fits. */
+  /** Called for each model that comes into use, with the reason why it does not fit the sensor; null = it fits. */
   onModel?: ((unfit: string | null) => void) | undefined;
 }
 

@@ -38,7 +38,7 @@ interface FeedPorts {
   model(): ActiveModel | null;
   /** The shadow currently running. */
   shadow?(): ShadowRun | null;
-  /** Called with each model that comes into use: why it does not fit the sensor; null = it fits. */
+  /** Called for each model that comes into use, with the reason why it does not fit the sensor; null = it fits. */
   onModel?(unfit: string | null): void;
   /** The configuration currently in use. */
   config(): DeviceConfig;

@@ -142,7 +142,7 @@ function chooseDelta(
 ): { delta: Delta | null; told: UpdateMachine['delta'] } {
   const { job, record, traits } = state;
   const offer = job?.desired?.delta;
-  // A whole download that has started is continued.
+  // A download of the whole artifact that has already started is continued.
   const whole = record.download?.slot === job?.slot && record.download?.digest === digest;
   if (!job || !offer || !traits.deltas || whole) return { delta: null, told: null };
   const about = { bytes: offer.bytes, of: bytes };
@@ -263,7 +263,10 @@ export function judgeManifest(
   return null;
 }
 
-/** Why this device's firmware cannot run it, or null. The firmware that it would run is unknown before the trial. */
+/**
+ * Why this device cannot run the release, or null. Only the current firmware is considered: new firmware's abilities are unknown before
+ * its trial.
+ */
 function inability({ kind, interface: needed, model }: Manifest, traits: DeviceTraits): string | null {
   const own = traits.kind ?? 'model';
   if (kind !== own) return `expected a ${own}, got ${kind}: this device updates no other kind`;

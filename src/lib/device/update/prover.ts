@@ -25,7 +25,7 @@ export class Prover {
     clearTimeout(this.timer);
   }
 
-  /** A release of this kind is now in use. */
+  /** Records that a release of this kind is now in use. */
   use(kind: Desired['kind']): void {
     this.since.set(kind, this.ports.now());
   }
@@ -37,7 +37,7 @@ export class Prover {
     const { rollout = null, soakMs = 0 } = this.wished ?? {};
     if (signer && reported.state === 'COMMITTED' && rollout === reported.rollout && healthyMs < soakMs) {
       clearTimeout(this.timer);
-      // A timer may fire a millisecond early, and would then report a second less.
+      // A timer may fire a millisecond early, and the report would then state one second too few.
       this.timer = setTimeout(report, (soakMs - healthyMs) / speed + 5).unref();
     }
     return withProof(reported, signer, Math.floor(healthyMs / 1000));

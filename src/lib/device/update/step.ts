@@ -146,8 +146,8 @@ function withoutShadow(record: DeviceRecord): DeviceRecord {
 const maxTrials = 3;
 
 /**
- * Starts a trial. The attempt is counted in flash first, so that a device that crashes during its trial knows about it at the next boot.
- * @param entered the device was restarted into the firmware, and the trial was counted then
+ * Starts a trial. The attempt is counted in flash first, so that a crash during the trial is detected at the next boot.
+ * @param entered whether the device was restarted into the firmware, in which case the trial was counted before the restart
  */
 function beginTrial(state: UpdateMachine, entered = false): UpdateStep {
   const { trial } = state.record;

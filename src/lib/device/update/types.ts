@@ -100,7 +100,7 @@ export type UpdateEvent =
 
 export type JobEvent = Extract<UpdateEvent, { attempt: number }>;
 
-/** Actions of the device, in this order. `persist` is durable before the next one starts. */
+/** Actions of the device, performed in order. `persist` is durable before the next one starts. */
 export type UpdateEffect =
   | { type: 'persist'; record: DeviceRecord }
   | { type: 'report' }

@@ -223,7 +223,7 @@ async function byDelta(attempt: number, made: Promise<number>, signal: AbortSign
   }
 }
 
-/** Updates the trust first, then fetches the manifest and checks it against both. */
+/** Updates the trust first, then fetches the manifest and checks it against the trust root and the timestamp. */
 async function fetchManifest(path: string, ports: JobPorts, signal: AbortSignal) {
   const { clock, keeper, source, traits } = ports;
   const refreshed = keeper && (await retrying(clock, signal, () => keeper.refresh(signal)));
@@ -246,7 +246,7 @@ function signedManifest(envelope: unknown, trust: TrustRoot, { traits: { uncheck
   return verifyManifest(envelope, { ...trust, roles: { release: { ...release, threshold: 1 } } });
 }
 
-/** Number of patch bytes decoded at once: a few expand to many. */
+/** Number of patch bytes decoded at once; even a few bytes can expand to many. */
 const pieceBytes = 512;
 
 interface DeltaJob extends Omit<DownloadJob, 'anyLength'> {
@@ -254,8 +254,8 @@ interface DeltaJob extends Omit<DownloadJob, 'anyLength'> {
 }
 
 /**
- * Builds a slot's content from the active one with a patch while it downloads; a broken connection is resumed. After a power cut the
- * patch is read from the start, because the decoder's state is lost, but data already in the slot is not rewritten.
+ * Builds a slot's content from the active one with a patch while the patch downloads; a broken connection is resumed. After a power cut
+ * the patch is read from the start, because the decoder's state is lost, but data already in the slot is not rewritten.
  * @returns the number of bytes in the slot @throws AIOT_DELTA_MALFORMED, AIOT_UPDATE_DOWNLOAD, PowerCut
  */
 async function deltaToSlot(job: DeltaJob, ports: DownloadPorts, signal: AbortSignal): Promise<number> {

@@ -51,7 +51,7 @@ export interface Hardware {
 
 export type FirmwareTraits = Pick<DeviceTraits, 'interface' | 'modes' | 'firmware' | 'features'>;
 
-/** The interpreter supports everything but dynamic-range quantization, as TFLite Micro does. */
+/** Like TFLite Micro, the interpreter supports everything except dynamic-range quantization. */
 export const ownFirmware: FirmwareTraits = {
   interface: 2,
   modes: ['int8', 'int16x8', 'float32', 'float16', 'mixed'],

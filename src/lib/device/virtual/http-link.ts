@@ -121,7 +121,7 @@ function checkRange(header: string | string[] | undefined, from: number): number
   throw new AiotError('AIOT_UPDATE_DOWNLOAD', `expected bytes from ${from} on, got "${header}"`);
 }
 
-/** A separate class, because older platforms lack some documents. */
+/** The platform does not have this document. A separate class, because older platforms lack some documents. */
 class NotThere extends AiotError {
   constructor(message: string, endpoint: string) {
     super('AIOT_UPDATE_DOWNLOAD', message, { endpoint });

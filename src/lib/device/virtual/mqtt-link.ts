@@ -7,7 +7,7 @@ import { type DeviceChannel, encodeMessage, topicOf } from '../protocol/codec.js
 /** A device's connection to its broker. */
 export interface DeviceLink {
   readonly online: boolean;
-  /** At QoS 1: resolves at the PUBACK. While disconnected, messages wait and are sent on reconnection. */
+  /** Publishes at QoS 1; resolves at the PUBACK. While disconnected, messages wait and are sent on reconnection. */
   publish(
     channel: DeviceChannel,
     message: object,

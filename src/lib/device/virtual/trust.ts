@@ -138,7 +138,7 @@ export function createTrustKeeper(options: KeeperOptions): TrustKeeper {
     get stamped() {
       return held().roles.timestamp !== null;
     },
-    // Both kinds of update refresh the same stored state.
+    // Refreshes run one at a time, because both kinds of update use the same stored state.
     refresh(signal) {
       const done = tail.then(() => refresh(signal));
       tail = done.catch(() => {});

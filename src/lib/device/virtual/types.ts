@@ -20,7 +20,7 @@ export const defaultSlotBytes = 1024 ** 2;
 export const configFlashBytes = 4 * 4096;
 
 export interface VirtualDeviceOptions {
-  /** Folder of `aiot device provision`; or the identity itself. */
+  /** Folder written by `aiot device provision`; or pass the identity itself. */
   identityDir?: string;
   identity?: DeviceIdentity;
   /** Default: a blank flash in memory. */

@@ -22,7 +22,7 @@ const usageSchema = z.object({
   machine: z.string(),
   type: z.enum(['object', 'executable', 'position-independent']),
   entry: z.number(),
-  /** Whether its functions have names, which `aiot board monitor --elf` needs. */
+  /** Whether the file has function names, which `aiot board monitor --elf` needs. */
   symbols: z.boolean(),
   sections: z.array(
     z.object({
@@ -145,7 +145,7 @@ function tellImage(region: ByteRegion, format: FileFormat, file: string): Told {
   };
 }
 
-/** Identifies the contents of a HEX or UF2 file, which contains its own addresses: a single image, or a flash. */
+/** Identifies the contents of a HEX or UF2 file, which contains its own addresses: a single image or a whole flash. */
 function tellRegions(regions: readonly ByteRegion[], format: FileFormat, file: string): Told {
   const [only, ...more] = regions;
   if (only !== undefined && more.length === 0 && only.data[0] === 0xe9 && !isFlash(only.data))
@@ -170,7 +170,10 @@ async function tellBundle(bytes: Uint8Array): Promise<Told> {
   return { kind: 'bundle', bundle, signed };
 }
 
-/** Whether this is a whole flash: a table at its usual offset, or images where the chips look for them and none at the start. */
+/**
+ * Whether this is a whole flash: it has a partition table at the usual offset, or no image at its start but images where the chips look
+ * for them.
+ */
 function isFlash(bytes: Uint8Array): boolean {
   if (looksLikeTable(bytes.subarray(partitionTableOffset))) return true;
   if (bytes[0] === 0xe9) return false;

@@ -144,8 +144,8 @@ interface Read {
 }
 
 /**
- * Reads `FILE@OFFSET` words and HEX or UF2 files as regions, with the chip that all of them are for (null: unknown).
- * @throws AIOT_USAGE (no place, no chip for it, several chips, overlaps), AIOT_IMAGE_MALFORMED, AIOT_FILE_NOT_FOUND
+ * Reads `FILE@OFFSET` words and HEX or UF2 files as regions, and determines the chip they are for (null = unknown).
+ * @throws AIOT_USAGE (missing offset, unknown chip, several chips, overlaps), AIOT_IMAGE_MALFORMED, AIOT_FILE_NOT_FOUND
  */
 async function readAll(
   words: readonly string[],

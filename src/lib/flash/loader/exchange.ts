@@ -2,8 +2,8 @@ import { hex } from '../../core/figures.js';
 import { isGreetingAnswer, NoAnswer, syncRequest, type Wire } from './wire.js';
 
 /**
- * Requests of the ROM loader and of the flasher stub. Source: Espressif, "Serial Protocol" in the documentation of
- * esptool; the stub's own begin at 0xd0.
+ * Requests of the ROM loader and of the flasher stub. Source: Espressif, "Serial Protocol" in the documentation of esptool; the stub's
+ * own requests begin at 0xd0.
  */
 export const op = {
   flashBegin: 0x02,
@@ -34,7 +34,7 @@ export const sectorBytes = 0x1000;
 /** Initial speed of a ROM loader, bits per second. */
 export const romBaud = 115_200;
 
-/** 32-bit little-endian words, which all requests consist of. */
+/** Encodes 32-bit little-endian words, the fields of all requests. */
 export function words(...values: number[]): Uint8Array {
   const bytes = new Uint8Array(4 * values.length);
   const view = new DataView(bytes.buffer);
@@ -100,7 +100,7 @@ export class Refusal extends Error {
 
 const invalidMessage = 0x05;
 
-/** Status numbers that may mean that the packet arrived damaged, so that repeating it helps. */
+/** Status numbers that may mean that the packet arrived damaged, so repeating the request may help. */
 const damaged = new Set([invalidMessage, 0x07, 0xc0, 0xc1, 0xc3]);
 
 const notImplemented = new Set([0xc3, 0xff]);
@@ -114,19 +114,22 @@ const probes = 2;
 
 const greetings = { times: 5, timeoutMs: 1000 };
 
-/** Number of late or lost answers after which the line is given up, unless many good ones come in between. Each of them takes seconds. */
+/**
+ * Number of late or lost answers after which the line is given up, because each of them takes seconds. Enough timely answers in between
+ * reset the count.
+ */
 const lateInARow = 4;
 
 const answersThatForgive = 20;
 
 /**
- * One request, one answer. It handles these quirks, all measured on mask ROMs. Answers to earlier requests are skipped. A ROM answers an
- * unknown request with the op of the previous one (after SYNC eight times). If the first byte of a ROM's status is 0, its other bytes are
- * stale.
+ * Sends one request at a time and returns its answer. Handles these quirks, all measured on mask ROMs. Answers to earlier requests are
+ * skipped. A ROM answers an unknown request with the op of the previous one (eight times after SYNC). If the first byte of a ROM's status
+ * is 0, its other bytes are stale.
  *
  * An answer does not show which of two requests with the same op it belongs to, and may be seconds late (a loaded emulator, a network).
- * But answers come in the order of the requests. So no request is repeated or followed by another before a greeting sent after it has been
- * answered. By then the late answer has come or never will.
+ * However, answers arrive in the order of the requests. Therefore, no request is repeated or followed by another until a greeting sent
+ * after it has been answered. By then, the late answer has arrived or never will.
  */
 export class Exchange {
   /** Whether answers to earlier requests may still come. */
@@ -243,7 +246,7 @@ export class Exchange {
   }
 
   /**
-   * @param heard answers to greetings so far, and how many may still come from before the request
+   * @param heard number of answers to greetings so far, and of those that may still arrive for greetings sent before the request
    * @returns the answer, null if a later greeting was answered instead, undefined at the timeout
    */
   private async within(

@@ -226,7 +226,7 @@ async function runProgram(session: Session): Promise<void> {
   await exchange.ask({ op: op.flashEnd, data: words(0) });
 }
 
-/** Registers of the RTC watchdog: write protection, key, configuration 0 and 1. Source: esptool, "watchdog-reset". */
+/** Registers of the RTC watchdog: write protection, configuration 0 and 1. Source: esptool, "watchdog-reset". */
 const watchdogs = {
   esp32s2: { protect: 0x3f40_80ac, config0: 0x3f40_8094, config1: 0x3f40_8098 },
   esp32s3: { protect: 0x6000_80b0, config0: 0x6000_8098, config1: 0x6000_809c },

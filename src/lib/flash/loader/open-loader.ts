@@ -227,8 +227,8 @@ async function readSecurity(exchange: Exchange): Promise<SecurityInfo | null> {
 }
 
 /**
- * Reads all information in a chip's fuses; the flash is examined later (`attachFlash`). Fuse reads stay cached until the caller turns that
- * off, because choosing a stub reads the fuses again.
+ * Reads all information in a chip's fuses; the flash is examined later (`attachFlash`). Fuse reads stay cached until the caller turns the
+ * cache off, because choosing a stub reads the fuses again.
  */
 async function readChipInfo(esptool: Esptool, identity: Identity): Promise<Omit<ChipInfo, 'flash'>> {
   const { chip, security } = identity;
@@ -424,7 +424,7 @@ async function setSize(exchange: Exchange, bytes: number): Promise<void> {
   try {
     await exchange.ask({ op: op.spiSetParams, data: geometry, ...quick });
   } catch (error) {
-    // A loader that cannot be given a flash size uses its own, and rejects addresses beyond it.
+    // A loader that rejects the request uses its own flash size, and rejects addresses beyond it.
     if (!(error instanceof Refusal)) throw error;
   }
 }
@@ -450,9 +450,9 @@ const greetingMs = 100;
 const confirmMs = 1000;
 
 /**
- * Brings the chip into its loader and greets it. It only greets if the line has no DTR and RTS (a bare pty, a socket) or the user disabled
- * the reset. The chip is then already in the loader, or the user holds BOOT and presses RESET. A chip left at another speed by an earlier
- * session is detected too.
+ * Brings the chip into its loader and greets it. It only greets it if the line has no DTR and RTS (a bare pty, a socket) or the user
+ * disabled the reset. The chip is then already in the loader, or the user holds BOOT and presses RESET. A chip left at another speed by an
+ * earlier session is detected too.
  * @returns which loader answers: the ROM, or a stub left by an earlier session
  * @throws AIOT_CHIP_* with the detected reason, AIOT_SERIAL_LOST
  */

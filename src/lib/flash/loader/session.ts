@@ -49,8 +49,8 @@ export function isTrouble(error: unknown): error is NoAnswer | Refusal {
 }
 
 /**
- * Resynchronizes with the loader after lost or damaged packets: waits for packets in transit, then sends a greeting.
- * The bare delimiters end a packet that the loader is still waiting for.
+ * Resynchronizes with the loader after lost or damaged packets: waits for packets in transit, then sends a greeting. The delimiter before
+ * the greeting ends a packet that the loader is still waiting for.
  * @returns whether the same loader answers as before: a chip that was reset has lost our state
  */
 export async function resync(session: Pick<Session, 'wire' | 'exchange' | 'stub'>): Promise<boolean> {

@@ -86,7 +86,7 @@ export class Wire {
     onAbort(signal, aborted);
   }
 
-  /** Milliseconds of the wire's clock, for measuring durations only. */
+  /** Time of the wire's clock in ms, for measuring durations only. */
   now(): number {
     return this.clock.monotonic?.() ?? this.clock.now();
   }
@@ -107,7 +107,7 @@ export class Wire {
         retryable: true,
       });
     });
-    // The wait is aborted below if the block was accepted in time.
+    // Prevents an unhandled rejection: the abort below rejects this wait once the block was accepted.
     stuck.catch(() => {});
     try {
       await Promise.race([this.line.write(frame), stuck]);
@@ -151,7 +151,7 @@ export class Wire {
     this.throwIfEnded();
   }
 
-  /** Bytes outside of packets since `forget`, the newest 16 KiB, including an unfinished packet. */
+  /** Bytes outside of packets since `forget`: the first 4 KiB and the newest ones, together about 16 KiB, and an unfinished packet. */
   get stray(): Uint8Array {
     return Buffer.concat([...this.strays, this.reader.partial]);
   }

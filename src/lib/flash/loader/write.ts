@@ -159,8 +159,8 @@ interface Transfer {
 }
 
 /**
- * Sends data to a sector of the flash, compressed if requested and shorter. Throws at the first packet that cannot be repaired; `written`
- * is then the amount accepted by the chip.
+ * Sends data to flash, starting at a sector boundary, compressed if requested and shorter. Throws at the first packet that cannot be
+ * repaired; `written` is then the amount accepted by the chip.
  */
 async function send(
   session: Session,
@@ -187,7 +187,7 @@ async function send(
     options.written(Math.min(now, data.length));
     before = i === 0 ? 0 : (after[i - 1] ?? 0);
   }
-  // At the end, a ROM would leave the loader. A stub uses this request to report an error in the last block.
+  // A ROM would leave the loader at this request. A stub uses it to report an error in the last block.
   if (stub) {
     const timeoutMs = flashTimeMs(data.length - before, writeSecondsPerMB);
     await exchange.ask({ op: transfer.end, data: words(1), timeoutMs });

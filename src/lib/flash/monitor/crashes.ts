@@ -1,4 +1,4 @@
-/** An address in a crash and its role: a register's name, `backtrace`, or `stack` (found there, perhaps a caller). */
+/** An address in a crash and its role: a register's name, `backtrace`, or `stack` (found on the stack, possibly a caller). */
 interface CrashAddress {
   address: number;
   from: string;
@@ -53,7 +53,7 @@ export class CrashWatch {
       if (addresses.length > 0) parts.push(this.part(addresses));
     }
     if (this.within > 0) this.within--;
-    // The crash is over: a later crash after the next start has its own reason.
+    // The chip has restarted, so a later crash has its own reason.
     if (/rst:0x[0-9a-f]+ \(/.test(line)) this.forget();
     return parts;
   }
@@ -94,7 +94,7 @@ function backtrace(line: string, within: boolean): CrashAddress[] {
   return single ? [{ address: Number.parseInt(single, 16), from: 'backtrace' }] : [];
 }
 
-/** The registers of a dump that contain code addresses: the current one, and the return address. */
+/** Code addresses in a register dump: the program counter and the return addresses. */
 function registers(line: string): CrashAddress[] {
   const named = [...line.matchAll(/\b(PC|MEPC|RA|A0|EPC1)\s*: 0x([0-9a-f]{8})/gi)];
   return named.flatMap(([, name = '', digits = '']) => {
@@ -116,7 +116,7 @@ function words(text: string): number[] {
 export interface CrashFrame {
   /** The address as text, such as `0x400d1f22`. */
   address: string;
-  /** A register's name, `abort`, `backtrace`, or `stack`: found there, perhaps a caller. */
+  /** A register's name, `abort`, `backtrace`, or `stack` (found on the stack, possibly a caller). */
   from: string;
   function: string | null;
   file: string | null;

@@ -26,7 +26,7 @@ export interface MonitorOptions {
   timeoutMs?: number | undefined;
   /** Ends successfully after this time, ms. */
   forMs?: number | undefined;
-  /** Do not wait for the port, neither at first nor after it is lost. */
+  /** Do not wait for the port, neither initially nor after it is lost. */
   once?: boolean;
   /** Filters: show lines that match `filter`, do not match the exclusion, and have at least this level. */
   filter?: RegExp | undefined;
@@ -57,8 +57,8 @@ export interface MonitorOptions {
 export const lineEnds = { lf: '\n', cr: '\r', crlf: '\r\n' } as const;
 
 /**
- * Shows a board's serial output until something ends it: waits for the port, and for it to come back. Resets
- * and sends nothing unless requested.
+ * Shows a board's serial output until the monitor ends. Waits for the port to appear and, after it is lost, to return. Does not reset the
+ * board or send anything unless requested.
  * @throws AIOT_TIMEOUT, AIOT_MONITOR_FAILED (`fail` matched), AIOT_INTERRUPTED, AIOT_FILE_NOT_FOUND, AIOT_IMAGE_MALFORMED,
  * AIOT_FILE_NOT_WRITABLE, AIOT_SERIAL_LOST with `once`, and errors of opening the port that waiting cannot fix
  */
@@ -142,7 +142,7 @@ class MonitorRun {
   }
 
   quit(): void {
-    // If the monitor was to wait for a line, quitting without it counts as an interruption.
+    // If the monitor waits for a certain line, quitting before that line counts as an interruption.
     this.finish(this.options.until ? { why: 'interrupted' } : { why: 'quit', matched: null });
   }
 
@@ -191,7 +191,7 @@ class MonitorRun {
     }
   }
 
-  /** Follows one line to its end; returns the reason, or null if we ended it. */
+  /** Reads one line until it ends; returns the reason, or null if the monitor itself ended it. */
   private async attend(line: SerialLine): Promise<Error | null> {
     this.line = line;
     this.waitingFor = null;
@@ -206,7 +206,7 @@ class MonitorRun {
       const begun = this.connections === 1 ? this.begin() : Promise.resolve();
       return await untilAborted(Promise.race([begun.then(() => closed), closed]), this.stop.signal);
     } catch (error) {
-      // The listener of a line that is lost during a send also reports this, and one report is enough.
+      // If the line is lost during a send, its listener reports the loss too, and one report is enough.
       if (this.ending || error instanceof AiotError) return this.ending ? null : (error as Error);
       throw error;
     } finally {
@@ -284,7 +284,7 @@ class MonitorRun {
 interface OpeningsOptions {
   /** Port to open; undefined = the only board, once it is connected. */
   port: string | undefined;
-  /** Do not wait for the port, neither at first nor after it is lost. */
+  /** Do not wait for the port, neither initially nor after it is lost. */
   once: boolean;
   open: (address: string) => Promise<SerialLine>;
   /** Called once for each new reason to wait. */
@@ -294,12 +294,12 @@ interface OpeningsOptions {
 
 const pollMs = 250;
 
-/** Time after a board reconnects in which other programs may still hold its port, or its permissions may not be set yet; ms. */
+/** Time after a board reconnects during which other programs may still hold its port, or its permissions may not be set yet; ms. */
 const settlingMs = 5000;
 
 /**
- * Opens a port again and again: yields each line once it is open, and the next one after the previous has ended. A board
- * that returns under another name is recognized by its USB serial number.
+ * Opens a port repeatedly: yields each line once it is open, and the next one after the previous line has ended. A board that returns
+ * under another name is recognized by its USB serial number.
  * @throws errors of opening it that waiting cannot fix: AIOT_SERIAL_BUSY, AIOT_SERIAL_DENIED, AIOT_SERIAL_AMBIGUOUS, …
  */
 async function* openings(options: OpeningsOptions): AsyncGenerator<SerialLine> {
@@ -440,9 +440,9 @@ interface WaitingText {
 const none: WaitingText = { bytes: new Uint8Array(0), close: async () => undefined };
 
 /**
- * Reads the bytes that a pty has buffered for its next reader: a program behind it may have sent all its output already. Opening it
- * as a serial port discards them (serialport flushes on opening). Real ports buffer nothing, and a port that another program
- * reads is not touched.
+ * Reads the bytes that a pty has buffered for its next reader: a program behind it may have sent all its output already. Opening the pty
+ * as a serial port would discard them (serialport flushes on opening). Real ports buffer nothing, and a port that another program reads
+ * is not touched.
  */
 async function waitingText(path: string): Promise<WaitingText> {
   const real = await realpath(path).catch(() => '');
@@ -456,7 +456,10 @@ async function waitingText(path: string): Promise<WaitingText> {
   return { bytes: await readAll(file), close: () => file.close() };
 }
 
-/** Whether a process holds a pty's master. Its creator often keeps both ends open but reads only the master, so it does not read this end. */
+/**
+ * Whether a process holds a pty's master. A pty's creator often keeps both ends open but reads only the master, so it does not count as a
+ * reader.
+ */
 async function madePty(pid: number): Promise<boolean> {
   const files = await readdir(`/proc/${pid}/fd`).catch(() => []);
   const targets = await Promise.all(files.map((file) => readlink(`/proc/${pid}/fd/${file}`).catch(() => '')));

@@ -26,8 +26,8 @@ class BoundedPattern extends RegExp {
 }
 
 /**
- * A regular expression as entered by a user: `ready`, `^I .*wifi`, or with flags `/ready/i`. Matching throws AIOT_USAGE, too, if it
- * takes too long on a text. @throws AIOT_USAGE
+ * A regular expression as entered by a user: `ready`, `^I .*wifi`, or with flags `/ready/i`. Matching also throws AIOT_USAGE if it takes
+ * too long. @throws AIOT_USAGE
  */
 export function parsePattern(text: string): RegExp {
   const [, body = text, flags = ''] = /^\/(.+)\/([imsu]*)$/.exec(text) ?? [];

@@ -56,7 +56,7 @@ const appOffset = 0x10000;
 
 const otadataOffset = 0xe000;
 
-/** Builds that a firmware folder may contain, for people. */
+/** Builds that a firmware folder may contain, for messages. */
 const expectedBuilds =
   'build/flasher_args.json (ESP-IDF), .pio/build/ENV/firmware.bin (PlatformIO) or build/BOARD/NAME.ino.bin (Arduino)';
 
@@ -161,7 +161,10 @@ function isSketch(name: string): boolean {
   return name.endsWith('.ino.bin');
 }
 
-/** The images of a folder of .bin files. Bootloader and table are at the chip's offsets, the app at that of the default tables. */
+/**
+ * The images of a folder of .bin files. The bootloader and the table go to the chip's offsets, and the app to the offset that the default
+ * tables use.
+ */
 async function binImages(folder: string): Promise<FirmwareImages> {
   const names = await readdir(folder);
   const ending = (...endings: string[]) =>
@@ -248,10 +251,10 @@ const headerBytes = 24;
 
 const mostSegments = 16;
 
-/** Value of esp_app_desc_t.magic_word, which is first in the first segment of an app (ESP-IDF, esp_app_desc.h). */
+/** Value of esp_app_desc_t.magic_word, the first word of an app's first segment (ESP-IDF, esp_app_desc.h). */
 const appMagic = 0xabcd5432;
 
-/** Value of esp_bootloader_desc_t.magic_byte, which is first in the first segment of a newer bootloader (esp_bootloader_desc.h). */
+/** Value of esp_bootloader_desc_t.magic_byte, the first byte of a newer bootloader's first segment (esp_bootloader_desc.h). */
 const bootloaderMagic = 0x50;
 
 /** Describes an image by its first 24 bytes; the rest may be truncated or damaged. Null if it is not an image for a known chip. */

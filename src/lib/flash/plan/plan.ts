@@ -112,7 +112,7 @@ function chipObjections({ device, board, pieces }: PlanInput): Objection[] {
   });
 }
 
-/** Reports an identity of another board, and an identity that would be lost: its key is stored nowhere else. */
+/** Objects to an identity made for another board, and to replacing an identity whose key may be stored nowhere else. */
 function identityObjections({ device, board, existing }: PlanInput): Objection[] {
   if (!device) return [];
   const { name, mac } = device;
@@ -152,7 +152,7 @@ function refused(told: readonly Objection[], stranded: StrandedIdentity | null):
   return new AiotError('AIOT_FLASH_REFUSED', `${plural(told.length, 'reason')}: ${all}`);
 }
 
-/** The chip's title for people. */
+/** Display name of a chip. */
 const title = (chip: ChipName) => espChips[chip].title;
 
 const version = (revision: number) => `${Math.floor(revision / 100)}.${revision % 100}`;
@@ -212,7 +212,7 @@ function imageObjections(region: Region, board: Board, known: KnownTable | null)
   });
 }
 
-/** Reports an app at an offset that is for other data and where no bootloader looks for apps. */
+/** Objects to an app at an offset that is reserved for other data or that no bootloader looks at. */
 function appObjection(at: number, known: KnownTable | null): string | null {
   const meant = forgottenHex(at);
   const hint = meant === null ? '' : `. Did you mean ${meant} instead of ${at}?`;
@@ -336,7 +336,9 @@ function appWarnings({ name, offset }: Region, known: KnownTable | null): string
   return told;
 }
 
-/** Warns that a merged image fills the gaps between its parts, one of which is NVS: the device's identity and Wi-Fi. */
+/**
+ * Warns that a merged image also fills the gaps between its parts, and one of these gaps is NVS, with the device's identity and Wi-Fi.
+ */
 function lossWarnings(region: Region, known: KnownTable | null): string[] {
   const end = region.offset + region.data.length;
   const lost = known?.table.partitions.find(
@@ -390,8 +392,8 @@ function join(last: Stretch, region: Region): void {
 }
 
 /**
- * The parts of a region that differ from the old flash contents, as runs of whole 4 KiB sectors, cut to the region.
- * Bytes past the old contents count as changed, because the flash there is unknown.
+ * The parts of a region that differ from the old flash contents, as runs of whole 4 KiB sectors, clipped to the region. Bytes past the
+ * old contents count as changed, because the flash there is unknown.
  */
 export function changedSectors(region: Region, old: Uint8Array): Region[] {
   const { offset, data, name } = region;
@@ -418,8 +420,8 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 /**
- * The table in force once the regions are written: that of a region which contains it, else the board's. A damaged one,
- * or one that exceeds the flash, is an objection.
+ * The partition table in force once the regions are written: the one in a region, otherwise the board's own. Objects to a table that is
+ * damaged or exceeds the flash.
  */
 export function tableInForce(
   regions: readonly Region[],
@@ -453,8 +455,8 @@ export function tableInForce(
 const probeBytes = 512;
 
 /**
- * Number of bytes that are read at a time without a stub, which reads 64 bytes per request. Most tables end in the second 64 bytes, and the
- * first 64 show whether the board is blank.
+ * Number of bytes read at a time without a stub: a ROM reads 64 bytes per request. Most tables end in the second 64 bytes, and the first 64
+ * show whether the board is blank.
  */
 const romProbeBytes = 128;
 
@@ -487,8 +489,8 @@ function padded(bytes: Uint8Array): Uint8Array {
 }
 
 /**
- * Changes the bootloader's flash parameters in the regions and updates its hash. The ROM uses only the header at the bootloader's
- * offset; a bootloader passes its own on to the app.
+ * Changes the bootloader's flash parameters in the regions and updates its hash. The ROM uses only the header at the bootloader's offset;
+ * a bootloader passes its own parameters on to the app.
  * @throws AIOT_USAGE (no such parameter, or no bootloader to change), AIOT_IMAGE_MALFORMED, AIOT_FLASH_REFUSED (secure boot)
  */
 export function patchHeader(regions: readonly Region[], changes: HeaderChanges, board: Board): Region[] {

@@ -2,7 +2,7 @@ import type { ChipName } from '../../formats/esp-image/chips.js';
 import type { Partition, PartitionTable } from '../../formats/partitions.js';
 import type { ChipInfo, Region } from '../loader/types.js';
 
-/** Bytes to write and their place: an offset, or a name that chip and partition table resolve to one. */
+/** Bytes to write and their place: an offset, or a name that is resolved to one by the chip and the partition table. */
 export interface Piece {
   /** Display name: the file's name. */
   name: string;

@@ -69,7 +69,7 @@ export async function boardPorts(system?: PortSystem): Promise<PortInfo[]> {
   });
 }
 
-/** A port for people, such as `/dev/ttyUSB0 (CP210x 0001)`. */
+/** A port's description in messages, such as `/dev/ttyUSB0 (CP210x 0001)`. */
 function describePath({ path, adapter, usb }: PortInfo): string {
   const about = [adapter, usb?.serialNumber].filter(Boolean).join(' ');
   return about ? `${path} (${about})` : path;
@@ -358,9 +358,8 @@ interface Holder {
 }
 
 /**
- * Other programs that have this port open, as far as permissions allow: Linux's /proc shows the current user's (for root: all).
- * If some of them have locked it, only those. Unknown on other systems. Source: proc(5): /proc/PID/fd,
- * /proc/PID/comm, /proc/locks.
+ * Other programs that have this port open, as far as permissions allow: Linux's /proc shows the current user's (for root: all). If some
+ * of them have locked it, only those are returned. Empty on other systems. Source: proc(5): /proc/PID/fd, /proc/PID/comm, /proc/locks.
  */
 export async function holdersOf(path: string): Promise<Holder[]> {
   if (process.platform !== 'linux') return [];

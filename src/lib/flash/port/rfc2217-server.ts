@@ -127,7 +127,7 @@ class SharedLine {
     private readonly onEvent: (event: ServeEvent) => void,
   ) {}
 
-  /** Returns the line, opening it if necessary. Output of a board without a client is discarded. */
+  /** Returns the line, opening it if necessary. The board's output is discarded while no client is connected. */
   async take(): Promise<SerialLine> {
     if (this.line) return this.line;
     const line = await this.open();
@@ -208,7 +208,7 @@ export const serveEventSchema = z.discriminatedUnion('event', [
 
 export type ServeEvent = z.infer<typeof serveEventSchema>;
 
-/** Formats an event as one sentence for people. */
+/** Formats an event as one human-readable sentence. */
 export function describeServeEvent(event: ServeEvent): string {
   switch (event.event) {
     case 'serving':

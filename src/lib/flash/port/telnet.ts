@@ -64,7 +64,7 @@ export type TelnetEvent =
   /** A subnegotiation. `bytes` are unescaped, without the option byte. */
   | { kind: 'sub'; option: number; bytes: Uint8Array };
 
-/** Maximum length of a subnegotiation, bytes. RFC 2217 has no longer ones. The rest is dropped, so that no peer can exhaust memory. */
+/** Maximum length of a subnegotiation, bytes. Those of RFC 2217 are shorter. The rest is dropped, so that no peer can exhaust memory. */
 const longestSub = 1024;
 
 /**

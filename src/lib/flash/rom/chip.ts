@@ -19,7 +19,10 @@ import { flashId, Registers, SpiController } from './registers.js';
 import { RomLoader } from './rom-loader.js';
 import { StubLoader } from './stub-loader.js';
 
-/** State: loader of the ROM or the stub, the program in flash, held in reset (or without power), or crashed until the next reset. */
+/**
+ * State: in the ROM's or the stub's loader, running the program in flash, held in reset (or without power), or crashed until the next
+ * reset.
+ */
 type ChipState = 'rom' | 'stub' | 'program' | 'held' | 'crashed';
 
 export interface SimulatedChipOptions {
@@ -143,7 +146,7 @@ export class SimulatedChip {
     return this.pluggedIn.add(listener);
   }
 
-  /** Receives bytes from the host. Without a speed they count as sent at the chip's. */
+  /** Receives bytes from the host. Without `hostBaud`, they count as sent at the chip's own speed. */
   receive(bytes: Uint8Array, hostBaud?: number): void {
     if (this.held || this.faults.strike('silent') || this.faults.strike('deaf')) return;
     const readable = hostBaud === undefined || this.reads(hostBaud);
@@ -486,7 +489,7 @@ export type ChipTiming = 'instant' | 'uart';
 /** 8N1: start bit, 8 data bits, stop bit. */
 const bitsPerByte = 10;
 
-/** Interval at which sent bytes arrive, ms: in chunks, as from a driver. */
+/** Interval at which sent bytes arrive in chunks, as from a driver; ms. */
 const pieceMs = 8;
 
 /** A clock with fractions of a millisecond: a byte at 921600 bits per second takes 0.011 ms. */
@@ -495,7 +498,7 @@ const preciseClock: Clock = {
   sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
 };
 
-/** The two directions of a UART in time: bytes arrive or are sent only once their last bit has passed. */
+/** Timing of a UART's two directions: bytes arrive or are sent only once their last bit has passed. */
 class Wire {
   private receiveFree = 0;
   private sendFree = 0;

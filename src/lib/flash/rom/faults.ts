@@ -5,7 +5,7 @@ import { op } from './protocol.js';
 export interface Trigger {
   /** Only requests of this command count. */
   op?: number;
-  /** Number of requests without the fault first (default 0). */
+  /** Number of requests that pass before the fault occurs (default 0). */
   after?: number;
   /** Number of occurrences (default: once for events, unlimited for states). */
   times?: number;
@@ -78,7 +78,7 @@ interface Armed {
   fired: number;
 }
 
-/** Blocks are those written to flash, unless an upload to RAM is named. */
+/** Whether a fault concerns this request. Block errors concern blocks written to flash, unless the fault names an upload to RAM. */
 function concerns(fault: Fault, code: number | undefined): boolean {
   if (fault.op !== undefined) return fault.op === code;
   return fault.kind !== 'block-error' || code !== op.memData;

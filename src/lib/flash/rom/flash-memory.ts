@@ -96,7 +96,7 @@ interface WritingOptions {
   /** Number of bytes written to flash. */
   size: number;
   compressed: boolean;
-  /** Whether to erase ahead of writing (stub), or not because BEGIN did (ROM). */
+  /** Whether to erase ahead of writing (stub). False if BEGIN has already erased everything (ROM). */
   eraseAhead: boolean;
 }
 
@@ -146,7 +146,10 @@ export class Writing {
     return { ms, problem: problem ?? (held ? null : 'held') };
   }
 
-  /** The stub erases just ahead: whole blocks of 64 KiB where possible, and no blank sector until one was not blank. */
+  /**
+   * Erases just ahead of writing, as the stub does: whole blocks of 64 KiB where possible, and no blank sectors before the first one that
+   * is not blank.
+   */
   private eraseUpTo(end: number): number {
     const last = this.options.offset + this.size;
     let ms = 0;

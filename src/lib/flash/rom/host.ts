@@ -5,7 +5,7 @@ import type { Registers } from './registers.js';
 
 export type StubKind = 'v2' | 'legacy';
 
-/** Functions of the chip that ROM loader and stub, which answer on the serial line, use. */
+/** Functions of the chip used by the ROM loader and the stub, which answer on the serial line. */
 export interface LoaderHost {
   readonly identity: ChipIdentity;
   readonly security: ChipSecurity;
@@ -20,14 +20,14 @@ export interface LoaderHost {
   sendRaw(bytes: Uint8Array): void;
   /** Discards received requests that are not processed yet. */
   dropInput(): void;
-  /** The chip is busy for this time; returns at once without a time model. */
+  /** Keeps the chip busy for this time; returns at once if no time is simulated. */
   busy(ms: number): Promise<void>;
   /** Changes the UART's speed once all bytes are sent. */
   changeBaud(baud: number): Promise<void>;
   /** Resets the chip once all bytes are sent. */
   restart(cause: ResetCause): Promise<void>;
   startStub(kind: StubKind): void;
-  /** Stops permanently with this text. */
+  /** Prints this text and stops until the next reset. */
   crash(text: string): void;
   /** Leaves the loader and boots the image in flash. */
   startProgram(): Promise<void>;

@@ -33,8 +33,8 @@ const imageMagic = 0xe9;
 const segmentLimit = 16;
 
 /**
- * The ROM's use of the flash: prints the segments it loads and the entry point, or repeatedly that there is no image.
- * After loading an image it runs `then`, which simulates the image.
+ * The ROM's boot from flash: prints the segments it loads and the entry point, or reports repeatedly that there is no image. After
+ * loading an image it runs `then`, which simulates the image.
  */
 export function romBoot(then: ChipProgram): ChipProgram {
   return async (board) => {
@@ -74,9 +74,9 @@ const appType = 0;
 const otaSlots = 0x10;
 
 /**
- * The default program in flash: the second-stage bootloader's search for an app by
- * partition table and otadata, with its output, and the app's name and version. Without a partition table the image counts
- * as a standalone program. Source: ESP-IDF, bootloader_utility.c and app_init.c, for the texts.
+ * The default program in flash. Simulates the second-stage bootloader, which finds an app by the partition table and otadata, and prints
+ * its output and the app's name and version. Without a partition table the image counts as a standalone program. Source: ESP-IDF,
+ * bootloader_utility.c and app_init.c, for the texts.
  */
 export const secondStage: ChipProgram = async (board) => {
   const table = tableOf(board);
@@ -150,7 +150,7 @@ export function bootText(identity: ChipIdentity, cause: ResetCause, mode: BootMo
   return `${identity.banner}${line}${waits ?? ''}`;
 }
 
-/** The ROM's output after a crash: the start of its register dump, which identifies it. */
+/** The ROM's output after a crash: the start of its register dump, which identifies a crash. */
 export function panicText(identity: ChipIdentity, cause = 'Load access fault'): string {
   const registers =
     identity.name === 'esp32c3'

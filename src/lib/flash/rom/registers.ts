@@ -155,7 +155,7 @@ export class SpiController {
   }
 }
 
-/** The id of a flash of this size: a GigaDevice GD25Q; null for an unavailable size. */
+/** The id of a flash of this size, a power of two: a GigaDevice GD25Q. */
 export function flashId(bytes: number): readonly [number, number, number] {
   return [0xc8, 0x40, Math.log2(bytes)];
 }

@@ -166,7 +166,7 @@ class RomState {
   memory = false;
   writing: Writing | null = null;
 
-  /** @param joint whether it listens on all ports at once, which shows in the values it keeps of SYNC */
+  /** @param joint whether it listens on all ports at once, which affects the values of SYNC that it keeps */
   constructor(
     readonly host: LoaderHost,
     readonly joint: boolean,

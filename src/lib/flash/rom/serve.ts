@@ -135,8 +135,8 @@ class SimulatedLine implements SerialLine {
 const backlogBytes = 1 << 20;
 
 /**
- * A chip at `socket://host:port`: bytes only, so both ends count as having the same speed, and DTR and RTS do not reach it. The
- * newest client gets it.
+ * A chip at `socket://host:port`: bytes only, so both ends count as having the same speed, and DTR and RTS do not reach it. Only the
+ * newest client stays connected.
  * @throws AIOT_PORT_IN_USE
  */
 async function serveTcp(chip: SimulatedChip, port: number, host = '127.0.0.1'): Promise<ServedChip> {

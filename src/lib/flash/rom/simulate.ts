@@ -90,7 +90,7 @@ async function over(signal: AbortSignal, forMs?: number): Promise<void> {
   }
 }
 
-/** Formats an event for people. */
+/** Formats an event as human-readable text. */
 export function describeChipEvent(event: ChipEvent): string {
   switch (event.event) {
     case 'serving':

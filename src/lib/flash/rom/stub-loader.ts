@@ -14,7 +14,7 @@ import {
 
 const syncAnswers = 8;
 
-/** Range of plugin commands. A stub without plugins rejects them with an error of their own. */
+/** Range of plugin commands. A stub without plugins rejects them with a separate error. */
 const firstPlugin = 0xd4;
 
 const lastPlugin = 0xde;

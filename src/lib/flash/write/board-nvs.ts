@@ -107,7 +107,7 @@ interface ChangedPage {
 }
 
 /**
- * The pages of NVS that change with these numbers, in the order of the changes. All other bytes stay.
+ * The pages of NVS that change with these numbers, in the order of the changes. All other bytes stay unchanged.
  * @throws AIOT_FLASH_NO_SLOT if the board has no such number
  */
 export function changedPages(nvs: BoardNvs, changes: readonly NumberChange[]): ChangedPage[] {
@@ -148,9 +148,9 @@ interface NumberChange {
 }
 
 /**
- * A copy of a plain NVS partition in which a number is changed in place, without moving an entry or using another page. null if there is
+ * A copy of a plain NVS partition in which a number is changed in place, without moving an entry or using another page. Null if there is
  * no such number. Source: ESP-IDF, "Non-Volatile Storage Library", Structure of entry.
- * @returns also the entry's offset in the partition
+ * @returns the copy, and the entry's offset in the partition
  */
 function withNumber(
   bytes: Uint8Array,
@@ -218,8 +218,8 @@ interface Accepted {
 }
 
 /**
- * Checks a bundle as the board itself would. It must be signed by a key in the board's trust root, for its type, not below its floor, not
- * expired, and newer than its last commit (unless forced).
+ * Checks a bundle as the board itself would. It must be signed by a key in the board's trust root, made for the board's type, not below
+ * the board's floor, not expired, and newer than the board's last committed release (unless forced).
  * @throws AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_…, AIOT_MODEL_UNFIT, AIOT_UPDATE_…
  */
 export async function requireModelAccepted(
@@ -260,7 +260,7 @@ export async function requireModelAccepted(
   });
 }
 
-/** The numbers in NVS that a commit raises, as the device itself does; numbers missing from its NVS are omitted. */
+/** The numbers in NVS that a commit raises, as on the device itself; numbers missing from its NVS are omitted. */
 export function committedNumbers(nvs: BoardNvs, manifest: Manifest): NumberChange[] {
   return (['sequence', 'floor'] as const).flatMap((key) => {
     const before = nvsValue(nvs, 'u64', update, key);
@@ -272,8 +272,8 @@ export function committedNumbers(nvs: BoardNvs, manifest: Manifest): NumberChang
 }
 
 /**
- * Checks a version of the registry against the board's identity, if it has one: its trust root, and its type. Firmware may also be
- * released for a chip.
+ * Checks a version from the registry against the trust root and the type in the board's identity, if it has one. Firmware may also be
+ * released for a chip instead of a type.
  * @param nvs null = no identity on the board @returns the objections overridden by `force`
  * @throws AIOT_SIGNATURE_INVALID, AIOT_UPDATE_DEVICE_TYPE
  */

@@ -202,7 +202,7 @@ const entryBytes = 32;
 
 /**
  * Warns if an app is written to a slot that the board does not start. After an update a board runs the other slot, so the new app would
- * not run. null if it is started, or if otadata is written too.
+ * not run. Null if the slot is started, or if otadata is written too.
  */
 async function unstartedSlotWarning(
   loader: Loader,
@@ -229,7 +229,7 @@ async function unstartedSlotWarning(
   return `the board still boots ${other}, because its otadata selects it; the app is written to ${own}. To boot it, run \`aiot flash erase ${otadata.label}\` or use --slot next`;
 }
 
-/** Bytes of an image that are enough to recognize a program. */
+/** Number of bytes at the start of an image that suffice to recognize a program. */
 const headBytes = 64;
 
 /** The program on the board after these regions were or will be written. An image without an app descriptor in the bootloader's place counts as one. */

@@ -50,7 +50,7 @@ import {
   watchBoard,
 } from './update-watch.js';
 
-/** An update over the cable: an app or a model for the unused slot. @throws AIOT_USAGE and errors of fetching */
+/** Prepares an update over the cable: an app or a model for the unused slot. @throws AIOT_USAGE and errors of fetching */
 export async function prepareUpdate(
   request: FlashRequest,
 ): Promise<(how: FlashBoardOptions) => Promise<Flashed>> {
@@ -140,7 +140,7 @@ function refuseOthers({
 /** An update over the cable. */
 export interface SlotJob {
   /**
-   * The app to write. `envelope` belongs to a version of the registry, which is checked against the board's identity. Null: start the
+   * The app to write. `envelope` belongs to a version from the registry, which is checked against the board's identity. Null: start the
    * slot's current content.
    */
   image: { name: string; data: Uint8Array; envelope?: Envelope } | null;
@@ -186,7 +186,7 @@ export async function flashSlot(job: SlotJob, options: SlotOptions): Promise<Fla
 async function writeSlot(loader: Loader, job: SlotJob, options: SlotOptions): Promise<SlotWritten> {
   const { image, slot: wanted, verify, force } = job;
   const table = await requireTable(loader);
-  // A pending switch is settled before the current choice is read, which determines the next slot.
+  // A pending switch is settled before the current choice is read, because that choice determines the next slot.
   const settled = await settlePendingSwitch(loader, 'app');
   const slots = await readAppSlots(loader, table);
   if (image === null) return await startOnly(loader, { slots, wanted, force, settled }, options);
@@ -271,7 +271,7 @@ async function requireTable(loader: Loader): Promise<PartitionTable> {
   });
 }
 
-/** Bytes of an image that are enough to recognize a program. */
+/** Number of bytes at the start of an image that suffice to recognize a program. */
 const headBytes = 512;
 
 /**
@@ -327,8 +327,8 @@ interface Written {
 
 /**
  * Writes a signed bundle to the unused model slot after the checks that the board itself would make. The bundle must be signed by a key in
- * the board's trust root, for its type, and newer than its current one. Then NVS records the slot, and the release as committed. If a
- * watch finds the board unhealthy, everything is restored.
+ * the board's trust root, made for the board's type, and newer than its current release. Then NVS records the slot, and the release as
+ * committed. If a watch finds the board unhealthy, everything is restored.
  * @throws AIOT_FLASH_NO_SLOT, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_…, AIOT_UPDATE_… before anything is written
  */
 export async function flashModel(job: ModelJob, options: SlotOptions): Promise<Flashed> {
@@ -352,7 +352,7 @@ async function writeModel(loader: Loader, job: ModelJob, options: SlotOptions): 
   const { manifest, overridden } = await requireModelAccepted(job.image, nvs, job.force);
   const now = nvsValue(nvs, 'u8', choice.namespace, choice.key) ?? 0;
   const target = now === 0 ? 1 : 0;
-  // The slot is written first: if interrupted afterwards, the command can be repeated, because the release still counts as new.
+  // The slot is written first: a command that is interrupted afterwards can be repeated, because the release still counts as new.
   const pages = changedPages(nvs, [
     { type: 'u8', ...choice, value: BigInt(target) },
     ...committedNumbers(nvs, manifest),

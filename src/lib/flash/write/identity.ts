@@ -31,7 +31,7 @@ export interface DeviceIdentity {
 const files = { table: 'partitions.bin', nvs: 'nvs.bin', keys: 'nvs_keys.bin' };
 
 /**
- * Reads the folder of a device on a chip.
+ * Reads the identity folder of a device that runs on a chip.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
  */
 export async function readIdentity(folder: string): Promise<DeviceIdentity> {
@@ -132,9 +132,9 @@ export async function readIdentities(folder: string): Promise<FoundIdentities> {
 const one = (identity: DeviceIdentity): FoundIdentities => ({ identities: [identity], skipped: [] });
 
 /**
- * Assigns each board its own identity: its previous one, according to the record or the identity's folder, or the one
- * made for it, else the first unused one. No identity is assigned twice, even over several runs.
- * @param single the one identity requested by name: another board may get it, and the plan lists the objections
+ * Assigns each board its own identity: its previous one, according to the record or the identity's folder, or the one made for it, else
+ * the first unused one. No identity is assigned twice, even over several runs.
+ * @param single whether one identity was requested by name; it may then be assigned to another board, and the plan lists the objections
  */
 export function assignIdentities(
   identities: readonly DeviceIdentity[],

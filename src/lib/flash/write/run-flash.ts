@@ -331,7 +331,7 @@ async function attemptOnce(port: string, options: OnePort, tracker: RowTracker):
   });
 }
 
-/** Boards are identified by their MAC: two with the same would get the same identity. @throws AIOT_FLASH_REFUSED */
+/** Boards are identified by their MAC: two boards with the same MAC would get the same identity. @throws AIOT_FLASH_REFUSED */
 function requireOwnMac(port: string, mac: string, portOf: Map<string, string> | undefined): void {
   const other = portOf?.get(mac) ?? port;
   if (other !== port)
@@ -350,7 +350,7 @@ function mayHelp(error: AiotError): boolean {
   return error.family === 'outside' && error.code !== 'AIOT_INTERRUPTED' && error.exit !== 5;
 }
 
-/** Progress of one board: a row for people, a line for programs. */
+/** Progress of one board: shown to people as a row, and to programs as a line. */
 export interface BoardRow {
   port: string;
   mac: string | null;

@@ -119,9 +119,9 @@ async function deletePendingSwitch(who: Who): Promise<void> {
 }
 
 /**
- * Restores the selection if an earlier run ended without seeing the slot work, so that the next update overwrites that slot and not
- * the working one. Does nothing if the board has changed since.
- * @returns a description for people; null = nothing done
+ * Restores the selection if an earlier run ended without seeing the slot work, so that the next update overwrites that slot and not the
+ * working one. Does nothing if the board has changed since.
+ * @returns a human-readable description; null = nothing done
  */
 export async function settlePendingSwitch(loader: Loader, kind: SwitchKind): Promise<string | null> {
   const who = { mac: loader.chip.mac, kind };
@@ -181,7 +181,7 @@ interface WatchOptions {
   pattern: RegExp | null;
   clock: Clock;
   signal?: AbortSignal | undefined;
-  /** Called once listening: the reset whose boot text is evaluated. */
+  /** Called once the watch is listening. It resets the board, whose boot text is then evaluated. */
   restart?: () => Promise<unknown>;
 }
 

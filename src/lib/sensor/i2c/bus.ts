@@ -18,7 +18,7 @@ export interface I2cTransactions {
 
 /** An I²C bus as the drivers see it. Real: Linux's i2c-dev through the package i2c-bus. Simulated: register-level chips. */
 export interface I2cBus extends I2cTransactions {
-  /** Such as `/dev/i2c-1`. */
+  /** Name of the bus, such as `/dev/i2c-1`. */
   readonly name: string;
   /** Maximum bytes of one read or write. */
   readonly longest: number;
@@ -26,14 +26,14 @@ export interface I2cBus extends I2cTransactions {
   readonly speedHz: number | null;
   /** Runs `work` without any other transaction of this process in between; `work` uses the access it is passed, never the bus itself. */
   exclusive<T>(work: (bus: I2cTransactions) => Promise<T>): Promise<T>;
-  /** Addresses that respond. */
+  /** Returns the addresses that respond. */
   scan(): Promise<number[]>;
   close(): Promise<void>;
 }
 
 /** One chip's registers. A transaction that was not acknowledged is retried: the chip has not seen any of it. */
 export interface RegisterAccess {
-  /** 7 bits. */
+  /** The chip's 7-bit address. */
   readonly address: number;
   /** Maximum bytes of one read. */
   readonly longest: number;

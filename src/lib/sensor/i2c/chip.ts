@@ -24,11 +24,11 @@ export interface ChipSetting {
   choices?: readonly string[];
 }
 
-/** A kind of chip: registers, identity, settings, and the plan that `plan` makes of the settings. */
+/** A kind of chip: registers, identity, settings, and the plan that follows from the settings. */
 export interface Chip {
   /** Name in URLs: `lsm6ds3tr-c`. */
   readonly name: string;
-  /** Such as `LSM6DS3TR-C, accelerometer and gyroscope`. */
+  /** Title, such as `LSM6DS3TR-C, accelerometer and gyroscope`. */
   readonly title: string;
   /** Possible addresses of 7 bits, in the order in which they are tried. */
   readonly addresses: readonly [number, ...number[]];
@@ -54,7 +54,7 @@ interface ChipIdentity {
 /** The configuration to use with a chip: pure data, except for the session it can start. */
 export interface ChipPlan {
   readonly fields: readonly SampleField[];
-  /** Nominal. */
+  /** Nominal sample rate, Hz. */
   readonly rateHz: number;
   /** Time from one `read` to the next, ms. */
   readonly everyMs: number;
@@ -62,7 +62,7 @@ export interface ChipPlan {
   readonly depth: number;
   /** `chip`: samples are taken at the chip's own rate, which is measured. `host`: a sample is taken at the moment it is read. */
   readonly timing: 'chip' | 'host';
-  /** Bits per second on the bus, with addresses and acknowledgments; section 8.3 of the I²C budget: 9·(3 + n) + 3 for a read of n bytes. */
+  /** Bits per second on the bus, with addresses and acknowledgments. A register read of n bytes takes 9·(3 + n) + 3 bits. */
   readonly bitsPerSecond: number;
   /** @param clock a monotonic one: its `now` never decreases */
   session(chip: RegisterAccess, clock: Clock): ChipSession;
@@ -95,9 +95,9 @@ export interface Reading {
    * cleared, or a transaction failed half-way.
    */
   broken: boolean;
-  /** The chip's buffer ran over. */
+  /** Whether the chip's buffer overran. */
   overrun: boolean;
-  /** Values at the limit of their range. */
+  /** Number of values at the limit of their range. */
   saturated: number;
 }
 
@@ -107,7 +107,7 @@ export interface SelfTest {
   axes: readonly { name: string; unit: string; change: number; least: number; most: number }[];
 }
 
-/** A setting with a list to choose from: any other value is rejected, with the list and its nearest number. */
+/** A setting with a list of choices. Any other value is rejected; the error gives the list and the nearest number in it. */
 export function choice(choices: readonly string[]) {
   return z.string().refine((value) => choices.includes(value), {
     error: ({ input }) => {

@@ -14,7 +14,7 @@ import { fieldsOf, type I2cSource, Pump } from './source.js';
 interface I2cOptions {
   clock?: Clock;
   signal?: AbortSignal;
-  /** Instead of the URL's bus; it is not closed with the source. */
+  /** Bus to use instead of the URL's; it is not closed with the source. */
   bus?: I2cBus;
   onState?: (state: 'connected' | 'disconnected', error?: AiotError) => void;
 }

@@ -150,9 +150,9 @@ async function measure(source: I2cSource, clock: Clock, forMs: number, probe: I2
 interface ChipDescription {
   name: string;
   title: string;
-  /** 7 bits. */
+  /** Possible 7-bit addresses. */
   addresses: readonly number[];
-  /** URL without settings. */
+  /** Fields and rate of a URL without settings. */
   fields: readonly { name: string; unit: string }[];
   rateHz: number;
   settings: readonly ChipSetting[];

@@ -21,7 +21,7 @@ export interface SimulatedBusSettings {
   noise?: boolean;
   /** Maximum bytes of one read; default 32, as on Linux. */
   longest?: number;
-  /** Whether transactions take time; default: they take none. */
+  /** Bus clock that determines how long transactions take; default: they take no time. */
   speedHz?: number;
 }
 

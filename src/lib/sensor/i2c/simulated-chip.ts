@@ -57,7 +57,7 @@ export abstract class SimulatedChip {
     humidity: 50,
   };
   protected readonly registers = new Uint8Array(256);
-  /** Now, ms of the bus's time. */
+  /** Current time, ms of the bus's clock. */
   protected nowMs: number;
   #powered: 'on' | 'off' | 'again' = 'on';
   #nacks = 0;
@@ -185,7 +185,7 @@ export const still: Signal = (_seconds, world) => {
   world.az = 1;
 };
 
-/** Hangs on a thread and sways by 20° twice in three seconds, turning slowly; it is colder at night. */
+/** An object that hangs on a thread and sways by 20° twice in three seconds, turning slowly; it is colder at night. */
 export const swaying: Signal = (seconds, world) => {
   const phase = (2 * Math.PI * seconds) / 1.5;
   const angle = 0.35 * Math.sin(phase);

@@ -11,7 +11,7 @@ export interface I2cSource extends SampleSource {
   readonly rateHz: number;
   /** Rate measured with this machine's clock; the nominal rate until there is something to measure. */
   readonly measuredHz: number;
-  /** Values that were at a limit of their range. */
+  /** Number of values that were at a limit of their range. */
   readonly saturated: number;
   readonly chips: readonly { name: string; title: string; address: number; selfTest: SelfTest | null }[];
   /** Problems that do not prevent it from working. */
@@ -139,7 +139,7 @@ export class Pump {
     return values;
   }
 
-  /** A chip that is silent for too long has lost power in the meantime, and with it its settings. */
+  /** A chip that is silent for too long is assumed to have lost power and, with it, its settings. */
   private hush(now: number): null {
     const { everyMs, rateHz, fields } = this.parts.devices[0].plan;
     const longestMs = Math.max(1000, 5 * everyMs, 5000 / rateHz);

@@ -41,8 +41,7 @@ interface Setup {
 }
 
 /**
- * Reads a device through the kernel's buffer. Never blocks: the buffer is polled four times a second, unless `watermark` says
- * otherwise.
+ * Reads a device through the kernel's buffer. Never blocks: the buffer is polled four times a second, unless `watermark` is set.
  * @throws AIOT_SENSOR_BUSY, AIOT_SENSOR_DENIED, AIOT_SENSOR_FAILED, AIOT_SENSOR_NOT_FOUND, AIOT_SENSOR_URL
  */
 export async function openBuffered(
@@ -200,7 +199,7 @@ interface ScanReading {
   signal: AbortSignal;
 }
 
-/** Polls without a sample before the device counts as gone, and the minimum time, ms. */
+/** Number of polls without a sample after which the device counts as gone, and the minimum time, ms. */
 const [silentLooks, silentMs] = [20, 3_000];
 
 /**
@@ -352,7 +351,7 @@ interface Stamper {
   /**
    * @param ns the kernel's timestamps; undefined if there are none
    * @param asked by the steady clock, ms: before and after the samples were read
-   * @param full the buffer had overrun before these
+   * @param full whether the buffer overran before these samples
    */
   place(
     ns: BigInt64Array | undefined,
@@ -396,7 +395,7 @@ export function createKernelStamper(nominalMs: number, settable: boolean, clock:
           if (full) lost = Math.max(0, Math.round((at - last) / periodMs) - 1);
         }
         last = at;
-        // The wall clock is being followed back a little, or timestamps are equal.
+        // Wall time is being corrected backwards, or timestamps are equal.
         lastWall = Math.max(at + offsetMs, lastWall + 1e-3);
         times[i] = lastWall;
       }

@@ -181,7 +181,7 @@ export function elementReader(type: ElementType): (view: DataView, offset: numbe
   return (view, offset) => (stored(view, offset) << up) >>> down;
 }
 
-/** Rotates the three axes of one kind in a record: row by row of the matrix. */
+/** A rotation of the three axes of one kind in a record. `matrix` is stored row by row. */
 export interface Turn {
   /** Positions of x, y and z in a record. */
   axes: readonly [number, number, number];

@@ -127,8 +127,8 @@ async function ownTrigger({ folder, name, id }: IioDevice): Promise<string | und
 }
 
 /**
- * The value of an `*_available` attribute that is nearest above the requested one, or the largest: a list (`12.5 26 52`), or
- * `[smallest step largest]`. In the attribute's notation.
+ * Chooses the smallest value of an `*_available` attribute that is not below the requested one, or else the largest. The attribute is a
+ * list (`12.5 26 52`) or a range (`[smallest step largest]`). Returns the value in the attribute's notation.
  */
 export function chooseAbove(available: string, wanted: number): string | undefined {
   const range = /^\[\s*(\S+)\s+(\S+)\s+(\S+)\s*\]$/.exec(available.trim());

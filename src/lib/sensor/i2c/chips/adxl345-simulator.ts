@@ -59,7 +59,7 @@ export class Adxl345Simulator extends SimulatedChip {
     if ((this.registers[reg.POWER_CTL]! & 0x08) === 0) return;
     const periodMs = 1000 / (rateOf(this.registers[reg.BW_RATE]!) * this.options.odrError);
     const due = Math.floor((this.nowMs - this.#beganMs) / periodMs);
-    // Only the end of unread samples is computed; the overrun is still recorded.
+    // Only the newest unread samples are computed; the overrun is still recorded.
     if (due - this.#ticks > 2 * capacity) {
       this.#ticks = due - 2 * capacity;
       this.#overrun = true;

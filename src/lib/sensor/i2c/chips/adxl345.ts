@@ -39,7 +39,7 @@ export const reg = Object.fromEntries(
   Object.entries(registers).map(([name, { address }]) => [name, address]),
 ) as { readonly [Name in keyof typeof registers]: number };
 
-/** Maximum rate on a bus of 400 kHz (data sheet: 800 Hz at most). */
+/** Rates up to 800 Hz, the maximum on a 400 kHz bus (data sheet). */
 const rates = ['6.25', '12.5', '25', '50', '100', '200', '400', '800'];
 
 const ranges = ['2', '4', '8', '16'];
@@ -71,7 +71,7 @@ export const adxl345: Chip = {
 interface Adxl345Settings {
   rateHz: number;
   rangeG: number;
-  /** Samples. */
+  /** Number of samples at which the FIFO is read. */
   watermark: number;
 }
 
@@ -147,7 +147,7 @@ class Adxl345Session implements ChipSession {
     const { clock, settings } = this;
     let broken = this.#uncertain;
     this.#uncertain = true;
-    // Reading data clears this flag.
+    // This flag is read first, because reading data clears it.
     const overrun = ((await chip.readByte(reg.INT_SOURCE)) & overrunFlag) !== 0;
     if (overrun) broken = true;
     const before = clock.now();

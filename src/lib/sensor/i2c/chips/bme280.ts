@@ -43,7 +43,7 @@ const settings: readonly ChipSetting[] = [
   },
 ];
 
-/** Bosch's climate: one measurement at a time. */
+/** Bosch's climate sensor, which takes one measurement at a time. */
 export const bme280: Chip = {
   name: 'bme280',
   title: 'BME280, temperature, pressure and humidity',
@@ -256,7 +256,7 @@ export interface Climate {
   humidity: number;
 }
 
-/** A converter that was skipped (oversampling 0) or has not run yet. */
+/** Raw value of a converter that was skipped (oversampling 0) or has not run yet: of 20 bits, and of 16. */
 const [skipped20, skipped16] = [0x80000, 0x8000];
 
 /** Reads 8 bytes from 0xF7; undefined for anything that was not measured. */

@@ -87,7 +87,7 @@ function plan(url: SensorUrl): ChipPlan {
   };
 }
 
-/** One set of the three axes at a time: the chip does not buffer more. */
+/** Reads one set of the three axes at a time, because the chip does not buffer more. */
 class Lis3mdlSession implements ChipSession {
   readonly #perCount: number;
   readonly #most: number;

@@ -113,7 +113,7 @@ interface Lsm6ds3trcSettings {
   rangeG: number;
   /** null = off. */
   rangeDps: number | null;
-  /** Samples. */
+  /** Number of samples at which the FIFO is read. */
   watermark: number;
   /** Bytes of one sample in the FIFO. */
   setBytes: number;
@@ -163,7 +163,7 @@ const settleMs = 500;
 /** Attempts to make room after an overrun before the FIFO is cleared instead. */
 const mostRounds = 8;
 
-/** Continuous mode: the oldest is overwritten. */
+/** Continuous mode: the oldest data is overwritten. */
 const continuous = 0b110;
 
 /** The chip's hardware FIFO, read in whole sets. Follows the rules of AN5130, sections 1.6 to 1.8. */
@@ -467,7 +467,7 @@ interface FifoStatus {
   overrun: boolean;
   full: boolean;
   empty: boolean;
-  /** Which word of the pattern comes next. */
+  /** Index in the pattern of the next word. */
   pattern: number;
 }
 

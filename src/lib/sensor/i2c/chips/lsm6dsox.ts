@@ -92,7 +92,7 @@ interface Lsm6dsoxSettings {
   rangeG: number;
   /** null = off. */
   rangeDps: number | null;
-  /** Samples. */
+  /** Number of samples at which the FIFO is read. */
   watermark: number;
 }
 
@@ -182,7 +182,7 @@ class Lsm6dsoxSession implements ChipSession {
     const { chip } = this;
     const { rateCode, rangeG, rangeDps, watermark } = this.settings;
     const words = (watermark * this.#width) / 3;
-    // Prevents it from being mistaken for an I3C bus; the other bits belong to the chip.
+    // Disables the chip's I3C interface, so that I²C traffic is not mistaken for I3C. The other bits belong to the chip.
     await chip.write(reg.CTRL9_XL, (await chip.readByte(reg.CTRL9_XL)) | 0x02);
     await chip.write(reg.CTRL3_C, 0x44);
     await chip.write(reg.CTRL4_C, 0x08);
@@ -282,7 +282,7 @@ export function fifoStatus(bytes: Uint8Array): { words: number; overrun: boolean
   return { words: low | ((high & 0b11) << 8), overrun: (high & 0b0100_1000) !== 0 };
 }
 
-/** Which words make a sample, and the value of a count. */
+/** The words that make up a sample, and the value of one count. */
 interface WordLayout {
   gyroscope: boolean;
   gramsPerCount: number;
@@ -290,9 +290,9 @@ interface WordLayout {
 }
 
 interface Assembled {
-  /** Samples. */
+  /** Number of samples. */
   count: number;
-  /** Samples are missing before or among these, or some of the data was not valid words. */
+  /** Whether samples are missing before or among these, or some data did not consist of valid words. */
   broken: boolean;
   saturated: number;
 }

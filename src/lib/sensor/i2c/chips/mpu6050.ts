@@ -42,7 +42,7 @@ export const reg = Object.fromEntries(
   Object.entries(registers).map(([name, { address }]) => [name, address]),
 ) as { readonly [Name in keyof typeof registers]: number };
 
-/** 1 kHz divided by an integer. */
+/** Rates, Hz: 1 kHz divided by an integer. */
 const rates = ['4', '5', '8', '10', '20', '25', '40', '50', '100', '125', '200', '250', '500', '1000'];
 
 const ranges = ['2', '4', '8', '16'];
@@ -118,7 +118,7 @@ function plan(url: SensorUrl): ChipPlan {
 /** Minimum free room in sets. With less, the FIFO may overwrite data, after which set boundaries are lost (limit as in Linux). */
 const leastRoom = 3;
 
-/** Re-reads of a count that is not a whole number of sets: a set may be arriving. */
+/** Number of times that a count is read again if it is not a whole number of sets, because a set may be arriving. */
 const mostLooks = 3;
 
 /** The chip's FIFO of 1024 bytes, which has no markers: it is cleared whenever sets may be misaligned. */
@@ -144,7 +144,7 @@ class Mpu6050Session implements ChipSession {
     const { chip, clock } = this;
     await chip.write(reg.PWR_MGMT_1, 0x80);
     await clock.sleep(100);
-    // Wakes it, on the gyroscope's clock, which is better than the internal one.
+    // Wakes the chip and selects the gyroscope's clock, which is better than the internal one.
     await chip.write(reg.PWR_MGMT_1, 0x01);
     await clock.sleep(100);
     if ((await chip.readByte(reg.PWR_MGMT_1)) === 0x01) return;
