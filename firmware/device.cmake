@@ -21,7 +21,7 @@ function(aiot_native_device name)
     target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/generated)
   endif()
   target_link_libraries(${name} PRIVATE aiot_crypto_openssl aiot_hal_host OpenSSL::SSL PkgConfig::MOSQUITTO)
-  # Updates contain this file.
+  # Stripped of symbols, because updates contain this file.
   target_link_options(${name} PRIVATE $<$<NOT:$<BOOL:${AIOT_SANITIZE}>>:-s>)
 endfunction()
 

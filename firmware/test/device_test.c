@@ -110,7 +110,7 @@ static bool open_bench(bench *b, aiot_clock *clock, aiot_mqtt *mqtt, void *memor
   return aiot_device_take(&b->device, &take) == AIOT_OK;
 }
 
-/* A message has 4 samples: `from` is its first. */
+/* Takes the samples of this many messages, 4 each, whose values count up from `from`. */
 static void take_messages(bench *b, int from, int messages) {
   for (int i = from; i < from + 4 * messages; i++) {
     const double value = i;

@@ -153,7 +153,7 @@ static void test_acs712(checks *c) {
   double value = 0;
   bool gap = false;
   check_at(c, "acs712", "reads", 0, source->read(&value, 1, &gap) == 1 && !gap);
-  /* 0.08 V RMS at the pin are twice that at the sensor, with 10 A per volt. */
+  /* 0.08 V RMS at the pin are 0.16 V at the sensor, which has 10 A per volt. */
   near(c, "acs712", 0, 1.6, value, 0.01);
   aiot_esp32_adc_close();
 }

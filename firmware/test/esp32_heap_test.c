@@ -523,7 +523,7 @@ esp_err_t esp_task_wdt_reset(void) {
   /* Samples at the sensor's rate, none of which is ever acknowledged. */
   for (int i = AIOT_SOURCE_FAST ? 3 : pass % 4 == 0; rows != NULL && pass > 6 && i > 0; i--) {
     double row[AIOT_FIELDS_MAX + 1] = {1.0 / 3, 2.0 / 3, 4.0 / 3, 5.0 / 3, 1.0 / 7, 2.0 / 7};
-    /* No gap. */
+    /* The value after the fields is 0: there is no gap. */
     row[AIOT_SOURCE_FIELDS] = 0;
     xQueueSend(rows, row, 0);
   }

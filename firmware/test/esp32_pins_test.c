@@ -1,6 +1,6 @@
 /*
- * The pins in settings.h for the chip of sdkconfig.h are those of docs/reference/hardware.md. It includes only settings.h, like
- * source_analogue.c: no other file may define the chip.
+ * The pins in settings.h for the chip of sdkconfig.h are those of docs/reference/hardware.md. This file includes only
+ * settings.h, like source_analogue.c: no other file may define the chip.
  */
 #include "settings.h"
 

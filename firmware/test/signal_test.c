@@ -36,7 +36,7 @@ static uint64_t bits_of(double value) {
   return bits;
 }
 
-/* Number of differing bits; all NaNs are equal. */
+/* Whether the bits differ; all NaNs are equal. Raises `relative` to the relative difference, if that is larger. */
 static bool differs(float got, uint32_t expected, double *relative) {
   float wanted;
   memcpy(&wanted, &expected, sizeof(wanted));
@@ -56,7 +56,8 @@ static void test_turns(checks *c) {
   }
 }
 
-/* Number of windows produced, starting from a reset; `differing` and `relative` count differing bits. */
+/* Number of windows produced, starting from a reset. `differing` counts values whose bits differ; for `relative`, see
+ * differs. */
 static size_t run(const feature_row *r, aiot_features *features, size_t *differing, double *relative) {
   size_t windows = 0;
   for (size_t i = 0; i < r->count; i++) {

@@ -68,7 +68,7 @@ typedef struct {
   size_t document_bytes;
   uint64_t at;
   size_t reads;
-  /* In total. */
+  /* Total numbers of requests. */
   size_t requests;
   size_t blob_requests;
   size_t patch_requests;

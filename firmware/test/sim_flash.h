@@ -22,7 +22,7 @@ typedef enum {
 typedef struct {
   aiot_flash port;
   uint8_t *memory;
-  /* Since power-on. */
+  /* Numbers of operations since power-on. */
   uint32_t writes;
   uint32_t erases;
   /* Operation at which the power is cut, counted from 1; 0 = never. */
@@ -34,7 +34,7 @@ typedef struct {
   uint32_t random;
 } sim_flash;
 
-/* Erased, with room for two sectors of records and two slots. @returns false without memory */
+/* Opens an erased flash. False if there is too little memory. */
 bool sim_flash_open(sim_flash *flash, uint32_t bytes, uint32_t sector_bytes);
 void sim_flash_close(sim_flash *flash);
 

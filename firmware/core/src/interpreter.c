@@ -72,7 +72,7 @@ static const int8_t *memory_of(const aiot_network *network, int32_t index, int8_
   return operand->data != NULL ? (const int8_t *)operand->data : memory + operand->offset;
 }
 
-/* Memory after the arena's allocations, not allocated yet, so that steps can already point to it. */
+/* Points the steps to `memory`, which follows the arena's allocations and is not allocated yet. */
 static void bind(aiot_network *network, int8_t *memory) {
   for (aiot_step *step = network->steps; step != NULL; step = step->next) {
     step->x = memory_of(network, step->from, memory);

@@ -7,8 +7,8 @@
 #include <string.h>
 
 /*
- * A number halfway between two doubles has at most 767 significant digits. In a longer number, only these digits matter, and whether any
- * later digit is nonzero.
+ * A number halfway between two doubles has at most 767 significant digits. In a longer number, only these digits matter, plus whether
+ * any later digit is nonzero.
  */
 enum { DIGITS_MAX = 768 };
 
@@ -25,7 +25,7 @@ typedef struct {
 typedef struct {
   const char *digits;
   size_t count;
-  /* A nonzero digit followed the counted ones. */
+  /* Whether a nonzero digit follows the counted ones. */
   bool more;
   int32_t exponent;
   /* The first 19 digits. */
@@ -175,10 +175,10 @@ static double magnitude(const decimal *d) {
   if (top > 310) return INFINITY;
   int32_t tens = d->exponent + (int32_t)(d->count - d->head_count);
   double near = (double)d->head;
-  /* Both exact, and one operation rounds once: Clinger's fast path. */
+  /* Both operands are exact, so the result is rounded only once (Clinger's fast path). */
   const bool exact = d->count == d->head_count && d->head <= (uint64_t)1 << 53;
   if (exact && tens >= -22 && tens <= 22) return tens < 0 ? near / powers[-tens] : near * powers[tens];
-  /* At most a few units in the last place off; exact comparisons then find the right one. */
+  /* This estimate is off by at most a few units in the last place; exact comparisons then find the right double. */
   for (; tens > 22; tens -= 22) near *= powers[22];
   for (; tens < -22; tens += 22) near /= powers[22];
   near = tens < 0 ? near / powers[-tens] : near * powers[tens];

@@ -197,7 +197,7 @@ aiot_code aiot_prepare_prelu(const aiot_operator *operator) {
              : AIOT_BUNDLE_MALFORMED;
 }
 
-/* Values are only compared: all have one scale. */
+/* Values are only compared, so all must have the same scale. */
 aiot_code aiot_prepare_choice(const aiot_operator *operator) {
   arithmetic_plan *plan;
   scales of;

@@ -5,7 +5,7 @@
 #include "quantized.h"
 #include "window_axes.h"
 
-/* State shared by all three: a ratio per channel turns sums into outputs. */
+/* State shared by all of these operators: a ratio per channel turns sums into outputs. */
 typedef struct {
   const int8_t *weights;
   int32_t *bias;
@@ -271,7 +271,8 @@ aiot_code aiot_prepare_fully_connected(const aiot_operator *operator) {
   return AIOT_OK;
 }
 
-/* Strides and dilations: slots of the options differ by the depth multiplier. */
+/* Reads strides and dilations, whose slots in the options are shifted by the depth multiplier of a depthwise
+ * convolution. */
 static aiot_code prepare_window(const aiot_operator *operator, void (*run)(const aiot_step *), bool depthwise) {
   layer_operands operands;
   const aiot_code code = operands_of(operator, &operands);
@@ -322,7 +323,8 @@ aiot_code aiot_prepare_depthwise(const aiot_operator *operator) {
   return prepare_window(operator, run_depthwise, true);
 }
 
-/* For each output cell, the input cells whose window covers it: `rows` and `columns` are those of the output image. */
+/* The sum of one output cell over the input cells whose windows cover it. The plan's rows and columns are those of
+ * the output image. */
 static uint32_t transposed_sum(const layer_plan *plan, const int8_t *x, int32_t out, int32_t row, int32_t column) {
   uint32_t sum = (uint32_t)plan->bias[out];
   const int8_t *w = plan->weights + out * plan->rows.filter * plan->columns.filter * plan->taken;

@@ -40,7 +40,7 @@ static copy_plan *add_copy(const aiot_operator *operator, uint32_t input, uint32
                            aiot_operator_output_index(operator, output));
 }
 
-/* Checks that input and output exist and have the same scale; otherwise NULL. */
+/* Checks that input and output exist and have the same scale; otherwise returns false. */
 static bool ends_of(const aiot_operator *operator, uint32_t input, uint32_t output, const aiot_operand **x,
                     const aiot_operand **y) {
   *x = aiot_operator_input(operator, input);

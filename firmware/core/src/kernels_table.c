@@ -22,7 +22,7 @@ typedef struct {
   aiot_scale input, output;
   /* Ratio for QUANTIZE, RELU and LEAKY_RELU; for LOGISTIC and TANH, the ratio of the input as Q4.27. */
   aiot_ratio ratio;
-  /* LEAKY_RELU below 0. */
+  /* Ratio for LEAKY_RELU below 0; for HARD_SWISH, see hard_swish_of. */
   aiot_ratio slope;
   /* Distances from the zero point, in steps: beyond `radius`, LOGISTIC and TANH are saturated; beyond `six`, RELU6 is 6. */
   double radius;

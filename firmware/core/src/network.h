@@ -39,7 +39,7 @@ typedef struct {
   /* The tensor whose memory it shares, or itself. */
   int32_t root;
   uint32_t offset;
-  /* The variable that it is the handle of; NULL = none. */
+  /* The variable whose handle it is; NULL = none. */
   aiot_variable *variable;
   /* Whether a QUANTIZE converts this tensor of uint8 from or to int8. */
   bool converted;

@@ -13,7 +13,7 @@ static bool same_text(const aiot_flatbuffer *file, aiot_vector a, aiot_vector b)
   return a.count == b.count && memcmp(file->data + a.at, file->data + b.at, a.count) == 0;
 }
 
-/* Reads a string, which must end with its first NUL, because TFLite Micro compares strings of C. False if it does not. */
+/* Reads a string, which must end with its first NUL, because TFLite Micro compares C strings. False if it does not. */
 static bool read_text(aiot_flatbuffer *file, aiot_table options, unsigned slot, aiot_vector *out) {
   *out = aiot_flatbuffer_vector(file, options, slot, 1);
   if (file->broken) return false;
@@ -62,7 +62,8 @@ static void run_variable(const aiot_step *step) {
   memcpy(step->y, step->x, (size_t)plan->count);
 }
 
-/* READ_VARIABLE and ASSIGN_VARIABLE. The first of a variable gives it its type, shape and memory. */
+/* READ_VARIABLE and ASSIGN_VARIABLE. The first of these operators for a variable determines its type, shape and
+ * memory. */
 aiot_code aiot_prepare_variable(const aiot_operator *operator) {
   aiot_network *network = operator->network;
   const bool assigns = operator->code == AIOT_ASSIGN_VARIABLE;

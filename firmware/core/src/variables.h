@@ -4,7 +4,7 @@
 
 #include "network.h"
 
-/* Allocated for as long as the network. */
+/* Has the lifetime of the network. */
 struct aiot_variable {
   aiot_vector name;
   int8_t *value;
@@ -18,7 +18,8 @@ struct aiot_variable {
   aiot_variable *next;
 };
 
-/* Reads the name in a VAR_HANDLE's options. All handles have the same container, or none; false if not, or without a name. */
+/* Reads the name in a VAR_HANDLE's options. False without a name, or if the handle's container differs from that of
+ * the other handles. */
 bool aiot_variable_name(aiot_network *network, aiot_table options, aiot_vector *name);
 
 /* NULL = no handle has this name. */
@@ -27,7 +28,7 @@ aiot_variable *aiot_variable_named(const aiot_network *network, aiot_vector name
 /* Reads the subgraph that CALL_ONCE names, and checks that every variable has a value. Call it after all operators. */
 aiot_code aiot_variables_read(aiot_network *network, aiot_vector graphs, aiot_vector buffers, aiot_vector codes);
 
-/* Gives all of them their initial values. */
+/* Gives all variables their initial values. */
 void aiot_variables_reset(const aiot_variable *variables);
 
 #endif

@@ -78,7 +78,7 @@ static bool read_reading(const char *line, size_t bytes, aiot_guide_reading *rea
   return aiot_json_done(&json) && count == 4;
 }
 
-/* One line at a time, so that messages are handled in between. Returns whether there was one. */
+/* Feeds one line at a time, so that messages are handled in between. Returns whether there was one. */
 static bool feed(program *self) {
   size_t bytes;
   aiot_guide_reading reading;

@@ -14,7 +14,7 @@ typedef struct {
   char registry[256];
   char models[256];
   char broker[256];
-  /* Path; empty = the machine's trust store. */
+  /* Path of the CA's certificate; empty = the machine's trust store. */
   char ca[600];
 } aiot_guide_settings;
 

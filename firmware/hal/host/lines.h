@@ -17,7 +17,7 @@ typedef struct {
 
 bool aiot_lines_open(aiot_lines *lines, int descriptor, size_t room);
 
-/* The first unfinished line, without its end; NULL = none yet. It stays the first until it is marked as finished. */
+/* The first line that is not marked as finished, without its end; NULL = none yet. */
 const char *aiot_lines_first(aiot_lines *lines, size_t *bytes);
 void aiot_lines_done(aiot_lines *lines, size_t bytes);
 

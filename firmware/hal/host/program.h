@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Sizes of the model slots and of the program slots; model slots are as large as in `aiot device simulate`. */
+/* Size of a slot, for models (as large as in `aiot device simulate`) and for programs. */
 #define AIOT_HOST_SLOT_BYTES (1024u * 1024u)
 #define AIOT_HOST_FLASH_BYTES (2u * 4096u + 2u * AIOT_HOST_SLOT_BYTES)
 

@@ -17,7 +17,7 @@ typedef struct {
    * Effective samples per second; each is the mean of the sensor samples in its interval. 0 = use every sensor sample.
    */
   double sample_hz;
-  /* Whether samples are published, and the number of seconds per message. */
+  /* Whether samples are published, and the time span of the samples in one message. */
   bool telemetry;
   uint32_t telemetry_ms;
   /* `reported` is resent if it has not changed for this long; 0 = never. */

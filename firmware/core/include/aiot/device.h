@@ -162,7 +162,7 @@ typedef struct {
 
   bool taking;
   /*
-   * Its rate is the effective one; the sensor's own is `sensor_hz`, and `group` samples are
+   * The current take. Its rate is the effective one. The sensor's own rate is `sensor_hz`, and `group` samples are
    * averaged into one.
    */
   aiot_take take;
@@ -214,7 +214,7 @@ void aiot_device_sample(aiot_device *device, const double *values);
 /* Sends the rest of the last batch. */
 void aiot_device_take_end(aiot_device *device);
 
-/* Logs one line: an event here, and a published message. */
+/* Logs one line, as an event and as a published message. */
 void aiot_device_log(aiot_device *device, const char *level, const char *text, aiot_code code);
 
 /* Publishes that the device is going offline; messages still pending after `wait_ms` are dropped. */

@@ -23,8 +23,8 @@
 #define AIOT_GUIDE_LEVEL_2 "motor-failure-alert-level2-inference"
 
 /*
- * Longest payload on any of them, bytes: PubSubClient drops packets of more than 256, including
- * header and topic.
+ * Longest payload on any of these topics, bytes: PubSubClient drops packets of more than 256, including header and
+ * topic.
  */
 #define AIOT_GUIDE_MESSAGE_BYTES 229
 /* Room for any string in such a message, including its NUL. */
@@ -97,7 +97,7 @@ typedef struct {
   /* These texts and tables must remain valid. */
   const char *id;
   aiot_guide_role role;
-  /* The broker name that it reports. */
+  /* Broker name that the board reports. */
   const char *broker;
   const aiot_clock *clock;
   /* The connection to the broker; it is not used before the board is active. */
@@ -157,14 +157,11 @@ aiot_code aiot_guide_open(aiot_guide_board *board, const aiot_guide_setup *setup
  */
 void aiot_guide_step(aiot_guide_board *board, uint32_t wait_ms);
 
-/*
- * Whether readings are wanted: it is a sensor board, is active, and has announced itself to its
- * broker.
- */
+/* Whether the board accepts readings: it is a sensor board, is active, and has announced itself to its broker. */
 bool aiot_guide_ready(const aiot_guide_board *board);
 
 /*
- * Handles a reading of its own: publishes it, runs the network and acts on the result. Unsent
+ * Handles a reading of the board's own sensors: publishes it, runs the network and acts on the result. Unsent
  * messages are lost, because a board of the guide stores nothing.
  */
 void aiot_guide_read(aiot_guide_board *board, const aiot_guide_reading *reading);

@@ -6,7 +6,8 @@
 #include <stdint.h>
 
 typedef struct {
-  /* Per input, as measured in training. Both arrays have `count` elements; deviations are never 0. */
+  /* Mean and standard deviation of each input in the training data. Both arrays have `count` elements; deviations are
+   * never 0. */
   const double *mean;
   const double *deviation;
   size_t count;

@@ -1,7 +1,7 @@
 /*
- * A quantized network that runs in place, with int8 inputs and outputs (interface 1); ends of uint8 are given as int8, 128 lower. Two
- * implementations give the same results: the core's own interpreter of .tflite files (below), and
- * TFLite Micro, which hal/esp32 provides as the same table.
+ * A quantized network that runs in place, with int8 inputs and outputs (interface 1); uint8 inputs and outputs are passed as int8,
+ * 128 lower. Two implementations give the same results: the core's own interpreter of .tflite files (below), and TFLite Micro, which
+ * hal/esp32 provides as the same table.
  */
 #ifndef AIOT_MODEL_H
 #define AIOT_MODEL_H

@@ -23,8 +23,8 @@ typedef struct {
 } aiot_rule_spec;
 
 /*
- * Level 1: on above 0.8, off below 0.7, at least 5 s in each state, off at boot and after 30 s
- * without a prediction.
+ * The rule of the guide's level 1: on above 0.8, off below 0.7, at least 5 s in each state, off at boot and after 30
+ * s without a prediction.
  */
 aiot_rule_spec aiot_rule_default(void);
 
@@ -74,7 +74,7 @@ void aiot_servo_init(aiot_servo *servo, uint8_t degrees, uint64_t now_ms);
 /* Sets the target: 180 degrees (on) or 0 (off). */
 void aiot_servo_turn(aiot_servo *servo, bool on);
 
-/* Moves the servo by as many degrees as the time allows. True if it moved: write it to its timer. */
+/* Moves the servo by as many degrees as the time allows. True if it moved; the caller then sets its PWM timer. */
 bool aiot_servo_step(aiot_servo *servo, uint64_t now_ms);
 
 #endif

@@ -137,7 +137,7 @@ bool aiot_store_erased(aiot_store *store, int slot, uint32_t sector, bool *erase
 /* SHA-256 of the first `bytes` of a slot, read back from the flash. */
 bool aiot_store_digest(aiot_store *store, int slot, uint32_t bytes, uint8_t digest[AIOT_SHA256_BYTES]);
 
-/* The slot's bytes mapped as memory, until it is erased; NULL if the flash cannot. */
+/* The slot's bytes mapped as memory, until it is erased; NULL if the flash cannot be mapped. */
 const uint8_t *aiot_store_map(const aiot_store *store, int slot, size_t bytes);
 
 #endif

@@ -46,7 +46,7 @@ typedef struct {
   const char *model;
   int64_t version;
   const char *recording;
-  /* Determines the members. */
+  /* Determines the members of the message. */
   const aiot_bundle *bundle;
   const aiot_answer *answer;
   double latency_ms;

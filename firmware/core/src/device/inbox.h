@@ -1,4 +1,5 @@
-/* Messages for the device: desired releases and commands. An invalid payload is logged, never fatal. For device.c, on its loop. */
+/* Handles messages for the device: desired releases and commands. An invalid payload is logged, never fatal. Called
+ * by device.c on its loop. */
 #ifndef AIOT_DEVICE_INBOX_H
 #define AIOT_DEVICE_INBOX_H
 

@@ -1,6 +1,6 @@
 /*
  * The hourly check of the platform's timestamp. An attacker who withholds `desired` from a device must also withhold the timestamp, which
- * is detected and reported. For device.c, on its loop.
+ * is detected and reported. Called by device.c on its loop.
  */
 #ifndef AIOT_DEVICE_LOOK_H
 #define AIOT_DEVICE_LOOK_H

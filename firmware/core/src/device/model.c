@@ -23,7 +23,7 @@ static aiot_code open_golden(aiot_device *device) {
   return code == AIOT_OK ? aiot_golden_open(bundle, device->setup.inference, &arena, &device->golden) : code;
 }
 
-/* One vector per call, so that samples, messages and the connection are served in between. */
+/* Runs one vector per call, so that samples, messages and the connection are served in between. */
 static aiot_trial_state run_trial(void *context, uint32_t *vectors, uint32_t *passed, aiot_error *error) {
   aiot_device *device = context;
   aiot_code code = AIOT_OK;

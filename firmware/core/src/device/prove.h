@@ -1,6 +1,7 @@
 /*
- * Signed proofs of committed releases: how long a release has been in use, and whether it has run as long as the rollout requires. For
- * inbox.c (desired releases), the trials (activation), device.c (time) and report.c (the proof itself). On the device's loop.
+ * Signed proofs of committed releases: how long a release has been in use, and whether it has run as long as the rollout requires.
+ * Used by inbox.c (desired releases), the trials (activation), device.c (time) and report.c (the proof itself). Called on the device's
+ * loop.
  */
 #ifndef AIOT_DEVICE_PROVE_H
 #define AIOT_DEVICE_PROVE_H

@@ -1,6 +1,7 @@
 /*
  * The device's reports: `reported`, presence, heartbeats, and lifecycle events. device.c passes the first three to the updates as
- * callbacks; device.c, inbox.c and look.c call the rest. On the device's loop; messages are made in the buffer of outbox.h.
+ * callbacks; device.c, inbox.c and look.c call the rest. Called on the device's loop; messages are written to the buffer of
+ * outbox.h.
  */
 #ifndef AIOT_DEVICE_REPORT_H
 #define AIOT_DEVICE_REPORT_H

@@ -76,7 +76,7 @@ size_t aiot_guide_level2_message(char out[AIOT_GUIDE_MESSAGE_BYTES], const char 
   return bytes == 0 ? 0 : level2(out, AIOT_GUIDE_MESSAGE_BYTES, id, reading, inference, without(model, over), time_ms);
 }
 
-/* The next value if it is a string; otherwise it is skipped, and `out` is empty. */
+/* Reads the next value if it is a string; otherwise skips it and leaves `out` empty. */
 static bool read_text(aiot_json *json, char out[AIOT_GUIDE_TEXT_BYTES]) {
   out[0] = '\0';
   if (aiot_json_peek(json) != '"') {
@@ -87,7 +87,7 @@ static bool read_text(aiot_json *json, char out[AIOT_GUIDE_TEXT_BYTES]) {
   return true;
 }
 
-/* The next value if it is a number, otherwise it is skipped; returns whether it is a finite number. */
+/* Reads the next value if it is a number, otherwise skips it; returns whether it is a finite number. */
 static bool read_number(aiot_json *json, double *out) {
   if (aiot_json_peek(json) != '0') {
     aiot_json_skip(json);

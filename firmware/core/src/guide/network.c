@@ -131,7 +131,8 @@ static aiot_code read_constant(graph *g, uint32_t index, int32_t code, int32_t *
   return file->broken ? AIOT_BUNDLE_MALFORMED : AIOT_OK;
 }
 
-/* The standardization added by a platform, minus the mean, then divided by the deviation: two operators, or none. */
+/* Reads the standardization that a platform adds, which subtracts the mean and divides by the deviation: two
+ * operators, or none. */
 static aiot_code read_standardization(graph *g, aiot_guide_network *network) {
   for (size_t i = 0; i < READINGS; i++) network->factor[i] = 1;
   if (code_of(g, aiot_flatbuffer_table_at(&g->file, g->operators, 0)) != AIOT_ADD || g->operators.count < 3) return AIOT_OK;
@@ -157,7 +158,8 @@ static aiot_code read_dense(graph *g, aiot_vector inputs, aiot_table options, la
   return AIOT_OK;
 }
 
-/* The operator at `index`, which must take the previous one's output: `at` is that tensor, then its own output. */
+/* Reads the operator at `index`, whose input must be `at`, the previous operator's output. Sets `at` to its own
+ * output. */
 static aiot_code read_layer(graph *g, uint32_t index, int32_t *at, layer *out) {
   aiot_flatbuffer *file = &g->file;
   const aiot_table table = aiot_flatbuffer_table_at(file, g->operators, index);

@@ -1,6 +1,6 @@
 /*
- * The HTTP services that a board of the guide uses: activation at the device registry, then models. For board.c. Called on the board's
- * loop; each call does one bounded piece of work. A model is loaded into the unused half of the board's memory.
+ * The HTTP services that a board of the guide uses: activation at the device registry, then models. Used by board.c. Called on the
+ * board's loop; each call does one bounded piece of work. A model is loaded into the unused half of the board's memory.
  */
 #ifndef AIOT_GUIDE_SERVICES_H
 #define AIOT_GUIDE_SERVICES_H

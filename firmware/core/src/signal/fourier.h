@@ -12,7 +12,7 @@ typedef struct {
   /* The n values, transformed in place. */
   double *re;
   double *im;
-  /* Its work space has at least n values each, free between transforms. */
+  /* Its work arrays have at least n values each and are free between transforms. */
   aiot_stages stages;
   /* Tables of the convolution; NULL without one. n, n, then stages.n values each. */
   double *chirp_cos, *chirp_sin;

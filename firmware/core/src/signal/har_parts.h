@@ -48,7 +48,7 @@ typedef struct {
   double mean_hz;
   double three_quarters_hz;
   double one_quarter_hz;
-  /* Bits. */
+  /* Entropy, bits. */
   double entropy;
 } aiot_spectrum_figures;
 

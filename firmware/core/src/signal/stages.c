@@ -80,7 +80,7 @@ static void radix4(const stage *g) {
       const double ur = xr[a] + xr[a + 2 * step], ui = xi[a] + xi[a + 2 * step];
       const double vr = xr[a] - xr[a + 2 * step], vi = xi[a] - xi[a + 2 * step];
       const double er = xr[a + step] + xr[a + 3 * step], ei = xi[a + step] + xi[a + 3 * step];
-      /* Times -i. */
+      /* Multiplies by -i. */
       const double fr = xi[a + step] - xi[a + 3 * step], fi = xr[a + 3 * step] - xr[a + step];
       g->yr[to] = ur + er;
       g->yi[to] = ui + ei;

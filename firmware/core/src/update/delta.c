@@ -50,7 +50,8 @@ static bool header(aiot_delta *d, uint8_t byte) {
   return d->window_bits <= AIOT_DELTA_WINDOW && d->lookahead_bits < d->window_bits;
 }
 
-/* Number of bytes to add to those of the base, or to copy literally. */
+/* Begins a piece, whose `value` is the number of bytes to add to those of the base, or to copy literally. False if it
+ * is invalid. */
 static bool begin_piece(aiot_delta *d, uint8_t stage) {
   if ((d->negative && d->value != 0) || d->value > d->total - d->made) return false;
   if (stage == DIFF && d->value > d->base_bytes - d->from) return false;

@@ -51,7 +51,8 @@ aiot_code aiot_keeper_open(aiot_keeper *k, const aiot_keeper_setup *setup) {
   return open_sector(k, 0) && open_sector(k, 1) ? AIOT_OK : AIOT_FLASH_FAILED;
 }
 
-/* Made durable before it is used. The line's memory is free then: its content has been checked. */
+/* Makes trust durable before it is used. The line's memory is free at this point, because its content has been
+ * checked. */
 static bool keep(aiot_keeper *k, const aiot_trust *trust, const aiot_kept *kept) {
   uint8_t *memory = (uint8_t *)k->setup.line->memory;
   const int8_t sector = k->sector == 0 ? 1 : 0;

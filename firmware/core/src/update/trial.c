@@ -8,7 +8,7 @@ enum {
 
 static uint64_t now(const aiot_update *u) { return u->setup.clock->uptime_ms(u->setup.clock->context); }
 
-/* Starts a trial. It is counted in flash first, so that a device that crashes during the trial knows this at the next boot. */
+/* Starts a trial. It is counted in flash first, so that a crash during the trial is detected at the next boot. */
 static aiot_pace begin(aiot_update *u) {
   const aiot_trial *trial = u->setup.trial;
   aiot_record *r = &u->setup.store->record;

@@ -38,7 +38,8 @@ static bool forget_damaged(aiot_update *u, bool *changed) {
   return true;
 }
 
-/* Whether the record does not know the running program, which must then have been flashed by cable. `active`: as in the record at boot. */
+/* Whether the running program is not in the record, which means that it was flashed by cable. `active`: as in the
+ * record at boot. */
 static bool came_by_cable(const aiot_update *u, int active) {
   const aiot_trial *trial = u->setup.trial;
   const aiot_record *r = &u->setup.store->record;

@@ -48,7 +48,7 @@ static struct {
   size_t filled[AIOT_ADC_CHANNELS_MAX];
 } self;
 
-/* Called in the interrupt. */
+/* Called from the interrupt. */
 static bool on_overflow(adc_continuous_handle_t handle, const adc_continuous_evt_data_t *data, void *context) {
   (void)handle;
   (void)data;
@@ -57,7 +57,7 @@ static bool on_overflow(adc_continuous_handle_t handle, const adc_continuous_evt
   return false;
 }
 
-/* The chip's calibration from eFuse; without it, voltages are those of an ideal ADC. */
+/* Loads the chip's calibration from eFuse; without it, voltages are those of an ideal ADC. */
 static void calibrate(adc_channel_t channel) {
   if (self.calibration != NULL) return;
 #if ADC_CALI_SCHEME_CURVE_FITTING_SUPPORTED
@@ -162,7 +162,7 @@ bool aiot_esp32_adc_window(uint16_t *values, size_t samples, bool *gap) {
   return true;
 }
 
-/* Conversions per second, measured over a fifth of a second. */
+/* Measures the conversions per second over a fifth of a second. */
 static bool try_rate(const int *pins, uint32_t hz, aiot_esp32_rate *rate) {
   if (!aiot_esp32_adc_open(pins, 1, hz)) return false;
   uint64_t bytes = 0;

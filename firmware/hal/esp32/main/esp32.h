@@ -101,7 +101,7 @@ const aiot_esp32_source *aiot_esp32_source_microphone(void);
 /* The sampler's task. `take` returns a sample; false = none is available. `gap` as above. */
 bool aiot_esp32_sampler_start(const aiot_esp32_source *source);
 bool aiot_esp32_sampler_take(double *values, bool *gap);
-/* Samples dropped because they were not read in time, since the start. */
+/* Number of samples dropped since the start because they were not read in time. */
 uint32_t aiot_esp32_sampler_lost(void);
 
 const aiot_i2c *aiot_esp32_i2c_open(int sda, int scl, uint8_t address);
@@ -133,7 +133,7 @@ void aiot_esp32_servo_step(uint64_t now_ms);
 /* Reads the current state of the heap. */
 void aiot_esp32_heap(void *context, aiot_heap *heap);
 
-/* From now on the task must call the watchdog every AIOT_WATCHDOG_MS. */
+/* From now on, the calling task must reset the watchdog within every AIOT_WATCHDOG_MS. */
 void aiot_esp32_watch(void);
 /* Reports a fatal error for a minute, then restarts. */
 void aiot_esp32_give_up(const char *problem);

@@ -26,7 +26,7 @@ static bool part_erase(void *context, uint32_t offset) {
   return esp_partition_erase_range(self->partition, offset, SECTOR) == ESP_OK;
 }
 
-/* The driver returns when the chip has finished. */
+/* Nothing to do: the driver returns only once the chip has finished. */
 static bool part_sync(void *context) {
   (void)context;
   return true;

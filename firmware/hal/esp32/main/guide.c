@@ -16,7 +16,7 @@
 #error "a board of the guide's kind has the guide's sensors: AIOT_SOURCE_GUIDE"
 #endif
 
-/* Seconds, as in PubSubClient. */
+/* The keep-alive is the same as PubSubClient's. */
 enum { STEP_MS = 20, KEEP_ALIVE_S = 15, FIELDS = 4, REGISTRY = 0, MODELS = 1 };
 
 static const char tag[] = "aiot";

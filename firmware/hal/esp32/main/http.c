@@ -168,7 +168,7 @@ static int32_t read_line(void *context, void *out, size_t bytes) {
     vTaskDelay(pdMS_TO_TICKS(WAIT_MS));
     return 0;
   }
-  /* Checked first: data written before it ended must still be read. */
+  /* Read before the body, because data written before the end must still be returned. */
   const int ended = atomic_load(&self.ended);
   const size_t got = xStreamBufferReceive(self.body, out, bytes, ended == 0 ? pdMS_TO_TICKS(WAIT_MS) : 0);
   return got > 0 ? (int32_t)got : ended;

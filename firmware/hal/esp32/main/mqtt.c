@@ -229,7 +229,7 @@ void aiot_esp32_mqtt_keep_alive(int seconds) {
   if (config.session.keepalive == seconds) return;
   config.session.keepalive = seconds;
   if (self.started) esp_mqtt_client_stop(self.client);
-  /* `connection` restarts it. */
+  /* The next call of `connection` restarts the client. */
   self.started = false;
   self.waiting_to_connect = false;
   self.ends_seen = atomic_load(&self.ends);

@@ -18,7 +18,7 @@ void aiot_backoff_failed(aiot_backoff *backoff, uint64_t now_ms, uint32_t random
 void aiot_backoff_worked(aiot_backoff *backoff) { *backoff = (aiot_backoff){0, 0}; }
 
 void aiot_backoff_lost(aiot_backoff *backoff, uint64_t now_ms, uint32_t random) {
-  /* The next failure waits 8 s: about the maximum of this wait. */
+  /* The next failure waits 8 s, which is about the maximum of this wait. */
   backoff->failures = 3;
   backoff->next_ms = now_ms + random % SCATTER_MS;
 }

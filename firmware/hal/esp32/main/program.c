@@ -39,7 +39,8 @@ static void *memory;
 
 static uint64_t uptime(void) { return aiot_esp32_clock.uptime_ms(NULL); }
 
-/* Prints an event on a separate serial line, in the format of the host's program, so that `aiot board monitor` can follow it. */
+/* Prints an event as one line of serial output, in the format of the host's program, so that `aiot board monitor` can
+ * follow it. */
 static void on_event(void *context, const char *event, const char *member, const char *json, size_t bytes) {
   (void)context;
   if (member == NULL) ESP_LOGI(tag, "%s %.*s", event, (int)bytes, json);
@@ -47,7 +48,7 @@ static void on_event(void *context, const char *event, const char *member, const
   if (AIOT_ACTUATOR && strcmp(event, "inference") == 0) aiot_esp32_servo_answer(json, bytes, uptime());
 }
 
-/* Free heap, and its largest block, which must be large enough for a handshake. */
+/* Logs the free heap and its largest block, which must be large enough for a handshake. */
 static void log_heap(const char *when) {
   aiot_heap heap;
   aiot_esp32_heap(NULL, &heap);
@@ -65,10 +66,10 @@ static void configure(void *context, const aiot_config *config) {
   if (AIOT_ACTUATOR) aiot_esp32_servo_rule(&config->rule, uptime());
 }
 
-/* Releases that a newly provisioned board must not accept, before it has a record of its own. */
+/* Records the releases that a newly provisioned board must not accept, unless it already has a record of its own. */
 static bool begin_record(const aiot_flash *flash, program *self) {
   if (flash == NULL) return true;
-  /* Memory for the device, which is opened later. */
+  /* Uses the device's store and memory, which are free because the device is opened later. */
   aiot_store *store = &self->device.store[AIOT_KIND_MODEL];
   if (!aiot_store_open_flash(store, flash, &aiot_crypto_mbedtls, memory)) return false;
   if (store->sector >= 0) return true;
@@ -129,12 +130,12 @@ static const char *open_device(program *self) {
   return code == AIOT_OK ? NULL : aiot_code_name(code);
 }
 
-/* The ADC's highest rate, measured before the source opens it. */
+/* Logs the ADC's highest rate, measured before the source opens the ADC. */
 static void tell_fastest(program *self) {
   aiot_esp32_rate rate;
   char text[96];
   if (AIOT_SOURCE != AIOT_SOURCE_GUIDE && AIOT_SOURCE != AIOT_SOURCE_ACS712) return;
-  /* After a sleep, the ADC has not changed and the time awake is short. */
+  /* Skipped after a sleep, because the ADC has not changed and the time awake is short. */
   if (esp_reset_reason() == ESP_RST_DEEPSLEEP) return;
   if (!aiot_esp32_adc_fastest(adc_pins, &rate)) snprintf(text, sizeof text, "the converter provides no data");
   else snprintf(text, sizeof text, "the converter provides at most %.0f conversions per second, requested %u", rate.hz, (unsigned)rate.asked_hz);

@@ -76,7 +76,7 @@ static aiot_sensor_code open_microphone(void) {
   if (microphone == NULL && i2s_new_channel(&channel, NULL, &microphone) != ESP_OK) return AIOT_SENSOR_FAILED;
   /* The channel is set up only once; after silence, reading simply resumes. */
   if (!listening) listening = i2s_channel_init_std_mode(microphone, &config) == ESP_OK && i2s_channel_enable(microphone) == ESP_OK;
-  /* It wakes up in 2^18 clocks, a quarter of a second at 16 kHz. */
+  /* The microphone wakes up in 2^18 clocks, a quarter of a second at 16 kHz. */
   vTaskDelay(pdMS_TO_TICKS(300));
   return listening ? AIOT_SENSOR_OK : AIOT_SENSOR_FAILED;
 }

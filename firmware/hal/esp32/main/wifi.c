@@ -58,8 +58,8 @@ static bool set_up(const aiot_esp32_identity *identity, esp_netif_t *interface) 
 
 bool aiot_esp32_wifi_start(const aiot_esp32_identity *identity) {
   /*
-   * Always, even without Wi-Fi settings: sockets, names and the time client wait for the stack's own task, and crash the chip if it does
-   * not run.
+   * Started even without Wi-Fi settings, because sockets, names and the time client wait for the stack's own task,
+   * and crash the chip if it does not run.
    */
   if (esp_netif_init() != ESP_OK || esp_event_loop_create_default() != ESP_OK) return false;
   if (identity->ssid[0] == '\0') return false;
