@@ -6,7 +6,7 @@
 #include "aiot/json.h"
 #include "archive.h"
 
-/* Parsed bundle.json, besides the bundle itself. */
+/* State of parsing bundle.json, in addition to the bundle itself. */
 typedef struct {
   aiot_bundle *bundle;
   aiot_arena *arena;
@@ -17,7 +17,7 @@ typedef struct {
   size_t deviations;
   size_t inputs;
   size_t outputs;
-  /* Count of `value`. */
+  /* Number of elements of `value`. */
   size_t values;
 } reading;
 

@@ -61,7 +61,7 @@ static bool follows(aiot_json *json, bool object) {
   if ((json->begun & level_bit(json)) != 0) {
     if (c != ',') return fail(json);
     json->at++;
-    /* Detects a trailing comma; the reader of a value would otherwise detect it. */
+    /* Rejects a trailing comma; otherwise, only the reading of the next value would notice it. */
     c = next_char(json);
     if (c == ']' || c == '}') return fail(json);
   }

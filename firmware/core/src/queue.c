@@ -30,7 +30,7 @@ bool aiot_queue_fits(const aiot_queue *queue, const char *topic, size_t bytes) {
   return needed(topic, bytes) <= queue->bytes - queue->used;
 }
 
-/* A message in the port's hands stays there until it is acknowledged. */
+/* A message already handed to the port is not lost: the port keeps it until it is acknowledged. */
 static void drop_oldest(aiot_queue *queue) {
   head oldest = head_at(queue, 0);
   if (oldest.message == 0 && !oldest.done) {

@@ -91,7 +91,7 @@ aiot_code aiot_prepare_variable(const aiot_operator *operator) {
   return AIOT_OK;
 }
 
-/* Only one, of the second subgraph, before all variables are used. */
+/* Accepts only one CALL_ONCE: of the second subgraph, before any variable is used. */
 aiot_code aiot_prepare_call_once(const aiot_operator *operator) {
   aiot_network *network = operator->network;
   for (const aiot_variable *variable = network->variables; variable != NULL; variable = variable->next)

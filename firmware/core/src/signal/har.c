@@ -126,7 +126,7 @@ static double time_part(const state *own, const double *signal, size_t a, axis *
   aiot_burg(centred, n, f->stages.work_re, f->stages.work_im, coefficients);
   put_all(out, AUTOREGBURG, a, coefficients);
   aiot_wavelet(signal, n, f->stages.work_re, f->stages.work_im, wavelet);
-  /* The feature stored under z was computed from x: index 0 is z's. */
+  /* As in the original, the value computed from x (a = 0) is stored under z's name. */
   put_all(out, ENWACTO, a, wavelet);
   return sums.absolute / (double)n;
 }

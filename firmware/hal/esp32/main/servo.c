@@ -26,7 +26,7 @@ bool aiot_esp32_servo_start(int pin, uint64_t now_ms) {
       .gpio_num = pin, .speed_mode = LEDC_LOW_SPEED_MODE, .channel = LEDC_CHANNEL_0, .timer_sel = LEDC_TIMER_0, .duty = aiot_servo_duty(0, BITS, HZ)};
   if (!ruled) spec = aiot_rule_default();
   aiot_rule_init(&rule, &spec, now_ms);
-  /* No sweep at the start: it begins at the rule's fail-safe position. */
+  /* No sweep at the start: the servo begins at 0 degrees, the off position. */
   aiot_servo_init(&servo, 0, now_ms);
   started = ledc_timer_config(&timer) == ESP_OK && ledc_channel_config(&channel) == ESP_OK;
   return started;

@@ -366,7 +366,7 @@ const mostAheadMs = 2_000;
 
 /**
  * The kernel's timestamps, tied to this machine's steady clock at the first samples.
- * @param settable the kernel uses a settable clock (realtime): where it was set, times continue as if it had not been
+ * @param settable whether the kernel uses a settable clock (realtime); if it is set, times continue as if it had not been
  */
 export function createKernelStamper(nominalMs: number, settable: boolean, clock: Clock): Stamper {
   const wall = new WallTime(clock);
