@@ -86,7 +86,7 @@ export function describe(file: string, format: FileFormat, { offset, data }: Byt
   };
 }
 
-/** The bytes from `offset` on; without an offset, the only region that starts like an image. */
+/** The bytes from `offset` on; without an offset, the only region that starts like an image, or the first region if none does. */
 function imageAt(regions: readonly ByteRegion[], offset: number | undefined, file: string): ByteRegion {
   if (offset !== undefined) {
     const holds = ({ offset: start, data }: ByteRegion) => offset >= start && offset < start + data.length;

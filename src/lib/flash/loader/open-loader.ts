@@ -450,9 +450,9 @@ const greetingMs = 100;
 const confirmMs = 1000;
 
 /**
- * Brings the chip into its loader and greets it. It only greets it if the line has no DTR and RTS (a bare pty, a socket) or the user
- * disabled the reset. The chip is then already in the loader, or the user holds BOOT and presses RESET. A chip left at another speed by an
- * earlier session is detected too.
+ * Brings the chip into its loader and greets it. If the line has no DTR and RTS (a bare pty, a socket) or the user disabled the reset, it
+ * only sends greetings: the chip is then already in the loader, or the user holds BOOT and presses RESET. A chip left at another speed by
+ * an earlier session is detected too.
  * @returns which loader answers: the ROM, or a stub left by an earlier session
  * @throws AIOT_CHIP_* with the detected reason, AIOT_SERIAL_LOST
  */

@@ -40,7 +40,7 @@ export interface RegionResult {
   bytes: number;
   /** Whether the flash already had these bytes, so that nothing was written. */
   skipped: boolean;
-  /** MD5 of the region, computed by the chip after the write, 32 hex digits. */
+  /** MD5 of the region's data, 32 hex digits. */
   md5: string;
 }
 
@@ -70,10 +70,14 @@ export interface Loader {
   raiseSpeed(): Promise<void>;
   /** Whether the flash has these bytes, by the chip's own MD5. */
   matches(region: Region): Promise<boolean>;
-  /** MD5 of a part of the flash, computed by the chip: 32 hex digits. */
+  /** MD5 of a part of the flash, 32 hex digits; computed by the chip if the part consists of whole words. */
   md5(offset: number, length: number): Promise<string>;
   read(offset: number, length: number): Promise<Uint8Array>;
-  /** Writes regions. Each is compressed if that makes it shorter, then verified by MD5. @throws AIOT_FLASH_… */
+  /**
+   * Writes regions and verifies each by MD5, which is not possible in secure download mode. With the stub, each is compressed if that makes
+   * it shorter.
+   * @throws AIOT_FLASH_…
+   */
   write(regions: readonly Region[], options?: WriteOptions): Promise<RegionResult[]>;
   /** Erases whole sectors of 4096 bytes. */
   eraseRegion(offset: number, length: number): Promise<void>;

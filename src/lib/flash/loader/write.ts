@@ -10,7 +10,7 @@ import type { Region, RegionResult, WriteOptions } from './types.js';
 
 const triesWithoutProgress = 4;
 
-/** Error numbers of ROM and stub for a flash that does not work; later errors are consequences. */
+/** Error numbers of the ROM and the stub for a flash that does not work; later errors are consequences. */
 const flashFailed = new Set([0x08, 0xc4, 0xc5]);
 
 /** Writes regions in order, each verified before the next. @throws AIOT_FLASH_*, AIOT_CHIP_*, AIOT_SERIAL_LOST */
@@ -160,7 +160,7 @@ interface Transfer {
 
 /**
  * Sends data to flash, starting at a sector boundary, compressed if requested and shorter. Throws at the first packet that cannot be
- * repaired; `written` is then the amount accepted by the chip.
+ * repaired; `written` has then reported the amount accepted by the chip.
  */
 async function send(
   session: Session,

@@ -42,7 +42,7 @@ export class BoardText {
     });
   }
 
-  /** Catches errors, since bytes and timers have no caller to handle them; the rest of the same bytes is skipped. */
+  /** Catches errors, because data events and timers have no caller to handle them; the rest of the same chunk is skipped. */
   private guarded(run: () => void): void {
     try {
       run();

@@ -1,4 +1,4 @@
-/** An address in a crash and its role: a register's name, `backtrace`, or `stack` (found on the stack, possibly a caller). */
+/** An address in a crash and its role: a register's name, `abort`, `backtrace`, or `stack` (found on the stack, possibly a caller). */
 interface CrashAddress {
   address: number;
   from: string;

@@ -191,7 +191,7 @@ class MonitorRun {
     }
   }
 
-  /** Reads one line until it ends; returns the reason, or null if the monitor itself ended it. */
+  /** Reads one serial line until it ends; returns the reason, or null if the monitor itself ended it. */
   private async attend(line: SerialLine): Promise<Error | null> {
     this.line = line;
     this.waitingFor = null;
@@ -294,7 +294,7 @@ interface OpeningsOptions {
 
 const pollMs = 250;
 
-/** Time after a board reconnects during which other programs may still hold its port, or its permissions may not be set yet; ms. */
+/** Time after a loss during which another program may still hold the returning port, or its permissions may not be set yet; ms. */
 const settlingMs = 5000;
 
 /**

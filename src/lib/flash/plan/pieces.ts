@@ -162,8 +162,8 @@ function isSketch(name: string): boolean {
 }
 
 /**
- * The images of a folder of .bin files. The bootloader and the table go to the chip's offsets, and the app to the offset that the default
- * tables use.
+ * The images of a folder of .bin files. The bootloader goes to the chip's offset; the table, otadata and the app go to the offsets that the
+ * default tables use.
  */
 async function binImages(folder: string): Promise<FirmwareImages> {
   const names = await readdir(folder);

@@ -212,7 +212,7 @@ function imageObjections(region: Region, board: Board, known: KnownTable | null)
   });
 }
 
-/** Objects to an app at an offset that is reserved for other data or that no bootloader looks at. */
+/** Objects to an app at an offset that is reserved for the bootloader and the table, or that is the start of a data partition. */
 function appObjection(at: number, known: KnownTable | null): string | null {
   const meant = forgottenHex(at);
   const hint = meant === null ? '' : `. Did you mean ${meant} instead of ${at}?`;
@@ -337,7 +337,8 @@ function appWarnings({ name, offset }: Region, known: KnownTable | null): string
 }
 
 /**
- * Warns that a merged image also fills the gaps between its parts, and one of these gaps is NVS, with the device's identity and Wi-Fi.
+ * Warns about a region that overlaps NVS, which contains the device's identity and Wi-Fi: a merged image also fills the gaps between its
+ * parts.
  */
 function lossWarnings(region: Region, known: KnownTable | null): string[] {
   const end = region.offset + region.data.length;

@@ -25,7 +25,7 @@ export interface Board {
   security: ChipInfo['security'];
 }
 
-/** Changes to a bootloader's header; `undefined` keeps a field, `detect` uses the board's flash size. */
+/** Changes to a bootloader's header: `undefined` or `keep` keeps a field, and the size `detect` is the board's flash size. */
 export interface HeaderChanges {
   mode?: string | undefined;
   size?: string | undefined;

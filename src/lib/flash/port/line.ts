@@ -32,7 +32,7 @@ export interface SerialLine {
   readonly baud: number;
   /** Whether DTR and RTS reach the board. A pty and a plain socket have none; setting them then has no effect. */
   readonly hasControlLines: boolean;
-  /** Adds a listener. Incoming bytes go to every listener, and are buffered before the first one. Returns a function that removes it. */
+  /** Adds a listener. Incoming bytes go to every listener, and are buffered while there is none. Returns a function that removes it. */
   listen(listener: LineListener): () => void;
   /** Resolves when the system or the peer has accepted all bytes. @throws AIOT_SERIAL_LOST */
   write(bytes: Uint8Array): Promise<void>;
@@ -43,10 +43,10 @@ export interface SerialLine {
   close(): Promise<void>;
 }
 
-/** Size of the buffer before anyone listens; a board that sends continuously must not fill the memory. */
+/** Size of the buffer while there is no listener; a board that sends continuously must not fill the memory. */
 const keptBytes = 1 << 20;
 
-/** The listeners of one line: incoming bytes go to each of them, and are buffered before the first one. */
+/** The listeners of one line: incoming bytes go to each of them, and are buffered while there is none. */
 export class LineListeners {
   private readonly listeners = new Set<LineListener>();
   private kept: Uint8Array[] = [];

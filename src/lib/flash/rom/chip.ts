@@ -65,7 +65,7 @@ const enableRiseMs = 2;
 
 /**
  * An ESP32-family chip as seen from its serial line: mask ROM, flasher stub, NOR flash, straps, and
- * faults. There is no processor: of an uploaded stub only the name is examined. Use `receive` and `setControlLines` for input.
+ * faults. There is no processor: of an uploaded stub only the entry point is examined. Use `receive` and `setControlLines` for input.
  */
 export class SimulatedChip {
   readonly identity: ChipIdentity;

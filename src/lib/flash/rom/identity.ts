@@ -33,7 +33,7 @@ export interface ChipIdentity {
   banner: string;
   bootNames: Record<'download' | 'uart' | 'run', { strap: number; text: string; waits: string | null }>;
   resetNames: Record<ResetCause, string>;
-  /** Interval at which a ROM reports that there is no image, ms. On the ESP32, the watchdog resets it in between. */
+  /** Interval at which a ROM reports that there is no image, ms. On the ESP32, the watchdog resets the chip in between. */
   emptyFlashEveryMs: number;
 }
 

@@ -1,4 +1,4 @@
-/** Commands of ROM loader and flasher stub. Source: esptool's protocol documentation, "Serial Protocol: Commands". */
+/** Commands of the ROM loader and the flasher stub. Source: esptool's protocol documentation, "Serial Protocol: Commands". */
 export const op = {
   flashBegin: 0x02,
   flashData: 0x03,

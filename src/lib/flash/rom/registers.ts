@@ -87,7 +87,7 @@ const sfdpHeader = Uint8Array.of(
   0xff,
 );
 
-/** The flash chip's own registers, as accessed by the SPI controller. */
+/** The flash chip, as the SPI controller accesses it. */
 interface FlashPart {
   flash: NorFlash;
   /** JEDEC: manufacturer, type, capacity as a power of two. */

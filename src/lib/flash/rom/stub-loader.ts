@@ -163,7 +163,7 @@ interface StubOutcome {
   after?: () => Promise<void> | void;
 }
 
-/** A request with a valid length. */
+/** A request; bytes past its end are read as zero. */
 class StubRequest {
   readonly code: number;
   /** Number of bytes of data. */

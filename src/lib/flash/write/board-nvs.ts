@@ -87,7 +87,7 @@ interface Values {
   blob: Uint8Array;
 }
 
-/** The value with this key and type; undefined if the board has none. */
+/** The value with this key and type; null if the board has none. */
 export function nvsValue<T extends keyof Values>(
   { entries }: Pick<BoardNvs, 'entries'>,
   type: T,

@@ -232,7 +232,10 @@ async function unstartedSlotWarning(
 /** Number of bytes at the start of an image that suffice to recognize a program. */
 const headBytes = 64;
 
-/** The program on the board after these regions were or will be written. An image without an app descriptor in the bootloader's place counts as one. */
+/**
+ * State of the program on the board after these regions were or will be written. An image without an app descriptor at the bootloader's
+ * offset counts as a program.
+ */
 export async function programOn(
   loader: Loader,
   regions: readonly Region[],

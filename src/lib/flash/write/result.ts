@@ -13,7 +13,7 @@ export const writtenRegionSchema = z.object({
   skipped: z.boolean(),
   /** Bytes written: fewer if only changed sectors were written, 0 if it was skipped. */
   written: z.int(),
-  /** MD5 of the region, computed by the chip; 32 hex digits. */
+  /** MD5 of the region's data, 32 hex digits. */
   md5: z.string(),
 });
 export type WrittenRegion = z.output<typeof writtenRegionSchema>;

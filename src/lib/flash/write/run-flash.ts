@@ -131,7 +131,7 @@ async function portsOf({ ports, all }: FlashRequest): Promise<readonly string[]>
   return ports.length > 0 ? ports : [await choosePort()];
 }
 
-/** Returns the job for a board; called once for each board. */
+/** Returns the job for a board; called at each attempt. */
 interface JobFor {
   (board: Pick<ChipInfo, 'chip' | 'mac'>): FlashJob;
   /** The chip that identities and images are for; null = unknown. */

@@ -27,7 +27,7 @@ interface Judged {
   restore: (loader: Loader) => Promise<unknown>;
 }
 
-/** Number of attempts if the user has to hold BOOT, because the first one may be too short. */
+/** Number of attempts if the user has to hold BOOT: the first one may end before the user has done so. */
 const triesByHand = 2;
 
 /**
