@@ -13,7 +13,7 @@ export const deviceEventSchema = z.discriminatedUnion('event', [
   z.object({ event: z.literal('reported'), ...at, reported: reportedSchema }),
   z.object({ event: z.literal('command'), ...at, command: z.string(), ok: z.boolean() }),
   z.object({ event: z.literal('inference'), ...at, inference: inferenceSchema }),
-  /** An invalid message, or a worn flash. */
+  /** A line of the device's log, such as a warning about an invalid message. */
   z.object({
     event: z.literal('log'),
     ...at,

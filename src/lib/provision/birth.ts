@@ -65,7 +65,7 @@ type VerifyClient = {
 };
 
 export const checkSchema = z.object({
-  /** Name of the check: `signature`, `device`, `state`, `certificate`, `mac`, `chip`, `image:partitions`, … */
+  /** Name of the check: `signature`, `device`, `state`, `certificate`, `mac`, `chip`, `image partitions`, … */
   check: z.string(),
   passed: z.boolean(),
   expected: z.string(),

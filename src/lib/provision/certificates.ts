@@ -169,7 +169,7 @@ async function leaf(issuer: Issuer, publicKey: PublicKey, usage: string) {
   ];
 }
 
-/** A serial number of 127 random bits: a positive DER integer, as RFC 5280, 4.1.2.2 requires. */
+/** A serial number with 126 random bits: a positive DER integer, as RFC 5280, 4.1.2.2 requires. */
 function serialNumber(): string {
   const bytes = randomBytes(16);
   bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40;

@@ -166,7 +166,7 @@ async function takeBack(out: string, stage: string, made: string | undefined): P
 
 const host = sha256Hex(hostname()).slice(0, 8);
 
-/** Prefix of this process's staging folder, created next to the target: identifies the machine and the process. */
+/** Prefix of this process's staging folder, created in the target folder: identifies the machine and the process. */
 const stagePrefix = `.identity-${host}-${process.pid}-`;
 
 /** `.identity-HOST-PID-xxxxxx`; earlier versions omitted HOST and PID. */

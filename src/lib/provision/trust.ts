@@ -377,7 +377,7 @@ async function readPublicKeys(files: readonly string[]): Promise<PublicKey[]> {
 const fileOf = ({ keyid }: PrivateKey) => `root-${keyid.slice(0, 8)}.pem`;
 
 /**
- * Writes offline keys, mode 0600, to a folder that contains none yet: they are never overwritten, and are on disk before they are reported.
+ * Writes offline keys, mode 0600, to a folder. Existing files are never overwritten, and the keys are on disk before they are reported.
  * @returns the files @throws AIOT_ALREADY_EXISTS, AIOT_FILE_NOT_WRITABLE
  */
 async function writeRootKeys(out: string, keys: readonly PrivateKey[]): Promise<string[]> {

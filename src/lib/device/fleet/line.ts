@@ -3,7 +3,10 @@ import { connect as connectTls, type SecureContext } from 'node:tls';
 import { type DeviceChannel, encodeMessage, topicOf } from '../protocol/codec.js';
 import type { Signer } from '../protocol/proof.js';
 
-/** Seconds of silence after which the broker considers a device gone: the fleet pings each device three times in this interval. */
+/**
+ * MQTT keep-alive interval, s. The broker considers a device gone after one and a half times this silence; the fleet pings each device three
+ * times in this interval.
+ */
 export const keepAliveS = 600;
 
 /** Connection settings of one device of a fleet. */

@@ -188,7 +188,7 @@ export type Kind = Desired['kind'];
 /** Bytes of one slot: for firmware, the size of the largest ESP32 flash. */
 const slotBytes = { model: defaultSlotBytes, firmware: 16 * 1024 ** 2, config: configFlashBytes / 4 };
 
-/** Factory-new devices, one machine per kind: plain data that the fleet shares until it changes. */
+/** A factory-new device's machines, one per kind: plain data that each device of a fleet uses until its own state changes. */
 export function blankMachines(type: string): Record<Kind, UpdateMachine> {
   const { interface: needed, modes, features, firmware } = ownFirmware;
   const blank = (kind: Kind) => {

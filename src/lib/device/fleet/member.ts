@@ -268,7 +268,7 @@ interface MemberShadowPorts {
   fail(error: unknown): void;
 }
 
-/** Lower limit of the interval at any clock speed, ms. */
+/** Lower limit of the interval between shadow reports at any clock speed, ms. */
 const leastMs = 50;
 
 /** The shadow of a device of a fleet. Without a sensor, it repeats the same windows for each report. */

@@ -56,7 +56,7 @@ export async function simulateBoardAtGuide(options: GuideBoardOptions): Promise<
   }
 }
 
-/** Client of the services for a board in this process; must be closed. */
+/** Clients of the services for a board in this process; they must be closed. */
 export function openServices({ devices, models, ...trust }: GuidePlaces) {
   const [registry, shelf] = [devices, models].map((url) => createGuideClient({ url, ...trust })) as [
     ReturnType<typeof createGuideClient>,

@@ -142,7 +142,7 @@ function settingsOf({ id, role, to, places }: NativeGuideOptions) {
   };
 }
 
-/** The guide's device registry is at the given port, its model registry at the next port. */
+/** If both registries have the same URL, the model registry is at the next port, as in the guide. */
 function placeOf(places: NativeGuideOptions['places'], which: keyof typeof ownPorts): string {
   const { hostname, port } = new URL(places[which]);
   const same = places.devices === places.models && which === 'models';

@@ -37,11 +37,11 @@ export const onboardedSchema = provisionedDeviceSchema.extend({
         bytes: z.int(),
         /** Whether the flash already had these bytes. */
         skipped: z.boolean(),
-        /** Computed by the chip, 32 hex digits. */
+        /** MD5 of the region's data, 32 hex digits. */
         md5: z.string(),
       }),
     ),
-    /** Whether the flash was compared with the data to be written. */
+    /** Whether the flash was compared with the written data. */
     verified: z.boolean(),
     /** Whether the chip has a program that uses the identity; null if that cannot be read. */
     program: z.enum(['unchanged', 'none']).nullable(),
@@ -252,7 +252,7 @@ function partitionOf(table: PartitionTable, kind: keyof typeof subtypes): Partit
   return of.find(({ label }) => label === kind) ?? of[0] ?? null;
 }
 
-/** The NVS on a device's board, with its keys if it is encrypted; null if it was never written. */
+/** The NVS on a device's board, with its keys if it is encrypted; null if there is none or it was never written. */
 async function nvsOf(loader: Pick<Loader, 'read'>, table: PartitionTable) {
   const [place, keysPlace] = [partitionOf(table, 'nvs'), partitionOf(table, 'nvs_keys')];
   if (!place) return null;

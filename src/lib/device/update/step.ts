@@ -171,7 +171,10 @@ function beginTrial(state: UpdateMachine, entered = false): UpdateStep {
   };
 }
 
-/** Runs the golden vectors, the program's self-test or the configuration check, then the heartbeat; commits if both succeed. */
+/**
+ * Handles the results of a trial: first of the golden vectors, the program's self-test or the configuration check, then of the heartbeat.
+ * Commits if both succeed.
+ */
 function onTrial(state: UpdateMachine, event: JobEvent): UpdateStep {
   const isModel = (state.traits.kind ?? 'model') === 'model';
   if (event.type === 'golden' && !isModel) {

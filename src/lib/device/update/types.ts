@@ -34,7 +34,7 @@ interface UpdateJob {
   rollout: string;
   /** The desired release; null if the job was found in the flash after a reboot. */
   desired: Desired | null;
-  /** Signed validly and suitable for this device. */
+  /** The manifest, once its signatures and its fitness for this device are verified; null before. */
   manifest: Manifest | null;
   slot: SlotIndex;
   /** Whether the slot is built from the active slot's content with the offered patch; false = the artifact is downloaded whole. */
@@ -44,8 +44,9 @@ interface UpdateJob {
 /** A patch, and the slot that it applies to. */
 export interface Delta {
   base: SlotIndex;
-  /** Sizes of the base and of the patch. */
+  /** Size of the base. */
   baseBytes: number;
+  /** Digest and size of the patch. */
   digest: string;
   bytes: number;
 }
@@ -80,7 +81,7 @@ export type UpdateEvent =
       attempt: number;
       manifest: Manifest;
       now: number | null;
-      /** The root that last replaced all keys that sign releases; absent = none. */
+      /** Version of the root that last replaced all keys that sign releases; absent = none. */
       epoch?: number;
     }
   /** The whole slot is erased. */

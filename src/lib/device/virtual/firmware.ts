@@ -97,7 +97,7 @@ export async function boot(hardware: Hardware): Promise<Firmware> {
     emit({ event: 'reported', reported });
     radio.tell('reported', reported, { retain: true });
   };
-  /** During boot only the models' updater reports, ending with the current state. */
+  /** Nothing is reported before the boot is complete; the current state is reported then. */
   const tell = (kind: typeof speaks) => {
     if (!firmware) return;
     speaks = kind;

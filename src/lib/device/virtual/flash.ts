@@ -14,7 +14,7 @@ export class PowerCut extends Error {
 export interface Flash {
   readonly sectorBytes: number;
   readonly bytes: number;
-  /** Bytes written and erased since power-on. A power cut is possible after each of them. */
+  /** Number of bytes written and erased so far. A power cut is possible after each of them. */
   readonly worn: number;
   read(offset: number, length: number): Uint8Array;
   write(offset: number, data: Uint8Array): void;

@@ -5,7 +5,7 @@ import type { DeviceIdentity } from '../identity/identity.js';
 import type { BundleSource, UpdateCheck } from '../update/types.js';
 import type { TrustSource } from './trust.js';
 
-/** Maximum size of a manifest envelope, bytes. */
+/** Maximum size of a manifest, root or timestamp, bytes. */
 const manifestBytes = 64 * 1024;
 
 /** Longest pause in the platform's response, ms. */
@@ -19,7 +19,7 @@ type Identity =
   | DeviceIdentity
   | { urls: Pick<DeviceIdentity['urls'], 'http'>; ca: string | undefined; token: string | undefined };
 
-/** Fetches manifests and bundles over HTTPS with the device's certificate. Nothing is sent before `manifest` or `blob` is called. */
+/** Fetches manifests and bundles over HTTPS with the device's certificate. Nothing is sent before the first request. */
 export function createHttpSource(
   identity: Identity,
   unchecked?: ReadonlySet<UpdateCheck>,

@@ -153,7 +153,7 @@ const trustStateSchema = z.object({
   root: rootSchema.nullable(),
   /** Version of the newest timestamp seen, and when it was issued, ms since 1970: the device's clock is never behind that. */
   timestamp: z.object({ version: z.int(), issued: z.int() }),
-  /** The root that last replaced all keys that sign releases: sequences restart then. */
+  /** Version of the root that last replaced all keys that sign releases: sequences restart then. */
   epoch: z.int(),
 });
 

@@ -33,7 +33,7 @@ export interface VirtualDeviceOptions {
   /** Sensor for `sense`. */
   sensor?: Sensor;
   onEvent?: (event: DeviceEvent) => void;
-  /** Default: the int8 interpreter of the model module. */
+  /** Default: the interpreter of the model module. */
   runtime?: ModelRuntime;
   /** Capabilities of its firmware; default: everything the interpreter supports. */
   firmware?: FirmwareTraits;
