@@ -52,7 +52,7 @@ interface BurdenOptions {
 /** Ohms from the midpoint to ground: draws little current, and is low compared with the converter's own resistance. */
 const lowerOhms = 10_000;
 
-/** Maximum corner frequency of the bias: it has to stay steady at the mains frequency, so there is a margin. */
+/** Maximum corner frequency of the bias, with a margin: the bias has to stay steady at the mains frequency. */
 const cornerHzAtMost = 5;
 
 const farads = [1e-6, 2.2e-6, 4.7e-6, 10e-6, 22e-6, 47e-6, 100e-6];

@@ -13,8 +13,8 @@ export function steady(clock: Clock): Clock {
 }
 
 /**
- * Converts steady time to ms since 1970 without ever going back. If the clock is set ahead by more than half a second, it follows
- * immediately; if it is set back, or ahead by less, it follows slowly.
+ * Converts steady time to ms since 1970 without ever going back. A clock that is set ahead by more than half a second is followed
+ * immediately; one that is set back, or ahead by less, is followed slowly.
  */
 export class WallTime {
   #offsetMs: number;

@@ -29,7 +29,7 @@ const fastestHz = 400_000;
 
 /**
  * Samples of one or several chips on an I²C bus; if there are several, the first sets the rate. Before this resolves, each is
- * located, identified, tested (`?selftest=off` skips the test, `required` makes it mandatory) and reset. It starts on the first
+ * located, identified, tested (`?selftest=off` skips the test, `required` makes it mandatory) and reset. Sampling starts on the first
  * read.
  * @throws AIOT_SENSOR_URL, AIOT_SENSOR_IDENTITY, AIOT_SENSOR_FAILED, AIOT_I2C_…
  */
