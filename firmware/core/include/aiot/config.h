@@ -20,7 +20,7 @@ typedef struct {
   /* Whether samples are published, and the time span of the samples in one message. */
   bool telemetry;
   uint32_t telemetry_ms;
-  /* `reported` is resent if it has not changed for this long; 0 = never. */
+  /* `reported` is published again after this long without a publication; 0 = never. */
   uint32_t report_ms;
   /* Keep-alive interval in seconds. */
   uint32_t keep_alive_s;

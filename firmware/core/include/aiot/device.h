@@ -197,8 +197,8 @@ bool aiot_device_step(aiot_device *device, uint32_t wait_ms);
 bool aiot_device_idle(const aiot_device *device);
 
 /*
- * Starts a take. Returns AIOT_MEMORY_SHORT if a second of samples does not fit, or AIOT_RECORDING_UNFIT if the active model
- * needs other fields or another rate.
+ * Starts a take. Returns AIOT_MEMORY_SHORT if the samples of one message do not fit, or AIOT_RECORDING_UNFIT if the active
+ * model needs other fields or another rate.
  */
 aiot_code aiot_device_take(aiot_device *device, const aiot_take *take);
 

@@ -46,7 +46,7 @@ void aiot_device_match(aiot_device *device) {
   }
 }
 
-/* Samples per message: up to a second, if memory allows. */
+/* Samples per message: those of the configured interval; an interval of more than a second is shortened to what memory allows. */
 static size_t samples_of_batch(const aiot_device *device) {
   const aiot_take *take = &device->take;
   const double ms = device->config.telemetry_ms;

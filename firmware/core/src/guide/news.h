@@ -1,6 +1,6 @@
 /*
- * Events of a board of the guide, as JSON in the form of src/lib/device/guide/simulate.ts, into the board's `event` function. Used by board.c
- * and services.c. Called on the board's loop; texts belong to the caller and are copied.
+ * Events of a board of the guide, as JSON in the form of src/lib/device/guide/simulate.ts, into the board's `event` function. Used by
+ * board.c and services.c. Called on the board's loop; texts belong to the caller and are copied.
  */
 #ifndef AIOT_GUIDE_NEWS_H
 #define AIOT_GUIDE_NEWS_H

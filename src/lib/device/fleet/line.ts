@@ -4,8 +4,8 @@ import { type DeviceChannel, encodeMessage, topicOf } from '../protocol/codec.js
 import type { Signer } from '../protocol/proof.js';
 
 /**
- * MQTT keep-alive interval, s. The broker considers a device gone after one and a half times this silence; the fleet pings each device three
- * times in this interval.
+ * MQTT keep-alive interval, s. The broker considers a device gone after one and a half times this silence; the fleet pings each device
+ * three times in this interval.
  */
 export const keepAliveS = 600;
 

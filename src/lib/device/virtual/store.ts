@@ -21,7 +21,7 @@ export interface DeviceStore {
   writeSlot(slot: SlotIndex, offset: number, data: Uint8Array): void;
   readSlot(slot: SlotIndex, bytes: number, from?: number): Uint8Array;
   hashSlot(slot: SlotIndex, bytes: number): string;
-  /** Prepares a partly written slot of `bytes` for the rest: erases the last sector that was started, and returns the offset to resume from. */
+  /** Prepares a partly written slot of `bytes` for the rest: erases the sector started last, and returns the offset to resume from. */
   resumeSlot(slot: SlotIndex, bytes: number): number;
   /** Slots whose bytes do not match the digest in their record. */
   damagedSlots(record: DeviceRecord): SlotIndex[];
