@@ -99,7 +99,7 @@ describe('a simulated device whose model does not fit its source', () => {
     60_000,
   );
 
-  it('sends a recording that it plays once after such an update, and fails when its time is up before', async () => {
+  it('sends a recording once after an update to a model that fits, and fails if its time ends without one', async () => {
     const device = await started('once', { recording: csv });
     const first = device.run();
     const unfit = await rollOut('once', others);

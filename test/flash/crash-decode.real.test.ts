@@ -33,7 +33,7 @@ const tool = (name: string, args: string[]) => {
 describeReal('riscv', 'crash decoding with an ELF file', () => {
   let folder: string;
   let elf: string;
-  /** Address after the call of one function in another, and address of a function's store instruction. */
+  /** Address of the instruction after a call, and address of a function's store instruction. */
   let behind: (caller: string, callee: string) => number;
   let storeIn: (name: string) => number;
   beforeAll(async () => {

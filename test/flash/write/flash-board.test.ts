@@ -275,7 +275,7 @@ describe('flashing an identity', () => {
       expect(overridden).toEqual([{ rule: 'identity', region: 'partitions.bin', message }]);
     });
 
-    it('refuses to leave an identity behind in reverse, without an NVS, or with a merged image', async () => {
+    it('also refuses if NVS moves back, if the table has no NVS, or if the table is in a merged image', async () => {
       const later = new FakeBoard().put(0x8000, moved).put(0x3dc000, nvsOf('pump-8'));
       const earlier = [piece('partitions.bin', 0x8000, twoSlotsTable)];
       await expect(flash(later, { pieces: earlier })).rejects.toThrow(
