@@ -28,7 +28,7 @@ typedef struct {
 
 bool aiot_feed_open(aiot_feed *feed, int descriptor);
 
-/* Works without waiting. True = there is more to do at once. */
+/* Processes input without waiting. True = there may be more to do at once. */
 bool aiot_feed_run(aiot_feed *feed, aiot_device *device);
 
 /* Whether input should be polled. */

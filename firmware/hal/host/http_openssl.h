@@ -38,7 +38,10 @@ typedef struct {
 
 /* Prepares requests to a service. False if the URL is invalid, or the certificates cannot be read. */
 bool aiot_http_openssl_open(aiot_http_openssl *http, const aiot_http_place *place);
-/* Sends a POST if there is a form, otherwise a GET that starts at byte `from`. Read the response through `port`. False = not reached. */
+/*
+ * Sends a POST if there is a form, otherwise a GET that starts at byte `from`. Read the response through `port`. False = the request
+ * cannot be started.
+ */
 bool aiot_http_openssl_ask(aiot_http_openssl *http, const char *path, uint64_t from, const char *form);
 void aiot_http_openssl_close(aiot_http_openssl *http);
 

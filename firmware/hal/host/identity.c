@@ -57,7 +57,7 @@ bool aiot_identity_read(aiot_identity *identity, const char *folder, const aiot_
     snprintf(problem, room, "%s is not a device description", path);
     return false;
   }
-  /* A root contains more than its release keys. */
+  /* Preferred over trust.json, because a root contains more than its release keys. */
   aiot_identity_path(identity, "root.json", path, sizeof path);
   text = read_file(path, &bytes);
   const bool apart = text != NULL;

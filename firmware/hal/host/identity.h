@@ -22,7 +22,7 @@ bool aiot_identity_read(aiot_identity *identity, const char *folder, const aiot_
 /* "folder/name" */
 void aiot_identity_path(const aiot_identity *identity, const char *name, char *out, size_t room);
 
-/* Host and port of a URL, without its scheme. False if it has none. */
+/* Host and port of a URL with this scheme. False if the scheme is another one, or the host or port is invalid. */
 bool aiot_identity_address(const char *url, const char *scheme, int standard_port, char *host, size_t room, int *port);
 
 #endif

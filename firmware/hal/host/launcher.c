@@ -21,7 +21,7 @@
 #define WATCHDOG_MS 90000u
 /* A program that ran this long did not crash on startup. */
 #define STEADY_MS 10000u
-/* Consecutive crashes of programs that are not on trial, after which the launcher gives up. */
+/* Maximum number of consecutive crashes of programs that are not on trial. At the next one, the launcher gives up. */
 #define FALLS_MAX 5
 
 extern char **environ;

@@ -32,7 +32,7 @@ const char *aiot_lines_first(aiot_lines *lines, size_t *bytes) {
     end = memchr(lines->text + lines->at, '\n', lines->bytes - lines->at);
   }
   if (end == NULL) {
-    /* Lines longer than the buffer are invalid. */
+    /* A line longer than the buffer is invalid and ends the input. */
     if (lines->bytes - lines->at == lines->room) lines->ended = true;
     return NULL;
   }

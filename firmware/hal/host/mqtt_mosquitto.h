@@ -35,7 +35,7 @@ typedef struct {
   /* Time of the next attempt, ms of uptime, and the number of consecutive failures. */
   uint64_t next_ms;
   uint32_t failures;
-  /* Start of the last attempt, ms of uptime, and whether the connection was closed deliberately to reconnect. */
+  /* Start of the last attempt, ms of uptime, and whether its connection has been given up. */
   uint64_t attempt_ms;
   bool given_up;
   /* File descriptor that ends the wait when it becomes readable; -1 = none. */

@@ -12,7 +12,7 @@
 #define AIOT_HOST_CONFIG_BYTES (4u * 4096u)
 #define AIOT_HOST_TRUST_BYTES (2u * 4096u)
 
-/* Exit codes that request a restart: from slot 0 or 1 once, or from the active slot. */
+/* Exit codes. The last two request a restart: once from slot 0 or 1 (40 + slot), or from the active slot. */
 enum { AIOT_EXIT_OK = 0, AIOT_EXIT_FAILED = 1, AIOT_EXIT_USAGE = 2, AIOT_EXIT_BUSY = 3, AIOT_EXIT_BOOT_SLOT = 40, AIOT_EXIT_RESTART = 42 };
 
 typedef struct {

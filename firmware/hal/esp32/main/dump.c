@@ -15,8 +15,7 @@ static bool present;
 #if CONFIG_ESP_COREDUMP_ENABLE_TO_FLASH && CONFIG_ESP_COREDUMP_DATA_FORMAT_ELF
 bool aiot_esp32_dump_read(char *text, size_t room) {
   const esp_err_t state = esp_core_dump_image_check();
-  /* A dump that was truncated by a power cut or the watchdog is erased, because it would keep the place of a readable
-   * one. */
+  /* A dump that was truncated by a power cut or the watchdog is erased; otherwise, no readable one could be written. */
   if (state == ESP_ERR_INVALID_CRC) esp_core_dump_image_erase();
   present = state == ESP_OK;
   if (!present) return false;

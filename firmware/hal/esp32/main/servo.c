@@ -40,7 +40,7 @@ void aiot_esp32_servo_rule(const aiot_rule_spec *set, uint64_t now_ms) {
   spec = *set;
   ruled = true;
   if (!started) return;
-  /* It keeps its position until the new rule decides. */
+  /* The servo keeps its position until the new rule decides. */
   const bool on = rule.on;
   aiot_rule_init(&rule, &spec, now_ms);
   rule.on = on;

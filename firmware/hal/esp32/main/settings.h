@@ -65,7 +65,7 @@
 #else
 #define AIOT_CHIP_MEMORY_KIB 47u
 #endif
-/* IMU telemetry, microphone buffers and the messages of a single-field clamp need more memory. */
+/* An IMU's telemetry needs more of this memory. The microphone's buffers and the messages of a single-field clamp leave less of it. */
 #define AIOT_CHIP_MEMORY_LESS (AIOT_SOURCE == AIOT_SOURCE_INMP441 ? 6u : AIOT_SOURCE == AIOT_SOURCE_ACS712 ? 2u : 0u)
 #define AIOT_CHIP_MEMORY_BYTES ((AIOT_CHIP_MEMORY_KIB + (AIOT_SOURCE_FAST ? 4u : 0u) - AIOT_CHIP_MEMORY_LESS) * 1024u)
 #define AIOT_CHIP_QUEUE_BYTES ((AIOT_SOURCE_FAST ? 8u : 4u) * 1024u)

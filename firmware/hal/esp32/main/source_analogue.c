@@ -11,7 +11,7 @@ static const char *const guide_fields[] = {"temperature", "vibration", "sound", 
 static const char *const current_field[] = {"current"};
 static aiot_channel channel[FIELDS];
 
-/* Replaces an ideal converter's volts with the calibrated ones. */
+/* Sets up the channels, with the calibrated volts per count instead of an ideal converter's. */
 static void set_channels(size_t channels) {
   const aiot_converter converter = {12, 3.3};
   if (channels == 1) {

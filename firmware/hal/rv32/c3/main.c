@@ -1,6 +1,6 @@
 /*
- * The core on a bare ESP32-C3: runs the golden vectors in the interpreter and in emitted C, and prints the number of correct predictions
- * on the UART. It needs only the mask ROM.
+ * The core on a bare ESP32-C3: runs the golden vectors in the interpreter and in emitted C, and prints how many output values are
+ * correct on the UART. It needs only the mask ROM.
  */
 #include <stddef.h>
 #include <stdint.h>
