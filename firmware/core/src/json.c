@@ -28,7 +28,7 @@ static char next_char(aiot_json *json) {
   return 0;
 }
 
-/* Whether a value may start here. A text contains only one top-level value. */
+/* Returns the first character of the value that starts here; 0 if none may start. A text contains only one top-level value. */
 static char begin_value(aiot_json *json) {
   const char c = next_char(json);
   if (json->depth == 0) {

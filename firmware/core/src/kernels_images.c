@@ -185,7 +185,7 @@ typedef struct {
   int32_t rows, depth, zero;
 } l2_plan;
 
-/* Maximum number of int8 differences whose squares sum up to an int32. */
+/* Maximum number of int8 differences for which the sum of squares fits an int32. */
 enum { L2_MAX = 32768 };
 
 static void run_l2(const aiot_step *step) {

@@ -69,7 +69,10 @@ static void run_fully_connected(const aiot_step *step) {
     }
 }
 
-/* The sum of one output channel over the window at (row, column) whose first cell inside the image is x[0]. */
+/*
+ * The sum of one output channel over the window at (row, column), without cells outside the image. `x`: the image, from the first channel
+ * that the output channel uses.
+ */
 static uint32_t window_sum(const layer_plan *plan, const int8_t *x, const int8_t *weights, int32_t row, int32_t column) {
   const aiot_axis *rows = &plan->rows, *columns = &plan->columns;
   const int32_t first = aiot_axis_first(columns, column), end = aiot_axis_end(columns, column);
@@ -232,7 +235,9 @@ static layer_plan *add_step(const aiot_operator *operator, void (*run)(const aio
   return aiot_network_step(operator->network, run, sizeof(layer_plan), from, -1, to);
 }
 
-/* With one weights' scale, TFLite Micro accepts a bias whose scale (0 if it has none) is within 2 % of an output step of input times weights.
+/*
+ * If the weights have one scale, TFLite Micro accepts a bias whose scale (0 if it has none) differs from input scale times weight scale by
+ * at most 2 % of an output step.
  */
 static bool bias_fits(const aiot_operator *operator, const layer_operands *operands) {
   aiot_flatbuffer *file = &operator->network->file;

@@ -292,7 +292,7 @@ aiot_code aiot_prepare_strided_slice(const aiot_operator *operator) {
   return aiot_operand_shaped(y, rank, shape) ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
 }
 
-/* Copies along all axes but one, which has one element on one side. */
+/* The steps along all axes but one, which the other side of the copy does not have. */
 static void skip_axis(const aiot_extent *extent, const aiot_places *places, int32_t axis, aiot_places *out) {
   *out = (aiot_places){.start = 0};
   int32_t to = 0;
@@ -433,7 +433,7 @@ aiot_code aiot_prepare_blocks(const aiot_operator *operator) {
   return AIOT_OK;
 }
 
-/* Positions of a block axis whose cell `within` the block is inside the image. */
+/* Number of positions of a block axis whose cell `within` the block is inside the image, and the first of them. */
 static int32_t inside(int32_t within, int32_t block, int32_t before, int32_t size, int32_t count, int32_t *first) {
   const int32_t from = before - within, to = size - 1 + before - within;
   *first = from > 0 ? (from + block - 1) / block : 0;

@@ -20,7 +20,7 @@ static void run_table(const aiot_step *step) {
 typedef struct {
   int32_t code;
   aiot_scale input, output;
-  /* Ratio for QUANTIZE, RELU and LEAKY_RELU; for LOGISTIC and TANH, the ratio of the input as Q4.27. */
+  /* Ratio of input to output. For LOGISTIC and TANH, that of the input as Q4.27; for RSQRT and HARD_SWISH, see their functions. */
   aiot_ratio ratio;
   /* Ratio for LEAKY_RELU below 0; for HARD_SWISH, see hard_swish_of. */
   aiot_ratio slope;

@@ -33,7 +33,7 @@ typedef struct {
   aiot_vector scale;
   aiot_vector zero_point;
   int32_t axis;
-  /* The first operator that writes it and the last that reads it; the input is written by operator -1. */
+  /* Whether it is written, and the times of its first write and last use: operator i runs at i + 1; the input is written at 0. */
   bool made;
   int32_t first, last;
   /* The tensor whose memory it shares, or itself. */
@@ -98,7 +98,7 @@ aiot_code aiot_operand_read(aiot_flatbuffer *file, aiot_table tensor, aiot_vecto
 /* Size of an element of this type; 0 = not allowed in a file. */
 uint32_t aiot_type_bytes(int32_t type);
 
-/* The tensor of a required input or output; NULL = the operator does not have it. */
+/* The tensor of an input or output; NULL = the operator does not have it. */
 aiot_operand *aiot_operator_input(const aiot_operator *operator, uint32_t place);
 aiot_operand *aiot_operator_output(const aiot_operator *operator, uint32_t place);
 int32_t aiot_operator_input_index(const aiot_operator *operator, uint32_t place);

@@ -112,7 +112,7 @@ static decimal rounded(const decimal *exact, int digits, bool upwards) {
   return out;
 }
 
-/* Format of ECMA-262 Number::toString: exponents below 10^-6 and from 10^21 on. */
+/* Format of ECMA-262 Number::toString: with an exponent below 10^-6 and from 10^21 on. */
 static size_t lay_out(const decimal *number, char *out) {
   size_t at = 0;
   int count = number->count;

@@ -23,7 +23,7 @@ int32_t aiot_ratio_times(int32_t x, aiot_ratio ratio) {
   return aiot_multiply_by_quantized(x, ratio.multiplier, ratio.shift);
 }
 
-/* The one scale of a tensor, with a zero point that is `lower` than in the file. */
+/* The only scale of a tensor, and its zero point, reduced by `lower`. */
 static bool scale_of(aiot_flatbuffer *file, const aiot_operand *operand, int32_t lower, aiot_scale *out) {
   if (operand->scale.count != 1 || operand->zero_point.count != 1) return false;
   const float scale = aiot_flatbuffer_f32_at(file, operand->scale, 0);

@@ -205,7 +205,7 @@ static aiot_code open_float(graph *g, aiot_arena *arena, aiot_guide_network *net
   return g->file.broken ? AIOT_BUNDLE_MALFORMED : AIOT_OK;
 }
 
-/* Whether any part of the network is computed with integers. */
+/* Whether the network is computed with integers, which shows in the first layer's output. */
 static bool is_int8(graph *g) {
   const aiot_table first = aiot_flatbuffer_table_at(&g->file, g->operators, g->first);
   const tensor made = tensor_at(g, only(g, first, 2));

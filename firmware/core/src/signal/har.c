@@ -1,6 +1,6 @@
 /*
- * The 115 features of KasperKornak/EngineeringThesis (2024), under its names and with its meanings: src/lib/signal/har.ts and har-transforms.ts. Three
- * fields; windows of 448 to 895 samples.
+ * The 115 features of KasperKornak/EngineeringThesis (2024), under its names and with its meanings:
+ * src/lib/signal/har.ts and har-transforms.ts. Three fields; windows of 448 to 895 samples.
  */
 #include <math.h>
 #include <string.h>
