@@ -99,7 +99,7 @@ export type SecretSource =
   /** Several parts in a row, such as an address that contains a password. */
   | { parts: readonly SecretSource[] };
 
-/** A file that the script creates, mode 0600. */
+/** A file that the script creates. Other users of the machine cannot enter its folder; containers read it as their own user. */
 export interface SecretFile {
   /** Name of the file in the folder `secrets`. */
   file: string;

@@ -311,7 +311,7 @@ const cloudInit = z.strictObject({
   acme: orNone(z.strictObject({ email: z.email() })).default(false),
 });
 
-/** Folder into which npm installs aiot, for systemd units. */
+/** Settings of systemd units; `package` is the folder into which npm installs aiot. */
 const systemd = z.strictObject({
   node: z.string().startsWith('/').default('/usr/bin/node'),
   package: z.string().startsWith('/').default('/usr/lib/node_modules/aiot'),

@@ -87,8 +87,8 @@ function configOf(node: Node, values: Values): string {
   };
   const about =
     node.role === 'server'
-      ? '# /etc/rancher/k3s/config.yaml of a server. What stands from tls-san on is the same on all servers.\n'
-      : '# /etc/rancher/k3s/config.yaml of an agent. Labels and taints count at its first start; later: kubectl label, kubectl taint.\n';
+      ? '# /etc/rancher/k3s/config.yaml of a server. The settings from tls-san on are the same on all servers.\n'
+      : '# /etc/rancher/k3s/config.yaml of an agent. Labels and taints apply only when it first joins; change them later with kubectl label and kubectl taint.\n';
   return yaml(node.role === 'server' ? { ...common, ...server } : common, about);
 }
 
