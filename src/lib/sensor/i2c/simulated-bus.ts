@@ -49,7 +49,7 @@ interface SimulatedBusOptions {
   clock: Clock;
   /** Maximum bytes of one read; default 32, as on Linux. */
   longest?: number;
-  /** Makes each transaction take its real duration on this clock; default: none. */
+  /** Bus clock that determines how long transactions take; default: they take no time. */
   speedHz?: number;
 }
 

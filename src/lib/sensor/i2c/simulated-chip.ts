@@ -20,7 +20,7 @@ export interface World {
 export type Signal = (seconds: number, world: World) => void;
 
 export interface SimulationOptions {
-  /** 7 bits; absent = the chip's first. */
+  /** 7-bit address; absent = the chip's first. */
   address?: number;
   signal: Signal;
   /** When the simulation began, ms of the bus's time: second 0 of the signal. */

@@ -21,7 +21,7 @@ export class Lis3mdlSimulator extends SimulatedChip {
   #resetMs = 0;
   #beganMs = 0;
   #ticks = 0;
-  /** 0 = powered down. */
+  /** Interval between samples, ms; 0 = powered down. */
   #tickMs = 0;
   #increments = false;
   readonly #held = new Map<number, number>();

@@ -249,9 +249,9 @@ class FifoRing {
   #overrun = false;
   #half = false;
   #last = 0;
-  /** Words of one pattern. */
+  /** Number of words in one repetition of the pattern. */
   patternWords = 3;
-  /** Number of words at which it counts as full, with STOP_ON_FTH. */
+  /** Number of words at which the FIFO counts as full. STOP_ON_FTH lowers it to the threshold. */
   limit = mostUnread;
 
   get level(): number {
@@ -347,7 +347,7 @@ class FifoRing {
   }
 }
 
-/** Decimation factors by code: one of this many ticks is stored; 0 = none is. */
+/** Decimation factors by code: data is stored at every n-th tick; 0 = never. */
 const divisors = [0, 1, 2, 3, 4, 8, 16, 32];
 
 /** The decimations of the four data sets as encoded in FIFO_CTRL3 and 4: gyroscope, accelerometer, external, time or temperature. */
@@ -357,7 +357,7 @@ function decimations(registers: Uint8Array): readonly number[] {
   return [(three >> 3) & 7, three & 7, four & 7, (four >> 3) & 7].map((code) => divisors[code]!);
 }
 
-/** Sets of each tick, and words of one repetition. */
+/** The sets stored at each tick of one repetition, and its number of words. */
 interface Pattern {
   ticks: readonly (readonly number[])[];
   words: number;
@@ -385,7 +385,7 @@ function leastCommonMultiple(a: number, b: number): number {
   return (a * b) / x;
 }
 
-/** Unsettled accelerometer samples after a start, by ODR_XL (AN5130; LPF2 off). */
+/** Number of unsettled accelerometer samples after a start, by ODR_XL (AN5130; LPF2 off). */
 const accelerometerStart = [0, 0, 0, 1, 1, 1, 1, 1, 2, 3, 13];
 
 /** ±g by FS_XL, ±dps by FS_G. */

@@ -4,10 +4,10 @@ import { dpsPerCount, factoryTrim, fifoBytes, gramsPerCount, reg } from './mpu60
 /** Factory trim codes: accelerometer 16, 17, 18, gyroscope 12, 13, 14. */
 const trimBytes = Uint8Array.of((4 << 5) | 12, (4 << 5) | 13, (4 << 5) | 14, (0 << 4) | (1 << 2) | 2);
 
-/** 400 µg/√Hz and 5 mdps/√Hz over 44 Hz. */
+/** Noise: 400 µg/√Hz and 5 mdps/√Hz over 44 Hz. */
 const [noiseG, noiseDps] = [400e-6 * Math.sqrt(44), 5e-3 * Math.sqrt(44)];
 
-/** Maximum backlog of samples that were not read in time. */
+/** Maximum number of samples computed at once; earlier ones would be overwritten unread. */
 const mostTicks = 1_000;
 
 const readOnly = new Set<number>([reg.WHO_AM_I, reg.INT_STATUS, reg.FIFO_COUNTH, reg.FIFO_COUNTL]);
@@ -145,7 +145,7 @@ export class Mpu6050Simulator extends SimulatedChip {
   }
 }
 
-/** A FIFO of bytes that drops its oldest, byte by byte, and repeats its last when empty. */
+/** A FIFO that drops its oldest byte when full, and repeats its last byte when empty. */
 export class ByteRing {
   readonly #bytes: Uint8Array;
   #from = 0;
