@@ -104,7 +104,7 @@ export class Member implements PartPorts {
     this.line?.ping();
   }
 
-  /** Takes the device offline, or brings it back; it then reports what it did meanwhile. */
+  /** Takes the device offline, or brings it back; it then sends its current state. */
   away(isAway: boolean): void {
     if (this.stopped || this.fault === 'offline') return;
     this.wanted = !isAway;

@@ -451,7 +451,7 @@ const confirmMs = 1000;
 
 /**
  * Brings the chip into its loader and greets it. If the line has no DTR and RTS (a bare pty, a socket) or the user disabled the reset, it
- * only sends greetings: the chip is then already in the loader, or the user holds BOOT and presses RESET. A chip left at another speed by
+ * only sends greetings. The chip is then already in the loader, or the user holds BOOT and presses RESET. A chip left at another speed by
  * an earlier session is detected too.
  * @returns which loader answers: the ROM, or a stub left by an earlier session
  * @throws AIOT_CHIP_* with the detected reason, AIOT_SERIAL_LOST

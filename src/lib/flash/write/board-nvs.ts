@@ -218,8 +218,8 @@ interface Accepted {
 }
 
 /**
- * Checks a bundle as the board itself would. It must be signed by a key in the board's trust root, made for the board's type, not below
- * the board's floor, not expired, and newer than the board's last committed release (unless forced).
+ * Checks a bundle as the board itself would. It must be signed by a key in the board's trust root, made for the board's type, and not
+ * expired. It must not be below the board's floor, and must be newer than the board's last committed release (unless forced).
  * @throws AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_…, AIOT_MODEL_UNFIT, AIOT_UPDATE_…
  */
 export async function requireModelAccepted(
