@@ -45,6 +45,15 @@ describe('aiot board monitor', () => {
     });
   });
 
+  it('explains once why a board without a program prints invalid headers', async () => {
+    const port = await board(`${'invalid header: 0xffffffff\r\n'.repeat(3)}ready\r\n`);
+    const { stdout, stderr } = await runCli(['board', 'monitor', '--port', port, '--until', 'ready']);
+    expect(stdout).toBe(`${'invalid header: 0xffffffff\n'.repeat(3)}ready\n`);
+    expect(
+      stderr.match(/there is no program in the board’s flash; .*aiot flash --model MODEL/g),
+    ).toHaveLength(1);
+  });
+
   it('prints events as JSON lines', async () => {
     const port = await board(boot);
     const { stdout, code } = await runCli(['board', 'monitor', '--port', port, '--until', 'ready', '--json']);

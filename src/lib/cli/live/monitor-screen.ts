@@ -25,6 +25,7 @@ export class MonitorScreen {
   private readonly plot: LivePlot | null;
   private readonly typed: Typed | null = null;
   private control: MonitorControl | null = null;
+  private hasExplainedEmpty = false;
 
   constructor(private readonly options: MonitorScreenOptions) {
     const { stdin, stdout, eol, plot } = options;
@@ -66,8 +67,22 @@ export class MonitorScreen {
     if (shown.kind === 'note') note(shown.text);
     else if (this.plot) this.plot.line(shown.text);
     else stdout.write(forTerminal(`${shown.text}\n`));
+    if (event.event === 'line') this.explainEmpty(event.text);
+  }
+
+  /** Boards with an identity but no program print the same line several times a second. */
+  private explainEmpty(text: string): void {
+    if (this.hasExplainedEmpty || !emptyFlash.test(text)) return;
+    this.hasExplainedEmpty = true;
+    this.options.note(dim(`· ${noProgram}`));
   }
 }
+
+/** Text of the chip's ROM if the flash is erased where the bootloader belongs. */
+const emptyFlash = /^invalid header: 0xffffffff/;
+
+const noProgram =
+  'there is no program in the board’s flash; to write one, use aiot flash --model MODEL or aiot flash FILE';
 
 const ofLevel: Record<Level, (text: string) => string> = {
   error: red,
