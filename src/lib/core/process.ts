@@ -1,6 +1,6 @@
 import { ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { access, constants } from 'node:fs/promises';
+import { access, constants, readFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import { setFlagsFromString } from 'node:v8';
@@ -352,4 +352,42 @@ export async function nativePart<T>(name: string, load: () => Promise<T>): Promi
 export function preload(...parts: (() => Promise<unknown>)[]): void {
   // A module that cannot be loaded reports the error on first use.
   for (const load of parts) load().catch(() => {});
+}
+
+/** Identity of a process; its number alone may be reused. */
+export interface ProcessId {
+  pid: number;
+  /** Its start time, as the system counts; null if the system does not provide it. */
+  start: string | null;
+}
+
+/** A process with its start time, which distinguishes it from a later one with the same number. */
+export async function identify(pid: number): Promise<ProcessId> {
+  return { pid, start: await startOf(pid) };
+}
+
+/** Start time of a process, in clock ticks since boot (proc(5), stat, field 22); null without /proc, or without such a process. */
+async function startOf(pid: number): Promise<string | null> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
+  // The name in parentheses may itself contain spaces and parentheses.
+  return text === null ? null : (text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? null);
+}
+
+/** Whether this process is still running. A later process with the same number does not count. */
+export async function isAlive({ pid, start }: ProcessId): Promise<boolean> {
+  if (!isThere(pid)) return false;
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
+  if (text === null || start === null) return true;
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  // A zombie is not alive.
+  return fields[19] === start && fields[0] !== 'Z';
+}
+
+function isThere(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -3,13 +3,14 @@ import * as z from 'zod';
 import { AiotError } from '../core/errors.js';
 import { writeFileAtomic } from '../core/files.js';
 import { takeLock } from '../core/lock.js';
+import { isAlive } from '../core/process.js';
 import { loadProject } from '../core/project.js';
 import { didYouMean } from '../core/text.js';
 import { systemClock } from '../core/time.js';
 import { cancelOnArgo } from './argo/cancel.js';
 import { resumeOnArgo } from './argo/run-on-argo.js';
 import { cancelFile, childrenOf, interrupted } from './run/lifecycle.js';
-import { endGroup, endLeftovers, isAlive } from './run/processes.js';
+import { endGroup, endLeftovers } from './run/processes.js';
 import {
   findRun,
   pipelineFolders,

@@ -1,8 +1,8 @@
 import { AiotError } from '../../core/errors.js';
 import { takeLock } from '../../core/lock.js';
+import { isAlive } from '../../core/process.js';
 import { type Clock, systemClock } from '../../core/time.js';
 import { interrupted } from '../run/lifecycle.js';
-import { isAlive } from '../run/processes.js';
 import { type PipelineFolders, type RunRecord, readRun, writeRun } from '../run/record.js';
 import { ArgoClient, accessOf, orNull } from './client.js';
 import { follow, settle } from './settle.js';

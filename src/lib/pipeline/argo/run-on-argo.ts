@@ -1,8 +1,8 @@
 import { AiotError, hasCode } from '../../core/errors.js';
+import { identify } from '../../core/process.js';
 import { loadProject } from '../../core/project.js';
 import { backOffMs, type Clock, systemClock } from '../../core/time.js';
 import { holdPipeline, interrupted, prepareFolders } from '../run/lifecycle.js';
-import { identify } from '../run/processes.js';
 import {
   type Cause,
   createRecorder,

@@ -7,9 +7,9 @@ import type { PlatformContext } from '../../core/contexts.js';
 import { digestOf } from '../../core/crypto.js';
 import { AiotError, unless } from '../../core/errors.js';
 import { makeFolder, readBytes } from '../../core/files.js';
-import { startProgram } from '../../core/process.js';
+import { identify, startProgram } from '../../core/process.js';
 import { untilAborted } from '../../core/tasks.js';
-import { endGroup, identify, stepEnvironment } from './processes.js';
+import { endGroup, stepEnvironment } from './processes.js';
 import type { PipelineFolders } from './record.js';
 
 /** The platform that a run's steps use. */

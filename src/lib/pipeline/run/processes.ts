@@ -5,10 +5,9 @@ import { dirname, join } from 'node:path';
 import { systemCode } from '../../core/errors.js';
 import { makeFolder } from '../../core/files.js';
 import { packageRoot } from '../../core/folders.js';
-import { startProgram } from '../../core/process.js';
+import { identify, isAlive, type ProcessId, startProgram } from '../../core/process.js';
 import { onAbort } from '../../core/tasks.js';
 import { systemClock } from '../../core/time.js';
-import type { ProcessId } from './record.js';
 
 /** Maximum size of a step's log, bytes. */
 const logBytes = 16 * 1024 * 1024;
@@ -153,37 +152,6 @@ const markVariable = 'AIOT_PIPELINE';
 
 /** Time between a request to end and a kill, ms. */
 const graceMs = 3000;
-
-/** A process with its start time, which distinguishes it from a later one with the same number. */
-export async function identify(pid: number): Promise<ProcessId> {
-  return { pid, start: await startOf(pid) };
-}
-
-/** Start time of a process, in clock ticks since boot (proc(5), stat, field 22); null without /proc, or without such a process. */
-async function startOf(pid: number): Promise<string | null> {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
-  // The name in parentheses may itself contain spaces and parentheses.
-  return text === null ? null : (text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? null);
-}
-
-/** Whether this process is still running. A later process with the same number does not count. */
-export async function isAlive({ pid, start }: ProcessId): Promise<boolean> {
-  if (!isThere(pid)) return false;
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
-  if (text === null || start === null) return true;
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  // A zombie is not alive.
-  return fields[19] === start && fields[0] !== 'Z';
-}
-
-function isThere(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 /** Asks a process and its descendants to end, then kills them. Each step leads its own process group. */
 export async function endGroup(child: ProcessId): Promise<void> {

@@ -37,8 +37,6 @@ const processSchema = z.object({
   start: z.string().nullable(),
 });
 
-export type ProcessId = z.output<typeof processSchema>;
-
 export const stepRecordSchema = z.object({
   name: z.string(),
   state: z.enum(stepStates),

@@ -6,6 +6,7 @@ import type { ToldRun, ToldStep } from '../../api/contract/jobs.js';
 import { type ChosenContext, chosenContext } from '../../core/contexts.js';
 import { AiotError } from '../../core/errors.js';
 import { bytesOf } from '../../core/figures.js';
+import { identify } from '../../core/process.js';
 import { loadProject, type Project } from '../../core/project.js';
 import { didYouMean } from '../../core/text.js';
 import { type Clock, systemClock } from '../../core/time.js';
@@ -15,7 +16,7 @@ import { openBlobs, pruneEntries, readKept } from '../store.js';
 import { runSteps } from './engine.js';
 import { finish, holdPipeline, prepareFolders } from './lifecycle.js';
 import { ownPlatform, platformOfContext } from './platform.js';
-import { identify, selfCommand } from './processes.js';
+import { selfCommand } from './processes.js';
 import {
   type Cause,
   createRecorder,

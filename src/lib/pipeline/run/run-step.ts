@@ -1,12 +1,13 @@
 import { join } from 'node:path';
 import { stateWords } from '../../api/rollouts/words.js';
 import { plural } from '../../core/figures.js';
+import type { ProcessId } from '../../core/process.js';
 import type { Clock } from '../../core/time.js';
 import { backOffMs } from '../../core/time.js';
 import type { PipelineStep } from '../plan/types.js';
 import type { Blobs, Tree } from '../store.js';
 import { type ChildEnd, runChild, stepEnvironment } from './processes.js';
-import type { ProcessId, StepRecord } from './record.js';
+import type { StepRecord } from './record.js';
 import { collect, type Input, prepareFolder } from './work.js';
 
 interface StepOptions {
