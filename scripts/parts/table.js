@@ -194,6 +194,11 @@ export const parts = {
     apt: ['mandoc', 'man-db'],
     ready: () => onPath('mandoc', 'man'),
   },
+  mlflow: {
+    for: "MLflow's client, which reads exported training runs",
+    mb: 142,
+    ...environment('mlflow', ['mlflow-skinny==3.17.2']),
+  },
   mosquitto: {
     for: 'the Mosquitto broker and its clients',
     mb: 1,

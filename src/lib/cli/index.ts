@@ -268,6 +268,12 @@ export {
 } from './render/text.js';
 export { quantizationText, searchText, trainingText } from './render/training.js';
 export {
+  bestRunText,
+  runsComparisonText,
+  trainingRunsTable,
+  trainingRunText,
+} from './render/training-runs.js';
+export {
   configFacts,
   configTable,
   firmwareFacts,

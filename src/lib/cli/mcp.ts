@@ -381,7 +381,7 @@ board ports, config show, context list, data check, data drift, data features, d
 deploy check, device config list, device config show, device history, device list, device logs, device show, docs, doctor, error, examples,
 firmware image info, firmware inspect, firmware list, firmware nvs read, firmware otadata read, firmware partitions read, firmware show,
 job list, job show, job wait, loop status, model compare, model evaluate, model explain, model fit, model inspect, model lineage,
-model list, model show, model verify, pipeline graph, pipeline history, pipeline status, rollout list, rollout plan, rollout rehearse,
+model list, model runs best, model runs compare, model runs list, model runs show, model show, model verify, pipeline graph, pipeline history, pipeline status, rollout list, rollout plan, rollout rehearse,
 rollout report, rollout show, rollout watch, status, stream route list, token list, tools burden-resistor, trust status, user list,
 webhook list, webhook show
 `;
@@ -400,7 +400,7 @@ device resume, device revoke, device rotate, device suspend, device tag, device 
 firmware image create, firmware image patch, firmware init, firmware merge, firmware nvs create, firmware otadata create,
 firmware partitions create, firmware pull, firmware push, firmware test, flash, flash erase, flash read, flash verify, init, job cancel,
 job start, loop check, loop install, model deploy, model import, model promote, model pull, model push, model quantize, model remove,
-model sign, model train, pipeline cancel, pipeline render, pipeline resume, pipeline run, platform acknowledge, platform pki,
+model runs export, model runs remove, model sign, model train, pipeline cancel, pipeline render, pipeline resume, pipeline run, platform acknowledge, platform pki,
 platform service install, platform service uninstall, platform verify, rollout abort, rollout approve, rollout pause, rollout resume,
 rollout retry, rollout rollback, rollout start, stream bench, stream check, stream create, stream lag, stream list, stream logout,
 stream publish, stream record, stream replay, stream route import, stream route test, token revoke, trust revoke, trust sign, user disable,

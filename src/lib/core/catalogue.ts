@@ -902,6 +902,7 @@ export const catalogue = {
       loop: 'To see the loops that have run here, as this user or as a service, run `aiot loop status`.',
       recording: 'To see the recordings, run `aiot data list`.',
       run: 'To see the runs, run `aiot pipeline history`.',
+      'training-run': 'To see the training runs, run `aiot model runs list`.',
     },
   },
   AIOT_NVS_UNFIT: {

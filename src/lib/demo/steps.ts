@@ -193,7 +193,7 @@ export function trainStep(work: DemoWork): DemoStep {
     run: async (report, signal) => {
       const train = (folds?: { folds: number }) =>
         trainProject({
-          ...{ project: work.project, dataset: work.dataset, folds, signal },
+          ...{ project: work.project, dataset: work.dataset, folds, signal, record: true },
           onStep: report,
           onEpoch: ({ epoch, epochs, loss, valAccuracy }) => {
             report(

@@ -209,6 +209,56 @@ export function histogram({ from, to, area, line, unit, marks = [], spoken }: Hi
   return html`<svg viewBox="0 0 ${width} ${histogramHeight}" role="img" aria-label="${spoken}"><polygon class="area series-1" points="${f(x(0))},${foot} ${steps(area)} ${f(x(count))},${foot}"/>${over}${upright}<line class="axis" x1="${histogramMargin.left}" x2="${width - histogramMargin.right}" y1="${foot}" y2="${foot}"/>${ticks}</svg>`;
 }
 
+export interface ParallelChart {
+  title: string;
+  note?: string;
+  /** Places are from 0 (bottom) to 1 (top), one for each line; null = the line has no value and skips the axis. */
+  axes: readonly {
+    name: string;
+    places: readonly (number | null)[];
+    ticks: readonly { at: number; text: string }[];
+  }[];
+  lines: readonly { name: string; marked: boolean }[];
+  /** Meaning of a marked line. */
+  key: string;
+}
+
+const parallelHeight = 280;
+const parallelMargin = { side: 60, top: 34, bottom: 14 };
+const axisDistance = 118;
+
+/** A parallel-coordinates plot: an upright axis for each quantity, and a line for each item. Marked lines are drawn last. */
+export function parallelChart({ title, note, axes, lines, key }: ParallelChart): Html {
+  const whole = 2 * parallelMargin.side + (axes.length - 1) * axisDistance;
+  const x = (axis: number) => parallelMargin.side + axis * axisDistance;
+  const y = (place: number) =>
+    parallelMargin.top + (1 - place) * (parallelHeight - parallelMargin.top - parallelMargin.bottom);
+  const drawn = [...lines.entries()].sort(([, a], [, b]) => Number(a.marked) - Number(b.marked));
+  const polylines = drawn.map(([i, { name, marked }]) => {
+    const points = axes.flatMap(({ places }, a) => {
+      const place = places[i] ?? null;
+      return place === null ? [] : [`${f(x(a))},${f(y(place))}`];
+    });
+    return html`<polyline class="line ${marked ? 'series-2' : 'series-1 faint'}" points="${points.join(' ')}"><title>${name}</title></polyline>`;
+  });
+  const uprights = axes.map(({ name, ticks }, a) => {
+    const labels = ticks.map(
+      ({ at, text }) =>
+        html`<text class="tick halo" text-anchor="end" x="${f(x(a) - 5)}" y="${f(y(at) + 4)}">${shortText(text)}</text>`,
+    );
+    return html`<line class="axis" x1="${f(x(a))}" x2="${f(x(a))}" y1="${f(y(1))}" y2="${f(y(0))}"/><text class="name" text-anchor="middle" x="${f(x(a))}" y="16">${shortText(name)}<title>${name}</title></text>${labels}`;
+  });
+  const keys = lines.some(({ marked }) => marked) ? legend([{ name: key, paint: 2 }]) : null;
+  return html`<figure><figcaption>${title}${note ? html`<span class="note">${note}</span>` : null}${keys}</figcaption><div class="scroll"><svg style="min-width:${whole}px;max-width:${Math.round(whole * 1.35)}px" viewBox="0 0 ${whole} ${parallelHeight}" role="img" aria-label="${title}: ${axes.map(({ name }) => name).join(', ')}">${polylines}${uprights}</svg></div></figure>`;
+}
+
+/** Longest text beside or above an axis, characters. */
+const longestLabel = 17;
+
+function shortText(text: string): string {
+  return text.length > longestLabel ? `${text.slice(0, longestLabel - 1)}…` : text;
+}
+
 /** A confusion matrix: rows = truth, columns = prediction; shaded by the share of the row. */
 export function confusionTable(title: string, note: string, classes: string[], counts: number[][]): Html {
   const head = classes.map((name) => html`<th scope="col">${name}</th>`);

@@ -108,7 +108,8 @@ figcaption{font-weight:600;margin-bottom:8px;display:flex;flex-wrap:wrap;gap:2px
 svg{display:block;width:100%;height:auto;overflow:visible}
 .grid{stroke:var(--rule);stroke-width:1}.tick{fill:var(--soft);font-size:12px}
 .line{fill:none;stroke-width:2;stroke-linejoin:round}.line.series-1{stroke:var(--blue)}.line.series-2{stroke:var(--orange)}
-line.mark{stroke:var(--soft);stroke-dasharray:3 4}
+line.mark{stroke:var(--soft);stroke-dasharray:3 4}.line.faint{stroke-opacity:.45;stroke-width:1.5}
+.halo{paint-order:stroke;stroke:var(--ground);stroke-width:3px}
 .line.series-3{stroke:var(--good)}.line.series-4{stroke:var(--bad)}.line.series-5{stroke:var(--warn)}.line.series-6{stroke:var(--soft)}
 .key.series-3::before{border-color:var(--good)}.key.series-4::before{border-color:var(--bad)}
 .key.series-5::before{border-color:var(--warn)}.key.series-6::before{border-color:var(--soft)}

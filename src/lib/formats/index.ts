@@ -54,6 +54,7 @@ export {
   legend,
   lineChart,
   type Paint,
+  parallelChart,
   stackChart,
   tileRow,
 } from './html-charts.js';

@@ -92,6 +92,7 @@ export { type QuantizeModelOptions, quantizeModel, targets } from './quantize/qu
 export { quantizeProject } from './quantize/quantize-project.js';
 export { type QuantizeResult, quantizeResultSchema } from './quantize/result.js';
 export { calibrations } from './quantize/types.js';
+export { writeRunsReport } from './report/runs-page.js';
 export { writeReport } from './report/write-report.js';
 export {
   classOfLabel,
@@ -101,6 +102,29 @@ export {
   retrainLastLayer,
   type Taught,
 } from './retrain.js';
+export {
+  type BestRun,
+  bestRunSchema,
+  bestTrainingRun,
+  compareTrainingRuns,
+  mainMetric,
+  networkOf,
+  type RunsComparison,
+  runsComparisonSchema,
+} from './runs/compare.js';
+export { type ExportedRuns, exportedRunsSchema, exportMlflow } from './runs/mlflow.js';
+export {
+  listTrainingRuns,
+  type Metric,
+  removedRunsSchema,
+  removeTrainingRuns,
+  runsToRemove,
+  type ShownRun,
+  shownRunSchema,
+  showTrainingRun,
+  type TrainingRun,
+  trainingRunSchema,
+} from './runs/record.js';
 export { configDigestOf, trainingConfig } from './train/lineage.js';
 export {
   type FoldsFile,

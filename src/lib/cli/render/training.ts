@@ -36,6 +36,7 @@ export function trainingText(result: TrainResult): string {
     ...figurePairs(result),
     ...baselinePairs(result),
     ['File', shownPath(result.file)],
+    ...(result.run === null ? [] : [['Run', result.run] as [string, string]]),
   ];
   const folds = result.folds ? `\n\n${foldsTable(result.folds, unitOf(split))}` : '';
   const better = linearAdvice(result);

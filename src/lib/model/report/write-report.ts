@@ -12,9 +12,11 @@ import type { EvaluationFile } from '../evaluate/gates.js';
 import type { WorstWindow } from '../evaluate/result.js';
 import { buildFiles, readEvaluation, readFolds, readQuantization, readTraining } from '../files.js';
 import { type Explanation, readExplanation } from '../inspect/explanation.js';
+import { compareTrainingRuns, type RunsComparison } from '../runs/compare.js';
 import type { FoldsFile } from '../train/result.js';
 import type { TrainingFile } from '../train/types.js';
 import { calibration, confusions, curves, findings, gates, lineage, perClass, tiles } from './figures.js';
+import { runsSection } from './runs-page.js';
 
 /**
  * Writes all known facts about a project's model as one self-contained HTML file: metrics, gates, training curves, folds, confusion, classes,
@@ -54,6 +56,7 @@ function projectPage(data: ReportData): string {
       calibration(data),
       worst(data),
       explanation(data),
+      data.runs && runsSection(data.runs, data.run ?? null),
       findings(data),
       lineage(data),
     ],
@@ -67,6 +70,8 @@ export interface ReportData extends Omit<ReportOptions, 'file' | 'project'> {
   evaluation: EvaluationFile | null;
   explanation: Explanation | null;
   bytes: { float: number; int8: number | null };
+  /** The project's runs on the same data; null if there are fewer than two. */
+  runs: RunsComparison | null;
 }
 
 /** @throws AIOT_MODEL_NOT_BUILT if nothing has been trained */
@@ -88,7 +93,17 @@ async function gatherReport({ project, file: _, ...told }: ReportOptions): Promi
     },
     ...told,
     folds,
+    runs: await comparableRuns(project),
   };
+}
+
+/** The runs on the current data; null if there are fewer than two. A damaged record, which `model runs list` names, must not cost the report. */
+async function comparableRuns(project: Project): Promise<RunsComparison | null> {
+  const runs = await unless(
+    'AIOT_FILE_MALFORMED',
+    unless('AIOT_NOT_FOUND', compareTrainingRuns(project.dir, [])),
+  );
+  return runs ?? null;
 }
 
 /** Results of cross-validation, measured before this model was trained on all parts. */
@@ -228,6 +243,8 @@ interface ReportOptions {
   findings?: Finding[];
   /** Data of the training that has just finished, which is not stored anywhere. */
   settings?: ProjectConfig['model']['train'];
+  /** Id of the training that has just finished. */
+  run?: string | null;
   /** Folds measured before this training; by default those of build/folds.json, if they belong to this data and these settings. */
   folds?: FoldsFile | null;
 }

@@ -117,6 +117,8 @@ export const trainResultSchema = z.object({
   notes: z.array(z.string()),
   /** Present if folds were requested. */
   folds: foldsFileSchema.nullable(),
+  /** Id of this training in build/runs; null if it was not recorded. */
+  run: z.string().nullable(),
 });
 
 export type TrainResult = z.output<typeof trainResultSchema>;
@@ -160,6 +162,7 @@ export function resultOf(
     leaks: training.leaks,
     notes: training.notes,
     folds,
+    run: null,
   };
 }
 
@@ -210,6 +213,8 @@ export const searchFileSchema = z.object({
   /** Stopped by Ctrl-C before the last candidate. */
   interrupted: z.boolean(),
   datasetDigest: z.string(),
+  /** Ids of the candidates in build/runs, in their order; empty if they were not recorded. */
+  runs: z.array(z.string()).default([]),
   seconds: z.number(),
   file: z.string(),
 });

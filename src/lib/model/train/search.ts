@@ -1,6 +1,7 @@
 import { AiotError } from '../../core/errors.js';
 import { bytesOf } from '../../core/figures.js';
 import { writeJsonAtomic } from '../../core/files.js';
+import { newId } from '../../core/names.js';
 import { type Random, seededRandom } from '../../core/numbers.js';
 import { type Overrides, overrideProject, type Project } from '../../core/project.js';
 import type { ProjectConfig } from '../../core/project-schema.js';
@@ -16,6 +17,7 @@ import { graphMacs } from '../inspect/costs.js';
 import { type Material, openMaterial } from '../material.js';
 import { defaultLayers, type NetworkKind } from '../network/layers.js';
 import { prepareGraph, quantizePrepared } from '../quantize/graph/quantize-graph.js';
+import { type InnerFolds, metricsOfTrial, RunRecorder } from '../runs/recorder.js';
 import { divide, leaksOf } from './examples/divide.js';
 import { pick } from './examples/examples.js';
 import { type Division, examplesOfPart, withStride } from './examples/parts.js';
@@ -64,16 +66,22 @@ export async function searchProject(options: SearchOptions): Promise<SearchFile>
     );
   }
   const division = divide(project, material, plan, options.split);
-  leaksOf(material, division, options.force);
+  const leaks = leaksOf(material, division, options.force);
   const file = buildFiles(project).search;
   const choices = choicesOf(options, material.rows !== null, plan.network.kind);
   const tried: Omit<Candidate, 'pareto'>[] = [];
+  const search = newId('se');
+  const runs: string[] = [];
+  const score = kind === 'value' ? 'rmse' : 'macroF1';
   let stopped: unknown;
   for (const [i, choice] of choices.entries()) {
     options.onStep?.(`candidate ${i + 1} of ${choices.length}: ${shown(choice)}`);
     try {
       signal?.throwIfAborted();
-      tried.push(await tryCandidate(choice, { project, material, division, backend, signal }));
+      const asked = { project, material, division, backend, signal };
+      const recorder = options.record ? await beginTrial(choice, asked, { leaks, search }) : null;
+      tried.push(await recordedTrial(choice, asked, recorder, score));
+      if (recorder) runs.push(recorder.run);
     } catch (error) {
       if (!signal?.aborted) throw error;
       stopped = error;
@@ -88,7 +96,7 @@ export async function searchProject(options: SearchOptions): Promise<SearchFile>
   const result: SearchFile = {
     spec: 'aiot-search/1',
     model: modelName(project),
-    score: lowIsGood ? 'rmse' : 'macroF1',
+    score,
     folds: innerFolds,
     chip: searchChip,
     seed: model.train.seed,
@@ -97,6 +105,7 @@ export async function searchProject(options: SearchOptions): Promise<SearchFile>
     yaml: best === null ? [] : yamlOf(candidates[best]!),
     interrupted: stopped !== undefined,
     datasetDigest: material.dataset.digest,
+    runs,
     seconds: Math.round(performance.now() - started) / 1000,
     file,
   };
@@ -243,7 +252,7 @@ interface TryOptions {
  * Trains one candidate on inner folds of the training and validation sets: the test set is never used. A candidate that cannot be trained (a window
  * longer than a recording, an unsuitable feature set) is reported with the reason.
  */
-async function tryCandidate(choice: Choice, options: TryOptions): Promise<Omit<Candidate, 'pareto'>> {
+async function tryCandidate(choice: Choice, options: TryOptions): Promise<Tried> {
   const { signal } = choice;
   const named = {
     kind: choice.kind,
@@ -253,7 +262,8 @@ async function tryCandidate(choice: Choice, options: TryOptions): Promise<Omit<C
     stride: signal?.stride ?? null,
   };
   try {
-    return { ...named, ...(await measured(choice, options)) };
+    const { inner, ...own } = await measured(choice, options);
+    return { candidate: { ...named, ...own }, folds: inner, error: null };
   } catch (error) {
     if (options.signal?.aborted || !(error instanceof AiotError)) throw error;
     const none = {
@@ -265,7 +275,52 @@ async function tryCandidate(choice: Choice, options: TryOptions): Promise<Omit<C
       macs: null,
       latencyUs: null,
     };
-    return { ...named, ...none, refused: [error.message] };
+    const { code, message } = error;
+    return { candidate: { ...named, ...none, refused: [message] }, folds: null, error: { code, message } };
+  }
+}
+
+/** A candidate with its metrics, or the reason why it could not be trained. */
+interface Tried {
+  candidate: Omit<Candidate, 'pareto'>;
+  folds: (InnerFolds & { backend: string }) | null;
+  error: { code: string; message: string } | null;
+}
+
+/** Begins the record of a candidate. If its settings are impossible together, those of aiot.yaml are recorded, with the reason at the end. */
+async function beginTrial(
+  choice: Choice,
+  { project: given, material, division }: TryOptions,
+  { leaks, search }: { leaks: string[]; search: string },
+): Promise<RunRecorder> {
+  let project = given;
+  try {
+    project = overrideProject(given, overridesOf(choice));
+  } catch (error) {
+    if (!(error instanceof AiotError)) throw error;
+  }
+  return await RunRecorder.begin({ project, material, division, plan: null, leaks, search });
+}
+
+async function recordedTrial(
+  choice: Choice,
+  options: TryOptions,
+  recorder: RunRecorder | null,
+  score: SearchFile['score'],
+): Promise<Tried['candidate']> {
+  try {
+    const { candidate, folds, error } = await tryCandidate(choice, options);
+    await recorder?.end({
+      state: error === null ? 'done' : 'failed',
+      metrics: metricsOfTrial(candidate, score, folds),
+      backend: folds?.backend ?? null,
+      error,
+      refused: error === null ? candidate.refused : [],
+    });
+    return candidate;
+  } catch (error) {
+    await recorder?.fail(error, options.signal?.aborted === true);
+    throw error;
   }
 }
 
@@ -279,33 +334,36 @@ async function measured(choice: Choice, { project: given, material, division, ba
   const learnedFrom = closer === own ? all : bothParts(material, closer);
   const by = model.split === 'device' || model.split === 'window' ? model.split : 'recording';
   const folds = dealt(unitsIn(all, material, by, false), { folds: innerFolds }, model.train.seed);
-  const found: { score: number | null; accuracy: number | null }[] = [];
+  const found: InnerFolds = { score: [], accuracy: [] };
+  let engine = '';
   let costs: ReturnType<typeof costsOf> | undefined;
   for (const [f, tested] of folds.entries()) {
     signal?.throwIfAborted();
     const rest = folds.flatMap((units, i) => (i === f ? [] : units));
-    const { figures, graph, inputs } = await tryFold(
-      { all, learned: learnedFrom },
-      rest,
-      rowsOfUnits(tested),
-      {
-        project,
-        plan,
-        backend,
-        signal,
-      },
-    );
-    found.push({ score: figures.macroF1 ?? figures.rmse, accuracy: figures.accuracy });
+    const {
+      figures,
+      graph,
+      inputs,
+      backend: used,
+    } = await tryFold({ all, learned: learnedFrom }, rest, rowsOfUnits(tested), {
+      project,
+      plan,
+      backend,
+      signal,
+    });
+    found.score.push(figures.macroF1 ?? figures.rmse);
+    found.accuracy.push(figures.accuracy);
+    engine = used;
     costs ??= costsOf(graph, inputs);
   }
   const most = plan.network.output.kind === 'value' ? undefined : 1;
   const scores = tInterval(
-    found.flatMap(({ score }) => score ?? []),
+    found.score.flatMap((score) => score ?? []),
     most,
   );
-  const accuracy = tInterval(found.flatMap((each) => each.accuracy ?? []))?.mean ?? null;
+  const accuracy = tInterval(found.accuracy.flatMap((each) => each ?? []))?.mean ?? null;
   const sized = { score: scores?.mean ?? null, interval: scores?.interval ?? null, accuracy, ...costs! };
-  return { ...sized, refused: refusals(sized, model.accept, plan) };
+  return { ...sized, refused: refusals(sized, model.accept, plan), inner: { ...found, backend: engine } };
 }
 
 /** Examples of the training and validation sets together. */
@@ -343,7 +401,7 @@ async function tryFold(
     const sample = pick(all, tested.slice(0, calibrationRows));
     const inputs = standardizeInPlace(sample, learned.standardization);
     const figures = foldFigures(truth, learned.answers(truth), plan.classes.names.length);
-    return { figures, graph: learned.graph, inputs };
+    return { figures, graph: learned.graph, inputs, backend: learned.backend };
   } finally {
     learned.dispose();
   }

@@ -51,11 +51,12 @@ export async function trainModel(request: TrainRequest): Promise<TrainResult | S
   const project = asked(await openModelProject(request.project, data), request);
   await refuseInputs([report], [data, project.file]);
   const common = { project, data, label, kind, split, backend, force, onStep, signal };
-  if (search !== undefined) return await searchProject({ ...common, count: search });
+  if (search !== undefined) return await searchProject({ ...common, count: search, record: true });
   const measured = folds !== undefined ? { folds } : leaveOneOut && { leaveOneOut };
-  const result = await trainProject({ ...common, resume, folds: measured, onEpoch });
+  const result = await trainProject({ ...common, resume, folds: measured, onEpoch, record: true });
   const settings = project.config.model.train;
-  if (report !== undefined) await writeReport({ file: report, project, settings, folds: result.folds });
+  if (report !== undefined)
+    await writeReport({ file: report, project, settings, folds: result.folds, run: result.run });
   return result;
 }
 

@@ -10,6 +10,7 @@ import { metadataOf } from '../file-metadata.js';
 import { buildFiles, modelName } from '../files.js';
 import { type DataSource, type Material, openMaterial } from '../material.js';
 import type { NetworkKind } from '../network/layers.js';
+import { metricsOfTraining, RunRecorder } from '../runs/recorder.js';
 import { divide, leaksOf } from './examples/divide.js';
 import { type Division, lessonsOf, piecesOfPart } from './examples/parts.js';
 import { fitStandardization, standardizeAll } from './examples/standardize.js';
@@ -42,6 +43,8 @@ export interface TrainOptions extends DataSource {
   folds?: FoldsAsked;
   /** Source of the network, instead of our engines or model.train.command. */
   trainer?: typeof learn;
+  /** Records the training as a run in build/runs/. */
+  record?: boolean;
   onEpoch?: (figures: EpochFigures) => void;
   /** Reports activities other than epochs, in a few words. */
   onStep?: (text: string) => void;
@@ -56,18 +59,46 @@ export interface TrainOptions extends DataSource {
  */
 export async function trainProject(options: TrainOptions): Promise<TrainResult> {
   const { project, backend = 'auto', signal } = options;
-  const { train } = project.config.model;
-  const started = performance.now();
   const material = await openMaterial(project, options);
   const plan = planTraining(project, material, options.kind);
   const division = divide(project, material, plan, options.split);
   const leaks = leaksOf(material, division, options.force);
   const run = runDigest(project, material, division, backend);
-  const checkpoint = buildFiles(project).checkpoint;
-  const from = options.resume ? await resumed(checkpoint, run) : undefined;
+  const from = options.resume ? await resumed(buildFiles(project).checkpoint, run) : undefined;
   signal?.throwIfAborted();
-  const examples = lessonsOf(material, division, train.stride);
+  const examples = lessonsOf(material, division, project.config.model.train.stride);
   await requireWritable(buildFiles(project).float);
+  const recorder = options.record
+    ? await RunRecorder.begin({ project, material, division, plan, leaks })
+    : null;
+  const prepared = { material, plan, division, leaks, run, from, examples, recorder };
+  try {
+    return await trainPrepared(options, prepared);
+  } catch (error) {
+    await recorder?.fail(error, signal?.aborted === true);
+    throw error;
+  }
+}
+
+/** A training whose data and settings have been checked. */
+interface Prepared {
+  material: Material;
+  plan: Plan;
+  division: Division;
+  leaks: string[];
+  /** See `runDigest`. */
+  run: string;
+  from: Checkpoint | undefined;
+  examples: Record<'train' | 'validation', Lesson>;
+  recorder: RunRecorder | null;
+}
+
+async function trainPrepared(options: TrainOptions, prepared: Prepared): Promise<TrainResult> {
+  const { project, backend = 'auto', signal } = options;
+  const { material, plan, division, leaks, run, from, examples, recorder } = prepared;
+  const { train } = project.config.model;
+  const started = performance.now();
+  const files = buildFiles(project);
   const folds = options.folds
     ? await foldsOf(options.folds, { ...options, backend, material, plan, division })
     : null;
@@ -80,7 +111,7 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
     description: modelName(project),
     folder: project.dir,
     from,
-    onCheckpoint: (state) => writeCheckpoint(checkpoint, run, state),
+    onCheckpoint: (state) => writeCheckpoint(files.checkpoint, run, state),
     onEpoch: options.onEpoch,
     onStep: options.onStep,
     refit: true,
@@ -127,13 +158,27 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
     notes: plan.notes,
     digest: digestOf(bytes),
   };
-  await writeFileAtomic(buildFiles(project).float, bytes);
-  if (before) await writeFileAtomic(buildFiles(project).chosen, before);
-  else await rm(buildFiles(project).chosen, { force: true });
-  await writeJsonAtomic(buildFiles(project).training, training);
-  if (learned.interrupted) throw stopped(training);
-  return resultOf(buildFiles(project).float, training, bytes.length, learned.valRmse, validation, folds);
+  await writeFileAtomic(files.float, bytes);
+  if (before) await writeFileAtomic(files.chosen, before);
+  else await rm(files.chosen, { force: true });
+  await writeJsonAtomic(files.training, training);
+  const result = resultOf(files.float, training, bytes.length, learned.valRmse, validation, folds);
+  const { interrupted } = learned;
+  await recorder?.end({
+    state: interrupted ? 'interrupted' : 'done',
+    metrics: metricsOfTraining(result),
+    backend: learned.backend,
+    files: new Map<string, Uint8Array | string>([
+      ['model.float.tflite', bytes],
+      ['training.json', jsonText(training)],
+      ...(folds ? [['folds.json', jsonText(folds)] as const] : []),
+    ]),
+  });
+  if (interrupted) throw stopped(training);
+  return { ...result, run: recorder?.run ?? null };
 }
+
+const jsonText = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
 
 /** A linear model's metrics on the same parts as the network's. Examples are left unchanged. */
 function baselineOf(

@@ -1,0 +1,100 @@
+import { plural } from '../../core/figures.js';
+import { refuseInputs, writeFileAtomic } from '../../core/files.js';
+import { aiotVersion } from '../../core/folders.js';
+import { type Html, html, htmlTable, reportPage } from '../../formats/html.js';
+import { parallelChart } from '../../formats/html-charts.js';
+import { axesOf } from '../runs/axes.js';
+import { mainMetric, networkOf, type RunsComparison } from '../runs/compare.js';
+import type { Metric } from '../runs/record.js';
+
+/** Most runs in the table of a page; `--json` is complete. */
+const mostRows = 50;
+
+/** Writes a comparison of runs as an HTML file. @throws AIOT_FILE_NOT_WRITABLE, AIOT_FILE_IS_INPUT */
+export async function writeRunsReport(file: string, dir: string, comparison: RunsComparison): Promise<void> {
+  await refuseInputs([file], [`${dir}/aiot.yaml`]);
+  const { runs, sameData, sameSplit } = comparison;
+  const first = runs[0]?.data.name ?? '';
+  await writeFileAtomic(
+    file,
+    reportPage({
+      title: `Training runs of ${runs[0]?.model ?? 'a project'}`,
+      lead: `${plural(runs.length, 'run')} on ${sameData ? first : 'different data'}.`,
+      first: [
+        ...(sameData
+          ? []
+          : [warning('These runs were trained on different data: their metrics cannot be compared.')]),
+        ...(sameData && !sameSplit
+          ? [warning('These runs have different splits: only metrics over folds can be compared.')]
+          : []),
+      ],
+      sections: [runsSection(comparison, null)],
+      aiot: aiotVersion(),
+    }),
+  );
+}
+
+const warning = (text: string) => html`<p class="bad">${text}</p>`;
+
+/**
+ * The runs as a table and a parallel-coordinates plot.
+ * @param own id of the run that the page is about; null = none. It is highlighted, otherwise the best one
+ */
+export function runsSection(comparison: RunsComparison, own: string | null): Html {
+  const { runs, params, metrics } = comparison;
+  const names = metrics.filter(({ name }) => !name.startsWith('linear')).map(({ name }) => name);
+  const best = bestIndex(comparison);
+  const marked = own === null ? best : runs.findIndex(({ run }) => run === own);
+  const rows = runs.slice(-mostRows).map((run) => {
+    const r = runs.indexOf(run);
+    const notes = [
+      ...(r === best ? ['best'] : []),
+      ...(run.run === own ? ['this run'] : []),
+      ...(run.refused.length > 0 ? ['rejected'] : []),
+      ...(run.leaks.length > 0 ? ['leaks'] : []),
+    ];
+    return [
+      run.run.slice(0, 15),
+      networkOf(run),
+      ...params.filter(shownParameter).map(({ values }) => String(values[r] ?? '–')),
+      ...names.map((name) => metricCell(run.metrics[name])),
+      notes.join(', '),
+    ];
+  });
+  const head = ['Run', 'Network', ...params.filter(shownParameter).map(({ name }) => name), ...names, ''];
+  const axes = axesOf(comparison);
+  const chart =
+    axes.length < 2
+      ? null
+      : parallelChart({
+          title: 'Settings and metrics',
+          note: 'one line per run',
+          axes,
+          lines: runs.map(({ run }, r) => ({ name: run, marked: r === marked })),
+          key: own === null ? 'best run' : 'this run',
+        });
+  return html`<h2>Training runs</h2>${chart}${htmlTable(head, rows)}`;
+}
+
+/** The network has a column of its own. */
+const shownParameter = ({ name }: { name: string }) => name !== 'model.kind' && name !== 'model.layers';
+
+/** The best run by the metric that the newest one is judged by; runs that leak or violate model.accept do not count. -1 = none. */
+function bestIndex({ runs, metrics }: RunsComparison): number {
+  const newest = runs.at(-1);
+  const name = newest && mainMetric(newest);
+  const found = metrics.find((each) => each.name === name);
+  const open = runs.flatMap((run, r) => {
+    const value = found?.values[r]?.value;
+    return value === undefined || run.leaks.length > 0 || run.refused.length > 0 ? [] : [{ r, value }];
+  });
+  open.sort((a, b) => (found?.higherIsBetter ? b.value - a.value : a.value - b.value));
+  return open[0]?.r ?? -1;
+}
+
+function metricCell(metric: Metric | undefined): string {
+  if (!metric) return '–';
+  const { value, interval } = metric;
+  const text = (number: number) => (Number.isInteger(number) ? String(number) : number.toPrecision(4));
+  return interval ? `${text(value)} (${text(interval[0])}–${text(interval[1])})` : text(value);
+}

@@ -1,0 +1,218 @@
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { plural } from '../../core/figures.js';
+import { didYouMean } from '../../core/text.js';
+import {
+  findTrainingRun,
+  type Metric,
+  readTrainingRuns,
+  runFolder,
+  type TrainingRun,
+  trainingRunSchema,
+} from './record.js';
+
+/** The metrics that a run is judged by, the most reliable first: over folds, over a search's inner folds, on the validation set. */
+const mainMetrics = [
+  'foldsMacroF1',
+  'foldsRmse',
+  'innerMacroF1',
+  'innerRmse',
+  'valAccuracy',
+  'valRmse',
+  'valLoss',
+] as const;
+
+/** The metric that a run is judged by; null if it has none. */
+export function mainMetric({ metrics }: Pick<TrainingRun, 'metrics'>): string | null {
+  return mainMetrics.find((name) => metrics[name] !== undefined) ?? null;
+}
+
+/** Whether a larger value of a metric is better: accuracies and F1 scores, but no losses, errors and costs. */
+export function higherIsBetter(metric: string): boolean {
+  return /(?:accuracy|F1)$/i.test(metric);
+}
+
+/** The hidden layers of a run, such as `mlp 32-16`. */
+export function networkOf({ params }: Pick<TrainingRun, 'params'>): string {
+  return `${params['model.kind'] ?? ''} ${params['model.layers'] ?? ''}`.trim();
+}
+
+/** Runs beside each other: settings that differ, and all metrics. Values are in the order of the runs; null = a run does not have it. */
+export const runsComparisonSchema = z.object({
+  runs: z.array(trainingRunSchema),
+  params: z.array(
+    z.object({
+      name: z.string(),
+      values: z.array(z.union([z.string(), z.number(), z.boolean()]).nullable()),
+    }),
+  ),
+  metrics: z.array(
+    z.object({
+      name: z.string(),
+      higherIsBetter: z.boolean(),
+      values: z.array(trainingRunSchema.shape.metrics.valueType.nullable()),
+      /** Index of the best run; null if fewer than two runs have the metric, or if all are equal. */
+      best: z.int().nullable(),
+    }),
+  ),
+  /** Whether all were trained on the same data; if not, the metrics are not comparable. */
+  sameData: z.boolean(),
+  /** Whether all have the same training, validation and test set. */
+  sameSplit: z.boolean(),
+});
+
+export type RunsComparison = z.output<typeof runsComparisonSchema>;
+
+/** Most runs that are compared if none are named. */
+const mostCompared = 50;
+
+/**
+ * Compares these runs, or without any the newest finished ones on the data of the newest.
+ * @param wanted ids, or their first characters
+ * @throws AIOT_USAGE (only one run, or one twice), AIOT_NOT_FOUND, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
+ */
+export async function compareTrainingRuns(dir: string, wanted: readonly string[]): Promise<RunsComparison> {
+  if (wanted.length === 0) return comparisonOf(await comparableRuns(dir));
+  const runs: TrainingRun[] = [];
+  for (const each of wanted) {
+    const run = await findTrainingRun(dir, each);
+    if (runs.some((other) => other.run === run.run))
+      throw new AiotError('AIOT_USAGE', `the training run ${run.run} is named twice`);
+    runs.push(run);
+  }
+  if (runs.length > 1) return comparisonOf(runs);
+  throw new AiotError('AIOT_USAGE', 'expected at least two training runs to compare, got one', {
+    next: 'Name another run, or none to compare the newest ones. To see the runs, run `aiot model runs list`.',
+  });
+}
+
+/** Oldest first. */
+async function comparableRuns(dir: string): Promise<TrainingRun[]> {
+  const done = (await readTrainingRuns(dir)).filter(({ state }) => state === 'done');
+  const newest = done.at(-1);
+  const same = done.filter(({ data }) => data.digest === newest?.data.digest);
+  if (same.length > 1) return same.slice(-mostCompared);
+  throw new AiotError(
+    'AIOT_NOT_FOUND',
+    `expected at least two finished training runs on the same data, got ${same.length}`,
+    {
+      subject: 'training-run',
+      next: 'Train again with other settings, such as `aiot model train --layers 16`.',
+    },
+  );
+}
+
+export function comparisonOf(runs: readonly TrainingRun[]): RunsComparison {
+  const names = (of: (run: TrainingRun) => object) => [
+    ...new Set(runs.flatMap((run) => Object.keys(of(run)))),
+  ];
+  const params = names(({ params }) => params)
+    .map((name) => ({ name, values: runs.map((run) => run.params[name] ?? null) }))
+    .filter(({ values }) => new Set(values).size > 1);
+  const metrics = names(({ metrics }) => metrics).map((name) => {
+    const values = runs.map((run) => run.metrics[name] ?? null);
+    return { name, higherIsBetter: higherIsBetter(name), values, best: bestOf(name, values) };
+  });
+  const single = (of: (run: TrainingRun) => string) => new Set(runs.map(of)).size <= 1;
+  return {
+    ...{ runs: [...runs], params, metrics },
+    sameData: single(({ data }) => data.digest),
+    sameSplit: single(({ split }) => split.digest),
+  };
+}
+
+function bestOf(name: string, values: readonly (Metric | null)[]): number | null {
+  const known = values.flatMap((metric, i) => (metric ? [{ value: metric.value, i }] : []));
+  if (new Set(known.map(({ value }) => value)).size < 2) return null;
+  known.sort((a, b) => (higherIsBetter(name) ? b.value - a.value : a.value - b.value));
+  return known[0]!.i;
+}
+
+export const bestRunSchema = z.object({
+  metric: z.string(),
+  higherIsBetter: z.boolean(),
+  best: trainingRunSchema,
+  /** The run's folder, with copies of its files. */
+  folder: z.string(),
+  /** Number of runs that were compared. */
+  compared: z.int(),
+  /** Runs whose 95 % interval overlaps the best one's, best first: the data does not show that they are worse. */
+  close: z.array(z.string()),
+  /** Finished runs that were left out, with the reason. */
+  excluded: z.array(z.object({ run: z.string(), reason: z.string() })),
+});
+
+export type BestRun = z.output<typeof bestRunSchema>;
+
+/**
+ * The best finished run on the data of the newest finished run.
+ * @param metric default: the one that the newest finished run is judged by
+ * @throws AIOT_NOT_FOUND, AIOT_USAGE (no run has the metric), AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
+ */
+export async function bestTrainingRun(dir: string, wanted: string | undefined): Promise<BestRun> {
+  const done = (await readTrainingRuns(dir)).filter(({ state }) => state === 'done');
+  const newest = done.findLast((run) => mainMetric(run) !== null);
+  if (!newest) {
+    throw new AiotError('AIOT_NOT_FOUND', `${dir} has no finished training runs yet`, {
+      subject: 'training-run',
+      next: 'Train a model with `aiot model train`.',
+    });
+  }
+  const metric = wanted ?? mainMetric(newest)!;
+  requireMetric(done, metric);
+  const isValidation = !/^(?:folds|inner)/.test(metric);
+  const reasonOf = (run: TrainingRun): string | null => {
+    if (run.data.digest !== newest.data.digest) return 'other data';
+    if (run.leaks.length > 0) return 'its split leaks';
+    if (run.refused.length > 0) return `it violates model.accept: ${run.refused.join('; ')}`;
+    if (run.metrics[metric] === undefined) return `it has no ${metric}`;
+    if (isValidation && run.split.digest !== newest.split.digest) return 'another split';
+    return null;
+  };
+  const judged = done.map((run) => ({ run, reason: reasonOf(run) }));
+  const open = judged.flatMap(({ run, reason }) => (reason === null ? [run] : []));
+  const sign = higherIsBetter(metric) ? -1 : 1;
+  const measureOf = (run: TrainingRun) => run.metrics[metric]!;
+  open.sort((a, b) => sign * (measureOf(a).value - measureOf(b).value));
+  const [best, ...others] = open;
+  if (!best) throw noneLeft(metric, judged);
+  return {
+    ...{
+      metric,
+      higherIsBetter: higherIsBetter(metric),
+      best,
+      compared: open.length,
+      folder: runFolder(dir, best.run),
+    },
+    close: others.filter((other) => overlap(measureOf(best), measureOf(other))).map(({ run }) => run),
+    excluded: judged.flatMap(({ run, reason }) => (reason === null ? [] : [{ run: run.run, reason }])),
+  };
+}
+
+function requireMetric(runs: readonly TrainingRun[], metric: string): void {
+  const known = [...new Set(runs.flatMap(({ metrics }) => Object.keys(metrics)))].sort();
+  if (known.includes(metric)) return;
+  throw new AiotError(
+    'AIOT_USAGE',
+    `--metric: no finished training run has ${metric}${didYouMean(metric, known)}`,
+    {
+      next: `Choose one of ${known.join(', ')}.`,
+    },
+  );
+}
+
+function noneLeft(metric: string, judged: readonly { reason: string | null }[]): AiotError {
+  const reasons = [...new Set(judged.flatMap(({ reason }) => reason ?? []))].slice(0, 3).join('; ');
+  return new AiotError(
+    'AIOT_NOT_FOUND',
+    `none of ${plural(judged.length, 'finished training run')} can be compared by ${metric}: ${reasons}`,
+    { subject: 'training-run' },
+  );
+}
+
+/** Whether two intervals overlap, or the values are equal. Without intervals nothing is known about their certainty. */
+function overlap(a: Metric, b: Metric): boolean {
+  if (a.value === b.value) return true;
+  if (!a.interval || !b.interval) return false;
+  return a.interval[0] <= b.interval[1] && b.interval[0] <= a.interval[1];
+}

@@ -1,0 +1,269 @@
+import { readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as z from 'zod';
+import { AiotError, hasCode } from '../../core/errors.js';
+import { readJson, unwritable, writeJsonAtomic } from '../../core/files.js';
+import { issueText } from '../../core/issues.js';
+import { newId, timeOfId } from '../../core/names.js';
+import { isAlive } from '../../core/process.js';
+
+/** `unfinished`: its process was killed before it could record the end. */
+export const runStates = ['running', 'done', 'interrupted', 'failed', 'unfinished'] as const;
+
+/** A metric of a run. */
+const metricSchema = z.object({
+  value: z.number(),
+  /** 95 % interval; null if it is unknown. */
+  interval: z.tuple([z.number(), z.number()]).nullable(),
+  /** The metric of each fold; null if it was not measured by folds. */
+  folds: z.array(z.number()).nullable(),
+});
+
+export type Metric = z.output<typeof metricSchema>;
+
+const parameterSchema = z.union([z.string(), z.number(), z.boolean()]);
+
+export type Parameter = z.output<typeof parameterSchema>;
+
+/** build/runs/RUN/run.json: one training of a project, or one candidate of a search. */
+export const trainingRunSchema = z.object({
+  spec: z.literal('aiot-training-run/1'),
+  run: z.string(),
+  /** `trial`: a candidate of a search, measured by inner folds; its model is not kept. */
+  kind: z.enum(['training', 'trial']),
+  state: z.enum(runStates),
+  /** Name of the model. */
+  model: z.string(),
+  /** Id that the trials of one search share; null for a training. */
+  search: z.string().nullable(),
+  /** Times in ms since 1970. */
+  started: z.number(),
+  ended: z.number().nullable(),
+  /** Settings that determine the model, by their path in aiot.yaml, with those of the command line. */
+  params: z.record(z.string(), parameterSchema),
+  /** Digest of the settings. */
+  configDigest: z.string(),
+  seed: z.int(),
+  data: z.object({
+    name: z.string(),
+    digest: z.string(),
+    /** Recordings, or groups of a table. */
+    recordings: z.int(),
+    /** Samples, or rows of a table. */
+    samples: z.int(),
+  }),
+  /** Unit of the split, and a digest of its parts: validation metrics are comparable only within one split. */
+  split: z.object({ by: z.string(), digest: z.string() }),
+  metrics: z.record(z.string(), metricSchema),
+  /** Copies in the run's folder. */
+  files: z.array(
+    z.object({
+      name: z.string().regex(/^\w[\w.-]*$/, 'a name without a folder'),
+      bytes: z.int(),
+      digest: z.string(),
+    }),
+  ),
+  environment: z.object({
+    aiot: z.string(),
+    node: z.string(),
+    /** Such as `linux x64`. */
+    platform: z.string(),
+    cpu: z.string(),
+    cores: z.int(),
+    /** The engine that trained; null if training did not end. */
+    backend: z.string().nullable(),
+  }),
+  /** Leaks of the split that was nevertheless used: the metrics are too optimistic. */
+  leaks: z.array(z.string()),
+  /** Violated limits of model.accept, as sentences; trials only. */
+  refused: z.array(z.string()),
+  error: z.object({ code: z.string(), message: z.string() }).nullable(),
+  /** The process that trains, or trained. */
+  process: z.object({ pid: z.int(), start: z.string().nullable() }),
+});
+
+export type TrainingRun = z.output<typeof trainingRunSchema>;
+
+/** Folder of a project's runs. A project of rows needs no aiot.yaml, so the folder is found without it. */
+export function runsFolder(dir: string): string {
+  return join(dir, 'build', 'runs');
+}
+
+export function runFolder(dir: string, run: string): string {
+  return join(runsFolder(dir), run);
+}
+
+const runFile = (dir: string, run: string) => join(runFolder(dir, run), 'run.json');
+
+const idPattern = /^tr_[0-9a-z]{26}$/;
+
+export async function writeTrainingRun(dir: string, record: TrainingRun): Promise<void> {
+  await writeJsonAtomic(runFile(dir, record.run), record);
+}
+
+/** Ids of all runs, oldest first. */
+export async function trainingRunIds(dir: string): Promise<string[]> {
+  const names = await readdir(runsFolder(dir)).catch(() => []);
+  return names.filter((name) => idPattern.test(name)).sort();
+}
+
+/** Id of a run that begins now; it sorts after all existing ones, even if the clock was set back since. */
+export async function nextTrainingRunId(dir: string, now: number): Promise<string> {
+  const id = newId('tr', now);
+  const last = (await trainingRunIds(dir)).at(-1);
+  return last === undefined || id > last ? id : newId('tr', timeOfId(last) + 1);
+}
+
+/** @throws AIOT_FILE_MALFORMED; AIOT_FILE_NOT_FOUND if the training was killed before it wrote the record */
+async function readRun(dir: string, run: string): Promise<TrainingRun> {
+  const file = runFile(dir, run);
+  const next = `Remove it with \`aiot model runs remove ${run}\`.`;
+  const content = await readJson(file).catch((error: unknown) => {
+    if (!(error instanceof AiotError) || error.code !== 'AIOT_FILE_MALFORMED') throw error;
+    throw error.reworded(error.message, { next });
+  });
+  const read = trainingRunSchema.safeParse(content);
+  if (!read.success) {
+    throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(read.error, 'the record')}`, { next });
+  }
+  const record = read.data;
+  const lost = record.state === 'running' && !(await isAlive(record.process));
+  return lost ? { ...record, state: 'unfinished' } : record;
+}
+
+/** All runs of a project, oldest first. @throws AIOT_FILE_NOT_FOUND (no such folder), AIOT_FILE_MALFORMED */
+export async function readTrainingRuns(dir: string): Promise<TrainingRun[]> {
+  await requireFolder(dir);
+  const records: TrainingRun[] = [];
+  for (const run of await trainingRunIds(dir)) {
+    const record = await readRun(dir, run).catch((error: unknown) => {
+      if (hasCode(error, 'AIOT_FILE_NOT_FOUND')) return null;
+      throw error;
+    });
+    if (record) records.push(record);
+  }
+  return records;
+}
+
+async function requireFolder(dir: string): Promise<void> {
+  if ((await stat(dir).catch(() => null))?.isDirectory()) return;
+  throw new AiotError('AIOT_FILE_NOT_FOUND', `the project folder ${dir} does not exist`);
+}
+
+/** The id that starts with these characters; the newest by default. @throws AIOT_NOT_FOUND, AIOT_FILE_NOT_FOUND */
+async function resolveRunId(dir: string, wanted: string | undefined): Promise<string> {
+  await requireFolder(dir);
+  const ids = await trainingRunIds(dir);
+  const found = wanted === undefined ? ids.slice(-1) : ids.filter((id) => id.startsWith(wanted));
+  const [id] = found;
+  if (id !== undefined && found.length === 1) return id;
+  const message =
+    wanted === undefined
+      ? `${dir} has no training runs yet`
+      : found.length > 1
+        ? `${wanted} matches ${found.length} training runs`
+        : `no training run ${wanted}`;
+  throw new AiotError('AIOT_NOT_FOUND', message, {
+    subject: 'training-run',
+    ...(ids.length === 0 ? { next: 'Train a model with `aiot model train`.' } : {}),
+  });
+}
+
+/**
+ * One run, by its id or the first characters of it; the newest by default.
+ * @throws AIOT_NOT_FOUND, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
+ */
+export async function findTrainingRun(dir: string, wanted?: string): Promise<TrainingRun> {
+  return await readRun(dir, await resolveRunId(dir, wanted));
+}
+
+/** A run with the folder that has copies of its files. */
+export const shownRunSchema = trainingRunSchema.extend({ folder: z.string() });
+
+export type ShownRun = z.output<typeof shownRunSchema>;
+
+/** @throws as `findTrainingRun` */
+export async function showTrainingRun(dir: string, wanted?: string): Promise<ShownRun> {
+  const record = await findTrainingRun(dir, wanted);
+  return { ...record, folder: runFolder(dir, record.run) };
+}
+
+/** @param last at most this many, the newest. @returns newest first @throws as `readTrainingRuns` */
+export async function listTrainingRuns(dir: string, last: number): Promise<TrainingRun[]> {
+  return (await readTrainingRuns(dir)).reverse().slice(0, last);
+}
+
+export const removedRunsSchema = z.object({
+  /** Ids, oldest first. */
+  removed: z.array(z.string()),
+  /** Number of runs that remain. */
+  left: z.int(),
+});
+
+/** Which runs to remove: exactly one of these. */
+export interface RunsToRemove {
+  /** Id, or its first characters. */
+  run?: string | undefined;
+  /** All but the newest so many. */
+  keep?: number | undefined;
+  /** All that began longer ago than this, ms. */
+  olderThan?: number | undefined;
+}
+
+/**
+ * Ids of the runs to remove, oldest first. A damaged record does not prevent its removal. A run in progress is never pruned.
+ * @throws AIOT_USAGE (not exactly one criterion, or the run is in progress), AIOT_NOT_FOUND, AIOT_FILE_NOT_FOUND
+ */
+export async function runsToRemove(
+  dir: string,
+  { run, keep, olderThan }: RunsToRemove,
+  now = Date.now(),
+): Promise<string[]> {
+  if ([run, keep, olderThan].filter((each) => each !== undefined).length !== 1) {
+    throw new AiotError('AIOT_USAGE', 'expected exactly one of a run, --keep and --older-than', {
+      next: 'Name one run, or prune with --keep 20 or --older-than 720h.',
+    });
+  }
+  if (run !== undefined) {
+    const id = await resolveRunId(dir, run);
+    if (!(await isInProgress(dir, id))) return [id];
+    throw new AiotError('AIOT_USAGE', `the training run ${id} is in progress`, {
+      next: 'Stop the training with Ctrl-C first, or wait until it ends.',
+    });
+  }
+  await requireFolder(dir);
+  const ids = await trainingRunIds(dir);
+  const old =
+    keep === undefined
+      ? ids.filter((id) => timeOfId(id) < now - (olderThan ?? 0))
+      : ids.slice(0, Math.max(0, ids.length - keep));
+  const found: string[] = [];
+  for (const id of old) if (!(await isInProgress(dir, id))) found.push(id);
+  return found;
+}
+
+async function isInProgress(dir: string, run: string): Promise<boolean> {
+  try {
+    return (await readRun(dir, run)).state === 'running';
+  } catch (error) {
+    if (hasCode(error, 'AIOT_FILE_MALFORMED') || hasCode(error, 'AIOT_FILE_NOT_FOUND')) return false;
+    throw error;
+  }
+}
+
+/** Removes these runs with their files. @throws AIOT_FILE_NOT_WRITABLE */
+export async function removeTrainingRuns(
+  dir: string,
+  runs: readonly string[],
+): Promise<z.output<typeof removedRunsSchema>> {
+  for (const run of runs) {
+    // The record first: a folder without one does not count as a run, so a removal that is cut short leaves no half of it.
+    try {
+      await rm(runFile(dir, run), { force: true });
+      await rm(runFolder(dir, run), { recursive: true, force: true });
+    } catch (error) {
+      throw unwritable(runFolder(dir, run), error, 'remove');
+    }
+  }
+  return { removed: [...runs], left: (await trainingRunIds(dir)).length };
+}
