@@ -42,7 +42,7 @@ ${rows.join('\n')}
 ## Variables
 
 A streaming model keeps values in variables from one run to the next, with VAR_HANDLE, READ_VARIABLE and ASSIGN_VARIABLE. A CALL_ONCE names a second subgraph, which
-assigns their initial values. One run is one step of the stream. The values belong to the session that runs the model:
+assigns their initial values. SVDF and UNIDIRECTIONAL_SEQUENCE_LSTM have variables of their own, their state, which starts with zeros. One run is one step of the stream. The values belong to the session that runs the model:
 
 | where | variables get their initial values |
 | --- | --- |
@@ -55,6 +55,9 @@ assigns their initial values. One run is one step of the stream. The values belo
 | \`--emit c\` | at the start and after \`model_reset()\` |
 
 \`evaluate\` and \`compare\` need \`--runtime device\` for such a model, because LiteRT cannot reset variables. \`aiot model quantize\` refuses it.
+
+A recurrent layer of Keras that is not stateful starts each window with zeros, but its converted operator continues from the window before. Reset the session before each
+window of such a model.
 
 An input or output of uint8 is int8 here, with each value and the zero point 128 lower.
 
@@ -74,6 +77,7 @@ The tests are \`test/runtime/tflm.real.test.ts\`, \`int16.real.test.ts\`, \`floa
 - A type without "yes" has no kernel in TensorFlow Lite Micro, except for DIV: its int8 kernel shifts by more than 31 bits at usual scales, which C leaves undefined. The quantizer keeps such an operator in float32.
 - TensorFlow Lite Micro leaves the padding of a SPACE_TO_BATCH_ND undefined. It is the zero point here, as in LiteRT.
 - An int8 RSQRT needs a zero point of −128, because TensorFlow Lite Micro stops at negative inputs.
+- A float32 LSTM differs by rounding of its exponentials, which its state can amplify over long sequences.
 - Axes, paddings, indices, sizes and the slopes of a PRELU are constants.
 `;
 }

@@ -24,7 +24,13 @@ interface Case {
   graph: Graph;
 }
 
-const { READ_VARIABLE: _, ASSIGN_VARIABLE: __, ...stateless } = oneOpGraphs;
+const {
+  READ_VARIABLE: _read,
+  ASSIGN_VARIABLE: _assign,
+  SVDF: _svdf,
+  UNIDIRECTIONAL_SEQUENCE_LSTM: _lstm,
+  ...stateless
+} = oneOpGraphs;
 const seeds = Array.from({ length: perKind }, (_, seed) => 300 + seed);
 const cases: Case[] = [
   ...Object.entries(makers).flatMap(([kind, make]) =>

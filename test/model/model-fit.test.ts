@@ -85,7 +85,7 @@ describe('aiot model fit', () => {
   it.each([
     [118, 'operator 0: IF is not supported'],
     [130, 'operator 0: BROADCAST_TO is not supported: use ADD and MUL, which broadcast implicitly'],
-    [27, 'operator 0: SVDF is not supported: use convolutions over time (CONV_2D of height 1)'],
+    [24, 'operator 0: RNN is not supported: use convolutions over time (CONV_2D of height 1)'],
   ])('names an operator that no chip supports, code %s', async (code, message) => {
     const network = Buffer.from(writeTflite(oneOpGraphs.LOGISTIC!(seededRandom(1))));
     const wide = network.indexOf(Buffer.from([14, 0, 0, 0, 2, 0, 0, 0]));

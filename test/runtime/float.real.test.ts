@@ -79,6 +79,7 @@ const exact: OperatorName[] = [
   'SQUARE',
   'SQUARED_DIFFERENCE',
   'SUM',
+  'SVDF',
   'TRANSPOSE_CONV',
   'UNPACK',
 ];

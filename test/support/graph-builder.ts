@@ -1,6 +1,11 @@
 import type { Random } from '../../src/lib/core/numbers.js';
-import { elementCount, type Graph, type Operator, type Tensor } from '../../src/lib/formats/tflite/graph.js';
-import { zeros } from '../../src/lib/formats/tflite/variables.js';
+import {
+  elementCount,
+  type Graph,
+  type Operator,
+  type Tensor,
+  zeros,
+} from '../../src/lib/formats/tflite/graph.js';
 
 /** Assembles a model, tensor by tensor. */
 export class GraphBuilder {
@@ -53,6 +58,12 @@ export class GraphBuilder {
       ...(quantization && { quantization }),
       variable: variable as typeof zero,
     });
+  }
+  /** The state of an operator: a variable of its own type and scale, which starts with real zeros. */
+  state(type: 'int8' | 'int16', shape: number[], scale: number, zeroPoint = 0): number {
+    const quantization = { scale: [Math.fround(scale)], zeroPoint: [zeroPoint], axis: 0 };
+    const tensor = { name: '', type, shape, quantization };
+    return this.add({ ...tensor, variable: zeros(tensor) });
   }
   /** The output of LOGISTIC, SOFTMAX or TANH, whose scales are fixed. */
   fixed(op: 'LOGISTIC' | 'SOFTMAX' | 'TANH', shape: number[]): number {

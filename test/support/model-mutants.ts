@@ -75,6 +75,7 @@ export function fieldsOf(file: Uint8Array): Field[] {
     list(tensor, 0, 'int32', `tensor ${i} shape`);
     add(tensor, 1, 'byte', `tensor ${i} type`);
     add(tensor, 2, 'int32', `tensor ${i} buffer`);
+    add(tensor, 5, 'byte', `tensor ${i} variable`);
     const buffer = tensor.fields.get(2);
     const type = tensor.fields.get(1);
     if (buffer !== undefined && type !== undefined && view.getInt8(type) === 2)

@@ -128,6 +128,26 @@ const bases: Record<string, () => Graph> = {
     const outputs = [b.like(x, [1, 2, 4])];
     return b.graph(x, b.op({ op: 'CONCATENATION', inputs: [x, part], outputs, options }));
   },
+  filters: () => {
+    const b = new GraphBuilder(seededRandom(22));
+    const [x, y] = [b.activation([1, 4], 0.05, 3), b.activation([1, 3], 0.2, -128)];
+    const [feature, time] = [b.weights([6, 4], 0, false), b.weights([6, 5], 0, false)];
+    const state = b.state('int8', [1, 30], 0.1, 4);
+    const inputs = [x, feature, time, b.bias(state, time, 3), state];
+    const options = { rank: 2, activation: 'relu' } as const;
+    return b.graph(x, b.op({ op: 'SVDF', inputs, outputs: [y], options }));
+  },
+  recurrent: () => {
+    const b = new GraphBuilder(seededRandom(23));
+    const [x, y] = [b.activation([1, 2, 4], 0.05, 3), b.activation([1, 2, 3], 0.01, 4)];
+    const weights = [4, 4, 4, 4, 3, 3, 3, 3].map((taken) => b.weights([3, taken], 0, false));
+    const biases = weights.slice(0, 4).map((own) => b.bias(x, own, 3));
+    const states = [b.state('int8', [1, 3], 0.01, 4), b.state('int16', [1, 3], 2 ** -11)];
+    const none = (count: number) => new Array<number>(count).fill(-1);
+    const inputs = [x, ...weights, ...none(3), ...biases, ...none(2), ...states, ...none(4)];
+    const options = { cellClip: 10, timeMajor: false };
+    return b.graph(x, b.op({ op: 'UNIDIRECTIONAL_SEQUENCE_LSTM', inputs, outputs: [y], options }));
+  },
 };
 
 /**
@@ -219,6 +239,36 @@ const rows: Row[] = [
   [16, 'parts', { 'tensor 1 shape 1': 2 }],
   [16, 'parts', { 'operator 0 inputs 1': 4 }],
   [16, 'logistic', { 'tensor 0 type': 3 }],
+  // Tensors: 0 x, 1 y, 2 and 3 weights, 4 state, 5 bias.
+  [17, 'filters', { 'tensor 4 variable': 0 }],
+  [17, 'filters', { 'tensor 4 variable': 2 }, true],
+  [17, 'filters', { 'operator 0 inputs 0': 4 }],
+  [17, 'filters', { 'operator 0 inputs 3': -1 }],
+  [17, 'filters', { 'operator 0 inputs 4': -1 }],
+  [17, 'filters', { 'operator 0 option 0': 4 }],
+  [17, 'filters', { 'operator 0 option 0': 0 }],
+  [17, 'filters', { 'operator 0 option 1': 0 }, true],
+  [17, 'filters', { 'operator 0 option 1': 3 }],
+  [17, 'filters', { 'tensor 1 zero point 0': 0 }],
+  [17, 'filters', { 'tensor 4 zero point 0': 100 }, true],
+  [17, 'filters', { 'tensor 4 type': 7 }],
+  [17, 'filters', { 'tensor 5 scale 0': 0.5 }],
+  [17, 'filters', { 'tensor 4 shape 1': 15 }],
+  // Tensors: 0 x, 1 y, 2–5 weights of x, 6–9 of the hidden state, 10–13 biases, 14 the hidden state, 15 the cells.
+  [18, 'recurrent', { 'operator 0 inputs 9': 6 }],
+  [18, 'recurrent', { 'operator 0 inputs 1': -1 }],
+  [18, 'recurrent', { 'operator 0 inputs 12': -1 }],
+  [18, 'recurrent', { 'operator 0 inputs 18': 15 }],
+  [18, 'recurrent', { 'operator 0 option 0': 0 }],
+  [18, 'recurrent', { 'operator 0 option 1': -0.5 }],
+  [18, 'recurrent', { 'tensor 14 variable': 0 }],
+  [18, 'recurrent', { 'tensor 14 scale 0': 0.02 }],
+  [18, 'recurrent', { 'tensor 1 zero point 0': 5 }],
+  [18, 'recurrent', { 'tensor 15 scale 0': 0.0005 }],
+  [18, 'recurrent', { 'tensor 15 scale 0': 0.015625 }],
+  [18, 'recurrent', { 'tensor 15 type': 9 }],
+  [18, 'recurrent', { 'tensor 2 zero point 0': 1 }],
+  [18, 'recurrent', { 'tensor 7 shape 0': 2 }],
 ];
 
 export interface RuleCase {

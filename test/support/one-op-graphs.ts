@@ -54,6 +54,57 @@ export const oneOpGraphs: { readonly [Name in OperatorName]?: MakeGraph } = {
       b.op({ op: 'DEPTHWISE_CONV_2D', inputs: [x, w, b.bias(x, w, outputs)], outputs: [y], options }),
     );
   },
+  UNIDIRECTIONAL_SEQUENCE_LSTM: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const [batches, steps, inputs, units] = [
+      b.pick(1, 1, 2),
+      b.integer(1, 5),
+      b.integer(1, 8),
+      b.integer(1, 8),
+    ];
+    const timeMajor = b.pick(true, false);
+    const outer = timeMajor ? [steps, batches] : [batches, steps];
+    const x = b.activation([...outer, inputs], b.scale(0.01, 0.1));
+    const y = b.activation([...outer, units], b.scale(0.004, 0.02));
+    const { scale, zeroPoint } = b.tensors[y]!.quantization!;
+    const hidden = b.state(b.type, [batches, units], scale[0]!, zeroPoint[0]!);
+    const cell = b.state('int16', [batches, units], 2 ** -b.integer(9, 15));
+    const weights = [inputs, inputs, inputs, inputs, units, units, units, units].map((taken) =>
+      b.weights([units, taken], 0, false),
+    );
+    const biases = weights.slice(0, 4).map((own) => b.bias(x, own, units));
+    const none = (count: number) => new Array<number>(count).fill(-1);
+    const ends = [...none(2), hidden, cell, ...none(4)];
+    const inputsOf = [x, ...weights, ...none(3), ...biases, ...ends];
+    const options = { cellClip: b.pick(0, 0, Math.fround(0.3), 10), timeMajor };
+    return b.graph(x, b.op({ op: 'UNIDIRECTIONAL_SEQUENCE_LSTM', inputs: inputsOf, outputs: [y], options }));
+  },
+  SVDF: (random, type) => {
+    const b = new GraphBuilder(random, type);
+    const [batches, inputs, units] = [b.pick(1, 1, 2), b.integer(1, 20), b.integer(1, 8)];
+    const [rank, memory, wide] = [b.integer(1, 3), b.integer(1, 10), b.pick(true, true, false)];
+    const x = b.activation([batches, inputs]);
+    const feature = b.weights([units * rank, inputs], 0, false);
+    const state = b.state(
+      wide ? 'int16' : 'int8',
+      [batches, units * rank * memory],
+      b.scale(...((wide ? [1e-4, 1e-2] : [0.05, 1]) as [number, number])),
+      wide ? 0 : b.integer(-128, 127),
+    );
+    const time = b.weights([units * rank, memory], 0, false);
+    if (wide) {
+      const { data, shape } = b.tensors[time]!;
+      const scale = [b.scale(1e-5, 1e-3)];
+      const quantization = { scale, zeroPoint: [0], axis: 0 };
+      const values = Int16Array.from(data as Int8Array, () => b.integer(-32767, 32767));
+      b.tensors[time] = { name: 'time', type: 'int16', shape, data: values, quantization };
+    }
+    const bias = b.bias(state, time, units);
+    const relu = b.pick(true, false);
+    const y = b.activation([batches, units], b.scale(0.05, 2), relu ? -128 : b.integer(-128, 127));
+    const options = { rank, activation: relu ? 'relu' : 'none' } as const;
+    return b.graph(x, b.op({ op: 'SVDF', inputs: [x, feature, time, bias, state], outputs: [y], options }));
+  },
   MAX_POOL_2D: (random, type) => poolGraph(new GraphBuilder(random, type), 'MAX_POOL_2D'),
   AVERAGE_POOL_2D: (random, type) => poolGraph(new GraphBuilder(random, type), 'AVERAGE_POOL_2D'),
   MEAN: (random, type) => {

@@ -50,5 +50,7 @@ aiot_code aiot_prepare_transpose_convolution(const aiot_operator *operator);
 aiot_code aiot_prepare_resize(const aiot_operator *operator);
 aiot_code aiot_prepare_batch_matmul(const aiot_operator *operator);
 aiot_code aiot_prepare_l2_normalization(const aiot_operator *operator);
+aiot_code aiot_prepare_svdf(const aiot_operator *operator);
+aiot_code aiot_prepare_lstm(const aiot_operator *operator);
 
 #endif

@@ -41,6 +41,8 @@ typedef struct {
   uint32_t offset;
   /* The variable whose handle it is; NULL = none. */
   aiot_variable *variable;
+  /* Whether the file marks it as variable: it must be the state of one operator, for which `variable` is set then. */
+  bool state;
   /* Whether a QUANTIZE converts this tensor of uint8 from or to int8. */
   bool converted;
 } aiot_operand;
@@ -131,6 +133,8 @@ typedef struct {
   int32_t options_type;
   /* Minimum and maximum number of inputs; those after the minimum are optional. */
   uint32_t least, most;
+  /* Bits of the required inputs that may be omitted all the same, and of those that are its state. */
+  uint32_t optional, states;
 } aiot_kernel;
 
 /* Codes of the operators (BuiltinOperator of the schema). */
@@ -153,6 +157,7 @@ enum {
   AIOT_RESIZE_BILINEAR = 23,
   AIOT_SOFTMAX = 25,
   AIOT_SPACE_TO_DEPTH = 26,
+  AIOT_SVDF = 27,
   AIOT_TANH = 28,
   AIOT_PAD = 34,
   AIOT_GATHER = 36,
@@ -162,6 +167,7 @@ enum {
   AIOT_MEAN = 40,
   AIOT_SUB = 41,
   AIOT_SQUEEZE = 43,
+  AIOT_UNIDIRECTIONAL_SEQUENCE_LSTM = 44,
   AIOT_STRIDED_SLICE = 45,
   AIOT_SPLIT = 49,
   AIOT_PRELU = 54,

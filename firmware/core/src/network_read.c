@@ -52,10 +52,13 @@ static bool in_order(const aiot_operator *operator, const aiot_kernel *kernel, i
   if (several ? operator->outputs.count == 0 : operator->outputs.count != (none ? 0 : 1)) return false;
   for (uint32_t i = 0; i < operator->inputs.count; i++) {
     const int32_t index = aiot_operator_input_index(operator, i);
-    if (index == -1 && i >= kernel->least && !list) continue;
+    if (index == -1 && ((i >= kernel->least && !list) || kernel->optional >> i & 1)) continue;
     if (index < 0 || index >= network->operands) return false;
     aiot_operand *operand = &network->operand[index];
-    if (!operand->made && operand->data == NULL) return false;
+    const bool state = kernel->states >> i & 1;
+    if (!operand->made && operand->data == NULL && !operand->state) return false;
+    /* A state has one user, whose kernel sets `variable`. */
+    if (operand->state != state || (state && operand->last != 0)) return false;
     if ((operand->type == AIOT_RESOURCE) != (variable && i == 0)) return false;
     operand->last = time;
   }
@@ -63,7 +66,7 @@ static bool in_order(const aiot_operator *operator, const aiot_kernel *kernel, i
     const int32_t index = aiot_operator_output_index(operator, i);
     if (index < 0 || index >= network->operands) return false;
     aiot_operand *operand = &network->operand[index];
-    if (operand->made || operand->data != NULL) return false;
+    if (operand->made || operand->data != NULL || operand->state) return false;
     if ((operand->type == AIOT_RESOURCE) != (operator->code == AIOT_VAR_HANDLE)) return false;
     operand->made = true;
     operand->first = operand->last = time;
@@ -148,7 +151,7 @@ aiot_code aiot_network_read(aiot_network *network, int32_t *input, int32_t *outp
     *output = last;
   }
   aiot_operand *first = &network->operand[*input];
-  if (first->data != NULL) return AIOT_BUNDLE_MALFORMED;
+  if (first->data != NULL || first->state) return AIOT_BUNDLE_MALFORMED;
   first->made = true;
   const aiot_code prepared = read_operators(network, operators, codes, begin, end);
   network->operand[*output].last = (int32_t)operators.count + 1;

@@ -105,8 +105,9 @@ aiot_code aiot_operand_read(aiot_flatbuffer *file, aiot_table tensor, aiot_vecto
                ? AIOT_OK
                : AIOT_BUNDLE_MALFORMED;
   if (aiot_type_bytes(operand->type) == 0) return AIOT_MODEL_UNSUPPORTED;
-  /* Rejects variable, sparse and variant tensors. */
-  if (aiot_flatbuffer_i8(file, tensor, 5, 0) != 0 || aiot_flatbuffer_has(file, tensor, 6) || aiot_flatbuffer_has(file, tensor, 9))
+  operand->state = aiot_flatbuffer_i8(file, tensor, 5, 0) != 0;
+  /* Rejects sparse and variant tensors. */
+  if (aiot_flatbuffer_has(file, tensor, 6) || aiot_flatbuffer_has(file, tensor, 9))
     return AIOT_MODEL_UNSUPPORTED;
   if (!read_shape(file, aiot_flatbuffer_vector(file, tensor, 0, 4), operand)) return AIOT_MODEL_UNSUPPORTED;
   const aiot_code code = read_quantization(file, aiot_flatbuffer_table(file, tensor, 4), operand);
@@ -117,7 +118,7 @@ aiot_code aiot_operand_read(aiot_flatbuffer *file, aiot_table tensor, aiot_vecto
   if (data.count == 0) return AIOT_OK;
   if (data.count != (uint32_t)operand->count * aiot_type_bytes(operand->type)) return AIOT_BUNDLE_MALFORMED;
   operand->data = file->data + data.at;
-  return AIOT_OK;
+  return operand->state ? AIOT_BUNDLE_MALFORMED : AIOT_OK;
 }
 
 void *aiot_network_step(aiot_network *network, void (*run)(const aiot_step *step), size_t plan_bytes, int32_t from,

@@ -36,6 +36,10 @@ bool aiot_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scal
   return operand->type == AIOT_INT8 && scale_of(file, operand, 0, out);
 }
 
+bool aiot_integer_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out) {
+  return (operand->type == AIOT_INT8 || operand->type == AIOT_INT16) && scale_of(file, operand, 0, out);
+}
+
 bool aiot_byte_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out) {
   return operand->type == AIOT_UINT8 ? scale_of(file, operand, 128, out) : aiot_scale_of(file, operand, out);
 }

@@ -23,6 +23,8 @@ int32_t aiot_ratio_times(int32_t x, aiot_ratio ratio);
 bool aiot_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out);
 /* The same for an activation of int8 or uint8: values of uint8 are given as int8, 128 lower, and so is the zero point. */
 bool aiot_byte_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out);
+/* The same for int8 or int16, if the zero point fits int8. */
+bool aiot_integer_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out);
 /* Whether two activations have the same quantization: scales equal to one part in a million. */
 bool aiot_scale_same(aiot_flatbuffer *file, const aiot_operand *a, const aiot_operand *b);
 /* Whether they have exactly the same quantization. */

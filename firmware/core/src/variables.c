@@ -91,11 +91,27 @@ aiot_code aiot_prepare_variable(const aiot_operator *operator) {
   return AIOT_OK;
 }
 
+aiot_variable *aiot_variable_state(const aiot_operator *operator, uint32_t place) {
+  aiot_network *network = operator->network;
+  const int32_t index = aiot_operator_input_index(operator, place);
+  aiot_operand *operand = &network->operand[index];
+  const size_t bytes = (size_t)operand->count * aiot_type_bytes(operand->type);
+  aiot_variable *variable = aiot_arena_take(network->arena, sizeof *variable, AIOT_ALIGNMENT);
+  int8_t *value = variable == NULL ? NULL : aiot_arena_take(network->arena, bytes, sizeof(int16_t));
+  if (value == NULL) return NULL;
+  *variable = (aiot_variable){.value = value, .count = (int32_t)bytes, .operand = index, .assigned = true, .next = network->variables};
+  aiot_scale scale;
+  if (aiot_scale_of(&network->file, operand, &scale)) variable->zero = (int8_t)scale.zero_point;
+  network->variables = variable;
+  operand->variable = variable;
+  return variable;
+}
+
 /* Accepts only one CALL_ONCE: of the second subgraph, before any variable is used. */
 aiot_code aiot_prepare_call_once(const aiot_operator *operator) {
   aiot_network *network = operator->network;
   for (const aiot_variable *variable = network->variables; variable != NULL; variable = variable->next)
-    if (variable->operand >= 0) return AIOT_MODEL_UNSUPPORTED;
+    if (variable->operand >= 0 && variable->name.count > 0) return AIOT_MODEL_UNSUPPORTED;
   const int32_t subgraph = aiot_flatbuffer_i32(&network->file, operator->options, 0, 0);
   if (subgraph != 1 || network->initialized) return AIOT_MODEL_UNSUPPORTED;
   network->initialized = true;

@@ -8,6 +8,7 @@
 struct aiot_variable {
   aiot_vector name;
   int8_t *value;
+  /* Size, bytes. */
   int32_t count;
   /* Initial values in the file; NULL = all are `zero`. */
   const uint8_t *initial;
@@ -27,6 +28,12 @@ aiot_variable *aiot_variable_named(const aiot_network *network, aiot_vector name
 
 /* Reads the subgraph that CALL_ONCE names, and checks that every variable has a value. Call it after all operators. */
 aiot_code aiot_variables_read(aiot_network *network, aiot_vector graphs, aiot_vector buffers, aiot_vector codes);
+
+/*
+ * Allocates the state of an operator, its input `place`: a variable of int8 or int16 that no other operator uses. It starts with real zeros.
+ * NULL if the arena is too small.
+ */
+aiot_variable *aiot_variable_state(const aiot_operator *operator, uint32_t place);
 
 /* Gives all variables their initial values. */
 void aiot_variables_reset(const aiot_variable *variables);

@@ -33,6 +33,7 @@ static aiot_code check_tensors(const initialization *init) {
     aiot_operand operand = {0};
     const aiot_code code = aiot_operand_read(file, aiot_flatbuffer_table_at(file, init->tensors, i), init->buffers, &operand);
     if (code != AIOT_OK) return code;
+    if (operand.state) return AIOT_MODEL_UNSUPPORTED;
     if (operand.type == AIOT_RESOURCE && maker_of(init, (int32_t)i, init->operators.count) < 0) return AIOT_MODEL_UNSUPPORTED;
   }
   return file->broken ? AIOT_BUNDLE_MALFORMED : AIOT_OK;
@@ -101,7 +102,7 @@ aiot_code aiot_variables_read(aiot_network *network, aiot_vector graphs, aiot_ve
     if (code != AIOT_OK) return code;
   }
   for (int32_t i = 0; i < network->operands; i++)
-    if (network->operand[i].type == AIOT_RESOURCE && network->operand[i].variable == NULL) return AIOT_MODEL_UNSUPPORTED;
+    if ((network->operand[i].type == AIOT_RESOURCE || network->operand[i].state) && network->operand[i].variable == NULL) return AIOT_MODEL_UNSUPPORTED;
   for (const aiot_variable *variable = network->variables; variable != NULL; variable = variable->next)
     if (variable->operand < 0 || (!variable->assigned && variable->initial == NULL)) return AIOT_BUNDLE_MALFORMED;
   return AIOT_OK;

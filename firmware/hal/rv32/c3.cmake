@@ -1,7 +1,7 @@
 # A bare-metal program for the ESP32-C3: an ELF from which `aiot firmware image create` makes an image for flash offset 0.
 if(IS_ABSOLUTE "${picolibc}")
   set(c3_sources flatbuffer network_read operands interpreter quantized fixed_functions fixed_point walk window_axes arena kernels
-    kernels_layers kernels_pool kernels_reduction kernels_arithmetic kernels_table kernels_softmax kernels_moves kernels_images variables variables_read)
+    kernels_layers kernels_pool kernels_reduction kernels_arithmetic kernels_table kernels_softmax kernels_moves kernels_images kernels_recurrent variables variables_read)
   list(TRANSFORM c3_sources PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/core/src/)
   list(TRANSFORM c3_sources APPEND .c)
   list(APPEND c3_sources ${CMAKE_CURRENT_SOURCE_DIR}/hal/rv32/c3/main.c ${CMAKE_CURRENT_SOURCE_DIR}/test/emitted_motor.c

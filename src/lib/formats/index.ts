@@ -164,7 +164,7 @@ export {
   withoutUnused,
 } from './tflite/graph.js';
 export { readMetadata, writeMetadata } from './tflite/metadata.js';
-export { activationPlaces, fixedScale, operatorRows, rowOf } from './tflite/operators.js';
+export { activationPlaces, fixedScale, operatorRows, rowOf, statesOf } from './tflite/operators.js';
 export { type Outline, outlineTflite } from './tflite/outline.js';
 export { importTflite, readTflite } from './tflite/read.js';
 export {

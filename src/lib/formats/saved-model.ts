@@ -171,7 +171,13 @@ const reshape = (use: NodeWriter): string => use.reshape(use.input(0), use.outpu
 /** Operators on real numbers without a state: all except quantization, variables, and ARG_MAX, whose output is an index. */
 type RealOperatorName = Exclude<
   OperatorName,
-  'QUANTIZE' | 'DEQUANTIZE' | 'ARG_MAX' | 'READ_VARIABLE' | 'ASSIGN_VARIABLE'
+  | 'QUANTIZE'
+  | 'DEQUANTIZE'
+  | 'ARG_MAX'
+  | 'READ_VARIABLE'
+  | 'ASSIGN_VARIABLE'
+  | 'SVDF'
+  | 'UNIDIRECTIONAL_SEQUENCE_LSTM'
 >;
 
 /** Attributes of a node, besides its inputs (AttrValue, framework/attr_value.proto). */

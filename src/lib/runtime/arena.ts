@@ -7,7 +7,7 @@ import {
   type OperatorOptions,
   type Tensor,
 } from '../formats/tflite/graph.js';
-import { rowOf } from '../formats/tflite/operators.js';
+import { rowOf, statesOf } from '../formats/tflite/operators.js';
 
 /** Parts of TFLite Micro's tensor arena, in bytes. */
 interface ArenaPlan {
@@ -54,7 +54,8 @@ export function arenaBytes(graph: Graph): number {
 function preparingBytes(graph: Graph, pieces: readonly ArenaPiece[]): number {
   const scratch = pieces.filter(({ operator }) => operator !== undefined).length;
   // A variable has two tensors in the subgraph with initial values.
-  const initial = 2 * graph.tensors.filter(({ variable }) => variable !== undefined).length;
+  const states = statesOf(graph);
+  const initial = 2 * graph.tensors.filter(({ variable }, index) => variable && !states.has(index)).length;
   const planning = 32 * (graph.tensors.length + initial + scratch) + 40 * pieces.length + 208;
   return Math.max(planning, ...graph.operators.map((operator) => temporaryBytes(graph, operator)));
 }
@@ -129,6 +130,16 @@ function scratchBytes({ op, inputs, outputs }: Operator, tensors: readonly Tenso
     const { type, shape } = tensors[outputs[0]!]!;
     return type === 'float32' ? [] : [(type === 'int16' ? 8 : 4) * elementCount(shape)];
   }
+  if (op === 'UNIDIRECTIONAL_SEQUENCE_LSTM') {
+    const { type, shape } = tensors[inputs[19]!]!;
+    return new Array<number>(4).fill(elementCount(shape) * elementBytes(type));
+  }
+  if (op === 'SVDF') {
+    const [[batches = 0], [filters = 0]] = [tensors[inputs[0]!]!.shape, tensors[inputs[1]!]!.shape];
+    const { type, shape } = tensors[outputs[0]!]!;
+    const sums = [4 * batches * filters];
+    return type === 'float32' ? sums : [...sums, 4 * elementCount(shape)];
+  }
   if (!reductions.includes(op)) return [];
   const [input, axes, output] = [tensors[inputs[0]!]!, tensors[inputs[1]!]!, tensors[outputs[0]!]!];
   const indices = [4 * input.shape.length, 4 * elementCount(axes.shape)];
@@ -190,11 +201,17 @@ function tailBytes(graph: Graph): number {
 }
 
 /** The part of the tail that variables need: their values, handles in both subgraphs, and the operators that a file has for them. */
-function variableBytes({ tensors }: Graph): number {
-  const values = tensors.flatMap(({ variable }) => (variable ? [align(variable.byteLength)] : []));
-  if (values.length === 0) return 0;
+function variableBytes(graph: Graph): number {
+  const bytesOf = (state: boolean) =>
+    graph.tensors.flatMap(({ variable }, index) =>
+      variable && states.has(index) === state ? [align(variable.byteLength)] : [],
+    );
+  const states = statesOf(graph);
+  const state = bytesOf(true).reduce((sum, bytes) => sum + bytes, 0);
+  const values = bytesOf(false);
+  if (values.length === 0) return state;
   const each = structures.variable + 2 * structures.tensor + 3 * structures.operator;
-  return values.reduce((sum, bytes) => sum + bytes + each, 2 * structures.operator);
+  return values.reduce((sum, bytes) => sum + bytes + each, state + 2 * structures.operator);
 }
 
 /** The part of the tail that belongs to the network's inputs and outputs, and is allocated last. */

@@ -10,6 +10,7 @@ export {
   resizeOf,
   transposeConvOf,
 } from './interpreter/images.js';
+export { sigmoidTable } from './interpreter/int16.js';
 export { createInterpreter, hasKernel, nodeAt } from './interpreter/interpreter.js';
 export type { Activations, Interpreter, Node, OnTensor } from './interpreter/node.js';
 export { floatView, liteRtModule, openLiteRt, openLiteRtSession } from './litert.js';

@@ -7,6 +7,7 @@ import {
   type OperatorName,
   type Quantization,
   type Tensor,
+  zeros,
 } from './graph.js';
 import { activationPlaces, fixedScale, operatorRows, rowOf } from './operators.js';
 import type { ReadRow } from './shapes.js';
@@ -26,9 +27,11 @@ export function checkGraph(graph: Graph): void {
     if (graph.tensors[index] === undefined) throw malformed('inputs', `tensor ${index} does not exist`);
   for (const index of [...graph.inputs, ...graph.outputs])
     if (isVariable(index)) throw malformed('inputs and outputs', `tensor ${index} is a variable`);
+  checkStates(graph);
   graph.operators.forEach(({ op, inputs, outputs, options }, position) => {
     const where = `operator ${position} (${op})`;
     const row: ReadRow = operatorRows[op];
+    const { optional = [], states = [] } = rowOf(op);
     const made = row.outputs?.(options as never) ?? 1;
     if (inputs.length < row.inputs[0] || inputs.length > row.inputs[1] || outputs.length !== made)
       throw malformed(where, `${inputs.length} inputs and ${outputs.length} outputs`);
@@ -37,10 +40,11 @@ export function checkGraph(graph: Graph): void {
       throw malformed(where, `${inputs.length} inputs, but valuesCount is ${options.valuesCount}`);
     inputs.forEach((index, place) => {
       // Only inputs after the required ones may be omitted, and elements of a list never.
-      if (index === -1 && place >= row.inputs[0] && op !== 'CONCATENATION' && op !== 'PACK') return;
+      const omissible = place >= row.inputs[0] && op !== 'CONCATENATION' && op !== 'PACK';
+      if (index === -1 && (omissible || optional.includes(place))) return;
       if (!ready(index))
         throw malformed(where, `its input, tensor ${index}, is not produced by an earlier operator`);
-      const expected = place === 0 && variableOperators.includes(op);
+      const expected = (place === 0 && variableOperators.includes(op)) || states.includes(place);
       if (isVariable(index) !== expected)
         throw malformed(where, `tensor ${index} is ${expected ? 'not a' : 'a'} variable`);
     });
@@ -53,6 +57,22 @@ export function checkGraph(graph: Graph): void {
   });
   for (const index of graph.outputs)
     if (!ready(index)) throw malformed('outputs', `tensor ${index} is not produced by any operator`);
+}
+
+/** Rejects the state of an operator that something else uses too, or that does not start with real zeros, as all states in files do. */
+function checkStates(graph: Graph): void {
+  const uses = graph.operators.flatMap(({ inputs }) => inputs);
+  graph.operators.forEach(({ op, inputs }, position) => {
+    const where = `operator ${position} (${op})`;
+    for (const place of rowOf(op).states ?? []) {
+      const index = inputs[place]!;
+      const { variable } = graph.tensors[index] ?? {};
+      if (uses.filter((used) => used === index).length !== 1)
+        throw malformed(where, `its state, tensor ${index}, has other uses`);
+      if (variable && zeros(graph.tensors[index]!).some((zero, i) => zero !== variable[i]))
+        throw malformed(where, `its state, tensor ${index}, does not start with zeros`);
+    }
+  });
 }
 
 const variableOperators: readonly OperatorName[] = ['READ_VARIABLE', 'ASSIGN_VARIABLE'];

@@ -1,4 +1,4 @@
-import type { Operator, OperatorName, Tensor } from './graph.js';
+import type { Graph, Operator, OperatorName, Tensor } from './graph.js';
 import { elementwiseRows } from './operators/elementwise.js';
 import { layerRows } from './operators/layers.js';
 import { movingRows, reductionRows, variableRows } from './operators/moves.js';
@@ -50,6 +50,15 @@ export function versionOf(operator: Operator, tensors: readonly Tensor[]): numbe
 export function activationPlaces({ op, inputs }: Operator): readonly number[] {
   const places = rowOf(op).activations ?? [0];
   return places === 'all' ? inputs.map((_, place) => place) : places;
+}
+
+/** Tensors that are the state of an operator. */
+export function statesOf({ operators }: Pick<Graph, 'operators'>): ReadonlySet<number> {
+  return new Set(
+    operators.flatMap(({ op, inputs }) =>
+      (rowOf(op).states ?? []).flatMap((place) => inputs[place] ?? []).filter((index) => index >= 0),
+    ),
+  );
 }
 
 /** The output's scale and zero point if the operator's integer kernel prescribes them; otherwise undefined. */

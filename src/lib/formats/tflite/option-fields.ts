@@ -139,6 +139,20 @@ export function zero(slot: number, what: string, bytes: 1 | 4 = 1): OptionField 
   };
 }
 
+/** A byte for which only one value is supported, which is written. */
+export function only(slot: number, what: string, supported: number): OptionField {
+  return {
+    slot,
+    name: null,
+    read: (table, where) => {
+      const value = table.int8(slot, 0);
+      if (value !== supported) throw unsupported(where, `${what} ${value} (expected ${supported})`);
+      return undefined;
+    },
+    write: (builder) => builder.addFieldInt8(slot, supported, 0),
+  };
+}
+
 /** A vector of i32. */
 export function int32Vector(builder: Builder, values: readonly number[]): number {
   builder.startVector(4, values.length, 4);

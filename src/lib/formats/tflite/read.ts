@@ -13,9 +13,10 @@ import {
   tensorTypeOf,
   typedData,
   withoutUnused,
+  zeros,
 } from './graph.js';
 import { metadataName } from './metadata.js';
-import { operatorOf, operatorRows } from './operators.js';
+import { operatorOf, operatorRows, statesOf } from './operators.js';
 import { CheckedBuffer, fileIdentifier, schemaVersion, slots, type Table, tensorTypeName } from './schema.js';
 import {
   foldShapes,
@@ -75,10 +76,11 @@ export function importTflite(bytes: Uint8Array): {
     throw unsupported(`byte ${model.at}`, `${subgraphs.length} subgraphs (control flow)`);
   const buffers = bufferReader(model.tables(slots.model.buffers, 'buffer'));
   const tensorTables = main.tables(slots.subgraph.tensors, 'tensor');
-  const resolved = resolveVariables(
-    readSubgraph(main, codes, buffers),
-    init && readSubgraph(init, codes, buffers),
-  );
+  const initialization = init && readSubgraph(init, codes, buffers);
+  if (initialization?.tensors.some((tensor) => tensor?.variable))
+    throw unsupported('subgraph 1', 'a variable tensor');
+  const subgraph = readSubgraph(main, codes, buffers);
+  const resolved = resolveVariables(subgraph, initialization);
   const { tensors: stored, changed: unsigned } = signedTensors(resolved.tensors, resolved.operators);
   const variables = stored.filter(({ variable }) => variable).length;
   const shaped = foldShapes(
@@ -99,6 +101,10 @@ export function importTflite(bytes: Uint8Array): {
     ...(signature && { signature }),
   };
   checkGraph(graph);
+  const states = statesOf(graph);
+  const stray = subgraph.tensors.findIndex((tensor, index) => tensor?.variable && !states.has(index));
+  if (stray >= 0)
+    throw unsupported(`tensor ${stray}`, 'a variable tensor that is not the state of an operator');
   const notes = graph.inputs.flatMap((index) => openDimensions(tensorTables[index]!, tensors[index]!));
   if (count > 0) notes.push(`${count} operators that only computed shapes became constants`);
   if (dilated > 0)
@@ -121,7 +127,13 @@ function readSubgraph(subgraph: Table, codes: readonly Table[], buffers: Buffers
     ),
   );
   const tables = subgraph.tables(slots.subgraph.tensors, 'tensor');
+  let variables = 0;
   const tensors = tables.map((table, index) => {
+    // The file has no data of a variable, so its size does not bound theirs.
+    if (table.uint8(slots.tensor.isVariable, 0) !== 0)
+      variables += elementCount(table.int32s(slots.tensor.shape));
+    if (variables > largestTensor)
+      throw malformed(`byte ${table.at}, tensor ${index}`, 'too large variables');
     if (!handles.has(index) || table.int8(slots.tensor.type, 0) !== resourceType)
       return readTensor(table, index, buffers);
     const shape = table.int32s(slots.tensor.shape);
@@ -265,7 +277,6 @@ function readTensor(table: Table, index: number, buffers: Buffers): Tensor {
   const typeCode = table.int8(slots.tensor.type, 0);
   const type = tensorTypeOf(typeCode);
   if (type === undefined) throw unsupported(where, `tensor type ${tensorTypeName(typeCode).name}`);
-  if (table.uint8(slots.tensor.isVariable, 0) !== 0) throw unsupported(where, 'a variable tensor');
   if (table.has(slots.tensor.sparsity)) throw unsupported(where, 'a sparse tensor');
   if (table.has(slots.tensor.variants)) throw unsupported(where, 'a variant tensor');
   const shape = table.int32s(slots.tensor.shape);
@@ -275,7 +286,10 @@ function readTensor(table: Table, index: number, buffers: Buffers): Tensor {
   const quantizationTable = table.table(slots.tensor.quantization, `quantization of tensor ${index}`);
   const quantization = quantizationTable && readQuantization(quantizationTable, shape, where);
   const data = buffers(table.uint32(slots.tensor.buffer, 0), { name, shape, type }, where);
-  return { name, shape, type, ...(quantization && { quantization }), ...(data && { data }) };
+  const tensor = { name, shape, type, ...(quantization && { quantization }) };
+  if (table.uint8(slots.tensor.isVariable, 0) === 0) return { ...tensor, ...(data && { data }) };
+  if (data) throw malformed(where, 'it is a constant and a variable');
+  return { ...tensor, variable: zeros(tensor) };
 }
 
 /** Scales and zero points, or undefined if the table has none (= not quantized). */

@@ -324,9 +324,7 @@ const others: Readonly<Record<number, Other>> = {
   16: { instead: recurrent }, // LSTM
   20: { instead: 'fuse it into the layer before, or use TANH' }, // RELU_N1_TO_1
   24: { instead: recurrent }, // RNN
-  27: { instead: recurrent }, // SVDF
   32: { instead: 'convert without custom and Flex operators' }, // CUSTOM
-  44: { instead: recurrent }, // UNIDIRECTIONAL_SEQUENCE_LSTM
   53: { instead: outside }, // CAST
   77: { instead: fixedBatch }, // SHAPE
   78: { instead: 'use MUL' }, // POW

@@ -1,13 +1,6 @@
 import { malformed, unsupported } from './errors.js';
-import {
-  elementBytes,
-  elementCount,
-  type Graph,
-  type Operator,
-  type Tensor,
-  type TensorData,
-  typedData,
-} from './graph.js';
+import { type Graph, type Operator, type Tensor, zeros } from './graph.js';
+import { statesOf } from './operators.js';
 import { integer, text } from './option-fields.js';
 import type { ReadRow, ShapeOperator } from './shapes.js';
 
@@ -196,12 +189,6 @@ function assigned(init: FileGraph): Map<string, Tensor> {
   return values;
 }
 
-/** Real zeros in a tensor's type: a variable without an initial value starts with them, as in TFLite Micro. */
-export function zeros({ type, shape, quantization }: Tensor): TensorData {
-  const data = typedData(type, new Uint8Array(elementCount(shape) * elementBytes(type)));
-  return type === 'int8' ? data.fill((quantization?.zeroPoint[0] ?? 0) as never) : data;
-}
-
 /** A subgraph to be written. */
 export interface WrittenGraph {
   tensors: Tensor[];
@@ -218,7 +205,10 @@ export interface WrittenGraph {
  * Tensors keep their indices.
  */
 export function withHandles(graph: Graph): WrittenGraph[] {
-  const variables = graph.tensors.flatMap(({ variable }, index) => (variable ? [index] : []));
+  const states = statesOf(graph);
+  const variables = graph.tensors.flatMap(({ variable }, index) =>
+    variable && !states.has(index) ? [index] : [],
+  );
   if (variables.length === 0) return [{ ...graph, handles: new Set() }];
   const names = new Set<string>();
   const front = variables.map((index): ResourceOperator => {

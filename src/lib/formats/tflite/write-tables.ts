@@ -89,6 +89,7 @@ export function tensorTable(builder: Builder, tensor: Tensor, buffers: Map<Tenso
   builder.addFieldInt32(slots.tensor.buffer, tensor.data ? buffers.get(tensor.data)! : 0, 0);
   builder.addFieldOffset(slots.tensor.name, name, 0);
   builder.addFieldOffset(slots.tensor.quantization, quantization, 0);
+  builder.addFieldInt8(slots.tensor.isVariable, tensor.variable ? 1 : 0, 0);
   return builder.endObject();
 }
 

@@ -2,7 +2,7 @@ import { Builder } from 'flatbuffers';
 import { checkGraph, checkQuantization } from './check.js';
 import type { Graph, Operator, Tensor, TensorData } from './graph.js';
 import { metadataName } from './metadata.js';
-import { operatorRows, versionOf } from './operators.js';
+import { operatorRows, statesOf, versionOf } from './operators.js';
 import { int32Vector } from './option-fields.js';
 import { fileIdentifier, schemaVersion, slotCounts, slots } from './schema.js';
 import { type FileOperator, type WrittenGraph, withHandles } from './variables.js';
@@ -84,8 +84,10 @@ export function operatorVersions(graph: Graph): Map<Operator['op'], number> {
 /** Buffer number of each constant. Buffer 0 is the schema's "no data"; tensors that share an array share a buffer. */
 function bufferIndices(graph: Graph): Map<TensorData, number> {
   const indices = new Map<TensorData, number>();
-  for (const { data: constant, variable } of graph.tensors) {
-    const data = constant ?? variable;
+  const states = statesOf(graph);
+  for (const [index, { data: constant, variable }] of graph.tensors.entries()) {
+    // An operator's state has no values in a file.
+    const data = constant ?? (states.has(index) ? undefined : variable);
     if (data !== undefined && !indices.has(data)) indices.set(data, indices.size + 1);
   }
   return indices;

@@ -10,10 +10,12 @@ import {
   type OperatorName,
   type Tensor,
 } from '../../formats/tflite/graph.js';
+import { sigmoidTable } from '../../runtime/interpreter/int16.js';
 import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import { cFloat, cText } from './c-text.js';
 import type { EmitOptions } from './emit.js';
 import { type Helper, indent, type Piece, type Site, scaleOf, siteOf, table } from './piece.js';
+import { lstm, svdf } from './recurrent-layers.js';
 import { convolution, depthwise, fullyConnected } from './weighted-layers.js';
 import {
   arithmetic,
@@ -90,7 +92,7 @@ ${hasState(graph) ? resetText(graph) : ''}
 }
 
 function resetText(graph: Graph): string {
-  const bytes = variablesOf(graph).reduce((sum, { values }) => sum + values.length, 0);
+  const bytes = variablesOf(graph).reduce((sum, { values }) => sum + values.byteLength, 0);
   return `
 /* Memory of the variables that keep their values from call to call. */
 #define MODEL_STATE_BYTES ${bytes}
@@ -100,9 +102,9 @@ void model_reset(void);
 }
 
 /** Variables with their initial values. */
-function variablesOf({ tensors }: Graph): { index: number; values: Int8Array }[] {
+function variablesOf({ tensors }: Graph): { index: number; values: Int8Array | Int16Array }[] {
   return tensors.flatMap(({ variable: values }, index) =>
-    values instanceof Int8Array ? [{ index, values }] : [],
+    values instanceof Int8Array || values instanceof Int16Array ? [{ index, values }] : [],
   );
 }
 
@@ -111,14 +113,15 @@ function variableTexts(graph: Graph): string[] {
   const variables = variablesOf(graph);
   if (variables.length === 0) return [];
   const definitions = variables.flatMap(({ index, values }) => {
-    const listed = table('int8_t', `variable${index}`, values);
+    const type = values instanceof Int16Array ? 'int16_t' : 'int8_t';
+    const listed = table(type, `variable${index}`, values);
     const own = listed.replace('static const', 'static');
-    return isUniform(values) ? [own] : [table('int8_t', `initial${index}`, values), own];
+    return isUniform(values) ? [own] : [table(type, `initial${index}`, values), own];
   });
   const resets = variables.map(({ index, values }) =>
     isUniform(values)
-      ? `memset(variable${index}, ${values[0]}, ${values.length});`
-      : `memcpy(variable${index}, initial${index}, ${values.length});`,
+      ? `memset(variable${index}, ${values[0]}, ${values.byteLength});`
+      : `memcpy(variable${index}, initial${index}, ${values.byteLength});`,
   );
   return [
     `/* Variables, which keep their values from call to call. */\n${definitions.join('\n')}`,
@@ -126,8 +129,10 @@ function variableTexts(graph: Graph): string[] {
   ];
 }
 
-function isUniform(values: Int8Array): boolean {
-  return values.every((value) => value === values[0]);
+/** Whether all bytes are equal: other values of int16 than 0 are not set by bytes. */
+function isUniform(values: Int8Array | Int16Array): boolean {
+  const same = values instanceof Int16Array ? 0 : values[0];
+  return values.every((value) => value === same);
 }
 
 const comment = (text: string) => cText(text).replace(/\*\//g, '* /').replace(/\/\*/g, '/ *');
@@ -408,6 +413,20 @@ static inline int32_t inverse(int32_t a) {
   for (int step = 0; step < 3; step++) x += times_saturated(product(x, 536870912 - product(half, x)), 4);
   return times_saturated(x, 2);
 }`,
+  sigmoid: `/* 65536 / (1 + e^-t) at t = i / 24, each moved by half of the error of linear interpolation in the middle of its segment. */
+${table('uint16_t', 'sigmoid_table', sigmoidTable)}
+
+/* 1 / (1 + e^-x) and tanh(x), with 15 bits of fraction, of v = x * 3 * 4096. */
+static inline int32_t logistic(int32_t v) {
+  const int32_t a = v < 0 ? -v : v, u = a >> 9;
+  const int32_t g = u >= 255 ? 32767 * 1024 : sigmoid_table[u] * 512 + (a & 511) * (sigmoid_table[u + 1] - sigmoid_table[u]);
+  return v >= 0 ? (g + 512) >> 10 : (33554432 - g + 511) >> 10;
+}
+static inline int32_t hyperbolic(int32_t v) {
+  const int32_t a = v < 0 ? -v : v, u = a >> 8;
+  const int32_t g = u >= 255 ? 65535 * 256 : sigmoid_table[u] * 256 + (a & 255) * (sigmoid_table[u + 1] - sigmoid_table[u]);
+  return v >= 0 ? (g - 8388608 + 128) >> 8 : (8388608 - g + 127) >> 8;
+}`,
 };
 
 /** The helpers' functions, ordered so that each precedes its callers. */
@@ -421,6 +440,7 @@ function helperTexts(used: ReadonlySet<Helper>): string[] {
     'saturated',
     'inverse',
     'inverseRoot',
+    'sigmoid',
   ];
   const arithmetic = used.has('inverse') || used.has('inverseRoot') ? ['product', 'saturated'] : [];
   return order
@@ -451,6 +471,8 @@ const makers: { readonly [Name in OperatorName]?: (site: Site<never>) => Piece |
   FULLY_CONNECTED: fullyConnected,
   CONV_2D: convolution,
   DEPTHWISE_CONV_2D: depthwise,
+  UNIDIRECTIONAL_SEQUENCE_LSTM: lstm,
+  SVDF: svdf,
   MAX_POOL_2D: pool,
   AVERAGE_POOL_2D: pool,
   MEAN: reduction,

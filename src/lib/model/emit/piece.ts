@@ -12,6 +12,7 @@ export type Helper =
   | 'saturated'
   | 'inverse'
   | 'inverseRoot'
+  | 'sigmoid'
   | 'wide';
 
 /** One function of the source: its computation and its tensors. */

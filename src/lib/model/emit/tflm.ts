@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { AiotError } from '../../core/errors.js';
 import { elementCount, type Tensor } from '../../formats/tflite/graph.js';
-import { rowOf } from '../../formats/tflite/operators.js';
+import { rowOf, statesOf } from '../../formats/tflite/operators.js';
 import { arenaOf, precisionOf } from '../inspect/costs.js';
 import { byteLines, cFloat, cName, cText } from './c-text.js';
 import type { EmitOptions } from './emit.js';
@@ -30,7 +30,8 @@ export function emitTflm(options: EmitOptions): Map<string, string> {
 
 function header({ graph, contents, name, classes }: EmitOptions, space: string, arena: number): string {
   const used = [...new Set(graph.operators.map(({ op }) => op))];
-  const variables = graph.tensors.filter(({ variable }) => variable !== undefined).length;
+  const states = statesOf(graph);
+  const variables = graph.tensors.filter(({ variable }, index) => variable && !states.has(index)).length;
   const registered = [
     ...(variables === 0 ? [] : ['AddCallOnce', 'AddVarHandle']),
     ...used.map((op) => rowOf(op).micro.register),

@@ -15,8 +15,6 @@ const unknown: readonly string[] = [
   'IF',
   'LSTM',
   'RNN',
-  'SVDF',
-  'UNIDIRECTIONAL_SEQUENCE_LSTM',
   'UNIDIRECTIONAL_SEQUENCE_RNN',
   'WHILE',
 ];
@@ -44,6 +42,13 @@ export function macsOf(
       return elementCount(inputs[2] ?? [0]) * first * height * width;
     case 'BATCH_MATMUL':
       return made * (inputs[0]?.at(-1) ?? 0);
+    case 'UNIDIRECTIONAL_SEQUENCE_LSTM': {
+      // Four gates, each of the input and of the hidden state.
+      const [[, inside = 0] = [], [, units = 0] = []] = [inputs[1], inputs[5]];
+      return 4 * made * (inside + units);
+    }
+    case 'SVDF':
+      return (inputs[0]?.[0] ?? 0) * (elementCount(inputs[1] ?? [0]) + elementCount(inputs[2] ?? [0]));
     default:
       return unknown.includes(op.split(' ')[0]!) || op.startsWith('BUILTIN_') || op.startsWith('STABLEHLO')
         ? null
@@ -91,6 +96,8 @@ const weighted: readonly string[] = [
   'CONV_2D',
   'DEPTHWISE_CONV_2D',
   'TRANSPOSE_CONV',
+  'SVDF',
+  'UNIDIRECTIONAL_SEQUENCE_LSTM',
   'CONV_3D',
 ];
 
@@ -124,7 +131,14 @@ export function refuseOffDevice(graph: Graph): void {
 /** A network's data type; `none` if it has no weights. */
 export type Precision = 'float32' | 'float16' | 'dynamic' | 'int8' | 'int16x8' | 'mixed' | 'none';
 
-const weightedOps: readonly string[] = ['FULLY_CONNECTED', 'CONV_2D', 'DEPTHWISE_CONV_2D', 'TRANSPOSE_CONV'];
+const weightedOps: readonly string[] = [
+  'FULLY_CONNECTED',
+  'CONV_2D',
+  'DEPTHWISE_CONV_2D',
+  'TRANSPOSE_CONV',
+  'SVDF',
+  'UNIDIRECTIONAL_SEQUENCE_LSTM',
+];
 
 /** An operator with int8 weights and float32 activations (dynamic range), and its index; or undefined. */
 function dynamicOperator(graph: Graph): { index: number; operator: Operator } | undefined {

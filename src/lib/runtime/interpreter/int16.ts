@@ -165,7 +165,7 @@ function rowSums(
  * 65536/(1 + e^−t) at t = i/24, each shifted by half of the error of linear interpolation in the middle of its segment: the 256 numbers of
  * TFLite's sigmoid_table_uint16.
  */
-const table = (() => {
+export const sigmoidTable = (() => {
   const sigmoid = (t: number) => 65536 / (1 + Math.exp(-t));
   return Int32Array.from({ length: 256 }, (_, i) => {
     if (i === 255) return 65535;
@@ -191,35 +191,38 @@ function inputScale(node: Node, exact: readonly number[]): { multiplier: number;
   return { multiplier: Math.trunc(multiplier), shift };
 }
 
-function interpolated(
-  node: Node,
-  exact: readonly number[],
-  output: (v: number, a: number) => number,
-): () => void {
+function interpolated(node: Node, exact: readonly number[], output: (v: number) => number): () => void {
   const { multiplier, shift } = inputScale(node, exact);
   const half = shift > 0 ? 2 ** (shift - 1) : 0;
-  return perElement(node, (x) => {
-    const v = Math.floor((x * multiplier + half) / 2 ** shift);
-    return output(v, Math.abs(v));
-  });
+  return perElement(node, (x) => output(Math.floor((x * multiplier + half) / 2 ** shift)));
 }
 
 /** LOGISTIC on int16; the output's scale is always 2^−15. */
 export function logistic(node: Node): () => void {
-  return interpolated(node, [0], (v, a) => {
-    const [u, fraction] = [a >> 9, a & 511];
-    const g = u >= 255 ? 0x7fff * 1024 : table[u]! * 512 + fraction * (table[u + 1]! - table[u]!);
-    return v >= 0 ? (g + 512) >> 10 : (2 ** 25 - g + 511) >> 10;
-  });
+  return interpolated(node, [0], logisticOf);
+}
+
+/** 1/(1 + e^−x) in Q0.15 of v = x · 3 · 4096. */
+export function logisticOf(v: number): number {
+  const a = Math.abs(v);
+  const [u, fraction] = [a >> 9, a & 511];
+  const g =
+    u >= 255 ? 0x7fff * 1024 : sigmoidTable[u]! * 512 + fraction * (sigmoidTable[u + 1]! - sigmoidTable[u]!);
+  return v >= 0 ? (g + 512) >> 10 : (2 ** 25 - g + 511) >> 10;
 }
 
 /** TANH on int16; the output's scale is always 2^−15. */
 export function tanh(node: Node): () => void {
-  return interpolated(node, [0, 1], (v, a) => {
-    const [u, fraction] = [a >> 8, a & 255];
-    const g = u >= 255 ? 0xffff * 256 : table[u]! * 256 + fraction * (table[u + 1]! - table[u]!);
-    return v >= 0 ? (g - 2 ** 23 + 128) >> 8 : (2 ** 23 - g + 127) >> 8;
-  });
+  return interpolated(node, [0, 1], tanhOf);
+}
+
+/** tanh(x) in Q0.15 of v = x · 3 · 4096. */
+export function tanhOf(v: number): number {
+  const a = Math.abs(v);
+  const [u, fraction] = [a >> 8, a & 255];
+  const g =
+    u >= 255 ? 0xffff * 256 : sigmoidTable[u]! * 256 + fraction * (sigmoidTable[u + 1]! - sigmoidTable[u]!);
+  return v >= 0 ? (g - 2 ** 23 + 128) >> 8 : (2 ** 23 - g + 127) >> 8;
 }
 
 const clamp16 = (value: number) => Math.max(-32768, Math.min(32767, value));

@@ -46,6 +46,7 @@ import {
   type Operand,
   type Values,
 } from './node.js';
+import * as recurrent from './recurrent.js';
 
 interface Step {
   outputs: readonly number[];
@@ -240,6 +241,8 @@ const kernels: {
     'int16 int16': int16.depthwise,
     'float32 float32': float.depthwise,
   },
+  UNIDIRECTIONAL_SEQUENCE_LSTM: { ...integer(recurrent.lstm), 'float32 float32': recurrent.floatLstm },
+  SVDF: { 'int8 int8': recurrent.svdf, 'float32 float32': recurrent.floatSvdf },
   MAX_POOL_2D: { ...integer(maxPool), 'float32 float32': floats.maxPool },
   AVERAGE_POOL_2D: { ...integer(averagePool), 'float32 float32': floats.averagePool },
   MEAN: { ...integer(mean), 'float32 float32': floats.mean },

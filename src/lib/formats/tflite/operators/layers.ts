@@ -1,5 +1,15 @@
 import type { OperatorName } from '../graph.js';
-import { activation, flag, optionalFlag, optionalType, padding, positive, zero } from '../option-fields.js';
+import {
+  activation,
+  flag,
+  float,
+  only,
+  optionalFlag,
+  optionalType,
+  padding,
+  positive,
+  zero,
+} from '../option-fields.js';
 import { byType, micro, quantizedSince, type Row, type SharedRow, type Use } from './row.js';
 
 const pool = (code: number, rest: Pick<SharedRow, 'cost' | 'micro'>): SharedRow => ({
@@ -131,6 +141,39 @@ export const layerRows = {
     scale: { int8: [1 / 128, 0] },
     cost: 'transcendental',
     micro: micro('AddL2Normalization', 0, 8),
+  },
+  UNIDIRECTIONAL_SEQUENCE_LSTM: {
+    code: 44,
+    optionsType: 71,
+    fields: [
+      // tanh
+      only(0, 'activation', 4),
+      float(1, 'cellClip'),
+      flag(3, 'timeMajor'),
+      zero(4, 'asymmetric quantization of inputs'),
+      zero(5, 'diagonal recurrent weights'),
+    ],
+    inputs: [24, 24],
+    optional: [9, 10, 11, 16, 17, 20, 21, 22, 23],
+    states: [18, 19],
+    version: () => 1,
+    since: { 1: '1.13.1' },
+    scale: 'own',
+    cost: 'dense',
+    micro: micro('AddUnidirectionalSequenceLSTM', 720, 24),
+  },
+  SVDF: {
+    code: 27,
+    optionsType: 6,
+    fields: [positive(0, 'rank'), activation(1), zero(2, 'asymmetric quantization of inputs')],
+    inputs: [5, 5],
+    optional: [3],
+    states: [4],
+    version: quantizedSince(3),
+    since: { 1: '1.5.0', 3: '2.2.0' },
+    scale: 'own',
+    cost: 'dense',
+    micro: micro('AddSvdf', 64, 8),
   },
   MAX_POOL_2D: pool(17, { cost: 'maxPool', micro: micro('AddMaxPool2D', 32, 40) }),
   AVERAGE_POOL_2D: pool(1, { cost: 'averagePool', micro: micro('AddAveragePool2D', 32, 40) }),

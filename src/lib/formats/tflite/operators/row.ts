@@ -38,6 +38,10 @@ export interface Row<Name extends OperatorName> {
   fields: OptionField[];
   /** Minimum and maximum number of inputs. */
   inputs: [least: number, most: number];
+  /** Positions of required inputs that may be omitted all the same. */
+  optional?: readonly number[];
+  /** Positions of inputs that are variables of the operator alone, its state: the kernel updates them in each run. */
+  states?: readonly number[];
   /** Number of outputs; default: one. */
   outputs?: (options: OperatorOptions[Name]) => number;
   /** The oldest kernel version that supports the use. */

@@ -1,0 +1,133 @@
+import { type Helper, type Piece, type SiteOf, scaledText, scaleOf, signed, table } from './piece.js';
+
+type Scale = ReturnType<typeof scaleOf>;
+
+/**
+ * SVDF: the state is shifted by one step, its newest values are computed from the input, and then the outputs from the state. Sums wrap as
+ * unsigned numbers, because a state of int16 can make them overflow.
+ */
+export function svdf(site: SiteOf<'SVDF'>): Piece {
+  const [batches, inputs] = site.input(0).shape as [number, number];
+  const [filters, memory] = site.input(2).shape as [number, number];
+  const [units, per] = [filters / site.options.rank, site.options.rank * memory];
+  const [x, state, y] = [site.input(0), site.input(4), site.output].map(scaleOf) as [Scale, Scale, Scale];
+  const [feature, time] = [site.input(1), site.input(2)].map((tensor) => scaleOf(tensor).scale) as [
+    number,
+    number,
+  ];
+  const wide = site.input(4).type === 'int16';
+  const [type, low, high] = wide ? ['int16_t', -32768, 32767] : ['int8_t', -128, 127];
+  const first = scaledText('(int32_t)sum', Math.fround(Math.fround(x.scale * feature) / state.scale));
+  const second = scaledText('(int32_t)sum', Math.fround(Math.fround(state.scale * time) / y.scale));
+  const own = `variable${site.operator.inputs[4]}`;
+  const body = `memmove(${own}, ${own} + 1, sizeof ${own} - sizeof *${own});
+for (int batch = 0; batch < ${batches}; batch++, x += ${inputs}) {
+  ${type} *const state = ${own} + batch * ${filters * memory};
+  for (int f = 0; f < ${filters}; f++) {
+    uint32_t sum = 0;
+    for (int i = 0; i < ${inputs}; i++) sum += (uint32_t)(${site.own('feature')}[f * ${inputs} + i] * ${less('x[i]', x.zeroPoint)});
+    state[f * ${memory} + ${memory - 1}] = (${type})(clamped(${first.text}, ${low}, ${high}) + ${signed(state.zeroPoint)});
+  }
+  for (int u = 0; u < ${units}; u++) {
+    uint32_t sum = (uint32_t)${site.own('bias')}[u];
+    for (int i = u * ${per}; i < (u + 1) * ${per}; i++) sum += (uint32_t)(${site.own('time')}[i] * ${less('state[i]', state.zeroPoint)});
+    *y++ = (int8_t)clamped(${second.text} + ${signed(y.zeroPoint)}, -128, 127);
+  }
+}`;
+  return {
+    at: site.at,
+    op: 'SVDF',
+    inputs: [site.operator.inputs[0]!],
+    output: site.operator.outputs[0]!,
+    scratch: 0,
+    constants: [
+      table('int8_t', site.own('feature'), site.input(1).data as Int8Array),
+      table(type, site.own('time'), site.input(2).data as Int8Array | Int16Array),
+      table('int32_t', site.own('bias'), site.input(3).data as Int32Array),
+    ],
+    body,
+    helpers: ['clamped', first.helper, second.helper],
+    cloned: false,
+    about: `${inputs} → ${units}, ${site.options.rank} ${site.options.rank === 1 ? 'filter' : 'filters'} each over ${memory} steps`,
+  };
+}
+
+/** C expression for a value less its zero point. */
+const less = (text: string, zero: number) => (zero === 0 ? text : `(${text} - ${signed(zero)})`);
+
+/** Positions of the weights of x, the weights of the hidden state, and the bias of each gate. */
+const gates = { input: [1, 5, 12], forget: [2, 6, 13], cell: [3, 7, 14], output: [4, 8, 15] } as const;
+
+/** LSTM: four gates for each cell and step, from the input and from the outputs of the step before. */
+export function lstm(site: SiteOf<'UNIDIRECTIONAL_SEQUENCE_LSTM'>): Piece {
+  const { timeMajor, cellClip } = site.options;
+  const [first, second, inputs] = site.input(0).shape as [number, number, number];
+  const [batches, steps] = timeMajor ? [second, first] : [first, second];
+  const units = site.input(18).shape[1]!;
+  const [x, hidden, cell] = [site.input(0), site.input(18), site.input(19)].map(scaleOf) as [
+    Scale,
+    Scale,
+    Scale,
+  ];
+  const helpers: Helper[] = ['clamped', 'sigmoid'];
+  const scaled = (text: string, ratio: number) => {
+    const made = scaledText(text, ratio);
+    helpers.push(made.helper);
+    return made.text;
+  };
+  const narrow = (text: string) => `clamped(${text}, -32768, 32767)`;
+  const functions = (Object.keys(gates) as (keyof typeof gates)[]).map((gate) => {
+    const [weights, recurrent] = gates[gate].map((place) => site.input(place).quantization?.scale[0] ?? 0);
+    const own = narrow(scaled('(int32_t)own', Math.fround(x.scale * weights!) * 4096));
+    const past = narrow(scaled('(int32_t)past', Math.fround(hidden.scale * recurrent!) * 4096));
+    const [w, r, bias] = ['weights', 'recurrent', 'bias'].map((name) => site.own(`${gate}_${name}`));
+    return `static int32_t ${site.own(gate)}(const int8_t *x, const int8_t *hidden, int unit) {
+  uint32_t own = (uint32_t)${bias}[unit], past = 0;
+  for (int i = 0; i < ${inputs}; i++) own += (uint32_t)(${w}[unit * ${inputs} + i] * ${less('x[i]', x.zeroPoint)});
+  for (int i = 0; i < ${units}; i++) past += (uint32_t)(${r}[unit * ${units} + i] * ${less('hidden[i]', hidden.zeroPoint)});
+  return 3 * ${narrow(`${own} + ${past}`)};
+}`;
+  });
+  const sum = (gate: keyof typeof gates) => `${site.own(gate)}(now, hidden, unit)`;
+  const unit = 2 ** -15;
+  const shift = 12 + Math.round(Math.log2(cell.scale));
+  const limit = Math.trunc(Math.min(Math.fround(cellClip / cell.scale), 32767));
+  const clip = cellClip > 0 ? `${-limit}, ${limit}` : '-32768, 32767';
+  const shown = shift >= 0 ? `*cell * ${3 * 2 ** shift}` : `(3 * *cell + ${2 ** (-shift - 1)}) >> ${-shift}`;
+  const row = timeMajor ? `time * ${batches} + batch` : `batch * ${steps} + time`;
+  const body = `for (int batch = 0; batch < ${batches}; batch++) {
+  int8_t *const hidden = variable${site.operator.inputs[18]} + batch * ${units};
+  for (int time = 0; time < ${steps}; time++) {
+    const int8_t *const now = x + (${row}) * ${inputs};
+    int8_t *const out = y + (${row}) * ${units};
+    for (int unit = 0; unit < ${units}; unit++) {
+      int16_t *const cell = variable${site.operator.inputs[19]} + batch * ${units} + unit;
+      const int32_t kept = ${narrow(scaled(`logistic(${sum('forget')}) * *cell`, unit))};
+      const int32_t added = ${narrow(scaled(`logistic(${sum('input')}) * hyperbolic(${sum('cell')})`, (unit * unit) / cell.scale))};
+      *cell = (int16_t)clamped(${narrow('kept + added')}, ${clip});
+      const int32_t shown = logistic(${sum('output')}) * hyperbolic(${shown});
+      out[unit] = (int8_t)clamped(${scaled('shown', (unit * unit) / hidden.scale)} + ${signed(hidden.zeroPoint)}, -128, 127);
+    }
+    memcpy(hidden, out, ${units});
+  }
+}`;
+  const constants = (Object.keys(gates) as (keyof typeof gates)[]).flatMap((gate) =>
+    ['weights', 'recurrent', 'bias'].map((name, index) => {
+      const { data } = site.input(gates[gate][index]!);
+      const [type, title] = [name === 'bias' ? 'int32_t' : 'int8_t', site.own(`${gate}_${name}`)];
+      return table(type, title, data as Int8Array | Int32Array);
+    }),
+  );
+  return {
+    at: site.at,
+    op: 'UNIDIRECTIONAL_SEQUENCE_LSTM',
+    inputs: [site.operator.inputs[0]!],
+    output: site.operator.outputs[0]!,
+    scratch: 0,
+    constants: [...constants, ...functions],
+    body,
+    helpers,
+    cloned: false,
+    about: `${steps} × ${inputs} → ${steps} × ${units}`,
+  };
+}
