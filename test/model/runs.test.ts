@@ -120,8 +120,11 @@ describe('a training run', () => {
 
   it('records rows of a table without aiot.yaml, and without a signal part', async () => {
     const { dir, file } = await rowsFolder(rowsCsv());
-    await trainModel({ project: dir, data: file, epochs: 3 });
+    const { choice } = (await trainModel({ project: dir, data: file, epochs: 3 })) as TrainResult;
     const [run] = await readTrainingRuns(dir);
+    expect(choice!.kept).toBe('linear');
+    expect(run!.params.chosen).toBe('linear');
+    expect((await runCli(['model', 'runs', 'list', '-p', dir])).stdout).toMatch(/done +linear /);
     expect(run).toMatchObject({ state: 'done', data: { samples: 240 }, split: { by: 'row' } });
     expect(Object.keys(run!.params).filter((name) => name.startsWith('signal'))).toEqual([]);
   });

@@ -32,8 +32,9 @@ export function higherIsBetter(metric: string): boolean {
   return /(?:accuracy|F1)$/i.test(metric);
 }
 
-/** The hidden layers of a run, such as `mlp 32-16`. */
+/** The hidden layers of a run, such as `mlp 32-16`; `linear` if a linear model replaced them. */
 export function networkOf({ params }: Pick<TrainingRun, 'params'>): string {
+  if (params.chosen === 'linear') return 'linear';
   return `${params['model.kind'] ?? ''} ${params['model.layers'] ?? ''}`.trim();
 }
 

@@ -42,6 +42,8 @@ interface RunEnd extends Partial<Pick<TrainingRun, 'refused' | 'error'>> {
   state: 'done' | 'interrupted' | 'failed';
   metrics: Record<string, Metric>;
   backend: string | null;
+  /** Whether a linear model replaced the network of the settings. */
+  linear?: boolean;
   /** Files to keep with the run, by name. */
   files?: ReadonlyMap<string, Uint8Array | string>;
 }
@@ -75,7 +77,7 @@ export class RunRecorder {
   }
 
   /** @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL */
-  async end({ state, metrics, backend, files, refused, error }: RunEnd): Promise<void> {
+  async end({ state, metrics, backend, files, linear, refused, error }: RunEnd): Promise<void> {
     const folder = runFolder(this.dir, this.run);
     const kept: TrainingRun['files'] = [];
     for (const [name, content] of files ?? []) {
@@ -86,6 +88,7 @@ export class RunRecorder {
     this.record = {
       ...this.record,
       ...{ state, metrics, files: kept, ended: Date.now() },
+      params: linear ? { ...this.record.params, chosen: 'linear' } : this.record.params,
       environment: { ...this.record.environment, backend },
       refused: refused ?? [],
       error: error ?? null,

@@ -168,6 +168,7 @@ async function trainPrepared(options: TrainOptions, prepared: Prepared): Promise
     state: interrupted ? 'interrupted' : 'done',
     metrics: metricsOfTraining(result),
     backend: learned.backend,
+    linear: learned.choice?.kept === 'linear',
     files: new Map<string, Uint8Array | string>([
       ['model.float.tflite', bytes],
       ['training.json', jsonText(training)],
