@@ -11,7 +11,7 @@ import { conformDevice, conformitySchema } from '../../lib/device/conform/confor
 export default class DeviceConform extends AiotCommand {
   static override summary = 'Run the protocol v1 conformance checks against a device.';
   static override description =
-    'The device (virtual, native or a board) must be online. It is sent commands and invalid updates that it must reject, and is restarted once. Each check names its section of docs/reference/protocol.md. The device keeps its software, unless --model names a release to install. Nothing stays retained on the broker. Exits with 6 if a check failed.';
+    'The device (virtual, native or a board) must be online. The checks send it commands, and invalid updates that it must reject, and restart it once. Each check names its section of docs/reference/protocol.md. The device keeps its software, unless --model names a release to install. Nothing stays retained on the broker. Exits with 6 if a check failed.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --selector motor-1',
     '<%= config.bin %> <%= command.id %> --selector motor-1 --json',

@@ -10,7 +10,7 @@ import { labelDevices } from '../../lib/provision/labels.js';
 export default class DeviceLabels extends AiotCommand {
   static override summary = 'Create printable device labels with QR codes.';
   static override description =
-    'A label shows the name, type, chip ID, MAC and certificate. Prints labels for the devices named, or for all that have a certificate. An SVG file is a roll of 50 × 25 mm labels; a PDF has A4 sheets. Labels contain no secrets.';
+    'A label shows the name, type, chip ID, MAC and certificate. Without NAME, creates labels for all devices that have a certificate. An SVG file is a roll of 50 × 25 mm labels; a PDF has A4 sheets. Labels contain no secrets.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --out labels.pdf',
     '<%= config.bin %> <%= command.id %> pump-7 pump-8 --out labels.svg --json',

@@ -13,7 +13,7 @@ import { publish, publishedManySchema, publishedSchema } from '../../lib/stream/
 export default class StreamPublish extends AiotCommand {
   static override summary = 'Publish messages and wait for the acknowledgments.';
   static override description =
-    'To publish one message, pass MESSAGE, --file or stdin. To publish many, use --lines or a --file that ends in .ndjson or .jsonl: each line is a message. Lines from aiot stream record are published as recorded, with their topics; any other line is a payload. --template generates payloads, and --count sets how many. A topic in the URL overrides recorded topics.';
+    'To publish one message, pass MESSAGE, --file or stdin. To publish many, use --lines or a --file that ends in .ndjson or .jsonl: each line is a message. Lines from aiot stream record are published as recorded, with their topics; any other line is a payload. --template generates a new payload for each message. A topic in the URL overrides recorded topics.';
   static override aliases = ['stream:pub'];
   static override examples = [
     '<%= config.bin %> <%= command.id %> mqtt://127.0.0.1:1883/sensors/a \'{"x":1}\'',
@@ -38,7 +38,7 @@ export default class StreamPublish extends AiotCommand {
     }),
     template: Flags.string({
       char: 't',
-      summary: 'Payload with JSONata in {{ }}: n counts from 0, $time is the current time.',
+      summary: 'Template for payloads: {{ }} contains JSONata; n = message number from 0, $time = current time.',
       env: 'AIOT_TEMPLATE',
       helpValue: 'TEXT',
     }),

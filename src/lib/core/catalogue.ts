@@ -268,7 +268,7 @@ export const catalogue = {
   AIOT_CHIP_STOPPED: {
     exit: 1,
     family: 'outside',
-    about: 'The chip stopped responding: a problem with the cable, the power or the bootloader.',
+    about: 'The chip stopped responding, because of a problem with the cable, the power or the bootloader.',
     next: 'Check the cable and power, reset the board, and repeat the command. Data already written is verified and skipped.',
   },
   AIOT_CHIP_UNKNOWN: {
@@ -756,7 +756,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      "The job's worker is gone: it stopped reporting progress, or the platform was killed during a job that cannot be resumed.",
+      "The job's worker stopped reporting progress, or the platform was killed during a job that cannot be resumed.",
     next: 'Start the job again.',
   },
   AIOT_KEY_NOT_FOUND: {
@@ -1292,7 +1292,7 @@ export const catalogue = {
     exit: 4,
     family: 'user',
     about: 'No serial port has this name, or there are no serial ports.',
-    next: 'To list the serial ports of this machine, run `aiot board ports`.',
+    next: 'To list the serial ports of this machine, run `aiot board ports`. To try without a board, run `aiot board simulate`.',
   },
   AIOT_SIGNATURES_MISSING: {
     exit: 6,

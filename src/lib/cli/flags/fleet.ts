@@ -99,7 +99,7 @@ export const virtualDeviceFlags = {
   }),
   rate: Flags.integer({
     summary:
-      'Samples per second [default: those of the recording’s time column, or 100; 200 with --motor]; with --board, readings per second [default: 1; IoT kit: one every 1.5 s].',
+      'Samples per second [default: the rate of the recording’s time column, or 100; 200 with --motor]; with --board, readings per second [default: 1; IoT kit: one every 1.5 s].',
     min: 1,
     max: 100_000,
     env: 'AIOT_RATE',
@@ -174,7 +174,7 @@ export const share = (name: string, summary: string, usual: string) =>
 
 /** Simulated network faults between devices and the platform, with their defaults. */
 export const networkFlags = (usual: { loss: string; latency: string; offline: string }) => ({
-  loss: share('loss', 'Share of messages lost; each is resent one second later.', usual.loss),
+  loss: share('loss', 'Share of messages lost; each is resent after 1 s, then after twice as long.', usual.loss),
   latency: Flags.string({
     summary: 'One-way latency of each message: a time, or a range for random values.',
     default: usual.latency,

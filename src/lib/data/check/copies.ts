@@ -154,7 +154,7 @@ function leaks(pairs: Judged[], words: (pair: Judged) => Words): Finding[] {
 function howOf({ kind, share, seconds = 0, fromA = 0, fromB = 0, factor = 1 }: CopyPair): string {
   if (kind === 'exact') return `${percent(share)} of the samples of one are in the other`;
   if (kind === 'stretched') return `correlation ${share.toFixed(3)} at ${factor.toFixed(3)} times the length`;
-  if (kind === 'near') return `correlation ${share.toFixed(3)}`;
+  if (kind === 'near') return `correlation ${share.toFixed(3)} below 2 Hz`;
   return `${seconds.toFixed(1)} s from second ${fromA.toFixed(1)} of one and ${fromB.toFixed(1)} of the other, correlation ${share.toFixed(3)}`;
 }
 
@@ -169,14 +169,14 @@ function evidenceOf({ kind, share, seconds, fromA, fromB, factor, sides }: Judge
 
 function mislabelled(pairs: Judged[]): Finding[] {
   if (pairs.length === 0) return [];
-  const shown = pairs.map(({ a, b, labels }) => `${a} (${labels![0]}) and ${b} (${labels![1]})`);
+  const shown = pairs.map((pair) => `${pair.a} (${pair.labels![0]}) and ${pair.b} (${pair.labels![1]}), ${howOf(pair)}`);
   return [
     {
       kind: 'label',
       severity: 'error',
       files: [...new Set(pairs.flatMap(({ a, b }) => [a, b]))].sort(),
       evidence: { pairs: pairs.length, copies: pairs.map(({ a, b }) => `${a} = ${b}`) },
-      message: `The same signal has two labels: ${listIds(shown, 4)}.`,
+      message: `Recordings with different labels contain the same signal: ${listIds(shown, 4)}.`,
       advice: 'Find out which label is correct, and remove the other recording.',
     },
   ];

@@ -62,7 +62,7 @@ export function checkLabelFields({ recordings, fields }: Dataset): Finding[] {
           field,
           levels: Object.fromEntries(levels.map(({ label, level }) => [label, level])),
         },
-        message: `${field} is the label in other words: its mean is the same in all recordings of a label, and differs between labels (${listIds(shown)}). No measured quantity is that steady.`,
+        message: `${field} contains the label: its mean is the same in all recordings of a label, and differs between labels (${listIds(shown)}). No measured quantity is that steady.`,
         advice: 'Omit the field: its value is unknown at run time.',
       },
     ];

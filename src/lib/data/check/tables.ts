@@ -290,7 +290,7 @@ function repeatedRows(tables: Opened[]): Finding[] {
       kind: 'leak',
       severity: 'error',
       ...common(apart),
-      message: `${plural(apart.length, 'row')} of the split ${apart.length === 1 ? 'is' : 'are'} on two sides, such as ${apart[0]!.map(lineOf).slice(0, 2).join(' and ')}: the metrics would be misleading.`,
+      message: `${plural(apart.length, 'row')} ${apart.length === 1 ? 'is' : 'are'} on two sides of the split, such as ${apart[0]!.map(lineOf).slice(0, 2).join(' and ')}: the metrics would be misleading.`,
       advice: 'Remove them from one side.',
     });
   }
@@ -299,7 +299,7 @@ function repeatedRows(tables: Opened[]): Finding[] {
       kind: 'label',
       severity: contrary.length > 0.01 * rows ? 'error' : 'warning',
       ...common(contrary),
-      message: `${plural(contrary.length, 'row')} ${contrary.length === 1 ? 'stands' : 'stand'} under two labels, such as ${contrary[0]!
+      message: `${plural(contrary.length, 'row')} ${contrary.length === 1 ? 'has' : 'have'} two different labels, such as ${contrary[0]!
         .slice(0, 2)
         .map((place) => `${lineOf(place)} (${labelOf(place)})`)
         .join(' and ')}.`,

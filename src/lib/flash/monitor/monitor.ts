@@ -401,7 +401,7 @@ function late({ options, waitingFor, bytes, lines, last }: Heard): AiotError {
     : `the time limit of ${time} was reached`;
   if (waitingFor !== null)
     return new AiotError('AIOT_TIMEOUT', `${wanted}: ${waitingFor}`, {
-      next: 'To see the connected ports, run `aiot board ports`.',
+      next: 'To see the connected ports, run `aiot board ports`. To try without a board, run `aiot board simulate`.',
     });
   if (bytes === 0)
     return new AiotError('AIOT_TIMEOUT', `${wanted}: the board sent no data`, {

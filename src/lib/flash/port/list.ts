@@ -65,7 +65,7 @@ export async function boardPorts(system?: PortSystem): Promise<PortInfo[]> {
   const others = ports.map(({ path }) => path).join(', ');
   const besides = others ? `; to use another port, pass --port (found: ${others})` : '';
   throw new AiotError('AIOT_SERIAL_NOT_FOUND', `no board is connected to a USB port${besides}`, {
-    next: 'Connect the board with a cable that carries data. To list the ports of this machine, run `aiot board ports`.',
+    next: 'Connect a board with a cable that carries data (see `aiot board ports`). To try without a board, run `aiot board simulate`.',
   });
 }
 
