@@ -559,7 +559,7 @@ int main(void) {
     printf("%s|%s|%u\n", CHIP, line[i].name, (unsigned)line[i].bytes);
   }
   printf("%s|**needed at most**|%u\n", CHIP, (unsigned)needed);
-  printf("%s|**spare, relative to the need**|%u %%\n", CHIP, at_start > needed ? (unsigned)((at_start - needed) * 100 / needed) : 0);
+  printf("%s|**spare, as a share of the memory needed**|%u %%\n", CHIP, at_start > needed ? (unsigned)((at_start - needed) * 100 / needed) : 0);
   check_at(&c, "a fifth of the heap is free", CHIP, needed, needed + needed / 5 <= at_start);
   size_t dump = SYSTEM_STACKS + (SYSTEM_TASKS + task_count) * DUMPED_TASK;
   for (size_t i = 0; i < task_count; i++) dump += tasks[i].stack;
