@@ -38,7 +38,8 @@ export default class StreamPublish extends AiotCommand {
     }),
     template: Flags.string({
       char: 't',
-      summary: 'Template for payloads: {{ }} contains JSONata; n = message number from 0, $time = current time.',
+      summary:
+        'Template for payloads: {{ }} contains JSONata; n = message number from 0, $time = current time.',
       env: 'AIOT_TEMPLATE',
       helpValue: 'TEXT',
     }),

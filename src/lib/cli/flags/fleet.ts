@@ -174,7 +174,11 @@ export const share = (name: string, summary: string, usual: string) =>
 
 /** Simulated network faults between devices and the platform, with their defaults. */
 export const networkFlags = (usual: { loss: string; latency: string; offline: string }) => ({
-  loss: share('loss', 'Share of messages lost; each is resent after 1 s, then after twice as long.', usual.loss),
+  loss: share(
+    'loss',
+    'Share of messages lost; each is resent after 1 s, then after twice as long.',
+    usual.loss,
+  ),
   latency: Flags.string({
     summary: 'One-way latency of each message: a time, or a range for random values.',
     default: usual.latency,

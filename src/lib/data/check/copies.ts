@@ -169,7 +169,9 @@ function evidenceOf({ kind, share, seconds, fromA, fromB, factor, sides }: Judge
 
 function mislabelled(pairs: Judged[]): Finding[] {
   if (pairs.length === 0) return [];
-  const shown = pairs.map((pair) => `${pair.a} (${pair.labels![0]}) and ${pair.b} (${pair.labels![1]}), ${howOf(pair)}`);
+  const shown = pairs.map(
+    (pair) => `${pair.a} (${pair.labels![0]}) and ${pair.b} (${pair.labels![1]}), ${howOf(pair)}`,
+  );
   return [
     {
       kind: 'label',
