@@ -138,7 +138,9 @@ static void test_servo(checks *c) {
   check_equal(c, "duty beyond", 0, 7864, aiot_servo_duty(500, 16, 50));
   near(c, "pulse of 90 degrees", 0, 1472, aiot_servo_pulse_us(90), 1e-9);
   aiot_servo servo;
-  aiot_servo_init(&servo, 0, 100);
+  aiot_servo_init(&servo, true, 100);
+  check_at(c, "servo", "starts open if that is the fail-safe position", 0, servo.degrees == 180 && !aiot_servo_step(&servo, 5000));
+  aiot_servo_init(&servo, false, 100);
   check_at(c, "servo", "does not move at boot", 0, !aiot_servo_step(&servo, 5000) && servo.degrees == 0);
   aiot_servo_turn(&servo, true);
   check_at(c, "servo", "no step before its time", 0, !aiot_servo_step(&servo, 5019));

@@ -35,6 +35,20 @@ describe('aiot pipeline render --target argo', () => {
       }
     ).spec.templates;
 
+  it('overwrites a file that was edited since only with --force', async () => {
+    await cp(join(root, 'templates/motor-watch/aiot.yaml'), join(dir, 'project/aiot.yaml'));
+    const project = join(dir, 'project');
+    await render(project);
+    const file = join(dir, 'argo/README.md');
+    const text = await readFile(file, 'utf8');
+    await writeFile(file, `${text}my notes\n`);
+    const refused = await render(project);
+    expect([refused.code, refused.json]).toMatchObject([6, { error: { code: 'AIOT_DEPLOY_EDITED' } }]);
+    expect(await readFile(file, 'utf8')).toMatch(/my notes/);
+    expect((await render(project, '--force')).code).toBe(0);
+    expect(await readFile(file, 'utf8')).toBe(text);
+  });
+
   it('writes a template for each step with its requirements, and a schedule if there is one', async () => {
     await cp(join(root, 'templates/motor-watch/aiot.yaml'), join(dir, 'project/aiot.yaml'));
     const file = join(dir, 'project/aiot.yaml');

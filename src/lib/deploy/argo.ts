@@ -14,7 +14,8 @@ interface RenderPipelineOptions {
   /** Path of the values file; absent = the project's deploy.yaml. */
   values?: string;
   dryRun?: boolean;
-  yes?: boolean;
+  /** Overwrites files that were edited since they were rendered. */
+  force?: boolean;
 }
 
 /**
@@ -28,7 +29,7 @@ export async function renderPipeline(options: RenderPipelineOptions): Promise<Re
   const about = { project: plan.project, namespace: values.namespace, name };
   const text = fillText(templateText('argo/readme.txt'), about) + largeFilesText(large);
   const files = [...made, { path: 'README.md', text, about: 'instructions for these files' }];
-  const { out, dryRun, yes } = options;
+  const { out, dryRun = false, force = false } = options;
   const next = 'kubectl apply --server-side -f .';
   return writeRendering({
     target: 'argo',
@@ -36,8 +37,7 @@ export async function renderPipeline(options: RenderPipelineOptions): Promise<Re
     files,
     next,
     project: plan.project,
-    ...(dryRun ? { dryRun } : {}),
-    ...(yes ? { yes } : {}),
+    ...{ dryRun, force },
   });
 }
 

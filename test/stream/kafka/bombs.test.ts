@@ -88,6 +88,31 @@ describe('a normal batch', () => {
   );
 });
 
+describe('zstd frames without a size, as Java writes them', () => {
+  const frame = (blocks: number) => zstd(0x00, Buffer.from([0x58]), Array(blocks).fill(128 * 1024));
+  const text = (blocks: number) => Buffer.alloc(blocks * 128 * 1024, 'a');
+
+  it('decompress to any multiple of their length', async () => {
+    const codec = await codecOf('zstd');
+    expect((await codec.decompress(frame(200))).equals(text(200))).toBe(true);
+  });
+
+  it('may follow one another, with and without a size', async () => {
+    const codec = await codecOf('zstd');
+    const both = Buffer.concat([frame(20), await codec.compress(Buffer.from('end')), frame(1)]);
+    const expected = Buffer.concat([text(20), Buffer.from('end'), text(1)]);
+    expect((await codec.decompress(both)).equals(expected)).toBe(true);
+  });
+
+  it('are rejected if they are cut off', async () => {
+    const codec = await codecOf('zstd');
+    for (const length of [4, 7, 40, frame(20).length - 1])
+      await expect(codec.decompress(frame(20).subarray(0, length))).rejects.toMatchObject({
+        code: 'AIOT_STREAM_DECODE',
+      });
+  });
+});
+
 describe('a damaged batch', () => {
   it.each(['gzip', 'snappy', 'lz4', 'zstd'] as const)(
     'is reported when compressed with %s',

@@ -68,8 +68,8 @@ typedef struct {
   uint64_t moved_ms;
 } aiot_servo;
 
-/* Starts at `degrees`, because the real position is unknown. 20 ms per degree. */
-void aiot_servo_init(aiot_servo *servo, uint8_t degrees, uint64_t now_ms);
+/* Starts at the position of `on`, because the real one is unknown. 20 ms per degree. */
+void aiot_servo_init(aiot_servo *servo, bool on, uint64_t now_ms);
 
 /* Sets the target: 180 degrees (on) or 0 (off). */
 void aiot_servo_turn(aiot_servo *servo, bool on);

@@ -50,8 +50,10 @@ uint32_t aiot_servo_duty(double degrees, unsigned bits, unsigned hz) {
   return (uint32_t)(aiot_servo_pulse_us(degrees) * most * hz / 1e6);
 }
 
-void aiot_servo_init(aiot_servo *servo, uint8_t degrees, uint64_t now_ms) {
-  *servo = (aiot_servo){.degrees = degrees, .target = degrees, .step_ms = 20, .moved_ms = now_ms};
+void aiot_servo_init(aiot_servo *servo, bool on, uint64_t now_ms) {
+  *servo = (aiot_servo){.step_ms = 20, .moved_ms = now_ms};
+  aiot_servo_turn(servo, on);
+  servo->degrees = servo->target;
 }
 
 void aiot_servo_turn(aiot_servo *servo, bool on) { servo->target = on ? MOST_DEGREES : 0; }

@@ -19,15 +19,15 @@ static void write_pulse(void) {
 }
 
 bool aiot_esp32_servo_start(int pin, uint64_t now_ms) {
+  if (!ruled) spec = aiot_rule_default();
+  aiot_rule_init(&rule, &spec, now_ms);
+  /* No sweep at the start: the first pulse is the rule's fail-safe position. */
+  aiot_servo_init(&servo, rule.on, now_ms);
   /* 14 bits is the maximum resolution of the ESP32-C3's timers. */
   const ledc_timer_config_t timer = {
       .speed_mode = LEDC_LOW_SPEED_MODE, .duty_resolution = LEDC_TIMER_14_BIT, .timer_num = LEDC_TIMER_0, .freq_hz = HZ, .clk_cfg = LEDC_AUTO_CLK};
   const ledc_channel_config_t channel = {
-      .gpio_num = pin, .speed_mode = LEDC_LOW_SPEED_MODE, .channel = LEDC_CHANNEL_0, .timer_sel = LEDC_TIMER_0, .duty = aiot_servo_duty(0, BITS, HZ)};
-  if (!ruled) spec = aiot_rule_default();
-  aiot_rule_init(&rule, &spec, now_ms);
-  /* No sweep at the start: the servo begins at 0 degrees, the off position. */
-  aiot_servo_init(&servo, 0, now_ms);
+      .gpio_num = pin, .speed_mode = LEDC_LOW_SPEED_MODE, .channel = LEDC_CHANNEL_0, .timer_sel = LEDC_TIMER_0, .duty = aiot_servo_duty(servo.degrees, BITS, HZ)};
   started = ledc_timer_config(&timer) == ESP_OK && ledc_channel_config(&channel) == ESP_OK;
   return started;
 }

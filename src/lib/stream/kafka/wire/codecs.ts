@@ -47,9 +47,14 @@ const loaders: Record<Exclude<Compression, 'none'>, () => Promise<Codec>> = {
       compress: async (bytes) => asBuffer(zstd.compress(bytes, 3)),
       decompress: async (bytes) => {
         refuseBomb('zstd', asBuffer(bytes));
-        // Discards the state of the last call.
-        zstd.reset();
-        return asBuffer(zstd.decompress(bytes));
+        return Buffer.concat(
+          zstdFrames(asBuffer(bytes)).map((frame) => {
+            if (frame.claimed !== null) return zstd.decompress(frame.bytes);
+            // Java's producer writes frames without a size. `decompress` would guess one that is too small for repetitive messages.
+            zstd.reset();
+            return zstd.decompressChunk(frame.bytes, frame.most);
+          }),
+        );
       },
     };
   },
@@ -137,10 +142,26 @@ function lz4Bytes(bytes: Buffer): number {
   return Math.max(total, claimed);
 }
 
-/** Zstandard frames (RFC 8878, section 3.1): a block decompresses to at most 128 KiB, or is one repeated byte. */
 function zstdBytes(bytes: Buffer): number {
-  let total = 0;
+  return zstdFrames(bytes).reduce((total, { claimed, most }) => total + Math.max(claimed ?? 0, most), 0);
+}
+
+interface ZstdFrame {
+  bytes: Buffer;
+  /** Decompressed size in its header; null = none. */
+  claimed: number | null;
+  /** Largest decompressed size of its blocks, bytes. */
+  most: number;
+}
+
+/**
+ * Zstandard frames (RFC 8878, section 3.1) that hold data: a block decompresses to at most 128 KiB, or is one repeated byte.
+ * @throws RangeError if the last one is truncated
+ */
+function zstdFrames(bytes: Buffer): ZstdFrame[] {
+  const frames: ZstdFrame[] = [];
   for (let at = 0; at < bytes.length; ) {
+    const begin = at;
     const magic = bytes.readUInt32LE(at);
     if (magic >>> 4 === 0x184d2a5) {
       at += 8 + bytes.readUInt32LE(at + 4);
@@ -150,23 +171,26 @@ function zstdBytes(bytes: Buffer): number {
     const single = (descriptor >> 5) & 1;
     const contentBytes = [single, 2, 4, 8][descriptor >> 6]!;
     const from = at + 5 + (1 - single) + [0, 1, 2, 4][descriptor & 3]!;
-    const claimed =
-      contentBytes < 4
-        ? 0
-        : contentBytes === 4
-          ? bytes.readUInt32LE(from)
-          : Number(bytes.readBigUInt64LE(from));
-    let blocks = 0;
+    const claimed = zstdContentSize(bytes, from, contentBytes);
+    let most = 0;
     at = from + contentBytes;
     for (let last = false; !last; ) {
       const head = bytes.readUIntLE(at, 3);
       const [type, size] = [(head >> 1) & 3, head >> 3];
       last = (head & 1) === 1;
-      blocks += type === 2 ? 128 * 1024 : size;
+      most += type === 2 ? 128 * 1024 : size;
       at += 3 + (type === 1 ? 1 : size);
     }
-    total += Math.max(claimed, blocks);
     at += descriptor & 4;
+    if (at > bytes.length) throw new RangeError('a frame has no end');
+    frames.push({ bytes: bytes.subarray(begin, at), claimed, most });
   }
-  return total;
+  return frames;
+}
+
+/** A frame's decompressed size, from `length` bytes of its header; null without them. Sizes of two bytes begin at 256. */
+function zstdContentSize(bytes: Buffer, at: number, length: number): number | null {
+  if (length === 0) return null;
+  if (length === 8) return Number(bytes.readBigUInt64LE(at));
+  return bytes.readUIntLE(at, length) + (length === 2 ? 256 : 0);
 }
