@@ -98,7 +98,7 @@ function requireReadable(url: string): void {
     if (!(cause instanceof AiotError) || cause.code !== 'AIOT_STREAM_SCHEME') throw cause;
     throw new AiotError('AIOT_SENSOR_URL', cause.message, {
       cause,
-      next: `${cause.next} For a sensor of this machine, use i2c:, iio: or alsa:. To listen, use tcp:.`,
+      next: `${cause.next} For a sensor of this machine, use i2c:, iio:, w1: or alsa:. To listen, use tcp:.`,
     });
   }
 }
