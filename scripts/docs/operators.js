@@ -2,6 +2,7 @@
 const conversions = {
   QUANTIZE: 'float32 → int8 or int16, between these, and between int8 and uint8',
   DEQUANTIZE: 'int8, int16 or float16 → float32',
+  FOREST: 'float32 → float32; integers in between',
 };
 
 /** Names of the operators in the table of firmware/core/src/kernels.c. */
@@ -31,7 +32,7 @@ export function operatorsPage({ operators, hasKernel, hasC, firmware }) {
 <!-- Written by npm run docs from src/lib/formats/tflite/operators, the interpreter's and the generator's tables, and firmware/core/src/kernels.c. -->
 
 Supported operators of \`.tflite\` files, by type of the activations. Every listed operator can be read and written. int16 means int16 activations with int8
-weights. \`--emit c\` and the firmware support int8 only. A file may also contain SHAPE and REDUCE_PROD if they compute
+weights. \`--emit c\` and the firmware support int8 only, and \`--emit c\` also [FOREST](#decision-trees). A file may also contain SHAPE and REDUCE_PROD if they compute
 constants, and TILE by at most 10, which becomes CONCATENATION. SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND around a convolution become its dilation.
 A file has VAR_HANDLE and CALL_ONCE for its [variables](#variables).
 
@@ -61,6 +62,23 @@ window of such a model.
 
 An input or output of uint8 is int8 here, with each value and the zero point 128 lower.
 
+## Decision trees
+
+FOREST is a custom operator, \`AIOT_FOREST\`: the sums of the leaves that a row reaches. \`aiot model train\` (\`kind: forest\`) and the import of ONNX files write it. Only aiot can run it:
+the interpreter, and so loops and virtual devices, and C code by \`--emit c\`. LiteRT, TensorFlow Lite Micro and the firmware cannot.
+
+| input | contents |
+| --- | --- |
+| 0 | float32 [1, features], finite |
+| 1 | int32 [nodes, 4]: feature, threshold, next node if the feature is at most the threshold, next node if not |
+| 2 | int32 [leaves, outputs], with one scale, a power of two |
+| 3 | int32 [trees]: the first node of each tree |
+| 4 | int32 [outputs]: values before the first tree |
+
+A threshold is stored as its *key*: the bits of its float32 as an int32, or for negative numbers minus the bits of the magnitude. Keys have the order of the numbers. So comparing keys gives
+exactly the result of comparing the numbers. A node refers only to later nodes; −1 − k is leaf k. Sums have at most 24 bits, so the order of additions does not matter, and the float32 output
+(sum × scale) is exact.
+
 ## Judges
 
 | column | compared with | result |
@@ -68,6 +86,7 @@ An input or output of uint8 is int8 here, with each value and the zero point 128
 | int8, int16 | TensorFlow Lite Micro from PyPI, on random shapes, scales and options | the same bits |
 | float32 | the same | the same bits for operators with a fixed order of roundings; otherwise within 2·10⁻⁵ of the largest value, because sums or exponentials are rounded differently |
 | \`--emit c\`, firmware | the interpreter and TensorFlow Lite Micro | the same bits |
+| FOREST | ONNX Runtime, on models of scikit-learn and on every mode of a branch; C code: the interpreter | outputs within 10⁻⁵ of the largest value, the same classes; C code: the same bits |
 | variables | TensorFlow Lite Micro, on four streaming wake-word models from PyPI over 300 steps, and on random models | the same bits in every tensor |
 
 The tests are \`test/runtime/tflm.real.test.ts\`, \`int16.real.test.ts\`, \`float.real.test.ts\` and \`wake-words.real.test.ts\` beside it, \`test/model/emit-c.real.test.ts\` and \`test/firmware/interpreter.real.test.ts\`.

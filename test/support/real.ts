@@ -65,6 +65,7 @@ export function python(
   environment:
     | 'ci'
     | 'sbom'
+    | 'sklearn'
     | 'delta'
     | 'esptool'
     | 'guide'

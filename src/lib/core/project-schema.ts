@@ -110,6 +110,18 @@ const augment = z.strictObject({
   gain: z.number().min(0).max(0.9).default(0),
 });
 
+/** Random forest: `kind: forest`. */
+const forest = z.strictObject({
+  /** Number of trees; 1 = a single decision tree, grown on all rows and features. */
+  trees: z.int().min(1).max(2000).default(100),
+  /** Largest number of decisions from the root to a leaf; absent = no limit. */
+  depth: z.int().min(1).max(64).optional(),
+  /** Smallest number of different rows in a leaf. */
+  leaf: z.int().min(1).max(100_000).default(1),
+  /** Share of the features that each split chooses among; absent = their square root, or a third for values. */
+  features: z.number().gt(0).max(1).optional(),
+});
+
 const train = z.strictObject({
   epochs: z.int().min(1).max(10_000).default(50),
   batch: z.int().min(1).max(65_536).default(32),
@@ -127,6 +139,7 @@ const train = z.strictObject({
   /** Whether rare classes count as much as frequent ones. */
   classWeights: z.enum(['balanced', 'none']).default('balanced'),
   augment: augment.prefault({}),
+  forest: forest.prefault({}),
   /** Autoencoder: share of the training examples whose error counts as normal. */
   quantile: z.number().min(0.5).max(1).default(0.99),
   /** An external training program: it reads rows and writes a float .tflite; see docs/reference/project.md. */
@@ -196,7 +209,7 @@ const table = z.strictObject({
 const model = z.strictObject({
   name: name.optional(),
   table: table.optional(),
-  kind: z.enum(['mlp', 'cnn1d', 'ds-cnn', 'autoencoder', 'layers']).default('mlp'),
+  kind: z.enum(['mlp', 'cnn1d', 'ds-cnn', 'autoencoder', 'forest', 'layers']).default('mlp'),
   /** Units of the hidden layers (mlp, autoencoder), filters of the convolutions (cnn1d, ds-cnn), or layers one by one. */
   layers: z.union([z.array(size).min(1).max(16), z.array(layerSchema).min(1).max(64)]).optional(),
   /** Kind of the model's output; that of an autoencoder is always its reconstruction error. */

@@ -149,10 +149,21 @@ export {
 export { writeSavedModel } from './saved-model.js';
 export { checkGraph, checkQuantization } from './tflite/check.js';
 export {
+  type Forest,
+  forestGraph,
+  forestIn,
+  keyOfBits,
+  keyValue,
+  orderKey,
+  type RealTree,
+  sumLeaves,
+} from './tflite/forest.js';
+export {
   type Activation,
   elementBytes,
   elementCount,
   type Graph,
+  hasForest,
   hasState,
   type Operator,
   type OperatorName,

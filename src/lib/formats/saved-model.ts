@@ -168,7 +168,7 @@ const blocks =
 /** Writes any change of shape as a RESHAPE: all sizes are known, so the output shape determines the operation. */
 const reshape = (use: NodeWriter): string => use.reshape(use.input(0), use.outputShape);
 
-/** Operators on real numbers without a state: all except quantization, variables, and ARG_MAX, whose output is an index. */
+/** Operators on real numbers without a state: all except quantization, variables, trees, and ARG_MAX, whose output is an index. */
 type RealOperatorName = Exclude<
   OperatorName,
   | 'QUANTIZE'
@@ -178,6 +178,7 @@ type RealOperatorName = Exclude<
   | 'ASSIGN_VARIABLE'
   | 'SVDF'
   | 'UNIDIRECTIONAL_SEQUENCE_LSTM'
+  | 'FOREST'
 >;
 
 /** Attributes of a node, besides its inputs (AttrValue, framework/attr_value.proto). */

@@ -72,7 +72,7 @@ export const trainingFlags = {
     env: 'AIOT_SEED',
     min: 0,
   }),
-  kind: Flags.option({ options: ['mlp', 'cnn1d', 'ds-cnn', 'autoencoder'] as const })({
+  kind: Flags.option({ options: ['mlp', 'cnn1d', 'ds-cnn', 'autoencoder', 'forest'] as const })({
     summary: 'Model architecture.',
     env: 'AIOT_KIND',
   }),

@@ -189,6 +189,11 @@ export interface OperatorOptions {
   LOG: Record<never, never>;
   ELU: Record<never, never>;
   HARD_SWISH: Record<never, never>;
+  /**
+   * A custom operator of aiot's own: the sums of the leaves that a row reaches in an ensemble of decision trees. Inputs: x, and the constant
+   * int32 tables of forest.ts.
+   */
+  FOREST: Record<never, never>;
   QUANTIZE: Record<never, never>;
   DEQUANTIZE: Record<never, never>;
 }
@@ -280,6 +285,11 @@ export function hasState({ tensors }: Graph): boolean {
 export function zeros({ type, shape, quantization }: Tensor): TensorData {
   const data = typedData(type, new Uint8Array(elementCount(shape) * elementBytes(type)));
   return type === 'int8' ? data.fill((quantization?.zeroPoint[0] ?? 0) as never) : data;
+}
+
+/** Whether a model contains decision trees, which only aiot's own interpreter and generated C can run. */
+export function hasForest({ operators }: Pick<Graph, 'operators'>): boolean {
+  return operators.some(({ op }) => op === 'FOREST');
 }
 
 /** The graph without unused tensors; the others keep their order. */

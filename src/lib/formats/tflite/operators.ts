@@ -22,13 +22,21 @@ export function rowOf(op: OperatorName): Omit<Row<OperatorName>, 'version' | 'ou
   return operatorRows[op];
 }
 
+const customCode = 32;
+
+/** Other operators have no name, so theirs is ignored. */
+const keyOf = (code: number, custom: string) => (code === customCode ? `${code} ${custom}` : `${code}`);
+
 const byCode = new Map(
-  (Object.keys(operatorRows) as OperatorName[]).map((op) => [operatorRows[op].code, op]),
+  (Object.keys(operatorRows) as OperatorName[]).map((op) => {
+    const { code, custom = '' } = rowOf(op);
+    return [keyOf(code, custom), op];
+  }),
 );
 
-/** The operator with this builtin code, or undefined if it has no row here. */
-export function operatorOf(code: number): OperatorName | undefined {
-  return byCode.get(code);
+/** The operator with this builtin code, and for a custom operator this name; undefined if it has no row here. */
+export function operatorOf(code: number, custom: string): OperatorName | undefined {
+  return byCode.get(keyOf(code, custom));
 }
 
 /** Version of the kernel that one use of an operator needs. */

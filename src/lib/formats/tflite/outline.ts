@@ -145,7 +145,7 @@ function operatorIn(table: Table, index: number, codes: readonly Table[], tensor
   return {
     op: custom === '' ? builtinName(builtin) : `${builtinName(builtin)} ${custom}`,
     version: code.int32(slots.operatorCode.version, 1),
-    known: (operatorOf(builtin) ?? resourceOperatorOf(builtin)) !== undefined,
+    known: (operatorOf(builtin, custom) ?? resourceOperatorOf(builtin)) !== undefined,
     inputs: indices(table, slots.operator.inputs, tensors, -1, where),
     outputs: indices(table, slots.operator.outputs, tensors, -1, where),
     at: table.at,

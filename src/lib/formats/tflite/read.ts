@@ -228,8 +228,9 @@ const emptyTable = new CheckedBuffer(Uint8Array.of(8, 0, 0, 0, 4, 0, 4, 0, 4, 0,
 
 function operatorName(table: Table, index: number): OperatorName | ShapeOperatorName | ResourceOperatorName {
   const code = Math.max(table.int8(slots.operatorCode.oldCode, 0), table.int32(slots.operatorCode.code, 0));
-  const op = operatorOf(code) ?? shapeOperatorOf(code) ?? resourceOperatorOf(code);
-  if (op === undefined) throw otherOperator(index, code, table.text(slots.operatorCode.customCode));
+  const custom = table.text(slots.operatorCode.customCode);
+  const op = operatorOf(code, custom) ?? shapeOperatorOf(code) ?? resourceOperatorOf(code);
+  if (op === undefined) throw otherOperator(index, code, custom);
   return op;
 }
 

@@ -285,6 +285,7 @@ export interface ShapeOperator {
 /** The part of an operator's row that reading uses. */
 export interface ReadRow {
   code: number;
+  custom?: string;
   optionsType: number;
   fields: OptionField[];
   inputs: [least: number, most: number];

@@ -58,10 +58,16 @@ export function signatureTable(builder: Builder, graph: Graph): number {
   return builder.endObject();
 }
 
-/** An operator code in both fields: readers before TensorFlow 2.4 know only the one-byte field. */
-export function codeTable(builder: Builder, code: number, version: number): number {
+/** An operator code in both fields: readers before TensorFlow 2.4 know only the one-byte field. A custom operator also has a name. */
+export function codeTable(
+  builder: Builder,
+  { code, custom }: Pick<ReadRow, 'code' | 'custom'>,
+  version: number,
+): number {
+  const name = custom === undefined ? 0 : builder.createString(custom);
   builder.startObject(slotCounts.operatorCode);
   builder.addFieldInt8(slots.operatorCode.oldCode, Math.min(code, largestOldCode), 0);
+  builder.addFieldOffset(slots.operatorCode.customCode, name, 0);
   builder.addFieldInt32(slots.operatorCode.version, version, 1);
   builder.addFieldInt32(slots.operatorCode.code, code, 0);
   return builder.endObject();

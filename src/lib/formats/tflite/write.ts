@@ -56,7 +56,7 @@ export function writeTflite(graph: Graph, { metadata }: WriteOptions = {}): Uint
   );
   const codeTables = tableVector(
     builder,
-    order.map((op) => codeTable(builder, fileRowOf(op).code, codes.get(op as Operator['op']) ?? 1)),
+    order.map((op) => codeTable(builder, fileRowOf(op), codes.get(op as Operator['op']) ?? 1)),
   );
   const description = builder.createString(full.description);
   builder.startObject(slotCounts.model);

@@ -26,9 +26,10 @@ export function endOf(graph: Graph, side: 'inputs' | 'outputs'): End {
   return { type, scale, zeroPoint: quantization?.zeroPoint[0] ?? 0, shape };
 }
 
-/** A network's data type, from its contents; without weights it is that of its input. */
+/** A network's data type, from its contents; without weights, and for decision trees, it is that of its input. */
 export function modeOf(graph: Graph): NetworkMode {
   const precision = precisionOf(graph);
+  if (precision === 'forest') return 'float32';
   if (precision !== 'none') return precision;
   const type = graph.tensors[graph.inputs[0] ?? -1]?.type;
   return type === 'int8' ? 'int8' : type === 'int16' ? 'int16x8' : 'float32';

@@ -9,6 +9,8 @@ import {
   type ModelPart,
   verifyManifest,
 } from '../../formats/manifest/manifest.js';
+import { hasForest } from '../../formats/tflite/graph.js';
+import { readTflite } from '../../formats/tflite/read.js';
 import {
   bundleOfMembers,
   contentNames,
@@ -147,11 +149,15 @@ function tampered(message: string, cause?: unknown): AiotError {
   return new AiotError('AIOT_BUNDLE_TAMPERED', message, { cause });
 }
 
-/** Interface 1: the firmware runs only int8 networks that predict classes. Interface 2: it runs any data type and kind of prediction. */
-const interfaces = { int8Classes: 1, anyAnswer: 2 } as const;
+/**
+ * Interface 1: the firmware runs only int8 networks that predict classes. Interface 2: it runs any data type and kind of prediction. Interface 3: it
+ * also runs decision trees.
+ */
+const interfaces = { int8Classes: 1, anyAnswer: 2, forests: 3 } as const;
 
 /** Minimum firmware interface required to run the bundle. */
-export function interfaceOf({ info }: Bundle | NetworkBundle): number {
+export function interfaceOf({ info, model }: Bundle | NetworkBundle): number {
+  if (hasForest(readTflite(model))) return interfaces.forests;
   if (info.kind === 'network') return interfaces.anyAnswer;
   const { quantization, input, output, answer } = info;
   const plain = quantization.mode === 'int8' && [input, output].every(({ type }) => type === 'int8');

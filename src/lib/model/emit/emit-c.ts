@@ -519,9 +519,9 @@ const makers: { readonly [Name in OperatorName]?: (site: Site<never>) => Piece |
   STRIDED_SLICE: stridedSlice,
 };
 
-/** Whether C code can be generated for an operator on int8. */
+/** Whether C code can be generated for an operator on int8, or for decision trees (`emitForest`). */
 export function hasC(op: OperatorName): boolean {
-  return makers[op] !== undefined || lookups.has(op) || reshapes.has(op);
+  return op === 'FOREST' || makers[op] !== undefined || lookups.has(op) || reshapes.has(op);
 }
 
 /** A network as functions to be called in sequence. */

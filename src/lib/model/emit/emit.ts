@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import { AiotError } from '../../core/errors.js';
 import type { quantizeModes } from '../../core/project-schema.js';
-import type { Graph } from '../../formats/tflite/graph.js';
+import { type Graph, hasForest } from '../../formats/tflite/graph.js';
 import { emitC } from './emit-c.js';
+import { emitForest } from './emit-forest.js';
 import { emitTflm } from './tflm.js';
 
 /** Kinds of source code that can be generated from a network. */
@@ -29,7 +30,7 @@ export interface EmitOptions {
  */
 export function emitted(kind: Emit, options: EmitOptions): Map<string, string> {
   if (kind === 'tflm') return emitTflm(options);
-  if (kind === 'c') return emitC(options);
+  if (kind === 'c') return hasForest(options.graph) ? emitForest(options) : emitC(options);
   throw new AiotError('AIOT_USAGE', `expected --emit ${emits.join(' or ')}, got ${kind}`);
 }
 
@@ -59,10 +60,20 @@ export function requireEmittable(
     mode,
     io,
     out,
-  }: { mode: (typeof quantizeModes)[number]; io?: string | undefined; out?: string | undefined },
+    forest = false,
+  }: {
+    mode: (typeof quantizeModes)[number];
+    io?: string | undefined;
+    out?: string | undefined;
+    forest?: boolean;
+  },
 ): void {
+  if (forest && emit === 'tflm')
+    throw new AiotError('AIOT_QUANTIZE_UNFIT', '--emit tflm: TFLite Micro has no kernel for decision trees', {
+      next: 'Use --emit c, which needs no runtime.',
+    });
   if (emit !== 'c') return;
-  if (mode !== 'int8' || io === 'float32')
+  if ((!forest && mode !== 'int8') || io === 'float32')
     throw new AiotError(
       'AIOT_QUANTIZE_UNFIT',
       `--emit c supports fully int8 models only, got --mode ${mode}${io === undefined ? '' : ` --io ${io}`}`,

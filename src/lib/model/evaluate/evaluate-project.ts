@@ -1,6 +1,6 @@
 import { writeJsonAtomic } from '../../core/files.js';
 import type { Project } from '../../core/project.js';
-import type { Graph } from '../../formats/tflite/graph.js';
+import { type Graph, hasForest } from '../../formats/tflite/graph.js';
 import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import { type Built, readBuilt, stale } from '../build-folder.js';
 import { decode, encodeInput, endOf, valuesOf } from '../bundle/ends.js';
@@ -76,7 +76,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
         : null,
     baseline: baselineOf(training),
     folds: folds && { ...folds.together, voted: folds.vote === vote ? folds.together.voted : null },
-    agreement: agreementOf(device!.predicted, litert!.predicted),
+    agreement: hasForest(int8.graph) ? null : agreementOf(device!.predicted, litert!.predicted),
     worst: worstWindows(worst, outputs.groups, built),
     gates,
     passed: gates.every(({ passed }) => passed),
@@ -137,8 +137,9 @@ function sentences(
   { classes, confusion }: Pick<Verdict, 'classes' | 'confusion'>,
 ): string[] {
   const unit = training.source.kind === 'table' ? 'rows' : 'windows';
-  const alone =
-    refusalOfMicro(int8.graph) === null
+  const alone = hasForest(int8.graph)
+    ? ['a forest: LiteRT cannot run it, so all figures are those of the device interpreter']
+    : refusalOfMicro(int8.graph) === null
       ? []
       : [`${precisionOf(int8.graph)}: devices cannot run it, so its figures are those on LiteRT alone`];
   return [

@@ -182,7 +182,7 @@ export const fileEvaluationSchema = z.object({
   kind: z.enum(['tflite', 'aiot']),
   bytes: z.int(),
   digest: z.string(),
-  precision: z.enum(['float32', 'float16', 'dynamic', 'int8', 'int16x8', 'mixed', 'none']),
+  precision: z.enum(['float32', 'float16', 'dynamic', 'int8', 'int16x8', 'mixed', 'forest', 'none']),
   data: z.string(),
   dataDigest: z.string(),
   /** Whether rows were standardized with the mean and deviation that the file itself carries. */

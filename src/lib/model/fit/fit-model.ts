@@ -5,7 +5,7 @@ import { readBytes } from '../../core/files.js';
 import { issueText } from '../../core/issues.js';
 import { loadProject } from '../../core/project.js';
 import { nearest } from '../../core/text.js';
-import type { Graph } from '../../formats/tflite/graph.js';
+import { type Graph, hasForest } from '../../formats/tflite/graph.js';
 import { readTflite } from '../../formats/tflite/read.js';
 import { arenaBytes } from '../../runtime/arena.js';
 import { buildFiles } from '../files.js';
@@ -52,6 +52,10 @@ export async function fitModel(options: FitOptions): Promise<Fit> {
   if (refusal !== null)
     throw new AiotError('AIOT_TFLITE_UNSUPPORTED', refusal, {
       next: 'Create a version for chips with `aiot model quantize FLOAT.tflite --mode int8`.',
+    });
+  if (hasForest(graph))
+    throw new AiotError('AIOT_TFLITE_UNSUPPORTED', 'TFLite Micro has no kernel for decision trees (FOREST)', {
+      next: 'Write C code with `aiot model quantize --emit c`; your compiler reports its size, and it needs no arena.',
     });
   const fits = wanted.map((name) => fitChip(name, graph, model.network.length, budgets));
   const [only] = fits;

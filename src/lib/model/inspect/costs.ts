@@ -1,5 +1,11 @@
 import { AiotError } from '../../core/errors.js';
-import { elementCount, type Graph, type Operator, type Tensor } from '../../formats/tflite/graph.js';
+import {
+  elementCount,
+  type Graph,
+  hasForest,
+  type Operator,
+  type Tensor,
+} from '../../formats/tflite/graph.js';
 import { activationPlaces } from '../../formats/tflite/operators.js';
 import { arenaBytes } from '../../runtime/arena.js';
 
@@ -101,8 +107,12 @@ const weighted: readonly string[] = [
   'CONV_3D',
 ];
 
-/** Bytes of arena to give TFLite Micro for it (see `arenaBytes`); null for float16 and dynamic range, which it rejects. */
+/**
+ * Bytes of arena to give TFLite Micro for it (see `arenaBytes`); null for float16 and dynamic range, which it rejects. 0 for decision trees, which
+ * run as generated C and need no memory besides their input and output.
+ */
 export function arenaOf(graph: Graph): number | null {
+  if (hasForest(graph)) return 0;
   return refusalOfMicro(graph) === null ? arenaBytes(graph) : null;
 }
 
@@ -128,8 +138,8 @@ export function refuseOffDevice(graph: Graph): void {
   });
 }
 
-/** A network's data type; `none` if it has no weights. */
-export type Precision = 'float32' | 'float16' | 'dynamic' | 'int8' | 'int16x8' | 'mixed' | 'none';
+/** A network's data type; `none` if it has no weights, `forest` for decision trees: int32 between float32 inputs and outputs. */
+export type Precision = 'float32' | 'float16' | 'dynamic' | 'int8' | 'int16x8' | 'mixed' | 'forest' | 'none';
 
 const weightedOps: readonly string[] = [
   'FULLY_CONNECTED',
@@ -156,6 +166,7 @@ function float16Operator(graph: Graph): { index: number; operator: Operator } | 
 
 /** The kind of quantization of a whole network, as named by `model quantize --mode`. */
 export function precisionOf(graph: Graph): Precision {
+  if (hasForest(graph)) return 'forest';
   if (float16Operator(graph)) return 'float16';
   const found = new Set(
     graph.operators

@@ -1,5 +1,5 @@
 import { AiotError } from '../../core/errors.js';
-import type { Graph } from '../../formats/tflite/graph.js';
+import { type Graph, hasForest } from '../../formats/tflite/graph.js';
 import { type Outline, outlineTflite } from '../../formats/tflite/outline.js';
 import { importTflite } from '../../formats/tflite/read.js';
 import { arenaBytes, planArena } from '../../runtime/arena.js';
@@ -111,6 +111,7 @@ function operatorsOf({ operators, tensors }: Outline, graph: Graph | null): Netw
 
 function arenaOf(graph: Graph | null, runs: boolean): Pick<Network, 'arena' | 'arenaBytes'> {
   if (graph === null || !runs) return { arena: null, arenaBytes: null };
+  if (hasForest(graph)) return { arena: null, arenaBytes: 0 };
   const { head, tail, smallest, pieces } = planArena(graph);
   return {
     arenaBytes: arenaBytes(graph),

@@ -22,7 +22,9 @@ export const inspectionSchema = z.object({
   networkBytes: z.int(),
   digest: z.string(),
   description: z.string(),
-  precision: z.enum(['float32', 'float16', 'dynamic', 'int8', 'int16x8', 'mixed', 'none']).nullable(),
+  precision: z
+    .enum(['float32', 'float16', 'dynamic', 'int8', 'int16x8', 'mixed', 'forest', 'none'])
+    .nullable(),
   parameters: z.int(),
   /** Multiply-adds of one run; null if unknown for any operator. */
   macs: z.int().nullable(),

@@ -1,7 +1,7 @@
 import { AiotError } from '../../core/errors.js';
 import type { LayerConfig } from '../../core/project-schema.js';
 
-export const networkKinds = ['mlp', 'cnn1d', 'ds-cnn', 'autoencoder', 'layers'] as const;
+export const networkKinds = ['mlp', 'cnn1d', 'ds-cnn', 'autoencoder', 'forest', 'layers'] as const;
 
 export type NetworkKind = (typeof networkKinds)[number];
 
@@ -41,7 +41,7 @@ export function outputSize({ output, inputShape }: Pick<NetworkSpec, 'output' | 
 type Layer = LayerConfig;
 
 /** Default hidden layers if aiot.yaml names none. */
-export const defaultLayers: Readonly<Record<Exclude<NetworkKind, 'layers'>, readonly number[]>> = {
+export const defaultLayers: Readonly<Record<Exclude<NetworkKind, 'layers' | 'forest'>, readonly number[]>> = {
   mlp: [32, 16],
   cnn1d: [16, 32],
   'ds-cnn': [16, 24, 32],
@@ -61,6 +61,7 @@ const convolutionTaps = 5;
  * the image. (Zhang et al., Hello Edge, 2017, arXiv:1711.07128, figure 3.) Over time for [samples, fields], over an image for [height,
  * width, channels].
  * - autoencoder: dense layers down to the last number, and the same back up.
+ * - forest: none; see `learnForest`.
  * @throws AIOT_MODEL_UNFIT
  */
 export function layersOf(
@@ -68,6 +69,7 @@ export function layersOf(
   layers: readonly number[] | readonly LayerConfig[] | undefined,
   inputShape: readonly number[],
 ): Layer[] {
+  if (kind === 'forest') return [];
   if (layers !== undefined && typeof layers[0] === 'object') return layers.map((each) => each as Layer);
   if (kind === 'layers') {
     throw new AiotError(

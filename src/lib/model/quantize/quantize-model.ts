@@ -5,7 +5,7 @@ import { readBytes, refuseInputs, writeFileAtomic, writeTogether } from '../../c
 import { seededRandom, shuffled } from '../../core/numbers.js';
 import { missingLabels } from '../../data/tables/table.js';
 import { parseTable, type Table } from '../../formats/csv/table.js';
-import { elementCount, type Graph, type Quantization } from '../../formats/tflite/graph.js';
+import { elementCount, type Graph, hasForest, type Quantization } from '../../formats/tflite/graph.js';
 import { importTflite } from '../../formats/tflite/read.js';
 import { operatorVersions, writeTflite } from '../../formats/tflite/write.js';
 import { type Standardization, standardize } from '../../signal/spec.js';
@@ -84,7 +84,10 @@ type Asked = QuantizeModelOptions & Pick<SearchOptions, 'onFound'>;
 async function quantizeAsked(options: Asked): Promise<QuantizeResult> {
   const { file, project, maxLoss = null, finetune = 0, mode = 'int8' } = options;
   const classes = options.classes?.split(',');
-  if (file !== undefined) return await quantizeFile({ ...options, file, mode, maxLoss, finetune, classes });
+  if (file !== undefined) {
+    const requested = options.mode;
+    return await quantizeFile({ ...options, file, mode, requested, maxLoss, finetune, classes });
+  }
   for (const name of ['classes', 'evaluate'] as const)
     if (options[name] !== undefined)
       throw new AiotError('AIOT_USAGE', `--${name} needs a model file`, {
@@ -121,17 +124,21 @@ interface QuantizeFileOptions extends SearchOptions {
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT, AIOT_TFLITE_*, AIOT_CSV_*, AIOT_DATA_COLUMNS, AIOT_LABELS_UNFIT,
  *   AIOT_QUANTIZE_UNFIT, AIOT_QUANTIZE_LOSS, AIOT_USAGE (integers or a limit without rows), AIOT_FILE_NOT_WRITABLE
  */
-async function quantizeFile(options: QuantizeFileOptions): Promise<QuantizeResult> {
-  const { file, data, evaluate, mode, emit } = options;
+async function quantizeFile(asked: QuantizeFileOptions & { requested?: string }): Promise<QuantizeResult> {
+  const { file, data, evaluate, emit } = asked;
   const stem = file.replace(/\.tflite$/, '');
-  requireEmittable(emit, options);
+  const bytes = await readModelBytes(file);
+  const { graph, notes, metadata } = named(file, () => importTflite(bytes));
+  const forest = hasForest(graph);
+  if (forest) requireForestMode({ ...asked, mode: asked.requested });
+  const options = forest ? { ...asked, mode: 'float32' as const } : asked;
+  const { mode } = options;
+  requireEmittable(emit, { ...options, forest });
   const { file: out, source } = placesOf(emit, options.out, {
     file: `${stem}.${mode}.tflite`,
     folder: `${stem}-c`,
   });
-  const bytes = await readModelBytes(file);
   await refuseInputs([out], [file, data, evaluate]);
-  const { graph, notes, metadata } = named(file, () => importTflite(bytes));
   const prepared = named(file, () => prepareGraph(graph));
   const { told, standardized, ...material } = await materialOf(prepared, metadata, options);
   const { quantized, steps, loss } = await searchQuantization(prepared, material, options);
@@ -162,6 +169,33 @@ async function quantizeFile(options: QuantizeFileOptions): Promise<QuantizeResul
     notes: [...notes, ...told, ...outcome.notes],
   };
 }
+
+/** @throws AIOT_QUANTIZE_UNFIT for options that do not apply to decision trees */
+export function requireForestMode({ mode, io, maxLoss, finetune }: Requested): void {
+  const wrong =
+    mode !== undefined && mode !== 'float32'
+      ? `--mode ${mode}`
+      : io === 'int8'
+        ? '--io int8'
+        : maxLoss != null
+          ? '--max-loss'
+          : finetune
+            ? '--finetune'
+            : null;
+  if (wrong === null) return;
+  throw new AiotError(
+    'AIOT_QUANTIZE_UNFIT',
+    `${wrong} does not apply to a forest: it already compares and adds integers, without any loss`,
+    { next: `Omit ${wrong.split(' ')[0]}. Write it as C code with --emit c.` },
+  );
+}
+
+type Requested = {
+  mode?: string | undefined;
+  io?: string | undefined;
+  maxLoss?: number | null | undefined;
+  finetune?: number | undefined;
+};
 
 /** Runs `read`, and prefixes the message of an error with the file's name. */
 function named<T>(file: string, read: () => T): T {

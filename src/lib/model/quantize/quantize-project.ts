@@ -2,7 +2,7 @@ import { basename, join } from 'node:path';
 import { digestOf } from '../../core/crypto.js';
 import { refuseInputs, writeJsonAtomic, writeTogether } from '../../core/files.js';
 import type { Project } from '../../core/project.js';
-import type { Graph } from '../../formats/tflite/graph.js';
+import { type Graph, hasForest } from '../../formats/tflite/graph.js';
 import type { Standardization } from '../../signal/spec.js';
 import { readTrained, stale, type Trained } from '../build-folder.js';
 import { type Emit, emitted, placesOf, requireEmittable } from '../emit/emit.js';
@@ -12,7 +12,7 @@ import type { DataSource } from '../material.js';
 import { standardizeAll } from '../train/examples/standardize.js';
 import { type Answer, type Evaluation, evaluationOf, noAnswer } from './evaluation.js';
 import { prepareGraph } from './graph/quantize-graph.js';
-import { affordableOf, outcomeOf, rowsOf } from './quantize-model.js';
+import { affordableOf, outcomeOf, requireForestMode, rowsOf } from './quantize-model.js';
 import type { QuantizeResult } from './result.js';
 import {
   type Found,
@@ -36,11 +36,11 @@ export interface QuantizeOptions extends DataSource, Partial<SearchOptions> {
  */
 export async function quantizeProject(options: QuantizeOptions): Promise<QuantizeResult> {
   const { project, emit } = options;
-  const settings = settingsOf(options);
   const trained = await readTrained(project, options);
   const { training, float } = trained;
+  const settings = hasForest(float.graph) ? forestSettings(options) : settingsOf(options);
   const build = join(project.dir, 'build', `model.${settings.mode}.tflite`);
-  requireEmittable(emit, { ...settings, out: options.out });
+  requireEmittable(emit, { ...settings, out: options.out, forest: hasForest(float.graph) });
   const folder = join(project.dir, 'build', 'c');
   const { file, source } = placesOf(emit, options.out, { file: build, folder });
   await refuseInputs([file], [buildFiles(project).float]);
@@ -76,7 +76,7 @@ export async function quantizeProject(options: QuantizeOptions): Promise<Quantiz
     windows: rows.length,
     standardized: isStandardizing(training.standardization),
     emitted: [...sources.keys()],
-    notes: [...(note === null ? [] : [note]), ...outcome.notes],
+    notes: [...(note === null || settings.mode === 'float32' ? [] : [note]), ...outcome.notes],
   };
 }
 
@@ -133,6 +133,16 @@ function settingsOf({ project, ...options }: QuantizeOptions): SearchOptions {
     onStep: options.onStep,
     signal: options.signal,
   };
+}
+
+/**
+ * A forest already compares and adds integers, so it is written unchanged, as mode float32: that is the type of its input and output. Settings of
+ * aiot.yaml are for networks, and do not apply.
+ * @throws AIOT_QUANTIZE_UNFIT if another mode was requested
+ */
+function forestSettings({ onStep, signal, ...options }: QuantizeOptions): SearchOptions {
+  requireForestMode(options);
+  return { mode: 'float32', finetune: 0, maxLoss: null, onStep, signal };
 }
 
 /** The validation set, each example with its class. */

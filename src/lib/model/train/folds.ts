@@ -12,8 +12,8 @@ import { type Division, examplesOfRecordings, truthOf, withStride } from './exam
 import { rowsOf, sameNames, sameRows } from './examples/row-split.js';
 import { examplesOfRows } from './examples/rows.js';
 import type { Answers } from './fit/loss.js';
+import { trainerOf } from './learn-forest.js';
 import { configDigestOf } from './lineage.js';
-import { trainerOf } from './outside-trainer.js';
 import type { Plan } from './plan.js';
 import type { FoldsAsked, FoldsFile } from './result.js';
 import type { TrainOptions } from './train-project.js';
@@ -88,7 +88,7 @@ async function tryFold(
     train: learnedRows({ all, learned: closer }, trained),
     validation: pick(all, rowsOfUnits(sides.validation)),
   };
-  const learned = await trainerOf(train)(parts, {
+  const learned = await trainerOf(train, plan.network.kind)(parts, {
     plan,
     train,
     backend,

@@ -8,35 +8,23 @@ import { writeCsv } from '../../formats/csv/table.js';
 import { elementCount, type Graph } from '../../formats/tflite/graph.js';
 import { readTflite } from '../../formats/tflite/read.js';
 import { writeTflite } from '../../formats/tflite/write.js';
-import { openLiteRt } from '../../runtime/litert.js';
 import { featureNames, type Standardization } from '../../signal/spec.js';
+import { openNetwork } from '../evaluate/predict.js';
 import { type NetworkSpec, outputSize } from '../network/layers.js';
 import { simplifyGraph } from '../network/simplify.js';
 import { standardizationFor, standardizeInPlace } from './examples/standardize.js';
 import { answersOf, assess, errorQuantile } from './fit/loss.js';
 import type { Part } from './fit/part.js';
-import {
-  type Learned,
-  type LearnOptions,
-  learn,
-  normalOnly,
-  requireExamples,
-  type TrainConfig,
-} from './learn.js';
+import { type Learned, type LearnOptions, normalOnly, requireExamples, type TrainConfig } from './learn.js';
 import type { Plan } from './plan.js';
 import type { Lesson } from './types.js';
-
-/** The trainer: our own engines, or the program named in aiot.yaml. */
-export function trainerOf({ command }: TrainConfig): typeof learn {
-  return command ? learnOutside : learn;
-}
 
 /**
  * Like `learn`, using the program of model.train.command: it gets the rows in a folder and writes a float .tflite there, which is validated,
  * simplified and evaluated like our own. See docs/reference/project.md for the contract.
  * @throws AIOT_TRAINING_COMMAND, AIOT_TFLITE_*, AIOT_MODEL_UNFIT, and the abort reason of `signal`
  */
-async function learnOutside(
+export async function learnOutside(
   examples: { train: Lesson; validation: Lesson },
   options: LearnOptions,
 ): Promise<Learned> {
@@ -81,7 +69,7 @@ async function leftBy(program: string, file: string): Promise<Uint8Array> {
 }
 
 /**
- * Evaluates an externally trained network like our own: losses, accuracies, threshold.
+ * Evaluates a forest, or an externally trained network, like our own networks: losses, accuracies, threshold.
  * @param parts standardized
  * @param backend name of the trainer
  */
@@ -92,12 +80,12 @@ export async function measured(
   { plan: { network }, train: { quantile } }: Pick<LearnOptions, 'plan' | 'train'>,
   backend: string,
 ): Promise<Learned> {
-  const litert = await openLiteRt(writeTflite(graph));
+  const runtime = await openNetwork(writeTflite(graph), 'litert');
   const forward = (inputs: Float32Array) => {
-    const size = litert.inputs;
-    const outputs = new Float32Array((inputs.length / size) * litert.outputs);
+    const size = runtime.inputs;
+    const outputs = new Float32Array((inputs.length / size) * runtime.outputs);
     for (let row = 0; row * size < inputs.length; row++) {
-      outputs.set(litert.predict(inputs.subarray(row * size, (row + 1) * size)), row * litert.outputs);
+      outputs.set(runtime.run(inputs.subarray(row * size, (row + 1) * size)), row * runtime.outputs);
     }
     return outputs;
   };
@@ -135,7 +123,7 @@ export async function measured(
     valRmse: kind === 'value' ? Math.sqrt(validation.loss) : null,
     answers,
     chosen: { graph, standardization, answers },
-    dispose: () => litert.close(),
+    dispose: () => runtime.close(),
   };
 }
 

@@ -146,6 +146,21 @@ function requireClasses(
   }
 }
 
+/** @throws AIOT_MODEL_UNFIT */
+function fittingForest({ kind, layers }: ProjectConfig['model'], raw: boolean) {
+  if (raw)
+    throw new AiotError(
+      'AIOT_MODEL_UNFIT',
+      'a forest needs features, but here its inputs are the samples of raw windows',
+      { next: 'Set signal.features in aiot.yaml to motion, har or spectral, or use --kind cnn1d.' },
+    );
+  if (layers !== undefined)
+    throw new AiotError('AIOT_MODEL_UNFIT', 'model.layers is set, but a forest has no layers', {
+      next: 'Remove model.layers from aiot.yaml; the size of a forest is set in model.train.forest.',
+    });
+  return { kind, layers };
+}
+
 /** Convolutions run over time; if the inputs are separate numbers, dense layers of the default sizes are used instead. */
 function fitting(
   model: ProjectConfig['model'],
@@ -154,6 +169,7 @@ function fitting(
   notes: string[],
 ) {
   const { kind, layers } = model;
+  if (kind === 'forest') return fittingForest(model, raw);
   if (raw || (kind !== 'cnn1d' && kind !== 'ds-cnn')) return { kind, layers };
   if (chosen === kind) {
     throw new AiotError(

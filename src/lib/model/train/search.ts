@@ -58,8 +58,9 @@ export async function searchProject(options: SearchOptions): Promise<SearchFile>
   const material = await openMaterial(project, options);
   const plan = planTraining(project, material, options.kind);
   const { kind } = plan.network.output;
-  if (kind === 'reconstruction' || model.train.command || model.kind === 'layers') {
-    const what = model.train.command ? 'a training program' : `model.kind ${model.kind}`;
+  const { kind: own } = model;
+  if (kind === 'reconstruction' || model.train.command || own === 'layers' || own === 'forest') {
+    const what = model.train.command ? 'a training program' : `model.kind ${own}`;
     throw new AiotError(
       'AIOT_USAGE',
       `--search compares mlp, cnn1d and ds-cnn by accuracy, so it cannot be used for ${what}`,

@@ -21,8 +21,8 @@ import { type Answers, answersOf } from './fit/loss.js';
 import { classFactors, hasClasses } from './fit/part.js';
 import { foldsOf } from './folds.js';
 import { isSmall, type Learned, type learn, type TrainConfig } from './learn.js';
+import { trainerOf } from './learn-forest.js';
 import { lineageOf, sourceOf } from './lineage.js';
-import { trainerOf } from './outside-trainer.js';
 import { type Plan, planTraining } from './plan.js';
 import { type FoldsAsked, resultOf, type TrainResult } from './result.js';
 import type { EpochFigures, Lesson, TrainingFile } from './types.js';
@@ -104,7 +104,7 @@ async function trainPrepared(options: TrainOptions, prepared: Prepared): Promise
     : null;
   const windows = { train: examples.train.classes.length, validation: examples.validation.classes.length };
   const baseline = baselineOf(material, division, plan, train.classWeights, examples);
-  const learned = await (options.trainer ?? trainerOf(train))(examples, {
+  const learned = await (options.trainer ?? trainerOf(train, plan.network.kind))(examples, {
     plan,
     train,
     backend,

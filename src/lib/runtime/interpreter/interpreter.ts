@@ -17,6 +17,7 @@ import { scaleOf } from './fixed-point.js';
 import * as float from './float.js';
 import * as floats from './float.js';
 import { binary, leakyRelu as floatLeakyRelu } from './float.js';
+import { forest } from './forest.js';
 import * as images from './images.js';
 import { convolution, depthwise, fullyConnected, logistic, softmax, tanh } from './int8.js';
 import * as int16 from './int16.js';
@@ -333,6 +334,7 @@ const kernels: {
     'int16 float32': dequantize,
     'float16 float32': floats.fromFloat16,
   },
+  FOREST: { 'float32 float32': forest as Kernel },
   // These change only the shape; their output shares the input's memory.
   RESHAPE: {},
   EXPAND_DIMS: {},

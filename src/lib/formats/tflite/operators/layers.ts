@@ -30,7 +30,7 @@ const pool = (code: number, rest: Pick<SharedRow, 'cost' | 'micro'>): SharedRow 
   ...rest,
 });
 
-/** Layers with weights, and pooling. */
+/** Layers with weights, trees, and pooling. */
 export const layerRows = {
   FULLY_CONNECTED: {
     code: 9,
@@ -174,6 +174,18 @@ export const layerRows = {
     scale: 'own',
     cost: 'dense',
     micro: micro('AddSvdf', 64, 8),
+  },
+  FOREST: {
+    code: 32,
+    custom: 'AIOT_FOREST',
+    optionsType: 0,
+    fields: [],
+    inputs: [5, 5],
+    version: () => 1,
+    since: {},
+    cost: 'copy',
+    // TFLite Micro does not have it: `emitTflm` and `fitModel` refuse it.
+    micro: micro('AddForest'),
   },
   MAX_POOL_2D: pool(17, { cost: 'maxPool', micro: micro('AddMaxPool2D', 32, 40) }),
   AVERAGE_POOL_2D: pool(1, { cost: 'averagePool', micro: micro('AddAveragePool2D', 32, 40) }),

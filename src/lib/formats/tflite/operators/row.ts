@@ -33,6 +33,8 @@ export type Cost =
 export interface Row<Name extends OperatorName> {
   /** Number in the schema's BuiltinOperator. */
   code: number;
+  /** Name of a custom operator, whose code is 32. */
+  custom?: string;
   /** Number in the schema's union BuiltinOptions; 0 = no options table. */
   optionsType: number;
   fields: OptionField[];

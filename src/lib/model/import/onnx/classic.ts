@@ -30,7 +30,7 @@ function linearScores(call: NodeCall, targets: number): Activation {
 }
 
 /** The scores after the model's `post_transform`. */
-function transformed(call: NodeCall, y: Activation): Activation {
+export function transformed(call: NodeCall, y: Activation): Activation {
   const { maker, attributes, where } = call;
   const kind = attributes.text('post_transform', 'NONE');
   if (kind === 'NONE') return y;

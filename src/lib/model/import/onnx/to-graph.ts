@@ -30,6 +30,7 @@ import { quantizedRows } from './quantized.js';
 import { recurrentRows } from './recurrent.js';
 import { resizeRows } from './resize.js';
 import { shapeRows } from './shapes.js';
+import { treeRows } from './trees.js';
 import { windowRows } from './windows.js';
 
 /** Settings that a file does not contain. */
@@ -64,6 +65,7 @@ const rows: Readonly<Record<string, Lower>> = {
   ...recurrentRows,
   ...resizeRows,
   ...shapeRows,
+  ...treeRows,
   ...windowRows,
 };
 

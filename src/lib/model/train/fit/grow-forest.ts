@@ -1,0 +1,287 @@
+import { setImmediate } from 'node:timers/promises';
+import { type Random, seededRandom } from '../../../core/numbers.js';
+import type { ProjectConfig } from '../../../core/project-schema.js';
+import { orderKey, type RealTree } from '../../../formats/tflite/forest.js';
+
+/** The fields of model.train.forest in aiot.yaml. */
+export type ForestConfig = ProjectConfig['model']['train']['forest'];
+
+/** Examples to grow trees on. */
+export interface ForestRows {
+  /** [count × inputSize], row-major; finite. */
+  inputs: Float32Array;
+  inputSize: number;
+  /** Class of each row, and the number of classes; or null, if a value is predicted. */
+  classes: { of: Int32Array; count: number } | null;
+  /** Value of each row; null if classes are predicted. */
+  values: Float32Array | null;
+  /** Weight of each class; null = 1. */
+  factors: Float32Array | null;
+}
+
+export interface GrowOptions extends ForestConfig {
+  seed: number;
+  /** Called before each tree, with its number from 1. */
+  onTree?: (tree: number) => void;
+  signal?: AbortSignal | undefined;
+}
+
+/** Features by column, in the form that searching for splits needs. */
+interface Columns {
+  count: number;
+  size: number;
+  /** [size × count]: the position of each row's value among the distinct values of its column. */
+  ranks: Uint32Array;
+  /** Distinct values of each column, ascending. */
+  values: Float32Array[];
+}
+
+/**
+ * A random forest (Breiman, Machine Learning 45, 2001): each tree is grown on rows drawn with replacement, and each split is the best one among
+ * a random subset of the features. Its criterion is the Gini impurity, or for values the variance. A leaf predicts the weighted shares of its
+ * classes, or the mean of its values; the forest predicts the mean over its trees. Equal rows, options and seed give equal trees.
+ * @returns trees whose leaves, divided by the number of trees, add up to the prediction: one share per class, or the value
+ * @throws the abort reason of `signal`
+ */
+export async function growForest(rows: ForestRows, options: GrowOptions): Promise<RealTree[]> {
+  const columns = columnsOf(rows);
+  const trees: RealTree[] = [];
+  for (let t = 0; t < options.trees; t++) {
+    options.onTree?.(t + 1);
+    await setImmediate();
+    options.signal?.throwIfAborted();
+    trees.push(new Grower(columns, rows, options, seededRandom(options.seed + 7919 * t)).grow());
+  }
+  return trees;
+}
+
+function columnsOf({ inputs, inputSize: size }: ForestRows): Columns {
+  const count = inputs.length / size;
+  const ranks = new Uint32Array(inputs.length);
+  const column = new Float32Array(count);
+  const values = Array.from({ length: size }, (_, f) => {
+    for (let row = 0; row < count; row++) column[row] = inputs[row * size + f]!;
+    const distinct = column
+      .slice()
+      .sort()
+      .filter((value, i, all) => i === 0 || value !== all[i - 1]);
+    for (let row = 0; row < count; row++) ranks[f * count + row] = placeOf(column[row]!, distinct);
+    return distinct;
+  });
+  return { count, size, ranks, values };
+}
+
+/** Position of a value in an ascending list that contains it. */
+function placeOf(value: number, list: Float32Array): number {
+  let [low, high] = [0, list.length - 1];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (list[middle]! < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** A split of the rows [from, to) of the tree's own order, and its quality. */
+interface Split {
+  feature: number;
+  /** Rows whose rank is at most this go to the lower side. */
+  rank: number;
+  /** Rank of the next larger value among the rows. */
+  next: number;
+  gain: number;
+}
+
+/** One part of the rows that becomes a leaf or a node. */
+interface Part {
+  from: number;
+  to: number;
+  depth: number;
+  /** The node that refers to it, and by which side; −1 for the root. */
+  parent: number;
+  side: 'low' | 'high';
+}
+
+/** Grows one tree. */
+class Grower {
+  /** Rows of the tree, each once, in an order in which each node's rows are next to each other. */
+  private readonly order: Uint32Array;
+  /** Weight of each row: how often it was drawn, times the weight of its class. */
+  private readonly weight: Float64Array;
+  private readonly keys: Float64Array;
+  private readonly features: Uint32Array;
+  /** Number of features that each split chooses among. */
+  private readonly tried: number;
+  /** Number of sums per part: one per class, or the sum of the values. */
+  private readonly width: number;
+  private readonly left: Float64Array;
+  private readonly all: Float64Array;
+
+  constructor(
+    private readonly columns: Columns,
+    private readonly rows: ForestRows,
+    private readonly options: GrowOptions,
+    private readonly random: Random,
+  ) {
+    const { count, size } = columns;
+    const drawn = new Float64Array(count);
+    if (options.trees === 1) drawn.fill(1);
+    else for (let i = 0; i < count; i++) drawn[Math.floor(random() * count)]! += 1;
+    const { classes, factors } = rows;
+    this.weight = drawn.map((times, row) => times * (classes ? (factors?.[classes.of[row]!] ?? 1) : 1));
+    this.order = Uint32Array.from(drawn.keys()).filter((row) => drawn[row]! > 0);
+    this.keys = new Float64Array(this.order.length);
+    this.features = Uint32Array.from({ length: size }, (_, f) => f);
+    this.tried = triedOf(options, size, classes !== null);
+    this.width = classes?.count ?? 1;
+    this.left = new Float64Array(this.width);
+    this.all = new Float64Array(this.width);
+  }
+
+  grow(): RealTree {
+    const { values } = this.columns;
+    const tree = {
+      ...{ feature: [] as number[], key: [] as number[], low: [] as number[], high: [] as number[] },
+      ...{ leaves: [] as number[], root: -1 },
+    };
+    const waiting: Part[] = [{ from: 0, to: this.order.length, depth: 0, parent: -1, side: 'low' }];
+    for (let part = waiting.pop(); part !== undefined; part = waiting.pop()) {
+      const { from, to, depth, parent, side } = part;
+      const total = this.sumUp(from, to);
+      const split = depth < (this.options.depth ?? Infinity) ? this.bestSplit(from, to, total) : null;
+      const reference = split ? tree.feature.length : -1 - tree.leaves.length / this.width;
+      if (parent < 0) tree.root = reference;
+      else tree[side][parent] = reference;
+      if (split === null) {
+        for (const sum of this.all) tree.leaves.push(sum / total);
+        continue;
+      }
+      const own = values[split.feature]!;
+      tree.feature.push(split.feature);
+      tree.key.push(between(own[split.rank]!, own[split.next]!));
+      tree.low.push(0);
+      tree.high.push(0);
+      const middle = this.divide(from, to, split);
+      waiting.push(
+        { from: middle, to, depth: depth + 1, parent: reference, side: 'high' },
+        { from, to: middle, depth: depth + 1, parent: reference, side: 'low' },
+      );
+    }
+    return tree;
+  }
+
+  /** Adds up weights by class, or weighted values, into `all`; returns the total weight. */
+  private sumUp(from: number, to: number): number {
+    const { classes, values } = this.rows;
+    let total = 0;
+    this.all.fill(0);
+    for (let i = from; i < to; i++) {
+      const row = this.order[i]!;
+      const weight = this.weight[row]!;
+      total += weight;
+      if (classes) this.all[classes.of[row]!]! += weight;
+      else this.all[0]! += weight * values![row]!;
+    }
+    return total;
+  }
+
+  /** The best split by a random subset of the features; null if the part is pure, too small, or cannot be divided. */
+  private bestSplit(from: number, to: number, total: number): Split | null {
+    const { leaf } = this.options;
+    if (to - from < 2 * leaf || this.isPure(from, to)) return null;
+    const { features, random } = this;
+    let best: Split | null = null;
+    let seen = 0;
+    for (let left = features.length; left > 0; left--) {
+      if (seen >= this.tried && best !== null) break;
+      const at = Math.floor(random() * left);
+      const feature = features[at]!;
+      features[at] = features[left - 1]!;
+      features[left - 1] = feature;
+      seen += 1;
+      const split = this.splitBy(feature, from, to, total);
+      if (split && (best === null || split.gain > best.gain)) best = split;
+    }
+    return best;
+  }
+
+  private isPure(from: number, to: number): boolean {
+    const { classes, values } = this.rows;
+    const of = classes ? classes.of : values!;
+    const first = of[this.order[from]!];
+    for (let i = from + 1; i < to; i++) if (of[this.order[i]!] !== first) return false;
+    return true;
+  }
+
+  /**
+   * The best split by one feature. It maximizes Σ s² / w over both sides, where w is a side's weight and s its sums: this is the same as minimizing
+   * the weighted Gini impurity, or the variance.
+   */
+  private splitBy(feature: number, from: number, to: number, total: number): Split | null {
+    const { classes, values } = this.rows;
+    const { order, weight, left, all, width } = this;
+    const { count, ranks } = this.columns;
+    const size = to - from;
+    const base = feature * count;
+    // A number holds the rank above the place, so that one native sort of numbers orders both.
+    const room = 2 ** Math.ceil(Math.log2(size + 1));
+    const keys = this.keys.subarray(0, size);
+    for (let i = 0; i < size; i++) keys[i] = ranks[base + order[from + i]!]! * room + i;
+    keys.sort();
+    const rankAt = (i: number) => Math.floor(keys[i]! / room);
+    let rank = rankAt(0);
+    if (rank === rankAt(size - 1)) return null;
+    left.fill(0);
+    let best: Split | null = null;
+    let [below, leftSquares, rightSquares] = [0, 0, 0];
+    for (let o = 0; o < width; o++) rightSquares += all[o]! ** 2;
+    for (let i = 0; i < size - 1; i++) {
+      const row = order[from + keys[i]! - rank * room]!;
+      const w = weight[row]!;
+      const o = classes ? classes.of[row]! : 0;
+      const added = classes ? w : w * values![row]!;
+      const [l, r] = [left[o]!, all[o]! - left[o]!];
+      below += w;
+      left[o] = l + added;
+      leftSquares += added * (2 * l + added);
+      rightSquares += added * (added - 2 * r);
+      const next = rankAt(i + 1);
+      if (next === rank) continue;
+      if (i + 1 >= this.options.leaf && size - i - 1 >= this.options.leaf) {
+        const gain = leftSquares / below + rightSquares / (total - below);
+        if (best === null || gain > best.gain) best = { feature, rank, next, gain };
+      }
+      rank = next;
+    }
+    return best;
+  }
+
+  /** Moves the rows of the lower side to the front; returns where the upper side begins. */
+  private divide(from: number, to: number, { feature, rank }: Split): number {
+    const { order } = this;
+    const { count, ranks } = this.columns;
+    const upper: number[] = [];
+    let at = from;
+    for (let i = from; i < to; i++) {
+      const row = order[i]!;
+      if (ranks[feature * count + row]! <= rank) order[at++] = row;
+      else upper.push(row);
+    }
+    order.set(upper, at);
+    return at;
+  }
+}
+
+/** Number of features that a split chooses among. A single tree is not random, and considers all. */
+function triedOf({ features, trees }: ForestConfig, size: number, isClass: boolean): number {
+  if (features !== undefined) return Math.max(1, Math.round(features * size));
+  if (trees === 1) return size;
+  // Breiman's recommendations.
+  return Math.max(1, isClass ? Math.round(Math.sqrt(size)) : Math.ceil(size / 3));
+}
+
+/** Key of a threshold halfway between two float32 numbers, at least the lower one and below the upper one. */
+function between(low: number, high: number): number {
+  const middle = orderKey(low / 2 + high / 2);
+  return Math.max(orderKey(low), Math.min(middle, orderKey(high) - 1));
+}

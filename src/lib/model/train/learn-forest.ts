@@ -1,0 +1,116 @@
+import { AiotError } from '../../core/errors.js';
+import { forestGraph, type RealTree } from '../../formats/tflite/forest.js';
+import type { Graph } from '../../formats/tflite/graph.js';
+import type { Standardization } from '../../signal/spec.js';
+import { type NetworkKind, outputSize } from '../network/layers.js';
+import { together } from './fit/fit-lesson.js';
+import { growForest } from './fit/grow-forest.js';
+import { classFactors, hasClasses } from './fit/part.js';
+import {
+  isSmall,
+  type Learned,
+  type LearnOptions,
+  learn,
+  requireExamples,
+  type TrainConfig,
+} from './learn.js';
+import { learnOutside, measured, partOf } from './outside-trainer.js';
+import type { Lesson } from './types.js';
+
+/** The trainer: our own engines, our own forest, or the program named in aiot.yaml. */
+export function trainerOf({ command }: TrainConfig, kind: NetworkKind): typeof learn {
+  if (command) return learnOutside;
+  return kind === 'forest' ? learnForest : learn;
+}
+
+/**
+ * Like `learn`, but for `kind: forest`: a random forest by `growForest`. Trees compare each feature with thresholds in its own unit, so nothing is
+ * standardized. Nothing is chosen on the validation set either, which only measures; so the trees of a small table are grown again on both.
+ * @throws AIOT_TRAINING_DATA_UNFIT, AIOT_INTERRUPTED (without a result: an incomplete forest is not kept)
+ */
+async function learnForest(
+  parts: { train: Lesson; validation: Lesson },
+  options: LearnOptions,
+): Promise<Learned> {
+  const { plan, signal } = options;
+  requireExamples(parts, plan);
+  const rows = options.refit && isSmall(plan, parts.train, parts.validation);
+  const all = rows ? together(parts.train, parts.validation) : null;
+  const first = await forestOf(parts.train, parts, options, 'training rows');
+  options.onEpoch?.(first.history[0]!);
+  if (all === null) return first;
+  try {
+    const last = await forestOf(all, parts, options, 'training and validation rows together');
+    signal?.throwIfAborted();
+    const { history, valRmse, chosen } = first;
+    const dispose = () => {
+      first.dispose();
+      last.dispose();
+    };
+    return { ...last, history, valRmse, refitted: all.classes.length, chosen, dispose };
+  } catch (error) {
+    first.dispose();
+    throw error;
+  }
+}
+
+async function forestOf(
+  rows: Lesson,
+  parts: { train: Lesson; validation: Lesson },
+  options: LearnOptions,
+  what: string,
+): Promise<Learned> {
+  const { plan, train, signal, onStep } = options;
+  const { network } = plan;
+  const isClass = hasClasses(network.output.kind);
+  const count = network.output.kind === 'probability' ? 2 : outputSize(network);
+  const { trees: wanted } = train.forest;
+  const trees = await growForest(
+    {
+      inputs: rows.inputs,
+      inputSize: rows.inputSize,
+      classes: isClass ? { of: rows.classes, count } : null,
+      values: isClass ? null : rows.values,
+      factors: classFactors(rows.classes, network, train.classWeights),
+    },
+    {
+      ...train.forest,
+      seed: train.seed,
+      onTree: (tree) => onStep?.(`tree ${tree} of ${wanted}, ${what}`),
+      signal,
+    },
+  ).catch((error: unknown) => {
+    if (!signal?.aborted) throw error;
+    throw new AiotError('AIOT_INTERRUPTED', 'stopped before all trees were grown; nothing was written', {
+      cause: error,
+      next: 'Run `aiot model train` again, with fewer trees if it takes too long: model.train.forest.trees.',
+    });
+  });
+  const graph = graphOf(trees, rows.inputSize, network.output.kind === 'probability', count, options);
+  const standardization = unchanged(rows.inputSize);
+  const own = {
+    train: partOf(parts.train, standardization),
+    validation: partOf(parts.validation, standardization),
+  };
+  return await measured(graph, standardization, own, options, 'forest');
+}
+
+/** The mean over trees as sums of leaves. Of two shares, a probability is the second one. */
+function graphOf(
+  trees: RealTree[],
+  inputs: number,
+  isProbability: boolean,
+  count: number,
+  { description }: LearnOptions,
+): Graph {
+  const shared = trees.map((tree) => {
+    const leaves = Array.from(tree.leaves, (share) => share / trees.length);
+    return { ...tree, leaves: isProbability ? leaves.filter((_, i) => i % 2 === 1) : leaves };
+  });
+  const base = new Array<number>(isProbability ? 1 : count).fill(0);
+  return forestGraph({ trees: shared, inputs, base, description });
+}
+
+function unchanged(inputs: number): Standardization {
+  return { mean: new Array<number>(inputs).fill(0), deviation: new Array<number>(inputs).fill(1) };
+}

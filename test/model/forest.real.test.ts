@@ -1,0 +1,243 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
+import { overrideProject } from '../../src/lib/core/project.js';
+import { forestGraph, forestIn, keyValue } from '../../src/lib/formats/tflite/forest.js';
+import type { Graph } from '../../src/lib/formats/tflite/graph.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
+import { emitted } from '../../src/lib/model/emit/emit.js';
+import { metricsOf } from '../../src/lib/model/evaluate/metrics.js';
+import { openMaterial, openModelProject } from '../../src/lib/model/material.js';
+import { divide } from '../../src/lib/model/train/examples/divide.js';
+import { examplesOfPart, lessonsOf } from '../../src/lib/model/train/examples/parts.js';
+import { growForest } from '../../src/lib/model/train/fit/grow-forest.js';
+import { trainerOf } from '../../src/lib/model/train/learn-forest.js';
+import { planTraining } from '../../src/lib/model/train/plan.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
+import { root, runCli } from '../support/cli.js';
+import { promised } from '../support/emitted-c.js';
+import { describeReal, python } from '../support/real.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'aiot-forest-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const script = join(root, 'test/support/python/forests.py');
+const ask = (environment: 'onnx' | 'sklearn', args: string[], input = ''): unknown =>
+  JSON.parse(
+    execFileSync(python(environment), [script, ...args], { input, encoding: 'utf8', maxBuffer: 2 ** 28 }),
+  );
+
+describeReal('sklearn', 'a forest with default settings', () => {
+  const small = join(root, 'test/support/python/small_tables.py');
+
+  it.each(['wine', 'iris', 'breast_cancer'])(
+    'is as accurate on unseen rows of %s as scikit-learn’s RandomForestClassifier',
+    { timeout: 600_000 },
+    async (name) => {
+      const file = join(folder, `${name}.csv`);
+      writeFileSync(file, execFileSync(python('sklearn'), [small, 'rows', name], { maxBuffer: 2 ** 26 }));
+      const splits = 8;
+      const ours: number[][] = [];
+      const parts: string[][] = [];
+      for (let split = 0; split < splits; split++) {
+        const own: number[] = [];
+        for (let seed = 0; seed < 5; seed++) {
+          const project = overrideProject(await openModelProject(folder, file), {
+            model: { kind: 'forest' },
+            train: { seed: split },
+          });
+          const { train: configured } = project.config.model;
+          // As scikit-learn does by default.
+          const train = { ...configured, classWeights: 'none' as const };
+          const material = await openMaterial(project, { data: file });
+          const plan = planTraining(project, material);
+          const division = divide(project, material, plan);
+          const learned = await trainerOf(train, 'forest')(lessonsOf(material, division, undefined), {
+            ...{ plan, train: { ...train, seed }, backend: 'auto', description: '', folder, refit: true },
+          });
+          const test = examplesOfPart(material, division, 'test');
+          const { classes } = learned.answers({ ...test, inputs: test.inputs.slice() });
+          learned.dispose();
+          own.push(metricsOf(test.classes, classes, plan.classes.names.length).accuracy);
+          parts[split] = [...division.parts!];
+        }
+        ours.push(own);
+      }
+      const theirs = ask('sklearn', ['scores', name], JSON.stringify(parts)) as number[][];
+      const mean = (all: number[]) => all.reduce((a, b) => a + b, 0) / all.length;
+      // Both forests are random: their lead on each split, and its standard error over the splits.
+      const leads = ours.map((own, i) => mean(own) - mean(theirs[i]!));
+      const lead = mean(leads);
+      const variance = leads.reduce((sum, each) => sum + (each - lead) ** 2, 0) / (leads.length - 1);
+      const noise = 2 * Math.sqrt(variance / leads.length);
+      const seen = `${name}: ${mean(ours.flat()).toFixed(4)}, scikit-learn ${mean(theirs.flat()).toFixed(4)}, noise ${noise.toFixed(4)}`;
+      expect(lead, seen).toBeGreaterThanOrEqual(-noise - 1e-9);
+    },
+  );
+});
+
+describeReal('onnx', 'tree models from ONNX', () => {
+  let names: string[] = [];
+  const models = join(folder, 'onnx');
+  beforeAll(() => {
+    names = ask('onnx', ['onnx', models]) as string[];
+  }, 600_000);
+
+  interface Told {
+    rows: number[][];
+    outputs: number[][];
+    classes: number[] | null;
+  }
+
+  it('give the outputs and classes of ONNX Runtime', { timeout: 300_000 }, async () => {
+    expect(names.length).toBe(36);
+    for (const name of names) {
+      const out = join(models, `${name}.tflite`);
+      const imported = await runCli([
+        'model',
+        'import',
+        join(models, `${name}.onnx`),
+        '--out',
+        out,
+        '--json',
+      ]);
+      if (name.endsWith('-second')) {
+        expect(imported).toMatchObject({ code: 2, json: { error: { code: 'AIOT_LAYER_UNSUPPORTED' } } });
+        continue;
+      }
+      expect(imported.code, `${name}: ${imported.stderr}`).toBe(0);
+      expect((imported.json as { ops: string[] }).ops, name).toContain('FOREST');
+      const { rows, outputs, classes } = JSON.parse(
+        readFileSync(join(models, `${name}.json`), 'utf8'),
+      ) as Told;
+      const interpreter = createInterpreter(readTflite(readFileSync(out)));
+      rows.forEach((row, at) => {
+        const got = [...interpreter.invoke(Float32Array.from(row))];
+        const expected = outputs[at]!;
+        expect(got.length, name).toBe(expected.length);
+        const size = Math.max(1, ...expected.map(Math.abs));
+        const off = Math.max(...got.map((value, o) => Math.abs(value - expected[o]!))) / size;
+        expect(off, `${name}, row ${at}: ${got}, expected ${expected}`).toBeLessThan(1e-5);
+        if (classes === null) return;
+        const [first, second] = [...expected].sort((a, b) => b - a);
+        // Where the scores tie, the roundings of ONNX Runtime's sums decide.
+        if (first! - second! > 2e-6)
+          expect(got.indexOf(Math.max(...got)), `${name}, row ${at}`).toBe(classes[at]);
+      });
+    }
+  });
+
+  describeReal('cc', 'as C', () => {
+    it('give the same sums bit for bit', { timeout: 300_000 }, async () => {
+      for (const name of ['forest', 'forest-two', 'boosting', 'boosting-two', 'forest-regressor', 'tree']) {
+        const out = join(models, `${name}-c`);
+        const quantized = await runCli([
+          ...['model', 'quantize', join(models, `${name}.tflite`), '--emit', 'c', '--out', out, '--json'],
+        ]);
+        expect(quantized.code, `${name}: ${quantized.stderr}`).toBe(0);
+        const { rows } = JSON.parse(readFileSync(join(models, `${name}.json`), 'utf8')) as Told;
+        const graph = readTflite(readFileSync(join(models, `${name}.tflite`)));
+        expectSame(graph, runInC(out, graph, rows), rows, name);
+      }
+    });
+  });
+});
+
+/** The sums as a compiled program computes them for rows. */
+function runInC(out: string, graph: Graph, rows: ArrayLike<number>[], flags: string[] = ['-O2']): Int32Array {
+  const { inputs, outputs } = forestIn(graph, graph.operators.find(({ op }) => op === 'FOREST')!);
+  writeFileSync(
+    join(out, 'main.c'),
+    `#include "model.h"
+#include <stdio.h>
+int main(void) {
+  float input[${inputs}];
+  int32_t sums[${outputs}];
+  while (fread(input, sizeof input, 1, stdin) == 1) {
+    model_run(input, sums);
+    fwrite(sums, sizeof sums, 1, stdout);
+  }
+  return 0;
+}
+`,
+  );
+  const program = join(out, 'program');
+  const files = ['main.c', 'model.c'].map((file) => join(out, file));
+  const { status, stderr } = spawnSync('cc', [...promised, '-Wshadow', ...flags, ...files, '-o', program], {
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(stderr.slice(0, 4000));
+  const input = new Uint8Array(Float32Array.from(rows.flatMap((row) => Array.from(row))).buffer);
+  return new Int32Array(new Uint8Array(execFileSync(program, { input, maxBuffer: 2 ** 26 })).buffer);
+}
+
+function expectSame(graph: Graph, sums: Int32Array, rows: ArrayLike<number>[], name: string): void {
+  const interpreter = createInterpreter(graph);
+  const operator = graph.operators.find(({ op }) => op === 'FOREST')!;
+  const { outputs, scale } = forestIn(graph, operator);
+  expect(sums.length, name).toBe(rows.length * outputs);
+  rows.forEach((row, at) => {
+    interpreter.invoke(Float32Array.from(row));
+    const own = interpreter.tensors[operator.outputs[0]!] as Float32Array;
+    const theirs = Float32Array.from(sums.subarray(at * outputs, (at + 1) * outputs), (sum) => sum * scale);
+    expect(Buffer.from(theirs.buffer).equals(Buffer.from(own.slice().buffer)), `${name}, row ${at}`).toBe(
+      true,
+    );
+  });
+}
+
+describeReal('cc', 'a trained forest as C', () => {
+  it.each([
+    ['-O2'],
+    ['-O0', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'],
+    ['-Os', '-static'],
+  ])(
+    'gives the sums of the interpreter bit for bit, compiled with %s',
+    { timeout: 120_000 },
+    async (...flags) => {
+      const random = seededRandom(11);
+      const [count, size] = [600, 7];
+      const inputs = Float32Array.from({ length: count * size }, () => gaussian(random));
+      const of = Int32Array.from({ length: count }, (_, row) => {
+        const [x, y, z] = inputs.subarray(row * size, row * size + 3);
+        return (x! * y! > 0 ? 1 : 0) + (z! > 0.5 ? 1 : 0);
+      });
+      const classes = { of, count: 3 };
+      const trees = await growForest(
+        { inputs, inputSize: size, classes, values: null, factors: null },
+        { trees: 30, leaf: 1, seed: 2 },
+      );
+      const shares = trees.map((tree) => ({
+        ...tree,
+        leaves: Array.from(tree.leaves, (share) => share / 30),
+      }));
+      const graph = forestGraph({ trees: shares, inputs: size, base: [0, 0, 0], description: 'test' });
+      const { nodes } = forestIn(graph, graph.operators[0]!);
+      // Thresholds themselves, and their neighbours, in every feature: the hardest inputs.
+      const thresholds = Array.from({ length: 400 }, () =>
+        Float32Array.from({ length: size }, () => {
+          const node = Math.floor(random() * (nodes.length / 4));
+          return keyValue(nodes[4 * node + 1]! + Math.floor(3 * random()) - 1);
+        }),
+      );
+      const extremes = [0, -0, 3.4e38, -3.4e38, 1e-45, -1e-45].map((value) =>
+        new Float32Array(size).fill(value),
+      );
+      const rows = [...thresholds, ...extremes, inputs.slice(0, size)];
+      const out = mkdtempSync(join(folder, 'c-'));
+      const texts = emitted('c', {
+        out,
+        graph,
+        contents: writeTflite(graph),
+        name: 'test',
+        classes: ['a', 'b', 'c'],
+      });
+      for (const [path, text] of texts) writeFileSync(path, text);
+      expectSame(graph, runInC(out, graph, rows, flags), rows, flags.join(' '));
+    },
+  );
+});

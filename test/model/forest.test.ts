@@ -1,0 +1,415 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
+import type { Project } from '../../src/lib/core/project.js';
+import {
+  forestGraph,
+  forestIn,
+  keyValue,
+  orderKey,
+  type RealTree,
+} from '../../src/lib/formats/tflite/forest.js';
+import type { Graph } from '../../src/lib/formats/tflite/graph.js';
+import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import { writeTflite } from '../../src/lib/formats/tflite/write.js';
+import { bundleProject } from '../../src/lib/model/bundle/bundle-project.js';
+import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
+import { interfaceOf } from '../../src/lib/model/bundle/signed-bundle.js';
+import type { Bundle } from '../../src/lib/model/bundle/types.js';
+import { emitted } from '../../src/lib/model/emit/emit.js';
+import { evaluateProject } from '../../src/lib/model/evaluate/evaluate-project.js';
+import type { EvaluateResult } from '../../src/lib/model/evaluate/result.js';
+import { buildFiles } from '../../src/lib/model/files.js';
+import { fitModel } from '../../src/lib/model/fit/fit-model.js';
+import { inspectModel } from '../../src/lib/model/inspect/inspect.js';
+import { quantizeProject } from '../../src/lib/model/quantize/quantize-project.js';
+import { type ForestRows, growForest } from '../../src/lib/model/train/fit/grow-forest.js';
+import type { TrainResult } from '../../src/lib/model/train/result.js';
+import { searchProject } from '../../src/lib/model/train/search.js';
+import { trainProject } from '../../src/lib/model/train/train-project.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
+import { runCli } from '../support/cli.js';
+import { temporaryFolder, toyProject } from './support.js';
+import { rowsCsv, rowsFolder } from './train/support.js';
+
+/** x0 ≤ 1 → a, else x1 ≤ −2 → b, else c. */
+const tree: RealTree = {
+  feature: [0, 1],
+  key: [orderKey(1), orderKey(-2)],
+  low: [-1, -2],
+  high: [1, -3],
+  leaves: [1, 0, 0, 1, 0.25, 0.75],
+  root: 0,
+};
+
+const graphOf = (trees: RealTree[], base = [0, 0]) =>
+  forestGraph({ trees, inputs: 2, base, description: 'test' });
+
+const answers = (graph: Graph, ...row: number[]) => [
+  ...createInterpreter(graph).invoke(Float32Array.from(row)),
+];
+
+describe('keys of floats', () => {
+  it('have the order of the floats, and give them back', () => {
+    const random = seededRandom(5);
+    const chance = Array.from({ length: 2000 }, () =>
+      Math.fround(gaussian(random) * 10 ** (20 * random() - 10)),
+    );
+    const special = [0, -0, 1, -1, 1e-45, -1e-45, 3.4e38, -3.4e38, 2 ** -126, -(2 ** -126)].map(Math.fround);
+    const all = [...chance, ...special].sort((a, b) => a - b);
+    const keys = all.map(orderKey);
+    for (let i = 1; i < all.length; i++)
+      expect(Math.sign(keys[i]! - keys[i - 1]!), `${all[i - 1]}, ${all[i]}`).toBe(
+        all[i] === all[i - 1] ? 0 : 1,
+      );
+    expect(keys.map(keyValue)).toEqual(all.map((value) => value + 0));
+    expect(orderKey(1 + 2 ** -23) - orderKey(1)).toBe(1);
+    expect(orderKey(-0)).toBe(0);
+  });
+});
+
+describe('a forest as a graph', () => {
+  it('adds up the leaves that a row reaches, with thresholds inclusive', () => {
+    const graph = graphOf([tree, tree], [0.5, 0]);
+    expect(answers(graph, 1, 0)).toEqual([2.5, 0]);
+    expect(answers(graph, 1 + 2 ** -23, -2)).toEqual([0.5, 2]);
+    expect(answers(graph, 5, -1.9999999)).toEqual([1, 1.5]);
+  });
+
+  it('survives a .tflite file, as a custom operator', () => {
+    const graph = graphOf([tree]);
+    const bytes = writeTflite(graph);
+    expect(Buffer.from(bytes).includes('AIOT_FOREST')).toBe(true);
+    expect(readTflite(bytes)).toEqual(graph);
+  });
+
+  it('can consist of leaves alone', () => {
+    const leaf = { feature: [], key: [], low: [], high: [], leaves: [3, 4], root: -1 };
+    expect(answers(readTflite(writeTflite(graphOf([leaf, leaf]))), 7, 7)).toEqual([6, 8]);
+  });
+
+  it('keeps sums exact: at most 24 bits, whatever the order', () => {
+    const random = seededRandom(2);
+    const trees = Array.from({ length: 300 }, () => ({
+      ...tree,
+      leaves: Array.from({ length: 6 }, () => gaussian(random)),
+    }));
+    const graph = graphOf(trees);
+    for (const row of [
+      [0, 0],
+      [2, -3],
+      [2, 3],
+    ])
+      expect(answers(graph, ...row)).toEqual(answers(graphOf([...trees].reverse()), ...row));
+    const { scale } = forestIn(graph, graph.operators[0]!);
+    const real = trees.reduce((sum, { leaves: own }) => sum + own[0]!, 0);
+    expect(Math.abs(answers(graph, 0, 0)[0]! - real)).toBeLessThanOrEqual((scale / 2) * 300);
+  });
+
+  const changed = (place: number, at: number, value: number): Graph => {
+    const graph = graphOf([tree, tree]);
+    const data = (graph.tensors[place]!.data as Int32Array).slice();
+    data[at] = value;
+    return { ...graph, tensors: graph.tensors.map((own, i) => (i === place ? { ...own, data } : own)) };
+  };
+
+  it.each([
+    ['a walk that never ends', 1, 6, 0],
+    ['a node that does not exist', 1, 3, 9],
+    ['a leaf that does not exist', 1, 2, -9],
+    ['a feature that does not exist', 1, 0, 2],
+    ['a root that does not exist', 3, 0, 4],
+    ['sums beyond 24 bits', 2, 0, 2 ** 24],
+  ])('is rejected with %s', (_, place, at, value) => {
+    expect(() => createInterpreter(changed(place, at, value))).toThrow(
+      expect.objectContaining({ code: 'AIOT_TFLITE_MALFORMED' }),
+    );
+  });
+
+  it('is rejected if two nodes share a node', () => {
+    expect(() => graphOf([{ ...tree, low: [1, -2] }])).toThrow(/several parents/);
+  });
+
+  it('is not confused with custom operators of others', () => {
+    const bytes = Buffer.from(writeTflite(graphOf([tree])));
+    bytes.write('OTHER_TREES', bytes.indexOf('AIOT_FOREST'));
+    expect(() => readTflite(bytes)).toThrow(/CUSTOM OTHER_TREES is not supported/);
+  });
+});
+
+/** Two noisy moons-like classes and a value, in two features. */
+function rowsOf(count: number, seed: number): ForestRows & { values: Float32Array } {
+  const random = seededRandom(seed);
+  const inputs = new Float32Array(2 * count);
+  const of = new Int32Array(count);
+  const values = new Float32Array(count);
+  for (let row = 0; row < count; row++) {
+    const [x, y] = [4 * random() - 2, 4 * random() - 2];
+    inputs.set([x, y], 2 * row);
+    of[row] = x * y > 0 ? 1 : 0;
+    values[row] = Math.abs(x) + y;
+  }
+  return { inputs, inputSize: 2, classes: { of, count: 2 }, values, factors: null };
+}
+
+const settings = { trees: 20, leaf: 1, seed: 4 };
+
+/** Depth of a tree, and the number of rows that reach each leaf. */
+function walked({ feature, key, low, high, root }: RealTree, { inputs, inputSize }: ForestRows) {
+  const reached = new Map<number, number>();
+  let deepest = 0;
+  for (let row = 0; row * inputSize < inputs.length; row++) {
+    let [at, depth] = [root, 0];
+    for (; at >= 0; depth++)
+      at = orderKey(inputs[row * inputSize + feature[at]!]!) <= key[at]! ? low[at]! : high[at]!;
+    reached.set(at, (reached.get(at) ?? 0) + 1);
+    deepest = Math.max(deepest, depth);
+  }
+  return { deepest, smallest: Math.min(...reached.values()) };
+}
+
+describe('growing trees', () => {
+  it('gives equal trees for equal seeds, and others for others', async () => {
+    const rows = rowsOf(200, 1);
+    const [one, same, other] = await Promise.all(
+      [4, 4, 5].map((seed) => growForest(rows, { ...settings, seed })),
+    );
+    expect(same).toEqual(one);
+    expect(other).not.toEqual(one);
+  });
+
+  it('grows a single tree on all rows until every leaf is pure', async () => {
+    const rows = rowsOf(300, 2);
+    const [only] = await growForest(rows, { ...settings, trees: 1 });
+    expect(new Set(only!.leaves as number[])).toEqual(new Set([0, 1]));
+    const graph = forestGraph({ trees: [only!], inputs: 2, base: [0, 0], description: '' });
+    const interpreter = createInterpreter(graph);
+    for (let row = 0; row < 300; row++) {
+      const [zero, one] = interpreter.invoke(rows.inputs.subarray(2 * row, 2 * row + 2));
+      expect(one! > zero! ? 1 : 0).toBe(rows.classes!.of[row]);
+    }
+  });
+
+  it('observes the limits on depth and leaves', async () => {
+    const rows = rowsOf(300, 3);
+    const [deep] = await growForest(rows, { ...settings, trees: 1 });
+    expect(walked(deep!, rows).deepest).toBeGreaterThan(3);
+    const [flat] = await growForest(rows, { ...settings, trees: 1, depth: 3 });
+    expect(walked(flat!, rows).deepest).toBe(3);
+    const [wide] = await growForest(rows, { ...settings, trees: 1, leaf: 20 });
+    expect(walked(wide!, rows).smallest).toBeGreaterThanOrEqual(20);
+  });
+
+  it('predicts values by their mean', async () => {
+    const rows = { ...rowsOf(400, 4), classes: null };
+    const trees = await growForest(rows, { ...settings, trees: 40 });
+    const test = rowsOf(200, 5);
+    let [squares, spread] = [0, 0];
+    const mean = test.values.reduce((a, b) => a + b, 0) / 200;
+    const graph = forestGraph({
+      trees: trees.map((own) => ({ ...own, leaves: Array.from(own.leaves, (value) => value / 40) })),
+      ...{ inputs: 2, base: [0], description: '' },
+    });
+    const interpreter = createInterpreter(graph);
+    test.values.forEach((value, row) => {
+      squares += (interpreter.invoke(test.inputs.subarray(2 * row, 2 * row + 2))[0]! - value) ** 2;
+      spread += (mean - value) ** 2;
+    });
+    expect(1 - squares / spread).toBeGreaterThan(0.95);
+  });
+
+  it('stops when asked to', async () => {
+    const stop = new AbortController();
+    const grown = growForest(rowsOf(200, 1), {
+      ...settings,
+      onTree: (n) => n === 3 && stop.abort(),
+      signal: stop.signal,
+    });
+    await expect(grown).rejects.toMatchObject({ name: 'AbortError' });
+  });
+});
+
+const forestYaml = (text: string) =>
+  text
+    .replace('features: raw', 'features: spectral')
+    .replace('kind: mlp\n  layers: [8]', 'kind: forest')
+    .replace('epochs: 12', 'forest: { trees: 15 }, epochs: 12');
+
+describe('a project with kind: forest', () => {
+  let project: Project;
+  let trained: TrainResult;
+  let evaluated: EvaluateResult;
+  let bundle: Bundle;
+  beforeAll(async () => {
+    project = await toyProject(forestYaml);
+    trained = await trainProject({ project });
+    await quantizeProject({ project });
+    evaluated = await evaluateProject({ project });
+    ({ bundle } = await bundleProject({ project }));
+  });
+
+  it('trains the same file again, and tells on how many rows', async () => {
+    expect(trained).toMatchObject({ backend: 'forest', epochs: 1, refitted: null, choice: null });
+    expect(trained.metrics.valAccuracy).toBe(1);
+    const again = await toyProject(forestYaml);
+    await trainProject({ project: again });
+    expect(await readFile(buildFiles(again).float)).toEqual(await readFile(buildFiles(project).float));
+  });
+
+  it('is measured on the test set as it runs on a device, and says that LiteRT cannot', () => {
+    expect(evaluated).toMatchObject({ precision: 'forest', arenaBytes: 0, agreement: null, passed: true });
+    expect(evaluated.accuracy).toBe(1);
+    expect(evaluated.int8).toEqual(evaluated.float);
+    expect(evaluated.warnings).toContainEqual(expect.stringMatching(/^a forest: LiteRT cannot run it/));
+  });
+
+  it('makes a bundle of interface 3, whose golden vectors and predictions are exact', () => {
+    expect(interfaceOf(bundle)).toBe(3);
+    expect(bundle.info).toMatchObject({ arenaBytes: 0, quantization: { mode: 'float32' } });
+    expect(new Set(bundle.info.standardization.mean)).toEqual(new Set([0]));
+    const predictor = createPredictor(bundle);
+    for (const { samples, answer, output } of bundle.golden) {
+      predictor.reset();
+      const found = samples.flatMap((sample) => predictor.push(sample) ?? []);
+      expect(found.map(({ label }) => label)).toEqual([answer.label]);
+      expect(found[0]!.scores).toEqual(output);
+    }
+  });
+
+  it('is written as C without memory of its own', async () => {
+    const out = await temporaryFolder();
+    const { emitted: files, mode } = await quantizeProject({ project, emit: 'c', out });
+    expect(mode).toBe('float32');
+    expect(files.map((file) => file.slice(out.length + 1)).sort()).toEqual([
+      'golden.json',
+      'model.c',
+      'model.h',
+    ]);
+    const header = await readFile(join(out, 'model.h'), 'utf8');
+    expect(header).toContain('#define MODEL_ARENA_BYTES 0\n#define MODEL_TREES 15\n');
+    expect(header).toContain('int model_class(const int32_t *sums);');
+    const { output, vectors } = JSON.parse(await readFile(join(out, 'golden.json'), 'utf8'));
+    const interpreter = createInterpreter(readTflite(await readFile(join(out, 'model.tflite'))));
+    for (const { input, output: sums } of vectors)
+      expect([...interpreter.invoke(Float32Array.from(input as number[]))]).toEqual(
+        (sums as number[]).map((sum) => sum * output.scale),
+      );
+  });
+
+  it('is inspected, and refused where only networks are accepted', async () => {
+    const file = buildFiles(project).float;
+    expect(await inspectModel(file)).toMatchObject({ precision: 'forest', arena: null, arenaBytes: 0 });
+    await expect(fitModel({ file })).rejects.toMatchObject({
+      code: 'AIOT_TFLITE_UNSUPPORTED',
+      next: expect.stringContaining('--emit c'),
+    });
+    await expect(quantizeProject({ project, mode: 'int8' })).rejects.toMatchObject({
+      code: 'AIOT_QUANTIZE_UNFIT',
+    });
+    await expect(quantizeProject({ project, maxLoss: 1 })).rejects.toMatchObject({
+      code: 'AIOT_QUANTIZE_UNFIT',
+    });
+    await expect(quantizeProject({ project, emit: 'tflm' })).rejects.toMatchObject({
+      code: 'AIOT_QUANTIZE_UNFIT',
+    });
+    await expect(searchProject({ project, count: 2 })).rejects.toMatchObject({ code: 'AIOT_USAGE' });
+  });
+
+  it.each([
+    ['raw windows', (text: string) => text.replace('features: spectral', 'features: raw'), /raw windows/],
+    [
+      'layers',
+      (text: string) => text.replace('kind: forest', 'kind: forest\n  layers: [8]'),
+      /has no layers/,
+    ],
+  ])('is refused with %s', async (_, edit, message) => {
+    const other = await toyProject((text) => edit(forestYaml(text)));
+    await expect(trainProject({ project: other })).rejects.toMatchObject({
+      code: 'AIOT_MODEL_UNFIT',
+      message: expect.stringMatching(message),
+    });
+  });
+
+  it('leaves nothing behind if it is stopped', async () => {
+    const other = await toyProject(forestYaml);
+    const stop = new AbortController();
+    const stopped = trainProject({
+      project: other,
+      onStep: (text) => text.startsWith('tree 4') && stop.abort(),
+      signal: stop.signal,
+    });
+    await expect(stopped).rejects.toMatchObject({ code: 'AIOT_INTERRUPTED' });
+    await expect(readFile(buildFiles(other).float)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it('is measured by folds', async () => {
+    const { folds } = await trainProject({ project: await toyProject(forestYaml), folds: { folds: 3 } });
+    expect(folds!.folds).toHaveLength(3);
+    expect(folds!.together.accuracy).toBe(1);
+  });
+});
+
+describe('a forest on the rows of a table', () => {
+  it.each(['classes', 'probability'] as const)(
+    'predicts %s, and grows again on the validation rows',
+    async (output) => {
+      const { dir, file } = await rowsFolder(rowsCsv());
+      const common = ['--project', dir, '--data', file];
+      const train = await runCli([
+        'model',
+        'train',
+        ...common,
+        '--kind',
+        'forest',
+        '--output',
+        output,
+        '--json',
+      ]);
+      expect(train).toMatchObject({ code: 0, json: { backend: 'forest', refitted: 180 } });
+      expect((await runCli(['model', 'quantize', ...common, '--json'])).code).toBe(0);
+      const evaluated = await runCli(['model', 'evaluate', ...common, '--json']);
+      expect(evaluated).toMatchObject({ code: 0, json: { precision: 'forest', output } });
+      expect((evaluated.json as EvaluateResult).accuracy).toBeGreaterThan(0.9);
+    },
+  );
+
+  it('predicts values', async () => {
+    const { dir, file } = await rowsFolder(rowsCsv({ label: (_, value) => value.toFixed(4) }));
+    const common = ['--project', dir, '--data', file];
+    const train = await runCli([
+      'model',
+      'train',
+      ...common,
+      '--kind',
+      'forest',
+      '--output',
+      'value',
+      '--json',
+    ]);
+    expect(train.code, train.stderr).toBe(0);
+    const { metrics, baseline } = train.json as TrainResult;
+    expect(metrics.valRmse! / baseline!.valRmse!).toBeLessThan(20);
+  });
+});
+
+describe('generated C', () => {
+  it('is refused for trees with other steps around them', () => {
+    const graph = graphOf([tree]);
+    const relu = { op: 'RELU' as const, inputs: [5], outputs: [6], options: {} };
+    const more: Graph = {
+      ...graph,
+      tensors: [...graph.tensors, { name: 'y', shape: [1, 2], type: 'float32' }],
+      operators: [...graph.operators, relu],
+      outputs: [6],
+    };
+    expect(() =>
+      emitted('c', { out: 'x', graph: more, contents: writeTflite(more), name: 'x', classes: [] }),
+    ).toThrow(
+      expect.objectContaining({
+        code: 'AIOT_QUANTIZE_UNFIT',
+        message: expect.stringContaining('operator 1 (RELU)'),
+      }),
+    );
+  });
+});

@@ -1,0 +1,148 @@
+"""Random forests and other trees of scikit-learn, as judges of ours.
+
+forests.py scores NAME    reads [[letter of each row]] as JSON (e = test row, otherwise training row); prints the accuracy on the test rows of a
+                          RandomForestClassifier with default settings for each, by five seeds
+forests.py onnx FOLDER    writes tree models as skl2onnx writes them, and graphs with every mode of a branch, to FOLDER/NAME.onnx, with rows and
+                          ONNX Runtime's answers in NAME.json; prints the names
+"""
+import json
+import os
+import sys
+
+import numpy as np
+from sklearn import datasets
+
+what, name = sys.argv[1:]
+
+
+def scores():
+    from sklearn.ensemble import RandomForestClassifier
+
+    table = getattr(datasets, f"load_{name}")()
+    # Ours computes with single precision.
+    x = table.data.astype(np.float32)
+    for letters in json.load(sys.stdin):
+        tested = np.array([letter == "e" for letter in letters])
+        own = []
+        for seed in range(5):
+            model = RandomForestClassifier(random_state=seed, n_jobs=1).fit(x[~tested], table.target[~tested])
+            own.append(float(np.mean(model.predict(x[tested]) == table.target[tested])))
+        yield own
+
+
+def estimators():
+    from sklearn.ensemble import (
+        ExtraTreesClassifier,
+        GradientBoostingClassifier,
+        GradientBoostingRegressor,
+        RandomForestClassifier,
+        RandomForestRegressor,
+    )
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    # Not HistGradientBoosting*: skl2onnx 1.20 passes numbers of NumPy to onnx that it rejects.
+    x, y = datasets.load_wine(return_X_y=True)
+    x = x.astype(np.float32)
+    value = x[:, 0] * 3 + x[:, 4]
+    text = np.array(["red", "white", "rose"])[y]
+    yield "tree", DecisionTreeClassifier(random_state=1).fit(x, y), x
+    yield "tree-regressor", DecisionTreeRegressor(max_depth=6, random_state=1).fit(x, value), x
+    yield "forest", RandomForestClassifier(random_state=1).fit(x, y), x
+    yield "forest-text", RandomForestClassifier(20, random_state=1).fit(x, text), x
+    yield "forest-two", RandomForestClassifier(random_state=1).fit(x, y > 0), x
+    yield "forest-scaled", make_pipeline(StandardScaler(), RandomForestClassifier(20, random_state=1)).fit(x, y), x
+    yield "forest-regressor", RandomForestRegressor(50, random_state=1).fit(x, value), x
+    yield "extra", ExtraTreesClassifier(random_state=1).fit(x, y), x
+    yield "boosting", GradientBoostingClassifier(n_estimators=40, random_state=1).fit(x, y), x
+    yield "boosting-two", GradientBoostingClassifier(n_estimators=60, random_state=1).fit(x, y > 0), x
+    yield "boosting-regressor", GradientBoostingRegressor(random_state=1).fit(x, value), x
+
+
+def branches():
+    """Two-level trees with integer thresholds, so that rows of integers meet every equality."""
+    from onnx import TensorProto, helper
+
+    random = np.random.default_rng(3)
+    for mode in ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT"):
+        for kind in ("SUM", "AVERAGE", "second", "pair", "pair-negative", "pair-logistic"):
+            trees = range(4)
+            attributes = {
+                "nodes_treeids": [t for t in trees for _ in range(5)],
+                "nodes_nodeids": [i for _ in trees for i in range(5)],
+                "nodes_featureids": [int(f) for _ in trees for f in [*random.integers(0, 3, 2), 0, 0, 0]],
+                "nodes_values": [float(v) for _ in trees for v in [*random.integers(-2, 3, 2), 0, 0, 0]],
+                "nodes_modes": [m for _ in trees for m in [mode, mode, "LEAF", "LEAF", "LEAF"]],
+                "nodes_truenodeids": [i for _ in trees for i in [1, 3, 0, 0, 0]],
+                "nodes_falsenodeids": [i for _ in trees for i in [2, 4, 0, 0, 0]],
+            }
+            weights = random.uniform(0.01, 0.2, 12)
+            if kind in ("pair-negative", "pair-logistic"):
+                weights -= 0.1
+            leaves = {
+                "treeids": [t for t in trees for _ in range(3)],
+                "nodeids": [i for _ in trees for i in [2, 3, 4]],
+                "ids": [1 if kind == "second" else 0] * 12,
+                "weights": [float(w) for w in weights],
+            }
+            if kind in ("SUM", "AVERAGE"):
+                attributes |= {f"target_{key}": value for key, value in leaves.items()}
+                attributes |= {"n_targets": 1, "aggregate_function": kind, "base_values": [0.25]}
+                outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 1])]
+                node = helper.make_node("TreeEnsembleRegressor", ["x"], ["y"], domain="ai.onnx.ml", **attributes)
+            else:
+                attributes |= {f"class_{key}": value for key, value in leaves.items()}
+                attributes |= {"classlabels_int64s": [0, 1]}
+                attributes["post_transform"] = "LOGISTIC" if kind == "pair-logistic" else "NONE"
+                outputs = [
+                    helper.make_tensor_value_info("label", TensorProto.INT64, [None]),
+                    helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 2]),
+                ]
+                node = helper.make_node(
+                    "TreeEnsembleClassifier", ["x"], ["label", "y"], domain="ai.onnx.ml", **attributes
+                )
+            given = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 3])
+            graph = helper.make_graph([node], "trees", [given], outputs)
+            opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+            rows = random.integers(-3, 4, (60, 3)).astype(np.float32)
+            yield f"{mode}-{kind}", helper.make_model(graph, opset_imports=opsets, ir_version=8), rows
+
+
+def write():
+    import onnxruntime
+    from skl2onnx import to_onnx
+
+    os.makedirs(name, exist_ok=True)
+    models = []
+    for own, model, rows in estimators():
+        classifier = hasattr(model, "classes_")
+        options = {id(model): {"zipmap": False}} if classifier else None
+        models.append((own, to_onnx(model, rows[:1], options=options, target_opset=17), rows))
+        if own == "forest":
+            models.append(("forest-zipmap", to_onnx(model, rows[:1], target_opset=17), rows))
+    models.extend(branches())
+    for own, model, rows in models:
+        # Values next to the training rows, on both sides of thresholds.
+        random = np.random.default_rng(5)
+        near = np.nextafter(rows, np.where(random.random(rows.shape) < 0.5, -np.inf, np.inf).astype(np.float32))
+        rows = np.concatenate([rows, near.astype(np.float32)])
+        path = os.path.join(name, own)
+        with open(path + ".onnx", "wb") as file:
+            file.write(model.SerializeToString())
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        found = session.run(None, {session.get_inputs()[0].name: rows})
+        labels, outputs = (found[0], found[1]) if len(found) > 1 else (None, found[0])
+        if isinstance(outputs, list):
+            outputs = np.array([list(row.values()) for row in outputs])
+        outputs = np.asarray(outputs, dtype=np.float64).reshape(len(rows), -1)
+        classes = None
+        if labels is not None:
+            isText = labels.dtype.kind not in "iub"
+            classes = (np.unique(labels, return_inverse=True)[1] if isText else labels.astype(int)).tolist()
+        with open(path + ".json", "w") as file:
+            json.dump({"rows": rows.astype(float).tolist(), "outputs": outputs.tolist(), "classes": classes}, file)
+    return [own for own, _, _ in models]
+
+
+print(json.dumps(list(scores()) if what == "scores" else write()))
