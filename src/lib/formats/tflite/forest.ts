@@ -8,8 +8,9 @@ import { elementCount, type Graph, type Operator, type Tensor } from './graph.js
  * - A leaf has one int32 per output. All leaves share one scale, a power of two, and the sums of a row's leaves have at most 24 bits. So a sum is
  *   exact and does not depend on its order, unlike one of floating-point numbers, and its float32 has the same value: decisions by either agree.
  *
- * Inputs of the operator: x float32 [1, features]; nodes int32 [nodes, 4] (feature, threshold, next node if x ≤ threshold, next node if not);
- * leaves int32 [leaves, outputs], with the scale; roots int32 [trees]; base int32 [outputs], the values before the first tree. A reference to
+ * The operator's inputs are x float32 [1, features], nodes int32 [nodes, 4], leaves int32 [leaves, outputs] with the scale, roots int32 [trees]
+ * and base int32 [outputs], the sums before the first tree. A node is a feature, a threshold, the next node if x ≤ threshold, and the next node if
+ * not. A reference to
  * a node is its index; −1 − k refers to leaf k. A node refers only to later nodes, so that every walk ends. Output: float32 [1, outputs].
  */
 export interface Forest {

@@ -26,8 +26,8 @@ const statuses = { done: 3, failed: 4, interrupted: 5, unfinished: 5 } as const;
 const localSource = 4;
 
 /**
- * Writes all runs of a project as a file store of MLflow: a folder for each experiment (a model), in it one for each run with its params, metrics,
- * tags and artifacts, as MLflow's `FileStore` reads them (mlflow/store/tracking/file_store.py). Ids are derived from those of aiot, so a
+ * Writes all runs of a project as a file store of MLflow (mlflow/store/tracking/file_store.py). Each model is an experiment with a folder of its
+ * own, which has a folder for each run with its params, metrics, tags and artifacts. Ids are derived from those of aiot, so a
  * repeated export has the same ones. The folder appears as a whole or not at all; its artifact paths are absolute.
  * @throws AIOT_NOT_FOUND (no runs), AIOT_FOLDER_NOT_EMPTY, AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL, and any error of reading the runs
  */

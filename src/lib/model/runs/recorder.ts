@@ -165,7 +165,8 @@ const without = new Set(['name', 'table', 'accept', 'vote', 'quantize']);
 function parametersOf({ config }: Project, rows: boolean, plan: Plan | null): Record<string, Parameter> {
   const model = Object.fromEntries(Object.entries(config.model).filter(([name]) => !without.has(name)));
   const kind = plan?.network.kind ?? config.model.kind;
-  const layers = config.model.layers ?? (kind === 'layers' ? [] : defaultLayers[kind]);
+  const usual = kind === 'layers' || kind === 'forest' ? undefined : defaultLayers[kind];
+  const layers = config.model.layers ?? usual;
   const found: Record<string, Parameter> = {};
   const add = (path: string, value: unknown): void => {
     if (value === undefined || value === null) return;

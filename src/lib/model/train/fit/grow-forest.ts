@@ -37,8 +37,8 @@ interface Columns {
 }
 
 /**
- * A random forest (Breiman, Machine Learning 45, 2001): each tree is grown on rows drawn with replacement, and each split is the best one among
- * a random subset of the features. Its criterion is the Gini impurity, or for values the variance. A leaf predicts the weighted shares of its
+ * A random forest (Breiman, Machine Learning 45, 2001). Each tree is grown on rows drawn with replacement. Each split is the best one among a
+ * random subset of the features. Its criterion is the Gini impurity, or for values the variance. A leaf predicts the weighted shares of its
  * classes, or the mean of its values; the forest predicts the mean over its trees. Equal rows, options and seed give equal trees.
  * @returns trees whose leaves, divided by the number of trees, add up to the prediction: one share per class, or the value
  * @throws the abort reason of `signal`
@@ -214,8 +214,8 @@ class Grower {
   }
 
   /**
-   * The best split by one feature. It maximizes Σ s² / w over both sides, where w is a side's weight and s its sums: this is the same as minimizing
-   * the weighted Gini impurity, or the variance.
+   * The best split by one feature. It maximizes Σ s² / w over both sides, where w is a side's weight and s its sums. That minimizes the weighted
+   * Gini impurity, or the variance.
    */
   private splitBy(feature: number, from: number, to: number, total: number): Split | null {
     const { classes, values } = this.rows;
