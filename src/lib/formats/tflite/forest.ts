@@ -9,7 +9,7 @@ import { elementCount, type Graph, type Operator, type Tensor } from './graph.js
  *   exact and does not depend on its order, unlike one of floating-point numbers, and its float32 has the same value: decisions by either agree.
  *
  * The operator's inputs are x float32 [1, features], nodes int32 [nodes, 4], leaves int32 [leaves, outputs] with the scale, roots int32 [trees]
- * and base int32 [outputs], the sums before the first tree. A node is a feature, a threshold, the next node if x ≤ threshold, and the next node if
+ * and base int32 [outputs]. The base is added to the sums of the leaves. A node is a feature, a threshold, the next node if x ≤ threshold, and the next node if
  * not. A reference to
  * a node is its index; −1 − k refers to leaf k. A node refers only to later nodes, so that every walk ends. Output: float32 [1, outputs].
  */
