@@ -1,5 +1,5 @@
-// Streams compared with the usual tools, on brokers that are started here. Alternating whole processes, from the first message to the last;
-// messages as in the guide, about 150 bytes each. The peers evaluate no expressions, even where we do.
+// Compares streams with the usual tools, on brokers that are started here. Whole processes alternate, and are timed from the first message
+// to the last. Messages are in the format of the guide, 127 bytes each. The peers evaluate no expressions, even where aiot does.
 import type { Area, Bench } from '../harness/area.js';
 import { type Figure, growth } from '../harness/figure.js';
 import { type Part, parts, versionOf } from '../harness/parts.js';

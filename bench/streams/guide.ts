@@ -1,4 +1,4 @@
-/** The messages of the architects' guide (`shaded-pole-motor-sensor_data`), of about 150 bytes, each with its number. */
+/** Generates numbered messages in the format of the architects' guide (`shaded-pole-motor-sensor_data`), 127 bytes each. */
 export function guideMessages(count: number): Buffer[] {
   return Array.from({ length: count }, (_, index) => {
     const value = (low: number, span: number, step: number) => (low + ((index * step) % span)).toFixed(2);

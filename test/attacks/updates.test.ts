@@ -31,7 +31,7 @@ const battlefield = { operator: () => operator, mirror: () => lab.origin };
 const real = updateAttacks({ ...battlefield, bytesOf: motionBundle });
 const made = updateAttacks({ ...battlefield, bytesOf: someBytes });
 
-/** Runs a thousand times as fast as the real clock. */
+/** Monotonic time runs a thousand times faster; wall-clock time is real, and sleeps return immediately. */
 const fastClock: Clock = {
   now: () => Date.now(),
   monotonic: () => 1000 * performance.now(),

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { cleanTrials, recordingTrials, tableTrials } from '../support/planted/score.js';
 
-/** One seed of each defect and family; with AIOT_LONG=1 five, which are those of docs/background/data-check-score.md. */
+/** One seed for each defect and family, or five with AIOT_LONG=1. The table in docs/background/data-check-score.md uses other seeds. */
 const seeds = process.env.AIOT_LONG === '1' ? [1, 2, 3, 4, 5] : [1];
 const timeoutMs = 600_000;
 

@@ -189,7 +189,7 @@ describe("quantization compared with TensorFlow's converter", () => {
     for (const [i, { scale, zeroPoint }] of activations(ours).entries()) {
       const other = activations(theirs)[i]!;
       expect(zeroPoint).toEqual(other.zeroPoint);
-      // Float kernels sum in a different order, which changes the last one or two units.
+      // Float kernels sum in a different order, so results differ by one or two units in the last place.
       expect(Math.abs(scale[0]! / other.scale[0]! - 1)).toBeLessThan(2.5e-7);
     }
   });

@@ -133,7 +133,7 @@ async function attack(url: string, seed: number): Promise<void> {
   raw.socket.removeAllListeners('data');
   raw.socket.resume();
   const bytes = roll(6) === 0 ? noise(roll) : mutated(conversation(roll), roll);
-  // Bytes are sometimes sent in pieces, because packets do not arrive as they were written.
+  // Sometimes splits the bytes, because TCP does not preserve packet boundaries.
   for (let at = 0; at < bytes.length; ) {
     const length = roll(3) === 0 ? 1 + roll(20) : bytes.length;
     raw.say(bytes.subarray(at, at + length));

@@ -25,7 +25,7 @@ export interface UpdateAttack {
   off: readonly UpdateCheck[];
   /** Earlier checks that are disabled during the attack, because they would hide it. */
   before?: readonly UpdateCheck[];
-  /** Fields in which the running release's manifest differs. */
+  /** Fields that override those of the running release's manifest. */
   base?: Partial<UnsignedManifest>;
   /** The device requires two signatures, the operator's and a colleague's. */
   twoKeys?: boolean;

@@ -25,8 +25,8 @@ typedef struct {
 void aiot_http_answer_begin(aiot_http_answer *answer, uint64_t from);
 
 /*
- * Parses bytes of the response and copies the requested ones of the body to `out`, which has as much room. Returns their number,
- * AIOT_HTTP_BROKEN, AIOT_HTTP_REFUSED or AIOT_HTTP_MISSING.
+ * Parses `bytes` bytes of the response and copies the requested part of the body to `out`, which must have room for `bytes` bytes.
+ * Returns the number of bytes copied, or AIOT_HTTP_BROKEN, AIOT_HTTP_REFUSED or AIOT_HTTP_MISSING.
  */
 int32_t aiot_http_answer_take(aiot_http_answer *answer, const uint8_t *data, size_t bytes, uint8_t *out);
 

@@ -46,7 +46,7 @@ export interface LoopVote {
   reset(): void;
 }
 
-/** The most frequent label; null if two are equally frequent at the top, or there is none. */
+/** The most frequent label; null if there is a tie for first place, or no label at all. */
 export function mostFrequent(labels: Iterable<string>): string | null {
   const counts = new Map<string, number>();
   for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
@@ -55,8 +55,8 @@ export function mostFrequent(labels: Iterable<string>): string | null {
 }
 
 /**
- * The most frequent class of the last `size` windows, or of fewer at the beginning. A tie at the top has no result for this window:
- * the motion system did the same, and did not forward ties.
+ * The most frequent class of the last `size` windows, or of fewer at the beginning. A tie for first place yields no result, as in the
+ * original motion system, which did not forward ties.
  */
 function createMajority(size: number): LoopVote {
   const last: string[] = [];

@@ -227,7 +227,7 @@ function propertiesOf(headers: OutgoingMessage['headers']) {
   };
 }
 
-/** Properties as the headers of a message. */
+/** Decodes MQTT properties into message headers. */
 export function headersOf({ properties, expiresAt }: Pick<Offered, 'properties' | 'expiresAt'>): {
   headers?: Header[];
 } {

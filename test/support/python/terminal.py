@@ -17,7 +17,7 @@ def main(dialogue, command):
     pid, terminal = pty.fork()
     if pid == 0:
         os.execvp(command[0], command)
-    # A terminal without a size has no room for text.
+    # A new pty is 0 × 0, which leaves programs no room for output.
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     screen, looked = b"", 0
     while True:

@@ -18,14 +18,14 @@ typedef struct {
 } aiot_nvs;
 
 /*
- * A signed or unsigned integer of any width. False if there is none with this name, or it does not
- * fit.
+ * Reads a signed or unsigned integer of any width. False if none with this name exists, or the value
+ * does not fit.
  */
 bool aiot_nvs_integer(const aiot_nvs *nvs, const char *namespace_name, const char *key, int64_t *value);
 
 /*
- * A string, terminated by a NUL, and its length; false if there is none, a checksum is wrong, or it
- * does not fit into `room`.
+ * Reads a NUL-terminated string and its length. False if it does not exist, a checksum is wrong, or
+ * it exceeds `room`.
  */
 bool aiot_nvs_string(const aiot_nvs *nvs, const char *namespace_name, const char *key, char *out, size_t room, size_t *bytes);
 

@@ -1,6 +1,6 @@
 /*
- * Discrete Fourier transform of any length n, without scaling: by stages, or for lengths with a large prime factor as a convolution with a
- * chirp (Bluestein 1970), like src/lib/signal/fourier.ts.
+ * Discrete Fourier transform of any length n, without scaling: in stages or, if the length has a large prime factor, as a convolution with
+ * a chirp (Bluestein 1970); same algorithm as src/lib/signal/fourier.ts.
  */
 #ifndef AIOT_SIGNAL_FOURIER_H
 #define AIOT_SIGNAL_FOURIER_H

@@ -18,7 +18,7 @@ export const shadowPolicySchema = z.strictObject({
   ms: z.int().min(rolloutTimesMs.shadow.min).max(rolloutTimesMs.shadow.max),
   /** Minimum total number of windows evaluated by a wave's devices. */
   minWindows: z.int().min(1).default(20),
-  /** Maximum share of these windows in which the predictions differ. */
+  /** Maximum number or share of these windows in which the predictions differ. */
   maxDisagreement: amountSchema.default('5%'),
   /** Maximum ratio of the candidate's 95th percentile of latency to that of the current model. */
   maxLatency: z.number().positive().default(1.5),

@@ -117,7 +117,7 @@ function lines(write: (text: string) => void): Progress {
     update: (next) => {
       const { text, done, total } = stateOf(next);
       const tenth = done !== undefined && total ? ` (${Math.floor((done / total) * 10) * 10} %)` : '';
-      // With a total, only each tenth gets a line: a line for each item's text would be too much.
+      // With a total, prints one line per 10 %, because one per item would be too many.
       const key = tenth || text;
       if (key === last) return;
       last = key;

@@ -150,7 +150,7 @@ function shapeOf(profile: Profile, fields: number[], size: number): Shape {
   };
 }
 
-/** The usual shape of a label's recordings, and the deviation of each of its figures. */
+/** Typical shape of a label's recordings, with the standard deviation of each value. */
 interface ShapeModel {
   middle: Shape;
   sigma: Shape;
@@ -177,7 +177,7 @@ function modelOf(shapes: Shape[], pooled: { level: number; spread: number }[]): 
   };
 }
 
-/** Distance in deviations, over all figures. */
+/** Euclidean distance over all values, in standard deviations. */
 function distance(shape: Shape, { middle, sigma }: ShapeModel): number {
   let sum = 0;
   for (let i = 0; i < shape.level.length; i++) {

@@ -67,7 +67,7 @@ const featureDriftSchema = z.object({
   /** Shift of the mean, in deviations of the base, and deviation as a multiple of the base's. */
   shift: z.number().nullable(),
   spread: z.number().nullable(),
-  /** Probability of such a change if nothing has changed: by effective counts, corrected for the tests of this column but not for other columns. */
+  /** p-value of the change, based on effective sample sizes. Corrected for the several tests of this column, but not across columns. */
   p: z.number(),
   drifted: z.boolean(),
   reasons: z.array(z.enum(reasons)),

@@ -42,8 +42,8 @@ export function rolesOf(columns: string[], labelColumn?: string): ColumnRoles {
 }
 
 /**
- * Times in seconds. Numbers in ms, µs or ns are recognized by the column's name, by their magnitude (as times since 1970), or by steps of
- * one or more. Other text is parsed as dates. null if some of them are not times.
+ * Converts times to seconds. The unit of numbers is derived from the column's name (s, ms, us), the magnitude (times since 1970, in s to
+ * ns), or a median step of at least 1 (ms). Other text is parsed as dates. Null if any value is not a time.
  */
 export function secondsOf(name: string, texts: string[]): Float64Array | null {
   const out = new Float64Array(texts.length);

@@ -39,7 +39,7 @@ const rules: readonly ((folder: DeployFolder) => Finding[])[] = [
 ];
 
 /**
- * Checks a folder of files for a cluster, a machine with Docker or a VM. Finds problems that would occur there. The files may be rendered
+ * Checks a folder of files for a cluster, a Docker host or a VM for problems that would occur after deployment. The files may be rendered
  * or written by hand.
  * @throws AIOT_DEPLOY_NOTHING, AIOT_FILE_NOT_FOUND
  */

@@ -114,7 +114,10 @@ async function sendAll(
   }
 }
 
-/** Number of whole sectors that are correctly in flash, among those that the chip has accepted. */
+/**
+ * Number of leading bytes that are verified in flash, rounded down to whole sectors unless the chip accepted everything; `from` if the
+ * hash does not match.
+ */
 async function safelyWritten(
   session: Session,
   start: number,

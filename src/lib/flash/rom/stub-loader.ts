@@ -72,7 +72,7 @@ class ReadStream {
     return true;
   }
 
-  /** Processes the host's count. Returns false when the stream is finished, also after a wrong count. */
+  /** Handles the host's acknowledgment (its byte count). Returns false when the stream has ended, also because the count was wrong. */
   acknowledge(frame: Uint8Array): boolean {
     return frame.length === 4 && wordAt(frame, 0) === this.sent && this.sendBlock();
   }

@@ -13,8 +13,8 @@ export interface Table {
   /** The label of each row as written; null if the file has no label column. */
   labels: string[] | null;
   /**
-   * The group of each row (a recording, a device): rows of one group are not independent and stay on one side of a split. From the
-   * first of the columns `group`, `recording` and `device` in the file; null if there is none.
+   * The group of each row (a recording, a device): rows of one group are not independent and stay on one side of a split. Taken
+   * from the first of the columns `group`, `recording` and `device` that exists; null if none does.
    */
   groups: string[] | null;
   /** `sha256:…` of the file's bytes. */

@@ -58,7 +58,7 @@ const elfHashInDescription = 0xb0;
 const afterChecksum = { 1: 32 + 4 + 64 + 12, 2: 32 };
 
 /**
- * Builds the image that a chip boots, byte for byte the output of esptool's elf2image. Source: ESP-IDF, "App Image Format".
+ * Builds a bootable image that is byte-for-byte identical to the output of esptool's elf2image. Source: ESP-IDF, "App Image Format".
  * @throws AIOT_IMAGE_MALFORMED (the ELF is damaged or not suitable); AIOT_USAGE (options the chip does not have)
  */
 export function imageOfElf(bytes: Uint8Array, options: ElfImageOptions, what = 'ELF file'): Uint8Array {

@@ -139,7 +139,7 @@ function operatorIn(table: Table, index: number, codes: readonly Table[], tensor
   const code = codes[number];
   if (code === undefined)
     throw malformed(where, `operator code ${number} does not exist (${codes.length} codes)`);
-  // Files before 2020 have only the one-byte field; later ones put larger numbers into the other.
+  // Files from before 2020 have only the one-byte field; newer ones store larger codes in the other field.
   const builtin = Math.max(code.int8(slots.operatorCode.oldCode, 0), code.int32(slots.operatorCode.code, 0));
   const custom = code.text(slots.operatorCode.customCode);
   return {

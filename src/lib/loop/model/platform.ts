@@ -304,7 +304,7 @@ const refusalSchema = z.object({
 
 type Refusal = z.output<typeof refusalSchema>;
 
-/** Contents that failed on this machine: they are not tried again, even after a restart. */
+/** Contents that failed on this machine with this version of aiot; not tried again, even after a restart. */
 interface Refusals {
   has(digest: string): Promise<Refusal | null>;
   /** Remembered for this process even if the disk cannot be written. */

@@ -186,7 +186,7 @@ interface Segments {
   push(values: ArrayLike<number>, from: number, t: number, smooth: number): void;
   /** @param lost number known to be missing, at least 1 */
   breakHere(lost: number): void;
-  /** The segments so far; empty ones are omitted. */
+  /** Ends the current segment, and returns and clears all non-empty segments. */
   take(): Segment[];
 }
 

@@ -41,7 +41,7 @@ export function sensingOf(
   let followed = monotonicMs();
   let wall = clock.now() - followed;
 
-  /** Samples stamped on arrival are stamped with a monotonic clock: their reported times are adjusted to the wall clock. */
+  /** Samples are stamped on arrival with a monotonic clock; this adjusts their reported times to the wall clock. */
   const followClock = () => {
     const now = monotonicMs();
     const off = clock.now() - now - wall;

@@ -28,7 +28,7 @@ const enough = 16;
 /** Number of samples that the line covers; older ones are gradually forgotten. */
 const memory = 100;
 
-/** Number of consecutive samples that must agree before they are believed. */
+/** Number of consecutive unexpected samples after which a change is accepted. */
 const believed = 16;
 
 /** Samples that are late for this long, this often, or by this much come from a clock that was set back and are not repeats. */

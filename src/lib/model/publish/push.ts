@@ -75,7 +75,7 @@ interface PushFileOptions extends Common {
   name?: string | undefined;
 }
 
-/** Device types on which aiot itself can run a model. */
+/** Default device types: those on which aiot can run a model itself. */
 export const defaultDeviceTypes = ['virtual', 'esp32', 'pi'];
 
 /**

@@ -77,7 +77,7 @@ export const quantizeResultSchema = z.object({
   windows: z.int(),
   /** Whether rows were standardized with the mean and deviation that the file itself carries. */
   standardized: z.boolean(),
-  /** Signal-to-noise ratio of the output against the float network, decibels, at most 150; null without rows. */
+  /** Output signal-to-noise ratio against the float model, in dB, capped at 150; null without representative rows. */
   sqnrDb: z.number().nullable(),
   input: ends,
   output: ends,

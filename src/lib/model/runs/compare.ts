@@ -64,11 +64,11 @@ export const runsComparisonSchema = z.object({
 
 export type RunsComparison = z.output<typeof runsComparisonSchema>;
 
-/** Most runs that are compared if none are named. */
+/** Maximum number of runs that are compared if none are named. */
 const mostCompared = 50;
 
 /**
- * Compares these runs, or without any the newest finished ones on the data of the newest.
+ * Compares these runs. Without any, compares the newest finished runs (at most 50) that used the same data as the newest finished run.
  * @param wanted ids, or their first characters
  * @throws AIOT_USAGE (only one run, or one twice), AIOT_NOT_FOUND, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
  */

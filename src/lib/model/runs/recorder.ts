@@ -160,7 +160,7 @@ const without = new Set(['name', 'table', 'accept', 'vote', 'quantize']);
 
 /**
  * The settings that determine the network, by their path in aiot.yaml. Defaults are included, so that runs of different versions of the file can
- * be compared. Rows have no signal part.
+ * be compared. Training on a table has no `signal` settings.
  */
 function parametersOf({ config }: Project, rows: boolean, plan: Plan | null): Record<string, Parameter> {
   const model = Object.fromEntries(Object.entries(config.model).filter(([name]) => !without.has(name)));

@@ -150,7 +150,7 @@ async function controlOf(
   });
 }
 
-/** The name under which the platform's compatible registry lists a version, derived from its push time. */
+/** Name of a version in the guide-compatible model registry, derived from its push time. */
 async function guideFileOf(
   { name, version }: { name: string; version: number },
   context: string,

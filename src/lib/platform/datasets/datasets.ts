@@ -66,7 +66,7 @@ export interface DatasetExport extends AsyncIterable<Buffer> {
   summary(): ExportSummary;
 }
 
-/** Unacknowledged loss of telemetry of one stream. */
+/** Returns the unacknowledged telemetry losses of one stream. */
 type LostOfStream = (stream: string) => Promise<LostTelemetry[]>;
 
 const writers = { csv: csvExport, ndjson: ndjsonExport, parquet: parquetExport };

@@ -272,7 +272,7 @@ export class JobRunner implements Worker {
     await this.takeUp();
     const { store, events, log } = this.parts;
     const { latest } = await extentOf(store);
-    // Also stops the checks if `run` fails: it waits for them to end.
+    // Stops the periodic check even if `run` fails; otherwise `finally` would wait for it forever.
     const ending = new AbortController();
     const watch = every(lookEveryMs, AbortSignal.any([signal, ending.signal]), () =>
       // Not awaited: if the database does not answer now, it is queried again.

@@ -65,7 +65,7 @@ export class Damages {
     return { damage: entries.map(damageOf), next };
   }
 
-  /** Unacknowledged loss of telemetry of a stream; includes losses whose stream is unknown. */
+  /** Returns the unacknowledged telemetry losses of one stream, including losses whose stream is unknown. */
   async ofStream(stream: string): Promise<LostTelemetry[]> {
     const rows = await this.parts.store
       .selectFrom('damages')

@@ -91,7 +91,7 @@ export async function selectChannels(
   }
 }
 
-/** Assigns a trigger to a device that needs one and has none: the requested one, or the one with its name (`mpu6050-dev0`). */
+/** Sets the trigger of a device that needs one: the requested trigger, or, if none is set, the device's own (`mpu6050-dev0`). */
 export async function setTrigger(device: IioDevice, wanted: string | undefined): Promise<void> {
   const path = join(device.folder, 'trigger', 'current_trigger');
   const current = await readAttribute(path);

@@ -409,8 +409,8 @@ interface Flight {
   get(id: number): Item | undefined;
   delete(id: number): void;
   /**
-   * Starts a new connection, over which nothing has been sent yet. All open messages are resent: see `left`. Without the session, the
-   * broker knows none of the identifiers.
+   * Starts over on a new connection. Messages whose write is pending are resent (see `left`). Without the session, the broker knows none
+   * of the identifiers.
    */
   renew(sessionPresent: boolean): void;
   /** The first open message not yet sent over this connection. */

@@ -16,7 +16,7 @@ interface Window {
   padding: Padding;
   /** Padding that needs a separate operator: [before, after] for each axis; null if `padding` is equivalent. */
   explicit: [Pair, Pair] | null;
-  /** The amounts of padding in either case. */
+  /** Total padding [before, after] per axis, whichever way it is implemented. */
   pads: [Pair, Pair];
   /** Size of the output. */
   size: Pair;

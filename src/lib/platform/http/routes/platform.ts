@@ -25,7 +25,7 @@ export const healthRoutes =
       async (request, reply) => {
         const { status, checks } = await readinessOf(parts);
         reply.status(status === 'not ready' ? 503 : 200);
-        // Internal problems are shown only to authorized clients.
+        // The individual checks are shown only to clients with a valid token.
         return (await parts.tokens.identify(tokenOf(request))) ? { status, checks } : { status };
       },
     );

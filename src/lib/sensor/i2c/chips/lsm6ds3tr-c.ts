@@ -327,7 +327,7 @@ interface Procedure {
   most: number;
 }
 
-/** AN5130, figures 36 and 37: 52 Hz at ±4 g, and 208 Hz at ±2000 dps. */
+/** Self-test procedures of AN5130 (figures 36 and 37): 52 Hz at ±4 g, 208 Hz at ±2000 dps. */
 const procedures: readonly Procedure[] = [
   {
     names: ['ax', 'ay', 'az'],
@@ -467,7 +467,7 @@ interface FifoStatus {
   overrun: boolean;
   full: boolean;
   empty: boolean;
-  /** Index in the pattern of the next word. */
+  /** Position of the next word within the FIFO pattern. */
   pattern: number;
 }
 
