@@ -1,5 +1,5 @@
 /*
- * Operators with a state, which they keep from run to run, on int8 (src/lib/runtime/interpreter/recurrent.ts).
+ * int8 operators whose state persists from run to run, like those of src/lib/runtime/interpreter/recurrent.ts.
  */
 #include <math.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "quantized.h"
 #include "variables.h"
 
-/* Element of int8s or little-endian int16s in the file, where these may be unaligned. */
+/* Reads an element of an int8 or little-endian int16 array in the file, where int16s may be unaligned. */
 static int32_t integer_at(const uint8_t *data, bool wide, int32_t index) {
   if (!wide) return (int8_t)data[index];
   return (int16_t)(uint16_t)(data[2 * index] | data[2 * index + 1] << 8);
@@ -18,14 +18,14 @@ typedef struct {
   const int8_t *feature;
   const uint8_t *time, *bias;
   int8_t *state;
-  /* Whether time weights and state are of int16. */
+  /* Whether the time weights and the state are int16. */
   bool wide;
   int32_t batches, inputs, filters, memory, rank;
   int32_t input_zero, state_zero, output_zero;
   aiot_ratio first, second;
 } svdf_plan;
 
-/* Moves the values of all filters back by one step. The newest of each filter is written next. */
+/* Moves the values of all filters back by one step. The newest value of each filter is then overwritten. */
 static void shift_back(const svdf_plan *plan) {
   const size_t size = plan->wide ? sizeof(int16_t) : 1;
   memmove(plan->state, plan->state + size, size * (size_t)(plan->batches * plan->filters * plan->memory - 1));
@@ -80,7 +80,7 @@ static bool symmetric(aiot_flatbuffer *file, const aiot_operand *weights, float 
   return read && scale.zero_point == 0;
 }
 
-/* Each filter keeps its last values, and each unit sums the products of those of `rank` filters with the time weights. */
+/* Each filter stores its last values. Each unit adds up the dot products of the values of `rank` filters and the time weights. */
 aiot_code aiot_prepare_svdf(const aiot_operator *operator) {
   aiot_flatbuffer *file = &operator->network->file;
   const aiot_operand *x = aiot_operator_input(operator, 0), *feature = aiot_operator_input(operator, 1);
@@ -102,7 +102,7 @@ aiot_code aiot_prepare_svdf(const aiot_operator *operator) {
   if (!symmetric(file, feature, &feature_scale) || !symmetric(file, time, &time_scale)) return AIOT_BUNDLE_MALFORMED;
   const bool wide = state->type == AIOT_INT16;
   if (time->type != state->type || (wide && states.zero_point != 0)) return AIOT_BUNDLE_MALFORMED;
-  /* The kernel of other interpreters ignores the activation, so only one that the output's range implies is allowed. */
+  /* Other interpreters ignore the activation, so it is allowed only if the output's range implies it. */
   if (activation > 1 || (activation == 1 && output.zero_point != INT8_MIN)) return AIOT_MODEL_UNSUPPORTED;
   const float product = (float)states.scale * time_scale, own = bias->scale.count == 0 ? 0.0f : aiot_flatbuffer_f32_at(file, bias->scale, 0);
   if (!(fabs((double)own - (double)product) < 1e-5)) return AIOT_BUNDLE_MALFORMED;
@@ -117,7 +117,7 @@ aiot_code aiot_prepare_svdf(const aiot_operator *operator) {
   return first && aiot_ratio_of((double)(product / (float)output.scale), &plan->second) ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
 }
 
-/* 65536 / (1 + e^-t) at t = i / 24, each moved by half of the error of linear interpolation in the middle of its segment. */
+/* 65536 / (1 + e^-t) at t = i / 24, each value corrected by half the error of linear interpolation at the middle of its segment. */
 static const uint16_t sigmoid_table[256] = {
     32768, 33451, 34133, 34813, 35493, 36169, 36843, 37513, 38180, 38841, 39498, 40149, 40794, 41432, 42064, 42688,
     43304, 43912, 44511, 45102, 45683, 46255, 46817, 47369, 47911, 48443, 48964, 49475, 49975, 50464, 50942, 51409,
@@ -137,14 +137,14 @@ static const uint16_t sigmoid_table[256] = {
     65533, 65533, 65533, 65533, 65533, 65534, 65534, 65534, 65534, 65534, 65534, 65534, 65534, 65534, 65534, 65535,
 };
 
-/* 1 / (1 + e^-x) in Q0.15 of v = x * 3 * 4096. */
+/* 1 / (1 + e^-x) in Q0.15, for v = x * 3 * 4096. */
 static int32_t logistic16(int32_t v) {
   const int32_t a = v < 0 ? -v : v, u = a >> 9;
   const int32_t g = u >= 255 ? 0x7fff * 1024 : sigmoid_table[u] * 512 + (a & 511) * (sigmoid_table[u + 1] - sigmoid_table[u]);
   return v >= 0 ? (g + 512) >> 10 : ((1 << 25) - g + 511) >> 10;
 }
 
-/* tanh(x) in Q0.15 of v = x * 3 * 4096. */
+/* tanh(x) in Q0.15, for v = x * 3 * 4096. */
 static int32_t tanh16(int32_t v) {
   const int32_t a = v < 0 ? -v : v, u = a >> 8;
   const int32_t g = u >= 255 ? 0xffff * 256 : sigmoid_table[u] * 256 + (a & 255) * (sigmoid_table[u + 1] - sigmoid_table[u]);
@@ -173,11 +173,11 @@ typedef struct {
   int32_t input_zero, hidden_zero;
   aiot_ratio keep, add, give;
   aiot_range clip;
-  /* The cells become inputs of tanh by a multiplication, or a division that rounds. */
+  /* The input of tanh is the cell times `up` or, if `down` > 0, three times the cell, shifted right by `down` bits with rounding. */
   int32_t up, down;
 } lstm_plan;
 
-/* The sum of a gate in Q3.12: both products are rounded and clamped before they are added. */
+/* The sum of a gate in Q3.12. Both dot products are rounded and clamped before they are added. */
 static int32_t gate_sum(const lstm_plan *plan, int32_t which, const int8_t *x, const int8_t *hidden, int32_t unit) {
   const lstm_gate *gate = &plan->gate[which];
   const aiot_operand bias = {.data = gate->bias};
@@ -229,13 +229,16 @@ static aiot_code prepare_gate(const aiot_operator *operator, int32_t which, cons
     return AIOT_BUNDLE_MALFORMED;
   float own, past;
   if (!symmetric(file, weights, &own) || !symmetric(file, recurrent, &past)) return AIOT_BUNDLE_MALFORMED;
-  /* Sums are in Q3.12. */
+  /* The factor 4096 converts the sums to Q3.12. */
   const double own_ratio = (double)((float)input * own) * 4096.0, past_ratio = (double)((float)hidden * past) * 4096.0;
   *gate = (lstm_gate){.weights = (const int8_t *)weights->data, .recurrent = (const int8_t *)recurrent->data, .bias = bias->data};
   return aiot_ratio_of(own_ratio, &gate->own) && aiot_ratio_of(past_ratio, &gate->past) ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
 }
 
-/* Without peepholes, projection and layer normalization; the activation of the cells is tanh. */
+/*
+ * Whether the operator has no peepholes, no projection and no layer normalization, the activation tanh, and neither asymmetrically quantized
+ * inputs nor diagonal recurrent weights.
+ */
 static bool plain(const aiot_operator *operator) {
   static const uint8_t others[] = {9, 10, 11, 16, 17, 20, 21, 22, 23};
   for (size_t i = 0; i < sizeof others; i++)

@@ -3,7 +3,7 @@ import { type BestRun, mainMetric, networkOf, type RunsComparison } from '../../
 import type { Metric, ShownRun, TrainingRun } from '../../model/runs/record.js';
 import { bold, facts, green, minute, red, shownPath, table, yellow } from './text.js';
 
-/** The start of an id with its prefix: the time and two random characters, which are unique in practice. */
+/** Length of a short id: the prefix, the time and two random characters, which together are unique in practice. */
 const shortLength = 'tr_'.length + 12;
 
 const shortId = (run: string) => run.slice(0, shortLength);
@@ -72,7 +72,7 @@ export function trainingRunText(run: ShownRun): string {
   ].join('\n\n');
 }
 
-/** Runs in rows, with the settings that differ and the metrics that all have in columns; others are in `--json`. */
+/** One row for each run; columns are the settings that differ, and the metrics that any run has. */
 export function runsComparisonText(comparison: RunsComparison): string {
   const { runs, params, metrics, sameData, sameSplit } = comparison;
   const shown = metrics.filter(({ values }) => values.some((value) => value !== null));

@@ -137,7 +137,7 @@ function missingShare({ rows, count }: NumberProfile): number {
   return rows === 0 ? 0 : (rows - count) / rows;
 }
 
-/** Tests two shares with effective counts. */
+/** p-value of the difference between two shares of missing values, based on effective sample sizes. */
 function missingP(base: NumberProfile, now: NumberProfile): number {
   const p = missingShare(base);
   const q = missingShare(now);
@@ -162,13 +162,13 @@ function spreadP(base: NumberProfile, now: NumberProfile, counts: Counts): numbe
 interface Counts {
   base: number;
   now: number;
-  /** Degrees of freedom of the effective counts. */
+  /** Degrees of freedom of the effective sample sizes. */
   degrees: number;
 }
 
 type Moments = Pick<NumberProfile, 'count' | 'mean' | 'deviation'>;
 
-/** Welch's test of two means, each as precise as its effective count allows. */
+/** Welch's test of two means, based on effective sample sizes. */
 function welchP(base: Moments, now: Moments, counts: Counts): number {
   const difference = Math.abs(base.mean - now.mean);
   if (difference === 0 || base.count < 2 || now.count < 2) return 1;

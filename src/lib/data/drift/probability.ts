@@ -133,7 +133,7 @@ export function kolmogorovAbove(x: number): number {
   return Math.min(1, Math.max(0, sum));
 }
 
-/** p-value of the Kolmogorov–Smirnov statistic for effective counts, which are small: the limit distribution with Stephens' correction (1970). */
+/** p-value of the Kolmogorov–Smirnov statistic for effective sample sizes, which are small: the limit distribution with Stephens' correction (1970). */
 export function kolmogorovP(ks: number, baseCount: number, nowCount: number): number {
   const root = Math.sqrt((baseCount * nowCount) / (baseCount + nowCount));
   return kolmogorovAbove((root + 0.12 + 0.11 / root) * ks);

@@ -4,14 +4,15 @@ import { elementCount, type Graph, type Operator, type Tensor } from './graph.js
 /**
  * Ensembles of decision trees as one operator, FOREST, whose arithmetic is integer throughout:
  *
- * - A node compares a feature with a threshold as integers (`orderKey`), which has exactly the result of comparing the two float32 numbers.
- * - A leaf has one int32 per output. All leaves share one scale, a power of two, and the sums of a row's leaves have at most 24 bits. So a sum is
- *   exact and does not depend on its order, unlike one of floating-point numbers, and its float32 has the same value: decisions by either agree.
+ * - A node compares a feature and a threshold as integers (`orderKey`), with exactly the same result as comparing the two float32 numbers.
+ * - A leaf has one int32 per output. All leaves share one scale, a power of two, and the magnitude of a row's sums is at most 2^24. Unlike
+ *   sums of floating-point numbers, these sums are exact and do not depend on the order. Each is also exact as a float32, so decisions by
+ *   the integer and by the float32 agree.
  *
  * The operator's inputs are x float32 [1, features], nodes int32 [nodes, 4], leaves int32 [leaves, outputs] with the scale, roots int32 [trees]
- * and base int32 [outputs]. The base is added to the sums of the leaves. A node is a feature, a threshold, the next node if x ≤ threshold, and the next node if
- * not. A reference to
- * a node is its index; −1 − k refers to leaf k. A node refers only to later nodes, so that every walk ends. Output: float32 [1, outputs].
+ * and base int32 [outputs]. The base is added to the sums of the leaves. The four values of a node are a feature, a threshold, the next node
+ * if x ≤ threshold, and the next node if not. A reference to a node is its index; −1 − k refers to leaf k. A node refers only to later nodes,
+ * so every walk ends. The output is float32 [1, outputs].
  */
 export interface Forest {
   /** Number of features and of outputs. */
@@ -23,7 +24,7 @@ export interface Forest {
   leaves: Int32Array;
   roots: Int32Array;
   base: Int32Array;
-  /** Value of 1 in a leaf: a power of two. */
+  /** Real value of one integer step of the leaves and the base: a power of two. */
   scale: number;
 }
 
@@ -43,8 +44,8 @@ export interface RealTree {
 const bits = new DataView(new ArrayBuffer(4));
 
 /**
- * An int32 for each float32, in the same order: x ≤ y exactly if orderKey(x) ≤ orderKey(y). Both zeros give 0, and keys of neighbouring
- * numbers differ by 1. Floats have a sign and a magnitude (IEEE 754), so negative ones only need to be negated as integers.
+ * Maps float32 numbers to int32 numbers of the same order: x ≤ y if and only if orderKey(x) ≤ orderKey(y). Both zeros map to 0, and the keys
+ * of neighboring numbers differ by 1. Floats consist of a sign and a magnitude (IEEE 754), so the key is the magnitude with that sign.
  * @param value rounded to float32; not NaN
  */
 export function orderKey(value: number): number {
@@ -54,7 +55,7 @@ export function orderKey(value: number): number {
 
 /** Like `orderKey`, for the bits of a float32 as an int32. */
 export function keyOfBits(own: number): number {
-  // Minus zero is no integer.
+  // `| 0` converts −0 to 0.
   return own < 0 ? -(own & 0x7fffffff) | 0 : own;
 }
 
@@ -64,14 +65,14 @@ export function keyValue(key: number): number {
   return bits.getFloat32(0);
 }
 
-/** Largest magnitude of a sum: up to it, every integer is a float32. */
+/** Largest allowed magnitude of a sum. Every integer up to it is exact as a float32. */
 const largestSum = 2 ** 24;
 
 /**
- * A graph with one FOREST. Equal leaves are stored once. The scale is the finest for which no sum can overflow, so each output differs from the
- * sum of the real leaves by at most half a step per tree.
+ * Builds a graph with one FOREST. Equal leaves are stored once. The scale is nearly the finest for which no sum can exceed 24 bits. Each output
+ * differs from the sum of the real values by at most half a step for each tree and half a step for the base.
  * @param base real values before the first tree, one per output
- * @throws AIOT_TFLITE_MALFORMED for references to nothing, for nodes with two parents, and for values that are not finite
+ * @throws AIOT_TFLITE_MALFORMED (a reference to a missing node, a node with several parents, a leaf that is not finite)
  */
 export function forestGraph(options: {
   trees: readonly RealTree[];
@@ -97,7 +98,7 @@ export function forestGraph(options: {
     return -1 - found;
   };
   const roots = trees.map((tree, t) => addTree(tree, t, nodes, (at) => leafOf(tree, at)));
-  // A tensor has at least one element: this node is never reached.
+  // A tensor needs at least one element. This node is never reached.
   if (nodes.length === 0) nodes.push(0, 0, -1, -1);
   const whole = (name: string, shape: number[], data: ArrayLike<number>): Tensor => ({
     name,
@@ -123,7 +124,7 @@ export function forestGraph(options: {
   };
 }
 
-/** The largest k for which all sums of leaves · 2^k, rounded, are at most `largestSum`. */
+/** A k, nearly the largest within ±96, for which no sum of values · 2^k, each rounded, exceeds `largestSum`. */
 function exponentOf(trees: readonly RealTree[], base: readonly number[]): number {
   const most = base.map(Math.abs);
   const outputs = base.length;
@@ -173,7 +174,7 @@ function addTree(
 }
 
 /**
- * The tables of a FOREST, checked: every walk ends at a leaf, and no sum exceeds 24 bits.
+ * Reads the tables of a FOREST, and checks that every walk ends at a leaf and that no sum can exceed 24 bits.
  * @throws AIOT_TFLITE_MALFORMED
  */
 export function forestIn({ tensors }: Pick<Graph, 'tensors'>, { inputs, outputs }: Operator): Forest {
@@ -208,7 +209,7 @@ function checkWalks(
   wrong: (reason: string) => Error,
 ): void {
   const [nodeCount, leafCount] = [nodes.length / 4, leaves.length / outputs];
-  // Largest magnitude of each output over the leaves below a node; later nodes first.
+  // Largest magnitude of each output over the leaves below each node, computed from the last node to the first.
   const most = new Float64Array((nodes.length / 4) * outputs);
   const reach = (reference: number, o: number) =>
     reference < 0 ? Math.abs(leaves[(-1 - reference) * outputs + o]!) : most[reference * outputs + o]!;

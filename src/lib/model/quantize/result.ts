@@ -15,7 +15,7 @@ const layerSchema = z.object({
   calibration: z.enum(['min-max', 'percentile', 'mse']).nullable(),
   scale: z.number().nullable(),
   zeroPoint: z.int().nullable(),
-  /** Signal to quantization noise against the float network, decibels, at most 150; null when not measured. */
+  /** Signal-to-noise ratio against the float model, in dB, capped at 150; null if not measured. */
   sqnrDb: z.number().nullable(),
 });
 export type LayerReport = z.output<typeof layerSchema>;

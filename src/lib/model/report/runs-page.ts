@@ -7,7 +7,7 @@ import { axesOf } from '../runs/axes.js';
 import { mainMetric, networkOf, type RunsComparison } from '../runs/compare.js';
 import type { Metric } from '../runs/record.js';
 
-/** Most runs in the table of a page; `--json` is complete. */
+/** Maximum number of runs in a page's table; `--json` is complete. */
 const mostRows = 50;
 
 /** Writes a comparison of runs as an HTML file. @throws AIOT_FILE_NOT_WRITABLE, AIOT_FILE_IS_INPUT */
@@ -38,7 +38,7 @@ const warning = (text: string) => html`<p class="bad">${text}</p>`;
 
 /**
  * The runs as a table and a parallel-coordinates plot.
- * @param own id of the run that the page is about; null = none. It is highlighted, otherwise the best one
+ * @param own id of the run that the page is about, which is highlighted; null = highlight the best run
  */
 export function runsSection(comparison: RunsComparison, own: string | null): Html {
   const { runs, params, metrics } = comparison;
@@ -76,10 +76,10 @@ export function runsSection(comparison: RunsComparison, own: string | null): Htm
   return html`<h2>Training runs</h2>${chart}${htmlTable(head, rows)}`;
 }
 
-/** The network has a column of its own. */
+/** The kind and layers of the network are in a column of their own. */
 const shownParameter = ({ name }: { name: string }) => name !== 'model.kind' && name !== 'model.layers';
 
-/** The best run by the metric that the newest one is judged by; runs that leak or violate model.accept do not count. -1 = none. */
+/** Index of the best run by the newest run's main metric, excluding runs that leak or violate model.accept; −1 = none. */
 function bestIndex({ runs, metrics }: RunsComparison): number {
   const newest = runs.at(-1);
   const name = newest && mainMetric(newest);

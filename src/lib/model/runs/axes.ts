@@ -9,18 +9,18 @@ export interface Axis {
   ticks: { at: number; text: string }[];
 }
 
-/** Metrics worth an axis, the most reliable last, so that the eye ends on it. */
+/** Metrics that get an axis. The most reliable ones are last, where a reader's eye ends. */
 const plotted = [
   ...['arenaBytes', 'latencyUs', 'floatBytes', 'valLoss', 'valRmse', 'valAccuracy'],
   ...['innerRmse', 'innerMacroF1', 'foldsRmse', 'foldsMacroF1'],
 ];
 
-/** More axes would be too close to read. */
+/** More axes would be too close together to read. */
 const mostAxes = 12;
 
 type Value = string | number | boolean | null;
 
-/** Axes for the settings that differ, and after them for the main metrics that differ. Settings give way if there are too many. */
+/** Axes for the settings that differ, followed by the plotted metrics that differ. If there are too many, settings are omitted. */
 export function axesOf({ params, metrics }: Pick<RunsComparison, 'params' | 'metrics'>): Axis[] {
   const measured = plotted.flatMap((name) => {
     const found = metrics.find((each) => each.name === name);

@@ -27,18 +27,18 @@ export function mainMetric({ metrics }: Pick<TrainingRun, 'metrics'>): string | 
   return mainMetrics.find((name) => metrics[name] !== undefined) ?? null;
 }
 
-/** Whether a larger value of a metric is better: accuracies and F1 scores, but no losses, errors and costs. */
+/** Whether a larger value of a metric is better: true for accuracies and F1 scores, false for losses, errors and costs. */
 export function higherIsBetter(metric: string): boolean {
   return /(?:accuracy|F1)$/i.test(metric);
 }
 
-/** The hidden layers of a run, such as `mlp 32-16`; `linear` if a linear model replaced them. */
+/** Kind and hidden layers of a run's network, such as `mlp 32-16`; `linear` if a linear model replaced it. */
 export function networkOf({ params }: Pick<TrainingRun, 'params'>): string {
   if (params.chosen === 'linear') return 'linear';
   return `${params['model.kind'] ?? ''} ${params['model.layers'] ?? ''}`.trim();
 }
 
-/** Runs beside each other: settings that differ, and all metrics. Values are in the order of the runs; null = a run does not have it. */
+/** A comparison of runs: the settings that differ, and all metrics. Values are in the order of the runs; null if a run has none. */
 export const runsComparisonSchema = z.object({
   runs: z.array(trainingRunSchema),
   params: z.array(
@@ -87,7 +87,7 @@ export async function compareTrainingRuns(dir: string, wanted: readonly string[]
   });
 }
 
-/** Oldest first. */
+/** The runs to compare if none are named, oldest first. */
 async function comparableRuns(dir: string): Promise<TrainingRun[]> {
   const done = (await readTrainingRuns(dir)).filter(({ state }) => state === 'done');
   const newest = done.at(-1);
@@ -137,7 +137,7 @@ export const bestRunSchema = z.object({
   folder: z.string(),
   /** Number of runs that were compared. */
   compared: z.int(),
-  /** Runs whose 95 % interval overlaps the best one's, best first: the data does not show that they are worse. */
+  /** Runs whose 95 % interval overlaps the best run's, best first. The data does not show that they are worse. */
   close: z.array(z.string()),
   /** Finished runs that were left out, with the reason. */
   excluded: z.array(z.object({ run: z.string(), reason: z.string() })),
@@ -146,8 +146,8 @@ export const bestRunSchema = z.object({
 export type BestRun = z.output<typeof bestRunSchema>;
 
 /**
- * The best finished run on the data of the newest finished run.
- * @param metric default: the one that the newest finished run is judged by
+ * Finds the best finished run on the same data as the newest finished run.
+ * @param wanted metric; default: the one that the newest finished run is judged by
  * @throws AIOT_NOT_FOUND, AIOT_USAGE (no run has the metric), AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
  */
 export async function bestTrainingRun(dir: string, wanted: string | undefined): Promise<BestRun> {
@@ -211,7 +211,7 @@ function noneLeft(metric: string, judged: readonly { reason: string | null }[]):
   );
 }
 
-/** Whether two intervals overlap, or the values are equal. Without intervals nothing is known about their certainty. */
+/** Whether two intervals overlap, or the values are equal. False if an interval is unknown. */
 function overlap(a: Metric, b: Metric): boolean {
   if (a.value === b.value) return true;
   if (!a.interval || !b.interval) return false;

@@ -19,16 +19,16 @@ export const exportedRunsSchema = z.object({
 
 export type ExportedRuns = z.output<typeof exportedRunsSchema>;
 
-/** Numbers of MLflow's RunStatus (mlflow/protos/service.proto). */
+/** Values of MLflow's RunStatus (mlflow/protos/service.proto). */
 const statuses = { done: 3, failed: 4, interrupted: 5, unfinished: 5 } as const;
 
 /** SourceType LOCAL (mlflow/entities/source_type.py). */
 const localSource = 4;
 
 /**
- * Writes all runs of a project as a file store of MLflow (mlflow/store/tracking/file_store.py). Each model is an experiment with a folder of its
- * own, which has a folder for each run with its params, metrics, tags and artifacts. Ids are derived from those of aiot, so a
- * repeated export has the same ones. The folder appears as a whole or not at all; its artifact paths are absolute.
+ * Writes the runs of a project, except those in progress, as an MLflow file store (mlflow/store/tracking/file_store.py). Each model becomes an
+ * experiment folder, which contains a folder for each run with its params, metrics, tags and artifacts. Ids are derived from model names and
+ * run ids, so a repeated export has the same ids. The folder is created completely or not at all. Artifact paths are absolute.
  * @throws AIOT_NOT_FOUND (no runs), AIOT_FOLDER_NOT_EMPTY, AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL, and any error of reading the runs
  */
 export async function exportMlflow({ dir, out }: { dir: string; out: string }): Promise<ExportedRuns> {
@@ -73,15 +73,15 @@ async function requireEmpty(folder: string): Promise<void> {
   throw new AiotError('AIOT_FOLDER_NOT_EMPTY', `${folder} is not empty`, { endpoint: folder });
 }
 
-/** MLflow's own ids of experiments are decimal numbers too. */
+/** MLflow's own experiment ids are decimal numbers. */
 function experimentId(name: string): string {
   return String(BigInt(`0x${sha256Hex(name).slice(0, 14)}`) + 1n);
 }
 
-/** MLflow's ids of runs are 32 hexadecimal digits. */
+/** MLflow's own run ids are 32 hexadecimal digits. */
 const runId = (run: string) => sha256Hex(run).slice(0, 32);
 
-/** Where the files are written, and where they will be. */
+/** The folder in which files are written, and their final location. */
 interface Places {
   staging: string;
   target: string;
@@ -147,9 +147,7 @@ async function writeRun(
     await writeFile(join(folder, 'artifacts', name), await readBytes(join(runFolder(dir, run.run), name)));
 }
 
-/**
- * Lines `time value step` of each metric. An interval is two metrics; the values by fold, and those of each epoch, are series over the step.
- */
+/** Lines `time value step` of each metric. The ends of an interval are separate metrics; for values by fold or epoch, the step is its number. */
 async function metricLines(dir: string, run: TrainingRun): Promise<Record<string, string[]>> {
   const at = run.ended ?? run.started;
   const series = (values: readonly number[], first = 0) =>
@@ -181,7 +179,7 @@ const epochSchema = z.object({
 
 const historySchema = z.object({ history: z.array(epochSchema) });
 
-/** Epochs of the training; none if its copy of training.json is gone. */
+/** Epochs of the training; none if its copy of training.json is missing or malformed. */
 async function historyOf(dir: string, run: TrainingRun): Promise<z.output<typeof epochSchema>[]> {
   if (!run.files.some(({ name }) => name === 'training.json')) return [];
   try {
@@ -231,7 +229,7 @@ function tagsOf({
   };
 }
 
-/** Entries whose names are valid for MLflow, which are also file names: letters, digits, `_`, `-`, `.` and spaces. */
+/** Renames entries for MLflow, where names are also file names. Valid characters are letters, digits, `_`, `-`, `.` and spaces. */
 function named<Value>(entries: readonly (readonly [string, Value])[]): Map<string, Value> {
   const found = new Map<string, Value>();
   for (const [name, value] of entries) {
@@ -243,12 +241,12 @@ function named<Value>(entries: readonly (readonly [string, Value])[]): Map<strin
   return found;
 }
 
-/** MLflow rejects a param of several lines. */
+/** MLflow rejects params with several lines. */
 function oneLine(text: string): string {
   return text.replaceAll(/\s*[\r\n]+\s*/g, ' ');
 }
 
-/** A flat YAML mapping; every value is JSON, which is YAML too. */
+/** A flat YAML mapping. The values are JSON, which is valid YAML. */
 function yamlLines(values: Record<string, string | number | null | []>): string[] {
   return Object.entries(values).map(([name, value]) => `${name}: ${JSON.stringify(value)}`);
 }

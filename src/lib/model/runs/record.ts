@@ -7,15 +7,15 @@ import { issueText } from '../../core/issues.js';
 import { newId, timeOfId } from '../../core/names.js';
 import { isAlive } from '../../core/process.js';
 
-/** `unfinished`: its process was killed before it could record the end. */
+/** `unfinished`: the process was killed before it could record the end. */
 export const runStates = ['running', 'done', 'interrupted', 'failed', 'unfinished'] as const;
 
 /** A metric of a run. */
 const metricSchema = z.object({
   value: z.number(),
-  /** 95 % interval; null if it is unknown. */
+  /** 95 % interval; null if unknown. */
   interval: z.tuple([z.number(), z.number()]).nullable(),
-  /** The metric of each fold; null if it was not measured by folds. */
+  /** Value of each fold; null if not measured by folds. */
   folds: z.array(z.number()).nullable(),
 });
 
@@ -39,7 +39,7 @@ export const trainingRunSchema = z.object({
   /** Times in ms since 1970. */
   started: z.number(),
   ended: z.number().nullable(),
-  /** Settings that determine the model, by their path in aiot.yaml, with those of the command line. */
+  /** Settings that determine the model, by their path in aiot.yaml, including overrides from the command line. */
   params: z.record(z.string(), parameterSchema),
   /** Digest of the settings. */
   configDigest: z.string(),
@@ -47,15 +47,15 @@ export const trainingRunSchema = z.object({
   data: z.object({
     name: z.string(),
     digest: z.string(),
-    /** Recordings, or groups of a table. */
+    /** Number of recordings, or of groups in a table. */
     recordings: z.int(),
-    /** Samples, or rows of a table. */
+    /** Number of samples, or of rows in a table. */
     samples: z.int(),
   }),
   /** Unit of the split, and a digest of its parts: validation metrics are comparable only within one split. */
   split: z.object({ by: z.string(), digest: z.string() }),
   metrics: z.record(z.string(), metricSchema),
-  /** Copies in the run's folder. */
+  /** Files copied to the run's folder. */
   files: z.array(
     z.object({
       name: z.string().regex(/^\w[\w.-]*$/, 'a name without a folder'),
@@ -73,7 +73,7 @@ export const trainingRunSchema = z.object({
     /** The engine that trained; null if training did not end. */
     backend: z.string().nullable(),
   }),
-  /** Leaks of the split that was nevertheless used: the metrics are too optimistic. */
+  /** Leaks of the split, which was used nevertheless. They make the metrics too optimistic. */
   leaks: z.array(z.string()),
   /** Violated limits of model.accept, as sentences; trials only. */
   refused: z.array(z.string()),
@@ -84,7 +84,7 @@ export const trainingRunSchema = z.object({
 
 export type TrainingRun = z.output<typeof trainingRunSchema>;
 
-/** Folder of a project's runs. A project of rows needs no aiot.yaml, so the folder is found without it. */
+/** Folder of a project's runs. Does not depend on aiot.yaml, because a project that trains on a table needs none. */
 export function runsFolder(dir: string): string {
   return join(dir, 'build', 'runs');
 }
@@ -107,7 +107,7 @@ export async function trainingRunIds(dir: string): Promise<string[]> {
   return names.filter((name) => idPattern.test(name)).sort();
 }
 
-/** Id of a run that begins now; it sorts after all existing ones, even if the clock was set back since. */
+/** Id of a run that begins now. It sorts after all existing ids, even if the clock has been set back. */
 export async function nextTrainingRunId(dir: string, now: number): Promise<string> {
   const id = newId('tr', now);
   const last = (await trainingRunIds(dir)).at(-1);
@@ -150,7 +150,7 @@ async function requireFolder(dir: string): Promise<void> {
   throw new AiotError('AIOT_FILE_NOT_FOUND', `the project folder ${dir} does not exist`);
 }
 
-/** The id that starts with these characters; the newest by default. @throws AIOT_NOT_FOUND, AIOT_FILE_NOT_FOUND */
+/** The only id that starts with these characters; the newest by default. @throws AIOT_NOT_FOUND, AIOT_FILE_NOT_FOUND */
 async function resolveRunId(dir: string, wanted: string | undefined): Promise<string> {
   await requireFolder(dir);
   const ids = await trainingRunIds(dir);
@@ -170,14 +170,14 @@ async function resolveRunId(dir: string, wanted: string | undefined): Promise<st
 }
 
 /**
- * One run, by its id or the first characters of it; the newest by default.
+ * Reads a run by its id or the id's first characters; the newest by default.
  * @throws AIOT_NOT_FOUND, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
  */
 export async function findTrainingRun(dir: string, wanted?: string): Promise<TrainingRun> {
   return await readRun(dir, await resolveRunId(dir, wanted));
 }
 
-/** A run with the folder that has copies of its files. */
+/** A run, and the folder with copies of its files. */
 export const shownRunSchema = trainingRunSchema.extend({ folder: z.string() });
 
 export type ShownRun = z.output<typeof shownRunSchema>;
@@ -188,7 +188,7 @@ export async function showTrainingRun(dir: string, wanted?: string): Promise<Sho
   return { ...record, folder: runFolder(dir, record.run) };
 }
 
-/** @param last at most this many, the newest. @returns newest first @throws as `readTrainingRuns` */
+/** @param last maximum number of runs @returns newest first @throws as `readTrainingRuns` */
 export async function listTrainingRuns(dir: string, last: number): Promise<TrainingRun[]> {
   return (await readTrainingRuns(dir)).reverse().slice(0, last);
 }
@@ -204,9 +204,9 @@ export const removedRunsSchema = z.object({
 export interface RunsToRemove {
   /** Id, or its first characters. */
   run?: string | undefined;
-  /** All but the newest so many. */
+  /** Number of newest runs to keep. */
   keep?: number | undefined;
-  /** All that began longer ago than this, ms. */
+  /** Minimum time since the beginning of a run, ms. */
   olderThan?: number | undefined;
 }
 
@@ -257,7 +257,7 @@ export async function removeTrainingRuns(
   runs: readonly string[],
 ): Promise<z.output<typeof removedRunsSchema>> {
   for (const run of runs) {
-    // The record first: a folder without one does not count as a run, so a removal that is cut short leaves no half of it.
+    // The record is removed first. A folder without one is not listed, so an interrupted removal leaves no incomplete run.
     try {
       await rm(runFile(dir, run), { force: true });
       await rm(runFolder(dir, run), { recursive: true, force: true });

@@ -30,7 +30,7 @@ export interface RunStart {
   project: Project;
   material: Material;
   division: Division;
-  /** null for a candidate that cannot be planned. */
+  /** null for a candidate for which no plan can be made. */
   plan: Plan | null;
   leaks: string[];
   /** Id that the trials of one search share; absent for a training. */
@@ -42,15 +42,15 @@ interface RunEnd extends Partial<Pick<TrainingRun, 'refused' | 'error'>> {
   state: 'done' | 'interrupted' | 'failed';
   metrics: Record<string, Metric>;
   backend: string | null;
-  /** Whether a linear model replaced the network of the settings. */
+  /** Whether a linear model replaced the configured network. */
   linear?: boolean;
   /** Files to keep with the run, by name. */
   files?: ReadonlyMap<string, Uint8Array | string>;
 }
 
 /**
- * Records a run from its beginning, so that a training that is killed leaves a record without an end. The record is replaced as a whole, after
- * the run's files are complete.
+ * Records a run from its beginning, so that a killed training leaves a record without an end. The record is replaced atomically, after the
+ * run's files are complete.
  */
 export class RunRecorder {
   private constructor(
@@ -96,7 +96,7 @@ export class RunRecorder {
     await writeTrainingRun(this.dir, this.record);
   }
 
-  /** Ends a run by an error. Training that diverged, or was stopped, is a result; a training that was rejected is not, and leaves no run. */
+  /** Ends a run with an error. A training that was stopped or diverged is recorded; after any other error, the run is removed. */
   async fail(error: unknown, stopped: boolean): Promise<void> {
     if (this.record.state !== 'running') return;
     const common = { metrics: {}, backend: null };
@@ -108,7 +108,7 @@ export class RunRecorder {
   private async discard(): Promise<void> {
     await removeTrainingRuns(this.dir, [this.run]);
     const folder = runsFolder(this.dir);
-    // Fails if other files are in it, as intended.
+    // Intentionally fails for folders that contain other files.
     for (const each of [folder, dirname(folder)]) await rmdir(each).catch(() => {});
   }
 }
@@ -155,7 +155,7 @@ function recordOf({ project, material, division, plan, leaks, search }: RunStart
   };
 }
 
-/** Settings in model that do not change the trained network. */
+/** Settings under `model` that do not affect the trained network. */
 const without = new Set(['name', 'table', 'accept', 'vote', 'quantize']);
 
 /**
@@ -187,19 +187,19 @@ function listText(list: readonly unknown[]): string {
 
 const single = (value: number): Metric => ({ value, interval: null, folds: null });
 
-/** Metrics that are numbers; others were not measured. */
+/** Omits metrics without a finite value, which were not measured. */
 function measured(all: Record<string, Metric | number | null | undefined>): Record<string, Metric> {
   return Object.fromEntries(
     Object.entries(all).flatMap(([name, metric]) => {
       if (metric === null || metric === undefined) return [];
       const full = typeof metric === 'number' ? single(metric) : metric;
-      // JSON has no NaN, which is the loss of a metric that could not be measured.
+      // NaN, the value of a loss that could not be measured, does not exist in JSON.
       return Number.isFinite(full.value) ? [[name, full]] : [];
     }),
   );
 }
 
-/** Metrics of a training: on the training and validation set, of a linear model beside it, and over the folds if they were measured. */
+/** Metrics of a training: on the training and validation sets, of the linear baseline, and over folds if measured. */
 export function metricsOfTraining({ metrics, baseline, folds, bytes }: TrainResult): Record<string, Metric> {
   const { loss, accuracy, valLoss, valAccuracy, valInterval, valRmse } = metrics;
   const over = (name: 'accuracy' | 'macroF1' | 'rmse'): Metric | null => {
@@ -224,7 +224,7 @@ export interface InnerFolds {
   accuracy: (number | null)[];
 }
 
-/** Metrics of a candidate of a search: over its inner folds, which do not use the test set, and the costs of its int8 network. */
+/** Metrics of a search candidate: over its inner folds, which do not include the test set, and the costs of its int8 network. */
 export function metricsOfTrial(
   { score, interval, accuracy, arenaBytes, bytes, macs, latencyUs }: Omit<Candidate, 'pareto'>,
   name: 'macroF1' | 'rmse',

@@ -17,15 +17,15 @@ import {
 import { learnOutside, measured, partOf } from './outside-trainer.js';
 import type { Lesson } from './types.js';
 
-/** The trainer: our own engines, our own forest, or the program named in aiot.yaml. */
+/** Selects the trainer: aiot's own engines, its own forest, or the program named in aiot.yaml. */
 export function trainerOf({ command }: TrainConfig, kind: NetworkKind): typeof learn {
   if (command) return learnOutside;
   return kind === 'forest' ? learnForest : learn;
 }
 
 /**
- * Like `learn`, but for `kind: forest`: a random forest by `growForest`. Trees compare each feature with thresholds in its own unit, so nothing is
- * standardized. Nothing is chosen on the validation set either, which only measures; so the trees of a small table are grown again on both.
+ * Like `learn`, but for `kind: forest`: grows a random forest with `growForest`. Trees compare each feature with thresholds in its own unit, so
+ * nothing is standardized. The validation set is used only to measure; therefore, the trees of a small data set are grown again on both sets.
  * @throws AIOT_TRAINING_DATA_UNFIT, AIOT_INTERRUPTED (without a result: an incomplete forest is not kept)
  */
 async function learnForest(
@@ -95,7 +95,7 @@ async function forestOf(
   return await measured(graph, standardization, own, options, 'forest');
 }
 
-/** The mean over trees as sums of leaves. Of two shares, a probability is the second one. */
+/** Expresses the mean over the trees as sums of leaves. A probability is the second of two shares. */
 function graphOf(
   trees: RealTree[],
   inputs: number,

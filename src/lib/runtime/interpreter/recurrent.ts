@@ -31,8 +31,8 @@ function svdfSizes(node: Node<OperatorOptions['SVDF']>): SvdfSizes {
 }
 
 /**
- * SVDF on float32. Each filter keeps its last values, of which the newest is the product of its feature weights and x. The output is the
- * sum of the products of these values and the time weights, over the filters of a unit.
+ * SVDF on float32. Each filter stores its last `memory` values; the newest is the dot product of its feature weights and x. The output of a
+ * unit is the sum, over its filters, of the dot products of these values and the time weights.
  */
 export function floatSvdf(node: Node<OperatorOptions['SVDF']>): () => void {
   const { batches, inputs, filters, memory, rank, units } = svdfSizes(node);
@@ -84,7 +84,7 @@ export function svdf(node: Node<OperatorOptions['SVDF']>): () => void {
     throw node.malformed(`its state of int16 has the zero point ${states.zeroPoint}`);
   const bias = node.int32Bias(3, units);
   const biasScale = node.input(3).tensor.quantization?.scale[0] ?? 0;
-  // TFLite Micro compares in double precision a product that it forms in single precision.
+  // TFLite Micro computes this product in single precision, and compares it in double precision.
   if (!(Math.abs(biasScale - Math.fround(states.scale * timeScale)) < 1e-5))
     throw node.malformed(`expected a bias of scale ${states.scale * timeScale}, got ${biasScale}`);
   refuseIgnored(node, output.zeroPoint);
@@ -119,7 +119,7 @@ export function svdf(node: Node<OperatorOptions['SVDF']>): () => void {
 
 type Scale = ReturnType<typeof scaleOf>;
 
-/** The one scale of symmetric weights. */
+/** The single scale of symmetric weights. @throws AIOT_TFLITE_MALFORMED if their zero point is not 0 */
 function symmetricScale(node: Node, place: number): number {
   const { scale, zeroPoint } = scaleOf(node, node.input(place));
   if (zeroPoint !== 0) throw node.malformed(`the zero point of input ${place} is ${zeroPoint}, expected 0`);
@@ -133,7 +133,7 @@ function refuseIgnored(node: Node<OperatorOptions['SVDF']>, zeroPoint: number): 
   throw node.unsupported(`a fused ${activation} with the output's zero point ${zeroPoint}`);
 }
 
-/** Sizes of an LSTM: `steps` of `inputs` values in each batch; `units` cells. */
+/** Sizes of an LSTM: `steps` time steps of `inputs` values in each batch, and `units` cells. */
 interface LstmSizes {
   batches: number;
   steps: number;
@@ -172,7 +172,7 @@ function lstmSizes(node: Node<OperatorOptions['UNIDIRECTIONAL_SEQUENCE_LSTM']>):
   return { batches, steps, inputs, units };
 }
 
-/** Calls `step` with the batch and the rows of x and y for each time step of each batch. */
+/** Calls `step` for each time step of each batch, with the batch and the row of x and y. */
 function everyStep(
   { batches, steps }: LstmSizes,
   timeMajor: boolean,
@@ -237,11 +237,11 @@ function floatLogistic(x: number): number {
   return fround(1 / fround(1 + fround(Math.exp(-x))));
 }
 
-/** The multiplier of gates: their inputs are in Q3.12, and their outputs in Q0.15. */
+/** Scales of the gates: their sums are in Q3.12, their outputs in Q0.15. */
 const gateScale = 2 ** -12;
 const unitScale = 2 ** -15;
 
-/** UNIDIRECTIONAL_SEQUENCE_LSTM on int8 or int16, with int8 weights and a cell state of int16. */
+/** UNIDIRECTIONAL_SEQUENCE_LSTM on int8 or int16, with int8 weights and an int16 cell state. */
 export function lstm(node: Node<OperatorOptions['UNIDIRECTIONAL_SEQUENCE_LSTM']>): () => void {
   const sizes = lstmSizes(node);
   const { units } = sizes;
@@ -307,7 +307,7 @@ export function lstm(node: Node<OperatorOptions['UNIDIRECTIONAL_SEQUENCE_LSTM']>
 
 const clamp16 = (value: number) => (value < -32768 ? -32768 : value > 32767 ? 32767 : value);
 
-/** The sum of one gate in Q3.12, for a row of x, a batch and a unit: both products are rounded and clamped before they are added. */
+/** The sum of one gate in Q3.12, for a row of x, a batch and a unit. Both dot products are rounded and clamped before they are added. */
 function gateSum(
   node: Node,
   gate: Gate,

@@ -20,7 +20,7 @@ function integers({ attributes, where }: NodeCall, name: string, count: number):
   throw malformed(`${where}: ${found.length} numbers in ${name}, expected ${count}`);
 }
 
-/** The largest key whose float32 is at most this number, which may have more digits than a float32. */
+/** The largest key whose float32 is at most this number, which may be more precise than a float32. */
 function keyAtMost(value: number, where: string): number {
   if (Number.isNaN(value)) throw malformed(`${where}: a threshold is not a number`);
   const single = Math.fround(value);
@@ -34,8 +34,8 @@ function keyBelow(value: number, where: string): number {
 }
 
 /**
- * Conditions of a branch: its key, and whether it holds for values up to the key. The next node of a branch whose condition holds for larger
- * values is on the other side.
+ * Conditions of branches: how the key follows from the threshold, and whether the condition holds for values up to the key, so that its true
+ * branch is `low`, or for larger values, so that it is `high`.
  */
 const conditions: Readonly<Record<string, { key: typeof keyAtMost; isBelow: boolean }>> = {
   BRANCH_LEQ: { key: keyAtMost, isBelow: true },
@@ -44,7 +44,7 @@ const conditions: Readonly<Record<string, { key: typeof keyAtMost; isBelow: bool
   BRANCH_GTE: { key: keyBelow, isBelow: false },
 };
 
-/** @param kind prefix of the attributes with the leaves’ weights: `class` or `target` */
+/** @param kind prefix of the attributes with the leaves' weights @param factor multiplies all weights */
 function treesOf(call: NodeCall, outputs: number, kind: 'class' | 'target', factor: number): RealTree[] {
   const { attributes, where } = call;
   const modes = attributes.texts('nodes_modes');
@@ -172,7 +172,7 @@ const regressor: Lower = (call) => {
   return transformed(call, forest(call, treesOf(call, targets, 'target', factor), baseOf(call, targets)));
 };
 
-/** Converts only the scores. The first output, the label, is omitted because it is the class with the largest score. */
+/** Returns the scores for both outputs: the first one, the label, is redundant, because it is the class with the largest score. */
 const classifier: Lower = (call) => {
   const { attributes, where } = call;
   const labels = Math.max(
@@ -182,7 +182,7 @@ const classifier: Lower = (call) => {
   if (labels < 2) throw malformed(`${where}: ${labels} classes`);
   const ids = new Set(attributes.integers('class_ids') ?? []);
   const isSingle = labels === 2 && ids.size === 1;
-  // ONNX Runtime's label then contradicts its scores.
+  // In the other cases, ONNX Runtime's label contradicts its scores.
   if (isSingle && !(ids.has(0) && baseValues(call).length < 2))
     throw unsupported(where, 'it has scores of the second class only', 'export the scores of both classes');
   const both = isSingle
@@ -192,8 +192,9 @@ const classifier: Lower = (call) => {
 };
 
 /**
- * Scores of two classes for which the file has a single score, under the number 0: it is that of the second class. The other is its complement, if
- * all weights are positive; otherwise its negative, also before a sigmoid. The standard does not say so; ONNX Runtime does it.
+ * Scores of two classes for which the file has a single score. Although its class id is 0, the score is that of the second class. The score of
+ * the first class is the complement if there is no sigmoid and no weight is negative; otherwise it is the negated score. The standard does not
+ * define this; ONNX Runtime computes it this way.
  */
 function pair(call: NodeCall): Activation {
   const { attributes, where } = call;

@@ -11,7 +11,7 @@ export interface ForestRows {
   /** [count × inputSize], row-major; finite. */
   inputs: Float32Array;
   inputSize: number;
-  /** Class of each row, and the number of classes; or null, if a value is predicted. */
+  /** Class of each row, and the number of classes; null if values are predicted. */
   classes: { of: Int32Array; count: number } | null;
   /** Value of each row; null if classes are predicted. */
   values: Float32Array | null;
@@ -21,25 +21,26 @@ export interface ForestRows {
 
 export interface GrowOptions extends ForestConfig {
   seed: number;
-  /** Called before each tree, with its number from 1. */
+  /** Called before each tree, with its number, starting at 1. */
   onTree?: (tree: number) => void;
   signal?: AbortSignal | undefined;
 }
 
-/** Features by column, in the form that searching for splits needs. */
+/** Features by column, prepared for the search for splits. */
 interface Columns {
   count: number;
   size: number;
-  /** [size × count]: the position of each row's value among the distinct values of its column. */
+  /** [size × count]: position of each row's value among the distinct values of its column. */
   ranks: Uint32Array;
   /** Distinct values of each column, ascending. */
   values: Float32Array[];
 }
 
 /**
- * A random forest (Breiman, Machine Learning 45, 2001). Each tree is grown on rows drawn with replacement. Each split is the best one among a
- * random subset of the features. Its criterion is the Gini impurity, or for values the variance. A leaf predicts the weighted shares of its
- * classes, or the mean of its values; the forest predicts the mean over its trees. Equal rows, options and seed give equal trees.
+ * Grows a random forest (Breiman, Machine Learning 45, 2001). Each tree is grown on rows drawn with replacement, but a single tree on all rows.
+ * Each split is the best one among a random subset of the features, by Gini impurity for classes and by variance for values. A leaf predicts
+ * the weighted shares of its classes, or the mean of its values; the forest predicts the mean over its trees. Equal rows, options and seeds
+ * result in equal trees.
  * @returns trees whose leaves, divided by the number of trees, add up to the prediction: one share per class, or the value
  * @throws the abort reason of `signal`
  */
@@ -82,7 +83,7 @@ function placeOf(value: number, list: Float32Array): number {
   return low;
 }
 
-/** A split of the rows [from, to) of the tree's own order, and its quality. */
+/** A split of a part of the rows by one feature, and its quality. */
 interface Split {
   feature: number;
   /** Rows whose rank is at most this go to the lower side. */
@@ -92,19 +93,19 @@ interface Split {
   gain: number;
 }
 
-/** One part of the rows that becomes a leaf or a node. */
+/** The rows [from, to) of the tree's own order, which become a leaf or a node. */
 interface Part {
   from: number;
   to: number;
   depth: number;
-  /** The node that refers to it, and by which side; −1 for the root. */
+  /** Index of the parent node, and the side of the parent on which the part is; −1 for the root. */
   parent: number;
   side: 'low' | 'high';
 }
 
 /** Grows one tree. */
 class Grower {
-  /** Rows of the tree, each once, in an order in which each node's rows are next to each other. */
+  /** Rows of the tree, each once, ordered such that the rows of each node are contiguous. */
   private readonly order: Uint32Array;
   /** Weight of each row: how often it was drawn, times the weight of its class. */
   private readonly weight: Float64Array;
@@ -112,7 +113,7 @@ class Grower {
   private readonly features: Uint32Array;
   /** Number of features that each split chooses among. */
   private readonly tried: number;
-  /** Number of sums per part: one per class, or the sum of the values. */
+  /** Number of sums per part: one per class, or 1 for values. */
   private readonly width: number;
   private readonly left: Float64Array;
   private readonly all: Float64Array;
@@ -185,7 +186,10 @@ class Grower {
     return total;
   }
 
-  /** The best split by a random subset of the features; null if the part is pure, too small, or cannot be divided. */
+  /**
+   * The best split among a random subset of the features. If none of them divides the part, others are tried. Null if the part is pure, too
+   * small, or indivisible.
+   */
   private bestSplit(from: number, to: number, total: number): Split | null {
     const { leaf } = this.options;
     if (to - from < 2 * leaf || this.isPure(from, to)) return null;
@@ -223,7 +227,7 @@ class Grower {
     const { count, ranks } = this.columns;
     const size = to - from;
     const base = feature * count;
-    // A number holds the rank above the place, so that one native sort of numbers orders both.
+    // Each key is rank · room + position, so one native numeric sort orders the rows by rank.
     const room = 2 ** Math.ceil(Math.log2(size + 1));
     const keys = this.keys.subarray(0, size);
     for (let i = 0; i < size; i++) keys[i] = ranks[base + order[from + i]!]! * room + i;
@@ -272,7 +276,7 @@ class Grower {
   }
 }
 
-/** Number of features that a split chooses among. A single tree is not random, and considers all. */
+/** Number of features that a split chooses among. By default, a single tree considers all of them. */
 function triedOf({ features, trees }: ForestConfig, size: number, isClass: boolean): number {
   if (features !== undefined) return Math.max(1, Math.round(features * size));
   if (trees === 1) return size;
