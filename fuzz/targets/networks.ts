@@ -22,11 +22,11 @@ import {
 import { mendedOnnx } from '../mend.js';
 import type { Seed, Target } from '../types.js';
 
-// A network is read, simplified and written as `aiot model import` does it. Each input may take 2 s and 300 MB, of which the process itself needs a
+// Networks are read, simplified and written as in `aiot model import`. Each input may take 2 s and 300 MB, of which the process itself needs a
 // fifth.
 const limits = { timeMs: 2000, memoryMiB: 236, longest: 16_384 };
 
-/** Models of each operator that the runtime has, in every type of its tensors. */
+/** A model for each operator of the runtime and each tensor type. */
 function everyOperator(): Seed[] {
   const random = seededRandom(5);
   const graphs: Graph[] = [];
@@ -50,7 +50,7 @@ const floats = (...shape: number[]) => {
 const whole = (...values: number[]) => ({ shape: [values.length], values, type: 'int64' as const });
 const small = (...values: number[]) => ({ shape: [values.length], values, type: 'int8' as const });
 
-/** Models of the operators that exporters write, and the hostile constructions of the format. */
+/** Models with the operators that exporters write, and models that abuse the format. */
 function onnxModels(): OnnxText[] {
   const image = { x: [1, 2, 5, 5] };
   const branch = (factor: string) =>
@@ -162,7 +162,7 @@ function onnxModels(): OnnxText[] {
         externalTensor('near', [2], { location: 'sub/weights.bin' }),
       ],
     },
-    // Files outside the folder, by each kind of path.
+    // Files outside the folder, referenced by each kind of path.
     ...['../secret.bin', 'link.bin', 'sub/../../secret.bin', 'folder/secret.bin', '/dev/zero'].map(
       (location): OnnxText => ({
         inputs: { x: [1, 2] },
@@ -178,7 +178,7 @@ function onnxModels(): OnnxText[] {
   ];
 }
 
-/** Content of the file outside the model's folder: these numbers may not appear in any model. */
+/** Value in the file outside the model's folder. It must not appear in any imported model. */
 const secret = 5.031_25;
 
 let folder: string | undefined;

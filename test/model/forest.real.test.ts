@@ -51,7 +51,7 @@ describeReal('sklearn', 'a forest with default settings', () => {
             train: { seed: split },
           });
           const { train: configured } = project.config.model;
-          // As scikit-learn does by default.
+          // The default of scikit-learn.
           const train = { ...configured, classWeights: 'none' as const };
           const material = await openMaterial(project, { data: file });
           const plan = planTraining(project, material);
@@ -69,7 +69,7 @@ describeReal('sklearn', 'a forest with default settings', () => {
       }
       const theirs = ask('sklearn', ['scores', name], JSON.stringify(parts)) as number[][];
       const mean = (all: number[]) => all.reduce((a, b) => a + b, 0) / all.length;
-      // Both forests are random: their lead on each split, and its standard error over the splits.
+      // Both forests are random, so the mean lead over the splits is compared with twice its standard error.
       const leads = ours.map((own, i) => mean(own) - mean(theirs[i]!));
       const lead = mean(leads);
       const variance = leads.reduce((sum, each) => sum + (each - lead) ** 2, 0) / (leads.length - 1);
@@ -124,7 +124,7 @@ describeReal('onnx', 'tree models from ONNX', () => {
         expect(off, `${name}, row ${at}: ${got}, expected ${expected}`).toBeLessThan(1e-5);
         if (classes === null) return;
         const [first, second] = [...expected].sort((a, b) => b - a);
-        // Where the scores tie, the roundings of ONNX Runtime's sums decide.
+        // If the scores tie, the class depends on how ONNX Runtime rounds its sums.
         if (first! - second! > 2e-6)
           expect(got.indexOf(Math.max(...got)), `${name}, row ${at}`).toBe(classes[at]);
       });
@@ -147,7 +147,7 @@ describeReal('onnx', 'tree models from ONNX', () => {
   });
 });
 
-/** The sums as a compiled program computes them for rows. */
+/** Compiles the emitted C code, and returns the sums that it computes for these rows. */
 function runInC(out: string, graph: Graph, rows: ArrayLike<number>[], flags: string[] = ['-O2']): Int32Array {
   const { inputs, outputs } = forestIn(graph, graph.operators.find(({ op }) => op === 'FOREST')!);
   writeFileSync(
@@ -217,7 +217,7 @@ describeReal('cc', 'a trained forest as C', () => {
       }));
       const graph = forestGraph({ trees: shares, inputs: size, base: [0, 0, 0], description: 'test' });
       const { nodes } = forestIn(graph, graph.operators[0]!);
-      // Thresholds themselves, and their neighbours, in every feature: the hardest inputs.
+      // The hardest inputs: each feature is a threshold, or one of its two neighboring float32 numbers.
       const thresholds = Array.from({ length: 400 }, () =>
         Float32Array.from({ length: size }, () => {
           const node = Math.floor(random() * (nodes.length / 4));

@@ -51,7 +51,7 @@ const answers = (graph: Graph, ...row: number[]) => [
 ];
 
 describe('keys of floats', () => {
-  it('have the order of the floats, and give them back', () => {
+  it('preserve the order of the floats, and convert back to them', () => {
     const random = seededRandom(5);
     const chance = Array.from({ length: 2000 }, () =>
       Math.fround(gaussian(random) * 10 ** (20 * random() - 10)),
@@ -127,18 +127,18 @@ describe('a forest as a graph', () => {
     );
   });
 
-  it('is rejected if two nodes share a node', () => {
+  it('is rejected if a node has two parents', () => {
     expect(() => graphOf([{ ...tree, low: [1, -2] }])).toThrow(/several parents/);
   });
 
-  it('is not confused with custom operators of others', () => {
+  it('is not confused with other custom operators', () => {
     const bytes = Buffer.from(writeTflite(graphOf([tree])));
     bytes.write('OTHER_TREES', bytes.indexOf('AIOT_FOREST'));
     expect(() => readTflite(bytes)).toThrow(/CUSTOM OTHER_TREES is not supported/);
   });
 });
 
-/** Two noisy moons-like classes and a value, in two features. */
+/** Random rows of two features x and y, with a class (whether x · y > 0) and a value (|x| + y). */
 function rowsOf(count: number, seed: number): ForestRows & { values: Float32Array } {
   const random = seededRandom(seed);
   const inputs = new Float32Array(2 * count);
@@ -170,7 +170,7 @@ function walked({ feature, key, low, high, root }: RealTree, { inputs, inputSize
 }
 
 describe('growing trees', () => {
-  it('gives equal trees for equal seeds, and others for others', async () => {
+  it('grows equal trees from equal seeds, and different trees from different seeds', async () => {
     const rows = rowsOf(200, 1);
     const [one, same, other] = await Promise.all(
       [4, 4, 5].map((seed) => growForest(rows, { ...settings, seed })),
@@ -219,7 +219,7 @@ describe('growing trees', () => {
     expect(1 - squares / spread).toBeGreaterThan(0.95);
   });
 
-  it('stops when asked to', async () => {
+  it('stops when it is aborted', async () => {
     const stop = new AbortController();
     const grown = growForest(rowsOf(200, 1), {
       ...settings,
@@ -249,7 +249,7 @@ describe('a project with kind: forest', () => {
     ({ bundle } = await bundleProject({ project }));
   });
 
-  it('trains the same file again, and tells on how many rows', async () => {
+  it('produces the same file when it is trained again', async () => {
     expect(trained).toMatchObject({ backend: 'forest', epochs: 1, refitted: null, choice: null });
     expect(trained.metrics.valAccuracy).toBe(1);
     const again = await toyProject(forestYaml);
@@ -257,7 +257,7 @@ describe('a project with kind: forest', () => {
     expect(await readFile(buildFiles(again).float)).toEqual(await readFile(buildFiles(project).float));
   });
 
-  it('is measured on the test set as it runs on a device, and says that LiteRT cannot', () => {
+  it('is evaluated on the test set as it runs on a device, with a warning that LiteRT cannot run it', () => {
     expect(evaluated).toMatchObject({ precision: 'forest', arenaBytes: 0, agreement: null, passed: true });
     expect(evaluated.accuracy).toBe(1);
     expect(evaluated.int8).toEqual(evaluated.float);
@@ -277,7 +277,7 @@ describe('a project with kind: forest', () => {
     }
   });
 
-  it('is written as C without memory of its own', async () => {
+  it('is emitted as C that needs no memory of its own', async () => {
     const out = await temporaryFolder();
     const { emitted: files, mode } = await quantizeProject({ project, emit: 'c', out });
     expect(mode).toBe('float32');
@@ -297,7 +297,7 @@ describe('a project with kind: forest', () => {
       );
   });
 
-  it('is inspected, and refused where only networks are accepted', async () => {
+  it('can be inspected, but is rejected where only networks are accepted', async () => {
     const file = buildFiles(project).float;
     expect(await inspectModel(file)).toMatchObject({ precision: 'forest', arena: null, arenaBytes: 0 });
     await expect(fitModel({ file })).rejects.toMatchObject({
@@ -323,7 +323,7 @@ describe('a project with kind: forest', () => {
       (text: string) => text.replace('kind: forest', 'kind: forest\n  layers: [8]'),
       /has no layers/,
     ],
-  ])('is refused with %s', async (_, edit, message) => {
+  ])('is rejected with %s', async (_, edit, message) => {
     const other = await toyProject((text) => edit(forestYaml(text)));
     await expect(trainProject({ project: other })).rejects.toMatchObject({
       code: 'AIOT_MODEL_UNFIT',
@@ -352,7 +352,7 @@ describe('a project with kind: forest', () => {
 
 describe('a forest on the rows of a table', () => {
   it.each(['classes', 'probability'] as const)(
-    'predicts %s, and grows again on the validation rows',
+    'predicts %s, after growing its trees again with the validation rows',
     async (output) => {
       const { dir, file } = await rowsFolder(rowsCsv());
       const common = ['--project', dir, '--data', file];
@@ -394,7 +394,7 @@ describe('a forest on the rows of a table', () => {
 });
 
 describe('generated C', () => {
-  it('is refused for trees with other steps around them', () => {
+  it('is rejected for trees with other operators around them', () => {
     const graph = graphOf([tree]);
     const relu = { op: 'RELU' as const, inputs: [5], outputs: [6], options: {} };
     const more: Graph = {

@@ -10,7 +10,7 @@ import { temporaryFolder, toyProject } from './support.js';
 
 const text = (...path: string[]) => readFile(join(...path), 'utf8');
 
-/** `key: JSON` lines, the subset of YAML that the export writes. */
+/** Parses `key: JSON` lines, the subset of YAML that the export writes. */
 const yaml = (content: string) =>
   Object.fromEntries(
     content
@@ -60,7 +60,7 @@ describe('aiot model runs export', () => {
     expect(await readdir(join(again, experiments[0]!.id))).toEqual(await readdir(at));
   });
 
-  it('makes names from others valid, and keeps them in their folder', async () => {
+  it('replaces invalid characters of names, so that files stay in their folder', async () => {
     const project = await toyProject();
     await trainModel({ project: project.dir, epochs: 1 });
     const [run] = await readTrainingRuns(project.dir);

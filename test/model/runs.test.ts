@@ -27,7 +27,7 @@ async function train(project: Project, more: object = {}): Promise<TrainResult> 
   return (await trainModel({ project: project.dir, epochs: 4, ...more })) as TrainResult;
 }
 
-/** Copies of a real run with other metrics, in the order of the list. */
+/** Trains a run, and replaces it by copies with these changes, in the given order. */
 async function runsWith(project: Project, changes: Partial<TrainingRun>[]): Promise<TrainingRun[]> {
   await train(project);
   const [real] = await readTrainingRuns(project.dir);
@@ -118,7 +118,7 @@ describe('a training run', () => {
     });
   });
 
-  it('records rows of a table without aiot.yaml, and without a signal part', async () => {
+  it('records training on a table without aiot.yaml, and without signal settings', async () => {
     const { dir, file } = await rowsFolder(rowsCsv());
     const { choice } = (await trainModel({ project: dir, data: file, epochs: 3 })) as TrainResult;
     const [run] = await readTrainingRuns(dir);
@@ -184,13 +184,13 @@ describe('aiot model runs remove', () => {
       (await runCli(['model', 'runs', 'remove', ...words, '-p', project.dir, '--yes', '--json'])).json;
     expect(await remove(runs[1]!.run)).toEqual({ removed: [runs[1]!.run], left: 3 });
     expect(await remove('--keep', '2')).toEqual({ removed: [runs[0]!.run], left: 2 });
-    // These ids were made in 1970.
+    // The times in these ids are in 1970.
     expect(await remove('--older-than', '24h')).toEqual({ removed: [runs[2]!.run, runs[3]!.run], left: 0 });
     expect(await readdir(join(project.dir, 'build', 'runs'))).toEqual([]);
     expect(await readdir(join(project.dir, 'build'))).toContain('model.float.tflite');
   });
 
-  it('asks for exactly one criterion, and for agreement', async () => {
+  it('requires exactly one criterion, and a confirmation', async () => {
     const project = await toyProject();
     const [run] = await runsWith(project, [{}]);
     for (const words of [[], [run!.run, '--keep', '1'], ['--keep', '1', '--older-than', '1h']]) {
@@ -203,7 +203,7 @@ describe('aiot model runs remove', () => {
     expect(await readTrainingRuns(project.dir)).toHaveLength(1);
   });
 
-  it('removes a damaged record, which the list names', async () => {
+  it('removes a damaged record that `list` reports', async () => {
     const project = await toyProject();
     const runs = await runsWith(project, [{}, {}]);
     const file = join(runFolder(project.dir, runs[0]!.run), 'run.json');
@@ -241,7 +241,7 @@ describe('aiot model runs remove', () => {
 });
 
 describe('aiot model runs compare', () => {
-  it('shows the settings that differ, and the best of each metric', async () => {
+  it('shows the settings that differ, and the best run by each metric', async () => {
     const project = await toyProject();
     const a = await train(project);
     const b = await train(project, { layers: '6', folds: 3 });
@@ -291,7 +291,7 @@ describe('aiot model runs best', () => {
     return result.code === 0 ? bestRunSchema.parse(result.json) : result.json;
   };
 
-  it('takes the highest accuracy or the lowest error, and counts runs that are as good', async () => {
+  it('selects the highest accuracy or the lowest loss, and lists runs that are as good', async () => {
     const project = await toyProject();
     const runs = await runsWith(project, [
       valAccuracy(0.9, [0.85, 0.95]),
@@ -315,7 +315,7 @@ describe('aiot model runs best', () => {
     expect(await best(other)).toMatchObject({ metric: 'valLoss', best: { run: low!.run }, close: [] });
   });
 
-  it('leaves out leaking, refused and incomparable runs, with the reason', async () => {
+  it('excludes leaking, rejected and incomparable runs, with the reason', async () => {
     const project = await toyProject();
     const runs = await runsWith(project, [
       { ...valAccuracy(0.99), leaks: ['a copy'] },
@@ -344,7 +344,7 @@ describe('aiot model runs best', () => {
     });
   });
 
-  it('rejects a project whose runs have not finished', async () => {
+  it('rejects a project without comparable runs', async () => {
     const project = await toyProject();
     expect(await best(project)).toMatchObject({ error: { code: 'AIOT_NOT_FOUND' } });
     await runsWith(project, [{ ...valAccuracy(0.9), leaks: ['a copy'] }]);
@@ -355,7 +355,7 @@ describe('aiot model runs best', () => {
 });
 
 describe('the trials of a search', () => {
-  it('are runs with their inner folds and costs, and share the search', async () => {
+  it('are runs with metrics of inner folds and costs, and share the id of the search', async () => {
     const project = await toyProject((text) => text.replace('macroF1: 0.9', 'macroF1: 0.1'));
     const found = await trainModel({ project: project.dir, search: 3, epochs: 3 });
     if (!('candidates' in found)) throw new Error('no search');
@@ -419,7 +419,7 @@ describe('the report of training runs', () => {
     expect(page).toMatch(/<td[^>]*>best<\/td>/);
   });
 
-  it('is part of a training’s report if there are several runs on the data', async () => {
+  it('is part of a training’s report if there are several runs on the same data', async () => {
     const project = await toyProject();
     const file = join(project.dir, 'training.html');
     await train(project, { report: file });

@@ -1,9 +1,9 @@
-"""Random forests and other trees of scikit-learn, as judges of ours.
+"""Random forests and other trees of scikit-learn, as references for those of aiot.
 
-forests.py scores NAME    reads [[letter of each row]] as JSON (e = test row, otherwise training row); prints the accuracy on the test rows of a
-                          RandomForestClassifier with default settings for each, by five seeds
-forests.py onnx FOLDER    writes tree models as skl2onnx writes them, and graphs with every mode of a branch, to FOLDER/NAME.onnx, with rows and
-                          ONNX Runtime's answers in NAME.json; prints the names
+forests.py scores NAME    reads splits as JSON, each a list with one letter per row (e = test row, otherwise training row); prints, for each
+                          split and five seeds, the test accuracy of a RandomForestClassifier with default settings
+forests.py onnx FOLDER    writes tree models converted by skl2onnx, and graphs with every branch mode, to FOLDER/NAME.onnx, with rows and
+                          the outputs of ONNX Runtime in NAME.json; prints the names
 """
 import json
 import os
@@ -19,7 +19,7 @@ def scores():
     from sklearn.ensemble import RandomForestClassifier
 
     table = getattr(datasets, f"load_{name}")()
-    # Ours computes with single precision.
+    # aiot computes in single precision.
     x = table.data.astype(np.float32)
     for letters in json.load(sys.stdin):
         tested = np.array([letter == "e" for letter in letters])
@@ -42,7 +42,7 @@ def estimators():
     from sklearn.preprocessing import StandardScaler
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-    # Not HistGradientBoosting*: skl2onnx 1.20 passes numbers of NumPy to onnx that it rejects.
+    # HistGradientBoosting* is omitted: skl2onnx 1.20 passes NumPy numbers to onnx, which rejects them.
     x, y = datasets.load_wine(return_X_y=True)
     x = x.astype(np.float32)
     value = x[:, 0] * 3 + x[:, 4]
@@ -61,7 +61,7 @@ def estimators():
 
 
 def branches():
-    """Two-level trees with integer thresholds, so that rows of integers meet every equality."""
+    """Two-level trees with integer thresholds, so that rows of integers are often equal to a threshold."""
     from onnx import TensorProto, helper
 
     random = np.random.default_rng(3)
@@ -123,7 +123,7 @@ def write():
             models.append(("forest-zipmap", to_onnx(model, rows[:1], target_opset=17), rows))
     models.extend(branches())
     for own, model, rows in models:
-        # Values next to the training rows, on both sides of thresholds.
+        # Adds rows whose values are the float32 numbers next to those of the training rows, in a random direction.
         random = np.random.default_rng(5)
         near = np.nextafter(rows, np.where(random.random(rows.shape) < 0.5, -np.inf, np.inf).astype(np.float32))
         rows = np.concatenate([rows, near.astype(np.float32)])

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 os.environ["MLFLOW_TRACKING_URI"] = Path(sys.argv[1]).resolve().as_uri()
-# Recent versions refuse a file store without it.
+# Recent versions reject file stores unless this is set.
 os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
 
 from mlflow.tracking import MlflowClient  # noqa: E402

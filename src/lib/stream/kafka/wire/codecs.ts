@@ -77,7 +77,7 @@ function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** Largest decompressed batch, bytes: a few kilobytes can claim to be gigabytes. */
+/** Maximum decompressed size of a batch, bytes. Without a limit, a few kilobytes could decompress to gigabytes. */
 const largestBytes = 512 * 1024 * 1024;
 
 /**
@@ -100,7 +100,7 @@ function refuseBomb(format: keyof typeof bounds, bytes: Buffer): void {
   );
 }
 
-/** Xerial's framing: a header of 16 bytes, then blocks, each preceded by its length. */
+/** First bytes of Xerial's framing: a header of 16 bytes, followed by blocks, each preceded by its length. */
 const xerial = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0]);
 
 const bounds = { snappy: snappyBytes, lz4: lz4Bytes, zstd: zstdBytes };
@@ -127,7 +127,7 @@ function varint(bytes: Buffer): number {
   throw new RangeError('a length has no end');
 }
 
-/** LZ4 frames (lz4_Frame_format.md): a block decompresses to at most its frame's block size, and each byte to at most 255. */
+/** LZ4 frames (lz4_Frame_format.md): a block decompresses to at most its frame's block size, and each compressed byte to at most 255 bytes. */
 function lz4Bytes(bytes: Buffer): number {
   const largestBlock = 1 << (8 + 2 * ((bytes.readUInt8(5) >> 4) & 7));
   const flags = bytes.readUInt8(4);
@@ -155,7 +155,8 @@ interface ZstdFrame {
 }
 
 /**
- * Zstandard frames (RFC 8878, section 3.1) that hold data: a block decompresses to at most 128 KiB, or is one repeated byte.
+ * Parses the Zstandard frames (RFC 8878, section 3.1) that contain data. A compressed block is at most 128 KiB decompressed; other blocks state
+ * their size.
  * @throws RangeError if the last one is truncated
  */
 function zstdFrames(bytes: Buffer): ZstdFrame[] {
@@ -188,7 +189,7 @@ function zstdFrames(bytes: Buffer): ZstdFrame[] {
   return frames;
 }
 
-/** A frame's decompressed size, from `length` bytes of its header; null without them. Sizes of two bytes begin at 256. */
+/** Reads a frame's decompressed size from `length` bytes of its header; null if `length` is 0. Two-byte sizes are stored minus 256. */
 function zstdContentSize(bytes: Buffer, at: number, length: number): number | null {
   if (length === 0) return null;
   if (length === 8) return Number(bytes.readBigUInt64LE(at));
