@@ -52,7 +52,7 @@ export function mendedNvs(bytes: Buffer): Buffer {
   return bytes;
 }
 
-/** The fields of ONNX's messages that are messages themselves, by message and field number. */
+/** Fields of ONNX messages that are themselves messages, by message and field number. */
 const onnxMessages: Readonly<Record<string, Readonly<Record<number, string>>>> = {
   model: { 7: 'graph', 8: 'other', 25: 'function' },
   function: { 7: 'node' },
@@ -67,7 +67,7 @@ const onnxMessages: Readonly<Record<string, Readonly<Record<number, string>>>> =
   other: {},
 };
 
-/** Corrects the lengths of messages within each other, so that bytes that were inserted or removed do not end the file. */
+/** Corrects the lengths of nested messages, because otherwise an inserted or removed byte would invalidate the whole file. */
 export function mendedOnnx(bytes: Buffer, kind = 'model'): Buffer {
   const parts: Buffer[] = [];
   let at = 0;

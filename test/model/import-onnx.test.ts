@@ -406,13 +406,13 @@ interface Bomb {
   message: RegExp;
 }
 
-/** Small files that ask for much time or memory. */
+/** Small files that would take much time or memory. */
 const bombs: Readonly<Record<string, () => Bomb>> = {
   'more operators than a chip could run': () => ({
     model: repeatedMul(10_001),
     message: /more than 10000 operators/,
   }),
-  'functions that call one another 4 to the 12 times': () => ({
+  'nested functions with 4^12 calls': () => ({
     model: onnxFunctions(12, 4),
     message: /functions are too large in total/,
   }),

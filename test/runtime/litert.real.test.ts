@@ -22,8 +22,8 @@ describeReal('litert', 'files written by aiot, in Google’s native LiteRT', () 
     op === 'FULLY_CONNECTED' || op === 'LOGISTIC' || op === 'TANH' ? 1 : 0;
 
   // LiteRT's SUM wraps where TFLite Micro saturates, and its reference resolver does not register this use of ELU.
-  // It needs intermediate tensors of an integer LSTM, which TFLite Micro does not use and files of aiot do not have.
-  // An integer SVDF without a fused RELU does not run there.
+  // For an integer LSTM, LiteRT needs intermediate tensors, which TFLite Micro does not use and files of aiot do not have.
+  // LiteRT does not run an integer SVDF without a fused RELU.
   const different: OperatorName[] = ['ELU', 'SUM', 'SVDF', 'UNIDIRECTIONAL_SEQUENCE_LSTM'];
   const operators = (Object.keys(oneOpGraphs) as OperatorName[]).filter((op) => !different.includes(op));
   const answersTo = inOneProcess(

@@ -115,7 +115,7 @@ export function nodeMessage({
   attributes = {},
 }: OnnxNodeText): Uint8Array {
   return joinBytes(
-    // Joined as a list, because a test has more inputs than a call may have arguments.
+    // Not passed as arguments, because one test has more inputs than a call can have arguments.
     Buffer.concat(inputs.map((each) => bytesField(1, each))),
     ...outputs.map((each) => bytesField(2, each)),
     bytesField(3, name),
@@ -156,7 +156,7 @@ export function onnxFile(model: OnnxText): Uint8Array {
   );
 }
 
-/** A model of functions that call one another: each of `depth` calls the next `calls` times in succession. */
+/** A model with `depth` functions, each of which calls the next one `calls` times in succession. */
 export function onnxFunctions(depth: number, calls: number): Uint8Array {
   const body = (next: string, domain: string) =>
     Array.from({ length: calls }, (_, k) =>

@@ -39,9 +39,9 @@ typedef struct {
   /* The tensor whose memory it shares, or itself. */
   int32_t root;
   uint32_t offset;
-  /* The variable whose handle it is; NULL = none. */
+  /* The variable that the tensor is a handle or the state of; NULL = none. */
   aiot_variable *variable;
-  /* Whether the file marks it as variable: it must be the state of one operator, for which `variable` is set then. */
+  /* Whether the file marks the tensor as variable. It must then be the state of one operator, which sets `variable`. */
   bool state;
   /* Whether a QUANTIZE converts this tensor of uint8 from or to int8. */
   bool converted;
@@ -133,7 +133,7 @@ typedef struct {
   int32_t options_type;
   /* Minimum and maximum number of inputs; those after the minimum are optional. */
   uint32_t least, most;
-  /* Bits of the required inputs that may be omitted all the same, and of those that are its state. */
+  /* Bit masks of inputs that may be omitted although later ones are required, and of those that are the operator's state. */
   uint32_t optional, states;
 } aiot_kernel;
 

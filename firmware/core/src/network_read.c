@@ -57,7 +57,7 @@ static bool in_order(const aiot_operator *operator, const aiot_kernel *kernel, i
     aiot_operand *operand = &network->operand[index];
     const bool state = kernel->states >> i & 1;
     if (!operand->made && operand->data == NULL && !operand->state) return false;
-    /* A state has one user, whose kernel sets `variable`. */
+    /* A state has only one user, which sets `variable`. */
     if (operand->state != state || (state && operand->last != 0)) return false;
     if ((operand->type == AIOT_RESOURCE) != (variable && i == 0)) return false;
     operand->last = time;

@@ -354,14 +354,14 @@ export function preload(...parts: (() => Promise<unknown>)[]): void {
   for (const load of parts) load().catch(() => {});
 }
 
-/** Identity of a process; its number alone may be reused. */
+/** Identity of a process. Its number alone is not unique, because numbers are reused. */
 export interface ProcessId {
   pid: number;
-  /** Its start time, as the system counts; null if the system does not provide it. */
+  /** Start time in the system's own unit; null if the system does not provide it. */
   start: string | null;
 }
 
-/** A process with its start time, which distinguishes it from a later one with the same number. */
+/** Identifies a process by its start time too, which distinguishes it from a later one with the same number. */
 export async function identify(pid: number): Promise<ProcessId> {
   return { pid, start: await startOf(pid) };
 }

@@ -112,13 +112,13 @@ const augment = z.strictObject({
 
 /** Random forest: `kind: forest`. */
 const forest = z.strictObject({
-  /** Number of trees; 1 = a single decision tree, grown on all rows and features. */
+  /** Number of trees; 1 = a single decision tree, grown on all rows. */
   trees: z.int().min(1).max(2000).default(100),
   /** Largest number of decisions from the root to a leaf; absent = no limit. */
   depth: z.int().min(1).max(64).optional(),
   /** Smallest number of different rows in a leaf. */
   leaf: z.int().min(1).max(100_000).default(1),
-  /** Share of the features that each split chooses among; absent = their square root, or a third for values. */
+  /** Share of the features that each split chooses among; absent = all for a single tree, otherwise their square root, or a third for values. */
   features: z.number().gt(0).max(1).optional(),
 });
 

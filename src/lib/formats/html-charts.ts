@@ -219,7 +219,7 @@ export interface ParallelChart {
     ticks: readonly { at: number; text: string }[];
   }[];
   lines: readonly { name: string; marked: boolean }[];
-  /** Meaning of a marked line. */
+  /** Legend text for marked lines. */
   key: string;
 }
 
@@ -227,7 +227,7 @@ const parallelHeight = 280;
 const parallelMargin = { side: 60, top: 34, bottom: 14 };
 const axisDistance = 118;
 
-/** A parallel-coordinates plot: an upright axis for each quantity, and a line for each item. Marked lines are drawn last. */
+/** A parallel-coordinates plot: a vertical axis for each quantity, and a line for each item. Marked lines are drawn last. */
 export function parallelChart({ title, note, axes, lines, key }: ParallelChart): Html {
   const whole = 2 * parallelMargin.side + (axes.length - 1) * axisDistance;
   const x = (axis: number) => parallelMargin.side + axis * axisDistance;
@@ -252,7 +252,7 @@ export function parallelChart({ title, note, axes, lines, key }: ParallelChart):
   return html`<figure><figcaption>${title}${note ? html`<span class="note">${note}</span>` : null}${keys}</figcaption><div class="scroll"><svg style="min-width:${whole}px;max-width:${Math.round(whole * 1.35)}px" viewBox="0 0 ${whole} ${parallelHeight}" role="img" aria-label="${title}: ${axes.map(({ name }) => name).join(', ')}">${polylines}${uprights}</svg></div></figure>`;
 }
 
-/** Longest text beside or above an axis, characters. */
+/** Maximum length of a text beside or above an axis, in characters. */
 const longestLabel = 17;
 
 function shortText(text: string): string {

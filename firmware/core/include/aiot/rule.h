@@ -68,7 +68,7 @@ typedef struct {
   uint64_t moved_ms;
 } aiot_servo;
 
-/* Starts at the position of `on`, because the real one is unknown. 20 ms per degree. */
+/* Assumes the position for `on`, because the real one is unknown. The servo will move one degree every 20 ms. */
 void aiot_servo_init(aiot_servo *servo, bool on, uint64_t now_ms);
 
 /* Sets the target: 180 degrees (on) or 0 (off). */

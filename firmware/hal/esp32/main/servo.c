@@ -21,7 +21,7 @@ static void write_pulse(void) {
 bool aiot_esp32_servo_start(int pin, uint64_t now_ms) {
   if (!ruled) spec = aiot_rule_default();
   aiot_rule_init(&rule, &spec, now_ms);
-  /* No sweep at the start: the first pulse is the rule's fail-safe position. */
+  /* The first pulse is that of the rule's fail-safe position, so the servo does not sweep at startup. */
   aiot_servo_init(&servo, rule.on, now_ms);
   /* 14 bits is the maximum resolution of the ESP32-C3's timers. */
   const ledc_timer_config_t timer = {

@@ -70,7 +70,7 @@ export class MonitorScreen {
     if (event.event === 'line') this.explainEmpty(event.text);
   }
 
-  /** Boards with an identity but no program print the same line several times a second. */
+  /** Explains once that there is no program: such boards print the same line several times a second. */
   private explainEmpty(text: string): void {
     if (this.hasExplainedEmpty || !emptyFlash.test(text)) return;
     this.hasExplainedEmpty = true;
@@ -78,7 +78,7 @@ export class MonitorScreen {
   }
 }
 
-/** Text of the chip's ROM if the flash is erased where the bootloader belongs. */
+/** Printed by the chip's ROM if the flash is erased at the address of the bootloader. */
 const emptyFlash = /^invalid header: 0xffffffff/;
 
 const noProgram =

@@ -11,19 +11,20 @@ const floors = { level: 0.06, spread: 0.1, correlation: 0.12 };
 /** A recording whose fields spread less than this share of its magnitude is at rest: its axes show how a person lies or sits. */
 const restShare = 0.01;
 
-/** Minimum distance of a recording whose axes are turned, in deviations over all figures, and relative to its most distant peer. */
+/** Minimum distance of a recording whose axes are turned, in standard deviations over all values, and relative to its most distant peer. */
 const leastDistance = 5;
 
 const timesPeers = 1.15;
 
-/** Maximum distance once the axes are restored: absolute, or as a share of a very large distance; and the maximum share in any case. */
+/** Maximum distance after the axes are restored: this many standard deviations, or this share of the distance before if that is more. */
 const mostAfter = 5;
 
 const veryLargeShare = 0.35;
 
+/** Maximum share of the distance before that may be left in any case. */
 const mostShare = 0.5;
 
-/** A distance that is not large must be explained better. */
+/** Below this distance, a smaller share may be left. */
 const large = 8;
 
 const mostShareOfSmall = 0.4;

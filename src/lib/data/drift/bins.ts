@@ -3,7 +3,7 @@ import type { FeatureDrift } from './result.js';
 
 /**
  * Cuts between bins: the quantiles of the sorted base, so that all bins hold equally many values. A value shared by many rows (a constant, one of few
- * levels, a sensor at its end) gets a bin of its own. Below the first cut and above the last one, bins are open-ended.
+ * levels, the limit of a sensor) gets a bin of its own. Below the first cut and above the last one, bins are open-ended.
  */
 export function cutsOf(sorted: Float64Array, bins: number): Float64Array {
   if (sorted.length === 0) return new Float64Array(0);

@@ -121,7 +121,7 @@ export function compareNumbers(base: NumberProfile, now: NumberProfile, unit: st
 }
 
 /**
- * Effective count of NOW at the base's pace. At NOW's own pace, a step in its middle would look like slow movement, and would therefore not be
+ * Effective sample size of NOW at the base's pace. At NOW's own pace, a step in its middle would look like slow movement, and would therefore not be
  * significant.
  */
 export function effectiveNow(base: { count: number; effective: number }, now: { count: number }): number {

@@ -59,7 +59,7 @@ export function checkGraph(graph: Graph): void {
     if (!ready(index)) throw malformed('outputs', `tensor ${index} is not produced by any operator`);
 }
 
-/** Rejects the state of an operator that something else uses too, or that does not start with real zeros, as all states in files do. */
+/** Rejects states that have another use, or do not start with real zeros. Files cannot store other initial values of states. */
 function checkStates(graph: Graph): void {
   const uses = graph.operators.flatMap(({ inputs }) => inputs);
   graph.operators.forEach(({ op, inputs }, position) => {

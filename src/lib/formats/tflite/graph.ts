@@ -29,8 +29,8 @@ export interface Tensor {
   /** Present = constant. Row-major; float16 as raw 16-bit words, bool as 0/1 bytes. */
   data?: TensorData;
   /**
-   * Present = a variable: it keeps its value between runs. These are its values before the first run and after a reset. Only
-   * READ_VARIABLE and ASSIGN_VARIABLE use it, or it is the state of one operator, which starts with real zeros.
+   * Present = a variable: it keeps its value between runs. These are its values before the first run and after a reset. A
+   * variable is used either by READ_VARIABLE and ASSIGN_VARIABLE, or as the state of one operator. A state starts with real zeros.
    */
   variable?: TensorData;
   quantization?: Quantization;
@@ -94,9 +94,9 @@ export interface OperatorOptions {
   BATCH_MATMUL: { adjX: boolean; adjY: boolean };
   L2_NORMALIZATION: { activation: Activation };
   /**
-   * Inputs: 0 x [batch, time, in] (`timeMajor`: [time, batch, in]). 1–4 weights of x [out, in]. 5–8 weights of the hidden state [out, out].
-   * 12–15 biases [out]. Each for the input, forget, cell and output gate. 18 hidden state [batch, out]. 19 cell state [batch, out].
-   * The others are not supported: peepholes, projection, layer normalization. The activation of the cells is tanh.
+   * Inputs: 0 x [batch, time, in] (`timeMajor`: [time, batch, in]). 1–4 weights of x [out, in], 5–8 weights of the hidden state [out, out] and
+   * 12–15 biases [out], in each case of the input, forget, cell and output gate. 18 hidden state [batch, out]. 19 cell state [batch, out].
+   * Other inputs (peepholes, projection, layer normalization) are not supported. The activation of the cells is tanh.
    */
   UNIDIRECTIONAL_SEQUENCE_LSTM: {
     /** Limit of the cell state's magnitude; 0 = none. */
@@ -105,7 +105,7 @@ export interface OperatorOptions {
   };
   /**
    * Inputs: x [batch, in], feature weights [filters, in], time weights [filters, memory], the optional bias [units], and the state
-   * [batch, filters · memory]. There are `rank` filters a unit; the output is [batch, units].
+   * [batch, filters · memory]. Each unit has `rank` filters. The output is [batch, units].
    */
   SVDF: { rank: number; activation: Activation };
   MAX_POOL_2D: Pool;
@@ -281,7 +281,7 @@ export function hasState({ tensors }: Graph): boolean {
   return tensors.some(({ variable }) => variable !== undefined);
 }
 
-/** Real zeros in a tensor's type: a variable without an initial value starts with them, as in TFLite Micro. */
+/** Real zeros in a tensor's type. As in TFLite Micro, these are the initial values of a variable for which the file has none. */
 export function zeros({ type, shape, quantization }: Tensor): TensorData {
   const data = typedData(type, new Uint8Array(elementCount(shape) * elementBytes(type)));
   return type === 'int8' ? data.fill((quantization?.zeroPoint[0] ?? 0) as never) : data;

@@ -24,7 +24,7 @@ export function rowOf(op: OperatorName): Omit<Row<OperatorName>, 'version' | 'ou
 
 const customCode = 32;
 
-/** Other operators have no name, so theirs is ignored. */
+/** Only custom operators are identified by name; the name of any other operator is ignored. */
 const keyOf = (code: number, custom: string) => (code === customCode ? `${code} ${custom}` : `${code}`);
 
 const byCode = new Map(
@@ -34,7 +34,7 @@ const byCode = new Map(
   }),
 );
 
-/** The operator with this builtin code, and for a custom operator this name; undefined if it has no row here. */
+/** Finds the operator with this builtin code and, if it is a custom operator, this name; undefined if it is not supported. */
 export function operatorOf(code: number, custom: string): OperatorName | undefined {
   return byCode.get(keyOf(code, custom));
 }
@@ -60,7 +60,7 @@ export function activationPlaces({ op, inputs }: Operator): readonly number[] {
   return places === 'all' ? inputs.map((_, place) => place) : places;
 }
 
-/** Tensors that are the state of an operator. */
+/** Indices of the tensors that are states of operators. */
 export function statesOf({ operators }: Pick<Graph, 'operators'>): ReadonlySet<number> {
   return new Set(
     operators.flatMap(({ op, inputs }) =>

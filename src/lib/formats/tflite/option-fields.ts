@@ -139,7 +139,7 @@ export function zero(slot: number, what: string, bytes: 1 | 4 = 1): OptionField 
   };
 }
 
-/** A byte for which only one value is supported, which is written. */
+/** An option byte of which only one value is supported; this value is also written. */
 export function only(slot: number, what: string, supported: number): OptionField {
   return {
     slot,

@@ -129,7 +129,7 @@ function readSubgraph(subgraph: Table, codes: readonly Table[], buffers: Buffers
   const tables = subgraph.tables(slots.subgraph.tensors, 'tensor');
   let variables = 0;
   const tensors = tables.map((table, index) => {
-    // The file has no data of a variable, so its size does not bound theirs.
+    // The file contains no data for variables, so its own size does not limit theirs.
     if (table.uint8(slots.tensor.isVariable, 0) !== 0)
       variables += elementCount(table.int32s(slots.tensor.shape));
     if (variables > largestTensor)

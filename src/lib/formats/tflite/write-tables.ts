@@ -58,7 +58,7 @@ export function signatureTable(builder: Builder, graph: Graph): number {
   return builder.endObject();
 }
 
-/** An operator code in both fields: readers before TensorFlow 2.4 know only the one-byte field. A custom operator also has a name. */
+/** Writes an operator code to both fields, because readers before TensorFlow 2.4 know only the one-byte field. Custom operators have a name. */
 export function codeTable(
   builder: Builder,
   { code, custom }: Pick<ReadRow, 'code' | 'custom'>,

@@ -86,7 +86,7 @@ function bufferIndices(graph: Graph): Map<TensorData, number> {
   const indices = new Map<TensorData, number>();
   const states = statesOf(graph);
   for (const [index, { data: constant, variable }] of graph.tensors.entries()) {
-    // An operator's state has no values in a file.
+    // Files store no values for an operator's state.
     const data = constant ?? (states.has(index) ? undefined : variable);
     if (data !== undefined && !indices.has(data)) indices.set(data, indices.size + 1);
   }

@@ -129,7 +129,7 @@ function variableTexts(graph: Graph): string[] {
   ];
 }
 
-/** Whether all bytes are equal: other values of int16 than 0 are not set by bytes. */
+/** Whether memset can set the values: they are all equal, and for int16 all 0. */
 function isUniform(values: Int8Array | Int16Array): boolean {
   const same = values instanceof Int16Array ? 0 : values[0];
   return values.every((value) => value === same);

@@ -49,7 +49,7 @@ export function macsOf(
     case 'BATCH_MATMUL':
       return made * (inputs[0]?.at(-1) ?? 0);
     case 'UNIDIRECTIONAL_SEQUENCE_LSTM': {
-      // Four gates, each of the input and of the hidden state.
+      // Each of the four gates multiplies both the input and the hidden state by weights.
       const [[, inside = 0] = [], [, units = 0] = []] = [inputs[1], inputs[5]];
       return 4 * made * (inside + units);
     }
@@ -108,8 +108,8 @@ const weighted: readonly string[] = [
 ];
 
 /**
- * Bytes of arena to give TFLite Micro for it (see `arenaBytes`); null for float16 and dynamic range, which it rejects. 0 for decision trees, which
- * run as generated C and need no memory besides their input and output.
+ * Size of the arena that TFLite Micro needs for a network, bytes (see `arenaBytes`); null for float16 and dynamic range, which it rejects. 0 for
+ * decision trees, which run as generated C and need no memory besides their input and output.
  */
 export function arenaOf(graph: Graph): number | null {
   if (hasForest(graph)) return 0;
@@ -138,7 +138,7 @@ export function refuseOffDevice(graph: Graph): void {
   });
 }
 
-/** A network's data type; `none` if it has no weights, `forest` for decision trees: int32 between float32 inputs and outputs. */
+/** A network's data type; `none` if it has no weights, `forest` for decision trees, which compute in int32 between float32 inputs and outputs. */
 export type Precision = 'float32' | 'float16' | 'dynamic' | 'int8' | 'int16x8' | 'mixed' | 'forest' | 'none';
 
 const weightedOps: readonly string[] = [

@@ -61,7 +61,7 @@ const convolutionTaps = 5;
  * the image. (Zhang et al., Hello Edge, 2017, arXiv:1711.07128, figure 3.) Over time for [samples, fields], over an image for [height,
  * width, channels].
  * - autoencoder: dense layers down to the last number, and the same back up.
- * - forest: none; see `learnForest`.
+ * - forest: no layers; see `learnForest`.
  * @throws AIOT_MODEL_UNFIT
  */
 export function layersOf(

@@ -136,8 +136,8 @@ function settingsOf({ project, ...options }: QuantizeOptions): SearchOptions {
 }
 
 /**
- * A forest already compares and adds integers, so it is written unchanged, as mode float32: that is the type of its input and output. Settings of
- * aiot.yaml are for networks, and do not apply.
+ * Settings for a forest, which is written unchanged, because it already compares and adds integers. Its mode is float32, the type of its input and
+ * output. The quantization settings in aiot.yaml do not apply.
  * @throws AIOT_QUANTIZE_UNFIT if another mode was requested
  */
 function forestSettings({ onStep, signal, ...options }: QuantizeOptions): SearchOptions {

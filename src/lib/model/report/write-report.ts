@@ -97,7 +97,7 @@ async function gatherReport({ project, file: _, ...told }: ReportOptions): Promi
   };
 }
 
-/** The runs on the current data; null if there are fewer than two. A damaged record, which `model runs list` names, must not cost the report. */
+/** The runs on the current data; null if there are fewer than two. A damaged record, which `model runs list` reports, must not prevent the report. */
 async function comparableRuns(project: Project): Promise<RunsComparison | null> {
   const runs = await unless(
     'AIOT_FILE_MALFORMED',

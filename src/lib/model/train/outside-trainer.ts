@@ -69,7 +69,7 @@ async function leftBy(program: string, file: string): Promise<Uint8Array> {
 }
 
 /**
- * Evaluates a forest, or an externally trained network, like our own networks: losses, accuracies, threshold.
+ * Evaluates a forest, or an externally trained network, in the same way as aiot's own networks: losses, accuracies, threshold.
  * @param parts standardized
  * @param backend name of the trainer
  */

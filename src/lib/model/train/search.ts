@@ -288,7 +288,7 @@ interface Tried {
   error: { code: string; message: string } | null;
 }
 
-/** Begins the record of a candidate. If its settings are impossible together, those of aiot.yaml are recorded, with the reason at the end. */
+/** Begins the record of a candidate. If its combination of settings is impossible, those of aiot.yaml are recorded, and finally the reason. */
 async function beginTrial(
   choice: Choice,
   { project: given, material, division }: TryOptions,

@@ -202,7 +202,7 @@ export function logistic(node: Node): () => void {
   return interpolated(node, [0], logisticOf);
 }
 
-/** 1/(1 + e^−x) in Q0.15 of v = x · 3 · 4096. */
+/** 1/(1 + e^−x) in Q0.15, for v = x · 3 · 4096. */
 export function logisticOf(v: number): number {
   const a = Math.abs(v);
   const [u, fraction] = [a >> 9, a & 511];
@@ -216,7 +216,7 @@ export function tanh(node: Node): () => void {
   return interpolated(node, [0, 1], tanhOf);
 }
 
-/** tanh(x) in Q0.15 of v = x · 3 · 4096. */
+/** tanh(x) in Q0.15, for v = x · 3 · 4096. */
 export function tanhOf(v: number): number {
   const a = Math.abs(v);
   const [u, fraction] = [a >> 8, a & 255];

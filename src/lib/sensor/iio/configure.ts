@@ -167,7 +167,7 @@ export function chosenChannels<Channel extends IioChannel>(
   return all.filter(({ name }) => name === 'timestamp' || !wanted || wanted.includes(name));
 }
 
-/** The kernel's name of each value of a record; the values of a channel with several are numbered. */
+/** The kernel's names for the values of a record. If a channel has several values, they are numbered. */
 export function recordNames(channels: readonly ScanChannel[]): string[] {
   return spread(channels, ({ name }) => name);
 }

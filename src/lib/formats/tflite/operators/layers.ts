@@ -184,7 +184,7 @@ export const layerRows = {
     version: () => 1,
     since: {},
     cost: 'copy',
-    // TFLite Micro does not have it: `emitTflm` and `fitModel` refuse it.
+    // TFLite Micro does not have this operator, so `emitTflm` and `fitModel` reject it.
     micro: micro('AddForest'),
   },
   MAX_POOL_2D: pool(17, { cost: 'maxPool', micro: micro('AddMaxPool2D', 32, 40) }),

@@ -40,9 +40,9 @@ export interface Row<Name extends OperatorName> {
   fields: OptionField[];
   /** Minimum and maximum number of inputs. */
   inputs: [least: number, most: number];
-  /** Positions of required inputs that may be omitted all the same. */
+  /** Positions of inputs that may be omitted although later ones are required. */
   optional?: readonly number[];
-  /** Positions of inputs that are variables of the operator alone, its state: the kernel updates them in each run. */
+  /** Positions of inputs that are the operator's state: variables that no other operator uses, and that the kernel updates in each run. */
   states?: readonly number[];
   /** Number of outputs; default: one. */
   outputs?: (options: OperatorOptions[Name]) => number;

@@ -75,7 +75,7 @@ export function integers(values: readonly number[]): Constant {
   return constantOf('int64', [values.length], values);
 }
 
-/** Numbers of a constant that lists sizes, positions or axes; a file may refer to one long constant in any number of nodes. */
+/** Numbers of a constant that lists sizes, positions or axes. The length is limited because any number of nodes may use one long constant. */
 export function listIn({ data }: Constant, where: string): number[] {
   if (data.length > mostListed)
     throw malformed(`${where}: expected a list of at most ${mostListed} numbers, got ${data.length}`);
@@ -178,7 +178,7 @@ export class ExternalData {
   }
 }
 
-/** Number of bytes, or numbers, that the file has for a tensor. */
+/** Number of bytes or numbers that the file stores for a tensor. */
 export function sizeOfTensor({ raw, floats, int32s, int64s, uint64s, doubles }: OnnxTensor): number {
   const lists = [...floats, ...doubles, int32s, int64s, uint64s];
   return lists.reduce((sum, { length }) => sum + length, raw?.length ?? 0);

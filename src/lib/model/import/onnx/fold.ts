@@ -18,7 +18,7 @@ import { type Attributes, axisIn, broadcastShape, reshapeTarget, slicedAxes } fr
 export class FoldBudget {
   private used = 0;
 
-  /** @param most number of elements in all folded constants of the model */
+  /** @param most maximum number of elements in all folded constants of the model */
   constructor(private readonly most: number) {}
 
   /** @throws AIOT_FILE_MALFORMED */
@@ -203,7 +203,7 @@ const reduction =
     );
     const kept = x.shape.map((size, k) => (axes.has(k) ? 1 : size));
     call.budget.spend(x.shape, call.where);
-    // Without elements, an axis of the result can still be long.
+    // If the input has no elements, the result can still have many.
     call.budget.spend(kept, call.where);
     const sums = new Float64Array(elementCount(kept)).fill(start);
     const place = broadcastPlaces(kept, x.shape);

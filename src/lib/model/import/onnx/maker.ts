@@ -38,8 +38,8 @@ export class OnnxMaker extends GraphMaker {
   private numbers = 0;
 
   /**
-   * @param mostNumbers elements of all constants that the network may have
-   * @param budget of constants that are computed during the import
+   * @param mostNumbers maximum number of elements in all constants of the network
+   * @param budget limits the constants that are computed during the import
    */
   constructor(
     private readonly mostNumbers: number,
@@ -48,7 +48,7 @@ export class OnnxMaker extends GraphMaker {
     super();
   }
 
-  /** Counts elements before they are created: one constant of the file can become any number of others. @throws AIOT_LAYER_UNSUPPORTED */
+  /** Counts elements before they are created, because one constant of the file can become any number of others. @throws AIOT_LAYER_UNSUPPORTED */
   reserve(count: number): void {
     this.numbers += count;
     if (this.numbers > this.mostNumbers)

@@ -5,7 +5,7 @@ import type { OnnxAttribute, OnnxGraph, OnnxNode } from './file.js';
 /** The attributes of a node, with the defaults of its operator. */
 export class Attributes {
   private readonly byName: ReadonlyMap<string, OnnxAttribute>;
-  /** Decoded texts, because some are read for each element. */
+  /** Texts that have been decoded, because some are read once for each element. */
   private readonly decoded = new Map<string, string>();
 
   constructor(

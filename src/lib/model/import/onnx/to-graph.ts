@@ -79,10 +79,13 @@ const replacements: Readonly<Record<string, string>> = {
   TopK: 'export the model up to the node before it',
 };
 
-/** Numbers that any model may have as constants, besides those that are in the file. Folding also counts intermediate results. */
+/** Number of constant elements that any model may have in addition to those in the file. Folding also counts intermediate results. */
 const leastNumbers = 2 ** 22;
 
-/** Size of all bodies of functions together, each counted as often as it is called: 16 nested functions of 10 calls each would be endless. */
+/**
+ * Maximum total size of function bodies, each counted as often as it is called. Without a limit, 16 nested functions with 10 calls each would
+ * never be fully expanded.
+ */
 const mostInlined = 100_000;
 
 /** Versions of the default operator set whose semantics are implemented; 22 and 23 only add element types and operators. */
@@ -611,7 +614,7 @@ function* namesRead(nodes: readonly OnnxNode[]): Generator<string> {
   }
 }
 
-/** Number of names and numbers in a node and its inner graphs. */
+/** Size of a node and its inner graphs: the number of names, numbers and bytes in them. */
 function sizeOfNode({ inputs, outputs, attributes }: OnnxNode): number {
   return attributes.reduce((sum, { tensor, graph, floats, integers, bytes }) => {
     const inner = graph === undefined ? [] : graph.nodes.map(sizeOfNode);
