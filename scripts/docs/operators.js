@@ -31,10 +31,10 @@ export function operatorsPage({ operators, hasKernel, hasC, firmware }) {
 
 <!-- Written by npm run docs from src/lib/formats/tflite/operators, the interpreter's and the generator's tables, and firmware/core/src/kernels.c. -->
 
-Supported operators of \`.tflite\` files, by type of the activations. Every listed operator can be read and written. int16 means int16 activations with int8
+This page lists the supported operators of \`.tflite\` files by the type of their activations. aiot can read and write every listed operator. int16 means int16 activations with int8
 weights. \`--emit c\` and the firmware support int8 only, and \`--emit c\` also [FOREST](#decision-trees). A file may also contain SHAPE and REDUCE_PROD if they compute
 constants, and TILE by at most 10, which becomes CONCATENATION. SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND around a convolution become its dilation.
-A file has VAR_HANDLE and CALL_ONCE for its [variables](#variables).
+VAR_HANDLE and CALL_ONCE define a file's [variables](#variables).
 
 | operator | float32 | int8 | int16 | \`--emit c\` | firmware |
 | --- | --- | --- | --- | --- | --- |
@@ -43,7 +43,7 @@ ${rows.join('\n')}
 ## Variables
 
 A streaming model keeps values in variables from one run to the next, with VAR_HANDLE, READ_VARIABLE and ASSIGN_VARIABLE. A CALL_ONCE names a second subgraph, which
-assigns their initial values. SVDF and UNIDIRECTIONAL_SEQUENCE_LSTM have variables of their own, their state, which starts with zeros. One run is one step of the stream. The values belong to the session that runs the model:
+assigns their initial values. SVDF and UNIDIRECTIONAL_SEQUENCE_LSTM keep their state in variables of their own, which start with zeros. One run is one step of the stream. The values belong to the session that runs the model:
 
 | where | variables get their initial values |
 | --- | --- |
@@ -57,15 +57,15 @@ assigns their initial values. SVDF and UNIDIRECTIONAL_SEQUENCE_LSTM have variabl
 
 \`evaluate\` and \`compare\` need \`--runtime device\` for such a model, because LiteRT cannot reset variables. \`aiot model quantize\` refuses it.
 
-A recurrent layer of Keras that is not stateful starts each window with zeros, but its converted operator continues from the window before. Reset the session before each
+A recurrent layer of Keras that is not stateful starts each window with zeros, but its converted operator continues from the state of the previous window. Reset the session before each
 window of such a model.
 
-An input or output of uint8 is int8 here, with each value and the zero point 128 lower.
+A uint8 input or output is treated as int8, with each value and the zero point reduced by 128.
 
 ## Decision trees
 
-FOREST is a custom operator, \`AIOT_FOREST\`: the sums of the leaves that a row reaches. \`aiot model train\` (\`kind: forest\`) and the import of ONNX files write it. Only aiot can run it:
-the interpreter, and so loops and virtual devices, and C code by \`--emit c\`. LiteRT, TensorFlow Lite Micro and the firmware cannot.
+FOREST is a custom operator (\`AIOT_FOREST\`) that outputs the sums of the leaves that a row reaches. \`aiot model train\` (\`kind: forest\`) and the import of ONNX files write it. It runs
+in aiot's interpreter (and therefore in loops and on virtual devices) and as C code from \`--emit c\`, but not in LiteRT, TensorFlow Lite Micro or the firmware.
 
 | input | contents |
 | --- | --- |
@@ -75,11 +75,11 @@ the interpreter, and so loops and virtual devices, and C code by \`--emit c\`. L
 | 3 | int32 [trees]: the first node of each tree |
 | 4 | int32 [outputs]: values before the first tree |
 
-A threshold is stored as its *key*: the bits of its float32 as an int32, or for negative numbers minus the bits of the magnitude. Keys have the order of the numbers. So comparing keys gives
-exactly the result of comparing the numbers. A node refers only to later nodes; −1 − k is leaf k. Sums have at most 24 bits, so the order of additions does not matter, and the float32 output
+A threshold is stored as its *key*: the bits of its float32 as an int32, or for negative numbers minus the bits of the magnitude. Keys have the same order as the numbers, so comparing
+keys gives exactly the same result as comparing the numbers. A node refers only to later nodes; the index −1 − k stands for leaf k. Sums have at most 24 bits, so the order of additions does not matter, and the float32 output
 (sum × scale) is exact.
 
-## Judges
+## Verification
 
 | column | compared with | result |
 | --- | --- | --- |

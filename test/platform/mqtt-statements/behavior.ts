@@ -68,7 +68,7 @@ const delivery: Statement[] = [
   },
   {
     v5: '4.1.0-2',
-    says: 'A session is discarded once its expiry interval has passed after its connection ended.',
+    says: 'A session is discarded once its connection has ended and its expiry interval has passed.',
     async check(lab) {
       const [topic, clientId] = [lab.name(), lab.name()];
       const options = (seconds: number) => ({
@@ -113,7 +113,7 @@ const delivery: Statement[] = [
   {
     v4: '4.3.2-1',
     v5: '4.3.2-1 4.3.2-2 4.3.2-3',
-    says: 'At QoS 1 the broker sends a new packet identifier without DUP, and counts the message as unacknowledged until PUBACK.',
+    says: 'At QoS 1, the broker uses an unused packet identifier and sends PUBLISH without DUP. The message is unacknowledged until PUBACK.',
     async check(lab) {
       const { topic, reader, writer, sent, again } = await interrupted(lab, 1, 3);
       assert.deepEqual(
@@ -135,7 +135,7 @@ const delivery: Statement[] = [
   {
     v4: '4.3.2-2',
     v5: '4.3.2-4 4.3.2-5',
-    says: 'At QoS 1 the broker acknowledges with PUBACK; afterwards the same packet identifier is a new message, even with DUP.',
+    says: 'At QoS 1, the broker answers PUBLISH with PUBACK. After that, a PUBLISH with the same packet identifier is a new message, even with DUP.',
     async check(lab) {
       const topic = lab.name();
       const reader = await lab.subscriber(topic, 0);
@@ -152,7 +152,7 @@ const delivery: Statement[] = [
   {
     v4: '4.3.3-1',
     v5: '4.3.3-1 4.3.3-2 4.3.3-3 4.3.3-4 4.3.3-5 4.3.3-6',
-    says: 'At QoS 2 the broker sends a new packet identifier without DUP, answers PUBREC with PUBREL, repeats each until it is answered, and never sends PUBLISH after PUBREL.',
+    says: 'At QoS 2, the broker uses an unused packet identifier and sends PUBLISH without DUP. PUBLISH is unacknowledged until PUBREC, which the broker answers with PUBREL. PUBREL is unacknowledged until PUBCOMP. PUBLISH is never sent again after PUBREL.',
     async check(lab) {
       const { reader, sent, again } = await interrupted(lab, 2, 3);
       assert.deepEqual(
@@ -187,7 +187,7 @@ const delivery: Statement[] = [
   },
   {
     v5: '4.3.3-7 4.3.3-13',
-    says: 'A message at QoS 2 does not expire once its PUBLISH was sent; its exchange is completed.',
+    says: 'A QoS 2 message does not expire once its PUBLISH has been sent; its exchange is completed.',
     async check(lab) {
       const [topic, clientId] = [lab.name(), lab.name()];
       const reader = await lab.subscriber(topic, 2, lab.kept(clientId));
@@ -211,7 +211,7 @@ const delivery: Statement[] = [
   {
     v4: '4.3.3-2',
     v5: '4.3.3-8 4.3.3-10 4.3.3-11 4.3.3-12',
-    says: 'At QoS 2 the broker answers PUBLISH with PUBREC, repeated ones too, without a second delivery; PUBREL with PUBCOMP; then the packet identifier is a new message.',
+    says: 'At QoS 2, the broker answers each PUBLISH with PUBREC, even a repeated one, but delivers the message only once. It answers PUBREL with PUBCOMP. After that, a PUBLISH with the same packet identifier is a new message.',
     async check(lab) {
       const [topic, clientId] = [lab.name(), lab.name()];
       const reader = await lab.subscriber(topic, 0);
@@ -238,7 +238,7 @@ const delivery: Statement[] = [
   },
   {
     v5: '4.3.3-9',
-    says: 'After a PUBREC of 0x80 or above, the same packet identifier is a new message.',
+    says: 'After a PUBREC of 0x80 or above, a PUBLISH with the same packet identifier is a new message.',
     async check(lab) {
       const topic = lab.name();
       const reader = await lab.subscriber(topic, 0);
@@ -252,7 +252,7 @@ const delivery: Statement[] = [
   {
     v4: '4.4.0-1',
     v5: '4.4.0-1',
-    says: 'On reconnection the broker resends unacknowledged PUBLISH and PUBREL with their packet identifiers, and at no other time.',
+    says: 'On reconnection, and at no other time, the broker resends unacknowledged PUBLISH and PUBREL packets with their original packet identifiers.',
     async check(lab) {
       const { reader, sent, again } = await interrupted(lab, 2, 2);
       reader.send(acknowledgment('pubrec', sent[0]!.id));
@@ -307,19 +307,19 @@ const delivery: Statement[] = [
   {
     v4: '4.5.0-2',
     v5: '4.5.0-2',
-    says: 'A client acknowledges every PUBLISH by its QoS.',
+    says: 'A client acknowledges every PUBLISH according to its QoS.',
     untested: 'client',
   },
   {
     v4: '4.6.0-1 4.6.0-2 4.6.0-3 4.6.0-4',
     v5: '4.6.0-1 4.6.0-2 4.6.0-3 4.6.0-4',
-    says: 'A client resends and acknowledges in order.',
+    says: 'A client resends and acknowledges messages in order.',
     untested: 'client',
   },
   {
     v4: '4.6.0-5 4.6.0-6',
     v5: '4.6.0-5 4.6.0-6',
-    says: 'Messages of a publisher arrive in order, for each topic and QoS, also when they are sent again; so do acknowledgments.',
+    says: 'For each topic and QoS, the broker delivers the messages of a publisher in order, even when they are resent. It also sends acknowledgments in order.',
     async check(lab) {
       const [topic, clientId] = [lab.name(), lab.name()];
       const reader = await lab.subscriber(`${topic}/#`, 2, lab.kept(clientId));
@@ -423,7 +423,7 @@ const naming: Statement[] = [
   {
     v4: '4.7.1-1',
     v5: '4.7.0-1',
-    says: 'Wildcards are for filters, not for topics.',
+    says: 'Wildcards are allowed in filters, but not in topics.',
     async check(lab) {
       for (const topic of ['+', '#', 'a/+/b', 'a/#'])
         await lab.breaks(publish(lab.version, topic, 'x'), [...malformed, 0x90]);
@@ -432,7 +432,7 @@ const naming: Statement[] = [
   {
     v4: '4.7.1-2',
     v5: '4.7.1-1',
-    says: '# is the last level of a filter and occupies all of it.',
+    says: '# is allowed only as the last level of a filter, and must be the whole level.',
     async check(lab) {
       await checkMatching(
         lab,
@@ -444,7 +444,7 @@ const naming: Statement[] = [
   {
     v4: '4.7.1-3',
     v5: '4.7.1-2',
-    says: '+ occupies a whole level of a filter, at any level.',
+    says: '+ is allowed at any level of a filter, and must be the whole level.',
     async check(lab) {
       await checkMatching(
         lab,
@@ -483,7 +483,7 @@ const naming: Statement[] = [
   {
     v4: '4.7.3-2',
     v5: '4.7.3-2',
-    says: 'Topics and filters have no U+0000.',
+    says: 'Topics and filters do not contain U+0000.',
     async check(lab) {
       await lab.breaks(publish(lab.version, 'a\0b', 'x'), [...malformed, 0x90]);
       await failing(lab, ['a\0b', '\0', 'a/\0/#']);
@@ -532,7 +532,7 @@ const naming: Statement[] = [
   },
   {
     v5: '4.8.2-2',
-    says: 'A share name has no /, + or #, and a filter follows it.',
+    says: 'A share name contains no /, + or #, and is followed by / and a filter.',
     check: (lab) =>
       failing(lab, [
         '$share/+/a',
@@ -546,7 +546,7 @@ const naming: Statement[] = [
   },
   {
     v5: '4.8.2-3',
-    says: 'A message of a shared subscription arrives with at most the QoS granted to its client.',
+    says: 'A message of a shared subscription is delivered with at most the QoS granted to its client.',
     async check(lab) {
       for (const granted of [0, 1, 2]) {
         const topic = lab.name();
@@ -563,7 +563,7 @@ const naming: Statement[] = [
   },
   {
     v5: '4.8.2-4 4.8.2-5',
-    says: 'A QoS 2 message of a shared subscription whose delivery has begun belongs to its client: it is completed on reconnection and goes to no other.',
+    says: 'If the delivery of a QoS 2 message of a shared subscription has begun, it is completed when that client reconnects. The message is sent to no other client.',
     async check(lab) {
       const [topic, clientId] = [lab.name(), lab.name()];
       const filter = `$share/g/${topic}`;
@@ -591,7 +591,7 @@ const naming: Statement[] = [
   },
   {
     v5: '4.8.2-6',
-    says: 'A message of a shared subscription that its client refuses goes to no other.',
+    says: 'A message of a shared subscription that is rejected by its client is discarded, and not sent to another client.',
     async check(lab) {
       const topic = lab.name();
       const readers = [await lab.connect(), await lab.connect()];
@@ -661,7 +661,7 @@ const naming: Statement[] = [
   },
   {
     v4: '4.8.0-2',
-    says: 'A transient error while a packet is processed ends its connection.',
+    says: 'A transient error while the broker processes a packet ends the connection on which the packet arrived.',
     untested: 'test/platform/broker-suite.ts',
   },
 ];
@@ -670,7 +670,7 @@ const naming: Statement[] = [
 const rest: Statement[] = [
   {
     v5: '4.12.0-1',
-    says: 'An Authentication Method that the broker does not support is refused with 0x8C or 0x87, and the connection ends.',
+    says: 'An Authentication Method that the broker does not support is rejected with 0x8C or 0x87, and the connection ends.',
     async check(lab) {
       const { peer, connack } = await lab.dial({ properties: [['authMethod', 'unknown']] });
       assertCode(connack.code, [0x8c, 0x87]);
@@ -679,12 +679,12 @@ const rest: Statement[] = [
   },
   {
     v5: '4.12.0-2 4.12.0-3 4.12.0-4 4.12.0-5 4.12.1-1 4.12.1-2',
-    says: 'Exchange of AUTH packets: the broker supports no Authentication Method.',
+    says: 'All AUTH packets of a connection use the Authentication Method of its CONNECT. The broker supports no Authentication Method.',
     untested: 'absent',
   },
   {
     v5: '4.12.0-6',
-    says: 'Without an Authentication Method in CONNECT, the broker sends no AUTH and no Authentication Method.',
+    says: 'Without an Authentication Method in CONNECT, the broker sends no AUTH, and CONNACK contains no Authentication Method.',
     async check(lab) {
       const { peer, connack } = await lab.dial();
       assert.deepEqual(valuesOf(connack, 'authMethod'), []);
@@ -694,7 +694,7 @@ const rest: Statement[] = [
   },
   {
     v5: '4.12.0-7',
-    says: 'Without an Authentication Method in CONNECT, a client sends no AUTH; with one the connection ends.',
+    says: 'Without an Authentication Method in CONNECT, a client sends no AUTH; an AUTH ends the connection.',
     async check(lab) {
       await lab.breaks(packet(0xf0, 0x19, properties([['authMethod', 'x']])));
       await lab.breaks(packet(0xf0));
@@ -702,7 +702,7 @@ const rest: Statement[] = [
   },
   {
     v5: '4.13.2-1',
-    says: 'After a CONNACK or DISCONNECT of 0x80 or above the connection is closed.',
+    says: 'After a CONNACK or DISCONNECT of 0x80 or above, the connection is closed.',
     async check(lab) {
       const { peer, connack } = await lab.dial({ username: 'nobody', password: 'wrong' });
       assert.ok(connack.code >= 0x80);
@@ -713,7 +713,7 @@ const rest: Statement[] = [
   {
     v4: '6.0.0-1',
     v5: '6.0.0-1',
-    says: 'Over WebSocket, packets are in binary frames; another frame ends the connection.',
+    says: 'Over WebSocket, packets are sent in binary data frames; any other data frame ends the connection.',
     async check(lab) {
       const socket = await lab.webSocket();
       socket.send(lab.hello());
@@ -727,7 +727,7 @@ const rest: Statement[] = [
   {
     v4: '6.0.0-2',
     v5: '6.0.0-2',
-    says: 'Over WebSocket, packets may begin and end anywhere in a frame.',
+    says: 'Over WebSocket, a frame may contain several packets or parts of packets.',
     async check(lab) {
       const { createWebSocketStream } = await import('ws');
       const socket = await lab.webSocket();
@@ -767,7 +767,7 @@ const rest: Statement[] = [
   },
   {
     v4: '7.0.0-2',
-    says: 'No extension of the protocol is required.',
+    says: 'No extension outside the MQTT specification is required.',
     async check(lab) {
       const topic = lab.name();
       const peer = await lab.subscriber(topic, 2);

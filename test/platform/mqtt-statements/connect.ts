@@ -104,7 +104,7 @@ const request: Statement[] = [
   {
     v4: '3.1.2-1',
     v5: '3.1.2-1',
-    says: 'A CONNECT with another protocol name than MQTT is not accepted, and the connection ends.',
+    says: 'A CONNECT with a protocol name other than MQTT is rejected, and the connection ends.',
     async check(lab) {
       for (const name of ['MQTX', 'mqtt', 'MQTTT', '']) {
         const peer = await lab.open();
@@ -160,7 +160,7 @@ const request: Statement[] = [
   },
   {
     v4: '3.1.2-5',
-    says: 'While the client of a persistent session is away, the broker stores QoS 1 and 2 messages for its subscriptions.',
+    says: 'While the client of a persistent session is offline, the broker stores QoS 1 and 2 messages for its subscriptions.',
     async check(lab) {
       const [topic, clientId] = [lab.name(), lab.name()];
       await lab.away(topic, 2, clientId);
@@ -208,7 +208,7 @@ const request: Statement[] = [
   {
     v4: '3.1.2-8',
     v5: '3.1.2-7 3.1.2-8',
-    says: 'The broker stores the will, and publishes it when the connection ends without DISCONNECT.',
+    says: 'The broker stores the will, and publishes it if the connection ends without a normal DISCONNECT (in MQTT 5, after the will delay).',
     async check(lab) {
       const { watcher, mortal } = await withWill(lab);
       await watcher.nothing();
@@ -223,7 +223,7 @@ const request: Statement[] = [
   {
     v4: '3.1.2-9',
     v5: '3.1.2-9',
-    says: 'With the will flag, the payload has the will topic and message.',
+    says: 'With the will flag, the payload contains the will topic and message.',
     async check(lab) {
       await lab.refuses(rawConnect(lab, 0x06, counted(lab.name())));
       await lab.refuses(rawConnect(lab, 0x06, counted(lab.name()), ...willFields(lab, 'a').slice(0, 2)));
@@ -247,7 +247,7 @@ const request: Statement[] = [
   },
   {
     v4: '3.1.2-11',
-    says: 'Without the will flag, will QoS and will retain are 0, and the payload has no will.',
+    says: 'Without the will flag, will QoS and will retain are 0, and the payload contains no will.',
     async check(lab) {
       for (const flags of [0xca, 0xd2, 0xe2])
         await lab.refuses(rawConnect(lab, flags, counted(lab.name()), ...credentialFields(lab)));
@@ -299,13 +299,13 @@ const request: Statement[] = [
   {
     v4: '3.1.2-15',
     v5: '3.1.2-13',
-    says: 'Without the will flag, will retain ends the connection.',
+    says: 'Without the will flag, a will retain flag of 1 ends the connection.',
     check: (lab) => lab.refuses(rawConnect(lab, 0xe2, counted(lab.name()), ...credentialFields(lab))),
   },
   {
     v4: '3.1.2-16',
     v5: '3.1.2-14',
-    says: 'Without will retain, the will is not retained.',
+    says: 'Without will retain, the will is published as a message that is not retained.',
     async check(lab) {
       const { topic, watcher, mortal } = await withWill(lab);
       mortal.vanish();
@@ -316,7 +316,7 @@ const request: Statement[] = [
   {
     v4: '3.1.2-17',
     v5: '3.1.2-15',
-    says: 'With will retain, the will is retained.',
+    says: 'With will retain, the will is published as a retained message.',
     async check(lab) {
       const { topic, watcher, mortal } = await withWill(lab, { retain: true, qos: 1 });
       mortal.vanish();
@@ -328,7 +328,7 @@ const request: Statement[] = [
   {
     v4: '3.1.2-18',
     v5: '3.1.2-16',
-    says: 'Without the user name flag, the payload has no user name.',
+    says: 'Without the user name flag, the payload contains no user name.',
     async check(lab) {
       await lab.refuses(rawConnect(lab, 2, counted(lab.name()), counted('user')), [...malformed, 0x86, 0x87]);
     },
@@ -336,13 +336,13 @@ const request: Statement[] = [
   {
     v4: '3.1.2-19',
     v5: '3.1.2-17',
-    says: 'With the user name flag, the payload has a user name.',
+    says: 'With the user name flag, the payload contains a user name.',
     check: (lab) => lab.refuses(rawConnect(lab, 0x82, counted(lab.name()))),
   },
   {
     v4: '3.1.2-20',
     v5: '3.1.2-18',
-    says: 'Without the password flag, the payload has no password.',
+    says: 'Without the password flag, the payload contains no password.',
     check: (lab) =>
       lab.refuses(rawConnect(lab, 0x82, counted(lab.name()), ...credentialFields(lab)), [
         ...malformed,
@@ -353,7 +353,7 @@ const request: Statement[] = [
   {
     v4: '3.1.2-21',
     v5: '3.1.2-19',
-    says: 'With the password flag, the payload has a password.',
+    says: 'With the password flag, the payload contains a password.',
     check: (lab) => lab.refuses(rawConnect(lab, 0xc2, counted(lab.name()), counted('user'))),
   },
   {
@@ -364,7 +364,7 @@ const request: Statement[] = [
   {
     v4: '3.1.2-23',
     v5: '3.1.2-20',
-    says: 'A client sends a packet, if only PINGREQ, within its keep-alive interval.',
+    says: 'A client sends at least one packet, such as PINGREQ, in each keep-alive interval.',
     untested: 'client',
   },
   {
@@ -375,7 +375,7 @@ const request: Statement[] = [
   {
     v4: '3.1.2-24',
     v5: '3.1.2-22',
-    says: 'A client that is silent for one and a half keep-alive intervals loses its connection, as if the network had failed.',
+    says: 'A client that sends nothing for one and a half keep-alive intervals is disconnected, as if the network had failed.',
     async check(lab) {
       const { watcher, mortal } = await withWill(lab, {}, { keepAlive: 1 });
       await lab.wait(1100);
@@ -388,7 +388,7 @@ const request: Statement[] = [
   },
   {
     v5: '3.1.2-23',
-    says: 'With a Session Expiry Interval above 0, the broker keeps the session after the connection ends; with 0 or none it does not.',
+    says: 'With a Session Expiry Interval above 0, the broker keeps the session after the connection ends. With 0 or none, it does not.',
     async check(lab) {
       for (const [seconds, kept] of [
         [60, true],
@@ -407,7 +407,7 @@ const request: Statement[] = [
   },
   {
     v5: '3.1.2-24 3.1.2-25',
-    says: 'The broker sends no packet above the client’s Maximum Packet Size; it discards such a message as if it had been delivered.',
+    says: 'The broker sends no packet larger than the client’s Maximum Packet Size. It discards a larger message as if it had been delivered.',
     async check(lab) {
       const topic = lab.name();
       const clientId = lab.name();
@@ -467,7 +467,7 @@ const request: Statement[] = [
   },
   {
     v5: '3.1.2-28',
-    says: 'Without Request Response Information, CONNACK has no Response Information.',
+    says: 'Without Request Response Information, CONNACK contains no Response Information.',
     async check(lab) {
       for (const list of [[], [['requestResponse', 0]]] as Property[][]) {
         const { connack } = await lab.dial({ properties: list });
@@ -477,7 +477,7 @@ const request: Statement[] = [
   },
   {
     v5: '3.1.2-29',
-    says: 'With Request Problem Information 0, only PUBLISH, CONNACK and DISCONNECT have a reason string or user properties.',
+    says: 'With Request Problem Information 0, only PUBLISH, CONNACK and DISCONNECT may contain a reason string or user properties.',
     async check(lab) {
       const peer = await lab.connect({ properties: [['requestProblem', 0]] });
       await peer.subscribe([
@@ -504,7 +504,7 @@ const payload: Statement[] = [
   {
     v4: '3.1.3-1',
     v5: '3.1.3-1',
-    says: 'The fields of the payload come in their fixed order: client ID, will, user name, password.',
+    says: 'The fields of the payload have a fixed order: client ID, will, user name, password.',
     async check(lab) {
       const topic = lab.name();
       const watcher = await lab.subscriber(topic);
@@ -538,7 +538,7 @@ const payload: Statement[] = [
   {
     v4: '3.1.3-3',
     v5: '3.1.3-3',
-    says: 'The client ID is the first field of the payload and always present.',
+    says: 'The client ID is the first field of the payload, and is always present.',
     async check(lab) {
       await lab.refuses(rawConnect(lab, 2));
     },
@@ -564,7 +564,7 @@ const payload: Statement[] = [
   {
     v4: '3.1.3-6',
     v5: '3.1.3-6 3.1.3-7',
-    says: 'A client without an ID gets a unique one; in MQTT 5 CONNACK has it.',
+    says: 'A client without an ID gets a unique one; in MQTT 5, CONNACK contains it.',
     async check(lab) {
       const one = await lab.dial({ clientId: '' });
       const two = await lab.dial({ clientId: '' });
@@ -584,7 +584,7 @@ const payload: Statement[] = [
   },
   {
     v4: '3.1.3-8',
-    says: 'An empty client ID without Clean Session is refused with return code 2, and the connection ends.',
+    says: 'An empty client ID without Clean Session is rejected with return code 2, and the connection ends.',
     async check(lab) {
       await refusedWith(lab, [2], { clientId: '', clean: false });
     },
@@ -592,14 +592,14 @@ const payload: Statement[] = [
   {
     v4: '3.1.3-9',
     v5: '3.1.3-8',
-    says: 'A refused client ID gets return code 2 (MQTT 5: 0x85), and the connection ends.',
+    says: 'A client ID that is not allowed is rejected with return code 2 (MQTT 5: 0x85), and the connection ends.',
     async check(lab) {
       await refusedWith(lab, lab.version === 4 ? [2] : [0x85], { clientId: 'x'.repeat(5000) });
     },
   },
   {
     v5: '3.1.3-9',
-    says: 'A new connection of the session before the will delay has passed cancels the will.',
+    says: 'If the client reconnects to its session before the will delay has passed, the will is not published.',
     async check(lab) {
       const clientId = lab.name();
       const { watcher, mortal } = await withWill(lab, { properties: [['willDelay', 1]] }, lab.kept(clientId));
@@ -632,7 +632,7 @@ const payload: Statement[] = [
   {
     v4: '3.1.3-10',
     v5: '3.1.3-11',
-    says: 'The will topic is valid UTF-8 without wildcards; any other ends the connection.',
+    says: 'The will topic is valid UTF-8 without wildcards; any other will topic ends the connection.',
     async check(lab) {
       await lab.refuses(lab.hello({ will: { topic: Buffer.from([0x61, 0xff]) } }), [0x81, 0x82, 0x90]);
       await lab.refuses(lab.hello({ will: { topic: `${lab.name()}/#` } }), [0x81, 0x82, 0x90]);
@@ -651,7 +651,7 @@ const answer: Statement[] = [
   {
     v4: '3.1.4-1',
     v5: '3.1.4-1',
-    says: 'The broker ends the connection of a malformed CONNECT, in MQTT 3.1.1 without CONNACK.',
+    says: 'A malformed CONNECT ends the connection, in MQTT 3.1.1 without CONNACK.',
     async check(lab) {
       const good = lab.hello();
       // Bytes after the password, inside the packet.
@@ -668,7 +668,7 @@ const answer: Statement[] = [
   },
   {
     v5: '3.1.4-2',
-    says: 'A client that fails authentication loses its connection.',
+    says: 'A client that fails authentication is disconnected.',
     async check(lab) {
       await refusedWith(lab, [0x86, 0x87], stranger);
     },
@@ -676,7 +676,7 @@ const answer: Statement[] = [
   {
     v4: '3.1.4-2',
     v5: '3.1.4-3',
-    says: 'A second connection with a client ID ends the first, in MQTT 5 with 0x8E (session taken over).',
+    says: 'A second connection with the same client ID ends the first, in MQTT 5 with 0x8E (session taken over).',
     async check(lab) {
       const clientId = lab.name();
       const first = await lab.connect({ clientId });
@@ -712,7 +712,7 @@ const answer: Statement[] = [
   {
     v4: '3.1.4-5',
     v5: '3.1.4-6',
-    says: 'Nothing that a client sends after a refused CONNECT is processed.',
+    says: 'Packets that a client sends after a rejected CONNECT are not processed.',
     async check(lab) {
       const topic = lab.name();
       const watcher = await lab.subscriber(topic);
@@ -744,7 +744,7 @@ const answer: Statement[] = [
   },
   {
     v5: '3.2.0-2',
-    says: 'The broker sends one CONNACK in a connection.',
+    says: 'The broker sends only one CONNACK per connection.',
     async check(lab) {
       const peer = await lab.connect();
       await lab.breaks(lab.hello(), malformed, peer);
@@ -777,7 +777,7 @@ const answer: Statement[] = [
   {
     v4: '3.2.2-2 3.2.2-3',
     v5: '3.2.2-3',
-    says: 'Without Clean Session or Clean Start, Session Present is 1 if the broker has a session of the client ID, and 0 if not.',
+    says: 'Without Clean Session or Clean Start, Session Present is 1 if the broker has a session with the client ID, and 0 otherwise.',
     async check(lab) {
       const clientId = lab.name();
       for (const present of [false, true, true]) {
@@ -789,13 +789,13 @@ const answer: Statement[] = [
   },
   {
     v5: '3.2.2-4 3.2.2-5',
-    says: 'A client whose session state does not agree with Session Present disconnects or discards it.',
+    says: 'A client without a session disconnects if Session Present is 1; a client with a session discards it if Session Present is 0.',
     untested: 'client',
   },
   {
     v4: '3.2.2-4',
     v5: '3.2.2-6',
-    says: 'A refusing CONNACK has Session Present 0.',
+    says: 'In a CONNACK that rejects the connection, Session Present is 0.',
     async check(lab) {
       const clientId = lab.name();
       await lab.away(lab.name(), 1, clientId);
@@ -805,7 +805,7 @@ const answer: Statement[] = [
   {
     v4: '3.2.2-5',
     v5: '3.2.2-7',
-    says: 'After a refusing CONNACK the broker closes the connection.',
+    says: 'After a CONNACK that rejects the connection, the broker closes the connection.',
     async check(lab) {
       await refusedWith(lab, [...credentialCodes[lab.version]], stranger);
     },
@@ -819,7 +819,7 @@ const answer: Statement[] = [
   },
   {
     v5: '3.2.2-8',
-    says: 'The reason code of CONNACK is one of its table.',
+    says: 'CONNACK uses only the reason codes in the specification’s table for CONNACK.',
     async check(lab) {
       for (const options of [
         {},
@@ -835,7 +835,7 @@ const answer: Statement[] = [
   },
   {
     v5: '3.2.2-9',
-    says: 'A server without QoS 1 or 2 announces its Maximum QoS.',
+    says: 'A server that does not support QoS 1 or 2 announces its Maximum QoS.',
     async check(lab) {
       const { peer, connack } = await lab.dial();
       assert.deepEqual(valuesOf(connack, 'maximumQos'), []);
@@ -845,7 +845,7 @@ const answer: Statement[] = [
   },
   {
     v5: '3.2.2-10',
-    says: 'SUBSCRIBE may request QoS 0, 1 or 2 whatever the Maximum QoS is.',
+    says: 'SUBSCRIBE may request QoS 0, 1 or 2, regardless of the Maximum QoS.',
     async check(lab) {
       const peer = await lab.connect();
       for (const qos of [0, 1, 2]) assert.ok((await peer.subscribe([[lab.name(), qos]])).codes[0]! <= qos);
@@ -853,17 +853,17 @@ const answer: Statement[] = [
   },
   {
     v5: '3.2.2-11 3.2.2-14',
-    says: 'A client respects Maximum QoS and Retain Available.',
+    says: 'A client sends no PUBLISH above the Maximum QoS, and no PUBLISH with RETAIN if Retain Available is 0.',
     untested: 'client',
   },
   {
     v5: '3.2.2-12',
-    says: 'A will above the Maximum QoS is refused.',
+    says: 'A CONNECT with a will above the Maximum QoS is rejected.',
     untested: 'supported',
   },
   {
     v5: '3.2.2-13',
-    says: 'A server without retained messages refuses a retained will.',
+    says: 'A server that does not support retained messages rejects a CONNECT with will retain.',
     untested: 'supported',
   },
   {
@@ -894,12 +894,12 @@ const answer: Statement[] = [
   },
   {
     v5: '3.2.2-17 3.2.2-18',
-    says: 'A client sends no topic alias above the server’s Topic Alias Maximum, and none if it is absent.',
+    says: 'A client sends no topic alias above the server’s Topic Alias Maximum, and no topic alias at all if that is 0 or absent.',
     untested: 'client',
   },
   {
     v5: '3.2.2-19 3.2.2-20',
-    says: 'CONNACK has no reason string and no user property that would exceed the client’s Maximum Packet Size.',
+    says: 'CONNACK contains no reason string or user property that would make it larger than the client’s Maximum Packet Size.',
     async check(lab) {
       for (const most of [8, 16, 32, 64]) {
         const { connack } = await lab.dial({ ...stranger, properties: [['maximumPacket', most]] });
@@ -911,7 +911,7 @@ const answer: Statement[] = [
   },
   {
     v5: '3.2.2-22',
-    says: 'Without a Server Keep Alive in CONNACK, the client’s interval applies; otherwise the server’s.',
+    says: 'Without a Server Keep Alive in CONNACK, the client’s keep-alive interval applies; otherwise, the Server Keep Alive applies.',
     async check(lab) {
       const { peer, connack } = await lab.dial({ keepAlive: 1 });
       const seconds = (propertyOf(connack, 'serverKeepAlive') as number | undefined) ?? 1;

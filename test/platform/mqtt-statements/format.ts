@@ -101,7 +101,7 @@ export const format: Statement[] = [
   },
   {
     v5: '1.5.5-1',
-    says: 'A variable byte integer has as few bytes as possible.',
+    says: 'A variable byte integer is encoded in as few bytes as possible.',
     async check(lab) {
       // The decoder rejects longer encodings in properties; the Remaining Length is checked at each boundary.
       const topic = lab.name();
@@ -117,7 +117,7 @@ export const format: Statement[] = [
   },
   {
     v5: '1.5.7-1',
-    says: 'A pair with a string that is not well-formed UTF-8, or contains U+0000, ends the connection.',
+    says: 'A string pair that is not well-formed UTF-8, or contains U+0000, ends the connection.',
     async check(lab) {
       for (const bad of [illFormed[0]!, illFormed[2]!, withNull]) {
         for (const pair of [
@@ -162,13 +162,13 @@ export const format: Statement[] = [
   },
   {
     v4: '2.2.2-2',
-    says: 'Other values of the reserved bits end the connection.',
+    says: 'Invalid values of the reserved bits end the connection.',
     check: withWrongFlags,
   },
   {
     v4: '2.3.1-1',
     v5: '2.2.1-3',
-    says: 'SUBSCRIBE, UNSUBSCRIBE and PUBLISH above QoS 0 have a packet identifier other than 0; with 0 the connection ends.',
+    says: 'SUBSCRIBE, UNSUBSCRIBE, and PUBLISH above QoS 0 have a packet identifier other than 0; a 0 ends the connection.',
     async check(lab) {
       const { version } = lab;
       await lab.breaks(publish(version, lab.name(), 'x', { qos: 1, id: 0 }));
@@ -182,7 +182,7 @@ export const format: Statement[] = [
   {
     v4: '2.3.1-4',
     v5: '2.2.1-4',
-    says: 'The broker gives each new PUBLISH above QoS 0 a packet identifier that is not 0 and not in use.',
+    says: 'The broker gives each new PUBLISH above QoS 0 an unused packet identifier other than 0.',
     async check(lab) {
       const topic = lab.name();
       const reader = await lab.subscriber(topic, 2);
@@ -242,7 +242,7 @@ export const format: Statement[] = [
   {
     v4: '2.3.1-7',
     v5: '2.2.1-6',
-    says: 'SUBACK and UNSUBACK have the packet identifier of their request.',
+    says: 'SUBACK and UNSUBACK have the packet identifier of the SUBSCRIBE or UNSUBSCRIBE that they answer.',
     async check(lab) {
       const peer = await lab.connect();
       for (const id of [1, 256, 65_535]) {

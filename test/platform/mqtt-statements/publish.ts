@@ -46,7 +46,7 @@ const flags: Statement[] = [
   {
     v4: '3.3.1-1',
     v5: '3.3.1-1',
-    says: 'A PUBLISH that is sent again has DUP.',
+    says: 'A PUBLISH that is sent again has DUP set.',
     async check(lab) {
       for (const qos of [1, 2]) {
         const { first, again } = await interrupted(lab, qos);
@@ -59,7 +59,7 @@ const flags: Statement[] = [
   {
     v4: '3.3.1-2',
     v5: '3.3.1-2',
-    says: 'A PUBLISH at QoS 0 never has DUP.',
+    says: 'A PUBLISH at QoS 0 never has DUP set.',
     async check(lab) {
       const topic = lab.name();
       const reader = await lab.subscriber(topic, 0);
@@ -87,13 +87,13 @@ const flags: Statement[] = [
   {
     v4: '3.3.1-4',
     v5: '3.3.1-4',
-    says: 'A PUBLISH with both QoS bits ends the connection.',
+    says: 'A PUBLISH with both QoS bits set ends the connection.',
     check: (lab) => lab.breaks(publish(lab.version, lab.name(), 'x', { qos: 3 })),
   },
   {
     v4: '3.3.1-5',
     v5: '3.3.1-5',
-    says: 'A message with RETAIN replaces the retained message of its topic, with its QoS.',
+    says: 'A message with RETAIN set is stored with its QoS, and replaces the retained message of its topic.',
     async check(lab) {
       const topic = lab.name();
       const writer = await lab.connect();
@@ -109,7 +109,7 @@ const flags: Statement[] = [
   },
   {
     v4: '3.3.1-6',
-    says: 'A new subscription gets the last retained message of each matching topic.',
+    says: 'For a new subscription, the broker sends the retained message of each matching topic.',
     async check(lab) {
       const topic = lab.name();
       const writer = await lab.connect();
@@ -123,7 +123,7 @@ const flags: Statement[] = [
   },
   {
     v4: '3.3.1-7',
-    says: 'A retained message at QoS 0 discards the one before it.',
+    says: 'A message at QoS 0 with RETAIN set discards the previous retained message of its topic.',
     async check(lab) {
       const topic = lab.name();
       const writer = await lab.connect();
@@ -137,7 +137,7 @@ const flags: Statement[] = [
   },
   {
     v4: '3.3.1-8',
-    says: 'A message sent because of a new subscription has RETAIN.',
+    says: 'A retained message that is sent for a new subscription has RETAIN set.',
     async check(lab) {
       const topic = lab.name();
       const writer = await lab.connect();
@@ -151,7 +151,7 @@ const flags: Statement[] = [
   {
     v4: '3.3.1-9',
     v5: '3.3.1-12',
-    says: 'A message for an existing subscription (without Retain As Published) does not have RETAIN.',
+    says: 'A message for an existing subscription (without Retain As Published) does not have RETAIN set.',
     async check(lab) {
       const topic = lab.name();
       const reader = await lab.subscriber(topic, 1);
@@ -165,7 +165,7 @@ const flags: Statement[] = [
   {
     v4: '3.3.1-10',
     v5: '3.3.1-6',
-    says: 'An empty message with RETAIN goes to subscribers and removes the retained message.',
+    says: 'An empty message with RETAIN set is delivered to subscribers and removes the retained message of its topic.',
     async check(lab) {
       const topic = lab.name();
       const writer = await lab.connect();
@@ -192,7 +192,7 @@ const flags: Statement[] = [
   {
     v4: '3.3.1-12',
     v5: '3.3.1-8',
-    says: 'A message without RETAIN is not retained, and leaves the retained message as it is.',
+    says: 'A message without RETAIN is not retained, and does not change the retained message of its topic.',
     async check(lab) {
       const topic = lab.name();
       const writer = await lab.connect();
@@ -209,7 +209,7 @@ const flags: Statement[] = [
   },
   {
     v5: '3.3.1-9',
-    says: 'With Retain Handling 0, each SUBSCRIBE gets the retained messages.',
+    says: 'With Retain Handling 0, the broker sends the matching retained messages at each SUBSCRIBE.',
     async check(lab) {
       const topic = lab.name();
       const peer = await lab.connect();
@@ -223,7 +223,7 @@ const flags: Statement[] = [
   },
   {
     v5: '3.3.1-10',
-    says: 'With Retain Handling 1, only a new subscription gets the retained messages.',
+    says: 'With Retain Handling 1, the broker sends the matching retained messages only for a new subscription.',
     async check(lab) {
       const topic = lab.name();
       const peer = await lab.connect();
@@ -239,7 +239,7 @@ const flags: Statement[] = [
   },
   {
     v5: '3.3.1-11',
-    says: 'With Retain Handling 2, no SUBSCRIBE gets retained messages.',
+    says: 'With Retain Handling 2, the broker sends no retained messages at SUBSCRIBE.',
     async check(lab) {
       const topic = lab.name();
       const peer = await lab.connect();
@@ -250,7 +250,7 @@ const flags: Statement[] = [
   },
   {
     v5: '3.3.1-13',
-    says: 'With Retain As Published, RETAIN is passed on as the publisher set it.',
+    says: 'With Retain As Published, RETAIN is passed on unchanged.',
     async check(lab) {
       const topic = lab.name();
       const reader = await lab.subscriber(topic, 0);
@@ -279,7 +279,7 @@ const header: Statement[] = [
   {
     v4: '3.3.2-2',
     v5: '3.3.2-2',
-    says: 'A topic with a wildcard is not accepted.',
+    says: 'A PUBLISH whose topic contains a wildcard is not accepted.',
     async check(lab) {
       const topic = lab.name();
       const reader = await lab.subscriber(`${topic}/#`);
@@ -337,7 +337,7 @@ const header: Statement[] = [
   },
   {
     v5: '3.3.2-6',
-    says: 'The expiry interval in a PUBLISH to a subscriber is the received one less the time that the message waited.',
+    says: 'The expiry interval in a PUBLISH to a subscriber is the received interval minus the time for which the message waited.',
     async check(lab) {
       const [topic, clientId] = [lab.name(), lab.name()];
       const direct = await forwarded(lab, [['messageExpiry', 1000]]);
@@ -356,7 +356,7 @@ const header: Statement[] = [
   },
   {
     v5: '3.3.2-7',
-    says: 'A topic alias is valid only in its connection.',
+    says: 'A topic alias is valid only in the connection in which it was set.',
     async check(lab) {
       const [topic, clientId] = [lab.name(), lab.name()];
       const peer = await lab.connect(lab.kept(clientId));
@@ -369,7 +369,7 @@ const header: Statement[] = [
   },
   {
     v5: '3.3.2-8',
-    says: 'A topic alias is not 0; with 0 the connection ends.',
+    says: 'A topic alias is not 0; a topic alias of 0 ends the connection.',
     check: (lab) =>
       lab.breaks(publish(5, lab.name(), 'x', { properties: [['alias', 0]] }), [0x94, ...malformed]),
   },
@@ -386,7 +386,7 @@ const header: Statement[] = [
   { v5: '3.3.2-10', says: 'A client accepts all topic aliases up to its maximum.', untested: 'client' },
   {
     v5: '3.3.2-12',
-    says: 'The broker accepts all topic aliases up to its maximum, and new topics for them.',
+    says: 'The broker accepts all topic aliases up to its maximum. Each can be reassigned to another topic.',
     async check(lab) {
       const { peer, connack } = await lab.dial();
       const most = propertyOf(connack, 'aliasMaximum') as number | undefined;
@@ -420,7 +420,7 @@ const header: Statement[] = [
   },
   {
     v5: '3.3.2-14',
-    says: 'The response topic has no wildcards.',
+    says: 'The response topic contains no wildcards.',
     async check(lab) {
       for (const bad of ['a/+', '#'])
         await lab.breaks(publish(5, lab.name(), 'x', { properties: [['responseTopic', bad]] }), [
@@ -507,7 +507,7 @@ const actions: Statement[] = [
   {
     v4: '3.3.5-1',
     v5: '3.3.4-2',
-    says: 'A message that matches several subscriptions of a client arrives with the highest of their QoS.',
+    says: 'A message that matches several subscriptions of a client is delivered with the highest QoS of these subscriptions.',
     async check(lab) {
       const topic = lab.name();
       const reader = await lab.connect();
@@ -540,7 +540,7 @@ const actions: Statement[] = [
   },
   {
     v5: '3.3.4-3 3.3.4-4',
-    says: 'A message has the subscription identifiers of all its client’s matching subscriptions that have one.',
+    says: 'A message contains the subscription identifiers of all matching subscriptions of the client that have one.',
     async check(lab) {
       const topic = lab.name();
       const reader = await lab.connect();
@@ -564,7 +564,7 @@ const actions: Statement[] = [
   },
   {
     v5: '3.3.4-5',
-    says: 'If the broker sends a copy for each subscription, each has the identifier of its own.',
+    says: 'If the broker sends a copy for each subscription, each copy contains only the identifier of its own subscription.',
     async check(lab) {
       const topic = lab.name();
       const reader = await lab.connect();
@@ -585,12 +585,12 @@ const actions: Statement[] = [
   },
   {
     v5: '3.3.4-6',
-    says: 'A PUBLISH from a client has no subscription identifier; with one the connection ends.',
+    says: 'A PUBLISH from a client contains no subscription identifier; a subscription identifier ends the connection.',
     check: (lab) => lab.breaks(publish(5, lab.name(), 'x', { properties: [['subscriptionId', 1]] })),
   },
   {
     v5: '3.3.4-7',
-    says: 'A client with more unacknowledged messages than the server’s Receive Maximum is disconnected with 0x93.',
+    says: 'A client with more unacknowledged QoS 1 and 2 messages than the server’s Receive Maximum is disconnected with 0x93.',
     async check(lab) {
       const { peer, connack } = await lab.dial();
       const most = propertyOf(connack, 'receiveMaximum');
@@ -604,12 +604,12 @@ const actions: Statement[] = [
   },
   {
     v5: '3.3.4-8',
-    says: 'A client that has used its send quota goes on sending other packets than PUBLISH.',
+    says: 'A client that has used up its send quota continues to send packets other than PUBLISH.',
     untested: 'client',
   },
   {
     v5: '3.3.4-9 4.9.0-1 4.9.0-2',
-    says: 'The broker has no more unacknowledged messages above QoS 0 in flight than the client’s Receive Maximum, and at least one.',
+    says: 'The broker never has more unacknowledged QoS 1 and 2 messages in flight than the client’s Receive Maximum. Its initial send quota is at least 1.',
     async check(lab) {
       for (const most of [1, 3]) {
         const topic = lab.name();
@@ -637,7 +637,7 @@ const actions: Statement[] = [
   },
   {
     v5: '3.3.4-10 4.9.0-3',
-    says: 'The broker processes and answers other packets while a client’s Receive Maximum is used up.',
+    says: 'While the client’s Receive Maximum is used up, the broker continues to process and answer all other packets.',
     async check(lab) {
       const topic = lab.name();
       const reader = await lab.subscriber(topic, 1, { properties: [['receiveMaximum', 1]] });
@@ -682,7 +682,7 @@ async function unknownReceipt(peer: Peer): Promise<Heard> {
 const acknowledgments: Statement[] = [
   {
     v5: '3.4.2-1',
-    says: 'The reason code of PUBACK is one of its table.',
+    says: 'PUBACK uses only the reason codes in the specification’s table for PUBACK.',
     async check(lab) {
       const peer = await lab.connect();
       for (const topic of [lab.name(), '$SYS/broker/version']) {
@@ -693,12 +693,12 @@ const acknowledgments: Statement[] = [
   },
   {
     v5: '3.4.2-2 3.4.2-3',
-    says: 'PUBACK has no reason string and no user property that would exceed the client’s Maximum Packet Size.',
+    says: 'PUBACK contains no reason string or user property that would make it larger than the client’s Maximum Packet Size.',
     check: (lab) => acknowledgedWithin(lab, (peer) => peer.publish('$SYS/broker/version', 'x', { qos: 1 })),
   },
   {
     v5: '3.5.2-1',
-    says: 'The reason code of PUBREC is one of its table.',
+    says: 'PUBREC uses only the reason codes in the specification’s table for PUBREC.',
     async check(lab) {
       const peer = await lab.connect();
       for (const topic of [lab.name(), '$SYS/broker/version']) {
@@ -709,13 +709,13 @@ const acknowledgments: Statement[] = [
   },
   {
     v5: '3.5.2-2 3.5.2-3',
-    says: 'PUBREC has no reason string and no user property that would exceed the client’s Maximum Packet Size.',
+    says: 'PUBREC contains no reason string or user property that would make it larger than the client’s Maximum Packet Size.',
     check: (lab) => acknowledgedWithin(lab, (peer) => peer.publish('$SYS/broker/version', 'x', { qos: 2 })),
   },
   {
     v4: '3.6.1-1',
     v5: '3.6.1-1',
-    says: 'The flags of PUBREL are 0010; others end the connection.',
+    says: 'The flags of PUBREL are 0010; other flags end the connection.',
     async check(lab) {
       for (const flagBits of [0, 1, 3, 6, 10]) await lab.breaks(packet(0x60 | flagBits, u16(1)));
       const topic = lab.name();
@@ -728,7 +728,7 @@ const acknowledgments: Statement[] = [
   },
   {
     v5: '3.6.2-1',
-    says: 'The reason code of PUBREL is 0 or 0x92.',
+    says: 'The reason code of PUBREL is 0x00 or 0x92.',
     async check(lab) {
       const topic = lab.name();
       const peer = await lab.subscriber(topic, 2);
@@ -741,12 +741,12 @@ const acknowledgments: Statement[] = [
   },
   {
     v5: '3.6.2-2 3.6.2-3',
-    says: 'PUBREL has no reason string and no user property that would exceed the client’s Maximum Packet Size.',
+    says: 'PUBREL contains no reason string or user property that would make it larger than the client’s Maximum Packet Size.',
     check: (lab) => acknowledgedWithin(lab, unknownReceipt),
   },
   {
     v5: '3.7.2-1',
-    says: 'The reason code of PUBCOMP is 0 or 0x92.',
+    says: 'The reason code of PUBCOMP is 0x00 or 0x92.',
     async check(lab) {
       const peer = await lab.connect();
       assertCode((await unknownRelease(peer)).code, [0x92]);
@@ -755,7 +755,7 @@ const acknowledgments: Statement[] = [
   },
   {
     v5: '3.7.2-2 3.7.2-3',
-    says: 'PUBCOMP has no reason string and no user property that would exceed the client’s Maximum Packet Size.',
+    says: 'PUBCOMP contains no reason string or user property that would make it larger than the client’s Maximum Packet Size.',
     check: (lab) => acknowledgedWithin(lab, unknownRelease),
   },
 ];

@@ -32,7 +32,7 @@ const subscribing: Statement[] = [
   {
     v4: '3.8.1-1',
     v5: '3.8.1-1',
-    says: 'The flags of SUBSCRIBE are 0010; others end the connection.',
+    says: 'The flags of SUBSCRIBE are 0010; other flags end the connection.',
     async check(lab) {
       const body = subscribe(lab.version, 1, [['a', 0]]).subarray(1);
       for (const flags of [0, 1, 3, 6, 10])
@@ -47,13 +47,13 @@ const subscribing: Statement[] = [
   },
   {
     v4: '3.8.3-2',
-    says: 'A server without wildcard subscriptions refuses filters with wildcards.',
+    says: 'A server that does not support wildcard subscriptions rejects filters with wildcards.',
     untested: 'supported',
   },
   {
     v4: '3.8.3-3',
     v5: '3.8.3-2',
-    says: 'SUBSCRIBE has at least one filter with its options; without one the connection ends.',
+    says: 'SUBSCRIBE contains at least one filter with its options; a SUBSCRIBE without a filter ends the connection.',
     async check(lab) {
       await lab.breaks(subscribe(lab.version, 1, []));
       const list = lab.version === 5 ? properties([]) : Buffer.alloc(0);
@@ -62,7 +62,7 @@ const subscribing: Statement[] = [
   },
   {
     v5: '3.8.3-3',
-    says: 'With No Local, a client does not get the messages that it publishes.',
+    says: 'With No Local, a client does not receive the messages that it publishes.',
     async check(lab) {
       const topic = lab.name();
       const peer = await lab.connect();
@@ -92,7 +92,7 @@ const subscribing: Statement[] = [
   {
     v4: '3.8.4-1 3.8.4-2',
     v5: '3.8.4-1 3.8.4-2',
-    says: 'SUBSCRIBE is answered with SUBACK, which has its packet identifier.',
+    says: 'SUBSCRIBE is answered with a SUBACK that has the same packet identifier.',
     async check(lab) {
       const peer = await lab.connect();
       peer.send(subscribe(lab.version, 513, [[lab.name(), 1]]));
@@ -102,7 +102,7 @@ const subscribing: Statement[] = [
   {
     v4: '3.8.4-3',
     v5: '3.8.4-3',
-    says: 'A SUBSCRIBE with an existing filter replaces its subscription; retained messages are sent again.',
+    says: 'A SUBSCRIBE with the filter of an existing subscription replaces it; in MQTT 3.1.1, the matching retained messages are sent again.',
     async check(lab) {
       const topic = lab.name();
       const peer = await lab.connect();
@@ -120,7 +120,7 @@ const subscribing: Statement[] = [
   },
   {
     v5: '3.8.4-4',
-    says: 'With Retain Handling 0, a repeated SUBSCRIBE gets the retained messages again, and no message is lost meanwhile.',
+    says: 'With Retain Handling 0, the broker sends the retained messages again at a repeated SUBSCRIBE, and no message is lost in the meantime.',
     async check(lab) {
       const topic = lab.name();
       const [reader, writer] = [await lab.connect(), await lab.connect()];
@@ -146,7 +146,7 @@ const subscribing: Statement[] = [
   {
     v4: '3.8.4-4',
     v5: '3.8.4-5',
-    says: 'A SUBSCRIBE with several filters works as several SUBSCRIBEs, with one SUBACK.',
+    says: 'A SUBSCRIBE with several filters has the same effect as several SUBSCRIBEs, but is answered with one SUBACK.',
     async check(lab) {
       const topic = lab.name();
       const peer = await lab.connect();
@@ -187,7 +187,7 @@ const subscribing: Statement[] = [
   {
     v4: '3.8.4-6',
     v5: '3.8.4-8',
-    says: 'A message arrives with the lower of its QoS and the granted QoS.',
+    says: 'A message is delivered with its own QoS or the granted QoS, whichever is lower.',
     async check(lab) {
       for (const granted of [0, 1, 2]) {
         const topic = lab.name();
@@ -204,7 +204,7 @@ const subscribing: Statement[] = [
   },
   {
     v5: '3.9.2-1 3.9.2-2',
-    says: 'SUBACK has no reason string and no user property that would exceed the client’s Maximum Packet Size.',
+    says: 'SUBACK contains no reason string or user property that would make it larger than the client’s Maximum Packet Size.',
     check: (lab) => answeredWithin(lab, (peer) => peer.subscribe([['a/#/b', 0]])),
   },
   {
@@ -221,7 +221,7 @@ const subscribing: Statement[] = [
   {
     v4: '3.9.3-2',
     v5: '3.9.3-2',
-    says: 'The codes of SUBACK are among those of its table.',
+    says: 'SUBACK uses only the codes in the specification’s table for SUBACK.',
     async check(lab) {
       const peer = await lab.connect();
       const filters = [lab.name(), 'a/#/b', '#a', 'x'.repeat(60_000), '$share/g', '$share//a', '$share/+/a'];
@@ -248,7 +248,7 @@ const unsubscribing: Statement[] = [
   {
     v4: '3.10.1-1',
     v5: '3.10.1-1',
-    says: 'The flags of UNSUBSCRIBE are 0010; others end the connection.',
+    says: 'The flags of UNSUBSCRIBE are 0010; other flags end the connection.',
     async check(lab) {
       const body = unsubscribe(lab.version, 1, ['a']).subarray(1);
       for (const flags of [0, 1, 3, 6, 10])
@@ -264,13 +264,13 @@ const unsubscribing: Statement[] = [
   {
     v4: '3.10.3-2',
     v5: '3.10.3-2',
-    says: 'UNSUBSCRIBE has at least one filter; without one the connection ends.',
+    says: 'UNSUBSCRIBE contains at least one filter; an UNSUBSCRIBE without a filter ends the connection.',
     check: (lab) => lab.breaks(unsubscribe(lab.version, 1, [])),
   },
   {
     v4: '3.10.4-1',
     v5: '3.10.4-1',
-    says: 'Filters in UNSUBSCRIBE are compared character by character; an equal one is deleted.',
+    says: 'Filters in UNSUBSCRIBE are compared character by character; a subscription with an equal filter is deleted.',
     async check(lab) {
       const topic = lab.name();
       const peer = await lab.connect();
@@ -293,7 +293,7 @@ const unsubscribing: Statement[] = [
   {
     v4: '3.10.4-2',
     v5: '3.10.4-2',
-    says: 'After UNSUBSCRIBE, no new messages are added for the client.',
+    says: 'After UNSUBSCRIBE, no new messages that match the filter are queued for the client.',
     async check(lab) {
       const [topic, clientId] = [lab.name(), lab.name()];
       const peer = await lab.subscriber(topic, 1, lab.kept(clientId));
@@ -309,7 +309,7 @@ const unsubscribing: Statement[] = [
   {
     v4: '3.10.4-3',
     v5: '3.10.4-3',
-    says: 'Messages above QoS 0 whose delivery has begun are completed after UNSUBSCRIBE.',
+    says: 'If the delivery of a QoS 1 or 2 message has begun, it is completed after UNSUBSCRIBE.',
     async check(lab) {
       const [topic, clientId] = [lab.name(), lab.name()];
       const peer = await lab.subscriber(topic, 2, lab.kept(clientId));
@@ -330,7 +330,7 @@ const unsubscribing: Statement[] = [
   {
     v4: '3.10.4-4 3.10.4-5',
     v5: '3.10.4-4 3.10.4-5',
-    says: 'UNSUBSCRIBE is always answered with UNSUBACK, which has its packet identifier.',
+    says: 'UNSUBSCRIBE is always answered with an UNSUBACK that has the same packet identifier.',
     async check(lab) {
       const peer = await lab.connect();
       peer.send(unsubscribe(lab.version, 770, ['never subscribed']));
@@ -340,7 +340,7 @@ const unsubscribing: Statement[] = [
   {
     v4: '3.10.4-6',
     v5: '3.10.4-6',
-    says: 'An UNSUBSCRIBE with several filters works as several UNSUBSCRIBEs, with one UNSUBACK.',
+    says: 'An UNSUBSCRIBE with several filters has the same effect as several UNSUBSCRIBEs, but is answered with one UNSUBACK.',
     async check(lab) {
       const topic = lab.name();
       const peer = await lab.connect();
@@ -354,7 +354,7 @@ const unsubscribing: Statement[] = [
   },
   {
     v5: '3.11.2-1 3.11.2-2',
-    says: 'UNSUBACK has no reason string and no user property that would exceed the client’s Maximum Packet Size.',
+    says: 'UNSUBACK contains no reason string or user property that would make it larger than the client’s Maximum Packet Size.',
     check: (lab) => answeredWithin(lab, (peer) => peer.unsubscribe('never subscribed')),
   },
   {
@@ -373,7 +373,7 @@ const unsubscribing: Statement[] = [
   },
   {
     v5: '3.11.3-2',
-    says: 'The codes of UNSUBACK are among those of its table.',
+    says: 'UNSUBACK uses only the reason codes in the specification’s table for UNSUBACK.',
     async check(lab) {
       const peer = await lab.connect();
       for (const filter of ['a', 'a/#/b', '$share/g/a', '$share/g'])
@@ -395,7 +395,7 @@ const unsubscribing: Statement[] = [
 const ending: Statement[] = [
   {
     v5: '3.14.0-1',
-    says: 'The broker sends no DISCONNECT before a CONNACK with a code below 0x80.',
+    says: 'The broker sends no DISCONNECT before it has sent a CONNACK with a code below 0x80.',
     async check(lab) {
       for (const bytes of [
         lab.hello({ username: 'nobody', password: 'wrong' }),
@@ -413,7 +413,7 @@ const ending: Statement[] = [
   {
     v4: '3.14.1-1',
     v5: '3.14.1-1',
-    says: 'The flags of DISCONNECT are 0; others end the connection as malformed, and the will is published.',
+    says: 'The flags of DISCONNECT are 0; other flags end the connection, and the will is published.',
     async check(lab) {
       const topic = lab.name();
       const watcher = await lab.subscriber(topic);
@@ -424,7 +424,7 @@ const ending: Statement[] = [
   },
   {
     v5: '3.14.2-1',
-    says: 'The reason code of the broker’s DISCONNECT is one of its table.',
+    says: 'The broker’s DISCONNECT uses only the reason codes in the specification’s table for DISCONNECT.',
     async check(lab) {
       for (const bytes of [packet(0xf0), lab.hello(), publish(5, 'a/#', 'x'), subscribe(5, 0, [['a', 0]])])
         await lab.breaks(bytes, disconnectCodes);
@@ -432,7 +432,7 @@ const ending: Statement[] = [
   },
   {
     v5: '3.14.2-2',
-    says: 'The broker’s DISCONNECT has no Session Expiry Interval.',
+    says: 'The broker’s DISCONNECT contains no Session Expiry Interval.',
     async check(lab) {
       const clientId = lab.name();
       const first = await lab.connect(lab.kept(clientId));
@@ -444,7 +444,7 @@ const ending: Statement[] = [
   },
   {
     v5: '3.14.2-3 3.14.2-4',
-    says: 'DISCONNECT has no reason string and no user property that would exceed the client’s Maximum Packet Size.',
+    says: 'DISCONNECT contains no reason string or user property that would make it larger than the client’s Maximum Packet Size.',
     async check(lab) {
       const { connack } = await lab.dial();
       const most = connack.size;
@@ -459,12 +459,12 @@ const ending: Statement[] = [
   },
   {
     v4: '3.14.4-1 3.14.4-2',
-    says: 'After DISCONNECT a client closes the connection and sends nothing more.',
+    says: 'After DISCONNECT, a client closes the connection and sends nothing more.',
     untested: 'client',
   },
   {
     v5: '3.14.4-1 3.14.4-2',
-    says: 'After its DISCONNECT the broker sends nothing more and closes the connection; packets after a client’s DISCONNECT are not processed.',
+    says: 'After its DISCONNECT, the broker sends nothing more and closes the connection. Packets after a client’s DISCONNECT are not processed.',
     async check(lab) {
       const topic = lab.name();
       const watcher = await lab.subscriber(topic);
@@ -486,7 +486,7 @@ const ending: Statement[] = [
   {
     v4: '3.14.4-3',
     v5: '3.14.4-3',
-    says: 'On a normal DISCONNECT the broker discards the will; on 0x04 of MQTT 5 it publishes the will.',
+    says: 'On a normal DISCONNECT, the broker discards the will; on reason code 0x04 (MQTT 5), it publishes the will.',
     async check(lab) {
       const topic = lab.name();
       const watcher = await lab.subscriber(topic);
@@ -502,7 +502,7 @@ const ending: Statement[] = [
   },
   {
     v5: '3.15.1-1',
-    says: 'The flags of AUTH are 0; others end the connection.',
+    says: 'The flags of AUTH are 0; other flags end the connection.',
     async check(lab) {
       const body = properties([['authMethod', 'x']]);
       await lab.breaks(packet(0xf1, 0x19, body));
@@ -511,7 +511,7 @@ const ending: Statement[] = [
   },
   {
     v5: '3.15.2-1 3.15.2-2 3.15.2-3',
-    says: 'Reason code and properties of AUTH: the broker sends none.',
+    says: 'AUTH has a valid reason code, and no properties that would make it larger than the receiver’s Maximum Packet Size. The broker sends no AUTH.',
     untested: 'absent',
   },
 ];

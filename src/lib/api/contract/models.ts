@@ -64,7 +64,7 @@ export const models = {
     errors: ['AIOT_GATE_FAILED', 'AIOT_MODEL_UNTRUSTED'],
   }),
   remove: endpoint('DELETE /models/:name/versions/:version', {
-    summary: 'Remove an unused version',
+    summary: 'Remove an unused model version',
     params,
     result: removedModelSchema,
     errors: ['AIOT_MODEL_IN_USE'],

@@ -10,7 +10,7 @@ export const status = {
 
 export const damage = {
   list: endpoint('GET /damage', {
-    summary: 'Damage to stored data that is not repaired',
+    summary: 'Unrepaired damage to stored data',
     query: pageQuerySchema,
     result: damagesSchema,
     list: 'damage',
@@ -30,7 +30,7 @@ export const shortestPassphrase = 12;
 export const backups = {
   /** Streams the platform's backup: a tar, whose end shows that it is complete. */
   create: endpoint('POST /backups', {
-    summary: 'A backup as one tar file',
+    summary: 'Create a backup and return it as one tar file',
     description:
       'Streamed while the platform keeps running. The CA’s key, tokens and secrets are encrypted with the passphrase, which is not stored.',
     body: z.strictObject({

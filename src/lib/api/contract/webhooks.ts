@@ -81,7 +81,7 @@ export const webhooks = {
   get: endpoint('GET /webhooks/:id', { summary: 'One webhook', access, params, result: webhookSchema }),
   /** Adds a webhook. Only this response contains its secret. */
   add: endpoint('POST /webhooks', {
-    summary: 'Send events to a URL, signed; the secret is shown only once',
+    summary: 'Add a webhook that sends signed events to a URL; the secret is shown only once',
     access,
     body: newWebhookSchema,
     result: webhookSecretSchema,
