@@ -58,7 +58,7 @@ function entry(from, specifier, kind) {
 }
 
 /**
- * All packages that are loaded as soon as a file is, with the path from the file to each.
+ * All packages that are loaded together with a file, with the path from the file to each.
  * @param {string} root
  * @param {string} file
  * @param {Map<string, Import[]>} read imports of each file: share it between calls, so that each file is read once

@@ -105,7 +105,7 @@ export async function requestKey(csr: string): Promise<string> {
 
 /**
  * A revocation list (RFC 5280, 5) of serial numbers in hex. It is valid as long as the CA, so that a broker without updates
- * keeps working; whoever copies the list must keep it fresh. @param at ms since 1970
+ * keeps working; copies of the list must be updated by other means. @param at ms since 1970
  */
 export async function revocationList(
   issuer: Issuer,

@@ -39,8 +39,8 @@ void aiot_burg(const double *centred, size_t n, double *forward, double *backwar
 #define AIOT_WAVELET_LEVELS 6u
 
 /*
- * One coefficient of each band of a wavelet decomposition in six levels: approximation, then details from the last level to the first. n
- * is at least 448; `first` and `second` have n values.
+ * For each band of a wavelet decomposition in six levels, the magnitude of one coefficient, divided by the length of the approximation. Order:
+ * approximation, then details from the last level to the first. n is at least 448; `first` and `second` are buffers for n values.
  */
 void aiot_wavelet(const double *signal, size_t n, double *first, double *second, double out[AIOT_WAVELET_LEVELS + 1]);
 

@@ -316,7 +316,7 @@ export function sortNumbers(values: Float64Array, scratch: Float64Array): Float6
   return values;
 }
 
-/** The upper half of a double as a monotonically increasing number: all bits of a negative inverted, only the sign bit of others. */
+/** The upper half of a double as a monotonically increasing number: all bits of negative numbers are inverted, of others only the sign bit. */
 function ordered(high: number): number {
   return (high & 0x80000000 ? ~high : high | 0x80000000) >>> 0;
 }

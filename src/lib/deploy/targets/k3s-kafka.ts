@@ -114,7 +114,7 @@ function usersOf({ services, argo, kafka }: Values) {
   ];
 }
 
-/** A topic's name as a Kubernetes name, which must not contain capitals and underscores. */
+/** A topic's name as a Kubernetes name, which must not contain capitals or underscores. */
 function labelOf(topic: string): string {
   return topic
     .toLowerCase()

@@ -126,7 +126,7 @@ function identityObjections({ device, board, existing }: PlanInput): Objection[]
   return told.map((message) => ({ rule: 'identity' as const, region: name, message }));
 }
 
-/** Objects to a table with another layout: the program would look for its identity elsewhere and not find it. */
+/** Objects to a table that moves or removes NVS, because the program would no longer find its identity. */
 function strandedObjections({ stranded }: PlanInput, regions: readonly Region[]): Objection[] {
   if (!stranded) return [];
   const { device, from, to } = stranded;
@@ -321,7 +321,7 @@ function contentWarnings(region: Region, board: Board, known: KnownTable | null)
   return told;
 }
 
-/** Warns about an app at an offset where nothing looks for it. */
+/** Warns about an app at an offset from which it cannot be started. */
 function appWarnings({ name, offset }: Region, known: KnownTable | null): string[] {
   const told: string[] = [];
   const meant = forgottenHex(offset);

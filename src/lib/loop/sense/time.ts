@@ -34,7 +34,7 @@ const believed = 16;
 /** Samples that are late for this long, this often, or by this much come from a clock that was set back and are not repeats. */
 const back = { samples: 1000, ms: 2000, farMs: 10_000 };
 
-/** Maximum distance to the previous sample if it is known to follow, or if too little is known: in periods, plus ms. */
+/** A distance from the previous sample that differs by more than this shows that the sensor's clock was set: in periods, plus ms. */
 const far = { periods: 50, ms: 200 };
 
 /** Silence that breaks samples without times of their own: in periods, and ms. */
@@ -185,8 +185,8 @@ const distancesKept = 4096;
 
 /**
  * Counts whole blocks in which nothing is missing, so that neither gaps nor timestamps in whole milliseconds affect the rate (the
- * median distance of 104 Hz is 10 ms). For times from a clock, the median block counts; arrivals come in bursts, so that only their
- * sum yields a rate.
+ * median distance of 104 Hz is 10 ms). For times from a clock, the median block counts; arrivals come in bursts, so only their sum
+ * yields a rate.
  */
 export function createMeasure(timing: Timing): Measure {
   const done: { count: number; ms: number }[] = [];

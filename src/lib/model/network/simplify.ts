@@ -114,7 +114,7 @@ class Draft {
     return this.tensors.push(tensor) - 1;
   }
 
-  /** Whether so many numbers may still be computed. */
+  /** Whether this many numbers may still be computed; subtracts them from the budget. */
   affords(numbers: number): boolean {
     if (numbers > this.foldable) return false;
     this.foldable -= numbers;

@@ -395,7 +395,7 @@ class Lines {
 /** Length of a checksum and the rest of its line: `,"c":"01234567"}` and the newline. */
 const checksumBytes = 17;
 
-/** A record as JSON. Messages, which are most records, are put together here: payloads in base64 need no escapes, which JSON.stringify looks for. */
+/** Encodes a record as JSON. Most records are messages, which are assembled here, because JSON.stringify would search base64 for escapes. */
 function jsonOf(record: LogRecord): string {
   if (record.k !== 'message') return JSON.stringify(record);
   const { k, n, m, to, ...rest } = record;

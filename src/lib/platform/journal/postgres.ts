@@ -15,7 +15,7 @@ import {
   time,
 } from './tables.js';
 
-/** Maximum time between two looks for new messages of other replicas, ms. */
+/** Interval of polling for new messages of other replicas, ms. */
 const pauseMs = 250;
 
 /** Opens telemetry in PostgreSQL: replicas of the platform share it and have no state of their own. */

@@ -100,7 +100,7 @@ export function affordableCount(graph: Graph, budget: number, least: number, mos
   return Math.min(most, Math.max(least, Math.floor(budget / each)));
 }
 
-/** Indices of at most `count` of so many items, evenly picked. */
+/** Indices of at most `count` of these items, evenly spaced. */
 export function spread(items: number, count: number): number[] {
   if (items <= count) return Array.from({ length: items }, (_, i) => i);
   return Array.from({ length: count }, (_, i) => Math.floor((i * items) / count));

@@ -348,7 +348,7 @@ export class SampleAssembler {
     return done;
   }
 
-  /** Whether a word of this kind may come next in a slot of this number. */
+  /** Accepts a word of one kind for a time slot; returns false if it cannot follow the previous word. */
   private enter(slot: number, bit: number): boolean {
     const first = this.#slot < 0;
     if (!first && slot === this.#slot && (this.#have & bit) === 0) {
