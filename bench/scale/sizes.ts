@@ -13,10 +13,10 @@ import { openAuthority } from '../../src/lib/provision/authority.js';
 import { certificateRequest } from '../../src/lib/provision/certificates.js';
 import { tinyBundle } from '../../test/support/bundle.js';
 
-/** PUBACK: a header of two bytes, and the packet's number. */
+/** Size of a PUBACK: a header of two bytes, and the packet's number. */
 export const ackBytes = 4;
 const connackBytes = 4;
-/** SUBACK for two topics at once. */
+/** Size of a SUBACK for two topics. */
 const subackBytes = 6;
 
 /** A PUBLISH at QoS 1, bytes. */

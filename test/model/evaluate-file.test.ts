@@ -296,7 +296,7 @@ function dynamicNetwork(): Uint8Array {
 }
 
 describe('aiot model evaluate on files from TensorFlow’s converter', () => {
-  // Accuracy and AUC were measured with ai-edge-litert (facts: ml.md); the expected outputs are its own predictions.
+  // Accuracy and AUC were measured with ai-edge-litert. The expected outputs are its predictions.
   it.each([
     ['f32', 'litert', 0.909, 0.95203, 'f32.litert.pred.csv', 1e-6],
     ['f32', 'device', 0.909, 0.95203, 'f32.litert.pred.csv', 1e-6],

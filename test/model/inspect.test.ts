@@ -164,7 +164,7 @@ describe('aiot model inspect', () => {
 });
 
 describe('aiot model inspect of files from TensorFlow’s converter', () => {
-  // Versions and sizes are from facts (ml.md) and dump.txt beside the files.
+  // The operator versions are those that TensorFlow's converter wrote.
   it.each([
     ['f32', 12_260, 'float32', ['FULLY_CONNECTED 1', 'LOGISTIC 1'], 2350],
     ['int8', 8048, 'int8', ['FULLY_CONNECTED 4', 'LOGISTIC 2'], 2350],

@@ -37,7 +37,7 @@ export function blobCalls(transport: Transport) {
       return blobSchema.parse(await answer.body.json());
     },
 
-    /** @throws AIOT_NOT_FOUND */
+    /** @throws AIOT_NOT_FOUND; `bytes` of the result throws AIOT_DIGEST_MISMATCH */
     async get(digest: string, options: { from?: number; signal?: AbortSignal } = {}): Promise<BlobDownload> {
       const from = options.from ?? 0;
       const answer = await transport.call('GET', `/blobs/${digest}`, {

@@ -29,7 +29,10 @@ export interface FollowOptions extends Omit<EventsQuery, 'limit'> {
 const silenceMs = 45_000;
 const longestPauseMs = 5000;
 
-/** Yields all events, each once and in order, across broken connections and restarts of the platform. @throws AIOT_EVENTS_GONE */
+/**
+ * Yields all events, each once and in order, across broken connections and restarts of the platform.
+ * @throws AIOT_EVENTS_GONE and other errors that no retry fixes; after `retries` attempts, AIOT_PLATFORM_UNREACHABLE
+ */
 export async function* followEvents(
   transport: Transport,
   options: FollowOptions,

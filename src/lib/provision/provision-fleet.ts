@@ -125,7 +125,7 @@ export async function provisionFleet(options: FleetOptions): Promise<FleetResult
 
 /**
  * Devices made by an earlier run, and the names that it had registered when it was killed.
- * @throws AIOT_ALREADY_EXISTS for names used by other devices
+ * @throws AIOT_ALREADY_EXISTS for names used by other devices, AIOT_TRUST_MISSING
  */
 async function alreadyThere(
   options: FleetOptions,

@@ -95,8 +95,8 @@ interface Rotation {
 
 /**
  * Replaces the keys of a role in the next root. A new signing key replaces the old one in this user's folder.
- * @throws AIOT_TRUST_CONFLICT (roles not separated yet), AIOT_TRUST_SIGNATURES, AIOT_FILE_NOT_FOUND, AIOT_ALREADY_EXISTS, AIOT_MEMORY_SHORT (too many
- * keys)
+ * @throws AIOT_TRUST_CONFLICT (roles not separated yet), AIOT_TRUST_SIGNATURES, AIOT_FILE_NOT_FOUND, AIOT_ALREADY_EXISTS, AIOT_USAGE (too few keys
+ * would remain), AIOT_MEMORY_SHORT (too many keys)
  */
 export async function rotateTrust(trust: TrustContext, rotation: Rotation): Promise<TrustChange> {
   const { client, context, validMs, now = Date.now() } = trust;

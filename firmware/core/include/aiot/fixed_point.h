@@ -1,7 +1,7 @@
 /*
  * The integer primitives of TensorFlow Lite's reference kernels ("double rounding", the default of
  * TFLite Micro). Bit-exact with src/lib/runtime/interpreter/fixed-point.ts, which generates
- * test/golden.inc.
+ * firmware/test/golden.inc.
  */
 #ifndef AIOT_FIXED_POINT_H
 #define AIOT_FIXED_POINT_H

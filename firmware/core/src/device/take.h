@@ -1,6 +1,6 @@
 /*
- * The take: samples that become telemetry and predictions. take.c also defines `aiot_device_take`, `_sample`, `_ready` and `_take_end`. The
- * functions below are for the trials. Called on the device's loop.
+ * The take: samples that become telemetry and predictions. take.c also defines aiot_device_take, aiot_device_sample, aiot_device_ready and
+ * aiot_device_take_end. The functions below are for trials, and are called in the device's loop.
  */
 #ifndef AIOT_DEVICE_TAKE_H
 #define AIOT_DEVICE_TAKE_H

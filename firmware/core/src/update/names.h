@@ -19,10 +19,10 @@ uint32_t aiot_count_bits(uint32_t bits);
 
 /* Readers for a member's value; a value in any other format makes the whole text invalid. */
 
-/* "sha256:" and 64 hex digits. */
+/* Reads a digest: "sha256:" and 64 hex digits. */
 void aiot_read_digest(aiot_json *json, uint8_t out[AIOT_SHA256_BYTES]);
 
-/* 64 hex digits. */
+/* Checks that the value is a SHA-256 of 64 hex digits, and discards it. */
 void aiot_read_sum(aiot_json *json);
 
 /* The name of a kind. */

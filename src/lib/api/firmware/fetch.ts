@@ -45,7 +45,7 @@ export async function resolveFirmware(
  * Downloads a version and verifies it: the signatures, and that these are the signed bytes.
  * @param text as in `resolveFirmware`
  * @param trust accepted signers; null = those that the platform trusts
- * @throws AIOT_NOT_FOUND, AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_DIGEST_MISMATCH
+ * @throws AIOT_NOT_FOUND, AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_UPDATE_EXPIRED, AIOT_DIGEST_MISMATCH
  */
 export async function fetchFirmware(
   client: FirmwareClient,

@@ -2,7 +2,7 @@ import { percent } from '../../core/figures.js';
 import type { Dataset, Finding, Recording } from '../types.js';
 import { listIds } from './report.js';
 
-/** Seconds, and samples, that a field must stay constant to count as stuck. */
+/** Minimum duration and number of samples for which a field must be constant to count as stuck. */
 const stillSeconds = 1;
 
 const stillSamples = 50;

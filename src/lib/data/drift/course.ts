@@ -213,8 +213,8 @@ export function boundsOf(rows: number, parts: number): number[] {
 }
 
 /**
- * Finds the stretch of NOW from which a column's distribution differs from the base's: the cut at which the two sides differ most (χ² over the bins,
- * based on effective sample sizes). If the part before it does not match the base either, that part is searched again. 0 = from the beginning.
+ * Finds the stretch of NOW from which a column's distribution differs from the base's. It begins at the cut at which the two sides differ most (χ²
+ * over the bins, based on effective sample sizes). If the part before it does not match the base either, that part is searched again. 0 = from the beginning.
  * @param counts by stretch, then by bin @param time effective rows per row
  */
 function changePoint(counts: Float64Array[], base: number[], time: number, alpha: number): number {

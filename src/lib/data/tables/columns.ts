@@ -42,8 +42,8 @@ export function rolesOf(columns: string[], labelColumn?: string): ColumnRoles {
 }
 
 /**
- * Converts times to seconds. The unit of numbers is derived from the column's name (s, ms, us), the magnitude (times since 1970, in s to
- * ns), or a median step of at least 1 (ms). Other text is parsed as dates. Null if any value is not a time.
+ * Converts times to seconds. The unit of numbers is derived from the column's name (s, ms, us) or the magnitude (times since 1970, in s to
+ * ns). For other numbers, it is ms if the median step is at least 1. Other text is parsed as dates. Null if any value is not a time.
  */
 export function secondsOf(name: string, texts: string[]): Float64Array | null {
   const out = new Float64Array(texts.length);

@@ -197,7 +197,7 @@ async function envelopesOf(repository: OciRepository, digest: string, what: stri
   return envelopes;
 }
 
-/** The newest envelope that the trust root accepts; those signed by others are skipped. @throws the newest one's error if none is valid */
+/** The newest envelope that the trust root accepts; those signed by others are skipped. @throws AIOT_SIGNATURE_INVALID, or the newest one's error */
 function firstTrusted(
   content: Uint8Array,
   envelopes: readonly Envelope[],

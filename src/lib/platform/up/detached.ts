@@ -17,7 +17,7 @@ import { argumentsOf, platformFolder, type UpOptions, type UpResult, upResultSch
 /**
  * Starts `aiot up` as a separate process that outlives this one, and resolves when it is ready, with its JSON output. It logs to platform.log in its
  * folder.
- * @throws the cause of a failed start, or AIOT_PLATFORM_FAILED
+ * @throws AIOT_FILE_NOT_WRITABLE (the log), the cause of a failed start, or AIOT_PLATFORM_FAILED
  */
 export async function upDetached(options: UpOptions, signal?: AbortSignal): Promise<UpResult> {
   const folder = platformFolder(options.data);

@@ -72,7 +72,7 @@ const mostSaid = 4_000_000;
 
 /**
  * Runs a program and waits for its end. The caller checks the exit code.
- * @throws AIOT_PROGRAM_NOT_FOUND with `next` as the next step, AIOT_INTERRUPTED, AIOT_TIMED_OUT
+ * @throws AIOT_PROGRAM_NOT_FOUND with `next` as the next step, AIOT_FIRMWARE_BUILD after the timeout, the signal's reason
  */
 export async function runTool(
   program: string,

@@ -232,7 +232,7 @@ interface S3Large {
   putParts(key: string, parts: AsyncIterable<Uint8Array>): Promise<void>;
 }
 
-/** @throws AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED, AIOT_BROKER_REFUSED */
+/** The methods throw AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED, AIOT_BROKER_REFUSED, and AIOT_NOT_FOUND (`open`). */
 function s3Large(place: S3Location, requests: S3Requests): S3Large {
   const { where } = place;
   return {
