@@ -2,7 +2,7 @@ import { percent } from '../../core/figures.js';
 import { trainDiscriminant } from '../features/discriminant.js';
 import type { Dataset, Finding, Recording } from '../types.js';
 
-/** Minimum recordings of a label to judge another by, and of the whole set. */
+/** Minimum number of recordings of a label that others are judged by, and of labeled recordings in all. */
 const leastOfLabel = 3;
 
 const leastRecordings = 10;

@@ -176,9 +176,10 @@ const mostOutliers = 0.02;
 /** A single value may be an event that the sensor really measured. */
 const leastOutliers = 2;
 
-/** An extreme value is a code if it repeats at least this often, and at least half this many times as often as the others on average. */
+/** Minimum number of repeats for an extreme value to be a code for a missing value. */
 const leastRepeats = 4;
 
+/** A code also repeats at least half this many times as often as the other values do on average. */
 const timesOthers = 10;
 
 /** Finds values far from all others of their column, and codes for missing values. Heavy tails are judged on a logarithmic scale. */
@@ -323,9 +324,10 @@ const correlationErrors = 4.5;
 
 const mostClasses = 20;
 
-/** Explained variance from which a column is taken for the value to predict, and the share of the rest that others may leave. */
+/** Minimum share of the target's variance that a column explains if it is the target with noise. */
 const leastExplained = 0.99;
 
+/** Maximum variance that such a column leaves unexplained, as a share of the variance that all other columns together leave unexplained. */
 const mostUnexplained = 0.25;
 
 /**

@@ -9,7 +9,7 @@ import {
   usual,
 } from './profiles.js';
 
-/** Minimum deviations from the peers. In 100 recordings of 10 fields, normal values reach 4; real ones have heavier tails. */
+/** Minimum distance from the peers, in standard deviations. In 100 recordings of 10 fields, normal values reach 4, but real ones go further. */
 const unitSigmas = 6;
 
 const offsetSigmas = 6;

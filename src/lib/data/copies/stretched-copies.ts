@@ -4,9 +4,10 @@ import { movingSizes } from './band.js';
 /** Points that each recording is thinned to, whatever its length: the same points in a copy at another rate. */
 const points = 512;
 
-/** Lengths closer than this do not count as another rate; the other searches find such copies. */
+/** Minimum relative difference in length for another rate. The other searches find copies that differ less. */
 const sameLength = 0.01;
 
+/** Maximum ratio of the lengths. */
 const widest = 5;
 const least = 0.95;
 

@@ -1,9 +1,10 @@
 import { noiseOf, SimulatedChip, type SimulationOptions, toCounts, type World } from '../simulated-chip.js';
 import { dpsPerCount, gramsPerCount, ratesHz, reg } from './lsm6ds3tr-c.js';
 
-/** How long registers are unavailable after power-up and BOOT. */
+/** Time for which registers are unavailable after power-up and BOOT, ms. */
 const bootMs = 15;
 
+/** Duration of a software reset, ms. */
 const resetMs = 0.05;
 const readOnly = new Set<number>([reg.WHO_AM_I, reg.STATUS_REG]);
 
