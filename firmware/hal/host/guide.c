@@ -16,7 +16,7 @@
 #include "mqtt_mosquitto.h"
 #include "program.h"
 
-/* As in PubSubClient. */
+/* The keep-alive is the same as PubSubClient's. */
 #define KEEP_ALIVE_S 15
 /* Room for two models of up to about 1 MiB, the limit of the services' other clients. */
 #define MEMORY_BYTES (2u * 1280u * 1024u)

@@ -8,7 +8,7 @@
 #define AIOT_HOST_SLOT_BYTES (1024u * 1024u)
 #define AIOT_HOST_FLASH_BYTES (2u * 4096u + 2u * AIOT_HOST_SLOT_BYTES)
 
-/* Two configuration slots, one sector each. */
+/* Flash of the configurations: two sectors of records, then two slots of one sector each. */
 #define AIOT_HOST_CONFIG_BYTES (4u * 4096u)
 #define AIOT_HOST_TRUST_BYTES (2u * 4096u)
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 enum { TYPE, SIZE, SHAPE, FORMAT, DIFF_SIZE, DIFF, EXTRA_SIZE, EXTRA, STEP, END };
-/* Sequential, compressed with heatshrink. */
+/* First byte of a sequential patch that is compressed with heatshrink; and the largest shift of a number's bits. */
 enum { SEQUENTIAL_HEATSHRINK = 4, LONGEST_NUMBER = 41 };
 
 void aiot_delta_begin(aiot_delta *d, aiot_delta_read read, void *context, uint32_t base_bytes, uint32_t total) {

@@ -74,13 +74,13 @@ const aiot_flash *aiot_esp32_models(void) {
   return join(&joined, 0, &slots[0], &slots[1]);
 }
 
-/* A separate partition: two sectors of records, then one sector per slot. NULL on boards with an older table. */
+/* Flash of the configurations: two sectors of records, then one sector per slot. NULL on boards with an older table. */
 const aiot_flash *aiot_esp32_configs(void) {
   static part configs;
   return find(&configs, OWN_TYPE, "config") && configs.flash.bytes >= 4 * SECTOR ? &configs.flash : NULL;
 }
 
-/* Two sectors. NULL on boards with an older table. */
+/* Flash of the trust state: two sectors. NULL on boards with an older table. */
 const aiot_flash *aiot_esp32_trust(void) {
   static part trust;
   return find(&trust, OWN_TYPE, "trust") && trust.flash.bytes >= 2 * SECTOR ? &trust.flash : NULL;

@@ -15,7 +15,7 @@
 #include "freertos/task.h"
 #include "settings.h"
 
-/* The stack: 7,604 bytes were used, plus a reserve of a fifth. */
+/* STACK: 7,604 bytes were used, plus a reserve of a fifth. */
 enum { WAIT_MS = 50, BUFFER = 1024, PIECE = 512, STACK = 9216, TIMEOUT_MS = 10000, FORM = 64 };
 /* Maximum size of an address with a path. In paths of the guide's services, escaping may triple the length of a name. */
 enum { URL = AIOT_COMPAT_GUIDE ? 960 : 160 + 256 };
