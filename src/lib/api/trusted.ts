@@ -1,7 +1,7 @@
 import { AiotError } from '../core/errors.js';
 import type { ModelVersion } from './api.js';
 
-/** Unsigned versions are neither promoted, rolled out nor run. @throws AIOT_MODEL_UNTRUSTED */
+/** Rejects an unsigned version, which must not be promoted, rolled out or run. @throws AIOT_MODEL_UNTRUSTED */
 export function requireTrusted({ name, version, trusted, origin }: ModelVersion): void {
   if (trusted) return;
   throw new AiotError(

@@ -480,7 +480,11 @@ function ownedCopy({ topic, payload, qos, properties, expiresAt }: BrokerMessage
   return own;
 }
 
-/** Stores and delivers messages without a client behind them. */
+/**
+ * Stores and delivers a message that is not received from a client now: a will, or a message of the platform. Resolves with a subscriber that is
+ * behind, or null.
+ * @param key key of the session whose will it is
+ */
 export function send(
   { router }: Core,
   message: BrokerMessage,

@@ -87,7 +87,7 @@ export async function endSession(core: Core, session: Session): Promise<void> {
   if (core.state.wills.get(session.key)?.dueAt != null) await endWill(core, session.key, 'told');
 }
 
-/** Sends a message without a client behind it through the same steps as all others. Storage errors are logged. */
+/** Processes a will in the same steps as any other message. Storage errors are logged. */
 async function tell(core: Core, who: string, message: BrokerMessage): Promise<void> {
   try {
     if (isProtocolTopic(message.topic)) await core.store(who, message.topic, message.payload);
