@@ -132,7 +132,7 @@ describeReal('onnx', 'tree models from ONNX', () => {
   });
 
   describeReal('cc', 'as C', () => {
-    it('give the same sums bit for bit', { timeout: 300_000 }, async () => {
+    it('give the same sums bit for bit, and the same classes', { timeout: 300_000 }, async () => {
       for (const name of ['forest', 'forest-two', 'boosting', 'boosting-two', 'forest-regressor', 'tree']) {
         const out = join(models, `${name}-c`);
         const quantized = await runCli([
@@ -147,9 +147,17 @@ describeReal('onnx', 'tree models from ONNX', () => {
   });
 });
 
-/** Compiles the emitted C code, and returns the sums that it computes for these rows. */
-function runInC(out: string, graph: Graph, rows: ArrayLike<number>[], flags: string[] = ['-O2']): Int32Array {
+interface FromC {
+  /** [rows × outputs] */
+  sums: Int32Array;
+  /** Class of each row; null if the model predicts a value. */
+  classes: number[] | null;
+}
+
+/** Compiles the emitted C code, and returns the sums and classes that it computes for these rows. */
+function runInC(out: string, graph: Graph, rows: ArrayLike<number>[], flags: string[] = ['-O2']): FromC {
   const { inputs, outputs } = forestIn(graph, graph.operators.find(({ op }) => op === 'FOREST')!);
+  const decides = readFileSync(join(out, 'model.h'), 'utf8').includes('int model_class(');
   writeFileSync(
     join(out, 'main.c'),
     `#include "model.h"
@@ -160,6 +168,8 @@ int main(void) {
   while (fread(input, sizeof input, 1, stdin) == 1) {
     model_run(input, sums);
     fwrite(sums, sizeof sums, 1, stdout);
+    const int32_t decided = ${decides ? 'model_class(sums)' : -1};
+    fwrite(&decided, sizeof decided, 1, stdout);
   }
   return 0;
 }
@@ -172,16 +182,25 @@ int main(void) {
   });
   if (status !== 0) throw new Error(stderr.slice(0, 4000));
   const input = new Uint8Array(Float32Array.from(rows.flatMap((row) => Array.from(row))).buffer);
-  return new Int32Array(new Uint8Array(execFileSync(program, { input, maxBuffer: 2 ** 26 })).buffer);
+  const all = new Int32Array(new Uint8Array(execFileSync(program, { input, maxBuffer: 2 ** 26 })).buffer);
+  const width = outputs + 1;
+  return {
+    sums: all.filter((_, i) => i % width < outputs),
+    classes: decides ? [...all.filter((_, i) => i % width === outputs)] : null,
+  };
 }
 
-function expectSame(graph: Graph, sums: Int32Array, rows: ArrayLike<number>[], name: string): void {
+function expectSame(graph: Graph, { sums, classes }: FromC, rows: ArrayLike<number>[], name: string): void {
   const interpreter = createInterpreter(graph);
   const operator = graph.operators.find(({ op }) => op === 'FOREST')!;
   const { outputs, scale } = forestIn(graph, operator);
   expect(sums.length, name).toBe(rows.length * outputs);
   rows.forEach((row, at) => {
-    interpreter.invoke(Float32Array.from(row));
+    const answer = interpreter.invoke(Float32Array.from(row));
+    if (classes !== null) {
+      const decided = answer.length > 1 ? answer.indexOf(Math.max(...answer)) : Number(answer[0]! >= 0.5);
+      expect(classes[at], `${name}, row ${at}: ${answer}`).toBe(decided);
+    } else expect(outputs, name).toBe(1);
     const own = interpreter.tensors[operator.outputs[0]!] as Float32Array;
     const theirs = Float32Array.from(sums.subarray(at * outputs, (at + 1) * outputs), (sum) => sum * scale);
     expect(Buffer.from(theirs.buffer).equals(Buffer.from(own.slice().buffer)), `${name}, row ${at}`).toBe(
@@ -196,7 +215,7 @@ describeReal('cc', 'a trained forest as C', () => {
     ['-O0', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'],
     ['-Os', '-static'],
   ])(
-    'gives the sums of the interpreter bit for bit, compiled with %s',
+    'gives the sums of the interpreter bit for bit, and its classes, compiled with %s',
     { timeout: 120_000 },
     async (...flags) => {
       const random = seededRandom(11);

@@ -388,6 +388,14 @@ describe('importing an ONNX file', () => {
   });
 });
 
+it('importing trees takes time proportional to the weights of a leaf', async () => {
+  const before = process.cpuUsage();
+  const { graph } = await imported(leavesAlone(2, 1, 60_000));
+  const { user, system } = process.cpuUsage(before);
+  expect(graph.operators.map(({ op }) => op)).toContain('FOREST');
+  expect((user + system) / 1e6).toBeLessThan(2);
+});
+
 /** Alternates multiplications by one constant with activations that cannot be fused. */
 function repeatedMul(count: number): OnnxText {
   const name = (k: number) => (k === 0 ? 'x' : k === count ? 'y' : `t${k}`);
@@ -477,7 +485,41 @@ const bombs: Readonly<Record<string, () => Bomb>> = {
     },
     message: /it has 1000000 time steps/,
   }),
+  'trees whose leaves have 4096 outputs each': () => ({
+    model: leavesAlone(3000, 4096, 0),
+    message: /more than \d+ numbers as weights/,
+  }),
 };
+
+/** Trees of a single leaf, and weights that all belong to the first one. */
+function leavesAlone(trees: number, targets: number, weights: number): OnnxText {
+  const zeros = (count: number) => new Array<number>(count).fill(0);
+  return {
+    inputs: { x: [1, 2] },
+    outputs: ['y'],
+    nodes: [
+      {
+        ...node('TreeEnsembleRegressor', 'x', 'y', {
+          n_targets: targets,
+          nodes_modes: { strings: new Array(trees).fill('LEAF') },
+          nodes_treeids: zeros(trees).map((_, tree) => tree),
+          ...Object.fromEntries(
+            ['nodes_nodeids', 'nodes_featureids', 'nodes_truenodeids', 'nodes_falsenodeids'].map((name) => [
+              name,
+              zeros(trees),
+            ]),
+          ),
+          nodes_values: { floats: zeros(trees) },
+          target_weights: { floats: zeros(weights) },
+          target_treeids: zeros(weights),
+          target_nodeids: zeros(weights),
+          target_ids: zeros(weights),
+        }),
+        domain: 'ai.onnx.ml',
+      },
+    ],
+  };
+}
 
 /** A constant of 67 million rows without columns, which has no elements. */
 const emptyTensor = tensorMessage('e', [2 ** 26, 0], []);

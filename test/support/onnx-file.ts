@@ -7,6 +7,7 @@ type Attribute =
   | Uint8Array
   | { float: number }
   | { floats: number[] }
+  | { strings: string[] }
   | { graph: Uint8Array };
 
 export interface OnnxNodeText {
@@ -103,6 +104,7 @@ function attributeMessage(name: string, value: Attribute): Uint8Array {
   if (Array.isArray(value)) return joinBytes(own, ...value.map((each) => integerField(8, each)));
   if ('float' in value) return joinBytes(own, floatField(2, value.float));
   if ('floats' in value) return joinBytes(own, ...value.floats.map((each) => floatField(7, each)));
+  if ('strings' in value) return joinBytes(own, ...value.strings.map((each) => bytesField(9, each)));
   return joinBytes(own, bytesField(6, value.graph));
 }
 

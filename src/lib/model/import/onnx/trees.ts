@@ -61,6 +61,7 @@ function treesOf(call: NodeCall, outputs: number, kind: 'class' | 'target', fact
     throw malformed(`${where}: ${thresholds.length} thresholds of ${count} nodes`);
   const places = new Map(treeIds.map((tree, i) => [`${tree} ${nodeIds[i]}`, i]));
   if (places.size !== count) throw malformed(`${where}: two nodes have the same number`);
+  call.maker.reserve(modes.filter((mode) => mode === 'LEAF').length * outputs);
   const weights = weightsOf(call, kind, outputs, places);
   const byTree = new Map<number, number[]>();
   for (const [i, tree] of treeIds.entries()) {
@@ -128,7 +129,9 @@ function weightsOf(
     const place = places.get(`${trees[i]} ${nodes[i]}`);
     if (place === undefined || !(ids[i]! >= 0 && ids[i]! < outputs))
       throw malformed(`${call.where}: a weight of ${kind} ${ids[i]} in node ${nodes[i]} of tree ${trees[i]}`);
-    found.set(place, [...(found.get(place) ?? []), [ids[i]!, values[i]!]]);
+    const own = found.get(place);
+    if (own) own.push([ids[i]!, values[i]!]);
+    else found.set(place, [[ids[i]!, values[i]!]]);
   }
   return found;
 }
