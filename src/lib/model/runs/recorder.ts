@@ -12,7 +12,7 @@ import { modelName } from '../files.js';
 import type { Material } from '../material.js';
 import { defaultLayers } from '../network/layers.js';
 import type { Division } from '../train/examples/parts.js';
-import { configDigestOf } from '../train/lineage.js';
+import { configDigestOf, trainingConfig } from '../train/lineage.js';
 import type { Plan } from '../train/plan.js';
 import type { Candidate, TrainResult } from '../train/result.js';
 import {
@@ -163,7 +163,8 @@ const without = new Set(['name', 'table', 'accept', 'vote', 'quantize']);
  * be compared. Training on a table has no `signal` settings.
  */
 function parametersOf({ config }: Project, rows: boolean, plan: Plan | null): Record<string, Parameter> {
-  const model = Object.fromEntries(Object.entries(config.model).filter(([name]) => !without.has(name)));
+  const own = trainingConfig(config).model ?? {};
+  const model = Object.fromEntries(Object.entries(own).filter(([name]) => !without.has(name)));
   const kind = plan?.network.kind ?? config.model.kind;
   const usual = kind === 'layers' || kind === 'forest' ? undefined : defaultLayers[kind];
   const layers = config.model.layers ?? usual;

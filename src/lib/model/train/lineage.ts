@@ -47,7 +47,16 @@ export function configDigestOf({ config }: Project): string {
 /** The parts of aiot.yaml that do not affect the trained model: where it runs, what runs next to it, and what triggers training. */
 const without = new Set(['loop', 'up', 'pipeline']);
 
-/** aiot.yaml without these parts: the identity of a training. */
+/**
+ * aiot.yaml without these parts: the identity of a training. Settings of trees belong to it only if trees are trained, so that networks keep the
+ * identity that they had before trees existed.
+ */
 export function trainingConfig(config: ProjectConfig): Partial<ProjectConfig> {
-  return Object.fromEntries(Object.entries(config).filter(([name]) => !without.has(name)));
+  const parts: Partial<ProjectConfig> = Object.fromEntries(
+    Object.entries(config).filter(([name]) => !without.has(name)),
+  );
+  const { kind, train } = config.model;
+  if (kind === 'forest') return parts;
+  const { forest: _, ...own } = train;
+  return { ...parts, model: { ...config.model, train: own as typeof train } };
 }
