@@ -73,12 +73,12 @@ describe('aiot completion', () => {
     ],
     [
       ['aiot', 'model', 'train', '--kind', ''],
-      ['mlp', 'cnn1d', 'ds-cnn', 'autoencoder'],
+      ['mlp', 'cnn1d', 'ds-cnn', 'autoencoder', 'forest'],
     ],
     [['aiot', 'model', 'train', '--kind', '=', 'c'], ['cnn1d']],
     [
       ['aiot', 'model', 'train', '--kind', '='],
-      ['mlp', 'cnn1d', 'ds-cnn', 'autoencoder'],
+      ['mlp', 'cnn1d', 'ds-cnn', 'autoencoder', 'forest'],
     ],
     [['aiot', 'model', 'train', '--epochs', ''], []],
     [['aiot', 'examples', 'k'], ['kafka']],
