@@ -18,7 +18,7 @@ export function epochText(
 
 /** The trained model, its data, and its quality; leaks first. */
 export function trainingText(result: TrainResult): string {
-  const { metrics, windows, split, backend } = result;
+  const { windows, split } = result;
   const examples = unitOf(split) === 'row' ? 'Rows' : 'Windows';
   const leaks = result.leaks
     .map((text) => `${red('✗')} Leaking split, metrics are too optimistic: ${text}\n`)
@@ -27,12 +27,7 @@ export function trainingText(result: TrainResult): string {
     ['Model', `${result.model}, ${size(result.bytes)} float, predicts ${answerText(result)}`],
     ...inputPairs(result),
     [examples, `${windows.train} for training, ${windows.validation} for validation; split by ${split}`],
-    result.choice?.kept === 'linear'
-      ? ['Network', `a linear model, one dense layer, in ${result.seconds.toFixed(1)} s`]
-      : [
-          'Epochs',
-          `${result.epochs} in ${result.seconds.toFixed(1)} s on ${backend}; kept epoch ${metrics.bestEpoch}`,
-        ],
+    fittedPair(result),
     ...figurePairs(result),
     ...baselinePairs(result),
     ['File', shownPath(result.file)],
@@ -44,6 +39,14 @@ export function trainingText(result: TrainResult): string {
     .map((note) => `\n${yellow('!')} ${note}`)
     .join('');
   return `${leaks}${facts(pairs)}${notes}${folds}`;
+}
+
+/** How the model was fitted, and how long it took. */
+function fittedPair({ choice, backend, epochs, seconds, metrics }: TrainResult): [string, string] {
+  const time = `${seconds.toFixed(1)} s`;
+  if (choice?.kept === 'linear') return ['Network', `a linear model, one dense layer, in ${time}`];
+  if (backend === 'forest') return ['Trees', `grown in ${time}`];
+  return ['Epochs', `${epochs} in ${time} on ${backend}; kept epoch ${metrics.bestEpoch}`];
 }
 
 /** Advice if the baseline is better than the trained network; null if it is not, or if both were already compared to choose one. */
@@ -220,7 +223,9 @@ export function quantizationText(result: QuantizeResult): string {
   if (result.arenaBytes !== null) {
     told.push([
       'Arena',
-      `${size(result.arenaBytes)}: the smallest that works in TFLite Micro (64-bit), plus 3 %`,
+      result.arenaBytes === 0
+        ? '0 B: trees need no memory besides their tables'
+        : `${size(result.arenaBytes)}: the smallest that works in TFLite Micro (64-bit), plus 3 %`,
     ]);
   }
   told.push(

@@ -79,13 +79,15 @@ export async function fitModel(options: FitOptions): Promise<Fit> {
 }
 
 /**
- * File of a project's quantized model.
+ * File of a project's quantized model; trees have integers already, so theirs is the trained file.
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_FILE_NOT_FOUND if it is not quantized yet
  */
 export async function quantizedFile(folder: string): Promise<string> {
-  const { int8 } = buildFiles(await loadProject(folder));
-  if (await isFile(int8)) return int8;
-  throw new AiotError('AIOT_FILE_NOT_FOUND', `the project has no quantized model yet (${int8})`, {
+  const project = await loadProject(folder);
+  const { int8, float } = buildFiles(project);
+  const file = project.config.model.kind === 'forest' ? float : int8;
+  if (await isFile(file)) return file;
+  throw new AiotError('AIOT_FILE_NOT_FOUND', `the project has no quantized model yet (${file})`, {
     next: 'Create it with `aiot model train` and `aiot model quantize`, or specify a file.',
   });
 }

@@ -76,7 +76,10 @@ async function forestOf(
     {
       ...train.forest,
       seed: train.seed,
-      onTree: (tree) => onStep?.(`tree ${tree} of ${wanted}, ${what}`),
+      // Without a terminal, each report is a line of its own.
+      onTree: (tree) => {
+        if ((tree - 1) % Math.ceil(wanted / 10) === 0) onStep?.(`tree ${tree} of ${wanted}, ${what}`);
+      },
       signal,
     },
   ).catch((error: unknown) => {

@@ -37,13 +37,17 @@ export function axisOf(
   return { input, output, filter, stride, dilation, before: total >> 1 };
 }
 
+/** Rejects windows larger than any real one, whose products may not fit int32 on a device. */
+export function requireSteps(node: Node, filter: readonly number[], steps: readonly number[]): void {
+  if ([...filter, ...steps].some((step) => step > largestStep))
+    throw node.malformed(`a window of ${filter} with steps of ${steps} (at most ${largestStep})`);
+}
+
 /** Axes of a window of filterH × filterW over input 0 (NHWC), whose output must have `channels` channels. */
 export function windowAxes(node: Node, window: Window, filter: [number, number], channels: number) {
   const [batches, height, width] = node.shape(node.input(0), 4) as [number, number, number, number];
   const { padding, strideH, strideW, dilationH = 1, dilationW = 1 } = window;
-  const steps = [...filter, strideH, strideW, dilationH, dilationW];
-  if (steps.some((step) => step > largestStep))
-    throw node.malformed(`a window of ${filter} with steps of ${steps.slice(2)} (at most ${largestStep})`);
+  requireSteps(node, filter, [strideH, strideW, dilationH, dilationW]);
   const rows = axisOf(height, filter[0], strideH, dilationH, padding);
   const columns = axisOf(width, filter[1], strideW, dilationW, padding);
   if (rows.output < 1 || columns.output < 1)

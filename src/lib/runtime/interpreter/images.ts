@@ -8,7 +8,7 @@ import {
   scaleOf,
 } from './fixed-point.js';
 import { floatRange } from './float.js';
-import { axisOf } from './geometry.js';
+import { axisOf, requireSteps } from './geometry.js';
 import { wideBias } from './int16.js';
 import { stridesOf } from './moves.js';
 import type { Node } from './node.js';
@@ -167,6 +167,7 @@ export function transposeConvOf(node: Node<OperatorOptions['TRANSPOSE_CONV']>) {
   if (taken !== channels || outputs !== outChannels || outBatches !== batches)
     throw node.malformed(`[${node.input(2).tensor.shape}] and a filter of [${node.input(1).tensor.shape}]`);
   const { strideH, strideW, padding } = node.options;
+  requireSteps(node, [filterH, filterW], [strideH, strideW]);
   const [rows, columns] = [
     axisOf(outH, filterH, strideH, 1, padding),
     axisOf(outW, filterW, strideW, 1, padding),
