@@ -115,7 +115,7 @@ export interface ExtractOptions {
   project?: string | undefined;
   /** Source of the data; default `auto`: the platform if it has recordings of the stream, else the project. */
   from?: (typeof extractSources)[number] | undefined;
-  /** Folder to create, or the CSV file of a project of rows; it must be missing or empty. */
+  /** Folder to create, or a CSV file for a project with model.table; it must be missing or empty. */
   out: string;
   /** Replaces the project's own data: a folder of recordings, or a table. */
   data?: string | undefined;

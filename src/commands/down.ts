@@ -13,7 +13,7 @@ export default class Down extends AiotCommand {
   ];
   static override flags = {
     data: Flags.string({
-      summary: 'Data folder of the platform [default: a folder in your user data].',
+      summary: 'Data folder of the platform [default: a folder in your user data directory].',
       env: 'AIOT_DATA',
       helpValue: 'DIR',
     }),

@@ -52,7 +52,7 @@ describe('a command such as aiot error', () => {
     [
       'a missing argument',
       ['model', 'verify'],
-      'expected MODEL: A .aiot file, the folder of a pulled one, or NAME@VERSION',
+      'expected MODEL: A .aiot file, a folder written by aiot model pull, or NAME@VERSION',
     ],
     ['an unknown flag', ['error', 'AIOT_BUG', '--nope'], 'unknown flag --nope'],
     [

@@ -23,7 +23,7 @@ export default class BackupRestore extends AiotCommand {
   static override flags = {
     data: {
       ...upFlags.data,
-      summary: 'Data folder to restore into; must be empty [default: a folder in your user data].',
+      summary: 'Data folder to restore into; must be empty [default: a folder in your user data directory].',
     },
     database: {
       ...upFlags.database,

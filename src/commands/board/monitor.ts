@@ -49,7 +49,7 @@ export default class BoardMonitor extends AiotCommand {
     }),
     plot: Flags.boolean({ summary: 'Plot the values of lines that contain only numbers.', env: 'AIOT_PLOT' }),
     record: Flags.string({
-      summary: 'Append the output to this file, byte for byte; to FILE.jsonl as events.',
+      summary: 'Append the output to this file: byte for byte, or as events if its name ends in .jsonl.',
       env: 'AIOT_RECORD',
       helpValue: 'FILE',
     }),

@@ -11,7 +11,7 @@ import { conformDevice, conformitySchema } from '../../lib/device/conform/confor
 export default class DeviceConform extends AiotCommand {
   static override summary = 'Run the protocol v1 conformance checks against a device.';
   static override description =
-    'The device (virtual, native or a board) must be online. The checks send it commands, and invalid updates that it must reject, and restart it once. Each check names its section of docs/reference/protocol.md. The device keeps its software, unless --model names a release to install. Nothing stays retained on the broker. Exits with 6 if a check failed.';
+    'The device (virtual, native or a board) must be online. The checks send commands to the device, offer invalid updates that it must reject, and restart it once. Each check names its section of docs/reference/protocol.md. The device keeps its software, unless --model names a release to install. No retained messages are left on the broker. Exits with 6 if a check failed.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --selector motor-1',
     '<%= config.bin %> <%= command.id %> --selector motor-1 --json',
@@ -20,7 +20,7 @@ export default class DeviceConform extends AiotCommand {
   static override flags = {
     selector: Flags.string({
       ...selectorTexts,
-      summary: 'Device to check, which must be online: its name, or a selector that matches only it.',
+      summary: 'Device to check: its name, or a selector that matches only it. It must be online.',
       required: true,
     }),
     model: Flags.string({
@@ -29,7 +29,7 @@ export default class DeviceConform extends AiotCommand {
       helpValue: 'NAME@VERSION',
     }),
     for: duration({
-      summary: 'Minimum time to listen for its telemetry and predictions.',
+      summary: 'Minimum time to listen for the device’s telemetry and predictions.',
       env: 'AIOT_FOR',
       default: 3000,
     }),

@@ -25,7 +25,8 @@ export default class DeviceSimulate extends AiotCommand {
   ];
   static override args = {
     device: Args.string({
-      description: 'Identity folder; for a board of the guide its decimal chip ID, for the IoT kit its MAC.',
+      description:
+        'Identity folder; for an architects-guide board, its decimal chip ID; for an IoT kit, its MAC.',
     }),
   };
   static override flags = virtualDeviceFlags;

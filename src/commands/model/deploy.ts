@@ -16,7 +16,7 @@ export default class ModelDeploy extends DeployCommand {
     model: Args.string({
       required: true,
       description:
-        'NAME@VERSION, NAME@latest, NAME@production, or NAME with --stage or if it has one version.',
+        'NAME@VERSION, NAME@latest or NAME@production; or NAME with --stage, or if it has one version.',
     }),
   };
   static override flags = {

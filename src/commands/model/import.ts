@@ -58,7 +58,7 @@ export default class ModelImport extends AiotCommand {
       multiple: true,
     }),
     output: Flags.string({
-      summary: 'Output to import of an ONNX file that has several.',
+      summary: 'Output to import if an ONNX file has several.',
       env: 'AIOT_OUTPUT',
       helpValue: 'NAME',
     }),

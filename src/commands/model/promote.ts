@@ -6,7 +6,7 @@ import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { bold } from '../../lib/cli/render/text.js';
 
 export default class ModelPromote extends PlatformCommand {
-  static override summary = 'Move a version to dev, staging or production.';
+  static override summary = 'Move a model version to dev, staging or production.';
   static override description =
     'Staging requires that the evaluation met its limits. Production requires a rollout of the version that succeeded on every device. --reason overrides these gates, and is recorded. Only one version of a name is in production: promoting another moves it back to staging.';
   static override examples = [

@@ -7,7 +7,7 @@ import { bold, minute } from '../../lib/cli/render/text.js';
 import { size } from '../../lib/core/figures.js';
 
 export default class ModelRemove extends PlatformCommand {
-  static override summary = 'Remove an unused version.';
+  static override summary = 'Remove an unused model version.';
   static override description =
     'Fails while the version is in production, or while a device runs it or is assigned to run it. Stored content is deleted unless another version has the same content. The version number is never reused.';
   static override examples = [

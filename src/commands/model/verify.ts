@@ -19,7 +19,7 @@ export default class ModelVerify extends AiotCommand {
   static override args = {
     model: Args.string({
       required: true,
-      description: 'A .aiot file, the folder of a pulled one, or NAME@VERSION.',
+      description: 'A .aiot file, a folder written by aiot model pull, or NAME@VERSION.',
     }),
   };
   static override flags = {

@@ -8,7 +8,7 @@ import { lagSchema, readLag } from '../../lib/stream/broker/inspect.js';
 
 export default class StreamLag extends AiotCommand {
   static override summary = 'Show the lag of consumer groups and durable consumers.';
-  static override description = 'With --max, exits with 6 if more messages are waiting.';
+  static override description = 'With --max, exits with 6 if more than that many messages are waiting.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> kafka://127.0.0.1',
     '<%= config.bin %> <%= command.id %> kafka://127.0.0.1 --group iot --max 1000',

@@ -10,7 +10,7 @@ import { listTopics, topicsSchema } from '../../lib/stream/broker/inspect.js';
 export default class StreamList extends AiotCommand {
   static override summary = 'List topics, subjects and streams with their rates.';
   static override description =
-    'Kafka and JetStream have a list of topics. MQTT and core NATS have none: the command listens for --for, and lists the topics of the messages that arrive.';
+    'Kafka and JetStream have a list of topics. MQTT and core NATS have none: the command listens for the time set by --for, and lists the topics of the messages that arrive.';
   static override aliases = ['stream:ls'];
   static override examples = [
     '<%= config.bin %> <%= command.id %> kafka://127.0.0.1',

@@ -25,7 +25,7 @@ export default class StreamReplay extends AiotCommand {
       env: 'AIOT_SPEED',
     }),
     where: Flags.string({
-      summary: 'Only messages for which this JSONata is true.',
+      summary: 'Replay only messages for which this JSONata expression is true.',
       env: 'AIOT_WHERE',
       helpValue: 'EXPR',
     }),

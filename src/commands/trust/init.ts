@@ -7,7 +7,7 @@ import { trustChangeText } from '../../lib/cli/render/versions.js';
 import { initTrust, trustChangeSchema } from '../../lib/provision/trust.js';
 
 export default class TrustInit extends PlatformCommand {
-  static override summary = 'Split the signing keys into offline root and online keys.';
+  static override summary = 'Split signing keys into offline root keys and online keys.';
   static override description =
     'Creates root keys that are needed only to replace other keys. The operator’s key then signs only releases, and the platform signs timestamps with its own key. Store each root key on separate media in a separate place. Existing files are never overwritten.';
   static override examples = [

@@ -330,7 +330,7 @@ export const frontGroups: readonly (readonly [title: string, lines: readonly Fro
     'Platform',
     [
       ['status, dashboard, down', 'Inspect, open or stop the platform'],
-      ['platform, backup', 'Its service, logs, damage checks and backups'],
+      ['platform, backup', 'Install the service, read logs, back up data'],
       ['deploy', 'Generate and apply an installation'],
       ['user, token, trust', 'Manage users, permissions and signing keys'],
       ['events, job, webhook', 'Follow changes and long-running work'],
@@ -341,8 +341,8 @@ export const frontGroups: readonly (readonly [title: string, lines: readonly Fro
     [
       ['context, config', 'Choose a platform, and show settings'],
       ['examples, error', 'Show commands to copy, and explain an error'],
-      ['completion, mcp', 'Connect your shell, or an AI agent'],
-      ['tools, version', 'Calculate parts, and check for updates'],
+      ['completion, mcp', 'Set up your shell, or connect an AI agent'],
+      ['tools, version', 'Calculate components, and check for updates'],
     ],
   ],
 ];

@@ -87,7 +87,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      'The optional packages for TensorFlow.js (--backend cpu, wasm or node) or for a Coral Edge TPU (--delegate coral) are missing or do not load.',
+      'The optional packages for TensorFlow.js (--backend cpu, wasm or node) or for a Coral Edge TPU (--delegate coral) are missing or cannot be loaded.',
     next: 'Install the packages named in the message; or omit --backend or --delegate to use the built-in engine, which needs none.',
   },
   AIOT_BACKUP_DAMAGED: {
@@ -275,12 +275,12 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about: 'A chip responded, but aiot does not support it or cannot identify it.',
-    next: 'Specify the chip with --chip.',
+    next: 'If aiot supports the chip, specify it with --chip (for the list, see `aiot flash --help`).',
   },
   AIOT_CLAIM_INVALID: {
     exit: 5,
     family: 'user',
-    about: 'A one-time enrollment token is wrong, used, expired, or replaced by a newer one.',
+    about: 'A one-time enrollment token is invalid, already used, expired, or replaced by a newer one.',
     next: 'Create a new token with `aiot device claim NAME --type TYPE`.',
   },
   AIOT_CLAMP_UNFIT: {
@@ -526,7 +526,7 @@ export const catalogue = {
     family: 'outside',
     about:
       'Data does not match its digest or signature: it was truncated or modified in transit or in storage. It was discarded.',
-    next: 'Repeat the command or the upload. If the error persists, check the stored data with `aiot platform verify` on the machine of the platform.',
+    next: "Repeat the command or the upload. If the error persists, check the stored data with `aiot platform verify` on the platform's machine.",
   },
   AIOT_DISK_FULL: {
     exit: 1,
@@ -546,7 +546,7 @@ export const catalogue = {
     family: 'user',
     about:
       'The requested events have been deleted because they are too old. Changes recorded in them can no longer be read.',
-    next: 'Read the current state, then continue from the oldest event: `aiot events tail --from 0`.',
+    next: 'Read the current state, then continue from the oldest remaining event: `aiot events tail --from 0`.',
   },
   AIOT_FEATURE_UNFIT: {
     exit: 2,
@@ -572,7 +572,7 @@ export const catalogue = {
     about: 'A file is damaged, truncated, or not in the expected format. The message gives the position.',
     next: 'Correct the file at that position, or create it again.',
     subjects: {
-      csv: 'Correct or remove the line. Every row needs all cells, and every number must be finite and decimal.',
+      csv: 'Correct or remove that line. Every row must have all cells, and every number must be finite and in decimal notation.',
       nvs: 'Create the NVS partition again with `aiot firmware nvs create IN.csv OUT.bin --size 0x6000`.',
       otadata:
         'Create the otadata partition again with `aiot firmware otadata create OUT.bin --slot 0`. It selects the app slot to boot.',
@@ -718,8 +718,9 @@ export const catalogue = {
   AIOT_I2C_PACKAGE: {
     exit: 1,
     family: 'outside',
-    about: 'I²C requires the optional package i2c-bus (Linux only), which is not installed or does not load.',
-    next: 'Run `npm install i2c-bus` beside this program. It needs make, g++ and python3: `sudo apt install build-essential python3`.',
+    about:
+      'I²C requires the optional package i2c-bus (Linux only), which is not installed or cannot be loaded.',
+    next: 'Install it where aiot is installed; for a global installation, `npm install -g i2c-bus`. Compiling it needs make, g++ and python3.',
   },
   AIOT_I2C_STUCK: {
     exit: 1,
@@ -788,7 +789,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about: "LiteRT, Google's interpreter for .tflite files, could not be loaded or rejected the model.",
-    next: 'To see whether LiteRT loads, run `aiot doctor`. To see what the model uses, run `aiot model inspect FILE`.',
+    next: "To see whether LiteRT loads, run `aiot doctor`. To see the model's operators and types, run `aiot model inspect FILE`.",
   },
   AIOT_LOOP_RUNNING: {
     exit: 1,
@@ -877,7 +878,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      'A required native package (serialport, sharp or libsql) does not load: it was not installed, or was not built for this system or Node version.',
+      'A required native package (serialport, sharp or libsql) cannot be loaded: it was not installed, or was not built for this system or Node version.',
     next: 'Reinstall without --omit=optional on Linux with glibc (x64 or arm64), macOS or Windows. For a remote port: --port rfc2217://HOST:PORT',
   },
   AIOT_NATIVE_PROGRAM: {
@@ -941,7 +942,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about: 'The platform could not start, or reported an internal error.',
-    next: 'On the machine of the platform, read its log with `aiot platform logs`. A platform in the foreground logs to its terminal.',
+    next: "On the platform's machine, read its log with `aiot platform logs`. A platform that runs in the foreground logs to its terminal.",
   },
   AIOT_PLATFORM_NOT_RUNNING: {
     exit: 4,
@@ -1087,7 +1088,7 @@ export const catalogue = {
     exit: 124,
     family: 'outside',
     about: "A device did not finish its update before the rollout's deadline.",
-    next: 'To see when it was last online, run `aiot device show NAME`. Deploy again when it is back.',
+    next: 'To see when it was last online, run `aiot device show NAME`. Deploy again when it is online.',
   },
   AIOT_ROLLOUT_EMPTY: {
     exit: 4,
@@ -1181,7 +1182,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about:
-      'A routes file or a bridge command contains an unknown field, a wrong value, or a variable without a value.',
+      'A routes file or a bridge command contains an unknown field, an invalid value, or a variable without a value.',
     next: 'Correct the field named in the message. For all fields, see docs/reference/routes-yaml.md.',
   },
   AIOT_ROUTE_MESSAGE: {
@@ -1218,7 +1219,7 @@ export const catalogue = {
   AIOT_SENSOR_IDENTITY: {
     exit: 1,
     family: 'outside',
-    about: 'The identity register of the chip at this address shows a different type of chip than specified.',
+    about: 'The chip at this address is not of the specified type, according to its identity register.',
     next: 'Name the actual chip in the sensor URL, or choose another address, such as ?address=0x6b.',
   },
   AIOT_SENSOR_LOST: {
@@ -1336,7 +1337,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: 'The expression is not valid JSONata.',
-    next: 'Use the form --where \'temperature > 80 and $topic = "plant/1"\'. For the language, see https://docs.jsonata.org.',
+    next: 'Write an expression such as --where \'temperature > 80 and $topic = "plant/1"\'. For the language, see https://docs.jsonata.org.',
   },
   AIOT_STREAM_MESSAGE_REFUSED: {
     exit: 1,
@@ -1449,8 +1450,8 @@ export const catalogue = {
   AIOT_TOKEN_INVALID: {
     exit: 5,
     family: 'user',
-    about: 'The token is missing, wrong or expired.',
-    next: 'Ask an operator for a new token (`aiot token create NAME --role ROLE`). On the machine of the platform, you can also stop it with `aiot down` and start it with `aiot up --new-token`.',
+    about: 'The token is missing, invalid or expired.',
+    next: "Ask an operator for a new token (`aiot token create NAME --role ROLE`). On the platform's machine, you can also stop it with `aiot down` and start it with `aiot up --new-token`.",
   },
   AIOT_TRAINING_COMMAND: {
     exit: 1,
@@ -1462,7 +1463,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about:
-      'The recordings cannot be used for training: none, only one class, an unknown label, too few to split, or invalid numbers.',
+      'The recordings cannot be used for training: there are none or too few to split, they have only one class, or they contain unknown labels or invalid numbers.',
     next: 'To see the recordings and their labels, run `aiot data list`. To find the problems, run `aiot data check`.',
   },
   AIOT_TRAINING_DIVERGED: {
@@ -1494,7 +1495,7 @@ export const catalogue = {
     exit: 4,
     family: 'user',
     about: 'The platform has no trust root yet, or none was given, so nothing can be signed or verified.',
-    next: 'On the machine of the platform, as the user who signs, stop the platform with `aiot down` and start it with `aiot up --new-token`. This registers your signing key as the trust root.',
+    next: "On the platform's machine, as the user who signs, stop the platform with `aiot down` and start it with `aiot up --new-token`. This registers your signing key as the trust root.",
   },
   AIOT_TRUST_ROOT_BEHIND: {
     exit: 5,
@@ -1557,7 +1558,7 @@ export const catalogue = {
     exit: 5,
     family: 'user',
     about: "The device's firmware cannot run a model of this type or with this kind of output.",
-    next: 'Quantize the model to int8, or deploy it to devices with newer firmware.',
+    next: "Quantize the model to int8, deploy it to devices with newer firmware, or update the device's firmware first.",
   },
   AIOT_UPDATE_MISMATCH: {
     exit: 5,

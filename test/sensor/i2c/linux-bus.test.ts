@@ -157,5 +157,5 @@ it('opening an I²C bus without the I²C package names the package, and how to i
   const error = await loadI2cBus([join(tmpdir(), 'nowhere.js')]).catch((caught: unknown) => caught);
   expect(error).toBeInstanceOf(AiotError);
   expect(error).toMatchObject({ code: 'AIOT_I2C_PACKAGE' });
-  expect((error as AiotError).next).toContain('npm install i2c-bus');
+  expect((error as AiotError).next).toContain('npm install -g i2c-bus');
 });

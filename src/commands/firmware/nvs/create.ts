@@ -9,14 +9,17 @@ import { createNvs, nvsMadeSchema } from '../../../lib/flash/images/nvs.js';
 export default class FirmwareNvsCreate extends AiotCommand {
   static override summary = 'Create an NVS partition from a CSV file.';
   static override description =
-    'Uses the CSV format of ESP-IDF’s generator: key,type,encoding,value with type namespace, data or file. Rows of type file name files relative to the CSV. The result is byte-for-byte identical to that of esp_idf_nvs_partition_gen, except that a namespace may be opened again and duplicate keys are rejected. The file may contain secrets, so only you can read it.';
+    'Uses the CSV format of ESP-IDF’s generator. The columns are key, type, encoding and value; the type is namespace, data or file. In a file row, the value is a path relative to the CSV file. The result is byte-for-byte identical to that of esp_idf_nvs_partition_gen, except that a namespace may be opened again and duplicate keys are rejected. The file may contain secrets, so only you can read it.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> nvs.csv nvs.bin --size 0x6000',
     '<%= config.bin %> <%= command.id %> nvs.csv nvs.bin --size 24K --nvs-version 1 --json',
     '<%= config.bin %> <%= command.id %> nvs.csv nvs.bin --size 0x6000 --new-keys nvs_keys.bin',
   ];
   static override args = {
-    csv: Args.string({ required: true, description: 'Values: key,type,encoding,value.' }),
+    csv: Args.string({
+      required: true,
+      description: 'CSV file to read, with the columns key,type,encoding,value.',
+    }),
     out: Args.string({ required: true, description: 'Partition file to write.' }),
   };
   static override flags = {

@@ -11,13 +11,16 @@ import { flashSizeBytes, flashSizes } from '../../../lib/formats/esp-image/chips
 export default class FirmwarePartitionsCreate extends AiotCommand {
   static override summary = 'Create a partition table from a CSV file.';
   static override description =
-    'Rows are name,type,subtype,offset,size,flags, as in ESP-IDF. A row with an empty offset follows the previous one, aligned. Rows that overlap each other or the table, are misaligned, or exceed the flash are rejected with their line number.';
+    'The columns are name, type, subtype, offset, size and flags, as in ESP-IDF. A row with an empty offset follows the previous one, aligned. Rows that overlap each other or the table, are misaligned, or exceed the flash are rejected with their line number.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> partitions.csv partitions.bin',
     '<%= config.bin %> <%= command.id %> partitions.csv partitions.bin --flash-size 4MB --json',
   ];
   static override args = {
-    csv: Args.string({ required: true, description: 'Rows: name,type,subtype,offset,size,flags.' }),
+    csv: Args.string({
+      required: true,
+      description: 'CSV file to read, with the columns name,type,subtype,offset,size,flags.',
+    }),
     out: Args.string({ required: true, description: 'Partition table file to write.' }),
   };
   static override flags = {

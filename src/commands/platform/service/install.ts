@@ -18,7 +18,7 @@ const {
 export default class PlatformServiceInstall extends AiotCommand {
   static override summary = 'Install the platform as a systemd service.';
   static override description =
-    'The service starts at boot, with a watchdog, resource limits and little access to the machine. It runs aiot up with the flags given here. Addresses with passwords are stored in /etc/aiot/platform.env.';
+    'The service starts at boot, with a watchdog, resource limits and restricted access to the machine. It runs aiot up with the flags given here. Addresses with passwords are stored in /etc/aiot/platform.env.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --dry-run',
     '<%= config.bin %> <%= command.id %> --user dynamic --host 0.0.0.0 --memory 2G',

@@ -176,7 +176,7 @@ export const share = (name: string, summary: string, usual: string) =>
 export const networkFlags = (usual: { loss: string; latency: string; offline: string }) => ({
   loss: share(
     'loss',
-    'Share of messages lost; each is resent after 1 s, then after twice as long.',
+    'Share of messages lost; each is resent after 1 s, then after 2 s, 4 s and so on.',
     usual.loss,
   ),
   latency: Flags.string({

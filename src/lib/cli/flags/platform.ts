@@ -24,7 +24,7 @@ const engine = (summary: string, env: string) =>
 /** The flags of `aiot up`. */
 export const upFlags = {
   data: Flags.string({
-    summary: 'Data folder of the platform [default: a folder in your user data].',
+    summary: 'Data folder of the platform [default: a folder in your user data directory].',
     env: 'AIOT_DATA',
     helpValue: 'DIR',
   }),
@@ -75,7 +75,7 @@ export const upFlags = {
   }),
   'new-token': Flags.boolean({ summary: 'Create an additional operator token.', env: 'AIOT_NEW_TOKEN' }),
   'no-token': Flags.boolean({
-    summary: 'Create no token, not even on the first start: for services whose output is logged.',
+    summary: 'Do not create a token, even on the first start; use it if the output is logged.',
     env: 'AIOT_NO_TOKEN',
     exclusive: ['new-token'],
   }),

@@ -71,7 +71,7 @@ export const runFlags = {
     helpValue: 'DIR',
   }),
   teach: Flags.boolean({
-    summary: 'Label the last seconds with a key press; the model learns from it.',
+    summary: 'Label the last seconds with a key press; the model learns from them.',
     env: 'AIOT_TEACH',
   }),
   'teach-from': Flags.string({
@@ -81,7 +81,7 @@ export const runFlags = {
   }),
   // The options are repeated here because they belong to the loop module, which not every command should load.
   stage: Flags.option({ options: ['sense', 'extract', 'predict', 'output'] as const })({
-    summary: "Run one of the motion system's four stages, connected over NATS.",
+    summary: 'Run one stage of the motion system over NATS; see docs/how-to/motion-over-nats.md.',
     env: 'AIOT_STAGE',
   }),
 };

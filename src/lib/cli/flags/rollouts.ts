@@ -46,7 +46,7 @@ export const whatFlags = {
   selector,
   'rollback-to': Flags.string({
     summary:
-      'Version that devices roll back to: of the model, else of the configuration, else of the firmware. It is signed with your key at the start.',
+      'Version to roll back to. Applies to the model; without --model, to the configuration; without both, to the firmware. It is signed with your key when the rollout starts.',
     env: 'AIOT_ROLLBACK_TO',
     helpValue: 'NAME@VERSION',
   }),

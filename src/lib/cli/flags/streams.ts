@@ -17,7 +17,7 @@ const expression = { helpValue: 'EXPR', helpGroup: 'FILTER' };
 /** Selection of messages and their parts, for `tail` and `record`. */
 export const selectFlags = {
   where: Flags.string({
-    summary: "Only messages for which this JSONata is true, such as 'temperature > 80'.",
+    summary: "Use only messages for which this JSONata expression is true, such as 'temperature > 80'.",
     env: 'AIOT_WHERE',
     ...expression,
   }),
@@ -88,7 +88,7 @@ export const readFlags = {
 /** Display and checks of `tail`. */
 export const viewFlags = {
   map: Flags.string({
-    summary: 'Show the result of this JSONata instead, such as \'{"t": temperature}\'.',
+    summary: 'Show the result of this JSONata expression instead, such as \'{"t": temperature}\'.',
     env: 'AIOT_MAP',
     ...expression,
   }),
@@ -205,7 +205,7 @@ export const bridgeFlags = {
     helpValue: 'NAME',
   }),
   where: Flags.string({
-    summary: 'Forward only messages for which this JSONata is true.',
+    summary: 'Forward only messages for which this JSONata expression is true.',
     env: 'AIOT_WHERE',
     helpValue: 'EXPR',
   }),

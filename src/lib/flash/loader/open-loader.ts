@@ -171,9 +171,9 @@ async function identify(exchange: Exchange, expected: ChipName | 'auto'): Promis
   const { address } = exchange.wire.line;
   if (found === null && expected === 'auto') {
     const number = security?.chipId ?? magic;
-    const shown = number === null ? '' : `: it calls itself ${hex(number)}`;
+    const shown = number === null ? '' : `: it reports ${hex(number)}`;
     throw new AiotError('AIOT_CHIP_UNKNOWN', `the chip at ${address} is unknown${shown}`, {
-      next: `Specify the chip with --chip (${allChips()}).`,
+      next: `If aiot supports the chip, specify it with --chip (${allChips()}).`,
       endpoint: address,
     });
   }

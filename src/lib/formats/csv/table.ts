@@ -62,7 +62,7 @@ export function createTableReader(file: string, shape: TableShape = {}): TableRe
   const { label = 'label', inputs: wanted } = shape;
   const textColumns = (name: string) =>
     name === label || groupColumns.includes(name) || (wanted !== undefined && !wanted.includes(name));
-  const next = `Labels stand in ${showCell(label)}. If they are in another column, specify it with --label.`;
+  const next = `The labels are expected in the column ${showCell(label)}. If they are in another column, specify it with --label.`;
   const reader = createTextsReader(file, { textColumns, names: shape.columns, next });
   let started = false;
   return {

@@ -86,10 +86,14 @@ async function packages(load: ImportPackage): Promise<Packages> {
     const [tflite, coral] = await Promise.all([load(runtime), load(plugin)]);
     return { ...defaultOf(tflite), ...defaultOf(coral) } as unknown as Packages;
   } catch (error) {
-    throw new AiotError('AIOT_BACKEND_MISSING', `${runtime} or ${plugin} is not installed or does not load`, {
-      cause: error,
-      next: `Run \`npm install ${runtime} ${plugin}\`.`,
-    });
+    throw new AiotError(
+      'AIOT_BACKEND_MISSING',
+      `${runtime} or ${plugin} is not installed or cannot be loaded`,
+      {
+        cause: error,
+        next: `Run \`npm install ${runtime} ${plugin}\`.`,
+      },
+    );
   }
 }
 

@@ -174,7 +174,7 @@ function toldStep({ config }: Project): PipelineStep {
   });
 }
 
-/** Data that a platform may have for a project: recordings, or rows for a project of rows. */
+/** Data that a platform may have for a project: recordings, or rows for a project with model.table. */
 function storedFor({ config }: Project, kind: ContextKind | null): StoredData | null {
   const rows = config.model.table !== undefined;
   const has = kind === 'platform' ? !rows : kind === 'architects-guide' && rows;

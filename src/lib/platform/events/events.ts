@@ -141,7 +141,7 @@ export async function startOf(
     'AIOT_EVENTS_GONE',
     `the event ${asked} does not exist on this platform: the newest is ${latest}`,
     {
-      next: 'The id is from another platform, or from before a restore: read from 0 on.',
+      next: 'The ID is from another platform, or from before a restore. Read the events again from 0.',
     },
   );
 }

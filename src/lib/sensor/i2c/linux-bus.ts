@@ -164,7 +164,7 @@ export async function loadI2cBus(
     } catch (cause) {
       throw new AiotError(
         'AIOT_I2C_PACKAGE',
-        `the package i2c-bus is installed in ${dirname(file)}, but does not load`,
+        `the package i2c-bus is installed in ${dirname(file)}, but cannot be loaded`,
         {
           cause,
           next: `Run \`npm rebuild\` in ${dirname(file)}: the package is compiled for one version of Node.`,
