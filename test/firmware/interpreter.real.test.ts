@@ -22,6 +22,9 @@ const makers = { ...architectures, ...engineKinds };
 const kinds = Object.keys(makers) as (keyof typeof makers)[];
 const [files, networks, runs] = long ? [200, 20, 500] : [40, 4, 50];
 
+/** Models with sanitizers take long on a busy machine, ms. */
+const timeout = long ? 600_000 : 180_000;
+
 /** Whether a model has int8 inputs and outputs. */
 const isInt8 = ({ tensors, inputs, outputs }: Graph) =>
   [...inputs, ...outputs].every((index) => tensors[index]!.type === 'int8');
@@ -89,7 +92,7 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
         );
       });
     },
-    long ? 600_000 : 60_000,
+    timeout,
   );
 
   describeReal('wakeword', 'on real streaming wake-word models', () => {
@@ -117,7 +120,7 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
           ).toBe(true);
         });
       },
-      long ? 600_000 : 60_000,
+      timeout,
     );
   });
 });
