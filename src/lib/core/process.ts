@@ -233,8 +233,8 @@ export function letYoungHeapGrow(): void {
 let youngHeapGrows = true;
 
 /**
- * Applies `keepYoungHeapSmall` again when a new thread runs. V8 has one growth factor for all threads of a process, and sets it back to 2 for
- * each new thread (Heap::ConfigureHeap).
+ * Applies `keepYoungHeapSmall` again when a new thread runs. V8 has one growth factor for all threads of a process, and Node 20's sets it back to
+ * 2 for each new thread (Heap::ConfigureHeap).
  */
 export function withYoungHeapKept(thread: Worker): Worker {
   return thread.once('online', () => {

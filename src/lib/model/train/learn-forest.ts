@@ -76,9 +76,10 @@ async function forestOf(
     {
       ...train.forest,
       seed: train.seed,
-      // Without a terminal, each report is a line of its own.
+      // Without a terminal, each report is a line of its own: about ten are enough.
       onTree: (tree) => {
-        if ((tree - 1) % Math.ceil(wanted / 10) === 0) onStep?.(`tree ${tree} of ${wanted}, ${what}`);
+        if ((tree - 1) % Math.max(1, Math.floor(wanted / 10)) === 0)
+          onStep?.(`tree ${tree} of ${wanted}, ${what}`);
       },
       signal,
     },
