@@ -30,7 +30,7 @@ function sum(head: Buffer): void {
   head.write(`${total.toString(8).padStart(6, '0')}\0 `, 148);
 }
 
-/** Entries as far as headers lead from one to the next; the headers' checksums are corrected on the way. */
+/** Returns the entries up to the first invalid header. Corrects each header's checksum in place. */
 export function entriesOf(tar: Buffer): Entry[] {
   const entries: Entry[] = [];
   for (let at = 0; at + block <= tar.length; ) {

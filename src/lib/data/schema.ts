@@ -203,7 +203,7 @@ function rounded(value: number, margin: number): number {
 /** Number of locations that are listed. */
 const mostPlaces = 5;
 
-/** A missing share may be twice the observed one, or a hundredth more. */
+/** Limit for the share of missing values: twice the observed share, or 0.01 above it, whichever is larger. */
 const missingFactor = 2;
 
 const missingMore = 0.01;

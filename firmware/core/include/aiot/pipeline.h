@@ -48,8 +48,8 @@ void aiot_predictor_reset(aiot_predictor *predictor);
 typedef struct aiot_golden aiot_golden;
 
 /*
- * The golden vectors of a bundle, one at a time; the bundle and the arena must remain valid
- * meanwhile. Returns the codes of opening features and network.
+ * Opens a bundle's golden vectors, which are run one at a time. The bundle and the arena must remain valid until the last
+ * one. Returns the same codes as opening the features and the network.
  */
 aiot_code aiot_golden_open(const aiot_bundle *bundle, const aiot_inference *inference, aiot_arena *arena, aiot_golden **out);
 /*

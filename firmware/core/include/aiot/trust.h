@@ -57,7 +57,8 @@ typedef struct {
 aiot_code aiot_timestamp_read(aiot_timestamp *timestamp, const aiot_envelope *envelope, aiot_kind kind, const char *name, aiot_error *error);
 
 /*
- * Checks that the timestamp lists this manifest as published; `listed` is the entry with its name. AIOT_UPDATE_UNPUBLISHED.
+ * Rejects a manifest that, according to the timestamp, was not published (AIOT_UPDATE_UNPUBLISHED). `listed`: whether the timestamp was searched for
+ * this manifest's release; if not, only the newest sequence of its kind is checked.
  */
 aiot_code aiot_timestamp_judge(const aiot_timestamp *timestamp, const aiot_manifest *manifest, bool listed,
                                const uint8_t payload[AIOT_SHA256_BYTES], aiot_error *error);

@@ -1,4 +1,4 @@
-/* Positions of output samples between input samples, like src/lib/signal/pipeline.ts: linear, never to a higher rate. */
+/* Linear resampling to the same or a lower rate, as in src/lib/signal/pipeline.ts. */
 #ifndef AIOT_SIGNAL_RESAMPLE_H
 #define AIOT_SIGNAL_RESAMPLE_H
 

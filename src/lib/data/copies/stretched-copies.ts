@@ -4,7 +4,7 @@ import { movingSizes } from './band.js';
 /** Points that each recording is thinned to, whatever its length: the same points in a copy at another rate. */
 const points = 512;
 
-/** Minimum relative difference in length for another rate. The other searches find copies that differ less. */
+/** Minimum relative difference in length at which a copy counts as resampled. The other searches find copies that differ less. */
 const sameLength = 0.01;
 
 /** Maximum ratio of the lengths. */

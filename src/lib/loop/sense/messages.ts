@@ -184,7 +184,7 @@ export async function openListener(options: ListenOptions): Promise<RawSource> {
     get rateHz() {
       return batcher.rateHz;
     },
-    // The client waits for a reply; the message's time is the sender's responsibility.
+    // Clients wait for each reply, so gaps between messages are not lost samples, and their times are used as they are.
     timing: 'exact',
     faults: { overruns: 0, retries: 0, reconnects: 0 },
     reply(answer: Answer) {
