@@ -31,11 +31,11 @@ function youngAfter(call: string): number {
   return Number(stdout);
 }
 
-// V8 decides on sizes: on Node 20 the young heap is 8 MB or 32 MB at most, on Node 24 20 MB or 128 MB.
+// V8 decides on sizes: the young heap is at most 8 or 16 MB or 32 MB on Node 20, and 20 MB or 128 MB on Node 24.
 const keptSmall = () => youngAfter('keepYoungHeapSmall();');
 
 it('the young heap stays small while a program loads, and may grow afterward', () => {
-  expect(youngAfter('keepYoungHeapSmall(); letYoungHeapGrow();')).toBeGreaterThan(2 * keptSmall());
+  expect(youngAfter('keepYoungHeapSmall(); letYoungHeapGrow();')).toBeGreaterThan(1.5 * keptSmall());
 });
 
 it('the young heap stays small although a thread starts', () => {
@@ -43,15 +43,15 @@ it('the young heap stays small although a thread starts', () => {
   const kept = `keepYoungHeapSmall(); await once(withYoungHeapKept(${thread}), 'exit');`;
   const grown = `${kept} letYoungHeapGrow(); await once(withYoungHeapKept(${thread}), 'exit');`;
   const small = youngAfter(kept);
-  expect(youngAfter(grown)).toBeGreaterThan(2 * small);
+  expect(youngAfter(grown)).toBeGreaterThan(1.5 * small);
   const plain = youngAfter(`keepYoungHeapSmall(); await once(${thread}, 'exit');`);
   // Node 20's V8 itself sets the growth factor back to 2: without that, withYoungHeapKept would not be needed.
-  if (process.versions.node.startsWith('20.')) expect(plain).toBeGreaterThan(2 * small);
+  if (process.versions.node.startsWith('20.')) expect(plain).toBeGreaterThan(1.5 * small);
   else expect(plain).toBeLessThan(2 * small);
 });
 
 it('the heap stays small while few messages arrive, and may grow while many do', () => {
   const atRate = (rate: number) =>
     `const end = fitHeap(() => (performance.now() / 1000) * ${rate}); await delay(1200);`;
-  expect(youngAfter(`${atRate(20_000)} end();`)).toBeGreaterThan(2 * youngAfter(`${atRate(50)} end();`));
+  expect(youngAfter(`${atRate(20_000)} end();`)).toBeGreaterThan(1.5 * youngAfter(`${atRate(50)} end();`));
 });
