@@ -31,7 +31,7 @@ function youngAfter(call: string): number {
   return Number(stdout);
 }
 
-// V8 decides on sizes: the young heap is at most 8 or 16 MB or 32 MB on Node 20, and 20 MB or 128 MB on Node 24.
+// V8 decides on sizes: the young heap stays at 8 to 16 MB or grows to 32 MB on Node 20; on Node 24, at 8 to 20 MB or to 128 MB.
 const keptSmall = () => youngAfter('keepYoungHeapSmall();');
 
 it('the young heap stays small while a program loads, and may grow afterward', () => {
@@ -43,11 +43,12 @@ it('the young heap stays small although a thread starts', () => {
   const kept = `keepYoungHeapSmall(); await once(withYoungHeapKept(${thread}), 'exit');`;
   const grown = `${kept} letYoungHeapGrow(); await once(withYoungHeapKept(${thread}), 'exit');`;
   const small = youngAfter(kept);
-  expect(youngAfter(grown)).toBeGreaterThan(1.5 * small);
+  const large = youngAfter(grown);
+  expect(large).toBeGreaterThan(1.5 * small);
   const plain = youngAfter(`keepYoungHeapSmall(); await once(${thread}, 'exit');`);
   // Node 20's V8 itself sets the growth factor back to 2: without that, withYoungHeapKept would not be needed.
   if (process.versions.node.startsWith('20.')) expect(plain).toBeGreaterThan(1.5 * small);
-  else expect(plain).toBeLessThan(2 * small);
+  else expect(plain).toBeLessThan(large / 1.5);
 });
 
 it('the heap stays small while few messages arrive, and may grow while many do', () => {
