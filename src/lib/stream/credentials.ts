@@ -9,7 +9,7 @@ import { withLock } from '../core/lock.js';
 import type { StreamCredentials, StreamOptions } from './message.js';
 import { parseStreamUrl, type StreamUrl } from './url.js';
 
-/** Fields that identify us. If one of them is given, the stored ones are not used. */
+/** Fields that identify the client. If one of them is given, stored credentials are not used. */
 const identities = ['username', 'password', 'token', 'creds', 'nkey', 'cert'] as const;
 
 /** Whether the URL or the options already contain credentials. */
@@ -51,7 +51,7 @@ export type Login = z.output<typeof loginSchema>;
 interface LoginOptions {
   url: string;
   credentials: StreamCredentials;
-  /** Tries the credentials on the peer. If it throws, nothing is stored. If it is absent, the credentials are stored untested. */
+  /** Tests the credentials with the peer. If it throws, nothing is stored; if it is absent, the credentials are stored untested. */
   attempt?: (url: string, credentials: StreamCredentials) => Promise<void>;
 }
 
@@ -135,8 +135,8 @@ const credentialsSchema = z.strictObject({
 const fileSchema = z.strictObject({ endpoints: z.record(z.string(), credentialsSchema) });
 
 /**
- * Credentials by endpoint (see `credentialNames`). They hold the contents of certificates and keys, so the original files may be
- * moved or deleted.
+ * Credentials by endpoint (see `credentialNames`). Certificates and keys are stored by content, so the original files may be moved or
+ * deleted.
  */
 type Kept = Record<string, StreamCredentials>;
 

@@ -23,7 +23,7 @@ export const dedupeHeader = 'aiot-dedupe';
 
 /** One message of any broker or file. */
 export interface Message {
-  /** Topic in its broker's notation: `a/b` in MQTT, `a.b` in NATS, the name of the topic in Kafka. */
+  /** Topic in the notation of its broker: `a/b` in MQTT, `a.b` in NATS, a plain name in Kafka. */
   topic: string;
   payload: Uint8Array;
   /** Time of the message, ms since 1970: from its log (Kafka, JetStream) or its line (files), otherwise the time of arrival. */
@@ -31,11 +31,11 @@ export interface Message {
   /** Kafka's key. */
   key?: Uint8Array;
   headers?: readonly Header[];
-  /** Marks a Kafka record without a value, which deletes its key. An empty payload is something else. */
+  /** Marks a Kafka record without a value, which deletes its key. A record with an empty payload does not. */
   tombstone?: true;
   qos?: 0 | 1 | 2;
   retain?: boolean;
-  /** Position in its log, at which reading can resume: `PARTITION:OFFSET` in Kafka, the sequence in JetStream. */
+  /** Position in the message's log, from which reading can resume: `PARTITION:OFFSET` in Kafka, the sequence in JetStream. */
   position?: string;
   /** Origin of the message: an endpoint without credentials. */
   source: string;
@@ -51,8 +51,8 @@ export interface Delivery {
 }
 
 /**
- * A source of messages in batches: those that arrived since the reader last asked, in order, at least one. Iteration ends when
- * the source has no more, or is closed. Iterate once.
+ * A source of messages in batches. Each batch contains, in order, all messages that arrived since the previous one, at least one. Iteration
+ * ends when the source has no more messages, or is closed. A source can be iterated only once.
  */
 export interface Source extends AsyncIterable<readonly Delivery[]> {
   /** Address of the source, without credentials. */
@@ -60,7 +60,7 @@ export interface Source extends AsyncIterable<readonly Delivery[]> {
   /** Messages dropped because the reader was too slow; none with `overflow: 'wait'`. */
   readonly dropped: number;
   /**
-   * Yields only the payloads, at a tenth of the cost, for readers that need no other fields and no acknowledgment. Absent if the
+   * Yields only the payloads, which takes a tenth of the time. For readers that need no other fields and no acknowledgment. Absent if the
    * source does not support it.
    */
   payloads?(): AsyncIterable<Payloads>;
@@ -141,7 +141,7 @@ export interface StreamOptions extends StreamCredentials {
   overflow?: 'drop' | 'wait';
   /** Start position in a log: `beginning`, `latest`, an offset or sequence, or a time. Default: latest, or the group's position. */
   from?: 'beginning' | 'latest' | number | { time: number };
-  /** Ends at the log's end as of opening, instead of waiting for more (Kafka). */
+  /** If set, the source ends at the end that the log had on opening, instead of waiting for more messages (Kafka). */
   until?: 'end';
   /** Consumer group (Kafka), queue group (NATS) or shared subscription (MQTT). Each message goes to one member. */
   group?: string;

@@ -43,7 +43,7 @@ const redis: Adapter = {
   admin: async (url, options) => (await import('./redis/admin.js')).openRedisAdmin(url, options),
 };
 
-/** Adapters by scheme: the only place that lists them. */
+/** Adapters by scheme. No other table lists the schemes. */
 const adapters: Record<string, Adapter> = {
   aiot: {
     source: async (url, options) => mqtt.source!(...(await platformBroker(url, options))),
@@ -163,7 +163,7 @@ async function platformBroker(url: StreamUrl, options: StreamOptions): Promise<[
   return [{ ...parseStreamUrl(context.mqtt), path, query }, await credentialsOf(context, options)];
 }
 
-/** Options for a broker's own URL. If they contain no credentials, those of the context with this broker are added, if there is one. */
+/** Options for a broker's own URL. If they contain no credentials, those of the context that uses this broker are added. */
 async function knownBroker(url: StreamUrl, options: StreamOptions): Promise<StreamOptions> {
   if (saysWho(url, options)) return options;
   const { contexts } = await readContexts();

@@ -124,7 +124,7 @@ export function readQuery<Shape extends z.ZodRawShape>(
 const secretName =
   /^(.*[-_])?(secret|token|pass(word|wd|phrase)?|pwd|api[-_]?key|access[-_]?key|key|sig|signature|auth|credentials?|sas)$|(Secret|Token|Password|Key)$/i;
 
-/** An address within an address, such as a camera's URL or the value of a setting. */
+/** An address inside another address, such as a camera's URL or the value of a setting. */
 const within = /[a-z][a-z0-9+.-]*:\/\/.*$/i;
 
 /** A secret found in an address: its kind, and its location; never the secret itself. */
@@ -155,7 +155,7 @@ export function secretIn(url: string): FoundSecret | undefined {
   return inner === undefined ? undefined : secretIn(inner);
 }
 
-/** An address for people: endpoint and place, without credentials, settings, and an http address's own query. @throws AIOT_STREAM_URL */
+/** An address for display: endpoint and path, without credentials, settings, and the query of an http address. @throws AIOT_STREAM_URL */
 export function shownUrl(url: string): string {
   const { endpoint, path } = parseStreamUrl(url);
   const place = path.replace(/([a-z]+:\/\/)([^/@\s]*@)?([^\s?]*)(\?\S*)?/gi, '$1$3');

@@ -1,8 +1,8 @@
-/** Information about a broker and its contents: the basis of `stream list`, `lag`, `check` and `create`. */
+/** Access to a broker's information and topics; the basis of `stream list`, `lag`, `check` and `create`. */
 export interface StreamAdmin {
   /** Address of the broker, without credentials. */
   readonly endpoint: string;
-  /** Topics, subjects or streams. MQTT and core NATS have no list: their topics are collected by listening for `listenMs`. */
+  /** Topics, subjects or streams. MQTT and core NATS brokers provide no list, so their topics are collected by listening for `listenMs`. */
   topics(options: { listenMs: number; signal?: AbortSignal }): Promise<TopicState[]>;
   /** Reports how far consumers are behind; absent if the broker keeps no log. */
   lag?(options: { group?: string }): Promise<LagState[]>;
@@ -51,7 +51,7 @@ export interface TopicSpec {
   /** Subjects that the stream stores; JetStream only. */
   subjects?: string[];
   storage?: 'file' | 'memory';
-  /** Messages discarded when a limit is reached: `old` deletes the oldest, `new` rejects new ones. */
+  /** Whether a full stream deletes its oldest messages (`old`) or rejects new ones (`new`). */
   discard?: 'old' | 'new';
   /** Durable consumers to create with the stream; each requires explicit acknowledgment of every message. */
   consumers?: ConsumerSpec[];

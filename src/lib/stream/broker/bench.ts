@@ -8,7 +8,7 @@ import { openSink, openSource } from '../open.js';
 import { parseStreamUrl, type StreamUrl } from '../url.js';
 
 interface BenchOptions extends StreamOptions {
-  /** Address of the broker. If it has no topic, the benchmark uses a topic of its own. */
+  /** Address of the broker. If the address contains no topic, the benchmark uses a topic of its own. */
   url: string;
   /** Number of messages; default 10 000. */
   count?: number;
@@ -33,14 +33,14 @@ export const benchSchema = z.object({
   messages: z.int(),
   /** Size of one payload. */
   bytes: z.int(),
-  /** Measured until the broker has acknowledged every message. Rates are in messages and bytes per second. */
+  /** Measured from the start of publishing until the broker has acknowledged every message. Rates are in messages and bytes per second. */
   published: z.object({ seconds: z.number(), rate: z.number(), byteRate: z.number() }),
   /** Measured from the start of publishing to the last message received. Rates are in messages and bytes per second. */
   received: z.object({ messages: z.int(), seconds: z.number(), rate: z.number(), byteRate: z.number() }),
   lost: z.int(),
   twice: z.int(),
   outOfOrder: z.int(),
-  /** ms from the publisher to the reader, on one clock; null if nothing was received. */
+  /** Latency from publisher to reader in ms, measured with a single clock; null if nothing was received. */
   latency: z.object(milliseconds).nullable(),
 });
 
@@ -57,7 +57,7 @@ const perWrite = 100;
 const writesUnderWay = 20;
 
 /**
- * Publishes to a broker and reads its own messages, with a single clock: measures throughput, latency, loss and order.
+ * Publishes to a broker, reads the messages back in the same process, and measures throughput, latency, loss and order.
  * @throws AIOT_USAGE, AIOT_TIMEOUT (nothing is received at all), AIOT_INTERRUPTED and the errors of opening and writing
  */
 export async function benchStream(options: BenchOptions): Promise<Bench> {
@@ -245,7 +245,7 @@ export class Receipts {
   messages = 0;
   twice = 0;
   outOfOrder = 0;
-  /** `performance.now()` at which the last message arrived, duplicates excluded. */
+  /** Arrival time of the last message (`performance.now()`), duplicates excluded. */
   last = 0;
   first = 0;
   private readonly seen: Uint8Array;
@@ -291,7 +291,7 @@ interface Probe {
   run: string;
   /** Number of the message; -1 for a probe that only tests whether the reader is subscribed. */
   number: number;
-  /** `performance.now()` at which the message was sent, ms. */
+  /** Time of sending (`performance.now()`), ms. */
   sent: number;
 }
 

@@ -12,9 +12,9 @@ export interface FramePool {
 }
 
 /**
- * Ten RGB pictures of 640 × 480 per second are 9 MB/s. Allocating that much makes the garbage collector mark the whole heap more
- * than once a second, which costs a fifth of the time that face detection takes.
- * @param most frames to keep
+ * Ten RGB pictures of 640 × 480 per second are 9 MB/s. Allocating that much makes the garbage collector mark the whole heap more than once
+ * a second, which takes a fifth as long as face detection.
+ * @param most maximum number of frames to keep
  */
 export function createFramePool(most: number): FramePool {
   const free: Buffer[] = [];

@@ -13,7 +13,7 @@ export interface CameraInput {
   topic: string;
   /** Whether the input is endless: if its frames end, it is reopened. */
   live: boolean;
-  /** Frames a second. */
+  /** Frames per second. */
   fps: number;
   width: number;
   height: number;
@@ -109,7 +109,7 @@ export function cameraInput(url: StreamUrl): CameraInput {
     height,
     format,
     programs: ['ffmpeg'],
-    // One thread is enough for small pictures, and leaves CPU time to others.
+    // One thread is enough for small pictures, and leaves CPU time for other work.
     args: [
       ...['-hide_banner', '-loglevel', 'error', '-nostdin', '-threads', '1'],
       ...[...reading[kind], '-i', named, '-an', '-threads', '1', ...writing[format], '-'],
@@ -142,7 +142,9 @@ function topicOf(place: string): string {
 /** Reads a Raspberry Pi's own cameras with rpicam-vid, called libcamera-vid on older systems. */
 export const libcameraPrograms = ['rpicam-vid', 'libcamera-vid'] as const;
 
-/** Row widths are multiples of this, so that rows have no padding, whose size is not reported. */
+/**
+ * RGB widths must be multiples of this number of pixels. At other widths libcamera pads the rows, and the padding's size is not reported.
+ */
 const rowStep = 64;
 
 interface LibcameraFrames {

@@ -22,7 +22,7 @@ import {
   withoutCredentials,
 } from './input.js';
 
-/** Maximum number of unacknowledged frames: one being processed, and some on their way to a broker. */
+/** Maximum number of unacknowledged frames: one being processed, and up to three on their way to a broker. */
 const mostOut = 4;
 
 /** Delays before a lost camera is opened again, ms: the first, and the longest. */
@@ -37,7 +37,7 @@ const [firstWait, longestWait] = [500, 15_000];
 export async function openCameraSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
   const input = cameraInput(url);
   const pool = createFramePool(mostOut + 1);
-  // JPEGs vary in length, and other formats are converted into new buffers.
+  // Only frames of constant length are pooled. JPEGs vary in length, and libcamera's frames are converted into new buffers.
   const pooled = input.format === 'rgb' && input.programs !== libcameraPrograms;
   const newest = createNewest(mostOut, ({ payload }) => pooled && pool.giveBack(payload));
   const closing = new AbortController();
@@ -153,8 +153,8 @@ function failed({ endpoint }: CameraInput, reason: string): AiotError {
 }
 
 /**
- * Holds one message between a camera and its reader. A newer message replaces one that was not read in time, and the number of
- * unacknowledged messages is limited. A slow reader therefore sees recent frames at a lower rate, never old ones.
+ * Keeps the newest message of a camera until it is read. A newer message replaces one that was not read in time, and the number of
+ * unacknowledged messages is limited. A slow reader therefore gets recent frames at a lower rate, never old ones.
  */
 interface Newest extends AsyncIterable<readonly Delivery[]> {
   put(message: Message): void;

@@ -8,7 +8,7 @@ const singleObject = Buffer.from([0xc3, 0x01]);
 
 const singleObjectHeader = 10;
 
-/** Confluent's wire format: a zero, then the schema's number in the registry, 4 bytes. */
+/** Confluent's wire format: a zero byte, then the schema's ID in the registry (4 bytes). */
 const confluentHeader = 5;
 
 /**
@@ -20,7 +20,7 @@ export async function avroDecoder({ schema }: DecoderOptions): Promise<(bytes: B
   if (schema === undefined) throw new AiotError('AIOT_USAGE', '--decode avro needs --schema FILE.avsc');
   const text = await readText(schema);
   const { default: avro } = await import('avsc');
-  // Numbers of 64 bits are exact. The library's own long type is a JavaScript number, and rejects values beyond 2^53.
+  // Decodes 64-bit integers exactly. The library's own long type is a JavaScript number, and rejects values beyond 2^53.
   const long = avro.types.LongType.__with({
     fromBuffer: (buffer: Buffer) => buffer.readBigInt64LE(),
     toBuffer: (value: bigint) => {
@@ -46,7 +46,7 @@ export async function avroDecoder({ schema }: DecoderOptions): Promise<(bytes: B
         try {
           return read(bytes.subarray(confluentHeader));
         } catch {
-          // This error is ignored: the caller reports the error of the whole payload.
+          // The caller reports the error of the whole payload instead.
         }
       }
       throw undecoded('Avro with this schema', error instanceof Error ? error.message : String(error), error);
@@ -84,8 +84,8 @@ type Skip = (reading: Reading) => void;
 const skips = new WeakMap<Type, Skip>();
 
 /**
- * Verifies that arrays and maps contain as many items as they claim before they are decoded. Otherwise avsc allocates as many items as ten
- * bytes can express, whether or not they exist. Avro specification 1.11, "Binary encoding".
+ * Verifies, before a payload is decoded, that its arrays and maps contain as many items as they claim. Otherwise avsc would allocate memory
+ * for the claimed number, which ten bytes can make enormous. Avro specification 1.11, "Binary encoding".
  * @throws Error
  */
 export function requireItems(type: Type, bytes: Buffer): void {

@@ -267,7 +267,7 @@ function headersOf(headers: readonly Header[] = []): Record<string, unknown> {
   return { ...named };
 }
 
-/** The library is loaded with the first expression, and synchronously, so that expressions can be compiled without waiting. */
+/** Loads the library when the first expression is compiled. The load is synchronous, so that compiling is synchronous too. */
 function library(): typeof jsonata {
   return createRequire(import.meta.url)('jsonata') as typeof jsonata;
 }
@@ -305,8 +305,8 @@ export async function evaluateByLibrary(
 }
 
 /**
- * Names of the root fields that an expression reads, if it reads nothing else: comparisons, arithmetic and `and`/`or` of fields
- * and constants. Undefined otherwise. Only for nodes that compileNode compiles.
+ * Names of the root fields that an expression reads. Undefined if it contains anything but comparisons, arithmetic and `and`/`or` of fields
+ * and constants. Call it only for nodes that compileNode can compile.
  */
 function fieldsRead(node: Node): readonly string[] | undefined {
   const names = new Set<string>();

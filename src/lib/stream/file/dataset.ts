@@ -11,7 +11,7 @@ const shape = {
   device: z.string().min(1).optional(),
   /** Names of the columns, if payloads are rows of text or arrays. */
   fields: z.string().min(1).optional(),
-  /** Recording of samples that do not name one themselves. */
+  /** Recording name for samples that do not specify one. */
   recording: z.string().regex(namePattern).optional(),
 };
 
@@ -22,9 +22,9 @@ const fieldName = /^[A-Za-z_]\w*$/;
 
 /**
  * Writes samples to a dataset of the platform: `aiot://dataset/NAME`. Each message becomes telemetry of its device
- * (docs/reference/protocol.md), with its own time; the platform acknowledges it once it is on disk. A message with a `seq` counts once,
+ * (docs/reference/protocol.md), with its own time; the platform acknowledges it once it is on disk. A message with a `seq` is stored once,
  * even if it arrives twice.
- * @param open the platform's broker
+ * @param open opens a sink of the platform's broker
  * @throws AIOT_STREAM_URL; while writing AIOT_STREAM_UNFIT, and the errors of the broker's sink
  */
 export async function openDatasetSink(

@@ -79,7 +79,7 @@ const inputSchema = messageLineSchema
   .extend({ time: z.number(), encoding: messageLineSchema.shape.encoding })
   .partial({ time: true, encoding: true });
 
-/** @param next the next step, if a better one is known. @throws AIOT_FILE_MALFORMED naming the line and the expected content */
+/** @param next replaces the error's usual next step. @throws AIOT_FILE_MALFORMED naming the line and the expected content */
 export function fromLine(line: string, where: string, number: number, next?: string): Message {
   const refuse = (reason: string, cause?: unknown) =>
     new AiotError('AIOT_FILE_MALFORMED', `${where.replace(/:$/, '')}:${number}: ${reason}`, {

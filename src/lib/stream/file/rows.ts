@@ -25,8 +25,8 @@ export function unfit(where: string, { topic }: OutgoingMessage, why: string): A
 }
 
 /**
- * The payload as cells by name. For a JSON object these are its members (nested ones as `a.b`, arrays as JSON). If names are known, they
- * are the cells of a JSON array or of a line of comma-separated text, in order.
+ * Converts the payload to cells by name. The members of a JSON object become cells (nested ones as `a.b`, arrays as JSON). If column names
+ * are given, a JSON array or a line of comma-separated text is accepted too; its values are assigned in order.
  * @throws AIOT_STREAM_UNFIT
  */
 export function payloadRow(
@@ -150,7 +150,7 @@ export function createRowReader(
   };
 }
 
-/** A JavaScript object cannot hold a value of this name, so the column would be lost silently. @throws AIOT_CSV_COLUMNS */
+/** Rejects the name `__proto__`: an object cannot have such a property, so the column would be lost. @throws AIOT_CSV_COLUMNS */
 function requireKept(names: readonly string[], place: string): void {
   if (!names.includes('__proto__')) return;
   throw new AiotError('AIOT_CSV_COLUMNS', `${place}: __proto__ cannot be used as a name`, {
@@ -179,7 +179,7 @@ export interface TextRecord {
   line: number;
 }
 
-/** Maximum length of a record, characters. A longer one means that this is another kind of file, or that a quote is not closed. */
+/** Maximum length of a record, characters. A longer one indicates another kind of file or an unclosed quote. */
 const longest = 64 * 1024 * 1024;
 
 /**

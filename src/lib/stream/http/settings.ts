@@ -15,7 +15,7 @@ const sinkShape = {
 };
 
 const sourceShape = {
-  /** Largest body; default 1 MiB. */
+  /** Maximum size of a request body, bytes; default 1 MiB. */
   limit: queryBytes.optional(),
   /** Longest wait for the message to be stored at its destination, before the sender is asked to retry; default 30 s. */
   wait: queryCount.optional(),

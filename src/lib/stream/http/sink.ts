@@ -62,7 +62,7 @@ function groupOf({ key, topic }: OutgoingMessage): string {
   return key ? `key ${Buffer.from(key).toString('latin1')}` : `topic ${topic}`;
 }
 
-/** The target of a request: no credentials, no settings. @throws AIOT_STREAM_URL */
+/** The URL of the request, without credentials and settings. @throws AIOT_STREAM_URL */
 function targetOf(url: StreamUrl): string {
   const target = `${url.scheme}://${url.host}/${url.path}`;
   if (url.host !== '' && URL.canParse(target)) return target;

@@ -55,7 +55,7 @@ async function openAdmin(settings: KafkaSettings, endpoint: string): Promise<Adm
   }
 }
 
-/** Rates are computed from the ends of the logs before and after listening, so no records are read. */
+/** Rates are computed from the end offsets of the logs before and after listening, so no records are read. */
 async function topicStates(
   admin: Admin,
   settings: KafkaSettings,
@@ -245,8 +245,8 @@ async function morePartitions(admin: Admin, spec: TopicSpec): Promise<number | u
 }
 
 /**
- * A topic's settings by their Kafka names. Settings that the file gives by these names take precedence. @throws AIOT_USAGE for JetStream's
- * settings
+ * A topic's settings by their Kafka names. Those in `config` take precedence over `maxAgeMs` and `maxBytes`.
+ * @throws AIOT_USAGE for JetStream's settings
  */
 function configOf(spec: TopicSpec): Map<string, string> {
   for (const name of ['subjects', 'storage', 'retention', 'maxMessages', 'duplicateWindowMs'] as const) {
@@ -273,7 +273,7 @@ const versionSigns: [key: number, version: number, says: string][] = [
   [1, 10, '2.1'],
 ];
 
-/** Tests the cluster's permissions in turn. Nothing is written. */
+/** Tests the connection and our permissions, one after another. Nothing is written. */
 async function checkKafka(
   settings: KafkaSettings,
   topics: readonly string[],

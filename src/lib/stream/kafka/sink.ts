@@ -84,7 +84,7 @@ export class KafkaProducer {
     await done;
   }
 
-  /** Queues writes in the order of the calls, even if a topic's partitions have to be looked up first. */
+  /** Resolves once the previous write is queued, so that the order of the calls is kept even while a topic's partitions are looked up. */
   private ordered: Promise<void> = Promise.resolve();
 
   private async enqueue(messages: readonly (OutgoingMessage & { topic: string })[], write: Waiting) {
@@ -149,7 +149,7 @@ export class KafkaProducer {
     }
   }
 
-  /** Sends one request to each broker. The next one is sent once all of them have been answered or have failed. */
+  /** Sends one request to each broker. The next round begins once all of them have been answered or have failed. */
   private async round(partitionQueues: PartitionQueue[]): Promise<void> {
     const failures: unknown[] = [];
     try {
@@ -406,7 +406,7 @@ class PartitionQueue {
     for (const { write } of batch.items) write.reject(error);
   }
 
-  /** Fails the writes that have timed out. Returns true if one of them was in flight: its batch is given up. */
+  /** Fails the writes that have timed out. Returns true if one of them was in flight, which means that its batch is abandoned. */
   expire(now: number, error: () => AiotError): boolean {
     const late = ({ write }: Queued) => write.deadline <= now;
     for (const item of this.queue.filter(late)) item.write.reject(error());

@@ -30,7 +30,7 @@ export async function openKafkaSource(url: StreamUrl, options: StreamOptions): P
   return (await import('./group.js')).openKafkaGroup(topics, settings, url.endpoint);
 }
 
-/** How long a broker without new data may wait before it responds, ms. */
+/** Longest time that a broker without new data waits before it responds, ms. */
 const maxWaitMs = 500;
 
 const maxBytes = 8 * 1024 * 1024;
@@ -223,7 +223,7 @@ export interface NodeReading<P> {
   over(): boolean;
   /** Called before the loops begin. */
   prepare(): Promise<void>;
-  /** The node that hosts a position. @throws if none does now */
+  /** The node that currently hosts a position. @throws if there is none */
   nodeOf(place: P): number;
   /** Reads positions of a node until an error, or until it is done. `places` may grow. */
   read(nodeId: number, places: P[], loop: Loop): Promise<void>;
@@ -238,8 +238,8 @@ interface Owned<P> {
 }
 
 /**
- * Reads every position with one independent loop per node. If a loop ends with an error, only its positions are reassigned, to
- * the nodes that host them then. Resolves when it is done and every loop has ended.
+ * Reads every position with one independent loop per node. If a loop ends with an error, its positions are reassigned to the nodes that now
+ * host them. Resolves when everything has been read and every loop has ended.
  * @throws the errors of `mend`, once every loop has ended
  */
 export async function readByNode<P>(reading: NodeReading<P>): Promise<void> {

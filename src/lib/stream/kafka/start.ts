@@ -4,7 +4,7 @@ import type { KafkaCluster, OffsetQuery } from './cluster.js';
 import { topicNotFound } from './errors.js';
 import type { KafkaSettings } from './settings.js';
 
-/** The position at which one partition is read, and the beginning and end of its log. */
+/** The start position of one partition, and the beginning and end of its log. */
 export interface PartitionRange {
   topic: string;
   partition: number;

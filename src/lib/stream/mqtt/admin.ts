@@ -11,7 +11,7 @@ import { openMqttSource } from './source.js';
 
 /**
  * Information about an MQTT broker. A broker has no list of topics, so they are collected by listening: retained messages arrive
- * immediately, others when they are published. A connection is opened only when needed, so that `check` can report its failure.
+ * immediately, others when they are published. Each operation opens its own connection, so that `check` can report a failure to connect.
  */
 export async function openMqttAdmin(url: StreamUrl, options: StreamOptions): Promise<StreamAdmin> {
   const { endpoint } = url;

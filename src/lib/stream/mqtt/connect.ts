@@ -113,7 +113,7 @@ export async function connectStream(
   }
 }
 
-/** A strict broker may ignore a CONNECT whose version it does not know, instead of refusing it (MQTT 3.1.1, section 3.1.2.2). */
+/** A strict broker may ignore a CONNECT with an unknown protocol version instead of rejecting it (MQTT 3.1.1, section 3.1.2.2). */
 const silentAdvice =
   'The server accepted the connection but ignores MQTT 5. If it is an older broker, add ?version=3.1.1 to the address.';
 
@@ -121,8 +121,9 @@ const silentAdvice =
 const noExpiry = 0xffff_ffff;
 
 /**
- * The notice for a session that the broker keeps for a shorter time than requested (MQTT 5, section 3.2.2.3.2), because its messages are
- * lost earlier than the user expects. Undefined if the time is as requested. @param granted seconds; absent = as requested
+ * The notice for a session that the broker keeps for a shorter time than requested (MQTT 5, section 3.2.2.3.2). Messages that arrive later
+ * are lost. Undefined if the time is as requested.
+ * @param granted seconds; absent = as requested
  */
 function sessionNotice(
   { endpoint }: StreamUrl,
@@ -187,8 +188,8 @@ async function connectWith(
   client.on('packetreceive', (packet) => {
     if (packet.cmd === 'connack') connack = packet.properties ?? {};
   });
-  // Without a listener, an error would end the process. The error is reported elsewhere. Here the broker's own reason is added to a
-  // refusal, because mqtt.js reports only the code.
+  // Without a listener, an error would end the process. Errors are reported elsewhere; here the broker's own reason is added to a refusal,
+  // because mqtt.js reports only the code.
   client.on('error', (error) => {
     const { reasonString, serverReference } = connack;
     if (isRefusal(error)) Object.assign(error, { reasonString, serverReference });

@@ -13,7 +13,7 @@ import { type Reason, readReason } from './reasons.js';
 export interface PacketHandlers {
   /** Called for the CONNACK that accepts the connection, before mqtt.js receives it. */
   opened(wire: Wire, sessionPresent: boolean): void;
-  /** Handles a packet. `later` means that there is no room: the same packet is offered again after `release`. */
+  /** Handles a packet. `later` means that there is no room: the packet is offered again after `release`. */
   packet(type: number, frames: Frames, wire: Wire): 'taken' | 'other' | 'later';
   closed(wire: Wire): void;
   /**
@@ -85,7 +85,7 @@ export function takePackets(
     socket = build(self);
     return new PacketStream(socket, client, version, handlers);
   };
-  // If the option stayed on, mqtt.js's `end` would reset `disconnecting`, as for a client that may connect again later.
+  // If the option stayed on, mqtt.js's `end` would reset `disconnecting`, as it does for clients that may connect again.
   internals.options.manualConnect = false;
   client.connect();
   return () => socket instanceof Socket && !socket.connecting && socket.readyState === 'open';
@@ -217,7 +217,8 @@ class PacketStream extends Duplex implements Wire {
       this.client.sendPing();
       this.client.reschedulePing(true);
     };
-    // The time since the last ping is checked here too, because each pause of a slow reader may be shorter than this interval.
+    // The time since the last ping is checked here too. Otherwise the timer, which restarts with each pause of a slow reader, might never
+    // fire.
     if (performance.now() - this.pinged >= everyMs) ping();
     this.pinging = setInterval(ping, everyMs);
   }

@@ -60,7 +60,7 @@ export function createOutbox(endpoint: string): Outbox {
   let sending: Wire | undefined;
   let sessionPresent = false;
   let limits: BrokerLimits = {};
-  /** The broker's reason for ending this connection. */
+  /** The reason in the broker's DISCONNECT, if it sent one on this connection. */
   let dismissed: Reason | undefined;
   const aliases = createAliases();
   const pending = createPending();
@@ -213,7 +213,7 @@ const mostAliases = 64;
 
 /** Numbers that replace topics in later packets of a connection (MQTT 5, section 3.3.2.3.4). */
 interface Aliases {
-  /** The alias of a topic, and whether the broker knows it already; undefined if it has none. */
+  /** A topic's alias, and whether the broker already knows that alias; undefined if the topic has none. */
   of(topic: string): { alias: number; known: boolean } | undefined;
   /** Called when the packet with the topic and its alias is sent. */
   sent(topic: string): void;
@@ -413,7 +413,7 @@ interface Flight {
    * of the identifiers.
    */
   renew(sessionPresent: boolean): void;
-  /** The first open message not yet sent over this connection. */
+  /** The next pending message that was not yet sent over this connection. */
   left(): [id: number, item: Item] | undefined;
   /** Called when the message returned by `left` is sent. */
   again(): void;

@@ -352,7 +352,7 @@ export class Frames {
     this.waitingBytes += chunk.length;
     if (this.waiting === null) this.waiting = [chunk];
     else this.waiting.push(chunk);
-    // Merges small chunks, because a peer that sends single bytes would otherwise cost a buffer for each of them.
+    // Merges small chunks. Otherwise a peer that sends single bytes would occupy one buffer per byte.
     if (this.waiting.length > 32 + (this.waitingBytes >>> 12)) this.waiting = [Buffer.concat(this.waiting)];
   }
 
@@ -375,7 +375,7 @@ export class Frames {
     }
   }
 
-  /** Makes the packet returned by `next` the next one again. */
+  /** Makes `next` return the same packet again. */
   unread(): void {
     this.at = this.start;
   }

@@ -28,7 +28,7 @@ export async function openMqttSink(url: StreamUrl, options: StreamOptions): Prom
     dismissed(reason) {
       outbox.dismissed?.(reason);
       if (reason.code === sessionTakenOver) {
-        // The error is retryable, because no message is to blame: a route opens the sink again after a while.
+        // The error is retryable, because no message caused it: a route opens the sink again after a while.
         ended = takenOver(settings.clientId, endpoint, true);
         stop();
         outbox.end(ended);

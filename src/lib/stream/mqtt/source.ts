@@ -189,15 +189,15 @@ function refusedReason({ granted, properties }: Suback): Reason | undefined {
 interface ReceiverOptions {
   endpoint: string;
   queue: Queue<Delivery>;
-  /** True = the broker is held up while the queue is full, and nothing is dropped. False = it is held up for at most `graceMs`. */
+  /** True = the broker has to wait while the queue is full, and nothing is dropped. False = it waits for at most `graceMs`. */
   wait: boolean;
   /** Called for each dropped message. */
   onDrop(): void;
 }
 
 /**
- * If the reader takes no message for this long, messages are dropped, ms. On a busy machine, the program that reads our output may not
- * be scheduled for more than 250 ms. A queue of 10,000 messages is full in a tenth of a second.
+ * If the reader takes no message for this long, messages are dropped, ms. Shorter times cause losses on a busy machine: the program that
+ * reads our output may not run for more than 250 ms, and a queue of 10,000 messages fills in a tenth of a second.
  */
 const graceMs = 2000;
 

@@ -77,7 +77,9 @@ async function keptSubjects(client: NatsClient, wish: Wish, endpoint: string): P
   return rows;
 }
 
-/** Measures the rate of each subject while listening. The server's own subjects and replies to requests count only if requested. */
+/**
+ * Measures the rate of each subject while listening. Internal subjects of the server and replies to requests are counted only if requested.
+ */
 async function listen(
   client: NatsClient,
   { subject, listenMs, signal }: Wish,
@@ -131,7 +133,7 @@ function createTally(clock: Clock): Tally {
   };
 }
 
-/** How far the consumers of one stream, or of all streams, are behind. @throws AIOT_STREAM_TOPIC_NOT_FOUND */
+/** Reports how far the consumers of one stream, or of all streams, are behind. @throws AIOT_STREAM_TOPIC_NOT_FOUND */
 async function consumerLag(
   client: NatsClient,
   { group, stream }: { group: string | undefined; stream: string | undefined },
@@ -169,7 +171,9 @@ async function consumerLag(
 
 const millisecond = 1e6;
 
-/** The stream settings given in a spec. For omitted ones, a new stream gets the server's defaults, and an existing one keeps its own. */
+/**
+ * The stream settings given in a spec. Omitted settings get the server's defaults in a new stream, and stay unchanged in an existing one.
+ */
 function wanted(spec: TopicSpec, endpoint: string): Partial<StreamConfig> {
   const subjects = (spec.subjects ?? [spec.name]).map((subject) => checkFilter(subject, endpoint));
   const settings = {

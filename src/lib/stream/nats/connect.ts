@@ -58,8 +58,8 @@ export async function connectNats(
 }
 
 /**
- * Clears nats.js's record of the last attempt. nats.js measures delays by the time of day, so it would wait much longer if the clock
- * was set back since.
+ * Clears nats.js's record of the last attempt. nats.js measures its delays with the wall clock, so it would wait much longer if the clock
+ * was set back in the meantime.
  */
 function forgetTomorrow(nc: NatsConnection | undefined): void {
   const { protocol } = (nc ?? {}) as { protocol?: { servers?: { servers?: { lastConnect: number }[] } } };

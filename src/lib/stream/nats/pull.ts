@@ -30,8 +30,8 @@ export interface PullHandlers {
   /** Whether there is room for more messages. When there is room again, the owner calls `Pull.more`. */
   room(): boolean;
   /**
-   * Called if the connection was restored, the server fell silent, or it reports that the consumer is gone. Requests then restart with
-   * the returned consumer.
+   * Called if the connection was restored, if nothing arrived from the server for too long, or if the server reports that the consumer is
+   * gone. Requests then restart with the returned consumer.
    * @throws errors that end reading
    */
   renew(why: RenewReason): Promise<string>;

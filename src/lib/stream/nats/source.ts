@@ -145,8 +145,7 @@ interface DurableWish {
 }
 
 /**
- * The durable consumer of this name in its current state, or a new one: from the beginning of the stream, unless `from` says
- * otherwise.
+ * Finds the durable consumer with this name, or creates it. A new one starts at the beginning of the stream unless `from` is given.
  * @throws AIOT_STREAM_URL (an existing one has another purpose), AIOT_BROKER_REFUSED
  */
 async function durableConsumer(
@@ -199,7 +198,7 @@ function checked(consumer: ConsumerInfo, wish: DurableWish, endpoint: string): C
 const answers = {
   ack: Buffer.from('+ACK'),
   working: Buffer.from('+WPI'),
-  /** Requests redelivery after one second, because a reader that failed needs a moment. */
+  /** Requests redelivery after one second, which gives a failed reader time to recover. */
   later: Buffer.from('-NAK {"delay": 1000000000}'),
   now: Buffer.from('-NAK'),
 };
@@ -305,8 +304,8 @@ interface OrderedWish {
 }
 
 /**
- * Reads a stream in order, every message once, and leaves no state in it. Uses a consumer of its own without acknowledgments. If that
- * is lost, it is recreated to continue after the last received message.
+ * Reads a stream in order, every message once, and leaves no state on the server. Uses an ephemeral consumer without acknowledgments. If
+ * the consumer is lost, it is recreated to continue after the last received message.
  * @throws AIOT_BROKER_REFUSED, AIOT_BROKER_UNREACHABLE
  */
 async function openOrderedSource(
@@ -384,7 +383,7 @@ async function openOrderedSource(
   };
 }
 
-/** How long the server may report errors before the source ends, ms: enough for a cluster to elect a new leader. */
+/** How long errors reported by the server are tolerated before the source ends, ms: enough for a cluster to elect a new leader. */
 const patienceMs = 60_000;
 
 /**

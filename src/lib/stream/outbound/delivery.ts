@@ -96,7 +96,7 @@ export async function withRetries<T>(
   for (let failures = 1; ; failures++) {
     const result = await attempt();
     if ('value' in result) return result.value;
-    // A client that was refused would be refused again a second later.
+    // A client whose credentials were rejected would be rejected again a second later.
     const hopeless = !result.error.retryable || hasCode(result.error, 'AIOT_BROKER_REFUSED');
     if (hopeless || failures >= attempts || signal?.aborted) throw result.error;
     const own = withJitter(backOffMs(failures, firstDelayMs));

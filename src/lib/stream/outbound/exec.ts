@@ -29,7 +29,7 @@ const temporary = 75;
 
 /**
  * `exec:PROGRAM ARGUMENTS`: runs a program for each message, with the payload on its stdin, and AIOT_LABEL and AIOT_TOPIC in its
- * environment. Exit code 0 means that the message has arrived, 75 that it may be sent again, any other that it is rejected.
+ * environment. Exit code 0 means that the message was delivered, 75 that it should be retried, and any other that it is rejected.
  * @throws AIOT_STREAM_URL, AIOT_PROGRAM_NOT_FOUND; while writing AIOT_PROGRAM_FAILED
  */
 export async function openExecSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
@@ -73,7 +73,7 @@ async function run(
     const why = systemCode(error) ?? error.message;
     throw failed(name, `could not be started (${why})`, why !== 'E2BIG');
   });
-  // A program may finish its work after it was asked to end: exit code 0 still means that the message was delivered.
+  // A program may complete its work after SIGTERM: exit code 0 still means that the message was delivered.
   if (end.code === 0) return;
   if (end.aborted && end.code !== temporary) throw failed(name, 'was killed', false);
   const why = end.timedOut

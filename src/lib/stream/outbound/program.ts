@@ -12,7 +12,7 @@ export function environmentFor(more: Readonly<Record<string, string>>): Record<s
 /** Longest text that counts as a label rather than a document. */
 const longest = 200;
 
-/** The label in a message: its text, or a JSON object's `voted`, or else `label`. Undefined without one. */
+/** The label in a message: its text, or the `voted` member of a JSON object, or else its `label`. Undefined if there is none. */
 export function labelOf(payload: Uint8Array): string | undefined {
   if (!isUtf8(payload)) return undefined;
   const text = Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString('utf8').trim();

@@ -25,9 +25,9 @@ const shape = {
 type Settings = z.output<z.ZodObject<typeof shape>>;
 
 /**
- * Opens a connection per message, sends the payload, reads the response, and closes the connection, as an inference sidecar expects:
- * `tcp://127.0.0.1:9898`. A message without a response counts as not delivered, and is resent.
- * @param openReplies opens the sink for responses, which keep key and headers of their message
+ * Opens a connection per message, sends the payload, reads the response, and closes the connection, which is the protocol of inference
+ * sidecars: `tcp://127.0.0.1:9898`. A message without a response counts as not delivered, and is resent.
+ * @param openReplies opens the sink for responses, which keep the key and headers of their messages
  * @throws AIOT_STREAM_URL; while writing AIOT_STREAM_UNREACHABLE, and the errors of the sink for responses
  */
 export async function openTcpSink(

@@ -12,7 +12,7 @@ const shape = {
   format: z.enum(['html', 'markdown']).optional(),
   /** Send silently. */
   silent: queryBoolean.optional(),
-  /** Number of the topic, for groups with topics. */
+  /** ID of a topic within the group, for groups with topics. */
   thread: z.string().regex(/^\d+$/).optional(),
   /** Another Bot API server, such as a self-hosted one. */
   base: z.url({ protocol: /^https?$/ }).optional(),
@@ -74,7 +74,7 @@ export async function openTelegramSink(url: StreamUrl, options: StreamOptions): 
   });
 }
 
-/** The token for the Bot API. Its form `123456:letters` is parsed as a user name and a password in a URL. */
+/** The token for the Bot API. In a URL, its form `123456:letters` is parsed as a user name and a password. */
 function tokenOf(url: StreamUrl, options: StreamOptions): string {
   const { username, password } = url;
   const token =

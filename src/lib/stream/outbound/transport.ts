@@ -126,7 +126,7 @@ function mayPassLater(status: number): boolean {
   return [401, 408, 423, 425, 429].includes(status) || status >= 500;
 }
 
-/** Converts a response to the result of an attempt; a 2xx status is success. `told` is the response's text, without secrets. */
+/** Converts a response to the result of an attempt; a 2xx status is success. `told` is the response text for errors, without secrets. */
 export function attemptOf(
   answer: HttpAnswer,
   endpoint: string,

@@ -6,7 +6,10 @@ type Batches<T> = AsyncIterable<readonly T[]>;
 /** Shortest pause, ms. Messages due within this time are sent together. */
 const tickMs = 5;
 
-/** Paces messages evenly at this rate per second; a late sender catches up. 0 = as fast as possible. */
+/**
+ * Spaces messages evenly at this rate per second. After a delay, messages are sent without pauses until the rate is met. 0 = as fast as
+ * possible.
+ */
 export function atRate<T>(batches: Batches<T>, rate: number, signal?: AbortSignal): Batches<T> {
   if (rate === 0) return batches;
   return paced(batches, (_message, index) => (index * 1000) / rate, signal);

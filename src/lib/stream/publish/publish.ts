@@ -19,7 +19,7 @@ interface PublishOptions extends Omit<StreamOptions, 'input' | 'key'> {
   message?: string;
   file?: string;
   template?: string;
-  /** Treat each line as a message; not needed for a file whose name implies it. */
+  /** Treat each line as a message. Implied by some file names, such as those of NDJSON files. */
   lines?: boolean;
   count?: number;
   /** Messages per second; 0 = as fast as possible. */
@@ -188,8 +188,8 @@ export const publishedManySchema = z.object({
 type PublishedMany = z.output<typeof publishedManySchema>;
 
 /**
- * Publishes messages, many concurrently, and waits until the destination has them. Ctrl-C ends it once messages in flight have
- * arrived.
+ * Publishes messages, many concurrently, and waits until the destination has acknowledged them. After Ctrl-C, it waits for the messages in
+ * flight.
  * @throws AIOT_STREAM_EXPRESSION, AIOT_USAGE, AIOT_FILE_MALFORMED, and the errors of opening and writing
  */
 async function publishMany(options: PublishManyOptions): Promise<PublishedMany> {

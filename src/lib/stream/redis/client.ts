@@ -7,7 +7,7 @@ import { queryDuration } from '../file/settings.js';
 import type { StreamOptions } from '../message.js';
 import { parseStreamUrl, queryCount, readQuery, type StreamUrl } from '../url.js';
 
-/** A command and its arguments, as Redis's own documentation writes them. */
+/** A command and its arguments, in the notation of the Redis documentation. */
 export type RedisCommand = readonly (string | Buffer)[];
 
 /** A connection that is restored automatically. While it is lost, commands fail immediately instead of waiting. */

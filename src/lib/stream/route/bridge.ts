@@ -87,8 +87,8 @@ export function bridgeRoute(options: BridgeOptions): Route {
 }
 
 /**
- * Name of the route between two addresses, such as `mqtt-to-kafka-1a2b3c`. Equal addresses always give the same name, which keeps the
- * names of Kafka's group and of the service stable.
+ * Name of the route between two addresses, such as `mqtt-to-kafka-1a2b3c`. The same pair of addresses always gets the same name, so the
+ * names of the Kafka group and of the service stay the same.
  */
 function bridgeName(from: string, to: string): string {
   const [source, target] = [parseStreamUrl(from), parseStreamUrl(to)];

@@ -8,7 +8,7 @@ import type { Outlet, Seen } from './outlet.js';
 import { type Made, type Transform, topicAt } from './transform.js';
 import { createFlight, type Part, type Route, reasonOf } from './types.js';
 
-/** A destination of a route. `seen` has the deduplication keys sent to it. */
+/** A destination of a route. `seen` contains the deduplication keys of messages already sent to it. */
 export interface Target {
   url: string;
   outlet: Outlet;
@@ -31,7 +31,7 @@ interface EngineOptions {
   targets: readonly Target[];
   deadLetter: Outlet | undefined;
   counts: Counts;
-  /** After an abort, `take` no longer waits for room: messages that do not fit stay with their source. */
+  /** When aborted, `take` stops waiting for room: messages that do not fit stay with their source. */
   stop: AbortSignal;
 }
 
@@ -213,7 +213,7 @@ function outgoing(made: Made, topic: string, id?: string, key?: string): Part['m
   };
 }
 
-/** When a message with these headers expires. An interval of 0 is left to the destination, because any wait would exceed it. */
+/** Expiry time for these headers, ms since 1970. Messages with an interval of 0 are sent unchanged, because they would expire at once. */
 function expiryOf(headers: readonly Header[] | undefined): Pick<Part['message'], 'expires'> {
   const value = headers?.find(([name]) => name === mqttHeaders.messageExpiryInterval)?.[1];
   const seconds = typeof value === 'string' && /^\d{1,10}$/.test(value) ? Number(value) : 0;

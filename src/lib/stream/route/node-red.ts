@@ -81,7 +81,7 @@ interface Imported {
   notes: string[];
 }
 
-/** Types of nodes that pass messages on unchanged. */
+/** Types of nodes that do not change messages. */
 const passing = new Set(['junction', 'link out', 'link in', 'json', 'comment']);
 
 /** Types of nodes that can be omitted without changing the result, with a hint for each. */
@@ -98,15 +98,15 @@ const harmless: Record<string, string> = {
 const configuration =
   /^(tab|group|subflow|mqtt-broker|tls-config|http proxy|global-config|.*[kK]afka[- ][bB]roker.*|kafka-client)$/;
 
-/** State of one path through a flow, from a source through nodes to a sink. */
+/** State of the search along one path, from a source through nodes to a sink. */
 interface Way {
   steps: Steps;
   visited: readonly string[];
 }
 
 /**
- * Converts a Node-RED flow to routes: one for each path from an input to an output. Brokers, change and switch nodes are
- * converted; every other node is named, with the reason.
+ * Converts a Node-RED flow to routes, one for each path from an input to an output. Brokers, change and switch nodes are converted. Any
+ * other node is listed in `leftOut`, with the reason.
  */
 export function importFlow(flow: Flow): Imported {
   const found = new Map<string, { name: string; route: ImportedRoute }>();

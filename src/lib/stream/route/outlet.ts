@@ -22,7 +22,7 @@ interface OutletOptions extends WriterOptions {
   onFailure: (error: unknown) => void;
 }
 
-/** The path to one sink: batches, one write at a time, each retried until the sink or the spool has it. */
+/** Writes a route's messages to one sink: in batches, one write at a time, each retried until the sink or the spool has it. */
 export interface Outlet {
   /** Resolves once the sink is open, or if a spool can store messages instead. @throws permanent errors, such as a wrong address */
   ready(): Promise<void>;
@@ -227,7 +227,7 @@ const reopenAfter = 5;
 /** Limits for closing a sink, which may wait for a peer that never responds; ms. */
 const closeMs = { gentle: 30_000, givenUp: 2000 };
 
-/** A sink's clock may lag behind ours by at most this, ms. */
+/** Assumed maximum difference between a sink's clock and ours, ms. */
 const clockMs = 60_000;
 
 function createWriter(options: WriterOptions): Writer {
@@ -244,8 +244,8 @@ function createWriter(options: WriterOptions): Writer {
   /** Keys found at the sink in the last lookup of doubtful messages. */
   let found = new Set<string>();
   /**
-   * All keys that the sink has stored since this time are known; ms since 1970. At the start none are, because the previous run may have
-   * written messages.
+   * Start of the period for which all keys stored by the sink are known, ms since 1970. Infinity at first, because the previous run may
+   * have written messages.
    */
   let knownSince = Number.POSITIVE_INFINITY;
 

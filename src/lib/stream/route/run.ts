@@ -293,7 +293,7 @@ interface InletOptions {
   onChange: () => void;
 }
 
-/** The path from one source. Retries opening until the source is reachable, and reopens it if it fails. */
+/** Reads from one source. Retries opening until the source is reachable, and reopens it if it fails. */
 interface Inlet {
   /** Resolves once the source is open. @throws permanent errors, such as a wrong address; the reason of `stop` */
   ready(): Promise<void>;

@@ -49,8 +49,8 @@ export async function createTransform(route: Route, processor?: Processor): Prom
 }
 
 /**
- * Calls `then` with the value, synchronously unless it is a promise. Most expressions are synchronous, and a promise for each result
- * would cost more than evaluating it.
+ * Calls `then` with the value, synchronously unless the value is a promise. Most expressions are synchronous, and a promise for each result
+ * would take longer than the evaluation.
  */
 function after<T, R>(value: T | Promise<T>, then: (value: T) => R | Promise<R>): R | Promise<R> {
   return value instanceof Promise ? value.then(then) : then(value);

@@ -21,7 +21,7 @@ export async function runWatched(routes: readonly Route[], options: WatchedOptio
   const { onLine, status, everyMs, ...running } = options;
   const { only = [] } = running;
   const looks = routes.some(({ name, through }) => through && (only.length === 0 || only.includes(name)));
-  // Pictures count towards the heap. With them, collecting this often would take a third of the time that face detection takes.
+  // Pictures count towards the heap. With them, such frequent collections would take a third as long as face detection.
   if (!looks) keepHeapSmall();
   const shown = status === undefined ? undefined : await showStates(status);
   if (shown?.port !== undefined) onLine(`states at http://127.0.0.1:${shown.port}/, and /metrics`);
@@ -46,7 +46,7 @@ export async function runWatched(routes: readonly Route[], options: WatchedOptio
 }
 
 /**
- * Creates a function that converts states to lines for people. Lost and restored connections, held-up routes, skipped messages and lost
+ * Creates a function that converts states to lines for people. Lost and restored connections, routes that wait, skipped messages and lost
  * headers are reported immediately. Progress is reported every `everyMs` while messages arrive.
  * @param now ms, of any clock
  */

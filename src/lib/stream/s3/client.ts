@@ -22,8 +22,8 @@ export interface Bucket extends S3Client {
 }
 
 /**
- * Opens the bucket named by a URL, for purposes other than messages: `s3://BUCKET[/PREFIX]?endpoint=…&region=…`. Throws immediately if
- * the bucket is missing or inaccessible.
+ * Opens the bucket of a URL, for data other than messages: `s3://BUCKET[/PREFIX]?endpoint=…&region=…`. Throws immediately if the bucket is
+ * missing or inaccessible.
  * @throws AIOT_STREAM_URL, AIOT_BROKER_REFUSED, AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED
  */
 export async function openBucket(url: string, options: StreamOptions = {}): Promise<Bucket> {

@@ -7,9 +7,9 @@ import type { StreamUrl } from '../url.js';
 import { createS3Client, type S3Client, s3Location } from './client.js';
 
 /**
- * Writes an object for each message: `s3://bucket/faces/face{n}.png`. `{n}` continues after the highest existing number and never
- * replaces an object: the number of one that another writer has created in the meantime is skipped. An object whose key has neither
- * `{n}` nor `{id}` is overwritten by each message with the same key, in order.
+ * Writes an object for each message: `s3://bucket/faces/face{n}.png`. `{n}` continues after the highest existing number and never replaces
+ * an object: a number that another writer has used in the meantime is skipped. An object whose key has neither `{n}` nor `{id}` is
+ * overwritten by each message with the same key, in order.
  * @throws AIOT_STREAM_URL, AIOT_BROKER_REFUSED, AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED
  */
 export async function openS3Sink(url: StreamUrl, options: StreamOptions): Promise<Sink> {

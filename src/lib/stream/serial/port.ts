@@ -10,7 +10,7 @@ import { queryBoolean, queryCount, readQuery, type StreamUrl } from '../url.js';
 const shape = {
   /** Bits per second; default 115200. */
   baud: queryCount.pipe(z.number().min(1)).optional(),
-  /** Hardware flow control: the only one that loses nothing when we are slower than the line. */
+  /** Hardware flow control. Without it, data is lost if we read more slowly than it arrives. */
   rtscts: queryBoolean.optional(),
   parity: z.enum(['none', 'even', 'odd']).optional(),
   dataBits: z.enum(['7', '8']).optional(),

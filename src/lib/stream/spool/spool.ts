@@ -42,7 +42,7 @@ export interface Spool {
   /** Total size of the files, bytes. */
   readonly bytes: number;
   readonly dropped: number;
-  /** Number of places at which a record was damaged; the data is in files named *.damaged. */
+  /** Number of damaged places; their data is in files named *.damaged. */
   readonly damaged: number;
   /** Why the reader's position cannot be written, such as a full disk. Reading continues, but a crash would resend more messages. */
   readonly trouble: string | undefined;
@@ -104,8 +104,8 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
       writing = undefined;
     }
     cursor = { segment: segments[0]?.id ?? nextId, offset: 0, read: 0 };
-    // The cursor is written before the file is deleted, so that it never points into a deleted file, whose number may be reused. If
-    // that fails, the cursor on disk stays at an older position.
+    // The cursor is written before the file is deleted, so that it never refers to a deleted file, whose number may be reused. If that
+    // fails because the disk is full, it is tried again after the deletion, which frees space.
     await writeCursor();
     await rm(first.file, { force: true });
     if (trouble !== undefined) await writeCursor();

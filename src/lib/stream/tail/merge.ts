@@ -23,7 +23,7 @@ const patienceMs = 200;
 interface MergeInput {
   source: Source;
   batches: AsyncIterator<readonly Delivery[]>;
-  /** The source's last batch. `next` is the index of its first message that was not passed on yet. */
+  /** The source's last batch, and the index of the first message in it that was not passed on yet. */
   batch: readonly Delivery[];
   next: number;
   /** The request for the next batch, in progress once the last batch is used up. */
@@ -85,8 +85,8 @@ async function pull(input: MergeInput, now: () => number): Promise<void> {
 }
 
 /**
- * All messages that may be passed on now. It stops when one of the inputs is empty, because that input's next message may be older than
- * those of the others.
+ * Returns all messages that may be passed on now. Stops when one of the inputs is empty, because its next message may be older than those
+ * of the other inputs.
  */
 function takeOldest(full: readonly MergeInput[]): Delivery[] {
   const taken: Delivery[] = [];

@@ -148,7 +148,8 @@ export function fieldScanner(names: readonly string[]): FieldScanner | undefined
   };
 }
 
-// The work is split into small functions, because each of them is optimized within a millisecond. A single large one would take thirty.
+// The work is split into small functions, because V8 optimizes each of them within a millisecond. A single large function would take
+// thirty.
 
 /** Position of the value after a colon, or −1. */
 function valueAfter(bytes: Buffer, from: number, end: number): number {

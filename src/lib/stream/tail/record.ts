@@ -60,7 +60,7 @@ function fileUrl(path: string): string {
 }
 
 interface ReplayOptions extends StreamOptions {
-  /** File of message lines (`stream record`). */
+  /** File of message lines, as written by `stream record`. */
   file: string;
   /** Destination; a topic in it applies to all messages. */
   to: string;

@@ -198,7 +198,7 @@ async function openAll(options: TailOptions): Promise<Source> {
   throw failure?.reason ?? new AiotError('AIOT_USAGE', 'expected the URL of a stream, got none');
 }
 
-/** Ends the work once: by a timer, or by the signal. */
+/** Ends `tail` once: by a timer, or by the signal. */
 function endingOf({ forMs, timeoutMs, withinMs, signal }: TailOptions, close: () => Promise<void>): Ending {
   const ending: Ending = {
     why: undefined,
@@ -492,12 +492,12 @@ function quoted({ message }: Shown): string {
   return text.length > longestQuote ? `${text.slice(0, longestQuote)}…` : text;
 }
 
-/** A stream that is used as a check, by `expect` or `never`. */
+/** A check of the stream by `expect` or `never`. */
 interface Watch {
   /** The expression's text. */
   text: string;
   never: boolean;
-  /** Number of matching messages after which the check is decided. */
+  /** Number of matching messages that decide the check. */
   count: number;
   /** The messages of a batch for which the expression is true. */
   choose(batch: readonly Shown[]): Promise<readonly Shown[]>;

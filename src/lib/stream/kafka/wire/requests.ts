@@ -66,7 +66,7 @@ export function fetchRequest(
 
 function encodeFetch(places: readonly FetchPlace[], options: FetchOptions): ByteWriter {
   const writer = new ByteWriter();
-  // Replica −1 is a client, isolation 1 reads committed records; no fetch session.
+  // Replica −1 means a client, and isolation level 1 reads only committed records. No fetch session is used.
   writer.int32(-1).int32(options.maxWaitMs).int32(1).int32(options.maxBytes).int8(1).int32(0).int32(-1);
   const topics = new Map<string, FetchPlace[]>();
   for (const place of places) topics.set(place.topic, [...(topics.get(place.topic) ?? []), place]);
