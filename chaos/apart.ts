@@ -5,8 +5,8 @@ import { once } from 'node:events';
 const namespaces = ['-m', '-p', '-f', '--mount-proc', '--kill-child'];
 
 /**
- * Runs this program again in its own namespaces and returns its exit code; undefined if it is already there, or if root permission is
- * missing.
+ * Runs this program again in its own namespaces and returns its exit code; undefined if it already runs in them, or lacks root
+ * permission.
  */
 export async function apart(): Promise<number | undefined> {
   if (process.env.AIOT_CHAOS_APART || process.getuid?.() !== 0) return undefined;

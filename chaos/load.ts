@@ -13,7 +13,7 @@ const told = new Set([
   'AIOT_TIMED_OUT',
 ]);
 
-/** Time in which a load must notice that it is to end, ms. */
+/** Time within which a load must stop after `signal` is aborted, ms. */
 const endMs = 30_000;
 
 /** Runs the loads until `signal` is aborted; each is restarted whenever its connection is lost. */

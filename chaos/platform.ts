@@ -24,13 +24,13 @@ export interface ChaosPlatform extends Operated {
   /** Environment of the user who started it. */
   env: NodeJS.ProcessEnv;
   targets: Record<'platform' | 'disk' | 'network', Target>;
-  /** Resolves when it is ready; rejects if it is not ready in time. */
+  /** Resolves when the platform is ready; rejects if it is not ready in time. */
   recover(): Promise<void>;
   secrets(): string[];
   close(): Promise<void>;
 }
 
-/** Starts it. `args` are more flags of `aiot up`. */
+/** Starts the platform. `args` are additional flags of `aiot up`. */
 export async function startChaosPlatform(round: Round, args: readonly string[] = []): Promise<ChaosPlatform> {
   const { folder, report } = round;
   const place = join(folder, 'platform');
@@ -126,7 +126,10 @@ interface Said {
   urls: { guide?: Operated['guide'] };
 }
 
-/** Its output once it is up. A database that is still recovering from the previous round may terminate the first connections. */
+/**
+ * Returns the program's first output, which it prints once it is up. A database that is still recovering from the previous round may
+ * terminate the first connections.
+ */
 async function started(program: Program): Promise<Said> {
   for (const until = Date.now() + backMs; Date.now() < until; await delay(50)) {
     const said = JSON.parse(await program.said(backMs)) as Partial<Said>;

@@ -38,7 +38,7 @@ export class Program {
   starts = 0;
   /** Times at which its processes ended, ms since 1970. */
   readonly ends: number[] = [];
-  /** Whether it currently has no memory available: any exit is acceptable then. */
+  /** Whether its memory is currently limited; any exit is acceptable then. */
   starved = false;
   /** Whether it has exited on its own, with 0. */
   done = false;
@@ -94,7 +94,7 @@ export class Program {
     if (this.child && this.runs(this.child)) this.child.kill(signal);
   }
 
-  /** Prevents a start until the given promise settles. */
+  /** Prevents a start of the program until the given promise settles. */
   held(body: Promise<void>): Promise<void> {
     this.hold = body.catch(() => {});
     return body;
@@ -105,7 +105,7 @@ export class Program {
     for (let waited = 0; this.starts <= starts && waited < 5000; waited += 5) await delay(5);
   }
 
-  /** The exit status after `signal`; the process is not restarted. */
+  /** Stops the process with `signal`, and does not restart it. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     this.wanted = false;
     const child = this.child;
@@ -150,7 +150,7 @@ export class Program {
   }
 
   private judge(code: number | null, signal: NodeJS.Signals | null): void {
-    // V8 terminates the program if it gets no memory.
+    // V8 terminates the program if an allocation fails.
     if (this.starved && (signal !== null || (code ?? 0) > 128)) return;
     if (signal !== null && signal !== 'SIGTERM')
       this.options.report('exit codes', `${this.options.name} was killed by ${signal}: ${this.tail()}`);

@@ -113,7 +113,7 @@ export function largeUploadLoad(most: number): Load {
   };
 }
 
-/** Labels of all of a dataset's recordings, in one push: it is stored completely or not at all, and the last one applies. */
+/** Labels all recordings of a dataset in one push. Each push is stored completely or not at all, and the last one applies. */
 export function datasetPushLoad(recordings: number): Load {
   const [stream, device] = ['pushes', 'push-0'];
   const names = Array.from({ length: recordings }, (_, i) => `r${i}`);

@@ -7,7 +7,7 @@ import type { Report } from './types.js';
 
 /** Time in which a rollout to available devices ends, ms, once all faults are over. */
 const endMs = 60_000;
-/** Errors that leave open whether a request was carried out; the result is then looked up. */
+/** Errors after which it is unknown whether a request was carried out, so the result is looked up. */
 const unsure = new Set([
   'AIOT_PLATFORM_UNREACHABLE',
   'AIOT_DATABASE_UNREACHABLE',
@@ -90,7 +90,7 @@ export function committedIn({ waves }: Pick<RolloutStatus, 'waves'>): number {
   return waves.reduce((sum, { committed }) => sum + committed, 0);
 }
 
-/** A rollout to devices that accept everything: reports one that does not complete on all of them. */
+/** Rolls out to devices that accept everything, and reports a rollout that does not complete on all of them. */
 export async function rollOutToAll(
   platform: Operated,
   selector: string,

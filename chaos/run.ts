@@ -37,7 +37,6 @@ const { values } = parseArgs({
   },
 });
 
-/** Prints one line on stderr. */
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 
 if (values.help) say(usage);

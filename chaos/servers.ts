@@ -7,7 +7,7 @@ import { type NatsServer, startNats } from '../test/support/nats.js';
 import { type Postgres, postgresPrograms, startPostgres } from '../test/support/postgres.js';
 import type { Part } from './types.js';
 
-/** Third-party servers, each started on first use, and running until the end of the run. */
+/** Third-party servers. Each is started on first use and runs until the end of the run. */
 export class Servers {
   private readonly started = new Map<string, Promise<{ stop(): Promise<void> }>>();
 

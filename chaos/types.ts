@@ -68,9 +68,9 @@ export interface World {
   targets: Record<string, Target>;
   /** Generates load until `signal` is aborted, and records everything that is acknowledged. */
   load(signal: AbortSignal): Promise<void>;
-  /** Resolves when all of it works again; rejects if it does not in time. */
+  /** Resolves when the whole system works again; rejects if that takes too long. */
   recover(): Promise<void>;
-  /** Reports acknowledged data that is missing. Everything is running. */
+  /** Reports acknowledged data that is missing. Called while everything is running. */
   check(): Promise<void>;
   /** Ends all processes as an operator does, and reports exit codes and leftovers. */
   stop(): Promise<void>;
@@ -88,7 +88,7 @@ export interface Scenario {
   name: string;
   about: string;
   needs: readonly Part[];
-  /** Possible faults, by target; a kind whose part is missing here is omitted. */
+  /** Possible faults, by target. Kinds that need a part missing on this machine are omitted. */
   faults: Readonly<Record<string, readonly FaultKind[]>>;
   /** Minimum and maximum number of faults in a round; 1 to 3 if absent. */
   count?: readonly [number, number];

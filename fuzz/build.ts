@@ -8,7 +8,7 @@ const from = join(root, 'dist', '.modules');
 const to = join(root, 'dist', '.fuzz');
 
 /**
- * Builds the instrumented modules in `dist/.fuzz`, and the worker with all targets beside them. Only if something has changed.
+ * Builds the instrumented modules and the worker with all targets in `dist/.fuzz`, if anything has changed since the last build.
  * @returns path of the worker, and the number of counters
  */
 export async function buildWorker(): Promise<{ worker: string; places: number }> {

@@ -17,7 +17,7 @@ export function counted(source: string, first: number): { text: string; next: nu
   };
   const visit = (node: ts.Node): void => {
     if (ts.isBlock(node)) {
-      // A directive must remain first.
+      // A directive such as 'use strict' must remain the first statement.
       const [one] = node.statements;
       const directive = one && ts.isExpressionStatement(one) && ts.isStringLiteral(one.expression);
       statement(directive ? one.getEnd() : node.getStart(file) + 1);

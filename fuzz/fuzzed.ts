@@ -7,14 +7,15 @@ import type { Finding, Order, Target, TargetRun } from './types.js';
 
 declare const __fuzz: Uint8Array;
 
-/** Hit count of a branch as one of eight buckets: once, twice, three times, up to 7, 15, 31, 127, more. */
+/** Maps the hit count of a branch to one of eight buckets: 1, 2, 3, 4 to 7, 8 to 15, 16 to 31, 32 to 127, 128 or more. */
 const bucket = Uint8Array.from({ length: 256 }, (_, n) =>
   n < 4 ? [0, 1, 2, 4][n]! : n < 8 ? 8 : n < 16 ? 16 : n < 32 ? 32 : n < 128 ? 64 : 128,
 );
 
 /**
- * Mutates examples of a target, retains inputs that reached new branches, and mutates those, until the time or the number of inputs is used
- * up. The current input is stored in `running`, so that a supervisor can see where it hangs: since when, length, bytes.
+ * Mutates examples of a target, retains inputs that reached new branches, and mutates those, until the time or the number of inputs is
+ * used up. The start time, length and bytes of the current input are stored in `running`, so that the supervisor can identify an input
+ * that hangs.
  */
 export async function fuzzed(
   target: Target,
@@ -42,9 +43,10 @@ export async function fuzzed(
     inputs++;
     if (isNew(seen)) kept.push(input);
     if (fault === null || found.has(fault.key)) return;
-    // Slowness caused by a busy machine does not repeat; and memory use is only visible if no other memory is freed at the same time.
+    // The fault must occur again, because slowness caused by a busy machine does not. Garbage is collected first; if it were collected
+    // during the run, it would hide the input's memory use.
     const shows = async (less: Buffer) => {
-      // Twice, because buffers are freed after the first collection.
+      // Collected twice, because buffers are freed only after the first collection.
       if (fault.kind === 'memory') for (let n = 0; n < 2; n++) collectGarbage();
       return (await tried(target, less)).fault?.key === fault.key;
     };
@@ -58,7 +60,7 @@ export async function fuzzed(
   if (kept.length === 0) kept.push(Buffer.alloc(0));
   const end = performance.now() + seconds * 1000;
   while (inputs < most && performance.now() < end) {
-    // Half of the picks come from the newest quarter.
+    // Half of the picks come from the newest quarter of the retained inputs.
     const pick = () =>
       kept[
         mutator.below(2) === 0

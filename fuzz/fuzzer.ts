@@ -4,14 +4,14 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Fault, Finding, Order, Report, TargetRun } from './types.js';
 
-/** An input that takes this long is considered hung, because an endless loop cannot report itself. */
+/** An input that takes this long is considered hung. An endless loop cannot report itself. */
 const hangMs = 5000;
 const largest = 4 * 1024 * 1024;
 
-/** A worker that tries inputs, and is restarted if an input hangs it or exhausts its memory. */
+/** A worker that tries inputs. It is replaced if an input hangs it or exhausts its memory. */
 export class Fuzzer {
   private worker: Worker | null = null;
-  /** Folder for files that targets write: a killed worker cannot remove them itself. */
+  /** Folder for files that targets write. The supervisor removes it, because a killed worker cannot. */
   private folder: string | null = null;
   private readonly running = new SharedArrayBuffer(16 + largest);
 
@@ -62,7 +62,7 @@ export class Fuzzer {
       if (!('input' in told)) throw new Error(`a worker said ${told.told}`);
       const { input } = told;
       const again = await this.replayed(order.target, input);
-      // A few restarts are useful to find more, but not an endless number.
+      // A lost worker is restarted until a fault can be reproduced, so one run cannot restart workers endlessly.
       if (again.fault !== null) findings.push({ ...fault, target: order.target, input });
       if (again.fault !== null || performance.now() > end) return { run, findings };
     }
@@ -122,7 +122,7 @@ export class Fuzzer {
       worker.on('message', onMessage);
       worker.on('error', onError);
       if (order.do === 'try') {
-        // If a requested input hangs, it is already known.
+        // `running` is marked as empty, because the caller already has the input.
         state[1] = 0;
         state[0] = Date.now() + 10_000;
       }
@@ -131,7 +131,7 @@ export class Fuzzer {
   }
 }
 
-/** A dead worker, and the input that it was trying. */
+/** A worker that was ended, and the input that it was trying. */
 interface Lost {
   told: 'hung' | 'full';
   input: Buffer;

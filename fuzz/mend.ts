@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { entryCrc, headerCrc } from '../src/lib/formats/nvs/types.js';
 
-/** Corrects an image's checksum and hash, which follow its segments. */
+/** Corrects the checksum and hash that follow the segments of an ESP image. */
 export function mendedImage(bytes: Buffer): Buffer {
   let [at, sum] = [24, 0xef];
   for (let left = bytes[1] ?? 0; left > 0 && at + 8 <= bytes.length; left--) {
@@ -34,7 +34,7 @@ export function mendedTable(bytes: Buffer): Buffer {
   return bytes;
 }
 
-/** Corrects the CRCs of pages, and of anything in them that looks like an entry. */
+/** Corrects the CRCs of NVS pages, and of everything in them that looks like an entry. */
 export function mendedNvs(bytes: Buffer): Buffer {
   for (let page = 0; page + 4096 <= bytes.length; page += 4096) {
     const whole = bytes.subarray(page, page + 4096);
@@ -102,7 +102,7 @@ function bytesOfVarint(value: number): number[] {
   return value < 128 ? [value] : [(value % 128) | 128, ...bytesOfVarint(Math.floor(value / 128))];
 }
 
-/** Corrects the CRCs of both sequences. */
+/** Corrects the CRCs of both OTA data entries. */
 export function mendedOtadata(bytes: Buffer): Buffer {
   for (const at of [0, 0x1000])
     if (at + 32 <= bytes.length)
@@ -110,7 +110,7 @@ export function mendedOtadata(bytes: Buffer): Buffer {
   return bytes;
 }
 
-/** Corrects the checksum of each line of Intel HEX, its last byte. */
+/** Corrects the last byte of each Intel HEX line, which is its checksum. */
 export function mendedHex(bytes: Buffer): Buffer {
   const lines = bytes
     .toString('latin1')

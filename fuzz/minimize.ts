@@ -1,4 +1,4 @@
-/** Time limit, ms. */
+/** Time limit for minimizing one input, ms. */
 const patienceMs = 1500;
 
 /**

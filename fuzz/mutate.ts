@@ -65,7 +65,7 @@ const numbers = [
   0xffffffff,
 ];
 
-/** Mutates inputs without knowledge of their format except some words. The same seed gives the same mutations. */
+/** Mutates inputs with no knowledge of their format, apart from a list of words. The same seed gives the same mutations. */
 export class Mutator {
   private readonly words: readonly Buffer[];
 
@@ -144,7 +144,7 @@ export class Mutator {
     return bytes;
   }
 
-  /** Repeats a part many times, as in endless nesting or lists. */
+  /** Repeats a part many times, to imitate very deep nesting or very long lists. */
   private repeated(bytes: Buffer, at: number, length: number): Buffer {
     const piece = bytes.subarray(at, at + length);
     if (piece.length === 0) return bytes;

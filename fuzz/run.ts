@@ -33,7 +33,6 @@ const { values } = parseArgs({
 
 let folder = values.out;
 
-/** Prints one line on stderr. */
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 
 if (values.help) say(usage);

@@ -6,8 +6,7 @@ import type { Seed } from './types.js';
 const root = dirname(dirname(import.meta.dirname));
 
 /**
- * Contents of a file or a folder in this repository, or of the samples beside it: files with this extension, if there are any, up to 64 KiB
- * each.
+ * Contents of a file or of a folder's files, up to 64 KiB each, in this repository. If `ending` is given, only files with it are read.
  */
 export function filesIn(place: string, ending = ''): Seed[] {
   const path = join(root, place);
@@ -22,7 +21,7 @@ export function filesIn(place: string, ending = ''): Seed[] {
     .map((file) => readFileSync(file));
 }
 
-/** Parses a JSON text and passes on its value; texts that are not JSON do not test our code. */
+/** Parses the input as JSON and passes the value on. Input that is not JSON is skipped, because it would not test our code. */
 export function asJson<T>(read: (value: unknown) => T): (input: Buffer) => T | undefined {
   return (input) => {
     let value: unknown;
@@ -35,7 +34,6 @@ export function asJson<T>(read: (value: unknown) => T): (input: Buffer) => T | u
   };
 }
 
-/** JSON texts of these values. */
 export const texts = (...values: unknown[]): string[] => values.map((value) => JSON.stringify(value));
 
 /** The examples of a message in docs/reference/protocol.md, which tests check against our schemas and writers. */

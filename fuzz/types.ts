@@ -36,7 +36,7 @@ export interface Finding extends Fault {
   input: Buffer;
 }
 
-/** The result of one target's time. */
+/** Result of fuzzing one target. */
 export interface TargetRun {
   target: string;
   inputs: number;
@@ -47,7 +47,7 @@ export interface TargetRun {
   seconds: number;
 }
 
-/** To the worker: its task. From it: findings, and completion. */
+/** Tasks for the worker. */
 export type Order =
   | { do: 'fuzz'; target: string; seed: number; seconds: number; inputs: number; known: string[] }
   | { do: 'try'; target: string; input: Uint8Array }

@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Order, Report } from './types.js';
 
-// Loaded before any of our modules, which use the counters.
+// The counters must exist before any instrumented module is loaded.
 const { places, running } = workerData as { places: number; running: SharedArrayBuffer };
 Object.assign(globalThis, { __fuzz: new Uint8Array(places) });
 const { fuzzed } = await import('./fuzzed.js');

@@ -1,4 +1,4 @@
-// The dashboard in Debian's Chromium, which renders on the CPU: first load, a list of many devices, ten live series at 100 Hz.
+// Benchmarks the dashboard in Debian's Chromium, which renders on the CPU: first load, a list of many devices, ten live series at 100 Hz.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -147,7 +147,7 @@ async function fleet(stage: Stage): Promise<Figure[]> {
   ];
 }
 
-/** Ten series of a device at 100 Hz, in batches of 0.1 s. */
+/** Shows ten series of a device at 100 Hz, sent in batches of 0.1 s. */
 async function live(stage: Stage): Promise<Figure[]> {
   const { bench, client, platform, folder } = stage;
   const end = await sendSeries({ client, mqtts: platform.urls.mqtts, folder }, 'bench-live');

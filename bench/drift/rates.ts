@@ -93,8 +93,8 @@ export function motors(
 }
 
 /**
- * Two halves, each this many seconds long, of columns at 200 rows per second that drift slowly but are stationary in the long run, with
- * noise of a third of their amplitude.
+ * Two halves, each this many seconds long, of columns at 200 rows per second. The columns drift slowly but are stationary in the long
+ * run; their noise is a third of their amplitude.
  */
 export function wanderers(seed: number, seconds: number): [Sample, Sample] {
   const random = seededRandom(seed);

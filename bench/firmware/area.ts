@@ -31,7 +31,7 @@ export const area: Area = {
   },
 };
 
-/** Total size of the core's objects, of which a program links only a part. */
+/** Total size of the core's objects. A program links only a part of them. */
 function sizes(bench: Bench): Figure[] {
   const most = { text: 160_000, data: 256, bss: 256 };
   const own = coreSizes(firmware, bench.folder(), 'rv32');
@@ -60,7 +60,7 @@ function instructions(bench: Bench): Figure[] {
   });
 }
 
-/** Both sides run the same file and inputs in one process, and the minimum of many rounds counts. Three such processes are run. */
+/** Both sides run the same file and inputs in one process, and the fastest of many rounds counts. Three such processes are run. */
 function inference(bench: Bench): Figure[] {
   process.chdir(root);
   const folder = bench.folder();

@@ -23,7 +23,7 @@ interface FeatureCost {
   typescriptUs: number;
 }
 
-/** Limits: instructions per window, for the computation of features only, and the ratio of the time in C to that in TypeScript here. */
+/** Limits: instructions per window for computing the features, and the ratio of the time in C to that in TypeScript on this machine. */
 const limits: Record<string, { instructions: number; ratio: number }> = {
   raw: { instructions: 400_000, ratio: 1 },
   'raw, low-pass, resampled': { instructions: 3_200_000, ratio: 1 },
@@ -58,7 +58,10 @@ function featureCosts(rounds: number): FeatureCost[] {
   }
 }
 
-/** Two figures per set: instructions, which are the same in every run, and time here compared with the TypeScript implementation. */
+/**
+ * Two figures per set: the number of instructions, which is the same in every run, and the time on this machine relative to the
+ * TypeScript implementation.
+ */
 export function featureFigures(rounds: number): Figure[] {
   return featureCosts(rounds).flatMap(({ set, fields, window, features, bytes, instructions, ...times }) => {
     const limit = limits[set]!;
@@ -144,7 +147,9 @@ function onRv32(folder: string): Row[] | null {
   return rowsOf(`${stdout}${stderr}`);
 }
 
-/** Uses the same windows of the same samples. Rounds continue for at least half a second, because V8 compiles only code that runs often. */
+/**
+ * Computes the same windows of the same samples. The rounds take at least half a second, because V8 compiles only code that runs often.
+ */
 function typescriptUs(set: string, fields: number, window: number, rounds: number): number {
   const filtered = set === 'motion' || set.includes('low-pass');
   const rateHz = set === 'spectral' ? 200 : 100;

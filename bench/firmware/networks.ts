@@ -9,17 +9,17 @@ const fixture = (name: string) => () =>
   readTflite(readFileSync(join('firmware/test/fixtures/emitted', name, 'model.tflite')));
 
 /**
- * The models that are timed: two of the firmware's fixtures, and two of realistic size with random weights, on which the time does not
- * depend.
+ * The models that are timed: two of the firmware's fixtures, and two of realistic size. The latter have random weights, because the time
+ * does not depend on them.
  */
 export const networks = {
   /** The motor model, 4-60-30-10-1. */
   motor: { make: fixture('motor'), runs: 4000 },
   /** A small CNN over time. */
   waves: { make: fixture('waves'), runs: 500 },
-  /** Activities from 500 samples of three axes, 0.8 million multiply-adds. */
+  /** Activities from 500 samples of three axes; 0.8 million multiply-adds. */
   har: { make: () => overTime(500), runs: 20 },
-  /** Keywords from 49 spectra of 10 bands: depthwise separable, 2.7 million multiply-adds, as large as MLPerf Tiny's model. */
+  /** Keywords from 49 spectra of 10 bands: a depthwise separable CNN with 2.7 million multiply-adds, as large as MLPerf Tiny's model. */
   keywords: { make: () => quantizedOf(keywords, 1), runs: 5 },
 } satisfies Record<string, { make: () => Graph; runs: number }>;
 

@@ -1,6 +1,6 @@
-// Simulated boards in a separate process: `tsx bench/flash/boards.ts CHIP COUNT TIMING`. Prints the ports as one line of JSON. Each line on
-// stdin names a file and an offset; the response is a line that lists which boards contain the file there. The boards then return to their
-// ROM, and are erased if requested.
+// Simulated boards in a separate process: `tsx bench/flash/boards.ts CHIP COUNT TIMING`. Prints the ports as one line of JSON. Each line
+// on stdin names a file and an offset; the response is a line that lists which boards contain the file there. The boards are then reset
+// to their ROM loader, and erased if requested.
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { type ChipTiming, SimulatedChip } from '../../src/lib/flash/rom/chip.js';

@@ -37,11 +37,11 @@ export async function besideEspflash(image: string, rounds: number): Promise<Fig
   const { ours, theirs: seconds } = await inTurn('uart', image, rounds, { blank: true, theirs, board });
   const version = versionOf(espflashProgram, '--version');
   const name = `write ${sizeOf(image)} to a blank ESP32-C3, compared with espflash`;
-  // The limit is above 1, because a native program starts instantly and Node does not.
+  // The limit is above 1, because Node takes longer to start than a native program.
   return [{ name, unit: 's', ours, goal: 1.25, peer: { name: 'espflash', version, rounds: seconds } }];
 }
 
-/** Writes a blank chip with an instantaneous line and flash: the cost of the tools themselves. */
+/** Writes a blank chip with an instantaneous line and flash, to measure the cost of the tools themselves. */
 export async function software(image: string, rounds: number): Promise<Figure[]> {
   const { ours, theirs } = await inTurn('instant', image, rounds, { blank: true, theirs: esptoolOf(image) });
   return [{ ...figureOf('the same with an instantaneous line and flash', ours), peer: peer(theirs) }];
@@ -219,7 +219,9 @@ function esptoolOf(image: string, ...options: string[]): (port: string) => Comma
 interface Tray {
   /** Ptys, one per board. */
   ports: string[];
-  /** Returns for each board whether it contained the file. Afterwards all boards are in their ROM, and blank if requested. */
+  /**
+   * Returns for each board whether its flash contained the file. Afterwards all boards are in their ROM loader, and blank if requested.
+   */
   next(file: string, offset: number, blank: boolean): Promise<boolean[]>;
   close(): Promise<void>;
 }

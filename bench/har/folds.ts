@@ -22,7 +22,7 @@ export function foldsOf(units: Material['units'], count: number, seed: number, w
   return folds.filter((fold) => fold.length > 0);
 }
 
-/** Folds of one recording, or one set of copies, each. */
+/** One fold for each recording, or for each set of copies. */
 export function leaveOneOut(units: Material['units']): Fold[] {
   return units.map(({ ids }) => ids);
 }

@@ -5,10 +5,12 @@ import type { Dataset, Recording } from '../../src/lib/data/types.js';
 import { windowFeatures } from '../../src/lib/signal/pipeline.js';
 import { type SignalSpec, signalSpecOf } from '../../src/lib/signal/spec.js';
 
-/** Distance between the starts of windows, in samples. Training may use windows more densely than a device does for predictions. */
+/**
+ * Distance between the starts of windows, in samples. Training may use windows at shorter intervals than a device uses for predictions.
+ */
 export const denseStride = 25;
 
-/** All recordings as windows, with everything needed to hold out any of them. */
+/** All recordings, divided into windows, with everything needed to hold out any of them. */
 export interface Material {
   dataset: Dataset;
   signal: SignalSpec;
@@ -25,7 +27,10 @@ export interface Material {
   starts: Int32Array;
 }
 
-/** Computes the features of all windows of a dataset, including those between two predictions, with the project's classes. */
+/**
+ * Computes the features of all windows of a dataset, with the project's classes. Includes windows that start between two predictions of a
+ * device.
+ */
 export function materialOf(project: Project, dataset: Dataset): Material {
   const signal = signalSpecOf(project.config);
   if (signal.strideSamples % denseStride !== 0)
@@ -66,12 +71,12 @@ export function openRecordings(project: Project, folder: string): Promise<Datase
   return openDataset(project, folder);
 }
 
-/** Rate of a sensor that was recorded with repeated rows, because the recorder read it 100 times per second; Hz. */
+/** Rate of a slower sensor, Hz. The recorder read it 100 times per second, so that rows were repeated. */
 const heldHz = 52;
 
 /**
- * The same recordings, but as if the sensor had been slower than its recorder on stairs too: values at `heldHz` are repeated to fill the row
- * rate. This misleads a model that recognizes stairs by the absence of repeated rows, but not one that recognizes them by motion.
+ * The same recordings, but as if the sensor had been slower than its recorder on stairs as well: values at `heldHz` are repeated to reach
+ * the row rate. This misleads a model that recognizes stairs by the absence of repeated rows, but not one that recognizes them by motion.
  */
 export function withHeldStairs(dataset: Dataset): Dataset {
   const held = (recording: Recording): Recording => {

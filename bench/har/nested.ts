@@ -11,7 +11,7 @@ export interface InnerFigure {
   figure: number;
 }
 
-/** One held-out fold: the recipe selected without it, and the predictions of the resulting model. */
+/** Result for one held-out fold: the recipe selected without it, and the predictions of the resulting model. */
 export interface OuterFold {
   left: string[];
   inner: InnerFigure[];
@@ -32,7 +32,7 @@ export interface NestedOptions {
   given?: (left: string[]) => Recipe;
   members?: number;
   seed?: number;
-  /** The same windows of modified recordings, which are also predicted. Nothing is trained or selected on them. */
+  /** The same windows of modified recordings. They are also predicted, but never used for training or selection. */
   control?: Material;
   onFold?: (fold: OuterFold, at: number) => void;
 }
@@ -70,7 +70,7 @@ export async function nested(
   return folds;
 }
 
-/** Each recipe's metric by cross-validation over these recordings, with the same folds and seeds for all. */
+/** Computes each recipe's metric by cross-validation over these recordings, with the same folds and seeds for all recipes. */
 async function compare(
   material: Material,
   within: Set<string>,
@@ -101,7 +101,7 @@ async function compare(
   return figures;
 }
 
-/** Recipes by recording, as selected for held-out folds: a split that holds out a single recording may use its fold's selection. */
+/** Returns the recipe that was selected without a recording's fold. A split that holds out a single recording may use it. */
 export function choicesOf(folds: OuterFold[]): (left: string[]) => Recipe {
   return (left) => {
     const fold = folds.find((own) => left.every((id) => own.left.includes(id)));
@@ -114,7 +114,7 @@ function meanOf(scores: Score[]): number {
   return scores.reduce((sum, { macroF1 }) => sum + macroF1, 0) / scores.length;
 }
 
-/** The first of the best recipes, so that the simpler one is selected if metrics are equal. */
+/** Returns the best recipe. If several are equal, the first one wins, because simpler recipes are listed first. */
 function best(offered: Recipe[], inner: InnerFigure[]): Recipe {
   let at = 0;
   inner.forEach(({ figure }, i) => {

@@ -12,7 +12,7 @@ import { quantizeInput, type Standardization } from '../../src/lib/signal/spec.j
 import { type Material, rowsOf } from './material.js';
 import type { Recipe } from './recipes.js';
 
-/** An int8 model as on a device, with its standardization. */
+/** An int8 model as it runs on a device, with its standardization. */
 export interface DeviceNetwork {
   graph: Graph;
   standardization: Standardization;
@@ -27,8 +27,8 @@ export interface TrainingPlaces {
 }
 
 /**
- * Trains by a recipe on these windows only: standardization, weights and int8 ranges are all derived from them. No window is held out to
- * select an epoch, because the number of epochs is part of the recipe.
+ * Trains by a recipe on these windows only: standardization, weights and int8 ranges are all derived from them. No windows are held out
+ * to select the epoch, because the number of epochs is part of the recipe.
  */
 export async function trainInt8(
   material: Material,
@@ -57,7 +57,7 @@ export async function trainInt8(
   const fitted = await fitNetwork({
     spec,
     train: part,
-    // This selects the epoch that fits the training windows best, which is almost always the last.
+    // Validating on the training windows selects the epoch that fits them best, which is almost always the last.
     validation: part,
     epochs: recipe.epochs,
     batch: 32,

@@ -55,7 +55,7 @@ async function run(
 
 if (wants('five') || wants('one')) {
   const folds = await run('by recording, five folds', three, fiveFolds(three), { control: held });
-  // The recipe for a recording is the one selected without its whole fold.
+  // The recipe used for a recording is the one that was selected without that recording's whole fold.
   const given = choicesOf(folds);
   if (wants('one')) await run('by recording, leave-one-out', three, leaveOneOut(three.units), { given });
 }

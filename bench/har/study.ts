@@ -97,7 +97,7 @@ export async function measure(
   };
 }
 
-/** Result of the overoptimistic split by window, as a row. */
+/** Returns the result of the overoptimistic split by window as a row. */
 export async function measureByWindow(
   name: string,
   material: Material,
@@ -113,9 +113,9 @@ export function fiveFolds({ units }: Material): Fold[] {
 }
 
 /**
- * Splits by window, a wrong method, to measure how much it overestimates. The recipe's windows are divided into folds at random, so each
- * held-out window has neighbors in the training set that share most of its samples.
- * @returns places of the windows that a device predicts, in time order within a recording, and the predictions
+ * Splits by window, a wrong method, to measure how much it overestimates the accuracy. The recipe's windows are divided into folds at
+ * random, so each held-out window has neighbors in the training set that share most of its samples.
+ * @returns indices of the windows that a device predicts, in time order within a recording, and the predictions
  */
 async function splitByWindow(
   material: Material,

@@ -60,7 +60,7 @@ export async function drawTemplate(
   }
 }
 
-/** Requires a metric that is always present for classifiers. */
+/** Throws if a metric is missing that every classifier has. */
 function figure(value: number | undefined): number {
   if (value === undefined) throw new Error('expected a macro-F1');
   return value;

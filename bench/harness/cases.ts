@@ -2,7 +2,7 @@ import type { Area, Bench } from './area.js';
 import { judge, type Result, unmeasured } from './figure.js';
 
 /**
- * Runs the cases of an area in order. A case that throws or has no peer yields a failed result, and the others continue.
+ * Runs the cases of an area in order. If a case throws or its peer is missing, its result is a failure, and the other cases continue.
  * @param only names of the cases to run; all if not given
  */
 export async function runCases(

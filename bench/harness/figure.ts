@@ -1,4 +1,4 @@
-// Figures of a benchmark case, from alternating rounds of ours and the peer's, and their comparison with a goal.
+// Figures of a benchmark case, from alternating rounds of aiot and a peer, and their comparison with a goal.
 
 /** One figure of a case, with its rounds as measured. */
 export interface Figure {
@@ -71,7 +71,7 @@ export function judge(area: string, figure: Figure, quick: boolean): Result {
   };
 }
 
-/** A case without a figure: a peer is missing, it threw, or it took too long. */
+/** Result of a case without a figure: a peer is missing, the case threw, or it took too long. */
 export function unmeasured(
   area: string,
   name: string,
@@ -96,7 +96,10 @@ export function exponent(points: readonly { size: number; cost: number }[]): num
   return over / logs.reduce((sum, one) => sum + (one[0] - x) ** 2, 0);
 }
 
-/** Growth of the work's cost, measured at 1, 10 and (in a full run) 100 times its size, as one figure. @param goal limit of the exponent */
+/**
+ * Growth of the cost with the amount of work, as one figure. It is measured at the initial amount, at 10 times and, in a full run, at 100
+ * times that. @param goal limit of the exponent
+ */
 export function growth(
   what: string,
   goal: number,

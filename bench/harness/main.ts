@@ -52,7 +52,7 @@ async function run(): Promise<void> {
   // Child processes and the folder are removed however this process ends.
   const folder = mkdtempSync(join(tmpdir(), 'aiot-bench-'));
   tidyAtEnd(folder);
-  // Other users may traverse the folder, because programs that run as another user must reach the areas' folders in it.
+  // Grants other users permission to traverse the folder, because programs that run as another user must reach the areas' folders in it.
   chmodSync(folder, 0o711);
   const facts = machine();
   const started = performance.now();
@@ -91,7 +91,7 @@ interface AreaRun {
 
 /**
  * Runs an area in a separate process, so that the memory and handles of one area do not affect the next. The output of the process goes to
- * stderr. If it takes too long, it is ended with all its child processes.
+ * stderr. If the area takes too long, the process is ended with all its child processes.
  */
 async function runArea(
   { name, only, quick, folder: within }: AreaRun,
@@ -122,7 +122,7 @@ async function runArea(
   const timer = setTimeout(() => {
     late = true;
     if (child.pid === undefined) return;
-    // Stopped first, so that it starts nothing more while its child processes are ended.
+    // The process is stopped first, so that it starts nothing more while its child processes are ended.
     child.kill('SIGSTOP');
     endDescendants(child.pid);
     child.kill('SIGKILL');

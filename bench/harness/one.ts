@@ -1,5 +1,5 @@
 // One area in a separate process: `node --import tsx one.ts AREA FOLDER [--quick] [--only CASE,CASE]`. Results are sent to the parent as
-// messages; its output is for people. If the parent ends, it ends too, with all its child processes.
+// messages; the output is for people. If the parent ends, this process also ends, with all its child processes.
 import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';

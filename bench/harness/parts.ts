@@ -8,7 +8,7 @@ import { root } from './process.js';
 
 export interface Part {
   name: string;
-  /** A sentence that explains how to install it. */
+  /** A sentence that explains how to install the part. */
   install: string;
   isThere(): boolean;
 }
@@ -61,7 +61,7 @@ export const parts = {
   tflm: python('tflite-micro', 'tflm'),
 } satisfies Record<string, Part>;
 
-/** The first text in a command's output that looks like a version. */
+/** The first version number in a command's output. */
 export function versionOf(command: string, ...args: string[]): string | undefined {
   const { stdout, stderr } = spawnSync(command, args, {
     encoding: 'utf8',

@@ -7,7 +7,7 @@ export function endDescendants(of = process.pid): void {
     if (!/^\d+$/.test(name)) continue;
     try {
       const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
-      // The parent is field 4; the name in field 2 may have blanks (proc_pid_stat(5)).
+      // The parent is field 4. The name in field 2 may contain blanks (proc_pid_stat(5)).
       parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]));
     } catch {
       // The process has ended in the meantime.

@@ -30,7 +30,7 @@ function packed(): Figure[] {
   ];
 }
 
-/** Locked packages as installed here, without development packages and optional packages for other systems. */
+/** Locked packages that are installed on this machine, without development packages and optional packages for other systems. */
 function dependencies(): Figure[] {
   const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
     packages: Record<string, { dev?: boolean }>;

@@ -1,5 +1,5 @@
-// The loop, with the template har-imu at 100 Hz and a prediction every 0.2 s: latency and cost, on a full core and on a quarter of one; a
-// week of a simulated sensor; a fast sensor. The features are compared with the original's extractor in `models`.
+// The loop, with the template har-imu at 100 Hz and a prediction every 0.2 s: latency and cost, on a full core and on a quarter of one.
+// Also runs a week of a simulated sensor, and a fast sensor. The features are compared with the original's extractor in `models`.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import type { Area, Bench } from '../harness/area.js';
@@ -49,12 +49,12 @@ async function quarter(bench: Bench): Promise<Figure[]> {
   ];
 }
 
-/** Runs a week, or some hours, of the template's sensor. */
+/** Runs a week of the template's sensor, or some hours in a quick run. */
 async function week(bench: Bench): Promise<Figure[]> {
   const project = projectOf(bench, 'motion');
   const hours = bench.quick ? 3 : 7 * 24;
   const { samples, lost, seconds, memory } = soak(project, hours);
-  // Memory that is allocated, and code that is compiled, at the beginning does not count as growth.
+  // Memory that is allocated for startup and for compiled code does not count as growth.
   const [early = 0, late = 0] = [memory[2], memory.at(-1)];
   const what = `${hours} h of the sensor`;
   const points = (bench.quick ? [0.3] : [1, 10]).map((size) => ({ size, cost: soak(project, size).seconds }));
@@ -88,7 +88,7 @@ async function fast(bench: Bench): Promise<Figure[]> {
 
 const projects = new Map<Inputs, string>();
 
-/** One project for all cases, because creating it takes seconds. The model that it trains is stored in the bench's own cache. */
+/** All cases share one project, because creating it takes seconds. The model that it trains is stored in the benchmark's own cache. */
 function projectOf(bench: Bench, inputs: Inputs): string {
   process.env.XDG_CACHE_HOME ??= bench.folder();
   const project = projects.get(inputs) ?? makeProject(bench.folder(), inputs);

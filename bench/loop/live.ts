@@ -10,7 +10,7 @@ export interface Live {
   p99: number;
   lost: number;
   windows: number;
-  /** Share of one core, between the end of the startup and the start of the shutdown. */
+  /** Share of one core that was used, between the end of the startup and the start of the shutdown. */
   cpu: number;
   /** Peak memory, MB. */
   memory: number;
@@ -18,7 +18,7 @@ export interface Live {
 
 /**
  * Runs the loop on the simulated sensor, at 100 Hz in real time.
- * @param share of a core that it may use; 1 = no limit
+ * @param share share of a core that it may use; 1 = no limit
  * @param startSeconds time at the start that is not measured, because code is loaded and compiled then
  */
 export async function runLive(

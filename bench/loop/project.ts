@@ -5,10 +5,13 @@ import { aiot, root, timed } from '../harness/process.js';
 /** Inputs of the model: the raw window, or features of it. */
 export type Inputs = 'raw' | 'motion';
 
-/** Samples at 50 Hz between two predictions: few enough for half a minute to contain sufficient predictions for a 99th percentile. */
+/** Samples at 50 Hz between two predictions. It is small, so that half a minute contains enough predictions for a 99th percentile. */
 const stride = 10;
 
-/** The template har-imu with these inputs and a prediction every 0.2 s; its model is trained into the cache. Returns its folder. */
+/**
+ * Creates the template har-imu with these inputs and a prediction every 0.2 s. Its model is trained into the cache. Returns the project's
+ * folder.
+ */
 export function makeProject(folder: string, inputs: Inputs): string {
   const dir = join(folder, inputs);
   mkdirSync(dir, { recursive: true });
@@ -16,7 +19,7 @@ export function makeProject(folder: string, inputs: Inputs): string {
   const yaml = readFileSync(join(root, 'templates', 'har-imu', 'aiot.yaml'), 'utf8')
     .replace(/^( {2}features:).*$/m, `$1 ${inputs}`)
     .replace(/^( {2}stride:).*$/m, `$1 ${stride}`)
-    // The template's gate is removed, because a model of raw windows slightly misses it, and only the speed matters here.
+    // The template's acceptance test is removed, because a model of raw windows slightly misses it, and only the speed matters here.
     .replace(/^ {2}accept:[\s\S]*$/m, '');
   writeFileSync(join(dir, 'aiot.yaml'), yaml);
   timed(aiot('loop', 'run', '--project', dir, '--simulate', '--for', '1s'));

@@ -1,5 +1,5 @@
-// Runs the complete loop of the build on a simulated sensor at full speed: `node soak.mjs PROJECT HOURS [SENSOR]`. SENSOR is the URL of a
-// simulated chip; the default is the project's simulated sensor. Prints one line of JSON.
+// Runs the complete loop of the built program on a simulated sensor at full speed: `node soak.mjs PROJECT HOURS [SENSOR]`. SENSOR is the
+// URL of a simulated chip; the default is the project's simulated sensor. Prints one line of JSON.
 import { memoryUsage } from 'node:process';
 
 /** @param {string} room */
@@ -24,7 +24,7 @@ console.log(JSON.stringify({ samples, lost, gaps, windows, seconds, memory }));
 process.exit(0);
 
 /**
- * Opens sensing that ends after this much sensor time.
+ * Opens a sensor that ends after HOURS of sensor time.
  * @param {Record<string, unknown>} options
  */
 async function openSome(options) {

@@ -1,4 +1,4 @@
-// Inputs for both sides: tables of rows, and projects. They are the same on every machine.
+// Inputs for aiot and its peers: tables of rows, and projects. They are the same on every machine.
 import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../harness/process.js';
@@ -37,7 +37,7 @@ export function writeMotorRows(file: string, rows: number, standardized: boolean
   writeFileSync(file, `current,temperature,vibration,sound,label\n${lines.join('\n')}\n`);
 }
 
-/** A project folder with this aiot.yaml, and with recordings if given. */
+/** Creates a project folder with this aiot.yaml, and with recordings if given. */
 export function writeProject(folder: string, yaml: string, recordings?: string): string {
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'aiot.yaml'), yaml);

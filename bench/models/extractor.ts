@@ -23,7 +23,7 @@ export function features(bench: Bench): Figure[] {
     .slice(1)
     .map((line) => line.split(',').map(Number));
   const compared = [500, 501].flatMap((samples) => compare(folder, rows, samples));
-  // The comparison has warmed up V8, so compilation no longer counts.
+  // V8 has already compiled the code during the comparison, so compilation no longer counts.
   const points = (bench.quick ? [100, 1000] : [100, 1000, 10_000]).map((size) => {
     const { user, system } = process.cpuUsage();
     ours(rows, 500, size);
@@ -39,10 +39,12 @@ function compare(folder: string, rows: readonly number[][], samples: number): Fi
   writeFileSync(file, Float64Array.from(rows.slice(0, windows * samples).flat()));
   const python = join(root, '.venv', 'har', 'bin', 'python');
   const script = join(root, 'bench', 'models', 'peers', 'extractor.py');
-  // The peer reports the CPU time of its thread, because a busy machine would interrupt its long windows. Ours are too short for that.
+  // The peer reports the CPU time of its thread, because a busy machine would interrupt its long windows. Our windows are too short for
+  // that.
   const { stdout } = timed([python, script, file, `${windows}`, `${samples}`], { OPENBLAS_NUM_THREADS: '1' });
   const peer = JSON.parse(stdout) as { ms: number[]; names: string[]; features: number[] };
-  // Warms up V8, which compiles code after some thousand windows, because a service runs for months. Python needs no warm-up.
+  // Warms up V8, which compiles the code only after some thousand windows. A service that runs for months is almost always warmed up.
+  // Python needs no warm-up.
   const until = performance.now() + 2000;
   while (performance.now() < until) ours(rows, samples, windows);
   const { ms, first } = ours(rows, samples, windows);

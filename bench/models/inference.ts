@@ -1,5 +1,5 @@
-// Inference on this machine: the bit-exact device interpreter compared with TFLite Micro's, and LiteRT in WebAssembly, with which aiot
-// measures accuracy, compared with Google's build for Python. All use one thread and the same int8 files.
+// Inference on this machine. The bit-exact device interpreter is compared with TFLite Micro's. LiteRT in WebAssembly, with which aiot
+// measures accuracy, is compared with Google's build for Python. All use one thread and the same int8 files.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
@@ -11,7 +11,7 @@ import { type Figure, growth, median } from '../harness/figure.js';
 import { pythonVersions } from '../harness/parts.js';
 import { root, timed } from '../harness/process.js';
 
-/** Limits, as multiples of the peer's time. The number of runs per round is that of the firmware benchmark. */
+/** Limits, as multiples of the peer's time. */
 const goals = { interpreter: 2, litert: 6 };
 
 export async function inference(bench: Bench): Promise<Figure[]> {

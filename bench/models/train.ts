@@ -1,4 +1,4 @@
-// Training and quantizing as whole processes, compared with scripts that a Keras user would write, which do no more than requested.
+// Training and quantizing as whole processes, compared with scripts that a Keras user would write and that do only these steps.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Bench } from '../harness/area.js';

@@ -1,5 +1,6 @@
 // `aiot pipeline run` as a process: the default pipeline on 3,000 rows of 4 fields, in a first run and in a rerun, and the growth of time
-// and memory with the number of rows. No peer trains, quantizes, evaluates, pushes and rolls out; steps that have a peer are in `models`.
+// and memory with the number of rows. There is no peer that trains, quantizes, evaluates, pushes and rolls out; steps that have a peer
+// are in `models`.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -73,7 +74,8 @@ function grow(bench: Bench): Figure[] {
       1.05,
       runs.map(({ rows, result }) => ({ size: rows, cost: result.seconds })),
     ),
-    // A table in memory would take more than 200 bytes per row. A quick run has fewer rows, so garbage has more weight, hence the slack.
+    // A table in memory would take more than 200 bytes per row. In a quick run with fewer rows, garbage adds more bytes per row, hence
+    // the slack.
     ...steps.map((step) => ({
       ...{ name: `memory of ${step}, per additional row`, unit: 'bytes', goal: 100, slack: 8 },
       ours: Math.max(0, bytesOf(last, step) - bytesOf(first, step)) / (last.rows - first.rows),
@@ -85,7 +87,7 @@ function grow(bench: Bench): Figure[] {
   ];
 }
 
-/** Creates a project with a table. The rows depend only on their number. */
+/** Creates a project with a table. The table's contents depend only on the number of rows. */
 function project(folder: string, name: string, rows: number, epochs: number): string {
   const dir = join(folder, name);
   mkdirSync(dir, { recursive: true });

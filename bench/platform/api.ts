@@ -22,7 +22,7 @@ export interface ApiFigures {
   memory: { empty: number; full: number };
 }
 
-/** Limit for the 99th percentile of reading a device, ms: a delay that people do not notice. */
+/** Limit for the 99th percentile of reading a device, ms. People do not notice a delay this short. */
 export const longestRead = 25;
 
 export async function apiFigures(options: {

@@ -1,5 +1,5 @@
 // The platform: the built program's `aiot up` as a separate process in its own folder, on SQLite and files. Peers run on the same machine
-// with the same clients, alternating.
+// with the same clients. The platform and the peer are measured alternately.
 import type { Area, Bench } from '../harness/area.js';
 import { type Figure, growth } from '../harness/figure.js';
 import { parts, versionOf } from '../harness/parts.js';
@@ -30,7 +30,7 @@ export const area: Area = {
   },
 };
 
-/** Rate of messages stored on disk, each acknowledged after it has been synced. */
+/** Rate of messages stored on disk. Each message is acknowledged after it has been synced. */
 async function ingest(bench: Bench): Promise<Figure[]> {
   const [messages, rounds] = bench.quick ? [20_000, 2] : [400_000, 3];
   const ours = await startIngest(bench.folder());
@@ -52,8 +52,8 @@ async function ingest(bench: Bench): Promise<Figure[]> {
   }
   const version = versionOf('redis-server', '--version');
   const own = { unit: '/s', better: 'higher' } as const;
-  // The ratio only guards against regressions (measured for one sample: × 0.076 in a full run, × 0.047 in a quick one). The promise is the
-  // absolute rate.
+  // The ratio only guards against regressions (measured for one sample: × 0.076 in a full run, × 0.047 in a quick one). The stated
+  // performance is the absolute rate.
   const figure = (what: string, [ours, theirs]: [number[], number[]], least: number): Figure[] => [
     { ...own, name: what, ours, peer: { name: 'Redis streams', version, rounds: theirs }, goal: 0.05 },
     { ...own, name: `${what}, by itself`, ours, goal: least },

@@ -1,5 +1,6 @@
-// The broker's throughput compared with Mosquitto's and mochi-mqtt's: one fast publisher, one mosquitto_sub, the same messages,
-// alternating. At QoS 1 the publisher waits for all acknowledgments. There is no persistent session, so no broker writes to the disk.
+// The broker's throughput compared with Mosquitto's and mochi-mqtt's: one fast publisher, one mosquitto_sub, and the same messages, in
+// alternating rounds. At QoS 1 the publisher waits for all acknowledgments. There is no persistent session, so no broker writes to the
+// disk.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';

@@ -110,7 +110,7 @@ async function identities({ urls, ca, token }: PlatformProcess) {
       'virtual',
       await certificateRequest(key, name),
     );
-    // The CA is omitted, because OpenSSL would send it with the certificate, which a board does not do.
+    // The CA is omitted, because OpenSSL would send it along with the certificate, which a board does not do.
     all.push({ name, secureContext: createSecureContext({ key, cert: certificate }) });
   }
   await client.close();

@@ -1,6 +1,6 @@
-// Ingest to disk: durable messages per second, for the store alone and through the broker (QoS 1, mutual TLS, several devices, each PUBACK
-// after the sync of its message's batch). Also the cost of storing data of many devices: memory, startup after SIGKILL, and reading one
-// device's hour.
+// Ingest to disk: durable messages per second, for the store alone and through the broker (QoS 1, mutual TLS, several devices; each
+// PUBACK follows the sync of its message's batch). Also the cost of storing data of many devices: memory, startup after SIGKILL, and
+// reading one device's hour.
 import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import { connect as connectTls } from 'node:tls';
@@ -69,7 +69,7 @@ export async function storageFigures(folder: string, short = false): Promise<Sto
       most = Math.max(most, process.memoryUsage.rss() / 1e6);
     }
   }
-  // Left open, as after SIGKILL; a reference is held, because garbage collection of its open file would print a warning.
+  // The store is left open, as after SIGKILL. A reference is kept, because garbage collection of its open file would print a warning.
   killed.push(telemetry);
   const began = performance.now();
   const again = await openTelemetry({ folder, now: Date.now });

@@ -1,5 +1,6 @@
-// MQTT 5 and durable sessions in the broker, compared with Mosquitto: the same clients, alternating. The subscriber is mosquitto_sub, or one
-// process with plain sockets (subscribers.ts) to measure a session, several members, or the retained messages of one moment.
+// MQTT 5 and durable sessions in the broker, compared with Mosquitto: the same clients, in alternating rounds. The subscriber is
+// mosquitto_sub. For a session, several members of a shared subscription, or many retained messages at once, it is one process with plain
+// sockets (subscribers.ts).
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -22,7 +23,8 @@ const nameOf = { 4: '3.1.1', 5: '5' } as const;
 export async function mqtt5(bench: Bench): Promise<Figure[]> {
   const [messages, rounds] = bench.quick ? [10_000, 2] : [100_000, 5];
   const platform = await startPlatformProcess(bench.folder());
-  // As many messages in flight as the platform accepts, and a session database, which is written at exit, not before each acknowledgment.
+  // Mosquitto has as many messages in flight as the platform accepts, and a session database, which it writes at exit, not before each
+  // acknowledgment.
   const mosquitto = await startMosquitto({ settings: ['max_inflight_messages 1000', 'persistence true'] });
   const targets = {
     ours: { port: Number(new URL(platform.urls.mqtt ?? '').port), password: platform.token },
@@ -149,7 +151,7 @@ async function retain({ port, password }: Target, messages: number): Promise<voi
   await blast();
 }
 
-/** Longest time of a round, ms. */
+/** Maximum duration of a round, ms. */
 const patience = 120_000;
 
 /** The subscribers of one round in their own process, connected but not subscribed yet. */

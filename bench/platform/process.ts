@@ -7,7 +7,7 @@ import { root } from '../harness/process.js';
 export interface PlatformProcess {
   child: ChildProcess;
   urls: { http: string; mqtts: string; mqtt?: string };
-  /** PEM file of the CA, and the folder that it and the server's certificate are in. */
+  /** PEM file of the CA; folder that contains it and the server's certificate. */
   ca: string;
   pki: string;
   token: string;

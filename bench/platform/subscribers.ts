@@ -1,5 +1,6 @@
-// Subscribers with minimal cost, in a separate process: node --import tsx subscribers.ts OPTIONS, as JSON. It prints `connected`, subscribes
-// when it reads a line, prints `subscribed`, and `done` when all members together have received `messages`. Then it leaves.
+// Subscribers with minimal overhead, in a separate process: node --import tsx subscribers.ts OPTIONS, as JSON. Prints `connected`,
+// subscribes when it reads a line, prints `subscribed`, and prints `done` when all members together have received `messages`. Then it
+// disconnects.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { Frames, packetType, writeAck } from '../../src/lib/stream/mqtt/packets.js';
@@ -12,7 +13,7 @@ export interface SubscriberOptions {
   qos: 0 | 1;
   members: number;
   messages: number;
-  /** Whether the session outlives the connection. It is a new one in each run. */
+  /** Whether the session outlives the connection. Each run uses a new session. */
   persistent: boolean;
   login: { username: string; password: string };
 }
@@ -36,7 +37,7 @@ for (const socket of sockets) {
 }
 
 async function open(id: string): Promise<Socket> {
-  // A clean connection deletes an earlier run's session.
+  // A clean connection deletes the session of an earlier run.
   if (persistent) (await introduced(id, true)).destroy();
   const socket = await introduced(id, !persistent);
   const frames = new Frames();
@@ -65,7 +66,7 @@ function leave(): void {
   if (left) return;
   left = true;
   say('done');
-  // DISCONNECT, after the last acknowledgments.
+  // DISCONNECT is sent after the last acknowledgments.
   for (const socket of sockets) socket.end(Buffer.from([0xe0, 0]));
   process.stdin.destroy();
 }

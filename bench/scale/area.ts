@@ -1,4 +1,4 @@
-// A rollout over a million simulated devices, described in detail in docs/background/scale.md (npx tsx bench/scale/rollout.ts), and the cost of the
+// A rollout over a million simulated devices, described in docs/background/scale.md (npx tsx bench/scale/rollout.ts), and the cost of the
 // engine itself. Devices and time are simulated; the engine and the devices' update state machine are real. The same seed gives the same
 // traffic.
 import type { Area, Bench } from '../harness/area.js';

@@ -8,7 +8,7 @@ import { startRollout } from '../../src/lib/fleet/rollout/waves.js';
 
 export interface EngineFigures {
   devices: number;
-  /** Size of the state at the start and once all devices have committed, bytes per device. */
+  /** Memory for the rollout's state at the start and once all devices have committed, bytes per device. */
   memory: { start: number; end: number };
   /** CPU time from the first offer to the last commit, µs per device. */
   cpu: number;
@@ -17,7 +17,7 @@ export interface EngineFigures {
 
 /** The states that a device reports. */
 const path = ['DOWNLOADING', 'VERIFYING', 'STAGED', 'TRIAL', 'COMMITTED'];
-/** Interval at which the platform advances the engine's time, ms. */
+/** Interval at which the platform runs the engine, ms. */
 const tickMs = 250;
 
 /** @param perSecond number of offers per second */

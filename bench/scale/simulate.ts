@@ -54,7 +54,7 @@ export interface ScaleFigures {
   peak: Counts;
   /** Maximum number of offers within 60 s. */
   offersInMinute: number;
-  /** Desired states sent twice, and devices offered outside an open wave: must be 0. */
+  /** Desired states that were sent twice, and devices that got an offer outside an open wave: must be 0. */
   wrong: number;
 }
 
@@ -84,7 +84,7 @@ class Tally implements RehearsalObserver {
   /** Counters by second of the rollout. */
   private readonly seconds: Counts[] = [];
   private readonly told = new Map<string, { wish: string; payload: number }>();
-  /** The last record of each device, as the platform stores it: a report without changes is not an event. */
+  /** The last record of each device, as the platform stores it. A report that changes nothing in it is not an event. */
   private readonly records = new Map<string, DeviceRecord>();
   private head: RolloutHead | undefined;
   private wrong = 0;
@@ -99,7 +99,8 @@ class Tally implements RehearsalObserver {
     const events = movedEvents(before, step, 'platform').length;
     this.head = step.head;
     if (step.changed.length === 0 && events === 0) return;
-    // Rows for the rollout, its job, and each device that changed; the desired state of each, and an event for it.
+    // One row each for the rollout, its job, each changed device and each event of the rollout; two for each desired state: the state and
+    // its event.
     now.rows += 2 + step.changed.length + events + 2 * step.wishes.length;
     const waves = new Map(step.changed.map(({ name, wave }) => [name, wave]));
     for (const wish of step.wishes)
@@ -120,7 +121,7 @@ class Tally implements RehearsalObserver {
 
   reported(at: number, device: string, _kind: string, said: Reported): void {
     const now = this.at(at);
-    // A model update, for a device with its own kind of firmware.
+    // A model update. The device has firmware of its own kind.
     const reported: Reported = { ...said, type: 'esp32', firmware: { name: 'aiot-core', version: '1.0.0' } };
     const proof = reported.state === 'COMMITTED' ? this.bytes.proof : 0;
     this.publish(now, 'Up', topicOf(device, 'reported'), encodeMessage(reported).length + proof);
@@ -138,7 +139,7 @@ class Tally implements RehearsalObserver {
     now.bytesUp += up;
     now.bytesDown += down;
     const wish = this.told.get(device);
-    // The device disconnected a while ago, which its will reports.
+    // The device disconnected a while ago, which its will message reports.
     for (const presence of ['device.disconnect', 'device.connect'] as const) {
       const record = this.record(device);
       const { changes, told } = ofSightings([{ name: device, presence }], { find: () => record }, at);

@@ -1,4 +1,4 @@
-// Size of each message on the wire, computed by our own code: MQTT 3.1.1 at QoS 1, proofs with real keys, a signed envelope.
+// Size of each message on the wire, computed by our own code for MQTT 3.1.1 at QoS 1, with proofs by real keys and a signed envelope.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ import { openAuthority } from '../../src/lib/provision/authority.js';
 import { certificateRequest } from '../../src/lib/provision/certificates.js';
 import { tinyBundle } from '../../test/support/bundle.js';
 
-/** Size of a PUBACK: a header of two bytes, and the packet's number. */
+/** Size of a PUBACK: a header of two bytes, and the packet identifier. */
 export const ackBytes = 4;
 const connackBytes = 4;
 /** Size of a SUBACK for two topics. */

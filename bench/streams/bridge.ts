@@ -1,5 +1,5 @@
 // `stream bridge` from MQTT to Kafka compared with the guide's bridge (go-bridge/, built here with Go). Both transfer the same messages
-// from the same Mosquitto to the same Kafka, alternating. Timed from the publisher's first message until the last one is in the log.
+// from the same Mosquitto to the same Kafka, in turn. The time runs from the publisher's first message until the last one is in the log.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -51,7 +51,7 @@ export async function bridgeFigures(options: {
   }
 }
 
-/** Seconds of our bridge for a number of messages at QoS 1, from the first published to the last in the log. */
+/** Seconds that our bridge takes for a number of messages at QoS 1, from the first one published to the last one in the log. */
 export async function bridgeSeconds(messages: number): Promise<number> {
   const kafka = await startKafka();
   try {
@@ -183,12 +183,12 @@ async function endOf(address: string, topic: string): Promise<number> {
   return Number(offsets?.high ?? 0);
 }
 
-/** Every message in a topic, as a third party (kcat) reads it. */
+/** Every message in a topic, read with a third-party client (kcat). */
 async function contentOf(address: string, topic: string): Promise<string[]> {
   return kcat(address, topic, '%s\n').split('\n').slice(0, -1);
 }
 
-/** Called before the broker is stopped. */
+/** Must be called before the broker is stopped. */
 async function forgetLog(): Promise<void> {
   await admin?.disconnect();
   admin = undefined;

@@ -22,7 +22,7 @@ export interface Consumer {
 /** Clock ticks a second in /proc/PID/stat (sysconf _SC_CLK_TCK, which is 100 on Linux). */
 const ticks = 100;
 
-/** A program that prints messages, timed by its output: from the first byte to the last of `expectedBytes`. */
+/** Starts a program that prints messages, and times its output from the first byte to the last of `expectedBytes`. */
 export function startConsumer(command: string, args: string[], expectedBytes: number): Consumer {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let bytes = 0;

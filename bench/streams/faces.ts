@@ -1,5 +1,5 @@
-// Cost of face detection: a camera with 10 pictures per second, 640 × 480, through the detector to a file and to Mosquitto. CPU time of our
-// process without its ffmpeg, after the startup, as a share of one core.
+// Cost of face detection: a camera with 10 pictures per second, 640 × 480, through the detector to a file and to Mosquitto. Measures the
+// CPU time of our process without its ffmpeg, after the startup, as a share of one core.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, writeFileSync } from 'node:fs';

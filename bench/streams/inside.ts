@@ -1,5 +1,6 @@
-// Compares the bridge inside the platform's process (`aiot up --project`: a board's PUBACK is delayed until Kafka has the message) with the
-// guide's bridge in Go. Each has its own broker; the publisher and the Kafka are the same (3.9.1: the Go bridge cannot write to 4).
+// Compares the bridge inside the platform's process (`aiot up --project`: a board's PUBACK is delayed until Kafka has the message) with
+// the guide's bridge in Go. Each has its own broker. Both use the same publisher and the same Kafka (3.9.1, because the Go bridge cannot
+// write to Kafka 4).
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';

@@ -6,7 +6,7 @@ import { encodePublish, Frames, packetType } from '../../src/lib/stream/mqtt/pac
 export interface Blast {
   port: number;
   topic: string;
-  /** The number of different topics, each one level below `topic`; 1 = only `topic` itself. */
+  /** Number of topics that are used, each one level below `topic`; 1 = only `topic` itself. */
   topics?: number;
   payloads: readonly Uint8Array[];
   qos: 0 | 1;
@@ -28,7 +28,7 @@ export async function prepareBlast(blast: Blast): Promise<() => Promise<void>> {
   socket.write(connectPacket({ id: 'blast', version, clean: true, login }));
   const [connack] = (await once(socket, 'data')) as [Buffer];
   if (connack[0] !== 0x20 || connack[3] !== 0) throw new Error(`refused: ${connack.toString('hex')}`);
-  // An ID may be reused once it has been acknowledged (section 2.3.1).
+  // A packet identifier may be reused once it has been acknowledged (section 2.3.1).
   const window = version === 5 ? receiveMaximumOf(connack) : 20_000;
   const packets = payloads.map((payload, index) => {
     const own = topics === 1 ? topic : `${topic}/${index % topics}`;

@@ -26,7 +26,7 @@ export interface Compared {
 
 interface Broker {
   port: number;
-  /** Resolves when one more client has subscribed. */
+  /** Resolves when one more client has subscribed since the last call. */
   subscribed(): Promise<void>;
   stop(): Promise<void>;
 }

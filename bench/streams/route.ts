@@ -1,5 +1,5 @@
 // A route with JSONata expressions from Kafka to Kafka, in a separate process (bin/run.js), compared with the same route without
-// expressions. Messages per second, from when it starts reading to the last message written.
+// expressions. Counts messages per second, from the start of reading to the last message written.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

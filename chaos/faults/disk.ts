@@ -13,10 +13,7 @@ export interface Disk extends Target {
 
 const mebibyte = 1 << 20;
 
-/**
- * Mounts it. `program` is the one that uses it: the file system is made read-only while the program is stopped, because open files prevent
- * that.
- */
+/** Mounts the file system. It is made read-only while `program`, which uses it, is stopped, because open files would prevent that. */
 export function mountDisk(folder: string, megabytes: number, program: () => Program): Disk {
   mkdirSync(folder, { recursive: true });
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', folder]);
@@ -51,7 +48,7 @@ function fill(file: string): void {
       try {
         for (;;) if (writeSync(handle, block) < size) break;
       } catch {
-        // Full if not even a block of this size fits.
+        // No block of this size fits any more, so a smaller one is tried.
       }
     }
   } finally {

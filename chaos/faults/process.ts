@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Program } from '../process.js';
 import type { Target } from '../types.js';
 
-/** Additional bytes that a program without memory still gets. */
+/** Address space that a program may still allocate while its memory is limited, bytes. */
 const spareBytes = 1 << 20;
 
 /** Signals: SIGKILL during work, startup or shutdown, and SIGSTOP with SIGCONT. */
@@ -44,7 +44,7 @@ export function handles(program: Program): Target {
         await delay(forMs);
         limit(before);
       } catch (error) {
-        // It has ended in the meantime.
+        // The process has ended in the meantime.
         if (program.pid === pid) throw error;
       }
     },
@@ -65,10 +65,10 @@ export function memory(program: Program): Target {
         await delay(forMs);
         limit('unlimited');
       } catch (error) {
-        // It has ended in the meantime.
+        // The process has ended in the meantime.
         if (program.pid === pid) throw error;
       }
-      // An out-of-memory failure may take a moment.
+      // A failed allocation may end the program a moment after the limit is restored.
       await delay(200);
       program.starved = false;
     },

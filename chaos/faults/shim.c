@@ -1,5 +1,7 @@
-/* Placed between a program and the C library (LD_PRELOAD): failing syncs and a wrong clock, as currently configured in the file
-   CHAOS_SHIM. The monotonic clock is unchanged, as in the kernel. */
+/*
+ * Interposed between a program and the C library (LD_PRELOAD). Makes syncs fail and shifts the clock, as currently set in the
+ * file that CHAOS_SHIM names. The monotonic clock is unchanged, as it is when an administrator sets the clock.
+ */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

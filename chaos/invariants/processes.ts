@@ -13,7 +13,7 @@ export function orphans(mark: string, report: Report): void {
       report('no orphan processes', command);
       process.kill(Number(pid), 'SIGKILL');
     } catch {
-      // It has ended in the meantime.
+      // The process has ended in the meantime.
     }
   }
 }

@@ -27,7 +27,7 @@ const ofBridge = [
 ] as const;
 const link = ['delay', 'cut', 'reset', 'truncate', 'blackhole'] as const;
 
-/** A broker as the destination: its address, its possible faults, and its contents. */
+/** The broker at the destination: its address, its possible faults, and the messages that it contains. */
 export interface FarSide {
   url: string;
   targets: Record<string, Target>;
@@ -132,7 +132,7 @@ async function world(round: Round, farOf: (round: Round, topic: string) => Promi
   };
 }
 
-/** mqtt.js as the publisher, which reconnects automatically; `owed` has the messages that the broker acknowledged. */
+/** Publishes with mqtt.js, which reconnects automatically. `owed` collects the messages that the broker acknowledged. */
 async function publish(port: number, topic: string, owed: Set<number>, signal: AbortSignal): Promise<void> {
   const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${port}`, {
     clientId: `publisher-${topic}`,

@@ -13,7 +13,7 @@ import { connected } from './rollout.js';
 
 const devices = 6;
 
-/** The complete chain from the first request to the last: only kills, and several of them in a round. */
+/** Covers the whole chain from the first request to the last. The only faults are kills, several per round. */
 export const delivery: Scenario = {
   name: 'delivery',
   about: 'rollouts, pushes of models and datasets, and uploads in pieces, under SIGKILL at random moments',

@@ -13,7 +13,7 @@ import { connected } from './rollout.js';
 
 const name = 'chaos-1';
 
-/** One device with its flash on disk, which gets one release after another. */
+/** One virtual device with its flash on disk, which receives one release after another. */
 export const device: Scenario = {
   name: 'device',
   about: 'releases for one virtual device, which is killed while it installs them',
@@ -77,7 +77,7 @@ async function deviceWorld(round: Round): Promise<World> {
         report('rollouts complete', `without any fault, the rollout of version ${version} is ${ended.state}`);
       if ((await running()) !== version)
         report('every device works', `it runs ${await running()}, not ${version}`);
-      // The version that it reports is the one that it boots.
+      // After a restart, the device must boot the version that it reported.
       await program.held(
         program.kill().then(() => (forgetful ? cp(earlier, dir, { recursive: true }) : undefined)),
       );
@@ -103,7 +103,7 @@ async function deviceWorld(round: Round): Promise<World> {
   };
 }
 
-/** The version that a virtual device last reported to boot. The platform may still have its earlier report for a while. */
+/** The version that a virtual device printed at its last boot. The platform may still have an earlier report for a while. */
 function booted(printed: string): number | undefined {
   const line = printed.split('\n').findLast((one) => one.includes('"event":"booted"'));
   return line === undefined ? undefined : JSON.parse(line).model?.version;

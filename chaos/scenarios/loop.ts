@@ -14,14 +14,14 @@ import type { Round, Scenario, World } from '../types.js';
 import { toNats } from './bridge.js';
 
 const link = ['delay', 'cut', 'reset', 'truncate', 'blackhole'] as const;
-/** Interval of samples, each of which is a window of this model, ms. */
+/** Interval between samples, ms. For this model, each sample is a window. */
 const everyMs = 10;
 /** Predictions from this long before an exit may not have reached the disk yet, ms. */
 const youngMs = 2000;
 const backMs = 45_000;
 const arriveMs = 60_000;
 
-/** A loop that reads samples from Mosquitto, and whose predictions go to a file and to NATS JetStream. */
+/** A loop that reads samples from Mosquitto and writes its predictions to a file and to NATS JetStream. */
 export const loop: Scenario = {
   name: 'loop',
   about: 'a loop from Mosquitto to NATS JetStream',
@@ -89,7 +89,7 @@ async function loopWorld(round: Round): Promise<World> {
       .filter((line) => {
         const at = offset;
         offset += Buffer.byteLength(line) + 1;
-        // A line that was interrupted by a kill has no line end of its own.
+        // A line that was cut off by a kill does not end with a brace.
         return line.endsWith('}') && at >= from && !young.some(([a, b]) => at >= a && at < b);
       });
   };
@@ -154,10 +154,9 @@ function answerOf(text: string): string {
   return `${t} (window ${window})`;
 }
 
-/** Publishes this many sample messages, without checking whether anyone receives them. */
 async function say(port: number, topic: string, messages: number): Promise<void> {
   const client = mqtt.connect(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 50 });
-  // The broker may be down: samples that were not received owe no prediction.
+  // The broker may be down. No prediction is expected for samples that it did not receive.
   client.on('error', () => {});
   for (let i = 0; i < messages; i++, await delay(everyMs))
     client.publish(topic, JSON.stringify({ x: i % 7, y: i % 5 }));

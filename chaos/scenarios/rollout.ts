@@ -96,7 +96,7 @@ async function rolloutWorld(round: Round): Promise<World> {
   };
 }
 
-/** A rollout whose first wave failed has stopped, and no other device got the offer. */
+/** Checks that a rollout whose first wave failed has stopped, and that no other device got the offer. */
 async function isHalted(own: ChaosPlatform, one: Started, report: Round['report']): Promise<void> {
   const { state, waves } = await settled(own, one, report);
   if (state !== 'paused')
@@ -115,7 +115,7 @@ async function isHalted(own: ChaosPlatform, one: Started, report: Round['report'
     );
 }
 
-/** Waits until this many are connected. */
+/** Waits until this many devices are connected. */
 export async function connected({ client }: ChaosPlatform, count: number): Promise<void> {
   let online = 0;
   for (const until = Date.now() + 60_000; Date.now() < until; await delay(100)) {

@@ -13,7 +13,7 @@ import { Program } from '../process.js';
 import type { Servers } from '../servers.js';
 import type { Report, Round } from '../types.js';
 
-/** Amount of load: `messages` telemetry messages per second over all devices, `runs` of the pipeline in total. */
+/** Load: `messages` telemetry messages per second from all devices together, and `runs` of the pipeline in total. */
 export interface Amount {
   devices: number;
   forMs: number;
@@ -84,7 +84,7 @@ export async function startAll(
     return started;
   };
   const [source, sink] = [`mqtt://127.0.0.1:${broker.port}`, `nats://127.0.0.1:${nats.port}`];
-  // A history that soon reaches its limit; until then each run's record adds a few files.
+  // The short history soon reaches its limit; until then, each run's record adds a few files.
   const watched = `  on: { control: ${source}/control }\n  keep: { runs: 5 }\n`;
   const mill = projectIn(join(folder, 'mill'), millFiles(join(folder, 'ran'), watched));
   const axis = '{ unit: g, range: [-8, 8] }';

@@ -30,19 +30,18 @@ const { values } = parseArgs({
     help: { type: 'boolean', short: 'h', default: false },
   },
 });
-/** Prints one line on stderr. */
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 if (values.help) say(usage);
 else process.exitCode = await run();
 
 async function run(): Promise<number> {
   const forMs = parseDuration(values.for);
-  // A program is still warming up in its first minute, so shorter runs have a larger tolerance.
+  // A program is still warming up in its first minute, so runs shorter than ten minutes have a larger tolerance.
   const short = forMs < 600_000;
   const tolerances: Record<string, Tolerance> = {
     memory: { share: short ? 0.5 : 0.1, atLeast: short ? 64 : 16 },
     handles: { share: 0.02, atLeast: short ? 16 : 8 },
-    // Each pipeline run adds some, until the history reaches its limit.
+    // Each pipeline run adds files until the history reaches its limit.
     files: { share: short ? 10 : 0.02, atLeast: 16 },
     p50: { share: 1, atLeast: short ? 50 : 5 },
     p99: { share: 1, atLeast: short ? 500 : 50 },

@@ -33,7 +33,7 @@ const nvsCsv =
 
 const noFile = async () => Buffer.from('a file');
 
-/** Contents of a chip's flash, and files that are written to it. */
+/** Targets that read the contents of a chip's flash, or files that are written to it. */
 export const boards: readonly Target[] = [
   {
     name: 'formats/esp-image',

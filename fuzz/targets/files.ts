@@ -55,7 +55,7 @@ type Decode = (bytes: Buffer) => unknown;
 let avro: Promise<Decode> | undefined;
 let protobuf: Promise<Decode> | undefined;
 
-/** Models and images from other programs, and payloads described by a schema. */
+/** Targets that read models and images from other programs, and payloads described by a schema. */
 export const files: readonly Target[] = [
   {
     name: 'model/keras-h5',

@@ -9,7 +9,7 @@ import { tables } from './tables.js';
 import { wires } from './wires.js';
 import { words } from './words.js';
 
-/** All readers of external input. */
+/** All targets: the readers of external input. */
 export const targets: readonly Target[] = [
   ...boards,
   ...tables,

@@ -31,7 +31,7 @@ const passphrase = 'a passphrase for tests';
 const scrypt = { salt: 'c2FsdA==', N: 2, r: 1, p: 1 };
 let keys: Keys | undefined;
 
-/** Adds a manifest of these entries, and its MAC. */
+/** Creates a backup of these entries with a new manifest and MAC. */
 function backupOf(entries: readonly Entry[]): Buffer {
   const told = entries.filter(({ name }) => name !== names.manifest && name !== names.mac);
   const manifest = {
@@ -88,7 +88,7 @@ const plan = {
   deltas: [{ release: request.releases[0], base: 'har@1', devices: 1, bytes: 10, of: 99 }],
 };
 
-/** Data stored by our own programs, which anyone may have modified since. */
+/** Targets that read data stored by our own programs, which anyone may have modified since. */
 export const kept: readonly Target[] = [
   {
     name: 'platform/backup',
@@ -103,7 +103,7 @@ export const kept: readonly Target[] = [
       }
     },
     words: ['../', 'pki/ca.key.sealed', 'tables/meta.ndjson', 'backup.json', '{"key":"c","value":null}\n'],
-    // Lets damage get past the checksums of the tar, the manifest and its MAC.
+    // Recomputes the checksums of the tar, the manifest and its MAC, so that the damaged contents are read.
     mend: (input) => backupOf(entriesOf(input)),
     timeMs: 5000,
   },

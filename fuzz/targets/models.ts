@@ -21,7 +21,7 @@ const networks = () => [mlp(seededRandom(1), [4, 3, 2]), cnn(seededRandom(2))];
 const key = generateKeyPair().privatePem;
 const trust = trustRootOf(publicKeyOf(key));
 
-/** Models, and signed documents. */
+/** Targets that read models and signed documents. */
 export const models: readonly Target[] = [
   ...networkTargets,
   {

@@ -22,8 +22,8 @@ import {
 import { mendedOnnx } from '../mend.js';
 import type { Seed, Target } from '../types.js';
 
-// Networks are read, simplified and written as in `aiot model import`. Each input may take 2 s and 300 MB, of which the process itself needs a
-// fifth.
+// The targets read, simplify and write networks as `aiot model import` does. An input may take 2 s and 300 MiB, of which the process
+// itself needs 64.
 const limits = { timeMs: 2000, memoryMiB: 236, longest: 16_384 };
 
 /** A model for each operator of the runtime and each tensor type. */
@@ -205,7 +205,7 @@ async function importOnnx(input: Buffer): Promise<Uint8Array> {
   return writeTflite(simplifyGraph(graph));
 }
 
-/** Networks made by other programs. */
+/** Targets that read networks made by other programs. */
 export const networkTargets: readonly Target[] = [
   {
     name: 'model/onnx',

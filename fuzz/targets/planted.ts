@@ -1,6 +1,6 @@
 import type { Target } from '../types.js';
 
-/** Readers with one planted fault each, run only by name: they show that faults are found. */
+/** Targets with one planted fault each, which show that faults are found. They run only if they are named. */
 export const planted: readonly Target[] = [
   {
     name: 'planted/error',

@@ -25,7 +25,7 @@ const bearer = /^authorization: *operator$/im;
 let own: Promise<TestPlatform> | undefined;
 const agent = new Agent({ keepAlive: true, maxSockets: 1, rejectUnauthorized: false });
 
-/** One platform for all inputs, in this process. */
+/** The platform that receives all inputs; it runs in this process. */
 async function platform(): Promise<TestPlatform> {
   own ??= (async () => {
     const { testPlatform } = await import('../../test/support/platform.js');
@@ -115,7 +115,7 @@ export const http: readonly Target[] = [
   {
     name: 'platform/http',
     seeds: requests,
-    // A connection and its response, in a process that also does other work for the platform.
+    // Includes opening a connection, in a process where the platform also does other work.
     timeMs: 5000,
     memoryMiB: 256,
     longest: 8192,
@@ -141,7 +141,7 @@ export const http: readonly Target[] = [
       const headers: Record<string, string> = {};
       for (const line of lines) {
         const [, name = '', value = ''] = /^([a-z][a-z-]*): *([\x20-\x7e]*)$/.exec(line) ?? [];
-        // Headers for the body length are set by this client.
+        // Skips headers that are set by this client or that change the connection.
         if (
           name !== '' &&
           !/^(?:content-length|transfer-encoding|connection|expect|host|upgrade|trailer|te)$/.test(name)

@@ -23,7 +23,7 @@ const members = [
   { name: 'weights.bin', data: Buffer.alloc(40, 3) },
 ];
 
-/** Tables and archives. */
+/** Targets that read tables and archives. */
 export const tables: readonly Target[] = [
   {
     name: 'formats/csv',
@@ -51,7 +51,7 @@ export const tables: readonly Target[] = [
     seeds: () => [csv, mixed],
     run: (input) => {
       const reader = createColumnsReader('it');
-      // Its callers pass whole lines.
+      // The reader's callers pass whole lines.
       reader.lines(Buffer.concat([input, Buffer.from('\n')]));
       return [reader.end(), csvColumns(input, 'it')];
     },

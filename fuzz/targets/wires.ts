@@ -44,14 +44,14 @@ const feedback = texts(
   { name: 'os', version: '1' },
 );
 
-/** A message in the form in which a target receives it. */
+/** Wraps a payload in the message that a target receives. */
 export const messageOf = (payload: Buffer): Message => ({ ...out, payload, source: 'here', time: 1 });
 
 async function decoded(name: 'cbor' | 'msgpack', input: Buffer): Promise<unknown> {
   return (await decoderFor(name))(messageOf(input));
 }
 
-/** Data received over a wire: from brokers, clients and devices. */
+/** Targets that read data received from brokers, clients and devices. */
 export const wires: readonly Target[] = [
   {
     name: 'stream/kafka-batch',
@@ -70,7 +70,7 @@ export const wires: readonly Target[] = [
       input.writeUInt32BE(crc32c(input.subarray(21)), 17);
       return input;
     },
-    // A damaged batch, which its caller expects.
+    // Thrown for a damaged batch; the caller handles it.
     throws: ['RangeError'],
   },
   {

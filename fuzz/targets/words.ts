@@ -24,7 +24,7 @@ import { filesIn, texts } from '../seeds.js';
 import type { Seed, Target } from '../types.js';
 import { messageOf } from './wires.js';
 
-/** A reader of text. */
+/** Returns a target that reads text. */
 const text = (
   name: string,
   seeds: Seed[] | (() => Seed[]),
@@ -62,7 +62,7 @@ const flow = texts([
 const routes =
   'routes:\n  a:\n    from: mqtt://h:1883/x\n    to: [file:out.ndjson]\n    where: value > 1\n    set: {x: "\u0024{Y:-1}"}\n';
 
-/** Text written by people: files, addresses, expressions, times. */
+/** Targets that read text written by people: files, addresses, expressions, times. */
 export const words: readonly Target[] = [
   text(
     'core/project',
