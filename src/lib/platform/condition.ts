@@ -84,7 +84,7 @@ async function diskOf(folder: string): Promise<Condition['disk']> {
   return found && { freeBytes: found.bavail * found.bsize, totalBytes: found.blocks * found.bsize };
 }
 
-/** Unread events of each reader that lags behind. Positions are event ids. */
+/** Number of unread events of each reader that lags behind. Positions are event ids. */
 async function lagOf({ store }: Engine): Promise<Record<string, number>> {
   const newest = await store
     .selectFrom('events')

@@ -5,13 +5,13 @@ import { type AddressLimits, Admission, visitorOf } from './broker/limits.js';
 
 /** Limits for all connections of this process together. Each is documented in docs/background/security.md. */
 export interface ConnectionLimits {
-  /** Maximum of all open connections; the remaining file descriptors of the process are for files. */
+  /** Maximum number of open connections; the remaining file descriptors of the process are for files. */
   open: number;
-  /** Maximum of connections without a complete TLS hello, including those that wait for their turn after it. */
+  /** Maximum number of connections without a complete TLS hello, including those that wait for a place after it. */
   strangers: number;
-  /** Maximum of connections in TLS whose client is not authenticated yet. */
+  /** Maximum number of connections in TLS whose client is not authenticated yet. */
   unproven: number;
-  /** Time from accept to a complete hello and the turn after it, ms. */
+  /** Time from accept until a connection must have sent a complete hello and got a place, ms. */
   helloMs: number;
   /** How long an unauthenticated connection keeps its place while others wait for one, ms. */
   patienceMs: number;
@@ -78,7 +78,7 @@ const longestHello = 8192;
 const handshakeRecord = 0x16;
 const sweepMs = 500;
 
-/** Number of waiting connections that are examined in one pass without finding one that may have a place. */
+/** Maximum number of waiting connections examined in one pass without finding one that may get a place. */
 const mostRefused = 16;
 
 const logEveryMs = 60_000;

@@ -63,7 +63,7 @@ export class Answers {
     }
   }
 
-  /** Runs the function that carries out the request. */
+  /** Runs a request's handler. `note` attributes the changes made in it to this request. */
   during(pending: Pending, run: () => void): void {
     this.working.run({ ...pending, noted: false }, run);
   }
@@ -89,7 +89,7 @@ export class Answers {
     }
   }
 
-  /** Stores the response. A refusal is stored only if something was changed before it; otherwise the request may be sent again. */
+  /** Stores the response. An error response is stored only if the request had changed something; otherwise the client may retry. */
   async finish(
     { who, key, request, secret }: Pending,
     { status, body, headers }: Omit<Answer, 'request'>,

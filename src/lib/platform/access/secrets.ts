@@ -14,7 +14,7 @@ const cost = { N: 2 ** 14, r: 8, p: 1 };
 
 const keyBytes = 32;
 
-/** Encoded as 32 characters: some clients have no room for more. */
+/** 24 bytes encode to 32 base64 characters; some clients accept no longer passwords. */
 const secretBytes = 24;
 
 /** Wrong secrets allowed per minute: from one address for one device, and from one address for any device. */
@@ -34,8 +34,8 @@ export interface DeviceSecrets {
   /** Removes the secret. Returns whether there was one. @throws AIOT_NOT_FOUND */
   remove(device: string, who: string): Promise<boolean>;
   /**
-   * Whether this is the secret of a device that may connect. Wrong secrets are limited by address. `secure`: whether the secret arrived over TLS; one
-   * sent over an unencrypted connection is refused, except for simulated devices.
+   * Whether this is the secret of a device that may connect. Wrong secrets are limited per address. `secure`: whether the secret arrived
+   * over TLS. Without TLS, only simulated devices are accepted.
    */
   isRight(device: string, secret: string, address: string, secure: boolean): Promise<boolean>;
 }
@@ -56,7 +56,7 @@ interface SecretParts {
 
 export function secretsIn({ store, devices, events, now }: SecretParts): DeviceSecrets {
   /**
-   * Verified secrets: hash in the database → MAC of the secret under a key of this process. Devices that reconnect therefore cost no scrypt.
+   * Cache of verified secrets: hash in the database → MAC of the secret under a key of this process. Reconnecting devices need no scrypt.
    */
   const known = new Map<string, Buffer>();
   const key = randomBytes(32);
@@ -157,7 +157,7 @@ function createTally(now: () => number) {
   };
 }
 
-/** Runs a few tasks at once. When too many are waiting, further ones are rejected immediately. */
+/** Runs at most `mostAtOnce` tasks concurrently. When too many are waiting, further ones are rejected immediately. */
 function createTurns() {
   let running = 0;
   const waiting: (() => void)[] = [];
@@ -239,7 +239,7 @@ export class Failures {
     this.byAddress.note(address);
   }
 
-  /** Whether so many failures were already reported that another is not worth reporting. */
+  /** Whether the limit of failures is reached, so that another one is not worth reporting. */
   oftenMqtt(address: string, name: string): boolean {
     return this.byName.wait(nameKey(address, name)) > 0 || this.byAddress.wait(address) > 0;
   }

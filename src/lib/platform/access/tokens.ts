@@ -292,7 +292,7 @@ function stateOf(row: TokenRow, now: number): Token['state'] {
   return gone ? 'disabled' : 'valid';
 }
 
-/** Name of a token in records of changes and their authors; it does not reveal the token. */
+/** Name under which a token's changes are recorded; it does not reveal the token. */
 function nameOf(owner: string | null, id: string): string {
   return owner === null ? `operator ${id.slice('tok_'.length)}` : `user ${owner} ${id}`;
 }

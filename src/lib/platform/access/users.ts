@@ -145,7 +145,7 @@ export async function unknownUser(store: Store, name: string): Promise<AiotError
   });
 }
 
-/** How long a link can be opened, and how long a session lasts, ms; neither outlives its token. */
+/** Lifetimes of a login link and of a session, ms. Neither outlives its token. */
 const linkMs = 15 * 60_000;
 
 const sessionMs = 7 * 24 * 3600_000;
@@ -248,7 +248,7 @@ export class Logins {
   }
 }
 
-/** URL where a code logs in. The code follows the #: browsers do not send it to any server, and it appears in no log. */
+/** Login URL for a code. The code is in the fragment, which browsers do not send, so it appears in no server log. */
 export function loginUrl(http: string, code: string): string {
   return `${http}/#/login/${code}`;
 }
@@ -291,7 +291,7 @@ export class Sessions {
     }
   }
 
-  /** Checks periodically which of the tokens are no longer valid; `failed` is called when the store cannot answer. */
+  /** Periodically checks which tokens are no longer valid. `failed` is called when the store cannot be read. */
   watch(tokens: Pick<Tokens, 'stillGood'>, failed: (error: unknown) => void): () => void {
     const look = async () => {
       const ids = [...this.open.keys()];

@@ -76,7 +76,7 @@ export type BackupManifest = z.output<typeof manifestSchema>;
 
 export const names = { head: 'backup.json', manifest: 'manifest.json', mac: 'manifest.mac' } as const;
 
-/** File name suffix of entries that only the passphrase opens. */
+/** File name suffix of entries that are encrypted with the passphrase. */
 export const sealedEnd = '.sealed';
 
 const known = [
@@ -126,7 +126,9 @@ export async function keysOf(passphrase: string, { salt, N, r, p }: BackupHead['
   return { seal: key.subarray(0, 32), mac: key.subarray(32) };
 }
 
-/** Nonce, ciphertext, tag (NIST SP 800-38D). The entry's name is authenticated too, so sealed files cannot be swapped. */
+/**
+ * Writes nonce, ciphertext and tag (AES-GCM, NIST SP 800-38D). The entry's name is authenticated too, so sealed files cannot be swapped.
+ */
 export async function sealFile(from: string, to: string, name: string, { seal }: Keys): Promise<void> {
   const nonce = randomBytes(nonceBytes);
   const cipher = createCipheriv('aes-256-gcm', seal, nonce).setAAD(Buffer.from(name));
@@ -138,7 +140,7 @@ export async function sealFile(from: string, to: string, name: string, { seal }:
   );
 }
 
-/** @throws AIOT_BACKUP_PASSPHRASE (or a file that was changed), AIOT_BACKUP_MALFORMED */
+/** @throws AIOT_BACKUP_PASSPHRASE (also if the file was changed), AIOT_BACKUP_MALFORMED */
 export async function unsealFile(from: string, to: string, name: string, { seal }: Keys): Promise<void> {
   const { size } = await stat(from);
   if (size < nonceBytes + tagBytes) throw malformed(`${name} is too short`);

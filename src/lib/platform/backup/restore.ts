@@ -30,7 +30,7 @@ export interface SaveOptions {
   /** Created by this call; an existing file is never overwritten. */
   file: string;
   passphrase: string;
-  /** Keeps a backup that lacks the platform's damaged content. */
+  /** Whether to keep a backup even if damaged content is missing from it. */
   allowDamaged?: boolean;
   signal?: AbortSignal;
 }
@@ -151,7 +151,7 @@ export async function restoreBackup({
   }
 }
 
-/** Builds the future data folder. */
+/** Builds the new data folder. */
 async function build(made: string, raw: string, { head, manifest, keys }: ReadBackup): Promise<void> {
   for (const folder of ['pki', 'blobs/sha256'])
     await mkdir(join(made, folder), { recursive: true, mode: 0o700 });

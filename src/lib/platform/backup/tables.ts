@@ -69,7 +69,7 @@ async function* rowsOf(store: Store, { name, key }: Table): AsyncGenerator<Recor
   }
 }
 
-/** Writes one line per row. Rows private to one platform's process are left out. */
+/** Writes one line per row, and returns the number of rows. Rows that must not be restored from the tables are left out. */
 export async function writeTable(store: Store, table: Table, path: string): Promise<number> {
   const out = createWriteStream(path, { mode: 0o600 });
   let count = 0;
@@ -82,7 +82,7 @@ export async function writeTable(store: Store, table: Table, path: string): Prom
     if (!out.write(kept.map((row) => `${JSON.stringify(row)}\n`).join(''))) {
       await once(out, 'drain');
     }
-    // Lets requests proceed in the meantime.
+    // Lets the process handle other requests between pages.
     await new Promise(setImmediate);
   }
   out.end();

@@ -4,10 +4,10 @@ import { type BlobStore, hexOf } from './store.js';
 /** How long an unreferenced blob is retained for its uploader, ms. */
 export const leaseMs = 24 * 3600 * 1000;
 
-/** Digests per statement, below the limit on its parameters. */
+/** Digests per statement, which keeps it below the database's limit on parameters. */
 const rowsAtOnce = 500;
 
-/** Give the uploader of a blob time to refer to it: until a lease expires, its blob is not an orphan. */
+/** Leases protect new uploads: a blob that nothing refers to is not deleted before its lease expires. */
 export interface Leases {
   /** Starts or renews leases. */
   take(...digests: string[]): Promise<void>;

@@ -8,8 +8,8 @@ import { hasCode } from '../../core/errors.js';
 import { type BlobRange, damagedBlob } from './store.js';
 
 /**
- * Size of the pieces delivered from memory, bytes; from a file, one block at a time. Unread data of a slow reader is buffered for it alone, both
- * encrypted and as read. Larger pieces would cost memory and gain little.
+ * Bytes per piece delivered from memory; files are delivered block by block. Each slow reader's connection buffers unread data twice, plain
+ * and encrypted, so larger pieces would cost memory and gain little.
  */
 const fromMemory = 32 * 1024;
 
@@ -117,7 +117,7 @@ export class BlobReading extends Readable {
   }
 }
 
-/** Returns a blob in memory, or its open file, once its digest is verified. @throws AIOT_BLOB_DAMAGED, and as opening a file does */
+/** Returns a blob in memory, or its open file, once its digest is verified. @throws AIOT_BLOB_DAMAGED, and errors of opening the file */
 export async function openBlob({ digest, path, memory, blocks }: BlobFile): Promise<Held | OpenFile> {
   const before = memory.removals;
   const file = await openRegular(path, digest);
@@ -137,8 +137,8 @@ export async function openBlob({ digest, path, memory, blocks }: BlobFile): Prom
 }
 
 /**
- * Anything but a regular file is damage: a pipe in its place would block a thread forever, and a device file has no end.
- * @throws AIOT_BLOB_DAMAGED, and as opening a file does
+ * Opens a blob's file. Anything but a regular file counts as damage: a pipe would block a thread forever, and a device file has no end.
+ * @throws AIOT_BLOB_DAMAGED, and errors of opening the file
  */
 export async function openRegular(path: string, digest: string): Promise<FileHandle> {
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -152,7 +152,7 @@ export async function closeBlob(blob: Held | OpenFile): Promise<void> {
   else blob.release();
 }
 
-/** Distinguishes a blob's file from a replacement, and from its state before it was modified. */
+/** Identifies a version of a blob's file: the stamp differs once the file is replaced or modified. */
 export function stampOf({ ino, mtimeMs, size }: { ino: number; mtimeMs: number; size: number }): string {
   return `${ino} ${mtimeMs} ${size}`;
 }
@@ -303,7 +303,7 @@ export class BlobMemory {
     private readonly quietMs = keptMs,
   ) {}
 
-  /** Drops the cached blob if it was read from another file than the present one. @param stamp of the present file; null = there is no file */
+  /** Drops the cached blob if its file was replaced or modified since. @param stamp of the present file; null = there is no file */
   keepOnly(digest: string, stamp: string | null): void {
     const entry = this.entries.get(digest);
     if (entry && entry.stamp !== stamp) this.forget(digest);

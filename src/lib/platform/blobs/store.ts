@@ -7,7 +7,7 @@ import type { Pace } from './reading.js';
 export interface BlobStore {
   /** Stores a stream and resolves when it is durable. @throws AIOT_DIGEST_MISMATCH, AIOT_DISK_FULL, AIOT_REQUEST_INVALID */
   put(digest: string, source: AsyncIterable<Uint8Array>): Promise<StoredBlob>;
-  /** Takes over a file on disk whose digest is already verified; the file is gone afterwards. */
+  /** Moves a file whose digest is already verified into the store. */
   adopt(digest: string, path: string): Promise<StoredBlob>;
   /** Size in bytes, or null. */
   size(digest: string): Promise<number | null>;

@@ -58,7 +58,7 @@ interface BrokerParts {
   /** ms since 1970 */
   now: () => number;
   limits?: Partial<BrokerLimits>;
-  /** True while the broker admits no clients: they are refused with "server unavailable". */
+  /** True while the broker admits no clients: they are rejected with "server unavailable". */
   unavailable?: () => boolean;
 }
 
@@ -71,18 +71,18 @@ interface Arrival {
   known?: () => void;
 }
 
-/** The MQTT 5, 3.1.1 and 3.1 broker without its listeners: they pass sockets to `enter` and `handle`. */
+/** The broker for MQTT 5, 3.1.1 and 3.1. Its listeners are separate and pass their sockets to `enter` and `handle`. */
 export interface Broker {
   /**
    * Counts a socket on arrival, before TLS: a stalled handshake counts too. False: its address has too many connections, and the socket was closed.
    */
   enter(socket: Socket): boolean;
-  /** @param door permissions of boards, for a socket of the board listener: every client on it is admitted */
+  /** @param door permissions of boards; set only by the board listener, which admits every client */
   handle: (socket: Duplex, door?: BoardDoor, arrival?: Arrival) => void;
   publish(packet: Partial<BrokerMessage> & { topic: string; payload: Buffer }): Promise<void>;
   /** For routes in this process. */
   streams: LocalStreams;
-  /** Shows messages of clients and of the platform to people. */
+  /** Passes messages of clients and of the platform to users who watch a topic. */
   tail: Tail;
   /** Ends all connections of a device; if it is no longer allowed to connect, its queued messages are discarded too. */
   disconnect(device: string): void;
@@ -123,7 +123,7 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
     log.error({ lines: sessions.damaged }, 'skipped damaged lines in the session log');
   for (const session of state.sessions.values()) {
     if (session.offlineSince !== null) continue;
-    // No client is connected after a start. The record also lists the messages that may have been sent before.
+    // No client is connected after a start. The new record also lists the messages that may have been sent before the restart.
     session.offlineSince = now();
     sessions.log.append(session.record());
   }
@@ -316,7 +316,7 @@ function sweepSessions(core: Core): void {
   for (const session of state.sessions.values()) {
     const { offlineSince } = session;
     if (offlineSince === null) continue;
-    // After the clock was set back, the offline time starts now.
+    // If the clock was set back, the offline time restarts now.
     if (offlineSince > now) session.offlineSince = now;
     if (!session.hasEnded(now)) continue;
     figures.expired++;

@@ -35,8 +35,8 @@ const reasonOf = {
 } as const;
 
 /**
- * Processes a CONNECT: identity, existing session, takeover. Returns the reason code of a refusal (MQTT 5, section 3.2.2.2), or the session of the
- * admitted connection, which is on disk by then.
+ * Processes a CONNECT: identity, existing session, takeover. Returns the reason code of a rejection (MQTT 5, section 3.2.2.2), or the
+ * session of the admitted connection, which is on disk by then.
  */
 export async function admit(
   core: Core,
@@ -189,7 +189,7 @@ function makeRoom(core: Core, { kind }: Identity, prefix: string): boolean {
   const { state, limits } = core;
   const { sessionsPerDevice, sessionsPerUser, sessionsOfBoards } = limits;
   const most = { device: sessionsPerDevice, user: sessionsPerUser, board: sessionsOfBoards }[kind];
-  // Most owners have few sessions, and there may be many owners.
+  // While the broker has fewer sessions in total than this, no owner can have reached the limit.
   if (state.sessions.size < most) return true;
   const own = [...state.sessions.values()].filter(
     ({ key, persistent }) => persistent && key.startsWith(prefix),

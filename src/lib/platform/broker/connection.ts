@@ -112,7 +112,7 @@ export class Connection {
     return this.session?.key ?? this.entrance.address;
   }
 
-  /** Closes the connection. MQTT 5 has a DISCONNECT with the reason; MQTT 3 has no packet for it. */
+  /** Closes the connection. MQTT 5 clients get a DISCONNECT with the reason; MQTT 3 has no packet for it. */
   fail(error: unknown): void {
     if (this.closed) return;
     this.core.log.debug({ client: this.name, err: error }, 'closed a connection');
@@ -154,7 +154,7 @@ export class Connection {
     socket.resume();
   }
 
-  /** Sends a CONNACK that refuses the client, unless the client does not accept even that. */
+  /** Sends a CONNACK that rejects the client, unless it exceeds the client's maximum packet size. */
   private refuseClient(level: ConnectPacket['level'], reason: number, text = ''): void {
     const properties = text === '' ? {} : { properties: { reasonString: text } };
     const answer = connack(level, { reason, ...properties }, this.outlet.maximumPacketSize);
@@ -187,7 +187,7 @@ export class Connection {
     }
   }
 
-  /** Refuses other protocols, such as HTTP's "GET ", at their first byte instead of waiting for the end of a packet. */
+  /** Rejects other protocols, such as HTTP's "GET ", at their first byte instead of waiting for the end of a packet. */
   private greet(chunk: Buffer): void {
     if (this.greeted || chunk.length === 0) return;
     if (chunk[0] !== packetType.connect << 4) throw new ProtocolError('the first packet is not a CONNECT');
@@ -297,7 +297,7 @@ export class Connection {
     this.resume();
   }
 
-  /** Takes over messages of the client's shared subscriptions that wait for members without a connected client. */
+  /** Takes over messages of the client's shared subscriptions that are queued for offline members. */
   private takeShared(session: Session): void {
     const { router } = this.core;
     for (const name of session.shares()) {
@@ -309,7 +309,7 @@ export class Connection {
 
   private publish(): void {
     const { core, outlet } = this;
-    // Refused and duplicate messages count too, because they also take time.
+    // Rejected and duplicate messages count too, because they also take time.
     const pauseMs = this.rate === null ? 0 : this.rate.count();
     if (pauseMs > 0) this.slowDown(pauseMs);
     this.readPublish ??= createPublishReader();
@@ -394,7 +394,7 @@ export class Connection {
     return known;
   }
 
-  /** Whether the client may publish this message. If not, the message is refused here. */
+  /** Whether the client may publish this message. If not, the message is rejected here. */
   private mayAccept(message: BrokerMessage, { qos, id }: Published): boolean {
     const { core } = this;
     const { topic, payload, retain } = message;
@@ -411,8 +411,8 @@ export class Connection {
   }
 
   /**
-   * Acknowledges a message and drops it: clients do not publish on topics that begin with $ (MQTT 3.1.1, section 4.7.2). MQTT 3.1.1 cannot refuse a
-   * message without ending the connection.
+   * Acknowledges a message and drops it: clients must not publish on topics that begin with $ (MQTT 3.1.1, section 4.7.2). In MQTT 3.1.1,
+   * the only other response is to close the connection.
    */
   private drop(qos: Qos, id: number): false {
     this.core.figures.refused++;
@@ -422,7 +422,7 @@ export class Connection {
     return false;
   }
 
-  /** Refuses a message: in MQTT 5 by its acknowledgment if it has one, otherwise by closing the connection. */
+  /** Rejects a message: in MQTT 5 by its acknowledgment if it has one, otherwise by closing the connection. */
   private refuse(qos: Qos, id: number, reason: number, text: string): false {
     this.core.figures.refused++;
     if (this.level < 5 || qos === 0) throw new ProtocolError(text, { reason });
@@ -523,9 +523,10 @@ export class Connection {
   }
 
   /**
-   * Pauses reading, because the client publishes faster than its limit. TCP passes that on to the client in every version of MQTT, and no
-   * message is lost. A refusal would lose messages: MQTT 3 and QoS 0 cannot express one, and clients do not repeat a message that MQTT 5
-   * refuses with 0x97. Publishers meanwhile do not wait for this client as a subscriber, because its acknowledgments are not read.
+   * Pauses reading, because the client publishes faster than its limit. TCP flow control then slows the client in every version of MQTT,
+   * and no message is lost. Rejecting messages would lose them: MQTT 3 and QoS 0 have no negative acknowledgment, and clients do not repeat
+   * a message that MQTT 5 rejects with 0x97. Publishers meanwhile do not wait for this client as a subscriber, because its acknowledgments
+   * are not read.
    */
   private slowDown(pauseMs: number): void {
     const { core, outlet, rate } = this;
@@ -553,8 +554,9 @@ export class Connection {
   }
 
   /**
-   * Handles a request after the client's earlier messages, so that a subscription gets a message retained just before it as a retained message. Most
-   * clients have none in flight then. Nothing is read meanwhile; the rest of a closed connection is read without waiting.
+   * Handles a request after the client's earlier messages, so that a new subscription gets a message retained just before it. Most clients
+   * have none in flight then. Nothing more is read until the request is handled. If the connection is already closed, the request is
+   * handled at once.
    */
   private inTurn(request: () => void): void {
     if (this.inbox?.unrouted && !this.socket.closed) {
@@ -657,7 +659,7 @@ function rateOf({ rates }: Core, { identity, session, entrance }: Connection): P
   return rates.enter(kind, { device, key: session!.key, address: entrance.address });
 }
 
-/** With more pending output than this, a client does not get the reason for the end of its connection, because it does not read. */
+/** A client with more pending output than this does not get the reason for the disconnect, because it is not reading. */
 const partingBytes = 64 * 1024;
 
 /** Reason codes that exist for DISCONNECT but not for CONNACK (MQTT 5, table 2-6). */

@@ -48,8 +48,8 @@ export interface Entrance {
 }
 
 /**
- * Result of the TLS handshake: the fingerprint (SHA-256 of the DER, hex) of a certificate by our CA, `refused` for one by another CA or expired, null
- * for none.
+ * Result of the TLS handshake: the fingerprint (SHA-256 of the DER, hex) of a valid certificate from our CA, `refused` for an expired one
+ * or one from another CA, null for none.
  */
 export function peerOf(socket: unknown): { fingerprint: string } | 'refused' | null {
   const tls = socket as Partial<TLSSocket>;
@@ -59,7 +59,10 @@ export function peerOf(socket: unknown): { fingerprint: string } | 'refused' | n
   return tls.authorized === true ? { fingerprint: sha256Hex(certificate.raw) } : 'refused';
 }
 
-/** The device whose certificate a client presents; `refused` for one that is foreign, expired, revoked or suspended, null for none. */
+/**
+ * The device whose certificate a client presents. `refused`: the certificate is foreign, expired or revoked, or the device is suspended.
+ * Null: no certificate.
+ */
 export function certifiedDevice(
   socket: unknown,
   devices: Pick<Devices, 'authenticated'>,
@@ -125,14 +128,17 @@ export function mayPublish(identity: Identity, topic: string): boolean {
     return may && inScope(identity, (allowed) => topicMatcher(allowed)(topic));
   }
   if (identity.kind === 'board') {
-    // Device messages that the platform trusts come only from devices with certificates.
+    // The platform trusts protocol v1 messages, so only identified devices may publish them.
     return !isProtocolTopic(topic) && matchersOf(identity.door).some((fits) => fits(topic));
   }
   const parts = parseTopic(topic);
   return parts !== null && parts.device === identity.name && deviceChannels[parts.channel] === 'device';
 }
 
-/** Whether an identity may subscribe. A device receives only the platform's messages to it: wildcards would match more, so it gets none. */
+/**
+ * Whether an identity may subscribe. A device may subscribe only to the platform's channels for it, and not with wildcards, which would
+ * match more.
+ */
 export function maySubscribe(identity: Identity, filter: string): boolean {
   if (identity.kind === 'user') return inScope(identity, (allowed) => filterCovers(allowed, filter));
   if (identity.kind === 'board')

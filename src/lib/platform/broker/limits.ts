@@ -30,8 +30,8 @@ export interface BrokerLimits {
   unstoredMessages: number;
   unstoredBytes: number;
   /**
-   * Messages per second that a device, one client of a user, and the boards of one address may publish; 0 = no limit. `publishBurst`: how many they
-   * may publish at once after a pause. Beyond that, the broker reads from the client only as fast as the rate.
+   * Messages per second that a device, one client of a user, and the boards of one address may publish; 0 = no limit. `publishBurst`: how
+   * many they may publish at once after a pause. Beyond that, the broker reads from the client only at this rate.
    */
   publishRateOfDevice: number;
   publishRateOfUser: number;
@@ -164,7 +164,10 @@ export class Admission {
   }
 }
 
-/** Longest delay between two reads from a client that publishes faster than its limit, and the shortest, ms: timers are no more precise. */
+/**
+ * Longest and shortest pause in reading from a client that publishes faster than its limit, ms. Timers are too imprecise for shorter
+ * pauses.
+ */
 const longestPauseMs = 1000;
 const shortestPauseMs = 10;
 

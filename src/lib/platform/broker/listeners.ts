@@ -92,7 +92,7 @@ async function startListeners(broker: Broker, options: ListenerOptions): Promise
     return listenOn(server, host, port, flag);
   };
   try {
-    // The broker refuses a foreign certificate with a reason instead of a bare TLS alert.
+    // The handshake accepts foreign certificates, so that the broker can reject them with a reason instead of a bare TLS alert.
     const tls = createTlsServer(
       {
         ...{ ...options.tls, requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.2' },
@@ -139,7 +139,7 @@ const subprotocols = ['mqtt', 'mqttv3.1'];
 /** Twice the largest chunk of a TLS socket, for data in flight when it was paused. */
 const chunkBytes = 128 * 1024;
 
-/** Creates a listener for MQTT in binary WebSocket frames, with the TLS options of the other listener. It is not listening yet. */
+/** Creates a listener for MQTT in binary WebSocket frames, with the TLS options of the MQTT listener. The caller starts it. */
 async function webSocketServer(
   broker: Broker,
   tls: { key: string; cert: string; ca: string },

@@ -9,19 +9,19 @@ export interface BrokerFigures {
   sent: number;
   /** Payloads that do not conform to the protocol. */
   malformed: number;
-  /** Connections, publishes and subscriptions that were denied. */
+  /** Connections, publishes and subscriptions that were rejected. */
   refused: number;
   /** Messages dropped because a session or socket was full. */
   dropped: number;
   clients: number;
   /** Maximum number of concurrent clients. */
   clientsMost: number;
-  /** Clients from which nothing is read now because they publish faster than their limit, and the total of such pauses, ms. */
+  /** Clients from which reading is paused because they publish faster than their limit, and the total duration of such pauses, ms. */
   throttled: number;
   throttledMs: number;
   /** Expired sessions. */
   expired: number;
-  /** Connections closed by a timeout: no CONNECT, no ping, or no reading. */
+  /** Connections closed by a timeout: no CONNECT, no packet within the keep-alive time, or output that the client does not read. */
   timedOut: number;
   /** Packets and bytes of the sockets, both directions. */
   packetsIn: number;

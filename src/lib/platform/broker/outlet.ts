@@ -173,7 +173,7 @@ export class Outlet implements Link {
 
 const lookMs = 500;
 
-/** Messages queued for a connected client before its publishers are held up, and the number at which they continue. */
+/** Queue length at which publishers to a connected client are paused, and the length at which they resume. */
 const behindMessages = 1000;
 
 const caughtUpMessages = 500;

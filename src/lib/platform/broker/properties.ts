@@ -128,7 +128,7 @@ export function readProperties(
   return { values, forwarded: joined(bytes, start, end, parts), end };
 }
 
-/** Joins the forwarded properties. In most messages they are contiguous, so that a view suffices. */
+/** Joins the forwarded properties. In most messages they are contiguous, and a view suffices. */
 function joined(bytes: Buffer, start: number, end: number, parts: Buffer[]): Buffer | undefined {
   if (parts.length === 0) return undefined;
   const length = parts.reduce((sum, part) => sum + part.length, 0);
@@ -186,7 +186,7 @@ function within(at: number, length: number, end: number): number {
   return at;
 }
 
-/** Values that MQTT 5 rules out in sections 3.1.2.11 and 3.3.2.3. */
+/** Rejects values that MQTT 5 forbids in sections 3.1.2.11 and 3.3.2.3. */
 function checked(id: number, value: number | string): number | string {
   if (typeof value === 'string') {
     if (id === property.responseTopic && (value === '' || /[+#]/.test(value)))

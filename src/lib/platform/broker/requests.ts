@@ -24,8 +24,9 @@ import {
   topicOf,
 } from './wire.js';
 
-// CONNECT, SUBSCRIBE, UNSUBSCRIBE, DISCONNECT and their responses, by mqtt-packet. Per-message packets are in stream/mqtt/packets.ts, and properties
-// in properties.ts: mqtt-packet loses the order of user properties and accepts values that are out of range.
+// CONNECT, SUBSCRIBE, UNSUBSCRIBE, DISCONNECT and their responses are parsed and encoded with mqtt-packet. Per-message packets are in
+// stream/mqtt/packets.ts. Properties are in properties.ts, because mqtt-packet loses the order of user properties and accepts values that
+// are out of range.
 
 // By default, mqtt-packet creates 65,536 buffers with the first packet, one for each packet identifier, which take over 8 MB.
 writeToStream.cacheNumbers = false;
@@ -41,7 +42,8 @@ const usualReceiveMaximum = 65_535;
 
 /**
  * Reads a CONNECT (MQTT 5 and 3.1.1, section 3.1).
- * @param onSettings called with the client's settings even if the rest of the packet is malformed, because they also apply to the refusal
+ * @param onSettings called with the client's settings even if the rest of the packet is malformed, because they also apply to the CONNACK
+ * that rejects it
  * @throws ProtocolError
  */
 export function readConnect(
@@ -181,7 +183,7 @@ export function readAckReason({ buffer, from, to }: Frames, isRelease: boolean):
   return reason;
 }
 
-/** The members of mqtt-packet's parser that are replaced: test/platform/broker-malformed.test.ts covers them. */
+/** Private members of mqtt-packet's parser that are replaced here. test/platform/broker-malformed.test.ts covers them. */
 interface ParserInside {
   _pos: number;
   _parseString(): string | null;
@@ -243,8 +245,8 @@ interface Welcome {
 }
 
 /**
- * Properties that a CONNACK can do without, in the order in which they are dropped. A client that does not know the limits is stopped by a DISCONNECT
- * when it exceeds them; it uses no topic aliases.
+ * Properties that a CONNACK can omit, in the order in which they are dropped. A client that exceeds an unannounced packet size is
+ * disconnected; without an announced maximum, it uses no topic aliases.
  */
 const dispensable = ['reasonString', 'topicAliasMaximum', 'maximumPacketSize'] as const;
 
@@ -274,7 +276,7 @@ export function connack(
   return bytes.length <= maximumPacketSize ? bytes : null;
 }
 
-/** Encodes a SUBACK. @param codes one per filter: the granted QoS, or 128 and above if refused (MQTT 5 and 3.1.1, section 3.9.3) */
+/** Encodes a SUBACK. @param codes one per filter: the granted QoS, or 128 and above if rejected (MQTT 5 and 3.1.1, section 3.9.3) */
 export function suback(level: MqttVersion, id: number, codes: number[]): Buffer {
   const granted = level === 5 ? codes : codes.map((code) => Math.min(code, 128));
   return generate({ cmd: 'suback', messageId: id, granted }, { protocolVersion: level });
@@ -288,7 +290,7 @@ export function unsuback(level: MqttVersion, id: number, codes: number[]): Buffe
   );
 }
 
-/** The broker's DISCONNECT (MQTT 5, section 3.14); without its text when the client does not accept such a long packet. */
+/** Encodes the broker's DISCONNECT (MQTT 5, section 3.14), without its text if the packet would exceed the client's maximum packet size. */
 export function disconnect(reason: number, text: string, maximumPacketSize: number): Buffer {
   const length = 1 + 1 + 3 + Buffer.byteLength(text);
   const fits = 1 + varintSize(length) + length <= maximumPacketSize;

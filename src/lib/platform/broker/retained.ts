@@ -57,7 +57,7 @@ export class Retained {
       return;
     }
     this.tally(message, 1);
-    // Copied, because `message` may cache an encoding for its receivers, which has another retain flag.
+    // Copied, because `message` may cache an encoding with a different retain flag.
     this.byTopic.set(topic, { topic, payload, qos, retain: true, properties, expiresAt });
   }
 

@@ -59,7 +59,7 @@ export class Inbox {
     const stored = (error?: unknown) => {
       if (error || this.broken) return this.break(error);
       let offered = false;
-      // Readers in this process come last before the session log, so that they get no message that could not be stored.
+      // Readers in this process get a message only after it is stored, so that they never see one that could not be stored.
       this.core.offer(message, (refused) => {
         if (refused || this.broken) return this.break(refused);
         offered = true;
@@ -94,7 +94,7 @@ export class Inbox {
     if (!this.broken) slot.acknowledge?.(slot.accepted!.matched);
   }
 
-  /** No further acknowledgments are sent; the publisher will resend unacknowledged messages. */
+  /** Closes the publisher's connection and sends no further acknowledgments. The publisher will resend unacknowledged messages. */
   private break(error: unknown): void {
     if (this.broken) return;
     this.broken = true;
@@ -165,7 +165,7 @@ interface Plan {
   home?: Session | undefined;
 }
 
-/** Plans of one message, in the order of its receivers, in which they are looked up. */
+/** Plans of one message, in the order of its receivers. They are looked up in that order. */
 class Plans {
   private readonly all: Plan[] = [];
   private next = 0;
@@ -193,7 +193,7 @@ interface Planned {
   copied: boolean;
 }
 
-/** QoS 0 is not in the log. */
+/** The plan for a QoS 0 message, which is not logged. */
 const noPlans: Planned = { plans: null, to: [], copied: false };
 
 /** Publisher of a message, and the packet that carried it if it has QoS 2. */
@@ -242,7 +242,7 @@ export class Router {
     const key = origin === null ? null : origin.key;
     const planned = this.plan(message, retain, key);
     const r = retain && isLogged(message.topic);
-    // Payload and properties are slices of the large buffer that the socket read.
+    // Copied, because payload and properties are slices of the large buffer that the socket read.
     const own =
       retain || planned.copied
         ? ownedCopy(message, retain)
@@ -397,7 +397,7 @@ export class Router {
     if (!isRetained) this.trim(session);
   }
 
-  /** Records, without waiting for the disk, that the log holds a message for this session instead of `home`, if given. */
+  /** Records, without waiting for the disk, that a message is now logged for this session and no longer for `home`, if given. */
   pass(session: Session, entry: Outgoing, home: Session | undefined): void {
     const { state, sessionLog } = this.parts;
     const to = loggedReceiver(session, entry);
@@ -481,8 +481,7 @@ function ownedCopy({ topic, payload, qos, properties, expiresAt }: BrokerMessage
 }
 
 /**
- * Stores and delivers a message that is not received from a client now: a will, or a message of the platform. Resolves with a subscriber that is
- * behind, or null.
+ * Stores and delivers a will or a message of the platform. Resolves with a subscriber that is behind, or null.
  * @param key key of the session whose will it is
  */
 export function send(

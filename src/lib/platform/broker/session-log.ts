@@ -216,8 +216,8 @@ export class SessionLog {
         crc = crc32(block, crc);
         lines.clear();
       };
-      // The state of one moment, because a message may pass between sessions while this file is written. All changes made meanwhile are in the
-      // lines that follow.
+      // The snapshot is listed at once, because a message may move between sessions while this file is written. Changes made meanwhile are
+      // in the lines that follow.
       for (const record of [...this.options.snapshot()]) {
         lines.add(record());
         if (lines.bytes > chunkBytes) await write();
@@ -284,7 +284,8 @@ const recordSchema = z.discriminatedUnion('k', [
   z.object({ k: z.literal('sub'), s: z.string(), f: z.array(subscription) }),
   z.object({ k: z.literal('unsub'), s: z.string(), f: z.array(z.string()) }),
   /**
-   * Message `n` for sessions, stored as the topic's retained message when `r`, and received with QoS 2 under a packet id of the session `from`.
+   * Message `n` for the sessions in `to`. `r`: it is also the topic's retained message. `from`: the session and the packet id with which it
+   * was received with QoS 2.
    */
   z.object({
     k: z.literal('message'),
@@ -296,7 +297,7 @@ const recordSchema = z.discriminatedUnion('k', [
     /** The message was sent to the client, or the client has received it and must release its packet id. */
     state: z.enum(['sent', 'released']).optional(),
   }),
-  /** The session has finished with message `n` and those in `more`; `g`: with the copies of that shared subscription. */
+  /** The session has finished with message `n` and those in `more`. `g`: only with the copies of that shared subscription. */
   z.object({
     ...{ k: z.literal('done'), s: z.string(), n: z.number(), g: z.string().optional() },
     more: z.array(z.number()).optional(),
@@ -355,7 +356,7 @@ export function unloggedGrant([, qos, options = 0, id = 0]: z.infer<typeof subsc
 /** Buffers above this size are released after use, bytes. */
 const keptBytes = chunkBytes;
 
-/** Lines of records, as bytes in one buffer that is used again. A line is JSON, whose last member is the CRC-32 of the rest. */
+/** Lines of records in one reusable buffer. A line is JSON, whose last member is the CRC-32 of the rest. */
 class Lines {
   private buffer = Buffer.alloc(0);
   /** Number of lines, and their length. */
@@ -469,7 +470,7 @@ function logFindings(
   };
   if (note && note.bytes > 0) {
     if (number === null || number < note.number) return found(note.number, 'is gone');
-    // A newer file began with the complete state, and was not noted before the platform was killed.
+    // A newer file began with the complete state; the platform was killed before it was noted.
     if (number === note.number && bytes.length < note.bytes) return found(number, 'is shorter than it was');
   }
   if (damaged > 0) return found(number ?? 1, `holds ${plural(damaged, 'damaged line')}`);

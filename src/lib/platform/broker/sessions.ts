@@ -38,7 +38,7 @@ export function willRecord(s: string, will: Will): LogRecord {
   };
 }
 
-/** The broker's persistent state: sessions by key, their subscriptions, wills of connected clients, retained messages. */
+/** The broker's persistent state: sessions by key, their subscriptions, wills, and retained messages. */
 export class BrokerState {
   readonly sessions = new Map<string, Session>();
   readonly wills = new Map<string, Will>();
@@ -133,7 +133,7 @@ export class BrokerState {
     this.number = Math.max(this.number, n);
     const message = unlogged(m);
     if (r) this.retained.set(message);
-    // A receiver of a message that is retained just now gets it without the flag (MQTT 3.1.1, 3.3.1.3).
+    // Existing subscribers get a newly retained message without the flag (MQTT 3.1.1, 3.3.1.3).
     const plain = r ? { ...message, retain: false } : message;
     for (const receiver of to) {
       const flag = receiver[3]?.r;
@@ -147,7 +147,7 @@ export class BrokerState {
     const [key, qos, id, copy] = to;
     const session = this.sessions.get(key);
     if (!session) return;
-    // A message without an id was for the client of another member of a shared subscription.
+    // A record with id 0 was for the client of another member of a shared subscription.
     const unknown = session.mayHaveSent && id > 0 ? 'restored' : 'waiting';
     const state = logged === 'sent' ? 'again' : (logged ?? unknown);
     session.restore({ number: n, message, qos, id, state, ids: copy?.i ?? null, share: copy?.g });
@@ -191,7 +191,7 @@ export class BrokerState {
       if (!persistent && !entry.home) continue;
       const known = state === 'released' ? { state } : wasSent(entry) ? { state: 'sent' as const } : {};
       const to = [loggedReceiver(session, entry)];
-      // For the client of the other session, the message would be new.
+      // The client of the other session has not received the message, so the state of its delivery is not recorded.
       const rest = entry.home ? {} : known;
       yield () => ({ k: 'message', n, m: logged(message), to, ...rest });
     }
@@ -377,7 +377,7 @@ export class Session {
   dropOldest(): Outgoing | null {
     for (let at = this.next; at < this.unsent.length; at++) {
       const entry = this.unsent[at]!;
-      // The client may know the id of a QoS 2 message that was sent before.
+      // A QoS 2 message that was sent before is kept, because the client may know its id.
       if (entry.state === 'sent' || (entry.state !== 'waiting' && entry.qos === 2)) continue;
       if (this.outgoing.get(entry.id) !== entry) continue;
       this.unsent.splice(at, 1);
@@ -422,7 +422,7 @@ export class Session {
     for (const waiter of this.waiters) waiter();
   }
 
-  /** A new connection: unacknowledged messages are resent in order (MQTT 5 and 3.1.1, section 4.4). */
+  /** Attaches a new connection. Unacknowledged messages are resent in order (MQTT 5 and 3.1.1, section 4.4). */
   attach(link: Link): void {
     this.link = link;
     this.window = Math.min(largestWindow, link.receiveMaximum);
@@ -476,7 +476,7 @@ export class Session {
     return entry;
   }
 
-  /** Handles PUBREC with a reason for refusal (MQTT 5, section 4.3.3): the message is done, and its id is free. */
+  /** Handles PUBREC with a failure code (MQTT 5, section 4.3.3): the message is done, and its id is free. */
   refused(id: number): Outgoing | 'unknown' | 'wrong' {
     const entry = this.outgoing.get(id);
     if (!entry) return 'unknown';

@@ -8,7 +8,7 @@ import type { Qos } from './wire.js';
 
 type Member = Share<Session>;
 
-/** Chooses the member for the next message: one that is connected, or else one whose session waits for its client. Null = there is none. */
+/** Chooses the member for the next message: a connected one, or else one whose session is offline. Null = there is none. */
 export function nextMember(share: Member, qos: Qos): Session | null {
   const { order, members } = share;
   let shortest: Session | null = null;
@@ -99,7 +99,7 @@ function move(
   session.pump();
 }
 
-/** Moves the log's records of messages from a session that ends to another member, if other members are still to receive them. */
+/** Moves log records from a session that ends to another member, if members that are not in the log still have to receive the messages. */
 export function findNewHomes(router: Router, ended: Session): void {
   for (const name of ended.shares()) {
     const share = router.share(name);

@@ -28,7 +28,8 @@ export function subscribe(
   const session = connection.session!;
   const { figures, log } = core;
   /**
-   * A filter that is repeated in the packet counts once, with its last options. Otherwise one packet could request all retained messages many times.
+   * A filter that occurs several times in the packet counts once, with its last options. Otherwise one packet could request all retained
+   * messages many times.
    */
   const granted = new Map<string, SubscribeRequest>();
   const known = new Set<string>();
@@ -73,7 +74,7 @@ export function subscribe(
   });
 }
 
-/** Why a subscription is refused; 0 = it is not. */
+/** Reason code for rejecting a subscription; 0 = it is accepted. */
 function reasonToRefuse(
   { limits }: Core,
   { identity }: Connection,
@@ -86,15 +87,15 @@ function reasonToRefuse(
   return maySubscribe(identity!, filterWithin(filter)) ? 0 : reasonCode.notAuthorized;
 }
 
-/** Unacknowledged messages of a client at which its retained messages wait, unless they are stored in its session. */
+/** Number of unacknowledged messages at which sending of retained messages pauses, for sessions that end with their connection. */
 const queuedMost = 500;
 
-/** Pending bytes of a client at which its retained messages wait: fewer than those at which its publishers wait. */
+/** Bytes pending in the socket at which sending of retained messages pauses. Below the limit at which publishers wait for the client. */
 const pendingMost = 512 * 1024;
 
 /**
- * The retained messages that a session still gets for its new subscriptions: filter by filter, as fast as its client accepts them. A new connection of
- * the session continues.
+ * Sends the retained messages for a session's new subscriptions, filter by filter, as fast as its client accepts them. If the client
+ * reconnects, sending continues.
  */
 export class RetainedFeed {
   /** Filters still to be processed. A filter that is requested again meanwhile is processed once. */

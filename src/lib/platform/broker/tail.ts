@@ -13,12 +13,12 @@ type Take = (message: Message) => void;
 type Ended = (error: unknown) => void;
 
 /**
- * Follows a filter from now on, after the messages that are retained for it. It may be any filter except a shared subscription; the caller checks the
+ * Follows a filter: its retained messages first, then new ones. It may be any filter except a shared subscription; the caller checks the
  * permission. Returns a function that ends it.
  */
 export type Tail = (filter: string, take: Take, ended: Ended) => Promise<() => Promise<void>>;
 
-/** Maximum number of retained messages that a tail begins with; people would not look through more. */
+/** Maximum number of retained messages that a tail begins with; users would not read more. */
 const mostRetained = 200;
 
 /** Retained messages examined before yielding to other work. */

@@ -41,7 +41,7 @@ export function filterCovers(allowed: string, filter: string): boolean {
 
 const mostLevels = 100;
 
-/** Whether a filter is no longer than the broker accepts. */
+/** Whether a filter's length and number of levels are within the broker's limits. */
 export function fitsLimits({ filterLength }: Pick<BrokerLimits, 'filterLength'>, filter: string): boolean {
   return filter.length <= filterLength && filter.split('/').length <= mostLevels;
 }
@@ -236,7 +236,7 @@ export class Subscriptions<T> {
     const one = hidden ? undefined : node.children.get('+');
     if (one) this.walk(one, levels, depth + 1, take);
     const same = node.children.get(levels[depth]!);
-    // A topic level is never a wildcard: such topics are refused on arrival.
+    // A topic level is never a wildcard: such topics are rejected on arrival.
     if (same) this.walk(same, levels, depth + 1, take);
   }
 

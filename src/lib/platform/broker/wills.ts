@@ -11,7 +11,7 @@ import { send } from './router.js';
 import { type Session, type Will, willRecord } from './sessions.js';
 import type { BrokerMessage } from './wire.js';
 
-// Wills (MQTT 5 and 3.1.1, section 3.1.2.5), and the presence of devices, most of which have one.
+// Wills (MQTT 5 and 3.1.1, section 3.1.2.5), and the presence of devices, which usually report going offline by a will.
 
 /**
  * Called when the client of a session has disconnected. Its will is published now, or when the delay is over or the session ends, whichever is first
@@ -105,7 +105,7 @@ function isOutdated({ isOnline }: Core, { device, message }: Will): boolean {
   return device !== null && parseTopic(message.topic)?.channel === 'presence' && isOnline(device);
 }
 
-/** Withdraws a device's retained online message when it is offline and had no will. */
+/** Withdraws the retained online message of a device that is offline and had no will. */
 export async function settlePresence(core: Core, device: string): Promise<void> {
   const topic = topicOf(device, 'presence');
   const kept = core.state.retained.get(topic);

@@ -36,7 +36,7 @@ export const reasonCode = {
   administrativeAction: 0x98,
 } as const;
 
-/** Return codes of MQTT 3.1.1's CONNACK (table 3.1) for the reasons of a refusal. */
+/** Return codes of MQTT 3.1.1's CONNACK (table 3.1), by reason code. */
 const returnCodes = new Map<number, number>([
   [reasonCode.success, 0],
   [reasonCode.unsupportedVersion, 1],
@@ -64,17 +64,17 @@ export interface BrokerMessage {
   payload: Buffer;
   qos: Qos;
   retain: boolean;
-  /** Properties that MQTT 5 subscribers receive unchanged, encoded and in their order; they are without a length. */
+  /** Properties that MQTT 5 subscribers receive unchanged, encoded in their original order, without the length that precedes them. */
   properties?: Buffer | undefined;
   /** When its Message Expiry Interval ends, ms since 1970. */
   expiresAt?: number | undefined;
   /** The message encoded as a PUBLISH with QoS 0, once for all receivers of MQTT 3. */
   wire?: Buffer;
-  /** The same for receivers of MQTT 5, if the message needs no alias, subscription identifier or expiry interval. */
+  /** The PUBLISH for all receivers of MQTT 5, if the message needs no alias, subscription identifier or expiry interval. */
   wire5?: Buffer;
 }
 
-/** Size of a stored message, bytes: a topic can be longer than many payloads. */
+/** Size of a stored message, bytes. The topic counts too, because it can be longer than the payload. */
 export function weightOf({ topic, payload, properties }: BrokerMessage): number {
   return topic.length + payload.length + (properties === undefined ? 0 : properties.length);
 }
@@ -167,7 +167,7 @@ export function ack(type: number, id: number, reason = 0): Buffer {
   return bytes;
 }
 
-/** A PUBACK or PUBREC with the reason for a refusal as text. */
+/** Encodes a PUBACK or PUBREC that rejects a message, with a reason string. */
 export function refusal(type: number, id: number, reason: number, text: string): Buffer {
   const words = Buffer.from(text);
   const bytes = Buffer.allocUnsafe(9 + words.length);

@@ -153,7 +153,7 @@ export const dataTopic = 'shaded-pole-motor-sensor_data';
 
 export const controlTopic = 'control-message';
 
-/** Topics of the boards' reports on their readings. */
+/** Topics on which boards publish predictions and failure alerts. */
 export const alertTopics = [
   'motor-anomaly-level1-inference',
   'motor-failure-alert-level2-inference',
@@ -167,7 +167,7 @@ export function stamp(at: number): string {
   return new Date(at).toISOString().slice(0, 19).replace('T', '-');
 }
 
-/** Whether the guide's clients can request a file by this name: no control characters, and only characters that XML can hold. */
+/** Whether the guide's clients can request a file by this name: no control characters, and only characters that XML allows. */
 export function isFileName(name: string): boolean {
   return (
     name !== '' &&

@@ -305,8 +305,8 @@ const bySignature: readonly [string, string][] = [
 ];
 
 /**
- * Content-Type as set by Go's file server in an image without MIME tables: by a few extensions, else by the first 512 bytes (WHATWG MIME Sniffing,
- * 7.1). Content that a browser would run (HTML, SVG, JavaScript) is plain text here, because anybody may upload.
+ * Content-Type as set by Go's file server in an image without MIME tables: by a few extensions, else by the first 512 bytes (WHATWG MIME
+ * Sniffing, 7.1). Content that a browser would run (HTML, SVG, JavaScript) is served as plain text, because anyone may upload.
  */
 export function contentType(name: string, head: Uint8Array): string {
   const known = byExtension[posix.extname(name).toLowerCase()];

@@ -87,7 +87,7 @@ interface Common extends GuideParts {
   address: KafkaAddress;
 }
 
-/** Workers that run in one process only: reading Kafka. */
+/** Workers that read Kafka. They run in only one of the platform's processes. */
 function kafkaWorkers({
   publish,
   ...own
@@ -153,7 +153,7 @@ async function startSending(own: Common & { path: string; source: () => Promise<
   };
 }
 
-/** Without Kafka: writes messages to files through the database. */
+/** Used without Kafka: writes messages to files through the database. */
 async function startCollecting(source: Source, ingest: Ingest, { log, now }: GuideParts) {
   let failing = false;
   const collecting = (async () => {

@@ -22,7 +22,7 @@ interface ServiceParts {
   shelf: Shelf;
   devices: GuideDevices;
   receiver: Receiver;
-  /** Implements the service's /deleteAllData; null = it is refused. */
+  /** Implements the service's /deleteAllData; null = it is rejected. */
   deleteAll: ((service: GuideService) => Promise<void>) | null;
   /** ms since 1970 */
   started: number;
@@ -149,8 +149,8 @@ interface Parts {
 }
 
 /**
- * The guide's device registry on top of ours: its ids are our devices' chip ids. Clients are not authenticated: a device provisioned here is
- * registered without a certificate, and gains no right except that its firmware starts working.
+ * The guide's device registry on top of ours: its ids are our devices' chip ids. Clients are not authenticated: a device provisioned here
+ * is registered without a certificate and gets no permissions; its firmware only starts working.
  */
 export class GuideDevices {
   constructor(private readonly parts: Parts) {}

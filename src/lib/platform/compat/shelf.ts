@@ -24,11 +24,11 @@ interface Version {
 }
 
 /**
- * Adds the registry's signed versions to the guide's files, in formats its clients know: the model under quantized/, the training under full/.
- * Updated whenever one of the two is requested.
+ * Adds the registry's signed versions to the guide's files, in formats its clients know: the model under quantized/, the training under
+ * full/. Updated whenever one of these folders is requested.
  */
 export class Shelf {
-  /** `name@version` of versions without such a format. */
+  /** `name@version` of versions that cannot be converted to these formats. */
   private readonly unfit = new Set<string>();
 
   constructor(private readonly parts: Parts) {}

@@ -145,7 +145,7 @@ async function oneByOne<T>(tasks: readonly (() => Promise<T>)[]): Promise<T[]> {
   return results;
 }
 
-/** The minimum that the guide's boards need. */
+/** The minimum permissions that the guide's boards need. */
 const door: BoardDoor = {
   publish: [dataTopic, ...alertTopics],
   // Boards also receive the data of other boards, because a second board reads the first one's.

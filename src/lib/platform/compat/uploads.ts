@@ -114,7 +114,7 @@ interface Staged {
   discard(): Promise<void>;
 }
 
-/** Holds uploads until they are complete: blobs are stored under a digest that is known only at the end. */
+/** Stores uploads temporarily until they are complete, because a blob's digest is known only at the end. */
 interface Staging {
   /** @throws AIOT_REQUEST_TOO_LARGE for more than `largestUpload`, AIOT_GUIDE_FULL, and disk errors */
   take(name: string, source: AsyncIterable<Uint8Array>): Promise<Staged>;

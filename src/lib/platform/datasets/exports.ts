@@ -190,7 +190,7 @@ function addTo(group: Group, fields: readonly string[], samples: Samples): void 
   }
 }
 
-/** Values out of range are clamped. */
+/** Converts ms to µs; values out of range are clamped. */
 function microseconds(ms: number): bigint {
   const us = Math.round(ms * 1000);
   return BigInt.asIntN(64, BigInt(Math.max(-9.2e18, Math.min(9.2e18, us))));

@@ -61,7 +61,7 @@ export class Orphans {
       if (kept.has(digest) || at > now() - leaseMs) continue;
       // The blob may have been uploaded since the check. Its lease was recorded before its bytes.
       if ((await leases.current()).has(digest)) continue;
-      // Deleted before its blob, because the blob of an advertised delta must exist.
+      // The delta is deleted before its blob, because the blob of an advertised delta must exist.
       await store.deleteFrom('deltas').where('digest', '=', digest).execute();
       await blobs.remove(digest);
       gone.push(digest);

@@ -47,7 +47,7 @@ export function parseFeedback(text: string): Feedback {
   };
 }
 
-/** SWUpdate does not escape the text of a failure: a 400 would leave the action open forever. */
+/** Extracts the fields from invalid JSON. SWUpdate does not escape failure messages, and a 400 would leave the action open forever. */
 function salvaged(text: string): unknown {
   const word = (name: string) =>
     new RegExp(`"${name}"\\s*:\\s*"([a-z]{1,12})"`).exec(text.slice(0, 65_536))?.[1];

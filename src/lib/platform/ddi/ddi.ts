@@ -59,8 +59,8 @@ const endings = { swu: 'swu', raucb: 'raucb', mcuboot: 'bin' } as const;
 
 /**
  * The platform's side of the Direct Device Integration API. A device's desired state is an action that its client requests. The client's
- * feedback is reported to the rollout as a protocol v1 device would. The rollout is updated first, then the action is saved. If this is
- * interrupted, the client repeats its feedback, and a rollout tolerates a duplicate report.
+ * feedback is reported to the rollout in the form of a protocol v1 report. The rollout is updated first, then the action is saved. If this
+ * is interrupted, the client repeats its feedback, and a rollout tolerates a duplicate report.
  */
 export class Ddi {
   private readonly actions: Actions;
@@ -252,7 +252,7 @@ export class Ddi {
     if (report) await this.report(device, action, report);
     if (action !== before) await this.actions.save(action);
     if (!isOver(action)) return action;
-    // The device may run another release now, with other attributes.
+    // The device may run another release now, whose attributes differ, so they are requested again.
     if (action.state !== 'failed') await this.actions.want(device.id, true);
     return null;
   }
@@ -403,7 +403,7 @@ export interface FileHashes {
 
 const most = 1000;
 
-/** Reads a blob once for all requests for its hashes. Blobs never change. */
+/** Computes a blob's hashes once for all requests. They stay valid, because blobs never change. */
 function hashesIn(blobs: Pick<BlobStore, 'stream'>): (digest: string) => Promise<FileHashes> {
   const known = new Map<string, Promise<FileHashes>>();
   return (digest) => {

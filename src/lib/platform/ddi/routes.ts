@@ -246,7 +246,7 @@ function failures(app: FastifyInstance, log: Logger): void {
 /** Maximum number of open connections. */
 const mostConnections = 10_000;
 
-/** Without TLS, only the device API (DDI) is available. Requests to other routes are refused before their token is checked. */
+/** Without TLS, only the device API (DDI) is available. Requests to other routes are rejected before their token is checked. */
 export function refuseOthersInPlain(app: FastifyInstance): void {
   app.addHook('onRequest', async ({ protocol, method, routeOptions }) => {
     if (protocol === 'https' || accessOf<'controllers'>(routeOptions.config, method) === 'controllers')

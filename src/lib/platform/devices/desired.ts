@@ -82,8 +82,8 @@ export class DesiredStates {
   }
 
   /**
-   * Publishes changes by other processes on this process's broker, until the returned function is called: for devices connected here. Not used when
-   * all processes share a broker.
+   * Publishes changes by other processes on this process's broker, for devices connected to it, until the returned function is called. Not
+   * used when all processes share a broker.
    */
   watch(changes: Changes): () => void {
     if (!changes.shared) return () => {};
@@ -107,7 +107,7 @@ export class DesiredStates {
     }
   }
 
-  /** Publishes all desired and reported states from the database, because the broker has lost its retained messages when the platform starts. */
+  /** Publishes all desired and reported states from the database, because the broker does not keep these messages across a restart. */
   async restore(devices: readonly { name: string; reported: Reported | null }[]): Promise<void> {
     const rows = await this.store.selectFrom('devices').select(['name', 'desired']).execute();
     for (const { name, desired } of rows) {
@@ -180,7 +180,7 @@ interface Parts {
 /** Larger releases get no patches: making one takes about 13 bytes of memory per byte of release. */
 const largest = 4 * 1024 * 1024;
 
-/** Maximum time that other work waits while a patch is made, ms. */
+/** Maximum time for which making a patch blocks other work, ms. */
 const sliceMs = 10;
 
 /**

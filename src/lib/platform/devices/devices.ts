@@ -105,7 +105,8 @@ export class Devices {
   }
 
   /**
-   * Registers a device. Call only from a task passed to `inTurn`. Returns whether the name belonged to a revoked device, which makes it free.
+   * Registers a device. Call only from a task passed to `inTurn`. Returns whether the name belonged to a revoked device, whose name may be
+   * reused.
    * @param along further writes in the same transaction
    * @throws AIOT_ALREADY_EXISTS (the name, or the board)
    */
@@ -210,7 +211,7 @@ export class Devices {
     return (this.connections.get(name) ?? 0) > 0 || (this.expected.get(name) ?? 0) > this.now();
   }
 
-  /** Records that the device has polled. It counts as online until this time, ms since 1970. */
+  /** Records that the device has polled. @param until time until which it counts as online, ms since 1970 */
   async polled(name: string, until: number): Promise<void> {
     const before = this.online(name);
     this.expected.set(name, until);
@@ -323,7 +324,7 @@ export class Devices {
   }
 
   /**
-   * Records that a device has connected or disconnected. Runs in turn with `act`, so that a device that is being revoked stays revoked.
+   * Records that a device has connected or disconnected. Serialized with `act`, so that a device that is being revoked stays revoked.
    * @param presence the event to record, if any
    */
   private async seen(name: string, presence: NewEvent['type'] | undefined): Promise<void> {
@@ -388,7 +389,7 @@ interface Known {
   find(name: string): DeviceRecord | undefined;
 }
 
-/** Changes for the latest report of each device. A report with news is an event. Devices removed meanwhile are left out. */
+/** Changes for the latest report of each device. A report with news is recorded as an event. Devices removed meanwhile are left out. */
 export function ofReports(all: readonly Report[], known: Known, lastSeen: number): Told {
   const told: NewEvent[] = [];
   const last = new Map<DeviceRecord, Reported>();
@@ -405,7 +406,7 @@ export function ofReports(all: readonly Report[], known: Known, lastSeen: number
   };
 }
 
-/** Changes for devices that were seen. Call it in turn with changes of states, so that a device that is being revoked stays revoked. */
+/** Changes for devices that were seen. Must be serialized with state changes, so that a device that is being revoked stays revoked. */
 export function ofSightings(all: readonly Sighting[], known: Known, lastSeen: number): Told {
   const told: NewEvent[] = [];
   const changes = new Map<DeviceRecord, Partial<DeviceRecord>>();

@@ -48,7 +48,7 @@ interface Asked {
 }
 
 interface Rotation extends Asked {
-  /** Whether the certificate in use ends at once. */
+  /** Whether the certificate in use becomes invalid at once. */
   now: boolean;
 }
 
@@ -114,7 +114,7 @@ export class Enrolment {
   /**
    * Issues the first certificate of a registered device. Call only from a task passed to `devices.inTurn`.
    * @param request `along`: further writes in the same transaction
-   * @throws AIOT_CSR_INVALID, AIOT_ALREADY_EXISTS (the board is another device)
+   * @throws AIOT_CSR_INVALID, AIOT_ALREADY_EXISTS (the board belongs to another device)
    */
   async certify(device: DeviceRecord, request: ClaimedRequest, who: string): Promise<Enrolled> {
     const { devices, authority, events } = this.parts;
@@ -178,7 +178,7 @@ export class Enrolment {
 
   /**
    * Gives the name to another board: the device gets a new id, and the previous board's report is deleted.
-   * @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_CSR_INVALID, AIOT_ALREADY_EXISTS (the board is another device), AIOT_DEVICE_CHANGED
+   * @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_CSR_INVALID, AIOT_ALREADY_EXISTS (the board belongs to another device), AIOT_DEVICE_CHANGED
    */
   replace(name: string, { csr, mac, latest }: Replacement, who: string): Promise<Enrolled> {
     const { devices, authority, events, now } = this.parts;
@@ -263,7 +263,7 @@ export class Claims {
   /**
    * Issues the first certificate of a registered device. Any other way to issue one (another claim, `rotate`, `replace`), and `revoke`, voids the
    * device's open claims. A rejected claim is not used up.
-   * @throws AIOT_CLAIM_INVALID, AIOT_CSR_INVALID, AIOT_ALREADY_EXISTS (the board is another device)
+   * @throws AIOT_CLAIM_INVALID, AIOT_CSR_INVALID, AIOT_ALREADY_EXISTS (the board belongs to another device)
    */
   async redeem(token: string, csr: string, mac: string | undefined): Promise<Enrolled> {
     const publicKey = await requestKey(csr);

@@ -65,8 +65,8 @@ export class Fleet {
   }
 
   /**
-   * Changes each device separately, in name order; a refusal for one does not affect the others. With `dryRun` nothing is changed. `check` receives
-   * the revision being changed, in turn with all other changes.
+   * Changes each device separately, in name order; if one change is rejected, the others still take effect. With `dryRun` nothing is
+   * changed. `check` receives the revision about to be changed, while no other change can run.
    */
   async change(names: readonly string[], change: DeviceChange, dryRun: boolean, who: string, check?: Check) {
     const answers: ChangedDevice[] = [];

@@ -76,7 +76,7 @@ export class DeviceMemory {
   }
 
   /**
-   * Requires that no other device has this board. Call it in turn with changes of devices.
+   * Requires that no other device has this board. Call only from a task passed to `Devices.inTurn`.
    * @param name of the device that may already have it
    * @throws AIOT_ALREADY_EXISTS
    */

@@ -95,7 +95,7 @@ interface Parts {
 
 /**
  * Sends a command to a device and waits for its response.
- * @throws AIOT_NOT_FOUND, AIOT_DEVICE_OFFLINE, AIOT_COMMAND_FAILED for a refusal or a missing response
+ * @throws AIOT_NOT_FOUND, AIOT_DEVICE_OFFLINE, AIOT_COMMAND_FAILED if the device rejects the command or does not respond
  */
 export async function commandDevice(
   { broker, devices, live, now }: Parts,

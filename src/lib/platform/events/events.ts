@@ -364,7 +364,7 @@ export class EventFeed {
     this.reading = this.readOn().finally(() => {
       this.reading = undefined;
     });
-    // If the database does not answer now, it is queried again soon.
+    // If the database cannot be read now, it is queried again soon.
     await this.reading.catch(() => {});
   }
 

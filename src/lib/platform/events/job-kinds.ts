@@ -24,7 +24,7 @@ interface KindParts {
 const nothing = z.strictObject({});
 const name = z.string().regex(namePattern);
 
-/** Jobs run by the platform. Each can be restarted: it finds the remaining work. */
+/** Jobs run by the platform. Each can be restarted and continues with the remaining work. */
 export function platformKinds({ blobs, datasets, orphans, retention, prune, folder }: KindParts): JobKind[] {
   return [
     jobKind({

@@ -275,7 +275,7 @@ export class JobRunner implements Worker {
     // Stops the periodic check even if `run` fails; otherwise `finally` would wait for it forever.
     const ending = new AbortController();
     const watch = every(lookEveryMs, AbortSignal.any([signal, ending.signal]), () =>
-      // Not awaited: if the database does not answer now, it is queried again.
+      // Not awaited: if the database cannot be read now, the next check queries it again.
       this.giveUpLost().catch((err) => log.error({ err }, 'could not look for lost jobs')),
     );
     // Runs in turn: two concurrent checks would start one job too many.

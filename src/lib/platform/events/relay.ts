@@ -42,7 +42,7 @@ const pauses = { firstPauseMs: 250, longestPauseMs: 5000 };
 /** How long shutdown waits for writes in progress, ms. Sending them again later does no harm. */
 const farewellMs = 700;
 
-/** JetStream's stream for both topics, unless another stream holds them. */
+/** JetStream's stream for both topics, unless another stream already contains them. */
 const streamName = 'AIOT';
 
 /**
@@ -265,7 +265,9 @@ class Lane {
     }
   }
 
-  /** Sends a single message. If a message of a batch is rejected, each of the batch is sent in this way, so some may be sent twice. */
+  /**
+   * Sends a single message. If a message of a batch is rejected, every message of the batch is sent separately, so some may be sent twice.
+   */
   private async sendOne(sink: Sink, message: OutgoingMessage): Promise<void> {
     try {
       await sink.write([message]);

@@ -138,7 +138,7 @@ const embedding = [
   '64:ff9b::/96', // NAT64, the well-known prefix (RFC 6052)
 ].map(rangeOf);
 
-/** The part of IPv6 that is assigned (RFC 4291, 2.4). The rest is refused, even if it is assigned later. */
+/** The part of IPv6 that is assigned (RFC 4291, 2.4). The rest is rejected, even if it is assigned later. */
 const globalUnicast = rangeOf('2000::/3');
 
 const special = { 4: specialRanges.ipv4.map(rangeOf), 6: specialRanges.ipv6.map(rangeOf) };

@@ -282,7 +282,7 @@ interface SenderParts {
   send?: typeof deliver;
 }
 
-/** Interval at which the position is saved while only events that the webhook did not request pass by, ms. */
+/** Interval at which the position is saved while all new events are of types that the webhook did not request, ms. */
 const passedByMs = 1000;
 
 const pauses = { firstPauseMs: 1000, longestPauseMs: 1000 };
