@@ -6,7 +6,7 @@ import { macroF1Of } from '../model/evaluate/metrics.js';
  * that a label added or corrected later also applies to earlier predictions.
  */
 export interface LiveCounts {
-  /** `device/recording` → number of predictions per class, per window and after smoothing. */
+  /** `device/recording` → number of predictions per class, separately for single windows and after smoothing. */
   takes: Record<string, { label: Record<string, number>; voted: Record<string, number> }>;
   /** Number of windows per device. */
   devices: Record<string, number>;
@@ -86,12 +86,12 @@ function scores(confusion: number[][], windows: number): { accuracy: number; mac
 
 const growth = Math.log(1.02);
 
-/** Logarithmic buckets of 2 %, from one microsecond up: the histogram has a bounded size for any input. */
+/** Assigns a latency to a logarithmic bucket of 2 %, from one microsecond up, so that the number of buckets stays small. */
 function bucketOf(ms: number): number {
   return Math.ceil(Math.log(Math.max(ms, 0.001)) / growth);
 }
 
-/** The smallest latency (ms, within 2 %) that at least this share of the windows did not exceed; 0 without windows. */
+/** The smallest latency (ms, within 2 %) that at least this share of the windows did not exceed; 0 if there are no windows. */
 function quantile(buckets: Record<number, number>, share: number): number {
   const sorted = Object.entries(buckets)
     .map(([bucket, n]) => [Number(bucket), n] as const)
@@ -104,7 +104,7 @@ function quantile(buckets: Record<number, number>, share: number): number {
   return 0;
 }
 
-/** Inherited members must not be read as counts, because a device may be named `constructor`. */
+/** Adds one. Inherited members must not be read as counts, because a device may be named `constructor`. */
 function increment(counts: Record<string, number>, key: string | number): void {
   counts[key] = (Object.hasOwn(counts, key) ? (counts[key] ?? 0) : 0) + 1;
 }

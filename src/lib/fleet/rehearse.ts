@@ -22,7 +22,7 @@ export const rehearsalsSchema = z.object({
   runs: z.int(),
   seed: z.int(),
   devices: z.int(),
-  /** Share of runs in which at least one device did not get the release. */
+  /** Share of runs in which at least one device did not install the release. */
   trouble: share,
   /** Share of runs that stopped automatically. */
   stopped: share,
@@ -44,14 +44,14 @@ export type Rehearsals = z.output<typeof rehearsalsSchema>;
 
 export interface RehearseOptions extends Omit<RehearsalOptions, 'outageAt' | 'observer'> {
   runs: number;
-  /** Called between runs. The caller can cancel by throwing an error. */
+  /** Called between runs. The caller can stop the rehearsals by throwing an error. */
   onRun?: (done: number) => Promise<void> | void;
 }
 
 /** The outage begins at a random time within this period after the start, ms. */
 const outageWithinMs = 600_000;
 
-/** Rehearses a plan this many times, each with different random events; the same seed gives the same results. */
+/** Rehearses a plan this many times, each time with different random events. The same seed gives the same results. */
 export async function rehearseAll(plan: RolloutPlan, options: RehearseOptions): Promise<Rehearsals> {
   const { runs, network, bytes, outageMs, onRun } = options;
   const all: Rehearsal[] = [];
@@ -101,9 +101,9 @@ export interface RehearsalOptions {
   observer?: RehearsalObserver;
 }
 
-/** Counts the traffic in both directions. Times are ms since 1970. */
+/** Observes the traffic in both directions. Times are ms since 1970. */
 export interface RehearsalObserver extends RehearsedTraffic {
-  /** Called when the platform has taken a step, which it stores and sends to devices. */
+  /** Called after a step of the rollout, whose result the platform stores and sends to devices. */
   stepped(at: number, before: RolloutState, step: RolloutStep): void;
   /** Called when a device has sent this report. */
   reported(at: number, device: string, kind: Release['kind'], reported: Reported): void;
@@ -113,7 +113,7 @@ export interface RehearsalObserver extends RehearsedTraffic {
 export interface Rehearsal {
   /** `unended`: not finished after a month. */
   state: RolloutPhase | 'unended';
-  /** Code of the reason why the rollout stopped; null = it did not. */
+  /** Code of the reason why the rollout stopped; null if it did not stop. */
   code: string | null;
   /** Time from the start until the rollout ended or stalled, ms. */
   ms: number;
@@ -127,14 +127,14 @@ export interface Rehearsal {
   left: number;
 }
 
-/** Delay between the first report and the step that processes it, as on the platform between two commits, ms. */
+/** Delay between the first report and the step that processes it, ms. On the platform, this is the time between two commits. */
 const gatherMs = 250;
 
 const tickMs = 5000;
 const minuteMs = 60_000;
 const longestMs = 30 * 86_400_000;
 
-/** Runs a planned rollout on a randomly generated fleet, on a simulated clock that runs as fast as the machine can compute. */
+/** Runs a planned rollout on a randomly generated fleet, with a simulated clock that advances as fast as the machine can compute. */
 export function rehearse(plan: RolloutPlan, options: RehearsalOptions): Rehearsal {
   return new Run(plan, options).toTheEnd();
 }
@@ -195,7 +195,7 @@ class Run {
     return this.told();
   }
 
-  /** Whether nothing more can change without an operator's decision. */
+  /** Whether the rehearsal is over: nothing more can change without an operator's decision, or the maximum simulated time has passed. */
   private over(): boolean {
     const { head } = this.state;
     if (rolloutHasEnded(head) || this.now - this.begun >= longestMs) return true;
@@ -223,14 +223,14 @@ class Run {
     for (const wish of step.wishes) this.devices.get(wish.device)?.hear(desiredOf(wish));
   }
 
-  /** Connects or disconnects a sixtieth of the devices, a different one each second, because real devices are not synchronized. */
+  /** Connects or disconnects devices. Each second it updates a different sixtieth of them, because real devices are not synchronized. */
   private weather(second: number): void {
     if (this.options.network.offline === 0) return;
     if (!this.brokerAway) this.connectSome(Math.floor(second / 60), second % 60, 60);
     this.agenda.add(this.now + minuteMs / 60, () => this.weather(second + 1));
   }
 
-  /** Connects or disconnects every `each`-th device, beginning at this index. */
+  /** Updates the connection of every `each`-th device, beginning at this index. */
   private connectSome(minute: number, from: number, each: number): void {
     for (let i = from; i < this.everyone.length; i += each) {
       this.everyone[i]!.connect(!isAway(this.options.network, i, minute));
@@ -300,7 +300,7 @@ function manifestOf(desired: Desired, bytes: number, issued: number): Manifest {
 
 interface Entry {
   at: number;
-  /** Order in which entries were added, which decides between entries with the same time. */
+  /** Position in the order in which entries were added; breaks ties between entries with the same time. */
   order: number;
   then: () => void;
 }

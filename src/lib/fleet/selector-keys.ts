@@ -13,11 +13,14 @@ export interface Key {
   options?: readonly string[];
   /** The device's value that `=` and `~` test; null = the device has no such value. */
   text?(device: Selectable): string | null;
-  /** Like `text`, for a key with several values, one of which must match. */
+  /** Like `text`, for a key with several values. It is sufficient if one of them matches. */
   texts?(device: Selectable): readonly string[];
   /** How `=` compares, if not by equal text. */
   equal?: (text: string, value: string) => boolean;
-  /** Compares a device's value with this one for `<` and similar operators: negative, 0 or positive; null = not comparable. */
+  /**
+   * Returns a function that compares a device's value with this one, for `<` and similar operators: negative, 0 or positive; null = not
+   * comparable.
+   */
   order?: (value: string, now: number) => (device: Selectable) => number | null;
   /** Normalizes a value for `=` and `~`. */
   normal?: (value: string) => string;
@@ -79,7 +82,7 @@ export const keys: Readonly<Record<string, Key>> = {
     accepts: (value, operator) => !isOrdering(operator) || parseVersion(value) !== null,
     equal: (version, value) => version === value || compareVersions(version, value) === 0,
     order(value) {
-      // Results are cached per version, because a fleet runs few versions.
+      // Results are cached by version, because a fleet runs only a few versions.
       const known = new Map<string, number | null>();
       return ({ firmware }) => {
         if (firmware === null) return null;
@@ -119,7 +122,7 @@ function isNumber(value: string): boolean {
   return /^[+-]?\d+(\.\d+)?$/.test(value);
 }
 
-/** Duration of a relative time, ms; null = not one. */
+/** Duration of a relative time such as `2d`, ms; null for any other text. */
 function agoOf(value: string): number | null {
   return /^\d{1,9}(\.\d{1,3})?(ms|s|m|h|d)$/.test(value) ? parseDuration(value) : null;
 }

@@ -11,7 +11,7 @@ export interface Selectable {
   groups: readonly string[];
   tags: Readonly<Record<string, string>>;
   online: boolean;
-  /** The active model, as last reported. */
+  /** The active model, as last reported by the device. */
   model: { name: string; version: number } | null;
   firmware: string | null;
   /** ms since 1970 */

@@ -6,7 +6,7 @@ interface Version {
 }
 
 /**
- * Parses a Semantic Versioning 2.0 version, extended to any count of numbers and an optional `v` prefix. Build metadata is ignored.
+ * Parses a Semantic Versioning 2.0 version, but with any number of numeric parts and an optional `v` prefix. Build metadata is ignored.
  * Returns null for any other text.
  */
 export function parseVersion(text: string): Version | null {
@@ -15,7 +15,9 @@ export function parseVersion(text: string): Version | null {
   return { numbers: (match[1] ?? '').split('.').map(bare), pre: match[2]?.split('.') ?? [] };
 }
 
-/** Compares by precedence (semver.org, 11): negative, 0 or positive; null if either is not a version. Missing numbers are 0. */
+/**
+ * Compares two versions by precedence (semver.org, 11): negative, 0 or positive; null if either is not a version. Missing numbers are 0.
+ */
 export function compareVersions(a: string, b: string): number | null {
   const left = parseVersion(a);
   const right = parseVersion(b);

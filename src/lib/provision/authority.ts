@@ -30,21 +30,26 @@ export interface Authority {
   /** PEM, and the file that contains it. */
   certificate: string;
   file: string;
-  /** Key and certificate for a server with these host names; renewed when the names change or the certificate is about to expire. */
+  /**
+   * Key and certificate for a server with these host names. They are renewed when the names change or the certificate is about to expire.
+   */
   server(hosts: string[]): Promise<{ key: string; certificate: string }>;
   /** @throws AIOT_CSR_INVALID */
   device(request: { csr: string; name: string; id: string }): Promise<IssuedCertificate>;
-  /** PEM of a list that revokes the certificates with these serial numbers. `at`: ms since 1970, in a later second than the previous list. */
+  /**
+   * Creates a PEM list that revokes the certificates with these serial numbers. `at`: ms since 1970, in a later second than the previous
+   * list's.
+   */
   revocationList(serials: readonly string[], at: number): Promise<string>;
 }
 
 const renewBefore = 30 * 86_400_000;
 
 /**
- * Opens the authority in this folder (ca.key 0600, ca.crt), or creates one. `now`: ms since 1970. `inUse`: it must exist,
- * because it has signed certificates in use; a new authority would lock their owners out.
- * With a passphrase the key is encrypted (PKCS#8), even if it was stored in plain text before.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (also for a key that is not the certificate's), AIOT_CA_LOCKED
+ * Opens the authority in this folder (ca.key 0600, ca.crt), or creates one. `now`: ms since 1970. `inUse`: certificates signed by the
+ * authority are in use, so that it must exist; devices with such certificates would be locked out by a new authority. With a passphrase,
+ * the key is encrypted (PKCS#8), even if it was stored in plain text before.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (also for a key that does not belong to the certificate), AIOT_CA_LOCKED
  */
 export async function openAuthority(
   folder: string,
@@ -81,7 +86,7 @@ async function readIssuer(folder: string, inUse: boolean, passphrase?: string): 
   const [crt, keyFile] = [join(folder, 'ca.crt'), join(folder, 'ca.key')];
   const certificate = await textOrNull(crt);
   if (certificate === null) {
-    // The certificate is written last: a key without one has signed nothing yet and is replaced.
+    // The certificate is written last. A key without a certificate has signed nothing yet, so it is replaced.
     if (!inUse && (await textOrNull(join(folder, 'server.crt'))) === null) return null;
     throw new AiotError('AIOT_FILE_NOT_FOUND', `${crt} is missing, and devices trust no other CA`, {
       next: restore,

@@ -16,7 +16,7 @@ import { describeCertificate } from './authority.js';
 
 export type BirthClient = { devices: { birth: Pick<RegistryClient['devices']['birth'], 'put'> } };
 
-/** A file or image made for a device. */
+/** A file or image that was made for a device. */
 export interface Made {
   name: string;
   /** Offset in flash; null = a separate file. */
@@ -29,7 +29,7 @@ interface BirthInput {
   made: readonly Made[];
   /** Chip of the board; null = no board was connected. */
   chip: BirthChip | null;
-  /** The operator's signing key, PKCS#8 PEM: used only here and never sent. */
+  /** The operator's signing key, PKCS#8 PEM. It is used only on this machine and never sent. */
   privatePem: string;
   /** ms since 1970 */
   now: number;
@@ -81,18 +81,18 @@ export const verifiedDeviceSchema = z.object({
   verified: z.boolean(),
   checks: z.array(checkSchema),
   birth: birthSchema,
-  /** Ids of the keys that signed it. */
+  /** Ids of the keys that signed the birth certificate. */
   keys: z.array(z.string()),
-  /** When the registry stored it, ms since 1970. */
+  /** Time at which the registry stored the birth certificate, ms since 1970. */
   stored: z.int(),
 });
 
 export type VerifiedDevice = z.output<typeof verifiedDeviceSchema>;
 
-/** Contents of a board or of its files. */
+/** Contents read from a board or from its files. */
 export interface Found {
   chip?: { name: string; mac: string };
-  /** Contents by their name in the birth certificate. */
+  /** Images, by their name in the birth certificate. */
   images: ReadonlyMap<string, Uint8Array>;
 }
 
@@ -139,7 +139,10 @@ export async function verifyDevice(
   return { name, id: device.id, verified, checks, birth, keys: keyids, stored };
 }
 
-/** Checks the certificate named in the birth certificate. A rotated device has two until it uses the new one; the result then names both. */
+/**
+ * Checks the certificate whose fingerprint is in the birth certificate. A rotated device has two certificates until it uses the new one;
+ * the result then contains both.
+ */
 function certificateChecks(told: string, { fingerprint, next }: DeviceInfo): Check[] {
   const waiting = next?.fingerprint === told;
   const all = [fingerprint, next?.fingerprint].filter(Boolean);
@@ -155,7 +158,7 @@ function compare(birth: Birth, { chip, images }: Found): Check[] {
   const board = chip
     ? [
         birth.mac === null
-          ? // Provisioned without a board: any board may hold the identity, and its images are compared below.
+          ? // Provisioned without a board: any board may have the identity, and its images are compared below.
             { check: 'board', passed: true, expected: 'any (none was connected)', got: chip.mac }
           : equal('board', birth.mac, chip.mac),
         ...(birth.chip ? [equal('chip', birth.chip.name, chip.name)] : []),

@@ -57,8 +57,8 @@ export async function serverCertificate(
 }
 
 /**
- * Issues a certificate for client authentication, valid for two years. CN = the device's name, serialNumber = its id; everything else in the request
- * is ignored. @throws AIOT_CSR_INVALID
+ * Issues a certificate for client authentication, valid for two years. Its subject has CN = the device's name and serialNumber = its id.
+ * Only the public key is used from the request. @throws AIOT_CSR_INVALID
  */
 export async function deviceCertificate(
   issuer: Issuer,
@@ -104,8 +104,8 @@ export async function requestKey(csr: string): Promise<string> {
 }
 
 /**
- * A revocation list (RFC 5280, 5) of serial numbers in hex. It is valid as long as the CA, so that a broker without updates
- * keeps working; copies of the list must be updated by other means. @param at ms since 1970
+ * A revocation list (RFC 5280, 5) of serial numbers in hex. It is valid as long as the CA, so that a broker whose copy is never updated
+ * keeps working. The copies must therefore be updated by other means. @param at ms since 1970
  */
 export async function revocationList(
   issuer: Issuer,
@@ -128,7 +128,7 @@ export async function revocationList(
     signingKey: await importSigningKey(issuer.key),
     signingAlgorithm: ecdsa,
   });
-  // The library labels it CRL, which OpenSSL does not accept (RFC 7468, 7).
+  // The library uses the label CRL, which OpenSSL does not accept; the standard label is X509 CRL (RFC 7468, 7).
   const lines =
     Buffer.from(list.rawData)
       .toString('base64')
@@ -136,7 +136,7 @@ export async function revocationList(
   return ['-----BEGIN X509 CRL-----', ...lines, '-----END X509 CRL-----', ''].join('\n');
 }
 
-/** An increasing number (RFC 5280, 5.2.3): seconds since 1970 as a positive DER integer. */
+/** The CRL number, which must increase (RFC 5280, 5.2.3): seconds since 1970 as a positive DER integer. */
 function crlNumber(at: number): Buffer {
   const der = Buffer.from([0x02, 5, 0, 0, 0, 0, 0]);
   der.writeUInt32BE(Math.floor(at / 1000), 3);
@@ -169,7 +169,7 @@ async function leaf(issuer: Issuer, publicKey: PublicKey, usage: string) {
   ];
 }
 
-/** A serial number with 126 random bits: a positive DER integer, as RFC 5280, 4.1.2.2 requires. */
+/** A serial number with 126 random bits, as the positive DER integer that RFC 5280, 4.1.2.2 requires. */
 function serialNumber(): string {
   const bytes = randomBytes(16);
   bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40;
@@ -192,19 +192,22 @@ type X509 = typeof import('@peculiar/x509');
 /** ECDSA on P-256 with SHA-256: supported by mbedTLS on the chip, OpenSSL and all browsers. */
 const ecdsa = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 
-/** Loads @peculiar/x509 (0.2 s), which uses node:crypto's webcrypto automatically. Its container needs the reflect polyfill to be loaded first. */
+/**
+ * Loads @peculiar/x509, which takes 0.2 s and uses node:crypto's webcrypto automatically. Its container requires that the reflect
+ * polyfill is loaded first.
+ */
 async function loadX509(): Promise<X509> {
   await import('reflect-metadata');
   return import('@peculiar/x509');
 }
 
-/** PKCS#8 PEM → a signing key. */
+/** Imports a signing key from PKCS#8 PEM. */
 async function importSigningKey(privatePem: string): Promise<webcrypto.CryptoKey> {
   const der = Buffer.from(privatePem.replace(/-----[^-]+-----|\s/g, ''), 'base64');
   return webcrypto.subtle.importKey('pkcs8', der, ecdsa, true, ['sign']);
 }
 
-/** PKCS#8 PEM → key pair. */
+/** Imports a key pair from PKCS#8 PEM. */
 async function importKeyPair(privatePem: string): Promise<CryptoKeyPair> {
   const privateKey = await importSigningKey(privatePem);
   const { d: _, key_ops: __, ...jwk } = await webcrypto.subtle.exportKey('jwk', privateKey);

@@ -13,7 +13,7 @@ import { type DeviceImage, deviceImage, type ImagePart } from './device-image.js
 import type { Enrolled } from './enroll.js';
 import { descriptionOf, type NewFile } from './identity-folder.js';
 
-/** The NVS image and the partition table of one device. @throws AIOT_NVS_UNFIT, AIOT_FILE_MALFORMED */
+/** Builds the NVS image and the partition table of one device. @throws AIOT_NVS_UNFIT, AIOT_FILE_MALFORMED */
 export function imageFor({ key, reply }: Enrolled, options: ChipOptions): DeviceImage {
   const { chip, wifi, nvsVersion, table, flashBytes, encrypt, old = null } = options;
   const { device, certificate, urls, ca, trust, root, release } = reply;
@@ -30,8 +30,8 @@ export function imageFor({ key, reply }: Enrolled, options: ChipOptions): Device
 }
 
 /**
- * Detects images that cannot be built, before a certificate is requested. Builds each one with a key and certificates of typical size,
- * and with everything already stored on the device.
+ * Detects images that cannot be built, before a certificate is requested. Builds each image with a key and certificates of typical size,
+ * and with everything that is already stored on the device.
  * @throws AIOT_NVS_UNFIT, AIOT_FILE_MALFORMED
  */
 export async function checkImages(
@@ -71,7 +71,7 @@ function chipIdIn({ chipId, mac }: ProvisionReply['device']): string | null {
 /** File names of the parts, in order. */
 export const imageNames = { nvs: 'nvs.bin', partitions: 'partitions.bin', keys: 'nvs_keys.bin' } as const;
 
-/** All files in a chip's folder. The private key is only in the NVS image. */
+/** All files in a chip's folder. The NVS image is the only one that contains the private key. */
 export const chipFiles = [...Object.values(imageNames), 'device.crt', 'device.json'] as const;
 
 /** A part of an image with its name. */
@@ -87,7 +87,7 @@ export function partsOf({ nvs, partitions, keys }: DeviceImage): NamedPart[] {
   ];
 }
 
-/** device.json is moved in last: the folder is complete once it exists. */
+/** The files of a chip's folder. device.json is moved in last, so the folder is complete once it exists. */
 export function filesOfChip(image: DeviceImage, reply: ProvisionReply, chip: ChipName): NewFile[] {
   return [
     ...partsOf(image).map(({ name, data }) => ({
@@ -106,7 +106,7 @@ export interface OldNvs {
   keys: Uint8Array | null;
 }
 
-/** Entries that the device itself has written since it was provisioned. A new certificate never resets them. */
+/** Entries that the device itself has written since it was provisioned. A new certificate must never reset them. */
 const itsOwn = new Set(['aiot_update/sequence', 'aiot_update/floor', 'aiot/model_slot']);
 
 /**
@@ -118,7 +118,7 @@ export function keepOld(image: DeviceImage, old: OldNvs, version: 1 | 2): Device
   const keys = old.keys === null ? null : readNvsKeys(old.keys);
   const before = readNvs(keys ? decryptNvs(old.nvs, keys) : old.nvs).entries;
   const made = readNvs(image.nvs.data).entries;
-  // Trust entries are replaced as a whole: a leftover key or root fragment would belong to other trust data.
+  // Trust entries are replaced as a whole, because a leftover key or root fragment would belong to other trust data.
   const told = made.some(isTrust);
   const kept = before.filter((entry) => !told || !isTrust(entry));
   const merged = new Map<string, NvsEntry>(kept.map((entry) => [placeOf(entry), entry]));

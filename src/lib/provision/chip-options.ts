@@ -5,19 +5,21 @@ import { decryptNvs, readNvsKeys } from '../formats/nvs/crypt.js';
 import { readNvs } from '../formats/nvs/read.js';
 import type { OldNvs } from './chip-image.js';
 
-/** Contents of a chip's image besides its identity. */
+/** Contents of a chip's image, apart from its identity. */
 export interface ChipOptions {
   chip: ChipName;
   /** Wi-Fi network; null = configured later, on the board. */
   wifi: Wifi | null;
   /** Format of the NVS pages. */
   nvsVersion: 1 | 2;
-  /** The partition table as CSV, or as the bytes read from a board; null = the default one. */
+  /** The partition table as CSV, or the bytes read from a board; null = the default table. */
   table: string | Uint8Array | null;
   /** Size of the board's flash, bytes. */
   flashBytes: number;
   encrypt: boolean;
-  /** The device's current NVS. Its entries are kept unless the new image sets them; if it is encrypted, so is the new one. */
+  /**
+   * The device's current NVS. Its entries are kept unless the new image sets them. If it is encrypted, the new NVS is encrypted as well.
+   */
   old?: OldNvs | null;
 }
 
@@ -36,7 +38,7 @@ export function chipOfType(type: string): ChipName | null {
 
 /**
  * Validates a network's name and password as 802.11 does. A name has 1 to 32 bytes. A password has 8 to 63 printable characters (WPA
- * passphrase) or 64 hex digits (the key itself), or is absent.
+ * passphrase) or 64 hex digits (the key itself); an open network has none.
  * @throws AIOT_USAGE, without showing the password
  */
 export function checkWifi(ssid: string, password: string): Wifi {
@@ -56,7 +58,7 @@ export function checkWifi(ssid: string, password: string): Wifi {
 /** Requested image contents, before any file is read. */
 export interface ImageRequest {
   ssid?: string | undefined;
-  /** File with the password on its first line; if absent, the environment variable is used. */
+  /** File that contains the password; if absent, `password` is used. */
   passwordFile?: string | undefined;
   /** The password from the environment. */
   password?: string | undefined;
@@ -67,7 +69,7 @@ export interface ImageRequest {
   encrypt: boolean;
 }
 
-/** Settings shared by all devices of a run. `table` null = the default one, or the board's own. */
+/** Settings shared by all devices of a run. If `table` is null, the default table or the board's own table is used. */
 export type CommonImage = Omit<ChipOptions, 'chip'>;
 
 /** Reads the files of a request. @throws AIOT_USAGE, AIOT_FILE_NOT_FOUND */
@@ -87,14 +89,14 @@ async function wifiOf({ ssid, passwordFile, password }: ImageRequest): Promise<W
       next: 'Add it: --wifi-ssid NAME',
     });
   }
-  // Spaces belong to a password; the line ending does not.
+  // Spaces are part of a password; the line ending is not.
   const told = passwordFile === undefined ? password : (await readText(passwordFile)).replace(/\r?\n$/, '');
   return checkWifi(ssid, told ?? '');
 }
 
 /**
- * Parses a device type entered by a user. Chip names are case-insensitive. A name one typo away from a chip name is rejected, because the device
- * would silently become a computer. Any other name is allowed.
+ * Parses a device type entered by a user. Chip names are case-insensitive. A name that is one typo away from a chip name is rejected,
+ * because the device would otherwise be treated as a computer. Any other name is allowed.
  * @param strict false = the chip is specified separately
  * @throws AIOT_USAGE
  */
@@ -109,7 +111,7 @@ export function deviceType(text: string, strict = true): string {
   });
 }
 
-/** Whether the texts differ by one inserted, missing or replaced letter, or by one swapped pair. */
+/** Whether the texts differ by at most one inserted, missing or replaced letter, or by one swapped pair. */
 function isOneSlip(a: string, b: string): boolean {
   if (a === b || Math.abs(a.length - b.length) > 1) return a === b;
   let from = 0;
@@ -123,13 +125,13 @@ function isOneSlip(a: string, b: string): boolean {
   );
 }
 
-/** The Wi-Fi network that an image makes its device join, without the password; null = none. */
+/** The Wi-Fi network that the image configures, without the password; null = none. */
 export function wifiTold({ wifi, old }: Pick<ChipOptions, 'wifi' | 'old'>) {
   if (wifi) return { ssid: wifi.ssid, open: wifi.password === '' };
   return old ? wifiIn(old) : null;
 }
 
-/** The network already stored in the NVS that a new certificate is written to. */
+/** The network that is already stored in the NVS to which a new certificate is written. */
 function wifiIn({ nvs, keys }: OldNvs): { ssid: string; open: boolean } | null {
   const { entries } = readNvs(keys === null ? nvs : decryptNvs(nvs, readNvsKeys(keys)));
   const text = (key: string): string => {

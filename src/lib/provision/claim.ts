@@ -14,7 +14,7 @@ import { requireNames } from './enroll.js';
 import { readIdentity } from './held-identity.js';
 import { identityFiles, identityOf, openPlace } from './identity-folder.js';
 
-/** The data a device needs to claim its certificate: copied to it by hand, valid for one use. */
+/** Data that a device needs to claim its certificate. It is copied to the device by hand, and valid for one use. */
 export const claimFileSchema = z.strictObject({
   spec: z.literal('aiot-claim/1'),
   name: z.string(),
@@ -33,7 +33,7 @@ type ClaimFile = z.output<typeof claimFileSchema>;
 export const madeClaimSchema = claimFileSchema.extend({
   id: z.string(),
   mac: z.string().nullable(),
-  /** The guide's decimal chip id: the guide's firmware with this id is accepted from now on. */
+  /** The guide's decimal chip id. From now on, the platform accepts the guide's firmware with this id. */
   chipId: z.string().nullable(),
   /** File that contains the claim; null = it was only printed. */
   file: z.string().nullable(),
@@ -78,7 +78,7 @@ export const activatedSchema = z.object({
   /** Current state of the device on the platform. */
   state: z.string(),
   certificate: z.object({ fingerprint: z.string(), expires: z.int() }),
-  /** Whether this call claimed the certificate. */
+  /** Whether this call claimed the certificate; false if the folder already contained one. */
   claimed: z.boolean(),
   /** Paths of the files that were written. */
   files: z.array(z.string()),
@@ -89,15 +89,15 @@ type Activated = z.output<typeof activatedSchema>;
 interface ActivateOptions {
   /** Folder with the identity. */
   dir: string;
-  /** A claim file; needed only if the folder has no identity yet. */
+  /** A claim file. It is needed only if the folder has no identity yet. */
   claim: string | undefined;
 }
 
 /**
- * Runs on the device. If there is no certificate, it creates a key that never leaves the device and claims a certificate for it. Then it
- * reports to the platform that the device is present.
+ * Activates the device on which it runs. If there is no certificate, it creates a key that never leaves the device and claims a
+ * certificate for it. Then it reports to the platform that the device is present.
  * @throws AIOT_FILE_NOT_FOUND (neither identity nor claim), AIOT_ALREADY_EXISTS (both), AIOT_CLAIM_INVALID, AIOT_PLATFORM_UNREACHABLE,
- * AIOT_CERTIFICATE_REFUSED
+ *   AIOT_CERTIFICATE_REFUSED
  */
 export async function activateDevice({ dir, claim }: ActivateOptions): Promise<Activated> {
   const files = claim === undefined ? [] : await claimIdentity(dir, await readClaim(claim));
@@ -118,7 +118,7 @@ export async function activateDevice({ dir, claim }: ActivateOptions): Promise<A
   }
 }
 
-/** A device has no token, so the error is worded for its certificate. */
+/** Rewords an error about a token: a device has no token, so the problem is its certificate. */
 function refused(dir: string) {
   return (cause: unknown): never => {
     if (!hasCode(cause, 'AIOT_TOKEN_INVALID')) throw cause;
@@ -129,7 +129,7 @@ function refused(dir: string) {
   };
 }
 
-/** File with the key of a pending claim. If the response is lost, the retry needs the same key, because the token is valid for one key only. */
+/** File with the key of a pending claim. After a lost response, the retry needs this key, because the token is valid for one key only. */
 const keyFile = 'claim.key';
 
 async function claimIdentity(dir: string, claim: ClaimFile): Promise<string[]> {
@@ -149,7 +149,7 @@ async function claimIdentity(dir: string, claim: ClaimFile): Promise<string[]> {
     if (before === undefined) await writeFileAtomic(pending, key, 0o600);
     const request = await certificateRequest(key, claim.name);
     const reply = await client.claims.redeem(token, request).catch(async (error: unknown) => {
-      // The token will never be valid for this key, so the key is useless.
+      // The token will never be valid for this key, so the key is deleted.
       if (hasCode(error, 'AIOT_CLAIM_INVALID')) await rm(pending, { force: true });
       throw error;
     });

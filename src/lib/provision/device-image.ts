@@ -20,30 +20,30 @@ export interface ImageIdentity {
   name: string;
   /** `dev_…`, assigned by the platform. */
   id: string;
-  /** Type that models and firmware are released for. */
+  /** Device type; models and firmware are released for types. */
   type: string;
   chip: ChipName;
   /** The guide's decimal chip id: the lower three octets of the factory MAC as one number; null = not known yet. */
   chipId: string | null;
-  /** PKCS#8, ECDSA P-256: stored in no other file. */
+  /** PKCS#8, ECDSA P-256. The image is the only place where it is stored. */
   key: string;
   certificate: string;
 }
 
-/** Contents of an image besides the identity. */
+/** Contents of an image, apart from the identity. */
 export interface ImageOptions {
   /** Wi-Fi network; null = configured later, on the board. */
   wifi: { ssid: string; password: string } | null;
-  /** `https://…` and `mqtts://…` URLs as reached from the device; PEM of the CA. */
+  /** `https://…` and `mqtts://…` URLs at which the device reaches the platform; PEM of the CA. */
   platform: { http: string; mqtts: string; ca: string };
   trust: TrustRoot | null;
   /** The root from which this trust is derived, on platforms with separate keys per role. */
   root?: Envelope | null | undefined;
-  /** The device rejects releases below `floor` and releases not above `sequence`. */
+  /** The device rejects releases with a sequence number below `floor`, or not above `sequence`. */
   release: { sequence: number; floor: number };
   /** Format of the NVS pages. */
   version: 1 | 2;
-  /** The partition table as CSV, or as the bytes read from a board; null = the default one (4 MiB, two app slots, two model slots). */
+  /** The partition table as CSV, or the bytes read from a board; null = the default table (4 MiB, two app slots, two model slots). */
   table: string | Uint8Array | null;
   /** Size of the board's flash, bytes; a table that exceeds it is rejected. */
   flashBytes: number;
@@ -61,7 +61,7 @@ export interface ImagePart {
 export interface DeviceImage {
   nvs: ImagePart;
   partitions: ImagePart;
-  /** The nvs_keys partition, if NVS is encrypted. As secret as the private key. */
+  /** The nvs_keys partition, if NVS is encrypted. It must be kept as secret as the private key. */
   keys?: ImagePart;
 }
 
@@ -101,7 +101,7 @@ function nvsOf(identity: ImageIdentity, options: ImageOptions, size: number): Ui
   }
 }
 
-/** The table for a board: the one given, or the default one. @throws AIOT_FILE_MALFORMED */
+/** The partition table for a board: the given one, or the default. @throws AIOT_FILE_MALFORMED */
 export function imageTable({
   table,
   flashBytes,
@@ -115,7 +115,7 @@ export function imageTable({
   return parsePartitionsCsv(table ?? defaultTable, { flashBytes, file });
 }
 
-/** The partition of this subtype with the given name, or else the first of that subtype. */
+/** The partition with this name and subtype or, if there is none, the first partition of the subtype. */
 function partitionOf({ partitions }: PartitionTable, name: string, subtype: number): Partition {
   const of = partitions.filter((row) => row.type === 1 && row.subtype === subtype);
   const found = of.find(({ label }) => label === name) ?? of[0];
@@ -126,7 +126,7 @@ function partitionOf({ partitions }: PartitionTable, name: string, subtype: numb
   });
 }
 
-/** Version of the layout below. Firmware that finds a newer version than it knows asks to be updated. */
+/** Version of the layout below. Firmware that finds a newer version than it supports asks to be updated. */
 const layout = 1;
 
 /** The NVS entries that the firmware reads; documented for firmware authors in docs/reference/nvs.md. */
@@ -154,7 +154,7 @@ function deviceEntries(identity: ImageIdentity, options: ImageOptions): NvsEntry
   ];
 }
 
-/** The keys that may sign a release, numbered; keys without that role are omitted. */
+/** The keys that may sign a release, numbered. Keys without that role are omitted. */
 function trustEntries(trust: TrustRoot): NvsEntry[] {
   const { keyids, threshold } = trust.roles.release;
   const keys = keyids.flatMap((id) => (trust.keys[id] ? [{ id, key: trust.keys[id].publicKey }] : []));
@@ -169,10 +169,10 @@ function trustEntries(trust: TrustRoot): NvsEntry[] {
   ];
 }
 
-/** In version 1 of NVS a blob cannot span pages, so it is split into chunks that fit. */
+/** In version 1 of NVS a blob cannot span pages, so the root is split into chunks that fit. */
 const pieceBytes = 1500;
 
-/** The root's envelope, from which the firmware updates to newer roots. */
+/** The root's envelope. The firmware needs it to update to newer roots. */
 function rootEntries(root: Envelope): NvsEntry[] {
   const bytes = Buffer.from(JSON.stringify(root));
   return Array.from({ length: Math.ceil(bytes.length / pieceBytes) }, (_, i) => ({

@@ -11,9 +11,12 @@ import { certificateRequest } from './certificates.js';
 export type Enrolment =
   /** A new device is registered. */
   | { kind: 'new'; type: string; mac?: string | undefined; chipId?: string | undefined }
-  /** The device gets its next certificate. The old one ends when the new one is first used or, with `now`, as soon as the new one is installed. */
+  /**
+   * The device gets its next certificate. The old one becomes invalid when the new one is first used or, with `now`, as soon as the new
+   * one is installed.
+   */
   | { kind: 'rotate'; now: boolean; latest?: Latest }
-  /** Another board takes the device's place. */
+  /** Another board replaces the device's board. */
   | { kind: 'replace'; mac?: string | undefined; latest?: Latest };
 
 /** The registry calls used here. */
@@ -23,13 +26,13 @@ export type EnrolClient = {
 };
 
 export interface Enrolled {
-  /** Private key, PKCS#8 PEM. It is created here and never sent. */
+  /** Private key, PKCS#8 PEM. It is created on this machine and never sent. */
   key: string;
   reply: ProvisionReply;
 }
 
 /**
- * Makes a key and gets a certificate for it.
+ * Creates a key and requests a certificate for it.
  * @throws AIOT_USAGE (no name), AIOT_TRUST_MISSING, AIOT_ALREADY_EXISTS, AIOT_NOT_FOUND, AIOT_DEVICE_CHANGED, and the platform's errors
  */
 export async function enroll(client: EnrolClient, name: string, how: Enrolment): Promise<Enrolled> {
@@ -56,7 +59,7 @@ function asked(client: EnrolClient, name: string, how: Enrolment, csr: string): 
   }
 }
 
-/** Ends the old certificate of an immediate rotation, once the new one is installed. */
+/** Invalidates the old certificate of an immediate rotation, once the new one is installed. */
 export async function endOld(client: EnrolClient, name: string, how: Enrolment, { reply }: Enrolled) {
   if (how.kind !== 'rotate' || !how.now) return;
   await client.devices.settle(name, describeCertificate(reply.certificate).fingerprint);
@@ -72,8 +75,8 @@ export function requireNames(names: Record<string, string>): void {
 }
 
 /**
- * Undoes a failed registration. A rotation or replacement is not undone, because it can be repeated.
- * Never throws: the original error is the one to report.
+ * Undoes a failed registration. A rotation or replacement is not undone, because it can be repeated. Never throws, because the original
+ * error must be reported.
  */
 export async function giveUp(client: EnrolClient, name: string, how: Enrolment): Promise<void> {
   if (how.kind === 'new') await client.devices.act(name, 'revoke').catch(() => {});

@@ -17,7 +17,7 @@ import { imageNames, type OldNvs } from './chip-image.js';
 import { type Identity, identitySchema } from './identity-folder.js';
 
 /**
- * Reads a folder written by `aiot device provision`: for a computer its files, for a chip its NVS image, as the firmware would.
+ * Reads a folder written by `aiot device provision`: for a computer the identity files, for a chip the NVS image, as the firmware reads it.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (with the file and the member)
  */
 export async function readIdentity(folder: string): Promise<HeldIdentity> {
@@ -49,7 +49,7 @@ export async function readIdentity(folder: string): Promise<HeldIdentity> {
   };
 }
 
-/** The device that an NVS image belongs to; null for missing values. @throws AIOT_FILE_MALFORMED */
+/** The device that an NVS image belongs to. Missing values are null. @throws AIOT_FILE_MALFORMED */
 export function nameInImage({ nvs, keys }: OldNvs): { name: string | null; id: string | null } {
   const { entries } = readNvs(keys === null ? nvs : decryptNvs(nvs, readNvsKeys(keys)));
   const text = (key: string) => {
@@ -59,12 +59,12 @@ export function nameInImage({ nvs, keys }: OldNvs): { name: string | null; id: s
   return { name: text('name'), id: text('id') };
 }
 
-/** A device's identity and the keys it trusts. PEM texts. */
+/** A device's identity and the keys it trusts. Texts are in PEM format. */
 export interface HeldIdentity extends Identity {
   key: string;
   certificate: string;
   ca: string;
-  /** Keys that the device trusts; null = none were provided, so the device accepts no updates. */
+  /** Keys that the device trusts; null = it was given none and therefore accepts no updates. */
   trust: TrustRoot | null;
   /** The root from which this trust is derived, for a device that follows root updates. */
   root?: Envelope | undefined;

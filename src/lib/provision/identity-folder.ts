@@ -16,17 +16,17 @@ export const identitySchema = z.object({
   type: z.string(),
   /** Only for a device on a chip. */
   chip: z.enum(chipNames).optional(),
-  /** MAC of the board it was made for, if one was specified. */
+  /** MAC of the board that it was made for, if one was specified. */
   mac: macSchema.optional(),
   urls: z.object({ http: z.string(), mqtts: z.string() }),
 });
 
 export type Identity = z.output<typeof identitySchema>;
 
-/** device.json is moved in last: an identity is complete once it exists. */
+/** device.json is moved in last, so an identity is complete once that file exists. */
 export const identityFiles = ['device.key', 'device.crt', 'ca.crt', 'trust.json', 'device.json'] as const;
 
-/** The folder of a device that is a computer: a Pi, a gateway or a virtual device. `key`: PKCS#8 PEM. */
+/** The files for the folder of a device that is a computer: a Pi, a gateway or a virtual device. `key`: PKCS#8 PEM. */
 export function identityOf(key: string, answer: Answer): NewFile[] {
   const { certificate, ca, trust } = answer;
   const contents: Record<(typeof identityFiles)[number], string> = {
@@ -72,7 +72,7 @@ interface Place {
 }
 
 /**
- * Opens a folder, creating it if missing, before the platform is contacted. Leftovers of killed runs are removed.
+ * Opens a folder, which is created if missing. Called before the platform is contacted. Leftovers of killed runs are removed.
  * @param names the files to come. None of them may exist yet, unless `over` is set: then existing files are replaced.
  * @throws AIOT_ALREADY_EXISTS, AIOT_FILE_NOT_WRITABLE
  */
@@ -88,7 +88,7 @@ export async function openPlace(out: string, names: readonly string[], over = fa
     const reason = systemCode(cause) ?? 'unknown error';
     throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot write to ${out} (${reason})`, { cause });
   });
-  // A full disk is reported before the platform is contacted.
+  // Detects a full disk before the platform is contacted.
   await writeFileAtomic(join(stage, 'probe'), new Uint8Array(probeBytes)).catch(async (error: unknown) => {
     await takeBack(out, stage, made);
     throw error;
@@ -113,7 +113,7 @@ export async function openPlace(out: string, names: readonly string[], over = fa
   };
 }
 
-/** Number of bytes that an identity with its images takes at most. */
+/** Maximum size of an identity with its images, bytes. */
 const probeBytes = 64 * 1024;
 
 interface Move {
@@ -132,20 +132,23 @@ async function moveAll(names: readonly string[], { from, to, over }: Move): Prom
     }
     await syncFolder(to);
   } catch (error) {
-    // Overwritten files are lost. In that case the new files stay, and a repeated run fixes the rest.
+    // Overwritten files cannot be restored. In that case the new files stay, and a repeated run writes the rest.
     if (!over) for (const name of moved) await rm(join(to, name), { force: true });
     throw error;
   }
 }
 
-/** Moves without replacing: if two runs provision into one folder at once, only one succeeds. @throws AIOT_ALREADY_EXISTS */
+/**
+ * Moves a file without replacing an existing one: if two runs provision into one folder at once, only one succeeds. @throws
+ * AIOT_ALREADY_EXISTS
+ */
 async function moveNew(from: string, to: string): Promise<void> {
   try {
     await link(from, to);
   } catch (error) {
     if (systemCode(error) === 'EEXIST')
       throw new AiotError('AIOT_ALREADY_EXISTS', `${to} already exists`, { subject: 'identity' });
-    // FAT, as used on SD cards, has no hard links.
+    // FAT, which is used on SD cards, has no hard links.
     await rename(from, to);
   }
 }
@@ -166,18 +169,21 @@ async function takeBack(out: string, stage: string, made: string | undefined): P
 
 const host = sha256Hex(hostname()).slice(0, 8);
 
-/** Prefix of this process's staging folder, created in the target folder: identifies the machine and the process. */
+/** Prefix of this process's staging folder in the target folder. It identifies the machine and the process. */
 const stagePrefix = `.identity-${host}-${process.pid}-`;
 
-/** `.identity-HOST-PID-xxxxxx`; earlier versions omitted HOST and PID. */
+/** Matches `.identity-HOST-PID-xxxxxx`; earlier versions omitted HOST and PID. */
 const stageName = /^\.identity-(?:([0-9a-f]{8})-(\d+)-)?[A-Za-z0-9]{6}$/;
 
-/** No run takes this long for one device. An older folder was left by another machine, or its process id has been reused. */
+/** No run takes this long for one device, ms. An older staging folder was left by another machine, or its process ID has been reused. */
 const oldMs = 6 * 3_600_000;
 
-/** Removes the leftovers of killed runs from a folder, because they may contain a private key. Running processes keep theirs. */
+/**
+ * Removes the leftovers of killed runs from a folder, because they may contain a private key. Staging folders of running processes are
+ * kept.
+ */
 export async function removeStale(folder: string): Promise<void> {
-  // An unreadable folder is reported when it is written to.
+  // If the folder is unreadable, the error is reported when it is written to.
   const names = await readdir(folder).catch(() => []);
   for (const name of names) {
     const match = stageName.exec(name);

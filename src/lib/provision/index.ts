@@ -1,6 +1,6 @@
 /**
- * Identities: the platform's certificate authority, devices' keys, certificates and images, claims, birth certificates, and
- * the operator's signing key. Private keys never leave the place where they are made; only requests and certificates are sent.
+ * Identities: the platform's certificate authority, devices' keys, certificates and images, claims, birth certificates, and the
+ * operator's signing key. Private keys never leave the machine on which they are created; only requests and certificates are sent.
  */
 export { type Authority, describeCertificate, type IssuedCertificate, openAuthority } from './authority.js';
 export { type Found, type VerifiedDevice, verifiedDeviceSchema, verifyDevice } from './birth.js';

@@ -8,7 +8,7 @@ export interface LabelDevice {
   name: string;
   id: string;
   type: string;
-  /** Lower case with colons; null = not known. */
+  /** MAC in lower case with colons; null = not known. */
   mac: string | null;
   /** The guide's decimal chip id. */
   chipId: string | null;
@@ -18,7 +18,7 @@ export interface LabelDevice {
 
 type LabelFormat = 'svg' | 'pdf';
 
-/** Checks the label file before anything is made. @throws AIOT_USAGE, AIOT_FILE_NOT_WRITABLE */
+/** Checks the label file before a device is provisioned. @throws AIOT_USAGE, AIOT_FILE_NOT_WRITABLE */
 export async function requireLabelFile(file: string | undefined): Promise<void> {
   if (file === undefined) return;
   labelFormatOf(file);
@@ -41,7 +41,7 @@ export function labelOf({ name, id, type, mac, chipId, fingerprint, next }: Devi
 
 interface LabelDevicesOptions {
   client: { devices: Pick<RegistryClient['devices'], 'get' | 'list'> };
-  /** Empty = all devices that have a certificate and are not revoked. */
+  /** Names of the devices; empty = all devices that have a certificate and are not revoked. */
   names: readonly string[];
   out: string;
 }
@@ -91,18 +91,18 @@ const labelWidth = 50;
 const labelHeight = 25;
 const margin = 1;
 
-/** Width of a Courier letter as a fraction of the font size. */
+/** Width of a Courier letter relative to the font size. */
 const letterWidth = 0.6;
 
 /** Side of the QR code including the quiet zone that readers require (four modules: ISO/IEC 18004, 6.3.8). */
 const qrSide = labelHeight - margin;
 
-/** Lengths in mm from the label's upper left corner; `y` is the baseline of the text. */
+/** A line of text. Lengths are in mm from the label's upper left corner; `y` is the baseline of the text. */
 interface LabelText {
   text: string;
   x: number;
   y: number;
-  /** Font size. */
+  /** Font size, mm. */
   size: number;
   bold: boolean;
 }
@@ -116,14 +116,11 @@ interface LabelBar {
 
 interface LabelLayout {
   texts: LabelText[];
-  /** The dark modules of the QR code; a run of them in a row is one bar. */
+  /** The dark modules of the QR code. Adjacent modules in a row form one bar. */
   bars: LabelBar[];
 }
 
-/**
- * Content of the QR code: a link with the name, id, MAC and certificate fingerprint. `aiot device show NAME` shows
- * the device; nothing here is secret.
- */
+/** Content of the QR code: a link with the device's name, id, MAC and certificate fingerprint. None of it is secret. */
 export function labelContent({ name, id, mac, fingerprint }: LabelDevice): string {
   const rest = [`id=${id}`, ...(mac === null ? [] : [`mac=${mac}`]), `cert=${fingerprint.slice(0, 16)}`];
   return `aiot:device/${name}?${rest.join('&')}`;
@@ -155,7 +152,7 @@ function runs(row: readonly boolean[]): [number, number][] {
   return found;
 }
 
-/** Font size of the lines below the name, mm: the same for all, so that the id is as legible as the rest. */
+/** Font size of the lines below the name, mm. All lines have it, so that the id is as legible as the rest. */
 const smallSize = 2.05;
 
 const smallStep = 2.5;
@@ -189,14 +186,14 @@ function textsOf({ name, id, type, mac, chipId, fingerprint }: LabelDevice): Lab
 }
 
 /**
- * Splits a text into one or two lines. Longer texts keep the beginning and the end, where names of a series differ: the QR code has
- * the full text, and smaller letters would be illegible.
+ * Splits a text into one or two lines. A longer text keeps its beginning and its end, where the names of a series differ. The QR code
+ * contains the full text, and smaller letters would be illegible.
  */
 function linesOf(text: string): string[] {
   if (text.length <= lineLetters) return [text];
   if (text.length > 2 * lineLetters)
     return [`${text.slice(0, lineLetters - 3)}...`, text.slice(-lineLetters)];
-  // Breaks after the last separator whose remainder fits on one line, if there is one.
+  // Breaks after the last separator on the first line if the rest then fits on the second; otherwise after a full line.
   const sign = text.slice(0, lineLetters).search(/[-_.][^-_.]*$/) + 1;
   const at = text.length - sign <= lineLetters && sign > 0 ? sign : lineLetters;
   return [text.slice(0, at), text.slice(at)];
@@ -207,7 +204,7 @@ function sizeFor(lines: readonly string[], width: number, most: number): number 
   return Math.min(most, width / (letters * letterWidth));
 }
 
-/** Labels below each other, in mm. Gray lines are cutting guides. */
+/** Labels below one another, in mm. Gray lines are cutting guides. */
 function labelsSvg(labels: readonly LabelLayout[]): string {
   const height = labelHeight * labels.length;
   const body = labels.map(

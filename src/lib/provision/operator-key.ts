@@ -10,8 +10,8 @@ function keyFile(context: string, folder: string): string {
 }
 
 /**
- * The operator's signing key for a platform, PKCS#8 PEM. It signs releases and never leaves this user's config folder:
- * the platform and the devices get its public half in the trust root. @throws AIOT_KEY_NOT_FOUND, AIOT_FILE_MALFORMED
+ * The operator's signing key for a platform, PKCS#8 PEM. It signs releases and never leaves this user's config folder. The platform and
+ * the devices get only its public key, in the trust root. @throws AIOT_KEY_NOT_FOUND, AIOT_FILE_MALFORMED
  */
 export async function operatorKey(context: string, folder = configFolder()): Promise<string> {
   const file = keyFile(context, folder);
@@ -46,7 +46,8 @@ export async function ensureOperatorKey(context: string, folder = configFolder()
 }
 
 /**
- * Stages another signing key next to the current one. The old key is kept under its id: it no longer signs, but may still be needed for inspection.
+ * Stages another signing key next to the current one. The old key is stored under its id; it no longer signs, but may still be needed for
+ * investigation.
  * @returns a function that makes the new key the current one and returns its file; call it once the platform trusts the key
  */
 export async function replaceOperatorKey(

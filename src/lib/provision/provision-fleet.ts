@@ -31,7 +31,7 @@ const fleetDeviceSchema = provisionedDeviceSchema.extend({
 export type FleetDevice = z.output<typeof fleetDeviceSchema>;
 
 export const fleetResultSchema = z.object({
-  /** Devices in the order of the file. */
+  /** Devices in the order of the fleet file. */
   devices: z.array(fleetDeviceSchema),
   failed: z.array(
     z.object({ name: z.string(), line: z.int(), error: z.object({ code: z.string(), message: z.string() }) }),
@@ -51,7 +51,7 @@ export interface FleetOptions extends Pick<MakeOptions, 'privatePem' | 'now'> {
   csv: string;
   /** Folder in which each device gets a folder with its name. */
   out: string;
-  /** Number of devices made concurrently. */
+  /** Number of devices that are provisioned concurrently. */
   jobs: number;
   defaults: FleetDefaults;
   /** Settings shared by all chip images. */
@@ -61,8 +61,8 @@ export interface FleetOptions extends Pick<MakeOptions, 'privatePem' | 'now'> {
 }
 
 /**
- * Makes the devices of a fleet file. The whole file is checked first; devices made by an earlier run are skipped, so an
- * interrupted run can simply be repeated.
+ * Provisions the devices of a fleet file. The whole file is checked first. Devices made by an earlier run are skipped, so an interrupted
+ * run can simply be repeated.
  * @throws AIOT_CSV_…, AIOT_ALREADY_EXISTS, AIOT_NVS_UNFIT before anything is made; AIOT_INTERRUPTED
  */
 export async function provisionFleet(options: FleetOptions): Promise<FleetResult> {
@@ -76,7 +76,7 @@ export async function provisionFleet(options: FleetOptions): Promise<FleetResult
       row.chip ? [{ ...row, options: { ...image, chip: row.chip, wifi: row.wifi } }] : [],
     ),
   );
-  // A run killed after the device was complete has left its staging folder, which contains the key.
+  // If a run was killed after the device was complete, its staging folder still contains the key.
   for (const name of there.keys()) await removeStale(join(out, name));
   const made = new Map<string, FleetDevice>(there);
   const failed: FleetResult['failed'] = [];
@@ -87,7 +87,7 @@ export async function provisionFleet(options: FleetOptions): Promise<FleetResult
     async (row) => {
       const { name, line, type, chip, mac, chipId, wifi } = row;
       try {
-        // Only the killed run had the device's key, so the device can no longer be used.
+        // Only the killed run had the device's key, so the registered device cannot be used and is revoked.
         if (cutShort.has(name)) await client.devices.act(name, 'revoke');
         const { enrolled, ...device } = await makeDevice({
           client,
@@ -124,7 +124,7 @@ export async function provisionFleet(options: FleetOptions): Promise<FleetResult
 }
 
 /**
- * Devices made by an earlier run, and the names that it had registered when it was killed.
+ * The devices made by an earlier run, and the names that a run had registered when it was killed.
  * @throws AIOT_ALREADY_EXISTS for names used by other devices, AIOT_TRUST_MISSING
  */
 async function alreadyThere(
@@ -181,7 +181,7 @@ async function alreadyThere(
   return { there: found, cutShort };
 }
 
-/** The problem if another device already uses the row's board or chip id; null = none does. */
+/** The problem if another device already uses the row's board or chip id; null if no device does. */
 function boardOf(row: FleetRow, registered: readonly DeviceInfo[]): string | null {
   const others = registered.filter(({ name, state }) => name !== row.name && state !== 'revoked');
   const same = others.find(({ mac }) => mac !== null && mac === row.mac);
@@ -191,7 +191,7 @@ function boardOf(row: FleetRow, registered: readonly DeviceInfo[]): string | nul
   return alike ? `the chip id ${alias} is that of ${alike.name} already` : null;
 }
 
-/** URL of the platform named in the folder's device.json, if there is one. */
+/** URL of the platform in the folder's device.json, if that file exists. */
 async function platformIn(folder: string): Promise<{ platform?: string }> {
   const parsed = identitySchema.safeParse(
     await unless('AIOT_FILE_NOT_FOUND', readJson(join(folder, 'device.json'))),
@@ -238,7 +238,7 @@ type Column = (typeof columns)[number];
 
 /**
  * Reads a fleet: a CSV file with the columns name, type, chip, mac, chip-id, ssid and password, of which only name is required.
- * The whole file is checked before anything is made. `file` names it in messages.
+ * The whole file is checked before anything is made. `file` is its name in messages.
  * @throws AIOT_CSV_COLUMNS, AIOT_FILE_MALFORMED (with the line), AIOT_CSV_EMPTY
  */
 export function readFleet(text: string, file: string, defaults: FleetDefaults): FleetRow[] {
@@ -282,7 +282,7 @@ export function readFleet(text: string, file: string, defaults: FleetDefaults): 
   return rows;
 }
 
-/** Spaces are significant only in a network's name and password. */
+/** Leading and trailing spaces are significant only in a network's name and password. */
 function cellValue(column: string, cell: string): string {
   const trimmed = cell.trim();
   return trimmed !== '' && (column === 'ssid' || column === 'password') ? cell : trimmed;
@@ -366,7 +366,7 @@ interface Problem {
   text: string;
 }
 
-/** Maximum number of problems listed; further ones are only counted. */
+/** Maximum number of problems that are listed; the others are only counted. */
 const shown = 20;
 
 /** Throws all problems, in file order, as one error; returns if there are none. @throws AiotError with this code */

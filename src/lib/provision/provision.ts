@@ -37,9 +37,9 @@ export const provisionedDeviceSchema = z.object({
     /** ms since 1970 */
     expires: z.int(),
   }),
-  /** Files written: an identity, or for a chip `nvs`, `partitions` (and `nvs-keys` if NVS is encrypted). */
+  /** Files written: those of an identity or, for a chip, `nvs`, `partitions` (and `nvs-keys` if NVS is encrypted). */
   files: z.array(z.string()),
-  /** For a chip: the Wi-Fi network that its image makes it join (`open`: without a password); null = none. */
+  /** For a chip: the Wi-Fi network that its image configures (`open`: without a password); null = none. */
   wifi: z.object({ ssid: z.string(), open: z.boolean() }).nullable().optional(),
   /** URL of the device's platform. */
   platform: z.string().optional(),
@@ -59,8 +59,8 @@ interface ProvisionOptions {
 }
 
 /**
- * Registers a device and writes its identity to `out`: key (0600, made here, never sent), certificate, CA, trust root
- * and device.json. On failure, `out` is restored and the registration is undone.
+ * Registers a device and writes its identity to `out`: key (0600, created here, never sent), certificate, CA, trust root and device.json.
+ * On failure, `out` is restored and the registration is undone.
  * @throws AIOT_ALREADY_EXISTS, AIOT_TRUST_MISSING, AIOT_FILE_NOT_WRITABLE
  */
 export async function provisionDevice({
@@ -79,7 +79,7 @@ interface IdentityOptions {
   out: string;
 }
 
-/** Writes the identity for every kind of enrolment; a rotated or replaced identity overwrites the one in the folder. */
+/** Writes the identity for every kind of enrolment. A rotated or replaced identity overwrites the one in the folder. */
 async function writeIdentity({ client, name, how, out }: IdentityOptions): Promise<ProvisionedDevice> {
   requireNames({ name, ...(how.kind === 'new' ? { type: how.type } : {}) });
   const place = await openPlace(out, identityFiles, how.kind !== 'new');
@@ -100,13 +100,13 @@ export interface MakeOptions {
   client: EnrolClient & BirthClient & AskingClient;
   name: string;
   how: Enrolment;
-  /** Options for a chip's image; null = an identity folder, for a device that is a computer. */
+  /** Options for a chip's image; null = the device is a computer and gets an identity folder. */
   chip: ChipOptions | null;
-  /** Folder for the files; null = none, the image goes onto a board. */
+  /** Folder for the files; null = no files, the image is written only to a board. */
   out: string | null;
   /** Writes the image to the board, after the certificate is issued and before anything is reported. */
   write?: (image: DeviceImage) => Promise<BirthChip>;
-  /** The operator's signing key, PKCS#8 PEM; null = not available here, so no birth certificate is made. */
+  /** The operator's signing key, PKCS#8 PEM. If it is null because this machine does not have the key, no birth certificate is made. */
   privatePem: string | null;
   /** ms since 1970 */
   now: () => number;
@@ -165,7 +165,7 @@ export async function makeDevice(options: MakeOptions): Promise<ProvisionedDevic
   }
 }
 
-/** Opens the folder; if it already contains an identity, the error names its device and the possible next steps. */
+/** Opens the folder. If it already contains an identity, the error contains its device's name and the possible next steps. */
 async function openFolder({ client, name, how }: MakeOptions, out: string, names: readonly string[]) {
   try {
     return await openPlace(out, names, how.kind !== 'new');
@@ -178,7 +178,10 @@ async function openFolder({ client, name, how }: MakeOptions, out: string, names
   }
 }
 
-/** The error message for a folder that already contains an identity, and the next step, which depends on whether the platform knows its device. */
+/**
+ * The error message for a folder that already contains an identity, and the next step. Both depend on whether the device exists on the
+ * platform.
+ */
 async function adviceFor(
   client: AskingClient,
   name: string,
@@ -217,7 +220,7 @@ async function adviceFor(
   }
 }
 
-/** Files to report: for a chip only the images, which are written to flash. */
+/** Files to report: for a chip only the images, because only they are written to flash. */
 function told(files: string[], chip: boolean): string[] {
   const images: readonly string[] = Object.values(imageNames);
   return chip ? files.filter((file) => images.includes(basename(file))) : files;

@@ -84,9 +84,9 @@ interface Rotation {
   role: RootRole;
   /** Files with offline root keys. */
   rootKeys: readonly string[];
-  /** For root keys: folder for new keys; absent = the same keys sign a root with a later expiry. */
+  /** For root keys: folder for new keys; if absent, the same keys sign a root with a later expiry. */
   out?: string | undefined;
-  /** The only key to remove; absent = all keys of the role are replaced. */
+  /** The only key to remove; if absent, all keys of the role are replaced. */
   only?: string | undefined;
   /** For targets: files with the public keys of other signers, and the number of signatures that a release requires from now on. */
   targetsKeys?: readonly string[] | undefined;
@@ -164,7 +164,7 @@ async function othersOf({ role, targetsKeys = [], threshold }: Rotation): Promis
   return readPublicKeys(targetsKeys);
 }
 
-/** The role of a key, found by its id or by at least the first 8 digits. @throws AIOT_TRUST_KEY_UNKNOWN */
+/** The role of a key. The key is specified by its id or by at least the first 8 digits of it. @throws AIOT_TRUST_KEY_UNKNOWN */
 export async function findKey(
   client: TrustContext['client'],
   wanted: string,
@@ -187,7 +187,7 @@ async function newKeysFor(
   count: number,
 ): Promise<{ public: PublicKey[]; offline: PrivateKey[]; signing?: PrivateKey }> {
   if (role === 'timestamp') {
-    // Reuses a key made by an earlier attempt.
+    // Reuses a timestamp key that an earlier attempt created.
     const { timestampKeys } = await client.trust.chain();
     const spare = timestampKeys.findLast(({ keyid }) => !before.keys[keyid]);
     return { public: [spare ?? (await client.trust.newTimestampKey())], offline: [] };
@@ -208,7 +208,9 @@ async function rootOf(client: TrustContext['client']): Promise<Root> {
   });
 }
 
-/** Requires enough keys to sign the next root. Called before a key is made. @throws AIOT_TRUST_KEY_UNKNOWN, AIOT_TRUST_SIGNATURES */
+/**
+ * Requires enough keys to sign the next root. Called before a new key is created. @throws AIOT_TRUST_KEY_UNKNOWN, AIOT_TRUST_SIGNATURES
+ */
 function requireSigners({ roles: { root }, version }: Root, signers: readonly PrivateKey[]): void {
   const stranger = signers.find(({ keyid }) => !root.keyids.includes(keyid));
   if (stranger) {
@@ -249,15 +251,15 @@ function entries(keys: readonly PublicKey[]): Root['keys'] {
 
 /** Result of `aiot trust status`. Times are ms since 1970. */
 export const trustStatusSchema = z.object({
-  /** Version of the root in force; null = no key may sign yet. */
+  /** Version of the root in force; null = there is no root, so no key may sign yet. */
   version: z.int().nullable(),
-  /** Whether root, targets and timestamp have separate keys. */
+  /** Whether the roles root, targets and timestamp have separate keys. */
   apart: z.boolean(),
   expires: z.int().nullable(),
   /** Ids of the keys that signed the newest root. */
   signedBy: z.array(z.string()),
   roles: z.array(z.object({ role: z.enum(rootRoles), threshold: z.int(), keyids: z.array(z.string()) })),
-  /** The platform's newest timestamp; null = no root names a key for it. */
+  /** The platform's newest timestamp; null = the root has no timestamp key. */
   timestamp: z.object({ version: z.int(), issued: z.int(), expires: z.int() }).nullable(),
   warnings: z.array(z.string()),
 });
@@ -266,7 +268,7 @@ export type TrustStatus = z.output<typeof trustStatusSchema>;
 
 type Client = Pick<RegistryClient, 'trust'>;
 
-/** When to warn before a root expires, ms: fetching the offline keys takes time. */
+/** Warning period before a root expires, ms. It is long, because fetching the offline keys takes time. */
 const soonMs = 30 * 86_400_000;
 
 export async function trustStatus(client: Client, now = Date.now()): Promise<TrustStatus> {

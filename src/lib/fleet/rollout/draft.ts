@@ -11,7 +11,7 @@ import type {
   World,
 } from './types.js';
 
-/** A rollout being changed: the original state is not modified. */
+/** A modifiable copy of a rollout. The original state is not modified. */
 export class Draft {
   readonly head: RolloutHead;
   private readonly before: DeviceTable;
@@ -72,10 +72,10 @@ export class Draft {
       ...{ state, offer, times, offered: this.at },
       ...(device.delta && state === 'offered' ? { delta: undefined } : {}),
       ...{ attempts: device.attempts + 1, step: null, error: null, retryAt: null },
-      // A newly offered release needs a new proof. During a rollback, the previous proof is kept.
+      // A newly offered release needs a new proof; a rollback keeps the previous one.
       ...(state === 'offered' ? { proof: null } : {}),
       ...(state === 'restoring' && device.holds ? { holds: false } : {}),
-      // After a shadow, the measurements are kept, because they are still reported.
+      // The measurements are kept after a shadow, because they are still reported to the operator.
       ...(asShadow ? { asShadow, shadow: null } : device.asShadow ? { asShadow: false } : {}),
     });
     const { soakMs, shadow } = this.head.policy;
@@ -111,8 +111,8 @@ export class Draft {
 }
 
 /**
- * The name of a desired release. A device starts a release of one name only once, so each offer needs a new name. The first is the
- * rollout's id; later ones append a dot and the number of the offer.
+ * The name under which a release is offered to a device. A device starts each name only once, so each offer needs a new one. The first is
+ * the rollout's id; later ones append a dot and the number of the offer.
  */
 export function wishOf(rollout: string, offer: number): string {
   return offer === 1 ? rollout : `${rollout}.${offer}`;

@@ -5,7 +5,7 @@ import { judgeShadow, passShadow } from './shadow.js';
 import type { RolloutDevice, RolloutWave } from './types.js';
 import { failures, isEnd, underWay, unended } from './waves.js';
 
-/** How long a device may be offline after the soak before it counts as silent, ms. It is longer than a reconnection takes. */
+/** Time after the soak until an offline device counts as silent, ms. It is longer than a reconnection takes. */
 const awayMs = 120_000;
 
 /** Stops the rollout if an open wave exceeds its failure limit. */
@@ -41,7 +41,7 @@ export function hasSettled(draft: Draft, index: number): boolean {
   return true;
 }
 
-/** Opens a wave if its candidate did well enough as a shadow, or stops the rollout if it failed. Returns whether the wave is open. */
+/** Opens a wave if the candidate's shadow passed, or stops the rollout if it failed. Returns whether the wave is open. */
 export function checkShadow(draft: Draft, index: number): boolean {
   // Devices that already run the release have nothing to measure.
   const verdict = unended(draft.wave(index)) === 0 ? 'passed' : judgeShadow(draft, index);
@@ -70,14 +70,14 @@ export function passes(draft: Draft, index: number): boolean {
   if (silent > 0 && draft.world.returning) return false;
   const allowed = Math.floor(shareOf(head.policy.maxFailures, wave.devices)) + wave.forgiven;
   if (wave.waived || failures(wave) + silent <= allowed) return true;
-  // Connections drop and recover: a device counts as silent only after it stays offline.
+  // Connections drop and recover, so a device counts as silent only if it stays offline.
   if (draft.at < (wave.settled ?? draft.at) + head.policy.soakMs + awayMs) return false;
   const told = `${silent} of ${wave.devices} devices of wave ${index + 1} committed, but are offline now`;
   stop(draft, index, 'AIOT_ROLLOUT_SILENT', told);
   return false;
 }
 
-/** Marks the committed devices that are online as healthy. Returns how many have not been online since the soak ended. */
+/** Marks the committed devices that are online as healthy. Returns the number of those that have not been online since the soak ended. */
 function markHealthy(draft: Draft, index: number): number {
   let silent = 0;
   for (const device of draft.devicesOf(index)) {
@@ -104,7 +104,7 @@ function stop(draft: Draft, index: number, code: string, message: string): void 
   }
 }
 
-/** Recalls the desired release from all unfinished devices; those that have not started become `to` at once. */
+/** Recalls the desired release from all unfinished devices. Devices that have not started change to the state `to` at once. */
 export function recall(draft: Draft, to: 'pending' | 'withdrawn'): void {
   for (const device of draft.devicesUpTo(draft.head.waves.length - 1)) recallOne(draft, device, to);
 }

@@ -5,7 +5,7 @@ import { isShadowing } from './shadow.js';
 import type { RolloutDevice, UpdateReport } from './types.js';
 import { isEnd } from './waves.js';
 
-/** Applies a device's report. Reports may arrive twice, late and in any order; those for an earlier offer are ignored. */
+/** Applies a device's report. Reports may arrive twice, late and in any order. Reports about an earlier offer are ignored. */
 export function applyReport(draft: Draft, before: RolloutDevice, report: UpdateReport): void {
   const { offer } = parseWish(report.rollout ?? '');
   const { state: step } = report;
@@ -29,8 +29,8 @@ function withDelta(draft: Draft, device: RolloutDevice, { delta }: UpdateReport)
 }
 
 /**
- * Whether a report counts. Nothing counts after the device has committed or rolled back. Otherwise a commit counts however late it is,
- * because the device runs the release; other reports count only for unfinished devices.
+ * Whether a report counts. No report counts once the device's commit or rollback has been recorded. Before that, a commit always counts,
+ * because the device then runs the release. Other reports count only for unfinished devices.
  */
 function listens({ state }: RolloutDevice, step: string): boolean {
   if (state === 'committed' || state === 'rolledBack' || state === 'restored') return false;
@@ -49,7 +49,7 @@ function proceeds(draft: Draft, device: RolloutDevice, step: string, report: Upd
   const times = { ...golden, ...(proof ? { [proof]: draft.at } : {}), ...device.times };
   const more = Object.keys(times).length > Object.keys(device.times).length;
   const measured = device.asShadow && report.shadow ? { shadow: report.shadow } : {};
-  // Progress within a step is reported repeatedly and changes nothing.
+  // Progress within a step is reported repeatedly, and changes nothing here.
   if (device.step === step && !more && (!measured.shadow || same(measured.shadow, device.shadow))) return;
   // A pending device that reports progress started the update before it received the recall.
   const begun = device.state === 'pending' ? 'recalled' : underWayAs(draft, device, step);
@@ -109,7 +109,7 @@ function committed(draft: Draft, device: RolloutDevice, report: UpdateReport): v
   }
 }
 
-/** The reason why a reported commit does not count. */
+/** The reason why a reported commit does not count; null if it counts. */
 function unprovenCommit({ head }: Draft, proof: DeviceProof): RolloutReason | null {
   if (proof.state === 'refused') return proof.refused;
   if (proof.state === 'proven' || !head.policy.requireProof) return null;
@@ -125,12 +125,12 @@ function ended(
   error: RolloutReason | null,
   refusedRecall = false,
 ): void {
-  // That attempt has already ended: a duplicate or late report is not another failure and does not postpone the retry.
+  // The reported attempt has already ended. A duplicate or late report is not another failure, and does not postpone the retry.
   if (device.state === 'pending') {
     if (state === 'rolledBack' && device.holds) draft.change(device, { holds: false });
     return;
   }
-  // If the device gave up the attempt after a recall, that is not a failure of the release.
+  // If the device gave up the attempt because of a recall, that is not a failure of the release.
   if (device.state === 'recalled' && !refusedRecall) {
     draft.change(device, { state: recalledTo(draft), step, error });
     return;
@@ -142,7 +142,7 @@ function ended(
   });
 }
 
-/** Records that the device rejected or failed the update. It gets another offer later, unless this was the last attempt. */
+/** Records that the device rejected the update or failed to install it. It gets another offer later, unless this was the last attempt. */
 export function fail(
   draft: Draft,
   device: RolloutDevice,
@@ -178,16 +178,16 @@ function passed({ golden }: UpdateReport): boolean {
   return golden ? golden.vectors > 0 && golden.passed === golden.vectors : false;
 }
 
-/** Time after the soak for devices that sign their reports to confirm that they were healthy, ms. */
+/** Extra time after the soak for devices to send a signed report that they were healthy, ms. */
 const graceMs = 5000;
 
-/** Compares the proof in a commit with what the device has already proved. @param at ms since 1970 */
+/** Compares the proof in a commit with the device's earlier proof. @param at ms since 1970 */
 function proofOf(device: RolloutDevice, { proof }: UpdateReport, at: number): DeviceProof {
   const before = device.proof ?? null;
   const nothing = { golden: null, healthyS: null, t: null, signed: null };
   if (!proof) return before ?? { ...nothing, state: 'said', at, refused: null };
   const refuse = (refused: RolloutReason): DeviceProof => {
-    // A proof that was accepted stays valid, even if an invalid one is later sent in the device's name.
+    // An accepted proof stays valid, even if an invalid one is later sent in the device's name.
     if (before?.state === 'proven') return { ...before, refused };
     return { ...nothing, state: 'refused', at, refused };
   };
@@ -206,14 +206,17 @@ function proofOf(device: RolloutDevice, { proof }: UpdateReport, at: number): De
   };
 }
 
-/** The reason if a proof is older than the last one. A device whose clock is not set yet reports 0, which does not count as older. */
+/**
+ * Returns the reason for rejecting a proof that is older than the last one. A device whose clock is not set yet reports 0, which does not
+ * count as older.
+ */
 function replayed(before: DeviceProof | null, t: number): RolloutReason | null {
   if (t === 0 || before === null || before.t === null || t >= before.t) return null;
   const message = `expected a proof from ${new Date(before.t).toISOString()} or later, got one from ${new Date(t).toISOString()}`;
   return { code: 'AIOT_PROOF_REPLAYED', message };
 }
 
-/** Records another proof of a committed device, if its verdict is new or it is the first to cover the whole soak. */
+/** Records another proof of a committed device if its verdict differs, or if it is the first proof that covers the whole soak. */
 function proveAgain(draft: Draft, device: RolloutDevice, report: UpdateReport): void {
   if (!report.proof) return;
   const proof = proofOf(device, report, draft.at);

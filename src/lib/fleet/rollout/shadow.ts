@@ -25,7 +25,7 @@ export function beginShadow(draft: Draft, index: number): void {
   wave.shadow = { from: draft.at, passed: false, devices: 0, figures: null };
 }
 
-/** The verdict on the devices' measurements; null = more measurements are needed. */
+/** Judges the devices' measurements; null = more measurements are needed. */
 export function judgeShadow(draft: Draft, index: number): 'passed' | { stop: string } | null {
   const { shadow: policy } = draft.head.policy;
   const wave = draft.wave(index);
@@ -45,7 +45,7 @@ export function judgeShadow(draft: Draft, index: number): 'passed' | { stop: str
   return { stop: `expected at least ${policy.minWindows} windows, got ${got}: too few to compare` };
 }
 
-/** Ends a wave's shadow successfully: the devices that run it become due for an offer that they may commit. */
+/** Marks a wave's shadow as passed. The devices that run it become due for an offer that they may commit. */
 export function passShadow(draft: Draft, index: number): void {
   const wave = draft.wave(index);
   Object.assign(wave, { state: 'open', shadow: { ...wave.shadow, passed: true } });
@@ -76,7 +76,7 @@ function beyondLimits({ windows, disagreements, active, candidate }: ShadowFigur
   ];
 }
 
-/** Maximum number of classes reported by name. For a model with more, the most common ones are reported. */
+/** Maximum number of classes whose counts are reported. If a model has more, the most common ones are reported. */
 const mostLabels = 64;
 
 /** The weight of one device is capped at this many times the median number of windows. */
@@ -97,7 +97,10 @@ function commonest(labels: Record<string, number>): Record<string, number> {
   return Object.fromEntries(sorted.slice(0, mostLabels));
 }
 
-/** Combines the values of several devices: windows and predictions are summed, times are weighted by windows, and memory is the maximum. */
+/**
+ * Combines the measurements of several devices: windows and predictions are summed, times are weighted by windows, and memory is the
+ * maximum.
+ */
 function inAll(said: readonly ShadowFigures[]): ShadowFigures | null {
   const all = bounded(said);
   const windows = all.reduce((sum, one) => sum + one.windows, 0);

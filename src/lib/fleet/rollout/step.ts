@@ -30,7 +30,6 @@ export function rolloutStep(state: RolloutState, events: readonly RolloutEvent[]
   return draft.step();
 }
 
-/** The state after a step. */
 export function afterStep(state: RolloutState, { head, changed }: RolloutStep): RolloutState {
   if (changed.length === 0) return { ...state, head };
   return { head, devices: DeviceTable.of(state.devices).with(changed) };
@@ -71,14 +70,14 @@ function takeOut(draft: Draft, name: string, error: RolloutReason): void {
 function passDeadlines(draft: Draft): void {
   const { deadlineMs, offlineMs } = draft.head.policy;
   const first = draft.at - Math.min(deadlineMs, offlineMs ?? deadlineMs);
-  // Only devices up to the current wave: later ones have no offer yet.
+  // Devices of later waves have no offer yet.
   const late = draft.devicesUpTo(draft.head.wave, ({ asked }) => asked <= first);
   for (const device of late) passDeadline(draft, device);
 }
 
 function passDeadline(draft: Draft, device: RolloutDevice): void {
   const { deadlineMs, offlineMs } = draft.head.policy;
-  // Devices in a shadow have no deadline of their own: the shadow ends with its wave.
+  // Devices in a shadow have no deadline of their own; their shadow ends with its wave.
   if (device.state === 'shadowing' || device.state === 'pending') return;
   if (isEnd(device.state) || device.offered === null) return;
   const waited = draft.at - device.offered;
@@ -143,7 +142,7 @@ function hasPassed(draft: Draft): boolean {
   wave.settled ??= draft.at;
   if (wave.state === 'open') wave.state = 'soaking';
   if (draft.at < wave.settled + head.policy.soakMs || awaitsProof(draft, head.wave)) return false;
-  // If the last wave has nothing left to wait for, the rollout's final state already includes its result.
+  // If the last wave needs no soak, it is not judged here: the rollout's final state already includes its result.
   const over = isLast(draft) && unended(wave) === 0 && head.policy.soakMs === 0;
   if (!over && !passes(draft, head.wave)) return false;
   Object.assign(wave, { state: 'passed', ended: draft.at });
@@ -203,7 +202,7 @@ const commands: Record<RolloutCommand, (draft: Draft, who: string) => void> = {
     const { head } = draft;
     head.state = 'paused';
     head.reason = { code: 'AIOT_ROLLOUT_PAUSED', message: `paused by ${who}` };
-    // Devices that have already started may finish; the others must not start.
+    // Devices that have already started may finish. The others must not start, so their offers are withdrawn.
     for (const device of draft.devicesUpTo(head.waves.length - 1)) {
       if (device.state !== 'offered') continue;
       draft.withdraw(device);
@@ -253,12 +252,15 @@ const commands: Record<RolloutCommand, (draft: Draft, who: string) => void> = {
   },
 };
 
-/** Different tokens of one user count as the same person; so do all tokens without a user. */
+/** Different tokens of one user count as the same person, and so do all tokens that belong to no user. */
 function personOf(who: string): string {
   return /^(user \S+|operator)(?= )/.exec(who)?.[0] ?? who;
 }
 
-/** Offers the release to the devices of open waves that are due; outside the window, withdraws the offers that have not started. */
+/**
+ * Offers the release to the devices of open waves that are due. Outside the maintenance window, withdraws offers that devices have not
+ * started.
+ */
 function offerDue(draft: Draft): void {
   const { head } = draft;
   const open = windowIsOpen(head.policy.window, draft.at);
@@ -269,7 +271,7 @@ function offerDue(draft: Draft): void {
   }
 }
 
-// Runs for every report. Skipping blocks without due devices matters in a wave of ten thousand.
+// Called for every report. In a wave of ten thousand devices, skipping blocks without due devices saves considerable time.
 
 function offerTo(draft: Draft, wave: number): void {
   const { counts } = draft.wave(wave);
@@ -298,7 +300,10 @@ function isDue({ at, world }: Draft, { name, state, retryAt }: RolloutDevice, as
   return !asShadow || (world.shadows?.(name) ?? false);
 }
 
-/** Unused capacity that is carried over, ms. The rest is lost, so that the next wave does not start with a burst of offers. */
+/**
+ * Maximum unused capacity that is carried over, in ms of the offer rate. The rest is lost, so that the next wave does not start with a
+ * burst of offers.
+ */
 const savedMs = 1000;
 
 function refill(draft: Draft): void {
@@ -321,7 +326,10 @@ function take({ head }: Draft): boolean {
 const minutesOf = (clock: string) => Number(clock.slice(0, 2)) * 60 + Number(clock.slice(3));
 const clocks = new Map<string, Intl.DateTimeFormat>();
 
-/** Whether a device may start now. Follows the zone's local time, so a nightly window keeps its hours across daylight saving. */
+/**
+ * Whether a device may start now. The window is in the zone's local time, so a nightly window keeps its hours when daylight saving
+ * changes.
+ */
 export function windowIsOpen(window: MaintenanceWindow | null, at: number): boolean {
   if (window === null) return true;
   const { day, minute } = localTime(window.zone, at);

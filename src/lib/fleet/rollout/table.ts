@@ -18,8 +18,8 @@ export interface Block {
 }
 
 /**
- * The devices of a rollout by name, in wave order. Immutable: `with` returns a new table that shares all unchanged blocks,
- * so that the cost of a step depends on the number of changes, not of devices.
+ * The devices of a rollout by name, in wave order. Immutable: `with` returns a new table that shares all unchanged blocks. The cost of a
+ * step therefore depends on the number of changes, not on the number of devices.
  */
 export class DeviceTable implements ReadonlyMap<string, RolloutDevice> {
   /**

@@ -18,11 +18,11 @@ export interface RolloutDevice {
   /** Index of the device's wave. */
   wave: number;
   state: RolloutDeviceState;
-  /** Index of the release that the device is taking. */
+  /** Index of the release that the device is installing. */
   item: number;
   /** Number of the last offer. Offers are numbered, so that reports about an earlier one can be recognized. */
   offer: number;
-  /** Offers of the current release. */
+  /** Number of offers of the current release. */
   attempts: number;
   /** The update state last reported. */
   step: string | null;
@@ -38,7 +38,7 @@ export interface RolloutDevice {
   delta?: DeltaReport;
   /** Whether the last offer was to run the release as a shadow. */
   asShadow?: boolean;
-  /** Whether the device runs the release although its commit did not count, so that a rollback must include it. */
+  /** Whether the device runs the release although its commit did not count. A rollback must then include it. */
   holds?: boolean;
   /** Latest measurements of the shadow. */
   shadow?: ShadowFigures | null;
@@ -51,11 +51,11 @@ export interface RolloutWave {
   devices: number;
   state: 'waiting' | 'shadowing' | 'open' | 'soaking' | 'passed' | 'stopped';
   opened: number | null;
-  /** Time from which on no device was updating and enough had committed; ms since 1970. */
+  /** Time since which no device has been updating and enough have committed; ms since 1970. */
   settled: number | null;
   ended: number | null;
   counts: DeviceCounts;
-  /** Number of failures that an operator has seen and accepted. */
+  /** Number of failures that an operator accepted when continuing the rollout. */
   forgiven: number;
   /** Whether an operator continued although too few devices had committed. */
   waived: boolean;
@@ -80,10 +80,10 @@ export interface RolloutHead {
   /** Why the rollout is paused or ended early. */
   reason: RolloutReason | null;
   approvals: { who: string; at: number }[];
-  /** Index of the last open wave; −1 before the first opens. */
+  /** Index of the last open wave; −1 before the first one opens. */
   wave: number;
   waves: RolloutWave[];
-  /** Offers available now (a bucket that refills over time), and when they were last counted. */
+  /** Offers available now (a bucket that refills over time), and the time at which it was last refilled. */
   budget: { offers: number; at: number } | null;
   /** Increases by one with each save. */
   revision: number;
@@ -134,21 +134,21 @@ export interface World {
   /** ms since 1970 */
   at: number;
   online(device: string): boolean;
-  /** True if the platform has just restarted, so that offline devices may be about to reconnect. Absent = false. */
+  /** Whether the platform has just restarted, so that offline devices may be about to reconnect. Absent = false. */
   returning?: boolean;
   /** Whether the device can run a model as a shadow; absent = none can. */
   shadows?(device: string): boolean;
 }
 
-/** The release that a device is to run from now on; null = the desired release of that number is recalled. */
+/** The release that a device must run from now on; null = the desired release with this name is recalled. */
 export interface Wish {
   device: string;
   /** Name of the desired release on the device: `rollout` in protocol v1. */
   wish: string;
   release: Release | null;
-  /** How long the device must run healthily before it reports again, ms. */
+  /** Time that the device must run without problems before it reports again, ms. */
   soakMs?: number;
-  /** A patch from the device's current release; absent until the desired release is stored. */
+  /** A patch from the device's current release. It is absent until the desired release is stored. */
   delta?: Desired['delta'];
   /** Runs the release alongside the active one, without committing it, and reports at this interval. */
   shadow?: { everyMs: number };
@@ -166,9 +166,9 @@ export interface RolloutStore {
   /** Adds a new rollout. */
   insert(rollout: RolloutState, who: string): Promise<void>;
   /**
-   * Resolves when the step and the new desired releases are on disk. Devices may be notified only then. The new revision is one above that
-   * of `before`. If two saves have the same `before`, the later one is rejected.
-   * @returns the desired releases in force; a recall is omitted if the device has received another desired release since
+   * Resolves when the step and the new desired releases are on disk. Devices may be notified only after that. The new revision is one
+   * above that of `before`. If two saves have the same `before`, the later one is rejected.
+   * @returns the desired releases in force; a recall is omitted if the device has received another desired release since then
    */
   save(before: RolloutState, step: RolloutStep, who: string): Promise<Wish[]>;
   get(id: string): Promise<RolloutState | null>;
@@ -178,7 +178,7 @@ export interface RolloutStore {
   list(page: { after?: string | undefined; limit: number }): Promise<RolloutHead[]>;
   /** Devices sorted by name, at most `limit` after `after`. */
   devices(id: string, query: RolloutDevicesQuery): Promise<RolloutDevice[]>;
-  /** Unfinished rollouts. @param known those read before, of which only the changes are read */
+  /** Unfinished rollouts. @param known rollouts that were read before; only their changes are read */
   running(known: ReadonlyMap<string, RolloutState>): Promise<RolloutState[]>;
 }
 

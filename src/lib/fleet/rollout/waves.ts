@@ -24,7 +24,7 @@ export interface StartRollout {
   created: number;
 }
 
-/** Creates a rollout that has sent nothing to devices yet. Its first tick opens the waves that may open. */
+/** Creates a rollout that has not sent anything to devices yet. Its first tick opens the waves that may open. */
 export function startRollout(start: StartRollout): RolloutState {
   const { id, releases, rollback, selector, policy, by, created } = start;
   const members = splitIntoWaves(start.devices, policy.waves);
@@ -54,7 +54,7 @@ function newDevice(name: string, wave: number, current: boolean, created: number
 }
 
 /**
- * Sorts a rollout's devices: offline devices come last, so that early waves do not wait for them. Within both groups the order is
+ * Sorts a rollout's devices. Offline devices come last, so that early waves do not wait for them. Within both groups the order is
  * pseudo-random, so that the first wave does not always have the same devices. It depends only on the releases and the names.
  */
 export function inRolloutOrder(
@@ -71,8 +71,8 @@ export function inRolloutOrder(
 }
 
 /**
- * Encodes which of these devices are offline, as base64: one bit each in the order of their names, the first in the lowest bit of the
- * first byte. A plan stores this, so that a start gives the same waves even if devices have gone online or offline since.
+ * Encodes which of these devices are offline, as base64: one bit for each name in sorted order, starting with the lowest bit of the first
+ * byte. A plan stores the result, so that starting it gives the same waves even if devices have gone online or offline since.
  */
 export function packOffline(names: readonly string[], offline: ReadonlySet<string>): string {
   const bits = Buffer.alloc(Math.ceil(names.length / 8));
@@ -135,7 +135,7 @@ export function failures({ counts }: RolloutWave): number {
   return counts.failed + counts.rolledBack;
 }
 
-/** Number of devices that have started and not ended. */
+/** Number of devices that have started but not ended. */
 export function underWay({ counts }: RolloutWave): number {
   return counts.updating + counts.shadowing + counts.recalled + counts.restoring;
 }
