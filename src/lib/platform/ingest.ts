@@ -66,7 +66,7 @@ export async function ingest(parts: IngestParts, topic: string, payload: Buffer)
   }
 }
 
-/** Checks names as used in paths and URLs, and that columns have matching lengths. */
+/** Checks that names can be used in paths and URLs, and that columns have matching lengths. */
 function checkTelemetry(
   { device, stream = '' }: TopicParts,
   topic: string,

@@ -15,7 +15,8 @@ export class Lifecycle {
   }
 
   /**
-   * Ends every part. If one cannot be ended, for example on a full disk, the others are still ended: a half-stopped process would be of no use.
+   * Ends every part. If one cannot be ended, for example on a full disk, the others are still ended, because a half-stopped process is
+   * useless.
    * @throws the first error
    */
   async end(): Promise<void> {

@@ -54,7 +54,10 @@ export function certifiedHosts(host: string, names: readonly string[] = []): str
   return [...new Set([...local, ...own, ...names])];
 }
 
-/** Host for URLs: the first configured name; other machines cannot connect to a wildcard address, so that becomes this machine's first address. */
+/**
+ * Host for URLs: the first configured name, else the bound address. For a wildcard address, which clients cannot connect to, it is this
+ * machine's first address.
+ */
 export function reachableHost(host: string, [first]: readonly string[] = []): string {
   const name = first ?? (everywhere.has(host) ? (addresses()[0] ?? '127.0.0.1') : host);
   return name.includes(':') ? `[${name}]` : name;

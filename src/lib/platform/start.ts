@@ -281,7 +281,7 @@ function isGuide({ compat }: PlatformOptions): boolean {
   return compat?.includes('architects-guide') ?? false;
 }
 
-/** Destination to which events are forwarded. With the guide's services there is none, because `events` then names their Kafka. */
+/** Destination to which events are forwarded. With the guide's services there is none, because `events` is then the URL of their Kafka. */
 function relayOf(options: PlatformOptions): string | undefined {
   return isGuide(options) ? undefined : options.engines?.events;
 }

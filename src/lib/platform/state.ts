@@ -191,7 +191,7 @@ const stateParts = new PartTable<Ground>()
     return Backups.open({ dataDir, database, store, turns, blobs, leases, damages, telemetry, now });
   });
 
-/** Refuses to create a new database if the previous one is lost: a new one would know none of the devices, models and tokens. */
+/** Throws if the previous database is lost, instead of creating a new one: that would contain none of the devices, models and tokens. */
 async function prepareFolder({ root, database, log }: Ground): Promise<void> {
   if (database !== null && existsSync(join(root, 'pki', 'ca.crt')) && !existsSync(database))
     throw lostDatabase(database);

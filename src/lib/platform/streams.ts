@@ -252,7 +252,7 @@ class Held {
     if (--this.waiting === 0) this.done(null);
   }
 
-  /** The first refusal decides; later calls have no effect. */
+  /** The first nack decides; later calls have no effect. */
   refused(): void {
     if (this.waiting <= 0) return;
     this.waiting = 0;

@@ -41,7 +41,7 @@ export function valuesOf({ type }: Pick<End, 'type'>, count: number): Activation
   return type === 'int16' ? new Int16Array(count) : new Float32Array(count);
 }
 
-/** Features before standardization → the network's input, in its own type. Returns `out`. */
+/** Standardizes features and converts them to the type of the network's input. Returns `out`. */
 export function encodeInput<T extends Activations>(
   features: ArrayLike<number>,
   standardization: Standardization,

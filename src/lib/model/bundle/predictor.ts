@@ -137,7 +137,9 @@ function reconstructionError(
   return sum / input.length;
 }
 
-/** Index of the maximum; the first one in case of ties. Uses the output's own numbers: dequantizing must not make a difference. */
+/**
+ * Index of the maximum; the first one in case of ties. Compares the output's own numbers, so that dequantization cannot change the result.
+ */
 function argMax(values: ArrayLike<number>): number {
   let best = 0;
   for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;

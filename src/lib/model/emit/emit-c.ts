@@ -527,7 +527,7 @@ export function hasC(op: OperatorName): boolean {
 /** A network as functions to be called in sequence. */
 interface Pieces {
   pieces: Piece[];
-  /** The tensor whose memory each tensor uses: a change of shape moves nothing. */
+  /** The tensor whose memory each tensor uses. The output of an operator that changes only the shape uses its input's memory. */
   roots: readonly number[];
 }
 
@@ -587,7 +587,10 @@ function refuseOthers({ tensors, inputs, outputs, operators }: Graph): void {
   });
 }
 
-/** Index of the only operator that reads this operator's output; undefined unless each of its results depends on a single value. */
+/**
+ * Index of the only operator that reads this operator's output; undefined if there is none, or if any of its results depends on several
+ * values.
+ */
 function lookupAfter(graph: Graph, { outputs }: Operator): number | undefined {
   const [made] = outputs;
   if (graph.outputs.includes(made!)) return undefined;

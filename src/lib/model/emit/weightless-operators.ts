@@ -147,7 +147,7 @@ ${loops('r', reduced, (place) => take(place.x))}
   });
 }
 
-/** Distance between the elements of an input that neighbors of the output are computed from: 0 along a repeated axis. */
+/** Distance, along each axis, between the input elements from which neighboring outputs are computed; 0 along a repeated axis. */
 function broadcastSteps(own: readonly number[], shape: readonly number[]): number[] {
   const strides = stridesOf(own);
   const missing = shape.length - own.length;
@@ -503,7 +503,7 @@ export function fill(site: Site): Piece {
   });
 }
 
-/** RESIZE_NEAREST_NEIGHBOR: tables of the rows and columns that are taken. */
+/** RESIZE_NEAREST_NEIGHBOR: tables of the source rows and columns. */
 export function nearest(site: SiteOf<'RESIZE_NEAREST_NEIGHBOR'>): Piece {
   const { batches, channels, input, output } = resizeOf(nodeAt(site.graph, site.at));
   const [rows, columns] = [0, 1].map((axis) => nearestPlaces(input[axis]!, output[axis]!, site.options));

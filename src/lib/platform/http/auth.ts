@@ -92,7 +92,10 @@ function refusedCredentials({ raw }: FastifyRequest): string {
     : 'the client certificate is not valid for a device here; it takes precedence over a token';
 }
 
-/** Ends a response in progress when its token ends. One that has not begun is sent first: it may be the response to the revocation itself. */
+/**
+ * Ends a response in progress when its token ends. A response that has not begun is sent first: it may be the response to the revocation
+ * itself.
+ */
 function cut(reply: FastifyReply): void {
   if (reply.raw.headersSent) reply.raw.destroy();
   else reply.raw.shouldKeepAlive = false;
@@ -122,7 +125,7 @@ function refusalOf(
 
 type DeviceIdentity = Extract<Identity, { kind: 'device' }>;
 
-/** If a client certificate is presented, only that counts: a token or cookie cannot make up for a refused certificate. */
+/** If a client certificate is presented, only that counts: a token or cookie does not help if the certificate is rejected. */
 async function identify(
   request: FastifyRequest,
   parts: Pick<ApiParts, 'tokens' | 'logins' | 'ca' | 'devices'>,
@@ -243,7 +246,7 @@ export interface Rates {
   known: number;
   /** Per address, to public routes. */
   anonymous: number;
-  /** Per address with wrong tokens, and the same number with wrong claims; beyond this, the address must wait. */
+  /** Requests with wrong tokens per address, and, counted separately, with wrong claims. Beyond this, the address must wait. */
   failures: number;
 }
 

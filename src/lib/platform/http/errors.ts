@@ -30,7 +30,7 @@ export function answerErrors(app: FastifyInstance, log: Logger): void {
     if (status === 401) reply.header('www-authenticate', 'Bearer realm="aiot"');
     return sendProblem(reply, told, status);
   });
-  // Runs before Fastify's own check of the body, which would refuse QUERY without one.
+  // Runs before Fastify's own check of the body, which would reject QUERY without one.
   app.addHook('onRequest', async (request, reply) => {
     if (request.is404) return answerMissing(request, reply);
   });

@@ -64,9 +64,9 @@ type Parts = Pick<
 >;
 
 /**
- * The dashboard's live connection: a WebSocket at /live, on the same port as the dashboard, with the session of the browser. It carries events, messages
- * of devices, and MQTT messages; `liveRequestSchema` describes the requests. MQTT itself would not do: it has no events and no times of stored
- * messages. This connection also works with an external broker and with replicas.
+ * The dashboard's live connection: a WebSocket at /live, on the same port as the dashboard, with the session of the browser. It carries
+ * events, messages of devices, and MQTT messages; `liveRequestSchema` describes the requests. Plain MQTT would not suffice, because it has
+ * neither events nor the times of stored messages. This connection also works with an external broker and with replicas.
  */
 export function liveRoute(parts: Parts): FastifyPluginAsync {
   return async (app) => {
@@ -109,7 +109,7 @@ function routeUpgrades(app: FastifyInstance): WeakMap<IncomingMessage, Buffer> {
   const heads = new WeakMap<IncomingMessage, Buffer>();
   app.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
     socket.on('error', () => socket.destroy());
-    // The parser has left the connection, so a body could not be read.
+    // Node's parser no longer reads from this connection, so a body could not be read.
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
       return;
@@ -136,8 +136,9 @@ function webSockets(): Promise<import('ws').WebSocketServer> {
 }
 
 /**
- * Refuses pages of other origins: WebSockets are not subject to the same-origin policy, and browsers add the session cookie to requests of other ports
- * and subdomains of this host too. Behind a proxy, the host is the one that it forwards. @throws AIOT_NOT_ALLOWED
+ * Rejects requests from pages of other origins: WebSockets are not subject to the same-origin policy, and browsers add the session cookie
+ * to requests of other ports and subdomains of this host too. Behind a proxy, the host is the one that it forwards. @throws
+ * AIOT_NOT_ALLOWED
  */
 function checkOrigin({ headers }: FastifyRequest, url: string): void {
   const { origin, host, authorization } = headers;
@@ -315,7 +316,7 @@ class LiveConnection {
     );
   }
 
-  /** Sends a message if the page takes it now. */
+  /** Sends a message, or counts it as missed if too many bytes are pending. */
   private offer(id: number, news: LiveNews): void {
     if (this.socket.bufferedAmount > pendingBytes) this.miss(id);
     else void this.send(news);
@@ -381,7 +382,7 @@ function messageOf(message: Message): LiveMessage {
   return depthOf(text) > deepest ? { ...line, payload: text, encoding: 'utf8', bytes } : { ...line, bytes };
 }
 
-/** The first bytes of a payload, without the part of a UTF-8 character at their end. */
+/** The first bytes of a payload, without an incomplete UTF-8 character at the end. */
 function beginningOf(payload: Uint8Array): Uint8Array {
   let end = longestPayload;
   while (end > longestPayload - 4 && ((payload[end] ?? 0) & 0xc0) === 0x80) end--;

@@ -30,7 +30,7 @@ export interface TakeKey {
   recording: string;
 }
 
-/** @throws AIOT_MESSAGE_MALFORMED for a payload that is nested deeper than JSON.stringify can go */
+/** @throws AIOT_MESSAGE_MALFORMED for a payload that is nested too deeply for JSON.stringify */
 export function jsonOf(entry: Entry): string {
   try {
     return JSON.stringify(entry);

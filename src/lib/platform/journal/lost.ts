@@ -103,8 +103,8 @@ export function lessBy(before: readonly Tally[], after: readonly Tally[]): Tally
 }
 
 /**
- * Recovers the identity of a damaged line from its intact members. They are text from a device, so only valid names are accepted. Lines that have
- * become one, because the newline between them is damaged, are counted separately.
+ * Recovers the identity of a damaged line from its intact members. These are text from a device, so only valid names are accepted. Lines
+ * joined by a damaged newline are counted separately.
  */
 export function salvaged({ bytes }: { bytes: Buffer }): Tally[] {
   const text = bytes.toString('utf8');

@@ -30,7 +30,7 @@ const prefix = 9;
 
 /**
  * One record as a line: CRC-32 (zlib's) of the JSON's bytes as 8 hex digits, a space, the JSON, a newline.
- * @throws AIOT_MESSAGE_MALFORMED for a payload that is nested deeper than JSON.stringify can go
+ * @throws AIOT_MESSAGE_MALFORMED for a payload that is nested too deeply for JSON.stringify
  */
 export function lineOf(record: JournalRecord): Buffer {
   const json = jsonOf(record);
@@ -57,7 +57,7 @@ export function parseLine(line: Buffer, checked: boolean): JournalRecord | Remov
   }
 }
 
-/** A segment's file. Removing recordings rewrote it as the next generation. */
+/** A segment's file. Each removal of recordings rewrote it as the next generation. */
 export interface SegmentFile {
   segment: number;
   generation: number;
@@ -140,7 +140,7 @@ async function* linesFrom(path: string, offset: number): AsyncGenerator<Buffer> 
 /** Size at which a backup's segment is complete, bytes. */
 const segmentBytes = 64 * 1024 ** 2;
 
-/** Writes telemetry as segments. @param batches as `Telemetry.stored` */
+/** Writes telemetry as segments. @param batches as returned by `Telemetry.stored` */
 export async function writeSegments(
   batches: AsyncIterable<readonly JournalRecord[]>,
   folder: string,

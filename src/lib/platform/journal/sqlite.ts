@@ -638,7 +638,7 @@ async function finishRebuild(path: string): Promise<void> {
 /** Where the journal of earlier versions is kept until the next backup. */
 export const migratedFolder = 'journal-migrated';
 
-/** Takes over the journal of earlier versions; an interrupted migration resumes where it stopped. */
+/** Migrates the journal of earlier versions; an interrupted migration resumes where it stopped. */
 async function migrate(
   folder: string,
   telemetry: TableTelemetry,

@@ -76,7 +76,7 @@ export interface Tables {
   readonly alone: boolean;
   /** Maximum rows of one INSERT. */
   readonly together: number;
-  /** SQL that reads a text column, which may hold damaged bytes. */
+  /** SQL that reads a text column, which may contain damaged bytes. */
   text(column: string): string;
   rows<Row>(sql: string, values: readonly unknown[]): Promise<Row[]>;
   /** Same as `rows`, between transactions on the connection that writes. A process that only writes then needs no second connection. */

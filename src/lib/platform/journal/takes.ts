@@ -50,7 +50,7 @@ export function emptyTake({ channel, stream, device, recording }: TakeKey): Take
 
 const fieldName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
-/** Caches a message's fields and key, which several steps need on its way to the disk. */
+/** Caches a message's fields and key, which several steps need before it is stored. */
 const knownFields = new WeakMap<object, [string, number[]][]>();
 const knownKeys = new WeakMap<object, TakeKey>();
 
@@ -75,8 +75,8 @@ function foundFields(payload: Record<string, unknown>): [string, number[]][] {
 }
 
 /**
- * The recording of a message. Messages that name none form one recording per day (UTC), by their own time. If that is more than a day
- * ahead, the arrival time counts, since that day has not begun.
+ * The recording of a message. Messages without a recording name form one recording per day (UTC), by their own time. If that time is more
+ * than a day ahead, the arrival time is used instead, because that day has not begun.
  */
 export function takeKeyOf(entry: Entry): TakeKey {
   const known = knownKeys.get(entry);

@@ -45,7 +45,7 @@ export interface Telemetry {
    * @param lost is called with each damaged message, which is skipped
    */
   read(key: TakeKey, span?: Span, lost?: (message: LostMessage) => void): AsyncGenerator<Entry>;
-  /** Resolves when all damage met by reads has been examined and recorded. */
+  /** Resolves when all damage found by reads has been examined and recorded. */
   settled(): Promise<void>;
   /** Counts of a model's predictions. */
   live(name: string, version: number): Promise<LiveCounts>;

@@ -46,8 +46,8 @@ export class DatabaseThread {
   ) {}
 
   /**
-   * The thread starts with the first request, because a start takes 50 ms of CPU time, and many connections are never used. If the file cannot be
-   * opened, the first request fails with the reason. @param readOnly refuses every write
+   * The thread starts with the first request, because a start takes 50 ms of CPU time, and many connections are never used. If the file
+   * cannot be opened, the first request fails with the reason. @param readOnly rejects every write
    */
   static open(path: string, { readOnly = false } = {}): DatabaseThread {
     return new DatabaseThread(path, readOnly);

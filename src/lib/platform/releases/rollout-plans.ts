@@ -223,10 +223,10 @@ interface ProofParts {
   configs: Pick<Configs, 'manifest'>;
 }
 
-/** Number of cached releases: the proofs of one rollout name the same ones. */
+/** Number of cached releases: most proofs of one rollout are for the same few releases. */
 const kept = 64;
 
-/** A release as named both by devices and by manifests. */
+/** A release as identified in both proofs and manifests. */
 type Running = Proof['release'];
 
 /** Checks devices' signed update proofs: that the signature is the device's, and that the release matches its signed manifest. */

@@ -141,7 +141,7 @@ export class Rollouts {
   async start(value: unknown, who: string): Promise<Rollout> {
     const planned = await this.planner.prepare(value);
     await this.parts.deltas.ready(planned.deltas, patienceMs.start);
-    // Runs in turn with removals, so that the release still exists.
+    // Serialized with removals, so that the release cannot be removed meanwhile.
     return this.parts.models.inTurn(async () => {
       const { request, devices, current } = await this.planner.prepare(value);
       const { releases, rollback, selector, policy } = request;
@@ -359,8 +359,8 @@ interface Known {
 }
 
 /**
- * Statistics over all devices of a rollout. Scanning a hundred thousand takes a tenth of a second or more. Recently requested or ended
- * rollouts are therefore counted once and then updated from devices' reports.
+ * Statistics over all devices of a rollout. Scanning a hundred thousand devices takes a tenth of a second or more. Recently requested or
+ * ended rollouts are therefore counted once and then updated from devices' reports.
  */
 export class RolloutFigures {
   private readonly known = new Map<string, Known>();

@@ -106,7 +106,10 @@ export class Stages {
   }
 }
 
-/** The limits applied to the signed evaluation; a version without limits has no evidence. */
+/**
+ * Reason why the signed evaluation does not allow promotion, or null. An evaluation without limits proves nothing, so it does not allow it
+ * either.
+ */
 function evaluation({ name, version, kind, gates }: ModelVersion): { message: string; next: string } | null {
   const next = 'Set limits in model.accept, then evaluate and push again; or give a reason: --reason TEXT';
   const subject = `${name}@${version}`;

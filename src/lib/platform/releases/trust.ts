@@ -161,7 +161,7 @@ export class Roots {
     });
   }
 
-  /** Creates another timestamp key: it is used once a root names it. */
+  /** Creates another timestamp key: it is used once a root lists it. */
   newKey(who: string): Promise<PublicKey> {
     const { store, turns, events } = this.parts;
     return turns.of('trust')(async () => {
@@ -176,7 +176,7 @@ export class Roots {
     });
   }
 
-  /** The newest timestamp, re-signed if something has changed or it is an hour old; null = no root names a key for it. */
+  /** The newest timestamp, re-signed if something has changed or it is an hour old; null = no root has a key for timestamps. */
   async timestamp(): Promise<Envelope | null> {
     const root = await this.newest();
     if (root === null) return null;
@@ -221,7 +221,7 @@ export class Roots {
     );
   }
 
-  /** Requires that this platform holds enough of the root's timestamp keys: otherwise devices would reject its timestamps. */
+  /** Requires that this platform has enough of the root's timestamp keys: otherwise devices would reject its timestamps. */
   private async requireOwnKeys({ roles: { timestamp } }: Root): Promise<void> {
     const own = (await this.keys()).filter((key) => timestamp.keyids.includes(publicOf(key).keyid));
     if (own.length >= timestamp.threshold) return;

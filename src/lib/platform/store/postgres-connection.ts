@@ -17,7 +17,7 @@ export async function addressOf(url: string): Promise<Address> {
   const { default: pg } = await import('pg');
   const parsed = URL.canParse(url) ? new URL(url) : null;
   if (!parsed || !/^postgres(?:ql)?:$/.test(parsed.protocol)) {
-    // The invalid value is not shown: it may hold a password.
+    // The invalid value is not shown: it may contain a password.
     throw new AiotError(
       'AIOT_USAGE',
       'expected --database in the form postgres://USER:PASSWORD@HOST:PORT/NAME',
@@ -50,7 +50,7 @@ export async function addressOf(url: string): Promise<Address> {
 /** Makes each commit durable on disk. Stronger settings are left unchanged, because an operator may require more, such as a standby. */
 const durably = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`;
 
-/** Called before each statement, which it may refuse by throwing. */
+/** Called before each statement, which it may reject by throwing. */
 export type Guard = () => void;
 
 /**

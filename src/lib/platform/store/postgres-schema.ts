@@ -5,7 +5,7 @@ import { type Address, databaseError, openSession, type Session } from './postgr
 
 /**
  * Migrates the database: all or nothing, and once; concurrent callers wait.
- * @throws AIOT_DATABASE_REFUSED (one of a newer aiot, a server that is too old), AIOT_DATABASE_UNREACHABLE
+ * @throws AIOT_DATABASE_REFUSED (a schema of a newer aiot, or a server that is too old), AIOT_DATABASE_UNREACHABLE
  */
 export async function migrate(address: Address): Promise<void> {
   const session = await openSession(address, {
@@ -106,7 +106,7 @@ export const lockClass = Buffer.from('aiot').readInt32BE();
 /**
  * Additions for PostgreSQL, which several processes write to. Idempotent, because it runs after each migration.
  *
- * Events: ids must increase in commit order, so a writer waits for earlier ones. The lock is taken before the id is drawn, and released
+ * Events: ids must increase in commit order, so a writer waits for earlier ones. The lock is taken before the id is assigned, and released
  * after the commit is visible. Source: Programming with advisory locks, 13.3.5; a trigger before a statement runs before its defaults are
  * computed, 39.1.
  *

@@ -73,8 +73,8 @@ interface Held {
 }
 
 /**
- * Turns across all processes: a session's advisory lock, held while the task runs. If that session is lost, and the lock with it, `guard` refuses
- * further statements of the task.
+ * Turns across all processes: a session's advisory lock, held while the task runs. If that session is lost, and the lock with it, `guard`
+ * rejects further statements of the task.
  */
 async function postgresTurns(address: Address): Promise<{
   turns: Turns;

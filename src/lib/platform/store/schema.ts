@@ -205,7 +205,7 @@ export interface Schema {
     request: string;
     result: string | null;
     error: string | null;
-    /** For external jobs: the job counts as lost if it is not reported on before this time. */
+    /** For external jobs: the job counts as lost if no report arrives before this time. */
     leaseUntil: number | null;
     /** Time of the cancellation request. */
     cancelled: number | null;

@@ -29,7 +29,7 @@ export async function upDetached(options: UpOptions, signal?: AbortSignal): Prom
   const child = startProgram(process.execPath, [entry(), ...argumentsOf(folder, options)], {
     detached: true,
     stdio: ['ignore', 'pipe', log.fd],
-    // Values may be credentials: unlike arguments, other users cannot read the environment.
+    // Values may be credentials. Other users can read a process's arguments, but not its environment.
     env: {
       ...process.env,
       ...options.project?.set,
@@ -60,7 +60,7 @@ function entry(): string {
   return join(packageRoot(), 'bin', sources ? 'dev.js' : 'run.js');
 }
 
-/** Environment variables with the addresses of engines, which may hold passwords. */
+/** Environment variables with the addresses of engines, which may contain passwords. */
 function enginesOf({ engines }: UpOptions): Record<string, string | undefined> {
   return {
     AIOT_DATABASE: engines?.database,

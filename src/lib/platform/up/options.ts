@@ -85,7 +85,7 @@ export function platformFolder(data: string | undefined): string {
 }
 
 /**
- * Arguments of `aiot up` that reproduce these options; engines are left out, because their addresses may hold passwords.
+ * Arguments of `aiot up` that reproduce these options; engines are left out, because their addresses may contain passwords.
  * @param folder of the platform; undefined = the one set in the environment, or the default
  */
 export function argumentsOf(folder: string | undefined, options: UpOptions): string[] {

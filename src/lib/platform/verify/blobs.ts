@@ -115,7 +115,7 @@ export async function repairBlob(data: string, digest: string, from: string | nu
   const file = await open(part, 'r+');
   await file.sync();
   await file.close();
-  // Something else may have taken the blob's path, such as a folder.
+  // The blob's path may be occupied by something else, such as a folder.
   await rm(path, { recursive: true, force: true });
   await rename(part, path);
   await syncFolder(dirname(path));

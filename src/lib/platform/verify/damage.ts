@@ -79,7 +79,7 @@ export class Damages {
       .filter((lost) => lost.stream === undefined || lost.stream === stream);
   }
 
-  /** Acknowledges all damage, or that with these ids. @throws AIOT_NOT_FOUND */
+  /** Acknowledges all damage, or only the damage with these ids. @throws AIOT_NOT_FOUND */
   async acknowledge(ids: readonly string[] | undefined, who: string): Promise<{ acknowledged: Damage[] }> {
     const { store, events, now } = this.parts;
     return this.inTurn(() =>

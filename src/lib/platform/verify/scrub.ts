@@ -13,7 +13,7 @@ import type { Damages } from './damage.js';
 /** Maximum bytes read per second: an eighth of an SD card's throughput. */
 const rate = 8 * 1024 ** 2;
 
-/** Time from the end of one scrub to the next, and interval of the checks whether one is due, ms. */
+/** Time from the end of one scrub to the start of the next, and interval of the checks for whether one is due, ms. */
 const periodMs = 24 * 3600 * 1000;
 
 const lookMs = 60_000;
