@@ -1,4 +1,4 @@
-/** Datasets: record, import, open, label, split, check. A recording is one take by one device, and is never divided. */
+/** Datasets: recording, import, opening, labels, splits, checks. A recording is one take by one device, and is never divided. */
 export { checkDataset } from './check/check.js';
 export { checkSplit, leakError } from './check/copies.js';
 export { checkPath } from './check/files.js';

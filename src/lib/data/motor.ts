@@ -11,7 +11,7 @@ export function simulateMotor(options: {
   const { state, rateHz, seed } = options;
   const samples = Math.round(options.seconds * rateHz);
   const columns = motorFields.map(() => new Float64Array(samples));
-  // Each state has its own random stream: healthy 1 and blocked 1 are not the same motor.
+  // Each state has its own random stream, so that healthy 1 and blocked 1 are different motors.
   const random = seededRandom(motorSeed(state, seed));
   const source = motorSamples({ state, rateHz, random });
   for (let i = 0; i < samples; i++) {
@@ -29,12 +29,14 @@ export function simulateMotor(options: {
   };
 }
 
-/** A seed that no other state uses. Takes of the first four states keep their seeds, because existing models were trained on them. */
+/**
+ * A seed that is different for each state. The first four states keep their earlier seeds, because existing models were trained with them.
+ */
 function motorSeed(state: MotorState, seed: number): number {
   return state === 'worn' ? 1_000_000 + seed : seed * 4 + motorStates.indexOf(state);
 }
 
-/** Takes of each state, and seconds per take: enough for each side of a split to have motors of its own. */
+/** Number of takes of each state, and seconds per take. There are enough for each side of a split to have motors of its own. */
 const takes = 10;
 
 const seconds = 16;
@@ -66,7 +68,7 @@ interface MotorOptions {
   ambientDegC?: number;
 }
 
-/** One motor and its location: no two are built and mounted alike. */
+/** Draws the parameters of one motor and its location at random, because no two are built and mounted alike. */
 function drawUnit(state: MotorState, random: Random) {
   const between = (low: number, high: number) => low + (high - low) * random();
   type Range = [low: number, high: number];
@@ -74,11 +76,11 @@ function drawUnit(state: MotorState, random: Random) {
     between(...(state === of ? bad : state === 'worn' ? worn : good));
   return {
     load: between(0.2, 0.9),
-    /** mm/s at 1×, at the speed of a motor with half its load. */
+    /** Amplitude at 1× in mm/s, at the speed of a motor at half load. */
     imbalance: faulty('imbalance', [2.6, 5], [0.3, 0.8]),
     /** mm/s per ball impact. */
     pit: faulty('bearing', [1.5, 4], [0, 0.05], [0.3, 0.9]),
-    /** Additional A, and additional noise in mm/s: a worn bearing rubs. */
+    /** Additional current in A, and additional noise in mm/s, because a worn bearing rubs. */
     friction: faulty('bearing', [0.02, 0.06], [0, 0.01], [0, 0.02]),
     roughness: faulty('bearing', [0.25, 0.45], [0.15, 0.3], [0.15, 0.35]),
     /** dB added by the location. */
@@ -120,7 +122,7 @@ export function* motorSamples(options: MotorOptions): Generator<number[], never>
   let [ring, ringBefore] = [0, 0];
   let energy = 0.1;
   for (;;) {
-    // The load varies like the pressure ahead of a pump and takes about 5 s to recover from a disturbance.
+    // The load varies like the pressure ahead of a pump, and returns to its mean with a time constant of 5 s.
     load += (dt / 5) * (unit.load - load) + Math.sqrt(dt) * 0.03 * gaussian(random);
     const shaft = blocked ? 0 : shaftHz(Math.min(1, Math.max(0, load)));
     const current = blocked ? motor.current.blocked : runningCurrent(load) + unit.friction;
@@ -130,7 +132,7 @@ export function* motorSamples(options: MotorOptions): Generator<number[], never>
     ball += outerRaceHz(shaft) * dt;
     let hit = 0;
     if (ball >= 1) {
-      // Balls slip a little and hit unevenly: no two bursts are alike.
+      // Balls slip a little and hit unevenly, so no two bursts are alike.
       ball += 0.02 * gaussian(random) - 1;
       hit = unit.pit * (0.6 + 0.8 * random());
     }
@@ -174,7 +176,7 @@ export const motor = {
   ring: { hz: 80, seconds: 0.012 },
 } as const;
 
-/** Shaft turns per second, at a load from 0 (idle) to 1: mains / pole pairs · (1 − slip). */
+/** Shaft turns per second at a load from 0 (idle) to 1: mains / pole pairs · (1 − slip). */
 export function shaftHz(load: number): number {
   const slip = motor.slip.idle + (motor.slip.full - motor.slip.idle) * load;
   return (motor.mainsHz / motor.polePairs) * (1 - slip);
@@ -191,7 +193,7 @@ export function endRise(current: number): number {
   return motor.heat.perWatt * (current * current * motor.resistance + motor.ironWatts);
 }
 
-/** A, at a load from 0 to 1. */
+/** Current in A at a load from 0 to 1. */
 export function runningCurrent(load: number): number {
   return motor.current.idle + (motor.current.full - motor.current.idle) * load;
 }

@@ -4,9 +4,10 @@ import type { Split } from './types.js';
 export type Part = 'train' | 'validation' | 'test';
 
 /**
- * Assigns the windows of a recording to parts, for a split by window: at random, with shares of about 60, 15 and 25 percent. The result is
- * determined by the recording's name and a seed. A split by window is optimistic: neighboring windows are nearly identical.
- * @param count windows that the recording yields
+ * Assigns the windows of a recording to parts, for a split by window: at random, with shares of about 60, 15 and 25 percent. The result
+ * depends only on the recording's name and a seed. Results of such a split are optimistic, because neighboring windows are nearly
+ * identical.
+ * @param count number of windows in the recording
  */
 export function windowParts({ seed }: Pick<Split, 'seed'>, id: string, count: number): Part[] {
   let hash = seed | 0;

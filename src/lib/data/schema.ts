@@ -53,7 +53,7 @@ async function readSchema(file: string): Promise<DataSchema> {
   });
 }
 
-/** The schema that aiot.yaml declares for its stream: no missing values are expected. */
+/** The schema that aiot.yaml declares for its stream, which allows no missing values. */
 function declaredFields({ config }: Project): SchemaField[] {
   return Object.entries(config.stream.fields).map(([name, { type, unit, range }]) => ({
     name,
@@ -99,9 +99,9 @@ const violationSchema = z.object({
   column: z.string(),
   /** The violated constraint. */
   against: z.string(),
-  /** Rows that violate it. */
+  /** Number of rows that violate the constraint. */
   count: z.int(),
-  /** The first of them: from 1, below the header; for recordings, within the recording. */
+  /** The first of these rows. Numbers start at 1 below the header or, for recordings, within the recording. */
   places: z.array(z.object({ row: z.int(), recording: z.string().nullable(), value: z.string() })),
   message: z.string(),
 });
@@ -124,7 +124,10 @@ export type SchemaResult = z.output<typeof schemaResultSchema>;
 /** Fraction of the observed span by which values may exceed it. */
 const beyond = 0.1;
 
-/** Maximum number of different words in a column of categories, absolute and relative to its rows: beyond that they are names or remarks. */
+/**
+ * Maximum number of different words in a column of categories, absolute and as a share of its rows. If there are more, they are names or
+ * remarks.
+ */
 const mostCategories = 50;
 
 const mostOfRows = 0.5;
@@ -194,13 +197,13 @@ function fieldOf(column: Column, declared?: ProjectConfig['stream']['fields'][st
   };
 }
 
-/** Rounded to digits that matter relative to a tenth of the span: the file is meant to be read. */
+/** Rounds to about two significant digits of a tenth of the span, because people read the file. */
 function rounded(value: number, margin: number): number {
   if (margin === 0) return value;
   return Number(value.toFixed(Math.min(20, Math.max(0, 2 - Math.floor(Math.log10(margin))))));
 }
 
-/** Number of locations that are listed. */
+/** Maximum number of locations listed. */
 const mostPlaces = 5;
 
 /** Limit for the share of missing values: twice the observed share, or 0.01 above it, whichever is larger. */
@@ -210,9 +213,9 @@ const missingMore = 0.01;
 
 interface Rule {
   fields: SchemaField[];
-  /** The schema's name. */
+  /** Name of the schema. */
   against: string;
-  /** Whether columns that it does not name are reported. */
+  /** Whether columns that are missing in the schema are reported. */
   whole: boolean;
 }
 
@@ -257,7 +260,7 @@ function placesIn({ take, rows }: Rows): PlaceOf {
   return (row, value) => {
     const code = take.codes[row]!;
     const recording = take.words[code] ?? null;
-    // Row numbers of a table with many takes refer to the table.
+    // In a table with several takes, row numbers refer to the whole table.
     return take.name === 'recording' && recording !== null
       ? { row: row - starts.get(code)! + 1, recording, value }
       : { row: row + 1, recording, value };
@@ -344,7 +347,7 @@ function checkNumbers(
     return found;
   }
   if (words > 0) {
-    // In a CSV file, line 2 is row 1.
+    // Row 1 is on line 2 of a CSV file.
     const places = first.map(({ line, cell }) => ({ row: line - 1, recording: null, value: cell }));
     const message = `${name}: ${plural(words, 'cell')} without a number, such as "${first[0]?.cell ?? ''}"`;
     found.push(violation('type', name, against, words, places, message));
@@ -381,7 +384,7 @@ function missingOf(column: Column): Hits & { share: number } {
   return { ...hits, share: hits.count / Math.max(1, length) };
 }
 
-/** Number of rows, and the first of them. */
+/** Number of matching rows, and the first of them. */
 interface Hits {
   count: number;
   rows: number[];

@@ -7,9 +7,9 @@ import type { Dataset, Recording, Split } from './types.js';
 
 /**
  * Divides the labeled recordings into about 60 % for training, 15 % for validation and 25 % for testing. Recordings are never divided, and
- * copies of each other stay together. By recording: drawn at random from each class and each recorded label. By device: no device is on
- * two sides. By time: the newest recordings of each class are for testing. By window, only to show how optimistic that is: each recording
- * is on all sides, and `windowParts` divides its windows.
+ * copies of each other stay together. By recording: at random within each class and recorded label. By device: no device is on two sides.
+ * By time: the newest recordings of each class are for testing. By window (only to show how optimistic that is): each recording is on all
+ * sides, and `windowParts` divides its windows.
  * @throws AIOT_LABEL_UNKNOWN (a label in no class), AIOT_DATA_ONE_CLASS, AIOT_DATA_TOO_FEW (a class with fewer than three independent
  * recordings), AIOT_DATA_NO_DEVICE, AIOT_DATA_NO_TIME
  */
@@ -87,7 +87,7 @@ function splitByClass(
       throw tooFew(name, own.length, 'independent recording(s); copies of one count as one');
     const labels = [...new Set(own.map(([id = '']) => byId.get(id)!.label))].sort();
     const strata = labels.map((label) => own.filter(([id = '']) => byId.get(id)!.label === label));
-    // A label too rare to be on each side on its own shares one draw with the rest of its class.
+    // If one label is too rare to be on every side, the recordings of the whole class are assigned together.
     const apart = strata.every((stratum) => stratum.length >= 3) ? strata : [own];
     for (const stratum of apart) assign(stratum, parts);
   }
@@ -104,7 +104,7 @@ function startedAt({ id, startedAt: at }: Recording): number {
   throw new AiotError('AIOT_DATA_NO_TIME', `model.split is "time", but recording ${id} has no start time`);
 }
 
-/** Draws whole devices until each class is on each side; after a hundred failed draws, a solution is unlikely. */
+/** Assigns whole devices at random until each class is on each side. After a hundred failed attempts, a solution is unlikely. */
 function splitByDevice(
   ids: string[],
   copies: { a: string; b: string }[],
@@ -145,7 +145,7 @@ function tooFew(name: string, count: number, what: string): AiotError {
   );
 }
 
-/** Sets of IDs joined by pairs; an ID in no pair is a set of its own. Preserves the order of first appearance. */
+/** Sets of IDs that are connected by pairs; an ID without a pair forms a set of its own. Keeps the order of first appearance. */
 function groupsOf(ids: string[], pairs: { a: string; b: string }[]): string[][] {
   const parent = new Map(ids.map((id) => [id, id]));
   const rootOf = (id: string): string => {

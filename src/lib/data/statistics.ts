@@ -58,7 +58,7 @@ interface Groups {
   groups: GroupStatistics[];
 }
 
-/** Maximum number of groups for which statistics are listed. */
+/** Maximum number of groups whose statistics are listed. */
 const mostGroups = 1000;
 
 function groupsOf(by: TextColumn | null): Groups | null {
@@ -79,7 +79,7 @@ function addGroups(groups: Groups | null, column: Column): void {
     const code = codes[i]!;
     const value = column.values[i]!;
     if (code < 0 || value - value !== 0) continue;
-    // Welford (1962): one pass, and no difference of large sums.
+    // Welford (1962): one pass, without the difference of two large sums.
     const step = value - mean[code]!;
     mean[code]! += step / ++count[code]!;
     squares[code]! += step * (value - mean[code]!);
@@ -168,7 +168,7 @@ const fieldStatisticsSchema = z.object({
   missing: z.int(),
   infinite: z.int(),
   ...momentsShape,
-  /** Linear interpolation between values, like numpy's. */
+  /** Quantiles with linear interpolation between values, as in numpy. */
   quantiles: z
     .object({
       p01: z.number(),
@@ -186,7 +186,7 @@ const fieldStatisticsSchema = z.object({
   categories: z.array(z.object({ word: z.string(), count: z.int() })).nullable(),
   /** Longest run of consecutive rows with one value. */
   longestRun: z.int(),
-  /** Number of independent rows that the rows are equivalent to, given how slowly their values change. */
+  /** Number of independent rows that carry as much information as these rows, given how slowly their values change. */
   effective: z.number(),
 });
 

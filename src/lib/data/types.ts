@@ -8,9 +8,9 @@ export interface Recording {
   device: string | null;
   /** Samples per second, Hz. */
   rateHz: number;
-  /** Milliseconds since 1970 of the first sample, or null if unknown. */
+  /** Time of the first sample in ms since 1970, or null if unknown. */
   startedAt: number | null;
-  /** Number of messages known to be lost from it, by their sequence numbers; absent = not counted. */
+  /** Number of messages lost from the recording, by their sequence numbers; absent = not counted. */
   missing?: number;
   fields: string[];
   /** One column per field, all of the same length (samples). */
@@ -28,8 +28,8 @@ export interface Dataset {
 }
 
 /**
- * IDs of recordings. `validation` is for early stopping and model selection, `test` for the metrics; neither is ever trained on. By `window` every
- * recording is on all three sides, and `windowParts` assigns its windows.
+ * IDs of recordings. `validation` is for early stopping and model selection, `test` for the metrics; neither is used for training. In a
+ * split by window, every recording is on all three sides, and `windowParts` assigns its windows.
  */
 export interface Split {
   by: 'recording' | 'device' | 'time' | 'window' | 'row' | 'group';
@@ -40,7 +40,7 @@ export interface Split {
 }
 
 export const findingKinds = [
-  /** The same signal twice: on two sides of a split, or (only a warning) in one dataset. */
+  /** The same signal on two sides of a split, or twice in one dataset (only a warning). */
   'leak',
   /** Rows that repeat the previous row: the recorder polled faster than the sensor measured. In tables, equal and nearly equal rows. */
   'repeats',
@@ -57,7 +57,7 @@ export const findingKinds = [
   'unit',
   /** A constant offset compared with the other recordings. */
   'offset',
-  /** Single samples that leave the signal and return at once. */
+  /** Single samples that differ greatly from the neighbors on both sides. */
   'spikes',
   'saturation',
   /** Missing samples or messages, or a recorder that stopped. */
@@ -67,15 +67,15 @@ export const findingKinds = [
   'short',
   'not-a-number',
   'label',
-  /** A column that names a row, a time or a device instead of measuring anything. */
+  /** A column that identifies rows, times or devices instead of measuring something. */
   'identifier',
-  /** A column with the content of another one. */
+  /** A column with the same content as another one. */
   'duplicate',
   /** Values far from all others of their column. */
   'outliers',
 ] as const;
 
-/** The figures of a finding by name: data, not text. */
+/** The values of a finding by name, for programs. */
 export type Evidence = Record<
   string,
   number | string | boolean | null | (number | string)[] | Record<string, number | string | null>

@@ -2,37 +2,44 @@ import type { Finding } from '../types.js';
 import { type Comparison, comparable, type Profile, pooledSigma, usual } from './profiles.js';
 import { listIds } from './report.js';
 
-/** Without x, y and z in the names, up to this many fields are taken for axes: more have too many permutations. */
+/**
+ * Maximum number of fields that are treated as axes if their names do not contain x, y and z. More fields would have too many permutations.
+ */
 const mostAxes = 4;
 
-/** Deviations that count as normal even if the peers agree better: level as a share of the magnitude, log of spread, correlation. */
+/**
+ * Deviations below these count as normal even if the peers differ less. `level` is a share of the magnitude, `spread` the difference of
+ * logarithms.
+ */
 const floors = { level: 0.06, spread: 0.1, correlation: 0.12 };
 
-/** A recording whose fields spread less than this share of its magnitude is at rest: its axes show how a person lies or sits. */
+/** Minimum spread, as a share of the magnitude. Below it, the recording is at rest, and its axes depend on how a person lies or sits. */
 const restShare = 0.01;
 
-/** Minimum distance of a recording whose axes are turned, in standard deviations over all values, and relative to its most distant peer. */
+/**
+ * Minimum distance for a recording to be examined, in standard deviations over all values, and relative to the usual distance of its peers.
+ */
 const leastDistance = 5;
 
 const timesPeers = 1.15;
 
-/** Maximum distance after the axes are restored: this many standard deviations, or this share of the distance before if that is more. */
+/** Maximum distance after the axes are restored, in standard deviations, or as a share of the distance before, whichever is larger. */
 const mostAfter = 5;
 
 const veryLargeShare = 0.35;
 
-/** Maximum share of the distance before that may be left in any case. */
+/** Upper limit for the remaining share of the distance, in any case. */
 const mostShare = 0.5;
 
-/** Below this distance, a smaller share may be left. */
+/** Distances below this one must shrink to a smaller share. */
 const large = 8;
 
 const mostShareOfSmall = 0.4;
 
 /**
- * Finds recordings whose axes are swapped or inverted compared with the others of their label. Their levels, spreads and correlations are far off,
- * but match the others once the axes are restored. If a label's recordings vary among themselves (people rest in many positions), no
- * conclusion is possible.
+ * Finds recordings whose axes are swapped or inverted compared with the others of their label. Their levels, spreads and correlations
+ * differ greatly from the others, but match once the axes are restored. If a label's recordings vary among themselves (people rest in many
+ * positions), nothing is reported.
  */
 export function checkSwapped(comparison: Comparison, explained: ReadonlySet<string>): Finding[] {
   const { dataset, sensors } = comparison;
@@ -98,7 +105,7 @@ function turnedIn({ dataset, peers }: Comparison, fields: number[]): TurnedRecor
       if (fields.every((f) => profile.spread[f]! < restShare * size)) return [];
       const tried = ways.map((way) => ({ way, after: distance(turned(shapes[own]!, way), model) }));
       const least = Math.min(...tried.map(({ after }) => after));
-      // Ways are ordered by their number of changes: the first that fits about as well as the best is the likeliest.
+      // The candidates are in the order of their number of changes. The first that fits about as well as the best is the likeliest.
       const best = tried.find(({ after }) => after <= least + 0.5)!;
       if (
         best.after > Math.max(mostAfter, veryLargeShare * before) ||
@@ -118,7 +125,7 @@ function sizeOf({ level, spread }: Profile, fields: number[]): number {
 interface Shape {
   /** Level of each field, relative to the magnitude of all fields of the label. */
   level: number[];
-  /** Logarithm of the spread, relative to the recording's mean over the fields: movements differ in strength, but hardly in direction. */
+  /** Logarithm of each field's spread, minus the mean over the fields: movements differ in strength, but hardly in direction. */
   spread: number[];
   /** Correlation between each pair of fields. */
   correlation: number[][];

@@ -27,15 +27,15 @@ interface CheckContext {
   ranges?: Ranges;
   /** Class → recorded labels; absent = each label is a class. */
   labels?: Record<string, string[]>;
-  /** The recordings belong to no project: they are split and turned into inputs elsewhere, in an unknown way. */
+  /** Whether the recordings belong to no project. Other programs then split them and compute the inputs, in an unknown way. */
   loose?: boolean;
 }
 
-/** Everything that a rule may look at. */
+/** The data that a rule may examine. */
 interface RuleInput {
-  /** As recorded. */
+  /** The samples as recorded. */
   raw: Dataset;
-  /** With every non-numeric sample replaced. */
+  /** The recordings with every non-numeric sample replaced. */
   dataset: Dataset;
   comparison: Comparison;
   spec: SignalSpec;
@@ -44,19 +44,19 @@ interface RuleInput {
   /** A label's class; undefined = each label is one. */
   classOf: Map<string, string> | undefined;
   loose: boolean;
-  /** Recordings whose deviation from their peers is explained by an earlier finding, so that a further one would only repeat it. */
+  /** Recordings whose deviation from their peers was already explained by a finding. Reporting the deviation again would only repeat it. */
   explained: ReadonlySet<string>;
 }
 
 interface Rule {
-  /** The damage that the defect does if it stays unnoticed. */
+  /** The damage caused by this defect if it stays unnoticed. */
   reason: string;
-  /** Whether a finding explains why its recordings deviate from their peers. */
+  /** Whether a finding of this rule explains why its recordings deviate from their peers. */
   explains?: true;
   find(input: RuleInput): Finding[];
 }
 
-/** The rules for recordings, in the order in which they explain a deviation: those that name a cause come before those that only detect it. */
+/** The rules for recordings. Rules that find the cause of a deviation come before those that only detect it. */
 const rules: Rule[] = [
   {
     reason:
@@ -165,7 +165,7 @@ export function checkDataset(
   return sortFindings(findings);
 }
 
-/** Worst first; within one severity leaks come first, the rest in the order found. Findings that state no confidence are certain. */
+/** Sorts findings: worst first, leaks first within one severity, otherwise in the order found. The default confidence is `certain`. */
 export function sortFindings(findings: Finding[]): Required<Finding>[] {
   const rank = ({ severity, kind }: Finding) => 2 * order[severity] + (kind === 'leak' ? 0 : 1);
   return findings

@@ -6,8 +6,8 @@ import type { Dataset, Evidence, Finding, Split } from '../types.js';
 import { listIds } from './report.js';
 
 /**
- * Checks whether a split makes the metrics misleading: the same samples, or near copies of them, on both sides. Looks for leaks only, so training can
- * run it before it starts. If there are errors among the findings, `leakError` combines them into one error.
+ * Checks whether a split makes the metrics misleading, because the same samples, or near copies, are on both sides. It checks only for
+ * leaks, so that training can call it first. If there are errors among the findings, `leakError` combines them into one error.
  * @param spec if given, a split by window reports how much the windows overlap
  */
 export function checkSplit(dataset: Dataset, split: Split, spec?: SignalSpec): Finding[] {
@@ -62,7 +62,7 @@ export function leakError(findings: Finding[]): AiotError | null {
 
 interface CopiesOptions {
   split?: Split;
-  /** Whether the recordings are split elsewhere, by a program that does not know about the copies. */
+  /** Whether the recordings are split by another program, which may put copies on both sides. */
   unguarded?: boolean;
 }
 
@@ -71,7 +71,7 @@ interface Judged extends CopyPair {
   labels: [string, string] | null;
 }
 
-/** Copies, grouped by whether they are on two sides of the split; and identical signals under two labels. */
+/** Finds copies, grouped by whether they are on two sides of the split, and identical signals with two labels. */
 export function checkCopies(dataset: Dataset, { split, unguarded = false }: CopiesOptions): Finding[] {
   const sideOf = new Map<string, string>();
   for (const side of ['train', 'validation', 'test'] as const) {
@@ -122,7 +122,7 @@ interface Words {
   advice: string;
 }
 
-/** Up to five copies are reported individually, more than that in one sentence. */
+/** Up to five copies are reported individually, more as one finding. */
 function leaks(pairs: Judged[], words: (pair: Judged) => Words): Finding[] {
   if (pairs.length <= 5) {
     return pairs.map((pair) => {

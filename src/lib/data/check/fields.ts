@@ -7,7 +7,7 @@ const stillSeconds = 1;
 
 const stillSamples = 50;
 
-/** Minimum factor by which the constant run must be longer than in the other recordings. */
+/** Minimum factor by which the constant stretch must be longer than those of the other recordings. */
 const timesUsual = 10;
 
 /** Finds fields that are constant, throughout or for a while, while other fields move. */
@@ -84,18 +84,18 @@ function longestRun({ columns }: Recording, f: number): { rows: number; from: nu
 
 type End = 'highest' | 'lowest';
 
-/** Consecutive equal values that form a plateau: longer than the runs of a recorder that repeats rows. */
+/** Minimum number of consecutive equal values in a plateau. Recorders that repeat rows produce shorter runs. */
 const plateauRows = 5;
 
 const leastSamples = 20;
 
-/** Above this count, the findings of fields are merged into one. */
+/** If more fields than this have findings, the findings are merged into one. */
 const mostFindings = 6;
 
 /**
  * Finds fields whose values pile up at one end, because a sensor is driven past its full scale. The end value must be more frequent than
- * everything in the adjacent tenth of the scale, which only clipping does to a value that varies. Checks all recordings together, and each
- * recording whose end differs.
+ * all values in the adjacent tenth of the range together, which only clipping causes. Checks all recordings together, and each recording
+ * with another end value.
  */
 export function checkClipping(dataset: Dataset): Finding[] {
   const findings: Finding[] = [];
@@ -138,7 +138,7 @@ export function checkClipping(dataset: Dataset): Finding[] {
   return findings.length > mostFindings ? [joined(findings)] : findings;
 }
 
-/** Many such fields are bounded quantities rather than clipping sensors: they are reported in one sentence. */
+/** If many fields have findings, their values are probably bounded by nature, so the fields are reported together. */
 function joined(findings: Finding[]): Finding {
   const fields = [...new Set(findings.map(({ evidence }) => String(evidence.field)))];
   return {
@@ -158,7 +158,7 @@ interface Pile {
   samples: number;
 }
 
-/** Ends of shares and percentages. A quantity that is never negative ends at 0 by its nature. */
+/** Usual end values of shares, percentages, and quantities that are never negative. */
 const naturalEnds = { highest: [1, 100], lowest: [0] };
 
 function findingOf(
@@ -210,17 +210,17 @@ function piled(columns: Float64Array[], sign: number): Pile | null {
   return atEnd < leastSamples || atEnd <= nearEnd ? null : { top, atEnd, nearEnd, samples };
 }
 
-/** An end value is at least this many times as frequent as any other value, except the other end. */
+/** Minimum ratio between the number of values at the end and the number of the second most frequent other value. */
 const timesOthers = 5;
 
-/** Whether values stay at the end of the scale, or the end value is very frequent: a fast vibration never stays there. */
+/** Whether values stay at the end of the range, or the end value is very frequent. Only the latter is true of fast vibrations. */
 function isPlateau(column: Float64Array, value: number): boolean {
   if (plateaus(column, value) >= 2) return true;
   const counts = new Map<number, number>();
   for (const own of column) counts.set(own, (counts.get(own) ?? 0) + 1);
   const atEnd = counts.get(value) ?? 0;
   counts.delete(value);
-  // The most frequent of the others may be the other end, clipped too.
+  // The most frequent other value may be the opposite end, if that is clipped too, so the second one is compared.
   const others = [...counts.values()].sort((a, b) => b - a);
   return atEnd > timesOthers * (others[1] ?? 0);
 }
@@ -250,7 +250,7 @@ function extent(columns: Float64Array[], sign: number): { top: number; bottom: n
   return { top, bottom };
 }
 
-/** Whether the field has at most 32 different values, like a switch or counter, whose values reach the ends of their range by nature. */
+/** Whether the field has at most 32 different values, as switches and counters do. Their values reach both ends without clipping. */
 function fewValues(columns: Float64Array[]): boolean {
   const seen = new Set<number>();
   for (const column of columns) {

@@ -18,15 +18,15 @@ import { checkTables } from './tables.js';
 interface PathCheckOptions {
   /** A folder of recordings (of a project or in train/validation/test), a CSV file of rows, or a folder with train.csv and test.csv. */
   path: string;
-  /** Hz */
+  /** Sampling rate, Hz. */
   rateHz?: number;
   labelFrom?: LabelFrom;
-  /** Samples. */
+  /** Window length, samples. */
   window?: number;
 }
 
 /**
- * Checks the data at a path, as a project only if it is one.
+ * Checks the data at a path: as a project if it is one, otherwise as loose recordings or tables.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_DATA_*, AIOT_CSV_*, AIOT_PROJECT_INVALID, AIOT_USAGE (a project's data folder)
  */
 export async function checkPath({ path, ...options }: PathCheckOptions): Promise<CheckReport> {
@@ -62,7 +62,7 @@ export async function checkPath({ path, ...options }: PathCheckOptions): Promise
   return checkLoose({ folder: path, ...options });
 }
 
-/** A split of rows: CSV files named train and test (and validation) in one folder. */
+/** A split of rows in separate files: CSV files named train and test (and validation) in one folder. */
 function partTables(folder: string, names: string[]): { file: string; part: Part }[] | null {
   const found = names
     .filter((name) => name.toLowerCase().endsWith('.csv'))
@@ -78,7 +78,7 @@ function partTables(folder: string, names: string[]): { file: string; part: Part
 interface LooseCheckOptions {
   /** Folder of CSV recordings; subfolders named train, validation and test are a split to check. */
   folder: string;
-  /** Hz */
+  /** Sampling rate, Hz. */
   rateHz?: number;
   labelFrom?: LabelFrom;
   /** Samples per window; absent = only recordings much shorter than the others are too short. */
@@ -140,7 +140,9 @@ function splitOf({ dataset, info }: Loose): Split {
   };
 }
 
-/** Window without a project: as long as requested, or so short that only truncated recordings count as too short. */
+/**
+ * The window without a project: the requested length, or a tenth of the median recording, so that only truncated recordings are too short.
+ */
 function specOf(dataset: Dataset, window?: number): SignalSpec {
   const lengths = dataset.recordings.map(({ columns }) => columns[0]?.length ?? 0).sort((a, b) => a - b);
   const windowSamples = window ?? Math.max(2, Math.floor(lengths[lengths.length >> 1]! / 10));
@@ -195,7 +197,7 @@ function timeGaps({ info }: Loose): Finding[] {
   ];
 }
 
-/** Files whose own clocks indicate different rates, and whether a label has a rate of its own. */
+/** Finds files whose time columns indicate different rates, and labels whose files have another rate than the others. */
 function rates({ dataset, info, rateFrom }: Loose): Finding[] {
   const known = dataset.recordings.flatMap(({ id, label }) => {
     const hz = info.get(id)!.rateHz;
@@ -238,9 +240,9 @@ const leastFiles = 4;
 const leastShare = 0.1;
 
 /**
- * Finds files on two sides of a split that are neighboring pieces of one take: windows cut from it and assigned at random. Detected when
- * the last row of one is the first of another, as in windows cut with both ends included, and by names such as walking1_3 and walking1_4.
- * Windows that overlap by more are found as copies.
+ * Finds files on two sides of a split that are neighboring pieces of one take, such as windows that were cut from it and assigned at
+ * random. They are detected if the last row of one is the first row of another (windows cut with both ends included), or by names such as
+ * walking1_3 and walking1_4. Windows with more overlap are found as copies.
  */
 function checkNeighbours(dataset: Dataset, split: Split): Finding[] {
   return [...sharedEnds(dataset, split), ...sharedNames(dataset, split)];
@@ -260,7 +262,7 @@ function sharedEnds({ recordings }: Dataset, split: Split): Finding[] {
   const hits = tested.flatMap((recording) => {
     const first = rowKey(recording, 'first');
     const last = rowKey(recording, 'last');
-    // A coarse sensor often repeats the same row.
+    // Coarse sensors repeat rows often, so an end row that also occurs within files is not evidence.
     if (middles.has(first) || middles.has(last)) return [];
     const neighbour = lasts.get(first) ?? firsts.get(last);
     return neighbour === undefined ? [] : [{ id: recording.id, neighbour }];

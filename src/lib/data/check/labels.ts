@@ -7,22 +7,25 @@ const leastOfLabel = 3;
 
 const leastRecordings = 10;
 
-/** Minimum share of the other recordings whose own label is the closest: with fewer, the labels are simply hard to tell apart. */
+/** Minimum share of the other recordings that are closest to their own label. If it is lower, the labels are simply hard to distinguish. */
 const leastAccuracy = 0.8;
 
-/** A wrong label must be refuted by at least this share of the usual margin between the two labels. */
+/** Minimum margin by which the other label must be closer, as a share of the usual margin between the two labels. */
 const leastMargin = 0.65;
 
-/** A recording is typical for a label up to this multiple of the squared distance of the label's farthest recording, and far from it beyond. */
+/**
+ * Recordings are typical of a label up to this multiple of the largest squared distance of the label's recordings. Beyond it they are far
+ * from the label.
+ */
 const mostDistance = 1.5;
 
-/** Strong shrinkage of the covariance, because few recordings do not determine the correlations between figures well. */
+/** Strong shrinkage of the covariance, because few recordings do not determine correlations well. */
 const shrinkage = 0.5;
 
 /**
  * Finds recordings that look like another label. Each is compared with the centers of all labels, calculated from the other recordings
- * (leave one out; linear discriminant on level, spread, pace and correlation). Labels are doubted only if most recordings are closest to
- * their own. The recording must also be far from its own label, and typical for the other one.
+ * (leave one out; linear discriminant on level, spread, pace and correlation). A label is questioned only if most other recordings are
+ * closest to their own label. The recording must also be far from its own label, and typical of the other one.
  */
 export function checkLabels({ recordings, fields }: Dataset): Finding[] {
   const counts = new Map<string, number>();
@@ -51,7 +54,7 @@ export function checkLabels({ recordings, fields }: Dataset): Finding[] {
       distances[own]! - distances[closest]! >= leastMargin * usualMargins(judged, from, own, closest).margin
     );
   };
-  // Wrong labels distort the centers and the deviations: they are calculated again without the suspects.
+  // Wrong labels distort the centers and the deviations, so both are calculated again without the suspects.
   const first = all.map((i) => judge(rows, classes, names.length, all, i));
   const suspects = all.filter((i) => isFar(first, all, i));
   if (suspects.length === 0) return [];
@@ -75,7 +78,7 @@ export function checkLabels({ recordings, fields }: Dataset): Finding[] {
   });
 }
 
-/** Whether most recordings of one label by the device are in doubt: then the device or its place differs, not the label. */
+/** Whether most of the device's recordings with this label are suspect. Then the device or its location differs, rather than the label. */
 function isOfDevice(i: number, known: Recording[], doubtful: number[]): boolean {
   const { device, label } = known[i]!;
   if (device === null) return false;
@@ -99,13 +102,13 @@ function labelFinding(
   };
 }
 
-/** The closest label, and the squared distance from the center of each. */
+/** The index of the closest label, and the squared distance from the center of each label. */
 interface Judged {
   closest: number;
   distances: number[];
 }
 
-/** Squared distances of a recording to the centers of all labels, calculated without it. */
+/** Squared distances of a recording from the centers of all labels, which are calculated without it. */
 function judge(rows: Float64Array[], classes: number[], count: number, from: number[], i: number): Judged {
   const others = from.filter((j) => j !== i);
   const probe = trainDiscriminant(
@@ -139,7 +142,7 @@ export function figuresOf(columns: Float64Array[], withLevels = true): number[] 
   return figures;
 }
 
-/** `turns`: logarithm of how often a smoothed signal crosses its mean. */
+/** Mean, deviation, mean step, and the logarithm of how often the smoothed signal crosses its mean (`turns`). */
 function momentsOf(column: Float64Array): { mean: number; deviation: number; step: number; turns: number } {
   const n = column.length;
   let [sum, squares, steps] = [0, 0, 0];

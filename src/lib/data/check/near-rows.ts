@@ -4,37 +4,40 @@ import type { Part } from '../parts.js';
 import type { Finding } from '../types.js';
 import type { Rows } from './table-columns.js';
 
-/** Maximum number of rows whose neighbors are searched for, and of rows searched through: a few seconds at most. */
+/** Maximum number of rows whose neighbors are searched for, and of rows that are searched. The search takes a few seconds at most. */
 const mostQueries = 4000;
 
 const mostRows = 40_000;
 
 const leastRows = 40;
 
-/** Number of nearest rows, which show how far apart rows usually are. */
+/** Number of nearest rows used to estimate the usual distance between rows. */
 const neighbours = 10;
 
-/** Rank of the neighbor that the nearest one is compared with: not the second, because a row may have several copies. */
+/** The nearest neighbor is compared with the neighbor of this rank, because a row may have several copies. */
 const compared = 5;
 
-/** Minimum share of different values for a column to be fine enough to tell rows apart, and minimum number of such columns. */
+/** Minimum share of different values for a column to distinguish rows, and minimum number of such columns. */
 const leastFine = 0.3;
 
 const leastFineColumns = 2;
 
-/** Pairs expected at random, and minimum pairs reported: three where 0.05 are expected have a probability of 2 in 100,000. */
+/**
+ * Maximum number of pairs expected at random, and minimum number reported. If 0.05 pairs are expected, three have a probability of 2 in
+ * 100,000.
+ */
 const mostByChance = 0.05;
 
 const leastPairs = 3;
 
-/** Maximum distance of near copies relative to the fifth neighbor, even if a larger one would be unlikely at random. */
+/** Maximum distance of near copies, relative to that of the fifth neighbor. It applies even if a larger ratio would be significant. */
 const mostRatio = 0.12;
 
 /**
- * Finds rows that are near copies of others: augmented with noise, measured twice, converted back and forth. If rows are independent, the nearest
- * row is hardly ever much closer than the fifth nearest.
- * The ratio of the distances is below t with probability 4·t^m, however dense the rows are. Here m is the number of dimensions that the rows
- * fill, estimated from the ten nearest (Levina and Bickel 2004). Equal rows are left to `repeatedRows`.
+ * Finds rows that are near copies of others: augmented with noise, measured twice, or converted back and forth. If rows are independent,
+ * the nearest row is hardly ever much closer than the fifth nearest. The ratio of the two distances is below t with probability 4·t^m,
+ * whatever the density of the rows. Here m is the number of dimensions of the data, estimated from the ten nearest rows (Levina and Bickel
+ * 2004). Equal rows are left to `repeatedRows`.
  * @param parts the side of each row, null without a split @param placeOf text for a row
  */
 export function checkNearRows(
@@ -124,7 +127,7 @@ interface Near {
   distances: number[];
 }
 
-/** Searched outward along one column, until its difference alone exceeds the distances found. */
+/** Finds the nearest rows by searching outward along one column until the difference in that column alone exceeds the distances found. */
 function nearestRows(columns: Float64Array[], along: Float64Array, rows: number[]): Near[] {
   const order = Int32Array.from(rows).sort((a, b) => along[a]! - along[b]!);
   const step = Math.max(1, Math.ceil(order.length / mostQueries));
@@ -159,7 +162,9 @@ function nearestRows(columns: Float64Array[], along: Float64Array, rows: number[
   return out;
 }
 
-/** Dimensions that the rows fill, from the second to the tenth neighbor of each: the first may be a copy. */
+/**
+ * Estimates the number of dimensions of the data from each row's second to tenth neighbor. The first is omitted, because it may be a copy.
+ */
 function dimensionsOf(near: Near[]): number {
   let sum = 0;
   let count = 0;
@@ -171,6 +176,6 @@ function dimensionsOf(near: Near[]): number {
       count++;
     }
   }
-  // The sum is over the order statistics between the second and the tenth; with the second as the nearest known, this is a little high.
+  // The second neighbor is treated as the nearest one here, which makes the estimate a little too high.
   return count > 0 && sum > 0 ? Math.max(1, count / sum) : 1;
 }

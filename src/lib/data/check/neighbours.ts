@@ -3,39 +3,39 @@ import type { Dataset, Finding, Recording, Split } from '../types.js';
 import { figuresOf } from './labels.js';
 import { usual } from './profiles.js';
 
-/** Takes with a shorter pause between them belong together, s: a recorder needs a moment to open the next file. */
+/** Maximum pause between two parts of one take, s: a recorder needs a moment to open the next file. */
 const pauseSeconds = 2;
 
-/** Order of the prediction across the joint of two recordings, and samples of the second one that are predicted. */
+/** Order of the linear prediction across a joint, which is also the number of predicted samples of the second recording. */
 const order = 12;
 
-/** Mean squared prediction error at a joint, relative to the usual one, up to which the signal continues. */
+/** Maximum mean squared prediction error at a joint, relative to the usual error. If it is larger, the signal does not continue. */
 const mostError = 3;
 
-/** Two recordings are reported if fewer joints than this are expected to fit as well at random, in the whole dataset. */
+/** Maximum number of joints in the whole dataset that are expected to fit as well at random. */
 const mostChance = 0.005;
 
 /**
- * The probability of a small sum of squared mismatches, of n independent quantities, grows with the power n / 2 of the sum. Each field has at
- * least its level; the axes of one sensor are not quite independent.
+ * Exponent of the power law for the probability of small errors, per field. The sum of n independent squared errors has the exponent n / 2.
+ * It is lower here, because the axes of one sensor are not quite independent.
  */
 const exponentPerField = 0.4;
 
-/** Labels with more recordings usually consist of windows cut from a few takes, which other checks find. */
+/** Maximum number of recordings per label. More are usually windows cut from a few takes, which other checks find. */
 const mostOfLabel = 60;
 
-/** Minimum median error of a field at joints of unrelated recordings, for the field to be of any use. */
+/** Minimum median error of a field at joints of unrelated recordings. Fields with smaller errors do not distinguish joints. */
 const leastTelling = 2;
 
 /** Minimum number of joints between other recordings of the label, which show how well unrelated recordings fit. */
 const leastJoints = 10;
 
 /**
- * Finds recordings on two sides of a split that are consecutive parts of one take. Training then shows the model the person, the mounting and
- * the state of the machine in the test recording. Start times decide if they are known and, without a pause, the signal continues. Otherwise
- * the end of one recording must predict the beginning of the other (linear prediction, Burg 1975; Box and Jenkins). The prediction must fit
- * as well as within one recording, and much better than for all other pairs.
- * @param loose the split was made elsewhere
+ * Finds recordings on two sides of a split that are consecutive parts of one take. The model is then trained with the person, the mounting
+ * and the machine state of the test recording. If start times are known, they must match, and without a pause the signal must continue.
+ * Otherwise the end of one recording must predict the beginning of the other (linear prediction, Burg 1975; Box and Jenkins). The
+ * prediction must be as good as within one recording, and much better than for all other pairs.
+ * @param loose the split was made by another program
  */
 export function checkJoints(dataset: Dataset, split: Split | undefined, loose: boolean): Finding[] {
   if (!split || split.by === 'window') return [];
@@ -61,7 +61,7 @@ function timedJoints(
       if (second === first || !isOneTake(first, second) || !apart(first, second)) return [];
       const pause = (second.startedAt! - end) / 1000;
       const direct = 2 / first.rateHz;
-      // Overlapping times are those of a replay: a device records one take at a time.
+      // Overlapping times indicate a replay, because a device records one take at a time.
       if (pause < -direct || pause > Math.max(pauseSeconds, direct)) return [];
       // Without a pause, the signal must continue; otherwise these are separate takes that were sent one after another.
       if (pause < direct && errorsAt(first, second, first.columns.map(fit)).error > mostError) return [];
@@ -95,14 +95,14 @@ function isOneTake(a: Recording, b: Recording): boolean {
   return a.label === b.label && (a.device === null || b.device === null || a.device === b.device);
 }
 
-/** The end of `first` and the beginning of `second`. */
+/** The joint between the end of `first` and the beginning of `second`. */
 interface Joint {
   first: Recording;
   second: Recording;
   /** Mean squared prediction error of each field at the joint, relative to the error within the first recording; and their mean. */
   errors: number[];
   error: number;
-  /** Distance of the recordings' spreads, paces and correlations, in deviations. */
+  /** Distance between the spreads, paces and correlations of the two recordings, in deviations. */
   distance: number;
 }
 
@@ -139,19 +139,20 @@ function signalJoints(recordings: Recording[], apart: (a: Recording, b: Recordin
     const sameDevice = joints.filter(({ first, second }) => isOneTake(first, second));
     return sameDevice.flatMap((joint) => {
       if (joint.error > mostError || !apart(joint.first, joint.second)) return [];
-      // Takes of one device resemble each other: if there are enough of them, only they serve as examples of unrelated takes.
+      // Takes of one device resemble each other. If there are enough joints of that device, only they are used as examples of unrelated
+      // takes.
       const isOther = (other: Joint) =>
         !(other.first === joint.first && other.second === joint.second) &&
         !(other.first === joint.second && other.second === joint.first);
       const alike = sameDevice.filter(isOther);
       const others = alike.length >= leastJoints ? alike : joints.filter(isOther);
       if (others.length < leastJoints) return [];
-      // Only fields that do not fit elsewhere are evidence.
+      // Only fields that fit badly at unrelated joints are evidence.
       const fields = joint.errors.filter(
         (_, f) => quantile(Float64Array.from(others, ({ errors }) => errors[f]!).sort(), 0.5) > leastTelling,
       ).length;
       if (fields === 0) return [];
-      // An error of 1 is the best possible; errors up to `least` above it differ only at random.
+      // An error of 1 is the best possible. Errors up to `least` above 1 differ only at random.
       const least = 2 * Math.sqrt(2 / (order * fields));
       const excess = ({ error }: Joint) => Math.max(least, error - 1);
       const chance =
@@ -177,9 +178,9 @@ function signalJoints(recordings: Recording[], apart: (a: Recording, b: Recordin
 }
 
 /**
- * Probability of a value as low as this one, from the values of others: the share of lower ones. Below the lowest tenth, it is continued by the
- * power law that the lowest tenth and the median define.
- * @param leastExponent of the power law
+ * Estimates how likely a value as low as this one is, as the share of other values that are lower. Below their lowest tenth, the share
+ * follows a power law through the lowest tenth and the median.
+ * @param leastExponent minimum exponent of the power law
  */
 function tail(others: number[], value: number, leastExponent: number): number {
   const sorted = Float64Array.from(others).sort();
@@ -208,7 +209,7 @@ function distancesOf(recordings: Recording[]): (a: Recording, b: Recording) => n
   };
 }
 
-/** A linear prediction of one field from its last values. */
+/** Linear prediction of a field from its previous values. */
 interface Prediction {
   /** weights[0] is for the latest value. */
   weights: Float64Array;
@@ -217,7 +218,7 @@ interface Prediction {
   error: number;
 }
 
-/** Fits the prediction to a whole recording by Burg's method, which is stable for short ones. */
+/** Fits the prediction to a whole recording by Burg's method, which is stable even for short recordings. */
 function fit(column: Float64Array): Prediction {
   const n = column.length;
   let mean = 0;

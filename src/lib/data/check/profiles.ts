@@ -8,7 +8,7 @@ export interface Sensor {
   fields: number[];
 }
 
-/** Robust figures of one recording: a few spikes do not change them. */
+/** Robust statistics of one recording, which a few spikes do not change. */
 export interface Profile {
   recording: Recording;
   /** Median of each field. */
@@ -31,7 +31,7 @@ export interface Comparison {
   profiles: Profile[];
 }
 
-/** 80 % of a normal distribution are within 2.563 standard deviations. */
+/** 80 % of the values of a normal distribution are within an interval of 2.563 standard deviations. */
 const middleEightyPercent = 2.563;
 
 export function compareRecordings(dataset: Dataset): Comparison {
@@ -58,7 +58,7 @@ export function compareRecordings(dataset: Dataset): Comparison {
   };
 }
 
-/** Minimum number of recordings of a label, including the one in question: with fewer, the usual range is a guess. */
+/** Minimum number of recordings of a label, including the examined one. With fewer, the usual range is too uncertain. */
 export const leastPeers = 4;
 
 /** Labels with enough recordings to be compared. */
@@ -87,24 +87,24 @@ export function sensorsOf(fields: string[]): Sensor[] {
   return [...triads, ...single];
 }
 
-/** The usual range of a figure among peers, without the ones that are far off. */
+/** The usual range of a statistic among peers, without outliers. */
 export interface Usual {
   middle: number;
-  /** Standard deviation of the values that are not far off. */
+  /** Standard deviation of the values without outliers. */
   sigma: number;
   low: number;
   high: number;
-  /** Number of values that are not far off. */
+  /** Number of values without outliers. */
   count: number;
 }
 
 /** Factor from the median absolute deviation to the standard deviation of a normal distribution. */
 const madToSigma = 1.4826;
 
-/** Values beyond this many deviations are not part of the usual range. */
+/** Values further than this many deviations from the median are outliers. */
 const farSigmas = 4;
 
-/** Finds the usual range of values of which fewer than half are wrong. */
+/** The usual range of values. It is reliable if fewer than half of the values are wrong. */
 export function usual(values: number[]): Usual {
   const sorted = Float64Array.from(values).sort();
   const middle = quantile(sorted, 0.5);
@@ -124,7 +124,8 @@ export function usual(values: number[]): Usual {
 }
 
 /**
- * The deviation of a figure within labels, pooled over all labels: for labels with few recordings, whose own deviation is uncertain.
+ * The deviation of a statistic within labels, pooled over all labels, because the deviation within a label with few recordings is
+ * uncertain.
  */
 export function pooledSigma(peers: Peers[], figure: (profile: Profile) => number): number {
   const residuals = peers.flatMap(({ profiles }) => {
@@ -134,7 +135,7 @@ export function pooledSigma(peers: Peers[], figure: (profile: Profile) => number
   return residuals.length === 0 ? 0 : usual(residuals).sigma;
 }
 
-/** A number as a person would write it: four digits. */
+/** A number with four significant digits. */
 export function figureText(value: number): string {
   return String(Number(value.toPrecision(4)));
 }

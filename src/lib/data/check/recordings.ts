@@ -4,12 +4,12 @@ import type { SignalSpec } from '../../signal/spec.js';
 import type { Dataset, Finding, Recording } from '../types.js';
 import { listIds } from './report.js';
 
-/** Classes with this many times fewer samples than the largest are reported. */
+/** Classes are reported if the largest class has at least this many times as many samples. */
 const imbalanceRatio = 4;
 
 /**
  * Finds recordings that have no label or are too short for one window.
- * @param loose the window does not come from a project but was given or assumed
+ * @param loose whether the window was given or assumed, rather than read from a project
  */
 export function checkRecordings(dataset: Dataset, spec: SignalSpec, loose = false): Finding[] {
   const findings: Finding[] = [];
@@ -88,7 +88,7 @@ export function imbalance(
   ];
 }
 
-/** Finds lost messages, and stretches without any change in the data of a lively sensor. */
+/** Finds lost messages, and stretches in which the values of a sensor that otherwise changes stay constant. */
 export function checkGaps(dataset: Dataset): Finding[] {
   const lost = dataset.recordings.filter(({ missing = 0 }) => missing > 0);
   const still = dataset.recordings.flatMap((recording) => {
@@ -217,7 +217,7 @@ function outside(
   ];
 }
 
-/** The dataset with every non-numeric sample replaced by the previous one, as input for the further checks. */
+/** Replaces every non-numeric sample by the previous one, for the checks that need numbers. */
 export function withNumbersAlone(dataset: Dataset): Dataset {
   const broken = dataset.recordings.some(({ columns }) =>
     columns.some((column) => column.some((value) => !Number.isFinite(value))),
@@ -236,7 +236,7 @@ export function withNumbersAlone(dataset: Dataset): Dataset {
   return { ...dataset, recordings };
 }
 
-/** Longest run of equal rows from a recorder that polls too fast; a stopped sensor produces longer runs. */
+/** Longest run of equal rows that is attributed to a recorder that polls too fast. A stopped sensor produces longer runs. */
 const longestHold = 4;
 
 /** Share of rows in which every field repeats the previous row, not counting runs longer than `longestHold`. */
@@ -256,8 +256,8 @@ export function repeatShare(columns: Float64Array[]): number {
 }
 
 /**
- * Share of repeated rows that is normal for values this coarse. A converter whose noise is a few steps gives the same value twice about as often as
- * a value one step away. A recorder that holds values gives the same one far more often.
+ * Share of repeated rows that is normal at this resolution. A converter with noise of a few steps gives the same value twice about as often
+ * as a value one step away. A recorder that holds values repeats them far more often.
  */
 function chanceOfRepeats(columns: Float64Array[]): number {
   return columns.reduce((product, column) => {
@@ -275,10 +275,9 @@ function chanceOfRepeats(columns: Float64Array[]): number {
  * Finds exact repeats of rows. A recorder that holds each value until the next one arrives adds images of the signal around the sensor's
  * own rate. A fourth-order low-pass (24 dB per octave) with its corner an octave below half that rate removes them.
  *
- * Measured on the HAR stairs recordings, held artificially at 54 of 100 rows (46 % repeats), with motion features on held-out recordings.
- * Without low-pass and resampling, a model distinguishes held from not held in 99 % of the windows; with 12 Hz and 50 Hz, in 60 % (50 % =
- * chance). The rest is the hold's slight damping near 12 Hz: the mean of a feature moves by at most 0.17 of its deviation, against 4.8
- * without. `checkShortcuts` checks whether the repeats give labels away.
+ * Measured on the HAR stairs recordings, artificially held at 54 of 100 rows (46 % repeats), with motion features on held-out recordings. Without low-pass and resampling, a model distinguishes held windows from others in 99 % of the cases; with 12 Hz and 50 Hz, in 60 % (50 %
+ * = chance). The rest is the hold's slight damping near 12 Hz: the mean of a feature moves by at most 0.17 of its deviation, compared with
+ * 4.8 without. `checkShortcuts` checks whether the repeats predict labels.
  */
 export function checkRepeats(dataset: Dataset, spec: SignalSpec): Finding[] {
   const shares = new Map(dataset.recordings.map((recording) => [recording, repeatShare(recording.columns)]));
@@ -302,7 +301,7 @@ export function checkRepeats(dataset: Dataset, spec: SignalSpec): Finding[] {
   ];
 }
 
-/** Finds labels whose sensors measured at different rates, judged by the rows that are new. */
+/** Finds labels whose sensors measured at different rates, judged by the share of rows that do not repeat. */
 function rateFinding(
   dataset: Dataset,
   shares: Map<Recording, number>,
@@ -341,13 +340,13 @@ function medianOf(values: number[]): number {
   return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }
 
-/** Mean share of repeats, over the recordings with more than 2 %. */
+/** Mean share of repeats, over the recordings in which it exceeds 2 %. */
 function meanRepeats(known: { repeats: number }[]): number {
   const some = known.filter(({ repeats }) => repeats > 0.02);
   return some.reduce((sum, { repeats }) => sum + repeats, 0) / Math.max(1, some.length);
 }
 
-/** Whether a signal part removes repeats: it has a low-pass an octave below half the sensor's own rate. */
+/** Whether the project's signal part removes repeats: it needs a low-pass at most an octave below half the sensor's own rate. */
 export function removesRepeats(known: { repeats: number }[], spec: SignalSpec): boolean {
   const { lowpassHz, rateHz } = spec;
   const sensorHz = rateHz * (1 - meanRepeats(known));

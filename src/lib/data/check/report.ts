@@ -29,16 +29,16 @@ export const checkReportSchema = z.object({
   /** Kind of data checked: recordings of a project, loose recordings, or tables of rows. */
   of: z.enum(['project', 'recordings', 'table']),
   digest: z.string(),
-  /** Recordings, or files of rows. */
+  /** Number of recordings, or of files of rows. */
   recordings: z.int(),
-  /** Samples, or rows. */
+  /** Number of samples, or of rows. */
   samples: z.int(),
-  /** Hz; null for rows. Its source: the project or a flag, a time column, or an assumption. */
+  /** Sampling rate in Hz, null for rows; and its source: the project or a flag, a time column, or an assumption. */
   rateHz: z.number().nullable(),
   rateFrom: z.enum(['told', 'time', 'assumed']).nullable(),
   /** Source of the labels; null = the project. */
   labelFrom: z.enum(['name', 'folder', 'column', 'none']).nullable(),
-  /** Recordings (rows) on each side; null if there is no split. */
+  /** Number of recordings (or rows) on each side; null if there is no split. */
   split: z
     .object({
       by: z.string(),
@@ -55,7 +55,7 @@ export const checkReportSchema = z.object({
 
 export type CheckReport = z.output<typeof checkReportSchema>;
 
-/** The first few names, and the number of the others. */
+/** The first few IDs, and the number of the remaining ones. */
 export function listIds(ids: string[], most = 6): string {
   if (ids.length <= most) return ids.join(', ');
   return `${ids.slice(0, most - 1).join(', ')} and ${ids.length - most + 1} more`;

@@ -3,27 +3,27 @@ import type { Dataset, Finding } from '../types.js';
 import { figureText, usual } from './profiles.js';
 import { listIds } from './report.js';
 
-/** Minimum recordings per label, and in all, for a field to be taken for the label. */
+/** Minimum number of recordings per label, and in total, for this check. */
 const leastOfLabel = 2;
 
 const leastRecordings = 6;
 
-/** Share of the recordings that must agree. */
+/** Minimum share of the recordings that must confirm the finding. */
 const leastShare = 0.9;
 
 /**
- * Means within a label may differ by this many standard errors of uncorrelated noise. Every measured quantity varies more from one recording to
- * the next; a constant, or a constant with added noise, does not.
+ * Means of recordings with one label may differ by this many standard errors of uncorrelated noise. Measured quantities differ more from
+ * one recording to the next; constants, with or without added noise, do not.
  */
 const mostErrors = 4;
 
-/** Correlation of neighboring samples up to which a field is a constant with noise. */
+/** Maximum correlation between neighboring samples for a field to count as a constant with noise. */
 const mostMemory = 0.25;
 
 /** The levels of two labels differ by at least this many times the variation within a label. */
 const leastGap = 5;
 
-/** Finds fields that are the label in other words: the same level in all recordings of a label, and a different one for other labels. */
+/** Finds fields that repeat the label: their level is the same in all recordings of a label, and different for other labels. */
 export function checkLabelFields({ recordings, fields }: Dataset): Finding[] {
   const labels = [...new Set(recordings.flatMap(({ label }) => (label === null ? [] : [label])))];
   const known = recordings.filter(({ label, columns }) => label !== null && (columns[0]?.length ?? 0) > 1);
@@ -31,7 +31,7 @@ export function checkLabelFields({ recordings, fields }: Dataset): Finding[] {
   if (labels.some((label) => known.filter((one) => one.label === label).length < leastOfLabel)) return [];
   return fields.flatMap((field, f): Finding[] => {
     const moments = known.map(({ label, columns }) => ({ label, ...momentsOf(columns[f]!) }));
-    // Successive samples of a movement are correlated: a sensor that moves about a steady level is not a copy of the label.
+    // Successive samples of a movement are correlated. Such a field measures something, even if its level is constant.
     const steady = moments.filter(({ memory }) => Math.abs(memory) <= mostMemory).length;
     if (steady < leastShare * moments.length) return [];
     const scale = Math.max(...moments.map(({ mean }) => Math.abs(mean)), 1e-12);
@@ -138,7 +138,7 @@ export function checkSameFields({ recordings, fields }: Dataset): Finding[] {
   }));
 }
 
-/** Maximum share of the variance that one column may leave of another for the two to be the same, because of rounding. */
+/** Maximum share of a column's variance that remains after a linear fit to another column with the same content; rounding leaves some. */
 const mostResidual = 1e-5;
 
 /**

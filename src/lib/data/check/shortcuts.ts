@@ -17,20 +17,21 @@ interface Property {
   by: string;
   told: Told | null;
   /**
-   * Visibility of the property. `in windows`: a model can see it; `around`: it is the place or time of the recording; `outside`: windows do not show
-   * it.
+   * Where the property is visible. `in windows`: a model can see it; `around`: it depends on the place or time of the recording; `outside`:
+   * windows do not contain it.
    */
   seen: 'in windows' | 'around' | 'outside';
   sentence: (told: Told) => string;
   advice: string;
-  /** Whether the project's signal part removes it. */
+  /** Whether the project's signal part removes the property. */
   removed: boolean;
 }
 
 /**
- * Finds labels that can be predicted without the signal: from the recording method, the device, the day or the length. A probe that uses nothing
- * else is compared with the same probe on permuted labels. Repeats need no such proof, because only the recording method causes them.
- * @param project whether the dataset is a project's, whose windows are used for training: properties not visible in windows are only a remark
+ * Finds labels that can be predicted without the signal: from the recording method, the device, the day or the length. The accuracy of each
+ * prediction is compared with that for permuted labels. Repeats need no such comparison, because only the recording method causes them.
+ * @param project whether the dataset is a project's, whose windows are used for training: properties not visible in windows are then only
+ * remarks
  */
 export function checkShortcuts(dataset: Dataset, spec: SignalSpec, project: boolean): Finding[] {
   const labelled = dataset.recordings.filter(({ label }) => label !== null);
@@ -149,14 +150,14 @@ interface Metadata {
   repeats: number;
   /** Share of rows exactly midway between their neighbors: the result of interpolation. */
   interpolated: number;
-  /** Step that all values are multiples of, as a power of ten; 0 if there is none. */
+  /** Logarithm (base 10) of the step of which all values are multiples; 0 if there is none. */
   resolution: number;
   device: string | null;
   /** Date in UTC, YYYY-MM-DD. */
   day: string | null;
 }
 
-/** Rows examined for properties that are constant throughout a recording. */
+/** Number of rows examined for properties that are constant throughout a recording. */
 const someRows = 4000;
 
 function metadataOf(recording: Recording): Metadata {
@@ -171,7 +172,7 @@ function metadataOf(recording: Recording): Metadata {
   };
 }
 
-/** Share of the moving rows in which every field is the mean of its neighbors to within rounding. */
+/** Share of the rows with movement in which every field is the mean of its neighbors to within rounding. */
 function interpolatedShare(columns: Float64Array[]): number {
   const n = Math.min(columns[0]?.length ?? 0, someRows);
   const grids = columns.map(gridOf);
@@ -183,7 +184,7 @@ function interpolatedShare(columns: Float64Array[]): number {
     for (let f = 0; f < columns.length; f++) {
       const column = columns[f]!;
       const step = Math.abs(column[i + 1]! - column[i - 1]!);
-      // On a grid, few values fit between two others, so a field that hardly moves is often midway.
+      // Coarsely quantized values are often midway between their neighbors if the field hardly moves. Only larger steps count as movement.
       if (step > 20 * grids[f]!) moves = true;
       const off = Math.abs(column[i]! - (column[i + 1]! + column[i - 1]!) / 2);
       if (off > 1.01 * grids[f]! + 1e-6 * step + 1e-12 * Math.abs(column[i]!)) straight = false;
@@ -234,9 +235,9 @@ interface Told {
 const deals = 199;
 
 /**
- * Whether a number separates the labels into two groups, by a threshold in the widest gap between its values.
+ * Separates the labels into two groups by a threshold in the widest gap between the values.
  * @param values one per recording @param labels one per recording
- * @param leastGap narrower gaps separate nothing
+ * @param leastGap minimum width of the gap; otherwise there is no separation
  */
 function toldByNumber(values: number[], labels: string[], leastGap: number): Told | null {
   const sorted = [...new Set(values)].sort((a, b) => a - b);
@@ -252,7 +253,7 @@ function toldByNumber(values: number[], labels: string[], leastGap: number): Tol
   return told(labels, (dealt) => byMajority(dealt, above));
 }
 
-/** Whether categories, such as devices, separate the labels into groups that share none of them. */
+/** Separates the labels into groups that share no category, such as a device. */
 function toldByCategory(categories: string[], labels: string[]): Told | null {
   if (new Set(categories).size < 2) return null;
   return told(labels, (dealt) => byComponents(dealt, categories));
@@ -291,7 +292,7 @@ function byMajority(labels: string[], above: boolean[]): Parted | null {
   return { high, low, accuracy: right / labels.length };
 }
 
-/** Labels belong together if at least a tenth of the recordings of each share a category. */
+/** Two labels are in one group if at least a tenth of the recordings of each have the same category. */
 function byComponents(labels: string[], categories: string[]): Parted | null {
   const names = [...new Set(labels)].sort();
   const counts = new Map<string, Map<string, number>>();
@@ -325,8 +326,8 @@ function byComponents(labels: string[], categories: string[]): Parted | null {
 }
 
 /**
- * How well the signal itself separates groups of labels, using the simplest features (mean, deviation and mean step of each field) and a linear
- * discriminant, on held-out recordings. This is the baseline for the accuracy from metadata.
+ * Accuracy with which the signal itself separates groups of labels, on held-out recordings. It uses the simplest features (mean, deviation
+ * and mean step of each field) and a linear discriminant. It is the baseline for the accuracy from metadata.
  * @returns accuracy, 0..1; null if a group is too small
  */
 function signalAccuracy(recordings: Recording[], isHigh: (label: string) => boolean): number | null {

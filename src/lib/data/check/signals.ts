@@ -5,24 +5,27 @@ import type { Finding, Recording } from '../types.js';
 import { type Comparison, comparable, figureText, leastPeers, type Profile, usual } from './profiles.js';
 import { listIds } from './report.js';
 
-/** Minimum number of spikes: a single one may be an event that the sensor really measured. */
+/** Minimum number of spikes. A single one may be a real event. */
 const leastSpikes = 2;
 
-/** A spike is at least this many times as high as the usual highest excursion in the other recordings of its label. */
+/** Minimum height of a spike, relative to the usual highest excursion in the other recordings of its label. */
 const timesPeers = 3;
 
-/** It is also this many times as high as 95 % of the excursions of its own recording: up to one sample in twenty may be a spike. */
+/**
+ * Minimum height relative to the 95 % quantile of the excursions in the same recording. Up to one sample in twenty may therefore be a
+ * spike.
+ */
 const timesOwn = 8;
 
-/** It is at least this share of the field's range over all recordings: smaller ones hardly change a window's features. */
+/** Minimum height as a share of the field's range over all recordings. Smaller spikes hardly change the features of a window. */
 const leastOfRange = 0.05;
 
-/** After a spike, the signal is back to within this share of the spike's height. An impact that was measured rings longer. */
+/** After a spike, the signal returns to within this share of the spike's height. A real impact rings for longer. */
 const returnShare = 0.25;
 
 /**
- * Finds single samples that are far from both of their neighbors: transmission errors, error codes of a sensor, samples lost to zero. Knocks and
- * impacts have such samples too, but in most recordings of their label, and they ring.
+ * Finds single samples that are far from both of their neighbors, such as transmission errors, a sensor's error codes, or samples replaced
+ * by zero. Knocks and impacts have such samples too, but they ring, and they occur in most recordings of their label.
  */
 export function checkSpikes({ dataset, peers, profiles: whole }: Comparison): Finding[] {
   return dataset.fields.flatMap((field, f) => {
@@ -34,7 +37,7 @@ export function checkSpikes({ dataset, peers, profiles: whole }: Comparison): Fi
       const all = profiles.map(({ recording }) => excursions(recording.columns[f]!));
       const tops = all.map(({ highest }) => highest);
       return profiles.flatMap(({ recording, spread }, own): SpikeHit[] => {
-        // The median: up to half of the other recordings may have spikes themselves.
+        // Uses the median, because up to half of the other recordings may have spikes too.
         const others = Float64Array.from(tops.filter((_, i) => i !== own)).sort();
         const usualTop = quantile(others, 0.5);
         const least = Math.max(
@@ -113,38 +116,38 @@ function spikeFinding(field: string, f: number, hits: SpikeHit[]): Finding {
   };
 }
 
-/** Points of a spectrum per octave, and the lowest bin of the transform that is used: below it the window's leakage dominates. */
+/** Points of a spectrum per octave, and the lowest bin that is used. Below it, leakage of the window function dominates. */
 const perOctave = 6;
 
 const lowestBin = 2;
 
-/** Segments of the averaged spectrum: long enough for four octaves, short enough for several per recording. */
+/** Maximum and minimum length of the segments: long enough for four octaves, short enough for several segments per recording. */
 const mostSegment = 256;
 
 const leastSegment = 64;
 
-/** Share of the power at one point below which points are not compared: noise floors differ between specimens. */
+/** Added to the share of the power at each point, so that noise floors, which differ between specimens, hardly count. */
 const floorShare = 3e-3;
 
-/** Minimum distance between two spectra, in natural logarithms of power, for a different rate to be considered. */
+/** Minimum distance between a recording's spectrum and the median, in natural logarithms of power, for its rate to be questioned. */
 const leastSpectralDistance = 0.5;
 
-/** Minimum distance relative to that of the most distant other recording. */
+/** Minimum distance relative to the upper end of the usual range. */
 const timesOthers = 1.2;
 
-/** A label's spectrum must differ by this much from itself at another rate, or the rate is not checked. */
+/** Minimum distance between a label's spectrum and the same spectrum at another rate. If it is smaller, rates cannot be distinguished. */
 const leastTelling = 0.6;
 
-/** Maximum distance under the hypothesis of another rate, relative to that of the most distant other recording. */
+/** Maximum distance from the spectrum at another rate, relative to the upper end of the usual range. */
 const mostTimesOthers = 1.5;
 
-/** Maximum share of the distance that may remain under this hypothesis; for recordings at the usual rate, the distance grows. */
+/** Maximum share of the distance that remains if another rate is assumed. */
 const mostRemaining = 0.65;
 
 /**
  * Finds recordings at half or twice the rate of the others of their label. Without a time column, every frequency then appears doubled or
- * halved, and at half the rate the highest ones are folded back. The averaged power spectrum (Welch 1967) is compared
- * with the median of the label, and with what the median would be at half and at twice the rate.
+ * halved, and at half the rate the highest ones are folded back. The averaged power spectrum (Welch 1967) is compared with the label's
+ * median spectrum, and with the median spectra expected at half and at twice the rate.
  */
 export function checkPace({ dataset, peers }: Comparison): Finding[] {
   const segment = segmentOf(dataset.recordings);
@@ -195,7 +198,7 @@ interface PaceHit {
   factor: number;
 }
 
-/** A power of two of about half the usual recording. */
+/** A power of two that is about half the median length of the recordings. */
 function segmentOf(recordings: Recording[]): number {
   const lengths = Float64Array.from(recordings, ({ columns }) => columns[0]?.length ?? 0).sort();
   let segment = 1;
@@ -231,7 +234,7 @@ function medianSpectrum(spectra: Float64Array[]): Float64Array {
   return spectra[0]!.map((_, k) => quantile(Float64Array.from(spectra, (one) => one[k]!).sort(), 0.5));
 }
 
-/** The spectrum after every second sample was dropped: frequencies appear doubled, those above the new limit are mirrored at it. */
+/** The spectrum after every second sample is dropped: frequencies appear doubled, and those above the new limit are folded back. */
 function atHalfRate(power: Float64Array): Float64Array {
   const last = power.length - 1;
   return power.map((_, k) => valueAt(power, k / 2) + valueAt(power, last - k / 2));
@@ -248,8 +251,8 @@ function valueAt(power: Float64Array, bin: number): number {
 }
 
 /**
- * Root mean square difference of two spectra up to a bin, over all fields, in logarithms of power at points that are a sixth of an octave apart. One
- * point more or less does not count, because no two machines or people have exactly the same pace.
+ * Root mean square difference of two spectra up to a bin, over all fields, in logarithms of power at points a sixth of an octave apart.
+ * Spectra shifted by one point are compared too, because no two machines or people have exactly the same pace.
  */
 function distance(own: Float64Array[], other: Float64Array[], last: number): number {
   const points = Math.floor(perOctave * Math.log2(last / lowestBin)) + 1;
@@ -270,7 +273,7 @@ function distance(own: Float64Array[], other: Float64Array[], last: number): num
   return best;
 }
 
-/** Logarithms of the shares of power around frequencies that grow by the same factor. */
+/** Logarithms of the shares of power at points with logarithmically spaced frequencies. */
 function logPoints(power: Float64Array, last: number, points: number): Float64Array {
   const out = new Float64Array(points);
   let total = 0;

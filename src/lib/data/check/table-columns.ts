@@ -11,14 +11,14 @@ export interface Rows {
   files: string[];
   names: string[];
   columns: Float64Array[];
-  /** One per row; null if some rows have none. */
+  /** Label of each row; null if some rows have none. */
   labels: string[] | null;
   count: number;
   /** First row of each file. */
   begins: number[];
 }
 
-/** Maximum number of rows examined by rules whose cost grows with pairs of columns or with classes. */
+/** Maximum number of rows for rules whose run time grows with the number of column pairs or classes. */
 const mostRows = 3000;
 
 const leastRows = 30;
@@ -35,24 +35,24 @@ function sample(rows: Rows): Rows {
   };
 }
 
-/** Names of columns that identify a device, a person or an occasion, alone or with `id`, `no` and the like; and names of keys. */
+/** Column names of a device, a person or an occasion, alone or followed by `id`, `no` and the like; and column names of keys. */
 const deviceName =
   /^(device|machine|board|node|station|subject|person|patient|participant|user|operator|rig|logger|module|gateway|batch|lot|session|trial|take|file|site)([_ -]?(id|no|nr|num|number|code|name|serial|key))?$|^(sensor|unit|probe)[_ -]?(id|no|nr|num|number|code|serial)$/i;
 
 const keyName = /(^|[_ -])(id|uid|uuid|guid|key|serial|sn|mac|imei)$/i;
 
-/** Minimum share of different values in a key. */
+/** Minimum share of different values in a key column. */
 const leastDifferent = 0.98;
 
-/** Whole numbers without repetitions are a key if chance would produce at least this many repetitions. */
+/** Whole numbers without repetitions count as keys if at least this many repetitions would be expected at random. */
 const leastRepetitions = 15;
 
-/** A column that identifies devices has at least this many values, in at most this many blocks of consecutive rows per value. */
+/** Minimum number of values in a column that identifies devices, and maximum number of blocks of consecutive rows per value. */
 const leastDevices = 4;
 
 const blocksPerDevice = 1.5;
 
-/** Finds columns that name rows, times or devices instead of measuring anything. */
+/** Finds columns that identify rows, times or devices instead of measuring something. */
 export function checkIdentifiers({ files, names, columns, count, begins }: Rows): Finding[] {
   if (count < leastRows) return [];
   return columns.flatMap((column, c): Finding[] => {
@@ -138,7 +138,7 @@ function roleOf(
   return null;
 }
 
-/** Number of equal pairs expected at random among whole numbers of this local density. */
+/** Number of equal pairs expected at random, if whole numbers have the density of these values. */
 function repetitionsExpected(sorted: Float64Array): number {
   const reach = 10;
   let sum = 0;
@@ -164,25 +164,31 @@ export function checkSameColumns(all: Rows): Finding[] {
   }));
 }
 
-/** An outlier is at least this many times as far from the median as 97.5 % of the values on its side (5.9 deviations of normal values). */
+/**
+ * Minimum distance of an outlier from the median, relative to that of the outermost 2.5 % of the values on its side (5.9 deviations of
+ * normal values).
+ */
 const timesTail = 3;
 
-/** An outlier is separated from the other values by at least this share of the same distance. */
+/** Minimum gap between an outlier and the other values, as a share of that distance. */
 const leastSeparation = 0.75;
 
-/** More values than this share are a second population, not outliers. */
+/** Maximum share of outliers. More values than that are a second population. */
 const mostOutliers = 0.02;
 
-/** A single value may be an event that the sensor really measured. */
+/** Minimum number of outliers, because a single value may be a real event. */
 const leastOutliers = 2;
 
-/** Minimum number of repeats for an extreme value to be a code for a missing value. */
+/** Minimum number of repetitions for an extreme value to be a code for missing values. */
 const leastRepeats = 4;
 
-/** A code also repeats at least half this many times as often as the other values do on average. */
+/** A code must also be at least half this many times as frequent as the average of the other values. */
 const timesOthers = 10;
 
-/** Finds values far from all others of their column, and codes for missing values. Heavy tails are judged on a logarithmic scale. */
+/**
+ * Finds values far from all others of their column, and codes for missing values. Distributions with heavy tails are judged on a
+ * logarithmic scale.
+ */
 export function checkOutliers({ files, names, columns, count }: Rows): Finding[] {
   if (count < leastRows) return [];
   return columns.flatMap((column, c): Finding[] => {
@@ -227,7 +233,7 @@ interface Bounds {
   certain: boolean;
 }
 
-/** A value at one end that repeats, while its neighbors do not, with a gap to all others. */
+/** Bounds that exclude the value at one end if it repeats, its neighbors do not, and a gap separates it from all others. */
 function codeAt(sorted: Float64Array, end: 'low' | 'high'): Bounds | null {
   const values =
     end === 'low' ? sorted : Float64Array.from(sorted, (_, i) => -sorted[sorted.length - 1 - i]!);
@@ -262,7 +268,7 @@ function farOut(sorted: Float64Array): Bounds | null {
   if (new Set(sorted).size <= 5) return null;
   const plain = beyond(sorted);
   if (!plain) return null;
-  // Positive quantities may have heavy tails: their extreme values are not extreme on a logarithmic scale.
+  // Positive quantities may have heavy tails. Their largest values are often no outliers on a logarithmic scale.
   const inside = sorted.filter((value) => value >= plain.low && value <= plain.high);
   if (inside[0]! <= 0) return plain;
   const positive = sorted.filter((value) => value > 0);
@@ -304,22 +310,24 @@ function beyond(sorted: Float64Array): Bounds | null {
   return bounds.low === Number.NEGATIVE_INFINITY && bounds.high === Number.POSITIVE_INFINITY ? null : bounds;
 }
 
-/** A column that is the label with errors or noise predicts at least this share of the rows, averaged over the classes. */
+/** Minimum accuracy, averaged over the classes, with which a column predicts the label if it is the label with errors or noise. */
 const leastAccuracy = 0.9;
 
-/** A label with added noise predicts at least this share, because noise rarely crosses the threshold between two labels. Sensors predict less. */
+/**
+ * Minimum accuracy for a label with added noise, because noise rarely crosses the threshold between two labels. Sensors are less accurate.
+ */
 const leastWithNoise = 0.97;
 
-/** From this share on, such a column is suspect even if the other columns predict equally well. */
+/** From this accuracy on, such a column is suspect even if the other columns predict equally well. */
 const nearlyPerfect = 0.99;
 
-/** Maximum number of its errors, relative to those of all other columns together. */
+/** Maximum error rate of the column, relative to that of all other columns together. */
 const mostErrors = 0.4;
 
-/** Spreads of the classes in a noisy copy of the label differ by at most this factor, because all have the same noise. */
+/** Maximum ratio of the spreads within the classes of a noisy copy of the label, because the noise is the same in all classes. */
 const mostSpreadRatio = 1.3;
 
-/** Within a class, noise is correlated with no other column beyond chance: 4.5 standard errors. */
+/** Maximum correlation of the noise with another column within a class, in standard errors. */
 const correlationErrors = 4.5;
 
 const mostClasses = 20;
@@ -327,7 +335,7 @@ const mostClasses = 20;
 /** Minimum share of the target's variance that a column explains if it is the target with noise. */
 const leastExplained = 0.99;
 
-/** Maximum variance that such a column leaves unexplained, as a share of the variance that all other columns together leave unexplained. */
+/** Maximum variance that this column leaves unexplained, as a share of the variance that all other columns together leave unexplained. */
 const mostUnexplained = 0.25;
 
 /**
@@ -417,7 +425,10 @@ function correlation(a: Float64Array, b: Float64Array): number {
   return sum / a.length;
 }
 
-/** Accuracy of the majority label in up to 40 ranges of one column, learned on odd rows and tested on even ones and vice versa; mean over classes. */
+/**
+ * Accuracy of predicting the majority label in up to 40 ranges of one column, learned on odd rows and tested on even ones and vice versa;
+ * mean over the classes.
+ */
 function accuracyOf(column: Float64Array, classes: Int32Array, kinds: number): number {
   const sorted = Float64Array.from(column).sort();
   const bins = Math.min(40, Math.max(kinds, Math.floor(column.length / 15)));
@@ -491,7 +502,7 @@ function isIndependent(
 ): boolean {
   const own = standardized(withinClasses(column, classes, kinds));
   const most = correlationErrors / Math.sqrt(column.length);
-  // Noise does not depend on the row before; a slowly varying quantity does.
+  // Noise does not depend on the previous row; a slowly varying quantity does.
   let follows = 0;
   for (let i = 1; i < own.length; i++) follows += own[i]! * own[i - 1]!;
   if (Math.abs(follows) / own.length > most) return false;
@@ -508,7 +519,7 @@ function haveEqualSpreads(column: Float64Array, classes: Int32Array, kinds: numb
     counts[classes[i]!]!++;
   });
   const spreads = [...squares].map((sum, k) => Math.sqrt(sum / counts[k]!));
-  // With few rows of a class, its spread is uncertain by one in √(2n).
+  // The spread of a class with n rows has a relative uncertainty of 1/√(2n).
   const slack = 1 + 3 / Math.sqrt(2 * Math.min(...counts));
   return Math.max(...spreads) <= Math.max(mostSpreadRatio, slack) * Math.min(...spreads);
 }

@@ -65,7 +65,7 @@ export async function checkTables(
 }
 
 interface TableRule {
-  /** The damage that the defect does if it stays unnoticed. */
+  /** The damage caused by this defect if it stays unnoticed. */
   reason: string;
   find(tables: Opened[], rows: Rows, label: string): Finding[];
 }
@@ -145,7 +145,7 @@ function rowsOfAll(tables: Opened[]): Rows {
 function refuseOtherColumns(first: Opened, other: Opened): void {
   const wanted = first.table.columns;
   const got = other.table.columns;
-  // Feature sets have a hundred columns: the first one that differs is enough to show the problem.
+  // Feature sets have a hundred columns, so only the first difference is shown.
   const at = Math.max(wanted.length, got.length);
   const place = Array.from({ length: at }, (_, i) => i).find((i) => wanted[i] !== got[i]);
   if (place === undefined) return;
@@ -176,7 +176,7 @@ function balance(tables: Opened[]): Finding[] {
   const counts = new Map<string, number>();
   for (const label of tables.flatMap(({ table }) => table.labels ?? []))
     counts.set(label, (counts.get(label) ?? 0) + 1);
-  // Many different labels are values to predict, not classes.
+  // Labels with many different values are values to predict, not classes.
   if (counts.size === 0 || counts.size > 50) return [];
   return imbalance(counts, 'rows', () => tables.map(({ name }) => name));
 }
@@ -204,7 +204,7 @@ function constantColumns(tables: Opened[]): Finding[] {
   ];
 }
 
-/** Columns with one value per label, and a different one for each label: the label in other words. */
+/** Finds columns that repeat the label: one value for each label, different for each. */
 function labelColumns(tables: Opened[]): Finding[] {
   const labels = tables.flatMap(({ table }) => table.labels ?? []);
   const names = new Set(labels);
@@ -321,13 +321,16 @@ function repeatedRows(tables: Opened[]): Finding[] {
   return findings;
 }
 
-/** Up to this many times the equal pairs expected for independent columns count as chance, because columns are rarely independent. */
+/**
+ * Maximum ratio of equal pairs to those expected for independent columns that still counts as chance, because columns are rarely
+ * independent.
+ */
 const timesChance = 3;
 
 /**
- * If the columns' values (constants, switches, coarse codes) allow few combinations, some rows are equal without being copies. There are then
- * fewer combinations than rows, or about as many equal pairs as expected at random. Columns with finer values are unaffected, however often
- * a table was copied.
+ * If the columns' values (constants, switches, coarse codes) allow few combinations, some rows are equal without being copies. That is
+ * assumed if there are fewer combinations than rows, or about as many equal pairs as expected at random. Copies of a table with finer
+ * values do not meet either condition.
  */
 function coarseRows(tables: Opened[], groups: Place[][]): Finding[] {
   const rows = tables.reduce((sum, { table }) => sum + table.rows, 0);
@@ -348,7 +351,7 @@ function coarseRows(tables: Opened[], groups: Place[][]): Finding[] {
   ];
 }
 
-/** Number of pairs of equal rows expected at random, if columns with these frequencies of values are independent. */
+/** Number of pairs of equal rows expected at random if the columns, with these frequencies of values, are independent. */
 function equalPairs(tables: Opened[], rows: number): number {
   const width = tables[0]?.table.columns.length ?? 0;
   let pairs = (rows * (rows - 1)) / 2;
@@ -367,7 +370,7 @@ function equalPairs(tables: Opened[], rows: number): number {
   return pairs;
 }
 
-/** Number of different rows that the values of all columns allow, counted up to `enough`. */
+/** Number of different rows that the values of the columns allow, counted only until it reaches `enough`. */
 function combinations(tables: Opened[], enough: number): number {
   let product = 1;
   for (let column = 0; column < (tables[0]?.table.columns.length ?? 0) && product < enough; column++) {

@@ -9,7 +9,10 @@ import {
   usual,
 } from './profiles.js';
 
-/** Minimum distance from the peers, in standard deviations. In 100 recordings of 10 fields, normal values reach 4, but real ones go further. */
+/**
+ * Minimum distance from the peers, in standard deviations. Among 100 recordings of 10 fields, normally distributed values reach 4, and real
+ * values exceed that.
+ */
 const unitSigmas = 6;
 
 const offsetSigmas = 6;
@@ -22,11 +25,11 @@ interface Conversion {
   /** Turns a deviating value into the usual unit: (value − shift) · factor. */
   factor: number;
   shift: number;
-  /** Quantities that are measured in these units: three axes, or one field. */
+  /** Sensors with these units: those with three axes, single fields, or any. */
   of: 'axes' | 'field' | 'any';
 }
 
-/** g in m/s² (CGPM 1901), degrees in a radian, and the definitions of °F and °C. */
+/** Standard gravity in m/s² (CGPM 1901). */
 const standardGravity = 9.80665;
 
 const conversions: Conversion[] = (
@@ -50,8 +53,8 @@ const conversions: Conversion[] = (
 ]);
 
 /**
- * Finds recordings in another unit than the others of their label. They differ from their peers by far more than the peers differ among each
- * other, and a known conversion brings their level and spread back.
+ * Finds recordings whose unit differs from that of the others of their label. They differ from their peers by far more than the peers
+ * differ from each other, and after a known conversion their level and spread match.
  */
 export function checkUnits(comparison: Comparison, explained: ReadonlySet<string>): Finding[] {
   const hits = comparison.sensors.flatMap((sensor) => unitHits(comparison, sensor, explained));
@@ -99,7 +102,8 @@ function unitHits({ peers }: Comparison, sensor: Sensor, explained: ReadonlySet<
         const tolerance = Math.max(2 * sigma, 0.15 * away);
         const fits = moved >= known.low - tolerance && moved <= known.high + tolerance;
         const outside = own < known.low - 0.5 * away || own > known.high + 0.5 * away;
-        // A conversion changes the spread by the same factor. The tolerance is wide because slow quantities have very different spreads.
+        // A conversion also multiplies the spread by its factor. The tolerance is wide, because the spreads of slow quantities vary
+        // greatly.
         const spreadAfter = spread + Math.log(conversion.factor);
         const spreadFits = Math.abs(spreadAfter - spreads.middle) <= Math.max(4 * spreads.sigma, 1.2);
         if (away < unitSigmas * sigma || !outside || !fits || !spreadFits) return [];
@@ -159,8 +163,8 @@ function spreadOf({ spread }: Profile, { fields }: Sensor): number {
 }
 
 /**
- * Minimum offset relative to the level: smaller differences between specimens are normal, however alike the few others are. It is also at least the
- * spread of the signal itself.
+ * Minimum offset, relative to the level. Smaller differences between specimens are normal. The offset must also be at least as large as the
+ * spread of the signal.
  */
 const leastShift = 0.25;
 
@@ -184,7 +188,10 @@ function normOf({ level }: Profile, { fields }: Sensor): number {
   return Math.hypot(...fields.map((f) => level[f]!));
 }
 
-/** Whether the mean of a sensor's axes has the same norm in all recordings. A vibration sensor without gravity has no norm to rely on. */
+/**
+ * Whether the means of a sensor's axes have the same norm in all recordings, as those of accelerometers do. Vibration sensors without
+ * gravity do not.
+ */
 function hasGravity(sensor: Sensor, profiles: Profile[]): boolean {
   if (sensor.fields.length < 3) return false;
   const { sigma, middle } = usual(profiles.map((profile) => normOf(profile, sensor)));
@@ -228,7 +235,7 @@ function gravityOffsets({ sensors, peers, profiles, dataset }: Comparison): Find
 
 function levelOffsets({ sensors, peers, profiles: all, dataset }: Comparison): Finding[] {
   const found = sensors.flatMap((sensor) => {
-    // The levels of an accelerometer's axes depend on its position; `gravityOffsets` checks them instead.
+    // The levels of an accelerometer's axes depend on its orientation, so `gravityOffsets` checks their norm instead.
     if (hasGravity(sensor, all)) return [];
     return sensor.fields.flatMap((f) => {
       const level = (profile: Profile) => profile.level[f]!;
@@ -266,7 +273,7 @@ function levelOffsets({ sensors, peers, profiles: all, dataset }: Comparison): F
   return found.sort((a, b) => b.sigmas - a.sigmas).map(({ finding }) => finding);
 }
 
-/** Whether an offset explains the spread, whose logarithm differs by `change`, better than a factor of level and spread does. */
+/** Whether an offset explains the recording's spread, whose logarithm differs by `change`, better than a factor does. */
 function hasUsualSpread(change: number, sigma: number, factor: number): boolean {
   if (Math.abs(change) > Math.min(0.7, Math.max(2.5 * sigma, 0.35))) return false;
   return !(factor > 0) || Math.abs(change) < Math.abs(change - Math.log(factor));

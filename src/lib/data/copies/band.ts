@@ -1,13 +1,13 @@
 import { conditioned } from '../../signal/pipeline.js';
 import type { Dataset, Recording } from '../types.js';
 
-/** Sampling rate of the search in Hz, and its highest frequency; slower recordings are searched as they are. */
+/** Sampling rate and highest frequency of the search, Hz. Recordings with a lower rate are not resampled. */
 export const searchHz = 20;
 const lowpassHz = 8;
-/** Length in seconds of the moving mean that is subtracted: levels and slow drift are alike in many recordings. */
+/** Length of the moving mean that is subtracted, s. Levels and slow drift are alike in many recordings, so they are not evidence. */
 const meanSeconds = 1;
 
-/** Cycles of its corner frequency after which a low-pass no longer depends on the start of a recording. */
+/** Duration of a low-pass filter's transient at the start of a recording, in cycles of the corner frequency. */
 export const settlingCycles = 3;
 
 export interface Bands {
@@ -18,7 +18,8 @@ export interface Bands {
 
 /**
  * Subtracts each column's first value, so that filters leave a constant column at exactly 0 and rounding errors depend on the movement
- * instead of the level. Rounding noise is the same in many recordings. Scaled to magnitude 1, it would look like copies.
+ * instead of the level. Otherwise the rounding noise, which is the same in many recordings, would look like copies after scaling to
+ * magnitude 1.
  */
 export function withoutLevel(columns: Float64Array[]): Float64Array[] {
   return columns.map((column) => column.map((value) => value - column[0]!));

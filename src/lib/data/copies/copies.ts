@@ -37,7 +37,7 @@ export function copiesIn(dataset: Dataset): CopyPair[] {
   for (const { a, b, share, factor } of stretchedCopies(dataset)) {
     add({ a: ids[a]!, b: ids[b]!, kind: 'stretched', share, factor });
   }
-  // A pair that is already known needs no closer look.
+  // Pairs that are already known are not compared again.
   const apart = (a: number, b: number) => !pairs.has(`${ids[a]}\n${ids[b]}`);
   for (const { a, b, seconds, fromA, fromB, correlation } of partialCopies(dataset, apart)) {
     add({ a: ids[a]!, b: ids[b]!, kind: 'part', share: correlation, seconds, fromA, fromB });
@@ -47,12 +47,15 @@ export function copiesIn(dataset: Dataset): CopyPair[] {
   return list;
 }
 
-/** Rows covered by one fingerprint: enough that chance does not repeat it, few enough for an excerpt of one second. */
+/**
+ * Number of rows covered by one fingerprint. It is large enough that equal fingerprints are not coincidental, and small enough to find
+ * excerpts of one second.
+ */
 const shingleRows = 16;
 
 /**
- * Finds recordings that contain the same samples, at any offset. Each run of rows is hashed; exact repeats of a row, which recorders
- * produce, count once. Two recordings that share a tenth of their runs contain copied samples.
+ * Finds recordings that contain the same samples, at any offset. Each run of rows is hashed. Exact repeats of a row count once, because
+ * some recorders produce them. If two recordings have a tenth of their runs in common, one contains copied samples.
  * @returns pairs of IDs, and the share of the shorter one's runs that are also in the other
  */
 function exactCopies(dataset: Dataset): { a: string; b: string; share: number }[] {
@@ -84,7 +87,9 @@ function exactCopies(dataset: Dataset): { a: string; b: string; share: number }[
   return pairs.sort((p, q) => q.share - p.share);
 }
 
-/** Rolling hashes of `shingleRows` distinct rows; only one in eight is used (selected by value, so a copy has the same ones). */
+/**
+ * Rolling hashes of `shingleRows` distinct rows. Only one hash in eight is used; it is chosen by its value, so copies have the same ones.
+ */
 function shingles(columns: Float64Array[]): Set<number> {
   const rows = distinctRowHashes(columns);
   const kept = new Set<number>();
@@ -96,7 +101,7 @@ function shingles(columns: Float64Array[]): Set<number> {
     hash = (Math.imul(hash, base) + rows[i]!) | 0;
     if (i >= shingleRows) hash = (hash - Math.imul(top, rows[i - shingleRows]!)) | 0;
     if (i < shingleRows - 1 || (hash >>> 29 !== 0 && i > shingleRows - 1)) continue;
-    // A coarse sensor alternates between few values: two recordings that both do so are not copies.
+    // Runs of a coarse sensor that alternates between few values are ignored, because they also occur in unrelated recordings.
     if (new Set(rows.slice(i - shingleRows + 1, i + 1)).size >= shingleRows - 4) kept.add(hash);
   }
   return kept;

@@ -2,15 +2,15 @@ import { gaussian, seededRandom } from '../../core/numbers.js';
 import type { Dataset } from '../types.js';
 import { type Bands, bandsOf, scaleBy, scaleFields, searchHz } from './band.js';
 
-/** Samples of a window whose signature is compared, and the step from one such window to the next. */
+/** Samples per window whose signature is compared, and the step between such windows. */
 const windowSamples = 50;
 
 const strideSamples = 25;
 
-/** Correlation at the search rate that is worth a closer look. */
+/** Minimum correlation at the search rate for a comparison at the full rate. */
 const worthALook = 0.8;
 
-/** Maximum number of candidates examined for one window: a periodic machine has hundreds. */
+/** Maximum number of candidates examined for one window. A periodic machine has hundreds. */
 const mostPlaces = 10;
 
 interface PartialCopy extends Match {
@@ -20,9 +20,9 @@ interface PartialCopy extends Match {
 }
 
 /**
- * Finds stretches of one recording that also occur in another, with noise, a factor, an offset or at another position. Windows are found by their
- * signatures, compared by normalized cross-correlation, and extended while the two match. Returns the longest stretch of each pair. Stretches
- * shorter than four seconds (at 20 Hz or more) and stretches of a periodic signal are not found.
+ * Finds stretches of one recording that also occur in another, with noise, a factor, an offset or at another position. Windows are found by
+ * their signatures, compared by normalized cross-correlation, and extended as far as the recordings match. Returns the longest stretch of
+ * each pair. Stretches shorter than four seconds (at 20 Hz or more) and periodic stretches are not found.
  * @param apart whether two recordings are to be compared
  */
 export function partialCopies(dataset: Dataset, apart: (a: number, b: number) => boolean): PartialCopy[] {
@@ -57,7 +57,7 @@ export function partialCopies(dataset: Dataset, apart: (a: number, b: number) =>
   return [...best.values()].sort((p, q) => q.seconds - p.seconds);
 }
 
-/** Whether the position is inside a known copy. */
+/** Whether the position is within a known copy. */
 function covers(known: PartialCopy, at: number, to: number, rateHz: number): boolean {
   const seconds = at / rateHz;
   const lag = to / rateHz - seconds;
@@ -68,23 +68,23 @@ function covers(known: PartialCopy, at: number, to: number, rateHz: number): boo
   );
 }
 
-/** Maximum number of differing bits in half of a signature: two copies of one window differ in about one bit in twenty. */
+/** Maximum number of different bits in half of a signature. In two copies of a window, about one bit in twenty differs. */
 const halfFlips = 2;
 
 const allFlips = 6;
 
 /** Positions in recordings, indexed by the signature of the window that begins there. */
 interface SignatureIndex {
-  /** Calls back with each position whose signature is near: recording, first sample. */
+  /** Calls back with each position that has a similar signature: recording, first sample. */
   near(signature: number, found: (recording: number, at: number) => void): void;
 }
 
-/** Samples averaged into one: faster movement is left to the closer look. */
+/** Number of samples averaged for a signature. Faster movement is compared only at the full rate. */
 const blockSamples = 5;
 
 /**
- * Computes the signature of each window of a signal: 32 bits, each the side of a random plane that the window is on (Charikar 2002). Windows that are
- * equal except for a factor and noise have nearly the same signature. 0 for windows without movement.
+ * Computes the signature of each window of a signal. Each of its 32 bits indicates on which side of a random plane the window is (Charikar
+ * 2002). Windows that are equal except for a factor and noise have nearly the same signature. 0 for windows without movement.
  */
 function createSigner(fields: number, windowSamples: number): (signal: Float64Array[]) => Int32Array {
   const random = seededRandom(20_26);
@@ -149,7 +149,7 @@ function indexSignatures(signatures: Int32Array[]): SignatureIndex {
             const item = items[i]!;
             const other = all[item]!;
             if (other === 0 || ones(other ^ signature) > allFlips) continue;
-            // Positions found by the upper half of their signature are not reported again by the lower half.
+            // Positions that were found by the upper half of the signature are not reported again for the lower half.
             if (side === 1 && ones((other ^ signature) >>> 16) <= halfFlips) continue;
             found(recordingOf[item]!, placeOf[item]!);
           }
@@ -182,10 +182,10 @@ function ones(bits: number): number {
   return Math.imul((v + (v >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }
 
-/** Sampling rate of the closer look, Hz. */
+/** Maximum sampling rate for the comparison of stretches, Hz. */
 const fineHz = 100;
 
-/** A match is extended by blocks of this many seconds (at 20 Hz or more) while they correlate this well. */
+/** A match is extended by blocks of this many seconds (at 20 Hz or more) while their correlation is at least `blockFit`. */
 const blockSeconds = 0.5;
 
 const blockFit = 0.8;
@@ -199,21 +199,26 @@ interface Match {
   correlation: number;
 }
 
-/** Minimum correlation of a stretch of this length (seconds): short stretches often match without being copies. */
+/**
+ * Minimum correlation of a stretch of this length (seconds). Short stretches often match without being copies, and those under 4 s never
+ * count.
+ */
 function leastFit(seconds: number): number {
   return seconds < 4 ? 2 : seconds < 6 ? 0.991 : seconds < 12 ? 0.984 : 0.97;
 }
 
 /**
- * Compares stretches of recordings. On the HAR recordings, the best match of two unrelated stretches of 5 s was 0.951 (of 32,292, each at every
- * position of all other recordings). A copy reaches 0.99 under white noise a fifth as large as the signal, and 0.98 under a third, because the band
- * removes most of the noise. Of eight copied 8 s stretches in walks far more regular than those, eight are found with noise of a fifth, seven with a
- * third, and none with half. Among 40 such walks no two were mistaken for copies.
+ * Compares stretches of recordings. In the HAR recordings, the best match of two unrelated stretches of 5 s was 0.951 (of 32,292, each at
+ * every position of all other recordings). A copy reaches 0.99 if white noise is a fifth as large as the signal, and 0.98 if it is a third,
+ * because the band-pass removes most of the noise. In walks far more regular than those, eight stretches of 8 s were copied: eight are
+ * found with noise of a fifth, seven with a third, and none with half. Among 40 such walks no two were mistaken for copies.
  */
 function createMatcher(dataset: Dataset, bands: Bands, sizes: number[]) {
   const rateHz = Math.min(dataset.rateHz, fineHz);
   const factor = rateHz / bands.rateHz;
-  /** Slow recordings are searched sample by sample: there, a "second" is as many samples as at the search rate. */
+  /**
+   * Factor for durations in slow recordings, which are searched sample by sample: their "second" has as many samples as at the search rate.
+   */
   const unit = bands.rateHz < searchHz ? searchHz / bands.rateHz : 1;
   const fine = new Map<number, Float64Array[]>();
   const fineOf = (r: number) => {
@@ -247,7 +252,7 @@ function createMatcher(dataset: Dataset, bands: Bands, sizes: number[]) {
     const correlation = fitOf(x, from, y, from + lag, end - from);
     const seconds = (end - from) / rateHz;
     if (correlation < leastFit(seconds / unit)) return null;
-    // Periodic signals, such as steps, match nearly as well elsewhere: no copy can be proved there.
+    // Periodic signals, such as steps, match nearly as well at other positions. Such a match does not prove a copy.
     const elsewhere = bestElsewhere(x, from, y, from + lag, end - from, Math.round((0.15 * rateHz) / unit));
     if (1 - correlation > 0.25 * (1 - elsewhere)) return null;
     return { fromA: from / rateHz, fromB: (from + lag) / rateHz, seconds, correlation };
@@ -301,7 +306,7 @@ function bestLag(
   return found;
 }
 
-/** Best match of a stretch anywhere else in the other recording. */
+/** Best match of the beginning of a stretch at any other position of the other recording. */
 function bestElsewhere(
   x: Float64Array[],
   from: number,
@@ -310,7 +315,7 @@ function bestElsewhere(
   length: number,
   apart: number,
 ): number {
-  // A few seconds of the stretch are enough, and can be shifted within the other recording.
+  // A few seconds of the stretch are enough, and leave room to shift it within the other recording.
   const part = Math.min(length, 40 * apart, Math.floor(y[0]!.length / 2));
   let best = 0;
   for (let at = 0; at + part <= y[0]!.length; at++) {

@@ -1,7 +1,7 @@
 import type { Dataset } from '../types.js';
 import { movingSizes } from './band.js';
 
-/** Points that each recording is thinned to, whatever its length: the same points in a copy at another rate. */
+/** Number of points to which each recording is reduced, whatever its length. Copies at another rate then have the same points. */
 const points = 512;
 
 /** Minimum relative difference in length at which a copy counts as resampled. The other searches find copies that differ less. */
@@ -12,8 +12,8 @@ const widest = 5;
 const least = 0.95;
 
 /**
- * Finds whole recordings that are copies of another at a different rate: resampled, or played faster. Both are thinned to the same number
- * of points, and the differences of neighboring points are correlated, all fields together.
+ * Finds whole recordings that are copies of another at a different rate: resampled, or played faster. Both are reduced to the same number
+ * of points, and the differences between neighboring points are correlated, all fields together.
  */
 export function stretchedCopies(dataset: Dataset): { a: number; b: number; share: number; factor: number }[] {
   const { recordings } = dataset;
@@ -40,7 +40,7 @@ export function stretchedCopies(dataset: Dataset): { a: number; b: number; share
 /** Approximate deviation of each field over all recordings, from every tenth sample. */
 function fieldSizes({ fields, recordings }: Dataset): number[] {
   const sizes = fields.map((_, f) => {
-    // Relative to the first value: with a high level, sums of squares would leave nothing but rounding errors.
+    // The first value is subtracted, because sums of squares of a high level would lose the movement to rounding errors.
     const level = recordings[0]?.columns[f]?.[0] ?? 0;
     let sum = 0;
     let squares = 0;
@@ -59,7 +59,7 @@ function fieldSizes({ fields, recordings }: Dataset): number[] {
   return movingSizes(sizes, recordings);
 }
 
-/** Differences between the means of that many stretches, all fields, as one vector of length 1. */
+/** Differences between the means of `points` equal stretches, of all fields, as one vector of length 1. */
 function shapeOf(columns: Float64Array[], sizes: number[]): Float64Array {
   const out = new Float64Array(columns.length * (points - 1));
   columns.forEach((column, f) => {
@@ -75,7 +75,7 @@ function shapeOf(columns: Float64Array[], sizes: number[]): Float64Array {
   return size > 0 ? out.map((x) => x / size) : out;
 }
 
-/** Mean of a stretch whose ends may fall between samples. */
+/** Mean of a stretch that may begin and end between samples. */
 function meanBetween(column: Float64Array, from: number, to: number): number {
   let sum = 0;
   for (let i = Math.floor(from); i < to && i < column.length; i++) {

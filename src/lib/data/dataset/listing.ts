@@ -9,11 +9,11 @@ const recordingEntry = z.strictObject({
   id: z.string().regex(namePattern),
   label: z.string().nullable(),
   device: z.string().nullable(),
-  /** Hz */
+  /** Sampling rate, Hz. */
   rateHz: z.number().positive(),
-  /** Milliseconds since 1970 of the first sample. */
+  /** Time of the first sample, ms since 1970. */
   startedAt: z.number().nullable(),
-  /** Number of messages known to be lost from it. */
+  /** Number of messages that are known to be lost. */
   missing: z.int().min(0).optional(),
   samples: z.int().min(1),
   /** SHA-256 of the CSV file's bytes, 64 hex digits. */
@@ -21,7 +21,7 @@ const recordingEntry = z.strictObject({
 });
 export type ListingEntry = z.output<typeof recordingEntry>;
 
-/** DATA/dataset.json: the metadata that the CSV files in DATA/recordings cannot hold. */
+/** DATA/dataset.json: the metadata that the CSV files in DATA/recordings cannot contain. */
 export const listingSchema = z.strictObject({
   spec: z.literal('aiot-dataset/1'),
   fields: z.array(z.string()).min(1),

@@ -9,7 +9,7 @@ import type { Dataset, Recording } from '../types.js';
 import { readListing } from './listing.js';
 import { csvFilesIn, type Expected, readListed, readLoose } from './read.js';
 
-/** Requirements of a project for its recordings. */
+/** A project's requirements for its recordings. */
 export function expectedOf(config: ProjectConfig): Expected {
   return {
     fields: Object.keys(config.stream.fields),
@@ -57,7 +57,7 @@ export function datasetOf(
   return { name, fields, rateHz, recordings: sorted, digest: datasetDigest(fields, rateHz, sorted) };
 }
 
-/** CSV files are in the folder itself or in its `recordings` subfolder. */
+/** The folder with the CSV files: the `recordings` subfolder if there is one, otherwise the folder itself. */
 export async function looseFolder(at: string): Promise<string> {
   const inner = join(at, 'recordings');
   return (await stat(inner).catch(() => null))?.isDirectory() ? inner : at;

@@ -5,7 +5,7 @@ import { parseCsv } from '../../formats/csv/parse.js';
 import { writeCsv } from '../../formats/csv/table.js';
 import { type ListingEntry, readListing, recordingFile, writeListing } from './listing.js';
 
-/** The platform client's calls that a pull needs. */
+/** The calls of the platform client that are used here. */
 interface PulledDatasets {
   get(stream: string): Promise<
     Pick<DatasetListing, 'fields'> & {
@@ -31,8 +31,8 @@ interface PullResult {
 }
 
 /**
- * Fetches a stream's recordings from the platform into a data folder, in the format that `data record` writes. Recordings with the same names are
- * replaced (a recording may have grown, a label may have changed); the others stay.
+ * Fetches a stream's recordings from the platform into a data folder, in the format that `data record` writes. Existing recordings with the
+ * same IDs are replaced, because a recording may have grown or its label may have changed. Other recordings stay.
  * @throws any client error, AIOT_FILE_MALFORMED, AIOT_FILE_NOT_WRITABLE
  */
 export async function pullDataset(options: PullOptions): Promise<PullResult> {
@@ -44,7 +44,7 @@ export async function pullDataset(options: PullOptions): Promise<PullResult> {
   for (const recording of listing.recordings) {
     signal?.throwIfAborted();
     const { device, label, rateHz, startedAt, missing } = recording;
-    // Devices choose their recordings' names independently: if two chose the same one, the device's name is prefixed.
+    // Devices name their recordings independently. If two devices used the same name, the device's name is prefixed.
     const id = seen.get(recording.id) === 1 ? recording.id : `${device}.${recording.id}`;
     const text = await client.datasets.csv(stream, device, recording.id);
     const { data } = parseCsv(Buffer.from(text), `${device}/${recording.id}`, listing.fields);

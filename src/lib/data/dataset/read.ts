@@ -10,9 +10,9 @@ import { type Listing, listingFile, recordingFile } from './listing.js';
 /** Requirements for recordings. */
 export interface Expected {
   fields: string[];
-  /** Hz */
+  /** Sampling rate, Hz. */
   rateHz: number;
-  /** Recorded labels, to recognize a label in a file's name. */
+  /** Known labels, by which a label in a file's name is recognized. */
   labels: string[];
 }
 

@@ -14,7 +14,7 @@ export const recordingLineSchema = z.object({
   label: z.string().nullable(),
   device: z.string().nullable(),
   rateHz: z.number(),
-  /** Milliseconds since 1970. */
+  /** Time of the first sample, ms since 1970. */
   startedAt: z.number().nullable(),
   samples: z.int(),
   seconds: z.number(),
@@ -28,7 +28,7 @@ export const summarySchema = z.object({
   rateHz: z.number(),
   samples: z.int(),
   seconds: z.number(),
-  /** By label; unlabeled recordings are under an empty name. */
+  /** Counts by label. Recordings without a label are under an empty name. */
   labels: z.record(z.string(), z.object({ recordings: z.int(), samples: z.int(), seconds: z.number() })),
   recordings: z.array(recordingLineSchema),
   digest: z.string(),
@@ -63,7 +63,7 @@ export function recordingLine({ id, label, device, rateHz, startedAt, columns }:
 }
 
 export const recordingDetailSchema = recordingLineSchema.extend({
-  /** Number of model inputs that it yields. */
+  /** Number of model inputs (windows) in the recording. */
   windows: z.int(),
   /** Share of rows that repeat the previous row, 0..1. */
   repeats: z.number(),

@@ -27,7 +27,7 @@ export async function saveRecordings(options: {
   await addRecordings(options.folder, listing, options.recordings, options.decimals);
 }
 
-/** Makes sure that a project's data folder has its dataset.json, and returns its entries. */
+/** Creates the dataset.json of a project's data folder if it is missing, and returns its entries. */
 export async function listRecordings(project: Project): Promise<ListingEntry[]> {
   const folder = dataFolderOf(project);
   const listing = await listingOf(folder, expectedOf(project.config));
@@ -48,10 +48,10 @@ interface RollingOptions {
 }
 
 /**
- * Adds a recording to a data folder, and removes the oldest recordings of its kind that exceed the limit, so that recording can continue endlessly. A
- * crash in between leaves unlisted files, but never an entry without its file.
+ * Adds a recording to a data folder, and removes the oldest recordings of its kind that exceed the limit, so that recording can continue
+ * without end. A crash in between leaves unlisted files, but never an entry without its file.
  * @returns IDs of the removed recordings
- * @throws AIOT_ALREADY_EXISTS, AIOT_FILE_NOT_WRITABLE, AIOT_TIMEOUT (another process holds the folder), and any error from reading it
+ * @throws AIOT_ALREADY_EXISTS, AIOT_FILE_NOT_WRITABLE, AIOT_TIMEOUT (another process has locked the folder), and any error from reading it
  */
 export async function rollRecording(options: RollingOptions): Promise<string[]> {
   const { folder, config, recording, prefix, mostSamples, decimals } = options;
@@ -85,8 +85,9 @@ function rendered(recording: Recording, decimals?: number): { csv: string; entry
 }
 
 /**
- * Changes a data folder while holding its lock against other aiot processes. The callback receives the listing that is on disk at that time.
- * @throws AIOT_TIMEOUT if another process holds it for half a minute, AIOT_FILE_NOT_WRITABLE
+ * Changes a data folder while it is locked against other aiot processes. The callback receives the listing as it is on disk once the lock
+ * is held.
+ * @throws AIOT_TIMEOUT if another process holds the lock for half a minute, AIOT_FILE_NOT_WRITABLE
  */
 export async function changeData<T>(
   folder: string,
@@ -137,7 +138,10 @@ export async function addRecordings(
   }
 }
 
-/** The folder's dataset.json; if there is none, one that lists the CSV files of FOLDER/recordings with labels from their names (not written yet). */
+/**
+ * The folder's dataset.json. If there is none, returns a listing of the CSV files in FOLDER/recordings, with labels from their names, which
+ * is not written yet.
+ */
 export async function listingOf(folder: string, expected: Expected): Promise<Listing> {
   const present = await readListing(folder);
   if (present) return present;

@@ -2,8 +2,8 @@ import { quantile } from '../../core/numbers.js';
 import type { FeatureDrift } from './result.js';
 
 /**
- * Cuts between bins: the quantiles of the sorted base, so that all bins hold equally many values. A value shared by many rows (a constant, one of few
- * levels, the limit of a sensor) gets a bin of its own. Below the first cut and above the last one, bins are open-ended.
+ * Cuts between bins: the quantiles of the sorted base, so that all bins contain equally many values. A value shared by many rows (a
+ * constant, one of few levels, a sensor's limit) gets a bin of its own. The first and the last bin are open-ended.
  */
 export function cutsOf(sorted: Float64Array, bins: number): Float64Array {
   if (sorted.length === 0) return new Float64Array(0);
@@ -33,7 +33,7 @@ export function countsBetween(sorted: Float64Array, cuts: Float64Array): Float64
   return counts;
 }
 
-/** The bin of a value: the number of cuts that are not above it. */
+/** The index of a value's bin, which is the number of cuts that are not above the value. */
 export function binOf(value: number, cuts: Float64Array): number {
   let low = 0;
   let high = cuts.length;
@@ -75,10 +75,10 @@ function nextUp(value: number): number {
 /** Number of bars in a chart. */
 const bars = 40;
 
-/** Share of values omitted at either end of a chart: a single outlier would squeeze all others into one bar. */
+/** Share of values omitted at either end of a chart, because a single outlier would put all other values into one bar. */
 const outside = 0.005;
 
-/** Both sides in bars of equal width, as shares of all their values, for charts. null if a side has no values. */
+/** Both sides in bars of equal width, as shares of all their values, for charts. Null if either side has no values. */
 export function histogramOf(base: Float64Array, now: Float64Array): FeatureDrift['histogram'] {
   if (base.length === 0 || now.length === 0) return null;
   let from = Math.min(quantile(base, outside), quantile(now, outside));
@@ -129,7 +129,10 @@ export function jensenShannon(base: ArrayLike<number>, now: ArrayLike<number>): 
   return Math.sqrt(Math.max(0, sum / 2));
 }
 
-/** Pearson's χ² of two rows of shares with the given (effective) counts, and its degrees of freedom: the bins present on either side, minus one. */
+/**
+ * Pearson's χ² for two rows of shares with the given (effective) counts, and its degrees of freedom: the number of bins present on either
+ * side, minus one.
+ */
 export function homogeneity(
   base: ArrayLike<number>,
   now: ArrayLike<number>,

@@ -27,7 +27,7 @@ interface CompareOptions {
   windows?: readonly number[] | null;
 }
 
-/** Compares rows of NOW with a base, in all respects except gates. NOW's values are released column by column. */
+/** Compares rows of NOW with a base, except for the limits (gates). NOW's values are released column by column. */
 export function compareSides(
   base: Side,
   nowRows: Rows,
@@ -81,10 +81,10 @@ type Role = 'feature' | 'label' | 'prediction';
 
 interface ComparedColumns {
   now: Side;
-  /** Compared columns in the base's order, with label and prediction last. */
+  /** The compared columns in the base's order, followed by label and prediction. */
   found: { role: Role; one: Compared }[];
   courses: Map<string, Course>;
-  /** Columns of text that are not categories. */
+  /** Columns of text with too many different words to be categories. */
   unlike: string[];
 }
 
@@ -151,7 +151,7 @@ function comparePair(base: Profile, now: Profile, unit: string | null): Compared
   return base.endless || words.endless ? null : compareWords(base, words);
 }
 
-/** Numbers became text, or the reverse: no value of one side exists on the other. */
+/** Numbers became text, or the reverse, so no value of one side occurs on the other. */
 function otherType(base: Profile, now: Profile, unit: string | null): Compared {
   const blank = compareWords(emptied('text', base) as never, emptied('text', now) as never);
   const [number, words] = [base, now].map((side) => (side.kind === 'number' ? 1 : 0)) as [number, number];
@@ -170,7 +170,7 @@ function otherType(base: Profile, now: Profile, unit: string | null): Compared {
   };
 }
 
-/** Corrects for all tests together (Holm 1979): the probability of any false alarm is that of a single test. */
+/** Corrects for all tests together (Holm 1979), so that the probability of any false alarm is no higher than for a single test. */
 function holm(ps: number[]): number[] {
   const order = [...ps.keys()].sort((a, b) => ps[a]! - ps[b]!);
   const out = new Array<number>(ps.length);
@@ -198,7 +198,7 @@ function finish(
   { alpha, tests, course, now, nowRows, bounds }: Finish,
 ): FeatureDrift {
   const cut = course && adjusted < alpha ? changeIn(one, course, alpha) : 0;
-  // A change that is small over all of NOW may be large since it began.
+  // A change that is small over all of NOW may be large after the point at which it began.
   const slow = Math.min(one.effective.base, one.effective.now) < fewest;
   const late = course !== undefined && !large && !slow && cut > 0 && largeSince(one, course, cut);
   const drifted = certain || (adjusted < alpha && (large || late));
@@ -232,7 +232,7 @@ function compareWords(base: TextProfile, now: TextProfile): Compared {
   const tests: { reason: Reason; p: number }[] = [
     { reason: 'missing', p: missing.p },
     { reason: 'distribution', p: empty ? 1 : widened(chiSquareAbove(chiSquare, degrees), base.degrees) },
-    // Probability that the base contains none of these categories if they are as frequent there as in NOW.
+    // Probability that the base contains none of these categories at random, if they are as frequent there as in NOW.
     { reason: 'category', p: newShare === 0 ? 1 : (1 - newShare) ** effective.base },
   ];
   const js = empty ? 0 : jensenShannon(baseShares, nowShares);

@@ -8,7 +8,7 @@ import { chiSquareAbove } from './probability.js';
 import { countsByStretch, type NumberProfile, type Profile } from './profile.js';
 import type { DriftWindow, FeatureDrift, Since } from './result.js';
 
-/** The distribution of a column of NOW, stretch by stretch; answers queries after the rows themselves are released. */
+/** The distribution of a column of NOW by stretch, which can be queried after the rows are released. */
 export interface Course {
   /** Counts by stretch and bin. For text, bins are the categories in the base's order, followed by those that the base does not have. */
   counts: Float64Array[];
@@ -17,7 +17,7 @@ export interface Course {
   windows: WindowPart | null;
 }
 
-/** First stretch of the changed part. */
+/** The first stretch after the change. */
 export function changeIn(
   { reasons, bins, base, effective, now }: Omit<FeatureDrift, 'drifted' | 'since' | 'limits'>,
   course: Course,
@@ -37,7 +37,7 @@ export function changeIn(
   return changePoint(course.counts, bins.base, pace, alpha);
 }
 
-/** Whether the part from a stretch onwards differs from the base by enough to matter. */
+/** Whether the distribution from a stretch onward differs from the base by enough to be relevant. */
 export function largeSince(
   { bins, effective }: Pick<Compared, 'bins' | 'effective'>,
   { counts }: Course,
@@ -68,7 +68,7 @@ export function courseOf(
     const part = windows && countsByStretch(column.values, cuts, windows);
     return { ...countsByStretch(column.values, cuts, bounds), windows: part };
   }
-  // In the order used to compare two sets of words.
+  // The words are in the same order as in `compareWords`.
   const known =
     base.kind === 'text' && profile.kind === 'text'
       ? [...new Set([...base.counts.keys(), ...profile.counts.keys()])]
@@ -91,7 +91,7 @@ export function courseOf(
   return { ...of(bounds), windows: windows && of(windows) };
 }
 
-/** Upper limit for windows: more than any chart can show. */
+/** Maximum number of windows; no chart can show more. */
 const mostWindows = 1000;
 
 interface WindowPart {
@@ -102,7 +102,8 @@ interface WindowPart {
 }
 
 /**
- * First rows of the windows, then the end: a number of windows of equal size (`12`), or windows of a time span (`1h`).
+ * First rows of the windows, and the end of the last one. `asked` is a number of windows of equal size (`12`), or the duration of each
+ * window (`1h`).
  * @throws AIOT_USAGE (no time column, too many windows)
  */
 export function windowBounds(asked: string, { rows, time, rateHz, name }: Rows): number[] {
@@ -131,7 +132,7 @@ export function windowBounds(asked: string, { rows, time, rateHz, name }: Rows):
   let last = 0;
   for (let row = 1; row < rows; row++) {
     const window = Math.floor((secondsAt(row) - start) / span);
-    // If time does not advance, no window begins; a window without rows is omitted.
+    // If time does not advance, no new window begins. Windows without rows are omitted.
     if (window > last) {
       bounds.push(row);
       last = window;
@@ -140,7 +141,7 @@ export function windowBounds(asked: string, { rows, time, rateHz, name }: Rows):
   return [...bounds, rows];
 }
 
-/** Compares each window of NOW with the base, by bins: one test for each window and column. */
+/** Compares each window of NOW with the base, by bins. Each window and column is one test. */
 export function windowsOf(
   pairs: { base: Profile; now: Profile }[],
   courses: ReadonlyMap<string, { windows: WindowPart | null }>,
@@ -201,10 +202,10 @@ function wordShares(base: Profile, now: Profile): number[] {
   return [...words].map((word) => (base.counts.get(word) ?? 0) / Math.max(1, base.count));
 }
 
-/** Number of stretches of NOW; a change is located between two of them. */
+/** Number of stretches into which NOW is divided. A change is located between two stretches. */
 export const stretches = 256;
 
-/** Maximum number of searches for an earlier change before the one that was found. */
+/** Maximum number of searches, each for a change before the last one found. */
 const mostChanges = 4;
 
 export function boundsOf(rows: number, parts: number): number[] {
@@ -213,8 +214,9 @@ export function boundsOf(rows: number, parts: number): number[] {
 }
 
 /**
- * Finds the stretch of NOW from which a column's distribution differs from the base's. It begins at the cut at which the two sides differ most (χ²
- * over the bins, based on effective sample sizes). If the part before it does not match the base either, that part is searched again. 0 = from the beginning.
+ * Finds the stretch of NOW from which a column's distribution differs from the base's. The change is at the cut where the parts before and
+ * after it differ most (χ² over the bins, based on effective sample sizes). If the earlier part does not match the base either, it is
+ * searched again. 0 = from the beginning.
  * @param counts by stretch, then by bin @param time effective rows per row
  */
 function changePoint(counts: Float64Array[], base: number[], time: number, alpha: number): number {
@@ -229,7 +231,10 @@ function changePoint(counts: Float64Array[], base: number[], time: number, alpha
   return found;
 }
 
-/** The cut at which the two sides differ most; null if the change may be chance, or does not lead away from the base. */
+/**
+ * The cut at which the parts before and after it differ most. Null if the difference may be chance, or if the earlier part is less like the
+ * base.
+ */
 function strongestCut(counts: Float64Array[], base: number[], time: number, alpha: number): number | null {
   const bins = base.length;
   const total = new Float64Array(bins);
@@ -247,7 +252,7 @@ function strongestCut(counts: Float64Array[], base: number[], time: number, alph
     const { chiSquare, degrees } = homogeneity(sharesOf(before), sharesOf(after), n, m);
     if (chiSquare > best.chiSquare) best = { cut, chiSquare, degrees };
   }
-  // Every cut was tried, so there are that many tests.
+  // Every cut was tested, so the p-value is multiplied by the number of cuts.
   if (chiSquareAbove(best.chiSquare, best.degrees) * counts.length > alpha) return null;
   const part = (from: number, to: number) => {
     const own = new Float64Array(bins);

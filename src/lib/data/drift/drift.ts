@@ -14,7 +14,7 @@ export const defaultAlpha = 0.01;
 export const defaultBins = 10;
 
 interface DriftOptions {
-  /** A CSV file, a folder of recordings or of a project, or a reference (.json); absent = the project's own recordings. */
+  /** The base: a CSV file, a folder of recordings or of a project, or a reference (.json); absent = the project's own recordings. */
   base?: string | undefined;
   /** The data to compare with the base, from the same kinds of sources except a reference. */
   now: string;
@@ -26,7 +26,7 @@ interface DriftOptions {
   prediction?: string | undefined;
   time?: string | undefined;
   columns?: readonly string[] | undefined;
-  /** `12` windows of equal size, or windows of `1h` each. */
+  /** Number of windows of equal size, such as `12`, or duration of each window, such as `1h`. */
   windows?: string | undefined;
   limits?: DriftLimits;
 }

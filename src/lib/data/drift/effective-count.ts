@@ -1,10 +1,13 @@
-/** Longest series that is analyzed value by value; longer ones are analyzed by the means of at most that many stretches. */
+/**
+ * Maximum number of values that are analyzed individually. Longer series are divided into at most this many stretches, whose means are
+ * analyzed.
+ */
 const mostPoints = 4096;
 
-/** Size of the coarsest level: with fewer stretches, their variation cannot be estimated. */
+/** Minimum number of stretches on a level. With fewer, their variation cannot be estimated. */
 const fewestPoints = 16;
 
-/** Stretches that are merged into one on the next level. */
+/** Number of stretches that are merged into one on the next level. */
 const step = 4;
 
 export interface Pace {
@@ -18,10 +21,10 @@ export interface Pace {
 }
 
 /**
- * Estimates how slowly a series moves. The estimate is made on several levels: the values, then means of ever longer stretches. On each,
- * the time is the variance of the means over that of independent values, times 1 + 2 Σ ρ_k. The sum ends where two neighboring ρ no longer
- * have a positive sum (Geyer's initial positive sequence, 1992). Slow wandering below strong noise is visible only on coarse levels; such
- * a level is used if its time is larger by more than its own uncertainty.
+ * Estimates how slowly a series moves, on several levels: the values, then means of ever longer stretches. On each level, the time is the
+ * variance of the means, relative to that of independent values, times 1 + 2 Σ ρ_k. The sum ends where the sum of two neighboring ρ is no
+ * longer positive (Geyer's initial positive sequence, 1992). Slow wandering below strong noise is visible only on coarse levels. Such a
+ * level is used if its time is larger by more than its own uncertainty.
  */
 export function paceOf(values: Float64Array): Pace {
   const { length } = values;
@@ -47,7 +50,7 @@ export function paceOf(values: Float64Array): Pace {
   return { time: Math.min(length, Math.max(1, best.time)), degrees: best.degrees };
 }
 
-/** Centered means of stretches, and the variance of the values in them; 0 if they do not move. */
+/** Centered means of stretches, and the variance of the values; 0 if all values are equal. */
 function meansOf(values: Float64Array, stretch: number): { means: Float64Array; variance: number } {
   const count = Math.floor(values.length / stretch);
   const means = new Float64Array(count);
@@ -77,7 +80,7 @@ function joined(means: Float64Array): Float64Array {
   return out;
 }
 
-/** Σ ρ_k, k ≥ 1, of centered values. */
+/** Σ ρ_k for k ≥ 1, of centered values. */
 function positiveSequence(values: Float64Array, own: number): number {
   const n = values.length;
   if (own === 0) return 0;
@@ -87,7 +90,7 @@ function positiveSequence(values: Float64Array, own: number): number {
     return sum / own;
   };
   let total = 0;
-  // In pairs: even and odd lags may alternate in sign.
+  // Lags are added in pairs, because the signs of even and odd lags may alternate.
   for (let lag = 1; lag + 1 < n; lag += 2) {
     const pair = rho(lag) + rho(lag + 1);
     if (pair <= 0) break;
@@ -97,8 +100,8 @@ function positiveSequence(values: Float64Array, own: number): number {
 }
 
 /**
- * The pace of a series without its largest step in level: a step is a change, not wandering, and would look like very slow movement.
- * @param other buffer for as many values
+ * The pace of a series after its largest step in level is removed. A step is a single change, but would look like very slow movement.
+ * @param other buffer of the same length
  */
 export function paceWithoutStep(values: Float64Array, other: Float64Array): Pace {
   const { length } = values;
@@ -121,7 +124,7 @@ export function paceWithoutStep(values: Float64Array, other: Float64Array): Pace
   return paceOf(other);
 }
 
-/** NOW's pace without a step if its time exceeds the base's by more than its uncertainty; otherwise the base's pace. */
+/** NOW's pace without its largest step, if its time exceeds the base's by more than the uncertainty; otherwise the base's pace. */
 export function slowerPace(base: Pace, now: Pace): Pace {
   return now.time > base.time * (1 + Math.sqrt(2 / now.degrees)) ? now : base;
 }

@@ -4,14 +4,14 @@ import { normalAbove, widened } from './probability.js';
 import type { NumberProfile } from './profile.js';
 import type { Joint } from './result.js';
 
-/** Up to this many columns, all products of columns are used; beyond that, only squares. */
+/** Maximum number of columns for which all products of two columns are used. With more columns, only squares are used. */
 const mostWithProducts = 16;
 
 const mostColumns = 64;
 const folds = 5;
 const blocks = 20;
 
-/** A smaller area is of no practical relevance. */
+/** Minimum area under the curve that is of practical relevance. */
 export const notableAuc = 0.7;
 
 /** Standardized values are clipped to this many deviations. */
@@ -19,14 +19,14 @@ const farthest = 4;
 
 interface JointSide {
   profiles: NumberProfile[];
-  /** Take of each row of the sample; null = unknown. */
+  /** Take of each sampled row; null = unknown. */
   takes: Int32Array | null;
 }
 
 /**
- * Tests whether a linear discriminant of the columns, their squares and products can tell the two sides apart on held-out rows. This detects changes
- * that are not visible in any single column, such as swapped axes. Folds keep takes, or stretches of time, together. The uncertainty of the area
- * follows from how slowly the held-out scores move. null if fewer than two columns vary, or there are too few rows.
+ * Tests whether a linear discriminant of the columns, their squares and products can distinguish the two sides on held-out rows. This
+ * detects changes that are not visible in any single column, such as swapped axes. Each take, or stretch of time, is in one fold only. The
+ * uncertainty of the area depends on how slowly the held-out scores move. Null if fewer than two columns vary, or there are too few rows.
  */
 export function compareTogether(base: JointSide, now: JointSide): Omit<Joint, 'drifted'> | null {
   const used = base.profiles
@@ -147,7 +147,7 @@ function intervalOf(auc: number, n: number, m: number): [number, number] {
   const q1 = auc / (2 - auc);
   const q2 = (2 * auc * auc) / (1 + auc);
   const variance = (auc * (1 - auc) + (n - 1) * (q1 - auc * auc) + (m - 1) * (q2 - auc * auc)) / (n * m);
-  // At an area of 1 the formula yields no uncertainty, so one reversed pair among all is assumed.
+  // At an area of 1, the formula gives no uncertainty, so it is at least that of one reversed pair.
   const half = 2.576 * Math.sqrt(Math.max(variance, 0.25 / (n * m)));
   return [Math.max(0, auc - half), Math.min(1, auc + half)];
 }

@@ -22,22 +22,25 @@ import {
 import type { NumberProfile } from './profile.js';
 import type { FeatureDrift, Reason } from './result.js';
 
-/** A change below all of these has no practical relevance, however significant it is. */
+/** A change below all of these limits has no practical relevance, even if it is significant. */
 export const notable = { ks: 0.12, shift: 0.3, psi: 0.1, spread: 1.2, missing: 0.01 } as const;
 
-/** With fewer independent rows on a side, its own variation is unknown, so only values far outside the base's range count as drift. */
+/**
+ * Minimum number of independent rows for a side's own variation to be known. With fewer, only values far outside the base's range count as
+ * drift.
+ */
 export const fewest = 10;
 
 const far = { ranges: 2, spread: 3 };
 
-/** A run comes from a stuck sensor if it has at least this many rows, and is this many times as long as the base's longest. */
+/** Minimum length of a run of equal values that counts as a stuck sensor, in rows, and relative to the base's longest run. */
 const stuckRun = { rows: 20, times: 10 };
 
 /** The comparison of one column before the correction for multiple tests: `p` is that of this column alone. */
 export type Compared = Omit<FeatureDrift, 'drifted' | 'since' | 'limits'> & {
   /** Whether the change is large enough to matter. */
   large: boolean;
-  /** Whether there is a reason that needs no test. */
+  /** Whether one of the reasons is certain without a test. */
   certain: boolean;
   limitsAt: (alpha: number) => FeatureDrift['limits'];
 };
@@ -121,8 +124,8 @@ export function compareNumbers(base: NumberProfile, now: NumberProfile, unit: st
 }
 
 /**
- * Effective sample size of NOW at the base's pace. At NOW's own pace, a step in its middle would look like slow movement, and would therefore not be
- * significant.
+ * Effective sample size of NOW at the base's pace. NOW's own pace is not used, because a step in NOW would look like slow movement, and
+ * would then not be significant.
  */
 export function effectiveNow(base: { count: number; effective: number }, now: { count: number }): number {
   return base.count === 0 ? Math.max(1, now.count) : Math.max(1, (now.count * base.effective) / base.count);
@@ -168,7 +171,7 @@ interface Counts {
 
 type Moments = Pick<NumberProfile, 'count' | 'mean' | 'deviation'>;
 
-/** Welch's test of two means, based on effective sample sizes. */
+/** Welch's test of the difference between two means, based on effective sample sizes. */
 function welchP(base: Moments, now: Moments, counts: Counts): number {
   const difference = Math.abs(base.mean - now.mean);
   if (difference === 0 || base.count < 2 || now.count < 2) return 1;
@@ -221,7 +224,7 @@ function figuresOf({ rows, count, missing, infinite, mean, deviation, sorted, lo
   };
 }
 
-/** Conversions between units: now = factor · base + offset. */
+/** Conversions between units, as now = factor · base + offset. */
 const conversions: { text: string; factor: number; offset: number }[] = [
   { text: 'degC became degF', factor: 1.8, offset: 32 },
   { text: 'degF became degC', factor: 1 / 1.8, offset: -32 / 1.8 },
@@ -236,7 +239,7 @@ const conversions: { text: string; factor: number; offset: number }[] = [
   { text: 'the sign was reversed', factor: -1, offset: 0 },
 ];
 
-/** The change of unit that explains the mean and deviation of both sides, or null. A guess, in words. */
+/** A guess at the change of unit that explains the means and deviations of both sides, in words; null if none does. */
 function unitChange(base: NumberProfile, now: NumberProfile): string | null {
   if (base.deviation === 0 || now.deviation === 0) return null;
   if (Math.abs(now.mean - base.mean) < base.deviation && ratioNear(now.deviation / base.deviation, 1, 1.5))

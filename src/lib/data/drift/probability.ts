@@ -15,7 +15,7 @@ function logGamma(x: number): number {
   return 0.5 * Math.log(2 * Math.PI) + (z + 0.5) * Math.log(t) - t + Math.log(sum);
 }
 
-/** Upper regularized incomplete gamma function, Q(a, x): by its series below a + 1, by its continued fraction above (Lentz). */
+/** Upper regularized incomplete gamma function, Q(a, x): by its series below a + 1, and by its continued fraction above (Lentz). */
 function gammaQ(a: number, x: number): number {
   if (x <= 0) return 1;
   const front = Math.exp(a * Math.log(x) - x - logGamma(a));
@@ -95,7 +95,7 @@ export function normalAbove(z: number): number {
 }
 
 /**
- * Converts a p-value from the normal or another limit distribution to Student's distribution at the same deviation. The variance behind it is
+ * Converts a p-value of the normal or another limiting distribution to Student's distribution at the same deviation, for a variance that is
  * known with only this many degrees of freedom.
  */
 export function widened(p: number, degrees: number): number {
@@ -104,7 +104,7 @@ export function widened(p: number, degrees: number): number {
   return studentBeyond(z, degrees);
 }
 
-/** The value of x ≥ 0 at which a decreasing function reaches the share. */
+/** The value x ≥ 0 at which a decreasing function reaches the share. */
 export function quantileAbove(above: (x: number) => number, share: number): number {
   let high = 1;
   while (above(high) > share && high < 1e12) high *= 2;
@@ -117,7 +117,7 @@ export function quantileAbove(above: (x: number) => number, share: number): numb
   return high;
 }
 
-/** Up to this many pairs of values, the p-value is exact: every way to merge the two samples is counted, in about 10 ms. */
+/** Maximum number of pairs of values for an exact p-value, which counts every way to merge the two samples and takes about 10 ms. */
 const exactPairs = 4e6;
 
 /** Upper tail of the Kolmogorov distribution above x: 2 Σ (−1)^(k−1) e^(−2k²x²), or for small x the equivalent theta function. */
@@ -133,23 +133,25 @@ export function kolmogorovAbove(x: number): number {
   return Math.min(1, Math.max(0, sum));
 }
 
-/** p-value of the Kolmogorov–Smirnov statistic for effective sample sizes, which are small: the limit distribution with Stephens' correction (1970). */
+/**
+ * p-value of the Kolmogorov–Smirnov statistic for small effective sample sizes: the limiting distribution with Stephens' correction (1970).
+ */
 export function kolmogorovP(ks: number, baseCount: number, nowCount: number): number {
   const root = Math.sqrt((baseCount * nowCount) / (baseCount + nowCount));
   return kolmogorovAbove((root + 0.12 + 0.11 / root) * ks);
 }
 
 /**
- * Two-sided p-value of the Kolmogorov–Smirnov statistic of independent values. It is exact for small samples (the share of all ways to
- * merge the two that reach the distance; Hodges 1957), and the limit for larger ones.
+ * Two-sided p-value of the Kolmogorov–Smirnov statistic of independent values. For small samples it is exact: the share of all ways to
+ * merge the two samples that reach the distance (Hodges 1957). For larger samples it is the limiting distribution's.
  */
 export function kolmogorovSmirnovP(ks: number, n: number, m: number): number {
   if (n === 0 || m === 0) return 1;
   if (n * m > exactPairs) return kolmogorovAbove(ks * Math.sqrt((n * m) / (n + m)));
   const [short, long] = n < m ? [n, m] : [m, n];
-  // A path counts if |i/long − j/short| ≥ ks anywhere along it: rounding must not turn "equal" into "less".
+  // A path counts if |i/long − j/short| ≥ ks anywhere along it. The margin keeps rounding errors from making equal values appear smaller.
   const limit = ks - 1e-9 / (short * long);
-  // Share of the paths to (i, j) that have exceeded the distance; working with shares at each step avoids overflow.
+  // Share of the paths to (i, j) that have reached the distance. Shares are used at each step because counts would overflow.
   const beyond = new Float64Array(short + 1);
   for (let j = 1; j <= short; j++) beyond[j] = j / short >= limit ? 1 : beyond[j - 1]!;
   for (let i = 1; i <= long; i++) {

@@ -4,7 +4,7 @@ import type { Rows } from '../tables/rows.js';
 import { binOf, countsBetween, cutsOf } from './bins.js';
 import { type Pace, paceOf, paceWithoutStep } from './effective-count.js';
 
-/** Summary of a column of numbers, available after its rows are released. */
+/** Summary of a column of numbers, which remains after its rows are released. */
 export interface NumberProfile {
   name: string;
   kind: 'number';
@@ -21,23 +21,23 @@ export interface NumberProfile {
   absolute: number;
   /** All finite values in order; for a saved reference, its quantiles. */
   sorted: Float64Array;
-  /** Number of independent values that the finite ones are equivalent to. */
+  /** Number of independent values that carry as much information as the finite values. */
   effective: number;
   /** Degrees of freedom of this estimate. */
   degrees: number;
-  /** How slowly the values move, not counting one step in their level. */
+  /** How slowly the values move, after their largest step is removed. */
   withoutStep: Pace;
-  /** Effective number of rows by how slowly the pattern of missing numbers changes; all rows if no number is missing. */
+  /** Number of independent rows, by how slowly the pattern of missing numbers changes; all rows if no number is missing. */
   effectiveRows: number;
   /** Longest run of consecutive rows with one value. */
   longestRun: number;
   /** First row of that run, from 0. */
   longestRunAt: number;
-  /** Cuts between its bins. */
+  /** Cuts between the bins. */
   cuts: Float64Array;
-  /** Values by bin. */
+  /** Number of values by bin. */
   counts: Float64Array;
-  /** Values of some rows, evenly spaced: the same rows in each column. */
+  /** Values of evenly spaced rows, which are the same in each column. */
   sample: Float64Array;
 }
 
@@ -51,7 +51,7 @@ export interface TextProfile {
   counts: Map<string, number>;
   effective: number;
   degrees: number;
-  /** Whether the words are too many to be categories: they are then names of rows, and are not counted. */
+  /** Whether there are too many words for categories. They are then treated as names, and are not counted. */
   endless: boolean;
 }
 
@@ -60,7 +60,7 @@ export type Profile = NumberProfile | TextProfile;
 /** Number of sampled rows for comparing columns with each other. */
 const sampleRows = 2000;
 
-/** Maximum number of categories in a column; more than that are names. */
+/** Maximum number of categories in a column. If there are more, they are names. */
 const mostCategories = 1000;
 
 /**
@@ -92,7 +92,7 @@ function samplePlaces(rows: number, order: Uint32Array | null): Uint32Array {
   });
 }
 
-/** Buffers shared by all columns of a side, so that nothing is allocated per column. */
+/** Buffers that all columns of a side share, so that nothing is allocated per column. */
 interface Workspace {
   bins: number;
   order: Uint32Array | null;
@@ -206,8 +206,8 @@ function absoluteOf(sorted: Float64Array): number {
 }
 
 /**
- * Uses both how slowly the values move and how slowly their distance from the median moves (the amplitude of a vibration may wander while its mean is
- * constant). The outermost hundredths are clipped: a single outlier would make everything else look independent.
+ * The slower of two paces: that of the values, and that of their distance from the median (the amplitude of a vibration may wander while
+ * its mean is constant). The outermost hundredths are clipped, because a single outlier would make everything else look independent.
  */
 function slowest(values: Float64Array, sorted: Float64Array, other: Float64Array): Pace {
   const count = values.length;
@@ -236,7 +236,7 @@ function profileText({ name, codes, words, missing }: TextColumn, { order, other
     else if (code === -2) endless = true;
   }
   const counts = new Map(endless ? [] : words.map((word, code) => [word, byCode[code]!] as const));
-  // Uses the slowest of the most frequent words.
+  // Uses the slowest of the most frequent words' paces.
   const frequent = [...byCode.keys()].sort((a, b) => byCode[b]! - byCode[a]!).slice(0, endless ? 0 : 3);
   const paces = frequent.map((code) => {
     for (let i = 0; i < rows; i++) other[i] = codes[order ? order[i]! : i] === code ? 1 : 0;
@@ -278,13 +278,13 @@ export function countsByStretch(
   return { counts, gone, sums };
 }
 
-/** Runs of equal upper halves up to this length are sorted by insertion; longer ones by the engine's own sort. */
+/** Runs of equal upper halves up to this length are sorted by insertion, longer ones by the engine's own sort. */
 const shortRun = 24;
 
 /**
- * Sorts numbers (no NaN) in place: by their upper 32 bits in three passes of a radix sort, then the equal ones among them. Two to three times as fast
- * as the engine's sort from ten thousand values on.
- * @param scratch at least as long
+ * Sorts numbers (no NaN) in place: first by their upper 32 bits with a radix sort in three passes, then numbers with equal upper bits. From
+ * ten thousand values on, it is two to three times as fast as the engine's sort.
+ * @param scratch buffer of at least the same length
  */
 export function sortNumbers(values: Float64Array, scratch: Float64Array): Float64Array {
   const n = values.length;
@@ -316,7 +316,10 @@ export function sortNumbers(values: Float64Array, scratch: Float64Array): Float6
   return values;
 }
 
-/** The upper half of a double as a monotonically increasing number: all bits of negative numbers are inverted, of others only the sign bit. */
+/**
+ * Maps the upper half of a double to an integer with the same order: all bits of negative numbers are inverted, and only the sign bit of
+ * others.
+ */
 function ordered(high: number): number {
   return (high & 0x80000000 ? ~high : high | 0x80000000) >>> 0;
 }

@@ -144,15 +144,15 @@ function notes({ onlyInBase, onlyInNow, ignored }: Drift): Html | null {
 
 const width = 440;
 
-/** Number of categories drawn; the table below has all. */
+/** Maximum number of categories drawn. The table below the chart lists all. */
 const mostWords = 12;
 
-/** Both distributions overlaid: the base as an area, NOW as a line; for text, two bars each. */
+/** Both distributions overlaid: the base as an area, NOW as a line. For text, two bars per category. */
 function distributionChart(feature: FeatureDrift): Html | null {
   return feature.kind === 'number' ? overlaid(feature) : bars(feature);
 }
 
-/** The chart in words, for readers who cannot see it. */
+/** A description of the chart for readers who cannot see it. */
 function spoken({ name, base, now, psi, drifted, unit }: FeatureDrift): string {
   const figure = (value: number | null) =>
     value === null ? 'nothing' : String(Number(value.toPrecision(4)));
@@ -183,13 +183,13 @@ function bars(feature: FeatureDrift): Html | null {
   return html`<svg viewBox="0 0 ${width} ${shown.length * 30 + 4}" role="img" aria-label="${spoken(feature)}">${rows}</svg>`;
 }
 
-/** Columns of the strip; if there are more windows, only every second, third … one is drawn. */
+/** Maximum number of columns in the strip. If there are more windows, only every second, third … is drawn. */
 const most = 60;
 
 /** PSI at which the color is fully saturated. */
 const full = 1;
 
-/** PSI of each column in each window, darker if larger, with its value. */
+/** PSI of each column in each window, as a color that is darker for larger values, and as a number. */
 function windowStrip({ windows, features }: Drift): Html | null {
   if (windows.length === 0) return null;
   const every = Math.ceil(windows.length / most);

@@ -10,7 +10,7 @@ export const reasons = [
   /** The share of rows without a number differs. */
   'missing',
   'infinite',
-  /** One value repeated over and over. */
+  /** One value repeats for an unusually long time. */
   'stuck',
   /** A category that the base does not have. */
   'category',
@@ -75,13 +75,13 @@ const featureDriftSchema = z.object({
   hint: z.string().nullable(),
   /** Start of the drift; null if the column has not drifted. */
   since: sinceSchema.nullable(),
-  /** Limits that unchanged columns stay below; `expectedPsi` is their mean PSI. */
+  /** Limits that unchanged columns usually stay below; `expectedPsi` is the mean PSI of unchanged columns. */
   limits: z
     .object({ ks: z.number().nullable(), psi: z.number().nullable(), expectedPsi: z.number() })
     .nullable(),
   base: sideSchema,
   now: sideSchema,
-  /** Number of independent rows that each side is equivalent to. */
+  /** Number of independent rows that carry as much information as each side's rows. */
   effective: z.object({ base: z.number(), now: z.number() }),
   /** Shares by bin. Bins of numbers: below the first cut, between cuts, from the last cut on. */
   bins: z.object({
@@ -104,10 +104,10 @@ const jointSchema = z.object({
   interval: z.tuple([z.number(), z.number()]),
   p: z.number(),
   drifted: z.boolean(),
-  /** Rows of each side, and the number of independent rows that they are equivalent to. */
+  /** Rows of each side, and the number of independent rows that carry as much information. */
   rows: z.object({ base: z.int(), now: z.int() }),
   effective: z.object({ base: z.number(), now: z.number() }),
-  /** Units kept together in folds. */
+  /** The units that are kept together in one fold. */
   folds: z.enum(['recordings', 'time']),
   /** Pairs whose correlation changed most. */
   pairs: z.array(z.object({ a: z.string(), b: z.string(), base: z.number(), now: z.number() })),
@@ -157,7 +157,10 @@ export const driftSchema = z.object({
   onlyInNow: z.array(z.string()),
   /** Columns that were not compared, and why. */
   ignored: z.array(z.object({ name: z.string(), why: z.string() })),
-  /** Whether the base is a saved reference, whose quantiles stand for its values: `ks` is accurate to 0.002, `wasserstein` to 0.2 % of the range. */
+  /**
+   * Whether the base is a saved reference, which contains quantiles instead of values. `ks` is then accurate to 0.002, `wasserstein` to 0.2
+   * % of the range.
+   */
   approximate: z.boolean(),
   gates: z.array(
     z.object({

@@ -16,14 +16,14 @@ export interface Side {
   features: Profile[];
   label: Profile | null;
   prediction: Profile | null;
-  /** Take of each row of the samples. */
+  /** Take of each sampled row. */
   sampleTakes: Int32Array | null;
   ignored: string[];
 }
 
 interface SideOptions {
   bins: number;
-  /** Called with each column, its profile and its values, before the values are released. */
+  /** Called with each column and its profile before the column's values are released. */
   look?: (column: Column, profile: Profile) => void;
   /** Whether profiles retain their sorted values. */
   keepSorted?: boolean;
@@ -39,7 +39,7 @@ export function sideOf(rows: Rows, { bins, look, keepSorted = true }: SideOption
     const room = column.values;
     column.values = new Float64Array(0);
     if (!keepSorted) return { ...own, sorted: column.values };
-    // Reuses the memory of the values.
+    // Stores the sorted values in the memory of the column's own values.
     room.set(own.sorted);
     return { ...own, sorted: room.subarray(0, own.count) };
   };
@@ -98,7 +98,7 @@ export function emptied(kind: Profile['kind'], { name, rows }: Profile): Profile
 
 const spec = 'aiot-reference/1';
 
-/** Quantiles that represent all values: every thousandth. */
+/** Number of quantiles that represent all values in a reference: one per thousandth. */
 const points = 1001;
 
 const numbers = z.array(z.number());

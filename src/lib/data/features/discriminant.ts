@@ -10,9 +10,9 @@ export interface Discriminant {
 }
 
 /**
- * Linear discriminant analysis (Fisher 1936; Hastie et al., The Elements of Statistical Learning, 4.3). All classes count as equally frequent, and
- * the common covariance is shrunk towards its diagonal, so that many features with few rows do not break it. This is a probe, not a model to deploy:
- * it measures in milliseconds how well classes can be separated.
+ * Linear discriminant analysis (Fisher 1936; Hastie et al., The Elements of Statistical Learning, 4.3). All classes count as equally
+ * frequent. The common covariance is shrunk towards its diagonal, so that it stays invertible with many features and few rows. This is a
+ * probe, not a model to deploy: it measures in milliseconds how well classes can be separated.
  * @param rows standardized features @param classes 0..count−1, one per row
  * @param shrinkage 0 = the covariance unchanged, 1 = its diagonal only
  */
@@ -46,7 +46,7 @@ export function trainDiscriminant(
   const degrees = Math.max(1, rows.length - count);
   for (let i = 0; i < size; i++) {
     for (let j = 0; j < i; j++) covariance[i * size + j]! *= (1 - shrinkage) / degrees;
-    // A feature that never moves within a class still needs a scale.
+    // A feature that is constant within each class must not make the covariance singular.
     covariance[i * size + i] = covariance[i * size + i]! / degrees + 1e-6;
   }
   cholesky(covariance, size);
@@ -95,7 +95,7 @@ export function trainDiscriminant(
   };
 }
 
-/** The lower triangle L with L·Lᵀ = the symmetric matrix whose lower triangle is given, in place. */
+/** Replaces the lower triangle of a symmetric matrix by the lower triangle L for which L·Lᵀ is that matrix. */
 function cholesky(a: Float64Array, size: number): void {
   for (let i = 0; i < size; i++) {
     for (let j = 0; j <= i; j++) {

@@ -19,19 +19,21 @@ interface FeaturesOptions {
   data?: string;
   /** `raw`, `motion`, `spectral`, `har`, or names of features from those sets. */
   set?: string;
-  /** Hz */
+  /** Sampling rate, Hz. */
   rateHz?: number;
   lowpassHz?: number;
-  /** Hz */
+  /** Rate after resampling, Hz. */
   resampleHz?: number;
-  /** Samples. */
+  /** Window length, samples. */
   window?: number;
   stride?: number;
   /** Samples omitted at both ends of each recording. */
   trim?: number;
   /** Includes the last, partially filled window of a recording; included by default for the set `har` outside of projects. */
   tail?: 'keep' | 'drop';
-  /** Default for several recordings: the first source that has labels (a label column, folders, names). Default for a single one: none. */
+  /**
+   * Default for several recordings: the first source with labels (a label column, folders, names). Default for a single recording: none.
+   */
   labelFrom?: LabelFrom;
   rank?: boolean;
   /** CSV file to write. */
@@ -62,8 +64,8 @@ export const featuresResultSchema = z.object({
   /** The file written; null = none. */
   file: z.string().nullable(),
   /**
-   * Features ranked by their information about the label. `information`: mutual information in bits, by windows. `f`: one-way ANOVA over
-   * the means of whole recordings. `importance`: loss of a linear probe's accuracy on held-out recordings after the values are permuted.
+   * Features ranked by their information about the label. `information`: mutual information in bits, over the windows. `f`: one-way ANOVA
+   * over the means of whole recordings. `importance`: accuracy that a linear probe loses on held-out recordings if the values are permuted.
    */
   ranking: z
     .object({

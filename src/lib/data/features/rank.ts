@@ -5,7 +5,7 @@ import type { FeatureTable } from './table.js';
 
 interface RankedFeature {
   name: string;
-  /** Mutual information between the feature, cut into ten equally filled bins, and the label: bits. */
+  /** Mutual information between the label and the feature, which is divided into ten equally filled bins; bits. */
   information: number;
   /** One-way ANOVA over the means of whole recordings: variance between the labels divided by variance within them. */
   f: number;
@@ -64,7 +64,7 @@ export function rankFeatures(table: FeatureTable, seed = 7): Ranking {
   return { features, accuracy, folds, labels };
 }
 
-/** Number of folds: at most five, and no more than the rarest label has recordings. */
+/** Number of folds: at most five, and at most the number of recordings of the rarest label. */
 function foldCount(groups: string[], classes: number[], labels: string[]): number {
   const counts = labels.map((_, c) => new Set(groups.filter((_group, i) => classes[i] === c)).size);
   const least = Math.min(...counts);
@@ -152,7 +152,7 @@ export function mutualInformation(values: Float64Array, classes: ArrayLike<numbe
   return Math.max(0, bits);
 }
 
-/** Windows of one recording are not independent samples; their mean is one. 0 if nothing varies. */
+/** F statistic over the means of whole recordings, because windows of one recording are not independent samples. 0 if nothing varies. */
 export function anovaOfMeans(
   values: Float64Array,
   groups: string[],

@@ -52,7 +52,7 @@ export function featureTable(
   return table;
 }
 
-/** @param from first sample of the window, from 0, before any resampling */
+/** @param from first sample of the window, from 0, counted before resampling */
 function tooLarge(recording: string, feature: string, from: number, spec: SignalSpec): AiotError {
   const place = spec.rateHz === spec.resampleHz ? ` from sample ${from + 1} on` : '';
   return new AiotError(

@@ -17,7 +17,7 @@ import { dataFolderOf, expectedOf, openDataset } from '../dataset/open.js';
 import { saveRecordings } from '../dataset/write.js';
 import { importRecordings } from './import.js';
 
-/** Source of the data; `auto` = the platform if it has recordings of the stream that can be used for training, otherwise the project. */
+/** Source of the data. `auto` = the platform if it has usable recordings of the stream, otherwise the project. */
 export const extractSources = ['auto', 'project', 'platform'] as const;
 
 interface ExtractOptions {
@@ -39,11 +39,11 @@ export const extractedSchema = z.object({
   source: z.enum(['project', 'platform', 'guide']),
   kind: z.enum(['recordings', 'table']),
   recordings: z.int(),
-  /** Samples of recordings, or rows of a table. */
+  /** Number of samples of recordings, or of rows of a table. */
   rows: z.int(),
-  /** Recordings without a label, which cannot be used for training: omitted. */
+  /** Number of recordings that were omitted because they have no label. */
   unlabelled: z.int(),
-  /** Lines omitted because they are not rows: anyone may upload to an installation of the guide. */
+  /** Number of lines that were omitted because they are not rows. Anyone may upload to an installation of the guide. */
   malformed: z.int(),
 });
 
@@ -161,7 +161,7 @@ async function fromPlatform(
   { project, out, signal }: ExtractOptions,
 ): Promise<Extracted> {
   await makeFolder(dirname(out));
-  // Created beside the destination, so that the destination only ever exists complete.
+  // The dataset is created in a folder beside the destination and then moved, so that the destination is always complete.
   const staging = await mkdtemp(join(dirname(out), `.${basename(out)}-`));
   try {
     await importRecordings({ project: { ...project, dir: staging }, stream: { name, client }, signal });
@@ -229,13 +229,13 @@ interface GuideRowsOptions {
 
 interface GuideRows {
   rows: number;
-  /** Lines that are not rows. */
+  /** Number of lines that are not rows. */
   malformed: number;
 }
 
 /**
- * Writes all rows of an installation of the guide into one file, in the columns of the project's table. Writes nothing if there are no rows. Only one
- * of its files at a time is in memory.
+ * Writes all rows of an installation of the guide into one file, in the columns of the project's table. Writes nothing if there are no
+ * rows. Only one of the installation's files is in memory at a time.
  * @throws AIOT_CSV_COLUMNS, AIOT_FILE_NOT_WRITABLE, and any client error
  */
 async function guideRows({ project, guide, file, signal }: GuideRowsOptions): Promise<GuideRows> {
@@ -248,7 +248,7 @@ async function guideRows({ project, guide, file, signal }: GuideRowsOptions): Pr
   const part = `${file}.${newId('part')}.tmp`;
   const sink = createWriteStream(part, { flush: true });
   const done = finished(sink);
-  // Awaited below; until then a disk error must not become an unhandled rejection.
+  // The promise is awaited below; until then a disk error must not become an unhandled rejection.
   done.catch(() => {});
   try {
     if (chosen.header !== null) sink.write(`${chosen.header}\n`);
@@ -271,7 +271,7 @@ async function guideRows({ project, guide, file, signal }: GuideRowsOptions): Pr
   }
 }
 
-/** Selects the guide's columns for the project's table, and their names there. @throws AIOT_CSV_COLUMNS */
+/** The columns of the guide that the project's table needs, and their names in the table. @throws AIOT_CSV_COLUMNS */
 function chosenColumns({ config }: Project, labelled: boolean) {
   const { inputs = measured, label = 'label', columns: unheaded } = config.model.table ?? {};
   const place = (name: string) => (name === label && labelled ? columns.length - 1 : columns.indexOf(name));
@@ -284,7 +284,7 @@ function chosenColumns({ config }: Project, labelled: boolean) {
   });
 }
 
-/** The rows of a file in those columns, without its header if it has one. */
+/** The rows of a file with only these columns, without its header. */
 function rowsIn(text: string, labelled: boolean, places: readonly number[], told: GuideRows): string {
   const lines: string[] = [];
   for (const line of text.split(/\r?\n/)) {

@@ -28,9 +28,9 @@ interface ImportOptions {
   label?: string;
   /** The device that made the recordings. */
   device?: string;
-  /** Hz; must be the project's signal.rate. */
+  /** Sampling rate, Hz; must be equal to the project's signal.rate. */
   rateHz?: number;
-  /** Checks everything and writes nothing. */
+  /** Check everything without writing anything. */
   dryRun?: boolean;
   /** Aborts the import; nothing is written then. */
   signal?: AbortSignal;
@@ -81,7 +81,7 @@ export async function importRecordings(options: ImportOptions): Promise<ImportRe
   return { folder, imported: fresh.map(recordingLine), skipped, dryRun };
 }
 
-/** The new ones among the recordings found, with the given label and device; and the IDs of those that already exist. */
+/** Separates new recordings, to which the given label and device are assigned, from those that already exist. */
 function sortOut(
   found: Found[],
   listing: Listing,

@@ -8,7 +8,7 @@ import { createTake } from './take.js';
 
 const csvHead = `${exportColumns.join(',')},`;
 
-/** Whether the bytes are CSV or NDJSON written by `data export`: field names like these do not occur in recordings. */
+/** Whether the bytes are CSV or NDJSON written by `data export`. Recordings never have the field names of an export. */
 export function isExported(bytes: Uint8Array): boolean {
   return (
     Buffer.from(bytes.subarray(0, csvHead.length)).toString('latin1') === csvHead || isExportedLines(bytes)
@@ -35,11 +35,10 @@ interface Run extends Origin {
 }
 
 /**
- * Converts a stream's export to recordings as `data record` would have written them: each from one device, with its label. If a recording has several
- * labels, each part becomes a recording, `NAME-1`, `NAME-2`, …; if two devices chose the same name, the device's name is prefixed. Fields that the
- * project does not have are omitted.
- * @throws AIOT_CSV_COLUMNS, AIOT_FILE_MALFORMED, AIOT_CSV_EMPTY, AIOT_DATA_RATE, AIOT_USAGE (a name that is
- * too long)
+ * Converts a stream's export to recordings in the form that `data record` writes: each from one device, with its label. If a recording has
+ * several labels, each part becomes a recording, `NAME-1`, `NAME-2`, …; if two devices used the same name, the device's name is prefixed.
+ * Fields that the project does not have are omitted.
+ * @throws AIOT_CSV_COLUMNS, AIOT_FILE_MALFORMED, AIOT_CSV_EMPTY, AIOT_DATA_RATE, AIOT_USAGE (a name that is too long)
  */
 export function readExported(bytes: Uint8Array, file: string, expected: Expected): Recording[] {
   const { fields, rateHz } = expected;
@@ -104,7 +103,9 @@ function runsOf(of: Record<keyof Origin, string[]>, rows: number): Run[] {
   return runs;
 }
 
-/** End of the message that begins at `from`: its samples share its number. Without numbers, each sample counts as one message. */
+/**
+ * End of the message that begins at `from`, whose samples all have its sequence number. Without numbers, each sample counts as a message.
+ */
 function endOfMessage(numbers: readonly string[], from: number, end: number): number {
   let to = from + 1;
   while (to < end && numbers[from] !== '' && numbers[to] === numbers[from]) to++;
@@ -152,13 +153,13 @@ interface ExportedRows {
   values: Float64Array[];
 }
 
-/** Whether the bytes are NDJSON written by `data export`: its lines begin with their origin. */
+/** Whether the bytes are NDJSON written by `data export`, whose lines begin with device and recording. */
 function isExportedLines(bytes: Uint8Array): boolean {
   const start = Buffer.from(bytes.subarray(0, 1024)).toString('utf8').split('\n')[0] ?? '';
   return start.startsWith(linesHead) && start.includes('"recording":"');
 }
 
-/** Lines of an export, restricted to the requested fields. @throws AIOT_FILE_MALFORMED with file and line, AIOT_CSV_COLUMNS */
+/** Parses the lines of an export, for the requested fields only. @throws AIOT_FILE_MALFORMED with file and line, AIOT_CSV_COLUMNS */
 function parseExportedLines(bytes: Uint8Array, file: string, fields: readonly string[]): ExportedRows {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
   const lines = text.split('\n');
@@ -195,7 +196,7 @@ function objectOf(line: string, at: string): Row {
     const row: unknown = JSON.parse(line);
     if (typeof row === 'object' && row !== null && !Array.isArray(row)) return row as Row;
   } catch {
-    // Reported below, like JSON that is not an object.
+    // Invalid JSON gets the same error as JSON that is not an object.
   }
   throw new AiotError('AIOT_FILE_MALFORMED', `${at}: expected one JSON object of an export`);
 }

@@ -38,18 +38,19 @@ export const recordResultSchema = z.object({
   folder: z.string(),
   /** One recording for each device that sent samples. */
   recordings: z.array(recordingLineSchema),
-  /** Messages without samples of this project's fields. */
+  /** Number of messages without samples of this project's fields. */
   ignored: z.int(),
-  /** Duplicate messages, which at-least-once delivery produces; their samples count once. */
+  /** Number of duplicate messages, which are ignored. At-least-once delivery may cause them. */
   duplicates: z.int(),
 });
 
 type RecordResult = z.output<typeof recordResultSchema>;
 
 /**
- * Records a live stream into the project's data folder, one recording per device, until the time or the count is reached, the stream ends, or
- * `signal` is aborted. Received samples are saved however it ends; takes at another rate are set aside in DATA/refused.
- * @throws AIOT_LABEL_UNKNOWN (before anything is opened), AIOT_DATA_EMPTY (nothing was received), AIOT_DATA_RATE, and any error of the stream
+ * Records a live stream into the project's data folder, one recording per device, until the time or the count is reached, the stream ends,
+ * or `signal` is aborted. Samples received so far are saved in every case; takes at another rate are written to DATA/refused.
+ * @throws AIOT_LABEL_UNKNOWN (before anything is opened), AIOT_DATA_EMPTY (nothing was received), AIOT_DATA_RATE, and any error of the
+ * stream
  */
 export async function recordStream(options: RecordOptions): Promise<RecordResult> {
   const { project, label = null } = options;
@@ -75,7 +76,7 @@ export async function recordStream(options: RecordOptions): Promise<RecordResult
   const refused = takes.filter((take) => take.otherRate(rateHz) !== null);
   const good = takes.filter((take) => !refused.includes(take));
   const aside = join(folder, 'refused');
-  // Re-read the listing: another process may have recorded or imported meanwhile.
+  // The listing is read again, because another process may have added recordings meanwhile.
   const { recordings, set } = await changeData(folder, expected, async (listing) => {
     const there = refused.length > 0 ? await readdir(aside).catch(() => []) : [];
     const taken = new Set([
@@ -165,7 +166,7 @@ function otherRates(takes: Take[], rateHz: number, kept: Recording[], files: str
   return keeping(new AiotError('AIOT_DATA_RATE', message), kept);
 }
 
-/** The error, extended with the IDs of the recordings that were saved before it. */
+/** The same error with the IDs of the recordings that were saved nevertheless. */
 function keeping(error: unknown, kept: Recording[]): unknown {
   if (!(error instanceof AiotError) || kept.length === 0) return error;
   const { code, message, next, endpoint, retryable } = error;

@@ -4,8 +4,8 @@ import type { Message } from '../../stream/message.js';
 import type { Recording } from '../types.js';
 
 /**
- * Minimum number of consecutive messages, and their minimum duration, for estimating a rate from the device's clock. A timestamp that is
- * off by half a batch then causes an error of at most a sixth.
+ * Minimum number of consecutive messages and samples, and minimum duration, for estimating a rate from the device's clock. A timestamp that
+ * is off by half a batch then causes an error of at most a sixth.
  */
 const enough = { steps: 3, samples: 100, ms: 2000 };
 
@@ -14,7 +14,7 @@ export function createTake(device: string | null, fields: string[]) {
   const columns: number[][] = fields.map(() => []);
   let first: number | null = null;
   let clocked = true;
-  /** The previous message, and the totals over consecutive messages: a message's time is that of its first sample. */
+  /** The previous message, and totals over consecutive messages. The time of a message is that of its first sample. */
   let before: { t: number; samples: number } | null = null;
   const told = { steps: 0, samples: 0, ms: 0 };
   let highest: number | null = null;
@@ -49,7 +49,7 @@ export function createTake(device: string | null, fields: string[]) {
       });
       return true;
     },
-    /** Samples per second by the device's own clock if it is off by more than a fifth; null = as expected, or unknown. */
+    /** Samples per second by the device's own clock, if they differ by more than a fifth; null = as expected, or unknown. */
     otherRate(rateHz: number): number | null {
       const { steps, samples, ms } = told;
       if (!clocked || steps < enough.steps || samples < enough.samples || ms < enough.ms) return null;
@@ -76,9 +76,9 @@ export type Take = ReturnType<typeof createTake>;
 /** Samples of one message, by column, in the order of the project's fields. */
 interface Samples {
   device: string | null;
-  /** Number of the message, if it has one. */
+  /** Sequence number of the message, if it has one. */
   seq: number | null;
-  /** Milliseconds since 1970 of the first sample: by the device's clock, or its time of arrival. */
+  /** Time of the first sample by the device's clock, or else the time of arrival; ms since 1970. */
   t: number;
   byDevice: boolean;
   columns: number[][];
@@ -132,7 +132,7 @@ function parsed(payload: Uint8Array): Record<string, unknown> | null {
   }
 }
 
-/** The topic of device protocol v1 names the device; in other streams a field of the message does. */
+/** In device protocol v1, the topic contains the device's name. In other streams, a field of the message contains it. */
 function deviceOf({ topic }: Message, value: Record<string, unknown>, member: string): string | null {
   if (member !== 'topic') return value[member] === undefined ? null : String(value[member]);
   return /^aiot\/v1\/([^/]+)\/telemetry\//.exec(topic)?.[1] ?? null;

@@ -1,4 +1,4 @@
-/** Roles of a CSV file's columns, by their names; all others are sensor fields. */
+/** Column names that indicate a role. All other columns are sensor fields. */
 const timeNames = [
   't',
   'time',
@@ -15,7 +15,7 @@ const timeNames = [
 const labelNames = ['label', 'activity', 'class', 'state'];
 const deviceNames = ['device', 'device_id', 'deviceid', 'sensor_id', 'subject', 'user'];
 
-/** Columns of the platform's exports that identify the take of a row; they are not fields. */
+/** Columns of the platform's exports that contain the take of a row; they are not fields. */
 const takeNames = ['recording', 'recording_id'];
 
 const counterNames = ['index', 'row', 'seq', 'sample', 'n'];
@@ -42,8 +42,9 @@ export function rolesOf(columns: string[], labelColumn?: string): ColumnRoles {
 }
 
 /**
- * Converts times to seconds. The unit of numbers is derived from the column's name (s, ms, us) or the magnitude (times since 1970, in s to
- * ns). For other numbers, it is ms if the median step is at least 1. Other text is parsed as dates. Null if any value is not a time.
+ * Converts times to seconds. The unit of numbers follows from the column's name (s, ms, us) or their magnitude (times since 1970, in s to
+ * ns). For other numbers, it is ms if the median step is at least 1, otherwise s. Other text is parsed as dates. Null if any value is not a
+ * time.
  */
 export function secondsOf(name: string, texts: string[]): Float64Array | null {
   const out = new Float64Array(texts.length);
@@ -58,7 +59,7 @@ export function secondsOf(name: string, texts: string[]): Float64Array | null {
   return out;
 }
 
-/** Times above this many seconds are since 1970; smaller ones have another origin. */
+/** Larger times, in seconds, are since 1970; smaller ones have another origin. */
 const epochSeconds = 1e8;
 
 export function isEpoch(seconds: number): boolean {

@@ -10,7 +10,7 @@ export interface FoundFile {
   id: string;
   /** Path of its folder, without the leading folder that names its part; '' for the base itself. */
   folder: string;
-  /** The side of a split that its folder is named after. */
+  /** The side of a split, if the folder is named after one. */
   part: Part | null;
 }
 
@@ -27,7 +27,7 @@ const partNames: Record<string, Part> = {
   holdout: 'test',
 };
 
-/** Deeper folders are ignored: PART/LABEL/file.csv is deep enough. */
+/** Maximum depth of subfolders, one more than PART/LABEL/file.csv needs. */
 const deepest = 3;
 
 /** The side of a split that a file or folder name indicates. */

@@ -26,12 +26,12 @@ interface LooseOptions {
   lenient?: boolean;
 }
 
-/** Recordings that belong to no project, and further information from their files. */
+/** Recordings that belong to no project, with details of their files. */
 export interface Loose {
   dataset: Dataset;
   /** The dataset's recordings, in the order in which the files were given. */
   inOrder: Recording[];
-  /** Findings in each recording's file, by the recording's ID. */
+  /** Details of each recording's file, by the recording's ID. */
   info: Map<string, Omit<LooseFile, 'columns' | 'labels'> & { part: Part | null }>;
   /** Source of the rate. */
   rateFrom: 'told' | 'time' | 'assumed';
@@ -117,7 +117,7 @@ function refuseOtherFields(
   other.file.columns = wanted.map((name) => other.file.columns[got.indexOf(name)]!);
 }
 
-/** One recording per file; if its label column changes, one for each stretch with the same label. */
+/** One recording per file. If the label column changes within the file, one for each stretch with the same label. */
 function recordingsOf(
   found: FoundFile,
   file: LooseFile,
@@ -142,7 +142,7 @@ function recordingsOf(
 
 /** A gap in the timestamps: more than three steps, or a jump backward. */
 interface Gap {
-  /** Row, from 1, that the gap follows. */
+  /** Number of the row before the gap, from 1. */
   row: number;
   seconds: number;
 }
@@ -155,17 +155,17 @@ interface LooseFile {
   /** Label of each row, from the label column; null if there is none. */
   labels: string[] | null;
   device: string | null;
-  /** Hz from its own time column; null without one. */
+  /** Rate from the file's own time column, Hz; null if there is none. */
   rateHz: number | null;
-  /** Milliseconds since 1970, if the time column states them. */
+  /** Time of the first row, ms since 1970, if the time column contains such times. */
   startedAt: number | null;
   gaps: Gap[];
-  /** Non-numeric cells, which become NaN in the columns. The first few, and the total count. */
+  /** Non-numeric cells, which become NaN in the columns: the first few, and the total number. */
   bad: { first: BadCell[]; count: number };
 }
 
 interface ReadOptions {
-  /** Name of the label column, which replaces the usual names. */
+  /** Name of the label column, instead of the usual names. */
   labelColumn?: string;
   /** Counts non-numeric cells instead of rejecting them. */
   lenient?: boolean;
@@ -214,7 +214,7 @@ export async function readLooseFile(file: string, options: ReadOptions = {}): Pr
   };
 }
 
-/** Rounds a rate to a whole number if it is close to one, because timestamps are rounded: 99.99 Hz becomes 100. */
+/** Rounds a rate to a whole number if it is within 0.5 % of one, because timestamps are rounded: 99.99 Hz becomes 100. */
 function rounded(hz: number): number {
   const whole = Math.round(hz);
   return Math.abs(hz - whole) < 0.005 * hz ? whole : Number(hz.toPrecision(4));

@@ -14,18 +14,18 @@ import type { Recording } from '../types.js';
 import { isEpoch, rolesOf, secondsPerUnit } from './columns.js';
 import { openLoose } from './loose-recordings.js';
 
-/** Rows stored by column, whatever their source; they are in order of time. */
+/** Rows stored by column, in the order of time, from any source. */
 export interface Rows {
   /** The file or folder, as named by the user. */
   name: string;
   from: 'csv' | 'recordings' | 'project';
   rows: number;
-  /** Sensor measurements, and any other column that has none of the roles below. */
+  /** Sensor measurements, and other columns that have none of the roles below. */
   features: Column[];
   label: TextColumn | null;
   /** Predictions of a model. */
   prediction: Column | null;
-  /** Take or device of each row; rows of one group are not independent. */
+  /** Take or device of each row. Rows of the same take or device are not independent. */
   take: TextColumn | null;
   time: RowTimes | null;
   /** Samples per second, if a project declares it. */
@@ -37,7 +37,7 @@ export interface Rows {
 export interface RowTimes {
   /** Name of the column. */
   name: string;
-  /** Seconds: since 1970, or since the column's own origin. */
+  /** Times in seconds, since 1970 or since the column's own origin. */
   seconds: Float64Array;
   sinceEpoch: boolean;
 }
@@ -74,7 +74,7 @@ export async function openRows(path: string, options: RowsOptions = {}): Promise
   return chosen(rowsOfRecordings(path, 'recordings', dataset), options, path);
 }
 
-/** A project's own recordings, or the table of rows that it names. @param folder overrides its own data */
+/** The rows of a project's own recordings, or of the table in its configuration. @param folder overrides the project's data */
 export async function projectRows(project: Project, folder?: string): Promise<Rows> {
   const { table } = project.config.model;
   if (table && folder === undefined) {
@@ -84,7 +84,7 @@ export async function projectRows(project: Project, folder?: string): Promise<Ro
   return rowsOfRecordings(folder ?? project.dir, 'project', dataset);
 }
 
-/** Selects the requested columns from a source that cannot select while it is read. */
+/** Selects the requested columns, for sources that cannot select columns while reading. */
 function chosen(rows: Rows, { columns }: RowsOptions, path: string): Rows {
   if (!columns) return rows;
   const features = rows.features.filter(({ name }) => columns.includes(name));
@@ -106,7 +106,7 @@ interface Roles {
   label: string | null;
   prediction: string | null;
   time: string | null;
-  /** Group of a row: its take or, without one, its device. */
+  /** Name of the column with a row's take or, without one, its device. */
   take: string | null;
   ignored: string[];
 }
@@ -168,7 +168,7 @@ function rolesIn(header: string[], file: string, options: RowsOptions): Roles {
   const { columns } = options;
   const ignored = header.filter((name) => {
     if (roles.includes(name)) return false;
-    // With a take, the device adds no information.
+    // If there is a take column, the device column adds no information.
     return (
       own.counter.includes(name) ||
       name === own.device ||
@@ -200,7 +200,7 @@ async function readColumns(
   try {
     const { size } = await handle.stat();
     const reader = createColumnsReader(file, { useOf, bytes: size });
-    // A file without a final line ending gets one: reserve one byte for it.
+    // A file without a final line ending gets one, so one byte is reserved for it.
     let buffer = Buffer.allocUnsafe(Math.min(pieceBytes, size + 1));
     let kept = 0;
     for (;;) {
@@ -221,7 +221,7 @@ async function readColumns(
   }
 }
 
-/** Recordings concatenated, each a take of its own. If no label is known, there is no label column. */
+/** Concatenates recordings, each of which is a take. If no label is known, there is no label column. */
 function rowsOfRecordings(
   name: string,
   from: Rows['from'],

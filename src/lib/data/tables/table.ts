@@ -16,7 +16,7 @@ export type { Table, TableRows, TableShape } from '../../formats/csv/table.js';
 /** Bytes processed at a time: a few thousand rows. */
 const pieceBytes = 1 << 18;
 
-/** Beyond this many different labels, only their number is reported. */
+/** Maximum number of different labels that are listed. If there are more, only their number is reported. */
 export const mostKinds = 10_000;
 
 /**
@@ -44,11 +44,11 @@ export interface TableFile {
   /** Names of the inputs, in the file's order, without the label. */
   columns: string[];
   rows: number;
-  /** `sha256:…` of the file's bytes. */
+  /** `sha256:…` of the bytes in the file. */
   digest: string;
   /** The different labels in order of first appearance, 10,001 of them at most; null if the file has no label column. */
   kinds: string[] | null;
-  /** Number of different groups that the rows belong to; null without such a column. */
+  /** Number of different groups of rows; null if there is no group column. */
   groups: number | null;
   /**
    * All rows in order, a few thousand at a time. Rows appended since the file was opened are not included.
@@ -108,12 +108,12 @@ function walkOf(file: string, shape: TableShape, bytes = Number.POSITIVE_INFINIT
       }
       reader.end();
     },
-    /** Size and digest of the bytes read; complete only after all chunks have been consumed. */
+    /** Size and digest of the bytes read, available only after all chunks have been consumed. */
     found: () => ({ bytes: read, digest: `sha256:${hash.digest('hex')}` }),
   };
 }
 
-/** Whole lines of a file, a chunk at a time, in memory that the next chunk reuses. The file's last line may lack its line ending. */
+/** Whole lines of a file, in chunks; the next chunk reuses the memory. The last line may have no line ending. */
 function* linesOf(file: string, most: number): Iterable<Buffer> {
   const descriptor = opened(file);
   try {

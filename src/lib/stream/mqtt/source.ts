@@ -196,8 +196,8 @@ interface ReceiverOptions {
 }
 
 /**
- * If the reader takes no message for this long, messages are dropped, ms. Shorter times cause losses on a busy machine: the program that
- * reads our output may not run for more than 250 ms, and a queue of 10,000 messages fills in a tenth of a second.
+ * If the reader takes no message for this long, messages are dropped, ms. Shorter times would cause losses on a busy machine, where the
+ * program that reads our output may be suspended for more than 250 ms. A queue of 10,000 messages fills in a tenth of a second.
  */
 const graceMs = 2000;
 
