@@ -2,7 +2,7 @@ import { readMetadata, writeMetadata } from '../formats/tflite/metadata.js';
 import type { Standardization } from '../signal/spec.js';
 import type { TrainingFile } from './train/types.js';
 
-/** Prefix of the metadata in our own files: other makers' normalization is for images, and does not apply to rows. */
+/** Only metadata with this prefix is used: normalization written by other tools is for images, and does not apply to rows. */
 const mark = 'Made by aiot.';
 
 /** TFLite metadata of one of our networks: the normalization of real values, and the classes. */

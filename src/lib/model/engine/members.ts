@@ -7,8 +7,8 @@ const unfit = errorMaker('AIOT_MODEL_UNFIT', 'these models cannot be joined: ', 
 });
 
 /**
- * Combines several engines over networks of one shape with different initial weights: each learns from the same steps, and their outputs are
- * averaged. This reduces the influence of chance with little data. The graph is one network of them all (see `joinMembers`).
+ * Combines several engines over networks of one shape with different initial weights: each learns from the same steps, and their outputs
+ * are averaged. With little data, this reduces random variation. `graph` returns all networks joined into one (see `joinMembers`).
  * @param engines at least one; disposed with this one
  * @throws AIOT_MODEL_UNFIT for networks that cannot be joined
  */
@@ -85,9 +85,9 @@ function splitState(state: EngineState, count: number): EngineState[] {
 type Dense = Extract<Operator, { op: 'FULLY_CONNECTED' }>;
 
 /**
- * Joins networks of the same dense layers, trained from different initial weights, into one network whose outputs are the mean of theirs. The first
- * layers are placed side by side. Each member's later layers receive only its own part (the other weights are 0), and the last layer adds up. A
- * device runs it like any other network, with no additional operators.
+ * Joins networks of the same dense layers, trained from different initial weights, into one network whose outputs are the mean of theirs.
+ * The first layers are placed side by side. Each member's later layers receive only its own part (the other weights are 0), and the last
+ * layer averages the members. A device runs the result like any other network, with no additional operators.
  * @param graphs float32 chains of FULLY_CONNECTED, as built by `buildTrainable` from dense layers
  * @throws AIOT_MODEL_UNFIT for other operators, or networks that differ in shape
  */

@@ -38,7 +38,7 @@ export interface Trainable {
   parameters: number[];
   batchNorms: BatchNorm[];
   dropouts: Dropout[];
-  /** Ending that is appended to the output when the graph is written. */
+  /** Operator that is appended to the output when the graph is written. */
   ending: 'SOFTMAX' | 'LOGISTIC' | 'none';
 }
 
@@ -72,7 +72,7 @@ export interface FakeQuantization {
 export interface EngineOptions {
   backend: Backend;
   loss: Loss;
-  /** Adam's (β₁ 0.9, β₂ 0.999, ε 10⁻⁷). */
+  /** Adam's learning rate (β₁ = 0.9, β₂ = 0.999, ε = 10⁻⁷). */
   learningRate: number;
   /** Determines what dropout drops; initial weights are already in the graph. */
   seed: number;

@@ -127,7 +127,7 @@ interface EvaluateFileOptions {
   threshold?: number;
   /** CSV file for each row's outputs. */
   outputs?: string;
-  /** Whether it also contains the integers of a quantized output, next to its real values. */
+  /** Whether the file of outputs also contains the integers of a quantized output. */
   integers?: boolean;
   limits?: readonly Limit[];
   signal?: AbortSignal;

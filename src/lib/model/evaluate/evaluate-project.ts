@@ -94,7 +94,7 @@ function baselineOf({ baseline }: TrainingFile): EvaluateResult['baseline'] {
   return testAccuracy === null && testRmse === null ? null : { accuracy: testAccuracy, rmse: testRmse };
 }
 
-/** The rows' true classes or values, in the form that `judge` takes. */
+/** The rows' true classes or values, in the form that `judge` accepts. */
 function rowsOf({ training }: Built, { classes, values, groups, width }: BuiltOutputs) {
   return {
     kind: training.network.output.kind,
@@ -264,7 +264,7 @@ const most = 6;
 const points = 120;
 
 /**
- * Finds the origin of the worst predictions, and their samples for drawing.
+ * Finds the recording, position and samples of the worst predictions, for drawing.
  * @param groups group of each row of the test set; null if rows of a table are independent
  */
 function worstWindows(

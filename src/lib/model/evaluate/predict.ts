@@ -28,7 +28,8 @@ export interface RunningNetwork {
 }
 
 /**
- * Opens a .tflite file in one of the two runtimes. Decision trees always run in the interpreter, because LiteRT does not know their operator.
+ * Opens a .tflite file in one of the two runtimes. Decision trees always run in the interpreter, because LiteRT does not support their
+ * operator.
  * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED (dynamic range or float16 on a device; several inputs; variables in LiteRT, which
  * cannot reset them), AIOT_LITERT_FAILED
  */

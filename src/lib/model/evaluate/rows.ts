@@ -40,8 +40,8 @@ export function requireColumns(table: Table, file: string, inputs: number): void
 }
 
 /**
- * Rows of a table as inputs of a file's network. If the file was made by aiot and records how its inputs are standardized, the rows are
- * standardized that way. It was trained on such raw rows. For any other file the rows are unchanged.
+ * Rows of a table as inputs of a file's network. A file made by aiot may record how to standardize raw rows; the rows are then standardized
+ * that way. For any other file they are unchanged.
  * @returns a copy, or `inputs` itself; whether they were standardized; and a warning if they seem to have been standardized before
  */
 export function rowsTaken(inputs: Float32Array, size: number, metadata: Uint8Array | null): RowsTaken {

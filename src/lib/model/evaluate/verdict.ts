@@ -30,7 +30,7 @@ export interface Answers {
   classes: readonly string[];
   /** Probability from which (0.5), or reconstruction error above which, a row is of the second class; null = unknown. */
   threshold: number | null;
-  /** Group of each row, the unit of resampling. null = each row, drawn within its class; absent = each row, drawn from all rows. */
+  /** Group of each row; whole groups are resampled. null = single rows are resampled within their class; absent = among all rows. */
   groups?: readonly string[] | null;
   /** False if no intervals are needed. */
   resample?: boolean;
@@ -216,8 +216,8 @@ interface Judged {
   scores: ArrayLike<number>;
   classes: readonly string[];
   /**
-   * Group of each row (such as its recording), the unit of resampling. null = each row, drawn within its class; absent = each row, drawn from all
-   * rows.
+   * Group of each row (such as its recording); whole groups are resampled. null = single rows are resampled within their class; absent =
+   * among all rows.
    */
   groups?: readonly string[] | null;
   /** False if no intervals are needed: resampling is the slow part. */

@@ -79,7 +79,7 @@ export async function fitModel(options: FitOptions): Promise<Fit> {
 }
 
 /**
- * File of a project's quantized model; trees have integers already, so theirs is the trained file.
+ * File of a project's quantized model. Decision trees are not quantized, so theirs is the trained file.
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_FILE_NOT_FOUND if it is not quantized yet
  */
 export async function quantizedFile(folder: string): Promise<string> {

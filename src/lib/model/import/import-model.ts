@@ -15,7 +15,7 @@ import { importFormats, readSource } from './open.js';
 const end = z.object({
   name: z.string(),
   shape: z.array(z.int()),
-  /** Axes of the original that these axes hold, where an ONNX file has another order, such as channels first. */
+  /** For each axis, the axis of the ONNX tensor that it corresponds to; present if the order differs, for example with channels first. */
   axes: z.array(z.int()).optional(),
 });
 

@@ -72,7 +72,7 @@ function groupsIn({ weightsManifest }: Record<string, unknown>): z.output<typeof
   throw malformed(`model.json: ${issueText(read.error, 'the file')}`);
 }
 
-/** A shard is beside model.json or below it: a file from elsewhere must not choose which files are read on this machine. */
+/** Path of a shard, which must be in the folder of model.json or below it: an imported file must not make aiot read arbitrary files. */
 function shardOf(file: string, path: string): string {
   const plain = normalize(path);
   if (!isAbsolute(plain) && !plain.split(/[\\/]/).includes('..')) return join(dirname(file), plain);

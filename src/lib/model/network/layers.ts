@@ -40,7 +40,7 @@ export function outputSize({ output, inputShape }: Pick<NetworkSpec, 'output' | 
 
 type Layer = LayerConfig;
 
-/** Default hidden layers if aiot.yaml names none. */
+/** Default hidden layers if aiot.yaml specifies none. */
 export const defaultLayers: Readonly<Record<Exclude<NetworkKind, 'layers' | 'forest'>, readonly number[]>> = {
   mlp: [32, 16],
   cnn1d: [16, 32],

@@ -26,7 +26,7 @@ const rewrites: readonly Rewrite[] = [mergeReshapes, foldAffine, fuseActivation,
  * The same network with fewer operators: batch norms and other constants per channel folded into the preceding linear layer, activations fused,
  * changes of shape merged or dropped. Float32 results change only by rounding; integer arithmetic is not rewritten. A standardization before the
  * first layer stays in place: otherwise inputs of different units would share one int8 scale. The given graph is left unchanged. The time grows
- * in proportion to the graph: a rewrite is tried again only where its neighbours have changed.
+ * in proportion to the graph: a rewrite is tried again only where its neighbors have changed.
  */
 export function simplifyGraph(graph: Graph): Graph {
   const draft = new Draft(graph);
@@ -379,7 +379,7 @@ function maySink(draft: Draft, { op, inputs }: Operator, moving: Move[], shape: 
   const { tensors } = draft;
   if (unary.includes(op)) return draft.usesOf(moving[0]!.index) === 1;
   const shapes = moving.map(({ from }) => tensors[from]!.shape);
-  // All variable inputs come from changes of one shape that only this operator reads.
+  // All variable inputs must come from changes of one and the same shape, whose results only this operator reads.
   const times = new Set(inputs).size === 1 ? 2 : 1;
   if (moving.some(({ index }) => draft.usesOf(index) !== times)) return false;
   if (shapes.some((other) => other.join() !== shapes[0]!.join())) return false;
@@ -407,7 +407,7 @@ type Rewrite = (draft: Draft, node: Node) => boolean;
 export function brokenConstant({ tensors }: Graph): string | undefined {
   for (const { name, data } of tensors) {
     if (!(data instanceof Float32Array)) continue;
-    // A sum of finite float32 numbers stays finite in float64; one pass without a call per number.
+    // A sum of finite float32 numbers stays finite in float64, so one check of the sum covers all numbers.
     let sum = 0;
     for (let i = 0; i < data.length; i++) sum += data[i]!;
     if (Number.isFinite(sum)) continue;

@@ -174,7 +174,6 @@ export function gates(list: readonly Gate[]): Html | null {
 }
 
 export function curves({ training: { history, bestEpoch } }: ReportData): Html | null {
-  // Without epochs there is nothing to draw.
   if (history.length === 0) return null;
   const mark = { x: bestEpoch, text: `best epoch: ${bestEpoch}` };
   const of = (key: 'loss' | 'accuracy' | 'valLoss' | 'valAccuracy') =>

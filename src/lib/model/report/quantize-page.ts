@@ -8,7 +8,7 @@ import type { QuantizeResult } from '../quantize/result.js';
 
 /** Number of distributions drawn: those with the largest loss. */
 const mostSpreads = 24;
-/** Decibels below which a tensor has lost much, or enough to check. */
+/** Signal-to-noise ratios, in decibels, below which a tensor counts as poor, and as worth checking. */
 const [poor, fair] = [12, 20];
 
 /** The cost of a quantization as a self-contained HTML page; without `detail` (no rows), only the information from the file. */

@@ -70,7 +70,7 @@ async function load(backend: 'wasm' | 'cpu', places: readonly string[]): Promise
   }
   const [core, layers, cpu, wasm] = files.map((file) => pathToFileURL(file as string).href);
   const tf = await importModule<Core>(core as string);
-  // The build of tfjs-core for Node contains no gradients; that of tfjs-layers registers them for all.
+  // tfjs-core's build for Node contains no gradients. Importing tfjs-layers registers them.
   await import(layers as string);
   await import(cpu as string);
   quiet(tf);

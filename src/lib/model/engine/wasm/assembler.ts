@@ -179,7 +179,7 @@ export class Kernel {
   }
 
   write(...code: Code[]): void {
-    // Spreading into push would pass every byte as an argument.
+    // Not `push(...)`, which would pass every byte as a separate argument.
     this.body = this.body.concat(...code);
   }
 

@@ -20,7 +20,7 @@ interface Cell {
   inside(lanes: Lanes, at: { x: Code; w: Code; y: Code; column: Code }): Code;
   /** The operation at cells of padding; absent = none. */
   outside?(lanes: Lanes, at: { column: Code }): Code;
-  /** May write up to 12 bytes beyond the channels, which later cells overwrite. */
+  /** Whether the operation may write up to 12 bytes beyond the channels; later cells overwrite these bytes. */
   sloppy?: boolean;
 }
 

@@ -19,7 +19,7 @@ export interface Weight {
 export interface WeightSource {
   /**
    * Weights of one layer, in the order of `roles` (Keras' own order, without those that the layer does not have).
-   * @param path names of the models around the layer, then its own
+   * @param path names of the enclosing models, then the layer's own
    * @throws AIOT_FILE_MALFORMED if they are missing
    */
   of(path: readonly string[], roles: readonly string[]): Weight[];
@@ -112,8 +112,8 @@ export interface NamedWeight {
 const plain = (name: string) => name.replace(/:\d+$/, '');
 
 /**
- * Weights found by name: the last segment is the role, the one before it the layer, and the models around it come before in order. `a|b` is a role
- * with two names.
+ * Finds weights by name: the last segment is the role, the one before it the layer, preceded by the enclosing models in order. `a|b` is a
+ * role with two names.
  */
 export function namedWeights(list: readonly NamedWeight[]): WeightSource {
   const of = (path: readonly string[], role: string): Weight => {

@@ -163,7 +163,9 @@ const overall =
 const leakyRelu: LayerMaker = ({ maker, inputs, settings }) =>
   maker.leaky(inputs[0]!, settings.number('negative_slope', settings.number('alpha', 0.3)));
 
-/** (x − mean) / √variance per channel. It stays in front: otherwise inputs of different units would share one int8 scale. */
+/**
+ * (x − mean) / √variance per channel. Not folded into the next layer, because inputs of different units would then share one int8 scale.
+ */
 const normalization: LayerMaker = ({ maker, inputs, settings, weights }) => {
   settings.lastAxis(maker.shape(inputs[0]!).length);
   const [mean, variance] =
@@ -337,7 +339,7 @@ interface Windows {
   size: [number, number];
 }
 
-/** The input as an image. If padding is `causal`, it is padded in front, and the windows are VALID ones. */
+/** The input as an image. If padding is `causal`, the image is padded in front, and the windows then use VALID padding. */
 function start({ maker, inputs, settings }: LayerCall): { x: number; rank: number } {
   settings.channelsLast();
   const [given = -1] = inputs;

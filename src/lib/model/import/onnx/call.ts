@@ -60,7 +60,7 @@ export class NodeCall {
     return constant && listIn(constant, this.where);
   }
 
-  /** Rejects a node if any output after its first ones is used. */
+  /** Rejects a node if any output except the first is used. */
   onlyFirst(): void {
     const second = this.outputs.slice(1).find((name) => name !== '' && this.isRead(name));
     if (second !== undefined) throw unsupported(this.where, `its output ${second} is not supported`);

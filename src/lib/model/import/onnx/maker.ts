@@ -17,7 +17,7 @@ export interface Activation {
   tensor: number;
   /** Shape in the file. */
   shape: number[];
-  /** The axis of `shape` that each stored axis holds. */
+  /** For each stored axis, its index in `shape`. */
   order: number[];
   /** Value with the same elements in the file's order. A layer with weights can reorder its weights instead of these elements. */
   before?: Activation;
@@ -172,7 +172,7 @@ export class OnnxMaker extends GraphMaker {
     return this.arranged(x, [0, ...identity(x.shape.length).slice(2), 1]);
   }
 
-  /** The value itself; stores it first if that is still to be done. */
+  /** The value, stored in its shape if that has not been done yet. */
   settled(x: Activation): Activation {
     if (x.before === undefined) return x;
     return this.plain(this.reshape(this.inFileOrder(x.before), x.shape));

@@ -67,7 +67,7 @@ const cast: Lower = (call) => {
   );
 };
 
-/** The other input is computed by the model, so it is a float. */
+/** The other input, which determines the type, is computed by the model, so the type is float32. */
 const castLike: Lower = (call) => {
   const x = call.value(0);
   return x.kind === 'constant' ? constantOf('float32', x.shape, x.data) : x;

@@ -54,7 +54,10 @@ function real(call: NodeCall, [x, scale, zero]: [number, number, number], axis: 
   return { ...step('Mul', [centered, spread(factor)]), type: 'float32' };
 }
 
-/** Inputs: x with scale and zero point, weights with theirs, the output's, and an int32 bias in steps of both scales. */
+/**
+ * Inputs: x, its scale and zero point; the weights, their scale and zero point; the output's scale and zero point; and an int32 bias, whose
+ * scale is the product of the scales of x and the weights.
+ */
 const quantizedConvolution: Lower = (call) => {
   const weights = real(call, [3, 4, 5], 0);
   const [inputScale, scale] = [call.constant(1, 'input scale'), call.constant(4, 'scale')];

@@ -50,7 +50,7 @@ export interface OnnxImport {
   layers: number;
   /** Number of nodes that were computed during the import. */
   folded: number;
-  /** For an input or output whose axes were reordered: the original axis that each of its axes holds. */
+  /** For an input or output whose axes were reordered: the original axis that each of its axes corresponds to. */
   axes: { input: number[] | undefined; output: number[] | undefined };
   notes: string[];
 }

@@ -131,7 +131,10 @@ export function tensorProto(tensor: Message, where: string): Constant {
   return constant(shape, type === float ? Float32Array.from(filled) : Int32Array.from(filled));
 }
 
-/** One message of Protocol Buffers, by field number (protobuf.dev, "Encoding"). There is no schema: the reader of a field knows its type. */
+/**
+ * One message of Protocol Buffers, by field number (protobuf.dev, "Encoding"). There is no schema: callers read each field with the method
+ * for its type.
+ */
 export class Message {
   private readonly fields = new Map<number, (Uint8Array | bigint)[]>();
 

@@ -8,7 +8,7 @@ import type { Constant, NodeDef, Value } from './graph-def.js';
 interface Operation {
   maker: GraphMaker;
   /**
-   * Images that TensorFlow has split into every n-th cell (SpaceToBatchND) to dilate a convolution: here they remain whole, with the dilation for the
+   * Images that TensorFlow splits (SpaceToBatchND) to dilate a convolution remain whole here. Maps such an image to the dilation of the
    * next convolution, [height, width].
    */
   spread: Map<number, [number, number]>;

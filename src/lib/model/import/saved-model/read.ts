@@ -28,7 +28,7 @@ interface NodeBackend {
 }
 
 /**
- * Reads a TensorFlow SavedModel: its graph from saved_model.pb here, the values of its variables by tfjs-node, which restores them.
+ * Reads a TensorFlow SavedModel. The graph is read from saved_model.pb here; tfjs-node restores the values of the variables.
  * @throws AIOT_BACKEND_MISSING without tfjs-node; AIOT_LAYER_UNSUPPORTED, AIOT_FILE_MALFORMED
  */
 export async function readSavedModel(folder: string): Promise<Imported> {
@@ -137,7 +137,7 @@ class SignatureWalk {
   private compute(scope: Scope, name: string): Value[] {
     const node = scope.nodes.get(name);
     if (!node) throw malformed(`${name} is used but missing`);
-    // Marked as being computed: a cyclic graph stops here.
+    // Marked as being computed, so that a cyclic graph does not recurse forever.
     scope.known.set(name, []);
     const values = this.run(scope, node);
     scope.known.set(name, values);

@@ -4,7 +4,7 @@ import type { Seen } from './calibrate.js';
 import { channelScales, quantizeWeights } from './numbers.js';
 import { channelAxis, isWeighted, type Weighted } from './rules.js';
 
-/** A larger factor would only move the problem to the other layer. */
+/** Maximum factor of a channel: a larger one would only move the problem to the other layer. */
 const largestFactor = 16;
 
 /** Operators that do not mix channels and commute with a positive factor per channel. */

@@ -111,7 +111,7 @@ function outputQuantization(twins: Twins, operator: Operator, kind: Kind, inputs
   if (rowOf(op).yields !== undefined) return scales[0]!;
   const own = twins.own(operator.outputs[0]!, kind);
   if (op !== 'ADD' && op !== 'SUB') return own;
-  // The kernel's last multiplier, twice the larger scale / (2^L · output scale), must stay below 1: L is 20, int16: 15.
+  // The kernel's last multiplier, twice the larger scale / (2^L · output scale), must stay below 1. L is 20 for int8 and 15 for int16.
   const largest = Math.max(...scales.map(({ scale }) => scale[0]!));
   return withLeastScale(own, largest * 2 ** (kind === 'int16' ? -13 : -18));
 }

@@ -199,7 +199,7 @@ function typesOf({ tensors }: Graph, { inputs }: Operator): string {
   return [...new Set(inputs.flatMap((index) => tensors[index]?.type ?? []))].join(', ');
 }
 
-/** Fewer weights than these stay float32: the scales would cost more than they save (as in TensorFlow's converter). */
+/** Minimum number of weights for int8. With fewer, the scales would cost more than int8 saves (as in TensorFlow's converter). */
 const fewestDynamic = 1024;
 
 /**
@@ -302,7 +302,7 @@ function reportOf(
   };
 }
 
-/** Two decimals: more would be noise of the rows. */
+/** Rounds to two decimals; further digits depend on the choice of rows. */
 function rounded(value: number | undefined): number | null {
   return value === undefined ? null : Math.round(value * 100) / 100;
 }
