@@ -5,7 +5,9 @@ import { type GuideBoardOptions, simulateBoardAtGuide } from './guide/at-platfor
 import { describeGuideEvent, type GuideEvent, guideEventSchema } from './guide/simulate.js';
 import { describeKitEvent, type KitEvent, kitEventSchema, simulateKit } from './kit.js';
 
-/** Boards with their own topics and payloads, which need no identity. A level 2 board evaluates the readings of other boards. */
+/**
+ * Boards with their own topics and payloads, which need no identity. A level 2 board runs a second model on the readings of other boards.
+ */
 export const simulatedBoards = ['iot-kit', 'architects-guide', 'architects-guide-level-2'] as const;
 
 export const boardEventSchema = z.union([kitEventSchema, guideEventSchema]);
@@ -36,7 +38,7 @@ export function simulateBoard({ board, id, ...options }: SimulateBoardOptions): 
 
 /** Formats an event as one human-readable line, without the time. */
 export function describeBoardEvent(event: BoardEvent): string {
-  // Both kinds have events with the same names; the kit's boards are named by MAC, the guide's by number.
+  // Both kinds have events with the same names. The kit's boards are identified by MAC, the guide's by number.
   return event.board.includes(':')
     ? describeKitEvent(event as KitEvent)
     : describeGuideEvent(event as GuideEvent);

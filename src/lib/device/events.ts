@@ -5,7 +5,7 @@ const at = { device: z.string(), t: z.int() };
 
 /** Events of a virtual device; `aiot device simulate --json` prints one per line. */
 export const deviceEventSchema = z.discriminatedUnion('event', [
-  /** The device read its flash; `model` = the active one. */
+  /** The device read its flash. `model`: the active model. */
   z.object({ event: z.literal('booted'), ...at, model: reportedSchema.shape.model }),
   z.object({ event: z.literal('online'), ...at }),
   z.object({ event: z.literal('offline'), ...at }),
@@ -31,7 +31,7 @@ export const deviceEventSchema = z.discriminatedUnion('event', [
     inferences: z.int(),
     seconds: z.number(),
   }),
-  /** The flash failed: the device is dead until it boots again. */
+  /** The flash failed, so the device stops working until it boots again. */
   z.object({ event: z.literal('died'), ...at, message: z.string() }),
   z.object({ event: z.literal('stopped'), ...at }),
 ]);

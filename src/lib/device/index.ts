@@ -1,6 +1,6 @@
 /**
- * The device side: protocol v1, the update state machine, and the virtual device over a simulated flash.
- * Stores no fleet; the platform's view of a device is in the fleet module.
+ * Devices: protocol v1, the update state machine, and the virtual device over a simulated flash. The platform's records of devices are in
+ * the fleet module.
  */
 
 export { boardEventSchema, describeBoardEvent, simulateBoard, simulatedBoards } from './board.js';

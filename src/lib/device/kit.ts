@@ -30,7 +30,7 @@ export type KitEvent = z.output<typeof kitEventSchema>;
 interface SimulateKitOptions {
   /** The broker: `mqtt://HOST:PORT`. */
   to: string;
-  /** Loops per second; the real kit takes 1.5 s per loop. */
+  /** Iterations of the kit's loop per second; the real kit takes 1.5 s for one. */
   rateHz?: number;
   /** Number of loops after which to end. */
   count?: number;
@@ -46,7 +46,7 @@ interface SimulateKitOptions {
 
 /**
  * A board of the IoT kit as a broker sees it. It uses MQTT 3.1, its MAC address as client id and user, a dummy password, QoS 0, and a NUL
- * at the end of each payload. It runs until its loops are done, its time is up, or the signal is aborted.
+ * at the end of each payload. It runs until `count` loops are done, its time is up, or the signal is aborted.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL
  */
 export async function simulateKit(options: SimulateKitOptions): Promise<void> {
@@ -114,15 +114,15 @@ const loads = [
   { name: 'high', celsius: 38, humidity: 33 },
 ] as const;
 
-/** Number of consecutive readings under one load, and number of loops between other events. */
+/** Number of consecutive readings under one load. */
 const readingsPerLoad = 20;
 
 const eventEvery = 7;
 
 /**
- * Endless messages, one loop at a time: a reading each, and occasionally a magnet at the Hall sensor, the
- * button, a card or the encoder. Temperature and humidity follow the load with a delay, so that a model can learn from them; the
- * same seed gives the same messages.
+ * Endless messages, one loop at a time. Each loop has a reading, and occasionally a magnet at the Hall sensor, the button, a card or the
+ * encoder. Temperature and humidity follow the load with a delay, so that a model can learn from them. The same seed gives the same
+ * messages.
  */
 export function* kitMessages(seed: number): Generator<KitMessage[]> {
   const random = seededRandom(seed);

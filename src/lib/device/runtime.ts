@@ -13,7 +13,7 @@ export interface LoadedModel {
   createPredictor(): Pick<Predictor, 'push' | 'reset'>;
 }
 
-/** A device's operations on bundles, as a port: tests substitute their own. */
+/** A device's operations on bundles, as an interface for which tests can substitute their own. */
 export interface ModelRuntime {
   /** @throws AIOT_BUNDLE_MALFORMED */
   load(bundle: Uint8Array): Promise<LoadedModel>;
@@ -21,12 +21,12 @@ export interface ModelRuntime {
   checkGolden(bundle: Uint8Array): Promise<{ vectors: number; passed: number }>;
 }
 
-/** A window of one unprocessed sample, as taken by a model of table rows. */
+/** Whether a window is one unprocessed sample, as for a model of table rows. */
 function isTimeless({ windowSamples, lowpassHz, resampleHz, rateHz }: SignalSpec): boolean {
   return windowSamples === 1 && lowpassHz === null && resampleHz === rateHz;
 }
 
-/** Modules loaded at a device's first update. */
+/** Modules that a device loads only at its first update. */
 export const laterParts = [() => import('../model/index.js'), () => import('undici')];
 
 /** The interpreter of the model module: bit-exact with the chip. */

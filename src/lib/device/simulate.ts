@@ -20,23 +20,26 @@ import { configFlashBytes, defaultSlotBytes, type VirtualDevice } from './virtua
 export interface SimulateOptions {
   /** Folder written by `aiot device provision`, which also contains the device's flash. */
   identityDir: string;
-  /** A CSV file to replay, or a motor to simulate; neither = only handle updates and commands. */
+  /** A CSV file to replay, or a motor to simulate. With neither, the device only handles updates and commands. */
   recording?: string;
   motor?: MotorState;
-  /** Samples per second; default 100 for a recording and 200 for a motor, as in the templates. */
+  /** Samples per second. The defaults are those of the templates: 100 for a recording and 200 for a motor. */
   rateHz?: number;
-  /** Default: as in the templates, `motion` for a recording and `shaded-pole-motor-sensor_data` for a motor. */
+  /**
+   * Name of the stream. The defaults are those of the templates: `motion` for a recording and `shaded-pole-motor-sensor_data` for a
+   * motor.
+   */
   stream?: string;
   speed: number | 'max';
   predict: boolean;
   /** Replay the recording again when it ends, under a new name. */
   loop: boolean;
-  /** Time online after which to end, ms. */
+  /** Time after which the device ends, counted from when it is online, ms. */
   forMs?: number;
   seed: number;
   /** Runs the firmware's core as a separate program instead of the device in this process. */
   native?: boolean;
-  /** Path of that program, if it is not aiot's own. */
+  /** Path of that program; absent = aiot's own. */
   program?: string;
   signal?: AbortSignal;
   onEvent: (event: DeviceEvent) => void;
@@ -45,7 +48,7 @@ export interface SimulateOptions {
 }
 
 /**
- * Runs a virtual device until its recording ends, its time is up, or the signal is aborted; in every case it goes offline cleanly.
+ * Runs a virtual device until its recording ends, its time is up, or the signal is aborted. In every case it goes offline cleanly.
  * @throws AIOT_DEVICE_BUSY, AIOT_INTERRUPTED if the signal cut a recording short; invalid input before the device goes online
  */
 export async function simulateDevice(options: SimulateOptions): Promise<void> {
@@ -61,7 +64,7 @@ export async function simulateDevice(options: SimulateOptions): Promise<void> {
   try {
     const run = options.native ? runNative : runVirtual;
     await run(options, identity, sensor, async (device) => {
-      // Without a recording to send in full it runs until it is aborted, which may also happen while it is connecting.
+      // A device that does not have to send a complete recording runs until it is aborted, which may also happen while it is connecting.
       const endless = !recording || options.loop;
       await device.connect({ signal }).catch((error: unknown) => {
         if (!endless || !signal?.aborted) throw error;
@@ -73,7 +76,7 @@ export async function simulateDevice(options: SimulateOptions): Promise<void> {
   }
 }
 
-/** A native device decides by itself, in its own process, whether its model fits. */
+/** A native device checks in its own process whether its model fits, so it has no `unfit`. */
 type Simulated = Pick<VirtualDevice, 'name' | 'connect' | 'replay' | 'sense'> &
   Partial<Pick<VirtualDevice, 'unfit'>> & { readonly reported: Reported | null };
 
@@ -153,7 +156,7 @@ async function act(
       if (!end.aborted) throw error;
     }
     if (!loop) break;
-    // An update while samples were sent may have brought a model that does not fit.
+    // While samples were sent, an update may have installed a model that does not fit.
     if (predict) await usableModel(device, options, recording, end);
   }
   if (!loop && options.signal?.aborted) {
@@ -162,7 +165,8 @@ async function act(
 }
 
 /**
- * Waits for a model that fits the source: a device without one waits for its first rollout, and one with another model for an update.
+ * Waits for a model that fits the source. A device without a model waits for its first rollout, and a device with another model waits for
+ * an update.
  * @throws AIOT_DEVICE_NO_MODEL, AIOT_RECORDING_UNFIT when the time is up
  */
 async function usableModel(

@@ -26,7 +26,7 @@ export class NotHeld extends Error {}
 /** The check does not apply to this device, or cannot be run here. */
 export class NotLooked extends Error {}
 
-/** Environment of a check: a connected device, and the operator's side of it. */
+/** Environment of a check: a connected device, and an operator's access to it. */
 export interface Bench {
   device: DeviceInfo;
   /** The device's twin when the conformance run started. */
@@ -35,20 +35,20 @@ export interface Bench {
   listener: Listener;
   /** Timeout for operations that take longer than a reply, such as a restart or an update, ms. */
   patienceMs: number;
-  /** The release that may be installed for real; null = none. */
+  /** A release that may actually be installed; null = none. */
   model: ModelId | null;
   signal: AbortSignal | undefined;
-  /** Sends a message that is not retained, so that the platform's retained messages stay unchanged. */
+  /** Sends a message without the retain flag, so that the platform's retained messages stay unchanged. */
   send(channel: 'command' | 'desired', payload: object | Buffer): Promise<void>;
   /** Sends a command and waits for its reply. @throws NotHeld if none arrives */
   ask(command: string, more?: object): Promise<Reply>;
   /** The next matching message since `from` (an earlier value of `listener.seen.length`). @throws NotHeld */
   hear(what: string, fits: (seen: Seen) => boolean, from: number, withinMs?: number): Promise<Seen>;
-  /** Sends a desired release under its own rollout; returns the report that ends that rollout. @throws NotHeld */
+  /** Sends a desired release under a rollout of its own. Returns the report that ends that rollout. @throws NotHeld */
   wish(wish: Partial<Desired>): Promise<Reported>;
 }
 
-/** Longest time allowed for a reply, ms. */
+/** Maximum time for a reply, ms. */
 const mostAnswerMs = 5000;
 
 /** Prefix of the rollouts and commands of a conformance run. */

@@ -40,24 +40,24 @@ export const conformitySchema = z.object({
 export type Conformity = z.output<typeof conformitySchema>;
 
 export interface ConformOptions {
-  /** Must match exactly one device. */
+  /** Selector that must match exactly one device. */
   selector: string;
   /** Name of the platform's context; absent = the current one. */
   context?: string | undefined;
-  /** A release to install for real, `NAME@VERSION`; absent = none. */
+  /** A release that is actually installed, `NAME@VERSION`; absent = none. */
   model?: string | undefined;
   /** Minimum time to listen for messages that the device sends on its own, ms. */
   forMs: number;
-  /** Longest wait for a restart, or for the end of an update, ms. */
+  /** Maximum time for a restart or an update to finish, ms. */
   patienceMs: number;
   signal?: AbortSignal | undefined;
-  /** Called when a check begins; `done` of `total` have run. */
+  /** Called when a check begins; `done` of `total` checks have finished. */
   onCheck?: ((check: { id: string; done: number; total: number }) => void) | undefined;
 }
 
 /**
- * Checks an online device that speaks protocol v1 against docs/reference/protocol.md, from the operator's side of its platform. The
- * device's model stays unchanged unless `model` is given; no retained message is left behind, and its desired state is restored.
+ * Checks an online device that speaks protocol v1 against docs/reference/protocol.md, as an operator of its platform. The device's model
+ * stays unchanged unless `model` is given. No retained message is left behind, and the desired state is restored.
  * @throws AIOT_NOT_FOUND, AIOT_DEVICE_OFFLINE, AIOT_DEVICE_UPDATING, AIOT_CONTEXT_NOT_FOUND, AIOT_BROKER_REFUSED, AIOT_USAGE
  */
 export async function conformDevice(options: ConformOptions): Promise<Conformity> {
@@ -74,7 +74,7 @@ export async function conformDevice(options: ConformOptions): Promise<Conformity
   });
 }
 
-/** Name of the one device that matches. @throws AIOT_NOT_FOUND, AIOT_USAGE if several match */
+/** Name of the device that matches. @throws AIOT_NOT_FOUND, AIOT_USAGE if several match */
 async function oneDevice(client: RegistryClient, selector: string): Promise<string> {
   const [first, ...more] = await client.devices.list(selector);
   if (!first) {
@@ -151,7 +151,7 @@ function unended({ desired, reported }: DeviceTwin): string | null {
   if (rollout === undefined) return null;
   const { rollout: told, state, error = null } = (reported ?? {}) as Partial<Reported>;
   const over = told === rollout && (state === 'COMMITTED' || state === 'ROLLED_BACK' || error !== null);
-  // The device has reported a later rollout, so this one had ended before it.
+  // If the device has reported a later rollout, this one ended before.
   return over || (told !== undefined && told !== null && told !== rollout) ? null : rollout;
 }
 
@@ -164,7 +164,7 @@ async function putBack(bench: Bench): Promise<void> {
     await bench.send('desired', desired ?? Buffer.alloc(0));
     if (desired) await bench.listener.next((seen) => ends(seen, desired.rollout), from, 2000);
   } catch {
-    // The broker is gone. Its retained message was never changed, so the device receives it when it reconnects.
+    // The broker is unreachable. The retained message was never changed, so the device receives it when it reconnects.
   }
 }
 

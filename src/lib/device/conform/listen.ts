@@ -15,7 +15,7 @@ export interface Seen {
   channel: DeviceChannel;
   stream: string | undefined;
   qos: number;
-  /** Whether it was published before the subscription. */
+  /** Whether it was published before the client subscribed. */
   retained: boolean;
   /** null if the payload is invalid for its channel: `wrong` gives the reason. */
   value: Record<string, unknown> | null;
@@ -29,7 +29,7 @@ export interface Listener {
   next(fits: (seen: Seen) => boolean, from: number, withinMs: number): Promise<Seen | null>;
   /** Publishes at QoS 1, not retained. */
   publish(channel: 'command' | 'desired', payload: Buffer): Promise<void>;
-  /** The retained messages of the device's channels, fetched again. */
+  /** Fetches the retained messages of the device's channels again. */
   retained(): Promise<Seen[]>;
   close(): Promise<void>;
 }
@@ -56,7 +56,7 @@ const spoken = {
 export type SpokenChannel = keyof typeof spoken;
 export const spokenChannels = Object.keys(spoken) as SpokenChannel[];
 
-/** How long to wait for the broker's retained messages, ms. */
+/** Time to wait for the broker's retained messages, ms. */
 const retainedMs = 1000;
 
 /** @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED */

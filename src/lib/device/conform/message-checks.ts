@@ -3,7 +3,7 @@ import { telemetryMembers } from '../protocol/messages.js';
 import { type Bench, type Check, NotHeld, NotLooked } from './bench.js';
 import { type Listener, type Seen, type SpokenChannel, spokenChannels } from './listen.js';
 
-/** Checks of all messages received while the other checks ran; they run last for this reason. */
+/** Checks of all messages that were received while the other checks ran. They therefore run last. */
 export const messageChecks: Check[] = [
   {
     id: 'qos',
@@ -54,7 +54,7 @@ export const messageChecks: Check[] = [
   },
 ];
 
-/** Waits until `forMs` have passed since `startedAt`, so that even a quiet device has sent messages to examine. */
+/** Waits until `forMs` have passed since `startedAt`, so that even a device that rarely sends has sent messages to examine. */
 export async function listenOn(bench: Bench, startedAt: number, forMs: number): Promise<void> {
   const left = startedAt + forMs - Date.now();
   if (left > 0) await systemClock.sleep(left, bench.signal);
@@ -95,8 +95,8 @@ function lengthsOf(fields: [string, unknown][]): string {
 }
 
 /**
- * Each number must be one more than the last of its series, or repeat an earlier one (unacknowledged messages are sent
- * again). A series that is joined midway begins at its first message. @throws NotHeld
+ * Requires that each number is one more than the last of its series, or repeats an earlier one (unacknowledged messages are sent again).
+ * If a series was already running, it begins with its first received message. @throws NotHeld
  */
 function checkCounting(messages: readonly Seen[], seriesOf: (seen: Seen) => string): void {
   const last = new Map<string, number>();

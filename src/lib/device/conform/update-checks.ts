@@ -7,7 +7,7 @@ import { type Reported, updateStates } from '../protocol/messages.js';
 import { type Bench, type Check, ends, NotHeld, NotLooked, ownPrefix } from './bench.js';
 import { unchanged } from './wish-checks.js';
 
-/** Checks with a model that is installed for real, if one was named; it stays installed. */
+/** Checks that actually install a model, if one was specified. It stays installed. */
 export const updateChecks: Check[] = [
   {
     id: 'update-committed',
@@ -43,7 +43,7 @@ export const updateChecks: Check[] = [
   },
 ];
 
-/** Whether the report belongs to a rollout of the platform, not of these checks. */
+/** Whether the report belongs to a rollout of the platform, not to one of these checks. */
 function isBegun(report: Record<string, unknown> | null): boolean {
   return report?.state === 'DOWNLOADING' && !String(report.rollout).startsWith(ownPrefix);
 }
@@ -59,7 +59,7 @@ async function rollOut(bench: Bench): Promise<RolloutDeviceInfo | undefined> {
     policy: { maxFailures: '100%', minSuccess: 0, deadlineMs: Math.max(patienceMs, 60_000) },
   });
   for await (const _ of client.rollouts.watch(id, signal ? { signal } : {}));
-  // Its last report may not have arrived yet.
+  // The device's last report may not have arrived yet.
   if (!(await listener.next((seen) => ends(seen, id), from, patienceMs)))
     throw new AiotError('AIOT_PLATFORM_UNREACHABLE', 'the end of the rollout was not received', {
       retryable: true,
@@ -73,7 +73,7 @@ const section = 'checks-in-order';
 /** Maximum size of an envelope, bytes. */
 const envelopeBytes = 65_536;
 
-/** Manifests that must be rejected before anything changes, as far as they can be made without the operator's key. */
+/** Manifests that must be rejected before anything changes. Only those that can be made without the operator's key are tested. */
 export const manifestChecks: Check[] = [
   {
     id: 'manifest-missing',
@@ -131,7 +131,7 @@ export const manifestChecks: Check[] = [
       const [release] = await releases(bench);
       if (!release) throw new NotLooked('the registry contains no model: aiot model push');
       const { name, version, sequence } = release;
-      // A valid manifest announced under another version: a device that does not compare them would accept it.
+      // A valid manifest that is announced with another version. A device that does not compare the versions would accept it.
       await refuses(bench, { ...at(release), name, sequence, version: version + 1 }, 'AIOT_UPDATE_MISMATCH');
     },
   },
@@ -209,10 +209,10 @@ const at = ({ name, version, sequence }: Release) => ({
   manifest: `/api/v1/manifests/${sequence}`,
 });
 
-/** Number of the registry's releases to examine, newest first. */
+/** Maximum number of the registry's releases that are examined, newest first. */
 const mostReleases = 20;
 
-/** Signed models of the registry, newest first. */
+/** The registry's signed models, newest first. */
 async function releases({ client }: Bench): Promise<Release[]> {
   const models = await client.models.list();
   const versions = await Promise.all(models.map(({ name }) => client.models.versions(name)));

@@ -106,7 +106,7 @@ export const wishChecks: Check[] = [
   },
 ];
 
-/** Checks that the device runs the same release before and after. @throws NotHeld */
+/** Checks that the device runs the same release before and after `run`. @throws NotHeld */
 export async function unchanged(bench: Bench, run: () => Promise<void>): Promise<void> {
   const runs = async () => {
     const { model, firmware, floor } = ((await bench.ask('status')).result ?? {}) as Partial<Reported>;
@@ -193,7 +193,7 @@ export const commandChecks: Check[] = [
 ];
 
 /**
- * Sends a request once more than replies are allowed, then pings. Messages keep their order, so all replies precede the reply to the
+ * Sends a request one more time than replies are allowed, then pings. Messages keep their order, so all replies precede the reply to the
  * ping.
  */
 async function answersNot(bench: Bench, asked: object, allowed: 0 | 1): Promise<void> {
@@ -206,7 +206,7 @@ async function answersNot(bench: Bench, asked: object, allowed: 0 | 1): Promise<
     throw new NotHeld(`expected ${allowed === 0 ? 'no reply' : 'one reply'}, got ${answers}`);
 }
 
-/** Sends an invalid payload and waits for the line in the device's log. @throws NotHeld */
+/** Sends an invalid payload and waits until the device logs it. @throws NotHeld */
 async function hearMalformed(bench: Bench, channel: 'command' | 'desired', payload: Buffer): Promise<void> {
   const from = bench.listener.seen.length;
   await bench.send(channel, payload);

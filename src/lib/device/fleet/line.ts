@@ -4,8 +4,8 @@ import { type DeviceChannel, encodeMessage, topicOf } from '../protocol/codec.js
 import type { Signer } from '../protocol/proof.js';
 
 /**
- * MQTT keep-alive interval, s. The broker considers a device gone after one and a half times this silence; the fleet pings each device
- * three times in this interval.
+ * MQTT keep-alive interval, s. The broker considers a device gone if it receives nothing for 1.5 times this interval. The fleet pings
+ * each device three times per interval.
  */
 export const keepAliveS = 600;
 
@@ -13,11 +13,11 @@ export const keepAliveS = 600;
 export interface Door {
   host: string;
   port: number;
-  /** Absent = without TLS. */
+  /** TLS settings; absent = without TLS. */
   secure?: { servername: string; context: SecureContext } | undefined;
-  /** A separate loopback address, which has its own port range. */
+  /** A loopback address for this device. Each address has its own range of ports. */
   localAddress?: string | undefined;
-  /** Absent = the certificate in `secure` identifies the device. */
+  /** Secret for the login; absent = the certificate in `secure` identifies the device. */
   secret?: string | undefined;
   /** For a device with a certificate: signs the proofs of its updates. */
   signer?: Signer | undefined;
@@ -59,7 +59,7 @@ export class Line implements Packets {
     });
     this.socket.on('data', (came: Buffer) => {
       const rest = readPackets(this.rest ? Buffer.concat([this.rest, came]) : came, this);
-      // Copied, because a slice would keep the large receive buffer in memory.
+      // Copied, because a slice would keep the whole receive buffer in memory.
       this.rest = rest && Buffer.from(rest);
     });
     this.socket.on('error', (error) => {
@@ -95,7 +95,7 @@ export class Line implements Packets {
     this.options.onAcknowledged(id);
   }
 
-  /** Returns the packet id of its acknowledgment. */
+  /** Publishes a message and returns its packet id, which the acknowledgment repeats. */
   publish(channel: DeviceChannel, message: object): number {
     const id = this.id();
     this.options.onMessage('sent');
@@ -119,8 +119,8 @@ export class Line implements Packets {
 }
 
 /**
- * The last will of a device. These packets are the subset of MQTT 3.1.1 that a fleet needs, so a connection costs little more than its
- * socket.
+ * The last will of a device. The packets below are only those parts of MQTT 3.1.1 that a fleet needs, so that a connection takes little
+ * more memory than its socket.
  */
 interface Will {
   topic: string;
@@ -150,7 +150,7 @@ function subscribePacket(id: number, filters: readonly string[]): Buffer {
   return packet(0x82, [two(id), ...filters.flatMap((filter) => [text(filter), qos1])]);
 }
 
-/** A PUBLISH packet at QoS 1. */
+/** Builds a PUBLISH packet at QoS 1. */
 function publishPacket(id: number, topic: string, payload: Buffer, retain: boolean): Buffer {
   return packet(0x32 | (retain ? 1 : 0), [text(topic), two(id), payload]);
 }
@@ -169,7 +169,7 @@ interface Packets {
   onAcknowledged(id: number): void;
 }
 
-/** Passes each complete packet of the received bytes on; returns the bytes of an incomplete last packet, or null. */
+/** Passes on each complete packet of the received bytes. Returns the bytes of an incomplete last packet, or null. */
 function readPackets(came: Buffer, to: Packets): Buffer | null {
   let at = 0;
   while (at < came.length) {

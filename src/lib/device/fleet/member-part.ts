@@ -9,7 +9,7 @@ import { configFlashBytes, defaultSlotBytes } from '../virtual/types.js';
 import type { FaultKind } from './network.js';
 import type { FleetSource, Program } from './source.js';
 
-/** Functions of the device that the update of one kind uses. */
+/** Functions of the device that the update of one kind needs. */
 export interface PartPorts {
   readonly shared: { blanks: Record<Kind, UpdateMachine>; source: FleetSource; now: () => number };
   readonly fault: FaultKind | undefined;
@@ -21,7 +21,7 @@ export interface PartPorts {
   tell(kind: Kind): number;
   activated(kind: Kind): void;
   runShadow(isOn: boolean): void;
-  /** Loses everything but the flash. `into`: the program on trial; null = the current one. */
+  /** Restarts the device, which loses everything but the flash. `into`: the program on trial; null = the current one. */
   restart(into: Program | null): void;
   /** The active content of a kind. */
   active(kind: Kind): SlotContent | null;
@@ -32,9 +32,9 @@ export class Part {
   state: UpdateMachine;
   /** Digest of the downloaded bytes. */
   private got = '';
-  /** The report whose acknowledgment ends the trial: its packet id, and the attempt. */
+  /** The report whose acknowledgment ends the trial: its packet id, and the attempt that it belongs to. */
   private heartbeat: { attempt: number; id: number } | null = null;
-  /** The desired release whose firmware the device restarted into. */
+  /** The desired release into whose firmware the device restarted. */
   private entered: string | null = null;
   private isOver = false;
 
@@ -53,7 +53,7 @@ export class Part {
     for (const effect of effects) this.perform(effect);
   }
 
-  /** Ends the update; results of pending work are ignored. */
+  /** Ends the update. Results of pending work are then ignored. */
   end(): void {
     this.isOver = true;
   }
@@ -65,7 +65,7 @@ export class Part {
     for (const effect of step.effects) this.perform(effect);
   }
 
-  /** Sends the heartbeat report again over a new connection if the trial still waits for its acknowledgment. */
+  /** If the trial still waits for the acknowledgment of its heartbeat report, sends it again over the new connection. */
   beat(): void {
     if (this.heartbeat) this.heartbeat.id = this.ports.tell(this.kind);
   }
@@ -83,7 +83,7 @@ export class Part {
     this.ports.later(() => this.feed({ type: 'failed', attempt, code, message }));
   }
 
-  /** One pass of both models over the windows; null if there is nothing to compare. */
+  /** Runs both models over the windows once; null if there is nothing to compare. */
   async measured(): Promise<ShadowFigures | null> {
     const { slots, trial } = this.state.record;
     const [one, other] = [this.active, trial && slots[trial.slot]];
@@ -163,7 +163,7 @@ export class Part {
     return { type: 'golden', attempt, ...(await this.verdict(content)) };
   }
 
-  /** Result of the golden vectors. For a self-test or a configuration, the numbers are placeholders. */
+  /** Result of the golden vectors. For firmware and configurations, which have none, the numbers are placeholders. */
   private async verdict({ digest }: SlotContent): Promise<{ vectors: number; passed: number }> {
     const { ports } = this;
     const { source } = ports.shared;
@@ -185,10 +185,10 @@ export class Part {
 
 export type Kind = Desired['kind'];
 
-/** Bytes of one slot: for firmware, the size of the largest ESP32 flash. */
+/** Size of one slot, bytes. For firmware, it is the size of the largest ESP32 flash. */
 const slotBytes = { model: defaultSlotBytes, firmware: 16 * 1024 ** 2, config: configFlashBytes / 4 };
 
-/** A factory-new device's machines, one per kind: plain data that each device of a fleet uses until its own state changes. */
+/** The machines of a factory-new device, one per kind. All devices of a fleet share these objects until their own state changes. */
 export function blankMachines(type: string): Record<Kind, UpdateMachine> {
   const { interface: needed, modes, features, firmware } = ownFirmware;
   const blank = (kind: Kind) => {

@@ -32,7 +32,7 @@ const bootMs = 2000;
 /** One device of a fleet: its connection, and an update machine for each kind of update that was ever requested. */
 export class Member implements PartPorts {
   private parts: Part[] = [];
-  /** The kind of its last desired release. */
+  /** The kind of the last desired release. */
   private speaks: Kind = 'model';
   private line: Line | null = null;
   private events = 0;
@@ -73,7 +73,7 @@ export class Member implements PartPorts {
     return this.line?.ready ?? false;
   }
 
-  /** Phase of the most recent update. */
+  /** Phase of the last update. */
   get phase(): string {
     return this.machine(this.speaks).phase;
   }
@@ -90,7 +90,7 @@ export class Member implements PartPorts {
     return this.known(kind)?.state ?? this.shared.blanks[kind];
   }
 
-  /** Resolves when the device is connected, or with the error of a rejected attempt; the device keeps trying in that case. */
+  /** Resolves with null when the device is connected, or with the error of a rejected attempt. In that case, the device keeps trying. */
   connect(): Promise<Error | null> {
     this.wanted = true;
     if (this.fault === 'offline') return Promise.resolve(null);
@@ -104,7 +104,7 @@ export class Member implements PartPorts {
     this.line?.ping();
   }
 
-  /** Takes the device offline, or brings it back; it then sends its current state. */
+  /** Takes the device offline or brings it back online. When back, it sends its current state. */
   away(isAway: boolean): void {
     if (this.stopped || this.fault === 'offline') return;
     this.wanted = !isAway;
@@ -212,7 +212,7 @@ export class Member implements PartPorts {
     return isRigged(this.shared.network, this.index);
   }
 
-  /** Reports the state of this kind's update, as do all later reports until another kind is passed. */
+  /** Reports the state of this kind's update. All later reports are about this kind until another one is passed. */
   tell(kind: Kind): number {
     // Nothing is reported during a boot, and the reported kind stays the same.
     if (this.off) return 0;
@@ -262,13 +262,13 @@ export class Member implements PartPorts {
 interface MemberShadowPorts {
   /** Speed-up factor of the device's clock. */
   speed: number;
-  /** One pass over the available windows; null = there is nothing to compare. */
+  /** Runs both models over the available windows once; null = there is nothing to compare. */
   measure(): Promise<ShadowFigures | null>;
   report(): void;
   fail(error: unknown): void;
 }
 
-/** Lower limit of the interval between shadow reports at any clock speed, ms. */
+/** Minimum interval between shadow reports at any clock speed, ms. */
 const leastMs = 50;
 
 /** The shadow of a device of a fleet. Without a sensor, it repeats the same windows for each report. */

@@ -15,7 +15,7 @@ export interface Network {
   failRate: number;
 }
 
-/** Delay before a lost message is resent, ms; then doubled. */
+/** Delay before a lost message is sent again, ms. It doubles with each further attempt. */
 const resendMs = 1000;
 
 /**
@@ -45,8 +45,8 @@ export function delayOf(
 }
 
 /**
- * Delivers messages of one connection after their delays, in the order in which they were sent: a delayed message holds back those after it.
- * Each timer delivers the first message that waits, whichever message it was set for, because timers of a busy process can be late.
+ * Delivers messages of one connection after their delays, in the order in which they were sent: a delayed message holds back those after
+ * it. Timers of a busy process can be late, so each timer delivers the first waiting message, even if it was set for another one.
  * @param delay delivery time of the next message, ms
  */
 export function arrivals(delay: () => number): (deliver: () => void) => void {
@@ -62,7 +62,7 @@ export function arrivals(delay: () => number): (deliver: () => void) => void {
   };
 }
 
-/** Whether a device is offline in a minute of the fleet's time. */
+/** Whether a device is offline in this minute of the fleet's time. */
 export function isAway({ seed, offline }: Network, device: number, minute: number): boolean {
   return offline > 0 && chanceOf(seed, device, asks.offline, minute) < offline;
 }

@@ -15,7 +15,7 @@ export interface RehearsedNetwork extends Network {
   bytesPerSecond: number;
 }
 
-/** Environment of a rehearsed device. Simulated time advances when no work is pending at the current time. */
+/** Environment of a rehearsed device. Simulated time advances once all work at the current time is done. */
 export interface RehearsedWorld {
   network: RehearsedNetwork;
   /** ms since 1970 */
@@ -28,11 +28,11 @@ export interface RehearsedWorld {
   traffic?: RehearsedTraffic;
 }
 
-/** Traffic of a device besides its reports. Times are ms since 1970. */
+/** Traffic of a device, apart from its reports. Times are ms since 1970. */
 export interface RehearsedTraffic {
-  /** Called when the device has reconnected and subscribes. */
+  /** Called when the device has connected again and subscribes. */
   connected(at: number, device: string): void;
-  /** Called when the device has requested the manifest, or this many bytes of the artifact that the manifest names. */
+  /** Called when the device has requested the manifest, or this many bytes of the artifact. */
   fetched(at: number, device: string, what: 'manifest' | 'blob', bytes: number): void;
 }
 
@@ -41,30 +41,30 @@ const traits = (kind: Kind): DeviceTraits => ({
   ...{ type: 'rehearsed', slotBytes: 2 ** 31, interface: 2 ** 20, modes: [] },
   features: ['shadow'],
 });
-/** Predictions are not rehearsed: a shadow behaves like the model in use. */
+/** Predictions are not rehearsed. A shadow therefore always agrees with the model in use. */
 const side = { p50Ms: 1, p95Ms: 1, arenaBytes: 0, labels: {} };
 const agreed = { windows: 1_000_000, disagreements: 0, active: side, candidate: side };
 const bootMs = 2000;
-/** Duration until the model or other artifact on trial runs. */
+/** Duration until the artifact on trial runs, ms. */
 const trialMs = 2000;
 const vectors = 3;
 
 /**
- * A device of a rehearsal: the virtual device's update state machine, one per kind, with randomly generated network, flash and
+ * A device of a rehearsal. It has the virtual device's update state machines, one per kind, and randomly generated network, flash and
  * power events.
  */
 export class RehearsedDevice {
   online = true;
   private readonly parts = new Map<Kind, UpdateMachine>();
-  /** The desired release whose firmware the device was restarted into. */
+  /** The desired release into whose firmware the device was restarted. */
   private entered: string | null = null;
-  /** The desired release retained by the broker, delivered on connection; undefined = nothing new. */
+  /** The desired release that the broker retains and delivers on connection; undefined = no new one. */
   private wish: Desired | null | undefined;
   /** Work that waits for the connection. */
   private waiting: (() => void)[] = [];
   private messages = 0;
   private updates = 0;
-  /** Arrival time of the last message in each direction, ms: messages keep their order. */
+  /** Arrival time of the last message in each direction, ms. A later message must not arrive before it. */
   private heardBy = 0;
   private toldBy = 0;
 
@@ -203,7 +203,7 @@ export class RehearsedDevice {
     return { type: 'failed', attempt, code, message: 'it does not work' };
   }
 
-  /** Loses everything but the flash. @param entered whether it restarts into firmware on trial */
+  /** Restarts the device, which loses everything but the flash. @param entered whether it restarts into firmware on trial */
   private restart(kind: Kind, entered: boolean): void {
     const record = this.parts.get(kind)!.record;
     this.connect(false);

@@ -34,7 +34,10 @@ const summary = {
   online: count,
   /** Number of devices by update state. */
   states: z.record(z.string(), count),
-  /** Number of devices by active release of each kind, `none` = no model, the original firmware, the default configuration. */
+  /**
+   * Number of devices by active release of each kind. `none`: without a model, with the original firmware, or with the default
+   * configuration.
+   */
   models: z.record(z.string(), count),
   firmware: z.record(z.string(), count),
   configs: z.record(z.string(), count),
@@ -54,7 +57,7 @@ export const fleetEventSchema = z.discriminatedUnion('event', [
     devices: count,
     /** Number of devices that are new to the platform. */
     made: count,
-    /** Number of devices by login: a certificate, a secret over TLS, a secret at the plain listener. */
+    /** Number of devices by login: with a certificate, with a secret over TLS, and with a secret at the plain listener. */
     mutual: count,
     tls: count,
     plain: count,
@@ -95,7 +98,7 @@ function summaryText(summary: Summary): string {
     Object.entries(counts)
       .map(([what, many]) => `${many} ${what}`)
       .join(', ');
-  /** Shown only if at least one device has a value. */
+  /** Firmware and configurations are shown only if at least one device has another than the original. */
   const besides = (what: string, counts: Record<string, number>) =>
     counts.none === devices ? '' : `; ${what} ${counted(counts)}`;
   const more = `${besides('firmware', firmware)}${besides('configuration', configs)}`;
@@ -110,7 +113,7 @@ export interface FleetOptions {
   type: string;
   template: string;
   network: Network;
-  /** JSON file that assigns faults to devices. */
+  /** JSON file with the faults of individual devices. */
   faults?: string | undefined;
   /** Speed-up factor of the fleet's clock. */
   clock: number;
@@ -119,13 +122,13 @@ export interface FleetOptions {
   download: Download;
   /** Revoke and remove the devices at the end. */
   cleanUp: boolean;
-  /** Time after which to end once connected, ms. */
+  /** Time after which the fleet ends, counted from when it is connected, ms. */
   forMs?: number | undefined;
   signal?: AbortSignal | undefined;
   onEvent: (event: FleetEvent) => void;
 }
 
-/** Number of concurrent connection attempts. Times in ms: interval of checks for changes, and of summaries while nothing changes. */
+/** Maximum number of concurrent connection attempts. */
 const connecting = 100;
 
 const lookMs = 1000;
@@ -167,7 +170,7 @@ async function run(
   preload(...laterParts);
   const http = createHttpSource({ urls, ca, token: context.token });
   const over = new AbortController();
-  // Each pending request adds a listener.
+  // Each pending request adds a listener, so their number is not limited.
   setMaxListeners(0, over.signal);
   const source = fleetSource(http, await client.trust.get(), options.download, over.signal);
   const messages = { sent: 0, heard: 0 };
@@ -247,7 +250,7 @@ function teller(
   };
   return {
     summary,
-    /** Emits a summary when something changed, and occasionally when nothing did. */
+    /** Emits a summary if something has changed, and every `silenceMs` if nothing has. */
     look(onEvent: (event: FleetEvent) => void) {
       const now = summary();
       const what = JSON.stringify([now.online, now.states, now.models, now.firmware, now.configs]);
@@ -290,7 +293,7 @@ function roaming(members: readonly Member[], network: Network, clock: number): N
   return setInterval(move, minuteMs / clock);
 }
 
-/** Revokes and removes the devices, a few hundred per request. */
+/** Revokes and removes the devices, at most `mostSimulated` per request. */
 async function remove(client: RegistryClient, names: readonly string[]): Promise<number> {
   let removed = 0;
   for (let i = 0; i < names.length; i += mostSimulated) {
@@ -325,14 +328,14 @@ function ended(signal: AbortSignal | undefined, forMs: number | undefined): Prom
   });
 }
 
-/** Number of concurrent certificate requests, and of loopback addresses that the connections are spread over. */
+/** Maximum number of concurrent certificate requests. */
 const asked = 8;
 
 const addresses = 5;
 
 /**
- * Time for which devices that are still online are retried, ms: those of a fleet that has just ended count as online until the platform
- * notices their disconnection.
+ * Time for which devices that are still online are retried, ms. After a fleet has ended, its devices count as online until the platform
+ * notices that they have disconnected.
  */
 const leavingMs = 5000;
 
@@ -359,8 +362,8 @@ interface Enlisted {
 }
 
 /**
- * Registers missing devices and gives all of them new, temporary credentials: a secret or a certificate each. Devices with a
- * secret use the platform's plain listener if it has one, which is on the loopback interface only.
+ * Registers missing devices and gives all devices new, temporary credentials: a secret or a certificate each. Devices with a secret use
+ * the platform's plain listener if it has one; it is reachable only on the loopback interface.
  * @throws AIOT_ALREADY_EXISTS, AIOT_DEVICE_ONLINE if another simulation runs them
  */
 async function enlist(options: EnlistOptions): Promise<Enlisted> {
@@ -414,7 +417,7 @@ async function onceGone<T>(ask: () => Promise<T>, signal: AbortSignal | undefine
   }
 }
 
-/** Each loopback address has its own ports; only Linux has more than one. */
+/** Each loopback address has its own range of ports. Only Linux provides more than one such address. */
 function addressOf(host: string, index: number): Pick<Door, 'localAddress'> {
   if (process.platform !== 'linux' || (host !== '127.0.0.1' && host !== 'localhost')) return {};
   return { localAddress: `127.0.0.${1 + (index % addresses)}` };

@@ -28,17 +28,17 @@ export interface FleetSource {
   blob(digest: string): Promise<{ digest: string; bytes: number }>;
   /** Runs the golden vectors once per digest, because the same bytes give the same result on every device. */
   golden(digest: string): Promise<{ vectors: number; passed: number }>;
-  /** Name and version of a program: from its image, or else from its release. */
+  /** Name and version of a program, from its image or, if that contains none, from its release. */
   program(content: SlotContent): Promise<Program>;
-  /** Checks a configuration against the model in use, once per pair. @throws AIOT_CONFIG_MALFORMED, AIOT_CONFIG_UNFIT */
+  /** Checks a configuration against the model in use, once for each pair of them. @throws AIOT_CONFIG_MALFORMED, AIOT_CONFIG_UNFIT */
   configure(digest: string, model: string | null): Promise<void>;
-  /** Runs both models over the windows of the candidate's golden vectors, once per pair. */
+  /** Runs both models over the windows of the candidate's golden vectors, once for each pair of models. */
   shadow(active: string, candidate: string): Promise<ShadowFigures>;
   readonly downloads: number;
 }
 
 /**
- * Data shared by all devices of a fleet. `trust`: as provisioned. Like any device, it retries an unreachable platform
+ * Downloads and results shared by all devices of a fleet. `trust`: as provisioned. Like any device, it retries an unreachable platform
  * until `signal` is aborted. The retry delays are in real time, even if the fleet's clock runs faster.
  */
 export function fleetSource(
@@ -106,7 +106,7 @@ function programIn(bytes: Uint8Array, { name, version }: SlotContent): Program {
   return said.data ?? { name, version: String(version) };
 }
 
-/** @throws AIOT_RECORDING_UNFIT if their inputs differ */
+/** Compares two models. @throws AIOT_RECORDING_UNFIT if their inputs differ */
 async function compared(activeBytes: Uint8Array, candidateBytes: Uint8Array): Promise<ShadowFigures> {
   const { unpackBundle } = await import('../../model/bundle/pack.js');
   const [active, candidate] = await Promise.all([
@@ -126,7 +126,7 @@ async function compared(activeBytes: Uint8Array, candidateBytes: Uint8Array): Pr
   return shadow.figures;
 }
 
-/** Digests of shared buffers, computed once. */
+/** Digests of shared buffers. Each is computed only once. */
 const digests = new WeakMap<Buffer, string>();
 async function known(bytes: Buffer): Promise<string> {
   const digest = digests.get(bytes) ?? digestOf(bytes);
@@ -134,7 +134,7 @@ async function known(bytes: Buffer): Promise<string> {
   return digest;
 }
 
-/** Caches the result; after a failure the next caller retries. */
+/** Returns the cached result, or computes it. If that fails, the next caller tries again. */
 function kept<T>(all: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> {
   const before = all.get(key);
   if (before !== undefined) return before;

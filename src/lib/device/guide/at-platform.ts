@@ -7,9 +7,9 @@ import { type GuideServices, type SimulateGuideOptions, simulateGuideBoard } fro
 
 export interface GuideBoardOptions
   extends Pick<SimulateGuideOptions, 'id' | 'role' | 'count' | 'forMs' | 'signal' | 'onEvent'> {
-  /** A platform with --compat architects-guide, or an installation of the guide; absent = the current context. */
+  /** Context of a platform with --compat architects-guide, or of an installation of the guide; absent = the current context. */
   context?: string | undefined;
-  /** The broker, if it differs from the platform's. */
+  /** Address of the broker, if it is not the context's. */
   to?: string | undefined;
   motor?: Parameters<typeof motorSensor>[0]['state'] | undefined;
   /** Readings per second; default one. */
@@ -17,7 +17,7 @@ export interface GuideBoardOptions
   seed: number;
   /** Runs the firmware's core as a separate program instead of simulating the board in this process. */
   native?: boolean;
-  /** Path of that program, if it is not aiot's own. */
+  /** Path of that program; absent = aiot's own. */
   program?: string | undefined;
   /** Called while the native program is being built, which takes a while. */
   onBuild?: () => void;
@@ -56,7 +56,7 @@ export async function simulateBoardAtGuide(options: GuideBoardOptions): Promise<
   }
 }
 
-/** Clients of the services for a board in this process; they must be closed. */
+/** Opens clients of the services for a board in this process. They must be closed. */
 export function openServices({ devices, models, ...trust }: GuidePlaces) {
   const [registry, shelf] = [devices, models].map((url) => createGuideClient({ url, ...trust })) as [
     ReturnType<typeof createGuideClient>,

@@ -1,5 +1,5 @@
 import { parsedJson } from '../../core/text.js';
-/** Topics of the guide: those its firmware uses, and those it names but never publishes. */
+/** Topics of the guide: those that its firmware uses, and those that it defines but never publishes. */
 export const guideTopics = {
   data: 'shaded-pole-motor-sensor_data',
   control: 'control-message',
@@ -17,7 +17,7 @@ export interface GuideReading {
 
 export const guideFields = ['current', 'temperature', 'vibration', 'sound'] as const;
 
-/** Longest payload on any of the guide's topics, bytes: PubSubClient drops packets of more than 256, including header and topic. */
+/** Maximum payload on any of the guide's topics, bytes. PubSubClient drops packets of more than 256 bytes, including header and topic. */
 export const longestGuideMessage = 229;
 
 /** A reading in the format of the guide's firmware. `id`: the decimal chip id. */
@@ -40,7 +40,9 @@ export interface Alert {
   time: number;
 }
 
-/** The level 2 result for another board's reading; a long model name is truncated, so that small clients receive the message. */
+/**
+ * The level 2 result for another board's reading. A long model name is truncated, so that clients with small buffers receive the message.
+ */
 export function level2Message(id: string, { reading, inference, model, time }: Alert): Buffer {
   const text = (name: string) =>
     Buffer.from(

@@ -24,15 +24,15 @@ export interface NativeGuideOptions
   onBuild?: () => void;
 }
 
-/** Longest time from a board's activation to its connection, ms. */
+/** Maximum time from a board's activation to its connection, ms. */
 const connectMs = 15_000;
-/** The guide's default ports of device registry and model registry, for an address without a port. */
+/** The guide's default ports of device registry and model registry. They are used if an address has no port. */
 const ownPorts = { devices: 30_006, models: 30_007 };
 
 /**
- * Runs the firmware's core as a guide board in a separate process: the same behavior and events as `simulateGuideBoard`.
+ * Runs the firmware's core as a guide board in a separate process. Its behavior and its events are those of `simulateGuideBoard`.
  * @throws AIOT_STREAM_URL, AIOT_CONTEXT_KIND (pinned by a fingerprint only), AIOT_BROKER_UNREACHABLE, AIOT_PROGRAM_FAILED, and the errors
- * of `nativeProgram` and `programAt`
+ *   of `nativeProgram` and `programAt`
  */
 export async function simulateNativeGuideBoard(options: NativeGuideOptions): Promise<void> {
   const { forMs, signal, program: own, onBuild } = options;
@@ -94,7 +94,7 @@ async function run(
   }
 }
 
-/** Feeds one reading at a time; returns false if it was ended before the requested count. */
+/** Feeds one reading at a time. Returns false if the board ended before the requested count. */
 async function feed(
   board: NativeProcess,
   sensor: Sensor,

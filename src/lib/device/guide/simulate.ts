@@ -32,7 +32,7 @@ export const guideEventSchema = z.discriminatedUnion('event', [
   z.object({ event: z.literal('model'), ...at, name: z.string(), bytes: z.int() }),
   z.object({ event: z.literal('inference'), ...at, of: z.string(), value: z.number() }),
   z.object({ event: z.literal('servo'), ...at, on: z.boolean() }),
-  /** An invalid message or model. */
+  /** A message or model was invalid. */
   z.object({ event: z.literal('refused'), ...at, message: z.string() }),
   z.object({ event: z.literal('ended'), ...at, messages: z.int() }),
 ]);
@@ -66,7 +66,7 @@ export function describeGuideEvent(event: GuideEvent): string {
   }
 }
 
-/** `level-1` reads sensors, controls actuators and publishes; `level-2` re-evaluates the readings of others. */
+/** `level-1` reads sensors, controls actuators and publishes. `level-2` runs another model on the readings of other boards. */
 type GuideRole = 'level-1' | 'level-2';
 
 /** The guide's HTTP services, as used by a board. */
@@ -84,7 +84,7 @@ export interface SimulateGuideOptions {
   /** The broker: `mqtt://HOST:PORT`. */
   to: string;
   services: GuideServices;
-  /** For level 1: current, temperature, vibration and sound in this order; its rate is the message rate. */
+  /** For level 1: current, temperature, vibration and sound, in this order. Its rate is the message rate. */
   sensor: Sensor;
   /** Number of readings after which to end. */
   count?: number | undefined;
@@ -102,8 +102,8 @@ const askEveryMs = 3000;
 const alertAbove = 0.5;
 
 /**
- * A board that uses the guide's topics and payloads. It publishes nothing until `/confirmActivation` returns TRUE, loads the model named
- * by `download-model`, and acts autonomously: the servo follows the model's prediction even without a listener.
+ * A board that uses the guide's topics and payloads. It publishes nothing until `/confirmActivation` returns TRUE, and loads the model
+ * that a `download-model` message requests. Its servo follows the model's prediction without any other program.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL
  */
 export async function simulateGuideBoard(options: SimulateGuideOptions): Promise<void> {
@@ -136,7 +136,7 @@ export async function simulateGuideBoard(options: SimulateGuideOptions): Promise
       network = openGuideNetwork(name, bytes);
       emit({ event: 'model', name, bytes: bytes.length });
     } catch (error) {
-      // The current model stays in use.
+      // If the new model is invalid, the current one stays in use.
       emit({ event: 'refused', message: error instanceof Error ? error.message : String(error) });
     }
   };
@@ -177,7 +177,7 @@ interface Work {
   end: AbortSignal;
 }
 
-/** Polls until the answer is TRUE; false if the time is up first. An unreachable registry is polled again, too. */
+/** Polls the registry until it answers TRUE; false if the time is up first. An unreachable registry is polled again as well. */
 async function activated(id: string, services: GuideServices, { clock, emit, end }: Work): Promise<boolean> {
   while (!end.aborted) {
     if (await services.confirmed(id).catch(() => false)) {
@@ -195,7 +195,7 @@ interface Sensing extends Work {
   infer: (of: string, reading: GuideReading) => number | null;
 }
 
-/** Publishes, evaluates and acts on one reading at a time. */
+/** Takes one reading at a time, publishes it, runs the model on it and sets the actuators. */
 async function sense(
   { id, sensor, count = Number.POSITIVE_INFINITY }: SimulateGuideOptions,
   { clock, emit, end, publish, infer }: Sensing,
@@ -247,11 +247,11 @@ export function openGuideNetwork(name: string, bytes: Uint8Array): GuideNetwork 
   };
 }
 
-/** An actuator with hysteresis and minimum durations, like aiot_rule in firmware/core. */
+/** Settings of an actuator with hysteresis and minimum durations, like aiot_rule in firmware/core. */
 interface RuleSpec {
   onAbove: number;
   offBelow: number;
-  /** Minimum time in a position, ms. */
+  /** Minimum time in each state, ms. */
   leastMs: number;
   /** Switches off after this time without a prediction, ms. */
   lossMs: number;
@@ -261,11 +261,11 @@ const usualRule: RuleSpec = { onAbove: 0.8, offBelow: 0.7, leastMs: 5000, lossMs
 
 interface Rule {
   readonly on: boolean;
-  /** Takes a prediction, or null if there is none. Returns whether the position changed. */
+  /** Processes a prediction, or null if there is none. Returns whether the state changed. */
   step(answer: number | null, nowMs: number): boolean;
 }
 
-/** Initially off. The initial position has no minimum duration, so a first fault is acted on at once. */
+/** The rule is initially off. This initial state has no minimum duration, so that it reacts to a first fault at once. */
 export function createRule(spec: RuleSpec = usualRule): Rule {
   let on = false;
   let since = Number.NEGATIVE_INFINITY;

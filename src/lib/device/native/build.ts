@@ -11,7 +11,7 @@ import { runProgram } from '../../core/process.js';
 
 /** Time limit of the compiler, ms. */
 const buildMs = 300_000;
-/** Retention time of programs built from other sources, ms: another installed version of aiot may still use them. */
+/** Retention time of programs built from other sources, ms. Another installed version of aiot may still use them. */
 const keptMs = 7 * 24 * 3_600_000;
 
 /** Programs built by firmware/device.cmake; all but the first are for update tests. */
@@ -23,8 +23,8 @@ export type NativeProgram =
   | 'aiot-device-deaf';
 
 /**
- * The native virtual device as a program for this machine: built by CMake from the firmware's sources when they have changed,
- * and cached for the user. `onBuild` is called before the compiler runs, which takes some seconds.
+ * Returns the native virtual device as a program for this machine. CMake builds it from the firmware's sources if they have changed; it
+ * is cached for the user. `onBuild` is called before the compiler runs, which takes some seconds.
  * @throws AIOT_PROGRAM_NOT_FOUND (no CMake, compiler or library), AIOT_NATIVE_BUILD
  */
 export async function nativeProgram(
@@ -72,7 +72,7 @@ export async function programAt(file: string): Promise<string> {
   try {
     const { buffer, bytesRead } = await opened.read(Buffer.alloc(4), 0, 4, 0);
     const start = buffer.subarray(0, bytesRead).toString('latin1');
-    // Anything else would be passed to a shell, which would run whatever it can interpret.
+    // Any other file would be passed to a shell, which would run whatever it can interpret.
     if (start !== '\x7fELF' && !start.startsWith('#!')) throw refuse('is neither a program nor a script');
   } finally {
     await opened.close();
@@ -80,7 +80,7 @@ export async function programAt(file: string): Promise<string> {
   return resolve(file);
 }
 
-/** Hash of all inputs of the program, including its reported version. */
+/** Hash of everything that the program is built from, including its reported version. */
 async function sumOf(sources: string): Promise<string> {
   const hash = createHash('sha256').update(aiotVersion());
   const files = await filesIn(sources).catch(() => {
@@ -105,7 +105,7 @@ async function filesIn(sources: string): Promise<string[]> {
   return found.sort();
 }
 
-/** Removes programs of other sources that were not built recently. */
+/** Removes programs of other sources that have not been built recently. */
 async function forgetOthers(folder: string): Promise<void> {
   const all = join(cacheFolder(), 'native');
   for (const name of await readdir(all)) {

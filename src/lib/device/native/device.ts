@@ -23,7 +23,7 @@ export interface NativeDevice extends SimulatedDevice {
   readonly pid: number;
   /** Rejects if the process ends unexpectedly. */
   readonly lost: Promise<never>;
-  /** Simulates a power cut, without a goodbye. `connect` boots it again. */
+  /** Simulates a power cut: the device does not disconnect cleanly. `connect` boots it again. */
   kill(): Promise<void>;
 }
 
@@ -37,7 +37,7 @@ export interface NativeDeviceOptions {
   onBuild?: () => void;
 }
 
-/** Longest time from a device's start to its connection, ms. */
+/** Maximum time from a device's start to its connection, ms. */
 const onlineMs = 15_000;
 /** Number of samples written at a time. */
 const rows = 50;
@@ -45,8 +45,9 @@ const rows = 50;
 type Sent = Extract<DeviceEvent, { event: 'sent' }>;
 
 /**
- * The firmware's core as a program on this machine, with the interface of the TypeScript virtual device: same identity, same flash,
- * same events. `connect` starts it. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, and the errors of `nativeProgram`
+ * Creates a device that runs the firmware's core as a program on this machine. Its interface is that of the TypeScript virtual device:
+ * same identity, same flash, same events. `connect` starts it. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, and the errors of
+ * `nativeProgram`
  */
 export async function createNativeDevice(options: NativeDeviceOptions): Promise<NativeDevice> {
   const { identityDir, onEvent, onBuild, sensor } = options;
@@ -56,7 +57,7 @@ export async function createNativeDevice(options: NativeDeviceOptions): Promise<
   let running: NativeProcess | null = null;
   let online = false;
   let reported: Reported | null = null;
-  /** Number of boots so far. A change while a recording is sent means that it was interrupted and must be sent again. */
+  /** Number of boots so far. If it changes while a recording is sent, the recording was interrupted and must be sent again. */
   let boots = 0;
   let wasOnline = deferred();
   const lost = deferred<never>();
@@ -188,7 +189,7 @@ export async function createNativeDevice(options: NativeDeviceOptions): Promise<
   return device;
 }
 
-/** Writes the samples in real time; returns false if the device rebooted in the meantime, because they must then be written again. */
+/** Writes the samples in real time. Returns false if the device rebooted in the meantime; they must then be written again. */
 async function write(
   to: NativeProcess,
   from: Sensor,

@@ -4,13 +4,16 @@ import { AiotError, systemCode } from '../../core/errors.js';
 import { lastOutput, startProgram, stopProgram } from '../../core/process.js';
 import { parsedJson } from '../../core/text.js';
 
-/** Longest wait for a clean exit before the device is killed, ms. */
+/** Maximum time for a clean exit before the device is killed, ms. */
 const goodbyeMs = 5000;
 
-/** A running native device: a separate process that ends with this one. */
+/** A running native device. It is a separate process, which ends with this one. */
 export interface NativeProcess {
   readonly pid: number;
-  /** Writes an input line (firmware/hal/host/feed.h): resolves when the device can take more. @throws AIOT_PROGRAM_FAILED once it has ended */
+  /**
+   * Writes an input line (firmware/hal/host/feed.h). Resolves when the device can accept more. @throws AIOT_PROGRAM_FAILED once it has
+   * ended
+   */
   write(line: object): Promise<void>;
   /** Closes its input; the device exits after processing all of it. @throws AIOT_PROGRAM_FAILED if it failed */
   end(): Promise<void>;
@@ -18,7 +21,7 @@ export interface NativeProcess {
   stop(): Promise<void>;
   /** Simulates a power cut. */
   kill(): Promise<void>;
-  /** Settles when it has ended: null, or the reason for an unexpected end. */
+  /** Settles when the process has ended: with null, or with the reason for an unexpected end. */
   readonly ended: Promise<AiotError | null>;
 }
 
@@ -45,7 +48,7 @@ export function startNative<E>(options: NativeProcessOptions<E>): NativeProcess 
     const event = eventOf(line, schema);
     if (event !== null) onEvent(event);
   });
-  // Writers learn of the error from `ended`.
+  // Writers get the error from `ended`.
   child.stdin.on('error', () => {});
   const ended = new Promise<AiotError | null>((resolve) => {
     child.on('error', (error) => resolve(failed(`${program}: ${systemCode(error) ?? error.message}`, error)));
@@ -85,7 +88,7 @@ export function startNative<E>(options: NativeProcessOptions<E>): NativeProcess 
   };
 }
 
-/** Returns null for any other line, which may come from a library. */
+/** Parses an event. Returns null for any other line, which a library may have printed. */
 function eventOf<E>(line: string, schema: z.ZodType<E>): E | null {
   return schema.safeParse(parsedJson(line)).data ?? null;
 }

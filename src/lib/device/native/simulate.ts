@@ -17,7 +17,7 @@ interface NativeOptions extends Omit<SimulateOptions, 'identityDir' | 'native'> 
   context?: string | undefined;
 }
 
-/** Maximum number of native devices: each is a process with its own registration and connection. */
+/** Maximum number of native devices. Each is a process with its own registration and connection. */
 const most = 100;
 
 /**
@@ -43,7 +43,10 @@ export async function simulateNative(options: NativeOptions): Promise<void> {
   }
 }
 
-/** The number of an idle device, locked until `release`. The lock is next to its folder, which may be recreated. @throws AIOT_DEVICE_BUSY */
+/**
+ * The number of an idle device, which is locked until `release`. The lock is a file next to its folder, because the folder may be
+ * recreated. @throws AIOT_DEVICE_BUSY
+ */
 async function firstIdle(folder: string): Promise<{ number: number; release: () => void }> {
   for (let number = 1; number <= most; number++) {
     const release = await takeLock(join(folder, `native-${number}.lock`));
@@ -58,7 +61,7 @@ async function firstIdle(folder: string): Promise<{ number: number; release: () 
   );
 }
 
-/** Recreates an identity of another platform, or of a deleted device. */
+/** Creates the identity if it is missing, belongs to another platform, or its device was deleted. */
 async function ensureIdentity(client: RegistryClient, name: string, out: string): Promise<void> {
   if (existsSync(join(out, 'device.json'))) {
     const { id } = await readIdentity(out);

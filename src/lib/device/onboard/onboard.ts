@@ -43,7 +43,7 @@ export const onboardedSchema = provisionedDeviceSchema.extend({
     ),
     /** Whether the flash was compared with the written data. */
     verified: z.boolean(),
-    /** Whether the chip has a program that uses the identity; null if that cannot be read. */
+    /** Whether the chip has a program that uses the identity; null if the flash cannot be read. */
     program: z.enum(['unchanged', 'none']).nullable(),
     seconds: z.number(),
   }),
@@ -54,7 +54,7 @@ export type Onboarded = z.output<typeof onboardedSchema>;
 interface OnboardOptions extends Pick<MakeOptions, 'client' | 'name' | 'out' | 'privatePem' | 'now'> {
   /** Chooses the enrolment for the connected board. `held`: the current contents of its NVS. */
   how: (chip: ChipInfo, held: () => Promise<OldNvs | null>) => Enrolment | Promise<Enrolment>;
-  /** Rejects a board by its NVS before the platform is contacted or anything is written; used if its NVS is kept. */
+  /** Rejects a board because of its NVS, before the platform is contacted or anything is written. Called only if the NVS is kept. */
   requireOld?: (old: OldNvs) => void;
   image: CommonImage;
   port: string;
@@ -74,9 +74,9 @@ async function openBoard(port: string, options: LoaderOptions): Promise<Loader> 
 }
 
 /**
- * Provisions the board at a port: key and certificate, its image written to flash and verified, and the signed birth
- * certificate in the registry. The board keeps its partition table unless another is given. If writing fails, a new
- * registration is undone.
+ * Provisions the board at a port: creates a key and a certificate, writes the image to flash, verifies it, and stores the signed birth
+ * certificate in the registry. The board keeps its partition table unless another is given. If writing fails, a new registration is
+ * undone.
  * @throws AIOT_SERIAL_…, AIOT_CHIP_…, AIOT_FLASH_… after closing the port, and the errors of `makeDevice`
  */
 export async function onboardDevice(options: OnboardOptions): Promise<Onboarded> {
@@ -88,7 +88,7 @@ export async function onboardDevice(options: OnboardOptions): Promise<Onboarded>
   try {
     done = await make(loader, options);
   } catch (error) {
-    // The original error is the one to report.
+    // The error from ending the session is dropped, because the original error must be reported.
     await loader.end().catch(() => {});
     throw error;
   }
@@ -136,7 +136,7 @@ async function make(loader: Loader, options: OnboardOptions) {
   return { device, regions, program };
 }
 
-/** A rotation keeps the keys of an encrypted NVS and does not rewrite them. @throws AIOT_FILE_MALFORMED */
+/** Checks that the keys of an encrypted NVS stay where they are, because a rotation does not rewrite them. @throws AIOT_FILE_MALFORMED */
 function requireKeysStay(before: PartitionTable, next: PartitionTable): void {
   const [from, to] = [partitionOf(before, 'nvs_keys'), partitionOf(next, 'nvs_keys')];
   if (!from || to?.offset === from.offset) return;
@@ -151,7 +151,7 @@ function requireKeysStay(before: PartitionTable, next: PartitionTable): void {
   );
 }
 
-/** The image for this board: with its own table, unless another is given, and with the settings that the device keeps. */
+/** The image for this board. It contains the board's own table, unless another is given, and the settings that the device keeps. */
 async function imageOn(loader: Loader, asked: CommonImage, how: Enrolment) {
   const there = await tableOf(loader);
   const own = asked.table === null ? there : null;
@@ -163,7 +163,7 @@ async function imageOn(loader: Loader, asked: CommonImage, how: Enrolment) {
       { subject: 'nvs', next: 'Set it up as a new board with `aiot device replace NAME --port PORT`.' },
     );
   }
-  // The original bytes: a table may contain rows that the CSV format cannot express, or lack a checksum.
+  // The original bytes are used, because a table may contain rows that CSV cannot express, or lack a checksum.
   const table = asked.table ?? own?.bytes ?? null;
   const flashBytes = loader.chip.flash.bytes ?? asked.flashBytes;
   const replaced = own === null && there ? there.table : null;
@@ -246,7 +246,7 @@ async function tableOf(
 const data = 1;
 const subtypes = { nvs: 0x02, nvs_keys: 0x04 } as const;
 
-/** The partition named like its subtype, or else the first of that subtype. */
+/** The partition whose name is that of its subtype or, if there is none, the first partition of the subtype. */
 function partitionOf(table: PartitionTable, kind: keyof typeof subtypes): Partition | null {
   const of = table.partitions.filter(({ type, subtype }) => type === data && subtype === subtypes[kind]);
   return of.find(({ label }) => label === kind) ?? of[0] ?? null;
@@ -263,7 +263,7 @@ async function nvsOf(loader: Pick<Loader, 'read'>, table: PartitionTable) {
 }
 
 /**
- * Keys of an earlier, encrypted NVS, as a region that erases them: firmware that finds keys cannot read a plain NVS. Null if the board
+ * A region that erases the keys of an earlier, encrypted NVS, because firmware that finds keys cannot read a plain NVS. Null if the board
  * has none.
  */
 async function staleKeys(
@@ -278,8 +278,8 @@ async function staleKeys(
 }
 
 /**
- * A region that erases the NVS of the board's previous table. If the new table has no partition there, a private key and the Wi-Fi
- * password would stay readable. Null if there is none, or if it is overwritten anyway.
+ * A region that erases the NVS of the board's previous table. If the new table has no NVS there, a private key and the Wi-Fi password
+ * would stay readable. Null if there is none, or if it is overwritten anyway.
  */
 async function staleNvs(
   loader: Pick<Loader, 'read'>,

@@ -24,7 +24,7 @@ export interface ProvisionRequest {
   /** Name of the platform's context. */
   context: string;
   name: string | undefined;
-  /** Absent = the board's chip, or else `virtual`. */
+  /** Device type; absent = the board's chip or, without a board, `virtual`. */
   type: string | undefined;
   chip: ChipName | undefined;
   out: string | undefined;
@@ -37,7 +37,7 @@ export interface ProvisionRequest {
   image: ImageRequest;
   /** Output file for labels, .svg or .pdf. */
   labels: string | undefined;
-  /** The operator's signing key; null = not available here. */
+  /** The operator's signing key; null = this machine does not have it. */
   privatePem: string | null;
   onStage?: (stage: { text: string; done?: number; total?: number }) => void;
   signal: AbortSignal;
@@ -122,7 +122,7 @@ async function alone<T>(context: string, task: () => Promise<T>): Promise<T> {
   }
 }
 
-/** A type that is a chip's name must match the board. @throws AIOT_CHIP_MISMATCH */
+/** The type of the device on a board. A type that is the name of a chip must match the board's chip. @throws AIOT_CHIP_MISMATCH */
 function typeOn({ chip, mac }: ChipInfo, type: string | undefined): string {
   if (type === undefined || (chipOfType(type) ?? chip) === chip) return type ?? chip;
   throw new AiotError('AIOT_CHIP_MISMATCH', `expected a board of type ${type}, got an ${chip} (${mac})`, {

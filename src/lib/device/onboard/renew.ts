@@ -28,7 +28,7 @@ interface RenewRequest {
   client: RegistryClient;
   name: string;
   kind: 'rotate' | 'replace';
-  /** For a rotation: the current certificate is revoked at once, not at the first use of the new one. */
+  /** For a rotation: whether the current certificate is revoked at once, not at the first use of the new one. */
   now: boolean;
   chip: ChipName | undefined;
   out: string | undefined;
@@ -41,10 +41,10 @@ interface RenewRequest {
 }
 
 /**
- * Issues the next certificate of a device (`rotate`: all other data stays) or the first one of another board under
- * its name (`replace`), into its folder or onto its board.
- * @throws AIOT_NOT_FOUND, AIOT_USAGE, AIOT_BIRTH_MISMATCH (not the device's board), AIOT_DEVICE_CHANGED (changed
- * by someone else meanwhile), and the errors of `provision`
+ * Issues the next certificate of a device (`rotate`; all other data stays), or the first certificate of another board under the device's
+ * name (`replace`). It is written into the device's folder or onto its board.
+ * @throws AIOT_NOT_FOUND, AIOT_USAGE, AIOT_BIRTH_MISMATCH (not the device's board), AIOT_DEVICE_CHANGED (changed by someone else
+ *   meanwhile), and the errors of `provision`
  */
 export async function renewDevice(request: RenewRequest): Promise<ProvisionedDevice | Onboarded> {
   const { client, name, kind, port, out, privatePem, onStage, mac } = request;
@@ -79,7 +79,7 @@ export async function renewDevice(request: RenewRequest): Promise<ProvisionedDev
   return renewed;
 }
 
-/** The kind of enrolment for a request. `held`: the NVS of the connected board. */
+/** The kind of enrolment for a request. `held` reads the NVS of the connected board. */
 async function howFor(
   { kind, now, port }: RenewRequest,
   device: DeviceInfo,
@@ -88,7 +88,7 @@ async function howFor(
 ): Promise<Enrolment> {
   const latest = device.next?.fingerprint ?? device.fingerprint;
   if (kind === 'replace') {
-    // The same board is replaced only if a rotation is not possible.
+    // A board may replace itself only if a rotation is not possible.
     const same = mac !== undefined && mac === device.mac;
     if (!same || (held && !isOf(device, await held()))) return { kind, mac, latest };
     const place = port === undefined ? '--out DIR' : `--port ${port}`;
@@ -110,7 +110,7 @@ async function howFor(
   return { kind, now, latest };
 }
 
-/** A device's MAC may be unknown, so the board's NVS must identify it. @throws AIOT_BIRTH_MISMATCH */
+/** Checks the name and id in the board's NVS, because a device's MAC may be unknown. @throws AIOT_BIRTH_MISMATCH */
 function requireSame(old: OldNvs, device: DeviceInfo): void {
   const { name, id } = nameInImage(old);
   if (name === device.name && id === device.id) return;
@@ -131,7 +131,7 @@ function isOf({ name, id }: DeviceInfo, old: OldNvs | null): boolean {
   }
 }
 
-/** The chip of the folder's device; rejects the folder of another device. */
+/** The chip of the device in the folder. The folder of another device is rejected. */
 async function chipIn(
   folder: string,
   { name, id }: DeviceInfo,
@@ -156,7 +156,7 @@ async function chipIn(
   );
 }
 
-/** The NVS in the folder's image, to be kept. @throws AIOT_FILE_NOT_FOUND */
+/** The NVS in the folder's image, whose entries are kept. @throws AIOT_FILE_NOT_FOUND */
 async function oldIn(folder: string, name: string) {
   const [nvs, keys] = [join(folder, imageNames.nvs), join(folder, imageNames.keys)];
   if (!existsSync(nvs)) {
@@ -172,8 +172,8 @@ async function oldIn(folder: string, name: string) {
 }
 
 /**
- * The table that the folder's image was made for: its board uses it, and it determines the place of NVS. The default table for a
- * new board may put NVS elsewhere. It was checked against the flash size when it was made.
+ * The partition table that the folder's image was made for. The board uses it, and it determines the offset of NVS, which may differ in
+ * the default table for new boards. It was checked against the flash size when the image was made.
  */
 async function tableIn(
   folder: string,
@@ -196,9 +196,9 @@ interface Change {
 }
 
 /**
- * Refuses to void another user's recent, unused certificate of the device. If two users rotated or replaced it into different folders at
- * about the same time, each would believe that theirs is valid. Two cases may be repeated at once: a rotation into the folder that holds
- * the certificate, and an interrupted rotation, which has no birth certificate yet.
+ * Rejects a request that would invalidate a recent, unused certificate of another user. If two users rotated or replaced the device into
+ * different folders at about the same time, each would believe that theirs is valid. Two cases may be repeated at once: a rotation into
+ * the folder that contains the certificate, and an interrupted rotation, which has no birth certificate yet.
  * @throws AIOT_DEVICE_CHANGED
  */
 async function requireSettled(
@@ -232,13 +232,13 @@ async function requireSettled(
   );
 }
 
-/** A replaced device has a new id; the first id starts with the time of registration. */
+/** Whether the device was replaced. A replaced device has a new id; the first id starts with the time of registration. */
 function wasReplaced({ id, created }: DeviceInfo): boolean {
   const timePart = 'dev_'.length + 10;
   return id.slice(0, timePart) !== newId('dev', created).slice(0, timePart);
 }
 
-/** Whether a folder contains the files in a birth certificate. */
+/** Whether a folder contains the files that are listed in a birth certificate. */
 async function isIn(folder: string, { images }: Birth): Promise<boolean> {
   const sums = new Set<string>();
   for (const name of [...identityFiles, ...Object.values(imageNames)]) {

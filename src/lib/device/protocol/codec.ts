@@ -9,7 +9,7 @@ export function encodeMessage(value: object): Buffer {
 }
 
 /**
- * Decodes a payload and checks it against its schema. The first byte distinguishes JSON from CBOR. `topic` is named in the error.
+ * Decodes a payload and checks it against its schema. The first byte distinguishes JSON from CBOR. `topic` is used in the error.
  * @throws AIOT_MESSAGE_MALFORMED with topic, member, and the expected value
  */
 export function decodeMessage<Schema extends ZodType>(
@@ -48,7 +48,7 @@ function readCbor(topic: string, payload: Uint8Array): unknown {
 
 const root = 'aiot/v1';
 
-/** The channels below a device's own prefix, and their publishers. */
+/** The channels of a device, and their publishers. */
 export const deviceChannels = {
   telemetry: 'device',
   inference: 'device',
@@ -62,7 +62,7 @@ export const deviceChannels = {
 
 export type DeviceChannel = keyof typeof deviceChannels;
 
-/** The topic `aiot/v1/{device}/{channel}`, to which telemetry adds the stream's name. */
+/** The topic `aiot/v1/{device}/{channel}`. For telemetry, the stream's name follows. */
 export function topicOf(device: string, channel: DeviceChannel, stream?: string): string {
   return stream === undefined ? `${root}/${device}/${channel}` : `${root}/${device}/${channel}/${stream}`;
 }
@@ -70,11 +70,11 @@ export function topicOf(device: string, channel: DeviceChannel, stream?: string)
 export interface TopicParts {
   device: string;
   channel: DeviceChannel;
-  /** Set for telemetry only. */
+  /** Name of the stream; only for telemetry. */
   stream?: string;
 }
 
-/** Whether the topic is below the protocol's prefix, as all topics of the protocol are. */
+/** Whether the topic belongs to the protocol: all of its topics have the same prefix. */
 export function isProtocolTopic(topic: string): boolean {
   return topic.startsWith(`${root}/`);
 }

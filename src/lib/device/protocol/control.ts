@@ -6,9 +6,9 @@ export type CommandName = (typeof commandNames)[number];
 
 const time = z.int().min(0);
 
-/** A command, from the platform to a device: QoS 1, not retained. */
+/** A command from the platform to a device: QoS 1, not retained. */
 export const commandSchema = z.looseObject({
-  /** Chosen by the sender; the reply repeats it. A device answers each id once. */
+  /** Chosen by the sender and repeated in the reply. A device executes and answers each id once. */
   id: z.string().min(1).max(64),
   command: z.string().min(1).max(64),
   args: z.record(z.string(), z.unknown()).optional(),
@@ -17,7 +17,7 @@ export const commandSchema = z.looseObject({
 });
 export type Command = z.output<typeof commandSchema>;
 
-/** Device → platform, QoS 1: the answer to one command. */
+/** The reply to one command, from the device to the platform: QoS 1. */
 export const replySchema = z.looseObject({
   id: z.string(),
   t: time,
@@ -30,7 +30,7 @@ export type Reply = z.output<typeof replySchema>;
 const logLevels = ['debug', 'info', 'warn', 'error'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-/** Device → platform, QoS 1: one line of a device's log. */
+/** One line of a device's log, from the device to the platform: QoS 1. */
 export const logSchema = z.looseObject({
   t: time,
   level: z.enum(logLevels),

@@ -3,8 +3,8 @@ import { digestPattern } from '../../core/crypto.js';
 import { namePattern } from '../../core/names.js';
 
 /**
- * Device protocol v1, as specified in docs/reference/protocol.md. All payloads are JSON objects; unknown members are ignored, so that
- * a newer device can talk to an older platform. Times are milliseconds since 1970.
+ * Device protocol v1, as specified in docs/reference/protocol.md. All payloads are JSON objects; unknown members are ignored, so that a
+ * newer device can work with an older platform. Times are milliseconds since 1970.
  */
 const name = z.string().regex(namePattern);
 const time = z.int().min(0);
@@ -16,20 +16,20 @@ export { name as deviceName };
 export const updateKinds = ['model', 'firmware', 'config'] as const;
 
 /**
- * Telemetry: one sample, or a batch in columns. In addition to these members, a message carries the stream's fields:
- * numbers, or arrays of equal length whose samples are 1000/rate ms apart from `t` on.
+ * Telemetry: one sample, or a batch in columns. A message also contains the stream's fields: numbers or, in a batch, arrays of equal
+ * length. The samples of a batch are 1000/rate ms apart, starting at `t`.
  */
 export const telemetrySchema = z.looseObject({
   /**
-   * Incremented per message, from 0: within one recording of one stream or, without a recording, within the stream since
-   * the device's start. Reveals gaps and repeats; a recording that is sent again has the same numbers.
+   * Sequence number from 0, incremented per message within one recording of a stream or, without a recording, within the stream since the
+   * device's start. It reveals gaps and repeats. A recording that is sent again has the same numbers.
    */
   seq: z.int().min(0).optional(),
   /** Time of the first sample; absent = time of arrival. */
   t: z.number().optional(),
   /** Samples per second, Hz; required for a batch. */
   rate: z.number().positive().optional(),
-  /** Name of the recording: groups samples that were recorded without a break. */
+  /** Name of the recording, which groups samples that were recorded without a break. */
   recording: name.optional(),
 });
 export type Telemetry = z.output<typeof telemetrySchema>;
@@ -51,16 +51,16 @@ export const inferenceSchema = z.looseObject({
   label: z.string().nullable(),
   /** Label after smoothing. */
   voted: z.string().nullable(),
-  /** Dequantized outputs, in class order; the predicted values; or the reconstruction error. */
+  /** The dequantized outputs in class order, the predicted values, or the reconstruction error. */
   scores: z.array(z.number()),
-  /** The probability of the second class, the first value, or the reconstruction error; null for classes. */
+  /** The probability of the second class, the first value, or the reconstruction error; null for any other model. */
   value: z.number().nullable().optional(),
   /** Time from the window's last sample to the prediction, ms. */
   latencyMs: z.number().min(0),
 });
 export type Inference = z.output<typeof inferenceSchema>;
 
-/** Retained, platform → device: the release the device should run. An empty payload withdraws it. */
+/** The release that a device should run, from the platform to the device, retained. An empty payload withdraws it. */
 export const desiredSchema = z.looseObject({
   rollout: z.string(),
   /** A device rejects kinds that it does not support. */
@@ -70,7 +70,7 @@ export const desiredSchema = z.looseObject({
   sequence: z.int().min(1),
   /** Path of the signed manifest on the platform's API. */
   manifest: z.string().regex(/^\//),
-  /** Run time of the release, ms, after which a device with a signing key reports once more; absent = not required. */
+  /** Time that the release must run, ms, before a device with a signing key reports once more; absent = not required. */
   soakMs: z.int().min(1).optional(),
   /** A patch from another release to this one; devices without that release download the whole artifact. */
   delta: z
@@ -82,7 +82,10 @@ export const desiredSchema = z.looseObject({
       bytes: z.int().min(1),
     })
     .optional(),
-  /** Run it alongside the active one, without committing it, and report at this interval. Only for devices that support it. */
+  /**
+   * The device runs the release alongside the active one, without committing it, and reports at this interval. Sent only to devices that
+   * support it.
+   */
   shadow: z.object({ everyMs: z.int().min(1) }).optional(),
 });
 export type Desired = z.output<typeof desiredSchema>;
@@ -106,7 +109,10 @@ export const runningSchema = z.object({
   digest,
 });
 
-/** A statement's exact bytes, the device's certificate, and its signature over the bytes (ECDSA P-256 with SHA-256, DER); base64. */
+/**
+ * A signed statement: its exact bytes, the device's certificate, and the signature over the bytes (ECDSA P-256 with SHA-256, DER). All
+ * are base64.
+ */
 export const signedProofSchema = z.object({
   payload: z.base64().min(1).max(4096),
   /** DER */
@@ -115,23 +121,23 @@ export const signedProofSchema = z.object({
 });
 export type SignedProof = z.output<typeof signedProofSchema>;
 
-/** Results of one of two models over the same windows. */
+/** Results of one of the two models over the windows that both have processed. */
 const beside = z.object({
   /** Time from a window's last sample to the prediction, ms. */
   p50Ms: z.number().min(0),
   p95Ms: z.number().min(0),
-  /** Memory for the model's tensors. */
+  /** Memory for the model's tensors, bytes. */
   arenaBytes: z.int().min(0),
-  /** Number of predictions per label; empty if it predicts values. */
+  /** Number of predictions per label; empty if the model predicts values. */
   labels: z.record(z.string().max(64), z.int().min(0)),
 });
 
 /** Results of a shadow model and the active one, since the device's start. */
 export const shadowSchema = z
   .object({
-    /** Windows on which both made a prediction. */
+    /** Number of windows for which both models made a prediction. */
     windows: z.int().min(0),
-    /** Windows with different predictions. Values count as different if they differ by more than 1/20 of the larger one. */
+    /** Number of windows with different predictions. Values count as different if they differ by more than 1/20 of the larger one. */
     disagreements: z.int().min(0),
     active: beside,
     candidate: beside,
@@ -143,9 +149,9 @@ export const shadowSchema = z
 export type ShadowFigures = z.output<typeof shadowSchema>;
 
 /**
- * Retained, device → platform: the releases the device runs and the state of its update. An update has ended when `state` is COMMITTED (it
- * runs the new version) or ROLLED_BACK (tried and abandoned: `error` gives the reason). It has also ended when `state` is IDLE with
- * `rollout` and `error` set (rejected before the trial: nothing was changed).
+ * The releases that a device runs and the state of its update, from the device to the platform, retained. An update has ended when
+ * `state` is COMMITTED (it runs the new version) or ROLLED_BACK (tried and abandoned: `error` gives the reason). It has also ended when
+ * `state` is IDLE with `rollout` and `error` set (rejected before the trial: nothing was changed).
  */
 export const reportedSchema = z.looseObject({
   t: time,
@@ -185,16 +191,16 @@ export const reportedSchema = z.looseObject({
   golden: z.object({ vectors: z.int().min(0), passed: z.int().min(0) }).nullable(),
   /** Why it was rolled back or rejected. */
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
-  /** Heap of a small board, bytes: free, the largest free block, and the minimum free since its start. */
+  /** Heap of a small board, bytes: free, the largest free block, and the minimum that was free since its start. */
   heap: z.object({ free: z.int().min(0), largest: z.int().min(0), least: z.int().min(0) }).optional(),
-  /** Additional capabilities; readers ignore unknown words. */
+  /** Additional capabilities. Readers ignore words that they do not know. */
   features: z.array(z.string().max(64)).max(32).optional(),
-  /** Results of the shadow so far. Present in state SHADOW if the device has an active model that receives samples. */
+  /** Results of the shadow so far. They are present in state SHADOW if the device has an active model that receives samples. */
   shadow: shadowSchema.optional(),
   /** Signed proof of the committed release, from devices that have a key. */
   proof: signedProofSchema.optional(),
 });
 export type Reported = z.output<typeof reportedSchema>;
 
-/** Retained; also the device's last will, with online false. */
+/** Whether the device is online, retained. It is also the device's last will, with online false. */
 export const presenceSchema = z.looseObject({ online: z.boolean(), t: time });

@@ -13,11 +13,11 @@ export const proofSchema = z.looseObject({
   /** The desired release that the device installed. */
   rollout: z.string(),
   kind: z.enum(updateKinds),
-  /** The running release; the digest is that of its slot, as read back. */
+  /** The running release. Its digest was computed from the bytes read back from its slot. */
   release: runningSchema,
-  /** Result of its trial; null if there was none since the device started. */
+  /** Result of the release's trial; null if there was none since the device started. */
   golden: z.object({ vectors: z.int().min(0), passed: z.int().min(0) }).nullable(),
-  /** How long this release has run without a restart, s. */
+  /** Time that this release has run without a restart, s. */
   healthyS: z.int().min(0),
   /** Time on the device's clock; 0 = no clock. */
   t: z.int().min(0),

@@ -35,9 +35,9 @@ export function inferenceOf(
 interface Answering {
   /** The model in use. */
   model(): ActiveModel | null;
-  /** The shadow that runs beside it. */
+  /** The shadow that runs alongside it. */
   shadow?: (() => ShadowRun | null) | undefined;
-  /** Without a model that fits the sensor, waits for one instead of throwing at the start. */
+  /** Whether to wait for a model that fits the sensor, instead of throwing at the start if there is none. */
   waits: boolean;
   /** Called for each model that comes into use, with the reason why it does not fit the sensor; null = it fits. */
   onModel?: ((unfit: string | null) => void) | undefined;
@@ -76,7 +76,7 @@ export function createAnswerer(
   };
 }
 
-/** Feeds each sample to both models of a shadow, from its start on. Its errors are reported and affect nothing else. */
+/** Feeds each sample to both models of a shadow from its start on. Errors of the shadow are reported and have no other effect. */
 function createOnlooker(sensor: Sensor, beside: () => ShadowRun | null): (sample: ArrayLike<number>) => void {
   let run: ShadowRun | null = null;
   let pushers: ReturnType<typeof createPusher>[] = [];
@@ -91,7 +91,7 @@ function createOnlooker(sensor: Sensor, beside: () => ShadowRun | null): (sample
       }
       const [active, candidate] = pushers;
       if (!run || !active || !candidate) return;
-      // The model that runs second has a warm cache, so the two alternate in running first.
+      // The model that runs second has a warm cache, so the two models take turns in running first.
       const early = swapped ? candidate(sample) : null;
       const answered = active(sample);
       run.shadow.saw(answered, swapped ? early : candidate(sample));
@@ -114,13 +114,13 @@ export function whyUnfit(sensor: SampleForm, { fields, rateHz }: LoadedModel): s
   return `expected the fields ${fields.join(', ')} as required by the model, got ${sensor.fields.join(', ')}`;
 }
 
-/** The warning of a device that goes on without predictions. */
+/** The warning of a device that continues without predictions. */
 export function unfitText({ name: { name, version } }: Pick<ActiveModel, 'name'>, why: string): string {
   return `${name}@${version} does not fit this source, so the device predicts nothing until it gets another model: ${why}`;
 }
 
 /**
- * Takes samples in the sensor's field order and passes the predictor's fields in the predictor's order.
+ * Accepts samples in the sensor's field order, and passes the predictor's fields to it in its own order.
  * @throws AIOT_RECORDING_UNFIT
  */
 function createPusher(sensor: Sensor, loaded: LoadedModel): (sample: ArrayLike<number>) => Prediction | null {

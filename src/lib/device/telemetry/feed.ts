@@ -17,9 +17,9 @@ interface FeedOptions {
   predict: boolean;
   /** Time of the first sample, ms since 1970. */
   startedAt: number;
-  /** The sensor has no end of its own: an abort is its normal end, not an error. */
+  /** Whether the sensor has no end of its own, so that an abort is its normal end, not an error. */
   endless?: boolean;
-  /** Without a model that fits the sensor, predicts nothing until there is one, instead of throwing at the start; default: `endless`. */
+  /** Whether to predict nothing until there is a model that fits the sensor, instead of throwing at the start; default: `endless`. */
   waits?: boolean | undefined;
   signal?: AbortSignal;
 }
@@ -34,7 +34,7 @@ export interface FeedResult {
 
 interface FeedPorts {
   clock: Clock;
-  /** The model currently in use: an update may replace it in the middle of a recording. */
+  /** The model currently in use. An update may replace it in the middle of a recording. */
   model(): ActiveModel | null;
   /** The shadow currently running. */
   shadow?(): ShadowRun | null;
@@ -50,7 +50,7 @@ interface FeedPorts {
 const inFlightLimit = 16;
 
 /**
- * Sends a sensor's samples: telemetry in columns of about a second each, and the model's prediction for each window. Resolves
+ * Sends a sensor's samples as telemetry in columns of about a second each, and the model's prediction for each window. Resolves
  * when the sensor has ended and the broker has acknowledged everything.
  * @throws AIOT_DEVICE_NO_MODEL, AIOT_RECORDING_UNFIT before anything is sent, unless it waits; the signal's reason; errors of the broker
  */
@@ -79,7 +79,7 @@ export async function feed(sensor: Sensor, options: FeedOptions, ports: FeedPort
     columns = sensor.fields.map(() => []);
     await inFlight.add(() => ports.publishTelemetry(options.stream, message));
   };
-  /** Applies a new configuration: earlier samples keep their times, and the next ones continue from there. */
+  /** Applies a new configuration. Earlier samples keep their times, and the next ones continue from there. */
   const reconfigure = async () => {
     await send();
     const before = use.rateHz;
@@ -107,7 +107,7 @@ export async function feed(sensor: Sensor, options: FeedOptions, ports: FeedPort
     for (const sample of sensor.samples()) {
       if (speed !== 'max') {
         const due = started + (read * 1000) / (sensor.rateHz * speed);
-        // Timers have no finer resolution; the next samples catch up.
+        // Shorter waits are skipped, because timers have no finer resolution. Later samples make up for the difference.
         if (due - clock.now() > 10) await clock.sleep(due - clock.now(), signal).catch(() => {});
       }
       if (signal?.aborted && options.endless) break;
@@ -125,10 +125,10 @@ export async function feed(sensor: Sensor, options: FeedOptions, ports: FeedPort
   return { ...result, seconds: (clock.now() - started) / 1000 };
 }
 
-/** How samples are used under one configuration. */
+/** How samples are processed under one configuration. */
 interface SampleUse {
   config: DeviceConfig;
-  /** Rate of the samples in use, Hz. */
+  /** Rate of the samples after grouping, Hz. */
   rateHz: number;
   /** Whether samples are published, and the number of samples per message. */
   telemetry: boolean;
@@ -138,7 +138,10 @@ interface SampleUse {
   answer: ((sample: ArrayLike<number>) => Answer | null) | null;
 }
 
-/** A configured rate is ignored if the sensor's rate is not a multiple of it. @throws AIOT_DEVICE_NO_MODEL, AIOT_RECORDING_UNFIT */
+/**
+ * Applies the configuration to the sensor. A configured rate is ignored if the sensor's rate is not a multiple of it. @throws
+ * AIOT_DEVICE_NO_MODEL, AIOT_RECORDING_UNFIT
+ */
 function useOf(sensor: Sensor, options: FeedOptions, ports: FeedPorts): SampleUse {
   const config = ports.config();
   const group = sampleGroup(config, sensor.rateHz) ?? 1;
@@ -178,15 +181,15 @@ function meansOf(fields: number, group: number): SampleUse['grouped'] {
 
 /** Limits the number of unacknowledged publishes; further ones wait. */
 interface InFlight {
-  /** Starts `send` when there is room, and resolves then, not when it is acknowledged. Rejects once any send has failed. */
+  /** Starts `send` when there is room. Resolves when it has started, not when it is acknowledged. Rejects once any send has failed. */
   add(send: () => Promise<void>): Promise<void>;
-  /** Resolves when all are acknowledged. */
+  /** Resolves when all publishes are acknowledged. */
   drained(): Promise<void>;
-  /** Removes the listener from the signal, which may outlive many of these. */
+  /** Removes the listener from the signal, because the signal may outlive many of these objects. */
   end(): void;
 }
 
-/** An abort ends the wait with the signal's reason. */
+/** Creates the limit. An abort ends a wait with the signal's reason. */
 export function createInFlight(limit: number, signal?: AbortSignal): InFlight {
   const running = new Set<Promise<void>>();
   let failure: { error: unknown } | undefined;

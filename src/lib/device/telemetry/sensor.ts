@@ -28,7 +28,7 @@ export function checkSensor({ fields, rateHz }: Sensor, recordingId: string, str
   if (taken) throw unfit(`a field cannot be named ${taken}, which is reserved in telemetry messages`);
 }
 
-/** A recording as a sensor. The whole recording is checked before the first sample is sent. @throws AIOT_RECORDING_UNFIT */
+/** A sensor that plays back a recording. The whole recording is checked before the first sample is sent. @throws AIOT_RECORDING_UNFIT */
 export function recordingSensor(recording: Recording): Sensor {
   const { id, fields, rateHz, columns } = recording;
   const count = columns[0]?.length ?? 0;
@@ -49,7 +49,7 @@ export function recordingSensor(recording: Recording): Sensor {
   };
 }
 
-/** A shaded-pole motor in this state; the same seed gives the same samples. */
+/** A simulated shaded-pole motor in this state. The same seed gives the same samples. */
 export function motorSensor(options: { state: MotorState; rateHz: number; seed: number }): Sensor {
   const { state, rateHz, seed } = options;
   return {
@@ -60,7 +60,7 @@ export function motorSensor(options: { state: MotorState; rateHz: number; seed: 
 }
 
 /**
- * Reads a CSV file of samples: one column per field; a time column only gives the rate.
+ * Reads a CSV file of samples: one column per field. A time column is used only for the rate.
  * @param rateHz null: the rate of the time column, or 100 Hz if there is none
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_CSV_*
  */
@@ -77,7 +77,7 @@ export async function readRecording(file: string, rateHz: number | null): Promis
   };
 }
 
-/** `max`, or a factor greater than 0 and at most 1000. @throws AIOT_USAGE */
+/** Parses `max`, or a factor greater than 0 and at most 1000. @throws AIOT_USAGE */
 export function parseSpeed(text: string): number | 'max' {
   if (text === 'max') return text;
   const factor = Number(text);

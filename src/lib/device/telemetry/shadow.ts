@@ -2,15 +2,15 @@ import type { Prediction } from '../../model/bundle/predictor.js';
 import type { ShadowFigures } from '../protocol/messages.js';
 import type { LoadedModel } from '../runtime.js';
 
-/** Number of latest latencies stored per model. */
+/** Number of most recent latencies that are kept per model. */
 const kept = 1000;
 
 /** Values count as different if they differ by more than this fraction of the larger one. */
 const tolerance = 0.05;
 
 /**
- * Compares two models over the same windows: both begin with the same sample, so that their windows are identical if their signal
- * processing is. The device's own predictions are not affected.
+ * Compares two models over the same windows. Both begin with the same sample, so their windows are identical if their signal processing
+ * is. The device's own predictions are not affected.
  */
 export class Shadow {
   private readonly sides: { active: Side; candidate: Side };
@@ -33,7 +33,7 @@ export class Shadow {
     }
     if (!active) return;
     this.sides.active.time(active);
-    // If their strides differ, the window is compared with the candidate's newest prediction since the previous window.
+    // If the strides of the models differ, the window is compared with the candidate's newest prediction since the previous window.
     if (!this.waiting) return;
     this.counts.windows++;
     if (!agree(active, this.waiting)) this.counts.disagreements++;

@@ -5,12 +5,12 @@ import type { DeviceStore } from '../virtual/store.js';
 import type { SlotIndex } from './record.js';
 import type { BundleSource } from './types.js';
 
-/** Number of consecutive attempts without progress before a download fails; waits between them grow from 200 ms to 5 s. */
+/** Number of consecutive attempts without progress after which a download fails. The waits between them grow from 200 ms to 5 s. */
 const attempts = 6;
 
-/** An attempt that brings fewer bytes counts as one without progress. */
+/** An attempt that receives fewer bytes than this counts as one without progress. */
 const attemptBytes = 512;
-/** A connection below this rate is closed: a platform that sends single bytes could otherwise keep an update going for hours. */
+/** Minimum rate, below which a connection is closed. Otherwise, a platform that sends single bytes could prolong an update for hours. */
 const [paceMs, paceBytes] = [60_000, 4096];
 
 export interface DownloadPorts {
@@ -26,7 +26,7 @@ export interface DownloadJob {
   bytes: number;
   /** Whether the slot already contains a part of this blob. */
   resume: boolean;
-  /** For tests: accepts more or fewer bytes than promised, and keeps those that fit. */
+  /** For tests: accepts more or fewer bytes than the manifest promises, and keeps those that fit. */
   anyLength?: boolean;
   onErased(): void;
   onProgress(bytes: number): void;
@@ -100,7 +100,7 @@ export async function retrying<T>(
   }
 }
 
-/** The error for a slow download. It is not retryable, because another attempt would take as long; received bytes are kept. */
+/** The error for a slow download. It is not retryable, because another attempt would take as long. The received bytes are kept. */
 function tooSlow(expected: string): AiotError {
   return new AiotError('AIOT_UPDATE_DOWNLOAD', `expected ${expected}`);
 }

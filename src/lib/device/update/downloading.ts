@@ -52,7 +52,7 @@ function takeManifest(state: UpdateMachine, event: Extract<JobEvent, { type: 'ma
   const { slot } = job;
   const { digest, bytes } = artifact;
   if (known.trial?.shadow && known.slots[slot]?.digest === digest) {
-    // A shadow's content is already there; only its bytes are checked again.
+    // A shadow's content is already in the slot, so its bytes are only checked again.
     const record = { ...known, newestSigned };
     const download = { bytes, total: bytes };
     return {
@@ -88,13 +88,18 @@ function takeManifest(state: UpdateMachine, event: Extract<JobEvent, { type: 'ma
   };
 }
 
-/** Resets the counters with the keys: an attacker with the old keys may have raised them, and nothing they signed is still valid. */
+/**
+ * Resets the counters when the keys are replaced. An attacker with the old keys may have raised them, and nothing that these keys signed
+ * is still valid.
+ */
 function inEpoch(record: DeviceRecord, epoch: number): DeviceRecord {
   if (epoch <= (record.epoch ?? 0)) return record;
   return { ...record, epoch, floor: 0, sequence: 0, newestSigned: 0 };
 }
 
-/** The slot's digest was read back: only now does the record say that the slot contains this version. */
+/**
+ * Handles the digest that was read back from the slot. Only if it is correct does the record state that the slot contains this version.
+ */
 export function verified(state: UpdateMachine, digest: string): UpdateStep {
   const { job, attempt } = state;
   const artifact = job?.manifest?.artifacts[0];
@@ -123,7 +128,7 @@ export function verified(state: UpdateMachine, digest: string): UpdateStep {
 
 type Artifact = Manifest['artifacts'][number];
 
-/** The patch of a job that uses a delta. */
+/** The patch of a job that uses a delta; null if it uses none. */
 function deltaOf({ job, record }: UpdateMachine): Delta | null {
   const offer = job?.desired?.delta;
   const content = record.active === null ? null : record.slots[record.active];
@@ -133,8 +138,8 @@ function deltaOf({ job, record }: UpdateMachine): Delta | null {
 }
 
 /**
- * Decides whether to use the offered patch, and what to report about it. The offer is not signed: the result of the patch is checked
- * against the manifest, and a patch longer than half of the whole is not used.
+ * Decides whether to use the offered patch, and what to report about it. The offer is not signed, so the result of the patch is checked
+ * against the manifest. A patch longer than half of the whole artifact is not used.
  */
 function chooseDelta(
   state: UpdateMachine,
@@ -191,8 +196,8 @@ function deltaFailed(
 /**
  * Whether a device may accept a manifest whose signatures are valid. The order is that of docs/reference/protocol.md; returns the first
  * failed check, or null = accepted.
- * @param now ms since 1970, or null without a clock: then the newest signed time seen is used. A clock behind that time is
- * wrong, so the later of the two counts.
+ * @param now ms since 1970, or null without a clock. The newest signed time seen is used if it is later, because a clock behind it is
+ *   wrong.
  */
 export function judgeManifest(
   manifest: Manifest,
@@ -264,8 +269,8 @@ export function judgeManifest(
 }
 
 /**
- * Why this device cannot run the release, or null. Only the current firmware is considered: new firmware's abilities are unknown before
- * its trial.
+ * The reason why this device cannot run the release, or null. Only the current firmware is considered, because the abilities of new
+ * firmware are unknown before its trial.
  */
 function inability({ kind, interface: needed, model }: Manifest, traits: DeviceTraits): string | null {
   const own = traits.kind ?? 'model';

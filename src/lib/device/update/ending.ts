@@ -2,7 +2,7 @@ import { type DeviceRecord, otherSlot, type Refusal, type SlotIndex, withSlot } 
 import type { DeviceTraits, UpdateMachine, UpdateStep } from './types.js';
 
 /**
- * Ends the job without its version: ROLLED_BACK if it was staged, otherwise IDLE with the error. The previous release
+ * Ends the job without installing its version: with ROLLED_BACK if it was staged, otherwise with IDLE and the error. The previous release
  * stays active.
  */
 export function refuse(state: UpdateMachine, error: Refusal): UpdateStep {
@@ -11,12 +11,12 @@ export function refuse(state: UpdateMachine, error: Refusal): UpdateStep {
   const staged = (state.phase === 'STAGED' || state.phase === 'TRIAL') && !shadow;
   const ended = staged ? ('ROLLED_BACK' as const) : ('IDLE' as const);
   if (!job) return { state, effects: [] };
-  // Messages can contain external text, and the record must fit into its sector.
+  // The message is shortened, because it can contain external text and the record must fit into its sector.
   const refusal = { code: error.code, message: error.message.slice(0, 300) };
   const kept = {
     ...record,
     slots: staged || shadow ? withSlot(record.slots, job.slot, null) : record.slots,
-    // A broken download may be resumed; bytes that proved wrong are discarded.
+    // An interrupted download may be resumed. Bytes that turned out to be wrong are discarded.
     download: error.code === 'AIOT_UPDATE_DOWNLOAD' ? record.download : null,
     trial: null,
     last: { rollout: job.rollout, state: ended, error: refusal },
@@ -33,7 +33,7 @@ export function refuse(state: UpdateMachine, error: Refusal): UpdateStep {
   };
 }
 
-/** The trial succeeded: the slot becomes active, and sequence and floor rise. */
+/** Ends a successful trial: the slot becomes active, and sequence and floor rise. */
 export function commit(state: UpdateMachine): UpdateStep {
   const { job, record } = state;
   const { trial } = record;
@@ -95,7 +95,7 @@ function withoutDamaged(record: DeviceRecord, damaged: SlotIndex[]): DeviceRecor
   if (record.active === null || slots[record.active]) return { ...record, slots };
   const other = otherSlot(record.active);
   const previous = slots[other];
-  // A slot with content is either on trial or was committed at some point.
+  // A slot with content that is not on trial was committed at some point.
   const usable = previous && record.trial?.slot !== other && previous.sequence >= record.floor;
   return { ...record, slots, active: usable ? other : null };
 }

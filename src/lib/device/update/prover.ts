@@ -2,7 +2,7 @@ import type { Desired, Reported } from '../protocol/messages.js';
 import { type Signer, withProof } from '../protocol/proof.js';
 
 interface ProverPorts {
-  /** Absent = the device has no key and reports without a proof. */
+  /** Key of the device; absent = the device reports without a proof. */
   signer: Signer | undefined;
   /** ms since 1970 */
   now(): number;

@@ -5,7 +5,7 @@ import type { UpdateMachine } from './types.js';
 
 export type SlotIndex = 0 | 1;
 
-/** Returns the other slot; the first one if none is in use. */
+/** Returns the other slot, or the first one if none is in use. */
 export function otherSlot(slot: SlotIndex | null): SlotIndex {
   return slot === 0 ? 1 : 0;
 }
@@ -27,7 +27,7 @@ const refusalSchema = z.object({ code: z.string(), message: z.string() });
 export type Refusal = z.output<typeof refusalSchema>;
 
 /**
- * All data that survives a power cut, written as one record (see virtual/store.ts). `floor`, `sequence` and `newestSigned` never
+ * All data that survives a power cut. It is written as one record (see virtual/store.ts). `floor`, `sequence` and `newestSigned` never
  * decrease, except that they are reset when all keys that sign releases are replaced.
  */
 export const deviceRecordSchema = z.object({
@@ -35,22 +35,27 @@ export const deviceRecordSchema = z.object({
   floor: z.int(),
   /** Sequence of the last committed manifest. */
   sequence: z.int(),
-  /** The newest `issued` of a manifest with a valid signature, ms since 1970: a clock that cannot be set back. */
+  /** The newest `issued` time of a manifest with a valid signature, ms since 1970. It works as a clock that cannot be set back. */
   newestSigned: z.int(),
-  /** Version of the root whose keys the three values above belong to: a root that replaces those keys resets them. Absent = the first. */
+  /**
+   * Version of the root whose keys signed the manifests behind the three values above. A root that replaces those keys resets the values.
+   * Absent = the first root.
+   */
   epoch: z.int().optional(),
   active: slotSchema.nullable(),
   slots: z.tuple([contentSchema.nullable(), contentSchema.nullable()]),
   /** A slot that was erased for this blob and contains a part of it. */
   download: z.object({ slot: slotSchema, digest: z.string() }).nullable(),
-  /** A verified slot that is not active yet, and the number of its trials so far; or one that runs as a shadow and is not committed. */
+  /**
+   * A verified slot that is not active yet, and the number of its trials so far; or a slot that runs as a shadow and is not committed.
+   */
   trial: z
     .object({
       ...{ slot: slotSchema, rollout: z.string(), floor: z.int(), tries: z.int() },
       shadow: z.literal(true).optional(),
     })
     .nullable(),
-  /** Result of the last update: a finished rollout is not started again. */
+  /** Result of the last update. It prevents a finished rollout from being started again. */
   last: z
     .object({
       rollout: z.string(),
@@ -97,7 +102,7 @@ interface UpdateMachines {
   firmware?: UpdateMachine;
 }
 
-/** The `reported` message of a device with several kinds, about the most recent one. @param t ms since 1970 */
+/** The `reported` message of a device that updates several kinds. It is about the kind `speaks`. @param t ms since 1970 */
 export function reportOfAll(
   { model, config, firmware }: UpdateMachines,
   speaks: Desired['kind'],

@@ -5,8 +5,8 @@ import { type DeviceRecord, otherSlot, withSlot } from './record.js';
 import type { JobEvent, UpdateEvent, UpdateMachine, UpdateStep } from './types.js';
 
 /**
- * One step of the update: pure. Events that do not fit the phase, or that belong to an earlier job, change nothing, so any
- * order of events is safe. The state diagram is in docs/reference/protocol.md.
+ * Computes one step of the update; pure. Events that do not fit the phase, or that belong to an earlier job, change nothing, so any order
+ * of events is safe. The state diagram is in docs/reference/protocol.md.
  */
 export function updateStep(state: UpdateMachine, event: UpdateEvent): UpdateStep {
   if (event.type === 'desired') return begin(state, event.desired);
@@ -37,7 +37,10 @@ function jobStep(state: UpdateMachine, event: JobEvent): UpdateStep {
   }
 }
 
-/** Handles a new desired release of the platform. A rollout that has already ended here is only reported again, never started again. */
+/**
+ * Handles a new desired release of the platform. A rollout that has already ended on this device is reported again, but never started
+ * again.
+ */
 function begin(state: UpdateMachine, desired: Desired): UpdateStep {
   const { phase, record } = state;
   const shadow = record.trial?.shadow ?? false;
@@ -117,7 +120,7 @@ function alreadyThere(state: UpdateMachine, desired: Desired, abort: UpdateStep[
   };
 }
 
-/** Handles a withdrawn desired release: a download or a shadow ends, a trial runs to completion. */
+/** Handles a withdrawn desired release: ends a download or a shadow, but lets a trial run to completion. */
 function withdraw(state: UpdateMachine): UpdateStep {
   const shadow = state.record.trial?.shadow ?? false;
   if (state.phase !== 'DOWNLOADING' && state.phase !== 'VERIFYING' && !shadow)
@@ -136,18 +139,18 @@ function withdraw(state: UpdateMachine): UpdateStep {
   };
 }
 
-/** A shadow's slot was never committed, so it must not be used as a fallback. */
+/** Removes a shadow from the record. Its slot was never committed, so it must not be used as a fallback. */
 function withoutShadow(record: DeviceRecord): DeviceRecord {
   if (!record.trial?.shadow) return record;
   return { ...record, slots: withSlot(record.slots, record.trial.slot, null), trial: null };
 }
 
-/** A trial interrupted by this many power cuts is given up: the model may be what crashes the device. */
+/** Maximum number of power cuts during a trial. Then it is given up, because the model may be what crashes the device. */
 const maxTrials = 3;
 
 /**
  * Starts a trial. The attempt is counted in flash first, so that a crash during the trial is detected at the next boot.
- * @param entered whether the device was restarted into the firmware, in which case the trial was counted before the restart
+ * @param entered whether the device was restarted into the firmware; the trial was then counted before the restart
  */
 function beginTrial(state: UpdateMachine, entered = false): UpdateStep {
   const { trial } = state.record;
@@ -188,7 +191,10 @@ function onTrial(state: UpdateMachine, event: JobEvent): UpdateStep {
   return { state, effects: [] };
 }
 
-/** Handles the result of a shadow's golden vectors: if all match, it runs beside the active model until the next desired release. */
+/**
+ * Handles the result of a shadow's golden vectors. If all match, the shadow runs alongside the active model until the next desired
+ * release.
+ */
 function onShadow(state: UpdateMachine, event: JobEvent): UpdateStep {
   const { trial } = state.record;
   if (event.type !== 'golden' || !trial) return { state, effects: [] };

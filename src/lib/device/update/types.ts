@@ -11,11 +11,11 @@ import type { DeviceRecord, Refusal, SlotContent, SlotIndex } from './record.js'
 /** Properties that do not change while a device runs. */
 export interface DeviceTraits {
   type: string;
-  /** The kind to update; each has its own machine, record and slots. Absent = models. */
+  /** The kind that is updated. Each kind has its own machine, record and slots. Absent = models. */
   kind?: Desired['kind'];
   /** Size of one slot, bytes. */
   slotBytes: number;
-  /** Interface version of its firmware; a manifest names the minimum that it needs. */
+  /** Interface version of its firmware. A manifest contains the minimum that it needs. */
   interface: number;
   /** Types of models that its firmware can run. */
   modes: readonly NetworkMode[];
@@ -25,7 +25,7 @@ export interface DeviceTraits {
   firmware?: Reported['firmware'];
   /** Whether it applies deltas. */
   deltas?: boolean;
-  /** Disabled checks: for tests only, see `updateChecks`. */
+  /** Disabled checks, for tests only; see `updateChecks`. */
   unchecked?: ReadonlySet<UpdateCheck>;
 }
 
@@ -34,7 +34,7 @@ interface UpdateJob {
   rollout: string;
   /** The desired release; null if the job was found in the flash after a reboot. */
   desired: Desired | null;
-  /** The manifest, once its signatures and its fitness for this device are verified; null before. */
+  /** The manifest, once its signatures and its fitness for this device are verified; null before that. */
   manifest: Manifest | null;
   slot: SlotIndex;
   /** Whether the slot is built from the active slot's content with the offered patch; false = the artifact is downloaded whole. */
@@ -55,9 +55,9 @@ export interface Delta {
 export interface UpdateMachine {
   traits: DeviceTraits;
   phase: UpdateState;
-  /** The record in the flash once all effects so far are done. */
+  /** The record in the flash after all effects so far have been carried out. */
   record: DeviceRecord;
-  /** Number of the job; events of an earlier one are ignored. */
+  /** Number of the job. Events of an earlier job are ignored. */
   attempt: number;
   job: UpdateJob | null;
   /** A desired release that arrived during a trial; it is handled afterwards. */
@@ -66,12 +66,12 @@ export interface UpdateMachine {
   rollout: string | null;
   download: { bytes: number; total: number } | null;
   golden: { vectors: number; passed: number } | null;
-  /** How the update was transferred if a delta was offered; null = none was. */
+  /** How the update was transferred if a delta was offered; null = no delta was offered. */
   delta: NonNullable<Reported['delta']> | null;
   error: Refusal | null;
 }
 
-/** Events of a device. Those with `attempt` are the results of that job's effects. */
+/** Events of a device. Events with `attempt` are the results of that job's effects. */
 export type UpdateEvent =
   | { type: 'desired'; desired: Desired }
   | { type: 'withdrawn' }
@@ -101,7 +101,7 @@ export type UpdateEvent =
 
 export type JobEvent = Extract<UpdateEvent, { attempt: number }>;
 
-/** Actions of the device, performed in order. `persist` is durable before the next one starts. */
+/** Actions of the device, performed in order. `persist` must be durable before the next one starts. */
 export type UpdateEffect =
   | { type: 'persist'; record: DeviceRecord }
   | { type: 'report' }
@@ -116,14 +116,14 @@ export type UpdateEffect =
       bytes: number;
       /** The slot contains a part of this blob or, with a delta, of its result. */
       resume: boolean;
-      /** Build it from this patch instead of downloading it. */
+      /** Builds the content from this patch instead of downloading it; null = downloads it. */
       delta: Delta | null;
     }
   | { type: 'hashSlot'; attempt: number; slot: SlotIndex; bytes: number }
   | { type: 'beginTrial'; attempt: number }
   | { type: 'runGolden'; attempt: number; slot: SlotIndex }
   | { type: 'sendHeartbeat'; attempt: number }
-  /** Run this slot's content alongside the active one; null = stop. */
+  /** Runs this slot's content alongside the active one; null = stops the shadow. */
   | { type: 'shadow'; slot: SlotIndex | null }
   /** Start using this slot's content. */
   | { type: 'activate'; slot: SlotIndex }
@@ -136,13 +136,13 @@ export interface UpdateStep {
 }
 
 /**
- * Checks that a device makes before it accepts an update, by the name under which tests disable them. An attack that is rejected
- * must succeed once its check is disabled: otherwise the test does not show that this check rejects it.
+ * Checks that a device makes before it accepts an update, by the name with which tests disable them. An attack that is rejected must
+ * succeed once its check is disabled; otherwise the test does not show that this check rejects it.
  */
 const updateChecks = [
-  /** The envelope's signatures. */
+  /** The envelope's signatures are valid. */
   'signature',
-  /** The number of signatures that the trust root requires; disabled = one is enough. */
+  /** The envelope has the number of signatures that the trust root requires; if disabled, one is enough. */
   'threshold',
   /** Manifests are requested only from the device's own platform. */
   'origin',
@@ -153,9 +153,9 @@ const updateChecks = [
   'floor',
   'sequence',
   'expiry',
-  /** Exactly one artifact. */
+  /** A manifest has exactly one artifact. */
   'artifacts',
-  /** The promised number of bytes, for manifests and bundles. */
+  /** Manifests and bundles have the promised number of bytes. */
   'length',
   'digest',
   /** A root is signed by the previous root keys and by its own. */
@@ -174,7 +174,7 @@ const updateChecks = [
 
 export type UpdateCheck = (typeof updateChecks)[number];
 
-/** A source of manifests and bundles. Errors are AiotErrors; `retryable` ones are retried. */
+/** A source of manifests and bundles. Its errors are AiotErrors, and `retryable` ones are retried. */
 export interface BundleSource {
   /** The signed envelope, not verified. */
   manifest(path: string, signal: AbortSignal): Promise<unknown>;
@@ -187,9 +187,9 @@ export interface UpdatePorts {
   store: DeviceStore;
   traits: Omit<DeviceTraits, 'slotBytes'>;
   clock: Clock;
-  /** null = the device trusts no keys yet and accepts no updates. */
+  /** Keys that the device trusts; null = it trusts none yet and accepts no updates. */
   trust: TrustRoot | null;
-  /** Keeps that trust up to date; absent = it does not change. */
+  /** Keeps the trust root up to date; absent = it does not change. */
   keeper?: TrustKeeper | undefined;
   source: BundleSource;
   /** Runs the trial of a slot's content. For a configuration, the numbers are placeholders. */
@@ -197,12 +197,12 @@ export interface UpdatePorts {
   report(reported: Reported): void;
   /** Resolves once the broker has acknowledged this report. */
   heartbeat(reported: Reported, signal: AbortSignal): Promise<void>;
-  /** Start using this bundle. */
+  /** Starts using this bundle. */
   activate(bundle: Uint8Array, content: SlotContent): Promise<void>;
-  /** A configuration failed its trial: return to the active one's bytes, or to the default one. */
+  /** Called after the failed trial of a configuration, to return to the active one's bytes, or to the default (null). */
   abandon?(active: Uint8Array | null): Promise<void>;
-  /** Run this bundle alongside the active one; null = stop. */
+  /** Runs this bundle alongside the active one; null = stops the shadow. */
   shadow?(bundle: Uint8Array | null, content: SlotContent | null): Promise<void>;
-  /** The flash failed or lost power: the device is dead until it boots again. */
+  /** Called when the flash has failed or lost power. The device then stops working until it boots again. */
   onDead(error: unknown): void;
 }

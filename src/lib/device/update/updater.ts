@@ -17,12 +17,12 @@ import type { Delta, UpdateEffect, UpdateEvent, UpdateMachine, UpdatePorts } fro
 
 const malformed = errorMaker('AIOT_DELTA_MALFORMED', 'the patch: ');
 
-/** Runs the update state machine on a device: feeds it events and carries out its effects in order. */
+/** Runs the update state machine on a device: passes events to it and carries out its effects in order. */
 export interface Updater {
   readonly state: UpdateMachine;
   /** Handles the platform's desired release; null = withdrawn. */
   desire(desired: Desired | null): void;
-  /** Fails the desired release, because its shadow cannot run. */
+  /** Rejects the desired release because its shadow cannot run. */
   failShadow(code: ErrorCode, message: string): void;
   /** Reports the state again, as after a reconnect. */
   report(): void;
@@ -136,7 +136,7 @@ export async function startUpdater(ports: UpdatePorts): Promise<Updater> {
   };
 }
 
-/** Effects that take time and result in an event of their attempt. */
+/** Effects that take time and result in an event with the same attempt. */
 type JobEffect = Extract<UpdateEffect, { attempt: number }>;
 
 /** Dependencies of jobs: the device's ports, and its state as a report. */
@@ -144,7 +144,7 @@ interface JobPorts extends UpdatePorts {
   reported(): Reported;
 }
 
-/** Longest wait for the broker's acknowledgment during a trial, ms. */
+/** Maximum time to wait for the broker's acknowledgment during a trial, ms. */
 const heartbeatTimeoutMs = 60_000;
 
 /** The error code for a failed job whose error has none. */
@@ -157,7 +157,7 @@ const failureCodes = {
   sendHeartbeat: 'AIOT_UPDATE_HEARTBEAT',
 } as const satisfies Record<JobEffect['type'], ErrorCode>;
 
-/** Carries out one effect. Failures become an event; only a dead flash throws. @throws PowerCut */
+/** Carries out one effect. A failure becomes an event; only a failed flash throws. @throws PowerCut */
 async function runJob(
   effect: JobEffect,
   ports: JobPorts,
@@ -246,7 +246,7 @@ function signedManifest(envelope: unknown, trust: TrustRoot, { traits: { uncheck
   return verifyManifest(envelope, { ...trust, roles: { release: { ...release, threshold: 1 } } });
 }
 
-/** Number of patch bytes decoded at once; even a few bytes can expand to many. */
+/** Number of patch bytes that are decoded at once. It is small, because even a few bytes can expand to many. */
 const pieceBytes = 512;
 
 interface DeltaJob extends Omit<DownloadJob, 'anyLength'> {
@@ -254,8 +254,8 @@ interface DeltaJob extends Omit<DownloadJob, 'anyLength'> {
 }
 
 /**
- * Builds a slot's content from the active one with a patch while the patch downloads; a broken connection is resumed. After a power cut
- * the patch is read from the start, because the decoder's state is lost, but data already in the slot is not rewritten.
+ * Builds a slot's content from the active slot with a patch, while the patch is downloaded. A broken connection is resumed. After a power
+ * cut the patch is read from the start, because the decoder's state is lost, but data that is already in the slot is not rewritten.
  * @returns the number of bytes in the slot @throws AIOT_DELTA_MALFORMED, AIOT_UPDATE_DOWNLOAD, PowerCut
  */
 async function deltaToSlot(job: DeltaJob, ports: DownloadPorts, signal: AbortSignal): Promise<number> {

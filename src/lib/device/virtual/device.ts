@@ -31,7 +31,7 @@ const lookEveryMs = 3600_000;
 
 const lookTimeoutMs = 60_000;
 
-/** Boots a device from its flash; it is not online yet. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (the identity) */
+/** Boots a device from its flash. It goes online only with `connect`. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (the identity) */
 export async function createVirtualDevice(options: VirtualDeviceOptions): Promise<VirtualDevice> {
   const identity = options.identity ?? (await readIdentity(options.identityDir ?? '.'));
   const { name } = identity;
@@ -85,7 +85,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
     });
   }
   const { emit } = hardware;
-  /** An attacker who withholds `desired` must also withhold the timestamp, which is detected and reported. */
+  /** Detects an attacker who withholds `desired`: such an attacker must also withhold the timestamp, which is detected and reported. */
   const lookForFreeze = () => {
     const { keeper } = hardware;
     if (!keeper?.stamped) return;
@@ -93,7 +93,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
       hardware.log('warn', error instanceof Error ? error.message : String(error), error);
     });
   };
-  /** Applies a configuration. A new keep-alive interval needs a new connection, and messages wait until it is established. */
+  /** Applies a configuration. A new keep-alive interval needs a new connection. Until it is established, messages wait. */
   const configured = async ({ report, mqtt }: DeviceConfig) => {
     clearInterval(reports);
     if (report.intervalMs > 0)
@@ -237,7 +237,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
   return device;
 }
 
-/** Handles incoming messages. An invalid payload is logged, never fatal. */
+/** Creates the handler of incoming messages. An invalid payload is only logged. */
 function createInbox(
   hardware: Hardware,
   firmware: () => Firmware,
@@ -288,7 +288,7 @@ interface CommandOptions {
 const remembered = 256;
 
 /**
- * Answers commands; returns null for an expired or already answered one.
+ * Creates the handler of commands. It returns null for a command that has expired or was already answered.
  * @throws AIOT_MESSAGE_MALFORMED if there is no id to reply to
  */
 function createCommander(options: CommandOptions): (payload: Uint8Array) => Promise<[Command, Reply] | null> {

@@ -24,12 +24,12 @@ import type { Radio } from './mqtt-link.js';
 import type { DeviceStore } from './store.js';
 import type { TrustKeeper } from './trust.js';
 
-/** Components that persist across reboots. */
+/** Components that persist when the device reboots. */
 export interface Hardware {
   identity: DeviceIdentity;
   clock: Clock;
   store: DeviceStore;
-  /** Store of configurations, with its own two records and two slots. */
+  /** Store of configurations, separate from the store of models. */
   configStore: DeviceStore;
   source: BundleSource;
   /** Keeps the trust up to date; absent if the device trusts no keys, or gets its updates from elsewhere. */
@@ -41,7 +41,7 @@ export interface Hardware {
   onDead(error: unknown): void;
   /** The recording that is being sent, if any. */
   take: ConfiguredUse['take'];
-  /** A new configuration is in use: applies its connection settings. */
+  /** Called when a new configuration is in use, to apply its connection settings. */
   configured(config: DeviceConfig): Promise<void>;
   /** Capabilities of its firmware. */
   firmware: FirmwareTraits;
@@ -66,7 +66,7 @@ export interface Firmware {
   /** Handles the platform's desired release; null = withdrawn. */
   desire(desired: Desired | null): void;
   readonly config: DeviceConfig;
-  /** The device's report, about the most recent kind of update. */
+  /** The device's report. It is about the most recent kind of update. */
   readonly reported: Reported;
   /** Reports again, as after a reconnect. */
   report(): void;
@@ -74,13 +74,13 @@ export interface Firmware {
   stop(): Promise<void>;
   /** null before the first commit, and if the active bundle is unusable. */
   readonly model: ActiveModel | null;
-  /** The shadow that runs alongside it. */
+  /** The shadow that runs alongside the active model. */
   readonly shadow: ShadowRun | null;
-  /** Number for the next inference message. */
+  /** Sequence number for the next inference message. */
   nextInference(): number;
 }
 
-/** Reads the flash and starts the updaters; a device without a usable model boots as well. */
+/** Reads the flash and starts the updaters. A device without a usable model boots as well. */
 export async function boot(hardware: Hardware): Promise<Firmware> {
   const { identity, clock, source, runtime, radio, emit, log } = hardware;
   let model: ActiveModel | null = null;
@@ -97,7 +97,7 @@ export async function boot(hardware: Hardware): Promise<Firmware> {
     emit({ event: 'reported', reported });
     radio.tell('reported', reported, { retain: true });
   };
-  /** Nothing is reported before the boot is complete; the current state is reported then. */
+  /** Nothing is reported during the boot; the current state is reported when it is complete. */
   const tell = (kind: typeof speaks) => {
     if (!firmware) return;
     speaks = kind;
@@ -207,7 +207,9 @@ export function codeOf(error: unknown): { code?: ErrorCode } {
   return error instanceof AiotError ? { code: error.code } : {};
 }
 
-/** Interval of shadow reports if the desired release is unknown because it was received before the device started, ms. */
+/**
+ * Interval of shadow reports, ms, if the device received the desired release before it started and therefore does not have its interval.
+ */
 const usualMs = 10_000;
 
 /** The shadow of a device and its reports. */
@@ -215,7 +217,7 @@ interface Shadowing {
   readonly now: ShadowRun | null;
   readonly figures: ShadowFigures | null;
   wish(desired: Desired | null): void;
-  /** Replaces the shadow, or stops it. */
+  /** Replaces the shadow; null = stops it. */
   run(next: ShadowRun | null): void;
 }
 
@@ -247,7 +249,7 @@ function createShadowing({ again }: { again: () => void }): Shadowing {
   };
 }
 
-/** Current activities that a configuration must not interrupt. */
+/** Current activities that a new configuration must not interrupt. */
 interface ConfiguredUse {
   /** The recording that is being sent, with its sensor's rate in Hz. */
   take: { sensorHz: number; predict: boolean } | null;
@@ -270,7 +272,7 @@ export function tryConfig(bytes: Uint8Array, { take, model }: ConfiguredUse): De
   throw unfit(`expected ${needed} Hz as required by the active model, got ${rate}`);
 }
 
-/** The configuration in a slot; the default one if it cannot be read, which is reported. */
+/** The configuration in a slot. If it cannot be read, reports the error and returns the default one. */
 function configIn(bytes: Uint8Array | null, tell: (error: unknown) => void): DeviceConfig {
   if (bytes === null) return defaultDeviceConfig;
   try {

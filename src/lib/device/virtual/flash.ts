@@ -2,7 +2,7 @@ import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync,
 import { AiotError } from '../../core/errors.js';
 import { unwritable } from '../../core/files.js';
 
-/** The power was cut. Every later operation fails the same way until `powerOn`. */
+/** Thrown when the power is cut. Every later operation throws it as well until `powerOn`. */
 export class PowerCut extends Error {
   constructor() {
     super('power cut');
@@ -10,7 +10,7 @@ export class PowerCut extends Error {
   }
 }
 
-/** NOR flash as on a chip: erased to 0xFF by sector; a write can only clear bits. Offsets in bytes. */
+/** NOR flash as on a chip: erased to 0xFF by sector; a write can only clear bits. Offsets are in bytes. */
 export interface Flash {
   readonly sectorBytes: number;
   readonly bytes: number;
@@ -140,7 +140,7 @@ function memoryMedium(sectorBytes: number): Medium {
 }
 
 /**
- * A file of the flash's size. Stored inverted: data that was never written is a hole in the file and reads as erased.
+ * A file of the flash's size. Bytes are stored inverted, so that data that was never written is a hole in the file and reads as erased.
  * @throws AIOT_FILE_NOT_WRITABLE, AIOT_FILE_MALFORMED (a file of another size)
  */
 function fileMedium(path: string, bytes: number, sectorBytes: number): Medium {
@@ -172,7 +172,7 @@ function fileMedium(path: string, bytes: number, sectorBytes: number): Medium {
   };
 }
 
-/** Reports a failed write: otherwise the device would report data that does not exist. */
+/** Reports a failed write. Otherwise, the device would report data that was not stored. */
 function kept(path: string, work: () => void): void {
   try {
     work();

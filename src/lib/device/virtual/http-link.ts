@@ -8,13 +8,13 @@ import type { TrustSource } from './trust.js';
 /** Maximum size of a manifest, root or timestamp, bytes. */
 const manifestBytes = 64 * 1024;
 
-/** Longest pause in the platform's response, ms. */
+/** Maximum pause in the platform's response, ms. */
 const silenceMs = 20_000;
 
-/** Longest time from the first byte of a manifest, root or timestamp to its last one, ms. */
+/** Maximum time from the first byte of a manifest, root or timestamp to its last one, ms. */
 const documentMs = 60_000;
 
-/** The device's own certificate; or, for many devices at once, the token of the user who simulates them. */
+/** The device's own certificate. If many devices are simulated at once, the token of the user who simulates them. */
 type Identity =
   | DeviceIdentity
   | { urls: Pick<DeviceIdentity['urls'], 'http'>; ca: string | undefined; token: string | undefined };
@@ -40,7 +40,7 @@ export function createHttpSource(
 
   const get = async (path: string, headers: Record<string, string>, signal: AbortSignal) => {
     const url = new URL(path, origin);
-    // `//elsewhere/x` only looks like a path: a device must contact only its own platform.
+    // `//elsewhere/x` looks like a path, but is the address of another host. A device must contact only its own platform.
     if (url.origin !== new URL(origin).origin && !unchecked?.has('origin')) {
       throw new AiotError('AIOT_UPDATE_DOWNLOAD', `expected a path on ${origin}, got ${path}`);
     }
@@ -114,14 +114,14 @@ export function createHttpSource(
   };
 }
 
-/** The number of received bytes that come before `from`. A server may start earlier than requested, never later. */
+/** Number of received bytes to skip because they are before `from`. A server may start earlier than requested, but never later. */
 function checkRange(header: string | string[] | undefined, from: number): number {
   const start = Number(/^bytes (\d+)-/.exec(String(header))?.[1] ?? Number.NaN);
   if (start <= from) return from - start;
   throw new AiotError('AIOT_UPDATE_DOWNLOAD', `expected bytes from ${from} on, got "${header}"`);
 }
 
-/** The platform does not have this document. A separate class, because older platforms lack some documents. */
+/** Thrown if the platform does not have a document. It is a separate class, because older platforms lack some documents. */
 class NotThere extends AiotError {
   constructor(message: string, endpoint: string) {
     super('AIOT_UPDATE_DOWNLOAD', message, { endpoint });

@@ -7,7 +7,7 @@ import { type DeviceChannel, encodeMessage, topicOf } from '../protocol/codec.js
 /** A device's connection to its broker. */
 export interface DeviceLink {
   readonly online: boolean;
-  /** Publishes at QoS 1; resolves at the PUBACK. While disconnected, messages wait and are sent on reconnection. */
+  /** Publishes at QoS 1 and resolves at the PUBACK. While the device is disconnected, messages wait until it reconnects. */
   publish(
     channel: DeviceChannel,
     message: object,
@@ -15,9 +15,9 @@ export interface DeviceLink {
   ): Promise<void>;
   /** Changes the MQTT keep-alive interval, which requires a new connection. */
   keepAlive(seconds: number): Promise<void>;
-  /** Publishes presence offline and disconnects, once all messages are acknowledged. */
+  /** Once all messages are acknowledged, publishes that the device is offline, and disconnects. */
   close(): Promise<void>;
-  /** Simulates a power cut: no DISCONNECT, so that the broker publishes the last will. */
+  /** Simulates a power cut: sends no DISCONNECT, so that the broker publishes the last will. */
   cut(): void;
 }
 
@@ -26,7 +26,7 @@ export interface LinkOptions {
   /** ms since 1970 */
   now: () => number;
   signal?: AbortSignal | undefined;
-  /** Default 30. */
+  /** Keep-alive interval, s; default 30. */
   keepAliveS?: number;
   /** Called each time the connection and its subscriptions are established. */
   onOnline(): void;
@@ -34,7 +34,7 @@ export interface LinkOptions {
   onMessage(channel: 'desired' | 'command', payload: Uint8Array): void;
 }
 
-/** Connects by mTLS with the device's own certificate. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED */
+/** Connects by mutual TLS with the device's own certificate. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED */
 export async function openLink(options: LinkOptions): Promise<DeviceLink> {
   const { identity, now, signal } = options;
   const { name, urls } = identity;
@@ -87,7 +87,7 @@ export async function openLink(options: LinkOptions): Promise<DeviceLink> {
       await client.endAsync();
       const back = new Promise((resolve) => client.once('connect', resolve));
       client.reconnect();
-      // If the broker is unreachable, messages wait as after any connection loss.
+      // If the broker is unreachable, messages wait, as after any connection loss.
       await Promise.race([back, new Promise((resolve) => setTimeout(resolve, 5000).unref())]);
       if (client.connected) await client.subscribeAsync([topic('desired'), topic('command')], { qos: 1 });
     },
@@ -112,15 +112,15 @@ export async function openLink(options: LinkOptions): Promise<DeviceLink> {
 
 type Publish = DeviceLink['publish'];
 
-/** The broker connection as seen by the rest of the device: it may not exist yet, or be gone during a reboot. */
+/** The broker connection for the rest of the device. It may not exist yet, or be closed during a reboot. */
 export interface Radio {
   readonly link: DeviceLink | null;
   /** Waits for the connection, then for the PUBACK. */
   publish: Publish;
-  /** For messages that matter only now: without a connection they are dropped silently. */
+  /** Sends a message that matters only now: without a connection it is dropped silently. */
   tell(channel: DeviceChannel, message: object, options?: { retain?: boolean }): void;
   attach(link: DeviceLink): void;
-  /** Called when the connection is gone; another may follow. */
+  /** Called when the connection is closed; another one may follow. */
   detach(): void;
   /** Called when no other connection will follow; waiting messages fail with this error. */
   fail(error: unknown): void;

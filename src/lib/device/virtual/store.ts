@@ -5,23 +5,25 @@ import type { Flash } from './flash.js';
 
 /**
  * Layout of a device's flash: two sectors of records, then slot A and slot B of equal size.
- *
  * A record sector is, little-endian, u32 magic `AREC`, u32 counter, u32 length, u32 CRC-32 of counter, length and JSON, then the JSON. As
- * with an ESP32's otadata, the older sector is rewritten, and the valid one with the higher counter is used. A power cut during a write
- * leaves the previous record.
+ * in an ESP32's otadata, the older sector is rewritten, and the valid sector with the higher counter is used. A power cut during a write
+ * therefore leaves the previous record valid.
  */
 export interface DeviceStore {
   readonly slotBytes: number;
-  /** The current record; a blank one on a new flash. */
+  /** Returns the current record, or a blank one on a new flash. */
   readRecord(): DeviceRecord;
-  /** Writes the record, durably when it returns. */
+  /** Writes the record. It is durable when this returns. */
   writeRecord(record: DeviceRecord): void;
   /** Erases the first sectors of a slot, as many as `bytes` occupy. */
   eraseSlot(slot: SlotIndex, bytes: number): void;
   writeSlot(slot: SlotIndex, offset: number, data: Uint8Array): void;
   readSlot(slot: SlotIndex, bytes: number, from?: number): Uint8Array;
   hashSlot(slot: SlotIndex, bytes: number): string;
-  /** Prepares a partly written slot of `bytes` for the rest: erases the sector started last, and returns the offset to resume from. */
+  /**
+   * Prepares a slot that contains a part of `bytes` for the rest: erases the last sector that was started, and returns the offset at
+   * which to resume.
+   */
   resumeSlot(slot: SlotIndex, bytes: number): number;
   /** Slots whose bytes do not match the digest in their record. */
   damagedSlots(record: DeviceRecord): SlotIndex[];
@@ -97,7 +99,7 @@ export function createDeviceStore(flash: Flash): DeviceStore {
         flash.read((firstSector(slot) + sector) * sectorBytes, sectorBytes).every((byte) => byte === 0xff);
       while (written < sectorsFor(bytes) && !erased(written)) written++;
       if (written === 0) return 0;
-      // The last sector that was started may contain a torn write.
+      // The last sector that was started may contain an incomplete write.
       flash.erase(firstSector(slot) + written - 1);
       return (written - 1) * sectorBytes;
     },

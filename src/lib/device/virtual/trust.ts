@@ -17,7 +17,7 @@ import {
 } from '../../formats/manifest/root.js';
 import type { UpdateCheck } from '../update/types.js';
 
-/** A source of roots and timestamps; null = not available. Not verified. */
+/** A source of roots and timestamps, which are not verified; null = not available. */
 export interface TrustSource {
   root(version: number, signal: AbortSignal): Promise<unknown | null>;
   timestamp(signal: AbortSignal): Promise<unknown | null>;
@@ -26,18 +26,21 @@ export interface TrustSource {
 /** The keys and the time that a device currently trusts. */
 interface Trusted {
   trust: TrustRoot;
-  /** Version of the root that last replaced all release keys. Sequences signed under an earlier one are void. */
+  /** Version of the root that last replaced all release keys. Sequence numbers signed under an earlier root are void. */
   epoch: number;
-  /** The verified timestamp; null = the root names no key for timestamps. */
+  /** The verified timestamp; null = the root has no timestamp key. */
   timestamp: Timestamp | null;
   /** ms since 1970; never behind the newest timestamp seen. */
   now: number;
 }
 
 export interface TrustKeeper {
-  /** Walks to the newest root and checks the timestamp. @throws the AIOT_TRUST_… and AIOT_TIMESTAMP_… codes, and the source's errors */
+  /**
+   * Follows the chain of roots to the newest one and checks the timestamp. @throws the AIOT_TRUST_… and AIOT_TIMESTAMP_… codes, and the
+   * source's errors
+   */
   refresh(signal: AbortSignal): Promise<Trusted>;
-  /** Whether the trusted root names a key for timestamps, so that there is one to check. */
+  /** Whether the trusted root has a timestamp key, so that there is a timestamp to check. */
   readonly stamped: boolean;
 }
 
@@ -55,14 +58,14 @@ interface KeeperOptions {
 /** Maximum number of roots processed per refresh, so that an attacker cannot keep the device busy with endless roots. */
 const mostRoots = 64;
 
-/** Keeps a device's trust up to date by TUF's rules: the roots in sequence, then the timestamp. */
+/** Keeps a device's trust up to date by TUF's rules: processes the roots in sequence, then the timestamp. */
 export function createTrustKeeper(options: KeeperOptions): TrustKeeper {
   const { memory, source, clock, unchecked } = options;
   const checked = (check: UpdateCheck) => !unchecked.has(check);
   const first: HeldRoot = options.root ? rootIn(options.root) : heldTrust(options.trust);
   let state: TrustState = memory.read() ?? blankTrust;
   let tail: Promise<unknown> = Promise.resolve();
-  /** The newer of two roots: a newly provisioned identity may contain a newer root than the stored state. */
+  /** Uses the newer of two roots, because a newly provisioned identity may contain a newer root than the stored state. */
   const held = (): HeldRoot => (state.root && state.root.version >= first.version ? state.root : first);
   const keep = async (next: TrustState) => {
     await memory.write(next);
@@ -76,7 +79,7 @@ export function createTrustKeeper(options: KeeperOptions): TrustKeeper {
       if (offered === null) return;
       const rules = { signatures: checked('rootSignature'), version: checked('rootVersion') };
       const root = nextRoot(offered, before, rules);
-      // With the check disabled any root is accepted, so it must not be requested in an endless loop.
+      // With the check disabled, any root is accepted, and an old one would be processed repeatedly.
       if (root.version <= before.version) return;
       const fresh = roleReplaced(before.roles.timestamp, root.roles.timestamp);
       await keep({
@@ -138,7 +141,7 @@ export function createTrustKeeper(options: KeeperOptions): TrustKeeper {
     get stamped() {
       return held().roles.timestamp !== null;
     },
-    // Refreshes run one at a time, because both kinds of update use the same stored state.
+    // Refreshes run one at a time, because models and configurations share the stored state.
     refresh(signal) {
       const done = tail.then(() => refresh(signal));
       tail = done.catch(() => {});
@@ -149,11 +152,11 @@ export function createTrustKeeper(options: KeeperOptions): TrustKeeper {
 
 /** The stored trust state of a device. */
 const trustStateSchema = z.object({
-  /** The newest root it has reached; null = none yet, only the provisioned trust. */
+  /** The newest root that was verified; null = there is only the provisioned trust. */
   root: rootSchema.nullable(),
-  /** Version of the newest timestamp seen, and when it was issued, ms since 1970: the device's clock is never behind that. */
+  /** Version and time of issue (ms since 1970) of the newest timestamp seen. The device's clock is never behind that time. */
   timestamp: z.object({ version: z.int(), issued: z.int() }),
-  /** Version of the root that last replaced all keys that sign releases: sequences restart then. */
+  /** Version of the root that last replaced all keys that sign releases. Sequence numbers start again then. */
   epoch: z.int(),
 });
 
@@ -177,7 +180,10 @@ export function trustInMemory(): TrustMemory {
   };
 }
 
-/** @throws AIOT_FILE_MALFORMED on reading: a device that has lost its trust state must not silently start afresh */
+/**
+ * Stores the trust state in a file. @throws AIOT_FILE_MALFORMED on reading, because a device that has lost its trust state must not
+ * silently start afresh
+ */
 export function trustInFile(file: string): TrustMemory {
   return {
     read() {

@@ -16,11 +16,11 @@ import type { TrustMemory, TrustSource } from './trust.js';
 /** Size of one model slot if no flash is given. */
 export const defaultSlotBytes = 1024 ** 2;
 
-/** Size of the configurations' flash: two records, and a sector for each of two versions. */
+/** Size of the flash for configurations, bytes: two records, and a sector for each of two versions. */
 export const configFlashBytes = 4 * 4096;
 
 export interface VirtualDeviceOptions {
-  /** Folder written by `aiot device provision`; or pass the identity itself. */
+  /** Folder written by `aiot device provision`. The identity can be passed instead. */
   identityDir?: string;
   identity?: DeviceIdentity;
   /** Default: a blank flash in memory. */
@@ -41,7 +41,7 @@ export interface VirtualDeviceOptions {
   source?: BundleSource & Partial<TrustSource>;
   /** Default: MQTT over TLS with the device's certificate. */
   openLink?: typeof openLink;
-  /** For attack tests only, not reachable by any flag, setting or environment variable: checks that this device skips. */
+  /** Checks that this device skips. For attack tests only; no flag, setting or environment variable can set it. */
   unchecked?: readonly UpdateCheck[];
 }
 
@@ -50,13 +50,13 @@ export interface ReplayOptions {
   stream: string;
   /** 1 = as recorded (the default), 2 = twice as fast; `max` = as fast as the broker accepts. */
   speed?: number | 'max';
-  /** Publish the model's predictions; the samples themselves only with `telemetry`. */
+  /** Whether to publish the model's predictions. The samples are published only with `telemetry`. */
   predict?: boolean;
-  /** Publish the samples; default: the opposite of `predict`. */
+  /** Whether to publish the samples; default: the opposite of `predict`. */
   telemetry?: boolean;
   /** Default: the recording's id. */
   recordingId?: string;
-  /** Without a model that fits, predict nothing until an update brings one, instead of failing at the start; `sense` always does. */
+  /** Whether to predict nothing until an update installs a model that fits, instead of failing at the start. `sense` always waits. */
   waits?: boolean;
   signal?: AbortSignal;
 }
@@ -68,19 +68,19 @@ export interface VirtualDevice {
   readonly online: boolean;
   /** The device's report: the active model, and the state of an update. */
   readonly reported: Reported;
-  /** Rejects when the device has died: its state can no longer be saved, or an update failed internally. */
+  /** Rejects when the device has failed: its state can no longer be saved, or an update failed internally. */
   readonly lost: Promise<never>;
   /** Goes online. Lost connections are re-established automatically. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED */
   connect(options?: { signal?: AbortSignal }): Promise<void>;
-  /** Resolves when every message is acknowledged. @throws AIOT_RECORDING_UNFIT, AIOT_DEVICE_NO_MODEL */
+  /** Sends a recording. Resolves when every message is acknowledged. @throws AIOT_RECORDING_UNFIT, AIOT_DEVICE_NO_MODEL */
   replay(recording: Recording, options: ReplayOptions): Promise<FeedResult>;
   /** Reads the sensor until the signal is aborted, then resolves. */
   sense(options: ReplayOptions & { signal: AbortSignal }): Promise<FeedResult>;
-  /** Why the active model predicts nothing on such samples, also logged once; null = it does predict, or there is no model. */
+  /** The reason why the active model cannot predict on such samples, which is also logged once; null = it can, or there is no model. */
   unfit(source: SampleForm): string | null;
   /** Resolves when no update is under way. */
   settled(): Promise<void>;
-  /** Restarts the device: only the contents of the flash are kept. */
+  /** Restarts the device. Only the contents of the flash are kept. */
   reboot(): Promise<void>;
   /** Disconnects cleanly and stops everything it started. The flash keeps its contents; a flash passed in stays open. */
   stop(): Promise<void>;
