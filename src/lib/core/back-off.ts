@@ -1,4 +1,4 @@
-// Apart from the other helpers of time, so that the dashboard can import it: browsers have no `node:timers`.
+// Separate from the other time helpers, because the dashboard imports it, and browsers have no `node:timers`.
 
 /** The delay after `failures` consecutive failures: `firstMs`, doubled for each further failure, up to `mostMs`. */
 export function backOffMs(failures: number, firstMs: number, mostMs = Number.POSITIVE_INFINITY): number {

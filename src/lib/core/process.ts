@@ -51,7 +51,7 @@ export interface RunOptions {
   group?: boolean;
   /** Time between SIGTERM and SIGKILL, ms; default 5000. */
   graceMs?: number;
-  /** How long to wait for output after the program's exit, ms; default 2000. Its children may hold the stream open forever. */
+  /** How long to wait for output after the program's exit, ms; default 2000. Its children may keep the stream open forever. */
   outputMs?: number;
 }
 

@@ -100,13 +100,13 @@ export type LayerConfig = z.output<typeof layerSchema>;
 
 /** Augmentations of raw training windows, drawn again in each epoch. Each value sets a strength; 0 = off. */
 const augment = z.strictObject({
-  /** Largest rotation about a random axis, degrees. It rotates groups of three fields (x, y, z). */
+  /** Maximum rotation about a random axis, degrees. Groups of three fields (x, y, z) are rotated. */
   rotation: z.number().min(0).max(180).default(0),
-  /** Share by which time is stretched or compressed within a window, at most. */
+  /** Maximum share by which time is stretched or compressed within a window. */
   timeWarp: z.number().min(0).max(0.5).default(0),
   /** Standard deviation of Gaussian noise, in standard deviations of the input. */
   noise: z.number().min(0).max(10).optional(),
-  /** Share by which the whole window is scaled up or down, at most. */
+  /** Maximum share by which the whole window is scaled up or down. */
   gain: z.number().min(0).max(0.9).default(0),
 });
 
@@ -114,9 +114,9 @@ const augment = z.strictObject({
 const forest = z.strictObject({
   /** Number of trees; 1 = a single decision tree, grown on all rows. */
   trees: z.int().min(1).max(2000).default(100),
-  /** Largest number of decisions from the root to a leaf; absent = no limit. */
+  /** Maximum number of decisions from the root to a leaf; absent = no limit. */
   depth: z.int().min(1).max(64).optional(),
-  /** Smallest number of different rows in a leaf. */
+  /** Minimum number of distinct rows in a leaf. */
   leaf: z.int().min(1).max(100_000).default(1),
   /** Share of the features that each split chooses among; absent = all for a single tree, otherwise their square root, or a third for values. */
   features: z.number().gt(0).max(1).optional(),
@@ -169,22 +169,22 @@ const quantize = z
   .prefault('int8');
 
 const accept = z.strictObject({
-  /** Lowest macro-F1 of the int8 model by window, on recordings that were not used for training. */
+  /** Minimum macro-F1 of the int8 model by window, on recordings that were not used for training. */
   macroF1: z.number().min(0).max(1).optional(),
-  /** Lowest accuracy of the int8 model, by window. */
+  /** Minimum accuracy of the int8 model, by window. */
   accuracy: z.number().min(0).max(1).optional(),
-  /** Lowest area under the ROC curve. */
+  /** Minimum area under the ROC curve. */
   auc: z.number().min(0).max(1).optional(),
-  /** Largest root mean squared error, in the unit of the value. */
+  /** Maximum root mean squared error, in the unit of the value. */
   rmse: positive.optional(),
   mae: positive.optional(),
-  /** Largest loss of macro-F1 from float to int8, 0..1. */
+  /** Maximum loss of macro-F1 from float to int8, 0..1. */
   drop: z.number().min(0).max(1).optional(),
-  /** Largest arena: a number of bytes, or `32KiB`. */
+  /** Maximum size of the arena: a number of bytes, or `32KiB`. */
   arena: z
     .union([z.int().positive(), z.string().regex(/^\d+ ?(B|KiB|MiB)$/, 'a size such as 32KiB')])
     .optional(),
-  /** Largest .tflite file: bytes, or `60KiB`. */
+  /** Maximum size of the .tflite file: a number of bytes, or `60KiB`. */
   bytes: z
     .union([z.int().positive(), z.string().regex(/^\d+ ?(B|KiB|MiB)$/, 'a size such as 60KiB')])
     .optional(),
@@ -357,8 +357,8 @@ const stepsField = z.unknown().transform((value, context) => {
   // The value is returned in its original form, so that a parsed value can be parsed again.
   if (read.success) return read.data as StepsConfig;
   for (const issue of read.error.issues) {
-    // An issue of a union lists its options one by one. Only the option with problems in the step's fields is useful, not that `false` is
-    // also allowed.
+    // An issue of a union lists its options one by one. Only the option with problems in the step's fields is reported; that `false` is
+    // allowed too would not help.
     const inner = issue.code === 'invalid_union' ? issue.errors.find((each) => each.some(isDeep)) : undefined;
     const found = inner ? inner.map((each) => ({ ...each, path: [...issue.path, ...each.path] })) : [issue];
     context.issues.push(...found.map((each) => ({ ...each, input: value }) as never));

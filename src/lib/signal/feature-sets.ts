@@ -117,11 +117,11 @@ const measures = [
 ];
 
 /**
- * 36 features of a three-axis accelerometer that do not depend on how it is worn. There are 12 of the magnitude, 12 of the part along gravity (the
- * mean vector of the window), and 12 of the size of the part across it.
+ * 36 features of a three-axis accelerometer that do not depend on how it is worn. Twelve describe the magnitude, twelve the part along
+ * gravity (the mean vector of the window), and twelve the size of the part across it.
  *
- * The 12 are: deviation and mean absolute step from sample to sample, in the field's unit; peak frequency in Hz; six shares of the power
- * in 0..12 Hz. The last three are log10 of the variance (floored at 1e-9), skewness, and kurtosis (3 = normal).
+ * The twelve are: deviation and mean absolute step from sample to sample, in the field's unit; peak frequency in Hz; six shares of the
+ * power in 0..12 Hz. The last three are log10 of the variance (floored at 1e-9), skewness, and kurtosis (3 = normal).
  */
 const motionSet: FeatureSetMaker = ({ windowSamples: n, resampleHz }) => {
   const bands = createBandPower(n, resampleHz, motionBandsHz, 'none');

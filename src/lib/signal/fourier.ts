@@ -1,6 +1,6 @@
 import { turn } from './turn.js';
 
-/** A larger prime factor costs more than two transforms of more than twice the length. */
+/** Largest prime factor that is transformed directly. For a larger one, two transforms of more than twice the length are faster. */
 const largestFactor = 60;
 
 interface Fourier {

@@ -12,7 +12,7 @@ import {
   waveletLevels,
 } from './har-transforms.js';
 
-/** The wavelet part has seven bands: six levels, which these window lengths allow. */
+/** Levels of the wavelet part, which yield seven bands. The window lengths below are those that allow six levels. */
 const levels = 6;
 
 export const harWindow = { least: 448, most: 895 };
@@ -80,7 +80,7 @@ export function createHar(n: number, rateHz: number) {
   const means = new Float64Array(3);
   const squares = new Float64Array(3);
   const binHz = rateHz / n;
-  // The original generates its frequencies in steps of rate/n and fails if rounding yields one too many.
+  // The original generates its frequencies in steps of rate/n and fails if rounding yields one frequency too many.
   const keepsLength = Math.ceil(rateHz / binHz) === n;
 
   function timePart(signal: Float64Array, a: number, out: Float64Array): void {

@@ -49,8 +49,8 @@ interface RunEnd extends Partial<Pick<TrainingRun, 'refused' | 'error'>> {
 }
 
 /**
- * Records a run from its beginning, so that a killed training leaves a record without an end. The record is replaced atomically, after the
- * run's files are complete.
+ * Records a run from its beginning, so that even a killed training leaves a record, although without an end. The record is replaced
+ * atomically, after the run's files are complete.
  */
 export class RunRecorder {
   private constructor(

@@ -142,7 +142,7 @@ function inTime(units: string[][], recordings: Recording[]): string[][] {
 }
 
 /**
- * To divide rows by recording or device, the file must state which one each row belongs to.
+ * Requires that the file states the group of each row, without which rows cannot be divided by recording or device.
  * @throws AIOT_USAGE
  */
 export function requireGroups({ rows }: Material, next: string): void {

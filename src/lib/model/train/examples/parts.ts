@@ -89,8 +89,9 @@ function partOf({ parts }: Division, part: Part) {
 }
 
 /**
- * The division for training, in which windows of recordings are closer together (model.train.stride) than those that devices predict. It is unchanged
- * for a table, which has no closer rows, and for a split by window, where closer windows would be on two sides.
+ * The division for training, in which windows of recordings are closer together (model.train.stride) than the windows that devices
+ * evaluate. It is unchanged for a table, which has no closer rows, and for a split by window, where overlapping windows would end up in
+ * different parts.
  */
 export function withStride({ rows }: Material, division: Division, stride: number | undefined): Division {
   if (stride === undefined || rows || division.split.by === 'window') return division;

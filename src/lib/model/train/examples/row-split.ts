@@ -206,8 +206,8 @@ function rowsTogether(rows: number, width: number) {
 }
 
 /**
- * FNV-1a by words, with its upper bits mixed in, because the upper bits of a float must affect the lower bits of the hash. Two different
- * rows with equal hashes have different hashes with another factor and shift.
+ * FNV-1a by words, with its upper bits mixed in, because the upper bits of a float must affect the lower bits of the hash. Rows whose
+ * hashes collide almost never collide with another factor and shift as well.
  */
 function hashOf(words: Uint32Array, from: number, width: number, factor: number, shift: number): number {
   let hash = 0x811c9dc5;

@@ -137,7 +137,7 @@ export function countOf({ parts, letter }: RowPart): number {
   return count;
 }
 
-/** With more different labels than this, they are measured values rather than classes. */
+/** Maximum number of different labels that count as classes; with more, they are considered measured values. */
 const mostClasses = 100;
 
 /**
@@ -198,7 +198,8 @@ function byNumberOrText(a: string, b: string): number {
 
 /**
  * The signal part of a model trained on rows. If the columns are the project's own features, by name and in order, the rows are windows of
- * its signal. Otherwise a row is one sample of a signal of its own: window 1, unchanged.
+ * its signal. Otherwise the columns are the fields of a separate signal, and each row is one sample, which is a window of its own and is
+ * used unchanged.
  */
 export function signalOfRows({ config }: Project, columns: string[]): { signal: SignalSpec; own: boolean } {
   if (Object.keys(config.stream.fields).length > 0) {

@@ -84,7 +84,7 @@ export function partOf(examples: Lesson, by: Standardization, target: TargetScal
   return { inputs, inputSize, classes, values: scaled };
 }
 
-/** Rows of both concatenated, in memory of their own. */
+/** The rows of both lessons concatenated, as a copy. */
 export function together(a: Lesson, b: Lesson): Lesson {
   const inputs = new Float32Array(a.inputs.length + b.inputs.length);
   inputs.set(a.inputs);
@@ -97,7 +97,7 @@ export function together(a: Lesson, b: Lesson): Lesson {
   };
 }
 
-/** Some rows, in memory of their own. */
+/** A copy of these rows. */
 export function someOf({ inputs, inputSize, classes, values }: Lesson, rows: readonly number[]): Lesson {
   const own = new Float32Array(rows.length * inputSize);
   rows.forEach((row, i) => {

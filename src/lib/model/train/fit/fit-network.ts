@@ -51,9 +51,9 @@ export interface Fitted {
   dispose(): void;
 }
 
-/** Minimum interval between checkpoints, which are written to disk: short epochs do not each get one. */
+/** Minimum interval between checkpoints, ms. Writing one takes time, so not every short epoch gets one. */
 const checkpointEveryMs = 2000;
-/** Interval at which Ctrl-C, timers and the display are served. */
+/** Interval at which training yields to signals, timers and progress output, ms. */
 const turnEveryMs = 50;
 
 /**

@@ -37,10 +37,10 @@ interface Columns {
 }
 
 /**
- * Grows a random forest (Breiman, Machine Learning 45, 2001). Each tree is grown on rows drawn with replacement, but a single tree on all rows.
- * Each split is the best one among a random subset of the features, by Gini impurity for classes and by variance for values. A leaf predicts
- * the weighted shares of its classes, or the mean of its values; the forest predicts the mean over its trees. Equal rows, options and seeds
- * result in equal trees.
+ * Grows a random forest (Breiman, Machine Learning 45, 2001). Each tree is grown on rows drawn with replacement; a forest of one tree uses
+ * all rows. Each split is the best one among a random subset of the features, by Gini impurity for classes and by variance for values. A
+ * leaf predicts the weighted shares of its classes, or the mean of its values; the forest predicts the mean over its trees. Equal rows,
+ * options and seeds result in equal trees.
  * @returns trees whose leaves, divided by the number of trees, add up to the prediction: one share per class, or the value
  * @throws the abort reason of `signal`
  */
