@@ -24,8 +24,8 @@ export function timeOfId(id: string): number {
 }
 
 /**
- * An empty record whose keys are chosen by others. It inherits nothing, so `constructor` and `__proto__` are ordinary keys. With a plain
- * object, such keys would find or change inherited members, or store nothing.
+ * An empty record for keys from outside, such as names chosen by users. It inherits nothing, so `constructor` and `__proto__` are ordinary
+ * keys. With a plain object, such keys would find or change inherited members, or store nothing.
  */
 export function dictionary<Value>(): Record<string, Value> {
   return Object.create(null) as Record<string, Value>;

@@ -243,7 +243,7 @@ export function withYoungHeapKept(thread: Worker): Worker {
 }
 
 /**
- * Keeps the heap small in processes that run for months. By default, V8 lets the heap double or more before it collects the old generation. After
+ * Keeps the heap small in processes that run for months. By default, the heap at least doubles before V8 collects the old generation. After
  * this call, it collects whenever the heap has grown by `growthPercent`, and the young generation grows no further.
  */
 export function keepHeapSmall(growthPercent = 20): void {
@@ -270,10 +270,10 @@ const quietMs = 10 * 60_000;
 const quietGrowth = 50;
 
 /**
- * Fits V8's heap to the traffic of a process that runs for months. Objects of connections live for days: a small heap that is collected often
- * holds little garbage beside them. Objects of messages live for milliseconds: with a large young generation most of them die in it, instead of
- * being copied. After the start, and when the traffic has ended, the remaining garbage is collected, because a quiet heap would otherwise stay as
- * large as it is.
+ * Fits V8's heap to the traffic of a process that runs for months. Objects of connections live for days: a small heap that is collected
+ * often contains little garbage beside them. Objects of messages live for milliseconds: with a large young generation most of them die in
+ * it, instead of being copied. After the start, and when the traffic has ended, the remaining garbage is collected, because a quiet heap
+ * would otherwise stay as large as it is.
  * @param received number of messages received so far
  * @returns a function that stops it
  */

@@ -325,7 +325,7 @@ const step = z.strictObject({
   out: z.record(stepName, inside).optional(),
   /** Outputs to copy after a successful run: the name of an output, and its destination in the project. */
   publish: z.record(stepName, inside).optional(),
-  /** Steps that must be done first, besides those whose outputs are inputs of this one. */
+  /** Steps that must finish first, besides those that produce inputs of this one. */
   needs: z.array(stepName).optional(),
   /** Condition on results of earlier steps, such as `drift.drifted = true`. */
   when: z.string().min(1).optional(),
@@ -466,7 +466,7 @@ export function projectJsonSchema(): JsonSchema {
     io: 'input',
     target: 'draft-7',
     override: ({ zodSchema, jsonSchema }) => {
-      // JSON Schema does not know this keyword of Zod; the pattern beside it is equivalent.
+      // JSON Schema does not have this keyword of Zod; the pattern beside it is equivalent.
       if ((jsonSchema.format as string) === 'starts_with') delete jsonSchema.format;
       // The schema of the steps is in a transformation, which JSON Schema cannot express.
       if ((zodSchema as unknown) === stepsField) jsonSchema.anyOf = [byName(), inner(stepsInOrder)];

@@ -247,8 +247,8 @@ export type Notify = (...lines: string[]) => Promise<void>;
 
 /**
  * Returns a function that reports our state to systemd. It uses systemd's own `systemd-notify`, because Node has no Unix datagram sockets,
- * and waits until systemd has identified the sender. One call costs about 5 ms of CPU. @returns undefined if systemd does not want to be
- * notified
+ * and waits until systemd has identified the sender. One call costs about 5 ms of CPU. @returns undefined if systemd does not expect
+ * notifications
  */
 export function notifierFor(
   env: Environment = process.env,

@@ -259,7 +259,7 @@ export class Connections {
       }
       this.move(next, 'unproven');
       const { begin } = next;
-      // `begin` holds the hello. Without this, the entry would keep the hello until the connection closes.
+      // `begin` refers to the hello, which would otherwise stay in memory until the connection closes.
       next.begin = nothing;
       begin();
     }

@@ -71,10 +71,10 @@ async function keepRunning(
   });
 }
 
-/** Maximum share of time that a periodic task takes. A task that takes long, for example for a large fleet, therefore runs less often. */
+/** Maximum share of time spent on a periodic task. A long task, for example for a large fleet, therefore runs less often. */
 const mostShare = 0.1;
 
-/** Calls `task` periodically until the signal ends; less often if it takes long. */
+/** Calls `task` periodically until the signal ends; less often if the task is slow. */
 export async function every(
   periodMs: number,
   signal: AbortSignal,

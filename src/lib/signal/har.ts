@@ -205,7 +205,7 @@ interface AxisSums {
   waveform: number;
   /** Σ sign(|step| − 0.05): the original's "Wilson amplitude", which counts small steps as −1. */
   wilson: number;
-  /** Steps at which the sign changes; 0 is a sign of its own. */
+  /** Number of sign changes from one step to the next; 0 counts as a sign of its own. */
   signChanges: number;
 }
 

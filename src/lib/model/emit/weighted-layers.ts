@@ -322,7 +322,7 @@ interface Rows {
   outputs: number;
   length: number;
   whole: number;
-  /** Whether weights are ordered by cell and vectors hold outputs, which suits few cells and many outputs. */
+  /** Whether weights are ordered by cell and each vector contains several outputs. This suits few cells and many outputs. */
   turned: boolean;
 }
 

@@ -180,8 +180,8 @@ const cortexM4: KernelCosts = {
 };
 
 /**
- * Cortex-M0+: no published kernel measurements were found. A multiply-add of the C loop takes two byte loads of 2 cycles, a multiply and an add of 1
- * each, and about 3 for the loop itself.
+ * Cortex-M0+: no published kernel measurements were found. A multiply-add of the C loop needs two byte loads of 2 cycles, a multiply and an
+ * add of 1 cycle each, and about 3 cycles for the loop itself.
  */
 const cortexM0: KernelCosts = {
   convolution: 9,

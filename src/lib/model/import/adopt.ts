@@ -18,8 +18,8 @@ interface Adopted {
 }
 
 /**
- * Makes a network the project's own, as if `model train` had produced it. The data is split and checked as for training, and the network
- * is evaluated on the validation set. build/ gets everything that quantize, evaluate and push need.
+ * Makes a network the project's own, with the same files that `model train` would write. The data is split and checked as for training, and
+ * the network is evaluated on the validation set. build/ gets everything that quantize, evaluate and push need.
  * @throws AIOT_LABELS_UNFIT if `classes` are not the project's; AIOT_MODEL_UNFIT if its input or output does not have the project's sizes;
  * any error of `trainProject`
  */

@@ -53,7 +53,7 @@ class Draft {
   private readonly waiting = rewrites.map(() => [] as Node[]);
   /**
    * Numbers that may still be computed to fold constants. A hostile file with a long chain of factors behind one large layer would take
-   * hours; in real networks, each layer is followed by a few.
+   * hours; in real networks, only a few factors follow each layer.
    */
   private foldable: number;
   private readonly first: Node = { operator: undefined as never, next: undefined, live: false, waits: [] };

@@ -201,8 +201,8 @@ function ofReadings({ info, model }: Model, widened: (graph: Graph) => Graph): G
 
 /**
  * The network with a standardization before its single float32 input: the mean is subtracted, then the result is divided by the deviation,
- * with one constant per input. A factor and an offset, or changed weights of the first layer, would not be accurate: with a large mean and
- * a small deviation, single precision would lose the significant digits. The input keeps its name.
+ * with one constant per input. A factor and an offset, or changed weights of the first layer, would be inaccurate. With a large mean and a
+ * small deviation, single precision would lose the significant digits. The input keeps its name.
  */
 export function standardizing(graph: Graph, { mean, deviation }: Standardization): Graph {
   const [x = -1] = graph.inputs;

@@ -27,8 +27,8 @@ interface Answer {
 
 /**
  * Responses to requests with an Idempotency-Key. Completion is recorded in the transaction of the change itself (through its event), and
- * the response is stored afterwards. A process that dies between the two therefore does not repeat the change. A response may hold a
- * secret, and secrets are never stored in the clear: it is sealed with the requester's token.
+ * the response is stored afterwards. A process that dies between the two therefore does not repeat the change. A response may contain a
+ * secret, so it is sealed with the requester's token.
  */
 export class Answers {
   private readonly working = new AsyncLocalStorage<Pending & { noted: boolean }>();

@@ -68,7 +68,7 @@ export function secretsIn({ store, devices, events, now }: SecretParts): DeviceS
   const write = (name: string, hash: string | null, type: NewEvent['type'], who: string) =>
     devices.inTurn(async () => {
       const device = devices.record(name);
-      // The first secret lets a registered device connect, as its first certificate would.
+      // A registered device may connect once it has its first secret or certificate.
       const first = hash !== null && device.state === 'registered';
       const state = first ? deviceStep(device.state, 'certified') : device.state;
       await devices.update(device, { state }, async (transaction) => {

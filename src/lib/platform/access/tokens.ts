@@ -100,7 +100,7 @@ export class Tokens {
     });
   }
 
-  /** Returns one of the caller's own tokens; operators may read anyone's. @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED */
+  /** Returns one of the caller's own tokens; operators may read any token. @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED */
   async show(id: string, by: Grantor): Promise<Token> {
     const token = await this.get(id);
     if (by.role === 'operator' || token.owner === (await this.get(by.token)).owner) return token;
@@ -241,7 +241,7 @@ function refused(message: string): AiotError {
   return new AiotError('AIOT_NOT_ALLOWED', message);
 }
 
-/** Format of a token. The prefix lets scanners for leaked secrets recognize it. */
+/** Format of a token. Scanners for leaked secrets recognize the prefix. */
 const tokenPattern = /^aiot_[A-Za-z0-9_-]{43}$/;
 
 /** Returns a token and its row. `validMs`: a year when absent. */

@@ -12,7 +12,7 @@ import { BlobBlocks, BlobMemory, BlobReading, closeBlob, openBlob, openRegular, 
 import { type BlobStore, damagedBlob, hexOf, noSuchBlob } from './store.js';
 
 /**
- * Opens the folder, or the bucket of `s3://BUCKET[/PREFIX]?endpoint=…&region=…`, in which case the folder holds uploads in progress.
+ * Opens the folder, or the bucket of `s3://BUCKET[/PREFIX]?endpoint=…&region=…`, in which case the folder contains uploads in progress.
  * @throws AIOT_USAGE (another scheme), AIOT_STREAM_URL, AIOT_BLOBS_UNAVAILABLE
  */
 export async function openBlobs(folder: string, sync?: Sync, url?: string): Promise<BlobStore> {

@@ -60,8 +60,8 @@ export function damagedBlob(digest: string, how: string, cause?: unknown): AiotE
 }
 
 /**
- * Parses one range of a Range header (RFC 9110, 14.1.2) into inclusive offsets. Null = send everything: no header, another unit, several ranges, or a
- * malformed one, all of which the RFC lets a server ignore. `unsatisfiable`: it begins beyond the end.
+ * Parses one range of a Range header (RFC 9110, 14.1.2) into inclusive offsets. Null = send everything: no header, another unit, several
+ * ranges, or a malformed one, all of which a server may ignore according to the RFC. `unsatisfiable`: it begins beyond the end.
  */
 export function parseRange(
   header: string | undefined,

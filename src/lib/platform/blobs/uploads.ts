@@ -49,8 +49,9 @@ interface Parts {
 }
 
 /**
- * Resumable uploads of blobs, across broken connections and restarts: `ID.part` holds the bytes received, `ID.json` describes the expected blob. An
- * offset is reported only once everything before it is synced. When two clients append to one upload, the later one takes over.
+ * Resumable uploads of blobs, across broken connections and restarts: `ID.part` contains the bytes received, `ID.json` describes the
+ * expected blob. An offset is reported only once everything before it is synced. When two clients append to one upload, the later one takes
+ * over.
  */
 export class Uploads {
   private readonly writing = new Map<string, { stop: () => void; ended: Promise<unknown> }>();
@@ -329,7 +330,7 @@ function absent(error: unknown): null {
   throw error;
 }
 
-/** Yields incoming data until another client takes the upload over. @throws AIOT_REQUEST_INVALID then */
+/** Yields incoming data until another client takes over the upload. @throws AIOT_REQUEST_INVALID then */
 async function* untilAborted(
   source: AsyncIterable<Uint8Array>,
   signal: AbortSignal,

@@ -62,7 +62,7 @@ interface BrokerParts {
   unavailable?: () => boolean;
 }
 
-/** Origin of a socket, when the listener knows more than the socket reveals. */
+/** Origin of a socket, for listeners whose sockets do not provide it. */
 interface Arrival {
   /** For WebSocket connections: the underlying socket, which has the certificate. */
   below?: Duplex;
@@ -309,7 +309,7 @@ function startSweeps(core: Core, admission: Admission): () => void {
   };
 }
 
-/** Ends the sessions whose clients have not come back in time. */
+/** Ends sessions that have been offline for longer than their expiry interval. */
 function sweepSessions(core: Core): void {
   const { state, figures, log } = core;
   const now = core.now();

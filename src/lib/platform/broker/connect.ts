@@ -21,7 +21,7 @@ interface Admitted {
   properties: IConnackPacket['properties'];
 }
 
-/** Owner of a client id: another identity cannot take over a session by using its client id. */
+/** Owner of a client id: a session cannot be taken over by another identity with the same client id. */
 function ownerOf(identity: Identity): string {
   if (identity.kind === 'device') return `device:${identity.name}`;
   if (identity.kind === 'board') return 'board';

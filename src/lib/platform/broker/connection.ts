@@ -467,8 +467,8 @@ export class Connection {
   }
 
   /**
-   * Whether an acknowledgment belongs to a message. If not, an MQTT 3.1.1 connection ends. In MQTT 5 only an acknowledgment of the wrong kind ends
-   * it; an unknown id is answered with a reason code. Clients of MQTT 3.1 may repeat acknowledgments.
+   * Whether an acknowledgment belongs to a message. If not, an MQTT 3.1.1 connection ends. In MQTT 5 only an acknowledgment of the wrong
+   * kind ends it; for an unknown id, the response is a reason code. Clients of MQTT 3.1 may repeat acknowledgments.
    */
   private isKnown(entry: Outgoing | 'unknown' | 'wrong'): entry is Outgoing {
     if (typeof entry !== 'string') return true;

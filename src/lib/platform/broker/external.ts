@@ -20,7 +20,7 @@ export interface ExternalParts {
   url: string;
   /** Id of the platform, the same for all of its processes: the broker has one session for all of them. */
   platform: string;
-  /** Decides which process holds that session. */
+  /** Decides which process has that session. */
   leader: Leader;
   devices: Devices;
   /** Called when a device may no longer connect, or not with its current credentials; updates the revocation list for the broker. */

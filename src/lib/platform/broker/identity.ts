@@ -48,8 +48,8 @@ export interface Entrance {
 }
 
 /**
- * Result of the TLS handshake: the fingerprint (SHA-256 of the DER, hex) of a valid certificate from our CA, `refused` for an expired one
- * or one from another CA, null for none.
+ * Result of the TLS handshake: the fingerprint (SHA-256 of the DER, hex) of a valid certificate from our CA. `refused`: a certificate that
+ * has expired or is from another CA. Null: no certificate.
  */
 export function peerOf(socket: unknown): { fingerprint: string } | 'refused' | null {
   const tls = socket as Partial<TLSSocket>;

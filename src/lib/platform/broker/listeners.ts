@@ -97,8 +97,8 @@ async function startListeners(broker: Broker, options: ListenerOptions): Promise
       {
         ...{ ...options.tls, requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.2' },
         handshakeTimeout: broker.limits.connectMs,
-        // Device connections are long-lived. TLS session tickets hold the client's certificate and cost each connection 11 kB of buffers that are
-        // never freed.
+        // Device connections are long-lived. TLS session tickets contain the client's certificate, and each connection would need 11 kB of
+        // buffers that are never freed.
         secureOptions: constants.SSL_OP_NO_TICKET,
       },
       (socket) => broker.handle(socket, undefined, known(socket)),

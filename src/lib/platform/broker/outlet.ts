@@ -4,7 +4,7 @@ import type { Core } from './broker.js';
 import type { Link, Outgoing, Session } from './sessions.js';
 import { ack, type BrokerMessage, type ConnectPacket, encodeDelivery, type Qos } from './wire.js';
 
-/** Bytes that may be pending in a socket before queues hold messages back. */
+/** Bytes that may be pending in a socket before messages are kept in the session's queue. */
 const roomyBytes = 1024 ** 2;
 
 /** A client's limits for the messages that it receives, from CONNECT. */

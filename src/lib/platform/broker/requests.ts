@@ -31,7 +31,7 @@ import {
 // By default, mqtt-packet creates 65,536 buffers with the first packet, one for each packet identifier, which take over 8 MB.
 writeToStream.cacheNumbers = false;
 
-/** Largest SUBSCRIBE or similar packet, bytes: mqtt-packet takes some microseconds per filter and blocks other clients meanwhile. */
+/** Largest SUBSCRIBE or similar packet, bytes: mqtt-packet needs a few microseconds per filter, during which other clients wait. */
 const largestRequest = 256 * 1024;
 
 /** Largest value of a four byte integer; as a session expiry interval it means never. */

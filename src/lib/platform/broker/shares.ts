@@ -30,7 +30,10 @@ export function nextMember(share: Member, qos: Qos): Session | null {
   return shortest;
 }
 
-/** A member under whose session the log can record a message for another member whose session is not in the log; undefined = there is none. */
+/**
+ * A member under whose session the log can record a message, if the message's receiver has a session that is not in the log. Undefined =
+ * there is none.
+ */
 export function homeOf({ members }: Member, except: Session | null, qos: Qos): Session | undefined {
   for (const [session, grant] of members) {
     if (session !== except && session.persistent && Math.min(grant.qos, qos) > 0) return session;

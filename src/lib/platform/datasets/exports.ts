@@ -113,7 +113,7 @@ class Pieces {
   }
 }
 
-/** Quotes a text cell. A cell that a spreadsheet would take for a formula is left unchanged: it is data and must round-trip. */
+/** Quotes a text cell. A cell that a spreadsheet would interpret as a formula is left unchanged, because data must round-trip. */
 function quoted(text: string): string {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -261,7 +261,7 @@ const saveEveryMs = 500;
 /** Interval at which external jobs are checked, ms. */
 const lookEveryMs = 1000;
 
-/** Runs jobs of known kinds in order of creation, and fails jobs whose program has stopped reporting. */
+/** Runs jobs of the platform's own kinds in order of creation. External jobs fail if their program stops reporting. */
 export class JobRunner implements Worker {
   readonly name = 'jobs';
   private readonly running = new Map<string, Promise<void>>();

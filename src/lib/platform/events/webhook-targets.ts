@@ -176,7 +176,7 @@ function rangeOf(cidr: string): Range {
 function numberOfAddress(address: string): bigint {
   const [plain = ''] = address.split('%');
   if (!plain.includes(':')) return numberOf(plain.split('.'), 10, 8n);
-  // A tail in dotted decimal stands for two groups.
+  // An IPv4 tail in dotted decimal represents two groups.
   const hex = plain.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a, b, c, d) =>
     [256 * Number(a) + Number(b), 256 * Number(c) + Number(d)].map((group) => group.toString(16)).join(':'),
   );

@@ -126,7 +126,7 @@ function guardConnections(server: Server, connections: Connections): void {
   server.on('tlsClientError', (_error, socket) => socket.destroy());
 }
 
-/** At shutdown no new connection is accepted, and requests in progress are answered within their time; then all connections are closed. */
+/** At shutdown, no new connection is accepted, and requests in progress have limited time to finish. Then all connections are closed. */
 function drainAtEnd(app: FastifyInstance, patienceMs: number | undefined): void {
   const drain = new Drain();
   app.addHook('onRequest', async ({ routeOptions }, { raw }) => {

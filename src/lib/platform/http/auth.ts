@@ -77,7 +77,7 @@ export function guard(
     else request.user = who;
     const refusal = refusalOf(who, access, request);
     if (refusal !== null) throw new AiotError('AIOT_NOT_ALLOWED', refusal);
-    // Responses that take long (a download, server-sent events) end when their token does.
+    // Long responses (a download, server-sent events) end when their token does.
     if (who.kind === 'user')
       whenClosed(
         reply.raw,

@@ -60,7 +60,7 @@ export function limitRequests(app: FastifyInstance, { bodyMs, pauseMs } = usualT
   app.addHook('onRequest', async (request, reply) => {
     checkHead(request);
     const { socket } = request.raw;
-    // A body streamed to disk may take long, but may not pause for long.
+    // A body streamed to disk may last long, but not pause for long.
     if (/^application\/(offset\+)?octet-stream\b/i.test(request.headers['content-type'] ?? '')) {
       // A connection may carry many such requests: each removes its listener. Node resets the timeout for the next one.
       const cut = () => socket.destroy();

@@ -136,13 +136,13 @@ function webSockets(): Promise<import('ws').WebSocketServer> {
 }
 
 /**
- * Rejects requests from pages of other origins: WebSockets are not subject to the same-origin policy, and browsers add the session cookie
+ * Rejects requests from pages of other origins. WebSockets are not subject to the same-origin policy, and browsers add the session cookie
  * to requests of other ports and subdomains of this host too. Behind a proxy, the host is the one that it forwards. @throws
  * AIOT_NOT_ALLOWED
  */
 function checkOrigin({ headers }: FastifyRequest, url: string): void {
   const { origin, host, authorization } = headers;
-  // Programs with a token send no origin, and other pages cannot know a token.
+  // Programs with a token send no origin, and other pages do not have the token.
   if (origin === undefined && authorization !== undefined) return;
   if (origin !== undefined && (origin === `https://${host}` || origin === new URL(url).origin)) return;
   throw new AiotError(
@@ -278,7 +278,7 @@ class LiveConnection {
   private async followMessages(id: number, filter: string, signal: AbortSignal): Promise<void> {
     const { broker } = this.parts;
     const { scopes } = this.user;
-    // A shared subscription would take messages from the other members of its group.
+    // A shared subscription would divert messages from the other members of its group.
     if (!isFilter(filter) || filter.startsWith('$share/') || !fitsLimits(broker.limits, filter))
       throw new AiotError(
         'AIOT_REQUEST_INVALID',
@@ -340,7 +340,7 @@ class LiveConnection {
     this.sinceBeatMs += tickMs;
     if (this.sinceBeatMs < (this.parts.liveBeatMs ?? liveBeatMs)) return;
     this.sinceBeatMs = 0;
-    // A page that does not answer a ping is gone or no longer reads.
+    // A page that does not respond to a ping is gone or no longer reads.
     if (!this.isAlive) {
       this.socket.terminate();
       return;

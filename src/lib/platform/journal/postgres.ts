@@ -32,7 +32,7 @@ class PostgresTables implements Tables {
 
   constructor(private readonly pool: PostgresPool) {}
 
-  /** Creates the tables or upgrades those of an earlier version. A lock lets only one replica do so at a time. */
+  /** Creates the tables or upgrades those of an earlier version. A lock ensures that only one replica does so at a time. */
   async make(): Promise<void> {
     await this.transaction(async ({ rows }) => {
       await rows('SELECT pg_advisory_xact_lock($1)', [making]);

@@ -57,8 +57,8 @@ export interface Changes {
    */
   on(what: Changed, listener: () => void): () => void;
   /**
-   * Returns a function that calls `take` with the names of devices changed since its last call, including at least all visible changes. Observing a
-   * device is not a change. If `take` fails, its names are passed again.
+   * Returns a function that calls `take` with the names of devices changed since its last call, including at least all visible changes.
+   * Observing a device is not a change. If `take` fails, the names are passed again the next time.
    */
   followDevices(): FollowDevices;
 }

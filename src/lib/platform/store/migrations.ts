@@ -144,9 +144,9 @@ const rolloutWaves = `
 `;
 
 /**
- * Clients of the Direct Device Integration API. `device` is a device's id, so that a re-created device starts without history. An action
- * is a desired release under the client's number for it; `data` is JSON with the fields of ddi/action.ts. `wants`: 1 = its attributes are
- * requested.
+ * Clients of the Direct Device Integration API. `device` is a device's id, so that a re-created device starts without history. An action is
+ * a desired release under the client's number for it; `data` is JSON with the fields of ddi/action.ts. `wants`: 1 = the client's attributes
+ * are requested.
  */
 const ddi = `
   CREATE TABLE ddiActions (

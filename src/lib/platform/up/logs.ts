@@ -157,7 +157,7 @@ function noLog(path: string): AiotError {
   });
 }
 
-/** A log of this size is rotated, bytes. Together with the previous one it takes at most twice as much. */
+/** A log of this size is rotated, bytes. Together with the previous log, at most twice as much space is used. */
 const largestLog = 16 * 1024 ** 2;
 
 const periodMs = 5000;

@@ -29,7 +29,7 @@ export interface OnnxAttribute {
   floats: readonly Float32Array[];
   integers: readonly number[];
   strings: readonly Uint8Array[];
-  /** Name of the enclosing function's attribute whose value this one has. */
+  /** Name of the enclosing function's attribute that provides the value of this one. */
   reference: string;
 }
 

@@ -25,7 +25,7 @@ export interface Activation {
 
 export type Value = Constant | Activation;
 
-/** Maximum number of operators, which bounds the time that any file takes. An unrolled recurrent layer has many. */
+/** Maximum number of operators, which limits the duration of any import. An unrolled recurrent layer has many. */
 export const mostOperators = 10_000;
 
 /** Maximum number of inputs of one CONCATENATION. */

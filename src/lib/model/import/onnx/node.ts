@@ -111,7 +111,7 @@ export interface SlicedAxis {
   count: number;
 }
 
-/** The elements that a Slice takes along each axis of the shape. @throws AIOT_FILE_MALFORMED */
+/** The elements that a Slice selects along each axis of the shape. @throws AIOT_FILE_MALFORMED */
 export function slicedAxes(
   shape: readonly number[],
   starts: readonly number[],

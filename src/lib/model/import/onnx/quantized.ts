@@ -55,8 +55,8 @@ function real(call: NodeCall, [x, scale, zero]: [number, number, number], axis: 
 }
 
 /**
- * Inputs: x, its scale and zero point; the weights, their scale and zero point; the output's scale and zero point; and an int32 bias, whose
- * scale is the product of the scales of x and the weights.
+ * Inputs: x, the weights and the output, each with scale and zero point, and an int32 bias. The bias's scale is the product of the scales
+ * of x and the weights.
  */
 const quantizedConvolution: Lower = (call) => {
   const weights = real(call, [3, 4, 5], 0);

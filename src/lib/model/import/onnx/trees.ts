@@ -34,8 +34,8 @@ function keyBelow(value: number, where: string): number {
 }
 
 /**
- * Conditions of branches: how the key follows from the threshold, and whether the condition holds for values up to the key. If so, the true
- * branch is `low`; otherwise it is `high`.
+ * Conditions of branches: how the key is derived from the threshold, and whether the condition holds for values up to the key. If so, the
+ * true branch is `low`; otherwise it is `high`.
  */
 const conditions: Readonly<Record<string, { key: typeof keyAtMost; isBelow: boolean }>> = {
   BRANCH_LEQ: { key: keyAtMost, isBelow: true },

@@ -4,7 +4,9 @@ import { hasJobEnded } from '../../../api/contract/jobs.js';
 import type { Routes } from '../parts.js';
 import { serve } from '../serve.js';
 
-/** Interval at which a job is checked for waiting clients, ms, and at which a comment is sent while nothing changes. */
+/**
+ * Interval at which a job is queried on behalf of waiting clients, ms, and interval of the comments that are sent while nothing changes.
+ */
 const lookEveryMs = 300;
 
 const heartbeatMs = 15_000;
