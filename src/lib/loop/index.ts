@@ -1,6 +1,6 @@
 /**
- * Sensor → window → features → model → smoothing → outputs, unattended for months on a Pi or any Linux box. Trains only the last
- * layer, and only when taught by hand.
+ * Sensor → window → features → model → smoothing → outputs, unattended for months on a Pi or any Linux machine. Training changes only the
+ * model's last layer, and only on request.
  */
 export { motionStreams, type StageResult } from './har/layout.js';
 export { serveTraining } from './model/trained.js';

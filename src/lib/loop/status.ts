@@ -6,7 +6,7 @@ export const loopStatusSchema = z.object({
   pid: z.int(),
   /** ms since 1970. */
   startedAt: z.number(),
-  /** When this status was written. */
+  /** Time at which this status was written, ms since 1970. */
   at: z.number(),
   /** `running`; `waiting` for its sensor or its model; `stopped`. */
   state: z.enum(['running', 'waiting', 'stopped']),
@@ -56,7 +56,9 @@ export const loopStatusSchema = z.object({
 
 export type LoopStatus = z.output<typeof loopStatusSchema>;
 
-/** The observable state of a running loop: the status file, the health page, a live view. Reading it is cheap and has no side effects. */
+/**
+ * Access to the state of a running loop, for the status file, the health page or a live view. Reading it is cheap and has no side effects.
+ */
 export interface LoopMonitor {
   status(): LoopStatus;
 }

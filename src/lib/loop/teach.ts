@@ -26,15 +26,15 @@ import {
 import type { SampleBatch } from '../sensor/types.js';
 import type { ModelKeeper } from './types.js';
 
-/** Maximum wait for another process that changes the same data folder, ms; the same as for `data record`. */
+/** Maximum wait for another process that has locked the data folder, ms; the same as in `data record`. */
 const lockMs = 30_000;
 
 /** Number of decimals of the values in stored recordings. */
 const decimals = 6;
 
 /**
- * Opens the teacher of a running loop's model. Recordings are stored first, whatever the model makes of them. Then its last layer
- * is retrained, compared with the current one on held-out data, and used if it is not worse.
+ * Opens the teacher of a running loop's model. Marked samples are first stored as recordings, even if retraining fails. The last layer is
+ * then retrained, compared with the current one on held-out data, and used if it is not worse.
  * @throws AIOT_MODEL_UNFIT if the model in use has no class names
  */
 export function createTeacher(options: TeacherOptions): Teacher {
@@ -83,7 +83,7 @@ class LoopTeacher implements Teacher {
     try {
       const { label: text, seconds = this.seconds } = readMark(payload);
       const { label, isKnown } = recordedLabel(this.options.keeper.current().info, text);
-      // Copied now, because the label does not apply to samples that arrive while earlier requests are being saved.
+      // The samples are copied now, because the label does not apply to samples that arrive while earlier requests are being saved.
       const recording = this.take(label, seconds);
       void this.inTurn(async () => {
         await this.save(recording);
@@ -105,7 +105,7 @@ class LoopTeacher implements Teacher {
   }
 
   async settled(): Promise<void> {
-    // Repeated, because further requests may be made during the wait.
+    // Repeats, because further requests may be made while it waits.
     let seen: Promise<unknown> | null = null;
     while (seen !== this.work) {
       seen = this.work;
@@ -118,7 +118,7 @@ class LoopTeacher implements Teacher {
     await this.settled();
   }
 
-  /** Duration of one mark. */
+  /** Number of seconds that a mark covers. */
   private get seconds(): number {
     const { windowSamples, resampleHz } = this.options.keeper.current().info.signal;
     return this.options.seconds ?? Math.max(5, (2 * windowSamples) / resampleHz);
@@ -228,11 +228,11 @@ class LoopTeacher implements Teacher {
   }
 }
 
-/** Yields to the event loop, so that waiting samples are processed. */
+/** Yields to the event loop, so that samples that have arrived are processed. */
 const breathe = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 export interface TeacherOptions {
-  /** Describes its recordings. */
+  /** The project that the recordings belong to. */
   project: Project;
   keeper: ModelKeeper;
   /** Fields of the batches that are pushed, in order. */
@@ -240,11 +240,11 @@ export interface TeacherOptions {
   rateHz: number;
   /** Data folder for recordings; default: the project's own. */
   folder?: string | undefined;
-  /** Duration of one mark, seconds; default: twice the model's window, at least 5. */
+  /** Number of seconds that a mark covers; default: twice the model's window, at least 5. */
   seconds?: number | undefined;
-  /** How far back a mark can reach, seconds. */
+  /** Maximum age of the samples that a mark can cover, seconds. */
   keepSeconds?: number | undefined;
-  /** Author of the recordings. */
+  /** Device that is entered in the recordings. */
   device?: string | undefined;
   /** Use the new model even if it performs worse. */
   yes?: boolean | undefined;
@@ -280,14 +280,14 @@ export interface TaughtResult {
   seconds: number;
 }
 
-/** Marks the latest samples with a label, and teaches the model with it. Calls are cheap; the work is done between samples. */
+/** Marks the latest samples with a label, and retrains the model with them. Calls are cheap; the work is done between samples. */
 export interface Teacher {
   readonly keys: readonly TeachKey[];
-  /** Stores the latest samples; the values are copied. */
+  /** Adds the latest samples, whose values are copied. */
   push(batch: SampleBatch): void;
-  /** @returns whether the key has a function here */
+  /** @returns whether the key has a function in teaching */
   key(character: string): boolean;
-  /** A payload: a label, or JSON `{label, seconds?}`. Never throws: the result is reported as events. */
+  /** Marks samples by a message: a label, or JSON `{label, seconds?}`. Never throws: the result is reported as events. */
   mark(payload: string): void;
   /** Retrains the last layer from all marked samples; null = there was nothing to learn, which is reported as an event. */
   retrain(): Promise<TaughtResult | null>;
@@ -296,14 +296,14 @@ export interface Teacher {
   close(): Promise<void>;
 }
 
-/** The last samples without a gap between them. */
+/** The last samples that follow each other without a gap. */
 interface Ring {
   push(batch: SampleBatch): void;
   /** The last `count` samples, or as many as there are since the last gap: one column per field. */
   last(count: number): { columns: Float64Array[]; startedAt: number | null };
 }
 
-/** @param capacity samples */
+/** @param capacity maximum number of samples */
 export function createRing(fields: number, capacity: number): Ring {
   const values = new Float64Array(fields * capacity);
   const times = new Float64Array(capacity);
@@ -332,18 +332,18 @@ export function createRing(fields: number, capacity: number): Ring {
 
 const keyboard = '123456789abcdefghijklmnopqrsuvwxyz';
 
-/** Key that retrains from all marked samples. */
+/** The key that retrains the model with all marked samples. */
 const retrainKey = 't';
 
-/** A key for each label in the recordings of the model's classes. */
+/** One key for each label of the model's classes. */
 function keysOf({ classes, labels }: BundleInfo): TeachKey[] {
   const all = classes.flatMap((name) => labels[name] ?? [name]);
   return all.slice(0, keyboard.length).map((label, i) => ({ key: keyboard[i]!, label }));
 }
 
 /**
- * The label of a recording. The class may be given instead, if it has just one label; otherwise it would be ambiguous.
- * `isKnown`: the model has a class for it.
+ * Determines the label of a recording. The text may also be a class, if that class has a single label. `isKnown`: the model has a class for
+ * the label.
  * @throws AIOT_USAGE
  */
 function recordedLabel(info: BundleInfo, text: string): { label: string; isKnown: boolean } {
@@ -362,7 +362,7 @@ const markSchema = z.strictObject({
 
 type Mark = z.output<typeof markSchema>;
 
-/** Parses a message that labels the latest samples: a plain label, or JSON. @throws AIOT_USAGE */
+/** Parses a message for `mark`: a plain label, or JSON. @throws AIOT_USAGE */
 export function readMark(payload: string): Mark {
   const text = payload.trim();
   const read = markSchema.safeParse(text.startsWith('{') ? parsedJson(text) : { label: text });
@@ -374,7 +374,7 @@ export function readMark(payload: string): Mark {
   );
 }
 
-/** The result of a retraining, in a sentence with its metrics. */
+/** The result of a retraining as a sentence with its metrics. */
 function textOf(
   { used, before, after, windows, file, what }: TaughtResult,
   { taught }: Pick<Taught, 'taught'>,
@@ -389,13 +389,13 @@ function textOf(
     : `the model is unchanged, because the retrained one would be worse: ${figures}. Label more windows, or start with --yes to use it anyway.`;
 }
 
-/** Prefix of the names of recordings that were marked on the spot. */
+/** Prefix of the names of recordings that were marked in a running loop. */
 const taughtPrefix = 'taught-';
 
-/** Holds out every third recording marked with a label, starting with the second: a single one is used for training. */
+/** Holds out the second of every three recordings of a label. If there is only one, it is used for training. */
 const isHeldOut = (index: number) => index % 3 === 1;
 
-/** Windows of a project's recordings, each computed once as long as the model's signal processing is unchanged. */
+/** Windows of a project's recordings. Each recording is processed once, unless the model's signal processing changes. */
 class Lessons {
   private readonly windows = new Map<string, LabelledWindow[]>();
   private signal = '';
@@ -406,14 +406,14 @@ class Lessons {
     private readonly folder: string,
   ) {}
 
-  /** Adds recordings that were just marked and are on disk. */
+  /** Adds a recording that was just marked and is on disk. */
   async add(recording: Recording): Promise<void> {
     (await this.open()).set(recording.id, recording);
   }
 
   /**
    * The model's previous training data, with the same split, plus the samples marked since.
-   * @param breathe called between recordings: samples may be waiting
+   * @param breathe called between recordings, so that new samples are processed meanwhile
    * @throws AIOT_DATA_CHANGED and the errors of reading recordings, AIOT_TRAINING_DATA_UNFIT
    */
   async of(info: BundleInfo, breathe: () => Promise<void>): Promise<Lesson> {

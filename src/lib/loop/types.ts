@@ -5,18 +5,18 @@ import type { SampleSource } from '../sensor/types.js';
 /** Properties of a source's samples, measured since it was opened. */
 export interface Rates {
   samples: number;
-  /** Samples known to be missing: reported by the sensor, or gaps in the times of samples. */
+  /** Number of samples that are known to be missing, because the sensor reported them or the times have gaps. */
   lost: number;
   gaps: number;
-  /** Measured sample rate, Hz; null until there is something to measure. */
+  /** Measured sample rate, Hz; null until there are enough samples. */
   rateHz: number | null;
-  /** 99 of 100 distances between samples deviate from the mean by at most this, ms. */
+  /** 99 of 100 intervals between samples deviate from the mean by at most this, ms. */
   jitterP99Ms: number | null;
 }
 
 /**
- * A source in the contract's fields, units and rate. A batch with `lost` above 0 does not follow the previous one: a window must
- * not span both, so the reader resets. Bridged gaps (a sample or two) appear only in `rates()`.
+ * A source in the contract's fields, units and rate. A batch with `lost` above 0 does not follow the previous one. The reader must then
+ * reset, because a window must not include a break. Bridged gaps (a few samples) appear only in `rates()`.
  */
 export interface Sensing extends SampleSource {
   /** Rate of the contract, or else of the sensor, or else 1. */
@@ -27,14 +27,14 @@ export interface Sensing extends SampleSource {
   readonly connected?: boolean;
   /**
    * For sensors that wait for a reply (`tcp:`): the result for the samples of the current batch. Call it before requesting the next batch.
-   * Clients without a result by then receive a reply that the sample was accepted.
+   * Clients without a result by then only receive an acknowledgment of the sample.
    */
   reply?(answer: Answer): void;
 }
 
 /** The prediction for one window. */
 export interface Answer {
-  /** Time of the window's last sample, ms since 1970. */
+  /** Time of the last sample in the window, ms since 1970. */
   t: number;
   /** Sequence number since the loop began, from 0. */
   window: number;
@@ -47,7 +47,7 @@ export interface Answer {
   value: number | null;
   /** Time from the arrival of the window's last sample to this prediction, ms. */
   latencyMs: number;
-  /** The smoothed result has changed. */
+  /** Whether the smoothed result has changed. */
   changed: boolean;
   model: { name: string; version: number | null };
 }
@@ -63,13 +63,13 @@ export interface Outputs {
 }
 
 export interface OutputState {
-  /** Without credentials. */
+  /** Address of the destination, without credentials. */
   endpoint: string;
   connected: boolean;
   sent: number;
-  /** Messages on disk that wait to be sent. */
+  /** Number of messages on disk that are not sent yet. */
   waiting: number;
-  /** Messages dropped at the limit, or permanently rejected. */
+  /** Number of messages dropped at the limit, or permanently rejected. */
   dropped: number;
   lastError: string | null;
 }
@@ -84,22 +84,22 @@ export interface LoadedModel {
   /** Processor that runs the model; `coral` = Edge TPU. */
   delegate: 'cpu' | 'coral';
   createPredictor(): Predictor;
-  /** The bundle it was loaded from, the starting point of teaching. A model of another kind may have none, and cannot be taught. */
+  /** The bundle from which the model was loaded, which teaching starts with. Models of another kind may have none, and cannot be taught. */
   bundle?: Bundle;
 }
 
-/** Holds the model in use, and replaces it when another one is promoted. */
+/** Provides the model in use, and replaces it when another one is promoted. */
 export interface ModelKeeper {
   /** The model to use now. Called before each window: it changes while the loop runs. */
   current(): LoadedModel;
-  /** The model in use threw, or returned an invalid prediction: rolls back to the previous one, if there is one. */
+  /** Called if the model in use threw, or returned an invalid prediction. Rolls back to the previous model, if there is one. */
   misbehaved(model: LoadedModel, error: unknown): void;
   /**
-   * Activates a bundle that was made here, for example by teaching, once it has reproduced its golden vectors.
+   * Activates a bundle that was made here, for example by teaching, after verifying that it reproduces its golden vectors.
    * @throws AIOT_BUNDLE_MALFORMED, AIOT_GOLDEN_MISMATCH, AIOT_MODEL_UNFIT
    */
   use(bundle: Uint8Array): Promise<LoadedModel>;
-  /** Checks now whether another version was promoted, and activates it. Never throws: the result is reported as events. */
+  /** Checks now whether another version was promoted, and activates it. Never throws; the result is reported as events. */
   check(): Promise<void>;
   state(): ModelState;
   close(): Promise<void>;
@@ -113,7 +113,7 @@ export interface ModelState {
   delegate: 'cpu' | 'coral';
   /** Number of model changes since the loop began. */
   swaps: number;
-  /** Digests that were rolled back, or failed their golden vectors. */
+  /** Digests of models that were rolled back, or that failed their golden vectors. */
   refused: string[];
   lastError: string | null;
 }

@@ -1,12 +1,12 @@
 import { AiotError } from '../core/errors.js';
 
-/** Lead of `hysteresis` if none is given. */
+/** Default lead for `hysteresis`. */
 const usualLead = 0.2;
 
 /**
- * `none`: no smoothing. `majority:N`: the most frequent class of the last N windows, no result if there is a tie. `hysteresis` or
- * `hysteresis:SHARE`: a class is held until another leads it by this much twice in a row.
- * @param holdMs minimum time that a class is held; 0 = none
+ * `none`: no smoothing. `majority:N`: the most frequent class of the last N windows; a tie has no result. `hysteresis` or
+ * `hysteresis:SHARE`: a class is kept until another leads it by this share in two consecutive windows.
+ * @param holdMs minimum time that a class is kept; 0 = none
  * @throws AIOT_USAGE
  */
 export function createVote(text: string, holdMs = 0): LoopVote {
@@ -42,7 +42,7 @@ export interface Ballot {
 export interface LoopVote {
   /** @returns the smoothed class; null while there is none */
   push(ballot: Ballot): string | null;
-  /** Discards the history: samples are missing, or the model has changed. */
+  /** Discards the history, because samples are missing or the model has changed. */
   reset(): void;
 }
 
@@ -55,8 +55,8 @@ export function mostFrequent(labels: Iterable<string>): string | null {
 }
 
 /**
- * The most frequent class of the last `size` windows, or of fewer at the beginning. A tie for first place yields no result, as in the
- * original motion system, which did not forward ties.
+ * The most frequent class of the last `size` windows, or of fewer at the beginning. A tie for first place has no result, as in the original
+ * motion system, which did not forward ties.
  */
 function createMajority(size: number): LoopVote {
   const last: string[] = [];
@@ -76,9 +76,9 @@ function createMajority(size: number): LoopVote {
 const streak = 2;
 
 /**
- * A class is held until another has led it by at least `lead` (of the shares, 0…1) in two consecutive windows, the same other one
- * in both. The first class needs that lead over every other class, in one window. An outlier therefore changes nothing, and neither does
- * a model that wavers between two classes with nearly the same share.
+ * Keeps a class until the same other class has led it by at least `lead` (of the shares, 0…1) in two consecutive windows. The first class
+ * needs that lead over every other class, in one window. Neither an outlier nor a model that wavers between two classes with nearly equal
+ * shares therefore changes the result.
  */
 function createHysteresis(lead: number): LoopVote {
   let standing: string | null = null;
@@ -119,7 +119,7 @@ function leadOf({ label, classes, shares }: Ballot, other: string | null): numbe
   return own - best;
 }
 
-/** Wraps other smoothing: a reported class is held for at least `holdMs` of the samples' own time before another replaces it. */
+/** Wraps another kind of smoothing. A reported class is kept for at least `holdMs`, by the samples' times, before another replaces it. */
 function holding(vote: LoopVote, holdMs: number): LoopVote {
   let standing: string | null = null;
   let since = 0;

@@ -275,7 +275,8 @@ function chanceOfRepeats(columns: Float64Array[]): number {
  * Finds exact repeats of rows. A recorder that holds each value until the next one arrives adds images of the signal around the sensor's
  * own rate. A fourth-order low-pass (24 dB per octave) with its corner an octave below half that rate removes them.
  *
- * Measured on the HAR stairs recordings, artificially held at 54 of 100 rows (46 % repeats), with motion features on held-out recordings. Without low-pass and resampling, a model distinguishes held windows from others in 99 % of the cases; with 12 Hz and 50 Hz, in 60 % (50 %
+ * Measured on the HAR stairs recordings, artificially held at 54 of 100 rows (46 % repeats), with motion features on held-out recordings.
+ * Without low-pass and resampling, a model distinguishes held windows from others in 99 % of the cases; with 12 Hz and 50 Hz, in 60 % (50 %
  * = chance). The rest is the hold's slight damping near 12 Hz: the mean of a feature moves by at most 0.17 of its deviation, compared with
  * 4.8 without. `checkShortcuts` checks whether the repeats predict labels.
  */

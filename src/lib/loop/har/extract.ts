@@ -8,8 +8,9 @@ import { type Stage, whenOpen } from './stage.js';
 import { createWindows, encodeFrame } from './windows.js';
 
 /**
- * Turns samples into windows of 500, and these into the 115 features, published as a table on `feats`. A partial window waits for
- * the rest, across pauses of up to 30 s and across restarts: its samples are acknowledged only once its features have been stored.
+ * Collects samples into windows of 500, computes the 115 features of each, and publishes them as a table on `feats`. A partial window waits
+ * for further samples, across pauses of up to 30 s and across restarts: its samples are acknowledged only once its features have been
+ * stored.
  */
 export async function extractStage(
   stage: Stage,
@@ -40,7 +41,7 @@ export async function extractStage(
     const message = { subject: subjects.feats, payload: encodeFrame(windows.names, features) };
     void sender.send([{ ...message, id: `feats-${full[0]!.sequence}` }]).then((arrived) => {
       if (arrived) result.published++;
-      // On shutdown it is unknown whether the message will be stored, so its samples stay unacknowledged for the next reader.
+      // On shutdown it is unknown whether the message will be stored. Its samples stay unacknowledged, so that the next reader gets them.
       if (arrived || !stage.signal.aborted) settle(full);
       if (arrived) stage.tell({ kind: 'window', window, t: sample.time });
     });
@@ -63,7 +64,7 @@ interface Sample {
   ack(): void;
 }
 
-/** Number of settled sequences remembered: at least three messages per sample, for the lifetime of messages. */
+/** Maximum number of settled sequences that are remembered: at least three messages per sample, for the lifetime of messages. */
 const mostPast = 10_000;
 
 /** Reads samples spread over three subjects and joins them. Resolves when the stage has ended. */
@@ -76,7 +77,7 @@ async function axesInlet(stage: Stage, take: (sample: Sample) => void): Promise<
   /** The last message of each axis that was used or discarded. */
   const done = axes.map(() => ({ sequence: 0, time: 0 }));
 
-  /** Sequences that were settled, kept as long as they may be redelivered. */
+  /** Sequences of settled messages, remembered for as long as the messages may be redelivered. */
   const past = new Set<number>();
 
   const settle = (sequence: number) => {
@@ -85,7 +86,10 @@ async function axesInlet(stage: Stage, take: (sample: Sample) => void): Promise<
     past.add(sequence);
     if (past.size > mostPast) past.delete(past.values().next().value!);
   };
-  /** Handles an old sequence: redelivered because its acknowledgment was lost, or overtaken by others, which counts as a loss. */
+  /**
+   * Handles an old message. It was either redelivered, because its acknowledgment was lost, or overtaken by newer ones, which counts as a
+   * loss.
+   */
   const late = (sequence: number, delivery: Delivery) => {
     delivery.ack();
     if (past.has(sequence)) return;
@@ -138,7 +142,7 @@ async function axesInlet(stage: Stage, take: (sample: Sample) => void): Promise<
     const sequence = Number(message.position);
     const last = done[axis]!;
     if (held.has(sequence)) {
-      // Redelivered, as after a lost connection: the newest delivery is the one that counts.
+      // Redelivered, for example after a lost connection. The newest delivery is the one to acknowledge.
       held.set(sequence, delivery);
       return;
     }
@@ -162,7 +166,10 @@ async function axesInlet(stage: Stage, take: (sample: Sample) => void): Promise<
   );
 }
 
-/** The sample that a message of our own belongs to: its message id without the axis; undefined for other publishers. */
+/**
+ * The sample to which one of our own messages belongs, which is the message id without the axis. Undefined for messages of other
+ * publishers.
+ */
 function sampleOf({ headers }: Message, axis: number): string | undefined {
   const id = headers?.find(([name]) => name === messageId)?.[1];
   const end = `-${axes[axis]}`;
@@ -171,7 +178,7 @@ function sampleOf({ headers }: Message, axis: number): string | undefined {
 
 const recordSchema = z.object({ n: z.int().optional(), x: z.number(), y: z.number(), z: z.number() });
 
-/** Reads samples from one subject, one record each. Resolves when the stage has ended. */
+/** Reads records from one subject, each of which is a sample. Resolves when the stage has ended. */
 async function recordsInlet(stage: Stage, take: (sample: Sample) => void): Promise<void> {
   const { result } = stage;
   let expected: number | undefined;
@@ -206,12 +213,12 @@ function recordOf(payload: Uint8Array): z.output<typeof recordSchema> | undefine
 
 /** A value of one axis as stored in the stream. */
 export interface AxisMessage {
-  /** Sequence in the stream, across all its subjects. */
+  /** Sequence in the stream, counted across all its subjects. */
   sequence: number;
   /** When the stream stored it, ms since 1970. */
   time: number;
   value: number;
-  /** The sample it belongs to, if the publisher includes that. */
+  /** ID of the message's sample, if the publisher provides one. */
   sample?: string | undefined;
 }
 
@@ -221,9 +228,9 @@ type Row = readonly [x: AxisMessage, y: AxisMessage, z: AxisMessage];
 type Found = { row: Row } | { orphan: AxisMessage; axis: number };
 
 interface Rows {
-  /** @returns false if that message is already queued */
+  /** @returns false if the message is already queued */
   push(axis: number, message: AxisMessage): boolean;
-  /** The next row or orphan that can be determined; null = more messages are needed. */
+  /** The next row or orphan; null = it cannot be determined without further messages. */
   next(): Found | null;
   /** Number of samples that are missing an axis. */
   readonly lost: number;
@@ -231,14 +238,15 @@ interface Rows {
   clear(): AxisMessage[];
 }
 
-/** Maximum number of queued messages of an axis while another axis has none; above it, the oldest is discarded. */
+/** Maximum number of queued messages of one axis while another has none. Beyond it, the oldest is discarded. */
 const mostWaiting = 1000;
 
 /**
- * Joins x, y and z. The original's messages carry no sample number, and matching them by arrival would shift an axis permanently
- * when one is lost. But every publisher sends x, then y, then z. So in stream order, a row is an x, the first y after it and the
- * first z after that, all before the next x and y. Messages that do not fit are discarded individually. (Three consecutive lost
- * messages, starting with a y, still produce one row from two samples; our own messages carry the sample they belong to.)
+ * Joins x, y and z. The original's messages carry no sample number, and matching them by order of arrival would shift an axis permanently
+ * when a message is lost. However, every publisher sends x, then y, then z. In stream order, a row is therefore an x, the first y after it
+ * and the first z after that, all before the next x and y. Messages that do not fit are discarded individually. (If three consecutive
+ * messages are lost, starting with a y, two samples still become one row. Our own messages prevent that, because they carry an ID of their
+ * sample.)
  */
 export function createRows(): Rows {
   const queues: [AxisMessage[], AxisMessage[], AxisMessage[]] = [[], [], []];

@@ -5,8 +5,8 @@ import { reading } from './layout.js';
 import { opened, reasonOf, type Stage } from './stage.js';
 
 /**
- * How long the first messages are collected, ms: a server sends messages left behind by another reader and new ones in any order,
- * even interleaved.
+ * How long the first messages are collected before they are sorted, ms. A server sends new messages and those that an earlier reader did
+ * not acknowledge in any order, even interleaved.
  */
 const settlingMs = 1000;
 
@@ -37,8 +37,8 @@ async function* settled(
 const sequenceOf = ({ message }: Delivery) => Number(message.position);
 
 /**
- * A subject's messages in batches until the stage ends, across server outages. Unacknowledged messages are returned immediately
- * when it ends, for the next reader. `onOpen` is called whenever reading starts, including after a reconnect.
+ * A subject's messages in batches until the stage ends, across server outages. At the end, unacknowledged messages are immediately released
+ * for the next reader. `onOpen` is called whenever reading starts, including after a reconnect.
  */
 export async function* follow(
   stage: Stage,

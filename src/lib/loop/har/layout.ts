@@ -11,23 +11,23 @@ export const axes = ['x', 'y', 'z'] as const;
 /** Subjects of the stages' results. */
 export const subjects = { feats: 'feats', predictions: 'predictions', output: 'output' } as const;
 
-/** The one-record layout has its own stream, so that the six original subjects stay unchanged. */
+/** Stream for the layout with one record per sample. It is separate, so that the six original subjects stay unchanged. */
 export const recordStream = 'SAMPLES';
 
 const recordSubject = 'samples';
 
-/** Maximum age of messages, ms: older ones are deleted by the stream and discarded by the stages. */
+/** Maximum age of messages, ms. The stream deletes older ones, and the stages discard them. */
 export const maxAgeMs = 30_000;
 
-/** Deduplication window for message ids. */
+/** Deduplication window for message ids, ms. */
 const duplicateWindowMs = 29_000;
 
-/** Samples per window, and samples per second: windows follow each other without overlap. */
+/** Samples per window, and samples per second. Windows do not overlap. */
 export const windowSamples = 500;
 
 export const windowRateHz = 100;
 
-/** Durable consumer of a subject, with the name that the original's clients use. */
+/** Name of the durable consumer of a subject, which the original's clients use too. */
 function consumerOf(stream: string, subject: string): string {
   return `${stream}-sub-${subject}`;
 }
@@ -35,7 +35,7 @@ function consumerOf(stream: string, subject: string): string {
 /** Standard JetStream header with the name of the stream that a message is intended for. */
 export const expectedStream = 'Nats-Expected-Stream';
 
-/** A message that is written again within the stream's deduplication window is stored once. */
+/** Header with the message id. Messages with the same id are stored once within the stream's deduplication window. */
 export const messageId = 'Nats-Msg-Id';
 
 /** A stream of the motion system, as created by `aiot stream create` and `aiot deploy render`. */
@@ -53,8 +53,8 @@ export interface MotionStream {
 
 /**
  * Stream RPI: six subjects, a work queue of 30 s on disk, and the five consumers that its readers use. The acknowledgment wait equals the
- * lifetime of messages. The original's clients depend on this: they never acknowledge, and with a shorter wait they would receive
- * everything twice. The limit of 1000 pending messages is the server's own, two windows per axis.
+ * lifetime of messages. The original's clients need that, because they never acknowledge: with a shorter wait they would receive everything
+ * twice. The limit of 1000 pending messages is the server's default, and covers two windows per axis.
  */
 export const motionStreams: Record<typeof motionStream | typeof recordStream, MotionStream> = {
   RPI: streamOf(
@@ -84,7 +84,7 @@ function streamOf(name: string, all: string[], read: string[]): MotionStream {
   };
 }
 
-/** Options for reading a durable consumer. It starts at the beginning: a work queue holds only messages that were not consumed. */
+/** Options for reading a durable consumer from the beginning. A work queue contains only messages that were not consumed. */
 export function reading(
   stream: string,
   subject: string,
@@ -101,8 +101,8 @@ export type StageName = (typeof stageNames)[number];
 export interface StageOptions {
   stage: StageName;
   /**
-   * NATS_ADDRESS, NATS_TOKEN; for `output` also REDIS_ADDRESS, REDIS_PASSWORD, TELEGRAM_KEY, TELEGRAM_CHAT. The same as in the
-   * original's containers.
+   * NATS_ADDRESS, NATS_TOKEN; for `output` also REDIS_ADDRESS, REDIS_PASSWORD, TELEGRAM_KEY, TELEGRAM_CHAT. The original's containers use
+   * the same names.
    */
   env: Readonly<Record<string, string | undefined>>;
   /**
@@ -118,10 +118,10 @@ export interface StageOptions {
   openModels?: () => Promise<ModelKeeper>;
   /** `output`: opens the destinations of the smoothed labels besides NATS, Redis and Telegram; called once, closed by the stage. */
   openOutputs?: () => Promise<Outputs>;
-  /** `extract`: conditioning of the windows' signal; absent = none, as in the original. */
+  /** `extract`: corner frequency of a low-pass that is applied before windowing; absent = none, as in the original. */
   lowpassHz?: number | null;
   clock?: Clock;
-  /** Ends the stage: messages in flight are delivered first. */
+  /** Ends the stage. Messages in flight are delivered first. */
   signal?: AbortSignal;
   onEvent?: (event: StageEvent) => void;
 }
@@ -137,17 +137,17 @@ export type StageEvent =
   /** `voted` null: smoothing has no result. */
   | { kind: 'label'; label: string; voted?: string | null; t: number };
 
-/** Result of a stage when it ended. */
+/** Summary of a stage, returned when it ends. */
 export interface StageResult {
   stage: StageName;
-  /** Without credentials. */
+  /** Address of the server, without credentials. */
   endpoint: string;
   /** Samples published (sense) or read as complete rows (extract); messages read (predict, output). */
   taken: number;
   /** Messages published: axes or records, feats, predictions, output. */
   published: number;
   windows: number;
-  /** Samples that never became part of a row, or had expired when the server came back. */
+  /** Samples that never became part of a row, or had expired when the server became reachable again. */
   lost: number;
   /** Malformed messages. */
   refused: number;

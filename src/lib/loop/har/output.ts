@@ -8,7 +8,7 @@ import { motionStream, type StageOptions, subjects } from './layout.js';
 import { createBackground, openSender } from './sender.js';
 import { reasonOf, type Stage, whenOpen } from './stage.js';
 
-/** Placeholder: messages on that subject do not identify the model. */
+/** Stands for the unknown model: messages on `predictions` do not identify it. */
 const fromPredictions = { name: subjects.predictions, version: null };
 
 /** Maximum length of a label: a longer text is not a class name. */
@@ -50,7 +50,7 @@ export async function outputStage(
       arrived = await sender.send([{ subject: subjects.output, payload: winner, id }]);
       if (arrived) result.published++;
     }
-    // It was counted in the vote already, so it must not be redelivered.
+    // The label has been counted in the vote, so it must not be redelivered.
     delivery.ack();
     stage.tell({ kind: 'label', label, voted: winner, t: time });
   };
@@ -66,7 +66,7 @@ export async function outputStage(
   }
 }
 
-/** A bare class name; boards terminate their texts with a NUL, people with a newline. */
+/** The class name alone. Boards terminate their texts with a NUL, and people with a newline. */
 function labelOf(payload: Uint8Array): string | undefined {
   const text = Buffer.from(payload)
     .toString('utf8')
@@ -78,7 +78,7 @@ function labelOf(payload: Uint8Array): string | undefined {
 /** The last labels, stored where the original stores them. */
 interface Labels {
   readonly state: LabelState;
-  /** Takes effect immediately, and reaches Redis when possible: it never delays smoothing. */
+  /** Changes the state immediately, and writes it to Redis when possible. It never delays smoothing. */
   put(state: LabelState): void;
   /** Resolves after the last state has been stored, or after 2 s. */
   close(): Promise<void>;
@@ -100,9 +100,9 @@ const originalPort = 7379;
 const pauseMs = { first: 250, longest: 5000 };
 
 /**
- * Labels in Redis: REDIS_ADDRESS is `HOST` or `HOST:PORT` (TLS, port 7379, as in the original) or a `redis:` or `rediss:` URL.
- * Without an address they are kept in memory. An unreachable Redis is retried in the background.
- * @throws AIOT_BROKER_REFUSED (the password), AIOT_STREAM_URL, AIOT_STREAM_MESSAGE_REFUSED (a key holds another type)
+ * Stores labels in Redis. REDIS_ADDRESS is `HOST` or `HOST:PORT` (TLS, port 7379, as in the original) or a `redis:` or `rediss:` URL.
+ * Without an address, labels are kept in memory. If Redis is unreachable, writes are retried in the background.
+ * @throws AIOT_BROKER_REFUSED (the password), AIOT_STREAM_URL, AIOT_STREAM_MESSAGE_REFUSED (a key contains another type)
  */
 async function openLabels(stage: Stage, env: Readonly<Record<string, string | undefined>>): Promise<Labels> {
   const { REDIS_ADDRESS: address, REDIS_PASSWORD: password } = env;
@@ -205,7 +205,7 @@ async function read(client: RedisClient): Promise<LabelState> {
   );
 }
 
-/** State stored in Redis between labels: the last three, newest first, and the last one announced. */
+/** State stored in Redis between labels: the last three labels, newest first, and the last label announced. */
 export interface LabelState {
   first: string | null;
   second: string | null;
@@ -219,7 +219,7 @@ export const noLabels: LabelState = { first: null, second: null, third: null, pr
 /** The original motion system's placeholder for a missing label. */
 const placeholder = 'placeholder';
 
-/** Parses a state. The placeholder of the original motion system counts as no label. */
+/** Parses a state. The original motion system's placeholder counts as a missing label. */
 export function cleaned(state: LabelState): LabelState {
   const clean = (text: string | null) =>
     text === placeholder || text === '' || text === 'None' ? null : text;
@@ -232,9 +232,9 @@ export function cleaned(state: LabelState): LabelState {
 }
 
 /**
- * The majority of the last four labels, including this one; null if two are equally frequent. Unlike the original, it accepts four
- * equal labels (which the original treats as an error, announcing nothing), and ignores missing labels (for which the original
- * sends the word `placeholder`). The labels shift in either case.
+ * The majority of the last four labels, including this one; null if two are equally frequent. Unlike the original, it accepts four equal
+ * labels, which the original treats as an error without announcing anything. It also ignores missing labels, for which the original sends
+ * the word `placeholder`. The stored labels shift in every case.
  */
 export function voteLabel(
   state: LabelState,
@@ -255,10 +255,10 @@ export function voteLabel(
   };
 }
 
-/** Announces the newest label; one that is still pending when the next one arrives is skipped. */
+/** Announces the newest label. A label that is still pending when the next one arrives is skipped. */
 interface Announcer {
   announce(label: string): void;
-  /** Resolves after the newest has been delivered, or after 2 s. */
+  /** Resolves after the newest label has been delivered, or after 2 s. */
   close(): Promise<void>;
 }
 

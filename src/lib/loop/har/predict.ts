@@ -10,8 +10,8 @@ import { type Stage, whenOpen } from './stage.js';
 import { createWindows, decodeFrame } from './windows.js';
 
 /**
- * Reads tables from `feats` and publishes the class of each on `predictions`. The model's inputs are looked up by name, whatever
- * the table's column order.
+ * Reads tables from `feats` and publishes the class of each on `predictions`. The model's inputs are found by column name, whatever the
+ * order of the columns.
  * @throws AIOT_MODEL_UNFIT: the model requires an input that no table has, or does not return a class
  */
 export async function predictStage(stage: Stage, openModels: () => Promise<ModelKeeper>): Promise<void> {
@@ -52,7 +52,10 @@ export async function predictStage(stage: Stage, openModels: () => Promise<Model
   }
 }
 
-/** @returns the label for a message; null if it is not a table, lacks a column that the model requires, or no model can predict it */
+/**
+ * @returns a function that returns the label for a message; null if the message is not a table, lacks a required column, or cannot be
+ * predicted
+ */
 function createAnswering(keeper: ModelKeeper): (payload: Uint8Array) => string | null {
   let used: { model: LoadedModel; names: string[]; predictor: Predictor } | undefined;
   const ready = () => {
@@ -71,7 +74,7 @@ function createAnswering(keeper: ModelKeeper): (payload: Uint8Array) => string |
   return (payload) => {
     const columns = decodeFrame(payload);
     if (!columns) return null;
-    // The second attempt uses the model that the keeper has switched to.
+    // After a failure, the second attempt uses the model to which the keeper has switched.
     for (let attempt = 0; attempt < 2; attempt++) {
       try {
         return tried(columns)?.label ?? null;

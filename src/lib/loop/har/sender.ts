@@ -14,8 +14,8 @@ export interface Outgoing {
 
 interface Sender {
   /**
-   * Resolves to true once the stream has stored all messages, to false if it never will: they have expired, or the stream rejects
-   * them. Resolves in the order of the calls.
+   * Resolves to true once the stream has stored all messages. Resolves to false if it never will, because they have expired or the stream
+   * rejects them. Calls resolve in order.
    */
   send(messages: readonly Outgoing[]): Promise<boolean>;
   /** Resolves when the queue has room for more; expired messages are discarded to make room. */
@@ -30,7 +30,7 @@ interface Entry {
   done(arrived: boolean): void;
 }
 
-/** Number of queued messages from which on `room` waits: 30 s of three axes at 100 Hz. */
+/** Number of queued messages above which `room` waits: 30 s of three axes at 100 Hz. */
 const mostWaiting = 9000;
 
 /** Maximum messages per write. */
@@ -39,7 +39,7 @@ const mostTogether = 1024;
 /** First and longest pause after a failed write, ms. */
 const pauseMs = { first: 250, longest: 5000 };
 
-/** Publishes to one stream of the motion system, retrying as long as necessary, without ever storing a message twice. */
+/** Publishes to one stream of the motion system, retrying without limit, and without ever storing a message twice. */
 export async function openSender(stage: Stage, stream: string): Promise<Sender> {
   const { server, clock } = stage;
   const open = () => openSink(server.urlOf(''), { ...server.options, stream });
@@ -150,7 +150,9 @@ function messageOf({ subject, payload, id }: Outgoing, stream: string): Outgoing
   };
 }
 
-/** Errors that a retry cannot fix: too large, or not in that stream. A server that rejects the login may accept it later. */
+/**
+ * Whether a retry cannot fix the error: a message is too large, or does not belong in the stream. A rejected login may be accepted later.
+ */
 function refusedForGood(error: unknown): boolean {
   return hasCode(error, 'AIOT_STREAM_MESSAGE_REFUSED');
 }

@@ -35,8 +35,8 @@ const firstPauseMs = 250;
 const longestPauseMs = 5000;
 
 /**
- * Opens a connection, retrying as long as necessary: a Pi may boot faster than its server, and servers may be down for a day. A
- * missing stream is created like the original's; an existing one is left unchanged.
+ * Opens a connection, retrying without limit: a Pi may boot faster than its server, and servers may be down for a day. A missing stream is
+ * created like the original's; an existing one is left unchanged.
  * @throws the signal's reason; errors that waiting cannot fix (a wrong token or address, an unknown CA)
  */
 export async function opened<T>(stage: Stage, what: string, open: () => Promise<T>): Promise<T> {
@@ -66,7 +66,7 @@ export async function opened<T>(stage: Stage, what: string, open: () => Promise<
   }
 }
 
-/** The reason of an error, in one line for a person. */
+/** The reason of an error as one line for people. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
@@ -90,7 +90,7 @@ async function makeStreams({ server, tell }: Stage): Promise<void> {
 
 /** The NATS server of the motion system. */
 interface MotionServer {
-  /** Without credentials. */
+  /** Address of the server, without credentials. */
   endpoint: string;
   /** Credentials only. */
   options: StreamOptions;
@@ -103,8 +103,9 @@ interface MotionServer {
 const originalName = 'nats';
 
 /**
- * A `nats:` URL among the given ones, or else NATS_ADDRESS (`HOST`, `HOST:PORT` or a URL), with NATS_TOKEN. For a bare address with
- * a CA or a certificate, the server name `nats` is verified, as the original's clients do; a URL sets its own (`?servername=`).
+ * Determines the server: a `nats:` URL among the given ones, or else NATS_ADDRESS (`HOST`, `HOST:PORT` or a URL), with NATS_TOKEN. For a
+ * bare address with a CA or a certificate, the server name `nats` is verified, as in the original's clients. A URL may name another
+ * (`?servername=`).
  * @throws AIOT_USAGE, AIOT_STREAM_URL
  */
 export function motionServer({ env, urls = [], credentials = {} }: StageOptions): MotionServer {
@@ -129,7 +130,7 @@ export function motionServer({ env, urls = [], credentials = {} }: StageOptions)
       ...(username === undefined ? {} : { username }),
       ...(password === undefined ? {} : { password }),
     },
-    // One of the original's six subjects is the default layout and needs no subject of its own.
+    // The six original subjects belong to the default layout, so they do not select the layout with records.
     subject: motionStreams.RPI.subjects.includes(path) ? '' : path,
     urlOf: (subject) => `${scheme}://${host}/${subject}${text === '' ? '' : `?${text}`}`,
   };

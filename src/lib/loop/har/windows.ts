@@ -21,8 +21,8 @@ interface Windows {
 }
 
 /**
- * @param samples per window, without overlap: 500 for the original's containers
- * @param lowpassHz filter applied to the axes first; null = none, as in the original
+ * @param samples samples per window, without overlap: 500 in the original's containers
+ * @param lowpassHz corner frequency of a filter for the axes; null = none, as in the original
  */
 export function createWindows(samples: number, lowpassHz: number | null = null): Windows {
   const spec: SignalSpec = {
@@ -81,7 +81,7 @@ export function encodeFrame(columns: readonly string[], row: ArrayLike<number>):
   return Buffer.from(Buffer.from(`${head}${values}]]}`, 'utf8').toString('base64'), 'latin1');
 }
 
-/** Parses the first row of a `feats` message, by column name; undefined if the message is malformed. */
+/** Parses the first row of a `feats` message into values by column name; undefined if the message is malformed. */
 export function decodeFrame(payload: Uint8Array): Map<string, number> | undefined {
   let given: unknown;
   try {

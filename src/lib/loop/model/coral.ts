@@ -8,7 +8,7 @@ import { buildFiles } from '../../model/files.js';
 import { compileEdgeTpu, readEdgeTpu } from '../../model/quantize/edgetpu.js';
 import type { Settings } from './options.js';
 
-/** The parts of the packages that are used; their types are available only if they are installed. */
+/** The used parts of the two packages, which have no types unless they are installed. */
 interface Runner {
   getInputs(): { data(): ArrayBufferView }[];
   getOutputs(): { data(): ArrayBufferView }[];
@@ -50,7 +50,7 @@ export async function openCoral(
   }
   const { TFLiteNodeModelRunner, CoralDelegate } = await packages(load);
   const compiled = await compiledOf(bundle, settings);
-  // A separate buffer: one from Node's pool would start with unrelated data.
+  // The model needs a buffer of its own, because one from Node's pool would start with unrelated data.
   const model = Uint8Array.from(compiled).buffer;
   try {
     const { node, options } = new CoralDelegate();
@@ -68,7 +68,7 @@ function invokerOf(runner: Runner, _model: ArrayBuffer): Invoker {
   const view = (data: ArrayBufferView) => new Int8Array(data.buffer, data.byteOffset, data.byteLength);
   return {
     invoke: <T extends ArrayBufferView>(values: T): T => {
-      // The model's memory must outlive the runner, which only points into it.
+      // This reference keeps the model in memory, because the runner only contains a pointer to it.
       void _model;
       view(runner.getInputs()[0]!.data()).set(view(values));
       if (!runner.infer()) {

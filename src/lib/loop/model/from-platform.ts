@@ -12,9 +12,9 @@ import { type KnownVersion, PlatformModel, type Signed } from './platform.js';
 const patienceMs = 4000;
 
 /**
- * Resolves a model reference: the platform's version, or the one last in use while the platform is unreachable. Checks again
+ * Resolves a model reference to the platform's version or, while the platform is unreachable, to the version last in use. Repeats the check
  * periodically.
- * @throws the errors of the platform request and of loading, if the cache holds no model to start with
+ * @throws the errors of the platform request and of loading, if the cache contains no model to start with
  */
 export async function keepPlatformModel(
   reference: string,
@@ -26,7 +26,7 @@ export async function keepPlatformModel(
   try {
     const first = await firstModel(platform, settings, contract);
     const promised = contract ?? contractOfModel(first.model.info);
-    // Refusals are written to disk before the platform is queried again, and before the loop ends.
+    // Resolves once refusals are on disk. It is awaited before the platform is queried again, and before the loop ends.
     let remembered = Promise.resolve();
     const keep = new Keep(
       { model: first.model, source: first.source },
@@ -45,7 +45,7 @@ export async function keepPlatformModel(
         await remembered;
         await watch.check();
       },
-      // A version is immutable; any other reference may point to another one later.
+      // A numbered version never changes. Other references may point to another version later.
       pause: typeof which === 'number' ? null : () => watch.pauseMs(),
       close: async () => {
         await remembered;
@@ -111,7 +111,7 @@ async function newest(
   return { model, source: 'platform', offline: false };
 }
 
-/** The newest version in the cache that still verifies, fits and was not refused. */
+/** The newest version in the cache that can still be verified, fits, and was not refused. */
 async function lastKnown(
   platform: PlatformModel,
   settings: Settings,
@@ -138,7 +138,7 @@ class Watch {
   /** Consecutive attempts without a response. */
   private failures: number;
   private asking: Promise<void> | null = null;
-  /** The version last activated or refused, as `key`. It is not tried again before `until` while the reference points to it. */
+  /** Identifies the version last activated or refused (`key`). While the reference points to it, it is not tried again before `until`. */
   private settled: { key: string; until: number };
 
   constructor(
@@ -152,7 +152,7 @@ class Watch {
     this.settled = { key: keyOf(keep.now.model), until: Number.POSITIVE_INFINITY };
   }
 
-  /** Time until the next check, with jitter so that a fleet does not ask all at once. */
+  /** Time until the next check, with jitter, so that a fleet's requests are spread over time. */
   pauseMs(): number {
     const pause = backOffMs(this.failures + 1, this.settings.pollMs, longestPauseMs);
     return pause * (0.9 + 0.2 * Math.random());
@@ -203,7 +203,7 @@ class Watch {
     this.keep.lastError = `${what}: ${told(error)}`;
     const key = wanted ? keyOf(wanted) : what;
     const before = this.settled.key;
-    // Keys, time or aiot.yaml may change and remove the problem: it is checked again, though rarely.
+    // New keys, the correct time or a changed aiot.yaml may remove the problem, so the version is tried again, but rarely.
     this.settled = { key, until: this.settings.clock.now() + longestPauseMs };
     if (key === before) return;
     this.settings.tell(
@@ -217,7 +217,7 @@ function keyOf({ version, digest }: Pick<LoadedModel, 'version' | 'digest'>): st
   return `${version} ${digest}`;
 }
 
-/** Loads a downloaded version; one that fails its golden vectors here is remembered and never tried again. */
+/** Loads a downloaded version. If it fails its golden vectors here, that is remembered, and it is never tried again. */
 async function tried(
   platform: PlatformModel,
   signed: Signed,

@@ -20,7 +20,7 @@ export const noRenewal: Renewal = {
   close: async () => {},
 };
 
-/** The loop's handle: the model in use, and its background renewal until it is closed. */
+/** The loop's interface to the model in use, and the task that looks for newer models until it is closed. */
 export function keeperOf(keep: Keep, settings: Settings, contract: Contract, renewal: Renewal): ModelKeeper {
   const ending = new AbortController();
   const signal = settings.signal ? AbortSignal.any([settings.signal, ending.signal]) : ending.signal;
@@ -50,7 +50,7 @@ export function keeperOf(keep: Keep, settings: Settings, contract: Contract, ren
 async function renew(renewal: Renewal, { clock }: Settings, signal: AbortSignal): Promise<void> {
   if (!renewal.pause) return;
   while (!signal.aborted) {
-    // Rejects only when the loop ends.
+    // The sleep rejects only when the loop ends.
     await clock.sleep(renewal.pause(), signal).catch(() => {});
     if (!signal.aborted) await renewal.check();
   }
@@ -79,7 +79,7 @@ export class Keep {
   lastError: string | null = null;
 
   /**
-   * @param onRefused called with a content that was rolled back, so that it is remembered
+   * @param onRefused called with the digest of a rolled-back model, which is then remembered
    * @param refused digests that were refused elsewhere
    */
   constructor(
@@ -95,7 +95,7 @@ export class Keep {
     return this.held[0]!;
   }
 
-  /** Activates another model; the same content again changes nothing. */
+  /** Activates another model. Activating the current model again has no effect. */
   replace(next: Held): void {
     const { model } = this.now;
     if (model.digest === next.model.digest && model.version === next.model.version) return;
@@ -106,7 +106,7 @@ export class Keep {
     this.settings.tell('swapped', `${titleOf(next.model)} is now active, replacing ${titleOf(model)}`);
   }
 
-  /** Rolls back to the newest previous model that was not rolled back itself. */
+  /** Rolls back to the newest previous model that was not itself rolled back. */
   misbehaved(model: LoadedModel, error: unknown): void {
     const reason = error instanceof AiotError ? `${error.code}: ${error.message}` : String(error);
     this.lastError = `${titleOf(model)}: ${reason}`;

@@ -14,12 +14,12 @@ export interface Identity {
 }
 
 interface LoadOptions {
-  /** The contract that the model must fulfil; null = any. */
+  /** The requirements that the model must meet; null = any. */
   contract: Contract | null;
   settings: Settings;
 }
 
-/** The Edge TPU rounds where the interpreter rounds, so outputs may differ slightly; its predictions must be the same. */
+/** Maximum difference in quantization steps. The Edge TPU rounds differently from the interpreter, but its predictions must be the same. */
 const coralSteps = 2;
 
 /** `har@3`, or for a local file its name and the first digits of its digest. */
@@ -28,8 +28,8 @@ export function titleOf({ name, version, digest }: Pick<LoadedModel, 'name' | 'v
 }
 
 /**
- * Loads a bundle: it fits the contract, and reproduces its golden vectors on this machine, including on the requested accelerator.
- * If that fails there, it runs on the CPU, which is reported as an event.
+ * Loads a bundle and verifies it: it must fit the contract, and reproduce its golden vectors on this machine. If it fails on the requested
+ * accelerator, it runs on the CPU, and an event reports that.
  * @throws AIOT_MODEL_UNFIT, AIOT_GOLDEN_MISMATCH, AIOT_TFLITE_UNSUPPORTED
  */
 export async function loadModel(
@@ -86,7 +86,7 @@ export interface Contract {
   classes: readonly string[] | null;
 }
 
-/** Contract defined by aiot.yaml. Classes are required only if it groups labels and the model outputs classes. */
+/** The contract defined by aiot.yaml. Classes are required only if aiot.yaml groups labels and the model outputs classes. */
 export function contractOfProject({ config, file }: Project): Contract {
   const names = Object.keys(config.model.labels);
   const told = names.length > 0 && config.model.output !== 'value' && config.model.kind !== 'autoencoder';

@@ -18,8 +18,8 @@ import { type ModelOptions, type Settings, settingsOf } from './options.js';
 import { trainedBundle } from './trained.js';
 
 /**
- * Opens the model of a loop: a file, the version that a reference points to on the platform, or a project's model. It is verified,
- * fits the project's stream, and has reproduced its golden vectors on this machine.
+ * Opens the model of a loop: a file, the version that a reference points to on the platform, or a project's model. The model has been
+ * verified, fits the project's stream, and has reproduced its golden vectors on this machine.
  * @throws AIOT_MODEL_NOT_BUILT (no model found, and none requested), AIOT_MODEL_UNFIT, AIOT_GOLDEN_MISMATCH, AIOT_MODEL_REFUSED,
  * AIOT_NOT_FOUND, AIOT_FILE_NOT_FOUND, and the errors of verification, platform requests and training
  */
@@ -32,7 +32,7 @@ export async function openModel(options: ModelOptions): Promise<ModelKeeper> {
   return await keepPlatformModel(reference, settings, contract);
 }
 
-/** The nearest available model: built here, in production on the current platform, or trained into the cache. */
+/** The first model available: built in the project, in production on the current platform, or trained into the cache. */
 async function openOfProject(settings: Settings, contract: Contract | null): Promise<ModelKeeper> {
   const { project, simulate } = settings;
   if (!project) {
@@ -64,8 +64,8 @@ async function openOfProject(settings: Settings, contract: Contract | null): Pro
 }
 
 /**
- * Opens the model of a .aiot file. Its signatures must be trusted by `trust` or the current platform; if no trust root is
- * available, the file is accepted as it is, and that is reported.
+ * Opens the model of a .aiot file. It must be signed by a key in `trust` or by one that the current platform trusts. If no trust root is
+ * available, the file is accepted unverified, and that is reported.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_BUNDLE_MALFORMED, AIOT_BUNDLE_TAMPERED, AIOT_SIGNATURE_INVALID, and the errors of loading
  */
 async function keepFileModel(
@@ -121,7 +121,7 @@ function identityOf(bytes: Uint8Array): Identity {
 /** Maximum wait for a platform that is optional, ms. */
 const patienceMs = 3000;
 
-/** The trust root of the current platform; null = there is none, or it does not respond. */
+/** The trust root of the current platform; null = there is no platform, or it does not respond. */
 async function trustInUse({ context, clock }: Settings): Promise<TrustRoot | null> {
   const client = await clientFor(context).catch((error: unknown) => {
     if (context === undefined && hasCode(error, 'AIOT_CONTEXT_NOT_FOUND')) return null;

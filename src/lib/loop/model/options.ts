@@ -19,7 +19,7 @@ export interface ModelOptions {
   context?: string | undefined;
   /** Trusted keys; null = the platform's. */
   trust?: TrustRoot | null | undefined;
-  /** This machine's clock, even if the loop runs in simulated time, because it determines when platforms are polled. */
+  /** The machine's clock, even if the loop runs in simulated time, because it determines when the platform is polled. */
   clock?: Clock | undefined;
   signal?: AbortSignal | undefined;
   onEvent?: ((event: ModelEvent) => void) | undefined;
@@ -27,7 +27,7 @@ export interface ModelOptions {
   onStep?: ((text: string) => void) | undefined;
   /** Polling interval of the platform, ms. */
   pollMs?: number | undefined;
-  /** Instead of the user's cache folder. */
+  /** Cache folder; default: the user's. */
   cache?: string | undefined;
   /** How a delegate's packages are imported. */
   importPackage?: ((name: string) => Promise<Record<string, unknown>>) | undefined;

@@ -27,7 +27,7 @@ export interface Signed {
   floor: number;
 }
 
-/** Device types that a loop counts as. */
+/** Device types that include loops. */
 const ownTypes: readonly string[] = ['pi', 'linux', 'virtual'];
 
 /** One reference on one platform, with its part of the cache. */
@@ -84,7 +84,7 @@ export class PlatformModel {
     const trust = await this.trust(client);
     const card = await client.models.get(name, version);
     const cached = await this.store.get(card.digest, trust).catch(unlessUnsigned);
-    // A re-signed version has the same content but another manifest, which lists the devices that may run it.
+    // A version that was signed again has the same content but a different manifest, which lists the devices that may run it.
     if (cached?.manifest.version === version && cached.manifest.sequence === card.sequence) {
       return this.accepted(cached, trust, 'new');
     }
@@ -102,7 +102,7 @@ export class PlatformModel {
     return verified && this.accepted(verified, trust, 'known');
   }
 
-  /** Records a version as in use: the next start without a platform begins with it. */
+  /** Records a version as in use. If the platform is unreachable at the next start, the loop starts with this version. */
   async remember({ known, floor }: Signed): Promise<void> {
     const before = this.known;
     if (!before) return;
@@ -112,7 +112,7 @@ export class PlatformModel {
     await this.store.prune(await knownDigests(this.settings.cache), this.settings.clock.now());
   }
 
-  /** Closes the connection: the next call reads context and token again. */
+  /** Closes the connection. The next call reads the context and the token again. */
   async disconnect(): Promise<void> {
     const { client } = this;
     this.client = null;
@@ -124,7 +124,7 @@ export class PlatformModel {
     return this.client;
   }
 
-  /** The configured trust root, or the platform's; never older than one seen before. */
+  /** The configured trust root, or the platform's. A root older than one seen before is rejected. */
   private async trust(client: RegistryClient): Promise<TrustRoot> {
     const told = this.settings.trust ?? (await client.trust.get());
     if (!told) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
@@ -134,7 +134,10 @@ export class PlatformModel {
     return this.known.trust;
   }
 
-  /** The checks of a device before it accepts a version (docs/reference/protocol.md): a known version was accepted while it was valid. */
+  /**
+   * The checks that a device makes before it accepts a version (docs/reference/protocol.md). A known version was accepted while it was
+   * valid.
+   */
   private accepted({ manifest, bundle }: Verified, _trust: TrustRoot, age: 'new' | 'known'): Signed {
     const { name, version, sequence, floor, artifacts } = manifest;
     const what = `${name}@${version}`;
@@ -165,7 +168,7 @@ function requireReleased(manifest: Manifest, floor: number, now: number): void {
   }
 }
 
-/** Returns null for an invalid signature: after keys were replaced, the version is downloaded again with its new signature. */
+/** Returns null for an invalid signature. After keys are replaced, the version is then downloaded again with its new signature. */
 function unlessUnsigned(error: unknown): null {
   if (hasCode(error, 'AIOT_SIGNATURE_INVALID')) return null;
   throw error;
@@ -185,7 +188,7 @@ const referenceSchema = z.object({
   /** https origin of the platform. */
   url: z.string(),
   reference: z.string(),
-  /** Trusted keys: the platform's trust root as last seen, so that no request is needed. */
+  /** Trusted keys: the platform's trust root as last seen. They are stored so that a start needs no request. */
   trust: trustRootSchema,
   /** Manifests below this sequence are no longer accepted. */
   floor: z.int(),
@@ -206,7 +209,7 @@ function fileOf(cache: string, url: string, reference: string): string {
   return join(folderOf(cache), `${sha256Hex(`${url} ${reference}`).slice(0, 32)}.json`);
 }
 
-/** Reads the stored state of a reference; null = there is none, or it cannot be read, so that the platform is queried again. */
+/** Reads the stored state of a reference; null = there is none, or it cannot be read. The platform is then queried again. */
 async function readReference(cache: string, url: string, reference: string): Promise<KnownReference | null> {
   const value = await readJson(fileOf(cache, url, reference)).catch(() => null);
   const read = referenceSchema.safeParse(value);
@@ -223,7 +226,7 @@ function withVersion(history: readonly KnownVersion[], used: KnownVersion): Know
   return [used, ...history.filter(({ digest }) => digest !== used.digest)].slice(0, kept);
 }
 
-/** Digests that a reference may roll back to. */
+/** Digests of all versions to which a reference may roll back. */
 async function knownDigests(cache: string): Promise<Set<string>> {
   const digests = new Set<string>();
   for (const name of await readdir(folderOf(cache)).catch(() => [])) {
@@ -243,17 +246,17 @@ interface BundleStore {
   /** @throws AIOT_FILE_NOT_WRITABLE */
   put(digest: string, signed: Uint8Array): Promise<void>;
   /**
-   * Verifies every byte again. null = it is not there, or was damaged and has been deleted.
+   * Returns the verified bundle. null = it is missing, or it was damaged and has been deleted.
    * @throws AIOT_SIGNATURE_INVALID (the trust root has changed)
    */
   get(digest: string, trust: TrustRoot): Promise<Verified | null>;
-  /** Deletes bundles that are not listed and older than a day, and partial writes of killed processes. */
+  /** Deletes bundles that are not listed and are older than a day, and partial writes of killed processes. */
   prune(keep: ReadonlySet<string>, now: number): Promise<void>;
 }
 
 const dayMs = 86_400_000;
 
-/** No write takes this long: a temporary file of this age is abandoned. */
+/** Maximum age of temporary files, ms. No write takes this long, so older files are abandoned. */
 const leftOverMs = 3_600_000;
 
 /** The bundle cache in a cache folder. */
@@ -296,18 +299,18 @@ const refusalSchema = z.object({
   digest: z.string(),
   title: z.string(),
   reason: z.string(),
-  /** ms since 1970 */
+  /** Time of the refusal, ms since 1970. */
   at: z.number(),
-  /** Version of aiot that refused the content. Another version may run it correctly, so it tries again. */
+  /** Version of aiot that refused the bundle. Other versions try it again. */
   aiot: z.string(),
 });
 
 type Refusal = z.output<typeof refusalSchema>;
 
-/** Contents that failed on this machine with this version of aiot; not tried again, even after a restart. */
+/** Bundles that failed on this machine with this version of aiot. They are not tried again, even after a restart. */
 interface Refusals {
   has(digest: string): Promise<Refusal | null>;
-  /** Remembered for this process even if the disk cannot be written. */
+  /** Adds a refusal. If the disk cannot be written, this process still remembers it. */
   add(digest: string, title: string, reason: string, now: number): Promise<void>;
   /** Digests, in the order in which this process found them. */
   list(): string[];

@@ -24,9 +24,9 @@ import type { Settings } from './options.js';
 const kept = 4;
 
 /**
- * The bundle of a project's model, trained into the cache: train, quantize, evaluate, bundle. The project's own folder is only
- * read. The bundle is reused as long as aiot.yaml and the data are unchanged.
- * @returns the file
+ * The bundle of a project's model, which is trained, quantized, evaluated and bundled in the cache. The project's own folder is only read.
+ * The bundle is reused for as long as aiot.yaml and the data are unchanged.
+ * @returns the path of the file
  * @throws AIOT_DATA_EMPTY, AIOT_GATE_FAILED, AIOT_TRAINING_ENDED, and the errors of these steps
  */
 export async function trainedBundle(project: Project, settings: Settings): Promise<string> {
@@ -38,12 +38,12 @@ export async function trainedBundle(project: Project, settings: Settings): Promi
   const { file, text } = await trainedApart(project, settings);
   if (text !== null) settings.tell('trained', text);
   await writeJsonAtomic(join(root, 'stamps', `${stamp}.json`), file);
-  // `file` is FOLDER/build/model.aiot: keeps its folder, which was used last.
+  // `file` is FOLDER/build/model.aiot. Its folder, which was used last, is kept.
   await prune(root, basename(dirname(dirname(file))));
   return file;
 }
 
-/** Fingerprint that shows, without reading the data files, that they are unchanged: names, sizes and times. */
+/** Fingerprint of the data files by their names, sizes and times, so that they need not be read. */
 async function stampOf(project: Project): Promise<unknown> {
   const { table } = project.config.model;
   const at = table ? resolve(project.dir, table.file) : join(project.dir, 'data');
@@ -66,7 +66,7 @@ async function prune(root: string, own: string): Promise<void> {
   }
 }
 
-/** Messages to and from the other process. */
+/** Messages exchanged with the training process. */
 interface Job {
   project: Project;
   cache: string;
@@ -78,7 +78,7 @@ type Told =
   | { error: { code: ErrorCode; message: string; details: ErrorDetails } };
 
 /**
- * Trains in a separate process: the memory it needs, half as much again as a loop, is released entirely when it exits.
+ * Trains in a separate process. Training needs half as much memory again as the loop, all of which is released when the process exits.
  * @throws the errors of `trainedHere`, AIOT_TRAINING_ENDED
  */
 export async function trainedApart(project: Project, settings: Settings): Promise<Trained> {
@@ -95,7 +95,7 @@ export async function trainedApart(project: Project, settings: Settings): Promis
   }
 }
 
-/** Starts the training process: with the module's bundled file in a build, or with this source file and the development loader. */
+/** Starts the training process: the bundled module in a build, or this source file with the development loader. */
 function start(): ChildProcess {
   const sources = import.meta.url.endsWith('.ts');
   const entry = sources
@@ -108,7 +108,7 @@ function start(): ChildProcess {
     [...runner, '--input-type=module', '--eval', code, pathToFileURL(entry).href],
     {
       cwd: packageRoot(),
-      // Ctrl-C in a terminal is meant for the loop, which ends this process. None of its output belongs on stdout.
+      // Ctrl-C in a terminal is meant for the loop, which then ends this process. Output of the process must not reach stdout.
       detached: true,
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       serialization: 'advanced',
@@ -132,7 +132,7 @@ async function outcomeOf(child: ChildProcess, { signal, onStep }: Settings): Pro
   throw new AiotError('AIOT_TRAINING_ENDED', `training ended with ${killedBy ?? `exit code ${status}`}`);
 }
 
-/** Main function of the training process: handles the job of the process that started it, and ends with it. */
+/** Main function of the training process. It does one job for its parent process, and ends when the parent does. */
 export function serveTraining(): void {
   const orphaned = new AbortController();
   process.once('disconnect', () => orphaned.abort());
@@ -160,7 +160,7 @@ type Around = Pick<Settings, 'signal' | 'onStep'>;
 /** Maximum wait for another loop that may be training the same model on a slow machine, ms. */
 const waitMs = 1_800_000;
 
-/** File of the bundle, and a message about its training; `text` is null if it existed already. */
+/** Path of the bundle, and a message about its training; `text` is null if the bundle existed already. */
 interface Trained {
   file: string;
   text: string | null;
@@ -169,7 +169,10 @@ interface Trained {
 /** Folder of trained models in the cache. */
 const trainedFolder = (cache: string) => join(cache, 'loop', 'trained');
 
-/** Trains into the cache, in this process, unless it exists already. @throws AIOT_DATA_EMPTY, AIOT_GATE_FAILED, and the errors of these steps */
+/**
+ * Trains into the cache, in this process, unless the bundle exists already. @throws AIOT_DATA_EMPTY, AIOT_GATE_FAILED, and the errors of
+ * these steps
+ */
 async function trainedHere(
   project: Project,
   { cache, ...around }: { cache: string } & Around,
@@ -184,7 +187,7 @@ async function trainedHere(
   });
 }
 
-/** The file if it contains a complete bundle; otherwise it is rebuilt. */
+/** Returns the file if it contains a complete bundle; otherwise the bundle is built again. */
 async function wholeBundle(file: string): Promise<string | null> {
   try {
     unpackBundle(await readBytes(file));
@@ -214,7 +217,7 @@ async function materialOf(project: Project): Promise<TrainingMaterial> {
   return { digest: dataset.digest, source: { dataset } };
 }
 
-/** The project's own data; if it has none and is about the motor, the data that `aiot init` would generate. */
+/** The project's own data. If there is none and the project is about the motor, the data that `aiot init` would generate. */
 async function recordingsOf(project: Project): Promise<Dataset> {
   try {
     return await openDataset(project);

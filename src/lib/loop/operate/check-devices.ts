@@ -16,7 +16,7 @@ import { parseAddress } from '../sense/address.js';
 import { type MeasuredSensor, measureSensor } from '../sense/open.js';
 import type { SensingOptions } from '../sense/types.js';
 
-/** Deviation of a measured rate from the contract's above which it is reported: chips' own clocks are some percent off. */
+/** Minimum relative deviation of a measured rate from the contract's that is reported. Chips' own clocks are some percent off. */
 const usualScatter = 0.1;
 
 /** Checks access to a local sensor: the permission and, for chips, the bus, the addresses and the self-tests. */
@@ -47,7 +47,7 @@ export async function checkReach(sensor: string): Promise<CheckLine[]> {
 
 const names = { url: 'sensor', bus: 'bus', chip: 'address', 'self-test': 'self-test', rate: 'rate' } as const;
 
-/** Listens for a while, as the loop would. @returns a failed measurement as a line, too */
+/** Reads the sensor for a while, as the loop would. A failed measurement becomes a line, too. */
 export async function checkRate(options: SensingOptions, seconds: number): Promise<CheckLine[]> {
   try {
     return linesOf(await measureSensor(options, seconds), options.contract.rateHz);
@@ -187,7 +187,7 @@ async function checkGpio(url: string, shown: string): Promise<CheckLine[]> {
   }
 }
 
-/** Whether this user may read and write a device; undefined if it does not exist, which other checks report better. */
+/** Whether this user may read and write a device; undefined if the device does not exist, which other checks report more clearly. */
 export async function checkDevice(node: string, groups = '/etc/group'): Promise<CheckLine | undefined> {
   try {
     await access(node, constants.R_OK | constants.W_OK);
@@ -274,7 +274,7 @@ export const failed = (check: What, detail: string, next: string): CheckLine => 
   next,
 });
 
-/** Converts an error with a code to a line; one without, an interruption and a bug are rethrown. */
+/** Converts an error with a code to a line. Interruptions, bugs and errors without a code are rethrown. */
 export function failedBy(check: What, error: unknown): CheckLine {
   if (!(error instanceof AiotError) || error.exit === 130 || error.family === 'bug') throw error;
   return failed(check, `${error.code}: ${error.message}`, error.next);

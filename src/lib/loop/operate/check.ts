@@ -48,7 +48,7 @@ export const checkedLoopSchema = z.object({
 export type CheckedLoop = z.output<typeof checkedLoopSchema>;
 
 /**
- * Checks everything that a loop needs, in the order in which it needs it; changes nothing, and sends nothing.
+ * Checks everything that a loop needs, in the order of its use, without changing or sending anything.
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_INTERRUPTED; every other problem becomes a line of the result
  */
 export async function checkLoop(options: CheckLoopOptions): Promise<CheckedLoop> {
@@ -77,7 +77,8 @@ export async function checkLoop(options: CheckLoopOptions): Promise<CheckedLoop>
     checks.push(...reach);
     const reached = reach.every(({ state }) => state !== 'failed');
     if (reached && contract) {
-      // A chip's rate was already measured with its bus; the line of `checkRate` reports the same and more.
+      // The check of the bus has already measured a chip's rate. The line of `checkRate` includes that information, so it replaces the
+      // earlier line.
       const known = checks.findIndex(({ check, state }) => check === 'rate' && state === 'ok');
       if (known >= 0) checks.splice(known, 1);
       checks.push(...(await checkRate(sensingOf(options, project, sensor, contract), options.seconds)));
@@ -149,7 +150,7 @@ function contractOfStream({ config }: Project): SensingContract | undefined {
   return fields.length > 0 ? { fields, rateHz: config.signal.rate } : undefined;
 }
 
-/** A sensor can have only one reader, so it must not be taken from a running loop. */
+/** If the loop is running, the sensor is not checked, because it can have only one reader. */
 async function runningLine(name: string): Promise<CheckLine | undefined> {
   const { loops } = await listLoops({ name }).catch(() => ({ loops: [] }));
   const found = loops.find(({ state }) => state === 'running' || state === 'waiting' || state === 'stuck');
@@ -161,7 +162,7 @@ async function runningLine(name: string): Promise<CheckLine | undefined> {
   );
 }
 
-/** Minimum free disk space, bytes: with less, the whole machine may malfunction. */
+/** Minimum free disk space, bytes. With less, the whole machine may malfunction. */
 const leastBytes = 50 * 1024 ** 2;
 
 /** Checks that there is room for the spools of the outputs. @param wantedBytes the sum of their limits */
@@ -203,7 +204,7 @@ async function existing(path: string): Promise<string> {
   return there || dirname(path) === path ? path : existing(dirname(path));
 }
 
-/** An earlier time is wrong. A Pi's clock has no battery: until the network sets it, it may show any earlier time. */
+/** Earlier times are wrong. A Pi's clock has no battery, so it may show any such time until the network sets it. */
 const builtAfter = Date.UTC(2025, 0, 1);
 
 /** Checks the clock. @param synchronized the system's report; undefined = none */
@@ -232,7 +233,7 @@ export async function checkClock(
   );
 }
 
-/** systemd-timesyncd's own marker file, or timedatectl's report on whichever service sets the clock. */
+/** Looks for systemd-timesyncd's marker file, or asks timedatectl, which covers any other service that sets the clock. */
 async function askSystem(): Promise<boolean | undefined> {
   const marked = await access('/run/systemd/timesync/synchronized').then(
     () => true,

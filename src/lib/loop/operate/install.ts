@@ -39,7 +39,7 @@ export interface InstallLoopOptions {
   out?: readonly string[] | undefined;
   listen?: string | undefined;
   context?: string | undefined;
-  /** Its user; `dynamic` = one allocated by systemd. Default: the current user, or `dynamic` if that is root. */
+  /** User of the service; `dynamic` = allocated by systemd. Default: the current user, or `dynamic` if that is root. */
   user?: string | undefined;
   memory: string;
   cpu?: string | undefined;
@@ -54,11 +54,11 @@ export const installedLoopSchema = z.object({
   user: z.string(),
   written: z.boolean(),
   unit: z.string(),
-  /** File for NAME=VALUE lines with secrets. */
+  /** File of NAME=VALUE lines for the service's secrets. */
   secrets: z.string(),
-  /** Commands that start it, in this order. */
+  /** Commands that start the service, in this order. */
   start: z.array(z.string()),
-  /** Hints to read first. */
+  /** Hints to read before starting the service. */
   cautions: z.array(z.string()),
 });
 
@@ -95,7 +95,8 @@ export async function installLoop(options: InstallLoopOptions): Promise<Installe
   const service = `aiot-loop-${name}`;
   const devices = devicesFor([options.sensor ?? loop.sensor ?? '', ...outputs], options.delegate);
   const missing = await missingGroups(devices.groups);
-  // A unit with a nonexistent group does not start. A unit in another folder may be for another machine, so it keeps all groups.
+  // A unit with a nonexistent group does not start, so missing groups are omitted. A unit in another folder may be for another machine, so
+  // it keeps all groups.
   const groups = devices.groups.filter((group) => options.unitDir !== undefined || !missing.includes(group));
   const unit = loopUnit({
     name,
@@ -222,20 +223,20 @@ export interface LoopUnitOptions {
   name: string;
   /** Program and arguments. */
   command: readonly string[];
-  /** Absolute. */
+  /** Absolute path of the project. */
   project: string;
   /** User of the service; undefined = one allocated by systemd while it runs. */
   user: string | undefined;
   devices: Devices;
-  /** Folders and files that it reads; it cannot see any others below home. */
+  /** Folders and files that the service reads. It cannot see any others in home folders. */
   reads: readonly string[];
   /** The user's config folder: read in place by a real user, copied by systemd for a dynamic one. */
   config: { folder: string; files: readonly string[] };
   /** File of NAME=VALUE lines, mode 0600: for secrets. */
   secrets: string;
-  /** Such as `300M`. */
+  /** Memory limit, such as `300M`. */
   memory: string;
-  /** Such as `50%` of one core; undefined = no limit. */
+  /** CPU limit, such as `50%` of one core; undefined = no limit. */
   cpu: string | undefined;
   /** Additional variables, none of them secret. */
   environment?: Readonly<Record<string, string>>;
@@ -243,12 +244,12 @@ export interface LoopUnitOptions {
   tells?: boolean;
 }
 
-/** Maximum silence of the loop, s; it sends a keep-alive every 10 s. */
+/** Maximum time without a keep-alive, s. The loop sends one every 10 s. */
 const watchdogSeconds = 60;
 
 /**
- * Text of the unit (systemd.service(5), systemd.exec(5), systemd.resource-control(5)), for systemd 247 and later. Without
- * MemoryDenyWriteExecute: V8 generates machine code. Without network-online.target: a loop starts without a network.
+ * Text of the unit (systemd.service(5), systemd.exec(5), systemd.resource-control(5)), for systemd 247 and later. It omits
+ * MemoryDenyWriteExecute, because V8 generates machine code, and network-online.target, because a loop starts without a network.
  */
 export function loopUnit(options: LoopUnitOptions): string {
   const { name, user } = options;
@@ -321,7 +322,7 @@ function identity({ user, config, devices }: LoopUnitOptions, service: string): 
     'DynamicUser=yes',
     ...groups,
     ...config.files.map((file) => `LoadCredential=${file}:${unitValue(`${config.folder}/${file}`)}`),
-    // Provided by systemd; exists only if there are credentials.
+    // systemd creates this folder, but only if there are credentials.
     place(config.files.length > 0 ? `/run/credentials/${service}.service` : `%S/${service}/config`),
   ];
 }
@@ -332,12 +333,12 @@ function confinement({ user, devices, reads, config }: LoopUnitOptions): string[
   return confined({ reads: seen, devices: allow, kernelFiles });
 }
 
-/** Parts of this machine that a loop has to access, in systemd's and Debian's names. */
+/** Devices and other parts of the machine to which a loop needs access, by their names in systemd and Debian. */
 interface Devices {
-  /** `DeviceAllow=`: a node, or a class of nodes, which also covers a device that is plugged in later. */
+  /** Values of `DeviceAllow=`: nodes, or classes of nodes, which include devices that are plugged in later. */
   allow: string[];
   groups: string[];
-  /** Whether it writes below /sys. */
+  /** Whether the service writes below /sys. */
   kernelFiles: boolean;
 }
 
@@ -360,7 +361,7 @@ const kinds: Record<string, Kind> = {
   gpio: { allow: (place) => [`/dev/${parseStreamUrl(`gpio:${place}`).host}`], group: 'gpio' },
   i2c: { allow: (place) => [busNode(place)], group: 'i2c' },
   iio: { allow: () => ['char-iio'], group: 'iio', kernelFiles: true },
-  // Allowed by class and not by name, because an adapter that is plugged in again may have another number.
+  // Allowed by class instead of by name, because an adapter may get another number when it is plugged in again.
   serial: { allow: () => ['char-ttyUSB', 'char-ttyACM', 'char-ttyAMA', 'char-ttyS'], group: 'dialout' },
 };
 

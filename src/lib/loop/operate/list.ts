@@ -9,8 +9,8 @@ import { healthOf, healthSchema, loopsFolder, readStatus, runtimePrefix, statusN
 export const listedLoopSchema = z.object({
   name: z.string(),
   /**
-   * `running`, or `waiting` for its sensor or model; `stuck`: the process exists but writes nothing; `stopped` on request; `gone`:
-   * it was killed, or the power failed.
+   * `running`, or `waiting` for its sensor or model; `stuck`: the process exists but writes no state; `stopped` on request; `gone`: it was
+   * killed, or the power failed.
    */
   state: z.enum(['running', 'waiting', 'stuck', 'stopped', 'gone']),
   ...healthSchema.shape,
@@ -37,11 +37,12 @@ export interface ListOptions {
   isAlive?: (pid: number) => boolean;
 }
 
-/** A loop writes its state every 2 to 10 s. */
+/** Age above which a state is outdated, ms. A loop writes its state every 2 to 10 s. */
 const staleMs = 35_000;
 
 /**
- * The loops of this user and those run by systemd on this machine, by name; for a name in both, the one that wrote last.
+ * The loops of this user and those run by systemd on this machine, by name. If both have a loop of the same name, the one that wrote its
+ * state last is listed.
  * @throws AIOT_NOT_FOUND if there is none, or none of that name
  */
 export async function listLoops(options: ListOptions = {}): Promise<ListedLoops> {
@@ -113,7 +114,10 @@ async function namesIn(folder: string): Promise<string[]> {
   return readdir(folder).catch(() => []);
 }
 
-/** 0: the selected loops run well; 6: at least one does not, or none is left. Loops that ended normally count only if requested by name. */
+/**
+ * Exit code: 0 if the selected loops run well, 6 if at least one does not or if there are none. Loops that ended normally count only if
+ * requested by name.
+ */
 export function loopsExit({ loops }: ListedLoops, named: boolean): 0 | 6 {
   const asked = named ? loops : loops.filter(({ state }) => state !== 'stopped');
   return asked.length > 0 && asked.every(({ healthy }) => healthy) ? 0 : 6;

@@ -16,11 +16,11 @@ import {
 } from './state.js';
 
 export interface OperateOptions {
-  /** Name of the loop: only one of a name can run at a time. */
+  /** Name of the loop. Only one loop with this name can run at a time. */
   name: string;
   /** `HOST:PORT` of `/healthz` and `/metrics`; absent = not served. */
   listen?: string | undefined;
-  /** A trial run: it holds no name, and leaves nothing behind. */
+  /** A trial run, which does not reserve the name and leaves nothing behind. */
   transient?: boolean | undefined;
   onEvent?: ((text: string) => void) | undefined;
   environment?: Readonly<Record<string, string | undefined>>;
@@ -34,14 +34,14 @@ export interface Operation {
   close(): Promise<void>;
 }
 
-/** How often the state is written: to memory, or to a disk that wears. */
+/** Interval at which the state is written, ms: to memory, or to a disk, which wears out. */
 const everyMs = { memory: 2000, disk: 10_000 };
 
 const lookMs = 1000;
 
 /**
- * Holds a loop's name, writes its state where `aiot loop status` finds it, serves its pages, and notifies systemd. Runs in real
- * time, whatever time the loop uses. The state is read from `monitor`, which has to respond from the start.
+ * Reserves a loop's name, writes its state for `aiot loop status`, serves its pages, and notifies systemd. Uses real time, even if the loop
+ * uses simulated time. The state is read from `monitor`, which must be available from the start.
  * @throws AIOT_LOOP_RUNNING with the pid, AIOT_USAGE, AIOT_PORT_IN_USE, AIOT_FILE_NOT_WRITABLE
  */
 export async function operate(monitor: LoopMonitor, options: OperateOptions): Promise<Operation> {
@@ -82,7 +82,7 @@ async function holdName(name: string, folder: string): Promise<() => void> {
   });
 }
 
-/** Writes the state to a file, often enough to be trusted. */
+/** Writes the state to a file regularly, so that readers can recognize an outdated one. */
 function keepWritten(monitor: LoopMonitor, folder: string, { environment, onEvent }: OperateOptions) {
   const memory = runtimeFolder(environment);
   const file = join(memory ?? folder, statusName);
@@ -113,7 +113,7 @@ function keepWritten(monitor: LoopMonitor, folder: string, { environment, onEven
     async close() {
       clearInterval(timer);
       await under;
-      // systemd removes its folder in memory together with the service.
+      // systemd removes its folder in memory when the service ends, so the last state is written to disk.
       await write(join(folder, statusName));
     },
   };
@@ -125,7 +125,7 @@ function answerManager(monitor: LoopMonitor, environment: OperateOptions['enviro
   if (!manager) return undefined;
   const { notify, watchdogMs } = manager;
   const beat = createBeat(watchdogMs !== undefined);
-  // At most a third of the timeout, so that a late message is compensated by the next.
+  // At most a third of the timeout, so that a late message does no harm.
   const periodMs = Math.max(100, Math.min(watchdogMs ?? 30_000, 30_000) / 3);
   let ready = false;
   let last = Number.NEGATIVE_INFINITY;
@@ -134,7 +134,7 @@ function answerManager(monitor: LoopMonitor, environment: OperateOptions['enviro
     const now = performance.now();
     if (telling || (ready && now - last < periodMs)) return;
     const status = monitor.status();
-    // Until there is a sample, the state is sent only periodically; the first sample is then reported at once.
+    // Before the first sample, the state is sent only periodically. The first sample is reported at once.
     if (now - last < periodMs && status.sensor.samples === 0) return;
     const lines = beat.next(status, now);
     ready ||= lines.includes('READY=1');
@@ -156,8 +156,8 @@ function answerManager(monitor: LoopMonitor, environment: OperateOptions['enviro
 }
 
 /**
- * How long systemd gets keep-alives without a sample. An unplugged sensor is not a fault of the process, and a restart would
- * discard its state; a stuck driver is such a fault, and looks the same.
+ * Maximum time without samples during which systemd still gets keep-alives. An unplugged sensor is not a fault of the process, and a
+ * restart would discard its state. A stuck driver looks the same, but does need a restart.
  */
 const patienceMs = 10 * 60_000;
 
@@ -169,7 +169,7 @@ interface Beat {
 
 /**
  * READY=1 is sent with the first sample or prediction. WATCHDOG=1 is sent if samples were processed since the last call, or the sensor has
- * been disconnected or silent for less than ten minutes. STATUS= is sent when the text changes, and with the other two.
+ * been disconnected or silent for less than ten minutes. STATUS= is sent when its text changes, and with the other two.
  */
 export function createBeat(watchdog: boolean): Beat {
   let ready = false;

@@ -6,7 +6,7 @@ import type { LoopMonitor, LoopStatus } from '../status.js';
 import { healthOf } from './state.js';
 
 export interface Pages {
-  /** The address it listens on: `127.0.0.1:9898`. */
+  /** Address on which it listens, such as `127.0.0.1:9898`. */
   at: string;
   close(): Promise<void>;
 }
@@ -65,7 +65,7 @@ type Value = number | boolean | null;
 
 type Row = readonly [labels: Labels, value: Value];
 
-/** A loop's state in Prometheus' text format, version 0.0.4; unknown values are omitted. Times are in seconds, by Prometheus' convention. */
+/** A loop's state in Prometheus' text format, version 0.0.4. Unknown values are omitted. Times are in seconds, as Prometheus recommends. */
 export function loopMetrics(status: LoopStatus): string {
   const { sensor, model, latencyMs, outputs } = status;
   const text = new Exposition();
@@ -123,7 +123,7 @@ export function loopMetrics(status: LoopStatus): string {
     counter('model_swaps', 'Times that the model was replaced.', model.swaps);
     gauge('models_refused', 'Models that were tried and rejected.', model.refused.length);
   }
-  // Rows are also numbered, because two outputs may have the same address.
+  // Rows have a number too, because two outputs may have the same address.
   const each = (pick: (output: LoopStatus['outputs'][number]) => Value): Row[] =>
     outputs.map((output, index) => [{ output: String(index), endpoint: output.endpoint }, pick(output)]);
   family(

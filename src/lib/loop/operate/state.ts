@@ -28,8 +28,8 @@ export function runtimeFolder(env: Environment = process.env): string | undefine
 }
 
 /**
- * Writes atomically, but without syncing to disk: the file is rewritten for months, and SD cards wear out. After a power cut the last
- * state of the ended process has no value. @throws a system error
+ * Writes atomically, but without syncing to disk: the file is rewritten for months, and SD cards wear out. The state of a process that a
+ * power cut ended is not needed. @throws a system error
  */
 export async function writeStatus(file: string, status: LoopStatus): Promise<void> {
   const temporary = join(dirname(file), `.${randomBytes(6).toString('hex')}.tmp`);
@@ -43,7 +43,7 @@ export async function writeStatus(file: string, status: LoopStatus): Promise<voi
   }
 }
 
-/** The state, and when it was written, ms since 1970 by this machine's clock; undefined if it is missing or invalid. */
+/** The state, and the time at which it was written (ms since 1970); undefined if it is missing or invalid. */
 export async function readStatus(
   file: string,
 ): Promise<{ status: LoopStatus; writtenAt: number } | undefined> {
@@ -53,20 +53,23 @@ export async function readStatus(
     const status = loopStatusSchema.safeParse(JSON.parse(text)).data;
     return status && { status, writtenAt: mtimeMs };
   } catch {
-    // Gone, not readable for us, or truncated by a power cut.
+    // The file is missing, unreadable for this user, or truncated by a power cut.
     return undefined;
   }
 }
 
 export const healthSchema = z.object({
   healthy: z.boolean(),
-  /** The reasons if not, one line each. */
+  /** The reasons why the loop does not work, one line each. */
   reasons: z.array(z.string()),
 });
 
 export type Health = z.output<typeof healthSchema>;
 
-/** Whether a loop works: samples arrive, and there is a model for them. An unreachable output does not count: its messages are spooled. */
+/**
+ * Whether a loop works: samples arrive, and there is a model for them. An unreachable output is no failure, because its messages are
+ * spooled.
+ */
 export function healthOf({ state, sensor, model, at }: LoopStatus): Health {
   const reasons: string[] = [];
   if (state === 'stopped') reasons.push('the loop has stopped');

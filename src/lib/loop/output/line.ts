@@ -14,7 +14,7 @@ interface LineOptions {
   settings: OutputSettings;
   /** Folder of the spool for this destination. */
   spool: string;
-  /** Maximum bytes in it. */
+  /** Maximum size of the spool, bytes. */
   spoolLimit: number;
   clock: Clock;
   streamOptions: StreamOptions;
@@ -23,9 +23,9 @@ interface LineOptions {
   writeTimeoutMs?: number;
 }
 
-/** The path to one destination for as long as the loop runs, whatever happens to the destination and the disk. */
+/** Delivers messages to one destination while the loop runs, even if the destination or the disk fails temporarily. */
 export interface Line {
-  /** Resolves when the destination is reached, or known to be unreachable now. @throws AIOT_STREAM_URL and similar errors that no retry fixes */
+  /** Resolves once it is known whether the destination is reachable. @throws AIOT_STREAM_URL and similar errors that no retry fixes */
   ready(): Promise<void>;
   put(message: OutgoingMessage): void;
   settled(): Promise<void>;
@@ -45,14 +45,16 @@ interface Lane {
   giveUp: AbortController;
 }
 
-/** Opens the line immediately, without waiting for the destination. If the disk cannot be written, that is reported, and memory is used instead. */
+/**
+ * Opens the line immediately, without waiting for the destination. If the disk cannot be written, it reports that, and uses memory instead.
+ */
 export async function openLine(options: LineOptions): Promise<Line> {
   const { settings, clock, onEvent } = options;
   const { shown } = settings;
-  /** Messages sent, and messages dropped in memory; spools count those they drop. */
+  /** Numbers of messages sent, and of messages dropped in memory. Spools count the messages that they drop. */
   const counts = { sent: 0, dropped: 0 };
   let refusal: string | undefined;
-  /** Why there is no spool; reported once. */
+  /** Why there is no spool. It is reported only once. */
   let diskTrouble: string | undefined;
   const telling = createTelling(shown, onEvent);
   let waiting: OutgoingMessage[] = [];
@@ -68,7 +70,7 @@ export async function openLine(options: LineOptions): Promise<Line> {
     if (telling.change(lane.outlet.state(), counted)) refusal = undefined;
   };
 
-  /** A second loop of the same name is rejected earlier: an error here is a disk that cannot be written. */
+  /** Opens the spool. A second loop of the same name was rejected earlier, so an error here means that the disk cannot be written. */
   async function openDisk(): Promise<Spool | undefined> {
     try {
       const spool = await openSpool({ path: options.spool, limit: options.spoolLimit, full: 'drop-oldest' });
@@ -125,7 +127,7 @@ export async function openLine(options: LineOptions): Promise<Line> {
     return { outlet, spool, giveUp };
   }
 
-  /** Replaces the lane; messages in flight are sent again on the new one. */
+  /** Replaces the lane. Messages in flight are sent again on the new one. */
   async function replaceLane(spool: Spool | undefined): Promise<void> {
     if (ending) return;
     const old = lane;
@@ -148,7 +150,7 @@ export async function openLine(options: LineOptions): Promise<Line> {
 
   async function begin(): Promise<void> {
     if (lane.spool) await lane.outlet.ready();
-    // Not awaited without a spool: it resolves only when the destination is reachable.
+    // Without a spool, this is not awaited, because it resolves only once the destination is reachable.
     else void lane.outlet.ready().catch(() => {});
   }
 
@@ -208,7 +210,10 @@ export async function openLine(options: LineOptions): Promise<Line> {
 }
 
 interface LastingOptions {
-  /** Maximum wait for one write, plus a second for each further message in it: after that they go to disk, and to the sink again. */
+  /**
+   * Maximum wait for one write, plus a second for each further message in it. After that, the messages go to disk, and are sent again
+   * later.
+   */
   timeoutMs: number;
   maxAgeMs: number | undefined;
   clock: Clock;
@@ -217,7 +222,7 @@ interface LastingOptions {
   onTooOld: (messages: number) => void;
 }
 
-/** Errors of the destination about a message itself: no retry fixes them. */
+/** Errors that a message itself causes at the destination. No retry fixes them. */
 const ofTheMessage = new Set([
   'AIOT_PROGRAM_FAILED',
   'AIOT_STREAM_MESSAGE_REFUSED',
@@ -251,8 +256,8 @@ async function openLasting(open: () => Promise<Sink>, options: LastingOptions): 
 }
 
 /**
- * Provides a signal for each successive sink: work still in flight on the previous sink is aborted when the next one opens, or when
- * the line is given up. None of them stays attached to a signal that lives for months.
+ * Returns a signal for each successive sink. It is aborted when the next sink opens, or when the line is given up. Its listeners do not
+ * accumulate on a signal that exists for months.
  */
 function signalsUntil(giveUp: AbortSignal): { next(): AbortSignal } {
   let current = new AbortController();
@@ -283,10 +288,10 @@ function passing(error: unknown): unknown {
   return new AiotError(code, message, { next, endpoint, cause: error, retryable: true });
 }
 
-/** Maximum wait for messages in flight when the loop ends. */
+/** Maximum wait for messages in flight when the loop ends, ms. */
 const drainMs = { connected: 10_000, failing: 1000 };
 
-/** Whether everything has been delivered, within a time that depends on the destination: longer if it accepts messages, else very short. */
+/** Waits for all messages, longer if the destination accepts messages than if it fails. Resolves to whether everything was delivered. */
 async function drained(outlet: Outlet): Promise<boolean> {
   const failing = outlet.state().state === 'failing';
   return Promise.race([
@@ -307,9 +312,9 @@ interface Telling {
   change(state: ReturnType<Outlet['state']>, counts: { dropped: number; kept: number }): boolean;
 }
 
-/** @param shown the destination, without credentials */
+/** @param shown address of the destination, without credentials */
 function createTelling(shown: string, onEvent: (text: string) => void): Telling {
-  /** Messages dropped before it became unreachable; null while it accepts messages. */
+  /** Number of messages dropped before the destination became unreachable; null while it accepts messages. */
   let gone: number | null = null;
   let diskTold = false;
   return {

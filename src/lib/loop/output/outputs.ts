@@ -12,19 +12,19 @@ export interface OutputsOptions {
   urls: readonly string[];
   /** Default for outputs without `?when=`. */
   send: 'change' | 'always';
-  /** Spools for unreachable destinations are stored below it, one folder each. */
+  /** Folder for the spools of unreachable destinations, one subfolder each. */
   spoolFolder: string;
   /** Maximum bytes on disk for each output. */
   spoolLimit: number;
-  /** Included in each prediction. */
+  /** Name of the device, included in each prediction. */
   device: string;
   clock?: Clock;
-  /** Connection lost, re-established, messages rejected or dropped: one line each, without credentials. */
+  /** Called with one line for each event, without credentials: a lost or restored connection, rejected or dropped messages. */
   onEvent?: (text: string) => void;
   streamOptions?: StreamOptions;
-  /** Maximum wait for destinations at startup, ms: after that the loop begins without them. Default 5 s. */
+  /** Maximum wait for destinations at startup, ms. After that, the loop starts without them. Default 5 s. */
   startMs?: number;
-  /** Maximum wait for one write, ms: after that its messages go to disk. Default 15 s. */
+  /** Maximum wait for one write, ms. After that, its messages go to disk. Default 15 s. */
   writeTimeoutMs?: number;
 }
 
@@ -34,8 +34,8 @@ export interface MessageOutputs extends Omit<Outputs, 'put'> {
 }
 
 /**
- * Opens all outputs. Rejects only addresses that no retry fixes: any other problem of a destination is reported as an event, and
- * its messages are spooled.
+ * Opens all outputs. Rejects only addresses that no retry fixes. Other problems of a destination are reported as events, and its messages
+ * are spooled.
  * @throws AIOT_STREAM_URL, AIOT_STREAM_SCHEME, AIOT_USAGE
  */
 export async function openOutputs(options: OutputsOptions): Promise<Outputs> {
@@ -99,7 +99,7 @@ async function openLines(options: OutputsOptions) {
   };
 }
 
-/** Waits for a destination, but no longer than `startMs`; later errors are reported as events. */
+/** Waits for a destination, but no longer than `startMs`. Errors after that are reported as events. */
 async function firstLook(line: Line, startMs: number, onEvent: (text: string) => void): Promise<void> {
   let late = false;
   let timer: NodeJS.Timeout | undefined;
@@ -116,7 +116,9 @@ async function firstLook(line: Line, startMs: number, onEvent: (text: string) =>
   await Promise.race([ready, enough]).finally(() => clearTimeout(timer));
 }
 
-/** Named by the address and not by its position in the list: a spool stays with its destination when others are added or removed. */
+/**
+ * Folder names depend on the addresses and not on their order, so that a spool stays with its destination when others are added or removed.
+ */
 function foldersOf(all: readonly OutputSettings[]): string[] {
   const seen = new Map<string, number>();
   return all.map(({ url, shown }) => {
@@ -129,7 +131,10 @@ function foldersOf(all: readonly OutputSettings[]): string[] {
   });
 }
 
-/** The prediction in this output's format; undefined if its `when` excludes it. @param device for receivers that serve several devices */
+/**
+ * The prediction in this output's format; undefined if its `when` excludes it. @param device name for receivers of several devices'
+ * messages
+ */
 function messageOf(
   answer: Answer,
   { body, when }: Pick<OutputSettings, 'body' | 'when'>,
@@ -142,7 +147,7 @@ function messageOf(
 
 function isWanted({ changed, label, voted, value }: Answer, when: OutputSettings['when']): boolean {
   if (when === 'always') return true;
-  // A measured value is not smoothed, so it cannot stay the same.
+  // Values are not smoothed, so each one counts as a change.
   if (when === 'change') return changed || (label === null && value !== null);
   return changed && voted === when.label;
 }

@@ -3,7 +3,7 @@ import { parseDuration } from '../../core/time.js';
 import { requireScheme } from '../../stream/open.js';
 import { parseStreamUrl, type StreamUrl, shownUrl } from '../../stream/url.js';
 
-/** Condition for sending a prediction: the smoothed label has changed, always, or the smoothed label has become this one. */
+/** When a prediction is sent: if the smoothed label has changed, always, or if the smoothed label has changed to this one. */
 export type When = 'change' | 'always' | { label: string };
 
 /** One output address: the destination, and the loop's own settings from its query. */
@@ -15,18 +15,21 @@ export interface OutputSettings {
   /** The whole prediction as JSON, or only the label. */
   body: 'json' | 'label';
   when: When;
-  /** Maximum age of a prediction that is still worth sending; undefined = no limit. */
+  /** Maximum age of a prediction at sending, ms; undefined = no limit. */
   maxAgeMs: number | undefined;
 }
 
 const own = new Set(['body', 'when', 'maxAge']);
 
-/** Notifications and actions concern the present: after a day without a network, a day's worth of them would be noise. */
+/**
+ * Default maximum ages by scheme, ms. Notifications and actions concern the present, so a day's worth of them after an outage would be
+ * useless.
+ */
 const defaultAgeMs: Record<string, number> = { exec: 60_000, gpio: 10_000, telegram: 3_600_000 };
 
 /**
- * Parses `URL?body=label&when=walking&maxAge=1h` (http: after the `#`); further settings belong to the scheme's adapter. Telegram
- * gets labels by default, all others JSON.
+ * Parses `URL?body=label&when=walking&maxAge=1h` (http: after the `#`). Other settings belong to the scheme's adapter. By default, Telegram
+ * gets labels, and all others get JSON.
  * @throws AIOT_STREAM_URL, AIOT_STREAM_SCHEME
  */
 export function outputSettings(text: string, send: 'change' | 'always'): OutputSettings {
@@ -60,7 +63,7 @@ function refused({ endpoint }: StreamUrl, name: string, expected: string, got: s
 
 function withoutOwn(text: string, { scheme }: StreamUrl): string {
   const mark = /^https?$/.test(scheme) ? '#' : '?';
-  // A name or a password before the @ must not contain a bare `?` or `#`: the first one begins the settings.
+  // The first `?` or `#` begins the settings. Names and passwords before the @ must not contain one unescaped.
   const at = text.indexOf(mark);
   if (at < 0) return text;
   const kept = text

@@ -3,13 +3,13 @@ import { onAbort } from '../../core/tasks.js';
 import type { Clock } from '../../core/time.js';
 import type { LoopResult } from './result.js';
 
-/** Maximum wait at the end for a sensor that does not close, ms. */
+/** Maximum wait for a sensor that does not close at the end, ms. */
 const lettingGoMs = 2000;
 
 /**
- * Waits for the end of the samples, the time limit, or the stop signal. The latter two close the sensor; samples it had already
- * returned are still processed.
- * @param limitMs null = none
+ * Waits for the end of the samples, the time limit, or the stop signal. The time limit and the signal close the sensor; samples that it had
+ * already returned are still processed.
+ * @param limitMs ms; null = none
  * @throws the errors of `engine` before it was stopped
  */
 export async function untilEnd(
@@ -76,10 +76,10 @@ export function untilTime(text: string, now: number): number {
   return at;
 }
 
-/** Maximum duration of a timer, ms: a longer one would fire at once. */
+/** Maximum duration of a timer, ms. A longer one would fire at once. */
 const longestMs = 2 ** 31 - 1;
 
-/** Resolves after `ms`, however long; never rejects: it also resolves when aborted. */
+/** Resolves after `ms`, even if that exceeds the limit of timers. Also resolves when aborted; never rejects. */
 export async function sleepLong(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
   for (let left = ms; left > 0 && !signal.aborted; left -= longestMs) {
     await clock.sleep(Math.min(left, longestMs), signal).catch(() => undefined);

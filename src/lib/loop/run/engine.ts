@@ -9,16 +9,21 @@ import { type Ballot, createVote, type LoopVote } from '../vote.js';
 import { within } from './ending.js';
 import type { Tally } from './tally.js';
 
-/** Maximum time without yielding to timers, signals and sockets, ms: samples that are already available would keep them all waiting. */
+/**
+ * Maximum time without yielding to the event loop, ms. Otherwise timers and sockets would have to wait for all samples that are already
+ * available.
+ */
 const longestTurnMs = 20;
 
-/** Number of predictions after which a replay waits for its outputs. Outputs hold ten times as many in memory, then drop the oldest. */
+/**
+ * Number of predictions after which a replay waits for its outputs. Outputs keep ten times as many in memory before they drop the oldest.
+ */
 const mostAhead = 1000;
 
-/** If `mostAhead` predictions take less than this, ms, the source is a fast replay. Also the maximum wait for its outputs. */
+/** If `mostAhead` predictions take less time than this, ms, the source is a fast replay. It is also the maximum wait for its outputs. */
 const hurryMs = 5000;
 
-/** An observer: a recorder, a teacher, a screen. It must not throw, and must not take long. */
+/** An observer, such as a recorder, a teacher or a screen. It must be fast, and must not throw. */
 export interface LoopTap {
   /** Samples as they arrive, in the project's fields and rate. */
   samples?(batch: SampleBatch): void;
@@ -29,12 +34,12 @@ interface EngineOptions {
   sensing: Sensing;
   keeper: ModelKeeper;
   outputs: Outputs;
-  /** Overrides the model's own. */
+  /** Overrides the model's smoothing. */
   vote: string | undefined;
   holdMs: number;
   tally: Tally;
   taps: readonly LoopTap[];
-  /** Wall clock, ms since 1970. */
+  /** The current time, ms since 1970. */
   now: () => number;
 }
 
@@ -89,7 +94,7 @@ async function catchUp(outputs: Outputs, pace: { given: number; since: number })
   pace.since = performance.now();
 }
 
-/** Smoothing over the predictions of whichever model is in use. */
+/** Smooths the predictions of the model in use. */
 function createVoting({ vote: asked, holdMs }: Pick<EngineOptions, 'vote' | 'holdMs'>) {
   let vote: LoopVote | null = null;
   let rule = '';
@@ -98,7 +103,7 @@ function createVoting({ vote: asked, holdMs }: Pick<EngineOptions, 'vote' | 'hol
     reset: () => vote?.reset(),
     answer({ prediction, model }: Predicted, t: number, window: number): Omit<Answer, 'latencyMs'> {
       const { info, name, version } = model;
-      // A model with other classes or another rule: its predecessor's predictions no longer count.
+      // If the model has other classes or another rule, earlier predictions no longer count.
       const own = `${asked ?? info.vote} ${info.classes.join('\n')}`;
       if (vote === null || rule !== own) vote = createVote(asked ?? info.vote, holdMs);
       rule = own;
@@ -118,20 +123,19 @@ interface Predicted {
   model: LoadedModel;
 }
 
-/** Samples in, predictions out, by the keeper's current model. */
+/** Makes predictions from samples, with the keeper's current model. */
 interface Predicting {
   /** The model for the next window. */
   readonly model: LoadedModel;
   /** @returns the prediction for the window that this sample completes */
   push(sample: Float64Array): Predicted | null;
-  /** Samples are missing: the next one starts a new recording. */
+  /** Starts a new recording with the next sample, because samples are missing. */
   reset(): void;
 }
 
 /**
- * Asks the keeper for the model after each window. A new model takes over there with the last samples as its history, so that no
- * window is skipped. A model that throws, or returns a non-number, is reported to the keeper, and the window is predicted by the
- * model that the keeper then provides.
+ * Checks after each window whether the keeper has another model. A new model starts with the last samples as its history, so that no window
+ * is skipped. A model that throws, or returns a non-number, is reported to the keeper, and the keeper's next model predicts the window.
  * @throws AIOT_MODEL_UNFIT: the initial model requires other fields than the sensor provides, or another rate
  */
 function createPredicting(
@@ -168,7 +172,7 @@ function createPredicting(
     }
   }
 
-  /** The model in use returned no prediction. @returns the prediction of its replacement */
+  /** Handles a window for which the model returned no prediction. @returns the prediction of its replacement */
   function failed(error: unknown): Prediction | null {
     const which = model;
     keeper.misbehaved(which, error);
@@ -203,7 +207,7 @@ function createPredicting(
   };
 }
 
-/** Compares fields by name and order and, if time matters, the rate: the loop passes samples unchanged. */
+/** Compares fields by name and order and, if time matters, the rate, because the loop passes samples on unchanged. */
 function requireFit(model: LoadedModel, sensor: { fields: readonly SampleField[]; rateHz: number }): void {
   const { fields, rateHz, windowSamples } = model.info.signal;
   const given = sensor.fields.map(({ name }) => name);
@@ -227,17 +231,17 @@ function nameOf({ name, version }: Pick<LoadedModel, 'name' | 'version'>): strin
 
 /** The last samples, as many as a future window may need. */
 interface History {
-  /** Number of samples held. */
+  /** Number of samples in the history. */
   readonly length: number;
   push(sample: ArrayLike<number>): void;
-  /** Passes the last `count` to `each`, oldest first; the array is the history's own. */
+  /** Calls `each` with the last `count` samples, oldest first. The array is reused. */
   last(count: number, each: (sample: Float64Array) => void): void;
   /** Extends the capacity; the contents are preserved. */
   reserve(samples: number): void;
   clear(): void;
 }
 
-/** @param fields values of one sample */
+/** @param fields number of values per sample */
 function createHistory(fields: number): History {
   let ring = new Float64Array(0);
   let room = 0;
@@ -278,12 +282,12 @@ function createHistory(fields: number): History {
   return history;
 }
 
-/** Number of input samples that yield this many after resampling, the last of them with the last sample. */
+/** Number of input samples needed for this many resampled ones. */
 function arriving(spec: SignalSpec, resampled: number): number {
   return Math.ceil(((resampled - 1) * spec.rateHz) / spec.resampleHz) + 1;
 }
 
-/** Windows that a predictor runs through before the one that counts, so that the initial transients of its filters have decayed. */
+/** Number of windows that a new predictor processes before its first valid one, so that the transients of its filters have decayed. */
 const before = (spec: SignalSpec) => Math.ceil(spec.windowSamples / spec.strideSamples);
 
 /** Number of samples that `warmUp` can use. */
@@ -292,8 +296,8 @@ function usefulHistory(spec: SignalSpec): number {
 }
 
 /**
- * Feeds a new predictor the last samples, so that one of its windows ends with the newest of them. Its next window then ends a stride
- * later, like that of the predictor it replaces.
+ * Feeds a new predictor the last samples, so that one of its windows ends with the newest sample. Its next window then ends one stride
+ * later, as with the replaced predictor.
  * @returns its prediction for that window; null if there are too few samples for one
  */
 function warmUp(predictor: Predictor, spec: SignalSpec, history: History): Prediction | null {
@@ -307,7 +311,7 @@ function warmUp(predictor: Predictor, spec: SignalSpec, history: History): Predi
   return answer;
 }
 
-/** A prediction's input to smoothing; null if the model returns values, which are not smoothed. */
+/** The input of smoothing for a prediction; null if the model returns values, which are not smoothed. */
 function ballotOf(
   info: Pick<BundleInfo, 'answer' | 'classes'>,
   prediction: Prediction,

@@ -16,8 +16,8 @@ export interface Opened {
 }
 
 /**
- * Opens the model first, because it determines what the sensor has to provide. Parts that are already open are in `running`, even
- * if this throws.
+ * Opens the model first, because it determines what the sensor has to provide. Each opened part is added to `running`, so that the caller
+ * can close it even if this function throws.
  * @throws the errors of opening them
  */
 export async function openParts(
@@ -76,7 +76,7 @@ export function sensorOf({ sensor, simulate }: LoopOptions, { config }: Project)
   return sensor ?? (simulate ? undefined : config.loop.sensor);
 }
 
-/** Predictions of a simulated sensor go to the outputs given by flags, not to the project's real ones. */
+/** The addresses of the outputs. Predictions for a simulated sensor go only to outputs given by flags, never to the project's. */
 export function outputsOf(
   { out, simulate, sensor }: LoopOptions,
   { config: { loop } }: Project,
@@ -88,7 +88,7 @@ export function outputsOf(
   return [];
 }
 
-/** Base folder of a `file:` path without a leading slash: the current folder if a flag names it, else the project's. */
+/** Folder to which a relative `file:` path refers: the current folder for a path given by a flag, otherwise the project's. */
 export async function baseOf({ sensor }: LoopOptions, { dir }: Project): Promise<string> {
   if (sensor === undefined) return dir;
   const path = /^file:(?:\/\/)?([^?]*)/i.exec(sensor)?.[1] ?? '';

@@ -17,9 +17,9 @@ import type { LoopTap } from './engine.js';
 export interface LoopOptions {
   /** Folder of the project; if it has no aiot.yaml, the model alone determines the samples. */
   project: string;
-  /** URL of the sensor, of any kind. */
+  /** URL of the sensor, with any scheme. */
   sensor?: string | undefined;
-  /** A simulated sensor that replays the model's training data; if there is no model, one is trained into the cache. */
+  /** Use a simulated sensor, which replays the model's training data. If there is no model, one is trained into the cache. */
   simulate?: boolean | undefined;
   /** `NAME@STAGE`, or a file. */
   model?: string | undefined;
@@ -34,27 +34,27 @@ export interface LoopOptions {
   until?: string | undefined;
   /** Folder in which samples are stored as recordings. */
   record?: string | undefined;
-  /** Lets the user label the latest samples, which the model then learns: by the keys of `LoopBegun.teacher`. */
+  /** Lets the user label the latest samples, with the keys of `LoopBegun.teacher`; the model is then retrained with them. */
   teach?: boolean | undefined;
-  /** Teaching by messages instead of keys: the URL of a stream whose messages are labels. */
+  /** URL of a stream whose messages are labels, for teaching without keys. */
   teachFrom?: string | undefined;
   /** Use the retrained model even if it performs worse than the previous one. */
   yes?: boolean | undefined;
-  /** One of the motion system's four parts instead of the whole loop. */
+  /** Run one of the motion system's four parts instead of the whole loop. */
   stage?: StageName | undefined;
-  /** Name of the loop, for `aiot loop status`; default: the project's. Only one loop of a name runs at a time. */
+  /** Name of the loop, for `aiot loop status`; default: the project's. Only one loop with this name runs at a time. */
   name?: string | undefined;
-  /** Holds no name and leaves nothing behind; the default for a simulated sensor. */
+  /** Whether the loop does not reserve its name and leaves nothing behind; the default for a simulated sensor. */
   transient?: boolean | undefined;
-  /** `HOST:PORT` or `PORT` of its pages, /healthz and /metrics. */
+  /** `HOST:PORT` or `PORT` of the pages /healthz and /metrics. */
   listen?: string | undefined;
-  /** Waits for a sensor that is not there yet, for services that start at boot. */
+  /** Whether to wait for a missing sensor, for services that start at boot. */
   patient?: boolean | undefined;
   context?: string | undefined;
   /** Credentials for brokers. */
   stream?: StreamOptions | undefined;
   clock?: Clock | undefined;
-  /** Ends the loop: pending predictions are delivered first. */
+  /** Ends the loop. Pending predictions are delivered first. */
   signal?: AbortSignal | undefined;
   /** One line per event: a sensor unplugged, a model swapped. */
   onEvent?: ((text: string) => void) | undefined;
@@ -80,7 +80,7 @@ export interface LoopBegun {
   latencies(columns: number, fromMs: number, toMs: number): number[];
 }
 
-/** The components of a loop: the real parts, or a test's. */
+/** The components of a loop, which tests may replace. */
 export interface LoopParts {
   models(options: ModelOptions): Promise<ModelKeeper>;
   sensing(options: SensingOptions): Promise<Sensing>;
@@ -88,7 +88,7 @@ export interface LoopParts {
   messages(options: OutputsOptions): Promise<MessageOutputs>;
 }
 
-/** Loaded when a loop begins, not with the command. */
+/** Loaded when a loop begins, rather than with the command. */
 export const realParts: LoopParts = {
   models: async (options) => (await import('../model/open-model.js')).openModel(options),
   sensing: async (options) => (await import('../sense/open.js')).openSensing(options),
@@ -96,7 +96,7 @@ export const realParts: LoopParts = {
   messages: async (options) => (await import('../output/outputs.js')).openMessageOutputs(options),
 };
 
-/** The folder's project; if it has none, a default one, provided that the given model contains everything needed. */
+/** The folder's project. If it has none, a default one, provided that the given model contains everything that is needed. */
 export async function projectOf(folder: string, model: string | undefined): Promise<Project> {
   try {
     return await loadProject(folder);
@@ -107,11 +107,11 @@ export async function projectOf(folder: string, model: string | undefined): Prom
   }
 }
 
-/** The sensor's required output: the model's fields and rate, in the project's units. */
+/** Requirements for the sensor: the model's fields and rate, and the project's units. */
 export function contractOf({ config }: Project, { signal }: BundleInfo): SensingContract {
   const { windowSamples, lowpassHz, rateHz, resampleHz } = signal;
   const fields = signal.fields.map((name) => ({ name, unit: config.stream.fields[name]?.unit ?? '' }));
-  // A row that is a window of its own has no fixed rate.
+  // If each row is a window of its own, there is no fixed rate.
   const timeless = windowSamples === 1 && lowpassHz === null && resampleHz === rateHz;
   return { fields, rateHz: timeless ? null : rateHz };
 }

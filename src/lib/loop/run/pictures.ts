@@ -17,13 +17,13 @@ import type { LoopResult } from './result.js';
 import type { Around } from './run.js';
 import { createHistogram, rssMb } from './tally.js';
 
-/** If only changes are sent, an unchanged face is sent again after this time. */
+/** Interval at which an unchanged face is sent again if only changes are sent. */
 const again = '1h';
 
 /**
- * A loop for pictures: runs each frame of a camera through a processor (`loop.through`) and sends the results to the outputs.
- * Frames that arrive while another is being processed are skipped and counted as lost. In its result, samples and windows are
- * frames, predictions are faces.
+ * A loop for pictures: passes each frame of a camera through a processor (`loop.through`) and sends the results to the outputs. Frames that
+ * arrive while another is being processed are skipped and counted as lost. The summary counts frames as samples and windows, and faces as
+ * predictions.
  * @throws AIOT_USAGE (no camera), AIOT_CAMERA_FAILED, AIOT_CAMERA_FFMPEG, AIOT_STREAM_URL, and the errors of opening outputs
  */
 export async function runPictures(
@@ -110,7 +110,7 @@ async function drawInto(folder: string): Promise<string> {
   return `pictures://${folder}?fps=5&loop=true`;
 }
 
-/** A folder of pictures is relative to the project, unless it begins with a slash. */
+/** Makes a folder of pictures relative to the project, unless its path begins with a slash. */
 function at(url: string, folder: string): string {
   return url.replace(
     /^pictures:(?:\/\/)?(?!\/)([^?]+)/,
@@ -124,7 +124,7 @@ function noCamera(): AiotError {
   });
 }
 
-/** A source of frames in the form of a sensor: count, rate and jitter. */
+/** Presents a source of frames as a sensor, with the number, rate and jitter of its frames. */
 function measured(source: Source): { sensing: Sensing; seen: () => void } {
   let samples = 0;
   let first = 0;

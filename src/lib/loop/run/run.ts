@@ -23,22 +23,22 @@ import { type LoopOptions, projectOf } from './options.js';
 import type { LoopResult } from './result.js';
 import { createTally, type Running, rssMb, type Tally, watchLoop } from './tally.js';
 
-/** Maximum wait for a part that is given up because another did not open, ms. */
+/** Maximum wait for a part that is closed because another part did not open, ms. */
 const closingMs = 5000;
 
-/** A loop, or one stage of the motion system. @throws the errors of `runLoop` and `runStage` */
+/** Runs a loop, or one stage of the motion system. @throws the errors of `runLoop` and `runStage` */
 export async function startLoop(options: LoopOptions): Promise<LoopResult | StageResult> {
   if (options.stage === undefined) return await runLoop(options);
   const { runLoopStage } = await import('./stage.js');
-  // The stages have their own defaults; a project may override them.
+  // The stages need no project. If there is one, its settings override the stages' defaults.
   return await runLoopStage(options, await projectOf(options.project, options.model ?? options.stage));
 }
 
 /**
- * Sensor → window → model → smoothing → outputs, until the sensor ends, the time limit is reached, or `signal` is aborted. Then
- * pending predictions are delivered or spooled, and a summary is returned.
- * @throws AIOT_PROJECT_INVALID, AIOT_LOOP_RUNNING, AIOT_USAGE, and the errors of opening a model, a sensor or an output; the error
- * of a sensor that is permanently lost
+ * Sensor → window → model → smoothing → outputs, until the sensor ends, the time limit is reached, or `signal` is aborted. Pending
+ * predictions are then delivered or spooled, and a summary is returned.
+ * @throws AIOT_PROJECT_INVALID, AIOT_LOOP_RUNNING, AIOT_USAGE, and the errors of opening a model, a sensor or an output; the error of a
+ * sensor that is permanently lost
  */
 export async function runLoop(options: LoopOptions): Promise<LoopResult> {
   const { clock = systemClock, onEvent } = options;
@@ -48,7 +48,7 @@ export async function runLoop(options: LoopOptions): Promise<LoopResult> {
   // An invalid smoothing setting is rejected before anything is opened.
   if (vote !== undefined) createVote(vote, holdMs);
   const name = options.name ?? project.config.name;
-  // A simulated run is not a service: it holds no name, and leaves nothing behind.
+  // A simulated run does not reserve the loop's name, and leaves nothing behind.
   const transient = options.transient ?? options.simulate ?? false;
   const spool = transient ? await mkdtemp(join(tmpdir(), 'aiot-loop-')) : join(loopFolder(name), 'spool');
   const running: Running = { sensor: sensorOf(options, project)?.split('?')[0] ?? 'simulated', spool };
@@ -149,7 +149,9 @@ interface Lookers {
   close(): Promise<void>;
 }
 
-/** @throws AIOT_MODEL_UNFIT (a model without classes cannot be taught), AIOT_FILE_NOT_WRITABLE, and the errors of opening the source of labels */
+/**
+ * @throws AIOT_MODEL_UNFIT (a model without classes cannot be taught), AIOT_FILE_NOT_WRITABLE, and the errors of opening the label source
+ */
 async function openLookers(
   options: LoopOptions,
   project: Project,
@@ -191,7 +193,8 @@ async function openTeacher(
 ): Promise<Teacher> {
   const { createTeacher } = await import('../teach.js');
   return createTeacher({
-    // Stored in the project's own data, next to its training recordings: they stay in the mix, and none is deleted after a week.
+    // Marked recordings are stored in the project's own data, next to its training recordings. They are used for later trainings, and are
+    // not deleted after a week.
     ...{ project, keeper, clock, signal, yes },
     fields: sensing.fields.map(({ name }) => name),
     rateHz: sensing.rateHz,
@@ -199,7 +202,7 @@ async function openTeacher(
   });
 }
 
-/** Applies labels from messages. @returns a function that ends it */
+/** Applies labels from messages. @returns a function that stops it */
 async function hear(
   { teachFrom = '', stream = {} }: LoopOptions,
   teacher: Teacher,
@@ -223,9 +226,9 @@ interface RecorderOptions {
   config: ProjectConfig;
   fields: readonly SampleField[];
   rateHz: number;
-  /** Longest recording, seconds. */
+  /** Maximum duration of a recording, seconds. */
   longestSeconds?: number;
-  /** Maximum stored amount of samples recorded there by loops: the oldest are deleted. */
+  /** Maximum number of samples in the recordings that loops have stored there. The oldest recordings are deleted. */
   mostSamples?: number;
   onEvent: (text: string) => void;
 }
@@ -233,25 +236,25 @@ interface RecorderOptions {
 /** Stores the sensor's samples as recordings. */
 interface Recorder extends LoopTap {
   samples(batch: SampleBatch): void;
-  /** Samples stored since it began. */
+  /** The samples stored since the recorder was opened. */
   kept(): { folder: string; recordings: number; samples: number };
   /** Resolves when the last recording is on disk. */
   close(): Promise<void>;
 }
 
-/** Maximum samples per recording. Writing blocks new samples, for a few hundredths of a second at this size. */
+/** Maximum samples per recording. Writing one delays new samples, at this size by a few hundredths of a second. */
 const mostAtOnce = 50_000;
 
-/** Default maximum of stored samples: a week at 100 Hz, some gigabytes. */
+/** Default maximum number of stored samples: a week at 100 Hz, some gigabytes. */
 const usualMost = 60_480_000;
 
-/** Maximum number of recordings queued for a slow disk; further ones are dropped. */
+/** Maximum number of recordings that wait for a slow disk. Further ones are dropped. */
 const mostWaiting = 4;
 
-/** Prefix of its recordings' names. */
+/** Prefix of the names of these recordings. */
 const prefix = 'loop-';
 
-/** Starts a new recording every five minutes, and after a gap: a recording never contains a break. */
+/** Starts a new recording every five minutes, and after each gap, so that no recording contains a break. */
 function createRecorder(options: RecorderOptions): Recorder {
   const { fields, rateHz, longestSeconds = 300, mostSamples = usualMost } = options;
   const room = Math.max(1, Math.min(mostAtOnce, Math.ceil(longestSeconds * rateHz)));
@@ -325,7 +328,7 @@ function recordingOf(
   };
 }
 
-/** Configuration for the recordings: fields that the project does not declare are taken from the samples. */
+/** The project's configuration, with the fields that it does not declare taken from the samples. */
 function configFor({ config, fields, rateHz }: RecorderOptions): ProjectConfig {
   const declared = fields.map(({ name, unit }) => [
     name,

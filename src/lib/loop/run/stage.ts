@@ -11,7 +11,7 @@ import { limitOf, sleepLong } from './ending.js';
 import { baseOf, modelOptions, sensorOf } from './open.js';
 import { type LoopOptions, realParts } from './options.js';
 
-/** One of the motion system's four parts, in place of one of the original's containers. @throws the errors of `runStage` */
+/** Runs one of the motion system's four parts in place of one of the original's containers. @throws the errors of `runStage` */
 export async function runLoopStage(options: LoopOptions, project: Project): Promise<StageResult> {
   const { stage = 'sense', clock = systemClock, stream = {}, onEvent, simulate } = options;
   const over = new AbortController();
@@ -62,7 +62,7 @@ export async function runLoopStage(options: LoopOptions, project: Project): Prom
       if (text) tell(text);
     },
   });
-  // A leftover timer would keep the process alive.
+  // Stops the timer, which would otherwise keep the process alive.
   return await work.finally(() => over.abort());
 }
 
@@ -72,7 +72,7 @@ const withoutProject: SensingContract = {
   rateHz: 100,
 };
 
-/** @returns the addresses that are not NATS, which only the stage `output` can use @throws AIOT_LOOP_STAGE */
+/** @returns the addresses that do not belong to NATS, which only the stage `output` can use @throws AIOT_LOOP_STAGE */
 function requireUse({ out = [], sensor }: LoopOptions, stage: StageName): string[] {
   const isNats = (url: string) => /^natss?:/i.test(url);
   const others = out.filter((url) => !isNats(url));

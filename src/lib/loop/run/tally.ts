@@ -3,7 +3,7 @@ import type { Clock } from '../../core/time.js';
 import type { LoopMonitor, LoopStatus } from '../status.js';
 import type { Answer, ModelKeeper, Outputs, Sensing } from '../types.js';
 
-/** Number of recent events in a status. */
+/** Maximum number of recent events in a status. */
 const keptEvents = 50;
 
 /** Counters of a loop. Their size does not depend on how long it runs. */
@@ -17,7 +17,7 @@ export interface Tally {
   last: Answer | null;
   /** When the last samples arrived, ms since 1970. */
   lastSampleAt: number | null;
-  /** @param latencyMs until it was handed to the outputs */
+  /** @param latencyMs time until the prediction was passed to the outputs */
   answered(answer: Answer, latencyMs: number): void;
   event(text: string): void;
 }
@@ -50,18 +50,21 @@ export function createTally(clock: Clock): Tally {
   return tally;
 }
 
-/** Counts of times in buckets of a fixed ratio. The memory it takes does not depend on the number of times. */
+/** Counts durations in buckets of a constant ratio. Memory use does not depend on the number of durations. */
 interface Histogram {
   readonly count: number;
   /** @param ms at least 0 */
   add(ms: number): void;
-  /** Quantile in ms, accurate to 2.6 %; null without any. */
+  /** Quantile in ms, accurate to 2.6 %; null if nothing was added. */
   percentile(share: number): number | null;
-  /** Counts in `columns` equal parts of the logarithmic range from `fromMs` to `toMs`; outliers are in the first and the last. */
+  /**
+   * Counts in `columns` equal parts of the logarithmic range from `fromMs` to `toMs`. Values outside are counted in the first and the last
+   * part.
+   */
   spread(columns: number, fromMs: number, toMs: number): number[];
 }
 
-/** 1 µs to 10⁴ s, in steps of 4 %: the middle of a step is within 2 % of all its values. */
+/** Range from 1 µs to 10⁴ s, in steps of 4 %. The middle of a step is within 2 % of all its values. */
 const [smallestMs, ratio, steps] = [1e-3, 1.04, 592] as const;
 
 export function createHistogram(): Histogram {
@@ -103,7 +106,7 @@ export function createHistogram(): Histogram {
 
 /** Parts of a loop that are open so far. */
 export interface Running {
-  /** The sensor's address without credentials, until it is open. */
+  /** Address of the sensor without credentials, used until the sensor is open. */
   sensor: string;
   /** Folder of the outputs' spools. */
   spool: string;
@@ -113,7 +116,7 @@ export interface Running {
   stopped?: boolean;
 }
 
-/** Time of silence after which a sensor counts as gone, ms; for slower ones, ten of their periods. */
+/** Time without samples after which a sensor counts as disconnected, ms. For slow sensors, it is ten of their periods. */
 const silentMs = 3000;
 
 /** The observable state of a loop, at any time from its beginning to its end. */
@@ -153,7 +156,7 @@ function sensorState(
   at: number,
 ): LoopStatus['sensor'] {
   const patience = Math.max(silentMs, 10_000 / (sensing?.rateHz ?? 1));
-  // If the clock was set back since the last sample, the difference is negative.
+  // The difference is negative if the clock was set back after the last sample.
   const silence = lastSampleAt === null ? Number.POSITIVE_INFINITY : Math.abs(at - lastSampleAt);
   return {
     endpoint: sensing?.endpoint ?? sensor,

@@ -28,24 +28,24 @@ const rate = z
   .pipe(z.number().positive('expected more than 0').max(1e6));
 
 const shape = {
-  /** Contract's name : sensor's name. */
+  /** Assignments of the contract's field names to the sensor's. */
   map: pairs('FIELD:NAME').optional(),
-  /** Name : unit, or one unit for all. */
+  /** Units by field name, or one unit for all fields. */
   units: z
     .string()
     .min(1)
     .transform((text) => (text.includes(':') ? text : `*:${text}`))
     .pipe(pairs('NAME:UNIT'))
     .optional(),
-  /** Member of a message, or column, with the time; `none` = the time of arrival. */
+  /** Member or column that contains the time; `none` = use the time of arrival. */
   time: z.string().min(1).optional(),
-  /** Member that increases by one per message. */
+  /** Member whose value increases by one per message. */
   seq: z.string().min(1).optional(),
-  /** Device whose samples are used, if a topic has those of several. */
+  /** Device whose samples are used, if a topic carries those of several. */
   device: z.string().min(1).optional(),
-  /** Names of cells, for lines of numbers. */
+  /** Names of the cells, for lines of numbers. */
   columns: z.string().min(1).optional(),
-  /** Longest gap in samples that is bridged; 0 = none. */
+  /** Longest gap that is bridged, in samples; 0 = none. */
   bridge: z
     .string()
     .regex(/^\d{1,3}$/, 'expected a number of samples')
@@ -72,7 +72,7 @@ const shape = {
 };
 
 export interface SensorAddress {
-  /** Such as `i2c`, without the colon. */
+  /** Scheme without the colon, such as `i2c`. */
   scheme: string;
   /** URL for the adapter, without the loop's own settings. */
   url: string;
@@ -89,11 +89,11 @@ export interface SensorAddress {
   repeat: number;
 }
 
-/** Longest gap bridged by default, in samples: bridging two of 500 at 12 Hz changes no prediction. */
+/** Longest gap bridged by default, in samples. Bridging two of 500 at 12 Hz changes no prediction. */
 const bridged = 2;
 /** Schemes of sensors that have a `rate` setting of their own. */
 const ownRate = new Set(['i2c', 'iio', 'alsa', 'w1']);
-/** Settings of a file's replay only. */
+/** Settings that only apply to the replay of a file. */
 const replayOnly = ['speed', 'repeat'] as const;
 
 /**
@@ -148,7 +148,7 @@ export function parseAddress(sensor: string): SensorAddress {
   };
 }
 
-/** The address may be that of a broker, with a password in it, given by mistake. */
+/** Removes passwords from a text for errors, because the address may be a broker's that was given by mistake. */
 function withoutSecrets(text: string): string {
   return `"${text.replace(/\/\/[^/@]*@/, '//…@').slice(0, 60)}"`;
 }

@@ -5,14 +5,14 @@ import type { Incoming, SensingContract, Tell, Timing } from './types.js';
 
 /** Turns messages into batches of samples with times. */
 interface Batcher {
-  /** @returns a sentence if the message is not a sample, else null */
+  /** @returns a reason if the message is not a sample, else null */
   add(payload: Uint8Array, arrivalMs: number): string | null;
   /** Reports messages that were dropped before they arrived here. */
   dropped(messages: number): void;
   /** Marks a break: the next sample does not follow the last one. */
   cut(): void;
   take(): Incoming[];
-  /** Determined by the first message that contains a sample. */
+  /** Known after the first message that contains a sample. */
   readonly timing: Timing;
   readonly rateHz: number | null;
 }
@@ -23,7 +23,7 @@ export function createBatcher(
   address: SensorAddress,
   tell: Tell,
 ): Batcher {
-  // If a sample is a window of its own, it does not matter which device measured the previous one.
+  // If each sample is a window of its own, samples of several devices may alternate.
   const mixed = contractHz === null;
   const { name, unit } = timeSetting(address.time);
   const decode = createDecoder({
@@ -47,14 +47,16 @@ export function createBatcher(
   let apart = false;
   let done: Incoming[] = [];
 
-  /** Interval between the samples of a batch with a single time: from its rate, or from the time since the previous batch. */
+  /** Interval between the samples of a batch that has only one timestamp, from the batch's rate or the time since the previous batch. */
   const stepFrom = (first: number, period: number): number => {
     if (!Number.isNaN(period)) return period;
     const passed = (first - lastFirst) / lastCount;
     return passed > 0 && Number.isFinite(passed) ? passed : 1000 / (contractHz ?? 1000);
   };
 
-  /** Times in whole seconds cannot separate the samples within one. `1795000000.0` is not coarse, though it parses as a whole second. */
+  /**
+   * Whether times in whole seconds are too coarse to order the samples. `1795000000.0` is not coarse, although it parses as a whole second.
+   */
   const coarse = ({ count, stamps }: Rows, payload: Uint8Array): boolean => {
     if (contractHz === null || contractHz <= 1 || stamps.length < count || !clock.coarse(stamps[0]))
       return false;
@@ -63,7 +65,7 @@ export function createBatcher(
     return true;
   };
 
-  /** Times in ms of a message's samples. */
+  /** Times of a message's samples, ms. */
   const timesOf = (rows: Rows, arrivalMs: number, payload: Uint8Array): Float64Array => {
     const { count, stamps } = rows;
     const first = stamps.length > 0 ? clock.of(stamps[0], arrivalMs) : Number.NaN;
@@ -79,7 +81,7 @@ export function createBatcher(
       lastFirst = first;
       return times;
     }
-    // The last sample of a message has just been taken; the earlier ones since the previous message.
+    // Assumes that the last sample of a message was taken just now, and distributes the others over the time since the previous message.
     const end = Math.max(arrivalMs, lastT);
     const begin = Number.isFinite(lastT) ? lastT : end - (Number.isNaN(period) ? 0 : period * count);
     for (let i = 0; i < count; i++) times[i] = begin + ((end - begin) * (i + 1)) / count;
@@ -94,7 +96,7 @@ export function createBatcher(
 
   return {
     add(payload, arrivalMs) {
-      // A broker redelivers messages that may have been lost; new messages that contain a time are never identical to the last one.
+      // A broker may redeliver the last message. New messages that contain a time are never identical to it.
       if (timing === 'own' && lastPayload !== null && Buffer.compare(payload, lastPayload) === 0) return null;
       const rows = decode(payload);
       if (!isRows(rows)) {
@@ -159,7 +161,7 @@ interface Stamps {
   of(stamp: unknown, arrivalMs: number): number;
   /** Whether a timestamp has only whole seconds. */
   coarse(stamp: unknown): boolean;
-  /** Forgets the origin of times counted from a board's start: the next timestamp sets a new one. */
+  /** Forgets the origin of times that count from a board's start. The next timestamp sets a new origin. */
   anew(): void;
   /** Whether a restart was seen since the last call. */
   restarted(): boolean;
@@ -177,24 +179,26 @@ function timeSetting(text: string | undefined): {
   return { name, unit };
 }
 
-/** A board whose time jumps back by more than this has restarted; by less, a message was late. */
+/** If a board's time jumps back by more than this, ms, the board has restarted. Smaller jumps come from late messages. */
 const farBackMs = 2000;
 
-/** No data was measured before September 2001: such a time has another origin. */
+/** Times before September 2001 (ms since 1970) have another origin, because no data is that old. */
 const earliestMs = 1e12;
 
-/** Maximum lead of a clock, five years: one that was never set shows any time. This machine's may be unset, too. */
+/**
+ * Maximum lead over this machine's clock, five years in ms. A clock that was never set shows any time. This machine's may be unset, too.
+ */
 const farAheadMs = 5 * 365 * 86_400_000;
 
 const surelyMs = 1.76e12;
 
-/** The latest possible date (ECMA-262, 21.4.1.1). */
+/** The latest date that JavaScript supports, ms since 1970 (ECMA-262, 21.4.1.1). */
 const mostMs = 8.64e15;
 
 /**
- * Times since 1970 are recognized by their magnitude (s, ms, µs, ns) or are dates. Others count from the start of a board, in
- * milliseconds if they are integers and in seconds if not, and are aligned with the arrival of the first one. A board that gets the
- * time while it runs switches from the latter to the former.
+ * Times since 1970 are dates, or numbers whose magnitude reveals their unit (s, ms, µs, ns). Other numbers count from the start of a board,
+ * in milliseconds if they are integers and in seconds otherwise, and are aligned with the arrival of the first message. If a board's clock
+ * is set while it runs, its times change from the second kind to the first.
  */
 function createStamps(unit: string | undefined): Stamps {
   let scale = unit === undefined ? Number.NaN : units[unit]!;
@@ -243,7 +247,7 @@ function createStamps(unit: string | undefined): Stamps {
   };
 }
 
-/** Values above this are times since 1970, and their magnitude alone determines the unit, whatever the earlier timestamps were. */
+/** Larger values are times since 1970. Their unit follows from their magnitude alone, even if earlier timestamps had another unit. */
 const sinceEpoch = 1e11;
 
 function guessed(value: number): number {
@@ -255,16 +259,16 @@ function guessed(value: number): number {
   return Number.isInteger(value) ? 1 : 1000;
 }
 
-/** The relation of a message's number to the previous ones. */
+/** How the sequence number of a message relates to the previous ones. */
 type Order = { kind: 'first' | 'next' | 'again' | 'restarted' } | { kind: 'lost'; messages: number };
 
-/** A number lower by this much comes from a restarted board, not from a late message. */
+/** If the number is lower by at least this much, the board has restarted. Smaller differences come from late messages. */
 const farBack = 1000;
 
-/** Implausible number of missing messages: at a hundred a second, it is eleven days. */
+/** Number of missing messages that is not plausible: at a hundred per second, it is eleven days. */
 const farAhead = 1e8;
 
-/** Tracks numbers that increase by one per message; they start over after a restart. */
+/** Tracks sequence numbers, which increase by one per message and start over after a restart. */
 function createSequence(): (seq: number, newer: boolean) => Order {
   let last: number | null = null;
   return (seq, newer) => {

@@ -3,16 +3,16 @@ import type { SampleField } from '../../sensor/types.js';
 import { commonName, namesFor } from './fields.js';
 
 interface DecodeSettings extends ObjectSettings {
-  /** Names of the cells of a line, or of an array of numbers; absent = the contract's fields. */
+  /** Names of the cells of a line, or of the numbers of an array; absent = the contract's fields. */
   columns: readonly string[] | undefined;
 }
 
-/** A message of another kind that contains no sample: an empty one, a header. */
+/** The result for a message without a sample, such as an empty message or a header. */
 const nothing: NoRows = { why: '', broken: false };
 
 /**
- * Parses a message: a JSON object, an array of numbers, an array of arrays or objects (one sample each), or a line of cells. The numbers
- * are one sample, or one each if there is a single field. Removes a trailing NUL, which some boards send.
+ * Parses a message: a JSON object, an array of numbers, an array of arrays or objects (one sample each), or a line of cells. An array of
+ * numbers is one sample; if the contract has a single field, each number is a sample. Removes a trailing NUL, which some boards send.
  */
 export function createDecoder(settings: DecodeSettings): (payload: Uint8Array) => Rows | NoRows {
   const { fields } = settings;
@@ -99,22 +99,22 @@ export interface Rows {
   count: number;
   /** `count × fields`. */
   values: Float64Array;
-  /** Timestamps as in the message: one per sample, or only that of the first sample; empty = none. */
+  /** Timestamps as in the message: one for each sample, or only one for the first sample; empty = none. */
   stamps: unknown[];
   /** Sample rate given in the message. */
   rateHz: number | null;
-  /** Number of the message. */
+  /** Sequence number of the message. */
   seq: number | null;
   /** Name of the recording that the message belongs to. */
   take: string | null;
-  /** Device that measured it. */
+  /** Device that measured the samples. */
   device: string | null;
 }
 
 /** Why a message is not a sample. */
 interface NoRows {
   why: string;
-  /** Whether it is an incomplete sample, and not a message of another kind. */
+  /** Whether the message is an incomplete sample, rather than another kind of message. */
   broken: boolean;
 }
 
@@ -122,7 +122,7 @@ export const isRows = (of: Rows | NoRows): of is Rows => 'values' in of;
 
 interface ObjectSettings {
   fields: readonly SampleField[];
-  /** Contract's name → path of a member. */
+  /** Path of a member, by the contract's field name. */
   map: Readonly<Record<string, string>>;
   /** Path of the member with the time; `none` = there is none. */
   time: string | undefined;
@@ -131,14 +131,14 @@ interface ObjectSettings {
 
 const timeNames = ['t', 'timestamp', 'time', 'ts', 'datetime', 'time_ms', 'time_us', 'time_s', 'millis'];
 
-/** Plausible sample rates in a message; any other is a mistake of its sender. */
+/** Range of plausible sample rates in a message, Hz. Others are errors of the sender. */
 const [slowest, fastest] = [1e-4, 1e6];
 
 const deviceNames = ['deviceid', 'device', 'device_id'];
 
 /**
- * Reads JSON objects: a number per field is one sample, an array per field a batch in columns, as in telemetry of device protocol
- * v1 (docs/reference/protocol.md). The position of each field is determined from the first object and reused.
+ * Reads JSON objects. A number per field is one sample; an array per field is a batch in columns, as in telemetry of device protocol v1
+ * (docs/reference/protocol.md). The location of each field is determined from the first object and reused.
  */
 function createObjectReader(settings: ObjectSettings): (object: Record<string, unknown>) => Rows | NoRows {
   const { fields } = settings;
@@ -201,7 +201,7 @@ function createObjectReader(settings: ObjectSettings): (object: Record<string, u
   };
 }
 
-/** The timestamp, or an array of timestamps, of an object. */
+/** The timestamp of an object, or its array of timestamps. */
 function stampsOf(object: Record<string, unknown>, { time, fields }: ObjectSettings): unknown[] {
   if (time === 'none') return [];
   const name =
@@ -236,7 +236,7 @@ function memberAt(value: Record<string, unknown>, path: string): unknown {
   return at;
 }
 
-/** JSON can be parsed at a nesting depth at which it can no longer be serialized. */
+/** Serializes a value. That can fail, because JSON can be parsed at a nesting depth at which it can no longer be serialized. */
 function jsonOf(value: unknown): string | undefined {
   try {
     return JSON.stringify(value);
@@ -247,21 +247,21 @@ function jsonOf(value: unknown): string | undefined {
 
 const decimal = /^[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?$/i;
 
-/** A finite number, or a text containing one; NaN for anything else. */
+/** A finite number, or a text that contains one; NaN for anything else. */
 function numberIn(value: unknown): number {
   if (typeof value === 'number') return Number.isFinite(value) ? value : Number.NaN;
   return typeof value === 'string' && decimal.test(value.trim()) ? Number(value) : Number.NaN;
 }
 
-/** A short form of a value for display in a message. */
+/** A short text of a value for messages. */
 function shown(value: unknown): string {
   const text = jsonOf(value) ?? 'nothing';
   return text.length > 40 ? `${text.slice(0, 40)}…` : text;
 }
 
 /**
- * Converts a line of cells to an object by column name: `0.98,-0.19,0.09`, separated by commas, semicolons, tabs or spaces; or
- * `x=0.98 y:-0.19`. A line of names that includes the wanted ones is a header, and names the columns of the lines below it.
+ * Converts a line of cells to an object by column name. Cells are separated by commas, semicolons, tabs or spaces (`0.98,-0.19,0.09`), or
+ * have names (`x=0.98 y:-0.19`). A line of names that includes the required ones is a header, which applies to the lines below it.
  * @param isHeader absent = the column names are fixed
  */
 function createCellReader(

@@ -1,7 +1,7 @@
 import { AiotError } from '../../core/errors.js';
 import type { SampleField } from '../../sensor/types.js';
 
-/** Source of a field of the contract. */
+/** The sensor's field for a field of the contract, and the conversion between them. */
 export interface Mapped extends Conversion {
   /** Index among the sensor's fields. */
   from: number;
@@ -9,16 +9,16 @@ export interface Mapped extends Conversion {
 
 /** Settings from `?map=` and `?units=`. */
 export interface FieldSettings {
-  /** Contract's name → sensor's name. */
+  /** The sensor's field name, by the contract's name. */
   map: Readonly<Record<string, string>>;
-  /** Sensor's (or contract's) name → its unit; `*` = all. */
+  /** Units by the sensor's or the contract's field name; `*` = all fields. */
   units: Readonly<Record<string, string>>;
 }
 
 /**
- * Assigns a sensor's fields to the contract's: by `?map=`, by name, or for bare x, y, z by name and unit. If each has only one field, the
- * names do not matter. Includes the conversion of units.
- * @param has fields of the sensor; an empty unit is assumed to be the contract's
+ * Assigns a sensor's fields to the contract's: by `?map=`, by name, or for bare x, y, z by name and unit. If each side has only one field,
+ * their names do not matter. Also determines the conversions of units.
+ * @param has fields of the sensor; an empty unit means the contract's unit
  * @throws AIOT_SENSOR_UNFIT naming both sides
  */
 export function mapFields(
@@ -50,7 +50,7 @@ export function mapFields(
   });
 }
 
-/** Unit given by `?units=` for a field, by either name. */
+/** Unit that `?units=` gives for a field, by the sensor's or the contract's name. */
 export function unitIn(
   { units }: Pick<FieldSettings, 'units'>,
   field: { name: string },
@@ -111,20 +111,20 @@ function listed(has: readonly SampleField[]): string {
   return has.map(({ name, unit }) => (unit === '' ? name : `${name} (${unit})`)).join(', ');
 }
 
-/** Prefix of an axis in chips' drivers, by the quantity of its unit. */
+/** Prefix of axis names in the drivers of chips, by quantity. */
 const axisLetters: Record<string, string> = {
   acceleration: 'a',
   'angular rate': 'g',
   'magnetic flux density': 'm',
 };
 
-/** `acc_x`, `gyroY`, `mag.z`: common spellings of the drivers' `ax`, `gy`, `mz`. */
+/** Matches common spellings (`acc_x`, `gyroY`, `mag.z`) of the drivers' names (`ax`, `gy`, `mz`). */
 const axisName =
   /^(acc|accel|acceleration|accelerometer|gyr|gyro|gyroscope|mag|magnetometer|[agm])[ ._-]?([xyz])$/i;
 
 const others: Record<string, string> = { temp: 'temperature', hum: 'humidity', press: 'pressure' };
 
-/** The canonical name of synonyms: that of the drivers (`ax`, `temperature`), or the name in lower case. */
+/** The common name of synonyms: that of the drivers (`ax`, `temperature`), or else the name in lower case. */
 export function commonName(name: string): string {
   const [, kind, axis] = axisName.exec(name) ?? [];
   if (kind && axis) return `${kind[0]!.toLowerCase()}${axis.toLowerCase()}`;
@@ -132,7 +132,7 @@ export function commonName(name: string): string {
   return others[small] ?? small;
 }
 
-/** Names that a field of the contract may have in a sensor: its own first. */
+/** Names under which a sensor may provide a field of the contract, most specific first. */
 export function namesFor(field: { name: string; unit: string }): string[] {
   const { name, unit } = field;
   const names = [name, name.toLowerCase(), commonName(name)];
@@ -182,7 +182,7 @@ function unitOf(text: string): Unit | undefined {
     .replace(/[µμ]/, 'u')
     .replace(/^°\/s$/, 'dps')
     .replace('°', 'deg');
-  // G is gauss and g is gravity: the exact spelling is tried first.
+  // The exact spelling is tried first, because G is gauss and g is gravity.
   const found = units.get(plain);
   if (found) return found;
   const small = plain.toLowerCase();
@@ -200,7 +200,10 @@ interface Conversion {
   offset: number;
 }
 
-/** The conversion of values from one unit to another; null if their quantities differ. For the same unit, values stay identical to the bit. */
+/**
+ * The conversion of values from one unit to another; null if their quantities differ. If the units are equal, values are not changed at
+ * all.
+ */
 export function conversionOf(given: string, wanted: string): Conversion | null {
   if (given.trim() === wanted.trim()) return { scale: 1, offset: 0 };
   const [from, to] = [unitOf(given), unitOf(wanted)];

@@ -16,29 +16,31 @@ interface GridOptions {
 /** Converts segments to the contract's rate. */
 interface Grid {
   add(segment: Segment): SampleBatch[];
-  /** Called at the end: returns the samples that were held back. */
+  /** Called at the end. Returns the samples that were held back. */
   end(): SampleBatch[];
   readonly state: 'undecided' | 'passing' | 'resampling';
 }
 
-/** A measured rate within this deviation counts as the contract's. */
+/** Maximum relative deviation of a measured rate that counts as equal to the contract's. */
 const near = 0.005;
 
-/** A rate accepted as the contract's is rejected if a longer measurement deviates by more than this. */
+/**
+ * Maximum relative deviation in a longer measurement. If it is exceeded, samples that were passed on unchanged are resampled from then on.
+ */
 const far = 0.01;
 
 const longLook = { everyMs: 10_000 };
 
-/** How long samples are held until their rate is measured: this many, over this long. */
+/** Samples are held until there are at least this many, over at least this time, to measure their rate. */
 const settled = { samples: 16, ms: 1000 };
 
 /**
- * Samples at the contract's rate pass bit for bit, as in training; others are resampled to a regular grid.
+ * Passes samples that have the contract's rate unchanged, as in training, and resamples others to a regular grid.
  *
- * - `exact`: by the declared rate.
- * - `own`: the first second is held until the sensor's true rate is known, because a nominal 104 Hz may be 100.1. Within 0.5 % of the
- * contract's rate, samples pass; otherwise the grid follows their times. Passing samples are checked again every ten seconds.
- * - `arrival`: resampled only if another rate is declared; the rate cannot be derived from bursts.
+ * - `exact`: the declared rate counts.
+ * - `own`: the first second is held until the sensor's true rate is known, because a nominal 104 Hz may be 100.1. Samples within 0.5 % of
+ * the contract's rate are passed on; otherwise the grid follows their times. The rate is checked again every ten seconds.
+ * - `arrival`: samples are resampled only if another rate is declared, because bursts do not reveal the rate.
  */
 export function createGrid(options: GridOptions): Grid {
   const { fields, timing, nominalHz, contractHz, resample, measuredHz, tell } = options;
@@ -81,10 +83,10 @@ export function createGrid(options: GridOptions): Grid {
     broken = 0;
     return [out];
   };
-  /** Losses that have not been reported in an output yet: after a gap, the filter fills first. */
+  /** Number of lost samples that have not been reported with a batch yet, because after a gap the filter returns nothing at first. */
   let broken = 0;
 
-  /** @returns whether samples that have passed so far are resampled from here on */
+  /** @returns whether samples, which were passed on unchanged so far, must be resampled from here on */
   const reconsider = ({ times, count }: Segment): boolean => {
     const t = times[count - 1]!;
     if (mode !== 'pass' || timing !== 'own' || resample !== 'auto' || contractHz === null) return false;
@@ -154,7 +156,7 @@ function joined(segments: readonly Segment[], fields: number): Segment[] {
   });
 }
 
-/** Least-squares line through a segment's times: ms from its first at sample 0, and ms per sample. */
+/** Least-squares line through a segment's times: ms from the first time to the line's value at sample 0, and ms per sample. */
 function lineOf({ times, count }: Segment): { begin: number; slope: number } {
   const middle = (count - 1) / 2;
   let mean = 0;
@@ -169,7 +171,10 @@ function lineOf({ times, count }: Segment): { begin: number; slope: number } {
   return { begin: mean - middle * slope, slope };
 }
 
-/** Smooths the times of a segment from the first second by a line through all of them, because the follower's line only starts there. */
+/**
+ * Smooths the times of the first second's segment by a line through all of them. The follower's own line is not accurate yet in that
+ * second.
+ */
 function straighten(segment: Segment): void {
   const { begin, slope } = lineOf(segment);
   for (let i = 0; i < segment.count; i++) segment.smooth[i] = segment.times[0]! + begin + i * slope;
@@ -177,20 +182,20 @@ function straighten(segment: Segment): void {
 
 /** Consecutive samples without a break. */
 export interface Segment extends SampleBatch {
-  /** The samples' times without jitter: on a line through many of them, if there is one. */
+  /** The samples' times without jitter, on a line through many samples if there is one. */
   smooth: Float64Array;
 }
 
 /** Collects samples, and begins a new segment at each break. */
 interface Segments {
   push(values: ArrayLike<number>, from: number, t: number, smooth: number): void;
-  /** @param lost number known to be missing, at least 1 */
+  /** @param lost number of samples that are known to be missing, at least 1 */
   breakHere(lost: number): void;
   /** Ends the current segment, and returns and clears all non-empty segments. */
   take(): Segment[];
 }
 
-/** @param fields values of one sample */
+/** @param fields number of values per sample */
 export function createSegments(fields: number): Segments {
   let values = new Float64Array(64 * fields);
   let times = new Float64Array(64);

@@ -10,11 +10,14 @@ export interface MachineParts {
   clock: Clock;
   signal: AbortSignal;
   tell: Tell;
-  /** Instead of the machine's. */
+  /** Replaces the machine's own bus. */
   bus?: I2cBus;
 }
 
-/** A local sensor: a chip on an I²C bus, Linux's Industrial I/O, a microphone, a thermometer on 1-wire. @throws the errors of opening it */
+/**
+ * Opens a local sensor: a chip on an I²C bus, a device of Linux's Industrial I/O, a microphone, or a 1-wire thermometer. @throws the errors
+ * of opening it
+ */
 export async function openMachine(address: SensorAddress, parts: MachineParts): Promise<RawSource> {
   const { clock, signal, tell, bus } = parts;
   const { openI2c, openIio, openMicrophone, openThermometer, parseSensorUrl } = await import(
@@ -38,7 +41,7 @@ export async function openMachine(address: SensorAddress, parts: MachineParts): 
   return withTiming(source, { sure: true, steady: true });
 }
 
-/** @param known `sure`: it counts missing samples itself, so its times are not checked for gaps */
+/** @param known `sure`: the source itself counts missing samples, so its times are not checked for gaps */
 function withTiming(
   source: SampleSource & { readonly connected?: boolean },
   known: Pick<Incoming, 'sure' | 'steady'>,

@@ -21,7 +21,7 @@ interface MessagesOptions {
 }
 
 /**
- * The messages of any stream as samples. Its adapter reconnects automatically.
+ * Reads the messages of any stream as samples. The stream's adapter reconnects automatically.
  * @throws the errors of opening the stream
  */
 export async function openMessages(options: MessagesOptions): Promise<RawSource> {
@@ -38,7 +38,7 @@ export async function openMessages(options: MessagesOptions): Promise<RawSource>
       connected = now;
       if (now) {
         faults.reconnects++;
-        // A reconnected board has restarted. With a broker, the messages' own times show the gap.
+        // A board that reconnects has restarted. With a broker, the gap shows in the messages' own times.
         if (batcher.timing === 'arrival' || address.scheme === 'serial') batcher.cut();
         tell('found', `${source.endpoint} is available again`);
       } else tell('lost', `${source.endpoint} was disconnected: waiting for it to return`);
@@ -68,7 +68,7 @@ export async function openMessages(options: MessagesOptions): Promise<RawSource>
           skip(`it has the topic ${message.topic}, but ${topic} is in use; one sensor has one topic`);
           continue;
         }
-        // Messages with a position come from a log or recording, which stores their times; all others arrive now.
+        // Messages with a position come from a log or a recording, which contains their times. All others arrive now.
         kept ||= message.position !== undefined;
         const why = batcher.add(message.payload, kept ? message.time : now);
         if (why !== null) skip(why);
@@ -80,7 +80,7 @@ export async function openMessages(options: MessagesOptions): Promise<RawSource>
 
   return {
     endpoint: source.endpoint,
-    // Units of messages are the contract's, unless set in the address.
+    // Fields have the contract's units, unless the address sets others.
     fields: contract.fields.map((field) => ({
       name: field.name,
       unit: unitIn(address.fields, { name: address.fields.map[field.name] ?? field.name }, field) ?? '',
@@ -104,8 +104,8 @@ export async function openMessages(options: MessagesOptions): Promise<RawSource>
 }
 
 /**
- * Limits of connections. One is closed if its message takes longer or is larger than this, or if the client leaves it open after the
- * response. If there are too many, the oldest one without a complete message is closed.
+ * Limits for connections. A connection is closed if its message takes longer or is larger than this, or if the client leaves it open after
+ * the response. If there are too many connections, the oldest one without a complete message is closed.
  */
 const limits = { waitMs: 10_000, bytes: 64 * 1024, connections: 256 };
 
@@ -123,10 +123,10 @@ interface ListenOptions {
 }
 
 /**
- * Listens on `tcp://[HOST]:PORT` (without a host, on this machine alone) for one JSON message per connection, in the format that the
- * guide's sidecar sends to an inference box. It answers each with `inference value from the edge tpu = V` (the predicted value, or its
- * class). The answer to a message that completes no window is `taken`; to an invalid sample, `rejected:` and the reason. A message ends
- * with its JSON, with a line ending, or when the sender closes its half of the connection.
+ * Listens on `tcp://[HOST]:PORT` (without a host, on localhost only) for one JSON message per connection, in the format that the guide's
+ * sidecar sends to an inference box. The response is `inference value from the edge tpu = V` (the predicted value, or its class). If the
+ * message completes no window, it is `taken`; for an invalid sample, it is `rejected:` and the reason. A message ends with its JSON, with a
+ * line ending, or when the sender closes its half of the connection.
  * @throws AIOT_SENSOR_URL, AIOT_PORT_IN_USE, AIOT_SENSOR_FAILED
  */
 export async function openListener(options: ListenOptions): Promise<RawSource> {
@@ -166,7 +166,7 @@ export async function openListener(options: ListenOptions): Promise<RawSource> {
         const taken = batcher.take();
         if (why !== null) tell('skipped', `a message is not a sample: ${why}`);
         current = { socket, answer: why === null ? 'taken' : `rejected: ${why}` };
-        // Replies that are made until the reader requests the next batch belong to this connection.
+        // Until the reader requests the next batch, its replies belong to this connection.
         for (const batch of taken) yield { ...batch, sure: true };
         current.socket.end(current.answer);
         current.socket.setTimeout(limits.waitMs, () => socket.destroy());
@@ -201,7 +201,7 @@ export async function openListener(options: ListenOptions): Promise<RawSource> {
   };
 }
 
-/** Returns the message of a connection once it is complete. */
+/** Calls `give` with the message of a connection once it is complete. */
 function collect(socket: Socket, give: (payload: Uint8Array) => void): void {
   const chunks: Buffer[] = [];
   let bytes = 0;
@@ -216,7 +216,7 @@ function collect(socket: Socket, give: (payload: Uint8Array) => void): void {
     give(Buffer.concat(chunks));
   };
   socket.setNoDelay(true);
-  // Limits the time for the whole message, so that a client cannot hold the connection with single bytes.
+  // Limits the time for the whole message. Otherwise a client could occupy the connection by sending single bytes.
   const over = setTimeout(() => socket.destroy(), limits.waitMs);
   socket.on('close', () => clearTimeout(over));
   socket.on('error', () => {});
@@ -227,7 +227,7 @@ function collect(socket: Socket, give: (payload: Uint8Array) => void): void {
     bytes += chunk.length;
     if (bytes > limits.bytes) return socket.destroy();
     const last = chunk.at(-1);
-    // Checked only where JSON can end; a line ending terminates a line of numbers.
+    // Parses only after characters with which JSON can end. A line ending completes a line of numbers.
     if (last === 10 || ((last === 125 || last === 93) && parsedJson(Buffer.concat(chunks)) !== undefined))
       end();
   });

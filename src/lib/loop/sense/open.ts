@@ -23,7 +23,8 @@ import {
  * Opens any sensor as samples in the contract's fields, units and rate.
  *
  * `i2c:`, `iio:`, `alsa:` and `w1:` are local sensors; `file:X.csv` is a replay; `tcp://:PORT` listens; all other addresses are those of
- * `aiot stream`, whose messages are samples. It continues across outages: an unplugged sensor is reopened when it is back.
+ * `aiot stream`, whose messages are samples. Reading continues after outages: a sensor that was unplugged is reopened when it is available
+ * again.
  * @throws AIOT_SENSOR_MISSING, AIOT_SENSOR_URL, AIOT_SENSOR_UNFIT, and the errors of opening; while reading, permanent errors
  */
 export async function openSensing(options: SensingOptions): Promise<Sensing> {
@@ -62,7 +63,7 @@ function stopOf({ signal }: SensingOptions): AbortSignal {
   return signal ?? new AbortController().signal;
 }
 
-/** The source, and the naming of its fields: messages are read by the contract's own names. */
+/** Opens the source, and determines how its fields are named. Fields of messages are already read by the contract's names. */
 async function openRaw(
   address: SensorAddress,
   options: SensingOptions,
@@ -85,7 +86,7 @@ async function openRaw(
   }
   requireReadable(address.url);
   const open = () => openMessages(messages);
-  // A corrupt file or pipe stays corrupt when retried.
+  // Files and pipes are not reopened, because corrupt data would stay corrupt.
   const source = await (['file', 'stdin'].includes(address.scheme) ? open() : openAgain(open, again));
   return { source, fields: { map: {}, units: {} } };
 }
@@ -107,20 +108,20 @@ function isCsv({ url }: SensorAddress): boolean {
   return /\.csv$/i.test(url.replace(/\?.*$/, ''));
 }
 
-/** Waits between attempts, ms: doubled each time. */
+/** Pauses between attempts, ms; doubled each time. */
 const pause = { first: 500, longest: 30_000 };
 
 interface AgainOptions {
   clock: Clock;
   signal: AbortSignal;
   tell: Tell;
-  /** Whether to retry the first attempt, too; only errors that another attempt may fix. */
+  /** Whether to retry the first attempt, too, if its error may be temporary. */
   patient: boolean;
 }
 
 /**
- * A source that is reopened, as often as necessary, when reading fails, for example because it was unplugged. The samples after
- * that form a new series.
+ * Opens a source, and reopens it without limit when reading fails, for example because it was unplugged. Samples after a failure form a new
+ * series.
  * @throws the errors of opening it the first time; while reading, only bugs
  */
 export async function openAgain(open: () => Promise<RawSource>, options: AgainOptions): Promise<RawSource> {
@@ -132,7 +133,7 @@ export async function openAgain(open: () => Promise<RawSource>, options: AgainOp
   const ended = new AbortController();
   const stop = AbortSignal.any([signal, ended.signal]);
 
-  /** Reopens the source after a failure; returns false if it is closed meanwhile. */
+  /** Reopens the source after a failure. Returns false if it is closed in the meantime. */
   const reopen = async (error: AiotError): Promise<boolean> => {
     connected = false;
     tell('lost', `${source.endpoint} was disconnected: ${error.message}`);
@@ -230,14 +231,14 @@ function addTo(sum: SourceFaults, more: Readonly<SourceFaults>): SourceFaults {
 export interface MeasuredSensor extends Rates {
   endpoint: string;
   fields: readonly SampleField[];
-  /** Rate in Hz that the model requires; 1 if it accepts any. */
+  /** Rate in Hz that the model requires; 1 if the model accepts any rate. */
   contractHz: number;
-  /** How long it was observed, s. */
+  /** Duration of the measurement, s. */
   seconds: number;
-  /** The newest sample, in the contract's fields and units; null when none came. */
+  /** The newest sample, in the contract's fields and units; null if there were no samples. */
   newest: number[] | null;
   faults: Readonly<SourceFaults>;
-  /** Events in the meantime. */
+  /** Events during the measurement. */
   events: SensingEvent[];
 }
 

@@ -13,14 +13,15 @@ interface ReplayOptions {
   address: SensorAddress;
   contract: SensingContract;
   clock: Clock;
-  /** Base folder of a relative path; absent = the current folder. */
+  /** Folder to which a relative path refers; absent = the current folder. */
   folder?: string | undefined;
   signal: AbortSignal;
 }
 
 /**
- * A CSV recording as a sensor: columns by name, other columns may hold anything. Every cell is read before the first sample is
- * returned. Its rate is `?rate=`, otherwise the contract's: a recording is replayed sample by sample, whatever times it contains.
+ * Replays a CSV recording as a sensor. Columns are selected by name; other columns may contain anything. Every cell is read before the
+ * first sample is returned. The rate is `?rate=`, otherwise the contract's: a recording is replayed sample by sample, whatever times it
+ * contains.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED (file:line:column), AIOT_SENSOR_UNFIT, AIOT_SENSOR_URL
  */
 export async function openReplay(replay: ReplayOptions): Promise<RawSource> {
@@ -77,7 +78,7 @@ function pathOf({ url }: SensorAddress, folder: string | undefined): string {
   return folder === undefined || isAbsolute(path) ? path : join(folder, path);
 }
 
-/** Maximum samples per batch: enough to be fast, and few enough that none waits long for the ones before it. */
+/** Maximum samples per batch: enough to be fast, and few enough to avoid a long delay of the last samples. */
 const mostSamples = 256;
 
 /** Assumed resolution of timers, ms. */
@@ -94,7 +95,7 @@ export interface PacedOptions {
   fill(values: Float64Array, count: number): number;
 }
 
-/** Existing samples, paced in time from now on. Their times are 1000/rate ms apart, whatever the speed. */
+/** Returns existing samples at the right times, beginning now. The times in the batches are 1000/rate ms apart, whatever the speed. */
 export async function* paced(options: PacedOptions): AsyncGenerator<SampleBatch> {
   const { fields, rateHz, speed, clock, signal, fill } = options;
   const monotonicMs = () => clock.monotonic?.() ?? clock.now();

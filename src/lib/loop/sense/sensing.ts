@@ -14,14 +14,14 @@ export interface SensingPorts {
   tell: Tell;
 }
 
-/** A step of this machine's clock by more than this counts as setting it, ms. */
+/** Minimum change of this machine's clock that counts as setting it, ms. */
 const movedMs = 1000;
 
-/** How fast reported times follow a clock that is off by less, as a share of the elapsed time. */
+/** How fast reported times follow smaller clock differences, as a share of the elapsed time. */
 const slew = 0.005;
 
 /**
- * A source in the contract's fields, units and rate, with statistics of its samples.
+ * Converts a source to the contract's fields, units and rate, and measures its samples.
  * @throws AIOT_SENSOR_UNFIT
  */
 export function sensingOf(
@@ -46,7 +46,7 @@ export function sensingOf(
     const now = monotonicMs();
     const off = clock.now() - now - wall;
     const set = Math.abs(off) >= movedMs;
-    // Clocks also drift apart; that difference is followed slowly and not reported.
+    // Clocks also drift apart. Reported times follow that difference slowly, without an event.
     const most = slew * (now - followed);
     // Differences within a millisecond, the clock's resolution, are not followed.
     const moved = set ? off : Math.abs(off) <= 1 ? 0 : Math.max(-most, Math.min(most, off));
@@ -56,7 +56,7 @@ export function sensingOf(
     if (source.timing === 'arrival' && !source.kept) told.move(moved);
   };
 
-  /** Times as if no clock had been set: a step of this machine's clock affects reported times only. */
+  /** The times of a batch without the steps of this machine's clock, which only affect reported times. */
   const unmoved = (batch: Incoming): Float64Array => {
     const { clockStepMs = 0, times } = batch;
     if (clockStepMs > 0) {
@@ -68,7 +68,7 @@ export function sensingOf(
 
   const take = (batch: Incoming): SampleBatch[] => {
     followClock();
-    // The properties of messages are known from the first one.
+    // The properties of message sources are known only after the first message.
     stages ??= createStages(source, address, contract, { counts, tell, monotonicMs });
     const { follower, grid, watch } = stages;
     const values = convert(batch);
@@ -164,12 +164,12 @@ interface Follower {
   readonly periodMs: number | null;
 }
 
-/** A jump in the times by more than this is a step of their clock, unless as much time has passed here. */
+/** A larger jump in the times, ms, means that the sensor's clock was set, unless as much time has passed here. */
 const jumpMs = 10_000;
 
 /**
- * Determines by their times which samples are consecutive. A gap of a sample or two is interpolated linearly. A longer gap or a clock step
- * breaks the sequence. A late or repeated sample is dropped. All are counted.
+ * Determines by their times which samples are consecutive. A gap of a few samples (`bridge`) is interpolated linearly. A longer gap or a
+ * clock step breaks the sequence. A late or repeated sample is dropped. All of these are counted.
  */
 function createFollower(options: FollowOptions): Follower {
   const { fields, timing, bridge, measure, counts, tell, monotonicMs } = options;
@@ -211,7 +211,7 @@ function createFollower(options: FollowOptions): Follower {
     segments.breakHere(missing);
   };
 
-  /** The number of missing samples is unknown: it is derived from the times, if they are plausible. */
+  /** Derives the unknown number of missing samples from the times, if they are plausible. */
   const brokenOff = (t: number, passed: number) => {
     const period = track.periodMs;
     const missing = period === null || timing === 'exact' ? 0 : Math.round((t - lastT) / period) - 1;
@@ -222,7 +222,7 @@ function createFollower(options: FollowOptions): Follower {
     segments.breakHere(Math.max(1, missing));
   };
 
-  /** @returns whether the sample is used */
+  /** @returns whether to use the sample */
   const judge = (verdict: number, values: Float64Array, from: number, t: number, passed: number): boolean => {
     if (verdict === verdicts.late) {
       late++;
@@ -259,7 +259,7 @@ function createFollower(options: FollowOptions): Follower {
           measure.add(t, false);
         } else if (!judge(verdict, values, from, t, passed)) continue;
         counts.samples++;
-        // Without a break, the line never goes back, though a timestamp may.
+        // If nothing is missing, smoothed times never decrease, even if a timestamp does.
         const goesOn =
           verdict === verdicts.follows && (i > 0 || (lost === 0 && !apart)) && counts.samples > 1;
         const smooth = steady ? t : goesOn ? Math.max(track.smooth, lastSmooth) : track.smooth;
@@ -294,7 +294,7 @@ function createConverter(mapped: readonly Mapped[], has: number): (batch: Sample
   };
 }
 
-/** A larger deviation from the contract's rate is reported. */
+/** Maximum relative deviation from the expected rate that is not reported. */
 const tolerance = 0.03;
 
 /** Number of batches between two checks of the rate. */
@@ -328,14 +328,14 @@ function createRateWatch(
   };
 }
 
-/** Number of compared rows, and the share of repeats above which they are not random. */
+/** Number of rows that are compared, and the minimum share of repeats that is not coincidental. */
 const looked = 2000;
 
 const share = 0.2;
 
 /**
- * Detects samples that repeat the previous one in every field: a poller that is faster than its chip. Reported once; nothing is
- * removed, because a model may have been trained on such samples. A single field may well stay constant.
+ * Detects samples that repeat the previous one in every field, which occur if a chip is polled faster than it measures. They are reported
+ * once and not removed, because a model may have been trained on such samples. A single constant field is normal.
  */
 function createRepeats(fields: number, tell: Tell): (values: Float64Array, count: number) => void {
   const before = new Float64Array(fields).fill(Number.NaN);
@@ -362,13 +362,13 @@ function createRepeats(fields: number, tell: Tell): (values: Float64Array, count
 }
 
 /**
- * Times for the reader, always increasing: those of the samples, adjusted to this machine's clock if they were taken here. After the clock
- * was set back, they advance at half speed until it has caught up.
+ * Increasing times for the reader: those of the samples, adjusted to this machine's clock if it stamped them. After the clock was set back,
+ * they advance at half speed until the clock has caught up.
  */
 interface RisingTimes {
   /** Rewrites the times of a batch, in place. @param periodMs between two samples */
   apply(batch: SampleBatch, periodMs: number): void;
-  /** The clock that stamps samples here was set by this much, ms. */
+  /** Called when the clock that stamps samples here was set by this much, ms. */
   move(byMs: number): void;
 }
 

@@ -27,8 +27,8 @@ interface Simulated {
 }
 
 /**
- * A simulated sensor for the project: a register-level motion sensor that replays the project's recordings; the motor; or the
- * recordings themselves.
+ * A simulated sensor for the project: a motion sensor, simulated down to its registers, that replays the project's recordings; the
+ * simulated motor; or the recordings themselves.
  * @throws AIOT_DATA_EMPTY and the other errors of opening the recordings
  */
 export async function openSimulated(
@@ -159,14 +159,14 @@ function pacedSource(contract: SensingContract, options: PacedOptions): RawSourc
   };
 }
 
-/** Quantities that the chips measure, in the order of their axes; and their units. */
+/** Quantities that the chips measure, with the names of their axes in order, and their units. */
 const axes: Record<string, { names: readonly (keyof World)[]; unit: string }> = {
   acceleration: { names: ['ax', 'ay', 'az'], unit: 'g' },
   'angular rate': { names: ['gx', 'gy', 'gz'], unit: 'dps' },
   'magnetic flux density': { names: ['mx', 'my', 'mz'], unit: 'gauss' },
 };
 
-/** Rates of the LSM6DS3TR-C, Hz. */
+/** Sample rates of the LSM6DS3TR-C, Hz. */
 const rates = [12.5, 26, 52, 104, 208, 416, 833, 1666, 3332, 6664];
 
 const ranges = [2, 4, 8, 16];
@@ -175,11 +175,11 @@ interface SimulatedImu {
   /** URL for `openI2c`. */
   url: string;
   bus: I2cBus;
-  /** Contract's name → chip's. */
+  /** The chip's field name, by the contract's name. */
   map: Record<string, string>;
 }
 
-/** Axes of the chips for a contract's fields, in order; null if some are of another kind, or there are too many. */
+/** The chips' axes for a contract's fields, in order; null if the chips do not measure a field, or have too few axes. */
 function axesFor(fields: readonly SampleField[]): (keyof World)[] | null {
   const used = new Map<string, number>();
   const found = fields.map(({ unit }) => {
@@ -192,8 +192,8 @@ function axesFor(fields: readonly SampleField[]): (keyof World)[] | null {
 }
 
 /**
- * An LSM6DS3TR-C (with an LIS3MDL if there is a magnetic field) on the simulated bus, which senses the recordings, from the registers up.
- * Its rate is off by up to two percent, as with real chips. @param recordings if there are none, the sensor hangs on a thread and sways
+ * An LSM6DS3TR-C (with an LIS3MDL if there is a magnetic field) on the simulated bus. Its registers contain the values of the recordings,
+ * and its rate is off by up to two percent, as in real chips. @param recordings if there are none, the sensor hangs on a thread and sways
  */
 async function simulateImu(options: {
   fields: readonly SampleField[];
@@ -201,7 +201,7 @@ async function simulateImu(options: {
   rateHz: number;
   clock: Clock;
   seed: number;
-  /** Read the chip as rarely as its FIFO allows, because no reader waits for single samples. */
+  /** Whether to read the chip as rarely as its FIFO allows, because no reader waits for single samples. */
   seldom: boolean;
 }): Promise<SimulatedImu> {
   const { fields, recordings, rateHz, clock, seed, seldom } = options;
@@ -249,7 +249,7 @@ function signalOf(
   };
 }
 
-/** The smallest range that covers the recordings, ± g. */
+/** The smallest measuring range of the chip that covers the recordings, ± g. */
 function rangeFor(
   fields: readonly SampleField[],
   names: readonly (keyof World)[],
@@ -268,16 +268,16 @@ function rangeFor(
   return ranges.find((range) => range >= most) ?? 16;
 }
 
-/** An endless sequence of recordings, each as often as the others, in random order. */
+/** An endless sequence of the recordings in random order, in which all are equally frequent. */
 interface Playlist {
   /**
-   * Moves on to the recording that plays at a given time, never back. @returns the recording, and the position in it, in samples with
-   * fractions
+   * Moves to the recording that plays at a given time, which must not decrease. @returns the recording, and the position in it, in samples
+   * with fractions
    */
   at(seconds: number): { recording: Recording; place: number };
 }
 
-/** @param recordings must include one with at least two samples; shorter ones are skipped */
+/** @param recordings at least one must have two samples; shorter ones are skipped */
 function createPlaylist(recordings: readonly Recording[], random: Random): Playlist {
   const playable = recordings.filter(({ columns }) => (columns[0]?.length ?? 0) > 1);
   let order: Recording[] = [];
@@ -304,7 +304,7 @@ function createPlaylist(recordings: readonly Recording[], random: Random): Playl
   };
 }
 
-/** The value at a position between samples, by a cubic through the four around it (Catmull and Rom). */
+/** The value at a position between samples, by a cubic through the four samples around it (Catmull and Rom). */
 function valueAt(column: Float64Array, place: number): number {
   const last = column.length - 1;
   const i = Math.min(Math.floor(place), last);

@@ -2,47 +2,47 @@ import { onAbort } from '../../core/tasks.js';
 import type { Clock } from '../../core/time.js';
 import type { Timing } from './types.js';
 
-/** How a sample's time relates to the previous ones: it follows, some are missing in between, it is late, or it cannot be determined. */
+/** Results of `Track.step`. A positive number is the number of samples that are missing before this one. */
 export const verdicts = { follows: 0, late: -1, apart: -2 } as const;
 
 interface Track {
   /**
    * Processes the time of the next sample.
-   * @param sure its number shows that it follows the previous one
+   * @param sure whether its number shows that it follows the previous one
    * @param nowMs arrival time, by a monotonic clock
-   * @returns `follows`, the number of samples missing before it, `late` (earlier than one that has already arrived: to be dropped),
-   * or `apart` (its clock has been set)
+   * @returns `follows`, the number of samples missing before it, `late` (earlier than a sample that has already arrived, to be dropped), or
+   * `apart` (a break of unknown length, for example because a clock was set)
    */
   step(t: number, sure: boolean, nowMs: number): number;
   /** Marks a break: the next sample does not follow the last one. */
   cut(): void;
-  /** Time of the last sample on a line through many, ms: without the jitter of single timestamps. */
+  /** Time of the last sample without the jitter of single timestamps, on a line through many samples; ms. */
   readonly smooth: number;
-  /** Distance between samples, ms; null until it is known. */
+  /** Interval between samples, ms; null until it is known. */
   readonly periodMs: number | null;
 }
 
-/** Samples needed to measure the distance if it is not declared. */
+/** Minimum number of samples for measuring the interval if it is not declared. */
 const enough = 16;
 
-/** Number of samples that the line covers; older ones are gradually forgotten. */
+/** Number of samples that the line covers. Older ones are gradually forgotten. */
 const memory = 100;
 
-/** Number of consecutive unexpected samples after which a change is accepted. */
+/** Number of consecutive unexpected samples after which the rate or the clock is considered changed. */
 const believed = 16;
 
-/** Samples that are late for this long, this often, or by this much come from a clock that was set back and are not repeats. */
+/** If samples are late for this many samples, this long, or by this much, the clock was set back. Fewer are repeats. */
 const back = { samples: 1000, ms: 2000, farMs: 10_000 };
 
-/** A distance from the previous sample that differs by more than this shows that the sensor's clock was set: in periods, plus ms. */
+/** If the interval to the previous sample differs by more than this, the sensor's clock was set. In periods, plus ms. */
 const far = { periods: 50, ms: 200 };
 
-/** Silence that breaks samples without times of their own: in periods, and ms. */
+/** A longer pause breaks a sequence of samples without times of their own. In periods, and ms; the larger one counts. */
 const silence = { periods: 20, ms: 2000 };
 
 /**
- * Tracks the times of samples taken at a steady rate, and determines which are missing. It uses a line whose error is fed back: an α-β
- * filter that starts as the least-squares line (Brookner, "Tracking and Kalman Filtering Made Easy", 1.2.10).
+ * Tracks the times of samples taken at a steady rate, and determines how many are missing. It uses an α-β filter that starts as the
+ * least-squares line (Brookner, "Tracking and Kalman Filtering Made Easy", 1.2.10).
  */
 export function createTrack(nominalHz: number | null, timing: Timing): Track {
   let nominal = nominalHz === null ? null : 1000 / nominalHz;
@@ -63,7 +63,7 @@ export function createTrack(nominalHz: number | null, timing: Timing): Track {
     lateRun = 0;
   };
   const known = () => nominal !== null || seen >= enough;
-  /** Starts over without a known rate: the distances fit neither gaps nor late samples, so the rate has changed. */
+  /** Starts over without a known rate: the intervals fit neither gaps nor late samples, so the rate has changed. */
   const anew = (t: number) => {
     seen = 0;
     nominal = null;
@@ -73,7 +73,7 @@ export function createTrack(nominalHz: number | null, timing: Timing): Track {
     return verdicts.apart;
   };
 
-  /** Whether a distance is so far outside the range seen so far that the sensor's clock must have been set. */
+  /** Whether an interval differs so much from those before that the sensor's clock must have been set. */
   const moved = (distance: number): boolean => {
     if (distance < 0) return -distance > far.periods * period + far.ms;
     if (seen < 2) return false;
@@ -112,7 +112,7 @@ export function createTrack(nominalHz: number | null, timing: Timing): Track {
         begin(t);
         return verdicts.apart;
       }
-      // The dropped samples may have been new ones, from a clock that was set back a little.
+      // The dropped late samples may have been new ones, from a clock that was set back a little.
       const leftOut = lateRun;
       lateRun = 0;
       last = t;
@@ -138,7 +138,7 @@ export function createTrack(nominalHz: number | null, timing: Timing): Track {
         begin(t);
         return verdicts.apart;
       }
-      // A line through two or three samples is not reliable yet: the nominal rate is used.
+      // A line through two or three samples is not reliable yet, so the nominal rate is used.
       const unsettled = nominal !== null && Math.min(seen, sinceCut) < enough;
       const apart = unsettled ? nominal! : period;
       const error = unsettled ? distance - apart : t - (line + period);
@@ -169,24 +169,24 @@ export function createTrack(nominalHz: number | null, timing: Timing): Track {
 
 /** The rate of samples and the jitter of their times, over the last minute or so. */
 export interface Measure {
-  /** @param follows nothing is missing between this sample and the previous one */
+  /** @param follows whether no sample is missing between this one and the previous one */
   add(t: number, follows: boolean): void;
-  /** Samples per second, Hz; null before two samples. */
+  /** Samples per second, Hz; null before the second sample. */
   rateHz(): number | null;
-  /** 99 of 100 distances deviate from the mean by at most this, ms; null until there are some. */
+  /** 99 of 100 intervals deviate from the mean by at most this, ms; null before the first interval. */
   jitterP99Ms(): number | null;
 }
 
-/** A rate is measured over blocks of at least this duration and number of samples. */
+/** Minimum duration and number of samples of a block over which the rate is measured. */
 const block = { ms: 1000, samples: 16 };
 
 const blocks = 60;
 const distancesKept = 4096;
 
 /**
- * Counts whole blocks in which nothing is missing, so that neither gaps nor timestamps in whole milliseconds affect the rate (the
- * median distance of 104 Hz is 10 ms). For times from a clock, the median block counts; arrivals come in bursts, so only their sum
- * yields a rate.
+ * Uses only blocks without missing samples. Because it measures whole blocks, timestamps in whole milliseconds do not affect the rate (at
+ * 104 Hz, the median interval between them is 10 ms). For times from a clock, it uses the median block. For arrival times, which come in
+ * bursts, it uses the sum of all blocks.
  */
 export function createMeasure(timing: Timing): Measure {
   const done: { count: number; ms: number }[] = [];
@@ -237,14 +237,16 @@ export function createMeasure(timing: Timing): Measure {
   };
 }
 
-/** A clock that advances only while all tasks that use it are asleep: hours pass in seconds, in the same order as in real time. */
+/**
+ * A clock that advances only while all tasks that use it are asleep. Hours pass in seconds, with events in the same order as in real time.
+ */
 export function createVirtualClock(startMs = 0): Clock {
   let now = startMs;
   let order = 0;
   const sleepers: { at: number; order: number; wake: () => void }[] = [];
   let ticking = false;
 
-  /** Wakes the earliest sleeper, after all activity in this turn of the event loop has gone to sleep again. */
+  /** Wakes the task with the earliest time, once all other activity in this turn of the event loop has ended. */
   const tick = () => {
     ticking = false;
     let first = 0;

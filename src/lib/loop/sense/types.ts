@@ -4,7 +4,7 @@ import type { SampleBatch, SampleField, SampleSource } from '../../sensor/types.
 import type { StreamOptions } from '../../stream/message.js';
 import type { Answer } from '../types.js';
 
-/** The model's input: fields in order, with units, and a steady rate; null = any, a sample is a window of its own. */
+/** The model's input: fields in order, with units, and a steady rate. A null rate means that each sample is a window of its own. */
 export interface SensingContract {
   fields: readonly SampleField[];
   rateHz: number | null;
@@ -12,7 +12,7 @@ export interface SensingContract {
 
 /** An event of interest to the person who runs the loop. */
 export interface SensingEvent {
-  /** ms since 1970. */
+  /** Time of the event, ms since 1970. */
   t: number;
   kind:
     | 'lost'
@@ -25,14 +25,17 @@ export interface SensingEvent {
     | 'skipped'
     | 'caution'
     | 'simulated';
-  /** One line. */
+  /** One line for people. */
   text: string;
 }
 
 /** A simulated sensor that replays the training data of the project's model. */
 export interface Simulation {
   project: Project;
-  /** 1 = real time (default), 10 = ten times as fast; `max` = as fast as possible, with a clock that stops during work. */
+  /**
+   * Speed of the simulation: 1 = real time (default), 10 = ten times as fast; `max` = as fast as possible, with a clock that stops during
+   * work.
+   */
   speed?: number | 'max';
   /** Seed of the recordings' order; default 1. */
   seed?: number;
@@ -42,38 +45,38 @@ export interface SensingOptions {
   /** URL of the sensor; absent with `simulate`. */
   sensor?: string | undefined;
   contract: SensingContract;
-  /** Used if no sensor is named. */
+  /** Simulated sensor to use if `sensor` is absent. */
   simulate?: Simulation | undefined;
-  /** Default: this machine's. With `speed: 'max'`, a simulation starts a clock of its own at this one's time. */
+  /** Clock; default: this machine's. With `speed: 'max'`, a simulation starts its own clock at the time of this one. */
   clock?: Clock;
   stream?: StreamOptions;
   signal?: AbortSignal;
   onEvent?: (event: SensingEvent) => void;
-  /** Base folder of the relative path of a `file:`; default: the current folder. */
+  /** Folder to which a relative `file:` path refers; default: the current folder. */
   baseFolder?: string | undefined;
-  /** Waits for a sensor that is not there yet, instead of failing. */
+  /** Whether to wait for a missing sensor instead of failing. */
   patient?: boolean;
 }
 
 /**
- * Origin of the samples' times. `exact`: derived from the rate, as in a file. `own`: the sensor's clock, which is tracked.
- * `arrival`: when they arrived here, which yields a rate in the long run but no times of single samples.
+ * Origin of the samples' times. `exact`: derived from the rate, as in a file. `own`: the sensor's clock, which is tracked. `arrival`: the
+ * time of arrival here, which reveals the rate in the long run, but not the times of single samples.
  */
 export type Timing = 'exact' | 'own' | 'arrival';
 
-/** A source before mapping, measuring and resampling. */
+/** A source before its fields are mapped and its samples measured and resampled. */
 export interface RawSource extends SampleSource {
   readonly timing: Timing;
-  /** Whether its times are those of a log or a recording. Absent = they are this machine's. */
+  /** Whether the times come from a log or a recording. Absent = they come from this machine's clock. */
   readonly kept?: boolean;
   readonly connected?: boolean;
   reply?(answer: Answer): void;
   [Symbol.asyncIterator](): AsyncIterator<Incoming>;
 }
 
-/** A batch, and its source's further information about it. */
+/** A batch, with further information from its source. */
 export interface Incoming extends SampleBatch {
-  /** Message numbers show that nothing is missing within it or before it. */
+  /** Whether message numbers show that no sample is missing within the batch or before it. */
   sure?: boolean;
   /** Whether its times are evenly spaced already and need no smoothing. */
   steady?: boolean;
@@ -83,13 +86,13 @@ export interface Incoming extends SampleBatch {
 
 export type Tell = (kind: SensingEvent['kind'], text: string) => void;
 
-/** Minimum interval between events of a kind: a problem of every sample is reported once. */
+/** Minimum interval between events of one kind, ms, so that a problem of every sample is not reported for each of them. */
 const quietMs = 60_000;
 
 /** Events that are reported every time. */
 const always: ReadonlySet<SensingEvent['kind']> = new Set(['lost', 'found', 'resampling', 'caution']);
 
-/** Reports events, one line each; recurring ones once a minute, with the number of those omitted. */
+/** Reports events, one line each. Events that recur within a minute are counted, and the next event reports their number. */
 export function createTeller(
   clock: Clock,
   monotonicMs: () => number,
