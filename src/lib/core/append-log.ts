@@ -1,9 +1,9 @@
 import type { FileHandle } from 'node:fs/promises';
 
 // Shared by every append-only log: whole blocks, one sync for everything that arrived in the meantime, and a file that is unchanged after a
-// failed write. Framing and checksums belong to each log, because their formats are already on disks: NDJSON with a CRC-32 per line (MQTT
-// sessions), binary records (spools). Files that users name (stream/file/sink.ts) may be
-// pipes, which cannot be written at an offset or truncated, so the system appends to them.
+// failed write. Each log has its own framing and checksums, because these formats are already in use: NDJSON with a CRC-32 per line (MQTT
+// sessions), binary records (spools). Files that users name (stream/file/sink.ts) may be pipes, which cannot be written at an offset or
+// truncated, so the system appends to them.
 
 /**
  * Makes a file's data durable. It is a port so that a test can verify that nothing is acknowledged while a sync blocks or after it fails.

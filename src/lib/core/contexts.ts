@@ -77,8 +77,8 @@ export interface ChosenContext extends PlatformContext {
 }
 
 /**
- * The platform that a command uses: the named context (AIOT_CONTEXT can name one as well), else the one that AIOT_URL describes (with
- * AIOT_TOKEN, AIOT_CA and AIOT_MQTT), else the current context. AIOT_TOKEN without AIOT_URL overrides the token of the current context.
+ * The platform that a command uses: the named context, else the platform that AIOT_URL describes (with AIOT_TOKEN, AIOT_CA and AIOT_MQTT),
+ * else the current context. AIOT_CONTEXT can also name a context. AIOT_TOKEN without AIOT_URL overrides the token of the current context.
  * @returns null if none is named, set in the environment or current
  * @throws AIOT_CONTEXT_NOT_FOUND, AIOT_USAGE (AIOT_URL or AIOT_MQTT is malformed), AIOT_FILE_MALFORMED
  */

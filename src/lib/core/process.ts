@@ -260,8 +260,8 @@ function letHeapGrow(): void {
 const lookMs = 200;
 
 /**
- * Rate in messages per second from which the heap may grow, and how long it may still grow after the rate falls, ms: traffic usually resumes
- * soon.
+ * Rate in messages per second from which the heap may grow. After the rate falls, the heap may still grow for `quietMs`, because traffic
+ * usually resumes soon.
  */
 const busyRate = 500;
 const quietMs = 10 * 60_000;
@@ -307,8 +307,8 @@ export function fitHeap(received: () => number): () => void {
 let resident = 0;
 
 /**
- * Memory of this process, bytes. If it cannot be read now, it is the last known value: the system provides it through a file, for which
- * there may be no free handle.
+ * Memory of this process, bytes. The system provides it through a file, for which there may be no free handle. In that case, the result is
+ * the last known value.
  */
 export function residentBytes(): number {
   try {

@@ -60,7 +60,8 @@ const stay = { whole: 0.01, bias: 0.05 };
 
 /**
  * Retrains the last layer; everything before it is unchanged. With the original training data the whole layer is trained. Without it, only
- * the biases are trained, constrained by the golden vectors: a few seconds of one class would make the layer forget the others.
+ * the biases are trained, constrained by the golden vectors, because otherwise a few seconds of one class would make the layer forget the
+ * others.
  * @throws AIOT_MODEL_UNFIT (not a classifier that ends in a fully connected layer), AIOT_TRAINING_DATA_UNFIT
  */
 export async function retrainLastLayer(options: RetrainOptions): Promise<Taught> {

@@ -153,8 +153,8 @@ interface PkiOptions {
 }
 
 /**
- * Opens the platform's authority. Processes that share a database also share the CA: the database stores it with its key sealed, and each process
- * keeps a copy in its own folder. Each process has its own server certificate.
+ * Opens the platform's authority. Processes that share a database also share the CA. The database stores it with its key sealed, and each
+ * process keeps a copy in its own folder. Each process has its own server certificate.
  * @throws AIOT_DATABASE_REFUSED (sealed with another secret, or the folder belongs to another platform), and as openAuthority
  */
 export async function openPki({

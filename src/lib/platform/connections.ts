@@ -86,9 +86,9 @@ const logEveryMs = 60_000;
 const nothing = () => {};
 
 /**
- * Every connection of the platform's listeners, from accept to close. A connection reaches TLS, which costs 50 KB and more, only with a
- * complete hello and a free place; until then it costs only its socket. When all places are taken, the address with the most connections loses
- * its oldest, so that one host with thousands of them does not block others.
+ * Every connection of the platform's listeners, from accept to close. TLS, which needs 50 KB and more, starts only with a complete hello
+ * and a free place; until then, a connection costs only its socket. When all places are taken, the address with the most connections loses
+ * its oldest one. A host with thousands of connections therefore does not block others.
  */
 export class Connections {
   private readonly byKey = new Map<string, Entry>();

@@ -39,8 +39,8 @@ interface Row {
 }
 
 /**
- * Parts in starting order. A row has the part's name, a function that starts it from the given values and the parts above it, and one that
- * ends it. Parts end from the bottom up.
+ * Parts in starting order. A row has the part's name, its start function, and its end function. The start function receives the given
+ * values and the parts above it. Parts end from the bottom up.
  */
 export class PartTable<Given extends object, Parts extends object = object> {
   private readonly rows: Row[] = [];

@@ -168,7 +168,7 @@ const platformParts = new PartTable<Ground>()
   .part('mqtt', startMqtt, close)
   .part('note', noteStart, call)
 
-  // The token is issued last: if a later part failed, the token would never be shown, but would prevent a new one from being issued.
+  // The token is issued last. If a later part failed, the token would never be shown, but would prevent a new one from being issued.
   .part('token', firstToken);
 
 /** Files that a start creates before anything else: its locks and its log. */

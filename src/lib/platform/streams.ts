@@ -28,8 +28,8 @@ export interface LocalStreams {
    */
   offer(message: Offered, done: Done): void;
   /**
-   * Declares a future reader: from now on, messages that match its filter wait whenever no source of that name is open, so that a restarting route
-   * misses nothing.
+   * Declares a future reader. From now on, messages that match its filter wait whenever no source of that name is open, so that a
+   * restarting route misses nothing.
    */
   expect(name: string, filter: string): void;
   /** Closes all sources. */

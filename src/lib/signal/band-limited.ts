@@ -5,8 +5,8 @@
  */
 export interface BandLimited {
   /**
-   * Takes samples that follow those of the previous call, and returns the output samples that can now be computed: they lag by half a
-   * kernel. The arrays belong to the caller.
+   * Accepts samples that follow those of the previous call, and returns the output samples that can now be computed. The output lags by
+   * half a kernel. The arrays belong to the caller.
    * @param values sample after sample, one value per field
    * @param times of the samples, ms, ascending
    */

@@ -188,8 +188,8 @@ function meanStep(signal: Float64Array): number {
 const octaves = [0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1];
 
 /**
- * Ten features per field that are common for machines: RMS, standard deviation (RMS of the varying part), peak to peak, kurtosis (impacts:
- * 3 = none), and peak frequency in Hz. The other five are the shares of power in the octaves below half the rate.
+ * Ten features per field that are common for machines: RMS, standard deviation (RMS of the varying part), peak to peak, kurtosis (3 = no
+ * impacts), and peak frequency in Hz. The other five are the shares of power in the octaves below half the rate.
  */
 const spectralSet: FeatureSetMaker = ({ fields, windowSamples: n, resampleHz }) => {
   const bands = createBandPower(

@@ -26,9 +26,9 @@ export function amplitudes(parts: Float64Array, mean: number, out: Float64Array)
 }
 
 /**
- * Four figures of a spectrum. The mean frequency is weighted by amplitude. The quarters are the first bins from 1 on at which the amplitudes summed
- * from bin 0 reach 25 % and 75 % of their total. The entropy is that of the periodogram without the mean (one-sided: all bins except the one at half
- * the rate count twice).
+ * Four values of a spectrum. The mean frequency is weighted by amplitude. The quarters are the first bins, from bin 1 on, up to which the
+ * amplitudes (summed from bin 0) reach 25 % and 75 % of their total. The entropy is that of the periodogram without the mean (one-sided:
+ * all bins except the one at half the rate count twice).
  */
 export function spectrumFigures(amplitude: Float64Array, binHz: number, out: SpectrumFigures): void {
   const n = amplitude.length;

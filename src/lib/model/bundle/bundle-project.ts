@@ -242,7 +242,10 @@ function takesOfRows(info: BundleInfo, built: Built): Take[] {
   return groups.flatMap((rows) => chooseGoldenRows(rows, info, sampled, wanted));
 }
 
-/** The first rows of each class (or of all together), up to the limit: first from the test data, then from the data used to choose the epoch. */
+/**
+ * The first rows of each class (or of all together), up to the limit. Rows of the test data come before rows that were used to choose the
+ * epoch.
+ */
 function heldOutRows(built: Built, groups: number, byClass: boolean) {
   const found = Array.from({ length: groups }, (): { name: string; inputs: Float32Array }[] => []);
   for (const part of ['test', 'validation'] as const) {

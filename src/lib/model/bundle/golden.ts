@@ -18,7 +18,7 @@ type Parts = Pick<BundleInfo, 'answer' | 'classes' | 'input' | 'output' | 'signa
 /** Relative tolerance of a float32 output between machines, because their order of summation differs. Integers are exact on every machine. */
 const floatTolerance = 1e-4;
 
-/** Features of the one window that the samples fill from a reset pipeline; null if they fill none, or do not end with the window. */
+/** Features of the single window that the samples fill, from a reset pipeline; null if they fill none, or continue after it. */
 export function oneWindow(signal: SignalSpec, samples: ArrayLike<number>[]): Float32Array | null {
   const pipeline = createPipeline(signal);
   for (let i = 0; i < samples.length; i++) {

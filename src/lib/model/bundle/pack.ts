@@ -46,8 +46,8 @@ export function sumsOf(members: readonly Member[]): Uint8Array {
 }
 
 /**
- * Reads and validates the content of a bundle, signed or not (signers are not checked): each byte of the archive, checksums, format, and that
- * network, standardization and classes are consistent.
+ * Reads and validates the content of a bundle, signed or not; signers are not checked. Checks each byte of the archive, the checksums, the
+ * format, and that network, standardization and classes are consistent.
  * @throws AIOT_BUNDLE_MALFORMED naming the file within; AIOT_MODEL_UNFIT for a network-only bundle
  */
 export function unpackBundle(bytes: Uint8Array): Bundle {

@@ -35,7 +35,7 @@ export function emitted(kind: Emit, options: EmitOptions): Map<string, string> {
 }
 
 /**
- * Resolves the network's output path, and the base name of its source: for C, `out` is the folder that contains both, with the network as
+ * Resolves the network's output path, and the base name of its source. For C, `out` is the folder of both, in which the network is
  * model.tflite.
  * @param usual the network's file and the folder for C if no `out` is given
  */

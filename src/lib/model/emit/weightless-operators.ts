@@ -444,8 +444,8 @@ function stridesOf(shape: readonly number[]): number[] {
 type Axis<Step extends string> = { size: number } & { [name in Step]: number };
 
 /**
- * Nested loops over the axes around the body, which receives, for each stride, the position as a C expression: the sum of index times stride. Axes of
- * one element need no loop.
+ * Nested loops over the axes around the body. For each stride, the body receives the position (the sum of index times stride) as a C
+ * expression. Axes of one element need no loop.
  */
 function loops<Step extends string>(
   prefix: string,

@@ -282,8 +282,8 @@ function judgeTable(answers: TableAnswers): { verdict: Verdict; truth: Int32Arra
 }
 
 /**
- * Writes each row's outputs as a CSV file: `output_0,output_1,…`, real values as float32 (dequantized if the network's output is int8 or int16), in
- * the order of the rows. With `integers`, the quantized numbers follow as `integer_0,…`.
+ * Writes each row's outputs as a CSV file, in the order of the rows. `output_0,output_1,…` are real values as float32, dequantized if the
+ * network's output is int8 or int16. With `integers`, the quantized numbers follow as `integer_0,…`.
  * @throws AIOT_FILE_NOT_WRITABLE
  */
 async function writeOutputs(

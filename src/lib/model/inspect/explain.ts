@@ -190,8 +190,8 @@ interface Part {
 }
 
 /**
- * Occlusion: each part of the input is replaced by its mean over the rows, and the loss in the true class's share is averaged over the
- * rows of that class. Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", 2014.
+ * Occlusion: each part of the input is replaced by its mean over the rows. The loss in the true class's share is averaged over the rows of
+ * that class. Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", 2014.
  */
 function occlusionSaliency(subject: Subject, signal?: AbortSignal): Explanation['saliency'] {
   const { inputs, network, truth, kind } = subject;

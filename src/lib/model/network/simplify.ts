@@ -49,7 +49,10 @@ interface Node {
 /** A graph that is changed in place, with the maker and the readers of each tensor. */
 class Draft {
   readonly tensors: Tensor[];
-  /** For each rewrite, the operators to try it on: the next one last, so that a change is followed up before the rest of the graph. */
+  /**
+   * For each rewrite, the operators to try it on. The last one is next, so that the surroundings of a change are tried before the rest of
+   * the graph.
+   */
   private readonly waiting = rewrites.map(() => [] as Node[]);
   /**
    * Numbers that may still be computed to fold constants. A hostile file with a long chain of factors behind one large layer would take
@@ -346,8 +349,8 @@ function dropFlatten(draft: Draft, node: Node): boolean {
 }
 
 /**
- * Moves a change of shape behind a following elementwise float32 operator, towards the next change of shape that undoes it, so that the preceding
- * layer can absorb the operator. (Conv1D is CONV_2D between changes of shape.)
+ * Moves a change of shape behind a following elementwise float32 operator, so that the preceding layer can absorb the operator. The change
+ * moves towards the next one, which undoes it. (Conv1D is CONV_2D between changes of shape.)
  */
 function sinkReshape(draft: Draft, node: Node): boolean {
   const { operator } = node;

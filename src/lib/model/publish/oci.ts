@@ -157,8 +157,8 @@ interface OciPullOptions {
 const mostSignatures = 32;
 
 /**
- * Pulls a model from an OCI registry with the signatures that refer to it, verifies every byte, and writes its files into a folder: all of them or
- * none.
+ * Pulls a model from an OCI registry with the signatures that refer to it, and verifies every byte. Writes all of its files into a folder,
+ * or none.
  * @throws AIOT_OCI_REFUSED, AIOT_OCI_UNREACHABLE, AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_TAMPERED
  */
 export async function pullFromOci({ from, out, trust, plainHttp }: OciPullOptions): Promise<OciPulled> {
@@ -249,8 +249,9 @@ function layerOf(artifact: Artifact, type: { artifact: string; layer: string }, 
 }
 
 /**
- * A model in an OCI registry is an artifact with one blob, the bundle's content as devices download it, under the same digest as on the platform.
- * Each signature is an artifact of its own that refers to it: signatures can be added later without changing the model.
+ * A model in an OCI registry is an artifact with one blob. The blob is the bundle's content as devices download it, under the same digest
+ * as on the platform. Each signature is a separate artifact that refers to the model, so signatures can be added later without changing the
+ * model.
  */
 const modelArtifact = 'application/vnd.aiot.model.v1';
 

@@ -180,8 +180,8 @@ async function projectOf(path: string): Promise<string | undefined> {
 }
 
 /**
- * A bare .tflite file as a bundle: it can be stored and verified, but no device runs it, because its inputs and the meaning of its outputs are
- * unknown.
+ * A bare .tflite file as a bundle. It can be stored and verified, but no device runs it, because its inputs and the meaning of its outputs
+ * are unknown.
  * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED, AIOT_MODEL_UNFIT (more than one input or output)
  */
 export function networkBundle(name: string, model: Uint8Array, file: string): Uint8Array {

@@ -122,8 +122,8 @@ export function hits(graph: Graph, { rows, right }: Evaluation): boolean[] {
 
 /**
  * The cost of quantization: float − quantized accuracy in percentage points, with a 95 % interval. Both networks run on the same rows, so
- * the interval depends only on the rows that one of them gets right and the other wrong (Agresti and Min 2005). If rows belong to groups,
- * it is a bootstrap over the groups, because rows of one recording are alike.
+ * the interval depends only on the rows that exactly one of them predicts correctly (Agresti and Min 2005). If rows belong to groups, it is
+ * a bootstrap over the groups, because rows of one recording are alike.
  */
 export function lossOf(
   float: readonly boolean[],

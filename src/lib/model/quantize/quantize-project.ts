@@ -30,8 +30,9 @@ export interface QuantizeOptions extends DataSource, Partial<SearchOptions> {
 }
 
 /**
- * build/model.float.tflite → build/model.MODE.tflite, according to model.quantize of aiot.yaml, which options override; calibrated on the training
- * part, with the loss measured on the validation set (`withinLoss`). build/quantization.json identifies the file.
+ * Quantizes build/model.float.tflite to build/model.MODE.tflite, according to model.quantize of aiot.yaml, which options override. Ranges
+ * are calibrated on the training part, and the loss is measured on the validation set (`withinLoss`). build/quantization.json identifies
+ * the file.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_QUANTIZE_UNFIT, AIOT_QUANTIZE_LOSS, AIOT_FILE_NOT_WRITABLE
  */
 export async function quantizeProject(options: QuantizeOptions): Promise<QuantizeResult> {
@@ -85,8 +86,8 @@ function materialOf(rows: readonly Float32Array[], evaluation: Evaluation | null
 }
 
 /**
- * The loss is measured on the validation set. A network that was also trained on it is quantized like its predecessor that was not, because rows
- * that it has learned would hide the loss.
+ * The loss is measured on the validation set. A network that was trained again on the validation set too would hide the loss there. It is
+ * therefore quantized like its predecessor, which was not trained on that set.
  * @throws AIOT_MODEL_STALE if the predecessor no longer exists
  */
 async function withinLoss(

@@ -192,9 +192,9 @@ export interface Unit {
 }
 
 /**
- * Examples that stay on one side: those of one recording (with its copies), of one device, or of one group of a table; equal rows of a table without
- * groups. By window, each example is on its own.
- * @throws AIOT_DATA_NO_DEVICE, AIOT_USAGE (rows without groups, each of which would be a fold of its own)
+ * Examples that stay on one side. These are the examples of one recording (with its copies), of one device, or of one group of a table, or
+ * equal rows of a table without groups. By window, each example is on its own.
+ * @throws AIOT_DATA_NO_DEVICE, AIOT_USAGE (rows without groups, each of which would be a separate fold)
  */
 export function unitsIn(
   all: Examples,

@@ -62,7 +62,8 @@ export interface Learned {
    */
   answers(examples: Lesson): Answers;
   /**
-   * The network as chosen on the validation set, before it was trained again on the validation rows; the same network if it was not trained again.
+   * The network as chosen on the validation set, before it was trained again on the validation rows. Without that second training, it is
+   * the same network.
    */
   chosen: Pick<Learned, 'graph' | 'standardization' | 'answers'>;
   dispose(): void;
@@ -357,9 +358,9 @@ function scaledOutput(graph: Graph, { mean, deviation }: { mean: number; deviati
 }
 
 /**
- * Converts a trained graph to the graph to write: batch norms folded into the preceding layers, activations fused, changes of shape merged, and the
- * ending that the loss included. Dropout left no operator. A reconstruction is not changed: its distance from the input is computed by the code that
- * runs the network.
+ * Converts a trained graph to the graph to write. Batch norms are folded into the preceding layers, activations fused, changes of shape
+ * merged, and the ending that the loss included is added. Dropout left no operator. A reconstruction is not changed: its distance from the
+ * input is computed by the code that runs the network.
  * @param graph result of `engine.graph()`
  * @param description stored in the file
  */

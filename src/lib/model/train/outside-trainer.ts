@@ -20,8 +20,8 @@ import type { Plan } from './plan.js';
 import type { Lesson } from './types.js';
 
 /**
- * Like `learn`, using the program of model.train.command: it gets the rows in a folder and writes a float .tflite there, which is validated,
- * simplified and evaluated like our own. See docs/reference/project.md for the contract.
+ * Like `learn`, using the program of model.train.command. The program gets the rows in a folder and writes a float .tflite there, which is
+ * validated, simplified and evaluated like our own. See docs/reference/project.md for the contract.
  * @throws AIOT_TRAINING_COMMAND, AIOT_TFLITE_*, AIOT_MODEL_UNFIT, and the abort reason of `signal`
  */
 export async function learnOutside(

@@ -264,8 +264,8 @@ export interface Baseline {
 type LinearModel = (asked: Lesson) => Answers;
 
 /**
- * A linear model for comparison in every training, `linearLayer` on standardized inputs: a network that is no better is too large for its data, or
- * has too little of it. Classes have the same weights as for the network.
+ * A linear model for comparison in every training: `linearLayer` on standardized inputs. If the network is no better, it is too large for
+ * its data, or there is too little data. Classes have the same weights as for the network.
  * @returns null for a reconstruction, and if there is nothing to learn from
  */
 export function linearModel(

@@ -213,9 +213,9 @@ class Budget {
 }
 
 /**
- * Limits clients that present wrong credentials too often. Each kind has its own budget, so one board with a wrong password does not prevent others
- * behind the same address from claiming a certificate. Valid tokens are always accepted: 256 random bits cannot be guessed, however many attempts are
- * made.
+ * Limits clients that present wrong credentials too often. Each kind has its own budget: a board with a wrong password does not prevent
+ * others behind its address from claiming a certificate. Valid tokens are always accepted: 256 random bits cannot be guessed, however many
+ * attempts are made.
  */
 export class Failures {
   /** Tokens over HTTP, by address. */

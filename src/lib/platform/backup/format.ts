@@ -21,8 +21,9 @@ import { issueText } from '../../core/issues.js';
 export const malformed = errorMaker('AIOT_BACKUP_MALFORMED');
 
 /**
- * A backup is one tar file: `backup.json` first, then tables, pki, journal and blobs, then `manifest.json`, which lists every preceding entry with
- * its digest, and last `manifest.mac`, its HMAC-SHA256. A truncated file is not a valid backup.
+ * A backup is one tar file. It begins with `backup.json`, followed by tables, pki, journal and blobs. Then comes `manifest.json`, which
+ * lists every preceding entry with its digest. The last entry is `manifest.mac`, the HMAC-SHA256 of the manifest. A truncated file is not a
+ * valid backup.
  */
 export const format = 'aiot-backup/1';
 

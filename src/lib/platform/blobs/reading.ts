@@ -195,8 +195,8 @@ interface Table {
 }
 
 /**
- * A CRC-32 for each block of files that were read whole and matched their digest. Any part of such a file, a range or the whole, is then checked
- * while it is read, before any of its bytes is delivered.
+ * A CRC-32 for each block of files that were read whole and matched their digest. When such a file, or a range of it, is read later, each
+ * block is checked before any of its bytes is delivered.
  */
 export class BlobBlocks {
   /** Least recently requested first. */

@@ -60,8 +60,9 @@ export function damagedBlob(digest: string, how: string, cause?: unknown): AiotE
 }
 
 /**
- * Parses one range of a Range header (RFC 9110, 14.1.2) into inclusive offsets. Null = send everything: no header, another unit, several
- * ranges, or a malformed one, all of which a server may ignore according to the RFC. `unsatisfiable`: it begins beyond the end.
+ * Parses one range of a Range header (RFC 9110, 14.1.2) into inclusive offsets. Null = send everything: the header is missing or malformed,
+ * or has another unit or several ranges. According to the RFC, a server may ignore all of these. `unsatisfiable`: the range begins beyond
+ * the end.
  */
 export function parseRange(
   header: string | undefined,

@@ -106,8 +106,8 @@ function refill(account: Credit, rate: number, burst: number, now: number): void
 }
 
 /**
- * Address under which connections are counted: an IPv4 address, also as IPv6 maps it (RFC 4291, 2.5.5.2); for IPv6 the first 64 bits, because a
- * client can choose the rest.
+ * Address under which connections are counted. An IPv4 address mapped to IPv6 (RFC 4291, 2.5.5.2) counts as the IPv4 address. For IPv6,
+ * only the first 64 bits count, because a client can choose the rest.
  */
 export function visitorOf(address: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];

@@ -190,8 +190,8 @@ export function isBehind(session: Session): boolean {
 }
 
 /**
- * Calls `then` once the session has caught up or is gone. Publishers do not wait for stalled clients, which read nothing for half a second, or for
- * slow ones, which do not catch up in two seconds.
+ * Calls `then` once the session has caught up or is gone. Publishers do not wait for stalled clients, which read nothing for half a second.
+ * They wait at most two seconds for slow clients.
  */
 export function whenCaughtUp(session: Session, then: () => void): void {
   const progress = () => session.progress + (session.link?.taken ?? 0);

@@ -2,8 +2,8 @@ import type { BrokerLimits } from './limits.js';
 import type { Grant, Qos } from './wire.js';
 
 /**
- * Whether a topic matches a filter (MQTT 3.1.1, 4.7): `+` is one level, `#` the rest including the parent level; neither matches topics that begin
- * with `$`.
+ * Whether a topic matches a filter (MQTT 3.1.1, 4.7). `+` matches one level, `#` the rest including the parent level. Neither matches
+ * topics that begin with `$`.
  */
 export function topicMatcher(filter: string): (topic: string) => boolean {
   if (filter === '#') return (topic) => !topic.startsWith('$');

@@ -248,8 +248,8 @@ export function listingOf(entries: readonly ListedName[]): string {
 }
 
 /**
- * A name as a relative reference, like Go's url.URL{Path: name}.String(): a colon in the first segment would make it a scheme, so `./` is prepended
- * (RFC 3986, 4.2).
+ * A name as a relative reference, like Go's url.URL{Path: name}.String(). If the first segment contains a colon, `./` is prepended, because
+ * the part before the colon would be read as a scheme (RFC 3986, 4.2).
  */
 function referenceTo(name: string): string {
   const path = escapedPath(name);

@@ -67,8 +67,9 @@ export async function ensureTopics(address: KafkaAddress, signal: AbortSignal): 
 }
 
 /**
- * Reads a topic from the position of the previous process, else from when the platform was first configured to read it: older messages are never
- * read. `take` records the position through `store`, in the transaction of its own changes.
+ * Reads a topic from the position of the previous process. The first time, it begins with messages written since the platform was first
+ * configured to read the topic; older messages are never read. `take` records the position through `store`, in the transaction of its own
+ * changes.
  */
 export async function follow(options: FollowOptions, signal: AbortSignal, take: Take): Promise<void> {
   const { log, name } = options;

@@ -211,8 +211,8 @@ type Target =
   | { kind: 'malformed' };
 
 /**
- * Parses a request target as Go's ServeMux does: decoded, then cleaned of `//`, `.` and `..`; an unclean path is redirected to the clean one, which
- * the guide's clients follow. Paths never reach a file system: they are looked up among names.
+ * Parses a request target as Go's ServeMux does: it is decoded, then cleaned of `//`, `.` and `..`. An unclean path is redirected to the
+ * clean one, which the guide's clients follow. Paths never reach a file system: they are looked up among names.
  */
 function targetOf(url: string): Target {
   const own = url.replace(/^https?:\/\/[^/?#]*/i, '');

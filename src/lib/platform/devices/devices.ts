@@ -32,8 +32,8 @@ import {
 export type { DeviceRecord, DeviceUpdate, NewDevice } from './records.js';
 
 /**
- * The registered devices. Cached in memory beside the database, because every connection and message looks them up: reads come from memory, writes
- * are on disk before the call resolves.
+ * The registered devices. Every connection and message looks them up, so they are cached in memory: reads come from memory, and writes are
+ * on disk before the call resolves.
  */
 export class Devices {
   private readonly memory = new DeviceMemory();

@@ -210,7 +210,8 @@ export class Enrolment {
 }
 
 /**
- * Rejects a request based on an outdated certificate: of two concurrent changes to a device, one would void the certificate just issued by the other.
+ * Rejects a request based on an outdated certificate. Otherwise, one of two concurrent changes to a device would void the certificate just
+ * issued by the other.
  * @throws AIOT_DEVICE_CHANGED
  */
 function requireLatest(device: DeviceRecord, latest: Asked['latest'], what: 'rotated' | 'replaced'): void {

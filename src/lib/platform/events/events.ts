@@ -244,8 +244,8 @@ export interface Page {
 }
 
 /**
- * The log as it grows. One reader of the database serves all listeners: new events are read once and cached for a while; listeners far
- * behind read their own pages. Without listeners nothing is read.
+ * The log as it grows. One reader of the database serves all listeners: new events are read once and cached for a while. Listeners that are
+ * far behind read their own pages. Without listeners nothing is read.
  */
 export class EventFeed {
   private readonly listeners = new Set<() => void>();

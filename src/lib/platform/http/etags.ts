@@ -4,8 +4,8 @@ import { AiotError } from '../../core/errors.js';
 import { type BlobStore, noSuchBlob, parseRange } from '../blobs/store.js';
 
 /**
- * JSON reads have an ETag; the status is 304 if the client sends the same ETag. If a route provides a revision, the part before the dot is
- * the revision: values that change without a user's action (presence, last seen) change only the ETag.
+ * JSON reads have an ETag; the status is 304 if the client sends the same ETag. If a route provides a revision, the ETag begins with it,
+ * followed by a dot. Values that change without a user's action (presence, last seen) change only the part after the dot.
  */
 export function tagReads(app: FastifyInstance): void {
   app.addHook('onSend', async (request, reply, payload) => {

@@ -136,9 +136,8 @@ function webSockets(): Promise<import('ws').WebSocketServer> {
 }
 
 /**
- * Rejects requests from pages of other origins. WebSockets are not subject to the same-origin policy, and browsers add the session cookie
- * to requests of other ports and subdomains of this host too. Behind a proxy, the host is the one that it forwards. @throws
- * AIOT_NOT_ALLOWED
+ * Rejects requests from pages of other origins. WebSockets are not subject to the same-origin policy, and browsers also send the session
+ * cookie to other ports and subdomains of this host. Behind a proxy, the host is the one that it forwards. @throws AIOT_NOT_ALLOWED
  */
 function checkOrigin({ headers }: FastifyRequest, url: string): void {
   const { origin, host, authorization } = headers;

@@ -114,7 +114,8 @@ export class SqliteTables implements Tables {
   readonly alone = true;
   readonly together = together;
   /**
-   * Reads a text column as bytes, which the database thread decodes: for a text that is not UTF-8, as in a damaged row, libsql would end the process.
+   * Reads a text column as bytes, which the database thread decodes. libsql would end the process for text that is not UTF-8, as in a
+   * damaged row.
    */
   readonly text = (column: string) => `CAST(${column} AS BLOB)`;
   private readonly inTurn = serially();

@@ -38,8 +38,8 @@ interface Types {
 }
 
 /**
- * Tables of telemetry, the same in both engines; totals and counts are JSON. Within a recording, `seq` and `moment` identify a message:
- * `moment` is 0 if `seq` alone identifies it, else the message's time, or null if nothing identifies it. `samples` is the number of exported
+ * Tables of telemetry, the same in both engines; totals and counts are JSON. Within a recording, `seq` and `moment` identify a message.
+ * `moment` is 0 if `seq` alone identifies it, else the message's time; null = nothing identifies it. `samples` is the number of exported
  * rows, `sum` the CRC-32 of `entry`.
  */
 export function schemaOf({ id, takeId = id, int, text, real, end }: Types): string {

@@ -31,7 +31,7 @@ interface Pending {
 }
 
 /**
- * A connection to an SQLite file in a thread of its own, because libsql is synchronous: a commit blocks its thread until the disk has synced.
+ * A connection to an SQLite file in a separate thread, because libsql is synchronous: a commit blocks its thread until the disk has synced.
  * Requests are run in order. The thread's program is a string, so that the build needs no separate file.
  */
 export class DatabaseThread {

@@ -21,8 +21,8 @@ import {
 type ModelRow = VersionRow & { stage: string; removed: number | null; origin: string | null };
 
 /**
- * The registry of models. A version's manifests are identified by sequence alone, which increases over all models; a version may be uploaded without
- * a signature, has a stage, and may be removed (`stages.ts`).
+ * The registry of models. A version's manifests are identified by sequence alone, which increases over all models. A version may be
+ * uploaded without a signature, has a stage, and may be removed (`stages.ts`).
  */
 export class Models extends ReleaseService<ModelRow, ModelVersion> {
   constructor(parts: ReleaseParts) {

@@ -69,9 +69,10 @@ const tickMs = 250;
 const returnMs = 30_000;
 
 /**
- * Runs rollouts: events go through the fleet's state machine; the next state and the devices' new desired states are saved in one transaction; then
- * the broker publishes them. After a restart the broker receives the database's state, so no device is skipped or updated twice, wherever a step was
- * interrupted. Each step starts from the database's state, because a device may report to any of the processes that share the database.
+ * Runs rollouts. Events go through the fleet's state machine. The next state and the devices' new desired states are saved in one
+ * transaction; then the broker publishes them. After a restart the broker receives the database's state, so no device is skipped or updated
+ * twice, wherever a step was interrupted. Each step starts from the database's state, because a device may report to any of the processes
+ * that share the database.
  */
 export class Rollouts {
   private readonly running = new Map<string, RolloutState>();

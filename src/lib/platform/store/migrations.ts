@@ -89,8 +89,8 @@ const rolloutKind = `
 `;
 
 /**
- * The registry of devices' configurations, and manifests of firmware and configurations that were replaced by a newer one of the same version:
- * rollouts that began with them continue.
+ * The registry of devices' configurations, and manifests of firmware and configurations that a newer manifest of the same version replaced.
+ * Rollouts that began with a replaced manifest continue with it.
  */
 const configs = `
   CREATE TABLE configs (
@@ -185,8 +185,8 @@ const pipelineRuns = `
 `;
 
 /**
- * Unrepaired damage at rest; acknowledged damage causes no more warnings. Also the ledger of logs, which records the content of each file of the
- * journal and of the broker's log, so that a missing or shorter file is noticed. `counts`: JSON, by log.
+ * Unrepaired damage at rest; acknowledged damage causes no more warnings. Also the ledger of logs: it records the content of each file of
+ * the journal and of the broker's log, so that a missing or shorter file is noticed. `counts`: JSON, by log.
  */
 const damage = `
   CREATE TABLE damages (

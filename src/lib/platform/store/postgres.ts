@@ -210,8 +210,8 @@ function postgresChanges(
 }
 
 /**
- * Queries changed devices. Transactions that commit late are not missed: the query begins with the oldest one in progress at the previous query
- * (pg_snapshot_xmin; PostgreSQL 9.27.9), so some devices are returned twice.
+ * Queries changed devices. Each query begins with the oldest transaction that was in progress at the previous query (pg_snapshot_xmin;
+ * PostgreSQL 9.27.9). Transactions that commit late are therefore not missed, but some devices are returned twice.
  */
 function deviceChangesIn(store: Store): FollowDevices {
   let since: string | undefined;

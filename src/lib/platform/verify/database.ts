@@ -82,8 +82,8 @@ export async function repairDatabase(file: string, backup: string | null): Promi
 }
 
 /**
- * Fills a new database with all readable rows of the damaged one, and adds rows from the backup for tables that could not be read completely. Indexes
- * are rebuilt in the process.
+ * Fills a new database with all readable rows of the damaged one. Adds rows from the backup for tables that could not be read completely.
+ * Indexes are rebuilt in the process.
  * @returns rows from the backup by table; null = nothing can be read, or a table needs a backup that is missing or has another schema
  */
 async function merge(

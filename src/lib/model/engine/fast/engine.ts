@@ -18,8 +18,8 @@ const [beta1, beta2, epsilon] = [0.9, 0.999, 1e-7];
 const evaluationRows = 64;
 
 /**
- * The project's own engine: forward, backward and Adam as WebAssembly SIMD kernels made by `wasm/`, and plain loops over the same memory where those
- * suffice (docs/background/decisions/009-training-engine.md). Single-threaded; every sum has a fixed order.
+ * The project's own engine (docs/background/decisions/009-training-engine.md). Forward, backward and Adam are WebAssembly SIMD kernels made
+ * by `wasm/`, with plain loops over the same memory where those suffice. Single-threaded; every sum has a fixed order.
  * @throws AIOT_MODEL_UNFIT, AIOT_TFLITE_MALFORMED
  */
 export function openFastEngine(given: Trainable, options: EngineOptions): Engine {

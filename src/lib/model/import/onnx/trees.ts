@@ -195,9 +195,9 @@ const classifier: Lower = (call) => {
 };
 
 /**
- * Scores of two classes for which the file has a single score. Although its class id is 0, the score is that of the second class. The score of
- * the first class is the complement if there is no sigmoid and no weight is negative; otherwise it is the negated score. The standard does not
- * define this; ONNX Runtime computes it this way.
+ * Scores of two classes for which the file has a single score. Although its class id is 0, the score is that of the second class. The score
+ * of the first class is the complement if there is neither a sigmoid nor a negative weight; otherwise it is the negated score. The standard
+ * does not define this; ONNX Runtime computes it this way.
  */
 function pair(call: NodeCall): Activation {
   const { attributes, where } = call;

@@ -6,9 +6,9 @@ import type { Lesson } from '../types.js';
 const relativeFloor = 1e-6;
 
 /**
- * Mean and population deviation per input over the training windows. With `fields` (raw windows, [sample][field]), all samples of a field share one
- * mean and deviation, repeated per input, because statistics of individual inputs would depend on where a window starts. A constant feature gets
- * deviation 1, so that it becomes 0 instead of noise.
+ * Mean and population deviation per input over the training windows. With `fields` (raw windows, [sample][field]), all samples of a field
+ * share one mean and deviation, repeated per input. Statistics of individual inputs would depend on where a window starts. A constant
+ * feature gets deviation 1, so that it becomes 0 instead of noise.
  */
 export function fitStandardization({ inputs, inputSize }: Lesson, fields?: number): Standardization {
   const groups = fields ?? inputSize;
@@ -49,8 +49,8 @@ export function standardizeInPlace({ inputs, inputSize }: Lesson, by: Standardiz
 }
 
 /**
- * The standardization for a training set. Rows of a table that are already standardized, like a network's inputs, are used unchanged: every column's
- * mean is within 0.25 of 0 and its deviation between 0.5 and 2.
+ * The standardization for a training set. Rows of a table that are already standardized are used unchanged. That is the case if every
+ * column's mean is within 0.25 of 0 and its deviation between 0.5 and 2.
  */
 export function standardizationFor(train: Lesson, { windows, rows, signal }: Plan): Standardization {
   const fitted = fitStandardization(train, windows ? signal.fields.length : undefined);
