@@ -14,10 +14,10 @@ const block = 512;
 /** Record size of ustar: the archive is padded with zeros to a multiple of it. */
 const record = 20 * block;
 
-/** Field of a header that contains the size of its file, in octal digits. */
+/** The field of a header with the size of the member, in octal digits. */
 const sizeField = { at: 124, digits: 11 };
 
-/** A ustar archive without times, owners or random values, so that equal members in equal order give equal bytes. */
+/** Writes a ustar archive without times, owners or random values, so that equal members in equal order give equal bytes. */
 export function writeArchive(members: readonly Member[]): Uint8Array<ArrayBuffer> {
   const tar = createTar(
     // nanotar writes the whole underlying buffer of a view, which for a Buffer may be a shared pool.
@@ -25,17 +25,17 @@ export function writeArchive(members: readonly Member[]): Uint8Array<ArrayBuffer
     { attrs: { mode: '644', uid: 0, gid: 0, mtime: 0 } },
   );
   const used = members.reduce((at, { data }) => at + block + padded(data.length), 0);
-  // nanotar 0.3 omits the two closing blocks of zeros if the members fill the last record.
+  // nanotar 0.3 omits the two final blocks of zeros if the members fill the last record.
   const whole = new Uint8Array(Math.ceil((used + 2 * block) / record) * record);
   whole.set(tar.subarray(0, used));
   return whole;
 }
 
 /**
- * Reads an archive that `writeArchive` made of files with these names, in this order. Every byte is checked:
- * headers, padding and end must be exactly what it would have written.
+ * Reads an archive that `writeArchive` made of files with these names, in this order. Every byte is checked: headers, padding and end
+ * must be exactly as `writeArchive` writes them.
  * @param what the archive's name, for errors
- * @throws AIOT_BUNDLE_MALFORMED naming the member and the byte
+ * @throws AIOT_BUNDLE_MALFORMED with the member and the byte
  */
 export function readArchive(bytes: Uint8Array, names: readonly string[], what = 'the archive'): Member[] {
   const members: Member[] = [];
@@ -70,7 +70,7 @@ export function readArchive(bytes: Uint8Array, names: readonly string[], what = 
   return members;
 }
 
-/** Name of the first file in an archive: for recognizing its kind only, because it is not verified. */
+/** Name of the first file in an archive. It is not verified, so use it only to recognize the kind of an archive. */
 export function firstName(bytes: Uint8Array): string {
   const end = bytes.subarray(0, 100).indexOf(0);
   return new TextDecoder('latin1').decode(bytes.subarray(0, end < 0 ? 100 : end));

@@ -2,7 +2,7 @@
 interface CborLimits {
   /** Maximum nesting of arrays and maps. */
   depth: number;
-  /** Maximum total of items: all values, including arrays and maps, and all keys. */
+  /** Maximum number of items: all values, including arrays and maps, and all keys. */
   items: number;
 }
 
@@ -10,8 +10,9 @@ export const cborLimits: CborLimits = { depth: 16, items: 1_000_000 };
 
 /**
  * Decodes one item of CBOR (RFC 8949), restricted to JSON's values: maps with text keys, arrays, texts, finite numbers, true, false and
- * null. Byte strings, texts in chunks, tags, undefined, NaN, infinities, duplicate keys, integers from ±(2⁵³ − 1) on, and trailing bytes
- * are rejected. No length is trusted before that many bytes are present, so the cost of a payload is proportional to its size.
+ * null. Byte strings, texts in chunks, tags, undefined, NaN, infinities, duplicate keys, integers with a magnitude of 2⁵³ − 1 or more,
+ * and trailing bytes are rejected. A length is used only if that many bytes are present, so the cost of decoding is proportional to the
+ * payload's size.
  * @throws CborError
  */
 export function decodeCbor(bytes: Uint8Array, limits: CborLimits = cborLimits): unknown {
@@ -105,7 +106,7 @@ class CborReader {
     return { major: first >> 5, info: first & 31 };
   }
 
-  /** Reads the argument of a head: a length, or an integer. */
+  /** Reads the argument of a head, which is a length or an integer. */
   length(info: number, at: number, what: string): number {
     if (info < 24) return info;
     if (info === 24) return this.view.getUint8(this.take(1));
@@ -121,7 +122,7 @@ class CborReader {
     );
   }
 
-  /** Whether another of `count` items follows (null = until a break, which is consumed). */
+  /** Whether another of `count` items follows. If `count` is null, items follow until a break, which is consumed. */
   more(count: number | null, read: number): boolean {
     if (count !== null) return read < count;
     if (this.left === 0 || this.bytes[this.at] !== 0xff) return true;
@@ -129,7 +130,7 @@ class CborReader {
     return false;
   }
 
-  /** Number of items that follow, of at least `each` bytes; null = until a break. */
+  /** Reads the number of items that follow, each of which takes at least `each` bytes; null = until a break. */
   count(info: number, each: number, at: number): number | null {
     if (info === 31) return null;
     const count = this.length(info, at, 'a length');
@@ -146,7 +147,7 @@ class CborReader {
     }
   }
 
-  /** A float of 16, 32 or 64 bits; null for anything else. */
+  /** Reads a float of 16, 32 or 64 bits; returns null for anything else. */
   float(info: number): number | null {
     if (info === 25) return half(this.view.getUint16(this.take(2)));
     if (info === 26) return this.view.getFloat32(this.take(4));
@@ -172,5 +173,5 @@ function half(bits: number): number {
   return mantissa === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
 }
 
-/** Why bytes are not CBOR that JSON can express, with the position. */
+/** Thrown for bytes that are not CBOR, or that JSON cannot express. The message contains the position. */
 export class CborError extends Error {}

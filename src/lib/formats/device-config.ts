@@ -2,49 +2,50 @@ import * as z from 'zod';
 import { AiotError } from '../core/errors.js';
 import { issueText } from '../core/issues.js';
 
-/** Maximum size of a document, bytes: devices read it into memory as a whole. */
+/** Maximum size of a document, bytes. Devices read the whole document into memory. */
 export const deviceConfigBytes = 2048;
 
 const ms = z.int().min(0).max(86_400_000);
 const threshold = z.number().min(-1e9).max(1e9);
 
 /**
- * Device settings that an operator can change without updating firmware or model: docs/reference/protocol.md, "Configuration". The firmware's
- * parser is firmware/core/src/device/config_read.c. Unknown members are rejected, because a partly applied configuration is worse than none.
+ * Device settings that an operator can change without updating the firmware or the model. See docs/reference/protocol.md,
+ * "Configuration". The firmware's parser is firmware/core/src/device/config_read.c. Unknown members are rejected, because a partly
+ * applied configuration is worse than none.
  */
 export const deviceConfigSchema = z
   .strictObject({
     spec: z.literal('aiot-config/1'),
-    /** Sample rate in use: each sample is the mean of those measured in its period. Absent = every sample of the sensor. */
+    /** Rate of the samples that are used. Each is the mean of those measured in its period. Absent = every sample of the sensor. */
     sampleHz: z.number().min(0.001).max(1e6).optional(),
     telemetry: z
       .strictObject({
         /** Whether samples are published. */
         publish: z.boolean().default(true),
-        /** Time span of the samples in one message. */
+        /** Period that the samples of one message cover, ms. */
         intervalMs: z.int().min(10).max(60_000).default(1000),
       })
       .prefault({}),
     report: z
       .strictObject({
-        /** Interval at which `reported` is repeated without a change; 0 = never. */
+        /** Interval at which `reported` is repeated even if nothing has changed, ms; 0 = never. */
         intervalMs: z.union([z.literal(0), z.int().min(1000).max(86_400_000)]).default(0),
       })
       .prefault({}),
     mqtt: z
       .strictObject({
-        /** MQTT keep-alive: seconds of silence before the device pings the broker. */
+        /** MQTT keep-alive interval: seconds without traffic before the device pings the broker. */
         keepAliveS: z.int().min(5).max(3600).default(30),
       })
       .prefault({}),
-    /** Action of the device on its own predictions: an actuator with hysteresis, minimum durations, and a fail-safe position. */
+    /** How the device acts on its own predictions: an actuator with hysteresis, minimum durations, and a fail-safe position. */
     rule: z
       .strictObject({
         onAbove: threshold.default(0.8),
         offBelow: threshold.default(0.7),
         minOnMs: ms.default(5000),
         minOffMs: ms.default(5000),
-        /** Time without a prediction after which the fail-safe position is used. */
+        /** Time without a prediction after which the actuator moves to its fail-safe position, ms. */
         lossMs: ms.min(100).default(30_000),
         safeOn: z.boolean().default(false),
       })
@@ -60,7 +61,7 @@ export type DeviceConfig = z.output<typeof deviceConfigSchema>;
 /** The default configuration. */
 export const defaultDeviceConfig: DeviceConfig = deviceConfigSchema.parse({ spec: 'aiot-config/1' });
 
-/** `what` names the document in errors. @throws AIOT_CONFIG_MALFORMED with the member and the expected value */
+/** Parses a configuration. `what` is its name in errors. @throws AIOT_CONFIG_MALFORMED with the member and the expected value */
 export function readDeviceConfig(bytes: Uint8Array, what: string): DeviceConfig {
   const malformed = (reason: string, cause?: unknown) =>
     new AiotError('AIOT_CONFIG_MALFORMED', `${what}: ${reason}`, { cause });

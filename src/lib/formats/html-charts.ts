@@ -18,7 +18,7 @@ interface BarChart {
   full?: number;
 }
 
-/** A bar chart with one bar per row, as a table: text has the page's size, and screen readers read name and value. */
+/** A bar chart with one bar per row. It is a table, so that text has the page's size, and screen readers read each name and value. */
 export function barChart({ title, note, bars, full }: BarChart): Html {
   const most = full ?? Math.max(...bars.map(({ value, deviation = 0 }) => value + deviation), 1e-300);
   const share = (value: number) => `${(Math.min(1, Math.max(0, value / most)) * 100).toFixed(1)}%`;
@@ -46,7 +46,7 @@ export interface StackChart {
   rows: readonly { name: string; values: readonly number[]; text: string }[];
 }
 
-/** Stacked bars, scaled to the largest sum; parts that no bar has are omitted from the legend. */
+/** Stacked bars, scaled to the largest sum. Parts that no bar contains are omitted from the legend. */
 export function stackChart({ title, parts, rows }: StackChart): Html {
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
   const most = Math.max(...rows.map(({ values }) => sum(values)), 1e-300);
@@ -66,7 +66,7 @@ export function stackChart({ title, parts, rows }: StackChart): Html {
 export interface Series {
   name: string;
   values: readonly number[];
-  /** Default: by index. */
+  /** Color; default: by index. */
   paint?: Paint;
 }
 
@@ -79,12 +79,12 @@ interface LineChart {
   x?: readonly number[];
   /** Formats an x value. */
   xText?: (x: number) => string;
-  /** Draw steps: a value holds until the next one. */
+  /** Whether to draw steps: each value applies until the next one. */
   steps?: boolean;
-  /** Fixed range of the y axis; default: 0 to the largest value, rounded up. */
+  /** Fixed range of the y axis; default: from 0 to the largest value, rounded up. */
   range?: readonly [number, number];
   format: (value: number) => string;
-  /** An x to mark with a vertical line, and its label. */
+  /** An x value that is marked with a vertical line, and its label. */
   mark?: { x: number; text: string };
 }
 
@@ -146,7 +146,7 @@ function wholeTicks(count: number): number[] {
   return [1, ...inner.filter((at) => count - at > step / 2), count];
 }
 
-/** The next of 1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8 × a power of ten: a quarter of it has few digits. */
+/** Rounds up to 1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8 or 10 times a power of ten, because a quarter of these has few digits. */
 function niceTop(value: number): number {
   if (!(value > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
@@ -163,9 +163,9 @@ export interface Histogram {
   /** Range of the axis. */
   from: number;
   to: number;
-  /** Share of each bin: drawn as an area. */
+  /** Share of each bin. They are drawn as an area. */
   area: readonly number[];
-  /** The second distribution's bins: drawn as a line. */
+  /** Shares of the second distribution, drawn as a line. */
   line?: readonly number[];
   unit?: string | null;
   /** Marks on the axis, such as the ends of a range. */
@@ -179,7 +179,7 @@ const histogramMargin = { left: 14, right: 14, top: 10, bottom: 26 };
 
 /** A distribution as a stepped area, with another one as a line on top. */
 export function histogram({ from, to, area, line, unit, marks = [], spoken }: Histogram): Html {
-  // Both distributions have the same scale, up to the larger maximum.
+  // Both distributions have the same scale, which ends at the larger maximum.
   const top = Math.max(...area, ...(line ?? []), 1e-12);
   const count = area.length;
   const x = (i: number) =>
@@ -212,7 +212,7 @@ export function histogram({ from, to, area, line, unit, marks = [], spoken }: Hi
 export interface ParallelChart {
   title: string;
   note?: string;
-  /** Places are from 0 (bottom) to 1 (top), one for each line; null = the line has no value and skips the axis. */
+  /** Position of each line on the axis, from 0 (bottom) to 1 (top); null = the line has no value and skips the axis. */
   axes: readonly {
     name: string;
     places: readonly (number | null)[];
@@ -259,7 +259,7 @@ function shortText(text: string): string {
   return text.length > longestLabel ? `${text.slice(0, longestLabel - 1)}…` : text;
 }
 
-/** A confusion matrix: rows = truth, columns = prediction; shaded by the share of the row. */
+/** A confusion matrix: rows are the true classes, columns the predicted ones. Cells are shaded by their share of the row. */
 export function confusionTable(title: string, note: string, classes: string[], counts: number[][]): Html {
   const head = classes.map((name) => html`<th scope="col">${name}</th>`);
   const rows = classes.map((name, truth) => {
@@ -285,7 +285,7 @@ function paintClass(paint: Paint): string {
   return typeof paint === 'number' ? `series-${paint}` : paint;
 }
 
-/** The key figures: [name, value]. */
+/** A row of tiles with key figures: [name, value]. */
 export function tileRow(list: readonly (readonly [name: string, value: string])[]): Html {
   return html`<div class="tiles">${list.map(([name, value]) => html`<div class="tile"><b>${value}</b><span>${name}</span></div>`)}</div>`;
 }

@@ -13,7 +13,7 @@ export class Html {
 
 type Part = string | number | Html | readonly (string | Html)[] | null | undefined;
 
-/** Template tag: escapes all values except markup made by this tag. Null and undefined become empty. */
+/** Template tag that escapes all values except markup created by this tag. Null and undefined become empty. */
 export function html(strings: TemplateStringsArray, ...parts: Part[]): Html {
   return new Html(strings.reduce((text, piece, i) => text + shown(parts[i - 1]) + piece));
 }
@@ -25,10 +25,10 @@ function shown(part: Part): string {
   return String(part).replace(/[&<>"']/g, (char) => entities[char] ?? char);
 }
 
-/** Cells up to this length stay on one line: a wide table scrolls horizontally. */
+/** Maximum length of cells that stay on one line, characters. A wide table scrolls horizontally. */
 const shortest = 24;
 
-/** A table with a header; columns that contain only numbers, with or without a unit, are right-aligned. */
+/** A table with a header. Columns that contain only numbers, with or without a unit, are right-aligned. */
 export function htmlTable(head: string[], rows: (string | Html)[][]): Html {
   const right = head.map((_, i) => rows.every((row) => /^-?[\d.,–]+( (%|m?s|dB))?$/.test(textOf(row[i]))));
   const cell = (content: string | Html, i: number, name: 'th' | 'td') => {
@@ -41,7 +41,7 @@ export function htmlTable(head: string[], rows: (string | Html)[][]): Html {
   return html`<div class="scroll"><table><thead>${line(head, 'th')}</thead><tbody>${rows.map((row) => line(row, 'td'))}</tbody></table></div>`;
 }
 
-/** Whether a cell is short enough for one line; markup is measured without its tags. */
+/** Whether a cell is short enough for one line. Tags do not count. */
 function isShort(cell: string | Html): boolean {
   const text = cell instanceof Html ? cell.text.replaceAll(/<[^>]*>/g, '') : cell;
   return text.length <= shortest;
@@ -64,7 +64,7 @@ export interface ReportPage {
   aiot: string;
 }
 
-/** A page must not load or run anything: browsers enforce this even if a value could inject markup. */
+/** A report must not load or run anything. Browsers enforce this policy even if a value could inject markup. */
 const policy = "default-src 'none'; style-src 'unsafe-inline'";
 
 /** The frame of every report: a single file with one style sheet, no script, and no external resources. */

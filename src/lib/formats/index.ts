@@ -1,4 +1,7 @@
-/** Conversion between bytes and objects. Pure: no file, no network, no clock. Damaged input is rejected with the position and the reason. */
+/**
+ * Conversion between bytes and objects. Pure: no file, network or clock access. Damaged input is rejected with the position and the
+ * reason.
+ */
 export { firstName, type Member, readArchive, writeArchive } from './archive.js';
 export { CborError, decodeCbor } from './cbor.js';
 export type { BadCell, Column, NumberColumn, TextColumn } from './csv/cells.js';

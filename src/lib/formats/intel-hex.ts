@@ -3,7 +3,7 @@ import { hex } from '../core/figures.js';
 import { type ByteRegion, firstOverlap, joinRegions } from './esp-image/regions.js';
 import { malformed } from './image-errors.js';
 
-/** Data bytes per record when writing; any length can be read. */
+/** Number of data bytes per written record. Records of any length can be read. */
 const rowBytes = 16;
 
 const colon = 0x3a;
@@ -11,15 +11,15 @@ const newline = 0x0a;
 const carriageReturn = 0x0d;
 const types = { data: 0, end: 1, segment: 2, startSegment: 3, linear: 4, startLinear: 5 } as const;
 
-/** Count, address, type, 255 bytes, checksum. */
+/** Maximum length of a record, bytes: count, address, type, 255 bytes of data, and checksum. */
 const longestRecord = 260;
 
-/** Fixed lengths of record types, bytes. */
+/** Lengths of record types whose length is fixed, bytes. */
 const fixedLengths: Record<number, number> = { 1: 0, 2: 2, 3: 4, 4: 2, 5: 4 };
 
 /**
- * Intel HEX → its bytes, with adjacent ones joined. Source: Intel, "Hexadecimal Object File Format Specification", revision A.
- * Start addresses are ignored, because flashing does not use them.
+ * Parses Intel HEX into regions of bytes, with adjacent ones joined. Source: Intel, "Hexadecimal Object File Format Specification",
+ * revision A. Start addresses are ignored, because flashing does not use them.
  * @throws AIOT_IMAGE_MALFORMED with the offset, the line and the reason
  */
 export function readIntelHex(bytes: Uint8Array, what = 'HEX file'): ByteRegion[] {
@@ -56,7 +56,7 @@ class Runs {
   }
 }
 
-/** Reads the file again, record by record, to name the two that overlap. */
+/** Reads the file again, record by record, to find the two that overlap. */
 function overlapping(bytes: Uint8Array, what: string): AiotError {
   const found: (ByteRegion & { line: number; at: number })[] = [];
   eachData(bytes, what, (offset, record, count, line, at) => {
@@ -109,7 +109,7 @@ function eachData(bytes: Uint8Array, what: string, onData: OnData): void {
   if (!ended) throw malformed(what, bytes.length, 'the end-of-file record (:00000001FF) is missing');
 }
 
-/** Writes rows of 16 bytes, upper case, `\n`; addresses above 64 KiB by linear records, as esptool and IntelHex do. */
+/** Writes rows of 16 bytes, in upper case, with `\n`. Addresses above 64 KiB use linear records, as in esptool and IntelHex. */
 export function writeIntelHex(regions: readonly ByteRegion[]): string {
   const joined = joinRegions(regions);
   const last = joined.at(-1);
@@ -161,7 +161,7 @@ interface Row {
   what: string;
 }
 
-/** Decodes one line into `record`, from its start. */
+/** Decodes one line into the start of `record`. */
 function decode(bytes: Uint8Array, { at, end, line, what }: Row, record: Uint8Array): void {
   if (bytes[at] !== colon) throw refused(what, at, line, 'a record must start with a colon');
   const count = end - at - 1;
@@ -179,7 +179,7 @@ function decode(bytes: Uint8Array, { at, end, line, what }: Row, record: Uint8Ar
     const value =
       ((digits[bytes[place] as number] as number) << 4) | (digits[bytes[place + 1] as number] as number);
     if (value < 0) throw refused(what, place, line, 'not a hexadecimal digit');
-    // Lines that are too long are rejected below; writes past the end of `record` have no effect.
+    // Writes past the end of `record` have no effect; such lines are rejected below.
     record[index] = value;
     total += value;
   }
@@ -189,7 +189,7 @@ function decode(bytes: Uint8Array, { at, end, line, what }: Row, record: Uint8Ar
   if ((total & 0xff) !== 0) throw refused(what, end - 2, line, 'the checksum is wrong');
 }
 
-/** Value of each character as a hexadecimal digit; -1 = invalid, which stays negative when combined with OR. */
+/** Value of each character as a hexadecimal digit. An invalid one is -1, which stays negative when combined with OR. */
 const digits = Int8Array.from({ length: 256 }, (_, code) => {
   const value = Number.parseInt(String.fromCharCode(code), 16);
   return Number.isNaN(value) ? -1 : value;

@@ -12,8 +12,8 @@ export interface JunitCase {
 }
 
 /**
- * A report for CI systems: the common subset of JUnit XML as used by Ant, Maven Surefire, Jenkins and GitLab. There is no standard; each
- * of the attributes is required by one of them.
+ * A report for CI systems: the common subset of JUnit XML as used by Ant, Maven Surefire, Jenkins and GitLab. There is no standard, but
+ * one of them requires each of the attributes.
  * @param seconds total duration
  */
 export function junitXml(name: string, cases: readonly JunitCase[], seconds: number): string {

@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib';
 import { AiotError } from '../core/errors.js';
 import { hex } from '../core/figures.js';
 
-/** The partition: two sectors of 0x1000, each starting with an entry of 32 bytes. */
+/** Size of the partition, bytes: two sectors of 0x1000, each starting with an entry of 32 bytes. */
 export const otadataBytes = 0x2000;
 
 export const otadataSector = 0x1000;
@@ -22,25 +22,26 @@ export type OtaState = keyof typeof otaStates;
 export const otaStateNames = Object.keys(otaStates) as OtaState[];
 
 export interface OtadataEntry {
-  /** Incremented with every switch: slot = (sequence - 1) modulo the number of slots. */
+  /** Incremented with every switch. The slot is (sequence - 1) modulo the number of slots. */
   sequence: number;
   state: OtaState;
-  /** Whether the bootloader would accept it: not invalid, not aborted, valid CRC. */
+  /** Whether the bootloader would accept it: valid CRC, and neither invalid nor aborted. */
   usable: boolean;
 }
 
 export interface Otadata {
-  /** One per sector; null = blank. */
+  /** One entry per sector; null = blank. */
   entries: [OtadataEntry | null, OtadataEntry | null];
   /**
-   * The slot of `count` app slots that the bootloader starts; null = none is selected: it starts the factory app, or slot 0
-   * if there is none.
+   * The slot that the bootloader starts if there are `count` app slots. null = none is selected, so that it starts the factory app, or
+   * slot 0 if there is none.
    */
   active(count: number): number | null;
 }
 
 /**
- * Source: ESP-IDF, esp_flash_partitions.h (esp_ota_select_entry_t) and bootloader_common.c (selection of the entry).
+ * Reads an otadata partition. Source: ESP-IDF, esp_flash_partitions.h (esp_ota_select_entry_t) and bootloader_common.c (selection of the
+ * entry).
  * @throws AIOT_FILE_MALFORMED for a wrong length, or an entry that is neither blank nor has a valid CRC
  */
 export function readOtadata(bytes: Uint8Array): Otadata {
@@ -94,12 +95,13 @@ export function blankOtadata(): Uint8Array {
 }
 
 /**
- * Selects the slot to start next: writes a higher sequence to the sector not in force, so that a power cut during
- * the write leaves the old selection. Selecting the same slot again also writes a new entry.
+ * Selects the slot to start next: writes a higher sequence to the sector that is not in use, so that a power cut during the write leaves
+ * the old selection. Selecting the same slot again also writes a new entry.
  * @param bytes the current partition, 0x2000 bytes; a damaged entry counts as blank
  * @param slot from 0
  * @param count number of app slots
- * @param state `undefined` = accepted without a trial; `new` = the bootloader rolls back unless the app confirms itself (rollback enabled)
+ * @param state `undefined` = accepted without a trial; `new` = the bootloader rolls back unless the app confirms itself (rollback
+ *   enabled)
  * @throws AIOT_FILE_MALFORMED (wrong length), AIOT_USAGE (no such slot)
  */
 export function nextOtadata(
@@ -118,7 +120,7 @@ export function nextOtadata(
   return next;
 }
 
-/** otadata of a board that first started slot 0 and was then switched, slot by slot, to this one. */
+/** The otadata of a board that first started slot 0 and was then switched, slot by slot, to this slot. */
 export function firstOtadata(slot: number, count: number, state: OtaState = 'undefined'): Uint8Array {
   requireSlot(slot, count);
   let bytes = blankOtadata();

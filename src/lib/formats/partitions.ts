@@ -17,20 +17,20 @@ export interface Partition {
 
 export interface PartitionTable {
   partitions: Partition[];
-  /** Whether it ends with a row that contains the MD5 of the others. */
+  /** Whether it ends with a row that contains the MD5 of the other rows. */
   md5: boolean;
 }
 
-/** Default offset of the table, the space reserved for it, and its own length. */
+/** Default offset of the table in flash, the space reserved for it, and its length, bytes. */
 export const partitionTableOffset = 0x8000;
 
 export const partitionTableSector = 0x1000;
 export const partitionTableBytes = 0xc00;
 
-/** There is space for 96 rows; the last is for the MD5. */
+/** Maximum number of partitions. There is space for 96 rows, but the last one is for the MD5. */
 export const maxPartitions = 95;
 
-/** Flash is erased in sectors; an app is mapped in cache pages. */
+/** Flash is erased in sectors of this size. An app is mapped in cache pages. */
 export const sectorBytes = 0x1000;
 
 export const appAlignment = 0x10000;
@@ -59,7 +59,7 @@ export const partitionSubtypes: Readonly<Record<number, Readonly<Record<string, 
   3: { primary: 0x00, ota: 0x01 },
 };
 
-/** Name of a type: 1 → `data`. A type without a name is written as a hexadecimal number. */
+/** Name of a type: 1 → `data`. A type without a name is returned as a hexadecimal number. */
 export function partitionTypeName(type: number): string {
   return nameOf(partitionTypes, type);
 }
@@ -74,7 +74,7 @@ function nameOf(names: Readonly<Record<string, number>>, value: number): string 
   return found ? found[0] : hex(value, 2);
 }
 
-/** The app slots for updates, in order: ota_0, ota_1 … without gaps. */
+/** The app slots for updates in order: ota_0, ota_1, … up to the first gap. */
 export function otaSlots(table: PartitionTable): Partition[] {
   const slots: Partition[] = [];
   for (let n = 0; ; n++) {
@@ -85,18 +85,18 @@ export function otaSlots(table: PartitionTable): Partition[] {
 }
 
 export interface PartitionsCsvOptions {
-  /** Offset of the table itself: rows without an offset start after it. */
+  /** Offset of the table itself. Rows without an offset start after it. */
   tableOffset?: number;
   /** Size of the flash in bytes; absent = not checked. */
   flashBytes?: number;
-  /** Name for messages. */
+  /** Name of the file, for messages. */
   file?: string;
 }
 
 /**
- * Parses a partition table from text: `name, type, subtype, offset, size, flags`. An empty offset means after the previous row, aligned. K
- * and M stand for KiB and MiB, and a negative size extends up to that offset. Flags are `encrypted` and `readonly`, separated by a colon.
- * Source: ESP-IDF, "Partition Tables", Creating Custom Tables.
+ * Parses a partition table from text: `name, type, subtype, offset, size, flags`. If the offset is empty, the row follows the previous
+ * one, aligned. K and M mean KiB and MiB. A negative size is the offset up to which the partition extends. Flags are `encrypted` and
+ * `readonly`, separated by a colon. Source: ESP-IDF, "Partition Tables", Creating Custom Tables.
  * @throws AIOT_FILE_MALFORMED with the file, and the line if a single row is wrong
  */
 export function parsePartitionsCsv(text: string, options: PartitionsCsvOptions = {}): PartitionTable {
@@ -208,7 +208,7 @@ const encryptedFlag = 1;
 const readonlyFlag = 2;
 
 /**
- * The table's 0xC00 bytes: rows of 32, one with the MD5 of the rows before it, then 0xFF. Source: ESP-IDF,
+ * Writes the table's 0xC00 bytes: rows of 32, a row with the MD5 of the rows before it, then 0xFF. Source: ESP-IDF,
  * esp_flash_partitions.h (esp_partition_info_t) and "Partition Tables", Binary Partition Table.
  * @throws AIOT_FILE_MALFORMED
  */
@@ -243,7 +243,7 @@ function writeRow(row: Buffer, partition: Partition): void {
 
 /**
  * Reads a table at the start of a file or of part of a flash dump (bytes after its 0xC00 are ignored).
- * @throws AIOT_FILE_MALFORMED with the offset and the reason; not for overlapping rows: see `checkPartitions`
+ * @throws AIOT_FILE_MALFORMED with the offset and the reason; overlapping rows are accepted here, see `checkPartitions`
  */
 export function readPartitionTable(bytes: Uint8Array): PartitionTable {
   const table = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -334,7 +334,7 @@ function malformedTable(at: number, what: string): AiotError {
  * Rejects a table that no bootloader or driver could use: rows that overlap, are misaligned, cover the table or exceed the flash. It also
  * rejects duplicate names, and an otadata or nvs partition of an unsuitable size.
  * @param flashBytes size of the flash; null = unknown, so not checked
- * @throws AIOT_FILE_MALFORMED naming the row
+ * @throws AIOT_FILE_MALFORMED with the row
  */
 export function checkPartitions(
   table: PartitionTable,
@@ -345,7 +345,7 @@ export function checkPartitions(
   if (problem !== undefined) throw new AiotError('AIOT_FILE_MALFORMED', problem, { subject: 'partitions' });
 }
 
-/** All problems for which `checkPartitions` rejects a table, as sentences. */
+/** All problems for which `checkPartitions` would reject a table, as sentences. */
 export function partitionProblems(
   table: PartitionTable,
   flashBytes: number | null = null,

@@ -10,12 +10,12 @@ import type {
 } from './tflite/graph.js';
 import { withRealValues } from './tflite/real-values.js';
 
-/** The last version of GraphDef that changed the meaning of a graph (core/public/version.h); every TensorFlow 2 has a later one. */
+/** The last version of GraphDef that changed the meaning of a graph (core/public/version.h). Every TensorFlow 2 has a later version. */
 const producer = 27;
 
 /**
- * saved_model.pb of a model (protobuf/saved_model.proto, meta_graph.proto): tag `serve`, and a signature `serving_default` with
- * named inputs and outputs of float32 in the graph's shapes, including batch 1. Weights are constants: there are no variables, and
+ * Writes a model as saved_model.pb (protobuf/saved_model.proto, meta_graph.proto) with the tag `serve`. Its signature `serving_default`
+ * has named inputs and outputs of float32 in the graph's shapes, including batch 1. Weights are constants: there are no variables, and
  * TensorFlow needs no folder for them. A quantized model is written with the real values of its integers.
  * @throws AIOT_TFLITE_UNSUPPORTED for computed weights, operators that TensorFlow lacks, and inputs or outputs that are not float32
  */
@@ -46,7 +46,10 @@ interface NamedEnd {
   index: number;
 }
 
-/** Names from the file's signature, or else of its tensors, as valid Python identifiers: letters, digits and underscores. */
+/**
+ * Names of inputs and outputs, from the file's signature or, if it has none, from its tensors. They are valid Python identifiers:
+ * letters, digits and underscores.
+ */
 function endNames({ inputs, outputs, tensors, signature }: Graph): Record<'inputs' | 'outputs', NamedEnd[]> {
   const named = (indices: readonly number[], given: readonly string[] | undefined): NamedEnd[] => {
     const taken = new Set<string>();
@@ -63,14 +66,14 @@ function endNames({ inputs, outputs, tensors, signature }: Graph): Record<'input
   return { inputs: named(inputs, signature?.inputs), outputs: named(outputs, signature?.outputs) };
 }
 
-/** Converts a graph in real numbers to TensorFlow: keeps the TensorFlow reference of each tensor. */
+/** Converts a graph in real numbers to TensorFlow, and stores the TensorFlow reference of each tensor. */
 class GraphWriter {
   readonly nodes = new GraphDefBuilder();
   private readonly references = new Map<number, string>();
 
   constructor(readonly graph: Graph) {}
 
-  /** Name that refers to a tensor; a constant is added on first use. */
+  /** Reference to a tensor. A constant is added on first use. */
   reference(index: number): string {
     const known = this.references.get(index);
     if (known !== undefined) return known;
@@ -82,7 +85,7 @@ class GraphWriter {
     return reference;
   }
 
-  /** @returns TensorInfo of the input */
+  /** Adds an input. @returns its TensorInfo */
   input(index: number, name: string): Uint8Array {
     const shape = this.floatShape(index);
     const attributes = { dtype: attribute.type('float32'), shape: attribute.shape(shape) };
@@ -92,7 +95,7 @@ class GraphWriter {
   }
 
   operator(operator: Operator): void {
-    // The cast is safe: each function takes the operator of the name under which it is listed.
+    // The cast is safe, because each function is listed under the name of the operator that it converts.
     const write = operations[operator.op as RealOperatorName] as
       | ((use: NodeWriter) => string | string[])
       | undefined;
@@ -103,7 +106,7 @@ class GraphWriter {
     });
   }
 
-  /** @returns TensorInfo of the output */
+  /** Adds an output. @returns its TensorInfo */
   output(index: number, name: string): Uint8Array {
     const type = { T: attribute.type('float32') };
     const node = this.nodes.node('Identity', name, [this.reference(index)], type);
@@ -117,7 +120,7 @@ class GraphWriter {
   }
 }
 
-/** Writes an operator's nodes; returns the reference to its output, or to each of several. */
+/** Writes an operator's nodes. Returns the reference to its output, or to each of several outputs. */
 type Write<Name extends OperatorName> = (use: NodeWriter<Name>) => string | string[];
 
 const unary =
@@ -160,15 +163,15 @@ const resize =
 const blocks =
   (op: string) =>
   (use: NodeWriter<'DEPTH_TO_SPACE' | 'SPACE_TO_DEPTH'>): string =>
-    // TensorFlow rejects blocks of one element, which change nothing.
+    // TensorFlow rejects a block size of 1, which changes nothing.
     use.options.blockSize === 1
       ? use.input(0)
       : use.node(op, [use.input(0)], { block_size: attribute.integer(use.options.blockSize) });
 
-/** Writes any change of shape as a RESHAPE: all sizes are known, so the output shape determines the operation. */
+/** Writes any change of shape as a RESHAPE. All sizes are known, so the output shape determines the operation. */
 const reshape = (use: NodeWriter): string => use.reshape(use.input(0), use.outputShape);
 
-/** Operators on real numbers without a state: all except quantization, variables, trees, and ARG_MAX, whose output is an index. */
+/** Operators on real numbers that have no state: all except quantization, variables, trees, and ARG_MAX, whose output is an index. */
 type RealOperatorName = Exclude<
   OperatorName,
   | 'QUANTIZE'
@@ -181,7 +184,7 @@ type RealOperatorName = Exclude<
   | 'FOREST'
 >;
 
-/** Attributes of a node, besides its inputs (AttrValue, framework/attr_value.proto). */
+/** Attributes of a node, in addition to its inputs (AttrValue, framework/attr_value.proto). */
 const attribute = {
   text: (value: string) => text(2, value),
   integer: (value: number) => integer(3, value),
@@ -334,7 +337,7 @@ const operations: { readonly [Name in RealOperatorName]: Write<Name> } = {
     });
   },
   FILL: (use) => {
-    // TensorFlow requires a scalar.
+    // TensorFlow requires a scalar here.
     const value = use.reshape(use.input(1), []);
     return use.node('Fill', [use.input(0), value], { index_type: attribute.type('int32') });
   },
@@ -362,7 +365,7 @@ function convolution(use: NodeWriter<'CONV_2D'>): string {
   const [outputs, high, wide, taken] = use.tensor(1).shape as [number, number, number, number];
   const channels = use.tensor(0).shape[3]!;
   const weights = use.weights(1);
-  // TFLite has [out, height, width, in]; the number of groups is the image's channels divided by the filter's.
+  // TFLite's filter is [out, height, width, in]. The number of groups is the image's channels divided by the filter's.
   const perGroup = (outputs * taken) / channels;
   const filter = new Float32Array(high * wide * channels * outputs);
   for (let cell = 0; cell < high * wide; cell++) {
@@ -377,8 +380,8 @@ function convolution(use: NodeWriter<'CONV_2D'>): string {
 }
 
 /**
- * TensorFlow's depthwise kernel has one stride for both axes, and on a CPU no dilation. If that is not sufficient, a full
- * convolution is used, whose filter is 0 across channels.
+ * TensorFlow's depthwise kernel has one stride for both axes and, on a CPU, no dilation. If that is not sufficient, a full convolution is
+ * used, whose filter is 0 across channels.
  */
 function depthwise(use: NodeWriter<'DEPTHWISE_CONV_2D'>): string {
   const { options } = use;
@@ -415,7 +418,7 @@ function whole(
   return use.ending(y, 2, activation);
 }
 
-/** TensorFlow's operation is the gradient of a convolution; its filter is [height, width, out, in]. */
+/** TensorFlow's operation is the gradient of a convolution. Its filter is [height, width, out, in]. */
 function transposedConvolution(use: NodeWriter<'TRANSPOSE_CONV'>): string {
   const [outputs, high, wide, taken] = use.tensor(1).shape as [number, number, number, number];
   const weights = use.weights(1);
@@ -433,7 +436,7 @@ function transposedConvolution(use: NodeWriter<'TRANSPOSE_CONV'>): string {
   return use.ending(y, 3, use.options.activation);
 }
 
-/** A stride that works for both axes: on an axis with one output step, any stride that leaves one step will do. */
+/** A stride that works for both axes. On an axis with one output step, any stride that gives one step works. */
 function commonStride(use: NodeWriter<'DEPTHWISE_CONV_2D'>, filter: [number, number]): number | undefined {
   const { strideH, strideW, padding } = use.options;
   const own = [strideH, strideW];
@@ -472,7 +475,7 @@ class NodeWriter<Name extends OperatorName = OperatorName> {
     return this.writer.graph.tensors[this.operator.inputs[place]!]!;
   }
 
-  /** Name that refers to the input at this position. */
+  /** Reference to the input at this position. */
   input(place: number): string {
     return this.writer.reference(this.operator.inputs[place]!);
   }
@@ -492,12 +495,12 @@ class NodeWriter<Name extends OperatorName = OperatorName> {
     return this.constant(name, [values.length], Int32Array.from(values));
   }
 
-  /** A node that computes with float32. */
+  /** Adds a node that computes with float32. */
   node(op: string, inputs: readonly string[], attributes: Attributes = {}): string {
     return this.typed(op, inputs, { T: attribute.type('float32'), ...attributes });
   }
 
-  /** A node whose types are not in the attribute T alone. */
+  /** Adds a node whose types are not only in the attribute T. */
   typed(op: string, inputs: readonly string[], attributes: Attributes): string {
     return this.writer.nodes.node(op, `${this.scope}/${op}`, inputs, attributes);
   }
@@ -510,7 +513,7 @@ class NodeWriter<Name extends OperatorName = OperatorName> {
   ending(x: string, bias: number, activation: Activation): string {
     if ((this.operator.inputs[bias] ?? -1) === -1) return this.activated(x, activation);
     const values = this.weights(bias);
-    // TensorFlow requires a list; TFLite accepts any shape with as many elements.
+    // TensorFlow requires a list. TFLite accepts any shape with as many elements.
     const added = this.node('BiasAdd', [x, this.constant('bias', [values.length], values)]);
     return this.activated(added, activation);
   }
@@ -543,7 +546,7 @@ function tensorInfo(reference: string, shape: readonly number[]): Uint8Array {
   return message(text(1, reference), integer(2, dataTypes.float32), bytes(3, shapeProto(shape)));
 }
 
-/** Builds a GraphDef (framework/graph.proto) node by node, each after its inputs. */
+/** Builds a GraphDef (framework/graph.proto) node by node. Each node is added after its inputs. */
 class GraphDefBuilder {
   private readonly nodes: Uint8Array[] = [];
   private readonly names = new Set<string>();
@@ -560,7 +563,7 @@ class GraphDefBuilder {
     return own;
   }
 
-  /** A Const; `data` in the order of `shape`, [] for a scalar. */
+  /** Adds a Const. `data` is in the order of `shape`, which is [] for a scalar. */
   constant(name: string, shape: readonly number[], data: Float32Array | Int32Array): string {
     const type: DataType = data instanceof Float32Array ? 'float32' : 'int32';
     const content = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -588,7 +591,7 @@ function shapeProto(sizes: readonly number[]): Uint8Array {
   return message(...sizes.map((size) => bytes(2, integer(1, size))));
 }
 
-/** Fields of Protocol Buffers (protobuf.dev, "Encoding"): a message is the sequence of its fields. */
+/** Wire types of Protocol Buffers (protobuf.dev, "Encoding"). A message is the sequence of its fields. */
 
 const [varintType, lengthType, fixed32Type] = [0, 2, 5];
 
@@ -597,19 +600,19 @@ function message(...fields: readonly Uint8Array[]): Uint8Array {
   return new Uint8Array(Buffer.concat(fields));
 }
 
-/** A whole number or an enum; a negative one takes ten bytes, as int32 and int64 require. */
+/** A whole number or an enum. A negative one takes ten bytes, as int32 and int64 require. */
 function integer(field: number, value: number): Uint8Array {
   return message(tag(field, varintType), varint(value));
 }
 
-/** Single precision. */
+/** A single-precision number. */
 function float(field: number, value: number): Uint8Array {
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setFloat32(0, value, true);
   return message(tag(field, fixed32Type), bytes);
 }
 
-/** Bytes, or a nested message. */
+/** A field of bytes, or a nested message. */
 function bytes(field: number, content: Uint8Array): Uint8Array {
   return message(tag(field, lengthType), varint(content.length), content);
 }
@@ -618,7 +621,7 @@ function text(field: number, content: string): Uint8Array {
   return bytes(field, new TextEncoder().encode(content));
 }
 
-/** Whole numbers, packed. */
+/** A packed list of whole numbers. */
 function integers(field: number, values: readonly number[]): Uint8Array {
   return bytes(field, message(...values.map(varint)));
 }

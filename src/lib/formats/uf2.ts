@@ -7,15 +7,15 @@ import { malformed } from './image-errors.js';
 
 export interface Uf2Options {
   chip: ChipName;
-  /** Payload bytes per block; default: the maximum (452, without MD5 476). */
+  /** Payload bytes per block; default: the maximum, which is 452 with MD5 and 476 without. */
   payloadBytes?: number;
-  /** Include an MD5 in every block (default true). */
+  /** Whether to include an MD5 in every block (default true). */
   md5?: boolean;
 }
 
 /**
- * UF2 → its chip (null if it names none) and its bytes, with adjacent ones joined. MD5s in it are checked; a file
- * for another manufacturer's chip is rejected.
+ * Parses UF2 into its chip (null if the file contains none) and its regions of bytes, with adjacent ones joined. Its MD5s are checked. A
+ * file for another manufacturer's chip is rejected.
  * @throws AIOT_IMAGE_MALFORMED with the offset and the reason
  */
 export function readUf2(
@@ -54,7 +54,7 @@ export function readUf2(
   return { chip: chipOfFamily(blocks[0]?.family ?? null, what), regions: joinRegions(regions) };
 }
 
-/** Numbers each region separately, as esptool does. @throws AIOT_USAGE (payloadBytes out of range) */
+/** Writes UF2. As in esptool, the blocks of each region are numbered separately. @throws AIOT_USAGE (payloadBytes out of range) */
 export function writeUf2(regions: readonly ByteRegion[], options: Uf2Options): Uint8Array {
   const md5 = options.md5 !== false;
   const room = dataBytes - (md5 ? md5Bytes : 0);
@@ -89,26 +89,26 @@ function chipOfFamily(family: number | null, what: string): ChipName | null {
   return chip;
 }
 
-/** Source: the UF2 file format specification (microsoft/uf2, README). */
+/** Block size, bytes. Source: the UF2 file format specification (microsoft/uf2, README). */
 const blockBytes = 512;
 
 const magics = { first: 0x0a324655, second: 0x9e5d5157, last: 0x0ab16f30 } as const;
 const flags = { family: 0x2000, md5: 0x4000 } as const;
 const dataAt = 32;
 
-/** Space for the payload and the data after it. */
+/** Space for the payload and the data after it, bytes. */
 const dataBytes = 476;
 
-/** Address and length of the region, and its MD5. */
+/** Size of the MD5 part, bytes: address and length of the region, and its MD5. */
 const md5Bytes = 24;
 
 interface Uf2Block {
   address: number;
   payload: Uint8Array;
   number: number;
-  /** Number of blocks in its file; several files may follow one another. */
+  /** Number of blocks in the block's file. A UF2 may consist of several files, one after the other. */
   count: number;
-  /** null if the block names none. */
+  /** Family id of the chip; null if the block contains none. */
   family: number | null;
 }
 
@@ -157,7 +157,7 @@ function readBlock(bytes: Uint8Array, at: number, what: string): Uf2Block {
   };
 }
 
-/** Encodes a block. Its flags are `flags.family`, and `flags.md5` if `md5` is set. */
+/** Encodes a block. Its flags are `flags.family` and, if `md5` is set, `flags.md5`. */
 function writeBlock(block: Uf2Block, md5: boolean): Uint8Array {
   const bytes = new Uint8Array(blockBytes);
   const view = new DataView(bytes.buffer);
@@ -166,7 +166,8 @@ function writeBlock(block: Uf2Block, md5: boolean): Uint8Array {
   const words = [magics.first, magics.second, set, address, payload.length, number, count, block.family ?? 0];
   for (const [index, word] of words.entries()) view.setUint32(index * 4, word, true);
   bytes.set(payload, dataAt);
-  // The MD5 directly follows the payload, as in the manufacturer's tools, and not at the end of the block as specified.
+  // The MD5 directly follows the payload, as in the manufacturer's tools. According to the specification, it would be at the end of the
+  // block.
   if (md5) bytes.set(md5Part(address, payload), dataAt + payload.length);
   view.setUint32(508, magics.last, true);
   return bytes;
@@ -181,7 +182,7 @@ function md5Part(address: number, payload: Uint8Array): Uint8Array {
   return part;
 }
 
-/** `rest` without its valid MD5, which is at its start or (as specified) at its end; null if there is none. */
+/** Returns `rest` without its valid MD5, which is at its start or, as specified, at its end; null if there is none. */
 function withoutMd5(rest: Uint8Array, address: number, payload: Uint8Array): Uint8Array | null {
   const expected = md5Part(address, payload);
   const same = (part: Uint8Array) => Buffer.compare(part, expected) === 0;

@@ -5,7 +5,7 @@ import type { Member } from './archive.js';
 const [endSignature, entrySignature, localSignature] = [0x06054b50, 0x02014b50, 0x04034b50];
 const [endBytes, entryBytes, localBytes] = [22, 46, 30];
 
-/** Maximum total of unpacked bytes: more than any model that fits a microcontroller, and small enough for memory. */
+/** Maximum total of unpacked bytes. It is more than any model that fits a microcontroller, and small enough for memory. */
 const largestTotal = 1 << 29;
 
 /** A file in the archive, according to the directory. */
@@ -16,7 +16,7 @@ interface Entry {
   method: number;
   size: number;
   encrypted: boolean;
-  /** Offset of its own header. */
+  /** Offset of the file's own header. */
   begin: number;
   /** Offset of its packed bytes. */
   from: number;
@@ -24,9 +24,9 @@ interface Entry {
 }
 
 /**
- * Reads files of a zip archive by name, stored or deflated (PKWARE's APPNOTE 6.3, sections 4.3 to 4.4). Only requested files are
- * unpacked. Zip64, encryption and other methods are rejected, and so are entries that share bytes, with which a small archive
- * could unpack to any size.
+ * Reads files of a zip archive by name; they may be stored or deflated (PKWARE's APPNOTE 6.3, sections 4.3 to 4.4). Only requested files
+ * are unpacked. Zip64, encryption and other methods are rejected. Entries that share bytes are also rejected, because a small archive
+ * could unpack to any size with them.
  * @param wanted names; those missing from the archive are omitted
  * @throws AIOT_FILE_MALFORMED with the offset
  */
@@ -125,15 +125,15 @@ function malformed(offset: number, what: string, cause?: unknown): AiotError {
   return new AiotError('AIOT_FILE_MALFORMED', `byte ${offset} of the archive: ${what}`, { cause });
 }
 
-/** Names are UTF-8 (APPNOTE 4.4.4, bit 11). */
+/** Flag of names in UTF-8 (APPNOTE 4.4.4, bit 11). */
 const utf8Names = 1 << 11;
 
-/** 2.0: the version that introduced folders; no newer features are used. */
+/** Version 2.0 introduced folders. No newer features are used. */
 const version = 20;
 
 /**
- * Writes a zip archive of uncompressed files (PKWARE's APPNOTE 6.3, sections 4.3 to 4.4): equal files and time give equal
- * bytes. Less than 4 GiB in total and fewer than 65,536 files.
+ * Writes a zip archive of uncompressed files (PKWARE's APPNOTE 6.3, sections 4.3 to 4.4). Equal files and an equal time give equal bytes.
+ * The files must have less than 4 GiB in total, and there must be fewer than 65,536.
  * @param modified ms since 1970, for all files; zip represents even seconds from 1980 on
  */
 export function writeZip(members: readonly Member[], modified: number): Uint8Array {
@@ -165,7 +165,7 @@ export function writeZip(members: readonly Member[], modified: number): Uint8Arr
   return new Uint8Array(Buffer.concat([...bodies, entries, word(endSignature), end]));
 }
 
-/** Time in the lower half, date in the upper half (MS-DOS), in UTC. */
+/** Converts a time to MS-DOS format in UTC: the time in the lower half, the date in the upper half. */
 function dosTime(at: number): number {
   const date = new Date(Math.max(at, Date.UTC(1980, 0)));
   const time = (date.getUTCHours() << 11) | (date.getUTCMinutes() << 5) | (date.getUTCSeconds() >> 1);

@@ -1,14 +1,14 @@
 import { isUtf8 } from 'node:buffer';
 import { AiotError } from '../../core/errors.js';
 
-/** A column of numbers; other cells (missing or text) are NaN in `values`, infinities are kept. */
+/** A column of numbers. Missing cells and text are NaN in `values`; infinities are kept. */
 export interface NumberColumn {
   name: string;
   kind: 'number';
   values: Float64Array;
   /** Number of empty cells and words such as NaN, NA and null. */
   missing: number;
-  /** Other non-numeric cells: their number, and the first few. */
+  /** Other cells that are not numbers: how many there are, and the first few. */
   words: number;
   first: BadCell[];
 }
@@ -21,7 +21,7 @@ export interface BadCell {
   cell: string;
 }
 
-/** A column of words, as indices into a list. */
+/** A column of words, stored as indices into a list. */
 export interface TextColumn {
   name: string;
   kind: 'text';
@@ -48,10 +48,10 @@ export const infiniteWords = new Map([
   ['-infinity', Number.NEGATIVE_INFINITY],
 ]);
 
-/** The words of one column, each with a number: read from bytes, without creating a string per cell. */
+/** The distinct words of one column, each with an index. Cells are read from bytes, without creating a string for each. */
 export interface WordList {
   readonly words: string[];
-  /** −2 for a new word if the list already has `mostWords` words. */
+  /** Returns the index of a word, which is added if it is new; −2 if it is new and the list already has `mostWords` words. */
   codeOf(bytes: Uint8Array, from: number, to: number): number;
   /** Like `codeOf`, for a word that is already a string. */
   codeOfWord(word: string): number;
@@ -83,7 +83,7 @@ export function createWordList(): WordList {
     words,
     codeOfWord,
     codeOf(bytes, from, to) {
-      // Equal labels usually follow each other, so the last word is tried first.
+      // Equal labels usually follow one another, so the last word is tried first.
       if (last >= 0 && isWord(last, bytes, from, to)) return last;
       // FNV-1a; words with equal hashes are compared by their letters.
       let hash = 0x811c9dc5;
@@ -102,7 +102,7 @@ export function createWordList(): WordList {
   };
 }
 
-/** Maximum number of columns, more than any sensor table has: a header of millions of names would take minutes. */
+/** Maximum number of columns, more than any sensor table has. A header of millions of names would take minutes to read. */
 const mostColumns = 65_536;
 
 interface Header {
@@ -135,7 +135,7 @@ export function byteOrderMark(bytes: Uint8Array): number {
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
 }
 
-/** @param wanted the exact set of columns required @throws AIOT_CSV_COLUMNS */
+/** Checks the names in a header. @param wanted the exact set of columns required @throws AIOT_CSV_COLUMNS */
 export function checkHeader(columns: string[], file: string, wanted?: readonly string[]): void {
   const got = columns.join(',');
   const refused = (expected: string, what: string) =>
@@ -165,7 +165,7 @@ function isNumber(name: string): boolean {
 /** Powers of ten that a double represents exactly. */
 const tens = Float64Array.from({ length: 23 }, (_, i) => Number(`1e${i}`));
 
-/** Maximum number of digits in each half of a long number: a double represents both exactly. */
+/** Maximum number of digits in the two parts of a long number. A double represents each part exactly. */
 const firstDigits = 15;
 
 const furtherDigits = 7;
@@ -176,11 +176,11 @@ interface NumberReader {
 }
 
 /**
- * Converts decimal text to the nearest double, like Number() but several times as fast. Nearly all numbers are a whole number of at most
- * 22 digits over a power of ten up to 10²². Number() handles the rest.
+ * Converts decimal text to the nearest double, like Number() but several times as fast. Handles numbers that are an integer of at most 22
+ * digits divided by a power of ten up to 10²², as nearly all are. The rest is passed to Number().
  */
 export function createNumberReader(bytes: Uint8Array): NumberReader {
-  // The bytes as a string, created at the first number that is not read here: slicing a string costs less than decoding bytes.
+  // The bytes as a string, created for the first number that must be passed to Number(). Slicing a string costs less than decoding bytes.
   let text: string | undefined;
   const slow = (from: number, to: number) => {
     text ??= Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
@@ -229,7 +229,7 @@ export function createNumberReader(bytes: Uint8Array): NumberReader {
   };
 }
 
-/** The exponent in a number's text; null if it is anything but an optional sign and one to three digits. */
+/** The exponent in a number's text; null if it is not an optional sign and one to three digits. */
 function exponentOf(bytes: Uint8Array, from: number, to: number): number | null {
   const minus = bytes[from] === 45;
   const start = minus || bytes[from] === 43 ? from + 1 : from;
@@ -272,12 +272,12 @@ function quotient(a: number, scale: number, b: number, divisor: number): number 
   return value === q + (correction + doubt) ? value : Number.NaN;
 }
 
-/** Number() alone would accept '', ' 1', '0x10' and 'Infinity'. */
+/** Checks the characters first, because Number() alone would accept '', ' 1', '0x10' and 'Infinity'. */
 function plainNumber(cell: string): number {
   if (cell.length === 0) return Number.NaN;
   for (let i = 0; i < cell.length; i++) {
     const c = cell.charCodeAt(i);
-    // 0-9, then + - . e E
+    // Allowed: 0-9 and + - . e E.
     if ((c < 48 || c > 57) && c !== 43 && c !== 45 && c !== 46 && c !== 101 && c !== 69) return Number.NaN;
   }
   return Number(cell);
@@ -305,7 +305,7 @@ export function requireText(bytes: Uint8Array, file: string, firstLine = 1): voi
     );
   }
   const { line, col, cell } = firstBad(bytes);
-  // Latin-1 shows one letter per byte, usually the intended one.
+  // Latin-1 shows one letter per byte, which is usually the intended letter.
   const shown = showCell(Buffer.from(cell).toString('latin1'));
   throw new AiotError(
     'AIOT_FILE_MALFORMED',
@@ -317,7 +317,7 @@ export function requireText(bytes: Uint8Array, file: string, firstLine = 1): voi
   );
 }
 
-/** The first cell with invalid UTF-8; comma and line ending are never part of a multi-byte character. */
+/** Finds the first cell with invalid UTF-8. Commas and line endings are never part of a multi-byte character. */
 function firstBad(bytes: Uint8Array): { line: number; col: number; cell: Uint8Array } {
   const pieces = (from: number, to: number, mark: number, each: (from: number, to: number) => boolean) => {
     for (let at = from; at < to; ) {
@@ -342,7 +342,7 @@ function firstBad(bytes: Uint8Array): { line: number; col: number; cell: Uint8Ar
   return place;
 }
 
-/** Line and column, both from 1, of an offset. */
+/** Line and column of an offset, both from 1. */
 export function positionOf(text: string, offset: number): { line: number; col: number } {
   let line = 1;
   let lineStart = 0;

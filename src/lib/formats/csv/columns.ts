@@ -28,27 +28,27 @@ const tens = Float64Array.from({ length: 23 }, (_, i) => Number(`1e${i}`));
 /** A whole number with this many digits is exact in a double. */
 const exactDigits = 15;
 
-/** Number of rows that decide whether a column contains numbers or words. */
+/** Number of rows from which it is determined whether a column contains numbers or words. */
 const sampleRows = 2000;
 
-/** Reads the rows of a CSV file into columns: no object is created per row, and no numeric cell becomes a string. */
+/** Reads the rows of a CSV file into columns. No object is created per row, and numeric cells are not converted to strings. */
 interface ColumnsReader {
-  /** Takes whole lines with their line endings; the first one is the header. */
+  /** Reads whole lines with their line endings. The first line is the header. */
   lines(bytes: Uint8Array): void;
   /** @throws AIOT_CSV_EMPTY */
   end(): { columns: Column[]; header: string[]; rows: number };
 }
 
 interface ColumnsOptions {
-  /** Use of a column by its name; null = decided by its cells. */
+  /** Use of a column according to its name; null = determined from its cells. */
   useOf?: (name: string, header: string[]) => ColumnUse | null;
-  /** Size of the whole file, for allocating memory once. */
+  /** Size of the whole file, so that memory is allocated only once. */
   bytes?: number;
 }
 
 /**
- * Reads and counts cells that the other readers here reject: missing cells, infinities, words among numbers. Quoted cells may contain
- * commas, but no line endings. Empty lines are skipped.
+ * Creates a reader that accepts and counts cells that the other readers here reject: missing cells, infinities, words among numbers.
+ * Quoted cells may contain commas, but no line endings. Empty lines are skipped.
  * @param file name for messages
  * @throws AIOT_CSV_COLUMNS, AIOT_FILE_MALFORMED (wrong number of cells in a row, an unclosed quote, invalid UTF-8), from `lines`
  */
@@ -65,12 +65,12 @@ export function createColumnsReader(
   return {
     lines(bytes) {
       requireText(bytes, file, line);
-      // The reader's slow path decodes all bytes that it was created with, so it gets only this chunk.
+      // The reader's slow path decodes all bytes that the reader was created with, so it gets only this chunk.
       read = createNumberReader(bytes).read;
       let at = 0;
       if (header === null) {
         const { columns, bodyStart } = readHeader(bytes, file);
-        // The index column written by Python has no name.
+        // Python writes an index column without a name.
         header = columns.map((name, i) => (i === 0 && name === '' ? 'index' : unquotedName(name)));
         checkHeader(header, file);
         at = bodyStart;
@@ -122,7 +122,7 @@ export function createColumnsReader(
     }
   }
 
-  /** Fast path for nearly all cells: digits and a point. Returns the offset after the cell, or −1 for anything else. */
+  /** Reads a cell of digits and a point, as nearly all cells are. Returns the offset after the cell, or −1 for anything else. */
   function number(bytes: Uint8Array, from: number, store: ColumnStore): number {
     let i = from;
     let c = bytes[i]!;
@@ -203,7 +203,7 @@ function stopOf(bytes: Uint8Array, from: number, to: number): number {
   return to > from && bytes[to] === newline && bytes[to - 1] === carriageReturn ? to - 1 : to;
 }
 
-/** Estimated number of rows in the whole file, slightly more than the first lines suggest. */
+/** Estimated number of rows in the whole file. It is slightly larger than the first lines suggest. */
 function roomFor(bytes: Uint8Array, start: number, expected: number): number {
   let lines = 0;
   for (let at = bytes.indexOf(newline, start); at >= 0; at = bytes.indexOf(newline, at + 1)) lines++;
@@ -211,7 +211,9 @@ function roomFor(bytes: Uint8Array, start: number, expected: number): number {
   return Math.ceil((lines / Math.max(1, bytes.length - start)) * expected * 1.02) + 64;
 }
 
-/** Decides the use of columns not decided by name: a column with more words than numbers in the first rows contains words. */
+/**
+ * Determines the use of columns whose name does not determine it. A column with more words than numbers in the first rows contains words.
+ */
 function usesOf(
   bytes: Uint8Array,
   start: number,
@@ -246,20 +248,20 @@ function weightOf(cell: string): number {
   return infiniteWords.has(small) || Number.isFinite(Number(cell)) ? 1 : -1;
 }
 
-/** `time` = numbers, or dates as seconds since 1970; `skip` = not stored. */
+/** Use of a column. `time`: numbers, or dates as seconds since 1970; `skip`: not stored. */
 export type ColumnUse = 'number' | 'text' | 'time' | 'skip';
 
-/** Number of bad cells per column whose positions are recorded. */
+/** Maximum number of bad cells per column whose positions are recorded. */
 const mostBad = 5;
 
 /** A column while its rows are read. */
 interface ColumnStore {
-  /** May change to words: a column with only missing cells so far may become one of words. */
+  /** The use may still change to words while the column has only missing cells. */
   use: ColumnUse;
   values: Float64Array;
   /** Allocates memory for this many rows. */
   grow(rows: number): void;
-  /** Handles a cell that the fast path does not: anything but a plain number. */
+  /** Handles a cell that is not a plain number, which the fast path does not handle. */
   cell(
     bytes: Uint8Array,
     from: number,
@@ -311,7 +313,7 @@ function createColumnStore(
         return;
       }
       const value = slowNumber(from, to);
-      // Beyond the range of a double: treated as infinite.
+      // A number beyond the range of a double becomes infinite.
       if (!Number.isNaN(value)) {
         store.counted = true;
         store.values[row] = value;

@@ -20,7 +20,7 @@ interface NumericTable {
 
 /** A table with columns of text. */
 export interface LabelledTable extends NumericTable {
-  /** The columns read as text, by name, if the file has them; their names are not in `columns`. */
+  /** The columns that were read as text, by name. Their names are not in `columns`. */
   texts: Record<string, string[]>;
   rows: number;
   /** All names, in file order. */
@@ -30,10 +30,10 @@ export interface LabelledTable extends NumericTable {
 }
 
 /**
- * Reads a CSV file of plain decimal numbers with a header row. CRLF, a byte order mark and a missing last line ending are
- * accepted; quotes, spaces, empty cells, NaN and infinities are not.
+ * Reads a CSV file of plain decimal numbers with a header row. Accepts CRLF, a byte order mark and a missing last line ending, but no
+ * quotes, spaces, empty cells, NaN or infinities.
  * @param file name for messages
- * @param wanted the exact set of columns required; returned in this order
+ * @param wanted the exact set of required columns, which are returned in this order
  * @throws AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY (no rows), AIOT_FILE_MALFORMED (file:line:column, expected, got; also for invalid UTF-8)
  */
 export function parseCsv(bytes: Uint8Array, file: string, wanted?: readonly string[]): NumericTable {
@@ -62,7 +62,7 @@ export function parseLabelledCsv(
   return parseTexts(bytes, file, { textColumns, onBad, names });
 }
 
-/** Like `parseLabelledCsv`, but text cells may also be empty, which means unknown. */
+/** Like `parseLabelledCsv`, but text cells may be empty, which means that the value is unknown. */
 export function parseMixedCsv(
   bytes: Uint8Array,
   file: string,
@@ -87,9 +87,9 @@ function parseTexts(bytes: Uint8Array, file: string, options: TextOptions): Labe
   return table;
 }
 
-/** Reads a CSV file in chunks; only the header is kept. */
+/** Reads a CSV file in chunks. Only the header is kept between them. */
 interface TextsReader {
-  /** Takes whole lines, starting with the header; the last one of the file may lack a line ending. */
+  /** Reads whole lines, starting with the header. The last line of the file may lack a line ending. */
   read(bytes: Uint8Array): LabelledTable;
   /** @throws AIOT_CSV_EMPTY if there were no rows */
   end(): void;
@@ -119,7 +119,7 @@ export function createTextsReader(
       const { columns, isText, headless } = header;
       const firstLine = line === 1 && !headless ? 2 : line;
       const words = isText.map((is) => (is ? ([] as string[]) : null));
-      // A cell's position is counted from the start of the bytes.
+      // The position of a cell is counted from the start of the bytes.
       const data = readRows(bytes, from, columns, file, { words, onBad, emptyWords, firstLine: line, next });
       const texts = Object.fromEntries(columns.flatMap((name, c) => (words[c] ? [[name, words[c]]] : [])));
       const rows = words[0]?.length ?? data[0]!.length;
@@ -157,14 +157,14 @@ interface RowsOptions {
   onBad?: ((bad: BadCell) => void) | undefined;
   /** Whether text cells may be empty. */
   emptyWords?: boolean | undefined;
-  /** Hint in the error for a rejected cell, if text in a column is the likely cause. */
+  /** Advice in the error for a rejected cell, if text in a column is the likely cause. */
   next?: string | undefined;
-  /** Number of the line that the bytes start with, default 1: for messages. */
+  /** Number of the line that the bytes start with, for messages; default 1. */
   firstLine?: number | undefined;
 }
 
 /**
- * Reads the rows below a header, one array per column; text columns stay empty there and fill their lists.
+ * Reads the rows below a header, one array per column. The arrays of text columns stay empty; their cells are added to `words`.
  * @param from offset of the first row
  * @throws AIOT_FILE_MALFORMED (file:line:column, expected, got)
  */
@@ -180,7 +180,7 @@ function readRows(
   const room = linesFrom(bytes, from);
   const data = columns.map((_, c) => new Float64Array(words[c] ? 0 : room));
   const { read } = createNumberReader(bytes);
-  // A million rows have few distinct labels: one string is shared by all equal ones.
+  // Even a million rows have few distinct labels, so all equal labels share one string.
   const lists = words.map((texts) => texts && createWordList());
   const where = { file, firstLine, next };
   let row = 0;
@@ -210,7 +210,7 @@ function readRows(
     }
     row++;
   }
-  // Usually the row count was exact: then the arrays need no copy.
+  // If the number of rows was exact, as it usually is, the arrays need no copy.
   return data.map((column, c) => (words[c] || row === room ? column : column.slice(0, row)));
 }
 

@@ -1,14 +1,14 @@
 import { AiotError } from '../../core/errors.js';
 
-/** A row of a CSV file, and the line it starts on (from 1). */
+/** A row of a CSV file, and the number of the line that it starts on (from 1). */
 export interface CsvRecord {
   line: number;
   cells: string[];
 }
 
 /**
- * Reads rows of text cells, quoted if they contain commas, quotes (doubled) or line endings (RFC 4180, 2). Rows that start with `#`
- * and empty lines are skipped; line endings may be `\r\n`; a byte order mark is removed.
+ * Reads rows of text cells, quoted if they contain commas, quotes (doubled) or line endings (RFC 4180, 2). Rows that start with `#` and
+ * empty lines are skipped. Line endings may be `\r\n`, and a byte order mark is removed.
  * @param file name for messages
  * @throws AIOT_FILE_MALFORMED for an unclosed quote, or text after a closing one
  */
@@ -39,7 +39,7 @@ function linesIn(text: string, from: number, to: number): number {
   return lines;
 }
 
-/** `next`: offset of the line ending after the record. */
+/** Reads the record at an offset. `next`: offset of the line ending after it. */
 function recordAt(text: string, from: number, place: string): { cells: string[]; next: number } {
   const cells: string[] = [];
   for (let at = from; ; at++) {

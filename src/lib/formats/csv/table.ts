@@ -13,24 +13,24 @@ export interface Table {
   /** The label of each row as written; null if the file has no label column. */
   labels: string[] | null;
   /**
-   * The group of each row (a recording, a device): rows of one group are not independent and stay on one side of a split. Taken
-   * from the first of the columns `group`, `recording` and `device` that exists; null if none does.
+   * The group of each row, such as a recording or a device. Rows of one group are not independent, so they stay on one side of a split.
+   * It is read from the first of the columns `group`, `recording` and `device` that exists; null if none does.
    */
   groups: string[] | null;
   /** `sha256:…` of the file's bytes. */
   digest: string;
 }
 
-/** Columns that are not inputs but name a row's group. */
+/** Columns that are not inputs but contain a row's group. */
 const groupColumns = ['group', 'recording', 'device'];
 
 /** The role of each column in a file of rows. */
 export interface TableShape {
-  /** Name of the label column, default `label`; a file without it has no labels. */
+  /** Name of the label column, default `label`. Without such a column, the rows have no labels. */
   label?: string;
-  /** Input columns, in this order; absent = all except label and group. Other columns may contain anything. */
+  /** Input columns, in this order; absent = all columns except label and group. Other columns may contain anything. */
   inputs?: readonly string[];
-  /** Column names for a file without a header; a first line of exactly these names still counts as a header. */
+  /** Column names for a file without a header. A first line of exactly these names still counts as a header. */
   columns?: readonly string[];
 }
 
@@ -39,7 +39,7 @@ export type TableRows = Omit<Table, 'digest'>;
 
 /** Reads a table in chunks. */
 interface TableReader {
-  /** Takes whole lines, starting with the header; the last one of the file may lack a line ending. */
+  /** Reads whole lines, starting with the header. The last line of the file may lack a line ending. */
   read(bytes: Uint8Array): TableRows;
   /** @throws AIOT_CSV_EMPTY if there were no rows */
   end(): void;
@@ -108,7 +108,10 @@ function chosen(
   return { columns: [...wanted], data: wanted.map((name) => data[columns.indexOf(name)]!) };
 }
 
-/** The error for a number outside the range of a model input, with its position. @param row from 0 @param begins line that the bytes start with */
+/**
+ * The error for a number outside the range of a model input, with its position. @param row from 0 @param begins number of the line that
+ * the bytes start with
+ */
 function beyondFloat32(
   bytes: Uint8Array,
   file: string,
@@ -132,7 +135,7 @@ function beyondFloat32(
   );
 }
 
-/** Formats a finite number; absent decimals = the shortest text that parses to the same number. */
+/** Formats a finite number. Without `decimals`, as the shortest text that parses to the same number. */
 function cellOf(value: number, decimals?: number): string {
   return decimals === undefined ? String(value) : value.toFixed(decimals);
 }
@@ -162,7 +165,7 @@ export function writeCsv(columns: readonly string[], data: ArrayLike<number>[], 
 }
 
 /**
- * Like `writeCsv`, row by row, with text columns after the numbers; NaN becomes an empty cell.
+ * Like `writeCsv`, but row by row, with text columns after the numbers. NaN becomes an empty cell.
  * @param texts words by column name, one per row
  */
 export function writeTable(
@@ -178,7 +181,7 @@ export function writeTable(
   return `${[[...columns, ...Object.keys(texts)].join(','), ...lines].join('\n')}\n`;
 }
 
-/** A word as a cell: commas, quotes and line endings, which would end the cell, are replaced by underscores. */
+/** Formats a word as a cell. Commas, quotes and line endings, which would end the cell, are replaced by underscores. */
 function quoted(word: string): string {
   return /[,"\r\n]/.test(word) ? word.replace(/[,"\r\n]/g, '_') : word;
 }

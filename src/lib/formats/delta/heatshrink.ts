@@ -6,18 +6,18 @@ import type { Steps } from './suffixes.js';
  * comes first.
  */
 export interface Heatshrink {
-  /** Number of bits: a decoder buffers 2 to this power bytes. */
+  /** Window size in bits: a decoder buffers 2^window bytes. */
   window: number;
   lookahead: number;
 }
 
-/** The longest match that starts at each byte, with earlier bytes: length, and distance back. */
+/** For each byte, the longest match that starts there and repeats earlier bytes: its length and its distance back. */
 export interface Matches {
   lengths: Uint16Array;
   distances: Uint16Array;
 }
 
-/** The shortest stream for these bytes. All matches cost the same, so where one is used, the longest one is best. */
+/** Creates the shortest stream for these bytes. All matches cost the same, so wherever one is used, the longest one is best. */
 export function heatshrink(
   bytes: Uint8Array,
   { window, lookahead }: Heatshrink,
@@ -52,17 +52,17 @@ export function heatshrink(
   return out;
 }
 
-/** Maximum length of a match; number of candidates per byte, nearest first. */
+/** Maximum length of a match, bytes. */
 const most = 128;
 const looks = 256;
 
-/** No new search is made while the rest of a match is longer than this. */
+/** No new search is made while more bytes than this remain of a match. */
 const enough = 8;
 
 /** Number of bytes after which to yield to other tasks. */
 const standstill = 4096;
 
-/** The matches within each of several windows. @param windows bits, the smallest first */
+/** Finds the matches within each of several windows. @param windows bits, the smallest first */
 export function* matchesWithin(bytes: Uint8Array, windows: readonly number[]): Steps<Matches[]> {
   const n = bytes.length;
   const found = windows.map(() => ({ lengths: new Uint16Array(n), distances: new Uint16Array(n) }));
@@ -73,7 +73,7 @@ export function* matchesWithin(bytes: Uint8Array, windows: readonly number[]): S
     const key = (bytes[i]! << 8) | bytes[i + 1]!;
     const limit = Math.min(most, n - i);
     let [best, distance, left, at] = [1, 0, looks, heads[key]!];
-    // A long match of the previous byte continues here; few streams would choose another one in the middle of it.
+    // A long match of the previous byte continues here. Few streams would choose another match in the middle of it.
     const goesOn = i > 0 && found.every(({ lengths }) => lengths[i - 1]! > enough);
     if (goesOn) left = 0;
     windows.forEach((window, which) => {
@@ -103,7 +103,7 @@ export function* matchesWithin(bytes: Uint8Array, windows: readonly number[]): S
   return found;
 }
 
-/** Decodes bytes as they arrive; buffers 2^window bytes. */
+/** Decodes bytes as they arrive. Buffers 2^window bytes. */
 export class Unshrink {
   private readonly past: Uint8Array;
   private at = 0;

@@ -1,10 +1,10 @@
 import { type Heatshrink, heatshrink, matchesWithin } from './heatshrink.js';
 import { type Steps, suffixArray } from './suffixes.js';
 
-/** The first byte of a patch: sequential (high half 0), compressed with heatshrink. */
+/** The first byte of a patch: sequential format (high half 0), compressed with heatshrink (low half 4). */
 export const sequentialHeatshrink = 4;
 
-/** Window sizes to try; the smallest patch is used. Devices have memory for the largest one: 2 KiB. */
+/** Window sizes that are tried; the smallest patch is used. Devices have memory for the largest window, 2 KiB. */
 const shapes: readonly Heatshrink[] = [
   { window: 8, lookahead: 7 },
   { window: 10, lookahead: 7 },
@@ -12,9 +12,9 @@ const shapes: readonly Heatshrink[] = [
 ];
 
 /**
- * Creates the patch from `base` to `next` in detools' sequential format (detools.readthedocs.io, "Sequential"), which its decoders read.
- * It consists of the size of the result and the pieces, compressed with heatshrink: added bytes, literal bytes, and how far to move in the
- * base.
+ * Creates the patch from `base` to `next` in detools' sequential format (detools.readthedocs.io, "Sequential"), which detools can also
+ * decode. The patch contains the size of the result and, compressed with heatshrink, the pieces: added bytes, literal bytes, and the
+ * distance to move in the base.
  */
 export function createDelta(base: Uint8Array, next: Uint8Array): Uint8Array {
   const steps = createDeltaInSteps(base, next);
@@ -43,7 +43,7 @@ export function* createDeltaInSteps(base: Uint8Array, next: Uint8Array): Steps<U
 }
 
 function plainPatch(pieces: readonly Piece[], base: Uint8Array, next: Uint8Array): Uint8Array {
-  // Data format 0: the bytes were not preprocessed.
+  // Data format 0 means that the bytes were not preprocessed.
   const parts: Uint8Array[] = [packed(0)];
   pieces.forEach(({ at, from, diff, extra }, i) => {
     const added = new Uint8Array(diff);
@@ -55,7 +55,10 @@ function plainPatch(pieces: readonly Piece[], base: Uint8Array, next: Uint8Array
   return Buffer.concat(parts);
 }
 
-/** Six bits, then seven each, the lowest first; 0x80 = more follow, 0x40 in the first byte = negative. */
+/**
+ * Encodes a number: six bits in the first byte, then seven in each, the lowest first. 0x80 = more follow, 0x40 in the first byte =
+ * negative.
+ */
 function packed(value: number): Uint8Array {
   let left = Math.abs(value);
   const bytes = [(value < 0 ? 0x40 : 0) | (left % 64)];
@@ -67,8 +70,8 @@ function packed(value: number): Uint8Array {
 }
 
 /**
- * A piece of the new bytes: `diff` bytes to add to the base's from `from` on, then `extra` literal bytes. `at`: its offset
- * in the new bytes.
+ * A piece of the new bytes: `diff` bytes that are added to those of the base from `from` on, then `extra` literal bytes. `at`: offset of
+ * the piece in the new bytes.
  */
 interface Piece {
   at: number;
@@ -77,21 +80,21 @@ interface Piece {
   extra: number;
 }
 
-/** Another place in the base is used only if it matches more than this many bytes more than the current place. */
+/** A match at another place in the base is used only if it is this many bytes better than the current place. */
 const better = 8;
 
 /** Number of byte comparisons after which to yield to other tasks. */
 const standstill = 1 << 20;
 
 /**
- * Within a run of equal bytes there is a long match at each offset, and the time to search for all of them would be quadratic in its
- * length. After `patience` matches longer than `long` in a row that are not better, an eighth of each further one is skipped.
+ * A run of equal bytes has a long match at each offset, and searching for all of them would take quadratic time. After more than
+ * `patience` consecutive matches that are longer than `long` but not better, an eighth of each further match is skipped.
  */
 const [patience, long] = [16, 256];
 
 /**
- * The pieces of a base that the new bytes consist of, approximately: moved machine code contains other addresses and still
- * matches. The method is that of bsdiff (Colin Percival, "Naive differences of executable code", 2003).
+ * Divides the new bytes into pieces that approximately occur in the base: moved machine code contains other addresses and still matches.
+ * The method is that of bsdiff (Colin Percival, "Naive differences of executable code", 2003).
  */
 function* differences(base: Uint8Array, next: Uint8Array): Steps<Piece[]> {
   const suffixes = yield* suffixArray(base);
@@ -132,7 +135,10 @@ function* differences(base: Uint8Array, next: Uint8Array): Steps<Piece[]> {
 
 type Place = Pick<Piece, 'at' | 'from'>;
 
-/** How far the last place matches forwards, and the next one backwards; where they overlap, each byte is assigned to the better match. */
+/**
+ * Extends the match at the last place forwards and the one at the next place backwards. Where they overlap, each byte is assigned to the
+ * better match.
+ */
 function extended(base: Uint8Array, next: Uint8Array, last: Place, end: Place) {
   const gap = end.at - last.at;
   const forward = bestLength(Math.min(gap, base.length - last.from), (i) => {
@@ -159,7 +165,7 @@ function extended(base: Uint8Array, next: Uint8Array, last: Place, end: Place) {
   return { forward: forward - overlap + kept, backward: backward - kept };
 }
 
-/** The length at which matching bytes outnumber the others by the most. */
+/** The length at which the matching bytes outnumber the others by the largest margin. */
 function bestLength(limit: number, fits: (i: number) => boolean): number {
   let length = 0;
   let best = 0;

@@ -1,7 +1,7 @@
 /**
  * The suffix array of bytes: the start of each suffix, in sorted order. It uses induced sorting (Nong, Zhang and Chan, "Two Efficient
- * Algorithms for Linear Time Suffix Array Construction", 2011). Time is linear; memory is four and a half bytes per byte, besides the
- * array. A generator, so that other tasks can run meanwhile.
+ * Algorithms for Linear Time Suffix Array Construction", 2011). It takes linear time and, in addition to the array, four and a half bytes
+ * of memory per byte. It is a generator, so that other tasks can run in between.
  */
 export function* suffixArray(text: Uint8Array): Steps<Int32Array> {
   return yield* sorted(text, 256);
@@ -16,7 +16,7 @@ function* sorted(text: Text, symbols: number): Steps<Int32Array> {
   const n = text.length;
   const suffixes = new Int32Array(n);
   if (n < 2) return suffixes;
-  // 1 = this suffix is smaller than the suffix after it. The end of the text is smaller than any symbol.
+  // 1 = the suffix is smaller than the next one. The end of the text is smaller than any symbol.
   const smaller = new Uint8Array(n);
   for (let i = n - 2; i >= 0; i--) {
     smaller[i] = text[i]! < text[i + 1]! || (text[i] === text[i + 1] && smaller[i + 1] === 1) ? 1 : 0;
@@ -43,7 +43,7 @@ function* sorted(text: Text, symbols: number): Steps<Int32Array> {
   return suffixes;
 }
 
-/** The start of each symbol's suffixes; one more entry at the end. */
+/** Index of the first suffix that starts with each symbol, with one more entry at the end. */
 function bucketsOf(text: Text, symbols: number): Int32Array {
   const starts = new Int32Array(symbols + 1);
   for (let i = 0; i < text.length; i++) starts[text[i]! + 1]!++;
@@ -51,7 +51,7 @@ function bucketsOf(text: Text, symbols: number): Int32Array {
   return starts;
 }
 
-/** Derives the order of all suffixes from that of the leftmost smaller ones, in two passes. */
+/** Derives the order of all suffixes from that of the leftmost smaller suffixes, in two passes. */
 function* induce(
   text: Text,
   smaller: Uint8Array,
@@ -82,7 +82,7 @@ function* induce(
   yield;
 }
 
-/** Numbers the pieces between leftmost suffixes: equal pieces get the same number. */
+/** Numbers the pieces between leftmost suffixes. Equal pieces get the same number. */
 function named(text: Text, isLeftmost: (at: number) => boolean, order: Int32Array) {
   const names = new Int32Array(text.length);
   let name = 0;

@@ -1,7 +1,7 @@
 import { posix, win32 } from 'node:path';
 import { type Cursor, type FormContext, readForm } from './dwarf-units.js';
 
-/** Rows of a contiguous range of code, ascending; `end` is the first address after it. */
+/** Rows of a contiguous range of code, in ascending order. `end` is the first address after it. */
 export interface LineSequence {
   start: number;
   end: number;
@@ -26,7 +26,7 @@ export function runLineProgram(unit: Cursor, header: LineHeader): LineSequence[]
   let line = 1;
   const row = () => {
     const last = rows.addresses.length - 1;
-    // The last of several rows for one address is in force.
+    // If several rows have the same address, the last one applies.
     const at = rows.addresses[last] === address ? last : last + 1;
     rows.addresses[at] = address;
     rows.files[at] = file;
@@ -72,7 +72,7 @@ function newRows(names: string[]): LineSequence {
   return { start: 0, end: 0, addresses: [], files: [], lines: [], names };
 }
 
-/** Completes a sequence; null if it has no code, as for a function removed by the linker. */
+/** Completes a sequence. Returns null if it has no code, for example because the linker removed the function. */
 function finished(rows: LineSequence, end: number): LineSequence | null {
   const start = rows.addresses[0];
   return start === undefined || start === 0 || end <= start ? null : { ...rows, start, end };
@@ -88,13 +88,16 @@ interface LineHeader {
   opcodeBase: number;
   /** Number of operands of each standard opcode: index 0 is opcode 1. */
   operands: number[];
-  /** Paths; indices start at 0 in version 5, before that at 1 (index 0 is empty then). */
+  /** Paths. Indices start at 0 in version 5, and at 1 before (index 0 is empty then). */
   files: string[];
 }
 
 const contentTypes = { path: 1, folder: 2 } as const;
 
-/** Reads the header of a line table; null for an unknown version. `folder` = the compiler's working directory. @throws AIOT_IMAGE_MALFORMED */
+/**
+ * Reads the header of a line table. Returns null for an unknown version. `folder`: the compiler's working directory. @throws
+ * AIOT_IMAGE_MALFORMED
+ */
 export function readLineHeader(
   unit: Cursor,
   context: Omit<FormContext, 'version'>,
@@ -150,13 +153,13 @@ function* entries(unit: Cursor, context: FormContext): Generator<{ path: string;
       if (type === contentTypes.path && typeof value === 'string') entry.path = value;
       if (type === contentTypes.folder && typeof value === 'number') entry.folder = value;
     }
-    // Entries of zero bytes with a damaged count would never end.
+    // If the count is damaged, entries of zero bytes would never end.
     if (unit.at === start) return;
     yield entry;
   }
 }
 
-/** Paths refer to the compiling machine and are not converted. */
+/** Joins paths as they were on the compiling machine, without converting them to this machine's form. */
 function joined(folder: string, path: string): string {
   if (posix.isAbsolute(path) || win32.isAbsolute(path) || folder === '') return path;
   return `${folder}/${path}`;

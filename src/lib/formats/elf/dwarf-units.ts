@@ -3,7 +3,7 @@ import { type ElfFile, type ElfSection, findSection, sectionData, stringAt } fro
 
 /** A compilation unit in .debug_info. */
 export interface CompilationUnit {
-  /** Offset of its header in the section: 4-byte references are relative to it. */
+  /** Offset of its header in the section. 4-byte references are relative to it. */
   start: number;
   /** Offset of its first entry. */
   entries: number;
@@ -22,12 +22,12 @@ export interface CompilationUnit {
 
 const unitAttributes = { lines: 16, low: 17, folder: 27 } as const;
 
-/** DW_UT_…: skeletons have an 8-byte identifier in their header; type units contain no code. Source: DWARF 5, 7.5.1. */
+/** Values of DW_UT_…. Skeleton units have an 8-byte identifier in their header. Type units contain no code. Source: DWARF 5, 7.5.1. */
 const skeletonTypes = new Set([4, 5]);
 
 const typeUnits = new Set([2, 6]);
 
-/** All units of versions 2 to 5, with their first entry; others are skipped. @throws AIOT_IMAGE_MALFORMED */
+/** Reads all units of versions 2 to 5 with their first entry. Other units are skipped. @throws AIOT_IMAGE_MALFORMED */
 export function compilationUnits(elf: ElfFile): CompilationUnit[] {
   const data = debugData(elf, '.debug_info');
   const tables = debugData(elf, '.debug_abbrev');
@@ -85,7 +85,7 @@ function numberOf(found: ReadonlyMap<number, Attribute>, name: number): number |
   return typeof value === 'number' ? value : null;
 }
 
-/** From the first address up to the second, exclusive. */
+/** An address range from the first address up to, but not including, the second. */
 export type AddressRange = readonly [start: number, end: number];
 
 const rangeAttributes = { low: 17, high: 18, ranges: 85 } as const;
@@ -101,7 +101,7 @@ export class RangeReader {
     this.lists = debugData(elf, '.debug_rnglists');
   }
 
-  /** `base` = the unit's low address. Empty if the entry has none, or has them in an unknown form. */
+  /** The code ranges of an entry. `base`: the unit's low address. Empty if the entry has none, or has them in an unknown form. */
   of(found: ReadonlyMap<number, Attribute>, base: number, version: number): AddressRange[] {
     const low = found.get(rangeAttributes.low)?.value;
     const high = found.get(rangeAttributes.high);
@@ -115,7 +115,7 @@ export class RangeReader {
     return end > low ? [[low, end]] : [];
   }
 
-  /** .debug_ranges of DWARF 2 to 4: pairs, relative to a base. */
+  /** Reads .debug_ranges of DWARF 2 to 4: pairs of addresses relative to a base. */
   private paired(offset: number, base: number): AddressRange[] {
     if (this.pairs === null) return [];
     const found: AddressRange[] = [];
@@ -129,7 +129,7 @@ export class RangeReader {
     }
   }
 
-  /** .debug_rnglists. Source: DWARF 5, 7.25; kinds that index .debug_addr occur only in split files. */
+  /** Reads .debug_rnglists. Source: DWARF 5, 7.25. Kinds that index .debug_addr occur only in split files. */
   private listed(offset: number, base: number): AddressRange[] {
     if (this.lists === null) return [];
     const found: AddressRange[] = [];
@@ -158,7 +158,7 @@ interface Abbreviation {
   attributes: { name: number; form: number; constant: number | null }[];
 }
 
-/** Forms that need special treatment when reading entries. */
+/** Forms that need special treatment when entries are read. */
 export const forms = { address: 1, sectionReference: 16, implicitConstant: 33, listIndex: 35 } as const;
 
 /** One table of .debug_abbrev, by code. Source: DWARF 5, 7.5.3. @throws AIOT_IMAGE_MALFORMED */
@@ -184,7 +184,7 @@ interface Attribute {
   value: number | string;
 }
 
-/** The attributes of an entry that are numbers or strings, by name; moves the cursor past it. */
+/** Reads the attributes of an entry that are numbers or strings, by name. Moves the cursor past the entry. */
 export function readAttributes(
   cursor: Cursor,
   entry: Abbreviation,
@@ -198,7 +198,7 @@ export function readAttributes(
   return found;
 }
 
-/** Sizes that determine the length of an attribute, and the sections that contain strings. */
+/** Sizes that determine the length of an attribute, and the sections with its strings. */
 export interface FormContext {
   addressBytes: number;
   wide: boolean;
@@ -207,7 +207,7 @@ export interface FormContext {
   lineStrings: DebugData | null;
 }
 
-/** Fixed lengths of forms whose values are not used here. Source: DWARF 5, 7.5.5 and table 7.6. */
+/** Fixed lengths of forms whose values are not used, bytes. Source: DWARF 5, 7.5.5 and table 7.6. */
 const skipped: Record<number, number> = {
   32: 8, // ref_sig8
   30: 16, // data16
@@ -223,7 +223,7 @@ const skipped: Record<number, number> = {
   36: 8, // ref_sup8
 };
 
-/** Reads one attribute: a number, a string, or null for a skipped one. @throws AIOT_IMAGE_MALFORMED (an unknown form) */
+/** Reads one attribute. Returns a number, a string, or null for a skipped one. @throws AIOT_IMAGE_MALFORMED (an unknown form) */
 export function readForm(cursor: Cursor, form: number, context: FormContext): number | string | null {
   const length = skipped[form];
   if (length !== undefined) return skip(cursor, length);
@@ -294,7 +294,7 @@ function skip(cursor: Cursor, count: number): null {
 interface DebugData {
   what: string;
   name: string;
-  /** Offset in the file; for a compressed section, of its start. */
+  /** Offset of the contents in the file. For a compressed section, that of the section's start. */
   offset: number;
   compressed: boolean;
   bytes: Uint8Array;
@@ -308,7 +308,7 @@ export function debugData(elf: ElfFile, name: string): DebugData | null {
   return { what: elf.what, name, offset: section.offset, compressed: bytes.length !== section.size, bytes };
 }
 
-/** Reads forward through part of a debug section; reading past its end throws. Little-endian. */
+/** Reads forward through a part of a debug section, little-endian. Reading past its end throws. */
 export class Cursor {
   private readonly view: DataView;
 
@@ -348,13 +348,13 @@ export class Cursor {
     return this.view.getUint32(this.take(4), true);
   }
 
-  /** Loses bits above 2^53, which no address or length of these chips has. */
+  /** Reads 64 bits. Bits above 2^53 are lost, but no address or length of these chips has any. */
   u64(): number {
     const at = this.take(8);
     return this.view.getUint32(at, true) + this.view.getUint32(at + 4, true) * 2 ** 32;
   }
 
-  /** An offset into a section: 4 bytes, 8 in 64-bit DWARF. */
+  /** Reads an offset into a section: 4 bytes, or 8 in 64-bit DWARF. */
   word(wide: boolean): number {
     return wide ? this.u64() : this.u32();
   }
@@ -389,7 +389,7 @@ export class Cursor {
     this.take(count);
   }
 
-  /** The unit at this position: returns a cursor over its content and moves past it. */
+  /** Returns a cursor over the contents of the unit at this position, and moves past the unit. */
   unit(): { unit: Cursor; wide: boolean } {
     const start = this.u32();
     const wide = start === 0xffffffff;
@@ -412,7 +412,10 @@ export class Cursor {
   }
 }
 
-/** A string in .debug_str or .debug_line_str; empty if the offset is invalid, because a name is not worth an error. */
+/**
+ * A string in .debug_str or .debug_line_str. If its offset is invalid, it is empty, because a missing name is no reason to reject the
+ * file.
+ */
 function debugString(strings: DebugData | null, offset: number): string {
   return strings === null ? '' : (stringAt(strings.bytes, offset) ?? '');
 }

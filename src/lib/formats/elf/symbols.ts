@@ -3,7 +3,7 @@ import { type ElfFile, findSection, sectionData, sectionTypes, stringAt } from '
 /** A function of the symbol table. */
 export interface FunctionSymbol {
   address: number;
-  /** Size in bytes; 0 if the table does not contain it, as for assembler labels. */
+  /** Size in bytes; 0 if the table does not contain it, as for labels in assembler code. */
   size: number;
   name: string;
 }
@@ -34,7 +34,7 @@ export function functionsOf(elf: ElfFile): FunctionSymbol[] {
     if ((kind !== kinds.function && kind !== kinds.none) || section === undefined) continue;
     if ((section.flags & executable) === 0) continue;
     const name = stringAt(strings, view.getUint32(at, true));
-    // `$x`, `.L4`: assembler marks, not names.
+    // Names such as `$x` and `.L4` are marks of the assembler.
     if (name === null || name === '' || /^[.$]/.test(name)) continue;
     const rank = (kind === kinds.function ? 2 : 0) + (info >> 4 !== 0 ? 1 : 0);
     found.push({
@@ -63,7 +63,8 @@ export function functionAt(functions: readonly FunctionSymbol[], address: number
     if ((functions[middle]?.address ?? 0) <= address) low = middle + 1;
     else high = middle;
   }
-  // Searches backwards, past labels within a function, for the function that covers the address; without a size, it ends at the next.
+  // Searches backwards for the function that covers the address, past labels within a function. A function without a size ends at the
+  // next one.
   for (let index = low - 1; index >= 0 && low - index <= 64; index--) {
     const symbol = functions[index];
     if (symbol === undefined) return null;
@@ -79,7 +80,7 @@ const structors: Record<string, (name: string) => string> = {
   D: (name) => `~${name}`,
 };
 
-/** Operators by their two letters. Source: Itanium C++ ABI, 5.1.3. */
+/** C++ operators by their two-letter code. Source: Itanium C++ ABI, 5.1.3. */
 const operators: Record<string, string> = {
   nw: ' new',
   na: ' new[]',
@@ -118,9 +119,8 @@ const operators: Record<string, string> = {
 };
 
 /**
- * `_ZN7sensors5Level4readEv` → `sensors::Level::read`: plain C++ names without parameters, as needed for
- * backtraces. null for anything else: templates, substitutions, local names, and names that are not mangled.
- * Source: Itanium C++ ABI, 5.1.
+ * `_ZN7sensors5Level4readEv` → `sensors::Level::read`: decodes plain C++ names without parameters, as needed for backtraces. Returns null
+ * for anything else: templates, substitutions, local names, and names that are not mangled. Source: Itanium C++ ABI, 5.1.
  */
 export function demangle(name: string): string | null {
   const nested = /^_ZN[rVK]*([RO]?)/.exec(name);

@@ -1,7 +1,7 @@
 import { hex } from '../../core/figures.js';
 import { malformed } from '../image-errors.js';
 
-/** Machines of firmware and of native programs that simulate it (System V ABI, e_machine). */
+/** Machines that run firmware, or native programs that simulate it (System V ABI, e_machine). */
 const machines = new Map([
   [3, 'x86'],
   [40, 'arm'],
@@ -16,7 +16,7 @@ const types = new Map([
   [2, 'executable'],
   [3, 'position-independent'],
 ] as const);
-/** sh_flags and the one sh_type without bytes in the file. */
+/** Bits of sh_flags. `nobits`: the sh_type of sections without bytes in the file. */
 const flag = { write: 1, alloc: 2, execute: 4 };
 const nobits = 8;
 
@@ -25,20 +25,20 @@ export interface ElfUsage {
   machine: string;
   type: 'object' | 'executable' | 'position-independent';
   entry: number;
-  /** Whether its functions have names, as `aiot board monitor --elf` needs. */
+  /** Whether its functions have names, which `aiot board monitor --elf` needs. */
   symbols: boolean;
-  /** Sections that take memory, by address. */
+  /** Sections that occupy memory, by address. */
   sections: { name: string; address: number; bytes: number; part: 'text' | 'data' | 'bss' }[];
-  /** As counted by binutils' `size`: read-only, initialized and zero-initialized data. */
+  /** Sizes as counted by binutils' `size`: read-only, initialized and zero-initialized data. */
   text: number;
   data: number;
   bss: number;
-  /** Memory used by the program: code that runs from RAM counts in both, a placeholder in neither. */
+  /** Memory used by the program. Code that runs from RAM counts in both; a placeholder counts in neither. */
   memory: { flash: number; ram: number };
 }
 
 /**
- * Flash and RAM used by an ELF file of 32 or 64 bits, and its machine. Source: System V ABI, "Object Files".
+ * Reads an ELF file of 32 or 64 bits, and determines its use of flash and RAM, and its machine. Source: System V ABI, "Object Files".
  * @throws AIOT_IMAGE_MALFORMED with the offset and the reason
  */
 export function elfUsage(bytes: Uint8Array, what: string): ElfUsage {
@@ -80,20 +80,20 @@ function memoryOf(all: readonly { name: string; type: number; flags: number; byt
     const empty = type === nobits;
     if ((flags & flag.alloc) === 0 || (empty && /dummy$|_noload$/.test(name))) continue;
     if (!empty) memory.flash += bytes;
-    // An assembler file or linker script may mark a constant table as writable; it stays in flash.
+    // An assembler file or a linker script may mark a constant table as writable, but it stays in flash.
     const inFlash = name.startsWith('.flash');
     if (!inFlash && (partOf(flags, type) !== 'text' || /^\.(iram|rtc)/.test(name))) memory.ram += bytes;
   }
   return memory;
 }
 
-/** Code and read-only data; otherwise by whether it has bytes in the file. */
+/** Code and read-only data are `text`; writable sections are `data` if they have bytes in the file, otherwise `bss`. */
 function partOf(flags: number, type: number): 'text' | 'data' | 'bss' {
   if ((flags & flag.execute) !== 0 || (flags & flag.write) === 0) return 'text';
   return type === nobits ? 'bss' : 'data';
 }
 
-/** Reader of 64-bit values as numbers: addresses above 2^53 do not occur here. */
+/** Returns a reader of 64-bit values as numbers, because addresses above 2^53 do not occur here. */
 function wide(view: DataView): (at: number) => number {
   return (at) => Number(view.getBigUint64(at, true));
 }

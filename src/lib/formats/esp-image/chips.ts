@@ -1,5 +1,5 @@
 /**
- * The supported chips, named as in esptool and espflash, with the properties that images need. Source:
+ * The supported chips, with their names in esptool and espflash and the properties that images need. Source:
  * the chip_id of esp_image_header_t (ESP-IDF, esp_app_format.h), the ROMs' boot offsets (esptool, targets), and the family
  * ids of the UF2 specification (uf2families.json).
  */
@@ -19,7 +19,7 @@ export type ChipName = keyof typeof espChips;
 
 export const chipNames = Object.keys(espChips) as ChipName[];
 
-/** The chip with this id in an image's header; null for an unknown one. */
+/** The chip with this id in an image's header; null for an unknown id. */
 export function chipOfId(id: number): ChipName | null {
   return chipNames.find((name) => espChips[name].id === id) ?? null;
 }
@@ -35,9 +35,8 @@ export const flashSizes = ['1MB', '2MB', '4MB', '8MB', '16MB', '32MB', '64MB', '
 export type FlashSize = (typeof flashSizes)[number];
 
 /**
- * spi_speed of esp_image_header_t is a divider of the chip's flash clock: these are its values by the names in the
- * manufacturer's tools. The ESP32-C6 uses one value for both of its speeds. Source: esptool, FLASH_FREQUENCY of each
- * target.
+ * Values of spi_speed of esp_image_header_t, a divider of the chip's flash clock, by the names in the manufacturer's tools. The ESP32-C6
+ * uses one value for both of its speeds. Source: esptool, FLASH_FREQUENCY of each target.
  */
 const commonFrequencies = { '80m': 0xf, '40m': 0, '26m': 1, '20m': 2 };
 
@@ -53,7 +52,7 @@ const frequencies: Record<ChipName, Record<string, number>> = {
   esp32c5: { '80m': 0xf, '40m': 0, '20m': 2 },
 };
 
-/** All speed names of all chips, for flags. */
+/** All speed names of all chips, as values of a flag. */
 export const flashFrequencies = [
   '80m',
   '60m',
@@ -80,12 +79,12 @@ export function frequencyCode(chip: ChipName, name: FlashFrequency): number | nu
   return frequencies[chip][name] ?? null;
 }
 
-/** The fastest speed that the value may mean; null for a value that the chip does not have. */
+/** The fastest speed that the value can mean; null if the chip does not have the value. */
 export function frequencyName(chip: ChipName, code: number): FlashFrequency | null {
   return frequenciesOf(chip).find((name) => frequencies[chip][name] === code) ?? null;
 }
 
-/** Size in bytes of a flash of this size. */
+/** Size in bytes of a flash size's name. */
 export function flashSizeBytes(size: FlashSize): number {
   return 2 ** flashSizes.indexOf(size) * 0x100000;
 }

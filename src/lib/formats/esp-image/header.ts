@@ -5,7 +5,7 @@ import { type ChipName, chipOfId, espChips } from './chips.js';
 
 const imageMagic = 0xe9;
 
-/** Basic header of 8 bytes and extended header of 16. */
+/** Size of the header, bytes: a basic header of 8 and an extended header of 16. */
 export const headerBytes = 24;
 
 export const segmentHeaderBytes = 8;
@@ -15,7 +15,7 @@ export const maximumSegments = 16;
 
 export const hashBytes = 32;
 
-/** Pin not used: the only sensible value, because the ROM would otherwise configure a pin. */
+/** Value for "no pin". Any other value would make the ROM configure a pin. */
 export const writeProtectDisabled = 0xee;
 
 /** esp_image_header_t (ESP-IDF, esp_app_format.h), 24 bytes. */
@@ -33,7 +33,7 @@ export interface ImageHeader {
   writeProtectPin: number;
   /** Drive strengths of the flash pins: three raw bytes. */
   drive: readonly [number, number, number];
-  /** Old format of the minimum revision: only the major part (on a C3 the minor). */
+  /** Minimum revision in the old format: only the major part (only the minor part on a C3). */
   minRevisionOld: number;
   /** major · 100 + minor. */
   minRevision: number;

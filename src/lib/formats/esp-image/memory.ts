@@ -24,7 +24,7 @@ export type MemoryType =
 type Range = readonly [start: number, end: number, type: MemoryType];
 
 interface ChipMemory {
-  /** Address range of the flash cache; a segment that starts here is mapped, any other is copied. */
+  /** Address ranges of the flash cache. A segment that starts in one of them is mapped; any other segment is copied. */
   flash: readonly (readonly [start: number, end: number])[];
   /** Page sizes of the flash cache, bytes: the default first. If there are several, the firmware chooses. */
   pages: readonly number[];
@@ -202,7 +202,7 @@ export function memoryTypes(chip: ChipName, address: number): MemoryType[] {
     .map(([, , type]) => type);
 }
 
-/** Page sizes of the flash cache in bytes: the default first, then the alternatives for firmware. */
+/** Page sizes of the flash cache, bytes: the default first, then the alternatives that firmware may choose. */
 export function flashPages(chip: ChipName): readonly number[] {
   return chips[chip].pages;
 }

@@ -23,20 +23,20 @@ import {
 import { isMapped, type MemoryType, memoryTypes } from './memory.js';
 
 export interface ImageSegment {
-  /** Address on the chip. 0 = padding, which is not loaded. */
+  /** Address on the chip. 0 marks padding, which is not loaded. */
   address: number;
-  /** Offset of its data in the file; its header is in the 8 bytes before. */
+  /** Offset of its data in the file. Its header is in the 8 bytes before. */
   offset: number;
   length: number;
   memory: MemoryType[];
 }
 
-/** Contents of an image; created by `readEspImage`, so its checksum and hash are valid. */
+/** Contents of an image. Only `readEspImage` creates it, so its checksum and hash are valid. */
 export interface EspImage {
   chip: ChipName;
   /**
-   * `app` is mapped from flash by a second-stage bootloader; `bootloader` has only RAM segments, so the ROM itself loads it
-   * (a second-stage bootloader, or a small program in its place).
+   * Whether a second-stage bootloader maps it from flash (`app`), or the ROM itself loads it, because it has only RAM segments
+   * (`bootloader`: a second-stage bootloader, or a small program in its place).
    */
   kind: 'app' | 'bootloader';
   mode: FlashMode;
@@ -50,7 +50,7 @@ export interface EspImage {
   checksum: number;
   /** Appended SHA-256, 64 hex digits; null if there is none. */
   hash: string | null;
-  /** Size of the image with its hash; trailing bytes in a file (padding, a signature, a merged flash) do not count. */
+  /** Size of the image with its hash. Trailing bytes in a file (padding, a signature, a merged flash) are not included. */
   length: number;
   header: ImageHeader;
   app: AppDescription | null;
@@ -58,7 +58,7 @@ export interface EspImage {
 }
 
 /**
- * Reads an image from the start of `bytes` and ignores trailing bytes. `what` names it in errors.
+ * Reads an image from the start of `bytes` and ignores trailing bytes. `what` is its name in errors.
  * Layout: ESP-IDF, "App Image Format": header, segments, XOR checksum at the end of a row of 16, SHA-256.
  * @throws AIOT_IMAGE_MALFORMED with the offset and the reason
  */
@@ -131,7 +131,7 @@ function readSegments(bytes: Uint8Array, header: ImageHeader, what: string): Ima
   return segments;
 }
 
-/** Returns the offset after the checksum. */
+/** Checks the checksum and returns the offset after it. */
 function checkChecksum(bytes: Uint8Array, segments: readonly ImageSegment[], what: string): number {
   const last = segments.at(-1);
   const at = checksumOffset(last === undefined ? headerBytes : last.offset + last.length);
@@ -152,11 +152,11 @@ function checkChecksum(bytes: Uint8Array, segments: readonly ImageSegment[], wha
   return at + 1;
 }
 
-/** Returns the offset after the image. */
+/** Checks the appended hash, if there is one, and returns the offset after the image. */
 function checkHash(bytes: Uint8Array, header: ImageHeader, end: number, what: string): number {
   const stored = bytes.subarray(end, end + hashBytes);
   if (!header.hashAppended) {
-    // The flag byte is itself covered by the hash: restoring it shows whether it was cleared.
+    // The hash covers the flag byte itself. Restoring the flag therefore shows whether it was cleared.
     const restored = Uint8Array.from(bytes.subarray(0, end));
     restored[23] = 1;
     if (stored.length === hashBytes && Buffer.compare(sha256(restored), stored) === 0) {
@@ -199,7 +199,7 @@ export interface AppDescription {
   elfSha256: string;
   /** Anti-rollback counter: a chip with a higher value in its eFuses rejects the image. */
   secureVersion: number;
-  /** Page size of the flash cache, bytes; null if the image does not contain it. */
+  /** Page size of the flash cache, bytes; null if the description does not contain it. */
   pageBytes: number | null;
 }
 
@@ -232,14 +232,14 @@ export function readAppDescription(data: Uint8Array): AppDescription | null {
   };
 }
 
-/** Parses a bootloader description; null if the bytes are something else, as in old bootloaders, which have none. */
+/** Parses a bootloader description. Returns null for other bytes; old bootloaders have no description. */
 function readBootloaderDescription(data: Uint8Array): BootloaderDescription | null {
   if (data.length < bootloaderBytes || data[0] !== bootloaderMagic) return null;
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   return { version: view.getUint32(4, true), idf: text(data, 8, 32), built: text(data, 40, 24) };
 }
 
-/** NUL-padded; unprintable characters are removed, because the text comes from a file and goes to a terminal. */
+/** Reads a NUL-padded text. Unprintable characters are removed, because the text comes from a file and is printed to a terminal. */
 function text(data: Uint8Array, offset: number, length: number): string {
   const field = Buffer.from(data.subarray(offset, offset + length));
   const end = field.indexOf(0);

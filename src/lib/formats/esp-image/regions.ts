@@ -7,7 +7,7 @@ export interface ByteRegion {
   data: Uint8Array;
 }
 
-/** Sorts by offset and joins adjacent regions. They must not overlap (`firstOverlap`). */
+/** Sorts regions by offset and joins adjacent ones. They must not overlap (`firstOverlap`). */
 export function joinRegions(regions: readonly ByteRegion[]): ByteRegion[] {
   const groups: ByteRegion[][] = [];
   let end = -1;
@@ -23,7 +23,7 @@ export function joinRegions(regions: readonly ByteRegion[]): ByteRegion[] {
   }));
 }
 
-/** The first two overlapping regions, in order of their start; null if there are none. */
+/** The first two overlapping regions, in the order of their offsets; null if none overlap. */
 export function firstOverlap<T extends ByteRegion>(regions: readonly T[]): [T, T] | null {
   let last: T | null = null;
   for (const region of regions.toSorted((a, b) => a.offset - b.offset)) {
@@ -37,7 +37,7 @@ export function firstOverlap<T extends ByteRegion>(regions: readonly T[]): [T, T
 export interface MergeOptions {
   /** Flash offset of the file's first byte (default 0). */
   start?: number;
-  /** Size of the whole flash: the file is padded with 0xFF to its end. */
+  /** Size of the whole flash, bytes. The file is padded with 0xFF up to it. */
   flashBytes?: number;
 }
 
@@ -45,7 +45,7 @@ export interface MergeOptions {
 const largestFlash = 0x800_0000;
 
 /**
- * Merges regions into one file to be written at `start`: gaps are 0xFF, as in erased flash.
+ * Merges regions into one file that is to be written at `start`. Gaps are filled with 0xFF, as in erased flash.
  * @throws AIOT_USAGE if there are none, if they overlap, or if one begins before `start` or exceeds the flash or the maximum flash size
  */
 export function mergeImages(
@@ -82,7 +82,7 @@ export function mergeImages(
   return merged;
 }
 
-/** @throws AIOT_USAGE naming the two regions */
+/** Rejects overlapping regions. @throws AIOT_USAGE with the two regions */
 export function refuseOverlaps(regions: readonly (ByteRegion & { name?: string })[]): void {
   const overlap = firstOverlap(regions);
   if (overlap === null) return;

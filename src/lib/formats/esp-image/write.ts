@@ -29,32 +29,37 @@ import { readAppDescription, readEspImage } from './read.js';
 
 export interface ElfImageOptions {
   chip: ChipName;
-  /** Default qio, 1MB and half the chip's fastest speed, with which every board boots; `aiot flash` sets the board's own. */
+  /**
+   * Flash mode, size and speed. The default is qio, 1MB and half the chip's fastest speed, with which every board boots; `aiot flash`
+   * sets the board's own.
+   */
   mode?: FlashMode;
   size?: FlashSize;
   frequency?: FlashFrequency;
-  /** Supported chip revisions, major · 100 + minor. Default 0 and 65535: any. */
+  /** Supported chip revisions, as major · 100 + minor. By default (0 and 65535), any revision. */
   minRevision?: number;
   maxRevision?: number;
-  /** Page size of the flash cache; default: from the application description, or else the chip's default. */
+  /** Page size of the flash cache, bytes; default: that in the application description or, if there is none, the chip's default. */
   pageBytes?: number;
-  /** Append a SHA-256 (default true). */
+  /** Whether to append a SHA-256 (default true). */
   hash?: boolean;
-  /** Use the ELF's PT_LOAD segments instead of its sections. */
+  /** Whether to use the ELF's PT_LOAD segments instead of its sections. */
   useSegments?: boolean;
-  /** Pad with 0xFF to a multiple of this many bytes. */
+  /** Pads the image with 0xFF to a multiple of this many bytes. */
   padTo?: number;
-  /** Pad so that a secure-boot signature (version 1: ESP32 only) ends at, or (version 2) begins at, a page boundary. */
+  /** Pads the image so that a secure-boot signature ends at a page boundary (version 1, ESP32 only) or begins at one (version 2). */
   securePad?: 1 | 2;
-  /** RAM segments come first and only they are counted, as for a bootloader that maps the rest itself. No hash. */
+  /**
+   * Whether RAM segments come first and only they are counted, for a bootloader that maps the rest itself. The image then has no hash.
+   */
   ramOnlyHeader?: boolean;
-  /** Offset in the image for the ELF's SHA-256; default: in the application description. */
+  /** Offset in the image for the ELF's SHA-256; default: its place in the application description. */
   elfHashOffset?: number;
 }
 
 const elfHashInDescription = 0xb0;
 
-/** Bytes between the checksum and the boundary: the hash; in version 1 also version, signature and 12 bytes of alignment. */
+/** Bytes between the checksum and the boundary: the hash and, in version 1, also version, signature and 12 bytes of alignment. */
 const afterChecksum = { 1: 32 + 4 + 64 + 12, 2: 32 };
 
 /**
@@ -86,7 +91,8 @@ export function imageOfElf(bytes: Uint8Array, options: ElfImageOptions, what = '
     writeInterleaved(writer, chip, layout, page);
     if (options.securePad !== undefined) {
       const taken = writer.length + segmentHeaderBytes + 16 + afterChecksum[options.securePad];
-      // The checksum is in the last byte of a row of 16. Counting a whole row is exact, because the padding ends at a row's boundary.
+      // The checksum is in the last byte of a row of 16. Adding a whole row gives the exact size, because the padding ends at a row
+      // boundary.
       writer.segment(padding((page - (taken % page)) % page));
     }
     writer.addChecksum();
@@ -151,7 +157,8 @@ function pageOf(elf: ElfFile, { chip, pageBytes }: ElfImageOptions): number {
   const app = readAppDescription(sectionData(elf, section));
   if (app === null) return standard;
   if (app.pageBytes !== null) return requirePage(chip, app.pageBytes);
-  // Old builds do not state the page size; the description then comes directly after the image and segment headers in a page.
+  // Old builds do not contain the page size. It is then derived from the description, which directly follows the image header and the
+  // segment header in a page.
   const descending = pages.toSorted((a, b) => b - a);
   return descending.find((page) => (section.address - 32) % page === 0) ?? standard;
 }
@@ -180,17 +187,17 @@ function filled(image: Uint8Array, padTo: number | undefined): Uint8Array {
   return longer;
 }
 
-/** The ESP32's second-stage bootloader does not map a last page with fewer bytes than this (an old defect). */
+/** The ESP32's second-stage bootloader does not map a last page with fewer bytes than this, because of an old defect. */
 const lastPageMinimum = 0x24;
 
 interface Layout {
-  /** Copied into RAM by the loader. */
+  /** Segments that the loader copies into RAM. */
   ram: Piece[];
-  /** Mapped: their offset within a page must be the same in the file and in memory. */
+  /** Segments that are mapped. Their offset within a page must be the same in the file and in memory. */
   flash: Piece[];
 }
 
-/** Both kinds by address; the description of an application or bootloader comes first, where its readers expect it. */
+/** Sorts both kinds by address. The description of an application or bootloader comes first, where its readers expect it. */
 function layoutOf(chip: ChipName, pieces: readonly Piece[]): Layout {
   const sorted = pieces.toSorted((a, b) => a.address - b.address);
   const first = (list: Piece[], name: string) => {
@@ -209,7 +216,7 @@ function layoutOf(chip: ChipName, pieces: readonly Piece[]): Layout {
   };
 }
 
-/** @throws AIOT_IMAGE_MALFORMED: a page of flash cannot be mapped to two places */
+/** Rejects segments that share a page of flash, because it cannot be mapped to two places. @throws AIOT_IMAGE_MALFORMED */
 function refuseSharedPages(flash: readonly Piece[], page: number): void {
   for (const [index, { address, name }] of flash.entries()) {
     const before = flash[index - 1];
@@ -221,7 +228,10 @@ function refuseSharedPages(flash: readonly Piece[], page: number): void {
   }
 }
 
-/** Flash segments at the offsets that their pages require, with the gaps filled by split RAM segments; then the rest of those. */
+/**
+ * Writes flash segments at the offsets that their pages require, and fills the gaps with split RAM segments. The remaining RAM segments
+ * follow.
+ */
 function writeInterleaved(writer: ImageWriter, chip: ChipName, layout: Layout, page: number): void {
   const ram = [...layout.ram];
   for (const segment of layout.flash) {
@@ -244,7 +254,10 @@ function writeInterleaved(writer: ImageWriter, chip: ChipName, layout: Layout, p
   for (const segment of ram) writer.segment(segment);
 }
 
-/** RAM segments and their checksum, then the flash segments, which the ROM does not see. Returns the number of segments it sees. */
+/**
+ * Writes the RAM segments and their checksum, then the flash segments, which the ROM does not see. Returns the number of segments that
+ * the ROM sees.
+ */
 function writeRamFirst(writer: ImageWriter, chip: ChipName, layout: Layout, page: number): number {
   for (const segment of layout.ram) writer.segment(segment);
   const seen = writer.segments;
@@ -263,8 +276,8 @@ function padding(length: number): Piece {
 }
 
 /**
- * Size of a filling segment, so that the next one starts at the offset its page requires; null if it does already. It may be
- * a page longer than necessary: esptool counts it this way, and images are compared byte by byte.
+ * Size of a filling segment after which the next segment starts at the offset that its page requires; null if no filling is needed. It
+ * may be a page longer than necessary, because esptool computes it this way, and images must be identical.
  */
 function gapBefore(length: number, segment: Piece, page: number): number | null {
   const missing = page - (length % page) + (segment.address % page) - segmentHeaderBytes;
@@ -284,7 +297,7 @@ function modulo(value: number, by: number): number {
   return ((value % by) + by) % by;
 }
 
-/** Bytes with their address, to be copied from an ELF into an image. Their length is a multiple of 4. */
+/** Bytes that are copied from an ELF into an image, with their address. Their length is a multiple of 4. */
 interface Piece {
   /** Name of the section. */
   name: string;
@@ -323,14 +336,14 @@ function piecesOf(elf: ElfFile, useSegments: boolean): Piece[] {
 }
 
 /**
- * Joins a piece with the next in the list if that one begins where it ends, in the same memory. With `fill`, a gap that is only
- * alignment is filled first.
+ * Joins each piece with the next one in the list if the next one begins where it ends, in the same memory. With `fill`, a gap that is
+ * only alignment is filled first.
  */
 function joinAdjacent(chip: ChipName, pieces: readonly Piece[], fill: boolean): Piece[] {
   const joined: Piece[] = [];
   const sameMemory = (a: Piece, b: Piece) =>
     memoryTypes(chip, a.address).join() === memoryTypes(chip, b.address).join();
-  // Backwards, as esptool does: whether two pieces touch depends on the padding after the second.
+  // The pieces are processed backwards, as in esptool, because whether two pieces touch depends on the padding after the second.
   for (const piece of pieces.toReversed()) {
     const next = joined[0];
     if (next === undefined) {
@@ -369,16 +382,16 @@ function padded(data: Uint8Array, step: number, length = alignUp(data.length, st
 /** Maximum segment size of the ROM's loader. */
 const segmentLimit = 0x1000000;
 
-/** SHA-256 of the ELF, for a location in the image that is zero until then. */
+/** SHA-256 of the ELF, which is written into a field of the image that contains zeros. */
 interface ElfHash {
   /** Offset in the image. */
   offset: number;
   hash: Uint8Array;
 }
 
-/** Builds an image: space for the header, then the segments, then the checksum. */
+/** Builds an image: reserves space for the header, then writes the segments and the checksum. */
 class ImageWriter {
-  /** Bytes so far. */
+  /** Number of bytes written so far. */
   length = headerBytes;
   segments = 0;
   hashPlaced = false;
@@ -387,7 +400,7 @@ class ImageWriter {
 
   constructor(private readonly elfHash: ElfHash | null) {}
 
-  /** `counted` = included in the checksum. @throws AIOT_IMAGE_MALFORMED (length) */
+  /** Writes a segment. `counted`: whether the checksum includes it. @throws AIOT_IMAGE_MALFORMED (length) */
   segment({ address, data, name }: Piece, counted = true): void {
     if (data.length % 4 !== 0) {
       throw unfit(
@@ -442,7 +455,7 @@ class ImageWriter {
   }
 }
 
-/** Flash mode, size and speed; missing ones stay unchanged. */
+/** Flash mode, size and speed. Parameters that are absent stay unchanged. */
 export interface FlashParameters {
   mode?: FlashMode;
   size?: FlashSize;
@@ -450,8 +463,8 @@ export interface FlashParameters {
 }
 
 /**
- * A copy with other flash parameters and an updated SHA-256; the checksum does not cover the header. Trailing bytes
- * are kept. A secure-boot signature would become invalid, so patch before signing.
+ * Returns a copy with other flash parameters and an updated SHA-256. The checksum does not cover the header. Trailing bytes are kept. A
+ * secure-boot signature would become invalid, so patch an image before signing it.
  * @throws AIOT_IMAGE_MALFORMED; AIOT_USAGE (the chip has no such speed)
  */
 export function patchEspImage(bytes: Uint8Array, parameters: FlashParameters, what = 'image'): Uint8Array {

@@ -10,11 +10,11 @@ const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 export const birthChipSchema = z.strictObject({
   /** `esp32c3` */
   name: z.string(),
-  /** With package and revision: `ESP32-D0WD-V3 (revision v3.1)`. */
+  /** The chip with package and revision: `ESP32-D0WD-V3 (revision v3.1)`. */
   description: z.string(),
   features: z.array(z.string()),
   crystalMHz: z.number(),
-  /** Lower case with colons; the factory base address. */
+  /** The factory base address, in lower case with colons. */
   mac: z.string(),
   /** `id`: JEDEC, 6 hex digits. */
   flash: z.strictObject({ id: z.string(), bytes: z.int().nullable() }),
@@ -28,21 +28,21 @@ export const birthChipSchema = z.strictObject({
 export type BirthChip = z.output<typeof birthChipSchema>;
 
 /**
- * A device's birth certificate: the data written, the device, the author, and the time. It is signed by the operator like a release,
- * stored in the registry, and checked by `aiot device verify`. Times are milliseconds since 1970.
+ * A device's birth certificate: the written data, the device, the operator, and the time. The operator signs it like a release. It is
+ * stored in the registry and checked by `aiot device verify`. Times are milliseconds since 1970.
  */
 export const birthSchema = z.strictObject({
   spec: z.literal('aiot-birth/1'),
   device: z.strictObject({ name, id: z.string(), type: name }),
   /** `fingerprint`: SHA-256 of the DER. */
   certificate: z.strictObject({ fingerprint: sha256, expires: z.int() }),
-  /** null = provisioned into files: no board was connected. */
+  /** null = provisioned into files, without a connected board. */
   chip: birthChipSchema.nullable(),
-  /** Read from the board, or given by the user. */
+  /** MAC read from the board, or given by the user. */
   mac: z.string().nullable(),
   /** The guide's decimal chip id. */
   chipId: z.string().nullable(),
-  /** Files written to flash or disk. `offset` null = a file without a place in flash. */
+  /** Files written to flash or disk. `offset` is null for a file that is not in flash. */
   images: z.array(
     z.strictObject({ name: z.string(), offset: z.int().min(0).nullable(), bytes: z.int().min(0), sha256 }),
   ),

@@ -3,7 +3,9 @@ import { keyIdOf, publicKeyOf, signBytes, verifyBytes } from '../../core/crypto.
 import { AiotError } from '../../core/errors.js';
 import { issueText } from '../../core/issues.js';
 
-/** The payload's exact bytes (base64) and signatures over them: no canonical JSON is needed. */
+/**
+ * The payload's exact bytes (base64) and signatures over them. No canonical JSON is needed, because the signed bytes themselves are sent.
+ */
 export const envelopeSchema = z.strictObject({
   payload: z.base64(),
   signatures: z.array(z.strictObject({ keyid: z.string(), sig: z.base64() })).min(1),
@@ -35,7 +37,10 @@ export function trustRootOf(publicKey: string): TrustRoot {
   };
 }
 
-/** Signs the JSON of a value with one private key (PKCS#8 PEM). Its `spec` gives the type, so that one type cannot pass for another. */
+/**
+ * Signs the JSON of a value with one private key (PKCS#8 PEM). Its `spec` contains the type, so that a value of one type is not accepted
+ * as another.
+ */
 export function signPayload(value: { spec: string }, privatePem: string): Envelope {
   const payload = Buffer.from(JSON.stringify(value));
   const keyid = keyIdOf(publicKeyOf(privatePem));
@@ -46,8 +51,8 @@ export function signPayload(value: { spec: string }, privatePem: string): Envelo
 }
 
 /**
- * Returns the payload's bytes and the signing keys, after verifying that enough release keys signed it. `what` is its
- * name for errors. @throws AIOT_MANIFEST_MALFORMED, AIOT_SIGNATURE_INVALID
+ * Returns the payload's bytes and the ids of the signing keys, after verifying that enough release keys signed it. `what` is its name for
+ * errors. @throws AIOT_MANIFEST_MALFORMED, AIOT_SIGNATURE_INVALID
  */
 export function checkedPayload(
   value: unknown,
@@ -66,7 +71,7 @@ export function checkedPayload(
   );
 }
 
-/** The distinct ids in `keyids` whose signature is valid. */
+/** The distinct ids in `keyids` whose signatures are valid. */
 export function validSigners(
   envelope: Envelope,
   keys: TrustRoot['keys'],

@@ -13,30 +13,30 @@ const artifactSchema = z.strictObject({
 
 const anything = z.record(z.string(), z.unknown());
 
-/** Data type of a model; `mixed`: int8 with some layers of a wider type. */
+/** Data type of a model. `mixed`: int8 with some layers of a wider type. */
 export const networkModes = ['float32', 'float16', 'dynamic', 'int8', 'int16x8', 'mixed'] as const;
 
 const digest = z.string().regex(digestPattern);
 
 /**
- * A manifest's description of a model besides its bytes, so that the signature covers it too. Recordings, standardization and
+ * The description of a model in its manifest, so that the signature covers it as well. Recordings, standardization and
  * golden vectors are in the files, which are signed by their hashes.
  */
 export const modelPartSchema = z.strictObject({
-  /** `network`: only a .tflite file, without signal processing; devices cannot run it. */
+  /** `network`: only a .tflite file, without signal processing. Devices cannot run it. */
   kind: z.enum(['model', 'network']),
   /** Signal processing from samples to inputs; null = unknown. */
   signal: anything.nullable(),
   /** Class → recorded labels. */
   labels: z.record(z.string(), z.array(z.string())),
-  /** Meaning of the outputs, thresholds included. */
+  /** Meaning of the outputs, including thresholds. */
   answer: anything.nullable(),
   quantization: z.strictObject({ mode: z.enum(networkModes), input: z.string(), output: z.string() }),
   /** Metrics on data not used for training, with their intervals; null = never evaluated. */
   metrics: anything.nullable(),
   /** The limits that it has passed. */
   gates: z.array(anything),
-  /** Digest of the evaluation with these metrics. */
+  /** Digest of the evaluation that determined these metrics. */
   evaluation: digest.nullable(),
   dataset: z.strictObject({ name: z.string(), digest }).nullable(),
   /** Digest of the project's settings that determine the trained model. */
@@ -56,8 +56,8 @@ export const bundleFileSchema = z.strictObject({
 });
 
 /**
- * The signed part. Times are milliseconds since 1970. `sequence` increases strictly over a fleet's releases of one kind,
- * independently of `version`; `floor` is the smallest sequence that a device may accept after committing this one.
+ * The signed part. Times are milliseconds since 1970. Over a fleet's releases of one kind, `sequence` strictly increases, independently
+ * of `version`. `floor` is the smallest sequence that a device may accept after committing this release.
  */
 export const manifestSchema = z.strictObject({
   spec: z.literal('aiot-manifest/1'),
@@ -75,7 +75,7 @@ export const manifestSchema = z.strictObject({
   interface: z.int().min(1).default(1),
   /** Description of a model; absent for other kinds. */
   model: modelPartSchema.optional(),
-  /** The files in the artifact with their hashes, so that a changed byte can be attributed to a file. */
+  /** The files in the artifact with their hashes, which show the file that a changed byte belongs to. */
   files: z.array(bundleFileSchema).optional(),
 });
 
@@ -90,7 +90,7 @@ export function signManifest(manifest: UnsignedManifest, privatePem: string): En
 }
 
 /**
- * Checks the signatures first, then the schema: unsigned bytes are never parsed as a manifest.
+ * Checks the signatures first, then the schema, so that unsigned bytes are never parsed as a manifest.
  * @throws AIOT_MANIFEST_MALFORMED, AIOT_SIGNATURE_INVALID
  */
 export function verifyManifest(value: unknown, trust: TrustRoot): Manifest {

@@ -8,7 +8,7 @@ const role = z.strictObject({ keyids: z.array(z.string()).min(1), threshold: z.i
 
 type KeyRole = z.output<typeof role>;
 
-/** `targets` signs releases: for a device without root support, its keys are the trust root. */
+/** Roles of keys. `targets` signs releases; its keys are the trust root of a device without root support. */
 export const rootRoles = ['root', 'targets', 'timestamp'] as const;
 
 export type RootRole = (typeof rootRoles)[number];
@@ -34,13 +34,13 @@ export type Root = z.output<typeof rootSchema>;
 /** The current basis of trust: a root, or the bare trust root that preceded all roots. */
 export interface HeldRoot {
   version: number;
-  /** null = never */
+  /** Expiry, ms since 1970; null = never. */
   expires: number | null;
   keys: TrustRoot['keys'];
   roles: { root: KeyRole; targets: KeyRole; timestamp: KeyRole | null };
 }
 
-/** A bare trust root's release keys also serve as its root keys: they sign the first root with separate roles. */
+/** Converts a bare trust root. Its release keys are also its root keys, because they sign the first root with separate roles. */
 export function heldTrust({ version, keys, roles: { release } }: TrustRoot): HeldRoot {
   return { version, expires: null, keys, roles: { root: release, targets: release, timestamp: null } };
 }
@@ -59,15 +59,15 @@ export function cosign(envelope: Envelope, privatePem: string): Envelope {
   return { payload: envelope.payload, signatures: [...others, { keyid, sig }] };
 }
 
-/** Rules of the chain to check: all of them, except in attack tests. */
+/** Rules of the chain that are checked: all of them, except in attack tests. */
 interface RootRules {
   signatures: boolean;
   version: boolean;
 }
 
 /**
- * Verifies the root after `held` by TUF's rules: enough signatures for the held root and for itself, and the next
- * version number. Expiry is not checked, because the path to the newest root leads through expired ones.
+ * Verifies the root after `held` by TUF's rules: enough signatures by the keys of the held root and by its own, and the next version
+ * number. Expiry is not checked, because there may be expired roots on the way to the newest one.
  * @throws AIOT_MANIFEST_MALFORMED, AIOT_TRUST_SIGNATURES, AIOT_TRUST_VERSION
  */
 export function nextRoot(
@@ -87,7 +87,10 @@ export function nextRoot(
   );
 }
 
-/** A root that was verified before, from an identity or the platform's own store. @throws AIOT_MANIFEST_MALFORMED, AIOT_TRUST_SIGNATURES */
+/**
+ * Reads a root that was verified before, from an identity or the platform's own store. @throws AIOT_MANIFEST_MALFORMED,
+ * AIOT_TRUST_SIGNATURES
+ */
 export function rootIn(value: unknown): Root {
   const envelope = envelopeOf(value, 'root');
   const root = parsed(envelope, rootSchema, 'root');
@@ -96,8 +99,8 @@ export function rootIn(value: unknown): Root {
 }
 
 /**
- * Whether nothing that a role signed under `before` is valid under `after`, because too few of its keys remain. Only then may the state
- * derived from it, such as the highest sequence, be reset: no old release can return.
+ * Whether so few of a role's keys remain that nothing signed under `before` is valid under `after`. Only then may the state derived from
+ * it, such as the highest sequence, be reset, because old releases are no longer valid.
  */
 export function roleReplaced(before: KeyRole | null, after: KeyRole | null): boolean {
   if (before === null || after === null) return before !== after;
@@ -137,7 +140,7 @@ function requireSigned(
   );
 }
 
-/** A role whose threshold can never be reached would lock everyone out permanently. */
+/** Rejects a role whose threshold can never be reached, because it would lock everyone out permanently. */
 function requireUsable({ keys, roles, version }: Root, name: RootRole): void {
   const { keyids, threshold } = roles[name];
   const usable = new Set(keyids.filter((id) => keys[id] && keyIdOf(keys[id].publicKey) === id)).size;
@@ -152,20 +155,20 @@ const sequence = z.int().min(0);
 const digest = z.string().regex(digestPattern);
 
 /**
- * The newest release, signed by the platform with its own key for a short time. An attacker who withholds newer releases from a device
- * must also withhold this, and then it expires. Times are ms since 1970.
+ * A statement about the newest releases. The platform signs it with its own key, and it is valid for a short time. An attacker who
+ * withholds newer releases from a device must also withhold the statement, and then the last one expires. Times are ms since 1970.
  */
 export const timestampSchema = z.strictObject({
   spec: z.literal('aiot-timestamp/1'),
-  /** Strictly increasing. */
+  /** Version, which strictly increases. */
   version: z.int().min(1),
   issued: z.int(),
   expires: z.int(),
-  /** The newest root; `digest` of its payload. */
+  /** The newest root. `digest`: of its payload. */
   root: z.strictObject({ version: z.int().min(1), digest }),
-  /** The highest sequence of each kind; 0 = none. */
+  /** The highest sequence of each kind; 0 = no release. */
   newest: z.strictObject({ model: sequence, firmware: sequence, config: sequence }),
-  /** The newest manifest of each name, as many as fit; `digest` of its payload. */
+  /** The newest manifest of each name, as many as fit. `digest`: of its payload. */
   releases: z.array(
     z.strictObject({ kind: z.enum(['model', 'firmware', 'config']), name: z.string(), sequence, digest }),
   ),
@@ -181,7 +184,7 @@ export function payloadDigest({ payload }: Envelope): string {
   return digestOf(Buffer.from(payload, 'base64'));
 }
 
-/** @throws AIOT_MANIFEST_MALFORMED, AIOT_TIMESTAMP_INVALID */
+/** Checks the signatures (unless `signed` is false), then the schema. @throws AIOT_MANIFEST_MALFORMED, AIOT_TIMESTAMP_INVALID */
 export function verifyTimestamp(value: unknown, held: HeldRoot, signed = true): Timestamp {
   const envelope = envelopeOf(value, 'timestamp');
   const { timestamp } = held.roles;
@@ -195,7 +198,7 @@ export function verifyTimestamp(value: unknown, held: HeldRoot, signed = true): 
   return parsed(envelope, timestampSchema, 'timestamp');
 }
 
-/** Why the timestamp shows that this manifest was not published; null = no contradiction. */
+/** The reason why a manifest was not published according to the timestamp; null = no contradiction. */
 export function unpublished(
   { kind, name, sequence: own }: Pick<Manifest, 'kind' | 'name' | 'sequence'>,
   payload: string,

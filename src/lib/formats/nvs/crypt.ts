@@ -12,10 +12,10 @@ import {
   nvsPageStates,
 } from './types.js';
 
-/** Two AES-256 keys, for data and tweak: 64 bytes. */
+/** Size of the two AES-256 keys for data and tweak, bytes. */
 export const nvsKeyBytes = 64;
 
-/** The nvs_keys partition: the keys, their CRC, and 0xff. */
+/** Size of the nvs_keys partition, bytes. It contains the keys, their CRC, and 0xff. */
 export const nvsKeysPartitionBytes = 4096;
 
 /**
@@ -30,7 +30,7 @@ export function encryptNvs(bytes: Uint8Array, keys: Uint8Array): Uint8Array {
   });
 }
 
-/** Reverses `encryptNvs`; with wrong keys the entries have wrong CRCs. */
+/** Reverses `encryptNvs`. With wrong keys, the CRCs of the entries are wrong. */
 export function decryptNvs(bytes: Uint8Array, keys: Uint8Array): Uint8Array {
   return everyEntry(bytes, (entry, tweak) => {
     const cipher = createDecipheriv('aes-256-xts', requireKeys(keys), tweak);
@@ -38,7 +38,7 @@ export function decryptNvs(bytes: Uint8Array, keys: Uint8Array): Uint8Array {
   });
 }
 
-/** Creates the partition that contains the keys in flash. */
+/** Creates the flash partition that contains the keys. */
 export function writeNvsKeys(keys: Uint8Array): Uint8Array {
   const bytes = Buffer.alloc(nvsKeysPartitionBytes, 0xff);
   bytes.set(requireKeys(keys));
@@ -75,7 +75,7 @@ function everyEntry(bytes: Uint8Array, change: (entry: Uint8Array, tweak: Buffer
   return changed;
 }
 
-/** XTS with two equal keys is insecure; OpenSSL rejects it, too. */
+/** Two equal keys make XTS insecure. OpenSSL rejects them as well. */
 function requireKeys(keys: Uint8Array): Uint8Array {
   const same = Buffer.compare(keys.subarray(0, 32), keys.subarray(32)) === 0;
   if (keys.length === nvsKeyBytes && !same) return keys;
@@ -93,8 +93,8 @@ function malformed(at: number, what: string): AiotError {
 }
 
 /**
- * The keys that an NVS is encrypted with; null if it is a plain one. Keys of an earlier, encrypted NVS may exist next to a plain
- * one: if it is readable without keys, it is plain.
+ * The keys with which an NVS is encrypted; null if it is not encrypted. Keys of an earlier, encrypted NVS may remain, so an NVS that is
+ * readable without keys counts as not encrypted.
  * @param keys the nvs_keys partition, or its first page; null = there is none
  * @throws AIOT_FILE_MALFORMED for damaged keys of an NVS that is unreadable without them
  */

@@ -17,15 +17,16 @@ const columns = ['key', 'type', 'encoding', 'value'] as const;
 type Row = Record<(typeof columns)[number], string>;
 
 export interface NvsCsvOptions {
-  /** Name for messages. */
+  /** Name of the file, for messages. */
   file?: string;
-  /** Values too long for this version are rejected with their line. */
+  /** Format version. Values that are too long for it are rejected, with their line. */
   version?: NvsVersion;
 }
 
 /**
- * The CSV format of ESP-IDF's generator: `key,type,encoding,value`, type `namespace`, `data` or `file`. A namespace may be reopened, and
- * the following rows are then added to it (ESP-IDF's generator adds them to the newest one). Wi-Fi's namespaces get no extra entries.
+ * Parses the CSV format of ESP-IDF's generator: `key,type,encoding,value`, with the types `namespace`, `data` and `file`. If a namespace
+ * occurs again, the following rows are added to it (ESP-IDF's generator adds them to the newest one). Wi-Fi's namespaces get no extra
+ * entries.
  * @param readFile for rows of type `file`, with the path as written
  * @throws AIOT_FILE_MALFORMED, AIOT_NVS_UNFIT (file:line), and the errors of `readFile`
  */
@@ -84,7 +85,7 @@ async function itemOf(
   return placed(place, () => nvsValue({ namespace, key }, encoding, bytes));
 }
 
-/** Reads a file, adding the line that names it to errors. */
+/** Reads a file. Errors contain the line that refers to it. */
 async function readNamed(path: string, readFile: (path: string) => Promise<Uint8Array>, place: string) {
   try {
     return await readFile(path);
@@ -94,7 +95,7 @@ async function readNamed(path: string, readFile: (path: string) => Promise<Uint8
   }
 }
 
-/** Writes values as CSV for `parseNvsCsv`; blobs in base64. Reading changes `\r\n` and `\r` in strings to `\n`. */
+/** Writes values as CSV for `parseNvsCsv`, with blobs in base64. When it is read, `\r\n` and `\r` in strings become `\n`. */
 export function writeNvsCsv({ namespaces, entries }: Pick<NvsContents, 'namespaces' | 'entries'>): string {
   const rows = namespaces.flatMap((namespace) => [
     [namespace, 'namespace', '', ''],
@@ -131,7 +132,7 @@ function malformed(place: string, what: string): AiotError {
 
 /**
  * A value from the text or file of a CSV row. Encodings: numbers, `string`, `binary` (raw bytes), `hex2bin`,
- * `base64`, `blob_fill(LENGTH;0xBYTE)` and `blob_sz_fill(…)` (padded to the length; the second preceded by its size, u32).
+ * `base64`, `blob_fill(LENGTH;0xBYTE)` and `blob_sz_fill(…)` (both padded to the length; the second is preceded by its size, u32).
  * @throws AIOT_NVS_UNFIT; strings and blobs are not shown, because they may be secret
  */
 function nvsValue(place: { namespace: string; key: string }, encoding: string, bytes: Uint8Array): NvsEntry {

@@ -22,10 +22,10 @@ import {
 } from './types.js';
 
 /**
- * Reads the values of an NVS partition, as written by a generator or a device; both versions.
+ * Reads the values of an NVS partition of either version, as written by a generator or a device.
  * Source: ESP-IDF, "Non-Volatile Storage Library", Internals.
  * @param bytes not encrypted: see `decryptNvs`
- * @param salvage reads as much as possible of a damaged one; the damage is in `problems`
+ * @param salvage reads as much as possible of a damaged partition; the damage is in `problems`
  * @throws AIOT_FILE_MALFORMED with the offset and the reason
  */
 export function readNvs(bytes: Uint8Array, { salvage = false } = {}): NvsContents {
@@ -57,7 +57,7 @@ export function readNvs(bytes: Uint8Array, { salvage = false } = {}): NvsContent
   };
 }
 
-/** Checks across pages: only one is active, and it is the newest. */
+/** Checks the pages together: sequence numbers are unique, a page is active, and it is the newest one. */
 function pagesTogether(read: readonly ReadPage[]): NvsProblem[] {
   const used = read.filter(({ page }) => page.sequence !== null);
   const newest = Math.max(...used.map(({ page }) => page.sequence!));
@@ -78,7 +78,7 @@ function pagesTogether(read: readonly ReadPage[]): NvsProblem[] {
   return problems;
 }
 
-/** Valid headers without a single valid entry: typical of an encrypted partition. */
+/** Whether there are valid headers but not a single valid entry, which is typical of an encrypted partition. */
 function unreadable(read: readonly ReadPage[]): boolean {
   const used = read.filter(({ page }) => page.version !== null && page.written > 0);
   return used.length > 0 && used.every(({ entries }) => entries.length === 0);
@@ -101,8 +101,8 @@ interface ReadValues {
 }
 
 /**
- * Values of entries, oldest page first: of duplicates, the newer counts. A namespace's name may come
- * after its entries.
+ * Reads the values of entries, the oldest page first, so that the newer of two duplicates is used. A namespace's name may come after its
+ * entries.
  */
 function readValues(raw: readonly RawEntry[]): ReadValues {
   const problems: NvsProblem[] = [];
@@ -132,7 +132,7 @@ function readValues(raw: readonly RawEntry[]): ReadValues {
       );
     const value = entryValue(entry, namespace, parts, used, say);
     if (value === null) continue;
-    // Drivers look up a key with its type: two types are two values.
+    // Drivers look up a key together with its type, so two types are two values.
     const name = `${namespace} ${entry.key} ${value.type}`;
     if (values.has(name)) say(entry, `${namespace}.${entry.key} is there twice; the later counts`);
     values.set(name, value);
@@ -166,8 +166,8 @@ type Say = (entry: RawEntry, reason: string, at?: number) => void;
 const numberTypes = Object.entries(nvsNumbers) as [NvsNumberType, (typeof nvsNumbers)[NvsNumberType]][];
 
 /**
- * The value that starts at an entry; null if it is damaged. `parts`: the available chunks of a blob, by count and first
- * number; chunks in use are added to `used`.
+ * Reads the value that starts at an entry; returns null if it is damaged. `parts`: the available chunks of a blob, by count and first
+ * number. Chunks that are used are added to `used`.
  */
 function entryValue(
   entry: RawEntry,
@@ -233,7 +233,7 @@ function numberOf(
   return { ...place, type, value };
 }
 
-/** The data after an entry, with its length and CRC checked. */
+/** The data after an entry, after its length and CRC have been checked. */
 function dataOf(entry: RawEntry, say: Say): Buffer | null {
   const size = entry.data.readUInt16LE(0);
   const room = entry.tail.length;
@@ -261,7 +261,7 @@ function dataOf(entry: RawEntry, say: Say): Buffer | null {
   return data;
 }
 
-/** An entry in use with a valid CRC, and the whole data entries after it. */
+/** An entry in use with a valid CRC, and the data entries after it. */
 interface RawEntry {
   /** Offset in the partition. */
   offset: number;
@@ -271,7 +271,7 @@ interface RawEntry {
   key: string;
   /** The last 8 bytes of the entry. */
   data: Buffer;
-  /** (span - 1) × 32 bytes. */
+  /** The data entries, (span - 1) × 32 bytes. */
   tail: Buffer;
 }
 
@@ -327,7 +327,7 @@ function readPage(bytes: Buffer, offset: number): ReadPage {
 
 type SayAt = (at: number, reason: string) => void;
 
-/** Visits the entries in order, by the state map. */
+/** Visits the entries in order, according to the state map. */
 function walk(bytes: Buffer, { page, entries }: ReadPage, say: SayAt): void {
   const states = Array.from({ length: nvsEntries }, (_, i) => (bytes[32 + (i >> 2)]! >> ((i & 3) * 2)) & 3);
   const count = (state: number) => states.filter((each) => each === state).length;
@@ -351,7 +351,7 @@ function walk(bytes: Buffer, { page, entries }: ReadPage, say: SayAt): void {
   }
 }
 
-/** Returns the number of entries it spans; 1 if it is damaged. */
+/** Reads an entry and returns the number of entries that it spans; 1 if it is damaged. */
 function readEntry(
   bytes: Buffer,
   i: number,
@@ -399,7 +399,7 @@ function readEntry(
   return span;
 }
 
-/** The whole pages of a partition. */
+/** The complete pages of a partition. */
 export function pagesOf(bytes: Uint8Array): Buffer[] {
   const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   return Array.from({ length: Math.floor(all.length / nvsPageBytes) }, (_, i) =>

@@ -5,7 +5,7 @@ export const nvsPageBytes = 4096;
 
 export const nvsEntryBytes = 32;
 
-/** Number of entries in a page, after its header and the state map (32 bytes each). */
+/** Number of entries in a page. The header and the state map take 32 bytes each. */
 export const nvsEntries = 126;
 
 export const nvsFirstEntry = 64;
@@ -20,10 +20,10 @@ export const nvsPageStates = {
 
 export type NvsPageState = keyof typeof nvsPageStates;
 
-/** Two bits in the state map. */
+/** Values of an entry's two bits in the state map. */
 export const entryStates = { empty: 0b11, written: 0b10, erased: 0b00 } as const;
 
-/** Number types, with their code in an entry and their range. */
+/** Number types, with their code in an entry, their size and their range. */
 export const nvsNumbers = {
   u8: { code: 0x01, bytes: 1, min: 0n, max: 0xffn },
   i8: { code: 0x11, bytes: 1, min: -0x80n, max: 0x7fn },
@@ -39,10 +39,10 @@ export type NvsNumberType = keyof typeof nvsNumbers;
 
 export const typeCodes = { string: 0x21, blob: 0x41, blobData: 0x42, blobIndex: 0x48 } as const;
 
-/** The chunk index of an entry that is not a chunk. */
+/** Chunk index of an entry that is not a chunk. */
 export const noChunk = 0xff;
 
-/** Maximum lengths. A version 2 blob can span pages; a version 1 blob or any string cannot. Bytes, including a string's NUL. */
+/** Maximum lengths in bytes, including a string's NUL. A version 2 blob can span pages; a version 1 blob and any string cannot. */
 export const nvsLongest = { 1: { string: 1984, blob: 1984 }, 2: { string: 4000, blob: 508_000 } } as const;
 
 export const nvsVersions = [1, 2] as const;
@@ -70,17 +70,17 @@ export interface NvsPage {
   /** Offset in the partition. */
   offset: number;
   state: NvsPageState;
-  /** Incremented with each page that is begun; null = empty or damaged. */
+  /** Incremented with each page that is started; null = the page is empty or damaged. */
   sequence: number | null;
   version: NvsVersion | null;
-  /** Numbers of 32-byte entries: in use, erased, never written. */
+  /** Number of 32-byte entries that are in use, erased, and never written. */
   written: number;
   erased: number;
   free: number;
 }
 
 export interface NvsProblem {
-  /** Offset of the byte in the partition. */
+  /** Offset of the wrong byte in the partition. */
   offset: number;
   reason: string;
 }
@@ -101,12 +101,12 @@ export function nvsCrc(...parts: Uint8Array[]): number {
   return crc32(Buffer.concat(parts), 0xffffffff) >>> 0;
 }
 
-/** CRC of an entry: covers all but the CRC itself. */
+/** CRC of an entry, which covers everything but the CRC itself. */
 export function entryCrc(entry: Uint8Array): number {
   return nvsCrc(entry.subarray(0, 4), entry.subarray(8, 32));
 }
 
-/** CRC of a page's header: covers sequence, version and reserved bytes, but not the state, which changes. */
+/** CRC of a page's header. It covers sequence, version and reserved bytes, but not the state, which changes. */
 export function headerCrc(page: Uint8Array): number {
   return nvsCrc(page.subarray(4, 28));
 }

@@ -21,7 +21,10 @@ import {
 const unfit = errorMaker('AIOT_NVS_UNFIT');
 
 export interface WriteNvsOptions {
-  /** Size of the partition, bytes: whole pages of 4096. With 3 or more pages the last stays empty, because the driver needs one. */
+  /**
+   * Size of the partition, bytes: whole pages of 4096. If there are 3 or more pages, the last one stays empty, because the driver needs
+   * one.
+   */
   size: number;
   version?: NvsVersion;
 }
@@ -32,7 +35,7 @@ const largestFlash = 0x800_0000;
 /**
  * Builds an NVS partition of these values, laid out like ESP-IDF's generator: in the given order, with namespaces numbered by
  * first use. Source: ESP-IDF, "Non-Volatile Storage Library" and "NVS Partition Generator Utility".
- * @throws AIOT_NVS_UNFIT for a value NVS cannot hold, a duplicate key, or too many values
+ * @throws AIOT_NVS_UNFIT for a value that NVS cannot store, a duplicate key, or too many values
  */
 export function writeNvs(items: readonly NvsItem[], { size, version = 2 }: WriteNvsOptions): Uint8Array {
   if (!Number.isInteger(size) || size < nvsPageBytes || size % nvsPageBytes !== 0) {
@@ -61,7 +64,7 @@ export function writeNvs(items: readonly NvsItem[], { size, version = 2 }: Write
 
 const inHex = (size: number) => (Number.isInteger(size) && size >= 0 ? hex(size) : `${size}`);
 
-/** 6000 most likely means 0x6000; otherwise suggests the next size with enough space. */
+/** Suggests a valid size: 6000 most likely means 0x6000; otherwise the next size with enough space. */
 function betterSize(size: number): string {
   const asHex = Number.parseInt(`${size}`, 16);
   if (/^\d+$/.test(`${size}`) && asHex > 0 && asHex % nvsPageBytes === 0)
@@ -101,7 +104,7 @@ function single(pages: NvsPages, namespace: number, type: number, key: string, d
 }
 
 /**
- * Writes a string or a version 1 blob, which must be on one page. It leaves the page's last entry free, except for a string that needs a
+ * Writes a string or a version 1 blob, which must be on one page. The page's last entry stays free, except for a string that needs a
  * whole page. Drivers can write such a string; ESP-IDF's generator cannot.
  */
 function whole(pages: NvsPages, namespace: number, type: number, key: string, data: Uint8Array): void {
@@ -111,7 +114,7 @@ function whole(pages: NvsPages, namespace: number, type: number, key: string, da
   pages.write({ namespace, type, span, chunk: noChunk, key, data: sizeAndCrc(data) }, data);
 }
 
-/** Writes a version 2 blob: as much as fits on this page, the rest on the next ones, followed by an index. */
+/** Writes a version 2 blob: as much as fits on this page and the rest on the next ones, followed by an index. */
 function chunks(pages: NvsPages, namespace: number, key: string, data: Uint8Array): void {
   if (pages.room < 1) pages.open();
   let count = 0;
@@ -157,7 +160,7 @@ function assemble({ pages }: NvsPages, size: number): Uint8Array {
   return image;
 }
 
-/** The 32 bytes that start an entry; CRC and missing values are filled in. */
+/** The first 32 bytes of an entry. CRC and missing values are filled in. */
 interface EntryHead {
   namespace: number;
   type: number;
@@ -195,7 +198,7 @@ class NvsPages {
     return nvsEntries - this.used;
   }
 
-  /** Writes head and data (whole entries, padded with 0xff); the caller has checked that they fit. */
+  /** Writes the head and the data (whole entries, padded with 0xff). The caller has checked that they fit. */
   write(head: EntryHead, data: Uint8Array = new Uint8Array()): void {
     const entry = Buffer.alloc(nvsEntryBytes, 0xff);
     entry.set([head.namespace, head.type, head.span, head.chunk]);
@@ -211,7 +214,7 @@ class NvsPages {
     const page = this.pages.at(-1)!;
     if (this.used >= nvsEntries) throw new RangeError('data extends past the end of an NVS page');
     page.set(bytes, nvsFirstEntry + this.used * nvsEntryBytes);
-    // From empty (11) to written (10): the lower of its two bits.
+    // Changes the entry's state from empty (11) to written (10) by clearing the lower of its two bits.
     const bit = this.used * 2;
     page[32 + (bit >> 3)]! &= ~(1 << (bit & 7));
     this.used++;
@@ -219,7 +222,7 @@ class NvsPages {
 }
 
 /**
- * Rejects values that NVS cannot hold: names of more than 15 bytes, numbers out of range, values too long for the version.
+ * Rejects values that NVS cannot store: names of more than 15 bytes, numbers out of range, values too long for the version.
  * @throws AIOT_NVS_UNFIT; messages never show a string or a blob, which may be secret
  */
 export function checkItem(item: NvsItem, version: NvsVersion): void {

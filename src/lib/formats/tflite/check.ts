@@ -35,11 +35,11 @@ export function checkGraph(graph: Graph): void {
     const made = row.outputs?.(options as never) ?? 1;
     if (inputs.length < row.inputs[0] || inputs.length > row.inputs[1] || outputs.length !== made)
       throw malformed(where, `${inputs.length} inputs and ${outputs.length} outputs`);
-    // TFLite Micro reads as many inputs as this option says.
+    // TFLite Micro reads as many inputs as the option valuesCount specifies.
     if (op === 'PACK' && options.valuesCount !== inputs.length)
       throw malformed(where, `${inputs.length} inputs, but valuesCount is ${options.valuesCount}`);
     inputs.forEach((index, place) => {
-      // Only inputs after the required ones may be omitted, and elements of a list never.
+      // Inputs after the required ones may be omitted, but never elements of a list.
       const omissible = place >= row.inputs[0] && op !== 'CONCATENATION' && op !== 'PACK';
       if (index === -1 && (omissible || optional.includes(place))) return;
       if (!ready(index))
@@ -59,7 +59,9 @@ export function checkGraph(graph: Graph): void {
     if (!ready(index)) throw malformed('outputs', `tensor ${index} is not produced by any operator`);
 }
 
-/** Rejects states that have another use, or do not start with real zeros. Files cannot store other initial values of states. */
+/**
+ * Rejects states that are also used elsewhere, or that do not start with real zeros. Files cannot store other initial values of states.
+ */
 function checkStates(graph: Graph): void {
   const uses = graph.operators.flatMap(({ inputs }) => inputs);
   graph.operators.forEach(({ op, inputs }, position) => {
@@ -92,14 +94,14 @@ function checkTensor(tensor: Tensor, index: number): void {
   const { scale, zeroPoint, axis } = quantization;
   if (scale.length === 0 || scale.length !== zeroPoint.length)
     throw malformed(where, `${scale.length} scales but ${zeroPoint.length} zero points`);
-  // Files contain single precision: a number with more digits would change when written.
+  // Files store scales in single precision, so a number with more digits would change when written.
   const long = scale.find((value) => Math.fround(value) !== value);
   if (long !== undefined) throw malformed(where, `expected a float32 scale (Math.fround), got ${long}`);
   if (scale.length > 1 && shape[axis] !== scale.length)
     throw malformed(where, `${scale.length} scales for dimension ${axis} of [${shape}]`);
 }
 
-/** Operators for which TFLite Micro compares the scales itself, exactly. */
+/** Operators whose scales TFLite Micro compares itself, and exactly. */
 const exactScale: readonly OperatorName[] = ['CONCATENATION', 'REDUCE_MAX', 'REDUCE_MIN'];
 
 const weighted: readonly OperatorName[] = [
@@ -110,8 +112,8 @@ const weighted: readonly OperatorName[] = [
 ];
 
 /**
- * Rejects integer operators with invalid scales that TFLite Micro would not notice, so that it would compute wrong results. Source:
- * quantization specification of TFLite. Other scales are checked by TFLite Micro's Prepare functions.
+ * Rejects integer operators with invalid scales that TFLite Micro would not detect, so that it would compute wrong results. TFLite
+ * Micro's Prepare functions check other scales. Source: quantization specification of TFLite.
  * @throws AIOT_TFLITE_MALFORMED
  */
 export function checkQuantization({ tensors, operators }: Graph): void {
@@ -129,7 +131,7 @@ export function checkQuantization({ tensors, operators }: Graph): void {
       for (const { type } of alike)
         if (type !== alike[0]?.type && alike.some(isQuantized))
           throw malformed(where, `expected ${what} of one type, got ${alike[0]?.type} and ${type}`);
-    // An operator without output stores its input.
+    // An operator without an output stores its input, so the scale is compared with that input's.
     const against = output ?? taken[0];
     if (against === undefined || !isQuantized(against)) return;
     if (scale === 'input' || scale === 'joined')
@@ -159,8 +161,8 @@ export function checkQuantization({ tensors, operators }: Graph): void {
 }
 
 /**
- * If the weights have a single scale, TFLite Micro compares the bias's scale (0 if it has none) with the product of the input's and the
- * weights' scales. They may differ by 2 % of an output step.
+ * Checks the scale of a bias for weights with a single scale. TFLite Micro compares it (0 if it has none) with the product of the input's
+ * and the weights' scales. They may differ by 2 % of an output step.
  */
 function checkBiasScale(
   [input, weights, bias, output]: [Tensor, Tensor, Tensor, Tensor],
@@ -198,7 +200,7 @@ function checkActivation(tensor: Tensor, where: string): void {
     throw malformed(where, `the zero point ${zeroPoint[0]} of ${tensor.name} does not fit ${tensor.type}`);
 }
 
-/** Whether scales agree within a fraction of the larger: the converter may have introduced rounding noise. */
+/** Whether scales agree to within a fraction of the larger one, because the converter may have introduced rounding noise. */
 function equal(a: Quantization | undefined, b: Quantization | undefined, share: number): boolean {
   const [one, other] = [a?.scale[0] ?? Number.NaN, b?.scale[0] ?? Number.NaN];
   return Math.abs(one - other) <= share * Math.max(one, other) && a?.zeroPoint[0] === b?.zeroPoint[0];

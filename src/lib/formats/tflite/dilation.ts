@@ -2,7 +2,10 @@ import type { Operator, OperatorOptions, Tensor } from './graph.js';
 
 type Convolution = Extract<Operator, { op: 'CONV_2D' | 'DEPTHWISE_CONV_2D' }>;
 
-/** The operators that a converter writes for one dilated convolution, in order; the second and fourth only for one dimension. */
+/**
+ * The operators that a converter writes for one dilated convolution, in order. The second and the fourth are written only for one
+ * dimension.
+ */
 interface Chain {
   split: Operator;
   expand: Operator | undefined;
@@ -13,8 +16,8 @@ interface Chain {
 
 /**
  * Replaces the operators that TensorFlow's converter writes for a dilated convolution with an open batch (SPACE_TO_BATCH_ND, the
- * convolution, BATCH_TO_SPACE_ND) by one dilated convolution. The shapes between them are wrong in such a file, because it stores a batch of 1.
- * Chains whose paddings match neither SAME nor VALID stay.
+ * convolution, BATCH_TO_SPACE_ND) by one dilated convolution. The shapes between them are wrong in such a file, because it stores a batch
+ * of 1. Chains whose paddings match neither SAME nor VALID are kept.
  * @param outputs the network's outputs
  */
 export function foldDilation(
@@ -46,7 +49,7 @@ function chainOf(
   outputs: readonly number[],
 ): Chain | undefined {
   if (split.op !== 'SPACE_TO_BATCH_ND') return undefined;
-  // Each of them must be the only reader of the one before.
+  // Each operator must be the only reader of the one before.
   const next = (operator: Operator | undefined): Operator | undefined => {
     const [index = -1] = operator?.outputs ?? [];
     const readers = operators.filter(({ inputs }) => inputs.includes(index));
@@ -98,7 +101,7 @@ function folding(
     };
   }
   const [wide = -1, made = -1] = [expand.outputs[0], convolution.outputs[0]];
-  // The axis of height: before the two last dimensions.
+  // Inserts the axis of height before the last two dimensions.
   const withHeight = ([batch = 1, steps = 1, channels = 1]: number[]) => [batch, 1, steps, channels];
   return {
     operators: [
@@ -113,7 +116,7 @@ function folding(
   };
 }
 
-/** The padding of a dilated convolution that the paddings and crops amount to; undefined if neither of the two. */
+/** The padding of a dilated convolution to which the paddings and crops are equivalent; undefined if it is neither of the two. */
 function paddingOf(
   sizes: readonly number[],
   block: readonly number[],

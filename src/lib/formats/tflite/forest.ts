@@ -24,11 +24,13 @@ export interface Forest {
   leaves: Int32Array;
   roots: Int32Array;
   base: Int32Array;
-  /** Real value of one integer step of the leaves and the base: a power of two. */
+  /** Real value of one integer step of the leaves and the base. It is a power of two. */
   scale: number;
 }
 
-/** One tree with real leaves. References are as in `Forest`, but to nodes and leaves of this tree, in any order. */
+/**
+ * One tree with real leaves. References are as in `Forest`, but they refer to nodes and leaves of this tree, which may be in any order.
+ */
 export interface RealTree {
   feature: ArrayLike<number>;
   /** `orderKey` of each node's threshold. */
@@ -59,18 +61,18 @@ export function keyOfBits(own: number): number {
   return own < 0 ? -(own & 0x7fffffff) | 0 : own;
 }
 
-/** The float32 with this key. */
+/** The float32 number that has this key. */
 export function keyValue(key: number): number {
   bits.setInt32(0, key < 0 ? -key | 0x80000000 : key);
   return bits.getFloat32(0);
 }
 
-/** Largest allowed magnitude of a sum. Every integer up to it is exact as a float32. */
+/** Maximum magnitude of a sum. Every integer up to it is exact as a float32. */
 const largestSum = 2 ** 24;
 
 /**
- * Builds a graph with one FOREST. Equal leaves are stored once. The scale is nearly the finest for which no sum can exceed 24 bits. Each output
- * differs from the sum of the real values by at most half a step for each tree and half a step for the base.
+ * Builds a graph with one FOREST. Equal leaves are stored once. The scale is nearly the finest one for which no sum can exceed 24 bits.
+ * Each output differs from the sum of the real values by at most half a step for each tree and half a step for the base.
  * @param base real values before the first tree, one per output
  * @throws AIOT_TFLITE_MALFORMED (a reference to a missing node, a node with several parents, a leaf that is not finite)
  */
@@ -124,7 +126,7 @@ export function forestGraph(options: {
   };
 }
 
-/** A k, nearly the largest within ±96, for which no sum of values · 2^k, each rounded, exceeds `largestSum`. */
+/** An exponent k between −96 and 96, nearly the largest for which no sum of values · 2^k, each rounded, exceeds `largestSum`. */
 function exponentOf(trees: readonly RealTree[], base: readonly number[]): number {
   const most = base.map(Math.abs);
   const outputs = base.length;

@@ -1,7 +1,7 @@
 /**
- * A model as typed data: the contents of a .tflite file without its layout. The reader creates it, the quantizer rewrites it,
- * the writer writes it, the interpreters run it. Activations are NHWC; layouts of constants as in the TFLite schema
- * (FULLY_CONNECTED [out, in], CONV_2D [out, kh, kw, in], DEPTHWISE_CONV_2D [1, kh, kw, in × multiplier]).
+ * A model as typed data: the contents of a .tflite file without its layout. The reader creates it, the quantizer rewrites it, the writer
+ * writes it, and the interpreters run it. Activations are NHWC. Constants have the layouts of the TFLite schema (FULLY_CONNECTED [out,
+ * in], CONV_2D [out, kh, kw, in], DEPTHWISE_CONV_2D [1, kh, kw, in × multiplier]).
  */
 export type TensorType = 'float32' | 'float16' | 'int8' | 'int16' | 'int32' | 'int64' | 'uint8' | 'bool';
 
@@ -14,7 +14,7 @@ export type TensorData =
   | BigInt64Array
   | Uint8Array;
 
-/** real = scale · (q − zeroPoint). One entry, or one per index of `axis`. Scales are float32 values. */
+/** real = scale · (q − zeroPoint). There is one entry, or one for each index of `axis`. Scales are float32 values. */
 export interface Quantization {
   scale: number[];
   zeroPoint: number[];
@@ -23,14 +23,14 @@ export interface Quantization {
 
 export interface Tensor {
   name: string;
-  /** All dimensions positive; [] is a scalar. */
+  /** All dimensions are positive; [] is a scalar. */
   shape: number[];
   type: TensorType;
-  /** Present = constant. Row-major; float16 as raw 16-bit words, bool as 0/1 bytes. */
+  /** Data of a constant, row-major; absent for other tensors. float16 is stored as raw 16-bit words, bool as bytes 0 and 1. */
   data?: TensorData;
   /**
-   * Present = a variable: it keeps its value between runs. These are its values before the first run and after a reset. A
-   * variable is used either by READ_VARIABLE and ASSIGN_VARIABLE, or as the state of one operator. A state starts with real zeros.
+   * Values of a variable before the first run and after a reset; absent for other tensors. A variable keeps its value between runs. It is
+   * used either by READ_VARIABLE and ASSIGN_VARIABLE, or as the state of one operator. A state starts with real zeros.
    */
   variable?: TensorData;
   quantization?: Quantization;
@@ -51,18 +51,18 @@ interface Pool {
 
 interface Sum {
   activation: Activation;
-  /** int16 only: scales need not be powers of two. Such files have false here; the schema's default is true. */
+  /** For int16 only: scales need not be powers of two. Such files contain false; the schema's default is true. */
   potScaleInt16?: false;
 }
 
-/** Options of each operator; an operator without any has `{}`. */
+/** Options of each operator. An operator without options has `{}`. */
 export interface OperatorOptions {
   FULLY_CONNECTED: {
     activation: Activation;
     keepNumDims: boolean;
     /** Whether float activations are quantized at run time with a zero point; only in dynamic-range files. */
     asymmetricQuantizeInputs?: boolean;
-    /** Type of the bias, only in int16 files: int64, even without a bias. */
+    /** Type of the bias, only in int16 files. It is int64, even if there is no bias. */
     quantizedBiasType?: TensorType;
   };
   CONV_2D: {
@@ -83,7 +83,7 @@ export interface OperatorOptions {
     depthMultiplier: number;
     activation: Activation;
   };
-  /** Inputs: int32 output shape, filter [out, kh, kw, in], x, the optional bias. */
+  /** Inputs: int32 output shape, filter [out, kh, kw, in], x, and the optional bias. */
   TRANSPOSE_CONV: {
     padding: Padding;
     strideH: number;
@@ -114,7 +114,7 @@ export interface OperatorOptions {
   SUM: { keepDims: boolean };
   REDUCE_MAX: { keepDims: boolean };
   REDUCE_MIN: { keepDims: boolean };
-  /** Inputs: x, the axis (an int32 scalar). The output is int32. */
+  /** Inputs: x and the axis (an int32 scalar). The output is int32. */
   ARG_MAX: { outputType?: TensorType };
   ADD: Sum;
   SUB: Sum;
@@ -123,7 +123,7 @@ export interface OperatorOptions {
   MAXIMUM: Record<never, never>;
   MINIMUM: Record<never, never>;
   SQUARED_DIFFERENCE: Record<never, never>;
-  /** Comparisons: the output is bool. */
+  /** Comparisons. The output is bool. */
   EQUAL: Record<never, never>;
   NOT_EQUAL: Record<never, never>;
   GREATER: Record<never, never>;
@@ -132,7 +132,7 @@ export interface OperatorOptions {
   LESS_EQUAL: Record<never, never>;
   /** Inputs: a bool condition, the values where it is true, and those where it is false. */
   SELECT_V2: Record<never, never>;
-  /** Inputs: x, the constant slopes of negative values (int8 with int16 activations). */
+  /** Inputs: x and the constant slopes of negative values (int8 with int16 activations). */
   PRELU: Record<never, never>;
   /** Inputs: the parts in order. */
   CONCATENATION: { axis: number; activation: Activation };
@@ -140,19 +140,22 @@ export interface OperatorOptions {
   PAD: Record<never, never>;
   /** Inputs: x, int32 paddings [rank, 2], the fill value (a scalar of x's type and scale). */
   PADV2: Record<never, never>;
-  /** Inputs: x, int32 permutation. */
+  /** Inputs: x and the int32 permutation. */
   TRANSPOSE: Record<never, never>;
-  /** Inputs: the axis (an int32 scalar), x. One output per split. */
+  /** Inputs: the axis (an int32 scalar) and x. There is one output per split. */
   SPLIT: { numSplits: number };
-  /** Inputs: x, the constant int32 sizes of the parts (one may be −1, the rest), the axis (an int32 scalar). One output per size. */
+  /**
+   * Inputs: x, the constant int32 sizes of the parts (one may be −1, which means the rest), and the axis (an int32 scalar). There is one
+   * output per size.
+   */
   SPLIT_V: { numSplits: number };
-  /** Inputs: the variable. The output is a copy of its present value. */
+  /** Input: the variable. The output is a copy of its current value. */
   READ_VARIABLE: Record<never, never>;
-  /** Inputs: the variable, its new value. It has no output. */
+  /** Inputs: the variable and its new value. There is no output. */
   ASSIGN_VARIABLE: Record<never, never>;
-  /** Inputs: the parts in order, which get a new axis. */
+  /** Inputs: the parts in order. They are joined along a new axis. */
   PACK: { valuesCount: number; axis: number };
-  /** One output for each index of an axis. */
+  /** There is one output for each index of an axis. */
   UNPACK: { num: number; axis: number };
   /** Inputs: x, int32 begin and size (−1 = to the end). */
   SLICE: Record<never, never>;
@@ -190,8 +193,8 @@ export interface OperatorOptions {
   ELU: Record<never, never>;
   HARD_SWISH: Record<never, never>;
   /**
-   * A custom operator of aiot's own: the sums of the leaves that a row reaches in an ensemble of decision trees. Inputs: x, and the constant
-   * int32 tables of forest.ts.
+   * A custom operator of aiot: the sums of the leaves that a row reaches in an ensemble of decision trees. Inputs: x, and the constant
+   * int32 tables described in forest.ts.
    */
   FOREST: Record<never, never>;
   QUANTIZE: Record<never, never>;
@@ -203,7 +206,7 @@ export type OperatorName = keyof OperatorOptions;
 export type Operator = {
   [Name in OperatorName]: {
     op: Name;
-    /** Indices into `Graph.tensors`; −1 = an omitted optional input. */
+    /** Indices into `Graph.tensors`; −1 = an optional input that is omitted. */
     inputs: number[];
     outputs: number[];
     options: OperatorOptions[Name];
@@ -218,10 +221,7 @@ export interface Graph {
   operators: Operator[];
   inputs: number[];
   outputs: number[];
-  /**
-   * External names of inputs and outputs, in order (the file's signature); without it, their tensors'
-   * names are used.
-   */
+  /** External names of inputs and outputs, in order (the file's signature). If absent, their tensors' names are used. */
   signature?: { inputs: string[]; outputs: string[] };
 }
 
@@ -246,7 +246,7 @@ const rows: Record<TensorType, TypeRow> = {
 
 const byCode = new Map((Object.keys(rows) as TensorType[]).map((type) => [rows[type].code, type]));
 
-/** The type with this number in the schema, or undefined for an unsupported one. */
+/** The type with this number in the schema, or undefined if it is not supported. */
 export function tensorTypeOf(code: number): TensorType | undefined {
   return byCode.get(code);
 }
@@ -265,7 +265,7 @@ export function elementCount(shape: readonly number[]): number {
   return shape.reduce((count, size) => count * size, 1);
 }
 
-/** Converts little-endian bytes to elements. The length of `bytes` must be a multiple of the element size; the data is copied. */
+/** Converts little-endian bytes to elements, which are a copy. The length of `bytes` must be a multiple of the element size. */
 export function typedData(type: TensorType, bytes: Uint8Array): TensorData {
   // Not bytes.slice(): a Buffer's slice shares its memory.
   return rows[type].view(new Uint8Array(bytes).buffer);
@@ -276,7 +276,7 @@ export function isDataOf(type: TensorType, data: TensorData): boolean {
   return Object.getPrototypeOf(data) === Object.getPrototypeOf(rows[type].view(new ArrayBuffer(0)));
 }
 
-/** Whether a model keeps values from run to run. */
+/** Whether a model keeps values between runs. */
 export function hasState({ tensors }: Graph): boolean {
   return tensors.some(({ variable }) => variable !== undefined);
 }
@@ -292,7 +292,7 @@ export function hasForest({ operators }: Pick<Graph, 'operators'>): boolean {
   return operators.some(({ op }) => op === 'FOREST');
 }
 
-/** The graph without unused tensors; the others keep their order. */
+/** The graph without unused tensors. The other tensors keep their order. */
 export function withoutUnused(graph: Graph): Graph {
   const used = new Set([
     ...graph.inputs,

@@ -10,14 +10,14 @@ const identifier = 'M001';
 export interface ModelMetadata {
   name: string;
   description: string;
-  /** Normalization of a real value before the model: (x − mean) / std, per channel. */
+  /** How a real value is normalized before it is passed to the model: (x − mean) / std, per channel. */
   normalization?: { mean: readonly number[]; std: readonly number[] };
-  /** Textual description. */
+  /** Textual descriptions of the input and the output. */
   input?: string;
   output?: string;
 }
 
-/** Slots in the public schema (tflite-support, metadata_schema.fbs): table → field. */
+/** Slots of fields in the public schema (tflite-support, metadata_schema.fbs), by table. */
 const slots = {
   model: { name: 0, description: 1, subgraphs: 3, minimum: 7, count: 8 },
   subgraph: { inputs: 2, outputs: 3, count: 10 },

@@ -5,7 +5,7 @@ import { movingRows, reductionRows, variableRows } from './operators/moves.js';
 import type { FixedScale, Row, Use } from './operators/row.js';
 
 /**
- * The description of each operator from which reader, writer, checks, quantizer, arena plan, cost model and generated code are derived. A
+ * Description of each operator. Reader, writer, checks, quantizer, arena plan, cost model and generated code are derived from it. A
  * new operator needs a row here, its type in graph.ts and its kernel in the runtime module. Codes, slots and options: the TFLite schema.
  * Versions: those written by the converter of TensorFlow 2.18; `since`: TensorFlow's table of minimum runtime versions (tools/versioning).
  */
@@ -24,7 +24,7 @@ export function rowOf(op: OperatorName): Omit<Row<OperatorName>, 'version' | 'ou
 
 const customCode = 32;
 
-/** Only custom operators are identified by name; the name of any other operator is ignored. */
+/** Only custom operators are identified by their name. */
 const keyOf = (code: number, custom: string) => (code === customCode ? `${code} ${custom}` : `${code}`);
 
 const byCode = new Map(
@@ -39,15 +39,15 @@ export function operatorOf(code: number, custom: string): OperatorName | undefin
   return byCode.get(keyOf(code, custom));
 }
 
-/** Version of the kernel that one use of an operator needs. */
+/** Version of the kernel that an operator needs in this use. */
 export function versionOf(operator: Operator, tensors: readonly Tensor[]): number {
   const use = {
     options: operator.options,
     inputs: operator.inputs.map((index) => tensors[index]),
-    // An operator without output has the version of what it takes.
+    // If an operator has no output, its last input determines the version.
     output: tensors[operator.outputs[0] ?? operator.inputs.at(-1)!]!,
   };
-  // The discriminated union guarantees that each row receives the options of its own operator.
+  // The discriminated union guarantees that each row gets the options of its own operator.
   return (operatorRows[operator.op].version as (use: Use<OperatorName>) => number)(use);
 }
 
@@ -69,7 +69,7 @@ export function statesOf({ operators }: Pick<Graph, 'operators'>): ReadonlySet<n
   );
 }
 
-/** The output's scale and zero point if the operator's integer kernel prescribes them; otherwise undefined. */
+/** The output's scale and zero point, if the operator's integer kernel prescribes them; otherwise undefined. */
 export function fixedScale(op: OperatorName, type: string): readonly [number, number] | undefined {
   const { scale } = rowOf(op);
   return typeof scale === 'object' ? scale[type as keyof FixedScale] : undefined;

@@ -6,10 +6,10 @@ import { activations, paddings, type Table } from './schema.js';
 /** A field of an operator's options table: its position, and how to read and write it. */
 export interface OptionField {
   slot: number;
-  /** Key in the operator's options; null = a field that must have its default value. */
+  /** Key in the operator's options; null = the field has no key and must have its default value. */
   name: string | null;
   read: (table: Table, where: string) => unknown;
-  /** Writes vectors and other data that must come before the table. */
+  /** Writes vectors and other data that must be written before the table. */
   prepare?: (builder: Builder, value: unknown) => number;
   write: (builder: Builder, value: unknown, prepared: number) => void;
 }
@@ -63,12 +63,12 @@ export function flag(slot: number, name: string): OptionField {
   };
 }
 
-/** A bool present only in some files: false is omitted from the options. */
+/** A bool that only some files contain. If it is false, it is omitted from the options. */
 export function optionalFlag(slot: number, name: string): OptionField {
   return { ...flag(slot, name), read: (table) => (table.uint8(slot, 0) !== 0 ? true : undefined) };
 }
 
-/** A bool that is true unless a file contains false: true is omitted from the options. */
+/** A bool that is true unless a file contains false. If it is true, it is omitted from the options. */
 export function unlessFalse(slot: number, name: string): OptionField {
   return {
     slot,
@@ -109,7 +109,7 @@ export function integers(slot: number, name: string): OptionField {
   };
 }
 
-/** A tensor type present only in some files: the default, float32, is omitted from the options. */
+/** A tensor type that only some files contain. The default, float32, is omitted from the options. */
 export function optionalType(slot: number, name: string): OptionField {
   return {
     slot,
@@ -139,7 +139,7 @@ export function zero(slot: number, what: string, bytes: 1 | 4 = 1): OptionField 
   };
 }
 
-/** An option byte of which only one value is supported; this value is also written. */
+/** An option byte for which only one value is supported; that value is also written. */
 export function only(slot: number, what: string, supported: number): OptionField {
   return {
     slot,

@@ -16,9 +16,9 @@ export interface OutlinedTensor {
   name: string;
   type: string;
   shape: number[];
-  /** The shape with −1 for each open dimension; null if there is none. */
+  /** The shape, with −1 for each open dimension; null if it has none. */
   signature: number[] | null;
-  /** Size of its elements, bytes; null if not fixed. */
+  /** Size of its elements, bytes; null if the size is not fixed. */
   bytes: number | null;
   /** Whether its data is in the file. */
   constant: boolean;
@@ -28,7 +28,7 @@ export interface OutlinedTensor {
 }
 
 export interface OutlinedOperator {
-  /** The schema's name, or `CUSTOM NAME`. */
+  /** The schema's name of the operator, or `CUSTOM NAME`. */
   op: string;
   version: number;
   /** Whether aiot can read, run and write the operator. */
@@ -42,7 +42,7 @@ export interface OutlinedOperator {
 /** Description of any .tflite file, including unknown operators. */
 export interface Outline {
   description: string;
-  /** A file with control flow has more than one subgraph; all other members describe the first. */
+  /** Number of subgraphs. A file with control flow has more than one; all other members describe the first. */
   subgraphs: number;
   tensors: OutlinedTensor[];
   operators: OutlinedOperator[];
@@ -54,7 +54,7 @@ export interface Outline {
 }
 
 /**
- * Reads the outline of a .tflite file: every offset, count and index is checked, nothing is run.
+ * Reads the outline of a .tflite file. Every offset, count and index is checked, and nothing is run.
  * @throws AIOT_TFLITE_MALFORMED with the byte offset
  */
 export function outlineTflite(bytes: Uint8Array): Outline {
@@ -139,7 +139,7 @@ function operatorIn(table: Table, index: number, codes: readonly Table[], tensor
   const code = codes[number];
   if (code === undefined)
     throw malformed(where, `operator code ${number} does not exist (${codes.length} codes)`);
-  // Files from before 2020 have only the one-byte field; newer ones store larger codes in the other field.
+  // Files from before 2020 have only the one-byte field. In newer files, larger codes are in the other field.
   const builtin = Math.max(code.int8(slots.operatorCode.oldCode, 0), code.int32(slots.operatorCode.code, 0));
   const custom = code.text(slots.operatorCode.customCode);
   return {
@@ -160,7 +160,7 @@ function indices(table: Table, slot: number, tensors: number, least: number, wha
   return list;
 }
 
-/** Operators must come after those that produce their inputs, and the outputs must be produced. */
+/** Checks that operators come after those that produce their inputs, and that the outputs are produced. */
 function checkOrder({ tensors, operators, inputs, outputs }: Outline, at: number): void {
   const made = new Set(inputs);
   const there = (index: number) =>

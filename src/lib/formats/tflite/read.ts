@@ -43,10 +43,10 @@ export function readTflite(bytes: Uint8Array): Graph {
 }
 
 /**
- * Reads a .tflite file. Open dimensions (a batch of −1) get the value of the stored shape, 1, and the
- * operators that compute with them become constants; `notes` lists this, one sentence each. Calibration ranges are
- * dropped; constants are copied from `bytes`. `metadata`: the file's TFLite metadata (a separate FlatBuffer), or null.
- * @throws AIOT_TFLITE_MALFORMED with the place and the reason, AIOT_TFLITE_UNSUPPORTED naming operator or tensor
+ * Reads a .tflite file. Open dimensions (a batch of −1) get the value of the stored shape, 1, and the operators that compute with them
+ * become constants. `notes` describes each of these changes in a sentence. Calibration ranges are dropped. Constants are copied from
+ * `bytes`. `metadata`: the file's TFLite metadata (a separate FlatBuffer), or null.
+ * @throws AIOT_TFLITE_MALFORMED with the place and the reason, AIOT_TFLITE_UNSUPPORTED with the operator or tensor
  */
 export function importTflite(bytes: Uint8Array): {
   graph: Graph;
@@ -68,7 +68,7 @@ export function importTflite(bytes: Uint8Array): {
   const [main, init] = subgraphs;
   if (main === undefined) throw malformed(`byte ${model.at}`, 'the model has no subgraph');
   const codes = model.tables(slots.model.operatorCodes, 'operator code');
-  // Reports unsupported operators before anything related to them: variables of an LSTM, the subgraphs of a loop.
+  // Unsupported operators are reported before their consequences, such as the variables of an LSTM or the subgraphs of a loop.
   main.tables(slots.subgraph.operators, 'operator').forEach((table, index) => {
     operatorName(codeOf(table, index, codes), index);
   });
@@ -116,7 +116,7 @@ export function importTflite(bytes: Uint8Array): {
   return { graph: count + dilated + variables > 0 ? withoutUnused(graph) : graph, notes, metadata };
 }
 
-/** A subgraph's tensors and operators; handles of variables have no tensor. */
+/** Reads a subgraph's tensors and operators. Handles of variables have no tensor. */
 function readSubgraph(subgraph: Table, codes: readonly Table[], buffers: Buffers): FileGraph {
   const operators = subgraph.tables(slots.subgraph.operators, 'operator');
   const handles = new Set(
@@ -129,7 +129,7 @@ function readSubgraph(subgraph: Table, codes: readonly Table[], buffers: Buffers
   const tables = subgraph.tables(slots.subgraph.tensors, 'tensor');
   let variables = 0;
   const tensors = tables.map((table, index) => {
-    // The file contains no data for variables, so its own size does not limit theirs.
+    // The file contains no data for variables, so its size does not limit theirs.
     if (table.uint8(slots.tensor.isVariable, 0) !== 0)
       variables += elementCount(table.int32s(slots.tensor.shape));
     if (variables > largestTensor)
@@ -178,7 +178,7 @@ function signedTensors(
   return { tensors: signed, changed };
 }
 
-/** A sentence about the open dimensions of an input; none if it has none. */
+/** Describes the open dimensions of an input in a sentence; empty if it has none. */
 function openDimensions(table: Table, { name, shape }: Tensor): string[] {
   const signature = table.int32s(slots.tensor.signature);
   const open = signature.flatMap((size, axis) => (size === -1 ? [axis] : []));
@@ -206,7 +206,7 @@ function readOperator(
     throw malformed(where, `expected options of type ${row.optionsType}, got ${optionsType}`);
   const options: Record<string, unknown> = {};
   const stored = optionsType === 0 ? undefined : table.table(slots.operator.options, `options of ${where}`);
-  // Without its table an operator has only default options, as with an empty table.
+  // An operator without an options table has only default options, as with an empty table.
   for (const field of row.fields) {
     const value = field.read(stored ?? emptyTable, where);
     if (field.name !== null && value !== undefined) options[field.name] = value;
@@ -221,7 +221,7 @@ function codeOf(table: Table, index: number, codes: readonly Table[]): Table {
   return code;
 }
 
-/** A vtable of 4 bytes, then a table without fields. */
+/** The bytes of a vtable of 4 bytes and of a table without fields. */
 const emptyTable = new CheckedBuffer(Uint8Array.of(8, 0, 0, 0, 4, 0, 4, 0, 4, 0, 0, 0)).root(
   'absent options',
 );
@@ -241,15 +241,15 @@ function indices(table: Table, slot: number, tensors: number, least: number, whe
   return list;
 }
 
-/** Maximum number of elements in a tensor: a larger one indicates a damaged file rather than a model for a device. */
+/** Maximum number of elements in a tensor. More indicate a damaged file, not a model for a device. */
 const largestTensor = 2 ** 24;
 
 const largestRank = 8;
 
-/** The data of buffer `index` as elements of `tensor.type`, or undefined if the buffer is empty. */
+/** Returns the data of buffer `index` as elements of `tensor.type`, or undefined if the buffer is empty. */
 type Buffers = (index: number, tensor: Omit<Tensor, 'data'>, where: string) => TensorData | undefined;
 
-/** Constants by buffer. Tensors with the same buffer and type share one array. */
+/** Reads constants by buffer. Tensors with the same buffer and type share one array. */
 function bufferReader(tables: readonly Table[]): Buffers {
   const cache = new Map<string, TensorData>();
   const bytes = tables.map((table, index) => {
@@ -293,13 +293,13 @@ function readTensor(table: Table, index: number, buffers: Buffers): Tensor {
   return { ...tensor, variable: zeros(tensor) };
 }
 
-/** Scales and zero points, or undefined if the table has none (= not quantized). */
+/** Reads scales and zero points. Returns undefined if the table has none, because the tensor is then not quantized. */
 function readQuantization(table: Table, shape: number[], where: string): Quantization | undefined {
   if (table.uint8(slots.quantization.detailsType, 0) !== 0) throw unsupported(where, 'custom quantization');
   const scale = table.float32s(slots.quantization.scale);
   const zeroPoint = table.int64s(slots.quantization.zeroPoint).map(Number);
   if (scale.length === 0 && zeroPoint.length === 0) return undefined;
-  // A vector has one axis, but TensorFlow 1 gives a bias the axis of its weights, which is 3 in a depthwise layer.
+  // The axis of a vector is 0. TensorFlow 1 instead writes the axis of the weights for their bias, which is 3 in a depthwise layer.
   const axis = shape.length === 1 ? 0 : table.int32(slots.quantization.axis, 0);
   if (scale.length !== zeroPoint.length)
     throw malformed(where, `${scale.length} scales but ${zeroPoint.length} zero points`);
@@ -313,8 +313,8 @@ function readQuantization(table: Table, shape: number[], where: string): Quantiz
 }
 
 /**
- * Annotations in a file besides its model: names of inputs and outputs, if its first signature has all of them and not only the
- * tensors' own, and the TFLite metadata.
+ * Reads annotations of the model: its TFLite metadata, and the names of inputs and outputs. The names are used if the first signature has
+ * all of them and they are not just those of the tensors.
  */
 function readAnnotations(
   model: Table,

@@ -1,8 +1,8 @@
 import { type Graph, type Tensor, withoutUnused } from './graph.js';
 
 /**
- * The model in real numbers: every quantized tensor as float32, weights with the real values of their integers, and no QUANTIZE or
- * DEQUANTIZE. The weights' rounding errors remain. Tensor indices are kept, except in float16 files.
+ * The model in real numbers: every quantized tensor is float32, weights have the real values of their integers, and there is no QUANTIZE
+ * or DEQUANTIZE. The weights' rounding errors remain. Tensor indices are kept, except in float16 files.
  */
 export function withRealValues(graph: Graph): Graph {
   const { tensors, operators, inputs, outputs, ...rest } = withFloatConstants(graph);
@@ -33,8 +33,8 @@ export function realTensor(tensor: Tensor): Tensor {
 }
 
 /**
- * The graph with float32 constants instead of float16 ones with a DEQUANTIZE each, as in files with float16
- * weights. Nothing else changes; a graph without them is returned unchanged.
+ * The graph with float32 constants in place of float16 constants and their DEQUANTIZE operators, as in files with float16 weights.
+ * Nothing else changes. A graph without such constants is returned unchanged.
  */
 export function withFloatConstants(graph: Graph): Graph {
   const tensors: Tensor[] = [...graph.tensors];
@@ -58,7 +58,7 @@ export function float16Values(words: Uint16Array): Float32Array<ArrayBuffer> {
   return Float32Array.from(words, float16Value);
 }
 
-/** Converts one word. */
+/** Converts one IEEE 754 binary16 word. */
 export function float16Value(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 31;
@@ -80,10 +80,10 @@ function float16Word(value: number): number {
   const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
   const size = Math.abs(value);
   if (size >= largestFloat16 + 16) return sign | 0x7c00;
-  // Steps of 2^(exponent − 10), and of 2^−24 below the smallest normal number.
+  // Counts steps of 2^(exponent − 10), or of 2^−24 below the smallest normal number.
   const exponent = Math.max(Math.floor(Math.log2(size || 1)), -14);
   const steps = roundEven(size / 2 ** (exponent - 10));
-  // 2048 steps carry into the exponent, and 1024 are the first normal number: the encoding is continuous.
+  // The encoding is continuous: 2048 steps carry into the exponent, and 1024 steps are the first normal number.
   return sign | (steps < 1024 ? steps : ((exponent + 15) << 10) + (steps - 1024));
 }
 

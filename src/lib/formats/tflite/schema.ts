@@ -2,8 +2,8 @@ import { ByteBuffer } from 'flatbuffers';
 import { malformed } from './errors.js';
 
 /**
- * The parts of the public TFLite schema (tensorflow/lite/schema/schema.fbs, version 3) used
- * here: table slots, enumerations, operator codes.
+ * The parts of the public TFLite schema (tensorflow/lite/schema/schema.fbs, version 3) that are used: table slots, enumerations, operator
+ * codes.
  */
 export const fileIdentifier = 'TFL3';
 
@@ -41,7 +41,7 @@ export const slots = {
   tensorMap: { name: 0, tensor: 1 },
 } as const;
 
-/** Number of slots in the schema for each table that is written. */
+/** Number of slots that the schema has for each table that is written. */
 export const slotCounts = {
   model: 8,
   operatorCode: 4,
@@ -58,7 +58,7 @@ export const slotCounts = {
 export const paddings = ['same', 'valid'] as const;
 export const activations = ['none', 'relu', 'relu_n1_to_1', 'relu6'] as const;
 
-/** The schema's one-byte operator code field has this value for all higher codes, which are in the other field. */
+/** Value of the one-byte operator code field for all codes that do not fit into it. They are in the other field. */
 export const largestOldCode = 127;
 
 /** BuiltinOperator of the public TFLite schema: names in numerical order, from 0. */
@@ -124,15 +124,18 @@ export function builtinName(code: number): string {
   return names[code] ?? `BUILTIN_${code}`;
 }
 
-/** A tensor type's name and element size in bytes; null if elements have no fixed size. */
+/** Name of a tensor type and the size of its elements in bytes; null if elements have no fixed size. */
 export function tensorTypeName(code: number): { name: string; bytes: number | null } {
   return { name: types[code] ?? `type ${code}`, bytes: typeBytes[code] ?? null };
 }
 
-/** A FlatBuffers file in which every access is bounds-checked: its counts and offsets are never trusted. */
+/** A FlatBuffers file in which every access is bounds-checked, because its counts and offsets cannot be trusted. */
 export class CheckedBuffer {
   readonly data: ByteBuffer;
-  /** Remaining number of vector bytes that may be read. A file can refer to one vector many times and so request terabytes. */
+  /**
+   * Remaining number of vector bytes that may be read. It is limited, because a file can refer to one vector many times and so request
+   * terabytes.
+   */
   #budget: number;
 
   constructor(readonly bytes: Uint8Array) {
@@ -170,13 +173,13 @@ export class CheckedBuffer {
   }
 }
 
-/** A table: fields by slot, with the schema's default if a field is absent. */
+/** A table. Fields are read by slot; if a field is absent, the schema's default is returned. */
 export class Table {
   readonly #vtable: number;
   readonly #vtableBytes: number;
   readonly #inlineBytes: number;
 
-  /** `at` = start of the table; `what` = its name in messages. */
+  /** `at`: start of the table. `what`: its name in messages. */
   constructor(
     readonly file: CheckedBuffer,
     readonly at: number,
@@ -192,7 +195,7 @@ export class Table {
     file.need(at, this.#inlineBytes, what);
   }
 
-  /** Position of a field of `size` bytes, or 0 if absent. */
+  /** Position of a field of `size` bytes, or 0 if it is absent. */
   #field(slot: number, size: number): number {
     const entry = 4 + 2 * slot;
     if (entry + 2 > this.#vtableBytes) return 0;
@@ -237,7 +240,7 @@ export class Table {
     return at === 0 ? undefined : new Table(this.file, this.file.follow(at, what), what);
   }
 
-  /** Start and count of a vector's elements of `size` bytes, all inside the file; count 0 if the field is absent. */
+  /** Start and number of a vector's elements of `size` bytes, all inside the file. The number is 0 if the field is absent. */
   #vector(slot: number, size: number): { start: number; count: number } {
     const at = this.#field(slot, 4);
     if (at === 0) return { start: 0, count: 0 };
@@ -264,7 +267,7 @@ export class Table {
   float32s(slot: number): number[] {
     return this.#list(slot, 4, (at) => this.file.data.readFloat32(at));
   }
-  /** The original bytes, not a copy. */
+  /** Returns a view of the file's bytes, not a copy. */
   bytes(slot: number): Uint8Array {
     const { start, count } = this.#vector(slot, 1);
     return this.file.bytes.subarray(start, start + count);
@@ -272,7 +275,7 @@ export class Table {
   text(slot: number): string {
     return new TextDecoder('utf-8', { ignoreBOM: true }).decode(this.bytes(slot));
   }
-  /** A string that C code also reads to its end: a NUL follows it, and none is in it. Undefined if the field is absent. */
+  /** A string that C code can also read: it is followed by a NUL and contains none. Undefined if the field is absent. */
   cString(slot: number): string | undefined {
     if (!this.has(slot)) return undefined;
     const { start, count } = this.#vector(slot, 1);

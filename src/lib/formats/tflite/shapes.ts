@@ -13,7 +13,7 @@ interface Folded {
 
 /**
  * Evaluates the shape arithmetic of a file. A file with an open batch has chains of int32 operators, such as SHAPE → STRIDED_SLICE → PACK,
- * before its RESHAPEs. Their results are constants once the batch is 1. Dependent shapes are corrected as well.
+ * before its RESHAPEs. With a batch of 1, their results are constants. Shapes that depend on them are corrected as well.
  * @param isOpen whether a tensor has open dimensions
  * @throws AIOT_TFLITE_UNSUPPORTED for a shape operator on activations
  */
@@ -94,7 +94,7 @@ function isShapeOperator(operator: Operator | ShapeOperator): operator is ShapeO
   return operator.op in shapeRows;
 }
 
-/** The int32 values of an operator's output, or undefined if unknown. Vectors and scalars only. */
+/** The int32 values of an operator's output, or undefined if they are unknown. Only for vectors and scalars. */
 function valuesOf(operator: Operator | ShapeOperator, tensors: readonly Tensor[]): number[] | undefined {
   if (operator.op === 'SHAPE') return tensors[operator.inputs[0]!]?.shape;
   const inputs: number[][] = [];
@@ -133,9 +133,9 @@ function valuesOf(operator: Operator | ShapeOperator, tensors: readonly Tensor[]
 }
 
 /**
- * The shape of an operator's output from those of its inputs. A file stores 1 for each open dimension, which is wrong after a RESHAPE that
- * turns the steps of an open batch into rows. Undefined for operators that keep an open batch dimension first: their stored shape is
- * correct.
+ * The shape of an operator's output, derived from those of its inputs. A file stores 1 for each open dimension, which is wrong after a
+ * RESHAPE that turns the steps of an open batch into rows. Undefined for operators that keep an open batch as the first dimension,
+ * because their stored shape is correct.
  */
 function inferredShape(operator: Operator, tensors: readonly Tensor[]): number[] | undefined {
   const { op, inputs, options } = operator;
@@ -191,7 +191,7 @@ type Windowed = Extract<
   { op: 'CONV_2D' | 'DEPTHWISE_CONV_2D' | 'MAX_POOL_2D' | 'AVERAGE_POOL_2D' }
 >;
 
-/** Shape of the output of a window that moves over an image; the channels are those stored in the file. */
+/** Shape of the output of a window that moves over an image. The number of channels is the one stored in the file. */
 function windowShape(
   { op, options }: Windowed,
   [batch = 1, height = 0, width = 0]: readonly number[],
@@ -211,7 +211,7 @@ function windowShape(
   ];
 }
 
-/** The shape with its one −1 resolved. */
+/** The shape in which the one −1 is replaced by the actual size. */
 function resolved(shape: readonly number[], count: number): number[] | undefined {
   const known = shape.reduce((product, size) => (size === -1 ? product : product * size), 1);
   return shape.map((size) => (size === -1 ? count / known : size));
@@ -239,7 +239,9 @@ export interface SliceAxis {
 /**
  * The elements that a STRIDED_SLICE takes from a tensor of this shape, per axis: Python's x[begin:end:stride], where a mask bit omits a
  * bound (TensorFlow's documentation of tf.strided_slice). Axes beyond the vectors' length are taken completely.
- * @returns undefined if a stride is 0 or beyond ±2^30, or if a shrunk axis has a negative stride or no such element; TensorFlow takes no element then
+ * @returns undefined if a stride is 0 or beyond ±2^30, or if a shrunk axis has a negative stride or no such element; TensorFlow selects
+ *   no element then
+ */
  */
 export function sliceAxes(
   shape: readonly number[],
@@ -249,7 +251,7 @@ export function sliceAxes(
   const axes: SliceAxis[] = [];
   for (const [axis, size] of shape.entries()) {
     const step = strides[axis] ?? 1;
-    // TFLite Micro counts in 32 bits: a larger step overflows, so it would read outside the tensor.
+    // A larger step would overflow TFLite Micro's 32-bit counter, so that it would read outside the tensor.
     if (step === 0 || Math.abs(step) > 2 ** 30) return undefined;
     const wrapped = (value: number) => (value < 0 ? value + size : value);
     if ((shrinkAxisMask >> axis) & 1) {
@@ -258,7 +260,7 @@ export function sliceAxes(
       axes.push({ first, step: 1, count: 1, shrunk: true });
       continue;
     }
-    // With a negative step the bounds are one lower: x[::-1] ends before element −1.
+    // With a negative step, both bounds are one lower: x[::-1] ends before element −1.
     const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
     const bound = (value: number | undefined, mask: number, open: number) =>
       value === undefined || (mask >> axis) & 1 ? open : Math.min(Math.max(wrapped(value), low), high);
@@ -282,7 +284,7 @@ export interface ShapeOperator {
   options: Record<string, unknown>;
 }
 
-/** The part of an operator's row that reading uses. */
+/** The part of an operator's row that the reader needs. */
 export interface ReadRow {
   code: number;
   custom?: string;
@@ -316,10 +318,10 @@ const fixedBatch = 'convert with a batch of 1 fixed in the input';
 const recurrent = 'use convolutions over time (CONV_2D of height 1)';
 const outside = 'compute it before or after the network';
 
-/** TensorFlow's converter writes FlexTensorList operators for a recurrent layer that it cannot write as one operator. */
+/** For a recurrent layer that cannot be written as one operator, TensorFlow's converter writes FlexTensorList operators. */
 const recurrentPart: Other = { instead: recurrent, origin: 'a part of an LSTM or GRU' };
 
-/** Unsupported operators of the schema, by code; supported ones have a row in operators.ts. */
+/** Unsupported operators of the schema, by code. Supported operators have a row in operators.ts. */
 const others: Readonly<Record<number, Other>> = {
   7: { instead: 'use FULLY_CONNECTED on a one-hot input' }, // EMBEDDING_LOOKUP
   16: { instead: recurrent }, // LSTM

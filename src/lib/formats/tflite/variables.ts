@@ -5,9 +5,9 @@ import { integer, text } from './option-fields.js';
 import type { ReadRow, ShapeOperator } from './shapes.js';
 
 /**
- * Resource variables as a file stores them. In the main subgraph, a VAR_HANDLE yields a tensor of type `resource` that stands for the
- * variable of its name; READ_VARIABLE and ASSIGN_VARIABLE take that tensor. A CALL_ONCE runs another subgraph before the first run, which
- * assigns constants to the variables. A graph has a tensor with `variable` in place of all this.
+ * Resource variables as a file stores them. In the main subgraph, a VAR_HANDLE yields a tensor of type `resource` that refers to a
+ * variable by name. READ_VARIABLE and ASSIGN_VARIABLE have this tensor as input. Before the first run, a CALL_ONCE runs another subgraph,
+ * which assigns constants to the variables. In a graph, a tensor with `variable` replaces all of this.
  */
 export type ResourceOperatorName = 'CALL_ONCE' | 'VAR_HANDLE';
 
@@ -18,7 +18,7 @@ export interface ResourceOperator {
   options: Record<string, unknown>;
 }
 
-/** Written only together with READ_VARIABLE, which determines the minimum runtime version. */
+/** These operators are written only together with READ_VARIABLE, which determines the minimum runtime version. */
 export const resourceRows: Readonly<Record<ResourceOperatorName, ReadRow>> = {
   CALL_ONCE: {
     code: 129,
@@ -50,7 +50,7 @@ export const resourceType = 13;
 /** An operator as in a file. */
 export type FileOperator = Operator | ShapeOperator | ResourceOperator;
 
-/** A subgraph as read; handles of variables have no tensor. */
+/** A subgraph as read from a file. Handles of variables have no tensor. */
 export interface FileGraph {
   tensors: readonly (Tensor | undefined)[];
   operators: readonly FileOperator[];
@@ -59,13 +59,13 @@ export interface FileGraph {
 /**
  * Replaces handles with the variables that they refer to.
  * @param init the subgraph that a CALL_ONCE runs, if the file has a second one
- * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED for an initialization that does not only assign constants
+ * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED for an initialization that does more than assign constants
  */
 export function resolveVariables(
   main: FileGraph,
   init: FileGraph | undefined,
 ): { tensors: Tensor[]; operators: (Operator | ShapeOperator)[] } {
-  // TFLite Micro's runtime reserves memory for one variable per name, whatever the containers.
+  // TFLite Micro reserves memory for one variable per name, regardless of the containers.
   const made = [main, init].flatMap(
     (graph) => graph?.operators.filter(({ op }) => op === 'VAR_HANDLE') ?? [],
   );
@@ -96,12 +96,12 @@ export function resolveVariables(
   return { tensors, operators };
 }
 
-/** The handles of a subgraph, by tensor. */
+/** The handles of variables in a subgraph, by tensor. */
 class Handles {
   readonly #names = new Map<number, string>();
-  /** The first handle of each name stands for the variable. */
+  /** The first handle of each variable, by name. It replaces all others. */
   readonly #firsts = new Map<string, number>();
-  /** The assigned value, or without one the value read, of each variable. */
+  /** The assigned value of each variable or, if none is assigned, the value that is read. */
   readonly #values = new Map<string, { tensor: Tensor; assigned: boolean }>();
 
   constructor(readonly graph: FileGraph) {}
@@ -201,8 +201,8 @@ export interface WrittenGraph {
 }
 
 /**
- * The subgraphs of a file: one, or with variables two. Names of variables in a file are unique, so equal ones get a number.
- * Tensors keep their indices.
+ * The subgraphs of a file: one, or two if there are variables. The names of variables in a file must be unique, so equal names get a
+ * number. Tensors keep their indices.
  */
 export function withHandles(graph: Graph): WrittenGraph[] {
   const states = statesOf(graph);

@@ -13,7 +13,7 @@ export function tableVector(builder: Builder, tables: readonly number[]): number
   return builder.endVector();
 }
 
-/** A buffer with its data aligned to 16 bytes; without data, the schema’s empty one. */
+/** A buffer with its data aligned to 16 bytes, or the schema's empty buffer if there is no data. */
 export function bufferTable(builder: Builder, data: TensorData | undefined): number {
   let vector = 0;
   if (data !== undefined) {
@@ -34,7 +34,7 @@ export function metadataTable(builder: Builder, key: string, buffer: number): nu
   return builder.endObject();
 }
 
-/** The signature `serving_default`: inputs and outputs by their external names, or else by their tensors' names. */
+/** The signature `serving_default`, with the external names of inputs and outputs or, if there are none, their tensors' names. */
 export function signatureTable(builder: Builder, graph: Graph): number {
   const maps = (indices: readonly number[], names: readonly string[] = []) =>
     tableVector(
@@ -58,7 +58,10 @@ export function signatureTable(builder: Builder, graph: Graph): number {
   return builder.endObject();
 }
 
-/** Writes an operator code to both fields, because readers before TensorFlow 2.4 know only the one-byte field. Custom operators have a name. */
+/**
+ * Writes an operator code to both fields, because readers before TensorFlow 2.4 read only the one-byte field. Custom operators have a
+ * name.
+ */
 export function codeTable(
   builder: Builder,
   { code, custom }: Pick<ReadRow, 'code' | 'custom'>,
@@ -84,7 +87,7 @@ export function handleTable(builder: Builder, { name: title }: Tensor): number {
   return builder.endObject();
 }
 
-/** A tensor; `buffers` numbers the constants. */
+/** A tensor. `buffers` contains the buffer number of each constant. */
 export function tensorTable(builder: Builder, tensor: Tensor, buffers: Map<TensorData, number>): number {
   const shape = int32Vector(builder, tensor.shape);
   const name = builder.createString(tensor.name);
@@ -121,7 +124,7 @@ export function fileRowOf(op: FileOperator['op']): ReadRow {
   return { ...operatorRows, ...shapeRows, ...resourceRows }[op];
 }
 
-/** An operator; `code` is its index in the operator codes. */
+/** An operator. `code` is its index in the list of operator codes. */
 export function operatorTable(builder: Builder, operator: FileOperator, code: number): number {
   const row = fileRowOf(operator.op);
   const padded = [...operator.inputs, ...new Array(3).fill(-1)];

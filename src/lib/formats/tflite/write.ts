@@ -19,13 +19,14 @@ import {
 } from './write-tables.js';
 
 export interface WriteOptions {
-  /** The bytes of its TFLITE_METADATA entry (`writeMetadata`). */
+  /** The bytes of the TFLITE_METADATA entry (`writeMetadata`). */
   metadata?: Uint8Array | undefined;
 }
 
 /**
- * Writes a .tflite file: equal graphs give equal bytes. Constants are aligned to 16 bytes, as required by the schema and vector kernels.
- * One signature `serving_default` names inputs and outputs. A convolution without bias gets zeros, because LiteRT rejects it otherwise.
+ * Writes a .tflite file. Equal graphs give equal bytes. Constants are aligned to 16 bytes, as required by the schema and vector kernels.
+ * The only signature, `serving_default`, contains the names of inputs and outputs. A convolution without bias gets zeros, because LiteRT
+ * rejects it otherwise.
  * @throws AIOT_TFLITE_MALFORMED if the graph is inconsistent, or has scales that kernels would ignore
  */
 export function writeTflite(graph: Graph, { metadata }: WriteOptions = {}): Uint8Array {
@@ -38,7 +39,7 @@ export function writeTflite(graph: Graph, { metadata }: WriteOptions = {}): Uint
   const order = [...new Set(written.flatMap(({ operators }) => operators.map(({ op }) => op)))];
   const buffers = bufferIndices(full);
   const runtimeBuffer = buffers.size + 1;
-  // Children are written before parents, so data is at the file's end and the model's table at its start.
+  // Children are written before their parents, so the data is at the end of the file and the model's table at its start.
   const bufferTables = tableVector(builder, [
     bufferTable(builder, undefined),
     ...[...buffers.keys()].map((data) => bufferTable(builder, data)),
@@ -71,7 +72,7 @@ export function writeTflite(graph: Graph, { metadata }: WriteOptions = {}): Uint
   return builder.asUint8Array().slice();
 }
 
-/** Operators in order of first use, with the version in the file: the highest that any use needs. */
+/** Operators in order of first use, with the version that is written: the highest that any use needs. */
 export function operatorVersions(graph: Graph): Map<Operator['op'], number> {
   const codes = new Map<Operator['op'], number>();
   for (const operator of graph.operators) {
@@ -81,7 +82,7 @@ export function operatorVersions(graph: Graph): Map<Operator['op'], number> {
   return codes;
 }
 
-/** Buffer number of each constant. Buffer 0 is the schema's "no data"; tensors that share an array share a buffer. */
+/** Buffer number of each constant. Buffer 0 is the schema's empty buffer. Tensors that share an array share a buffer. */
 function bufferIndices(graph: Graph): Map<TensorData, number> {
   const indices = new Map<TensorData, number>();
   const states = statesOf(graph);
@@ -93,7 +94,7 @@ function bufferIndices(graph: Graph): Map<TensorData, number> {
   return indices;
 }
 
-/** The lowest TensorFlow release with all operator versions in use: 16 bytes, ASCII, zero padded. */
+/** The lowest TensorFlow release with all operator versions in use, as 16 bytes of ASCII, padded with zeros. */
 function runtimeVersion(graph: Graph, codes: Map<Operator['op'], number>): Uint8Array {
   let newest = '1.5.0';
   for (const { op } of graph.operators) {
@@ -131,8 +132,8 @@ function subgraphTable(
 }
 
 /**
- * The graph with a bias of zeros for each convolution without one, because LiteRT does not load one with two inputs. Its
- * scales are input scale × weight scale, as for every bias (the quantization specification of TFLite).
+ * The graph with a bias of zeros for each convolution without one, because LiteRT does not load a convolution with two inputs. As for
+ * every bias, the scales are input scale × weight scale (quantization specification of TFLite).
  */
 function withConvolutionBias(graph: Graph): Graph {
   const bare = ({ op, inputs }: Operator) =>
@@ -153,7 +154,7 @@ function zeroBias({ inputs, outputs, op }: Operator, tensors: readonly Tensor[])
   const channels = weights.shape[op === 'CONV_2D' ? 0 : 3] ?? 1;
   const tensor = { name: `${output.name}/bias`, shape: [channels] };
   const [inputScale, weightScales] = [input.quantization?.scale[0], weights.quantization?.scale];
-  // Float weights and dynamic-range weights have a float bias.
+  // The bias is float for float weights and for dynamic-range weights.
   if (input.type === 'float32' || inputScale === undefined || weightScales === undefined)
     return { ...tensor, type: 'float32', data: new Float32Array(channels) };
   const scale = weightScales.map((value) => Math.fround(inputScale * value));

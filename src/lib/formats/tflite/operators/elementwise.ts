@@ -4,7 +4,7 @@ import { byType, type FixedScale, micro, quantizedSince, type Row, type SharedRo
 
 const unit: FixedScale = { int8: [1 / 256, -128], int16: [2 ** -15, 0] };
 
-/** One output element for each input element. */
+/** An operator with one output element for each input element. */
 const unary = (
   code: number,
   optionsType: number,
@@ -21,7 +21,7 @@ const unary = (
   ...rest,
 });
 
-/** Both inputs are broadcast by NumPy's rule. */
+/** An operator whose two inputs are broadcast by NumPy's rule. */
 const binary = (
   code: number,
   optionsType: number,

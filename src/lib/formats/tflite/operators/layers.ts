@@ -146,7 +146,7 @@ export const layerRows = {
     code: 44,
     optionsType: 71,
     fields: [
-      // tanh
+      // Activation 4 is tanh.
       only(0, 'activation', 4),
       float(1, 'cellClip'),
       flag(3, 'timeMajor'),
@@ -191,7 +191,10 @@ export const layerRows = {
   AVERAGE_POOL_2D: pool(1, { cost: 'averagePool', micro: micro('AddAveragePool2D', 32, 40) }),
 } satisfies { [Name in OperatorName]?: Row<Name> };
 
-/** Selects by the constants: int8 under float activations (dynamic range) gives `perTensor` or `perChannel`; everything else gives `other`. */
+/**
+ * Selects a version by the constants: `perTensor` or `perChannel` for int8 weights with float activations (dynamic range), otherwise
+ * `other`.
+ */
 function weighted(
   { inputs, output }: Use<OperatorName>,
   [perTensor, perChannel]: [number, number],

@@ -17,7 +17,7 @@ const reduction = (
   ...rest,
 });
 
-/** Operators that reduce axes to one value each. */
+/** Operators that reduce each of some axes to one value. */
 export const reductionRows = {
   MEAN: reduction(40, { 1: '1.6.0', 2: '1.14.0' }, { scale: 'own', micro: micro('AddMean', 44, 16) }),
   SUM: reduction(74, { 1: '1.10.0', 2: '1.15.0' }, { scale: 'own', micro: micro('AddSum', 44, 16) }),
@@ -71,7 +71,7 @@ const move = (
 
 const inBlocks: SharedRow['version'] = (use) => (use.inputs[0]?.shape.length === 4 ? byType(2)(use) : 3);
 
-/** Either option of a resize needs version 3. Files with a lower version are read in the same way. */
+/** Either option of a resize needs version 3. The options of files with a lower version are read in the same way. */
 const resized: SharedRow['version'] = (use) => (use.inputs[0]?.type === 'int16' ? 4 : 3);
 
 const pad = (
@@ -316,7 +316,10 @@ export const movingRows = {
   ),
 } satisfies { [Name in OperatorName]?: Row<Name> };
 
-/** Operators on variables. In a file, a VAR_HANDLE names each variable, and a CALL_ONCE sets them before the first run (variables.ts). */
+/**
+ * Operators on variables. In a file, a VAR_HANDLE refers to each variable by name, and a CALL_ONCE sets the variables before the first
+ * run (variables.ts).
+ */
 export const variableRows = {
   READ_VARIABLE: {
     code: 143,

@@ -1,7 +1,7 @@
 import type { OperatorName, OperatorOptions, Tensor } from '../graph.js';
 import type { OptionField } from '../option-fields.js';
 
-/** Properties of a use that determine its version. */
+/** Properties of an operator's use that determine its version. */
 export interface Use<Name extends OperatorName> {
   options: OperatorOptions[Name];
   /** Types of the inputs (undefined if omitted) and of the first output. */
@@ -15,7 +15,7 @@ export interface FixedScale {
   int16?: readonly [scale: number, zeroPoint: number];
 }
 
-/** Groups of kernels with similar cost per output element (or per input cell of a window). */
+/** Groups of kernels whose costs per output element (or per input cell of a window) are similar. */
 export type Cost =
   | 'convolution'
   | 'depthwise'
@@ -33,22 +33,24 @@ export type Cost =
 export interface Row<Name extends OperatorName> {
   /** Number in the schema's BuiltinOperator. */
   code: number;
-  /** Name of a custom operator, whose code is 32. */
+  /** Name of a custom operator. The code of all custom operators is 32. */
   custom?: string;
   /** Number in the schema's union BuiltinOptions; 0 = no options table. */
   optionsType: number;
   fields: OptionField[];
   /** Minimum and maximum number of inputs. */
   inputs: [least: number, most: number];
-  /** Positions of inputs that may be omitted although later ones are required. */
+  /** Positions of inputs that may be omitted although later inputs are required. */
   optional?: readonly number[];
-  /** Positions of inputs that are the operator's state: variables that no other operator uses, and that the kernel updates in each run. */
+  /**
+   * Positions of inputs that are the operator's state: variables that no other operator uses, and that the kernel updates in each run.
+   */
   states?: readonly number[];
   /** Number of outputs; default: one. */
   outputs?: (options: OperatorOptions[Name]) => number;
   /** The oldest kernel version that supports the use. */
   version: (use: Use<Name>) => number;
-  /** Version → the first TensorFlow release that includes it. */
+  /** For each version, the first TensorFlow release that includes it. */
   since: Readonly<Record<number, string>>;
   /**
    * Positions of the inputs that are activations (or constants in their place), not weights, axes or shapes. The first of them
@@ -56,36 +58,36 @@ export interface Row<Name extends OperatorName> {
    */
   activations?: readonly number[] | 'all';
   /**
-   * Scale of an integer output: its own, that of its input (the kernel copies integers), one shared with several inputs (`joined`), or a
-   * prescribed one. If absent, the output has no scale.
+   * Scale of an integer output: its own, that of its input (the kernel copies integers), a scale shared with several inputs (`joined`),
+   * or a prescribed scale. If absent, the output has no scale.
    */
   scale?: 'own' | 'input' | 'joined' | FixedScale;
   /** Type of the output if it differs from that of the activations. */
   yields?: 'bool' | 'int32';
-  /** Shape of the output: that of the first input, or of both inputs broadcast. Absent if the shape also depends on other things. */
+  /** Shape of the output: that of the first input, or that of both inputs broadcast. Absent if the shape also depends on other things. */
   shape?: 'first' | 'broadcast';
   cost: Cost;
   /**
-   * TFLite Micro's method that registers the kernel (micro_mutable_op_resolver.h), and the bytes of the kernel's data and options in the
-   * tail of its arena, measured with the 64-bit Python runtime.
+   * TFLite Micro's method that registers the kernel (micro_mutable_op_resolver.h). `data` and `options` are the bytes that the kernel
+   * takes for them in the tail of the arena, measured with the 64-bit Python runtime.
    */
   micro: { register: string; data: number; options: number };
 }
 
-/** A row that several operators can share: its version depends on no option. */
+/** A row that several operators can share, because its version depends on no option. */
 export type SharedRow = Omit<Row<OperatorName>, 'version' | 'outputs'> & {
   version: (use: Pick<Use<OperatorName>, 'inputs' | 'output'>) => number;
 };
 
 type SharedUse = Pick<Use<OperatorName>, 'inputs' | 'output'>;
 
-/** Version 1 for float32; the version `int8` for int8, and for int16 too, because TensorFlow 2.18's converter writes the same number. */
+/** Version 1 for float32, and version `int8` for int8. int16 has the latter as well, because TensorFlow 2.18's converter writes it. */
 export const quantizedSince =
   (int8: number) =>
   ({ output }: { output: Tensor }) =>
     output.type === 'int8' || output.type === 'int16' ? int8 : 1;
 
-/** Version by the type of the first input: 1 for float32, and the given ones for int8 and int16. */
+/** Version by the type of the first input: 1 for float32, and the given versions for int8 and int16. */
 export const byType =
   (int8: number, int16 = int8) =>
   ({ inputs }: SharedUse): number =>
