@@ -61,7 +61,7 @@ export const blobSchema = z.object({ digest, bytes: z.int() });
 /** POST /devices/{name}/state: a revoked device cannot be restored. */
 export const deviceActionSchema = z.strictObject({ action: z.enum(['suspend', 'resume', 'revoke']) });
 
-/** GET and PUT /trust. Any operator token may set the first trust root; a later one must have a higher version. */
+/** GET and PUT /trust. Any operator token may set the first trust root. Later ones must have a higher version. */
 export const trustSchema = trustRootSchema;
 
 /** Stages of a version. A version begins as dev; one version of a name is in production. */
@@ -75,7 +75,9 @@ export const stageRequestSchema = z.strictObject({
 });
 export type StageRequest = z.output<typeof stageRequestSchema>;
 
-/** DELETE /models/{name}/versions/{version}. `blobRemoved`: whether the content was deleted too; it is kept while anything else refers to it. */
+/**
+ * DELETE /models/{name}/versions/{version}. `blobRemoved`: whether the content was deleted too. It is kept if anything else refers to it.
+ */
 export const removedModelSchema = z.object({
   name,
   version: z.int(),
@@ -91,13 +93,13 @@ export const auditEntrySchema = z.object({
   /** The actor: `operator` or `user NAME`, each followed by the token's id, `device NAME`, or `platform`. */
   who: z.string(),
   action: z.string(),
-  /** `har@3`, or the name of a device. */
+  /** Subject of the entry, such as `har@3` or the name of a device. */
   subject: z.string(),
   detail: z.record(z.string(), z.unknown()),
 });
 export type AuditEntry = z.output<typeof auditEntrySchema>;
 export const auditQuerySchema = z.object({
-  /** `har@3`; or a name, which selects all of its versions. */
+  /** A version such as `har@3`, or a name, which selects all of its versions. */
   subject: z.string().max(100).optional(),
   ...pageQuerySchema.shape,
 });
@@ -105,10 +107,10 @@ export const auditQuerySchema = z.object({
 /** GET /models/{name}/next: values for the manifest that the operator signs. */
 export const nextVersionSchema = z.object({ version: z.int(), sequence: z.int() });
 
-/** POST /models/{name}/versions: the bundle's blob must exist; the card is created from its bundle.json. */
+/** POST /models/{name}/versions. The bundle's blob must exist; the platform derives the version's description from its bundle.json. */
 export const pushRequestSchema = z.strictObject({ envelope: envelopeSchema });
 
-/** Metrics of one model on recordings that it was never trained on. Those that do not apply to its kind of output are absent. */
+/** Metrics of one model on recordings that were not used for its training. Metrics that do not apply to its kind of output are absent. */
 export const figuresSchema = z.looseObject({
   windows: z.int(),
   accuracy: z.number().optional(),
@@ -117,11 +119,11 @@ export const figuresSchema = z.looseObject({
   confusion: z.array(z.array(z.int())).optional(),
 });
 
-/** Cross-validation metrics over all recordings, each tested once by a float model that was not trained on it. */
+/** Cross-validation metrics over all recordings. Each recording is tested once, by a float model that was not trained on it. */
 export const foldsFiguresSchema = z.object({
   folds: z.int(),
   windows: z.int(),
-  /** Recordings, or groups of a table's rows; null if each row is its own group. */
+  /** Number of recordings, or of groups of a table's rows; null if each row is its own group. */
   groups: z.int().nullable(),
   accuracy: z.number().nullable(),
   /** 95 % confidence interval of the accuracy. */
@@ -144,7 +146,7 @@ export const gateSchema = z.object({
 
 /** Origin of a file that was uploaded without a signature. */
 export const originSchema = z.object({
-  /** Origin: `architects-guide`. */
+  /** The source, such as `architects-guide`. */
   source: z.string(),
   /** Original file name. */
   file: z.string(),
@@ -157,11 +159,11 @@ export type Origin = z.output<typeof originSchema>;
 export const modelVersionSchema = z.object({
   name,
   version: z.int(),
-  /** Sequence of the newest manifest for this version: a rollback signs a new one with a higher sequence. 0 = unsigned. */
+  /** Sequence of the newest manifest for this version, which increases when a rollback signs a new manifest. 0 = unsigned. */
   sequence: z.int(),
-  /** Whether the version is signed by a key that the trust root names. If not, it is never promoted or rolled out. */
+  /** Whether a key in the trust root has signed the version. Otherwise it cannot be promoted or rolled out. */
   trusted: z.boolean(),
-  /** Origin of an unsigned upload, whose content is unchanged; null = a signed version. */
+  /** Origin of an unsigned upload, whose content is stored unchanged; null = a signed version. */
   origin: originSchema.nullable(),
   /** Digest of the bundle. */
   digest,
@@ -176,7 +178,7 @@ export const modelVersionSchema = z.object({
   mode: z.string(),
   classes: z.array(z.string()),
   arenaBytes: z.int().nullable(),
-  /** `int8` is the quantized model, whatever its mode; null = never evaluated. */
+  /** Metrics of the float model and of the quantized one (`int8`, whatever its data type); null = never evaluated. */
   metrics: z
     .object({
       float: figuresSchema,
@@ -206,14 +208,14 @@ export const modelSummarySchema = z.object({
 });
 export type ModelSummary = z.output<typeof modelSummarySchema>;
 
-/** POST /manifests: a re-signed manifest, with a higher sequence, for an existing version: a rollback. */
+/** POST /manifests: stores a newly signed manifest, with a higher sequence, for an existing version, for a rollback. */
 export const manifestRequestSchema = z.strictObject({ envelope: envelopeSchema });
 
-/** GET /models/{name}/versions/{version}/live: inferences evaluated against the labels of their recordings. */
+/** GET /models/{name}/versions/{version}/live: compares the devices' predictions with the labels of their recordings. */
 export const liveSchema = z.object({
-  /** Inferences whose recording has a label of a known class. */
+  /** Number of predictions whose recording has a label of a known class. */
   windows: z.int(),
-  /** Inferences without a label. */
+  /** Number of predictions without a label. */
   unlabelled: z.int(),
   accuracy: z.number(),
   macroF1: z.number(),

@@ -22,7 +22,8 @@ export interface BlobDownload {
 export function blobCalls(transport: Transport) {
   return {
     /**
-     * Uploads a blob. A large one is uploaded in pieces, so that a broken connection loses little. A blob that already exists is accepted.
+     * Uploads a blob. A large one is uploaded in pieces, so that a broken connection loses little. If the blob already exists, nothing
+     * changes.
      * @throws AIOT_DIGEST_MISMATCH, AIOT_DISK_FULL
      */
     async put(digest: string, bytes: Uint8Array | Readable): Promise<{ digest: string; bytes: number }> {
@@ -93,7 +94,7 @@ async function uploadInPieces(transport: Transport, digest: string, bytes: Uint8
       }
     } catch (error) {
       if (!mayPass(error) || ++failures === attempts) throw error;
-      // If the platform has forgotten the upload, start over.
+      // The platform no longer knows the upload, so it starts over.
       if (hasCode(error, 'AIOT_NOT_FOUND')) path = null;
       await delay(backOffMs(failures, firstWaitMs));
     }
@@ -139,7 +140,7 @@ async function send(transport: Transport, path: string, offset: number, piece: U
 }
 
 /**
- * Whether a retry may succeed: after a broken connection, a wrong offset after one, corruption in transit, or if the platform has forgotten the
+ * Whether a retry may succeed: after a broken connection, a wrong offset, or corruption in transit, or if the platform no longer knows the
  * upload.
  */
 function mayPass(error: unknown): boolean {

@@ -13,13 +13,13 @@ export const devicesChangedSchema = z.object({
   action: z.string(),
   /** Whether this was a dry run. */
   dryRun: z.boolean(),
-  /** null if a single device was named. */
+  /** The selector; null if a single device was given by name. */
   selector: z.string().nullable(),
   matched: z.int(),
-  /** Devices already in the requested state are in neither count. */
+  /** Numbers of devices that were changed, and that refused. Devices already in the requested state are in neither. */
   changed: z.int(),
   refused: z.int(),
-  /** Sorted by name. */
+  /** The devices, sorted by name. */
   devices: z.array(changedDeviceSchema),
 });
 export type DevicesChanged = z.output<typeof devicesChangedSchema>;
@@ -30,15 +30,15 @@ export interface ChangeDevices {
   target: { name: string } | { selector: string };
   change: DeviceChange;
   dryRun: boolean;
-  /** Asks for confirmation of the planned changes; if it is refused, nothing is changed. */
+  /** Asks the user to confirm the planned changes. If the user declines, nothing is changed. */
   agree?: ((planned: DevicesChanged) => Promise<boolean>) | undefined;
   /** Called after each request if more than one is needed. */
   onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /**
- * Changes devices and returns the outcome of each. The set is fixed at the time of the request: exactly the devices shown to `agree` are
- * changed, and a device that matches later is not.
+ * Changes devices and returns the outcome of each. The devices are selected once: exactly those shown to `agree` are changed, even if other
+ * devices match later.
  * @throws AIOT_NOT_FOUND if no device matches, AIOT_SELECTOR_INVALID, the error for a named device, AIOT_INTERRUPTED if the user declines
  */
 export async function changeDevices(options: ChangeDevices): Promise<DevicesChanged> {
@@ -82,7 +82,7 @@ function counted(devices: ChangedDevice[]) {
   return { matched: devices.length, changed: count('changed'), refused: count('refused'), devices };
 }
 
-/** For a single named device, throws its refusal as an error. */
+/** If a single device was given by name, throws its refusal as an error. */
 function named(target: ChangeDevices['target'], result: DevicesChanged): DevicesChanged {
   const error = 'name' in target ? result.devices[0]?.error : null;
   if (!error) return result;

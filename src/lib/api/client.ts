@@ -69,7 +69,7 @@ export function createClient(options: ClientOptions) {
       watch: (id: string, options: WatchOptions = {}) => watchRollout(transport, id, options),
     },
     datasets: datasetCalls(transport),
-    /** The newest hundred changes, optionally of one subject. */
+    /** The newest hundred changes, optionally only those of one subject. */
     audit: { list: (subject?: string) => audit.list({ subject, limit: 100 }) },
     events: {
       /** Events, oldest first. @throws AIOT_EVENTS_GONE when `from` is older than the oldest available event */
@@ -93,7 +93,7 @@ export type RegistryClient = ReturnType<typeof createClient>;
 
 function tokenCalls(transport: Transport) {
   const calls = callsOf(transport, contract.tokens);
-  /** Adds a suggestion to the error for an unknown token id. Only tokens that the caller may list are suggested. */
+  /** Adds a suggestion to the error for an unknown token id. It suggests only tokens that the caller may list. */
   async function suggesting<T>(id: string, answer: Promise<T>): Promise<T> {
     try {
       return await answer;
@@ -114,7 +114,7 @@ function tokenCalls(transport: Transport) {
   };
 }
 
-/** Streams the platform's backup: a tar, whose end shows that it is complete. */
+/** Streams the platform's backup, a tar archive whose last entry shows that it is complete. */
 async function backUp(
   transport: Transport,
   passphrase: string,
@@ -123,7 +123,7 @@ async function backUp(
   const answer = await transport.call('POST', pathOf(contract.backups.create, []), {
     body: JSON.stringify({ passphrase }),
     headers: { 'content-type': 'application/json' },
-    // The platform captures the contents before it sends the first byte.
+    // The platform copies its contents before it sends the first byte.
     headersTimeoutMs: 600_000,
     bodyTimeoutMs: 300_000,
     ...(signal ? { signal } : {}),
@@ -151,7 +151,7 @@ function datasetCalls(transport: Transport) {
       const path = pathOf(contract.datasets.csv, [stream, device, recording]);
       return await text(bodyOf(await transport.call('GET', path), transport.url));
     },
-    /** One row per sample; the bytes as a stream, followed by a summary of what could not be read. */
+    /** One row per sample, as a stream of bytes that ends with a summary of unreadable data. */
     export: async (
       stream: string,
       query: ExportQuery,
@@ -168,7 +168,7 @@ function datasetCalls(transport: Transport) {
   };
 }
 
-/** The summary in a trailer; null = the platform is of an earlier version, which sends none. */
+/** The summary in a trailer; null if there is none, because the platform's version is older. */
 function summaryIn(trailer: string | undefined): ExportSummary | null {
   if (trailer === undefined) return null;
   try {

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { damageSchema } from './damage.js';
 import { time } from './fields.js';
 
-/** Topics of `aiot status` warnings. */
+/** Subjects of the warnings in `aiot status`. */
 export const warningTopics = [
   'database',
   'damage',
@@ -19,9 +19,9 @@ export const conditionSchema = z.object({
   /** Whether the platform can serve requests now. */
   ready: z.boolean(),
   warnings: z.array(z.object({ about: z.enum(warningTopics), message: z.string() })),
-  /** Unacknowledged damage at rest, the oldest first, at most a hundred. */
+  /** Unacknowledged damage to stored data, oldest first, at most a hundred entries. */
   damage: z.array(damageSchema),
-  /** Storage engines; without addresses, which may contain passwords. */
+  /** Storage engines, without their addresses, which may contain passwords. */
   engines: z.object({
     database: z.enum(['sqlite', 'postgres']),
     blobs: z.enum(['folder', 's3']),
@@ -32,11 +32,11 @@ export const conditionSchema = z.object({
   disk: z.object({ freeBytes: z.int(), totalBytes: z.int() }).nullable(),
   /** The last complete check of all blobs and the database, and the damage found; null = none yet. */
   scrub: z.object({ ended: time, blobs: z.int(), bytes: z.int(), damaged: z.int() }).nullable().default(null),
-  /** Resident memory of the platform's process. */
+  /** Resident memory of the platform's process, bytes. */
   memoryBytes: z.int(),
-  /** Expiry times of the certificates. */
+  /** Expiry times of the certificates, ms since 1970. */
   certificates: z.object({ ca: time, server: time }),
-  /** Number of events that a webhook or the relay has not delivered yet, by name; those without any are absent. */
+  /** Number of events that a webhook or the relay has not delivered yet, by name. Names without such events are absent. */
   lag: z.record(z.string(), z.int()),
 });
 export type Condition = z.output<typeof conditionSchema>;

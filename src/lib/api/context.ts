@@ -40,14 +40,14 @@ export async function withClient<T>(
   }
 }
 
-/** Clients of the chosen context's data service: one of the two, or neither. */
+/** Clients for the chosen context's data service. At most one of them is not null. */
 export interface DataStores {
   client: RegistryClient | null;
   guide: GuideClient | null;
 }
 
 /**
- * Runs calls on the data service of a context, or of the current context. Without a context neither client is available.
+ * Runs calls on the data service of the given context, or of the current one. Without a context, neither client is available.
  * @throws as `withClient` and `withGuide`
  */
 export async function withStores<T>(
@@ -61,7 +61,7 @@ export async function withStores<T>(
     : await withClient(context.name, (client) => call({ client, guide: null }));
 }
 
-/** Creates a client for that platform, with its CA and its token. @throws AIOT_CONTEXT_NOT_FOUND, AIOT_FILE_NOT_FOUND (the CA) */
+/** Creates a client for the context's platform, with its CA and its token. @throws AIOT_CONTEXT_NOT_FOUND, AIOT_FILE_NOT_FOUND (the CA) */
 export async function clientFor(name?: string): Promise<RegistryClient> {
   const context = await contextFor(name);
   const { url, ca, token, kind } = context;
@@ -116,7 +116,7 @@ async function readCa(ca: string, { name, from }: ChosenContext): Promise<string
   });
 }
 
-/** Next steps for errors. They name the origin of the address: AIOT_URL and its companions, or a context. */
+/** Next steps for errors, which depend on where the address came from: AIOT_URL and its companions, or a context. */
 export function adviceFor(context: ChosenContext): Advice {
   const { name, token, from } = context;
   const isTokenVariable = token !== undefined && process.env.AIOT_TOKEN === token;
@@ -135,7 +135,7 @@ export function adviceFor(context: ChosenContext): Advice {
   return advice;
 }
 
-/** Names the platform used, how to start it if it is on this machine, and how to choose another. */
+/** Advice for an unreachable platform: which one was used, how to start it if it is on this machine, and how to choose another. */
 function adviceWhenUnreachable({ name, ca, from, others }: ChosenContext): string {
   const isVariable = from === 'environment';
   const asked = isVariable ? 'AIOT_URL names this platform' : `The context ${name} names this platform`;

@@ -22,7 +22,7 @@ export function errorOfAnswer(status: number, body: string, endpoint: string): A
   return new AiotError(code, `${endpoint} responded with status ${status}`, details);
 }
 
-/** Converts errors that undici raises before there is a response. `endpoint` contains no credentials. */
+/** Converts an error of undici that occurred before there was a response. `endpoint` contains no credentials. */
 export function errorOfTransport(error: unknown, endpoint: string): AiotError {
   if (error instanceof AiotError) return error;
   const code = systemCode(error) ?? 'unknown error';
@@ -39,7 +39,7 @@ export function errorOfTransport(error: unknown, endpoint: string): AiotError {
   });
 }
 
-/** Replaces the error's next step with the one advised for its code, if there is one. */
+/** Replaces the error's next step with the advice for its code, if there is any. */
 export function withAdvice(error: AiotError, advice: Partial<Record<ErrorCode, string>> = {}): AiotError {
   const next = advice[error.code];
   if (next === undefined) return error;

@@ -8,7 +8,7 @@ import { envelopeSchema, trustRootSchema } from '../formats/manifest/envelope.js
 export const name = z.string().regex(namePattern);
 export const time = z.int();
 export const digest = z.string().regex(digestPattern);
-/** Lower case with colons: a chip's factory base address. */
+/** MAC address in lower case with colons; a chip's factory base address. */
 export const macSchema = z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/);
 
 export const deviceStates = ['registered', 'provisioned', 'active', 'suspended', 'revoked'] as const;
@@ -22,7 +22,7 @@ export const deviceSchema = z.object({
   /** SHA-256 of the certificate's DER, 64 hex digits; null without a certificate. */
   fingerprint: z.string().nullable(),
   expires: time.nullable(),
-  /** A certificate that was issued to the device but not used yet: its first use ends the previous one. */
+  /** A certificate that was issued to the device and not used yet. Its first use ends the previous one. */
   next: z.object({ fingerprint: z.string(), expires: time }).nullable(),
   mac: z.string().nullable(),
   /** Decimal chip id of the guide's firmware: an alias of the device. */
@@ -37,7 +37,7 @@ export const deviceSchema = z.object({
   /** The update state of protocol v1, null before the first report. */
   updateState: z.string().nullable(),
   tags: z.record(z.string(), z.string()),
-  /** Sorted. */
+  /** Names of the groups, sorted. */
   groups: z.array(z.string()),
   /** Increases with each change except the device's own reports; used as the ETag. */
   revision: z.int(),
@@ -51,7 +51,7 @@ export function checkMac(text: string): string {
   throw new AiotError('AIOT_USAGE', `expected a MAC such as 24:0a:c4:12:34:56, got ${text}`);
 }
 
-/** 24 bits in decimal, without leading zeros. @throws AIOT_USAGE */
+/** Validates a chip id: 24 bits in decimal, without leading zeros. @throws AIOT_USAGE */
 export function checkChipId(text: string): string {
   if (isChipId(text)) return text;
   throw new AiotError('AIOT_USAGE', `expected a decimal chip id of 0 to 16777215, got ${text}`);
@@ -73,19 +73,22 @@ export const provisionRequestSchema = z.strictObject({
 });
 export const provisionReplySchema = z.object({
   device: deviceSchema,
-  /** PEM */
+  /** The certificate and the CA, PEM. */
   certificate: z.string(),
   ca: z.string(),
   urls: z.object({ http: z.string(), mqtts: z.string() }),
   trust: trustRootSchema.nullable(),
-  /** The root from which this trust is derived. A device that stores it can follow the chain to later roots. */
+  /** The root that contains these keys. A device that stores it can verify later roots by the chain. */
   root: envelopeSchema.nullable().optional(),
-  /** Lowest release sequence for a device of this name: it is written to its flash. */
+  /** Lowest release sequence for a device of this name, which is written to its flash. */
   release: z.object({ sequence: z.int(), floor: z.int() }),
 });
 export type ProvisionReply = z.output<typeof provisionReplySchema>;
 
-/** The decimal id used by the guide's firmware: the lower three octets of the factory MAC, big endian, as one number (`…:da:b6:b0` is 14333616). */
+/**
+ * The decimal id that the guide's firmware uses: the lower three octets of the factory MAC, big endian, as one number (`…:da:b6:b0` is
+ * 14333616).
+ */
 export function chipIdOf(mac: string): string {
   return String(Number.parseInt(mac.split(':').slice(3).join(''), 16));
 }

@@ -11,8 +11,8 @@ export type LiveChannel = (typeof liveChannels)[number];
 const id = z.int().min(1).max(1_000_000_000);
 
 /**
- * A message of the dashboard on its live connection (WebSocket at /live, JSON text). Each subscription has an id that the page chooses. A user needs the
- * scope `events:read` for events, `devices:read` for a device, and a `stream:` scope that covers the filter for messages.
+ * A message from the dashboard on its live connection (WebSocket at /live, JSON text). The page chooses an id for each subscription. A user
+ * needs the scope `events:read` for events, `devices:read` for a device, and a `stream:` scope that includes the filter for messages.
  */
 export const liveRequestSchema = z.union([
   z.strictObject({ id, to: z.literal('events') }),
@@ -25,7 +25,7 @@ export type LiveRequest = z.output<typeof liveRequestSchema>;
 /** An MQTT message, as printed by `aiot stream tail --json`. */
 export interface LiveMessage {
   topic: string;
-  /** Arrival at this connection, ms since 1970. */
+  /** Time of arrival at this connection, ms since 1970. */
   time: number;
   /** The value if the payload is JSON; its text if it is UTF-8; otherwise its bytes in base64. */
   payload?: unknown;
@@ -41,14 +41,14 @@ export interface LiveMessage {
 
 /** The platform's messages on the live connection. */
 export type LiveNews =
-  /** The connection is alive. */
+  /** Shows that the connection is alive. */
   | { beat: true }
-  /** The subscription has begun: from now on nothing is missed. */
+  /** The subscription has begun. From now on, no message is missed. */
   | { id: number; open: true }
   | { id: number; event: PlatformEvent }
   | { id: number; channel: LiveChannel; deviceMessage: DeviceMessage }
   | { id: number; message: LiveMessage }
-  /** Messages that were left out because they came faster than they can be shown or sent. */
+  /** Number of messages that were omitted because they arrived faster than they can be shown or sent. */
   | { id: number; missed: number }
   /** The subscription was refused, or has ended. */
   | { id: number; error: { code: string; detail: string; next?: string } };
@@ -56,5 +56,5 @@ export type LiveNews =
 /** Codes of the close frame: the session has ended, or the user opened too many connections (RFC 6455, section 7.4.2: 4000 to 4999 are private). */
 export const liveCloseCodes = { sessionEnded: 4401, tooMany: 4429 } as const;
 
-/** The platform sends something at least this often, ms. */
+/** Maximum time between two messages of the platform, ms. */
 export const liveBeatMs = 15_000;

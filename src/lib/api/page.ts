@@ -5,7 +5,7 @@ import { AiotError } from '../core/errors.js';
 const usual = 100;
 const most = 1000;
 
-/** Query of every list: at most `limit` entries, after the one whose key is `after` (the `next` of the previous page). */
+/** Query of every list: at most `limit` entries, which follow the one with the key `after` (the `next` of the previous page). */
 export const pageQuerySchema = z.object({
   limit: z.coerce.number().int().min(1).max(most).default(usual),
   after: z.string().min(1).max(512).optional(),
@@ -22,7 +22,7 @@ export function pageSchema<Noun extends string, Entry extends ZodType>(noun: Nou
   return z.object({ ...shape, next: z.string().nullable().default(null) });
 }
 
-/** Makes a page from the rows of a query for `limit + 1` rows after `after`: the extra row shows that there are more. */
+/** Makes a page from the rows of a query for `limit + 1` rows after `after`. The extra row shows that there is a next page. */
 export function pageOfRows<T>(
   rows: readonly T[],
   limit: number,

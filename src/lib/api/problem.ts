@@ -6,8 +6,8 @@ import { AiotError } from '../core/errors.js';
 export const problemType = 'application/problem+json';
 
 /**
- * Body of every response above 399. `type` identifies the kind of problem; it is a path of the platform with more information. `code`
- * identifies it by name, as in the error catalogue; `next` is the recommended fix.
+ * Body of every response with a status of 400 or above. `type` is a path on the platform that describes the kind of problem. `code` is its
+ * name in the error catalogue, and `next` the recommended fix.
  */
 export const problemSchema = z.object({
   type: z.string(),
@@ -38,7 +38,10 @@ export function errorOfProblem(
   return new AiotError(code as ErrorCode, detail, { ...details, subject, ...(next ? { next } : {}) });
 }
 
-/** Title of a problem: the first sentence of the catalogue's text, which is the same for each problem of a type, as RFC 9457, 3.1.4 requires. */
+/**
+ * Title of a problem: the first sentence of its text in the catalogue. It is the same for all problems of a type, as RFC 9457, 3.1.4
+ * requires.
+ */
 function titleOf(code: ErrorCode): string {
   const { about } = catalogue[code];
   return /^.*?[.:](?= |$)/.exec(about)?.[0].slice(0, -1) ?? about;

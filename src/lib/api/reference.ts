@@ -46,8 +46,9 @@ export function parseVersion(text: string): ModelId {
 }
 
 /**
- * Resolves a reference to a version. A name alone is sufficient if it has one version; otherwise `stage` selects one, as `NAME@STAGE` does. If
- * several versions are in staging, the newest is selected. A path such as ./pushed.json refers to the output of `model push --json`.
+ * Resolves a reference to a version. A name alone is sufficient if the model has a single version. Otherwise `stage` selects one, as
+ * `NAME@STAGE` does. If several versions are in staging, the newest is selected. A path such as ./pushed.json refers to the output of
+ * `model push --json`.
  * @throws AIOT_USAGE (ambiguous or contradictory), AIOT_NOT_FOUND
  */
 export async function resolveModel(

@@ -12,9 +12,9 @@ const laneSchema = z.object({
 /** In GET /status: state of the relay with `--events`. */
 export const relayStatusSchema = z.object({
   endpoint: z.string(),
-  /** `waiting`: another process of the platform forwards the data. */
+  /** `waiting`: another process of the platform sends the events and telemetry. */
   state: z.enum(['waiting', 'connected', 'disconnected']),
-  /** Code of the error that prevents sending. */
+  /** Code of the error that prevents sending; null = none. */
   error: z.string().nullable(),
   /** `behind`: number of events that are not known to be delivered. */
   events: laneSchema.extend({ behind: z.int() }),

@@ -34,8 +34,8 @@ export async function isSignedEnough(client: TrustReader, envelope: Envelope): P
 }
 
 /**
- * Adds this user's signature to a manifest and returns it if that is sufficient. If others must sign it too, it is written to a file in the user's
- * config folder, to be passed on, and nothing is published.
+ * Adds this user's signature to a manifest, and returns the result if it has enough signatures. If others must sign too, it is written to a
+ * file in the user's config folder, which is to be passed on, and nothing is published.
  * @throws AIOT_SIGNATURES_MISSING
  */
 export async function signedRelease(
@@ -45,7 +45,7 @@ export async function signedRelease(
 ): Promise<Envelope> {
   const envelope = signManifest(manifest, privatePem);
   const { signed, wanted, keyids } = await signaturesOf(client, envelope);
-  // If not even one signature is valid, this user's key is not trusted. The platform then rejects the manifest with its own error.
+  // If no signature is valid, this user's key is not trusted, and the platform reports that when it rejects the manifest.
   if (signed === 0 || signed >= wanted) return envelope;
   const { name, version } = manifest;
   const file = await leave(envelope, keyids);
@@ -56,7 +56,9 @@ export async function signedRelease(
   );
 }
 
-/** File of a manifest that lacks signatures: its name contains the release, the keys that may sign it, and its payload. */
+/**
+ * Writes a manifest that lacks signatures to a file, whose name contains the release, the keys that may sign it, and the payload's digest.
+ */
 async function leave(envelope: Envelope, keyids: readonly string[]): Promise<string> {
   const { kind, name, version, sequence } = peekManifest(envelope);
   const folder = join(configFolder(), 'to-sign');
@@ -72,7 +74,7 @@ async function leave(envelope: Envelope, keyids: readonly string[]): Promise<str
       { next: 'Move or delete that file, then push again.' },
     );
   }
-  // Existing signatures by others are preserved.
+  // Signatures by others that the file already contains are preserved.
   const own = envelope.signatures.map(({ keyid }) => keyid);
   const signatures = [
     ...(there?.signatures ?? []).filter(({ keyid }) => !own.includes(keyid)),
@@ -107,16 +109,16 @@ type SigningClient = TrustReader &
 export interface AddSignatureOptions {
   client: SigningClient;
   file: string;
-  /** PKCS#8 PEM; not needed in a dry run. */
+  /** Returns the signing key, PKCS#8 PEM. Not called in a dry run. */
   signingKey: () => Promise<string>;
   /** Asks for confirmation before signing. */
   agree: Agree;
-  /** Inspects without signing. */
+  /** Whether to inspect the manifest without signing it. */
   dryRun?: boolean;
 }
 
 /**
- * Adds this user's signature to the manifest in a file after confirmation, and publishes it when it has enough.
+ * Adds this user's signature to the manifest in a file after confirmation, and publishes the manifest once it has enough signatures.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_MANIFEST_MALFORMED, AIOT_TRUST_KEY_UNKNOWN, AIOT_VERSION_CONFLICT (another was published meanwhile),
  * AIOT_INTERRUPTED (not agreed to)
  */
@@ -141,7 +143,7 @@ export async function addSignature(options: AddSignatureOptions): Promise<Signat
   return { ...about, signed, wanted, published };
 }
 
-/** A payload with a duplicate field could be interpreted differently by a device. @throws AIOT_MANIFEST_MALFORMED */
+/** Rejects payloads with duplicate fields, which a device could interpret differently. @throws AIOT_MANIFEST_MALFORMED */
 function requirePlain({ payload }: Envelope, file: string): void {
   const text = Buffer.from(payload, 'base64').toString('utf8');
   if (JSON.stringify(JSON.parse(text)) === text) return;
@@ -175,7 +177,7 @@ async function envelopeIn(file: string): Promise<Envelope> {
   }
 }
 
-/** Publishes the manifest, as a new version or as a re-signed manifest for an existing one. */
+/** Publishes the manifest, either as a new version or as the newest manifest of an existing one. */
 async function publish(client: SigningClient, envelope: Envelope): Promise<void> {
   const { kind, name, version }: Manifest = peekManifest(envelope);
   if (kind === 'model') {
@@ -188,7 +190,7 @@ async function publish(client: SigningClient, envelope: Envelope): Promise<void>
   await (there ? calls.sign(name, version, envelope) : calls.push(name, envelope));
 }
 
-/** Number of attempts: a concurrent push may take the requested version or sequence before the manifest is signed. */
+/** Maximum number of attempts. Before the manifest is signed, another push may take its version or sequence. */
 export const pushAttempts = 20;
 
 /** Waits for a random time before the next attempt, so that concurrent pushes do not collide repeatedly. */

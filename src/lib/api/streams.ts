@@ -9,28 +9,28 @@ import { type RolloutNews, rolloutHasEnded, rolloutNewsSchema } from './rollouts
 import type { Transport } from './transport.js';
 
 export interface EventsQuery extends EventFilter {
-  /** Id of the last known event: later ones follow. 0 = begin with the oldest available event. */
+  /** Id of the last known event. Later ones follow. 0 = begin with the oldest available event. */
   from?: number | 'now' | undefined;
-  /** Start with this many of the newest events instead of at an id. */
+  /** Number of newest events to start with, instead of an id. */
   newest?: number | undefined;
   limit?: number | undefined;
 }
 
 export interface FollowOptions extends Omit<EventsQuery, 'limit'> {
   signal?: AbortSignal;
-  /** Consecutive failed attempts before it gives up; default: unlimited. */
+  /** Maximum number of consecutive failed attempts; default: unlimited. */
   retries?: number;
   /** Called when the connection is lost or re-established. */
   onState?: (state: 'connected' | 'disconnected') => void;
   clock?: Clock;
 }
 
-/** Silence after which a connection is considered dead, ms: the platform sends something every 15 s. */
+/** Silence after which a connection is considered lost, ms. The platform sends something every 15 s. */
 const silenceMs = 45_000;
 const longestPauseMs = 5000;
 
 /**
- * Yields all events, each once and in order, across broken connections and restarts of the platform.
+ * Yields all events in order, each exactly once, across broken connections and restarts of the platform.
  * @throws AIOT_EVENTS_GONE and other errors that no retry fixes; after `retries` attempts, AIOT_PLATFORM_UNREACHABLE
  */
 export async function* followEvents(
@@ -92,7 +92,7 @@ export interface WaitOptions {
   clock?: Clock;
 }
 
-/** Returns the job when it has ended, across broken connections and restarts of the platform. @throws AIOT_TIMEOUT, AIOT_NOT_FOUND */
+/** Waits until a job has ended, across broken connections and restarts of the platform. @throws AIOT_TIMEOUT, AIOT_NOT_FOUND */
 export async function waitForJob(transport: Transport, id: string, options: WaitOptions = {}): Promise<Job> {
   const { timeoutMs, onProgress, clock = systemClock } = options;
   const late = timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs);
@@ -122,7 +122,7 @@ export async function waitForJob(transport: Transport, id: string, options: Wait
 
 export interface WatchOptions {
   signal?: AbortSignal;
-  /** Consecutive broken connections before it gives up. */
+  /** Maximum number of consecutive broken connections. */
   retries?: number;
   clock?: Clock;
 }
@@ -160,18 +160,18 @@ export async function* watchRollout(
   }
 }
 
-/** One server-sent event. `id` is the position after it; an event without data reports only the position. */
+/** One server-sent event. `id` is the position after the event. Without data, it only reports the position. */
 export interface SentEvent {
   id: string | null;
   data: string | null;
 }
 
-/** Maximum length of one event, characters; no body of the API is longer. */
+/** Maximum length of an event, characters. No event of the API is longer. */
 const longestEvent = 4 * 1024 * 1024;
 
 /**
- * Server-sent events (HTML standard, 9.2.6 "Interpreting an event stream"; names and retry times are not used here, comments are
- * heartbeats).
+ * Parses server-sent events (HTML standard, 9.2.6 "Interpreting an event stream"). The platform uses neither names nor retry times;
+ * comments are heartbeats.
  * @throws AIOT_PLATFORM_FAILED for an event that is too long, or that never ends
  */
 export async function* sentEvents(body: AsyncIterable<Uint8Array>): AsyncGenerator<SentEvent> {

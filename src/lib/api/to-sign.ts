@@ -21,7 +21,7 @@ export const toSignSchema = z.object({
       name: z.string(),
       digest: z.string(),
       bytes: z.int(),
-      /** Result of checking the platform's blob here: whether it has that digest and length; `missing` = there is none. */
+      /** Result of comparing the platform's blob with the manifest: whether digest and length match; `missing` = there is no such blob. */
       blob: z.enum(['right', 'wrong', 'missing']),
     }),
   ),
@@ -29,14 +29,14 @@ export const toSignSchema = z.object({
   signers: z.array(
     z.object({
       keyid: z.string(),
-      /** Whether it is a valid signature by a key of the platform's newest trust root; other signatures cannot be verified. */
+      /** Whether it is valid and made by a key of the platform's newest trust root. Other signatures cannot be verified. */
       counts: z.boolean(),
     }),
   ),
 });
 export type ToSign = z.output<typeof toSignSchema>;
 
-/** Shows the content to be signed; false = do not sign. */
+/** Shows the user the content to be signed. False means that it must not be signed. */
 export type Agree = (what: ToSign) => Promise<boolean>;
 
 export type LookingClient = TrustReader & { blobs: Pick<RegistryClient['blobs'], 'get'> };

@@ -17,7 +17,7 @@ export interface ClientOptions {
   /** A device's certificate and private key, PEM. */
   cert?: string;
   key?: string;
-  /** Next steps by error code, which replace the usual ones. */
+  /** Next steps by error code, instead of the usual ones. */
   advice?: Advice;
 }
 
@@ -27,15 +27,15 @@ export interface CallOptions {
   body?: Uint8Array | Readable | string;
   headers?: Record<string, string>;
   signal?: AbortSignal;
-  /** Silence allowed while the response body arrives, ms. */
+  /** Maximum pause while the response body arrives, ms. */
   bodyTimeoutMs?: number;
-  /** Time allowed until the response begins, ms. */
+  /** Maximum time until the response begins, ms. */
   headersTimeoutMs?: number;
 }
 
 const prefix = '/api/v1';
 
-/** One HTTPS connection pool to one platform. Certificates are always verified. */
+/** A pool of HTTPS connections to one platform. Certificates are always verified. */
 export class Transport {
   private agent: Promise<Agent> | undefined;
 
@@ -71,7 +71,7 @@ export class Transport {
     }
   }
 
-  /** A call with JSON in both directions; the response is validated. @throws AIOT_PLATFORM_FAILED if it does not match */
+  /** Sends a request with a JSON body and validates the JSON response. @throws AIOT_PLATFORM_FAILED if the response does not match */
   async json<T>(
     method: Dispatcher.HttpMethod,
     path: string,

@@ -1,7 +1,7 @@
 import { AiotError } from '../core/errors.js';
 import type { ModelVersion } from './api.js';
 
-/** Rejects an unsigned version, which must not be promoted, rolled out or run. @throws AIOT_MODEL_UNTRUSTED */
+/** Rejects an untrusted version, which must not be promoted, rolled out or run. @throws AIOT_MODEL_UNTRUSTED */
 export function requireTrusted({ name, version, trusted, origin }: ModelVersion): void {
   if (trusted) return;
   const source = origin ? ` through ${origin.source}` : '';

@@ -6,7 +6,7 @@ import { type Manifest, peekManifest } from '../formats/manifest/manifest.js';
 type Asked = Pick<Manifest, 'kind' | 'name' | 'version'>;
 
 /**
- * Returns the manifest in an envelope, which must be the requested one. Signatures are not checked.
+ * Returns the manifest in an envelope, after checking that it is the requested one. Signatures are not checked.
  * @throws AIOT_UPDATE_MISMATCH, AIOT_MANIFEST_MALFORMED
  */
 export function manifestAsked(envelope: Envelope, asked: Asked): Manifest {
@@ -35,8 +35,9 @@ const lookFirst: Record<Manifest['kind'], (what: string) => string> = {
 };
 
 /**
- * Requires that the same key has signed a manifest that is re-signed without inspection. The platform supplies the list of valid keys, so it could
- * add one of its own. @throws AIOT_SIGNATURE_INVALID
+ * Requires that this key has signed a manifest that is about to be signed again without inspection. The platform's list of valid keys is
+ * not sufficient, because the platform could add a key of its own.
+ * @throws AIOT_SIGNATURE_INVALID
  */
 export function requireOwn(envelope: Envelope, { kind, name, version }: Asked, privatePem: string): void {
   if (signedBy(envelope, privatePem)) return;

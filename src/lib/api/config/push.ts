@@ -24,14 +24,14 @@ export interface PushConfigOptions {
   name: string;
   /** Device types for which the configuration is released. */
   deviceTypes: string[];
-  /** The operator's signing key, PKCS#8 PEM: used for signing here and never sent. */
+  /** The operator's signing key, PKCS#8 PEM. It is used for signing here and never sent. */
   privatePem: string;
   /** Time after which devices reject the manifest, ms from now; absent = no expiry. */
   validMs?: number | undefined;
 }
 
 /**
- * Checks a configuration, uploads it, and pushes a manifest of kind `config`, signed here, as its next version.
+ * Checks a configuration, uploads it, and pushes a manifest of kind `config`, which is signed here, as the next version.
  * @throws AIOT_CONFIG_MALFORMED, AIOT_USAGE (an invalid name or type), AIOT_VERSION_CONFLICT
  */
 export async function pushConfig(options: PushConfigOptions): Promise<PushedConfig> {

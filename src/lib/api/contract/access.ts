@@ -4,8 +4,8 @@ import { pageQuerySchema, pageSchema } from '../page.js';
 import { endpoint } from './endpoint.js';
 
 /**
- * Roles of users and tokens, each with more rights than the previous: a viewer reads; a ci uploads, pushes, and starts rollouts and jobs; an operator
- * does everything.
+ * Roles of users and tokens, each with more rights than the previous one. A viewer reads; a ci also uploads, pushes, and starts rollouts
+ * and jobs; an operator may do everything.
  */
 export const roles = ['viewer', 'ci', 'operator'] as const;
 export type Role = (typeof roles)[number];
@@ -50,7 +50,7 @@ export function isScope(text: string): boolean {
   return actions.includes(action);
 }
 
-/** Whether one scope covers everything that another allows: the actions of a noun are in ascending order. */
+/** Whether one scope includes everything that another allows. The actions of a noun are in ascending order. */
 export function scopeCovers(scope: string, wanted: string): boolean {
   if (scope === wanted) return true;
   const [noun = '', action = ''] = scope.split(':');
@@ -73,14 +73,14 @@ export const userSchema = z.object({
   name,
   role: z.enum(roles),
   created: time,
-  /** Time since which all of its tokens are invalid, because the user is disabled; null = enabled. */
+  /** Time since which all of the user's tokens are invalid, because the user is disabled; null = enabled. */
   disabled: time.nullable(),
   /** Number of valid tokens. */
   tokens: z.int(),
 });
 export type User = z.output<typeof userSchema>;
 
-/** Names that would be confused with other originators in events. */
+/** Names that could be confused with other originators in events. */
 const reserved = new Set(['device', 'nobody', 'operator', 'platform', 'user']);
 
 /** POST /users */
@@ -96,7 +96,7 @@ export type NewUser = z.output<typeof newUserSchema>;
 /** POST /users/{name}/state */
 export const userActionSchema = z.strictObject({ action: z.enum(['disable', 'enable']) });
 
-/** DELETE /users/{name}: its tokens are revoked with it. */
+/** DELETE /users/{name}: also revokes the user's tokens. */
 export const removedUserSchema = z.object({ name, tokensRevoked: z.int() });
 export type RemovedUser = z.output<typeof removedUserSchema>;
 
@@ -122,7 +122,7 @@ export type Token = z.output<typeof tokenSchema>;
 
 const day = 86_400_000;
 
-/** Lifetime of a token: a minute to ten years. */
+/** Limits for the lifetime of a token: a minute to ten years, ms. */
 export const tokenLifetimeMs = { min: 60_000, max: 3650 * day };
 export const lifetimeSchema = z.int().min(tokenLifetimeMs.min).max(tokenLifetimeMs.max);
 export const usualLifetimeMs = 365 * day;
@@ -139,7 +139,7 @@ export const newTokenSchema = z.strictObject({
 });
 export type NewToken = z.input<typeof newTokenSchema>;
 
-/** The only response that contains the secret; it cannot be retrieved later. */
+/** Response to the creation of a token. It contains the secret, which cannot be retrieved later. */
 export const madeTokenSchema = tokenSchema.extend({ token: z.string() });
 export type MadeToken = z.output<typeof madeTokenSchema>;
 
@@ -148,7 +148,7 @@ export const longestGraceMs = 7 * day;
 /** POST /tokens/{id}/rotate. `graceMs`: time for which the previous secret stays valid, ms. */
 export const rotateTokenSchema = z.strictObject({ graceMs: z.int().min(0).max(longestGraceMs).default(0) });
 
-/** POST /session/links: a link into the dashboard, for the first person who opens it. */
+/** POST /session/links: a link to the dashboard, which logs in the first person who opens it. */
 export const loginLinkSchema = z.object({
   /** URL with the code, which can be used once. */
   url: z.string(),
@@ -168,7 +168,7 @@ export const sessionSchema = z.object({
   /** The user logged in; null = none. */
   user: z
     .object({
-      /** Name of the user as in events. */
+      /** Name of the user, as it appears in events. */
       name: z.string(),
       role: z.enum(roles),
       scopes: z.array(scopeSchema).nullable(),
@@ -181,7 +181,7 @@ export const sessionSchema = z.object({
 });
 export type Session = z.output<typeof sessionSchema>;
 
-/** Viewers may call all of these for their own tokens; the service refuses anything else. */
+/** Viewers may call all of these endpoints, but only for their own tokens; the service enforces that. */
 const access = 'viewer';
 
 export const tokens = {
@@ -197,7 +197,7 @@ export const tokens = {
     access,
     result: tokenSchema,
   }),
-  /** The response contains the secret, once. A user can grant at most their own rights. */
+  /** Only this response contains the secret. Users can grant at most their own rights. */
   create: endpoint('POST /tokens', {
     summary: 'Create a token; only this response contains its secret',
     access,
@@ -210,7 +210,7 @@ export const tokens = {
     access,
     result: tokenSchema,
   }),
-  /** Issues a new secret; the previous one ends, or stays valid for `graceMs`. */
+  /** Issues a new secret. The previous one becomes invalid, at once or after `graceMs`. */
   rotate: endpoint('POST /tokens/:id/rotate', {
     summary: 'Replace a token’s secret; the old one becomes invalid',
     access,
@@ -249,7 +249,7 @@ export const users = {
   }),
 };
 
-/** Login sessions of browsers: how users enter the dashboard. */
+/** Login sessions of browsers in the dashboard. */
 export const session = {
   get: endpoint('GET /session', {
     summary: 'The user logged in in this browser; user is null if there is none',

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { blobSchema } from '../api.js';
 import { endpoint } from './endpoint.js';
 
-/** Largest content, bytes. */
+/** Maximum size of a blob, bytes. */
 export const largestBlob = 1024 ** 3;
 
 export const blobs = {
@@ -30,7 +30,7 @@ export const blobs = {
 
 const params = z.object({ id: z.string().max(60) });
 
-/** Upload responses are in headers. */
+/** Upload responses have no body, because the result is in headers. */
 const result = z.null();
 
 /** Resumable uploads, by the tus protocol 1.0.0. */

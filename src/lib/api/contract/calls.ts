@@ -18,7 +18,7 @@ type PathArguments<Names extends readonly string[], Params> = {
   [I in keyof Names]: Names[I] extends keyof Params ? Extract<Params[Names[I]], string | number> : string;
 };
 
-/** A query as a caller writes it: undefined members are left out. */
+/** A query as a caller passes it: undefined members are omitted from the request. */
 type Asked<Query extends z.ZodObject> = {
   [K in keyof z.output<Query>]?: z.output<Query>[K] | undefined;
 };
@@ -33,7 +33,7 @@ type OneByOne<Names, Values> = Names extends readonly [infer First extends keyof
 /** One argument for the whole object, optional if none of its members is required. */
 type Whole<Value> = Record<never, never> extends Value ? [value?: Value] : [value: Value];
 
-/** The arguments after those for the path: the body if there is one, or else the query. */
+/** The arguments that follow those for the path: the body if there is one, or else the query. */
 type Given<Query, Body, Takes> = Body extends z.ZodType
   ? Takes extends readonly string[]
     ? OneByOne<Takes, z.input<Body>>
@@ -63,7 +63,7 @@ type Call<E> =
       ) => Promise<Member extends keyof Output<Result> ? Output<Result>[Member] : Output<Result>>
     : never;
 
-/** Calls of a noun; endpoints that return a file or events have none. */
+/** The client's calls of a noun. Endpoints that return a file or events have no call. */
 export type Calls<C extends Endpoints> = {
   [K in keyof C as C[K] extends Endpoint<string, infer _Params, infer _Query, infer _Body, infer Result>
     ? Result extends z.ZodType
@@ -72,7 +72,9 @@ export type Calls<C extends Endpoints> = {
     : never]: Call<C[K]>;
 };
 
-/** The client's calls of a noun, derived from its contract. Each throws the errors of the transport's `json`, and those of the endpoint. */
+/**
+ * The client's calls of a noun, derived from its contract. A call throws the errors of the transport's `json`, and those of its endpoint.
+ */
 export function callsOf<C extends Endpoints>(transport: Transport, endpoints: C): Calls<C> {
   const calls = Object.entries(endpoints).map(([name, endpoint]) => [name, callOf(transport, endpoint)]);
   return Object.fromEntries(calls) as Calls<C>;

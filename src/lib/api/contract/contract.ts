@@ -10,7 +10,7 @@ import { configs, firmware, trust } from './releases.js';
 import { rollouts } from './rollouts.js';
 import { webhooks } from './webhooks.js';
 
-/** The platform's API, /api/v1: every endpoint, noun by noun. */
+/** The platform's API, /api/v1: all endpoints by noun. */
 export const contract = {
   status,
   session,

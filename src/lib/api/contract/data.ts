@@ -4,11 +4,11 @@ import { name, time } from '../fields.js';
 import { pageQuerySchema, pageSchema, queryFlagSchema } from '../page.js';
 import { endpoint } from './endpoint.js';
 
-/** Fields common to a stream and to one of its recordings. */
+/** Fields that streams and recordings have in common. */
 const counts = {
   messages: z.int(),
   samples: z.int(),
-  /** Size on disk. */
+  /** Size on disk, bytes. */
   bytes: z.int(),
   /** Number of duplicate messages, which were dropped. */
   duplicates: z.int(),
@@ -24,7 +24,7 @@ export const datasetInfoSchema = z.object({
 export type DatasetInfo = z.output<typeof datasetInfoSchema>;
 export const datasetsSchema = pageSchema('datasets', datasetInfoSchema);
 
-/** A label of a part of a recording: between these times of the device's clock, both inclusive. */
+/** Label of a part of a recording, between two times of the device's clock (inclusive). */
 export const labelSpanSchema = z.object({ label: z.string(), from: z.number(), to: z.number() });
 export type LabelSpan = z.output<typeof labelSpanSchema>;
 
@@ -33,7 +33,7 @@ export const storedRecordingSchema = z.object({
   device: name,
   /** Label of the whole recording. */
   label: z.string().nullable(),
-  /** Current labels of parts. */
+  /** Current labels of parts of the recording. */
   parts: z.array(labelSpanSchema),
   rateHz: z.number(),
   ...counts,
@@ -42,7 +42,9 @@ export const storedRecordingSchema = z.object({
   endedAt: time.nullable(),
   /** Number of messages that never arrived, according to the sequence numbers. */
   missing: z.int(),
-  /** Numbers of messages that arrived after a newer one, more than a minute late, or with a time at least a minute ahead. */
+  /**
+   * Numbers of messages that arrived after a newer one, that arrived more than a minute late, and whose time was at least a minute ahead.
+   */
   outOfOrder: z.int(),
   late: z.int(),
   future: z.int(),
@@ -83,9 +85,9 @@ export type RecordingShown = z.output<typeof recordingShownSchema>;
 
 /** GET /datasets/{stream}/recordings/{device}/{recording}/points?points&from&to */
 export const pointsQuerySchema = z.object({
-  /** Maximum number of rows, not counting pauses. */
+  /** Maximum number of rows, excluding those that mark pauses. */
   points: z.coerce.number().int().min(10).max(20_000).default(2000),
-  /** ms since 1970, both inclusive. */
+  /** Time range, ms since 1970, inclusive. */
   from: z.coerce.number().optional(),
   to: z.coerce.number().optional(),
 });
@@ -98,7 +100,7 @@ export const recordingPointsSchema = z.object({
   reduced: z.boolean(),
   /** Times of the rows, ms since 1970, ascending. */
   t: z.array(z.number()),
-  /** Values of each field, in the order of `fields`. null = no value; the row of a pause has none. */
+  /** Values of each field, in the order of `fields`. null = no value. A row that marks a pause contains only null values. */
   columns: z.array(z.array(z.number().nullable())),
 });
 export type RecordingPoints = z.output<typeof recordingPointsSchema>;
@@ -108,7 +110,7 @@ const labelShape = {
   recording: name,
   /** The label; null removes it. */
   label: z.string().min(1).max(256).nullable(),
-  /** Both or neither, ms since 1970. With them, the label is for that part of the recording. */
+  /** Start and end of the part to label, ms since 1970; given together. Without them, the label is for the whole recording. */
   from: z.number().optional(),
   to: z.number().optional(),
 };
@@ -120,34 +122,34 @@ const spanRule = { error: 'expected both from and to, with from before to', path
 export const labelRequestSchema = z.strictObject({ stream: name, ...labelShape }).refine(spansFit, spanRule);
 export type LabelRequest = z.output<typeof labelRequestSchema>;
 
-/** POST /datasets/{stream}/labels: many at once, all or nothing. */
+/** POST /datasets/{stream}/labels: sets many labels at once, all or none. */
 export const labelsRequestSchema = z.strictObject({
   labels: z.array(z.strictObject(labelShape).refine(spansFit, spanRule)).min(1).max(10_000),
 });
 export type LabelsRequest = z.output<typeof labelsRequestSchema>;
 export const labelsReplySchema = z.object({ labels: z.int() });
 
-/** Columns of an export before the stream's fields. */
+/** The columns of an export that precede the stream's fields. */
 export const exportColumns = ['device', 'recording', 'seq', 't', 'label'] as const;
 export const exportFormats = ['csv', 'ndjson', 'parquet'] as const;
 export type ExportFormat = (typeof exportFormats)[number];
 
-/** GET /datasets/{stream}/export: one row per sample, with device, recording, number, time and label. */
+/** GET /datasets/{stream}/export: one row per sample, with device, recording, sequence number, time and label. */
 export const exportQuerySchema = z.object({
   format: z.enum(exportFormats).default('csv'),
   device: name.optional(),
   recording: name.optional(),
   label: z.string().max(256).optional(),
-  /** ms since 1970, both inclusive. */
+  /** Time range, ms since 1970, inclusive. */
   from: z.coerce.number().optional(),
   to: z.coerce.number().optional(),
 });
-/** Trailer of an export response (RFC 9110, 6.5): JSON of `ExportSummary`. Without it the export is incomplete. */
+/** Trailer of an export response (RFC 9110, 6.5), with `ExportSummary` as JSON. If it is missing, the export is incomplete. */
 export const exportTrailer = 'aiot-export';
 export const exportSummarySchema = z.object({
-  /** Rows in the file; 0 if they are not counted. */
+  /** Number of rows in the file; 0 if they are not counted. */
   rows: z.int(),
-  /** Stored rows that cannot be read: their number, the first places, and the number of further places. */
+  /** Stored rows that cannot be read: their number, the first few places, and the number of further places. */
   damaged: z.object({ rows: z.int(), places: z.array(lostSchema), more: z.int() }),
 });
 export type ExportSummary = z.output<typeof exportSummarySchema>;
@@ -168,7 +170,7 @@ export const removedRecordingsSchema = z.object({
   ),
   /** Number of recordings that were not removed, because a label protects them. */
   kept: z.int(),
-  /** Size of the removed recordings, and the space already freed on disk (null = the database frees it by itself). */
+  /** Size of the removed recordings, and the disk space already freed, in bytes (null = the database frees it itself, later). */
   bytes: z.int(),
   freed: z.int().nullable(),
   dryRun: z.boolean(),
@@ -177,7 +179,7 @@ export type RemovedRecordings = z.output<typeof removedRecordingsSchema>;
 
 /** GET /retention → {policies}, PUT and DELETE /retention/{stream}. A limit of null = no limit. */
 export const retentionRequestSchema = z.strictObject({
-  /** Recordings are removed this long after their last message arrived. */
+  /** Time after a recording's last message at which the recording is removed, in days. */
   days: z.number().positive().max(36_500).nullable(),
   /** Maximum size of the stream; the oldest recordings are removed first. */
   bytes: z.int().positive().nullable(),
@@ -236,7 +238,7 @@ export const datasets = {
     body: labelsRequestSchema,
     result: labelsReplySchema,
     list: 'labels',
-    // A label takes about 100 bytes, and at most 600.
+    // A label takes about 100 bytes, at most 600.
     largestBody: 8 * 1024 ** 2,
   }),
 };
@@ -267,7 +269,7 @@ export const retention = {
     body: retentionRequestSchema,
     result: retentionSchema,
   }),
-  /** Data is no longer removed by age or size. */
+  /** Ends the removal of data by age or size. */
   remove: endpoint('DELETE /retention/:stream', {
     summary: 'Keep telemetry of a stream forever',
     params,

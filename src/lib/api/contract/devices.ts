@@ -60,7 +60,7 @@ export type DeviceChange = z.output<typeof deviceChangeSchema>;
 export const deviceChangeRequestSchema = z.strictObject({
   change: deviceChangeSchema,
   names: z.array(name).min(1).max(mostChanges),
-  /** Whether to return the planned changes without making them. */
+  /** Whether only to return the planned changes. */
   dryRun: z.boolean().default(false),
 });
 
@@ -95,7 +95,7 @@ export type DevicePatch = z.output<typeof devicePatchSchema>;
 
 /** GET /devices/{name}/state: the device's desired and reported state. */
 export const deviceTwinSchema = z.object({
-  /** The messages of protocol v1; null = none. */
+  /** The state messages of protocol v1; null = none. */
   desired: z.looseObject({}).nullable(),
   reported: z.looseObject({}).nullable(),
   lastSeen: time.nullable(),
@@ -106,7 +106,7 @@ export type DeviceTwin = z.output<typeof deviceTwinSchema>;
 export const deviceHistoryEntrySchema = z.object({
   id: z.int(),
   at: time,
-  /** `device.tag`, … */
+  /** Type of the event, such as `device.tag`. */
   type: z.string(),
   who: z.string(),
   data: z.record(z.string(), z.unknown()),
@@ -116,7 +116,9 @@ export const deviceHistorySchema = pageSchema('entries', deviceHistoryEntrySchem
 
 /** Bodies of requests that create and change devices' identities, below /api/v1. Private keys always stay with the caller. */
 const csr = z.string().max(8192);
-/** Fingerprint of the device's last certificate, null = none. If it has changed since, the request changes nothing. */
+/**
+ * Fingerprint of the device's newest certificate as the caller knows it, null = none. If it has changed since, the request changes nothing.
+ */
 const latest = z.string().nullable().optional();
 export type Latest = z.output<typeof latest>;
 
@@ -126,7 +128,7 @@ export type Latest = z.output<typeof latest>;
  */
 export const certificateRequestSchema = z.strictObject({ csr, now: z.boolean().default(false), latest });
 
-/** POST /devices/{name}/certificate/current: replaces the current certificate with the device's next one, whose fingerprint this is. */
+/** POST /devices/{name}/certificate/current: replaces the current certificate with the device's next one, which has this fingerprint. */
 export const settleRequestSchema = z.strictObject({ fingerprint: z.string().max(64) });
 
 /** POST /devices/{name}/replace: another board replaces a broken one. */
@@ -152,7 +154,10 @@ export const claimSchema = z.object({
 });
 export type Claim = z.output<typeof claimSchema>;
 
-/** POST /claims/redeem, by anyone who has the token. The same key gets the same certificate again, because a response may be lost. */
+/**
+ * POST /claims/redeem, by anyone who has the token. A repeated request with the same key returns the same certificate, because a response
+ * may be lost.
+ */
 export const redeemRequestSchema = z.strictObject({
   token: z.string().max(200),
   csr,
@@ -172,8 +177,8 @@ export type StoredBirth = z.output<typeof birthReplySchema>;
 export const mostSimulated = 1000;
 
 /**
- * PUT /devices/simulated: creates simulated devices, each with its own secret, or replaces their secrets. `digest` is the SHA-256 of the secret in
- * hex: this suffices for 256 random bits, and ten thousand secrets are verified quickly.
+ * PUT /devices/simulated: creates simulated devices, each with its own secret, or replaces their secrets. `digest` is the SHA-256 of the
+ * secret in hex. No slower hash is needed, because secrets are 256 random bits, and ten thousand of them are verified quickly.
  */
 export const simulatedRequestSchema = z.strictObject({
   type: name,
@@ -195,7 +200,7 @@ export type SimulatedRequest = z.input<typeof simulatedRequestSchema>;
 export const simulatedReplySchema = z.object({ made: z.int(), kept: z.int() });
 export type SimulatedReply = z.output<typeof simulatedReplySchema>;
 
-/** Tag of simulated devices: only these can be taken over by a simulation. */
+/** Tag of simulated devices. A simulation can only take over devices with this tag. */
 export const simulatedTag = 'simulated';
 
 /** Channels of device messages, by the last part of the topic. */
@@ -204,7 +209,7 @@ export const deviceChannels = ['telemetry', 'inference', 'reply', 'log'] as cons
 /** GET /devices/{name}/messages: the newest messages of a channel, oldest first. */
 export const deviceMessagesQuerySchema = z.object({
   channel: z.enum(deviceChannels),
-  /** Messages that arrived after this, ms since 1970; an hour ago when absent. */
+  /** Earliest arrival time, ms since 1970; an hour ago if absent. */
   since: z.coerce.number().int().min(0).optional(),
   limit: z.coerce.number().int().min(1).max(5000).default(500),
 });
@@ -213,7 +218,7 @@ export type DeviceMessagesQuery = z.output<typeof deviceMessagesQuerySchema>;
 export const deviceMessageSchema = z.object({
   /** Arrival time, by the platform's clock. */
   at: time,
-  /** Only telemetry has one. */
+  /** Stream of a telemetry message. */
   stream: z.string().optional(),
   /** Payload of the message, as in protocol v1. */
   payload: z.record(z.string(), z.unknown()),
@@ -244,7 +249,7 @@ export const deviceSecretSchema = z.object({
 export type DeviceSecret = z.infer<typeof deviceSecretSchema>;
 
 export const devices = {
-  /** Devices sorted by name, or only those that a selector matches. */
+  /** Lists devices by name: all, or those that a selector matches. */
   list: endpoint('GET /devices', {
     summary: 'The devices that a selector matches, by name',
     query: deviceListQuerySchema,
@@ -253,7 +258,7 @@ export const devices = {
     list: 'devices',
     errors: ['AIOT_SELECTOR_INVALID', 'AIOT_NOT_FOUND'],
   }),
-  /** Changes devices individually, at most `mostChanges`. With `dryRun` nothing is changed. */
+  /** Changes devices one by one, at most `mostChanges`. With `dryRun` nothing is changed. */
   change: endpoint('POST /devices/actions', {
     summary: 'Change many devices, or preview the change with dryRun',
     body: deviceChangeRequestSchema,
@@ -292,7 +297,7 @@ export const devices = {
     summary: 'Assigned and reported state of a device',
     result: deviceTwinSchema,
   }),
-  /** Newest first, up to a limit. */
+  /** Returns the history, newest first, up to a limit. */
   history: endpoint('GET /devices/:name/history', {
     summary: 'History of a device, newest first',
     query: pageQuerySchema,
@@ -302,7 +307,7 @@ export const devices = {
   }),
 };
 
-/** Identities: how devices obtain certificates, and their signed birth certificates. Private keys stay with the caller. */
+/** How devices obtain certificates, and their signed birth certificates. Private keys stay with the caller. */
 export const enrolment = {
   /** Registers a device and signs its certificate request (PEM). */
   provision: endpoint('POST /devices', {
@@ -323,7 +328,7 @@ export const enrolment = {
     location: ({ device }) => ['devices', device.name],
     errors: ['AIOT_DEVICE_CHANGED', 'AIOT_CSR_INVALID'],
   }),
-  /** The newest certificate becomes the current one, and the previous one ends. Idempotent. */
+  /** Makes the newest certificate the current one, which ends the previous one. Idempotent. */
   settle: endpoint('POST /devices/:name/certificate/current', {
     summary: 'Revoke the current certificate: the next one replaces it',
     body: settleRequestSchema,
@@ -355,7 +360,7 @@ export const claims = {
     location: ({ device }) => ['devices', device.name],
     errors: ['AIOT_ALREADY_EXISTS'],
   }),
-  /** Needs no operator, because the token is sufficient. */
+  /** Requires no operator, because the token is sufficient. */
   redeem: endpoint('POST /claims/redeem', {
     summary: 'Get a certificate for a one-time token',
     access: 'everybody',
@@ -395,7 +400,7 @@ export const secrets = {
   }),
 };
 
-/** Devices' live and past messages, and commands to them. */
+/** Live and past messages of devices, and commands to devices. */
 export const talk = {
   messages: endpoint('GET /devices/:name/messages', {
     summary: 'The newest messages of one channel of a device, oldest first',

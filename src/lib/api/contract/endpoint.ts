@@ -2,7 +2,7 @@ import * as z from 'zod';
 import type { ErrorCode } from '../../core/catalogue.js';
 import type { Role } from './access.js';
 
-/** Request and response of an endpoint. */
+/** Details of an endpoint's request and response. */
 interface Details<
   Params extends z.ZodObject | undefined,
   Query extends z.ZodObject | undefined,
@@ -24,13 +24,18 @@ interface Details<
   sends?: 'events' | 'nothing';
   /** Status of a success without a body. The default is 200, or 201 with `location`. */
   status?: 204;
-  /** Member of the result that the client returns alone. If the query has `after` and the caller specifies no `limit`, the client reads all pages. */
+  /**
+   * Member of the result that the client returns instead of the whole result. If the query has `after` and the caller sets no `limit`, the
+   * client reads all pages.
+   */
   list?: Member;
-  /** Members of the body, or of the query, that client callers pass individually, in this order; absent = as one object. */
+  /** Members of the body, or of the query, that the client's call takes as separate arguments, in this order; absent = one object. */
   takes?: Takes;
   /** Callers that the endpoint allows; absent = viewers for reads, operators for everything else. */
   access?: Access;
-  /** `session`: any token may call the endpoint, however restricted. Absent = a restricted token needs a scope that follows from the path. */
+  /**
+   * `session`: any token may call the endpoint, however restricted. Absent = a restricted token needs the scope for the endpoint's path.
+   */
   scope?: 'session';
   /** Error codes of this endpoint, in addition to those of every endpoint. OpenAPI lists their statuses. */
   errors?: readonly ErrorCode[];
@@ -41,8 +46,8 @@ interface Details<
 }
 
 /**
- * The only description of an endpoint. The platform's routes, the client, the dashboard's calls, OpenAPI and docs/reference/api.md are all derived
- * from it.
+ * Describes an endpoint. The platform's routes, the client, the dashboard's calls, OpenAPI and docs/reference/api.md are all derived from
+ * this description.
  */
 export interface Endpoint<
   Route extends string = string,
@@ -56,16 +61,23 @@ export interface Endpoint<
   /** Method and path below /api/v1: `GET /devices/:name`. */
   route: Route;
   /**
-   * Path below /api/v1 of the created resource. The response is 201 with this as its Location (RFC 9110, 15.3.2). For a certificate or a secret,
-   * which cannot be retrieved later, it is the device. `header`: the handler sets the header itself.
+   * Path below /api/v1 of the created resource. The response has the status 201 and this path as its Location (RFC 9110, 15.3.2). If the
+   * response is a certificate or a secret, which cannot be retrieved later, it is the device's path. `header`: the handler sets the header
+   * itself.
    */
   location?: 'header' | ((result: never) => readonly (string | number)[]);
 }
 
-/** Callers that an endpoint allows. `devices`: devices, and viewers for reads or operators for changes. A role: users with it or a higher one. */
+/**
+ * Callers that an endpoint allows. `devices`: devices, and also viewers for reads or operators for changes. A role: users with that role or
+ * a higher one.
+ */
 export type Access = 'everybody' | 'devices' | Role;
 
-/** Roles that may call an endpoint: by default viewers for reads, operators for everything else. `Own`: additional values of a caller. */
+/**
+ * Roles that may call an endpoint: by default viewers for reads, operators for everything else. `Own`: other values that a caller of this
+ * function uses.
+ */
 export function accessOf<Own extends string = never>(
   { access }: { access?: Access | Own | undefined },
   method: string,
@@ -73,7 +85,7 @@ export function accessOf<Own extends string = never>(
   return access ?? (method === 'GET' || method === 'HEAD' ? 'viewer' : 'operator');
 }
 
-/** A noun's endpoints, by their names in the client. */
+/** The endpoints of a noun, by the names of the client's methods. */
 export type Endpoints = Readonly<Record<string, Endpoint>>;
 
 /** Defines an endpoint, preserving the types of its parts. */

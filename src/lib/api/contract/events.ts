@@ -3,7 +3,7 @@ import { eventPageSchema, eventQuerySchema } from '../events/api.js';
 import { endpoint } from './endpoint.js';
 
 export const events = {
-  /** Oldest first. */
+  /** Returns events, oldest first. */
   page: endpoint('GET /events', {
     summary: 'Changes in order: server-sent events, or a page with Accept: application/json',
     query: eventQuerySchema,
@@ -14,7 +14,7 @@ export const events = {
 };
 
 export const audit = {
-  /** Newest first. `subject`: `har@3`, or a name: then all of its versions. */
+  /** Returns entries, newest first. `subject` is a version such as `har@3`, or a name, which selects all of its versions. */
   list: endpoint('GET /audit', {
     summary: 'Audit log, newest first',
     query: auditQuerySchema,

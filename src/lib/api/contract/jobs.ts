@@ -13,14 +13,14 @@ const json = z.record(z.string(), z.unknown());
 /** GET /jobs/{id}. GET /jobs/{id}/events returns it as server-sent events, one per change until it ends. */
 export const jobSchema = z.object({
   id: z.string(),
-  /** Such as `dataset.export`, `rollout`, `external`. */
+  /** Kind of the job, such as `dataset.export`, `rollout`, `external`. */
   kind: z.string(),
   state: z.enum(jobStates),
   who: z.string(),
   created: time,
   started: time.nullable(),
   ended: time.nullable(),
-  /** Time of its last report. */
+  /** Time of the job's last report. */
   updated: time,
   /** Current step, and progress out of the total; null = the total is unknown. */
   step: z.string().nullable(),
@@ -46,13 +46,13 @@ export const jobsSchema = pageSchema('jobs', jobSchema);
 export const newJobSchema = z.strictObject({ kind: z.string().max(50), request: json.default({}) });
 export type NewJob = z.input<typeof newJobSchema>;
 
-/** Request of an external job. */
+/** Parameters of an external job. */
 export const externalRequestSchema = z.looseObject({
   title: z.string().max(200).optional(),
   leaseMs: z.int().min(1000).max(3_600_000).default(60_000),
 });
 
-/** POST /jobs/{id}/progress, by the program that runs the job. The response is the job, and the program must check its `cancelled`. */
+/** POST /jobs/{id}/progress, by the program that runs the job. The response is the job, whose `cancelled` the program must check. */
 export const jobProgressSchema = z.strictObject({
   step: z.string().max(200).nullable().optional(),
   done: count.optional(),
@@ -60,7 +60,7 @@ export const jobProgressSchema = z.strictObject({
 });
 export type JobProgress = z.output<typeof jobProgressSchema>;
 
-/** POST /jobs/{id}/end, by the program that runs it. */
+/** POST /jobs/{id}/end, by the program that runs the job. */
 export const jobEndSchema = z.strictObject({
   state: z.enum(['done', 'failed', 'cancelled']),
   result: z.unknown().optional(),
@@ -77,7 +77,7 @@ const digest = z.string().max(200);
 
 export const toldStepSchema = z.object({
   name: z.string().min(1).max(100),
-  /** A short description. */
+  /** Short description of the step. */
   about: z.string().max(500),
   needs: z.array(z.string().max(100)).max(200),
   /** Condition of the step's gate; null = none. */
@@ -99,7 +99,7 @@ export const toldStepSchema = z.object({
   outputs: z.record(z.string(), z.object({ digest, bytes: z.int() })),
   /** JSON output of the step; null if there is none, or it is too large. */
   result: z.unknown(),
-  /** The last part of the step's output. */
+  /** The end of the step's output. */
   log: z.string().max(8192),
 });
 export type ToldStep = z.output<typeof toldStepSchema>;
@@ -124,7 +124,7 @@ export type ToldRun = z.output<typeof toldRunSchema>;
 export const pipelineRunSchema = toldRunSchema.extend({
   project: name,
   run: z.string(),
-  /** Time of the last report. As long as the runner is running, it reports at least every half minute. */
+  /** Time of the last report. While a run is in progress, its runner reports at least every half minute. */
   told: time,
 });
 export type PipelineRun = z.output<typeof pipelineRunSchema>;
@@ -143,11 +143,11 @@ export const runsSchema = pageSchema('runs', runSummarySchema);
 
 const params = z.object({ id: z.string().max(100) });
 
-/** Role ci suffices, so that CI jobs can report their progress. */
+/** The role ci is sufficient, so that CI jobs can report their progress. */
 const access = 'ci';
 
 export const jobs = {
-  /** Jobs, newest first; at most `limit`, or all. */
+  /** Returns jobs, newest first: all, or at most `limit`. */
   list: endpoint('GET /jobs', {
     summary: 'Jobs, newest first',
     query: jobQuerySchema,
@@ -167,7 +167,7 @@ export const jobs = {
     result: jobSchema,
     location: ({ id }) => ['jobs', id],
   }),
-  /** Requests cancellation; the job's state shows when it has ended. */
+  /** Requests cancellation. The job's state shows when it has ended. */
   cancel: endpoint('POST /jobs/:id/cancel', {
     summary: 'Request cancellation of a job',
     access,
@@ -207,7 +207,7 @@ export const pipelines = {
     result: pipelinesSchema,
     list: 'pipelines',
   }),
-  /** Newest first. */
+  /** Returns runs, newest first. */
   list: endpoint('GET /pipelines/:project/runs', {
     summary: 'Runs of a project’s pipeline, newest first',
     params: z.object({ project }),

@@ -23,14 +23,14 @@ export const models = {
     result: listSchemas.models,
     list: 'models',
   }),
-  /** Newest first. */
+  /** Returns versions, newest first. */
   versions: endpoint('GET /models/:name', {
     summary: 'Versions, newest first',
     query: pageQuerySchema,
     result: listSchemas.versions,
     list: 'versions',
   }),
-  /** Values for the operator's next manifest of this model. */
+  /** Returns the version and the sequence for the operator's next manifest of this model. */
   next: endpoint('GET /models/:name/next', {
     summary: 'Values to sign for the next version',
     result: nextVersionSchema,
@@ -55,7 +55,7 @@ export const models = {
     params,
     result: liveSchema,
   }),
-  /** Promotes or demotes. A `reason` overrides a failed gate. */
+  /** Promotes or demotes a version. A `reason` overrides a failed gate. */
   promote: endpoint('POST /models/:name/versions/:version/stage', {
     summary: 'Promote or demote a version',
     params,
@@ -78,7 +78,7 @@ export const manifests = {
     params: z.object({ sequence: number }),
     result: envelopeSchema,
   }),
-  /** Stores a re-signed manifest, with the next sequence, for an existing version. */
+  /** Stores a newly signed manifest, with the next sequence, for an existing version. */
   post: endpoint('POST /manifests', {
     summary: 'Sign a version again, with the next sequence',
     access: 'ci',

@@ -15,7 +15,7 @@ export const damage = {
     result: damagesSchema,
     list: 'damage',
   }),
-  /** Acknowledges all damage, or that with these ids. */
+  /** Acknowledges all damage, or only the entries with these ids. */
   acknowledge: endpoint('POST /damage/acknowledge', {
     summary: 'Acknowledge damage: status stops warning of it',
     body: acknowledgeRequestSchema,
@@ -24,11 +24,11 @@ export const damage = {
   }),
 };
 
-/** Shortest passphrase of a backup. */
+/** Minimum length of a backup's passphrase, characters. */
 export const shortestPassphrase = 12;
 
 export const backups = {
-  /** Streams the platform's backup: a tar, whose end shows that it is complete. */
+  /** Streams the platform's backup, a tar archive whose last entry shows that it is complete. */
   create: endpoint('POST /backups', {
     summary: 'Create a backup and return it as one tar file',
     description:

@@ -12,13 +12,13 @@ import { endpoint } from './endpoint.js';
 export const firmwareVersionSchema = z.object({
   name,
   version: z.int(),
-  /** Sequence of its manifest: increases over all firmware of the platform. */
+  /** Sequence of the version's manifest, which increases over all firmware of the platform. */
   sequence: z.int(),
   /** Digest of the image. */
   digest,
   bytes: z.int(),
   pushed: time,
-  /** The chip that the image is for, according to its header; null = a program for a computer. */
+  /** The chip for which the image was built, according to its header; null = a program for a computer. */
   chip: z.enum(chipNames).nullable(),
   deviceTypes: z.array(z.string()),
   /** Format of a bundle for an update client; absent = a chip's image, or a program for a computer. */
@@ -45,7 +45,7 @@ export const firmwareListSchemas = {
 export const configVersionSchema = z.object({
   name,
   version: z.int(),
-  /** Sequence of its manifest: increases over all configurations of the platform. */
+  /** Sequence of the version's manifest, which increases over all configurations of the platform. */
   sequence: z.int(),
   /** Digest of the document. */
   digest,
@@ -74,7 +74,7 @@ export type PublicKey = z.output<typeof publicKeySchema>;
 export const trustChainSchema = z.object({
   /** Version of the root in force; null = the platform has no trust root yet. */
   version: z.int().nullable(),
-  /** The newest root; null = keys have no separate roles yet. */
+  /** The newest root; null = the trust root is a plain list of keys, without roles. */
   root: envelopeSchema.nullable(),
   /** Keys with which the platform can sign timestamps, newest last. */
   timestampKeys: z.array(publicKeySchema),
@@ -84,10 +84,10 @@ export type TrustChain = z.output<typeof trustChainSchema>;
 const number = z.coerce.number().int().min(1);
 const params = z.object({ name: z.string(), version: number });
 
-/** Requests the manifest with this sequence instead of the newest, for rollouts that began with it. */
+/** The sequence of the requested manifest, instead of the newest: rollouts continue with the manifest with which they began. */
 const manifestQuerySchema = z.object({ sequence: number.optional() });
 
-/** Endpoints of a kind whose versions are one blob each. `one` and `all` are the kind's names in summaries. */
+/** Endpoints of a kind of release whose versions are single blobs. `one` and `all` are the kind's names in summaries. */
 function releases<
   const Noun extends 'firmware' | 'configs',
   Version extends typeof firmwareVersionSchema | typeof configVersionSchema,
@@ -105,14 +105,14 @@ function releases<
       result: list,
       list: noun as Noun & keyof z.output<List> & string,
     }),
-    /** Newest first. */
+    /** Returns versions, newest first. */
     versions: endpoint(`GET /${noun}/:name`, {
       summary: `Versions of one ${one}, newest first`,
       query: pageQuerySchema,
       result: versions,
       list: 'versions' as 'versions' & keyof z.output<Versions> & string,
     }),
-    /** Values for the operator's next manifest. */
+    /** Returns the version and the sequence for the operator's next manifest. */
     next: endpoint(`GET /${noun}/:name/next`, {
       summary: `Values to sign for the next version of a ${one}`,
       result: nextVersionSchema,
@@ -132,7 +132,7 @@ function releases<
       params,
       result: version,
     }),
-    /** The newest manifest, or the one with the sequence that a rollout began with. */
+    /** Returns the newest manifest, or the one with the given sequence. */
     manifest: endpoint(`GET /${noun}/:name/versions/:version/manifest`, {
       summary: `The signed manifest of a ${one}`,
       access: 'devices',
@@ -141,7 +141,7 @@ function releases<
       takes: ['sequence'],
       result: envelopeSchema,
     }),
-    /** Stores a re-signed manifest, with the next sequence. */
+    /** Stores a newly signed manifest, with the next sequence. */
     sign: endpoint(`POST /${noun}/:name/versions/:version/manifest`, {
       summary: `Sign a version of a ${one} again, with the next sequence`,
       access: 'ci',
@@ -166,7 +166,7 @@ export const configs = releases('configs', ['configuration', 'Configurations'], 
   versions: configListSchemas.versions,
 });
 
-/** The trust root: the keys that may sign. Devices request it as well. */
+/** The trust root, which contains the keys that may sign. Devices request it too. */
 export const trust = {
   /** The trust root; null before the first `put`. */
   get: endpoint('GET /trust', {

@@ -23,7 +23,7 @@ const command = <const Command extends RolloutCommand>(
   });
 
 export const rollouts = {
-  /** Newest first. */
+  /** Returns rollouts, newest first. */
   list: endpoint('GET /rollouts', {
     summary: 'Rollouts, newest first',
     query: pageQuerySchema,
@@ -34,7 +34,7 @@ export const rollouts = {
     summary: 'One rollout, with the versions on its devices',
     result: rolloutStatusSchema,
   }),
-  /** Sorted by name. */
+  /** Returns the devices of a rollout, sorted by name. */
   devices: endpoint('GET /rollouts/:id/devices', {
     summary: 'The devices of a rollout, by name',
     query: rolloutDevicesQuerySchema,

@@ -8,8 +8,8 @@ const types = z.array(eventTypeSchema).min(1).max(50);
 const url = z.string().max(2000);
 
 /**
- * POST /webhooks → {webhook, secret}. Future events of these types are sent to the URL, one POST each, signed according to Standard Webhooks. With
- * `allowPrivate` the target may be this machine or in a private network, and may use plain HTTP.
+ * POST /webhooks → {webhook, secret}. Each future event of these types is sent to the URL by a POST, signed according to Standard Webhooks.
+ * With `allowPrivate` the target may be this machine or in a private network, and may use plain HTTP.
  */
 export const newWebhookSchema = z.strictObject({
   url,
@@ -35,11 +35,11 @@ export const webhookSchema = z.object({
   allowPrivate: z.boolean(),
   enabled: z.boolean(),
   created: time,
-  /** Id up to which all events were sent or skipped. */
+  /** Id of the last event that was sent or skipped; all earlier ones were, too. */
   position: z.int(),
   /** Number of events of any type after that position. */
   behind: z.int(),
-  /** Number of consecutive failed attempts, time of the first, the last error, and the time of the next attempt. */
+  /** Number of consecutive failed attempts, the time of the first of them, the last error, and the time of the next attempt. */
   failures: z.int(),
   failingSince: time.nullable(),
   error: z.string().nullable(),
@@ -48,7 +48,7 @@ export const webhookSchema = z.object({
 export type Webhook = z.output<typeof webhookSchema>;
 export const webhooksSchema = pageSchema('webhooks', webhookSchema);
 
-/** POST /webhooks and POST /webhooks/{id}/secret: shown once. The previous secret is valid for another day. */
+/** POST /webhooks and POST /webhooks/{id}/secret: the only responses that contain the secret. A replaced secret stays valid for a day. */
 export const webhookSecretSchema = z.object({ webhook: webhookSchema, secret: z.string() });
 export type WebhookSecret = z.output<typeof webhookSecretSchema>;
 
@@ -67,7 +67,7 @@ export const removedWebhookSchema = z.object({ id: z.string(), url: z.string() }
 
 const params = z.object({ id: z.string().max(100) });
 
-/** Addresses may contain third-party secrets. */
+/** Only operators may call these endpoints, because a webhook's URL may contain a third party's secret. */
 const access = 'operator';
 
 export const webhooks = {
@@ -96,7 +96,7 @@ export const webhooks = {
     result: webhookSchema,
     errors: ['AIOT_WEBHOOK_TARGET'],
   }),
-  /** Replaces the secret. The previous one also signs for a day. */
+  /** Replaces the secret. For a day, events are signed with the previous one, too. */
   rotate: endpoint('POST /webhooks/:id/secret', {
     summary: 'Replace a webhook’s secret; the new one is shown only once',
     access,

@@ -18,16 +18,16 @@ import {
 export const exportedSchema = z.object({
   stream: z.string(),
   format: z.enum(exportFormats),
-  /** Absolute path. */
+  /** Absolute path of the file. */
   file: z.string(),
   bytes: z.int(),
-  /** Rows that the platform could not read, and that are missing from the file. */
+  /** Rows that are missing from the file because the platform could not read them. */
   damaged: exportSummarySchema.shape.damaged,
 });
 export type Exported = z.output<typeof exportedSchema>;
 
 /**
- * Writes samples of a stream to a file: all or nothing.
+ * Writes samples of a stream to a file, completely or not at all.
  * @throws AIOT_NOT_FOUND, AIOT_FILE_NOT_WRITABLE, and errors of the client
  */
 export async function exportDataset(
@@ -128,7 +128,7 @@ function cellsOf(line: string): unknown {
 /** Maximum number of labels per request. */
 const together = 10_000;
 
-/** Sets any number of labels; each request is all or nothing. @returns number of labels set */
+/** Sets any number of labels. Each request sets all of its labels or none. @returns number of labels set */
 export async function giveLabels(
   client: Pick<RegistryClient, 'datasets'>,
   stream: string,

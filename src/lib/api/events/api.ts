@@ -7,7 +7,7 @@ export const eventSchema = z.object({
   /** Increases in the order of the changes; there may be gaps. */
   id: z.int(),
   at: time,
-  /** Noun and verb: `device.provision`. */
+  /** Noun and verb, such as `device.provision`. */
   type: z.string(),
   /** Subject of the change: the name of a device, `har@3`, the id of a rollout. */
   subject: z.string(),
@@ -34,14 +34,14 @@ const typesSchema = z
 /** Selects events; an absent member selects all. */
 export interface EventFilter {
   types?: readonly string[] | undefined;
-  /** `har@3`; or a name, which selects all of its versions. */
+  /** A version such as `har@3`, or a name, which selects all of its versions. */
   subject?: string | undefined;
 }
 
 /**
- * GET /events: events after the id in `from` (or in the header Last-Event-ID, or in `after`), oldest first. `from=0` starts at the oldest available
- * event, and `now` sends only future ones. `newest` starts with that many of the newest events. The response is an endless stream of server-sent
- * events, which ends early after `limit` events, or one page with `Accept: application/json`.
+ * GET /events: events after the id in `from` (or in the header Last-Event-ID, or in `after`), oldest first. `from=0` starts at the oldest
+ * available event, `from=now` sends only future events, and `newest` starts with that many of the newest. The response is an endless stream
+ * of server-sent events, which ends after `limit` events if that is set. With `Accept: application/json`, it is one page.
  */
 export const eventQuerySchema = z.object({
   from: z.union([z.literal('now'), z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER)]).optional(),
@@ -53,6 +53,6 @@ export const eventQuerySchema = z.object({
 });
 export type EventQuery = z.output<typeof eventQuerySchema>;
 
-/** `last`: the id up to which events were examined: continue from there, even if none matched. */
+/** `last` is the id of the last event that was examined. The next request continues there, even if no event matched. */
 export const eventPageSchema = pageSchema('events', eventSchema).extend({ last: z.int() });
 export type EventPage = z.output<typeof eventPageSchema>;

@@ -6,11 +6,11 @@ import type { EventsQuery } from '../streams.js';
 import type { EventFilter, EventPage, PlatformEvent } from './api.js';
 
 export interface TailOptions extends EventFilter {
-  /** Id of the last known event: later ones are shown. Absent = begin with some of the newest. */
+  /** Id of the last known event. Later ones are shown. Absent = begin with some of the newest. */
   from?: number | 'now' | undefined;
   /** Number of events after which the output ends. */
   count?: number | undefined;
-  /** Whether to continue with future events. If not, the output ends at the end of the log, unless `count` is specified. */
+  /** Whether to continue with future events. Otherwise the output ends at the end of the log, unless `count` is set. */
   follow: boolean;
   timeoutMs?: number | undefined;
   signal?: AbortSignal;
@@ -21,8 +21,8 @@ export interface TailOptions extends EventFilter {
 const newest = 20;
 
 /**
- * Shows events oldest first. Returns how many.
- * @throws AIOT_EVENTS_GONE when `from` is older than the oldest available event, AIOT_TIMEOUT, and errors of the client's calls
+ * Shows events, oldest first. Returns the number of events shown.
+ * @throws AIOT_EVENTS_GONE if `from` is older than the oldest available event, AIOT_TIMEOUT, and errors of the client's calls
  */
 export async function tailEvents(
   client: Pick<RegistryClient, 'events'>,
@@ -44,7 +44,7 @@ export async function tailEvents(
       if (++shown === count) break;
     }
   } catch (error) {
-    // The user has ended the stream with Ctrl-C, which is normal for an endless one.
+    // Ctrl-C is the normal end of an endless stream.
     if (options.signal?.aborted && count === undefined) return shown;
     if (!late?.aborted) throw error;
     const wanted = count === undefined ? '' : ` of ${count}`;

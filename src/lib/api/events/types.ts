@@ -28,7 +28,7 @@ const moved = z.object({
 });
 const job = z.object({ kind: z.string() });
 
-/** Every kind of event, by its type: noun and verb. Data may have more members than are named here; the named ones are stable. */
+/** All kinds of events by type, which is a noun and a verb. The members of `data` that are listed here are stable; there may be others. */
 export const eventTypes = {
   'backup.create': kind('platform', 'A backup was started.', z.object({ created: z.int() })),
   'claim.make': kind(

@@ -1,8 +1,8 @@
-/** Formats of third-party update clients: SWUpdate's, RAUC's, and images for the bootloader MCUboot, as in Zephyr. */
+/** Formats of third-party update clients: those of SWUpdate and RAUC, and images for the bootloader MCUboot, as used by Zephyr. */
 export const bundleKinds = ['swu', 'raucb', 'mcuboot'] as const;
 export type BundleKind = (typeof bundleKinds)[number];
 
-/** First bytes of each format. The rest is validated by the client on the device, which checks the bundle's own signature. */
+/** First bytes of each format. The update client on the device validates the rest, including the bundle's own signature. */
 const magics: readonly [string, BundleKind][] = [
   ['070701', 'swu'],
   ['070702', 'swu'],
@@ -10,7 +10,7 @@ const magics: readonly [string, BundleKind][] = [
   ['\x3d\xb8\xf3\x96', 'mcuboot'],
 ];
 
-/** Default device types. */
+/** Default device types, by format. */
 export const bundleTypes: Record<BundleKind, string> = { swu: 'swupdate', raucb: 'rauc', mcuboot: 'zephyr' };
 
 /** The format of a file: a cpio archive (newc), a squashfs, or an image with MCUboot's header. null = none of these. */

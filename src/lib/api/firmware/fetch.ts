@@ -18,7 +18,7 @@ export interface FetchedFirmware {
   card: FirmwareVersion;
   /** The application image, byte for byte as it was signed. */
   bytes: Uint8Array;
-  /** The signed envelope, for verification against other keys. */
+  /** The signed envelope, so that it can be verified against other keys. */
   envelope: Envelope;
 }
 
@@ -42,7 +42,7 @@ export async function resolveFirmware(
 }
 
 /**
- * Downloads a version and verifies it: the signatures, and that these are the signed bytes.
+ * Downloads a version, and verifies its signatures and its digest.
  * @param text as in `resolveFirmware`
  * @param trust accepted signers; null = those that the platform trusts
  * @throws AIOT_NOT_FOUND, AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_UPDATE_EXPIRED, AIOT_DIGEST_MISMATCH

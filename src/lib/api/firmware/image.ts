@@ -3,7 +3,7 @@ import { readEspImage } from '../../formats/esp-image/read.js';
 import type { FirmwareVersion } from '../contract/releases.js';
 import { bundleKind } from './bundle.js';
 
-/** Description contained in firmware. */
+/** Properties of firmware, as read from its bytes. */
 export interface FirmwareImage extends Pick<FirmwareVersion, 'chip' | 'app' | 'bundle'> {
   bootloader: boolean;
 }

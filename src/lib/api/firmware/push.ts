@@ -20,20 +20,20 @@ export interface PushFirmwareOptions {
     firmware: Pick<RegistryClient['firmware'], 'next' | 'push'>;
     blobs: Pick<RegistryClient['blobs'], 'put'>;
   };
-  /** An application image (.bin), a program for a computer (ELF), or a bundle (.swu, .raucb, MCUboot’s). */
+  /** An application image (.bin), a program for a computer (ELF), or a bundle (.swu, .raucb, MCUboot image). */
   path: string;
-  /** Replaces the project's name in the image. */
+  /** Name of the firmware; default: the project's name in the image. */
   name?: string | undefined;
-  /** Device types for which the firmware is released; derived from the image when absent. */
+  /** Device types for which the firmware is released; default: derived from the image. */
   deviceTypes?: string[] | undefined;
-  /** The operator's signing key, PKCS#8 PEM: used for signing here and never sent. */
+  /** The operator's signing key, PKCS#8 PEM. It is used for signing here and never sent. */
   privatePem: string;
   /** Time after which devices reject the manifest, ms from now; absent = no expiry. */
   validMs?: number | undefined;
 }
 
 /**
- * Checks an application image, uploads it, and pushes a manifest of kind `firmware`, signed here, as its next version.
+ * Checks an application image, uploads it, and pushes a manifest of kind `firmware`, which is signed here, as the next version.
  * @throws AIOT_IMAGE_MALFORMED, AIOT_USAGE (a missing or invalid name; a bootloader), AIOT_VERSION_CONFLICT
  */
 export async function pushFirmware(options: PushFirmwareOptions): Promise<PushedFirmware> {

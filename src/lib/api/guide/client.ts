@@ -4,7 +4,7 @@ import { errorOfTransport } from '../errors.js';
 import { type GuideTrust, guideAgent } from './connect.js';
 import { type GuideListing, listingIn } from './listing.js';
 
-/** The guide's own ports of its HTTP services: device registry, model registry, training datastore. */
+/** The guide's ports of its HTTP services: device registry, model registry, training datastore. */
 const ownPorts = [30_006, 30_007, 30_008] as const;
 
 /** A running installation of the guide's services: the original ones, or `aiot up --compat architects-guide`. */
@@ -19,7 +19,7 @@ export interface GuideClient {
   download(name: string): Promise<Uint8Array>;
   /** The available quantized models, oldest first. */
   models(): Promise<GuideListing['files']>;
-  /** Available training data: rows with a label, or those written by the ingest, which have none. */
+  /** Available training data: labeled rows, or those that the ingest service wrote, which have no label. */
   listing(labelled: boolean): Promise<GuideListing>;
   /** Downloads a file of the listing, up to 256 MiB. @throws AIOT_PLATFORM_FAILED, AIOT_PLATFORM_UNREACHABLE */
   rows(url: string): Promise<Uint8Array>;
@@ -33,8 +33,8 @@ interface Ask {
 }
 
 /**
- * @param url of any of the three HTTP services, or of the host with the guide's own ports. The services are tried in turn, because the guide's text
- * and its manifests assign them to different ports. A wrong service responds with 404.
+ * @param url URL of any of the three HTTP services, or of the host, if it uses the guide's own ports. The services are tried in turn,
+ * because the guide's text and its manifests assign them to different ports. A service without the requested path responds with 404.
  */
 export function createGuideClient({ url, ...trust }: GuideTrust & { url: string }): GuideClient {
   const places = placesOf(url);
@@ -68,7 +68,7 @@ export function createGuideClient({ url, ...trust }: GuideTrust & { url: string 
     const { request } = await import('undici');
     return request(url, { dispatcher: await agent, headersTimeout: 30_000, bodyTimeout: 30_000 });
   };
-  /** Tries the services that have the path, and returns the first result of `read` that is not empty. */
+  /** Tries the services that may have the path, and returns the first result of `read` that is not null. */
   const first = async <T>(
     path: string,
     read: (url: string, answer: Answer) => Promise<T | null>,
@@ -117,7 +117,7 @@ export function createGuideClient({ url, ...trust }: GuideTrust & { url: string 
     async listing(labelled) {
       let empty: GuideListing | undefined;
       const path = labelled ? '/normalized_training_data/' : '/';
-      // Each service responds with content at its root, but only one of them lists rows there.
+      // Each service responds with content at its root, but only one of them lists data files there.
       const found = await first(path, async (url, answer) => {
         const html = Buffer.from(await bounded(answer, mostListingBytes)).toString('utf8');
         const listing = listingIn(url, html, String(answer.headers['last-modified'] ?? ''));
@@ -161,7 +161,7 @@ async function bounded({ body }: Answer, most: number): Promise<Uint8Array> {
   return Buffer.concat(chunks);
 }
 
-/** Encodes a form as a whole, so that its length is sent: the guide's servers do not accept chunked requests. */
+/** Encodes a form as a whole, so that its length is known: the guide's servers do not accept chunked requests. */
 async function formBody(form: FormData): Promise<{ body: Uint8Array; headers: Record<string, string> }> {
   const encoded = new Response(form);
   const type = encoded.headers.get('content-type') ?? '';

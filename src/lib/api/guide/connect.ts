@@ -6,13 +6,17 @@ import { httpAgent } from '../../core/http-agent.js';
 
 /** Trust settings for an installation of the guide. */
 export interface GuideTrust {
-  /** PEM of the CA, or of the server's certificate itself. Then only that certificate is accepted, whatever its names are. */
+  /**
+   * PEM of the CA, or of the server's own certificate. In the second case only that certificate is accepted, whatever names it contains.
+   */
   ca?: string | undefined;
   /** SHA-256 of the server certificate's DER, 64 hex digits. Only that certificate is accepted. */
   fingerprint?: string | undefined;
 }
 
-/** Connections to one installation. Its certificate is always verified: by its CA and name, or pinned. */
+/**
+ * Creates connections to one installation. Its certificate is always verified: by the CA and the name, or by comparison with a known one.
+ */
 export async function guideAgent({ ca, fingerprint }: GuideTrust): Promise<Agent> {
   const common = { timeout: 10_000 };
   if (fingerprint !== undefined) {

@@ -6,11 +6,11 @@ import type { GuideClient } from './client.js';
 /** A device registered with an installation of the guide. */
 export const guideProvisionedSchema = z.object({
   kind: z.literal('architects-guide'),
-  /** The decimal id used by its firmware. */
+  /** The decimal id that the board's firmware uses. */
   chipId: z.string(),
   /** Address of the installation. */
   url: z.string(),
-  /** The installation's response to the firmware: whether it may start working. */
+  /** The installation's response to the board's firmware: whether it may start working. */
   confirmed: z.boolean(),
 });
 export type GuideProvisioned = z.output<typeof guideProvisionedSchema>;

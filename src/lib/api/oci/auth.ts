@@ -34,7 +34,7 @@ interface TokenRequest {
   body?: string;
 }
 
-/** Builds the token request: by GET with a password, by OAuth 2's POST with an identity token, anonymous with neither. */
+/** Builds the token request: a GET with a password, an OAuth 2 POST with an identity token, or an anonymous GET. */
 export function tokenRequest(
   { realm, service, scope }: Challenge,
   known: OciCredentials | null,

@@ -24,7 +24,7 @@ interface Call {
   most?: number;
 }
 
-/** Manifest size that registries must accept, and our maximum (OCI Distribution Specification 1.1, "Pushing manifests"). */
+/** Maximum size of a manifest. It is the size that registries must accept (OCI Distribution Specification 1.1, "Pushing manifests"). */
 const largestManifest = 4 * 1024 ** 2;
 const mostRedirects = 5;
 
@@ -40,7 +40,7 @@ export class OciRepository {
     private readonly credentials: (host: string) => Promise<OciCredentials | null> = credentialsFor,
   ) {}
 
-  /** Uploads a blob unless it exists. Resolves with whether it had to be sent. */
+  /** Uploads a blob unless it exists. Resolves to whether it was uploaded. */
   async putBlob(content: Uint8Array): Promise<boolean> {
     const digest = digestOf(content);
     if ((await this.call('HEAD', `blobs/${digest}`)).status === 200) return false;
@@ -60,21 +60,21 @@ export class OciRepository {
     return this.checked(body, digest);
   }
 
-  /** @param at a tag or a digest @throws AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH */
+  /** @param at tag or digest of the manifest @throws AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH */
   async manifest(at: string): Promise<{ content: Buffer; digest: string }> {
     const headers = { accept: manifestTypes.join(', ') };
     const { body } = await this.expect([200], 'GET', `manifests/${at}`, { headers, most: largestManifest });
     return { content: at.startsWith('sha256:') ? this.checked(body, at) : body, digest: digestOf(body) };
   }
 
-  /** Stores a manifest. Resolves with whether the registry lists it under its subject; if not, the fallback tag must be updated. */
+  /** Stores a manifest. Resolves to whether the registry lists it under its subject. If it does not, the fallback tag must be updated. */
   async putManifest(at: string, content: string, mediaType: string): Promise<{ listed: boolean }> {
     const sent = { headers: { 'content-type': mediaType }, body: content };
     const { headers } = await this.expect([201], 'PUT', `manifests/${at}`, sent);
     return { listed: headers['oci-subject'] !== undefined };
   }
 
-  /** Manifests that refer to a manifest: from the referrers API, else from the specification's fallback tag. */
+  /** Manifests that refer to a manifest, from the referrers API or else from the specification's fallback tag. */
   async referrers(digest: string, artifactType: string): Promise<Descriptor[]> {
     const answer = await this.call('GET', `referrers/${digest}`, { most: largestManifest });
     const kept =
@@ -91,7 +91,7 @@ export class OciRepository {
     return index.data.manifests.filter((each) => each.artifactType === artifactType);
   }
 
-  /** Adds a referrer to the list under the fallback tag, for a registry without a referrers API. */
+  /** Adds a referrer to the list under the fallback tag, for registries without a referrers API. */
   async listReferrer(digest: string, referrer: Descriptor): Promise<void> {
     const at = fallbackTag(digest);
     const before = await this.call('GET', `manifests/${at}`, {
@@ -132,7 +132,7 @@ export class OciRepository {
     throw this.refused(answer, `${method} ${typeof at === 'string' ? at : 'upload'}`);
   }
 
-  /** Sends the credentials that the registry requires, and follows its redirects to storage. */
+  /** Sends a request, with the credentials that the registry requires, and follows redirects to the registry's storage. */
   private async call(method: Dispatcher.HttpMethod, at: string | URL, call: Call = {}): Promise<Answer> {
     const url = typeof at === 'string' ? this.url(at) : at;
     let answer = await this.send(method, url, call);
@@ -155,7 +155,7 @@ export class OciRepository {
   ): Promise<Answer> {
     const { request } = await import('undici');
     this.agent ??= httpAgent({ connections: 4, connect: { timeout: 10_000 } });
-    // A registry's token is not sent to the storage that it redirects to.
+    // A registry's token is not sent to the storage to which it redirects.
     const own = url.host === this.reference.host && this.authorization !== undefined;
     try {
       const answer = await request(url, {
@@ -239,7 +239,7 @@ const errorsSchema = z.looseObject({
   errors: z.array(z.looseObject({ code: z.string(), message: z.string().optional() })).min(1),
 });
 
-/** The referrers tag schema of the specification. */
+/** The fallback tag for referrers (the specification's "Referrers Tag Schema"). */
 function fallbackTag(digest: string): string {
   return digest.replace(':', '-');
 }

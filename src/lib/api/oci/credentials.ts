@@ -5,7 +5,7 @@ import { AiotError, unless } from '../../core/errors.js';
 import { readJson } from '../../core/files.js';
 import { issueText } from '../../core/issues.js';
 
-/** Credentials: a name with a password, or an identity token to exchange. */
+/** A user name with a password, or an identity token, which is exchanged for an access token. */
 export type OciCredentials = { username: string; password: string } | { identityToken: string };
 
 const configSchema = z.looseObject({
@@ -24,7 +24,7 @@ const configSchema = z.looseObject({
   credsStore: z.string().optional(),
 });
 
-/** The file written by `docker login`, `oras login` and, with REGISTRY_AUTH_FILE, `podman login`. */
+/** The file that `docker login`, `oras login` and, with REGISTRY_AUTH_FILE, `podman login` write. */
 function configFile(): string {
   const { REGISTRY_AUTH_FILE: podman, DOCKER_CONFIG: docker } = process.env;
   return podman || join(docker || join(homedir(), '.docker'), 'config.json');

@@ -6,7 +6,7 @@ export const manifestType = 'application/vnd.oci.image.manifest.v1+json';
 export const indexType = 'application/vnd.oci.image.index.v1+json';
 export const manifestTypes = [manifestType, indexType];
 
-/** Configuration of an artifact that has none: `{}`, with the digest that the specification states. */
+/** Configuration of an artifact that needs none: `{}`, with the digest given in the specification. */
 export const emptyConfig = {
   mediaType: 'application/vnd.oci.empty.v1+json',
   digest: 'sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a',
@@ -41,7 +41,7 @@ export const artifactSchema = z.looseObject({
 });
 export type Artifact = z.output<typeof artifactSchema>;
 
-/** An artifact of one blob. The same parts give the same bytes, and so the same digest. */
+/** Manifest of an artifact with one blob. The same parts result in the same bytes, and therefore in the same digest. */
 export function artifactText(parts: {
   artifactType: string;
   layer: Descriptor;

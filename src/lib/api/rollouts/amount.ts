@@ -12,6 +12,6 @@ export type Amount = z.output<typeof amountSchema>;
 /** Converts an amount to a number out of `total`, not rounded. */
 export function shareOf(amount: Amount, total: number): number {
   if (typeof amount === 'number') return amount;
-  // Computed in whole thousandths of a percent: 7% of 100 is 7, and not 7.000000000000001.
+  // Computed in whole thousandths of a percent, so that 7% of 100 is 7 instead of 7.000000000000001.
   return (Math.round(Number.parseFloat(amount) * 1000) * total) / 100_000;
 }

@@ -21,14 +21,14 @@ export interface FollowRolloutOptions {
   /** Called when the rollout has started. From now on it continues on the platform even if this process ends. */
   onStarted?: (rollout: Rollout) => void;
   onProgress?: (news: RolloutNews) => void;
-  /** Called once if devices that have not started are offline. The rollout waits for them until their deadline. */
+  /** Called once if offline devices have not started. The rollout waits for them until their deadline. */
   onOffline?: (devices: OfflineDevices, rollout: Rollout) => void;
 }
 
 export interface DeployOptions extends FollowRolloutOptions {
   release: Release;
   selector: string;
-  /** A device that has not finished by then counts as failed, ms. */
+  /** Time after which a device that has not finished counts as failed, ms. */
   deadlineMs?: number | undefined;
 }
 
@@ -45,7 +45,7 @@ export async function deploy(options: DeployOptions): Promise<Deployed> {
   return { ...last, devices: await client.rollouts.devices(last.id) };
 }
 
-/** Waits until a rollout has ended or is paused, by a user or a limit. @throws AIOT_INTERRUPTED */
+/** Waits until a rollout has ended, or was paused by a user or a limit. @throws AIOT_INTERRUPTED */
 export async function followRollout(rollout: Rollout, options: FollowRolloutOptions): Promise<Rollout> {
   const { signal } = options;
   options.onStarted?.(rollout);
@@ -86,7 +86,7 @@ function standsStill(rollout: Rollout): boolean {
   return rolloutHasEnded(rollout) || (state === 'paused' && waves.every(({ updating }) => updating === 0));
 }
 
-/** Exit code of a rollout: 0 all committed, 3 some did, 1 none did, 6 it was stopped. */
+/** Exit code of a rollout: 0 if all devices committed, 3 if some did, 1 if none did, 6 if it was stopped. */
 export function rolloutExit({ state }: Pick<Rollout, 'state'>): 0 | 1 | 3 | 6 {
   if (state === 'done') return 0;
   if (state === 'partly') return 3;

@@ -4,18 +4,18 @@ import { type Rollout, type RolloutDeviceInfo, rolloutHasEnded } from './schema.
 
 /** Devices that a rollout waits for, because they are offline and have not started. */
 export const offlineDevicesSchema = z.object({
-  /** By name. */
+  /** Names of the devices, sorted. */
   names: z.array(z.string()),
   /** Number of devices in the rollout. */
   of: z.int(),
-  /** Index of the last open wave with such devices, or else of the first wave that will have some. */
+  /** Index of the last open wave that contains such devices, or else of the first later wave that does. */
   wave: z.int(),
   /** Time until which the open waves wait for these devices, ms since 1970; null = none of them has an offer yet. */
   until: z.int().nullable(),
 });
 export type OfflineDevices = z.output<typeof offlineDevicesSchema>;
 
-/** Client calls that finding these devices needs. */
+/** The client calls with which these devices are found. */
 type OfflineClient = {
   devices: Pick<RegistryClient['devices'], 'list'>;
   rollouts: Pick<RegistryClient['rollouts'], 'devices'>;
@@ -53,13 +53,13 @@ function firstWave(devices: readonly RolloutDeviceInfo[]): number {
 
 function untilOf(offered: readonly RolloutDeviceInfo[], { policy, releases }: Rollout): number {
   const limitMs = offlineLimitMs(policy);
-  // If there are several releases, `times` has only the offer of the first.
+  // If there are several releases, `times` contains the offer of the first only.
   const offerOf = ({ times, updated }: RolloutDeviceInfo) =>
     releases.length === 1 ? (times.offered ?? updated) : updated;
   return offered.reduce((latest, device) => Math.max(latest, offerOf(device) + limitMs), 0);
 }
 
-/** How long a rollout waits for an offline device after its offer, ms. */
+/** How long after its offer an offline device is waited for, ms. */
 export function offlineLimitMs({ deadlineMs, offlineMs }: Rollout['policy']): number {
   return offlineMs ?? deadlineMs;
 }

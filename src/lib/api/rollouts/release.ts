@@ -9,15 +9,15 @@ import type { Release, RolloutKind } from './schema.js';
 
 export interface ReleaseOptions {
   client: RegistryClient;
-  /** PKCS#8 PEM; used only when a manifest must be re-signed. */
+  /** Returns the signing key, PKCS#8 PEM. Called only if a manifest must be signed again. */
   signingKey: () => Promise<string>;
-  /** ms since 1970, for a re-signed manifest. */
+  /** Current time, for a manifest that is signed again; ms since 1970. */
   now: number;
   /** Checks to skip; used only by tests of attacks. */
   unchecked?: ReadonlySet<ReleaseCheck>;
 }
 
-/** Checks that can be skipped. `own`: whether this user's own key has signed the manifest to be re-signed. */
+/** Checks that can be skipped. `own`: whether the user's own key has signed the manifest that is to be signed again. */
 export type ReleaseCheck = 'own';
 
 export interface Version {
@@ -26,10 +26,10 @@ export interface Version {
 }
 
 /**
- * The release of a version to send to devices. If the version's manifest is not the newest of all, it is re-signed with the next sequence, because
- * devices reject a lower sequence than their current one.
+ * The release of a version that is sent to devices. If the version's manifest does not have the newest sequence, it is signed again with
+ * the next one, because devices reject sequences lower than their current one.
  * @throws AIOT_NOT_FOUND, AIOT_MODEL_UNFIT, AIOT_MODEL_UNTRUSTED, AIOT_KEY_NOT_FOUND, AIOT_VERSION_CONFLICT, AIOT_UPDATE_MISMATCH,
- * AIOT_SIGNATURE_INVALID (needs re-signing, but only other keys have signed it)
+ * AIOT_SIGNATURE_INVALID (must be signed again, but only other keys have signed it)
  */
 export async function releaseOf(
   options: ReleaseOptions,
@@ -48,7 +48,9 @@ export async function releaseOf(
   return { kind, name, version, sequence: await signAnew(options, calls, envelope, manifest, next.sequence) };
 }
 
-/** The rollback release of a rollout: its sequence is above that of the rolled-out release, so that devices accept it afterwards. */
+/**
+ * The release for rolling back a rollout. Its sequence is higher than that of the rolled-out release, so that devices accept it afterwards.
+ */
 export async function wayBack(
   options: ReleaseOptions,
   kind: RolloutKind,
@@ -61,7 +63,7 @@ export async function wayBack(
   return { kind, name, version, sequence: await signAnew(options, calls, envelope, manifest, sequence) };
 }
 
-/** Calls that differ between the kinds' registries. */
+/** The calls that differ between kinds of releases. */
 interface ReleaseCalls {
   next(name: string): Promise<{ sequence: number }>;
   /** The newest manifest of a version. */
@@ -107,7 +109,7 @@ async function signAnew(
 ): Promise<number> {
   const privatePem = await signingKey();
   if (!unchecked?.has('own')) requireOwn(envelope, manifest, privatePem);
-  // A re-signed manifest is valid for as long as the original was.
+  // The new manifest is valid for as long as the original one was.
   const expires = manifest.expires === null ? null : now + (manifest.expires - manifest.issued);
   const signed = await signedRelease(client, { ...manifest, sequence, issued: now, expires }, privatePem);
   return (await calls.sign(manifest.name, manifest.version, signed)).sequence;

@@ -6,7 +6,7 @@ import { rolloutDeviceSchema, rolloutSchema, rolloutStatusSchema, savedBy, saved
 /** Permanent record of a rollout: its history, and the outcome of each device. */
 export const rolloutReportSchema = z.object({
   rollout: rolloutSchema,
-  /** Releases that its devices currently report. */
+  /** Releases that the rollout's devices currently report. */
   runs: rolloutStatusSchema.shape.runs,
   devices: z.array(rolloutDeviceSchema),
   /** Actions of users and of the rollout itself, oldest first. */
@@ -15,7 +15,7 @@ export const rolloutReportSchema = z.object({
   ),
   /** Failed devices by error code, most frequent first. */
   failures: z.array(z.object({ code: z.string(), devices: z.int(), example: z.string() })),
-  /** Time from the offer to the commit of devices that committed, ms; null = none did. */
+  /** Time from offer to commit, over the devices that committed, ms; null = no device committed. */
   durationMs: z.object({ p50: z.number(), p90: z.number(), max: z.number() }).nullable(),
   saved: savedSchema,
 });
@@ -26,7 +26,7 @@ export async function rolloutReport(client: RegistryClient, id: string): Promise
   const { runs, saved: _, ...rollout } = await client.rollouts.get(id);
   const devices = await client.rollouts.devices(id);
   const history: RolloutReport['history'] = [];
-  // Changes of devices are left out: the devices' own times show them.
+  // Changes of single devices are omitted, because the devices' own times show them.
   const types = ['rollout.start', 'rollout.change', 'rollout.wave', 'rollout.end'];
   for await (const { at, who, type, data } of everyEvent(client, { types, subject: id, from: 0 })) {
     history.push({ at, who, type, data });

@@ -17,18 +17,18 @@ import {
 } from './schema.js';
 
 export interface WhatToRollOut extends ReleaseOptions {
-  /** Releases to roll out, by kind: NAME@VERSION or a similar reference. */
+  /** Releases to roll out, by kind, each as a reference such as NAME@VERSION. */
   model?: string | undefined;
   firmware?: string | undefined;
   configuration?: string | undefined;
-  /** Version of the last of these releases to roll back to. */
+  /** Version to which the last of these releases is rolled back. */
   rollbackTo?: string | undefined;
   selector?: string | undefined;
   policy: RolloutPolicyInput;
 }
 
 /**
- * Builds the rollout request: resolves versions, and re-signs manifests where necessary.
+ * Builds a rollout request. Resolves versions, and signs manifests again where necessary.
  * @throws AIOT_USAGE, AIOT_NOT_FOUND, AIOT_KEY_NOT_FOUND, AIOT_MODEL_UNFIT, AIOT_MODEL_UNTRUSTED
  */
 export async function rolloutRequest(what: WhatToRollOut): Promise<RolloutRequest> {
@@ -61,7 +61,9 @@ export async function rolloutRequest(what: WhatToRollOut): Promise<RolloutReques
   return { releases, rollback, selector, policy };
 }
 
-/** The requested kinds in rollout order: firmware first and the model last, because a model may depend on new versions of the others. */
+/**
+ * The requested kinds in the order of installation: firmware first and the model last, because a model may need new versions of the others.
+ */
 function askedFor(what: WhatToRollOut): { kind: RolloutKind; text: string }[] {
   const { firmware, configuration, model } = what;
   const all = { firmware, config: configuration, model };
@@ -87,7 +89,7 @@ export async function readPlan(file: string): Promise<RolloutPlan> {
   }
 }
 
-/** Result if no rollout was started, with the reason: no device matched. */
+/** Result if no rollout was started because no device matched. `skipped` is the reason. */
 export const noRolloutSchema = z.object({ skipped: z.string() });
 
 /** Starts a rollout. If no device matches and `ifAny` is set, returns `{ skipped }` instead of throwing. @throws errors of the platform */

@@ -27,7 +27,7 @@ export const rolloutDeviceStates = [
   /** The device was offered the release and has not started. */
   'offered',
   'updating',
-  /** The device runs the release beside the active one, and must not commit it yet. */
+  /** The device runs the release beside the active one, and does not commit it yet. */
   'shadowing',
   /** The offer was withdrawn, and the device has not confirmed that yet. */
   'recalled',
@@ -39,7 +39,7 @@ export const rolloutDeviceStates = [
   'failed',
   /** The device was offline until its deadline. */
   'missed',
-  /** The device was removed from the rollout before it started: by another rollout, a revocation, or an abort. */
+  /** The device was removed from the rollout before it started, by another rollout, a revocation, or an abort. */
   'withdrawn',
   /** The device committed, and has been asked to return to the previous release. */
   'restoring',
@@ -53,7 +53,7 @@ export const rolloutStates = [
   'running',
   'paused',
   'rollingBack',
-  /** No further devices start; those that have started may finish. */
+  /** No further devices start. Those that have started may finish. */
   'aborting',
   /** Every device committed. */
   'done',
@@ -86,39 +86,39 @@ export const windowSchema = z.strictObject({
 export type MaintenanceWindow = z.output<typeof windowSchema>;
 
 export const rolloutPolicySchema = z.strictObject({
-  /** For each wave, the cumulative number of devices up to and including it; the last wave always has all remaining devices. */
+  /** For each wave, the cumulative number of devices. The last wave always includes all remaining devices. */
   waves: z
     .array(amountSchema)
     .min(1)
     .max(100)
     .refine(rises, 'expected each wave to be larger than the one before')
     .default(['100%']),
-  /** Maximum number of failures among a wave's devices; more stop the rollout. */
+  /** Maximum number of failed devices in a wave. More failures stop the rollout. */
   maxFailures: amountSchema.default('5%'),
-  /** Number of a wave's devices that must commit before the next wave opens. */
+  /** Minimum number of a wave's devices that must commit before the next wave opens. */
   minSuccess: amountSchema.default('50%'),
   /** Time for which a wave must stay healthy before the next one opens, ms. */
   soakMs: z.int().min(0).max(rolloutTimesMs.soak.max).default(0),
-  /** Action when a limit is exceeded: nothing new starts, or all devices also return to the previous release. */
+  /** Action when a limit is exceeded: no further devices start, or all devices also return to the previous release. */
   onFailure: z.enum(['pause', 'rollback']).default('pause'),
-  /** Number of times a release is offered to a device that fails. */
+  /** Maximum number of times that a release is offered to a failing device. */
   attempts: z.int().min(1).max(10).default(1),
   /** Delay before the second offer, ms; it doubles before each further offer. */
   backoffMs: z.int().min(0).max(rolloutTimesMs.backoff.max).default(60_000),
-  /** An online device that has not finished this long after its offer has failed, ms. */
+  /** Time after its offer at which an online device that has not finished counts as failed, ms. */
   deadlineMs: z.int().min(rolloutTimesMs.deadline.min).default(600_000),
-  /** A device that was offline for this long after its offer is missed, ms; null = as long as the deadline. */
+  /** Time after its offer at which an offline device counts as missed, ms; null = the deadline. */
   offlineMs: z.int().min(rolloutTimesMs.offline.min).max(rolloutTimesMs.offline.max).nullable().default(null),
   /** Maximum number of offers per minute. */
   perMinute: z.int().min(1).nullable().default(null),
   window: windowSchema.nullable().default(null),
   /** Earliest start, ms since 1970. */
   startAt: time.nullable().default(null),
-  /** A rollout does not take over devices from a rollout of higher priority. */
+  /** A rollout can only take over devices from rollouts of equal or lower priority. */
   priority: z.int().min(-100).max(100).default(0),
-  /** Whether a user other than the one who starts the rollout must approve it. */
+  /** Whether a user other than the one who starts the rollout has to approve it. */
   approval: z.boolean().default(false),
-  /** Whether a commit counts only with the device's signature. */
+  /** Whether a commit counts only if the device has signed it. */
   requireProof: z.boolean().default(false),
   shadow: shadowPolicySchema.nullable().default(null),
 });
@@ -129,14 +129,14 @@ export type RolloutPolicyInput = z.input<typeof rolloutPolicySchema>;
 export const rolloutRequestSchema = z.strictObject({
   /** Releases that each device installs in this order. */
   releases: z.array(releaseSchema).min(1).max(4),
-  /** Release for a rollback, signed for this purpose. Its sequence is above that of the last release of its kind. */
+  /** The release for a rollback, which was signed for this purpose. Its sequence is higher than that of the last release of its kind. */
   rollback: releaseSchema.nullable().default(null),
   /** `all`, or terms such as `type=virtual and name=motor-1`. */
   selector: z.string(),
   policy: rolloutPolicySchema.prefault({}),
-  /** From a plan: digest of the devices that the selector matched. The start is rejected if the selector now matches other devices. */
+  /** Digest of the devices in a plan. The start is rejected if the selector now matches other devices. */
   expected: z.string().optional(),
-  /** From a plan: which of the devices were offline and therefore come last. One bit each, in the order of their names. */
+  /** Marks the devices that were offline when the plan was made, which come last. One bit each, in the order of their names. */
   offlineBits: z.base64().optional(),
 });
 export type RolloutRequest = z.input<typeof rolloutRequestSchema>;
@@ -152,12 +152,12 @@ export const deviceTimesSchema = z.object({
   booted: time.optional(),
   golden: time.optional(),
   committed: time.optional(),
-  /** The device was online and ran the release at the end of its wave's soak time. */
+  /** The device was online and running the release at the end of its wave's soak time. */
   healthy: time.optional(),
 });
 export type DeviceTimes = z.output<typeof deviceTimesSchema>;
 
-/** Level of proof that a device runs the release it reports: `said` = without a signature. */
+/** Level of proof that a device runs the release that it reports. `said` = no signature. */
 export const deviceProofStates = ['said', 'proven', 'refused'] as const;
 
 /** A device's proof of its commit. */
@@ -166,8 +166,8 @@ export const deviceProofSchema = z.object({
   /** Arrival time of the proof. */
   at: time,
   /**
-   * From the statement: results of the golden vectors during the trial, time that the release has run without a restart (s), and the device's newest
-   * time.
+   * Contents of the device's statement: results of the golden vectors during the trial, time for which the release has run without a
+   * restart (s), and the device's current time.
    */
   golden: z.object({ vectors: z.int(), passed: z.int() }).nullable(),
   healthyS: z.int().nullable(),
@@ -191,7 +191,7 @@ export const rolloutDeviceSchema = z.object({
   /** Index of the device's wave. */
   wave: z.int(),
   state: z.enum(rolloutDeviceStates),
-  /** The update state last reported. */
+  /** The last reported update state. */
   step: z.string().nullable(),
   error: reasonSchema.nullable(),
   /** Number of offers so far. */
@@ -240,7 +240,10 @@ export const rolloutSchema = z.object({
 });
 export type Rollout = z.output<typeof rolloutSchema>;
 
-/** Number of devices that received the last release as a delta, number that were offered one but downloaded the whole, and bytes saved. */
+/**
+ * Number of devices that received the last release as a delta, number that were offered a delta but downloaded the whole release, and bytes
+ * saved.
+ */
 export const savedSchema = z.object({ byDelta: count, fellBack: count, bytes: count });
 export type Saved = z.output<typeof savedSchema>;
 
@@ -259,7 +262,10 @@ export function savedBy(devices: Iterable<{ delta?: DeltaReport | undefined }>):
 
 /** GET /rollouts/{id}: desired and actual state. */
 export const rolloutStatusSchema = rolloutSchema.extend({
-  /** Releases of the last kind that the devices report, most frequent first. Without a name: no release, or no report yet. */
+  /**
+   * Releases of the last kind that the devices report, most frequent first. An entry without a name counts devices without a release or a
+   * report.
+   */
   runs: z.array(z.object({ name: name.nullable(), version: z.int().nullable(), devices: count })),
   saved: savedSchema,
 });
@@ -283,12 +289,15 @@ export const rolloutPlanSchema = z.object({
   waves: z.array(z.array(name)),
   /** Names of devices that are offline. */
   offline: z.array(name),
-  /** Patches that save more than half, and how many devices run their base. Patches are unsigned: devices verify the result. */
+  /**
+   * Patches that save more than half of the download, and the number of devices that run their base. Patches are not signed, because
+   * devices verify the result.
+   */
   deltas: z
     .array(
       z.object({
         release: releaseSchema,
-        /** Digest of the release these devices run. */
+        /** Digest of the release that these devices run. */
         base: z.string(),
         devices: count,
         /** Sizes of the patch and of the whole release. */
@@ -308,7 +317,7 @@ export type RolloutCommand = (typeof rolloutCommands)[number];
 export const rolloutListSchema = pageSchema('rollouts', rolloutSchema);
 export const rolloutDevicesSchema = pageSchema('devices', rolloutDeviceSchema);
 
-/** Whether the amounts increase. Numbers and percentages are compared separately, because the number of devices is not known here. */
+/** Whether the amounts increase. Numbers and percentages are checked separately, because the number of devices is unknown here. */
 function rises(waves: readonly Amount[]): boolean {
   const rising = (values: number[]) => values.every((value, i) => i === 0 || value > values[i - 1]!);
   return (

@@ -3,7 +3,7 @@ import { amountSchema } from './amount.js';
 
 const day = 86_400_000;
 
-/** Limits on the durations in a rollout. */
+/** Limits for the durations in a rollout, ms. */
 export const rolloutTimesMs = {
   soak: { max: 90 * day },
   backoff: { max: day },
@@ -12,9 +12,9 @@ export const rolloutTimesMs = {
   shadow: { min: 1000, max: 90 * day },
 };
 
-/** Limits for a candidate that first runs beside the current model, in each wave. The wave opens once the candidate meets them. */
+/** Limits that a candidate must meet while it runs beside the current model, in each wave. The wave then opens. */
 export const shadowPolicySchema = z.strictObject({
-  /** Duration, ms. */
+  /** Duration of the shadow, ms. */
   ms: z.int().min(rolloutTimesMs.shadow.min).max(rolloutTimesMs.shadow.max),
   /** Minimum total number of windows evaluated by a wave's devices. */
   minWindows: z.int().min(1).default(20),
@@ -22,13 +22,13 @@ export const shadowPolicySchema = z.strictObject({
   maxDisagreement: amountSchema.default('5%'),
   /** Maximum ratio of the candidate's 95th percentile of latency to that of the current model. */
   maxLatency: z.number().positive().default(1.5),
-  /** Maximum memory of the candidate's tensors; null = no limit. */
+  /** Maximum memory of the candidate's tensors, bytes; null = no limit. */
   maxHeapBytes: z.int().min(1).nullable().default(null),
 });
 export type ShadowPolicy = z.output<typeof shadowPolicySchema>;
 
 const besideSchema = z.object({
-  /** Time from a window's last sample to the prediction, ms. */
+  /** Latency from a window's last sample to the prediction, ms. */
   p50Ms: z.number(),
   p95Ms: z.number(),
   arenaBytes: z.int(),
@@ -47,13 +47,13 @@ export const shadowFiguresSchema = z.object({
 });
 export type ShadowFigures = z.output<typeof shadowFiguresSchema>;
 
-/** The shadow of a wave. */
+/** The shadow phase of a wave. */
 export const waveShadowSchema = z.object({
   /** Start time. */
   from: z.int(),
-  /** Whether its limits were met, or a user continued regardless. */
+  /** Whether the limits were met, or a user continued in spite of them. */
   passed: z.boolean(),
-  /** Number of devices with measurements; the others had no model to compare with, or do not support shadows. */
+  /** Number of devices with measurements. The others had no model for comparison, or do not support shadows. */
   devices: z.int(),
   figures: shadowFiguresSchema.nullable(),
 });

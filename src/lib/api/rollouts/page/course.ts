@@ -1,6 +1,6 @@
 import type { RolloutReport } from '../report.js';
 
-/** Maximum number of points drawn: more would be indistinguishable. */
+/** Maximum number of points drawn. More could not be distinguished. */
 const most = 300;
 const lost = new Set(['failed', 'rolledBack', 'missed']);
 
@@ -20,7 +20,7 @@ export function courseOf({ rollout, devices }: RolloutReport): Course {
   const moments = {
     offered: sorted(devices.flatMap(({ times }) => since(times.offered))),
     committed: sorted(devices.flatMap(({ times }) => since(times.committed))),
-    // `updated` of a device that has ended is the time of its end.
+    // If a device has ended, `updated` is the time of its end.
     lost: sorted(devices.flatMap(({ state, updated }) => (lost.has(state) ? since(updated) : []))),
   };
   const all = [...new Set([0, ...Object.values(moments).flat()])].sort((a, b) => a - b);

@@ -16,7 +16,7 @@ const parts: readonly { name: string; paint: Paint; states: readonly RolloutDevi
   { name: 'missed, withdrawn or waiting', paint: 'soft', states: ['pending', 'missed', 'withdrawn'] },
 ];
 
-/** Maximum number of bins; more bins than devices would leave gaps. */
+/** Maximum number of bins in a histogram, and minimum number of devices for which one is drawn. */
 const mostBins = 24;
 const enoughForBins = 8;
 
@@ -66,7 +66,7 @@ export function stretchSection(devices: readonly RolloutDeviceInfo[]): Html | nu
   )}</div>`;
 }
 
-/** Histogram of the time from offer to commit; null with too few devices to see a distribution. */
+/** Histogram of the time from offer to commit; null if there are too few devices for a distribution. */
 export function spreadChart(devices: readonly RolloutDeviceInfo[]): Html | null {
   const took = tookOf(devices, 'offered', 'committed');
   if (took.length < enoughForBins) return null;

@@ -4,11 +4,11 @@ import type { RolloutReport } from '../report.js';
 import type { RolloutDeviceInfo } from '../schema.js';
 import { proofWords, stateWords, stepWord } from '../words.js';
 
-/** Maximum number of device rows: browsers could not open a page with a million. */
+/** Maximum number of device rows, because browsers cannot display a page with a million rows. */
 const most = 500;
 const steps = ['downloaded', 'verified', 'booted', 'golden', 'committed', 'healthy'] as const;
 
-/** Devices that did not commit come first. */
+/** Table of the devices. Those that did not commit come first. */
 export function deviceTable({ devices }: RolloutReport): Html | null {
   if (devices.length === 0) return null;
   const sorted = [...devices].sort(
@@ -69,7 +69,7 @@ export function historyTable({ history }: RolloutReport): Html | null {
   return html`<h2>History</h2>${htmlTable(['Time', 'User', 'Event', 'Details'], rows)}`;
 }
 
-/** A time as UTC text, with a resolution of seconds. */
+/** A time as UTC text, to the second. */
 export function utc(time: number): string {
   return `${new Date(time).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
 }
