@@ -7,7 +7,7 @@ import { makeFolder, readJson, writeJsonAtomic } from '../core/files.js';
 import { configFolder } from '../core/folders.js';
 import { shellWord } from '../core/text.js';
 
-/** How long a call waits for an approval, and how long an approval can be used; ms. */
+/** Time within which a call must be approved, and time within which an approval must be used; ms. */
 const [askedMs, approvedMs] = [3_600_000, 300_000];
 
 const fileSchema = z.strictObject({
@@ -16,7 +16,7 @@ const fileSchema = z.strictObject({
   argv: z.array(z.string()),
   /** Working folder in which the call runs. */
   folder: z.string(),
-  /** End of the current wait for an approval or for its use, ms since 1970. */
+  /** Time until which the call can be approved or, once approved, used; ms since 1970. */
   until: z.number(),
   /** SHA-256 of the token, hex; null = not approved. */
   token: z.string().nullable(),
@@ -55,7 +55,7 @@ export async function askedFor(id: string, now = Date.now()): Promise<Asked> {
   });
 }
 
-/** The command line in readable form, with everything escaped that could hide a part of it from a terminal. */
+/** The command line in readable form. Characters that could hide a part of it on a terminal are escaped. */
 export function lineOf({ argv }: Asked): string {
   const hidden = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
   const shown = (word: string) =>
@@ -71,7 +71,7 @@ export async function approve(asked: Asked, now = Date.now()): Promise<{ token: 
   return { token, until };
 }
 
-/** Uses up a token, even if the call does not match. Returns whether the token was valid for exactly this call. */
+/** Uses up a token, even if the call is a different one. Returns whether the token was valid for exactly this call. */
 export async function redeem(
   token: string,
   { argv, folder: cwd }: { argv: readonly string[]; folder: string },

@@ -1,6 +1,6 @@
 import { cheatSheets as brokers, type CheatSheet } from '../stream/cheat-sheets.js';
 
-/** Sheets for tools other than brokers, with familiar command lines and their equivalents here. */
+/** Sheets for tools other than brokers: their familiar command lines, and the equivalents in aiot. */
 const tools = {
   esptool: {
     title: 'esptool, espflash, idf.py',
@@ -125,5 +125,5 @@ const tools = {
   },
 } satisfies Record<string, CheatSheet>;
 
-/** All sheets by the TOPIC of `aiot examples TOPIC`. */
+/** All sheets by the TOPIC argument of `aiot examples`. */
 export const allCheatSheets: Record<string, CheatSheet> = { ...brokers, ...tools };

@@ -15,7 +15,7 @@ import { drawsOver, forTerminal, shownPath, useColor, wrappedLines } from './ren
 import { openFile, type ReportAsked } from './report.js';
 import { switchedOn } from './switches.js';
 
-/** A repeated signal within this time counts as the same one, ms. */
+/** Time within which a repeated signal counts as the same one, ms. */
 const repeatMs = 500;
 
 type Parsed<T extends typeof Command> = Interfaces.InferredFlags<
@@ -27,7 +27,7 @@ interface Input<T extends typeof Command> {
   args: Interfaces.InferredArgs<T['args']>;
   /** All positional words, for commands that accept any number of them (`static strict = false`). */
   words: string[];
-  /** Whether a flag was typed on the command line, and does not only come from the environment or a default. */
+  /** Whether a flag was typed on the command line. False if its value comes from the environment or a default. */
   given: (flag: string) => boolean;
 }
 
@@ -45,13 +45,13 @@ export abstract class AiotCommand extends Command {
   private outputClosed = false;
   private running: Progress | undefined;
 
-  /** Aborted by Ctrl-C and SIGTERM, and when the reader of stdout has closed it: long work then stops and cleans up. */
+  /** Aborted by Ctrl-C and SIGTERM, and when the reader of stdout closes it. Long work then stops and cleans up. */
   get signal(): AbortSignal {
     return this.interrupted.signal;
   }
 
   protected async input<T extends typeof Command>(command: T): Promise<Input<T>> {
-    // oclif only reads the class's own members, but the commands of a family inherit theirs.
+    // oclif reads only a class's own members, but the commands of a family inherit some members.
     const { args: ownArgs, flags: ownFlags, baseFlags, enableJsonFlag, strict } = command as typeof Command;
     const declared = { ...command, args: ownArgs, flags: ownFlags, baseFlags, enableJsonFlag, strict };
     const { flags, args, argv, raw } = await this.parse(declared as unknown as typeof AiotCommand & T);
@@ -75,14 +75,14 @@ export abstract class AiotCommand extends Command {
     return switchedOn('quiet', this.argv);
   }
 
-  /** Prints the result for people on stdout; nothing under --json. Text that comes from others is made safe for the terminal. */
+  /** Prints the result for people on stdout; nothing under --json. Text from other sources is made safe for the terminal. */
   protected print(text: string): void {
     this.running?.end();
     if (!this.jsonEnabled())
       process.stdout.write(forTerminal(wrappedLines(text.endsWith('\n') ? text : `${text}\n`)));
   }
 
-  /** Prints a file to stdout, which may be redirected to another file. The text is unchanged, except on a terminal. */
+  /** Prints a document to stdout, which may be redirected to a file. The text is not changed, except on a terminal. */
   protected document(text: string): void {
     this.running?.end();
     const whole = text.endsWith('\n') ? text : `${text}\n`;
@@ -180,8 +180,8 @@ export abstract class AiotCommand extends Command {
   }
 
   /**
-   * Asks before something is permanently lost, naming it.
-   * @throws AIOT_USAGE if no one can be asked, AIOT_INTERRUPTED if the answer is not yes: nothing was done
+   * Asks for confirmation before something is permanently lost; the question says what.
+   * @throws AIOT_USAGE if there is no terminal, AIOT_INTERRUPTED if the answer is not yes: nothing was done
    */
   protected async agreeToLose(question: string, yes: boolean): Promise<void> {
     if (!(await this.agreed(question, yes)))
@@ -200,7 +200,7 @@ export abstract class AiotCommand extends Command {
       this.outputClosed = true;
       stop();
     };
-    // Not `once`: listr2's cursor guard (signal-exit) ends the process on a signal that has no other listener.
+    // `once` is not used here, because listr2's cursor guard (signal-exit) ends the process on a signal that has no other listener.
     let first = 0;
     const signalled = (signal: NodeJS.Signals) => {
       first ||= performance.now();
@@ -223,16 +223,16 @@ export abstract class AiotCommand extends Command {
     }
   }
 
-  /** Prints the result as one line. Streams have already printed their items as lines: they return undefined, and nothing more is printed. */
+  /** Prints the result as one line. Commands that print a stream of items return undefined, and nothing more is printed. */
   override logJson(value: unknown): void {
     if (value !== undefined) process.stdout.write(`${jsonLine(value)}\n`);
   }
 
   override async catch(error: unknown): Promise<void> {
     this.running?.end(true);
-    // Without this, oclif prints a warning in tests for a command whose command line was rejected.
+    // Without this assignment, oclif prints a warning in tests if a command line was rejected.
     this.parsed = true;
-    // The reader has closed stdout, as in `aiot … | head`: it has all it needs, so this is not a failure.
+    // The reader closed stdout because it needs no further output, as in `aiot … | head`. That is not a failure.
     if (this.outputClosed) return;
     const style = { json: this.jsonEnabled(), debug: switchedOn('debug', this.argv) };
     showError(error, { ...style, argv: 'project' in (this.ctor.flags ?? {}) ? this.argv : [] });

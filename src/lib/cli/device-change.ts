@@ -19,11 +19,14 @@ interface Asked {
     yes?: boolean;
   };
   given: (flag: string) => boolean;
-  /** A permanent loss to confirm, given `motor-1` or `3 devices`. If it is set, even a change of a single named device must be confirmed. */
+  /**
+   * Describes the permanent loss to confirm, for `motor-1` or `3 devices`. If it is set, even a change of a single named device must be
+   * confirmed.
+   */
   loses?: (who: string) => string;
 }
 
-/** Base of the commands that change one or more devices: they define the change, this class applies and displays it. */
+/** Base of the commands that change one or more devices. A command defines the change; this class applies and displays it. */
 export abstract class DeviceChangeCommand extends AiotCommand {
   /** @param then the command to suggest once the change is done */
   protected async change(

@@ -6,9 +6,9 @@ import { packageRoot } from '../core/folders.js';
 import { nearest } from '../core/text.js';
 import { bold, cyan, dim, lineWidth } from './render/text.js';
 
-/** A page of docs/, as included in the program. */
+/** A page of docs/ that is part of the program. */
 interface DocumentPage {
-  /** File name without `.md`, such as `motor`; no two pages share one. */
+  /** File name without `.md`, such as `motor`; unique among all pages. */
   page: string;
   title: string;
   /** First sentence of the page. */
@@ -89,10 +89,10 @@ export function findInDocuments(words: string, pages = documentList()): Document
     .map(({ hit }) => hit);
 }
 
-/** Reference pages that contain almost every word, and therefore rank lower. */
+/** Reference pages that contain almost every word. They rank lower for that reason. */
 const listings: ReadonlySet<string> = new Set(['benchmarks', 'dependencies', 'errors', 'reliability']);
 
-/** A section loses one point of its rank for this many lines. */
+/** Number of lines that cost a section one point of its rank. */
 const linesPerMention = 20;
 
 function weightOf({ page, heading, text }: DocumentSection, words: readonly string[]): number {
@@ -178,8 +178,8 @@ function section({ page, text }: DocumentPage, heading: string, line: number, en
 const widest = 100;
 
 /**
- * The Markdown of these documents, rendered for a terminal: paragraphs and lists wrapped to its width, code unchanged, tables as one line
- * or one paragraph per row. Images are omitted, and links are reduced to their text.
+ * Renders the Markdown of these documents for a terminal: paragraphs and lists are wrapped to its width, code is unchanged, and tables
+ * become one line or one paragraph per row. Images are omitted, and links are reduced to their text.
  */
 export function documentText(markdown: string, columns = Math.min(widest, lineWidth())): string {
   const out: string[] = [];
@@ -225,7 +225,7 @@ function paragraph(lines: string[], columns: number): string[] {
   );
 }
 
-/** A table as text: aligned if all rows fit, otherwise each row as a paragraph, because uncut text remains readable. */
+/** A table as text: aligned if all rows fit. Otherwise each row becomes a paragraph, so that nothing is cut. */
 function tableText(lines: string[], columns: number): string[] {
   const rows = lines.filter((_, i) => i !== 1).map((line) => cellsOf(line).map(inline));
   const widths = rows[0]!.map((_, c) => Math.max(...rows.map((row) => width(row[c] ?? ''))));

@@ -19,7 +19,7 @@ export function asAiotError(error: unknown): AiotError {
   return machineFailure(error) ?? new AiotError('AIOT_BUG', bugText(error), { cause: error });
 }
 
-/** The message of a bug. An error of a schema has its issues as JSON in its message. */
+/** The message of a bug. Schema errors contain their issues as JSON in the message. */
 function bugText(error: unknown): string {
   if (error instanceof Error && error.name === 'ZodError' && 'issues' in error)
     return issueText(error as Parameters<typeof issueText>[0], 'a value');
@@ -30,7 +30,7 @@ export interface ErrorStyle {
   json: boolean;
   /** Show the stack too; a bug's stack is always shown. */
   debug: boolean;
-  /** Words of the command line that may name a project: suggested commands then name it too. */
+  /** Words of the command line. If they name a project, suggested commands name it too. */
   argv?: readonly string[];
 }
 
@@ -41,7 +41,7 @@ export interface ErrorStyle {
 export function showError(error: unknown, style: ErrorStyle): void {
   const known = asAiotError(error);
   const advice = forProject(known.next, style.argv ?? []);
-  // With --json, suggested commands use the usual name of the program, under which other programs find it.
+  // With --json, suggested commands begin with `aiot`, under which other programs find it.
   const next = style.json ? advice : adviceAsTyped(advice);
   const shown = next === known.next ? known : known.reworded(known.message, { ...known, next });
   if (style.json) process.stdout.write(`${jsonLine({ error: shown.toJSON() })}\n`);
@@ -57,7 +57,7 @@ export function renderError(error: AiotError): string {
   return forTerminal(wrappedLines(shown, lineWidth(process.stderr)));
 }
 
-/** Maximum number of lines of an error on a terminal: problem, location and fix. Narrow terminals wrap them. */
+/** Maximum number of lines of an error on a terminal: problem, location and fix. On narrow terminals, lines are wrapped. */
 const mostLines = 3;
 
 const rest = '… (--debug shows the rest)';
@@ -127,7 +127,7 @@ function usageError(error: ParserError): AiotError {
   const refusal = new AiotError('AIOT_USAGE', sentences(said, flags), { cause: error });
   const unasked = 'yes' in flags && !error.parse?.output?.flags?.yes && !process.stdin.isTTY;
   if (!unasked || !refusal.message.includes('expected --')) return refusal;
-  // Otherwise the user would learn that --yes is needed only after fixing everything else.
+  // Otherwise the user would not learn that --yes is needed before fixing everything else.
   return new AiotError('AIOT_USAGE', refusal.message, {
     next: `${refusal.next} Also add --yes, because there is no terminal for the confirmation.`,
     cause: error,
@@ -168,7 +168,10 @@ const phrases: [RegExp, string][] = [
   [/^Flag (--\S+) expects a value$/, '$1: expected a value'],
 ];
 
-/** Converts oclif's sentence about a flag to our own words. If it wraps a parser's own error, only the flag's name is taken from the wrapper. */
+/**
+ * Converts oclif's sentence about a flag to our own words. If it wraps the error of a flag's parser, only the flag's name is taken from the
+ * wrapper.
+ */
 function flagSentence(message: string): string {
   const [, flag, reason] =
     /^Parsing (--\S+) ?\n\t([\s\S]*?)(?:\nSee more help with --help)?$/.exec(message) ?? [];
@@ -183,7 +186,7 @@ function inOurWords(message: string): string {
   return found ? withSuggestion(message.replace(found[0], found[1])) : message;
 }
 
-/** Completes a sentence that rejects a value with the value that was probably meant. */
+/** Adds the value that was probably meant to a sentence that rejects a value. */
 function withSuggestion(sentence: string): string {
   const [, values = '', got = ''] = /expected one of (.+); got "([^"]*)"$/.exec(sentence) ?? [];
   return sentence + didYouMean(got, values.split(', '));

@@ -4,10 +4,12 @@ import { width, wrapped } from './render/wrap.js';
 type Flag = Command.Flag.Any & { helpValue?: unknown; options?: readonly string[]; multiple?: boolean };
 type Entry = [label: string, text: string];
 
-/** Labels wider than this have their text on the next line, so that one long name does not narrow all texts. */
+/**
+ * Maximum width of labels in a column. The text of a wider label begins on the next line, so that one long name does not narrow all texts.
+ */
 const widestLabel = 24;
 
-/** Flags that mean the same everywhere. They come last in their section, in this order. */
+/** Flags with a common meaning. They come last in their section, in this order. */
 const vocabulary = [
   'project',
   'out',
@@ -49,7 +51,7 @@ class AiotCommandHelp extends CommandHelp {
     return inColumns(entries, this.opts.maxWidth - 2);
   }
 
-  /** The command's own usage text, or else its arguments and required flags: optional flags are listed below anyway. */
+  /** The command's own usage text, or else its arguments and required flags. Optional flags are listed below. */
   private words(): string {
     const { id, args, flags, usage } = this.command;
     if (usage !== undefined) return `${[usage].flat().join(' ')} [FLAGS]`;
@@ -150,7 +152,7 @@ function withValues(text: string, options: readonly string[] | undefined, standa
   ].join(' ');
 }
 
-/** Wraps lines between words, and within a word only if it is longer than a line, after punctuation. */
+/** Wraps lines between words. A word that is longer than a line is broken after punctuation. */
 function wrappedText(text: string, columns: number): string {
   return text
     .split('\n')
@@ -186,7 +188,7 @@ function commandLines(line: string, columns: number): string {
   return [...lines, current].join('\n');
 }
 
-/** Former names of topics, which people may still type. */
+/** Former names of topics, which users may still type. */
 const formerTopics: Readonly<Record<string, string>> = { ota: 'rollout' };
 
 /**
@@ -200,7 +202,7 @@ export default class AiotHelp extends Help {
     this.log(frontPage(this.config.bin, this.opts.maxWidth));
   }
 
-  /** Shows help, which can be requested at any place of a command line, and for any name of a command. */
+  /** Shows help, which can be requested anywhere in a command line, and for any name of a command. */
   override async showHelp(argv: string[]): Promise<void> {
     const end = argv.indexOf('--');
     const words = argv
@@ -222,7 +224,7 @@ export default class AiotHelp extends Help {
     throw new Errors.CLIError(`Command ${words.join(' ')} not found.`);
   }
 
-  /** Replaces an alias by the command itself, with defaults as they are written in the help. */
+  /** Replaces an alias by the command itself, with the formatted defaults. */
   private async canonical(found: Command.Loadable): Promise<Command.Loadable> {
     const command = aliasesOf(found).includes(found.id)
       ? (this.config.commands.find(
@@ -262,7 +264,7 @@ export default class AiotHelp extends Help {
     );
   }
 
-  /** The commands below a topic, without its name, such as `config deploy` for `device`. Aliases are shown beside the name. */
+  /** The commands below a topic, without the topic's name, such as `config deploy` for `device`. Aliases are shown beside each name. */
   private entriesBelow(topic: string): Entry[] {
     const below = (id: string) => (id.startsWith(`${topic}:`) ? [spaced(id.slice(topic.length + 1))] : []);
     return this.sortedCommands.flatMap((command) =>
@@ -287,7 +289,7 @@ const aliasesOf = ({
 /** One line of the front page: commands or topics, and their purpose. */
 export type FrontLine = readonly [names: string, purpose: string];
 
-/** The front page, in the order in which a newcomer meets its parts; every command and topic is in one of the lines. */
+/** The front page, in the order of a newcomer's first steps. Every command and topic is in one of the lines. */
 export const frontGroups: readonly (readonly [title: string, lines: readonly FrontLine[]])[] = [
   [
     'Start',

@@ -23,8 +23,8 @@ const subjects = {
 } as const;
 
 /**
- * Asks about the new project: its subject and name, and for the user's own data its place, its labels and the target chip. The sampling
- * rate is asked only if the data does not show it.
+ * Asks about the new project: its subject and its name. If the user has data, it also asks for its location, its labels and the target
+ * chip, and for the sampling rate only if the data does not reveal it.
  */
 export async function askForProject(
   asker: Asker,
@@ -95,7 +95,7 @@ async function askForLabels(asker: Asker, survey: Survey, say: (text: string) =>
   });
 }
 
-/** Reports a problem with the data at the question that named it, and asks again. */
+/** Reports a problem with the data at the question about its location, and asks again. */
 async function surveyed(options: Parameters<typeof surveyData>[0]): Promise<Judged<Survey>> {
   try {
     return { value: await surveyData(options) };

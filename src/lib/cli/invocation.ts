@@ -3,13 +3,13 @@ import { delimiter, dirname, join, relative, sep } from 'node:path';
 import { packageRoot } from '../core/folders.js';
 import { shellWord } from '../core/text.js';
 
-/** Environment that determines how a shell finds this program. */
+/** The environment in which the shell looks for this program. */
 interface Invocation {
   /** Absolute path of bin/run.js. */
   script: string;
   /** Current folder of the shell, in which the user will type the next command. */
   cwd: string;
-  /** PATH of that shell. */
+  /** PATH of the user's shell. */
   path: string;
   platform?: NodeJS.Platform;
 }
@@ -36,7 +36,7 @@ function realPath(file: string): string | null {
   }
 }
 
-/** Whether `aiot` on the PATH of the user's shell runs this program. Folders that npm and npx prepend for their child processes are ignored. */
+/** Whether `aiot` on the PATH of the user's shell runs this program. Ignores folders that npm and npx prepend for their child processes. */
 function isOnPath(own: string, path: string): boolean {
   const folders = path
     .split(delimiter)
@@ -44,7 +44,7 @@ function isOnPath(own: string, path: string): boolean {
   for (const folder of folders) {
     const file = join(folder, 'aiot');
     if (!isExecutable(file)) continue;
-    // The first match on the PATH is the one that runs. In packages that contain Node, it is a script beside lib/aiot.
+    // Only the first match on the PATH can run. In packages that contain Node, the match is a script beside lib/aiot.
     const found = realPath(file) ?? file;
     return found === own || join(dirname(dirname(found)), 'lib', 'aiot', 'bin', 'run.js') === own;
   }
@@ -61,8 +61,8 @@ function isExecutable(file: string): boolean {
 }
 
 /**
- * The words with which npx runs this program: the package as npx was called with it, or `aiot` if a project has installed it. Null = npx
- * does not find it.
+ * The words with which npx runs this program: the package name as it was given to npx, or `aiot` if a project has installed the package.
+ * Null = npx does not find it.
  */
 function npxWords(own: string, cwd: string): string | null {
   const [, cached] = /^(.*[\\/]_npx[\\/][^\\/]+)[\\/]node_modules[\\/]/.exec(own) ?? [];
@@ -76,7 +76,7 @@ function npxWords(own: string, cwd: string): string | null {
   }
 }
 
-/** The package that was named on the command line of npx, which npm records in the folder. */
+/** The package name that was given to npx, which npm stores in its folder. */
 function namedForNpx(folder: string): string | null {
   try {
     const { _npx } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
@@ -90,8 +90,8 @@ function namedForNpx(folder: string): string | null {
 let name: string | undefined;
 
 /**
- * The name of this program, or `aiot` if another program uses this package. npm scripts run in the package's folder, so INIT_CWD gives the
- * folder of the shell.
+ * The name of this program, or `aiot` if another program uses this package. npm scripts run in the package's folder, so INIT_CWD is used as
+ * the shell's folder.
  */
 function ownName(): string {
   const { INIT_CWD, PATH = '' } = process.env;
@@ -103,7 +103,7 @@ function ownName(): string {
   return name;
 }
 
-/** A suggested command, as the user can type it. */
+/** Replaces `aiot` in a suggested command by the words that the user has to type. */
 export function asTyped(command: string, program = ownName()): string {
   return command.replace(/^aiot(?= |$)/, () => program);
 }
@@ -133,11 +133,11 @@ export function again({ flags, given }: Typed, ...names: string[]): string {
     .join('');
 }
 
-/** Matches commands for a project that an error suggests. Commands with a file or a project of their own do not match. */
+/** Matches suggested commands that work on the current project. Commands with a file or a project of their own do not match. */
 const projectStep =
   /\baiot model (?:train|quantize|evaluate|push)(?=$|`| &&| --(?!project\b)|[,.;](?:\s|$))/g;
 
-/** An error's suggestion, adapted to the project on the command line, because libraries do not know how they were called. */
+/** Adds the project on the command line to an error's suggestion, because libraries do not know the command line. */
 export function forProject(proposed: string, argv: readonly string[]): string {
   const at = argv.findIndex((word) => /^(-p|--project)(=|$)/.test(word));
   if (at < 0) return proposed;

@@ -10,7 +10,7 @@ import type { Gate } from '../model/evaluate/gates.js';
 type JunitReport = (cases: readonly JunitCase[]) => Promise<void>;
 
 /**
- * Prepares the report of `--junit`. An unwritable file is rejected before the work rather than after it. Without a file nothing is written.
+ * Prepares the report for `--junit`. An unwritable file is rejected before the work begins. Without a file, nothing is written.
  * @param command such as `stream route test`
  * @throws AIOT_FILE_NOT_WRITABLE
  */
@@ -22,7 +22,7 @@ export async function junitReport(file: string | undefined, command: string): Pr
     writeFileAtomic(file, junitXml(`aiot ${command}`, cases, (performance.now() - start) / 1000));
 }
 
-/** Exit codes of a failed check: a gate refusal, and a timeout. Other errors say nothing about the checked subject. */
+/** Exit codes that mean that the check itself failed: a gate, and a timeout. Other errors are unrelated to the checked subject. */
 const saidNo = new Set([6, 124]);
 
 /**
@@ -50,7 +50,7 @@ export async function junitOf<Value>(
   }
 }
 
-/** One case per gate; none without gates. */
+/** One case per gate. */
 export function gateCases(gates: readonly Gate[]): JunitCase[] {
   return gates.map(({ name, limit, got, passed }) => ({
     className: 'gates',
@@ -68,7 +68,10 @@ export function conformityCases({ checks }: Conformity): JunitCase[] {
   }));
 }
 
-/** One case per finding: an error is a failure, and the rest is reported as passed. Without findings, a single case states that. */
+/**
+ * One case per finding. Errors are failures, and other findings are reported as passed. If there are no findings, a single case states
+ * that.
+ */
 export function findingCases(findings: CheckReport['findings']): JunitCase[] {
   if (findings.length === 0) return [{ className: 'data', name: 'nothing found' }];
   return findings.map(({ kind, severity, message, advice, files }) => ({

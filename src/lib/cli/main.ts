@@ -3,20 +3,21 @@ import { Config, Errors, type Interfaces, run, settings } from '@oclif/core';
 import { switchedOn } from './switches.js';
 
 /**
- * Runs one command line. A command's errors are shown by its base class; failures before a command exists (such as an unknown command)
- * are shown here in the same form. Loads only the modules that --help needs: the core module, with its schemas, is loaded only after a
- * failure.
+ * Runs one command line. The base class of commands shows a command's errors. Failures before there is a command (such as an unknown
+ * command) are shown here in the same form. Only the modules that --help needs are loaded at once; the core module, with its schemas, is
+ * loaded only after a failure.
  *
  * @param program URL of a file of this package, or oclif's options if commands are not read from dist/
  */
 export async function main(args: string[], program: Interfaces.LoadOptions): Promise<void> {
-  // Keeps the heap small while commands are loaded, like core's keepYoungHeapSmall, which is not loaded yet. The command lets the heap grow.
+  // Limits the heap while commands are loaded, like core's keepYoungHeapSmall, which is not loaded yet. The command later removes the
+  // limit.
   setFlagsFromString('--semi-space-growth-factor=1');
   listenToOutput();
-  // Progress and logs that cannot be written (a detached platform's log on a full disk) are lost; the command continues.
+  // Progress and logs that cannot be written are lost, for example the log of a detached platform on a full disk. The command continues.
   process.stderr.on('error', () => {});
   const argv = args[0] === 'help' ? [...args.slice(1), '--help'] : args;
-  // With NODE_ENV=development or test, oclif would look for sources and load TypeScript; commands are loaded from their usual place.
+  // With NODE_ENV=development or test, oclif would look for sources and load TypeScript. Commands are always loaded from dist/.
   settings.enableAutoTranspile = false;
   let config: Config | undefined;
   try {
@@ -34,7 +35,7 @@ function listenToOutput(): void {
   let failed = false;
   process.stdout.removeAllListeners('error');
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    // `aiot … | head` closes stdout when the reader has all it needs.
+    // In `aiot … | head`, the reader closes stdout when it needs no further output.
     if (error.code === 'EPIPE' || failed) return;
     failed = true;
     const code =
@@ -87,7 +88,7 @@ async function fail(error: unknown, argv: string[], config: Config | undefined):
   );
 }
 
-/** All names of commands, each with the command's present name, because former names still work. */
+/** All names of commands, with the current name of each, because former names still work. */
 function namesOf(config: Config): Map<string, string> {
   const spaced = (id: string) => id.replaceAll(':', ' ');
   const own = config.commands.filter(
@@ -102,7 +103,7 @@ function namesOf(config: Config): Map<string, string> {
 
 const firstWord = (id: string) => id.split(' ')[0] ?? id;
 
-/** Suggests the intended command if it is clear, otherwise the help. A wrong guess could change something. */
+/** Suggests the intended command if it is clear, otherwise the help. A wrong suggestion could make the user change something. */
 async function advice(words: string[], names: Map<string, string>): Promise<string> {
   const { nearest } = await import('../core/text.js');
   const ids = [...names.keys()];
@@ -115,7 +116,7 @@ async function advice(words: string[], names: Map<string, string>): Promise<stri
   if (topic) return `aiot ${topics.get(topic)} --help`;
   const alone = nearest(words[0] ?? '', ids, 2);
   if (alone) return `aiot ${names.get(alone)}`;
-  // People remember the last word of a command: train, push, flash.
+  // Users often remember only the last word of a command: train, push, flash.
   const verbs = [...new Set(names.values())]
     .filter((id) => id.includes(' '))
     .map((id) => [id.split(' ').at(-1) ?? id, id] as const);

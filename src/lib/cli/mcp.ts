@@ -10,7 +10,7 @@ import type { AiotCommand } from './command.js';
 import { asAiotError } from './errors.js';
 import { common } from './flags/shared.js';
 
-/** Protocol versions, the newest first: the requested one is used if supported, otherwise the newest. */
+/** Supported protocol versions, newest first. The requested version is used if it is supported, otherwise the newest. */
 const versions = ['2025-11-25', '2025-06-18', '2025-03-26', '2024-11-05'];
 
 /** Maximum length of an input line, bytes. */
@@ -47,8 +47,8 @@ class RpcError extends Error {
 }
 
 /**
- * Implements the Model Context Protocol over two streams, a JSON line per message, until the input ends or `signal` is aborted; calls in
- * progress are then ended. Returns the number of calls.
+ * Implements the Model Context Protocol over two streams, with one JSON line per message, until the input ends or `signal` is aborted.
+ * Calls in progress are then stopped. Returns the number of calls.
  */
 export async function serveMcp(options: ServeOptions): Promise<{ calls: number }> {
   const server = new Server(options);
@@ -85,7 +85,7 @@ class Server {
 
   constructor(private readonly options: ServeOptions) {}
 
-  /** Handles one line. Each request is answered when it is done, so a short one does not wait for a long one. */
+  /** Handles one line. Each request is answered when it is done, so short requests need not wait for long ones. */
   take(line: string): void {
     const wrong = this.begin(line);
     if (wrong) this.refuse(wrong.id ?? null, wrong.code, wrong.why);
@@ -102,7 +102,7 @@ class Server {
       return { code: invalidRequest, why: 'expected one request per line' };
     const { id, method, params = {} } = message;
     if (typeof method !== 'string') {
-      // A message with a result or an error is a response to a request from this side. There are none, so it is ignored.
+      // A message with a result or an error is a response. This side sends no requests, so the message is ignored.
       if ('result' in message || 'error' in message) return undefined;
       return { id, code: invalidRequest, why: 'expected a method' };
     }
@@ -249,7 +249,7 @@ interface Callable {
 
 type FlagLike = Command.Flag.Cached & { multiple?: boolean; options?: readonly string[] };
 
-/** Name of a tool: `model inspect` becomes `model_inspect`, because all clients accept letters, digits and `_`. */
+/** Name of a tool: `model inspect` becomes `model_inspect`, because all clients allow letters, digits and `_` in names. */
 const nameOf = (id: string) => id.replaceAll(' ', '_');
 
 /** All commands that an agent may call, by tool name; their schemas are those of `--json`. */
@@ -281,12 +281,12 @@ async function callables(config: Config): Promise<Map<string, Callable>> {
   return found;
 }
 
-/** Schema of a tool's output `{exit, result}`. The protocol requires an object, and the result of many commands is a list. */
+/** Schema of a tool's output, `{exit, result}`. The protocol requires an object, but the result of many commands is a list. */
 function outputOf(result: z.ZodType): object {
   const exit = z.int().describe('0 done; 1 failed, 3 partly failed, 6 a check or gate failed');
   return z.toJSONSchema(z.object({ exit, result }), {
     ...{ target: 'draft-7', unrepresentable: 'any' },
-    // This format is not one of JSON Schema, and clients that check formats would print a warning.
+    // JSON Schema does not define this format, and clients that check formats would print a warning.
     override: ({ jsonSchema }) => {
       if (jsonSchema.format === 'base64') delete jsonSchema.format;
     },
@@ -321,8 +321,8 @@ function flagSchema(flag: FlagLike): object {
 }
 
 /**
- * The command line words for these arguments. Each flag is one word with its value, and positional arguments follow `--`, so that no value
- * can become a flag.
+ * The command line for these arguments. Each flag and its value form one word, and positional arguments follow `--`, so that no value can
+ * become a flag.
  * @throws AIOT_USAGE for an unknown argument, or one of the wrong type
  */
 function wordsOf({ id, flags, command, kind }: Callable, given: Record<string, unknown>): string[] {
@@ -354,7 +354,7 @@ function wordsOf({ id, flags, command, kind }: Callable, given: Record<string, u
     ...id.split(' '),
     '--json',
     '--quiet',
-    // An approval also answers the command's own confirmation question.
+    // An approval also confirms the command's own question.
     ...(kind === 'write' && 'yes' in command.flags ? ['--yes'] : []),
     ...named.sort(),
     ...(words.length > 0 ? ['--', ...words] : []),
@@ -370,9 +370,9 @@ function listOf(name: string, value: unknown): string[] {
 }
 
 /**
- * Permission class of a command. `read`: reads this machine's files and the current platform, and changes nothing. `never`: asks questions,
- * never ends, or prints a secret. All others are `write`: they change something, contact an address given in the arguments, touch a board,
- * or start programs, and require an approval.
+ * Permission class of a command. `read`: reads files of this machine and the current platform, and changes nothing. `never`: asks
+ * questions, never ends, or prints a secret. All others are `write` and require an approval: they change something, contact an address
+ * given in the arguments, access a board, or start programs.
  */
 type ToolClass = 'read' | 'write' | 'never';
 
@@ -424,7 +424,7 @@ export function classOf(id: string): ToolClass {
   return classes.get(id) ?? 'never';
 }
 
-/** Flags of read commands that write a file, open it, or print a secret; they are not available to agents. */
+/** Flags of read commands that write a file, open one, or print a secret. Agents cannot use them. */
 const withheld: ReadonlySet<string> = new Set([
   'integers',
   'junit',
@@ -436,7 +436,7 @@ const withheld: ReadonlySet<string> = new Set([
   'show-secrets',
 ]);
 
-/** Maximum size of one response, bytes: an amount that a model can still read. */
+/** Maximum size of a response, bytes: as much as a model can read. */
 export const mostBytes = 262_144;
 
 /** Delay between SIGTERM and SIGKILL, ms. */
@@ -460,7 +460,7 @@ export async function runCommand(
   { root, folder, timeoutMs, signal }: CallOptions,
 ): Promise<Called> {
   const env = { ...process.env };
-  // A variable must not set a flag that is withheld as an argument.
+  // Otherwise an environment variable could set a flag that is withheld.
   if (kind === 'read') for (const name of withheld) delete env[command.flags[name]?.env ?? ''];
   const tooLong = new AbortController();
   let bytes = 0;

@@ -12,8 +12,8 @@ export interface PlatformInput {
 
 /** Base of the commands that send one request to the current platform, and show its response. */
 export abstract class PlatformCommand extends AiotCommand {
-  // For the manifest, oclif looks for a static member in each class of the inheritance chain, and stops at the first class without it.
-  // So the member is repeated here.
+  // To write its manifest, oclif looks for a static member in each class of the inheritance chain, and stops at the first class without it.
+  // The member is therefore repeated here.
   static override baseFlags = AiotCommand.baseFlags;
 
   /**

@@ -9,7 +9,7 @@ export type Judged<T> = { value: T } | { problem: string };
 
 interface Question<T> {
   text: string;
-  /** Value for an empty answer; absent = an answer is required. */
+  /** Value that an empty answer means; absent = an answer is required. */
   otherwise?: string;
   judge: (answer: string) => Judged<T> | Promise<Judged<T>>;
 }
@@ -29,7 +29,7 @@ interface Terminal {
   output: NodeJS.WritableStream;
 }
 
-/** Creates an asker. Questions go to stderr, because stdout is reserved for the result. */
+/** Creates an asker. It writes questions to stderr, because stdout is reserved for the result. */
 export function createAsker(
   signal: AbortSignal,
   { input, output }: Terminal = { input: process.stdin, output: process.stderr },
@@ -37,7 +37,7 @@ export function createAsker(
   const lines = createInterface({ input, output });
   const closed = new AbortController();
   lines.once('close', () => closed.abort());
-  // On a terminal, readline intercepts Ctrl-C, so the signal is sent here.
+  // On a terminal, readline intercepts Ctrl-C, so the signal is raised here.
   lines.once('SIGINT', () => process.kill(process.pid, 'SIGINT'));
   return {
     async ask({ text, otherwise, judge }) {
@@ -70,7 +70,7 @@ export function oneOf<T extends string>(words: readonly T[]): (answer: string) =
 }
 
 /**
- * Asks on the terminal whether to continue; only `y` and `yes` mean yes.
+ * Asks on the terminal whether to continue. Only `y` and `yes` mean yes.
  * @param dryRun whether the command has --dry-run
  * @throws AIOT_USAGE without a terminal, naming the flag that answers the question; AIOT_INTERRUPTED at Ctrl-C
  */
@@ -93,7 +93,7 @@ export async function confirm(
   }
 }
 
-/** The error if a question must be answered in advance; `dryRun` if the command has that flag. */
+/** The error for a question that cannot be asked. `dryRun`: whether the command has --dry-run. */
 export function needsYes(question: string, dryRun: boolean): AiotError {
   const look = dryRun ? 'Check the changes with --dry-run, then repeat' : 'Repeat';
   return new AiotError('AIOT_USAGE', `expected --yes: ${question}`, {
@@ -101,7 +101,7 @@ export function needsYes(question: string, dryRun: boolean): AiotError {
   });
 }
 
-/** Shows the content that this user's key is about to sign, and asks for confirmation. */
+/** Shows what the user's key is about to sign, and asks for confirmation. */
 export function agreement(note: (text: string) => void, ask: (question: string) => Promise<boolean>): Agree {
   return async (what) => {
     note(toSignText(what));

@@ -13,7 +13,7 @@ import { again } from './invocation.js';
 import { afterProvisioning, provisionedText, provisionWarnings } from './render/provisioned.js';
 import { next } from './render/text.js';
 
-/** Destination of the identity: a folder, or a board. */
+/** Folder of the device's identity, if it is not on a board. */
 export const identityFolder = Flags.string({
   char: 'o',
   summary: 'Folder of the device’s identity or images; its files are overwritten.',
@@ -30,10 +30,10 @@ type RenewInput = Parameters<typeof loaderOptions>[0] &
     context?: string;
   };
 
-/** Base of the two commands that give a known device a new certificate, in its folder or on its board. */
+/** Base of the two commands that issue a new certificate for a known device, in its folder or on its board. */
 export abstract class RenewCommand extends AiotCommand {
-  // For the manifest, oclif looks for a static member in each class of the inheritance chain, and stops at the first class without it.
-  // So the member is repeated here.
+  // To write its manifest, oclif looks for a static member in each class of the inheritance chain, and stops at the first class without it.
+  // The member is therefore repeated here.
   static override baseFlags = AiotCommand.baseFlags;
   static override examples = [
     '<%= config.bin %> <%= command.id %> motor-1 --out ./motor-1',

@@ -22,7 +22,7 @@ export interface ReportAsked {
 }
 
 /**
- * Path of the report; undefined if no report is requested. An unwritable file is rejected before the work rather than after it.
+ * Path of the report; undefined if no report is requested. An unwritable file is rejected before the work begins.
  * @param name default name of the page
  * @throws AIOT_FILE_NOT_WRITABLE, AIOT_USAGE (an empty name)
  */
@@ -35,10 +35,10 @@ export async function reportFile({ report, open }: ReportAsked, name: string): P
   return join(await mkdtemp(join(tmpdir(), 'aiot-report-')), `${name}.html`);
 }
 
-/** Programs that open a file with the user's default application; null: there is no desktop. */
+/** Programs that open a file with the user's default application; null = there is no desktop. */
 function openerOf(platform: NodeJS.Platform, env: NodeJS.ProcessEnv): [string, ...string[]] | null {
   if (platform === 'darwin') return ['open'];
-  // `start` would be the usual command. But it is part of the shell, which would interpret an & in the path.
+  // `start` cannot be used, because it is part of the shell, which would interpret an & in the path.
   if (platform === 'win32') return ['explorer.exe'];
   // Without a display, xdg-open would start a text browser in this terminal.
   return env.DISPLAY || env.WAYLAND_DISPLAY ? ['xdg-open'] : null;
@@ -61,8 +61,8 @@ export async function openFile(
 }
 
 /**
- * Opens a page whose address grants access. It goes through a file that redirects to the address, because every user of the machine can
- * read a program's arguments. Returns false if there is no browser.
+ * Opens a page whose address grants access. Because every user of the machine can read a program's arguments, the browser opens a file that
+ * redirects to the address. Returns false if there is no browser.
  */
 export async function openSecretUrl(url: string): Promise<boolean> {
   const file = join(await mkdtemp(join(tmpdir(), 'aiot-link-')), 'dashboard.html');

@@ -4,7 +4,7 @@ import { shared } from './flags/shared.js';
 import { PlatformCommand } from './platform-command.js';
 import { rolloutText } from './render/rollout.js';
 
-/** Base of the commands that change the course of one rollout. Each prints its effect and the next command. */
+/** Base of the commands that pause, resume or otherwise change a rollout. Each prints its effect and the next command. */
 export abstract class RolloutChangeCommand extends PlatformCommand {
   static override examples = [
     '<%= config.bin %> <%= command.id %> ro_01k2',

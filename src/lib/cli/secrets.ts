@@ -7,7 +7,7 @@ import { readText } from '../core/files.js';
 import { onAbort } from '../core/tasks.js';
 
 /**
- * Reads a secret from a file, from stdin (`-`) or from the environment. It is never read from the command line, which ends up in shell
+ * Reads a secret from a file, from stdin (`-`) or from the environment. The command line is not an option, because it ends up in shell
  * history and process listings.
  * @returns the single line without its line end; undefined if neither file nor variable is given
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (not one line), AIOT_USAGE (stdin is a terminal)
@@ -56,8 +56,8 @@ export const passphraseFile = Flags.string({
 });
 
 /**
- * Reads a passphrase from a file, from stdin (`-`), from AIOT_BACKUP_PASSPHRASE, or from the terminal. It is never read from the command
- * line, which ends up in shell history and process listings. Only its line end is removed.
+ * Reads a passphrase from a file, from stdin (`-`), from AIOT_BACKUP_PASSPHRASE, or from the terminal. The command line is not an option,
+ * because it ends up in shell history and process listings. Only the line end is removed.
  * @param twice for a new passphrase, which is typed twice to detect typos
  * @throws AIOT_USAGE (no terminal, or the two differ), AIOT_FILE_NOT_FOUND, AIOT_INTERRUPTED
  */
@@ -88,7 +88,7 @@ function firstLine(content: string): string {
   return content.split(/\r?\n/)[0] ?? '';
 }
 
-/** Asks a question without echoing the typed answer. */
+/** Asks a question without displaying the typed answer. */
 async function ask(question: string, signal: AbortSignal, { input, output }: Terminal): Promise<string> {
   output.write(question);
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });

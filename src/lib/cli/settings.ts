@@ -28,7 +28,7 @@ const others = new Set([
   ...Object.values(folders).map(({ own }) => own),
 ]);
 
-/** Each effective setting, its value, and its source. @throws AIOT_PROJECT_INVALID, AIOT_FILE_MALFORMED */
+/** All effective settings, with value and source. @throws AIOT_PROJECT_INVALID, AIOT_FILE_MALFORMED */
 export async function explainSettings(input: ExplainInput): Promise<Explained> {
   const project = pick('project', input.flags.project, input.env, '.');
   const settings = [
@@ -58,7 +58,7 @@ function pick(
 
 async function contextSettings({ flags, env }: ExplainInput): Promise<Setting[]> {
   const chosen = pick('context', flags.context, env, null);
-  // A named context that does not exist is shown by its name, without a platform.
+  // A context that does not exist is shown by its name, without a platform.
   const context = await unless('AIOT_CONTEXT_NOT_FOUND', chosenContext(flags.context, env));
   if (!context) return [chosen];
   const { name, from, others: _, kind: __, ...platform } = context;
@@ -117,7 +117,7 @@ const settingSchema = z.object({
   name: z.string(),
   /** The value as text. A secret is masked; null = not set. */
   value: z.string().nullable(),
-  /** The source of the value. Flag, env, project, context and default take precedence in this order. */
+  /** The source of the value. Sources take precedence in the order flag, env, project, context, default. */
   from: z.enum(['flag', 'env', 'project', 'context', 'default']),
   /** Where the value is set: the flag, the variable, file:line, or the context's name; `built in` for a default. */
   where: z.string(),
@@ -137,11 +137,11 @@ type Explained = z.output<typeof explainedSchema>;
 interface FlagVariable {
   flag: string;
   variable: string;
-  /** Names of the commands that support it. */
+  /** Names of the commands that have the flag. */
   commands: string[];
 }
 
-/** The environment twins of all flags of all commands, sorted. */
+/** The environment variables of all flags of all commands, sorted. */
 export function flagVariables(commands: readonly Command.Loadable[]): FlagVariable[] {
   const found = new Map<string, FlagVariable>();
   for (const command of commands) {

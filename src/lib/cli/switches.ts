@@ -1,11 +1,11 @@
 /**
- * Global switches that must be known before the command line is parsed, or even if that fails: a parse error is also shown as JSON if JSON
- * was requested. Imports nothing, because main.ts uses it on the way to --help.
+ * Global switches that must be known before the command line is parsed: if JSON was requested, a parse error is shown as JSON too. Imports
+ * nothing, because main.ts needs it before it shows --help.
  */
 
 const on = new Set(['1', 'true', 'yes', 'y', 'on']);
 
-/** Whether `--name` (or its short form) precedes any `--`, or the variable AIOT_NAME is set. */
+/** Whether `--name` (or its short form) is given before any `--`, or the variable AIOT_NAME is set. */
 export function switchedOn(name: 'json' | 'quiet' | 'debug', argv: readonly string[]): boolean {
   const end = argv.indexOf('--');
   const own = end === -1 ? argv : argv.slice(0, end);

@@ -1,6 +1,6 @@
 import { type Candidate, type CompletionTable, shPattern, shQuoted, type Wanted } from './table.js';
 
-/** A script for bash 4.4 and later; it needs no bash-completion, and waits for no process of aiot. */
+/** A script for bash 4.4 and later. It needs no bash-completion, and starts no aiot process. */
 export function bashCompletion({ below, flags, args, values }: CompletionTable): string {
   return `# bash completion for aiot: eval "$(aiot completion bash)", or this as /usr/share/bash-completion/completions/aiot
 ${cases('_aiot_below', below, words)}
@@ -10,7 +10,7 @@ ${cases('_aiot_value', values, wanted)}
 ${main}`;
 }
 
-/** A shell function that completes its argument. It returns the words in REPLY, or their kind in KIND. */
+/** A shell function that completes its argument. It returns the words in REPLY, or the kind of value in KIND. */
 function cases<Value>(name: string, table: Map<string, Value>, line: (value: Value) => string): string {
   const lines = [...table].map(([key, value]) => `  ${shPattern(key)}) ${line(value)} ;;\n`);
   return `${name}() {\n  REPLY='' KIND=words\n  case $1 in\n${lines.join('')}  *) return 1 ;;\n  esac\n}\n`;

@@ -20,7 +20,7 @@ export const nameKinds = [
 
 export type NameKind = (typeof nameKinds)[number];
 
-/** A shell inserts a name unchanged, so names with characters that a shell interprets are left out. */
+/** Names are inserted unchanged, so those with characters that a shell interprets are omitted. */
 const safe = /^[A-Za-z0-9_][A-Za-z0-9_.:/-]*$/;
 
 const mostNames = 2000;
@@ -43,13 +43,13 @@ const lists: Lists = {
   jobs: ({ jobs }) => identified(jobs.list()),
 };
 
-/** Folder of a context's names, a file for each kind; the shells' scripts read them. */
+/** Folder of a context's names, which contains a file for each kind. The completion scripts read these files. */
 export function namesFolder(context: string): string {
   return join(cacheFolder(), 'completion', context);
 }
 
 /**
- * Writes the names of a platform's resources to the cache, for the shells. Lists that the token may not read remain as they were.
+ * Writes the names of a platform's resources to the cache, for completion. Lists that the token may not read stay unchanged.
  * @returns the number of names by kind
  * @throws AIOT_CONTEXT_NOT_FOUND, AIOT_PLATFORM_UNREACHABLE if no list could be read
  */

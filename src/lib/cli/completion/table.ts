@@ -7,12 +7,12 @@ export type Wanted =
   | { kind: 'names'; of: NameKind }
   | { kind: 'files' | 'folders' | 'contexts' | 'other' };
 
-/** A possible word, and its meaning. */
+/** A possible word, and its description. */
 export type Candidate = [word: string, about: string];
 
-/** Everything that a shell must know about the command line. Keys are a command's words, joined by spaces; '' = aiot alone. */
+/** Everything that a completion script needs. Keys are the words of a command, joined by spaces; '' = aiot alone. */
 export interface CompletionTable {
-  /** Subcommands and topics. */
+  /** Subcommands and topics of a command or topic. */
   below: Map<string, Candidate[]>;
   flags: Map<string, Candidate[]>;
   /** Arguments of commands, if they can be completed. */
@@ -44,7 +44,7 @@ const ofArgument: Readonly<Record<string, NameKind>> = {
   a: 'models',
 };
 
-/** Resources by the name of a flag and its placeholder. */
+/** Resources by a flag's name and placeholder. */
 const ofFlag: Readonly<Record<string, NameKind>> = {
   'selector SELECTOR': 'devices',
   'device NAME': 'devices',
@@ -55,14 +55,15 @@ const ofFlag: Readonly<Record<string, NameKind>> = {
   'configuration CONFIGURATION': 'configs',
 };
 
-/** Ids of commands that create something, whose name therefore cannot be completed. */
+/** Ids of commands that create a resource, whose new name cannot be completed. */
 const creates = /:(?:add|claim|create|provision|simulate|start)$/;
 
 const takesFile = /^(FILE|PATH|PORT$)/;
 
 /**
- * @param commands all commands in oclif's form, none of which is loaded
- * @param named values that are listed in the program itself: by a command's id for its argument, and as `init --template` for a flag
+ * @param commands all commands in oclif's form; none of them is loaded
+ * @param named values that are listed in the program itself, by the id of a command with an argument, or by command and flag, as in `init
+ * --template`
  */
 export function completionTable(
   commands: readonly Command.Loadable[],
@@ -133,11 +134,11 @@ function wantedArgument({ id, args }: Command.Loadable): Wanted {
   const of = (isName && !creates.test(id) && ofTopic[topic]) || ofArgument[first?.name ?? ''];
   if (of) return { kind: 'names', of };
   if (first?.name === 'dir') return { kind: 'folders' };
-  // A path, or a name on the platform: only the path can be completed.
+  // The value may be a path or a name on the platform. Only paths are completed.
   return { kind: first && files.has(first.name) ? 'files' : 'other' };
 }
 
-/** Combines the values of flags: a flag with the same meaning everywhere is listed once. */
+/** Combines the values of flags. A flag that has the same values in all commands is listed once. */
 function joinValues(into: CompletionTable['values'], all: readonly [string, string, Wanted][]): void {
   const byWord = new Map<string, [string, Wanted][]>();
   for (const [command, word, wanted] of all) {

@@ -11,7 +11,7 @@ ${cases('_aiot_value', values, wanted)}
 ${main}`;
 }
 
-/** A shell function that sets the candidates for its argument in `reply`, or their kind in `kind`. */
+/** A shell function that sets the candidates for its argument in `reply`, or the kind of value in `kind`. */
 function cases<Value>(name: string, table: Map<string, Value>, line: (value: Value) => string): string {
   const lines = [...table].map(([key, value]) => `  ${shPattern(key)}) ${line(value)} ;;\n`);
   return `${name}() {\n  reply=() kind=words\n  case $1 in\n${lines.join('')}  *) return 1 ;;\n  esac\n}\n`;

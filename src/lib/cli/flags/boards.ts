@@ -183,7 +183,7 @@ export const writeFlags = {
   }),
 };
 
-/** Converts the flags to options of the loader, and shows progress as the command's single progress line. */
+/** Converts the flags to options of the loader, and shows its progress in the command's progress line. */
 export function boardLoader(
   flags: Parameters<typeof loaderOptions>[0],
   signal: AbortSignal,
@@ -199,7 +199,7 @@ function shown({ stage, region, done, total, note }: LoaderProgress): ProgressSt
   return moves && total > 0 ? { ...shown, done, total } : shown;
 }
 
-/** Port of the board, for commands that also work without one: no port is chosen automatically. */
+/** Port of the board, for commands that also work without a board. No port is chosen automatically. */
 export const ownPort = Flags.string({
   summary: 'Serial port of the board: /dev/ttyUSB0, COM3, socket://HOST:PORT, rfc2217://HOST:PORT.',
   env: 'AIOT_PORT',

@@ -147,7 +147,7 @@ export const labelFrom = Flags.custom<LabelFrom>({
   },
 });
 
-/** The role of a column of rows, if its name does not show it. */
+/** Columns whose role does not follow from their names. */
 export const rowsFlags = {
   label: Flags.string({
     char: 'l',

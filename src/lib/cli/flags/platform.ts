@@ -184,7 +184,7 @@ export function namesOf(text: string | undefined): string[] | undefined {
   return names;
 }
 
-/** The polling interval for DDI clients, which expect `HH:MM:SS` within a day. One of them takes zero as once a second. */
+/** Checks the polling interval for DDI clients, which expect `HH:MM:SS` within a day. One of these clients treats zero as one second. */
 function pollOf(ms: number): number {
   if (ms >= 1000 && ms <= 23 * 3_600_000) return ms;
   throw new AiotError('AIOT_USAGE', '--ddi-poll: expected 1s to 23h');

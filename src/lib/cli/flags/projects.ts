@@ -79,7 +79,7 @@ export const runFlags = {
     env: 'AIOT_TEACH_FROM',
     helpValue: 'URL',
   }),
-  // The options are repeated here because they belong to the loop module, which not every command should load.
+  // The options are repeated here, because the loop module, which defines them, should not be loaded by every command.
   stage: Flags.option({ options: ['sense', 'extract', 'predict', 'output'] as const })({
     summary: 'Run one stage of the motion system over NATS; see docs/how-to/motion-over-nats.md.',
     env: 'AIOT_STAGE',

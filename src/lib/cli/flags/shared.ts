@@ -11,7 +11,7 @@ type Bounds = {
 
 /**
  * A duration as a flag, such as `500ms`, `30s`, `5m`, `2h`; the command gets milliseconds. A bare number is rejected, because its unit is
- * ambiguous. The platform's limits are given as `min` and `max`, so that an error names the flag.
+ * ambiguous. If `min` and `max` are set to the platform's limits, the error names the flag.
  */
 export const duration = Flags.custom<number, Bounds>({
   parse: async (text, _, bounds) => within(text, parseDuration(text), bounds),
@@ -27,8 +27,8 @@ function within(text: string, ms: number, { min = 0, max = Number.POSITIVE_INFIN
 }
 
 /**
- * The shared vocabulary of flags: a flag of the same name has the same meaning everywhere. Each flag can also be set by a variable of the
- * environment, AIOT_<FLAG>. A command selects its flags: `static flags = { project: shared.project }`.
+ * Flags with a common meaning: a flag of the same name means the same in every command. Each flag can also be set by the environment
+ * variable AIOT_<FLAG>. A command selects its flags: `static flags = { project: shared.project }`.
  */
 export const shared = {
   project: Flags.string({

@@ -182,7 +182,7 @@ export const replaySpeed = Flags.custom<number>({
   helpValue: 'SPEED',
 });
 
-/** Output of continuous work: the same for `stream bridge` and `stream route run`. */
+/** Status and progress flags for continuous work, shared by `stream bridge` and `stream route run`. */
 export const watchFlags = {
   status: Flags.string({
     summary: 'Publish route states on a port of 127.0.0.1 (JSON, and /metrics for Prometheus) or to a file.',
@@ -197,7 +197,7 @@ export const watchFlags = {
   }),
 };
 
-/** Flags for the fields of a route, for routes defined on the command line. */
+/** Flags for the fields of a route that is defined on the command line. */
 export const bridgeFlags = {
   name: Flags.string({
     summary: 'Name of the bridge, its Kafka group and its service [default: from the addresses].',

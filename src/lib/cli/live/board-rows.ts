@@ -91,7 +91,7 @@ function stageText(row: BoardRow): string {
 
 function stageName({ stage, region, attempt }: BoardRow): string {
   if (stage === 'again') return `retry ${attempt}`;
-  // The base name is sufficient to distinguish files.
+  // The base name is enough to distinguish files.
   return [stage, region?.split(/[\\/]/).at(-1)].filter(Boolean).join(' ');
 }
 

@@ -5,8 +5,8 @@ import type { Writable } from 'node:stream';
 const largestBacklog = 1024 ** 2;
 
 /**
- * A log for a process that must not depend on its reader. Lines wait in memory up to a limit; further ones are dropped and counted, and the
- * count is logged once there is room again.
+ * A log that never blocks its process, even if nothing reads it. Lines wait in memory up to a limit. Further lines are dropped and counted,
+ * and the count is logged once there is room again.
  */
 export function boundedLog(
   stream: Pick<Writable, 'writableLength'>,
@@ -31,7 +31,7 @@ export function boundedLog(
 
 /** After `patienceMs`, discards unread output on stdout and stderr, which would keep the process alive. */
 export function endUnread(patienceMs = 1000): void {
-  // Without unread output the process has already ended, because the timer does not keep it alive.
+  // If there is no unread output, the process has already ended, because the timer does not keep it alive.
   const giveUp = () => {
     for (const stream of [process.stdout, process.stderr]) {
       if (!(stream instanceof Socket)) continue;

@@ -12,7 +12,7 @@ interface EpochWatch {
 
 /** Receives finished epochs, and reports them with the estimated remaining time. */
 export function watchEpochs({ event, update, now = () => performance.now() }: EpochWatch) {
-  /** The pace excludes the first epoch seen, because it includes loading. A resumed training starts at a later epoch. */
+  /** The first epoch after the start, which is not necessarily epoch 1. It is excluded from the pace, because it includes loading. */
   let first: { epoch: number; at: number } | undefined;
   return (figures: EpochFigures): void => {
     const { epoch, epochs } = figures;

@@ -8,19 +8,19 @@ import { Redraw } from './redraw.js';
 interface LoopScreenOptions {
   /** Output of the view; null = only notes are shown. */
   stdout: Pick<NodeJS.WriteStream, 'isTTY' | 'columns' | 'rows' | 'write'> | null;
-  /** A terminal for key presses; null: none. */
+  /** Terminal for key presses; null = none. */
   stdin: ReadStream | null;
   /** A line for people, on stderr. */
   note: (text: string) => void;
 }
 
-/** Redraw interval on a terminal, ms: the view stays calm, and drawing costs less than a thousandth of a core. */
+/** Redraw interval on a terminal, ms. At this rate, drawing takes less than a thousandth of a core. */
 const frameMs = 200;
 
 /** Time span of the plot, s. */
 const plotSeconds = 10;
 
-/** Maximum number of plotted fields; more would not fit below each other. */
+/** Maximum number of plotted fields. More would not fit on the screen. */
 const mostSeries = 4;
 
 const ctrlC = '\x03';
@@ -89,7 +89,7 @@ export class LoopScreen {
     this.timer = setInterval(() => this.draw(), frameMs).unref();
   }
 
-  /** Labels the latest samples with the keys that the user presses; Ctrl-C works as usual. */
+  /** Labels the latest samples when the user presses a key. Ctrl-C works as usual. */
   private takeKeys(teacher: NonNullable<LoopBegun['teacher']>): void {
     const { stdin, note } = this.options;
     if (!stdin) return;

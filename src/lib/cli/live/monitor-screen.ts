@@ -14,7 +14,7 @@ interface MonitorScreenOptions {
   raw: boolean;
   /** Bytes sent for the Return key. */
   eol: string;
-  /** A terminal for typing, or a stream that is forwarded unchanged; null: nothing. */
+  /** A terminal for typing, or a stream that is forwarded unchanged; null = no input. */
   stdin: ReadStream | null;
   stdout: NodeJS.WriteStream;
   note: (text: string) => void;
@@ -70,7 +70,7 @@ export class MonitorScreen {
     if (event.event === 'line') this.explainEmpty(event.text);
   }
 
-  /** Explains once that there is no program: such boards print the same line several times a second. */
+  /** Reports once that the flash is empty. Boards without a program print the same line several times a second. */
   private explainEmpty(text: string): void {
     if (this.hasExplainedEmpty || !emptyFlash.test(text)) return;
     this.hasExplainedEmpty = true;
@@ -92,7 +92,7 @@ const ofLevel: Record<Level, (text: string) => string> = {
   verbose: dim,
 };
 
-/** Text of an event: the board's output, or a note about it; null if people already see it in the line. */
+/** Text of an event: the board's output, or a note about it; null if the output line already shows it. */
 function monitorText(
   event: MonitorEvent,
   timestamps: boolean,
@@ -134,7 +134,7 @@ function crash(event: Extract<MonitorEvent, { event: 'crash' }>, hasElf: boolean
 const unnamed =
   'the ELF file has no names for these addresses: it is stripped or belongs to another program; use the linker’s output file';
 
-/** A location in the source, such as `app_main  main.c:42  (PC)`. */
+/** A location in the source code, such as `app_main  main.c:42  (PC)`. */
 function place({ function: name, file, line, from }: CrashFrame): string {
   const where = file ? `  ${file}${line === null ? '' : `:${line}`}` : '';
   const about = from === 'backtrace' ? '' : dim(`  (${from === 'stack' ? 'possibly on the stack' : from})`);
@@ -146,13 +146,13 @@ type KeyAction = 'quit' | 'interrupt' | 'reset' | 'download' | 'help';
 
 const code = (letter: string) => letter.charCodeAt(0);
 
-/** Ctrl-C, which a terminal in raw mode does not turn into a signal. */
+/** Ctrl-C. In raw mode, a terminal does not convert it to a signal. */
 const ctrlC = 0x03;
 
-/** Ctrl-], which quits as in other monitors. */
+/** Ctrl-], which quits the monitor, as in other monitors. */
 const quit = 0x1d;
 
-/** Ctrl-T: the next key is a command for the monitor. */
+/** Ctrl-T, after which the next key is a command for the monitor. */
 const menu = 0x14;
 
 const actions: ReadonlyMap<number, KeyAction> = new Map([
@@ -176,7 +176,7 @@ export class KeyReader {
     for (const byte of bytes) {
       if (this.afterMenu) {
         this.afterMenu = false;
-        // The key counts even while Ctrl is held.
+        // The key is recognized even if Ctrl is still pressed.
         const action = actions.get(byte < 0x20 ? byte + 0x60 : byte);
         if (byte === menu) send.push(menu);
         else done.push(action ?? 'help');

@@ -13,7 +13,7 @@ type Typed = Parameters<typeof again>[0];
 
 type Look = Required<Pick<RunPipelineOptions, 'signal' | 'onChange' | 'onLine'>>;
 
-/** Base of the commands that execute the steps of a run. */
+/** Base of the commands that execute the steps of a pipeline run. */
 export abstract class RunCommand extends AiotCommand {
   /** @param run executes the steps with an engine, and reports its progress to the given object */
   protected async takeThrough(input: Typed, run: (look: Look) => Promise<RunRecord>): Promise<RunResult> {
@@ -29,7 +29,7 @@ export abstract class RunCommand extends AiotCommand {
     const result = resultOfRun(record);
     this.print(runText(result));
     const refusal = refusalOfRun(record);
-    // For people the reason follows the table as an error; in JSON it is part of the result.
+    // For people, the reason is shown as an error below the table. In JSON, it is part of the result.
     if (refusal && !this.jsonEnabled()) throw refusal;
     if (refusal) process.exitCode = refusal.exit;
     const at = again(input, 'project');
@@ -104,7 +104,7 @@ export function liveTable(progress: Progress): RunTable {
   };
 }
 
-/** Text for people from a line of output. Our own commands report to programs as JSON: an epoch, a step, a stage. */
+/** Converts a line of output to text for people. Commands of aiot report epochs, steps and stages as JSON. */
 function sayingOf(line: string): string {
   if (!line.startsWith('{')) return line;
   try {

@@ -31,10 +31,10 @@ const frameMs = 100;
 /** Number of values stored per series. */
 const kept = 2000;
 
-/** Maximum number of series; others are omitted, because they would not fit below each other. */
+/** Maximum number of series. Further ones are omitted, because they would not fit on the screen. */
 const most = 8;
 
-/** A live plot of numbers at the end of a terminal, with lines above it. */
+/** A live plot of numbers at the bottom of a terminal. Lines are printed above it. */
 export class LivePlot {
   private readonly series = new Map<string, number[]>();
   private readonly picture: Redraw;
@@ -71,7 +71,7 @@ export class LivePlot {
       this.timer ??= setTimeout(() => this.draw(), frameMs);
   }
 
-  /** Draws the plot for the last time, or, without a terminal, for the only time. */
+  /** Draws the plot for the last time. If there is no terminal, this is the only time. */
   end(): void {
     this.draw();
   }

@@ -9,9 +9,9 @@ export interface ProgressState {
   text: string;
   done?: number;
   total?: number;
-  /** For a list of steps: the step that makes progress, and figures that change while it runs. By default the text names the step. */
+  /** For a list of steps: the step in progress, and metrics that change while it runs. By default the text is the name of the step. */
   step?: { name: string; figures?: string };
-  /** For a list of steps: returns all its lines, given how many fit. Called for each frame. */
+  /** For a list of steps: returns all of its lines, given how many fit. Called for each frame. */
   lines?: (room: number) => readonly StepLine[];
   /** Lines to draw instead of text, for a terminal of the given size in columns and rows. */
   picture?: (columns: number, rows: number) => string[];
@@ -35,7 +35,7 @@ interface ProgressOptions {
   now?: () => number;
 }
 
-/** Delay before anything is shown, ms: shorter work shows nothing, to avoid flicker. */
+/** Delay before anything is shown, ms. Shorter work shows nothing, which avoids flicker. */
 const delayMs = 600;
 
 const frameMs = 80;
@@ -106,7 +106,7 @@ export function barOf({ done, total }: Pick<ProgressState, 'done' | 'total'>, ce
   return `${bar(share, cells)} ${String(Math.round(share * 100)).padStart(3)} %`;
 }
 
-/** A count without a total. Lines omit it, because it changes too often. */
+/** A count for which no total is known. Plain lines omit it, because it changes too often. */
 function countOf({ done, total }: ProgressState): string {
   return done === undefined || total ? '' : `: ${thousands(done)}`;
 }

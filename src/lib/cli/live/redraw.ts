@@ -1,28 +1,28 @@
 import { stripVTControlCharacters } from 'node:util';
 import { forTerminal } from '../render/text.js';
 
-/** Lines at the end of a terminal. Each frame is drawn over the previous one, even if the terminal has become narrower. */
+/** Lines at the bottom of a terminal. Each frame replaces the previous one, even if the terminal has become narrower. */
 export class Redraw {
   private lines: readonly string[] = [];
 
   /** @param columns current width of the terminal */
   constructor(private readonly columns: () => number) {}
 
-  /** Escape sequence that replaces the previous lines by these, in one write, so that nothing flickers. */
+  /** Text that replaces the previous lines by these, in a single write to avoid flicker. */
   over(lines: readonly string[]): string {
     const up = this.up();
     this.lines = lines;
     return `${up}${lines.map((line) => `${forTerminal(line)}\x1b[K\n`).join('')}\x1b[J`;
   }
 
-  /** Escape sequence that removes the lines from the terminal. */
+  /** Text that removes the lines from the terminal. */
   away(): string {
     const up = this.up();
     this.lines = [];
     return up === '' ? '' : `${up}\x1b[J`;
   }
 
-  /** Leaves the lines on the screen: further output is drawn below. */
+  /** Leaves the lines on the screen. Further output is written below them. */
   leave(): void {
     this.lines = [];
   }

@@ -25,7 +25,7 @@ export function rolloutNews(now: () => number = Date.now): (rollout: Rollout) =>
     const [done, total] = [sum('committed'), sum('devices')];
     const open = waves.findLastIndex((wave) => wave.state !== 'waiting') + 1;
     const stretch = Math.floor((heard - begun) / stretchMs);
-    // Commits from before the first look do not count towards the pace.
+    // Commits before the first report are not counted in the pace.
     if (before >= 0) commits[stretch] = (commits[stretch] ?? 0) + done - before;
     before = done;
     const picture = (columns: number, rows: number) => {
@@ -47,7 +47,7 @@ export function rolloutNews(now: () => number = Date.now): (rollout: Rollout) =>
 const named = 3;
 
 /**
- * The devices that a rollout waits for because they are offline, until when, and how to leave such devices out.
+ * Describes the offline devices that a rollout waits for, until when it waits, and how to omit such devices.
  * @param now ms since 1970
  */
 export function offlineNote(
@@ -60,7 +60,7 @@ export function offlineNote(
   const which = `${names.length} of ${plural(of, 'device')} ${are} offline (${names.slice(0, named).join(', ')}${more})`;
   const flag = policy.offlineMs === null ? '--deadline' : '--offline-deadline';
   const limit = formatDuration(offlineLimitMs(policy));
-  // A wave that has passed does not wait for devices, but the rollout does: it ends only after all of them.
+  // A wave that has passed no longer waits for devices, but the rollout ends only after all of them.
   const waiting = waves[wave]?.state === 'passed' ? 'the rollout' : `wave ${wave + 1}`;
   const wait =
     until === null

@@ -7,14 +7,14 @@ import { barOf, type Progress, type ProgressState, stateOf } from './progress.js
 export interface Step {
   title: string;
   /**
-   * Executes the step. `report` shows figures while it runs, each call replacing the previous ones. The returned text, or else the last
-   * report, remains beside the title. Must respect the signal, and clean up what it started.
+   * Executes the step. Each call of `report` replaces the metrics that are shown beside the title. At the end, the returned text remains
+   * there, or else the last report. It must respect the signal, and clean up what it started.
    */
   run(report: (figures: string) => void, signal: AbortSignal): Promise<string | undefined>;
 }
 
 interface StepOptions {
-  /** Whether stdout is reserved for a result in JSON. Output always goes to stderr, and with json there is no live list. */
+  /** Whether stdout is reserved for a result in JSON. Steps are always shown on stderr, but in that case not as a live list. */
   json: boolean;
   /** Whether nothing is shown. */
   quiet: boolean;
@@ -40,7 +40,7 @@ export async function runSteps(title: string, steps: readonly Step[], options: S
   }
 }
 
-/** Runs a step and returns the figures that remain beside its title. */
+/** Runs a step and returns the text that remains beside its title. */
 async function runOne(step: Step, report: (figures: string) => void, signal: AbortSignal): Promise<string> {
   signal.throwIfAborted();
   let last = '';
@@ -105,9 +105,9 @@ function tookText(started: number): string {
 }
 
 /**
- * Progress of steps as a live list on stderr, which is a terminal. Either `lines` gives all steps, or they become known one by one: each
- * new text (or `step.name`) begins a step.
- * @param keep leaves the list on the screen at the end
+ * Shows the progress of steps as a live list on stderr, which is a terminal. `lines` returns all steps. Without it, each new text (or
+ * `step.name`) begins another step.
+ * @param keep whether the list stays on the screen at the end
  */
 export function stepProgress({ keep = true } = {}): Progress {
   const known: StepLine[] = [];
@@ -155,7 +155,7 @@ export interface StepLine {
 type StepSource = (room: number) => readonly StepLine[];
 
 interface StepList {
-  /** Clears the list so that something else can be written above it; it is drawn again soon. */
+  /** Clears the list, so that something else can be written above it. It is soon drawn again. */
   clear(): void;
   /** Draws the list for the last time, or clears it. Idempotent. */
   end(): void;
@@ -176,10 +176,10 @@ const columnsOfTerminal = () => process.stderr.columns || 100;
 const rowsOfTerminal = () => process.stderr.rows || 24;
 
 /**
- * Draws a list of steps on stderr, a terminal, in place. The first frame is drawn after 100 ms: steps that finish immediately need no
- * animation.
+ * Draws a list of steps in place on stderr, which is a terminal. The first frame is drawn after 100 ms, because steps that finish sooner
+ * need no animation.
  * @param lines called for each frame
- * @param keep leaves the last frame on the screen; otherwise its lines are cleared
+ * @param keep whether the last frame stays on the screen; otherwise its lines are cleared
  */
 function drawSteps(lines: StepSource, { keep = true } = {}): StepList {
   let drawn: { end(): void } | undefined;
@@ -192,7 +192,7 @@ function drawSteps(lines: StepSource, { keep = true } = {}): StepList {
     if (ended) renderer.end();
     else drawn = renderer;
   };
-  // The work goes on even if the list cannot be drawn.
+  // The work continues even if the list cannot be drawn.
   const begin = () => void start().catch(() => {});
   const clear = () => {
     drawn?.end();
@@ -273,7 +273,7 @@ async function stepRenderer(lines: StepSource) {
       return [stepLine(mark, title)];
     }
   }
-  // The list is progress, so it belongs on stderr, which listr2 gets in place of stdout.
+  // The list shows progress, so it belongs on stderr, which is passed to listr2 in place of stdout.
   const processOutput = new ProcessOutput(process.stderr, process.stderr);
   const logger = new ListrLogger<never>({ useIcons: true, processOutput });
   await read();

@@ -30,7 +30,7 @@ interface TailViewOptions extends Omit<PrinterOptions, 'pretty'> {
   write: (text: string | Uint8Array) => void | Promise<void>;
 }
 
-/** Output of `stream tail`: messages, or instead of them rates, a plot, or counts at the end. */
+/** Output of `stream tail`: messages, or instead rates, a plot, or the statistics at the end. */
 interface TailView extends TailOutput {
   /** Called once a second. */
   progress?(progress: TailProgress): void;
@@ -85,13 +85,13 @@ function messageText(shown: Shown, several: boolean): string {
   return parts.join('  ');
 }
 
-/** Longest value of a header, in characters; `--json` shows all of it. */
+/** Maximum length of a displayed header value, characters. `--json` contains the whole value. */
 const longestValue = 60;
 
 /** Headers as text, such as `{unit=C, room=12}`. */
 function headersText(headers: readonly Header[] = []): string {
   const shown = headers
-    // This header only says that the payload is text, which is visible anyway.
+    // This header only states that the payload is text, which the output shows anyway.
     .filter(([name]) => name !== mqttHeaders.payloadFormatIndicator)
     .map(([name, value]) => {
       const text = printablePayload(typeof value === 'string' ? Buffer.from(value) : value);
@@ -100,7 +100,7 @@ function headersText(headers: readonly Header[] = []): string {
   return shown.length === 0 ? '' : `{${shown.join(', ')}}`;
 }
 
-/** The payload as text, without the trailing NUL of a C string, which is of no interest to people. */
+/** The payload as text, without the trailing NUL of a C string. */
 function payloadText(shown: Shown): string {
   const bytes = bytesOf(shown);
   let length = bytes.length;
@@ -201,7 +201,7 @@ async function thumbnail(bytes: Uint8Array): Promise<string> {
     const text = pictureText(shrinkGray(cropGray(picture, whole), columns), columns);
     return text === undefined ? '' : `${text}\n`;
   } catch {
-    // The line above already shows that it is not a picture.
+    // The line above already shows that the payload is not a picture.
     return '';
   }
 }

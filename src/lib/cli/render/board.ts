@@ -6,7 +6,7 @@ import type { PortInfo } from '../../flash/port/list.js';
 import { type Boards, type Flashed, type Planned, unhealthy } from '../../flash/write/result.js';
 import { bold, dim, facts, green, next, red, table, yellow } from './text.js';
 
-/** The ports of this machine, for people. */
+/** A table of this machine's serial ports. */
 export function portsTable(ports: readonly PortInfo[]): string {
   const rows = ports.map((port) => [
     port.path,
@@ -39,7 +39,7 @@ function state({ access, group, busy, holders }: PortInfo): string {
   return access === 'unknown' && busy === null ? dim('unknown') : 'free';
 }
 
-/** A chip for people. */
+/** Description of a board's chip. */
 export function boardInfoText(info: BoardInfo): string {
   const { chip, description, features, crystalMHz, mac, flash, security, stub, baud, partitions, port } =
     info;
@@ -110,7 +110,7 @@ export function boardVerifiedText({ regions, equal, chip, mac, port, seconds }: 
 
 type Result = Flashed | Boards | Planned;
 
-/** Result of `aiot flash`, for people. */
+/** Text of the result of `aiot flash`. */
 export function flashedText(result: Result): string {
   if ('boards' in result) return boardsText(result);
   if (!('port' in result)) return plannedText(result);
@@ -125,7 +125,7 @@ export function flashedText(result: Result): string {
   ].join('\n');
 }
 
-/** Lines about the program on the board. Without a program, the monitor would show nothing. */
+/** Lines about the program on the board. If there is none, they say so, because the monitor would show nothing. */
 function programLines({ program, device, restarted, switched }: Flashed): string[] {
   const identity = device === null ? '' : `The identity of ${device} is on the chip. `;
   const reset = restarted ? [] : [yellow('Press RESET to start the program.')];
@@ -214,7 +214,7 @@ function stateOf({ regions, verified }: Flashed): string {
   return verified ? 'verified' : 'written';
 }
 
-/** Outcome of `aiot flash`: the exit code, and for people an error after the result. */
+/** The exit code of `aiot flash`, and an error that is shown to people after the result. */
 export function flashExit(result: Result): { code: 0 | 1 | 3; error: AiotError | null } {
   if ('boards' in result) {
     const { ok, failed } = result;

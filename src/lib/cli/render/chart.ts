@@ -6,11 +6,11 @@ import { bold, colored, cyan, dim, styleSwitch } from './text.js';
 /** One series of a plot over time. */
 export interface Series {
   name: string;
-  /** Values, the oldest first; NaN for missing ones. */
+  /** Values, oldest first; NaN for missing ones. */
   values: readonly number[];
 }
 
-/** A Braille character contains 2 × 4 dots; these are their bits from the top, left and right. Source: Unicode, U+2800. */
+/** Bits of the 2 × 4 dots of a Braille character, from the top, left and right. Source: Unicode, U+2800. */
 const dots = [
   [0x01, 0x08],
   [0x02, 0x10],
@@ -19,8 +19,8 @@ const dots = [
 ] as const;
 
 /**
- * Plots series one below the other, each on its own scale. A header shows its name, newest value and range; the curve below it shows the
- * newest values, two per character. `width`: characters; `height`: rows of each series.
+ * Plots series below each other, each on its own scale. A header shows the name, the newest value and the range; the curve below it shows
+ * the newest values, two per character. `width`: characters; `height`: rows of each series.
  */
 export function plotText(series: readonly Series[], width: number, height: number): string {
   const longest = Math.max(0, ...series.map(({ name }) => name.length));
@@ -77,7 +77,7 @@ function figure(value: number): string {
 
 const blocks = '▁▂▃▄▅▆▇█';
 
-/** Shares as a row of bars, relative to the largest. Empty ones are blank. */
+/** Shares as a row of bars, relative to the largest share. Shares of zero are blank. */
 export function sparkline(shares: readonly number[], most = 24): string {
   const drawn = shares.slice(0, most);
   const largest = Math.max(...drawn, 1e-300);
@@ -86,7 +86,7 @@ export function sparkline(shares: readonly number[], most = 24): string {
     .join('');
 }
 
-/** Merges every two bars into one, to fit a table row. */
+/** Merges pairs of bars, so that the row fits into a table. */
 export function halved(shares: readonly number[]): number[] {
   return shares.flatMap((share, i) => (i % 2 === 0 ? [share + (shares[i + 1] ?? 0)] : []));
 }
@@ -127,8 +127,8 @@ const widest = 48;
 const mostRows = 24;
 
 /**
- * Lifetime and position of each piece of the arena's head. Each row is a piece, in the order of offsets. Each column is an operator, or
- * several if there are more operators than columns.
+ * Chart of the lifetime and position of each piece in the arena's head. Each row is a piece, in the order of offsets. Each column is an
+ * operator, or several if there are more operators than columns.
  */
 export function arenaChart({ arena, arenaBytes, tensors, operators }: Inspection): string {
   if (arena === null || arenaBytes === null) return '';
@@ -157,12 +157,12 @@ export function arenaChart({ arena, arenaBytes, tensors, operators }: Inspection
 }
 
 /**
- * The parts of the arena's size, as a sum. Preparation needs temporary memory. It counts only as far as it exceeds the activations that
- * come later.
+ * The parts of the arena's size, as a sum. Preparation needs temporary memory, of which only the part that exceeds the later activations
+ * counts.
  */
 function sumText({ head, tail, smallest }: NonNullable<Inspection['arena']>, whole: number): string {
   const preparing = smallest - head - tail;
-  // Sizes are exact, in bytes, so that the sum is right.
+  // Sizes are in bytes, without rounding, so that the sum is exact.
   const parts = [`${thousands(head)} of activations`, `${thousands(tail)} of persistent structures`];
   if (preparing > 0) parts.push(`${thousands(preparing)} temporarily during preparation`);
   return `arena ${thousands(whole)} bytes = ${parts.join(' + ')} + ${thousands(whole - smallest)} of margin (3 %, in steps of 16)`;

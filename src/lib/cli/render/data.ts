@@ -13,7 +13,7 @@ const marks = { error: () => red('✗'), warning: () => yellow('!'), info: () =>
 /** Maximum number of files named per finding, unless all are requested. */
 const mostFiles = 6;
 
-/** Findings of a check, worst first: problem, fix, and affected files. */
+/** Findings of a check, worst first, with problem, fix, and affected files. */
 export function checkText(report: CheckReport, { all = false } = {}): string {
   const { findings } = report;
   const lines = [headOf(report), ...splitOf(report)];
@@ -55,7 +55,7 @@ function splitOf({ split }: CheckReport): string[] {
   ];
 }
 
-/** Names of files, such as `a1, a2 … and 12 more`. Names that differ only in their number are combined: `walking1–5`. */
+/** Names of files, such as `a1, a2 … and 12 more`. Names with consecutive numbers are combined: `walking1–5`. */
 function shortened(files: string[], most: number): string {
   const drawn = ranges(files);
   if (drawn.length <= most) return drawn.join(', ');
@@ -93,7 +93,7 @@ type Field = Statistics['fields'][number];
 /** Maximum rows of a table of groups. */
 const mostGroups = 40;
 
-/** Maximum number of words listed. */
+/** Maximum number of categories listed. */
 const mostCategories = 8;
 
 /** One line per field, with its statistics by label (or recording). */
@@ -166,10 +166,10 @@ function short(value: number): number {
 
 type Feature = Drift['features'][number];
 
-/** Maximum rows of a table of windows; --json has the rest. */
+/** Maximum number of windows in the table. --json contains all of them. */
 const mostWindows = 48;
 
-/** Drifted columns with their extent and start, and columns that could not be compared. */
+/** Drifted columns, with the extent and the start of the drift, and columns that could not be compared. */
 export function driftText(drift: Drift): string {
   const { base, now, features, label, prediction, joint, gates } = drift;
   const all = [...features, ...(label ? [label] : []), ...(prediction ? [prediction] : [])];
@@ -370,7 +370,7 @@ export function summaryText({ recordings, labels, fields, rateHz, digest }: Data
   return `${recordingsTable(recordings)}\n\n${facts(rows)}`;
 }
 
-/** One line per recording. `empty` is shown if there is none. */
+/** One line per recording. `empty` is shown if there are no recordings. */
 export function recordingsTable(recordings: RecordingLine[], empty?: string): string {
   const rows = recordings.map(({ id, label, device, samples, seconds }) => [
     id,
@@ -390,7 +390,7 @@ export function extractedText({ out, kind, rows, recordings, source }: Extracted
   return `${out}: ${of} of ${sources[source]}`;
 }
 
-/** Texts about data that was left out; none if all data was used. */
+/** Texts about omitted data; none if all data was used. */
 export function leftOutTexts({ unlabelled, malformed }: Extracted): string[] {
   return [
     ...(unlabelled > 0 ? [`Left out ${plural(unlabelled, 'recording')} without a label`] : []),

@@ -19,7 +19,7 @@ export function checkedDeploymentText({ dir, files, objects, findings, ok }: Che
   return `${lines.join('\n')}\n${ok ? `${green('✓')} no errors` : red('errors found')}, ${looked}`;
 }
 
-/** Differences between a folder and its rendering, in the notation of diff. */
+/** Differences between a folder and its rendered files, in the notation of diff. */
 export function deployDiffText({ dir, targets, same, files }: DeployDiff): string {
   if (same) return `${bold(targets.join(', '))} in ${dir} is up to date`;
   const told = {

@@ -177,7 +177,7 @@ function classTable({ perClass, classes, confusion }: Judged, unit: string): str
   );
 }
 
-/** Metrics for which lower is better. They are repeated here, because rendering must not load the model module at every start. */
+/** Metrics for which lower is better. The list is repeated here, because loading the model module would slow down every start. */
 const atMost: readonly Gate['name'][] = ['mae', 'rmse', 'calibrationError', 'drop', 'arena', 'bytes'];
 
 /** One line per gate: whether it passed, the measured value, and the limit. */

@@ -60,7 +60,7 @@ function appFacts(app: NonNullable<ImageInfo['app']>): [string, string][] {
   ];
 }
 
-/** The merged images, and the destination of the result. */
+/** The merged images, and where to write the result. */
 export function mergedText(merged: Merged): string {
   const rows = merged.regions.map(({ offset, bytes, name }) => [hex(offset), bytes, name]);
   const goes = merged.offset === null ? '' : dim(`; write it at ${hex(merged.offset)}`);
@@ -207,7 +207,7 @@ export function otadataText({ active, slots, entries }: OtadataShown): string {
   return facts([['Starts', started], ...sectors]);
 }
 
-/** The files of a build; then a description of the first one. */
+/** The files of a build, followed by a description of the main one. */
 export function firmwareBuildText(made: FirmwareBuild): string {
   const anew =
     made.regenerated.length === 0
@@ -228,7 +228,7 @@ export function firmwareBuildText(made: FirmwareBuild): string {
     bss,
   ]);
   const files = table(['file', 'bytes', 'text', 'data', 'bss'], rows);
-  // The sums are already in the table.
+  // The table above already contains the sizes of the sections.
   const brief = { ...made.main, elf: made.main.elf && { ...made.main.elf, sections: [] } };
   return `${head}\n\n${files}\n\n${bold(shownPath(made.main.file))}\n${inspectedText(brief)}`;
 }
@@ -307,7 +307,7 @@ const prefixes: readonly [number, string][] = [
   [1e-6, 'µ'],
 ];
 
-/** A number with a fitting prefix of its unit: 0.055 W becomes `55 mW`. */
+/** A number with a suitable prefix for its unit: 0.055 W becomes `55 mW`. */
 function unit(value: number, name: string, digits = 3): string {
   const [factor, prefix] = prefixes.find(([least]) => value >= least * 0.9995) ?? [1e-6, 'µ'];
   return `${short(value / factor, digits)} ${prefix}${name}`;

@@ -49,10 +49,10 @@ export function devicesTable(devices: DeviceInfo[], now: number): string {
   return table(['name', 'type', 'state', 'seen', 'firmware', 'model', 'update'], rows, 'No devices.');
 }
 
-/** Maximum length of a name in a table, so that it does not widen the table. The full name is in the JSON, and in `device show`. */
+/** Maximum length of a name in a table, so that long names do not widen it. `device show` and JSON contain the full name. */
 const longest = 32;
 
-/** Maximum number of rows for completed changes; a dry run shows all rows. */
+/** Maximum number of rows for completed changes. A dry run shows all rows. */
 const shown = 20;
 
 const done: Record<string, string> = {
@@ -78,7 +78,7 @@ export function changedText(result: DevicesChanged): string {
   return `${table(['name', 'type', 'before', 'after'], rows)}${more}\n\n${bold(counts)}.`;
 }
 
-/** Order of the outcomes: failures come first. */
+/** Sort order of the outcomes: failures come first. */
 function rank({ outcome }: ChangedDevice): number {
   return outcome === 'refused' ? 0 : 1;
 }
@@ -104,7 +104,7 @@ function differing(device: Changeable, other: Changeable): string {
   return tags ?? groups ?? device.state;
 }
 
-/** Tags as they would be typed: `floor=2 site=lab`. */
+/** Tags as a user would type them: `floor=2 site=lab`. */
 function tagsText(tags: Record<string, string>): string {
   return Object.entries(tags)
     .map(([tag, value]) => `${tag}=${/\s/.test(value) ? JSON.stringify(value) : value}`)

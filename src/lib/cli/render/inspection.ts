@@ -105,8 +105,8 @@ const bases = {
 } as const;
 
 /**
- * Whether the model fits on chips: verdicts, the layers for one chip or the table of all chips, predicted and measured values, and the
- * source of the figures.
+ * Whether the model fits on chips: verdicts, the layers for a single chip or the table of all chips, predicted and measured values, and
+ * their source.
  */
 export function fitText(result: Fit): string {
   const lead = facts([

@@ -23,7 +23,7 @@ import {
   yellow,
 } from './text.js';
 
-/** All data of a live view. */
+/** The data shown in a live view. */
 interface LoopView {
   status: LoopStatus;
   series: readonly Series[];
@@ -41,7 +41,7 @@ export const spreadMs = [0.1, 1000] as const;
 /** Number of parts of the histogram, one character each. */
 export const spreadParts = 24;
 
-/** Maximum number of classes with a bar: the highest ones. */
+/** Maximum number of classes with a bar. Those with the highest shares are shown. */
 const mostBars = 8;
 
 /** One frame of the live view: lines that fit into the terminal. */
@@ -111,7 +111,7 @@ function latency({ status, spread }: LoopView): string | null {
   if (!status.latencyMs) return null;
   const { p50, p99 } = status.latencyMs;
   const most = Math.max(...spread);
-  // The bar of a value above zero is always visible.
+  // Every nonzero value gets at least the smallest bar.
   const heights = spread.map((each) => (each === 0 ? 0 : Math.max(1, Math.round((each / most) * 8))));
   const picture = heights.map((height) => levels[height]).join('');
   return `${dim('latency')}  p50 ${figure(p50)} ms  p99 ${figure(p99)} ms  ${dim(`${spreadMs[0]} ms `)}${cyan(picture)}${dim(` ${spreadMs[1] / 1000} s`)}`;
@@ -211,7 +211,7 @@ function wholeText(result: LoopResult): string {
 const count = (value: number) => value.toLocaleString('en-US');
 const figure = (value: number) => (Number.isFinite(value) ? String(Number(value.toPrecision(3))) : '–');
 
-/** A duration: 3 723 000 ms becomes `1:02:03`, with days if there are any. */
+/** A duration: 3 723 000 ms becomes `1:02:03`, with days if it exceeds one. */
 function duration(ms: number): string {
   if (ms < 60_000) return elapsed(Math.max(1000, Math.floor(ms / 1000) * 1000));
   const seconds = Math.floor(ms / 1000);
@@ -223,7 +223,7 @@ function duration(ms: number): string {
 
 const paints = { running: green, waiting: yellow, stuck: red, stopped: dim, gone: red };
 
-/** The loops as a table; a single loop with all details. */
+/** The loops as a table, or with `whole` all details of each. */
 export function loopsText({ loops }: ListedLoops, whole: boolean): string {
   if (whole) return loops.map(cardOf).join('\n\n');
   const rows = loops.map((loop) => {
@@ -306,7 +306,7 @@ function outputsOf({ status: { outputs } }: ListedLoop): string {
 
 const marks = { ok: () => green('✓'), warning: () => yellow('!'), failed: () => red('✗') };
 
-/** One line per finding, followed by its fix. */
+/** One line per check, followed by the fix if there is one. */
 export function checkedLoopText({ checks }: CheckedLoop): string {
   const width = Math.max(...checks.map(({ check }) => check.length));
   return checks

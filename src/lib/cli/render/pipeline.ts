@@ -49,7 +49,7 @@ export function runText(result: RunResult): string {
   return [stepsTable(steps), '', facts(lines), ...unchanged].join('\n');
 }
 
-/** Next commands if a model was pushed but no device matched: start a platform that devices can reach, then add devices. */
+/** Next commands if a model was pushed but no device matched: start a platform that devices can reach, and add devices. */
 export function waysToDevices({ steps, context, model }: RunResult): string[] {
   const none = steps.some(({ name, state }) => name === 'rollout' && state === 'skipped');
   if (!none || !model || model.version === null) return [];

@@ -31,7 +31,7 @@ import {
   yellow,
 } from './text.js';
 
-/** Commands that create a context for a platform without one. Without `--new-token`, a token is created only at the first start. */
+/** Commands that create a context for a running platform. A restart alone would not create another token, so `--new-token` is needed. */
 export function platformNext(at: string, detach = false): string {
   return `aiot down${at} && aiot up${at} --new-token${detach ? ' --detach' : ''}`;
 }
@@ -58,7 +58,7 @@ function listeners({ http, mqtts, mqtt, boards, wss, ddi, guide }: UpResult['url
   ];
 }
 
-/** Status of a platform: first its health, last the items that need attention. */
+/** Status of a platform: its health first, and items that need attention last. */
 export function statusText(status: Status): string {
   const { ready, urls, engines, counts, disk, lag, warnings, started, version } = status;
   const { database, blobs, events, broker } = engines;
@@ -259,7 +259,7 @@ export function tokensTable(tokens: readonly Token[]): string {
   return table(['id', 'for', 'role', 'scopes', 'until', 'last used'], rows, 'No tokens.');
 }
 
-/** A new token, shown only this once. */
+/** A new token, which is shown only once. */
 export function madeTokenText({ token, role, scopes, expires }: Token & { token: string }): string {
   const may = scopes === null ? `full ${role} permissions` : `${role}, limited to ${scopes.join(', ')}`;
   return `${oneLine(token)}\n\nThe token is shown only once: store it now. Permissions: ${oneLine(may)}. Valid until ${minute(expires)} UTC.`;
@@ -275,7 +275,7 @@ export function eventText({ id, at, type, subject, who, data }: PlatformEvent): 
   const kind = oneLine(type).padEnd(17);
   const of = oneLine(subject);
   const by = oneLine(`by ${who}${told.length > 0 ? `  ${told.join(' ')}` : ''}`);
-  // The subject is shown in full; the rest is cut to the available width.
+  // The subject is shown in full; the user and the data are cut to the remaining width.
   const room = lineWidth() - [number, when, kind, of].join('  ').length - 2;
   const rest = room < 4 ? '' : `  ${dim(cut(by, room))}`;
   return `${dim(number)}  ${dim(when)}  ${cyan(kind)}  ${bold(of)}${rest}`;
@@ -295,7 +295,7 @@ export function webhooksTable(webhooks: Webhook[]): string {
   return table(['id', 'url', 'events', 'state', 'behind', 'last error'], rows, 'No webhooks yet.');
 }
 
-/** @param secret shown only this once */
+/** @param secret the new secret, which is shown only once */
 export function webhookText(webhook: Webhook, secret?: string): string {
   const { id, url, types, created, behind, failures, failingSince, error, retryAt } = webhook;
   const lines: [string, string | number][] = [

@@ -52,7 +52,7 @@ export function initText(made: InitResult): string {
   return facts(lines);
 }
 
-/** The demo's closing table, the findings of its data check, the places of its files, and the next commands. */
+/** The demo's final table, the findings of its data check, the locations of its files, and the next commands. */
 export function demoSummary(result: DemoResult): string {
   const { dataset, model, rollout, live, platform } = result;
   const scores = table(

@@ -41,7 +41,7 @@ function wifiFact(wifi: NonNullable<ProvisionedDevice['wifi']> | null): [string,
   return ['Wi-Fi', `${wifi.ssid}${wifi.open ? ` ${yellow('(open network: no password was given)')}` : ''}`];
 }
 
-/** Warnings about possibly unintended results, also printed on stderr for readers of JSON. */
+/** Warnings about possibly unintended results. They are also printed on stderr if the result is JSON. */
 export function provisionWarnings(result: ProvisionedDevice | Onboarded | FleetResult): string[] {
   const devices: ProvisionedDevice[] = 'devices' in result ? result.devices : [result];
   const open = devices.filter(({ wifi }) => wifi?.open).map(({ name }) => name);
@@ -125,7 +125,7 @@ const secretKey = /pass|pswd|psk|secret|token|^key|_key$|priv/i;
 
 const shownLength = 48;
 
-/** Smallest NVS that can be written, bytes: a driver that writes requires three pages. */
+/** Minimum size of an NVS that can be written, bytes. The ESP-IDF driver needs three pages for that. */
 const leastWritable = 0x3000;
 
 export function nvsMadeText({

@@ -23,7 +23,7 @@ export function deployedText({ id, devices }: { id: string; devices: RolloutDevi
   return `${bold(id)}\n${devicesTable(devices)}`;
 }
 
-/** Reports the start of each wave once, and each step of each device once, to someone waiting for a rollout. */
+/** Notes for a user who waits for a rollout: the start of each wave, and each step of each device, once. */
 export function deployNotes(tell: (line: string) => void): Omit<FollowRolloutOptions, 'client' | 'signal'> {
   const told = new Map<string, string>();
   return {
@@ -58,7 +58,7 @@ const uneventful: ReadonlySet<Rollout['state']> = new Set([
   'done',
 ]);
 
-/** Why a rollout stopped, or ended without all devices: the platform's reason, or else its devices that did not commit. */
+/** Why a rollout stopped, or ended without all devices: the platform's reason, or else the devices that did not commit. */
 function reasonOf(rollout: Rollout): string | null {
   if (uneventful.has(rollout.state)) return null;
   if (rollout.reason) return rollout.reason.message;
@@ -99,7 +99,7 @@ export function rolloutStatusText(
   ].join('\n');
 }
 
-/** Savings by delta updates; none if no device used one. */
+/** Savings by delta updates; empty if no device used a delta. */
 function savedFacts({ byDelta, fellBack, bytes }: RolloutStatus['saved']): [string, string][] {
   if (byDelta + fellBack === 0) return [];
   const back = fellBack === 0 ? '' : `; ${plural(fellBack, 'device')} downloaded the full artifact instead`;
@@ -185,7 +185,7 @@ function msText(ms: number): string {
   return String(Number(ms.toPrecision(2)));
 }
 
-/** How often each model predicted each class: `CLASS CURRENT → CANDIDATE`. */
+/** How often each model predicted each class: `CLASS CURRENT → CANDIDATE`. The candidate runs in the shadow. */
 function answersText(active: Record<string, number>, candidate: Record<string, number>): string {
   const labels = [...new Set([...Object.keys(active), ...Object.keys(candidate)])].sort();
   return labels.map((label) => `${label} ${active[label] ?? 0} → ${candidate[label] ?? 0}`).join(', ');

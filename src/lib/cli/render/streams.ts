@@ -16,7 +16,7 @@ import { bold, dim, facts, green, red, table, timeOfDay, yellow } from './text.j
 
 type Cell = string | number | null;
 
-/** A table without the columns that have no values. */
+/** A table that omits columns without values. */
 function filled(columns: [title: string, cells: Cell[]][], empty: string): string {
   const shown = columns.filter(([, cells]) => cells.some((cell) => cell !== null));
   const rows = shown[0]?.[1].map((_, row) => shown.map(([, cells]) => cells[row] ?? null)) ?? [];

@@ -8,7 +8,7 @@ import { width, wordsOf, wrapped } from './wrap.js';
 
 export { ago } from '../../core/figures.js';
 
-/** Loaded and used only if a person reads the output. Set once per command, according to the terminal, --no-color and --json. */
+/** Loaded only if people read the output. Set once per command, from the terminal, --no-color and --json. */
 let chalk: ChalkInstance | undefined;
 
 export async function useColor(wanted: boolean): Promise<void> {
@@ -16,12 +16,12 @@ export async function useColor(wanted: boolean): Promise<void> {
   chalk = wanted ? new (await import('chalk')).Chalk({ level: 1 }) : undefined;
 }
 
-/** Whether the reader sees colors. */
+/** Whether the output has colors. */
 export const colored = (): boolean => chalk !== undefined;
 
 /**
- * Numbers in our color switches that are unknown outside this process. A device may send color switches too, but only our own text may be
- * hidden or colored. They have four digits each, as parsers of such sequences expect; terminals do not recognize these numbers.
+ * Random numbers in our color switches, which other processes do not know. A device may send color switches too, but only our own may color
+ * text. The numbers have four digits each, as parsers of such sequences expect, and terminals ignore them.
  */
 const ours = Array.from({ length: 3 }, () => randomInt(2000, 9999)).join(';');
 const escapeByte = '\u001b';
@@ -30,14 +30,14 @@ const own = new RegExp(`${escapeByte}\\[${ours};([0-9;]*)m`, 'g');
 /** Select Graphic Rendition (ECMA-48, 8.3.117), in the form that terminals recognize. */
 const known = new RegExp(`${escapeByte}\\[([0-9;]*)m`, 'g');
 
-/** One of our switches; `forTerminal` converts it to one that terminals recognize. */
+/** One of our switches, which `forTerminal` converts to the form that terminals recognize. */
 export const styleSwitch = (codes: string): string => `${open}${codes}m`;
 
 type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 
 type Paint = (text: string) => string;
 
-/** Applies chalk's style to text that only contains our own switches; the codes that chalk adds are converted to ours. */
+/** Applies chalk's style. The text may only contain our own switches, and the codes that chalk adds are converted to them. */
 const paint =
   (style: Style): Paint =>
   (text) =>
@@ -46,7 +46,7 @@ const paint =
       : text;
 
 const boldly = paint('bold');
-/** Bold text: a name, a number or a heading. It stays on one line, even if the text came from others. */
+/** Bold text, such as a name, a number or a heading. It stays on one line, whatever its source. */
 export const bold: Paint = (text) => boldly(oneLine(text));
 export const dim = paint('dim');
 export const red = paint('red');
@@ -54,7 +54,10 @@ export const green = paint('green');
 export const yellow = paint('yellow');
 export const cyan = paint('cyan');
 
-/** The text to print: our styles in the form of terminals; anything else that would move a cursor, or hide or reverse text, is escaped. */
+/**
+ * The text as it is printed: our styles in the form for terminals. Anything else that would move the cursor, or hide or reverse text, is
+ * escaped.
+ */
 export function forTerminal(text: string): string {
   return text
     .split(own)
@@ -75,7 +78,7 @@ export function drawsOver(stream: { isTTY?: boolean }): boolean {
   return stream.isTTY === true && process.env.TERM !== 'dumb';
 }
 
-/** Line width of results: COLUMNS, or the terminal's width. Unlimited without either, so that programs and files get complete lines. */
+/** Line width of results: COLUMNS, or the terminal's width. Otherwise unlimited, so that programs and files get complete lines. */
 export function lineWidth(stream: Pick<NodeJS.WriteStream, 'isTTY' | 'columns'> = process.stdout): number {
   const told = Number(process.env.COLUMNS);
   if (told > 0) return told;
@@ -89,7 +92,7 @@ export function cut(text: string, most: number): string {
 
 const isDate = /^\d{4}-\d\d-\d\d/;
 
-/** Whether a text is a command. Commands stay on one line, because a line break would split them when they are copied. */
+/** Whether a text is a command. A command stays on one line, because it could not be copied if it were wrapped. */
 const isCommand =
   /^\s*(?:\$ |Next: |Try: |# )?(?:[A-Z_]+=\S+ |\S+ \| )*(?:aiot|npx \S+|(?:node )?(?:\S*|"[^"]*)\brun\.js"?) /;
 
@@ -108,8 +111,8 @@ export function wrappedLines(text: string, columns = lineWidth()): string {
 }
 
 /**
- * Column widths that fit into the line: the widest column is narrowed repeatedly, but never below its longest word; null if that is
- * insufficient.
+ * Column widths that fit into the line. The widest column is narrowed repeatedly, but never below its longest word; null if that is not
+ * sufficient.
  */
 function fitted(wanted: number[], least: number[], room: number): number[] | null {
   const fit = [...wanted];
@@ -188,7 +191,7 @@ function aligned(
     .join('\n');
 }
 
-/** A row that does not fit into any line: its name, and below it the non-empty fields. */
+/** A row that is too wide for a line: its name, and below it the non-empty fields. */
 function block(head: string[], [name = '', ...row]: string[]): string {
   const fields = row.flatMap((cell, i): [string, string][] =>
     cell === '' || cell === dim('–') ? [] : [[head[i + 1] ?? '', cell]],
@@ -197,8 +200,8 @@ function block(head: string[], [name = '', ...row]: string[]): string {
 }
 
 /**
- * `name  value` lines with aligned names. Further lines of a value are indented below its first, so that none looks like a name. Long
- * values are wrapped between words.
+ * `name  value` lines with aligned values. Further lines of a value are indented, so that none of them looks like a name. Long values are
+ * wrapped between words.
  */
 export function facts(pairs: [string, string | number][], indent = ''): string {
   const longest = Math.max(...pairs.map(([key]) => key.length));
@@ -222,7 +225,7 @@ export function shownPath(path: string, cwd = process.cwd()): string {
   return near === '..' || near.startsWith(`..${sep}`) || isAbsolute(near) ? full : near;
 }
 
-/** The closing lines of every result: the suggested next commands, on one line if that is short. */
+/** The last lines of every result: the suggested next commands, on one line if they fit. */
 export function next(...commands: string[]): string {
   const typed = commands.map((command) => oneLine(asTyped(command)));
   const shown = typed.map((command) => cyan(command));
@@ -241,7 +244,7 @@ export function bar(share: number, cells: number): string {
 const escapeCharacter = '\u001b';
 const pieces = new RegExp(`${escapeCharacter}\\[[0-9;]*m|.`, 'gsu');
 
-/** Cuts a line with colors at the edge of the terminal, because a wrapped line would shift all others. */
+/** Cuts a line with colors at the terminal's width, because a wrapped line would shift all others. */
 export function clipped(line: string, columns: number): string {
   if (stripVTControlCharacters(line).length <= columns) return line;
   let seen = 0;

@@ -3,7 +3,7 @@ import { type BestRun, mainMetric, networkOf, type RunsComparison } from '../../
 import type { Metric, ShownRun, TrainingRun } from '../../model/runs/record.js';
 import { bold, facts, green, minute, red, shownPath, table, yellow } from './text.js';
 
-/** Length of a short id: the prefix, the time and two random characters, which together are unique in practice. */
+/** Length of a short id: the prefix, the time and two random characters. In practice it is unique. */
 const shortLength = 'tr_'.length + 12;
 
 const shortId = (run: string) => run.slice(0, shortLength);

@@ -49,7 +49,10 @@ function fittedPair({ choice, backend, epochs, seconds, metrics }: TrainResult):
   return ['Epochs', `${epochs} in ${time} on ${backend}; kept epoch ${metrics.bestEpoch}`];
 }
 
-/** Advice if the baseline is better than the trained network; null if it is not, or if both were already compared to choose one. */
+/**
+ * Advice if the baseline is better than the trained network; null if it is not, or if the baseline was considered in the choice of the
+ * model.
+ */
 function linearAdvice({ baseline, choice, metrics, split }: TrainResult): string | null {
   if (!baseline || choice) return null;
   const { valAccuracy, valRmse } = metrics;
@@ -70,7 +73,7 @@ function answerText({ output, classes }: TrainResult): string {
   return output === 'value' ? 'a value' : `the distance of an input from ${classes[0]}`;
 }
 
-/** The roles of a table's columns, so that a forgotten column is noticed. */
+/** The roles of a table's columns, so that users notice an unintended one. */
 function inputPairs({ inputs }: TrainResult): [string, string][] {
   if (inputs === null) return [];
   const shown = inputs.slice(0, 8).join(', ');
@@ -98,7 +101,7 @@ function figurePairs({ metrics, threshold, output, windows, split }: TrainResult
   return pairs;
 }
 
-/** A linear model's metric on the same examples, which of the two was selected, and whether it was trained on them afterwards. */
+/** The metric of a linear model on the same examples, which of the two was selected, and whether it was trained on them afterwards. */
 function baselinePairs({ baseline, choice, refitted }: TrainResult): [string, string][] {
   const { valAccuracy = null, valRmse = null } = baseline ?? {};
   const pairs: [string, string][] = [];
@@ -190,7 +193,7 @@ export function searchText(result: SearchFile): string {
   return `${table(head, rows)}\n${tried}\n\n${proposal}`;
 }
 
-/** Result of a quantization: size, noise, each activation, the attempted modes, and the loss. */
+/** Result of a quantization: size, noise, each activation, the attempted modes, and the loss of accuracy. */
 export function quantizationText(result: QuantizeResult): string {
   const { layers, notes, emitted, input } = result;
   const lines = table(
@@ -289,7 +292,7 @@ function operatorsOf({ ops }: QuantizeResult): string {
   return [...counts].map(([name, count]) => (count === 1 ? name : `${count} × ${name}`)).join(', ');
 }
 
-/** Shortens a name at its beginning. Names from converters are long paths, whose end is the most informative part. */
+/** Shortens a name at its beginning. Names from converters are long paths, whose last part says the most. */
 function shortened(name: string): string {
   return name.length > 32 ? `…${name.slice(-31)}` : name;
 }

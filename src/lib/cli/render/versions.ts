@@ -16,7 +16,7 @@ import { bold, day, dim, facts, minute, moment, next, table, yellow } from './te
 
 type Figures = NonNullable<ModelVersion['metrics']>['int8'];
 
-/** The most important metric of a model; macro-F1 is not a share, so it is written as a plain number. */
+/** The most important metric of a model. Macro-F1 is not a share, so it is a plain number. */
 function mainFigure(figures: Figures): string {
   const { macroF1, accuracy, mae, auc } = figures;
   if (typeof macroF1 === 'number') return `macro-F1 ${macroF1.toFixed(3)}`;
@@ -25,7 +25,7 @@ function mainFigure(figures: Figures): string {
   return typeof accuracy === 'number' ? percent(accuracy) : `over ${plural(figures.windows, 'window')}`;
 }
 
-/** One version of a model: its figures, its lineage, and its results on devices. */
+/** One version of a model: its metrics, its lineage, and its results on devices. */
 export function modelText(card: ShownModel): string {
   const { live } = card;
   const rows: [string, string | number][] = [
@@ -195,7 +195,7 @@ export function pushedText(
   ]);
 }
 
-/** The number of a signed release; each release of a platform has a higher number than the one before. */
+/** The sequence number of a signed release, which increases with each release of a platform. */
 function releaseText(sequence: number): string {
   return `as release number ${sequence}`;
 }
@@ -369,7 +369,7 @@ const blobs: Record<ToSign['artifacts'][number]['blob'], string> = {
   missing: yellow('the platform does not have the content, so it was not checked'),
 };
 
-/** The details to be reviewed before signing. */
+/** The properties of a release to review before signing it. */
 export function toSignText(what: ToSign): string {
   const { kind, name, version, sequence, floor, artifacts, deviceTypes, issued, expires, signers } = what;
   const by = signers.map(

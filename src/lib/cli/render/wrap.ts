@@ -5,10 +5,12 @@ export function width(text: string): number {
   return stripVTControlCharacters(text).length;
 }
 
-/** A word longer than this may be broken after punctuation. */
+/** Length from which a word may be broken after punctuation. */
 const longestWord = 24;
 
-/** Whether a word is a link. A link that contains a line break can be neither clicked nor copied; one that the terminal itself wraps can. */
+/**
+ * Whether a word is a link. A link that contains a line break can be neither clicked nor copied; a link that the terminal itself wraps can.
+ */
 const isLink = /^[a-z][a-z0-9+.-]*:\/\/\S/;
 
 /**
@@ -28,7 +30,8 @@ export function wordsOf(
 }
 
 /**
- * Wraps text to at most `columns` characters, between words; a longer word is not broken, and neither is a URL, except in a table's cell.
+ * Wraps text between words to at most `columns` characters. A single longer word is not broken, and neither is a URL, except in a table's
+ * cell.
  */
 export function wrapped(text: string, columns: number, breakLinks = false): string[] {
   if (width(text) <= columns) return [text];
