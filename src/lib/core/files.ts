@@ -269,7 +269,7 @@ async function readPipe(path: string): Promise<Buffer> {
 }
 
 /**
- * Rejects files that cannot be read to the end, such as a pipe without a writer or a dangling link.
+ * Rejects everything but a regular file or a link to one, for example a folder, a pipe or a broken link.
  * @throws AIOT_FILE_NOT_READABLE, AIOT_FILE_NOT_FOUND
  */
 export async function requireFile(path: string): Promise<void> {
@@ -302,7 +302,8 @@ export async function readJson(path: string): Promise<unknown> {
 }
 
 /**
- * Refuses to overwrite an input file, even through a link. If an input is a folder, the CSV files in it count as inputs too.
+ * Rejects an output that would overwrite an input file, even through a link. If an input is a folder, the CSV files in it count as inputs
+ * too.
  * @throws AIOT_FILE_IS_INPUT
  */
 export async function refuseInputs(

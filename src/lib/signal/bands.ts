@@ -10,9 +10,9 @@ interface BandPower {
 }
 
 /**
- * Power by frequency band of a signal of n samples, after its mean is removed.
- * @param taper `hann` keeps a strong component, such as a machine's spectral line, from leaking into every band. `none` weights the whole window
- *   equally, which suits events such as steps (HAR recordings, five folds: macro-F1 0.968 without the taper, 0.965 with it).
+ * Shares of power by frequency band, and the peak frequency, of a signal of n samples after its mean is removed.
+ * @param taper `hann` keeps a strong component, such as a machine's spectral line, from leaking into every band. `none` weights the whole
+ *   window equally, which suits events such as steps (HAR recordings, five folds: macro-F1 0.968 without the taper, 0.965 with it).
  * @param edgesHz ascending; band b contains edges[b] < f ≤ edges[b+1]. Bands above half the rate stay 0.
  */
 export function createBandPower(

@@ -121,7 +121,7 @@ const measures = [
  * gravity (the mean vector of the window), and twelve the size of the part across it.
  *
  * The twelve are: deviation and mean absolute step from sample to sample, in the field's unit; peak frequency in Hz; six shares of the
- * power in 0..12 Hz. The last three are log10 of the variance (floored at 1e-9), skewness, and kurtosis (3 = normal).
+ * power in 0..12 Hz. The last three are log10 of the variance plus 1e-9, skewness, and kurtosis (3 = normal).
  */
 const motionSet: FeatureSetMaker = ({ windowSamples: n, resampleHz }) => {
   const bands = createBandPower(n, resampleHz, motionBandsHz, 'none');

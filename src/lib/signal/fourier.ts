@@ -209,7 +209,10 @@ const radix5 =
     }
   };
 
-/** Any odd p. Opposite elements are added and subtracted first, and each result serves two outputs, which quarters the number of products. */
+/**
+ * Any odd p. Opposite elements are added and subtracted first, and each result is used for two outputs, which quarters the number of
+ * products.
+ */
 function oddRadix({ p, m, stride: s, cos, sin, n }: Plan): Stage {
   const half = (p - 1) / 2;
   const table = { cos: new Float64Array(half * half), sin: new Float64Array(half * half) };

@@ -155,7 +155,7 @@ const [l0, l1, l2, l3, l4, l5, l6, l7] = [...low] as [
   ...[number, number, number, number],
 ];
 
-/** The low-passed half of a signal. Unrolled, because a loop over the taps took most of the wavelets' time. */
+/** The low-passed signal at half the rate. Unrolled, because a loop over the taps took most of the wavelets' time. */
 function convolve(from: Float64Array, to: Float64Array): void {
   for (let k = 0; k < to.length; k++) {
     const newest = 2 * k + 1;

@@ -331,7 +331,7 @@ function samplesOfOneWindow(signal: SignalSpec): number {
   return count;
 }
 
-/** An excerpt of a recording, rounded to six digits: this exceeds any sensor's precision, and keeps the bundle small. */
+/** An excerpt of a recording, rounded to six significant digits. This exceeds any sensor's precision, and keeps the bundle small. */
 function slice(recording: Recording, signal: SignalSpec, offset: number, count: number): number[][] {
   const columns = columnsFor(recording, signal);
   return Array.from({ length: count }, (_, i) =>

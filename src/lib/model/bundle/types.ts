@@ -102,7 +102,7 @@ export interface BundleInfo {
   output: End;
   /** `int8` is the quantized network, whatever its mode; `voted` is null without smoothing. */
   metrics: { float: Figures; int8: Figures; voted: Figures | null; folds?: FoldsFigures | undefined };
-  /** The limits that applied when it was evaluated. */
+  /** The limits that applied to the evaluation. */
   gates: GateFigures[];
   /** Digest of the evaluation that produced the metrics. */
   evaluation: string;

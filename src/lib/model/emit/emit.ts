@@ -51,7 +51,7 @@ export function placesOf(
 }
 
 /**
- * Rejects impossible outputs before the long computation.
+ * Checks, before the long computation, that the requested output is possible.
  * @throws AIOT_QUANTIZE_UNFIT, AIOT_USAGE
  */
 export function requireEmittable(

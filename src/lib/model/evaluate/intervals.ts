@@ -4,14 +4,14 @@ import { quantile, seededRandom } from '../../core/numbers.js';
 const mostWork = 5e7;
 
 /**
- * 95 % interval of any statistic, by resampling whole groups with replacement. Rows of one recording are alike, so recordings are the sampling unit.
- * Source: Efron's percentile bootstrap; for clusters, Davison and Hinkley, 1997, section 3.8.
+ * 95 % interval of any statistic, by resampling whole groups with replacement. Rows of one recording are alike, so recordings are the
+ * sampling unit. Source: Efron's percentile bootstrap; for clusters, Davison and Hinkley, 1997, section 3.8.
  * @param groups group of each row, such as its recording; undefined = each row is its own group
- * @param strata class of each row: groups are drawn within the class of their first row, so that no draw lacks a class. A class with only one group
- *   does not vary, and does not contribute to the uncertainty.
+ * @param strata class of each row: groups are drawn within the class of their first row, so that no draw lacks a class. A class with only
+ *   one group does not vary, and does not contribute to the uncertainty.
  * @param statistic computed from rows with weights, which count their repetitions; draws for which it is null are left out
- * @returns null if there are fewer than two groups, or if every draw gives the same value: without any error among the rows, resampling cannot
- *   estimate its probability
+ * @returns null if there are fewer than two groups, if the statistic is null for most draws, or if every draw gives the same value: without
+ *   any error among the rows, resampling cannot estimate its probability
  */
 export function bootstrapInterval(
   rows: number,

@@ -61,7 +61,7 @@ export interface RowsTaken {
   warnings: string[];
 }
 
-/** Whether nearly every column has mean 0 and deviation 1, approximately; undecidable for few rows. */
+/** Whether at least nine of ten columns have a mean near 0 and a deviation near 1; false for fewer than ten rows. */
 function isStandard(inputs: Float32Array, size: number): boolean {
   const rows = inputs.length / size;
   if (rows < 10) return false;

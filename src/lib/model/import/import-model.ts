@@ -127,7 +127,7 @@ export async function importModel(options: ImportOptions): Promise<ImportResult>
   };
 }
 
-/** The file to write: NAME.tflite in a folder that exists, or whose path has no extension. */
+/** The file to write: NAME.tflite within `out` if that is a folder or has no extension, otherwise `out`. */
 async function outFile(out: string | undefined, name: string): Promise<string | undefined> {
   if (out === undefined) return undefined;
   const isFolder = await stat(out).then(

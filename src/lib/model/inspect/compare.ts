@@ -273,7 +273,10 @@ async function rowsOfTable(
   return { ...rest, truth, values: null, classes, notes: note === null ? warnings : [...warnings, note] };
 }
 
-/** The test set of a project, standardized as each model's own project specifies, or this one's. @throws AIOT_MODEL_STALE, … */
+/**
+ * The test set of a project, standardized for each model as its own project specifies, or else as this project does. @throws
+ * AIOT_MODEL_STALE, …
+ */
 async function rowsOfProject(sides: readonly [Opened, Opened], dir: string): Promise<SharedRows> {
   const built = await readBuilt(await openModelProject(dir), {});
   const { training } = built;

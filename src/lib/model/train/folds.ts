@@ -331,7 +331,9 @@ function pooledFigures(
 /** 97.5 % quantiles of Student's t for 1 to 10 degrees of freedom. */
 const quantiles = [12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.306, 2.2622, 2.2281];
 
-/** Above ten degrees of freedom, Fisher's expansion of the quantile (Abramowitz and Stegun, 26.7.5) is accurate to 1e-4. */
+/**
+ * The 97.5 % quantile of Student's t. Above ten degrees of freedom, Fisher's expansion (Abramowitz and Stegun, 26.7.5) is accurate to 1e-4.
+ */
 export function tQuantile(freedom: number): number {
   const known = quantiles[freedom - 1];
   if (known !== undefined) return known;

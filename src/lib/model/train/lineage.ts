@@ -48,8 +48,8 @@ export function configDigestOf({ config }: Project): string {
 const without = new Set(['loop', 'up', 'pipeline']);
 
 /**
- * aiot.yaml without these parts: the identity of a training. Settings of trees belong to it only if trees are trained, so that networks keep the
- * identity that they had before trees existed.
+ * aiot.yaml except for the parts in `without`: the identity of a training. Settings of trees belong to it only if trees are trained, so
+ * that networks keep the identity that they had before trees existed.
  */
 export function trainingConfig(config: ProjectConfig): Partial<ProjectConfig> {
   const parts: Partial<ProjectConfig> = Object.fromEntries(

@@ -459,7 +459,10 @@ function goodness({ score }: Pick<Candidate, 'score'>, lowIsGood: boolean): numb
   return lowIsGood ? -score : score;
 }
 
-/** The Pareto-optimal candidates: no other is as good in score, arena and latency (multiply-adds if that is unknown), and better in one. */
+/**
+ * The Pareto-optimal candidates: no other is at least as good in score, arena and latency (multiply-adds if that is unknown), and better in
+ * one.
+ */
 export function paretoFront(candidates: readonly Figures[], lowIsGood: boolean): boolean[] {
   const costs = candidates.map((each) => [
     -goodness(each, lowIsGood),
@@ -476,7 +479,9 @@ export function paretoFront(candidates: readonly Figures[], lowIsGood: boolean):
   });
 }
 
-/** The best score among those that are not rejected; the smallest arena in case of ties. */
+/**
+ * Index of the candidate with the best score among those that are not rejected; the smallest arena in case of ties. Null if there is none.
+ */
 export function bestOf(candidates: readonly Candidate[], lowIsGood: boolean): number | null {
   const open = [...candidates.keys()].filter(
     (i) => candidates[i]!.refused.length === 0 && candidates[i]!.score !== null,

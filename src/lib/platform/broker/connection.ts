@@ -136,7 +136,7 @@ export class Connection {
     await this.leave();
   }
 
-  /** Sends the broker's DISCONNECT, or a CONNACK before there is a session, and closes the socket. */
+  /** Closes the socket. MQTT 5 clients first get a DISCONNECT, or a CONNACK if there is no session yet. */
   private part(reason: number, text = ''): void {
     const { outlet, socket } = this;
     if (this.level < 5 || this.phase === 'fresh' || outlet.waiting > partingBytes) {
@@ -467,8 +467,8 @@ export class Connection {
   }
 
   /**
-   * Whether an acknowledgment belongs to a message. If not, an MQTT 3.1.1 connection ends. In MQTT 5 only an acknowledgment of the wrong
-   * kind ends it; for an unknown id, the response is a reason code. Clients of MQTT 3.1 may repeat acknowledgments.
+   * Whether an acknowledgment belongs to a message. If not, an MQTT 3.1.1 connection is closed. In MQTT 5, only an acknowledgment of the
+   * wrong kind closes it; an unknown id is tolerated. Clients of MQTT 3.1 may repeat acknowledgments.
    */
   private isKnown(entry: Outgoing | 'unknown' | 'wrong'): entry is Outgoing {
     if (typeof entry !== 'string') return true;

@@ -379,7 +379,7 @@ export class Router {
     if (session.link?.sendMessage(message, 0, 0, false, ids) === false) this.figures.dropped++;
   }
 
-  /** Adds a message to a session's queue; without a `number` it gets a place in the log. */
+  /** Adds a message to a session's queue. Without a `number`, a message for a persistent session is written to the log. */
   enqueue(session: Session, message: BrokerMessage, qos: 1 | 2, options: EnqueueOptions = {}): void {
     const { ids = null, share, home, isRetained = false } = options;
     const id = options.id ?? session.freeId();

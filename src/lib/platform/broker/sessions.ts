@@ -387,7 +387,10 @@ export class Session {
     return null;
   }
 
-  /** Removes messages not in flight for which `isFit` is false; for a session whose client is disconnected. */
+  /**
+   * Removes messages for which `isFit` is false, except those that the client has received. Only for a session whose client is
+   * disconnected.
+   */
   *refit(isFit: (topic: string) => boolean): Generator<Outgoing> {
     for (const entry of [...this.outgoing.values()]) {
       if (entry.state === 'released' || isFit(entry.message.topic)) continue;

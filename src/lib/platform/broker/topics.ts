@@ -2,8 +2,8 @@ import type { BrokerLimits } from './limits.js';
 import type { Grant, Qos } from './wire.js';
 
 /**
- * Whether a topic matches a filter (MQTT 3.1.1, 4.7). `+` matches one level, `#` the rest including the parent level. Neither matches
- * topics that begin with `$`.
+ * Whether a topic matches a filter (MQTT 3.1.1, 4.7). `+` matches one level, `#` the rest including the parent level. A leading wildcard
+ * does not match topics that begin with `$`.
  */
 export function topicMatcher(filter: string): (topic: string) => boolean {
   if (filter === '#') return (topic) => !topic.startsWith('$');
@@ -224,7 +224,7 @@ export class Subscriptions<T> {
     if (place.shares?.size === 0) place.shares = null;
   }
 
-  /** MQTT 3.1.1, 4.7: wildcards do not match topics that begin with $. */
+  /** MQTT 3.1.1, 4.7: a leading wildcard does not match topics that begin with `$`. */
   private walk(node: Node<T>, levels: string[], depth: number, take: (place: Place<T>) => void): void {
     const hidden = depth === 0 && levels[0]!.startsWith('$');
     const rest = hidden ? undefined : node.children.get('#');

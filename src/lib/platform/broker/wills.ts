@@ -105,7 +105,7 @@ function isOutdated({ isOnline }: Core, { device, message }: Will): boolean {
   return device !== null && parseTopic(message.topic)?.channel === 'presence' && isOnline(device);
 }
 
-/** Withdraws the retained online message of a device that is offline and had no will. */
+/** Replaces the retained online message of a device that is offline and had no will by an offline message. */
 export async function settlePresence(core: Core, device: string): Promise<void> {
   const topic = topicOf(device, 'presence');
   const kept = core.state.retained.get(topic);

@@ -87,7 +87,7 @@ interface Common extends GuideParts {
   address: KafkaAddress;
 }
 
-/** Workers that read Kafka. They run in only one of the platform's processes. */
+/** Workers that read from Kafka and announce files there. They run in only one of the platform's processes. */
 function kafkaWorkers({
   publish,
   ...own

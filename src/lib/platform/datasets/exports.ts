@@ -77,7 +77,7 @@ export async function* csvExport(
   yield* out.end();
 }
 
-/** One JSON object per sample, with only the members that have a value. */
+/** One JSON object per sample. Fields without a value are left out. */
 export async function* ndjsonExport(
   fields: readonly string[],
   batches: AsyncIterable<Samples>,

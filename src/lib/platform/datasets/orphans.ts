@@ -77,7 +77,10 @@ export interface Reference {
   by: string;
 }
 
-/** Digests of all blobs that must exist: contents of versions, their uploaded form, and everything that manifests refer to. */
+/**
+ * Digests of all blobs that must exist: contents and original files of versions, artifacts of manifests, the guide's files, and patches to
+ * existing releases.
+ */
 export async function references(store: Store): Promise<Reference[]> {
   const models = await store
     .selectFrom('models')

@@ -177,7 +177,7 @@ export class Enrolment {
   }
 
   /**
-   * Gives the name to another board: the device gets a new id, and the previous board's report is deleted.
+   * Gives the name to another board: the device gets a new id, and the caller deletes the previous board's report.
    * @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_CSR_INVALID, AIOT_ALREADY_EXISTS (the board belongs to another device), AIOT_DEVICE_CHANGED
    */
   replace(name: string, { csr, mac, latest }: Replacement, who: string): Promise<Enrolled> {

@@ -521,7 +521,7 @@ function reasonOf(error: unknown): string {
   return `no response (${systemCode(cause) ?? systemCode(error) ?? 'unknown error'})`;
 }
 
-/** Delays between attempts, ms: a short outage is retried soon, a long one rarely. */
+/** Delays between attempts, ms: short at first, then longer in case of a long outage. */
 const waits = [5, 30, 120, 300, 900, 1800, 3600, 7200, 14_400].map((seconds) => seconds * 1000);
 
 /** Sending stops after this long without a success, ms. */

@@ -118,7 +118,7 @@ function named<Plugin extends object>(name: string, routes: Plugin): Plugin {
   return Object.assign(routes, { [Symbol.for('fastify.display-name')]: name });
 }
 
-/** Limits connections of unauthenticated clients: TLS starts only after a complete hello, and no address can take all places. */
+/** Limits connections of unauthenticated clients: TLS starts only after a complete hello, and no address can use all connections. */
 function guardConnections(server: Server, connections: Connections): void {
   connections.guard(server);
   server.prependListener('connection', (socket: Socket) => void connections.admitHttp(socket));

@@ -100,7 +100,7 @@ function toldOf(error: unknown, request?: FastifyRequest): { told: AiotError; st
   return { told: failed, status: 500 };
 }
 
-/** The first problem found by a route's schema, converted back to a Zod issue as the type provider received it. */
+/** Describes the first problem that a route's schema found. It is converted back to the Zod issue that the type provider received. */
 function validationText(
   [first]: NonNullable<FastifyError['validation']>,
   part: string,

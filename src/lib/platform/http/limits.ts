@@ -44,7 +44,10 @@ export function limitServer(server: Server, connections: number): void {
   server.requestTimeout = 0;
 }
 
-/** Rejects requests that no honest client sends, before the body is read. */
+/**
+ * Rejects malformed heads before the body is read, and JSON that is nested too deeply or contains NUL. Disconnects clients that send too
+ * slowly.
+ */
 export function limitRequests(app: FastifyInstance, { bodyMs, pauseMs } = usualTimes): void {
   app.removeContentTypeParser('text/plain');
   const parse = app.getDefaultJsonParser('error', 'error');
@@ -114,7 +117,7 @@ function invalid(message: string): AiotError {
   return new AiotError('AIOT_REQUEST_INVALID', message);
 }
 
-/** Headers of every response: no type sniffing, framing or caching, and no access from other origins (no CORS). */
+/** Default headers of every response: no type sniffing, framing or caching, and no access from other origins (no CORS). */
 export function addSafetyHeaders(app: FastifyInstance): void {
   app.addHook('onSend', async (_request, reply) => {
     reply.header('x-content-type-options', 'nosniff');

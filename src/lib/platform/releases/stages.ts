@@ -190,7 +190,7 @@ export class Removal {
     });
   }
 
-  /** Deletes released blobs, unless a version refers to them again or is about to. Returns the deleted ones. */
+  /** Deletes the blobs in `doomedBlobs`, unless something refers to them again or is about to. Returns the deleted ones. */
   async sweep(): Promise<string[]> {
     const { store, blobs } = this.parts;
     const doomed = await store.selectFrom('doomedBlobs').select('digest').execute();

@@ -48,7 +48,8 @@ export async function openStore(path: string): Promise<Store> {
 /**
  * Opens (or creates) the state: SQLite in WAL mode, in which each commit is synced to disk before it returns. libsql implements
  * better-sqlite3's API, so kysely's own dialect works with it. It is synchronous, and a commit blocks for one fsync. An existing database
- * is checked: at once, or in the background if it is larger than `atOnce` bytes; writes are rejected until then.
+ * is checked at once. If it is larger than `atOnce` bytes and needs no migration, it is checked in the background, and writes are rejected
+ * until then.
  * @throws AIOT_FILE_MALFORMED if the file is not a database, is damaged, or is from a newer aiot; AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL
  */
 export async function openChecked(

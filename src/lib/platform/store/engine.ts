@@ -57,8 +57,9 @@ export interface Changes {
    */
   on(what: Changed, listener: () => void): () => void;
   /**
-   * Returns a function that calls `take` with the names of devices changed since its last call, including at least all visible changes.
-   * Observing a device is not a change. If `take` fails, the names are passed again the next time.
+   * Returns a function that calls `take` with the names of the devices that any process has changed since its last call. No committed
+   * change is missed, but a name may be repeated. That a device was seen is not a change. If `take` fails, the names are passed again the
+   * next time.
    */
   followDevices(): FollowDevices;
 }

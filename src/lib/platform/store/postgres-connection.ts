@@ -161,8 +161,7 @@ const refusing = /^(?:28|3D|42501)/;
 const unstorable = new Set(['22021', '22P05']);
 
 /**
- * Converts a `pg` error into one that a caller can act on: `endpoint` is displayed, and contains no password. Errors unrelated to the connection are
- * unchanged.
+ * Converts a `pg` error into one that a caller can act on: `endpoint` is displayed, and contains no password. Other errors are unchanged.
  */
 export function databaseError(error: unknown, endpoint: string): unknown {
   if (error instanceof AiotError || !(error instanceof Error)) return error;

@@ -110,8 +110,8 @@ export const lockClass = Buffer.from('aiot').readInt32BE();
  * after the commit is visible. Source: Programming with advisory locks, 13.3.5; a trigger before a statement runs before its defaults are
  * computed, 39.1.
  *
- * Devices: changed rows and their transactions, so that other processes can query changes they have not seen. Observing a device is not a
- * change for them.
+ * Devices: changed rows and their transactions, so that other processes can query changes they have not seen. That a device was seen is not
+ * a change.
  */
 const sharing = `
   CREATE TABLE IF NOT EXISTS "deviceChanges" (

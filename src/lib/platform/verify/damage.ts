@@ -29,7 +29,7 @@ export class Damages {
 
   constructor(private readonly parts: Parts) {}
 
-  /** Findings of the same part, place, stream and device replace earlier ones. Never throws, so that a check continues. */
+  /** Records findings. They replace earlier ones of the same part, place, stream and device. Never throws, so that a check continues. */
   async note(findings: readonly Finding[]): Promise<void> {
     if (findings.length === 0) return;
     try {
