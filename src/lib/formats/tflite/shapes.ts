@@ -242,7 +242,6 @@ export interface SliceAxis {
  * @returns undefined if a stride is 0 or beyond ±2^30, or if a shrunk axis has a negative stride or no such element; TensorFlow selects
  *   no element then
  */
- */
 export function sliceAxes(
   shape: readonly number[],
   [begin, end, strides]: readonly [ArrayLike<number>, ArrayLike<number>, ArrayLike<number>],
