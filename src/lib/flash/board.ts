@@ -9,7 +9,7 @@ import { md5Of, offsetOf, piecesOf, resolvePlace } from './plan/pieces.js';
 import { readBoardTable } from './plan/plan.js';
 import { choosePort } from './port/list.js';
 
-/** Opens a board; replaced in tests. */
+/** Opens a board. Tests replace it. */
 export type OpenBoard = (port: string, options: LoaderOptions) => Promise<Loader>;
 
 export interface BoardAt {
@@ -29,7 +29,7 @@ export async function withBoard<T>(at: BoardAt, work: (loader: Loader) => Promis
   try {
     done = await work(loader);
   } catch (error) {
-    // An error of `end` is ignored, because the original error is the one to report.
+    // An error of `end` is ignored, because the original error must be reported.
     await loader.end().catch(() => {});
     throw error;
   }
@@ -198,15 +198,15 @@ export const boardErasedSchema = z.object({
 export type BoardErased = z.infer<typeof boardErasedSchema>;
 
 /**
- * Erases a board's flash, or whole sectors of it. On a chip with secure boot or flash encryption the bootloader cannot be
- * rewritten over the cable, so erasing it is refused.
+ * Erases a board's flash, or whole sectors of it. On a chip with secure boot or flash encryption, the bootloader cannot be rewritten over
+ * the cable, so a request to erase it is rejected.
  * @throws AIOT_FLASH_REFUSED, AIOT_USAGE, AIOT_FLASH_WRITE, AIOT_CHIP_*, AIOT_SERIAL_*
  */
 export async function eraseBoard(
   request: BoardRequest &
     Partial<PlaceWords> & {
       force: boolean;
-      /** Called before the board is touched; may throw to cancel. */
+      /** Called before the board is accessed; may throw to cancel. */
       agree?: (port: string) => Promise<void>;
     },
 ): Promise<BoardErased> {
@@ -266,7 +266,9 @@ function checkPlace({ place, length }: PlaceWords): void {
   }
 }
 
-/** @throws AIOT_USAGE for a label that is not in the board's table, AIOT_FLASH_READ if the flash size is unknown */
+/**
+ * The range on this board. @throws AIOT_USAGE for a label that is not in the board's table, AIOT_FLASH_READ if the flash size is unknown
+ */
 async function findPlace(
   loader: Loader,
   { place, length }: PlaceWords,

@@ -7,7 +7,7 @@ import { holdersOf } from './port/list.js';
 
 interface ConnectFacts {
   line: SerialLine;
-  /** Bytes from the chip that are not part of an answer. */
+  /** Bytes from the chip that do not belong to an answer. */
   heard: Uint8Array;
   /** Whether our own packets were echoed. */
   echoed: boolean;
@@ -15,7 +15,7 @@ interface ConnectFacts {
   reset: boolean;
 }
 
-/** Explains why no chip answered, from the most informative evidence received. */
+/** Explains why no chip answered, based on the most informative evidence received. */
 export async function whyNotConnected(facts: ConnectFacts): Promise<AiotError> {
   const { line, heard, reset } = facts;
   const told = whatChipSays(line.address, heard) ?? whatBootModeSays(facts);
@@ -65,7 +65,7 @@ function whatBootModeSays({ line, heard, reset }: ConnectFacts): AiotError | nul
   return new AiotError('AIOT_CHIP_BOOT_MODE', message, at);
 }
 
-/** An error that the chip itself reported, at any stage of the work; null if there is none. */
+/** The error for a problem that the chip itself reported, at any stage of the work; null if it reported none. */
 function whatChipSays(address: string, heard: Uint8Array): AiotError | null {
   const boot: BootText = readBootText(heard);
   const at = { endpoint: address, retryable: true };
@@ -92,7 +92,7 @@ interface WorkFacts {
   address: string;
   /** The current operation: `writing app.bin at 0x10000`. */
   doing: string;
-  /** Bytes from the chip since the operation began that are not part of an answer. */
+  /** Bytes that the chip has sent since the operation began and that do not belong to an answer. */
   heard: Uint8Array;
   /** Whether the loader still answers a greeting. */
   alive: boolean;
@@ -100,7 +100,7 @@ interface WorkFacts {
   restarted?: boolean;
 }
 
-/** Error numbers of the ROM and the stub for corrupted data. */
+/** Error numbers with which the ROM and the stub report corrupted data. */
 const corrupted = new Set([0x05, 0x07, 0x0b, 0x0c, 0xc0, 0xc1, 0xc2, 0xc6, 0xc7, 0xc8, 0xc9]);
 
 const notRead = new Set([0x09, 0x0a]);
@@ -152,7 +152,7 @@ function whyRefused(refusal: Refusal, { address, doing }: WorkFacts): AiotError 
 
 /** Serial output of a chip outside of answers: the ROM's boot text, a crash, or a program's output. */
 export interface BootText {
-  /** The strapping pins as read by the ROM at its last start: `boot:0x13 (SPI_FAST_FLASH_BOOT)`. */
+  /** The strapping pins as the ROM read them at its last start: `boot:0x13 (SPI_FAST_FLASH_BOOT)`. */
   mode: { value: number; name: string; download: boolean } | null;
   /** Cause of the chip's last reset: `RTCWDT_BROWN_OUT_RESET`. */
   reset: string | null;
@@ -190,7 +190,7 @@ export function readBootText(bytes: Uint8Array): BootText {
 
 const isDownload = (name: string) => /DOWNLOAD|UART\d?_BOOT/.test(name);
 
-/** Whether the bytes are readable text, that is, nearly all printable. Noise or a wrong speed produces other bytes. */
+/** Whether the bytes are text, that is, nearly all of them are printable. Noise or a wrong speed produces other bytes. */
 export function isReadable(bytes: Uint8Array): boolean {
   if (bytes.length < 4) return false;
   let printable = 0;
@@ -201,7 +201,7 @@ export function isReadable(bytes: Uint8Array): boolean {
   return printable >= 0.9 * bytes.length;
 }
 
-/** The end of a text, for a message: one line without control characters, at most 60 characters. */
+/** The end of a text for a message: one line of at most 60 characters, without control characters. */
 export function lastWords(bytes: Uint8Array): string {
   const text = Buffer.from(bytes).toString('latin1');
   const line = text.split(/[\r\n]+/).findLast((row) => row.trim() !== '') ?? '';

@@ -1,6 +1,6 @@
 /**
  * Access to a board by cable: serial lines, the chip's ROM loader, the write plan and the monitor, and a simulated chip to test them
- * with. Creates no identities.
+ * with. Identities are created elsewhere.
  */
 export {
   type BoardErased,

@@ -194,8 +194,8 @@ function deltaFailed(
 }
 
 /**
- * Whether a device may accept a manifest whose signatures are valid. The order is that of docs/reference/protocol.md; returns the first
- * failed check, or null = accepted.
+ * Decides whether a device may accept a manifest whose signatures are valid. Returns the first failed check in the order of
+ * docs/reference/protocol.md, or null if the manifest is accepted.
  * @param now ms since 1970, or null without a clock. The newest signed time seen is used if it is later, because a clock behind it is
  *   wrong.
  */

@@ -24,7 +24,7 @@ const segmentSchema = z.object({
 export const imageInfoSchema = z.object({
   file: z.string(),
   format: z.enum(['image', 'hex', 'uf2']),
-  /** Offset of the image in the file; for HEX and UF2, its address. */
+  /** Offset of the image in the file; for HEX and UF2, its address in flash. */
   offset: z.int(),
   /** Size of the image with its hash, without trailing bytes. */
   bytes: z.int(),
@@ -39,7 +39,7 @@ export const imageInfoSchema = z.object({
   revisions: z.object({ minimum: z.string().nullable(), maximum: z.string().nullable() }),
   segments: z.array(segmentSchema),
   checksum: z.int(),
-  /** The verified SHA-256 at the end of the image; null = none is appended. */
+  /** The verified SHA-256 at the end of the image; null = the image has none. */
   hash: z.string().nullable(),
   app: z
     .object({
@@ -58,7 +58,7 @@ export const imageInfoSchema = z.object({
 export type ImageInfo = z.output<typeof imageInfoSchema>;
 
 /**
- * Reads and checks the image in a file: a .bin, an image within a merged file or flash (at `offset`), a HEX or UF2 file.
+ * Reads and checks the image in a file: a .bin, a HEX or a UF2 file, or a larger file that contains the image at `offset`.
  * @throws AIOT_IMAGE_MALFORMED (with the offset and the reason), AIOT_USAGE, AIOT_FILE_NOT_FOUND
  */
 export async function imageInfo(file: string, offset?: number): Promise<ImageInfo> {
@@ -86,7 +86,9 @@ export function describe(file: string, format: FileFormat, { offset, data }: Byt
   };
 }
 
-/** The bytes from `offset` on; without an offset, the only region that starts like an image, or the first region if none does. */
+/**
+ * The bytes from `offset` on. Without an offset, those of the only region that starts like an image, or of the first region if none does.
+ */
 function imageAt(regions: readonly ByteRegion[], offset: number | undefined, file: string): ByteRegion {
   if (offset !== undefined) {
     const holds = ({ offset: start, data }: ByteRegion) => offset >= start && offset < start + data.length;
@@ -114,7 +116,7 @@ function imageAt(regions: readonly ByteRegion[], offset: number | undefined, fil
 /** Usual offsets of bootloaders and apps in a flash dump. */
 const usual = [0x1000, 0x2000, 0x10000];
 
-/** @throws AIOT_USAGE if the file does not start with an image but has one at a usual offset */
+/** Suggests an offset for a file that has no image at its start but one at a usual offset. @throws AIOT_USAGE */
 function hintAt({ data }: ByteRegion, file: string): void {
   const found = usual.filter((offset) => looksLike(data.subarray(offset)) !== null);
   if (found.length === 0) return;
@@ -129,7 +131,7 @@ function hintAt({ data }: ByteRegion, file: string): void {
 
 export interface CreateOptions extends ElfImageOptions {
   elf: string;
-  /** Output file; default: next to the ELF, with `.bin`. */
+  /** Output file; default: a file with the extension `.bin` next to the ELF. */
   out?: string;
 }
 

@@ -41,10 +41,10 @@ const usageSchema = z.object({
 /** Contents of a flash range. */
 const partSchema = z.object({
   offset: z.int(),
-  /** The partition's label; without a table entry, a description. */
+  /** The partition's label. If the table has no such partition, a description. */
   name: z.string(),
   what: z.string(),
-  /** Size of the contents, without padding. */
+  /** Size of the contents without padding, bytes. */
   bytes: z.int(),
   problem: z.string().nullable(),
 });
@@ -55,13 +55,13 @@ export const inspectedSchema = z.object({
   bytes: z.int(),
   /** SHA-256 of the whole file, 64 hex digits. */
   sha256: z.string(),
-  /** Memory use: flash occupied; RAM as far as the file shows it (for an image, without zero-initialized data). */
+  /** Memory use: occupied flash, and RAM as far as the file shows it (for an image, without zero-initialized data). */
   use: z.object({ flash: z.int(), ram: z.int() }).nullable(),
-  /** Signatures of the file; null = not signed. */
+  /** Signatures of the file; null = the file is not signed. */
   signed: z
     .object({
       scheme: z.enum(['secure-boot-v1', 'secure-boot-v2', 'release']),
-      /** Whether the hash in the signature matches the signed data; null = cannot be checked without the key. */
+      /** Whether the hash in the signature matches the signed data; null = it cannot be checked without the key. */
       hashRight: z.boolean().nullable(),
       keyids: z.array(z.string()),
     })
@@ -145,7 +145,7 @@ function tellImage(region: ByteRegion, format: FileFormat, file: string): Told {
   };
 }
 
-/** Identifies the contents of a HEX or UF2 file, which contains its own addresses: a single image or a whole flash. */
+/** Identifies the contents of a HEX or UF2 file, in which addresses are given: a single image or a whole flash. */
 function tellRegions(regions: readonly ByteRegion[], format: FileFormat, file: string): Told {
   const [only, ...more] = regions;
   if (only !== undefined && more.length === 0 && only.data[0] === 0xe9 && !isFlash(only.data))
@@ -163,7 +163,7 @@ function tellFlash(regions: readonly ByteRegion[], file: string): Told {
 }
 
 async function tellBundle(bytes: Uint8Array): Promise<Told> {
-  // Loaded on demand: its module is large, and other firmware does not need it.
+  // The module is loaded on demand, because it is large and only bundles need it.
   const { describeBundle } = await import('../../model/bundle/pack.js');
   const { keyids, ...bundle } = describeBundle(bytes);
   const signed = keyids.length > 0 ? { scheme: 'release' as const, hashRight: null, keyids } : null;
@@ -171,8 +171,8 @@ async function tellBundle(bytes: Uint8Array): Promise<Told> {
 }
 
 /**
- * Whether this is a whole flash: it has a partition table at the usual offset, or no image at its start but images where the chips look
- * for them.
+ * Whether this is a whole flash: there is a partition table at the usual offset, or there is no image at the start but there are images
+ * where the chips look for them.
  */
 function isFlash(bytes: Uint8Array): boolean {
   if (looksLikeTable(bytes.subarray(partitionTableOffset))) return true;
@@ -192,7 +192,7 @@ function latin1(bytes: Uint8Array, from: number, to: number): string {
   return Buffer.from(bytes.subarray(from, to)).toString('latin1');
 }
 
-/** Offsets where a chip's ROM or a default table expects images, with their names. */
+/** Offsets at which a chip's ROM or a default table expects images, with their names. */
 const places: readonly [offset: number, name: string][] = [
   [0x0, 'bootloader'],
   [0x1000, 'bootloader'],
@@ -200,7 +200,7 @@ const places: readonly [offset: number, name: string][] = [
   [0x10000, 'app'],
 ];
 
-/** All recognized contents of a flash: table, images, settings. Damaged parts are listed with their problem. */
+/** All recognized contents of a flash: table, images, settings. Damaged parts are listed with a description of the problem. */
 function flashParts(
   regions: readonly ByteRegion[],
   file: string,
@@ -249,8 +249,8 @@ function nvsIn(data: Uint8Array) {
 }
 
 /**
- * The part for a file that is only otadata, such as the erased `ota_data_initial.bin` from an ESP-IDF build. Null for any other file. Such
- * a file does not reveal the number of slots.
+ * The part for a file that contains only otadata, such as the erased `ota_data_initial.bin` from an ESP-IDF build. Null for any other
+ * file. Such a file does not show the number of slots.
  */
 function otadataPart(data: Uint8Array): FlashPart | null {
   if (data.length !== otadataBytes) return null;
@@ -303,19 +303,19 @@ function padded(bytes: Uint8Array): Uint8Array {
   return whole;
 }
 
-/** A signature after an ESP32 app: its kind, and whether the hash in it is the image's. The key is not checked. */
+/** A signature after an ESP32 app: its kind, and whether the hash in it is that of the image. The key is not checked. */
 interface ImageSignature {
   scheme: 'secure-boot-v1' | 'secure-boot-v2';
-  /** Version 2 contains the SHA-256 of the signed data; version 1 cannot be checked without the key. */
+  /** A version 2 signature contains the SHA-256 of the signed data. A version 1 signature cannot be checked without the key. */
   hashRight: boolean | null;
 }
 
 const sector = 0x1000;
 
-/** Magic, version, and offset of the SHA-256. Source: ESP-IDF, "Secure Boot v2", signature block format. */
+/** Format of a version 2 block: magic, version, and offset of the SHA-256. Source: ESP-IDF, "Secure Boot v2", signature block format. */
 const block = { magic: 0xe7, version: 2, hashAt: 4, hashBytes: 32 };
 
-/** Version 1: a version field of 0 and 64 bytes of ECDSA directly after the image. */
+/** Format of version 1: a version field of 0 and 64 bytes of ECDSA directly after the image. */
 const first = { bytes: 68, signatureBytes: 64 };
 
 /** The signature after the image at the start of these bytes; null = none. */
@@ -333,7 +333,7 @@ function imageSignature(bytes: Uint8Array, image: Pick<EspImage, 'length'>): Ima
   return signed ? { scheme: 'secure-boot-v1', hashRight: null } : null;
 }
 
-/** Whether the bytes are neither padding nor erased flash: a signature has many different bytes. */
+/** Whether the bytes are neither padding nor erased flash. A signature has many different bytes. */
 function mixed(bytes: Uint8Array): boolean {
   return new Set(bytes).size > 16;
 }

@@ -17,12 +17,12 @@ export const mergeFormats = ['raw', 'hex', 'uf2'] as const;
 export type MergeFormat = (typeof mergeFormats)[number];
 
 export interface MergeInput {
-  /** Input files: raw ones as `FILE@OFFSET`, HEX and UF2 files without an offset. */
+  /** Input files: raw files as `FILE@OFFSET`, HEX and UF2 files without an offset. */
   words: readonly string[];
   out: string;
-  /** Format of the output; default: by the name of `out`. */
+  /** Format of the output; default: according to the extension of `out`. */
   format?: MergeFormat;
-  /** Chip of the output; default: the chip of the input files. */
+  /** Chip that the output is for; default: that of the input files. */
   chip?: ChipName;
   /** Flash offset of a raw file's first byte. */
   start?: number;
@@ -36,7 +36,7 @@ export const mergedSchema = z.object({
   file: z.string(),
   format: z.enum(mergeFormats),
   bytes: z.int(),
-  /** Offset at which a raw file must be written; null = the file contains its addresses. */
+  /** Offset at which a raw file must be written; null = the file contains its own addresses. */
   offset: z.int().nullable(),
   chip: z.enum(chipNames).nullable(),
   regions: z.array(z.object({ name: z.string(), offset: z.int(), bytes: z.int(), md5: z.string() })),
@@ -144,7 +144,7 @@ interface Read {
 }
 
 /**
- * Reads `FILE@OFFSET` words and HEX or UF2 files as regions, and determines the chip they are for (null = unknown).
+ * Reads files given as `FILE@OFFSET`, and HEX or UF2 files, as regions. Determines the chip that they are for (null = unknown).
  * @throws AIOT_USAGE (missing offset, unknown chip, several chips, overlaps), AIOT_IMAGE_MALFORMED, AIOT_FILE_NOT_FOUND
  */
 async function readAll(

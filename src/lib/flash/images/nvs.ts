@@ -19,10 +19,10 @@ export const nvsMadeSchema = z.object({
   version,
   namespaces: z.int(),
   entries: z.int(),
-  /** Pages of 4096 bytes: in use, and in total. */
+  /** Number of pages (4096 bytes each) that are used, and of all pages. */
   pages: z.object({ used: z.int(), total: z.int() }),
   encrypted: z.boolean(),
-  /** File of the nvs_keys partition created with it; null = not encrypted. */
+  /** File of the nvs_keys partition that was created as well; null = not encrypted. */
   keys: z.string().nullable(),
 });
 
@@ -32,7 +32,7 @@ export type NvsMade = z.output<typeof nvsMadeSchema>;
 export const nvsReadSchema = z.object({
   file: z.string(),
   bytes: z.int(),
-  /** Version of the page format; null = nothing was ever written. */
+  /** Version of the page format; null = nothing has ever been written. */
   version: version.nullable(),
   encrypted: z.boolean(),
   pages: z.array(
@@ -52,15 +52,15 @@ export const nvsReadSchema = z.object({
       namespace: z.string(),
       key: z.string(),
       type: z.enum(['u8', 'i8', 'u16', 'i16', 'u32', 'i32', 'u64', 'i64', 'string', 'blob']),
-      /** Value of the entry. 64-bit numbers are decimal text, because a JSON number cannot represent them; a blob is base64. */
+      /** Value of the entry. A 64-bit number is decimal text, because a JSON number cannot represent it; a blob is base64. */
       value: z.union([z.number(), z.string()]),
-      /** Size of the value; for a string without its NUL. */
+      /** Size of the value, bytes; for a string, without its NUL. */
       bytes: z.int(),
     }),
   ),
-  /** The damaged parts, found with --salvage. */
+  /** The damaged parts that were found with --salvage. */
   problems: z.array(z.object({ offset: z.int(), reason: z.string() })),
-  /** CSV file that was written; null = none. */
+  /** CSV file that was written; null = no file. */
   out: z.string().nullable(),
 });
 
@@ -75,16 +75,16 @@ export interface CreateNvsOptions {
   /** Size of the partition, bytes. */
   size: number;
   version: NvsVersion;
-  /** The nvs_keys partition file to encrypt with. */
+  /** File of the nvs_keys partition with the keys for encryption. */
   keys?: string;
   /** Output file for new keys. */
   newKeys?: string;
 }
 
 /**
- * Builds an NVS partition from a CSV file. Files named in rows are searched for next to the CSV, then in the working folder.
+ * Builds an NVS partition from a CSV file. Files that its rows refer to are searched for next to the CSV, then in the working folder.
  * @throws AIOT_FILE_MALFORMED (the CSV or the keys), AIOT_NVS_UNFIT, AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT, AIOT_FILE_NOT_WRITABLE,
- * AIOT_USAGE (the key file already exists)
+ *   AIOT_USAGE (the key file already exists)
  */
 export async function createNvs(options: CreateNvsOptions): Promise<NvsMade> {
   const { csv, out, size, version, newKeys } = options;
@@ -135,15 +135,18 @@ async function keysFor({ keys, newKeys, out }: CreateNvsOptions): Promise<Uint8A
 
 export interface ReadNvsOptions {
   file: string;
-  /** The nvs_keys partition file for an encrypted NVS. */
+  /** File of the nvs_keys partition, for an encrypted NVS. */
   keys?: string;
-  /** Reads as much as possible from a damaged partition. */
+  /** Whether to read as much as possible of a damaged partition. */
   salvage: boolean;
   /** Output CSV file for the values. */
   out?: string;
 }
 
-/** @throws AIOT_FILE_MALFORMED with the offset and the reason, AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_WRITABLE */
+/**
+ * Reads the values of an NVS partition in a file. @throws AIOT_FILE_MALFORMED with the offset and the reason, AIOT_FILE_NOT_FOUND,
+ * AIOT_FILE_NOT_WRITABLE
+ */
 export async function readNvsFile({ file, keys, salvage, out }: ReadNvsOptions): Promise<NvsRead> {
   const stored = await readBytes(file);
   refuseCsv(file, stored);

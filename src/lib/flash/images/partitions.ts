@@ -25,7 +25,7 @@ export const partitionsSchema = z.object({
   file: z.string(),
   /** Offset of the table itself in flash. */
   offset: z.int(),
-  /** Whether it ends with a row that contains the MD5 of the others. */
+  /** Whether it ends with a row that contains the MD5 of the other rows. */
   md5: z.boolean(),
   partitions: z.array(
     z.object({
@@ -38,7 +38,7 @@ export const partitionsSchema = z.object({
       readonly: z.boolean(),
     }),
   ),
-  /** End of the last partition: the minimum flash size, bytes. */
+  /** End of the last partition, which is the minimum flash size, bytes. */
   end: z.int(),
   /** Problems of a table that was read: rows that overlap, are misaligned or do not fit. */
   problems: z.array(z.string()),
@@ -56,7 +56,7 @@ export interface CreatePartitionsOptions {
   md5: boolean;
 }
 
-/** @throws AIOT_FILE_MALFORMED with file and line, AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT */
+/** Builds a partition table from a CSV file. @throws AIOT_FILE_MALFORMED with file and line, AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT */
 export async function createPartitions(options: CreatePartitionsOptions): Promise<Partitions> {
   const { csv, out, tableOffset = partitionTableOffset, flashBytes, md5 } = options;
   const parsed = parsePartitionsCsv(await readText(csv), {
@@ -72,14 +72,17 @@ export async function createPartitions(options: CreatePartitionsOptions): Promis
 
 export interface ReadPartitionsOptions {
   file: string;
-  /** Offset of the table in flash (default 0x8000); a longer file is treated as an image of a whole flash. */
+  /** Offset of the table in flash (default 0x8000). A file that is longer than a table is treated as an image of a whole flash. */
   tableOffset?: number;
   flashBytes?: number;
   /** Output CSV file. */
   out?: string;
 }
 
-/** @throws AIOT_FILE_MALFORMED with the offset and the reason, AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_WRITABLE */
+/**
+ * Reads a partition table from a file. @throws AIOT_FILE_MALFORMED with the offset and the reason, AIOT_FILE_NOT_FOUND,
+ * AIOT_FILE_NOT_WRITABLE
+ */
 export async function readPartitions(options: ReadPartitionsOptions): Promise<Partitions> {
   const { file, tableOffset = partitionTableOffset, flashBytes = null, out } = options;
   const bytes = await readBytes(file);
@@ -91,7 +94,7 @@ export async function readPartitions(options: ReadPartitionsOptions): Promise<Pa
   return described(file, table, tableOffset, { problems, out: out ?? null });
 }
 
-/** Parses a table that was already read. @throws AIOT_FILE_MALFORMED with the offset and the reason */
+/** Parses a table from bytes. @throws AIOT_FILE_MALFORMED with the offset and the reason */
 export function tableOf(bytes: Uint8Array, file: string): Partitions {
   const table = readPartitionTable(bytes);
   const problems = partitionProblems(table, null, partitionTableOffset);
@@ -122,9 +125,9 @@ function described(
 /** The app slot that a board starts. */
 export const otadataSchema = z.object({
   file: z.string(),
-  /** Number of app slots used for decoding. */
+  /** Number of app slots with which otadata was decoded. */
   slots: z.int(),
-  /** Number of the active slot, from 0. Null = otadata selects none: the factory app is started, or slot 0 if there is none. */
+  /** Number of the active slot, from 0. Null = otadata selects none, so the factory app is started, or slot 0 if there is none. */
   active: z.int().nullable(),
   /** One entry per sector of otadata; null = the sector is blank. */
   entries: z.array(
@@ -146,10 +149,13 @@ export interface CreateOtadataOptions {
   from?: string;
 }
 
-/** @throws AIOT_USAGE (no such slot), AIOT_FILE_MALFORMED, AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_WRITABLE */
+/**
+ * Creates otadata that selects a slot. @throws AIOT_USAGE (no such slot), AIOT_FILE_MALFORMED, AIOT_FILE_NOT_FOUND,
+ * AIOT_FILE_NOT_WRITABLE
+ */
 export async function createOtadata(options: CreateOtadataOptions): Promise<OtadataShown> {
   const { out, slot, slots, state, from } = options;
-  // If the output replaces the input file, the slot is switched in place.
+  // The output may replace the input file; the slot is then switched in place.
   const bytes =
     from === undefined
       ? firstOtadata(slot, slots, state)
@@ -158,7 +164,7 @@ export async function createOtadata(options: CreateOtadataOptions): Promise<Otad
   return describedOtadata(out, bytes, slots);
 }
 
-/** @throws AIOT_FILE_MALFORMED with the offset and the reason, AIOT_FILE_NOT_FOUND */
+/** Reads otadata from a file. @throws AIOT_FILE_MALFORMED with the offset and the reason, AIOT_FILE_NOT_FOUND */
 export async function readOtadataFile(file: string, slots: number): Promise<OtadataShown> {
   return describedOtadata(file, await readBytes(file), slots);
 }

@@ -2,8 +2,8 @@ import { hex } from '../../core/figures.js';
 import { isGreetingAnswer, NoAnswer, syncRequest, type Wire } from './wire.js';
 
 /**
- * Requests of the ROM loader and of the flasher stub. Source: Espressif, "Serial Protocol" in the documentation of esptool; the stub's
- * own requests begin at 0xd0.
+ * Requests of the ROM loader and of the flasher stub. Source: Espressif, "Serial Protocol" in the documentation of esptool. Requests that
+ * only the stub supports begin at 0xd0.
  */
 export const op = {
   flashBegin: 0x02,
@@ -57,16 +57,16 @@ export function block(payload: Uint8Array, sequence: number): Uint8Array {
   return data;
 }
 
-/** Limits for requests that a chip answers at once and that may be repeated. A lost answer then costs only a second. */
+/** Limits for requests that a chip answers at once and that may be repeated. A lost answer then takes only a second. */
 export const quick = { timeoutMs: 1000, tries: 4 } as const;
 
-/** Timeout for an operation on this many bytes of flash, at `secondsPerMB`, at least 3 s. */
+/** Timeout for an operation on this many bytes of flash, ms: at least 3 s. */
 export function flashTimeMs(bytes: number, secondsPerMB: number): number {
   return Math.max(3000, (secondsPerMB * bytes) / 1000);
 }
 
 interface Answer {
-  /** Value in the answer: the result of READ_REG; for every other ROM request a stale value. */
+  /** Value in the answer: the result of READ_REG. For every other ROM request, it is a stale value. */
   value: number;
   /** The answer's data, without the status. */
   data: Uint8Array;
@@ -80,7 +80,7 @@ interface Question {
   expect?: readonly number[];
   /** Time for the chip's work, ms; the transmission time is added. */
   timeoutMs?: number;
-  /** Number of attempts if the answer is lost or damaged. More than one is allowed only if repeating is harmless. */
+  /** Number of attempts if the answer is lost or damaged. More than one is allowed only if repeating the request is harmless. */
   tries?: number;
 }
 
@@ -90,7 +90,7 @@ export class Refusal extends Error {
     readonly op: number,
     /** A ROM's error number, or a stub's (0xc0 and above). */
     readonly status: number,
-    /** Whether the chip does not know the request. */
+    /** Whether the chip does not support the request. */
     readonly unsupported: boolean,
   ) {
     super(`request ${hex(op)} refused with ${hex(status)}`);
@@ -100,14 +100,14 @@ export class Refusal extends Error {
 
 const invalidMessage = 0x05;
 
-/** Status numbers that may mean that the packet arrived damaged, so repeating the request may help. */
+/** Status numbers that may mean that the packet was damaged on the way. Repeating the request may then help. */
 const damaged = new Set([invalidMessage, 0x07, 0xc0, 0xc1, 0xc3]);
 
 const notImplemented = new Set([0xc3, 0xff]);
 
 const defaultTimeoutMs = 3000;
 
-/** Timeout for the answer to a greeting that is sent after a request timed out. */
+/** Timeout for the answer to a greeting that is sent after a request timed out, ms. */
 const probeMs = 3000;
 
 const probes = 2;
@@ -115,28 +115,28 @@ const probes = 2;
 const greetings = { times: 5, timeoutMs: 1000 };
 
 /**
- * Number of late or lost answers after which the line is given up, because each of them takes seconds. Enough timely answers in between
- * reset the count.
+ * Number of late or lost answers after which the line is considered unusable, because each of them takes seconds. Enough timely answers
+ * in between reset the count.
  */
 const lateInARow = 4;
 
 const answersThatForgive = 20;
 
 /**
- * Sends one request at a time and returns its answer. Handles these quirks, all measured on mask ROMs. Answers to earlier requests are
- * skipped. A ROM answers an unknown request with the op of the previous one (eight times after SYNC). If the first byte of a ROM's status
- * is 0, its other bytes are stale.
+ * Sends one request at a time and returns its answer. Answers to earlier requests are skipped. Handles these quirks of mask ROMs, which
+ * were measured: a ROM answers an unknown request with the op of the previous one (eight times after SYNC). If the first byte of a ROM's
+ * status is 0, its other bytes are stale.
  *
  * An answer does not show which of two requests with the same op it belongs to, and may be seconds late (a loaded emulator, a network).
- * However, answers arrive in the order of the requests. Therefore, no request is repeated or followed by another until a greeting sent
- * after it has been answered. By then, the late answer has arrived or never will.
+ * However, answers arrive in the order of the requests. After a missing answer, therefore, no request is sent until a greeting has been
+ * answered. By then, the late answer has arrived or never will.
  */
 export class Exchange {
-  /** Whether answers to earlier requests may still come. */
+  /** Whether answers to earlier requests may still arrive. */
   private unsure = false;
   /** Number of greetings sent after the pending request. */
   private probed = 0;
-  /** Number of late answers, and of answers in time since the last late one. */
+  /** Number of late answers, and of timely answers since the last late one. */
   private late = 0;
   private answered = 0;
 
@@ -160,8 +160,8 @@ export class Exchange {
   }
 
   /**
-   * Sends greetings until one is answered, and discards everything still in transit: afterwards no answer to an earlier request can
-   * arrive.
+   * Sends greetings until one is answered, and discards everything that is still in transit. Afterwards, no answer to an earlier request
+   * can arrive.
    * @returns which loader answered, or null if none did
    */
   async comeIntoStep({ times, timeoutMs } = greetings): Promise<'rom' | 'stub' | null> {
@@ -170,7 +170,7 @@ export class Exchange {
       const by = await sync(wire, timeoutMs);
       if (!by) continue;
       await wire.drain(50, 3000);
-      // If only earlier greetings were answered, a long silence shows that no further answers are in transit.
+      // If the answers may all belong to earlier greetings, a long silence shows that no more are in transit.
       if (wire.greetingsOwed >= answersOfOne * (i + 1)) await this.silence();
       this.unsure = false;
       return by;
@@ -185,7 +185,7 @@ export class Exchange {
     this.wire.greetingsOwed = Math.min(this.wire.greetingsOwed, answersOfOne * this.probed);
   }
 
-  /** @returns null if the answer is certainly lost: the request may then be repeated, if that is harmless */
+  /** Sends a request once. @returns null if the answer is certainly lost; the request may then be repeated, if that is harmless */
   private async once(question: Question): Promise<Answer | null> {
     const { wire } = this;
     const { op, data, checksum, timeoutMs, tries = 1 } = question;
@@ -213,7 +213,7 @@ export class Exchange {
     });
   }
 
-  /** Sends greetings after a request whose answer is late: the next packet shows whether the answer is late or lost. */
+  /** Sends greetings after a request whose answer is late. The next packet shows whether the answer is late or lost. */
   private async probe(question: Question, times: number, silent: () => never): Promise<Answer | null> {
     const { wire } = this;
     const heard = { greetings: 0, earlier: wire.greetingsOwed };
@@ -238,7 +238,7 @@ export class Exchange {
     this.wire.greetingsOwed = 0;
   }
 
-  /** Whether to wait for another late answer. */
+  /** Whether waiting for another late answer is worthwhile. */
   private isWorthMore(): boolean {
     if (this.answered >= answersThatForgive) this.late = 0;
     this.answered = 0;
@@ -246,7 +246,8 @@ export class Exchange {
   }
 
   /**
-   * @param heard number of answers to greetings so far, and of those that may still arrive for greetings sent before the request
+   * Waits for the answer. @param heard number of answers to greetings so far, and of those that may still arrive for greetings sent
+   * before the request
    * @returns the answer, null if a later greeting was answered instead, undefined at the timeout
    */
   private async within(
@@ -280,7 +281,7 @@ export class Exchange {
     const body = packet.subarray(8);
     if (packet[1] !== asked) {
       if (packet[1] === undefined || !isUnknownRequest(asked, body)) return null;
-      // A ROM repeats this answer up to eight times; `unsure` remains set, because more may follow.
+      // A ROM repeats this answer up to eight times. `unsure` remains set, because more answers may follow.
       await this.wire.drain(200, 1000);
       throw new Refusal(asked, invalidMessage, !knownToAll.has(asked));
     }
@@ -299,14 +300,14 @@ export class Exchange {
 
 const isStatus = (body: Uint8Array) => body.length === 2 || body.length === 4;
 
-/** Whether an error under another op means that a ROM does not know the request. Any other packet under another op is a late answer. */
+/** Whether an error with another op means that a ROM does not support the request. Any other packet with another op is a late answer. */
 function isUnknownRequest(asked: number, body: Uint8Array): boolean {
   return asked !== op.sync && isStatus(body) && body[0] === 1 && body[1] === invalidMessage;
 }
 
 /**
- * Requests that every ROM knows, even in secure download mode (memory uploads are requested only outside of it). If one of them is answered
- * as unknown, it was damaged in transit.
+ * Requests that every ROM supports, even in secure download mode (memory uploads are requested only outside of it). If a ROM answers one
+ * of them as unknown, the request was damaged in transit.
  */
 const knownToAll: ReadonlySet<number> = new Set([
   op.flashBegin,
@@ -344,7 +345,7 @@ const request = Uint8Array.from([
   ...Array(32).fill(0x55),
 ]);
 
-/** Sends SYNC without waiting. @returns how many answers to it may arrive before one that certainly belongs to this SYNC */
+/** Sends SYNC without waiting. @returns the number of answers that may arrive before one that certainly belongs to this SYNC */
 async function sendSync(wire: Wire): Promise<number> {
   const earlier = wire.greetingsOwed;
   wire.greetingsOwed += answersOfOne;
@@ -353,7 +354,7 @@ async function sendSync(wire: Wire): Promise<number> {
 }
 
 /**
- * Sends one greeting. A ROM answers eight times, with the greeting's own bytes as value; a flasher stub with value 0.
+ * Sends one greeting. A ROM answers eight times, with the greeting's own bytes as value. A flasher stub answers with value 0.
  * @returns which loader answered, or null if none did
  */
 export async function sync(wire: Wire, timeoutMs: number): Promise<'rom' | 'stub' | null> {
@@ -363,7 +364,7 @@ export async function sync(wire: Wire, timeoutMs: number): Promise<'rom' | 'stub
   try {
     const deadline = wire.now() + timeoutMs + wire.timeOf(256);
     while (values.length < earlier + answersOfOne) {
-      // After the first answer the others follow at once. A lost one must not fail the greeting.
+      // After the first answer, the others follow at once. If one of them is lost, the greeting must not fail.
       const left = values.length > 0 ? 100 : deadline - wire.now();
       if (left <= 0) break;
       const packet = await wire.read(left);

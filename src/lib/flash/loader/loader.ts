@@ -113,7 +113,7 @@ export class ChipLoader implements Loader {
     return this.ended;
   }
 
-  /** Ends the session, also after a failure: an unresponsive chip must not keep the port open. */
+  /** Ends the session, also after a failure, because an unresponsive chip must not keep the port open. */
   private async finish(): Promise<void> {
     const { wire } = this.session;
     report(this.session, { stage: 'reset', region: null, done: 0, total: 0 });
@@ -121,7 +121,7 @@ export class ChipLoader implements Loader {
       wire.throwIfEnded();
       await leave(this.session);
     } catch {
-      // Errors are ignored, because the work is done or has already failed. If the chip cannot be reset here, the user resets it.
+      // Errors are ignored, because the work is done or has already failed. If the chip cannot be reset here, the user must reset it.
     } finally {
       wire.release();
       await wire.line.close();
@@ -132,7 +132,7 @@ export class ChipLoader implements Loader {
 const eraseSecondsPerMB = 40;
 const wholeChipMs = 120_000;
 
-/** Erases whole sectors. A ROM erases only at the start of a write, so a write is begun without sending data. */
+/** Erases whole sectors. A ROM erases only at the start of a write, so a write is started and no data is sent. */
 async function eraseRegion(session: Session, offset: number, length: number): Promise<void> {
   const { exchange, stub } = session;
   const timeoutMs = flashTimeMs(length, eraseSecondsPerMB);
@@ -149,7 +149,7 @@ async function eraseRegion(session: Session, offset: number, length: number): Pr
   await exchange.ask({ op: op.flashBegin, data, timeoutMs, tries: 3 });
 }
 
-/** Erases the whole flash: a stub with the flash's own command, a ROM region by region. */
+/** Erases the whole flash. A stub uses the flash's own command; with a ROM, it is erased region by region. */
 async function eraseAll(session: Session, progress: (done: number) => void): Promise<void> {
   const { exchange, stub, chip } = session;
   if (stub) {
@@ -164,7 +164,7 @@ async function eraseAll(session: Session, progress: (done: number) => void): Pro
   }
 }
 
-/** Interval of reports of elapsed time, ms: short enough to show progress, and long enough for log lines. */
+/** Interval between reports of elapsed time, ms. It is short enough to show progress, and long enough for log lines. */
 const everyMs = 3000;
 
 /** Runs `work`, and reports the elapsed seconds every few seconds. */
@@ -189,7 +189,7 @@ export async function withBeats<T>(
 }
 
 /**
- * Leaves the chip as requested: its program running, or the loader waiting at the speed that the next session starts with.
+ * Leaves the chip as requested: with its program running, or with the loader waiting at the speed at which the next session starts.
  * A chip that cannot be reset (no DTR and RTS) stays in the loader.
  */
 async function leave(session: Session): Promise<void> {
@@ -218,7 +218,10 @@ async function backToRomBaud({ wire, exchange, esptool, chip, stub }: Session): 
   await changeBaud(exchange, esptool, { baud: romBaud, stub, esp32: chip.chip === 'esp32' });
 }
 
-/** Ends an empty write with a request to reboot. A ROM reboots. The current stub only answers, because it does not implement this yet. */
+/**
+ * Ends an empty write with a request to reboot. A ROM reboots. The current stub only answers, because it does not implement the request
+ * yet.
+ */
 async function runProgram(session: Session): Promise<void> {
   const { exchange, stub } = session;
   const begin = { size: 0, blocks: 0, blockBytes: stub ? 0x4000 : 0x400, offset: 0 };
@@ -251,7 +254,7 @@ async function watchdogReset({ esptool, chip, wire }: Session): Promise<boolean>
   const { protect, config0, config1 } = watchdogs[chip.chip as keyof typeof watchdogs];
   await esptool.writeReg(protect, watchdogKey);
   await esptool.writeReg(config1, 2000);
-  // Enables the watchdog: its stage 0 resets the system, and the lower bits set the lengths of the reset pulses.
+  // Enables the watchdog. Its stage 0 resets the system, and the lower bits set the lengths of the reset pulses.
   await esptool.writeReg(config0, (1 << 31) | (5 << 28) | (1 << 8) | 2);
   await esptool.writeReg(protect, 0);
   await wire.pause(500);

@@ -12,8 +12,8 @@ import type { BeforeMode, ChipInfo, Loader, LoaderOptions } from './types.js';
 import { NoAnswer, Wire } from './wire.js';
 
 /**
- * Connects to the chip on a line, identifies it, and starts the flasher stub unless disabled. The speed is raised
- * when there is much to send or to read. Closes the line on failure.
+ * Connects to the chip on a line, identifies it, and starts the flasher stub unless that is disabled. The speed is raised when there is
+ * much to send or to read. On failure, the line is closed.
  * @throws AIOT_CHIP_*, AIOT_SERIAL_LOST, the signal's reason
  */
 export async function openLoader(line: SerialLine, options: LoaderOptions): Promise<Loader> {
@@ -37,7 +37,9 @@ async function openSession(wire: Wire, options: LoaderOptions): Promise<Session>
   return session;
 }
 
-/** Raises the speed to the requested one. If the chip has switched but the line cannot, it resets the chip and stays at the ROM's speed. */
+/**
+ * Raises the speed to the requested one. If the chip has switched but the line cannot, the chip is reset and stays at the ROM's speed.
+ */
 async function raiseSpeed(session: Session): Promise<void> {
   const { wire, exchange, esptool, chip, stub, options } = session;
   if (chip.security.secureDownload) return;
@@ -59,7 +61,7 @@ async function begin(wire: Wire, options: LoaderOptions): Promise<Omit<Session, 
     report({ options }, { stage: 'connect', region: null, done: 0, total: 0, note });
   };
   const met = await connect(wire, { before: options.before, baud: options.baud, attempt });
-  // All stray bytes so far were boot text, as expected.
+  // All bytes outside of packets so far were boot text, as expected.
   wire.forget();
   const exchange = new Exchange(wire);
   const identity = await identify(exchange, options.chip);
@@ -109,7 +111,7 @@ async function makeEsptool(exchange: Exchange): Promise<Esptool> {
       return value | 0;
     }
 
-    /** Called only by esptool-js's writeReg, which is safe to repeat: a register may be written twice. */
+    /** Called only by esptool-js's writeReg. Repeating it is safe, because a register may be written twice. */
     override async checkCommand(what = '', code: number | null = null, data = new Uint8Array(0), sum = 0) {
       if (code !== op.writeReg)
         throw new Error(`${what}: request ${hex(code ?? 0)} is not possible without the stub`);
@@ -137,28 +139,28 @@ function transportFor({ wire: { line } }: Exchange): Transport {
   return transport as unknown as Transport;
 }
 
-/** Result of GET_SECURITY_INFO; null from an ESP32, which does not know the request. */
+/** Result of GET_SECURITY_INFO; null for an ESP32, which does not support the request. */
 interface SecurityInfo {
   /** Flags: bit 0 secure boot, bit 2 secure download mode. Source: esptool, "get-security-info". */
   flags: number;
-  /** Counter of flash encryption: flash is encrypted if the number of set bits is odd. */
+  /** Counter of flash encryption. Flash is encrypted if the number of set bits is odd. */
   cryptCount: number;
-  /** Number of the chip; null from an ESP32-S2. */
+  /** Number of the chip; null for an ESP32-S2. */
   chipId: number | null;
 }
 
 interface Identity {
   chip: ChipName;
   security: SecurityInfo | null;
-  /** Whether registers can be read: not in secure download mode. */
+  /** Whether registers can be read, which secure download mode does not allow. */
   registers: boolean;
 }
 
 const magicAddress = 0x4000_1000;
 
 /**
- * Identifies the chip. The two that do not report their number are recognized by a magic word; asking for it first also avoids
- * an ESP32's eightfold answer to an unknown request.
+ * Identifies the chip. Two kinds do not report their number and are recognized by a magic word. The word is read first, so that an ESP32
+ * does not get an unknown request, which it would answer eight times.
  * @throws AIOT_CHIP_UNKNOWN, AIOT_CHIP_MISMATCH
  */
 async function identify(exchange: Exchange, expected: ChipName | 'auto'): Promise<Identity> {
@@ -190,7 +192,10 @@ async function identify(exchange: Exchange, expected: ChipName | 'auto'): Promis
   return { chip, security, registers: magic !== null };
 }
 
-/** Identifies a chip in secure download mode, which allows no register access: an ESP32 rejects both requests, and an S2 reports no number. */
+/**
+ * Identifies a chip in secure download mode, which allows no register access. An ESP32 rejects both requests, and an S2 reports no
+ * number.
+ */
 function byRefusals(magic: number | null, security: SecurityInfo | null): ChipName | null {
   if (magic !== null) return null;
   return security === null ? 'esp32' : 'esp32s2';
@@ -227,8 +232,8 @@ async function readSecurity(exchange: Exchange): Promise<SecurityInfo | null> {
 }
 
 /**
- * Reads all information in a chip's fuses; the flash is examined later (`attachFlash`). Fuse reads stay cached until the caller turns the
- * cache off, because choosing a stub reads the fuses again.
+ * Reads all information in a chip's fuses. The flash is examined later (`attachFlash`). Fuse reads stay cached until the caller turns the
+ * cache off, because the fuses are read again when a stub is chosen.
  */
 async function readChipInfo(esptool: Esptool, identity: Identity): Promise<Omit<ChipInfo, 'flash'>> {
   const { chip, security } = identity;
@@ -278,7 +283,10 @@ function fromInfo({ security }: Identity): Fuses {
   };
 }
 
-/** Fuses and security info hold the same settings; either one counts. Source: eFuse tables of the technical reference manuals. */
+/**
+ * Fuses and security info contain the same settings. A setting is on if either says so. Source: eFuse tables of the technical reference
+ * manuals.
+ */
 async function readFuses(esptool: Esptool, identity: Identity): Promise<Fuses> {
   const told = fromInfo(identity);
   const { chip } = identity;
@@ -305,7 +313,7 @@ function isOdd(count: number): boolean {
   return odd;
 }
 
-/** Revision of an ESP32, such as v3.1, as esptool and the data sheets write it. esptool-js gives only the major part. */
+/** Revision of an ESP32 in the form that esptool and the data sheets use, such as v3.1. esptool-js returns only the major part. */
 async function esp32Revision(esptool: Esptool, description: string): Promise<string> {
   const [word3, word5] = [await esptool.readReg(0x3ff5_a00c), await esptool.readReg(0x3ff5_a014)];
   const date = await esptool.readReg(0x3ff6_607c);
@@ -321,10 +329,10 @@ async function esp32Revision(esptool: Esptool, description: string): Promise<str
 
 const ramBlock = 0x1800;
 
-/** Size of blocks for a chip's own USB. In the ROM, larger packets get lost there. */
+/** Block size for uploads over a chip's own USB, bytes. The ROM loses larger packets there. */
 const usbRamBlock = 0x800;
 
-/** Chips whose ROM rejects a stub once secure boot is enabled. Source: esptool, "flasher stub". */
+/** Chips whose ROM rejects a stub if secure boot is enabled. Source: esptool, "flasher stub". */
 const noStubWhenSecure: readonly ChipName[] = [
   'esp32c3',
   'esp32s3',
@@ -354,7 +362,7 @@ async function startStub(exchange: Exchange, esptool: Esptool): Promise<boolean>
       return true;
     } catch (error) {
       if (left === 0 || !(error instanceof NoAnswer || error instanceof Refusal)) throw error;
-      // The packet that was lost may have been the last one, after which the stub is already running.
+      // The lost packet may have been the last one, after which the stub is already running.
       await exchange.wire.drain(100, 500);
       if ((await exchange.comeIntoStep()) === 'stub') return true;
       await exchange.wire.drain(100, 500);
@@ -378,7 +386,7 @@ async function run(exchange: Exchange, entry: number): Promise<void> {
   try {
     await exchange.ask({ op: op.memEnd, data: words(0, entry), timeoutMs: 500 });
   } catch (error) {
-    // The ROM may stop before it has answered, so a missing answer is no error.
+    // The ROM may stop before it has answered, so a missing answer is not an error.
     if (!(error instanceof NoAnswer)) throw error;
   }
   const deadline = performance.now() + 5000;
@@ -392,8 +400,8 @@ async function run(exchange: Exchange, entry: number): Promise<void> {
 }
 
 /**
- * Connects the ROM to its flash chip (a stub does so itself), reads the flash id, and sets the loader's flash
- * size, which limits addresses. An id of all zeros or ones means that no flash answers.
+ * Connects the ROM to its flash chip (a stub does so itself), reads the flash id, and sets the loader's flash size, which limits
+ * addresses. An id of all zeros or ones means that no flash chip answers.
  */
 async function attachFlash(
   exchange: Exchange,
@@ -412,7 +420,7 @@ async function attachFlash(
   return { id, bytes };
 }
 
-/** Flash size by the third byte of a JEDEC id. esptool-js knows the manufacturers' variants. */
+/** Flash size according to the third byte of a JEDEC id. esptool-js handles the manufacturers' variants. */
 function sizeOf(esptool: Esptool, raw: number): number | null {
   if (raw === 0 || raw === 0xff_ffff || raw === 0x3f_ffff) return null;
   const found = /^(\d+)(K|M)B$/.exec(esptool.DETECTED_FLASH_SIZES[raw >>> 16] ?? '');
@@ -430,8 +438,8 @@ async function setSize(exchange: Exchange, bytes: number): Promise<void> {
 }
 
 /**
- * An ESP32's flash pins, as burnt into packages with built-in flash; 0 for the default ones. Source:
- * ESP32 Technical Reference Manual, eFuse words 3 and 5; esptool, SPI_ATTACH.
+ * An ESP32's flash pins, which are burnt into packages with built-in flash; 0 for the default pins. Source: ESP32 Technical Reference
+ * Manual, eFuse words 3 and 5; esptool, SPI_ATTACH.
  */
 async function esp32FlashPins(esptool: Esptool): Promise<number> {
   const word3 = await esptool.readReg(0x3ff5_a00c);
@@ -451,8 +459,8 @@ const confirmMs = 1000;
 
 /**
  * Brings the chip into its loader and greets it. If the line has no DTR and RTS (a bare pty, a socket) or the user disabled the reset, it
- * only sends greetings. The chip is then already in the loader, or the user holds BOOT and presses RESET. A chip left at another speed by
- * an earlier session is detected too.
+ * only sends greetings. The chip must then already be in the loader, or the user must hold BOOT and press RESET. A chip that an earlier
+ * session left at another speed is detected as well.
  * @returns which loader answers: the ROM, or a stub left by an earlier session
  * @throws AIOT_CHIP_* with the detected reason, AIOT_SERIAL_LOST
  */
@@ -475,11 +483,11 @@ export async function connect(
     const steps = resets[attempt % resets.length];
     if (steps) {
       await runSteps(line, steps, (ms) => wire.pause(ms));
-      // A chip that was reset sends no answers to earlier requests.
+      // After a reset, a chip sends no answers to earlier requests.
       wire.greetingsOwed = 0;
     }
     const by = await greet(wire, attempt);
-    // A late answer may be to a greeting at the previous speed. Only a second answer confirms that the chip uses this speed.
+    // A late answer may belong to a greeting at the previous speed. Only a second answer confirms that the chip uses this speed.
     if (by && (attempt === 0 || resets.length > 0 || (await sync(wire, confirmMs)))) return by;
     const where = baud === romBaud ? 'atRomBaud' : 'elsewhere';
     heard[where] = Buffer.concat([heard[where], wire.stray]);
@@ -490,7 +498,10 @@ export async function connect(
   throw await whyNotConnected({ line, heard: told, echoed: wire.echoed, reset: resets.length > 0 });
 }
 
-/** Speeds in the order in which they are tried. The ROM's speed comes first and again between the others, because it is the likeliest. */
+/**
+ * Speeds in the order in which they are tried. The ROM's speed comes first and is tried again between the others, because it is the most
+ * likely one.
+ */
 function speedsToTry(wanted: number): number[] {
   const others = [...new Set([wanted, 921_600, 460_800])].filter((baud) => baud !== romBaud);
   return [...others.flatMap((baud) => [romBaud, baud]), romBaud];
@@ -498,7 +509,7 @@ function speedsToTry(wanted: number): number[] {
 
 async function greet(wire: Wire, attempt: number): Promise<'rom' | 'stub' | null> {
   for (let i = 0; i < greetingsPerAttempt; i++) {
-    // Later attempts wait longer: a network or a busy machine may be slow.
+    // Later attempts wait longer, because a network or a busy machine may be slow.
     const by = await sync(wire, greetingMs * (1 + attempt / 2));
     if (by) {
       // Answers to earlier greetings may still be in transit.

@@ -13,8 +13,7 @@ const triesWithoutProgress = 8;
 class Changed extends Error {}
 
 /**
- * Reads flash in parts and compares each with the chip's MD5. A part damaged by a disturbed line is read again in
- * smaller parts.
+ * Reads flash in parts and compares each part with the chip's MD5. A part that was damaged on the line is read again in smaller parts.
  */
 export async function readFlash(
   session: Session,
@@ -59,8 +58,8 @@ function changed({ wire: { line } }: Session, offset: number, length: number): A
 type Progress = (done: number) => void;
 
 /**
- * A stub sends blocks of 4096 bytes and waits after each for the number of bytes received; at the end it sends an MD5 of
- * all. No other request is possible meanwhile, so a lost block ends the stream.
+ * Reads with a stub. It sends blocks of 4096 bytes, and after each waits for the number of bytes received. At the end, it sends an MD5 of
+ * all blocks. No other request is possible meanwhile, so a lost block ends the stream.
  */
 async function readByStub({ exchange, wire }: Session, offset: number, into: Uint8Array, progress: Progress) {
   await exchange.ask({ op: op.readFlash, data: words(offset, into.length, sectorBytes, 1) });
@@ -70,7 +69,7 @@ async function readByStub({ exchange, wire }: Session, offset: number, into: Uin
   while (done < into.length) {
     const packet = await wire.read(waitMs);
     const wanted = Math.min(sectorBytes, into.length - done);
-    // A block of another length has lost bytes, so the following ones cannot be placed.
+    // A block of another length has lost bytes, so the position of the following blocks is unknown.
     if (packet.length !== wanted) throw new NoAnswer(waitMs, packet.length);
     into.set(packet, done);
     hash.update(packet);
@@ -82,7 +81,7 @@ async function readByStub({ exchange, wire }: Session, offset: number, into: Uin
   if (!hash.digest().equals(sent)) throw new Changed();
 }
 
-/** Reads with a ROM, which returns 64 bytes per request, whatever is requested. */
+/** Reads with a ROM, which returns 64 bytes per request, regardless of the requested number. */
 async function readByRom(session: Session, offset: number, into: Uint8Array, progress: Progress) {
   for (let done = 0; done < into.length; done += slowBytes) {
     const wanted = Math.min(slowBytes, into.length - done);
@@ -103,8 +102,8 @@ async function readByRom(session: Session, offset: number, into: Uint8Array, pro
 }
 
 /**
- * Whether the flash has these bytes at `offset`: by the chip's MD5 over whole words, which every loader computes, and by
- * reading up to three bytes at either end.
+ * Whether the flash contains these bytes at `offset`. Compares the chip's MD5 of whole words, which every loader computes, and reads up
+ * to three bytes at either end.
  */
 export async function matches(session: Session, offset: number, data: Uint8Array): Promise<boolean> {
   const from = Math.min(data.length, (4 - (offset % 4)) % 4);
@@ -122,7 +121,7 @@ export async function matches(session: Session, offset: number, data: Uint8Array
 
 async function has(session: Session, offset: number, edge: Uint8Array): Promise<boolean> {
   if (edge.length === 0) return true;
-  // Reads the whole surrounding word: some loaders read nothing smaller.
+  // Reads the whole word that contains the bytes, because some loaders cannot read less.
   const start = offset - (offset % 4);
   const there = await readFlash(session, start, 4);
   return Buffer.from(edge).equals(there.subarray(offset - start, offset - start + edge.length));

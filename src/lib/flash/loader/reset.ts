@@ -1,15 +1,15 @@
 import { type Clock, systemClock } from '../../core/time.js';
 import type { ControlLines, SerialLine } from '../port/line.js';
 
-/** A reset step: lines to set (as asserted), or milliseconds to wait. */
+/** A reset step: lines to set (true = asserted), or milliseconds to wait. */
 type Step = ControlLines | number;
 
 const lines = (dtr: boolean, rts: boolean): ControlLines => ({ dtr, rts });
 
 /**
- * Enters the loader through the usual two-transistor circuit: RTS pulls EN low, DTR pulls GPIO0 low, both together do
- * nothing. `bothAtOnce` sets them in one step (Linux, macOS), which some circuits need; the longer pause is for boards
- * with a large capacitor at EN. Source: esptool, "Boot Mode Selection".
+ * Enters the loader through the usual two-transistor circuit: RTS pulls EN low, DTR pulls GPIO0 low, both together do nothing.
+ * `bothAtOnce` sets both in one step (Linux, macOS), which some circuits need. The longer pause is for boards with a large capacitor at
+ * EN. Source: esptool, "Boot Mode Selection".
  */
 function classicReset(bothAtOnce: boolean, pauseMs: number): Step[] {
   const head = bothAtOnce ? [lines(false, false), lines(true, true)] : [];
@@ -37,15 +37,15 @@ export type BoardReset = 'hard-reset' | 'download' | 'usb-reset';
 const espressif = 0x303a;
 export const isUsbJtag = (line: SerialLine) =>
   line.usb?.vendorId === espressif && line.usb.productId === 0x1001;
-/** Whether a line is the loader on the S2's or S3's own USB, whose product id is the chip's number. */
+/** Whether a line leads to the loader on the own USB of an S2 or S3, whose product id is the chip's number. */
 export const isUsbOtg = (line: SerialLine) => line.usb?.vendorId === espressif && !isUsbJtag(line);
 
-/** The resets into the loader to try, in this order. */
+/** The resets into the loader that are tried, in this order. */
 export function downloadResets(line: SerialLine, usb: boolean): Step[][] {
   if (usb || isUsbJtag(line)) return [usbReset];
   const short = classicReset(false, 50);
   const long = classicReset(false, 550);
-  // Windows sets the lines one after the other anyway; Espressif's RFC 2217 server recognizes this reset by its first steps.
+  // Windows sets the lines one after the other anyway. Espressif's RFC 2217 server recognizes this reset by its first steps.
   if (process.platform === 'win32' || line.kind === 'rfc2217') return [short, long];
   return [classicReset(true, 50), classicReset(true, 550), short, long];
 }
@@ -62,8 +62,8 @@ export async function runSteps(
 }
 
 /**
- * Resets the board on a line: into its program, or into the loader.
- * @returns false if the line has no DTR and RTS, so that nothing happened. @throws AIOT_SERIAL_LOST
+ * Resets the board on a line, into its program or into the loader.
+ * @returns false if the line has no DTR and RTS, so that the board was not reset. @throws AIOT_SERIAL_LOST
  */
 export async function resetBoard(
   line: SerialLine,

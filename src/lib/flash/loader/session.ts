@@ -7,10 +7,9 @@ import type { ChipInfo, LoaderOptions, LoaderProgress } from './types.js';
 import { NoAnswer, type Wire } from './wire.js';
 
 /**
- * esptool-js provides the chips' registers, descriptions and stubs, and access to a flash chip through SPI registers. Its
- * requests go through our exchange instead of its transport, which polls, copies byte by byte and gives up at the first
- * stray byte. Connecting, writing and resetting are our own
- * (docs/background/decisions/011-flash-loader.md).
+ * Our use of esptool-js. It provides the chips' registers, descriptions and stubs, and access to a flash chip through SPI registers. Its
+ * requests go through our exchange instead of its transport, which polls, copies byte by byte and fails at the first unexpected byte.
+ * Connecting, writing and resetting are our own code (docs/background/decisions/011-flash-loader.md).
  */
 export interface Esptool extends ESPLoader {
   /** Turns the cache for fuse reads on or off. Fuses cannot change during a session. */
@@ -27,11 +26,11 @@ export interface Session {
   /** Whether the line has DTR and RTS, which can start the chip's program. */
   canReset: boolean;
   options: LoaderOptions;
-  /** Raises the speed to the requested one at the first call. @throws AIOT_SERIAL_BAUD */
+  /** Raises the speed to the requested one when it is first called. @throws AIOT_SERIAL_BAUD */
   raiseSpeed(): Promise<void>;
 }
 
-/** Number of bytes below which changing the speed twice takes longer than sending them at the ROM's speed. */
+/** Number of bytes that are sent faster at the ROM's speed than with two changes of speed. */
 const bulkBytes = 2048;
 
 /** Raises the speed if this many bytes justify it. Comparing an image that is already in flash needs only the ROM's speed. */
@@ -51,14 +50,14 @@ export function isTrouble(error: unknown): error is NoAnswer | Refusal {
 /**
  * Resynchronizes with the loader after lost or damaged packets: waits for packets in transit, then sends a greeting. The delimiter before
  * the greeting ends a packet that the loader is still waiting for.
- * @returns whether the same loader answers as before: a chip that was reset has lost our state
+ * @returns whether the same loader answers as before; a chip that was reset has lost our state
  */
 export async function resync(session: Pick<Session, 'wire' | 'exchange' | 'stub'>): Promise<boolean> {
   await session.wire.drain(100, 1000);
   return (await session.exchange.comeIntoStep()) === (session.stub ? 'stub' : 'rom');
 }
 
-/** Runs an operation and turns failures into readable errors. @throws AIOT_CHIP_*, AIOT_FLASH_*, AIOT_SERIAL_LOST */
+/** Runs an operation and converts failures to readable errors. @throws AIOT_CHIP_*, AIOT_FLASH_*, AIOT_SERIAL_LOST */
 export async function doing<T>(session: Session, what: string, work: () => Promise<T>): Promise<T> {
   const { wire } = session;
   wire.forget();
@@ -78,7 +77,7 @@ export async function doing<T>(session: Session, what: string, work: () => Promi
   }
 }
 
-/** Whether the chip was reset: it then uses its ROM's speed again, and usually prints the cause. */
+/** Whether the chip was reset. It then uses its ROM's speed again, and usually prints the cause. */
 async function wasReset(wire: Wire): Promise<boolean> {
   if (wire.line.baud !== romBaud) {
     await wire.line.setBaud(romBaud);
@@ -87,7 +86,7 @@ async function wasReset(wire: Wire): Promise<boolean> {
   return (await sync(wire, 300)) === 'rom';
 }
 
-/** @throws AIOT_USAGE for a range beyond the end of the flash */
+/** Rejects a range beyond the end of the flash. @throws AIOT_USAGE */
 export function requireInFlash({ chip }: Session, offset: number, length: number): void {
   const { bytes } = chip.flash;
   const end = offset + length;
@@ -106,10 +105,10 @@ export function requireInFlash({ chip }: Session, offset: number, length: number
 }
 
 /**
- * Changes the speed of chip and line and checks the communication; on failure, returns to the previous
- * speed. Both sides switch after the answer, which is still sent at the old speed.
+ * Changes the speed of chip and line, and checks the communication. On failure, returns to the previous speed. Both sides switch after
+ * the answer, which is still sent at the old speed.
  * @returns the new speed
- * @throws AIOT_SERIAL_BAUD if only the chip changed: then it cannot be reached until it is reset
+ * @throws AIOT_SERIAL_BAUD if only the chip has switched; it then cannot be reached until it is reset
  */
 export async function changeBaud(
   exchange: Exchange,
@@ -122,10 +121,10 @@ export async function changeBaud(
   if (from === to.baud) return from;
   const asked = to.esp32 && !to.stub ? await esp32RomBaud(esptool, to.baud) : to.baud;
   try {
-    // In this request a ROM expects 0 as the old speed, a stub the actual speed.
+    // In this request, a ROM expects 0 as the old speed; a stub expects the actual speed.
     await exchange.ask({ op: op.changeBaud, data: words(asked, to.stub ? from : 0) });
   } catch (error) {
-    // If the answer was lost, greetings show which speed the chip uses now.
+    // If the answer was lost, greetings show the speed that the chip uses now.
     if (!(error instanceof NoAnswer || error instanceof Refusal)) throw error;
   }
   const greeted = () => exchange.comeIntoStep({ times: 3, timeoutMs: 500 });
@@ -155,8 +154,8 @@ async function settles(wire: Wire, baud: number): Promise<boolean> {
 }
 
 /**
- * An ESP32's ROM derives its divider from the crystal as measured against its RC oscillator, which may be off by some percent. The
- * requested speed must be wrong by the same factor. Source: esptool, ESP32ROM.change_baud.
+ * An ESP32's ROM derives its divider from the crystal frequency as measured against its RC oscillator, which may be off by some percent.
+ * The requested speed must be off by the same factor. Source: esptool, ESP32ROM.change_baud.
  */
 async function esp32RomBaud(esptool: Esptool, baud: number): Promise<number> {
   const calibration = (await esptool.readReg(0x3ff5_f06c)) >>> 7;

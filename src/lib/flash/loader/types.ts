@@ -8,12 +8,12 @@ export interface ChipInfo {
   description: string;
   features: string[];
   crystalMHz: number;
-  /** MAC: the factory base address, lower case with colons. */
+  /** MAC: the factory base address, in lower case with colons. */
   mac: string;
   flash: {
-    /** JEDEC id: manufacturer byte, then two device bytes, 6 hex digits. */
+    /** JEDEC id in 6 hex digits: a manufacturer byte, then two device bytes. */
     id: string;
-    /** Flash size in bytes; null if the id does not reveal it. */
+    /** Flash size in bytes; null if it cannot be derived from the id. */
     bytes: number | null;
   };
   security: {
@@ -38,7 +38,7 @@ export interface Region {
 export interface RegionResult {
   offset: number;
   bytes: number;
-  /** Whether the flash already had these bytes, so that nothing was written. */
+  /** Whether nothing was written because the flash already had these bytes. */
   skipped: boolean;
   /** MD5 of the region's data, 32 hex digits. */
   md5: string;
@@ -49,9 +49,9 @@ export interface LoaderProgress {
   stage: Stage;
   region: string | null;
   done: number;
-  /** Number of bytes to process in this stage; `done` is the part that is finished. */
+  /** Number of bytes to process in this stage. `done` of them are finished. */
   total: number;
-  /** Sign of progress in a stage without a byte count, such as `attempt 2 of 7` or `6 s`. */
+  /** Text that shows progress in a stage without a byte count, such as `attempt 2 of 7` or `6 s`. */
   note?: string;
 }
 
@@ -60,17 +60,17 @@ export interface Loader {
   readonly chip: ChipInfo;
   readonly stub: boolean;
   /**
-   * Current speed, bits per second. It stays at the ROM's speed until there is much to send or to read, or if chip and adapter support no
-   * other.
+   * Current speed, bits per second. It is the ROM's speed until there is much to send or to read, and remains so if chip and adapter
+   * support no other.
    */
   readonly baud: number;
-  /** Whether `end` can start the program: not if the line has no DTR and RTS. Then the user presses RESET. */
+  /** Whether `end` can start the program, which is not possible if the line has no DTR and RTS. Otherwise, the user must press RESET. */
   readonly canReset: boolean;
   /** Switches to the requested speed, as large reads and writes do automatically. @throws AIOT_SERIAL_BAUD */
   raiseSpeed(): Promise<void>;
-  /** Whether the flash has these bytes, by the chip's own MD5. */
+  /** Whether the flash has these bytes, according to the chip's own MD5. */
   matches(region: Region): Promise<boolean>;
-  /** MD5 of a part of the flash, 32 hex digits; computed by the chip if the part consists of whole words. */
+  /** MD5 of a part of the flash, 32 hex digits. The chip computes it if the part consists of whole words. */
   md5(offset: number, length: number): Promise<string>;
   read(offset: number, length: number): Promise<Uint8Array>;
   /**
@@ -82,12 +82,12 @@ export interface Loader {
   /** Erases whole sectors of 4096 bytes. */
   eraseRegion(offset: number, length: number): Promise<void>;
   eraseAll(): Promise<void>;
-  /** Resets as requested and closes the line; safe to call after a failure. */
+  /** Resets the chip as requested and closes the line. It may also be called after a failure. */
   end(): Promise<void>;
 }
 
 export interface WriteOptions {
-  /** Skip regions that are already in flash (default true). */
+  /** Whether to skip regions that are already in flash (default true). */
   skipEqual?: boolean;
   compress?: boolean;
 }
@@ -95,7 +95,7 @@ export interface WriteOptions {
 export interface LoaderOptions {
   /** Expected chip; `auto` accepts any. The loader throws AIOT_CHIP_MISMATCH for another one. */
   chip: ChipName | 'auto';
-  /** Speed to switch to after connecting at 115200. */
+  /** Speed to which the loader switches after connecting at 115200. */
   baud: number;
   stub: boolean;
   before: BeforeMode;

@@ -3,11 +3,11 @@ import { onAbort } from '../../core/tasks.js';
 import { type Clock, systemClock } from '../../core/time.js';
 import type { SerialLine } from '../port/line.js';
 
-/** Thrown if no packet arrived in time. Other received bytes distinguish a disturbed line from a silent chip. */
+/** Thrown if no packet arrived in time. The number of other received bytes distinguishes a disturbed line from a silent chip. */
 export class NoAnswer extends Error {
   constructor(
     readonly waitedMs: number,
-    /** Number of bytes received meanwhile, without a complete answer. */
+    /** Number of bytes that were received without a complete answer. */
     readonly bytes: number,
   ) {
     super(`no response in ${waitedMs} ms (${bytes} bytes arrived)`);
@@ -15,16 +15,16 @@ export class NoAnswer extends Error {
   }
 }
 
-/** Number of bytes outside of packets that are kept: enough for the boot text of several starts. */
+/** Number of bytes outside of packets that are kept. It is enough for the boot text of several starts. */
 const rememberedBytes = 16_384;
 
 /**
- * Number of the first of these bytes, which are never dropped: a chip prints the cause of its reset once, and then repeats that it has no
- * program.
+ * Number of the first of these bytes, which are never dropped. A chip prints the cause of its reset only once, and then repeats that it
+ * has no program.
  */
 const firstBytes = 4096;
 
-/** Longest time that the system needs to accept a block, besides its transmission time; ms. */
+/** Maximum time that the system may take to accept a block, in addition to its transmission time; ms. */
 const writeGraceMs = 10_000;
 
 /** The request that greets a loader. */
@@ -42,8 +42,8 @@ export function isGreetingAnswer(packet: Uint8Array): boolean {
 }
 
 /**
- * Packets over a serial line: SLIP frames out and in, received without polling. Keeps the bytes outside of frames,
- * which are a chip's output when something is wrong.
+ * Sends and receives packets as SLIP frames over a serial line, without polling. Keeps the bytes outside of frames, because these are
+ * what a chip prints when something is wrong.
  */
 export class Wire {
   private frames: Uint8Array[] = [];
@@ -63,9 +63,9 @@ export class Wire {
   private readonly leave: () => void;
   /** Total number of bytes received. */
   received = 0;
-  /** Number of answers to greetings that may still arrive: each SYNC has up to eight. */
+  /** Number of answers to greetings that may still arrive. Each SYNC has up to eight. */
   greetingsOwed = 0;
-  /** Whether our own packets came back, because TX and RX are connected or a terminal echoes. */
+  /** Whether our own packets were received, because TX and RX are connected or a terminal echoes. */
   echoed = false;
 
   constructor(
@@ -91,7 +91,7 @@ export class Wire {
     return this.clock.monotonic?.() ?? this.clock.now();
   }
 
-  /** Transmission time of this many bytes in milliseconds, 10 bits each. */
+  /** Transmission time of this many bytes, ms. Each takes 10 bits. */
   timeOf(bytes: number): number {
     return (bytes * 10_000) / this.line.baud;
   }
@@ -107,7 +107,7 @@ export class Wire {
         retryable: true,
       });
     });
-    // Prevents an unhandled rejection: the abort below rejects this wait once the block was accepted.
+    // Prevents an unhandled rejection: the abort below also rejects this promise if the block was accepted.
     stuck.catch(() => {});
     try {
       await Promise.race([this.line.write(frame), stuck]);
@@ -145,13 +145,16 @@ export class Wire {
     this.flush();
   }
 
-  /** A pause that throws early when the line ends or the user cancels. */
+  /** Pauses. Throws early if the line ends or the user cancels. */
   async pause(ms: number): Promise<void> {
     await this.until(() => false, ms);
     this.throwIfEnded();
   }
 
-  /** Bytes outside of packets since `forget`: the first 4 KiB and the newest ones, together about 16 KiB, and an unfinished packet. */
+  /**
+   * Bytes outside of packets since `forget`: the first 4 KiB and the newest ones, together about 16 KiB, and the bytes of an unfinished
+   * packet.
+   */
   get stray(): Uint8Array {
     return Buffer.concat([...this.strays, this.reader.partial]);
   }
@@ -214,7 +217,7 @@ const ESC = 0xdb;
 const ESC_END = 0xdc;
 const ESC_ESC = 0xdd;
 
-/** Longest frame, bytes: more than any loader sends. Anything longer is text that never ends a frame. */
+/** Maximum length of a frame, bytes. No loader sends longer frames; anything longer is text without the end of a frame. */
 const longestFrame = 0x1_0000;
 
 /** Encodes a packet for the wire: SLIP (RFC 1055), with a delimiter before and after. */
@@ -235,8 +238,8 @@ export function slipFrame(packet: Uint8Array): Uint8Array {
 }
 
 /**
- * Splits incoming bytes into frames and other bytes (boot text, noise). Resynchronizes
- * after lost bytes, because there are no empty frames: two delimiters in a row start one.
+ * Splits incoming bytes into frames and other bytes (boot text, noise). There are no empty frames: two delimiters in a row start a frame,
+ * so that the reader resynchronizes after lost bytes.
  */
 export class SlipReader {
   private parts: Uint8Array[] | null = null;

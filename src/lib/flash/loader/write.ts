@@ -10,10 +10,10 @@ import type { Region, RegionResult, WriteOptions } from './types.js';
 
 const triesWithoutProgress = 4;
 
-/** Error numbers of the ROM and the stub for a flash that does not work; later errors are consequences. */
+/** Error numbers of the ROM and the stub for a flash that does not work. Later errors are consequences of these. */
 const flashFailed = new Set([0x08, 0xc4, 0xc5]);
 
-/** Writes regions in order, each verified before the next. @throws AIOT_FLASH_*, AIOT_CHIP_*, AIOT_SERIAL_LOST */
+/** Writes regions in order. Each is verified before the next one is written. @throws AIOT_FLASH_*, AIOT_CHIP_*, AIOT_SERIAL_LOST */
 export async function writeRegions(
   session: Session,
   regions: readonly Region[],
@@ -39,7 +39,7 @@ async function writeRegion(session: Session, region: Region, options: WriteOptio
   }
   await prepareFor(session, data.length);
   const { start, bytes } = await wholeWords(session, region);
-  // For a ROM, compression is off by default, because a ROM writes the inflated data before it answers.
+  // With a ROM, compression is off by default, because a ROM writes the inflated data before it answers.
   const compress = options.compress ?? session.stub;
   for (let round = 0; ; round++) {
     await sendAll(session, start, bytes, {
@@ -57,7 +57,10 @@ async function writeRegion(session: Session, region: Region, options: WriteOptio
   }
 }
 
-/** Whether the data is already in flash. Hashing much flash is slow, and usually the first sector already differs. */
+/**
+ * Whether the data is already in flash. The first sector is compared first, because hashing much flash is slow and usually it already
+ * differs.
+ */
 async function isThere(session: Session, offset: number, data: Uint8Array): Promise<boolean> {
   const head = data.subarray(0, sectorBytes);
   if (head.length < data.length && !(await matches(session, offset, head))) return false;
@@ -65,7 +68,7 @@ async function isThere(session: Session, offset: number, data: Uint8Array): Prom
 }
 
 /**
- * The region extended to the start of its first sector and to whole words. Bytes of that sector before the region are preserved;
+ * The region, extended to the start of its first sector and to whole words. The bytes of that sector before the region are preserved. The
  * bytes after the region, in its last sector, are erased, as with every flashing tool.
  */
 async function wholeWords(
@@ -81,7 +84,7 @@ async function wholeWords(
   return { start, bytes };
 }
 
-/** Sends everything; after trouble on the line, sends the parts that are not in flash yet. */
+/** Sends everything. After trouble on the line, sends the parts that are not in flash yet. */
 async function sendAll(
   session: Session,
   start: number,
@@ -108,15 +111,15 @@ async function sendAll(
       safe = await safelyWritten(session, start, bytes, { from, taken });
       left = safe > from ? triesWithoutProgress : left - 1;
       if (left > 0) continue;
-      // If everything was accepted and yet is not in flash, the line is not at fault.
+      // If the chip accepted everything but the flash does not contain it, the line is not the cause.
       throw telling ?? (taken === bytes.length ? await notAsWritten(session, region) : error);
     }
   }
 }
 
 /**
- * Number of leading bytes that are verified in flash, rounded down to whole sectors unless the chip accepted everything; `from` if the
- * hash does not match.
+ * Number of leading bytes that are verified in flash. It is rounded down to whole sectors unless the chip accepted everything; `from` if
+ * the hash does not match.
  */
 async function safelyWritten(
   session: Session,
@@ -143,12 +146,12 @@ async function notAsWritten(session: Session, { offset, data, name }: Region): P
 const romBlock = 0x400;
 const stubBlock = 0x4000;
 
-/** Slowest combined rate of erasing and writing, seconds per megabyte. */
+/** Maximum time for erasing and writing a megabyte, s. */
 const writeSecondsPerMB = 40;
 
 const triesOfBlock = 4;
 
-/** Blocks to send as one sequence of begin, data and end requests. */
+/** Blocks that are sent as one sequence of begin, data and end requests. */
 interface Transfer {
   begin: number;
   data: number;
@@ -157,13 +160,13 @@ interface Transfer {
   size: number;
   blocks: Uint8Array[];
   blockBytes: number;
-  /** Number of data bytes written after each block. */
+  /** Number of data bytes that are written once each block has been processed. */
   after: number[];
 }
 
 /**
  * Sends data to flash, starting at a sector boundary, compressed if requested and shorter. Throws at the first packet that cannot be
- * repaired; `written` has then reported the amount accepted by the chip.
+ * repaired. `written` has then reported the amount that the chip accepted.
  */
 async function send(
   session: Session,
@@ -174,7 +177,7 @@ async function send(
   const { exchange, stub } = session;
   const transfer = (options.compress ? await compressed(data, stub) : null) ?? raw(data, stub);
   const { blocks, after, blockBytes, size } = transfer;
-  // A ROM erases everything before it answers; a stub erases sector by sector while it writes.
+  // A ROM erases everything before it answers. A stub erases sector by sector while it writes.
   await exchange.ask({
     op: transfer.begin,
     data: beginWords(session, { size, blocks: blocks.length, blockBytes, offset }),
@@ -184,7 +187,7 @@ async function send(
   let before = 0;
   for (const [i, bytes] of blocks.entries()) {
     const now = after[i] ?? data.length;
-    // A stub answers before it writes, so the next request has to wait.
+    // A stub answers before it writes, so the next request may have to wait.
     const timeoutMs = flashTimeMs(now - before + stubBlock, writeSecondsPerMB);
     await sendBlock(session, { op: transfer.data, bytes, sequence: i, timeoutMs });
     options.written(Math.min(now, data.length));
@@ -197,7 +200,10 @@ async function send(
   }
 }
 
-/** Sends one block. A stub that reports a damaged block accepts it again. A ROM has already counted it, so everything must be sent again. */
+/**
+ * Sends one block. A stub that reports a damaged block accepts it again. A ROM has already counted the block, so everything must be sent
+ * again.
+ */
 async function sendBlock(
   { exchange, stub }: Session,
   block_: { op: number; bytes: Uint8Array; sequence: number; timeoutMs: number },
@@ -230,7 +236,7 @@ async function compressed(data: Uint8Array, stub: boolean): Promise<Transfer | n
   return { begin: op.deflBegin, data: op.deflData, end: op.deflEnd, size, blocks, blockBytes, after };
 }
 
-/** Blocks of uncompressed data. The last block is padded: the chip writes only the announced number of bytes. */
+/** Blocks of uncompressed data. The last block is padded, because the chip writes only the announced number of bytes. */
 function raw(data: Uint8Array, stub: boolean): Transfer {
   const blockBytes = stub ? stubBlock : romBlock;
   const blocks = pieces(data, blockBytes).map((piece) => {
@@ -259,7 +265,9 @@ function pieces(data: Uint8Array, bytes: number): Uint8Array[] {
 
 const cache = new WeakMap<Uint8Array, Promise<Uint8Array>>();
 
-/** zlib stream at the highest level, cached for bytes that go to several boards. Do not change `data` afterwards. */
+/**
+ * zlib stream at the highest level. It is cached for data that is written to several boards, so `data` must not be changed afterwards.
+ */
 function deflated(data: Uint8Array): Promise<Uint8Array> {
   const known = cache.get(data);
   if (known !== undefined) return known;
@@ -268,7 +276,7 @@ function deflated(data: Uint8Array): Promise<Uint8Array> {
   return made;
 }
 
-/** Number of inflated bytes after each block: the chip writes that many, which determines the timeout. */
+/** Number of inflated bytes after each block. The chip writes that many, which determines the timeout. */
 async function inflatedAfter(blocks: readonly Uint8Array[]): Promise<number[]> {
   const inflate = createInflate();
   let total = 0;
@@ -289,8 +297,8 @@ async function inflatedAfter(blocks: readonly Uint8Array[]): Promise<number[]> {
 }
 
 /**
- * The words of FLASH_BEGIN and FLASH_DEFL_BEGIN. The fifth requests encryption: an ESP32's ROM
- * does not know it, all later ROMs require it, and stubs accept both.
+ * The words of FLASH_BEGIN and FLASH_DEFL_BEGIN. The fifth word requests encryption. An ESP32's ROM does not support it, all later ROMs
+ * require it, and stubs accept both forms.
  */
 export function beginWords(
   { chip, stub }: Pick<Session, 'chip' | 'stub'>,

@@ -4,7 +4,7 @@ import { parsedJson } from '../../core/text.js';
 import { type CrashDecoder, type CrashPart, CrashWatch } from './crashes.js';
 import { isShown, type Level, logHead, type MonitorEvent } from './events.js';
 
-/** Time after which an unfinished line is shown, because it may be a prompt; ms. */
+/** Time after which an unfinished line is shown because it may be a prompt, ms. */
 const partialMs = 300;
 
 interface BoardTextOptions {
@@ -15,13 +15,13 @@ interface BoardTextOptions {
   decoder: CrashDecoder;
   now: () => number;
   emit: (event: MonitorEvent) => void;
-  /** Called for each line, including unfinished ones, whether it is shown or not. */
+  /** Called for each line, including unfinished lines, even if it is not shown. */
   onText: (text: string) => void;
-  /** Called with the error of a pattern that takes too long. */
+  /** Called with the error if matching a pattern takes too long. */
   onError: (error: unknown) => void;
 }
 
-/** Turns a board's output from bytes into events: lines with their levels, values, crashes. */
+/** Converts a board's output from bytes to events: lines with their levels, values, crashes. */
 export class BoardText {
   private readonly reader = new LineReader();
   private readonly crash = new CrashWatch();
@@ -42,7 +42,7 @@ export class BoardText {
     });
   }
 
-  /** Catches errors, because data events and timers have no caller to handle them; the rest of the same chunk is skipped. */
+  /** Catches errors, because data events and timers have no caller that could handle them. The rest of the chunk is then skipped. */
   private guarded(run: () => void): void {
     try {
       run();
@@ -90,15 +90,15 @@ export class BoardText {
   }
 }
 
-/** Maximum length of a line, characters. Longer lines are split, because a board that sends noise may never send a line end. */
+/** Maximum length of a line, characters. Longer lines are split, because a board that sends noise may never send a line ending. */
 const longest = 8192;
 
-/** Splits bytes into lines of text (UTF-8; invalid bytes become �) ended by LF, CR LF or CR CR LF. */
+/** Splits bytes into lines of UTF-8 text that end with LF, CR LF or CR CR LF. Invalid bytes become �. */
 export class LineReader {
   private readonly decoder = new TextDecoder('utf-8', { fatal: false });
   private rest = '';
 
-  /** The complete lines, without their ends. */
+  /** Returns the complete lines, without their line endings. */
   read(bytes: Uint8Array): string[] {
     const parts = (this.rest + this.decoder.decode(bytes, { stream: true })).split('\n');
     this.rest = parts.pop() ?? '';
@@ -143,9 +143,8 @@ const pair = new RegExp(
 const plain = new RegExp(String.raw`^\s*(${number})\s*(?:[,;\t ]|$)`);
 
 /**
- * The values in a line that consists of numbers: `1.2, 3.4`, `current:1.2 temperature=23.5 C`, `{"x": 1}`, also after a
- * log prefix. Null for every other line: text with a number in it is no measurement. Unnamed numbers are
- * called `1`, `2`, ….
+ * The values in a line that consists of numbers: `1.2, 3.4`, `current:1.2 temperature=23.5 C`, `{"x": 1}`, also after a log prefix. Null
+ * for every other line, because text with a number in it is not a measurement. Numbers without a name are called `1`, `2`, ….
  */
 export function numbersOf(line: string): Record<string, number> | null {
   const text = (logHead(line)?.message ?? line).trim();
@@ -153,7 +152,7 @@ export function numbersOf(line: string): Record<string, number> | null {
   return text.startsWith('{') ? ofJson(text) : (all(text, pair) ?? all(text, plain));
 }
 
-/** Matches repeatedly from the front; the whole text must match. */
+/** Matches the pattern repeatedly from the start. Null unless the whole text matches. */
 function all(text: string, form: RegExp): Record<string, number> | null {
   const values = dictionary<number>();
   let count = 0;

@@ -4,7 +4,7 @@ import { type ElfFile, readElf, sectionTypes } from '../../formats/elf/read.js';
 import { symbolize } from '../../formats/elf/symbolize.js';
 import { type CrashDecoder, frame } from './crashes.js';
 
-/** @throws AIOT_FILE_NOT_FOUND, AIOT_IMAGE_MALFORMED */
+/** Opens the ELF file of a program to decode its crashes. @throws AIOT_FILE_NOT_FOUND, AIOT_IMAGE_MALFORMED */
 export async function openDecoder(path: string): Promise<CrashDecoder> {
   const bytes = await readBytes(path);
   const code = new ProgramCode(bytes, path);
@@ -62,8 +62,8 @@ class ProgramCode {
   }
 
   /**
-   * Whether the instruction before this address is a call, so that a stack word with this value can be a return address.
-   * RISC-V only (the ISA manual, 2.5 and 16.5): JAL and JALR into ra, C.JAL, C.JALR.
+   * Whether the instruction before this address is a call, so that the address can be a return address on the stack. RISC-V only (the ISA
+   * manual, 2.5 and 16.5): JAL and JALR into ra, C.JAL, C.JALR.
    */
   followsCall(address: number): boolean {
     const range = this.ranges.find(({ start, end }) => address > start && address <= end);

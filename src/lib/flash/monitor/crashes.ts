@@ -1,15 +1,15 @@
-/** An address in a crash and its role: a register's name, `abort`, `backtrace`, or `stack` (found on the stack, possibly a caller). */
+/** An address in a crash and its role: a register's name, `abort`, `backtrace`, or `stack` (found on the stack; it may be a caller). */
 interface CrashAddress {
   address: number;
   from: string;
 }
 
-/** Information from one or several lines of a crash. */
+/** Information from one or more lines of a crash. */
 export interface CrashPart {
   /** Cause of the crash, such as `Core  0 panic'ed (LoadProhibited)`; null if that line has not arrived. */
   reason: string | null;
   addresses: CrashAddress[];
-  /** Start of the SHA-256 of the program's ELF file, as printed by ESP-IDF; null until printed. */
+  /** Start of the SHA-256 of the program's ELF file, as printed by ESP-IDF; null if it has not been printed yet. */
   elfHash: string | null;
 }
 
@@ -22,7 +22,7 @@ const ofWindow = (address: number) => ((address & 0x3fffffff) | 0x40000000) >>> 
 const word = /0x([0-9a-f]{8})/gi;
 
 /**
- * Detects crashes of ESP-IDF (Xtensa and RISC-V), Arduino and esp-backtrace in lines, and collects their addresses. Source:
+ * Detects crashes of ESP-IDF (Xtensa and RISC-V), Arduino and esp-backtrace in lines of output, and collects their addresses. Source:
  * ESP-IDF, "Fatal Errors", and components/esp_system/port/arch (panic_arch.c of both).
  */
 export class CrashWatch {
@@ -58,7 +58,7 @@ export class CrashWatch {
     return parts;
   }
 
-  /** Called at the end: returns the remaining part. */
+  /** Called at the end of the output. Returns the remaining part. */
   end(): CrashPart[] {
     return this.stack.length > 0 ? [this.part(this.stack.splice(0))] : [];
   }
@@ -101,7 +101,7 @@ function registers(line: string): CrashAddress[] {
     const register = name.toUpperCase();
     const value = Number.parseInt(digits, 16);
     if (value === 0) return [];
-    // RISC-V's dump also has an A0, which holds an argument; Xtensa's has PC or PS on the same line.
+    // RISC-V's dump also has an A0, but it contains an argument. Xtensa's dump has PC or PS on the same line.
     if (register === 'A0')
       return /\bP[CS]\s*:/i.test(line) ? [{ address: ofWindow(value), from: register }] : [];
     return [{ address: value, from: register }];
@@ -112,11 +112,11 @@ function words(text: string): number[] {
   return [...text.matchAll(word)].map(([, digits = '']) => Number.parseInt(digits, 16));
 }
 
-/** A location in the source; unknown parts are null. */
+/** A location in the source code. Unknown parts are null. */
 export interface CrashFrame {
   /** The address as text, such as `0x400d1f22`. */
   address: string;
-  /** A register's name, `abort`, `backtrace`, or `stack` (found on the stack, possibly a caller). */
+  /** A register's name, `abort`, `backtrace`, or `stack` (found on the stack; it may be a caller). */
   from: string;
   function: string | null;
   file: string | null;
@@ -124,19 +124,19 @@ export interface CrashFrame {
 }
 
 export interface CrashDecoder {
-  /** Addresses outside the program's code are omitted, if the program is known. */
+  /** Decodes addresses. If the program is known, addresses outside its code are omitted. */
   frames(addresses: readonly CrashAddress[]): CrashFrame[];
-  /** Whether the ELF file has this SHA-256 (or this start of it); null without a file. */
+  /** Whether the ELF file has this SHA-256, or one that starts with it; null without a file. */
   isFrom(elfHash: string): boolean | null;
 }
 
-/** A decoder without an ELF file: it gives the addresses themselves, and no guesses from the stack. */
+/** A decoder without an ELF file. It returns only the addresses themselves, without those found on the stack. */
 export const noDecoder: CrashDecoder = {
   frames: (addresses) => addresses.filter(({ from }) => from !== 'stack').map((each) => frame(each)),
   isFrom: () => null,
 };
 
-/** An address without any other information yet. */
+/** A frame with only its address. */
 export function frame({ address, from }: CrashAddress): CrashFrame {
   const digits = address.toString(16).padStart(8, '0');
   return { address: `0x${digits}`, from, function: null, file: null, line: null };

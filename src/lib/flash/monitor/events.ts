@@ -67,7 +67,7 @@ interface LogHead {
   level: Level;
   /** The component that logged the line. */
   tag: string | null;
-  /** The rest of the line. */
+  /** The line without the log prefix. */
   message: string;
 }
 
@@ -92,7 +92,7 @@ function head(level: Level | undefined, tag: string | undefined, message = ''): 
   return level ? { level, tag: tag?.trim() || null, message } : null;
 }
 
-/** Whether a line of this level is shown if at least `wanted` is requested; lines without a level always are. */
+/** Whether a line of this level is shown if `wanted` is the least severe level requested. Lines without a level are always shown. */
 export function isShown(level: Level | null, wanted: Level): boolean {
   return level === null || levels.indexOf(level) <= levels.indexOf(wanted);
 }

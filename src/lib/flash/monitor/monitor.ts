@@ -13,54 +13,54 @@ import { type CrashDecoder, noDecoder } from './crashes.js';
 import type { Level, MonitorEnd, MonitorEvent } from './events.js';
 
 export interface MonitorOptions {
-  /** Port or address; undefined = the only board, once it is connected. */
+  /** Port or address; undefined = the only board, which may be connected later. */
   port?: string | undefined;
   baud: number;
-  /** Reset the board once it is connected; by default it is never reset. */
+  /** Whether to reset the board once it is connected. By default, it is never reset. */
   reset?: boolean;
-  /** Ends successfully when a line matches. */
+  /** The monitor ends successfully when a line matches. */
   until?: RegExp | undefined;
-  /** Fails when a line matches. */
+  /** The monitor fails when a line matches. */
   fail?: RegExp | undefined;
-  /** Fails after this time, ms. */
+  /** The monitor fails after this time, ms. */
   timeoutMs?: number | undefined;
-  /** Ends successfully after this time, ms. */
+  /** The monitor ends successfully after this time, ms. */
   forMs?: number | undefined;
-  /** Do not wait for the port, neither initially nor after it is lost. */
+  /** Whether not to wait for the port, neither initially nor after it is lost. */
   once?: boolean;
-  /** Filters: show lines that match `filter`, do not match the exclusion, and have at least this level. */
+  /** Filters. Shown are lines that match `filter`, do not match `exclude`, and have at least this level. */
   filter?: RegExp | undefined;
   exclude?: RegExp | undefined;
   level?: Level | undefined;
   /** ELF file of the program, for crashes. */
   elf?: string | undefined;
-  /** Report numbers in lines as values. */
+  /** Whether to report the numbers in lines as values. */
   values?: boolean;
-  /** File that records everything: bytes, or with `.jsonl` events. */
+  /** File that records all bytes or, if its name ends with `.jsonl`, all events. */
   record?: string | undefined;
-  /** Texts to send once the board is connected, each as a line. */
+  /** Texts that are sent once the board is connected, each as a line. */
   send?: readonly string[] | undefined;
-  /** Input forwarded to the board; may end at any time. */
+  /** Input that is forwarded to the board. It may end at any time. */
   input?: AsyncIterable<Uint8Array> | undefined;
-  /** End of a sent line. */
+  /** Line ending of sent lines. */
   eol?: 'lf' | 'cr' | 'crlf';
   /** Called with all bytes as they arrive. */
   onBytes?: ((bytes: Uint8Array) => void) | undefined;
   onEvent: (event: MonitorEvent) => void;
-  /** Called once, before the port is opened, with the controls. */
+  /** Called once with the controls, before the port is opened. */
   onStart?: ((control: MonitorControl) => void) | undefined;
   signal: AbortSignal;
-  /** For tests: replaces opening a port of this machine. */
+  /** Replaces opening a port of this machine in tests. */
   open?: (address: string, options: { baud: number; signal: AbortSignal }) => Promise<SerialLine>;
 }
 
 export const lineEnds = { lf: '\n', cr: '\r', crlf: '\r\n' } as const;
 
 /**
- * Shows a board's serial output until the monitor ends. Waits for the port to appear and, after it is lost, to return. Does not reset the
- * board or send anything unless requested.
+ * Shows a board's serial output until the monitor ends. Waits until the port appears and, after it is lost, until it returns. Resets the
+ * board or sends text only if requested.
  * @throws AIOT_TIMEOUT, AIOT_MONITOR_FAILED (`fail` matched), AIOT_INTERRUPTED, AIOT_FILE_NOT_FOUND, AIOT_IMAGE_MALFORMED,
- * AIOT_FILE_NOT_WRITABLE, AIOT_SERIAL_LOST with `once`, and errors of opening the port that waiting cannot fix
+ *   AIOT_FILE_NOT_WRITABLE, AIOT_SERIAL_LOST with `once`, and errors of opening the port that waiting cannot fix
  */
 export async function monitor(options: MonitorOptions): Promise<MonitorEnd> {
   options.signal.throwIfAborted();
@@ -75,7 +75,7 @@ export async function monitor(options: MonitorOptions): Promise<MonitorEnd> {
   }
 }
 
-/** The ELF reader is loaded only if needed. */
+/** Opens the decoder. The ELF reader is loaded only if it is needed. */
 async function decoderOf(elf: string | undefined): Promise<CrashDecoder> {
   if (elf === undefined) return noDecoder;
   const { openDecoder } = await import('./crash-decoder.js');
@@ -89,7 +89,7 @@ export interface MonitorControl {
   reset(mode: 'hard-reset' | 'download'): Promise<boolean>;
 }
 
-/** One monitor session, from its first port to its end. */
+/** One run of the monitor, which can use several lines one after the other. */
 class MonitorRun {
   recorder: Recorder | undefined;
   private readonly stop = new AbortController();
@@ -135,14 +135,14 @@ class MonitorRun {
     } finally {
       for (const timer of timers) clearTimeout(timer);
       leave();
-      // The end of the input is not awaited, because an input that waits for a key does not return.
+      // The end of the input is not awaited, because an input that waits for a key does not end by itself.
       void input?.return?.();
     }
     return this.conclude();
   }
 
   quit(): void {
-    // If the monitor waits for a certain line, quitting before that line counts as an interruption.
+    // If the monitor waits for a certain line, quitting before it arrives counts as an interruption.
     this.finish(this.options.until ? { why: 'interrupted' } : { why: 'quit', matched: null });
   }
 
@@ -191,7 +191,7 @@ class MonitorRun {
     }
   }
 
-  /** Reads one serial line until it ends; returns the reason, or null if the monitor itself ended it. */
+  /** Reads one serial line until it ends. Returns the reason, or null if the monitor itself ended it. */
   private async attend(line: SerialLine): Promise<Error | null> {
     this.line = line;
     this.waitingFor = null;
@@ -206,7 +206,7 @@ class MonitorRun {
       const begun = this.connections === 1 ? this.begin() : Promise.resolve();
       return await untilAborted(Promise.race([begun.then(() => closed), closed]), this.stop.signal);
     } catch (error) {
-      // If the line is lost during a send, its listener reports the loss too, and one report is enough.
+      // If the line is lost while something is sent, its listener reports the loss as well, and one report is enough.
       if (this.ending || error instanceof AiotError) return this.ending ? null : (error as Error);
       throw error;
     } finally {
@@ -282,9 +282,9 @@ class MonitorRun {
 }
 
 interface OpeningsOptions {
-  /** Port to open; undefined = the only board, once it is connected. */
+  /** Port that is opened; undefined = the only board, which may be connected later. */
   port: string | undefined;
-  /** Do not wait for the port, neither initially nor after it is lost. */
+  /** Whether not to wait for the port, neither initially nor after it is lost. */
   once: boolean;
   open: (address: string) => Promise<SerialLine>;
   /** Called once for each new reason to wait. */
@@ -294,11 +294,11 @@ interface OpeningsOptions {
 
 const pollMs = 250;
 
-/** Time after a loss during which another program may still hold the returning port, or its permissions may not be set yet; ms. */
+/** Time after a loss during which another program may still have the returning port open, or its permissions may not be set yet; ms. */
 const settlingMs = 5000;
 
 /**
- * Opens a port repeatedly: yields each line once it is open, and the next one after the previous line has ended. A board that returns
+ * Opens a port repeatedly. Yields each line once it is open, and the next one after the previous line has ended. A board that returns
  * under another name is recognized by its USB serial number.
  * @throws errors of opening it that waiting cannot fix: AIOT_SERIAL_BUSY, AIOT_SERIAL_DENIED, AIOT_SERIAL_AMBIGUOUS, …
  */
@@ -346,11 +346,11 @@ async function mayCome(error: unknown, port: string | null, settlingNow: boolean
   if (settling.includes(error.code)) return settlingNow;
   if (!absent.includes(error.code)) return false;
   const file = port === null ? null : await stat(port).catch(() => null);
-  // A regular file never becomes a serial port.
+  // A regular file never turns into a serial port.
   return file === null || file.isCharacterDevice();
 }
 
-/** The port's current name, which may be new if the same board returned under another one. */
+/** The port's current name. The board may have returned under another name. */
 async function whereIs(port: string | undefined, board: UsbIdentity | null): Promise<string> {
   if (port === undefined) return choosePort();
   if (!board?.serialNumber || (await stat(port).catch(() => null))) return port;
@@ -363,7 +363,7 @@ async function whereIs(port: string | undefined, board: UsbIdentity | null): Pro
   return same?.path ?? port;
 }
 
-/** Why a monitor ended. */
+/** The reason why a monitor ended. */
 type Ending =
   | { why: 'until' | 'for' | 'quit'; matched: string | null }
   | { why: 'timeout' | 'interrupted' }
@@ -372,7 +372,7 @@ type Ending =
 
 interface Heard {
   options: Pick<MonitorOptions, 'until' | 'timeoutMs' | 'port'>;
-  /** Why the port is not connected; null if it is. */
+  /** The reason why the port is not connected; null if it is. */
   waitingFor: string | null;
   bytes: number;
   lines: number;
@@ -380,7 +380,7 @@ interface Heard {
   last: string;
 }
 
-/** The error for an unsuccessful ending, with the output received until then. */
+/** The error for an unsuccessful ending, with the output that was received before it. */
 function failureOf(ending: Ending | null, heard: Heard): unknown {
   switch (ending?.why) {
     case 'error':
@@ -433,16 +433,16 @@ const short = (text: string) => (text.length > 120 ? `${text.slice(0, 119)}…` 
 
 interface WaitingText {
   bytes: Uint8Array;
-  /** Closes the pty. Call it after the port is opened, because a pty hangs up when its last user leaves. */
+  /** Closes the pty. Must be called after the port is opened, because a pty hangs up when its last user closes it. */
   close(): Promise<void>;
 }
 
 const none: WaitingText = { bytes: new Uint8Array(0), close: async () => undefined };
 
 /**
- * Reads the bytes that a pty has buffered for its next reader: a program behind it may have sent all its output already. Opening the pty
- * as a serial port would discard them (serialport flushes on opening). Real ports buffer nothing, and a port that another program reads
- * is not touched.
+ * Reads the bytes that a pty has buffered for its next reader, because the program behind it may already have sent all its output.
+ * Opening the pty as a serial port would discard them (serialport flushes on opening). Real ports buffer nothing. A port that another
+ * program reads is left alone.
  */
 async function waitingText(path: string): Promise<WaitingText> {
   const real = await realpath(path).catch(() => '');
@@ -457,8 +457,8 @@ async function waitingText(path: string): Promise<WaitingText> {
 }
 
 /**
- * Whether a process holds a pty's master. A pty's creator often keeps both ends open but reads only the master, so it does not count as a
- * reader.
+ * Whether a process has a pty's master open. The creator of a pty often keeps both ends open but reads only the master, so it does not
+ * count as a reader.
  */
 async function madePty(pid: number): Promise<boolean> {
   const files = await readdir(`/proc/${pid}/fd`).catch(() => []);
@@ -470,7 +470,8 @@ async function madePty(pid: number): Promise<boolean> {
 async function readAll(file: FileHandle): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   const buffer = new Uint8Array(4096);
-  // The limit suffices, because the kernel buffers only some kilobytes. Further data of a continuous sender is read later.
+  // The limit is sufficient, because the kernel buffers only some kilobytes. If the program sends continuously, further data is read
+  // later.
   while (parts.length < 64) {
     const { bytesRead } = await file.read(buffer, 0, buffer.length).catch(() => ({ bytesRead: 0 }));
     if (bytesRead === 0) break;
@@ -479,7 +480,10 @@ async function readAll(file: FileHandle): Promise<Uint8Array> {
   return Buffer.concat(parts);
 }
 
-/** Records a board's output in a file: all bytes as they arrive, or with `.jsonl` each event as a line. Appends. */
+/**
+ * Records a board's output by appending to a file: all bytes as they arrive or, if the file's name ends with `.jsonl`, each event as a
+ * line.
+ */
 class Recorder {
   private queue: Promise<unknown> = Promise.resolve();
   private failure: AiotError | undefined;

@@ -1,12 +1,15 @@
 import { createContext, Script } from 'node:vm';
 import { AiotError } from '../../core/errors.js';
 
-/** Time limit of a pattern per text, ms. Without it, a pattern such as `(a+)+$` could take forever on a near match. */
+/**
+ * Maximum time for matching a text with a pattern, ms. Without it, a pattern such as `(a+)+$` could take forever on a text that nearly
+ * matches.
+ */
 const longestMs = 500;
 
 const look = new Script('pattern.exec(text)');
 
-/** A regular expression with a time limit; it costs 0.1 ms per line. */
+/** A regular expression with a time limit. The limit takes 0.1 ms per line. */
 class BoundedPattern extends RegExp {
   private readonly box = createContext({ pattern: new RegExp(this.source, this.flags), text: '' });
 
@@ -26,8 +29,8 @@ class BoundedPattern extends RegExp {
 }
 
 /**
- * A regular expression as entered by a user: `ready`, `^I .*wifi`, or with flags `/ready/i`. Matching also throws AIOT_USAGE if it takes
- * too long. @throws AIOT_USAGE
+ * Parses a regular expression entered by a user: `ready`, `^I .*wifi`, or with flags `/ready/i`. Matching also throws AIOT_USAGE if it
+ * takes too long. @throws AIOT_USAGE
  */
 export function parsePattern(text: string): RegExp {
   const [, body = text, flags = ''] = /^\/(.+)\/([imsu]*)$/.exec(text) ?? [];

@@ -14,7 +14,7 @@ import { readUf2 } from '../../formats/uf2.js';
 import type { KnownTable, Piece } from './types.js';
 
 /**
- * Reads files as named on a command line: `app.bin@0x10000`, `app.bin@ota_0`; HEX and UF2 files contain their addresses.
+ * Reads files as given on a command line: `app.bin@0x10000`, `app.bin@ota_0`; HEX and UF2 files contain their addresses.
  * @throws AIOT_USAGE (a missing or superfluous place, or an ELF file), AIOT_FILE_NOT_FOUND, AIOT_IMAGE_MALFORMED
  */
 export async function piecesOf(words: readonly string[]): Promise<Piece[]> {
@@ -51,7 +51,7 @@ interface FirmwareImages {
   pieces: Piece[];
 }
 
-/** Offsets of app and otadata in Arduino and PlatformIO; their tables have nvs at 0x9000. */
+/** Offsets of app and otadata in Arduino and PlatformIO, whose tables have nvs at 0x9000. */
 const appOffset = 0x10000;
 
 const otadataOffset = 0xe000;
@@ -104,7 +104,7 @@ async function noBuild(folder: string): Promise<AiotError> {
   });
 }
 
-/** The builds of one folder: each is a flasher_args.json or a folder of images. */
+/** The builds in one folder. Each is a flasher_args.json or a folder of images. */
 async function buildsOf(folder: string): Promise<string[]> {
   return [
     ...(await idfBuild(folder)),
@@ -184,7 +184,7 @@ async function binImages(folder: string): Promise<FirmwareImages> {
   return { from: folder, pieces };
 }
 
-/** The highest flash address with 32 bits. */
+/** The highest 32-bit flash address. */
 const lastOffset = 0xffff_ffff;
 
 const multiples: Record<string, number> = { '': 1, K: 1024, M: 1024 ** 2 };
@@ -197,8 +197,8 @@ export function offsetOf(text: string): number | null {
 }
 
 /**
- * Splits `app.bin@0x10000`, `app.bin@ota_0`, `fonts@2.bin@64K` into file and place. Without an `@` the place is null: HEX
- * and UF2 files contain their addresses.
+ * Splits `app.bin@0x10000`, `app.bin@ota_0`, `fonts@2.bin@64K` into file and place. Without an `@` the place is null, because HEX and UF2
+ * files contain their addresses.
  * @throws AIOT_USAGE
  */
 export function parsePlaced(text: string): { file: string; place: number | string | null } {
@@ -207,7 +207,7 @@ export function parsePlaced(text: string): { file: string; place: number | strin
   const [file, place] = [text.slice(0, at), text.slice(at + 1)];
   const offset = offsetOf(place);
   if (file !== '' && offset !== null) return { file, place: offset };
-  // A place that starts with a digit is meant as a number, so it is not a label.
+  // A place that starts with a digit is meant as a number, so it is not accepted as a label.
   if (file !== '' && /^[A-Za-z_][\w.-]{0,15}$/.test(place)) return { file, place };
   throw new AiotError('AIOT_USAGE', `expected FILE@OFFSET such as app.bin@0x10000, got "${text}"`, {
     next: 'The offset is a number (0x10000, 65536, 64K) or a partition label: app.bin@ota_0',
@@ -234,12 +234,12 @@ export function sectorOf(offset: number): number {
   return offset - (offset % sectorBytes);
 }
 
-/** Description of bytes to be flashed; lenient, because even a damaged image is meant for a certain chip. */
+/** Description of bytes that are to be flashed. Damaged images are also described, because they too are meant for a certain chip. */
 export interface Looks {
   chip: ChipName;
   /** Kind of image. `image` is neither an app nor a bootloader, such as a bare program in the bootloader's place. */
   kind: 'app' | 'bootloader' | 'image';
-  /** Flash size in the header, bytes; null = an unknown code. */
+  /** Flash size according to the header, bytes; null = an unknown code. */
   flashBytes: number | null;
   /** Minimum chip revision, major · 100 + minor. */
   minRevision: number;
@@ -257,7 +257,7 @@ const appMagic = 0xabcd5432;
 /** Value of esp_bootloader_desc_t.magic_byte, the first byte of a newer bootloader's first segment (esp_bootloader_desc.h). */
 const bootloaderMagic = 0x50;
 
-/** Describes an image by its first 24 bytes; the rest may be truncated or damaged. Null if it is not an image for a known chip. */
+/** Describes an image by its first 24 bytes. The rest may be truncated or damaged. Null if it is not an image for a known chip. */
 export function looksLike(data: Uint8Array): Looks | null {
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   if (data.length < headerBytes || data[0] !== magic) return null;
@@ -265,9 +265,9 @@ export function looksLike(data: Uint8Array): Looks | null {
   const chip = chipOfId(view.getUint16(12, true));
   if (segments < 1 || segments > mostSegments || chip === null) return null;
   const code = (data[3] ?? 0) >> 4;
-  // The code 0 stands for 1 MiB, and each step doubles the size. The last defined code is 7, 128 MiB.
+  // Code 0 means 1 MiB, and each step doubles the size. The last defined code is 7, 128 MiB.
   const flashBytes = code <= 7 ? 2 ** (20 + code) : null;
-  // In older images, the field at 14 held only the major part (for a C3, the minor).
+  // In older images, the field at 14 contained only the major part (for a C3, the minor).
   const minRevision = view.getUint16(15, true) || (data[14] ?? 0) * (chip === 'esp32c3' ? 1 : 100);
   return { chip, kind: kindOf(view, segments, chip), flashBytes, minRevision };
 }
@@ -277,19 +277,19 @@ function kindOf(view: DataView, segments: number, chip: ChipName): Looks['kind']
   if (view.byteLength >= first + 4 && view.getUint32(first, true) === appMagic) return 'app';
   let at = headerBytes;
   for (let i = 0; i < segments && at + 8 <= view.byteLength; i++) {
-    // A ROM loads only into RAM: segments mapped from flash need a bootloader.
+    // A ROM loads only into RAM, so segments that are mapped from flash need a bootloader.
     if (isMapped(chip, view.getUint32(at, true))) return 'app';
     at += 8 + view.getUint32(at + 4, true);
   }
   return view.byteLength > first && view.getUint8(first) === bootloaderMagic ? 'bootloader' : 'image';
 }
 
-/** Whether these bytes start like a partition table (ESP_PARTITION_MAGIC, 0x50AA). */
+/** Whether these bytes start like a partition table (ESP_PARTITION_MAGIC, bytes AA 50). */
 export function looksLikeTable(data: Uint8Array): boolean {
   return data[0] === 0xaa && data[1] === 0x50;
 }
 
-/** The format of a firmware file, by its first bytes. */
+/** The format of a firmware file, determined by its first bytes. */
 export type FileFormat = 'image' | 'elf' | 'hex' | 'uf2' | 'raw';
 
 const beginnings: readonly [FileFormat, readonly number[]][] = [
@@ -301,19 +301,19 @@ const beginnings: readonly [FileFormat, readonly number[]][] = [
 function formatOf(bytes: Uint8Array): FileFormat {
   const found = beginnings.find(([, start]) => start.every((byte, index) => bytes[index] === byte));
   if (found !== undefined) return found[0];
-  // A colon alone is not enough: a HEX file continues with ten digits.
+  // A colon alone is not sufficient; in a HEX file, ten digits follow it.
   return /^:[0-9a-f]{10}/i.test(Buffer.from(bytes.subarray(0, 11)).toString('latin1')) ? 'hex' : 'raw';
 }
 
 export interface Contents {
   format: FileFormat;
-  /** The chip named in the file; null = none or unknown. */
+  /** The chip that the file is for; null = unknown or not in the file. */
   chip: ChipName | null;
-  /** Bytes with their offsets, if the file contains them (HEX, UF2); null = the user gives the offset. */
+  /** Bytes with their offsets, if the file contains them (HEX, UF2); null = the user specifies the offset. */
   regions: ByteRegion[] | null;
 }
 
-/** @throws AIOT_IMAGE_MALFORMED (a damaged HEX or UF2 file) */
+/** The contents of a file. @throws AIOT_IMAGE_MALFORMED (a damaged HEX or UF2 file) */
 export function contentsOf(bytes: Uint8Array, name: string): Contents {
   const format = formatOf(bytes);
   if (format === 'hex') return { format, chip: null, regions: readIntelHex(bytes, name) };

@@ -38,24 +38,24 @@ import type {
 export interface PlanInput {
   pieces: readonly Piece[];
   board: Board;
-  /** The board's partition table; null = none, or it will be erased. */
+  /** The board's partition table; null = it has none, or it will be erased. */
   boardTable: PartitionTable | null;
   header: HeaderChanges;
   /** Whether the whole flash is erased first. */
   erase: boolean;
   force: boolean;
-  /** The device whose identity is among the pieces, with the chip and the board it was made for. */
+  /** The device whose identity is among the pieces, with the chip and the board that it was made for. */
   device?: { name: string; chip: ChipName | null; mac?: string | null } | null;
-  /** Name of the device whose identity is on the board now; null = none is readable. */
+  /** Name of the device whose identity is on the board now; null = no identity could be read. */
   existing?: string | null;
-  /** The identity on the board for which the new table has no NVS partition. */
+  /** The identity on the board that a new table would make inaccessible, because its NVS partition would be elsewhere or missing. */
   stranded?: StrandedIdentity | null;
 }
 
 /**
- * Plans the regions to write and checks them against the board; nothing has been changed yet if this throws.
- * @throws AIOT_FLASH_REFUSED with all objections, unless `force`; AIOT_USAGE (regions that overlap or are empty, an unknown
- * label), AIOT_IMAGE_MALFORMED (header changes for a damaged image)
+ * Plans the regions to write and checks them against the board. If this throws, nothing has been changed yet.
+ * @throws AIOT_FLASH_REFUSED with all objections, unless `force`; AIOT_USAGE (regions that overlap or are empty, an unknown label),
+ *   AIOT_IMAGE_MALFORMED (header changes for a damaged image)
  */
 export function planWrite(input: PlanInput): WritePlan {
   const { board, boardTable, force } = input;
@@ -98,7 +98,7 @@ function eraseObjections({ erase, board }: PlanInput): Objection[] {
   return [{ rule: 'locked', region: 'flash', message }];
 }
 
-/** Objects to an identity or a UF2 file for another chip. */
+/** Objects to an identity or a UF2 file that is for another chip. */
 function chipObjections({ device, board, pieces }: PlanInput): Objection[] {
   const named = [
     ...(device ? [{ name: device.name, chip: device.chip, what: 'was provisioned' }] : []),
@@ -112,7 +112,7 @@ function chipObjections({ device, board, pieces }: PlanInput): Objection[] {
   });
 }
 
-/** Objects to an identity made for another board, and to replacing an identity whose key may be stored nowhere else. */
+/** Objects to an identity that was made for another board, and to replacing an identity whose key may be stored nowhere else. */
 function identityObjections({ device, board, existing }: PlanInput): Objection[] {
   if (!device) return [];
   const { name, mac } = device;
@@ -173,7 +173,7 @@ function objections(regions: readonly Region[], board: Board, known: KnownTable 
 
 type Told = [rule: Rule, message: string];
 
-/** The images in a region: at its start, and for a merged one at the bootloader's offset and in the app slots. */
+/** The images in a region: at its start and, for a merged region, at the bootloader's offset and in the app slots. */
 function imagesIn(region: Region, chip: ChipName, known: KnownTable | null): { at: number; looks: Looks }[] {
   const apps = known?.table.partitions.filter(({ type }) => type === partitionTypes.app) ?? [];
   const places = [region.offset, espChips[chip].bootloaderOffset, ...apps.map(({ offset }) => offset)];
@@ -223,7 +223,7 @@ function appObjection(at: number, known: KnownTable | null): string | null {
   return data ? `${hex(at)} is the data partition ${data.label}${hint}` : null;
 }
 
-/** Detects an unaligned decimal number that would be aligned as hexadecimal: its `0x` was forgotten. */
+/** Detects a decimal number that is unaligned, but would be aligned in hexadecimal, because the user forgot its `0x`. */
 function forgottenHex(at: number): string | null {
   const read = Number(`0x${at}`);
   return at % sectorBytes !== 0 && read % sectorBytes === 0 ? `0x${at}` : null;
@@ -237,7 +237,7 @@ function placeObjections(region: Region, board: Board, known: KnownTable | null)
     return [['flash-end', `${end} (${size(flashBytes)})`]];
   }
   if (!known) return told;
-  // A region that starts at the table's offset is meant to be the table: other bytes there cause a warning.
+  // A region that starts at the table's offset is meant to be the table. If it contains other bytes, there is a warning.
   if (region.offset !== partitionTableOffset && coversTable(region)) {
     // A merged image contains its own table, which determines the places of its parts.
     if (bringsTable(region)) return told;
@@ -291,7 +291,7 @@ function lockObjections(region: Region, { chip, security }: Board): Told[] {
 
 const nvsSubtype = partitionSubtypes[partitionTypes.data]?.nvs;
 
-/** Warnings about these regions, which may be intended. */
+/** Warnings about these regions. What they warn of may be intended. */
 function warnings(regions: readonly Region[], board: Board, known: KnownTable | null): string[] {
   return regions.flatMap((region) => [
     ...contentWarnings(region, board, known),
@@ -337,8 +337,8 @@ function appWarnings({ name, offset }: Region, known: KnownTable | null): string
 }
 
 /**
- * Warns about a region that overlaps NVS, which contains the device's identity and Wi-Fi: a merged image also fills the gaps between its
- * parts.
+ * Warns about a region that overlaps NVS, which contains the device's identity and Wi-Fi settings. A merged image does so too, because it
+ * also fills the gaps between its parts.
  */
 function lossWarnings(region: Region, known: KnownTable | null): string[] {
   const end = region.offset + region.data.length;
@@ -353,14 +353,14 @@ function lossWarnings(region: Region, known: KnownTable | null): string[] {
   return [`${region.name} overlaps NVS (${lost.label}): the board's stored data will be lost`];
 }
 
-/** One write operation: whole regions, including gaps within sectors that they share. */
+/** One write operation. It consists of whole regions and the gaps between them within shared sectors. */
 export interface Stretch extends Region {
   /** The regions that it contains. */
   parts: Region[];
 }
 
 /**
- * Sorts regions and joins those that share a sector: the second one's erase would otherwise delete the end of the first.
+ * Sorts regions and joins those that share a sector, because erasing the sector for the second one would delete the end of the first.
  * @throws AIOT_USAGE for overlapping or empty regions
  */
 export function joinSectors(regions: readonly Region[]): Stretch[] {
@@ -421,7 +421,7 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 /**
- * The partition table in force once the regions are written: the one in a region, otherwise the board's own. Objects to a table that is
+ * The partition table once the regions are written: the one in a region or, if there is none, the board's own. Objects to a table that is
  * damaged or exceeds the flash.
  */
 export function tableInForce(
@@ -436,7 +436,7 @@ export function tableInForce(
   if (!holder) return { known: own, objections: [] };
   const at = partitionTableOffset - holder.offset;
   const bytes = holder.data.subarray(at, at + partitionTableBytes);
-  // A region that starts at the table's offset is meant to replace it; one that merely covers it destroys the board's table.
+  // A region that starts at the table's offset replaces the table. A region that only covers this offset destroys the board's table.
   if (!looksLikeTable(bytes)) return { known: at === 0 ? null : own, objections: [] };
   const object = (message: string): Objection => ({ rule: 'table', region: holder.name, message });
   try {
@@ -456,8 +456,8 @@ export function tableInForce(
 const probeBytes = 512;
 
 /**
- * Number of bytes read at a time without a stub: a ROM reads 64 bytes per request. Most tables end in the second 64 bytes, and the first 64
- * show whether the board is blank.
+ * Number of bytes that are read at a time without a stub, because a ROM reads 64 bytes per request. Most tables end in the second 64
+ * bytes, and the first 64 show whether the board is blank.
  */
 const romProbeBytes = 128;
 
@@ -482,7 +482,7 @@ export async function readBoardTable(loader: Pick<Loader, 'read' | 'stub'>): Pro
   }
 }
 
-/** Pads to a table's length with the value of erased flash. */
+/** Pads bytes to a table's length with the value of erased flash. */
 function padded(bytes: Uint8Array): Uint8Array {
   const whole = new Uint8Array(partitionTableBytes).fill(0xff);
   whole.set(bytes);
@@ -490,8 +490,8 @@ function padded(bytes: Uint8Array): Uint8Array {
 }
 
 /**
- * Changes the bootloader's flash parameters in the regions and updates its hash. The ROM uses only the header at the bootloader's offset;
- * a bootloader passes its own parameters on to the app.
+ * Changes the bootloader's flash parameters in the regions and updates its hash. Only this header needs changing: the ROM reads it, and
+ * the bootloader passes its parameters on to the app.
  * @throws AIOT_USAGE (no such parameter, or no bootloader to change), AIOT_IMAGE_MALFORMED, AIOT_FLASH_REFUSED (secure boot)
  */
 export function patchHeader(regions: readonly Region[], changes: HeaderChanges, board: Board): Region[] {

@@ -2,37 +2,37 @@ import type { ChipName } from '../../formats/esp-image/chips.js';
 import type { Partition, PartitionTable } from '../../formats/partitions.js';
 import type { ChipInfo, Region } from '../loader/types.js';
 
-/** Bytes to write and their place: an offset, or a name that is resolved to one by the chip and the partition table. */
+/** Bytes to write and their place: an offset, or a name for which the chip and the partition table determine the offset. */
 export interface Piece {
   /** Display name: the file's name. */
   name: string;
   data: Uint8Array;
   /** An offset; a partition's label; `bootloader` or `partition-table`. */
   place: number | string;
-  /** The chip named in a UF2 file. */
+  /** The chip that a UF2 file is for. */
   chip?: ChipName | null;
 }
 
 /** The board's properties that a plan needs. */
 export interface Board {
   chip: ChipName;
-  /** MAC of the board; null or absent = unknown. */
+  /** MAC of the board; absent or null = unknown. */
   mac?: string | null;
-  /** major · 100 + minor, as in image headers; null or absent = unknown. */
+  /** Revision as in image headers, major · 100 + minor; absent or null = unknown. */
   revision?: number | null;
   /** Flash size in bytes; null = unknown. */
   flashBytes: number | null;
   security: ChipInfo['security'];
 }
 
-/** Changes to a bootloader's header: `undefined` or `keep` keeps a field, and the size `detect` is the board's flash size. */
+/** Changes to a bootloader's header. `undefined` and `keep` leave a field unchanged; the size `detect` means the board's flash size. */
 export interface HeaderChanges {
   mode?: string | undefined;
   size?: string | undefined;
   frequency?: string | undefined;
 }
 
-/** Reasons for rejecting a region. `--force` overrides them, which is reported. */
+/** Reasons for rejecting a region. `--force` overrides them, which is then reported. */
 export const rules = [
   'chip',
   'flash-end',
@@ -51,29 +51,29 @@ export interface Objection {
   rule: Rule;
   /** The region's name. */
   region: string;
-  /** The problem and its consequence, one sentence without a full stop. */
+  /** The problem and its consequence, in one sentence without a full stop. */
   message: string;
 }
 
-/** A device whose identity is at a place where the new table has no NVS. */
+/** A device whose identity is in an NVS that the new table does not contain at that place. */
 export interface StrandedIdentity {
   device: string;
   from: Pick<Partition, 'offset' | 'size'>;
-  /** NVS of the new table; null = it has none. */
+  /** NVS partition of the new table; null = it has none. */
   to: Pick<Partition, 'offset' | 'size'> | null;
 }
 
-/** The partition table in force, and where it comes from. */
+/** The partition table that applies, and where it comes from. */
 export interface KnownTable {
   table: PartitionTable;
   from: 'written' | 'board';
 }
 
 export interface WritePlan {
-  /** Regions in the order of the pieces, with patched headers. */
+  /** Regions in the order of the pieces, with changed headers. */
   regions: Region[];
   /** Objections overridden by `--force`. */
   overridden: Objection[];
-  /** Unusual findings that are not rejected. */
+  /** Unusual findings that are not a reason for rejection. */
   warnings: string[];
 }

@@ -7,7 +7,7 @@ export interface UsbIdentity {
   serialNumber: string | null;
 }
 
-/** DTR and RTS as a program sets them: true = asserted, which pulls the line low. */
+/** States of DTR and RTS that a program sets. True = asserted, which pulls the line low. */
 export interface ControlLines {
   dtr: boolean;
   rts: boolean;
@@ -15,13 +15,13 @@ export interface ControlLines {
 
 export interface LineListener {
   data(bytes: Uint8Array): void;
-  /** Called once, when no more bytes will come: null after `close()`, otherwise the reason (AIOT_SERIAL_LOST). */
+  /** Called once, when no more bytes will arrive: with null after `close()`, otherwise with the reason (AIOT_SERIAL_LOST). */
   closed(error: Error | null): void;
 }
 
 /**
- * An open serial line, 8N1: to a port of this machine, a socket, RFC 2217, or a simulated chip. Flashing,
- * monitoring and port sharing all use this interface.
+ * An open serial line (8N1) to a port of this machine, a socket, an RFC 2217 server, or a simulated chip. Flashing, monitoring and port
+ * sharing all use this interface.
  */
 export interface SerialLine {
   /** Address as entered by the user: `/dev/ttyUSB0`, `COM3`, `socket://host:port` or `rfc2217://host:port`. */
@@ -30,23 +30,28 @@ export interface SerialLine {
   readonly usb: UsbIdentity | null;
   /** Current speed, bits per second. */
   readonly baud: number;
-  /** Whether DTR and RTS reach the board. A pty and a plain socket have none; setting them then has no effect. */
+  /** Whether DTR and RTS reach the board. A pty and a plain socket have none, so that setting them has no effect. */
   readonly hasControlLines: boolean;
-  /** Adds a listener. Incoming bytes go to every listener, and are buffered while there is none. Returns a function that removes it. */
+  /**
+   * Adds a listener and returns a function that removes it. Incoming bytes are passed to every listener, and are buffered while there is
+   * none.
+   */
   listen(listener: LineListener): () => void;
   /** Resolves when the system or the peer has accepted all bytes. @throws AIOT_SERIAL_LOST */
   write(bytes: Uint8Array): Promise<void>;
-  /** Takes effect for bytes sent after it resolves. @throws AIOT_SERIAL_LOST, AIOT_SERIAL_BAUD */
+  /** Changes the speed for bytes that are sent after it resolves. @throws AIOT_SERIAL_LOST, AIOT_SERIAL_BAUD */
   setBaud(baud: number): Promise<void>;
   setControlLines(lines: ControlLines): Promise<void>;
-  /** Closes the line and releases the port; can be called repeatedly. */
+  /** Closes the line and releases the port. It may be called repeatedly. */
   close(): Promise<void>;
 }
 
-/** Size of the buffer while there is no listener; a board that sends continuously must not fill the memory. */
+/**
+ * Size of the buffer while there is no listener, bytes. It is limited, because a board that sends continuously must not fill the memory.
+ */
 const keptBytes = 1 << 20;
 
-/** The listeners of one line: incoming bytes go to each of them, and are buffered while there is none. */
+/** The listeners of one line. Incoming bytes are passed to each of them, and are buffered while there is none. */
 export class LineListeners {
   private readonly listeners = new Set<LineListener>();
   private kept: Uint8Array[] = [];
@@ -81,7 +86,7 @@ export class LineListeners {
     return () => this.listeners.delete(listener);
   }
 
-  /** The line's end and its error (AIOT_SERIAL_LOST or the cause), or null while it is open. */
+  /** The end of the line with its error (AIOT_SERIAL_LOST or the cause), or null while it is open. */
   get ended(): { error: Error | null } | null {
     return this.end;
   }

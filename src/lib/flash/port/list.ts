@@ -43,8 +43,8 @@ export type PortInfo = z.infer<typeof portSchema>;
 export type ListedPort = Pick<PortInfo, 'path' | 'kind' | 'usb' | 'manufacturer' | 'product' | 'alias'>;
 
 /**
- * Chooses the port: the named one, or else the only one that may have a board. Never guesses: if there are several,
- * the error lists them all, even if only one of them is free or has a known adapter.
+ * Returns the specified port or, if none is specified, the only one that may have a board. Never guesses: if there are several, the error
+ * lists them all, even if only one of them is free or has a known adapter.
  * @throws AIOT_SERIAL_NOT_FOUND, AIOT_SERIAL_AMBIGUOUS
  */
 export async function choosePort(named?: string, system?: PortSystem): Promise<string> {
@@ -79,7 +79,7 @@ function describePath({ path, adapter, usb }: PortInfo): string {
 export interface PortSystem {
   list(): Promise<ListedPort[]>;
   access(path: string): Promise<Pick<PortInfo, 'access' | 'group'>>;
-  /** Programs that hold a port; null if this system cannot tell. */
+  /** Programs that have a port open; null if this system does not provide the information. */
   holders(path: string): Promise<Holder[] | null>;
 }
 
@@ -115,13 +115,13 @@ const thisSystem: PortSystem = {
 };
 
 async function accessTo(path: string): Promise<Pick<PortInfo, 'access' | 'group'>> {
-  // Ports on Windows are not files; access can be tested only by opening them.
+  // Ports on Windows are not files, so access can be tested only by opening them.
   if (process.platform === 'win32') return { access: 'unknown', group: null };
   try {
     await access(path, constants.R_OK | constants.W_OK);
     return { access: 'ok', group: null };
   } catch (error) {
-    // The port is listed, but has no device file here, as is typical in a container.
+    // The port is listed but has no device file, which is typical of a container.
     if (systemCode(error) === 'ENOENT') return { access: 'unknown', group: null };
     return { access: 'denied', group: await groupOf(path) };
   }
@@ -136,7 +136,7 @@ async function groupOf(path: string): Promise<string | null> {
 
 interface Adapter {
   name: string;
-  /** Chips that implement this USB device themselves; empty for a bridge, which may be connected to any chip. */
+  /** Chips that implement this USB device themselves; empty for an adapter chip, which may be connected to any chip. */
   chips: ChipName[];
 }
 
@@ -174,11 +174,11 @@ const adapters: Record<string, Adapter> = {
   '067b:23a3': { name: 'PL2303GC', chips: [] },
 };
 
-/** The adapter with a port's USB identity; null if there is none or it is unknown. */
+/** The adapter with a port's USB identity; null if the port has none or it is unknown. */
 function adapterOf(usb: ListedPort['usb']): Adapter | null {
   if (!usb) return null;
   const known = adapters[`${usb.vendorId}:${usb.productId}`];
-  // Espressif assigns product ids under its vendor id to board makers, for chips that are a USB device themselves.
+  // Espressif assigns product ids under its vendor id to manufacturers of boards whose chip is a USB device itself.
   return (
     known ?? (usb.vendorId === espressif ? { name: 'Espressif USB', chips: ['esp32s2', 'esp32s3'] } : null)
   );
@@ -196,12 +196,12 @@ interface SerialportEntry {
   friendlyName?: string | undefined;
 }
 
-/** Converts the list of `serialport` on macOS or Windows. */
+/** Converts the list that `serialport` returns on macOS or Windows. */
 export function listedPorts(entries: readonly SerialportEntry[]): ListedPort[] {
   return entries.filter(({ path }) => !isInternal(path)).map(fromEntry);
 }
 
-/** macOS's own consoles, which have no board. */
+/** macOS's own consoles, at which there is no board. */
 const isInternal = (path: string) => /\/(cu|tty)\.(debug-console|wlan-debug)$/.test(path);
 
 function fromEntry(entry: SerialportEntry): ListedPort {
@@ -230,8 +230,8 @@ function fromEntry(entry: SerialportEntry): ListedPort {
 }
 
 /**
- * Extracts the serial number on Windows, which substitutes an instance number (with `&`) if a device has none. FTDI's driver puts it
- * into the id, followed by the port's letter: `FTDIBUS\VID_0403+PID_6001+A50285BIA\0000`.
+ * Extracts the serial number on Windows. If a device has none, Windows substitutes an instance number, which contains `&`. FTDI's driver
+ * puts the serial number into the id, followed by the port's letter: `FTDIBUS\VID_0403+PID_6001+A50285BIA\0000`.
  */
 function windowsSerial(told: string | undefined, pnpId: string): string | null {
   const ftdi = /^FTDIBUS\\VID_\w{4}\+PID_\w{4}\+(\w+)\w\\/i.exec(pnpId)?.[1];
@@ -241,7 +241,7 @@ function windowsSerial(told: string | undefined, pnpId: string): string | null {
 
 const known = (text: string | undefined) => text?.trim() || null;
 
-/** A USB id as four digits: `0x10C4  (…)`, `10C4` and `10c4` become `10c4`. */
+/** Converts a USB id to four digits: `0x10C4  (…)`, `10C4` and `10c4` become `10c4`. */
 const hex = (text: string | undefined) =>
   /^(?:0x)?([0-9a-f]{1,4})\b/i
     .exec(text ?? '')?.[1]
@@ -250,13 +250,13 @@ const hex = (text: string | undefined) =>
 
 const number = (text: string | undefined) => (text === undefined ? null : Number.parseInt(text, 16));
 
-/** Names of ttys that are serial ports; consoles and ptys are ttys too. */
+/** Names of ttys that are serial ports, because consoles and ptys are ttys as well. */
 const serial =
   /^(ttyUSB|ttyACM|ttyXRUSB|ttyWCHUSB|ttyCH343USB|ttyAMA|ttyS|ttyO|ttymxc|ttyTHS|ttyHS|ttySAC|ttyPS|rfcomm)\d+$/;
 
 /**
- * The serial ports known to the kernel, from /sys/class/tty: needs no udev, so it works in a container. `root` is for
- * tests. Source: kernel, Documentation/ABI/stable/sysfs-bus-usb and testing/sysfs-tty (`type`: 0 = no such port).
+ * Lists the serial ports in /sys/class/tty, so that no udev is needed and it works in a container. `root` is for tests. Source: kernel,
+ * Documentation/ABI/stable/sysfs-bus-usb and testing/sysfs-tty (`type`: 0 = no such port).
  */
 export async function linuxPorts(root = '/'): Promise<ListedPort[]> {
   const tty = join(root, 'sys/class/tty');
@@ -267,7 +267,7 @@ export async function linuxPorts(root = '/'): Promise<ListedPort[]> {
       const device = await realpath(join(tty, name, 'device')).catch(() => null);
       const bluetooth = name.startsWith('rfcomm');
       if (!device && !bluetooth) return null;
-      // The 8250 driver creates 4 to 32 ports whether the machine has them or not.
+      // The 8250 driver creates 4 to 32 ports, even if the machine does not have them.
       if ((await text(join(tty, name, 'type'))) === '0') return null;
       const usb = device ? await usbOf(device) : null;
       return {
@@ -284,8 +284,8 @@ export async function linuxPorts(root = '/'): Promise<ListedPort[]> {
 }
 
 /**
- * The USB device behind a tty, from sysfs: from the tty's device upwards to the interface, then to the USB device.
- * Numbers as hexadecimal text. Source: kernel, Documentation/ABI/testing/sysfs-bus-usb. null = not a USB device.
+ * The USB device behind a tty, from sysfs: follows the tty's device upwards to the interface and to the USB device. Null if it is not a
+ * USB device. Numbers are hexadecimal text. Source: kernel, Documentation/ABI/testing/sysfs-bus-usb.
  */
 async function usbOf(device: string) {
   let number: number | null = null;
@@ -305,7 +305,7 @@ async function usbOf(device: string) {
   return null;
 }
 
-/** The links in /dev/serial/by-id, which udev creates, by the name of their tty. */
+/** The links that udev creates in /dev/serial/by-id, by the name of their tty. */
 async function byId(root: string): Promise<Map<string, string>> {
   const folder = join(root, 'dev/serial/by-id');
   const links = await readdir(folder).catch(() => []);
@@ -340,7 +340,7 @@ async function fromSysfs(name: string): Promise<UsbIdentity | null> {
 async function fromList(path: string): Promise<UsbIdentity | null> {
   const { SerialPort } = await nativePart('serialport', () => import('serialport'));
   const ports = await SerialPort.list().catch(() => []);
-  // macOS lists /dev/tty.*; users open /dev/cu.*, which does not wait for a carrier.
+  // macOS lists /dev/tty.*, but users open /dev/cu.*, which does not wait for a carrier.
   const plain = (name: string) => name.replace('/dev/cu.', '/dev/tty.').toLowerCase();
   const found = ports.find((port) => plain(port.path) === plain(path));
   if (!found?.vendorId || !found.productId) return null;
@@ -358,8 +358,9 @@ interface Holder {
 }
 
 /**
- * Other programs that have this port open, as far as permissions allow: Linux's /proc shows the current user's (for root: all). If some
- * of them have locked it, only those are returned. Empty on other systems. Source: proc(5): /proc/PID/fd, /proc/PID/comm, /proc/locks.
+ * Other programs that have this port open, as far as permissions allow: Linux's /proc shows those of the current user (for root: all). If
+ * some of them have locked it, only those are returned. Empty on other systems. Source: proc(5): /proc/PID/fd, /proc/PID/comm,
+ * /proc/locks.
  */
 export async function holdersOf(path: string): Promise<Holder[]> {
   if (process.platform !== 'linux') return [];

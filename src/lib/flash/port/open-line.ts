@@ -55,7 +55,7 @@ export async function openLine(address: string, options: OpenLineOptions): Promi
 }
 
 /**
- * Opens a serial port of this machine, or a pty, through `serialport`, and locks it for programs that respect locks.
+ * Opens a serial port of this machine, or a pty, through `serialport`, and locks it against programs that respect locks.
  * @throws AIOT_SERIAL_NOT_FOUND, AIOT_SERIAL_DENIED, AIOT_SERIAL_BUSY (with the holder), AIOT_SERIAL_BAUD
  */
 async function openSerialLine(
@@ -67,7 +67,7 @@ async function openSerialLine(
   try {
     options.signal?.throwIfAborted();
     const real = await realpath(path).catch(() => path);
-    // A pty answers ENOTTY to TIOCMGET, because it has no control lines.
+    // A pty has no control lines, so TIOCMGET fails with ENOTTY.
     const hasControlLines = await new Promise<boolean>((resolve) => port.get((error) => resolve(!error)));
     const pty = /^\/dev\/(pts\/\d+|ttys\d+|ttyp\w+)$/.test(real);
     const usb = pty ? null : await usbIdentity(real);
@@ -88,7 +88,7 @@ async function opened(path: string, baud: number): Promise<SerialPort> {
   try {
     return await open(baud);
   } catch (cause) {
-    // The library gives reasons only as sentences. Opening at another speed shows whether the speed was the cause.
+    // The library describes reasons only in sentences. Opening the port at another speed shows whether the speed was the cause.
     const usual = await open(115_200).catch(() => null);
     if (usual) await closed(usual);
     throw await whyNotOpened(path, { baud, baudRefused: usual !== null, cause });
@@ -107,7 +107,7 @@ function closed(port: SerialPort): Promise<void> {
   });
 }
 
-/** Time of silence before checking whether a line still exists, ms. */
+/** Time of silence after which the line is checked for existence, ms. */
 const lookMs = 1000;
 
 class LocalLine implements SerialLine {
@@ -136,8 +136,8 @@ class LocalLine implements SerialLine {
   }
 
   /**
-   * Checks whether the line still exists. After a hangup, reads return 0 bytes and the binding keeps polling (bindings-cpp 13, unixRead: 0
-   * bytes are not an end), unless its poller was waiting at that moment. Any request then fails; a live pty answers ENOTTY.
+   * Checks whether the line still exists. After a hangup, reads return 0 bytes and the binding keeps polling (bindings-cpp 13, unixRead:
+   * 0 bytes are not an end), unless its poller was waiting at that moment. Any request then fails; with a live pty, the error is ENOTTY.
    */
   private look(): void {
     const quiet = this.silent;
@@ -173,9 +173,9 @@ class LocalLine implements SerialLine {
   }
 
   /**
-   * Keeps the poller waiting for both directions: on a request to wait for reading, the binding's poller stops waiting for writing. (In
-   * bindings-cpp 13, Poller::poll passes only the new event to uv_poll_start.) A block larger than the system's buffer would then wait for
-   * the chip, and the chip for the block.
+   * Keeps the poller waiting for both directions. When it is asked to wait for reading, the binding's poller stops waiting for writing
+   * (in bindings-cpp 13, Poller::poll passes only the new event to uv_poll_start). A block larger than the system's buffer would then
+   * wait for the chip, and the chip for the block.
    */
   private pollBoth(): void {
     const { port: binding, isOpen } = this.port;
@@ -183,7 +183,7 @@ class LocalLine implements SerialLine {
     if (isOpen && binding && 'poller' in binding) binding.poller.poll(readableAndWritable);
   }
 
-  /** Waits until all bytes are sent: the system discards the rest when the speed changes. */
+  /** First waits until all bytes are sent, because the system discards the rest when the speed changes. */
   async setBaud(baud: number): Promise<void> {
     await this.call((done) => this.port.drain(done));
     await new Promise<void>((resolve, reject) => {
@@ -219,8 +219,8 @@ class LocalLine implements SerialLine {
 }
 
 /**
- * Checks a port of this machine before it is opened, because the system's error codes are more specific than the library's.
- * Ports on Windows are not files, so they can only be tested by opening.
+ * Checks a port of this machine before it is opened, because the system's error codes are more specific than the library's. Ports on
+ * Windows are not files, so they can be tested only by opening.
  * @throws AIOT_SERIAL_NOT_FOUND, AIOT_SERIAL_DENIED
  */
 async function requireSerialPort(path: string): Promise<void> {
@@ -257,7 +257,7 @@ async function whyNotOpened(
   });
 }
 
-/** Result of opening the port directly: an error code, ENOTTY, or null on success. */
+/** Result of opening the port directly: an error code, ENOTTY, or null if it succeeds. */
 async function codeOfOpening(path: string): Promise<string | null> {
   if (process.platform === 'win32') return null;
   try {

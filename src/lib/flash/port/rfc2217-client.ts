@@ -22,11 +22,11 @@ import {
 } from './telnet.js';
 
 /**
- * Opens a serial line on another machine by RFC 2217 (`rfc2217://host:port`): speed, DTR and RTS reach the board. Works with our
- * own server, pyserial's, ser2net and Espressif's. Opening changes neither DTR nor RTS: a board keeps running. Options after
- * a `?` are for pyserial and are ignored.
- * @throws AIOT_SERIAL_NOT_FOUND if no server listens there, AIOT_SERIAL_BUSY if another client has the port,
- * AIOT_SERIAL_BAUD, AIOT_SERIAL_LOST, AIOT_USAGE
+ * Opens a serial line on another machine by RFC 2217 (`rfc2217://host:port`): speed, DTR and RTS reach the board. Works with our own
+ * server, pyserial's, ser2net and Espressif's. Opening changes neither DTR nor RTS, so that a board keeps running. Options after a `?`
+ * are for pyserial and are ignored.
+ * @throws AIOT_SERIAL_NOT_FOUND if no server listens there, AIOT_SERIAL_BUSY if another client has the port, AIOT_SERIAL_BAUD,
+ *   AIOT_SERIAL_LOST, AIOT_USAGE
  */
 export async function openRfc2217Line(
   address: string,
@@ -50,7 +50,7 @@ export async function openRfc2217Line(
   }
 }
 
-/** Timeout for a server's answer; executing a command (opening a port) can take a while. */
+/** Timeout for a server's answer, ms. Executing a command, such as opening a port, can take a while. */
 const answerMs = 3000;
 
 /** The client side of RFC 2217 over a connected socket. */
@@ -63,10 +63,10 @@ class Rfc2217Line implements SerialLine {
   private readonly reader = new TelnetReader();
   private readonly negotiation = new Negotiation(clientOptions);
   private readonly pending = new PendingAnswers(answerMs);
-  /** State of DTR and RTS at the board; a missing one is unknown. */
+  /** State of DTR and RTS at the board. If a property is missing, its state is unknown. */
   private lines: Partial<ControlLines> = {};
   private failure: Error | undefined;
-  /** Text received before the server agreed to RFC 2217: a greeting, or the reason for a refusal. Null from then on. */
+  /** Text received before the server agreed to RFC 2217: a greeting, or the reason for a refusal. Null once it has agreed. */
   private greeting: string | null = '';
   private agree: () => void = () => undefined;
 
@@ -100,7 +100,7 @@ class Rfc2217Line implements SerialLine {
     if (!this.negotiation.has(option.COM_PORT)) throw this.refusal();
     this.greeting = null;
     const settings = Object.entries(format).map(([code, value]) => this.message(Number(code), [value]));
-    // Servers that keep no state do not answer; then both lines are set when first needed.
+    // Servers that do not store the state do not answer. In that case, both lines are set when first needed.
     const controls = [control.FLOW_NONE, control.ASK_DTR, control.ASK_RTS];
     const questions = controls.map((value) => this.message(command.SET_CONTROL, [value]));
     this.socket.write(Buffer.concat([...settings, ...questions]));
@@ -131,14 +131,14 @@ class Rfc2217Line implements SerialLine {
     throw new AiotError('AIOT_SERIAL_BAUD', message, { endpoint: this.address });
   }
 
-  /** Does not wait for an answer: some servers send none, and the pauses of a reset must keep their length. */
+  /** Does not wait for an answer, because some servers send none, and the pauses of a reset must keep their length. */
   async setControlLines(lines: ControlLines): Promise<void> {
     if (this.socket.destroyed) throw this.lost();
     const messages = controlChanges(this.lines, lines).map((value) =>
       this.message(command.SET_CONTROL, [value]),
     );
     this.lines = { ...lines };
-    // Both are sent in one packet, so that they arrive together.
+    // Both messages are sent in one packet, so that they arrive together.
     if (messages.length > 0) this.socket.write(Buffer.concat(messages));
   }
 
@@ -166,7 +166,7 @@ class Rfc2217Line implements SerialLine {
     }
   }
 
-  /** Stores the answer to a query; answers to our own settings contain nothing new. */
+  /** Stores the answer to a query. Answers to our own settings contain nothing new. */
   private learn(value: number | undefined): void {
     if (value === control.DTR_ON || value === control.DTR_OFF) this.lines.dtr ??= value === control.DTR_ON;
     if (value === control.RTS_ON || value === control.RTS_OFF) this.lines.rts ??= value === control.RTS_ON;
@@ -212,7 +212,7 @@ class PendingAnswers {
 
   constructor(private readonly timeoutMs: number) {}
 
-  /** The next answer to this command. Rejects with the error from `late` at the timeout, or when `fail` is called. */
+  /** Resolves with the next answer to this command. Rejects with the error from `late` at the timeout, or when `fail` is called. */
   next(code: number, late: () => Error): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       const list = this.waiters.get(code) ?? [];

@@ -23,9 +23,9 @@ import {
 } from './telnet.js';
 
 export interface ServePortOptions extends ServeLineOptions {
-  /** The serial port to share. */
+  /** The serial port that is shared. */
   path: string;
-  /** Speed of the line between clients, and for raw clients; bits per second. */
+  /** Speed of the line while no client is connected, and for raw clients; bits per second. */
   baud: number;
   /** Stops the server when it is aborted. */
   signal: AbortSignal;
@@ -55,7 +55,7 @@ export interface ServeLineOptions {
   host?: string;
   /** Port to listen on; 0 chooses a free one. */
   port: number;
-  /** Whether the clients are `socket://` clients, which get bytes only: no speed, no DTR and RTS. */
+  /** Whether the clients are `socket://` clients, which get only bytes: they cannot set the speed, DTR or RTS. */
   raw?: boolean;
   onEvent?: (event: ServeEvent) => void;
 }
@@ -64,14 +64,14 @@ export interface ServedLine {
   /** Address for clients: `rfc2217://127.0.0.1:4000` or `socket://…`. */
   address: string;
   port: number;
-  /** Stops listening, disconnects the client and closes the line; can be called repeatedly. */
+  /** Stops listening, disconnects the client and closes the line. It may be called repeatedly. */
   close(): Promise<void>;
 }
 
 /**
  * Shares a serial line over TCP, by RFC 2217 or raw, with one client at a time; a second client gets a message and is disconnected. The
  * line is opened at once, so that errors are reported immediately. It stays open between clients, because opening a port can reset a
- * board; after a loss the next client reopens it. Clients have full control of the board: this protocol has no password.
+ * board. After a loss, the next client reopens it. Clients have full control of the board, because this protocol has no password.
  * @throws the errors of `open`, AIOT_PORT_IN_USE
  */
 export async function serveLine(
@@ -143,7 +143,7 @@ class SharedLine {
   }
 
   welcome(socket: Socket): void {
-    // Without this listener, a client that disconnects abruptly would end the process.
+    // Without this listener, the process would end if a client disconnects abruptly.
     socket.on('error', () => undefined);
     const peer = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? '?'}`;
     if (this.client || this.closed) {
@@ -173,7 +173,7 @@ class SharedLine {
   private refuse(socket: Socket, peer: string, why: string): void {
     this.onEvent({ event: 'refused', peer, why });
     socket.end(`${why}\r\n`);
-    // Discards further input, so that the end of the connection is noticed.
+    // Discards further input. Otherwise, the end of the connection would not be noticed.
     socket.resume();
   }
 
@@ -224,7 +224,7 @@ export function describeServeEvent(event: ServeEvent): string {
   }
 }
 
-/** Maximum number of unread bytes before a client is disconnected. */
+/** Maximum number of unread bytes. A client with more is disconnected. */
 const unreadLimit = 16 << 20;
 
 interface SessionTotals {
@@ -232,14 +232,13 @@ interface SessionTotals {
   sent: number;
   /** Bytes from the board to the client. */
   received: number;
-  /** Why the line ended, if the client did not end the session. */
+  /** The reason why the line ended, if the client did not end the session. */
   lineError: Error | null;
 }
 
 /**
- * Serves one client on one line until either ends: bytes both ways and, unless `raw`, Telnet options and COM port
- * commands, in order of arrival. At the end DTR and RTS are released and the speed is restored; the line stays
- * open. Never rejects.
+ * Serves one client on one line until either ends: passes bytes both ways and, unless `raw`, handles Telnet options and COM port
+ * commands, in order of arrival. At the end, DTR and RTS are released and the speed is restored; the line stays open. Never rejects.
  */
 async function runSession(socket: Socket, line: SerialLine, raw: boolean): Promise<SessionTotals> {
   const session = new Session(socket, line, raw);
@@ -287,7 +286,7 @@ class Session {
         for (const event of events) await this.take(event);
       }
     } catch (error) {
-      // An abrupt disconnection counts as a normal end. A lost line reports its error elsewhere.
+      // An abrupt disconnection counts as a normal end. Only an error of the line is reported.
       if (!this.socket.destroyed) this.totals.lineError ??= error as Error;
     }
   }
@@ -340,7 +339,7 @@ class ComPort {
     this.relay = new ControlRelay((lines) => line.setControlLines(lines));
   }
 
-  /** The answer to one command; empty if none is required. @throws AIOT_SERIAL_LOST */
+  /** Executes one command and returns the answer; empty if none is required. @throws AIOT_SERIAL_LOST */
   async run(bytes: Uint8Array): Promise<Uint8Array> {
     const [code = 0, ...values] = bytes;
     const value = values[0] ?? 0;
@@ -384,7 +383,7 @@ class ComPort {
     this.relay.release();
   }
 
-  /** Sets the speed and returns the resulting one: the previous one if the port does not support the requested one. */
+  /** Sets the speed and returns the resulting speed, which is the previous one if the port does not support the requested one. */
   private async baud(values: number[]): Promise<number> {
     const wanted = fromBigEndian(values);
     if (wanted === 0 || wanted === this.line.baud) return this.line.baud;

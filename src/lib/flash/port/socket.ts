@@ -6,8 +6,8 @@ import { type LineListener, LineListeners, lineLost, type SerialLine } from './l
 const connectTimeoutMs = 5000;
 
 /**
- * A raw TCP socket as a serial line (`socket://host:port`, as in pyserial): bytes only, so the peer controls the speed
- * and there are no DTR and RTS.
+ * A raw TCP socket as a serial line (`socket://host:port`, as in pyserial). It transfers only bytes: the peer controls the speed, and
+ * there are no DTR and RTS.
  * @throws AIOT_SERIAL_NOT_FOUND if nothing listens there
  */
 export async function openSocketLine(
@@ -27,7 +27,7 @@ export async function connected(socket: Socket, address: string, signal?: AbortS
     await once(socket, 'connect', { signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
   } catch (cause) {
     socket.destroy();
-    // An aborted connection attempt may still fail after the `once` handler is gone.
+    // An aborted connection attempt may still fail after the `once` handler has been removed.
     socket.on('error', () => {});
     signal?.throwIfAborted();
     const why = timeout.aborted ? 'no response within 5 s' : (systemCode(cause) ?? 'no connection');
@@ -85,7 +85,7 @@ class SocketLine implements SerialLine {
   async close(): Promise<void> {
     this.listeners.closed(null);
     if (this.socket.closed) return;
-    // Sends queued bytes first; a peer that accepts none must not delay closing.
+    // Queued bytes are sent first, but a peer that accepts none must not delay closing.
     this.socket.end();
     const timer = setTimeout(() => this.socket.destroy(), 500);
     await once(this.socket, 'close').catch(() => {});

@@ -14,7 +14,7 @@ const telnet = {
 /** Telnet options that a serial line over a socket needs (RFC 856, 857, 858 and 2217). */
 export const option = { BINARY: 0, ECHO: 1, SUPPRESS_GO_AHEAD: 3, COM_PORT: 44 } as const;
 
-/** COM port commands as sent by a client; the server's answer is the same number plus 100 (RFC 2217, 3). */
+/** COM port commands of a client. The server's answer has the same number plus 100 (RFC 2217, 3). */
 export const command = {
   SIGNATURE: 0,
   SET_BAUDRATE: 1,
@@ -50,7 +50,7 @@ export const control = {
   FLOW_IN_HARDWARE: 16,
 } as const;
 
-/** The only format of a line here: eight data bits, no parity, one stop bit, in RFC 2217's numbering. */
+/** The only supported format of a line: eight data bits, no parity, one stop bit, in RFC 2217's numbering. */
 export const format = {
   [command.SET_DATASIZE]: 8,
   [command.SET_PARITY]: 1,
@@ -64,7 +64,9 @@ export type TelnetEvent =
   /** A subnegotiation. `bytes` are unescaped, without the option byte. */
   | { kind: 'sub'; option: number; bytes: Uint8Array };
 
-/** Maximum length of a subnegotiation, bytes. Those of RFC 2217 are shorter. The rest is dropped, so that no peer can exhaust memory. */
+/**
+ * Maximum length of a subnegotiation, bytes. Those of RFC 2217 are shorter. The rest is dropped, so that no peer can exhaust the memory.
+ */
 const longestSub = 1024;
 
 /**
@@ -124,7 +126,7 @@ export class TelnetReader {
   }
 }
 
-/** Escapes data for a Telnet stream: each FF is doubled. Returns the same array if there is none. */
+/** Escapes data for a Telnet stream: each FF is doubled. Returns the same array if it contains none. */
 export function escapeData(bytes: Uint8Array): Uint8Array {
   let count = 0;
   for (const byte of bytes) if (byte === telnet.IAC) count++;
@@ -146,13 +148,15 @@ export function subnegotiation(option: number, bytes: Uint8Array): Uint8Array {
   return Uint8Array.of(telnet.IAC, telnet.SB, option, ...escapeData(bytes), telnet.IAC, telnet.SE);
 }
 
-/** Options that one side may enable for itself (`own`) and permits on the other side (`theirs`). */
+/** Options that one side may enable for itself (`own`) and that it permits on the other side (`theirs`). */
 interface Wanted {
   own: readonly number[];
   theirs: readonly number[];
 }
 
-/** Options of a client: eight-bit transparency both ways, and the COM port option, which a client offers and a server accepts. */
+/**
+ * Options of a client: eight-bit transparency in both directions, and the COM port option, which a client offers and a server accepts.
+ */
 export const clientOptions: Wanted = {
   own: [option.BINARY, option.SUPPRESS_GO_AHEAD, option.COM_PORT],
   theirs: [option.BINARY, option.SUPPRESS_GO_AHEAD, option.COM_PORT],
@@ -165,8 +169,8 @@ export const serverOptions: Wanted = {
 };
 
 /**
- * Telnet's option negotiation by the rules that prevent endless loops: only changes are answered (RFC 854, RFC 1143). Requested and granted
- * options share one state, because in both cases nothing more has to be sent.
+ * Telnet's option negotiation. To prevent endless loops, only changes are answered (RFC 854, RFC 1143). Requested and granted options
+ * share one state, because in both cases nothing more has to be sent.
  */
 export class Negotiation {
   private readonly own = new Set<number>();
@@ -176,7 +180,7 @@ export class Negotiation {
 
   constructor(private readonly wanted: Wanted) {}
 
-  /** The first message: all wanted options. */
+  /** The first message, which requests all wanted options. */
   start(options: Wanted = this.wanted): Uint8Array {
     const said: Uint8Array[] = [];
     for (const each of options.own) if (add(this.own, each)) said.push(negotiation(telnet.WILL, each));
@@ -184,12 +188,12 @@ export class Negotiation {
     return Buffer.concat(said);
   }
 
-  /** Whether the peer has agreed to an option on either side: DO for ours, or WILL of its own. */
+  /** Whether the peer has agreed to an option on either side: with DO for our side, or with WILL for its own. */
   has(wanted: number): boolean {
     return this.granted.has(wanted);
   }
 
-  /** The answer to a message of the peer; empty if none is required. */
+  /** The answer to a message of the peer; empty if no answer is required. */
   take(verb: number, about: number): Uint8Array {
     const positive = verb === telnet.DO || verb === telnet.WILL;
     const mine = verb === telnet.DO || verb === telnet.DONT;
@@ -200,7 +204,7 @@ export class Negotiation {
       return add(state, about) ? negotiation(yes, about) : nothing;
     }
     if (!positive) return state.delete(about) ? negotiation(no, about) : nothing;
-    // A refusal is sent once; a peer that insists is ignored.
+    // A refusal is sent only once. If the peer repeats its request, the request is ignored.
     return add(this.refusals, `${verb}/${about}`) ? negotiation(no, about) : nothing;
   }
 }
@@ -214,9 +218,9 @@ function add<T>(set: Set<T>, value: T): boolean {
 }
 
 /**
- * The SET_CONTROL values that bring the lines from one state to another, only for changed or unknown lines. GPIO0's line (DTR) is pulled
- * first and released last. On the usual circuit this never passes through "in reset" unless it ends there, and Espressif's server treats
- * DTR-on as the start of a whole reset.
+ * The SET_CONTROL values that change the lines from one state to another. Only changed or unknown lines are set. GPIO0's line (DTR) is
+ * asserted first and released last. On the usual circuit, this never passes through "in reset" unless it ends there. Espressif's server
+ * treats DTR-on as the start of a whole reset.
  */
 export function controlChanges(from: Partial<ControlLines>, to: ControlLines): number[] {
   const dtr = from.dtr === to.dtr ? [] : [to.dtr ? control.DTR_ON : control.DTR_OFF];
@@ -224,14 +228,14 @@ export function controlChanges(from: Partial<ControlLines>, to: ControlLines): n
   return to.dtr ? [...dtr, ...rts] : [...rts, ...dtr];
 }
 
-/** Longest time between the two halves of a pair over a network. */
+/** Maximum time between the two halves of a pair over a network, ms. */
 const pairMs = 400;
 
 /**
  * Sets a board's lines as a remote client changes them one by one. A reset into the loader goes from "held in reset" (RTS) to "GPIO0 low"
- * (DTR). Locally this is one step; over a network it is two messages, tens of milliseconds apart. In between both lines are asserted, so
- * the chip leaves reset and starts its program. Therefore the first half is held back until the second one arrives, and both are set at
- * once.
+ * (DTR). Locally, this is one step. Over a network, it is two messages, tens of milliseconds apart. In between, both lines are asserted,
+ * so the chip would leave reset and start its program. Therefore, the first half is held back until the second one arrives, and both are
+ * set at once.
  */
 export class ControlRelay {
   private wanted: ControlLines;
@@ -260,7 +264,7 @@ export class ControlRelay {
     if (!outOfReset) return this.set(this.wanted);
     this.held = setTimeout(() => {
       this.held = null;
-      // A failure needs no handling, because the line reports its own end to its listeners.
+      // A failure needs no handling here, because the line reports its own end to its listeners.
       this.set(this.wanted).catch(() => undefined);
     }, pairMs);
   }
@@ -277,7 +281,7 @@ export function toBigEndian(value: number): Uint8Array {
   return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);
 }
 
-/** The number in the first four bytes; one server (sredird) sends more. */
+/** The number in the first four bytes. One server (sredird) sends more bytes. */
 export function fromBigEndian(bytes: Iterable<number>): number {
   const [a = 0, b = 0, c = 0, d = 0] = bytes;
   return ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;

@@ -20,14 +20,14 @@ import { RomLoader } from './rom-loader.js';
 import { StubLoader } from './stub-loader.js';
 
 /**
- * State: in the ROM's or the stub's loader, running the program in flash, held in reset (or without power), or crashed until the next
- * reset.
+ * State of a chip: in the ROM's or the stub's loader, running the program in flash, held in reset (or without power), or crashed until
+ * the next reset.
  */
 type ChipState = 'rom' | 'stub' | 'program' | 'held' | 'crashed';
 
 export interface SimulatedChipOptions {
   chip: SimulatedChipName;
-  /** Factory address, lower case with colons. */
+  /** Factory address, in lower case with colons. */
   mac?: string;
   flashBytes?: number;
   /** Initial contents of the flash (default: erased). */
@@ -37,22 +37,22 @@ export interface SimulatedChipOptions {
   seed?: number;
   security?: Partial<ChipSecurity>;
   /**
-   * Default `download`: the BOOT button is held until DTR or RTS are used for the first time. `uart` is a chip
+   * Initial boot mode. In `download`, the default, the BOOT button is held until DTR or RTS are used for the first time. `uart` is a chip
    * strapped for the UART only, as in emulators.
    */
   boot?: BootMode;
   timing?: ChipTiming;
   clock?: Clock;
   bridge?: Bridge;
-  /** Behavior of the image in flash (default: the output of a second-stage bootloader and of the app). */
+  /** Behavior of the image in flash. By default, it prints the output of a second-stage bootloader and of the app. */
   program?: ChipProgram;
   /** Whether the flash chip has a parameter table (SFDP). */
   sfdp?: boolean;
   /** Frequency that the UART's divider is based on. */
   uartClockHz?: number;
-  /** Strapping pins as printed in the boot text (default: the usual ones of the mode). */
+  /** Strapping pins that the boot text contains (default: the usual pins of the mode). */
   strap?: number;
-  /** Address → value of words that differ from an ordinary board's: fuses, calibration. */
+  /** Values of words that differ from those of an ordinary board, by address: fuses, calibration. */
   words?: Readonly<Record<number, number>>;
 }
 
@@ -60,12 +60,12 @@ const romBaud = 115_200;
 
 const crystalHz = 40_000_000;
 
-/** Time after the release of RTS at which the boot pin is sampled, because of the capacitor at EN; ms. */
+/** Time from the release of RTS until the boot pin is sampled, ms. It results from the capacitor at EN. */
 const enableRiseMs = 2;
 
 /**
  * An ESP32-family chip as seen from its serial line: mask ROM, flasher stub, NOR flash, straps, and
- * faults. There is no processor: of an uploaded stub only the entry point is examined. Use `receive` and `setControlLines` for input.
+ * faults. No processor is simulated: only the entry point of an uploaded stub is examined. Use `receive` and `setControlLines` for input.
  */
 export class SimulatedChip {
   readonly identity: ChipIdentity;
@@ -73,7 +73,7 @@ export class SimulatedChip {
   readonly flash: NorFlash;
   readonly faults: FaultBox;
   readonly security: ChipSecurity;
-  /** The current speed of the chip's UART, and the clock that it divides. */
+  /** The current speed of the chip's UART, and the clock from which it is derived. */
   readonly uart: { baud: number; clockHz: number };
   private readonly registers: Registers;
   private readonly wire: Wire;
@@ -127,7 +127,10 @@ export class SimulatedChip {
     return this.running ? 'program' : 'crashed';
   }
 
-  /** Bytes from the chip; without a listener they are lost, as on a real line. Returns the function that unsubscribes. */
+  /**
+   * Adds a listener for bytes from the chip, and returns the function that removes it. Without a listener the bytes are lost, as on a
+   * real line.
+   */
   onOutput(listener: (bytes: Uint8Array) => void): () => void {
     return this.outputs.add(listener);
   }
@@ -146,7 +149,7 @@ export class SimulatedChip {
     return this.pluggedIn.add(listener);
   }
 
-  /** Receives bytes from the host. Without `hostBaud`, they count as sent at the chip's own speed. */
+  /** Receives bytes from the host. Without `hostBaud`, they are assumed to be sent at the chip's own speed. */
   receive(bytes: Uint8Array, hostBaud?: number): void {
     if (this.held || this.faults.strike('silent') || this.faults.strike('deaf')) return;
     const readable = hostBaud === undefined || this.reads(hostBaud);
@@ -170,7 +173,7 @@ export class SimulatedChip {
     else if (!held && this.held) void this.release();
   }
 
-  /** Presses or releases the BOOT button; takes effect at the next reset. */
+  /** Presses or releases the BOOT button, which takes effect at the next reset. */
   setBoot(mode: BootMode): void {
     this.button = mode;
   }
@@ -181,7 +184,7 @@ export class SimulatedChip {
     await this.wire.drained();
   }
 
-  /** Whether a request is being processed without waiting for the clock: simulated time must not advance meanwhile. */
+  /** Whether a request is being processed without waiting for the clock. Simulated time must not advance meanwhile. */
   get working(): boolean {
     return this.pumping !== null && this.wire.waiting === 0;
   }
@@ -191,14 +194,14 @@ export class SimulatedChip {
     this.boot(cause);
   }
 
-  /** Plugs the cable in again: power is on, and the line is back. */
+  /** Plugs the cable in again: the chip has power, and the line works again. */
   plug(): void {
     this.unplugged = false;
     this.reset('power');
     this.pluggedIn.tell();
   }
 
-  /** Removes the power: everything stops, and no timer is left. */
+  /** Removes the power: everything stops, and no timer remains. */
   powerOff(): void {
     this.hold();
   }
@@ -237,7 +240,7 @@ export class SimulatedChip {
     else this.loader = new RomLoader(this.hostOf(this.epoch), asked === 'download');
   }
 
-  /** States of zero duration, such as that of an immediate reset, are not reported. */
+  /** Reports the state. States of zero duration, such as that of an immediate reset, are not reported. */
   private tell(): void {
     queueMicrotask(() => {
       const { state } = this;
@@ -337,7 +340,7 @@ export class SimulatedChip {
     };
   }
 
-  /** Crashes the CPU with this output. Only a reset helps afterwards. */
+  /** Crashes the CPU with this output. Only a reset ends this state. */
   private crash(text: string): void {
     this.loader?.end();
     this.loader = null;
@@ -353,7 +356,10 @@ export class SimulatedChip {
     if (!this.faults.strike('no-ohai')) this.transmit(encodeSlip(new TextEncoder().encode('OHAI')));
   }
 
-  /** Whether the chip can read at the host's speed. The ROM measures the speed on the first bytes. Afterwards both must agree to within 3 %. */
+  /**
+   * Whether the chip can read at the host's speed. The ROM measures the speed of the first bytes. Afterwards, both speeds must agree to
+   * within 3 %.
+   */
   private reads(hostBaud: number): boolean {
     if (this.loader instanceof RomLoader && !this.loader.spoken) this.uart.baud = hostBaud;
     return Math.abs(hostBaud / this.uart.baud - 1) < 0.03;
@@ -383,7 +389,7 @@ interface RunningOptions {
   restart(): void;
 }
 
-/** The program running on a chip, from the ROM's first look at the flash until a reset. */
+/** The program that runs on a chip, from the time at which the ROM first reads the flash until a reset. */
 class Running {
   private readonly abort = new AbortController();
   private listener: ((bytes: Uint8Array) => void) | null = null;
@@ -420,7 +426,7 @@ class Running {
   }
 }
 
-/** Connection of DTR and RTS to the chip: a USB bridge and two transistors, or the chip's own USB-Serial-JTAG. */
+/** How DTR and RTS are connected to the chip: by a USB bridge and two transistors, or by the chip's own USB-Serial-JTAG. */
 export type Bridge = 'uart' | 'usb-jtag';
 
 interface ResetPins {
@@ -449,7 +455,7 @@ class ResetCircuit {
   }
 }
 
-/** Effect of a fault in place of a request, or before it. */
+/** Effect of a fault before a request, or in its place. */
 type Disturbance =
   | { kind: 'unplugged' | 'panic' | 'hang' }
   | { kind: 'reset'; cause: ResetCause }
@@ -457,7 +463,7 @@ type Disturbance =
 
 const chatter = 'E (312) app: sensor does not answer\r\n';
 
-/** The fault that occurs at the request of this command, if any. */
+/** The fault that occurs at a request with this command, if there is one. */
 function disturbanceAt(faults: FaultBox, op: number): Disturbance | null {
   if (faults.strike('unplugged', op)) return { kind: 'unplugged' };
   if (faults.strike('brownout', op)) return { kind: 'reset', cause: 'brownout' };
@@ -483,13 +489,16 @@ class Listeners<T> {
   }
 }
 
-/** `instant`: no time passes. `uart`: bytes take the time of the UART's speed, and flash operations that of a flash chip. */
+/**
+ * Timing of a chip. `instant`: no time passes. `uart`: bytes take as long as the UART's speed requires, and flash operations as long as a
+ * flash chip takes.
+ */
 export type ChipTiming = 'instant' | 'uart';
 
-/** 8N1: start bit, 8 data bits, stop bit. */
+/** Number of bits per byte in 8N1: start bit, 8 data bits, stop bit. */
 const bitsPerByte = 10;
 
-/** Interval at which sent bytes arrive in chunks, as from a driver; ms. */
+/** Interval at which sent bytes arrive in chunks, as they do from a driver; ms. */
 const pieceMs = 8;
 
 /** A clock with fractions of a millisecond: a byte at 921600 bits per second takes 0.011 ms. */
@@ -498,7 +507,7 @@ const preciseClock: Clock = {
   sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
 };
 
-/** Timing of a UART's two directions: bytes arrive or are sent only once their last bit has passed. */
+/** Timing of a UART's two directions. Bytes arrive, or are sent, only once their last bit has passed. */
 class Wire {
   private receiveFree = 0;
   private sendFree = 0;
@@ -513,7 +522,7 @@ class Wire {
     private readonly deliver: (bytes: Uint8Array) => void,
   ) {}
 
-  /** Returns a function that gives the arrival time of each of these bytes by its index, from 1. */
+  /** Returns a function that maps the index of each of these bytes, from 1, to its arrival time. */
   receive(length: number, baud: number): (index: number) => number {
     const start = Math.max(this.clock.now(), this.receiveFree);
     const perByte = this.perByte(baud);
@@ -546,7 +555,7 @@ class Wire {
   async until(time: number): Promise<void> {
     if (this.timing === 'instant') return;
     this.waiting++;
-    // A Node timer may fire almost a millisecond early.
+    // The loop is needed because a Node timer may fire almost a millisecond early.
     for (let ms = time - this.clock.now(); ms > 0.2; ms = time - this.clock.now()) await this.clock.sleep(ms);
     this.waiting--;
   }

@@ -15,8 +15,8 @@ const usage =
   'state | reset | boot download|uart|run | lines dtr=0|1 rts=0|1 | fault KIND [rate=R] [after=N] [times=N] [op=N] | clear [KIND] | plug';
 
 /**
- * Executes one line of the control channel, for signals that a pty cannot carry: straps, DTR and RTS, faults. Returns the
- * answer's text.
+ * Executes one line of the control channel, which is for signals that a pty cannot carry: straps, DTR and RTS, faults. Returns the text
+ * of the answer.
  * @throws AIOT_USAGE for an unknown line
  */
 export function controlChip(chip: SimulatedChip, line: string): string {
@@ -52,8 +52,8 @@ export function controlChip(chip: SimulatedChip, line: string): string {
 }
 
 /**
- * Parses a fault as written on a command line: `noise rate=0.01`, `unplugged after=40`.
- * @param known names to list in the error
+ * Parses a fault as given on a command line: `noise rate=0.01`, `unplugged after=40`.
+ * @param known names that the error lists
  * @throws AIOT_USAGE
  */
 export function parseFault(words: readonly string[], known: readonly string[] = faultKinds): Fault {
@@ -103,7 +103,7 @@ function oneOf<T extends string>(word: string | undefined, known: readonly T[]):
   return found;
 }
 
-/** Values burnt into a chip's fuses, by their names among the faults. */
+/** Fuse settings of a chip that can be specified like faults, by name. */
 const burnt = {
   'secure-boot': { secureBoot: true },
   'flash-encryption': { flashEncryption: true },
@@ -119,7 +119,7 @@ export const startFaultNames: readonly (FaultKind | BurntName)[] = [
   ...(Object.keys(burnt) as BurntName[]),
 ];
 
-/** Separates faults as written (`noise rate=0.01`, `secure-boot`) into events and fuses. @throws AIOT_USAGE */
+/** Separates faults as given on a command line (`noise rate=0.01`, `secure-boot`) into events and fuses. @throws AIOT_USAGE */
 export function parseStartFaults(texts: readonly string[]): {
   faults: Fault[];
   security: Partial<ChipSecurity>;
@@ -138,7 +138,10 @@ export function parseStartFaults(texts: readonly string[]): {
 
 const isBurnt = (name: string): name is BurntName => Object.hasOwn(burnt, name);
 
-/** The control channel on a loopback TCP port: a line in, a line out (`error: …` if it was rejected). @throws AIOT_PORT_IN_USE */
+/**
+ * Serves the control channel on a loopback TCP port. Each line is answered with a line (`error: …` if it was rejected). @throws
+ * AIOT_PORT_IN_USE
+ */
 export async function serveControl(chip: SimulatedChip, port: number): Promise<ServedChip> {
   const server = createServer((socket) => {
     socket.on('error', () => undefined);

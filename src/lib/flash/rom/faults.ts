@@ -1,25 +1,25 @@
 import { type Random, seededRandom } from '../../core/numbers.js';
 import { op } from './protocol.js';
 
-/** When a fault occurs: at the request after `after` others (of this command, if one is named), `times` times. */
+/** When a fault occurs: after `after` requests, and `times` times. If `op` is set, only requests with this command count. */
 export interface Trigger {
   /** Only requests of this command count. */
   op?: number;
-  /** Number of requests that pass before the fault occurs (default 0). */
+  /** Number of requests before the fault occurs (default 0). */
   after?: number;
-  /** Number of occurrences (default: once for events, unlimited for states). */
+  /** Number of occurrences (by default, once for events and unlimited for states). */
   times?: number;
 }
 
-/** Faults of a board, its cable or its supply. */
+/** Faults of a board, its cable or its power supply. */
 export type Fault = Trigger &
   (
     | { kind: 'noise' | 'lost-bytes' | 'doubled-bytes'; rate: number; direction?: 'in' | 'out' }
-    /** The line disappears. */
+    /** The line is lost. */
     | { kind: 'unplugged' }
     /** SYNC is answered this many times instead of 8. */
     | { kind: 'stuck-sync'; answers?: number }
-    /** The board sends nothing, not even boot text: no power, wrong pins. */
+    /** The board sends nothing, not even boot text, as without power or with wrong pins. */
     | { kind: 'silent' }
     /** The board sends, but does not receive. */
     | { kind: 'deaf' }
@@ -31,24 +31,24 @@ export type Fault = Trigger &
     /** The ROM or stub stops without output, and does not answer until the next reset. */
     | { kind: 'hang' }
     | { kind: 'lost-answer' }
-    /** A program's text before an answer. */
+    /** A program prints text before an answer. */
     | { kind: 'chatter'; text?: string }
-    /** A data block is rejected with this error number of ROM or stub. */
+    /** A data block is rejected with this error number of the ROM or the stub. */
     | { kind: 'block-error'; error: number }
     /** The stub does not send OHAI. */
     | { kind: 'no-ohai' }
     /** Programming does not change the flash. */
     | { kind: 'stuck-flash' }
-    /** A wrong digest of a region, or after a read. */
+    /** The digest of a region, or that after a read, is wrong. */
     | { kind: 'wrong-md5' }
     /** The second half of a READ_FLASH frame is missing. */
     | { kind: 'short-read' }
-    /** The chip's divider is wrong: its output is unreadable. */
+    /** The chip's clock divider is wrong, so its output is unreadable. */
     | { kind: 'wrong-clock' }
   );
 export type FaultKind = Fault['kind'];
 
-/** All kinds of faults, and whether each lasts or happens once by default. */
+/** All kinds of faults, and whether each lasts or occurs once by default. */
 const kinds: Record<FaultKind, 'lasts' | 'happens'> = {
   noise: 'lasts',
   'lost-bytes': 'lasts',
@@ -78,7 +78,10 @@ interface Armed {
   fired: number;
 }
 
-/** Whether a fault concerns this request. Block errors concern blocks written to flash, unless the fault names an upload to RAM. */
+/**
+ * Whether a fault applies to this request. Without a command, block errors apply to blocks that are written to flash, not to uploads to
+ * RAM.
+ */
 function concerns(fault: Fault, code: number | undefined): boolean {
   if (fault.op !== undefined) return fault.op === code;
   return fault.kind !== 'block-error' || code !== op.memData;
@@ -98,7 +101,7 @@ export class FaultBox {
     this.armed.push({ fault, seen: 0, fired: 0 });
   }
 
-  /** Removes the faults of one kind, or all. */
+  /** Removes the faults of one kind, or all faults. */
   clear(kind?: FaultKind): void {
     this.armed = kind === undefined ? [] : this.armed.filter(({ fault }) => fault.kind !== kind);
   }
@@ -120,7 +123,7 @@ export class FaultBox {
     return null;
   }
 
-  /** The bytes that arrive at the other end of the cable. */
+  /** Returns the bytes that arrive at the other end of the cable. */
   corrupt(bytes: Uint8Array, direction: 'in' | 'out'): Uint8Array {
     let out = bytes;
     for (const { fault } of this.armed) {
@@ -138,7 +141,7 @@ export class FaultBox {
     return out;
   }
 
-  /** Simulates these bytes at a receiver with another speed: not text, mostly long runs of one level. */
+  /** Simulates how a receiver with another speed sees these bytes: mostly as long runs of one level, not as text. */
   garble(bytes: Uint8Array): Uint8Array {
     const levels = [0x00, 0x80, 0xe0, 0xf8, 0xfc, 0xfe];
     return bytes.map(() => levels[Math.floor(this.random() * levels.length)] as number);

@@ -2,21 +2,21 @@ import { createHash } from 'node:crypto';
 import { createInflateRaw, type InflateRaw } from 'node:zlib';
 import { sectorBytes } from './protocol.js';
 
-/** Durations of flash operations, ms. Typical values of a W25Q32's data sheet, section "AC electrical characteristics". */
+/** Durations of flash operations, ms. They are typical values from a W25Q32's data sheet, section "AC electrical characteristics". */
 export const norTimes = {
   program256Bytes: 0.4,
   eraseSector: 45,
   eraseBlock64KiB: 150,
   eraseMiB: 2500,
-  /** Time for reading and hashing, which the chip's CPU does. */
+  /** Time for reading and hashing 1 KiB, which is done by the chip's CPU. */
   md5KiB: 0.4,
 } as const;
 
 const blockBytes = 0x10000;
 
 /**
- * NOR flash: erasing a sector sets all bits, programming only clears bits. Counts the erases per sector. All
- * offsets and lengths are bytes.
+ * NOR flash: erasing a sector sets all bits, programming only clears bits. Counts the erases per sector. All offsets and lengths are in
+ * bytes.
  */
 export class NorFlash {
   readonly bytes: Uint8Array;
@@ -33,7 +33,7 @@ export class NorFlash {
     return this.bytes.length;
   }
 
-  /** Clears bits. Returns false if the flash does not contain `data` afterwards because it was not erased before. */
+  /** Clears bits. Returns false if the flash then does not contain `data`, because it was not erased before. */
   program(offset: number, data: Uint8Array): boolean {
     let held = true;
     const end = Math.min(data.length, this.size - offset);
@@ -46,7 +46,7 @@ export class NorFlash {
     return held && end === data.length;
   }
 
-  /** Erases the sectors that [offset, offset + length) touches; returns the duration in ms, using blocks of 64 KiB. */
+  /** Erases all sectors that overlap [offset, offset + length). Uses blocks of 64 KiB where possible. Returns the duration in ms. */
   erase(offset: number, length: number): number {
     let ms = 0;
     let at = offset - (offset % sectorBytes);
@@ -85,7 +85,7 @@ export class NorFlash {
 
 export type WriteProblem = InflateProblem | 'too-much' | 'held';
 
-/** Result of one block: ms of flash work, and the error. */
+/** Result of one block: duration of the flash operations in ms, and the problem. */
 interface BlockResult {
   ms: number;
   problem: WriteProblem | null;
@@ -96,11 +96,11 @@ interface WritingOptions {
   /** Number of bytes written to flash. */
   size: number;
   compressed: boolean;
-  /** Whether to erase ahead of writing (stub). False if BEGIN has already erased everything (ROM). */
+  /** Whether to erase ahead of writing, as a stub does. With a ROM, BEGIN has already erased everything. */
   eraseAhead: boolean;
 }
 
-/** One write from BEGIN to END: accepts blocks, inflates, erases ahead, programs. */
+/** One write from BEGIN to END. Accepts blocks, inflates them, erases ahead and programs. */
 export class Writing {
   private written = 0;
   private readonly size: number;
@@ -147,8 +147,8 @@ export class Writing {
   }
 
   /**
-   * Erases just ahead of writing, as the stub does: whole blocks of 64 KiB where possible, and no blank sectors before the first one that
-   * is not blank.
+   * Erases just ahead of writing, as the stub does: whole blocks of 64 KiB where possible. Blank sectors before the first one that is not
+   * blank are skipped.
    */
   private eraseUpTo(end: number): number {
     const last = this.options.offset + this.size;
@@ -171,8 +171,8 @@ export class Writing {
 type InflateProblem = 'deflate' | 'adler';
 
 /**
- * A zlib stream that arrives in chunks, as compressed blocks do: header and Adler-32 are checked here, so that a ROM's
- * two different errors can be distinguished. Source: RFC 1950.
+ * A zlib stream that arrives in chunks, as compressed blocks do. Header and Adler-32 are checked here, so that a ROM's two different
+ * errors can be distinguished. Source: RFC 1950.
  */
 export class ZlibReader {
   private readonly raw: InflateRaw = createInflateRaw();
@@ -191,7 +191,7 @@ export class ZlibReader {
     });
   }
 
-  /** The inflated data of these bytes, and the error, if any. */
+  /** Returns the inflated data of these bytes, and the problem, if there is one. */
   async push(bytes: Uint8Array): Promise<{ data: Uint8Array; problem: InflateProblem | null }> {
     const body = this.withoutHeader(bytes);
     if (body.length > 0 && !this.failed) await this.feed(body);

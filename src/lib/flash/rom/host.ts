@@ -5,22 +5,22 @@ import type { Registers } from './registers.js';
 
 export type StubKind = 'v2' | 'legacy';
 
-/** Functions of the chip used by the ROM loader and the stub, which answer on the serial line. */
+/** Functions of the chip that the ROM loader and the stub use to answer on the serial line. */
 export interface LoaderHost {
   readonly identity: ChipIdentity;
   readonly security: ChipSecurity;
   readonly flash: NorFlash;
   readonly registers: Registers;
   readonly faults: FaultBox;
-  /** Size of flash that commands may access, as set by SPI_SET_PARAMS. */
+  /** Number of bytes of flash that commands may access, as set by SPI_SET_PARAMS. */
   flashLimit: number;
   /** Sends one frame. */
   send(frame: Uint8Array): void;
   /** Sends raw bytes. */
   sendRaw(bytes: Uint8Array): void;
-  /** Discards received requests that are not processed yet. */
+  /** Discards received requests that have not been processed yet. */
   dropInput(): void;
-  /** Keeps the chip busy for this time; returns at once if no time is simulated. */
+  /** Keeps the chip busy for this time, ms. Returns at once if no time is simulated. */
   busy(ms: number): Promise<void>;
   /** Changes the UART's speed once all bytes are sent. */
   changeBaud(baud: number): Promise<void>;
@@ -36,6 +36,6 @@ export interface LoaderHost {
 /** A program that answers frames. */
 export interface FrameProgram {
   handle(frame: Uint8Array): Promise<void>;
-  /** Releases its resources. */
+  /** Releases the program's resources. */
   end(): void;
 }

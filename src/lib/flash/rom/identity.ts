@@ -10,30 +10,30 @@ export interface SpiLayout {
   mosiLength: number;
   misoLength: number;
   data: number;
-  /** Whether ADDR holds the 24 address bits at the top of the word (ESP32) or at the bottom. */
+  /** Whether ADDR has the 24 address bits at the top of the word (ESP32) or at the bottom. */
   addressAtTop: boolean;
   userAtRest: number;
 }
 
-/** Output and registers of one chip's ROM, as far as a host can see them. */
+/** Output and registers of one kind of chip's ROM, as far as a host can observe them. */
 export interface ChipIdentity {
   name: SimulatedChipName;
-  /** Word at 40001000, which identifies an ESP32 to hosts; other chips identify themselves in their security information. */
+  /** Word at 40001000, which identifies an ESP32 to hosts. Other chips identify themselves in their security information. */
   magic: number;
-  /** Chip id in GET_SECURITY_INFO; null if the ROM does not know that command. */
+  /** Chip id in GET_SECURITY_INFO; null if the ROM does not support that command. */
   securityId: number | null;
   /** Number of words of the ROM's FLASH_BEGIN. The fifth word determines whether to encrypt. */
   beginWords: 4 | 5;
   spi: SpiLayout;
   efuseBase: number;
-  /** Register that holds the strapping pins after a reset. */
+  /** Register that contains the strapping pins after a reset. */
   strapRegister: number;
   bootloaderOffset: number;
   /** Text after a reset, before the line with cause and straps. */
   banner: string;
   bootNames: Record<'download' | 'uart' | 'run', { strap: number; text: string; waits: string | null }>;
   resetNames: Record<ResetCause, string>;
-  /** Interval at which a ROM reports that there is no image, ms. On the ESP32, the watchdog resets the chip in between. */
+  /** Interval at which a ROM reports that there is no image, ms. On the ESP32, the watchdog resets the chip each time. */
   emptyFlashEveryMs: number;
 }
 
@@ -146,7 +146,7 @@ export const identities: Record<SimulatedChipName, ChipIdentity> = {
 export interface ChipSecurity {
   secureBoot: boolean;
   flashEncryption: boolean;
-  /** Whether download mode only answers commands that write flash: no registers, no stub, no reading. */
+  /** Whether download mode accepts only commands that write flash, and so allows no register access, no stub and no reading. */
   secureDownload: boolean;
   /** Whether download mode is disabled. */
   downloadDisabled: boolean;
@@ -159,7 +159,7 @@ export const openChip: ChipSecurity = {
   downloadDisabled: false,
 };
 
-/** Address → value of the non-zero eFuse words. Sources: ESP-IDF's soc/efuse_reg.h of each chip. */
+/** Values of the non-zero eFuse words, by address. Sources: ESP-IDF's soc/efuse_reg.h of each chip. */
 export type EfuseWords = Map<number, number>;
 
 /**
@@ -190,7 +190,7 @@ function esp32Words(put: Put, { high, low, security }: Burnt): void {
   put(0x08, high | (macCrc(high, low) << 16));
   // Package 1 (D0WD), 240 MHz, revision bits 0, 1 and 2: major 3.
   put(0x0c, (1 << 9) | (1 << 15));
-  // The measured frequency of the 8 MHz clock: with the RTC's calibration word it gives a crystal of exactly 40 MHz.
+  // The measured frequency of the 8 MHz clock. With the RTC's calibration word, it results in a crystal of exactly 40 MHz.
   put(0x10, 0x50);
   put(0x14, (1 << 20) | (1 << 24));
   put(0x18, (security.secureBoot ? 1 << 5 : 0) | (security.secureDownload ? 1 << 2 : 0));
@@ -206,7 +206,7 @@ function newerWords(put: Put, { high, low, security, name }: Burnt & { name: Chi
   put(0x50, (name === 'esp32c3' ? 4 : 2) << 18);
 }
 
-/** CRC-8 of the address as stored next to it on the ESP32: polynomial x^8 + x^5 + x^4 + 1, reflected, from 0. */
+/** CRC-8 of the address, which the ESP32 stores next to it: polynomial x^8 + x^5 + x^4 + 1, reflected, starting from 0. */
 function macCrc(high: number, low: number): number {
   const bytes = [high >>> 8, high & 0xff, low >>> 24, (low >>> 16) & 0xff, (low >>> 8) & 0xff, low & 0xff];
   let crc = 0;

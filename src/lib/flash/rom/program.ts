@@ -12,7 +12,7 @@ import type { NorFlash } from './flash-memory.js';
 import type { ChipIdentity, ResetCause } from './identity.js';
 import { wordAt } from './protocol.js';
 
-/** Functions for a program on the chip. All end when the signal is aborted, that is, when the chip is reset. */
+/** Functions for a program on the chip. All of them end when the signal is aborted, which happens when the chip is reset. */
 export interface ProgramBoard {
   readonly identity: ChipIdentity;
   readonly flash: NorFlash;
@@ -33,8 +33,8 @@ const imageMagic = 0xe9;
 const segmentLimit = 16;
 
 /**
- * The ROM's boot from flash: prints the segments it loads and the entry point, or reports repeatedly that there is no image. After
- * loading an image it runs `then`, which simulates the image.
+ * Simulates how the ROM boots from flash: prints the segments that it loads and the entry point, or reports repeatedly that there is no
+ * image. After loading an image, it runs `then`, which simulates the image.
  */
 export function romBoot(then: ChipProgram): ChipProgram {
   return async (board) => {
@@ -107,7 +107,7 @@ function tableOf({ flash }: ProgramBoard): Partition[] | null {
   return partitions.length > 0 ? partitions : null;
 }
 
-/** The app selected by otadata, else the factory app, else the first bootable one. */
+/** The app that otadata selects or, if there is none, the factory app or the first bootable app. */
 function appOf(
   board: ProgramBoard,
   table: readonly Partition[],
@@ -140,7 +140,7 @@ function readOr<T>(otherwise: T, read: () => T): T {
   }
 }
 
-/** Start mode: the loader on all ports, the loader on the UART only, or the image in flash. */
+/** Boot mode: the loader on all ports, the loader on the UART only, or the image in flash. */
 export type BootMode = 'download' | 'uart' | 'run';
 
 /** The ROM's output after a reset, at 115200. */
@@ -150,7 +150,7 @@ export function bootText(identity: ChipIdentity, cause: ResetCause, mode: BootMo
   return `${identity.banner}${line}${waits ?? ''}`;
 }
 
-/** The ROM's output after a crash: the start of its register dump, which identifies a crash. */
+/** The ROM's output after a crash: the start of its register dump, by which a crash is recognized. */
 export function panicText(identity: ChipIdentity, cause = 'Load access fault'): string {
   const registers =
     identity.name === 'esp32c3'

@@ -79,14 +79,14 @@ export function putWord(bytes: Uint8Array, at: number, value: number): void {
   for (let byte = 0; byte < 4; byte++) bytes[at + byte] = (value >>> (8 * byte)) & 0xff;
 }
 
-/** SLIP framing of the ROM loader: C0 before and after each frame, DB DC for C0 and DB DD for DB. RFC 1055. */
+/** SLIP framing of the ROM loader (RFC 1055): C0 before and after each frame, DB DC for C0, and DB DD for DB. */
 const END = 0xc0;
 
 const ESCAPE = 0xdb;
 const ESCAPED_END = 0xdc;
 const ESCAPED_ESCAPE = 0xdd;
 
-/** The bytes on the wire for one frame, both delimiters included. */
+/** The bytes on the wire for one frame, including both delimiters. */
 export function encodeSlip(frame: Uint8Array): Uint8Array {
   const out = new Uint8Array(frame.length * 2 + 2);
   let at = 0;
@@ -103,16 +103,16 @@ export function encodeSlip(frame: Uint8Array): Uint8Array {
 
 interface SlipFrame {
   bytes: Uint8Array;
-  /** Number of the bytes passed to `push` that were needed to complete it. */
+  /** Number of bytes of those passed to `push` that were needed to complete the frame. */
   end: number;
 }
 
-/** Handling of `DB xx`, xx being neither DC nor DD: the ROM keeps xx, the stub drops the frame. */
+/** Handling of `DB xx` if xx is neither DC nor DD: the ROM keeps xx, the stub drops the frame. */
 type BadEscape = 'keep' | 'drop';
 
 /**
- * The receiver of a chip: bytes outside a frame and empty frames are ignored. Frames longer than
- * `limit` bytes are truncated, as by a chip's receive buffer.
+ * The receiver of a chip. Bytes outside a frame and empty frames are ignored. Frames longer than `limit` bytes are truncated, as by a
+ * chip's receive buffer.
  */
 export class SlipReceiver {
   private frame: Uint8Array;
@@ -126,7 +126,7 @@ export class SlipReceiver {
     this.frame = new Uint8Array(limit);
   }
 
-  /** Frames completed by `bytes`. */
+  /** Returns the frames that `bytes` complete. */
   push(bytes: Uint8Array): SlipFrame[] {
     const frames: SlipFrame[] = [];
     for (const [index, byte] of bytes.entries()) {
@@ -142,7 +142,7 @@ export class SlipReceiver {
   }
 
   private end(frames: SlipFrame[], end: number): void {
-    // A C0 without preceding bytes starts a frame: there are two in a row between frames.
+    // A C0 without preceding bytes starts a frame, because there are two in a row between frames.
     if (this.length > 0 && !this.bad) frames.push({ bytes: this.frame.slice(0, this.length), end });
     const ended = this.length > 0 || this.bad;
     this.inside = !ended;

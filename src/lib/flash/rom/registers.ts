@@ -4,7 +4,7 @@ import type { ChipIdentity, EfuseWords, SpiLayout } from './identity.js';
 /** Bits 0 to 19 are the integer part, 20 to 23 sixteenths: ESP32 technical reference manual, UART_CLKDIV_REG. */
 const esp32UartDivider = 0x3ff40014;
 
-/** The chip's address space for READ_REG and WRITE_REG: fuses, SPI controller, UART divider, else plain memory. */
+/** The chip's address space for READ_REG and WRITE_REG: fuses, SPI controller and UART divider. All other addresses are plain memory. */
 export class Registers {
   private readonly memory = new Map<number, number>();
 
@@ -36,13 +36,16 @@ export class Registers {
     return (sixteenths >> 4) | ((sixteenths & 15) << 20);
   }
 
-  /** Applies the newer stub's settings at its start: it configures the SPI controller for user commands, and the ESP32's bus for 80 MHz. */
+  /**
+   * Applies the settings that the newer stub makes at its start: it configures the SPI controller for user commands, and the ESP32's bus
+   * for 80 MHz.
+   */
   stubStarts(): void {
     this.setUser(0x80000000);
     if (this.identity.name === 'esp32') this.uart.clockHz = 80_000_000;
   }
 
-  /** Called after the ROM or the stub has read the flash: the SPI controller then holds their command, its address and its answer. */
+  /** Called after the ROM or the stub has read the flash. The SPI controller then contains their command, its address and its answer. */
   flashWasRead(): void {
     this.setUser(0xd0000000);
     const { base, user2 } = this.identity.spi;
@@ -54,7 +57,7 @@ export class Registers {
     this.write(base + user, bits, bits);
   }
 
-  /** @param strap the strapping pins at the time of the reset */
+  /** Resets the registers. @param strap the strapping pins at the time of the reset */
   reset(strap: number): void {
     this.memory.clear();
     this.spi.reset();
@@ -90,7 +93,7 @@ const sfdpHeader = Uint8Array.of(
 /** The flash chip, as the SPI controller accesses it. */
 interface FlashPart {
   flash: NorFlash;
-  /** JEDEC: manufacturer, type, capacity as a power of two. */
+  /** JEDEC id: manufacturer, type, capacity as a power of two. */
   id: readonly [number, number, number];
   /** Whether the flash has a parameter table; some older parts have none. */
   sfdp: boolean;

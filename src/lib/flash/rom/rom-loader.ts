@@ -17,7 +17,7 @@ const syncAnswers = 8;
 const kept: RomOutcome = { keepsError: true };
 const failed = (error: number, data = 0): RomOutcome => ({ error, data });
 
-/** Entry points of esptool's older stub, which espflash 4.4 still includes: ESP32, S3, C3. Measured. */
+/** Entry points of esptool's older stub, which espflash 4.4 still includes, on ESP32, S3 and C3. They were measured. */
 const legacyEntries = [0x400be658, 0x40378c94, 0x403806d2];
 
 /** ROM commands that do not access the flash. */
@@ -45,7 +45,7 @@ const slowReadBytes = 64;
 /** ROM commands for the flash. */
 const flashCommands: readonly [number, RomCommand][] = [
   [op.spiSetParams, setParameters],
-  // The request is accepted in both of its lengths. Pins are not simulated.
+  // Both lengths of the request are accepted. Pins are not simulated.
   [op.spiAttach, () => kept],
   [op.flashBegin, (rom, size) => begin(rom, size, false)],
   [op.flashData, data],
@@ -59,7 +59,7 @@ const flashCommands: readonly [number, RomCommand][] = [
 
 const commands = new Map<number, RomCommand>([...memoryCommands, ...flashCommands]);
 
-/** Commands that are allowed in secure download mode: only those that write flash. Source: ESP-IDF, "Secure download mode". */
+/** Commands that secure download mode allows, which are those that write flash. Source: ESP-IDF, "Secure download mode". */
 const allowedInSecureDownload = new Set<number>([
   op.sync,
   op.flashBegin,
@@ -75,8 +75,8 @@ const allowedInSecureDownload = new Set<number>([
 ]);
 
 /**
- * The loader in the mask ROM with its quirks. Requests share a buffer that keeps old contents, answers contain values and status bytes of
- * earlier ones, and a rejected block still counts. Source: golden traces in test/golden/rom.
+ * The loader in the mask ROM with its quirks: requests share a buffer that keeps old contents, answers contain values and status bytes of
+ * earlier answers, and a rejected block still counts. Source: golden traces in test/golden/rom.
  */
 export class RomLoader implements FrameProgram {
   /** Whether a command was recognized since the reset. */
@@ -84,7 +84,7 @@ export class RomLoader implements FrameProgram {
   private readonly state: RomState;
   private error = 0;
 
-  /** @param joint whether it listens on all ports at once */
+  /** @param joint whether the loader listens on all ports at once */
   constructor(
     private readonly host: LoaderHost,
     joint: boolean,
@@ -98,7 +98,7 @@ export class RomLoader implements FrameProgram {
     request.set(frame.subarray(0, request.length));
     const code = request[1] as number;
     const command = request[0] === 0 ? this.commandOf(code) : undefined;
-    // The answer names the last known command, not the unknown one.
+    // The answer contains the last known command, not the unknown one.
     if (!command) return this.reply(failed(romError.message));
     state.lastOp = code;
     this.spoken = true;
@@ -136,14 +136,14 @@ export class RomLoader implements FrameProgram {
   }
 }
 
-/** Requests are truncated to this many bytes, as by a receive buffer. */
+/** Maximum length of a request, bytes. Longer ones are truncated, as by a receive buffer. */
 const bufferBytes = 0x8000;
 
-/** Outcome of a request: number of data bytes before the status, error, and the action after the answer. */
+/** Result of a request: number of data bytes before the status, error, and the action after the answer. */
 interface RomOutcome {
   data?: number;
   error?: number;
-  /** Whether the second status byte keeps its old value, as with most ROM commands. */
+  /** Whether the second status byte keeps its old value, as it does with most ROM commands. */
   keepsError?: boolean;
   silent?: boolean;
   after?: () => Promise<void> | void;
@@ -151,9 +151,9 @@ interface RomOutcome {
 
 type RomCommand = (rom: RomState, size: number) => Promise<RomOutcome> | RomOutcome;
 
-/** State that the ROM loader keeps between requests. It keeps more than it should, which hosts have to handle. */
+/** State that the ROM loader keeps between requests. It keeps more than it should, and hosts have to handle that. */
 class RomState {
-  /** Buffer for requests. After a short request it still contains the rest of an earlier one. */
+  /** Buffer for requests. After a short request, it still contains the rest of an earlier one. */
   readonly request = new Uint8Array(bufferBytes);
   /** Buffer for answers. Its reserved bytes are those of an earlier answer. */
   readonly answer = new Uint8Array(headerBytes + 256);
@@ -166,7 +166,7 @@ class RomState {
   memory = false;
   writing: Writing | null = null;
 
-  /** @param joint whether it listens on all ports at once, which affects the values of SYNC that it keeps */
+  /** @param joint whether the loader listens on all ports at once, which affects the values of SYNC that it keeps */
   constructor(
     readonly host: LoaderHost,
     readonly joint: boolean,
@@ -226,7 +226,7 @@ function memoryBegin(rom: RomState) {
   return kept;
 }
 
-/** Uploaded data is not stored: only a stub's entry point matters. */
+/** Handles a block of an upload. The data is not stored, because only a stub's entry point matters. */
 function memoryData(rom: RomState, size: number) {
   if (!rom.memory) return failed(romError.message);
   const block = rom.block(size);
@@ -259,7 +259,7 @@ function setParameters(rom: RomState, size: number): RomOutcome {
   return kept;
 }
 
-/** Erases the whole range to be written; a compressed write rounds it up to whole blocks. */
+/** Erases the whole range to be written. For a compressed write, it is rounded up to whole blocks. */
 async function begin(rom: RomState, size: number, compressed: boolean): Promise<RomOutcome> {
   const { host } = rom;
   if (size < host.identity.beginWords * 4) return failed(romError.message);
@@ -284,8 +284,8 @@ async function data(rom: RomState, size: number): Promise<RomOutcome> {
 }
 
 /**
- * Word 0 restarts the chip, any other runs the image in flash. A one-byte request, as sent by espflash 4.4, is read
- * with the three bytes that an earlier request left behind.
+ * Word 0 restarts the chip; any other word runs the image in flash. A one-byte request, which espflash 4.4 sends, is read with the three
+ * bytes that an earlier request left behind.
  */
 function end(rom: RomState): RomOutcome {
   const { host } = rom;
@@ -298,7 +298,7 @@ function end(rom: RomState): RomOutcome {
   return { error: romError.failed, after: () => host.crash(crash) };
 }
 
-/** Restarts the chip. One delimiter of an unfinished frame precedes the boot text. */
+/** Restarts the chip. One delimiter of an unfinished frame is sent before the boot text. */
 function restart({ host }: RomState): Promise<void> {
   host.sendRaw(Uint8Array.of(0xc0));
   return host.restart('software');

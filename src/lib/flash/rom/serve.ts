@@ -18,19 +18,19 @@ import type { SimulatedChip } from './chip.js';
 export interface ServedChip {
   /** Value for --port: `/dev/pts/4`, `socket://127.0.0.1:5555`, `rfc2217://127.0.0.1:2217`. */
   readonly address: string;
-  /** Closes the port; can be called repeatedly. */
+  /** Closes the port. It may be called repeatedly. */
   close(): Promise<void>;
 }
 
-/** Address of a chip: a pty (with a fixed name at `link`), a TCP port, or an RFC 2217 port. */
+/** Where a chip is served: a pty (with a fixed name at `link`), a TCP port, or an RFC 2217 port. */
 export type ServeChipHow =
   | { pty: true; link?: string }
   | { port: number; host?: string }
   | { rfc2217: number; host?: string };
 
 /**
- * Offers a simulated chip to other programs as a serial port; port 0 chooses a free one. DTR, RTS and the speed reach it only by
- * RFC 2217.
+ * Makes a simulated chip available to other programs as a serial port. Port 0 chooses a free one. DTR, RTS and the speed reach the chip
+ * only by RFC 2217.
  * @throws AIOT_SERIAL_NOT_FOUND (no socat), AIOT_PORT_IN_USE
  */
 export async function serveChip(chip: SimulatedChip, how: ServeChipHow): Promise<ServedChip> {
@@ -56,8 +56,8 @@ export function parseListen(text: string): ServeChipHow {
 }
 
 /**
- * A line to a simulated chip in this process, with DTR and RTS, and with both ends' speeds: if they differ, only garbage
- * arrives. `baud` is the host's initial speed.
+ * A line to a simulated chip in this process, with DTR and RTS. Both ends have a speed; if the speeds differ, only garbage arrives.
+ * `baud` is the host's initial speed.
  */
 export function simulatedLine(
   chip: SimulatedChip,
@@ -93,7 +93,7 @@ class SimulatedLine implements SerialLine {
   async write(bytes: Uint8Array): Promise<void> {
     this.requireOpen();
     const copy = bytes.slice();
-    // A real line never answers before write has returned.
+    // A real line never answers before the write has returned.
     setImmediate(() => {
       if (this.open) this.chip.receive(copy, this.baud);
     });
@@ -131,12 +131,12 @@ class SimulatedLine implements SerialLine {
   }
 }
 
-/** Number of unread bytes beyond which the chip's output is lost, as on a line without a reader. */
+/** Maximum number of unread bytes. Output of the chip beyond that is lost, as on a line without a reader. */
 const backlogBytes = 1 << 20;
 
 /**
- * A chip at `socket://host:port`: bytes only, so both ends count as having the same speed, and DTR and RTS do not reach it. Only the
- * newest client stays connected.
+ * Serves a chip at `socket://host:port`. Only bytes are transferred: both ends are assumed to have the same speed, and DTR and RTS do not
+ * reach the chip. Only the newest client stays connected.
  * @throws AIOT_PORT_IN_USE
  */
 async function serveTcp(chip: SimulatedChip, port: number, host = '127.0.0.1'): Promise<ServedChip> {
@@ -182,9 +182,9 @@ const startTimeoutMs = 5000;
 const pollMs = 10;
 
 /**
- * A chip behind a pty created by `socat`: any program opens it as a serial port. A pty has no DTR and RTS, and its speed
- * cannot be seen from here. It disappears when the cable is unplugged and is created anew (at the same `link`) when
- * it is plugged in again.
+ * Serves a chip behind a pty that `socat` creates. Any program can open it as a serial port. A pty has no DTR and RTS, and the speed of
+ * the other end is unknown. When the cable is unplugged, the pty disappears; when it is plugged in again, a new pty is created (at the
+ * same `link`).
  * @throws AIOT_SERIAL_NOT_FOUND without socat
  */
 async function servePty(chip: SimulatedChip, link?: string): Promise<ServedChip> {
@@ -222,7 +222,7 @@ class Pty {
     private readonly link: string,
   ) {}
 
-  /** Creates the pty; does nothing if there is one. */
+  /** Creates the pty, unless there is one. */
   async start(): Promise<void> {
     if (this.child) return;
     const child = startProgram('socat', [`PTY,raw,echo=0,link=${this.link}`, 'STDIO'], {
@@ -249,7 +249,7 @@ class Pty {
   }
 
   private send(bytes: Uint8Array): void {
-    // socat buffers unread output; beyond its buffers it is lost, as on a line.
+    // socat buffers unread output. More than it can buffer is lost, as on a real line.
     const { stdin } = this.child ?? {};
     if (stdin && stdin.writableLength < 1 << 20) stdin.write(bytes);
   }

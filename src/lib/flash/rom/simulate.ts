@@ -28,9 +28,9 @@ export interface SimulateChipOptions {
   /** Address to listen on: `pty`, `socket://HOST:PORT` or `rfc2217://HOST:PORT`. Port 0 chooses a free one. */
   listen: string;
   boot: BootMode;
-  /** Flash file: read if it exists, written at the end. */
+  /** Flash file. It is read if it exists, and written at the end. */
   flashFile?: string | undefined;
-  /** Faults as on the control channel, such as `noise rate=0.001`; and fuses, such as `secure-boot`. */
+  /** Faults as on the control channel, such as `noise rate=0.001`, and fuses, such as `secure-boot`. */
   faults: readonly string[];
   /** TCP port of the control channel; absent = none. */
   control?: number | undefined;
@@ -78,10 +78,10 @@ export async function simulateChip(options: SimulateChipOptions): Promise<void> 
   onEvent({ event: 'saved', file: flashFile, bytes: chip.flash.size });
 }
 
-/** Resolves at the abort or the timeout, whichever comes first. */
+/** Resolves when the signal is aborted or the time is up, whichever comes first. */
 async function over(signal: AbortSignal, forMs?: number): Promise<void> {
   const ended = timeLimit(forMs, signal);
-  // Keeps the process alive: a pty and a timeout do not.
+  // Keeps the process alive, because a pty and a timeout do not.
   const alive = setInterval(() => undefined, 1 << 30);
   try {
     if (!ended.aborted) await once(ended, 'abort');

@@ -14,7 +14,7 @@ import {
 
 const syncAnswers = 8;
 
-/** Range of plugin commands. A stub without plugins rejects them with a separate error. */
+/** Range of plugin commands. A stub without plugins rejects them with an error of its own. */
 const firstPlugin = 0xd4;
 
 const lastPlugin = 0xde;
@@ -33,10 +33,10 @@ const memoryCommands: readonly [number, StubCommand][] = [
   [op.runUserCode, runUserCode],
 ];
 
-/** Errors of writing and inflating, which are reported after the block was acknowledged. */
+/** Errors of writing and inflating. They are reported after the block was acknowledged. */
 const late: ReadonlySet<number> = new Set([stubError.spi, stubError.inflate, stubError.tooMuch]);
 
-/** Error numbers for problems of writing. A stub does not read back what it has written, so stuck bits are found only by the MD5. */
+/** Error numbers for write problems. A stub does not read back the written data, so stuck bits are detected only by the MD5. */
 const problems: Record<WriteProblem, number> = {
   deflate: stubError.inflate,
   adler: stubError.inflate,
@@ -46,7 +46,10 @@ const problems: Record<WriteProblem, number> = {
 
 const maxReadBlock = 0x1000;
 
-/** READ_FLASH: one block, then the host sends the number of bytes received; after the last one comes the MD5 of all. */
+/**
+ * READ_FLASH: the stub sends a block, and the host answers with the number of bytes received. After the last block, the stub sends the
+ * MD5 of all of them.
+ */
 class ReadStream {
   private sent = 0;
 
@@ -55,7 +58,7 @@ class ReadStream {
     private readonly part: { offset: number; length: number; block: number },
   ) {}
 
-  /** Returns false when the stream is finished: everything is sent, with its MD5. */
+  /** Sends the next block. Returns false when the stream is finished, that is, when everything has been sent, including the MD5. */
   sendBlock(): boolean {
     const { offset, length, block } = this.part;
     const from = offset + this.sent;
@@ -72,7 +75,9 @@ class ReadStream {
     return true;
   }
 
-  /** Handles the host's acknowledgment (its byte count). Returns false when the stream has ended, also because the count was wrong. */
+  /**
+   * Handles the host's acknowledgment, which is its byte count. Returns false when the stream has ended, also because of a wrong count.
+   */
   acknowledge(frame: Uint8Array): boolean {
     return frame.length === 4 && wordAt(frame, 0) === this.sent && this.sendBlock();
   }
@@ -97,8 +102,8 @@ const flashCommands: readonly [number, StubCommand][] = [
 const commands = new Map<number, StubCommand>([...memoryCommands, ...flashCommands]);
 
 /**
- * esptool's flasher stub in RAM, version 2 or the older one included in espflash 4.4. Two status bytes, value 0;
- * blocks are acknowledged before they are written. Source: golden traces in test/golden/rom, esp32-probe-stub.
+ * esptool's flasher stub in RAM, version 2 or the older one included in espflash 4.4. Its answers have two status bytes and the value 0.
+ * Blocks are acknowledged before they are written. Source: golden traces in test/golden/rom, esp32-probe-stub.
  */
 export class StubLoader implements FrameProgram {
   private readonly state: StubState;
@@ -154,7 +159,7 @@ export class StubLoader implements FrameProgram {
   }
 }
 
-/** The answer: status (0 = success), value, data; and the action after it. */
+/** The answer (status, 0 = success; value; data), and the action after it. */
 interface StubOutcome {
   status?: number;
   value?: number;
@@ -163,10 +168,10 @@ interface StubOutcome {
   after?: () => Promise<void> | void;
 }
 
-/** A request; bytes past its end are read as zero. */
+/** A request. Bytes past its end are read as zero. */
 class StubRequest {
   readonly code: number;
-  /** Number of bytes of data. */
+  /** Number of data bytes. */
   readonly size: number;
 
   constructor(readonly frame: Uint8Array) {
@@ -236,7 +241,7 @@ function memoryBegin(stub: StubState, request: StubRequest) {
   return {};
 }
 
-/** Accepts a block of an upload. Neither its checksum nor its number is checked, only the amount of data. */
+/** Accepts a block of an upload. Only the amount of data is checked, not the checksum or the number of the block. */
 function memoryData(stub: StubState, { size }: StubRequest) {
   const bytes = size - blockHeaderBytes;
   if (bytes > stub.memoryLeft) return failed(stubError.tooMuch);
@@ -244,7 +249,7 @@ function memoryData(stub: StubState, { size }: StubRequest) {
   return {};
 }
 
-/** Ends an upload. A stub uploaded into a running one, as espflash does, starts over. */
+/** Ends an upload. If a stub is uploaded into a running one, as espflash does, the new stub is started. */
 function memoryEnd({ host, kind }: StubState, request: StubRequest) {
   return request.word(0) === 0 && request.word(1) !== 0 ? { after: () => host.startStub(kind) } : {};
 }
@@ -270,7 +275,7 @@ function begin(stub: StubState, request: StubRequest): StubOutcome {
   return {};
 }
 
-/** Accepts a block. It is acknowledged first, then written, so errors are reported with the next answer. */
+/** Accepts a block. It is acknowledged first and then written, so errors are reported with the next answer. */
 function data(stub: StubState, { code, size, frame }: StubRequest): StubOutcome {
   const { writing } = stub;
   if (!writing) return failed(stubError.notInFlashMode);
@@ -303,7 +308,7 @@ function end(stub: StubState, request: StubRequest): StubOutcome {
   const status = stub.takePending() || (writing.complete ? 0 : missing);
   stub.endWriting();
   if (status !== 0) return failed(status);
-  // Version 2 does not restart when it is asked to.
+  // Version 2 does not restart when requested.
   return request.word(0) === 0 && kind === 'legacy' ? { after: () => host.restart('software') } : {};
 }
 

@@ -15,7 +15,7 @@ import {
 } from '../../formats/partitions.js';
 import type { Loader, Region } from '../loader/types.js';
 
-/** The app slots of a board and the one it starts. */
+/** The app slots of a board, and the app that it starts. */
 export interface AppSlots {
   slots: Partition[];
   otadata: Partition;
@@ -23,7 +23,7 @@ export interface AppSlots {
   bytes: Uint8Array;
   /** The app that the bootloader starts now: a slot, or the factory app. */
   running: Partition;
-  /** The factory app, started if otadata names no slot; null = the table has none. */
+  /** The factory app, which is started if otadata selects no slot; null = the table has none. */
   factory: Partition | null;
 }
 
@@ -47,7 +47,7 @@ export async function readAppSlots(loader: Pick<Loader, 'read'>, table: Partitio
   return { slots, otadata, bytes, running, factory: factory ?? null };
 }
 
-/** Number of the slot that the bootloader chooses; a damaged sector counts as blank. */
+/** Number of the slot that the bootloader starts. A damaged sector counts as blank. */
 export function activeSlot(bytes: Uint8Array, count: number): number | null {
   const blank = blankOtadata();
   const read = (choice: Uint8Array) => {
@@ -65,8 +65,8 @@ export function activeSlot(bytes: Uint8Array, count: number): number | null {
 }
 
 /**
- * The slot to write: `next` is the one after the running slot; otherwise the one with this label.
- * @throws AIOT_USAGE (no such slot), AIOT_FLASH_REFUSED (the running one: there would be no fallback)
+ * The slot to write. `next`: the one after the running slot; otherwise the slot with this label.
+ * @throws AIOT_USAGE (no such slot), AIOT_FLASH_REFUSED (the running slot, because there would be no fallback)
  */
 export function chooseSlot(found: AppSlots, wanted: string, force: boolean): number {
   const { slots, running } = found;
@@ -93,7 +93,7 @@ export function slotNamed({ slots }: Pick<AppSlots, 'slots'>, wanted: string): n
 }
 
 /**
- * Makes the bootloader start a slot: only one sector is written, and a power cut during that leaves the previous choice.
+ * Makes the bootloader start a slot. Only one sector is written, and a power cut during that keeps the previous selection.
  * @returns the partition's new contents
  */
 export async function startSlot(loader: Loader, found: AppSlots, slot: number): Promise<Uint8Array> {
@@ -102,7 +102,7 @@ export async function startSlot(loader: Loader, found: AppSlots, slot: number): 
   return wanted;
 }
 
-/** The sectors of otadata that `startSlot` will change, before and after. */
+/** The sectors of otadata that `startSlot` will change, before and after the change. */
 export function changedOtadata({ otadata, bytes, slots }: AppSlots, slot: number) {
   const wanted = nextOtadata(bytes, slot, slots.length);
   return changedSectors(otadata, bytes, wanted).map(({ name, offset, data }) => {

@@ -35,7 +35,7 @@ interface BoardNvs {
 }
 
 /**
- * Reads a board's NVS; an encrypted one with the keys in its nvs_keys partition.
+ * Reads a board's NVS. An encrypted NVS is decrypted with the keys in the nvs_keys partition.
  * @throws AIOT_FLASH_NO_SLOT (no nvs partition), AIOT_FILE_MALFORMED
  */
 export async function readBoardNvs(loader: Pick<Loader, 'read'>, table: PartitionTable): Promise<BoardNvs> {
@@ -51,7 +51,10 @@ export async function readBoardNvs(loader: Pick<Loader, 'read'>, table: Partitio
   return { partition, bytes, keys, entries };
 }
 
-/** Like `readBoardNvs`, but null if the board has no NVS, or one that cannot be read from here (encrypted flash, foreign data). */
+/**
+ * Like `readBoardNvs`, but returns null if the board has no NVS, or one that cannot be read over the cable (encrypted flash, foreign
+ * data).
+ */
 export async function readIdentityNvs(
   loader: Pick<Loader, 'read'>,
   table: PartitionTable,
@@ -71,14 +74,17 @@ async function keysOf(
   return partition ? await loader.read(partition.offset, nvsPageBytes) : null;
 }
 
-/** The partition named like its subtype, or else the first of that subtype: the same choice as in provisioning. */
+/**
+ * The partition whose name is that of its subtype or, if there is none, the first partition of the subtype. Provisioning chooses in the
+ * same way.
+ */
 export function dataPartition(table: PartitionTable, kind: 'nvs' | 'nvs_keys'): Partition | undefined {
   const subtype = partitionSubtypes[partitionTypes.data]?.[kind];
   const found = table.partitions.filter((p) => p.type === partitionTypes.data && p.subtype === subtype);
   return found.find(({ label }) => label === kind) ?? found[0];
 }
 
-/** The NVS types used here, and their JavaScript types. */
+/** The NVS types that are used here, and their JavaScript types. */
 interface Values {
   u8: number;
   u32: number;
@@ -100,14 +106,14 @@ export function nvsValue<T extends keyof Values>(
   return (found?.value as Values[T] | undefined) ?? null;
 }
 
-/** A page of NVS, before and after the change. */
+/** A page of NVS, before (`now`) and after the change (`wanted`). */
 interface ChangedPage {
   wanted: Region;
   now: Region;
 }
 
 /**
- * The pages of NVS that change with these numbers, in the order of the changes. All other bytes stay unchanged.
+ * The pages of NVS that these changes affect, in the order of the changes. All other bytes stay unchanged.
  * @throws AIOT_FLASH_NO_SLOT if the board has no such number
  */
 export function changedPages(nvs: BoardNvs, changes: readonly NumberChange[]): ChangedPage[] {
@@ -133,7 +139,7 @@ export function changedPages(nvs: BoardNvs, changes: readonly NumberChange[]): C
   return [...pages].map((page) => ({ wanted: region(whole, page), now: region(nvs.bytes, page) }));
 }
 
-/** Offset of the state map in a page; two bits per entry. */
+/** Offset of the state map in a page. It has two bits per entry. */
 const mapOffset = 32;
 
 /** Offset of the number in an entry. */
@@ -148,7 +154,7 @@ interface NumberChange {
 }
 
 /**
- * A copy of a plain NVS partition in which a number is changed in place, without moving an entry or using another page. Null if there is
+ * A copy of a plain NVS partition in which a number is changed in place; no entry is moved, and no other page is used. Null if there is
  * no such number. Source: ESP-IDF, "Non-Volatile Storage Library", Structure of entry.
  * @returns the copy, and the entry's offset in the partition
  */
@@ -176,13 +182,13 @@ interface Found {
   name: string;
   /** Code of the number's type, as in `nvsNumbers`. */
   code: number;
-  /** Lowest byte of the value, which is the whole value of a namespace's index. */
+  /** Lowest byte of the value. For the index of a namespace, it is the whole value. */
   first: number;
 }
 
 const numberCodes = new Set<number>(Object.values(nvsNumbers).map(({ code }) => code));
 
-/** All numbers in use, including the names of namespaces (in namespace 0). */
+/** All numbers in use, including the entries of namespaces' names (in namespace 0). */
 function* numbersIn(bytes: Uint8Array): Generator<Found> {
   const data = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   for (let page = 0; page + nvsPageBytes <= data.length; page += nvsPageBytes) {
@@ -203,7 +209,7 @@ function* numbersIn(bytes: Uint8Array): Generator<Found> {
           first: entry[valueOffset]!,
         };
       }
-      // The bytes after the first entry of a string or a blob are its data, and may look like anything.
+      // The entries that follow the first entry of a string or a blob are its data, and may look like anything.
       i += written ? Math.max(1, entry[2]!) : 1;
     }
   }
@@ -219,7 +225,8 @@ interface Accepted {
 
 /**
  * Checks a bundle as the board itself would. It must be signed by a key in the board's trust root, made for the board's type, and not
- * expired. It must not be below the board's floor, and must be newer than the board's last committed release (unless forced).
+ * expired. Its sequence must not be below the board's floor, and (unless `force`) must be higher than that of the board's last committed
+ * release.
  * @throws AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_…, AIOT_MODEL_UNFIT, AIOT_UPDATE_…
  */
 export async function requireModelAccepted(
@@ -236,7 +243,7 @@ export async function requireModelAccepted(
   }
   const { verifySigned } = await import('../../model/bundle/signed-bundle.js');
   const { manifest } = verifySigned(image.data, trust, image.name);
-  // The registry also keeps networks without a project, which no board can run.
+  // The registry also stores networks without a project, which no board can run.
   const { unpackBundle } = await import('../../model/bundle/pack.js');
   unpackBundle(image.data);
   requireType(image.name, manifest, [nvsValue(nvs, 'string', 'aiot', 'type')]);
@@ -260,7 +267,7 @@ export async function requireModelAccepted(
   });
 }
 
-/** The numbers in NVS that a commit raises, as on the device itself; numbers missing from its NVS are omitted. */
+/** The numbers in NVS that a commit raises on the device itself. Numbers that its NVS does not contain are omitted. */
 export function committedNumbers(nvs: BoardNvs, manifest: Manifest): NumberChange[] {
   return (['sequence', 'floor'] as const).flatMap((key) => {
     const before = nvsValue(nvs, 'u64', update, key);
@@ -274,7 +281,7 @@ export function committedNumbers(nvs: BoardNvs, manifest: Manifest): NumberChang
 /**
  * Checks a version from the registry against the trust root and the type in the board's identity, if it has one. Firmware may also be
  * released for a chip instead of a type.
- * @param nvs null = no identity on the board @returns the objections overridden by `force`
+ * @param nvs null = no identity on the board @returns the objections that `force` overrides
  * @throws AIOT_SIGNATURE_INVALID, AIOT_UPDATE_DEVICE_TYPE
  */
 export function requireFirmwareAccepted(
@@ -303,7 +310,7 @@ function requireType(name: string, { deviceTypes }: Manifest, [type, chip]: (str
   throw new AiotError('AIOT_UPDATE_DEVICE_TYPE', told);
 }
 
-/** The keys that a board trusts, from its own NVS (docs/reference/nvs.md); null = it has no trust root. */
+/** The keys that a board trusts according to its own NVS (docs/reference/nvs.md); null = it has no trust root. */
 function boardTrust(nvs: Pick<BoardNvs, 'entries'>): TrustRoot | null {
   const namespace = 'aiot_trust';
   const threshold = nvsValue(nvs, 'u8', namespace, 'threshold');

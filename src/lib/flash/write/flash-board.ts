@@ -31,7 +31,7 @@ import type { Flashed, WrittenRegion } from './result.js';
 /** Work to do on a board. */
 export interface FlashJob {
   pieces: readonly Piece[];
-  /** The expected current contents of the board, at the places of pieces. */
+  /** The expected current contents of the board, at the places of the pieces. */
   old: readonly Piece[];
   header: HeaderChanges;
   erase: boolean;
@@ -46,7 +46,7 @@ export interface FlashJob {
 export interface FlashBoardOptions extends BoardAt {
   /** Called once the chip is identified. */
   connected?: (chip: ChipInfo) => void;
-  /** Called once it is known which device's identity the board gets. */
+  /** Called once the device whose identity the board gets is known. */
   named?: (device: string) => void;
   /** Called for actions that only the user can do: RESET, BOOT. */
   ask?: ((text: string) => void) | undefined;
@@ -54,7 +54,7 @@ export interface FlashBoardOptions extends BoardAt {
 
 /**
  * Connects to a board, plans, writes and verifies.
- * @throws AIOT_FLASH_REFUSED before anything is written, AIOT_FLASH_…, AIOT_SERIAL_…, AIOT_CHIP_…; the port is closed
+ * @throws AIOT_FLASH_REFUSED before anything is written, AIOT_FLASH_…, AIOT_SERIAL_…, AIOT_CHIP_…; the port is always closed
  */
 export async function flashBoard(
   job: (chip: ChipInfo) => FlashJob | Promise<FlashJob>,
@@ -81,7 +81,7 @@ async function writeJob(
   const boardTable = await tableOf(loader, job);
   const { pieces, header, erase, force, verify, device } = job;
   const existing = device ? await existingIdentity(loader) : null;
-  // An identity among the pieces contains its own NVS, and with --erase nothing on the board is to be kept.
+  // An identity among the pieces contains its own NVS. With --erase, nothing on the board is kept.
   const stranded = device || erase ? null : await strandedIdentity(loader, pieces);
   const plan = planWrite({ pieces, board, boardTable, header, erase, force, device, existing, stranded });
   const old = new Map<number, Uint8Array>();
@@ -125,7 +125,7 @@ async function writeJob(
   };
 }
 
-/** Records which board has an identity; returns warnings. */
+/** Records the board that has an identity; returns warnings. */
 async function recordAssignment(
   { name, folder, writtenTo, mac: madeFor }: Omit<DeviceIdentity, 'pieces'>,
   mac: string,
@@ -162,8 +162,8 @@ export function secondsSince(started: number): number {
 }
 
 /**
- * Name of the device whose identity is in a board's NVS; null if it has none, or if it cannot be read from here
- * (encrypted flash, secure download).
+ * Name of the device whose identity is in a board's NVS; null if it has none, or if it cannot be read over the cable (encrypted flash,
+ * secure download).
  */
 async function existingIdentity(loader: Pick<Loader, 'chip' | 'read' | 'stub'>): Promise<string | null> {
   if (loader.chip.security.secureDownload) return null;
@@ -173,8 +173,8 @@ async function existingIdentity(loader: Pick<Loader, 'chip' | 'read' | 'stub'>):
 }
 
 /**
- * The identity that a board would no longer find, because its NVS is at one offset and the new table puts NVS at another. Returns null if
- * no table is written, or NVS stays at its offset or is written as well.
+ * The identity that a board would no longer find, because the new table puts NVS at another offset. Null if no table is written, NVS
+ * stays at its offset, or NVS is written as well.
  */
 async function strandedIdentity(
   loader: Pick<Loader, 'chip' | 'read' | 'stub'>,
@@ -197,12 +197,12 @@ async function strandedIdentity(
   return device === null ? null : { device, from, to: to ?? null };
 }
 
-/** Size of an entry of otadata, which is at the start of its sector; bytes. */
+/** Size of an entry of otadata, bytes. It is at the start of its sector. */
 const entryBytes = 32;
 
 /**
- * Warns if an app is written to a slot that the board does not start. After an update a board runs the other slot, so the new app would
- * not run. Null if the slot is started, or if otadata is written too.
+ * Warns if an app is written to a slot that the board does not start. After an update, a board runs the other slot, so the new app would
+ * not run. Null if the slot is started, or if otadata is written as well.
  */
 async function unstartedSlotWarning(
   loader: Loader,
@@ -229,7 +229,7 @@ async function unstartedSlotWarning(
   return `the board still boots ${other}, because its otadata selects it; the app is written to ${own}. To boot it, run \`aiot flash erase ${otadata.label}\` or use --slot next`;
 }
 
-/** Number of bytes at the start of an image that suffice to recognize a program. */
+/** Number of bytes at the start of an image that are sufficient to recognize a program. */
 const headBytes = 64;
 
 /**
@@ -258,7 +258,7 @@ export async function programOn(
   if (security.secureDownload || security.flashEncryption) return null;
   const kindOnBoard = async (offset: number) => looksLike(await loader.read(offset, headBytes))?.kind ?? null;
   const loaded = await kindOnBoard(boot);
-  // Without a table, the ROM may run a single image, which looks the same as an old bootloader.
+  // Without a table, the ROM may run a single image, which cannot be distinguished from an old bootloader.
   if (loaded === null) return 'none';
   if (table === null) return loaded === 'bootloader' ? 'none' : null;
   for (const { offset } of apps) if ((await kindOnBoard(offset)) === 'app') return 'unchanged';
@@ -274,7 +274,7 @@ export function versionsOf(regions: readonly Region[]): string[] {
   });
 }
 
-/** The description of an app; null also for a damaged image, because other code decides whether it may be written. */
+/** The description of an app. For a damaged image it is also null, because other code decides whether such an image may be written. */
 function described(data: Uint8Array, name: string) {
   try {
     return readEspImage(data, name).app;
@@ -287,7 +287,7 @@ function described(data: Uint8Array, name: string) {
 interface WriteChoices {
   /** Whether the whole flash is erased first. */
   erase: boolean;
-  /** Compare all regions again once the last one is written. */
+  /** Whether to compare all regions again once the last one is written. */
   verify: boolean;
   /** The expected current contents of the board, by the offset of the region that replaces them. */
   old: ReadonlyMap<number, Uint8Array>;
@@ -310,7 +310,7 @@ export async function writeRegions(
     else whole.push(stretch);
   }
   for (const [region, result] of await writeWhole(loader, whole, erase)) written.set(region, result);
-  // The loader has verified each region after writing it, which is sufficient for a single region.
+  // The loader has verified each region after writing it. For a single region, that is sufficient.
   if (verify && regions.length > 1) await compare(loader, regions);
   return regions.map((region) => written.get(region)!);
 }
@@ -331,7 +331,7 @@ async function writeWhole(
   );
 }
 
-/** Compares each region again, after the last was written. @throws AIOT_FLASH_VERIFY */
+/** Compares each region again after the last one was written. @throws AIOT_FLASH_VERIFY */
 async function compare(loader: Loader, regions: readonly Region[]): Promise<void> {
   for (const region of regions) {
     if (!(await loader.matches(region))) throw notWritten(region);
@@ -339,8 +339,8 @@ async function compare(loader: Loader, regions: readonly Region[]): Promise<void
 }
 
 /**
- * Writes the sectors of a region that differ from the board's contents; null if the board has other contents, so that
- * the whole region must be written.
+ * Writes the sectors of a region that differ from the board's expected contents. Null if the board has other contents, so that the whole
+ * region must be written.
  * @throws AIOT_FLASH_VERIFY and the loader's errors
  */
 async function writeChanged(loader: Loader, region: Region, old: Uint8Array): Promise<WrittenRegion | null> {

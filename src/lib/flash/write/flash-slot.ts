@@ -50,7 +50,7 @@ import {
   watchBoard,
 } from './update-watch.js';
 
-/** Prepares an update over the cable: an app or a model for the unused slot. @throws AIOT_USAGE and errors of fetching */
+/** Prepares an update over the cable: an app or a model for the slot that is not in use. @throws AIOT_USAGE and errors of fetching */
 export async function prepareUpdate(
   request: FlashRequest,
 ): Promise<(how: FlashBoardOptions) => Promise<Flashed>> {
@@ -70,7 +70,7 @@ export async function prepareUpdate(
   return (how) => flashSlot({ image, slot, verify, force }, { ...how, watch: watchAt?.(how.ask) });
 }
 
-/** Reads the firmware from an existing file, or fetches a version from the registry. */
+/** Reads the firmware from an existing file, or fetches a version of it from the registry. */
 async function firmwareOf(text: string, context: string | undefined): Promise<NonNullable<SlotJob['image']>> {
   if (await namesFile(text)) return { name: text, data: await readBytes(text) };
   return await withClient(context, async (client) => {
@@ -79,7 +79,7 @@ async function firmwareOf(text: string, context: string | undefined): Promise<No
   });
 }
 
-/** Reads a signed model bundle from an existing file, or fetches a version from the registry. */
+/** Reads a signed model bundle from an existing file, or fetches a version of it from the registry. */
 async function modelOf(
   text: string,
   context: string | undefined,
@@ -93,7 +93,7 @@ async function modelOf(
   });
 }
 
-/** Whether the text names a file: a path that exists, or any text that does not have the form of a version. */
+/** Whether the text is the name of a file: a path that exists, or any text that does not have the form of a version. */
 async function namesFile(text: string): Promise<boolean> {
   const isVersion = /^[\w.-]+@\w+$/.test(text);
   return !isVersion || (await stat(text).catch(() => null)) !== null;
@@ -107,7 +107,7 @@ function watchOf({ watch, loader }: FlashRequest) {
     watchBoard(port, { timeoutMs, pattern, signal: loader.signal, ask });
 }
 
-/** Rejects flags that would change anything in flash besides a slot and its selection. @throws AIOT_USAGE */
+/** Rejects flags that would change anything in flash other than a slot and its selection. @throws AIOT_USAGE */
 function refuseOthers({
   images,
   project,
@@ -140,8 +140,8 @@ function refuseOthers({
 /** An update over the cable. */
 export interface SlotJob {
   /**
-   * The app to write. `envelope` belongs to a version from the registry, which is checked against the board's identity. Null: start the
-   * slot's current content.
+   * The app to write. `envelope` belongs to a version from the registry, and is checked against the board's identity. Null: the slot's
+   * current content is started.
    */
   image: { name: string; data: Uint8Array; envelope?: Envelope } | null;
   /** The slot to write: `next`, or a slot's label. */
@@ -155,15 +155,15 @@ export type SlotOptions = JudgeOptions;
 interface SlotWritten {
   flashed: Omit<Flashed, 'port' | 'seconds' | 'switched'>;
   slots: AppSlots;
-  /** Label of the slot that is started now. */
+  /** Label of the slot that is started at present. */
   slot: string;
   otadata: Uint8Array;
   canReset: boolean;
 }
 
 /**
- * Writes an app to a slot that is not running, verifies it, and makes the bootloader start it. With a watch, a board
- * that does not come up healthy is restored to its previous app.
+ * Writes an app to a slot that is not running, verifies it, and makes the bootloader start it. With a watch, a board that does not start
+ * properly is restored to its previous app.
  * @throws AIOT_FLASH_NO_SLOT, AIOT_FLASH_REFUSED, AIOT_IMAGE_MALFORMED before anything is written
  */
 export async function flashSlot(job: SlotJob, options: SlotOptions): Promise<Flashed> {
@@ -186,7 +186,7 @@ export async function flashSlot(job: SlotJob, options: SlotOptions): Promise<Fla
 async function writeSlot(loader: Loader, job: SlotJob, options: SlotOptions): Promise<SlotWritten> {
   const { image, slot: wanted, verify, force } = job;
   const table = await requireTable(loader);
-  // A pending switch is settled before the current choice is read, because that choice determines the next slot.
+  // A pending switch is settled before the current selection is read, because that selection determines the next slot.
   const settled = await settlePendingSwitch(loader, 'app');
   const slots = await readAppSlots(loader, table);
   if (image === null) return await startOnly(loader, { slots, wanted, force, settled }, options);
@@ -231,7 +231,7 @@ function flashedOf(loader: Loader, options: SlotOptions, program: 'written' | 'u
   };
 }
 
-/** Starts a slot that already has its app: a manual rollback. */
+/** Starts a slot that already contains its app, as in a manual rollback. */
 async function startOnly(
   loader: Loader,
   {
@@ -250,7 +250,10 @@ async function startOnly(
   return { flashed, slots, slot: label, otadata, canReset: loader.canReset };
 }
 
-/** Returns the objections overridden by `force`. @throws AIOT_SIGNATURE_INVALID, AIOT_UPDATE_DEVICE_TYPE */
+/**
+ * Checks that the release is for this board. Returns the objections overridden by `force`. @throws AIOT_SIGNATURE_INVALID,
+ * AIOT_UPDATE_DEVICE_TYPE
+ */
 async function requireReleased(
   loader: Loader,
   table: PartitionTable,
@@ -262,7 +265,7 @@ async function requireReleased(
   return requireFirmwareAccepted({ name, envelope }, { nvs, chip: loader.chip.chip, force });
 }
 
-/** @throws AIOT_FLASH_NO_SLOT */
+/** The board's partition table. @throws AIOT_FLASH_NO_SLOT */
 async function requireTable(loader: Loader): Promise<PartitionTable> {
   const table = loader.chip.security.secureDownload ? null : await readBoardTable(loader);
   if (table) return table;
@@ -271,7 +274,7 @@ async function requireTable(loader: Loader): Promise<PartitionTable> {
   });
 }
 
-/** Number of bytes at the start of an image that suffice to recognize a program. */
+/** Number of bytes at the start of an image that are sufficient to recognize a program. */
 const headBytes = 512;
 
 /**
@@ -303,7 +306,7 @@ async function startExistingApp(
   return { label, otadata };
 }
 
-/** A model for the unused slot. */
+/** A model for the slot that is not in use. */
 interface ModelJob {
   /** A signed bundle (.aiot). */
   image: { name: string; data: Uint8Array };
@@ -311,7 +314,7 @@ interface ModelJob {
   force: boolean;
 }
 
-/** Type of the model slots in the default partition table; their subtypes are their numbers. */
+/** Type of the model slots in the default partition table. Their subtypes are their numbers. */
 const modelType = 0x40;
 
 const choice = { namespace: 'aiot', key: 'model_slot' };
@@ -326,9 +329,9 @@ interface Written {
 }
 
 /**
- * Writes a signed bundle to the unused model slot after the checks that the board itself would make. The bundle must be signed by a key in
- * the board's trust root, made for the board's type, and newer than its current release. Then NVS records the slot, and the release as
- * committed. If a watch finds the board unhealthy, everything is restored.
+ * Writes a signed bundle to the model slot that is not in use, after the checks that the board itself would make. The bundle must be
+ * signed by a key in the board's trust root, made for the board's type, and newer than its current release. Then the slot is recorded in
+ * NVS, and the release is recorded as committed. If a watch finds the board unhealthy, everything is restored.
  * @throws AIOT_FLASH_NO_SLOT, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_…, AIOT_UPDATE_… before anything is written
  */
 export async function flashModel(job: ModelJob, options: SlotOptions): Promise<Flashed> {
@@ -352,7 +355,7 @@ async function writeModel(loader: Loader, job: ModelJob, options: SlotOptions): 
   const { manifest, overridden } = await requireModelAccepted(job.image, nvs, job.force);
   const now = nvsValue(nvs, 'u8', choice.namespace, choice.key) ?? 0;
   const target = now === 0 ? 1 : 0;
-  // The slot is written first: a command that is interrupted afterwards can be repeated, because the release still counts as new.
+  // The slot is written first. If the command is interrupted afterwards, it can be repeated, because the release still counts as new.
   const pages = changedPages(nvs, [
     { type: 'u8', ...choice, value: BigInt(target) },
     ...committedNumbers(nvs, manifest),
@@ -404,7 +407,7 @@ async function writeModel(loader: Loader, job: ModelJob, options: SlotOptions): 
   };
 }
 
-/** @throws AIOT_FLASH_NO_SLOT */
+/** The two model slots in a table. @throws AIOT_FLASH_NO_SLOT */
 function modelSlots(table: PartitionTable): [Partition, Partition] {
   const [first, second] = [0, 1].map((n) =>
     table.partitions.find(({ type, subtype }) => type === modelType && subtype === n),
@@ -415,7 +418,10 @@ function modelSlots(table: PartitionTable): [Partition, Partition] {
   });
 }
 
-/** Writes pages of NVS. Their sectors contain part of the identity: they are verified, and the loader rewrites them after noise on the line. */
+/**
+ * Writes pages of NVS. Their sectors contain a part of the identity, so they are verified, and the loader rewrites them after noise on
+ * the line.
+ */
 async function writePages(loader: Loader, pages: readonly Region[]): Promise<void> {
   await loader.write(pages, { skipEqual: true });
 }

@@ -22,7 +22,7 @@ export interface DeviceIdentity {
   chip: ChipName | null;
   /** MAC of the board it was made for; null = any. */
   mac: string | null;
-  /** MAC of the board it was written to; null = none known here. */
+  /** MAC of the board to which it was written; null = none is known on this machine. */
   writtenTo: string | null;
   /** NVS, partition table and, if encrypted, the keys. */
   pieces: Piece[];
@@ -91,7 +91,7 @@ async function fingerprintIn(folder: string): Promise<string> {
   }
 }
 
-/** Whether the folder belongs to a computer, such as a Pi or a gateway. Its key is a file, and it has no image for a chip. */
+/** Whether the folder belongs to a computer, such as a Pi or a gateway. Its key is then a file, and there is no image for a chip. */
 async function isComputer(folder: string): Promise<boolean> {
   return (await isFile(join(folder, 'device.key'))) && !(await isFile(join(folder, files.table)));
 }
@@ -110,7 +110,7 @@ interface FoundIdentities {
 }
 
 /**
- * The identities in a folder: the folder itself, or its subfolders, by name.
+ * The identities in a folder: that of the folder itself, or those of its subfolders, by name.
  * @throws the errors of `readIdentity`; AIOT_FILE_NOT_FOUND if there are none
  */
 export async function readIdentities(folder: string): Promise<FoundIdentities> {
@@ -132,8 +132,8 @@ export async function readIdentities(folder: string): Promise<FoundIdentities> {
 const one = (identity: DeviceIdentity): FoundIdentities => ({ identities: [identity], skipped: [] });
 
 /**
- * Assigns each board its own identity: its previous one, according to the record or the identity's folder, or the one made for it, else
- * the first unused one. No identity is assigned twice, even over several runs.
+ * Assigns each board its own identity: its previous one, according to the record or the identity's folder; otherwise the one made for it;
+ * otherwise the first unused one. No identity is assigned twice, even over several runs.
  * @param single whether one identity was requested by name; it may then be assigned to another board, and the plan lists the objections
  */
 export function assignIdentities(
@@ -178,19 +178,19 @@ export function assignIdentities(
   };
 }
 
-/** File next to an identity that names the board that has it. */
+/** File next to an identity that contains the MAC of the board to which it was written. */
 const boardFile = (folder: string) => join(folder, 'board.json');
 
 const boardFileSchema = z.object({ mac: z.string() });
 
-/** MAC of the board that an identity was written to; null = none according to its folder. */
+/** MAC of the board to which an identity was written; null = none according to its folder. */
 async function recordedBoard(folder: string): Promise<string | null> {
   const parsed = boardFileSchema.safeParse(await readJson(boardFile(folder)).catch(ignoreUnreadable));
   return parsed.success ? parsed.data.mac : null;
 }
 
 /**
- * Records the board of an identity before it is written, because a board that fails halfway may already contain its key.
+ * Records the board of an identity before the identity is written, because a board that fails halfway may already contain its key.
  * @returns a warning if the folder is not writable; null = recorded
  */
 export async function recordBoard(folder: string, mac: string): Promise<string | null> {

@@ -16,13 +16,13 @@ const recordRowSchema = z.object({
   /** Time of the result, ISO 8601 in UTC. */
   time: z.string(),
   port: z.string(),
-  /** MAC of the board; empty if it never answered. */
+  /** MAC of the board; empty if it did not answer. */
   mac: z.string(),
   chip: z.string(),
   device: z.string(),
   /** SHA-256 of the device's certificate. */
   certificate: z.string(),
-  /** Names and versions of its programs, separated by `; `. */
+  /** Names and versions of the board's programs, separated by `; `. */
   versions: z.string(),
   result: z.enum(['ok', 'failed']),
   /** Error code and message; empty on success. */
@@ -43,9 +43,9 @@ interface ProductionRecord {
 }
 
 /**
- * Opens a record, `.csv` or `.json`, to append to; the whole file is rewritten for each board, so that a crash
- * loses no reported board.
- * @throws AIOT_USAGE (another extension), AIOT_FILE_MALFORMED, AIOT_FILE_NOT_WRITABLE: before any board is touched
+ * Opens a record, `.csv` or `.json`, to which boards are added. The whole file is rewritten for each board, so that a crash loses no
+ * reported board.
+ * @throws AIOT_USAGE (another extension), AIOT_FILE_MALFORMED, AIOT_FILE_NOT_WRITABLE: before any board is accessed
  */
 export async function openRecord(file: string, now: () => number): Promise<ProductionRecord> {
   const format = extname(file).toLowerCase();
@@ -122,14 +122,14 @@ function csvOf(rows: readonly RecordRow[]): string {
   return `${[columns.join(','), ...lines].join('\n')}\n`;
 }
 
-/** A cell of CSV (RFC 4180, section 2). Line breaks are removed, because simple readers would split the row there. */
+/** Formats a cell of CSV (RFC 4180, section 2). Line breaks are removed, because simple readers would split the row there. */
 function cell(text: string): string {
   const line = text.replaceAll(/\s*[\r\n]+\s*/g, ' ');
   return /[",]/.test(line) ? `"${line.replaceAll('"', '""')}"` : line;
 }
 
 interface Production {
-  /** Rows of the whole record, or of this run if there is none; the oldest first. */
+  /** Rows of the whole record or, if there is none, of this run; the oldest first. */
   rows: readonly RecordRow[];
   /** Results of this run. */
   outcomes: readonly BoardOutcome[];
@@ -137,7 +137,7 @@ interface Production {
   record: string | null;
 }
 
-/** Maximum number of board rows. */
+/** Maximum number of rows in the list of boards. */
 const most = 1000;
 
 const [mostBins, enoughForBins] = [24, 8];
@@ -295,7 +295,7 @@ function moment(time: string): string {
   return time.slice(0, 19).replace('T', ' ');
 }
 
-/** Results of boards, each counted once however often it was flashed. */
+/** Results of boards. Each board is counted once, regardless of how often it was flashed. */
 interface Yield {
   /** Boards with a known MAC. */
   boards: number;
@@ -303,7 +303,7 @@ interface Yield {
   well: number;
   /** Boards whose first row was successful at the first attempt. */
   firstPass: number;
-  /** Rows of ports at which no board ever answered. */
+  /** Number of rows of ports at which no board answered. */
   silent: number;
   /** Error codes of all failed rows, most frequent first. */
   failures: { code: string; rows: number; example: string }[];

@@ -4,14 +4,14 @@ import { AiotError } from '../../core/errors.js';
 import { chipNames } from '../../formats/esp-image/chips.js';
 import { rules } from '../plan/types.js';
 
-/** One region as it is on the chip now. */
+/** One region as it is in flash now. */
 export const writtenRegionSchema = z.object({
   name: z.string(),
   offset: z.int(),
   bytes: z.int(),
   /** Whether the flash already had these bytes. */
   skipped: z.boolean(),
-  /** Bytes written: fewer if only changed sectors were written, 0 if it was skipped. */
+  /** Number of bytes written. It is smaller if only changed sectors were written, and 0 if the region was skipped. */
   written: z.int(),
   /** MD5 of the region's data, 32 hex digits. */
   md5: z.string(),
@@ -24,15 +24,15 @@ export const objectionSchema = z.object({ rule: z.enum(rules), region: z.string(
 export const switchedSchema = z.object({
   /** Label of the partition. */
   slot: z.string(),
-  /** The previous slot; null = none was selected. */
+  /** The previous slot; null = no slot was selected. */
   before: z.string().nullable(),
-  /** Result of the watch for a healthy start; null = no watch. */
+  /** Result of the watch for a healthy start; null = the start was not watched. */
   healthy: z.boolean().nullable(),
   /** Whether the board was restored to the previous slot. */
   restored: z.boolean(),
-  /** Why it was restored, or what showed that it is healthy. */
+  /** The reason why it was restored, or the evidence that it is healthy. */
   reason: z.string().nullable(),
-  /** The command that switches back, without its --port; null = switching back is not possible. */
+  /** The command that switches back, without --port; null = switching back is not possible. */
   back: z.string().nullable(),
 });
 export type Switched = z.output<typeof switchedSchema>;
@@ -46,13 +46,13 @@ export const flashedSchema = z.object({
   flashBytes: z.int().nullable(),
   erased: z.boolean(),
   regions: z.array(writtenRegionSchema),
-  /** Whether every region was compared with the flash by MD5; not possible on a chip in secure download mode. */
+  /** Whether every region was compared with the flash by MD5, which is not possible on a chip in secure download mode. */
   verified: z.boolean(),
-  /** Whether the program was started; otherwise (no DTR and RTS, or disabled) the user presses RESET. */
+  /** Whether the program was started. Otherwise (no DTR and RTS, or disabled) the user must press RESET. */
   restarted: z.boolean(),
-  /** Whether a program was written, the one on the chip is unchanged, or the chip has none; null = it could not be read. */
+  /** Whether a program was written, the existing one is unchanged, or the chip has none; null = that could not be read. */
   program: z.enum(['written', 'unchanged', 'none']).nullable(),
-  /** Time since the port was opened, s. */
+  /** Duration from the opening of the port, s. */
   seconds: z.number(),
   /** Name of the device whose identity was written; null = none. */
   device: z.string().nullable(),
@@ -67,7 +67,7 @@ export const flashedSchema = z.object({
 });
 export type Flashed = z.output<typeof flashedSchema>;
 
-/** The error for a watched, unhealthy board; null for any other. */
+/** The error for a board that was watched and is unhealthy; null for any other board. */
 export function unhealthy({ port, switched }: { port: string; switched: Switched | null }): AiotError | null {
   if (switched?.healthy !== false) return null;
   const { slot, before, restored, reason, back } = switched;
@@ -83,12 +83,12 @@ export const boardOutcomeSchema = z.object({
   port: z.string(),
   attempts: z.int(),
   seconds: z.number(),
-  /** MAC of the board, even if it failed after answering; null = it never answered. */
+  /** MAC of the board, even if it failed later; null = it did not answer. */
   mac: z.string().nullable(),
   chip: z.string().nullable(),
-  /** The device whose identity it got, or was to get. */
+  /** The device whose identity it got, or was meant to get. */
   device: z.string().nullable(),
-  /** Result for the board; null = not written. It occurs together with an error if the board was written but is unhealthy. */
+  /** Result for the board; null = not written. There is also an error if the board was written but is unhealthy. */
   board: flashedSchema.nullable(),
   error: z
     .object({ code: z.string() as z.ZodType<ErrorCode>, message: z.string(), next: z.string() })
@@ -113,5 +113,5 @@ export const plannedSchema = z.object({
 });
 export type Planned = z.output<typeof plannedSchema>;
 
-/** One board, many boards, or a plan. */
+/** Result for one board, for many boards, or of a dry run. */
 export const flashResultSchema = z.union([flashedSchema, boardsSchema, plannedSchema]);

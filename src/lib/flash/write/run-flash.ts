@@ -13,7 +13,7 @@ import { assignIdentities, type DeviceIdentity, readIdentities } from './identit
 import { openRecord, productionPage, type RecordRow, rowOf } from './production.js';
 import { type BoardOutcome, type Boards, type Flashed, type Planned, unhealthy } from './result.js';
 
-/** The request, as given on the command line. */
+/** The request as given on the command line. */
 export interface FlashRequest {
   /** Images to write: raw files as `FILE@OFFSET`. HEX and UF2 files contain their addresses. */
   images: readonly string[];
@@ -27,14 +27,14 @@ export interface FlashRequest {
   firmware: string | undefined;
   /** Model bundle, or NAME@VERSION in the platform's registry. */
   model: string | undefined;
-  /** Check the restarted board, and restore it if it is unhealthy. */
+  /** Whether and how to check the restarted board, which is restored if it is unhealthy. */
   watch: { timeoutMs: number; pattern: string | null } | null;
   /** Ports of the boards; empty = the only board connected. */
   ports: readonly string[];
   /** Whether to use every port that may have a board. */
   all: boolean;
   jobs: number;
-  /** Retries per port; undefined = 0 for one board, 2 for many. */
+  /** Number of retries per port; undefined = 0 for one board, 2 for many. */
   retries: number | undefined;
   loader: LoaderOptions;
   header: HeaderChanges;
@@ -53,8 +53,8 @@ export interface FlashRequest {
 }
 
 /**
- * Executes `aiot flash`: for one board, many, or none (`dryRun`). Files are read, and requests that are invalid for
- * any board are rejected, before a port is opened.
+ * Executes `aiot flash` for one board, many, or none (`dryRun`). Before a port is opened, all files are read, and requests that are
+ * invalid for every board are rejected.
  * @param row called for each change of a board
  * @param ask called for actions that only the user can do: press RESET, hold BOOT
  */
@@ -131,7 +131,7 @@ async function portsOf({ ports, all }: FlashRequest): Promise<readonly string[]>
   return ports.length > 0 ? ports : [await choosePort()];
 }
 
-/** Returns the job for a board; called at each attempt. */
+/** Returns the job for a board. It is called at each attempt. */
 interface JobFor {
   (board: Pick<ChipInfo, 'chip' | 'mac'>): FlashJob;
   /** The chip that identities and images are for; null = unknown. */
@@ -163,14 +163,14 @@ export async function prepareJob(request: FlashRequest, record: readonly RecordR
   return Object.assign(jobFor, { chip: chipOf(pieces, identities) });
 }
 
-/** The chip of the identities if they all agree, else of the images. */
+/** The chip that the identities are for if they all agree, otherwise that of the images. */
 function chipOf(pieces: readonly Piece[], identities: readonly DeviceIdentity[]): ChipName | null {
   const [first = null, ...others] = new Set(identities.flatMap(({ chip }) => chip ?? []));
   const [image = first] = pieces.flatMap(({ chip, data }) => chip ?? looksLike(data)?.chip ?? []);
   return others.length > 0 ? image : (first ?? image);
 }
 
-/** Adds the identity's pieces. Its table takes precedence, because its NVS is at the offset given there. */
+/** Adds the identity's pieces. Its table takes precedence, because its NVS is at the offset that its table defines. */
 function withIdentity(pieces: readonly Piece[], identity: DeviceIdentity): Piece[] {
   const own = new Set(identity.pieces.map(({ place }) => place));
   return [
@@ -205,8 +205,8 @@ function nothingToWrite(): AiotError {
 }
 
 /**
- * The regions that would be written, without a board: for the named chip, else the chip of identities and images. Checks that need
- * a board (flash size, fuses, table) are skipped.
+ * The regions that would be written, without a board, for the specified chip or, if none is specified, the chip of identities and images.
+ * Checks that need a board (flash size, fuses, table) are skipped.
  * @throws the errors of `planWrite`; AIOT_USAGE if the chip is unknown
  */
 function planOffline(jobFor: JobFor, wanted: ChipName | 'auto'): Planned {
@@ -229,10 +229,10 @@ export interface FlashBoardsOptions {
   ports: readonly string[];
   /** Number of boards flashed concurrently. */
   jobs: number;
-  /** Further attempts per port, for errors that may be temporary. */
+  /** Number of further attempts per port after errors that may be temporary. */
   retries: number;
   loader: Omit<LoaderOptions, 'progress'>;
-  /** Flashes one board; called again for a retry. */
+  /** Flashes one board. It is called again for a retry. */
   flash: (how: FlashBoardOptions) => Promise<Flashed>;
   row?: (row: BoardRow) => void;
   ask?: (text: string) => void;
@@ -242,14 +242,17 @@ export interface FlashBoardsOptions {
 }
 
 interface OnePort extends Omit<FlashBoardsOptions, 'ports' | 'jobs'> {
-  /** Ports of this run by the MAC of their board. */
+  /** Ports of this run, by the MAC of their board. */
   portOf?: Map<string, string>;
 }
 
-/** Pause between two attempts, ms: an adapter that was unplugged or reset needs a moment. */
+/** Pause between two attempts, ms. An adapter that was unplugged or reset needs a moment. */
 const pauseMs = 500;
 
-/** Flashes boards in parallel. A failure does not stop the others; a signal does, and ports not started are reported as stopped. */
+/**
+ * Flashes boards in parallel. A failure does not stop the others. An aborted signal does, and ports that were not started are reported as
+ * stopped.
+ */
 export async function flashBoards(options: FlashBoardsOptions): Promise<Boards> {
   const started = performance.now();
   for (const port of options.ports) options.row?.(waitingRow(port));
@@ -262,7 +265,7 @@ export async function flashBoards(options: FlashBoardsOptions): Promise<Boards> 
   return { boards, ok, failed: boards.length - ok, seconds: secondsSince(started) };
 }
 
-/** Flashes the board at one port, with retries; `error` is the last one if it failed. */
+/** Flashes the board at one port, with retries. If it fails, `error` is the error of the last attempt. */
 export async function flashPort(
   port: string,
   options: OnePort,
@@ -311,7 +314,7 @@ async function attemptAgain(
   }
 }
 
-/** Converts any error, because an internal error on one board must not leave the others half written. */
+/** Converts any error to an AiotError, because an internal error on one board must not leave the others half written. */
 function asAiotError(cause: unknown): AiotError {
   if (cause instanceof AiotError) return cause;
   const message = cause instanceof Error ? cause.message : String(cause);
@@ -331,7 +334,10 @@ async function attemptOnce(port: string, options: OnePort, tracker: RowTracker):
   });
 }
 
-/** Boards are identified by their MAC: two boards with the same MAC would get the same identity. @throws AIOT_FLASH_REFUSED */
+/**
+ * Rejects a board with a MAC that another board has. Boards are identified by their MAC, so both would get the same identity. @throws
+ * AIOT_FLASH_REFUSED
+ */
 function requireOwnMac(port: string, mac: string, portOf: Map<string, string> | undefined): void {
   const other = portOf?.get(mac) ?? port;
   if (other !== port)
@@ -345,35 +351,35 @@ function requireOwnMac(port: string, mac: string, portOf: Map<string, string> | 
   portOf?.set(mac, port);
 }
 
-/** Whether another attempt may succeed, as after a bad cable, noise or a hung chip. A rejection would only be repeated. */
+/** Whether another attempt may succeed, as after a bad cable, noise or a hung chip. A rejection would only happen again. */
 function mayHelp(error: AiotError): boolean {
   return error.family === 'outside' && error.code !== 'AIOT_INTERRUPTED' && error.exit !== 5;
 }
 
-/** Progress of one board: shown to people as a row, and to programs as a line. */
+/** Progress of one board. It is shown to people as a row, and to programs as a line. */
 export interface BoardRow {
   port: string;
   mac: string | null;
   chip: string | null;
   /** Name of the device whose identity the board gets. */
   device: string | null;
-  /** Current stage of the board; `again` = it failed and is retried. */
+  /** Current stage of the board. `again`: it failed and is retried. */
   stage: Stage | 'waiting' | 'again' | 'done' | 'failed';
   region: string | null;
-  /** Sign of progress in a stage without a byte count. */
+  /** Text that shows progress in a stage without a byte count. */
   note: string | null;
-  /** Number of bytes done in this stage. */
+  /** Number of bytes that are done in this stage. */
   done: number;
   total: number;
-  /** Bytes per second in this stage; null if unknown yet. */
+  /** Bytes per second in this stage; null while unknown. */
   rate: number | null;
-  /** Estimated time to the end of this stage, s; null if unknown yet. */
+  /** Estimated time to the end of this stage, s; null while unknown. */
   secondsLeft: number | null;
   attempt: number;
   error: string | null;
 }
 
-/** Shortest time over which a rate is measured, ms; over less time it would be noise. */
+/** Minimum time over which a rate is measured, ms. Over a shorter time, the result would be noise. */
 const leastMs = 250;
 
 function waitingRow(port: string): BoardRow {
@@ -400,7 +406,7 @@ interface RowTracker {
   progress(progress: LoaderProgress): void;
 }
 
-/** Tracks the row of one board and reports each change. @param now milliseconds */
+/** Tracks the progress of one board and reports each change. @param now returns milliseconds */
 function trackRow(port: string, told: (row: BoardRow) => void, now: () => number): RowTracker {
   let row = waitingRow(port);
   let began = { at: now(), done: 0 };

@@ -14,25 +14,25 @@ import type { FlashBoardOptions } from './flash-board.js';
 import type { Switched } from './result.js';
 
 export interface JudgeOptions extends FlashBoardOptions {
-  /** Listens to the restarted board; absent = its health is not checked. */
+  /** Watches the restarted board; absent = its health is not checked. */
   watch?: ((port: string) => Promise<Verdict>) | undefined;
 }
 
 interface Judged {
   mac: string;
   kind: SwitchKind;
-  /** Whether the board can enter its loader without the user. */
+  /** Whether the board can enter its loader without the user's help. */
   canReset: boolean;
   /** Restores the previous selection. */
   restore: (loader: Loader) => Promise<unknown>;
 }
 
-/** Number of attempts if the user has to hold BOOT: the first one may end before the user has done so. */
+/** Number of attempts if the user has to hold BOOT. The first one may end before the user has done so. */
 const triesByHand = 2;
 
 /**
- * Watches a board that was switched to another slot, and restores it if it is unhealthy; `switched` reports the
- * result, also if it could not be restored.
+ * Watches a board that was switched to another slot, and restores it if it is unhealthy. `switched` contains the result, even if the
+ * board could not be restored.
  * @throws the signal's reason
  */
 export async function judgeSwitched(
@@ -73,7 +73,7 @@ async function restorePrevious(
   }
 }
 
-/** Whether it is an expected error, such as one of the cable or the chip, and not an internal error or an interruption. */
+/** Whether it is an expected error, for example of the cable or the chip, and not an internal error or an interruption. */
 function isOutside(error: unknown): error is AiotError {
   return error instanceof AiotError && error.code !== 'AIOT_INTERRUPTED';
 }
@@ -85,14 +85,13 @@ const pendingSwitchSchema = z.object({
   before: z.string(),
   /** The data written to the slot. */
   image: z.object({ offset: z.int(), bytes: z.int(), md5: z.string() }),
-  /** The sectors that select the slot, before and after. */
+  /** The sectors that select the slot, before and after the switch. */
   choice: z.array(z.object({ name: z.string(), offset: z.int(), before: base64Bytes, now: base64Bytes })),
 });
 
 /**
- * A selection of another slot that is being watched, or that was unhealthy and could not be restored. Stored on this machine by the board's
- * MAC: otadata does not show whether a slot was ever seen to work, and the next update would overwrite
- * the working slot.
+ * A selection of another slot that is still being watched, or that was unhealthy and could not be restored. It is stored on this machine
+ * by the board's MAC, because otadata does not show whether a slot has ever worked, and the next update would overwrite the working slot.
  */
 type PendingSwitch = z.output<typeof pendingSwitchSchema>;
 
@@ -103,7 +102,7 @@ type Who = { mac: string; kind: SwitchKind };
 const pendingSwitchFile = ({ mac, kind }: Who) =>
   join(dataFolder(), 'unproven', `${mac.replaceAll(':', '')}-${kind}.json`);
 
-/** Records a pending switch if possible. An unwritable folder must not prevent an update. */
+/** Records a pending switch if possible. If the folder is not writable, that must not prevent an update. */
 export async function recordPendingSwitch(who: Who, { choice, ...rest }: PendingSwitch): Promise<void> {
   const text = (data: Uint8Array) => Buffer.from(data).toString('base64');
   const sectors = choice.map(({ before, now, ...place }) => ({
@@ -119,7 +118,7 @@ async function deletePendingSwitch(who: Who): Promise<void> {
 }
 
 /**
- * Restores the selection if an earlier run ended without seeing the slot work, so that the next update overwrites that slot and not the
+ * Restores the selection if an earlier run ended before the slot was seen to work. The next update then overwrites that slot, not the
  * working one. Does nothing if the board has changed since.
  * @returns a human-readable description; null = nothing done
  */
@@ -149,12 +148,12 @@ interface WatchBoardOptions {
   timeoutMs: number;
   pattern: RegExp | null;
   signal?: AbortSignal | undefined;
-  /** Called to request RESET if the line cannot do it. */
+  /** Called to ask the user to press RESET, if the line cannot reset the board. */
   ask?: ((text: string) => void) | undefined;
 }
 
 /**
- * Restarts the board at a port, if the line can, and evaluates its output.
+ * Restarts the board at a port, if the line allows it, and evaluates the output.
  * @throws AIOT_SERIAL_…, the signal's reason
  */
 export async function watchBoard(port: string, options: WatchBoardOptions): Promise<Verdict> {
@@ -177,15 +176,15 @@ export async function watchBoard(port: string, options: WatchBoardOptions): Prom
 interface WatchOptions {
   /** Time limit, ms. */
   timeoutMs: number;
-  /** Output of a healthy start; null = any start without a fault. */
+  /** Pattern of the output of a healthy start; null = any start without a failure. */
   pattern: RegExp | null;
   clock: Clock;
   signal?: AbortSignal | undefined;
-  /** Called once the watch is listening. It resets the board, whose boot text is then evaluated. */
+  /** Resets the board, whose boot text is then evaluated. Called once the watch is listening. */
   restart?: () => Promise<unknown>;
 }
 
-/** Listens to a board until its health is clear, for at most `timeoutMs`. @throws the signal's reason, AIOT_SERIAL_LOST */
+/** Listens to a board until its health is certain, for at most `timeoutMs`. @throws the signal's reason, AIOT_SERIAL_LOST */
 async function watchLine(line: SerialLine, options: WatchOptions): Promise<Verdict> {
   const { timeoutMs, pattern, clock, signal, restart } = options;
   const watch = watchHealth(pattern);
@@ -216,7 +215,7 @@ async function watchLine(line: SerialLine, options: WatchOptions): Promise<Verdi
         throw reason;
       },
     );
-    // The promise that loses the race may be rejected later, when nothing handles it.
+    // The promise that loses the race may be rejected later. Without this, nothing would handle the rejection.
     told.catch(() => {});
     timed.catch(() => {});
     await restart?.();
@@ -235,7 +234,7 @@ export interface Verdict {
 }
 
 interface HealthWatch {
-  /** Takes the board's text in chunks of any size. Returns the verdict once there is one. */
+  /** Accepts the board's text in chunks of any size. Returns the verdict once there is one. */
   feed(text: string): Verdict | null;
   /** Returns the verdict at the timeout. */
   end(ms: number): Verdict;
@@ -255,18 +254,18 @@ const failures: [RegExp, string][] = [
   [/[^\r\n]*(?:is not bootable|Bootloader for wrong chip)[^\r\n]*/i, 'the bootloader rejected it'],
 ];
 
-/** A ROM's first output at each start, with the cause: `rst:0x1 (POWERON_RESET)`. */
+/** A ROM's first output at each start, with the cause of the reset: `rst:0x1 (POWERON_RESET)`. */
 const bootBanner = /rst:0x[0-9a-f]+ \((\w+)\)/g;
 
 /** Causes of an external reset: the EN pin (which a ROM reports as power-on), or the chip's own USB. */
 const byHand = /^(POWERON|USB_UART_CHIP|EXT)/;
 
-/** Maximum length of an unfinished line, characters; anything longer is not a log line. */
+/** Maximum length of an unfinished line, characters. Anything longer is not a log line. */
 const longestTail = 4096;
 
 /**
- * Evaluates a board's output after a restart. With a pattern it is healthy once that matches; without one, if it produced
- * output and neither failed nor restarted within the time.
+ * Evaluates a board's output after a restart. With a pattern, the board is healthy once the pattern matches. Without one, it is healthy
+ * if it produces output and neither fails nor restarts within the time.
  */
 export function watchHealth(pattern: RegExp | null): HealthWatch {
   let tail = '';
@@ -276,8 +275,8 @@ export function watchHealth(pattern: RegExp | null): HealthWatch {
     feed(text) {
       heard ||= text !== '';
       const all = tail + text;
-      // Only complete lines are examined. Half a banner or pattern is examined again together with its other half. If the rest grows
-      // too long, its start counts as a line.
+      // Only complete lines are examined, so that a banner or pattern of which only one half has arrived is examined again together with
+      // its other half. If the rest grows too long, its start counts as a line.
       const end = Math.max(all.lastIndexOf('\n') + 1, all.length - longestTail);
       const lines = all.slice(0, end);
       tail = all.slice(end);

@@ -237,8 +237,8 @@ export interface SliceAxis {
 }
 
 /**
- * The elements that a STRIDED_SLICE takes from a tensor of this shape, per axis: Python's x[begin:end:stride], where a mask bit omits a
- * bound (TensorFlow's documentation of tf.strided_slice). Axes beyond the vectors' length are taken completely.
+ * The elements that a STRIDED_SLICE selects from a tensor of this shape, per axis: Python's x[begin:end:stride], where a mask bit omits a
+ * bound (TensorFlow's documentation of tf.strided_slice). Axes beyond the vectors' length are selected completely.
  * @returns undefined if a stride is 0 or beyond ±2^30, or if a shrunk axis has a negative stride or no such element; TensorFlow selects
  *   no element then
  */
