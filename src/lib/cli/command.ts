@@ -180,7 +180,7 @@ export abstract class AiotCommand extends Command {
   }
 
   /**
-   * Asks for confirmation before something is permanently lost; the question says what.
+   * Asks for confirmation before something is permanently lost. The question names it.
    * @throws AIOT_USAGE if there is no terminal, AIOT_INTERRUPTED if the answer is not yes: nothing was done
    */
   protected async agreeToLose(question: string, yes: boolean): Promise<void> {

@@ -101,7 +101,7 @@ export function needsYes(question: string, dryRun: boolean): AiotError {
   });
 }
 
-/** Shows what the user's key is about to sign, and asks for confirmation. */
+/** Shows the content that the user's key will sign, and asks for confirmation. */
 export function agreement(note: (text: string) => void, ask: (question: string) => Promise<boolean>): Agree {
   return async (what) => {
     note(toSignText(what));

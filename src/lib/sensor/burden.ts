@@ -1,10 +1,10 @@
 import * as z from 'zod';
 import { AiotError } from '../core/errors.js';
 
-/** A circuit for a current clamp at a converter: resistors in ohms, currents RMS unless stated otherwise. */
+/** A circuit that connects a current clamp to a converter. Resistances are in ohms, and currents are RMS unless stated otherwise. */
 export const burdenSchema = z.object({
   clamp: z.object({ amperes: z.number(), secondaryAmperes: z.number(), turns: z.number() }),
-  /** The greatest current to measure, A. */
+  /** The largest current to measure, A. */
   nominalAmperes: z.number(),
   /** Usable input range of the converter in volts, and its resolution in bits. */
   converter: z.object({
@@ -14,25 +14,28 @@ export const burdenSchema = z.object({
     bits: z.int(),
     voltsPerCount: z.number(),
   }),
-  /** Burden resistance at which the peaks just fit the converter's range, and the E24 value at or below it to solder. */
+  /** Burden resistance at which the peaks exactly fit the converter's range, and the E24 value at or below it, which is to be soldered. */
   exactOhms: z.number(),
   ohms: z.number(),
-  /** Values with the burden `ohms`: A per V, the RMS current whose peaks just fit, and the heat at the nominal current, W. */
+  /** Values that follow from the burden `ohms`: A per V, the RMS current whose peaks just fit, and the heat at the nominal current, W. */
   amperesPerVolt: z.number(),
   fullScaleAmperes: z.number(),
   watts: z.number(),
   /** Peak above the bias at the nominal current, V. */
   peakVolts: z.number(),
-  /** Momentary current of one count, A. */
+  /** Instantaneous current per count, A. */
   amperesPerCount: z.number(),
-  /** Bias divider, from the supply to the midpoint and from there to ground: V at the midpoint, A through both. */
+  /**
+   * Bias divider, from the supply to the midpoint and from there to ground, with the voltage at the midpoint and the current through both,
+   * A.
+   */
   bias: z.object({
     upperOhms: z.number(),
     lowerOhms: z.number(),
     volts: z.number(),
     amperes: z.number(),
   }),
-  /** Capacitor from the midpoint to ground, and the frequency above which it holds the midpoint steady, Hz. */
+  /** Capacitor from the midpoint to ground, and the frequency above which it keeps the midpoint steady, Hz. */
   capacitor: z.object({ farads: z.number(), cornerHz: z.number() }),
 });
 
@@ -40,26 +43,26 @@ export type Burden = z.output<typeof burdenSchema>;
 
 interface BurdenOptions {
   clamp: Clamp;
-  /** Greatest current to measure, A RMS; absent = the clamp's own. */
+  /** Largest current to measure, A RMS; absent = the clamp's maximum. */
   nominalAmperes?: number | undefined;
-  /** Supply voltage of the bias, and the voltage of the highest count. */
+  /** Supply voltage of the bias divider, and the voltage of the highest count. */
   volts: number;
   /** Range in which the converter is accurate, V; absent = 0 to `volts`. */
   range?: { low: number; high: number } | undefined;
   bits: number;
 }
 
-/** Ohms from the midpoint to ground: draws little current, and is low compared with the converter's own resistance. */
+/** Ohms from the midpoint to ground. The divider draws little current, and its resistance is low compared with the converter's input. */
 const lowerOhms = 10_000;
 
-/** Maximum corner frequency of the bias, with a margin: the bias has to stay steady at the mains frequency. */
+/** Maximum corner frequency of the bias, Hz. It is well below the mains frequency, at which the bias has to stay steady. */
 const cornerHzAtMost = 5;
 
 const farads = [1e-6, 2.2e-6, 4.7e-6, 10e-6, 22e-6, 47e-6, 100e-6];
 
 /**
- * Calculates the burden of a current clamp and its bias. R = (swing / 2) · turns / (√2 · amperes), rounded down to a standard
- * value: with a smaller one the peaks still fit.
+ * Calculates the burden of a current clamp and its bias. R = (swing / 2) · turns / (√2 · amperes), rounded down to a standard value,
+ * because with a smaller resistor the peaks still fit.
  * @throws AIOT_CLAMP_UNFIT, AIOT_USAGE
  */
 export function burdenOf({ clamp, volts, bits, ...options }: BurdenOptions): Burden {
@@ -102,7 +105,7 @@ export function burdenOf({ clamp, volts, bits, ...options }: BurdenOptions): Bur
   };
 }
 
-/** The divider nearest to the desired midpoint, and the smallest capacitor that holds it steady. */
+/** The divider that is nearest to the desired midpoint, and the smallest capacitor that keeps the midpoint steady. */
 function biasOf(volts: number, middle: number): Pick<Burden, 'bias' | 'capacitor'> {
   const upperOhms = e24Near((lowerOhms * (volts - middle)) / middle);
   const parallel = (upperOhms * lowerOhms) / (upperOhms + lowerOhms);
@@ -145,10 +148,10 @@ const series = [
 /** The commonly available values of the series: 1 Ω to 910 kΩ. */
 const values = [0, 1, 2, 3, 4, 5].flatMap((decade) => series.map((two) => (two * 10 ** decade) / 10));
 
-/** A calculated value that should equal one of the series may differ from it by a rounding error. */
+/** Factor that allows for rounding errors in calculated values that should equal a standard value. */
 const rounding = 1 + 1e-9;
 
-/** The greatest E24 value at or below `ohms`; null if there is none from 1 Ω to 910 kΩ. */
+/** The largest E24 value at or below `ohms`; null if there is none from 1 Ω to 910 kΩ. */
 function e24Below(ohms: number): number | null {
   if (!(ohms < 1e6)) return null;
   return values.findLast((value) => value <= ohms * rounding) ?? null;
@@ -160,7 +163,7 @@ function e24Near(ohms: number): number {
   return values.reduce((best, value) => (away(value) < away(best) ? value : best));
 }
 
-/** A current transformer without a burden: its greatest current, the secondary current at that point (A RMS), and its turns. */
+/** A current transformer without a burden: its maximum current, the secondary current at that point (A RMS), and its turns ratio. */
 export interface Clamp {
   amperes: number;
   secondaryAmperes: number;
@@ -170,7 +173,7 @@ export interface Clamp {
 const pattern = /^(\d+(?:\.\d+)?) ?A ?[:/] ?(\d+(?:\.\d+)?) ?(mA|A|mV|V)$/;
 
 /**
- * Parses `100A:50mA`, as printed on a clamp.
+ * Parses the rating printed on a clamp, such as `100A:50mA`.
  * @param turns as specified by the maker or another source; absent = the ratio of the two currents
  * @throws AIOT_CLAMP_UNFIT (its output is a voltage), AIOT_USAGE
  */
@@ -190,7 +193,7 @@ export function parseClamp(text: string, turns?: number): Clamp {
   return { amperes, secondaryAmperes, turns: turns ?? round(amperes / secondaryAmperes) };
 }
 
-/** Removes floating-point error: 100 / 0.05 is not exactly an integer. */
+/** Removes floating-point errors, because 100 / 0.05 is not exactly an integer. */
 function round(turns: number): number {
   return Number(turns.toPrecision(12));
 }

@@ -1,20 +1,20 @@
 import type { Clock } from '../core/time.js';
 
-/** Maximum correction of times, as a share of the elapsed time, after the machine's clock was set back, or ahead by a little. */
+/** Maximum correction of times, as a share of the elapsed time. Applies if the clock was set back, or ahead by a little. */
 const slew = 0.005;
 
-/** A clock that is set ahead by more than this is followed immediately. */
+/** If the clock is set ahead by more than this, times follow it immediately, ms. */
 const stepMs = 500;
 
-/** A clock for intervals: its `now` returns the monotonic time of `clock`, if it has one. */
+/** Returns a clock for intervals: its `now` is the monotonic time of `clock`, if that has one. */
 export function steady(clock: Clock): Clock {
   const read = clock.monotonic?.bind(clock);
   return read ? { now: read, sleep: (ms, signal) => clock.sleep(ms, signal) } : clock;
 }
 
 /**
- * Converts steady time to ms since 1970 without ever going back. A clock that is set ahead by more than half a second is followed
- * immediately; one that is set back, or ahead by less, is followed slowly.
+ * Converts steady time to ms since 1970 without ever going back. If the machine's clock is set ahead by more than half a second, the times
+ * follow immediately. If it is set back, or ahead by less, they follow slowly.
  */
 export class WallTime {
   #offsetMs: number;
@@ -25,7 +25,7 @@ export class WallTime {
     this.#offsetMs = clock.now() - this.#atMs;
   }
 
-  /** The offset to add to steady times now, and by how much the clock was set ahead since the last call. */
+  /** The offset to add to steady times now, and the amount by which the clock was set ahead since the last call, ms. */
   follow(): { offsetMs: number; stepMs: number } {
     const read = this.clock.monotonic;
     if (!read) return { offsetMs: 0, stepMs: 0 };

@@ -1,6 +1,6 @@
 /**
- * Local sensors: chips on an I²C bus, Linux's Industrial I/O, and the microphone; with their registers and codecs, and
- * register-level simulators of the chips. Provides samples with the time each was taken; does not depend on models.
+ * Local sensors: chips on an I²C bus, Linux's Industrial I/O, 1-wire thermometers and the microphone, with simulators of the chips at
+ * register level. Provides samples with the time of each. Does not depend on models.
  */
 export { type Burden, burdenOf, burdenSchema, type Clamp, parseClamp } from './burden.js';
 export type { I2cBus } from './i2c/bus.js';

@@ -20,7 +20,7 @@ interface MicrophoneOptions extends SoundRoots {
 /** Maximum time without a sample, ms. */
 const stallMs = 3_000;
 
-/** Delays before arecord is restarted, ms; after the last of them the microphone counts as lost. */
+/** Delays before arecord is restarted, ms. After the last one, the microphone counts as lost. */
 const waitsMs = [250, 500, 1_000, 2_000];
 
 /** One microphone in use. */
@@ -36,9 +36,9 @@ interface Recording {
 }
 
 /**
- * Opens a microphone through ALSA's arecord: `alsa://default`, `alsa://CARD` or `alsa://CARD,DEVICE`, with
- * `?rate=16000&channels=1`. Returns samples from −1 to 1 or, with `?level=125`, sound levels in dB SPL. Resolves when the first
- * samples have arrived; restarts arecord when it exits.
+ * Opens a microphone through ALSA's arecord: `alsa://default`, `alsa://CARD` or `alsa://CARD,DEVICE`, with settings such as
+ * `?rate=16000&channels=1`. Returns samples from −1 to 1 or, with `?level=125`, sound levels in dB SPL. Resolves when the first samples
+ * have arrived. Restarts arecord when it exits.
  * @throws AIOT_SENSOR_URL, AIOT_SENSOR_NOT_FOUND, AIOT_SENSOR_DENIED, AIOT_SENSOR_TOOL, AIOT_SENSOR_FAILED
  */
 export async function openMicrophone(url: string, options: MicrophoneOptions = {}): Promise<SampleSource> {
@@ -83,7 +83,7 @@ function fieldsOf({ channels, level }: MicrophoneSettings): SampleField[] {
   return Array.from({ length: channels }, (_, i) => ({ name: `sound${i}`, unit }));
 }
 
-/** The output of arecord, across restarts. */
+/** Yields the output of arecord, across restarts. */
 async function* record(recording: Recording): AsyncGenerator<SampleBatch> {
   const { program, pcm, settings, faults, clock, signal } = recording;
   const toBatch = createBatches(settings, faults, clock);
@@ -135,9 +135,9 @@ const shape = {
   channels: wholePositive.pipe(z.number().max(32, 'expected at most 32')).prefault('1'),
   /** Bits of a sample as transferred: digital microphones require 32. */
   bits: z.enum(['16', '32']).default('16'),
-  /** Sound levels instead of samples: one for each window of this many ms. */
+  /** Return sound levels instead of samples, one for each window of this many ms. */
   level: wholePositive.pipe(z.number().max(60_000, 'expected at most 60000 ms')).optional(),
-  /** Output of the microphone in dBFS at 94 dB SPL; the INMP441's is −26 (data sheet). */
+  /** Output of the microphone in dBFS at 94 dB SPL, such as −26 for the INMP441 (data sheet). */
   sensitivity: z
     .string()
     .regex(/^-?\d+(\.\d+)?$/, 'expected dBFS at 94 dB SPL, such as -26')
@@ -160,33 +160,33 @@ const pieceMs = 50;
 function arecordArguments(pcm: string, { rate, channels, bits }: MicrophoneSettings): string[] {
   return [
     ...['-q', '-D', pcm, '-t', 'raw', '-f', `S${bits}_LE`, '-c', `${channels}`, '-r', `${rate}`],
-    // Buffers one second for a late reader, in twenty periods.
+    // The card buffers one second, in twenty periods, so that a late read loses nothing.
     ...['--buffer-time=1000000', `--period-time=${pieceMs * 1000}`],
   ];
 }
 
-/** A program that outputs bytes until it exits. */
+/** A running program that outputs bytes until it exits. */
 interface Recorder {
-  /** The next bytes; undefined at its end. Ends the program if it is silent for `stallMs`. @throws AIOT_SENSOR_TOOL */
+  /** The next bytes; undefined at the end of the output. Ends the program if it outputs nothing for `stallMs`. @throws AIOT_SENSOR_TOOL */
   next(): Promise<Buffer | undefined>;
-  /** Resolves at the program's end with its last message and its exit code. */
+  /** Resolves when the program has exited, to its last message and its exit code. */
   ended(): Promise<{ code: number | null; said: string }>;
   /** Ends the program; resolves when it has exited. */
   stop(): Promise<void>;
 }
 
-/** Maximum number of characters of its stderr that are kept. */
+/** Maximum number of characters of the program's stderr that are kept. */
 const mostSaid = 2_000;
 
 const killAfterMs = 1_000;
 
-/** @param onOverrun called when its buffer overran */
+/** @param onOverrun called when the program's buffer overran */
 export function startRecorder(
   program: string,
   args: readonly string[],
   { stallMs, onOverrun }: { stallMs: number; onOverrun: () => void },
 ): Recorder {
-  // English messages, because overruns are counted by their text.
+  // Messages must be in English, because overruns are recognized by their text.
   const child = startProgram(program, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, LC_ALL: 'C' },
@@ -233,7 +233,10 @@ function notStarted(program: string, cause: unknown): AiotError {
   return new AiotError('AIOT_SENSOR_TOOL', `${program} ${what}`, { endpoint: program, cause });
 }
 
-/** Turns byte chunks of any size into batches. The number of samples missing after an overrun, or between two runs, is derived from the time. */
+/**
+ * Converts chunks of bytes to batches. The number of samples that are missing after an overrun, or between two runs, is derived from the
+ * time.
+ */
 function createBatches(settings: MicrophoneSettings, faults: SourceFaults, clock: Clock) {
   const { rate, channels, bits, level, sensitivity } = settings;
   const frameBytes = (channels * Number(bits)) / 8;
@@ -244,7 +247,7 @@ function createBatches(settings: MicrophoneSettings, faults: SourceFaults, clock
   let windows = createWindows(frames * channels);
   let broken = false;
   return {
-    /** A new run of arecord: a partial sample is discarded. */
+    /** Begins a new run of arecord. A partial sample of the previous run is discarded. */
     begin() {
       rest = Buffer.alloc(0);
       windows = createWindows(frames * channels);
@@ -266,7 +269,7 @@ function createBatches(settings: MicrophoneSettings, faults: SourceFaults, clock
       const count = values.length / channels;
       if (count === 0) return undefined;
       const now = steadyClock.now();
-      // The newest sample was taken at some time within the card's last period.
+      // The newest sample is at most as old as the card's period.
       const { times, lost, stepMs } = timeline.place({
         count,
         left: 0,
@@ -279,7 +282,7 @@ function createBatches(settings: MicrophoneSettings, faults: SourceFaults, clock
   };
 }
 
-/** Samples from −1 to 1 (full scale) from little-endian integers; whole ones only. */
+/** Converts little-endian integers to samples from −1 to 1 (full scale). A partial integer at the end is ignored. */
 export function samplesOf(bytes: Uint8Array, bits: '16' | '32'): Float64Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const size = Number(bits) / 8;
@@ -303,12 +306,12 @@ export function createWindows(windowSamples: number): (samples: Float64Array) =>
   };
 }
 
-/** Lower limit of reported levels, dB SPL: below any real sound, and finite for digital silence, which would be −∞. */
+/** Lower limit of reported levels, dB SPL. It is below any real sound, and replaces −∞ for digital silence. */
 const lowestDb = 0;
 
 /**
  * Sound level of each channel of a window, dB SPL, unweighted: 20·log₁₀(rms·√2) − sensitivity + 94. A full-scale sine has an rms of 1/√2
- * (INMP441 data sheet: sensitivity in dBFS at 94 dB SPL). The mean is removed: it is the microphone's DC offset.
+ * (INMP441 data sheet: sensitivity in dBFS at 94 dB SPL). The mean, which is the microphone's DC offset, is subtracted.
  * @param window frame after frame, one value per channel, −1 to 1
  */
 export function soundLevels(window: Float64Array, channels: number, sensitivityDbfs: number): number[] {
@@ -340,12 +343,12 @@ interface Microphone {
   title: string;
 }
 
-/** ALSA's capture devices; none if there is no sound support. */
+/** ALSA's capture devices; none if the kernel has no sound support. */
 export async function listMicrophones({ proc = '/proc' }: SoundRoots = {}): Promise<Microphone[]> {
   const lines = (await readText(join(proc, 'asound', 'pcm'))).split('\n');
   const found: Microphone[] = [];
   for (const line of lines) {
-    // Such as "01-00: HiFi voicehat-hifi-0 : snd voicehat : capture 1".
+    // Lines have the form "01-00: HiFi voicehat-hifi-0 : snd voicehat : capture 1".
     const [, card, device, rest = ''] = /^(\d+)-(\d+): (.*)$/.exec(line) ?? [];
     const parts = rest.split(':').map((part) => part.trim());
     if (card === undefined || !parts.some((part) => part.startsWith('capture '))) continue;
@@ -361,8 +364,8 @@ export async function listMicrophones({ proc = '/proc' }: SoundRoots = {}): Prom
 }
 
 /**
- * ALSA's name for a URL's `CARD` or `CARD,DEVICE`; `default` and names with a colon are passed to ALSA unchanged.
- * @throws AIOT_SENSOR_NOT_FOUND listing the available ones, AIOT_SENSOR_DENIED
+ * ALSA's name for `CARD` or `CARD,DEVICE` in a URL. `default` and names with a colon are passed to ALSA unchanged.
+ * @throws AIOT_SENSOR_NOT_FOUND listing the available cards, AIOT_SENSOR_DENIED
  */
 async function pcmOf(place: string, roots: SoundRoots = {}): Promise<string> {
   if (place === '' || place === 'default' || place.includes(':')) return place || 'default';

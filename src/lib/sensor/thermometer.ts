@@ -7,15 +7,15 @@ import { steady, WallTime } from './host-clock.js';
 import type { MachineOptions, SampleBatch, SampleSource, SourceFaults } from './types.js';
 import { parseSensorUrl, positive, readSettings } from './url.js';
 
-/** A conversion takes 0.75 s. */
+/** Maximum samples per second, because a conversion takes 0.75 s. */
 const mostRateHz = 1;
 
-/** Maximum number of consecutive failed readings. */
+/** Maximum number of consecutive readings that may fail. */
 const mostFailures = 10;
 
 /**
- * Opens a DS18B20 or a related chip on Linux's 1-wire: `w1://28-0316a4f9d2ff?rate=0.1`, or `w1://` if there is just one. Each
- * reading starts a new measurement, which takes three quarters of a second in the kernel.
+ * Opens a DS18B20 or a related chip on Linux's 1-wire: `w1://28-0316a4f9d2ff?rate=0.1`, or `w1://` if there is only one. Each reading
+ * starts a new measurement, which takes three quarters of a second in the kernel.
  * @throws AIOT_SENSOR_URL, AIOT_SENSOR_NOT_FOUND
  */
 export async function openThermometer(url: string, options: MachineOptions = {}): Promise<SampleSource> {
@@ -74,7 +74,7 @@ async function readSlave(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    // The bus did not respond this time; a sensor that is gone has no file.
+    // The bus did not respond this time. If the sensor were disconnected, its file would be missing.
     if (systemCode(error) === 'EIO' || systemCode(error) === 'EAGAIN') return '';
     throw lostError(file, 'it was disconnected', error);
   }
@@ -99,10 +99,10 @@ async function listThermometers(sysfs = '/sys'): Promise<string[]> {
 }
 
 /**
- * Parses the °C in a thermometer's `w1_slave` file: nine bytes twice, the result of their checksum, and the temperature in
- * thousandths (Linux, Documentation/w1/slaves/w1_therm).
- * @returns undefined for a corrupted reading, for the power-on value of a DS18B20 (85 °C), and for the value at insufficient power
- * (127.937 °C)
+ * Parses the temperature in a thermometer's `w1_slave` file, °C. The file contains nine bytes twice, the result of their checksum, and the
+ * temperature in thousandths of a degree (Linux, Documentation/w1/slaves/w1_therm).
+ * @returns undefined for a corrupted reading, for the power-on value of a DS18B20 (85 °C), and for the value at insufficient power (127.937
+ * °C)
  */
 export function parseReading(text: string): number | undefined {
   const [first = '', second = ''] = text.split('\n');
@@ -113,10 +113,10 @@ export function parseReading(text: string): number | undefined {
     .slice(0, 9)
     .map((byte) => Number.parseInt(byte, 16));
   if (bytes.length < 9 || checksum(bytes.slice(0, 8)) !== bytes[8]) return undefined;
-  // A wire held low reads as zeros, whose checksum is valid.
+  // If the wire is held low, all bytes are zero, and their checksum is valid.
   if (bytes.every((byte) => byte === 0)) return undefined;
   const value = Number(thousandths) / 1000;
-  // Byte 6 of a fresh DS18B20 is 0x0C while it holds the power-on temperature.
+  // In a DS18B20 that has not measured yet, the temperature is the power-on value, and byte 6 is 0x0C.
   const unmeasured = value === 85 && bytes[6] === 0x0c;
   return unmeasured || value > 125 ? undefined : value;
 }
@@ -131,7 +131,7 @@ function checksum(bytes: readonly number[]): number {
   return crc;
 }
 
-/** @throws AIOT_SENSOR_NOT_FOUND listing the available ones; AIOT_SENSOR_URL if none is named and there are several */
+/** @throws AIOT_SENSOR_NOT_FOUND listing the available thermometers; AIOT_SENSOR_URL if none is named and there are several */
 async function findThermometer(wanted: string, sysfs = '/sys'): Promise<string> {
   const all = await listThermometers(sysfs);
   const found = wanted === '' && all.length === 1 ? all[0]! : wanted;

@@ -1,17 +1,19 @@
 import type { Clock } from '../core/time.js';
 import { WallTime } from './host-clock.js';
 
-/** Tolerated difference between a sample interval and the period, as a share of the period; added to the rate's estimated error. */
+/**
+ * Tolerated difference between a sample interval and the period, as a share of the period. The estimated error of the rate is added to it.
+ */
 const slew = 0.005;
 
-/** Information about samples that were read together. Times are by the steady clock. */
+/** Properties of samples that were read together. Times are by the steady clock. */
 interface Counted {
   count: number;
-  /** Samples taken before the query that are not among these. */
+  /** Number of samples taken before the query that are not included. */
   left: number;
   /** Times just before and just after the sensor was queried. */
   askedMs: readonly [before: number, after: number];
-  /** An unknown number of samples is missing before these. */
+  /** Whether an unknown number of samples is missing before these. */
   broken: boolean;
 }
 
@@ -21,9 +23,9 @@ interface Placed {
   /** Times of the first and the last sample by the steady clock. */
   firstMs: number;
   lastMs: number;
-  /** Samples missing before the first. */
+  /** Number of samples that are missing before the first. */
   lost: number;
-  /** Amount by which this machine's clock was set ahead before the first, ms: a gap in the times, not in the samples. */
+  /** Amount by which this machine's clock was set ahead before the first sample, ms. No samples are missing in that gap. */
   stepMs: number;
 }
 
@@ -36,8 +38,8 @@ const nothing: Placed = {
 };
 
 /**
- * Assigns times to the samples of a sensor with its own rate: evenly spaced by the measured rate, never backwards, within a period
- * of this machine's clock. If samples are reported missing, it determines how many.
+ * Assigns times to the samples of a sensor that has its own clock. They are evenly spaced at the measured rate, never decrease, and differ
+ * from this machine's clock by at most a period. If samples are reported missing, it determines how many.
  */
 export class Timeline {
   readonly #filter: RateFilter;
@@ -56,7 +58,7 @@ export class Timeline {
     this.#wall = new WallTime(clock);
   }
 
-  /** Measured rate, once there was something to measure. */
+  /** Measured rate, Hz; the nominal rate until it can be measured. */
   get rateHz(): number {
     return 1000 / this.#filter.periodMs;
   }
@@ -70,7 +72,7 @@ export class Timeline {
     const newestMs = middle - since / 2;
     const spreadMs = since + askedMs[1] - askedMs[0];
     this.#askedMs = middle;
-    // Without a new sample, this query only gives the earliest time of the next one.
+    // Without a new sample, the query only shows the earliest possible time of the next one.
     if (count + left === 0) return nothing;
     let lost = 0;
     let again = false;
@@ -118,22 +120,22 @@ export class Timeline {
   }
 }
 
-/** Standard deviation of a sensor's rate from its nominal one, as a share; and of its drift, per sample. */
+/** Standard deviation of a sensor's rate from the nominal one, as a share; and of the rate's drift, per sample. */
 const rateSpread = 0.04;
 
 const driftSpread = 1e-5;
 
-/** Uncertainty from reading a clock and waking up for it, ms. */
+/** Uncertainty of a time, because reading the clock and waking up take time, ms. */
 const clockSpreadMs = 0.5;
 
-/** An observation this many standard deviations off is rejected, unless the next ones agree with it. */
+/** An observation that deviates by this many standard deviations is rejected, unless this many consecutive ones deviate. */
 const believable = 4;
 
 const persistent = 4;
 
 /**
- * Estimates when a sensor took its samples, from counts of them and the moments of counting: a Kalman filter over the time of the
- * newest sample and the period. The moments are delayed randomly; the counts are exact. ms throughout.
+ * Estimates the times of a sensor's samples from their number and the times of the queries. It is a Kalman filter over the time of the
+ * newest sample and the period. The query times have random delays; the counts are exact. All times are in ms.
  */
 class RateFilter {
   /** Time of the newest sample. */
@@ -158,7 +160,7 @@ class RateFilter {
     return Math.sqrt(this.#periodVariance) / this.periodMs;
   }
 
-  /** Discards the estimated time, but not the period. */
+  /** Sets the estimated time of the newest sample, but keeps the period. */
   anchor(lastMs: number, spreadMs: number): void {
     this.lastMs = lastMs;
     this.#timeVariance = noise(spreadMs);
@@ -167,10 +169,10 @@ class RateFilter {
   }
 
   /**
-   * @param samples number taken since the last call, all of them counted
-   * @param lastMs observed time of the newest one
+   * @param samples exact number of samples taken since the last call
+   * @param lastMs observed time of the newest sample
    * @param spreadMs width of the interval in which it may have been taken
-   * @returns whether the observation shifted the time abruptly: the count and the clock contradict each other
+   * @returns whether the observation changed the time abruptly, because the count and the clock contradict each other
    */
   observe(samples: number, lastMs: number, spreadMs: number): boolean {
     this.lastMs += samples * this.periodMs;
@@ -197,7 +199,7 @@ class RateFilter {
   }
 }
 
-/** Variance of a uniform distribution over an interval, plus the clock's. */
+/** Variance of a uniform distribution over an interval, plus the variance of clock readings. */
 function noise(spreadMs: number): number {
   return (spreadMs * spreadMs) / 12 + clockSpreadMs * clockSpreadMs;
 }

@@ -1,21 +1,21 @@
 import type { Clock } from '../core/time.js';
 import type { SystemRoots } from './iio/device.js';
 
-/** Samples that arrived together, in order. One sample is one record: a missing value drops its whole sample. */
+/** Samples that arrived together, in order. A sample is one record; if one of its values is missing, the whole sample is dropped. */
 export interface SampleBatch {
-  /** Consecutive samples, one value per field: `count × fields.length`. Owned by the reader from now on. */
+  /** Consecutive samples, one value per field: `count × fields.length`. The array belongs to the reader from now on. */
   values: Float64Array;
   /**
-   * When each was taken, ms since 1970 with fractions: by the sensor's own clock if it has one, anchored to this machine's.
-   * Increasing within a source, whatever this machine's clock does.
+   * Time of each sample, ms since 1970 with fractions. It is based on the sensor's own clock if it has one, aligned with this machine's.
+   * Times always increase, even if this machine's clock is set back.
    */
   times: Float64Array;
   count: number;
-  /** Samples known to be missing before the first of these: an overrun, a gap in a sequence. */
+  /** Number of samples that are known to be missing before the first of these, because of an overrun or a gap in a sequence. */
   lost: number;
   /**
-   * By how much this machine's clock was set ahead before the first of these, ms: a gap in the times with no samples missing.
-   * Absent = it was not.
+   * Amount by which this machine's clock was set ahead before the first of these, ms. The times then have a gap, but no samples are
+   * missing. Absent = it was not set.
    */
   clockStepMs?: number;
 }
@@ -30,24 +30,24 @@ export interface SampleField {
 export interface SourceFaults {
   /** Number of buffer overruns. */
   overruns: number;
-  /** Bus transactions that were retried. */
+  /** Number of bus transactions that were retried. */
   retries: number;
-  /** How often the sensor disappeared and came back. */
+  /** Number of times that the sensor was reconnected. */
   reconnects: number;
 }
 
-/** A source of samples. Iterate once; iteration ends when there are no more, or when it is closed. */
+/** A source of samples, which can be iterated once. Iteration ends when there are no more samples, or when the source is closed. */
 export interface SampleSource extends AsyncIterable<SampleBatch> {
   /** Address of the sensor, without credentials. */
   readonly endpoint: string;
   readonly fields: readonly SampleField[];
-  /** Nominal rate as configured, Hz; null if the rate is known only from the samples' times. */
+  /** Nominal rate as configured, Hz; null if only the samples' times reveal the rate. */
   readonly rateHz: number | null;
   readonly faults: Readonly<SourceFaults>;
   close(): Promise<void>;
 }
 
-/** Options of this machine's own sensors, besides a URL. */
+/** Options for opening a local sensor, besides its URL. */
 export interface MachineOptions extends SystemRoots {
   /** Clock; default = the system's. */
   clock?: Clock;

@@ -5,13 +5,13 @@ import { dictionary } from '../core/names.js';
 
 /** A sensor's URL: `scheme://PLACE?name=value&…`. */
 export interface SensorUrl {
-  /** Such as `iio`, without the colon. */
+  /** Scheme without the colon, such as `iio`. */
   scheme: string;
-  /** The part between `//` and `?`, decoded: a device, a card, a bus and its chips. */
+  /** The part between `//` and `?`, decoded, such as a device, a card, or a bus and its chips. */
   place: string;
   /** Scheme and place, for messages. */
   endpoint: string;
-  /** Validated by `readSettings`. */
+  /** Settings, which `readSettings` validates. */
   query: Readonly<Record<string, string>>;
 }
 
@@ -32,7 +32,7 @@ export function parseSensorUrl(url: string): SensorUrl {
 }
 
 /**
- * Validates the settings in a URL's query; rejects unknown ones. `map` is skipped, because it renames fields and is used by the caller.
+ * Validates the settings in a URL's query, and rejects unknown ones. `map`, which renames fields, is skipped, because the caller uses it.
  * @throws AIOT_SENSOR_URL naming the setting and the available ones
  */
 export function readSettings<Shape extends z.ZodRawShape>(

@@ -3,12 +3,11 @@ import { hex } from '../../core/figures.js';
 import type { Clock } from '../../core/time.js';
 import type { SourceFaults } from '../types.js';
 
-/** Transactions of an I²C bus. */
+/** Transactions on an I²C bus. */
 export interface I2cTransactions {
   /**
-   * Reads `length` bytes starting at a register, in one transaction (repeated START). Returns fewer only if the bus itself returned
-   * fewer.
-   * @param address of 7 bits
+   * Reads `length` bytes starting at a register, in one transaction (repeated START). Returns fewer only if the bus itself returned fewer.
+   * @param address 7-bit address
    * @throws AIOT_I2C_NACK, AIOT_I2C_STUCK, AIOT_I2C_FAILED, AIOT_I2C_DENIED, AIOT_I2C_BUSY, AIOT_I2C_MISSING
    */
   read(address: number, register: number, length: number): Promise<Uint8Array>;
@@ -16,41 +15,43 @@ export interface I2cTransactions {
   write(address: number, register: number, bytes: Uint8Array): Promise<void>;
 }
 
-/** An I²C bus as the drivers see it. Real: Linux's i2c-dev through the package i2c-bus. Simulated: register-level chips. */
+/** An I²C bus, as drivers use it: either Linux's i2c-dev through the package i2c-bus, or simulated chips at register level. */
 export interface I2cBus extends I2cTransactions {
   /** Name of the bus, such as `/dev/i2c-1`. */
   readonly name: string;
-  /** Maximum bytes of one read or write. */
+  /** Maximum number of bytes per read or write. */
   readonly longest: number;
-  /** Clock of the bus, if the system reports it. */
+  /** Clock frequency of the bus in Hz, if the system reports it. */
   readonly speedHz: number | null;
-  /** Runs `work` without any other transaction of this process in between; `work` uses the access it is passed, never the bus itself. */
+  /**
+   * Runs `work` without any other transaction of this process in between. `work` must use the access that it receives, not the bus itself.
+   */
   exclusive<T>(work: (bus: I2cTransactions) => Promise<T>): Promise<T>;
   /** Returns the addresses that respond. */
   scan(): Promise<number[]>;
   close(): Promise<void>;
 }
 
-/** One chip's registers. A transaction that was not acknowledged is retried: the chip has not seen any of it. */
+/** Access to one chip's registers. A transaction that was not acknowledged is retried, because the chip has not received any of it. */
 export interface RegisterAccess {
   /** The chip's 7-bit address. */
   readonly address: number;
-  /** Maximum bytes of one read. */
+  /** Maximum number of bytes per read. */
   readonly longest: number;
   /** @throws AIOT_I2C_… and, if fewer bytes arrived than requested, AIOT_I2C_FAILED */
   read(register: number, length: number): Promise<Uint8Array>;
   readByte(register: number): Promise<number>;
   write(register: number, ...bytes: number[]): Promise<void>;
-  /** Several transactions without any other transaction of this process in between. */
+  /** Runs several transactions without any other transaction of this process in between. */
   exclusive<T>(work: (chip: RegisterAccess) => Promise<T>): Promise<T>;
 }
 
-/** Total attempts per transaction, and the pause between them. */
+/** Maximum number of attempts per transaction, and the pause between them, ms. */
 const mostTries = 4;
 
 const pauseMs = 1;
 
-/** The registers of the chip at an address. Counts retried transactions in `faults.retries`. */
+/** Access to the registers of the chip at an address. Counts retried transactions in `faults.retries`. */
 export function registersOf(
   bus: I2cBus,
   address: number,
@@ -94,12 +95,12 @@ export function registersOf(
   return on(bus);
 }
 
-/** Bits on the wire of one combined register read of `length` bytes: START, repeated START and STOP are a bit each. */
+/** Bits on the wire for a combined register read of `length` bytes. START, repeated START and STOP count as one bit each. */
 export function bitsOfRead(length: number): number {
   return 9 * (3 + length) + 3;
 }
 
-/** Runs tasks one after another in the order given; a failed task does not hold up the others. */
+/** Runs tasks one after another, in the order of the calls. A failed task does not affect the others. */
 export function createMutex(): <T>(work: () => Promise<T>) => Promise<T> {
   let last: Promise<unknown> = Promise.resolve();
   return (work) => {

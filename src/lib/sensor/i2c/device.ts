@@ -7,11 +7,11 @@ import type { SourceFaults } from '../types.js';
 import { type I2cBus, registersOf } from './bus.js';
 import type { ChipDriver, ChipPlan, ChipSession, Reading, SelfTest } from './chip.js';
 
-/** Longest boot time of a chip after power-up, during which it does not respond. */
+/** Maximum boot time of a chip after power-up, in which it does not respond; ms. */
 const patienceMs = 60;
 const againMs = 10;
 
-/** A chip to be read: its possible addresses, and its known state. */
+/** A chip to be read, with its possible addresses and its current state. */
 export interface Device {
   readonly driver: ChipDriver;
   readonly plan: ChipPlan;
@@ -19,19 +19,19 @@ export interface Device {
   /** Address at which the chip was found; null before that. */
   address: number | null;
   session: ChipSession | null;
-  /** Data was lost on the host's side since the last reading. */
+  /** Whether the host has lost data since the last reading. */
   broken: boolean;
   saturated: number;
 }
 
-/** A chip that has not been found yet, with its own timeline. */
+/** Creates a device for a chip that has not been found yet. */
 export function createDevice(driver: ChipDriver, plan: ChipPlan, clock: Clock): Device {
   const timeline = new Timeline(plan.rateHz, clock);
   return { driver, plan, timeline, address: null, session: null, broken: false, saturated: 0 };
 }
 
 /**
- * Looks for the chip at its addresses, waiting for one that is booting, and checks its identity.
+ * Looks for the chip at its addresses, and checks its identity. Waits for a chip that may be booting.
  * @throws AIOT_SENSOR_IDENTITY if another chip responds, AIOT_I2C_NACK if none does, and the bus's errors
  */
 async function findChip(
@@ -93,7 +93,7 @@ export async function connect(
   device.session = session;
 }
 
-/** Runs the chip's self-test, and resets it. null = it has none. */
+/** Runs the chip's self-test, and resets the chip. null = it has no self-test. */
 export async function testDevice(device: Device): Promise<SelfTest | null> {
   const { session } = device;
   if (!session?.selfTest) return null;
@@ -102,7 +102,7 @@ export async function testDevice(device: Device): Promise<SelfTest | null> {
   return result;
 }
 
-/** Samples of a chip with their times, as returned by one reading. */
+/** The samples of one reading, with their times. */
 export interface Timed {
   values: Float64Array;
   times: Float64Array;
@@ -114,14 +114,14 @@ export interface Timed {
   lastMs: number;
 }
 
-/** Reads a chip that has been started. */
+/** Reads samples from a chip that has been started. */
 export async function readDevice(device: Device, faults: SourceFaults): Promise<Timed> {
   const reading: Reading = await device.session!.read();
   const { values, count, left = 0, askedMs, saturated } = reading;
   if (reading.overrun) faults.overruns++;
   device.saturated += saturated;
   const broken = reading.broken || device.broken;
-  // The number of missing samples is unknown until the next sample.
+  // If no sample arrived, the loss is reported with the next one.
   device.broken = broken && count === 0;
   return { values, count, ...device.timeline.place({ count, left, askedMs, broken }) };
 }

@@ -8,10 +8,10 @@ import { AiotError, systemCode } from '../../core/errors.js';
 import { hex } from '../../core/figures.js';
 import { createMutex, type I2cBus, type I2cTransactions } from './bus.js';
 
-/** SMBus's limit, which i2c-bus applies to blocks. */
+/** SMBus's limit for the length of a block, which i2c-bus applies to all blocks. */
 const longest = 32;
 
-/** Addresses that are not reserved. */
+/** First and last address that is not reserved. */
 const addresses = [0x08, 0x77] as const;
 
 interface LinuxRoots {
@@ -25,9 +25,9 @@ interface LinuxBusOptions {
 }
 
 /**
- * A bus of Linux's i2c-dev through the package i2c-bus. Runs one transaction at a time. After a fault that leaves its state in
- * doubt, the next transaction reopens it.
- * @param bus its number or path
+ * Opens a bus of Linux's i2c-dev through the package i2c-bus. Runs one transaction at a time. After a fault that may leave the bus in an
+ * unknown state, the next transaction reopens it.
+ * @param bus number or path of the bus
  * @throws AIOT_I2C_MISSING, AIOT_I2C_DENIED, AIOT_I2C_PACKAGE, AIOT_SENSOR_URL
  */
 export async function openLinuxBus(bus: string, options: LinuxBusOptions = {}): Promise<I2cBus> {
@@ -86,12 +86,12 @@ export async function openLinuxBus(bus: string, options: LinuxBusOptions = {}): 
   };
 }
 
-/** Path and number of a bus that exists and is accessible. */
+/** Path and number of a bus, after checking that it exists and is accessible. */
 async function findBus(bus: string, { dev }: LinuxRoots): Promise<{ path: string; number: number }> {
   const named = /^\d{1,3}$/.test(bus) ? `${dev}/i2c-${bus}` : bus;
   const absent = (cause: unknown) =>
     new AiotError('AIOT_I2C_MISSING', `${named} does not exist`, { cause, endpoint: named });
-  // A name given by udev is a link to the numbered one.
+  // A name assigned by udev is a link to the numbered device.
   const path = await realpath(named).catch((cause) => {
     throw absent(cause);
   });
@@ -117,13 +117,13 @@ async function speedOf(number: number, { sys }: LinuxRoots): Promise<number | nu
   return bytes?.length === 4 ? bytes.readUInt32BE() : null;
 }
 
-/** The part of i2c-bus 5.2 that is used here: its promise API. Buffers are passed in; `bytesRead` may be less than requested. */
+/** The part of i2c-bus 5.2 that is used here: its promise API. Callers pass in the buffers, and `bytesRead` may be less than requested. */
 export interface I2cBusModule {
   openPromisified(busNumber: number): Promise<PromisifiedBus>;
 }
 
 interface PromisifiedBus {
-  /** At most 32 bytes; one transaction with a repeated START. */
+  /** Reads at most 32 bytes, in one transaction with a repeated START. */
   readI2cBlock(
     address: number,
     command: number,
@@ -142,8 +142,8 @@ interface PromisifiedBus {
 }
 
 /**
- * Loads the package from beside aiot, from NODE_PATH, or from the current folder: it is an optional peer dependency.
- * @param places files in whose folders it is looked up
+ * Loads the package, an optional peer dependency, from beside aiot, from NODE_PATH, or from the current folder.
+ * @param places files; the package is searched from their folders
  * @throws AIOT_I2C_PACKAGE
  */
 export async function loadI2cBus(
@@ -197,7 +197,7 @@ const missing: Fault = {
   reopen: true,
 };
 
-/** Errors of Linux's I²C controller drivers (Documentation/i2c/fault-codes.rst), by the error's name. */
+/** Errors of Linux's I²C controller drivers (Documentation/i2c/fault-codes.rst), by name. */
 const faults: Readonly<Record<string, Fault>> = {
   EREMOTEIO: nack,
   ENXIO: nack,
@@ -207,7 +207,7 @@ const faults: Readonly<Record<string, Fault>> = {
     retryable: true,
     reopen: true,
   },
-  // i2c-bus 5.2 keeps the file of an address that could not be set, and then uses it to talk to address 0.
+  // If an address could not be set, i2c-bus 5.2 keeps the file open, and later uses it to access address 0. The bus is therefore reopened.
   EBUSY: {
     code: 'AIOT_I2C_BUSY',
     what: (address) => `a kernel driver is using ${hex(address, 2)}`,

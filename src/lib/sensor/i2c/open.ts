@@ -14,22 +14,22 @@ import { fieldsOf, type I2cSource, Pump } from './source.js';
 interface I2cOptions {
   clock?: Clock;
   signal?: AbortSignal;
-  /** Bus to use instead of the URL's; it is not closed with the source. */
+  /** Bus to use instead of the URL's. It is not closed together with the source. */
   bus?: I2cBus;
   onState?: (state: 'connected' | 'disconnected', error?: AiotError) => void;
 }
 
-/** Maximum bus load: above it, no capacity is left for other devices on the bus or for a late reader. */
+/** Maximum load of the bus. More would leave no capacity for other devices or for reads that are late. */
 const busyShare = 0.7;
 
-/** Bus clock if unspecified, and the maximum of these chips. */
+/** Assumed bus clock if the system does not report one, and the maximum clock of these chips, Hz. */
 const usualHz = 100_000;
 
 const fastestHz = 400_000;
 
 /**
- * Samples of one or several chips on an I²C bus; if there are several, the first sets the rate. Before this resolves, each is
- * located, identified, tested (`?selftest=off` skips the test, `required` makes it mandatory) and reset. Sampling starts on the first
+ * Opens one or several chips on an I²C bus. If there are several, the first determines the rate. Before this resolves, each chip is
+ * located, identified, tested (`?selftest=off` skips the test, `required` makes it mandatory) and reset. Sampling starts with the first
  * read.
  * @throws AIOT_SENSOR_URL, AIOT_SENSOR_IDENTITY, AIOT_SENSOR_FAILED, AIOT_I2C_…
  */
@@ -116,7 +116,7 @@ async function* iterate(pump: Pump, close: () => Promise<void>): AsyncGenerator<
   }
 }
 
-/** Puts chips that still respond to sleep; closes the bus in any case. */
+/** Stops the chips that still respond, and closes the bus in any case. */
 async function stop(devices: readonly Device[], bus: I2cBus | null): Promise<void> {
   for (const { session } of devices) await session?.stop().catch(() => {});
   await bus?.close();
@@ -135,7 +135,7 @@ function sayFailed(device: Device, test: SelfTest, place: I2cPlace, cautions: st
   cautions.push(`${message}. ${next}`);
 }
 
-/** @throws AIOT_SENSOR_URL if the bus cannot carry the requested load at all */
+/** Checks the load of the bus. @throws AIOT_SENSOR_URL if no bus clock is sufficient for the requested load */
 function checkBudget(place: I2cPlace, bus: I2cBus, url: SensorUrl, cautions: string[]): void {
   const bits = place.chips.reduce((sum, { plan }) => sum + plan.bitsPerSecond, 0);
   const share = (hz: number) => bits / hz;
@@ -174,8 +174,8 @@ interface I2cPlace {
 }
 
 /**
- * Parses `i2c://BUS/CHIP[,CHIP]?rate=104&address=0x6a`. Settings are the first chip's; another's are prefixed with its name
- * (`lis3mdl.rate=40`).
+ * Parses `i2c://BUS/CHIP[,CHIP]?rate=104&address=0x6a`. Settings without a prefix are the first chip's; those of other chips have the
+ * chip's name as a prefix (`lis3mdl.rate=40`).
  * @throws AIOT_SENSOR_URL
  */
 export function readPlace(url: SensorUrl): I2cPlace {
@@ -215,7 +215,7 @@ function driverNamed(name: string, url: SensorUrl): ChipDriver {
   throw refused(`${url.endpoint}: unknown chip ${name}`, `Use one of ${known}.`);
 }
 
-/** The settings of one of the chips. */
+/** The settings of one chip, without its prefix. */
 function own(url: SensorUrl, driver: ChipDriver, index: number): Record<string, string> {
   const { selftest: _, map: __, ...query } = url.query;
   const entries = Object.entries(query);
@@ -240,7 +240,7 @@ function refused(message: string, next?: string): AiotError {
   return new AiotError('AIOT_SENSOR_URL', message, next === undefined ? {} : { next });
 }
 
-/** The bus at a location: the simulated one with the requested chips, or Linux's. @throws AIOT_I2C_PACKAGE, AIOT_I2C_MISSING, AIOT_SENSOR_URL */
+/** Opens the bus: a simulated one with the requested chips, or Linux's. @throws AIOT_I2C_PACKAGE, AIOT_I2C_MISSING, AIOT_SENSOR_URL */
 export async function openBus(place: I2cPlace, clock: Clock): Promise<I2cBus> {
   if (place.bus === 'sim') {
     const chips = place.chips.map(({ driver, addresses }) => ({ name: driver.name, address: addresses[0]! }));

@@ -11,9 +11,9 @@ import type { I2cSource } from './source.js';
 /** One check of the probe. */
 interface ProbeStep {
   step: 'url' | 'bus' | 'chip' | 'self-test' | 'rate';
-  /** `caution`: it works, but not as it should. */
+  /** `caution`: it works, but with a problem. */
   state: 'ok' | 'caution' | 'failed';
-  /** A sentence without its final period. */
+  /** The finding, as a sentence without its final period. */
   what: string;
   /** How to fix it; null if there is nothing to do. */
   next: string | null;
@@ -32,16 +32,16 @@ interface I2cProbe {
 interface ProbeOptions {
   clock?: Clock;
   bus?: I2cBus;
-  /** How long the rate is measured; default 1000. */
+  /** Duration of the rate measurement, ms; default 1000. */
   forMs?: number;
 }
 
-/** A deviation from the nominal rate that exceeds the usual tolerance of parts. */
+/** Relative deviation from the nominal rate that exceeds the usual tolerance. */
 const usualScatter = 0.06;
 
 /**
- * Checks everything that reading chips requires, in order, up to the first failure. It checks the URL, the bus and its permissions, the
- * chips and their identities, their self-tests, and the rate of their samples. Errors with a code are returned as the result, not thrown.
+ * Checks everything that reading chips requires, in order, up to the first failure. These are the URL, the bus and its permissions, the chips and
+ * their identities, their self-tests, and the rate of their samples. Errors with a code become part of the result.
  */
 export async function probeI2c(url: SensorUrl, options: ProbeOptions = {}): Promise<I2cProbe> {
   const probe: I2cProbe = { ok: false, steps: [], chips: [], rateHz: null };
@@ -104,7 +104,7 @@ async function measure(source: I2cSource, clock: Clock, forMs: number, probe: I2
   const longestMs = Math.max(forMs, 5000 / source.rateHz) + 1500;
   const beganMs = now();
   const stop = new AbortController();
-  // Also ends if no samples come at all.
+  // The measurement also ends if no samples arrive.
   const ended = clock.sleep(longestMs, stop.signal).then(
     () => source.close(),
     () => {},
@@ -172,7 +172,7 @@ export function describeChips(): ChipDescription[] {
   });
 }
 
-/** Finds a chip by name, regardless of spelling: `LSM6DS3TR-C` and `lsm6ds3trc` are the same. */
+/** Finds a chip by name, ignoring case and punctuation: `LSM6DS3TR-C` and `lsm6ds3trc` are the same. */
 export function chipNamed(name: string): ChipDescription | undefined {
   const plain = (text: string) => text.toLowerCase().replaceAll(/[^a-z0-9]/g, '');
   return describeChips().find((chip) => plain(chip.name) === plain(name));

@@ -9,26 +9,26 @@ import { chipDrivers } from './chips/chips.js';
 import { type Signal, type SimulatedChip, SimulatedNack, swaying } from './simulated-chip.js';
 
 export interface SimulatedBusSettings {
-  /** Chip names, optionally with addresses. */
+  /** Names of the chips, optionally with addresses. */
   chips: readonly (string | { name: string; address?: number })[];
   clock: Clock;
-  /** Default: an object that hangs on a thread and sways. */
+  /** Simulated environment; default: an object that hangs on a thread and sways. */
   signal?: Signal;
   /** The chips' true rate divided by their nominal one; default 1. */
   odrError?: number;
   seed?: number;
-  /** Noise as in the data sheets; default true. */
+  /** Whether to add the noise given in the data sheets; default true. */
   noise?: boolean;
-  /** Maximum bytes of one read; default 32, as on Linux. */
+  /** Maximum number of bytes per read; default 32, as on Linux. */
   longest?: number;
-  /** Bus clock that determines how long transactions take; default: they take no time. */
+  /** Bus clock in Hz, which determines how long transactions take; default: they take no time. */
   speedHz?: number;
 }
 
-/** A bus with simulated chips on it, whose state follows the time of `clock`. @throws RangeError for an unknown chip */
+/** Creates a bus with simulated chips, whose state follows the time of `clock`. @throws RangeError for an unknown chip */
 export function simulatedBus(settings: SimulatedBusSettings): SimulatedBus {
   const { signal = swaying, odrError = 1, noise = true, seed = 1 } = settings;
-  // Setting the machine's clock does not affect the chips.
+  // The chips use monotonic time, so setting the machine's clock does not affect them.
   const clock = steady(settings.clock);
   const beganMs = clock.now();
   const chips = settings.chips.map((chip, index) => {
@@ -45,27 +45,27 @@ export function simulatedBus(settings: SimulatedBusSettings): SimulatedBus {
 
 interface SimulatedBusOptions {
   chips: readonly SimulatedChip[];
-  /** The chips' time: a monotonic clock. */
+  /** Monotonic clock of the chips. */
   clock: Clock;
-  /** Maximum bytes of one read; default 32, as on Linux. */
+  /** Maximum number of bytes per read; default 32, as on Linux. */
   longest?: number;
-  /** Bus clock that determines how long transactions take; default: they take no time. */
+  /** Bus clock in Hz, which determines how long transactions take; default: they take no time. */
   speedHz?: number;
 }
 
 /** A bus without hardware, with fault injection. */
 export interface SimulatedBus extends I2cBus {
   readonly chips: readonly SimulatedChip[];
-  /** @throws if there is none */
+  /** @throws if there is no chip of this name */
   chip(name: string): SimulatedChip;
-  /** Fault: SDA stays low for the next transactions, after a number of successful ones. */
+  /** Fault: SDA stays low during the next transactions, after `after` successful ones. */
   stickNext(times: number, after?: number): void;
-  /** Fault: the chip handles the next transaction, after a number of successful ones, but its response is lost. */
+  /** Fault: the chip handles the next transaction, after `after` successful ones, but its response is lost. */
   loseNext(after?: number): void;
-  /** Fault: the bus itself is gone (its module was unloaded or its adapter unplugged), until `restore`. */
+  /** Fault: the bus itself disappears until `restore` is called, as if its adapter was unplugged. */
   remove(): void;
   restore(): void;
-  /** Transactions so far. */
+  /** Number of transactions so far. */
   readonly transactions: number;
 }
 

@@ -23,12 +23,12 @@ export interface SimulationOptions {
   /** 7-bit address; absent = the chip's first. */
   address?: number;
   signal: Signal;
-  /** When the simulation began, ms of the bus's time: second 0 of the signal. */
+  /** Start time of the simulation (second 0 of the signal), ms of the bus's clock. */
   beganMs: number;
-  /** The chip's true rate divided by its nominal one: 1.02 is 2 % too fast. */
+  /** The chip's true rate divided by its nominal one. For example, 1.02 is 2 % too fast. */
   odrError: number;
   random: Random;
-  /** Adds the noise given in the data sheet. */
+  /** Whether to add the noise given in the data sheet. */
   noise: boolean;
 }
 
@@ -36,8 +36,8 @@ export interface SimulationOptions {
 export class SimulatedNack extends Error {}
 
 /**
- * A chip as seen from the bus: registers, a pointer, the rule by which the pointer moves, and time, which advances only when the chip is
- * accessed. Subclasses define the registers' behavior; the base class implements faults.
+ * A chip as seen from the bus: registers, a pointer, the rule by which the pointer advances, and time, which advances only when the chip is
+ * accessed. Subclasses define the behavior of the registers; the base class implements faults.
  */
 export abstract class SimulatedChip {
   readonly address: number;
@@ -77,11 +77,11 @@ export abstract class SimulatedChip {
   protected abstract powerUp(): void;
   /** Advances time to `this.nowMs`: takes samples, ends conversions. */
   protected abstract advance(): void;
-  /** Whether it acknowledges now (chips that are booting do not). */
+  /** Whether the chip acknowledges now. Chips that are booting do not. */
   protected responds(): boolean {
     return true;
   }
-  /** Returns a register's value, with the side effects of reading it. */
+  /** Reads a register, with the side effects of reading it. */
   protected load(register: number): number {
     return this.registers[register]!;
   }
@@ -91,18 +91,18 @@ export abstract class SimulatedChip {
   protected next(register: number): number {
     return (register + 1) & 0xff;
   }
-  /** The register address as sent; chips that use a flag bit in it (LIS3MDL) remove the flag. */
+  /** The register for an address as it was sent. Chips that use a flag bit in the address (LIS3MDL) remove it. */
   protected begin(register: number): number {
     return register;
   }
 
-  /** Evaluates the signal at a time of this chip, ms. */
+  /** Evaluates the signal at a time of this chip's clock, ms. */
   protected look(atMs: number): World {
     this.options.signal((atMs - this.options.beganMs) / 1000, this.world);
     return this.world;
   }
 
-  /** One transaction of the bus. @throws SimulatedNack */
+  /** Performs one read transaction. @throws SimulatedNack */
   read(register: number, length: number, nowMs: number): Uint8Array {
     this.acknowledge(nowMs);
     const short = this.#whole === 0 && this.#short > 0;
@@ -114,7 +114,7 @@ export abstract class SimulatedChip {
     return bytes;
   }
 
-  /** Fills `bytes` starting at a register. Overridden by chips that can do it faster than byte by byte. */
+  /** Fills `bytes` from consecutive registers. Some chips override it, because they can do it faster than byte by byte. */
   protected burst(register: number, bytes: Uint8Array): void {
     let pointer = register;
     for (let i = 0; i < bytes.length; i++) {
@@ -123,7 +123,7 @@ export abstract class SimulatedChip {
     }
   }
 
-  /** One transaction of the bus. @throws SimulatedNack */
+  /** Performs one write transaction. @throws SimulatedNack */
   write(register: number, bytes: Uint8Array, nowMs: number): void {
     this.acknowledge(nowMs);
     let pointer = this.begin(register);
@@ -158,7 +158,7 @@ export abstract class SimulatedChip {
     this.#nacks = times;
   }
 
-  /** Fault: the next reads return a byte less than requested, after a number of complete ones. */
+  /** Fault: the next reads return one byte less than requested, after `after` complete ones. */
   shortNext(times: number, after = 0): void {
     this.#short = times;
     this.#whole = after;
@@ -174,7 +174,7 @@ export abstract class SimulatedChip {
     this.#powered = 'again';
   }
 
-  /** Fault: replaced by another chip of the family. @param value the value of its identity register */
+  /** Fault: the chip is replaced by another one of its family. @param value value of the other chip's identity register */
   abstract answerAs(value: number): void;
 }
 
@@ -185,7 +185,7 @@ export const still: Signal = (_seconds, world) => {
   world.az = 1;
 };
 
-/** An object that hangs on a thread and sways by 20° twice in three seconds, turning slowly; it is colder at night. */
+/** An object that hangs on a thread, sways by 20° twice in three seconds, and turns slowly. It is colder at night. */
 export const swaying: Signal = (seconds, world) => {
   const phase = (2 * Math.PI * seconds) / 1.5;
   const angle = 0.35 * Math.sin(phase);
@@ -203,13 +203,13 @@ export const swaying: Signal = (seconds, world) => {
 
 const size = 8192;
 
-/** Standard normal deviates for the cost of a table lookup: millions of samples are simulated per second. */
+/** Returns normally distributed random numbers by table lookup, because millions of samples are simulated per second. */
 export function noiseOf(random: Random): () => number {
   const table = Float64Array.from({ length: size }, () => gaussian(random));
   return () => table[(random() * size) | 0]!;
 }
 
-/** Rounded and limited to ±32767, as the chips' outputs are. */
+/** Rounds a value and limits it to ±32767, like the chips' outputs. */
 export function toCounts(value: number): number {
   const rounded = Math.round(value);
   return rounded > 32767 ? 32767 : rounded < -32767 ? -32767 : rounded;

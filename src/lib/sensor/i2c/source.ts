@@ -9,12 +9,12 @@ import { connect, type Device, readDevice, type Timed } from './device.js';
 /** Samples of chips on an I²C bus. */
 export interface I2cSource extends SampleSource {
   readonly rateHz: number;
-  /** Rate measured with this machine's clock; the nominal rate until there is something to measure. */
+  /** Rate measured with this machine's clock, Hz; the nominal rate until it can be measured. */
   readonly measuredHz: number;
   /** Number of values that were at a limit of their range. */
   readonly saturated: number;
   readonly chips: readonly { name: string; title: string; address: number; selfTest: SelfTest | null }[];
-  /** Problems that do not prevent it from working. */
+  /** Problems that do not prevent reading. */
   readonly cautions: readonly string[];
   readonly connected: boolean;
   /** Why it is not connected. */
@@ -24,7 +24,7 @@ export interface I2cSource extends SampleSource {
 interface PumpParts {
   bus: I2cBus;
   clock: Clock;
-  /** The first sets the rate; the newest values of the others are aligned to its times. */
+  /** The chips. The first determines the rate, and the newest values of the others are added at its times. */
   devices: readonly [Device, ...Device[]];
   addresses: ReadonlyMap<Device, readonly number[]>;
   faults: SourceFaults;
@@ -32,18 +32,18 @@ interface PumpParts {
   onState: (state: 'connected' | 'disconnected', error?: AiotError) => void;
 }
 
-/** Consecutive failed readings after which the chip is set up again. */
+/** Number of consecutive failed readings after which a chip is set up again. */
 const mostFailures = 3;
 
 const firstPauseMs = 100;
 const longestPauseMs = 5000;
 
-/** Reads chips until it is closed; recovers from faults in the meantime, as often and as long as necessary. */
+/** Reads chips until it is closed. Recovers from faults, however often they occur. */
 export class Pump {
   trouble: AiotError | null = null;
   readonly #steady: Clock;
   readonly #held: readonly Held[];
-  /** For the first chip: when its next read is due, and when it last returned samples. */
+  /** Times of the first chip: when its next read is due, and when it last returned samples; ms. */
   #dueMs = 0;
   #heardMs = 0;
   #failures = 0;
@@ -96,7 +96,7 @@ export class Pump {
     if (this.#dueMs > now) return null;
     const { overruns } = parts.faults;
     const timed = await readDevice(first, parts.faults);
-    // A chip that overruns is not silent, even if all its data is discarded.
+    // A chip that overruns does respond, even if all of its data is discarded.
     if (parts.faults.overruns > overruns) this.#heardMs = now;
     this.#dueMs = Math.max(this.#dueMs + first.plan.everyMs, now);
     this.#lost += timed.lost;
@@ -121,7 +121,7 @@ export class Pump {
     return stepMs > 0 ? { ...batch, clockStepMs: stepMs } : batch;
   }
 
-  /** Returns each sample of the first chip with the newest values of the others at that time. */
+  /** Combines each sample of the first chip with the newest values of the others at that time. */
   private joined(own: Float64Array, { count, firstMs, lastMs }: Timed): Float64Array {
     const size = this.parts.devices[0].plan.fields.length;
     const whole = this.#held.reduce((sum, held) => sum + held.size, size);
@@ -139,7 +139,7 @@ export class Pump {
     return values;
   }
 
-  /** A chip that is silent for too long is assumed to have lost power and, with it, its settings. */
+  /** Handles a reading without samples. If they are missing for too long, the chip has probably lost power and its settings. */
   private hush(now: number): null {
     const { everyMs, rateHz, fields } = this.parts.devices[0].plan;
     const longestMs = Math.max(1000, 5 * everyMs, 5000 / rateHz);
@@ -188,12 +188,12 @@ export function fieldsOf(devices: readonly Device[]): readonly SampleField[] {
   return devices.flatMap(({ plan }) => plan.fields);
 }
 
-/** A chip whose values are added to those of a faster one: at each of its times, the newest available. */
+/** A chip whose values are added to the first chip's samples: at each of their times, the newest available. */
 class Held {
   dueMs = 0;
   readonly size: number;
   #heardMs = 0;
-  /** Times by the steady clock, increasing, and their values. */
+  /** Times of the values by the steady clock, ascending. */
   #times: number[] = [];
   #values: Float64Array[] = [];
 
@@ -212,7 +212,7 @@ class Held {
     this.#values = [];
   }
 
-  /** @throws AIOT_SENSOR_LOST if it has been silent for too long, and the bus's errors */
+  /** @throws AIOT_SENSOR_LOST if the chip has returned no samples for too long, and the bus's errors */
   async read(faults: SourceFaults, now: number): Promise<void> {
     const { plan, driver } = this.device;
     this.dueMs = Math.max(this.dueMs + plan.everyMs, now);
@@ -227,14 +227,14 @@ class Held {
       throw new AiotError('AIOT_SENSOR_LOST', `no values of the ${driver.name}`, { retryable: true });
   }
 
-  /** Writes the newest values at or before `atMs`; if all are later, the first ones. */
+  /** Copies the newest values taken at or before `atMs`. If all values are newer, it copies the first ones. */
   copy(atMs: number, into: Float64Array, at: number): void {
     let newest = 0;
     while (newest + 1 < this.#times.length && this.#times[newest + 1]! <= atMs) newest++;
     into.set(this.#values[newest]!, at);
   }
 
-  /** Discards values older than the newest ones at or before `atMs`. */
+  /** Discards values that are no longer needed for times from `atMs` on. */
   forget(atMs: number): void {
     let newest = 0;
     while (newest + 1 < this.#times.length && this.#times[newest + 1]! <= atMs) newest++;

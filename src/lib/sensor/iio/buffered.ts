@@ -28,7 +28,7 @@ import {
 } from './configure.js';
 import { attributeError, type IioDevice, readAttribute, scanFolders, writeAttribute } from './device.js';
 
-/** Samples per second if the device does not specify a rate. */
+/** Assumed samples per second if the device does not report a rate. */
 const unknownRateHz = 50;
 
 /** The data to read and how to read it, once a device is set up. */
@@ -41,7 +41,7 @@ interface Setup {
 }
 
 /**
- * Reads a device through the kernel's buffer. Never blocks: the buffer is polled four times a second, unless `watermark` is set.
+ * Reads a device through the kernel's buffer without blocking. The buffer is polled four times a second, unless `watermark` is set.
  * @throws AIOT_SENSOR_BUSY, AIOT_SENSOR_DENIED, AIOT_SENSOR_FAILED, AIOT_SENSOR_NOT_FOUND, AIOT_SENSOR_URL
  */
 export async function openBuffered(
@@ -49,7 +49,7 @@ export async function openBuffered(
   settings: IioSettings,
   clock: Clock,
 ): Promise<SampleSource> {
-  // Opened first, so as not to disturb another reader: there can be only one.
+  // The node is opened first, because it can have only one reader, whose setup must not be disturbed.
   const node = await openNode(device.node);
   const enable = join((await scanFolders(device.folder))!.buffer, 'enable');
   const faults = { overruns: 0, retries: 0, reconnects: 0 };
@@ -64,7 +64,7 @@ export async function openBuffered(
       ? createKernelStamper(periodMs, /^(realtime|tai)/.test(setup.stampClock), clock)
       : createArrivalStamper(periodMs, clock);
     const bytes = new Uint8Array(2 ** Math.ceil(Math.log2(setup.length)) * decoder.scanBytes);
-    // Discards samples left behind by an earlier reader.
+    // Discards samples that an earlier reader left in the buffer.
     while ((await node.read(bytes)) > 0);
     const before = await readAttribute(enable);
     await writeAttribute(enable, '1');
@@ -125,12 +125,12 @@ async function setUp(device: IioDevice, settings: IioSettings): Promise<Setup> {
   await writeAttribute(join(buffer, 'length'), `${length}`);
   await writeWatermark(join(buffer, 'watermark'), watermark);
   const stampClock = await steadyClock(join(folder, 'current_timestamp_clock'));
-  // Read again, because setting the range changes the scales.
+  // The channels are read again, because setting the range changes their scales.
   const channels = (await scanChannels(folder, scan)).filter(({ name }) => names.includes(name));
   return { channels, rateHz, length, watermark, stampClock };
 }
 
-/** Writes the watermark if possible: old kernels lack it, and some drivers accept only certain values. */
+/** Writes the watermark if possible. Old kernels have none, and some drivers accept only certain values. */
 async function writeWatermark(path: string, watermark: number): Promise<void> {
   if ((await readAttribute(path)) === undefined) return;
   await writeAttribute(path, `${watermark}`).catch((error: unknown) => {
@@ -138,7 +138,7 @@ async function writeWatermark(path: string, watermark: number): Promise<void> {
   });
 }
 
-/** Requests timestamps of a monotonic clock; returns the clock that is used. */
+/** Requests timestamps of a monotonic clock. Returns the name of the clock that is used. */
 async function steadyClock(path: string): Promise<string> {
   if ((await readAttribute(path)) === undefined) return 'realtime';
   await writeAttribute(path, 'monotonic').catch(() => {});
@@ -152,11 +152,11 @@ function allowDenied(error: unknown): void {
 }
 
 /**
- * A device's character device, read without blocking: a blocking read would occupy one of Node's few threads, and closing would
- * wait for the next sample. Such a read also empties the chip's own FIFO (Linux, iio_buffer_ready), whatever the watermark is.
+ * A device's character device, which is read without blocking. A blocking read would occupy one of Node's few threads, and closing would
+ * wait for the next sample. A nonblocking read also empties the chip's own FIFO (Linux, iio_buffer_ready), whatever the watermark.
  */
 interface IioNode {
-  /** Bytes read into `into`, 0 if none are available. @throws AIOT_SENSOR_LOST */
+  /** Reads into `into` and returns the number of bytes, which may be 0. @throws AIOT_SENSOR_LOST */
   read(into: Uint8Array): Promise<number>;
   close(): Promise<void>;
 }
@@ -190,21 +190,21 @@ interface ScanReading {
   node: IioNode;
   decoder: ScanDecoder;
   stamper: Stamper;
-  /** Length of the kernel's buffer: if it fills up at once, it has overrun. */
+  /** Buffer of the same size as the kernel's. If a read fills it, the kernel's buffer has probably overrun. */
   bytes: Uint8Array;
   faults: SourceFaults;
-  /** Polling interval of the buffer. */
+  /** Polling interval of the buffer, ms. */
   everyMs: number;
   clock: Clock;
   signal: AbortSignal;
 }
 
-/** Number of polls without a sample after which the device counts as gone, and the minimum time, ms. */
+/** Number of polls without a sample after which the device counts as lost, and minimum time for that, ms. */
 const [silentLooks, silentMs] = [20, 3_000];
 
 /**
- * Batches of samples until `signal` is aborted.
- * @throws AIOT_SENSOR_LOST if the device is gone, or has not returned samples for a long time
+ * Yields batches of samples until `signal` is aborted.
+ * @throws AIOT_SENSOR_LOST if the device disappeared, or has not returned samples for a long time
  */
 async function* readScans(device: IioDevice, reading: ScanReading): AsyncGenerator<SampleBatch> {
   const { node, decoder, stamper, bytes, faults, everyMs, clock, signal } = reading;
@@ -239,7 +239,7 @@ async function* readScans(device: IioDevice, reading: ScanReading): AsyncGenerat
   }
 }
 
-/** On some kernels a removed device reports no error, but its folder is gone. */
+/** Checks whether the device still exists. On some kernels, a removed device causes no error, but its folder disappears. */
 async function requireThere(device: IioDevice, silentForMs: number | undefined): Promise<void> {
   const endpoint = `iio:${device.name || device.id}`;
   const details = { endpoint, retryable: true };
@@ -254,13 +254,13 @@ async function requireThere(device: IioDevice, silentForMs: number | undefined):
 /** Converts the bytes of whole scans to records. */
 interface ScanDecoder {
   scanBytes: number;
-  /** Values per record; channels with a repeat have several. */
+  /** Number of values per record. Channels with a repeat have several. */
   width: number;
-  /** `times` are ns of the device's clock; undefined if the scans have no timestamp. */
+  /** `times` are in ns by the device's clock; undefined if the scans contain no timestamps. */
   decode(bytes: Uint8Array, count: number): { values: Float64Array; times: BigInt64Array | undefined };
 }
 
-/** @param channels the enabled ones; may include `timestamp` */
+/** @param channels the enabled channels, which may include `timestamp` */
 export function createScanDecoder(channels: readonly ScanChannel[], turns: readonly Turn[]): ScanDecoder {
   const { offsets, scanBytes } = scanLayout(channels);
   const stamp = channels.findIndex(({ name }) => name === 'timestamp');
@@ -299,7 +299,7 @@ export function createScanDecoder(channels: readonly ScanChannel[], turns: reado
   };
 }
 
-/** Positions of the elements in a scan. */
+/** Positions of the elements within a scan. */
 interface ScanLayout {
   /** Byte offset of each element, in the given order. */
   offsets: number[];
@@ -307,9 +307,9 @@ interface ScanLayout {
 }
 
 /**
- * The kernel's layout of a scan: elements by ascending index, each aligned to its own size, the whole padded to the largest (Linux,
- * drivers/iio/industrialio-buffer.c, iio_compute_scan_bytes). Elements with the same index share their bytes. The contents of the
- * padding are undefined.
+ * Determines the kernel's layout of a scan. Elements are in the order of their index, each aligned to its own size, and the whole is padded
+ * to a multiple of the largest (Linux, drivers/iio/industrialio-buffer.c, iio_compute_scan_bytes). Elements with the same index have the
+ * same bytes. The padding's contents are undefined.
  */
 export function scanLayout(elements: readonly { index: number; type: ElementType }[]): ScanLayout {
   const order = elements.map((_, at) => at).sort((a, b) => elements[a]!.index - elements[b]!.index);
@@ -340,7 +340,7 @@ function aligned(offset: number, bytes: number): number {
 interface Stamped {
   /** ms since 1970, increasing. */
   times: Float64Array;
-  /** Samples missing before the first, if the times show it. */
+  /** Number of samples that are missing before the first, if the times reveal it. */
   lost: number;
   /** Amount by which this machine's clock was set ahead, ms. */
   stepMs: number;
@@ -350,7 +350,7 @@ interface Stamped {
 interface Stamper {
   /**
    * @param ns the kernel's timestamps; undefined if there are none
-   * @param asked by the steady clock, ms: before and after the samples were read
+   * @param asked times by the steady clock just before and just after the samples were read, ms
    * @param full whether the buffer overran before these samples
    */
   place(
@@ -361,18 +361,18 @@ interface Stamper {
   ): Stamped;
 }
 
-/** Maximum apparent lead of a settable clock over the monotonic one, ms; beyond it, the clock was set. */
+/** Maximum lead of the kernel's clock over the monotonic one, ms. A larger lead means that the clock was set. */
 const mostAheadMs = 2_000;
 
 /**
- * The kernel's timestamps, tied to this machine's steady clock at the first samples.
- * @param settable whether the kernel uses a settable clock (realtime); if it is set, times continue as if it had not been
+ * Assigns times by the kernel's timestamps, which are aligned with this machine's steady clock at the first samples.
+ * @param settable whether the kernel uses a settable clock (realtime). If that clock is set, times continue as if it had not been
  */
 export function createKernelStamper(nominalMs: number, settable: boolean, clock: Clock): Stamper {
   const wall = new WallTime(clock);
   let base: { ns: bigint; ms: number } | undefined;
   let periodMs = nominalMs;
-  /** Time of the last sample: by the steady clock, and ms since 1970. */
+  /** Time of the last sample by the steady clock, and in ms since 1970. */
   let [last, lastWall] = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY];
   let before = steady(clock).now();
   return {
@@ -395,7 +395,7 @@ export function createKernelStamper(nominalMs: number, settable: boolean, clock:
           if (full) lost = Math.max(0, Math.round((at - last) / periodMs) - 1);
         }
         last = at;
-        // Wall time is being corrected backwards, or timestamps are equal.
+        // Keeps times increasing while the wall time is being corrected backward, and for equal timestamps.
         lastWall = Math.max(at + offsetMs, lastWall + 1e-3);
         times[i] = lastWall;
       }
@@ -405,7 +405,7 @@ export function createKernelStamper(nominalMs: number, settable: boolean, clock:
   };
 }
 
-/** Samples without timestamps: spaced evenly, by their measured rate. */
+/** Assigns times to samples without timestamps: evenly spaced, at their measured rate. */
 function createArrivalStamper(nominalMs: number, clock: Clock): Stamper {
   const timeline = new Timeline(1000 / nominalMs, clock);
   return {

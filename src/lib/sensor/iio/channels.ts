@@ -3,7 +3,7 @@ import { AiotError } from '../../core/errors.js';
 import type { SampleField } from '../types.js';
 import { namesIn, readAttribute } from './device.js';
 
-/** One quantity of a device, and the conversion of its raw number to a value: `(raw + offset) × scale`, in the field's unit. */
+/** One quantity of a device. A raw number is converted to the field's unit by `(raw + offset) × scale`. */
 export interface IioChannel {
   /** The kernel's name, such as `accel_x`. */
   name: string;
@@ -12,15 +12,15 @@ export interface IioChannel {
   scale: number;
 }
 
-/** A channel as laid out in a buffer's scans. */
+/** A channel in the scans of a buffer. */
 export interface ScanChannel extends IioChannel {
   index: number;
   type: ElementType;
 }
 
 /**
- * The kernel's units by kind of channel (Documentation/ABI/testing/sysfs-bus-iio), and the units they are converted to.
- * Acceleration and rotation stay m/s² and rad/s.
+ * The kernel's units by kind of channel (Documentation/ABI/testing/sysfs-bus-iio), and the units to which they are converted. Acceleration
+ * and rotation stay in m/s² and rad/s.
  */
 const units: Record<string, { unit: string; factor: number }> = {
   accel: { unit: 'm/s²', factor: 1 },
@@ -42,12 +42,12 @@ const shortNames: Record<string, string> = {
   ...{ magn_x: 'mx', magn_y: 'my', magn_z: 'mz', temp: 'temperature', humidityrelative: 'humidity' },
 };
 
-/** Kind of a channel: `voltage` of `voltage0`, `temp` of `temp_ambient`. */
+/** Kind of a channel, such as `voltage` for `voltage0` and `temp` for `temp_ambient`. */
 export function kindOf(name: string): string {
   return /^[a-z]+/.exec(name)?.[0] ?? name;
 }
 
-/** The channels of a buffer, by index; including the timestamp, as `timestamp`. */
+/** The channels of a buffer, ordered by index. They include the timestamp, as `timestamp`. */
 export async function scanChannels(folder: string, scan: string): Promise<ScanChannel[]> {
   const names = (await namesIn(scan)).flatMap((file) => /^in_(.+)_en$/.exec(file)?.[1] ?? []);
   const channels = await Promise.all(
@@ -63,7 +63,7 @@ export async function scanChannels(folder: string, scan: string): Promise<ScanCh
   return channels.sort((a, b) => a.index - b.index);
 }
 
-/** Channels that can be read one by one: `in_*_raw`, or `in_*_input` if the driver converts. */
+/** Channels that can be read one by one: `in_*_raw`, or `in_*_input` if the driver converts the values. */
 export async function directChannels(folder: string): Promise<(IioChannel & { file: string })[]> {
   const files = (await namesIn(folder)).filter((file) => /^in_.+_(raw|input)$/.test(file));
   const bare = (file: string) => file.replace(/^in_|_(raw|input)$/g, '');
@@ -89,7 +89,7 @@ async function channelOf(folder: string, name: string, converted: boolean): Prom
 }
 
 /**
- * An attribute of a channel: its own, or one shared with its kind or the whole device (`in_accel_x_scale`, `in_accel_scale`,
+ * Reads an attribute of a channel: its own, or one that its kind or the whole device has in common (`in_accel_x_scale`, `in_accel_scale`,
  * `in_scale`, `scale`).
  */
 export async function channelAttribute(
@@ -113,10 +113,10 @@ export interface ElementType {
   bigEndian: boolean;
   /** s = two's complement, u = unsigned, f = IEEE 754. */
   kind: 's' | 'u' | 'f';
-  /** Valid bits, after the shift. */
+  /** Number of valid bits, after the shift. */
   bits: number;
   storageBits: number;
-  /** Consecutive values, such as the four of a quaternion. */
+  /** Number of consecutive values, such as four for a quaternion. */
   repeat: number;
   shift: number;
 }
@@ -152,12 +152,12 @@ export function parseElementType(text: string): ElementType {
   );
 }
 
-/** Bytes of a scan that the element occupies. */
+/** Number of bytes that the element occupies in a scan. */
 export function elementBytes({ storageBits, repeat }: ElementType): number {
   return (storageBits / 8) * repeat;
 }
 
-/** Reads one value at a byte offset; exact up to 2⁵³. */
+/** Returns a function that reads one value at a byte offset. It is exact up to 2⁵³. */
 export function elementReader(type: ElementType): (view: DataView, offset: number) => number {
   const { bigEndian, kind, bits, storageBits, shift } = type;
   const little = !bigEndian;
@@ -181,7 +181,7 @@ export function elementReader(type: ElementType): (view: DataView, offset: numbe
   return (view, offset) => (stored(view, offset) << up) >>> down;
 }
 
-/** A rotation of the three axes of one kind in a record. `matrix` is stored row by row. */
+/** A rotation of the x, y and z axes of one kind in a record. `matrix` is stored row by row. */
 export interface Turn {
   /** Positions of x, y and z in a record. */
   axes: readonly [number, number, number];

@@ -9,9 +9,9 @@ import { type IioDevice, namesIn, readAttribute, writeAttribute } from './device
 const gravity = 9.80665;
 
 /**
- * Sets the sampling rate, and returns the device's actual rate; null if it has none. The attribute may belong to the device, to a
- * kind of channel or, if a timer triggers the samples, to the trigger.
- * @throws AIOT_SENSOR_FAILED if the device lists no rate that could be set, and as writeAttribute
+ * Sets the sampling rate, and returns the device's actual rate; null if it has none. The attribute may belong to the device, to a kind of
+ * channel or, if a timer triggers the samples, to the trigger.
+ * @throws AIOT_SENSOR_FAILED if the device offers no rate that can be set, and as writeAttribute
  */
 export async function setRate(
   device: IioDevice,
@@ -45,8 +45,8 @@ export async function setRate(
 
 /**
  * Sets the finest scale that covers the requested range.
- * @param bits of a sample, including its sign
- * @throws AIOT_SENSOR_URL if the device does not cover it
+ * @param bits number of bits of a sample, including its sign
+ * @throws AIOT_SENSOR_URL if no scale covers the range
  */
 export async function setRange(
   { folder, name, id }: IioDevice,
@@ -91,7 +91,7 @@ export async function selectChannels(
   }
 }
 
-/** Sets the trigger of a device that needs one: the requested trigger, or, if none is set, the device's own (`mpu6050-dev0`). */
+/** Sets the trigger of a device that needs one: the requested trigger or, if the device has none yet, its own (`mpu6050-dev0`). */
 export async function setTrigger(device: IioDevice, wanted: string | undefined): Promise<void> {
   const path = join(device.folder, 'trigger', 'current_trigger');
   const current = await readAttribute(path);
@@ -127,8 +127,8 @@ async function ownTrigger({ folder, name, id }: IioDevice): Promise<string | und
 }
 
 /**
- * Chooses the smallest value of an `*_available` attribute that is not below the requested one, or else the largest. The attribute is a
- * list (`12.5 26 52`) or a range (`[smallest step largest]`). Returns the value in the attribute's notation.
+ * Chooses the smallest value of an `*_available` attribute that is not below the requested one, or else the largest. The attribute contains
+ * a list (`12.5 26 52`) or a range (`[smallest step largest]`). Returns the value in the attribute's notation.
  */
 export function chooseAbove(available: string, wanted: number): string | undefined {
   const range = /^\[\s*(\S+)\s+(\S+)\s+(\S+)\s*\]$/.exec(available.trim());
@@ -148,8 +148,8 @@ export function chooseAbove(available: string, wanted: number): string | undefin
 }
 
 /**
- * The requested channels, or all; always including the timestamp if there is one.
- * @throws AIOT_SENSOR_URL listing the available ones
+ * The requested channels, or all of them. The timestamp is always included if there is one.
+ * @throws AIOT_SENSOR_URL listing the available channels
  */
 export function chosenChannels<Channel extends IioChannel>(
   device: IioDevice,
@@ -167,7 +167,7 @@ export function chosenChannels<Channel extends IioChannel>(
   return all.filter(({ name }) => name === 'timestamp' || !wanted || wanted.includes(name));
 }
 
-/** The kernel's names for the values of a record. If a channel has several values, they are numbered. */
+/** The kernel's names for the values of a record. Several values of one channel are numbered. */
 export function recordNames(channels: readonly ScanChannel[]): string[] {
   return spread(channels, ({ name }) => name);
 }
@@ -194,25 +194,25 @@ function spread(
 }
 
 const shape = {
-  /** Samples per second: the device's next rate that is not lower. Default = the device's current rate; 10 if samples are read one by one. */
+  /** Samples per second. The device uses its next higher rate. Default = the device's current rate; 10 if samples are read one by one. */
   rate: positive.optional(),
-  /** ± g that acceleration must cover; default = as the device is set. */
+  /** Acceleration in ± g that the range must cover; default = the device's current range. */
   range: positive.optional(),
-  /** ± degrees per second that rotation must cover; default = as the device is set. */
+  /** Rotation in ± degrees per second that the range must cover; default = the device's current range. */
   gyro: positive.optional(),
-  /** The kernel's names without in_, such as accel_x,accel_y,accel_z; default = all. */
+  /** The kernel's names of the channels without in_, such as accel_x,accel_y,accel_z; default = all. */
   channels: z
     .string()
     .regex(/^[a-z0-9_-]+(,[a-z0-9_-]+)*$/, 'expected names such as accel_x,accel_y')
     .transform((text) => text.split(','))
     .optional(),
-  /** Samples per batch; default = a quarter of a second of them. */
+  /** Samples per batch; default = the number in a quarter of a second. */
   watermark: wholePositive.optional(),
-  /** Samples that the kernel buffers for a late reader; default = four seconds of them. */
+  /** Length of the kernel's buffer in samples; default = the number in four seconds. */
   length: wholePositive.optional(),
   /** Trigger, for devices that need one; default = the device's own. */
   trigger: z.string().min(1).optional(),
-  /** buffer = from the kernel's buffer; direct = one by one, slow. Default = from the buffer if there is one. */
+  /** buffer = read the kernel's buffer; direct = read values one by one, which is slow. Default = buffer, if there is one. */
   mode: z.enum(['buffer', 'direct']).optional(),
 };
 

@@ -12,18 +12,18 @@ export interface SystemRoots {
 }
 
 export interface IioDevice {
-  /** Such as `iio:device0`. */
+  /** ID, such as `iio:device0`. */
   id: string;
   /** The driver's name, such as `lsm6dsox_accel`; '' if it has none. */
   name: string;
   folder: string;
   /** Path of its character device. */
   node: string;
-  /** Whether its samples are available from a buffer, and not only one by one. */
+  /** Whether samples can be read from a buffer, rather than only one by one. */
   buffered: boolean;
 }
 
-/** Devices of Linux's Industrial I/O on this machine; none if the kernel has none. */
+/** The Industrial I/O devices of this machine; none if the kernel does not support them. */
 export async function listIio({ sysfs = '/sys', dev = '/dev' }: SystemRoots = {}): Promise<IioDevice[]> {
   const root = join(sysfs, 'bus', 'iio', 'devices');
   const ids = (await namesIn(root)).filter((name) => /^iio:device\d+$/.test(name));
@@ -38,7 +38,7 @@ export async function listIio({ sysfs = '/sys', dev = '/dev' }: SystemRoots = {}
 
 /**
  * Finds a device by name, such as `lsm6dsox_accel`, or id, such as `iio:device0`.
- * @throws AIOT_SENSOR_NOT_FOUND listing the available ones; AIOT_SENSOR_URL if several have the name
+ * @throws AIOT_SENSOR_NOT_FOUND listing the available devices; AIOT_SENSOR_URL if several have the name
  */
 export async function findIio(wanted: string, roots: SystemRoots = {}): Promise<IioDevice> {
   const devices = await listIio(roots);
@@ -61,7 +61,7 @@ export async function findIio(wanted: string, roots: SystemRoots = {}): Promise<
   });
 }
 
-/** Folders of a device's first buffer and of its scan elements: both in buffer0 since Linux 5.11, separate before. */
+/** Folders of a device's first buffer and of its scan elements. Since Linux 5.11, both are buffer0; before that, they are separate. */
 export async function scanFolders(folder: string): Promise<{ buffer: string; scan: string } | undefined> {
   const here = await namesIn(folder);
   if (here.includes('buffer0')) {
@@ -83,7 +83,7 @@ export async function readAttribute(path: string): Promise<string | undefined> {
 }
 
 /**
- * Writes an attribute unless it has that value already, so that a device set up by an administrator needs no further permissions.
+ * Writes an attribute unless it has the value already. A device that an administrator has set up then needs no further permissions.
  * @throws AIOT_SENSOR_DENIED, AIOT_SENSOR_BUSY, AIOT_SENSOR_LOST, AIOT_SENSOR_FAILED (the driver rejects the value)
  */
 export async function writeAttribute(path: string, value: string): Promise<void> {
@@ -95,7 +95,7 @@ export async function writeAttribute(path: string, value: string): Promise<void>
   }
 }
 
-/** Whether two values are equal as numbers: the kernel returns 104 as 104.000000. */
+/** Whether two values are equal as text or as numbers. The kernel returns 104 as 104.000000. */
 function sameValue(there: string | undefined, wanted: string): boolean {
   if (there === undefined || there === '') return false;
   return there === wanted || Number(there) === Number(wanted);
@@ -106,7 +106,7 @@ export async function namesIn(folder: string): Promise<string[]> {
   return (await readdir(folder).catch(() => [])).sort();
 }
 
-/** Converts a system error on an attribute or a device to one of ours. */
+/** Converts a system error for an attribute or a device to a coded error. */
 export function attributeError(path: string, cause: unknown, value?: string): AiotError {
   const code = systemCode(cause) ?? 'unknown error';
   const what = value === undefined ? `${path} is not readable` : `${path} does not accept ${value}`;

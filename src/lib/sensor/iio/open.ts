@@ -9,9 +9,8 @@ import { chosenChannels, type IioSettings, iioSettings, setRange } from './confi
 import { attributeError, findIio, type IioDevice, readAttribute } from './device.js';
 
 /**
- * Opens a sensor of Linux's Industrial I/O: `iio://NAME` or `iio://iio:deviceN`, with `?rate=104&range=4&gyro=2000` and others.
- * Reads from the kernel's buffer, or one by one if the device has none or with `?mode=direct`. Applies the mount matrix to its
- * axes.
+ * Opens a sensor of Linux's Industrial I/O: `iio://NAME` or `iio://iio:deviceN`, with settings such as `?rate=104&range=4&gyro=2000`. Reads
+ * from the kernel's buffer. If the device has none, or with `?mode=direct`, reads values one by one. Applies the mount matrix to the axes.
  * @throws AIOT_SENSOR_URL, AIOT_SENSOR_NOT_FOUND, AIOT_SENSOR_DENIED, AIOT_SENSOR_BUSY, AIOT_SENSOR_FAILED
  */
 export async function openIio(url: string, options: MachineOptions = {}): Promise<SampleSource> {
@@ -33,15 +32,15 @@ export async function openIio(url: string, options: MachineOptions = {}): Promis
   return open(device, settings, clock);
 }
 
-/** Samples per second unless set in the URL, and the maximum: each value is a separate file, and some drivers power up for each. */
+/** Default and maximum samples per second. Each value is a separate file, and some drivers power up the chip for each. */
 const [usualRateHz, mostRateHz] = [10, 100];
 
-/** Maximum number of consecutive failed samples. */
+/** Maximum number of consecutive samples that may fail. */
 const mostFailures = 10;
 
 /**
- * Reads a device value by value, paced by this machine: slow, and its samples are only as evenly spaced as this machine's timing.
- * For devices without a buffer.
+ * Reads a device value by value, at intervals timed by this machine. That is slow, and the intervals are only as regular as this machine's
+ * timing. For devices without a buffer.
  * @throws AIOT_SENSOR_URL, AIOT_SENSOR_DENIED, AIOT_SENSOR_BUSY (another program uses the buffer)
  */
 async function openDirect(device: IioDevice, settings: IioSettings, clock: Clock): Promise<SampleSource> {
@@ -109,14 +108,14 @@ async function* poll(
       yield stepMs > 0 ? { ...batch, clockStepMs: stepMs } : batch;
       [failures, lost] = [0, 0];
     } catch (error) {
-      // A sample is one record: if one of its values is missing, the sample is dropped.
+      // A sample is one record. If one of its values cannot be read, the whole sample is dropped.
       if (!(error instanceof AiotError) || !error.retryable || error.code === 'AIOT_SENSOR_LOST') throw error;
       if (++failures >= mostFailures) throw error;
       faults.retries++;
       lost++;
     }
     due += periodMs;
-    // After a long pause, continues from the current time.
+    // After a long pause, the schedule restarts at the current time.
     if (due < now() - 10 * periodMs) due = now() + periodMs;
     await clock.sleep(Math.max(0, due - now()), signal).catch(() => {});
   }

@@ -1,13 +1,13 @@
 import { noiseOf, SimulatedChip, type SimulationOptions } from '../simulated-chip.js';
 import { rateOf, reg } from './adxl345.js';
 
-/** Entries of the FIFO, including the output register. */
+/** Capacity of the FIFO in entries, including the output register. */
 const capacity = 32;
 
 /** RMS noise at 100 Hz, g (data sheet: less than 1 count; 290 µg/√Hz over half the rate). */
 const noiseG = 290e-6 * Math.sqrt(50);
 
-/** Shift of the outputs in the self-test at 3.3 V, g. */
+/** Shift of the outputs during the self-test at 3.3 V, g. */
 const pushes = [1, -1, 1.5];
 
 const [dataReady, watermarkFlag, overrunFlag] = [0x80, 0x02, 0x01];
@@ -59,7 +59,7 @@ export class Adxl345Simulator extends SimulatedChip {
     if ((this.registers[reg.POWER_CTL]! & 0x08) === 0) return;
     const periodMs = 1000 / (rateOf(this.registers[reg.BW_RATE]!) * this.options.odrError);
     const due = Math.floor((this.nowMs - this.#beganMs) / periodMs);
-    // Only the newest unread samples are computed; the overrun is still recorded.
+    // Only the newest samples are computed, because older ones would be overwritten. The overrun is still recorded.
     if (due - this.#ticks > 2 * capacity) {
       this.#ticks = due - 2 * capacity;
       this.#overrun = true;
@@ -87,7 +87,7 @@ export class Adxl345Simulator extends SimulatedChip {
     if (this.#entries.length < capacity) this.#entries.push(this.#newest);
     else {
       this.#overrun = true;
-      // FIFO mode stops; stream mode discards the oldest.
+      // In FIFO mode, collection stops when the FIFO is full. In stream mode, the oldest entry is discarded.
       if (this.mode === 1) return;
       this.#entries.shift();
       this.#entries.push(this.#newest);
@@ -98,7 +98,7 @@ export class Adxl345Simulator extends SimulatedChip {
     const data = register <= reg.DATAX0 + 5 && register + bytes.length > reg.DATAX0;
     super.burst(register, bytes);
     if (!data) return;
-    // The entry is removed, however many of its bytes were read.
+    // Reading removes the whole entry, even if not all of its bytes were read.
     this.#entries.shift();
     this.#fresh = this.#entries.length > 0;
     this.#overrun = false;

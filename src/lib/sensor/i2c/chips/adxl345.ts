@@ -44,7 +44,7 @@ const rates = ['6.25', '12.5', '25', '50', '100', '200', '400', '800'];
 
 const ranges = ['2', '4', '8', '16'];
 
-/** Entries of the FIFO. */
+/** Capacity of the FIFO in entries. */
 const depth = 32;
 
 const settings: readonly ChipSetting[] = [
@@ -57,7 +57,7 @@ const settings: readonly ChipSetting[] = [
   },
 ];
 
-/** Analog Devices' accelerometer, read through its FIFO. */
+/** Analog Devices' accelerometer, which is read through its FIFO. */
 export const adxl345: Chip = {
   name: 'adxl345',
   title: 'ADXL345, accelerometer',
@@ -100,9 +100,9 @@ function plan(url: SensorUrl): ChipPlan {
 const [fullResolution, measure, streamMode] = [0x08, 0x08, 0x80];
 const overrunFlag = 0x01;
 
-/** The chip's FIFO of 32 entries: each burst of six bytes removes exactly one whole entry. */
+/** Reads the chip's FIFO of 32 entries. Each burst of six bytes removes exactly one entry. */
 class Adxl345Session implements ChipSession {
-  /** A transaction was interrupted: an entry may have been removed from the FIFO without being received. */
+  /** Whether a transaction was interrupted, which may have removed an entry that was not received. */
   #uncertain = false;
 
   constructor(
@@ -111,7 +111,7 @@ class Adxl345Session implements ChipSession {
     private readonly settings: Adxl345Settings,
   ) {}
 
-  /** The chip has no reset: every relevant register is written instead. */
+  /** Writes every relevant register, because the chip has no reset. */
   async reset(): Promise<void> {
     const { chip } = this;
     await chip.write(reg.POWER_CTL, 0x00);
@@ -132,7 +132,7 @@ class Adxl345Session implements ChipSession {
     await chip.write(reg.POWER_CTL, 0x00);
     await chip.write(reg.BW_RATE, rateCode(rateHz));
     await chip.write(reg.DATA_FORMAT, fullResolution | rangeCodes[rangeG]!);
-    // Passes through bypass mode, which clears the FIFO.
+    // Bypass mode clears the FIFO.
     await chip.write(reg.FIFO_CTL, 0x00);
     await chip.write(reg.FIFO_CTL, streamMode | watermark);
     await chip.write(reg.POWER_CTL, measure);
@@ -147,7 +147,7 @@ class Adxl345Session implements ChipSession {
     const { clock, settings } = this;
     let broken = this.#uncertain;
     this.#uncertain = true;
-    // This flag is read first, because reading data clears it.
+    // The flag is read first, because reading data clears it.
     const overrun = ((await chip.readByte(reg.INT_SOURCE)) & overrunFlag) !== 0;
     if (overrun) broken = true;
     const before = clock.now();
@@ -174,8 +174,8 @@ class Adxl345Session implements ChipSession {
 }
 
 /**
- * Expected self-test shifts in counts, at 2.5 V (data sheet, table of the self-test). At the 3.3 V of a Pi, multiply by 1.77 in x and y,
- * and by 1.47 in z.
+ * Expected self-test shifts in counts, at 2.5 V (data sheet, table of the self-test). For the 3.3 V of a Pi, they are multiplied by 1.77 in
+ * x and y, and by 1.47 in z.
  */
 const limits = [
   { name: 'ax', least: 50 * 1.77, most: 540 * 1.77 },
@@ -183,16 +183,16 @@ const limits = [
   { name: 'az', least: 75 * 1.47, most: 875 * 1.47 },
 ] as const;
 
-/** Number of samples averaged in the self-test: a tenth of a second at 100 Hz. */
+/** Number of samples averaged in the self-test, a tenth of a second at 100 Hz. */
 const averaged = 10;
 
-/** Number of samples until the new output has settled. */
+/** Number of samples to skip until the output has settled. */
 const settling = 4;
 
 const patienceMs = 100;
 const dataReady = 0x80;
 
-/** Deflects the proof mass with the chip's own actuator and checks how far the outputs move. The chip has to lie still. */
+/** Deflects the proof mass with the chip's own actuator and checks how far the outputs move. The chip must lie still. */
 async function selfTest(chip: RegisterAccess, clock: Clock): Promise<SelfTest> {
   await chip.write(reg.POWER_CTL, 0x00);
   await chip.write(reg.FIFO_CTL, 0x00);
@@ -233,30 +233,30 @@ async function sample(chip: RegisterAccess, clock: Clock): Promise<Uint8Array> {
   throw new AiotError('AIOT_SENSOR_FAILED', 'the ADXL345 sends no samples in its self-test');
 }
 
-/** Codes of BW_RATE, from 6.25 Hz up: 15 is 3200 Hz, halved with each step down. */
+/** BW_RATE code for a rate. Code 15 is 3200 Hz, and each lower code halves the rate. */
 export function rateCode(rateHz: number): number {
   return 15 - Math.round(Math.log2(3200 / rateHz));
 }
 
-/** Nominal Hz of a BW_RATE code. */
+/** Nominal rate of a BW_RATE code, Hz. */
 export function rateOf(code: number): number {
   return 3200 / 2 ** (15 - (code & 0x0f));
 }
 
-/** Codes of the range in DATA_FORMAT, by ±g. */
+/** Range codes in DATA_FORMAT, by ±g. */
 export const rangeCodes: Readonly<Record<number, number>> = { 2: 0, 4: 1, 8: 2, 16: 3 };
 
-/** g per count with FULL_RES, in every range: 256 counts per g. */
+/** g per count. With FULL_RES, there are 256 counts per g in every range. */
 export const gramsPerCount = 1 / 256;
 
-/** Converts two bytes, low first, to counts. */
+/** Converts two bytes, low byte first, to counts. */
 export function counts(low: number, high: number): number {
   return ((high << 24) >> 16) | low;
 }
 
 /**
  * Converts the six bytes of one entry to ax, ay, az in g.
- * @param rangeG whose limits are checked
+ * @param rangeG range whose limits are checked, g
  * @returns number of values at a limit of their range
  */
 export function decodeEntry(bytes: Uint8Array, rangeG: number, into: Float64Array, at: number): number {

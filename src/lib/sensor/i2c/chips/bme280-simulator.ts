@@ -9,25 +9,25 @@ import {
   reg,
 } from './bme280.js';
 
-/** Temperature and pressure: the example of Bosch's data sheet of the BMP280. */
+/** Temperature and pressure calibration from the example in Bosch's data sheet of the BMP280. */
 const calibration: Calibration = {
   ...{ t1: 27504, t2: 26435, t3: -1000 },
   p: [36477, -10685, 3024, 2855, 140, -7, 15500, -14600, 6000],
   ...{ h1: 75, h2: 355, h3: 0, h4: 340, h5: 0, h6: 30 },
 };
 
-/** Noise at oversampling 1: °C, Pa, %. */
+/** Noise with an oversampling of 1: °C, Pa, %. */
 const noises = { temperature: 0.005, pressure: 3.3, humidity: 0.02 };
 
 const updateMs = 2;
 const writable = new Set<number>([reg.CTRL_HUM, reg.CTRL_MEAS, reg.CONFIG]);
 
-/** A register-level BME280: it finds the raw values that its calibration converts to the simulated climate. */
+/** A register-level BME280. It finds raw values that its calibration converts to the simulated climate. */
 export class Bme280Simulator extends SimulatedChip {
   #identity = 0x60;
   #updatedMs = 0;
   #measuredMs = Number.NaN;
-  /** osrs_h as last applied by CTRL_MEAS. */
+  /** The value of osrs_h that the last write to CTRL_MEAS applied. */
   #humidity = 0;
   readonly #noise: () => number;
 
@@ -60,7 +60,7 @@ export class Bme280Simulator extends SimulatedChip {
     if (measured) {
       this.convert(this.look(this.#measuredMs));
       this.#measuredMs = Number.NaN;
-      // Returns to sleep automatically.
+      // The chip returns to sleep mode automatically.
       this.registers[reg.CTRL_MEAS]! &= ~0b11;
     }
     const busy = Number.isNaN(this.#measuredMs) ? 0 : 0x08;
@@ -75,12 +75,12 @@ export class Bme280Simulator extends SimulatedChip {
     this.#humidity = this.registers[reg.CTRL_HUM]! & 0b111;
     const mode = value & 0b11;
     if (mode === 0b01 || mode === 0b10) {
-      // Typical duration: 8 of the maximum 9.3 ms.
+      // The typical duration is 8 ms where the maximum is 9.3 ms.
       this.#measuredMs = this.nowMs + (measureMs(2 ** Math.max(0, (value >> 5) - 1)) * 8) / 9.3;
     }
   }
 
-  /** Several writes in one transaction are pairs of a register and its value. */
+  /** A write of several bytes consists of the first value, then pairs of a register and its value. */
   override write(register: number, bytes: Uint8Array, nowMs: number): void {
     super.write(register, bytes.subarray(0, 1), nowMs);
     for (let at = 1; at + 1 < bytes.length; at += 2) {
@@ -107,7 +107,7 @@ export class Bme280Simulator extends SimulatedChip {
   }
 }
 
-/** The raw values nearest to a climate: temperature first, because the others depend on it. */
+/** The raw values nearest to a climate. Temperature is found first, because the others depend on it. */
 function rawOf(want: Climate): RawReading {
   const raw = { temperature: 0, pressure: 0, humidity: 0 };
   const find = (name: keyof RawReading, bits: number, rising: boolean) => {

@@ -13,7 +13,7 @@ import {
   type RegisterTable,
 } from '../chip.js';
 
-/** The registers of the BME280 (Bosch, BME280_SensorAPI). A burst read increments the address, a write does not. */
+/** The registers of the BME280 (Bosch, BME280_SensorAPI). The address is incremented in burst reads, but not in writes. */
 export const registers = {
   CALIBRATION_1: { address: 0x88 },
   ID: { address: 0xd0 },
@@ -59,13 +59,13 @@ export const bme280: Chip = {
 };
 
 interface Bme280Settings {
-  /** Code of osrs_t, osrs_p and osrs_h. */
+  /** Code for osrs_t, osrs_p and osrs_h. */
   oversamplingCode: number;
-  /** Maximum duration of a measurement. */
+  /** Maximum duration of a measurement, ms. */
   measureMs: number;
 }
 
-/** Maximum measurement time with this oversampling for all three (Bosch, bme280_cal_meas_delay). */
+/** Maximum duration of a measurement with this oversampling for all three quantities, ms (Bosch, bme280_cal_meas_delay). */
 export function measureMs(oversampling: number): number {
   return 1.25 + 2.3 * oversampling + 2 * (2.3 * oversampling + 0.575);
 }
@@ -95,7 +95,7 @@ function plan(url: SensorUrl): ChipPlan {
     everyMs,
     depth: 1,
     timing: 'host',
-    // A write to start, a status check, and the reading.
+    // A write that starts the measurement, a status check, and the data.
     bitsPerSecond: read.rate * (9 * 3 + 2 + bitsOfRead(1) + bitsOfRead(8)),
     session: (chip, clock) => new Bme280Session(chip, clock, chosen),
   };
@@ -105,10 +105,10 @@ const resetCommand = 0xb6;
 const forced = 0b01;
 const [measuring, updating] = [0x08, 0x01];
 
-/** Number of polls, 2 ms apart, of a flag that should have cleared. */
+/** Maximum number of polls, 2 ms apart, of a flag that should be cleared. */
 const mostLooks = 10;
 
-/** The chip measures on demand and sleeps in between, which keeps it from heating itself. */
+/** Measures on demand. The chip sleeps in between, which keeps it from heating itself. */
 class Bme280Session implements ChipSession {
   #calibration: Calibration | undefined;
 
@@ -129,13 +129,13 @@ class Bme280Session implements ChipSession {
     const first = await chip.read(reg.CALIBRATION_1, calibrationBytes[0]);
     const second = await chip.read(reg.CALIBRATION_2, calibrationBytes[1]);
     const calibration = parseCalibration(first, second);
-    // An empty or silent bus reads as zeros or ones.
+    // If the chip does not respond, the bytes are all zeros or all ones.
     if (calibration.t1 === 0 || calibration.t1 === 0xffff || calibration.p[0] === 0) {
       throw failed('contains no calibration data');
     }
     this.#calibration = calibration;
     await chip.write(reg.CONFIG, 0x00);
-    // Takes effect with the next write to CTRL_MEAS.
+    // The value takes effect with the next write to CTRL_MEAS.
     await chip.write(reg.CTRL_HUM, this.settings.oversamplingCode);
   }
 
@@ -154,7 +154,7 @@ class Bme280Session implements ChipSession {
     }
     const { temperature, pressure, humidity } = compensate(raw, this.#calibration);
     values.set([temperature, pressure, humidity]);
-    // Limited to the range in which the formulas are valid.
+    // A value at a limit of the range in which the formulas are valid counts as saturated.
     const ends = [temperature <= -40, temperature >= 85, pressure <= 30_000, pressure >= 110_000];
     const saturated = ends.filter((end) => end).length;
     return { values, count: 1, askedMs, broken: false, overrun: false, saturated };
@@ -177,12 +177,12 @@ function failed(what: string): AiotError {
   return new AiotError('AIOT_SENSOR_FAILED', `the BME280 ${what}`, { retryable: true });
 }
 
-/** Bosch's calibration of this individual chip, by the names of its driver: `dig_T1` is t1. */
+/** Bosch's calibration of the individual chip. The names are those of its driver: t1 is `dig_T1`. */
 export interface Calibration {
   t1: number;
   t2: number;
   t3: number;
-  /** dig_P1 to dig_P9. */
+  /** The values dig_P1 to dig_P9. */
   p: readonly [number, number, number, number, number, number, number, number, number];
   h1: number;
   h2: number;
@@ -192,10 +192,10 @@ export interface Calibration {
   h6: number;
 }
 
-/** Bytes of the two blocks, starting at 0x88 and 0xE1. */
+/** Lengths of the two blocks, which start at 0x88 and 0xE1. */
 const calibrationBytes = [26, 7] as const;
 
-/** @param first 26 bytes from 0x88 @param second 7 bytes from 0xE1; H4 and H5 share one of them */
+/** @param first 26 bytes from 0x88 @param second 7 bytes from 0xE1; one of them contains parts of H4 and H5 */
 export function parseCalibration(first: Uint8Array, second: Uint8Array): Calibration {
   const one = new DataView(first.buffer, first.byteOffset, first.byteLength);
   const two = new DataView(second.buffer, second.byteOffset, second.byteLength);
@@ -256,10 +256,10 @@ export interface Climate {
   humidity: number;
 }
 
-/** Raw value of a converter that was skipped (oversampling 0) or has not run yet: of 20 bits, and of 16. */
+/** Raw values of a converter that was skipped (oversampling 0) or has not run yet, with 20 and with 16 bits. */
 const [skipped20, skipped16] = [0x80000, 0x8000];
 
-/** Reads 8 bytes from 0xF7; undefined for anything that was not measured. */
+/** Parses 8 bytes from 0xF7; undefined if nothing was measured. */
 export function parseRaw(bytes: Uint8Array): RawReading | undefined {
   const twenty = (at: number) => (bytes[at]! << 12) | (bytes[at + 1]! << 4) | (bytes[at + 2]! >> 4);
   const raw = { pressure: twenty(0), temperature: twenty(3), humidity: (bytes[6]! << 8) | bytes[7]! };
@@ -267,11 +267,13 @@ export function parseRaw(bytes: Uint8Array): RawReading | undefined {
   return skipped ? undefined : raw;
 }
 
-/** Compensation in floating point (Bosch, BME280_SensorAPI, the double-precision functions). Pressure is NaN if the calibration cannot be right. */
+/**
+ * Compensation in floating point (Bosch, BME280_SensorAPI, the double-precision functions). Pressure is NaN if the calibration is invalid.
+ */
 export function compensate(raw: RawReading, c: Calibration): Climate {
   const { temperature: t, pressure: p, humidity: h } = raw;
   const exact = (t / 16384 - c.t1 / 1024) * c.t2 + (t / 131072 - c.t1 / 8192) ** 2 * c.t3;
-  // For pressure and humidity, Bosch continues with the integer value.
+  // For pressure and humidity, Bosch uses the integer part only.
   const fine = Math.trunc(exact);
   const x = fine - 76800;
   const y = h - (64 * c.h4 + (c.h5 * x) / 16384);
@@ -300,8 +302,8 @@ function clamp(value: number, least: number, most: number): number {
 }
 
 /**
- * Compensation in integers, as microcontrollers compute it (Bosch, BME280_SensorAPI, the 64-bit functions; divisions towards zero): a
- * cross-check of the floating-point version.
+ * Compensation in integers, as on microcontrollers (Bosch, BME280_SensorAPI, the 64-bit functions; divisions round towards zero). It
+ * verifies the floating-point version.
  */
 export function compensateWhole(raw: RawReading, c: Calibration): Climate {
   const n = (value: number) => BigInt(value);

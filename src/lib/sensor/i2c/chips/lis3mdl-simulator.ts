@@ -8,10 +8,10 @@ for (let r: number = reg.OUT_X_L; r <= reg.TEMP_OUT_L + 1; r++) readOnly.add(r);
 const last = reg.OUT_X_L + 5;
 const resetMs = 0.05;
 
-/** Noise in the quietest mode, gauss RMS. */
+/** Noise in the mode with the lowest noise, gauss RMS. */
 const noiseGauss = 3.5e-3;
 
-/** Field that its coil adds in a self-test, gauss. */
+/** Field that the chip's coil adds in a self-test, gauss. */
 const coil = [2, 2, 0.5] as const;
 
 /** A register-level LIS3MDL. */
@@ -53,7 +53,7 @@ export class Lis3mdlSimulator extends SimulatedChip {
     }
     if (this.#tickMs === 0) return;
     const due = Math.floor((this.nowMs - this.#beganMs) / this.#tickMs);
-    // Only the last two samples matter: they provide the values, and show that earlier ones were overwritten.
+    // Only the last two samples are computed: they determine the values, and show that earlier ones were overwritten.
     this.#ticks = Math.max(this.#ticks, due - 2);
     while (this.#ticks < due && this.#tickMs > 0) this.sample(this.#beganMs + ++this.#ticks * this.#tickMs);
   }
@@ -68,7 +68,7 @@ export class Lis3mdlSimulator extends SimulatedChip {
       registers[reg.OUT_X_L + 2 * axis] = value & 0xff;
       registers[reg.OUT_X_L + 2 * axis + 1] = (value >> 8) & 0xff;
     });
-    // Unread data is overwritten.
+    // New data overwrites unread data.
     const status = registers[reg.STATUS_REG]!;
     registers[reg.STATUS_REG] = ((status & 0x0f) << 4) | (status & 0xf0) | 0x0f;
     if ((registers[reg.CTRL_REG1]! & 0x80) !== 0) {
@@ -86,7 +86,7 @@ export class Lis3mdlSimulator extends SimulatedChip {
     return register & ~increment;
   }
 
-  /** A burst over the outputs wraps around within them. */
+  /** In a burst over the outputs, the address returns from the last output register to the first. */
   protected override next(register: number): number {
     if (!this.#increments) return register;
     return register === last ? reg.OUT_X_L : register + 1;

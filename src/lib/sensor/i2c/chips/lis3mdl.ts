@@ -13,7 +13,7 @@ import {
   type SelfTest,
 } from '../chip.js';
 
-/** Registers of the LIS3MDL. To read several bytes, bit 7 of the first register's address must be set. */
+/** Registers of the LIS3MDL. For reads of several bytes, bit 7 of the first register's address must be set. */
 export const registers = {
   WHO_AM_I: { address: 0x0f },
   CTRL_REG1: { address: 0x20, bits: { TEMP_EN: 7, OM: [6, 5], DO: [4, 2], FAST_ODR: 1, ST: 0 } },
@@ -34,10 +34,13 @@ export const reg = Object.fromEntries(
   Object.entries(registers).map(([name, { address }]) => [name, address]),
 ) as { readonly [Name in keyof typeof registers]: number };
 
-/** Auto-increment bit of a register's address: the next byte comes from the next register. */
+/** Auto-increment bit of a register address: each further byte comes from the next register. */
 export const increment = 0x80;
 
-/** Rates, Hz: `slowHz` by the code of DO, `fastHz` by the code of OM with FAST_ODR, where quieter modes are slower. */
+/**
+ * Rates, Hz. `slowHz` are ordered by the code of DO. `fastHz` are ordered by the code of OM with FAST_ODR; the modes with less noise are
+ * slower.
+ */
 export const slowHz = [0.625, 1.25, 2.5, 5, 10, 20, 40, 80] as const;
 
 export const fastHz = [1000, 560, 300, 155] as const;
@@ -48,7 +51,10 @@ export const rangesGauss = [4, 8, 12, 16] as const;
 
 const ranges = rangesGauss.map(String);
 
-/** Polling interval as a share of a period, so short that no sample is overwritten whatever the offset between the two clocks. */
+/**
+ * Polling interval as a share of the sample period. It is so short that no sample is overwritten, whatever the offset between the two
+ * clocks.
+ */
 const lookShare = 0.45;
 
 const settings: readonly ChipSetting[] = [
@@ -56,7 +62,7 @@ const settings: readonly ChipSetting[] = [
   { name: 'range', about: '± gauss', default: '4', choices: ranges },
 ];
 
-/** ST's three-axis magnetometer. It has no buffer, so it is polled faster than it samples. */
+/** ST's three-axis magnetometer. It has no buffer, so it is polled more often than it samples. */
 export const lis3mdl: Chip = {
   name: 'lis3mdl',
   title: 'LIS3MDL, magnetometer',
@@ -87,7 +93,7 @@ function plan(url: SensorUrl): ChipPlan {
   };
 }
 
-/** Reads one set of the three axes at a time, because the chip does not buffer more. */
+/** Reads one sample of the three axes at a time, because the chip has no buffer. */
 class Lis3mdlSession implements ChipSession {
   readonly #perCount: number;
   readonly #most: number;
@@ -137,7 +143,7 @@ class Lis3mdlSession implements ChipSession {
   }
 }
 
-/** Field that the chip's own coil adds, gauss at ±12 (ST's example for the LIS3MDL). */
+/** Limits for the field that the chip's own coil adds, gauss at ±12 gauss (ST's example for the LIS3MDL). */
 const limits = [
   { name: 'mx', least: 1, most: 3 },
   { name: 'my', least: 1, most: 3 },
@@ -171,7 +177,7 @@ async function selfTest(chip: RegisterAccess, clock: Clock): Promise<SelfTest> {
   return { passed: axes.every(({ change, least, most }) => change >= least && change <= most), axes };
 }
 
-/** The mean of five samples after discarding one. */
+/** The mean of five samples. The first sample is discarded. */
 async function average(chip: RegisterAccess, clock: Clock): Promise<number[]> {
   const sums = [0, 0, 0];
   for (let n = 0; n <= averaged; n++) {
@@ -193,7 +199,7 @@ async function sample(chip: RegisterAccess, clock: Clock): Promise<readonly numb
 /** Counts per gauss for each of `rangesGauss`. */
 const countsPerGauss = [6842, 3421, 2281, 1711] as const;
 
-/** Code of the quietest mode, for x and y (OM) and for z (OMZ). */
+/** Code of the mode with the lowest noise, for x and y (OM) and for z (OMZ). */
 const ultraHigh = 0b11;
 
 /** Gauss per count. @param range one of `rangesGauss`, gauss */
@@ -201,24 +207,24 @@ export function gaussPerCount(range: number): number {
   return 1 / countsPerGauss[rangesGauss.findIndex((each) => each === range)]!;
 }
 
-/** CTRL_REG1 and CTRL_REG4: 80 Hz is 0x7C and 0x0C, 300 Hz 0x42 and 0x08. @param rateHz one of `slowHz` and `fastHz` */
+/** Values of CTRL_REG1 and CTRL_REG4: for 80 Hz 0x7C and 0x0C, for 300 Hz 0x42 and 0x08. @param rateHz one of `slowHz` and `fastHz` */
 export function rateBytes(rateHz: number): { ctrl1: number; ctrl4: number } {
   const slow = slowHz.findIndex((each) => each === rateHz);
   const mode = slow >= 0 ? ultraHigh : fastHz.findIndex((each) => each === rateHz);
   return { ctrl1: (mode << 5) | (slow >= 0 ? slow << 2 : 0b10), ctrl4: mode << 2 };
 }
 
-/** Value of CTRL_REG2. */
+/** Value of CTRL_REG2 for a range. */
 function rangeByte(range: number): number {
   return rangesGauss.findIndex((each) => each === range) << 5;
 }
 
-/** Parses STATUS_REG: whether an unread set is available, and whether an earlier one was overwritten. */
+/** Parses STATUS_REG: whether a sample is available, and whether an earlier one was overwritten. */
 function statusOf(byte: number): { ready: boolean; overrun: boolean } {
   return { ready: (byte & 0x08) !== 0, overrun: (byte & 0x80) !== 0 };
 }
 
-/** Converts the bytes from OUT_X_L on to gauss. */
+/** Converts six bytes, starting at OUT_X_L, to gauss. */
 export function decode(bytes: Uint8Array, from: number, perCount: number): [number, number, number] {
   const axis = (at: number) => (((bytes[at + 1]! << 24) >> 16) | bytes[at]!) * perCount;
   return [axis(from), axis(from + 2), axis(from + 4)];

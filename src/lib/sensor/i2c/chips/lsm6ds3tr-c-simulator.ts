@@ -10,37 +10,37 @@ const readOnly = new Set<number>([reg.WHO_AM_I, reg.STATUS_REG]);
 
 for (let r: number = reg.OUT_TEMP_L; r < 0x42; r++) readOnly.add(r);
 
-/** Registers that must not change while there are words in the FIFO. */
+/** Registers that must not change while the FIFO contains words. */
 const decoding = new Set<number>([reg.CTRL1_XL, reg.CTRL2_G, reg.FIFO_CTRL3, reg.FIFO_CTRL4]);
 
-/** Ticks that are simulated one by one; if there are more, those whose results would be overwritten are skipped. */
+/** Maximum number of ticks that are simulated one by one. Earlier ticks, whose results would be overwritten, are skipped. */
 const mostTicks = 4096;
 
-/** The FIFO's storage pattern; data is stored on every `every`-th sensor tick. */
+/** The FIFO's storage pattern. Data is stored at every `every`-th sensor tick. */
 interface Stored extends Pattern {
   every: number;
-  /** Storing stops when the FIFO is full. */
+  /** Whether storing stops when the FIFO is full. */
   stops: boolean;
 }
 
 /** A register-level LSM6DS3TR-C. */
 export class Lsm6ds3trcSimulator extends SimulatedChip {
   readonly fifo = new FifoRing();
-  /** A rate, decimation or trigger was changed while there was data in the FIFO: its contents cannot be decoded. */
+  /** Whether a rate, decimation or trigger was changed while the FIFO contained data, which can then not be decoded. */
   violated = false;
   readonly #outputs: Outputs;
   #pattern: Stored | null = null;
   #bootedMs = 0;
   #resetMs = 0;
   #identity = 0x6a;
-  /** When the sensors' ticks began, their number so far, and their interval (ms; 0 = off). */
+  /** Start time of the sensors' ticks, number of ticks so far, and their interval (ms; 0 = off). */
   #beganMs = 0;
   #ticks = 0;
   #tickMs = 0;
-  /** Ticks of the accelerometer and gyroscope from one sample to the next; 0 = off. */
+  /** Number of ticks between two samples of the accelerometer and of the gyroscope; 0 = off. */
   #every: readonly [xl: number, gyro: number] = [0, 0];
   #timerMs: number | null = null;
-  /** High bytes held while BDU is set, by the low byte's register. */
+  /** High bytes that are latched while BDU is set, by the low byte's register. */
   readonly #held = new Map<number, number>();
 
   constructor(options: SimulationOptions) {
@@ -89,7 +89,7 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
     while (this.#ticks < due) this.tick(++this.#ticks, this.#pattern);
   }
 
-  /** The sets stored at a tick according to FIFO_CTRL3 to 5; null = nothing is stored. */
+  /** The storage pattern for FIFO_CTRL3 to 5; null = nothing is stored. */
   private pattern(): Stored | null {
     const mode = this.registers[reg.FIFO_CTRL5]! & 0b111;
     const trigger = (this.registers[reg.FIFO_CTRL5]! >> 3) & 0xf;
@@ -99,10 +99,10 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
     return { ...pattern, every: 2 ** Math.max(0, fastest - trigger), stops: mode === 0b001 };
   }
 
-  /** Whole patterns that would be overwritten before being read are counted, not computed. */
+  /** Skips whole patterns that would be overwritten before they are read. They are counted, but not computed. */
   private leaveOut(ticks: number, pattern: Stored | null): void {
     const period = pattern ? pattern.ticks.length * pattern.every : 1;
-    // Skips whole periods of the slower sensor as well, so that it keeps its phase.
+    // The skipped ticks include whole periods of the slower sensor, so that it keeps its phase.
     const step = period * Math.max(1, ...this.#every);
     const periods = Math.floor(ticks / step) * Math.max(1, ...this.#every);
     this.#ticks += periods * period;
@@ -126,7 +126,7 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
     }
   }
 
-  /** Data set 4: the time, or the temperature; data set 3 has no external sensor here. */
+  /** Data set 4 is the time or the temperature. Data set 3 would be an external sensor, which is not simulated. */
   private putFourth(set: number, atMs: number): void {
     const flags = this.registers[reg.FIFO_CTRL2]!;
     const time = this.timestamp(atMs);
@@ -161,7 +161,7 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
     return this.registers[register]!;
   }
 
-  /** Low bytes latch their high byte (BDU); reading high bytes clears the sensor's flag. */
+  /** Reading a low byte latches its high byte (BDU). Reading a high byte clears the sensor's flag. */
   private loadOutput(register: number): number {
     const bdu = (this.registers[reg.CTRL3_C]! & 0x40) !== 0;
     if (register % 2 === 0) {
@@ -176,7 +176,7 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
     return held ?? this.registers[register]!;
   }
 
-  /** Follows IF_INC; after the FIFO's last output register, the address wraps around to the first. */
+  /** The next address according to IF_INC. After the FIFO's last output register, it is the first again. */
   protected override next(register: number): number {
     if (register === reg.FIFO_DATA_OUT_L + 1) return reg.FIFO_DATA_OUT_L;
     return (this.registers[reg.CTRL3_C]! & 0x04) === 0 ? register : (register + 1) & 0xff;
@@ -212,7 +212,7 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
     const stops = (this.registers[reg.FIFO_CTRL4]! & 0x80) !== 0;
     const threshold = this.registers[reg.FIFO_CTRL1]! | ((this.registers[reg.FIFO_CTRL2]! & 0b111) << 8);
     this.fifo.limit = stops && threshold > 0 ? threshold : 2047;
-    // The pattern starts with the next tick.
+    // The pattern restarts with the next tick.
     if (before === 0 && this.#tickMs > 0) this.restart();
   }
 
@@ -235,7 +235,7 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
   }
 }
 
-/** FIFO capacity in words; DIFF_FIFO and FIFO_PATTERN count in them. */
+/** Capacity of the FIFO in words, which are also the unit of DIFF_FIFO and FIFO_PATTERN. */
 const capacity = 2048;
 
 /** Maximum number of unread words. */
@@ -244,7 +244,7 @@ const mostUnread = 2047;
 /** The ring of 2048 words behind FIFO_DATA_OUT, its overrun and its pattern (AN5130, FIFO). */
 class FifoRing {
   readonly #words = new Int16Array(capacity);
-  /** Words written and read since the FIFO was cleared. */
+  /** Number of words written and read since the FIFO was cleared. */
   #written = 0;
   #read = 0;
   #overrun = false;
@@ -252,7 +252,7 @@ class FifoRing {
   #last = 0;
   /** Number of words in one repetition of the pattern. */
   patternWords = 3;
-  /** Number of words at which the FIFO counts as full. STOP_ON_FTH lowers it to the threshold. */
+  /** Number of words at which the FIFO counts as full. With STOP_ON_FTH, it is the threshold. */
   limit = mostUnread;
 
   get level(): number {
@@ -267,7 +267,7 @@ class FifoRing {
     return this.#read % this.patternWords;
   }
 
-  /** Whether there is no room for one more set. */
+  /** Whether there is no room for another set. */
   get full(): boolean {
     return this.level + 3 > this.limit;
   }
@@ -279,7 +279,7 @@ class FifoRing {
     this.#half = false;
   }
 
-  /** Makes room for the next set of three words by discarding the oldest set if necessary. */
+  /** Makes room for the next set of three words. If necessary, discards the oldest set. */
   begin(): void {
     if (this.level + 3 > this.limit) {
       this.#read += 3;
@@ -292,7 +292,7 @@ class FifoRing {
     this.#written++;
   }
 
-  /** Advances as if this many sets had been written: for data that would be overwritten before being read. */
+  /** Advances as if this many sets had been written. Used for data that would be overwritten before it is read. */
   skip(sets: number): void {
     this.#written += 3 * sets;
     const over = this.level - this.limit;
@@ -301,7 +301,7 @@ class FifoRing {
     this.#overrun = true;
   }
 
-  /** FIFO_DATA_OUT_L, then _H, which removes the word. When empty, the last word is repeated. */
+  /** Reads FIFO_DATA_OUT_L, or _H, which removes the word. If the FIFO is empty, the last word is repeated. */
   byte(high: boolean): number {
     if (!high) {
       this.#half = true;
@@ -317,7 +317,7 @@ class FifoRing {
     return byte;
   }
 
-  /** Reads a burst from FIFO_DATA_OUT_L: after FIFO_DATA_OUT_H, the address returns to it. */
+  /** Reads a burst from FIFO_DATA_OUT_L. After FIFO_DATA_OUT_H, the address returns to FIFO_DATA_OUT_L. */
   bytes(into: Uint8Array): void {
     for (let i = 0; i + 1 < into.length; i += 2) {
       into[i] = this.byte(false);
@@ -326,7 +326,7 @@ class FifoRing {
     if (into.length % 2 === 1) into[into.length - 1] = this.byte(false);
   }
 
-  /** Value of a register from FIFO_STATUS1 to 4. @param threshold words */
+  /** Value of one of the registers FIFO_STATUS1 to 4. @param threshold in words */
   status(index: number, threshold: number): number {
     const unread = this.#overrun ? 0 : Math.min(this.level, mostUnread);
     switch (index) {
@@ -348,25 +348,25 @@ class FifoRing {
   }
 }
 
-/** Decimation factors by code: data is stored at every n-th tick; 0 = never. */
+/** Decimation factors by code: data is stored at every n-th tick, and never for 0. */
 const divisors = [0, 1, 2, 3, 4, 8, 16, 32];
 
-/** The decimations of the four data sets as encoded in FIFO_CTRL3 and 4: gyroscope, accelerometer, external, time or temperature. */
+/** The decimations of the four data sets in FIFO_CTRL3 and 4: gyroscope, accelerometer, external sensor, and time or temperature. */
 function decimations(registers: Uint8Array): readonly number[] {
   const three = registers[reg.FIFO_CTRL3]!;
   const four = registers[reg.FIFO_CTRL4]!;
   return [(three >> 3) & 7, three & 7, four & 7, (four >> 3) & 7].map((code) => divisors[code]!);
 }
 
-/** The sets stored at each tick of one repetition, and its number of words. */
+/** The sets stored at each tick of one repetition, and the number of words per repetition. */
 interface Pattern {
   ticks: readonly (readonly number[])[];
   words: number;
 }
 
 /**
- * Returns the sets stored at each tick of one repetition, and the number of words per repetition (AN5130). The first tick stores all
- * sets, in order; later ticks store those that are due.
+ * Determines the sets stored at each tick of one repetition, and the number of words per repetition (AN5130). At the first tick, all sets
+ * are stored, in order; at later ticks, those that are due.
  */
 export function patternOf(every: readonly number[]): {
   ticks: readonly (readonly number[])[];
@@ -389,7 +389,7 @@ function leastCommonMultiple(a: number, b: number): number {
 /** Number of unsettled accelerometer samples after a start, by ODR_XL (AN5130; LPF2 off). */
 const accelerometerStart = [0, 0, 0, 1, 1, 1, 1, 1, 2, 3, 13];
 
-/** ±g by FS_XL, ±dps by FS_G. */
+/** Range in ±g by FS_XL, and in ±dps by FS_G. */
 const ranges = [2, 16, 4, 8];
 
 const gyroscopeRanges = [250, 500, 1000, 2000];
@@ -400,7 +400,7 @@ const accelerometerNoise = 90e-6 * Math.sqrt(52);
 const gyroscopeNoise = 5e-3 * Math.sqrt(52);
 const marks = [0x7fff, 0x7ffe, 0x7ffd];
 
-/** Sensor outputs: counts, in the output registers and for the FIFO. */
+/** Sensor outputs in counts, for the output registers and the FIFO. */
 export class Outputs {
   readonly accelerometer = new Int16Array(3);
   readonly gyroscope = new Int16Array(3);
@@ -470,7 +470,7 @@ export class Outputs {
     if (this.#gyroscopeStart > 0) this.mark(gyroscope, this.#gyroscopeStart--);
   }
 
-  /** With DRDY_MASK, an unsettled filter is marked as such; without, it outputs its current value, which is too small. */
+  /** With DRDY_MASK, samples of an unsettled filter are marked. Otherwise the filter outputs its current value, which is too small. */
   private mark(values: Int16Array, remaining: number): void {
     const masked = (this.registers[reg.CTRL4_C]! & 0x08) !== 0;
     for (let axis = 0; axis < 3; axis++)

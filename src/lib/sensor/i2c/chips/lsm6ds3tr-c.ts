@@ -74,10 +74,10 @@ const rates = ratesHz.slice(1).map(String);
 const ranges = ['2', '4', '8', '16'];
 const gyroscopes = ['off', '125', '250', '500', '1000', '2000'];
 
-/** Words that the FIFO holds before it overwrites the oldest. */
+/** Number of words in the FIFO above which it overwrites the oldest. */
 const fifoWords = 2046;
 
-/** Polling interval, unless set in the URL. */
+/** Default polling interval, s. */
 const defaultEverySeconds = 0.25;
 
 const settings: readonly ChipSetting[] = [
@@ -91,7 +91,7 @@ const settings: readonly ChipSetting[] = [
   },
 ];
 
-/** ST's six-axis sensor, read through its FIFO. */
+/** ST's six-axis sensor, which is read through its FIFO. */
 export const lsm6ds3trc: Chip = {
   name: 'lsm6ds3tr-c',
   title: 'LSM6DS3TR-C, accelerometer and gyroscope',
@@ -100,18 +100,18 @@ export const lsm6ds3trc: Chip = {
   identity: {
     register: registers.WHO_AM_I.address,
     value: 0x6a,
-    // An LSM6DSL identifies itself the same way and is compatible.
+    // The LSM6DSL has the same identity and is compatible.
     relatives: { 105: 'LSM6DS3', 108: 'LSM6DSOX' },
   },
   settings,
   plan,
 };
 
-/** The settings as they are written to the chip. */
+/** The settings in the form in which they are written to the chip. */
 interface Lsm6ds3trcSettings {
   rateHz: number;
   rangeG: number;
-  /** null = off. */
+  /** Range of the gyroscope; null = off. */
   rangeDps: number | null;
   /** Number of samples at which the FIFO is read. */
   watermark: number;
@@ -137,7 +137,7 @@ function plan(url: SensorUrl): ChipPlan {
   };
   const words = wordsOf(layout);
   const depth = Math.floor(fifoWords / words);
-  // A reader up to three times as late as usual loses nothing; an explicit setting may leave less margin.
+  // By default, nothing is lost if a read is up to three times as late as usual. An explicit setting may leave less margin.
   const usual = Math.min(Math.max(1, Math.floor(rateHz * defaultEverySeconds)), Math.floor(depth / 4));
   const watermark = Math.min(read.watermark ?? usual, Math.floor((3 * depth) / 4));
   const everyMs = (watermark * 1000) / rateHz;
@@ -157,20 +157,20 @@ function plan(url: SensorUrl): ChipPlan {
   };
 }
 
-/** Maximum time in which start-up samples are looked for; later such words count as values at the limit of their range. */
+/** Maximum time in which start-up samples are recognized, ms. The same words later count as values at the limit of their range. */
 const settleMs = 500;
 
-/** Attempts to make room after an overrun before the FIFO is cleared instead. */
+/** Number of attempts to make room after an overrun. After that, the FIFO is cleared. */
 const mostRounds = 8;
 
-/** Continuous mode: the oldest data is overwritten. */
+/** Code of continuous mode, in which the oldest data is overwritten. */
 const continuous = 0b110;
 
-/** The chip's hardware FIFO, read in whole sets. Follows the rules of AN5130, sections 1.6 to 1.8. */
+/** Reads the chip's FIFO in whole sets, according to AN5130, sections 1.6 to 1.8. */
 class Lsm6ds3trcSession implements ChipSession {
   readonly #words: number;
   readonly #blockBytes: number;
-  /** A transaction was interrupted: the number of words the chip returned is unknown. */
+  /** Whether a transaction was interrupted, so that the number of words that the chip returned is unknown. */
   #uncertain = false;
   #settlingUntilMs = 0;
   #first = true;
@@ -187,7 +187,7 @@ class Lsm6ds3trcSession implements ChipSession {
 
   async reset(): Promise<void> {
     const { chip } = this;
-    // As ST requires: gyroscope off, accelerometer in high-performance mode, then the reset.
+    // The order that ST specifies: gyroscope off, accelerometer in high-performance mode, then the reset.
     await chip.write(reg.CTRL2_G, 0x00);
     await chip.write(reg.CTRL1_XL, 0x60);
     await chip.write(reg.CTRL3_C, 0x01);
@@ -218,7 +218,7 @@ class Lsm6ds3trcSession implements ChipSession {
     this.#uncertain = false;
   }
 
-  /** Switches to bypass first, which clears the FIFO. */
+  /** Starts the FIFO. Bypass mode comes first, because it clears the contents. */
   private async startFifo(): Promise<void> {
     await this.chip.write(reg.FIFO_CTRL5, 0x00);
     await this.chip.write(reg.FIFO_CTRL5, ((ctrl1(this.settings.rateHz, 2) >> 4) << 3) | continuous);
@@ -236,7 +236,7 @@ class Lsm6ds3trcSession implements ChipSession {
     let { status, askedMs } = await this.status(chip);
     const overrun = status.overrun;
     for (let round = 0; status.overrun && round < mostRounds; round++) {
-      // Data read while being overwritten cannot be trusted: reading it makes room but yields no samples.
+      // Words that were being overwritten while they were read are unreliable. They are read to make room, and discarded.
       await this.discard(chip, ((words - status.pattern) % words) + this.#blockBytes / 2);
       ({ status, askedMs } = await this.status(chip));
     }
@@ -256,7 +256,7 @@ class Lsm6ds3trcSession implements ChipSession {
     return { ...reading, askedMs, broken, overrun };
   }
 
-  /** Reads sets. If the read is interrupted, the earlier sets are returned. */
+  /** Reads sets. If a read is interrupted, the earlier sets are returned. */
   private async take(chip: RegisterAccess, sets: number) {
     const { setBytes } = this.settings;
     const fields = this.#words;
@@ -280,7 +280,7 @@ class Lsm6ds3trcSession implements ChipSession {
     return { values, count, saturated, left: sets - taken };
   }
 
-  /** Drops sets from the filters' start-up: the very first one, and those that the chip marks (DRDY_MASK). */
+  /** Drops sets that were taken while the filters started up: the very first one, and those that the chip marks (DRDY_MASK). */
   private settled(block: Uint8Array): Uint8Array {
     const { setBytes } = this.settings;
     let from = 0;
@@ -313,11 +313,11 @@ class Lsm6ds3trcSession implements ChipSession {
 interface Procedure {
   names: readonly [string, string, string];
   unit: string;
-  /** CTRL1_XL and CTRL2_G. */
+  /** Values of CTRL1_XL and CTRL2_G. */
   on: readonly [number, number];
-  /** CTRL5_C: deflects the proof mass in the positive direction. */
+  /** Value of CTRL5_C that deflects the proof mass in the positive direction. */
   push: number;
-  /** Bit of STATUS_REG. */
+  /** Bit of STATUS_REG that indicates a new sample. */
   ready: number;
   output: number;
   perCount: number;
@@ -360,17 +360,17 @@ const procedures: readonly Procedure[] = [
 /** Number of samples averaged in a self-test. */
 const averaged = 5;
 
-/** Longest wait for a sample. */
+/** Longest wait for a sample, ms. */
 const patienceMs = 200;
 
 /**
- * Deflects the proof masses with the chip's own actuators and checks how far the outputs move. The chip has to lie still; it is
- * left in an undefined state.
- * @param leastG minimum shift of the accelerometer; lower for a related chip
+ * Deflects the proof masses with the chip's own actuators and checks how far the outputs move. The chip must lie still, and is left in an
+ * undefined state.
+ * @param leastG minimum shift of the accelerometer, which is lower for a related chip; g
  */
 export async function selfTest(chip: RegisterAccess, clock: Clock, leastG?: number): Promise<SelfTest> {
   const axes: SelfTest['axes'][number][] = [];
-  // CTRL3_C (BDU, IF_INC), then CTRL4_C to CTRL10_C.
+  // Writes CTRL3_C (BDU, IF_INC), then CTRL4_C to CTRL10_C.
   await chip.write(reg.CTRL3_C, 0x44, 0, 0, 0, 0, 0, 0, 0);
   for (const procedure of procedures) {
     const { names, unit, most } = procedure;
@@ -390,7 +390,7 @@ export async function selfTest(chip: RegisterAccess, clock: Clock, leastG?: numb
   return { passed: axes.every(({ change, least, most }) => change >= least && change <= most), axes };
 }
 
-/** The mean of five samples after discarding one. */
+/** The mean of five samples. The first sample is discarded. */
 async function average(chip: RegisterAccess, clock: Clock, procedure: Procedure): Promise<number[]> {
   const sums = [0, 0, 0];
   await sample(chip, clock, procedure);
@@ -410,7 +410,7 @@ async function sample(chip: RegisterAccess, clock: Clock, { ready, output }: Pro
   throw new AiotError('AIOT_SENSOR_FAILED', 'the chip sends no samples in its self-test');
 }
 
-/** Codes of the output data rates: upper four bits of CTRL1_XL and CTRL2_G, and ODR_FIFO (data sheet, tables 52 and 55). */
+/** Codes of the output data rates, for the upper four bits of CTRL1_XL and CTRL2_G, and for ODR_FIFO (data sheet, tables 52 and 55). */
 const rateCodes: Readonly<Record<number, number>> = {
   12.5: 1,
   26: 2,
@@ -424,10 +424,10 @@ const rateCodes: Readonly<Record<number, number>> = {
   6664: 10,
 };
 
-/** FS_XL by ±g: not in ascending order (table 52). */
+/** Codes of FS_XL by ±g, which are not in ascending order (table 52). */
 export const accelerometerCodes: Readonly<Record<number, number>> = { 2: 0, 16: 1, 4: 2, 8: 3 };
 
-/** FS_G by ±dps; 125 has a bit of its own (table 55). */
+/** Codes of FS_G by ±dps. For ±125 dps there is a separate bit (table 55). */
 export const gyroscopeCodes: Readonly<Record<number, number>> = { 250: 0, 500: 1, 1000: 2, 2000: 3 };
 
 /** g per count at ±`range` g: 0.061 mg at ±2 g (table 3). */
@@ -440,7 +440,7 @@ export function dpsPerCount(range: number): number {
   return (range / 125) * 4.375e-3;
 }
 
-/** Converts two bytes, low first, to −32768…32767. */
+/** Converts two bytes, low byte first, to −32768…32767. */
 export function counts(low: number, high: number): number {
   return ((high << 24) >> 16) | low;
 }
@@ -450,18 +450,18 @@ export function celsius(raw: number): number {
   return raw / 256 + 25;
 }
 
-/** CTRL1_XL: 104 Hz at ±4 g is 0x48. */
+/** Value of CTRL1_XL; for 104 Hz at ±4 g it is 0x48. */
 export function ctrl1(rateHz: number, range: number): number {
   return (rateCodes[rateHz]! << 4) | (accelerometerCodes[range]! << 2);
 }
 
-/** CTRL2_G: 104 Hz at ±2000 dps is 0x4C, ±125 dps 0x42. */
+/** Value of CTRL2_G; for 104 Hz it is 0x4C at ±2000 dps, and 0x42 at ±125 dps. */
 export function ctrl2(rateHz: number, range: number): number {
   return (rateCodes[rateHz]! << 4) | (range === 125 ? 0b10 : gyroscopeCodes[range]! << 2);
 }
 
 interface FifoStatus {
-  /** Number of unread words; 0 also after an overrun. */
+  /** Number of unread words. It is also 0 after an overrun. */
   words: number;
   watermark: boolean;
   overrun: boolean;
@@ -486,17 +486,17 @@ export function fifoStatus(bytes: Uint8Array): FifoStatus {
   };
 }
 
-/** Words from this value up mark an unsettled filter (DRDY_MASK) or a value at the limit of its range. */
+/** Smallest word that marks an unsettled filter (DRDY_MASK) or a value at the limit of its range. */
 export const firstUnsettled = 0x7ffd;
 
-/** The layout of a FIFO set and its conversion to values. */
+/** The layout of a FIFO set, and the factors for its conversion. */
 interface FifoLayout {
   gyroscope: boolean;
   gramsPerCount: number;
   dpsPerCount: number;
 }
 
-/** Words of one set: gyroscope's three, then the accelerometer's. */
+/** Number of words per set: three for the gyroscope, then three for the accelerometer. */
 function wordsOf(layout: FifoLayout): number {
   return layout.gyroscope ? 6 : 3;
 }
@@ -504,7 +504,7 @@ function wordsOf(layout: FifoLayout): number {
 /**
  * Converts words from the FIFO to ax, ay, az (g), then gx, gy, gz (dps).
  * @param bytes whole sets: Gx Gy Gz Ax Ay Az, or Ax Ay Az, low byte first
- * @param into written starting at `at`
+ * @param into array for the values, which are written from index `at` on
  * @returns number of values at a limit of their range
  */
 export function decodeSets(layout: FifoLayout, bytes: Uint8Array, into: Float64Array, at: number): number {

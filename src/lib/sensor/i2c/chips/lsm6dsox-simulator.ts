@@ -10,7 +10,7 @@ for (let r: number = reg.OUT_TEMP_L; r < 0x40; r++) readOnly.add(r);
 
 for (let r: number = reg.FIFO_DATA_OUT_TAG; r <= reg.FIFO_DATA_OUT_Z_H; r++) readOnly.add(r);
 
-/** A register-level LSM6DSOX. Its sensors behave like the LSM6DS3TR-C's. */
+/** A register-level LSM6DSOX, whose sensors behave like those of the LSM6DS3TR-C. */
 export class Lsm6dsoxSimulator extends SimulatedChip {
   readonly fifo = new TaggedRing();
   readonly #outputs: Outputs;
@@ -59,7 +59,8 @@ export class Lsm6dsoxSimulator extends SimulatedChip {
     }
     if (this.#tickMs === 0) return;
     const due = Math.floor((this.nowMs - this.#beganMs) / this.#tickMs);
-    // Skips data that would be overwritten unread, in multiples of four so that the tag's counter stays right.
+    // Skips data that would be overwritten unread. The number of skipped ticks is a multiple of four, so that the counter in the tags stays
+    // correct.
     const spare = due - this.#ticks - 2 * fifoWords;
     if (spare > 0) this.#ticks += spare - (spare % 4);
     while (this.#ticks < due) this.tick(++this.#ticks);
@@ -106,7 +107,7 @@ export class Lsm6dsoxSimulator extends SimulatedChip {
     return this.registers[register]!;
   }
 
-  /** Follows IF_INC; after the FIFO's last output register, the address wraps around to the first. */
+  /** The next address according to IF_INC. After the FIFO's last output register, it is the first again. */
   protected override next(register: number): number {
     if (register === reg.FIFO_DATA_OUT_Z_H) return reg.FIFO_DATA_OUT_TAG;
     return (this.registers[reg.CTRL3_C]! & 0x04) === 0 ? register : (register + 1) & 0xff;
@@ -168,7 +169,7 @@ export class TaggedRing {
     this.#slots++;
   }
 
-  /** A byte of the oldest word; reading the last byte removes the word. When empty, the last word is repeated. */
+  /** Returns a byte of the oldest word. Reading the last byte removes the word. If the FIFO is empty, the last word is repeated. */
   byte(index: number): number {
     if (index === 0 && this.level > 0) {
       const at = (this.#read % fifoWords) * wordBytes;
@@ -181,7 +182,7 @@ export class TaggedRing {
     return this.#last[index]!;
   }
 
-  /** Bits 7 to 3 of FIFO_STATUS2; reading them clears OVR_LATCHED. @param watermark words */
+  /** Bits 7 to 3 of FIFO_STATUS2. Reading them clears OVR_LATCHED. @param watermark in words */
   flags(watermark: number): number {
     const latched = this.#latched ? 0x08 : 0;
     this.#latched = false;

@@ -56,7 +56,7 @@ export const reg = Object.fromEntries(
   Object.entries(registers).map(([name, { address }]) => [name, address]),
 ) as { readonly [Name in keyof typeof registers]: number };
 
-/** Nominal Hz by the code of ODR_XL, ODR_G, BDR_XL and BDR_GY (ST, lsm6dsox-pid). */
+/** Nominal rates in Hz by the code of ODR_XL, ODR_G, BDR_XL and BDR_GY (ST, lsm6dsox-pid). */
 export const ratesHz = [0, 12.5, 26, 52, 104, 208, 417, 833, 1667, 3333, 6667] as const;
 
 const rates = ratesHz.slice(1).map(String);
@@ -87,10 +87,10 @@ export const lsm6dsox: Chip = {
 };
 
 interface Lsm6dsoxSettings {
-  /** Upper four bits of the control registers: the rate. */
+  /** Rate code, which is in the upper four bits of the control registers. */
   rateCode: number;
   rangeG: number;
-  /** null = off. */
+  /** Range of the gyroscope; null = off. */
   rangeDps: number | null;
   /** Number of samples at which the FIFO is read. */
   watermark: number;
@@ -134,20 +134,20 @@ function plan(url: SensorUrl): ChipPlan {
   };
 }
 
-/** Maximum settling time of the filters, during which samples are discarded. */
+/** Maximum settling time of the filters, ms. Samples taken in that time are discarded. */
 const settleMs = 500;
 
 const continuous = 0b110;
 
-/** Minimum shift of the accelerometer in the self-test (ST, example of the LSM6DSOX). */
+/** Minimum shift of the accelerometer in the self-test, g (ST, example of the LSM6DSOX). */
 const selfTestLeastG = 0.05;
 
-/** The chip's FIFO of tagged words: each tag gives the kind of data and the time slot. */
+/** Reads the chip's FIFO of tagged words. A tag contains the kind of data and the time slot. */
 class Lsm6dsoxSession implements ChipSession {
   readonly #assembler: SampleAssembler;
   readonly #width: number;
   readonly #wordsOfBlock: number;
-  /** A transaction was interrupted: the number of words the chip returned is unknown. */
+  /** Whether a transaction was interrupted, so that the number of words that the chip returned is unknown. */
   #uncertain = false;
   #settlingUntilMs = 0;
 
@@ -182,7 +182,7 @@ class Lsm6dsoxSession implements ChipSession {
     const { chip } = this;
     const { rateCode, rangeG, rangeDps, watermark } = this.settings;
     const words = (watermark * this.#width) / 3;
-    // Disables the chip's I3C interface, so that I²C traffic is not mistaken for I3C. The other bits belong to the chip.
+    // Disables the chip's I3C interface, so that it does not mistake I²C traffic for I3C. The other bits must stay unchanged.
     await chip.write(reg.CTRL9_XL, (await chip.readByte(reg.CTRL9_XL)) | 0x02);
     await chip.write(reg.CTRL3_C, 0x44);
     await chip.write(reg.CTRL4_C, 0x08);
@@ -215,7 +215,7 @@ class Lsm6dsoxSession implements ChipSession {
     const askedMs = [before, this.clock.now()] as const;
     if (overrun) {
       broken = true;
-      // The loss is already known, whatever slot number comes next.
+      // The FIFO was cleared, so data is missing even if the next slot number fits.
       this.#assembler.restart();
     }
     const settling = before < this.#settlingUntilMs;
@@ -250,21 +250,21 @@ class Lsm6dsoxSession implements ChipSession {
 /** A word of the FIFO: its tag, and six bytes of data. */
 export const wordBytes = 7;
 
-/** Words that the FIFO holds. */
+/** Capacity of the FIFO in words. */
 export const fifoWords = 512;
 
-/** Kinds of words, TAG_SENSOR (ST, lsm6dsox-pid, FIFO_DATA_OUT_TAG): those that are read here, and all existing ones. */
+/** Kinds of words (TAG_SENSOR; ST, lsm6dsox-pid, FIFO_DATA_OUT_TAG): those that are read here, and all that exist. */
 export const tags = { gyroscope: 1, accelerometer: 2 } as const;
 
 const knownTags = new Set([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 25]);
 
-/** A tag as the chip writes it: kind, number of the time slot modulo 4, and an even-parity bit. */
+/** Builds a tag as the chip does: kind, number of the time slot modulo 4, and an even-parity bit. */
 export function tagByte(kind: number, slot: number): number {
   const tag = (kind << 3) | ((slot & 0b11) << 1);
   return tag | (ones(tag) & 1);
 }
 
-/** Parses a tag. Returns undefined for wrong parity or an unknown kind: the byte is then not the start of a word. */
+/** Parses a tag. Returns undefined if the parity is wrong or the kind is unknown, because the byte is then not the start of a word. */
 export function parseTag(byte: number): { kind: number; slot: number } | undefined {
   const kind = byte >> 3;
   return ones(byte) % 2 === 0 && knownTags.has(kind) ? { kind, slot: (byte >> 1) & 0b11 } : undefined;
@@ -282,7 +282,7 @@ export function fifoStatus(bytes: Uint8Array): { words: number; overrun: boolean
   return { words: low | ((high & 0b11) << 8), overrun: (high & 0b0100_1000) !== 0 };
 }
 
-/** The words that make up a sample, and the value of one count. */
+/** The words that form a sample, and the value of one count. */
 interface WordLayout {
   gyroscope: boolean;
   gramsPerCount: number;
@@ -292,20 +292,20 @@ interface WordLayout {
 interface Assembled {
   /** Number of samples. */
   count: number;
-  /** Whether samples are missing before or among these, or some data did not consist of valid words. */
+  /** Whether samples are missing before or between these, or some bytes did not form valid words. */
   broken: boolean;
   saturated: number;
 }
 
 /**
- * Assembles words into samples. The words of one time slot share a number (modulo 4), and the next slot's is one more. So a sample
- * is either complete or dropped, and losses are detected except for multiples of four slots.
+ * Assembles words into samples. The words of one time slot have the same number (modulo 4), and the number increases by one per slot. A
+ * sample is therefore either complete or dropped, and every loss is detected except for multiples of four slots.
  */
 export class SampleAssembler {
   readonly #width: number;
   readonly #need: number;
   readonly #sample = new Float64Array(6);
-  /** Bits of the kinds that the slot contains. */
+  /** Kinds of words received for the slot, as bits. */
   #have = 0;
   #slot = -1;
   #unsettled = false;
@@ -323,8 +323,8 @@ export class SampleAssembler {
 
   /**
    * @param bytes whole words
-   * @param into ax, ay, az (g) and gx, gy, gz (dps) of each sample, starting at `at`
-   * @param settling drops samples that the chip marks as unsettled (DRDY_MASK), and those that lack a word
+   * @param into array for ax, ay, az (g) and gx, gy, gz (dps) of each sample, which are written from index `at` on
+   * @param settling whether to drop samples that the chip marks as unsettled (DRDY_MASK), and samples with a missing word
    */
   push(bytes: Uint8Array, into: Float64Array, at: number, settling: boolean): Assembled {
     const done: Assembled = { count: 0, broken: false, saturated: 0 };
@@ -348,7 +348,7 @@ export class SampleAssembler {
     return done;
   }
 
-  /** Accepts a word of one kind for a time slot; returns false if it cannot follow the previous word. */
+  /** Adds a word of one kind to a time slot. Returns false if it cannot follow the previous word. */
   private enter(slot: number, bit: number): boolean {
     const first = this.#slot < 0;
     if (!first && slot === this.#slot && (this.#have & bit) === 0) {

@@ -7,7 +7,7 @@ const trimBytes = Uint8Array.of((4 << 5) | 12, (4 << 5) | 13, (4 << 5) | 14, (0 
 /** Noise: 400 µg/√Hz and 5 mdps/√Hz over 44 Hz. */
 const [noiseG, noiseDps] = [400e-6 * Math.sqrt(44), 5e-3 * Math.sqrt(44)];
 
-/** Maximum number of samples computed at once; earlier ones would be overwritten unread. */
+/** Maximum number of samples that are computed at once. Earlier ones would be overwritten before they are read. */
 const mostTicks = 1_000;
 
 const readOnly = new Set<number>([reg.WHO_AM_I, reg.INT_STATUS, reg.FIFO_COUNTH, reg.FIFO_COUNTL]);
@@ -22,7 +22,7 @@ export class Mpu6050Simulator extends SimulatedChip {
   #identity = 0x68;
   #beganMs = 0;
   #ticks = 0;
-  /** FIFO_COUNTL as latched by reading FIFO_COUNTH. */
+  /** FIFO_COUNTL, which reading FIFO_COUNTH latches. */
   #heldCount = 0;
   readonly #noise: () => number;
 
@@ -51,7 +51,7 @@ export class Mpu6050Simulator extends SimulatedChip {
     const baseHz = filter === 0 || filter === 7 ? 8000 : 1000;
     const rateHz = (baseHz / (1 + this.registers[reg.SMPLRT_DIV]!)) * this.options.odrError;
     const due = Math.floor(((this.nowMs - this.#beganMs) * rateHz) / 1000);
-    // Data that will be overwritten is not computed; the FIFO still overruns.
+    // Data that would be overwritten is not computed. The FIFO still overruns.
     this.#ticks = Math.max(this.#ticks, due - mostTicks);
     while (this.#ticks < due) this.sample(this.#beganMs + (++this.#ticks * 1000) / rateHz);
   }
@@ -65,7 +65,7 @@ export class Mpu6050Simulator extends SimulatedChip {
     const trim = factoryTrim(trimBytes);
     const on = (config: number, axis: number) => ((config >> (7 - axis)) & 1) === 1;
     const words = [world.ax, world.ay, world.az].map((g, axis) => {
-      // The factory's response is specified at ±8 g and ±250 dps.
+      // The factory's self-test response is specified at ±8 g and ±250 dps.
       const push = on(accelerometer, axis) ? (trim.accelerometer[axis]! * perG) / 4096 : 0;
       return toCounts((g + this.#noise() * noiseG) * perG + push);
     });
@@ -120,7 +120,7 @@ export class Mpu6050Simulator extends SimulatedChip {
     }
   }
 
-  /** FIFO_R_W is a single register, however many bytes are read. */
+  /** A burst read of FIFO_R_W stays at that register. */
   protected override next(register: number): number {
     return register === reg.FIFO_R_W ? register : (register + 1) & 0xff;
   }

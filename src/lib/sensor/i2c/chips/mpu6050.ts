@@ -42,7 +42,7 @@ export const reg = Object.fromEntries(
   Object.entries(registers).map(([name, { address }]) => [name, address]),
 ) as { readonly [Name in keyof typeof registers]: number };
 
-/** Rates, Hz: 1 kHz divided by an integer. */
+/** Sample rates, Hz: 1 kHz divided by an integer. */
 const rates = ['4', '5', '8', '10', '20', '25', '40', '50', '100', '125', '200', '250', '500', '1000'];
 
 const ranges = ['2', '4', '8', '16'];
@@ -57,7 +57,7 @@ const settings: readonly ChipSetting[] = [
   { name: 'watermark', about: 'samples that are read at a time', default: 'a quarter of a second of them' },
 ];
 
-/** InvenSense's six-axis sensor, read through its byte FIFO. */
+/** InvenSense's six-axis sensor, which is read through its byte FIFO. */
 export const mpu6050: Chip = {
   name: 'mpu6050',
   title: 'MPU6050, accelerometer and gyroscope',
@@ -75,7 +75,7 @@ export const mpu6050: Chip = {
 interface Mpu6050Settings {
   rateHz: number;
   rangeG: number;
-  /** null = off. */
+  /** Range of the gyroscope; null = off. */
   rangeDps: number | null;
 }
 
@@ -97,7 +97,7 @@ function plan(url: SensorUrl): ChipPlan {
   };
   const bytes = setBytes(layout);
   const depth = Math.floor(fifoBytes / bytes) - 3;
-  // A reader that is late by one more interval loses nothing.
+  // Nothing is lost if a read is late by one interval.
   const most = Math.floor(depth / 2);
   const watermark = Math.min(read.watermark ?? Math.max(1, Math.floor(rateHz * defaultEverySeconds)), most);
   const everyMs = (watermark * 1000) / rateHz;
@@ -115,19 +115,22 @@ function plan(url: SensorUrl): ChipPlan {
   };
 }
 
-/** Minimum free room in sets. With less, the FIFO may overwrite data, after which set boundaries are lost (limit as in Linux). */
+/**
+ * Minimum free space in the FIFO, in sets. With less, bytes may be overwritten, and the set boundaries are then unknown (limit as in
+ * Linux).
+ */
 const leastRoom = 3;
 
-/** Number of times that a count is read again if it is not a whole number of sets, because a set may be arriving. */
+/** Number of times that the count is read again if it is not a multiple of the set size, because a set may be arriving. */
 const mostLooks = 3;
 
-/** The chip's FIFO of 1024 bytes, which has no markers: it is cleared whenever sets may be misaligned. */
+/** Reads the chip's FIFO of 1024 bytes. Because it has no markers, it is cleared whenever sets may be misaligned. */
 class Mpu6050Session implements ChipSession {
   readonly #setBytes: number;
   readonly #blockBytes: number;
-  /** A transaction was interrupted: the number of bytes the chip returned is unknown. */
+  /** Whether a transaction was interrupted, so that the number of bytes that the chip returned is unknown. */
   #uncertain = false;
-  /** The FIFO was cleared, and no data has arrived since. */
+  /** Whether no data has arrived since the FIFO was cleared. */
   #cleared = false;
 
   constructor(
@@ -144,7 +147,7 @@ class Mpu6050Session implements ChipSession {
     const { chip, clock } = this;
     await chip.write(reg.PWR_MGMT_1, 0x80);
     await clock.sleep(100);
-    // Wakes the chip and selects the gyroscope's clock, which is better than the internal one.
+    // Wakes the chip and selects the gyroscope's clock, which is more accurate than the internal one.
     await chip.write(reg.PWR_MGMT_1, 0x01);
     await clock.sleep(100);
     if ((await chip.readByte(reg.PWR_MGMT_1)) === 0x01) return;
@@ -163,7 +166,7 @@ class Mpu6050Session implements ChipSession {
     await chip.write(reg.CONFIG, filterCode(rateHz));
     await chip.write(reg.GYRO_CONFIG, (gyroscopeCodes[rangeDps ?? 250] ?? 0) << 3);
     await chip.write(reg.ACCEL_CONFIG, (accelerometerCodes[rangeG] ?? 0) << 3);
-    // The gyroscope provides the clock even if it is not read, so its x axis stays on.
+    // The gyroscope is the clock source even if it is not read, so its x axis stays on.
     await chip.write(reg.PWR_MGMT_2, rangeDps === null ? 0x03 : 0x00);
     await this.startFifo(chip);
   }
@@ -196,7 +199,7 @@ class Mpu6050Session implements ChipSession {
     return { ...reading, askedMs, broken: broken && reading.count > 0, overrun: false };
   }
 
-  /** Discards the contents: the FIFO overran or is misaligned. The next samples are marked as broken. */
+  /** Clears the FIFO, because it overran or is misaligned. The next samples are marked as broken. */
   private async clear(chip: RegisterAccess, overrun: boolean): Promise<Reading> {
     this.#uncertain = true;
     this.#cleared = true;
@@ -219,7 +222,7 @@ class Mpu6050Session implements ChipSession {
       }
       this.#uncertain = false;
     } catch (error) {
-      // Earlier sets are complete; the rest is cleared next time.
+      // Earlier sets are complete and are returned. The FIFO is cleared by the next call.
       if (count === 0) throw error;
     }
     return { values, count, saturated };
@@ -238,24 +241,24 @@ class Mpu6050Session implements ChipSession {
   }
 }
 
-/** Maximum deviation from the factory's response, %. */
+/** Maximum deviation from the factory's self-test response, %. */
 const mostPercent = 14;
 
-/** Settling time of the outputs, and the interval of samples at 100 Hz, ms. */
+/** Settling time of the outputs, and the sample interval at 100 Hz, ms. */
 const [settleMs, everyMs] = [250, 10];
 
 const averaged = 20;
 
 /**
- * Has the chip deflect its proof masses and compares the response with the one stored by the factory: a change of at most 14 %.
- * Axes without a stored response, as in clones of the chip, are not reported.
+ * Deflects the proof masses with the chip's own actuators, and compares the response with the one that the factory stored. It may differ by
+ * at most 14 %. Axes without a stored response, as in clones of the chip, are not reported.
  */
 async function selfTest(chip: RegisterAccess, clock: Clock): Promise<SelfTest> {
   const trim = factoryTrim(await chip.read(reg.SELF_TEST_X, 4));
   await chip.write(reg.FIFO_EN, 0x00);
   await chip.write(reg.SMPLRT_DIV, 9);
   await chip.write(reg.CONFIG, 0x03);
-  // All axes deflected, at ±250 dps and ±8 g; then none.
+  // First with all axes deflected, at ±250 dps and ±8 g; then without deflection.
   await chip.write(reg.GYRO_CONFIG, 0xe0, 0xf0);
   await clock.sleep(settleMs);
   const pushed = await average(chip, clock);
@@ -287,7 +290,7 @@ async function average(chip: RegisterAccess, clock: Clock): Promise<number[]> {
   return sums;
 }
 
-/** FS_SEL by ±dps, AFS_SEL by ±g. */
+/** Codes of FS_SEL by ±dps, and of AFS_SEL by ±g. */
 export const gyroscopeCodes: Readonly<Record<number, number>> = { 250: 0, 500: 1, 1000: 2, 2000: 3 };
 
 export const accelerometerCodes: Readonly<Record<number, number>> = { 2: 0, 4: 1, 8: 2, 16: 3 };
@@ -307,12 +310,12 @@ export function celsius(raw: number): number {
   return raw / 340 + 36.53;
 }
 
-/** Converts two bytes, high first, to −32768…32767. */
+/** Converts two bytes, high byte first, to −32768…32767. */
 export function counts(high: number, low: number): number {
   return ((high << 24) >> 16) | low;
 }
 
-/** DLPF_CFG with a bandwidth below half the rate, to prevent aliasing; 184 Hz is the widest. */
+/** The DLPF_CFG whose bandwidth is below half the rate, to prevent aliasing. The widest one used is 184 Hz. */
 export function filterCode(rateHz: number): number {
   const bandwidths = [
     [1, 500],
@@ -339,7 +342,7 @@ export function setBytes({ gyroscope }: SetLayout): number {
 /**
  * Converts FIFO sets, Ax Ay Az and Gx Gy Gz, high bytes first, to ax, ay, az (g), gx, gy, gz (dps).
  * @param bytes whole sets
- * @param into written starting at `at`
+ * @param into array for the values, which are written from index `at` on
  * @returns number of values at a limit of their range
  */
 export function decodeSets(layout: SetLayout, bytes: Uint8Array, into: Float64Array, at: number): number {
@@ -354,8 +357,8 @@ export function decodeSets(layout: SetLayout, bytes: Uint8Array, into: Float64Ar
 }
 
 /**
- * The factory's self-test response in counts, from the codes in SELF_TEST_X to _A. It covers the accelerometer's x, y, z at ±8 g and the
- * gyroscope's at ±250 dps. Zero if the factory stored none (InvenSense, register map 4.2, section on registers 13 to 16).
+ * The factory's self-test response in counts, from the codes in SELF_TEST_X to _A: x, y, z of the accelerometer at ±8 g, and of the
+ * gyroscope at ±250 dps. Zero if the factory stored none (InvenSense, register map 4.2, section on registers 13 to 16).
  */
 export function factoryTrim(bytes: Uint8Array): { accelerometer: number[]; gyroscope: number[] } {
   const low = bytes[3]!;
