@@ -2,10 +2,12 @@
 // URL of a simulated chip; the default is the project's simulated sensor. Prints one line of JSON.
 import { memoryUsage } from 'node:process';
 
-/** @param {string} room */
-const built = (room) => import(new URL(`../../dist/lib/${room}/index.js`, import.meta.url).href);
-const { loadProject } = await built('core');
-const { createVirtualClock, openSensing, runLoop } = await built('loop');
+/** @param {string} path a module below src/lib */
+const built = (path) => import(new URL(`../../dist/.modules/lib/${path}.js`, import.meta.url).href);
+const { loadProject } = await built('core/project');
+const { openSensing } = await built('loop/sense/open');
+const { createVirtualClock } = await built('loop/sense/time');
+const { runLoop } = await built('loop/run/run');
 
 const [dir = '', hours, sensor] = process.argv.slice(2);
 const project = await loadProject(dir);

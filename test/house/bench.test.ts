@@ -1,15 +1,19 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 import { areas } from '../../bench/harness/area.js';
 import { root } from '../support/cli.js';
+import { motionFolder } from '../support/loop.js';
+
+const execute = promisify(execFile);
 
 const program = (folder: string) => `
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { tidyAtEnd } from ${JSON.stringify(pathToFileURL(join(root, 'bench', 'harness', 'tidy.ts')).href)};
 tidyAtEnd(${JSON.stringify(folder)});
 const shell = spawn('sh', ['-c', 'sleep 60 & echo $!; wait'], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -31,6 +35,22 @@ it('an interrupted benchmark cleans up its processes and its folder', { timeout:
   expect(await exited).toEqual([143, null]);
   await expect.poll(() => started.filter(isRunning), { timeout: 5000 }).toEqual([]);
   expect(existsSync(folder)).toBe(false);
+});
+
+it('the long run of the loop works on the current build', { timeout: 60_000 }, async () => {
+  const folder = await motionFolder();
+  try {
+    const program = join(root, 'bench', 'loop', 'soak.mjs');
+    const { stdout, stderr } = await execute(process.execPath, [program, folder, '0.01']);
+    expect(stderr).toBe('');
+    const { samples, lost, gaps, windows } = JSON.parse(stdout);
+    expect({ lost, gaps }).toEqual({ lost: 0, gaps: 0 });
+    // 36 seconds of a sensor whose true rate differs from 100 Hz by less than 10 %.
+    expect(samples).toBeGreaterThan(3240);
+    expect(windows).toBeGreaterThan(100);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 it('the table of performance targets matches the benchmark cases', async () => {
