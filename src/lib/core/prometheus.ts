@@ -57,7 +57,6 @@ function labelValue(text: string): string {
 /** Upper bounds of the buckets of durations, s. */
 const secondsBounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
 
-/** A Prometheus histogram. */
 export class Histogram {
   /** Observations per bucket, not cumulative; the last bucket is for everything above the bounds. */
   private readonly buckets: number[];

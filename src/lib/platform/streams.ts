@@ -44,7 +44,7 @@ interface LocalSourceOptions extends Pick<StreamOptions, 'queue' | 'overflow'> {
 interface LocalStreamsParts {
   endpoint: string;
   publish(message: Offered): Promise<void>;
-  /** Retained messages. */
+  /** Retained messages of matching topics. */
   retained(filter: string): Promise<Offered[]>;
 }
 

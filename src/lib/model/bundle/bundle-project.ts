@@ -261,7 +261,6 @@ function heldOutRows(built: Built, groups: number, byClass: boolean) {
   return found;
 }
 
-/** Vectors per class. */
 const vectorsPerClass = 3;
 
 /** Offsets tried in each recording. */

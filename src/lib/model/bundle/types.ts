@@ -35,7 +35,6 @@ export interface Figures extends Partial<Metrics> {
   [figure: string]: unknown;
 }
 
-/** Lineage of a model. */
 export interface Lineage {
   dataset: { name: string; digest: string; recordings: number; samples: number };
   /** IDs of the recordings in each part. */

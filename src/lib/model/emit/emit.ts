@@ -14,9 +14,8 @@ export interface EmitOptions {
   /** For `tflm`, the .tflite file next to which the source is written: `model.tflite` gives `model.h` and `model.cc`. For `c`, a folder. */
   out: string;
   graph: Graph;
-  /** The file's bytes. */
+  /** Contents of the .tflite file. */
   contents: Uint8Array;
-  /** Name of the model. */
   name: string;
   /** Names of the classes in the order of the outputs; none if unknown. */
   classes: readonly string[];

@@ -28,7 +28,7 @@ export interface Piece {
   scratch: number;
   /** Tables, as C definitions. */
   constants: string[];
-  /** Statements. */
+  /** C statements. */
   body: string;
   helpers: readonly Helper[];
   /** Whether it is compiled for several vector widths, so that the loader can choose. */

@@ -47,7 +47,6 @@ export function macroF1Of(confusion: number[][]): number {
   return occurring.length === 0 ? 0 : occurring.reduce((sum, { f1 }) => sum + f1, 0) / occurring.length;
 }
 
-/** Metrics of one set of predictions. */
 export function metricsOf(truth: ArrayLike<number>, predicted: ArrayLike<number>, classes: number): Metrics {
   const confusion = confusionOf(truth, predicted, classes);
   const right = confusion.reduce((sum, row, c) => sum + row[c]!, 0);

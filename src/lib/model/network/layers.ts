@@ -15,7 +15,6 @@ export type NetworkOutput =
   | { kind: 'value'; count: number }
   | { kind: 'reconstruction' };
 
-/** Specification of a network. */
 export interface NetworkSpec {
   kind: NetworkKind;
   /** Shape of one example: [features], [samples, fields], or [height, width, channels]. */
@@ -25,7 +24,6 @@ export interface NetworkSpec {
   output: NetworkOutput;
 }
 
-/** Size of the output layer. */
 export function outputSize({ output, inputShape }: Pick<NetworkSpec, 'output' | 'inputShape'>): number {
   switch (output.kind) {
     case 'classes':

@@ -37,7 +37,6 @@ export interface RunStart {
   search?: string;
 }
 
-/** The end of a run. */
 interface RunEnd extends Partial<Pick<TrainingRun, 'refused' | 'error'>> {
   state: 'done' | 'interrupted' | 'failed';
   metrics: Record<string, Metric>;

@@ -184,7 +184,6 @@ const filters = [8, 12, 16, 24, 32];
 /** Window lengths as shares of the one in aiot.yaml. */
 const windowShares = [0.5, 0.75, 1, 1, 1.5];
 
-/** The search space. */
 interface Space {
   /** Fixed kind of network, unless it is left open. */
   kind: NetworkKind | undefined;

@@ -29,7 +29,6 @@ export interface Examples extends Lesson {
   recordings: string[];
 }
 
-/** Classes of a model. */
 export interface Classes {
   /** In the order of the network's outputs; none if it predicts values. */
   names: string[];

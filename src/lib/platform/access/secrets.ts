@@ -218,9 +218,9 @@ class Budget {
  * attempts are made.
  */
 export class Failures {
-  /** Tokens over HTTP, by address. */
+  /** Failures with tokens over HTTP, by address. */
   readonly http: Budget;
-  /** Claim tokens, by address. */
+  /** Failures with claim tokens, by address. */
   readonly claims: Budget;
   private readonly byName: Budget;
   private readonly byAddress: Budget;

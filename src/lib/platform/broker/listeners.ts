@@ -65,7 +65,6 @@ interface Listeners {
   plainPort?: number;
   boardPort?: number;
   webSocketPort?: number;
-  /** Whether all listeners are listening. */
   listening(): boolean;
   close(): Promise<void>;
 }

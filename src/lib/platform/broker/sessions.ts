@@ -25,7 +25,6 @@ export interface Will {
   dueAt: number | null;
 }
 
-/** A record of a will. */
 export function willRecord(s: string, will: Will): LogRecord {
   const { message, device, token, delaySeconds, expirySeconds, dueAt } = will;
   return {

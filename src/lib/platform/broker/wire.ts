@@ -100,7 +100,6 @@ export interface ConnectPacket {
   authenticationMethod: string | null;
 }
 
-/** The will in a CONNECT. */
 export interface ConnectWill {
   message: BrokerMessage;
   delaySeconds: number;

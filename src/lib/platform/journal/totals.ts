@@ -3,7 +3,6 @@ import { countInference, emptyCounts, type LiveCounts } from '../../fleet/live.j
 import type { Entry } from './entry.js';
 import { fieldsOf, type Take } from './takes.js';
 
-/** Totals of one stream. */
 export interface StreamTotals {
   name: string;
   /** Names of fields, in order of first appearance. */

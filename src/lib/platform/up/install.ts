@@ -10,7 +10,6 @@ import { secretIn } from '../../stream/url.js';
 import { argumentsOf, platformFolder, type UpOptions } from './options.js';
 
 interface InstallPlatformOptions {
-  /** Options of `aiot up`. */
   up: UpOptions;
   /** User that the service runs as; `dynamic` = allocated by systemd. Default: the caller, or `dynamic` for root. */
   user?: string | undefined;

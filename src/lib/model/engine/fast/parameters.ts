@@ -67,7 +67,7 @@ export class Parameters {
     }
   }
 
-  /** Count of numbers. */
+  /** Number of values in all parameters. */
   get count(): number {
     return this.parts.reduce((sum, { slot }) => sum + slot.size, 0);
   }

@@ -35,7 +35,6 @@ export interface FoldCall {
   op: string;
   inputs: readonly (Constant | undefined)[];
   attributes: Attributes;
-  /** Number of outputs. */
   outputs: number;
   opset: number;
   budget: FoldBudget;

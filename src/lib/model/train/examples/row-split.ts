@@ -73,7 +73,7 @@ interface Stratum {
   units: number;
   /** Number of units already assigned to a part. */
   given: number;
-  /** Whether all of them are for testing. */
+  /** Whether all units are for testing. */
   test: boolean;
 }
 

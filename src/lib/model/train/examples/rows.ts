@@ -13,7 +13,7 @@ export interface RowTruth {
   values: boolean;
 }
 
-/** The rows with one letter. */
+/** Selects the rows with one letter. */
 interface RowPart {
   /** One letter per row. */
   parts: string;
