@@ -7,7 +7,7 @@ void aiot_arena_init(aiot_arena *arena, void *memory, size_t bytes) {
 }
 
 void *aiot_arena_take(aiot_arena *arena, size_t bytes, size_t alignment) {
-  /* The address is aligned, not the offset: the caller's memory may be unaligned. */
+  /* The address is aligned, not the offset, because the caller's memory may be unaligned. */
   const uintptr_t next = (uintptr_t)(arena->base + arena->used);
   const size_t gap = (size_t)(-next & (alignment - 1));
   const size_t left = arena->bytes - arena->used;

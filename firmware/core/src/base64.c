@@ -27,7 +27,7 @@ bool aiot_base64_decode(const char *text, size_t bytes, uint8_t *out) {
   const size_t digits = bytes - padding(text, bytes);
   uint32_t bits = 0;
   unsigned held = 0;
-  /* Decoding in place is safe, because each four characters yield at most three bytes. */
+  /* Decoding in place is safe, because every four characters yield at most three bytes. */
   for (size_t i = 0; i < digits; i++) {
     bits = bits << 6 | (uint32_t)value_of(text[i]);
     held += 6;

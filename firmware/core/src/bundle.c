@@ -10,9 +10,9 @@
 typedef struct {
   aiot_bundle *bundle;
   aiot_arena *arena;
-  /* The first firmware limit or memory shortage encountered; errors in the text take precedence. */
+  /* The first unsupported feature or lack of memory that was found. Errors in the text take precedence over it. */
   aiot_code unable;
-  /* Whether all required members were present: bits of `seen_*`. */
+  /* Bits of `seen_*` for the members that were present. All required ones must be. */
   unsigned seen;
   size_t deviations;
   size_t inputs;
@@ -118,7 +118,7 @@ static double read_positive(aiot_json *json) {
   return value;
 }
 
-/* A whole number of at least 1, small enough for that many elements to fit into memory. */
+/* Reads a whole number of at least 1 that is small enough for that many elements to fit into memory. */
 static size_t read_count(aiot_json *json) {
   const int64_t value = aiot_json_integer(json);
   if (value < 1 || value > INT32_MAX) json->failed = true;
@@ -214,7 +214,7 @@ static size_t read_vote(aiot_json *json) {
   return 1;
 }
 
-/* The network's input or output: its number of values, and optionally scale and zero point. */
+/* Reads the network's input or output: its number of values and, optionally, scale and zero point. */
 static size_t read_end(reading *r, aiot_json *json, double *scale, int32_t *zero_point) {
   char type[16] = "";
   size_t count = 0;
@@ -255,7 +255,7 @@ static void read_member(reading *r, aiot_json *json) {
     r->seen |= SEEN_SPEC;
   } else if (aiot_json_is(json, "kind")) {
     aiot_json_string(json, text, sizeof text);
-    /* Any other kind of bundle contains only a network, without a signal part. */
+    /* Bundles of any other kind contain only a network, without a signal part. */
     if (strcmp(text, "model") != 0) unable(r, AIOT_MODEL_UNSUPPORTED);
     r->seen |= SEEN_KIND;
   } else if (aiot_json_is(json, "name")) {

@@ -73,7 +73,7 @@ int32_t aiot_logistic(int32_t v) {
   return v > 0 ? positive : INT32_MAX - positive;
 }
 
-/* (1 - e^-2v)/(1 + e^-2v), where the bits of v read as Q5.26 are 2v. */
+/* (1 - e^-2v)/(1 + e^-2v). The bits of v, read as Q5.26, are the value 2v. */
 int32_t aiot_tanh(int32_t v) {
   if (v == 0) return 0;
   const int32_t inverse = half_denominator_inverse(aiot_exponential(v < 0 ? v : -v, 5));

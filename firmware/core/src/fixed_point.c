@@ -15,7 +15,7 @@ int32_t aiot_doubling_high_multiply(int32_t a, int32_t b) {
 int32_t aiot_rounding_shift_right(int32_t x, int exponent) {
   if (exponent == 0) return x;
   if (exponent > 31) return x == INT32_MIN && exponent == 32 ? -1 : 0;
-  /* Ties away from zero: a negative number is rounded up only if the remainder is more than half. */
+  /* Ties are rounded away from zero, so a negative number is rounded up only if the remainder is more than half. */
   const uint32_t mask = ((uint32_t)1 << exponent) - 1;
   const uint32_t most = (mask >> 1) + (x < 0 ? 1 : 0);
   return floor_shift_right(x, exponent) + (((uint32_t)x & mask) > most ? 1 : 0);

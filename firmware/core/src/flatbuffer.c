@@ -26,7 +26,7 @@ static float f32(aiot_flatbuffer *file, uint32_t at) {
   return value;
 }
 
-/* Target of the offset at `at`; 0 = outside the file. */
+/* Target of the offset at `at`; 0 = it is outside the file. */
 static uint32_t follow(aiot_flatbuffer *file, uint32_t at) {
   const uint32_t offset = u32(file, at);
   if (offset == 0 || offset >= file->bytes || at >= file->bytes - offset) {

@@ -1,6 +1,6 @@
 /*
  * Reads FlatBuffers (https://flatbuffers.dev/internals/) in place, little-endian, at any alignment. Every offset and count is checked
- * against the file's bounds. An invalid one reads as 0 and sets `broken`, which callers check before using anything.
+ * against the file's bounds. If one is invalid, the value is 0 and `broken` is set. Callers must check `broken` before they use any value.
  */
 #ifndef AIOT_FLATBUFFER_H
 #define AIOT_FLATBUFFER_H
@@ -15,7 +15,7 @@ typedef struct {
   bool broken;
 } aiot_flatbuffer;
 
-/* Position 0 = absent: every field then has its default. */
+/* Position of a table; 0 = absent, so that every field has its default. */
 typedef struct {
   uint32_t at;
   uint32_t vtable;
@@ -29,7 +29,7 @@ typedef struct {
   uint32_t count;
 } aiot_vector;
 
-/* The root table of a file with this four-letter identifier; with a different one, the file is marked as broken. */
+/* The root table of a file with this four-letter identifier. If the file has another one, it is marked as broken. */
 aiot_table aiot_flatbuffer_root(aiot_flatbuffer *file, const char *identifier);
 
 int32_t aiot_flatbuffer_i32(aiot_flatbuffer *file, aiot_table table, unsigned slot, int32_t otherwise);
@@ -39,7 +39,7 @@ float aiot_flatbuffer_f32(aiot_flatbuffer *file, aiot_table table, unsigned slot
 aiot_table aiot_flatbuffer_table(aiot_flatbuffer *file, aiot_table table, unsigned slot);
 /* Whether a field is present. */
 bool aiot_flatbuffer_has(aiot_flatbuffer *file, aiot_table table, unsigned slot);
-/* Whether an unsigned 64-bit field is above 1; an absent one is not. */
+/* Whether an unsigned 64-bit field is above 1; false if it is absent. */
 bool aiot_flatbuffer_u64_above_one(aiot_flatbuffer *file, aiot_table table, unsigned slot);
 /* A field that is a vector of elements of this size; the vector is empty if the field is absent. */
 aiot_vector aiot_flatbuffer_vector(aiot_flatbuffer *file, aiot_table table, unsigned slot, uint32_t element_bytes);

@@ -6,7 +6,7 @@ int8_t aiot_quantize_feature(const aiot_input_spec *spec, size_t index, double f
   const double standardized = (feature - spec->mean[index]) / spec->deviation[index];
   const double q = round(standardized / spec->scale) + (double)spec->zero_point;
   if (isnan(q)) return (int8_t)spec->zero_point;
-  /* Clamped before the cast: converting a double beyond the integer's range is undefined (C11, 6.3.1.4). */
+  /* Clamped before the cast, because converting a double beyond the integer's range is undefined (C11, 6.3.1.4). */
   return q < -128.0 ? INT8_MIN : q > 127.0 ? INT8_MAX : (int8_t)q;
 }
 

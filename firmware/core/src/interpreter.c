@@ -18,7 +18,7 @@ static int32_t largest(int32_t a, int32_t b) {
   return a > b ? a : b;
 }
 
-/* Lifetime of a tensor's memory: from the first to the last use of all tensors that share it. */
+/* Determines the lifetime of each tensor's memory: from the first to the last use of all tensors that share it. */
 static void join_lives(aiot_network *network) {
   for (int32_t i = 0; i < network->operands; i++) {
     const aiot_operand *operand = &network->operand[i];
@@ -33,8 +33,8 @@ static bool placed_here(const aiot_operand *operand, int32_t index) {
 }
 
 /*
- * Places the activations in memory: largest first, each in the lowest gap that is free during its lifetime (as in TFLite Micro's
- * GreedyMemoryPlanner). An offset of UINT32_MAX means not placed yet. Returns the total size.
+ * Assigns memory to the activations: the largest first, each in the lowest gap that is free during its lifetime (as in TFLite
+ * Micro's GreedyMemoryPlanner). An offset of UINT32_MAX means that none is assigned yet. Returns the total size.
  */
 static uint32_t place(aiot_network *network) {
   uint32_t all = 0;
@@ -72,7 +72,7 @@ static const int8_t *memory_of(const aiot_network *network, int32_t index, int8_
   return operand->data != NULL ? (const int8_t *)operand->data : memory + operand->offset;
 }
 
-/* Points the steps to `memory`, which follows the arena's allocations and is not allocated yet. */
+/* Sets the pointers of the steps into `memory`, which follows the arena's allocations and is not allocated yet. */
 static void bind(aiot_network *network, int8_t *memory) {
   for (aiot_step *step = network->steps; step != NULL; step = step->next) {
     step->x = memory_of(network, step->from, memory);
@@ -108,7 +108,7 @@ static aiot_code prepare(aiot_network *network, aiot_model *model) {
   model->variables = network->variables;
   model->first = memory + network->operand[input].offset;
   model->last = memory_of(network, output, memory);
-  /* Not zeroed yet, because it may overlap the tensors. */
+  /* The memory is not zeroed yet, because it may overlap the tensors. */
   return bytes <= INT32_MAX ? AIOT_OK : AIOT_MEMORY_SHORT;
 }
 

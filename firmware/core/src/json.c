@@ -6,7 +6,7 @@
 #include "json_number.h"
 #include "json_text.h"
 
-/* Level 0 is the text itself, which contains one value; each entered array or object adds a level. */
+/* Level 0 is the text itself, which contains one value. Each array or object that is entered adds a level. */
 static uint32_t level_bit(const aiot_json *json) { return (uint32_t)1 << json->depth; }
 
 static bool fail(aiot_json *json) {
@@ -28,7 +28,9 @@ static char next_char(aiot_json *json) {
   return 0;
 }
 
-/* Returns the first character of the value that starts here; 0 if none may start. A text contains only one top-level value. */
+/*
+ * Returns the first character of the value that starts here; 0 if no value may start. A text contains only one top-level value.
+ */
 static char begin_value(aiot_json *json) {
   const char c = next_char(json);
   if (json->depth == 0) {
@@ -49,7 +51,7 @@ bool aiot_json_enter(aiot_json *json, char kind) {
   return true;
 }
 
-/* Reads the separator before the next member or element; false at the end, which is read too. */
+/* Reads the separator before the next member or element. False at the end, which is then consumed. */
 static bool follows(aiot_json *json, bool object) {
   char c = next_char(json);
   if (c == 0 || json->depth == 0 || ((json->objects & level_bit(json)) != 0) != object) return fail(json);
@@ -61,7 +63,7 @@ static bool follows(aiot_json *json, bool object) {
   if ((json->begun & level_bit(json)) != 0) {
     if (c != ',') return fail(json);
     json->at++;
-    /* Rejects a trailing comma; otherwise, only the reading of the next value would notice it. */
+    /* Rejects a trailing comma here, because otherwise only reading the next value would detect it. */
     c = next_char(json);
     if (c == ']' || c == '}') return fail(json);
   }
@@ -214,7 +216,7 @@ const char *aiot_json_raw(aiot_json *json, size_t *bytes) {
   return "";
 }
 
-/* Reads a scalar value. */
+/* Skips a scalar value. */
 static void skip_scalar(aiot_json *json) {
   size_t bytes;
   bool escaped;

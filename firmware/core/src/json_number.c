@@ -7,12 +7,12 @@
 #include <string.h>
 
 /*
- * A number halfway between two doubles has at most 767 significant digits. In a longer number, only these digits matter, plus whether
- * any later digit is nonzero.
+ * A number halfway between two doubles has at most 767 significant digits. In a longer number, only these digits matter, and
+ * whether any later digit is nonzero.
  */
 enum { DIGITS_MAX = 768 };
 
-/* 769 digits take 2555 bits, and 5^1112 times 2^54 takes 2637; a shift by less than a limb is added. */
+/* 769 digits take 2555 bits, and 5^1112 times 2^54 takes 2637. A shift by less than a limb is added. */
 enum { LIMBS = 96 };
 
 /* A natural number, least significant limb first, without leading zeros. */
@@ -25,7 +25,7 @@ typedef struct {
 typedef struct {
   const char *digits;
   size_t count;
-  /* Whether a nonzero digit follows the counted ones. */
+  /* Whether a nonzero digit follows the digits that are counted. */
   bool more;
   int32_t exponent;
   /* The first 19 digits. */
@@ -104,7 +104,10 @@ static decimal read_decimal(const char *text, size_t bytes) {
     at++;
     const bool down = text[at] == '-';
     if (!is_digit(text[at])) at++;
-    /* Beyond this exponent the value is zero or infinity, whatever its digits: a device's memory cannot hold enough of them. */
+    /*
+     * Beyond this exponent, the value is zero or infinity regardless of its digits, because a device's memory cannot contain
+     * enough of them.
+     */
     for (; at < bytes; at++)
       if (exponent < 100000000) exponent = 10 * exponent + (text[at] - '0');
     if (down) exponent = -exponent;
@@ -169,7 +172,7 @@ static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  
                                 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
 static double magnitude(const decimal *d) {
-  /* Exponent of the first digit; 64 bits, because the text may be long. */
+  /* Exponent of the first digit. It has 64 bits, because the text may be long. */
   const int64_t top = (int64_t)d->exponent + (int64_t)d->count;
   if (d->count == 0 || top < -330) return 0;
   if (top > 310) return INFINITY;
@@ -178,7 +181,7 @@ static double magnitude(const decimal *d) {
   /* Both operands are exact, so the result is rounded only once (Clinger's fast path). */
   const bool exact = d->count == d->head_count && d->head <= (uint64_t)1 << 53;
   if (exact && tens >= -22 && tens <= 22) return tens < 0 ? near / powers[-tens] : near * powers[tens];
-  /* This estimate is off by at most a few units in the last place; exact comparisons then find the right double. */
+  /* The estimate is off by at most a few units in the last place. Exact comparisons then determine the right double. */
   for (; tens > 22; tens -= 22) near *= powers[22];
   for (; tens < -22; tens += 22) near /= powers[22];
   near = tens < 0 ? near / powers[-tens] : near * powers[tens];

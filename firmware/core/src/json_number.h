@@ -6,7 +6,7 @@
 
 /*
  * The nearest double, ties to even, of a number in the format of RFC 8259; infinity beyond the largest. The C library's strtod is
- * unsuitable: newlib's allocates, and rounding differs between libraries.
+ * unsuitable, because newlib's allocates memory, and rounding differs between libraries.
  */
 double aiot_json_nearest(const char *text, size_t bytes);
 

@@ -77,7 +77,7 @@ aiot_operator aiot_operator_at(aiot_network *network, aiot_vector operators, aio
   aiot_flatbuffer *file = &network->file;
   const aiot_table table = aiot_flatbuffer_table_at(file, operators, index);
   const int32_t kind = aiot_flatbuffer_i32(file, table, 0, 0);
-  /* A negative index is out of range, too. */
+  /* A negative index becomes out of range as well. */
   const aiot_table code = aiot_flatbuffer_table_at(file, codes, (uint32_t)kind);
   const int32_t old = aiot_flatbuffer_i8(file, code, 0, 0), builtin = aiot_flatbuffer_i32(file, code, 3, 0);
   aiot_operator operator = {
@@ -89,7 +89,7 @@ aiot_operator aiot_operator_at(aiot_network *network, aiot_vector operators, aio
   const aiot_kernel *kernel = aiot_kernel_of(operator.code);
   const int32_t options_type = (uint8_t)aiot_flatbuffer_i8(file, table, 3, 0);
   operator.suited = options_type == 0 || (kernel != NULL && options_type == kernel->options_type);
-  /* Without a type there are no options, so all have their defaults. */
+  /* An operator without a type of options has none, so all options have their defaults. */
   if (options_type != 0 && operator.suited) operator.options = aiot_flatbuffer_table(file, table, 4);
   return operator;
 }

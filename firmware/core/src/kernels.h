@@ -1,10 +1,13 @@
-/* Operators supported by the interpreter, each prepared by one function (network.h, aiot_prepare). */
+/* Operators that the interpreter supports. Each is prepared by one function (network.h, aiot_prepare). */
 #ifndef AIOT_KERNELS_H
 #define AIOT_KERNELS_H
 
 #include "network.h"
 
-/* The kernel of an operator; NULL = unknown. Used by network_read.c; the functions below are only for the table in kernels.c. */
+/*
+ * The kernel of an operator; NULL = it is not supported. Used by network_read.c. The functions below are used only by the table
+ * in kernels.c.
+ */
 const aiot_kernel *aiot_kernel_of(int32_t code);
 
 aiot_code aiot_prepare_fully_connected(const aiot_operator *operator);
@@ -16,11 +19,14 @@ aiot_code aiot_prepare_sum(const aiot_operator *operator);
 aiot_code aiot_prepare_product(const aiot_operator *operator);
 aiot_code aiot_prepare_squared_difference(const aiot_operator *operator);
 aiot_code aiot_prepare_prelu(const aiot_operator *operator);
-/* MAXIMUM, MINIMUM */
+/* For MAXIMUM and MINIMUM. */
 aiot_code aiot_prepare_choice(const aiot_operator *operator);
 aiot_code aiot_prepare_comparison(const aiot_operator *operator);
 aiot_code aiot_prepare_select(const aiot_operator *operator);
-/* LOGISTIC, TANH, RELU, RELU6, LEAKY_RELU, QUANTIZE, ABS, RSQRT, ELU, HARD_SWISH: one output value for each of the 256 inputs. */
+/*
+ * For LOGISTIC, TANH, RELU, RELU6, LEAKY_RELU, QUANTIZE, ABS, RSQRT, ELU and HARD_SWISH, which have one output value for each of
+ * the 256 inputs.
+ */
 aiot_code aiot_prepare_table(const aiot_operator *operator);
 aiot_code aiot_prepare_softmax(const aiot_operator *operator);
 aiot_code aiot_prepare_reshape(const aiot_operator *operator);
@@ -33,20 +39,20 @@ aiot_code aiot_prepare_split(const aiot_operator *operator);
 aiot_code aiot_prepare_split_sizes(const aiot_operator *operator);
 aiot_code aiot_prepare_call_once(const aiot_operator *operator);
 aiot_code aiot_prepare_var_handle(const aiot_operator *operator);
-/* READ_VARIABLE, ASSIGN_VARIABLE */
+/* For READ_VARIABLE and ASSIGN_VARIABLE. */
 aiot_code aiot_prepare_variable(const aiot_operator *operator);
 aiot_code aiot_prepare_strided_slice(const aiot_operator *operator);
 aiot_code aiot_prepare_pack(const aiot_operator *operator);
 aiot_code aiot_prepare_unpack(const aiot_operator *operator);
 aiot_code aiot_prepare_slice(const aiot_operator *operator);
 aiot_code aiot_prepare_gather(const aiot_operator *operator);
-/* DEPTH_TO_SPACE, SPACE_TO_DEPTH */
+/* For DEPTH_TO_SPACE and SPACE_TO_DEPTH. */
 aiot_code aiot_prepare_blocks(const aiot_operator *operator);
-/* SPACE_TO_BATCH_ND, BATCH_TO_SPACE_ND */
+/* For SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND. */
 aiot_code aiot_prepare_batches(const aiot_operator *operator);
 aiot_code aiot_prepare_fill(const aiot_operator *operator);
 aiot_code aiot_prepare_transpose_convolution(const aiot_operator *operator);
-/* RESIZE_NEAREST_NEIGHBOR, RESIZE_BILINEAR */
+/* For RESIZE_NEAREST_NEIGHBOR and RESIZE_BILINEAR. */
 aiot_code aiot_prepare_resize(const aiot_operator *operator);
 aiot_code aiot_prepare_batch_matmul(const aiot_operator *operator);
 aiot_code aiot_prepare_l2_normalization(const aiot_operator *operator);

@@ -1,9 +1,9 @@
-/* Operators of two or three int8 inputs, with NumPy's broadcasting. */
+/* Operators with two or three int8 inputs, which are broadcast by NumPy's rule. */
 #include "kernels.h"
 #include "quantized.h"
 #include "walk.h"
 
-/* Fractional bits used by ADD and SUB, SQUARED_DIFFERENCE and comparisons. */
+/* Number of fractional bits that ADD and SUB, SQUARED_DIFFERENCE, and comparisons use. */
 enum { SUM_BITS = 20, DIFFERENCE_BITS = 7, COMPARISON_BITS = 8 };
 
 typedef struct {
@@ -94,7 +94,10 @@ static void run_comparison(const aiot_step *step) {
   run(step, comparison_of);
 }
 
-/* Positions of an operand's elements by an index of the output; shapes are aligned at their last axis. False = it cannot be broadcast. */
+/*
+ * Steps between an operand's elements along the output's axes. Shapes are aligned at their last axis. False = the operand cannot
+ * be broadcast.
+ */
 static bool broadcast(const aiot_operand *operand, const aiot_extent *output, aiot_places *out) {
   const aiot_extent own = aiot_extent_of(operand);
   const aiot_places places = aiot_places_in(&own);
@@ -108,7 +111,7 @@ static bool broadcast(const aiot_operand *operand, const aiot_extent *output, ai
   return true;
 }
 
-/* Whether, on each axis, at least one operand has the output's size; an output larger than both is invalid. */
+/* Whether, on each axis, at least one operand has the output's size. An output that is larger than both is invalid. */
 static bool covered(const aiot_extent *output, const aiot_places *a, const aiot_places *b) {
   for (int32_t axis = 0; axis < output->rank; axis++)
     if (output->size[axis] != 1 && a->step[axis] == 0 && b->step[axis] == 0) return false;
@@ -184,7 +187,7 @@ aiot_code aiot_prepare_squared_difference(const aiot_operator *operator) {
              : AIOT_BUNDLE_MALFORMED;
 }
 
-/* The slopes are constants. */
+/* PRELU. The slopes are constants. */
 aiot_code aiot_prepare_prelu(const aiot_operator *operator) {
   arithmetic_plan *plan;
   scales of;
@@ -197,7 +200,7 @@ aiot_code aiot_prepare_prelu(const aiot_operator *operator) {
              : AIOT_BUNDLE_MALFORMED;
 }
 
-/* Values are only compared, so all must have the same scale. */
+/* MAXIMUM and MINIMUM. Values are only compared, so all must have the same scale. */
 aiot_code aiot_prepare_choice(const aiot_operator *operator) {
   arithmetic_plan *plan;
   scales of;
@@ -211,7 +214,7 @@ aiot_code aiot_prepare_choice(const aiot_operator *operator) {
              : AIOT_BUNDLE_MALFORMED;
 }
 
-/* The scales are the multipliers of both sides. */
+/* Comparisons. The multipliers of both sides are derived from their scales. */
 aiot_code aiot_prepare_comparison(const aiot_operator *operator) {
   arithmetic_plan *plan;
   scales of;

@@ -8,7 +8,7 @@
 #include "quantized.h"
 #include "walk.h"
 
-/* An output position of an axis: its neighbors in the input, and the distance from the first in 1/1024. */
+/* A position of an output along an axis: its neighbors in the input, and its distance from the first in 1/1024. */
 typedef struct {
   int32_t low, high, part;
 } between;
@@ -19,7 +19,7 @@ typedef struct {
   const between *axis[2];
 } resize_plan;
 
-/* Positions of one axis in single precision, as TFLite computes them. */
+/* The nearest position along an axis, in single precision as in TFLite. */
 static between nearest_of(int32_t at, int32_t input, int32_t output, bool align, bool half_pixel) {
   const bool aligned = align && output > 1;
   const float scale = aligned ? (float)(input - 1) / (float)(output - 1) : (float)input / (float)output;
@@ -29,7 +29,7 @@ static between nearest_of(int32_t at, int32_t input, int32_t output, bool align,
   return (between){place > last ? last : place, 0, 0};
 }
 
-/* Positions of one axis in steps of 1/1024. */
+/* The position along an axis in steps of 1/1024. */
 static between bilinear_of(int32_t at, int32_t input, int32_t output, bool align, bool half_pixel) {
   const bool aligned = align && output > 1;
   const int64_t whole = aligned ? input - 1 : input, parts = aligned ? output - 1 : output;
@@ -69,7 +69,10 @@ static void run_bilinear(const aiot_step *step) {
       }
 }
 
-/* Input 1 is the constant height and width of the output. The two options follow each other; the positions of all rows and columns are stored. */
+/*
+ * Input 1 contains the constant height and width of the output. The options align and half_pixel are in adjacent slots. The
+ * positions of all rows and columns are stored.
+ */
 aiot_code aiot_prepare_resize(const aiot_operator *operator) {
   aiot_flatbuffer *file = &operator->network->file;
   const bool nearest = operator->code == AIOT_RESIZE_NEAREST_NEIGHBOR;
@@ -98,11 +101,11 @@ aiot_code aiot_prepare_resize(const aiot_operator *operator) {
 }
 
 typedef struct {
-  /* The batches, and the positions of both inputs for them. */
+  /* The index over batches, and the positions of both inputs for it. */
   aiot_extent batches;
   aiot_places first, second;
   int32_t rows, columns, depth;
-  /* Distances along the rows of the first input, the columns of the second, and the depth of both. */
+  /* Distances between elements: along the rows of the first input, the columns of the second, and the depth of both. */
   int32_t row, column, first_depth, second_depth;
   int32_t first_zero, second_zero, output_zero;
   aiot_ratio ratio;
@@ -134,7 +137,7 @@ static int32_t size_at(const aiot_operand *operand, int32_t axis, int32_t rank) 
   return own < 0 ? 1 : operand->size[own];
 }
 
-/* Strides of the batches of an operand, 0 where it is repeated. */
+/* Strides of the batches of an operand; 0 where it is repeated. */
 static bool batches_of(const aiot_operand *operand, const aiot_operand *y, aiot_places *out) {
   *out = (aiot_places){.start = 0};
   int32_t stride = operand->size[operand->rank - 1] * operand->size[operand->rank - 2];

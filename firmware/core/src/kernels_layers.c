@@ -5,11 +5,11 @@
 #include "quantized.h"
 #include "window_axes.h"
 
-/* State shared by all of these operators: a ratio per channel turns sums into outputs. */
+/* State that all of these operators share. A ratio per channel converts sums to outputs. */
 typedef struct {
   const int8_t *weights;
   int32_t *bias;
-  /* Biases with the input's zero point folded in, so that plain products can be summed. */
+  /* Biases that include the effect of the input's zero point, so that plain products can be summed. */
   int32_t *folded;
   const int32_t *multiplier;
   const int8_t *shift;
@@ -26,7 +26,7 @@ static uint32_t dot(const int8_t *weights, const int8_t *x, int32_t zero, int32_
   return sum;
 }
 
-/* Number of weight rows multiplied at once; each cell is loaded once for all of them. */
+/* Number of weight rows that are multiplied at once, so that each cell is loaded only once for all of them. */
 enum { ROWS = 4 };
 
 /* Adds the products of the same cells with up to ROWS rows, which are `apart` elements apart. */
@@ -70,8 +70,8 @@ static void run_fully_connected(const aiot_step *step) {
 }
 
 /*
- * The sum of one output channel over the window at (row, column), without cells outside the image. `x`: the image, from the first channel
- * that the output channel uses.
+ * The sum of one output channel over the window at (row, column), without cells outside the image. `x`: the image, starting at
+ * the first channel that the output channel uses.
  */
 static uint32_t window_sum(const layer_plan *plan, const int8_t *x, const int8_t *weights, int32_t row, int32_t column) {
   const aiot_axis *rows = &plan->rows, *columns = &plan->columns;
@@ -236,8 +236,8 @@ static layer_plan *add_step(const aiot_operator *operator, void (*run)(const aio
 }
 
 /*
- * If the weights have one scale, TFLite Micro accepts a bias whose scale (0 if it has none) differs from input scale times weight scale by
- * at most 2 % of an output step.
+ * For weights with one scale, TFLite Micro accepts a bias whose scale (0 if it has none) differs from input scale times weight
+ * scale by at most 2 % of an output step.
  */
 static bool bias_fits(const aiot_operator *operator, const layer_operands *operands) {
   aiot_flatbuffer *file = &operator->network->file;
@@ -260,7 +260,7 @@ aiot_code aiot_prepare_fully_connected(const aiot_operator *operator) {
   const int32_t rows = operands.x->count / weights->size[1];
   const aiot_operand *y = operands.y;
   if ((int64_t)rows * weights->size[0] != y->count) return AIOT_BUNDLE_MALFORMED;
-  /* Other interpreters take the number of outputs from the output's last dimension. */
+  /* Other interpreters derive the number of outputs from the output's last dimension. */
   if (y->rank < 1 || y->size[y->rank - 1] != weights->size[0]) return AIOT_BUNDLE_MALFORMED;
   layer_plan *plan = add_step(operator, run_fully_connected);
   if (plan == NULL) return AIOT_MEMORY_SHORT;
@@ -276,8 +276,7 @@ aiot_code aiot_prepare_fully_connected(const aiot_operator *operator) {
   return AIOT_OK;
 }
 
-/* Reads strides and dilations, whose slots in the options are shifted by the depth multiplier of a depthwise
- * convolution. */
+/* Reads strides and dilations. In a depthwise convolution, the depth multiplier shifts their slots in the options. */
 static aiot_code prepare_window(const aiot_operator *operator, void (*run)(const aiot_step *), bool depthwise) {
   layer_operands operands;
   const aiot_code code = operands_of(operator, &operands);
@@ -311,7 +310,7 @@ static aiot_code prepare_window(const aiot_operator *operator, void (*run)(const
   plan->range.low = aiot_flatbuffer_i8(file, operator->options, activation, 0);
   const aiot_code own = channels_of(operator, &operands, depthwise ? 3 : 0, plan);
   if (own != AIOT_OK || depthwise) return own;
-  /* Used for windows wholly inside the image; others need the original biases and the zero point. */
+  /* The folded biases are for windows completely inside the image. Other windows need the original biases and the zero point. */
   plan->folded = aiot_arena_take(operator->network->arena, (size_t)outputs * sizeof *plan->folded, sizeof *plan->folded);
   if (plan->folded == NULL) return AIOT_MEMORY_SHORT;
   fold(plan->rows.filter * plan->columns.filter * plan->taken, plan);
@@ -323,13 +322,15 @@ aiot_code aiot_prepare_convolution(const aiot_operator *operator) {
 }
 
 aiot_code aiot_prepare_depthwise(const aiot_operator *operator) {
-  /* TFLite Micro takes three inputs to mean that there is a bias, even where the third is omitted (-1). */
+  /* If there are three inputs, TFLite Micro assumes that there is a bias, even if the third input is omitted (-1). */
   if (operator->inputs.count > 2 && aiot_operator_input(operator, 2) == NULL) return AIOT_BUNDLE_MALFORMED;
   return prepare_window(operator, run_depthwise, true);
 }
 
-/* The sum of one output cell over the input cells whose windows cover it. The plan's rows and columns are those of
- * the output image. */
+/*
+ * The sum of one output cell over the input cells whose windows include it. The plan's rows and columns are those of the output
+ * image.
+ */
 static uint32_t transposed_sum(const layer_plan *plan, const int8_t *x, int32_t out, int32_t row, int32_t column) {
   uint32_t sum = (uint32_t)plan->bias[out];
   const int8_t *w = plan->weights + out * plan->rows.filter * plan->columns.filter * plan->taken;
@@ -357,7 +358,7 @@ static void run_transpose_convolution(const aiot_step *step) {
   }
 }
 
-/* Inputs: the output's shape, the filter [out, kh, kw, in], x, the optional bias. */
+/* Inputs: the output's shape, the filter [out, kh, kw, in], x, and the optional bias. */
 aiot_code aiot_prepare_transpose_convolution(const aiot_operator *operator) {
   aiot_flatbuffer *file = &operator->network->file;
   const layer_operands operands = {aiot_operator_input(operator, 2), aiot_operator_input(operator, 1), aiot_operator_input(operator, 3),

@@ -8,7 +8,7 @@
 /* Maximum number of dimensions in a RESHAPE's option. */
 enum { LISTED_MAX = 8 };
 
-/* y[its place] = x[its place] for every index of the extent. */
+/* For every index of the extent, copies x at the source place to y at the target place. */
 typedef struct {
   aiot_extent extent;
   aiot_places source, target;
@@ -48,10 +48,10 @@ static bool ends_of(const aiot_operator *operator, uint32_t input, uint32_t outp
   return *x != NULL && *y != NULL && aiot_scale_same(&operator->network->file, *x, *y);
 }
 
-/* The output is the input with a different shape, and shares its memory. */
+/* RESHAPE and similar operators. The output is the input with another shape, and shares its memory. */
 aiot_code aiot_prepare_reshape(const aiot_operator *operator) {
   const aiot_operand *x, *y;
-  /* A RESHAPE's target shape is the output's own: only the list's length is checked. */
+  /* A RESHAPE's target shape is that of the output, so only the length of the list is checked. */
   const bool listed = operator->code == AIOT_RESHAPE;
   if (listed && aiot_flatbuffer_vector(&operator->network->file, operator->options, 0, 4).count > LISTED_MAX) return AIOT_BUNDLE_MALFORMED;
   if (!ends_of(operator, 0, 0, &x, &y) || x->count != y->count) return AIOT_BUNDLE_MALFORMED;
@@ -59,7 +59,7 @@ aiot_code aiot_prepare_reshape(const aiot_operator *operator) {
   return AIOT_OK;
 }
 
-/* The input's shape with a 1 at a constant axis. */
+/* EXPAND_DIMS: the output has the input's shape with an additional 1 at a constant axis. */
 aiot_code aiot_prepare_expand_dims(const aiot_operator *operator) {
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
   const aiot_operand *where = aiot_operator_input(operator, 1);
@@ -74,7 +74,10 @@ aiot_code aiot_prepare_expand_dims(const aiot_operator *operator) {
   return aiot_operand_shaped(y, rank, shape) ? aiot_prepare_reshape(operator) : AIOT_BUNDLE_MALFORMED;
 }
 
-/* The input's shape without the named axes, each of which has size 1; if none is named, all axes of size 1 are removed. */
+/*
+ * SQUEEZE: the output has the input's shape without the listed axes, each of which has size 1. If none is listed, all axes of
+ * size 1 are removed.
+ */
 aiot_code aiot_prepare_squeeze(const aiot_operator *operator) {
   aiot_flatbuffer *file = &operator->network->file;
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
@@ -190,7 +193,7 @@ aiot_code aiot_prepare_split(const aiot_operator *operator) {
   return AIOT_OK;
 }
 
-/* SPLIT_V divides an axis into parts of constant sizes, of which one may be -1: the rest. */
+/* SPLIT_V divides an axis into parts of constant sizes. One size may be -1, which means the rest. */
 aiot_code aiot_prepare_split_sizes(const aiot_operator *operator) {
   const aiot_operand *x = aiot_operator_input(operator, 0), *y, *sizes = aiot_operator_input(operator, 1);
   const aiot_operand *where = aiot_operator_input(operator, 2);
@@ -235,7 +238,7 @@ typedef struct {
 /* One axis of a STRIDED_SLICE, like NumPy's begin:end:step. False = it is empty, or its bounds are unsupported. */
 static bool slice_of(int32_t size, int64_t begin, int64_t end, int64_t step, bool open_begin, bool open_end, bool shrink,
                      slice *out) {
-  /* Larger steps overflow in other interpreters. */
+  /* Larger steps would overflow in other interpreters. */
   const int64_t largest = (int64_t)1 << 30;
   if (step == 0 || step > largest || step < -largest) return false;
   /* Steps beyond these limits have the same effect as the limits. */
@@ -292,7 +295,7 @@ aiot_code aiot_prepare_strided_slice(const aiot_operator *operator) {
   return aiot_operand_shaped(y, rank, shape) ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
 }
 
-/* The steps along all axes but one, which the other side of the copy does not have. */
+/* The steps along all axes except one, which the other side of the copy does not have. */
 static void skip_axis(const aiot_extent *extent, const aiot_places *places, int32_t axis, aiot_places *out) {
   *out = (aiot_places){.start = 0};
   int32_t to = 0;
@@ -323,7 +326,7 @@ aiot_code aiot_prepare_pack(const aiot_operator *operator) {
   return AIOT_OK;
 }
 
-/* UNPACK makes one output for each index of an axis. */
+/* UNPACK has one output for each index of an axis. */
 aiot_code aiot_prepare_unpack(const aiot_operator *operator) {
   const aiot_operand *x, *y;
   const int32_t parts = (int32_t)operator->outputs.count;
@@ -346,7 +349,7 @@ aiot_code aiot_prepare_unpack(const aiot_operator *operator) {
   return AIOT_OK;
 }
 
-/* SLICE takes a range of each axis; a size of -1 extends to the end. */
+/* SLICE copies a range of each axis. A size of -1 extends to the end. */
 aiot_code aiot_prepare_slice(const aiot_operator *operator) {
   const aiot_operand *x, *y, *begin = aiot_operator_input(operator, 1), *size = aiot_operator_input(operator, 2);
   if (!ends_of(operator, 0, 0, &x, &y) || x->rank != y->rank) return AIOT_BUNDLE_MALFORMED;
@@ -384,7 +387,7 @@ static void run_gather(const aiot_step *step) {
       }
 }
 
-/* GATHER takes the elements with constant indices of an axis. */
+/* GATHER copies the elements at constant indices of an axis. */
 aiot_code aiot_prepare_gather(const aiot_operator *operator) {
   aiot_flatbuffer *file = &operator->network->file;
   const aiot_operand *x, *y, *taken = aiot_operator_input(operator, 1);
@@ -442,8 +445,8 @@ static int32_t inside(int32_t within, int32_t block, int32_t before, int32_t siz
 }
 
 /*
- * SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND move the cells of blocks between the image and the batches: one copy for each position in a
- * block. Padding is the zero point. A shape of three dimensions has no width.
+ * SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND move the cells of blocks between the image and the batches, with one copy for each
+ * position in a block. Padding is the zero point. A shape of three dimensions has no width.
  */
 aiot_code aiot_prepare_batches(const aiot_operator *operator) {
   const aiot_operand *x, *y, *block = aiot_operator_input(operator, 1), *paddings = aiot_operator_input(operator, 2);
@@ -497,7 +500,7 @@ static void run_fill_from(const aiot_step *step) {
   memset(step->y, step->x[0], (size_t)plan->count);
 }
 
-/* FILL with a value that another operator computes; the constant dimensions are the output's. */
+/* FILL with a value that another operator computes. The constant dimensions are those of the output. */
 aiot_code aiot_prepare_fill(const aiot_operator *operator) {
   const aiot_operand *x, *y, *dims = aiot_operator_input(operator, 0);
   if (!ends_of(operator, 1, 0, &x, &y) || x->rank != 0) return AIOT_BUNDLE_MALFORMED;

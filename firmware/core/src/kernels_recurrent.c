@@ -1,6 +1,4 @@
-/*
- * int8 operators whose state persists from run to run, like those of src/lib/runtime/interpreter/recurrent.ts.
- */
+/* int8 operators whose state persists between runs, like those of src/lib/runtime/interpreter/recurrent.ts. */
 #include <math.h>
 #include <string.h>
 
@@ -25,7 +23,7 @@ typedef struct {
   aiot_ratio first, second;
 } svdf_plan;
 
-/* Moves the values of all filters back by one step. The newest value of each filter is then overwritten. */
+/* Moves the values of all filters back by one step. The place of each filter's newest value is overwritten later. */
 static void shift_back(const svdf_plan *plan) {
   const size_t size = plan->wide ? sizeof(int16_t) : 1;
   memmove(plan->state, plan->state + size, size * (size_t)(plan->batches * plan->filters * plan->memory - 1));
@@ -80,7 +78,10 @@ static bool symmetric(aiot_flatbuffer *file, const aiot_operand *weights, float 
   return read && scale.zero_point == 0;
 }
 
-/* Each filter stores its last values. Each unit adds up the dot products of the values of `rank` filters and the time weights. */
+/*
+ * SVDF. Each filter stores its last values. Each unit adds up the dot products of the values of `rank` filters with the time
+ * weights.
+ */
 aiot_code aiot_prepare_svdf(const aiot_operator *operator) {
   aiot_flatbuffer *file = &operator->network->file;
   const aiot_operand *x = aiot_operator_input(operator, 0), *feature = aiot_operator_input(operator, 1);
@@ -102,7 +103,7 @@ aiot_code aiot_prepare_svdf(const aiot_operator *operator) {
   if (!symmetric(file, feature, &feature_scale) || !symmetric(file, time, &time_scale)) return AIOT_BUNDLE_MALFORMED;
   const bool wide = state->type == AIOT_INT16;
   if (time->type != state->type || (wide && states.zero_point != 0)) return AIOT_BUNDLE_MALFORMED;
-  /* Other interpreters ignore the activation, so it is allowed only if the output's range implies it. */
+  /* Other interpreters ignore the activation, so it is accepted only if the output's range implies it. */
   if (activation > 1 || (activation == 1 && output.zero_point != INT8_MIN)) return AIOT_MODEL_UNSUPPORTED;
   const float product = (float)states.scale * time_scale, own = bias->scale.count == 0 ? 0.0f : aiot_flatbuffer_f32_at(file, bias->scale, 0);
   if (!(fabs((double)own - (double)product) < 1e-5)) return AIOT_BUNDLE_MALFORMED;
@@ -236,8 +237,8 @@ static aiot_code prepare_gate(const aiot_operator *operator, int32_t which, cons
 }
 
 /*
- * Whether the operator has no peepholes, no projection and no layer normalization, the activation tanh, and neither asymmetrically quantized
- * inputs nor diagonal recurrent weights.
+ * Whether the operator has the activation tanh, and no peepholes, projection, layer normalization, asymmetrically quantized
+ * inputs or diagonal recurrent weights.
  */
 static bool plain(const aiot_operator *operator) {
   static const uint8_t others[] = {9, 10, 11, 16, 17, 20, 21, 22, 23};

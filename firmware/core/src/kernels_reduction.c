@@ -4,7 +4,7 @@
 #include "walk.h"
 
 typedef struct {
-  /* One index for the output, and one for the inputs reduced to it. */
+  /* An index over the output, and one over the inputs that are reduced to an element of it. */
   aiot_extent kept, reduced;
   aiot_places places;
   int32_t code;
@@ -16,7 +16,7 @@ static const aiot_range whole = {INT8_MIN, INT8_MAX};
 
 static int8_t reduce(const reduction_plan *plan, const int8_t *x) {
   aiot_odometer odometer = {{0}};
-  /* A sum of AIOT_ELEMENTS_MAX elements fits. */
+  /* The sum fits, because there are at most AIOT_ELEMENTS_MAX elements. */
   int32_t at = 0, unused = 0, most = INT8_MIN, least = INT8_MAX, sum = 0;
   for (int32_t left = aiot_extent_count(&plan->reduced); left > 0; left--) {
     sum += x[at];
@@ -40,7 +40,7 @@ static void run_reduction(const aiot_step *step) {
   }
 }
 
-/* The division by the count is part of the multiplier, with as many bits as fit (TFLite's QuantizedMeanOrSum). */
+/* Includes the division by the count in the multiplier, with as many bits as fit (TFLite's QuantizedMeanOrSum). */
 static void divide(aiot_ratio *ratio, int32_t count) {
   int32_t bits = 0;
   while (count >> (bits + 1) != 0) bits++;
@@ -81,7 +81,7 @@ aiot_code aiot_prepare_reduction(const aiot_operator *operator) {
   aiot_scale input, output;
   if (!aiot_scale_of(file, x, &input) || !aiot_scale_of(file, y, &output)) return AIOT_BUNDLE_MALFORMED;
   plan->code = operator->code;
-  /* The quantizations must be exactly equal; otherwise TFLite Micro fails at run time. */
+  /* The quantizations must be exactly equal, because TFLite Micro otherwise fails at run time. */
   if (plan->code == AIOT_REDUCE_MAX || plan->code == AIOT_REDUCE_MIN)
     return input.scale == output.scale && input.zero_point == output.zero_point ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
   if (!aiot_ratio_of(input.scale / output.scale, &plan->ratio)) return AIOT_BUNDLE_MALFORMED;

@@ -9,7 +9,7 @@ enum { DIFFERENCE_BITS = 26, SUM_SHIFT = 12, CLASSES_MAX = 511 };
 typedef struct {
   int32_t rows, classes;
   aiot_ratio ratio;
-  /* Inputs further below the largest than this count as zero. */
+  /* Inputs that are further below the largest input count as zero. */
   int32_t furthest;
 } softmax_plan;
 
@@ -55,16 +55,16 @@ aiot_code aiot_prepare_softmax(const aiot_operator *operator) {
   aiot_scale input;
   if (!aiot_scale_of(file, x, &input) || !aiot_scale_is(file, y, 1.0 / 256, -128)) return AIOT_BUNDLE_MALFORMED;
   const int32_t classes = x->size[x->rank - 1];
-  /* From 512 nearly equal inputs on, the sum overflows. */
+  /* With 512 or more nearly equal inputs, the sum would overflow. */
   if (classes > CLASSES_MAX) return AIOT_MODEL_UNSUPPORTED;
   const double wide = (double)aiot_flatbuffer_f32(file, operator->options, 0, 0.0f) * input.scale * (1 << DIFFERENCE_BITS);
-  /* NaN passes the comparison unchanged and is rejected below. */
+  /* NaN passes this comparison unchanged and is rejected below. */
   const double real = wide > 2147483647.0 ? 2147483647.0 : wide;
   softmax_plan *plan = aiot_network_step(operator->network, run_softmax, sizeof *plan,
                                          aiot_operator_input_index(operator, 0), -1, aiot_operator_output_index(operator, 0));
   if (plan == NULL) return AIOT_MEMORY_SHORT;
   if (!(real > 1.0)) return AIOT_BUNDLE_MALFORMED;
-  /* A shift of 31 is one more than other kernels accept; it is exact here, because the difference wraps deliberately. */
+  /* Other kernels do not accept a shift of 31. Here it is exact, because the difference wraps deliberately. */
   if (!aiot_ratio_of(real, &plan->ratio) && plan->ratio.shift != 31) return AIOT_BUNDLE_MALFORMED;
   plan->furthest = (int32_t)(((int64_t)31 << DIFFERENCE_BITS) >> plan->ratio.shift);
   plan->rows = x->count / classes;

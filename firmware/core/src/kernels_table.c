@@ -1,4 +1,4 @@
-/* int8 operators whose output depends on a single input value: all 256 outputs are computed once. */
+/* int8 operators whose output depends on a single input value. All 256 outputs are computed once. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -20,16 +20,19 @@ static void run_table(const aiot_step *step) {
 typedef struct {
   int32_t code;
   aiot_scale input, output;
-  /* Ratio of input to output. For LOGISTIC and TANH, that of the input as Q4.27; for RSQRT and HARD_SWISH, see their functions. */
+  /*
+   * Ratio of input to output. For LOGISTIC and TANH, the ratio that converts the input to Q4.27. For RSQRT and HARD_SWISH, see
+   * their functions.
+   */
   aiot_ratio ratio;
-  /* Ratio for LEAKY_RELU below 0; for HARD_SWISH, see hard_swish_of. */
+  /* Ratio that LEAKY_RELU uses below 0. For HARD_SWISH, see hard_swish_of. */
   aiot_ratio slope;
-  /* Distances from the zero point, in steps: beyond `radius`, LOGISTIC and TANH are saturated; beyond `six`, RELU6 is 6. */
+  /* Distances from the zero point, in steps. Beyond `radius`, LOGISTIC and TANH are saturated; beyond `six`, RELU6 is 6. */
   double radius;
   int32_t six;
 } table_function;
 
-/* Bits by which RSQRT keeps its intermediate value above 1. */
+/* Number of bits by which RSQRT keeps its intermediate value above 1. */
 enum { RSQRT_BITS = 20 };
 
 static int32_t rsqrt_of(const table_function *function, int32_t q) {
@@ -41,7 +44,7 @@ static int32_t rsqrt_of(const table_function *function, int32_t q) {
   return aiot_ratio_times(data, ratio) + function->output.zero_point;
 }
 
-/* In single precision, as TFLite Micro fills its table. */
+/* Computed in single precision, as TFLite Micro fills its table. */
 static int32_t elu_of(const table_function *function, int32_t d) {
   const float x = (float)function->input.scale * (float)d, inverse = 1.0f / (float)function->output.scale;
   const float value = x < 0.0f ? (float)exp((double)x) - 1.0f : x;
@@ -59,7 +62,10 @@ static int32_t high_multiply16(int32_t a, int32_t b) {
   return (product + (product >= 0 ? 1 << 14 : 1 - (1 << 14))) / (1 << 15);
 }
 
-/* x * relu6(x + 3) / 6 in 16-bit fixed point: `ratio` leads to the output, `slope` to a factor whose 32768 is the real value 3. */
+/*
+ * x * relu6(x + 3) / 6 in 16-bit fixed point. `ratio` converts to the output, `slope` to a factor of which 32768 is the real
+ * value 3.
+ */
 static int32_t hard_swish_of(const table_function *function, int32_t d) {
   const int32_t wide = d * 128, up = function->slope.shift;
   int32_t share = up > 0 ? saturated16((int64_t)wide * ((int64_t)1 << (up - 1))) : wide;
@@ -72,7 +78,7 @@ static int32_t hard_swish_of(const table_function *function, int32_t d) {
   return aiot_rounding_shift_right(product, -function->ratio.shift) + function->output.zero_point;
 }
 
-/* A multiplier of 15 bits instead of 31. */
+/* Computes a ratio whose multiplier has 15 bits instead of 31. */
 static bool half_ratio_of(float real, aiot_ratio *out) {
   if (!aiot_ratio_of((double)real, out) || out->shift < -15) return false;
   out->multiplier = out->multiplier >= INT32_MAX - (1 << 15) ? INT16_MAX : (out->multiplier + (1 << 15)) >> 16;
@@ -102,14 +108,16 @@ static int32_t value_of(const table_function *function, int32_t q) {
 static aiot_code sigmoid_of(aiot_flatbuffer *file, const aiot_operand *output, table_function *function) {
   const bool tanh = function->code == AIOT_TANH;
   if (!aiot_scale_is(file, output, tanh ? 1.0 / 128 : 1.0 / 256, tanh ? 0 : -128)) return AIOT_BUNDLE_MALFORMED;
-  /* From 16 on, the radius is 0 and even an input of zero would saturate; below 2^-28, other interpreters would shift by a negative amount.
+  /*
+   * From a scale of 16 on, the radius is 0, and even an input of zero would saturate. Below 2^-28, other interpreters would shift
+   * by a negative amount.
    */
   if (!(function->input.scale < 16.0 && function->input.scale >= 1.0 / (1 << 28))) return AIOT_MODEL_UNSUPPORTED;
   const double real = function->input.scale * 134217728.0;
   int exponent = 0;
   (void)frexp(real, &exponent);
   function->radius = floor(ldexp(15.0 * 134217728.0, -exponent));
-  /* With a shift of 31 bits the radius is 0, so nothing is computed. */
+  /* With a shift of more than 30 bits, the radius is 0, so no ratio is needed. */
   return exponent > 30 || aiot_ratio_of(real, &function->ratio) ? AIOT_OK : AIOT_MODEL_UNSUPPORTED;
 }
 
@@ -125,7 +133,7 @@ static aiot_code plan_function(const aiot_operator *operator, const aiot_operand
   }
   const double input = function->input.scale, output = function->output.scale;
   if (function->code == AIOT_ELU) {
-    /* Other interpreters convert the quotients without saturation, so they must fit 32 bits. */
+    /* Other interpreters convert the quotients without saturation, so they must fit into 32 bits. */
     const float largest = (float)input * (float)(INT8_MAX - function->input.zero_point);
     return aiot_scale_holds(output, 1.0) && aiot_scale_holds(output, (double)largest) ? AIOT_OK : AIOT_MODEL_UNSUPPORTED;
   }
@@ -136,7 +144,7 @@ static aiot_code plan_function(const aiot_operator *operator, const aiot_operand
     return function->ratio.shift <= 0 ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
   }
   if (function->code == AIOT_RSQRT) {
-    /* Negative inputs, which TFLite Micro rejects while it runs, must be impossible. */
+    /* Negative inputs must be impossible, because TFLite Micro rejects them at run time. */
     if (function->input.zero_point != INT8_MIN) return AIOT_MODEL_UNSUPPORTED;
     if (!aiot_ratio_of(1.0 / (double)(sqrtf((float)input) * (float)output), &function->ratio)) return AIOT_BUNDLE_MALFORMED;
     return function->ratio.shift >= RSQRT_BITS - 31 ? AIOT_OK : AIOT_MODEL_UNSUPPORTED;
@@ -152,7 +160,7 @@ static aiot_code plan_function(const aiot_operator *operator, const aiot_operand
 aiot_code aiot_prepare_table(const aiot_operator *operator) {
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
   if (x == NULL || y == NULL || x->count != y->count) return AIOT_BUNDLE_MALFORMED;
-  /* QUANTIZE also converts between int8 and uint8, whose values are in memory as int8, 128 lower. */
+  /* QUANTIZE also converts between int8 and uint8. uint8 values are in memory as int8 values that are 128 lower. */
   const bool converts = operator->code == AIOT_QUANTIZE && (x->type == AIOT_UINT8) != (y->type == AIOT_UINT8);
   if (converts) aiot_operator_input(operator, 0)->converted = aiot_operator_output(operator, 0)->converted = true;
   const bool bytes = converts && (x->type == AIOT_INT8 || y->type == AIOT_INT8) && x->data == NULL;

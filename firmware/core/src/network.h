@@ -1,8 +1,8 @@
 /*
- * A network from a .tflite file during preparation, and the resulting steps. operands.c defines the functions; network_read.c and the
- * kernels call them while the model is opened, on that thread. All memory is from the network's arena; constants stay in the file. Layouts
- * and rules are those of the TFLite schema and its quantization specification. src/lib/runtime/interpreter is the same in TypeScript, with
- * bit-exact results.
+ * A network from a .tflite file during preparation, and the resulting steps. operands.c defines the functions. network_read.c and
+ * the kernels call them while the model is opened. All memory is from the network's arena; constants stay in the file. Layouts
+ * and rules are those of the TFLite schema and its quantization specification. src/lib/runtime/interpreter is the TypeScript
+ * implementation, with bit-exact results.
  */
 #ifndef AIOT_NETWORK_H
 #define AIOT_NETWORK_H
@@ -12,17 +12,20 @@
 #include "flatbuffer.h"
 
 #define AIOT_RANK_MAX 6
-/* Maximum number of elements in a tensor: products of sizes fit int32, and a dot product of int8s stays far below its limit. */
+/*
+ * Maximum number of elements in a tensor. Products of sizes then fit into an int32, and a dot product of int8s stays far below
+ * its limit.
+ */
 #define AIOT_ELEMENTS_MAX (1 << 24)
 
 /* Numbers of the schema's TensorType. */
 enum { AIOT_FLOAT32 = 0, AIOT_FLOAT16 = 1, AIOT_INT32 = 2, AIOT_UINT8 = 3, AIOT_INT64 = 4, AIOT_BOOL = 6, AIOT_INT16 = 7, AIOT_INT8 = 9, AIOT_RESOURCE = 13 };
 enum { AIOT_ALIGNMENT = sizeof(void *) > sizeof(double) ? sizeof(void *) : sizeof(double) };
 
-/* A variable, which keeps its value from run to run (variables.h). */
+/* A variable, which keeps its value between runs (variables.h). */
 typedef struct aiot_variable aiot_variable;
 
-/* A tensor as in the file, and its place in memory. */
+/* A tensor as it is in the file, and its place in memory. */
 typedef struct {
   int32_t type;
   int32_t rank;
@@ -33,21 +36,24 @@ typedef struct {
   aiot_vector scale;
   aiot_vector zero_point;
   int32_t axis;
-  /* Whether it is written, and the times of its first write and last use: operator i runs at i + 1; the input is written at 0. */
+  /*
+   * Whether it is written, and the times of its first write and last use. Operator i runs at time i + 1; the input is written at
+   * 0.
+   */
   bool made;
   int32_t first, last;
-  /* The tensor whose memory it shares, or itself. */
+  /* Index of the tensor whose memory it shares, or of itself. */
   int32_t root;
   uint32_t offset;
-  /* The variable that the tensor is a handle or the state of; NULL = none. */
+  /* The variable for which the tensor is a handle or the state; NULL = none. */
   aiot_variable *variable;
   /* Whether the file marks the tensor as variable. It must then be the state of one operator, which sets `variable`. */
   bool state;
-  /* Whether a QUANTIZE converts this tensor of uint8 from or to int8. */
+  /* Whether a QUANTIZE converts this uint8 tensor from or to int8. */
   bool converted;
 } aiot_operand;
 
-/* One step, with its memory bound. */
+/* One step. Its pointers to memory are set. */
 typedef struct aiot_step aiot_step;
 struct aiot_step {
   void (*run)(const aiot_step *step);
@@ -69,24 +75,24 @@ typedef struct {
   aiot_step **end;
   aiot_step *newest;
   /*
-   * The standardization of a float32 input, its QUANTIZE and a DEQUANTIZE to a float32 output are skipped: the network's ends are the int8
-   * tensors inside.
+   * Whether the standardization of a float32 input, its QUANTIZE and the DEQUANTIZE to a float32 output are skipped. The
+   * network's inputs and outputs are then the int8 tensors inside.
    */
   bool float_ends;
   aiot_variable *variables;
-  /* Number of handles read so far, and the container that they name. */
+  /* Number of handles read so far, and the container that all of them must have. */
   int32_t handles;
   aiot_vector container;
-  /* Whether a second subgraph has initial values of the variables. */
+  /* Whether a second subgraph sets the variables' initial values. */
   bool initialized;
 } aiot_network;
 
-/* The operator being prepared. */
+/* The operator that is being prepared. */
 typedef struct {
   aiot_network *network;
   int32_t code;
   aiot_table options;
-  /* Whether the options are of its kind. */
+  /* Whether the options table belongs to this operator. */
   bool suited;
   aiot_vector inputs, outputs;
 } aiot_operator;
@@ -94,13 +100,13 @@ typedef struct {
 /* Reads the operator at this position. */
 aiot_operator aiot_operator_at(aiot_network *network, aiot_vector operators, aiot_vector codes, uint32_t index);
 
-/* Reads a tensor; of type resource only the shape, because it must be a handle of a variable. */
+/* Reads a tensor. For type resource, only its shape is read, because it must be a handle of a variable. */
 aiot_code aiot_operand_read(aiot_flatbuffer *file, aiot_table tensor, aiot_vector buffers, aiot_operand *operand);
 
 /* Size of an element of this type; 0 = not allowed in a file. */
 uint32_t aiot_type_bytes(int32_t type);
 
-/* The tensor of an input or output; NULL = the operator does not have it. */
+/* The tensor of an input or output; NULL = the operator has no such input or output. */
 aiot_operand *aiot_operator_input(const aiot_operator *operator, uint32_t place);
 aiot_operand *aiot_operator_output(const aiot_operator *operator, uint32_t place);
 int32_t aiot_operator_input_index(const aiot_operator *operator, uint32_t place);
@@ -119,13 +125,13 @@ int32_t aiot_operand_axis(const aiot_operand *operand, int32_t axis);
 void *aiot_network_step(aiot_network *network, void (*run)(const aiot_step *step), size_t plan_bytes, int32_t from,
                         int32_t from2, int32_t to);
 
-/* Gives the step that was added last a third input. */
+/* Sets the third input of the step that was added last. */
 void aiot_network_third(aiot_network *network, int32_t from3);
 
 /* Prepares one operator: kernels_*.c. AIOT_MODEL_UNSUPPORTED if no kernel supports it. */
 typedef aiot_code (*aiot_prepare)(const aiot_operator *operator);
 
-/* The operator as allowed in files (docs/reference/tflite-rules.md). */
+/* An operator, as files may contain it (docs/reference/tflite-rules.md). */
 typedef struct {
   int32_t code;
   aiot_prepare prepare;
@@ -133,7 +139,7 @@ typedef struct {
   int32_t options_type;
   /* Minimum and maximum number of inputs; those after the minimum are optional. */
   uint32_t least, most;
-  /* Bit masks of inputs that may be omitted although later ones are required, and of those that are the operator's state. */
+  /* Bit masks of inputs that may be omitted although later inputs are required, and of inputs that are the operator's state. */
   uint32_t optional, states;
 } aiot_kernel;
 

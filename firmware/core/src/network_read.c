@@ -5,18 +5,18 @@
 #include "kernels.h"
 #include "variables.h"
 
-/* Checks all buffers, including unused ones: a length beyond the file always means damage. */
+/* Checks all buffers, including unused ones, because a length beyond the file always means damage. */
 static aiot_code check_buffers(aiot_flatbuffer *file, aiot_vector buffers) {
   for (uint32_t i = 0; i < buffers.count && !file->broken; i++) {
     const aiot_table buffer = aiot_flatbuffer_table_at(file, buffers, i);
     (void)aiot_flatbuffer_vector(file, buffer, 0, 1);
-    /* The data is outside the FlatBuffer. */
+    /* Data outside of the FlatBuffer is not supported. */
     if (aiot_flatbuffer_u64_above_one(file, buffer, 1)) return AIOT_MODEL_UNSUPPORTED;
   }
   return file->broken ? AIOT_BUNDLE_MALFORMED : AIOT_OK;
 }
 
-/* Reads the tensors, which are allocated from the arena's back. */
+/* Reads the tensors. They are allocated from the back of the arena. */
 static aiot_code read_operands(aiot_network *network, aiot_vector tensors, aiot_vector buffers) {
   aiot_arena *arena = network->arena;
   const size_t bytes = tensors.count * sizeof(aiot_operand);

@@ -1,7 +1,7 @@
 /*
- * A block of memory, provided once at the start and allocated in order; the core's replacement for
- * a heap. Resetting to a mark frees everything allocated after it, for example when another model
- * replaces the previous one.
+ * A block of memory, which the caller provides once and from which memory is allocated in order. It is the core's replacement for
+ * a heap. Resetting it to a mark frees everything allocated after the mark, for example when another model replaces the previous
+ * one.
  */
 #ifndef AIOT_ARENA_H
 #define AIOT_ARENA_H

@@ -34,7 +34,7 @@ typedef struct {
   double resample_hz;
   size_t window_samples;
   size_t stride_samples;
-  /* `raw`, `motion`, `har` or `spectral`; NULL = the features named in `feature`. */
+  /* `raw`, `motion`, `har` or `spectral`; NULL = the features listed in `feature`. */
   const char *set;
   size_t features;
   const char **feature;
@@ -43,13 +43,13 @@ typedef struct {
 typedef struct {
   char name[AIOT_NAME_BYTES];
   aiot_signal_spec signal;
-  /* Normalization of the model's input; `count` numbers each, in the arena. */
+  /* Standardization of the model's input. It has `count` means and deviations, which are in the arena. */
   aiot_input_spec standardization;
   size_t classes;
   char class_name[AIOT_CLASSES_MAX][AIOT_NAME_BYTES];
   aiot_answer_kind answer;
   double threshold;
-  /* Windows per majority vote; 1 = no smoothing. */
+  /* Number of windows per majority vote; 1 = no smoothing. */
   size_t vote;
   aiot_span model;
   aiot_span golden;

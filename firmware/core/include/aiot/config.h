@@ -1,7 +1,6 @@
 /*
- * A device's settings, changed by an operator independently of its program and model: a signed JSON
- * document, the kind `config` of updates (docs/reference/protocol.md, "Configuration"). The format
- * is that of src/lib/formats/device-config.ts.
+ * A device's settings, which an operator changes independently of its program and model: a signed JSON document, updates of kind
+ * `config` (docs/reference/protocol.md, "Configuration"). The format is that of src/lib/formats/device-config.ts.
  */
 #ifndef AIOT_CONFIG_H
 #define AIOT_CONFIG_H
@@ -9,18 +8,19 @@
 #include "aiot/manifest.h"
 #include "aiot/rule.h"
 
-/* Maximum size of a document, which is read into memory as a whole. */
+/* Maximum size of a document, bytes. The whole document is read into memory. */
 #define AIOT_CONFIG_BYTES 2048u
 
 typedef struct {
   /*
-   * Effective samples per second; each is the mean of the sensor samples in its interval. 0 = use every sensor sample.
+   * Rate of the samples that are used, Hz. Each is the mean of the sensor's samples in its interval. 0 = every sample of the
+   * sensor.
    */
   double sample_hz;
-  /* Whether samples are published, and the time span of the samples in one message. */
+  /* Whether samples are published, and the period that the samples of one message cover. */
   bool telemetry;
   uint32_t telemetry_ms;
-  /* `reported` is published again after this long without a publication; 0 = never. */
+  /* Time after which `reported` is published again if it has not been published since; 0 = never. */
   uint32_t report_ms;
   /* Keep-alive interval in seconds. */
   uint32_t keep_alive_s;
@@ -31,15 +31,12 @@ typedef struct {
 aiot_config aiot_config_default(void);
 
 /*
- * Missing members get their defaults. Unknown ones are rejected, because a partly applied
- * configuration is worse than none. AIOT_CONFIG_MALFORMED.
+ * Reads a configuration. Missing members get their defaults. Unknown members are rejected, because a partly applied configuration
+ * is worse than none. AIOT_CONFIG_MALFORMED.
  */
 aiot_code aiot_config_read(aiot_config *config, const void *text, size_t bytes, aiot_error *error);
 
-/*
- * Number of sensor samples averaged into one; 0 = the sensor's rate is not a multiple of the
- * configured one.
- */
+/* Number of the sensor's samples that are averaged into one; 0 = the sensor's rate is not a multiple of the configured rate. */
 size_t aiot_config_group(const aiot_config *config, double sensor_hz);
 
 #endif

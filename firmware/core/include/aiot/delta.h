@@ -1,7 +1,7 @@
 /*
- * Applies patches from one release to another, as a stream: detools' sequential format with
- * heatshrink (docs/reference/protocol.md, "Deltas"). The counterpart of
- * src/lib/formats/delta/apply.ts, with the same results. Uses no memory except this struct.
+ * Applies patches from one release to another as a stream, in detools' sequential format with heatshrink
+ * (docs/reference/protocol.md, "Deltas"). src/lib/formats/delta/apply.ts does the same in TypeScript, with the same results. It
+ * uses no memory except this struct.
  */
 #ifndef AIOT_DELTA_H
 #define AIOT_DELTA_H
@@ -10,9 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Maximum window, in bits. */
+/* Maximum window size, in bits. */
 #define AIOT_DELTA_WINDOW 11
-/* Bytes of the base read at a time. */
+/* Number of bytes of the base that are read at a time. */
 #define AIOT_DELTA_BLOCK 256
 
 typedef enum {
@@ -20,25 +20,25 @@ typedef enum {
   AIOT_DELTA_NEEDS,
   /* The output is full; pass the rest of the input again. */
   AIOT_DELTA_FULL,
-  /* Not a patch, or a patch for a different base or result. */
+  /* The input is not a patch, or a patch for another base or another result. */
   AIOT_DELTA_BROKEN,
   /* The base could not be read. */
   AIOT_DELTA_UNREADABLE
 } aiot_delta_state;
 
-/* Reads the base, never beyond its end. False = read error. */
+/* Reads from the base, never beyond its end. False = read error. */
 typedef bool (*aiot_delta_read)(void *context, uint32_t offset, void *out, size_t bytes);
 
 typedef struct {
   aiot_delta_read read;
   void *context;
   uint32_t base_bytes;
-  /* Size of the result: expected, and produced so far. */
+  /* Size of the result, and the number of bytes produced so far. */
   uint32_t total;
   uint32_t made;
 
   uint8_t stage;
-  /* Bytes left in the current piece, and its position in the base. */
+  /* Number of bytes left in the current piece, and its position in the base. */
   uint32_t left;
   uint32_t from;
   /* A number being read. */
@@ -49,7 +49,7 @@ typedef struct {
   uint32_t block_at;
   uint32_t block_bytes;
 
-  /* The compressed stream: unused bits, and a match being repeated. */
+  /* State of the compressed stream: unused bits, and a match that is being repeated. */
   uint8_t window_bits;
   uint8_t lookahead_bits;
   uint8_t bits;

@@ -19,7 +19,7 @@
 
 #define AIOT_KINDS 3
 #define AIOT_TOPIC_BYTES 160
-/* Number of remembered command ids, so that a resent command runs once. */
+/* Number of command ids that are remembered, so that a command that is sent again runs only once. */
 #define AIOT_COMMANDS_KEPT 16
 /* Maximum number of unacknowledged messages. */
 #define AIOT_WINDOW 16
@@ -44,16 +44,16 @@ typedef struct {
   const aiot_mqtt *mqtt;
   const aiot_http *http;
   const aiot_crypto *crypto;
-  /* NULL = no trust root yet. */
+  /* Keys that the device trusts; NULL = none yet. */
   const aiot_trust *trust;
-  /* Two sectors for trust state received over the air; NULL = it is lost on restart. */
+  /* Flash for trust state received over the air, which takes two sectors. NULL = the state is lost on restart. */
   const aiot_flash *trust_flash;
   /* Signs proofs of commits; NULL = versions are reported without proof. */
   const aiot_signer *signer;
-  /* Indexed by aiot_kind; NULL = not updated over the air. */
+  /* Flash for each kind of update, by aiot_kind; NULL = the kind is not updated over the air. */
   const aiot_flash *flash[AIOT_KINDS];
   const aiot_inference *inference;
-  /* For firmware: how this board boots another slot, and its self-test. */
+  /* For firmware: how this board boots another slot, and its self-test. NULL = none. */
   const aiot_trial *firmware;
   /*
    * Applies a configuration's settings outside the core, such as the keep-alive and the actuator.
@@ -61,24 +61,24 @@ typedef struct {
    */
   void (*configure)(void *context, const aiot_config *config);
 
-  /* All memory of the device; the model gets the rest. */
+  /* All memory of the device. The model gets what the other parts do not need. */
   void *memory;
   size_t bytes;
   size_t queue_bytes;
   size_t message_bytes;
   size_t envelope_bytes;
-  /* Values (samples times fields) per telemetry message. */
+  /* Number of values (samples times fields) per telemetry message. */
   size_t batch_values;
 
   void *context;
   /*
-   * Event callback: `json` is an object of `bytes` bytes without a NUL. With `member` it is that
-   * member of the event, otherwise it has the event's members, including `t`. NULL = no listener.
+   * Called for each event. `json` is an object of `bytes` bytes without a NUL. If `member` is given, the object is that member of
+   * the event; otherwise it contains the event's members, including `t`. NULL = no listener.
    */
   void (*event)(void *context, const char *event, const char *member, const char *json, size_t bytes);
-  /* Current heap, for reports; NULL = no heap. */
+  /* Reads the current state of the heap, for reports; NULL = there is no heap. */
   void (*heap)(void *context, aiot_heap *heap);
-  /* Restarts from the flash; if it returns, the device stops. */
+  /* Restarts the device from its flash. If it returns, the device stops. */
   void (*reboot)(void *context);
 } aiot_device_setup;
 
@@ -111,14 +111,15 @@ typedef struct {
   aiot_line line;
   aiot_keeper keeper;
   /*
-   * The periodic timestamp check, which does not depend on updates: running, due, and time of the last check.
+   * State of the periodic timestamp check, which does not depend on updates: whether it is running, whether it is due, and the
+   * time of the last one.
    */
   bool looks;
   bool look_due;
   uint64_t looked_at_ms;
   aiot_queue queue;
   aiot_message message;
-  /* The kind whose state `reported` contains: the most recently changed one. */
+  /* The kind that `reported` is about, which is the one that changed last. */
   aiot_kind speaks;
 
   uint32_t connection;
@@ -130,21 +131,19 @@ typedef struct {
   /* Time at which `reported` was last published. */
   uint64_t reported_at_ms;
   /*
-   * Start time of each kind's current version, and how long the desired release must run before the device proves it; 0 = no proof
-   * required.
+   * Time since which each kind's current version has been in use, and the time for which the desired release must run before the
+   * device proves it; 0 = no proof is required.
    */
   uint64_t used_at_ms[AIOT_KINDS];
   int64_t soak_ms;
   char soaks[AIOT_ROLLOUT_BYTES];
   bool stopped;
-  /* Whether some kinds are still booting: the device reports once when all have booted, not after each. */
+  /* Whether some kinds are still booting. The device reports once when all have booted, not after each. */
   bool booting;
-  /* Deadline for the pending reply, after which the device restarts; 0 = no restart is pending. */
+  /* Time by which the pending reply must be sent. The device then restarts. 0 = no restart is pending. */
   uint64_t reboot_at_ms;
 
-  /*
-   * The active model; NULL = no usable one. Its memory is in `arena`; a trial uses the rest of it.
-   */
+  /* The active model; NULL = there is no usable model. Its memory is in `arena`; a trial uses the rest of it. */
   aiot_arena arena;
   size_t arena_mark;
   aiot_bundle bundle;
@@ -152,17 +151,17 @@ typedef struct {
   aiot_content content;
   int trial_slot;
   uint32_t trial_bytes;
-  /* The golden vectors of the model on trial; NULL = not started. */
+  /* The golden vectors of the model on trial; NULL = they have not been started. */
   aiot_golden *golden;
 
-  /* The configuration in use; slot and size of the one on trial. */
+  /* The configuration in use, and slot and size of the one on trial. */
   aiot_config config;
   int config_slot;
   uint32_t config_bytes;
 
   bool taking;
   /*
-   * The current take. Its rate is the effective one. The sensor's own rate is `sensor_hz`, and `group` samples are
+   * The current take. Its rate is the rate after averaging. `sensor_hz` is the sensor's own rate, of which `group` samples are
    * averaged into one.
    */
   aiot_take take;
@@ -171,7 +170,7 @@ typedef struct {
   size_t grouped;
   double sum[AIOT_FIELDS_MAX];
   aiot_taken taken;
-  /* Index of each of the model's fields in a sample. */
+  /* For each of the model's fields, its index in a sample. */
   size_t place[AIOT_FIELDS_MAX];
   bool fits;
   double *batch;
@@ -193,7 +192,7 @@ aiot_code aiot_device_open(aiot_device *device, const aiot_device_setup *setup);
  */
 bool aiot_device_step(aiot_device *device, uint32_t wait_ms);
 
-/* True if no update is in progress and no message waits for acknowledgment. */
+/* Whether no update is in progress and no message waits for its acknowledgment. */
 bool aiot_device_idle(const aiot_device *device);
 
 /*
@@ -217,7 +216,7 @@ void aiot_device_take_end(aiot_device *device);
 /* Logs one line, as an event and as a published message. */
 void aiot_device_log(aiot_device *device, const char *level, const char *text, aiot_code code);
 
-/* Publishes that the device is going offline; messages still pending after `wait_ms` are dropped. */
+/* Publishes that the device goes offline, and closes it. Messages that are still pending after `wait_ms` are dropped. */
 void aiot_device_close(aiot_device *device, uint32_t wait_ms);
 
 /* Writes the topic "aiot/v1/{device}/{channel}" to `out`. */

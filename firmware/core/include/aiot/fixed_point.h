@@ -8,10 +8,10 @@
 
 #include <stdint.h>
 
-/* floor((a * b + 2^30) / 2^31), saturated: the one overflow is a = b = INT32_MIN. */
+/* floor((a * b + 2^30) / 2^31), saturated. The only overflow is a = b = INT32_MIN. */
 int32_t aiot_doubling_high_multiply(int32_t a, int32_t b);
 
-/* x / 2^exponent to the nearest, ties away from zero; exponent 0 .. 31. */
+/* x / 2^exponent, rounded to the nearest, ties away from zero; exponent 0 .. 31. */
 int32_t aiot_rounding_shift_right(int32_t x, int exponent);
 
 /* x * 2^exponent saturated to int32; exponent 0 .. 31. */

@@ -1,7 +1,8 @@
 /*
- * A board that uses the topics and payloads of "The Architect's Guide to the AIoT" (docs/reference/protocol.md#the-guides-boards) instead
- * of protocol v1, like src/lib/device/guide in TypeScript. It publishes nothing until the device registry has confirmed it. The servo
- * follows the network's prediction even if nobody receives the messages. No heap; it runs in one loop:
+ * A board that uses the topics and payloads of "The Architect's Guide to the AIoT" (docs/reference/protocol.md#the-guides-boards)
+ * instead of protocol v1, like src/lib/device/guide in TypeScript. It publishes nothing until the device registry has confirmed
+ * it. The servo follows the network's prediction, even without a connection. There is no heap, and everything runs in one loop:
+ *
  *
  *   aiot_guide_open(&board, &setup);
  *   for (;;) {
@@ -23,11 +24,10 @@
 #define AIOT_GUIDE_LEVEL_2 "motor-failure-alert-level2-inference"
 
 /*
- * Longest payload on any of these topics, bytes: PubSubClient drops packets of more than 256, including header and
- * topic.
+ * Maximum payload on any of these topics, bytes. PubSubClient drops packets of more than 256 bytes, including header and topic.
  */
 #define AIOT_GUIDE_MESSAGE_BYTES 229
-/* Room for any string in such a message, including its NUL. */
+/* Space for any string in such a message, including its NUL, bytes. */
 #define AIOT_GUIDE_TEXT_BYTES (AIOT_GUIDE_MESSAGE_BYTES + 1)
 
 /* A reading, in the order of the inputs of the guide's network. */
@@ -43,13 +43,13 @@ typedef struct {
 uint32_t aiot_guide_chip_id(const uint8_t mac[6]);
 
 /*
- * Messages as the guide's firmware prints them, without a NUL. Return the number of bytes; 0 =
- * longer than small clients accept, or a value that a message cannot hold. Decimals are rounded
- * exactly, halves away from zero, like JavaScript's toFixed.
+ * Messages as the guide's firmware prints them, without a NUL. They return the number of bytes; 0 = the message is longer than
+ * small clients accept, or cannot represent a value. Decimals are rounded exactly, halves away from zero, like JavaScript's
+ * toFixed.
  */
 size_t aiot_guide_sensor_message(char out[AIOT_GUIDE_MESSAGE_BYTES], const char *id, const aiot_guide_reading *reading);
 size_t aiot_guide_level1_message(char out[AIOT_GUIDE_MESSAGE_BYTES], const char *id, const aiot_guide_reading *reading, double inference);
-/* If a model name is too long, only its end is kept. `time_ms` since 1970. */
+/* If a model name is too long, only its end is written. `time_ms` is since 1970. */
 size_t aiot_guide_level2_message(char out[AIOT_GUIDE_MESSAGE_BYTES], const char *id, const aiot_guide_reading *reading, double inference, const char *model,
                                  int64_t time_ms);
 
@@ -62,26 +62,25 @@ typedef struct {
 } aiot_guide_control;
 
 /*
- * Parses a control message. False if a board must ignore it: too long, not JSON, or without a
- * command and a text payload.
+ * Parses a control message. False if a board must ignore it, because it is too long, not JSON, or lacks a command or a text
+ * payload.
  */
 bool aiot_guide_control_parse(const void *payload, size_t bytes, aiot_guide_control *control);
 
-/* The guide's network: four unscaled readings in, and the probability of a failure out. */
+/* The guide's network. Its inputs are four unscaled readings, and its output is the probability of a failure. */
 typedef struct aiot_guide_network aiot_guide_network;
 
 /*
- * Opens a .tflite file of float32 (a chain of dense layers), of int8, or of int8 with float32 ends;
- * it must remain in place. Trailing bytes are ignored. AIOT_BUNDLE_MALFORMED, AIOT_MODEL_UNSUPPORTED,
- * AIOT_MEMORY_SHORT.
+ * Opens a .tflite file of float32 (a chain of dense layers), of int8, or of int8 with float32 inputs and outputs. The file must
+ * remain in place. Trailing bytes are ignored. AIOT_BUNDLE_MALFORMED, AIOT_MODEL_UNSUPPORTED, AIOT_MEMORY_SHORT.
  */
 aiot_code aiot_guide_network_open(const uint8_t *tflite, size_t bytes, aiot_arena *arena, aiot_guide_network **out);
 double aiot_guide_network_run(aiot_guide_network *network, const aiot_guide_reading *reading);
 
-/* One of the guide's HTTP services; one request at a time. */
+/* One of the guide's HTTP services. It handles one request at a time. */
 typedef struct {
   void *context;
-  /* Sends a POST with this form, or a GET if `form` is NULL. False = the service was not reached. */
+  /* Sends a POST with this form, or a GET if `form` is NULL. False = the service could not be reached. */
   bool (*ask)(void *context, const char *path, const char *form);
   /* Like `read` of aiot_http in ports.h. */
   int32_t (*read)(void *context, void *out, size_t bytes);
@@ -90,22 +89,22 @@ typedef struct {
   int (*status)(void *context);
 } aiot_guide_service;
 
-/* Level 1 reads sensors, acts and publishes; level 2 evaluates other boards' readings. */
+/* Level 1 reads sensors, acts and publishes. Level 2 runs another network on the readings of other boards. */
 typedef enum { AIOT_GUIDE_READS, AIOT_GUIDE_JUDGES } aiot_guide_role;
 
 typedef struct {
-  /* These texts and tables must remain valid. */
+  /* The texts and tables must remain valid while the board is in use. */
   const char *id;
   aiot_guide_role role;
   /* Broker name that the board reports. */
   const char *broker;
   const aiot_clock *clock;
-  /* The connection to the broker; it is not used before the board is active. */
+  /* The connection to the broker. It is not used before the board is active. */
   const aiot_mqtt *mqtt;
   const aiot_guide_service *registry;
   const aiot_guide_service *models;
   aiot_rule_spec rule;
-  /* Memory for two networks with their files: the active one and its replacement. */
+  /* Memory for two networks with their files: the active network and its replacement. */
   void *memory;
   size_t bytes;
 
@@ -115,7 +114,7 @@ typedef struct {
    * (src/lib/device/guide/simulate.ts). NULL: no listener.
    */
   void (*event)(void *context, const char *event, const char *json, size_t bytes);
-  /* Sets the servo's position. NULL = no servo. */
+  /* Sets the servo's position; NULL = there is no servo. */
   void (*actuate)(void *context, bool on);
 } aiot_guide_setup;
 
@@ -124,7 +123,7 @@ typedef enum { AIOT_GUIDE_WAITS, AIOT_GUIDE_ASKS, AIOT_GUIDE_ACTIVE } aiot_guide
 typedef struct {
   aiot_guide_setup setup;
   aiot_guide_phase phase;
-  /* Time of the next request, and of the first unanswered one. */
+  /* Time of the next request, and time of the first request without an answer. */
   uint64_t ask_ms;
   uint64_t heard_ms;
   char answer[8];
@@ -139,7 +138,7 @@ typedef struct {
   aiot_guide_network *network;
   int half;
   char model[AIOT_GUIDE_TEXT_BYTES];
-  /* The network being loaded into the other half, by name; empty = none. */
+  /* Name of the network that is being loaded into the other half; empty = none. */
   bool loading;
   char wanted[AIOT_GUIDE_TEXT_BYTES];
   size_t loaded;
@@ -152,12 +151,11 @@ typedef struct {
 aiot_code aiot_guide_open(aiot_guide_board *board, const aiot_guide_setup *setup);
 
 /*
- * Performs pending work. Once active, it waits up to `wait_ms` for messages; before that the caller
- * should sleep.
+ * Performs pending work. Once the board is active, it waits up to `wait_ms` for messages. Before that, the caller should sleep.
  */
 void aiot_guide_step(aiot_guide_board *board, uint32_t wait_ms);
 
-/* Whether the board accepts readings: it is a sensor board, is active, and has announced itself to its broker. */
+/* Whether the board accepts readings: it reads sensors, is active, and has been connected to its broker. */
 bool aiot_guide_ready(const aiot_guide_board *board);
 
 /*

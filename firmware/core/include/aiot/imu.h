@@ -8,7 +8,7 @@
 
 #include "aiot/bus.h"
 
-/* ax ay az (g), gx gy gz (dps). */
+/* Fields: ax, ay, az (g), gx, gy, gz (dps). */
 #define AIOT_IMU_FIELDS 6
 
 typedef enum { AIOT_MPU6050, AIOT_LSM6DS3TRC } aiot_imu_chip;
@@ -18,11 +18,11 @@ typedef struct {
   const aiot_i2c *bus;
   /* MPU6050: 0x68, or 0x69 with AD0 high. LSM6DS3TR-C: 0x6A, or 0x6B with SA0 high. */
   uint8_t address;
-  /* MPU6050: 1000 divided by a whole number, 4 to 1000. LSM6DS3TR-C: 12.5, 26, 52, 104, 208, 416, 833, 1666, 3332, 6664. */
+  /* Rate. MPU6050: 1000 divided by a whole number, 4 to 1000. LSM6DS3TR-C: 12.5, 26, 52, 104, 208, 416, 833, 1666, 3332, 6664. */
   double rate_hz;
-  /* 2, 4, 8, 16 */
+  /* Range of the accelerometer: 2, 4, 8 or 16. */
   int range_g;
-  /* 250, 500, 1000, 2000; the LSM6DS3TR-C also 125. 0 = off: three fields. */
+  /* Range of the gyroscope: 250, 500, 1000 or 2000; 125 only with the LSM6DS3TR-C. 0 = off; a sample then has three fields. */
   int range_dps;
 } aiot_imu_setup;
 
@@ -31,21 +31,21 @@ typedef struct {
   size_t fields;
   double g_per_count;
   double dps_per_count;
-  /* A transaction was aborted: the number of samples read is unknown. */
+  /* Whether a transaction was aborted, so that the number of samples read is unknown. */
   bool uncertain;
-  /* The FIFO was cleared, and no samples have arrived since. */
+  /* Whether the FIFO was cleared and no samples have arrived since. */
   bool cleared;
-  /* Number of samples still to be checked for unsettled filters. */
+  /* Maximum number of samples that may still be discarded because the filters have not settled. */
   uint32_t settling;
 } aiot_imu;
 
 typedef struct {
   size_t count;
-  /* Samples are missing before the first one. */
+  /* Whether samples are missing before the first one. */
   bool broken;
-  /* The FIFO has overflowed since the last reading. */
+  /* Whether the FIFO has overflowed since the last reading. */
   bool overrun;
-  /* Number of values at either end of the range. */
+  /* Number of values at either limit of the range. */
   size_t saturated;
 } aiot_imu_reading;
 
@@ -53,7 +53,7 @@ typedef struct {
 aiot_sensor_code aiot_imu_open(aiot_imu *imu, const aiot_imu_setup *setup);
 
 /*
- * Reads up to `room` samples from the FIFO; the rest stays there. `values`: room times `fields`. If
+ * Reads up to `room` samples from the FIFO; the others stay there. `values` has space for `room` samples of `fields` values each. If
  * an MPU6050's FIFO is misaligned or nearly full, it is cleared without reading, and the next
  * sample is marked as following a gap. FAILED: the samples counted in `reading` were read before
  * the failure.

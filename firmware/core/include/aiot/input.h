@@ -17,8 +17,8 @@ typedef struct {
 } aiot_input_spec;
 
 /*
- * q = clamp(round((feature - mean) / deviation / scale) + zero_point) of the feature at `index`,
- * halves away from zero. NaN gives the zero point, to avoid undefined behavior.
+ * q = clamp(round((feature - mean) / deviation / scale) + zero_point) of the feature at `index`, with halves rounded away from
+ * zero. NaN becomes the zero point, because its conversion would be undefined.
  */
 int8_t aiot_quantize_feature(const aiot_input_spec *spec, size_t index, double feature);
 

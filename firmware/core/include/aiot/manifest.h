@@ -15,10 +15,10 @@
 
 /* Names of protocol v1 have at most 64 characters of ASCII. */
 #define AIOT_ID_BYTES 65
-/* Size of rollout ids, which the platform chooses. */
+/* Size of rollout ids, which the platform generates. */
 #define AIOT_ROLLOUT_BYTES 129
 #define AIOT_MESSAGE_BYTES 304
-/* Longest accepted envelope. */
+/* Maximum size of an envelope, bytes. */
 #define AIOT_ENVELOPE_BYTES (64u * 1024u)
 /* Maximum number of keys in all roles: 8 for roots, 8 for releases, the timestamp keys, and a few spare. */
 #define AIOT_KEYS_MAX 20
@@ -30,9 +30,9 @@ typedef enum { AIOT_KIND_MODEL, AIOT_KIND_FIRMWARE, AIOT_KIND_CONFIG } aiot_kind
 /* "model", "firmware", "config": the names in manifests and `desired`. */
 const char *aiot_kind_name(aiot_kind kind);
 
-/* An error as reported and stored. Codes of the peer that have no number here are stored as text. */
+/* An error as it is reported and stored. Codes of the peer that are not in aiot_code are stored as text. */
 typedef struct {
-  /* Empty = none. */
+  /* Empty = no error. */
   char code[48];
   char message[AIOT_MESSAGE_BYTES];
 } aiot_error;
@@ -53,7 +53,7 @@ typedef enum { AIOT_ROLE_ROOT, AIOT_ROLE_TARGETS, AIOT_ROLE_TIMESTAMP } aiot_rol
  */
 typedef struct {
   int64_t version;
-  /* Expiry in ms since 1970, after which nothing is accepted under it; INT64_MAX = never. */
+  /* Expiry in ms since 1970, after which nothing that these keys sign is accepted; INT64_MAX = never. */
   int64_t expires;
   size_t keys;
   struct {
@@ -61,10 +61,7 @@ typedef struct {
     uint8_t spki[AIOT_SPKI_BYTES];
     uint8_t spki_bytes;
   } key[AIOT_KEYS_MAX];
-  /*
-   * The keys of each role, one bit each, and the required number of signatures; 0 = the role has no
-   * keys.
-   */
+  /* The keys of each role as bits, and the number of signatures that it requires; 0 = the role has no keys. */
   struct {
     uint32_t keys;
     uint32_t threshold;
@@ -72,12 +69,12 @@ typedef struct {
 } aiot_trust;
 
 /*
- * Reads a trust root (`aiot-trust/1`). Keys whose id is not their digest are skipped.
- * AIOT_CONFIG_MALFORMED, AIOT_MEMORY_SHORT (more than AIOT_KEYS_MAX keys).
+ * Reads a trust root (`aiot-trust/1`). Keys whose id is not their digest are ignored. AIOT_CONFIG_MALFORMED, AIOT_MEMORY_SHORT
+ * (more than AIOT_KEYS_MAX keys).
  */
 aiot_code aiot_trust_read(aiot_trust *trust, const void *json, size_t bytes, const aiot_crypto *crypto);
 
-/* Reads the payload of a root (`aiot-root/1`), in the same way. AIOT_MANIFEST_MALFORMED, AIOT_MEMORY_SHORT. */
+/* Reads the payload of a root (`aiot-root/1`), like aiot_trust_read. AIOT_MANIFEST_MALFORMED, AIOT_MEMORY_SHORT. */
 aiot_code aiot_root_read(aiot_trust *trust, const void *json, size_t bytes, const aiot_crypto *crypto);
 
 typedef struct {
@@ -86,21 +83,21 @@ typedef struct {
   char name[AIOT_ID_BYTES];
   int64_t version;
   int64_t sequence;
-  /* A path of the platform's API. */
+  /* Path of the manifest in the platform's API. */
   char manifest[256];
-  /* A patch that creates it from the release with the digest `delta_base`. */
+  /* A patch that creates the release from the release with the digest `delta_base`. */
   bool has_delta;
   uint8_t delta_base[AIOT_SHA256_BYTES];
   uint8_t delta_digest[AIOT_SHA256_BYTES];
   int64_t delta_bytes;
-  /* How long the release must run before it is confirmed again; 0 = not required. */
+  /* Time that the release must run before it is confirmed again, ms; 0 = not required. */
   int64_t soak_ms;
 } aiot_desired;
 
 /* Reads the message `desired`. AIOT_MESSAGE_MALFORMED. */
 aiot_code aiot_desired_read(aiot_desired *desired, const void *json, size_t bytes);
 
-/* Network types, as bits. */
+/* Types of networks, as bits. */
 enum {
   AIOT_MODE_FLOAT32 = 1,
   AIOT_MODE_FLOAT16 = 2,
@@ -119,7 +116,7 @@ typedef struct {
   uint32_t modes;
 } aiot_traits;
 
-/* The fields of a manifest that acceptance depends on. Times in ms since 1970. */
+/* The fields of a manifest that determine whether it is accepted. Times are in ms since 1970. */
 typedef struct {
   aiot_kind kind;
   char name[AIOT_ID_BYTES];
@@ -130,11 +127,11 @@ typedef struct {
   bool has_expires;
   int64_t expires;
   int64_t interface;
-  /* This device's type is among `deviceTypes`. */
+  /* Whether this device's type is among `deviceTypes`. */
   bool for_type;
-  /* The network's mode, AIOT_MODE_*; 0 = no model is described. */
+  /* The network's type, AIOT_MODE_*; 0 = the manifest describes no model. */
   uint32_t mode;
-  /* A network on its own, without a signal part. */
+  /* Whether the model is only a network, without a signal part. */
   bool network;
   size_t artifacts;
   /* Digest and size of the first artifact. */
@@ -142,10 +139,7 @@ typedef struct {
   int64_t bytes;
 } aiot_manifest;
 
-/*
- * An envelope whose signatures are being verified, one per call, because each takes long on a small
- * chip.
- */
+/* An envelope whose signatures are being verified. Each call verifies one, because that takes long on a small chip. */
 typedef struct {
   const aiot_trust *trust;
   aiot_role role;
@@ -156,37 +150,31 @@ typedef struct {
   uint8_t digest[AIOT_SHA256_BYTES];
   const char *signatures;
   size_t signatures_bytes;
-  /* Number of signatures checked so far, and the keys that signed, one bit each. */
+  /* Number of signatures that have been checked, and the keys that signed, as bits. */
   size_t at;
   uint32_t valid;
 } aiot_envelope;
 
 /*
- * Checks the envelope's format and decodes its payload in place: `memory` is changed, and must
- * remain valid. `what` names the document in errors. AIOT_MANIFEST_MALFORMED.
+ * Checks the envelope's format and decodes its payload in place, so that `memory` is changed; it must remain valid. `what` is the
+ * document's name in errors. AIOT_MANIFEST_MALFORMED.
  */
 aiot_code aiot_envelope_open(aiot_envelope *envelope, char *memory, size_t bytes, const char *what, const aiot_crypto *crypto,
                              aiot_error *error);
 
-/*
- * Starts verifying the signatures, or restarts with other keys. `trust` must remain valid; NULL =
- * no key is trusted.
- */
+/* Starts verifying the signatures, or starts again with other keys. `trust` must remain valid; NULL = no key is trusted. */
 void aiot_envelope_signers(aiot_envelope *envelope, const aiot_trust *trust, aiot_role role);
 
 /*
- * Verifies one more signature. True once the result is known: `code` is AIOT_OK, or the role's
- * error (AIOT_TRUST_SIGNATURES, AIOT_SIGNATURE_INVALID, AIOT_TIMESTAMP_INVALID).
+ * Verifies one more signature. Returns true once the result is known. `code` is then AIOT_OK, or the role's error
+ * (AIOT_TRUST_SIGNATURES, AIOT_SIGNATURE_INVALID, AIOT_TIMESTAMP_INVALID).
  */
 bool aiot_envelope_step(aiot_envelope *envelope, aiot_code *code, aiot_error *error);
 
-/*
- * Reads the payload after aiot_envelope_step has returned AIOT_OK. `type`: the device's.
- * AIOT_MANIFEST_MALFORMED.
- */
+/* Reads the payload after aiot_envelope_step has returned AIOT_OK. `type`: that of the device. AIOT_MANIFEST_MALFORMED. */
 aiot_code aiot_manifest_read(aiot_manifest *manifest, const aiot_envelope *envelope, const char *type, aiot_error *error);
 
-/* The fields of a device's record that acceptance depends on. */
+/* The fields of a device's record that determine whether a manifest is accepted. */
 typedef struct {
   int64_t floor;
   int64_t sequence;
@@ -194,7 +182,7 @@ typedef struct {
   int64_t slot_bytes;
 } aiot_standing;
 
-/* Checks 4 to 12 of docs/reference/protocol.md. `now_ms` -1 = the clock was never set. */
+/* Makes checks 4 to 12 of docs/reference/protocol.md. `now_ms` -1 = the clock was never set. */
 aiot_code aiot_manifest_judge(const aiot_manifest *manifest, const aiot_desired *desired, const aiot_standing *standing,
                               const aiot_traits *traits, int64_t now_ms, aiot_error *error);
 

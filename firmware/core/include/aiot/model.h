@@ -1,7 +1,7 @@
 /*
- * A quantized network that runs in place, with int8 inputs and outputs (interface 1); uint8 inputs and outputs are passed as int8,
- * 128 lower. Two implementations give the same results: the core's own interpreter of .tflite files (below), and TFLite Micro, which
- * hal/esp32 provides as the same table.
+ * A quantized network that runs in place, with int8 inputs and outputs (interface 1); uint8 inputs and outputs are passed as int8
+ * values that are 128 lower. There are two implementations with the same results: the core's own interpreter of .tflite files
+ * (below), and TFLite Micro, for which hal/esp32 provides such a table.
  */
 #ifndef AIOT_MODEL_H
 #define AIOT_MODEL_H
@@ -21,27 +21,28 @@ typedef struct {
 
 typedef struct aiot_model aiot_model;
 
-/* A network runtime. */
+/* An implementation that runs networks. */
 typedef struct {
   const char *name;
   /*
-   * Checks the whole file (bounds, schema version, operators, types) and plans its memory in
-   * `arena`; the file must remain in place. AIOT_BUNDLE_MALFORMED, AIOT_MODEL_UNSUPPORTED,
-   * AIOT_MEMORY_SHORT.
+   * Checks the whole file (bounds, schema version, operators, types) and plans its memory in `arena`. The file must remain in
+   * place. AIOT_BUNDLE_MALFORMED, AIOT_MODEL_UNSUPPORTED, AIOT_MEMORY_SHORT.
    */
   aiot_code (*open)(const uint8_t *tflite, size_t bytes, aiot_arena *arena, aiot_model **out);
   const aiot_tensor *(*input)(const aiot_model *model);
   const aiot_tensor *(*output)(const aiot_model *model);
-  /* `input` and `output` have as many values as the tensors. Cannot fail after opening. */
+  /* Runs the network, which cannot fail after opening. `input` and `output` have as many values as the tensors. */
   void (*invoke)(aiot_model *model, const int8_t *input, int8_t *output);
-  /* Gives the network's variables their initial values, as after opening: the next input is the first of a recording. */
+  /* Sets the network's variables to their initial values, as after opening. Called before the first input of a recording. */
   void (*reset)(aiot_model *model);
 } aiot_inference;
 
-/* Bit-exact with TFLite's reference kernels, like src/lib/runtime/interpreter. */
+/* The core's interpreter. It is bit-exact with TFLite's reference kernels, like src/lib/runtime/interpreter. */
 extern const aiot_inference aiot_interpreter;
-/* Like aiot_interpreter, but also accepts networks with float32 ends. It runs the int8 network inside; its tensors give
- * the quantization. A leading ADD and MUL are skipped, and the caller applies them. */
+/*
+ * Like aiot_interpreter, but also accepts networks with float32 inputs and outputs. It runs only the int8 network inside; its
+ * tensors give the quantization. A leading ADD and MUL are skipped, and the caller must apply them.
+ */
 extern const aiot_inference aiot_interpreter_within;
 
 #endif

@@ -17,21 +17,18 @@ typedef struct {
   uint32_t bytes;
 } aiot_nvs;
 
-/*
- * Reads a signed or unsigned integer of any width. False if none with this name exists, or the value
- * does not fit.
- */
+/* Reads a signed or unsigned integer of any width. False if there is none with this name, or the value does not fit. */
 bool aiot_nvs_integer(const aiot_nvs *nvs, const char *namespace_name, const char *key, int64_t *value);
 
 /*
- * Reads a NUL-terminated string and its length. False if it does not exist, a checksum is wrong, or
- * it exceeds `room`.
+ * Reads a string, which is terminated by a NUL, and its length. False if it does not exist, a checksum is wrong, or it exceeds
+ * `room`.
  */
 bool aiot_nvs_string(const aiot_nvs *nvs, const char *namespace_name, const char *key, char *out, size_t room, size_t *bytes);
 
 /*
- * A blob (both versions). `bytes` is its size, even if it does not fit into `room` (then nothing is
- * read, and false is returned).
+ * Reads a blob of either version. `bytes` is its size, even if it does not fit into `room`; in that case, nothing is read and
+ * false is returned.
  */
 bool aiot_nvs_blob(const aiot_nvs *nvs, const char *namespace_name, const char *key, void *out, size_t room, size_t *bytes);
 

@@ -1,7 +1,6 @@
 /*
- * From samples to predictions: low-pass, resampling, window, features, standardization, network,
- * smoothing. The same as src/lib/signal/pipeline.ts and src/lib/model/bundle/predictor.ts. All
- * memory is allocated from the arena at the start.
+ * From samples to predictions: low-pass, resampling, window, features, standardization, network, smoothing. The results are those
+ * of src/lib/signal/pipeline.ts and src/lib/model/bundle/predictor.ts. All memory is allocated from the arena at the start.
  */
 #ifndef AIOT_PIPELINE_H
 #define AIOT_PIPELINE_H
@@ -19,8 +18,8 @@ typedef struct aiot_features aiot_features;
 aiot_code aiot_features_open(const aiot_signal_spec *spec, aiot_arena *arena, aiot_features **out);
 size_t aiot_features_count(const aiot_features *features);
 /*
- * `sample` has one value per field. Returns the features of a window if this sample completes one,
- * otherwise NULL; they remain valid until the next call.
+ * `sample` has one value per field. Returns the features of a window if this sample completes one, otherwise NULL. They remain
+ * valid until the next call.
  */
 const float *aiot_features_push(aiot_features *features, const double *sample);
 void aiot_features_reset(aiot_features *features);
@@ -31,7 +30,7 @@ typedef struct {
   /* Index of the class; -1 if the model has no classes (kind `value`). */
   int label;
   int voted;
-  /* `scores` in the order of the classes; `value` as in docs/reference/protocol.md#inference. */
+  /* `scores` values in the order of the classes. `value` is as in docs/reference/protocol.md#inference. */
   size_t scores;
   double score[AIOT_CLASSES_MAX];
   double value;
@@ -41,7 +40,7 @@ typedef struct aiot_predictor aiot_predictor;
 
 aiot_code aiot_predictor_open(const aiot_bundle *bundle, const aiot_inference *inference, aiot_arena *arena,
                               aiot_predictor **out);
-/* True if the sample completed a window: the result is in `answer`. */
+/* Processes a sample. True if it completed a window; the result is then in `answer`. */
 bool aiot_predictor_push(aiot_predictor *predictor, const double *sample, aiot_answer *answer);
 void aiot_predictor_reset(aiot_predictor *predictor);
 
@@ -53,14 +52,14 @@ typedef struct aiot_golden aiot_golden;
  */
 aiot_code aiot_golden_open(const aiot_bundle *bundle, const aiot_inference *inference, aiot_arena *arena, aiot_golden **out);
 /*
- * Runs the next vector, from its samples to the exact integers and the prediction. False if none is
- * left; `code` is then the overall result.
+ * Runs the next vector, from its samples to the exact integers and the prediction. False if none is left; `code` is then the
+ * overall result.
  */
 bool aiot_golden_next(aiot_golden *golden, aiot_code *code);
-/* Number of vectors run, and number passed. */
+/* Number of vectors that were run, and of those that passed. */
 void aiot_golden_counts(const aiot_golden *golden, size_t *vectors, size_t *passed);
 
-/* Runs all of them at once. AIOT_GOLDEN_MISMATCH if one differs or there is none. */
+/* Runs all golden vectors at once. AIOT_GOLDEN_MISMATCH if one differs or there is none. */
 aiot_code aiot_golden_check(const aiot_bundle *bundle, const aiot_inference *inference, aiot_arena arena, size_t *vectors,
                             size_t *passed);
 

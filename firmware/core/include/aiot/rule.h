@@ -1,7 +1,7 @@
 /*
- * A device's own reaction to its predictions: an actuator that is on or off, with hysteresis and
- * minimum times in either state. A fail-safe position applies at boot and when predictions stop. No network connection is needed. A servo
- * moves to the position in steps, without blocking.
+ * A device's own reaction to its predictions: an actuator that is on or off, with hysteresis and minimum times in either state. A
+ * fail-safe position applies at boot and when predictions stop. No network connection is needed. A servo moves to its position in
+ * steps, without blocking.
  */
 #ifndef AIOT_RULE_H
 #define AIOT_RULE_H
@@ -10,13 +10,13 @@
 #include <stdint.h>
 
 typedef struct {
-  /* Thresholds: on above the first, off below the second, unchanged in between. */
+  /* Thresholds: the actuator is on above the first and off below the second, and unchanged in between. */
   double on_above;
   double off_below;
-  /* Minimum times between changes; the fail-safe position does not wait for them. */
+  /* Minimum times in each state. The fail-safe position applies without waiting for them. */
   uint32_t min_on_ms;
   uint32_t min_off_ms;
-  /* After this time without a prediction the fail-safe position is applied. */
+  /* Time without a prediction after which the fail-safe position is applied. */
   uint32_t loss_ms;
   /* The fail-safe position. */
   bool safe_on;
@@ -33,9 +33,9 @@ typedef enum { AIOT_RULE_BOOT, AIOT_RULE_ANSWER, AIOT_RULE_LOSS } aiot_rule_reas
 typedef struct {
   aiot_rule_spec spec;
   bool on;
-  /* Whether the position has changed since boot. Until then, no minimum time applies. */
+  /* Whether the position has changed since boot. Before that, no minimum time applies. */
   bool turned;
-  /* The reason for the current position, and since when. */
+  /* The reason for the current position, and the time since which it has applied. */
   aiot_rule_reason reason;
   uint64_t since_ms;
   uint64_t answered_ms;
@@ -44,15 +44,13 @@ typedef struct {
 /* Initializes a rule. False if a threshold is not a number, or the thresholds are reversed. */
 bool aiot_rule_init(aiot_rule *rule, const aiot_rule_spec *spec, uint64_t now_ms);
 
-/*
- * A new prediction: its probability, error or value. NaN is ignored. True if the position changed.
- */
+/* Processes a new prediction: its probability, error or value. NaN is ignored. True if the position changed. */
 bool aiot_rule_answer(aiot_rule *rule, double value, uint64_t now_ms);
 
-/* Advances the time; call it between predictions too. True if the position changed. */
+/* Advances the time. It must also be called between predictions. True if the position changed. */
 bool aiot_rule_tick(aiot_rule *rule, uint64_t now_ms);
 
-/* Pulse width of a hobby servo, in us: 544 at 0 degrees, 2400 at 180. Angles outside this range are clamped. */
+/* Pulse width of a hobby servo, us: 544 at 0 degrees, 2400 at 180. Angles outside this range are clamped. */
 double aiot_servo_pulse_us(double degrees);
 
 /*
@@ -60,7 +58,7 @@ double aiot_servo_pulse_us(double degrees);
  */
 uint32_t aiot_servo_duty(double degrees, unsigned bits, unsigned hz);
 
-/* A servo in motion, one step at a time. */
+/* A servo, which moves one step at a time. */
 typedef struct {
   uint8_t degrees;
   uint8_t target;
@@ -68,7 +66,7 @@ typedef struct {
   uint64_t moved_ms;
 } aiot_servo;
 
-/* Assumes the position for `on`, because the real one is unknown. The servo will move one degree every 20 ms. */
+/* Starts with the position for `on`, because the actual one is unknown. The servo moves one degree every 20 ms. */
 void aiot_servo_init(aiot_servo *servo, bool on, uint64_t now_ms);
 
 /* Sets the target: 180 degrees (on) or 0 (off). */

@@ -1,6 +1,6 @@
 /*
- * Sensors besides the guide's (aiot/sensing.h) and the IMUs (aiot/imu.h): a thermometer on 1-Wire,
- * a Hall current sensor, a digital microphone, and the DMA output of an ESP32's ADC.
+ * Sensors other than the guide's (aiot/sensing.h) and the IMUs (aiot/imu.h): a thermometer on 1-Wire, a Hall current sensor, a
+ * digital microphone, and the DMA output of an ESP32's ADC.
  */
 #ifndef AIOT_SENSORS_H
 #define AIOT_SENSORS_H
@@ -14,8 +14,8 @@
 uint8_t aiot_wire_crc(const uint8_t *data, size_t bytes);
 
 /*
- * Degrees Celsius from a DS18B20's scratchpad. False if it is corrupted (wrong checksum, or a wire
- * that is held low), still holds the power-on value, or is beyond the measuring range.
+ * Degrees Celsius from a DS18B20's scratchpad. False if it is corrupted (wrong checksum, or a wire that is held low), still
+ * contains the power-on value, or is beyond the measuring range.
  */
 bool aiot_ds18b20_celsius(const uint8_t scratchpad[AIOT_SCRATCHPAD_BYTES], double *celsius);
 
@@ -34,7 +34,7 @@ typedef enum { AIOT_ACS712_5A, AIOT_ACS712_20A, AIOT_ACS712_30A } aiot_acs712_ki
  * output that reaches the ADC, such as 2.0/3 for 10 kohm and 20 kohm.
  */
 aiot_channel aiot_acs712(aiot_converter converter, aiot_acs712_kind kind, double divider);
-/* Direct current, A; zero current reads as half of the sensor's `supply_volts`. */
+/* Direct current, A. Zero current reads as half of the sensor's `supply_volts`. */
 aiot_channel aiot_acs712_direct(aiot_converter converter, aiot_acs712_kind kind, double divider, double supply_volts);
 
 /* Converts a 32-bit slot of an I2S frame, whose upper 24 bits are the INMP441's sample, to -1 to 1. */
@@ -54,7 +54,7 @@ typedef struct {
 } aiot_adc_result;
 
 size_t aiot_adc_word_bytes(aiot_adc_word word);
-/* Parses one result of `aiot_adc_word_bytes` bytes. False if it is from the other ADC. */
+/* Parses one result of `aiot_adc_word_bytes` bytes. False if it belongs to the other ADC. */
 bool aiot_adc_parse(aiot_adc_word word, const uint8_t *bytes, aiot_adc_result *result);
 
 #endif

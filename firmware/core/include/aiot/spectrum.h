@@ -1,8 +1,7 @@
 /*
- * Strongest frequency of a signal, by the method of the guide's firmware: symmetric Hamming window,
- * magnitudes, the largest strict local maximum among bins 1 to n/2, and a parabola through its
- * neighbors. The guide kept the mean, which hides everything below bin 2; here it is removed by
- * default.
+ * Strongest frequency of a signal, by the method of the guide's firmware: symmetric Hamming window, magnitudes, the largest
+ * strict local maximum among bins 1 to n/2, and a parabola through its neighbors. The guide keeps the mean, which hides
+ * everything below bin 2. Here, it is removed by default.
  */
 #ifndef AIOT_SPECTRUM_H
 #define AIOT_SPECTRUM_H
@@ -15,7 +14,7 @@
 typedef struct aiot_spectrum aiot_spectrum;
 
 typedef struct {
-  /* Frequency of the strongest maximum; 0 if there is none, as in a constant signal. */
+  /* Frequency of the strongest maximum; 0 if there is none, as for a constant signal. */
   double frequency_hz;
   /* |X| at the maximum's bin, not normalized, like the guide's. */
   double magnitude;
@@ -30,7 +29,7 @@ typedef struct {
  */
 aiot_code aiot_spectrum_open(size_t samples, double rate_hz, bool keep_mean, aiot_arena *arena, aiot_spectrum **out);
 
-/* `samples` has as many values as were passed to the open function, and is not changed. */
+/* `samples` has as many values as were specified when opening, and is not changed. */
 aiot_peak aiot_spectrum_peak(aiot_spectrum *spectrum, const double *samples);
 
 /* |X| of bins 0 to n/2 of the last samples. */

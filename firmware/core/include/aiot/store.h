@@ -14,7 +14,7 @@
 #include "aiot/ports.h"
 
 #define AIOT_SECTOR_BYTES 4096u
-/* No slot. */
+/* Index for "no slot". */
 #define AIOT_NO_SLOT (-1)
 
 typedef enum {
@@ -30,7 +30,7 @@ typedef enum {
 /* Name of a phase, such as "IDLE", as in `reported`. */
 const char *aiot_phase_name(aiot_phase phase);
 
-/* Content of a slot, recorded only after its bytes were verified. */
+/* Content of a slot. It is recorded only after its bytes have been verified. */
 typedef struct {
   bool present;
   char name[AIOT_ID_BYTES];
@@ -46,10 +46,11 @@ typedef struct {
   int64_t sequence;
   int64_t newest_signed;
   /*
-   * Version of the root whose keys signed the three values above; a root that replaces those keys resets them. 0 = the first root.
+   * Version of the root whose keys signed the manifests behind the three values above. A root that replaces those keys resets the
+   * values. 0 = the first root.
    */
   int64_t epoch;
-  /* 0, 1 or AIOT_NO_SLOT; `download` and `trial` have a slot while in progress. */
+  /* 0, 1 or AIOT_NO_SLOT. `download` and `trial` have a slot only while they are in progress. */
   int8_t active;
   aiot_content slot[2];
   struct {
@@ -90,54 +91,51 @@ typedef struct {
 } aiot_part;
 
 typedef struct {
-  /* Two sectors. */
+  /* The two sectors for records. */
   aiot_part records;
   aiot_part slot[2];
   const aiot_crypto *crypto;
   /* The record as stored in the flash. */
   aiot_record record;
-  /* Which of the two sectors holds it, or -1, and its counter. */
+  /* Which of the two sectors contains it, or -1, and its counter. */
   int8_t sector;
   uint32_t counter;
   uint8_t *scratch;
 } aiot_store;
 
 /*
- * `scratch`: AIOT_SECTOR_BYTES, used by this store alone. False if a flash is too small, has
- * sectors that are too large, or cannot be read.
+ * Opens a store. `scratch`: AIOT_SECTOR_BYTES, used only by this store. False if a flash is too small, has sectors that are too
+ * large, or cannot be read.
  */
 bool aiot_store_open(aiot_store *store, const aiot_part *records, const aiot_part slot[2], const aiot_crypto *crypto,
                      uint8_t *scratch);
 
 /*
- * Like aiot_store_open, for a single flash: two sectors of records, then slots A and B, in the
- * layout of the TypeScript side.
+ * Like aiot_store_open, but for a single flash with two sectors of records followed by slots A and B, which is the layout of the
+ * TypeScript implementation.
  */
 bool aiot_store_open_flash(aiot_store *store, const aiot_flash *flash, const aiot_crypto *crypto, uint8_t *scratch);
 
-/* Capacity of a slot. */
+/* Capacity of a slot, bytes. */
 uint32_t aiot_store_slot_bytes(const aiot_store *store);
 
-/*
- * Writes `store->record` durably to the older sector. All functions below: false = the flash
- * failed.
- */
+/* Writes `store->record` durably to the older sector. This and all functions below return false if the flash failed. */
 bool aiot_store_persist(aiot_store *store);
 
 /* Erases one sector of a slot. */
 bool aiot_store_erase(aiot_store *store, int slot, uint32_t sector);
 bool aiot_store_write(aiot_store *store, int slot, uint32_t offset, const void *data, size_t bytes);
 bool aiot_store_read(aiot_store *store, int slot, uint32_t offset, void *out, size_t bytes);
-/* When it returns, all earlier writes are durable. */
+/* Makes all earlier writes durable before it returns. */
 bool aiot_store_sync(aiot_store *store, int slot);
 
-/* Whether a sector of a slot is fully erased. Uses the scratch memory, like the next function. */
+/* Whether a sector of a slot is fully erased. Like the next function, it uses the scratch memory. */
 bool aiot_store_erased(aiot_store *store, int slot, uint32_t sector, bool *erased);
 
 /* SHA-256 of the first `bytes` of a slot, read back from the flash. */
 bool aiot_store_digest(aiot_store *store, int slot, uint32_t bytes, uint8_t digest[AIOT_SHA256_BYTES]);
 
-/* The slot's bytes mapped as memory, until it is erased; NULL if the flash cannot be mapped. */
+/* The slot's bytes mapped as memory. The mapping is valid until the slot is erased; NULL if the flash cannot be mapped. */
 const uint8_t *aiot_store_map(const aiot_store *store, int slot, size_t bytes);
 
 #endif

@@ -1,7 +1,6 @@
 /*
- * The messages that a device publishes (docs/reference/protocol.md#messages), as JSON or CBOR in
- * the caller's memory. Each function returns the number of bytes written, or 0 if the message does not fit; the caller logs this and
- * continues.
+ * The messages that a device publishes (docs/reference/protocol.md#messages), as JSON or CBOR in the caller's memory. Each
+ * function returns the number of bytes written, or 0 if the message does not fit. The caller logs that and continues.
  */
 #ifndef AIOT_TELEMETRY_H
 #define AIOT_TELEMETRY_H
@@ -20,21 +19,18 @@ typedef struct {
   aiot_encoding encoding;
 } aiot_message;
 
-/* A batch in columns. */
+/* Samples in columns. */
 typedef struct {
   int64_t seq;
-  /*
-   * Time of the first sample, ms since 1970; below 0 = the clock was never set, and the platform
-   * uses the time of arrival.
-   */
+  /* Time of the first sample, ms since 1970; below 0 = the clock was never set, so the platform uses the time of arrival. */
   double t;
   double rate_hz;
-  /* NULL = none */
+  /* Name of the recording; NULL = none. */
   const char *recording;
   size_t fields;
   const char *const *field;
   size_t samples;
-  /* Row by row, `fields` values each. */
+  /* Values row by row, `fields` per row. */
   const double *values;
 } aiot_batch;
 
@@ -46,7 +42,7 @@ typedef struct {
   const char *model;
   int64_t version;
   const char *recording;
-  /* Determines the members of the message. */
+  /* The bundle, which determines the members of the message. */
   const aiot_bundle *bundle;
   const aiot_answer *answer;
   double latency_ms;
@@ -56,7 +52,7 @@ size_t aiot_inference_message(aiot_message message, const aiot_inference_news *n
 
 size_t aiot_presence_message(aiot_message message, bool online, int64_t t);
 
-/* A log line; `code` AIOT_OK = no code. */
+/* Writes a log line. `code` AIOT_OK = no code. */
 size_t aiot_log_message(aiot_message message, int64_t t, const char *level, const char *text, aiot_code code);
 
 #endif

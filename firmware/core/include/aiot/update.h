@@ -23,12 +23,12 @@
 
 struct aiot_update;
 
-/* RUNS: waiting. WORKS: more work can be done immediately. */
+/* RUNS: the trial waits for something. WORKS: more can be done at once. */
 typedef enum { AIOT_TRIAL_RUNS, AIOT_TRIAL_WORKS, AIOT_TRIAL_PASSED, AIOT_TRIAL_FAILED } aiot_trial_state;
 
 /*
  * How a version of one kind is tried and activated. Model: golden vectors, in place. Firmware: a restart into the slot, then its self-test.
- * Configuration: parsed, then used for a connection. The update itself then waits for the heartbeat.
+ * Configuration: it is parsed, then used for a connection. The update itself then waits for the heartbeat.
  */
 typedef struct {
   void *context;
@@ -38,24 +38,20 @@ typedef struct {
    * committed, any later restart must return to the active slot automatically (on an ESP32, the bootloader's rollback).
    */
   int (*running)(void *context);
-  /* Starts the trial, which has already been counted in flash. `content` is the slot's content. */
+  /* Starts the trial, which has already been counted in flash. `content` describes the slot's content. */
   void (*begin)(void *context, int slot, const aiot_content *content);
   /*
-   * Performs one bounded piece of the trial's work. If there are golden vectors, `vectors` and `passed`
-   * count them: a model needs at least one, and all must pass. FAILED with `error` set.
+   * Performs one bounded piece of the trial's work. `vectors` and `passed` count golden vectors, if there are any; a model needs
+   * at least one, and all must pass. On FAILED, `error` is set.
    */
   aiot_trial_state (*step)(void *context, uint32_t *vectors, uint32_t *passed, aiot_error *error);
-  /*
-   * Ends a failed trial. The active version stays active; firmware running from the slot restarts the device into `active`.
-   */
+  /* Ends a failed trial. The active version stays active. If firmware runs from the slot, the device restarts into `active`. */
   void (*abandon)(void *context, int slot, int active);
-  /*
-   * Activates this slot's content, at boot and after its trial was committed. For firmware that is not running, restarts into it.
-   */
+  /* Activates this slot's content, at boot and after its trial was committed. Restarts into firmware that is not running. */
   void (*activate)(void *context, int slot, const aiot_content *content);
   /*
-   * For firmware: called if a program other than the one expected in `slot` is running, there or elsewhere. True = it was flashed by cable,
-   * and is adopted; false = the bootloader abandoned the slot. NULL = never by cable.
+   * For firmware: called if a program other than the expected one is running, in `slot` or elsewhere. True = it was flashed by
+   * cable, and is adopted; false = the bootloader abandoned the slot. NULL = the board is never flashed by cable.
    */
   bool (*by_cable)(void *context, int slot);
 } aiot_trial;
@@ -66,22 +62,22 @@ typedef struct {
   aiot_store *store;
   const aiot_clock *clock;
   const aiot_crypto *crypto;
-  /* NULL = the device has no trust root yet, and accepts no update. */
+  /* Keys that the device trusts; NULL = none yet, so no update is accepted. */
   const aiot_trust *trust;
-  /* Keeps that trust up to date, for all kinds; NULL = it stays unchanged. */
+  /* Keeps those keys up to date, for all kinds; NULL = they stay unchanged. */
   aiot_keeper *keeper;
   aiot_line *line;
   const aiot_trial *trial;
   void *context;
-  /* Called when the state has changed; the update contains the data of `reported`. */
+  /* Called when the state has changed. The update contains the data of `reported`. */
   void (*report)(void *context, const struct aiot_update *update);
-  /* Sends `reported` with QoS 1, and resends it after each lost connection until it is acknowledged. */
+  /* Sends `reported` with QoS 1, and sends it again after each lost connection until it is acknowledged. */
   void (*heartbeat)(void *context, const struct aiot_update *update);
   /* Whether a report sent since the last `heartbeat` was acknowledged. */
   bool (*acknowledged)(void *context);
 } aiot_update_setup;
 
-/* Current step within a phase. */
+/* Current activity of an update within a phase. */
 typedef enum {
   AIOT_DOES_NOTHING,
   AIOT_DOES_WAIT_FOR_LINE,
@@ -101,17 +97,14 @@ typedef enum {
 typedef struct aiot_update {
   aiot_update_setup setup;
 
-  /* The data of `reported`, except for the record in the store. `has_*` false = null. */
+  /* The data of `reported`, apart from the record in the store. `has_*` false = null. */
   aiot_phase phase;
   bool has_rollout;
   char rollout[AIOT_ROLLOUT_BYTES];
   bool has_download;
   int64_t download_bytes;
   int64_t download_total;
-  /*
-   * If a delta was offered: the reason for downloading the whole artifact instead; AIOT_OK if the
-   * delta is used.
-   */
+  /* If a delta was offered: the reason why the whole artifact is downloaded instead; AIOT_OK if the delta is used. */
   bool has_delta;
   aiot_code delta_code;
   const char *delta_message;
@@ -119,27 +112,27 @@ typedef struct aiot_update {
   uint32_t golden_vectors;
   uint32_t golden_passed;
   aiot_error error;
-  /* The flash failed: no further work until the device reboots. */
+  /* Whether the flash failed. No further work is done until the device reboots. */
   bool dead;
 
   /* The update in progress. */
   bool has_job;
-  /* The job's desired release; unknown if the job was found in the flash after a restart. */
+  /* The job's desired release. It is unknown if the job was found in the flash after a restart. */
   aiot_desired desired;
   aiot_manifest manifest;
   char job_rollout[AIOT_ROLLOUT_BYTES];
   int8_t slot;
   /* Whether the slot is built from a patch, whose decoder is in the line's memory. */
   bool by_delta;
-  /* A desired release received during a trial; it is handled after the trial. */
+  /* A desired release that was received during a trial. It is handled after the trial. */
   bool has_pending;
   aiot_desired pending;
 
   aiot_activity activity;
-  /* Consecutive attempts without progress, and the time of the next one. */
+  /* Number of consecutive attempts without progress, and the time of the next attempt. */
   uint32_t failures;
   uint64_t not_before_ms;
-  /* Deadline for the platform's response, or for the heartbeat. */
+  /* Time by which the platform's response, or the heartbeat's acknowledgment, must arrive. */
   uint64_t since_ms;
   /* Download speed: start of the measurement, bytes since then, and bytes in this attempt. */
   uint64_t pace_ms;
@@ -147,7 +140,7 @@ typedef struct aiot_update {
   uint32_t attempt_bytes;
   aiot_document document;
   aiot_envelope envelope;
-  /* Next sector, and bytes already in the slot; later bytes wait in the store's scratch memory. */
+  /* The next sector, and the number of bytes in the slot. Later bytes wait in the store's scratch memory. */
   uint32_t sector;
   uint32_t written;
   uint32_t waiting;
@@ -155,8 +148,8 @@ typedef struct aiot_update {
 } aiot_update;
 
 /*
- * Starts from the store's record: reads both slots back (which takes as long as their digests),
- * activates the active one, and continues a trial. False = the flash failed.
+ * Starts from the store's record: reads both slots back (which takes as long as hashing them), activates the active slot, and
+ * continues a trial. False = the flash failed.
  */
 bool aiot_update_boot(aiot_update *update, const aiot_update_setup *setup);
 
@@ -167,8 +160,8 @@ bool aiot_update_boot(aiot_update *update, const aiot_update_setup *setup);
 void aiot_update_desire(aiot_update *update, const aiot_desired *desired);
 
 /*
- * Performs one bounded piece of work: at most 50 ms, except for one signature or one sector's
- * erase. True = there is more to do at once.
+ * Performs one bounded piece of work. It takes at most 50 ms, apart from one signature or the erase of one sector. True = more
+ * can be done at once.
  */
 bool aiot_update_step(aiot_update *update);
 

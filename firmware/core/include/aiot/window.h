@@ -1,7 +1,6 @@
 /*
- * Samples -> windows: a ring with the last `length` samples of `axes` values each. A window is full
- * after `length` samples, then after every `stride` more. The caller owns the memory; nothing is
- * allocated.
+ * Collects samples into windows, in a ring of the last `length` samples of `axes` values each. A window is full after `length`
+ * samples, then after every `stride` more. The caller provides the memory; nothing is allocated.
  */
 #ifndef AIOT_WINDOW_H
 #define AIOT_WINDOW_H
@@ -15,7 +14,7 @@ typedef struct {
   size_t length;
   size_t axes;
   size_t stride;
-  /* Position of the next sample, and the number of samples until the next window. */
+  /* Position of the next sample, and the number of samples missing until the next window. */
   size_t head;
   size_t missing;
 } aiot_window;
@@ -29,7 +28,7 @@ bool aiot_window_push(aiot_window *window, const float *sample);
 /* Copies the window, oldest sample first, into `out` of length * axes elements. */
 void aiot_window_copy(const aiot_window *window, float *out);
 
-/* Starts over, for example after a gap in the samples, which a window must never span. */
+/* Starts again, for example after a gap in the samples, because a window must never span a gap. */
 void aiot_window_reset(aiot_window *window);
 
 #endif

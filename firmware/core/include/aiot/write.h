@@ -1,6 +1,7 @@
 /*
- * Writes JSON, or CBOR (RFC 8949) of the same structure, to the caller's memory. One set of calls serves both, so that each message is
- * described once. Nothing is written beyond the buffer; check for overflow once, at the end.
+ * Writes JSON, or CBOR (RFC 8949) of the same structure, to the caller's memory. The same calls write either, so that each
+ * message is described only once. Nothing is written beyond the buffer, so one check for overflow at the end is sufficient.
+ *
  *
  *   aiot_writer writer;
  *   aiot_write_begin(&writer, out, sizeof out, AIOT_ENCODING_JSON);
@@ -24,7 +25,7 @@ typedef struct {
   size_t room;
   size_t used;
   aiot_encoding encoding;
-  /* JSON: a comma is needed before the next value. */
+  /* For JSON: whether a comma is needed before the next value. */
   bool comma;
   bool failed;
 } aiot_writer;
@@ -39,15 +40,12 @@ void aiot_write_array_end(aiot_writer *writer);
 /* Writes the key of the next member. */
 void aiot_write_key(aiot_writer *writer, const char *key);
 
-/* Writes a string; invalid UTF-8 bytes become U+FFFD. */
+/* Writes a string. Invalid UTF-8 bytes become U+FFFD. */
 void aiot_write_text(aiot_writer *writer, const char *text);
 
 void aiot_write_integer(aiot_writer *writer, int64_t value);
 
-/*
- * The shortest decimal that reads back as this double, like JavaScript; a number that is not finite
- * becomes null.
- */
+/* Writes the shortest decimal that reads back as this double, like JavaScript. A number that is not finite becomes null. */
 void aiot_write_number(aiot_writer *writer, double value);
 
 void aiot_write_boolean(aiot_writer *writer, bool value);
@@ -56,12 +54,11 @@ void aiot_write_null(aiot_writer *writer);
 /* Returns the number of bytes written; 0 if they did not fit. */
 size_t aiot_write_end(const aiot_writer *writer);
 
-/* Longest text of a number, including its NUL. */
+/* Maximum length of the text of a number, including its NUL. */
 #define AIOT_NUMBER_BYTES 32
 
 /*
- * The shortest text that reads back as this finite double, like JavaScript's String(); returns its
- * length without the NUL.
+ * Writes the shortest text that reads back as this finite double, like JavaScript's String(). Returns its length without the NUL.
  */
 size_t aiot_number_text(double value, char out[AIOT_NUMBER_BYTES]);
 

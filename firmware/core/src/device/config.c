@@ -1,6 +1,6 @@
 /*
- * The active configuration, and the trial of a new one, which is read, checked against the sensor and the model, and then used from there
- * on, including for the heartbeat.
+ * The active configuration, and the trial of a new one. A new configuration is read, checked against the sensor and the model,
+ * and then used from there on, including for the heartbeat.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -16,7 +16,7 @@ static void use_config(aiot_device *device, const aiot_config *config) {
   if (device->setup.configure != NULL) device->setup.configure(device->setup.context, config);
 }
 
-/* Reads a slot's document into the message buffer, which is free between two messages. */
+/* Reads a slot's document into the message buffer, which is not in use between two messages. */
 static aiot_code read_slot(aiot_device *device, int slot, uint32_t bytes, aiot_config *config, aiot_error *error) {
   if (bytes > AIOT_CONFIG_BYTES || bytes > device->message.room) {
     aiot_error_set(error, AIOT_CONFIG_MALFORMED, "expected at most %u bytes, got %u", AIOT_CONFIG_BYTES, (unsigned)bytes);
@@ -31,7 +31,7 @@ static aiot_code read_slot(aiot_device *device, int slot, uint32_t bytes, aiot_c
 
 static int64_t nearest(double hz) { return (int64_t)floor(hz + 0.5); }
 
-/* Whether the sensor and the model, as far as they are known, work with the configuration. */
+/* Whether the configuration suits the sensor and the model, as far as they are known. */
 static bool suits(const aiot_device *device, const aiot_config *config, aiot_error *error) {
   const size_t group = device->taking ? aiot_config_group(config, device->sensor_hz) : 1;
   if (group == 0) {
@@ -41,7 +41,7 @@ static bool suits(const aiot_device *device, const aiot_config *config, aiot_err
   if (device->predictor == NULL || aiot_device_timeless(device)) return true;
   const double rate = device->taking ? device->sensor_hz / (double)group : config->sample_hz;
   const double model = device->bundle.signal.rate_hz;
-  /* If the model does not suit the sensor anyway, that is no reason to reject the configuration. */
+  /* If the model does not suit the sensor in any case, that is not a reason to reject the configuration. */
   if (rate <= 0 || (device->taking && !device->fits) || fabs(rate - model) <= 1e-9 * model) return true;
   aiot_error_set(error, AIOT_CONFIG_UNFIT, "sampleHz: expected %" PRId64 " Hz as required by the active model, got %" PRId64, nearest(model), nearest(rate));
   return false;

@@ -47,7 +47,7 @@ static bool known(aiot_device *device, const char *id) {
 
 static size_t write_reply(const aiot_device *device, aiot_message message, const command *asked, bool *ok) {
   const int64_t now = aiot_device_now(device);
-  /* The reply is written to the message buffer; the result of `status` is written directly behind its first members. */
+  /* The reply is written to the message buffer. The result of `status` is written directly after the reply's first members. */
   aiot_writer writer;
   aiot_write_begin(&writer, message.out, message.room, message.encoding);
   aiot_write_object(&writer);
@@ -63,7 +63,7 @@ static size_t write_reply(const aiot_device *device, aiot_message message, const
   aiot_write_boolean(&writer, *ok);
   aiot_write_key(&writer, *ok ? "result" : "error");
   if (status) {
-    /* A complete JSON object, written as a value. */
+    /* Writes a complete JSON object as a value. */
     aiot_message rest = {writer.out + writer.used, writer.room - writer.used, writer.encoding};
     const size_t bytes = aiot_device_reported(device, rest, true);
     writer.failed = writer.failed || bytes == 0;
@@ -124,7 +124,7 @@ static void run_command(aiot_device *device, const uint8_t *payload, size_t byte
   if (strcmp(asked.name, "reboot") == 0) device->reboot_at_ms = aiot_device_uptime(device) + REPLY_MS;
 }
 
-/* Handles a new desired release. Only one update runs at a time, so it ends the update of any other kind. NULL = withdrawn. */
+/* Handles a new desired release; NULL = withdrawn. Only one update runs at a time, so it ends the update of any other kind. */
 static void wish(aiot_device *device, const aiot_desired *desired) {
   aiot_device_wished(device, desired);
   for (int kind = 0; kind < AIOT_KINDS; kind++) {

@@ -1,5 +1,7 @@
-/* Handles messages for the device: desired releases and commands. An invalid payload is logged, never fatal. Called
- * by device.c on its loop. */
+/*
+ * Handles messages for the device: desired releases and commands. An invalid payload is only logged. Called by device.c in its
+ * loop.
+ */
 #ifndef AIOT_DEVICE_INBOX_H
 #define AIOT_DEVICE_INBOX_H
 

@@ -3,7 +3,7 @@
 #include "outbox.h"
 #include "report.h"
 
-/* Interval of checks while online, ms. */
+/* Interval between checks while the device is online, ms. */
 enum { EVERY_MS = 3600000 };
 
 static bool is_due(aiot_device *device) {

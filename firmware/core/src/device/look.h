@@ -1,13 +1,13 @@
 /*
  * The hourly check of the platform's timestamp. An attacker who withholds `desired` from a device must also withhold the timestamp, which
- * is detected and reported. Called by device.c on its loop.
+ * is detected and reported. Called by device.c in its loop.
  */
 #ifndef AIOT_DEVICE_LOOK_H
 #define AIOT_DEVICE_LOOK_H
 
 #include "aiot/device.h"
 
-/* Checks if due. Returns whether there is more to do at once. */
+/* Starts or continues a check if one is due. Returns whether more can be done at once. */
 bool aiot_device_look(aiot_device *device);
 
 #endif

@@ -1,4 +1,4 @@
-/* Members of messages that reports (report.c) and proofs (prove.c) have in common. Pure: they only write. */
+/* Members that the messages of reports (report.c) and proofs (prove.c) have in common. These functions only write. */
 #ifndef AIOT_DEVICE_MEMBERS_H
 #define AIOT_DEVICE_MEMBERS_H
 

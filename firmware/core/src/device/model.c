@@ -11,7 +11,7 @@ static void begin_trial(void *context, int slot, const aiot_content *content) {
   device->golden = NULL;
 }
 
-/* Opens the golden vectors in the memory that the active model leaves free, because that model keeps predicting meanwhile. */
+/* Opens the golden vectors in memory that the active model does not use, because that model continues to predict. */
 static aiot_code open_golden(aiot_device *device) {
   const uint8_t *data = aiot_store_map(&device->store[AIOT_KIND_MODEL], device->trial_slot, device->trial_bytes);
   if (data == NULL) return AIOT_FLASH_FAILED;
@@ -43,7 +43,7 @@ static aiot_trial_state run_trial(void *context, uint32_t *vectors, uint32_t *pa
     *passed = (uint32_t)good;
   }
   device->golden = NULL;
-  /* Wrong results are counted, and the update reports the counts. */
+  /* A wrong result is not an error here: it is counted, and the update reports the counts. */
   if (code == AIOT_OK || code == AIOT_GOLDEN_MISMATCH) return AIOT_TRIAL_PASSED;
   aiot_error_set(error, code, "this device cannot run the bundle");
   return AIOT_TRIAL_FAILED;

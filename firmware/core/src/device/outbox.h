@@ -1,7 +1,7 @@
 /*
- * The lowest layer of the device, used by every part that sends: the clock, the buffer for one message, the queue, and events. It also defines
- * `aiot_device_topic` and `aiot_device_log`. Called on the device's loop alone. The buffer belongs to the device and is reused by the next call
- * of any part that writes a message.
+ * The lowest layer of the device, used by every part that sends: the clock, the buffer for one message, the queue, and events. It
+ * also defines `aiot_device_topic` and `aiot_device_log`. Called only in the device's loop. The buffer belongs to the device and
+ * is reused by the next call of any part that writes a message.
  */
 #ifndef AIOT_DEVICE_OUTBOX_H
 #define AIOT_DEVICE_OUTBOX_H
@@ -11,15 +11,15 @@
 int64_t aiot_device_now(const aiot_device *device);
 uint64_t aiot_device_uptime(const aiot_device *device);
 
-/* The message buffer, in this encoding. */
+/* Returns the message buffer, set to this encoding. */
 aiot_message aiot_device_message(const aiot_device *device, aiot_encoding encoding);
 
-/* Queues a copy of the payload. Payloads that can never fit are counted as dropped. */
+/* Queues a copy of the payload. A payload that is too large for the queue is counted as dropped. */
 void aiot_device_send(aiot_device *device, const char *topic, const void *payload, size_t bytes);
 
 /*
- * Passes the JSON in the message buffer to the device's `event` function, as the member of that name; NULL = the event consists of its
- * members.
+ * Passes the JSON in the message buffer to the device's `event` function, as the member with that name. NULL = the JSON contains
+ * the event's members.
  */
 void aiot_device_event(const aiot_device *device, const char *name, const char *member, size_t bytes);
 

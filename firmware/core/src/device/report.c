@@ -116,7 +116,7 @@ void aiot_device_tell(aiot_device *device, const char *name) {
   aiot_device_event(device, name, NULL, aiot_write_end(&writer));
 }
 
-/* Publishes `reported`; returns the message's number, 0 = rejected by the port. */
+/* Publishes `reported`. Returns the message's number; 0 = the port did not accept it. */
 static uint32_t publish_reported(aiot_device *device) {
   const aiot_mqtt *mqtt = device->setup.mqtt;
   char topic[AIOT_TOPIC_BYTES];

@@ -1,6 +1,6 @@
 /*
  * The device's reports: `reported`, presence, heartbeats, and lifecycle events. device.c passes the first three to the updates as
- * callbacks; device.c, inbox.c and look.c call the rest. Called on the device's loop; messages are written to the buffer of
+ * callbacks; device.c, inbox.c and look.c call the rest. Called in the device's loop. Messages are written to the buffer of
  * outbox.h.
  */
 #ifndef AIOT_DEVICE_REPORT_H
@@ -19,7 +19,7 @@ bool aiot_device_acknowledged(void *context);
  */
 size_t aiot_device_reported(const aiot_device *device, aiot_message message, bool status);
 
-/* Publishes presence, `reported` and a heartbeat, whichever is due. */
+/* Publishes presence, `reported` and a heartbeat if they are due. */
 void aiot_device_announce(aiot_device *device);
 
 /* Emits a lifecycle event: booted, online, offline, died. */

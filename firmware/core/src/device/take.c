@@ -1,10 +1,10 @@
-/* Turns samples into columns of telemetry, about a second each, and into the model's prediction for each window. */
+/* Converts samples to columns of telemetry of about a second each, and to the model's prediction for each window. */
 #include <string.h>
 
 #include "outbox.h"
 #include "take.h"
 
-/* Longest text of one value with its comma, and the size of a message without its values. */
+/* Maximum length of the text of one value with its comma, and the size of a message without its values. */
 #define VALUE_BYTES 26
 #define FRAME_BYTES 512
 
@@ -46,7 +46,10 @@ void aiot_device_match(aiot_device *device) {
   }
 }
 
-/* Samples per message: those of the configured interval; an interval of more than a second is shortened to what memory allows. */
+/*
+ * Number of samples per message: those of the configured interval. An interval of more than a second is shortened to what fits
+ * into memory.
+ */
 static size_t samples_of_batch(const aiot_device *device) {
   const aiot_take *take = &device->take;
   const double ms = device->config.telemetry_ms;
@@ -59,7 +62,7 @@ static size_t samples_of_batch(const aiot_device *device) {
   return samples < 1 ? 1 : samples;
 }
 
-/* Derives the effective rate from the sensor's rate and the configuration. */
+/* Derives the rate after averaging from the sensor's rate and the configuration. */
 static void set_rate(aiot_device *device) {
   device->group = aiot_config_group(&device->config, device->sensor_hz);
   if (device->group == 0) {
@@ -77,7 +80,7 @@ void aiot_device_retake(aiot_device *device) {
   const double before = device->take.rate_hz;
   send_batch(device);
   set_rate(device);
-  /* Earlier samples keep their times, and the next ones follow them. */
+  /* Earlier samples keep their times, and the next ones follow. */
   const double samples = (double)device->taken.samples;
   if (device->take.started_at >= 0) device->take.started_at += samples * 1000 / before - samples * 1000 / device->take.rate_hz;
   const double changed = before - device->take.rate_hz;
@@ -155,7 +158,7 @@ static void send_answer(aiot_device *device, const aiot_answer *answer, double l
   aiot_device_send(device, topic, message.out, bytes);
 }
 
-/* Processes one sample at the effective rate. */
+/* Processes one sample that results from averaging. */
 static void use_sample(aiot_device *device, const double *values) {
   const aiot_take *take = &device->take;
   bool answered = false;

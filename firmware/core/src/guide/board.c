@@ -4,7 +4,7 @@
 #include "news.h"
 #include "services.h"
 
-/* Level 2 publishes values above this: the guide's bands are 0.5 for possible and 0.8 for immediate failure. */
+/* Level 2 publishes predictions above this. The guide's bands are 0.5 for a possible and 0.8 for an immediate failure. */
 #define ALERT_ABOVE 0.5
 
 aiot_code aiot_guide_open(aiot_guide_board *board, const aiot_guide_setup *setup) {
@@ -15,7 +15,7 @@ aiot_code aiot_guide_open(aiot_guide_board *board, const aiot_guide_setup *setup
   return aiot_rule_init(&board->rule, &setup->rule, board->ask_ms) ? AIOT_OK : AIOT_CONFIG_MALFORMED;
 }
 
-/* Publishes a message. `bytes` 0 = the message could not be written, which is reported. */
+/* Publishes a message. If `bytes` is 0, the message could not be written, which is reported. */
 static void publish(aiot_guide_board *board, const char *topic, const char *message, size_t bytes) {
   const aiot_mqtt *mqtt = board->setup.mqtt;
   char text[AIOT_GUIDE_TEXT_BYTES];
@@ -95,7 +95,7 @@ void aiot_guide_step(aiot_guide_board *board, uint32_t wait_ms) {
 }
 
 bool aiot_guide_ready(const aiot_guide_board *board) {
-  /* Stays true: losing the broker does not stop readings. */
+  /* Having published once is sufficient, because readings continue when the broker is lost. */
   return board->setup.role == AIOT_GUIDE_READS && board->phase == AIOT_GUIDE_ACTIVE && (board->subscribed || board->messages > 0);
 }
 

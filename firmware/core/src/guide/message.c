@@ -1,10 +1,10 @@
-/* Messages sent and received by the guide's boards. */
+/* Messages that the guide's boards send and receive. */
 #include <string.h>
 
 #include "aiot/json.h"
 #include "text.h"
 
-/* Longest name of a model as a JSON string: each of its bytes may become a six-byte escape. */
+/* Maximum length of a model's name as a JSON string, because each of its bytes may become a six-byte escape. */
 #define QUOTED_BYTES (6 * AIOT_GUIDE_TEXT_BYTES)
 
 uint32_t aiot_guide_chip_id(const uint8_t mac[6]) { return (uint32_t)mac[3] << 16 | (uint32_t)mac[4] << 8 | mac[5]; }
@@ -57,7 +57,7 @@ static size_t level2(char *out, size_t room, const char *id, const aiot_guide_re
   return end(&text);
 }
 
-/* The rest of a string after `units` UTF-16 code units, as JavaScript counts; never starts within a character. */
+/* The rest of a string after `units` UTF-16 code units, as JavaScript counts them. It never starts within a character. */
 static const char *without(const char *text, size_t units) {
   while (units > 0 && *text != '\0') {
     const size_t own = (*text & 0xF8) == 0xF0 ? 2 : 1;

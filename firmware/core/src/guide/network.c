@@ -1,6 +1,6 @@
 /*
- * The guide's networks: dense layers in float32, as its firmware runs them, computed like src/lib/runtime/interpreter/float.ts; or int8
- * networks signed by a platform, with or without float32 ends.
+ * The guide's networks: dense layers in float32, as in its firmware, computed like src/lib/runtime/interpreter/float.ts; or int8
+ * networks signed by a platform, with int8 or float32 inputs and outputs.
  */
 #include <math.h>
 
@@ -26,20 +26,20 @@ typedef struct {
 } layer;
 
 struct aiot_guide_network {
-  /* The int8 model; NULL if the model is float32. */
+  /* The int8 model; NULL if the network is float32. */
   aiot_model *model;
   aiot_input_spec input;
-  /* Applied first: (reading + offset) × factor; 0 and 1 if it accepts unscaled readings. */
+  /* Standardization, applied first: (reading + offset) × factor. They are 0 and 1 if the network accepts unscaled readings. */
   float offset[READINGS], factor[READINGS];
 
   aiot_flatbuffer file;
   layer *layer;
   uint32_t layers;
-  /* Values between two layers, alternating. */
+  /* Values between two layers, which use the two buffers alternately. */
   float *values[2];
 };
 
-/* The file during reading. */
+/* The file while it is being read. */
 typedef struct {
   aiot_flatbuffer file;
   aiot_vector tensors, buffers, codes, operators;
@@ -114,7 +114,9 @@ static bool is_constant(const tensor *t, uint32_t count) {
   return t->type == AIOT_FLOAT32 && t->count == count && t->data.count == 4 * count;
 }
 
-/* An ADD or MUL of the tensor `at` and a constant for each reading: reads the constant, and moves `at` to the output. */
+/*
+ * Reads the constant of an ADD or MUL that combines the tensor `at` with a constant for each reading. Moves `at` to the output.
+ */
 static aiot_code read_constant(graph *g, uint32_t index, int32_t code, int32_t *at, float *constant) {
   aiot_flatbuffer *file = &g->file;
   const aiot_table table = aiot_flatbuffer_table_at(file, g->operators, index);
@@ -131,8 +133,10 @@ static aiot_code read_constant(graph *g, uint32_t index, int32_t code, int32_t *
   return file->broken ? AIOT_BUNDLE_MALFORMED : AIOT_OK;
 }
 
-/* Reads the standardization that a platform adds, which subtracts the mean and divides by the deviation: two
- * operators, or none. */
+/*
+ * Reads the standardization that a platform adds. It subtracts the mean and divides by the deviation, in two operators; there may
+ * also be none.
+ */
 static aiot_code read_standardization(graph *g, aiot_guide_network *network) {
   for (size_t i = 0; i < READINGS; i++) network->factor[i] = 1;
   if (code_of(g, aiot_flatbuffer_table_at(&g->file, g->operators, 0)) != AIOT_ADD || g->operators.count < 3) return AIOT_OK;
@@ -205,7 +209,7 @@ static aiot_code open_float(graph *g, aiot_arena *arena, aiot_guide_network *net
   return g->file.broken ? AIOT_BUNDLE_MALFORMED : AIOT_OK;
 }
 
-/* Whether the network is computed with integers, which shows in the first layer's output. */
+/* Whether the network is computed with integers, which is determined by the first layer's output. */
 static bool is_int8(graph *g) {
   const aiot_table first = aiot_flatbuffer_table_at(&g->file, g->operators, g->first);
   const tensor made = tensor_at(g, only(g, first, 2));
@@ -217,7 +221,7 @@ static aiot_code open_int8(const uint8_t *tflite, size_t bytes, aiot_arena *aren
   const aiot_code code = aiot_interpreter_within.open(tflite, bytes, arena, &network->model);
   if (code != AIOT_OK) return code;
   const aiot_tensor *input = aiot_interpreter_within.input(network->model);
-  /* The file describes its float32 inputs and outputs, not the int8 network between them. */
+  /* The file describes the float32 inputs and outputs, not the int8 network between them. */
   if (input->count != READINGS || aiot_interpreter_within.output(network->model)->count != 1) return AIOT_BUNDLE_MALFORMED;
   network->input = (aiot_input_spec){mean, deviation, READINGS, input->scale, input->zero_point};
   return AIOT_OK;
@@ -262,7 +266,7 @@ static double activate(int32_t code, double value) {
   }
 }
 
-/* One neuron; it is summed in double precision, as in TypeScript. */
+/* Computes one neuron. It is summed in double precision, as in TypeScript. */
 static double neuron(aiot_guide_network *network, const layer *own, uint32_t out, const float *x) {
   aiot_flatbuffer *file = &network->file;
   double sum = 0;

@@ -1,13 +1,13 @@
 /*
- * Events of a board of the guide, as JSON in the form of src/lib/device/guide/simulate.ts, into the board's `event` function. Used by
- * board.c and services.c. Called on the board's loop; texts belong to the caller and are copied.
+ * Events of a board of the guide, as JSON in the form of src/lib/device/guide/simulate.ts, for the board's `event` function. Used
+ * by board.c and services.c. Called in the board's loop. Texts belong to the caller and are copied.
  */
 #ifndef AIOT_GUIDE_NEWS_H
 #define AIOT_GUIDE_NEWS_H
 
 #include "aiot/guide.h"
 
-/* Members of an event: two texts, a number and a flag. A member whose key is NULL is left out. */
+/* Members of an event: two texts, a number and a flag. A member whose key is NULL is omitted. */
 typedef struct {
   const char *text_key;
   const char *text;

@@ -64,7 +64,7 @@ void aiot_guide_activate(aiot_guide_board *board) {
 
 /* Start of the unused half of the memory. */
 static uint8_t *spare(const aiot_guide_board *board, size_t *bytes) {
-  /* The size is rounded down, so that each half starts at maximum alignment. */
+  /* The size is rounded down, so that both halves have maximum alignment. */
   *bytes = board->setup.bytes / 2 / sizeof(double) * sizeof(double);
   return (uint8_t *)board->setup.memory + (board->half == 0 ? *bytes : 0);
 }

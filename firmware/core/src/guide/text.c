@@ -23,15 +23,16 @@ void aiot_guide_put_quoted(aiot_guide_text *text, const char *more) {
 }
 
 /*
- * The integer nearest to value * power, for a value >= 0 and a power of up to 27 bits. If the product is exactly a half, its rounding error
- * decides. The error is computed from two halves of the value (Dekker's product), because not every library's fma is exact.
+ * The integer nearest to value * power, for a value >= 0 and a power of up to 27 bits. If the fraction of the product is exactly
+ * a half, its rounding error decides. The error is computed from two halves of the value (Dekker's product), because not every
+ * library's fma is exact.
  */
 static uint64_t scaled(double value, double power) {
   const double product = value * power, shifted = value * 134217729.0;
   const double high = shifted - (shifted - value), low = value - high;
   const double error = (high * power - product) + low * power;
   const double whole = floor(product), fraction = product - whole;
-  /* From 2^53 on, all doubles are whole numbers; the fraction is in the rounding error. */
+  /* From 2^53 on, all doubles are whole numbers. The fraction is then in the rounding error. */
   if (product >= 0x1p53) return (uint64_t)((int64_t)product + (int64_t)floor(error + 0.5));
   const bool up = fraction > 0.5 || (fraction >= 0.5 && error >= 0);
   return (uint64_t)whole + (up ? 1u : 0u);

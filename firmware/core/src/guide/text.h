@@ -1,4 +1,4 @@
-/* Bounded text of a message of the guide. */
+/* Text of a message of the guide, with a limited length. */
 #ifndef AIOT_GUIDE_TEXT_H
 #define AIOT_GUIDE_TEXT_H
 
@@ -8,7 +8,7 @@ typedef struct {
   char *out;
   size_t room;
   size_t used;
-  /* Whether the text did not fit, or a value was invalid. */
+  /* Whether the text did not fit or a value was invalid. */
   bool failed;
 } aiot_guide_text;
 

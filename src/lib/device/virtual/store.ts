@@ -5,6 +5,7 @@ import type { Flash } from './flash.js';
 
 /**
  * Layout of a device's flash: two sectors of records, then slot A and slot B of equal size.
+ *
  * A record sector is, little-endian, u32 magic `AREC`, u32 counter, u32 length, u32 CRC-32 of counter, length and JSON, then the JSON. As
  * in an ESP32's otadata, the older sector is rewritten, and the valid sector with the higher counter is used. A power cut during a write
  * therefore leaves the previous record valid.
