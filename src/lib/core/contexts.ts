@@ -14,7 +14,7 @@ export const contextKinds = ['platform', 'architects-guide'] as const;
 
 export type ContextKind = (typeof contextKinds)[number];
 
-/** One platform, as this user connects to it. */
+/** A platform, and the settings with which this user connects to it. */
 export const contextSchema = z.strictObject({
   /** Kind of the context; absent = a platform of this project. */
   kind: z.enum(contextKinds).optional(),

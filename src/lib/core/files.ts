@@ -237,7 +237,7 @@ export async function readBytes(path: string): Promise<Buffer> {
   }
 }
 
-/** How long a pipe may have no writer, ms. */
+/** Maximum time to wait for a writer of a pipe, ms. */
 const pipeGraceMs = 1000;
 
 const pipePauseMs = 10;

@@ -216,8 +216,8 @@ function started(program: string, args: readonly string[], options: SpawnOptions
 
 /**
  * Keeps V8's space for new objects at its present size until `letYoungHeapGrow` is called. V8 doubles that space, up to two halves of 16
- * MB, if many objects are created at once and retained, as while a program loads. V8 never releases it, which costs 10 MB in a process that
- * does little.
+ * MB, if many objects are created at once and retained, as while a program loads. V8 never releases it, which wastes 10 MB in a process
+ * that does little.
  */
 export function keepYoungHeapSmall(): void {
   youngHeapGrows = false;
@@ -320,7 +320,7 @@ export function residentBytes(): number {
 }
 
 /**
- * Returns memory to the system that only startup needed (a bundle's files, a dataset). Do not call it before many operations run
+ * Returns memory that was needed only at startup (a bundle's files, a dataset) to the system. Do not call it before many operations run
  * concurrently: V8 then allows itself a larger heap, 15 MB more for a bridge.
  */
 export function collectGarbage(): void {

@@ -225,7 +225,7 @@ const model = z.strictObject({
   accept: accept.prefault({}),
 });
 
-/** An MQTT topic filter. `+` and `#` stand for whole levels, and `#` must be the last. */
+/** An MQTT topic filter. `+` and `#` match whole levels, and `#` must be the last. */
 const filter = z
   .string()
   .regex(/^(?:(?:\+|[^+#/\0]*)\/)*(?:[+#]|[^+#/\0]*)$/, 'expected a filter such as iotkit/#')
@@ -385,7 +385,7 @@ const triggers = z.strictObject({
     .optional(),
   /** Times at which a run starts, in this machine's time zone. */
   cron: z.string().superRefine(checkCron).optional(),
-  /** MQTT or Kafka address that receives `extract-data` and `train-model` requests, which are answered with `download-model`. */
+  /** MQTT or Kafka address that receives `extract-data` and `train-model` requests. The response is `download-model`. */
   control: endpoint.optional(),
   webhook: z
     .strictObject({

@@ -32,7 +32,7 @@ export interface ConditionParts {
 
 type Warning = Condition['warnings'][number];
 
-/** Warn about a certificate that expires sooner than this, and about a disk below this free space. */
+/** Thresholds of warnings: remaining validity of a certificate, ms, and free disk space, bytes. */
 const soonMs = 30 * 86_400_000;
 const littleBytes = 512 * 1024 ** 2;
 /** A reader that lags behind by more events than this is reported as a warning. */

@@ -87,7 +87,7 @@ const nothing = () => {};
 
 /**
  * Every connection of the platform's listeners, from accept to close. TLS, which needs 50 KB and more, starts only with a complete hello
- * and a free place; until then, a connection costs only its socket. When all places are taken, the address with the most connections loses
+ * and a free place; until then, a connection uses only its socket. When all places are taken, the address with the most connections loses
  * its oldest one. A host with thousands of connections therefore does not block others.
  */
 export class Connections {

@@ -91,8 +91,8 @@ function checkTelemetry(
 }
 
 /**
- * Records an event once per stream when its first telemetry arrives: a new dataset. Called for each message; known streams cost only a set lookup.
- * Telemetry and state are stored separately: after a crash in between, the stream's next message records the event.
+ * Records an event once per stream when its first telemetry arrives: a new dataset. Called for each message; for a known stream it is only
+ * a set lookup. Telemetry and state are stored separately: after a crash in between, the stream's next message records the event.
  */
 export function datasetsSeen(
   store: Store,

@@ -3,8 +3,8 @@ import type { ProjectConfig } from '../core/project-schema.js';
 import { featureSetOf } from './feature-sets.js';
 
 /**
- * The signal part of the contract, as contained in a bundle: how samples become one model input, in this order: low-pass, resample, window,
- * features, standardization. TypeScript and C both implement this definition.
+ * The signal part of the contract, as contained in a bundle. It defines how samples become one model input: by low-pass, resampling,
+ * window, features and standardization, in this order. TypeScript and C both implement this definition.
  */
 export interface SignalSpec {
   /** Fields of one sample, in order. */

@@ -111,7 +111,7 @@ function runnable({ arenaBytes }: EvaluationFile): number {
   );
 }
 
-/** Probability from which the second class is predicted, unless training chose another threshold. */
+/** Minimum probability for predicting the second class, unless training chose another threshold. */
 const evenOdds = 0.5;
 
 /** Meaning of a trained network's outputs. */
@@ -350,7 +350,7 @@ function isClear(features: ArrayLike<number> | null, { standardization, input }:
   return true;
 }
 
-/** Budget of multiply-adds: about a second of the interpreter. */
+/** Multiply-add budget: the interpreter needs about a second for it. */
 const budget = 2e8;
 
 /** Relative tolerance of a metric for different orders of summation. */

@@ -6,7 +6,7 @@ import { type Standardization, standardize } from '../../signal/spec.js';
 import { decode, encodeInput, valuesOf } from './ends.js';
 import type { Bundle, BundleInfo } from './types.js';
 
-/** Computes a network: from its input to its output, both in its own types; `reset` if it has variables. */
+/** Runs a network. Input and output have the network's own types; `reset` exists if the network has variables. */
 export type Invoker = Pick<Interpreter, 'invoke'> & Partial<Pick<Interpreter, 'reset'>>;
 
 /** The prediction for one window. */
@@ -130,7 +130,7 @@ function reconstructionError(
   const input = standardize(features, standardization, new Float64Array(reconstruction.length));
   let sum = 0;
   for (let i = 0; i < input.length; i++) {
-    // Not Math.pow with exponent 2, whose rounding is engine-specific: a chip multiplies.
+    // Not Math.pow, because its rounding depends on the JavaScript engine, and a chip multiplies.
     const distance = reconstruction[i]! - input[i]!;
     sum += distance * distance;
   }
@@ -148,7 +148,7 @@ function argMax(values: ArrayLike<number>): number {
 
 /** Smooths the classes of successive windows. */
 interface Vote {
-  /** Takes the newest window's class and returns the smoothed one. */
+  /** Accepts the class of the newest window and returns the smoothed class. */
   push(index: number): number;
   /** Clears the history: the next window is the first of a new recording. */
   reset(): void;

@@ -23,7 +23,7 @@ const answerSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('reconstruction'), threshold: z.number().min(0) }),
 ]);
 
-/** bundle.json. Unknown members, as added by a newer aiot, are dropped, so that an older device can accept a newer bundle. */
+/** bundle.json. Unknown members, such as those added by a newer aiot, are dropped, so that an older device can accept a newer bundle. */
 export const bundleInfoSchema = z.object({
   spec: z.literal('aiot-bundle/2'),
   kind: z.literal('model'),

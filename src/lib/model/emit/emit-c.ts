@@ -212,7 +212,7 @@ function callText({ inputs, output, scratch, op }: Piece, index: number, memory:
   return `layer${index}(${given.join(', ')});\nMODEL_LAYER_DONE(${index}, "${op}");`;
 }
 
-/** Golden inputs: typical rows first, then both ends of the range and the zero point, then random values. */
+/** Number of typical rows and of random values among the golden inputs. Between them are both ends of the range and the zero point. */
 const counts = { rows: 16, chance: 8 } as const;
 
 /** Inputs and the exact outputs of any correct implementation, as JSON (format: see docs/reference/quantization.md). */

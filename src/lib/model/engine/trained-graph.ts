@@ -41,7 +41,7 @@ export function graphWith(
   return { ...graph, tensors };
 }
 
-/** A copy that shares nothing that training changes. */
+/** A copy that further training does not change. */
 export function copied(norms: readonly BatchNorm[]): BatchNorm[] {
   return norms.map((norm) => ({
     ...norm,

@@ -311,7 +311,7 @@ function samplesOf({ dataset, training: { signal } }: Built, id: string, window:
   };
 }
 
-/** Minimum share of confusions between two classes from which the data is considered unable to separate them. */
+/** If two classes are confused in at least this share of their windows, the data is considered unable to separate them. */
 const confusedShare = 0.25;
 
 /** Minimum number of windows: with fewer, every metric is uncertain by several percentage points. */

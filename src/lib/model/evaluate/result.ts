@@ -79,7 +79,7 @@ const verdictShape = {
   r2: figure,
   /** Names in the order of the outputs; none for a value. */
   classes: z.array(z.string()),
-  /** Probability from which, or reconstruction error above which, the second class is predicted. */
+  /** Threshold of the second class: the minimum probability, or the reconstruction error that must be exceeded. */
   threshold: figure,
   perClass: z.array(perClassSchema),
   /** Rows = truth, columns = prediction. */
@@ -185,7 +185,7 @@ export const fileEvaluationSchema = z.object({
   precision: z.enum(['float32', 'float16', 'dynamic', 'int8', 'int16x8', 'mixed', 'forest', 'none']),
   data: z.string(),
   dataDigest: z.string(),
-  /** Whether rows were standardized with the mean and deviation that the file itself carries. */
+  /** Whether rows were standardized with the mean and deviation that the file contains. */
   standardized: z.boolean(),
   runtime: z.enum(['litert', 'device']),
   /** Interpretation of the outputs. */

@@ -28,7 +28,7 @@ export interface Answers {
   values?: ArrayLike<number>;
   /** Names in the order of the network's classes; two for a probability and a reconstruction, none for values. */
   classes: readonly string[];
-  /** Probability from which (0.5), or reconstruction error above which, a row is of the second class; null = unknown. */
+  /** Threshold of the second class: the minimum probability (0.5), or the reconstruction error that must be exceeded; null = unknown. */
   threshold: number | null;
   /** Group of each row; whole groups are resampled. null = single rows are resampled within their class; absent = among all rows. */
   groups?: readonly string[] | null;

@@ -31,7 +31,7 @@ interface FitOptions {
   measured?: string;
 }
 
-/** TFLite Micro's interpreter, and each kind of kernel: an allowance, not a measurement. */
+/** Code size of TFLite Micro's interpreter and of each kind of kernel, bytes: an allowance, not a measurement. */
 const runtimeBytes = { interpreter: 40 * 1024, kernel: 6 * 1024 };
 
 /**

@@ -86,7 +86,7 @@ interface KernelCosts {
   /** Fixed cost of every operator: its call and preparation. */
   call: number;
   basis: Basis;
-  /** The actual value is expected between the prediction times these factors. */
+  /** Factors of the prediction between which the actual value is expected. */
   spread: [low: number, high: number];
   sources: readonly SourceName[];
 }

@@ -55,7 +55,7 @@ interface ExplainOptions {
   signal?: AbortSignal;
 }
 
-/** Budget of inferences: a few seconds. */
+/** Maximum number of inferences, which take a few seconds. */
 const budget = 150_000;
 
 /**

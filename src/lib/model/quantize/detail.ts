@@ -3,7 +3,7 @@ import { affordable, decibels } from './graph/noise.js';
 import type { Compared } from './graph/quantize-graph.js';
 import { createRunner } from './runner.js';
 
-/** Budget of multiply-adds for the detailed analysis: the same as for the noise. */
+/** Multiply-add budget for the detailed analysis: the same as for the noise. */
 const budget = 5e7;
 const mostRows = 200;
 const binCount = 48;

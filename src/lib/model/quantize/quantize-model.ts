@@ -312,7 +312,7 @@ function lessonOf(graph: Graph, evaluation: Evaluation): Material['lesson'] {
   };
 }
 
-/** Budget of multiply-adds for the representative rows: a few tenths of a second. */
+/** Multiply-add budget for the representative rows: a few tenths of a second. */
 const budget = 3e8;
 
 const fewest = 100;

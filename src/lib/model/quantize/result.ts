@@ -75,7 +75,7 @@ export const quantizeResultSchema = z.object({
   ops: z.array(z.object({ op: z.string(), version: z.int() })),
   /** Number of representative rows that the ranges were calibrated on. */
   windows: z.int(),
-  /** Whether rows were standardized with the mean and deviation that the file itself carries. */
+  /** Whether rows were standardized with the mean and deviation that the file contains. */
   standardized: z.boolean(),
   /** Output signal-to-noise ratio against the float model, in dB, capped at 150; null without representative rows. */
   sqnrDb: z.number().nullable(),

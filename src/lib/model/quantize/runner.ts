@@ -3,11 +3,11 @@ import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import type { Interpreter, OnTensor } from '../../runtime/interpreter/node.js';
 import { floatView } from '../../runtime/litert.js';
 
-/** A network of any mode, from real values to real values. */
+/** Runs a network of any mode on real values. */
 interface Runner {
   /** Its interpreter's tensors, overwritten by the next run; indices as in the graph given. */
   readonly tensors: Interpreter['tensors'];
-  /** The array is the interpreter's own. @throws AIOT_TFLITE_INPUT */
+  /** The next run overwrites the returned array. @throws AIOT_TFLITE_INPUT */
   run(row: Float32Array): Float32Array;
 }
 

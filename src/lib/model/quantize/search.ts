@@ -228,7 +228,7 @@ function* apart(
   }
 }
 
-/** Budget of multiply-adds for ranking, and rows for one trial. */
+/** Multiply-add budget for ranking, and rows for one trial. */
 const budget = 4e8;
 
 const mostRows = 100;

@@ -34,7 +34,10 @@ export interface LearnOptions extends LessonOptions {
   refit?: boolean;
 }
 
-/** Maximum number of rows of a small table. Training on its validation rows too adds a quarter more rows, which helps more than it costs. */
+/**
+ * Maximum number of rows of a small table. Up to this size, training on the validation rows as well is worthwhile: it adds a quarter more
+ * rows.
+ */
 const smallTable = 10_000;
 
 /** Result of a training. */
@@ -240,7 +243,7 @@ const foldsOfRows = 5;
 /** Above this many rows, the validation set is large enough to distinguish the two models. */
 const mostRows = 1000;
 
-/** Budget of training rows per fold, summed over its epochs: a second or so. */
+/** Maximum number of training rows per fold, summed over its epochs. They take about a second. */
 const mostLearned = 500_000;
 
 /**

@@ -40,7 +40,7 @@ const overFolds = z.object({ mean: z.number(), interval: interval.nullable() });
 /** Metric over all tested examples, and its 95 % interval with recordings as the sampling unit. */
 const pooled = z.object({ value: z.number(), interval: interval.nullable() });
 
-/** build/folds.json: metrics of this network on unseen data, by cross-validation. Float. */
+/** build/folds.json: metrics of this float network on unseen data, by cross-validation. */
 export const foldsFileSchema = z.object({
   spec: z.literal('aiot-folds/1'),
   model: z.string(),

@@ -53,7 +53,7 @@ export type TrainingSource =
   | { kind: 'recordings' }
   | {
       kind: 'table';
-      /** Absolute path; of the project's own table, the path in aiot.yaml. */
+      /** Absolute path; for the project's own table, the path given in aiot.yaml. */
       file: string;
       /** Name of the column with labels or values. */
       label: string;
@@ -72,8 +72,8 @@ export interface TrainingFile {
   /** Class → recorded labels. */
   labels: Record<string, string[]>;
   /**
-   * Threshold of the second class. For a probability, values from it on (0.5) count. For a reconstruction, mean squared distances from the
-   * standardized input above it count. Null for classes and values.
+   * Threshold of the second class. For a probability, this is the minimum (0.5). For a reconstruction, the mean squared distance from the
+   * standardized input must exceed it. Null for classes and values.
    */
   threshold: number | null;
   signal: SignalSpec;
@@ -84,7 +84,7 @@ export interface TrainingFile {
   windows: { train: number; validation: number };
   lineage: Lineage;
   history: EpochFigures[];
-  /** From 1: the epoch whose weights were chosen; 1 if a custom program trained it. */
+  /** Epoch whose weights were chosen, from 1; 1 if a custom program trained the network. */
   bestEpoch: number;
   /**
    * Number of rows, including validation, on which the network was trained again for the same number of epochs; null if it was not.

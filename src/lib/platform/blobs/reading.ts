@@ -9,7 +9,7 @@ import { type BlobRange, damagedBlob } from './store.js';
 
 /**
  * Bytes per piece delivered from memory; files are delivered block by block. Each slow reader's connection buffers unread data twice, plain
- * and encrypted, so larger pieces would cost memory and gain little.
+ * and encrypted, so larger pieces would take more memory with little benefit.
  */
 const fromMemory = 32 * 1024;
 

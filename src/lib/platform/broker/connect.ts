@@ -25,7 +25,7 @@ interface Admitted {
 function ownerOf(identity: Identity): string {
   if (identity.kind === 'device') return `device:${identity.name}`;
   if (identity.kind === 'board') return 'board';
-  // A user's sessions are shared by all of its tokens; a token without an owner is its own owner.
+  // A user's sessions are shared by all of its tokens. A token without an owner has sessions of its own.
   return identity.name.split(' ', 2).join(' ');
 }
 

@@ -25,7 +25,7 @@ type DoorOptions = Pick<PlatformOptions, 'engines' | 'mqttPort' | 'names' | 'pla
 export async function openDoors(broker: Broker, options: DoorOptions): Promise<Doors> {
   const { engines, host, names = [], mqttPort, plain, boards, wsPort, tls, connections } = options;
   if (engines?.broker !== undefined) {
-    // If a name is configured, devices reach the broker by that name, which may differ from the platform's address for it.
+    // If the platform has a configured name, devices reach the broker by that name, not by the address at which the platform reaches it.
     const mqtts =
       names.length > 0 ? `mqtts://${reachableHost(host, names)}:${mqttPort}` : shownUrl(engines.broker);
     return { urls: { mqtts }, listening: () => true, close: async () => {} };
@@ -159,7 +159,7 @@ async function webSocketServer(
   );
   // Headers are limited by total size; beyond a count, Node drops headers silently.
   server.maxHeadersCount = 0;
-  // Compressed frames could be decompression bombs, and telemetry gains little.
+  // Compressed frames could be decompression bombs, and compression would hardly shorten telemetry.
   const sockets: WebSocketServer = new WebSocketServer({
     server,
     perMessageDeflate: false,

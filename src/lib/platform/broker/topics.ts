@@ -30,7 +30,7 @@ export function filterCovers(allowed: string, filter: string): boolean {
   const outer = allowed.split('/');
   const inner = filter.split('/');
   for (const [i, level] of outer.entries()) {
-    // Wildcards never match a topic that begins with $.
+    // A leading wildcard never matches a topic that begins with `$`.
     if (level === '#') return i > 0 || !filter.startsWith('$');
     // `a/#` also matches `a`, which `a/+` does not.
     if (inner[i] === undefined || inner[i] === '#') return false;

@@ -197,8 +197,8 @@ export interface Room {
 }
 
 /**
- * Limits the total storage of the guide's unauthenticated clients. Their files, uploads in progress, the model versions created from them
- * and the output of the ingest count. Signed versions belong to the registry and do not count.
+ * Limits the total storage of the guide's unauthenticated clients. Counts their files, uploads in progress, the model versions created from
+ * them, and the output of the ingest. Signed versions belong to the registry and are not counted.
  */
 export class Quota {
   /** Bytes at the last count, plus later additions. */

@@ -150,7 +150,7 @@ interface Parts {
 
 /**
  * The guide's device registry on top of ours: its ids are our devices' chip ids. Clients are not authenticated: a device provisioned here
- * is registered without a certificate and gets no permissions; its firmware only starts working.
+ * is registered without a certificate and gets no permissions. The registration only makes its firmware start working.
  */
 export class GuideDevices {
   constructor(private readonly parts: Parts) {}

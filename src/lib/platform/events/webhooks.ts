@@ -294,7 +294,7 @@ export class WebhookSender implements Worker {
 
   constructor(private readonly parts: SenderParts) {}
 
-  /** Runs until the signal ends; webhooks added, changed or removed meanwhile are noticed by their events. */
+  /** Runs until the signal ends. Webhooks that are added, changed or removed in the meantime are detected by their events. */
   async run(signal: AbortSignal): Promise<void> {
     const { store, events } = this.parts;
     const running = new Map<string, { updated: number; stop: AbortController; done: Promise<void> }>();

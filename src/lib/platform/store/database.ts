@@ -12,7 +12,7 @@ export type Store = Kysely<Schema>;
 /** Maximum wait for another program's lock on the file, ms. Kept short, because the wait blocks the whole process. */
 const busyMs = 1000;
 
-/** Databases above this size are checked in the background while they are read, bytes. */
+/** Size in bytes above which a database is checked in the background while it is read. */
 const checkedFirst = 1024 ** 3;
 
 /** Whether the database's pages are intact. A large database is read-only until that is known. */

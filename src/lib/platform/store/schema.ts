@@ -15,7 +15,7 @@ export interface ReleaseRow {
   envelope: string;
 }
 
-/** The tables of the platform's state. Times are milliseconds since 1970; JSON columns say so. */
+/** The tables of the platform's state. Times are milliseconds since 1970; columns that contain JSON are marked. */
 export interface Schema {
   meta: { key: string; value: string };
   /** People and machines; each has tokens. `disabled`: time since which all of them are invalid; null = enabled. */
@@ -36,9 +36,9 @@ export interface Schema {
     lastUsed: number | null;
     revoked: number | null;
   };
-  /** Links into the dashboard and its sessions, by the SHA-256 of their secret; `token`: the id of the token they act for. */
+  /** Login links to the dashboard, and the sessions they begin, by the SHA-256 of their secret; `token`: the id of the token they act for. */
   logins: { digest: string; kind: 'link' | 'session'; token: string; created: number; expires: number };
-  /** Runs of pipelines, as reported by their runners. JSON: the summary for lists, and the whole. */
+  /** Runs of pipelines, as reported by their runners. `summary` and `data` are JSON: the summary for lists, and the whole run. */
   pipelineRuns: { project: string; run: string; state: string; told: number; summary: string; data: string };
   /** Responses to requests with an Idempotency-Key, for replays. */
   answers: { who: string; key: string; request: string; status: number; body: string; created: number };

@@ -30,7 +30,7 @@ export function fullyConnected(plan: Planner, operator: Op<'FULLY_CONNECTED'>): 
   };
 }
 
-/** Maximum count of numbers in the columns of a group of images, so that they stay in the cache during the multiplication. */
+/** Maximum number of values in the columns of a group of images, so that they stay in the cache during the multiplication. */
 const columnNumbers = 1 << 15;
 
 /** A convolution is a matrix product with the columns of the windows, a few images at a time. */

@@ -4,7 +4,7 @@ import type { Floats } from './memory.js';
 
 /** A tensor during training. */
 export interface Slot {
-  /** Count of numbers per example, or in the constant. */
+  /** Number of values per example, or in the constant. */
   size: number;
   constant: boolean;
   value: Floats;

@@ -291,7 +291,7 @@ function reduce({ tf, integers, shape }: Scene, operator: Op<'MEAN' | 'REDUCE_MA
   return operator.op === 'MEAN' ? tf.mean(x, axes, keepDims) : tf.max(x, axes, keepDims);
 }
 
-/** PAD, TRANSPOSE, STRIDED_SLICE: from one tensor to one. */
+/** PAD, TRANSPOSE and STRIDED_SLICE: operators with one input and one output. */
 function moved(
   { tf, rows, shape, integers }: Scene,
   operator: Op<'PAD' | 'PADV2' | 'TRANSPOSE' | 'STRIDED_SLICE'>,

@@ -9,7 +9,7 @@ import { broadcastShape } from './node.js';
 
 /**
  * A value that the network computes. ONNX stores channels first, and TFLite stores them last, so a value's axes may be stored in another
- * order than in the file. A Transpose then costs nothing: elements move only if an operator needs another order.
+ * order than in the file. A Transpose then needs no computation: elements move only if an operator needs another order.
  */
 export interface Activation {
   kind: 'activation';

@@ -84,7 +84,7 @@ function resized(call: NodeCall, x: Activation, axis: number, target: number, sc
   throw unsupported(maker.where, `the mode ${mode} is not supported`, 'use nearest, linear or cubic');
 }
 
-/** Keys' kernel (1981) at a distance below 2. */
+/** Keys' cubic kernel (1981). It is 0 from a distance of 2 on. */
 function cubic(distance: number, a: number): number {
   const [d1, d2, d3] = [distance, distance ** 2, distance ** 3];
   if (d1 <= 1) return (a + 2) * d3 - (a + 3) * d2 + 1;

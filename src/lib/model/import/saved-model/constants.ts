@@ -17,7 +17,7 @@ const binary: Readonly<Record<string, (a: number, b: number) => number>> = {
   Maximum: Math.max,
 };
 
-/** The result of an operation on constants, or undefined if it is not one that precedes weights and shapes. */
+/** The result of an operation on constants; undefined for operations that do not compute weights or shapes. */
 export function fold(op: string, inputs: readonly Constant[]): Constant | undefined {
   const [a, b] = inputs;
   if (a === undefined) return undefined;

@@ -8,8 +8,8 @@ import type { Constant, NodeDef, Value } from './graph-def.js';
 interface Operation {
   maker: GraphMaker;
   /**
-   * Images that TensorFlow splits (SpaceToBatchND) to dilate a convolution remain whole here. Maps such an image to the dilation of the
-   * next convolution, [height, width].
+   * Tensor of an image → dilation of the next convolution, [height, width]. TensorFlow splits the image (SpaceToBatchND) to dilate a
+   * convolution; here it remains whole.
    */
   spread: Map<number, [number, number]>;
   node: NodeDef;

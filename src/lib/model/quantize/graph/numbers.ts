@@ -11,7 +11,7 @@ function clamp(x: number, low: number, high: number): number {
   return x < low ? low : x > high ? high : x;
 }
 
-/** The range in single precision, extended to include 0, and ∓10⁻⁶ for a tensor that is always 0 or nearly so. */
+/** The range in single precision, extended to include 0; ∓10⁻⁶ for a tensor that is always 0 or nearly so. */
 function widened({ low, high }: Range): Range {
   const [lo, hi] = [Math.min(Math.fround(low), 0), Math.max(Math.fround(high), 0)];
   return hi - lo < 2e-6 ? { low: Math.min(lo, -1e-6), high: Math.max(hi, 1e-6) } : { low: lo, high: hi };

@@ -12,7 +12,7 @@ import { channelScales, quantizeWeights } from './numbers.js';
 import { chooseRanges } from './ranges.js';
 import { canQuantize, channelAxis, isWeighted, outputRule } from './rules.js';
 
-/** Budget of multiply-adds for measuring the noise. */
+/** Multiply-add budget for measuring the noise. */
 const noiseBudget = 5e7;
 
 /** Maximum number of rows for measuring the noise: more would not change its second digit. */
@@ -199,7 +199,7 @@ function typesOf({ tensors }: Graph, { inputs }: Operator): string {
   return [...new Set(inputs.flatMap((index) => tensors[index]?.type ?? []))].join(', ');
 }
 
-/** Minimum number of weights for int8. With fewer, the scales would cost more than int8 saves (as in TensorFlow's converter). */
+/** Minimum number of weights for int8. With fewer, the scales would take more space than int8 saves (as in TensorFlow's converter). */
 const fewestDynamic = 1024;
 
 /**

@@ -10,7 +10,7 @@ interface Chosen extends Range {
   method: RangeMethod;
 }
 
-/** Budget of multiply-adds that `auto` may spend on trying ranges: a few tenths of a second. */
+/** Multiply-add budget of `auto` for trying ranges: a few tenths of a second. */
 const budget = 1e8;
 
 /** Maximum number of rows on which `auto` tries ranges, besides rows with extreme values. */

@@ -6,7 +6,7 @@ import { type Assessment, assess } from './loss.js';
 import { classFactors, fillBatch, lossOf, type Part } from './part.js';
 
 const mostSteps = 1000;
-/** Budget of products over all steps (examples × inputs × outputs each): about a second. */
+/** Maximum number of products over all steps (examples × inputs × outputs each). They take about a second. */
 const mostProducts = 4e8;
 /** Minimum number of steps that the budget must allow; rows are evenly omitted until it does. */
 const fewestSteps = 200;

@@ -41,7 +41,7 @@ export interface Fitted {
   /** The trained graph of the best epoch, not yet folded: its outputs are logits, values or a reconstruction. */
   trained: Graph;
   history: EpochFigures[];
-  /** From 1: the epoch that these weights are from. */
+  /** Epoch of these weights, from 1. */
   bestEpoch: number;
   /** Whether `signal` stopped it before its last epoch. */
   interrupted: boolean;
