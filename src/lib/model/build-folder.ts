@@ -21,7 +21,7 @@ export interface Trained {
   dataset: Dataset;
   /** The table whose rows were used for training; null for recordings. */
   rows: Rows | null;
-  /** The examples of this part, exactly as used in training: computed anew on each call, inputs before standardization. */
+  /** The examples of this part, exactly as used in training: recomputed on each call, inputs before standardization. */
   examples(part: Part): Examples;
   /** Like `examples`, but for sequential access, because a table may exceed memory. */
   part(part: Part): PartPieces;

@@ -159,7 +159,7 @@ static int32_t order_key(const float *value) {
   return `${parts.join('\n\n')}\n`;
 }
 
-/** The smallest C type that holds all values. */
+/** The smallest C type that can represent all values. */
 function smallest(values: ArrayLike<number>, unsigned = false): string {
   let [least, most] = [0, 0];
   for (let i = 0; i < values.length; i++) {

@@ -12,8 +12,8 @@ interface Runner {
 }
 
 /**
- * Integers run in the device interpreter, with QUANTIZE and DEQUANTIZE at the ends. Dynamic range, which no device supports, runs as in
- * LiteRT: float arithmetic on weights and inputs rounded to int8.
+ * Runs integer networks in the device interpreter, with QUANTIZE and DEQUANTIZE at the ends. Dynamic-range networks, which no device
+ * supports, are run as in LiteRT: float arithmetic on weights and inputs rounded to int8.
  */
 export function createRunner(graph: Graph): Runner {
   const { graph: runnable, rounded } = simulated(graph);

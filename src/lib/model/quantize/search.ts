@@ -58,7 +58,7 @@ interface Tried extends Way {
 
 /**
  * Quantizes, and if there is a limit, continues until the loss is within it. It tries other calibrations, then bias correction and
- * equalization; then int16 for the parts that cost most, then float32; then fine-tuning. The first attempt within the limit is used.
+ * equalization; then int16 for the parts with the largest loss, then float32; then fine-tuning. The first attempt within the limit is used.
  * @throws AIOT_QUANTIZE_LOSS with the closest attempt, AIOT_QUANTIZE_UNFIT and the abort reason of `signal`
  */
 export async function searchQuantization(

@@ -27,7 +27,7 @@ export interface Take extends TakeKey {
   minSeq: number | null;
   maxSeq: number | null;
   lastSeq: number | null;
-  /** Numbers that were skipped, if numbering restarts with each start of the device. */
+  /** Number of skipped message numbers. `missingIn` uses it for recordings whose numbering restarts with each start of the device. */
   gaps: number;
 }
 

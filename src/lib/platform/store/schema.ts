@@ -36,7 +36,7 @@ export interface Schema {
     lastUsed: number | null;
     revoked: number | null;
   };
-  /** Login links to the dashboard, and the sessions they begin, by the SHA-256 of their secret; `token`: the id of the token they act for. */
+  /** Login links to the dashboard, and their sessions, by the SHA-256 of their secret; `token`: the id of the token they act for. */
   logins: { digest: string; kind: 'link' | 'session'; token: string; created: number; expires: number };
   /** Runs of pipelines, as reported by their runners. `summary` and `data` are JSON: the summary for lists, and the whole run. */
   pipelineRuns: { project: string; run: string; state: string; told: number; summary: string; data: string };

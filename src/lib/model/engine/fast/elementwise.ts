@@ -182,8 +182,8 @@ export function dropout(plan: Planner, note: Dropout, seed: number): TrainNode {
 }
 
 /**
- * The weights as int8 would represent them: per output channel, symmetric, scale max|w| / 127. Their gradient goes to the weights themselves, as if
- * there were no rounding.
+ * The weights as int8 would represent them: per output channel, symmetric, scale max|w| / 127. Their gradient is applied to the weights
+ * themselves, as if there were no rounding.
  */
 export function fakeWeights(plan: Planner, weights: Slot, shape: readonly number[], axis: number): Slot {
   const channels = shape[axis]!;

@@ -20,9 +20,9 @@ export interface Linear {
 }
 
 /**
- * One dense layer, fitted as logistic regression or, for values, ridge regression. The objective is the loss of the network's own output plus |W|² /
- * 2 over the examples (scikit-learn's default, C = 1). Its single minimum is found by Nesterov's accelerated gradient with steps of 1 / L (Nesterov
- * 1983), restarted if it goes uphill (O'Donoghue and Candès 2015).
+ * One dense layer, fitted as logistic regression or, for values, ridge regression. The objective is the loss of the network's own output
+ * plus |W|² / 2 over the examples (scikit-learn's default, C = 1). Its single minimum is found by Nesterov's accelerated gradient with
+ * steps of 1 / L (Nesterov 1983), restarted if the objective increases (O'Donoghue and Candès 2015).
  * @param factors one per class, for its examples' losses; null = 1
  */
 export function linearLayer(part: Part, output: NetworkOutput, factors: Float32Array | null): Linear {

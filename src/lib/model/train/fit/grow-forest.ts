@@ -86,7 +86,7 @@ function placeOf(value: number, list: Float32Array): number {
 /** A split of a part of the rows by one feature, and its quality. */
 interface Split {
   feature: number;
-  /** Rows whose rank is at most this go to the lower side. */
+  /** Rows whose rank is at most this are on the lower side. */
   rank: number;
   /** Rank of the next larger value among the rows. */
   next: number;
