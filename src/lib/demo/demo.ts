@@ -24,15 +24,15 @@ import type { DemoOptions, DemoStep, DemoWork } from './work.js';
 
 export interface Demo {
   steps: DemoStep[];
-  /** Runs after the last step. */
+  /** Computes the result, after the last step. */
   result(): DemoResult;
-  /** Ends everything that the steps started; safe at any time. */
+  /** Ends everything that the steps started. It can be called at any time. */
   close(): Promise<void>;
 }
 
-/** The main use case, from sensor stream to predictions on devices, as a list of steps that use the modules below. */
+/** The main use case, from a sensor stream to predictions on devices, as a list of steps that call the library's modules. */
 export function createDemo(options: DemoOptions): Demo {
-  // Each step fills in its part before a later one reads it.
+  // Each step sets its members before a later one reads them.
   const work = { options, started: performance.now(), devices: [], closers: [] } as unknown as DemoWork;
   const steps = [
     platformStep(work),
@@ -49,7 +49,7 @@ export function createDemo(options: DemoOptions): Demo {
   return { steps, result: () => resultOf(work), close: () => closeAll(work) };
 }
 
-/** Creates a folder for a run, named after its time. @throws AIOT_FOLDER_NOT_EMPTY if a given folder is not empty */
+/** Creates a folder for a run, whose default name contains the time. @throws AIOT_FOLDER_NOT_EMPTY if a given folder is not empty */
 export async function demoFolder(named: string | undefined, now: number): Promise<string> {
   const stamp = new Date(now).toISOString().slice(0, 19).replaceAll(':', '-');
   const folder = named ?? join(dataFolder(), 'demo', `${stamp}-${process.pid}`);
@@ -146,7 +146,7 @@ function foldsOf({ folds, windows, groups, accuracy, interval, macroF1, voted }:
   };
 }
 
-/** Ends everything in reverse order; if ending one part fails, the others are still ended. */
+/** Ends everything in reverse order. A failure does not prevent the rest from being ended. */
 async function closeAll(work: DemoWork): Promise<void> {
   for (const close of work.closers.splice(0).reverse()) await close().catch(() => {});
 }
@@ -171,9 +171,9 @@ export type DemoFolds = z.output<typeof foldsSchema>;
 
 /** Output of `aiot demo --json`. */
 export const demoResultSchema = z.object({
-  /** Folder of all artifacts. */
+  /** Folder that contains all artifacts. */
   folder: z.string(),
-  /** HTML file with training curves and confusion matrices. */
+  /** HTML report with training curves and confusion matrices. */
   report: z.string(),
   platform: z.object({ http: z.string(), mqtts: z.string(), dir: z.string() }),
   dataset: z.object({
@@ -190,24 +190,24 @@ export const demoResultSchema = z.object({
     version: z.int(),
     digest: z.string(),
     bytes: z.object({ float: z.int(), int8: z.int() }),
-    /** Accuracy on recordings not used in training. */
+    /** Accuracy on recordings that were not used for training. */
     accuracy: z.object({ float: share, int8: share }),
     macroF1: z.object({ float: share, int8: share, voted: share }),
     /** 95 % interval of the int8 model's accuracy on the held-out windows, with recordings as the sampling unit. */
     interval,
-    /** Number of held-out windows, and of the recordings that they are from. */
+    /** Number of held-out windows, and of the recordings that contain them. */
     heldOut: z.object({ windows: z.int(), recordings: z.int().nullable() }),
-    /** Metrics by folds over all recordings of the demo, each of which is tested once; null if there are too few. */
+    /** Cross-validation metrics over all recordings of the demo, each of which is tested once; null if there are too few recordings. */
     folds: foldsSchema.nullable(),
     /**
-     * Stored, not computed: the same recipe by folds over the original recordings, from which the demo's are cut. null with other
-     * recordings or another recipe.
+     * Cross-validation metrics of the same recipe over the original recordings, from which the demo's recordings are cut. They are stored,
+     * not computed. null for other recordings or another recipe.
      */
     originals: foldsSchema.extend({ datasetDigest: z.string(), configDigest: z.string() }).nullable(),
     arenaBytes: z.int(),
   }),
   rollout: z.object({ devices: z.int(), committed: z.int(), rolledBack: z.int(), seconds: z.number() }),
-  /** The devices' predictions on held-out recordings, counted by the platform. */
+  /** The devices' predictions on held-out recordings, as counted by the platform. */
   live: z.object({
     windows: z.int(),
     accuracy: share,

@@ -30,7 +30,7 @@ import { provisionDevice } from '../provision/provision.js';
 import { signalSpecOf } from '../signal/spec.js';
 import { type DemoStep, type DemoWork, readOriginals, score } from './work.js';
 
-/** The template's project without its recordings, because the project's own data is to arrive over the wire. */
+/** Starts a platform with the template's project, but without its recordings, because the data is to arrive over the network. */
 export function platformStep(work: DemoWork): DemoStep {
   return {
     title: 'Start a platform: API, MQTT broker, database, file store and CA',
@@ -43,7 +43,7 @@ export function platformStep(work: DemoWork): DemoStep {
       await rename(join(dir, 'data'), replayed);
       await mkdir(join(dir, 'data'));
       work.originals = recordings === undefined ? await readOriginals(work.project, replayed) : null;
-      // Read before anything is started, so that invalid recordings are rejected while there is nothing to clean up.
+      // The recordings are read before anything is started, so that invalid ones are rejected while there is nothing to clean up.
       work.source = await openDataset(work.project, recordings ?? replayed);
       work.platform = await startPlatform({
         dataDir: join(folder, 'platform'),
@@ -87,7 +87,7 @@ export function provisionStep(work: DemoWork): DemoStep {
   };
 }
 
-/** Replays every recording on the device that it is assigned to; the operator labels each. */
+/** Replays every recording on the device to which it is assigned. The operator then labels it. */
 async function replayAll(
   work: DemoWork,
   recordings: Recording[],
@@ -109,7 +109,7 @@ async function replayAll(
           recordingId: id,
           signal: work.options.signal,
         });
-        // A recording too short for a window has nothing to label.
+        // A recording that is too short for a window has no data to label.
         if (recording.label !== null && messages + inferences > 0) {
           await work.client.labels.post({
             stream,
@@ -125,7 +125,7 @@ async function replayAll(
   );
 }
 
-/** Distributes the items to `count` groups in turn, so that each group gets items from all parts of a sorted list. */
+/** Distributes the items to `count` groups in turn. If the list is sorted, each group then gets items from all parts of it. */
 function shares<T>(items: readonly T[], count: number): T[][] {
   return Array.from({ length: count }, (_, hand) => items.filter((_item, i) => i % count === hand));
 }
@@ -201,7 +201,7 @@ export function trainStep(work: DemoWork): DemoStep {
             );
           },
         });
-      // Datasets with too few recordings for folds can still be used for training.
+      // Datasets with too few recordings for cross-validation can still be used for training.
       work.trained = await train({ folds: 5 }).catch((error: unknown) => {
         if (!hasCode(error, 'AIOT_DATA_TOO_FEW')) throw error;
         return train();

@@ -15,7 +15,7 @@ import type { TrainResult } from '../model/train/result.js';
 import type { Platform } from '../platform/options.js';
 
 export interface DemoOptions {
-  /** Folder of this run: it must be missing or empty. */
+  /** Folder of this run, which must be missing or empty. */
   folder: string;
   /** Folder of CSV recordings that replaces the template's own. */
   recordings?: string;
@@ -24,15 +24,15 @@ export interface DemoOptions {
   mqttPort: number;
   /** Number of virtual devices. */
   devices: number;
-  /** Whether the devices run the firmware's core, in one process each. */
+  /** Whether the devices run the firmware's core, each in a separate process. */
   native?: boolean;
   signal: AbortSignal;
 }
 
-/** State that steps share: each fills in its part, later ones read it. */
+/** State that the steps share. Each step sets its members, which later steps read. */
 export interface DemoWork {
   options: DemoOptions;
-  /** performance.now() at the start. */
+  /** Value of performance.now() at the start. */
   started: number;
   project: Project;
   platform: Platform;
@@ -46,7 +46,7 @@ export interface DemoWork {
   dataset: Dataset;
   split: Split;
   findings: Finding[];
-  /** Stored metrics of the recordings from which the template's are cut; null with other recordings. */
+  /** Stored metrics of the recordings from which the template's recordings are cut; null for other recordings. */
   originals: Originals | null;
   trained: TrainResult;
   quantized: QuantizeResult;
@@ -54,19 +54,20 @@ export interface DemoWork {
   pushed: PushResult;
   rollout: Deployed;
   live: LiveFigures;
-  /** Cleanup functions, called in reverse order in any case. */
+  /** Cleanup functions, which are always called, in reverse order. */
   closers: (() => Promise<void>)[];
 }
 
-/** One step of the displayed list: `report` takes metrics as they arrive; the returned text remains beside the title. */
+/** One step of the displayed list. `report` shows metrics as they become known; the returned text remains beside the title. */
 export interface DemoStep {
   title: string;
   run(report: (figures: string) => void, signal: AbortSignal): Promise<string>;
 }
 
 /**
- * data/originals.json of the template har-imu: metrics of its recipe, by folds over the recordings from which its own are cut. Those are too
- * large to include (29 MB), so their metrics are stored, with digests of the recordings and of the recipe.
+ * data/originals.json of the template har-imu: cross-validation metrics of its recipe over the recordings from which its own recordings are
+ * cut. The original recordings are too large to include (29 MB), so only the metrics are stored, with digests of the recordings and the
+ * recipe.
  */
 const originalsSchema = z.object({
   datasetDigest: z.string(),
@@ -76,7 +77,7 @@ const originalsSchema = z.object({
 
 type Originals = z.output<typeof originalsSchema>;
 
-/** Reads the stored metrics; null if the project's recipe differs from the measured one. @param folder the template's data */
+/** Reads the stored metrics; null if the project's recipe differs from the measured one. @param folder data folder of the template */
 export async function readOriginals(project: Project, folder: string): Promise<Originals | null> {
   const stored = originalsSchema.parse(await readJson(join(folder, 'originals.json')));
   return stored.configDigest === configDigestOf(project) ? stored : null;

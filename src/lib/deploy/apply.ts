@@ -11,7 +11,7 @@ import { type TargetName, targetNames } from './targets.js';
 
 export const appliedSchema = z.object({
   target: z.string(),
-  /** Absolute folder. */
+  /** Absolute path of the folder. */
   dir: z.string(),
   dryRun: z.boolean(),
   /** False with `dryRun`, or if the user declined. */
@@ -27,14 +27,14 @@ interface ApplyOptions {
   /** Asks the user to confirm the planned steps, before anything is run. */
   confirmed: (planned: Applied) => Promise<boolean>;
   signal?: AbortSignal;
-  /** Called with the purpose of the next program. */
+  /** Called before each program, with its purpose. */
   onStep?: (about: string) => void;
   onLine?: (line: string) => void;
 }
 
 /**
- * Applies a rendering with the matching program: kubectl, docker compose, systemctl. The folder is checked first; an error in it, or a
- * secret that has not been created, stops the command before anything is run.
+ * Applies a rendering with the matching program: kubectl, docker compose, systemctl. The folder is checked first. If it contains an error,
+ * or a secret has not been created, nothing is run.
  * @throws AIOT_DEPLOY_NOTHING, AIOT_DEPLOY_UNFIT, AIOT_DEPLOY_FAILED, AIOT_USAGE, AIOT_INTERRUPTED
  */
 export async function applyDeployment(options: ApplyOptions): Promise<Applied> {
@@ -71,7 +71,7 @@ type AppliedTarget = (typeof appliedTargets)[number];
 const isApplied = (target: string): target is AppliedTarget =>
   (appliedTargets as readonly string[]).includes(target);
 
-/** The one target of a folder. @throws AIOT_DEPLOY_NOTHING, AIOT_USAGE */
+/** The single target of a folder. @throws AIOT_DEPLOY_NOTHING, AIOT_USAGE */
 export async function targetIn(dir: string): Promise<AppliedTarget> {
   const targets = (await renderedTargets(dir)).filter((name) => (targetNames as string[]).includes(name));
   const [target, ...more] = targets.filter(isApplied);
@@ -166,7 +166,7 @@ function requireSecrets({ dir }: DeployFolder, paths: readonly string[]): void {
   );
 }
 
-/** A program on this machine, with its arguments; never a shell. */
+/** A program on this machine with its arguments, which is started without a shell. */
 interface Step {
   command: readonly string[];
   about: string;

@@ -12,10 +12,10 @@ import { fillTemplate, templateText } from './template.js';
 import type { RenderedFile, RenderedPipeline } from './types.js';
 import type { Values } from './values.js';
 
-/** Largest size of a project file in a template, bytes. */
+/** Maximum size of a project file in a template, bytes. */
 const largestText = 64 * 1024;
 
-/** The WorkflowTemplate of a project as text, with its inputs. @throws AIOT_PROJECT_INVALID, AIOT_USAGE */
+/** The WorkflowTemplate of a project as text, with the data from which it was rendered. @throws AIOT_PROJECT_INVALID, AIOT_USAGE */
 export async function pipelineTemplate(project: Project, values: Values) {
   const plan = await planPipeline(project, { kind: 'platform' });
   const texts = await textsOf(plan, project.dir);
@@ -33,7 +33,7 @@ export async function pipelineTemplate(project: Project, values: Values) {
   return { plan, texts, scope, digest, template };
 }
 
-/** The rendered template as a file, with a second file for its schedule if it has one. @throws as pipelineTemplate */
+/** The rendered template as a file, and its schedule as a second file if there is one. @throws as pipelineTemplate */
 export async function pipelineFiles(project: Project, values: Values) {
   const { scope, template, plan, texts } = await pipelineTemplate(project, values);
   const cron = { path: 'cron-workflow.yaml', about: 'triggers of automatic runs' };
@@ -52,11 +52,11 @@ export async function pipelineFiles(project: Project, values: Values) {
 
 /** Parses a rendered template. */
 export function templateObject(text: string): { spec: unknown } {
-  // The parser's limit on aliases guards against attacks. It is disabled, because every step refers to the same artifact by an alias.
+  // The limit on aliases, which guards against attacks, is disabled, because all steps refer to the same artifact by an alias.
   return parse(text, { maxAliasCount: -1, logLevel: 'error' }) as { spec: unknown };
 }
 
-/** Project files that steps read, if they are small and text. */
+/** The project files that steps read, if they are text and small enough. */
 async function textsOf(plan: PipelinePlan, dir: string): Promise<ProjectTexts> {
   const paths = pathsOf(plan);
   const texts = new Map<string, string>();
@@ -87,7 +87,7 @@ export const largeFilesText = (large: RenderedPipeline['large']) =>
 
 type Artifact = Record<string, unknown>;
 
-/** Project files by path, if they are small enough for the template. */
+/** Texts of small project files, by path. */
 type ProjectTexts = ReadonlyMap<string, string>;
 
 const work = '/pipeline';
@@ -140,7 +140,7 @@ function argoSteps(plan: PipelinePlan, texts: ProjectTexts) {
   });
 }
 
-/** An artifact that an earlier step created. It is missing if that step was skipped. */
+/** An artifact that an earlier step created. It does not exist if that step was skipped. */
 const given = (name: string, step: string, output: string): Artifact => ({
   ...{ name, optional: true, from: `{{tasks.${step}.outputs.artifacts.${nameOf(output)}}}` },
 });
@@ -161,7 +161,7 @@ const projectKey = ({ project }: PipelinePlan, path: string) => `pipeline/${proj
 
 const keptKey = ({ project }: PipelinePlan, name: string) => `pipeline/${project}/kept/${name}`;
 
-/** Path of the output to keep. The step has it as an input, under the input's own name. */
+/** Path of the output to keep. The step has the output as an input, under the input's name. */
 function pathOfKept({ inputs }: PipelineStep, keep: PipelineStep['keeps'][number]): string {
   const input = inputs.find(
     ({ from }) => from.kind === 'output' && from.step === keep.step && from.output === keep.output,
@@ -169,7 +169,7 @@ function pathOfKept({ inputs }: PipelineStep, keep: PipelineStep['keeps'][number
   return `${work}/${input?.name ?? keep.output}`;
 }
 
-/** Inputs without which the step is skipped, with the reason to report. */
+/** Inputs that the step needs. If one is missing, the step is skipped, with the reason to report. */
 function neededBy({ inputs }: PipelineStep) {
   return inputs.flatMap(({ name, from }) => {
     if (from.kind === 'kept') return [{ path: name, why: from.missing }];
@@ -178,7 +178,7 @@ function neededBy({ inputs }: PipelineStep) {
   });
 }
 
-/** The retries of a step. A gate refusal (6) and a usage error (2) are not retried. */
+/** The retry strategy of a step. A gate that was not passed (6) and a usage error (2) are not retried. */
 function retryOf({ retries, waitMs }: PipelineStep) {
   if (retries === 0) return null;
   return {
@@ -189,7 +189,7 @@ function retryOf({ retries, waitMs }: PipelineStep) {
   };
 }
 
-/** Name of an artifact for a path. Artifact names consist of letters, digits, dashes and underscores. */
+/** An artifact name for a path. Artifact names consist of letters, digits, dashes and underscores. */
 const nameOf = (path: string) => path.replaceAll(/[^A-Za-z0-9_-]+/g, '-').replace(/^-+/, '');
 
 function plain(text: string): string {

@@ -14,12 +14,12 @@ interface RenderPipelineOptions {
   /** Path of the values file; absent = the project's deploy.yaml. */
   values?: string;
   dryRun?: boolean;
-  /** Overwrites files that were edited since they were rendered. */
+  /** Whether to overwrite files that were edited after they were rendered. */
   force?: boolean;
 }
 
 /**
- * The pipeline of a project as templates of Argo Workflows: the same commands in the same order, with the same files.
+ * Renders the pipeline of a project as templates of Argo Workflows, with the same commands in the same order and the same files.
  * @throws AIOT_PROJECT_INVALID, AIOT_DEPLOY_VALUES, AIOT_DEPLOY_EDITED, AIOT_USAGE, AIOT_FILE_NOT_WRITABLE
  */
 export async function renderPipeline(options: RenderPipelineOptions): Promise<Rendered> {
@@ -43,7 +43,7 @@ export async function renderPipeline(options: RenderPipelineOptions): Promise<Re
 
 interface RunOnClusterOptions
   extends Pick<RunOnArgoOptions, 'dir' | 'apply' | 'cause' | 'clock' | 'signal' | 'onChange'> {
-  /** Options that only local steps support. They are rejected if given. */
+  /** Options that only local runs support. They are rejected if given. */
   local?: {
     until: string | undefined;
     jobs: number | undefined;
@@ -61,8 +61,8 @@ interface RunOnClusterOptions
 }
 
 /**
- * Runs a project's pipeline on the cluster of deploy.yaml.
- * @throws as runOnArgo and renderPipeline; AIOT_USAGE if the address of Argo's server is not given
+ * Runs a project's pipeline on the cluster that deploy.yaml describes.
+ * @throws as runOnArgo and renderPipeline; AIOT_USAGE if the address of Argo's server is missing
  */
 export async function runOnCluster(options: RunOnClusterOptions): Promise<RunRecord> {
   const { token, values: valuesFile, local, ...more } = options;

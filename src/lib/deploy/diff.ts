@@ -7,7 +7,7 @@ import { type FilesOptions, filesOf } from './render.js';
 import { type TargetName, targetNames } from './targets.js';
 
 export const deployDiffSchema = z.object({
-  /** Absolute folder. */
+  /** Absolute path of the folder. */
   dir: z.string(),
   targets: z.array(z.string()),
   /** Whether rendering now would change nothing. */
@@ -18,7 +18,7 @@ export const deployDiffSchema = z.object({
       path: z.string(),
       /** `edited`: the file was edited after it was rendered. `left`: an earlier rendering created it, but the current one does not. */
       did: z.enum(fileStates),
-      /** Unified diff. Lines with `-` are in the folder, lines with `+` would be rendered. */
+      /** Unified diff. Lines with `-` are in the folder; lines with `+` would be rendered. */
       diff: z.string(),
     }),
   ),
@@ -26,7 +26,7 @@ export const deployDiffSchema = z.object({
 
 export type DeployDiff = z.output<typeof deployDiffSchema>;
 
-/** Shows how rendering now would change a folder. Nothing is written. @throws AIOT_DEPLOY_NOTHING, and the errors of renderDeployment */
+/** Shows how rendering would change a folder, without writing anything. @throws AIOT_DEPLOY_NOTHING, and the errors of renderDeployment */
 export async function diffDeployment({
   dir: folder,
   ...options
@@ -55,7 +55,7 @@ const around = 3;
 
 type Line = { sign: ' ' | '-' | '+'; text: string };
 
-/** A unified diff (GNU diffutils, "Unified Format") of two texts by lines; '' if they are equal. */
+/** A unified diff (GNU diffutils, "Unified Format") of two texts, line by line; '' if they are equal. */
 function unifiedDiff(path: string, before: string, after: string): string {
   const lines = compared(linesOf(before), linesOf(after));
   const hunks = hunksOf(lines);
@@ -77,7 +77,10 @@ function linesOf(text: string): string[] {
   return lines.at(-1) === '' ? lines.slice(0, -1) : lines;
 }
 
-/** Compares two texts by their longest common subsequence, between their common prefix and suffix. The files have a few hundred lines. */
+/**
+ * Compares two texts by the longest common subsequence of the lines between their common prefix and suffix. It is quadratic, which is
+ * acceptable for files of a few hundred lines.
+ */
 function compared(before: string[], after: string[]): Line[] {
   let start = 0;
   while (start < before.length && start < after.length && before[start] === after[start]) start++;

@@ -5,11 +5,11 @@ import { unless } from '../core/errors.js';
 import { readBytes, writeTogether } from '../core/files.js';
 import type { RenderedFile } from './types.js';
 
-/** File with a record of the rendering, beside the rendered files. It is used to detect later edits. */
+/** File beside the rendered files that records their digests. It reveals later edits. */
 const recordFile = '.aiot-deploy.json';
 
 const recordSchema = z.object({
-  /** Digests of the files as they were written, by target and path. */
+  /** Digests of the files at the time of writing, by target and path. */
   targets: z.record(z.string(), z.record(z.string(), z.string().regex(digestPattern))),
 });
 type DeployRecord = z.output<typeof recordSchema>;
@@ -17,7 +17,7 @@ type DeployRecord = z.output<typeof recordSchema>;
 export const fileStates = ['created', 'changed', 'unchanged', 'edited', 'left'] as const;
 export type FileState = (typeof fileStates)[number];
 
-/** One file of the folder compared with its rendering. */
+/** A file in the folder, compared with its rendering. */
 export interface Compared {
   path: string;
   about: string;
@@ -25,7 +25,7 @@ export interface Compared {
   did: FileState;
 }
 
-/** Determines how writing would affect each file, in order. Files of an earlier rendering of the target come last. */
+/** Determines the effect of writing on each file, in order. Files that only an earlier rendering of the target created come last. */
 export async function compareWith(
   dir: string,
   target: string,
@@ -68,7 +68,7 @@ export async function renderedTargets(dir: string): Promise<string[]> {
   return Object.keys((await recordOf(dir)).targets);
 }
 
-/** Reads the record. A damaged record is treated as empty, so every file counts as edited. */
+/** Reads the record. A damaged record counts as empty, so every file counts as edited. */
 async function recordOf(dir: string): Promise<DeployRecord> {
   const bytes = await unless('AIOT_FILE_NOT_FOUND', readBytes(join(dir, recordFile)));
   try {

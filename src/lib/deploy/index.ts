@@ -1,4 +1,4 @@
-/** Renders installations as readable files, checks them, and applies them with the matching programs. */
+/** Renders installations as readable files, checks the files, and applies them with the matching programs. */
 export { type Applied, appliedSchema, applyDeployment } from './apply.js';
 export { renderPipeline, runOnCluster } from './argo.js';
 export { type CheckedDeployment, checkDeployment, checkedDeploymentSchema } from './check/check.js';

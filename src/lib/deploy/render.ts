@@ -15,7 +15,7 @@ import { loadValues, type Values } from './values.js';
 
 export const renderedSchema = z.object({
   target: z.string(),
-  /** Absolute folder. */
+  /** Absolute path of the folder. */
   dir: z.string(),
   /** Name of the project; null if there is none. */
   project: z.string().nullable(),
@@ -26,8 +26,8 @@ export const renderedSchema = z.object({
       about: z.string(),
       bytes: z.int(),
       /**
-       * State of the file. `edited`: it exists and differs from its rendering (only with --dry-run; otherwise this is an error, or
-       * overwritten with --force). `left`: an earlier rendering created it, but this one does not.
+       * State of the file. `edited`: it was edited and differs from its rendering (only with --dry-run; otherwise this is an error, or
+       * --force overwrites the file). `left`: an earlier rendering created it, but this one does not.
        */
       did: z.enum(fileStates),
     }),
@@ -42,15 +42,15 @@ interface RenderOptions {
   /** Project folder; absent = the project in the current folder, if there is one. */
   project?: string;
   dryRun?: boolean;
-  /** Overwrites edited files. */
+  /** Whether to overwrite edited files. */
   force?: boolean;
   /** Path of the values file; absent = the project's deploy.yaml. */
   values?: string;
 }
 
 /**
- * Renders an installation as files: nothing is run, and nothing outside the folder is touched. Files that are unchanged since an earlier
- * rendering are updated; edited files are not, unless `force` is set. Either all files are written, or none.
+ * Renders an installation as files. Nothing is run, and nothing outside the folder is changed. Files that were not edited since an earlier
+ * rendering are updated; edited files are overwritten only with `force`. Either all files are written, or none.
  * @throws AIOT_DEPLOY_EDITED, AIOT_DEPLOY_VALUES, AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_STREAM_SPEC_INVALID,
  * AIOT_FILE_NOT_WRITABLE
  */
@@ -71,7 +71,7 @@ interface Writing {
   force?: boolean;
 }
 
-/** Writes the files of a rendering, or nothing. @throws AIOT_DEPLOY_EDITED, AIOT_FILE_NOT_WRITABLE */
+/** Writes the files of a rendering, completely or not at all. @throws AIOT_DEPLOY_EDITED, AIOT_FILE_NOT_WRITABLE */
 export async function writeRendering(options: Writing): Promise<Rendered> {
   const { target, files, project, next, dryRun = false, force = false } = options;
   const dir = resolve(options.out);
@@ -129,8 +129,8 @@ const streamsFile = 'streams.yaml';
 async function streamsOf(project: Project | null): Promise<readonly TopicSpec[]> {
   const file = project === null ? undefined : join(project.dir, streamsFile);
   const text = file && (await unless('AIOT_FILE_NOT_FOUND', readText(file)));
-  // Without a project, the motion system's default stream is rendered. Its variant with one record per sample is created by the stage that
-  // is configured for it.
+  // Without a project, the motion system's default stream is rendered. The stream with one record per sample is created by the stage that
+  // is configured to use it.
   return text ? parseCreateFile(text, file!).topics : [motionStreams.RPI];
 }
 

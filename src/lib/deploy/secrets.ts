@@ -1,7 +1,7 @@
 import { fillText, templateText } from './template.js';
 import type { Values } from './values.js';
 
-/** Variables of services whose values this installation generates. */
+/** Environment variables of services whose values are generated for this installation. */
 const own: Readonly<Record<string, string>> = {
   NATS_TOKEN: 'NATS_TOKEN',
   REDIS_PASSWORD: 'REDIS_PASSWORD',
@@ -10,7 +10,7 @@ const own: Readonly<Record<string, string>> = {
   AWS_SECRET_ACCESS_KEY: 'OBJECTS_PASSWORD',
 };
 
-/** A Kubernetes Secret, or the files that Compose provides to a service. It is named after its component. */
+/** A Kubernetes Secret, or the files that a service gets from Compose. It has the name of its component. */
 export interface NamedSecret {
   name: string;
   form: SecretFile['form'];
@@ -20,7 +20,7 @@ export interface NamedSecret {
 const made = (name: string): SecretSource => ({ made: name });
 
 /**
- * The secrets of an installation, by component. It leaves out those of Kafka's users, which Kafka's operator creates, and certificates,
+ * The secrets of an installation, by component. Not included are those of Kafka's users, which Kafka's operator creates, and certificates,
  * which cert-manager creates.
  */
 export function secretsOf(values: Values): NamedSecret[] {
@@ -90,20 +90,23 @@ const sourceOf = (key: string): SecretSource => {
 
 /** Source of a secret's value. */
 export type SecretSource =
-  /** A random value under this name. It is generated once, and has the same value wherever the name is used. */
+  /** A random value under this name. It is generated once, and is the same wherever the name is used. */
   | { made: string }
-  /** A literal text, which is part of a secret but not secret itself. */
+  /** A literal text that is not secret itself, but part of a secret. */
   | { text: string }
-  /** A value provided by the user, in this variable of the script. */
+  /** A value that the user provides in this variable of the script. */
   | { asked: string }
-  /** Several parts in a row, such as an address that contains a password. */
+  /** Several concatenated parts, such as an address that contains a password. */
   | { parts: readonly SecretSource[] };
 
-/** A file that the script creates. Other users of the machine cannot enter its folder; containers read it as their own user. */
+/**
+ * A file that the script creates. Other users of the machine cannot access its folder; a container reads the file as the container's own
+ * user.
+ */
 export interface SecretFile {
   /** Name of the file in the folder `secrets`. */
   file: string;
-  /** Format of the file. `env`: NAME=value lines; `raw`: only the value; `nats` and `redis`: lines of their configurations. */
+  /** Format of the file. `env`: NAME=value lines; `raw`: only the value; `nats` and `redis`: lines of their configuration files. */
   form: 'env' | 'raw' | 'nats' | 'redis';
   values: Readonly<Record<string, SecretSource>>;
 }

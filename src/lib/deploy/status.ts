@@ -7,7 +7,7 @@ const states = ['ready', 'waiting', 'failing'] as const;
 
 export const deployStatusSchema = z.object({
   target: z.string(),
-  /** Absolute folder. */
+  /** Absolute path of the folder. */
   dir: z.string(),
   /** Whether all parts are ready. */
   ok: z.boolean(),
@@ -18,7 +18,7 @@ export const deployStatusSchema = z.object({
       state: z.enum(states),
       ready: z.int(),
       wanted: z.int(),
-      /** Why the part is not ready; null if it is. */
+      /** Reason why the part is not ready; null if it is. */
       reason: z.string().nullable(),
     }),
   ),
@@ -57,7 +57,7 @@ export async function deploymentStatus(options: {
   };
 }
 
-/** Kinds of objects whose state is queried. Only kinds in the rendering are queried, because the cluster may not know the others. */
+/** Kinds of objects whose state is queried. Only kinds in the rendering are queried, because others may not exist on the cluster. */
 function kindsOf(target: string, objects: readonly { kind: string }[]): string[] {
   if (target === 'argocd') return ['applications.argoproj.io'];
   const own: Record<string, string> = {
@@ -163,7 +163,7 @@ function podReason(pod: Data): string | undefined {
   return unscheduled ? String(unscheduled.message ?? unscheduled.reason) : undefined;
 }
 
-/** State of a Compose installation. Compose before 2.21 prints one list, later versions print one line per service. */
+/** State of a Compose installation. Compose before 2.21 prints a list, and later versions print one line per service. */
 async function ofCompose(run: RunOptions): Promise<Part[]> {
   const command = ['docker', 'compose', 'ps', '--all', '--format', 'json'];
   const text = (await runStep({ command, about: 'not deployed' }, run)).trim();

@@ -7,7 +7,7 @@ import { nodesTarget } from './targets/nodes.js';
 import { systemdTarget } from './targets/systemd.js';
 import type { DeployTarget } from './types.js';
 
-/** All targets by name: the only place that lists them. */
+/** All targets by name. No other table lists them. */
 export const deployTargets = {
   compose: composeTarget,
   k3s: k3sTarget,

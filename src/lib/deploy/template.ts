@@ -15,21 +15,22 @@ import {
 } from 'yaml';
 import { packageRoot } from '../core/folders.js';
 
-/** Values by the names that `<…>` in a template can refer to. */
+/** Values by name. A template refers to them as `<…>`. */
 export type Scope = Readonly<Record<string, unknown>>;
 
 const named = /<[\w.-]+>/;
 
 /**
- * Fills a YAML template with values. They are inserted as data, never as text, so that no value can change the structure:
+ * Fills a YAML template with values. They are inserted as data instead of text, so that no value can change the structure:
  *
  * - `<a.b>` alone is replaced by that value; `null` omits the entry. In quotes or surrounded by text, the value becomes text.
  * - `$when: a.b` in a map omits the map if the value is false, null or empty. `$when: !a.b` inverts the condition.
  * - `$each: a.b` in an item, an entry or a document repeats it for each element, as `<item>`. Elements of a map are `<item.key>` and
  * `<item.value>`.
  *
- * Comments are preserved. The output is also safe for YAML 1.1 parsers such as Kubernetes': values they would not read as text are quoted.
- * @throws Error for an unknown name: a fault of the template
+ * Comments are preserved. The output is also safe for YAML 1.1 parsers such as Kubernetes': texts that they would read as another type are
+ * quoted.
+ * @throws Error for an unknown name, which is a fault of the template
  */
 export function fillTemplate(text: string, scope: Scope): string {
   const documents = parseAllDocuments(text, { version: '1.1', merge: false, logLevel: 'error' });
@@ -49,7 +50,7 @@ export function fillTemplate(text: string, scope: Scope): string {
   return filled.join('---\n');
 }
 
-/** The comments above a document, including those before a leading directive, which is removed. */
+/** The comments above a document. They include those before a directive at the start, which is removed. */
 function leadOf({ commentBefore, contents }: Document): string | null {
   const [first] = isMap(contents) ? contents.items : [];
   const own = first && isDirective(first) ? (first.key as Scalar).commentBefore : undefined;
@@ -74,7 +75,7 @@ function scopesOfEach(path: string, scope: Scope): Scope[] {
   return items.map((item) => ({ ...scope, item }));
 }
 
-/** A copy of a node with its values; undefined = it is omitted. The template's own node is not modified. */
+/** A copy of a node with its values; undefined = the node is omitted. The template's node is not modified. */
 function fill(node: Node | null, scope: Scope): Node | undefined {
   if (isMap(node)) return filledMap(node, scope);
   if (isSeq(node)) return filledSeq(node, scope);
@@ -128,7 +129,7 @@ function filledSeq(node: YAMLSeq, scope: Scope): Node {
 
 const isDirective = ({ key }: Pair) => isScalar(key) && (key.value === '$when' || key.value === '$each');
 
-/** The value of a directive. The directive stays in the template. */
+/** The value of a directive, which stays in the template. */
 function takeKey(node: YAMLMap, name: string): string | undefined {
   const pair = node.items.find(({ key }) => isScalar(key) && key.value === name);
   return isPair(pair) && isScalar(pair.value) ? String(pair.value.value) : undefined;
@@ -162,10 +163,10 @@ function withComments<Made extends Node>(made: Made, { comment, commentBefore, s
 }
 
 /**
- * A text template, such as a README or a script, with its values: `<a.b>` is replaced by that value. Directives are on lines of their own.
- * Lines between `<when a.b>` (or `<when !a.b>`) and `<end>` are included if the condition holds. Lines between `<each a.b>` and `<end>`
- * are repeated for each item, as `<item>`. Values are inserted unchanged: scripts only get validated names.
- * @throws Error for an unknown name, or a directive without an end: faults of the template
+ * Fills a text template, such as a README or a script, with values: `<a.b>` is replaced by that value. Directives are on lines of their
+ * own. Lines between `<when a.b>` (or `<when !a.b>`) and `<end>` are included if the condition is true. Lines between `<each a.b>` and
+ * `<end>` are repeated for each item, as `<item>`. Values are inserted unchanged, so scripts must only get validated names.
+ * @throws Error for an unknown name, or a directive without an end, which are faults of the template
  */
 export function fillText(text: string, scope: Scope): string {
   return filledLines(text.split('\n'), scope).join('\n');
@@ -199,7 +200,7 @@ function endOf(lines: readonly string[], start: number): number {
   throw new Error(`a template is missing <end> for ${lines[start]}`);
 }
 
-/** Reads a file in templates/deploy, which is part of aiot. */
+/** Reads a file in templates/deploy, which is part of the package. */
 export function templateText(path: string): string {
   return readFileSync(join(packageRoot(), 'templates', 'deploy', path), 'utf8');
 }

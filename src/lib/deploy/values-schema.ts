@@ -1,6 +1,6 @@
 import * as z from 'zod';
 
-/** The schema, or `false` for a component that is not part of this installation. */
+/** A schema that also allows `false`, for a component that is not part of the installation. */
 const orNone = <Schema extends z.ZodType>(schema: Schema) => z.union([z.literal(false), schema]);
 
 /** A Kubernetes quantity of CPU time. */
@@ -17,14 +17,14 @@ const resources = (usual: { cpu: string; memory: string; limit: string }) =>
     .strictObject({
       cpu: cpu.default(usual.cpu),
       memory: bytes.default(usual.memory),
-      /** Memory limit. A process that exceeds it is restarted. */
+      /** Memory limit. A process that exceeds it is killed and restarted. */
       limit: bytes.default(usual.limit),
     })
     .prefault({});
 
 const lastPart = (text: string) => text.slice(text.lastIndexOf('/') + 1);
 
-/** An image with a tag or a digest. Without one, the image could change at any time. */
+/** An image with a tag or a digest. Without either, the image could change at any time. */
 const image = z
   .string()
   .max(400)
@@ -37,7 +37,7 @@ const image = z
     'expected a tag or a digest, and not "latest"',
   );
 
-/** Images of the components. Another registry can be given here. */
+/** Images of the components, which may be from other registries. */
 const images = z
   .strictObject({
     database: image.default('docker.io/library/postgres:17.6'),
@@ -51,7 +51,7 @@ const images = z
 
 const port = z.int().min(1).max(65_535);
 
-/** By default, K3s restricts services of this kind to this port range (--service-node-port-range). */
+/** A node port. By default, K3s restricts node ports to this range (--service-node-port-range). */
 const nodePort = z
   .int()
   .min(30_000, 'expected a node port, 30000 to 32767')
@@ -60,7 +60,7 @@ const nodePort = z
 const platform = z.strictObject({
   replicas: z.int().min(1).max(50).default(2),
   resources: resources({ cpu: '250m', memory: '384Mi', limit: '1Gi' }),
-  /** Port of the platform for clients outside the cluster. A K3s node opens it on all its addresses. */
+  /** Port of the platform for clients outside the cluster. Each K3s node opens it on all of its addresses. */
   port: port.default(8443),
   mqttPort: port.default(8883),
   compat: z.enum(['architects-guide']).optional(),
@@ -68,7 +68,7 @@ const platform = z.strictObject({
   compatPorts: z.tuple([nodePort, nodePort, nodePort, nodePort]).default([30005, 30006, 30007, 30008]),
 });
 
-/** Object names and references to them (RFC 1123, 2.1: a label). */
+/** Names of objects and references to them (RFC 1123, 2.1: a label). */
 const label = z
   .string()
   .regex(/^[a-z]([a-z0-9-]{0,51}[a-z0-9])?$/, 'expected at most 53 lowercase letters, digits and dashes');
@@ -87,7 +87,7 @@ const objects = z.strictObject({
       'expected a bucket name of 3 to 63 lowercase letters, digits and dashes',
     )
     .default('aiot'),
-  /** URL of an external S3 service. If it is given, none is installed. */
+  /** URL of an external S3 service. If it is given, no S3 service is installed. */
   endpoint: z
     .url({ protocol: /^https?$/, error: 'expected an address such as https://s3.example' })
     .optional(),
@@ -108,7 +108,7 @@ const broker = z.strictObject({
 
 const kafkaTopic = z.strictObject({
   name: z.string().regex(/^[\w.-]{1,249}$/, 'expected letters, digits, dots, dashes and underscores'),
-  /** Number of partitions. The guide's clients read only partition 0. With more than one partition, the order across all messages is lost. */
+  /** Number of partitions. The guide's clients read only partition 0. Messages are in order only within a partition. */
   partitions: z.int().min(1).max(1000).default(1),
 });
 
@@ -119,10 +119,10 @@ const host = z
   .regex(/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/, 'expected a host name or an address');
 
 const kafka = z.strictObject({
-  /** Number of brokers. Three brokers tolerate the loss of one; two do not. */
+  /** Number of brokers. Three brokers tolerate the loss of one. Two would not. */
   brokers: z.union([z.literal(1), z.literal(3)]).default(1),
   size: bytes.default('10Gi'),
-  /** Storage class. Kafka replicates data itself, so use local-path, or a class without replication. */
+  /** Storage class. Kafka replicates data itself, so use local-path, or another class without replication. */
   storageClass: label.optional(),
   version: z
     .string()
@@ -139,12 +139,12 @@ const kafka = z.strictObject({
       { name: 'motor-anomaly-level1-inference', partitions: 1 },
       { name: 'motor-failure-alert-level2-inference', partitions: 1 },
     ]),
-  /** Ports outside the cluster: first the bootstrap port, then one for each broker. `false` = no external access. */
+  /** Ports for clients outside the cluster: the bootstrap port, and one for each broker. `false` = no external access. */
   outside: orNone(
     z.strictObject({
       bootstrap: nodePort.default(32199),
       brokers: z.array(nodePort).default([32200, 32201, 32202]),
-      /** The host that clients are directed to; the node's own address if absent. */
+      /** The host to which clients are directed; absent = the node's own address. */
       host: host.optional(),
     }),
   ).prefault({}),
@@ -153,14 +153,14 @@ const kafka = z.strictObject({
 
 const simple = z.strictObject({ size: bytes.default('1Gi'), storageClass: label.optional() });
 
-/** A word of a command line or in a value: a single line. */
+/** A word of a command line or of a value, on a single line. */
 const word = z
   .string()
   .max(2000)
   .regex(/^[^\p{Cc}]*$/u, 'expected text without control characters');
 
 const argo = z.strictObject({
-  /** Number of replicas of Argo Events' bus, JetStream; must be odd. */
+  /** Number of replicas of Argo Events' event bus (JetStream), which must be odd. */
   bus: z.union([z.literal(1), z.literal(3), z.literal(5)]).default(3),
   busSize: bytes.default('1Gi'),
   /** Name of the WorkflowTemplate that triggers start. */
@@ -182,7 +182,7 @@ const argo = z.strictObject({
 /** Name of an environment variable. */
 const variable = z.string().regex(/^[A-Z][A-Z0-9_]*$/, 'expected uppercase letters, digits and underscores');
 
-/** Key of a node's label or taint. Its prefix must not be one of Kubernetes' own. */
+/** Key of a node's label or taint. Its prefix must not be reserved by Kubernetes. */
 const nodeKey = z
   .string()
   .regex(/^([a-z0-9.-]+\/)?[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?$/, 'expected a key such as example.org/role');
@@ -193,9 +193,9 @@ const service = z.strictObject({
   env: z.record(variable, z.union([word, z.number().transform(String)])).default({}),
   /** Names of variables whose values are secrets. */
   secrets: z.array(variable).default([]),
-  /** Whether the service uses the platform: a context is then provided as a secret. */
+  /** Whether the service uses the platform. If so, it gets a context as a secret. */
   context: z.boolean().default(false),
-  /** Whether the service gets a client certificate of the motion system's CA, under the client's name. */
+  /** Whether the service gets a client certificate from the motion system's CA. The certificate contains the client's name. */
   certificate: z.boolean().default(false),
   ports: z
     .array(
@@ -203,11 +203,11 @@ const service = z.strictObject({
         name: label,
         port,
         nodePort: nodePort.optional(),
-        /** Without a node port, only clients in the same namespace can connect. */
+        /** Without a node port, only clients in the namespace can connect. */
       }),
     )
     .default([]),
-  /** Project files that the service reads, below /project. */
+  /** Project files that the service reads. They are mounted in /project. */
   files: z
     .array(z.string().regex(/^[\w][\w.-]*(\/[\w][\w.-]*)*$/, 'expected a path below the project'))
     .default([]),
@@ -219,20 +219,20 @@ const service = z.strictObject({
   /** Port of the health page /healthz. */
   health: port.optional(),
   nodeSelector: z.record(nodeKey, word).default({}),
-  /** Other services that it connects to, each NAME:PORT. */
+  /** Other services to which it connects, each as NAME:PORT. */
   talksTo: z.array(z.string().regex(/^[a-z0-9-]+:\d{1,5}$/, 'expected SERVICE:PORT')).default([]),
-  /** Ports of external addresses that it may connect to. */
+  /** Ports of external addresses to which it may connect. */
   outside: z.array(port).default([]),
   resources: resources({ cpu: '100m', memory: '192Mi', limit: '512Mi' }),
 });
 
 export type ServiceValues = z.output<typeof service>;
 
-/** An accelerator: the resource name of its device plugin, and the label of its nodes. */
+/** A kind of accelerator: the resource name of its device plugin, and the label of its nodes. */
 const accelerator = z.strictObject({
   resource: z.string().regex(/^[a-z0-9.-]+\/[a-z0-9.-]+$/, 'expected a resource such as squat.ai/edgetpu'),
   label: z.strictObject({ key: nodeKey, value: word }),
-  /** Whether other pods are kept off its nodes. */
+  /** Whether a taint keeps other pods off its nodes. */
   taint: z.boolean().default(true),
   runtimeClass: label.optional(),
 });
@@ -250,7 +250,7 @@ const usualAccelerators = {
 const node = z.strictObject({
   name: label,
   role: z.enum(['server', 'agent']),
-  /** Address of the node, for TLS and for the other nodes. */
+  /** Address of the node, for TLS and for connections from other nodes. */
   address: host.optional(),
   arch: z.enum(['amd64', 'arm64']).default('arm64'),
   pi: z.boolean().default(false),
@@ -271,7 +271,7 @@ const nodes = z.strictObject({
       { name: 'agent-1', role: 'agent', arch: 'arm64', pi: true, labels: {} },
       { name: 'agent-2', role: 'agent', arch: 'arm64', pi: true, labels: {}, accelerator: 'coral' },
     ]),
-  /** HOST:PORT of a registry in the local network, without TLS unless `ca` is a file on each node. */
+  /** HOST:PORT of a registry in the local network. It is used without TLS, unless `ca` is the path of a file on each node. */
   registry: z
     .strictObject({ host: z.string().regex(/^[\w.-]+:\d+$/), ca: z.string().startsWith('/').optional() })
     .optional(),
@@ -284,18 +284,18 @@ const nodes = z.strictObject({
 });
 
 const cloudInit = z.strictObject({
-  /** Address of the npm tarball of aiot that the machine downloads. */
+  /** URL of aiot's npm tarball, which the machine downloads. */
   package: z
     .url({ protocol: /^https$/, error: 'expected an https address of aiot-VERSION.tgz' })
-    // The address also appears in the README, and a URL parser would tolerate line breaks.
+    // The URL also appears in the README, and URL parsers tolerate line breaks.
     .regex(/^[^\s`\p{C}]+$/u, 'expected an address without spaces, line breaks and backquotes')
     .default('https://files.internal/aiot.tgz'),
-  /** SHA-256 of the tarball, with which the download is verified. */
+  /** SHA-256 of the tarball, by which the download is verified. */
   sha256: z
     .string()
     .regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits')
     .optional(),
-  /** SSH keys that may log in. */
+  /** SSH keys that are allowed to log in. */
   keys: z
     .array(
       z
@@ -307,7 +307,7 @@ const cloudInit = z.strictObject({
     )
     .default([]),
   user: label.default('operator'),
-  /** Request a certificate from an ACME authority for `host`; `false` = only the platform's own CA signs. */
+  /** Whether to request a certificate for `host` from an ACME authority; `false` = use only the platform's own CA. */
   acme: orNone(z.strictObject({ email: z.email() })).default(false),
 });
 
@@ -315,7 +315,7 @@ const cloudInit = z.strictObject({
 const systemd = z.strictObject({
   node: z.string().startsWith('/').default('/usr/bin/node'),
   package: z.string().startsWith('/').default('/usr/lib/node_modules/aiot'),
-  /** Folder of the project on that machine. */
+  /** Folder of the project on the machine. */
   project: z.string().startsWith('/').default('/srv/aiot'),
   memory: z
     .string()
@@ -337,15 +337,15 @@ const argocd = z.strictObject({
 });
 
 /**
- * Schema of deploy.yaml, which contains all settings that vary between installations. Absent values are derived from aiot.yaml, or have
+ * Schema of deploy.yaml, which contains all settings that differ between installations. Missing values are derived from aiot.yaml, or have
  * the defaults given here.
  */
 export const valuesSchema = z.strictObject({
   name: label.optional(),
   namespace: label.optional(),
-  /** Names and addresses at which devices and people reach the installation; the first is used in URLs. */
+  /** Names and addresses of the installation. The first one is used in URLs. */
   hosts: z.array(host).min(1).optional(),
-  /** The image that Dockerfile builds. By default it is in a private registry. */
+  /** The image that is built from Dockerfile. By default it is in a private registry. */
   image: image.optional(),
   pullSecret: label.optional(),
   images,
@@ -365,7 +365,7 @@ export const valuesSchema = z.strictObject({
   ingress: z.boolean().default(true),
   monitoring: z.boolean().default(false),
   services: z.record(label, service).default({}),
-  /** Accelerators in addition to coral and nvidia. */
+  /** Accelerators in addition to the built-in kinds coral and nvidia. */
   accelerators: z
     .record(label, accelerator)
     .default({})

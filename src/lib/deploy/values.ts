@@ -7,14 +7,14 @@ import type { Project } from '../core/project.js';
 import { parseYaml } from '../core/yaml.js';
 import { type Given, type ServiceValues, valuesSchema } from './values-schema.js';
 
-/** Default name of the values file, which is next to aiot.yaml. */
+/** Default name of the values file, which is beside aiot.yaml. */
 const valuesFile = 'deploy.yaml';
 
 interface ValuesOptions {
   /** Path of the values file; absent = the project's, if there is one. */
   file?: string | undefined;
   project: Project | null;
-  /** Returns the components that are installed by default: those of the target, some of them only if the project has streams. */
+  /** Returns the components that the target installs by default. Some are installed only if the project has streams. */
   usual: () => Usual;
 }
 
@@ -37,7 +37,7 @@ export function parseValues(text: string, file: string): Given {
   return parseYaml(text, file, valuesSchema, { code: 'AIOT_DEPLOY_VALUES', check: problemsIn });
 }
 
-/** Problems across fields, which the schema cannot express. */
+/** Problems that involve several fields, which the schema cannot express. */
 function problemsIn(given: Given): Problem[] {
   return [...portProblems(given), ...partProblems(given), ...serviceProblems(given), ...nodeProblems(given)];
 }
@@ -97,7 +97,7 @@ function partProblems({ platform, broker, objects }: Given): Problem[] {
   ];
 }
 
-/** Reserved names, which belong to components. */
+/** Names of components, which services must not use. */
 const partNames = ['platform', 'database', 'objects', 'broker', 'nats', 'redis'];
 
 function serviceProblems({ services, accelerators }: Given): Problem[] {
@@ -127,7 +127,7 @@ function serviceProblems({ services, accelerators }: Given): Problem[] {
   ]);
 }
 
-/** Problems with values that should be secret but could be read by everyone. `$(NAME)` is allowed for a name listed under secrets. */
+/** Problems with secret values that everyone could read. `$(NAME)` is allowed if the name is listed under secrets. */
 function secretProblems(
   path: PropertyKey[],
   key: string,
@@ -180,7 +180,7 @@ function nodeProblems({ nodes, accelerators }: Given): Problem[] {
 
 type Optional = 'name' | 'namespace' | 'hosts' | 'image' | 'kafka' | 'nats' | 'redis' | 'argo' | 'pullSecret';
 
-/** deploy.yaml with defaults filled in. */
+/** The values of deploy.yaml, with defaults filled in. */
 export interface Values extends Omit<Given, Optional> {
   name: string;
   namespace: string;
@@ -204,10 +204,10 @@ export interface Usual {
   argo: Values['argo'];
 }
 
-/** Installs only the components that are requested. */
+/** No components except those that are requested. */
 export const nothing: Usual = { kafka: false, nats: false, redis: false, argo: false };
 
-/** Derives missing values of deploy.yaml from the project and the target's defaults. */
+/** Derives values that are missing in deploy.yaml from the project and the target's defaults. */
 function resolveValues(given: Given, project: Project | null, usual: Usual): Values {
   const name = given.name ?? labelOf(project?.config.name ?? 'aiot');
   const hosts = given.hosts ?? [`${name}.internal`];
@@ -226,7 +226,7 @@ function resolveValues(given: Given, project: Project | null, usual: Usual): Val
   };
 }
 
-/** A project's name in the form of a Kubernetes name. */
+/** A project's name as a Kubernetes name. */
 function labelOf(name: string): string {
   const text = name
     .toLowerCase()

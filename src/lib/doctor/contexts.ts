@@ -23,7 +23,7 @@ export async function checkContexts(env: NodeJS.ProcessEnv, options: Options): P
     ...(chosen?.from === 'environment' ? [checkContext('AIOT_URL', chosen, true, options)] : []),
     ...entries.map(([name, context]) => {
       const isCurrent = name === chosen?.name;
-      // Another context is an alternative only to the current one.
+      // Other contexts are suggested as alternatives only for the current one.
       const others = isCurrent ? chosen.others : [];
       const known = { ...context, name, kind: context.kind ?? 'platform', from: 'name', others } as const;
       return checkContext(`context ${name}`, known, isCurrent, options);
@@ -61,8 +61,8 @@ async function checkContext(
             message: String(error),
             next: 'Run the command again with --debug and report the output.',
           };
-    // An unreachable platform is no fault of this machine; one with an untrusted certificate is. A platform that is not current does not
-    // affect the main use case.
+    // An unreachable platform is not a fault of this machine, but an untrusted certificate is. Platforms that are not current do not affect
+    // the main use case.
     const status = current && code !== 'AIOT_PLATFORM_UNREACHABLE' ? fail : warn;
     return [status(check, message, adviceFor(context)[code] ?? next)];
   }
@@ -103,12 +103,12 @@ function clock(check: string, offMs: number): Finding[] {
 interface Probe {
   /** Expiry of the server's certificate, ms since 1970. */
   expires: number;
-  /** The server's time by its Date header, to the second; this machine's time if it sends none. */
+  /** The server's time from its Date header, to the second; this machine's time if there is no such header. */
   time: number;
 }
 
 /**
- * One HTTPS request to /healthz with a verified certificate, finished within `timeoutMs` in any case.
+ * Sends one HTTPS request to /healthz, with a verified certificate. It ends within `timeoutMs` in any case.
  * @throws AIOT_PLATFORM_UNREACHABLE, AIOT_PLATFORM_UNTRUSTED
  */
 function probe(url: string, ca: string | undefined, timeoutMs: number, signal: AbortSignal): Promise<Probe> {

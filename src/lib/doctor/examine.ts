@@ -8,7 +8,7 @@ import { checkContexts } from './contexts.js';
 import { type Diagnosis, type DoctorOptions, type Finding, fail, ok, warn } from './finding.js';
 import { checkPort } from './ports.js';
 
-/** Runs all checks. They are independent, and a check that throws becomes a finding. */
+/** Runs all checks. The checks are independent, and an error in a check becomes a finding. */
 export async function examine(options: DoctorOptions): Promise<Diagnosis> {
   const { env, ports, signal } = options;
   const groups: [string, () => Promise<Finding[]> | Finding[]][] = [
@@ -40,7 +40,7 @@ async function guarded(name: string, check: () => Promise<Finding[]> | Finding[]
   }
 }
 
-/** Oldest supported Node version, major and minor: the same as `engines` in package.json. */
+/** Oldest supported Node version, major and minor, as in `engines` of package.json. */
 const oldest = [20, 19] as const;
 
 export function checkNode(version: string): Finding {
@@ -88,8 +88,8 @@ async function loads(check: string, what: string, load: () => Promise<string>): 
 }
 
 /**
- * Checks that a folder, or its nearest existing parent, can be written to. `private`: neither the folder nor a file directly in it may be
- * readable by others, because it contains tokens and keys.
+ * Checks that a folder, or its nearest existing parent, is writable. `private`: others must not be able to read the folder or the files
+ * directly in it, because they contain tokens and keys.
  */
 export async function checkFolder(
   check: string,
@@ -134,7 +134,7 @@ async function openToOthers(folder: string): Promise<string[]> {
 
 const mebi = 1024 ** 2;
 
-/** Free space in the platform's data folder. A demo needs some tens of MiB, a busy platform much more. */
+/** Checks the free space in the platform's data folder. A demo needs some tens of MiB, and a busy platform much more. */
 async function checkDisk(folder: string): Promise<Finding> {
   const at = await existing(folder);
   const { bavail, bsize } = await statfs(at);
@@ -153,10 +153,10 @@ async function existing(path: string): Promise<string> {
   return there || dirname(path) === path ? path : existing(dirname(path));
 }
 
-/** Date on which this check was written: no current clock can be earlier. */
+/** Date on which this check was written. A correct clock cannot show an earlier time. */
 const earliest = Date.parse('2026-11-01T00:00:00Z');
 
-/** Certificates and manifests have dates: with a clock that starts at 1970, all of them are rejected. */
+/** Checks the clock. Certificates and manifests contain dates, so all of them would be rejected if the clock started in 1970. */
 export function checkClock(now: number): Finding {
   const detail = new Date(now).toISOString();
   return now >= earliest

@@ -2,10 +2,10 @@ import * as z from 'zod';
 
 export const findingSchema = z.object({
   check: z.string(),
-  /** `warn`: something will not work, but may not be needed; `fail`: the main use case will not work. */
+  /** `warn`: something will not work, but may not be needed. `fail`: the main use case will not work. */
   status: z.enum(['ok', 'warn', 'fail']),
   detail: z.string(),
-  /** How to fix it; null if all is well. */
+  /** How to fix the problem; null if there is none. */
   next: z.string().nullable(),
 });
 export type Finding = z.output<typeof findingSchema>;
@@ -35,7 +35,7 @@ export interface DoctorOptions {
   env: Record<string, string | undefined>;
   /** Default ports of `aiot up`. */
   ports: { http: number; mqtts: number };
-  /** How long a platform may take to respond, ms. */
+  /** Maximum time in which a platform must respond, ms. */
   timeoutMs: number;
   now: () => number;
   signal: AbortSignal;

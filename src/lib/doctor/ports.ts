@@ -3,19 +3,19 @@ import { createServer } from 'node:net';
 import { systemCode } from '../core/errors.js';
 import { type Finding, ok, warn } from './finding.js';
 
-/** Checks whether `aiot up` could listen on a port and, if not, which process uses it. */
+/** Checks whether `aiot up` could listen on a port. If it cannot, finds the process that uses the port. */
 export async function checkPort(check: string, port: number, flag: string): Promise<Finding> {
   const refused = await listen(port);
   if (refused === undefined) return ok(check, `${port} is free`);
   if (refused !== 'EADDRINUSE') return warn(check, `${port} is not usable (${refused})`, `aiot up ${flag} 0`);
   const owner = await ownerOf(port);
   const detail = `${port} is in use${owner ? ` by ${owner.name}, pid ${owner.pid}` : ''}`;
-  // The port is usually in use by the platform itself, which is fine.
+  // If the port is used by a platform of aiot, that is not a problem.
   if (owner?.aiot) return ok(check, detail);
   return warn(check, detail, `To use any free port, run \`aiot up ${flag} 0\`.`);
 }
 
-/** The system's error code, or undefined if it could listen. */
+/** Tries to listen on a port. Returns the system's error code, or undefined if it succeeded. */
 function listen(port: number): Promise<string | undefined> {
   return new Promise((resolve) => {
     const server = createServer();
@@ -27,15 +27,15 @@ function listen(port: number): Promise<string | undefined> {
 interface PortOwner {
   pid: number;
   name: string;
-  /** Whether it is this program. */
+  /** Whether the process is aiot. */
   aiot: boolean;
 }
 
 const listening = '0A';
 
 /**
- * The process that listens on a TCP port, on Linux. The file /proc/net/tcp has the socket's inode (proc(5): local address and port in hex,
- * state 0A = LISTEN), to which /proc/PID/fd links. Undefined on other systems, and for other users' processes.
+ * Finds the process that listens on a TCP port, on Linux. The file /proc/net/tcp contains the socket's inode (proc(5): local address and
+ * port in hex, state 0A = LISTEN), and /proc/PID/fd contains a link to it. Undefined on other systems, and for processes of other users.
  */
 async function ownerOf(port: number): Promise<PortOwner | undefined> {
   if (process.platform !== 'linux') return undefined;

@@ -10,24 +10,24 @@ export const updateSchema = z.object({
   version: z.string(),
   /** Whether the registry was queried. */
   checked: z.boolean(),
-  /** The registry's latest version; null: not queried. */
+  /** The latest version in the registry; null = not queried. */
   latest: z.string().nullable(),
   newer: z.boolean().nullable(),
-  /** The command that installs it. */
+  /** The command that installs the latest version. */
   install: z.string(),
 });
 export type Update = z.output<typeof updateSchema>;
 
 interface UpdateOptions {
-  /** Query the registry. Nothing else in aiot does. */
+  /** Whether to query the registry. Nothing else in aiot does so. */
   check: boolean;
   timeoutMs: number;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Checks whether the registry that npm is configured for has a newer version. npm sends the query, because it knows proxies, certificates
- * and accounts.
+ * Checks whether npm's registry has a newer version. The query is sent by npm, which is already configured for proxies, certificates and
+ * accounts.
  * @throws AIOT_NOT_FOUND (the registry has no such package), AIOT_PROGRAM_NOT_FOUND, AIOT_PROGRAM_FAILED with npm's own reason,
  * AIOT_TIMEOUT, AIOT_INTERRUPTED
  */
@@ -67,7 +67,7 @@ function versionIn(stdout: string): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
-/** With --json npm also prints its error on stdout. */
+/** The error of a failed query. With --json, npm also prints its error on stdout. */
 function failureOf({ stdout, stderr }: { stdout: string; stderr: string }): AiotError {
   const { error } = (parsedJson(stdout) ?? {}) as { error?: { code?: string; summary?: string } };
   if (error?.code === 'E404') {

@@ -1,24 +1,24 @@
 import type { PipelineStep } from './plan/types.js';
 import type { StepRecord, StepState } from './run/record.js';
 
-/** The parts of a step that are drawn. Only whether `when` is empty matters. */
+/** The parts of a step that a drawing needs. `when` is only checked for being empty. */
 type DrawnStep = Pick<PipelineStep, 'name' | 'about' | 'needs' | 'gate'> & {
   when: readonly unknown[];
 };
 
 type Last<State> = Pick<StepRecord, 'name' | 'cached' | 'seconds' | 'reason'> & { state: State };
 
-/** A step in the drawing. Its column is the length of the longest path that leads to it. */
+/** A step in the drawing. Its column is the length of the longest dependency path that leads to it. */
 export interface GraphNode<State = StepState> {
   name: string;
   about: string;
-  /** Direct dependencies, without those that another dependency implies. */
+  /** Direct dependencies, except those that follow from another dependency. */
   needs: string[];
   column: number;
   row: number;
   gate: string | null;
   when: boolean;
-  /** State in the last run; null if it was not part of it. */
+  /** State in the last run; null if the step was not part of it. */
   last: Omit<Last<State>, 'name'> | null;
 }
 
@@ -34,13 +34,16 @@ const labels: Record<StepState, string> = {
   cancelled: 'cancelled',
 };
 
-/** The label of a step's state in the terminal, the dashboard and drawings. `cached` = done before with the same inputs. */
+/**
+ * The label of a step's state in the terminal, the dashboard and drawings. `cached` = the outcome is from an earlier run with the same
+ * inputs.
+ */
 export function stepLabel({ state, cached }: { state: string; cached: boolean }): string {
   if (state === 'done' && cached) return 'cached';
   return labels[state as StepState] ?? state;
 }
 
-/** Summary of a run's steps in the words of `stepLabel`: `5 of 7 run, 1 cached, 1 skipped`. */
+/** Summary of a run's steps, with the labels of `stepLabel`: `5 of 7 run, 1 cached, 1 skipped`. */
 export function stepCounts(steps: readonly { state: string; cached: boolean }[]): string {
   const count = (label: string) => steps.filter((step) => stepLabel(step) === label).length;
   const others = ['cached', 'skipped'].map((label) => [count(label), label] as const).filter(([n]) => n > 0);
@@ -73,7 +76,7 @@ function directNeeds({ steps }: { steps: readonly DrawnStep[] }): Map<string, st
   const all = new Map<string, Set<string>>();
   const direct = new Map<string, string[]>();
   for (const { name, needs } of steps) {
-    // The dependencies in the order of the steps.
+    // Sorts the dependencies in the order of the steps.
     const known = [...all.keys()].filter((need) => needs.includes(need));
     const further = new Set(known.flatMap((need) => [...(all.get(need) ?? [])]));
     all.set(name, new Set([...known, ...further]));

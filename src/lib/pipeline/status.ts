@@ -24,7 +24,7 @@ import {
 import { type RunPipelineOptions, runPipeline } from './run/run-pipeline.js';
 import { placesOf } from './run/run-step.js';
 
-/** A run as reported to users: `interrupted` if its runner no longer exists. */
+/** A run as shown to users. Its state is `interrupted` if its runner no longer exists. */
 export const runStatusSchema = runRecordSchema.extend({
   steps: z.array(stepRecordSchema),
   /** Output of a step, if requested. */
@@ -66,7 +66,7 @@ export async function pipelineHistory(options: { dir: string; limit?: number }):
   return records;
 }
 
-/** Marks a run as interrupted if its runner was killed, and could not record this itself. */
+/** Marks a run as interrupted if its runner was killed before it could do so itself. */
 async function seen(record: RunRecord): Promise<RunRecord> {
   if (record.state !== 'running') return record;
   if (record.runner && (await isAlive(record.runner))) return record;
@@ -77,11 +77,11 @@ function lastSeen(record: RunRecord): number {
   return Math.max(record.started, ...record.steps.map(({ started, ended }) => ended ?? started ?? 0));
 }
 
-/** Ends a run and everything it started. @throws AIOT_NOT_FOUND, AIOT_USAGE (it is not running) */
+/** Stops a run and everything that it started. @throws AIOT_NOT_FOUND, AIOT_USAGE (it is not running) */
 export async function cancelPipeline(options: {
   dir: string;
   run?: string;
-  /** Token for Argo's server (secret), if the run is there. */
+  /** Token for Argo's server (secret), for runs on a cluster. */
   token?: string | undefined;
 }): Promise<RunRecord> {
   const { dir } = await loadProject(options.dir);
@@ -106,7 +106,7 @@ export async function cancelPipeline(options: {
   return await settle(folders, record.run, runner);
 }
 
-/** Completes the work of a runner that was killed. */
+/** Completes the record of a runner that was killed. */
 async function settle(
   folders: ReturnType<typeof pipelineFolders>,
   run: string,
@@ -129,7 +129,7 @@ async function settle(
 interface ResumePipelineOptions extends RunPipelineOptions {
   /** Id of the run, or a prefix; absent = the last one. */
   run?: string | undefined;
-  /** Token for Argo's server (secret), if the run is there. */
+  /** Token for Argo's server (secret), for runs on a cluster. */
   token?: string | undefined;
 }
 

@@ -10,12 +10,12 @@ import { inParallel } from '../core/tasks.js';
 
 /** A store of file contents by digest, in a folder. */
 export interface Blobs {
-  /** Adds a file or folder to the store, without a copy if the file system supports that; null if there is nothing at the path. */
+  /** Adds a file or folder to the store, without copying if the file system supports that; null if the path does not exist. */
   take(path: string): Promise<Tree | null>;
   takeText(text: string): Promise<Tree>;
-  /** Whether all contents exist and are unchanged. Every byte is read, once per process. */
+  /** Whether all contents exist and are unchanged. Every byte is read, but only once per process. */
   has(tree: Tree): Promise<boolean>;
-  /** Creates the file or folder at a path, linked or copied. @param own whether to create a separate copy, which may be written to */
+  /** Creates the file or folder at a path, as a link or a copy. @param own whether to create a separate copy, which may be modified */
   place(tree: Tree, path: string, own?: boolean): Promise<void>;
   path(digest: string): string;
   /** Removes all contents except these. */
@@ -41,9 +41,9 @@ export function openBlobs(folder: string): Blobs {
     await mkdir(dirname(to), { recursive: true });
     const part = `${to}.${randomBytes(4).toString('hex')}.part`;
     await linkOrCopy(from, part);
-    // Replaces the entry if it is damaged.
+    // The new file replaces the entry, which may be damaged.
     await rename(part, to);
-    // Read-only, so that a later write by a program fails. If it succeeds nevertheless, the digest reveals it.
+    // The file is read-only, so that programs cannot modify it by mistake. If one does, the digest reveals it.
     await chmod(to, 0o444).catch(() => {});
     await syncFolder(dirname(to));
   }
@@ -60,7 +60,8 @@ export function openBlobs(folder: string): Blobs {
       if (!tree) return null;
       await inParallel(tree.files, atOnce, async (file) => {
         const from = file.path === '' ? path : join(path, file.path);
-        // Synced before anything refers to the file. The digest is computed again, because the file may have changed since it was read.
+        // The file is synced before anything refers to it. The digest is computed again, because the file may have changed since it was
+        // read.
         const now = await digestOfFile(from, true);
         await takeFile(from, { ...file, digest: now.digest, bytes: now.bytes });
         Object.assign(file, { digest: now.digest, bytes: now.bytes });
@@ -115,7 +116,7 @@ async function linkOrCopy(from: string, to: string): Promise<void> {
   try {
     await link(from, to);
   } catch (error) {
-    // A link is not possible: the path is on another file system, on one without links, or the file has too many links.
+    // Linking is impossible: the path is on another file system, links are not supported, or the file has too many.
     if (!['EXDEV', 'EPERM', 'EMLINK', 'ENOTSUP', 'EACCES'].includes(systemCode(error) ?? '')) throw error;
     await copyFile(from, to);
   }
@@ -129,17 +130,17 @@ export const treeSchema = z.object({
   bytes: z.int(),
   files: z.array(
     z.object({
-      /** Path in the folder; empty for a file. */
+      /** Path within the folder; empty for a single file. */
       path: z.string(),
       digest: z.string(),
       bytes: z.int(),
-      /** Whether it is executable. */
+      /** Whether the file is executable. */
       program: z.boolean(),
     }),
   ),
 });
 
-/** The outputs and the outcome of a step: done, or skipped with its reason. */
+/** The outputs and the outcome of a step, which is done, or was skipped for a reason. */
 const entrySchema = z.object({
   spec: z.literal('aiot-step/1'),
   step: z.string(),
@@ -149,13 +150,13 @@ const entrySchema = z.object({
   /** The step's JSON result; null if it printed none. */
   result: z.unknown(),
   skipped: z.string().nullable(),
-  /** ms since 1970 */
+  /** End of the step, ms since 1970. */
   ended: z.number(),
 });
 
 type Entry = z.output<typeof entrySchema>;
 
-/** A cached "nothing to do" expires after this time, because there may be devices by then. */
+/** A cached "nothing to do" expires after this time, ms, because there may be devices by then. */
 const skippedForMs = 5 * 60_000;
 
 /** The cached entry for a key; null if there is none, or it has expired. */
@@ -181,13 +182,13 @@ function entryFile(folder: string, key: string): string {
 /** Maximum number of cached steps, because every entry is read at the end of each run. */
 const mostSteps = 5000;
 
-/** Disk space that a file takes at least, bytes. */
+/** Minimum disk space of a file, bytes. */
 const blockBytes = 4096;
 
 /**
- * Evicts the least recently used entries until at most `steps` of them remain and their contents take at most `most` bytes. Returns the
- * digests that are still in use.
- * @param always digests that are retained in any case, with their sizes in bytes
+ * Evicts the least recently used entries until at most `steps` remain and their contents have at most `most` bytes. Returns the digests
+ * that are still in use.
+ * @param always digests that are always kept, with their sizes in bytes
  */
 export async function pruneEntries(
   folder: string,
@@ -227,7 +228,7 @@ export async function pruneEntries(
 
 const keptSchema = z.record(z.string(), z.object({ run: z.string(), tree: treeSchema }));
 
-/** Outputs of earlier runs that later runs use, by name. */
+/** Outputs that are stored for later runs, by name. */
 export type Kept = z.output<typeof keptSchema>;
 
 export async function readKept(file: string): Promise<Kept> {
@@ -248,10 +249,10 @@ const filesAtOnce = 8;
 
 const chunkBytes = 1 << 20;
 
-/** Maximum depth of folders, for links that form a cycle. */
+/** Maximum depth of folders. It ends the recursion if links form a cycle. */
 const deepest = 32;
 
-/** The contents of a file or folder; null if there is nothing at the path. Names that begin with a dot are ignored. */
+/** The contents of a file or folder; null if the path does not exist. Names that begin with a dot are ignored. */
 export async function treeOf(path: string): Promise<Tree | null> {
   const found = await stat(path).catch(() => null);
   if (!found) return null;

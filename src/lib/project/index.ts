@@ -1,4 +1,4 @@
-/** Whole projects: templates, creating a project's folder, its firmware, and running its services beside the platform. */
+/** Whole projects: templates, creating a project's folder, building its firmware, and running its services together with the platform. */
 export {
   buildFirmware,
   type FirmwareBuild,

@@ -18,15 +18,15 @@ import { findTemplates } from './templates.js';
 
 export const initResultSchema = z.object({
   name: z.string(),
-  /** Name of the template; `own` = created from the user's own data. */
+  /** Name of the template; `own` = the project was created from the user's own data. */
   template: z.string(),
   /** Absolute path of the folder. */
   dir: z.string(),
-  /** Paths of the files in it, except recordings. */
+  /** Paths of the files in the folder, except recordings. */
   files: z.array(z.string()),
   recordings: z.int(),
   samples: z.int(),
-  /** Recordings per label. */
+  /** Number of recordings per label. */
   labels: z.record(z.string(), z.int()),
   /** Whether the project can be started with `aiot up --project`, because aiot.yaml has an `up` section. */
   runs: z.boolean(),
@@ -34,7 +34,7 @@ export const initResultSchema = z.object({
 
 export type InitResult = z.output<typeof initResultSchema>;
 
-/** File with the JSON Schema of aiot.yaml, for editors. Each project includes it, so that editors need no network. */
+/** File with the JSON Schema of aiot.yaml. Each project contains it, so that editors need no network. */
 const schemaFile = 'aiot.schema.json';
 
 /**
@@ -72,9 +72,9 @@ export async function initProject(options: {
 }
 
 /**
- * Creates a project from the user's own data, which is copied into it: `data/recordings`, or `data/rows.csv`.
+ * Creates a project from the user's own data, which is copied to `data/recordings` or `data/rows.csv` in the project.
  * @param options.survey result of `surveyData`
- * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_PROJECT_INVALID (a column or label that no project can have), AIOT_USAGE (an invalid name),
+ * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_PROJECT_INVALID (a column or label that projects do not allow), AIOT_USAGE (an invalid name),
  * AIOT_FILE_NOT_WRITABLE
  */
 export async function initOwnProject(options: {
@@ -99,15 +99,15 @@ export async function initOwnProject(options: {
   );
 }
 
-/** The user's recordings with valid ids. Folders become part of the id: `walking/1` becomes walking-1. */
+/** The user's recordings with valid ids. Slashes are replaced: `walking/1` becomes walking-1. */
 function ownRecordings({ loose, fields }: Survey) {
   return loose!.dataset.recordings.map((recording) => ({ ...recording, fields, id: nameFrom(recording.id) }));
 }
 
 /**
- * Assembles a project in a folder beside DIR, and moves it to DIR at the end.
- * @param begin fills the folder and returns the text of its aiot.yaml
- * @param finish creates the rest, once that text is known to be valid
+ * Creates a project in a folder beside DIR, and finally moves it to DIR.
+ * @param begin fills the folder and returns the text of aiot.yaml
+ * @param finish creates the remaining files, once the text is known to be valid
  */
 async function assemble(
   options: { dir: string; name?: string | undefined },
@@ -129,7 +129,7 @@ async function assemble(
     const config = parseProject(text, join(dir, 'aiot.yaml'));
     await finish?.(staging, config);
     const runs = config.up !== undefined;
-    // A project that can be started has no recordings yet, and one of rows has none at all.
+    // A project that can be started has no recordings yet, and a project of rows never has any.
     const entries = runs || config.model.table ? [] : await listRecordings({ dir: staging, file, config });
     const files = (await filesIn(staging)).filter((path) => !/^data[/\\]recordings[/\\]/.test(path));
     if (exists) await moveInto(staging, dir);
@@ -161,7 +161,7 @@ function counted(entries: { label: string | null; samples: number }[]) {
 }
 
 /**
- * Returns whether the folder for a project exists. If it does, it must be empty.
+ * Returns whether the folder exists. An existing folder must be empty.
  * @throws AIOT_FOLDER_NOT_EMPTY
  */
 export async function refuseOccupied(dir: string): Promise<boolean> {
@@ -184,7 +184,7 @@ export async function refuseOccupied(dir: string): Promise<boolean> {
   );
 }
 
-/** A valid project name. A folder's name is adapted (`lenient`), while an explicit name is used unchanged or rejected. */
+/** A valid project name. A folder's name is adapted (`lenient`). A name that the user gave is used unchanged or rejected. */
 function projectName(name: string, lenient: boolean): string {
   const mended = lenient ? nameFrom(name) : name;
   if (namePattern.test(mended)) return mended;
@@ -211,14 +211,17 @@ async function filesIn(folder: string): Promise<string[]> {
     .sort();
 }
 
-/** Moves files into an existing folder, which may be the shell's current one. aiot.yaml comes last, because it makes the folder a project. */
+/**
+ * Moves files into an existing folder, which may be the shell's current one. aiot.yaml is moved last, because its presence makes the folder
+ * a project.
+ */
 async function moveInto(staging: string, dir: string): Promise<void> {
   const names = await readdir(staging);
   names.sort((a, b) => Number(a === 'aiot.yaml') - Number(b === 'aiot.yaml'));
   for (const name of names) await rename(join(staging, name), join(dir, name));
 }
 
-/** Functions that generate the data of some templates in the new folder, instead of the template including it. */
+/** Functions that generate the data of some templates in the new folder. The other templates contain their data. */
 const generators: Record<string, (dir: string, config: ProjectConfig) => Promise<void>> = {
   'face-camera': (dir) => drawFaces(join(dir, 'pictures')),
   'motor-watch': async (dir, config) => {

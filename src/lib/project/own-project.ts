@@ -9,10 +9,10 @@ import { type ChipName, chips } from '../model/fit/chips.js';
 /** Path of the rows in a project. */
 export const rowsFile = 'data/rows.csv';
 
-/** Window length, s; shorter if the recordings are too short. */
+/** Length of a window, s. If the recordings are too short, it is shorter. */
 const windowSeconds = 2;
 
-/** Maximum number of classes listed in aiot.yaml. If there are more, none are listed, and they are taken from the rows. */
+/** Maximum number of classes listed in aiot.yaml. If there are more, none are listed, and training takes them from the rows. */
 const mostClasses = 20;
 
 /** Column names of an accelerometer's axes: x, y, z, acc_x, ax, … */
@@ -23,7 +23,7 @@ const header = (about: string) => ` yaml-language-server: $schema=aiot.schema.js
  Every step (training, evaluation, the bundle, the devices) is derived from this file; docs/reference/project.md of aiot explains each field.`;
 
 /**
- * The aiot.yaml of a project for the user's own data, with the detected properties, and remarks on those that could not be detected.
+ * The aiot.yaml of a project for the user's own data. It contains the detected properties, and remarks on those that could not be detected.
  * @param chip target chip; absent = a Raspberry Pi or a server, without a memory limit
  */
 export function composeProject(name: string, survey: Survey, chip?: ChipName): string {
@@ -66,7 +66,7 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
   return doc.toString({ lineWidth: 0 });
 }
 
-/** Comment on `model.accept`, because without limits every model is published. */
+/** Comment on `model.accept`. It is needed because without limits every model is published. */
 const gates =
   ' model.accept sets limits for a model, such as { macroF1: 0.9 } for at least 0.9: aiot model push rejects a model that misses one.';
 
@@ -97,7 +97,7 @@ function streamOf({ fields, rateHz, loose }: Survey) {
   };
 }
 
-/** Window length in samples, so that at least four windows fit into the shortest recording. */
+/** Window length in samples. At least four windows fit into the shortest recording. */
 function windowOf(rateHz: number, shortest: number): number {
   return Math.max(1, Math.min(Math.round(windowSeconds * rateHz), Math.floor(shortest / 4), 4096));
 }
@@ -122,36 +122,36 @@ function modelOf(survey: Survey, chip: ChipName | undefined) {
   };
 }
 
-/** Half of the chip's free memory, as a power of two. */
+/** At most half of the chip's free memory, as a power of two. */
 function arenaOf(chip: ChipName): string {
   const { ram, reservedRam } = chips[chip];
   return `${2 ** Math.floor(Math.log2((ram - reservedRam) / 1024 / 2))}KiB`;
 }
 
-/** Properties of the user's data, detected before a project is created. */
+/** Properties of the user's data, which are detected before the project is created. */
 export interface Survey {
   /** Absolute path of the folder or file. */
   path: string;
   /** `recordings`: a folder of time series; `rows`: a file of independent examples. */
   kind: 'recordings' | 'rows';
-  /** Number of recordings, or rows. */
+  /** Number of recordings, or of rows. */
   count: number;
-  /** Inputs: the numeric columns other than label and time. */
+  /** Inputs: the numeric columns other than the label and the time. */
   fields: string[];
-  /** Columns that are neither numeric nor recognized otherwise. */
+  /** Columns that are not numeric and have no recognized role. */
   ignored: string[];
-  /** Label column of rows; null for recordings and without a label. */
+  /** Label column of rows; null for recordings, and if there are no labels. */
   labelColumn: string | null;
   /** Source of the labels; `none` if there are none. */
   labelFrom: Loose['labelFrom'];
-  /** Recordings (or rows) per label, the most frequent first. */
+  /** Number of recordings (or rows) per label, most frequent first. */
   labels: Record<string, number>;
   /** Whether the labels are numeric values rather than classes. */
   measured: boolean;
-  /** Hz; null for rows. */
+  /** Sampling rate, Hz; null for rows. */
   rateHz: number | null;
   rateFrom: Loose['rateFrom'] | null;
-  /** The files that make up the recordings; null for rows. */
+  /** The recordings, as read from the files; null for rows. */
   loose: Loose | null;
 }
 
@@ -159,11 +159,11 @@ interface SurveyOptions {
   /** Folder of CSV recordings, or a CSV file of rows. */
   path: string;
   labelFrom?: LabelFrom | undefined;
-  /** Hz, for recordings. */
+  /** Sampling rate of recordings, Hz. */
   rateHz?: number | undefined;
 }
 
-/** Field names for columns. Columns can have any name, but a project's fields must be words. */
+/** Field names for columns. Columns can have any name, but names of fields must be words. */
 function fieldNames(columns: string[]): string[] {
   const names: string[] = [];
   for (const column of columns) {
@@ -177,7 +177,7 @@ function fieldNames(columns: string[]): string[] {
   return names;
 }
 
-/** A numeric label with at least this many distinct values is a measured value, not a class. */
+/** Minimum number of distinct values for a numeric label to be a measured value rather than a class. */
 const leastValues = 20;
 
 /**

@@ -16,19 +16,21 @@ import { parseStreamUrl } from '../stream/url.js';
 export interface UpProjectOptions extends Omit<UpOptions, 'boards' | 'readers' | 'project'> {
   /** Folder of aiot.yaml. */
   project: string;
-  /** Values for the routes' variables. They override the environment, which overrides the project's own values. */
+  /**
+   * Values for variables in the routes. They take precedence over the environment, which takes precedence over the project's own values.
+   */
   set: Readonly<Record<string, string>>;
-  /** Overrides the port of the project's listener for boards; 0 = any free port. */
+  /** Port for the project's boards, instead of the configured one; 0 = any free port. */
   boardPort?: number | undefined;
   clock?: Clock;
 }
 
-/** How long the start waits for routes with unreachable peers, ms. Afterwards they are retried in the background. */
+/** Maximum time that the start waits for routes with unreachable peers, ms. These routes are then retried in the background. */
 const patienceMs = 3000;
 
 /**
- * Starts a platform and, in the same process, the services of a project: a listener for its boards, and its routes, which are supervised
- * independently. If anything in the project is invalid, nothing is started.
+ * Starts a platform and, in the same process, the services of a project: a listener for its boards, and its routes, each of which is
+ * supervised separately. If anything in the project is invalid, nothing is started.
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_ROUTE_INVALID, as `up`, and permanent errors of a route
  */
 export async function upProject(options: UpProjectOptions, log: (line: string) => void): Promise<UpPlatform> {
@@ -72,7 +74,7 @@ async function projectRoutes(project: Project, given: Readonly<Record<string, st
   return file === undefined ? [] : loadRoutes(resolve(project.dir, file), { set: setOf(project, given) });
 }
 
-/** Values for the routes' variables, without the project's own values for variables that are in the environment. */
+/** Values for variables in the routes. The project's own values are omitted for variables that are set in the environment. */
 function setOf({ config }: Project, given: Readonly<Record<string, string>>): Record<string, string> {
   const own = Object.entries(config.up?.set ?? {}).filter(([name]) => !process.env[name]);
   return { ...Object.fromEntries(own), ...given };
@@ -102,8 +104,8 @@ function described({ name, from, to }: Route, state: Supervised['state']) {
 }
 
 /**
- * Routes in shutdown order: a route that writes to the platform ends before those that read the same topic there, so that they can still
- * receive its messages. Routes in a cycle end last, together.
+ * Determines the order in which routes end. A route that writes to the platform ends before routes that read the topic there, so that they
+ * still receive its messages. Routes in a cycle end last, together.
  */
 export function endingOrder(
   routes: readonly Route[],
@@ -127,11 +129,11 @@ function feeds(from: Route, to: Route, fits: (filter: string, topic: string) => 
   return written.some(({ path }) => read.some((own) => from.topic !== undefined || fits(own.path, path)));
 }
 
-/** A topic on the platform that runs in this process. */
+/** A topic on the platform in this process. */
 interface LocalPlace {
   /** Topic, or topic filter. */
   path: string;
-  /** Distinguishes readers of the same filter: `iot` for `?group=iot`. */
+  /** Group of readers that have the same filter, such as `iot` for `?group=iot`. */
   group: string;
   qos: 0 | 1 | 2;
   retain: boolean;
@@ -145,7 +147,7 @@ function localPlace(url: string): LocalPlace | null {
   return { path: parts.path || '#', group, qos, retain };
 }
 
-/** Name of a reader. The platform uses it to wait for the reader. */
+/** Name of a reader, by which the platform waits for it. */
 function readerName(route: string, { path, group }: LocalPlace): string {
   return `${route} ${path} ${group}`;
 }
@@ -167,7 +169,7 @@ function localOpener(streams: Platform['streams'], route: string): StreamOpener 
   };
 }
 
-/** Runs a route. Resolves when the signal has ended it, or its sources have no more messages. */
+/** Runs a route. Resolves when the signal has stopped the route, or its sources have no more messages. */
 type RunRoute = (options: {
   signal: AbortSignal;
   onOpen: () => void;
@@ -175,21 +177,21 @@ type RunRoute = (options: {
 }) => Promise<unknown>;
 
 interface Supervised {
-  /** Resolves when the route is open for the first time, or has ended by itself. @throws permanent errors */
+  /** Resolves when the route is open for the first time, or has ended. @throws permanent errors */
   readonly ready: Promise<void>;
   readonly state: 'starting' | 'running' | 'failing' | 'ended';
-  /** Writes the messages that have been read, then ends the route. */
+  /** Writes the messages that have been read, and then ends the route. */
   stop(): Promise<void>;
 }
 
-/** Delay between two runs of a failing route, ms. */
+/** Minimum and maximum delay between two runs of a failing route, ms. */
 const firstWaitMs = 500;
 
 const longestWaitMs = 30_000;
 
 /**
- * Supervises a route: after a failure it is restarted, with increasing delays. Until the route has been open once, an error that a retry
- * cannot resolve, such as an invalid setting, ends it.
+ * Supervises a route. After a failure it is restarted, with increasing delays. Before it has been open once, an error that a retry cannot
+ * fix, such as an invalid setting, ends it.
  */
 function supervise(options: {
   name: string;

@@ -11,19 +11,19 @@ import { rowOf, statesOf } from '../formats/tflite/operators.js';
 
 /** Parts of TFLite Micro's tensor arena, in bytes. */
 interface ArenaPlan {
-  /** Activations and scratch buffers; exact for the reference kernels. */
+  /** Activations and scratch buffers, exact for the reference kernels. */
   head: number;
-  /** Persistent structures: tensors, operators, multipliers. */
+  /** Persistent structures for tensors, operators and multipliers. */
   tail: number;
-  /** The smallest arena that works: during preparation a model needs memory before the head is in use. */
+  /** The smallest arena in which the model runs. Preparing it needs memory that is later used for the head. */
   smallest: number;
-  /** Contents of the head: tensors in their order, then scratch buffers. */
+  /** Contents of the head: tensors in their order, followed by scratch buffers. */
   pieces: ArenaPiece[];
 }
 
 /**
- * Plans the arena as TFLite Micro's 64-bit runtime does: the head exactly, the tail within 4 %. On a 32-bit chip the
- * structures are smaller, so its tail needs less.
+ * Plans the arena as TFLite Micro's 64-bit runtime does. The head is exact, and the tail is accurate to 4 %. On a 32-bit chip, structures
+ * are smaller, so its tail is smaller.
  * @throws AIOT_TFLITE_MALFORMED
  */
 export function planArena(graph: Graph): ArenaPlan {
@@ -36,10 +36,10 @@ export function planArena(graph: Graph): ArenaPlan {
 }
 
 /**
- * Bytes to give TFLite Micro's `tensor_arena` for this model: the need of its 64-bit runtime with reference kernels, plus 3 %, rounded up
- * to 16. A test compares it with the smallest arena in which that runtime works. A 32-bit chip's structures are smaller, so the value is on
- * the safe side there. Vector libraries (ESP-NN, CMSIS-NN) need additional scratch memory. The model file itself remains in flash and is
- * not counted.
+ * Recommended size of TFLite Micro's `tensor_arena` for this model: the need of the 64-bit runtime with reference kernels, plus 3 %,
+ * rounded up to a multiple of 16 bytes. A test compares it with the smallest arena in which that runtime works. On a 32-bit chip it is more
+ * than enough, because structures are smaller. Vector libraries (ESP-NN, CMSIS-NN) need additional scratch memory. The model file itself
+ * stays in flash and is not included.
  * @throws AIOT_TFLITE_MALFORMED
  */
 export function arenaBytes(graph: Graph): number {
@@ -47,22 +47,22 @@ export function arenaBytes(graph: Graph): number {
 }
 
 /**
- * Bytes that TFLite Micro needs temporarily, in addition to the tail, before the head is in use. It needs them to prepare an operator (its tensors
- * in full, with their scales) and to make the plan (a request and an entry for each piece). Upper bounds for its 64-bit Python runtime,
- * measured with one-operator files.
+ * Memory that TFLite Micro needs temporarily, in addition to the tail, before the head is in use; bytes. It is needed to prepare an
+ * operator (its tensors with their scales) and to plan the head (a request and an entry for each piece). The values are upper bounds for
+ * the 64-bit Python runtime, measured with files of one operator.
  */
 function preparingBytes(graph: Graph, pieces: readonly ArenaPiece[]): number {
   const scratch = pieces.filter(({ operator }) => operator !== undefined).length;
-  // A variable has two tensors in the subgraph with initial values.
+  // A variable has two tensors in the subgraph that sets initial values.
   const states = statesOf(graph);
   const initial = 2 * graph.tensors.filter(({ variable }, index) => variable && !states.has(index)).length;
   const planning = 32 * (graph.tensors.length + initial + scratch) + 40 * pieces.length + 208;
   return Math.max(planning, ...graph.operators.map((operator) => temporaryBytes(graph, operator)));
 }
 
-/** Bytes allocated while an operator is prepared. */
+/** Memory that is allocated temporarily while an operator is prepared, bytes. */
 function temporaryBytes({ tensors }: Graph, operator: Operator): number {
-  // Its kernel needs no preparation, however many inputs it has.
+  // The kernel of PACK prepares nothing, so the number of inputs does not matter.
   if (operator.op === 'PACK') return 144;
   const used = [...operator.inputs, ...operator.outputs].filter((index) => index !== -1);
   const structures = used.map((index) => {
@@ -72,7 +72,7 @@ function temporaryBytes({ tensors }: Graph, operator: Operator): number {
   return 128 + structures.reduce((sum, bytes) => sum + bytes, 0) + ownBytes(tensors, operator);
 }
 
-/** Operators that request memory for their axes. */
+/** Operators that allocate memory for their axes during preparation. */
 const reductions: readonly string[] = ['MEAN', 'SUM', 'REDUCE_MAX', 'REDUCE_MIN'];
 
 function ownBytes(tensors: Graph['tensors'], { op, inputs }: Operator): number {
@@ -85,13 +85,13 @@ function ownBytes(tensors: Graph['tensors'], { op, inputs }: Operator): number {
   return op === 'CONCATENATION' ? 96 : 0;
 }
 
-/** A piece of memory for an activation or a scratch buffer. Time: inputs exist at 0, operator k (from 0) runs at k + 1. */
+/** A piece of memory for an activation or a scratch buffer. In units of time, inputs exist at 0, and operator k (from 0) runs at k + 1. */
 interface ArenaPiece {
-  /** Index of the tensor that it contains; absent = scratch memory. */
+  /** Index of the tensor in this piece; absent = scratch memory. */
   tensor?: number;
-  /** Index of the operator whose scratch memory it is; absent = a tensor. */
+  /** Index of the operator that uses this piece as scratch memory; absent = a tensor. */
   operator?: number;
-  /** Size, a multiple of 16. */
+  /** Size in bytes, a multiple of 16. */
   bytes: number;
   /** First and last time at which it is in use. */
   first: number;
@@ -103,8 +103,8 @@ interface ArenaPiece {
 const align = (bytes: number) => Math.ceil(bytes / 16) * 16;
 
 /**
- * The arena's head: where TFLite Micro's greedy planner puts the activations and scratch buffers. Exact for the
- * reference kernels (GreedyMemoryPlanner: largest first, each at the first gap that is free during its lifetime).
+ * The arena's head: the positions of activations and scratch buffers according to TFLite Micro's greedy planner. It is exact for the
+ * reference kernels (GreedyMemoryPlanner: largest pieces first, each in the first gap that is free during its lifetime).
  */
 function arenaPieces(graph: Graph): ArenaPiece[] {
   const placed: ArenaPiece[] = [];
@@ -124,7 +124,7 @@ function arenaPieces(graph: Graph): ArenaPiece[] {
   return pieces;
 }
 
-/** Sizes of the scratch buffers that an operator requests (reference kernels). */
+/** Sizes of the scratch buffers that an operator requests (reference kernels), bytes. */
 function scratchBytes({ op, inputs, outputs }: Operator, tensors: readonly Tensor[]): number[] {
   if (op === 'TRANSPOSE_CONV') {
     const { type, shape } = tensors[outputs[0]!]!;
@@ -148,7 +148,7 @@ function scratchBytes({ op, inputs, outputs }: Operator, tensors: readonly Tenso
     : [4 * elementCount(output.shape), ...indices];
 }
 
-/** Tensors in their order, then scratch buffers in the order of their operators. Operator k runs at time k + 1. */
+/** Tensors in their order, followed by scratch buffers in the order of their operators. */
 function piecesOf(graph: Graph): ArenaPiece[] {
   const lives = new Map<number, ArenaPiece>();
   const use = (index: number, time: number) => {
@@ -172,19 +172,19 @@ function piecesOf(graph: Graph): ArenaPiece[] {
   return [...tensors, ...scratch];
 }
 
-/** Bytes of TFLite Micro's own structures, as its 64-bit Python runtime reports them. */
+/** Sizes of TFLite Micro's own structures in bytes, as measured with its 64-bit Python runtime. */
 const structures = {
   base: 520,
   tensor: 24,
   operator: 64,
-  /** A variable's entry, and its handles' names and numbers. */
+  /** Entry of a variable, with the names and numbers of its handles. */
   variable: 128,
-  /** Per model input and output, and more for the scale of a quantized one. */
+  /** For each input and output of the model. The second value is added for the scale of a quantized one. */
   endpoint: 64,
   endpointScale: 32,
 } as const;
 
-/** Bytes of the arena's tail: persistent allocations for tensors, operators and their multipliers. */
+/** Size of the arena's tail, bytes: persistent allocations for tensors, operators and multipliers. */
 function tailBytes(graph: Graph): number {
   const operators = graph.operators.map((operator) => {
     const { data, options } = rowOf(operator.op).micro;
@@ -200,7 +200,7 @@ function tailBytes(graph: Graph): number {
   );
 }
 
-/** The part of the tail that variables need: their values, handles in both subgraphs, and the operators that a file has for them. */
+/** The part of the tail for variables, bytes: their values, their handles in both subgraphs, and the operators that access them. */
 function variableBytes(graph: Graph): number {
   const bytesOf = (state: boolean) =>
     graph.tensors.flatMap(({ variable }, index) =>
@@ -214,14 +214,14 @@ function variableBytes(graph: Graph): number {
   return values.reduce((sum, bytes) => sum + bytes + each, state + 2 * structures.operator);
 }
 
-/** The part of the tail that belongs to the network's inputs and outputs, and is allocated last. */
+/** The part of the tail for the network's inputs and outputs, bytes. It is allocated last. */
 function endpointBytes({ inputs, outputs, tensors }: Graph): number {
   const ends = [...inputs, ...outputs];
   const quantized = ends.filter((index) => (tensors[index]!.quantization?.scale.length ?? 0) > 0);
   return structures.endpoint * ends.length + structures.endpointScale * quantized.length;
 }
 
-/** Output channels for which a layer keeps multipliers and shifts; 0 where it keeps none. */
+/** Number of output channels for which a layer stores multipliers and shifts; 0 if it stores none. */
 function channelsOf({ op, inputs }: Operator, tensors: readonly Tensor[]): number {
   const weights = tensors[inputs[1] ?? -1];
   if (op === 'CONV_2D') return weights?.shape[0] ?? 0;
@@ -231,7 +231,7 @@ function channelsOf({ op, inputs }: Operator, tensors: readonly Tensor[]): numbe
   return op === 'FULLY_CONNECTED' && scales > 1 ? scales : 0;
 }
 
-/** Transposed copies of the inputs of a BATCH_MATMUL, and its multiplier. */
+/** Size of the transposed copies of a BATCH_MATMUL's inputs, and of its multiplier, bytes. */
 function transposedBytes(operator: Operator, tensors: readonly Tensor[]): number {
   const { adjX, adjY } = operator.options as OperatorOptions['BATCH_MATMUL'];
   const copied = [...(adjX ? [0] : []), ...(adjY ? [] : [1])].map(
@@ -245,7 +245,7 @@ function transposedBytes(operator: Operator, tensors: readonly Tensor[]): number
   );
 }
 
-/** Additional bytes for some operators: the tables of an int16 softmax, the zero bias of a convolution without one. */
+/** Additional bytes for some operators, such as the tables of an int16 softmax or the zero bias of a convolution that has none. */
 function otherBytes(operator: Operator, tensors: readonly Tensor[]): number {
   const { op, inputs } = operator;
   if (op === 'BATCH_MATMUL') return transposedBytes(operator, tensors);

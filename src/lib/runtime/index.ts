@@ -1,4 +1,4 @@
-/** Runs models on this machine: the bit-exact device interpreter, the real LiteRT, and the memory that a device will need. */
+/** Runs models on this machine with the bit-exact device interpreter or with LiteRT, and computes the memory that a device will need. */
 export { arenaBytes, planArena } from './arena.js';
 export { type Moves, movesOf } from './interpreter/copies.js';
 export { doublingHighMultiply, exponential, quantizeMultiplier } from './interpreter/fixed-point.js';

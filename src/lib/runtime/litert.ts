@@ -9,10 +9,10 @@ import { writeTflite } from '../formats/tflite/write.js';
 
 /** A network opened in LiteRT. */
 interface LiteRtModel {
-  /** Elements of the input and of the output. */
+  /** Number of elements of the input, and of the output. */
   readonly inputs: number;
   readonly outputs: number;
-  /** Real values in, real values out, a new array each time. @throws AIOT_TFLITE_INPUT, AIOT_LITERT_FAILED */
+  /** Predicts from real values. Returns a new array each time. @throws AIOT_TFLITE_INPUT, AIOT_LITERT_FAILED */
   predict(input: Float32Array): Float32Array;
   /** Releases its memory. */
   close(): void;
@@ -20,12 +20,12 @@ interface LiteRtModel {
 
 /**
  * Opens a .tflite file in Google's LiteRT (WebAssembly, one thread, XNNPACK kernels). An int8 network is opened through its float view,
- * because LiteRT's bindings accept float32 alone. Results of int8 networks may differ from a device's by a few steps (XNNPACK rounds in
- * floating point), so compare by accuracy.
+ * because LiteRT's bindings only accept float32. Results of int8 networks may differ from a device's by a few steps (XNNPACK rounds in
+ * floating point), so compare accuracies rather than single values.
  * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED, AIOT_LITERT_FAILED
  */
 export async function openLiteRt(bytes: Uint8Array): Promise<LiteRtModel> {
-  // Reading the file first protects the native code from damaged files, and writing it replaces an open batch by a fixed one.
+  // Parsing the file first protects the native code from damaged files. Writing it again replaces a variable batch size by a fixed one.
   const graph = floatView(readTflite(bytes));
   const ends = [...graph.inputs, ...graph.outputs];
   if (ends.length !== 2 || ends.some((index) => graph.tensors[index]!.type !== 'float32'))
@@ -37,20 +37,20 @@ export async function openLiteRt(bytes: Uint8Array): Promise<LiteRtModel> {
   return { inputs, outputs: outputs[0]!, predict: (input) => run(input)[0]!, close };
 }
 
-/** A file of float32 tensors, compiled: one input, any number of outputs. */
+/** A compiled file with float32 tensors: one input, any number of outputs. */
 export interface LiteRtSession {
-  /** Elements of the input, and of each output in the file's order. */
+  /** Number of elements of the input, and of each output in the order of the file. */
   readonly inputs: number;
   readonly outputs: readonly number[];
-  /** A new array for each output. @throws AIOT_TFLITE_INPUT, AIOT_LITERT_FAILED */
+  /** Returns a new array for each output. @throws AIOT_TFLITE_INPUT, AIOT_LITERT_FAILED */
   run(input: Float32Array): Float32Array[];
   /** Releases its memory. */
   close(): void;
 }
 
 /**
- * Compiles a .tflite file unchanged, for the CPU and one thread. The native code does not validate it: pass only files that are known by
- * their hash, or that this program wrote itself (`openLiteRt` does).
+ * Compiles a .tflite file unchanged, for the CPU and one thread. The native code does not validate it, so pass only files that are verified
+ * by a digest, or that this program has written (as `openLiteRt` does).
  * @throws AIOT_LITERT_FAILED
  */
 export async function openLiteRtSession(file: Uint8Array): Promise<LiteRtSession> {
@@ -95,7 +95,7 @@ export async function openLiteRtSession(file: Uint8Array): Promise<LiteRtSession
         if (undo.length === 0) throw new AiotError('AIOT_LITERT_FAILED', 'the model is closed');
         checkInput(input, inputs);
         const at = buffer.lock(wasm.LiteRtTensorBufferLockMode.WRITE);
-        // The heap may have moved since the last run, so its view is recreated each time.
+        // The heap may have been reallocated since the last run, so the view is created again each time.
         wasm.HEAPU8.set(new Uint8Array(input.buffer, input.byteOffset, input.byteLength), at);
         buffer.unlock();
         const results = compiled.run(0, [buffer]);
@@ -114,7 +114,7 @@ export async function openLiteRtSession(file: Uint8Array): Promise<LiteRtSession
 function checkInput(input: Float32Array, inputs: number): void {
   if (input.length !== inputs)
     throw new AiotError('AIOT_TFLITE_INPUT', `expected ${inputs} values, got ${input.length}`);
-  // A plain loop for speed: a picture has a hundred thousand values, and ten may arrive per second.
+  // A plain loop is used for speed: a picture has a hundred thousand values, and ten pictures may arrive per second.
   for (let i = 0; i < inputs; i++)
     if (!Number.isFinite(input[i]!))
       throw new AiotError(
@@ -140,13 +140,13 @@ function takeOutputs({ wasm }: LiteRtModule, results: Results): Float32Array[] {
   });
 }
 
-/** Registers an object of native memory to be deleted on close. */
+/** Registers an object in native memory, which is deleted on close. */
 function owned<T extends { delete(): void }>(undo: (() => void)[], object: T): T {
   undo.push(() => object.delete());
   return object;
 }
 
-/** The bindings of LiteRT's WebAssembly module, as the package's own types describe them. */
+/** The bindings of LiteRT's WebAssembly module, with the package's own types. */
 type LiteRtWasm = LiteRt['liteRtWasm'];
 
 interface LiteRtModule {
@@ -156,12 +156,15 @@ interface LiteRtModule {
   takeMessages: () => string;
 }
 
-/** The build for every Node: relaxed SIMD (Node ≥ 21) may round differently on each machine, and threads would keep workers alive. */
+/**
+ * The build that works in every Node. Relaxed SIMD (Node ≥ 21) may round differently on each machine, and threads would keep the process
+ * alive.
+ */
 const build = 'litert_wasm_compat_internal';
 
 let loading: Promise<LiteRtModule> | undefined;
 
-/** LiteRT, loaded on first use and shared by all models of the process. @throws AIOT_LITERT_FAILED */
+/** LiteRT, which is loaded on first use and shared by all models in the process. @throws AIOT_LITERT_FAILED */
 export function liteRtModule(): Promise<LiteRtModule> {
   loading ??= load().catch((error: unknown) => {
     loading = undefined;
@@ -173,8 +176,8 @@ export function liteRtModule(): Promise<LiteRtModule> {
 }
 
 /**
- * Runs the package's classic script as a function that receives the names it needs, so that nothing becomes global. (The package's own loader
- * requires a page or a worker, sets `importScripts` and `self` as globals, and warns about a missing GPU.)
+ * Runs the package's classic script as a function with the names that it needs as parameters, so that nothing becomes global. (The
+ * package's own loader requires a page or a worker, sets `importScripts` and `self` as globals, and warns about a missing GPU.)
  */
 async function load(): Promise<LiteRtModule> {
   const [script, wasmBinary] = await Promise.all([
@@ -204,8 +207,8 @@ async function load(): Promise<LiteRtModule> {
 }
 
 /**
- * The network with float32 instead of integer inputs and outputs: a QUANTIZE follows each integer input, and a DEQUANTIZE precedes each integer
- * output. Existing float32 inputs and outputs, and tensor indices, are unchanged.
+ * The network with float32 in place of integer inputs and outputs. A QUANTIZE follows each integer input, and a DEQUANTIZE precedes each
+ * integer output. Existing float32 inputs and outputs, and the indices of tensors, are unchanged.
  */
 export function floatView(graph: Graph): Graph {
   const tensors: Tensor[] = [...graph.tensors];

@@ -4,7 +4,7 @@ import { vendoredFile } from '../core/folders.js';
 import { openLiteRtSession } from '../runtime/litert.js';
 import { type Letterbox, letterbox, type Picture, type Region } from './picture.js';
 
-/** A face in a picture, in the picture's pixels; a box may reach beyond the edges. */
+/** A face in a picture, in pixels. The box may extend beyond the picture's edges. */
 export interface Face {
   x: number;
   y: number;
@@ -12,7 +12,7 @@ export interface Face {
   height: number;
   /** 0…1. */
   score: number;
-  /** The person's own right eye, left eye, tip of the nose, middle of the mouth, right ear, left ear. */
+  /** Right eye, left eye, tip of the nose, middle of the mouth, right ear and left ear, from the person's point of view. */
   points: readonly Point[];
 }
 
@@ -24,24 +24,24 @@ export interface DetectorOptions {
   /** 0…1; the model's default if absent. */
   minScore?: number;
   /**
-   * 1…4, default 1: the whole picture is searched, which finds faces from 7 % of its longer side. With 2 it is also searched in overlapping
-   * squares of half the longer side, which finds faces half as wide and takes, for 640×480, seven times as long. False positives increase
-   * as well: in 19 pictures none with 1 and 1.5, one with 2, four with 3.
+   * Zoom from 1 (default) to 4. With 1, the whole picture is searched, which finds faces from 7 % of its longer side. With 2, overlapping
+   * squares with half of the longer side are searched too. That finds faces half as wide, and takes seven times as long for 640×480. False
+   * positives increase as well: in 19 pictures there were none with 1 and 1.5, one with 2, and four with 3.
    */
   zoom?: number;
 }
 
 export interface FaceDetector {
   readonly model: FaceModelName;
-  /** Detects faces; the best one comes first. */
+  /** Detects faces. The one with the highest score comes first. */
   detect(picture: Picture): Face[];
   /** Releases its memory. */
   close(): void;
 }
 
 /**
- * Opens a BlazeFace network of `@mediapipe/face_detection` in LiteRT and runs it once, because the first run takes ten times as long.
- * It detects faces, and cannot identify them.
+ * Opens a BlazeFace network of `@mediapipe/face_detection` in LiteRT and runs it once, because the first run takes ten times as long. It
+ * detects faces, but cannot identify people.
  * @throws AIOT_USAGE (a number out of its range), AIOT_LITERT_FAILED
  */
 export async function openFaceDetector(options: DetectorOptions = {}): Promise<FaceDetector> {
@@ -53,7 +53,7 @@ export async function openFaceDetector(options: DetectorOptions = {}): Promise<F
   const anchors = anchorCentres(model);
   const input = new Float32Array(model.size * model.size * 3);
   const decoding = { size: model.size, minScore: options.minScore ?? model.minScore };
-  // Outputs are identified by their size, because the files name them differently.
+  // Outputs are identified by their size, because their names differ between the files.
   const [boxes, scores] = [
     session.outputs.indexOf(anchors.length * 8),
     session.outputs.indexOf(anchors.length / 2),
@@ -107,8 +107,8 @@ function inPicture(face: Face, { size, scale, padX, padY }: Letterbox, region: R
 }
 
 /**
- * Whether the face lies completely inside the region. A face cut by an edge is ignored, because another square or the whole picture contains it
- * completely; only edges of the picture itself may cut a face.
+ * Whether the face is completely inside the region. A face that an edge cuts is ignored, because another region contains it completely.
+ * Only the edges of the picture itself may cut a face.
  */
 function isWhole(face: Face, region: Region, picture: Picture): boolean {
   return (
@@ -119,11 +119,12 @@ function isWhole(face: Face, region: Region, picture: Picture): boolean {
   );
 }
 
-/** Minimum overlap of neighboring squares, so that a face cut by one is complete in another. */
+/** Minimum overlap of neighboring squares, as a share of their side. A face that one square cuts is then complete in another. */
 const shared = 1 / 3;
 
 /**
- * The regions to search: the whole picture, followed (with a zoom) by overlapping squares that cover it, with sides of `1 / zoom` of its longer side.
+ * The regions to search: the whole picture and, with a zoom, overlapping squares that cover it. Their side is `1 / zoom` of the picture's
+ * longer side.
  */
 export function regionsOf({ width, height }: Picture, zoom: number): Region[] {
   const whole = { x: 0, y: 0, width, height };
@@ -135,19 +136,19 @@ export function regionsOf({ width, height }: Picture, zoom: number): Region[] {
   return [whole, ...tops.flatMap((y) => lefts.map((x) => ({ x, y, ...size })))];
 }
 
-/** Starts of the squares along one axis, evenly spaced from one end to the other. */
+/** Start positions of the squares along one axis, evenly spaced from one end to the other. */
 function places(length: number, side: number): number[] {
   if (side >= length) return [0];
   const steps = Math.ceil((length - side) / (side * (1 - shared)));
   return Array.from({ length: steps + 1 }, (_, i) => Math.round((i * (length - side)) / steps));
 }
 
-/** Numbers in a row of the network's boxes: x, y, width, height, and x and y of six points. */
+/** Number of values per box in the network's output: x, y, width, height, and x and y of six points. */
 const rowLength = 16;
 
 /**
- * Decodes the network's output: returns the boxes whose score is at least `minScore`, in 0…1 of the square. Center and points are relative to the
- * anchor; sizes are linear. (MediaPipe's TensorsToDetectionsCalculator with reverse_output_order and anchors of size 1.)
+ * Decodes the network's output. Returns the boxes whose score is at least `minScore`, in 0…1 of the square. Center and points are relative
+ * to the anchor; sizes are linear. (MediaPipe's TensorsToDetectionsCalculator with reverse_output_order and anchors of size 1.)
  * @param boxes 16 numbers per anchor, in pixels of the square
  * @param logits one per anchor
  */
@@ -158,7 +159,7 @@ export function decodeBoxes(
   { size, minScore }: { size: number; minScore: number },
 ): Face[] {
   const faces: Face[] = [];
-  // Compared before the sigmoid, which most of the thousands of anchors then do not need.
+  // Scores are compared before the sigmoid, which then need not be computed for most of the thousands of anchors.
   const least = Math.log(minScore / (1 - minScore));
   for (let i = 0; i < logits.length; i++) {
     if (!(logits[i]! >= least)) continue;
@@ -181,12 +182,12 @@ export function decodeBoxes(
   return faces;
 }
 
-/** Boxes that overlap by more than this (IoU) show the same face. */
+/** Minimum overlap (IoU) of boxes that show the same face. */
 const sameFace = 0.3;
 
 /**
- * Non-maximum suppression with weights: boxes of one face become their mean, weighted by score, with the best one's score
- * (MediaPipe's NonMaxSuppressionCalculator, WEIGHTED). Best first.
+ * Weighted non-maximum suppression: the boxes of one face become their mean, weighted by score, with the highest score (MediaPipe's
+ * NonMaxSuppressionCalculator, WEIGHTED). The result is sorted by score, highest first.
  */
 export function mergeBoxes(faces: readonly Face[]): Face[] {
   let left = [...faces].sort((a, b) => b.score - a.score);
@@ -228,20 +229,20 @@ export function overlap(a: Omit<Face, 'score' | 'points'>, b: Omit<Face, 'score'
 /** One of the BlazeFace networks of `@mediapipe/face_detection`. */
 interface FaceModel {
   file: string;
-  /** The file's SHA-256: native code runs it without validation, so it must be the expected file. */
+  /** SHA-256 of the file. Native code runs the file without validation, so it must be the expected one. */
   sha256: string;
-  /** Side of its input square, pixels. */
+  /** Side of the square input, pixels. */
   size: number;
-  /** Its grids of anchors, in order: number of cells along a side, and anchors per cell. */
+  /** Grids of anchors, in order: number of cells along a side, and anchors per cell. */
   grids: readonly (readonly [cells: number, anchors: number])[];
-  /** Scores below this are not faces; the same value as in MediaPipe's own graphs. */
+  /** Minimum score of a face, as in MediaPipe's own graphs. */
   minScore: number;
 }
 
 /**
- * Measured on 15 pictures with 31 faces (faces found, false positives, time on one core): short 25, 0, 2.4 ms; full 30, 0, 8.4 ms; sparse 31, 0, 6.3
- * ms. `short` is for faces nearer than 2 m; the other two are for up to 5 m. `sparse` is `full` with pruned weights. Sizes and anchors: MediaPipe's
- * face_detection graphs (SsdAnchorsCalculatorOptions), release 0.10.
+ * Measured on 15 pictures with 31 faces (faces found, false positives, time on one core): short 25, 0, 2.4 ms; full 30, 0, 8.4 ms; sparse
+ * 31, 0, 6.3 ms. `short` is for faces nearer than 2 m; the other two are for up to 5 m. `sparse` is `full` with pruned weights. Sizes and
+ * anchors are from MediaPipe's face_detection graphs (SsdAnchorsCalculatorOptions), release 0.10.
  */
 export const faceModels = {
   sparse: {

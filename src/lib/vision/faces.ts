@@ -15,20 +15,20 @@ export const foundFacesSchema = z.object({
   pictures: z.array(
     z.object({
       file: z.string(),
-      /** Pixels. */
+      /** Size of the picture, pixels. */
       width: z.int(),
       height: z.int(),
-      /** Inference time, ms, without decoding the file. */
+      /** Time of the detection without decoding the file, ms. */
       ms: z.number(),
       faces: z.array(
         z.object({
-          /** Pixels of the picture; a box may reach beyond its edges. */
+          /** Box of the face in pixels of the picture. It may extend beyond the picture's edges. */
           x: z.number(),
           y: z.number(),
           width: z.number(),
           height: z.number(),
           score: z.number(),
-          /** Left and right are the person's own. */
+          /** Points of the face; left and right are from the person's point of view. */
           points: z.object({
             rightEye: point,
             leftEye: point,
@@ -37,7 +37,7 @@ export const foundFacesSchema = z.object({
             rightEar: point,
             leftEar: point,
           }),
-          /** The PNG file; null without a folder for them, and for a box outside the picture. */
+          /** Path of the crop, a PNG file; null if no folder was given, or if the box is outside the picture. */
           crop: z.string().nullable(),
         }),
       ),
@@ -52,14 +52,14 @@ export interface FaceOptions extends DetectorOptions {
   margin?: number;
   /** Longest side of the crop, pixels; absent = not resized. */
   size?: number;
-  /** Folder for `face0.png`, `face1.png`, … in gray. */
+  /** Folder for the crops `face0.png`, `face1.png`, …, in shades of gray. */
   out?: string;
-  /** Called for each face with its crop, in order. */
+  /** Called for each face and its crop, in order. */
   onFace?: (face: Face, crop: GrayPicture) => void;
 }
 
 /**
- * Finds the faces in picture files. If it throws, no crop is written.
+ * Detects faces in picture files. If it throws, no crop is written.
  * @throws AIOT_USAGE (a number out of its range), AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_FILE_MALFORMED, AIOT_FILE_NOT_WRITABLE
  */
 export async function findFaces(files: readonly string[], options: FaceOptions = {}): Promise<FoundFaces> {
@@ -120,8 +120,8 @@ function rounded(face: Face) {
 }
 
 /**
- * The pixels of a box, enlarged by `margin` of its size on each side and clipped to the picture.
- * @returns undefined if the box is outside
+ * The region of a box in pixels, enlarged by `margin` of its size on each side and limited to the picture.
+ * @returns undefined if the box is outside the picture
  */
 export function cropRegion(picture: Picture, box: Region, margin = 0): Region | undefined {
   const [alongX, alongY] = [box.width * margin, box.height * margin];
@@ -133,22 +133,22 @@ export function cropRegion(picture: Picture, box: Region, margin = 0): Region | 
   return { x: left, y: top, width: right - left, height: bottom - top };
 }
 
-/** A part of a picture in gray: BT.601 luma, `0.299 R + 0.587 G + 0.114 B`, as in OpenCV and libjpeg. */
+/** A part of a picture in shades of gray: BT.601 luma, `0.299 R + 0.587 G + 0.114 B`, as in OpenCV and libjpeg. */
 export function cropGray({ data, width }: Picture, region: Region): GrayPicture {
   const gray = new Uint8Array(region.width * region.height);
   let to = 0;
   for (let row = 0; row < region.height; row++) {
     let from = ((region.y + row) * width + region.x) * 3;
     for (let column = 0; column < region.width; column++, from += 3)
-      // The weights are scaled to a sum of 2^16; 32,768 is half a step, for rounding.
+      // The sum of the weights is 2^16. Adding 32,768, half of that, rounds the result.
       gray[to++] = (data[from]! * 19_595 + data[from + 1]! * 38_470 + data[from + 2]! * 7_471 + 32_768) >> 16;
   }
   return { width: region.width, height: region.height, data: gray };
 }
 
 /**
- * Shrinks a gray picture so that its longer side is at most `longest`; each pixel is the mean of those it replaces. A smaller picture is
- * unchanged.
+ * Shrinks a gray picture so that its longer side is at most `longest`. Each pixel is the mean of those that it replaces. A smaller picture
+ * is unchanged.
  */
 export function shrinkGray(picture: GrayPicture, longest: number): GrayPicture {
   const ratio = Math.max(picture.width, picture.height) / longest;
@@ -175,30 +175,32 @@ function span(index: number, count: number, length: number): [from: number, to: 
 }
 
 interface Person {
-  /** Middle of the face, and half its width; pixels of 640×480. */
+  /** Center of the face, and half its width, in pixels of 640×480. */
   x: number;
   y: number;
   radius: number;
   hair: string;
 }
 
-/** Number of people in the pictures of `drawFaces`, in order: one walks by, another joins, both leave. */
+/** Number of people in each picture of `drawFaces`: one person walks by, another one joins, and both leave. */
 export const drawnFaces = [0, 1, 1, 1, 2, 2, 2, 1, 1, 0] as const;
 
-/** Pictures for a camera project without a camera: drawings of no real person. 640×480 JPEG, `frame00.jpg` and following. */
+/**
+ * Draws pictures for a camera project without a camera. They show no real person. They are 640×480 JPEGs, named `frame00.jpg` and so on.
+ */
 export async function drawFaces(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   for (const [frame, people] of drawnFaces.entries()) {
     const file = join(folder, `frame${String(frame).padStart(2, '0')}.jpg`);
     const first = { x: 60 + frame * 52, y: 200, radius: 66, hair: '#3b2a20' };
     const second = { x: 620 - frame * 70, y: 260, radius: 50, hair: '#7a5a34' };
-    // The first person has left by the end.
+    // In the last pictures, the first person has left.
     const shown = people === 2 ? [first, second] : people === 1 ? [frame < 7 ? first : second] : [];
     await writeFileAtomic(file, await drawPicture(shown));
   }
 }
 
-/** A room with these people in it, as JPEG. */
+/** Draws a room with these people, as a JPEG. */
 async function drawPicture(people: readonly Person[]): Promise<Buffer> {
   const { default: sharp } = await nativePart('sharp', () => import('sharp'));
   const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="640" height="480"><defs>
@@ -209,7 +211,7 @@ async function drawPicture(people: readonly Person[]): Promise<Buffer> {
   return sharp(Buffer.from(svg)).blur(1.2).jpeg({ quality: 88 }).toBuffer();
 }
 
-/** Drawn in units of half a face's width, around its middle. Shades matter to the detector more than lines. */
+/** Draws a person in units of half the face's width, centered on the face. The detector depends on shading more than on lines. */
 function personShape({ x, y, radius, hair }: Person): string {
   const eye = (side: number) => `<g transform="translate(${side},-.12)">
     <ellipse rx=".17" ry=".085" fill="#f5efe8"/><circle r=".08" fill="#4a3020"/><circle r=".04" fill="#111"/>

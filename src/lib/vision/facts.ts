@@ -1,6 +1,6 @@
-/** Facts about a picture from its header only, for code that must start fast. */
+/** Format and size of a picture, read only from its header, for code that must start fast. */
 
-/** Facts in the first bytes of a picture. */
+/** Properties found in the first bytes of a picture. */
 export interface PictureFacts {
   format: 'jpeg' | 'png' | 'gif' | 'webp' | 'bmp';
   width: number;
@@ -8,8 +8,8 @@ export interface PictureFacts {
 }
 
 /**
- * Reads format and size from a picture's header, without decoding it (and without a library: a stream may deliver hundreds per second).
- * Sizes are those stored, before an EXIF rotation.
+ * Reads the format and the size from a picture's header. It neither decodes the picture nor uses a library, because a stream may deliver
+ * hundreds per second. The size is the stored one, before an EXIF rotation.
  * @returns undefined for other formats, or if the data ends before the size
  */
 export function pictureFacts(bytes: Uint8Array): PictureFacts | undefined {
@@ -23,25 +23,25 @@ type Reader = (bytes: Buffer) => PictureFacts | undefined;
 const starts = (bytes: Buffer, text: string, at = 0) =>
   bytes.length >= at + text.length && bytes.toString('latin1', at, at + text.length) === text;
 
-/** PNG 11.2.1: IHDR is the first chunk. */
+/** PNG (11.2.1): IHDR is the first chunk. */
 const png: Reader = (bytes) =>
   starts(bytes, '\x89PNG\r\n\x1a\n') && bytes.length >= 24
     ? { format: 'png', width: bytes.readUInt32BE(16), height: bytes.readUInt32BE(20) }
     : undefined;
 
-/** GIF89a, section 18: the logical screen descriptor. */
+/** GIF (GIF89a, section 18): the logical screen descriptor. */
 const gif: Reader = (bytes) =>
   (starts(bytes, 'GIF87a') || starts(bytes, 'GIF89a')) && bytes.length >= 10
     ? { format: 'gif', width: bytes.readUInt16LE(6), height: bytes.readUInt16LE(8) }
     : undefined;
 
-/** BITMAPFILEHEADER and BITMAPINFOHEADER; a negative height means that rows are stored from top to bottom. */
+/** BMP: BITMAPFILEHEADER and BITMAPINFOHEADER. A negative height means that rows are stored from top to bottom. */
 const bmp: Reader = (bytes) =>
   starts(bytes, 'BM') && bytes.length >= 26 && bytes.readUInt32LE(14) >= 40
     ? { format: 'bmp', width: bytes.readInt32LE(18), height: Math.abs(bytes.readInt32LE(22)) }
     : undefined;
 
-/** WebP container (RFC 9649): lossy, lossless, extended. */
+/** WebP (RFC 9649): lossy, lossless or extended. */
 const webp: Reader = (bytes) => {
   if (!starts(bytes, 'RIFF') || !starts(bytes, 'WEBP', 8) || bytes.length < 30) return undefined;
   const form = bytes.toString('latin1', 12, 16);
@@ -59,7 +59,10 @@ const webp: Reader = (bytes) => {
   return { format: 'webp', width: bytes.readUIntLE(24, 3) + 1, height: bytes.readUIntLE(27, 3) + 1 };
 };
 
-/** JPEG (T.81 B.1.1.3): the segments up to the frame's, SOF0 … SOF15 without DHT, JPG and DAC between them. */
+/**
+ * JPEG (T.81 B.1.1.3): skips segments until that of the frame, SOF0 … SOF15. DHT, JPG and DAC have markers in that range, but are not
+ * frames.
+ */
 const jpeg: Reader = (bytes) => {
   if (!starts(bytes, '\xff\xd8\xff')) return undefined;
   for (let at = 2; at + 9 <= bytes.length; ) {

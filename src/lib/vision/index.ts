@@ -1,6 +1,6 @@
 /**
- * Pictures: decoding them, detecting faces in them, cropping those in gray. Faces are detected, never identified.
- * Independent of cameras and streams.
+ * Decodes pictures, detects faces in them, and crops the faces in shades of gray. Faces are detected, never identified. Independent of
+ * cameras and streams.
  */
 export {
   type Face,

@@ -2,7 +2,7 @@ import { crc32, deflateSync } from 'node:zlib';
 import { AiotError } from '../core/errors.js';
 import { nativePart } from '../core/process.js';
 
-/** A decoded picture: rows from top to bottom, with the red, green and blue of a pixel next to each other, 0…255. */
+/** A decoded picture: rows from top to bottom, with red, green and blue of a pixel next to each other, 0…255. */
 export interface Picture {
   width: number;
   height: number;
@@ -13,17 +13,17 @@ export interface Picture {
 /** A picture in shades of gray: `width · height` bytes. */
 export type GrayPicture = Picture;
 
-/** Maximum number of pixels of a picture to decode, because a small file may declare a huge picture. */
+/** Maximum number of pixels of a picture that is decoded. A small file may declare a huge picture. */
 const mostPixels = 100_000_000;
 
 /**
- * Decodes JPEG, PNG, WebP, GIF, TIFF or AVIF, rotated according to its EXIF data; transparent parts become black.
- * @param name for errors
+ * Decodes JPEG, PNG, WebP, GIF, TIFF or AVIF. The picture is rotated according to its EXIF data, and transparent parts become black.
+ * @param name name of the picture in errors
  * @throws AIOT_FILE_MALFORMED
  */
 export async function decodePicture(bytes: Uint8Array, name = 'the picture'): Promise<Picture> {
   const { default: sharp } = await nativePart('sharp', () => import('sharp'));
-  // A service that processes one frame after another gains nothing from libvips' own threads and cache.
+  // Threads and the cache of libvips do not speed up a service that processes one frame after another.
   sharp.concurrency(1);
   sharp.cache(false);
   try {
@@ -43,7 +43,7 @@ export async function decodePicture(bytes: Uint8Array, name = 'the picture'): Pr
   }
 }
 
-/** @throws AIOT_FILE_MALFORMED when the bytes are not those of a picture of this size */
+/** @throws AIOT_FILE_MALFORMED when the number of bytes does not fit the size */
 export function rawPicture(width: number, height: number, data: Uint8Array): Picture {
   if (Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0)
     if (data.length === width * height * 3) return { width, height, data };
@@ -54,7 +54,7 @@ export function rawPicture(width: number, height: number, data: Uint8Array): Pic
   );
 }
 
-/** Position of a picture in the square that a network sees: `square = picture · scale + pad`, in pixels. */
+/** Position of a picture in the network's square input: `square = picture · scale + pad`, in pixels. */
 export interface Letterbox {
   /** Side of the square, in pixels. */
   size: number;
@@ -72,9 +72,9 @@ export interface Region {
 }
 
 /**
- * Fits a region of a picture into the square of side `size`: centered, with its proportions, on black. Values are −1…1 in the order row, column,
- * red-green-blue. Interpolation is bilinear without an offset of half a pixel, because MediaPipe samples at `(i − pad) / scale`. With the usual
- * offset, boxes match MediaPipe's with an IoU of only 0.85 instead of 0.99.
+ * Fits a region of a picture into the square of side `size`: centered, with its proportions, on black. Values are −1…1 in the order row,
+ * column, red-green-blue. Interpolation is bilinear without the usual offset of half a pixel, because MediaPipe samples at `(i − pad) /
+ * scale`. With the offset, boxes would match MediaPipe's with an IoU of only 0.85 instead of 0.99.
  * @param into `size · size · 3` values, all of which are overwritten
  */
 export function letterbox(picture: Picture, region: Region, size: number, into: Float32Array): Letterbox {
@@ -106,7 +106,7 @@ export function letterbox(picture: Picture, region: Region, size: number, into: 
   return { size, scale, padX, padY };
 }
 
-/** For each pixel along one axis of the square: the two pixels of the picture that it lies between, and its position between them. */
+/** For each pixel along one axis of the square, the two pixels of the picture between which it is, and its position between them. */
 function samples(size: number, pad: number, scale: number, offset: number, length: number) {
   const low = new Int32Array(size);
   const high = new Int32Array(size);
@@ -115,7 +115,7 @@ function samples(size: number, pad: number, scale: number, offset: number, lengt
   let end = 0;
   for (let i = 0; i < size; i++) {
     const at = (i - pad) / scale;
-    // Half a pixel of tolerance at the edges, because the padding need not be a whole number.
+    // Allows half a pixel beyond the edges, because the padding need not be a whole number.
     if (at < -0.5 || at > length - 0.5) continue;
     const within = Math.min(Math.max(at, 0), length - 1);
     low[i] = offset + Math.floor(within);
@@ -129,15 +129,21 @@ function samples(size: number, pad: number, scale: number, offset: number, lengt
 
 const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 
-/** Filter type 2 (PNG 9.2): each row is stored as its difference from the row above. For photographs this saves a tenth of the size at no cost. */
+/**
+ * Filter type 2 (PNG 9.2): each row is stored as its difference from the row above. For photographs this makes the file a tenth smaller,
+ * without additional time.
+ */
 const up = 2;
 
-/** An 8-bit grayscale PNG (PNG 3rd edition: color type 0), about ten times as fast as an image library on a face's crop. */
+/**
+ * Encodes an 8-bit grayscale PNG (PNG 3rd edition: color type 0). For the crop of a face, this is about ten times as fast as an image
+ * library.
+ */
 export function grayPng({ width, height, data }: GrayPicture): Buffer {
   const header = Buffer.alloc(13);
   header.writeUInt32BE(width, 0);
   header.writeUInt32BE(height, 4);
-  // 8 bits per sample, color type 0; compression, filter method and interlace are 0.
+  // 8 bits per sample. Color type, compression, filter method and interlace are 0.
   header[8] = 8;
   const rows = Buffer.alloc((width + 1) * height);
   for (let y = 0, to = 0; y < height; y++) {
@@ -154,7 +160,7 @@ export function grayPng({ width, height, data }: GrayPicture): Buffer {
   ]);
 }
 
-/** Length, type, data, CRC-32 of type and data. */
+/** Builds a chunk: length, type, data, and the CRC-32 of type and data. */
 function chunk(type: string, data: Buffer): Buffer {
   const bytes = Buffer.alloc(12 + data.length);
   bytes.writeUInt32BE(data.length, 0);

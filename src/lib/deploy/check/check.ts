@@ -7,9 +7,9 @@ import { secretFindings } from './secrets.js';
 import { versionFindings } from './versions.js';
 
 export const checkedDeploymentSchema = z.object({
-  /** Absolute folder. */
+  /** Absolute path of the folder. */
   dir: z.string(),
-  /** Number of files and documents checked. */
+  /** Number of files, and of documents in them. */
   files: z.int(),
   objects: z.int(),
   /** Whether no finding is an error. */
@@ -39,8 +39,8 @@ const rules: readonly ((folder: DeployFolder) => Finding[])[] = [
 ];
 
 /**
- * Checks a folder of files for a cluster, a Docker host or a VM for problems that would occur after deployment. The files may be rendered
- * or written by hand.
+ * Checks a folder of deployment files for a cluster, a Docker host or a VM. It finds problems that would otherwise occur only after
+ * deployment. The files may be rendered or written by hand.
  * @throws AIOT_DEPLOY_NOTHING, AIOT_FILE_NOT_FOUND
  */
 export async function checkDeployment(dir: string): Promise<CheckedDeployment> {

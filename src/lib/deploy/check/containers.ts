@@ -11,7 +11,7 @@ import {
   walk,
 } from './objects.js';
 
-/** Findings about probes, limits and images, and about requirements of the namespace's Pod Security profile. */
+/** Findings about probes, limits, images, and the requirements of the namespace's Pod Security profile. */
 export function podFindings({ objects }: DeployFolder): Finding[] {
   const containers = containersOf(podsOf(objects));
   const restricted = objects.some(
@@ -125,7 +125,9 @@ function restrictedFindings({ container, spec, at: path, object }: ContainerSpec
       ];
 }
 
-/** The problem with an image's tag, if any. An image given by a Compose variable is not checked, because its value is set elsewhere. */
+/**
+ * The problem with an image's tag, if there is one. An image from a Compose variable is not checked, because its value is set elsewhere.
+ */
 function wrongImage(image: string): string | undefined {
   if (image.includes('${') || image.includes('@sha256:')) return undefined;
   const last = image.slice(image.lastIndexOf('/') + 1);
@@ -139,7 +141,10 @@ interface Port {
   port: number;
 }
 
-/** Findings about node ports outside K3s's range or used twice, load balancer ports on shared nodes, and Kafka's port for each broker. */
+/**
+ * Findings about node ports that are outside K3s's range or used twice, load balancer ports on the same nodes, and the ports of Kafka's
+ * brokers.
+ */
 export function portFindings({ objects }: DeployFolder): Finding[] {
   const nodePorts = [...objects.flatMap(ofService), ...objects.flatMap(ofKafka)];
   const balanced = objects
@@ -197,8 +202,8 @@ function listeners(object: DeployObject) {
 }
 
 /**
- * Findings about the ports of Kafka's brokers. The bootstrap port is only the first contact. Afterwards, clients connect to each broker at
- * a port of its own, which the firewall must allow.
+ * Findings about the ports of Kafka's brokers. Clients use the bootstrap port only for their first connection. They then connect to each
+ * broker at its own port, which the firewall must allow.
  */
 function brokerFindings(object: DeployObject, objects: readonly DeployObject[]): Finding[] {
   const name = at(object.data, 'metadata', 'name');

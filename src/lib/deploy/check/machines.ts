@@ -110,7 +110,7 @@ function referred(
   });
 }
 
-/** Names of the volumes of a service; paths on the machine are left out. */
+/** Names of a service's volumes. Paths on the machine are not included. */
 function volumesOf(service: Data): string[] {
   const all = Array.isArray(service.volumes) ? (service.volumes as unknown[]) : [];
   return all.flatMap((volume) => {
@@ -144,10 +144,10 @@ function clashes(object: DeployObject): Finding[] {
   });
 }
 
-/** The published port of a mapping: `127.0.0.1:8443:8443/tcp` gives 8443. */
+/** The published port of a mapping, such as 8443 for `127.0.0.1:8443:8443/tcp`. */
 const publishedOf = (text: string) => /^(?:.*:)?(\d+):\d+(?:\/\w+)?$/.exec(text)?.[1] ?? '';
 
-/** Top-level keys of cloud-init 22.4 to 26.2 that user data may have; validators before 23 accept any key. */
+/** Top-level keys in user data that cloud-init 22.4 to 26.2 supports. Validators before version 23 accept any key. */
 const known = new Set(
   (
     'allow_public_ssh_keys ansible apk_repos apt apt_pipelining apt_preserve_sources_list apt_reboot_if_required apt_update apt_upgrade authkey_hash autoinstall bootcmd byobu_by_default ' +

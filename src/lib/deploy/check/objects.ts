@@ -8,21 +8,21 @@ import { deepestYaml, tooDeepYaml } from '../../core/yaml.js';
 /** Any value in a document. */
 export type Data = Record<string, unknown>;
 
-/** One document of one file: a Kubernetes object, a compose.yaml, a user-data. */
+/** One document in a file, such as a Kubernetes object, a compose.yaml or a user-data file. */
 export interface DeployObject {
-  /** Path in the folder, with `/`. */
+  /** Path within the folder, with `/` as the separator. */
   file: string;
-  /** Name of the object: `KIND NAME`, or the kind of file. */
+  /** Name of the object, as `KIND NAME`, or the kind of file. */
   name: string;
   kind: string;
   apiVersion: string;
   data: Data;
-  /** Returns the line of the deepest existing element of a path, from 1. */
+  /** Returns the line, from 1, of a path's deepest element that exists. */
   lineOf: (path: readonly PropertyKey[]) => number;
 }
 
 export interface Finding {
-  /** Severity. `error`: it will not work, or exposes a secret. `warning`: it needs a review. */
+  /** Severity. `error`: the deployment will not work, or a secret is exposed. `warning`: a review is needed. */
   level: 'error' | 'warning';
   rule: string;
   file: string;
@@ -32,11 +32,11 @@ export interface Finding {
   message: string;
 }
 
-/** Contents of a folder, read once. */
+/** Contents of a folder, which is read once. */
 export interface DeployFolder {
   dir: string;
   objects: DeployObject[];
-  /** Text of all files, by path in the folder. */
+  /** Texts of all files, by their paths within the folder. */
   texts: ReadonlyMap<string, string>;
   /** Files that could not be parsed as YAML. */
   broken: Finding[];
@@ -44,7 +44,7 @@ export interface DeployFolder {
 
 const mostFiles = 5000;
 
-/** Reads every file that a rendering may have created. @throws AIOT_DEPLOY_NOTHING, AIOT_FILE_NOT_FOUND */
+/** Reads all files that a rendering may have created. @throws AIOT_DEPLOY_NOTHING, AIOT_FILE_NOT_FOUND */
 export async function readDeployFolder(folder: string): Promise<DeployFolder> {
   const dir = resolve(folder);
   const paths = await pathsIn(dir);
@@ -54,7 +54,7 @@ export async function readDeployFolder(folder: string): Promise<DeployFolder> {
   for (const path of paths) {
     const text = await readText(join(dir, path));
     texts.set(path, text);
-    // Files of the project may contain any YAML, so they are read only as text.
+    // Files in project/ may contain any YAML, so they are read only as text.
     if (!/(\.ya?ml|(^|\/)user-data)$/.test(path) || /(^|\/)project\//.test(path)) continue;
     const read = objectsIn(path, text);
     objects.push(...read.objects);
@@ -74,7 +74,7 @@ async function pathsIn(dir: string): Promise<string[]> {
     entries
       .filter((entry) => entry.isFile() && /(\.(ya?ml|sh|conf|acl|service)|^user-data)$/.test(entry.name))
       .map((entry) => relative(dir, join(entry.parentPath ?? entry.path, entry.name)).replaceAll('\\', '/'))
-      // These files are generated where they are used, and are not checked.
+      // These files are generated on the target, and are not checked.
       .filter(
         (path) =>
           !/(^|\/)(node_modules|\.git|certs)\//.test(path) && !/(^|\/)secrets\/[^/]+\.(env|conf)$/.test(path),
@@ -193,11 +193,11 @@ interface PodSpec {
   object: DeployObject;
   path: PropertyKey[];
   spec: Data;
-  /** Whether the pod runs continuously, so that probes make sense. */
+  /** Whether the pod runs continuously, and therefore needs probes. */
   serves: boolean;
 }
 
-/** The pod specification in a Kubernetes object. */
+/** The pod specifications in Kubernetes objects. */
 export function podsOf(objects: readonly DeployObject[]): PodSpec[] {
   return objects.flatMap((object): PodSpec[] => {
     const path =
@@ -215,7 +215,7 @@ export function podsOf(objects: readonly DeployObject[]): PodSpec[] {
 
 export interface ContainerSpec extends PodSpec {
   container: Data;
-  /** Path of the container within its object. */
+  /** Path of the container within the object. */
   at: PropertyKey[];
   first: boolean;
 }

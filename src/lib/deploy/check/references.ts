@@ -12,15 +12,15 @@ import {
   walk,
 } from './objects.js';
 
-/** Storage classes that K3s or the guide's storage provides. Other classes depend on the cluster. */
+/** Storage classes that K3s or the guide's storage provides. Whether others exist depends on the cluster. */
 const knownClasses = ['local-path', 'longhorn'];
 
-/** Annotation that lists objects to create by hand: names of Secrets, or KIND/NAME, separated by commas. */
+/** Annotation that lists objects that are created by hand: names of Secrets, or KIND/NAME, separated by commas. */
 const byHand = 'aiot/made-by-hand';
 
-/** Findings about names that refer to nothing, which would make a pod wait forever, or leave a service without a backend. */
+/** Findings about references to missing objects, which make a pod wait forever, or leave a service without a backend. */
 export function referenceFindings({ objects }: DeployFolder): Finding[] {
-  // A compose.yaml, a user-data file and configurations of nodes contain no such names.
+  // A compose.yaml, a user-data file and configurations of nodes contain no such references.
   if (!objects.some(({ kind }) => kind !== '' && kind !== 'Kustomization')) return [];
   const known = namesOf(objects);
   return objects.flatMap((object) => [
@@ -214,7 +214,7 @@ function classFindings(object: DeployObject, own: ReadonlySet<string>): Finding[
   return found;
 }
 
-/** Findings about a Service whose labels match no pod here, or whose port is not named by any container of its pods. */
+/** Findings about a Service whose labels match no pod in the folder, or whose port is not declared by any container of its pods. */
 function selectorFindings(object: DeployObject, objects: readonly DeployObject[]): Finding[] {
   const selector = at(object.data, 'spec', 'selector');
   if (object.kind !== 'Service' || selector === null || typeof selector !== 'object') return [];

@@ -10,7 +10,7 @@ const inUrl = /\b[a-z][a-z0-9+.-]*:\/\/[^\s/:@]*:([^\s/@$<{][^\s/@]*)@/i;
 
 const pem = /-----BEGIN [A-Z ]*PRIVATE KEY-----/;
 
-/** Findings about secrets that anyone with access to the files could read. A finding does not contain the secret. */
+/** Findings about secrets that everyone with access to the files could read. The findings do not contain the secrets. */
 export function secretFindings({ objects, texts }: DeployFolder): Finding[] {
   return [
     ...objects.flatMap((object) => [...plainSecret(object), ...inEnvironment(object), ...inValues(object)]),

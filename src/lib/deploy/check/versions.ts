@@ -1,6 +1,6 @@
 import { at, type DeployFolder, type DeployObject, type Finding, finding, walk } from './objects.js';
 
-/** API versions that were removed: the version, the kinds to which this applies, and the replacement. */
+/** API versions that were removed: the version, the kinds of objects affected, and the replacement. */
 const removed: readonly [version: RegExp, kinds: RegExp, instead: string][] = [
   [/^kafka\.strimzi\.io\/v1(beta|alpha)\d$/, /./, 'Strimzi 1.0 and newer serve only kafka.strimzi.io/v1'],
   [/^extensions\/v1beta1$/, /./, 'networking.k8s.io/v1 or apps/v1'],

@@ -3,7 +3,7 @@ import type { DeployTarget, RenderedFile, RenderInput } from '../types.js';
 import { nothing, type Values } from '../values.js';
 import { platformService } from './systemd.js';
 
-/** One file that turns a fresh VM into a platform; the whole machine is the service. */
+/** A single file that installs a platform on a fresh VM. */
 export const cloudInitTarget: DeployTarget = {
   name: 'cloud-init',
   about: 'One file that installs a platform with TLS on a fresh VM of any cloud.',
@@ -14,7 +14,7 @@ export const cloudInitTarget: DeployTarget = {
     return [
       {
         path: 'user-data.yaml',
-        // The first line must be exactly this, or cloud-init ignores the file.
+        // The first line must be exactly this; otherwise cloud-init ignores the file.
         text: `#cloud-config\n${filled}`,
         about: 'user data for the VM',
       },

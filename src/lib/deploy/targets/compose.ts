@@ -12,7 +12,7 @@ import { type ServiceValues, valuesSchema } from '../values-schema.js';
 import { bucketUrl } from './k3s-environment.js';
 import { mosquittoAlone, mosquittoFiles } from './mosquitto.js';
 
-/** One machine with Docker, or any Docker context: the platform with its components, and the project's processes. */
+/** One machine with Docker, or any Docker context. It runs the platform with its components, and the project's processes. */
 export const composeTarget: DeployTarget = {
   name: 'compose',
   about: 'One machine with Docker: platform, PostgreSQL, S3, NATS, Redis (compose.yaml).',
@@ -67,7 +67,7 @@ function projectFiles({ values, files }: RenderInput): RenderedFile[] {
 /** A size in Compose's notation, such as `10g` for `10Gi`. */
 const size = (quantity: string) => quantity.replace('i', '').toLowerCase();
 
-/** A health check as a program for `node -e`: it exits with 0 if the condition is true, otherwise with 1. */
+/** A health check as a program for `node -e`. It exits with 0 if the condition is true, and otherwise with 1. */
 const code = (good: string) => `process.exitCode=${good}?0:1`;
 
 const failed = "on('error',()=>{process.exitCode=1})";
@@ -81,7 +81,7 @@ function scopeOf(values: Values): Scope {
   const here = objects && objects.endpoint === undefined;
   return {
     ...{ name, image, images, nats, redis },
-    // Components that only the motion system needs. If none of its processes is installed, they start only on request: --profile motion.
+    // Components that only the motion system needs. If no process of the motion system is installed, they start only with --profile motion.
     motionProfile: hasMotion(values) ? null : ['motion'],
     platform: platformScope(values),
     database: database && { memory: size(database.resources.limit) },
@@ -137,7 +137,7 @@ const answers = (port: number) =>
 const listens = (port: number) =>
   `require('node:net').connect(${port},'127.0.0.1',function(){this.destroy()}).${failed}`;
 
-/** Values for Kafka. With the guide, it is Kafka 3, because the guide's oldest clients use a protocol version that Kafka 4 rejects. */
+/** Values for Kafka. With the guide it is Kafka 3, because Kafka 4 rejects the protocol version of the guide's oldest clients. */
 function kafkaScope(values: Values) {
   const { kafka, platform, images, host } = values;
   if (!kafka) return false;
@@ -243,7 +243,7 @@ function secretFiles(values: Values) {
 const nullIfNone = <Item>(list: Item[]) => (list.length === 0 ? null : list);
 const nullIfEmpty = <Value>(map: Record<string, Value>) => (Object.keys(map).length === 0 ? null : map);
 
-/** The secrets in the form of Compose: one file per value for programs that read files, and NAME=value lines for our own processes. */
+/** The secrets for Compose: one file per value for programs that read files, and NAME=value lines for aiot's own processes. */
 function secretFilesOf(values: Values, secrets: readonly NamedSecret[]): SecretFile[] {
   const { platform, database, services } = values;
   const here = values.objects && values.objects.endpoint === undefined;
@@ -282,8 +282,8 @@ function secretFilesOf(values: Values, secrets: readonly NamedSecret[]): SecretF
 }
 
 /**
- * Whether a value in a service's env contains `$(NAME)`. Kubernetes substitutes it at startup. For Compose, it is substituted when secrets
- * are created.
+ * Whether a value in a service's env contains `$(NAME)`. Kubernetes substitutes it at startup. For Compose, the script that creates the
+ * secrets substitutes it.
  */
 const isComposed = (value: string) => /\$\([A-Z][A-Z0-9_]*\)/.test(value);
 
@@ -310,8 +310,8 @@ const raw = (file: string, from: SecretSource | undefined): SecretFile[] =>
   from === undefined ? [] : [{ file, form: 'raw', values: { value: from } }];
 
 /**
- * Lines of secrets.sh that create a CA for this installation. It signs certificates for TLS servers, and for clients that authenticate with
- * one.
+ * Lines of secrets.sh that create a CA for this installation. The CA signs certificates for TLS servers, and for clients that authenticate
+ * with a certificate.
  */
 function certificatesScript(values: Values): string {
   const { nats, redis, services, hosts } = values;
@@ -327,7 +327,7 @@ function certificatesScript(values: Values): string {
   return `\n${fillText(templateText('compose/certificates.sh'), scope)}`;
 }
 
-/** Instructions for the files, in order of use. */
+/** README with instructions for the files, in order of use. */
 function readme(values: Values): string {
   const { name, host, image, platform, kafka, nats, redis, services } = values;
   const contexts = Object.entries(services).flatMap(([service, { context }]) => (context ? [service] : []));
@@ -346,7 +346,7 @@ function readme(values: Values): string {
 const hasMotion = ({ services }: Values) =>
   Object.values(services).some(({ talksTo }) => talksTo.some((to) => to.startsWith('nats:')));
 
-/** Whether Kafka listens outside the installation, which only the guide's clients need. */
+/** Whether Kafka has a listener for clients outside the installation, which only the guide's clients need. */
 const isOutside = ({ kafka, platform }: Values) =>
   kafka !== false && kafka.outside !== false && platform !== false && platform.compat !== undefined;
 

@@ -6,13 +6,13 @@ export type Variable =
 
 export const said = (name: string, value: string | number): Variable => ({ name, value: String(value) });
 
-/** A value from a Secret created by secrets.sh or for a Strimzi user. */
+/** A variable with a value from a Secret that secrets.sh created, or that Strimzi created for a user. */
 export const secret = (name: string, object: string, key: string): Variable => ({
   name,
   valueFrom: { secretKeyRef: { name: object, key } },
 });
 
-/** Folders of aiot in a container whose root file system is read-only. */
+/** Variables with writable folders for aiot, because the container's root file system is read-only. */
 export const folders: Variable[] = [
   said('HOME', '/tmp'),
   said('AIOT_DATA_DIR', '/var/lib/aiot'),
@@ -25,7 +25,7 @@ export const bucketUrl = ({ objects }: Values) =>
     ? `s3://${objects.bucket}?endpoint=${objects.endpoint ?? 'http://objects:9000'}&region=${objects.region}`
     : undefined;
 
-/** Variables for PostgreSQL, and for the key that seals the CA in it. Each process that opens the platform's state needs them. */
+/** Variables for PostgreSQL, and for the key that encrypts the CA in it. Every process that opens the platform's state needs them. */
 export function stateVariables(values: Values): Variable[] {
   const own = values.database
     ? [
@@ -58,7 +58,7 @@ export function platformVariables(values: Values, bootstrap: string | null): Var
     said('AIOT_HOST', '0.0.0.0'),
     said('AIOT_PUBLIC', hosts.join(',')),
     said('AIOT_HTTP_PORT', 8443),
-    // The port to which devices connect, on the platform's own broker or on the other one.
+    // The port to which devices connect: that of the platform's broker, or that of the external broker.
     said('AIOT_MQTT_PORT', broker ? platform.mqttPort : 8883),
     said('AIOT_CERT', '/tls/tls.crt'),
     said('AIOT_KEY', '/tls/tls.key'),
@@ -87,8 +87,8 @@ export function platformVariables(values: Values, bootstrap: string | null): Var
 }
 
 /**
- * A pod's security context: the requirements of Pod Security's `restricted` profile, and a little more. User ids are numeric, because the
- * kubelet cannot look up names.
+ * A pod's security context, which is slightly stricter than Pod Security's `restricted` profile. User IDs are numeric, because the kubelet
+ * cannot look up names.
  */
 const pod = (user: number) => ({
   runAsNonRoot: true,
@@ -105,7 +105,7 @@ const container = {
   capabilities: { drop: ['ALL'] },
 };
 
-/** Id of the user `nonroot` in distroless images. */
+/** ID of the user `nonroot` in distroless images. */
 const ourUser = 65_532;
 
 export const secure = {
@@ -114,12 +114,12 @@ export const secure = {
   /** User ids in the images of PostgreSQL and Mosquitto. */
   database: pod(999),
   broker: pod(1883),
-  /** Without a user id, because the operator's own images define their user, which is not root. */
+  /** There is no user ID here, because the operator's images set a user that is not root. */
   strimziPod: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
   strimzi: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
 };
 
-/** Tolerations that move pods from a lost node to another within half a minute instead of five minutes. */
+/** Tolerations that move pods from a lost node to another one after half a minute instead of five minutes. */
 export const failover = ['node.kubernetes.io/unreachable', 'node.kubernetes.io/not-ready'].map((key) => ({
   key,
   operator: 'Exists',

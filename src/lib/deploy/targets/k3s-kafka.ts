@@ -4,10 +4,10 @@ import { limitsOf, secure } from './k3s-environment.js';
 
 type Kafka = Exclude<Values['kafka'], false>;
 
-/** Name of the Kafka cluster. Strimzi derives the names of its services: CLUSTER-kafka-bootstrap and CLUSTER-kafka-LISTENER-bootstrap. */
+/** Name of the Kafka cluster. Strimzi names its services after it: CLUSTER-kafka-bootstrap and CLUSTER-kafka-LISTENER-bootstrap. */
 export const cluster = 'kafka';
 
-/** Whether clients authenticate with a password. The guide's clients cannot. */
+/** Whether clients authenticate with a password, which the guide's clients cannot do. */
 export const isSecured = ({ kafka, platform }: Values) =>
   kafka !== false && !(platform !== false && platform.compat !== undefined);
 
@@ -15,8 +15,8 @@ export const bootstrapOf = ({ kafka, namespace }: Values) =>
   kafka ? `${cluster}-kafka-bootstrap.${namespace}.svc:9092` : null;
 
 /**
- * Values for Kafka. The guide's clients have neither certificate nor password, so with them Kafka requires none, and only the network
- * controls access. Otherwise every client is a user with the permissions listed here.
+ * Values for Kafka. The guide's clients have neither a certificate nor a password. With them, Kafka requires neither, and only network
+ * policies restrict access. Otherwise every client is a user with the permissions listed here.
  */
 export function kafkaScope(values: Values) {
   const { kafka } = values;
@@ -53,7 +53,7 @@ function listenersOf({ brokers, outside }: Kafka, { hosts }: Values, open: boole
             configuration: {
               preferredNodePortAddressType: 'InternalIP',
               bootstrap: { nodePort: outside.bootstrap, ...(open ? {} : { alternativeNames: hosts }) },
-              // Clients connect to the bootstrap address first, and then to each broker at its own port.
+              // Clients first connect to the bootstrap address, and then to each broker at its own port.
               brokers: outside.brokers.slice(0, brokers).map((nodePort, broker) => ({
                 broker,
                 nodePort,
@@ -66,7 +66,7 @@ function listenersOf({ brokers, outside }: Kafka, { hosts }: Values, open: boole
   ];
 }
 
-/** Kafka's settings. A single broker has no replica. Of three brokers, two must have stored a message before it is acknowledged. */
+/** Kafka's settings. A single broker has no replicas. With three brokers, two must store a message before it is acknowledged. */
 function configOf(brokers: 1 | 3) {
   const [copies, enough] = brokers === 3 ? [3, 2] : [1, 1];
   return {
@@ -90,7 +90,7 @@ function usersOf({ services, argo, kafka }: Values) {
   return [
     {
       name: 'kafka-platform',
-      // The platform looks up the topics of its relay, and creates missing ones.
+      // The platform looks up the topics of its relay, and creates those that are missing.
       acls: [
         ...all(['Read', 'Write', 'Create', 'Describe', 'DescribeConfigs']),
         on('group', '*', ['Read']),
@@ -114,7 +114,7 @@ function usersOf({ services, argo, kafka }: Values) {
   ];
 }
 
-/** A topic's name as a Kubernetes name, which must not contain capitals or underscores. */
+/** A topic's name as a Kubernetes name, which must not contain uppercase letters or underscores. */
 function labelOf(topic: string): string {
   return topic
     .toLowerCase()

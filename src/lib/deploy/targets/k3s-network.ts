@@ -28,16 +28,16 @@ const to = (selector: Selector, ...at: number[]) => ({
   ports: ports(...at),
 });
 
-/** A rule that admits every client, including those outside the cluster. */
+/** A rule that admits all clients, including those outside the cluster. */
 const anybody = (...at: number[]) => ({ ports: ports(...at) });
 
 /**
- * The broker's port for programs in the cluster. Beside a platform, it is the port described in docs/reference/mosquitto, otherwise the
- * standard port.
+ * The broker's port for programs in the cluster. If there is a platform, it is the port described in docs/reference/mosquitto, otherwise
+ * the standard port.
  */
 export const brokerPort = ({ platform }: Values) => (platform ? 1884 : 1883);
 
-/** Ports on which the components listen inside their pods. */
+/** Ports on which components listen in their pods. */
 const partPorts: Readonly<Record<string, number>> = {
   database: 5432,
   objects: 9000,
@@ -47,7 +47,7 @@ const partPorts: Readonly<Record<string, number>> = {
   platform: 8443,
 };
 
-/** Port of the Kubernetes API on the servers themselves, to which its Service forwards. */
+/** Port of the Kubernetes API on the server nodes, to which the API's Service forwards connections. */
 const apiServer = 6443;
 
 /** Network policies that list the allowed connections. Everything else is denied. */
@@ -65,7 +65,9 @@ function both(name: string, selector: Selector, ingress: object[], egress: objec
   return { name, selector, types: ['Ingress', 'Egress'], ingress, egress };
 }
 
-/** Permitted destinations of the programs that open the platform's state: the platform, and the job that distributes the broker's certificates. */
+/**
+ * Permitted destinations of programs that open the platform's state: the platform, and the job that distributes the broker's certificates.
+ */
 function stateEgress({ database, objects }: Values): object[] {
   return [
     database ? to(named('database'), 5432) : anybody(5432),
@@ -97,7 +99,7 @@ function platformPolicies(values: Values): Policy[] {
         ...stateEgress(values),
         ...(broker ? [to(named('broker'), 1884)] : []),
         ...(kafka ? [to(strimzi, 9092)] : []),
-        // Destinations of webhooks: addresses on the internet, but never addresses of the cluster or the local network.
+        // Destinations of webhooks: addresses on the internet, but not those of the cluster or the local network.
         {
           to: [
             {
@@ -114,7 +116,7 @@ function platformPolicies(values: Values): Policy[] {
   ];
 }
 
-/** Selectors of the services that declare that they use a component. */
+/** Selectors of the services that declare a connection to a component. */
 function talkingTo({ services }: Values, part: string): Selector[] {
   return Object.entries(services)
     .filter(([, { talksTo }]) => talksTo.some((target) => target.startsWith(`${part}:`)))

@@ -83,12 +83,12 @@ function variablesOf(
           secret('AIOT_PASSWORD', `kafka-${name}`, 'password'),
         ]
       : []),
-    // These variables come last, because they may refer to secrets as $(NAME).
+    // These variables come last, because they may refer to earlier ones as $(NAME).
     ...Object.entries(env).map(([key, value]) => said(key, value)),
   ];
 }
 
-/** Probes of a health page, or of a listening port. A process without either exits when it cannot continue, and is restarted. */
+/** Probes for a health page, or for a listening port. A process that has neither exits when it cannot continue, and is then restarted. */
 function probesOf({ health, ports }: ServiceValues) {
   const [first] = ports;
   const action =
@@ -105,7 +105,7 @@ function probesOf({ health, ports }: ServiceValues) {
   };
 }
 
-/** Mounts of the project: its files are read-only, and persistent data is on a volume below them. */
+/** Mounts for a project. Its files are read-only, and persistent data is on a volume in a subfolder. */
 function projectMounts({ files, size }: ServiceValues) {
   if (files.length === 0 && size === undefined) return [];
   return [
@@ -129,7 +129,7 @@ function projectVolumes(name: string, { files, size }: ServiceValues) {
   ];
 }
 
-/** Name of a file as a key of a ConfigMap, which must not contain slashes. */
+/** A file's name as a key of a ConfigMap, which must not contain slashes. */
 export const keyOf = (file: string) => file.replaceAll('/', '_');
 
 function listenerOf(name: string, ports: ServiceValues['ports']) {

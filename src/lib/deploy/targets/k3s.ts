@@ -78,7 +78,7 @@ const parts: readonly Part[] = [
 const yaml = (value: object) => stringify(value, { version: '1.1', lineWidth: 0 });
 const kustomize = { apiVersion: 'kustomize.config.k8s.io/v1beta1', kind: 'Kustomization' };
 
-/** A K3s cluster: a Kustomize base, components for optional parts, and secrets in a folder of their own. */
+/** A K3s cluster: a Kustomize base, components for optional parts, and secrets in a separate folder. */
 export const k3sTarget: DeployTarget = {
   name: 'k3s',
   about: 'A K3s cluster (Kustomize): platform, PostgreSQL, S3, MQTT, Kafka, Argo.',
@@ -201,7 +201,7 @@ function secretsKustomization(values: Values): string {
   return yaml({
     ...kustomize,
     namespace: values.namespace,
-    // The names of these secrets are fixed, because objects that Kustomize does not know refer to them.
+    // The names of these secrets are fixed, because objects that Kustomize does not recognize refer to them.
     generatorOptions: { disableNameSuffixHash: true },
     secretGenerator: secretsOf(values).map((secret) => ({
       name: secret.name,
@@ -210,7 +210,7 @@ function secretsKustomization(values: Values): string {
   });
 }
 
-/** The values that the templates of templates/deploy/k3s refer to. @param pipeline whether the project's pipeline is among the files */
+/** The values that the templates in templates/deploy/k3s refer to. @param pipeline whether the files include the project's pipeline */
 function scopeOf(values: Values, pipeline: boolean): Scope {
   const { name, namespace, host, image, images, pullSecret, storageClass, nats, redis } = values;
   const kafka = kafkaScope(values);
@@ -260,7 +260,7 @@ function namesOf({ hosts }: Values, more: string[]) {
   };
 }
 
-/** Limits pods to nodes of the architectures that the images support. A pod on another node could not start. */
+/** Limits pods to nodes whose architecture the images support. A pod could not start on other nodes. */
 const affinityOf = ({ arch }: Values) => ({
   nodeAffinity: {
     requiredDuringSchedulingIgnoredDuringExecution: {
@@ -292,7 +292,7 @@ function platformScope(values: Values, bootstrap: string | null) {
           nodePort: platform.compatPorts[index],
         }))
       : [],
-    // A process with a volume must end before its replacement starts.
+    // A process that uses a volume must end before its replacement starts.
     strategy: guide
       ? { type: 'Recreate' }
       : { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },

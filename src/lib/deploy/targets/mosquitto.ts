@@ -1,7 +1,7 @@
 import { templateText } from '../template.js';
 import type { Values } from '../values.js';
 
-/** Whether Mosquitto runs without a platform, protected only by passwords. A platform has a broker of its own. */
+/** Whether Mosquitto runs without a platform, and passwords are its only access control. With a platform, the platform controls access. */
 export const mosquittoAlone = ({ platform, broker }: Values) => platform === false && broker !== false;
 
 /** Mosquitto's configuration and startup files, in one folder. */

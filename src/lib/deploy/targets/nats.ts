@@ -53,7 +53,7 @@ type ConsumerSpec = NonNullable<TopicSpec['consumers']>[number];
 
 const nanoseconds = 1e6;
 
-/** A stream in the form of JetStream's API and `nats stream add --config` (NATS docs, "Streams": StreamConfig). */
+/** A stream in the format of JetStream's API and of `nats stream add --config` (NATS docs, "Streams": StreamConfig). */
 function streamDefinition(spec: TopicSpec) {
   return {
     name: spec.name,
@@ -68,12 +68,12 @@ function streamDefinition(spec: TopicSpec) {
     storage: spec.storage ?? 'file',
     discard: spec.discard ?? 'old',
     num_replicas: spec.replicas ?? 1,
-    // The server does not allow a window that is longer than the lifetime of messages.
+    // The server does not allow a deduplication window that is longer than the lifetime of messages.
     duplicate_window: (spec.duplicateWindowMs ?? Math.min(120_000, spec.maxAgeMs || 120_000)) * nanoseconds,
   };
 }
 
-/** A durable pull consumer in the form of JetStream's API (NATS docs, "Consumers": ConsumerConfig). */
+/** A durable pull consumer in the format of JetStream's API (NATS docs, "Consumers": ConsumerConfig). */
 function consumerDefinition({ name, subject, ackWaitMs = 30_000, maxAckPending = 1000 }: ConsumerSpec) {
   return {
     durable_name: name,
@@ -118,5 +118,5 @@ function plain(name: string, value: string | number | undefined): string[] {
   return value === undefined || value === 0 ? [] : [`    ${name}: ${value}`];
 }
 
-/** A text in quotes, because some YAML parsers read a bare `y` as true, and `*` or `>` have a special meaning. */
+/** A text in quotes, because some YAML parsers read a bare `y` as true, and because `*` and `>` have special meanings. */
 const quoted = (text: string) => JSON.stringify(text);

@@ -9,13 +9,13 @@ type Node = Values['nodes']['list'][number];
 const yaml = (value: object, before: string) =>
   `${before}${stringify(value, { version: '1.1', lineWidth: 0 })}`;
 
-/** Sets up the machines of a K3s cluster: the configuration of each node, a Pi's flags, the firewall, and the registry. */
+/** Sets up the machines of a K3s cluster: the configuration of each node, the boot flags of a Pi, the firewall, and the registry. */
 export const nodesTarget: DeployTarget = {
   name: 'k3s-nodes',
   about:
     'The machines of a K3s cluster: each node’s configuration, Raspberry Pi flags, firewall and registry.',
   next: 'less README.md',
-  // The same components as on the cluster that runs on these machines.
+  // The same components as in the cluster that runs on these machines.
   usual: k3sTarget.usual,
   render({ values }: RenderInput): RenderedFile[] {
     const { list, registry } = values.nodes;
@@ -74,7 +74,7 @@ function configOf(node: Node, values: Values): string {
       Object.entries(labels).map(([key, value]) => `${key}=${value}`),
     ),
     ...listed('node-taint', wanted?.taint ? [`${wanted.label.key}=${wanted.label.value}:NoSchedule`] : []),
-    // Lets rootless pods open devices that a device plugin provides.
+    // Lets pods that do not run as root open devices that a device plugin provides.
     ...(wanted ? { 'nonroot-devices': true } : {}),
   };
   const server = {
@@ -94,7 +94,7 @@ function configOf(node: Node, values: Values): string {
 
 const listed = (key: string, values: string[]) => (values.length === 0 ? {} : { [key]: values });
 
-/** K3s's registries.yaml. Only the registry's own address is listed: images that it lacks are not looked up elsewhere under its name. */
+/** K3s's registries.yaml. Only the registry's own address is listed, so images of other registries are not requested from it. */
 function registriesOf({ host, ca }: NonNullable<Values['nodes']['registry']>): string {
   return yaml(
     {
@@ -113,7 +113,7 @@ interface Rule {
   about: string;
 }
 
-/** The ports on which a node listens, from K3s's documentation and from the installed components. */
+/** The ports on which a node listens, according to K3s's documentation and the installed components. */
 function rulesOf(values: Values, role: 'server' | 'agent'): Rule[] {
   const { platform, kafka, services, nodes, ingress } = values;
   const servers = nodes.list.filter((node) => node.role === 'server').length;

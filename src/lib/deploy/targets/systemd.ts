@@ -5,7 +5,9 @@ import { fillText, templateText } from '../template.js';
 import type { DeployTarget, RenderedFile, RenderInput } from '../types.js';
 import { nothing, type Values } from '../values.js';
 
-/** Units for a machine without containers. They are the same as those of `platform service install` and `loop install`, but for another machine. */
+/**
+ * Units for a machine without containers. They are those that `platform service install` and `loop install` would write on that machine.
+ */
 export const systemdTarget: DeployTarget = {
   name: 'systemd',
   about: 'Units for a machine without containers: the platform, and the project’s processes.',
@@ -60,7 +62,9 @@ function readme(values: Values): string {
 /** Paths of the certificate files on the machine. */
 const tlsFiles = { cert: '/etc/aiot/tls/tls.crt', key: '/etc/aiot/tls/tls.key' };
 
-/** The unit that `aiot platform service install` would write on that machine. `tls`: the platform uses a certificate of another CA. */
+/**
+ * The unit that `aiot platform service install` would write on that machine. `tls`: whether the platform uses a certificate of another CA.
+ */
 export function platformService(values: Values, tls: boolean): string {
   const { platform, hosts, systemd } = values;
   const guide = platform && platform.compat !== undefined;
@@ -108,7 +112,7 @@ function serviceUnit(name: string, values: Values): string {
   });
 }
 
-/** Arguments with paths for the machine. In containers the project is mounted at /project, and certificates at /certs. */
+/** Converts paths in arguments to paths on the machine. In containers, the project is mounted at /project, and certificates at /certs. */
 const placed = (run: readonly string[], project: string) =>
   run.map((word) =>
     word.replace(/^\/project(?=\/|$)/, project).replace(/^\/(certs|context)(?=\/)/, '/etc/aiot/$1'),

@@ -19,7 +19,7 @@ interface CancelOnArgoOptions {
 }
 
 /**
- * Ends the workflow of a run. A workflow that was already over is unchanged, and the record has its result.
+ * Terminates the workflow of a run. If the workflow has already ended, it is unchanged, and the record gets its result.
  * @throws AIOT_ARGO_*
  */
 export async function cancelOnArgo(options: CancelOnArgoOptions): Promise<RunRecord> {
@@ -30,7 +30,7 @@ export async function cancelOnArgo(options: CancelOnArgoOptions): Promise<RunRec
     const found = await orNull(client.workflow(name));
     const over = found === null || isOver(found);
     if (!over) await client.terminate(name);
-    // A live runner follows the workflow and records its end.
+    // If the runner is alive, it follows the workflow and records its end.
     if (record.runner) await untilSettled(folders, record, clock);
     const release = await takeLock(folders.lock, 2000);
     try {
@@ -60,7 +60,7 @@ async function untilSettled(
   }
 }
 
-/** Waits for the workflow to end; null = it was deleted, undefined = it did not end in time, so its outcome is unknown. */
+/** Waits for the workflow to end. null = it was deleted; undefined = it did not end in time, so its outcome is unknown. */
 async function endOf(client: ArgoClient, name: string, clock: Clock): Promise<Workflow | null | undefined> {
   const signal = AbortSignal.timeout(endMs);
   try {

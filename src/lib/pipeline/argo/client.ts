@@ -51,13 +51,13 @@ const errorSchema = z.object({ code: z.int(), message: z.string() });
 /** Size limit of a response and of a line of a stream, bytes. etcd stores at most 1.5 MB of a workflow; the server adds offloaded data. */
 const largestAnswer = 32 * 1024 ** 2;
 
-/** Limit of the total size of a workflow's logs, bytes. */
+/** Maximum total size of a workflow's logs, bytes. */
 const largestLogs = 64 * 1024 ** 2;
 
 const connectMs = 10_000;
 const answerMs = 30_000;
 
-/** A watch that receives no events for this long is restarted, ms. */
+/** A watch that has received no events for this time is restarted, ms. */
 const silenceMs = 60_000;
 
 interface Call {
@@ -66,12 +66,12 @@ interface Call {
   stream?: boolean;
 }
 
-/** The REST API of Argo Workflows (3.6, 3.7 and 4.x), to the extent that a pipeline run needs it. TLS certificates are always verified. */
+/** The parts of the REST API of Argo Workflows (3.6, 3.7 and 4.x) that a pipeline run needs. TLS certificates are always verified. */
 export class ArgoClient {
   private agent: Promise<Agent> | undefined;
   private readonly origin: URL;
 
-  /** @throws AIOT_USAGE for an invalid URL, or one that would expose the token in transit */
+  /** @throws AIOT_USAGE for an invalid URL, or for one over which the token would be sent unencrypted */
   constructor(private readonly access: ArgoAccess) {
     const { server } = access;
     const url = URL.canParse(server) ? new URL(server) : null;
@@ -90,7 +90,7 @@ export class ArgoClient {
     return await this.json('GET', `workflow-templates/${this.at(name)}`, templateSchema);
   }
 
-  /** Creates a template, or replaces the one that was found. */
+  /** Creates a template, or replaces the existing one (`before`). */
   async putTemplate(name: string, template: object, before: FoundTemplate | null): Promise<void> {
     const { namespace } = this.access;
     const { metadata } = template as { metadata: object };
@@ -104,7 +104,7 @@ export class ArgoClient {
       });
   }
 
-  /** Submits under a given name, so that it cannot exist twice. @throws AIOT_NOT_FOUND (no such template), AIOT_ARGO_CONFLICT */
+  /** Submits a workflow under a given name, so that it cannot exist twice. @throws AIOT_NOT_FOUND (no such template), AIOT_ARGO_CONFLICT */
   async submit(template: string, name: string, more: Submission): Promise<Workflow> {
     const { namespace } = this.access;
     const pairs = (record: Record<string, string>) =>
@@ -133,7 +133,7 @@ export class ArgoClient {
     }
   }
 
-  /** Output of the steps' containers, line by line, from pods that still exist. */
+  /** Yields the output of the steps' containers line by line, from pods that still exist. */
   async *log(name: string, signal: AbortSignal): AsyncGenerator<{ content: string; podName: string }> {
     const path = `workflows/${this.at(name)}/log?logOptions.container=main&logOptions.tailLines=2000`;
     let bytes = 0;
@@ -282,9 +282,9 @@ function isLoopback(host: string): boolean {
 }
 
 /**
- * Parses each line of a stream as JSON. Argo's server sends `data: {…}` separated by empty lines (server-sent events), or the object
- * alone. Lines that are not JSON, such as comments and a truncated last line, are skipped.
- * @param most longest line, characters @throws AIOT_ARGO_FAILED
+ * Parses each line of a stream as JSON. Argo's server sends `data: {…}` separated by empty lines (server-sent events), or only the object.
+ * Lines that are not JSON, such as comments and a truncated last line, are skipped.
+ * @param most maximum length of a line, characters @throws AIOT_ARGO_FAILED
  */
 async function* jsonLines(body: AsyncIterable<Uint8Array>, most: number): AsyncGenerator<unknown> {
   const decoder = new TextDecoder();

@@ -27,7 +27,7 @@ const digestAnnotation = 'aiot/digest';
 /** A rendered WorkflowTemplate. */
 interface ArgoTemplate {
   name: string;
-  /** Taken from its annotation. */
+  /** Digest of the template, from its annotation. */
   digest: string;
   /** The template as sent to the server. */
   object: object;
@@ -46,8 +46,8 @@ export interface RunOnArgoOptions extends Watching {
 }
 
 /**
- * Runs a project's pipeline on a cluster: submits its WorkflowTemplate to Argo's server and follows it until it is over. The record is the
- * same as for a local run. If the signal interrupts it, the workflow continues, and `resumeOnArgo` follows it again.
+ * Runs a project's pipeline on a cluster: submits its WorkflowTemplate to Argo's server and follows the workflow to its end. The record has
+ * the same form as for a local run. If the signal aborts the call, the workflow continues, and `resumeOnArgo` can follow it again.
  * @throws AIOT_PROJECT_*, AIOT_PIPELINE_BUSY, AIOT_ARGO_*
  */
 export async function runOnArgo(options: RunOnArgoOptions): Promise<RunRecord> {
@@ -87,8 +87,8 @@ interface ResumeOnArgoOptions extends Watching {
 }
 
 /**
- * Follows the workflow of a run again; a failed one is retried from where it failed. Nothing is submitted twice.
- * @throws AIOT_PIPELINE_BUSY, AIOT_ARGO_*, AIOT_NOT_FOUND (it was deleted since)
+ * Follows the workflow of a run again. A failed workflow is retried from the point of failure. Nothing is submitted twice.
+ * @throws AIOT_PIPELINE_BUSY, AIOT_ARGO_*, AIOT_NOT_FOUND (the workflow was deleted)
  */
 export async function resumeOnArgo(options: ResumeOnArgoOptions): Promise<RunRecord> {
   const { clock = systemClock, token } = options;
@@ -110,7 +110,7 @@ export async function resumeOnArgo(options: ResumeOnArgoOptions): Promise<RunRec
   }
 }
 
-/** Ensures that the cluster's template is the project's. @throws AIOT_ARGO_TEMPLATE */
+/** Ensures that the template on the cluster is the rendered one. @throws AIOT_ARGO_TEMPLATE */
 async function agree(client: ArgoClient, { template, apply, access }: RunOnArgoOptions): Promise<void> {
   const { name, digest, object } = template;
   const found = await orNull(client.template(name));
@@ -128,12 +128,12 @@ function differs(found: FoundTemplate | null, name: string, namespace: string): 
     : `${where} does not exist`;
 }
 
-/** Name of a run's workflow. It is always the same for a run, and has at most 63 characters, because it is also used as a label. */
+/** Name of a run's workflow. It depends only on the run, and has at most 63 characters, because it is also used as a label. */
 function workflowName(template: string, run: string): string {
   return `${template.slice(0, 36).replace(/-+$/, '')}-${run.replace(/^run_/, '')}`;
 }
 
-/** Label of a workflow that names its run. */
+/** Label with which a workflow refers to its run. */
 const runLabel = 'aiot/run';
 
 const mostSubmits = 4;
@@ -148,7 +148,7 @@ interface LookOn extends Watching {
   client: ArgoClient;
   clock: Clock;
   folders: PipelineFolders;
-  /** Number of runs in the history. */
+  /** Maximum number of runs in the history. */
   keep: number;
 }
 
@@ -171,7 +171,8 @@ async function lookOn(record: RunRecord, options: LookOn): Promise<RunRecord> {
   };
   await prepareFolders(folders);
   record.runner = await identify(process.pid);
-  // Written before the cluster is contacted, so that after a kill the record names the workflow that may have been submitted.
+  // Written before the cluster is contacted. If this process is killed afterwards, the record contains the name of a workflow that may
+  // exist.
   await writeRun(folders, record);
   onChange?.(record);
   try {
@@ -203,7 +204,9 @@ async function begin(record: RunRecord, client: ArgoClient, signal: AbortSignal)
   return await client.retry(name);
 }
 
-/** Submits a workflow. If there is no response, the request may still have arrived. It can be repeated, because the name is fixed. */
+/**
+ * Submits a workflow. If there is no response, the request may still have arrived. It can be repeated safely, because the name is fixed.
+ */
 async function submit(record: RunRecord, client: ArgoClient, signal: AbortSignal): Promise<Workflow> {
   const { name, template, namespace } = record.workflow!;
   const { run, cause } = record;

@@ -78,11 +78,12 @@ interface FollowOptions {
 /** Delay after a watch has ended, doubled each time the server does not respond; ms. */
 const againMs = { first: 1000, most: 30_000 };
 
-/** How long a server may be unreachable, ms: long enough for a node of a small cluster to restart. */
+/** Maximum time for which a server may be unreachable, ms: long enough for a node of a small cluster to restart. */
 const awayMs = 600_000;
 
 /**
- * Follows a workflow until it has ended. A watch may end at any time without notice. Before it is restarted, the current state is fetched.
+ * Follows a workflow until it ends. A watch may end at any time without notice. Before the watch is restarted, the workflow's current state
+ * is fetched.
  * @returns null if it was deleted @throws AIOT_ARGO_*, and the signal's reason
  */
 export async function follow(options: FollowOptions): Promise<Workflow | null> {

@@ -41,7 +41,8 @@ export const workflowSchema = z.object({
 export type Workflow = z.output<typeof workflowSchema>;
 
 /**
- * Output parameter with the outcome of a step (templates/deploy/argo/step.mjs). It stays with the workflow, whereas pods are soon deleted.
+ * Output parameter with the outcome of a step (templates/deploy/argo/step.mjs). It is stored in the workflow, because pods are deleted
+ * soon.
  */
 const outcomeParameter = 'outcome';
 const outcomeSchema = z.object({
@@ -49,7 +50,7 @@ const outcomeSchema = z.object({
   exit: z.int().nullable(),
   /** The step's last line on stderr. */
   last: z.string().default(''),
-  /** Those members of the printed JSON that describe the outcome. */
+  /** The members of the printed JSON that describe the outcome. */
   result: z.unknown(),
 });
 
@@ -60,12 +61,12 @@ export function isOver({ status }: Workflow): boolean {
   return ended.has(status?.phase ?? '');
 }
 
-/** Whether a workflow was terminated by a person. */
+/** Whether a user terminated the workflow. */
 function wasTerminated({ spec }: Workflow): boolean {
   return spec?.shutdown === 'Terminate' || spec?.shutdown === 'Stop';
 }
 
-/** The current steps of a run according to the workflow; nodes that are not our steps are omitted. */
+/** The current state of a run's steps according to the workflow. Nodes that are not pipeline steps are ignored. */
 export function stepsOfWorkflow(workflow: Workflow, names: readonly string[]): StepRecord[] {
   const nodes = workflow.status?.nodes ?? {};
   const all = Object.values(nodes);
@@ -92,7 +93,7 @@ export function stepsOfWorkflow(workflow: Workflow, names: readonly string[]): S
     );
   }
   const first = steps.find(({ state }) => state === 'waiting');
-  // The message gives the reason for the wait, such as a mutex held by another run, or a quota.
+  // The message is the reason for the wait, such as a quota, or a mutex that another run has locked.
   if (all.length === 0 && first && workflow.status?.message) first.reason = workflow.status.message;
   return steps;
 }
@@ -103,7 +104,7 @@ function stepOfNode(
   nodes: Readonly<Record<string, Node>>,
   workflow: Workflow,
 ): StepRecord {
-  // A step with retries has a node above those of its attempts.
+  // If a step has retries, its node is the parent of one node for each attempt.
   const tries = node.type === 'Retry' ? (node.children ?? []).flatMap((id) => nodes[id] ?? []) : [node];
   const last = tries.at(-1) ?? node;
   const outcome = outcomeOf(last);
@@ -129,7 +130,7 @@ function stepOfNode(
     case 'Failed':
     case 'Error': {
       const { exit } = base;
-      // Our commands exit with 130 when they are interrupted.
+      // Commands of aiot exit with 130 when they are interrupted.
       if (wasTerminated(workflow) && (exit === null || exit === 130 || exit > 128))
         return { ...base, state: 'cancelled' };
       // If a signal ended the step (timeout, out of memory), its last output is not the reason.
@@ -167,7 +168,7 @@ export function stateOfWorkflow(workflow: Workflow, steps: readonly StepRecord[]
   return states.includes('stopped') && !states.includes('failed') ? 'stopped' : 'failed';
 }
 
-/** The step that a pod belongs to. Pods are named WORKFLOW-TEMPLATE-HASH, or after their node, depending on the server's configuration. */
+/** The step to which a pod belongs. Depending on the server's configuration, pods are named WORKFLOW-TEMPLATE-HASH, or after their node. */
 export function stepOfPod(workflow: Workflow, pod: string): string | null {
   const { name } = workflow.metadata;
   const [, step] = new RegExp(`^${name.replaceAll('.', '\\.')}-(.+)-\\d+$`).exec(pod) ?? [];

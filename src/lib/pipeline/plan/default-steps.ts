@@ -4,7 +4,7 @@ import type { ContextKind } from '../../core/contexts.js';
 import { needsLabels, type Project } from '../../core/project.js';
 import type { InputFrom, PipelineStep, StepInput, StepOutput } from './types.js';
 
-/** The steps from data to devices, in their order. */
+/** The default steps from data to devices, in order. */
 export const defaultStepNames = [
   'extract',
   'drift',
@@ -17,11 +17,14 @@ export const defaultStepNames = [
 
 const minuteMs = 60_000;
 
-/** Only a pipeline run stores the training data: for `aiot model push`, the project's data may have changed since the training. */
+/**
+ * Only a pipeline run stores its training data. For `aiot model push` it would be unreliable, because the project's data may have changed
+ * since.
+ */
 const noReference =
   'no training data to compare with: a pipeline run stores it when it pushes a model, aiot model push does not; after this run has pushed, the next one compares';
 
-/** File in which `model push` leaves the control message for the guide's boards. */
+/** File to which `model push` writes the control message for the guide's boards. */
 const controlMessageFile = 'build/download-model.json';
 
 const data: Reads = {
@@ -33,19 +36,19 @@ const without = (...names: string[]): Reads => ({ ...model, without: names.map((
 
 /** The source of data and the destination of models. */
 export interface Surroundings {
-  /** Kind of the current context; null = there is none, and the project has a platform of its own. */
+  /** Kind of the current context; null = there is none, and the project uses its own platform. */
   kind: ContextKind | null;
 }
 
 /**
- * The default pipeline of a project. Each step is an ordinary command that runs in a folder laid out like a project: aiot.yaml, data, and
- * build/ with the outputs of earlier steps.
- * @param given aiot.yaml's values before defaults are applied
+ * The default pipeline of a project. Each step is an ordinary command that runs in a folder with the structure of a project: aiot.yaml,
+ * data, and build/ with the outputs of earlier steps.
+ * @param given values of aiot.yaml before defaults are applied
  */
 export function defaultSteps(project: Project, given: unknown, { kind }: Surroundings): PipelineStep[] {
   const { table, quantize } = project.config.model;
   const own = table?.file;
-  // In a step's folder, the rows have the same path as in the project. Rows from outside the project are named rows.csv.
+  // In a step's folder, the rows have the same path as in the project. A file from outside the project becomes rows.csv.
   const rows = own === undefined ? undefined : isInside(own) ? own : 'rows.csv';
   const dataName = rows ?? 'data';
   const at = ['--project', '.', ...(rows === undefined || rows === own ? [] : ['--data', rows]), '--json'];
@@ -195,7 +198,7 @@ function isInside(path: string): boolean {
 
 type Given = Pick<PipelineStep, 'command'> & Partial<PipelineStep> & { outputs?: StepOutput[] };
 
-/** A step with defaults for everything that is not specified. */
+/** A step, with defaults for all properties that are not given. */
 export function step(name: string, about: string, given: Given): PipelineStep {
   return {
     name,
@@ -227,8 +230,8 @@ interface Reads {
 }
 
 /**
- * aiot.yaml reduced to some of its fields, with the values as written, in JSON, which is also YAML. Files that differ only in other
- * fields or in formatting have the same text.
+ * Returns some of the fields in aiot.yaml with their values as written, in JSON, which is also YAML. The text does not depend on other
+ * fields or on the formatting of the file.
  */
 function settingsText(given: unknown, { only, without = [] }: Reads): string {
   const picked: Record<string, unknown> = {};

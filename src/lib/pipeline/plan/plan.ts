@@ -17,7 +17,7 @@ import { parseWhen } from './when.js';
 const ofOwn = ['run', 'in', 'out', 'publish', 'gate', 'platform'] as const;
 
 /**
- * The steps of a project, validated: those of aiot.yaml, with defaults for everything it does not specify. Nothing has been run.
+ * The steps of a project, validated: those in aiot.yaml, with defaults for everything that it does not specify. Nothing is run.
  * @throws AIOT_PROJECT_INVALID: unknown steps and outputs, cycles, two steps with the same output; each with its position
  */
 export async function planPipeline(project: Project, surroundings: Surroundings): Promise<PipelinePlan> {
@@ -83,7 +83,7 @@ function configsOf(project: Project) {
   return { listed: true, configs };
 }
 
-/** A default step with the settings of aiot.yaml. Inputs from a step that was left out are reported as problems. */
+/** A default step with the settings in aiot.yaml. An input from a step that was left out is reported as a problem. */
 function defaultStep(base: PipelineStep, config: StepConfig, place: StepPlace): PipelineStep {
   for (const field of ofOwn) {
     if (config[field] !== undefined)
@@ -102,7 +102,7 @@ function defaultStep(base: PipelineStep, config: StepConfig, place: StepPlace): 
   return withSettings(more, config, place);
 }
 
-/** Problems with outputs that are published to the same path in the project. */
+/** Reports outputs that are published to the same path in the project. */
 function doubles(steps: readonly PipelineStep[]): Problem[] {
   const problems: Problem[] = [];
   const owner = new Map<string, string>();
@@ -122,7 +122,7 @@ function doubles(steps: readonly PipelineStep[]): Problem[] {
   return problems;
 }
 
-/** Context for reading a step of aiot.yaml. */
+/** Context in which a step of aiot.yaml is read. */
 interface StepPlace {
   /** The project's folder. */
   dir: string;
@@ -135,7 +135,7 @@ interface StepPlace {
 /** A user's program as a step. */
 function ownStep(name: string, config: StepConfig, place: StepPlace): PipelineStep {
   const command = (config.run ?? []).map((word) => withParams(word, config.params ?? {}, place));
-  // Words that name files of the project become inputs, so that the step can access the files and is rerun when they change.
+  // Words that are paths of project files become inputs, so that the step can access the files and is rerun when they change.
   const files = command.filter((word) => word.startsWith('./') && existsSync(join(place.dir, word)));
   const along = [...new Set(files)].map((word): StepInput => {
     const path = word.slice(2);
@@ -163,7 +163,7 @@ function ownStep(name: string, config: StepConfig, place: StepPlace): PipelineSt
   return withSettings(made, config, place);
 }
 
-/** Applies the settings of aiot.yaml that all kinds of steps have. */
+/** Applies the settings in aiot.yaml that exist for all kinds of steps. */
 function withSettings(base: PipelineStep, config: StepConfig, place: StepPlace): PipelineStep {
   const when = conditions(config.when, place);
   const used = base.inputs.flatMap(({ from }) => (from.kind === 'output' ? [from.step] : []));
@@ -221,7 +221,9 @@ function unknownStep(name: string, { outputs }: StepPlace): string {
   return `expected a step (${known.join(', ')}); got ${name}${didYouMean(name, known)}`;
 }
 
-/** Steps sorted so that each comes after its dependencies, otherwise in the given order; or the steps of a cycle. */
+/**
+ * Sorts the steps so that each comes after its dependencies, and otherwise keeps their order. If there is a cycle, returns the steps in it.
+ */
 function inOrder(steps: readonly PipelineStep[]): { steps: PipelineStep[] } | { circle: string[] } {
   const left = new Map(steps.map((each) => [each.name, each]));
   const ordered: PipelineStep[] = [];
@@ -234,7 +236,7 @@ function inOrder(steps: readonly PipelineStep[]): { steps: PipelineStep[] } | { 
   return { steps: ordered };
 }
 
-/** Each of these depends on another of them, so following the dependencies leads back to the start. */
+/** Each of these steps depends on another of them, so following the dependencies ends in a cycle. */
 function circleIn(left: ReadonlyMap<string, PipelineStep>): string[] {
   const way: string[] = [];
   let at = [...left.keys()][0]!;
@@ -245,7 +247,7 @@ function circleIn(left: ReadonlyMap<string, PipelineStep>): string[] {
   return way.slice(way.indexOf(at)).reverse();
 }
 
-/** All steps that a step needs, directly or not. */
+/** All steps that a step needs, directly or indirectly. */
 export function upstreamOf(steps: readonly PipelineStep[], name: string): Set<string> {
   const by = new Map(steps.map((each) => [each.name, each]));
   const found = new Set<string>();

@@ -4,11 +4,11 @@ import type { StoredData } from '../../api/stored.js';
 export type InputFrom =
   /** An output of an earlier step. */
   | { kind: 'output'; step: string; output: string }
-  /** A file or folder of the project: relative to its folder, or absolute. */
+  /** A file or folder of the project, with a path that is absolute or relative to the project's folder. */
   | { kind: 'path'; path: string; optional: boolean }
-  /** aiot.yaml reduced to the parts that the step reads, so that a change of another part does not rerun it. */
+  /** The parts of aiot.yaml that the step reads, so that a change of another part does not rerun it. */
   | { kind: 'settings'; text: string }
-  /** The output that an earlier run stored under this name. Without it, the step is skipped, with `missing` as the reason. */
+  /** The output that an earlier run stored under this name. If there is none, the step is skipped, with `missing` as the reason. */
   | { kind: 'kept'; name: string; missing: string };
 
 export interface StepInput {
@@ -29,7 +29,7 @@ export interface StepOutput {
 export interface Term {
   not: boolean;
   step: string;
-  /** Path of members from the top of the result. */
+  /** Path of a member, starting at the result. */
   path: string[];
   /** Absent = the value must be true, or not empty. */
   compare?: { operator: '=' | '!=' | '<' | '<=' | '>' | '>='; value: string | number | boolean };
@@ -40,13 +40,13 @@ export interface PipelineStep {
   name: string;
   /** A short description of its purpose. */
   about: string;
-  /** Program and arguments. `aiot` is this program; words that begin with ./ are files of the project, and therefore inputs. */
+  /** Program and arguments. `aiot` is this program. Words that begin with ./ are files of the project, and therefore inputs. */
   command: string[];
   inputs: StepInput[];
   outputs: StepOutput[];
   /** All steps that must have ended first, including those of inputs and conditions. */
   needs: string[];
-  /** Conditions, all of which must hold. */
+  /** Conditions, all of which must be true. */
   when: Term[];
   retries: number;
   /** Delay before the first retry, ms; doubled for each further one. */
@@ -58,13 +58,13 @@ export interface PipelineStep {
   cache: boolean;
   /** Whether the step uses the platform, which is then part of its cache key. */
   platform: boolean;
-  /** Data that the platform may have for the step, which is then part of its cache key. */
+  /** Data for the step that the platform may have, which is then part of the step's cache key. */
   stored: StoredData | null;
-  /** Why the step has nothing to do in this project; null = it is run. */
+  /** Reason why the step has nothing to do in this project; null = it is run. */
   idle: string | null;
-  /** Two inputs; the step is skipped if their contents are equal. */
+  /** Two inputs. The step is skipped if their contents are equal. */
   alike: [string, string] | null;
-  /** Outputs that are stored under a name for later runs once this step is done. */
+  /** Outputs that are stored for later runs, under a name, once this step is done. */
   keeps: { name: string; step: string; output: string }[];
 }
 

@@ -18,9 +18,9 @@ interface EngineOptions {
   kept: Kept;
   platform: PlatformPort;
   self: readonly string[];
-  /** Concurrent steps. */
+  /** Maximum number of concurrent steps. */
   jobs: number;
-  /** Ignores the cache. */
+  /** Whether to ignore the cache. */
   force: boolean;
   clock: Clock;
   signal: AbortSignal;
@@ -32,7 +32,7 @@ interface EngineOptions {
 /** States after which dependent steps are not run. */
 const ending = new Set(['failed', 'stopped', 'not-run', 'interrupted', 'cancelled']);
 
-/** Executes the steps of a run, and writes their outcomes to the record. A resumed run continues where it left off. */
+/** Executes the steps of a run, and writes their outcomes to the record. A resumed run continues at the point of interruption. */
 export async function runSteps(options: EngineOptions): Promise<void> {
   const { plan, record, jobs } = options;
   const by = new Map(record.steps.map((each) => [each.name, each]));
@@ -85,7 +85,7 @@ async function one(
   }
   const data = await dataNow(step, options);
   const key = await keyNow(step, inputs, data, options);
-  // In a resumed run, completed steps stay done, even those that are not cached for other runs.
+  // In a resumed run, completed steps stay completed, even those that are not cached for other runs.
   const mine = before.state === 'done' && before.key === key && (await hasAll(record.outputs, options.blobs));
   if (mine) return settle({});
   const known = data === unknown ? null : await fromCache(step, key, options);
@@ -110,20 +110,22 @@ async function one(
   settle({ ...end, ...cancelled, key: after, ended: clock.now(), seconds: secondsSince(started) });
 }
 
-/** Whether an outcome may be cached. A step that was skipped on a user's platform is not, because devices may register later. */
+/** Whether an outcome may be cached. A skipped step that uses a user's platform is not cached, because devices may register later. */
 function isLasting({ state }: StepEnd, { platform }: PipelineStep, { record }: EngineOptions): boolean {
   return state === 'done' || (state === 'skipped' && !(platform && record.context !== null));
 }
 
 /**
- * Whether a dependent step uses the platform. If this step is run, the dependent one most likely is too, so the platform is started in
- * the meantime.
+ * Whether a dependent step uses the platform. If this step is run, the dependent one will most likely be run too, so the platform is
+ * started in the meantime.
  */
 function leadsToPlatform({ name, platform }: PipelineStep, { plan }: EngineOptions): boolean {
   return !platform && plan.steps.some((each) => each.platform && each.needs.includes(name));
 }
 
-/** The step's current key. It can change during a run: the project's own platform can be identified only after it has run once. */
+/**
+ * The current cache key of the step. It can change during a run, because the project's own platform has no identity before its first start.
+ */
 async function keyNow(
   step: PipelineStep,
   inputs: readonly Input[],
@@ -136,7 +138,7 @@ async function keyNow(
 const unknown = 'unknown';
 
 /**
- * The data that the platform has for a step; null if the step reads none. If the platform does not respond, the step itself reports the
+ * A digest of the platform's data for a step; null if the step reads none. If the platform does not respond, the step itself reports the
  * reason.
  */
 async function dataNow({ stored }: PipelineStep, { platform }: EngineOptions): Promise<string | null> {
@@ -207,7 +209,7 @@ async function hasAll(outputs: Readonly<Record<string, Tree>>, blobs: Blobs): Pr
   return true;
 }
 
-/** Whether the project files are unchanged since the step began; otherwise it is unknown which version it read. */
+/** Whether the project files are unchanged since the step began. If they are not, it is unknown which version the step read. */
 async function areSame(inputs: readonly Input[]): Promise<boolean> {
   for (const { digest, source } of inputs) {
     if (source?.kind === 'path' && (await treeOf(source.path))?.digest !== digest) return false;
@@ -215,7 +217,7 @@ async function areSame(inputs: readonly Input[]): Promise<boolean> {
   return true;
 }
 
-/** The record of a step that has nothing to do. If that follows from the plan alone, the step counts as cached. */
+/** The record of a step that has nothing to do. `cached`: this follows from the plan, so the step counts as cached. */
 function skippedFor({ name }: PipelineStep, reason: string, cached: boolean): StepRecord {
   return { ...newStepRecord(name), state: 'skipped', reason, cached };
 }
@@ -226,7 +228,7 @@ function behind(need: string, { records }: State): string {
   return state === 'failed' ? `${name} failed` : `${name} was not completed`;
 }
 
-/** The values that conditions can test: the result's members, and the step's state. */
+/** The values that conditions can use: the members of the result, and the step's state. */
 function withState({ state, cached, result }: StepRecord): unknown {
   const members = result !== null && typeof result === 'object' && !Array.isArray(result) ? result : {};
   return { ...members, state, cached };
@@ -243,8 +245,8 @@ interface Node {
 }
 
 /**
- * Runs each node once all of its dependencies have ended, in the given order, at most `most` at a time. `run` must handle a node's
- * failure itself. If it throws, no more nodes are started, and those in progress are awaited.
+ * Runs each node once all of its dependencies have ended, in the given order, at most `most` at a time. `run` must handle failures of a
+ * node. If it throws, no more nodes are started, and those in progress are awaited.
  */
 async function schedule<N extends Node>(
   nodes: readonly N[],
@@ -276,9 +278,9 @@ async function schedule<N extends Node>(
 }
 
 /**
- * Cache key of a step: the command, its inputs, and the version of aiot. Equal keys mean equal outputs.
- * @param platform identity of the platform that it uses; null for a step that uses none
- * @param data digest of the platform's data for it; null for a step that reads none
+ * Cache key of a step, derived from the command, its inputs, and the version of aiot. Equal keys mean equal outputs.
+ * @param platform identity of the platform that the step uses; null if it uses none
+ * @param data digest of the platform's data for the step; null if it reads none
  */
 function keyOf(
   step: PipelineStep,

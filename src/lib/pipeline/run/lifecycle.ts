@@ -37,7 +37,7 @@ export async function holdPipeline(folders: PipelineFolders, clock: Clock): Prom
   }
 }
 
-/** Called before the first record is written. */
+/** Prepares the folders before the first record is written. */
 export async function prepareFolders(folders: PipelineFolders): Promise<void> {
   await makeFolder(folders.runs);
   await ignored(folders);
@@ -56,8 +56,8 @@ async function busy(folders: PipelineFolders): Promise<AiotError> {
 }
 
 /**
- * Cleans up after a runner that was killed: ends its processes, and marks its run as interrupted. This process holds the lock, so no
- * other runner of this project is alive.
+ * Cleans up after a runner that was killed: ends its processes, and marks its run as interrupted. No other runner of this project is alive,
+ * because this process has the lock.
  */
 async function settleDead(folders: PipelineFolders, clock: Clock): Promise<void> {
   for (const folder of [folders.root, folders.runs]) await removeLeftovers(folder);
@@ -73,7 +73,7 @@ export function childrenOf(record: RunRecord) {
   return record.steps.flatMap(({ child }) => (child ? [child] : []));
 }
 
-/** A copy of an abandoned run's record, with the run and its unfinished steps marked as ended. */
+/** Copies the record of an abandoned run, and marks the run and its unfinished steps as ended. */
 export function interrupted(record: RunRecord, state: 'interrupted' | 'cancelled', now: number): RunRecord {
   const steps = record.steps.map((step) =>
     step.state === 'running' || step.state === 'waiting' ? { ...step, state, child: null } : step,
@@ -109,7 +109,7 @@ export async function finish(options: FinishOptions): Promise<void> {
   record.runner = null;
 }
 
-/** Path of a file that exists if the run was cancelled, rather than interrupted. */
+/** Path of a marker file. If it exists, the run was cancelled rather than interrupted. */
 export function cancelFile({ runs }: PipelineFolders, run: string): string {
   return join(runs, `${run}.cancel`);
 }
@@ -123,7 +123,7 @@ function stateOf(steps: readonly StepRecord[], cancelled: boolean): RunState {
   return states.has('stopped') ? 'stopped' : 'done';
 }
 
-/** The model that was pushed, in this run or (if the step was cached) an earlier one. */
+/** The model that was pushed, in this run or, if the step was cached, in an earlier one. */
 export function modelOf(steps: readonly StepRecord[]): RunRecord['model'] {
   const { result, state } = steps.find(({ name }) => name === 'push') ?? {};
   const { name, version, digest, kind } = (result ?? {}) as Record<string, unknown>;
@@ -147,7 +147,7 @@ async function keep({ plan, record, folders, kept }: FinishOptions): Promise<voi
   if (changed) await writeKept(folders.kept, kept);
 }
 
-/** Publishes outputs to the project. Files that were edited since are replaced, and reported. */
+/** Publishes outputs to the project. Files that were edited since the last run are replaced, and reported. */
 async function publish({ plan, record, dir, blobs }: FinishOptions): Promise<RunRecord['published']> {
   const by = new Map(record.steps.map((step) => [step.name, step]));
   const published: RunRecord['published'] = [];
@@ -164,11 +164,11 @@ async function publish({ plan, record, dir, blobs }: FinishOptions): Promise<Run
   return published;
 }
 
-/** Replaces a file or folder completely or not at all; an existing folder is moved aside for a moment. */
+/** Replaces a file or folder completely or not at all. An existing folder is moved aside during the replacement. */
 async function replace(to: string, tree: Tree, blobs: Blobs): Promise<void> {
   const folder = dirname(to);
   await mkdir(folder, { recursive: true });
-  // Removes leftovers of a runner that was killed during a replacement.
+  // Removes temporary files of a runner that was killed during a replacement.
   for (const name of await readdir(folder))
     if (/^\.part_[0-9a-z]{26}\.tmp$/.test(name))
       await rm(join(folder, name), { recursive: true, force: true });

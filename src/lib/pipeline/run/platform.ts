@@ -14,7 +14,7 @@ import type { PipelineFolders } from './record.js';
 
 /** The platform that a run's steps use. */
 export interface PlatformPort {
-  /** Identity of the platform, which differs between platforms. */
+  /** Identity of the platform, which is different for each platform. */
   identity(): Promise<string>;
   /** A digest of the platform's data. @throws AIOT_PLATFORM_UNREACHABLE and other errors of the platform */
   dataState(what: StoredData): Promise<string>;
@@ -34,7 +34,7 @@ export function platformOfContext(
       return `${name} ${url} ${digestOf(pem ?? '')}${fingerprint}`;
     },
     async dataState(what) {
-      // Imported here, so that runs that use no platform do not load its client.
+      // Imported here, so that runs without a platform do not load its client.
       const { storedState } = await import('../../api/stored.js');
       return await storedState(name, what);
     },
@@ -61,14 +61,14 @@ export function ownPlatform(folders: PipelineFolders, self: readonly string[]): 
       return env;
     },
     async close() {
-      // Cancels a start in progress.
+      // Cancels a start that is in progress.
       closing.abort();
       await (await started?.catch(() => undefined))?.();
     },
   };
 }
 
-/** Runs `aiot up` as a child process and waits until it is ready. @returns a function that ends it */
+/** Runs `aiot up` as a child process and waits until it is ready. @returns a function that stops it */
 async function start(
   folders: PipelineFolders,
   self: readonly string[],

@@ -21,12 +21,12 @@ interface ChildOptions {
   /** Program and arguments; `aiot` means this program. */
   command: readonly string[];
   folder: string;
-  /** File to which the program's output from both streams is appended. */
+  /** File to which the program's output (stdout and stderr) is appended. */
   log: string;
   env: NodeJS.ProcessEnv;
   timeoutMs: number | null;
   signal: AbortSignal;
-  /** How to start this program. */
+  /** Command that starts this program. */
   self: readonly string[];
   onStart(child: ProcessId): void;
   onLine(line: string): void;
@@ -34,7 +34,7 @@ interface ChildOptions {
 
 export interface ChildEnd {
   exit: number | null;
-  /** How the process ended: by itself, by a signal, by its timeout, or by an abort; `start` = it could not be started. */
+  /** How the process ended: by itself, by a signal, by its timeout, or by an abort. `start` = it could not be started. */
   ended:
     | { by: 'itself' }
     | { by: 'signal'; signal: string }
@@ -47,15 +47,15 @@ export interface ChildEnd {
   peakBytes: number | null;
 }
 
-/** Program and arguments that start this program as it is running now: the build, or the sources through the development entry. */
+/** The command that starts this program in its current form: the build, or the sources through the development entry. */
 export function selfCommand(): string[] {
   const sources = import.meta.url.endsWith('.ts');
   return [process.execPath, join(packageRoot(), 'bin', sources ? 'dev.js' : 'run.js')];
 }
 
 /**
- * The AIOT_ variables that are passed to steps: locations and secrets. Settings would change a step's behavior without a trace. Argo's
- * token is for Argo's server only.
+ * The AIOT_ variables that are passed to steps: locations and secrets. Other settings are not passed, because they would change a step's
+ * behavior without being recorded. Argo's token is only for Argo's server.
  */
 const passed =
   /^AIOT_(?!ARGO)(?:(CONFIG_DIR|DATA_DIR|CACHE_DIR|CONTEXT|PIPELINE)$|.*(PASSPHRASE|SECRET|TOKEN))/;
@@ -78,7 +78,7 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const closed = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
-  // Checked before the output streams are accessed, because they do not exist if the process could not be started.
+  // Checked before the output streams are accessed, because there are none if the process could not be started.
   if (child.pid === undefined) {
     const code = await closed.then(
       () => 'unknown error',
@@ -117,7 +117,7 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
     const timer = timeoutMs === null ? undefined : setTimeout(() => end('time'), timeoutMs);
     const abort = () => end('abort');
     const leave = onAbort(signal, abort);
-    // Ends processes that the program leaves behind. Otherwise `close` would wait for any that still hold its output streams.
+    // Ends processes that the program leaves behind. Otherwise `close` would not occur before they close their output streams.
     child.once('exit', () => void endGroup(own));
     const [exit, ended] = await closed;
     clearTimeout(timer);
@@ -134,7 +134,7 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
 /** A log that is truncated at `logBytes`, with a note. */
 function boundedLog(file: string): { write(text: string): void; end(): Promise<void> } {
   const stream = createWriteStream(file, { flags: 'a' });
-  // On a full disk, the log is lost, but the step continues.
+  // If the disk is full, the log is incomplete, but the step continues.
   stream.on('error', () => {});
   let left = logBytes;
   return {
@@ -147,13 +147,13 @@ function boundedLog(file: string): { write(text: string): void; end(): Promise<v
   };
 }
 
-/** Environment variable that identifies the processes of a project's steps, even after their runner was killed. */
+/** Environment variable that marks the processes of a project's steps. They can be found by it even after their runner was killed. */
 const markVariable = 'AIOT_PIPELINE';
 
-/** Time between a request to end and a kill, ms. */
+/** Time between SIGTERM and SIGKILL, ms. */
 const graceMs = 3000;
 
-/** Asks a process and its descendants to end, then kills them. Each step leads its own process group. */
+/** Asks a process and its descendants to end, and kills those that do not. Each step leads its own process group. */
 export async function endGroup(child: ProcessId): Promise<void> {
   if (!(await isAlive(child))) return signalGroup(child.pid, 'SIGKILL');
   signalGroup(child.pid, 'SIGTERM');
@@ -176,8 +176,8 @@ function signalGroup(pid: number, signal: NodeJS.Signals): void {
 }
 
 /**
- * Ends processes of this project that killed runners left behind. Recorded processes are identified by number and start time. On Linux,
- * unrecorded ones, started just before the runner was killed, are found by a variable in their environment.
+ * Ends processes of this project that killed runners left behind. Recorded processes are identified by number and start time. On Linux, a
+ * variable in the environment also reveals processes that were started just before the runner was killed.
  * @returns the number of processes ended
  */
 export async function endLeftovers(mark: string, recorded: readonly ProcessId[]): Promise<number> {

@@ -13,12 +13,12 @@ export const stepStates = [
   'waiting',
   'running',
   'done',
-  /** The step had nothing to do, because of a condition or by its own decision. */
+  /** The step had nothing to do, because of a condition or of its own result. */
   'skipped',
   'failed',
-  /** The step is a gate, and refused. */
+  /** The step is a gate that was not passed. */
   'stopped',
-  /** A step that it depends on did not succeed. */
+  /** The step was not run, because a step that it depends on did not succeed. */
   'not-run',
   'interrupted',
   'cancelled',
@@ -30,7 +30,7 @@ export const runStates = ['running', 'done', 'failed', 'stopped', 'interrupted',
 
 export type RunState = (typeof runStates)[number];
 
-/** Identity of a process; its number alone may be reused. */
+/** Identity of a process. The start time is included, because process numbers are reused. */
 const processSchema = z.object({
   pid: z.int(),
   /** Start time of the process, in the system's unit; null if the system does not provide it. */
@@ -40,7 +40,7 @@ const processSchema = z.object({
 export const stepRecordSchema = z.object({
   name: z.string(),
   state: z.enum(stepStates),
-  /** Whether the outcome is from the cache, so that the step was not run. */
+  /** Whether the outcome is from the cache and the step was not run. */
   cached: z.boolean(),
   seconds: z.number(),
   attempts: z.int(),
@@ -48,10 +48,10 @@ export const stepRecordSchema = z.object({
   exit: z.int().nullable(),
   /** Peak memory of the step's process; null if it was not measured. */
   peakBytes: z.int().nullable(),
-  /** Why the step failed or was not run, or why it had nothing to do. */
+  /** Reason why the step failed, was not run, or had nothing to do. */
   reason: z.string().nullable(),
   error: z.object({ code: z.string(), message: z.string(), next: z.string().optional() }).nullable(),
-  /** ms since 1970 */
+  /** Start and end, ms since 1970. */
   started: z.number().nullable(),
   ended: z.number().nullable(),
   /** Cache key of the step. */
@@ -59,14 +59,14 @@ export const stepRecordSchema = z.object({
   /** Digests of the inputs, by name. */
   inputs: z.record(z.string(), z.string()),
   outputs: z.record(z.string(), treeSchema),
-  /** The JSON that the step printed. */
+  /** The JSON that the step printed; null if it printed none. */
   result: z.unknown(),
   child: processSchema.nullable(),
 });
 
 export type StepRecord = z.output<typeof stepRecordSchema>;
 
-/** Why a run was started: by a person, or by a trigger. */
+/** Cause of a run: a user, or a trigger. */
 export const causeSchema = z.object({
   kind: z.enum(['manual', 'rows', 'every', 'drift', 'cron', 'control', 'webhook']),
   /** Short description of the cause. */
@@ -98,7 +98,7 @@ export const runRecordSchema = z.object({
   project: z.string(),
   state: z.enum(runStates),
   cause: causeSchema,
-  /** The operating system's user who started the run. */
+  /** User of the operating system who started the run. */
   who: z.string(),
   started: z.number(),
   ended: z.number().nullable(),
@@ -106,7 +106,7 @@ export const runRecordSchema = z.object({
   aiot: z.string(),
   /** Name of the context; null for the project's own platform. */
   context: z.string().nullable(),
-  /** The model that was pushed. With an installation of the guide's services, `name` is that of a file, and there is no version. */
+  /** The model that was pushed. With an installation of the guide's services, `name` is a file name, and there is no version. */
   model: z.object({ name: z.string(), version: z.int().nullable(), digest: z.string() }).nullable(),
   /** Outputs published to the project, with paths relative to it. */
   published: z.array(z.object({ path: z.string(), digest: z.string(), changed: z.boolean() })),
@@ -114,14 +114,14 @@ export const runRecordSchema = z.object({
   /** Where the steps are run: in processes of this machine, or in pods of a cluster. */
   engine: z.enum(['local', 'argo']).default('local'),
   workflow: workflowSchema.nullable().default(null),
-  /** Options of `run`, needed to resume it. */
+  /** Options of `run` that are needed to resume it. */
   asked: z.object({ until: z.string().nullable(), force: z.boolean() }),
   steps: z.array(stepRecordSchema),
 });
 
 export type RunRecord = z.output<typeof runRecordSchema>;
 
-/** The record of a run that begins now. */
+/** The record of a run that starts now. */
 export function newRunRecord(
   project: string,
   clock: Clock,
@@ -184,8 +184,8 @@ export async function runIds({ runs }: PipelineFolders): Promise<string[]> {
 }
 
 /**
- * Id of a run that begins now. It sorts after all existing ones, even if the clock was set back since, because ids define the order of the
- * history.
+ * ID of a run that starts now. It sorts after all existing IDs, even if the clock was set back, because the order of IDs is the order of
+ * the history.
  */
 export async function nextRunId(folders: PipelineFolders, clock: Clock): Promise<string> {
   const id = newId('run', clock.now());
@@ -194,7 +194,7 @@ export async function nextRunId(folders: PipelineFolders, clock: Clock): Promise
 }
 
 /**
- * A run of the history by its id or a prefix of it; the last one by default.
+ * A run of the history, by its id or a prefix of it. Default: the last run.
  * @throws AIOT_NOT_FOUND
  */
 export async function findRun(folders: PipelineFolders, wanted?: string): Promise<RunRecord> {
@@ -228,7 +228,7 @@ export async function pruneRuns(folders: PipelineFolders, most: number): Promise
   }
 }
 
-/** Writes a record to disk whenever it changes: one write at a time, each with the newest state. */
+/** Writes a record to disk whenever it changes. There is one write at a time, always of the newest state. */
 export function createRecorder(write: (record: RunRecord) => Promise<void>, record: RunRecord) {
   let dirty = false;
   let writing: Promise<void> | undefined;
@@ -258,12 +258,12 @@ export function createRecorder(write: (record: RunRecord) => Promise<void>, reco
   };
 }
 
-/** The folders of a project's pipeline. Their contents can be regenerated, except for the platform and the history. */
+/** The folders of a project's pipeline. All of their contents can be regenerated, except for the platform and the history. */
 export function pipelineFolders(dir: string) {
   const root = join(dir, '.aiot', 'pipeline');
   return {
     root,
-    /** Locked by the process that runs the pipeline; the lock ends with the process. */
+    /** Lock of the process that runs the pipeline. The lock ends with the process. */
     lock: join(root, 'lock'),
     /** Records of runs, one file each. */
     runs: join(root, 'runs'),

@@ -38,7 +38,7 @@ export function resultOfRun(record: RunRecord): RunResult {
   return runResultSchema.parse(record);
 }
 
-/** Why a run did not succeed, with the code of the error that stopped it; null if it succeeded. */
+/** The error for a run that did not succeed, with the code of the error that stopped it; null if it succeeded. */
 export function refusalOfRun(record: RunRecord): AiotError | null {
   if (record.state === 'done') return null;
   if (record.state === 'interrupted' || record.state === 'cancelled') {
@@ -58,7 +58,8 @@ export function refusalOfRun(record: RunRecord): AiotError | null {
   const code = step?.error?.code;
   const known = code !== undefined && Object.hasOwn(catalogue, code) ? (code as ErrorCode) : null;
   const gate = step?.state === 'stopped';
-  // A gate must exit with 6, and a failure must not. An error code reported by the step is used only if its exit code fits.
+  // A gate must exit with 6, and other failures must not. The error code that a step reported is used only if its exit code is consistent
+  // with that.
   const fits = known !== null && (catalogue[known].exit === 6) === gate;
   const used = fits ? known : gate ? 'AIOT_GATE_FAILED' : 'AIOT_PIPELINE_STEP';
   const next = step?.error?.next ?? `To see its output, run \`aiot pipeline status --step ${step?.name}\`.`;

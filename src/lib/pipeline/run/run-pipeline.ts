@@ -43,13 +43,13 @@ export interface RunPipelineOptions {
   force?: boolean;
   /** Last step to run. */
   until?: string;
-  /** Cause of the run; default: a person. */
+  /** Cause of the run; default: a user. */
   cause?: Cause;
-  /** A run to resume: its id, or a prefix of it. Empty = the last one. */
+  /** ID of a run to resume, or a prefix of it. Empty = the last run. */
   resume?: string;
   clock?: Clock;
   signal?: AbortSignal;
-  /** Command that starts this program; default: as it is running now. */
+  /** Command that starts this program; default: the current build or sources. */
   self?: readonly string[];
   /** Called at the beginning, and whenever a step has changed. */
   onChange?: (record: RunRecord, step?: StepRecord) => void;
@@ -64,7 +64,7 @@ interface Begun {
 }
 
 /**
- * Runs a project's pipeline, or resumes a run. The outcome is in the record: only errors that prevent the start are thrown.
+ * Runs a project's pipeline, or resumes a run. The record contains the outcome. Only errors that prevent the start are thrown.
  * @throws AIOT_PROJECT_*, AIOT_PIPELINE_BUSY, AIOT_NOT_FOUND, AIOT_CONTEXT_NOT_FOUND, AIOT_USAGE
  */
 export async function runPipeline(options: RunPipelineOptions): Promise<RunRecord> {
@@ -157,7 +157,7 @@ function upTo(plan: PipelinePlan, name: string): PipelinePlan {
   return { ...plan, steps: plan.steps.filter((step) => wanted.has(step.name)) };
 }
 
-/** Evicts excess entries from the cache, and removes step folders of earlier runs. */
+/** Evicts excess entries from the cache, and deletes the step folders of earlier runs. */
 async function tidy(
   project: Project,
   folders: PipelineFolders,
@@ -174,22 +174,25 @@ async function tidy(
   await blobs.keepOnly(await pruneEntries(folders.entries, most, always));
 }
 
-/** Interval between reports of a running pipeline, ms. They are sent even without changes, because a silent run is considered dead. */
+/**
+ * Interval between reports of a run, ms, and maximum time without one. A report is sent even without changes, because a silent run would
+ * count as dead.
+ */
 const everyMs = 2000;
 
 const silentMs = 25_000;
 
-/** How long a finished run waits for its last report to reach the platform, ms. */
+/** Maximum time that a finished run waits for its last report to reach the platform, ms. */
 const endMs = 3000;
 
 const logBytes = 8000;
 
-/** Limits of one step's result and of all results in a report, bytes of JSON: a request body may be at most one mebibyte. */
+/** Maximum size of one step's result, and of all results in a report, bytes of JSON. A request body may have at most one mebibyte. */
 const [resultBytes, allBytes] = [64_000, 500_000];
 
 /**
- * Reports the progress of a run to a context's platform. The run neither waits for the reports nor fails because of them. After a failed
- * report, the state is reported with the next change. A platform that does not support such runs gets no more reports.
+ * Reports the progress of a run to a context's platform. The run neither waits for a report nor fails because of one. After a failed
+ * report, the state is reported with the next change. If the platform does not support such reports, no more are sent.
  */
 function createTeller(
   context: ChosenContext | null,
@@ -231,7 +234,7 @@ function createTeller(
   timer.unref();
   return {
     changed,
-    /** Sends the final report, if the platform accepts it within `endMs`. */
+    /** Sends the final report, and waits at most `endMs` for the platform. */
     async end(): Promise<void> {
       clearInterval(timer);
       let patience: NodeJS.Timeout | undefined;

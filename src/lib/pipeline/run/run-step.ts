@@ -14,12 +14,12 @@ interface StepOptions {
   step: PipelineStep;
   inputs: readonly Input[];
   blobs: Blobs;
-  /** Working folder; recreated for each attempt. */
+  /** Working folder, which is recreated for each attempt. */
   folder: string;
   log: string;
-  /** Value of the environment variable that marks the process as one of this project. */
+  /** Value of the environment variable by which processes of this project are recognized. */
   mark: string;
-  /** Address of the platform, and id of this run. */
+  /** Variables with the address of the platform and the id of this run. */
   env: Record<string, string>;
   self: readonly string[];
   clock: Clock;
@@ -37,18 +37,18 @@ export type StepEnd = Told & {
   result: unknown;
 };
 
-/** Exit codes of our commands after which a retry is pointless: usage error, something missing, no permission, gate refusal. */
+/** Exit codes of aiot after which a retry is pointless: usage error, something missing, no permission, gate not passed. */
 const final = new Set([2, 4, 5, 6]);
 
 const longestResult = 256 * 1024;
 
-/** Runs a step, with retries if it fails and may be retried. */
+/** Runs a step, and retries it if it fails and has retries left. */
 export async function runStep(options: StepOptions): Promise<StepEnd> {
   const { step, clock, signal } = options;
   for (let attempt = 1; ; attempt++) {
     const end = await attemptOf(options, attempt);
     const ours = step.command[0] === 'aiot' && end.exit !== null && final.has(end.exit);
-    // A step that started a rollout is not retried, because a rollout has retries of its own.
+    // A step that started a rollout is not retried, because the rollout has its own retries.
     const over = ours || rolloutIn(end.result) !== null;
     if (end.state !== 'failed' || attempt > step.retries || over) return end;
     const wait = backOffMs(attempt, step.waitMs);
@@ -87,7 +87,7 @@ async function attemptOf(options: StepOptions, attempt: number): Promise<StepEnd
   };
 }
 
-/** Why the step did not succeed; null if it did. */
+/** Reason why the step did not succeed; null if it did. */
 function refusalOf(
   step: PipelineStep,
   { exit, ended, last }: ChildEnd,
@@ -115,7 +115,7 @@ function refusalOf(
   return exit === 0 ? null : refusalOfExit(exit, result, last);
 }
 
-/** stdout, or its last line, parsed as JSON; null if neither is JSON. */
+/** stdout, or else its last line, parsed as JSON; null if neither is JSON. */
 function resultOf(stdout: string): unknown {
   const text = stdout.trim();
   for (const part of [text, text.slice(text.lastIndexOf('\n') + 1)]) {
@@ -136,7 +136,10 @@ export function placesOf(folders: { work: string; logs: string }, run: string, s
 
 type StepError = StepRecord['error'];
 
-/** Why a step that exited by itself did not succeed, with any engine: it is a gate that refused (exit code 6), or it failed. */
+/**
+ * Reason why a step that exited by itself did not succeed, for any engine. Exit code 6 of a gate means that it was not passed; others are
+ * failures.
+ */
 export function refusalOfExit(
   exit: number | null,
   result: unknown,
@@ -148,7 +151,7 @@ export function refusalOfExit(
   return { state: 'failed', reason: rollout ?? error?.message ?? (last || `exit code ${exit}`), error };
 }
 
-/** A gate's reason: its error, the limits that were not met (`model evaluate`), or the last line of its output. */
+/** The reason why a gate was not passed: its error, the limits that were exceeded (`model evaluate`), or the last line of its output. */
 function gateReason(result: unknown, error: StepError, last: string): string {
   if (error) return error.message;
   const { gates, reason } = (result ?? {}) as { gates?: unknown; reason?: unknown };
@@ -164,7 +167,7 @@ function rounded(value: unknown): string {
   return typeof value === 'number' ? String(Number(value.toFixed(4))) : 'not measured';
 }
 
-/** The error that one of our commands printed under --json. */
+/** The error that a command of aiot printed with --json. */
 export function errorIn(result: unknown): StepError {
   const { error } = (result ?? {}) as { error?: { code?: unknown; message?: unknown; next?: unknown } };
   if (typeof error?.code !== 'string' || typeof error.message !== 'string') return null;
@@ -173,8 +176,8 @@ export function errorIn(result: unknown): StepError {
 }
 
 /**
- * A note on the rollout that a finished step started and that continues without the run; null if there is none.
- * @param earlier the run that started the rollout, if the step was cached in this run
+ * A note on a rollout that the finished step started, and that continues without the run; null if there is none.
+ * @param earlier the run that started the rollout, if this step's outcome is from the cache
  */
 export function begunIn(result: unknown, earlier: string | null = null): string | null {
   const rollout = rolloutIn(result);
@@ -188,7 +191,7 @@ export function begunIn(result: unknown, earlier: string | null = null): string 
   return `the rollout${to} has started and continues after this run; to follow it, run aiot rollout watch ${id}`;
 }
 
-/** The outcome of the rollout that a step waited for, as text; null if the step's result is not a rollout. */
+/** The outcome of a rollout for which a step waited, as text; null if the step's result is not a rollout. */
 function outcomeIn(result: unknown): string | null {
   const rollout = rolloutIn(result);
   if (rollout === null) return null;
@@ -197,7 +200,7 @@ function outcomeIn(result: unknown): string | null {
   return `the rollout is ${stateWords(state)}: ${why}; to see it, run aiot rollout show ${id}`;
 }
 
-/** The rollout in the result of a command that starts one; null for any other result. */
+/** The rollout in the result of a command that starts one; null for other results. */
 function rolloutIn(result: unknown) {
   const { id, state, waves, reason } = (result ?? {}) as Record<string, unknown>;
   if (typeof id !== 'string' || !id.startsWith('ro_') || typeof state !== 'string') return null;
@@ -210,7 +213,7 @@ function rolloutIn(result: unknown) {
   };
 }
 
-/** Why a step had nothing to do; null otherwise. */
+/** Reason why a step had nothing to do; null for other results. */
 export function skippedIn(result: unknown): string | null {
   const { skipped } = (result ?? {}) as { skipped?: unknown };
   return typeof skipped === 'string' ? skipped : null;

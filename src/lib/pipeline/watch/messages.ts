@@ -2,7 +2,7 @@ import { onAbort } from '../../core/tasks.js';
 import type { Source } from '../../stream/message.js';
 import { messageOf, type Trigger } from './watch.js';
 
-/** Commands for which a run is started. The guide's clients send them to the topic of control messages. */
+/** Commands that start a run. The guide's clients send them to the topic of control messages. */
 const asking = new Set(['extract-data', 'train-model']);
 
 interface Messages {
@@ -14,7 +14,7 @@ interface Messages {
 /** Delay before a broken connection is retried, ms. */
 const againMs = 5000;
 
-/** How requesters are notified of a new model. */
+/** Functions for announcing a new model to requesters. */
 interface Answering {
   /** Sends a message to the topic of control messages. */
   answer(payload: Uint8Array): Promise<void>;
@@ -23,9 +23,9 @@ interface Answering {
 }
 
 /**
- * Fires on `{"command":"extract-data"|"train-model","payload":…}`, and announces the model of a successful run with `download-model`, as
- * the guide's services do. The guide's boards accept messages of at most 256 bytes.
- * @param answering null = no announcement: the run itself has sent it, or boards cannot fetch the model
+ * Fires on `{"command":"extract-data"|"train-model","payload":…}`. Announces the model of a successful run with `download-model`, as the
+ * guide's services do. The guide's boards accept messages of at most 256 bytes.
+ * @param answering null = no announcement, because the run itself has sent it, or boards cannot fetch the model
  */
 export function controlTrigger(messages: Messages, answering: Answering | null): Trigger {
   let asked = false;
@@ -48,7 +48,7 @@ export function controlTrigger(messages: Messages, answering: Answering | null):
   };
 }
 
-/** Fires on each request. The HTTP server that receives requests rejects those that are not signed with the secret. */
+/** Fires on each request. The HTTP server that receives requests rejects those without a valid signature. */
 export function webhookTrigger(messages: Messages): Trigger {
   return {
     kind: 'webhook',
@@ -91,7 +91,7 @@ async function follow(
   }
 }
 
-/** Fields of a control message; empty if it is not one. */
+/** Fields of a control message; empty for other messages. */
 function commandIn(payload: Uint8Array): { command: string; payload: string } {
   const none = { command: '', payload: '' };
   try {

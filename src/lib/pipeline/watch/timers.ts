@@ -14,7 +14,7 @@ import { messageOf, type Trigger } from './watch.js';
 /** Interval between counts of rows, ms. */
 const countEveryMs = 10_000;
 
-/** Fires each time this interval has passed. */
+/** Fires at the end of each interval. */
 export function everyTrigger(everyMs: number, text: string, clock: Clock): Trigger {
   return {
     kind: 'every',
@@ -24,13 +24,13 @@ export function everyTrigger(everyMs: number, text: string, clock: Clock): Trigg
   };
 }
 
-/** Fires according to a cron pattern. @param next the next time after the given one, ms since 1970; null = never again */
+/** Fires according to a cron pattern. @param next the next time after a given one, ms since 1970; null = never again */
 export function cronTrigger(text: string, next: (after: number) => number | null, clock: Clock): Trigger {
   return {
     kind: 'cron',
     async watch(fire, signal) {
       for (let at = next(clock.now()); at !== null; at = next(Math.max(at, clock.now()))) {
-        // Waits in short pieces, because the clock may be changed or the machine suspended in the meantime.
+        // Waits in short intervals, because the clock may be changed or the machine suspended in the meantime.
         while (clock.now() < at) {
           if (!(await slept(clock, Math.min(60_000, at - clock.now()), signal))) return;
         }
@@ -40,7 +40,7 @@ export function cronTrigger(text: string, next: (after: number) => number | null
   };
 }
 
-/** The current number of rows, and the stored number of rows that successful runs have used. */
+/** The current number of rows, and the stored number of rows that the last successful run used. */
 interface RowCount {
   count(): Promise<number>;
   done(): Promise<number>;
@@ -54,7 +54,7 @@ export function rowsTrigger(
   clock: Clock,
   trouble: (text: string) => void,
 ): Trigger {
-  /** Row count at the last firing, so that a run is requested only once for the same rows. */
+  /** Row count at which the trigger last fired, so that it requests only one run for the same rows. */
   let fired = 0;
   return {
     kind: 'rows',
@@ -64,7 +64,7 @@ export function rowsTrigger(
           const seen = await rows.count();
           const done = await rows.done();
           const fresh = seen - Math.max(done, fired);
-          // If rows were removed, counting starts again from the current number.
+          // If rows were removed, counting restarts at the current number.
           if (fresh < 0) {
             fired = seen;
             if (seen < done) await rows.setDone(seen);
@@ -83,7 +83,10 @@ export function rowsTrigger(
   };
 }
 
-/** Fires when the data has drifted by more than a limit. @param probe returns the largest PSI of a feature; null = nothing to compare with */
+/**
+ * Fires when the data has drifted by more than a limit. @param probe returns the largest PSI of any feature; null = there is nothing to
+ * compare with
+ */
 export function driftTrigger(
   { above, everyMs }: { above: number; everyMs: number },
   probe: (signal: AbortSignal) => Promise<number | null>,

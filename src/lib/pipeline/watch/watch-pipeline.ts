@@ -22,7 +22,7 @@ interface WatchPipelineOptions extends Pick<RunPipelineOptions, 'dir' | 'context
   clock?: Clock;
   signal: AbortSignal;
   onEvent(event: WatchEvent): void;
-  /** Called once with descriptions of the triggers. */
+  /** Called once, with descriptions of the triggers. */
   onStart(watched: string[]): void;
 }
 
@@ -68,7 +68,7 @@ export async function watchPipeline(options: WatchPipelineOptions): Promise<void
   });
 }
 
-/** The outcome of a run that could not be started, for example because another one is in progress or aiot.yaml has become invalid. */
+/** The outcome for a run that could not start, for example because another run is in progress or aiot.yaml has become invalid. */
 function refused(error: unknown): Outcome {
   if (!(error instanceof AiotError) || error.family === 'bug') throw error;
   return { run: null, state: 'refused', reason: error.message, model: null };
@@ -135,7 +135,7 @@ async function controlOf(
   const { openSink, openSource } = await import('../../stream/open.js');
   const open = (signal: AbortSignal) => openSource(url, { signal, from: 'latest' });
   const messages = { open, clock, trouble: trouble('control') };
-  // With an installation of the guide's services, the run itself notifies the boards. The project's own platform does not serve boards.
+  // With an installation of the guide's services, the run itself notifies the boards. Boards cannot use the project's own platform.
   if (context?.kind !== 'platform') return controlTrigger(messages, null);
   return controlTrigger(messages, {
     async answer(payload) {
@@ -176,7 +176,7 @@ async function webhookOf(
   return [words, webhookTrigger({ open, clock, trouble: trouble('webhook') })];
 }
 
-/** Creates a function that runs tasks one at a time, in the order of its calls. */
+/** Creates a function that runs tasks one at a time, in the order of the calls. */
 function inTurn() {
   let last: Promise<unknown> = Promise.resolve();
   return <T>(work: () => Promise<T>): Promise<T> => {
@@ -200,12 +200,12 @@ function withoutSecrets(url: string): string {
 
 const schema = z.record(z.string(), z.string());
 
-/** Path of the file of webhook secrets, by project folder, which only the user can read. */
+/** Path of the file with the secrets of webhooks, by project folder. Only the user can read it. */
 function secretsFile(): string {
   return join(configFolder(), 'pipeline-secrets.json');
 }
 
-/** The secret that signs requests to a project's webhook; generated on first use. @throws AIOT_FILE_MALFORMED */
+/** The secret for signing requests to a project's webhook, which is generated on first use. @throws AIOT_FILE_MALFORMED */
 async function webhookSecret(dir: string): Promise<string> {
   const file = secretsFile();
   const read = schema.safeParse((await unless('AIOT_FILE_NOT_FOUND', readJson(file))) ?? {});

@@ -5,7 +5,7 @@ import type { Clock } from '../../core/time.js';
 import { backOffMs } from '../../core/time.js';
 import { type Cause, causeSchema, runRecordSchema, runStates } from '../run/record.js';
 
-/** A source of run requests. It may fire at any rate; the watcher decides when to run. */
+/** A source of requests to run. It may fire at any rate; the watcher decides when to run. */
 export interface Trigger {
   kind: Cause['kind'];
   /** Runs until the signal is aborted. @throws permanent errors, which a retry cannot resolve */
@@ -27,8 +27,8 @@ interface WatchOptions {
 const usualBackoff = { firstMs: 30_000, mostMs: 3_600_000 };
 
 /**
- * Runs the pipeline whenever a trigger fires, one run at a time. Requests during a run cause exactly one more run after it. A failed run
- * is retried with increasing delays; after a refusal by a gate, the next request is awaited. Ends when the signal is aborted.
+ * Runs the pipeline whenever a trigger fires, one run at a time. Requests during a run cause exactly one more run after it. A failed run is
+ * retried with increasing delays. If a gate was not passed, the next request is awaited. Ends when the signal is aborted.
  */
 export async function watchTriggers(options: WatchOptions): Promise<void> {
   const { triggers, clock, signal, onEvent, backoff = usualBackoff } = options;
@@ -111,12 +111,12 @@ export type Outcome = z.output<typeof outcomeSchema>;
 
 /** Events of a watcher, in order; times are ms since 1970. */
 export const watchEventSchema = z.discriminatedUnion('event', [
-  /** A trigger has fired; `coalesced` = a run is already pending. */
+  /** A trigger has fired. `coalesced` = a run is already pending, and covers this request. */
   z.object({ event: z.literal('triggered'), at, kind, text: z.string(), coalesced: z.boolean() }),
   z.object({ event: z.literal('started'), at, cause: causeSchema }),
   outcomeSchema.extend({ event: z.literal('ended'), at }),
   z.object({ event: z.literal('waits'), at, untilAt: z.number(), failures: z.int() }),
-  /** A trigger has a problem and keeps trying. */
+  /** A trigger has a problem and continues to try. */
   z.object({ event: z.literal('trouble'), at, kind, text: z.string() }),
 ]);
 

@@ -14,7 +14,7 @@ const madeSchema = z.object({
   file: z.string(),
   kind: inspectedSchema.shape.kind,
   bytes: z.int(),
-  /** Sizes as counted by binutils' `size`, bytes; null = the file has no sections. */
+  /** Sizes in bytes, as counted by binutils' `size`; null = the file has no sections. */
   text: z.int().nullable(),
   data: z.int().nullable(),
   bss: z.int().nullable(),
@@ -33,7 +33,7 @@ export const firmwareBuildSchema = z.object({
   tool: z.enum(['cmake', ...vendorTools]),
   /** Paths that were regenerated because aiot.yaml had changed. */
   regenerated: z.array(z.string()),
-  /** All files that were built, the main one first. */
+  /** All files of the build, the main one first. */
   files: z.array(madeSchema),
   /** The main file, as reported by `firmware inspect`. */
   main: inspectedSchema,
@@ -48,7 +48,7 @@ interface FirmwareBuildOptions {
   target: FirmwareTarget;
   tool?: VendorTool | undefined;
   signal?: AbortSignal;
-  /** Called at the beginning of each lengthy stage, with its name. */
+  /** Called with the name of each lengthy stage when it begins. */
   onStage?: (text: string) => void;
 }
 
@@ -89,7 +89,7 @@ type FirmwareTarget = (typeof firmwareTargets)[number];
 
 type VendorTool = (typeof vendorTools)[number];
 
-/** Files of a build: the main file, which is pushed or flashed, and the others. */
+/** Files of a build: the main file, which can be pushed or flashed, and the others. */
 interface Built {
   tool: 'cmake' | VendorTool;
   main: string;
@@ -148,7 +148,7 @@ async function buildRv32(request: BuildRequest): Promise<Built> {
   );
   const programs = (await readdir(places.build)).filter((name) => name.endsWith('_rv32.elf')).sort();
   const all = programs.map((name) => join(places.build, name));
-  // This program covers everything from samples to predictions; the others are parts of it.
+  // This program includes everything from samples to predictions. The other programs cover parts of that.
   const main = all.find((file) => file.endsWith('predictor_rv32.elf')) ?? all[0] ?? places.build;
   return { tool: 'cmake', main, others: all.filter((file) => file !== main) };
 }
@@ -165,7 +165,7 @@ async function buildC3(request: BuildRequest): Promise<Built> {
   return { tool: 'cmake', main, others: [elf] };
 }
 
-/** Uses ESP-IDF if its export.sh was sourced, else PlatformIO. @throws AIOT_PROGRAM_NOT_FOUND */
+/** Chooses ESP-IDF if its export.sh was sourced, and otherwise PlatformIO. @throws AIOT_PROGRAM_NOT_FOUND */
 async function toolHere(): Promise<VendorTool> {
   for (const tool of vendorTools) {
     const found = await runTool(tool, ['--version'], '').catch(() => null);
@@ -194,7 +194,7 @@ async function buildByPio(target: ChipTarget, request: BuildRequest): Promise<Bu
 async function buildByIdf(target: ChipTarget, request: BuildRequest): Promise<Built> {
   const { build, log } = placesOf(request, target);
   const project = join(request.folder.dir, 'hal', 'esp32');
-  // Each chip has its own folder and its own sdkconfig, so that builds do not invalidate each other.
+  // Each chip has a separate folder and sdkconfig, so that builds do not invalidate each other.
   const settings = [`-DIDF_TARGET=${target}`, `-DSDKCONFIG=${join(build, 'sdkconfig')}`];
   const ran = await runTool(
     'idf.py',

@@ -6,7 +6,7 @@ import { readJson } from '../../core/files.js';
 import { packageRoot } from '../../core/folders.js';
 import { loadProject, type Project } from '../../core/project.js';
 
-/** File in a firmware folder that records its project and the origin of its sources. */
+/** File in a firmware folder that records the project and the origin of the sources. */
 export const noteName = 'aiot-firmware.json';
 
 export const noteSchema = z.strictObject({
@@ -19,14 +19,14 @@ export const noteSchema = z.strictObject({
 export type Note = z.output<typeof noteSchema>;
 
 export interface FirmwareFolder {
-  /** Absolute path. */
+  /** Absolute path of the firmware folder. */
   dir: string;
   note: Note;
   project: Project;
 }
 
 /**
- * Opens a folder that `firmware init` created, and its project.
+ * Opens a folder created by `firmware init`, and its project.
  * @throws AIOT_FIRMWARE_MISSING, AIOT_FILE_MALFORMED, AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID
  */
 export async function openFirmware(folder: string): Promise<FirmwareFolder> {

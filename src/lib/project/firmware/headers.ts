@@ -6,7 +6,7 @@ import { defaultTable } from '../../provision/device-image.js';
 import { featureNames, type SignalSpec, signalSpecOf } from '../../signal/spec.js';
 import { misfitOf, sensorOf } from './sensors.js';
 
-/** Files generated from aiot.yaml, by path in the firmware folder. They depend on nothing else. */
+/** Files that are generated from aiot.yaml alone, by path in the firmware folder. */
 export function generatedFiles(config: ProjectConfig): Map<string, string> {
   return new Map([
     ['generated/aiot_config.h', configHeader(config)],
@@ -15,7 +15,7 @@ export function generatedFiles(config: ProjectConfig): Map<string, string> {
   ]);
 }
 
-/** Writes the files that are missing or outdated; returns their paths. @throws AIOT_FILE_NOT_WRITABLE */
+/** Writes the files that are missing or outdated, and returns their paths. @throws AIOT_FILE_NOT_WRITABLE */
 export async function regenerate(dir: string, config: ProjectConfig): Promise<string[]> {
   const written: string[] = [];
   for (const [path, text] of generatedFiles(config)) {
@@ -28,7 +28,7 @@ export async function regenerate(dir: string, config: ProjectConfig): Promise<st
   return written;
 }
 
-/** Sensors that are an IMU, and sensors on the ADC: some definitions apply only to these. */
+/** IMUs, and sensors on the ADC. Some definitions apply only to one of these groups. */
 const imus = ['mpu6050', 'lsm6ds3trc'];
 
 const atConverter = ['guide', 'acs712'];
@@ -76,10 +76,10 @@ function real(value: number): string {
   return Number.isInteger(value) ? `${value}.0` : String(value);
 }
 
-/** Maximum number of feature names listed. A raw window has an input per sample, and a longer list would not be readable. */
+/** Maximum number of feature names that are listed. A raw window has one input per sample, which would make the list unreadable. */
 const mostNames = 1024;
 
-/** generated/aiot_tables.h: the project's names and numbers, for custom code and firmware/test/generated_test.c. */
+/** generated/aiot_tables.h: the project's names and numbers, for custom code and for firmware/test/generated_test.c. */
 export function tablesHeader(config: ProjectConfig): string {
   const { stream, model, firmware } = config;
   const fields = Object.entries(stream.fields);
@@ -151,13 +151,13 @@ function define(name: string, value: string | number): string {
   return `#define ${name} ${value}`;
 }
 
-/** An array of strings in C; null for an empty list, because C has no arrays of length 0. */
+/** A C array of strings; null for an empty list, because C has no arrays of length 0. */
 function names(name: string, length: string, values: readonly string[]): string | null {
   if (values.length === 0) return null;
   return `static const char *const ${name}[${length}] = {\n${values.map((value) => `    ${cString(value)},\n`).join('')}};`;
 }
 
-/** A C string literal: UTF-8, with terminators escaped, and no trigraphs. */
+/** A C string literal in UTF-8, with special characters escaped and without trigraphs. */
 function cString(text: string): string {
   const escaped = [...text]
     .map((sign) => {

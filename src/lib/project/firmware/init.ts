@@ -11,13 +11,13 @@ import { generatedFiles, regenerate } from './headers.js';
 import { sensorNotes } from './sensors.js';
 
 export const firmwareInitSchema = z.object({
-  /** Absolute paths of the firmware folder, and of the folder of its aiot.yaml. */
+  /** Absolute paths of the firmware folder, and of the folder that contains its aiot.yaml. */
   dir: z.string(),
   project: z.string(),
   name: z.string(),
-  /** Number of sources that were copied. */
+  /** Number of source files that were copied. */
   copied: z.int(),
-  /** Paths of the files generated from aiot.yaml; with --force, only of those that were outdated. */
+  /** Paths of the files that were generated from aiot.yaml; with --force, only those that were outdated. */
   generated: z.array(z.string()),
   /** Remarks for the user, for example about a sensor that does not fit. */
   notes: z.array(z.string()),
@@ -29,7 +29,7 @@ const ignored =
   'build/\nhal/esp32/.pio/\nhal/esp32/build/\nhal/esp32/managed_components/\nhal/esp32/sdkconfig\n';
 
 /**
- * Creates a project's firmware folder, completely or not at all, with the package's sources and the files generated from aiot.yaml.
+ * Creates a project's firmware folder, completely or not at all. It contains the package's sources and the files generated from aiot.yaml.
  * @param options.force in an existing firmware folder, only regenerate the files that depend on aiot.yaml
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_FOLDER_NOT_EMPTY, AIOT_FIRMWARE_MISSING, AIOT_FILE_NOT_WRITABLE
  */
@@ -115,8 +115,8 @@ async function copySources(to: string, others: ReadonlySet<string>): Promise<num
 }
 
 /**
- * Moves the files into the folder. An existing empty folder is retained, because it may be the shell's current one. The note is moved
- * last, because it makes the folder a firmware folder.
+ * Moves the files into the folder. An existing empty folder is not replaced, because it may be the shell's current one. The note is moved
+ * last, because its presence makes the folder a firmware folder.
  */
 async function moveTo(staging: string, dir: string): Promise<void> {
   await makeFolder(dir);

@@ -4,24 +4,24 @@ type BoardSensor = NonNullable<NonNullable<ProjectConfig['firmware']>['sensor']>
 
 interface Sensor {
   name: BoardSensor;
-  /** AIOT_SOURCE_… of firmware/hal/esp32/main/settings.h. */
+  /** Number of the AIOT_SOURCE_… in firmware/hal/esp32/main/settings.h. */
   source: number;
   fields: readonly string[];
-  /** Whether the sensor supports exactly this number of samples per second, and a description of the supported rates. */
+  /** Whether the sensor supports this number of samples per second, and a description of the rates that it supports. */
   gives: (rateHz: number) => boolean;
   rates: string;
 }
 
 const imu = ['ax', 'ay', 'az', 'gx', 'gy', 'gz'];
-/** Rates of an LSM6DS3TR-C (ODR_XL in its data sheet), Hz. A device accepts only models of its own rate. */
+/** Rates of an LSM6DS3TR-C (ODR_XL in its data sheet), Hz. A device only accepts models for its own rate. */
 const lsm = [12.5, 26, 52, 104, 208, 416, 833, 1666];
-/** Sensors on the ADC. The measuring window is a whole number of ms and at least 100 ms, so that it covers whole mains periods. */
+/** Rates of sensors on the ADC. The measuring window is a whole number of ms and at least 100 ms, so that it covers whole mains periods. */
 const converter = {
   gives: (rateHz: number) => rateHz <= 10 && rateHz >= 1 && Number.isInteger(1000 / rateHz),
   rates: '1 to 10 samples per second',
 };
 
-/** The sensors of firmware/hal/esp32, with the fields that they provide. */
+/** The sensors that firmware/hal/esp32 supports, and the fields that they provide. */
 const boardSensors: readonly Sensor[] = [
   { name: 'guide', source: 1, fields: ['temperature', 'vibration', 'sound', 'current'], ...converter },
   {
@@ -48,14 +48,14 @@ const boardSensors: readonly Sensor[] = [
   },
 ];
 
-/** The sensor named in aiot.yaml, else the first that provides the stream's fields at its rate; null = none does. */
+/** The sensor given in aiot.yaml, or else the first one that provides the stream's fields at its rate; null = there is none. */
 export function sensorOf(config: ProjectConfig): Sensor | null {
   const named = config.firmware?.sensor;
   if (named !== undefined) return boardSensors.find(({ name }) => name === named) ?? null;
   return boardSensors.find((sensor) => misfitOf(config, sensor) === null) ?? null;
 }
 
-/** Why a board with this sensor cannot provide the model's input; null if it can. */
+/** Reason why a board with this sensor cannot provide the model's input; null if it can. */
 export function misfitOf({ stream, signal }: ProjectConfig, sensor: Sensor): string | null {
   const missing = Object.keys(stream.fields).filter((field) => !sensor.fields.includes(field));
   if (missing.length > 0)

@@ -10,7 +10,10 @@ import { cmakeBuild, install, runTool } from './tools.js';
 
 const testSchema = z.object({
   name: z.string(),
-  /** This machine, or an emulator of the C3's instruction set; `esp32` = static checks of the ESP32 sources on this machine. */
+  /**
+   * Where the test ran: on this machine, or in an emulator of the C3's instruction set. `esp32` = static checks of the ESP32 sources, on
+   * this machine.
+   */
   on: z.enum(['host', 'rv32', 'esp32']),
   state: z.enum(['passed', 'failed', 'skipped']),
   seconds: z.number(),
@@ -23,7 +26,7 @@ export const firmwareTestSchema = z.object({
   passed: z.int(),
   failed: z.int(),
   skipped: z.int(),
-  /** Whether the tests also ran on RV32. */
+  /** Whether the tests also ran in the RV32 emulator. */
   rv32: z.boolean(),
   regenerated: z.array(z.string()),
   tests: z.array(testSchema),
@@ -34,10 +37,10 @@ export type FirmwareTest = z.output<typeof firmwareTestSchema>;
 
 interface FirmwareTestOptions {
   dir: string;
-  /** A regular expression for CTest: only tests with matching names are built and run. */
+  /** A regular expression for CTest. Only tests with matching names are built and run. */
   filter?: string | undefined;
   signal?: AbortSignal;
-  /** Called at the beginning of each lengthy stage, with its name. */
+  /** Called with the name of each lengthy stage when it begins. */
   onStage?: (text: string) => void;
 }
 
@@ -57,7 +60,7 @@ export async function testFirmware(options: FirmwareTestOptions): Promise<Firmwa
     ...{ what: 'the tests', needs: { what: 'a library', next: install.host } },
   };
   onStage?.('Building with sanitizers');
-  // With a filter, only matching targets are built. CTest can list the tests once the folder is configured.
+  // With a filter, only the matching targets are built. The folder must be configured first, because CTest can list the tests only then.
   await cmakeBuild({ ...asked, targets: filter === undefined ? undefined : [] }, tool);
   const only = filter === undefined ? [] : ['-R', filter];
   if (filter !== undefined) {
@@ -91,8 +94,8 @@ function placeOf(name: string): z.output<typeof testSchema>['on'] {
 const listSchema = z.object({ tests: z.array(z.object({ name: z.string() })) });
 
 /**
- * The build targets of the matching tests, found in the tests' command lines. CTest's list omits the commands of programs that are not
- * built yet, so the lines are read from CTest's own file.
+ * The build targets of the matching tests, from the tests' command lines. CTest's list omits the commands of programs that are not built
+ * yet, so the command lines are read from CTest's own file.
  * @throws AIOT_USAGE
  */
 async function targetsOf(build: string, only: string[], signal: AbortSignal | undefined): Promise<string[]> {
@@ -133,7 +136,7 @@ const line = /^\s*\d+\/\d+ Test\s+#\d+: (\S+) [. ]*(\*\*\*)?\s*(.*?)\s+([\d.]+) 
 const between = /^\s+Start\s+\d+: /;
 const end = /^\d+% tests passed|^The following tests |^Label Time Summary|^Total Test time/;
 
-/** Parses the output of `ctest --output-on-failure`; tests are sorted by name. */
+/** Parses the output of `ctest --output-on-failure`. The tests are sorted by name. */
 export function parseCtest(said: string): CtestResult[] {
   const results: CtestResult[] = [];
   let last: { result: CtestResult; lines: string[] } | null = null;

@@ -3,7 +3,7 @@ import { AiotError, systemCode } from '../../core/errors.js';
 import { writeFileAtomic } from '../../core/files.js';
 import { runProgram } from '../../core/process.js';
 
-/** Advice with the names of Debian's packages; they are similar in other distributions. */
+/** Advice that names Debian's packages. The names are similar in other distributions. */
 export const install = {
   cmake: 'On Debian: apt-get install cmake gcc make',
   host: 'On Debian: apt-get install libssl-dev libmosquitto-dev pkg-config',
@@ -13,14 +13,14 @@ export const install = {
 interface CmakeBuild {
   sources: string;
   build: string;
-  /** CMake definitions, `-D…`. */
+  /** CMake definitions, each `-D…`. */
   settings: string[];
   /** Targets to build; absent = all, an empty list = configure only. */
   targets?: string[] | undefined;
-  /** For errors: the target in words, and its requirements besides CMake and a compiler. */
+  /** Description of the target for errors, and its requirements besides CMake and a compiler. */
   what: string;
   needs: { what: string; next: string };
-  /** File for the output. */
+  /** File to which the output is written. */
   log: string;
 }
 
@@ -56,22 +56,22 @@ export async function cmakeBuild(asked: CmakeBuild, options: ToolOptions): Promi
 
 interface Ran {
   code: number;
-  /** The program's complete output, in order. */
+  /** The complete output of the program, in order. */
   said: string;
 }
 
 export interface ToolOptions {
   cwd?: string;
   signal?: AbortSignal | undefined;
-  /** Timeout, ms. */
+  /** Maximum run time, ms. */
   timeoutMs?: number;
 }
 
-/** Limit of a program's output, characters. */
+/** Maximum length of a program's output, characters. */
 const mostSaid = 4_000_000;
 
 /**
- * Runs a program and waits for its end. The caller checks the exit code.
+ * Runs a program and waits until it ends. The caller checks the exit code.
  * @throws AIOT_PROGRAM_NOT_FOUND with `next` as the next step, AIOT_FIRMWARE_BUILD after the timeout, the signal's reason
  */
 export async function runTool(
@@ -103,7 +103,7 @@ export async function runTool(
 }
 
 /**
- * Writes a build's output to a file. After a failure, the error quotes the first line that looks like the reason.
+ * Writes the output of a build to a file. If the build failed, the error quotes the first line that looks like the reason.
  * @throws AIOT_FIRMWARE_BUILD, AIOT_FILE_NOT_WRITABLE
  */
 export async function requireBuilt(ran: readonly Ran[], what: string, log: string): Promise<void> {

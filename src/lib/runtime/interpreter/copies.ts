@@ -2,9 +2,9 @@ import { elementCount, type OperatorOptions } from '../../formats/tflite/graph.j
 import { stridesOf, walk } from './moves.js';
 import type { Kernel, Node } from './node.js';
 
-/** Elements that an operator moves together: for every index of `sizes`, y[to + Σ index · y] = x[from + Σ index · x]. */
+/** A regular set of elements that an operator copies: for every index of `sizes`, y[to + Σ index · y] = x[from + Σ index · x]. */
 export interface Copy {
-  /** Positions of the input and of the output. */
+  /** Indices of the input and of the output. */
   input: number;
   output: number;
   sizes: number[];
@@ -14,13 +14,13 @@ export interface Copy {
   to: number;
 }
 
-/** All movements of an operator, and whether they leave out a part of the output, which is then filled with zeros (the zero point). */
+/** All copies that an operator makes. `filled`: they do not cover the whole output, so the rest is filled with zeros (the zero point). */
 export interface Moves {
   copies: Copy[];
   filled: boolean;
 }
 
-/** The movements of each operator that only rearranges elements; the interpreter and the generated C are both made from them. */
+/** The copies of each operator that only rearranges elements. The interpreter and the generated C code both use them. */
 export const movesOf = {
   PACK: (node: Node<OperatorOptions['PACK']>): Moves => {
     const { shape } = node.input(0).tensor;
@@ -127,7 +127,7 @@ export const movesOf = {
     return { copies: [blocked([batches, height, width, channels], blockSize, false)], filled: false };
   },
   SPACE_TO_BATCH_ND: (node: Node): Moves => {
-    // The Prepare function of TFLite Micro does not set the value to fill with; LiteRT uses the zero point.
+    // TFLite Micro's Prepare function does not set the fill value; LiteRT fills with the zero point.
     const { copies, filled } = batchBlocks(node, node.input(0).tensor.shape, node.output.tensor.shape);
     return { copies, filled };
   },
@@ -141,7 +141,7 @@ export const movesOf = {
   },
 };
 
-/** Between [n, h, w, block², c] and [n, h · block, w · block, c]. */
+/** The copy between [n, h, w, block², c] and [n, h · block, w · block, c]. */
 function blocked([n, h, w, c]: [number, number, number, number], block: number, toSpace: boolean): Copy {
   const sizes = [n, h, block, w, block, c];
   const depth = block * block * c;
@@ -152,8 +152,8 @@ function blocked([n, h, w, c]: [number, number, number, number], block: number, 
 }
 
 /**
- * The movements from an image to blocks in its batch dimension, one for each position within a block. Inputs 1 and 2 are the constant
- * block shape and the paddings of the image. A shape of three dimensions has no width.
+ * The copies from an image to blocks in its batch dimension, one for each position within a block. Inputs 1 and 2 are constants: the block
+ * shape and the paddings of the image. A shape of three dimensions has no width.
  */
 function batchBlocks(node: Node, image: number[], blocks: number[]): Moves & { covered: boolean } {
   const [block, paddings] = [[...node.int32Constant(1)], [...node.int32Constant(2)]];
@@ -196,14 +196,14 @@ function batchBlocks(node: Node, image: number[], blocks: number[]): Moves & { c
   return { copies, filled: moved < elementCount(blocks), covered: moved === elementCount(image) };
 }
 
-/** Positions of a block axis whose cell `within` the block is inside the image. */
+/** The blocks along one axis in which the cell at `within` is inside the image. */
 function insideOf(within: number, block: number, before: number, size: number, count: number) {
   const first = Math.max(0, Math.ceil((before - within) / block));
   const last = Math.min(count - 1, Math.floor((size - 1 + before - within) / block));
   return { first, count: last - first + 1 };
 }
 
-/** A kernel that carries out the movements of an operator. */
+/** A kernel that makes the copies of an operator. */
 export function moving<Options>(moves: (node: Node<Options>) => Moves): Kernel<Options> {
   return (node) => {
     const { copies, filled } = moves(node);

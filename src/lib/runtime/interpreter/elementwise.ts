@@ -13,7 +13,7 @@ import { perElement } from './integer.js';
 import { broadcastPlaces } from './moves.js';
 import type { Kernel, Node } from './node.js';
 
-/** ABS on int8 and int16; equal scales need no multiplication. */
+/** ABS on int8 and int16. If the scales are equal, no multiplication is needed. */
 export function abs(node: Node): () => void {
   const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
   const distance = (q: number) => Math.abs(q - input.zeroPoint);
@@ -26,10 +26,12 @@ export function abs(node: Node): () => void {
   return perElement(node, (q) => multiplyByQuantized(distance(q), multiplier, shift) + output.zeroPoint);
 }
 
-/** Bits by which an int8 RSQRT keeps its intermediate value above 1. */
+/** Number of fraction bits of the intermediate value in an int8 RSQRT. */
 const rsqrtBits = 20;
 
-/** RSQRT on int8. A zero point of −128 excludes negative values, which TFLite Micro rejects while it runs. */
+/**
+ * RSQRT on int8. Only the zero point −128 is supported, because other ones allow negative values, which TFLite Micro rejects at run time.
+ */
 export function rsqrt(node: Node): () => void {
   const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
   if (input.zeroPoint !== -128)
@@ -47,7 +49,7 @@ export function rsqrt(node: Node): () => void {
   });
 }
 
-/** ELU on int8: a table of results in single precision, as TFLite Micro fills it. */
+/** ELU on int8, by a table of results in single precision, as in TFLite Micro. */
 export function elu(node: Node): () => void {
   const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
   // TFLite Micro converts the quotients to int32 without saturation.
@@ -68,7 +70,7 @@ export function hardSwish(node: Node): () => void {
   const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
   const hires = Math.fround(input.scale / 128);
   const last = halfMultiplier(node, Math.fround(hires / output.scale));
-  // The real value 3 is 32768 in the steps of the factor.
+  // In units of the factor, the real value 3 is 32768.
   const factor = halfMultiplier(node, Math.fround(hires / Math.fround(3 / 32768)));
   if (last.shift > 0) throw node.malformed(`an output scale of ${output.scale} is too small for its input`);
   return perElement(node, (q) => {
@@ -77,14 +79,14 @@ export function hardSwish(node: Node): () => void {
     share = highMultiply16(share, factor.multiplier);
     if (factor.shift > 0) share = saturated(2 * share);
     if (factor.shift < 0) share = roundingShiftRight(share, -factor.shift);
-    // From [−1, 1] to [0, 1].
+    // Maps [−1, 1] to [0, 1].
     const relu = (share + 32768) >> 1;
     const product = Math.trunc((relu * highMultiply16(wide, last.multiplier)) / 32768);
     return roundingShiftRight(product, -last.shift) + output.zeroPoint;
   });
 }
 
-/** A multiplier of 15 bits instead of 31. */
+/** A multiplier with 15 bits instead of 31. */
 function halfMultiplier(node: Node, real: number): { multiplier: number; shift: number } {
   const { multiplier, shift } = ratio(node, real);
   if (shift < -15) throw node.unsupported(`a ratio of scales of ${real}`);
@@ -102,7 +104,7 @@ function highMultiply16(a: number, b: number): number {
   return Math.trunc((product + (product >= 0 ? 16384 : 1 - 16384)) / 32768);
 }
 
-/** MAXIMUM, MINIMUM: inputs and output share one scale, so the values are compared without rescaling. */
+/** MAXIMUM and MINIMUM. Inputs and output have the same scale, so the values are compared without rescaling. */
 export function choice(second: (a: number, b: number) => boolean): Kernel {
   return (node) => {
     const [x0, x1, y] = [node.input(0).values, node.input(1).values, node.output.values];
@@ -116,7 +118,7 @@ export function choice(second: (a: number, b: number) => boolean): Kernel {
   };
 }
 
-/** SQUARED_DIFFERENCE on int8 and int16: both sides on twice the larger scale, with 7 bits of fraction for int8. */
+/** SQUARED_DIFFERENCE on int8 and int16. Both inputs are rescaled to twice the larger scale; for int8, with 7 additional fraction bits. */
 export function squaredDifference(node: Node): () => void {
   const [x0, x1, y] = [node.integers(0), node.integers(1), node.integerOutput];
   const [a, b, output] = [
@@ -140,7 +142,7 @@ export function squaredDifference(node: Node): () => void {
   };
 }
 
-/** PRELU on int8 and int16: the slopes, always int8, are constants that are broadcast. */
+/** PRELU on int8 and int16. The slopes are int8 constants, and are broadcast. */
 export function prelu(node: Node): () => void {
   const [x, slopes, y] = [node.integers(0), node.int8Weights(1), node.integerOutput];
   const [input, slope, output] = [
@@ -175,10 +177,10 @@ export function floatPrelu(node: Node): () => void {
   return binary((x, slope) => (x >= 0 ? x : x * slope))(node as Node<OperatorOptions['MUL']>);
 }
 
-/** Bits of fraction with which int8 values are compared. */
+/** Number of fraction bits with which int8 values are compared. */
 const comparisonBits = 8;
 
-/** A comparison; int8 values are brought to real numbers with the scales as multipliers. */
+/** A comparison. int8 values are first rescaled, with their scales as multipliers. */
 export function comparison(holds: (a: number, b: number) => boolean): Kernel {
   return (node) => {
     const [x0, x1, y] = [node.input(0).values, node.input(1).values, node.boolOutput];
@@ -201,7 +203,7 @@ function comparable(node: Node, place: number): Comparable {
   return (q) => multiplyByQuantized((q - zeroPoint) << comparisonBits, multiplier, shift);
 }
 
-/** SELECT_V2: the second input where the condition is true, the third elsewhere; all three are broadcast. */
+/** SELECT_V2: the second input if the condition is true, otherwise the third. All three are broadcast. */
 export function select(node: Node): () => void {
   const [condition, x, y] = [node.bools(0), node.input(1).values, node.input(2).values];
   const output = node.output.values;
@@ -213,7 +215,7 @@ export function select(node: Node): () => void {
 
 const { fround } = Math;
 
-/** Unary operators on float32, with each intermediate value in single precision as in TFLite Micro. */
+/** Unary operators on float32. Each intermediate value is in single precision, as in TFLite Micro. */
 export const floatUnary = {
   ABS: elementwise(Math.abs),
   NEG: elementwise((x) => -x),

@@ -2,7 +2,7 @@ import { roundHalfAway } from '../../core/numbers.js';
 import type { Activation } from '../../formats/tflite/graph.js';
 import type { Node, Operand } from './node.js';
 
-/** Scale and zero point of a tensor with one scale. */
+/** Scale and zero point of a tensor with a single scale. */
 export function scaleOf(node: Node, { tensor }: Operand): { scale: number; zeroPoint: number } {
   const { scale, zeroPoint } = tensor.quantization ?? { scale: [], zeroPoint: [] };
   if (scale.length !== 1 || !(scale[0]! > 0))
@@ -17,14 +17,14 @@ export function typeRange({ output }: Node): { low: number; high: number } {
   return output.values instanceof Int16Array ? { low: -32768, high: 32767 } : { low: -128, high: 127 };
 }
 
-/** A real number as steps of a scale, in single precision as the reference kernels form it; it must fit 32 bits. */
+/** A real number in steps of a scale, computed in single precision like the reference kernels do. It must fit into 32 bits. */
 export function stepsOf(node: Node, real: number, scale: number): number {
   const steps = Math.fround(real / scale);
   if (Math.abs(steps) < 2 ** 31) return roundHalfAway(steps);
   throw node.malformed(`${real} is ${steps} steps of the scale ${scale} (below 2^31)`);
 }
 
-/** Range of a fused activation, as quantized values of the output. */
+/** Range of a fused activation in quantized output values. */
 export function activationRange(node: Node, activation: Activation): { low: number; high: number } {
   const { scale, zeroPoint } = scaleOf(node, node.output);
   const least = typeRange(node).low;
@@ -38,7 +38,7 @@ export function activationRange(node: Node, activation: Activation): { low: numb
 }
 
 /**
- * Multiplier and shift per output channel: input scale × weight scale / output scale. Weight scales: one, or one per
+ * Multiplier and shift per output channel: input scale × weight scale / output scale. There is either one weight scale, or one for each
  * channel along `axis`.
  */
 export function channelMultipliers(node: Node, channels: number, axis: number) {
@@ -63,7 +63,7 @@ export function channelMultipliers(node: Node, channels: number, axis: number) {
   return { multipliers, shifts };
 }
 
-/** A ratio of scales as an integer multiplier. */
+/** Converts a ratio of scales to an integer multiplier and a shift. */
 export function ratio(node: Node, value: number) {
   const result = quantizeMultiplier(value);
   if (!(result.shift <= 30)) throw node.malformed(`the ratio of its scales, ${value}, is too large`);
@@ -71,8 +71,8 @@ export function ratio(node: Node, value: number) {
 }
 
 /**
- * The integer primitives of TFLite's reference kernels ("double rounding", the default of TFLite Micro and of LiteRT). Every function
- * gives the same int32 as the C++ templates of gemmlowp's fixedpoint.h and TFLite's common.h.
+ * The integer primitives of TFLite's reference kernels ("double rounding", the default in TFLite Micro and in LiteRT). Every function
+ * returns the same int32 as the C++ templates in gemmlowp's fixedpoint.h and TFLite's common.h.
  */
 
 /** A real multiplier as an integer: r ≈ multiplier · 2^(shift − 31). */
@@ -85,7 +85,7 @@ export interface QuantizedMultiplier {
 export function frexp(r: number): { fraction: number; exponent: number } {
   let exponent = Math.floor(Math.log2(r)) + 1;
   let fraction = r / 2 ** exponent;
-  // log2 rounds: just below or at a power of two it may be one off.
+  // log2 is rounded, so the exponent may be off by one just below or at a power of two.
   if (fraction >= 1) {
     fraction /= 2;
     exponent += 1;
@@ -96,7 +96,7 @@ export function frexp(r: number): { fraction: number; exponent: number } {
   return { fraction, exponent };
 }
 
-/** TFLite's QuantizeMultiplier for r ≥ 0: 31 fraction bits, rounded half away from zero; below 2^−32 it is 0. */
+/** TFLite's QuantizeMultiplier for r ≥ 0. It has 31 fraction bits, rounded half away from zero; values below 2^−32 become 0. */
 export function quantizeMultiplier(r: number): QuantizedMultiplier {
   if (r === 0) return { multiplier: 0, shift: 0 };
   const { fraction, exponent } = frexp(r);
@@ -106,11 +106,11 @@ export function quantizeMultiplier(r: number): QuantizedMultiplier {
 }
 
 /**
- * Saturating rounding doubling high multiply: ⌊(a·b + 2^30) / 2^31⌋ of the exact 64-bit product, for int32 a and b.
- * The product does not fit a double, so a is split into halves; every part stays below 2^48.
+ * Saturating rounding doubling high multiply: ⌊(a·b + 2^30) / 2^31⌋ of the exact 64-bit product, for int32 a and b. The product may exceed
+ * the exact range of a double, so a is split into halves; every part stays below 2^48.
  */
 export function doublingHighMultiply(a: number, b: number): number {
-  // Below 2^22 the product is exact in a double: the usual case of an accumulator.
+  // If |a| is below 2^22, which is usual for an accumulator, the product is exact in a double.
   if (a < 4194304 && a > -4194304) return Math.floor((a * b + 1073741824) / 2147483648);
   const low = Math.floor(((a & 0xffff) * b + 1073741824) / 65536);
   const high = Math.floor(((a >> 16) * b + low) / 32768);
@@ -120,7 +120,7 @@ export function doublingHighMultiply(a: number, b: number): number {
 /** x / 2^exponent, rounded to nearest with ties away from zero; exponent 0 … 31. */
 export function roundingShiftRight(x: number, exponent: number): number {
   if (exponent === 0) return x;
-  // exponent 31 makes the mask 2^31 − 1, which `1 << 31` minus 1 gives only after wrapping.
+  // For the exponent 31, the mask is 2^31 − 1. `1 << 31` is negative, so subtracting 1 yields the mask only after the conversion to int32.
   const mask = ((1 << exponent) - 1) | 0;
   const threshold = (mask >> 1) + (x < 0 ? 1 : 0);
   return (x >> exponent) + ((x & mask) > threshold ? 1 : 0);
@@ -132,7 +132,7 @@ export function saturatingShiftLeft(x: number, exponent: number): number {
   return shifted > 2147483647 ? 2147483647 : shifted < -2147483648 ? -2147483648 : shifted;
 }
 
-/** x · multiplier · 2^(shift − 31) for int32 x, as MultiplyByQuantizedMultiplier rounds it (twice). */
+/** x · multiplier · 2^(shift − 31) for int32 x, rounded twice, as in MultiplyByQuantizedMultiplier. */
 export function multiplyByQuantized(x: number, multiplier: number, shift: number): number {
   return shift > 0
     ? doublingHighMultiply(Math.imul(x, 1 << shift), multiplier)
@@ -140,13 +140,13 @@ export function multiplyByQuantized(x: number, multiplier: number, shift: number
 }
 
 /**
- * MultiplyByQuantizedMultiplier for 64-bit x (|x| < 2^47), as int16 layers use it: 15 bits of the multiplier, rounded
+ * MultiplyByQuantizedMultiplier for 64-bit x (|x| < 2^47), as used by int16 layers. The multiplier has 15 bits, and the result is rounded
  * half up.
  */
 export function multiply64(x: number, multiplier: number, shift: number): number {
   const reduced = multiplier < 0x7fff0000 ? (multiplier + 32768) >> 16 : 0x7fff;
   const total = 15 - shift;
-  // Below 2^38 the product is exact in a double: the usual case.
+  // If |x| is below 2^38, which is usual, the product is exact in a double.
   if (x < 274877906944 && x > -274877906944)
     return Math.floor((x * reduced + 2 ** (total - 1)) / 2 ** total) | 0;
   const rounded = BigInt(x) * BigInt(reduced) + (1n << BigInt(total - 1));
@@ -163,7 +163,7 @@ export function exponential(a: number, integerBits: number): number {
   if (a === 0) return most;
   const fractionBits = 31 - integerBits;
   const quarter = 1 << (fractionBits - 2);
-  // a = m − rem with m in [−1/4, 0): a polynomial for m, one factor per set bit of rem.
+  // a = m − rem with m in [−1/4, 0). The result is a polynomial of m, times one factor for each bit set in rem.
   const m = (a & (quarter - 1)) - quarter;
   const x = saturatingShiftLeft(m, integerBits) + (1 << 28);
   const x2 = doublingHighMultiply(x, x);
@@ -181,7 +181,7 @@ export function exponential(a: number, integerBits: number): number {
   return integerBits > 5 && a < -(2 ** (36 - integerBits)) ? 0 : result;
 }
 
-/** 1/(1 + a) in Q2.29 for a in [0, 1] as Q0.31: three Newton-Raphson steps. */
+/** 1/(1 + a) in Q2.29 for a in [0, 1] in Q0.31, by three Newton-Raphson steps. */
 function halfDenominatorInverse(a: number): number {
   const half = Math.floor((a + most + 1) / 2);
   let x = 1515870810 + doublingHighMultiply(half, -1010580540);
@@ -192,14 +192,14 @@ function halfDenominatorInverse(a: number): number {
   return x;
 }
 
-/** 1/(1 + a), Q0.31 → Q0.31. */
+/** 1/(1 + a) in Q0.31, for a in Q0.31. */
 export function reciprocalOfOnePlus(a: number): number {
   return saturatingShiftLeft(halfDenominatorInverse(a), 1);
 }
 
 /**
- * 1/√x of a positive integer as multiplier · 2^(shift − 31): five Newton-Raphson steps with three integer bits, from a value shifted to
- * [1/4, 1) (TFLite's GetInvSqrtQuantizedMultiplierExp). 0 counts as 1.
+ * 1/√x of a positive integer as multiplier · 2^(shift − 31), by five Newton-Raphson steps with three integer bits, for x shifted to [1/4,
+ * 1) (TFLite's GetInvSqrtQuantizedMultiplierExp). 0 is treated as 1.
  */
 export function inverseSquareRoot(x: number): QuantizedMultiplier {
   if (x <= 1) return { multiplier: most, shift: 0 };
@@ -221,14 +221,14 @@ export function inverseSquareRoot(x: number): QuantizedMultiplier {
   return down < 0 ? { multiplier: result << -down, shift: 0 } : { multiplier: result, shift: 0 - down };
 }
 
-/** 1/(1 + e^−v) of v in Q4.27, as Q0.31. */
+/** 1/(1 + e^−v) in Q0.31, for v in Q4.27. */
 export function logistic(v: number): number {
   if (v === 0) return 1 << 30;
   const positive = reciprocalOfOnePlus(exponential(-Math.abs(v), 4));
   return v > 0 ? positive : most - positive;
 }
 
-/** tanh of v in Q4.27, as Q0.31: (1 − e^−2v)/(1 + e^−2v), where the same bits read as Q5.26 are 2v. */
+/** tanh(v) in Q0.31, for v in Q4.27: (1 − e^−2v)/(1 + e^−2v). Interpreted as Q5.26, the bits of v represent 2v. */
 export function tanh(v: number): number {
   if (v === 0) return 0;
   const inverse = halfDenominatorInverse(exponential(-Math.abs(v), 5));

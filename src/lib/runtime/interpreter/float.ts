@@ -101,8 +101,8 @@ export function depthwise(node: Node<OperatorOptions['DEPTHWISE_CONV_2D']>): () 
 }
 
 /**
- * sums[r] = Σ weights[first + r][i] · x[start + i] for `rows` rows of `length` values. Kept in double precision and
- * rounded once, so results are at least as exact as a float kernel's. Four rows at a time, as for int8.
+ * sums[r] = Σ weights[first + r][i] · x[start + i] for `rows` rows of `length` values. Sums are computed in double precision and rounded
+ * once, so they are at least as accurate as those of a float kernel. Four rows are computed at a time, as for int8.
  */
 function rowSums(
   weights: Float32Array,
@@ -153,7 +153,7 @@ export function maxPool(node: Node<OperatorOptions['MAX_POOL_2D']>): () => void 
   });
 }
 
-/** AVERAGE_POOL_2D on float32: over the cells inside the image. */
+/** AVERAGE_POOL_2D on float32, over the cells that are inside the image. */
 export function averagePool(node: Node<OperatorOptions['AVERAGE_POOL_2D']>): () => void {
   const { low, high } = floatRange(node.options.activation);
   return poolKernel(node, node.float32(0), node.float32Output, {
@@ -175,7 +175,7 @@ export function mean(node: Node<OperatorOptions['MEAN']>): () => void {
   };
 }
 
-/** SUM on float32: in the order of the elements, each sum in single precision. */
+/** SUM on float32, in the order of the elements, with each partial sum in single precision. */
 export function sum(node: Node<OperatorOptions['SUM']>): () => void {
   const [x, y] = [node.float32(0), node.float32Output];
   const { target } = reductionPlan(node);
@@ -206,7 +206,7 @@ export function softmax(node: Node<OperatorOptions['SOFTMAX']>): () => void {
   };
 }
 
-/** A float32 operator on one element at a time. */
+/** A float32 operator that processes one element at a time. */
 export function elementwise(output: (x: number) => number): (node: Node) => () => void {
   return (node) => {
     const [x, y] = [node.float32(0), node.float32Output];
@@ -228,7 +228,7 @@ export function fromFloat16(node: Node): () => void {
   };
 }
 
-/** Operators of two inputs on float32, with or without a fused activation. */
+/** Operators with two float32 inputs, with or without a fused activation. */
 export function binary(
   compute: (a: number, b: number) => number,
 ): (node: Node<OperatorOptions['MUL']>) => () => void {

@@ -3,8 +3,8 @@ import type { Graph } from '../../formats/tflite/graph.js';
 import type { Node } from './node.js';
 
 /**
- * FOREST: adds integers as described in formats/tflite/forest.ts. Each sum is then multiplied by a power of two, which is exact in float32. x
- * is one row.
+ * FOREST: adds integers as described in formats/tflite/forest.ts. Each sum is then multiplied by a power of two, which is exact in float32.
+ * x has one row.
  */
 export function forest(node: Node): () => void {
   const tensors: Graph['tensors'] = node.inputs.map((operand) => operand!.tensor);

@@ -1,7 +1,10 @@
 import type { OperatorOptions, Padding } from '../../formats/tflite/graph.js';
 import type { Activations, Node } from './node.js';
 
-/** Strides, dilations and filters beyond this limit indicate a damaged file: their products must fit 32 bits on a device. */
+/**
+ * Maximum stride, dilation and filter size. Larger values indicate a damaged file. Products of values up to it fit into 32 bits on a
+ * device.
+ */
 const largestStep = 4096;
 
 /** One spatial axis of a convolution or pool. */
@@ -11,7 +14,7 @@ export interface Axis {
   filter: number;
   stride: number;
   dilation: number;
-  /** Cells of padding before the first. */
+  /** Number of padding cells before the first cell. */
   before: number;
 }
 
@@ -23,7 +26,10 @@ interface Window {
   dilationW?: number;
 }
 
-/** Output size and padding along one axis; SAME and VALID as TensorFlow defines them. If a VALID window exceeds its input, the output is below 1. */
+/**
+ * Output size and padding along one axis, for SAME and VALID as TensorFlow defines them. If a VALID window is larger than its input, the
+ * output size is below 1.
+ */
 export function axisOf(
   input: number,
   filter: number,
@@ -37,13 +43,13 @@ export function axisOf(
   return { input, output, filter, stride, dilation, before: total >> 1 };
 }
 
-/** Rejects windows larger than any real one, whose products may not fit int32 on a device. */
+/** Rejects unrealistically large windows, whose products may not fit into int32 on a device. */
 export function requireSteps(node: Node, filter: readonly number[], steps: readonly number[]): void {
   if ([...filter, ...steps].some((step) => step > largestStep))
     throw node.malformed(`a window of ${filter} with steps of ${steps} (at most ${largestStep})`);
 }
 
-/** Axes of a window of filterH × filterW over input 0 (NHWC), whose output must have `channels` channels. */
+/** Axes of a window of filterH × filterW over input 0 (NHWC). The output must have `channels` channels. */
 export function windowAxes(node: Node, window: Window, filter: [number, number], channels: number) {
   const [batches, height, width] = node.shape(node.input(0), 4) as [number, number, number, number];
   const { padding, strideH, strideW, dilationH = 1, dilationW = 1 } = window;
@@ -57,8 +63,8 @@ export function windowAxes(node: Node, window: Window, filter: [number, number],
 }
 
 /**
- * The filter [1, kh, kw, out] of a depthwise convolution over this many channels. Both the shapes and the option give the number of outputs
- * per channel; interpreters use one or the other.
+ * Checks the filter [1, kh, kw, out] of a depthwise convolution for this number of channels. The number of outputs per channel is given by
+ * the shapes and by an option. They must agree, because interpreters use one or the other.
  */
 export function depthwiseFilter(node: Node<OperatorOptions['DEPTHWISE_CONV_2D']>, channels: number) {
   const [one, filterH, filterW, outputs] = node.shape(node.input(1), 4) as [number, number, number, number];
@@ -78,16 +84,16 @@ export function firstCell({ before, stride, dilation }: Axis, at: number): numbe
   return start >= 0 ? 0 : Math.ceil(-start / dilation);
 }
 
-/** One past the last filter cell inside the image for output position `at`. */
+/** The position after the last filter cell inside the image, for output position `at`. */
 export function endCell({ input, filter, before, stride, dilation }: Axis, at: number): number {
   const cells = Math.ceil((input - (at * stride - before)) / dilation);
   return cells < filter ? cells : filter;
 }
 
 /**
- * Copies the input cells under one window into `patch` ([filter rows][filter columns][channels]); cells outside the
- * image become `outside`. `x` is NHWC with `width` columns of `channels`; the patch takes its `taken` channels from
- * `firstChannel` on. A patch makes a convolution one dot product per output channel.
+ * Copies the input cells under one window into `patch` ([filter rows][filter columns][channels]). Cells outside the image become `outside`.
+ * `x` is NHWC with `width` columns and `channels` channels, from which the patch takes `taken` channels, starting at `firstChannel`. With a
+ * patch, a convolution is one dot product per output channel.
  */
 export function fillPatch<T extends Activations>(
   patch: T,
@@ -119,16 +125,16 @@ export function fillPatch<T extends Activations>(
   }
 }
 
-/** How a pool combines the cells of a window. */
+/** How a pooling operator combines the cells of a window. */
 interface Pooling {
-  /** The largest cell, or the sum of all. */
+  /** Combine the cells by their maximum, or by their sum. */
   take: 'largest' | 'sum';
   start: number;
   /** Converts the combination of `count` cells to the output. */
   finish: (taken: number, count: number) => number;
 }
 
-/** MAX_POOL_2D and AVERAGE_POOL_2D over NHWC: only cells inside the image count. */
+/** MAX_POOL_2D and AVERAGE_POOL_2D on NHWC. Cells outside the image are ignored. */
 export function poolKernel<T extends Activations>(
   node: Node<OperatorOptions['MAX_POOL_2D']>,
   x: T,
@@ -138,7 +144,7 @@ export function poolKernel<T extends Activations>(
   const channels = node.shape(node.input(0), 4)[3]!;
   const { filterH, filterW } = node.options;
   const { batches, rows, columns } = windowAxes(node, node.options, [filterH, filterW], channels);
-  // All channels of a cell are adjacent, so they are combined together: one pass over memory per window.
+  // The channels of a cell are adjacent in memory, so they are combined in one pass per window.
   const taken = new Float64Array(channels);
   const add = take === 'sum' ? addCell : keepLargest;
   return () => {

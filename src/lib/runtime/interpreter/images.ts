@@ -22,7 +22,7 @@ interface Resize {
   output: [height: number, width: number];
 }
 
-/** The shapes of a resize; input 1 is the constant size [height, width] of the output. */
+/** The shapes of a resize. Input 1 is constant, and contains the output size [height, width]. */
 export function resizeOf(node: Node<OperatorOptions['RESIZE_BILINEAR']>): Resize {
   const [batches, height, width, channels] = node.shape(node.input(0), 4) as [number, number, number, number];
   const size = node.int32Constant(1);
@@ -53,7 +53,7 @@ export function nearest(node: Node<OperatorOptions['RESIZE_NEAREST_NEIGHBOR']>):
   };
 }
 
-/** The input position that each output position of an axis is taken from, in single precision as TFLite computes it. */
+/** For each output position of an axis, the input position whose value it gets, computed in single precision as in TFLite. */
 export function nearestPlaces(
   input: number,
   output: number,
@@ -67,14 +67,14 @@ export function nearestPlaces(
   });
 }
 
-/** An output position of an axis between two input positions: its distance from the first of them. */
+/** Two neighboring input positions between which an output position is, and its distance from the first. */
 interface Between {
   low: number;
   high: number;
   part: number;
 }
 
-/** RESIZE_BILINEAR on float32, each intermediate value in single precision. */
+/** RESIZE_BILINEAR on float32, with each intermediate value in single precision. */
 export function floatBilinear(node: Node<OperatorOptions['RESIZE_BILINEAR']>): () => void {
   const resize = resizeOf(node);
   const [rows, columns] = [0, 1].map((axis) => {
@@ -100,7 +100,7 @@ export function floatBilinear(node: Node<OperatorOptions['RESIZE_BILINEAR']>): (
   });
 }
 
-/** Positions of an axis in steps of 1/1024, as the int8 kernel of RESIZE_BILINEAR computes them. */
+/** Positions along an axis in steps of 1/1024, as in the int8 kernel of RESIZE_BILINEAR. */
 export function bilinearPlaces(
   size: number,
   count: number,
@@ -116,7 +116,7 @@ export function bilinearPlaces(
   });
 }
 
-/** RESIZE_BILINEAR on int8: weights of ten bits for each axis, rounded half away from zero. */
+/** RESIZE_BILINEAR on int8. Weights have ten bits for each axis, and the result is rounded half away from zero. */
 export function bilinear(node: Node<OperatorOptions['RESIZE_BILINEAR']>): () => void {
   const resize = resizeOf(node);
   const [rows, columns] = [0, 1].map((axis) =>
@@ -149,9 +149,7 @@ function interpolated(
   };
 }
 
-/**
- * The geometry of a TRANSPOSE_CONV: inputs are the constant output shape, the filter [out, kh, kw, in], x and the optional bias.
- */
+/** The geometry of a TRANSPOSE_CONV, whose inputs are the constant output shape, the filter [out, kh, kw, in], x and the optional bias. */
 export function transposeConvOf(node: Node<OperatorOptions['TRANSPOSE_CONV']>) {
   const [batches, height, width, channels] = node.shape(node.input(2), 4) as [number, number, number, number];
   const [outputs, filterH, filterW, taken] = node.shape(node.input(1), 4) as [number, number, number, number];
@@ -193,7 +191,7 @@ export function transposeConvOf(node: Node<OperatorOptions['TRANSPOSE_CONV']>) {
   };
 }
 
-/** Adds the products of every input cell with the filter to `sums`, which has the output's shape, in the order of TFLite Micro. */
+/** Adds the products of every input cell and the filter to `sums`, in the order of TFLite Micro. `sums` has the output's shape. */
 function scatter(
   geometry: ReturnType<typeof transposeConvOf>,
   x: ArrayLike<number>,
@@ -217,7 +215,7 @@ function scatter(
               const to = ((batch * outH + outRow) * outW + outColumn) * outputs;
               for (let out = 0; out < outputs; out++) {
                 const weight = weights[((out * filterH + r) * filterW + c) * channels + channel]!;
-                // A Float32Array rounds the sum; the product of two float32 must be rounded before.
+                // The Float32Array rounds the sum. The product of two float32 values must be rounded before that.
                 sums[to + out] = sums[to + out]! + fround(value * weight);
               }
             }
@@ -241,7 +239,7 @@ export function floatTransposeConv(node: Node<OperatorOptions['TRANSPOSE_CONV']>
   };
 }
 
-/** Multiplier and shift per output channel of a TRANSPOSE_CONV, whose input is its third. */
+/** Multiplier and shift per output channel of a TRANSPOSE_CONV, whose x is the third input. */
 function multipliersOf(node: Node, outputs: number) {
   const scales = node.input(1).tensor.quantization?.scale ?? [];
   if (scales.length !== 1 && scales.length !== outputs)
@@ -294,7 +292,7 @@ export function wideTransposeConv(node: Node<OperatorOptions['TRANSPOSE_CONV']>)
   };
 }
 
-/** The products of a BATCH_MATMUL: where the matrices of both inputs start in each batch, their sizes, and the distances within them. */
+/** The geometry of a BATCH_MATMUL: for each batch the start of both matrices, their sizes, and the distances between elements. */
 export function batchMatmulOf(node: Node<OperatorOptions['BATCH_MATMUL']>) {
   const shapes = [node.input(0).tensor.shape, node.input(1).tensor.shape];
   const { adjX, adjY } = node.options;
@@ -331,7 +329,7 @@ export function batchMatmulOf(node: Node<OperatorOptions['BATCH_MATMUL']>) {
     rows,
     columns,
     depth,
-    // Distances along a row and along the depth.
+    // Distances between neighboring elements along rows (or columns), and along the depth.
     a: adjX ? { row: 1, depth: rows } : { row: depth, depth: 1 },
     b: adjY ? { column: depth, depth: 1 } : { column: 1, depth: columns },
   };
@@ -348,7 +346,7 @@ function eachProduct(
         sum(plan.first[batch]! + row * plan.a.row, plan.second[batch]! + column * plan.b.column, to++);
 }
 
-/** BATCH_MATMUL on float32: each sum in single precision, in the order of the elements. */
+/** BATCH_MATMUL on float32. Each partial sum is in single precision, in the order of the elements. */
 export function floatBatchMatmul(node: Node<OperatorOptions['BATCH_MATMUL']>): () => void {
   const plan = batchMatmulOf(node);
   const [x0, x1, y] = [node.float32(0), node.float32(1), node.float32Output];
@@ -409,11 +407,11 @@ function l2Depth(node: Node<OperatorOptions['L2_NORMALIZATION']>): number {
   return shape.at(-1)!;
 }
 
-/** L2_NORMALIZATION over the last axis on int8; the output always has the scale 1/128 and the zero point 0. */
+/** L2_NORMALIZATION over the last axis on int8. The output always has the scale 1/128 and the zero point 0. */
 export function l2(node: Node<OperatorOptions['L2_NORMALIZATION']>): () => void {
   const [x, y, depth] = [node.int8(0), node.int8Output, l2Depth(node)];
   const { zeroPoint } = scaleOf(node, node.input(0));
-  // Squares of 2^15 values still fit 32 bits.
+  // The sum of the squares of 2^15 values still fits into 32 bits.
   if (depth > 32768) throw node.unsupported(`a normalization over ${depth} values`);
   return () => {
     for (let start = 0; start < x.length; start += depth) {
@@ -428,7 +426,7 @@ export function l2(node: Node<OperatorOptions['L2_NORMALIZATION']>): () => void 
   };
 }
 
-/** FILL: the constant dimensions are the output's shape; the value is a scalar of its type. */
+/** FILL. The constant dimensions are the shape of the output; the value is a scalar of its type. */
 export function fill(node: Node): () => void {
   const dims = node.int32Constant(0);
   node.expectOutput(...dims);

@@ -35,7 +35,7 @@ export function fullyConnected(node: Node<OperatorOptions['FULLY_CONNECTED']>): 
   };
 }
 
-/** CONV_2D on int16 with int8 weights, as on int8. */
+/** CONV_2D on int16 with int8 weights. See int8.ts for the shapes. */
 export function convolution(node: Node<OperatorOptions['CONV_2D']>): () => void {
   const [x, weights, y] = [node.int16(0), node.int8Weights(1), node.int16Output];
   const channels = node.shape(node.input(0), 4)[3]!;
@@ -71,7 +71,7 @@ export function convolution(node: Node<OperatorOptions['CONV_2D']>): () => void 
   };
 }
 
-/** DEPTHWISE_CONV_2D on int16 with int8 weights, as on int8. */
+/** DEPTHWISE_CONV_2D on int16 with int8 weights. See int8.ts for the shapes. */
 export function depthwise(node: Node<OperatorOptions['DEPTHWISE_CONV_2D']>): () => void {
   const [x, weights, y] = [node.int16(0), node.int8Weights(1), node.int16Output];
   const channels = node.shape(node.input(0), 4)[3]!;
@@ -111,20 +111,20 @@ export function depthwise(node: Node<OperatorOptions['DEPTHWISE_CONV_2D']>): () 
   };
 }
 
-/** The bias that a layer adds to its sums, and the scaling of these to outputs. */
+/** The bias of a layer, and the function that scales its sums to outputs. */
 interface Wide {
   bias: Float64Array;
-  /** Scales a sum (bias included) by the channel's multiplier. */
+  /** Multiplies a sum (including the bias) by the channel's multiplier. */
   scaled: (sum: number, multiplier: number, shift: number) => number;
 }
 
-/** Largest magnitude of a bias: beyond it, TFLite Micro's 64-bit multiplication would overflow. */
+/** Maximum magnitude of a bias. With a larger one, TFLite Micro's 64-bit multiplication would overflow. */
 const limit = 2 ** 46;
 
 /**
- * The bias of an int16 layer. With an int64 bias, sums have 64 bits and multipliers have 15. With an int32 bias, both have the same widths
- * as for int8. Doubles hold the sums exactly.
- * @param absent the type that a missing bias stands for; undefined = int64
+ * The bias of an int16 layer. With an int64 bias, sums have 64 bits and multipliers have 15. With an int32 bias, both have the same number
+ * of bits as for int8. Doubles represent the sums exactly.
+ * @param absent type of the sums if there is no bias; undefined = int64
  */
 export function wideBias(node: Node, channels: number, absent: TensorType | undefined, place = 2): Wide {
   const data = node.inputs[place]?.tensor.data;
@@ -162,8 +162,8 @@ function rowSums(
 }
 
 /**
- * 65536/(1 + e^−t) at t = i/24, each shifted by half of the error of linear interpolation in the middle of its segment: the 256 numbers of
- * TFLite's sigmoid_table_uint16.
+ * 65536/(1 + e^−t) at t = i/24: the 256 values of TFLite's sigmoid_table_uint16. Each value is shifted by half of the error that linear
+ * interpolation has in the middle of the segment.
  */
 export const sigmoidTable = (() => {
   const sigmoid = (t: number) => 65536 / (1 + Math.exp(-t));
@@ -174,7 +174,7 @@ export const sigmoidTable = (() => {
   });
 })();
 
-/** Multiplier and shift that bring the input to units of 1/(3 · 4096). */
+/** Multiplier and shift that convert the input to units of 1/(3 · 4096). */
 function inputScale(node: Node, exact: readonly number[]): { multiplier: number; shift: number } {
   const { scale } = scaleOf(node, node.input(0));
   const power = Math.round(Math.log2(scale));
@@ -186,7 +186,7 @@ function inputScale(node: Node, exact: readonly number[]): { multiplier: number;
     multiplier *= 2;
     shift += 1;
   }
-  // The product with the input must stay within 32 bits.
+  // The product of the multiplier and the input must fit into 32 bits.
   if (multiplier >= 32768) throw node.unsupported(`an input scale of ${scale}`);
   return { multiplier: Math.trunc(multiplier), shift };
 }
@@ -227,7 +227,10 @@ export function tanhOf(v: number): number {
 
 const clamp16 = (value: number) => Math.max(-32768, Math.min(32767, value));
 
-/** 513 values of `f` from `first` to `last`, each segment moved to halve its worst error (TFLite's LUTPopulate). */
+/**
+ * 513 values of `f` from `first` to `last`. Each value is shifted to halve the largest interpolation error in its segment (TFLite's
+ * LUTPopulate).
+ */
 function lookupTable(f: (x: number) => number, first: number, last: number): Int16Array {
   const single = Math.fround;
   const at = (x: number) => single(f(single(x)));
@@ -247,7 +250,7 @@ function lookupTable(f: (x: number) => number, first: number, last: number): Int
 
 let tables: { exponentials: Int16Array; inverses: Int16Array } | undefined;
 
-/** Created when the first model needs them: most processes run no int16 model. */
+/** Created on first use, because most processes do not run an int16 model. */
 function lookupTables() {
   tables ??= {
     exponentials: lookupTable(Math.exp, -10, 0),

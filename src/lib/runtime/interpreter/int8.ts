@@ -42,7 +42,7 @@ export function convolution(node: Node<OperatorOptions['CONV_2D']>): () => void 
       for (let row = 0; row < rows.output; row++) {
         for (let column = 0; column < columns.output; column++) {
           for (let group = 0; group < groups; group++) {
-            // Padding filled with the zero point contributes nothing, as in the reference kernel.
+            // Padding is filled with the zero point, so that it contributes nothing, as in the reference kernel.
             fillPatch(patch, x, start, rows, columns, row, column, channels, group * taken, taken, inputZero);
             rowSums(weights, group * perGroup, perGroup, patch, 0, length, sums);
             for (let i = 0, out = group * perGroup; i < perGroup; i++, out++) {
@@ -126,8 +126,8 @@ export function fullyConnected(node: Node<OperatorOptions['FULLY_CONNECTED']>): 
 }
 
 /**
- * bias[c] − zeroPoint · Σ weights of channel c: with it Σ w·(x − z) becomes Σ w·x, the same int32 for fewer operations.
- * `weights` is [channels][anything].
+ * bias[c] − zeroPoint · Σ weights of channel c. With this bias, Σ w·(x − z) becomes Σ w·x, which is the same int32 with fewer operations.
+ * `weights` has the shape [channels][anything].
  */
 function foldedBias(bias: Int32Array, weights: Int8Array, zeroPoint: number): Int32Array {
   const per = weights.length / bias.length;
@@ -139,8 +139,8 @@ function foldedBias(bias: Int32Array, weights: Int8Array, zeroPoint: number): In
 }
 
 /**
- * sums[r] = Σ weights[first + r][i] · x[start + i] for `rows` rows of `length` int8 values, in int32. Four rows at a
- * time: each x is loaded once for four products, about 1.7 times as fast as row by row.
+ * sums[r] = Σ weights[first + r][i] · x[start + i] for `rows` rows of `length` int8 values, in int32. Four rows are computed at a time, so
+ * that each x is loaded once for four products. This is about 1.7 times as fast as row by row.
  */
 function rowSums(
   weights: Int8Array,
@@ -181,12 +181,12 @@ function rowSums(
   }
 }
 
-/** LOGISTIC and TANH: outside a radius the output saturates; inside, `inner` computes it from the input in Q4.27. */
+/** LOGISTIC and TANH. Outside a radius, the output saturates; inside, `inner` computes it from the input in Q4.27. */
 function saturating(node: Node, inner: (v: number) => number): () => void {
   const { scale, zeroPoint } = scaleOf(node, node.input(0));
-  // At 16 or more, the radius would be 0, so that even an input of zero would saturate.
+  // With a scale of 16 or more, the radius would be 0, and even an input of zero would saturate.
   if (scale >= 16) throw node.unsupported(`an input scale of ${scale} (below 16)`);
-  // Below 2^−28, the shift would be negative, which TFLite Micro does not expect.
+  // With a scale below 2^−28, the shift would be negative, which TFLite Micro does not support.
   if (scale < 2 ** -28) throw node.unsupported(`an input scale of ${scale} (at least 2^−28)`);
   const { fraction, exponent } = frexp(scale * 2 ** 27);
   const multiplier = Math.round(fraction * 2 ** 31);
@@ -199,12 +199,12 @@ function saturating(node: Node, inner: (v: number) => number): () => void {
   });
 }
 
-/** LOGISTIC on int8; scale and zero point of the output are always (1/256, −128). */
+/** LOGISTIC on int8. The output always has the scale 1/256 and the zero point −128. */
 export function logistic(node: Node): () => void {
   return saturating(node, (v) => roundingShiftRight(logisticOf(v), 23) - 128);
 }
 
-/** TANH on int8; scale and zero point of the output are always (1/128, 0). */
+/** TANH on int8. The output always has the scale 1/128 and the zero point 0. */
 export function tanh(node: Node): () => void {
   return saturating(node, (v) => roundingShiftRight(tanhOf(v), 24));
 }
@@ -213,14 +213,15 @@ const differenceBits = 26;
 const accumulationShift = 12;
 
 /**
- * SOFTMAX over the last axis on int8; scale and zero point of the output are always (1/256, −128). Input differences are in Q5.26, sums in Q12.19.
+ * SOFTMAX over the last axis on int8. The output always has the scale 1/256 and the zero point −128. Input differences are in Q5.26, sums
+ * in Q12.19.
  */
 export function softmax(node: Node<OperatorOptions['SOFTMAX']>): () => void {
   const [x, y] = [node.int8(0), node.int8Output];
   node.expectOutputSize(x.length);
   const classes = node.input(0).tensor.shape.at(-1);
   if (classes === undefined) throw node.malformed('expected an input of at least one dimension');
-  // With 512 or more nearly equal inputs, the sum overflows and TFLite Micro aborts on the device.
+  // With 512 or more nearly equal inputs, the sum overflows, and TFLite Micro aborts on the device.
   if (classes > 511) throw node.unsupported(`a softmax over ${classes} classes (at most 511)`);
   const real = Math.min(
     node.options.beta * scaleOf(node, node.input(0)).scale * 2 ** differenceBits,
@@ -229,7 +230,7 @@ export function softmax(node: Node<OperatorOptions['SOFTMAX']>): () => void {
   if (!(real > 1)) throw node.malformed(`its input scale × beta is too small (${real} · 2^−26)`);
   const { multiplier, shift } = quantizeMultiplier(real);
   const least = -Math.floor((31 * 2 ** differenceBits) / 2 ** shift);
-  // e^(x − max) depends only on the difference, which has 256 possible values. 0 means "too far below the maximum".
+  // e^(x − max) depends only on the difference, which has 256 possible values. An entry of 0 means that x is too far below the maximum.
   const exponentials = new Int32Array(256);
   for (let below = 0; below < 256 && -below >= least; below++)
     exponentials[below] = exponential(doublingHighMultiply((-below << shift) | 0, multiplier), 5);

@@ -5,7 +5,9 @@ import { poolKernel } from './geometry.js';
 import { broadcastPlaces, reductionPlan } from './moves.js';
 import type { Node } from './node.js';
 
-/** An operator whose output elements each depend on one input element. For int8, the results for all 256 inputs are computed once. */
+/**
+ * An operator that computes each output element from one input element. For int8, the results for all 256 inputs are computed in advance.
+ */
 export function perElement(node: Node, output: (q: number) => number): () => void {
   const [x, y] = [node.integers(0), node.integerOutput];
   node.expectOutputSize(x.length);
@@ -24,7 +26,7 @@ export function perElement(node: Node, output: (q: number) => number): () => voi
   };
 }
 
-/** RELU, rescaling from the input's to the output's parameters. */
+/** RELU, which also rescales from the input's to the output's scale and zero point. */
 export function relu(node: Node): () => void {
   const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
   const quotient = input.scale / output.scale;
@@ -40,14 +42,14 @@ export function relu(node: Node): () => void {
   );
 }
 
-/** RELU6: a clamp in the input's parameters, which the output shares. */
+/** RELU6: limits the values. Input and output have the same scale and zero point. */
 export function relu6(node: Node): () => void {
   const { scale, zeroPoint } = scaleOf(node, node.input(0));
   const six = zeroPoint + stepsOf(node, 6, scale);
   return perElement(node, (q) => Math.min(Math.max(q, zeroPoint), six));
 }
 
-/** LEAKY_RELU: one multiplier for positive values, one that includes the slope for negative values. */
+/** LEAKY_RELU, with one multiplier for positive values, and one that includes the slope for negative values. */
 export function leakyRelu(node: Node<OperatorOptions['LEAKY_RELU']>): () => void {
   const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
   const single = node.ratioPrecision === 'single';
@@ -77,8 +79,8 @@ export function requantize(node: Node): () => void {
 }
 
 /**
- * ADD (sign 1) and SUB (sign −1) on int8 and int16. Both sides are scaled up to twice the larger scale with 20 bits (int16: 15) of
- * fraction, added, and scaled down to the output (TFLite's reference add.h and sub.h).
+ * ADD (sign 1) and SUB (sign −1) on int8 and int16. Both inputs are rescaled to twice the larger scale with 20 (int16: 15) additional
+ * fraction bits, added, and rescaled to the output (TFLite's reference add.h and sub.h).
  */
 export function sum(sign: 1 | -1): (node: Node<OperatorOptions['ADD' | 'SUB']>) => () => void {
   return (node) => {
@@ -134,13 +136,13 @@ export function maxPool(node: Node<OperatorOptions['MAX_POOL_2D']>): () => void 
   const { low, high } = activationRange(node, node.options.activation);
   return poolKernel(node, node.integers(0), node.integerOutput, {
     take: 'largest',
-    // Values below the activation's range do not matter.
+    // Values below the activation's lower limit have no effect.
     start: low,
     finish: (sum) => (sum > high ? high : sum),
   });
 }
 
-/** AVERAGE_POOL_2D on int8 and int16: raw values, the quotient rounded half away from zero. */
+/** AVERAGE_POOL_2D on int8 and int16. The quantized values are averaged, and the quotient is rounded half away from zero. */
 export function averagePool(node: Node<OperatorOptions['AVERAGE_POOL_2D']>): () => void {
   const { low, high } = activationRange(node, node.options.activation);
   return poolKernel(node, node.integers(0), node.integerOutput, {
@@ -155,8 +157,8 @@ export function averagePool(node: Node<OperatorOptions['AVERAGE_POOL_2D']>): () 
 }
 
 /**
- * MEAN on int8 and int16: the division by the count N is folded into the multiplier, M·2^k ÷ N with as many bits as fit
- * (TFLite's QuantizedMeanOrSum).
+ * MEAN on int8 and int16. The division by the count N is part of the multiplier, M·2^k ÷ N, with as many bits as possible (TFLite's
+ * QuantizedMeanOrSum).
  */
 export function mean(node: Node<OperatorOptions['MEAN']>): () => void {
   const [x, y] = [node.integers(0), node.integerOutput];
@@ -179,7 +181,7 @@ export function mean(node: Node<OperatorOptions['MEAN']>): () => void {
   };
 }
 
-/** SUM on int8 and int16: as MEAN, without the division. */
+/** SUM on int8 and int16: like MEAN, but without the division. */
 export function sumOf(node: Node<OperatorOptions['SUM']>): () => void {
   const [x, y] = [node.integers(0), node.integerOutput];
   const { target, count } = reductionPlan(node);
@@ -198,7 +200,7 @@ export function sumOf(node: Node<OperatorOptions['SUM']>): () => void {
   };
 }
 
-/** QUANTIZE from float32 to int8 or int16: clamp(round(x / scale) + zero point), the quotient in single precision. */
+/** QUANTIZE from float32 to int8 or int16: clamp(round(x / scale) + zero point), with the quotient in single precision. */
 export function quantize(node: Node): () => void {
   const [x, y] = [node.float32(0), node.integerOutput];
   node.expectOutputSize(x.length);

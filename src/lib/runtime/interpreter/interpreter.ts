@@ -55,8 +55,8 @@ interface Step {
 }
 
 /**
- * Prepares a model for running: memory, multipliers and tables are created here, once. Operators of int8 and int16 use the integer
- * arithmetic of TFLite Micro's reference kernels, bit for bit; those of float32 use plain floating point.
+ * Prepares a model for running; memory, multipliers and tables are created only here. Operators on int8 and int16 use the integer
+ * arithmetic of TFLite Micro's reference kernels, bit for bit. Those on float32 use ordinary floating point.
  * @throws AIOT_TFLITE_MALFORMED when shapes, scales or types contradict each other, AIOT_TFLITE_UNSUPPORTED for a use without a kernel
  * (dynamic range)
  */
@@ -93,7 +93,7 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
   for (const [index, operator] of graph.operators.entries()) {
     const step = planStep(graph, operator, index, tensors, options);
     if (operator.inputs.every((place) => place === -1 || constant.has(place))) {
-      // An operator that reads only constants (such as float16 weights to convert to float32) runs once, here.
+      // An operator that reads only constants (such as the conversion of float16 weights to float32) is run here, once.
       step.run();
       for (const output of step.outputs) constant.add(output);
     } else steps.push(step);
@@ -130,7 +130,7 @@ function planStep(
 ): Step {
   const where = `operator ${index} (${operator.op})`;
   const operand = (place: number): Operand | undefined =>
-    // float16 constants have no values of their own: their DEQUANTIZE reads the tensor's data.
+    // float16 constants have no array of values, because their DEQUANTIZE reads the tensor's data.
     place === -1 ? undefined : { tensor: graph.tensors[place]!, values: tensors[place] ?? noValues };
   const inputs = operator.inputs.map(operand);
   const shared = sharesMemory(operator.op);
@@ -150,7 +150,10 @@ function planStep(
   return { outputs: operator.outputs, run: kernel(node) };
 }
 
-/** Rejects models that a device could not hold, and inputs or outputs that are not activations (docs/reference/tflite-rules.md). */
+/**
+ * Rejects models with more dimensions than a device supports, and inputs or outputs that are not activations
+ * (docs/reference/tflite-rules.md).
+ */
 function checkEnds({ tensors }: Graph, input: number, output: number): void {
   const wide = tensors.findIndex(({ shape }) => shape.length > largestRank);
   if (wide >= 0)
@@ -169,7 +172,7 @@ const largestRank = 6;
 const largestTensorCount = 32767;
 const noValues = new Int32Array(0);
 
-/** Memory of an operator's output: an activation, or the result of a comparison or of a search. */
+/** Creates the array for an operator's output: an activation, or the result of a comparison or of a search. */
 function outputFor(tensor: Tensor, where: string): Values {
   if (tensor.type === 'bool') return new Uint8Array(elementCount(tensor.shape));
   if (tensor.type === 'int32') return new Int32Array(elementCount(tensor.shape));
@@ -211,19 +214,19 @@ function checkInput(values: Values, input: Values, { type, shape }: Tensor): voi
 
 const integer = <K>(kernel: K) => ({ 'int8 int8': kernel, 'int16 int16': kernel });
 
-/** A kernel that is the same for all types, because it only moves or compares elements. */
+/** Kernels of an operator that only moves or compares elements, which are the same for all types. */
 const moving = <K>(kernel: K) => ({ ...integer(kernel), 'float32 float32': kernel });
 
-/** The kernel of an operator that moves elements of float32 and int8 only. */
+/** Kernels of an operator that only moves elements, for float32 and int8 only. */
 const narrow = <K>(kernel: K) => ({ 'int8 int8': kernel, 'float32 float32': kernel });
 
-/** A comparison: TFLite Micro has kernels for float32 and int8. */
+/** Kernels of a comparison. TFLite Micro has them for float32 and int8 only. */
 const comparing = (holds: (a: number, b: number) => boolean) => ({
   'int8 bool': elementwise.comparison(holds),
   'float32 bool': elementwise.comparison(holds),
 });
 
-/** Kernels by the types of the first activation and of the output. */
+/** Kernels by the types of the first activation and the output. */
 const kernels: {
   readonly [Name in OperatorName]: Readonly<Record<string, Kernel<OperatorOptions[Name]>>>;
 } = {
@@ -248,14 +251,14 @@ const kernels: {
   AVERAGE_POOL_2D: { ...integer(averagePool), 'float32 float32': floats.averagePool },
   MEAN: { ...integer(mean), 'float32 float32': floats.mean },
   SUM: { ...integer(sumOf), 'float32 float32': floats.sum },
-  // TFLite Micro has no int16 kernels for them.
+  // TFLite Micro has no int16 kernels for these.
   REDUCE_MAX: { 'int8 int8': moves.reduceMax, 'float32 float32': moves.reduceMax },
   REDUCE_MIN: { 'int8 int8': moves.reduceMin, 'float32 float32': moves.reduceMin },
   ARG_MAX: { 'int8 int32': moves.argMax, 'float32 int32': moves.argMax },
   ADD: { ...integer(sum(1)), 'float32 float32': binary((a, b) => a + b) },
   SUB: { ...integer(sum(-1)), 'float32 float32': binary((a, b) => a - b) },
   MUL: { ...integer(product), 'float32 float32': binary((a, b) => a * b) },
-  // The int8 kernel of TFLite Micro shifts by more than 31 bits at usual scales, which C leaves undefined.
+  // The int8 kernel of TFLite Micro shifts by more than 31 bits at usual scales, which is undefined behavior in C.
   DIV: { 'float32 float32': binary((a, b) => a / b) },
   MAXIMUM: moving(elementwise.choice((a, b) => !(a > b))),
   MINIMUM: moving(elementwise.choice((a, b) => !(a < b))),
@@ -335,13 +338,13 @@ const kernels: {
     'float16 float32': floats.fromFloat16,
   },
   FOREST: { 'float32 float32': forest as Kernel },
-  // These change only the shape; their output shares the input's memory.
+  // These operators only change the shape, so their output shares the input's memory.
   RESHAPE: {},
   EXPAND_DIMS: {},
   SQUEEZE: {},
 };
 
-/** One operator of a graph with its tensors but without values, from which code is generated. */
+/** An operator of a graph with its tensors but without values, for code generation. */
 export function nodeAt(graph: Graph, index: number): Node<never> {
   const operator = graph.operators[index]!;
   const operand = (place: number) => ({ tensor: graph.tensors[place]!, values: noValues });
@@ -349,24 +352,24 @@ export function nodeAt(graph: Graph, index: number): Node<never> {
   return new Node<never>(index, operator, inputs, operator.outputs.map(operand), 'double');
 }
 
-/** Whether there is a kernel of an operator that reads and yields activations of this type. */
+/** Whether an operator has a kernel that reads and outputs activations of this type. */
 export function hasKernel(op: OperatorName, type: 'int8' | 'int16' | 'float32'): boolean {
   const { yields = type } = rowOf(op);
   return sharesMemory(op) || kernelOf(op, type, yields) !== undefined;
 }
 
-/** The integer that represents a real 0. */
+/** The integer that represents the real value 0. */
 function zeroOf(node: Node): number {
   return scaleOf(node, node.output).zeroPoint;
 }
 
-/** Whether the operator leaves the elements of its input unchanged and in place. */
+/** Whether the operator leaves the elements unchanged, so that its output can share the input's memory. */
 function sharesMemory(op: OperatorName): boolean {
   return op === 'RESHAPE' || op === 'EXPAND_DIMS' || op === 'SQUEEZE';
 }
 
 /** The kernel for these types, or undefined. */
 function kernelOf(op: OperatorName, input: string, output: string): Kernel | undefined {
-  // A node has the options of its operator, by which the kernel was found.
+  // The kernel was selected by the operator, so a node has the options that it expects.
   return kernels[op][`${input} ${output}`] as Kernel | undefined;
 }

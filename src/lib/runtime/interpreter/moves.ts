@@ -3,8 +3,9 @@ import { sliceAxes } from '../../formats/tflite/shapes.js';
 import type { Node, Operand, Values } from './node.js';
 
 /**
- * Rejects a RESHAPE, EXPAND_DIMS or SQUEEZE with an inconsistent output. A RESHAPE's output must have the same number of elements.
- * EXPAND_DIMS inserts a 1 at a constant axis. SQUEEZE removes the named axes, each of size 1 (all axes of size 1 if none is named).
+ * Rejects a RESHAPE, EXPAND_DIMS or SQUEEZE with an inconsistent output. The output of a RESHAPE must have the same number of elements.
+ * EXPAND_DIMS inserts a 1 at a constant axis. SQUEEZE removes the given axes, each of which has the size 1 (without given axes, all axes of
+ * size 1).
  */
 export function expectReshaped(node: Node, { op, options }: Operator): void {
   const { shape } = node.input(0).tensor;
@@ -59,7 +60,7 @@ export function stridedSlice(node: Node<OperatorOptions['STRIDED_SLICE']>): () =
   return gather(node.input(0).values, node.output.values, source);
 }
 
-/** PAD and PADV2: `fill` around the input; the fill value of PAD depends on the type. */
+/** PAD and PADV2. `fill` returns the value around the input, which depends on the type for PAD. */
 export function pad(fill: (node: Node) => number): (node: Node) => () => void {
   return (node) => {
     const { shape } = node.input(0).tensor;
@@ -73,14 +74,14 @@ export function pad(fill: (node: Node) => number): (node: Node) => () => void {
     const target = walk(shape, strides, start);
     const [x, y] = [node.input(0).values, node.output.values];
     y.fill(fill(node));
-    // The border remains filled, because nothing else writes to an output.
+    // The border stays filled, because nothing else writes to the output.
     return () => {
       for (let i = 0; i < target.length; i++) y[target[i]!] = x[i]!;
     };
   };
 }
 
-/** The value that a PADV2 fills with. */
+/** The fill value of a PADV2. */
 export function padValue(node: Node): number {
   const { tensor, values } = node.input(2);
   if (tensor.data === undefined || values.length !== 1)
@@ -162,12 +163,12 @@ export function splitSizes(node: Node<OperatorOptions['SPLIT_V']>): () => void {
   };
 }
 
-/** READ_VARIABLE: the value at this moment, which a later ASSIGN_VARIABLE does not change. */
+/** READ_VARIABLE: copies the current value, because a later ASSIGN_VARIABLE must not change the output. */
 export function read(node: Node): () => void {
   return copied(node, node.input(0), node.output);
 }
 
-/** ASSIGN_VARIABLE: the value for later reads, of this run and the next. */
+/** ASSIGN_VARIABLE: sets the value for later reads in this run and in later runs. */
 export function assign(node: Node): () => void {
   return copied(node, node.input(1), node.input(0));
 }
@@ -200,10 +201,10 @@ export function reduceMin(node: Node<OperatorOptions['REDUCE_MIN']>): () => void
   };
 }
 
-/** The largest finite float32, from whose negative TFLite Micro starts a maximum. */
+/** The largest finite float32. TFLite Micro starts a maximum with its negative. */
 const largestFloat = (2 - 2 ** -23) * 2 ** 127;
 
-/** ARG_MAX along a constant axis: the first position of the largest value. */
+/** ARG_MAX along a constant axis. If the largest value occurs several times, the first position counts. */
 export function argMax(node: Node): () => void {
   const { tensor, values: x } = node.input(0);
   const given = node.int32Constant(1);
@@ -235,14 +236,14 @@ export function stridesOf(shape: readonly number[]): number[] {
   return shape.map((_, axis) => elementCount(shape.slice(axis + 1)));
 }
 
-/** For every index of `shape` in row-major order: start + Σ index · stride. */
+/** For every index of `shape` in row-major order, computes start + Σ index · stride. */
 export function walk(shape: readonly number[], strides: readonly number[], start = 0): Int32Array {
   const places = new Int32Array(elementCount(shape));
   const position = shape.map(() => 0);
   let at = start;
   for (let i = 0; i < places.length; i++) {
     places[i] = at;
-    // Advances the position like an odometer, and updates the element index with it.
+    // Increments the position like an odometer, and updates the element index accordingly.
     for (let axis = shape.length - 1; axis >= 0; axis--) {
       position[axis]! += 1;
       at += strides[axis]!;
@@ -255,8 +256,8 @@ export function walk(shape: readonly number[], strides: readonly number[], start
 }
 
 /**
- * The elements of several inputs (0 and 1 unless named) that each element of the output is computed from, by NumPy's broadcasting. Shapes
- * are aligned at their last axis, and a dimension of 1 is repeated.
+ * For each output element, the elements of several inputs (by default 0 and 1) from which it is computed, by NumPy's broadcasting rules.
+ * Shapes are aligned at their last axis, and a dimension of 1 is repeated.
  */
 export function broadcastPlaces(node: Node): [a: Int32Array, b: Int32Array];
 export function broadcastPlaces(node: Node, inputs: readonly number[]): Int32Array[];
@@ -283,7 +284,7 @@ export function broadcastPlaces(node: Node, inputs: readonly number[] = [0, 1]):
 }
 
 /**
- * Destination of each input element of a reduction: `target[i]` = index of its output element; `count` = elements in each. Axes
+ * For each input element of a reduction, `target[i]` is the index of its output element. `count` is the number of inputs per output. Axes
  * may be negative and may repeat.
  */
 export function reductionPlan(node: Node<OperatorOptions['MEAN']>): { target: Int32Array; count: number } {

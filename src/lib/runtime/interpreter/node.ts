@@ -5,15 +5,15 @@ import { elementCount, type Graph, type Operator, type Tensor } from '../../form
 export type Values = Int8Array | Int16Array | Float32Array | Int32Array | Uint8Array;
 
 /**
- * Called with the input, then with each operator's output as soon as it is computed. `values` is the interpreter's own array: read it
- * immediately, or copy it.
+ * Called with the input, and with each operator's output once it is computed. `values` is the interpreter's own array, so it must be read
+ * immediately or copied.
  */
 export type OnTensor = (index: number, values: Values) => void;
 
 export interface InterpreterOptions {
   /**
-   * How the ratio of scales is formed in the few kernels where builds of TFLite Micro differ. `double` is as in those of October 2026,
-   * `single` as in those up to August 2026. A few int8 values in a million differ by one.
+   * Precision of the ratio of scales, in the few kernels in which builds of TFLite Micro differ: `double` as in October 2026, `single` as
+   * up to August 2026. A few int8 values in a million differ by one.
    */
   ratioPrecision?: 'double' | 'single';
 }
@@ -21,20 +21,20 @@ export interface InterpreterOptions {
 /** Values of a network's input or output. */
 export type Activations = Int8Array | Int16Array | Float32Array;
 
-/** A network ready to run: one input, one output. Its variables keep their values from run to run. */
+/** A network that is ready to run, with one input and one output. Its variables keep their values between runs. */
 export interface Interpreter<Data extends Activations = Activations> {
   readonly graph: Graph;
   readonly inputTensor: Tensor;
   readonly outputTensor: Tensor;
-  /** Values by tensor index; an index that no operator uses has none. Overwritten by the next run. */
+  /** Values by tensor index; undefined for tensors that no operator uses. The next run overwrites them. */
   readonly tensors: readonly (Values | undefined)[];
   /**
-   * Runs the network once. Allocates nothing: the array returned is the interpreter's own and is overwritten by the
-   * next run, so copy it (`.slice()`) to keep it.
+   * Runs the network once. It allocates nothing: the returned array is the interpreter's own, and the next run overwrites it. To keep it,
+   * copy it (`.slice()`).
    * @throws AIOT_TFLITE_INPUT when `input` has another length or type than the input tensor, or is not finite
    */
   invoke(input: Data, onTensor?: OnTensor): Data;
-  /** Gives variables their initial values, as before the first run: the next input is the first of a new recording. */
+  /** Resets variables to their initial values, so that the next input is the first of a new recording. */
   reset(): void;
 }
 
@@ -43,7 +43,7 @@ export interface Operand {
   values: Values;
 }
 
-/** One operator with its operands bound: the input from which a kernel is planned. */
+/** One operator with its operands. A kernel is planned from it. */
 export class Node<Options = unknown> {
   readonly options: Options;
 
@@ -71,7 +71,7 @@ export class Node<Options = unknown> {
     if (operand === undefined) throw this.malformed(`input ${place} is missing`);
     return operand;
   }
-  /** The first output: all operators have one, except ASSIGN_VARIABLE. */
+  /** The first output. Every operator except ASSIGN_VARIABLE has one. */
   get output(): Operand {
     const [first] = this.outputs;
     if (first === undefined) throw this.malformed('it has no output');
@@ -112,7 +112,7 @@ export class Node<Options = unknown> {
   get integerOutput(): Int8Array | Int16Array {
     return this.output.values instanceof Int16Array ? this.int16Output : this.int8Output;
   }
-  /** A bool input: bytes, 0 for false. */
+  /** A bool input as bytes; 0 is false. */
   bools(place: number): Uint8Array {
     const { values, tensor } = this.input(place);
     if (!(values instanceof Uint8Array)) throw this.unsupported(`input ${place} of type ${tensor.type}`);
@@ -129,12 +129,12 @@ export class Node<Options = unknown> {
     return this.output.values;
   }
 
-  /** Constant int8 weights: kernels sum them up once. */
+  /** Constant int8 weights, of which kernels compute sums in advance. */
   int8Weights(place: number): Int8Array {
     if (this.input(place).tensor.data === undefined) throw this.unsupported('weights that are not constant');
     return this.int8(place);
   }
-  /** The int32 bias of `channels` values; zeros if it is omitted. */
+  /** The int32 bias with `channels` values; zeros if there is none. */
   int32Bias(place: number, channels: number): Int32Array {
     const bias = this.inputs[place];
     if (bias === undefined) return new Int32Array(channels);
@@ -145,7 +145,7 @@ export class Node<Options = unknown> {
     if (this.inputs[place] === undefined) return new Float32Array(channels);
     return this.#sized(this.float32(place), channels, 'bias');
   }
-  /** Constant int32s: axes, dimensions. */
+  /** A constant int32 input, such as axes or dimensions. */
   int32Constant(place: number): Int32Array {
     const { data } = this.input(place).tensor;
     if (!(data instanceof Int32Array))
@@ -153,13 +153,13 @@ export class Node<Options = unknown> {
     return data;
   }
 
-  /** An axis of `shape` counted from the front; negative ones count from the back. */
+  /** Converts an axis of `shape` to one that is counted from the front. Negative axes count from the back. */
   axis(axis: number, shape: readonly number[]): number {
     const positive = axis < 0 ? axis + shape.length : axis;
     if (positive < 0 || positive >= shape.length) throw this.malformed(`axis ${axis} of [${shape}]`);
     return positive;
   }
-  /** A shape of exactly `rank` dimensions. */
+  /** The shape of an operand, which must have exactly `rank` dimensions. */
   shape(operand: Operand, rank: number): number[] {
     const { shape } = operand.tensor;
     if (shape.length !== rank) throw this.malformed(`expected ${rank} dimensions, got [${shape}]`);
@@ -171,7 +171,10 @@ export class Node<Options = unknown> {
     if (shape.length !== got.length || shape.some((size, axis) => size !== got[axis]))
       throw this.malformed(`expected an output of [${shape}], got [${got}]`);
   }
-  /** Rejects an output without `rows` × `outputs` elements, or with another last dimension, which other interpreters use as the number of outputs. */
+  /**
+   * Rejects an output that does not have `rows` × `outputs` elements, or whose last dimension is not `outputs`, which other interpreters
+   * use.
+   */
   expectRows(rows: number, outputs: number): void {
     this.expectOutputSize(rows * outputs);
     const { shape } = this.output.tensor;
@@ -191,5 +194,5 @@ export class Node<Options = unknown> {
   }
 }
 
-/** Plans once, runs many times. */
+/** Plans an operator once. The returned function can be run many times. */
 export type Kernel<Options = unknown> = (node: Node<Options>) => () => void;

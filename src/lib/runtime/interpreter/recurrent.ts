@@ -4,7 +4,7 @@ import { floatRange } from './float.js';
 import { logisticOf, tanhOf, wideBias } from './int16.js';
 import type { Node } from './node.js';
 
-/** Sizes of an SVDF: x [batches, inputs], `units` of `rank` filters each, which look back over `memory` steps. */
+/** Sizes of an SVDF: x is [batches, inputs], and there are `units` with `rank` filters each, which use the last `memory` steps. */
 interface SvdfSizes {
   batches: number;
   inputs: number;
@@ -31,8 +31,8 @@ function svdfSizes(node: Node<OperatorOptions['SVDF']>): SvdfSizes {
 }
 
 /**
- * SVDF on float32. Each filter stores its last `memory` values; the newest is the dot product of its feature weights and x. The output of a
- * unit is the sum, over its filters, of the dot products of these values and the time weights.
+ * SVDF on float32. Each filter stores its last `memory` values. The newest value is the dot product of its feature weights and x. A unit's
+ * output is the sum, over its filters, of the dot product of these values and the time weights.
  */
 export function floatSvdf(node: Node<OperatorOptions['SVDF']>): () => void {
   const { batches, inputs, filters, memory, rank, units } = svdfSizes(node);
@@ -100,7 +100,7 @@ export function svdf(node: Node<OperatorOptions['SVDF']>): () => void {
           sum =
             (sum + Math.imul(feature[filter * inputs + i]!, x[batch * inputs + i]! - input.zeroPoint)) | 0;
         const value = multiplyByQuantized(sum, first.multiplier, first.shift);
-        // The zero point is added after clamping, so the sum can wrap, as in the reference kernel.
+        // The zero point is added after clamping, so the result can wrap, as in the reference kernel.
         state[(batch * filters + filter + 1) * memory - 1] =
           (value < low ? low : value > high ? high : value) + states.zeroPoint;
       }
@@ -126,14 +126,14 @@ function symmetricScale(node: Node, place: number): number {
   return scale;
 }
 
-/** Rejects an activation that the integer kernel ignores, unless the output's range implies it. */
+/** Rejects an activation that the integer kernel ignores, unless the output's range has the same effect. */
 function refuseIgnored(node: Node<OperatorOptions['SVDF']>, zeroPoint: number): void {
   const { activation } = node.options;
   if (activation === 'none' || (activation === 'relu' && zeroPoint === -128)) return;
   throw node.unsupported(`a fused ${activation} with the output's zero point ${zeroPoint}`);
 }
 
-/** Sizes of an LSTM: `steps` time steps of `inputs` values in each batch, and `units` cells. */
+/** Sizes of an LSTM: `steps` time steps with `inputs` values in each batch, and `units` cells. */
 interface LstmSizes {
   batches: number;
   steps: number;
@@ -141,7 +141,7 @@ interface LstmSizes {
   units: number;
 }
 
-/** Positions of the gates' operands: weights of x, weights of the hidden state, bias. */
+/** Indices of each gate's operands: weights for x, weights for the hidden state, bias. */
 const gates = { input: [1, 5, 12], forget: [2, 6, 13], cell: [3, 7, 14], output: [4, 8, 15] } as const;
 type Gate = keyof typeof gates;
 const hiddenPlace = 18;
@@ -172,7 +172,7 @@ function lstmSizes(node: Node<OperatorOptions['UNIDIRECTIONAL_SEQUENCE_LSTM']>):
   return { batches, steps, inputs, units };
 }
 
-/** Calls `step` for each time step of each batch, with the batch and the row of x and y. */
+/** Calls `step` for each time step of each batch, with the indices of the batch and of the row of x and y. */
 function everyStep(
   { batches, steps }: LstmSizes,
   timeMajor: boolean,
@@ -237,7 +237,7 @@ function floatLogistic(x: number): number {
   return fround(1 / fround(1 + fround(Math.exp(-x))));
 }
 
-/** Scales of the gates: their sums are in Q3.12, their outputs in Q0.15. */
+/** Scales in the gates: sums are in Q3.12, and outputs in Q0.15. */
 const gateScale = 2 ** -12;
 const unitScale = 2 ** -15;
 

@@ -40,8 +40,8 @@ interface ProbeOptions {
 const usualScatter = 0.06;
 
 /**
- * Checks everything that reading chips requires, in order, up to the first failure. These are the URL, the bus and its permissions, the chips and
- * their identities, their self-tests, and the rate of their samples. Errors with a code become part of the result.
+ * Checks everything that reading chips requires, in order, up to the first failure. These are the URL, the bus and its permissions, the
+ * chips and their identities, their self-tests, and the rate of their samples. Errors with a code become part of the result.
  */
 export async function probeI2c(url: SensorUrl, options: ProbeOptions = {}): Promise<I2cProbe> {
   const probe: I2cProbe = { ok: false, steps: [], chips: [], rateHz: null };
