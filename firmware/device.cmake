@@ -1,4 +1,4 @@
-# The device of protocol v1, and the native virtual device, a program for this machine.
+# The device of protocol v1, and the native virtual device, which is a program for this machine.
 target_sources(aiot_core PRIVATE
   core/src/device/config.c core/src/device/config_read.c
   core/src/device/device.c core/src/device/inbox.c core/src/device/look.c core/src/device/members.c
@@ -11,7 +11,7 @@ if(PKG_CONFIG_FOUND)
   pkg_check_modules(MOSQUITTO IMPORTED_TARGET libmosquitto)
 endif()
 
-# Adds one native device; its definitions follow the name.
+# Adds one native device. Its compile definitions follow its name.
 function(aiot_native_device name)
   add_executable(${name}
     hal/host/main.c hal/host/launcher.c hal/host/program.c hal/host/self_test.c hal/host/feed.c hal/host/lines.c
@@ -21,13 +21,13 @@ function(aiot_native_device name)
     target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/generated)
   endif()
   target_link_libraries(${name} PRIVATE aiot_crypto_openssl aiot_hal_host OpenSSL::SSL PkgConfig::MOSQUITTO)
-  # Stripped of symbols, because updates contain this file.
+  # Symbols are stripped, because updates contain this file.
   target_link_options(${name} PRIVATE $<$<NOT:$<BOOL:${AIOT_SANITIZE}>>:-s>)
 endfunction()
 
 if(OPENSSL_FOUND AND MOSQUITTO_FOUND)
   aiot_native_device(aiot-device AIOT_FIRMWARE_VERSION="${AIOT_FIRMWARE_VERSION}")
-  # For update tests: another version, and versions that must be rolled back.
+  # Programs for update tests: another version, and versions that must be rolled back.
   aiot_native_device(aiot-device-next AIOT_FIRMWARE_VERSION="${AIOT_FIRMWARE_VERSION}-next")
   aiot_native_device(aiot-device-exits AIOT_FIRMWARE_VERSION="${AIOT_FIRMWARE_VERSION}-exits" AIOT_FAULT_EXIT)
   aiot_native_device(aiot-device-unfit AIOT_FIRMWARE_VERSION="${AIOT_FIRMWARE_VERSION}-unfit" AIOT_FAULT_SELF_TEST)
@@ -41,7 +41,7 @@ add_executable(device_test test/device_test.c)
 target_link_libraries(device_test PRIVATE aiot_core)
 add_test(NAME device COMMAND device_test)
 
-# Reads the platform's HTTP responses.
+# Tests the parser of the platform's HTTP responses.
 add_executable(http_answer_test test/http_answer_test.c hal/host/http_answer.c)
 target_include_directories(http_answer_test PRIVATE core/include hal/host)
 target_link_libraries(http_answer_test PRIVATE aiot_options)

@@ -1,9 +1,10 @@
-# Only the vendor's toolchains build the ESP32's sources. Here they are compiled against our own declarations of the vendor's functions
-# (hal/esp32/interfaces), and board-independent parts are tested.
+# Only the vendor's toolchains can build the ESP32's sources. Here, they are compiled against our own declarations of
+# the vendor's functions (hal/esp32/interfaces), and the parts that do not depend on a board are tested.
 set(esp32_folder ${CMAKE_CURRENT_SOURCE_DIR}/hal/esp32)
 file(GLOB esp32_sources CONFIGURE_DEPENDS ${esp32_folder}/main/*.c)
 
-# aiot_defaults(CHIP REGEX OUT): the lines of sdkconfig.defaults that match, then those of the chip's own file, which take precedence.
+# aiot_defaults(CHIP REGEX OUT): the lines of sdkconfig.defaults that match, followed by those of the chip's own file,
+# which take precedence.
 function(aiot_defaults chip regex out)
   string(TOLOWER ${chip} target)
   set(all "")
@@ -17,8 +18,8 @@ function(aiot_defaults chip regex out)
   set(${out} "${all}" PARENT_SCOPE)
 endfunction()
 
-# aiot_sdkconfig(CHIP OUT): the folder of an `sdkconfig.h` like ESP-IDF's, with the chip and the options of sdkconfig.defaults. As with
-# ESP-IDF, only files that include it see CONFIG_*.
+# aiot_sdkconfig(CHIP OUT): a folder with an `sdkconfig.h` like ESP-IDF's, which contains the chip and the options of
+# sdkconfig.defaults. As with ESP-IDF, only files that include it get CONFIG_*.
 function(aiot_sdkconfig chip out)
   string(TOLOWER ${chip} target)
   set(text "#pragma once\n#define CONFIG_IDF_TARGET \"${target}\"\n#define CONFIG_IDF_TARGET_${chip} 1\n")
@@ -46,13 +47,13 @@ if(esp32_sources)
   foreach(target ESP32 ESP32S3 ESP32C3)
     aiot_sdkconfig(${target} sdkconfig_${target})
     add_test(NAME esp32_${target} COMMAND ${CMAKE_C_COMPILER} ${esp32_flags} -Wconversion -I ${sdkconfig_${target}} ${esp32_sources})
-    # Compares settings.h with the pins of docs/reference/hardware.md, and runs the ADC with them on the chip's driver.
+    # Compares settings.h with the pins in docs/reference/hardware.md, and runs the chip's ADC driver with them.
     add_executable(esp32_pins_${target} test/esp32_pins_test.c)
     target_include_directories(esp32_pins_${target} PRIVATE ${esp32_folder}/main ${sdkconfig_${target}})
     target_link_libraries(esp32_pins_${target} PRIVATE aiot_options)
     add_test(NAME esp32_pins_${target} COMMAND esp32_pins_${target})
   endforeach()
-  # A chip without pin assignments is rejected, and so is a build without a chip.
+  # A build for a chip without pin assignments, or without a chip, must be rejected.
   aiot_sdkconfig(ESP32H2 sdkconfig_unknown)
   file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/sdkconfig/none/sdkconfig.h "#pragma once\n")
   foreach(folder ${sdkconfig_unknown} ${CMAKE_CURRENT_BINARY_DIR}/sdkconfig/none)
@@ -62,25 +63,25 @@ if(esp32_sources)
       set_tests_properties(esp32_chip_${name}_${file} PROPERTIES PASS_REGULAR_EXPRESSION "error: #error .unknown chip")
     endforeach()
   endforeach()
-  # The guide's sensors are the default; then each of the others is built.
+  # The guide's sensors are the default. Each of the other sources is also compiled.
   foreach(source 2 3 4 5 6)
     add_test(NAME esp32_source_${source}
       COMMAND ${CMAKE_C_COMPILER} ${esp32_flags} -Wconversion -I ${sdkconfig_ESP32} -DAIOT_SOURCE=${source} -DAIOT_SLEEP_MS=60000 ${esp32_sources})
   endforeach()
-  # A board that uses the guide's protocol, in either role.
+  # Compiles a board that uses the guide's protocol, in either role.
   foreach(role READS JUDGES)
     add_test(NAME esp32_guide_${role}
       COMMAND ${CMAKE_C_COMPILER} ${esp32_flags} -Wconversion -I ${sdkconfig_ESP32} -DAIOT_COMPAT_GUIDE=1 "-DAIOT_GUIDE_HOST=\"guide.local\""
         -DAIOT_GUIDE_ROLE=AIOT_GUIDE_${role} ${esp32_sources})
   endforeach()
-  # Arduino and TensorFlow Lite Micro start in C++.
+  # Arduino and TensorFlow Lite Micro are entered from C++.
   find_program(AIOT_CXX c++)
   file(GLOB esp32_cpp CONFIGURE_DEPENDS ${esp32_folder}/main/*.cpp)
   if(AIOT_CXX)
     add_test(NAME esp32_cpp COMMAND ${AIOT_CXX} -std=gnu++17 -fsyntax-only -DARDUINO -Wall -Wextra -Werror -Wconversion -Wshadow
       -I ${esp32_folder}/interfaces -I ${CMAKE_CURRENT_SOURCE_DIR}/core/include ${esp32_cpp})
   endif()
-  # 32-bit sizes, if a compiler for them is installed.
+  # Checks 32-bit sizes, if a compiler for them is installed.
   if(IS_ABSOLUTE "${picolibc}")
     add_test(NAME esp32_rv32 COMMAND ${AIOT_RV32_CC} -march=rv32imc -mabi=ilp32 --specs=picolibc.specs ${esp32_flags}
       -I ${sdkconfig_ESP32C3} ${esp32_sources})
@@ -99,7 +100,7 @@ if(esp32_sources)
     add_test(NAME esp32_portable COMMAND esp32_portable_test)
   endif()
 
-  # The program's startup, network and clock on simulated components.
+  # Tests the program's startup, network and clock on simulated components.
   add_executable(esp32_program_test test/esp32_program_test.c hal/esp32/main/program.c hal/esp32/main/wifi.c hal/esp32/main/clock.c hal/esp32/main/watch.c
     hal/esp32/main/dump.c hal/esp32/main/portable.c)
   set_target_properties(esp32_program_test PROPERTIES C_EXTENSIONS ON)
@@ -107,14 +108,14 @@ if(esp32_sources)
   target_link_libraries(esp32_program_test PRIVATE aiot_options)
   add_test(NAME esp32_program COMMAND esp32_program_test)
 
-  # MQTT on a simulated vendor client.
+  # Tests MQTT on a simulated vendor client.
   add_executable(esp32_mqtt_test test/esp32_mqtt_test.c hal/esp32/main/mqtt.c hal/esp32/main/portable.c)
   set_target_properties(esp32_mqtt_test PROPERTIES C_EXTENSIONS ON)
   target_include_directories(esp32_mqtt_test PRIVATE core/include ${esp32_folder}/main ${esp32_folder}/interfaces)
   target_link_libraries(esp32_mqtt_test PRIVATE aiot_options)
   add_test(NAME esp32_mqtt COMMAND esp32_mqtt_test)
 
-  # The ADC on a simulated driver, with the circuit of docs/reference/hardware.md.
+  # Tests the ADC on a simulated driver, with the circuit in docs/reference/hardware.md.
   foreach(target ESP32 ESP32S3 ESP32C3)
     add_executable(esp32_adc_${target} test/esp32_adc_test.c hal/esp32/main/adc.c hal/esp32/main/source_analogue.c core/src/sensing/sensing.c
       core/src/sensors/analogue.c)
@@ -123,9 +124,9 @@ if(esp32_sources)
     add_test(NAME esp32_adc_${target} COMMAND esp32_adc_${target})
   endforeach()
 
-  # The heap of each chip: static RAM by section, and every allocation of a program that uses MQTT and downloads at the same time. Exact if
-  # a 32-bit compiler is installed; otherwise measured with this machine's compiler, whose pointers are longer. A project's own
-  # aiot_config.h is used.
+  # Measures the heap of each chip: static RAM by section, and every allocation of a program that uses MQTT and
+  # downloads at the same time. The result is exact if a 32-bit compiler is installed. Otherwise, it is measured with
+  # this machine's compiler, whose pointers are longer. A project's own aiot_config.h is used.
   set(esp32_own "")
   if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/generated/aiot_config.h)
     set(esp32_own -I ${CMAKE_CURRENT_SOURCE_DIR}/generated)
@@ -148,13 +149,13 @@ if(esp32_sources)
     set(esp32_size ${AIOT_SIZE})
     set(esp32_specs "")
   endif()
-  # The partitions that the heap and a core dump depend on.
+  # Reads the partitions on which the heap and a core dump depend.
   set(esp32_table ${esp32_folder}/partitions.csv)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${esp32_table})
   set(esp32_partitions "")
   foreach(label nvs coredump)
     file(STRINGS ${esp32_table} row REGEX "^${label},")
-    # A table generated by aiot ends each row with a comma.
+    # In a table that aiot generated, each row ends with a comma.
     if(NOT row MATCHES "(0x[0-9a-f]+),?$")
       message(FATAL_ERROR "no size of ${label} in ${esp32_table}")
     endif()
@@ -172,7 +173,7 @@ if(esp32_sources)
       COMMAND ${CMAKE_COMMAND} "-DCC=${esp32_size_cc}" -DSIZE=${esp32_size} "-DFLAGS=${esp32_specs};${flags}" "-DSOURCES=${esp32_sources};${esp32_core}"
         -DOUT=${work}/static_ram.h -DWORK=${work}/objects -P ${esp32_folder}/static_ram.cmake
       DEPENDS ${esp32_sources} ${esp32_core} ${esp32_folder}/static_ram.cmake ${esp32_folder}/main/settings.h VERBATIM)
-    # The chip's own line takes precedence.
+    # The line in the chip's own file takes precedence.
     aiot_defaults(${target} "^CONFIG_(ESP_WIFI_STATIC_RX_BUFFER_NUM|LWIP_TCP_[A-Z_]*|MBEDTLS_SSL_[A-Z]*_CONTENT_LEN)=[0-9]+$" defaults)
     set(lines "")
     foreach(one ${defaults})
@@ -214,7 +215,7 @@ if(esp32_sources)
   find_library(MBEDCRYPTO mbedcrypto)
   if(MBEDTLS_INCLUDE AND MBEDCRYPTO AND TARGET aiot_crypto_openssl)
     add_executable(esp32_crypto_test test/esp32_crypto_test.c hal/esp32/main/crypto_mbedtls.c)
-    # For the other vendor functions. This folder comes last, because it also declares mbedTLS's names.
+    # For the vendor's other functions. This folder comes last, because it also declares mbedTLS's names.
     target_include_directories(esp32_crypto_test BEFORE PRIVATE ${MBEDTLS_INCLUDE})
     target_include_directories(esp32_crypto_test PRIVATE ${esp32_folder}/main)
     target_compile_options(esp32_crypto_test PRIVATE -idirafter ${esp32_folder}/interfaces)

@@ -20,7 +20,10 @@ static aiot_code check_buffers(aiot_flatbuffer *file, aiot_vector buffers) {
 static aiot_code read_operands(aiot_network *network, aiot_vector tensors, aiot_vector buffers) {
   aiot_arena *arena = network->arena;
   const size_t bytes = tensors.count * sizeof(aiot_operand);
-  /* A tensor is at least a table, so the file's size bounds the count; an index must fit a step's field. */
+  /*
+   * Each tensor takes at least a table in the file, so the file's size bounds their number. An index must fit into a step's
+   * field.
+   */
   if (tensors.count > INT16_MAX) return AIOT_MODEL_UNSUPPORTED;
   const size_t free = arena->bytes - arena->used;
   if (bytes + AIOT_ALIGNMENT > free) return AIOT_MEMORY_SHORT;
@@ -39,8 +42,8 @@ static aiot_code read_operands(aiot_network *network, aiot_vector tensors, aiot_
 }
 
 /*
- * Checks that the operator's inputs were written before it and its outputs were not, and records the use of each. Only inputs beyond the
- * minimum may be omitted, but no elements of a list.
+ * Checks that the operator's inputs were written before it and its outputs were not, and records the use of each. Only inputs
+ * beyond the minimum may be omitted, but never elements of a list.
  */
 static bool in_order(const aiot_operator *operator, const aiot_kernel *kernel, int32_t time) {
   aiot_network *network = operator->network;
@@ -84,7 +87,10 @@ static int32_t inner_end(aiot_network *network, const aiot_operator *operator, i
   return within < 0 || within >= network->operands ? end : within;
 }
 
-/* Start of the layers, after an ADD and a MUL of the float32 input, which the caller applies. Moves `input` to their output. */
+/*
+ * Index of the first layer's operator, which may follow an ADD and a MUL of the float32 input; the caller applies these. Moves
+ * `input` to their output.
+ */
 static uint32_t behind_standardization(aiot_network *network, aiot_vector operators, aiot_vector codes, int32_t *input) {
   static const int32_t front[] = {AIOT_ADD, AIOT_MUL};
   int32_t at = *input;
@@ -117,7 +123,7 @@ static aiot_code read_operators(aiot_network *network, aiot_vector operators, ai
   return AIOT_OK;
 }
 
-/* The single tensor of the network's inputs or outputs; -1 if there is none or more than one. */
+/* The only tensor of the network's inputs or outputs; -1 if there is none or more than one. */
 static int32_t only(aiot_network *network, aiot_table graph, unsigned slot) {
   const aiot_vector list = aiot_flatbuffer_vector(&network->file, graph, slot, 4);
   const int32_t index = list.count == 1 ? aiot_flatbuffer_i32_at(&network->file, list, 0) : -1;

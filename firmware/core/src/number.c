@@ -1,6 +1,7 @@
 /*
- * A double's shortest decimal. Common numbers (up to 15 digits) are found by two exact operations. For the others, the exact decimal
- * expansion, which always exists, is computed and rounded to the fewest digits that read back the same.
+ * The shortest decimal of a double. Two exact operations find it for common numbers (up to 15 digits). For the others, the exact
+ * decimal expansion, which always exists, is computed and rounded to the smallest number of digits that reads back as the same
+ * double.
  */
 #include <math.h>
 #include <string.h>
@@ -19,7 +20,9 @@ static void strip(decimal *number) {
   while (number->count > 1 && number->digit[number->count - 1] == '0') number->count--;
 }
 
-/* value = m / 10^places with both exact: the quotient is then rounded once, as when the decimal is read. */
+/*
+ * Finds m and places with value = m / 10^places, both exact. The quotient is then rounded only once, as when the decimal is read.
+ */
 static bool short_decimal(double value, decimal *out) {
   double power = 1;
   for (int places = 0; places <= 22; places++, power *= 10) {
@@ -54,12 +57,15 @@ static size_t multiply(uint32_t *limb, size_t limbs, uint32_t factor) {
   return limbs;
 }
 
-/* The first 20 digits of the exact expansion; the last is made odd if more follow, which prevents false ties. */
+/*
+ * The first 20 digits of the exact expansion. If more follow, the last digit is made odd, so that rounding does not see a tie
+ * where there is none.
+ */
 static void expand(double value, decimal *out) {
   int exponent;
   uint64_t mantissa = (uint64_t)ldexp(frexp(value, &exponent), 53);
   exponent -= 53;
-  /* Trailing zeros take up digits but carry no information. */
+  /* Trailing zeros of the mantissa would only make the number longer. */
   for (; (mantissa & 1) == 0; mantissa >>= 1) exponent++;
   uint32_t limb[LIMBS];
   size_t limbs = 0;
@@ -112,7 +118,7 @@ static decimal rounded(const decimal *exact, int digits, bool upwards) {
   return out;
 }
 
-/* Format of ECMA-262 Number::toString: with an exponent below 10^-6 and from 10^21 on. */
+/* Lays out the number in the format of ECMA-262 Number::toString: with an exponent below 10^-6 and from 10^21 on. */
 static size_t lay_out(const decimal *number, char *out) {
   size_t at = 0;
   int count = number->count;
@@ -165,7 +171,10 @@ size_t aiot_number_text(double value, char out[AIOT_NUMBER_BYTES]) {
       found = rounded(&exact, digits, false);
       bytes = lay_out(&found, out + sign);
       if (reads_as(out + sign, bytes, size)) break;
-      /* Above a power of two, doubles are twice as far apart as below it: the more distant decimal may be the one that reads back. */
+      /*
+       * Above a power of two, doubles are twice as far apart as below it, so the more distant decimal may be the one that reads
+       * back.
+       */
       found = rounded(&exact, digits, true);
       bytes = lay_out(&found, out + sign);
       if (reads_as(out + sign, bytes, size)) break;

@@ -1,4 +1,4 @@
-/* Format source: ESP-IDF, "Non-Volatile Storage Library", Internals; the same as src/lib/formats/nvs. */
+/* Source of the format: ESP-IDF, "Non-Volatile Storage Library", Internals. src/lib/formats/nvs is the same in TypeScript. */
 #include "aiot/nvs.h"
 
 #include <string.h>
@@ -27,14 +27,14 @@ enum {
 typedef struct {
   bool found;
   uint32_t sequence;
-  /* Offset of its data, and available size. */
+  /* Offset of its data, and size of the space for it. */
   uint32_t data_at;
   uint32_t data_room;
   uint8_t type;
   uint8_t data[8];
 } entry;
 
-/* The entry to find. `chunk` is NO_CHUNK except for parts of blobs. */
+/* The entry that is searched for. `chunk` is NO_CHUNK except for parts of blobs. */
 typedef struct {
   uint8_t namespace_index;
   const char *key;
@@ -53,11 +53,11 @@ static bool read(const aiot_nvs *nvs, uint32_t offset, void *out, size_t bytes) 
   return nvs->flash->read(nvs->flash->context, nvs->offset + offset, out, bytes);
 }
 
-/* Whether a page is in use, and its age. */
+/* Whether a page is in use, and its sequence number, which shows its age. */
 static bool read_header(const aiot_nvs *nvs, uint32_t page, uint8_t header[FIRST_ENTRY], uint32_t *sequence) {
   if (!read(nvs, page, header, FIRST_ENTRY)) return false;
   const uint32_t state = u32_at(header);
-  /* Active, full, or being moved when the power was cut. */
+  /* The state is active, full, or being moved when the power was cut. */
   if (state != 0xfffffffe && state != 0xfffffffc && state != 0xfffffff8) return false;
   *sequence = u32_at(header + 4);
   return u32_at(header + 28) == sum(0xffffffff, header + 4, 24) && (header[8] == 0xfe || header[8] == 0xff);
@@ -86,7 +86,7 @@ static void look_through(const aiot_nvs *nvs, uint32_t page, const query *q, ent
   uint8_t header[FIRST_ENTRY], raw[ENTRY_BYTES];
   uint32_t sequence = 0;
   if (!read_header(nvs, page, header, &sequence)) return;
-  /* If an entry exists twice, the newer one counts: the later one within a page, or the one in the newer page. */
+  /* If an entry exists twice, the newer one applies: the later one within a page, or the one in the newer page. */
   if (best->found && best->sequence > sequence) return;
   for (unsigned i = 0; i < ENTRIES;) {
     const uint32_t at = page + FIRST_ENTRY + i * ENTRY_BYTES;
@@ -144,7 +144,7 @@ bool aiot_nvs_integer(const aiot_nvs *nvs, const char *namespace_name, const cha
   return true;
 }
 
-/* Size of an entry's data, 0xffffffff if its span is invalid. */
+/* Size of an entry's data; 0xffffffff if its span is invalid. */
 static uint32_t data_bytes(const entry *e) {
   const uint32_t bytes = (uint32_t)e->data[0] | (uint32_t)e->data[1] << 8;
   return (bytes + ENTRY_BYTES - 1) / ENTRY_BYTES * ENTRY_BYTES == e->data_room ? bytes : 0xffffffff;
@@ -176,7 +176,7 @@ bool aiot_nvs_blob(const aiot_nvs *nvs, const char *namespace_name, const char *
     *bytes = size == 0xffffffff ? 0 : size;
     return size <= room && read_data(nvs, &found, out, size);
   }
-  /* The blob consists of parts, numbered from the first number given in the index entry. */
+  /* The blob consists of parts. Their numbers start with the one in the index entry. */
   const uint32_t whole = u32_at(found.data);
   *bytes = whole;
   if (whole > room) return false;

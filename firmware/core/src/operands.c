@@ -61,7 +61,7 @@ int32_t aiot_operand_axis(const aiot_operand *operand, int32_t axis) {
   return axis < 0 ? axis + operand->rank : axis;
 }
 
-/* Reads a shape and counts its elements; false beyond the supported range. */
+/* Reads a shape and counts its elements. False if it is beyond the supported range. */
 static bool read_shape(aiot_flatbuffer *file, aiot_vector shape, aiot_operand *operand) {
   if (shape.count > AIOT_RANK_MAX) return false;
   operand->rank = (int32_t)shape.count;
@@ -77,11 +77,11 @@ static bool read_shape(aiot_flatbuffer *file, aiot_vector shape, aiot_operand *o
   return true;
 }
 
-/* Reads scales and zero points, in equal number: none, one, or one for each index of an axis. */
+/* Reads scales and zero points. There is the same number of both: none, one, or one for each index of an axis. */
 static aiot_code read_quantization(aiot_flatbuffer *file, aiot_table quantization, aiot_operand *operand) {
   operand->scale = aiot_flatbuffer_vector(file, quantization, 2, 4);
   operand->zero_point = aiot_flatbuffer_vector(file, quantization, 3, 8);
-  /* A vector has only one axis, whatever the file's axis field says. */
+  /* A vector has only one axis, regardless of the axis field in the file. */
   operand->axis = operand->rank == 1 ? 0 : aiot_flatbuffer_i32(file, quantization, 6, 0);
   if (aiot_flatbuffer_i8(file, quantization, 4, 0) != 0) return AIOT_MODEL_UNSUPPORTED;
   const uint32_t count = operand->scale.count;

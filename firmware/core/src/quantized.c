@@ -23,7 +23,7 @@ int32_t aiot_ratio_times(int32_t x, aiot_ratio ratio) {
   return aiot_multiply_by_quantized(x, ratio.multiplier, ratio.shift);
 }
 
-/* The only scale of a tensor, and its zero point, reduced by `lower`. */
+/* Reads a tensor's scale and zero point, reduced by `lower`. False unless there is exactly one. */
 static bool scale_of(aiot_flatbuffer *file, const aiot_operand *operand, int32_t lower, aiot_scale *out) {
   if (operand->scale.count != 1 || operand->zero_point.count != 1) return false;
   const float scale = aiot_flatbuffer_f32_at(file, operand->scale, 0);
@@ -73,7 +73,7 @@ bool aiot_scale_holds(double scale, double real) {
 }
 
 bool aiot_range_of(aiot_scale output, int32_t activation, aiot_range *out) {
-  /* Computed in single precision, like the reference kernels. */
+  /* Computed in single precision, as in the reference kernels. */
   const int32_t zero = output.zero_point;
   const int32_t one = aiot_round((double)(float)(1.0 / output.scale));
   const int32_t six = aiot_round((double)(float)(6.0 / output.scale));

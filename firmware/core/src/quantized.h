@@ -1,4 +1,4 @@
-/* Tensor scales as the integers used by the kernels (src/lib/runtime/interpreter/fixed-point.ts). */
+/* Converts the scales of tensors to the integers that the kernels use (src/lib/runtime/interpreter/fixed-point.ts). */
 #ifndef AIOT_QUANTIZED_H
 #define AIOT_QUANTIZED_H
 
@@ -15,17 +15,20 @@ typedef struct {
   int32_t zero_point;
 } aiot_scale;
 
-/* False if the ratio is too large for the kernels (shift above 30), below 0 or not a number. */
+/* Converts a ratio. False if it is too large for the kernels (shift above 30), below 0 or not a number. */
 bool aiot_ratio_of(double real, aiot_ratio *out);
 int32_t aiot_ratio_times(int32_t x, aiot_ratio ratio);
 
 /* Reads the scale of an int8 activation; false unless it has exactly one scale, which is above 0. */
 bool aiot_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out);
-/* The same for an activation of int8 or uint8: values of uint8 are given as int8, 128 lower, and so is the zero point. */
+/*
+ * Like aiot_scale_of, for an activation of int8 or uint8. For uint8, the values and the zero point are 128 lower, so that they
+ * fit int8.
+ */
 bool aiot_byte_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out);
-/* The same for int8 or int16, if the zero point fits int8. */
+/* Like aiot_scale_of, for int8 or int16, if the zero point fits int8. */
 bool aiot_integer_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out);
-/* Whether two activations have the same quantization: scales equal to one part in a million. */
+/* Whether two activations have the same quantization; scales may differ by one part in a million. */
 bool aiot_scale_same(aiot_flatbuffer *file, const aiot_operand *a, const aiot_operand *b);
 /* Whether they have exactly the same quantization. */
 bool aiot_scale_equal(aiot_flatbuffer *file, const aiot_operand *a, const aiot_operand *b);
@@ -35,7 +38,7 @@ bool aiot_scale_is(aiot_flatbuffer *file, const aiot_operand *operand, double sc
 /* Whether a real number, in steps of this scale, fits 32 bits. */
 bool aiot_scale_holds(double scale, double real);
 
-/* The least and the largest value of an output with a fused activation (0 none, 1 RELU, 2 RELU_N1_TO_1, 3 RELU6). */
+/* The minimum and maximum of an output with a fused activation (0 none, 1 RELU, 2 RELU_N1_TO_1, 3 RELU6). */
 typedef struct {
   int32_t low, high;
 } aiot_range;
@@ -45,7 +48,7 @@ static inline int8_t aiot_range_clamp(aiot_range range, int32_t value) {
   return (int8_t)(value < range.low ? range.low : value > range.high ? range.high : value);
 }
 
-/* `real` rounded to the nearest integer, halves away from zero, within +-2^30. */
+/* `real` rounded to the nearest integer, halves away from zero, limited to +-2^30. */
 int32_t aiot_round(double real);
 
 #endif

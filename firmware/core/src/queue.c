@@ -2,11 +2,14 @@
 
 #include <string.h>
 
-/* Header of each message, followed by the topic with its NUL, then the payload. It is accessed by copying, because it may be unaligned. */
+/*
+ * Header of each message. The topic with its NUL and the payload follow it. It is accessed by copying, because it may be
+ * unaligned.
+ */
 typedef struct {
   uint32_t topic_bytes;
   uint32_t payload_bytes;
-  /* Message number from the port; 0 = not handed to the port yet. */
+  /* Message number from the port; 0 = the message was not passed to the port yet. */
   uint32_t message;
   uint8_t retain;
   uint8_t done;
@@ -30,7 +33,7 @@ bool aiot_queue_fits(const aiot_queue *queue, const char *topic, size_t bytes) {
   return needed(topic, bytes) <= queue->bytes - queue->used;
 }
 
-/* A message already handed to the port is not lost: the port keeps it until it is acknowledged. */
+/* A message that was already passed to the port is not lost, because the port keeps it until it is acknowledged. */
 static void drop_oldest(aiot_queue *queue) {
   head oldest = head_at(queue, 0);
   if (oldest.message == 0 && !oldest.done) {
@@ -78,7 +81,7 @@ bool aiot_queue_run(aiot_queue *queue, const aiot_mqtt *mqtt) {
       queue->sent--;
       memcpy(queue->memory + at, &entry, sizeof entry);
     }
-    /* Keeps the order: no message overtakes one that the port rejected. */
+    /* Keeps the order: no message may overtake one that the port did not accept. */
     if (entry.message == 0 && taken && queue->sent < queue->window) taken = hand_over(queue, mqtt, at, &entry);
     at += size_of(&entry);
   }

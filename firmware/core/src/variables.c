@@ -1,6 +1,7 @@
 /*
- * Resource variables, which keep their values from run to run (src/lib/formats/tflite/variables.ts). VAR_HANDLE yields a tensor that stands
- * for the variable of its name; READ_VARIABLE and ASSIGN_VARIABLE copy from and to it. CALL_ONCE names the subgraph with initial values.
+ * Resource variables, which keep their values from run to run (src/lib/formats/tflite/variables.ts). VAR_HANDLE yields a tensor
+ * that refers to a variable by name. READ_VARIABLE and ASSIGN_VARIABLE copy from and to the variable. CALL_ONCE refers to the
+ * subgraph with the initial values.
  */
 #include "variables.h"
 
@@ -13,7 +14,7 @@ static bool same_text(const aiot_flatbuffer *file, aiot_vector a, aiot_vector b)
   return a.count == b.count && memcmp(file->data + a.at, file->data + b.at, a.count) == 0;
 }
 
-/* Reads a string, which must end with its first NUL, because TFLite Micro compares C strings. False if it does not. */
+/* Reads a string. False unless its first NUL is also its end, because TFLite Micro compares C strings. */
 static bool read_text(aiot_flatbuffer *file, aiot_table options, unsigned slot, aiot_vector *out) {
   *out = aiot_flatbuffer_vector(file, options, slot, 1);
   if (file->broken) return false;
@@ -107,7 +108,7 @@ aiot_variable *aiot_variable_state(const aiot_operator *operator, uint32_t place
   return variable;
 }
 
-/* Accepts only one CALL_ONCE: of the second subgraph, before any variable is used. */
+/* Accepts only one CALL_ONCE: for the second subgraph, and before any variable is used. */
 aiot_code aiot_prepare_call_once(const aiot_operator *operator) {
   aiot_network *network = operator->network;
   for (const aiot_variable *variable = network->variables; variable != NULL; variable = variable->next)

@@ -1,41 +1,48 @@
-/* Variables of a network, which keep their values from run to run. */
+/* Variables of a network, which keep their values between runs. */
 #ifndef AIOT_VARIABLES_H
 #define AIOT_VARIABLES_H
 
 #include "network.h"
 
-/* Has the lifetime of the network. */
+/* A variable. It exists as long as the network. */
 struct aiot_variable {
   aiot_vector name;
   int8_t *value;
   /* Size, bytes. */
   int32_t count;
-  /* Initial values in the file; NULL = all are `zero`. */
+  /* Initial values in the file; NULL = all elements are `zero`. */
   const uint8_t *initial;
   int8_t zero;
-  /* While the network is read: a tensor of its type, shape and scale (-1 = not used yet), and whether it is assigned. */
+  /*
+   * While the network is read: index of a tensor with its type, shape and scale (-1 = not used yet), and whether it is assigned.
+   */
   int32_t operand;
   bool assigned;
   aiot_variable *next;
 };
 
-/* Reads the name in a VAR_HANDLE's options. False without a name, or if the handle's container differs from that of
- * the other handles. */
+/*
+ * Reads the name in a VAR_HANDLE's options. False if there is none, or if the handle's container differs from that of the other
+ * handles.
+ */
 bool aiot_variable_name(aiot_network *network, aiot_table options, aiot_vector *name);
 
-/* NULL = no handle has this name. */
+/* The variable with this name; NULL = no handle has this name. */
 aiot_variable *aiot_variable_named(const aiot_network *network, aiot_vector name);
 
-/* Reads the subgraph that CALL_ONCE names, and checks that every variable has a value. Call it after all operators. */
+/*
+ * Reads the subgraph that CALL_ONCE runs, and checks that every variable has a value. Must be called after all operators have
+ * been read.
+ */
 aiot_code aiot_variables_read(aiot_network *network, aiot_vector graphs, aiot_vector buffers, aiot_vector codes);
 
 /*
- * Allocates the state of an operator at input `place`: an int8 or int16 variable that no other operator uses. Its initial values are real
- * zeros. Returns NULL if the arena is too small.
+ * Allocates the state of an operator, which is its input `place`: an int8 or int16 variable that no other operator uses. Its
+ * initial values are real zeros. Returns NULL if the arena is too small.
  */
 aiot_variable *aiot_variable_state(const aiot_operator *operator, uint32_t place);
 
-/* Gives all variables their initial values. */
+/* Sets all variables to their initial values. */
 void aiot_variables_reset(const aiot_variable *variables);
 
 #endif

@@ -1,20 +1,20 @@
-/* The subgraph that CALL_ONCE names: it gives variables their initial values (src/lib/formats/tflite/variables.ts). */
+/* Reads the subgraph that CALL_ONCE runs, which assigns the initial values of variables (src/lib/formats/tflite/variables.ts). */
 #include "kernels.h"
 #include "variables.h"
 
-/* The initialization while it is read. */
+/* The subgraph while it is read. */
 typedef struct {
   aiot_network *network;
   aiot_vector tensors, buffers, operators, codes;
 } initialization;
 
-/* Whether tensor `index` is a handle, made by operator `of`. */
+/* Whether tensor `index` is a handle that operator `of` creates. */
 static bool makes_handle(const initialization *init, uint32_t of, int32_t index) {
   const aiot_operator operator = aiot_operator_at(init->network, init->operators, init->codes, of);
   return operator.code == AIOT_VAR_HANDLE && operator.outputs.count == 1 && aiot_operator_output_index(&operator, 0) == index;
 }
 
-/* Operator that makes a handle before operator `before`; -1 = none. */
+/* Index of the operator before `before` that creates a handle; -1 = none. */
 static int32_t maker_of(const initialization *init, int32_t index, uint32_t before) {
   for (uint32_t i = 0; i < before; i++)
     if (makes_handle(init, i, index)) return (int32_t)i;
@@ -26,7 +26,7 @@ static int32_t type_at(const initialization *init, int32_t index) {
   return aiot_flatbuffer_i8(file, aiot_flatbuffer_table_at(file, init->tensors, (uint32_t)index), 1, 0);
 }
 
-/* Checks all tensors; those of type resource must be handles. */
+/* Checks all tensors. Those of type resource must be handles. */
 static aiot_code check_tensors(const initialization *init) {
   aiot_flatbuffer *file = &init->network->file;
   for (uint32_t i = 0; i < init->tensors.count && !file->broken; i++) {

@@ -1,10 +1,13 @@
-/* Iterates over a tensor in row-major order, with the corresponding positions in another tensor (src/lib/runtime/interpreter/moves.ts). */
+/*
+ * Iterates over a tensor in row-major order, together with the corresponding positions in another tensor
+ * (src/lib/runtime/interpreter/moves.ts).
+ */
 #ifndef AIOT_WALK_H
 #define AIOT_WALK_H
 
 #include "network.h"
 
-/* place = start + sum of index * step. */
+/* Positions of elements: start + sum of index * step. */
 typedef struct {
   int32_t start;
   int32_t step[AIOT_RANK_MAX];
@@ -15,7 +18,7 @@ typedef struct {
   int32_t size[AIOT_RANK_MAX];
 } aiot_extent;
 
-/* An index within an extent, counted like an odometer. */
+/* An index within an extent. It is counted like an odometer. */
 typedef struct {
   int32_t index[AIOT_RANK_MAX];
 } aiot_odometer;

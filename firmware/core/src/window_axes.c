@@ -1,6 +1,6 @@
 #include "window_axes.h"
 
-/* Maximum stride, dilation and filter size: real files are far below it, and products of these values fit int32. */
+/* Maximum stride, dilation and filter size. Real files are far below it, and products of these values fit into an int32. */
 enum { STRIDE_MAX = 4096 };
 
 static bool axis_fits(aiot_axis *axis, int32_t same_padding) {

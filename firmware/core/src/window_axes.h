@@ -12,13 +12,13 @@ typedef struct {
 } aiot_axis;
 
 /*
- * Rows and columns of a window over `input` with the schema's padding (0 SAME, 1 VALID); false if it does not fit, or the output's shape
- * differs.
+ * Computes rows and columns of a window over `input` with the schema's padding (0 SAME, 1 VALID). False if the window does not
+ * fit, or the output's shape differs.
  */
 bool aiot_axes_of(const aiot_operand *input, const aiot_operand *output, int32_t padding, int32_t channels,
                   aiot_axis axes[2]);
 
-/* First filter cell inside the image for output position `at`; aiot_axis_end is one past the last. */
+/* First filter cell inside the image for output position `at`. aiot_axis_end returns one past the last. */
 static inline int32_t aiot_axis_first(const aiot_axis *axis, int32_t at) {
   const int32_t start = at * axis->stride - axis->before;
   return start >= 0 ? 0 : (-start + axis->dilation - 1) / axis->dilation;

@@ -26,7 +26,7 @@ static void separate(aiot_writer *writer) {
   writer->comma = true;
 }
 
-/* RFC 8949 section 3: the major type with its argument, in as few bytes as possible. */
+/* Writes the major type with its argument in as few bytes as possible (RFC 8949, section 3). */
 static void put_head(aiot_writer *writer, uint8_t major, uint64_t argument) {
   uint8_t head[9];
   size_t bytes = argument < 24 ? 0 : argument <= 0xFF ? 1 : argument <= 0xFFFF ? 2 : argument <= 0xFFFFFFFFU ? 4 : 8;

@@ -1,5 +1,5 @@
-# cmake -P: checks that main/ uses every function that ../interfaces declares. The compiler reports undeclared ones.
-# SOURCES: a list of files; INTERFACES: the folder.
+# cmake -P: checks that main/ uses every function that ../interfaces declares. The compiler reports functions that are
+# not declared. SOURCES: a list of files; INTERFACES: the folder.
 file(GLOB_RECURSE headers "${INTERFACES}/*.h")
 set(text "")
 foreach(source ${SOURCES})
@@ -13,7 +13,7 @@ set(unused "")
 foreach(header ${headers})
   file(STRINGS "${header}" lines)
   foreach(line ${lines})
-    # Each prototype is on one line; a macro in the header may replace it.
+    # Each prototype is on one line. A macro in the header may replace the function.
     if(line MATCHES "^ *[a-zA-Z].*[ *]([a-zA-Z_0-9]+)\\(.*\\).*$" AND NOT line MATCHES "^typedef")
       set(name "")
       string(REGEX MATCH "[ *]([a-zA-Z_0-9]+)\\(" ignored "${line}")

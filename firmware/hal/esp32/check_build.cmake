@@ -35,7 +35,8 @@ endif()
 aiot_configure(own "2.7.1-rc.3;main;off" "-DAIOT_PROJECT=${WORK}/own")
 aiot_configure(asked "9.9;main;on" -DPROJECT_VER=9.9 -DAIOT_TFLM=1)
 
-# Requirements are first read in script mode, which lacks CONFIGURE_DEPENDS and does not read the lines after them.
+# Requirements are first read in script mode, in which CMake lacks CONFIGURE_DEPENDS and does not read the lines after
+# them.
 file(WRITE "${WORK}/early.cmake" "macro(idf_component_register)
   cmake_parse_arguments(given \"\" \"\" \"SRCS;INCLUDE_DIRS;REQUIRES\" \${ARGN})
   list(LENGTH given_SRCS count)
@@ -72,7 +73,7 @@ foreach(line "idf: \">=5.3,<6.0\"" "version: \"^1.3\"" "- if: \"$AIOT_TFLM in [o
     string(APPEND problems "\nidf_component.yml has no ${line}")
   endif()
 endforeach()
-# Options without which the program would build but not behave as its sources expect.
+# Without these options, the program would build but not behave as its sources expect.
 file(STRINGS "${PROJECT}/sdkconfig.defaults" options REGEX "^CONFIG_")
 foreach(option CONFIG_PARTITION_TABLE_CUSTOM=y CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE=y CONFIG_ESP_COREDUMP_ENABLE_TO_FLASH=y
     CONFIG_ESP_COREDUMP_FLASH_NO_OVERWRITE=y CONFIG_MBEDTLS_CERTIFICATE_BUNDLE=n CONFIG_MBEDTLS_HAVE_TIME_DATE=y CONFIG_LWIP_DHCP_GET_NTP_SRV=y)

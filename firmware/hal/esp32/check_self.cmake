@@ -1,4 +1,4 @@
-# cmake -P: check.cmake reports an unused declaration. WORK: a folder for it.
+# cmake -P: tests that check.cmake reports an unused declaration. WORK: a folder for it.
 file(REMOVE_RECURSE "${WORK}")
 file(COPY "${INTERFACES}" DESTINATION "${WORK}")
 file(WRITE "${WORK}/interfaces/more.h" "int aiot_used_by_nobody(int x);\n")

@@ -1,4 +1,4 @@
-/* golden.json, with the checks of src/lib/model/bundle/golden.ts; members may be in any order. */
+/* Runs golden.json with the checks of src/lib/model/bundle/golden.ts. Members may be in any order. */
 #include <math.h>
 #include <string.h>
 
@@ -16,7 +16,7 @@ typedef struct {
 
 typedef struct {
   aiot_runner runner;
-  /* Features of a vector without samples. */
+  /* Features of a vector that has no samples. */
   float *given;
 } checker;
 
@@ -28,7 +28,7 @@ struct aiot_golden {
   size_t passed;
 };
 
-/* Result of a vector; being malformed takes precedence. */
+/* Result of a vector. MALFORMED takes precedence. */
 typedef enum { SAME, DIFFERENT, MALFORMED } outcome;
 
 /* Relative tolerance of a prediction's value: src/lib/model/bundle/golden.ts. */
@@ -46,7 +46,7 @@ static aiot_span next_value(aiot_json *json) {
   return (aiot_span){(const uint8_t *)text, bytes};
 }
 
-/* Reads a vector; false if the text is not one. */
+/* Reads a vector. False if the text is not a vector. */
 static bool read_vector(aiot_json *json, vector *out) {
   *out = (vector){{NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, 0}};
   aiot_json_enter(json, '{');
@@ -85,7 +85,7 @@ static outcome compare(aiot_span span, const int8_t *got, size_t count) {
   return aiot_json_done(&json) && at == count ? result : MALFORMED;
 }
 
-/* Runs the samples from a reset pipeline: the last of them must complete one window, otherwise `features` is NULL. */
+/* Runs the samples from a reset pipeline. The last sample must complete exactly one window; otherwise `features` is NULL. */
 static outcome run_samples(const checker *c, aiot_span span, const float **features, size_t *samples) {
   const size_t fields = c->runner.bundle->signal.fields;
   aiot_features_reset(c->runner.features);

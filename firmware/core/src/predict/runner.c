@@ -32,7 +32,10 @@ aiot_code aiot_runner_open(aiot_runner *r, const aiot_bundle *bundle, const aiot
 /* Real value of an output's integer. */
 static double real(const aiot_tensor *tensor, int8_t q) { return tensor->scale * (double)(q - tensor->zero_point); }
 
-/* Compares the output's integers, so that dequantizing makes no difference. The first of equal values wins. */
+/*
+ * Index of the largest value; the first one if several are equal. The output's integers are compared, so that dequantizing makes
+ * no difference.
+ */
 static int greatest(const int8_t *values, size_t count) {
   size_t best = 0;
   for (size_t i = 1; i < count; i++) {
@@ -42,8 +45,8 @@ static int greatest(const int8_t *values, size_t count) {
 }
 
 /*
- * Mean squared distance from the standardized input before quantization: values beyond the int8 range are clipped there, and must still
- * count as far away.
+ * Mean squared distance from the standardized input before quantization. Quantization clips values beyond the int8 range, but
+ * these must still count as far away.
  */
 static double reconstruction_error(const aiot_runner *r, const aiot_tensor *output, const float *features) {
   const aiot_input_spec *s = &r->bundle->standardization;

@@ -1,4 +1,7 @@
-/* Computes the prediction from a window's features; shared by the predictor and the golden check (src/lib/model/bundle/predictor.ts). */
+/*
+ * Computes the prediction from a window's features. The predictor and the golden check share it
+ * (src/lib/model/bundle/predictor.ts).
+ */
 #ifndef AIOT_PREDICT_RUNNER_H
 #define AIOT_PREDICT_RUNNER_H
 
@@ -16,10 +19,12 @@ typedef struct {
   int8_t *output;
 } aiot_runner;
 
-/* AIOT_BUNDLE_MALFORMED if the bundle's parts do not match the network; the codes of opening features and network. */
+/*
+ * AIOT_BUNDLE_MALFORMED if the bundle's parts do not match the network; also the codes of opening the features and the network.
+ */
 aiot_code aiot_runner_open(aiot_runner *runner, const aiot_bundle *bundle, const aiot_inference *inference, aiot_arena *arena);
 
-/* Label, scores and value, without the window's number and smoothing. */
+/* Computes label, scores and value, but not the window's number and the smoothing. */
 void aiot_runner_answer(const aiot_runner *runner, const float *features, aiot_answer *answer);
 
 #endif

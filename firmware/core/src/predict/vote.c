@@ -11,7 +11,7 @@ int aiot_vote_push(aiot_vote *vote, int label) {
   for (size_t i = 0; i < vote->count; i++) {
     size_t count = 0;
     for (size_t k = 0; k < vote->count; k++) count += vote->last[k] == vote->last[i];
-    /* An older class wins only if it is more frequent; ties go to the newer one. */
+    /* An older class wins only if it is more frequent, so ties go to the newer one. */
     if (count <= most) continue;
     most = count;
     best = vote->last[i];

@@ -13,7 +13,7 @@ bool aiot_rule_init(aiot_rule *rule, const aiot_rule_spec *spec, uint64_t now_ms
 
 static bool change(aiot_rule *rule, bool on, aiot_rule_reason reason, uint64_t now_ms) {
   const bool moved = rule->on != on;
-  /* If the position is unchanged, only the reason may change; the time in this position continues. */
+  /* If the position is unchanged, only the reason may change; the time of the last change stays. */
   rule->reason = reason;
   if (!moved) return false;
   rule->on = on;
@@ -27,7 +27,7 @@ bool aiot_rule_answer(aiot_rule *rule, double value, uint64_t now_ms) {
   rule->answered_ms = now_ms;
   const bool wanted = rule->on ? !(value < rule->spec.off_below) : value > rule->spec.on_above;
   if (wanted == rule->on) return change(rule, wanted, AIOT_RULE_ANSWER, now_ms);
-  /* The boot position was not chosen, so a fault detected immediately is acted upon at once. */
+  /* No minimum time applies to the position at boot, so that a fault that is detected immediately has an effect at once. */
   const uint32_t least = rule->on ? rule->spec.min_on_ms : rule->spec.min_off_ms;
   if (rule->turned && now_ms - rule->since_ms < least) return false;
   return change(rule, wanted, AIOT_RULE_ANSWER, now_ms);
@@ -60,7 +60,7 @@ void aiot_servo_turn(aiot_servo *servo, bool on) { servo->target = on ? MOST_DEG
 
 bool aiot_servo_step(aiot_servo *servo, uint64_t now_ms) {
   if (servo->degrees == servo->target) {
-    /* A servo at rest waits a full step before it moves. */
+    /* A servo at rest waits for a full step before it moves. */
     servo->moved_ms = now_ms;
     return false;
   }

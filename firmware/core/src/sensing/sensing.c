@@ -13,7 +13,7 @@ static aiot_summary summary_of(const void *values, read_value value, size_t samp
     low = x < low ? x : low;
     high = x > high ? x : high;
   }
-  /* The mean is subtracted first: with a small swing on a large offset, squares would lose all precision. */
+  /* The mean is subtracted before squaring, because the squares of a small swing on a large offset would lose all precision. */
   const double mean = sum / count;
   double squares = 0;
   for (size_t i = 0; i < samples; i++) {

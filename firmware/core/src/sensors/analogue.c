@@ -21,7 +21,7 @@ aiot_channel aiot_acs712_direct(aiot_converter converter, aiot_acs712_kind kind,
 }
 
 double aiot_inmp441_sample(int32_t slot) {
-  /* Rounds down, like a shift of 24-bit numbers. */
+  /* Rounds down, like a right shift of a 24-bit number. */
   const int32_t low = (int32_t)((uint32_t)slot & 0xffu);
   return (double)(slot - low) / 2147483648.0;
 }
@@ -39,7 +39,7 @@ bool aiot_adc_parse(aiot_adc_word word, const uint8_t *bytes, aiot_adc_result *r
   }
   const unsigned high = bytes[2] | (unsigned)bytes[3] << 8;
   const unsigned all = low | high << 16;
-  /* Four or three bits for the channel, followed by the number of the ADC. */
+  /* The channel takes four or three bits. The number of the ADC follows it. */
   const unsigned bits = word == AIOT_ADC_WORD32_S3 ? 4 : 3;
   result->channel = (uint8_t)(all >> 13 & ((1u << bits) - 1));
   return (all >> (13 + bits) & 1) == 0;

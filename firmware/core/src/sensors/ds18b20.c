@@ -13,7 +13,7 @@ uint8_t aiot_wire_crc(const uint8_t *data, size_t bytes) {
 
 bool aiot_ds18b20_celsius(const uint8_t scratchpad[AIOT_SCRATCHPAD_BYTES], double *celsius) {
   if (aiot_wire_crc(scratchpad, AIOT_SCRATCHPAD_BYTES - 1) != scratchpad[AIOT_SCRATCHPAD_BYTES - 1]) return false;
-  /* A wire that is held low reads as zeros, which have a valid checksum. */
+  /* A wire that is held low reads as zeros, whose checksum is valid. */
   size_t zeros = 0;
   while (zeros < AIOT_SCRATCHPAD_BYTES && scratchpad[zeros] == 0) zeros++;
   if (zeros == AIOT_SCRATCHPAD_BYTES) return false;

@@ -1,4 +1,7 @@
-/* ST's data sheet DocID030071 and application note AN5130: a FIFO of 2048 words in sets; the chip reports the position within a set. */
+/*
+ * Sources: ST's data sheet DocID030071 and application note AN5130. The FIFO has 2048 words, in sets. The chip reports the
+ * position within a set.
+ */
 #include "chips.h"
 #include "registers.h"
 
@@ -16,11 +19,11 @@ enum {
   FIFO_STATUS1 = 0x3a,
   FIFO_DATA_OUT_L = 0x3e,
   IDENTITY = 0x6a,
-  /* In this mode the oldest samples are overwritten. */
+  /* FIFO mode in which new samples overwrite the oldest ones. */
   CONTINUOUS = 6,
-  /* Words at or above this value are at the end of the range, or mean that a filter has not settled (DRDY_MASK). */
+  /* Words from this value on are at the limit of the range, or mean that a filter has not settled (DRDY_MASK). */
   FIRST_UNSETTLED = 0x7ffd,
-  /* Attempts to make room after an overrun before the FIFO is cleared instead. */
+  /* Number of attempts to make room after an overrun. After that, the FIFO is cleared. */
   MOST_ROUNDS = 8
 };
 
@@ -37,7 +40,7 @@ static uint8_t rate_code(double rate_hz) {
 }
 
 uint8_t aiot_lsm6ds3trc_ctrl1(double rate_hz, int range_g) {
-  /* Not in ascending order (data sheet, table 52). */
+  /* The codes are not in ascending order of the ranges (data sheet, table 52). */
   static const int ranges[] = {2, 16, 4, 8};
   for (uint8_t code = 0; code < 4; code++) {
     if (ranges[code] == range_g && rate_code(rate_hz) != 0) return (uint8_t)(rate_code(rate_hz) << 4 | code << 2);
@@ -60,7 +63,7 @@ aiot_lsm6ds3trc_fifo aiot_lsm6ds3trc_status(const uint8_t bytes[4]) {
   const bool empty = (bytes[1] & 0x10) != 0;
   return (aiot_lsm6ds3trc_fifo){
       .words = words,
-      /* After an overrun the count is 0, although the FIFO is not empty. */
+      /* After an overrun, the count is 0 although the FIFO is not empty. */
       .overrun = (bytes[1] & 0x40) != 0 || (words == 0 && !empty),
       .empty = empty,
       .pattern = (uint16_t)(bytes[2] | (bytes[3] & 3) << 8),
@@ -69,7 +72,7 @@ aiot_lsm6ds3trc_fifo aiot_lsm6ds3trc_status(const uint8_t bytes[4]) {
 
 static bool reset(aiot_imu *imu) {
   const aiot_i2c *bus = imu->setup.bus;
-  /* ST's sequence: gyroscope off, accelerometer in high performance, then the reset. */
+  /* Follows ST's sequence: gyroscope off, accelerometer in high performance, then the reset. */
   if (!aiot_imu_write(imu, CTRL2_G, 0x00) || !aiot_imu_write(imu, CTRL1_XL, 0x60) || !aiot_imu_write(imu, CTRL3_C, 0x01)) return false;
   for (int tries = 0; tries < 10; tries++) {
     uint8_t state = 1;
@@ -80,9 +83,9 @@ static bool reset(aiot_imu *imu) {
   return false;
 }
 
-/* Starts the FIFO, after bypass mode has cleared it. */
+/* Starts the FIFO, after clearing it with bypass mode. */
 static bool start_fifo(aiot_imu *imu) {
-  /* Half a second: a gyroscope takes 70 ms plus a few samples. */
+  /* Samples of half a second. A gyroscope takes 70 ms and a few samples to settle. */
   imu->settling = (uint32_t)(imu->setup.rate_hz / 2) + 1;
   return aiot_imu_write(imu, FIFO_CTRL5, 0x00) && aiot_imu_write(imu, FIFO_CTRL5, (uint8_t)(rate_code(imu->setup.rate_hz) << 3 | CONTINUOUS));
 }
@@ -127,7 +130,7 @@ static bool unsettled(const aiot_imu *imu, const uint8_t *set) {
   return false;
 }
 
-/* Gx Gy Gz Ax Ay Az, low bytes first. */
+/* Decodes a set: Gx Gy Gz Ax Ay Az, low bytes first. */
 static void decode(const aiot_imu *imu, const uint8_t *set, double *values, aiot_imu_reading *reading) {
   const size_t turn = imu->fields - 3;
   for (size_t word = 0; word < imu->fields; word++) {
@@ -138,7 +141,7 @@ static void decode(const aiot_imu *imu, const uint8_t *set, double *values, aiot
   }
 }
 
-/* The very first sample is dropped, and then those marked by the chip as unsettled. */
+/* Whether the sample is used. The very first sample is dropped, and then those that the chip marks as unsettled. */
 static bool settled(aiot_imu *imu, const uint8_t *set) {
   if (imu->settling == 0) return true;
   const bool first = imu->settling == (uint32_t)(imu->setup.rate_hz / 2) + 1;
@@ -161,7 +164,7 @@ static bool take(aiot_imu *imu, size_t sets, double *values, aiot_imu_reading *r
   return true;
 }
 
-/* Data that may have been overwritten during the read is discarded; reading it only makes room. */
+/* Discards data that may have been overwritten while it was read. It is read only to make room. */
 static bool make_room(aiot_imu *imu, aiot_lsm6ds3trc_fifo *fifo) {
   for (int round = 0; fifo->overrun && round < MOST_ROUNDS; round++) {
     const size_t rest = (imu->fields - fifo->pattern % imu->fields) % imu->fields;

@@ -1,4 +1,6 @@
-/* InvenSense's register map, revision 4.2. Its FIFO has no marks, so it is cleared whenever sets may be misaligned. */
+/*
+ * Source: InvenSense's register map, revision 4.2. The FIFO has no marks, so it is cleared whenever its sets may be misaligned.
+ */
 #include "chips.h"
 #include "registers.h"
 
@@ -16,7 +18,7 @@ enum {
   WHO_AM_I = 0x75,
   IDENTITY = 0x68,
   FIFO_BYTES = 1024,
-  /* Minimum free room in sets. With less, the FIFO may overwrite data, which makes its contents unusable. */
+  /* Minimum free space, in sets. With less, the FIFO may overwrite data, which makes its contents unusable. */
   LEAST_ROOM = 3,
   /* Number of times that a count is read again if it is not a whole number of sets, because a set may be arriving. */
   MOST_LOOKS = 3
@@ -55,7 +57,7 @@ static bool reset(aiot_imu *imu) {
   const aiot_i2c *bus = imu->setup.bus;
   if (!aiot_imu_write(imu, PWR_MGMT_1, 0x80)) return false;
   bus->wait_ms(bus->context, 100);
-  /* Wakes the chip and selects the gyroscope's clock, which is more accurate than the internal one. */
+  /* Wakes the chip and selects the gyroscope's clock, which is more accurate than the internal clock. */
   if (!aiot_imu_write(imu, PWR_MGMT_1, 0x01)) return false;
   bus->wait_ms(bus->context, 100);
   uint8_t state = 0;

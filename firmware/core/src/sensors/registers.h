@@ -1,13 +1,16 @@
-/* Registers of an IMU over its I2C bus, for the chips' drivers. Called on the thread that owns the sensor; nothing is kept. */
+/*
+ * Access to an IMU's registers over its I2C bus, for the chips' drivers. Called on the thread that owns the sensor. No state is
+ * stored.
+ */
 #ifndef AIOT_SENSORS_REGISTERS_H
 #define AIOT_SENSORS_REGISTERS_H
 
 #include "aiot/imu.h"
 
-/* Longest block per read, bytes. */
+/* Maximum number of bytes per read. */
 #define AIOT_IMU_BLOCK 240
 
-/* ABSENT if nothing answers on the bus; OTHER if the identity register has a different value. */
+/* Checks the identity register. ABSENT if nothing answers on the bus; OTHER if the register has a different value. */
 aiot_sensor_code aiot_imu_expect(const aiot_imu *imu, uint8_t reg, uint8_t identity);
 bool aiot_imu_write(const aiot_imu *imu, uint8_t reg, uint8_t value);
 bool aiot_imu_bytes(const aiot_imu *imu, uint8_t reg, uint8_t *out, size_t bytes);

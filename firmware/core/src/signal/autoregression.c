@@ -5,7 +5,10 @@
 
 enum { order = AIOT_AR_ORDER, width = order + 1 };
 
-/* Solves [A | b] by Gaussian elimination with partial pivoting; all 0 if A is singular. */
+/*
+ * Solves [A
+ *  b] by Gaussian elimination with partial pivoting. The result is all 0 if A is singular.
+ */
 static void solve(double matrix[order][width], double out[order]) {
   for (size_t i = 0; i < order; i++) out[i] = 0;
   for (size_t pivot = 0; pivot < order; pivot++) {
@@ -63,7 +66,10 @@ void aiot_burg(const double *centred, size_t n, double *forward, double *backwar
     if (m == order) return;
     top = 0;
     bottom = 0;
-    /* Computes the errors of this order and, in the same pass, the sums for the next, which pair each error with the previous one. */
+    /*
+     * Computes the errors of this order and, in the same pass, the sums for the next order, which pair each error with the
+     * previous one.
+     */
     double b = backward[m - 1], kept = 0;
     for (size_t i = m; i < n; i++) {
       const double f = forward[i], error = f - reflection * b, back = b - reflection * f;

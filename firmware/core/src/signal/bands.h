@@ -1,4 +1,4 @@
-/* Power per frequency band of a signal after its mean is removed, like src/lib/signal/bands.ts. */
+/* Power of a signal per frequency band, after its mean is removed, as in src/lib/signal/bands.ts. */
 #ifndef AIOT_SIGNAL_BANDS_H
 #define AIOT_SIGNAL_BANDS_H
 
@@ -23,12 +23,14 @@ typedef struct {
   double share[AIOT_BANDS_MAX];
 } aiot_band_power;
 
-/* `edges_hz` has count + 1 ascending values; band b contains edges[b] < f <= edges[b + 1]. `hann` applies a Hann window, which reduces
- * leakage from strong lines. */
+/*
+ * Opens the bands. `edges_hz` has count + 1 ascending values; band b contains edges[b] < f <= edges[b + 1]. `hann` applies a Hann
+ * window, which reduces leakage from strong lines.
+ */
 bool aiot_bands_open(aiot_bands *bands, const aiot_fourier *fourier, double rate_hz, const double *edges_hz, size_t count, bool hann,
                      aiot_arena *arena);
 
-/* Overwrites the transform's data. */
+/* Computes the power per band. Overwrites the transform's data. */
 aiot_band_power aiot_bands_of(const aiot_bands *bands, const double *signal, const aiot_moments *moments);
 
 #endif

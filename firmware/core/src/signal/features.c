@@ -1,4 +1,4 @@
-/* From samples to features: low-pass, resampling, window, features, like src/lib/signal/pipeline.ts. */
+/* Computes features from samples: low-pass, resampling, window, features, as in src/lib/signal/pipeline.ts. */
 #include <math.h>
 #include <string.h>
 
@@ -18,10 +18,10 @@ struct aiot_features {
   aiot_resampler resampler;
   /* The last filtered sample. */
   double *previous;
-  /* One field after the other. */
+  /* The window, field after field. */
   double *window;
   size_t filled;
-  /* Samples to skip before the next window, if the stride is longer than the window. */
+  /* Number of samples to skip before the next window. It is above 0 only if the stride is longer than the window. */
   size_t skip;
   aiot_selection selection;
   float *out;
@@ -66,7 +66,7 @@ aiot_code aiot_features_open(const aiot_signal_spec *spec, aiot_arena *arena, ai
 
 size_t aiot_features_count(const aiot_features *features) { return features->selection.count; }
 
-/* Moves the window on by the stride. */
+/* Advances the window by the stride. */
 static void advance(aiot_features *own) {
   const size_t n = own->window_samples, stride = own->stride_samples;
   if (stride >= n) {

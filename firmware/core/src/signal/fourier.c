@@ -5,7 +5,7 @@
 #include "room.h"
 #include "turn.h"
 
-/* The smallest product of twos and fives that is at least this large. */
+/* The smallest product of twos and fives that is at least `least`. */
 static size_t smooth_from(size_t least) {
   size_t best = SIZE_MAX;
   for (size_t fives = 1; fives < 2 * least; fives *= 5) {
@@ -27,7 +27,7 @@ static bool chirp_open(aiot_fourier *f, aiot_arena *arena) {
   f->chirp_im = aiot_doubles(arena, m);
   if (!f->chirp_cos || !f->chirp_sin || !f->filter_re || !f->filter_im || !f->chirp_re || !f->chirp_im) return false;
   for (size_t k = 0; k < n; k++) {
-    /* k^2 modulo a whole turn keeps the angle exact. */
+    /* Reducing k^2 modulo a whole turn keeps the angle exact. */
     const aiot_turned angle = aiot_turn((double)((uint64_t)k * k % (2 * n)), (double)(2 * n));
     f->chirp_cos[k] = angle.cos;
     f->chirp_sin[k] = angle.sin;
@@ -63,7 +63,7 @@ static void chirp_run(const aiot_fourier *f) {
   for (size_t k = 0; k < m; k++) {
     const double a = work_re[k], b = work_im[k];
     work_re[k] = a * f->filter_re[k] - b * f->filter_im[k];
-    /* Conjugated, because the transform of a conjugate is the conjugate of the inverse transform. */
+    /* The values are conjugated, because the transform of a conjugate is the conjugate of the inverse transform. */
     work_im[k] = -(a * f->filter_im[k] + b * f->filter_re[k]);
   }
   aiot_stages_run(&f->stages, work_re, work_im);

@@ -1,6 +1,6 @@
 /*
- * Discrete Fourier transform of any length n, without scaling: in stages or, if the length has a large prime factor, as a convolution with
- * a chirp (Bluestein 1970); same algorithm as src/lib/signal/fourier.ts.
+ * Discrete Fourier transform of any length n, without scaling. It runs in stages or, if the length has a large prime factor, as a
+ * convolution with a chirp (Bluestein 1970). The algorithm is that of src/lib/signal/fourier.ts.
  */
 #ifndef AIOT_SIGNAL_FOURIER_H
 #define AIOT_SIGNAL_FOURIER_H
@@ -12,9 +12,9 @@ typedef struct {
   /* The n values, transformed in place. */
   double *re;
   double *im;
-  /* Its work arrays have at least n values each and are free between transforms. */
+  /* Its work arrays have at least n values each. Between transforms, they may be used for other data. */
   aiot_stages stages;
-  /* Tables of the convolution; NULL without one. n, n, then stages.n values each. */
+  /* Tables of the convolution; NULL if it is not used. The first two have n values each, the others stages.n. */
   double *chirp_cos, *chirp_sin;
   double *filter_re, *filter_im, *chirp_re, *chirp_im;
 } aiot_fourier;

@@ -48,11 +48,11 @@ static void transform(aiot_spectrum *own, const double *samples) {
     f->re[i] = (samples[i] - mean) * own->weight[i];
     f->im[i] = 0;
   }
-  /* After the mean of a constant signal is removed, only rounding errors remain, which have no frequency. */
+  /* After the mean of a constant signal is removed, only rounding errors remain, and these have no frequency. */
   if (constant && !own->keep_mean) memset(f->re, 0, n * sizeof(double));
   aiot_fourier_run(f);
   for (size_t k = 0; k <= n / 2 + 1; k++) own->magnitude[k] = sqrt(f->re[k] * f->re[k] + f->im[k] * f->im[k]);
-  /* A real signal's upper half mirrors the lower one. */
+  /* The upper half of a real signal's spectrum mirrors the lower half. */
   own->magnitude[n / 2 + 1] = own->magnitude[n / 2 - 1];
 }
 
@@ -60,7 +60,7 @@ aiot_peak aiot_spectrum_peak(aiot_spectrum *own, const double *samples) {
   transform(own, samples);
   const double *m = own->magnitude;
   const size_t half = own->fourier.n / 2;
-  /* Values below 1e-12 of the largest are rounding errors. */
+  /* Values below 1e-12 of the largest value are rounding errors. */
   double floor = 0;
   for (size_t k = 0; k <= half; k++) floor = fmax(floor, m[k]);
   floor *= 1e-12;

@@ -1,6 +1,6 @@
 /*
- * The 115 features of KasperKornak/EngineeringThesis (2024), under its names and with its meanings:
- * src/lib/signal/har.ts and har-transforms.ts. Three fields; windows of 448 to 895 samples.
+ * The 115 features of KasperKornak/EngineeringThesis (2024), with their names and meanings: src/lib/signal/har.ts and
+ * har-transforms.ts. Needs three fields and windows of 448 to 895 samples.
  */
 #include <math.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 
 enum { axes = 3, bands = AIOT_WAVELET_LEVELS + 1 };
 
-/* Names and indices of the features, in groups with one value per axis, one value in all, or several values per axis. */
+/* Names and indices of the features. A group has one value per axis, one value for all axes, or several values per axis. */
 typedef enum { MPF, IQR, WILSON_AMP, CROSSCO, THREE_QUARTERS, ONE_QUARTER, CORECOEF, AREA, SLOPE_CHANGE, RMS, STDEV, MEAN, MAD, ZEROCR, WF, MAV,
                P2P, MEDIAN_FREQUENCY, ENTROPY, KURTOSIS_T, KURTOSIS_F, SKEWNESS_T, SKEWNESS_F, TOP3, AUTOREGYW, AUTOREGBURG, ENWACTO, GROUPS } group;
 
@@ -39,7 +39,7 @@ typedef struct {
   size_t samples;
   double bin_hz;
   const aiot_fourier *fourier;
-  /* Real, then imaginary parts of bins 0 to n/2 of each axis. */
+  /* For each axis, the real parts of bins 0 to n/2, then the imaginary parts. */
   double *part[axes];
 } state;
 
@@ -83,12 +83,12 @@ static void *open(const aiot_signal_spec *spec, const aiot_fourier *fourier, aio
 
 typedef struct {
   double mean;
-  /* Sum of squares after the mean is removed. */
+  /* Sum of squares of the signal without its mean. */
   double squares;
   bool constant;
 } axis;
 
-/* The signal without its mean; all 0 for a constant signal, of which only rounding errors would remain. */
+/* The signal without its mean. It is all 0 for a constant signal, of which only rounding errors would remain. */
 static void centre(const double *signal, size_t n, const axis *of, double *out) {
   for (size_t i = 0; i < n; i++) out[i] = of->constant ? 0 : signal[i] - of->mean;
 }
@@ -99,7 +99,11 @@ static void put_all(float *out, group g, size_t a, const double *values) {
   for (size_t i = 0; i < groups[g].each; i++) out[groups[g].at + a * groups[g].each + i] = (float)values[i];
 }
 
-/* Returns the mean of |x|. The transform's memory serves as work space. */
+/*
+ * Computes the features in the time domain. Returns the mean of
+ * x
+ * . The transform's memory serves as work space.
+ */
 static double time_part(const state *own, const double *signal, size_t a, axis *of, float *out) {
   const size_t n = own->samples;
   const aiot_fourier *f = own->fourier;
@@ -126,12 +130,12 @@ static double time_part(const state *own, const double *signal, size_t a, axis *
   aiot_burg(centred, n, f->stages.work_re, f->stages.work_im, coefficients);
   put_all(out, AUTOREGBURG, a, coefficients);
   aiot_wavelet(signal, n, f->stages.work_re, f->stages.work_im, wavelet);
-  /* As in the original, the value computed from x (a = 0) is stored under z's name. */
+  /* As in the original, the value computed from x (a = 0) is stored under the name of z. */
   put_all(out, ENWACTO, a, wavelet);
   return sums.absolute / (double)n;
 }
 
-/* Extracts both signals' bins 0 to n/2 from the transform of `first` + i `second`. */
+/* Extracts bins 0 to n/2 of both signals from the transform of `first` + i `second`. */
 static void unravel(const state *own, double *first, double *second) {
   const size_t n = own->samples, bins = n / 2 + 1;
   const double *re = own->fourier->re, *im = own->fourier->im;

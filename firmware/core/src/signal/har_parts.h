@@ -1,4 +1,4 @@
-/* The parts of the har set, each as in src/lib/signal/har.ts and har-transforms.ts. */
+/* The parts of the feature set `har`, as in src/lib/signal/har.ts and har-transforms.ts. */
 #ifndef AIOT_SIGNAL_HAR_PARTS_H
 #define AIOT_SIGNAL_HAR_PARTS_H
 
@@ -11,7 +11,13 @@ typedef struct {
   double absolute;
   double low;
   double high;
-  /* Sum of |step|, and of the sign of |step| - 0.05. */
+  /*
+   * Sum of
+   * step
+   * , and sum of the signs of
+   * step
+   *  - 0.05.
+   */
   double waveform;
   double wilson;
   /* Number of steps at which the sign changes; 0 counts as a separate sign. */
@@ -30,10 +36,13 @@ double aiot_median_deviation(const double *signal, size_t n, double *work);
 
 #define AIOT_AR_ORDER 4u
 
-/* Autoregression of a signal after its mean is removed, by the Yule-Walker equations, from lag 1 on; 0 for a constant signal. */
+/*
+ * Autoregression coefficients from lag 1 on, by the Yule-Walker equations, of a signal whose mean is removed; 0 for a constant
+ * signal.
+ */
 void aiot_yule_walker(const double *centred, size_t n, double out[AIOT_AR_ORDER]);
 
-/* Autoregression of a signal after its mean is removed, by Burg's method; `forward` and `backward` have n values. */
+/* Autoregression coefficients by Burg's method, of a signal whose mean is removed. `forward` and `backward` have n values. */
 void aiot_burg(const double *centred, size_t n, double *forward, double *backward, double out[AIOT_AR_ORDER]);
 
 #define AIOT_WAVELET_LEVELS 6u
@@ -52,15 +61,18 @@ typedef struct {
   double entropy;
 } aiot_spectrum_figures;
 
-/* One-sided amplitude spectrum from real and imaginary parts of bins 0 to n/2, with the given mean; n values, 0 above half the rate. */
+/*
+ * One-sided amplitude spectrum from the real and imaginary parts of bins 0 to n/2, with the given mean. `out` has n values, which
+ * are 0 above half the rate.
+ */
 void aiot_amplitudes(const double *re, const double *im, double mean, double *out, size_t n);
 
 aiot_spectrum_figures aiot_spectrum_figures_of(const double *amplitude, size_t n, double bin_hz);
 
-/* Index of the bin that halves the power, found with the original's search; `work` has n/2 + 1 values. */
+/* Index of the bin at which half of the power is reached, determined with the original's search. `work` has n/2 + 1 values. */
 size_t aiot_median_bin(const double *amplitude, size_t n, double *work);
 
-/* Bins of the three strongest local maxima, ascending; 0 if there are fewer. */
+/* Bins of the three strongest local maxima in ascending order; 0 in place of missing ones. */
 void aiot_strongest_peaks(const double *amplitude, size_t n, size_t out[3]);
 
 #endif

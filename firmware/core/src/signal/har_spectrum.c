@@ -8,7 +8,9 @@ void aiot_amplitudes(const double *re, const double *im, double mean, double *ou
   out[0] = fabs(mean);
   for (size_t k = 1; k < bins; k++) out[k] = 2 * sqrt(re[k] * re[k] + im[k] * im[k]) / (double)n;
   for (size_t k = bins; k < n; k++) out[k] = 0;
-  /* For odd n the last doubled bin mirrors the previous one: equal by definition, apart from rounding. */
+  /*
+   * For odd n, the last doubled bin mirrors the previous one. Both are equal by definition, but rounding would make them differ.
+   */
   if (n % 2 == 1 && n > 2) out[bins] = out[bins - 1];
 }
 
@@ -95,7 +97,7 @@ void aiot_strongest_peaks(const double *amplitude, size_t n, size_t out[3]) {
   for (size_t i = 1; i < end;) {
     size_t last = i;
     while (last < n - 1 && amplitude[last + 1] == amplitude[i]) last++;
-    /* A plateau counts at its middle, and the ends are not maxima. */
+    /* The maximum of a plateau is its middle. The ends of the spectrum are not maxima. */
     const bool is_peak = amplitude[i - 1] < amplitude[i] && last < n - 1 && amplitude[last + 1] < amplitude[i];
     if (is_peak) found = keep_strongest(amplitude, (i + last) / 2, out, found);
     i = last + 1;

@@ -33,7 +33,7 @@ static double middle_of(double a, double b, double c) {
   return a < c ? a : b < c ? c : b;
 }
 
-/* The k-th smallest value, counted from 0, by Hoare's selection; no value before it is larger afterwards. */
+/* The k-th smallest value, counted from 0, by Hoare's selection. Afterwards, no value before it is larger. */
 static double select_smallest(double *values, size_t n, size_t k) {
   ptrdiff_t left = 0, right = (ptrdiff_t)n - 1;
   const ptrdiff_t wanted = (ptrdiff_t)k;

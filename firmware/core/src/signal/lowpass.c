@@ -20,7 +20,7 @@ double aiot_lowpass_step(const aiot_lowpass *filter, aiot_lowpass_state *at, dou
   double *state = at->state;
   if (!at->started) {
     at->started = true;
-    /* State after an infinitely long constant input x: each section's output is also x (gain 1 at 0 Hz). */
+    /* State after an infinitely long constant input x. The output of each section is then also x (gain 1 at 0 Hz). */
     for (size_t s = 0; s < 2; s++) {
       const aiot_section *c = &filter->section[s];
       state[2 * s + 1] = (c->b2 - c->a2) * x;

@@ -1,4 +1,4 @@
-/* 4th-order Butterworth low-pass in two sections, like src/lib/signal/lowpass.ts. */
+/* 4th-order Butterworth low-pass in two sections, as in src/lib/signal/lowpass.ts. */
 #ifndef AIOT_SIGNAL_LOWPASS_H
 #define AIOT_SIGNAL_LOWPASS_H
 
@@ -23,7 +23,9 @@ typedef struct {
 /* Computes the coefficients; `corner_hz` must be below half of `rate_hz`. */
 void aiot_lowpass_init(aiot_lowpass *filter, double corner_hz, double rate_hz);
 
-/* Filters one sample. The first one initializes the state as if the signal had been constant, so that no ramp appears. */
+/*
+ * Filters one sample. The first sample initializes the state as if the signal had always had its value, so that no ramp appears.
+ */
 double aiot_lowpass_step(const aiot_lowpass *filter, aiot_lowpass_state *state, double x);
 
 #endif

@@ -20,7 +20,7 @@ aiot_moments aiot_central_moments(const double *signal, size_t n, double mean) {
   const double count = (double)n;
   aiot_moments out = {.mean = mean, .variance = m2 / count};
   out.deviation = sqrt(out.variance);
-  /* A millionth of the mean is below any sensor's resolution, and above single precision's rounding. */
+  /* A millionth of the mean is below the resolution of any sensor, and above the rounding errors of single precision. */
   out.flat = out.variance <= 1e-12 * mean * mean + 1e-18;
   out.skewness = out.flat ? 0 : m3 / count / (out.variance * out.deviation);
   out.kurtosis = out.flat ? 0 : m4 / count / (out.variance * out.variance);

@@ -1,4 +1,4 @@
-/* Population moments (1/n) of one signal, like src/lib/signal/bands.ts. */
+/* Population moments (1/n) of one signal, as in src/lib/signal/bands.ts. */
 #ifndef AIOT_SIGNAL_MOMENTS_H
 #define AIOT_SIGNAL_MOMENTS_H
 
@@ -12,7 +12,7 @@ typedef struct {
   /* Means of the cube and the fourth power of the standardized signal; 0 if it is flat. */
   double skewness;
   double kurtosis;
-  /* Whether the signal is constant except for rounding errors. */
+  /* Whether the signal is constant, apart from rounding errors. */
   bool flat;
 } aiot_moments;
 

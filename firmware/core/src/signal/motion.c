@@ -1,4 +1,4 @@
-/* 36 features of a three-axis accelerometer, independent of how it is worn: src/lib/signal/feature-sets.ts. */
+/* 36 features of a three-axis accelerometer that do not depend on how it is worn: src/lib/signal/feature-sets.ts. */
 #include <math.h>
 
 #include "bands.h"
@@ -40,7 +40,10 @@ static void *open(const aiot_signal_spec *spec, const aiot_fourier *fourier, aio
   return aiot_bands_open(&own->bands, fourier, spec->resample_hz, edges_hz, bands, false, arena) ? own : NULL;
 }
 
-/* Unit vector along gravity, which is the mean of the window; 0 in free fall, where all motion counts as perpendicular. */
+/*
+ * Unit vector along gravity, which is the mean of the window. It is 0 in free fall, so that all motion counts as perpendicular to
+ * it.
+ */
 static void direction(const double *window, size_t n, double g[3]) {
   for (size_t axis = 0; axis < 3; axis++) {
     double sum = 0;

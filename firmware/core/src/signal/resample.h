@@ -12,7 +12,7 @@ typedef struct {
   double share;
 } aiot_resampler;
 
-/* Advances by one input sample; true = an output sample is at or before it. */
+/* Advances by one input sample. True if there is an output sample at it, or between it and the previous one. */
 bool aiot_resampler_advance(aiot_resampler *resampler);
 
 /* Value of that output sample, from the last two input samples. */

@@ -1,10 +1,10 @@
-/* Allocates numbers from the arena; NULL if they do not fit, on 32-bit machines too. */
+/* Allocates arrays of numbers from the arena. NULL if they do not fit, on 32-bit machines as well. */
 #ifndef AIOT_SIGNAL_ROOM_H
 #define AIOT_SIGNAL_ROOM_H
 
 #include "aiot/arena.h"
 
-/* Longer windows are rejected, so that derived indices and sizes stay within 32 bits. */
+/* Maximum window length. Derived indices and sizes then fit into 32 bits. */
 #define AIOT_WINDOW_MAX 65536u
 
 static inline void *aiot_room(aiot_arena *arena, size_t count, size_t bytes) {

@@ -4,7 +4,7 @@
 
 #include "room.h"
 
-/* A name that is in two sets belongs to the first one. */
+/* The sets in lookup order: a name that two sets contain belongs to the first one. */
 static const aiot_set *const sets[AIOT_SETS] = {&aiot_set_har, &aiot_set_motion, &aiot_set_spectral, &aiot_set_raw};
 enum { RAW = AIOT_SETS - 1 };
 

@@ -1,4 +1,4 @@
-/* The features that a signal part names: a whole set, or names from several sets, like src/lib/signal/feature-sets.ts. */
+/* The features that a signal part selects: a whole set, or names from several sets, as in src/lib/signal/feature-sets.ts. */
 #ifndef AIOT_SIGNAL_SELECT_H
 #define AIOT_SIGNAL_SELECT_H
 
@@ -14,12 +14,12 @@ typedef struct {
 typedef struct {
   size_t count;
   aiot_fourier fourier;
-  /* State of each set, in lookup order; NULL = not used. */
+  /* State of each set, in lookup order; NULL = the set is not used. */
   void *state[AIOT_SETS];
-  /* The set that is used as a whole; AIOT_SETS = features are named individually. */
+  /* Index of the set that is used as a whole; AIOT_SETS = features are selected individually. */
   size_t whole;
   aiot_pick *pick;
-  /* Features of the window, per set. */
+  /* Features of the window, for each set. */
   float *work[AIOT_SETS];
 } aiot_selection;
 

@@ -1,6 +1,6 @@
 /*
- * A set of features of one window, opened once for a signal: tables and work space are allocated from the arena. The sets and their names
- * are those of src/lib/signal/feature-sets.ts.
+ * A set of features of one window. It is opened once for a signal, which allocates tables and work space from the arena. The sets
+ * and their names are those of src/lib/signal/feature-sets.ts.
  */
 #ifndef AIOT_SIGNAL_SET_H
 #define AIOT_SIGNAL_SET_H
@@ -8,19 +8,19 @@
 #include "aiot/bundle.h"
 #include "fourier.h"
 
-/* Size of a field's name with a set's suffix, including the NUL. */
+/* Maximum size of a field's name with a set's suffix, including the NUL. */
 #define AIOT_FEATURE_NAME_BYTES 96u
 
 typedef struct {
   const char *name;
-  /* Whether these fields and this window support it. */
+  /* Whether the set supports these fields and this window. */
   bool (*fits)(const aiot_signal_spec *spec);
   size_t (*count)(const aiot_signal_spec *spec);
-  /* Name of the feature at `index`, below the count. */
+  /* Name of the feature at `index`, which is less than the count. */
   void (*feature)(const aiot_signal_spec *spec, size_t index, char name[AIOT_FEATURE_NAME_BYTES]);
   /* Allocates work space and tables; NULL = the arena is too small. `fourier` has the window's length and is shared by the sets. */
   void *(*open)(const aiot_signal_spec *spec, const aiot_fourier *fourier, aiot_arena *arena);
-  /* `window`: field after field, window_samples values each. `out`: count values. */
+  /* Computes the features. `window`: field after field, window_samples values each. `out`: count values. */
   void (*compute)(void *state, const double *window, float *out);
 } aiot_set;
 
@@ -29,7 +29,7 @@ extern const aiot_set aiot_set_spectral;
 extern const aiot_set aiot_set_motion;
 extern const aiot_set aiot_set_har;
 
-/* A name being built; characters that do not fit are dropped. */
+/* A name that is being built. Characters that do not fit are dropped. */
 typedef struct {
   char *text;
   size_t length;

@@ -33,7 +33,7 @@ static void *open(const aiot_signal_spec *spec, const aiot_fourier *fourier, aio
   state *own = aiot_arena_take(arena, sizeof(state), _Alignof(state));
   if (!own) return NULL;
   *own = (state){.fields = spec->fields, .samples = spec->window_samples};
-  /* Octaves below half the rate. */
+  /* The bands are octaves below half the rate. */
   double edges[octaves + 1] = {0, 1.0 / 16, 1.0 / 8, 1.0 / 4, 1.0 / 2, 1};
   for (size_t b = 0; b <= octaves; b++) edges[b] = edges[b] * spec->resample_hz / 2;
   return aiot_bands_open(&own->bands, fourier, spec->resample_hz, edges, octaves, true, arena) ? own : NULL;

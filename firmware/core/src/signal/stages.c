@@ -5,7 +5,10 @@
 #include "room.h"
 #include "turn.h"
 
-/* Before a stage, the data consists of `s` interleaved signals of p * m samples; after it, of p times as many signals of m samples. */
+/*
+ * One stage. Before it, the data consists of `s` interleaved signals of p * m samples; after it, of p times as many signals of m
+ * samples.
+ */
 typedef struct {
   const aiot_stages *of;
   size_t p, m, s;
@@ -16,7 +19,7 @@ typedef struct {
 size_t aiot_largest_factor(size_t n) {
   size_t largest = 1;
   for (size_t p = 2; n > 1; p++) {
-    /* The rest has no factor below p, so it is prime once p exceeds its square root. */
+    /* n has no factor below p any more, so it is prime once p exceeds its square root. */
     if (p * p > n) return n > largest ? n : largest;
     for (; n % p == 0; n /= p) largest = p;
   }
@@ -117,7 +120,10 @@ static void radix5(const stage *g) {
   }
 }
 
-/* One butterfly of any odd p: opposite elements are added and subtracted first, which cuts the products to a quarter. */
+/*
+ * One butterfly of any odd p. Opposite elements are added and subtracted first, which reduces the number of products to a
+ * quarter.
+ */
 static void odd_butterfly(const stage *g, size_t a, size_t to, size_t t) {
   const size_t p = g->p, s = g->s, step = s * g->m, half = (p - 1) / 2, whole = g->of->n / p;
   double *sum_re = g->of->odd, *sum_im = sum_re + half, *dif_re = sum_im + half, *dif_im = dif_re + half;

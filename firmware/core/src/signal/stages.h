@@ -1,5 +1,5 @@
 /*
- * Complex Fourier transform in place over n values: mixed radix in Stockham's order, the same operations in the same order as
+ * Complex Fourier transform of n values in place: mixed radix in Stockham's order. The operations and their order are those of
  * src/lib/signal/fourier.ts.
  */
 #ifndef AIOT_SIGNAL_STAGES_H
@@ -9,7 +9,10 @@
 
 #include "aiot/arena.h"
 
-/* With a larger prime factor, Bluestein's two transforms of more than twice the length are cheaper. */
+/*
+ * Largest prime factor for which the stages are used. For larger ones, Bluestein's two transforms of more than twice the length
+ * are faster.
+ */
 #define AIOT_FACTOR_MAX 60u
 /* Maximum number of factors of a length below 2^19, with fours first. */
 #define AIOT_FACTORS_MAX 16u
@@ -30,7 +33,7 @@ typedef struct {
 
 size_t aiot_largest_factor(size_t n);
 
-/* Prepares a transform of length n, which has no prime factor above AIOT_FACTOR_MAX. False = the arena is too small. */
+/* Prepares a transform of length n, which must have no prime factor above AIOT_FACTOR_MAX. False = the arena is too small. */
 bool aiot_stages_open(aiot_stages *stages, size_t n, aiot_arena *arena);
 
 void aiot_stages_run(const aiot_stages *stages, double *re, double *im);

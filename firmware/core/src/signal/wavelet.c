@@ -14,7 +14,10 @@ static double tap_of(size_t tap, bool high) {
   return tap % 2 == 0 ? -low[taps - 1 - tap] : low[taps - 1 - tap];
 }
 
-/* The signal is continued by its mirror image at both ends (half-sample symmetric); it has more samples than the filter. */
+/*
+ * One coefficient. The signal is continued by its mirror image at both ends (half-sample symmetric). It has more samples than the
+ * filter.
+ */
 static double coefficient(const double *from, size_t n, size_t k, bool high) {
   double sum = 0;
   for (size_t tap = 0; tap < taps; tap++) {

@@ -3,7 +3,7 @@
 #include <string.h>
 
 enum { TYPE, SIZE, SHAPE, FORMAT, DIFF_SIZE, DIFF, EXTRA_SIZE, EXTRA, STEP, END };
-/* First byte of a sequential patch that is compressed with heatshrink; and the largest shift of a number's bits. */
+/* First byte of a sequential patch that is compressed with heatshrink, and the maximum shift of a number's bits. */
 enum { SEQUENTIAL_HEATSHRINK = 4, LONGEST_NUMBER = 41 };
 
 void aiot_delta_begin(aiot_delta *d, aiot_delta_read read, void *context, uint32_t base_bytes, uint32_t total) {
@@ -50,8 +50,10 @@ static bool header(aiot_delta *d, uint8_t byte) {
   return d->window_bits <= AIOT_DELTA_WINDOW && d->lookahead_bits < d->window_bits;
 }
 
-/* Begins a piece, whose `value` is the number of bytes to add to those of the base, or to copy literally. False if it
- * is invalid. */
+/*
+ * Begins a piece. `value` is the number of bytes that are added to those of the base, or copied literally. False if it is
+ * invalid.
+ */
 static bool begin_piece(aiot_delta *d, uint8_t stage) {
   if ((d->negative && d->value != 0) || d->value > d->total - d->made) return false;
   if (stage == DIFF && d->value > d->base_bytes - d->from) return false;
@@ -85,7 +87,7 @@ static void emitted(aiot_delta *d, uint8_t then) {
   if (--d->left == 0) d->stage = then;
 }
 
-/* Handles a decompressed byte. If it yields a byte of the result, that byte is written to `out` and *out advances. */
+/* Handles a decompressed byte. If it yields a byte of the result, that byte is written to `out`, and *out advances. */
 static aiot_delta_state body(aiot_delta *d, uint8_t byte, uint8_t **out) {
   int ends = 1;
   bool good = true;
@@ -126,7 +128,7 @@ static uint32_t take(aiot_delta *d, uint8_t count) {
   return value;
 }
 
-/* The next decompressed byte, if the buffered bits contain one. */
+/* Returns the next decompressed byte, if the buffered bits contain a complete one. */
 static bool next_byte(aiot_delta *d, uint8_t *byte) {
   const uint32_t mask = (1u << d->window_bits) - 1;
   if (d->repeats == 0) {

@@ -1,21 +1,24 @@
-/* Reads one document from the platform into the line's memory; retries if the connection is lost. */
+/* Reads one document from the platform into the line's memory. Tries again if the connection is lost. */
 #ifndef AIOT_DOCUMENT_H
 #define AIOT_DOCUMENT_H
 
 #include "aiot/trust.h"
 
-/* WAITS: call again later. WORKS: there is more to do at once. MISSING: it does not exist. FAILED: see `error`. */
+/* WAITS: call again later. WORKS: more can be done at once. MISSING: the document does not exist. FAILED: see `error`. */
 typedef enum { AIOT_DOCUMENT_WAITS, AIOT_DOCUMENT_WORKS, AIOT_DOCUMENT_WHOLE, AIOT_DOCUMENT_MISSING, AIOT_DOCUMENT_FAILED } aiot_document_state;
 
 enum {
-  /* Maximum consecutive attempts without receiving a byte; the delay between them grows. */
+  /* Maximum number of consecutive attempts that receive no byte. The delay between them grows. */
   AIOT_ATTEMPTS = 6,
-  /* Longest silence of the platform. */
+  /* Maximum silence of the platform. */
   AIOT_SILENCE_MS = 20000,
-  /* Deadline for a whole document, or for AIOT_PACE_BYTES of a blob: a platform that sends byte by byte cannot stall an update. */
+  /*
+   * Maximum time for a whole document, or for AIOT_PACE_BYTES of a blob, so that a platform that sends byte by byte cannot stall
+   * an update.
+   */
   AIOT_PACE_MS = 60000,
   AIOT_PACE_BYTES = 4096,
-  /* A blob download attempt that yields fewer bytes counts as one without progress. */
+  /* A download attempt of a blob that receives fewer bytes counts as one without progress. */
   AIOT_ATTEMPT_BYTES = 512
 };
 
@@ -24,7 +27,7 @@ uint32_t aiot_wait_after(uint32_t failures);
 
 void aiot_document_begin(aiot_document *document);
 
-/* `what` names the document in errors. Closes the request when it has ended. */
+/* Continues reading. `what` is the document's name in errors. Closes the request when it has ended. */
 aiot_document_state aiot_document_step(aiot_document *document, const aiot_line *line, const aiot_clock *clock, const char *path, const char *what,
                                        aiot_error *error);
 

@@ -12,7 +12,7 @@ static uint32_t sector_bytes(const aiot_update *u) { return u->setup.store->slot
 
 static uint64_t now(const aiot_update *u) { return u->setup.clock->uptime_ms(u->setup.clock->context); }
 
-/* Number of sectors the artifact needs. */
+/* Number of sectors that the artifact needs. */
 static uint32_t sectors(const aiot_update *u) {
   const uint32_t size = sector_bytes(u);
   return ((uint32_t)u->manifest.bytes + size - 1) / size;
@@ -22,7 +22,7 @@ void aiot_begin_download(aiot_update *u) {
   aiot_record *r = &u->setup.store->record;
   aiot_choose_delta(u);
   const bool resume = r->download.slot == u->slot && memcmp(r->download.digest, aiot_source_digest(u), AIOT_SHA256_BYTES) == 0;
-  /* The record of the slot's content is deleted before its first sector is erased. */
+  /* The record of the slot's old content is deleted before its first sector is erased. */
   r->slot[u->slot].present = false;
   if (!resume) r->download.slot = AIOT_NO_SLOT;
   u->has_download = true;
@@ -40,7 +40,7 @@ void aiot_begin_download(aiot_update *u) {
 static aiot_pace erase_next(aiot_update *u) {
   aiot_store *store = u->setup.store;
   if (u->sector < sectors(u)) return aiot_store_erase(store, u->slot, u->sector++) ? MORE : aiot_die(u);
-  /* After a fallback to the whole artifact the line is not held, so another user may have it. */
+  /* After a fallback to the whole artifact, this update no longer owns the line, so another user may have it. */
   if (u->setup.line->user != NULL && u->setup.line->user != u) return LATER;
   u->setup.line->user = u;
   if (!aiot_store_sync(store, u->slot)) return aiot_die(u);
@@ -51,7 +51,7 @@ static aiot_pace erase_next(aiot_update *u) {
   return MORE;
 }
 
-/* Searches back from the end for the last sector with data, which may contain a torn write and is erased. */
+/* Searches back from the end for the last sector with data. It may contain an incomplete write, so it is erased. */
 static aiot_pace find_end(aiot_update *u) {
   bool erased = true;
   if (u->sector > 0 && !aiot_store_erased(u->setup.store, u->slot, u->sector - 1, &erased)) return aiot_die(u);
@@ -92,7 +92,7 @@ static aiot_pace read_more(aiot_update *u) {
   const uint32_t missing = total - u->written - u->waiting;
   const uint32_t room = sector_bytes(u) - u->waiting;
   uint8_t beyond;
-  /* When everything has arrived, one more byte is requested, to verify the end. */
+  /* When all bytes have arrived, one more is requested, to check that there are no more. */
   const int32_t got = missing == 0 ? http->read(http->context, &beyond, 1)
                                    : http->read(http->context, store->scratch + u->waiting, missing < room ? missing : room);
   const bool silent = got == 0 && now(u) - u->since_ms >= AIOT_SILENCE_MS;
@@ -108,7 +108,7 @@ static aiot_pace read_more(aiot_update *u) {
   return MORE;
 }
 
-/* The content is recorded only now that the slot's digest has been verified. */
+/* The content is recorded only after the slot's digest has been verified. */
 static aiot_pace verified(aiot_update *u) {
   aiot_store *store = u->setup.store;
   const aiot_manifest *m = &u->manifest;

@@ -5,7 +5,7 @@
 #include "aiot/manifest.h"
 #include "names.h"
 
-/* DER of two integers of 33 bytes at most, in a sequence. */
+/* Maximum size of a signature in DER: a sequence of two integers of at most 33 bytes. */
 enum { SIGNATURE_BYTES = 72 };
 
 typedef struct {
@@ -68,7 +68,7 @@ aiot_code aiot_envelope_open(aiot_envelope *envelope, char *memory, size_t bytes
     else if (aiot_json_is(&json, "signatures")) envelope->signatures = read_signatures(&json, &envelope->signatures_bytes);
     else json.failed = true;
   }
-  /* In place: the decoded payload overwrites its text. */
+  /* The payload is decoded in place, so that it overwrites its text. */
   envelope->payload_bytes = payload_bytes == 0 ? 0 : aiot_base64_bytes(payload, payload_bytes);
   uint8_t *decoded = payload == NULL ? NULL : (uint8_t *)memory + (payload - memory);
   if (!aiot_json_done(&json) || payload == NULL || envelope->signatures == NULL ||
@@ -91,7 +91,7 @@ void aiot_envelope_signers(aiot_envelope *envelope, const aiot_trust *trust, aio
   envelope->valid = 0;
 }
 
-/* The key that a signature names, or the number of keys if it is not allowed to sign. */
+/* The key that made a signature, or the number of keys if that key is not allowed to sign. */
 static size_t key_of(const aiot_trust *trust, aiot_role role, const signature *s) {
   uint8_t id[AIOT_SHA256_BYTES];
   if (s->keyid_bytes != 2 * sizeof id || !aiot_read_hex(s->keyid, id)) return trust->keys;
@@ -137,7 +137,7 @@ bool aiot_envelope_step(aiot_envelope *e, aiot_code *code, aiot_error *error) {
     if (index < e->at) continue;
     e->at++;
     const size_t key = key_of(e->trust, e->role, &s);
-    /* Each key counts once and is not checked again. */
+    /* Each key counts only once, so a key that has signed is not checked again. */
     if (key == e->trust->keys || (e->valid >> key & 1) != 0) continue;
     if (is_valid(e, &s, key)) e->valid |= (uint32_t)1 << key;
     return false;

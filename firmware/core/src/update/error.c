@@ -15,7 +15,7 @@ static void write_text(writing *w, const char *text) {
   if (bytes <= fitting) {
     fitting = bytes;
   } else {
-    /* Truncates at the start of a UTF-8 character. */
+    /* Truncates only at the start of a UTF-8 character. */
     while (fitting > 0 && ((uint8_t)text[fitting] & 0xc0) == 0x80) fitting--;
     w->room = w->used + fitting + 1;
   }
@@ -38,7 +38,10 @@ static void write_signed(writing *w, long long value) {
   write_unsigned(w, value < 0 ? 0ull - (unsigned long long)value : (unsigned long long)value, value < 0);
 }
 
-/* %s %d %u, with l or ll: printf in the C libraries of small chips lacks 64 bits, or uses a heap. */
+/*
+ * Handles %s, %d and %u, with l or ll. printf is not used, because in the C libraries of small chips it does not support 64 bits,
+ * or uses a heap.
+ */
 static const char *write_conversion(writing *w, const char *at, va_list *arguments) {
   int longs = 0;
   while (*at == 'l') {

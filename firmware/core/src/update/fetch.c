@@ -63,12 +63,15 @@ static bool is_published(aiot_update *u) {
   const aiot_keeper *keeper = u->setup.keeper;
   const aiot_manifest *m = &u->manifest;
   if (keeper == NULL || !keeper->has_timestamp) return true;
-  /* The timestamp was searched for the desired release only. Another release is rejected by aiot_manifest_judge. */
+  /* The timestamp was searched only for the desired release. Any other release is rejected by aiot_manifest_judge. */
   const bool listed = m->kind == u->desired.kind && strcmp(m->name, u->desired.name) == 0;
   return aiot_timestamp_judge(&keeper->timestamp, m, listed, u->envelope.digest, &u->error) == AIOT_OK;
 }
 
-/* Counters that an attacker with the old keys may have raised are reset with the keys: their signatures are no longer valid. */
+/*
+ * Resets the counters when the keys are replaced. An attacker with the old keys may have raised them, and their signatures are no
+ * longer valid.
+ */
 static void enter_epoch(aiot_record *r, int64_t epoch) {
   if (epoch <= r->epoch) return;
   r->epoch = epoch;
@@ -78,7 +81,7 @@ static void enter_epoch(aiot_record *r, int64_t epoch) {
 static aiot_pace check_signature(aiot_update *u) {
   aiot_code code;
   aiot_error *error = &u->error;
-  /* Each signature takes long on a small chip, so other work runs in between. */
+  /* Each signature takes long on a small chip, so other work is done in between. */
   if (!aiot_envelope_step(&u->envelope, &code, error)) return LATER;
   if (code != AIOT_OK) return aiot_refuse(u);
   aiot_manifest *m = &u->manifest;
@@ -91,7 +94,7 @@ static aiot_pace check_signature(aiot_update *u) {
   const int64_t time = keeper != NULL ? aiot_keeper_now(keeper) : clock->now_ms(clock->context);
   const aiot_standing standing = {r->floor, r->sequence, r->newest_signed, aiot_store_slot_bytes(u->setup.store)};
   code = aiot_manifest_judge(m, &u->desired, &standing, traits, time, error);
-  /* Recorded even if the manifest is rejected: signed times form a clock that cannot be set back. */
+  /* The time is recorded even if the manifest is rejected, because signed times form a clock that cannot be set back. */
   if (m->issued > r->newest_signed) r->newest_signed = m->issued;
   if (code != AIOT_OK) return aiot_refuse(u);
   aiot_begin_download(u);

@@ -1,7 +1,7 @@
 /*
- * First stage: from the desired release to a manifest that may be installed. Fetches the newest trust, then the manifest, and checks
- * the manifest against the trust's keys and timestamp. Called by update.c on the device's loop; each call does one bounded piece of
- * work. Ends by starting the download.
+ * First stage: from the desired release to a manifest that may be installed. Fetches the newest trust, then the manifest, and
+ * checks the manifest against the trust's keys and timestamp. Called by update.c in the device's loop. Each call does one bounded
+ * piece of work. The stage ends by starting the download.
  */
 #ifndef AIOT_FETCH_H
 #define AIOT_FETCH_H

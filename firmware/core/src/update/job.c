@@ -49,7 +49,7 @@ void aiot_put_to_use(aiot_update *u) {
 
 static bool is_staged(const aiot_update *u) { return u->phase == AIOT_PHASE_STAGED || u->phase == AIOT_PHASE_TRIAL; }
 
-/* The slot that an update may overwrite: neither the active one, nor a running one that was never committed. */
+/* The slot that an update may overwrite. It is neither active, nor does it contain a running version that was never committed. */
 static int8_t free_slot(const aiot_update *u) {
   const aiot_trial *trial = u->setup.trial;
   const int8_t active = u->setup.store->record.active;
@@ -108,7 +108,7 @@ static void begin(aiot_update *u, const aiot_desired *desired) {
   u->activity = AIOT_DOES_WAIT_FOR_LINE;
 }
 
-/* Handles the withdrawal of the desired release: a download is canceled, a trial runs to its end. */
+/* Handles the withdrawal of the desired release: a download is canceled, but a trial runs to its end. */
 static void withdraw(aiot_update *u) {
   u->has_pending = false;
   if (u->phase != AIOT_PHASE_DOWNLOADING && u->phase != AIOT_PHASE_VERIFYING) return;
@@ -140,7 +140,7 @@ aiot_pace aiot_refuse(aiot_update *u) {
   const bool staged = is_staged(u), tried = u->phase == AIOT_PHASE_TRIAL;
   aiot_abort(u);
   if (staged) r->slot[u->slot].present = false;
-  /* An interrupted download may resume where it stopped; bytes that failed verification are discarded. */
+  /* An interrupted download may be resumed. Bytes that failed verification are discarded. */
   if (strcmp(u->error.code, aiot_code_name(AIOT_UPDATE_DOWNLOAD)) != 0) r->download.slot = AIOT_NO_SLOT;
   r->trial.slot = AIOT_NO_SLOT;
   r->last.present = true;

@@ -1,23 +1,24 @@
 /*
- * The job of an update: the one version on its way into a slot, from the desired release to the end, and its record in flash. The lowest
- * layer of the update: the stages above it (fetch, download, trial) call it, and it calls none of them, but sets the next activity. It
- * also defines `aiot_update_desire`. Called on the device's loop alone; memory is the aiot_update, its store and its line.
+ * The job of an update: installing one version in a slot, from the desired release to the end, and its record in flash. It is the
+ * lowest layer of the update: the stages above it (fetch, download, trial) call it. It calls none of them, but sets the next
+ * activity. It also defines `aiot_update_desire`. Called only in the device's loop. Its memory is the aiot_update, its store and
+ * its line.
  */
 #ifndef AIOT_JOB_H
 #define AIOT_JOB_H
 
 #include "aiot/update.h"
 
-/* Whether the stage can continue immediately or has to wait. */
+/* Whether the stage can continue at once or has to wait. */
 typedef enum { MORE, LATER } aiot_pace;
 
-/* The other slot; the first one if none is in use. */
+/* The other slot, or the first one if none is in use. */
 int8_t aiot_other_slot(int slot);
 
 /* Notifies the device that its state has changed. */
 void aiot_report(aiot_update *u);
 
-/* Writes the record to flash; false and dead if the flash failed. */
+/* Writes the record to flash. If the flash failed, sets `dead` and returns false. */
 bool aiot_persist(aiot_update *u);
 
 /* Stops all work, because the flash failed. Always returns LATER. */
@@ -27,18 +28,19 @@ aiot_pace aiot_die(aiot_update *u);
 void aiot_abort(aiot_update *u);
 
 /*
- * Called after a failed attempt: schedules `next` after a delay, or returns false if this was the last attempt (the caller then sets
- * `u->error`).
+ * Called after a failed attempt. Schedules `next` after a delay, or returns false if this was the last attempt; the caller then
+ * sets `u->error`.
  */
 bool aiot_try_again(aiot_update *u, aiot_activity next);
 
 /*
- * Ends the job without installing its version; `u->error` gives the reason. The phase becomes ROLLED_BACK if the version was staged,
- * otherwise IDLE. The previous version keeps running. A waiting desired release is started. Always returns LATER.
+ * Ends the job without installing its version; `u->error` contains the reason. The phase becomes ROLLED_BACK if the version was
+ * staged, otherwise IDLE. The previous version continues to run. If a desired release is waiting, it is started. Always returns
+ * LATER.
  */
 aiot_pace aiot_refuse(aiot_update *u);
 
-/* The trial has passed: the slot becomes the active one, and the sequence and floor are raised. */
+/* Ends a successful trial: the slot becomes the active one, and sequence and floor are raised. */
 aiot_pace aiot_commit(aiot_update *u);
 
 /* Activates the record's active slot, if there is one. */

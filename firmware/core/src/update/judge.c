@@ -3,8 +3,10 @@
 
 #include "aiot/manifest.h"
 
-/* Whether this device's firmware cannot run the release; `error` then has the reason. The abilities of new firmware
- * are unknown before its trial. */
+/*
+ * Whether this device's firmware cannot run the release; `error` then contains the reason. The abilities of new firmware are
+ * unknown before its trial.
+ */
 static bool unable(const aiot_manifest *m, const aiot_traits *traits, aiot_error *error) {
   if (m->network) {
     aiot_error_set(error, AIOT_UPDATE_INTERFACE, "expected a model with a signal part, got a network alone");

@@ -15,7 +15,7 @@ static void hash(const aiot_crypto *crypto, const void *data, size_t bytes, uint
   crypto->sha256_end(crypto->context, state, digest);
 }
 
-/* Reads one of the sectors, and uses it if it is the newest so far. False = the flash failed. */
+/* Reads one of the sectors and uses its state if it is the newest so far. False = the flash failed. */
 static bool open_sector(aiot_keeper *k, int sector) {
   const aiot_line *line = k->setup.line;
   uint8_t *memory = (uint8_t *)line->memory;
@@ -24,7 +24,7 @@ static bool open_sector(aiot_keeper *k, int sector) {
   aiot_kept kept;
   const uint32_t length = aiot_sector_read(&k->setup.part, sector, memory, AIOT_KEPT_BYTES, &counter, &worked);
   if (length != AIOT_KEPT_BODY || (k->sector >= 0 && counter <= k->counter)) return worked;
-  /* The counter continues, whichever identity the record belongs to. */
+  /* The counter continues, even if the record belongs to another identity. */
   k->sector = (int8_t)sector;
   k->counter = counter;
   k->held = *k->setup.first;
@@ -51,8 +51,7 @@ aiot_code aiot_keeper_open(aiot_keeper *k, const aiot_keeper_setup *setup) {
   return open_sector(k, 0) && open_sector(k, 1) ? AIOT_OK : AIOT_FLASH_FAILED;
 }
 
-/* Makes trust durable before it is used. The line's memory is free at this point, because its content has been
- * checked. */
+/* Makes trust durable before it is used. The line's memory is not needed at this point, because its content has been checked. */
 static bool keep(aiot_keeper *k, const aiot_trust *trust, const aiot_kept *kept) {
   uint8_t *memory = (uint8_t *)k->setup.line->memory;
   const int8_t sector = k->sector == 0 ? 1 : 0;
@@ -161,14 +160,17 @@ static aiot_look open_root(aiot_keeper *k, aiot_error *error) {
   return AIOT_LOOK_WORKS;
 }
 
-/* A role that no signatures could ever satisfy would lock everyone out permanently. */
+/* Whether enough signatures are possible for every role. If not, everyone would be locked out permanently. */
 static bool is_usable(const aiot_trust *trust) {
   for (int role = 0; role < AIOT_ROLES; role++)
     if (aiot_count_bits(trust->role[role].keys) < trust->role[role].threshold) return false;
   return true;
 }
 
-/* Whether everything that the role had signed is now invalid, because too few of its keys remain. Only then may counters be reset. */
+/*
+ * Whether nothing that the role signed before is valid any more, because too few of its keys remain. Only then may counters be
+ * reset.
+ */
 static bool is_replaced(const aiot_trust *before, const aiot_trust *after, aiot_role role) {
   uint32_t left = 0;
   if (before->role[role].threshold == 0) return true;
@@ -236,7 +238,7 @@ aiot_look aiot_keeper_step(aiot_keeper *k, aiot_error *error) {
   aiot_code code;
   if (k->activity == AIOT_KEEPER_RESTS) return AIOT_LOOK_DONE;
   if (k->activity == AIOT_KEEPER_READS) return read_document(k, error);
-  /* Each signature takes long on a small chip, so other work runs in between. */
+  /* Each signature takes long on a small chip, so other work is done in between. */
   if (!aiot_envelope_step(&k->envelope, &code, error)) return AIOT_LOOK_WAITS;
   if (code != AIOT_OK) return fail(k);
   if (k->activity == AIOT_KEEPER_CHECKS_HELD) return open_root(k, error);

@@ -1,16 +1,19 @@
-/* Stored trust state, as bytes: docs/reference/protocol.md, "Flash". */
+/* The stored trust state, as bytes: docs/reference/protocol.md, "Flash". */
 #ifndef AIOT_KEPT_H
 #define AIOT_KEPT_H
 
 #include "aiot/trust.h"
 #include "sector.h"
 
-/* Size of the content. It is always the same, because boards with encrypted flash write multiples of 16. */
+/* Size of the content, bytes. It never changes, because boards with encrypted flash write multiples of 16. */
 #define AIOT_KEPT_BODY (AIOT_KEPT_BYTES - AIOT_SECTOR_HEADER)
 
 void aiot_kept_write(uint8_t body[AIOT_KEPT_BODY], const aiot_trust *trust, const aiot_kept *kept, const uint8_t anchor[AIOT_SHA256_BYTES]);
 
-/* Reads trust state. False if it is invalid or of another identity than `anchor`; `trust` and `kept` may then be changed. */
+/*
+ * Reads trust state. False if it is invalid or belongs to another identity than `anchor`; `trust` and `kept` may then have
+ * changed.
+ */
 bool aiot_kept_read(const uint8_t body[AIOT_KEPT_BODY], aiot_trust *trust, aiot_kept *kept, const uint8_t anchor[AIOT_SHA256_BYTES]);
 
 #endif

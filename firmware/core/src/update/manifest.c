@@ -10,7 +10,7 @@ static bool read_strings(aiot_json *json, const char *wanted, size_t *count) {
   *count = 0;
   aiot_json_enter(json, '[');
   for (; aiot_json_element(json); ++*count) {
-    /* A text longer than a name matches no device. */
+    /* A text longer than a name cannot be the device's type. */
     char text[AIOT_ID_BYTES] = "";
     aiot_json ahead = *json;
     if (aiot_json_string(&ahead, text, sizeof text) > 0 && wanted != NULL && strcmp(text, wanted) == 0) found = true;
@@ -19,7 +19,7 @@ static bool read_strings(aiot_json *json, const char *wanted, size_t *count) {
   return found;
 }
 
-/* An artifact or a file: `sum` is the name of its digest, with 64 digits if it is `sha256`. */
+/* Reads an artifact or a file. `sum` is the name of its digest, which is 64 digits if the name is `sha256`. */
 static void read_file(aiot_json *json, const char *sum, uint8_t digest[AIOT_SHA256_BYTES], int64_t *bytes) {
   unsigned seen = 0;
   aiot_json_enter(json, '{');
@@ -111,7 +111,7 @@ static void read_dataset(aiot_json *json) {
   if (seen != 3) json->failed = true;
 }
 
-/* Reads a manifest's model, in the format of src/lib/formats/manifest/manifest.ts; only its kind and mode matter here. */
+/* Reads the model in a manifest, in the format of src/lib/formats/manifest/manifest.ts. Only its kind and its mode are used. */
 static void read_model(aiot_json *json, aiot_manifest *m) {
   static const char *const members[] = {"kind",  "signal",     "labels",  "answer", "quantization", "metrics",
                                         "gates", "evaluation", "dataset", "config", "tools",        "created"};

@@ -9,10 +9,10 @@
 #include "aiot/json.h"
 #include "aiot/manifest.h"
 
-/* 64 lowercase hex digits -> 32 bytes. */
+/* Reads 64 lowercase hex digits as 32 bytes. */
 bool aiot_read_hex(const char *text, uint8_t out[AIOT_SHA256_BYTES]);
 
-/* 32 bytes -> 64 hex digits and a NUL. */
+/* Writes 32 bytes as 64 hex digits and a NUL. */
 void aiot_write_hex(const uint8_t digest[AIOT_SHA256_BYTES], char out[2 * AIOT_SHA256_BYTES + 1]);
 
 uint32_t aiot_count_bits(uint32_t bits);
@@ -25,25 +25,25 @@ void aiot_read_digest(aiot_json *json, uint8_t out[AIOT_SHA256_BYTES]);
 /* Checks that the value is a SHA-256 of 64 hex digits, and discards it. */
 void aiot_read_sum(aiot_json *json);
 
-/* The name of a kind. */
+/* Reads the name of a kind. */
 void aiot_read_kind(aiot_json *json, aiot_kind *kind);
 
-/* Exactly this text, of at most 23 characters. */
+/* Accepts only this text, which has at most 23 characters. */
 void aiot_expect_string(aiot_json *json, const char *expected);
 
-/* The raw digits of a key ID. An ID with an escape is not a digest, so it belongs to no key. */
+/* Returns the raw digits of a key ID. An ID with an escape is not a digest, so it belongs to no key. */
 const char *aiot_read_keyid(aiot_json *json, size_t *bytes);
 
-/* 1 to 64 of A-Z a-z 0-9 . _ -, starting and ending with a letter or digit. */
+/* Reads a name: 1 to 64 of A-Z a-z 0-9 . _ -, starting and ending with a letter or digit. */
 void aiot_read_name(aiot_json *json, char *out, size_t room);
 
-/* An integer of at least `least`. */
+/* Reads an integer of at least `least`. */
 int64_t aiot_read_integer(aiot_json *json, int64_t least);
 
-/* A string whose content does not matter. */
+/* Checks that the value is a string, and discards it. */
 void aiot_skip_string(aiot_json *json);
 
-/* An object whose members do not matter. */
+/* Checks that the value is an object, and discards it. */
 void aiot_skip_object(aiot_json *json);
 
 #endif

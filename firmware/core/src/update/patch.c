@@ -6,10 +6,10 @@
 #include "document.h"
 #include "transfer.h"
 
-/* State of a patch, in the line's memory, which is free once the manifest has been read. */
+/* State of a patch. It is in the line's memory, which is available once the manifest has been read. */
 typedef struct {
   aiot_delta delta;
-  /* Received bytes of the patch, and the position of those not decoded yet. */
+  /* Number of received bytes of the patch, and the position of those that are not decoded yet. */
   uint32_t got;
   uint32_t input_at;
   uint32_t input_bytes;
@@ -40,7 +40,7 @@ void aiot_choose_delta(aiot_update *u) {
   const aiot_content *base = active(u);
   u->by_delta = false;
   if (!desired->has_delta) return;
-  /* A download of the whole artifact is resumed as such. */
+  /* An interrupted download of the whole artifact is resumed, without a patch. */
   if (r->download.slot == u->slot && memcmp(r->download.digest, u->manifest.digest, AIOT_SHA256_BYTES) == 0) return;
   tell(u, AIOT_OK, NULL);
   if (base == NULL || memcmp(base->digest, desired->delta_base, AIOT_SHA256_BYTES) != 0) {
@@ -88,7 +88,7 @@ aiot_pace aiot_fall_back(aiot_update *u, aiot_code code, const char *why) {
   return MORE;
 }
 
-/* Decodes input until a sector is full. Content from before a power cut is decoded again but not written. */
+/* Decodes input until a sector is full. Content that was written before a power cut is decoded again, but not written again. */
 static aiot_pace decode(aiot_update *u, patching *p) {
   aiot_store *store = u->setup.store;
   aiot_delta *d = &p->delta;
@@ -104,7 +104,7 @@ static aiot_pace decode(aiot_update *u, patching *p) {
   if (state == AIOT_DELTA_BROKEN) return aiot_fall_back(u, AIOT_DELTA_MALFORMED, "the patch has not its form");
   if (!skips) u->waiting += d->made - before;
   if (u->waiting == sector && !aiot_flush(u)) return aiot_die(u);
-  /* All input has been decoded. In any other state, a match being repeated may still produce output. */
+  /* All input has been decoded. In any other state, a match that is being repeated may still produce output. */
   if (state == AIOT_DELTA_NEEDS) p->input_at = p->input_bytes = 0;
   aiot_tell_progress(u);
   return MORE;
@@ -127,7 +127,7 @@ aiot_pace aiot_patch_step(aiot_update *u) {
   const uint32_t missing = (uint32_t)u->desired.delta_bytes - p->got;
   uint8_t beyond;
   if (p->input_bytes > 0 || p->delta.repeats > 0) return decode(u, p);
-  /* When everything has arrived, one more byte is requested, to verify the end. */
+  /* When all bytes have arrived, one more is requested, to check that there are no more. */
   const size_t room = missing < sizeof p->input ? missing : sizeof p->input;
   const int32_t got = missing == 0 ? http->read(http->context, &beyond, 1) : http->read(http->context, p->input, room);
   const bool silent = got == 0 && now(u) - u->since_ms >= AIOT_SILENCE_MS;

@@ -21,7 +21,7 @@ static void write_text(aiot_writer *w, const char *key, const char *value) {
   aiot_write_text(w, value);
 }
 
-/* Starts the member's object. If there is none, writes null and returns false. */
+/* Starts the member's object. If the member is not present, writes null and returns false. */
 static bool begin_object(aiot_writer *w, bool present) {
   if (present) aiot_write_object(w);
   else aiot_write_null(w);

@@ -41,7 +41,7 @@ static void read_newest(aiot_json *json, int64_t newest[3]) {
   if (seen != 7) json->failed = true;
 }
 
-/* Whether the next string equals this one. A text longer than any name never matches. */
+/* Whether the next string is this name. A text longer than any name never matches. */
 static bool is_name(aiot_json *json, const char *name) {
   char text[AIOT_ID_BYTES] = "";
   aiot_json ahead = *json;
@@ -50,7 +50,7 @@ static bool is_name(aiot_json *json, const char *name) {
   return same;
 }
 
-/* The first entry with the name counts, as on the TypeScript side. */
+/* Reads a release. If there are several entries with the name, the first one is used, as in the TypeScript implementation. */
 static void read_release(aiot_json *json, aiot_timestamp *t, aiot_kind kind, const char *name) {
   uint8_t digest[AIOT_SHA256_BYTES] = {0};
   aiot_kind of = AIOT_KIND_MODEL;

@@ -4,10 +4,10 @@
 
 #include "job.h"
 
-/* Counts received bytes; false if they arrive too slowly. */
+/* Counts received bytes. False if they arrive too slowly. */
 bool aiot_keeps_pace(aiot_update *u, uint32_t bytes);
 
-/* Updates the byte count; reports at each quarter of the download. */
+/* Updates the byte count, and reports at each quarter of the download. */
 void aiot_tell_progress(aiot_update *u);
 
 /* Writes the waiting bytes, in whole sectors except for the last, because boards with encrypted flash write at least

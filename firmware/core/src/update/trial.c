@@ -1,7 +1,7 @@
 #include "trial.h"
 
 enum {
-  /* A trial interrupted by this many restarts is given up: the version may be crashing the device. */
+  /* Maximum number of restarts during a trial. Then it is given up, because the version may be crashing the device. */
   TRIALS = 3,
   HEARTBEAT_MS = 60000
 };
@@ -12,7 +12,7 @@ static uint64_t now(const aiot_update *u) { return u->setup.clock->uptime_ms(u->
 static aiot_pace begin(aiot_update *u) {
   const aiot_trial *trial = u->setup.trial;
   aiot_record *r = &u->setup.store->record;
-  /* The device was restarted into the firmware on trial: the trial was counted before the restart. */
+  /* The device was restarted into the firmware on trial. The trial was counted before the restart. */
   const bool entered = trial->running != NULL && trial->running(trial->context) == u->slot && r->trial.tries > 0;
   if (!entered) {
     if (r->trial.tries >= TRIALS) {
@@ -31,7 +31,7 @@ static aiot_pace begin(aiot_update *u) {
   return MORE;
 }
 
-/* Only models have golden vectors: at least one, and all must pass. */
+/* Checks the golden vectors. Only models have them; there must be at least one, and all must pass. */
 static bool golden_is_good(aiot_update *u, uint32_t vectors, uint32_t passed) {
   u->has_golden = true;
   u->golden_vectors = vectors;

@@ -1,6 +1,6 @@
 /*
- * Last stage: from a staged slot to its end, committed or rolled back. Called by update.c on the device's loop; each call does one
- * bounded piece of work.
+ * Last stage: from a staged slot to its commit or rollback. Called by update.c in the device's loop. Each call does one bounded
+ * piece of work.
  */
 #ifndef AIOT_TRIAL_H
 #define AIOT_TRIAL_H

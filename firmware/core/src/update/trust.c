@@ -5,7 +5,7 @@
 #include "aiot/manifest.h"
 #include "names.h"
 
-/* Reads a key from a base64 string, if it fits: its DER goes to `spki`, and its digest is returned. */
+/* Reads a key from a base64 string, if it fits. Stores its DER in `spki` and its digest in `id`; returns its size. */
 static size_t read_key(aiot_json *json, const aiot_crypto *crypto, uint8_t spki[AIOT_SPKI_BYTES],
                        uint8_t id[AIOT_SHA256_BYTES]) {
   size_t text_bytes = 0;
@@ -20,7 +20,7 @@ static size_t read_key(aiot_json *json, const aiot_crypto *crypto, uint8_t spki[
   return bytes;
 }
 
-/* Reads all keys whose id is their digest; their roles are read elsewhere. False = too many. */
+/* Reads all keys whose id is their digest; their roles are read later. False = there are too many. */
 static bool read_keys(aiot_json *json, aiot_trust *trust, const aiot_crypto *crypto) {
   trust->keys = 0;
   aiot_json_enter(json, '{');
@@ -51,7 +51,7 @@ static bool read_keys(aiot_json *json, aiot_trust *trust, const aiot_crypto *cry
   return true;
 }
 
-/* Reads an array of ids of keys that were read before, and returns one bit for each key. */
+/* Reads an array of key ids, and returns one bit for each of the keys that were read before. */
 static uint32_t read_ids(aiot_json *json, const aiot_trust *trust) {
   uint32_t found = 0;
   size_t count = 0;
@@ -102,7 +102,10 @@ static bool read_roles(aiot_trust *trust, const char *text, size_t bytes, const 
   return aiot_json_done(&json) && seen == (1u << count) - 1;
 }
 
-/* Reads the part that a root and a bare trust root share; `is_root`: it also has times. AIOT_CONFIG_MALFORMED, AIOT_MEMORY_SHORT. */
+/*
+ * Reads the part that a root and a bare trust root have in common. `is_root`: it also has times. AIOT_CONFIG_MALFORMED,
+ * AIOT_MEMORY_SHORT.
+ */
 static aiot_code read_trust(aiot_trust *trust, const void *text, size_t bytes, bool is_root, const aiot_crypto *crypto) {
   static const char *const bare[] = {"release"}, *const apart[] = {"root", "targets", "timestamp"};
   aiot_json json;

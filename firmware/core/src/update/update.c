@@ -7,7 +7,7 @@
 #include "job.h"
 #include "trial.h"
 
-/* Maximum duration of one busy call, and the maximum number of pieces of work in it. */
+/* Maximum duration of one call that has work to do, ms, and the maximum number of pieces of work in it. */
 enum { STEP_MS = 20, STEP_PIECES = 32 };
 
 /*
@@ -32,28 +32,27 @@ static bool forget_damaged(aiot_update *u, bool *changed) {
   }
   if (!*changed || r->active == AIOT_NO_SLOT || r->slot[r->active].present) return true;
   const int8_t other = aiot_other_slot(r->active);
-  /* A slot with content is either on trial or was committed once. */
+  /* A slot with content that is not on trial was committed once. */
   const bool usable = r->slot[other].present && r->trial.slot != other && r->slot[other].sequence >= r->floor;
   r->active = usable ? other : AIOT_NO_SLOT;
   return true;
 }
 
-/* Whether the running program is not in the record, which means that it was flashed by cable. `active`: as in the
- * record at boot. */
+/* Whether the running program was flashed by cable, because it is not in the record. `active`: as in the record at boot. */
 static bool came_by_cable(const aiot_update *u, int active) {
   const aiot_trial *trial = u->setup.trial;
   const aiot_record *r = &u->setup.store->record;
   if (trial->running == NULL || trial->by_cable == NULL) return false;
   const int runs = trial->running(trial->context);
   const bool meant = runs != AIOT_NO_SLOT && (runs == r->trial.slot || runs == active);
-  /* Either the slot that should run contains another program, or another slot is running although that one is intact. */
+  /* Either the slot that should run contains another program, or another slot is running although the active one is intact. */
   if (meant ? r->slot[runs].present : active == AIOT_NO_SLOT || !r->slot[active].present) return false;
   return trial->by_cable(trial->context, meant ? runs : active);
 }
 
 /*
- * Physical access has priority: the running version is adopted, and a version waiting for its trial is dropped. Sequences and floors never
- * decrease.
+ * Adopts the running version, because physical access has priority. A version that waits for its trial is dropped. Sequences and
+ * floors never decrease.
  */
 static void adopt(aiot_update *u) {
   aiot_record *r = &u->setup.store->record;

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Byte-addressable memory. */
+/* Memory that can be accessed by byte. */
 #define MALLOC_CAP_8BIT (1u << 2)
 
 size_t heap_caps_get_free_size(uint32_t kind);

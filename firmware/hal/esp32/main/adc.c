@@ -11,8 +11,8 @@
 #include "soc/soc_caps.h"
 
 /*
- * A conversion is two bytes on an ESP32 and four on the others. The buffer holds 50 ms at 20 kHz, which is enough: the sampler's task has
- * the highest priority of this program.
+ * A conversion takes two bytes on an ESP32 and four on the others. The buffer has space for 50 ms at 20 kHz. That is enough,
+ * because the sampler's task has the highest priority in this program.
  */
 #ifdef CONFIG_IDF_TARGET_ESP32
 enum { STORE = 2048 };
@@ -44,7 +44,7 @@ static struct {
   uint8_t frame[FRAME];
   uint32_t bytes;
   uint32_t at;
-  /* Number of samples per channel in the window being filled. */
+  /* Number of samples per channel in the window that is being filled. */
   size_t filled[AIOT_ADC_CHANNELS_MAX];
 } self;
 
@@ -57,7 +57,7 @@ static bool on_overflow(adc_continuous_handle_t handle, const adc_continuous_evt
   return false;
 }
 
-/* Loads the chip's calibration from eFuse; without it, voltages are those of an ideal ADC. */
+/* Loads the chip's calibration from eFuse. Without it, voltages are those of an ideal ADC. */
 static void calibrate(adc_channel_t channel) {
   if (self.calibration != NULL) return;
 #if ADC_CALI_SCHEME_CURVE_FITTING_SUPPORTED
@@ -144,7 +144,7 @@ bool aiot_esp32_adc_window(uint16_t *values, size_t samples, bool *gap) {
     if (self.at + step > self.bytes && !refill() && esp_timer_get_time() > until) return false;
     const unsigned overflows = atomic_load(&self.overflows);
     if (overflows != self.seen) {
-      /* A window never spans a gap. */
+      /* A window must not span a gap, so it is started again. */
       self.seen = overflows;
       *gap = true;
       memset(self.filled, 0, sizeof self.filled);
@@ -166,7 +166,7 @@ bool aiot_esp32_adc_window(uint16_t *values, size_t samples, bool *gap) {
 static bool try_rate(const int *pins, uint32_t hz, aiot_esp32_rate *rate) {
   if (!aiot_esp32_adc_open(pins, 1, hz)) return false;
   uint64_t bytes = 0;
-  /* The first frame starts the clock, because the ADC is still starting up before it. */
+  /* The measurement starts with the first frame, because the ADC is still starting up before it. */
   refill();
   const int64_t start = esp_timer_get_time();
   int64_t now = start;
@@ -185,7 +185,7 @@ static bool try_rate(const int *pins, uint32_t hz, aiot_esp32_rate *rate) {
 }
 
 bool aiot_esp32_adc_fastest(const int *pins, aiot_esp32_rate *rate) {
-  /* Startup waits for this: at most a second, plus one trial that was already running. */
+  /* The startup waits for this, so it takes at most a second and the rest of the last trial. */
   const int64_t until = esp_timer_get_time() + TRIALS_US;
   for (uint32_t hz = SOC_ADC_SAMPLE_FREQ_THRES_HIGH; hz >= SOC_ADC_SAMPLE_FREQ_THRES_LOW && esp_timer_get_time() < until; hz = hz / 4 * 3) {
     rate->overflows = 0;

@@ -1,4 +1,4 @@
-/* ADC 1 with DMA: samples all its channels in turn without the CPU. */
+/* ADC 1 with DMA, which samples all of its channels in turn without using the CPU. */
 #ifndef AIOT_ESP32_ADC_H
 #define AIOT_ESP32_ADC_H
 
@@ -10,13 +10,13 @@
 /* Starts the converter. False if a pin does not belong to ADC 1, or the driver fails. */
 bool aiot_esp32_adc_open(const int *pins, size_t channels, uint32_t hz);
 /*
- * `values`: windows of `samples` counts per channel, interleaved as for aiot_summary_of_counts. Waits at most 250 ms. False = the windows
- * are not full yet.
+ * Reads a window. `values`: `samples` counts per channel, interleaved as for aiot_summary_of_counts. Waits at most 250 ms. False
+ * = the window is not full yet.
  */
 bool aiot_esp32_adc_window(uint16_t *values, size_t samples, bool *gap);
 void aiot_esp32_adc_close(void);
 
-/* Calibrated volts from counts, and volts per count around mid-range. */
+/* Converts counts to calibrated volts; and volts per count around the middle of the range. */
 double aiot_esp32_adc_volts(double counts);
 double aiot_esp32_adc_slope(void);
 

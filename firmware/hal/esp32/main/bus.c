@@ -1,4 +1,4 @@
-/* I2C uses the driver of ESP-IDF 5. 1-Wire is bit-banged: its slots last microseconds and must not be interrupted. */
+/* I2C uses the driver of ESP-IDF 5. 1-Wire is controlled by software: its slots take microseconds and must not be interrupted. */
 #include "driver/gpio.h"
 #include "driver/i2c_master.h"
 #include "esp32.h"
@@ -37,7 +37,7 @@ const aiot_i2c *aiot_esp32_i2c_open(int sda, int scl, uint8_t address) {
       .scl_io_num = (gpio_num_t)scl,
       .clk_source = I2C_CLK_SRC_DEFAULT,
       .glitch_ignore_cnt = 7,
-      /* About 45 kohm: sufficient for a board on a desk, but not for a cable. */
+      /* The internal pull-up has about 45 kohm, which is sufficient on a desk, but not with a cable. */
       .flags.enable_internal_pullup = true,
   };
   const i2c_device_config_t device = {.dev_addr_length = I2C_ADDR_BIT_LEN_7, .device_address = address, .scl_speed_hz = BUS_HZ};
@@ -62,7 +62,7 @@ static bool wire_reset(void *context) {
   const bool present = gpio_get_level((gpio_num_t)wire_pin) == 0;
   portEXIT_CRITICAL(&guard);
   esp_rom_delay_us(410);
-  /* If the wire is still low, it is short-circuited. */
+  /* If the wire is still low, there is a short circuit. */
   return present && gpio_get_level((gpio_num_t)wire_pin) == 1;
 }
 

@@ -5,7 +5,7 @@
 #include "esp_timer.h"
 #include "sdkconfig.h"
 
-/* 2024: the clock starts at 1970, so an earlier time means that it was never set. */
+/* Start of 2024. The clock starts at 1970, so an earlier time means that it was never set. */
 #define SET_SECONDS 1704067200
 
 static uint64_t uptime_us(void *context) {
@@ -27,7 +27,7 @@ bool aiot_esp32_clock_set(void) { return now_ms(NULL) >= 0; }
 
 const aiot_clock aiot_esp32_clock = {NULL, uptime_ms, now_ms, uptime_us};
 
-/* The first entry is for the network's own server, if DHCP names one. */
+/* The first entry is for the network's own server, which DHCP may provide. */
 #if CONFIG_LWIP_DHCP_GET_NTP_SRV
 #define BY_DHCP 1
 #else

@@ -14,7 +14,7 @@
 
 _Static_assert(sizeof(mbedtls_sha256_context) <= AIOT_SHA256_STATE_BYTES, "a hash's state fits into the room that the core gives it");
 
-/* A hash that cannot be computed must not look valid, so its state is invalidated and no digest matches. */
+/* A hash that could not be computed must not look valid, so its state is overwritten and no digest matches. */
 static void spoil(int result, mbedtls_sha256_context *state) {
   if (result != 0) memset(state, 0xa5, sizeof *state);
 }
@@ -36,7 +36,7 @@ static void sha256_end(void *context, void *state, uint8_t digest[AIOT_SHA256_BY
   mbedtls_sha256_free(state);
 }
 
-/* The bytes before the point in the SPKI of every P-256 key; comparing them rejects other curves. */
+/* The bytes before the point in the SPKI of every P-256 key. Comparing them rejects other curves. */
 static bool is_p256(const uint8_t *spki, size_t bytes) {
   static const uint8_t algorithm[] = {0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
                                       0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};

@@ -1,6 +1,6 @@
 /*
- * The core dump of a crash: reported at each start, and deleted once the board has worked for a while. Until then, no further dump is
- * written (CONFIG_ESP_COREDUMP_FLASH_NO_OVERWRITE), so that a board in a crash loop writes only one dump.
+ * The core dump of a crash. It is reported at each start, and deleted once the board has worked for a while. Until then, no
+ * further dump is written (CONFIG_ESP_COREDUMP_FLASH_NO_OVERWRITE), so that a board in a crash loop writes only one dump.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,9 @@ static bool present;
 #if CONFIG_ESP_COREDUMP_ENABLE_TO_FLASH && CONFIG_ESP_COREDUMP_DATA_FORMAT_ELF
 bool aiot_esp32_dump_read(char *text, size_t room) {
   const esp_err_t state = esp_core_dump_image_check();
-  /* A dump that was truncated by a power cut or the watchdog is erased; otherwise, no readable one could be written. */
+  /*
+   * A dump that a power cut or the watchdog has truncated is erased, because it would prevent a readable one from being written.
+   */
   if (state == ESP_ERR_INVALID_CRC) esp_core_dump_image_erase();
   present = state == ESP_OK;
   if (!present) return false;

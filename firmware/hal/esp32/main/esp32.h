@@ -7,7 +7,7 @@
 #include "aiot/guide.h"
 #include "portable.h"
 
-/* The device's identity: docs/reference/nvs.md. */
+/* The device's identity. See docs/reference/nvs.md. */
 typedef struct {
   char name[AIOT_ID_BYTES];
   char id[AIOT_ID_BYTES];
@@ -26,35 +26,39 @@ typedef struct {
   int64_t sequence;
 } aiot_esp32_identity;
 
-/* Reads NVS, encrypted or not. False if the board has not been provisioned. */
+/* Reads NVS, which may be encrypted. False if the board has not been provisioned. */
 bool aiot_esp32_identity_read(aiot_esp32_identity *identity, const aiot_crypto *crypto);
 /* Reads only the Wi-Fi settings, for a board without a platform. False if none were written. */
 bool aiot_esp32_identity_read_wifi(aiot_esp32_identity *identity);
-/* Stores the floor and sequence raised by a model release where `aiot flash --model` reads them. */
+/* Stores the floor and sequence that a model release has raised, where `aiot flash --model` reads them. */
 void aiot_esp32_identity_keep(const aiot_record *record);
 
 extern const aiot_clock aiot_esp32_clock;
 /*
- * Sets the time servers, in this order: the one named by DHCP, the host of `platform` (a URL), then `server`; "" = none. Call it after the
- * network interface is created but before it has an address; otherwise, DHCP's server is not used. False: there is no server.
+ * Sets the time servers, in this order: the one from DHCP, the host of `platform` (a URL), then `server`; "" = none. Call it
+ * after the network interface is created but before it has an address; otherwise, DHCP's server is not used. False: there is no
+ * server.
  */
 bool aiot_esp32_clock_prepare(const char *platform, const char *server);
-/* Call it in the loop; it queries periodically once there is an address. */
+/* Call it in the loop. Once there is an address, it queries the servers periodically. */
 void aiot_esp32_clock_step(bool online);
 /* Whether the clock has been set. */
 bool aiot_esp32_clock_set(void);
 
 extern const aiot_crypto aiot_crypto_mbedtls;
-/* Signs proofs of updates; texts in PEM, which must remain valid. NULL = the certificate is invalid. */
+/* Signs proofs of updates. The PEM texts must remain valid. NULL = the certificate is invalid. */
 const aiot_signer *aiot_esp32_signer(const char *key, const char *certificate);
 
-/* Flash for models and for programs; NULL if the partition table lacks their partitions. */
+/* Flash for models, programs, configurations and the trust state; NULL if the partition table lacks their partitions. */
 const aiot_flash *aiot_esp32_models(void);
 const aiot_flash *aiot_esp32_programs(void);
 const aiot_flash *aiot_esp32_configs(void);
 const aiot_flash *aiot_esp32_trust(void);
 
-/* Starts the network interface, and Wi-Fi with automatic reconnection. False: no network is configured, or there is no radio. */
+/*
+ * Starts the network interface, and Wi-Fi with automatic reconnection. False: no network is configured, or the board has no
+ * radio.
+ */
 bool aiot_esp32_wifi_start(const aiot_esp32_identity *identity);
 /* Call it in the loop: starts the next attempt when it is due. */
 void aiot_esp32_wifi_step(uint64_t now_ms);
@@ -65,19 +69,24 @@ void aiot_esp32_wifi_stop(void);
 const aiot_mqtt *aiot_esp32_mqtt_open(const aiot_esp32_identity *identity, const char *will_topic, const void *will, size_t will_bytes);
 /* Prepares a connection without TLS and without a will, as the guide's boards use it. */
 const aiot_mqtt *aiot_esp32_mqtt_open_plain(const char *uri, const char *client_id, int keep_alive_s);
-/* Sets the keep-alive in seconds; if it changed, the connection is reopened. */
+/* Sets the keep-alive interval in seconds. If it has changed, the connection is opened again. */
 void aiot_esp32_mqtt_keep_alive(int seconds);
 const aiot_http *aiot_esp32_http_open(const aiot_esp32_identity *identity);
-/* The guide's services at their addresses ("https://host:port"), instead of the platform. `ca`: PEM. Texts must remain valid. */
+/*
+ * Opens the guide's services at their addresses ("https://host:port"). They are used instead of the platform. `ca`: PEM. The
+ * texts must remain valid.
+ */
 bool aiot_esp32_services_open(const char *ca, aiot_guide_service *services, char *const *places, size_t count);
 
 /* Functions that boot the board's other slot. `device` need not be open yet. */
 const aiot_trial *aiot_esp32_trial(aiot_device *device);
-/* Confirms a program flashed by cable once it has reached the platform; a program on trial is confirmed by its commit. Call it in the loop.
+/*
+ * Confirms a program that was flashed by cable once it has reached the platform. A program on trial is confirmed by its commit.
+ * Call it in the loop.
  */
 void aiot_esp32_confirm(const aiot_device *device);
 
-/* A continuous series of samples, read by a separate task. */
+/* A continuous series of samples, which a separate task reads. */
 typedef struct {
   double rate_hz;
   size_t fields;
@@ -85,7 +94,7 @@ typedef struct {
   aiot_sensor_code (*open)(void);
   /*
    * Waits for samples (at most 250 ms) and returns as many as are available and fit into `room`. `gap`: samples are missing before the
-   * first one. A negative result means that the sensor failed and is being reopened.
+   * first one. A negative result means that the sensor failed and is being opened again.
    */
   int (*read)(double *values, size_t room, bool *gap);
 } aiot_esp32_source;
@@ -98,10 +107,10 @@ const aiot_esp32_source *aiot_esp32_source_imu(void);
 const aiot_esp32_source *aiot_esp32_source_thermometer(void);
 const aiot_esp32_source *aiot_esp32_source_microphone(void);
 
-/* The sampler's task. `take` returns a sample; false = none is available. `gap` as above. */
+/* Starts the sampler's task. `take` returns a sample; false = none is available. `gap` as above. */
 bool aiot_esp32_sampler_start(const aiot_esp32_source *source);
 bool aiot_esp32_sampler_take(double *values, bool *gap);
-/* Number of samples dropped since the start because they were not read in time. */
+/* Number of samples that have been dropped since the start because they were not read in time. */
 uint32_t aiot_esp32_sampler_lost(void);
 
 const aiot_i2c *aiot_esp32_i2c_open(int sda, int scl, uint8_t address);
@@ -115,16 +124,16 @@ typedef struct {
 } aiot_esp32_rate;
 
 /*
- * Tries rates on the first of the pins, from the chip's highest down, until no conversion is lost for 200 ms. Do not call it while a source
- * reads the ADC.
+ * Tries rates on the first of the pins, from the chip's highest rate down, until no conversion is lost for 200 ms. Do not call it
+ * while a source reads the ADC.
  */
 bool aiot_esp32_adc_fastest(const int *pins, aiot_esp32_rate *rate);
 
-/* Starts the servo on its pin; it follows the rule's result for the last prediction. */
+/* Starts the servo on its pin. It follows the rule's result for the last prediction. */
 bool aiot_esp32_servo_start(int pin, uint64_t now_ms);
 /* Replaces the default rule. */
 void aiot_esp32_servo_rule(const aiot_rule_spec *rule, uint64_t now_ms);
-/* Applies a prediction: an inference as JSON, in the format of the device's event. */
+/* Applies a prediction, which is an inference as JSON in the format of the device's event. */
 void aiot_esp32_servo_answer(const char *json, size_t bytes, uint64_t now_ms);
 /* Moves the servo to on or off, for an external rule. */
 void aiot_esp32_servo_turn(bool on);
@@ -133,17 +142,17 @@ void aiot_esp32_servo_step(uint64_t now_ms);
 /* Reads the current state of the heap. */
 void aiot_esp32_heap(void *context, aiot_heap *heap);
 
-/* From now on, the calling task must reset the watchdog within every AIOT_WATCHDOG_MS. */
+/* Registers the calling task. From now on, it must reset the watchdog at least every AIOT_WATCHDOG_MS. */
 void aiot_esp32_watch(void);
-/* Reports a fatal error for a minute, then restarts. */
+/* Reports a fatal error for a minute, then restarts the board. */
 void aiot_esp32_give_up(const char *problem);
 
 /* Writes a summary of the last crash's core dump to `text`; false = there is none. Call it once, at the start. */
 bool aiot_esp32_dump_read(char *text, size_t room);
-/* Call it in the loop: deletes the dump once the board has worked for AIOT_CRASH_KEPT_MS and is `online`. */
+/* Call it in the loop. Deletes the dump once the board has worked for AIOT_CRASH_KEPT_MS and is `online`. */
 void aiot_esp32_dump_step(uint64_t now_ms, bool online);
 
-/* The task of a board that uses the guide's protocol (settings.h). */
+/* Task of a board that uses the guide's protocol (settings.h). */
 void aiot_esp32_guide_run(void *context);
 
 /* Starts the device in a task of its own, which never ends. */

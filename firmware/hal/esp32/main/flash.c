@@ -1,4 +1,4 @@
-/* Partitions of the chip's flash, as the core's flash interface. */
+/* Partitions of the chip's flash, for the core's flash interface. */
 #include "esp32.h"
 #include "esp_partition.h"
 
@@ -26,13 +26,13 @@ static bool part_erase(void *context, uint32_t offset) {
   return esp_partition_erase_range(self->partition, offset, SECTOR) == ESP_OK;
 }
 
-/* Nothing to do: the driver returns only once the chip has finished. */
+/* Does nothing, because the driver returns only once the chip has finished. */
 static bool part_sync(void *context) {
   (void)context;
   return true;
 }
 
-/* Mapped once and permanently: writing through the driver keeps the cache coherent. */
+/* A partition is mapped once and permanently. Writing through the driver keeps the cache coherent. */
 static const uint8_t *part_map(void *context, uint32_t offset, size_t bytes) {
   part *self = context;
   if (offset > self->flash.bytes || bytes > self->flash.bytes - offset) return NULL;
@@ -53,12 +53,12 @@ static bool find(part *self, esp_partition_type_t type, const char *label) {
   return true;
 }
 
-/* Type 0x40 is the application's own: docs/reference/nvs.md. */
+/* Type 0x40 is for application-specific partitions. See docs/reference/nvs.md. */
 #define OWN_TYPE ((esp_partition_type_t)0x40)
 
 static part records, slots[4];
 
-/* The record sectors from `first` on, then both slots, with the size of the smaller one. */
+/* Joins the record sectors from `first` on and both slots. Each slot has the size of the smaller one. */
 static const aiot_flash *join(aiot_joined *joined, uint32_t first, part *a, part *b) {
   const uint32_t bytes = a->flash.bytes < b->flash.bytes ? a->flash.bytes : b->flash.bytes;
   if (records.partition == NULL && !find(&records, OWN_TYPE, "records")) return NULL;
@@ -74,25 +74,27 @@ const aiot_flash *aiot_esp32_models(void) {
   return join(&joined, 0, &slots[0], &slots[1]);
 }
 
-/* Flash of the configurations: two sectors of records, then one sector per slot. NULL on boards with an older table. */
+/* Flash for configurations: two sectors of records, then one sector per slot. NULL on boards with an older table. */
 const aiot_flash *aiot_esp32_configs(void) {
   static part configs;
   return find(&configs, OWN_TYPE, "config") && configs.flash.bytes >= 4 * SECTOR ? &configs.flash : NULL;
 }
 
-/* Flash of the trust state: two sectors. NULL on boards with an older table. */
+/* Flash for the trust state: two sectors. NULL on boards with an older table. */
 const aiot_flash *aiot_esp32_trust(void) {
   static part trust;
   return find(&trust, OWN_TYPE, "trust") && trust.flash.bytes >= 2 * SECTOR ? &trust.flash : NULL;
 }
 
-/* Flash of the programs. Their records follow the two sectors of the models; with fewer than four sectors, programs are updated by cable
- * only. */
+/*
+ * Flash for programs. Their records follow the two sectors of the models. If there are fewer than four sectors, programs can only
+ * be updated by cable.
+ */
 const aiot_flash *aiot_esp32_programs(void) {
   static aiot_joined joined;
   if (!find(&slots[2], ESP_PARTITION_TYPE_APP, "ota_0") || !find(&slots[3], ESP_PARTITION_TYPE_APP, "ota_1")) return NULL;
   const aiot_flash *flash = join(&joined, RECORDS, &slots[2], &slots[3]);
-  /* Only the chip itself maps programs. */
+  /* Programs are mapped only by the chip itself. */
   if (flash != NULL) joined.flash.map = NULL;
   return flash;
 }

@@ -16,7 +16,7 @@
 #error "a board of the guide's kind has the guide's sensors: AIOT_SOURCE_GUIDE"
 #endif
 
-/* The keep-alive is the same as PubSubClient's. */
+/* The keep-alive interval is that of PubSubClient. */
 enum { STEP_MS = 20, KEEP_ALIVE_S = 15, FIELDS = 4, REGISTRY = 0, MODELS = 1 };
 
 static const char tag[] = "aiot";
@@ -45,7 +45,7 @@ static void turn(void *context, bool on) {
   if (AIOT_ACTUATOR) aiot_esp32_servo_turn(on);
 }
 
-/* Opens the board. Returns a description of the failure; NULL = none. */
+/* Opens the board. Returns a description of the failure, or NULL. */
 static const char *open_board(program *self, void *memory) {
   static char registry[] = AIOT_GUIDE_REGISTRY, models[] = AIOT_GUIDE_MODELS;
   char *const places[] = {[REGISTRY] = registry, [MODELS] = models};
@@ -104,7 +104,7 @@ static void feed(program *self) {
 void aiot_esp32_guide_run(void *context) {
   static program self;
   (void)context;
-  /* Allocated before Wi-Fi starts, because afterwards no block of that size is left. */
+  /* The memory is allocated before Wi-Fi starts, because no block of that size is available afterwards. */
   void *memory = malloc(AIOT_GUIDE_MEMORY_BYTES);
   const char *problem = NULL;
   if (!aiot_esp32_identity_read_wifi(&self.identity)) problem = "this board knows no Wi-Fi: aiot device provision NAME --port PORT";

@@ -1,6 +1,6 @@
 /*
- * Downloads with esp_http_client in a separate task, because it blocks for the whole handshake. Received bytes pass through a stream
- * buffer, so that the core's loop waits at most 50 ms.
+ * Downloads with esp_http_client in a separate task, because the client blocks during the whole handshake. Received bytes pass
+ * through a stream buffer, so that the core's loop waits at most 50 ms.
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -15,9 +15,9 @@
 #include "freertos/task.h"
 #include "settings.h"
 
-/* STACK: 7,604 bytes were used, plus a reserve of a fifth. */
+/* STACK: 7,604 bytes were used; a fifth is added as a reserve. */
 enum { WAIT_MS = 50, BUFFER = 1024, PIECE = 512, STACK = 9216, TIMEOUT_MS = 10000, FORM = 64 };
-/* Maximum size of an address with a path. In paths of the guide's services, escaping may triple the length of a name. */
+/* Maximum size of an address with a path. In paths of the guide's services, escaping may make a name three times as long. */
 enum { URL = AIOT_COMPAT_GUIDE ? 960 : 160 + 256 };
 
 typedef struct {
@@ -32,19 +32,19 @@ static struct {
   aiot_http port;
   /* "https://host:port" of the platform. */
   const char *platform;
-  /* PEM: the server's CA, and the client's certificate; NULL = none. */
+  /* PEM texts: the server's CA, the client's certificate and its key; NULL = none. */
   const char *ca, *certificate, *key;
-  /* The newest request. */
+  /* Queue with the newest request. */
   QueueHandle_t asked;
   StreamBufferHandle_t body;
-  /* The requested download (0 = none), the one in progress, and its result (0 = not yet). */
+  /* Numbers of the requested download (0 = none) and of the one in progress, and its result (0 = none yet). */
   atomic_uint wanted;
   atomic_uint serving;
   atomic_int ended;
   /* HTTP status of the response; 0 = none. */
   atomic_int status;
   unsigned requests;
-  /* Content-Range of the response. */
+  /* Content-Range header of the response. */
   char range[64];
 } self;
 
@@ -57,7 +57,7 @@ static esp_err_t on_event(esp_http_client_event_t *event) {
 
 static bool still(unsigned number) { return atomic_load(&self.wanted) == number; }
 
-/* Passes bytes on as room becomes available. False: the request was abandoned. */
+/* Passes bytes on as soon as there is room. False: the request was abandoned. */
 static bool give(unsigned number, const char *data, size_t bytes) {
   for (size_t done = 0; done < bytes;) {
     if (!still(number)) return false;
@@ -79,7 +79,7 @@ static int32_t read_body(esp_http_client_handle_t client, unsigned number, uint6
   return AIOT_HTTP_BROKEN;
 }
 
-/* Sends the request, and reads the response's header. */
+/* Sends the request, and reads the header of the response. */
 static bool send_request(esp_http_client_handle_t client, const request *what) {
   char range[40];
   const int bytes = (int)strlen(what->form);
@@ -100,7 +100,7 @@ static int32_t download(const request *what) {
       .client_key_pem = self.key,
       .event_handler = on_event,
       .timeout_ms = TIMEOUT_MS,
-      /* Redirects are rejected: they would leave the platform. */
+      /* Redirects are rejected, because they would lead away from the platform. */
       .disable_auto_redirect = true,
       .buffer_size = PIECE,
       .buffer_size_tx = URL + 256,
@@ -151,7 +151,7 @@ static bool begin(const char *place, const char *path, uint64_t from, const char
   what.number = self.requests;
   atomic_store(&self.wanted, what.number);
   atomic_store(&self.status, 0);
-  /* An abandoned request is finished first; reading returns "none yet" meanwhile. */
+  /* An abandoned request is finished first. Meanwhile, reading returns "none yet". */
   return xQueueOverwrite(self.asked, &what) == pdTRUE;
 }
 
@@ -168,7 +168,7 @@ static int32_t read_line(void *context, void *out, size_t bytes) {
     vTaskDelay(pdMS_TO_TICKS(WAIT_MS));
     return 0;
   }
-  /* Read before the body, because data written before the end must still be returned. */
+  /* The result is read before the body, because data that was written before the end must still be returned. */
   const int ended = atomic_load(&self.ended);
   const size_t got = xStreamBufferReceive(self.body, out, bytes, ended == 0 ? pdMS_TO_TICKS(WAIT_MS) : 0);
   return got > 0 ? (int32_t)got : ended;
@@ -189,7 +189,7 @@ const aiot_http *aiot_esp32_http_open(const aiot_esp32_identity *identity) {
   return start() ? &self.port : NULL;
 }
 
-/* The context is the service's address. There is one request at a time. */
+/* The context is the service's address. Only one request is possible at a time. */
 static bool ask(void *context, const char *path, const char *form) { return begin(context, path, 0, form == NULL ? "" : form); }
 
 static int status_of(void *context) {

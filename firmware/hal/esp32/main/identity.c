@@ -6,7 +6,7 @@
 #include "nvs.h"
 #include "nvs_flash.h"
 
-/* Maximum size of a root: with the maximum number of keys and signatures. */
+/* Maximum size of a root, which has the maximum number of keys and signatures. */
 enum { ROOT_BYTES = 16384 };
 
 static bool text(nvs_handle_t nvs, const char *key, char *out, size_t room) {
@@ -34,7 +34,7 @@ static bool read_id(nvs_handle_t nvs, const char *key, uint8_t id[AIOT_SHA256_BY
   return true;
 }
 
-/* A key whose id is not its digest is invalid. */
+/* Whether an id is the digest of its key. A key with any other id is invalid. */
 static bool is_digest(const aiot_crypto *crypto, const uint8_t *data, size_t bytes, const uint8_t id[AIOT_SHA256_BYTES]) {
   uint64_t state[AIOT_SHA256_STATE_BYTES / 8];
   uint8_t digest[AIOT_SHA256_BYTES];
@@ -44,7 +44,7 @@ static bool is_digest(const aiot_crypto *crypto, const uint8_t *data, size_t byt
   return memcmp(digest, id, sizeof digest) == 0;
 }
 
-/* Reads the root with the keys, in pieces root0, root1 …, and returns its size; 0 = the board was provisioned before roots existed. */
+/* Reads the root from the pieces root0, root1 …, and returns its size; 0 = the board was provisioned before roots existed. */
 static size_t read_pieces(nvs_handle_t nvs, char *out, size_t room) {
   size_t used = 0;
   for (unsigned i = 0; used < room; i++) {
@@ -57,7 +57,7 @@ static size_t read_pieces(nvs_handle_t nvs, char *out, size_t room) {
   return used;
 }
 
-/* Reads the root. False if there is none; `good`: whether it is valid. */
+/* Reads the root. False if there is none. `good`: whether it is valid. */
 static bool read_root(nvs_handle_t nvs, aiot_trust *trust, const aiot_crypto *crypto, bool *good) {
   char *envelope = malloc(ROOT_BYTES);
   const size_t bytes = envelope == NULL ? 0 : read_pieces(nvs, envelope, ROOT_BYTES);
@@ -84,7 +84,7 @@ static bool read_keys(nvs_handle_t nvs, aiot_trust *trust, const aiot_crypto *cr
     if (!read_id(nvs, name, id) || !is_digest(crypto, spki, bytes, id)) continue;
     trust->key[trust->keys++].spki_bytes = (uint8_t)bytes;
   }
-  /* Boards provisioned before roots existed have one role for all purposes. */
+  /* On a board that was provisioned before roots existed, the same keys have all roles. */
   trust->role[AIOT_ROLE_ROOT].keys = trust->role[AIOT_ROLE_TARGETS].keys = ((uint32_t)1 << trust->keys) - 1;
   trust->role[AIOT_ROLE_ROOT].threshold = trust->role[AIOT_ROLE_TARGETS].threshold = threshold;
   return there && trust->keys >= threshold;
@@ -134,7 +134,7 @@ bool aiot_esp32_identity_read_wifi(aiot_esp32_identity *identity) {
 
 bool aiot_esp32_identity_read(aiot_esp32_identity *identity, const aiot_crypto *crypto) {
   memset(identity, 0, sizeof *identity);
-  /* Unreadable data is not erased: it may contain the only key that the platform knows. */
+  /* Unreadable data is not erased, because it may contain the only key that the platform accepts. */
   if (nvs_flash_init() != ESP_OK || !read_device(identity)) return false;
   identity->has_trust = read_trust(&identity->trust, crypto);
   nvs_handle_t nvs;

@@ -1,7 +1,7 @@
 /*
- * MQTT with esp-mqtt, over mTLS except for the guide's boards. Its task calls on_event, which passes everything through two queues, so that
- * only the core's loop touches the rest. Accepted QoS 1 messages are stored here until the broker has them: esp-mqtt drops messages after
- * half a minute.
+ * MQTT with esp-mqtt. It uses mutual TLS, except for the guide's boards. Its task calls on_event, which passes everything through
+ * two queues, so that only the core's loop accesses the rest. Accepted QoS 1 messages are stored here until the broker
+ * acknowledges them, because esp-mqtt drops messages after half a minute.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -15,8 +15,8 @@
 #include "mqtt_client.h"
 
 /*
- * Unacknowledged messages are stored twice, here and in esp-mqtt's outbox: up to HELD bytes, or a single longer message. The stack: 5,684
- * bytes were used in a handshake, plus a reserve of a fifth. Messages longer than BUFFER are split into pieces.
+ * Unacknowledged messages are stored twice, here and in esp-mqtt's outbox: up to HELD bytes, or a single longer message. STACK:
+ * 5,684 bytes were used in a handshake; a fifth is added as a reserve. Messages longer than BUFFER are split into pieces.
  */
 enum { PENDING = 24, INBOX = 8, LONGEST_MESSAGE = 4096, HELD = 1024, BUFFER = 1024, AGAIN_MS = 45000, STACK = 6912, LASTED_MS = 60000 };
 
@@ -41,7 +41,7 @@ static struct {
   esp_mqtt_client_handle_t client;
   bool started;
   atomic_uint connection;
-  /* Ended attempts and connections, counted by the client's task and evaluated by the loop. */
+  /* Number of ended attempts and connections. The client's task counts them, and the loop evaluates the count. */
   atomic_uint ends;
   unsigned ends_seen;
   bool waiting_to_connect;
@@ -52,7 +52,7 @@ static struct {
   QueueHandle_t acknowledgments;
   /* A message that arrives in pieces. */
   message growing;
-  /* The most recently returned message. */
+  /* The message that was returned last. */
   message given;
   uint32_t numbers;
   pending waiting[PENDING];
@@ -104,7 +104,7 @@ static void on_event(void *context, esp_event_base_t base, int32_t id, void *dat
 
 static uint64_t now_ms(void) { return aiot_esp32_clock.uptime_ms(NULL); }
 
-/* The client's own reconnection is off: it would retry every five seconds, on every board that lost the same broker. */
+/* The client's own reconnection is disabled, because it would retry every five seconds on every board that lost the broker. */
 static void reconnect(void) {
   const unsigned ends = atomic_load(&self.ends);
   if (ends != self.ends_seen) {
@@ -121,7 +121,7 @@ static void reconnect(void) {
 
 static uint32_t connection(void *context) {
   (void)context;
-  /* The client is started once there is a network: earlier attempts would only fail and delay the next. */
+  /* The client is started once there is a network. Earlier attempts would only fail and delay the next one. */
   if (!self.started && aiot_esp32_wifi_joined()) self.started = esp_mqtt_client_start(self.client) == ESP_OK;
   else if (self.started) reconnect();
   const uint32_t current = atomic_load(&self.connection);
@@ -144,7 +144,7 @@ static void settle(pending *what) {
   memset(what, 0, sizeof *what);
 }
 
-/* Handles the broker's acknowledgments, and resends unacknowledged messages. */
+/* Handles the broker's acknowledgments, and sends unacknowledged messages again. */
 static void follow(void) {
   int id;
   while (xQueueReceive(self.acknowledgments, &id, 0) == pdTRUE) {
@@ -161,7 +161,7 @@ static void follow(void) {
   }
 }
 
-/* Whether another message may be stored. Rejected messages wait in the core's queue. */
+/* Whether there is room for another message. Messages that are not accepted wait in the core's queue. */
 static bool has_room(size_t bytes) {
   size_t held = 0;
   for (size_t i = 0; i < PENDING; i++) {
@@ -184,7 +184,7 @@ static uint32_t publish(void *context, const char *topic, const void *payload, s
     if (self.waiting[i].number == 0) free_one = &self.waiting[i];
   }
   if (free_one == NULL || !has_room(bytes)) return 0;
-  /* An empty payload still needs a pointer: with a length of 0, esp-mqtt would otherwise measure a string. */
+  /* Even an empty payload needs a pointer: if the length is 0, esp-mqtt determines it with strlen. */
   *free_one = (pending){.topic = strdup(topic), .payload = malloc(bytes + 1), .bytes = bytes, .retain = retain, .sent_ms = now_ms()};
   if (free_one->topic == NULL || free_one->payload == NULL) {
     settle(free_one);
@@ -214,7 +214,7 @@ static bool receive(void *context, uint32_t wait_ms, const char **topic, const u
   (void)context;
   forget(&self.given);
   follow();
-  /* At least one tick if there is something to wait for, so that tasks of lower priority can run. */
+  /* If there is something to wait for, waits for at least one tick, so that tasks of lower priority can run. */
   const TickType_t ticks = wait_ms == 0 ? 0 : pdMS_TO_TICKS(wait_ms) + 1;
   if (xQueueReceive(self.inbox, &self.given, ticks) != pdTRUE) return false;
   *topic = self.given.topic;

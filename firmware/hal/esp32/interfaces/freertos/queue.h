@@ -5,7 +5,7 @@
 
 typedef struct QueueDefinition *QueueHandle_t;
 
-/* The vendor's struct has the size of a queue's own state. */
+/* In the vendor's header, this struct has the size of a queue's own state. */
 typedef struct {
   uint32_t state[20];
 } StaticQueue_t;
