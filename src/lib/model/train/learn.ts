@@ -60,8 +60,8 @@ export interface Learned {
   /** Root mean squared error on the validation set, in the unit of the values; null for other outputs. */
   valRmse: number | null;
   /**
-   * The network's predictions for examples, whose inputs it standardizes in place: the predicted class, or the value. For a reconstruction the class
-   * follows from the threshold.
+   * Predicts the class, or the value, for each example. For a reconstruction, the class follows from the threshold. The examples' inputs
+   * are standardized in place.
    */
   answers(examples: Lesson): Answers;
   /**
