@@ -8,7 +8,7 @@ import { alone, together } from './test/support/together.js';
 const root = import.meta.dirname;
 const sources = join(root, 'src') + sep;
 
-/** Files that mock one of our modules use the sources, because a module that Node itself has loaded cannot be replaced. */
+/** Test files that mock one of our modules import the sources, because a module that Node itself has loaded cannot be replaced. */
 const mocking = /\/(?:outbound\/http-odd|kafka\/reader|kafka\/sink)\.test\.ts$/;
 
 /**
@@ -41,7 +41,10 @@ const common = {
   maxConcurrency: 24,
 };
 
-/** Number of batches of test files. Each gets new threads, because files leave data in a thread's memory. This keeps the total below 3 GB. */
+/**
+ * Number of batches of test files. Each batch gets new threads, because files leave data in a thread's memory. This keeps the total memory
+ * below 3 GB.
+ */
 const batches = 4;
 const batchOf = (files: string[], batch: number) => files.filter((_file, at) => at % batches === batch);
 
@@ -74,8 +77,8 @@ export default defineConfig({
           sequence: { groupOrder: batch },
         },
       })),
-      // Concurrently with each batch, a part of the other files runs, each in a process of its own. Many of these wait, which leaves the
-      // cores to the threads.
+      // While a batch runs in the threads, a quarter of the other files runs, each in a process of its own. Many of these files mostly
+      // wait, so the threads can use the cores.
       ...Array.from({ length: batches }, (_, batch) => ({
         plugins: [compiled],
         test: {

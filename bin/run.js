@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// `--version` is answered before anything is loaded: shells and scripts ask for it often.
+// `--version` is handled before any module is loaded, because shells and scripts call it often.
 const [first, ...rest] = process.argv.slice(2);
 if (rest.length === 0 && (first === '--version' || first === '-v')) {
   const { readFileSync } = await import('node:fs');
@@ -9,7 +9,8 @@ if (rest.length === 0 && (first === '--version' || first === '-v')) {
   const { existsSync } = await import('node:fs');
   const program = new URL('../dist/lib/cli/main.js', import.meta.url);
   if (!existsSync(program)) {
-    // A fresh clone, also one on the PATH by `npm link`: it is made ready as npm's scripts do it. The package has its build.
+    // In a fresh clone, which may be on the PATH because of `npm link`, the program is built first, as by npm's scripts. The npm package
+    // contains its build.
     const { spawnSync } = await import('node:child_process');
     const { fileURLToPath } = await import('node:url');
     const ready = fileURLToPath(new URL('../scripts/ready.js', import.meta.url));
@@ -20,11 +21,11 @@ if (rest.length === 0 && (first === '--version' || first === '-v')) {
   try {
     homedir();
   } catch {
-    // A user whom the system does not know, as in a container: the home that Docker gives such a one.
+    // The user ID is not in the user database, as is common in containers. As in Docker, the home folder is / in this case.
     process.env.HOME = '/';
   }
   try {
-    // oclif asks for it where SHELL is not set, as in a service or a build.
+    // If SHELL is not set, as in a service or a build, oclif calls userInfo().
     if (process.env.SHELL === undefined) userInfo();
   } catch {
     process.env.SHELL = '/bin/sh';
@@ -33,7 +34,7 @@ if (rest.length === 0 && (first === '--version' || first === '-v')) {
     const { main } = await import(program.href);
     await main(process.argv.slice(2), import.meta.url);
   } catch (error) {
-    // A process that may open no more files cannot load what shows errors either: it is shown here, in the same form.
+    // A process that cannot open any more files cannot load the code that shows errors either. The error is printed here, in the same form.
     if (error?.code !== 'EMFILE' && error?.code !== 'ENFILE') throw error;
     const [code, next] = ['AIOT_FILE_NOT_READABLE', 'Raise the limit of open files (ulimit -n), and repeat.'];
     const { message } = error;

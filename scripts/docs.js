@@ -1,6 +1,6 @@
-// Writes the documents generated from the code: docs/reference/cli, docs/reference/schemas (including the protocol's),
-// docs/reference/errors.md, docs/reference/api.md, docs/reference/mqtt-statements.md, docs/reference/tflite-operators.md, the schema of aiot.yaml for editors, the graph in ARCHITECTURE.md, and the examples in
-// docs/reference/stream-examples.md.
+// Writes the documents that are generated from the code. In docs/reference, these are cli, schemas (including the protocol's), errors.md,
+// api.md, mqtt-statements.md, tflite-operators.md and the examples in stream-examples.md. Also writes the schema of aiot.yaml for editors,
+// and the graph in ARCHITECTURE.md.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';

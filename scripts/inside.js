@@ -7,8 +7,9 @@
 export const joined = ['preact', '@preact/signals', '@preact/signals-core', 'uplot'];
 
 /**
- * Copied to dist/vendor by scripts/vendor.js. `@litertjs/core` has four builds of a WebAssembly file, of which src/lib/runtime/litert.ts
- * loads the one that works on every Node. `@mediapipe/face_detection` has 12 MB of code besides the three networks that src/lib/vision runs.
+ * Copied to dist/vendor by scripts/vendor.js. `@litertjs/core` has four builds of a WebAssembly file; src/lib/runtime/litert.ts loads the
+ * one that works on every version of Node. `@mediapipe/face_detection` has 12 MB of code besides the three networks that src/lib/vision
+ * runs.
  */
 export const vendored = {
   '@litertjs/core': ['wasm/litert_wasm_compat_internal.js', 'wasm/litert_wasm_compat_internal.wasm'],

@@ -15,8 +15,8 @@ import { join } from 'node:path';
  * Compares the installed packages, which npm lists in node_modules/.package-lock.json, with package-lock.json. Additional packages, such as
  * an optional peer added by hand, are harmless.
  * @param {string} root folder of the checkout
- * @returns {{ fits: boolean, foreign: boolean }} `foreign`: node_modules is a link to another folder, which may be another checkout's and
- *   must not be changed from here: `npm ci` through a link empties the target folder.
+ * @returns {{ fits: boolean, foreign: boolean }} `foreign`: node_modules is a link to another folder, which may belong to another checkout.
+ * It must not be changed from here, because `npm ci` through a link empties the target folder.
  */
 export function installed(root) {
   const folder = join(root, 'node_modules');

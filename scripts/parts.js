@@ -2,7 +2,8 @@
 //   npm run parts                    all of them
 //   npm run parts -- kafka flash     parts by name, or all that a folder of test/ needs
 //   npm run parts -- --list          purpose and size of each, and whether it is installed
-// Installed parts are skipped, so a second run does nothing. Without root, apt's packages are only listed, and the other parts are installed.
+// Installed parts are skipped, so a second run does nothing. Without root, the packages of apt are only listed, and the other parts are
+// installed.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -84,7 +85,7 @@ function partOf(name) {
   return part;
 }
 
-/** Includes the parts required to build them, those first. @param {string[]} names */
+/** Adds the parts that are required to build these parts, in the order of installation. @param {string[]} names */
 function withNeeds(names) {
   /** @type {Set<string>} */
   const ordered = new Set();

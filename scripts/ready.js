@@ -16,7 +16,9 @@ if (major < 20 || (major === 20 && minor < 19)) {
   process.exit(1);
 }
 
-/** Runs a program, with its output, which explains failures, on stderr. The program shares the turn, because it may outlive this process. */
+/**
+ * Runs a program with its output on stderr, where it explains failures. The program shares the turn, because it may outlive this process.
+ */
 function run(turn, program, args) {
   return new Promise((resolve) => {
     const child = spawn(program, args, { stdio: ['ignore', 2, 2] });
@@ -55,7 +57,7 @@ async function install(turn) {
   return done;
 }
 
-/** Installs and builds. Each condition is checked again, because another process may have done the work during the wait for the turn. */
+/** Installs and builds. Checks each condition again, because another process may have done the work while this one waited for its turn. */
 async function prepare() {
   const { takeTurn } = await import('./turn.js');
   const turn = await takeTurn(root);

@@ -60,7 +60,8 @@ export function isAllowed(name, licence) {
 }
 
 /**
- * Evaluates the result of `npm audit --json` for these packages. npm's `--omit=dev` is not used, because it would omit those bundled in aiot.
+ * Evaluates the result of `npm audit --json` for these packages. npm's `--omit=dev` is not used, because it would omit the packages that
+ * are bundled in aiot.
  * @param {{statusCode?: number, message?: string, vulnerabilities?: Record<string, {severity: string, nodes: string[]}>}} answer
  * @param {{path: string}[]} packages
  * @returns {{ok: boolean, said: string}}

@@ -12,13 +12,14 @@ const made = join(root, '.venv');
  * @typedef {object} Part
  * @property {string} for its use in tests
  * @property {number} mb disk space in MiB on x64 Debian 12, of a folder in .venv or of the named Debian packages without their
- * dependencies; 0 = under half of one
+ * dependencies; 0 = less than 0.5
  * @property {string[]} [apt] Debian packages
- * @property {string[]} [python] requirements of a virtual environment in .venv/NAME, with options of pip before those they are for
+ * @property {string[]} [python] requirements of a virtual environment in .venv/NAME; options of pip precede the requirements that they
+ * apply to
  * @property {string} [script] builds it, in scripts/parts; does nothing if everything is there
  * @property {string[]} [after] parts required to build it
  * @property {() => boolean} ready whether it can be used
- * @property {string} [elsewhere] why nothing installs it
+ * @property {string} [elsewhere] reason why this script does not install it
  * @property {boolean} [optional] its tests may be skipped in CI, too
  */
 

@@ -74,7 +74,7 @@ export default class Init extends AiotCommand {
     return made;
   }
 
-  /** Determines the basis of the project from the flags. If they do not give one, it asks on the terminal. */
+  /** Determines the basis of the project from the flags. If they do not give one, asks the user on the terminal. */
   private async beginning(
     dir: string,
     flags: Interfaces.InferredFlags<typeof Init.flags>,

@@ -26,7 +26,7 @@ export default class Up extends AiotCommand {
   static override result = upResultSchema;
 
   async run(): Promise<UpResult | undefined> {
-    // V8 never returns the heap space that it reserves while the platform loads, so this limits the heap from the start.
+    // V8 never returns the heap space that it reserves while the platform loads, so the young heap is limited from the start.
     keepYoungHeapSmall();
     const input = await this.input(Up);
     const { flags } = input;

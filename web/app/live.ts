@@ -13,7 +13,7 @@ import { loadSession } from './session.js';
 
 /**
  * State of the live connection, which all parts of the page share. `waiting`: the next attempt is at `at`, ms since 1970. `refused`: the
- * platform responds to other requests, but refuses this connection.
+ * platform responds to other requests, but rejects this connection.
  */
 type LiveState =
   | { is: 'connecting' | 'open' }
@@ -105,7 +105,7 @@ interface MessageTakers {
   message: (message: LiveMessage) => void;
   /** Called with the number of messages that were dropped because they arrived too fast. */
   missed: (count: number) => void;
-  /** Called when the subscription has begun, or `refused` when it was refused. */
+  /** Called when the subscription has begun. If the platform rejects it, `refused` is called instead. */
   open: () => void;
   refused: (error: { code: string; detail: string; next?: string }) => void;
 }
@@ -140,7 +140,10 @@ function matches(pattern: string, type: string): boolean {
   );
 }
 
-/** Receives events for all pages. The connection counts as open once this subscription has begun, or was refused for lack of a scope. */
+/**
+ * Receives events for all pages. The connection counts as open once this subscription has begun, or was rejected because a scope is
+ * missing.
+ */
 function takeEvents(news: LiveNews): void {
   if ('open' in news || 'error' in news) {
     failures = 0;
@@ -187,7 +190,7 @@ function lost(): void {
   liveState.value = { is: 'waiting', why, at };
   clearTimeout(timer);
   timer = setTimeout(open, delay);
-  // If the session has expired, this shows the login. A single lost connection does not count as a refusal.
+  // If the session has expired, this shows the login. A single lost connection does not count as a rejection.
   loadSession().then(
     () => failures > 1 && settle('refused', at),
     () => settle('unreachable', at),

@@ -27,8 +27,8 @@ function useHeard(): number {
 const settleMs = 400;
 
 /**
- * Reads data of the platform, and again when an event of these types arrives or the connection is restored. If `place` is null, nothing
- * is read. `all` is the name of the entries of a list, which is then read to its end. `subject` restricts the events to one subject.
+ * Reads data of the platform, and reads it again when an event of these types arrives or the connection is restored. If `place` is null,
+ * nothing is read. `all` is the name of the entries of a list, all pages of which are read. `subject` restricts the events to one subject.
  */
 export function useResource<R extends Reads, Noun extends keyof AnswerOf<R> = never>(
   place: Place<R> | null,

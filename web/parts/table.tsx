@@ -32,8 +32,8 @@ const spare = 12;
 const filteredFrom = 6;
 
 /**
- * A table of any length. Only visible rows are in the DOM; empty space stands for the others. Clicking a heading sorts by its column. Sort
- * order and filter are in the page's address.
+ * A table of any length. Only visible rows are in the DOM, and empty space takes the place of the others. Clicking a heading sorts by its
+ * column. The page's address contains the sort order and the filter.
  */
 export function Table<T>({
   rows,

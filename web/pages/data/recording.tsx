@@ -156,7 +156,9 @@ const settleMs = 120;
 /** Maximum number of rows per response, which is more than a plot has pixels. */
 const most = 2000;
 
-/** Reads the visible part of a recording, at the resolution that the view needs. Coarser data remains visible until the finer data arrives. */
+/**
+ * Reads the visible part of a recording at the resolution that the view needs. Coarser data remains visible until the finer data arrives.
+ */
 function usePoints(
   place: Place,
   view: Extent | null,

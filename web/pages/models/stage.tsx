@@ -8,7 +8,10 @@ import { Failure } from '../../parts/page.js';
 
 const order: readonly Stage[] = ['dev', 'staging', 'production'];
 
-/** Moves a version up or down a stage. If a gate refuses, its reason is shown, and the user must give a reason to continue. */
+/**
+ * Moves a version up or down a stage. If a gate rejects the promotion, the page shows the reason, and the user must give a reason to
+ * continue.
+ */
 export function Stages({ card, moved }: { card: ModelVersion; moved: () => void }) {
   const to = useSignal<Stage | null>(null);
   const at = order.indexOf(card.stage);

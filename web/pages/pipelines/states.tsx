@@ -12,7 +12,7 @@ export function toneOf(state: string): Tone {
   return tones[state] ?? 'soft';
 }
 
-/** The state of a run. For a running one without recent reports, that is shown instead. */
+/** The state of a run. If a running one has not sent a report recently, the badge shows that instead. */
 export function RunState({ run: { state, told } }: { run: Pick<RunSummary, 'state' | 'told'> }) {
   if (state === 'running' && Date.now() - told > silentMs) return <Badge tone="warn">no recent report</Badge>;
   return <Badge tone={toneOf(state)}>{state === 'stopped' ? 'stopped by a gate' : state}</Badge>;

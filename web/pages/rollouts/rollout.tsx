@@ -23,7 +23,7 @@ import { Bar, Legend } from './bar.js';
 import { RolloutDevices } from './devices.js';
 import { commandTexts, countsOf, devicesOf, toneOf, words } from './states.js';
 
-/** A rollout in progress: its waves, failures with reasons, devices, and available actions. */
+/** One rollout: its waves, failures with reasons, devices, and available actions. */
 export function OneRollout({ id }: { id: string }) {
   const { value, error, reload } = useResource(at('GET /rollouts/:id', { id }), {
     events: ['rollout.*'],
@@ -296,7 +296,9 @@ function Reasons({ rollout }: { rollout: RolloutStatus }) {
   );
 }
 
-/** Why a device failed. A missed device may still have an error from before it went offline, but that is not why it was missed. */
+/**
+ * Reason for a device's failure. A missed device may still have an error from before it went offline, but that is not why it was missed.
+ */
 function messageOf({ state, error }: RolloutDeviceInfo): string {
   if (state === 'missed') return 'The device was offline until the deadline.';
   return error?.message ?? '';

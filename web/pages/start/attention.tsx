@@ -66,8 +66,8 @@ export function Attention({ warnings }: { warnings: Status['warnings'] }) {
 const byPeople = new Set(['AIOT_ROLLOUT_PAUSED', 'AIOT_ROLLOUT_ABORTED', 'AIOT_ROLLOUT_ROLLED_BACK']);
 
 /**
- * Rollouts, newest first, that a gate stopped or that some devices did not complete. A finished rollout is omitted if a newer one has the
- * same selector and releases of the same names.
+ * Rollouts, newest first, that stopped for a reason other than a person's command, or that some devices did not complete. A finished
+ * rollout is omitted if a newer one has the same selector and releases of the same names.
  */
 function troubled(rollouts: readonly Rollout[]): Rollout[] {
   const begun = new Set<string>();
