@@ -31,7 +31,8 @@ function youngAfter(call: string): number {
   return Number(stdout);
 }
 
-// V8 decides on sizes: the young heap stays at 8 to 16 MB or grows to 32 MB on Node 20; on Node 24, at 8 to 20 MB or to 128 MB.
+// V8 chooses the sizes. On Node 20, the young heap stays at 8 to 16 MB or grows to 32 MB; on Node 24, it stays at 8 to 20 MB or grows to
+// 128 MB.
 const keptSmall = () => youngAfter('keepYoungHeapSmall();');
 
 it('the young heap stays small while a program loads, and may grow afterward', () => {

@@ -27,7 +27,7 @@ describeReal('recordings', 'the HAR recordings as a folder', () => {
     ).toEqual([
       'error shortcut repeats 15',
       'error shortcut resolution 15',
-      // Takes that were carried in another position, and two bumps of the phone (check.real.test.ts names them).
+      // Recordings for which the phone was carried in another position, and two in which it was bumped (listed in check.real.test.ts).
       'warning swapped  1',
       'warning swapped  1',
       'warning swapped  1',

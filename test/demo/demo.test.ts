@@ -27,11 +27,11 @@ describe('aiot demo', () => {
     const result = demoResultSchema.parse(json);
     whole = result;
     expect(result.rollout).toMatchObject({ devices: 4, committed: 4, rolledBack: 0 });
-    // Metrics on recordings that were never trained on, as promised to the first users.
+    // The metrics are from recordings that were not used for training.
     expect(result.model.macroF1.int8).toBeGreaterThanOrEqual(0.95);
     expect(result.model.macroF1.voted).toBeGreaterThanOrEqual(0.97);
     expect(Math.abs(result.model.macroF1.float - result.model.macroF1.int8)).toBeLessThanOrEqual(0.01);
-    // The interval, the folds and the stored metrics support a figure that would not be credible alone.
+    // Metrics as high as these would not be credible without the interval, the folds and the stored metrics.
     const { interval, heldOut, folds, originals } = result.model;
     expect(interval.high).toBeGreaterThanOrEqual(result.model.accuracy.int8);
     expect(interval.low).toBeLessThan(0.9);

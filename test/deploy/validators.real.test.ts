@@ -183,7 +183,7 @@ describeReal('systemd', 'systemd-analyze', () => {
     const files: string[] = [];
     for (const { name } of systems) {
       for (const file of await filesIn(folderOf(name, 'systemd'), /\.service$/)) {
-        // The units name the programs of another machine, so this machine's program takes their place.
+        // The units start Node from its path on another machine, so that path is replaced by the path of this machine's Node.
         const text = await readFile(file, 'utf8');
         await writeFile(file, text.replace('ExecStart=/usr/bin/node', `ExecStart=${process.execPath}`));
         files.push(file);

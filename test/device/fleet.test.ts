@@ -30,7 +30,7 @@ afterAll(async () => {
   await own.stop();
 });
 
-/** Continues despite failures. */
+/** A policy that continues despite failures. */
 const borne = { waves: ['25%'], maxFailures: '100%', minSuccess: 0, attempts: 1 };
 
 async function forEsp32(seed: number): Promise<Release> {

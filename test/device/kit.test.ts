@@ -140,10 +140,10 @@ describe('a table filled by boards', () => {
       expect(evaluated.code, evaluated.stdout).toBe(0);
       const { metrics } = trained.json as { metrics: { accuracy: number } };
       expect(trained.json).toMatchObject({ inputs: ['temp', 'hum'], classes: ['low', 'middle', 'high'] });
-      // Chance would be one class in three; right after a change, the load cannot be recognized yet.
+      // Random guesses would be right in one of three cases. Right after a change, the load cannot be recognized yet.
       expect(metrics.accuracy).toBeGreaterThan(0.8);
 
-      // The format in which other consumers of the topic write it.
+      // Without a header, as other consumers of the topic store the readings.
       await writeFile(file, `${readings.join('\n')}\n`);
       const headless = await runCli(['model', 'train', '--project', dir, '--epochs', '30', '--json']);
       expect(headless.code, headless.stdout).toBe(0);

@@ -92,7 +92,7 @@ describeReal('native', 'over-the-air firmware for a self-replacing program', () 
       '--json',
     ]);
     expect(back).toMatchObject({ code: 0, json: { version: 2, sequence: 2 } });
-    // Uses a patch if the platform has created it in time, otherwise the whole program; it is never rejected.
+    // The device downloads a patch if the platform has created one in time, and otherwise the whole program. It rejects neither.
     const forward = await deploy('aiot-device@2');
     expect(forward.code).toBe(0);
     const [taken] = (forward.json as { devices: { delta?: { error: unknown } }[] }).devices;

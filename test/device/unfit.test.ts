@@ -84,7 +84,7 @@ describe('a simulated device whose model does not fit its source', () => {
       const second = await rollOut(name, fields);
       await expect.poll(() => device.predictedBy().at(-1), { timeout: 10_000 }).toBe(second);
 
-      // The same in the middle of a take.
+      // Repeats this in the middle of a recording.
       const third = await rollOut(name, others);
       await expect
         .poll(device.warnings, { timeout: 10_000 })

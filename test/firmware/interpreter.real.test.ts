@@ -22,7 +22,7 @@ const makers = { ...architectures, ...engineKinds };
 const kinds = Object.keys(makers) as (keyof typeof makers)[];
 const [files, networks, runs] = long ? [200, 20, 500] : [40, 4, 50];
 
-/** Models with sanitizers take long on a busy machine, ms. */
+/** Timeout of a test, ms: with sanitizers, models run slowly on a busy machine. */
 const timeout = long ? 600_000 : 180_000;
 
 /** Whether a model has int8 inputs and outputs. */

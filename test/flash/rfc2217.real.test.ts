@@ -99,7 +99,7 @@ describeReal('esptool', "RFC 2217 with pyserial and Espressif's server", () => {
     ends.push(() => served.close());
     const port = await freePort();
     const bin = join(python('esptool'), '..', 'esp_rfc2217_server');
-    // Its default reset uses ioctls, which a shared port does not support; these are the same steps as settings.
+    // esptool's default reset uses ioctls, which a shared port does not support. These settings describe the same steps.
     const settings = join(tmpdir(), `esptool-${process.pid}.cfg`);
     await writeFile(settings, '[esptool]\ncustom_reset_sequence = D0|R1|W0.1|D1|R0|W0.05|D0\n');
     ends.push(() => rm(settings));
@@ -122,8 +122,7 @@ describeReal('esptool', "RFC 2217 with pyserial and Espressif's server", () => {
     await vi.waitFor(() => expect(line.log.at(-1)).toBe('lines:0,0'), { timeout: 10_000 });
   });
 
-  // pyserial's client waits 50 ms for each response, and esptool sets every option again for each command: 20 s with a
-  // stub.
+  // pyserial's client waits 50 ms for each response, and esptool sets every option again for each command, which takes 20 s with a stub.
   it('esptool resets chips into their loader over the aiot server, and restarts their programs', async () => {
     const asked = async (name: 'esp32' | 'esp32s3' | 'esp32c3', query: string) => {
       const chip = new SimulatedChip({ chip: name });

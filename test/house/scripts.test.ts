@@ -181,9 +181,7 @@ describe('scripts/ready.js', () => {
     'node_modules is a link to another folder, which is missing or whose packages differ from package-lock.json.\n' +
     'Remove the link (rm node_modules), then run npm ci here. Nothing was changed.\n';
 
-  /**
-   * A fresh clone whose npm, build and dashboard log that they ran, and leave the same files behind as the real ones.
-   */
+  /** A fresh clone. Its npm, its build and its dashboard log that they ran, and leave the same files behind as the real ones. */
   function clone(): string {
     const made = repository({
       'package.json': '{"type":"module"}',
@@ -226,7 +224,7 @@ describe('scripts/ready.js', () => {
     ...{ PATH: '', npm_execpath: join(made, 'npm.cjs'), npm_config_cache: join(made, 'cache') },
   });
 
-  /** Runs it once: its exit code, its output, and the programs that it ran. */
+  /** Runs scripts/ready.js. Returns its exit code, its output, and the programs that it ran. */
   function ready(made: string) {
     rmSync(join(made, 'log'), { force: true });
     const { status, stdout, stderr } = spawnSync(process.execPath, [join(made, 'scripts/ready.js')], {

@@ -158,7 +158,7 @@ it('importing the package loads no heavy module and no dependency', () => {
   };
   walk(join(root, 'dist/index.js'));
   const bytes = [...seen].reduce((sum, file) => sum + statSync(file).size, 0);
-  // Most of it is the error catalogue.
+  // The error catalogue makes up most of it.
   expect(bytes).toBeLessThan(250_000);
 });
 

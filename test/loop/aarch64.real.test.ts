@@ -57,7 +57,7 @@ const lz4 = load('lz4-napi');
 const text = Buffer.from('again and again and again and again');
 load('sharp')({ create: { width: 8, height: 4, channels: 3, background: 'red' } }).png().toBuffer().then(async (png) => {
   const { width, height } = await load('sharp')(png).metadata();
-  // Its native part opens ports; no machine has this one.
+  // The native part of serialport opens ports. No machine has a port with this name.
   const opening = new Promise((done) => new (load('serialport').SerialPort)({ path: '/dev/ttyNONE', baudRate: 9600 }, done));
   const { sum } = new Database(':memory:').prepare('select 40 + 2 as sum').get();
   const port = (await opening)?.message;

@@ -86,7 +86,7 @@ describe('aiot model explain', () => {
       'x 50',
       'y 50',
     ]);
-    // Slow and fast motion tilt to opposite sides of x.
+    // Slow and fast motion tilt x in opposite directions.
     expect(value.importance[0]!.feature).toBe('x');
     expect(value.saliency).toMatchObject({ over: 'time', fields: ['x', 'y'] });
     expect(value.saliency.parts).toHaveLength(20);

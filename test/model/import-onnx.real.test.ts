@@ -79,7 +79,7 @@ async function difference(path: string, name: string, { litert = false, shapes =
   return worst;
 }
 
-/** Operators of the node tests that must not be refused, except in the uses below. */
+/** Operators of the node tests that must not be rejected, except in the uses below. */
 const core = new Set(
   'Abs Add AveragePool BatchNormalization Clip Concat Conv ConvTranspose DepthToSpace Div Elu Exp Flatten Gemm GlobalAveragePool GlobalMaxPool GRU HardSigmoid HardSwish Identity InstanceNormalization LayerNormalization LeakyRelu Log LSTM MatMul Max MaxPool Mean Min Mul Neg Pad Pow PRelu Reciprocal ReduceL1 ReduceL2 ReduceMax ReduceMean ReduceMin ReduceSum ReduceSumSquare Relu Reshape Resize RNN Selu Sigmoid Slice Softmax Softplus SpaceToDepth Split Sqrt Squeeze Sub Sum Tanh Tile Transpose Unsqueeze'.split(
     ' ',
@@ -87,8 +87,8 @@ const core = new Set(
 );
 
 /**
- * Uses of these operators that are rejected: images of three axes, dilated windows of pools, indices as outputs, training, empty results, powers
- * other than constant small ones, and rare modes.
+ * Uses of these operators that are rejected: images of three axes, dilated windows of pools, indices as outputs, training, empty results,
+ * powers other than small constant ones, and rare modes.
  */
 const refusedUses =
   /pool_3d|convtranspose_3d|with_argmax|pool_2d_dilations|peepholes|antialias|not_larger|not_smaller|crop_and_resize|out_of_bounds|training_mode|test_pow/;

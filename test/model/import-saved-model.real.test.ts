@@ -23,7 +23,7 @@ const all = [
 /** The other models contain nothing that these lack; AIOT_LONG=1 exports them too. */
 const names = process.env.AIOT_LONG === '1' ? all : ['conv1d', 'grouped2d', 'branches', 'normalized'];
 
-/** tfjs-node is built from the same TensorFlow, so TensorFlow is installed where it is. */
+/** tfjs-node is built from the installed TensorFlow, so wherever tfjs-node is installed, TensorFlow is too. */
 describeReal('tfjs-node', 'importing a SavedModel', () => {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-saved-'));
   const before = process.cwd();

@@ -216,7 +216,7 @@ describe('topic aliases', () => {
 });
 
 describe('the publish rate', () => {
-  /** Sends `count` messages as fast as the socket takes them. Returns how long until all are delivered, ms. */
+  /** Sends `count` messages as fast as the socket accepts them. Returns the time until all are delivered, ms. */
   async function flood(raw: RawMqtt, reader: RawMqtt, count: number, qos: 0 | 1 | 2 = 0): Promise<number> {
     const begun = performance.now();
     for (let n = 1; n <= count; n++) {

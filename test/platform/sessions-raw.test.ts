@@ -168,8 +168,9 @@ describe('a session log of a version without MQTT 5', () => {
 });
 
 /**
- * The session log of the last version without MQTT 5: messages without properties and expiry, subscriptions without options, sessions without an
- * expiry, receivers without a shared subscription, wills without a token and a delay. The first lines have no checksum, as in its predecessors.
+ * The session log of the last version without MQTT 5: messages without properties and expiry, subscriptions without options, sessions
+ * without an expiry, receivers without a shared subscription, wills without a token and a delay. As in earlier versions, the first lines
+ * have no checksum.
  */
 function earlierLog(key: string, now: number): string {
   const encoded = (text: string) => Buffer.from(text).toString('base64');

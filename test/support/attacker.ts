@@ -29,11 +29,11 @@ export type Answer = (res: ServerResponse) => void | Promise<void>;
 /** An attack on a device: the request sent to it and the content served for that request. */
 export interface Attempt {
   desired: Desired;
-  /** Path → content that the mirror serves there; everything else is the registry's. */
+  /** Path → content that the mirror serves there. Content of all other paths comes from the registry. */
   serve?: Record<string, Answer>;
   /** Checks that the device skips. */
   unchecked?: readonly UpdateCheck[];
-  /** Default: blank. */
+  /** Blank by default. */
   flash?: Flash;
   trustMemory?: TrustMemory;
   clock?: Clock;

@@ -5,10 +5,7 @@ import { batchHeader, RecordReader } from '../../src/lib/stream/kafka/wire/recor
 import type { ProducedPart, WireRequest } from '../../src/lib/stream/kafka/wire/requests.js';
 import { parseStreamUrl } from '../../src/lib/stream/url.js';
 
-/**
- * Returns the error code for one partition; any value other than a number means no error. Throwing loses the
- * connection.
- */
+/** Returns the error code for one partition. Any value other than a number means no error. An exception closes the connection. */
 type Says = (part: {
   node: number;
   partition: number;

@@ -1,7 +1,7 @@
 /**
- * Determines which test files share a process: those that leave no state in it. A process of its own costs a file a
- * second to load vitest and our modules. Files that only compute, or stop everything they started, run one after the
- * other in a thread that loads these once.
+ * Determines the test files that share a process: those that leave no state in it. In a process of its own, a file needs a second to load
+ * vitest and our modules. Files that only compute, or stop everything they started, run one after the other in a thread that loads these
+ * once.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';

@@ -50,12 +50,12 @@ async function tokenWith(scopes: string[]): Promise<{ id: string; token: string 
 interface Page {
   socket: WebSocket;
   news: LiveNews[];
-  /** The close code, when it is closed. */
+  /** Resolves with the close code. */
   closed: Promise<number>;
   ask(request: LiveRequest): void;
-  /** The payloads of the messages of MQTT so far, with their topics. */
+  /** The MQTT messages received so far, as `topic payload`. */
   messages(): string[];
-  /** Resolves with the answer to a subscription: it is open, or was refused with this code. */
+  /** Resolves with the response to a subscription: `open`, or the error code if it was rejected. */
   answer(id: number): Promise<string>;
 }
 

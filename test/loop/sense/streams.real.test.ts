@@ -153,7 +153,7 @@ describeReal('nats', 'records over NATS', () => {
     expect(times.length).toBeGreaterThan(1940);
     times.forEach((t, i) => {
       expect(t - times[0]!).toBeCloseTo(i * 10, 3);
-      // Linear interpolation over a gap of 19 ms is off by the height of the curve.
+      // Over a gap of 19 ms, the error of linear interpolation is the height of the curve above the line.
       const nearHole = Math.abs(t - start - (1000 * 1000) / 104.3) < 100;
       expect(Math.abs(x[i]! - tone(t - start))).toBeLessThan(nearHole ? 8e-3 : 2e-4);
     });

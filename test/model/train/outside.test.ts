@@ -71,7 +71,7 @@ describe('an external training program', () => {
   it('gets standardized rows and the task, and its model passes all later steps', async () => {
     const folder = await temporaryFolder();
     const [model, seen] = [join(folder, 'model.tflite'), join(folder, 'seen.json')];
-    // The nearest class mean, which is approximately known in advance: x is tilted one way or the other.
+    // The model predicts the class with the nearest mean. The means are approximately known, because x is tilted one way or the other.
     const means = [0, 1.2, -1.2].map((x) => Array.from({ length: 100 }, (_, i) => (i % 2 === 0 ? x : 0)));
     await writeFile(model, linearModel(100, means));
     const project = await withProgram(obedient(model, seen));

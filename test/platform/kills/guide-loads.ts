@@ -96,7 +96,10 @@ export function guideDeviceLoad(): Load {
   };
 }
 
-/** Publishes readings with QoS 1. Each acknowledged one must be in a file or wait for one, and none in two. @param told is called for each */
+/**
+ * Publishes readings with QoS 1. Each acknowledged reading must be in a file or wait for one, and none may be in two files. @param told is
+ * called for each acknowledged reading
+ */
 export function guideDataLoad(told: (value: number) => void = () => {}): Load {
   const owed = new Set<number>();
   let sent = 0;

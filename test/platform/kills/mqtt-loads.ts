@@ -143,8 +143,8 @@ export function retainedLoad(): Load {
 }
 
 /**
- * An offline subscriber with a persistent session. It must get every acknowledged message when it connects again. With MQTT 5, messages have a user
- * property that is compared.
+ * An offline subscriber with a persistent session. It must get every acknowledged message when it connects again. With MQTT 5, messages
+ * have a user property that is compared.
  * @param form `shared`: it is a member of a shared subscription
  */
 export function sessionLoad(qos: 1 | 2, form: '3.1.1' | '5' | 'shared' = '3.1.1'): Load {

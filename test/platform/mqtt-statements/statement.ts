@@ -1,8 +1,8 @@
 import type { Lab } from '../../support/mqtt-lab.js';
 
 /**
- * Why a statement has no check: it is about clients only, about a feature that this broker always or never has (`supported`, `absent`), it cannot be
- * expressed on the wire (`format`), or another test file covers it.
+ * Why a statement has no check: it is about clients only, about a feature that this broker always or never has (`supported`, `absent`), it
+ * cannot be expressed on the wire (`format`), or another test file covers it.
  */
 export type Reason = 'client' | 'supported' | 'absent' | 'format' | `test/${string}`;
 

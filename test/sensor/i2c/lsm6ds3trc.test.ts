@@ -153,7 +153,7 @@ describe('A faulty LSM6DS3TR-C', () => {
     const numbers = numbersOf(batches, 6);
     const missing = numbers.at(-1)! - numbers[0]! + 1 - numbers.length;
     expect(numbers.every((number, i) => i === 0 || number > numbers[i - 1]!)).toBe(true);
-    // Eleven faults cost a block of at most two samples each, plus the truncated part of the next one.
+    // Each of the eleven faults loses a block of at most two samples, and the truncated part of the next block.
     expect(missing).toBeGreaterThanOrEqual(11 * least);
     expect(missing).toBeLessThanOrEqual(33);
     expect(Math.abs(lostOf(batches) - missing)).toBeLessThanOrEqual(5);

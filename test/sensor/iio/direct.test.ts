@@ -64,7 +64,7 @@ describe('an Industrial I/O device without a buffer', () => {
     for await (const batch of source) {
       times.push(...batch.times);
       expect([...batch.values]).toEqual([expect.closeTo(9.8048, 6)]);
-      // This machine is occasionally slow.
+      // Simulates a machine that is occasionally slow.
       if (times.length % 5 === 0) clock.pass(7);
       if (times.length === 100) break;
     }

@@ -31,7 +31,7 @@ async function program(script: string): Promise<string> {
   return path;
 }
 
-/** A sine of 1 kHz at half of full scale, in chunks that split frames, as fast as the machine's clock. */
+/** A sine of 1 kHz at half of full scale, in chunks that split frames, at the pace of the machine's clock. */
 const sine = `
 const rate = Number(process.argv[process.argv.indexOf('-r') + 1]);
 const frames = rate / 20;

@@ -288,7 +288,7 @@ describeReal('kafka', 'a Kafka stream with a real broker', () => {
       return held() - then;
     };
     await expect.poll(grown, { timeout: 10_000, interval: 1 }).toBeLessThan(1_000_000);
-    // The topic holds 80 MB.
+    // The topic contains 80 MB.
     expect(held() - before).toBeLessThan(40_000_000);
     let count = 0;
     for await (const batch of source) count += batch.length;

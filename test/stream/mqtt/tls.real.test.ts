@@ -41,7 +41,7 @@ describeReal('openssl', 'certificates for brokers', () => {
       const options = await identity('client');
       const source = await openSource(`${url}?qos=${qos}`, options);
       const sink = await openSink(`${url}?qos=${qos}`, options);
-      // More than one TLS record, which holds 16 KiB.
+      // More than fits into one TLS record (16 KiB).
       const sent = Array.from({ length: 200 }, (_, index) => `${index} ${'x'.repeat(index * 10)}`);
       await sink.write(sent.map((text) => ({ topic: 't', payload: Buffer.from(text) })));
       const taken: string[] = [];

@@ -128,7 +128,7 @@ describe('a program as a sink', () => {
   });
 });
 
-/** The behavior of gpioset of libgpiod 1.6 and of 2.2 with these arguments; each rejects the other's. */
+/** The behavior of gpioset of libgpiod 1.6 and of 2.2 with these arguments. Each version rejects the arguments of the other one. */
 const gpiosets = {
   1: (log: string) => `
 case "$1" in --version) echo "gpioset (libgpiod) v1.6.3"; exit 0;; esac

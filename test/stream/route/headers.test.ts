@@ -58,7 +58,7 @@ afterEach(async () => {
 });
 
 /**
- * Bridges until the test ends: addresses of `wires` are simulated brokers that store headers in their own format, and the others belong to the
+ * Bridges until the test ends. Addresses in `wires` are simulated brokers that store headers in their own format; all others belong to the
  * platform's broker.
  */
 async function bridge(from: string, to: string, more: Partial<BridgeOptions> = {}) {

@@ -60,7 +60,10 @@ export function wrongWith(words: readonly string[], reading: Reading = 'typed'):
   return missing(command, given) ?? unfit(command, given);
 }
 
-/** `aiot device` lists the topic's commands. A line that is only mentioned may also have placeholders, such as `aiot flash read | write`. */
+/**
+ * Whether the words name a topic: `aiot device` lists its commands. A line that is only mentioned may also have placeholders, such as `aiot
+ * flash read | write`.
+ */
 function isTopic(words: readonly string[], reading: Reading): boolean {
   if (reading === 'typed' && !words.every((word) => /^[a-z]/.test(word))) return false;
   const start = `${words.filter((word) => /^[a-z]/.test(word)).join(' ')} `;

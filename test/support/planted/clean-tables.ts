@@ -266,7 +266,10 @@ export type TableFamily = keyof typeof families;
 
 export const tableFamilies = Object.keys(families) as TableFamily[];
 
-/** A clean table of a family. With an even seed, all but `climate` are divided into train and test: by device if there are any, or by row. */
+/**
+ * A clean table of a family. With an even seed, all but `climate` are divided into train and test: by device if there are devices,
+ * otherwise by row.
+ */
 export function cleanTable(name: TableFamily, seed: number): TableSet {
   const draw = createDraw(name, seed);
   const { groups = null, accepted = [], ...made }: Made = families[name](draw);

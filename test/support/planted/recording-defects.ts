@@ -77,7 +77,7 @@ const moving = ['walking', 'running', 'drilling', 'sawing', 'healthy', 'imbalanc
 
 const levelOf = (column: number[]) => column.reduce((sum, value) => sum + value, 0) / column.length;
 
-/** Axes that carry enough of gravity (0.3 g) for a turn to change them. */
+/** Axes whose mean exceeds 0.3 g, so that a turn changes them. */
 function loaded(columns: Columns, axes: number[]): number[] {
   return axes.filter((axis) => Math.abs(levelOf(columns[axis]!)) > 0.3);
 }

@@ -45,7 +45,7 @@ async def sensor(js, count, file):
 
 
 async def extractor(js, count, file):
-    """Takes one window of at most 500 waiting values per axis, and publishes a table with COUNT feature columns from FILE."""
+    """Reads one window of at most 500 waiting values per axis, and publishes a table with COUNT feature columns from FILE."""
     import pandas as pd
 
     subscriptions = [await pull(js, axis) for axis in ("x", "y", "z")]
@@ -108,7 +108,7 @@ def figures(frame):
 
 
 async def predictor(js, count, file):
-    """Compares COUNT tables, by column name, with features calculated from FILE; takes 60 columns of each, and publishes a plain label."""
+    """Compares COUNT tables, by column name, with features calculated from FILE; uses 60 columns of each, and publishes a plain label."""
     import pandas as pd
 
     subscription = await pull(js, "feats")
@@ -135,7 +135,7 @@ async def predictor(js, count, file):
 
 
 async def output(js, count, file):
-    """Takes COUNT labels and forwards each."""
+    """Receives COUNT labels and forwards each."""
     subscription = await pull(js, "predictions")
     say(ready=True)
     for _ in range(count):
@@ -145,7 +145,7 @@ async def output(js, count, file):
 
 
 async def listen(js, count, file):
-    """Takes COUNT messages on `output`."""
+    """Receives COUNT messages on `output`."""
     subscription = await pull(js, "output")
     say(ready=True)
     for _ in range(count):
