@@ -1,9 +1,9 @@
-# Networks run by the core's interpreter and as emitted C.
+# Tests networks in the core's interpreter and as emitted C.
 add_executable(interpreter_test test/interpreter_test.c)
 target_link_libraries(interpreter_test PRIVATE aiot_core)
 add_test(NAME interpreter COMMAND interpreter_test)
 
-# Compiled like a user's emitted code, without the core's stricter warnings.
+# Compiled as in a user's project, without the core's stricter warnings.
 add_library(aiot_emitted STATIC test/emitted_motor.c test/emitted_waves.c)
 target_compile_options(aiot_emitted PRIVATE -Wall -Wextra -Werror)
 add_executable(emitted_test test/emitted_test.c)

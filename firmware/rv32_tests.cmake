@@ -1,9 +1,9 @@
-# Runs the same tests on the ESP32-C3's instruction set in an emulator, if the compiler, picolibc and the emulator are installed. The golden
-# values are those of the host, so results that pass are bit-exact.
+# Runs the same tests on the ESP32-C3's instruction set in an emulator, if the compiler, picolibc and the emulator are
+# installed. The golden values are those of the host, so a test that passes shows that the results are bit-exact.
 find_program(AIOT_RV32_CC riscv64-unknown-elf-gcc)
 find_program(AIOT_RV32_EMULATOR qemu-system-riscv32)
 
-# aiot_rv32_test(NAME MAIN [DEFINITION...]): MAIN with the core's sources.
+# aiot_rv32_test(NAME MAIN [DEFINITION...]): compiles MAIN with the core's sources.
 function(aiot_rv32_test name main)
   get_target_property(sources aiot_core SOURCES)
   list(TRANSFORM sources PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/ REGEX "^[^/]")
@@ -23,14 +23,14 @@ function(aiot_rv32_test name main)
   set_tests_properties(${name}_rv32 PROPERTIES TIMEOUT 120 PASS_REGULAR_EXPRESSION "[0-9] checks passed, 0 failed")
 endfunction()
 
-# A file of the C library: its path if it is installed, otherwise its name.
+# The path of a file of the C library if it is installed, otherwise only its name.
 set(picolibc "")
 if(AIOT_RV32_CC)
   execute_process(COMMAND ${AIOT_RV32_CC} -print-file-name=picolibc.specs OUTPUT_VARIABLE picolibc OUTPUT_STRIP_TRAILING_WHITESPACE)
 endif()
 
 if(AIOT_RV32_EMULATOR AND IS_ABSOLUTE "${picolibc}")
-  # All of them: `cmake --build BUILD --target rv32`.
+  # Builds all of them with `cmake --build BUILD --target rv32`.
   add_custom_target(rv32)
   aiot_rv32_test(signal test/signal_test.c)
   aiot_rv32_test(spectrum test/spectrum_test.c)
@@ -38,7 +38,7 @@ if(AIOT_RV32_EMULATOR AND IS_ABSOLUTE "${picolibc}")
   aiot_rv32_test(interpreter test/interpreter_test.c)
   aiot_rv32_test(guide test/guide_test.c -DAIOT_STRIDE=16)
   aiot_rv32_test(emitted test/emitted_test.c ${CMAKE_CURRENT_SOURCE_DIR}/test/emitted_motor.c ${CMAKE_CURRENT_SOURCE_DIR}/test/emitted_waves.c)
-  # One instruction per nanosecond makes the counts per layer the same in every run.
+  # With one instruction per nanosecond, the counts per layer are the same in every run.
   add_test(NAME emitted_rv32_counted COMMAND ${AIOT_RV32_EMULATOR} -machine virt -cpu rv32 -bios none -nographic -icount shift=0
     -semihosting-config enable=on,target=native -kernel ${CMAKE_CURRENT_BINARY_DIR}/emitted_rv32.elf)
   set_tests_properties(emitted_rv32_counted PROPERTIES TIMEOUT 120

@@ -1,4 +1,4 @@
-# Sensor values and actuators: the guide's spectrum, its sensors, its rule.
+# Sensor values and actuators: the guide's spectrum, sensors and rule.
 target_sources(aiot_core PRIVATE core/src/signal/guide_spectrum.c core/src/sensing/rule.c core/src/sensing/sensing.c)
 
 add_executable(spectrum_test test/spectrum_test.c)

@@ -10,7 +10,7 @@ add_executable(bundle_test test/bundle_test.c)
 target_link_libraries(bundle_test PRIVATE aiot_core)
 add_test(NAME bundle COMMAND bundle_test ${CMAKE_CURRENT_SOURCE_DIR}/test/fixtures/bundles/motion.aiot)
 
-# For tests on the TypeScript side, which creates the patches.
+# Used by TypeScript tests, which create the patches.
 add_executable(delta_tool test/delta_tool.c)
 target_link_libraries(delta_tool PRIVATE aiot_core)
 
@@ -31,7 +31,7 @@ if(OPENSSL_FOUND)
     target_link_libraries(${name}_test PRIVATE aiot_sim)
     add_test(NAME ${name} COMMAND ${name}_test)
   endforeach()
-  # For tests on the TypeScript side, which provides cases and expected results.
+  # Used by TypeScript tests, which provide cases and expected results.
   add_executable(update_tool test/update_tool.c)
   target_link_libraries(update_tool PRIVATE aiot_sim)
   add_executable(trust_tool test/trust_tool.c)

@@ -1,4 +1,6 @@
-/* Bundles that are changed, truncated, or opened with too little memory are rejected and never read beyond their end. */
+/*
+ * Tests that bundles that are changed, truncated, or opened with too little memory are rejected and never read beyond their end.
+ */
 #include "aiot/bundle.h"
 
 #include <stdlib.h>
@@ -40,14 +42,14 @@ int main(int count, char **arguments) {
     check_equal(&c, "short memory", room, AIOT_MEMORY_SHORT, open_copy(data, bytes, room, &used));
     check_equal(&c, "memory use after a rejection", room, 0, (int64_t)used);
   }
-  /* The first member's header has a checksum; the two bytes after its digits have no meaning. */
+  /* The header of the first member has a checksum. The two bytes after the checksum's digits have no meaning. */
   for (size_t i = 0; i < BLOCK; i++) {
     if (i == 154 || i == 155) continue;
     data[i] ^= (uint8_t)(1 << i % 8);
     check_equal(&c, "a changed header", i, AIOT_BUNDLE_MALFORMED, open_copy(data, bytes, MEMORY, &used));
     data[i] ^= (uint8_t)(1 << i % 8);
   }
-  /* Any content of bundle.json is either read or rejected. */
+  /* bundle.json with any content is either read or rejected. */
   size_t refused = 0;
   for (size_t i = BLOCK; i < BLOCK + 3000; i++) {
     data[i] ^= (uint8_t)(1 << i % 7);

@@ -1,11 +1,14 @@
-/* A program flashed by cable after an update over the air is adopted, and the next update over the air is accepted as usual. */
+/*
+ * Tests that a program flashed by cable after an update over the air is adopted, and that the next update over the air is
+ * accepted as usual.
+ */
 #include <string.h>
 
 #include "update_bench.h"
 
 static uint8_t cabled[BLOB_BYTES + 500];
 
-/* Version 2 is committed, in slot 1; version 1 is in slot 0. */
+/* Opens a bench on which version 2 is committed in slot 1, and version 1 is in slot 0. */
 static bench *second_runs(checks *c) {
   bench *b = bench_open(c, AIOT_KIND_FIRMWARE);
   wish(b, "second");
@@ -14,7 +17,7 @@ static bench *second_runs(checks *c) {
   return b;
 }
 
-/* As with esptool: the slot is erased, written, and selected. */
+/* Erases, writes and selects the slot, as esptool does. */
 static void flash_by_cable(bench *b, int slot) {
   sim_device *d = &b->device;
   const aiot_part *part = &d->store.slot[slot];
@@ -33,7 +36,7 @@ static bool cable_runs(const bench *b, int slot) {
          r->sequence == 6 && r->floor == 4 && r->trial.slot == AIOT_NO_SLOT && aiot_update_settled(&d->update);
 }
 
-/* The next update over the air is written to the other slot and committed. */
+/* Checks that the next update over the air is written to the other slot and committed. */
 static void next_is_taken(bench *b, int runs) {
   sim_device *d = &b->device;
   b->v1.version = 3;
@@ -55,7 +58,7 @@ static void test_adopted(checks *c) {
       check_at(c, "the program flashed by cable runs", "boot", boots, cable_runs(b, slot));
       sim_device_run(&b->device, LONG_MS);
     }
-    /* The committed release is offered again: rejected, because the sequence must not decrease. */
+    /* The committed release is offered again. It is rejected, because the sequence must not decrease. */
     wish(b, "again");
     check_at(c, "the previous release is rejected without a newer sequence", "", 0, strcmp(b->device.update.error.code, "AIOT_UPDATE_SEQUENCE") == 0);
     next_is_taken(b, slot);
@@ -63,7 +66,7 @@ static void test_adopted(checks *c) {
   }
 }
 
-/* Power cut while the device records the adoption. */
+/* The power is cut while the device records the adoption. */
 static void test_cut(checks *c) {
   uint32_t cuts = 0;
   for (uint32_t at = 1; at <= 2; at++) {
@@ -95,7 +98,10 @@ static void test_chosen(checks *c) {
   bench_close(b);
 }
 
-/* A slot abandoned by the bootloader is not dropped: for example, after a power cut between a commit and the chip's own record of it. */
+/*
+ * A slot that the bootloader abandoned is not dropped. This happens, for example, after a power cut between a commit and the
+ * chip's own record of it.
+ */
 static void test_left(checks *c) {
   bench *b = second_runs(c);
   b->device.running = 0;
@@ -109,7 +115,7 @@ static void test_left(checks *c) {
   bench_close(b);
 }
 
-/* A program is flashed by cable while another is on trial, into the same slot or the other one. */
+/* A program is flashed by cable while another is on trial, into the slot of the trial or the other one. */
 static void test_on_trial(checks *c) {
   for (int slot = 0; slot < 2; slot++) {
     bench *b = second_runs(c);

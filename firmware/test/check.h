@@ -1,4 +1,4 @@
-/* Counters of the test programs. */
+/* Counters and checks for the test programs. */
 #ifndef AIOT_TEST_CHECK_H
 #define AIOT_TEST_CHECK_H
 

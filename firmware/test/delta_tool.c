@@ -1,6 +1,6 @@
 /*
- * Applies patches for tests of the TypeScript side. Each input line is BASE PATCH BYTES OUT: three files and the size of the result. Each
- * output line is done, short (the result is too small) or broken.
+ * Applies patches for tests of the TypeScript implementation. Each input line is BASE PATCH BYTES OUT: three files and the size
+ * of the result. Each output line is done, short (the result is too small) or broken.
  */
 #include <inttypes.h>
 #include <stdio.h>

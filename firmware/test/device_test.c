@@ -1,4 +1,4 @@
-/* Queued and dropped messages of a protocol v1 device on an intermittent connection. */
+/* Tests queued and dropped messages of a protocol v1 device whose connection is intermittent. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +14,7 @@ typedef struct {
   bool acknowledges;
   uint32_t published;
   uint32_t acknowledged;
-  /* First values of the published telemetry, in order. */
+  /* First values of the telemetry messages that were published, in order. */
   char telemetry[MESSAGES][96];
   size_t count;
   char log[256];
@@ -110,7 +110,7 @@ static bool open_bench(bench *b, aiot_clock *clock, aiot_mqtt *mqtt, void *memor
   return aiot_device_take(&b->device, &take) == AIOT_OK;
 }
 
-/* Takes the samples of this many messages, 4 each, whose values count up from `from`. */
+/* Takes the samples of this many messages, 4 each. Their values count up from `from`. */
 static void take_messages(bench *b, int from, int messages) {
   for (int i = from; i < from + 4 * messages; i++) {
     const double value = i;
@@ -134,7 +134,7 @@ static void test_away(checks *c, void *memory) {
   aiot_mqtt mqtt;
   if (!check_at(c, "opens", "offline", 0, open_bench(&b, &clock, &mqtt, memory))) return;
   b.acknowledges = true;
-  /* While offline, messages are queued as long as they fit, and a sensor that can wait is asked to. */
+  /* While the device is offline, messages are queued until the queue is full. Then a sensor that can wait is asked to wait. */
   int messages = 0;
   while (aiot_device_ready(&b.device) && messages < 32) take_messages(&b, 4 * messages++, 1);
   run(&b);
@@ -160,7 +160,7 @@ static void test_dropped(checks *c, void *memory) {
   aiot_mqtt mqtt;
   if (!check_at(c, "opens", "dropped", 0, open_bench(&b, &clock, &mqtt, memory))) return;
   b.acknowledges = true;
-  /* If the sensor cannot wait, the oldest messages are dropped and counted, and the newest are queued. */
+  /* If the sensor cannot wait, the oldest messages are dropped and counted, and the newest ones are queued. */
   const int messages = 60;
   take_messages(&b, 0, messages);
   check_at(c, "bounded", "bytes", b.device.queue.used, b.device.queue.used <= 4096 && b.device.queue.dropped > 0);

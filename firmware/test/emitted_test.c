@@ -1,6 +1,6 @@
 /*
- * Compares networks emitted by `aiot model quantize --emit c` (firmware/test/fixtures/emitted) with their golden vectors. On RV32, in an
- * emulator that counts instructions, also prints the number of instructions of each layer.
+ * Compares networks emitted by `aiot model quantize --emit c` (firmware/test/fixtures/emitted) with their golden vectors. On
+ * RV32, in an emulator that counts instructions, it also prints the number of instructions for each layer.
  */
 #include "check.h"
 #include "emitted.h"

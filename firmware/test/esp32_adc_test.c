@@ -1,6 +1,6 @@
 /*
- * hal/esp32's ADC on a simulated driver: the circuit of docs/reference/hardware.md yields values in their units, and the highest rate is
- * found.
+ * Tests hal/esp32's ADC on a simulated driver: values of the circuit in docs/reference/hardware.md have the right units, and the
+ * highest rate is found.
  */
 #include <math.h>
 #include <string.h>
@@ -15,7 +15,8 @@
 static const double pi = 3.14159265358979323846;
 
 /*
- * Each chip's ADC: the pins of docs/reference/hardware.md with their channels, a pin of ADC 2, and the result format.
+ * Properties of each chip's ADC: the pins of docs/reference/hardware.md with their channels, a pin of ADC 2, and the result
+ * format.
  */
 #if defined(CONFIG_IDF_TARGET_ESP32)
 enum { TEMPERATURE = 36, VIBRATION = 39, SOUND = 34, CURRENT = 35, RADIO = 4, WORD_BYTES = 2, CHANNEL_BIT = 12, HIGHEST_HZ = 2000000, LOWEST_HZ = 20000 };
@@ -35,7 +36,7 @@ static int channel_of(int pin) {
   return -1;
 }
 
-/* The ADC's range starts at 130 mV, and the driver loses conversions above `most_hz`. */
+/* Simulated ADC. Its range starts at 130 mV, and the driver loses conversions above `most_hz`. */
 static struct {
   uint32_t hz, most_hz;
   size_t channels;
@@ -48,7 +49,7 @@ static struct {
 } sim;
 
 int64_t esp_timer_get_time(void) {
-  /* Polling takes time too, so that a silent ADC is given up. */
+  /* Polling also takes time, so that the program gives up a silent ADC. */
   sim.us += 10;
   return (int64_t)sim.us;
 }
@@ -78,7 +79,7 @@ esp_err_t adc_continuous_start(adc_continuous_handle_t handle) { return (void)ha
 esp_err_t adc_continuous_stop(adc_continuous_handle_t handle) { return (void)handle, ESP_OK; }
 esp_err_t adc_continuous_deinit(adc_continuous_handle_t handle) { return (void)handle, ESP_OK; }
 
-/* The volts at the pins: 50 degrees; 0.2 V RMS of 80 Hz; 0.4 V peak to peak of 440 Hz; 10 A of 50 Hz at 125 A per V. */
+/* Voltages at the pins: 50 degrees; 0.2 V RMS at 80 Hz; 0.4 V peak to peak at 440 Hz; 10 A at 50 Hz with 125 A per V. */
 static double volts(uint8_t channel, double t) {
   if (channel == channel_of(TEMPERATURE)) return 1.0;
   if (channel == channel_of(VIBRATION)) return 1.32 + 0.2 * sqrt(2.0) * sin(2 * pi * 80 * t);
@@ -136,7 +137,7 @@ static void test_guide(checks *c) {
     sim.overflow_now = i == 3;
     check_at(c, "guide", "reads", i, source->read(values, 1, &gap) == 1 && gap == (i == 3));
     for (size_t f = 0; f < 4; f++) near(c, source->field[f], i, expected[f], values[f], within[f]);
-    /* A window is a tenth of a second, within one frame. */
+    /* A window takes a tenth of a second, to within one frame. */
     if (i != 3) near(c, "guide, window", i, 100e3, sim.us - before, 30e3);
   }
   double values[4];
@@ -153,7 +154,7 @@ static void test_acs712(checks *c) {
   double value = 0;
   bool gap = false;
   check_at(c, "acs712", "reads", 0, source->read(&value, 1, &gap) == 1 && !gap);
-  /* 0.08 V RMS at the pin are 0.16 V at the sensor, which has 10 A per volt. */
+  /* 0.08 V RMS at the pin correspond to 0.16 V at the sensor, which has 10 A per volt. */
   near(c, "acs712", 0, 1.6, value, 0.01);
   aiot_esp32_adc_close();
 }

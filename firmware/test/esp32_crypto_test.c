@@ -1,4 +1,4 @@
-/* Compares the chip's cryptography (mbedTLS) with OpenSSL: both give the same digests and results. */
+/* Compares the chip's cryptography (mbedTLS) with OpenSSL. Both must give the same digests and results. */
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -10,7 +10,7 @@
 #include "esp32.h"
 #include "esp_random.h"
 
-/* The chip's implementation. */
+/* Random bytes for the chip's implementation. */
 void esp_fill_random(void *buffer, size_t bytes) { aiot_crypto_openssl.random(NULL, buffer, bytes); }
 
 static void digest_of(const aiot_crypto *crypto, const uint8_t *data, size_t bytes, size_t piece, uint8_t digest[AIOT_SHA256_BYTES]) {
@@ -66,8 +66,8 @@ static void test_signatures(checks *c) {
     check_at(c, "p256", "good", i, verify(&aiot_crypto_openssl, &good) && verify(&aiot_crypto_mbedtls, &good));
   }
   /*
-   * Every changed bit must be detected. Some changes to the structure of an SPKI or a signature make OpenSSL reject it, and the chip's
-   * implementation must reject it too.
+   * Every changed bit must be detected. If a change to the structure of an SPKI or a signature makes OpenSSL reject it, the
+   * chip's implementation must also reject it.
    */
   for (size_t bit = 0; bit < 8 * sizeof good.digest; bit += 3) {
     other = good;
@@ -101,7 +101,7 @@ static void test_signatures(checks *c) {
   }
 }
 
-/* OpenSSL accepts the chip's signatures; the certificate is the text between the marker lines. */
+/* OpenSSL must accept the chip's signatures. The certificate is the text between the marker lines. */
 static void test_signer(checks *c) {
   static const char certificate[] = "-----BEGIN CERTIFICATE-----\nAQID\nBAUG\n-----END CERTIFICATE-----\n";
   static char pem[1024];

@@ -1,8 +1,8 @@
 /*
- * Heap use of the ESP32 program, chip by chip. hal/esp32/main runs on a simulated vendor system that counts every allocation, until MQTT
- * and a download, each over TLS, run at the same time while samples queue up after a lost connection. The vendor's own usage was measured
- * or is documented; each figure names its source. Everything together, plus a fifth, must fit. Prints the table of
- * docs/reference/firmware-memory.md.
+ * Heap use of the ESP32 program, chip by chip. hal/esp32/main runs on a simulated vendor system that counts every allocation,
+ * until MQTT and a download, each over TLS, run at the same time while samples queue up after a lost connection. The vendor's own
+ * usage was measured or is documented, as stated with each figure. Everything together, plus a fifth, must fit. Prints the table
+ * of docs/reference/firmware-memory.md.
  */
 #include <setjmp.h>
 #include <stdio.h>
@@ -34,7 +34,10 @@
 #include "nvs.h"
 #include "nvs_flash.h"
 #include "settings.h"
-/* AIOT_STATIC_DATA and AIOT_STATIC_BSS: the program's own sections, from the compiler's `size` (hal/esp32/static_ram.cmake). */
+/*
+ * AIOT_STATIC_DATA and AIOT_STATIC_BSS: sizes of the program's own sections, from the compiler's `size`
+ * (hal/esp32/static_ram.cmake).
+ */
 #include "static_ram.h"
 
 /*
@@ -49,53 +52,61 @@ enum {
   C3_DATA = C3_STATIC - C3_CODE - C3_PROGRAM,
   WIFI = 48824,
   CONNECTION = 43000 - 8192,
-  /* Buffers of the default configuration in those figures: 10 for Wi-Fi, and TLS records of 16 KiB in and 4 KiB out. */
+  /*
+   * Sizes of buffers in the default configuration, which these figures include: 10 for Wi-Fi, and TLS records of 16 KiB in and 4
+   * KiB out.
+   */
   WIFI_BUFFER = 1600,
   WIFI_BUFFERS = 10,
   RECORD_IN = 16384,
   RECORD_OUT = 4096
 };
 
-/* Tasks of a second core: an idle task, and two for calls between the cores. */
+/* Memory for the tasks of a second core: an idle task, and two for calls between the cores. */
 enum { SECOND_CORE = (1536 + 360) + 2 * (1024 + 360) };
 
 /*
- * A core dump contains at most each task's whole stack, registers, state and headers. Besides this program's tasks, ESP-IDF's Kconfig lists
- * those of main, Wi-Fi, TCP/IP, events and both timers, and on two cores those for idling and calls, plus the interrupt stacks.
+ * Maximum contents of a core dump: for each task, its whole stack, registers, state and headers. In addition to this program's
+ * tasks, ESP-IDF's Kconfig lists those of main, Wi-Fi, TCP/IP, events and both timers and, on two cores, those for idling and
+ * calls. The interrupt stacks are added.
  */
 enum { SYSTEM_TASKS = 10, SYSTEM_STACKS = 3584 + 6656 + 3072 + 2304 + 3584 + 2048 + 2 * (1536 + 1024) + 2096, DUMPED_TASK = 1024 };
 
-/* A chip's data RAM, from ESP-IDF's linker scripts and memory_layout.c; code in IRAM is subtracted as static RAM. */
+/* A chip's data RAM, according to ESP-IDF's linker scripts and memory_layout.c. Code in IRAM is subtracted as static RAM. */
 #if defined(CONFIG_IDF_TARGET_ESP32C3)
 #define CHIP "ESP32-C3"
 enum {
   RAM = C3_HEAP + C3_STATIC,
-  /* According to Kconfig, disabling IRAM_OPT saves more than 10 KiB, disabling RX_IRAM_OPT more than 17, and FreeRTOS in flash up to 8, of
-   * which half is counted. */
+  /*
+   * According to Kconfig, disabling IRAM_OPT saves more than 10 KiB, disabling RX_IRAM_OPT more than 17 KiB, and FreeRTOS in
+   * flash up to 8 KiB. Half of the last is counted.
+   */
   SYSTEM = C3_CODE + C3_DATA - (10 + 17 + 4) * 1024
 };
 #elif defined(CONFIG_IDF_TARGET_ESP32S3)
 #define CHIP "ESP32-S3"
 enum {
-  /* 0x3fc88000 to 0x3fcf8000, less the memory that the system takes at startup: as on an ESP32-C3, plus the second core's tasks. Not
-   * measured. */
+  /*
+   * 0x3fc88000 to 0x3fcf8000, without the memory that the system uses at startup: as on an ESP32-C3, and the second core's tasks.
+   * Not measured.
+   */
   RAM = 458752 - 14483 - SECOND_CORE,
-  /* Assumed as on an ESP32-C3, not measured; the first 16 KiB of code are outside that RAM. */
+  /* Assumed to be as on an ESP32-C3, not measured. The first 16 KiB of code are outside that RAM. */
   SYSTEM = C3_CODE + C3_DATA - 16384
 };
 #else
 #define CHIP "ESP32"
 enum {
-  /* 0x3ffae6e0 to 0x40000000 without the ROMs' data, less the same startup memory. Not measured. */
+  /* 0x3ffae6e0 to 0x40000000, without the ROMs' data and the memory that the system uses at startup. Not measured. */
   RAM = 331952 - 14483 - SECOND_CORE,
-  /* Assumed as on an ESP32-C3, not measured; code has RAM of its own. */
+  /* Assumed to be as on an ESP32-C3, not measured. Code has its own RAM. */
   SYSTEM = C3_DATA
 };
 #endif
 
 
 enum {
-  /* Overhead before each block, and the granularity of its size. */
+  /* Overhead before each block, bytes, which is also the unit to which its size is rounded up. */
   BLOCK = 8,
   /* FreeRTOS: the state of a queue, of a stream buffer, and of a task with its thread-local storage. */
   QUEUE = 84,
@@ -104,7 +115,7 @@ enum {
   BLOCKS = 512
 };
 
-/* Bytes on the heap now, and the maximum so far. */
+/* Blocks on the heap, their size, and the maximum so far. */
 static struct {
   void *block[BLOCKS];
   size_t bytes[BLOCKS];
@@ -171,7 +182,7 @@ char *__wrap_strdup(const char *text) {
   return copy;
 }
 
-/* The simulated system: working queues, and tasks that run step by step. */
+/* The simulated system. Its queues work, and its tasks run step by step. */
 static struct QueueDefinition queues[8];
 static size_t queue_count;
 static QueueHandle_t rows;
@@ -268,7 +279,7 @@ esp_err_t esp_task_wdt_init(const esp_task_wdt_config_t *config) { return config
 esp_err_t esp_task_wdt_reconfigure(const esp_task_wdt_config_t *config) { return config == NULL; }
 esp_err_t esp_task_wdt_add(TaskHandle_t task) { return task != NULL; }
 
-/* Erased flash that stores written data. */
+/* Simulated flash: initially erased, and it stores written data. */
 const esp_partition_t *esp_partition_find_first(esp_partition_type_t type, esp_partition_subtype_t subtype, const char *label) {
   static esp_partition_t all[12];
   static size_t used;
@@ -300,7 +311,10 @@ esp_err_t esp_ota_mark_app_valid_cancel_rollback(void) { return ESP_OK; }
 esp_err_t esp_ota_mark_app_invalid_rollback_and_reboot(void) { return ESP_OK; }
 
 /* The provisioned settings. */
-/* 84 bytes for each page, by ESP-IDF 5.5.5's nvs_page.hpp on 32 bits, and a block of hashes for each of the four pages that an identity fills. */
+/*
+ * Uses 84 bytes for each page, according to ESP-IDF 5.5.5's nvs_page.hpp on 32 bits, and a block of hashes for each of the four
+ * pages that an identity fills.
+ */
 esp_err_t nvs_flash_init(void) {
   if (counted("NVS") == 0) count("NVS", AIOT_NVS_BYTES / 4096 * 84 + 4 * 128);
   return ESP_OK;
@@ -344,7 +358,7 @@ const aiot_signer *aiot_esp32_signer(const char *key, const char *certificate) {
   return NULL;
 }
 
-/* Wi-Fi. */
+/* Simulated Wi-Fi. */
 esp_event_base_t const WIFI_EVENT = "wifi", IP_EVENT = "ip";
 static esp_event_handler_t on_address;
 esp_err_t esp_netif_init(void) { return ESP_OK; }
@@ -368,12 +382,15 @@ esp_err_t esp_wifi_stop(void) { return ESP_OK; }
 esp_err_t esp_wifi_connect(void) { return ESP_OK; }
 esp_err_t esp_wifi_disconnect(void) { return ESP_OK; }
 
-/* A TLS connection, as measured, with the record sizes of sdkconfig.defaults. */
+/* Memory of a TLS connection, as measured, but with the record sizes of sdkconfig.defaults. */
 static size_t connection(void) {
   return CONNECTION - (RECORD_IN - AIOT_CONFIG_MBEDTLS_SSL_IN_CONTENT_LEN) - (RECORD_OUT - AIOT_CONFIG_MBEDTLS_SSL_OUT_CONTENT_LEN);
 }
 
-/* esp-mqtt allocates its buffers and state immediately, its task and the connection when it is started, and an outbox of whole messages. */
+/*
+ * esp-mqtt allocates its buffers and state at once, its task and the connection when it is started, and an outbox of whole
+ * messages.
+ */
 static esp_event_handler_t on_mqtt;
 static size_t outbox, outbox_most;
 static int mqtt_ids;
@@ -400,13 +417,13 @@ esp_err_t esp_mqtt_client_start(esp_mqtt_client_handle_t client) {
 int esp_mqtt_client_subscribe_single(esp_mqtt_client_handle_t client, const char *topic, int qos) { return client == NULL || topic == NULL || qos < 0 ? -1 : 1; }
 int esp_mqtt_client_enqueue(esp_mqtt_client_handle_t client, const char *topic, const char *data, int bytes, int qos, int retain, bool store) {
   (void)client, (void)data, (void)retain, (void)store;
-  /* The message itself, with the packet's header. */
+  /* The outbox contains the message itself, with the packet's header. */
   if (qos == 1) outbox += strlen(topic) + (size_t)bytes + 64 + 2 * BLOCK;
   if (outbox > outbox_most) outbox_most = outbox;
   return ++mqtt_ids;
 }
 
-/* esp_http_client: measured, a download needs as much as MQTT, including its buffers. */
+/* esp_http_client. According to a measurement, a download needs as much as MQTT, including its buffers. */
 static bool downloads;
 esp_http_client_handle_t esp_http_client_init(const esp_http_client_config_t *config) {
   count("TLS of a download", connection());
@@ -425,7 +442,7 @@ int esp_http_client_read(esp_http_client_handle_t client, char *buffer, int byte
 bool esp_http_client_is_complete_data_received(esp_http_client_handle_t client) { return client == NULL; }
 esp_err_t esp_http_client_cleanup(esp_http_client_handle_t client) { return client == NULL; }
 
-/* The ADC: adc_continuous.c allocates the store, five frames with their descriptors, and some state. */
+/* The ADC. adc_continuous.c allocates the store, five frames with their descriptors, and some state. */
 static size_t conversions;
 static bool sampling;
 esp_err_t adc_continuous_new_handle(const adc_continuous_handle_cfg_t *config, adc_continuous_handle_t *handle) {
@@ -442,7 +459,7 @@ esp_err_t adc_continuous_start(adc_continuous_handle_t handle) { return handle =
 esp_err_t adc_continuous_read(adc_continuous_handle_t handle, uint8_t *out, uint32_t room, uint32_t *bytes, uint32_t timeout_ms) {
   (void)handle, (void)timeout_ms;
   now_us += 50000;
-  /* The sampler has opened the ADC and waits; before that, the program determines the highest rate. */
+  /* The sampler has opened the ADC and waits. Before that, the program determines the highest rate. */
   if (sampling) longjmp(*leave, 1);
   memset(out, 0, room);
   *bytes = room;
@@ -476,8 +493,8 @@ esp_err_t ledc_set_duty(ledc_mode_t mode, ledc_channel_t channel, uint32_t duty)
 esp_err_t ledc_update_duty(ledc_mode_t mode, ledc_channel_t channel) { return (unsigned)mode + (unsigned)channel > 9; }
 
 /*
- * Sensors on a bus. I2S allocates six DMA buffers of 240 frames by default, with at most two slots of 4 bytes; the other drivers allocate
- * some state.
+ * Sensors on a bus. By default, I2S allocates six DMA buffers of 240 frames, with at most two slots of 4 bytes. The other drivers
+ * allocate some state.
  */
 enum { I2S = 6 * 240 * 4 * 2 };
 static aiot_sensor_code open_bus(void) { return AIOT_SENSOR_OK; }
@@ -500,7 +517,7 @@ const aiot_http *__wrap_aiot_esp32_http_open(const aiot_esp32_identity *identity
 
 static bool asked;
 
-/* Events in each pass of the program's loop. */
+/* Called in each pass of the program's loop. Generates events. */
 esp_err_t esp_task_wdt_reset(void) {
   static unsigned pass;
   esp_mqtt_event_t event = {.event_id = MQTT_EVENT_CONNECTED};
@@ -513,17 +530,17 @@ esp_err_t esp_task_wdt_reset(void) {
   if (pass == 2) on_address(NULL, IP_EVENT, IP_EVENT_STA_GOT_IP, NULL);
   if (pass == 5) on_mqtt(NULL, NULL, MQTT_EVENT_CONNECTED, &event);
   if (pass == 6) asked = http->open(http->context, "/api/v1/manifests/5", 0) && run_task("aiot-http");
-  /* A command queued behind another, each as long as a `desired` with all its members. */
+  /* Two commands in a row, each as long as a `desired` with all of its members. */
   if (pass % 20 == 0) {
     static char topic[] = "aiot/v1/name/other", text[640];
     event = (esp_mqtt_event_t){.event_id = MQTT_EVENT_DATA, .data = text, .data_len = sizeof text, .total_data_len = sizeof text, .topic = topic, .topic_len = sizeof topic - 1};
     on_mqtt(NULL, NULL, MQTT_EVENT_DATA, &event);
     on_mqtt(NULL, NULL, MQTT_EVENT_DATA, &event);
   }
-  /* Samples at the sensor's rate, none of which is ever acknowledged. */
+  /* Samples at the sensor's rate. None of their messages is ever acknowledged. */
   for (int i = AIOT_SOURCE_FAST ? 3 : pass % 4 == 0; rows != NULL && pass > 6 && i > 0; i--) {
     double row[AIOT_FIELDS_MAX + 1] = {1.0 / 3, 2.0 / 3, 4.0 / 3, 5.0 / 3, 1.0 / 7, 2.0 / 7};
-    /* The value after the fields is 0: there is no gap. */
+    /* The value after the fields is 0, because there is no gap. */
     row[AIOT_SOURCE_FIELDS] = 0;
     xQueueSend(rows, row, 0);
   }
@@ -539,13 +556,13 @@ int main(void) {
   check_at(&c, "connects", CHIP, 0, counted("TLS of MQTT") > 0 && outbox_most > 0);
   check_at(&c, "downloads", CHIP, 0, asked && downloads);
   check_equal(&c, "refused", 0, 0, (int64_t)heap.refused);
-  /* The largest block is free before anything could fragment the heap. */
+  /* The largest block is allocated before anything could fragment the heap. */
   check_at(&c, "large block", CHIP, AIOT_MEMORY_BYTES, heap.most > AIOT_MEMORY_BYTES);
   const size_t messages = heap.most - AIOT_MEMORY_BYTES - BLOCK;
   count("converter", conversions);
   count("device buffers", AIOT_MEMORY_BYTES + BLOCK);
   count("messages, here and in MQTT's outbox", messages + outbox_most);
-  /* Both connections receive and one sends whole windows, in packets whose buffers are a ninth longer. */
+  /* Both connections receive whole windows, and one sends them. The buffers of packets are a ninth longer. */
   count("packets in transit", (2 * (size_t)AIOT_CONFIG_LWIP_TCP_WND_DEFAULT + AIOT_CONFIG_LWIP_TCP_SND_BUF_DEFAULT) * 10 / 9);
   const size_t at_start = (size_t)RAM - SYSTEM - AIOT_STATIC_DATA - AIOT_STATIC_BSS;
   size_t needed = 0;

@@ -1,4 +1,7 @@
-/* hal/esp32's MQTT on a simulated vendor client: an accepted message is kept until the broker has it, even if the client drops it. */
+/*
+ * Tests hal/esp32's MQTT on a simulated vendor client: an accepted message is kept until the broker has acknowledged it, even if
+ * the client drops it.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +11,7 @@
 #include "fake_queue.h"
 #include "mqtt_client.h"
 
-/* Two queues for each opened client. */
+/* Each client that is opened gets two queues. */
 QueueHandle_t xQueueCreate(UBaseType_t length, UBaseType_t bytes) {
   static struct QueueDefinition queues[4];
   static uint8_t items[4][2048];
@@ -18,7 +21,7 @@ QueueHandle_t xQueueCreate(UBaseType_t length, UBaseType_t bytes) {
   return &queues[made++];
 }
 
-/* The vendor's client, the network and the clock. */
+/* Simulates the vendor's client, the network and the clock. */
 static struct {
   esp_event_handler_t handler;
   bool joined, started, full;
@@ -47,7 +50,7 @@ esp_err_t esp_mqtt_client_register_event(esp_mqtt_client_handle_t client, esp_mq
 esp_err_t esp_mqtt_set_config(esp_mqtt_client_handle_t client, const esp_mqtt_client_config_t *config) {
   (void)client;
   sim.keep_alive = config->session.keepalive;
-  /* Everything else is unchanged. */
+  /* Everything else must be unchanged. */
   return config->broker.verification.certificate != NULL && config->session.last_will.topic != NULL ? ESP_OK : 1;
 }
 esp_err_t esp_mqtt_client_stop(esp_mqtt_client_handle_t client) {
@@ -94,7 +97,7 @@ static void acknowledge(int id) {
   happen(MQTT_EVENT_PUBLISHED, &event);
 }
 
-/* Delivers a message in pieces of this size; only the first has the topic. */
+/* Delivers a message in pieces of this size. Only the first piece contains the topic. */
 static void arrive(const char *topic, const char *payload, size_t piece) {
   const size_t all = strlen(payload);
   char text[64], name[64];
@@ -120,7 +123,9 @@ static void test_publishing(checks *c, const aiot_mqtt *mqtt) {
   const uint32_t first = mqtt->publish(mqtt->context, "aiot/v1/p/telemetry/m", "hello", 5, 1, true);
   check_at(c, "mqtt", "published", 0, first != 0 && strcmp(sim.topic, "aiot/v1/p/telemetry/m") == 0 && sim.bytes == 5 && memcmp(sim.payload, "hello", 5) == 0 && sim.qos == 1 && sim.retain == 1);
   check_at(c, "mqtt", "not acknowledged yet", 0, !mqtt->acknowledged(mqtt->context, first));
-  /* The connection is lost and the client drops the message, which is resent after a while and only once connected. */
+  /*
+   * The connection is lost and the client drops the message. It is sent again after a while, but only once there is a connection.
+   */
   happen(MQTT_EVENT_DISCONNECTED, NULL);
   sim.now_ms += 50000;
   const size_t before = sim.enqueued;
@@ -132,7 +137,7 @@ static void test_publishing(checks *c, const aiot_mqtt *mqtt) {
   check_at(c, "mqtt", "an acknowledgment of a dropped message is ignored", 0, !mqtt->acknowledged(mqtt->context, first));
   acknowledge(sim.ids);
   check_at(c, "mqtt", "acknowledged", 0, mqtt->acknowledged(mqtt->context, first));
-  /* Never accepts more than it can store; accepts again when there is room. */
+  /* Accepts no more messages than it can store. Accepts messages again when there is room. */
   uint32_t numbers[40];
   size_t taken = 0;
   while (taken < 40 && (numbers[taken] = mqtt->publish(mqtt->context, "t", "x", 1, 1, false)) != 0) taken++;
@@ -160,14 +165,14 @@ static void test_receiving(checks *c, const aiot_mqtt *mqtt) {
   }
   arrive("t", "", 5);
   check_at(c, "mqtt", "an empty message", 0, mqtt->receive(mqtt->context, 0, &topic, &payload, &bytes) && bytes == 0);
-  /* A piece without a start, and one that is too long. */
+  /* A piece of a message whose start is missing, and a message that is too long, are dropped. */
   char text[] = "xyz";
   const esp_mqtt_event_t lost = {.data = text, .data_len = 3, .total_data_len = 9, .current_data_offset = 3};
   happen(MQTT_EVENT_DATA, &lost);
   const esp_mqtt_event_t large = {.data = text, .data_len = 3, .total_data_len = 1000000, .topic = text, .topic_len = 1};
   happen(MQTT_EVENT_DATA, &large);
   check_at(c, "mqtt", "invalid pieces are dropped", 0, !mqtt->receive(mqtt->context, 0, &topic, &payload, &bytes));
-  /* The last message wins. */
+  /* If there are too many messages, the last ones are kept. */
   char number[16];
   for (int i = 0; i < 30; i++) {
     snprintf(number, sizeof number, "%d", i);
@@ -182,7 +187,10 @@ static void test_receiving(checks *c, const aiot_mqtt *mqtt) {
   check_at(c, "mqtt", "the newest messages are kept", (size_t)count, count == 8 && strcmp(newest, "29") == 0);
 }
 
-/* A changed keep-alive in the configuration reopens the connection, an unchanged one does not, and accepted messages are kept. */
+/*
+ * A changed keep-alive interval in the configuration opens the connection again; an unchanged one does not. Accepted messages are
+ * kept.
+ */
 static void test_keep_alive(checks *c, const aiot_mqtt *mqtt) {
   const uint32_t kept = mqtt->publish(mqtt->context, "t", "kept", 4, 1, false);
   aiot_esp32_mqtt_keep_alive(30);
@@ -208,7 +216,10 @@ static uint64_t until_tried(const aiot_mqtt *mqtt) {
   return sim.now_ms - start;
 }
 
-/* When a broker fails, boards that lose it together reconnect at different times, and less and less often while it is down. */
+/*
+ * When a broker fails, boards that lose it at the same time reconnect at different times, and try less and less often while it is
+ * down.
+ */
 static void test_reconnecting(checks *c, const aiot_mqtt *mqtt) {
   check_at(c, "mqtt", "the client does not reconnect on its own", 0, sim.config.network.disable_auto_reconnect);
   size_t tenth[10] = {0};
@@ -235,7 +246,7 @@ static void test_reconnecting(checks *c, const aiot_mqtt *mqtt) {
   mqtt->connection(mqtt->context);
   happen(MQTT_EVENT_DISCONNECTED, NULL);
   check_at(c, "mqtt", "a closed connection is retried later", 0, until_tried(mqtt) >= 60000);
-  /* Nothing is attempted without Wi-Fi, and no message is lost while the client is not ready. */
+  /* Without Wi-Fi, nothing is attempted, and no message is lost while the client is not ready. */
   happen(MQTT_EVENT_DISCONNECTED, NULL);
   sim.joined = false;
   check_at(c, "mqtt", "no attempt without a network", 0, until_tried(mqtt) >= 120000);

@@ -1,6 +1,6 @@
 /*
- * The pins in settings.h for the chip of sdkconfig.h are those of docs/reference/hardware.md. This file includes only
- * settings.h, like source_analogue.c: no other file may define the chip.
+ * Tests that the pins in settings.h for the chip of sdkconfig.h are those of docs/reference/hardware.md. Like source_analogue.c,
+ * this file includes only settings.h, because no other file may define the chip.
  */
 #include "settings.h"
 
@@ -11,7 +11,7 @@
 #define TEXT_OF(...) #__VA_ARGS__
 #define TEXT(...) TEXT_OF(__VA_ARGS__)
 
-/* temperature, vibration, sound, current; servo; I2C; 1-Wire; I2S */
+/* Pins of temperature, vibration, sound and current; of the servo; of I2C; of 1-Wire; of I2S. */
 static const struct {
   const char *chip, *adc, *servo, *i2c, *wire, *i2s;
 } chips[] = {

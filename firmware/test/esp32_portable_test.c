@@ -1,4 +1,4 @@
-/* The board-independent functions of hal/esp32: back-off, partitions as one flash, responses to downloads. */
+/* Tests the functions of hal/esp32 that do not depend on a board: back-off, partitions as one flash, responses to downloads. */
 #include "portable.h"
 
 #include <string.h>
@@ -32,7 +32,7 @@ static void test_backoff(checks *c) {
 
 enum { SECTOR = 4096, SLOT = 8 * SECTOR };
 
-/* Records in the second half of one flash, and slots on two others, like the program partitions. */
+/* Joins records in the second half of one flash and slots on two others, as for programs. */
 static void test_joined(checks *c) {
   static sim_flash records, a, b;
   aiot_joined joined;
@@ -46,7 +46,7 @@ static void test_joined(checks *c) {
            aiot_joined_add(&joined, &records.port, 2 * SECTOR, 2 * SECTOR) && aiot_joined_add(&joined, &a.port, 0, SLOT) && aiot_joined_add(&joined, &b.port, 0, SLOT));
   const aiot_flash *flash = &joined.flash;
   check_equal(c, "joined, bytes", 0, 2 * SECTOR + 2 * SLOT, flash->bytes);
-  /* Written across both boundaries, and read back. */
+  /* Data is written across both boundaries and read back. */
   static uint8_t data[2 * SECTOR + 2 * SLOT], got[sizeof data];
   for (size_t i = 0; i < sizeof data; i++) data[i] = (uint8_t)(i * 7 + i / 251);
   check_at(c, "joined", "writes", 0, flash->write(flash->context, 0, data, sizeof data) && flash->sync(flash->context));
@@ -58,7 +58,7 @@ static void test_joined(checks *c) {
   check_at(c, "joined", "one sector", 0, b.memory[SECTOR] == data[2 * SECTOR + SLOT + SECTOR] && a.memory[SLOT - 1] == data[2 * SECTOR + SLOT - 1]);
   check_at(c, "joined", "maps within a piece", 0, flash->map(flash->context, 2 * SECTOR, SLOT) == a.memory && flash->map(flash->context, 2 * SECTOR + 5, SLOT - 5) == a.memory + 5);
   check_at(c, "joined", "no mapping across pieces", 0, flash->map(flash->context, 2 * SECTOR, SLOT + 1) == NULL && flash->map(flash->context, flash->bytes, 1) == NULL);
-  /* A store works on it as on a single flash. */
+  /* A store works on the joined flash as on a single one. */
   static uint8_t scratch[AIOT_SECTOR_BYTES];
   static aiot_store store;
   check_at(c, "joined", "opens as a store", 0, aiot_store_open_flash(&store, flash, &aiot_crypto_openssl, scratch) && store.sector < 0 && aiot_store_slot_bytes(&store) == SLOT);
@@ -66,7 +66,7 @@ static void test_joined(checks *c) {
   store.record.sequence = 9;
   check_at(c, "joined", "stores a record", 0, aiot_store_persist(&store));
   check_at(c, "joined", "reads it back", 0, aiot_store_open_flash(&store, flash, &aiot_crypto_openssl, scratch) && store.record.floor == 7 && store.record.sequence == 9);
-  /* If the power is cut in the second piece, the combined operation fails too. */
+  /* If the power is cut in the second piece, the joined operation fails as well. */
   sim_flash_power_on(&a);
   a.cut_at = 1;
   a.torn = SIM_TORN_BEFORE;

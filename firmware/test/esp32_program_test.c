@@ -1,7 +1,7 @@
 /*
- * hal/esp32's startup, network and clock on simulated vendor components. Each component in turn is missing or fails, in a separate process
- * because a chip starts with fresh memory. Everything that does not need the component works, and the network stack is used only once it is
- * running.
+ * hal/esp32's startup, network and clock on simulated vendor components. Each component in turn is missing or fails, in a
+ * separate process, because a chip starts with fresh memory. Everything that does not need the component must work, and the
+ * network stack must be used only once it is running.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,7 +68,7 @@ esp_event_base_t const IP_EVENT = "IP_EVENT";
 
 enum { TURN_MS = 100, TURNS = 6000, HOUR = 36000, ADDRESS_MS = 2000 };
 
-/* The vendor's stack asserts if its own task is not running. */
+/* The vendor's stack fails an assertion if its own task is not running. */
 static void need_stack(void) {
   if (sim.stack) return;
   out->crashed = true;
@@ -82,10 +82,10 @@ static void happen(esp_event_base_t base, int32_t id) {
   sim.handler(NULL, base, id, NULL);
 }
 
-/* Duration of a run: ten minutes, or slightly more than an hour. */
+/* Duration of a run, in turns: ten minutes, or slightly more than an hour. */
 static int turns_of(part which) { return which == CRASHED_LONG_AGO || which == CRASHED_OFFLINE ? HOUR + 100 : TURNS; }
 
-/* A tenth of a second of the loop, with the access point's action in it. */
+/* Simulates a tenth of a second of the loop, including the access point. */
 static void turn(void) {
   sim.now_ms += TURN_MS;
   if (++out->turns == turns_of(sim.part)) _exit(0);
@@ -101,7 +101,7 @@ static void turn(void) {
     happen(IP_EVENT, IP_EVENT_STA_GOT_IP);
   }
   if ((sim.part == LOST_ADDRESS || sim.part == LOST_FOR_GOOD) && out->connects == 1 && sim.address && sim.now_ms - sim.address_ms == 5000) happen(IP_EVENT, IP_EVENT_STA_LOST_IP);
-  /* The lease returns before the board gives the access point up. */
+  /* The lease is renewed before the board abandons the access point. */
   if (sim.part == LOST_ADDRESS && out->connects == 1 && !sim.address && sim.had_address && sim.now_ms - sim.address_ms == 9000) happen(IP_EVENT, IP_EVENT_STA_GOT_IP);
 }
 
@@ -343,7 +343,10 @@ static bool run(part which) {
   return child > 0 && waitpid(child, &status, 0) == child && status == 0;
 }
 
-/* `network`: the board gets an address. If it cannot work at all, it reports this for a minute before it restarts. */
+/*
+ * Expected results. `network`: the board gets an address. If the board cannot work at all, it reports this for a minute before it
+ * restarts.
+ */
 static const struct {
   part part;
   bool restarts, network;
@@ -386,7 +389,7 @@ static void test_network(checks *c) {
            out->sntp.num_of_servers == 2 && strcmp(out->server[0], "platform.lan") == 0 && strcmp(out->server[1], "pool.ntp.org") == 0);
 
   check_at(c, "no address", "runs", 0, run(NO_ADDRESS));
-  /* An attempt takes thirty seconds, followed by a pause that doubles up to a minute. */
+  /* An attempt takes thirty seconds. The pause after it doubles, up to a minute. */
   check_at(c, "no address", "disconnects and tries again", (size_t)out->connects, out->disconnects >= 6 && out->disconnects <= 12 && out->connects >= out->disconnects);
   check_equal(c, "no address, delay of the second attempt", 0, 31, (int64_t)(out->connected_at[1] - out->connected_at[0]) / 1000);
   check_equal(c, "no address, delay of the third attempt", 0, 32, (int64_t)(out->connected_at[2] - out->connected_at[1]) / 1000);
@@ -400,7 +403,9 @@ static void test_network(checks *c) {
   check_at(c, "refused", "growing delays", (size_t)out->connects, out->connects > 10 && out->connects < 20 && out->disconnects == 0);
 }
 
-/* A crash loop keeps its first dump: it is deleted only after a board has worked for an hour and could report it. */
+/*
+ * In a crash loop, the first dump is kept. It is deleted only after the board has worked for an hour and was able to report it.
+ */
 static void test_crashes(checks *c) {
   static const struct {
     part part;

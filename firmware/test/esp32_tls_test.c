@@ -1,6 +1,6 @@
 /*
- * In the first message of the ESP32's TLS client, made by mbedTLS itself, records of at most 4 KiB are requested. Certificate dates are
- * checked once the clock is set, everything else always.
+ * Tests that the first message of the ESP32's TLS client, which mbedTLS itself creates, requests records of at most 4 KiB.
+ * Certificate dates are checked only once the clock is set; everything else is always checked.
  */
 #define MBEDTLS_ALLOW_PRIVATE_ACCESS
 #include <mbedtls/ecp.h>
@@ -36,7 +36,7 @@ static int fixed(void *context, unsigned char *out, size_t bytes) {
   return 0;
 }
 
-/* Each seed gives a different key, which is the same in every run. */
+/* Random numbers for keys. Each seed gives a different key, which is the same in every run. */
 static int counted(void *context, unsigned char *out, size_t bytes) {
   uint8_t *seed = context;
   for (size_t i = 0; i < bytes; i++) out[i] = (uint8_t)(*seed += 37);
@@ -127,7 +127,7 @@ int main(void) {
   check_equal(&c, "set up", 0, 0, mbedtls_ssl_setup(&client, &config));
   mbedtls_ssl_set_bio(&client, NULL, keep, silence, NULL);
   check_equal(&c, "waits for the server", 0, MBEDTLS_ERR_SSL_WANT_READ, mbedtls_ssl_handshake(&client));
-  /* RFC 6066: type 1, one byte, 4 = 2^12. */
+  /* The extension of RFC 6066: type 1, one byte, 4 = 2^12. */
   static const uint8_t extension[] = {0, 1, 0, 1, 4};
   bool found = false;
   for (size_t i = 0; i + sizeof extension <= hello_bytes && !found; i++) found = memcmp(hello + i, extension, sizeof extension) == 0;

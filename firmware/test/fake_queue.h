@@ -1,4 +1,6 @@
-/* Simulated FreeRTOS queues, which never block because there are no tasks. The test that includes this header creates the queues. */
+/*
+ * Simulated FreeRTOS queues. They never block, because there are no tasks. The test that includes this header creates the queues.
+ */
 #ifndef AIOT_TEST_FAKE_QUEUE_H
 #define AIOT_TEST_FAKE_QUEUE_H
 

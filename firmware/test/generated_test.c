@@ -1,4 +1,4 @@
-/* In a project's own folder, checks that this core accepts and computes the files generated from its aiot.yaml. */
+/* In a project's own folder, checks that this core accepts and computes the files that were generated from its aiot.yaml. */
 #include <string.h>
 
 #include "aiot/pipeline.h"

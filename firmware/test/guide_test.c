@@ -11,7 +11,7 @@
 #include "check.h"
 
 typedef struct {
-  /* Bits of the reading's and the prediction's doubles. */
+  /* Bits of the doubles of the reading and of the prediction. */
   uint64_t value[5];
   const char *id;
   const char *model;
@@ -35,7 +35,7 @@ typedef struct {
 
 #include "guide.inc"
 
-/* Every n-th byte of a network is tried; fewer in an emulator. */
+/* Every n-th byte of a network is changed; fewer bytes in an emulator. */
 #ifndef AIOT_STRIDE
 #define AIOT_STRIDE 1
 #endif
@@ -160,7 +160,7 @@ static void test_broken_networks(checks *c) {
 
 enum { SENT = 64 };
 
-/* A service and its next response. */
+/* A service, its next response and its last request. */
 typedef struct {
   const void *body;
   size_t bytes;
@@ -367,7 +367,7 @@ static void say(bench *b, aiot_guide_board *board, const char *topic, const char
   steps(board, 8);
 }
 
-/* Rows of equivalent networks. */
+/* Rows with networks whose prediction is always 1 or always 0. */
 enum { SAYING_1 = 3, SAYING_0 = 4 };
 
 static void offer(bench *b, size_t row) { answer(&b->models, 200, network_rows[row].file, network_rows[row].bytes); }

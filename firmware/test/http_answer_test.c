@@ -1,4 +1,7 @@
-/* A platform's HTTP/1.1 responses, in one piece and split at every position: the body, and whether a retry helps. */
+/*
+ * Tests the parser of a platform's HTTP/1.1 responses, in one piece and split at every position: the body, and whether a retry
+ * helps.
+ */
 #include "http_answer.h"
 
 #include <string.h>
@@ -8,12 +11,12 @@
 typedef struct {
   const char *name;
   const char *answer;
-  /* First requested byte. */
+  /* The first requested byte. */
   uint64_t from;
   /* The expected result: the body, or a code below 0. */
   const char *body;
   int32_t code;
-  /* Whether the body is complete if the connection ends then. */
+  /* Whether the body is complete if the connection ends after it. */
   bool whole;
 } row;
 
@@ -49,7 +52,7 @@ static const row rows[] = {
     {"half a head", "HTTP/1.1 200 OK\r\nContent-", 0, "", 0, false},
 };
 
-/* Parses a response that arrives in pieces of these sizes; returns its code, 0 = good so far. */
+/* Parses a response that arrives in pieces of these sizes. Returns its code; 0 = no error so far. */
 static int32_t take(aiot_http_answer *answer, const row *r, size_t first, size_t piece, char *body, size_t *bytes) {
   const size_t length = strlen(r->answer);
   *bytes = 0;
@@ -74,7 +77,7 @@ static void test_row(checks *c, const row *r) {
       size_t bytes = 0;
       const int32_t code = take(&answer, r, first, piece, body, &bytes);
       check_equal(c, r->name, first * 10 + piece, r->code, code);
-      /* If the response arrives in one piece, data before the error is not returned. */
+      /* If the response arrives in one piece, data before an error is not returned. */
       if (code < 0) continue;
       check_at(c, r->name, "body", first * 10 + piece, bytes == strlen(r->body) && memcmp(body, r->body, bytes) == 0);
       check_at(c, r->name, "whole", first * 10 + piece, aiot_http_answer_whole(&answer) == r->whole);

@@ -1,6 +1,6 @@
 /*
- * The interpreter on networks of each kind (test/models.inc), on files that break a rule (test/rules.inc, docs/reference/tflite-rules.md),
- * and on damaged files: every byte changed, every length.
+ * Tests the interpreter on networks of each kind (test/models.inc), on files that break a rule (test/rules.inc,
+ * docs/reference/tflite-rules.md), and on damaged files: with every byte changed, and of every length.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -65,7 +65,7 @@ static void test_answers(checks *c) {
   }
 }
 
-/* The interpreter accepts or rejects each file as the TypeScript interpreter does. */
+/* The interpreter must accept or reject each file as the TypeScript interpreter does. */
 static void test_rules(checks *c) {
   static uint8_t copy[RULE_BYTES];
   for (size_t at = 0; at < RULES; at++) {
@@ -77,13 +77,15 @@ static void test_rules(checks *c) {
     aiot_model *model;
     const aiot_code code = open_model(copy, row->bytes, ARENA_BYTES, &arena, &model);
     check_at(c, row->what, row->accepted ? "accepted" : "refused", 0, (code == AIOT_OK) == row->accepted);
-    /* A small arena would reject the valid ones, too. */
+    /* A small arena would also reject the valid files. */
     check_at(c, row->what, "not rejected for lack of memory", 0, code != AIOT_MEMORY_SHORT);
   }
   printf("%d files held to the rules\n", (int)RULES);
 }
 
-/* With exactly the used size the network opens again; with one byte less it is rejected and the arena is unchanged. */
+/*
+ * With exactly the memory that was used, the network opens again. With one byte less, it is rejected and the arena is unchanged.
+ */
 static void test_memory(checks *c) {
   for (size_t at = 0; at < MODELS; at++) {
     const model_row *row = &model_rows[at];
@@ -100,12 +102,15 @@ static void test_memory(checks *c) {
 }
 
 #ifndef __riscv
-/* Only small networks are damaged, because each is opened once per byte. */
+/* Maximum size of networks that are damaged, because each is opened once per byte. */
 enum { BROKEN_BYTES = 2600 };
 
 static int8_t input[ARENA_BYTES];
 
-/* Whatever a file contains, it is rejected or runs within its memory, which the sanitizers check. `copy` is as long as the file. */
+/*
+ * A file with any content is either rejected, or runs within its memory, which the sanitizers check. `copy` is as long as the
+ * file.
+ */
 static void try_broken(const model_row *row, const uint8_t *copy, size_t bytes, int *refused, int *ran) {
   aiot_arena arena;
   aiot_model *model;
@@ -156,7 +161,7 @@ int main(void) {
   test_rules(&c);
   test_memory(&c);
 #ifndef __riscv
-  /* In an emulator, without sanitizers, this takes a minute. */
+  /* Skipped in an emulator, where it takes a minute and there are no sanitizers. */
   test_broken(&c);
 #endif
   return checks_end(&c);

@@ -26,7 +26,7 @@ typedef struct {
 
 #define ROWS(table) (sizeof(table) / sizeof((table)[0]))
 
-/* A copy of exactly these bytes, so that the sanitizer detects a read beyond them. */
+/* Returns a copy of exactly these bytes, so that the sanitizer detects a read beyond them. */
 static char *exactly(const char *text, size_t bytes) {
   char *copy = malloc(bytes > 0 ? bytes : 1);
   if (copy == NULL) abort();
@@ -49,7 +49,10 @@ static void test_numbers(checks *c) {
   }
 }
 
-/* Unlike those of some devices, the host's C library rounds as IEEE 754 requires: an independent check with many more numbers. */
+/*
+ * The host's C library rounds as IEEE 754 requires, unlike those of some devices. It is an independent check with many more
+ * numbers.
+ */
 static void test_numbers_by_strtod(checks *c) {
   uint64_t state = 1;
   for (size_t i = 0; i < 30000; i++) {
@@ -144,7 +147,9 @@ static bool accepts(checks *c, const char *text, size_t bytes) {
   return accepted;
 }
 
-/* RFC 3629, 3 and 4: valid and invalid UTF-8. JSON.parse has no such cases, because it takes characters. */
+/*
+ * Valid and invalid UTF-8 (RFC 3629, sections 3 and 4). JSON.parse has no such cases, because its input consists of characters.
+ */
 static void test_utf8(checks *c) {
   const char *good[] = {"\"\x7f\"", "\"\xc2\x80\"", "\"\xdf\xbf\"", "\"\xe0\xa0\x80\"", "\"\xed\x9f\xbf\"",
                         "\"\xee\x80\x80\"", "\"\xf0\x90\x80\x80\"", "\"\xf4\x8f\xbf\xbf\""};
@@ -204,7 +209,7 @@ static void test_use(checks *c) {
   }
 }
 
-/* Random bytes in well-formed texts: nothing is read beyond the end, and both ways of reading agree. */
+/* Random bytes in well-formed texts. Nothing must be read beyond the end, and both ways of reading must agree. */
 static void test_fuzz(checks *c) {
   uint32_t state = 12345;
   const char *seed = "{\"a\":[1,-2.5e3,\"x\\u0041\xc3\xa9\\ud83d\\ude00\",{\"b\":null,\"c\":[true,false,{}]},[]],\"d\":1e-310}";

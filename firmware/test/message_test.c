@@ -1,4 +1,6 @@
-/* Numbers as in JavaScript, messages as in docs/reference/protocol.md, and the message queue. */
+/*
+ * Tests that numbers are formatted as in JavaScript and messages as in docs/reference/protocol.md, and tests the message queue.
+ */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,7 +66,7 @@ static const uint8_t all_cbor[] = {
     0xBD, 0x61, 'c',  0xBF, 0xFF, 0xFF};
 
 static void test_writer(checks *c) {
-  /* For every buffer size from zero to more than enough, overflow is reported and nothing is written beyond the buffer. */
+  /* For every buffer size from zero to more than enough, an overflow is reported and nothing is written beyond the buffer. */
   for (size_t room = 0; room < 128; room++) {
     for (int kind = 0; kind < 2; kind++) {
       uint8_t *out = malloc(room > 0 ? room : 1);
@@ -175,7 +177,7 @@ static void test_queue(checks *c) {
   broker.acknowledged = 3;
   aiot_queue_run(&queue, &mqtt);
   check_equal(c, "a message that was not accepted is kept", 0, 3, (int64_t)queue.waiting);
-  /* While offline, the oldest messages are dropped and counted. */
+  /* While there is no connection, the oldest messages are dropped and counted. */
   for (char n = 'a'; n < 'k'; n++) aiot_queue_push(&queue, "t", &n, 1, false);
   check_at(c, "queue", "bounded", 3, queue.used <= 200 && queue.dropped > 0);
   check_equal(c, "dropped and kept add up", 0, 13, (int64_t)(queue.dropped + queue.waiting));
@@ -188,7 +190,7 @@ static void test_queue(checks *c) {
   check_at(c, "queue", "empty at the end", 4, aiot_queue_run(&queue, &mqtt) && queue.waiting + queue.sent == 0);
   check_equal(c, "each once", 0, (int64_t)(3 + kept), broker.taken);
   check_at(c, "queue", "the newest last", 5, strcmp(broker.last, "j") == 0);
-  /* A message handed to the port is not counted as lost, even if the queue still has it. */
+  /* A message that was passed to the port is not counted as lost, even if it is still in the queue. */
   broker.acknowledged = 0;
   uint32_t before = queue.dropped;
   aiot_queue_push(&queue, "t", "x", 1, false);

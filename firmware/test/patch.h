@@ -1,6 +1,6 @@
 /*
- * Patches for tests: a single piece with the difference of two blobs of equal length, in the format of docs/reference/protocol.md. Real
- * ones are created by src/lib/formats/delta.
+ * Patches for tests. Each has a single piece with the difference of two blobs of equal length, in the format of
+ * docs/reference/protocol.md. src/lib/formats/delta creates the patches of real releases.
  */
 #ifndef AIOT_TEST_PATCH_H
 #define AIOT_TEST_PATCH_H
@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Returns its length; ends the program if `room` is too small. */
+/* Returns the patch's length. Ends the program if `room` is too small. */
 size_t patch_of(const uint8_t *base, const uint8_t *next, size_t bytes, uint8_t *out, size_t room);
 
 #endif

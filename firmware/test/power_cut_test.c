@@ -1,6 +1,7 @@
 /*
- * Power cuts at every write and erase of a whole update, each torn in several ways, for each kind. The device boots, runs the
- * previous version or the new one but never a mix, trusts the previous root or the next one, and ends in the same state as without a cut.
+ * Cuts the power at every write and erase of a whole update, for each kind, and interrupts each operation in several ways. The
+ * device must boot, run the previous version or the new one but never a mix, trust the previous root or the next one, and end in
+ * the same state as without a cut.
  */
 #include <string.h>
 
@@ -13,16 +14,16 @@ enum { SLOT_SECTORS = 6, BLOB_BYTES = 4 * 4096 + 1234, LONG_MS = 300000 };
 
 typedef struct {
   const char *name;
-  /* Previously committed versions. */
+  /* Number of versions that were committed before. */
   size_t before;
-  /* First byte of the new version, and whether it is committed. */
+  /* First byte of the new version, and whether the version is committed. */
   uint8_t does;
   bool stays;
-  /* Whether pairs of cuts are tried too. */
+  /* Whether pairs of cuts are also tried. */
   bool twice;
-  /* Delivery: the whole artifact, or a patch, which yields the signed bytes or different ones. */
+  /* Delivery: the whole artifact, or a patch whose result has the signed bytes or different ones. */
   enum { WHOLE, RIGHT, WRONG } patch;
-  /* Whether two roots, the second with a different signing key, and a timestamp come first. */
+  /* Whether two roots, the second of which has a different signing key, and a timestamp are delivered first. */
   bool rotates;
 } scenario;
 
@@ -50,7 +51,7 @@ typedef struct {
 typedef struct {
   sim_device device;
   sim_flash base;
-  /* Versions 1, 2, … in release order, the new one last. */
+  /* Versions 1, 2, … in the order of their release. The new version is the last one. */
   release known[3];
   size_t count;
   uint8_t blob[3][BLOB_BYTES];
@@ -69,7 +70,7 @@ typedef struct {
   int new_index;
 } bench;
 
-/* More than a sector of 0xFF, which looks erased, like the padding of images. */
+/* The content includes more than a sector of 0xFF, like the padding of images, which looks erased. */
 static void fill_blob(uint8_t *blob, uint8_t does, uint32_t seed) {
   for (size_t i = 0; i < BLOB_BYTES; i++) {
     seed = seed * 1664525u + 1013904223u;
@@ -92,7 +93,7 @@ static void desire(bench *b, size_t index) {
   else sim_device_desire_delta(&b->device, r, r - 1, rollout);
 }
 
-/* Root 2 separates the roles; root 3 has a different release key, whose sequences restart. */
+/* Root 2 separates the roles. Root 3 has another release key, whose sequences start again. */
 static void offer_roots(bench *b) {
   char payload[2048];
   const release *r = &b->known[b->scenario->before];
@@ -110,7 +111,7 @@ static void offer_roots(bench *b) {
   b->device.platform.timestamp = b->timestamp;
 }
 
-/* Only a few positions differ from the previous version, so that the patch is short. */
+/* Only a few bytes differ from the previous version, so that the patch is short. */
 static void offer_patch(bench *b) {
   const scenario *s = b->scenario;
   const uint8_t *base = b->blob[s->before - 1];
@@ -172,7 +173,7 @@ static void bench_close(bench *b) {
   signing_key_free(&b->fresh);
 }
 
-/* Updates from the previous state, with a power cut according to `cut_at` and `torn`. */
+/* Updates the device from its previous state, with a power cut according to `cut_at` and `torn`. */
 static void update(bench *b, uint32_t cut_at, sim_torn torn) {
   sim_flash_copy(&b->device.flash, &b->base);
   sim_device_boot(&b->device);
@@ -188,7 +189,7 @@ static bool runs_old_or_new(bench *b) {
          (b->device.setup.kind == AIOT_KIND_FIRMWARE && b->device.update.phase == AIOT_PHASE_TRIAL && runs == b->new_index);
 }
 
-/* The record's statements about slots are true at every moment: their bytes match their digest. */
+/* Whether the record is true, as it must be at every moment: the bytes of each recorded slot match their digest. */
 static bool record_is_true(sim_device *d) {
   static aiot_store store;
   static uint8_t scratch[AIOT_SECTOR_BYTES];
@@ -203,7 +204,7 @@ static bool record_is_true(sim_device *d) {
   return true;
 }
 
-/* The flash holds the durable state before the power cut, or the state that was being written. */
+/* Whether the flash contains the durable state from before the power cut, or the state that was being written. */
 static bool trusts_on(const bench *b, const aiot_keeper *before) {
   const aiot_keeper *now = &b->device.keeper;
   if (!b->device.keeps) return true;
@@ -212,7 +213,7 @@ static bool trusts_on(const bench *b, const aiot_keeper *before) {
   return now->held.version == before->held.version + 1 && now->kept.epoch == (now->held.version == 3 ? 3 : 0);
 }
 
-/* After power-on the device runs the old or the new version, and ends as it would have without the cut. */
+/* Checks that the device runs the old or the new version after power-on, and ends as it would have without the cut. */
 static bool recovers(bench *b) {
   static aiot_keeper before;
   sim_device *d = &b->device;
@@ -245,7 +246,7 @@ static void cut_everywhere(bench *b, totals *t, uint32_t operations) {
   }
 }
 
-/* A second cut, at every operation of the recovery from the first one. */
+/* Makes a second cut, at every operation of the recovery from the first one. */
 static void cut_twice(bench *b, totals *t, uint32_t operations) {
   sim_device *d = &b->device;
   for (uint32_t at = 1; at <= operations; at++) {
@@ -272,7 +273,7 @@ static void run_scenario(aiot_kind kind, const scenario *s, totals *t) {
   const uint32_t writes = b.device.flash.writes, erases = b.device.flash.erases;
   const aiot_code told = s->patch == WRONG ? AIOT_DELTA_RESULT : AIOT_OK;
   check_at(&t->checks, "the patch was requested", s->name, 0, (b.device.platform.patch_requests > 0) == (s->patch != WHOLE));
-  /* The firmware has restarted since then. */
+  /* Firmware has restarted since then, so it does not report the delivery. */
   check_at(&t->checks, "reports how it was delivered", s->name, 0,
            kind == AIOT_KIND_FIRMWARE ||
                (b.device.update.has_delta == (s->patch != WHOLE) && b.device.update.delta_code == told));

@@ -1,6 +1,7 @@
 /*
- * Golden vectors of bundles created by the TypeScript side, and their predictions over a stream. The first argument is their folder.
- * Without arguments, AIOT_FIXTURES names the folder, and only valid bundles are run, because an emulator is slow.
+ * Tests the golden vectors of bundles that the TypeScript implementation created, and their predictions over a stream. The first
+ * argument is their folder. Without arguments, AIOT_FIXTURES is the folder, and only valid bundles are run, because an emulator
+ * is slow.
  */
 #include "aiot/pipeline.h"
 
@@ -84,16 +85,16 @@ static aiot_code check_text(const aiot_bundle *bundle, size_t bytes, aiot_arena 
 }
 
 static bool within(const char *member, size_t at) {
-  /* Whether this is the last key before `at`. */
+  /* Checks whether the last key before `at` is `member`. */
   size_t from = at;
   while (from > 0 && !(text[from] == ':' && text[from - 1] == '"')) from--;
   const size_t length = strlen(member);
   return from > length + 1 && memcmp(text + from - 1 - length, member, length) == 0 && text[from - 2 - length] == '"';
 }
 
-/* Changing one digit of an integer, one letter of a label or one value makes that vector fail, and no other. */
+/* If one digit of an integer, one letter of a label or one value is changed, that vector must fail, and no other. */
 static void test_corrupted(checks *c, const bundle_row *r, const aiot_bundle *bundle, aiot_arena arena) {
-  /* Only some of the long vectors, because each is computed from its samples. */
+  /* If the vectors are long, only some positions are tried, because each vector is computed from its samples. */
   const size_t bytes = bundle->golden.bytes, every = bytes > 12000 ? 5 : 1;
   size_t vectors, passed, corrupted = 0, candidates = 0;
   memcpy(text, bundle->golden.data, bytes);
@@ -131,7 +132,7 @@ static void test_samples(checks *c, const aiot_bundle *bundle, aiot_arena arena)
   if (!samples) return;
   const size_t before = (size_t)(samples - head), rest = bundle->golden.bytes - before;
   const size_t one = (size_t)((const char *)memchr(samples, ']', rest) - samples) + 2;
-  /* A sample is doubled or removed; a window of one sample then has none left. */
+  /* A sample is doubled or removed. If the window has one sample, removing it leaves none. */
   memcpy(text, head, before + one);
   memcpy(text + before + one, samples, rest);
   check_equal(c, "one additional sample", 0, AIOT_GOLDEN_MISMATCH, check_text(bundle, bundle->golden.bytes + one, arena, &vectors, &passed));
@@ -144,7 +145,10 @@ static void test_samples(checks *c, const aiot_bundle *bundle, aiot_arena arena)
   check_equal(c, "a sample with an additional field", 0, AIOT_BUNDLE_MALFORMED, wide);
 }
 
-/* Truncated and flipped texts are rejected or, if the byte makes no difference, pass; they are never read beyond their end. */
+/*
+ * Truncated texts and texts with flipped bits are rejected or, if the byte makes no difference, pass. They are never read beyond
+ * their end.
+ */
 static void test_malformed(checks *c, const bundle_row *r, const aiot_bundle *bundle, aiot_arena arena) {
   const size_t bytes = bundle->golden.bytes, step = bytes > 12000 ? 1009 : bytes / 200 + 1;
   size_t vectors, passed;
@@ -203,7 +207,7 @@ static void test_golden(checks *c, const bundle_row *r, const aiot_bundle *bundl
   size_t vectors, passed;
   check_equal(c, r->name, 0, AIOT_OK, aiot_golden_check(bundle, &aiot_interpreter, arena, &vectors, &passed));
   printf("%s: %zu of %zu vectors passed\n", r->name, passed, vectors);
-  /* The same, one vector at a time: the counts match after each. */
+  /* Runs the same golden vectors one at a time; the counts must be right after each. */
   aiot_golden *golden = NULL;
   if (!check_equal(c, r->name, 1, AIOT_OK, aiot_golden_open(bundle, &aiot_interpreter, &arena, &golden))) return;
   size_t steps = 0, ran = 0, good = 0;

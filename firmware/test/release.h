@@ -11,17 +11,17 @@ typedef struct {
   uint8_t id[AIOT_SHA256_BYTES];
 } signing_key;
 
-/* Creates a P-256 key; ends the program if OpenSSL fails. */
+/* Creates a P-256 key. Ends the program if OpenSSL fails. */
 signing_key signing_key_new(void);
 void signing_key_free(signing_key *key);
 
-/* A trust root in which `keys` may sign and `threshold` of them must. */
+/* Creates a trust root in which `keys` may sign and `threshold` signatures are required. */
 aiot_trust trust_of(const signing_key *keys, size_t count, size_t threshold);
 
-/* Writes the same trust root as JSON; returns its length. */
+/* Writes the same trust root as JSON, and returns its length. */
 size_t trust_json(const signing_key *keys, size_t count, size_t threshold, char *out, size_t room);
 
-/* Writes an envelope with the payload and a signature by each key; returns its length. */
+/* Writes an envelope with the payload and a signature by each key. Returns its length. */
 size_t envelope_of(const char *payload, const signing_key *keys, size_t count, char *out, size_t room);
 
 /* Content of a release's manifest; members that are 0 or NULL get defaults. */
@@ -37,7 +37,7 @@ typedef struct {
   const char *type;
   const uint8_t *blob;
   size_t bytes;
-  /* JSON members placed before those above, such as `"model":{…},`. */
+  /* JSON members that are placed before those above, such as `"model":{…},`. */
   const char *more;
 } release;
 

@@ -21,7 +21,7 @@ typedef struct {
   const char *more;
 } root_spec;
 
-/* Writes its envelope, signed by these keys. */
+/* Writes the root's envelope, signed by these keys. */
 void root_text(const root_spec *root, const signing_key *signers, size_t count, char out[ROOT_TEXT_BYTES]);
 
 /* Content of a timestamp; members that are 0 or NULL get defaults. */
@@ -30,7 +30,7 @@ typedef struct {
   int64_t issued;
   int64_t expires;
   int64_t root;
-  /* Highest sequence, used for all kinds. */
+  /* The highest sequence, which is used for all kinds. */
   int64_t newest;
   /* Payload of the newest manifest with that name; NULL = no entry. */
   const char *payload;

@@ -3,8 +3,8 @@
  *
  *   run_models LIST
  *
- * LIST has three lines for each network: its .tflite file, a file of consecutive inputs, and the output file. It prints a line for each:
- * `ok ARENA_BYTES`, or the error code.
+ * LIST has three lines for each network: its .tflite file, a file of consecutive inputs, and the output file. The program prints
+ * a line for each network: `ok ARENA_BYTES`, or the error code.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ typedef struct {
   size_t bytes;
 } contents;
 
-/* Exactly as large as the file, so that the sanitizer detects a read beyond its end. */
+/* The buffer is exactly as large as the file, so that the sanitizer detects a read beyond its end. */
 static contents read_file(const char *path) {
   FILE *file = fopen(path, "rb");
   if (file == NULL || fseek(file, 0, SEEK_END) != 0) {
@@ -52,7 +52,7 @@ static void run(const contents *model, const contents *input, const char *path, 
   } else {
     const size_t taken = aiot_interpreter.input(opened)->count, given = aiot_interpreter.output(opened)->count;
     int8_t *output = malloc(given);
-    /* The values of variables after a first run are gone after a reset. */
+    /* The values that variables have after this first run must be gone after a reset. */
     if (input->bytes >= taken) aiot_interpreter.invoke(opened, (const int8_t *)input->data, output);
     aiot_interpreter.reset(opened);
     for (size_t at = 0; at + taken <= input->bytes; at += taken) {

@@ -1,4 +1,4 @@
-/* The guide's sensors and actuator, without the defects of its firmware. */
+/* Tests the guide's sensors and actuator, for which the defects of its firmware are fixed. */
 #include "aiot/rule.h"
 #include "aiot/sensing.h"
 #include "aiot/window.h"
@@ -14,7 +14,7 @@ static void near(checks *c, const char *what, size_t row, double expected, doubl
   if (!check_at(c, what, "row", row, fabs(expected - got) <= within)) printf("  expected %g, got %g\n", expected, got);
 }
 
-/* Published values, or values computed from the parts' data sheets. */
+/* Expected values are published, or were computed from the parts' data sheets. */
 static void test_circuit(checks *c) {
   near(c, "burden of 100 A, 2200 turns, 3.3 V", 0, 25.67, aiot_burden_ohms(100, 2200, 3.3), 0.005);
   near(c, "burden of 100 A, 2000 turns, 3.3 V", 0, 23.3, aiot_burden_ohms(100, 2000, 3.3), 0.05);
@@ -33,7 +33,7 @@ static void test_circuit(checks *c) {
   near(c, "1.75 V", 0, 125, aiot_tmp36_celsius(1.75), 1e-9);
 }
 
-/* One second of four channels at 2 kHz, through a window: 10 A of 50 Hz, 50 degrees, a noise of 0.4 V, a vibration of 0.2 V RMS. */
+/* One second of four channels at 2 kHz in one window: 10 A at 50 Hz, 50 degrees, a sound of 0.4 V, a vibration of 0.2 V RMS. */
 static void test_window(checks *c) {
   enum { samples = 2000, axes = 4 };
   static float ring[samples * axes], window[samples * axes];
@@ -59,7 +59,7 @@ static void test_window(checks *c) {
   }
 }
 
-/* The guide's firmware gave a loudness of 2^32 for one sample, and a current of 400 without any current. */
+/* For one sample, the guide's firmware computed a loudness of 2^32 and, without any current, a current of 400. */
 static void test_nothing(checks *c) {
   const float rest[] = {2048, 2048, 2048};
   const aiot_summary one = aiot_summary_of(rest, 1, 1, 0), three = aiot_summary_of(rest, 3, 1, 0);
@@ -101,8 +101,10 @@ static void test_rule(checks *c) {
   check_at(c, "rule", "a threshold that is not a number", 0, !aiot_rule_init(&rule, &wrong, 0));
 }
 
-/* Whatever the predictions, the actuator never changes faster than the minimum times, except after predictions stop, and is never on for
- * long without predictions. */
+/*
+ * For any predictions, the actuator must never change faster than the minimum times, except after predictions stop, and must
+ * never stay on for long without predictions.
+ */
 static void test_rule_at_random(checks *c) {
   uint32_t seed = 3;
   aiot_rule_spec spec = {0.8, 0.6, 700, 300, 2000, false};

@@ -1,4 +1,4 @@
-/* Sensor drivers, compared with golden values and run on simulated chips that lose, misalign and reject data. */
+/* Tests sensor drivers against golden values, and on simulated chips that lose, misalign and reject data. */
 #include "aiot/imu.h"
 #include "aiot/sensors.h"
 
@@ -72,7 +72,7 @@ static void test_lsm6ds3trc_values(checks *c) {
     int16_t counts[AIOT_IMU_FIELDS] = {0};
     const int32_t word = lsm6ds3trc_words[i].word;
     counts[lsm6ds3trc_words[i].rotation ? 4 : 1] = (int16_t)(word >= 0x8000 ? word - 0x10000 : word);
-    /* The very first sample is not returned. */
+    /* The very first sample is not returned by the driver. */
     if (i == 0) sim_imu_sample(&sim, counts);
     sim_imu_sample(&sim, counts);
     double values[2 * AIOT_IMU_FIELDS] = {0};
@@ -86,7 +86,7 @@ static void test_lsm6ds3trc_values(checks *c) {
   check_at(c, "lsm6ds3trc", "sleeps", 0, !sim_imu_running(&sim));
 }
 
-/* Samples whose axes all contain the sample's number. */
+/* Adds samples whose axes all contain the number of the sample. */
 static void give(sim_imu *sim, int16_t *number, size_t samples) {
   for (size_t i = 0; i < samples; i++) {
     const int16_t n = (*number)++;
@@ -103,7 +103,7 @@ typedef struct {
   size_t mixed;
 } course;
 
-/* Each sample has the same number in all axes; numbers jump only if the reading reported a gap. */
+/* Checks that each sample has the same number in all axes, and that numbers jump only if the reading reported a gap. */
 static void follow(const aiot_imu *imu, const double *values, const aiot_imu_reading *reading, course *run) {
   for (size_t i = 0; i < reading->count; i++) {
     const double *at = values + i * imu->fields;
@@ -156,7 +156,7 @@ static void test_courses(checks *c, aiot_imu_chip chip, int range_dps) {
   }
 }
 
-/* After half a set the driver waits for the chip; if the rest does not arrive, everything is discarded and reported. */
+/* If half a set is missing, the driver waits for the chip. If the rest does not arrive, everything is discarded and reported. */
 static void test_out_of_step(checks *c) {
   static sim_imu sim;
   aiot_imu imu;
@@ -174,7 +174,7 @@ static void test_out_of_step(checks *c) {
   give(&sim, &number, 5);
   check_at(c, "mpu6050", "once", 0, aiot_imu_read(&imu, values, 3, &reading) == AIOT_SENSOR_OK && reading.count == 3 && !reading.broken);
   check_at(c, "mpu6050", "the rest is kept", 0, aiot_imu_read(&imu, values, 64, &reading) == AIOT_SENSOR_OK && reading.count == 2);
-  /* Filters that have not settled. */
+  /* Samples of filters that have not settled are discarded. */
   sim_imu_power_on(&sim, AIOT_LSM6DS3TRC);
   const aiot_imu_setup other = setup_of(&sim, 104, 16, 2000);
   aiot_imu_open(&imu, &other);
@@ -207,7 +207,7 @@ static void test_refusals(checks *c) {
     check_at(c, "imu", "no chip", (size_t)chip, aiot_imu_open(&imu, &wrong) == AIOT_SENSOR_ABSENT);
     sim.reg[chip == AIOT_MPU6050 ? 0x75 : 0x0f] = 0x71;
     check_at(c, "imu", "another chip", (size_t)chip, aiot_imu_open(&imu, &good) == AIOT_SENSOR_OTHER);
-    /* A failure of any transaction during startup is reported. */
+    /* If any transaction fails during startup, the failure is reported. */
     uint32_t opened = 0;
     for (uint32_t at = 1; at < 40 && opened == 0; at++) {
       sim_imu_power_on(&sim, (aiot_imu_chip)chip);
@@ -220,7 +220,7 @@ static void test_refusals(checks *c) {
   }
 }
 
-/* A thermometer on a wire, bit by bit. */
+/* A simulated thermometer on a wire, bit by bit. */
 typedef struct {
   aiot_wire port;
   bool absent;
@@ -265,7 +265,7 @@ static void test_ds18b20(checks *c) {
     double celsius = 999;
     check_at(c, "ds18b20, table", "read", i, aiot_ds18b20_celsius(bytes, &celsius));
     near(c, "ds18b20, table", i, ds18b20_temperatures[i].celsius, celsius, 0);
-    /* No flipped bit is accepted. */
+    /* A scratchpad with any flipped bit is rejected. */
     for (size_t bit = 0; bit < 8 * sizeof bytes; bit++) {
       bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
       check_at(c, "ds18b20, flipped bit", "refused", bit, !aiot_ds18b20_celsius(bytes, &celsius));
@@ -290,7 +290,7 @@ static void test_analogue(checks *c) {
     const aiot_channel alternating = aiot_acs712(converter, (aiot_acs712_kind)kind, 2.0 / 3);
     const aiot_channel direct = aiot_acs712_direct(converter, (aiot_acs712_kind)kind, 2.0 / 3, 5);
     const double count = aiot_volts_per_count(converter);
-    /* 3 A RMS centered on half of 5 V, and 3 A of direct current. */
+    /* 3 A RMS centered at half of 5 V, and 3 A of direct current. */
     const aiot_summary waves = {.mean = 2.5 * 2 / 3 / count, .ac_rms = 3 * per_ampere[kind] * 2 / 3 / count};
     const aiot_summary steady = {.mean = (2.5 + 3 * per_ampere[kind]) * 2 / 3 / count};
     near(c, "acs712, alternating", (size_t)kind, 3, aiot_channel_value(&alternating, &waves), 1e-9);

@@ -1,4 +1,4 @@
-/* Compares the signal part with src/lib/signal: the results match bit for bit for any set, length and signal. */
+/* Compares the signal part with src/lib/signal. The results must match bit for bit for any set, length and signal. */
 #include "aiot/pipeline.h"
 
 #include <math.h>
@@ -27,7 +27,7 @@ typedef struct {
 
 #define ROWS(table) (sizeof(table) / sizeof((table)[0]))
 
-/* Enough for 895 samples of three axes. */
+/* Enough memory for 895 samples of three axes. */
 static uint8_t memory[400 * 1024];
 
 static uint64_t bits_of(double value) {
@@ -36,7 +36,9 @@ static uint64_t bits_of(double value) {
   return bits;
 }
 
-/* Whether the bits differ; all NaNs are equal. Raises `relative` to the relative difference, if that is larger. */
+/*
+ * Whether the bits differ; all NaNs are treated as equal. If the relative difference is larger than `relative`, stores it there.
+ */
 static bool differs(float got, uint32_t expected, double *relative) {
   float wanted;
   memcpy(&wanted, &expected, sizeof(wanted));
@@ -56,8 +58,10 @@ static void test_turns(checks *c) {
   }
 }
 
-/* Number of windows produced, starting from a reset. `differing` counts values whose bits differ; for `relative`, see
- * differs. */
+/*
+ * Number of windows that are produced, starting from a reset. `differing` counts values whose bits differ. For `relative`, see
+ * differs.
+ */
 static size_t run(const feature_row *r, aiot_features *features, size_t *differing, double *relative) {
   size_t windows = 0;
   for (size_t i = 0; i < r->count; i++) {
@@ -98,7 +102,7 @@ static void test_features(checks *c) {
   printf("%zu features, %zu differ, by a part of %.2g at most; %zu bytes of memory at most\n", values, differing, relative, most);
 }
 
-/* Contents that a signal part from a file may have, and memory of every size. */
+/* Tests values that a signal part in a file may have, and memory of every size. */
 static void test_refusals(checks *c) {
   const aiot_signal_spec good = feature_rows[0].spec;
   aiot_signal_spec bad[] = {good, good, good, good, good, good, good, good, good, good, good};
@@ -139,7 +143,7 @@ static void test_short_memory(checks *c) {
     aiot_arena_init(&arena, memory, sizeof(memory));
     aiot_features_open(&r->spec, &arena, &features);
     const size_t needed = arena.used;
-    /* Each eighth of the required size, and one byte less than required. */
+    /* Tries each eighth of the required size, and one byte less than required. */
     for (size_t part = 0; part <= 8; part++) {
       const size_t bytes = part == 8 ? needed - 1 : needed * part / 8;
       aiot_arena_init(&arena, memory, bytes);

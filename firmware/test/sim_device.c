@@ -16,7 +16,7 @@ static uint64_t uptime_ms(void *context) {
 
 static int64_t now_ms(void *context) { return ((sim_device *)context)->now_ms; }
 
-/* The platform. */
+/* Functions of the platform. */
 
 static void hex_digest(const uint8_t *data, size_t bytes, char out[65]) {
   uint8_t digest[32];
@@ -98,7 +98,7 @@ static int32_t http_read(void *context, void *out, size_t bytes) {
 
 static void http_close(void *context) { ((sim_device *)context)->platform.open = 0; }
 
-/* The trial. */
+/* Functions of the trial. */
 
 static uint8_t first_byte(sim_device *d, int slot) {
   uint8_t byte = 0;
@@ -157,7 +157,7 @@ static bool by_cable(void *context, int slot) {
   return d->cable && !d->left;
 }
 
-/* The broker. */
+/* Functions of the broker. */
 
 static void report(void *context, const aiot_update *u) {
   sim_device *d = context;

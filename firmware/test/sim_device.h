@@ -1,6 +1,6 @@
 /*
- * A device around an update, for tests: simulated flash, clock, platform and broker. Each kind has a trial whose behavior depends on the
- * version's first byte.
+ * A device around an update, for tests, with simulated flash, clock, platform and broker. Each kind has a trial whose behavior
+ * depends on the version's first byte.
  */
 #ifndef AIOT_SIM_DEVICE_H
 #define AIOT_SIM_DEVICE_H
@@ -10,18 +10,18 @@
 #include "sim_flash.h"
 #include "aiot/trust.h"
 
-/* First byte of a version, which selects the behavior of its trial. */
+/* First byte of a version. It determines the behavior of the trial. */
 enum {
   SIM_GOOD = 'G',
   /* A golden vector differs, the self-test fails, the configuration is invalid. */
   SIM_BAD = 'B',
-  /* It has no golden vectors. */
+  /* There are no golden vectors. */
   SIM_EMPTY = 'E',
   /* The power is cut during its trial. */
   SIM_CRASH = 'C',
   /* The broker is unreachable while it runs. */
   SIM_DEAF = 'D',
-  /* Its trial takes SIM_PIECES pieces of work of 30 ms each. */
+  /* The trial takes SIM_PIECES pieces of work of 30 ms each. */
   SIM_SLOW = 'S'
 };
 
@@ -34,41 +34,43 @@ enum {
 #define SIM_ROOTS 8
 
 typedef struct {
-  /* Content served by the platform. */
+  /* Content that the platform serves. */
   const void *manifest;
   size_t manifest_bytes;
   const uint8_t *blob;
   size_t blob_bytes;
-  /* A patch offered as an alternative; NULL = none. */
+  /* A patch that is offered as an alternative; NULL = none. */
   const uint8_t *patch;
   size_t patch_bytes;
-  /* Roots 2, 3 …, as envelopes, and the timestamp; NULL = none. */
+  /* Roots 2, 3 … and the timestamp, as envelopes; NULL = none. */
   const char *roots[SIM_ROOTS];
   const char *timestamp;
-  /* Bytes per read, and the number of bytes after which each of the first `breaks` requests for the blob loses its connection (0 = never).
+  /*
+   * Number of bytes per read, and number of bytes after which the first `breaks` requests for the blob lose their connection (0 =
+   * never).
    */
   size_t chunk;
   size_t break_after;
   size_t breaks;
-  /* Number of requests that fail, and of reads that return nothing. */
+  /* Number of requests that fail, number of requests that are refused, and whether reads return nothing. */
   size_t unreachable;
   size_t refused;
   bool silent;
-  /* Document followed by endless extra bytes: 'm' the manifest, 'b' the blob. */
+  /* Document that is followed by endless extra bytes: 'm' the manifest, 'b' the blob. */
   char endless;
-  /* Data sent byte by byte ('m' documents, 'b' the blob or patch), and the delay per byte in ms. */
+  /* Data that is sent byte by byte ('m' documents, 'b' the blob or patch), and the delay per byte in ms. */
   char drips;
   uint64_t drip_ms;
-  /* The blob ends after this many bytes; 0 = never early. */
+  /* Number of bytes after which the blob ends; 0 = it ends normally. */
   size_t truncate;
 
-  /* The open request: 0 = none, 'm', 'b', 'p' (the patch), 'r' (a root), 't' (the timestamp). */
+  /* The open request: 0 = none, 'm' the manifest, 'b' the blob, 'p' the patch, 'r' a root, 't' the timestamp. */
   char open;
   const void *document;
   size_t document_bytes;
   uint64_t at;
   size_t reads;
-  /* Total numbers of requests. */
+  /* Total number of requests. */
   size_t requests;
   size_t blob_requests;
   size_t patch_requests;
@@ -79,7 +81,7 @@ typedef struct {
 
 typedef struct {
   sim_flash flash;
-  /* The part of the flash used by the store. */
+  /* The part of the flash that the store uses. */
   aiot_flash releases;
   /* Whether the device follows roots and timestamps. */
   bool keeps;
@@ -93,23 +95,23 @@ typedef struct {
   aiot_clock clock;
   aiot_http http;
   uint64_t uptime_ms;
-  /* Time that each read of the clock takes. */
+  /* Time that each reading of the clock takes. */
   uint64_t tick_ms;
-  /* -1 = never set. */
+  /* Time of the device's clock; -1 = it was never set. */
   int64_t now_ms;
-  /* Whether the broker acknowledges; if not, the delay in ms until it returns (0 = never). */
+  /* Whether the broker acknowledges messages. If not, the delay in ms until it does (0 = never). */
   bool broker;
   uint64_t broker_back_ms;
   bool heartbeat_sent;
-  /* The active slot, and the slot that firmware runs from. */
+  /* The active slot, and the slot from which the firmware runs. */
   int active;
   int running;
-  /* Whether a program was flashed into `running` by cable and selected: it boots until an update selects another. */
+  /* Whether a program was flashed into `running` by cable and selected. It boots until an update selects another one. */
   bool cable;
   /* Whether, instead, the bootloader abandoned the slot that should have booted. */
   bool left;
   int pieces;
-  /* Slot that firmware requested a restart into; AIOT_NO_SLOT - 1 = none. */
+  /* Slot into which firmware requested a restart; AIOT_NO_SLOT - 1 = none. */
   int restart_into;
   int activations;
   int abandoned;
@@ -121,21 +123,26 @@ typedef struct {
   char envelope[SIM_ENVELOPE_BYTES];
 } sim_device;
 
-/* A device with an erased flash. */
+/* Opens a device with an erased flash. */
 void sim_device_open(sim_device *device, aiot_kind kind, uint32_t slot_sectors, const aiot_trust *trust);
 void sim_device_close(sim_device *device);
 
-/* Powers the device on: the firmware selected by the bootloader boots, the store is opened, and the update continues. False = the flash
- * failed. */
+/*
+ * Powers the device on. The firmware that the bootloader selects boots, the store is opened, and the update continues. False =
+ * the flash failed.
+ */
 bool sim_device_boot(sim_device *device);
 
-/* Sets the platform's content, which the device should run; `rollout` names the request. */
+/* Sets the platform's content, and requests the release from the device. `rollout` is the name of the request. */
 void sim_device_offer(sim_device *device, const release *r, const signing_key *key, char *envelope, size_t room);
 void sim_device_desire(sim_device *device, const release *r, const char *rollout);
-/* The same, with a patch for devices that run `base`. */
+/* Like sim_device_desire, with a patch for devices that run `base`. */
 void sim_device_desire_delta(sim_device *device, const release *r, const release *base, const char *rollout);
 
-/* Runs steps until the update has settled, the flash has failed, or this many ms have passed; also carries out firmware restarts. */
+/*
+ * Runs steps until the update has settled, the flash has failed, or this many ms have passed. Restarts that the firmware requests
+ * are carried out.
+ */
 void sim_device_run(sim_device *device, uint64_t ms);
 
 /* The active version, identified by its content: its index in `known`, -1 for none, -2 for a mix. */

@@ -12,10 +12,10 @@ static bool inside(const sim_flash *f, uint32_t offset, size_t bytes) {
   return offset <= f->port.bytes && bytes <= f->port.bytes - offset;
 }
 
-/* Whether the power is cut during the operation that is starting, which has been counted. */
+/* Whether the power is cut during the operation that is starting. The operation has already been counted. */
 static bool is_cut(const sim_flash *f) { return f->cut_at != 0 && f->writes + f->erases == f->cut_at; }
 
-/* How many of the `bytes` are still written. */
+/* Number of the `bytes` that are still written. */
 static size_t done_of(const sim_flash *f, size_t bytes) {
   switch (f->torn) {
     case SIM_TORN_BEFORE:

@@ -55,7 +55,7 @@ void sim_imu_sample(sim_imu *sim, const int16_t counts[AIOT_IMU_FIELDS]) {
     }
     return;
   }
-  /* Whole sets are overwritten, and the position within a set is unchanged. */
+  /* Whole sets are overwritten, so the position within a set is unchanged. */
   if (sim->bytes + set > capacity(sim)) {
     drop(sim, set);
     sim->overran = true;
@@ -107,7 +107,7 @@ static bool bus_read(void *context, uint8_t address, uint8_t reg, uint8_t *out, 
   if (bytes > sim->port.longest) sim->violations++;
   const bool fifo = reg == (is_mpu(sim) ? 0x74 : 0x3e);
   if (!heard(sim, address)) {
-    /* The transaction is aborted halfway, and the data already read is lost. */
+    /* The transaction is aborted halfway, and the data that was already read is lost. */
     if (fifo) read_fifo(sim, out, bytes / 4 * 2);
     return false;
   }

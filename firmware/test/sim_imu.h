@@ -1,4 +1,7 @@
-/* Simulates the registers and FIFOs of the two IMUs as seen from the bus, with values from their data sheets and faults on demand. */
+/*
+ * Simulates the registers and FIFOs of the two IMUs, as they are accessed over the bus, with values from their data sheets and
+ * faults on demand.
+ */
 #ifndef AIOT_SIM_IMU_H
 #define AIOT_SIM_IMU_H
 
@@ -14,21 +17,23 @@ typedef struct {
   size_t first;
   size_t bytes;
   bool overran;
-  /* Number of words of the current set already read: the pattern. */
+  /* Number of words of the current set that have been read: the pattern. */
   size_t pattern;
   uint32_t transactions;
-  /* Transaction that is not acknowledged, counted from 1; 0 = none. */
+  /* Number of the transaction that is not acknowledged, counted from 1; 0 = none. */
   uint32_t deaf_at;
   uint32_t waited_ms;
-  /* Number of accesses that the data sheets forbid: more bytes than available, an odd number of bytes, data of an empty FIFO. */
+  /*
+   * Number of accesses that the data sheets forbid: reading more bytes than available, an odd number of bytes, or an empty FIFO.
+   */
   uint32_t violations;
 } sim_imu;
 
 void sim_imu_power_on(sim_imu *sim, aiot_imu_chip chip);
 bool sim_imu_running(const sim_imu *sim);
-/* Adds one sample: counts of ax ay az gx gy gz, of which the FIFO stores the enabled ones. */
+/* Adds one sample: counts of ax ay az gx gy gz. The FIFO stores those that are enabled. */
 void sim_imu_sample(sim_imu *sim, const int16_t counts[AIOT_IMU_FIELDS]);
-/* Adds half a set of bytes at the end of the FIFO, as if the chip were still writing. */
+/* Adds a byte at the end of the FIFO, as if the chip were still writing a set. */
 void sim_imu_byte(sim_imu *sim, uint8_t byte);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Without arguments, checks golden values of the guide's firmware. With `-`, reads signals and prints the results, for comparison by other
- * programs.
+ * Without arguments, checks golden values of the guide's firmware. With `-`, reads signals and prints the results, which other
+ * programs compare.
  */
 #include "aiot/spectrum.h"
 
@@ -21,7 +21,7 @@ static aiot_spectrum *opened(size_t samples, double rate_hz, bool keep_mean) {
   return spectrum;
 }
 
-/* Each line has the number of samples, the rate, 0 or 1 for keeping the mean, then the samples. */
+/* Reads signals. Each line has the number of samples, the rate, 0 or 1 for keeping the mean, then the samples. */
 static int judge(void) {
   size_t samples;
   double rate_hz;
@@ -46,7 +46,7 @@ static void near(checks *c, const char *what, size_t row, double expected, doubl
   if (!check_at(c, what, "row", row, fabs(expected - got) <= 0.005)) printf("  expected %.3f, got %.3f\n", expected, got);
 }
 
-/* From the guide's FFT module, compiled and run in double precision, to two decimals. */
+/* Expected values are from the guide's FFT module, compiled and run in double precision, to two decimals. */
 static void test_guide(checks *c) {
   const double pi = 3.14159265358979323846;
   for (size_t i = 0; i < 64; i++) signal[i] = sin(2 * pi * 1000 * (double)i / 13095);
@@ -65,7 +65,7 @@ static void test_guide(checks *c) {
   }
 }
 
-/* Cases that the guide's firmware cannot handle: a signal below bin 2, and its amplitude with any offset. */
+/* Tests cases that the guide's firmware cannot handle: a signal below bin 2, and its amplitude with any offset. */
 static void test_mean(checks *c) {
   const double pi = 3.14159265358979323846, bin_hz = 13095.0 / 64;
   for (size_t i = 0; i < 64; i++) signal[i] = 2000 + 3 * sin(2 * pi * 1.5 * (double)i / 64);

@@ -1,6 +1,6 @@
 /*
- * A device that updates its trust over the air: the roots it adopts, the state it stores, and every attack on roots and timestamps. Before
- * and after each attack, a valid release is accepted.
+ * Tests a device that updates its trust over the air: the roots that it adopts, the state that it stores, and every attack on
+ * roots and timestamps. Before and after each attack, a valid release must be accepted.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 
 enum { MANY = 19 };
 
-/* A release signed by another key, under the name of version 2. */
+/* A release signed by another key, with the name of version 2. */
 static void forge(world *w, const signing_key *key) {
   bench *b = w->b;
   sim_device_offer(&b->device, &b->v2, key, b->envelope, sizeof b->envelope);
@@ -104,7 +104,7 @@ static void another_manifest(world *w) {
   serve_timestamp(w, &timestamp, &w->stamp);
 }
 
-/* A duplicate key in a role counts only once. */
+/* A key that is listed twice in a role counts only once. */
 static void counted_twice(world *w) {
   const signing_key signers[] = {w->b->key, w->root[0], w->root[1]}, twice[] = {w->root[0], w->root[1], w->root[1]};
   root_spec root = second(w);
@@ -172,7 +172,7 @@ static void test_attacks(checks *c, aiot_kind kind) {
     refused(w->b, attacks[i].what, attacks[i].code);
     if (attacks[i].make == too_many_keys) check_at(c, "gives the reason", "keys", 0, strstr(w->b->device.store.record.last.error.message, "20 keys") != NULL);
     w->b->device.now_ms = -1;
-    /* An expired root stays in force until there is a new one. */
+    /* An expired root remains in use until there is a new one. */
     const bool ended = attacks[i].make == root_expired;
     serve_good(w);
     root_spec third = second(w);
@@ -197,7 +197,7 @@ static void test_kept(checks *c, aiot_kind kind) {
   check_equal(c, "root after a restart", 0, 2, d->keeper.held.version);
   check_equal(c, "timestamp after a restart", 0, 5, d->keeper.kept.stamp_version);
   check_equal(c, "its time replaces the clock", 0, 3000, aiot_keeper_now(&d->keeper));
-  /* Signed when it was new. */
+  /* An older timestamp, which was valid when it was new, is rejected. */
   w->b->v2.version = 3;
   w->b->v2.sequence = 7;
   offer_release(w->b, &w->b->v2);
@@ -221,7 +221,9 @@ static void test_kept(checks *c, aiot_kind kind) {
   world_close(w);
 }
 
-/* After the signing key changes, the old key is rejected and the counters restart, including any that an attacker has raised. */
+/*
+ * After the signing key has changed, the old key is rejected and the counters start again, even if an attacker has raised them.
+ */
 static void test_replaced(checks *c, aiot_kind kind) {
   world *w = world_open(c, kind);
   bench *b = w->b;

@@ -1,6 +1,6 @@
 /*
- * The firmware's side of a test on the TypeScript side. Each line (JSON) on standard input is a case. The output line has the result code
- * of checking the roots and the timestamp, then the root's version, the epoch, and the stored timestamp's version and time.
+ * The firmware's part of a TypeScript test. Each line (JSON) on standard input is a case. The output line contains the result
+ * code of checking the roots and the timestamp, then the root's version, the epoch, and the stored timestamp's version and time.
  *   {"trust": …, "root": "envelope" or null, "roots": ["envelope", …], "timestamp": "envelope" or null, "now": …,
  *    "asked": {"kind": …, "name": …, "sequence": …, "digest": …}}
  */
@@ -18,14 +18,14 @@ enum { LINE_BYTES = 600000, TEXT_BYTES = 200000, ROOTS = 4 };
 typedef struct {
   aiot_trust first;
   aiot_code code;
-  /* For root `first` + 1 and so on; NULL = none. */
+  /* For root `first` + 1 and the following ones; NULL = none. */
   char *roots[ROOTS];
   char *timestamp;
   int64_t now;
   aiot_kind kind;
   aiot_manifest asked;
   uint8_t digest[AIOT_SHA256_BYTES];
-  /* The document being read. */
+  /* The document that is being read. */
   const char *open;
   size_t at;
 } bench;
@@ -60,7 +60,7 @@ static int32_t http_read(void *context, void *out, size_t bytes) {
 
 static void http_close(void *context) { ((bench *)context)->open = NULL; }
 
-/* A copy of exactly the text's bytes, so that reading beyond them is detected; NULL = null. */
+/* Returns a copy of exactly the text's bytes, so that reading beyond them is detected; NULL if the value is null. */
 static char *read_text(aiot_json *json) {
   if (aiot_json_null(json)) return NULL;
   char *text = malloc(TEXT_BYTES);

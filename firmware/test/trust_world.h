@@ -1,4 +1,4 @@
-/* Shared by the trust tests: a device that follows roots and timestamps, and the documents its platform serves. */
+/* Shared by the trust tests: a device that follows roots and timestamps, and the documents that its platform serves. */
 #ifndef AIOT_TRUST_WORLD_H
 #define AIOT_TRUST_WORLD_H
 
@@ -17,7 +17,7 @@ typedef struct {
   char payload[2048];
 } world;
 
-/* A device that runs version 1, with version 2 and all valid documents on offer. */
+/* Opens a device that runs version 1; version 2 and all valid documents are offered. */
 world *world_open(checks *c, aiot_kind kind);
 void world_close(world *w);
 
@@ -31,7 +31,7 @@ void serve_second(world *w, const root_spec *root);
 void serve_third(world *w, const root_spec *root);
 void serve_timestamp(world *w, const timestamp_spec *timestamp, const signing_key *key);
 
-/* Restores the platform's content to that without an attack. */
+/* Restores the platform's content to what it serves without an attack. */
 void serve_good(world *w);
 
 #endif

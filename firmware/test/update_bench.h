@@ -1,4 +1,4 @@
-/* Shared by the update tests: a device that runs version 1, and version 2 ready to be offered. */
+/* Shared by the update tests: a device that runs version 1, and version 2, which is ready to be offered. */
 #ifndef AIOT_UPDATE_BENCH_H
 #define AIOT_UPDATE_BENCH_H
 
@@ -20,14 +20,14 @@ typedef struct {
   char envelope[SIM_ENVELOPE_BYTES];
 } bench;
 
-/* A device of this kind that runs version 1 (sequence 5, floor 3, issued 2000), and version 2 (6, 4, 3000) on offer. */
+/* Opens a device of this kind that runs version 1 (sequence 5, floor 3, issued 2000); version 2 (6, 4, 3000) is offered. */
 bench *bench_open(checks *c, aiot_kind kind);
 void bench_close(bench *b);
 
 /* The active version: 1 or 2, 0 = none, -1 = a mix. */
 int running_version(bench *b);
 
-/* Expected reports of a trial that passes ('C') or fails ('R'); firmware also restarts during a trial. */
+/* Expected reports of a trial that passes ('C') or fails ('R'). Firmware also restarts during a trial. */
 const char *to(const bench *b, char end);
 
 /* Requests version 2 and runs until the update has ended. */

@@ -1,12 +1,12 @@
 /*
- * Updates under difficult conditions: networks that break, brokers that disappear, devices that crash in a trial, requests that change,
- * slots that lose bits.
+ * Tests updates under difficult conditions: connections that break, brokers that disappear, devices that crash in a trial,
+ * requests that change, slots that lose bits.
  */
 #include <string.h>
 
 #include "update_bench.h"
 
-/* The connection breaks after every chunk in turn, and resumes there. */
+/* The connection breaks after every chunk in turn, and the download resumes there. */
 static void test_network(checks *c, aiot_kind kind) {
   for (size_t after = 0; after <= BLOB_BYTES / 1460 + 1; after++) {
     bench *b = bench_open(c, kind);
@@ -20,7 +20,7 @@ static void test_network(checks *c, aiot_kind kind) {
     bench_close(b);
   }
   bench *b = bench_open(c, kind);
-  /* Each attempt yields one chunk, so none counts as failed. */
+  /* Each attempt receives one chunk, so none counts as failed. */
   b->device.platform.breaks = 1000;
   b->device.platform.break_after = 1;
   wish(b, "broken behind each chunk");
@@ -60,7 +60,10 @@ static void test_network(checks *c, aiot_kind kind) {
   bench_close(b);
 }
 
-/* A platform that is never silent and never finishes: without a limit, trickled bytes would keep an update in progress for hours. */
+/*
+ * A platform that is never silent and never finishes. Without a limit, it could keep an update in progress for hours with single
+ * bytes.
+ */
 static void test_drip(checks *c, aiot_kind kind) {
   static const char what[] = "mb";
   for (size_t i = 0; i < 2; i++) {
@@ -77,7 +80,7 @@ static void test_drip(checks *c, aiot_kind kind) {
     ends(b, "then a normal download", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
     bench_close(b);
   }
-  /* A slow line is accepted: 10,000 bytes a minute. */
+  /* A slow line is accepted: it receives 10,000 bytes a minute. */
   bench *b = bench_open(c, kind);
   b->device.platform.drips = 'b';
   b->device.platform.drip_ms = 6;
@@ -85,7 +88,7 @@ static void test_drip(checks *c, aiot_kind kind) {
   ends(b, "a slow connection", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
   bench_close(b);
 
-  /* As many connections as bytes: each attempt yields one byte and counts as failed. */
+  /* There are as many connections as bytes. Each attempt receives one byte and counts as failed. */
   b = bench_open(c, kind);
   b->device.platform.drips = 'b';
   b->device.platform.drip_ms = 400;
@@ -96,7 +99,7 @@ static void test_drip(checks *c, aiot_kind kind) {
   bench_close(b);
 }
 
-/* After a power cut during a download, data in the flash is not requested again, except for the last sector. */
+/* After a power cut during a download, data that is in the flash is not requested again, except for the last sector. */
 static void test_resume(checks *c, aiot_kind kind) {
   bench *b = bench_open(c, kind);
   sim_device *d = &b->device;
@@ -157,7 +160,7 @@ static void test_crash(checks *c, aiot_kind kind) {
   bench_close(b);
 }
 
-/* While a model with many vectors is on trial, the device does other work in between. */
+/* While a model with many vectors is on trial, the device also does other work. */
 static void test_slow(checks *c) {
   bench *b = bench_open(c, AIOT_KIND_MODEL);
   sim_device *d = &b->device;
@@ -208,7 +211,7 @@ static void test_wishes(checks *c, aiot_kind kind) {
   check_at(c, "a withdrawn download ends", "", 0, aiot_update_settled(&d->update) && d->update.phase == AIOT_PHASE_IDLE);
   check_at(c, "the connection is released", "", 0, d->line.user == NULL && d->platform.open == 0 && !d->update.has_rollout);
 
-  /* A new request for the same version ends the download and starts over. */
+  /* A new request for the same version ends the download and starts it again. */
   d->tick_ms = 50;
   sim_device_desire(d, &b->v2, "one");
   while (d->update.written == 0) aiot_update_step(&d->update);
@@ -218,7 +221,7 @@ static void test_wishes(checks *c, aiot_kind kind) {
   sim_device_run(d, LONG_MS);
   check_at(c, "it is committed", "", 0, strcmp(d->store.record.last.rollout, "two") == 0 && running_version(b) == 2);
 
-  /* A request during a trial waits; the last one wins, and a withdrawn one is dropped. */
+  /* A request during a trial waits. Only the last one is carried out, and a withdrawn one is dropped. */
   b->v1.sequence = 7;
   b->v1.version = 3;
   d->broker = false;

@@ -1,9 +1,9 @@
-/* Rejected updates, each with its own code. The checks are numbered as in docs/reference/protocol.md. */
+/* Tests updates that are rejected, each with its own code. The checks are numbered as in docs/reference/protocol.md. */
 #include <string.h>
 
 #include "update_bench.h"
 
-/* Offers version 2 with these members instead of the default ones. */
+/* Offers version 2, with these members instead of the default ones. */
 #define OFFER(...)                                                                                                          \
   do {                                                                                                                      \
     release changed = b->v2;                                                                                                \
@@ -18,7 +18,7 @@ static void test_good(checks *c, aiot_kind kind) {
   ends(b, "a good version", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
   const aiot_record *r = &b->device.store.record;
   check_at(c, "sequence, floor and newest time rose", "", 0, r->sequence == 6 && r->floor == 4 && r->newest_signed == 3000);
-  /* A retained request that is received again is reported but does not restart the update. */
+  /* A retained request that is received again is reported, but does not start the update again. */
   const size_t requests = b->device.platform.requests;
   wish(b, "second");
   check_equal(c, "requests for a finished rollout", 0, (int64_t)requests, (int64_t)b->device.platform.requests);
@@ -84,7 +84,10 @@ static void test_refused(checks *c, aiot_kind kind) {
   bench_close(b);
 }
 
-/* Older versions are rejected: below the floor, or not above the committed one. Only a higher sequence can roll back. */
+/*
+ * Older versions are rejected: those below the floor, and those not above the committed one. Only a release with a higher
+ * sequence can roll back.
+ */
 static void test_older(checks *c, aiot_kind kind) {
   bench *b = bench_open(c, kind);
   b->v2.sequence = 2;
@@ -118,11 +121,11 @@ static void test_keys(checks *c, aiot_kind kind) {
   bench_close(b);
 }
 
-/* One bit of every byte of the envelope and the blob is flipped in turn, which is detected before any of it is used. */
+/* One bit of every byte of the envelope and the blob is flipped in turn. This must be detected before any of it is used. */
 static void test_tampered(checks *c, aiot_kind kind) {
   bench *b = bench_open(c, kind);
   sim_device *d = &b->device;
-  /* Two sectors and the beginning of a third: small enough to try every byte. */
+  /* Two sectors and the beginning of a third, which is small enough to try every byte. */
   b->v2.bytes = 2 * 4096 + 300;
   offer_release(b, &b->v2);
   static const char *const codes[] = {"AIOT_MANIFEST_MALFORMED", "AIOT_SIGNATURE_INVALID"};

@@ -1,5 +1,5 @@
 /*
- * The firmware's side of tests on the TypeScript side, which has the expected results:
+ * The firmware's part of TypeScript tests, which compare its output with the expected results:
  *   update_tool config        one document per line on standard input, one code per line on standard output
  *   update_tool judge         one case per line (JSON) on standard input, one code per line on standard output
  *   update_tool flash FILE    the content of a device's flash: its record, and the result of a boot; then it is changed, see below
@@ -25,7 +25,7 @@ static void *need(void *memory) {
   return memory;
 }
 
-/* A case's device state, as its members. */
+/* Reads the device's state in a case. */
 static void read_standing(aiot_json *json, aiot_standing *s) {
   aiot_json_enter(json, '{');
   while (aiot_json_key(json)) {
@@ -83,7 +83,7 @@ static aiot_code judge(const char *line, size_t bytes, char *envelope_text) {
 static int judge_all(void) {
   char *line = need(malloc(LINE_BYTES)), *envelope = need(malloc(LINE_BYTES));
   while (fgets(line, LINE_BYTES, stdin) != NULL) {
-    /* A copy of exactly the text's bytes, so that reading beyond them is detected. */
+    /* Copies exactly the text's bytes, so that reading beyond them is detected. */
     const size_t bytes = strlen(line);
     char *copy = need(malloc(bytes));
     memcpy(copy, line, bytes);
@@ -104,7 +104,7 @@ static int read_configs(void) {
     char *copy = need(malloc(bytes + 1));
     memcpy(copy, line, bytes);
     const aiot_code code = aiot_config_read(&config, copy, bytes, &error);
-    /* Rejections must report an error; a success must not. */
+    /* A rejection must have an error; a success must not. */
     puts((code == AIOT_OK) == (error.code[0] == '\0') ? aiot_code_name(code) : "untold");
     free(copy);
   }
@@ -134,7 +134,7 @@ static void print_record(const aiot_record *record) {
 }
 
 /*
- * Prints the record, and for each slot whether its bytes match their digest. Then writes a version of 5000 bytes (i * 3) to the inactive
+ * Prints the record and, for each slot, whether its bytes match their digest. Then writes a version of 5000 bytes (i * 3) to the inactive
  * slot, commits it as number `sequence` + 1, and saves the file.
  */
 static int change_flash(const char *path) {

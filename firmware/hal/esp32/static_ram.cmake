@@ -1,5 +1,6 @@
-# cmake -P: writes the program's static RAM, by section, to a header. The program's objects are linked without the vendor's, and unreachable
-# code is omitted, as the vendor's linker does. CC, SIZE: tools; FLAGS, SOURCES: lists; OUT: the header; WORK: a folder for objects.
+# cmake -P: writes the program's static RAM, by section, to a header. The program's objects are linked without the
+# vendor's, and unreachable code is omitted, as by the vendor's linker. CC, SIZE: tools; FLAGS, SOURCES: lists; OUT: the
+# header; WORK: a folder for objects.
 file(REMOVE_RECURSE "${WORK}")
 file(MAKE_DIRECTORY "${WORK}")
 set(objects "")
@@ -25,7 +26,7 @@ set(data 0)
 set(bss 0)
 string(REPLACE "\n" ";" lines "${sizes}")
 foreach(line ${lines})
-  # Pointers that never change are kept in flash.
+  # Pointers that never change are stored in flash.
   if(NOT line MATCHES "^\\.data\\.rel\\.ro" AND line MATCHES "^\\.s?(data|bss)(\\.[^ ]*)? +([0-9]+)")
     set(kind ${CMAKE_MATCH_1})
     math(EXPR ${kind} "${${kind}} + (${CMAKE_MATCH_3} + 7) / 8 * 8")

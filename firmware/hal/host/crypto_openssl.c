@@ -1,4 +1,4 @@
-/* The hash state must be in our own memory, which only OpenSSL's older interface allows. */
+/* The hash state must be in our own memory, for which OpenSSL has only its older interface. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "crypto_openssl.h"
 
@@ -54,7 +54,7 @@ static bool verify_p256(void *context, const uint8_t *spki, size_t spki_bytes, c
 
 static void fill_random(void *context, void *out, size_t bytes) {
   (void)context;
-  /* Without random numbers, nothing can be kept secret. */
+  /* Without random numbers, no secret can be generated. */
   if (RAND_bytes(out, (int)bytes) != 1) abort();
 }
 

@@ -41,7 +41,7 @@ static void begin_take(aiot_feed *feed, aiot_device *device, const aiot_take *ta
   if (code == AIOT_MEMORY_SHORT) aiot_device_log(device, "error", "a second of samples does not fit into a message", code);
 }
 
-/* Reads a line of samples. False if the queue is full: the rest of the line is read later. */
+/* Reads a line of samples. False if the queue is full; the rest of the line is then read later. */
 static bool read_samples(aiot_feed *feed, aiot_device *device, aiot_json *json) {
   size_t row = 0;
   aiot_json_enter(json, '[');
@@ -70,7 +70,7 @@ static bool read_samples(aiot_feed *feed, aiot_device *device, aiot_json *json) 
   return true;
 }
 
-/* Reads an input line; false if it is not finished yet. */
+/* Reads an input line. False if it is not finished yet. */
 static bool read_line(aiot_feed *feed, aiot_device *device, const char *line, size_t bytes) {
   aiot_json json;
   aiot_json_begin(&json, line, bytes);

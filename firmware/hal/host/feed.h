@@ -7,14 +7,15 @@
 #define AIOT_FEED_BYTES 262144
 
 /*
- * The sensor of a native virtual device: the starting process writes samples to its standard input, one JSON line each.
+ * The sensor of a native virtual device. The process that started the device writes samples to its standard input, as lines of
+ * JSON.
  *
  *   {"take":{"stream":"motion","recording":"walking1","rateHz":100,"fields":["x","y","z"],"telemetry":true,"predict":false,"startedAt":1795168216492}}
  *   {"samples":[[0.98,-0.19,0.09],[0.97,-0.18,0.08]]}
  *   {"end":true}
  *
- * Input is read no faster than the broker accepts the resulting messages. When a whole take has been acknowledged, the event `sent` is
- * printed. End of input ends the device.
+ * Input is read no faster than the broker accepts the resulting messages. When a whole take has been acknowledged, the event
+ * `sent` is printed. At the end of the input, the device ends.
  */
 typedef struct {
   aiot_lines lines;
@@ -28,10 +29,10 @@ typedef struct {
 
 bool aiot_feed_open(aiot_feed *feed, int descriptor);
 
-/* Processes input without waiting. True = there may be more to do at once. */
+/* Processes input without waiting. True = more may be done at once. */
 bool aiot_feed_run(aiot_feed *feed, aiot_device *device);
 
-/* Whether input should be polled. */
+/* Whether the device should wait for input. */
 bool aiot_feed_hungry(const aiot_feed *feed, const aiot_device *device);
 
 #endif

@@ -11,7 +11,7 @@
 
 #define SECTOR 4096u
 
-/* The file stores every byte inverted, so that unwritten ranges are holes and read as erased. */
+/* The file stores every byte inverted, so that ranges that were never written are holes in the file and read as erased. */
 static bool put(aiot_flash_file *file, uint32_t offset, size_t bytes) {
   uint8_t inverted[SECTOR];
   for (size_t at = 0; at < bytes;) {

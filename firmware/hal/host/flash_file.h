@@ -3,7 +3,7 @@
 
 #include "aiot/ports.h"
 
-/* A flash stored in a file, compatible with src/lib/device/virtual/flash.ts in both directions. */
+/* A flash stored in a file. The format is that of src/lib/device/virtual/flash.ts. */
 typedef struct {
   aiot_flash flash;
   int file;
@@ -11,8 +11,8 @@ typedef struct {
 } aiot_flash_file;
 
 /*
- * Opens or creates the file. `alone`: no other process may have it open. Returns false and sets errno on failure; EFBIG = the file
- * has a different size, EWOULDBLOCK = it is in use.
+ * Opens or creates the file. `alone`: no other process may have it open. On failure, returns false and sets errno; EFBIG = the
+ * file has another size, EWOULDBLOCK = it is in use.
  */
 bool aiot_flash_file_open(aiot_flash_file *out, const char *path, uint32_t bytes, bool alone);
 void aiot_flash_file_close(aiot_flash_file *file);

@@ -16,9 +16,9 @@
 #include "mqtt_mosquitto.h"
 #include "program.h"
 
-/* The keep-alive is the same as PubSubClient's. */
+/* The keep-alive interval is that of PubSubClient. */
 #define KEEP_ALIVE_S 15
-/* Room for two models of up to about 1 MiB, the limit of the services' other clients. */
+/* Space for two models of up to about 1 MiB each, which is the limit of the services' other clients. */
 #define MEMORY_BYTES (2u * 1280u * 1024u)
 #define LINE_BYTES 4096
 #define STEP_MS 20
@@ -78,11 +78,11 @@ static bool read_reading(const char *line, size_t bytes, aiot_guide_reading *rea
   return aiot_json_done(&json) && count == 4;
 }
 
-/* Feeds one line at a time, so that messages are handled in between. Returns whether there was one. */
+/* Feeds at most one line, so that messages are handled in between. Returns whether there was one. */
 static bool feed(program *self) {
   size_t bytes;
   aiot_guide_reading reading;
-  /* Always polled, to detect the end of input. */
+  /* The input is always polled, so that its end is detected. */
   const char *line = aiot_lines_first(&self->lines, &bytes);
   if (line == NULL || !aiot_guide_ready(&self->board)) return false;
   if (read_reading(line, bytes, &reading)) aiot_guide_read(&self->board, &reading);

@@ -33,7 +33,7 @@ static bool read_members(aiot_guide_settings *settings, aiot_json *json, char ro
   return aiot_json_done(json);
 }
 
-/* Checks the settings; returns the first problem, or NULL if there is none. */
+/* Checks the settings. Returns the first problem, or NULL if there is none. */
 static const char *problem_of(const aiot_guide_settings *settings, const char *role) {
   if (!is_id(settings->id)) return "id: expected a chip id of 1 to 20 digits";
   if (strcmp(role, "level-1") != 0 && strcmp(role, "level-2") != 0) return "role: expected level-1 or level-2";

@@ -4,7 +4,7 @@
 #include "aiot/guide.h"
 
 /*
- * `guide.json` of a board's folder, as `aiot device simulate --native --board architects-guide` writes it:
+ * Settings from `guide.json` in a board's folder. `aiot device simulate --native --board architects-guide` writes the file:
  *
  *   {"id":"14333616","role":"level-1","registry":"https://127.0.0.1:30006","models":"https://127.0.0.1:30007","broker":"mqtt://127.0.0.1:30005","ca":"ca.pem"}
  */
@@ -18,7 +18,7 @@ typedef struct {
   char ca[600];
 } aiot_guide_settings;
 
-/* Reads the settings. False with the reason in `problem`. */
+/* Reads the settings. If it returns false, `problem` contains the reason. */
 bool aiot_guide_settings_read(aiot_guide_settings *settings, const char *folder, char *problem, size_t room);
 
 #endif

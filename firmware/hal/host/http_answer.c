@@ -11,7 +11,7 @@ void aiot_http_answer_begin(aiot_http_answer *answer, uint64_t from) {
   answer->skip = from;
 }
 
-/* The value of a header, or NULL. */
+/* The value of a header, or NULL if it is absent. */
 static const char *header(const aiot_http_answer *answer, const char *name) {
   const size_t length = strlen(name);
   for (const char *line = strstr(answer->head, "\r\n"); line != NULL; line = strstr(line, "\r\n")) {
@@ -25,7 +25,7 @@ static const char *header(const aiot_http_answer *answer, const char *name) {
   return NULL;
 }
 
-/* Parses the status line and the headers; returns 0, or the result for the read if it is already known. */
+/* Parses the status line and the headers. Returns 0, or the result of the read if it is already known. */
 static int32_t read_head(aiot_http_answer *answer) {
   if (strncmp(answer->head, "HTTP/1.", 7) != 0 || strlen(answer->head) < 12) return AIOT_HTTP_BROKEN;
   answer->status = atoi(answer->head + 9);

@@ -15,7 +15,7 @@
 
 #include "identity.h"
 
-/* Longest wait of one call, ms. */
+/* Maximum wait of one call, ms. */
 #define WAIT_MS 50
 
 static void hang_up(void *context) {
@@ -27,7 +27,7 @@ static void hang_up(void *context) {
   http->state = AIOT_HTTP_IDLE;
 }
 
-/* Starts to connect a socket; returns the socket, or -1. */
+/* Starts connecting a socket. Returns the socket, or -1. */
 static int dial(const char *host, int port) {
   char service[8];
   snprintf(service, sizeof service, "%d", port);
@@ -56,7 +56,7 @@ static bool is_expected(const aiot_http_openssl *http) {
   return good;
 }
 
-/* An address is not a valid server name (SNI). */
+/* Sends the server's name (SNI), unless it is an address, which is not a valid name. */
 static bool tell_name(const aiot_http_openssl *http) {
   ASN1_OCTET_STRING *address = a2i_IPADDRESS(http->host);
   const bool is_name = address == NULL;
@@ -79,7 +79,7 @@ static bool write_request(aiot_http_openssl *http, const char *path, uint64_t fr
 bool aiot_http_openssl_ask(aiot_http_openssl *http, const char *path, uint64_t from, const char *form) {
   hang_up(http);
   http->answer.status = 0;
-  /* `//elsewhere/x` and line breaks are not valid in paths of the platform. */
+  /* `//elsewhere/x` and line breaks are not valid in a path on the platform. */
   if (path[0] != '/' || path[1] == '/' || strpbrk(path, "\r\n ") != NULL || !write_request(http, path, from, form)) return false;
   http->socket = dial(http->host, http->port_number);
   http->ssl = http->socket < 0 ? NULL : SSL_new(http->context);
@@ -97,7 +97,7 @@ bool aiot_http_openssl_ask(aiot_http_openssl *http, const char *path, uint64_t f
 
 static bool ask(void *context, const char *path, uint64_t from) { return aiot_http_openssl_ask(context, path, from, NULL); }
 
-/* Waits for the socket for at most WAIT_MS; the caller then tries again. */
+/* Waits for the socket for at most WAIT_MS. The caller then tries again. */
 static void wait_for(const aiot_http_openssl *http, short events) {
   struct pollfd line = {.fd = http->socket, .events = events};
   poll(&line, 1, WAIT_MS);
@@ -122,7 +122,7 @@ static bool wants(const aiot_http_openssl *http, int result) {
 
 static int32_t read_body(aiot_http_openssl *http, void *out, size_t bytes) {
   uint8_t data[4096];
-  /* Skipped bytes need no room: a server that ignores ranges sends everything from the start. */
+  /* Skipped bytes need no space in `out`. A server that ignores ranges sends everything from the start. */
   const uint64_t most = bytes + (http->answer.head_done ? http->answer.skip : 0);
   const size_t room = most < sizeof data ? (size_t)most : sizeof data;
   const int got = SSL_read(http->ssl, data, (int)room);

@@ -8,7 +8,7 @@
 
 typedef enum { AIOT_HTTP_IDLE, AIOT_HTTP_CONNECTING, AIOT_HTTP_SHAKING, AIOT_HTTP_SENDING, AIOT_HTTP_READING } aiot_http_state;
 
-/* A service's address and certificates. PEM files. */
+/* A service's address and certificates, which are PEM files. */
 typedef struct {
   /* "https://host:port" */
   const char *url;
@@ -39,8 +39,8 @@ typedef struct {
 /* Prepares requests to a service. False if the URL is invalid, or the certificates cannot be read. */
 bool aiot_http_openssl_open(aiot_http_openssl *http, const aiot_http_place *place);
 /*
- * Sends a POST if there is a form, otherwise a GET that starts at byte `from`. Read the response through `port`. False = the request
- * cannot be started.
+ * Sends a POST if there is a form, otherwise a GET that starts at byte `from`. The response is read through `port`. False = the
+ * request cannot be started.
  */
 bool aiot_http_openssl_ask(aiot_http_openssl *http, const char *path, uint64_t from, const char *form);
 void aiot_http_openssl_close(aiot_http_openssl *http);

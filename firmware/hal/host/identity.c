@@ -10,7 +10,7 @@ void aiot_identity_path(const aiot_identity *identity, const char *name, char *o
   snprintf(out, room, "%s/%s", identity->folder, name);
 }
 
-/* Reads a whole file of at most 64 KiB; the caller frees it. NULL = cannot be read. */
+/* Reads a whole file of at most 64 KiB. The caller must free the result. NULL = the file cannot be read. */
 static char *read_file(const char *path, size_t *bytes) {
   FILE *file = fopen(path, "rb");
   if (file == NULL) return NULL;
@@ -57,7 +57,7 @@ bool aiot_identity_read(aiot_identity *identity, const char *folder, const aiot_
     snprintf(problem, room, "%s is not a device description", path);
     return false;
   }
-  /* Preferred over trust.json, because a root contains more than its release keys. */
+  /* root.json takes precedence over trust.json, because a root contains more than its release keys. */
   aiot_identity_path(identity, "root.json", path, sizeof path);
   text = read_file(path, &bytes);
   const bool apart = text != NULL;
@@ -69,7 +69,7 @@ bool aiot_identity_read(aiot_identity *identity, const char *folder, const aiot_
   }
   aiot_identity_path(identity, "trust.json", path, sizeof path);
   text = read_file(path, &bytes);
-  /* `null` = no trust root, so no update is accepted. */
+  /* `null` = there is no trust root, so no update is accepted. */
   const bool none = text != NULL && strncmp(text, "null", 4) == 0;
   identity->has_trust = text != NULL && !none && (opened || aiot_trust_read(&identity->trust, text, bytes, crypto) == AIOT_OK);
   const bool good = none || identity->has_trust;

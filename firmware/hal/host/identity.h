@@ -16,10 +16,10 @@ typedef struct {
   aiot_trust trust;
 } aiot_identity;
 
-/* Reads the identity from its folder. False with the reason in `problem`. */
+/* Reads the identity from its folder. If it returns false, `problem` contains the reason. */
 bool aiot_identity_read(aiot_identity *identity, const char *folder, const aiot_crypto *crypto, char *problem, size_t room);
 
-/* "folder/name" */
+/* Builds the path "folder/name". */
 void aiot_identity_path(const aiot_identity *identity, const char *name, char *out, size_t room);
 
 /* Host and port of a URL with this scheme. False if the scheme is another one, or the host or port is invalid. */

@@ -1,4 +1,4 @@
-/* A computer's bootloader for the device program: the counterpart of an ESP32's, which tries another slot once and then rolls back. */
+/* A computer's bootloader for the device program. Like an ESP32's, it tries another slot once and then rolls back. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>
@@ -17,11 +17,11 @@
 #include "flash_file.h"
 #include "program.h"
 
-/* A trial that has not ended by then is considered hung: a watchdog, longer than the heartbeat's minute. */
+/* Time after which a trial is considered hung, like a watchdog. It is longer than the minute that a heartbeat may take. */
 #define WATCHDOG_MS 90000u
-/* A program that ran this long did not crash on startup. */
+/* A program that has run for this long did not crash at startup. */
 #define STEADY_MS 10000u
-/* Maximum number of consecutive crashes of programs that are not on trial. At the next one, the launcher gives up. */
+/* Maximum number of consecutive crashes of programs that are not on trial. After one more, the launcher gives up. */
 #define FALLS_MAX 5
 
 extern char **environ;
@@ -84,15 +84,15 @@ static bool own_digest(char hex[2 * AIOT_SHA256_BYTES + 1]) {
   return whole;
 }
 
-/* Digest of the bundled program when the device last ran: `program.sha256` beside its flash. */
+/* Digest that the bundled program had when the device last ran: `program.sha256` beside its flash. */
 typedef struct {
   char path[600];
   char own[2 * AIOT_SHA256_BYTES + 1];
-  /* A new program has been installed since, and the device has not recorded its adoption yet. */
+  /* Whether a new program has been installed since, and the device has not recorded its adoption yet. */
   bool is_new;
 } origin;
 
-/* Stores the origin, first in a temporary file so that it is never incomplete. */
+/* Stores the origin. It is written to a temporary file first, so that the file is never incomplete. */
 static void keep_origin(origin *from) {
   char whole[620];
   snprintf(whole, sizeof whole, "%s.new", from->path);
@@ -113,13 +113,13 @@ static void read_origin(origin *from, const char *folder) {
   if (file != NULL) fclose(file);
 }
 
-/* Starts the program of a slot, or the bundled one if there is none. `slot` becomes the started one. */
+/* Starts the program of a slot, or the bundled program if the slot has none. Sets `slot` to the one that was started. */
 static pid_t start(const char *folder, origin *from, int wanted, int *slot, char *const *arguments) {
   static programs all;
   const bool opened = open_programs(&all, folder);
   const int active = opened ? all.store.record.active : -1;
   if (from->is_new && active < 0) keep_origin(from);
-  /* A new bundled program is like one flashed by cable: it runs, and the device adopts it. */
+  /* A new bundled program is treated like one that was flashed by cable: it runs, and the device adopts it. */
   *slot = wanted >= 0 ? wanted : from->is_new ? -1 : active;
   const int file = opened ? program_in(&all, *slot) : -1;
   if (file < 0) *slot = -1;
@@ -133,7 +133,7 @@ static pid_t start(const char *folder, origin *from, int wanted, int *slot, char
     if (file >= 0) close(file);
     return child;
   }
-  /* Killing the launcher simulates a power cut. */
+  /* The program is killed with its launcher, so that killing the launcher simulates a power cut. */
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(AIOT_EXIT_FAILED);
   if (file >= 0) fexecve(file, arguments, environ);
@@ -153,7 +153,7 @@ static void rest(long ms) {
   nanosleep(&time, NULL);
 }
 
-/* Waits for the program; ends it if the launcher is stopped or its trial hangs. */
+/* Waits for the program. Ends it if the launcher is stopped or the trial hangs. */
 static int wait_for(pid_t child, const char *folder, bool trial) {
   const uint64_t began = aiot_hal_uptime_ms();
   bool told = false;
@@ -193,7 +193,7 @@ int aiot_launcher_run(const aiot_program_options *options, char *const *argument
     wanted = -1;
     if (ending) return code < 0 || code >= AIOT_EXIT_BOOT_SLOT ? AIOT_EXIT_OK : code;
     if (code == AIOT_EXIT_BOOT_SLOT || code == AIOT_EXIT_BOOT_SLOT + 1) wanted = code - AIOT_EXIT_BOOT_SLOT;
-    /* However a program on trial ends, the previous one is started next to evaluate the result. */
+    /* Regardless of how a program on trial ends, the previous one is started next, to evaluate the result. */
     if (wanted >= 0 || code == AIOT_EXIT_RESTART || trial) continue;
     if (code >= 0 && code <= AIOT_EXIT_BUSY && slot < 0) return code;
     if (code == AIOT_EXIT_OK) return code;

@@ -43,7 +43,7 @@ const char *aiot_lines_first(aiot_lines *lines, size_t *bytes) {
 void aiot_lines_done(aiot_lines *lines, size_t bytes) { lines->at += bytes + 1; }
 
 bool aiot_lines_over(const aiot_lines *lines) {
-  /* An unterminated last line is ignored. */
+  /* A last line without a line ending is ignored. */
   return lines->ended && memchr(lines->text + lines->at, '\n', lines->bytes - lines->at) == NULL;
 }
 

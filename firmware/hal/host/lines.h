@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Lines from a file descriptor, read without waiting and no faster than they are consumed. */
+/* Lines from a file descriptor. They are read without waiting, and no faster than they are consumed. */
 typedef struct {
   int descriptor;
   /* Whether the input has ended. */
@@ -17,7 +17,7 @@ typedef struct {
 
 bool aiot_lines_open(aiot_lines *lines, int descriptor, size_t room);
 
-/* The first line that is not marked as finished, without its end; NULL = none yet. */
+/* The first line that is not marked as finished, without its line ending; NULL = there is none yet. */
 const char *aiot_lines_first(aiot_lines *lines, size_t *bytes);
 void aiot_lines_done(aiot_lines *lines, size_t bytes);
 

@@ -10,7 +10,7 @@
 #include "aiot/hal.h"
 #include "identity.h"
 
-/* Maximum time for a broker to accept a connection. */
+/* Maximum time in which a broker must accept a connection. */
 #define CONNECTING_MS 10000
 
 static void on_connect(struct mosquitto *client, void *context, int code) {
@@ -40,7 +40,7 @@ static void on_publish(struct mosquitto *client, void *context, int message) {
 static void on_message(struct mosquitto *client, void *context, const struct mosquitto_message *message) {
   (void)client;
   aiot_mqtt_mosquitto *mqtt = context;
-  /* The platform sends few messages. If the inbox is full, the oldest is dropped, because only the last `desired` matters. */
+  /* If the inbox is full, the oldest message is dropped. The platform sends few messages, and only the last `desired` matters. */
   if (mqtt->count == AIOT_INBOX) {
     free(mqtt->inbox[mqtt->first].topic);
     free(mqtt->inbox[mqtt->first].payload);
@@ -82,7 +82,7 @@ static bool is_down(const aiot_mqtt_mosquitto *mqtt) {
   return !mqtt->begun || mqtt->given_up || mosquitto_socket(mqtt->client) < 0;
 }
 
-/* Waits for the socket, or for other input that wakes the loop. False = the peer has closed the connection. */
+/* Waits for the socket, or for other input that ends the wait. False = the peer has closed the connection. */
 static bool wait_for(const aiot_mqtt_mosquitto *mqtt, uint32_t wait_ms) {
   struct pollfd fds[2] = {{.fd = is_down(mqtt) ? -1 : mosquitto_socket(mqtt->client), .events = POLLIN},
                           {.fd = mqtt->wake, .events = POLLIN}};
@@ -124,7 +124,7 @@ static void run(aiot_mqtt_mosquitto *mqtt, uint32_t wait_ms) {
 
 static bool receive(void *context, uint32_t wait_ms, const char **topic, const uint8_t **payload, size_t *bytes) {
   aiot_mqtt_mosquitto *mqtt = context;
-  /* The last returned message is done with; it is just before the first. */
+  /* The message that was returned last is not needed any more. It is just before the first one. */
   const size_t before = (mqtt->first + AIOT_INBOX - 1) % AIOT_INBOX;
   if (mqtt->count < AIOT_INBOX) {
     free(mqtt->inbox[before].topic);

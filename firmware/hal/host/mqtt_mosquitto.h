@@ -7,7 +7,7 @@ struct mosquitto;
 
 #define AIOT_INBOX 32
 
-/* The broker's address, and the client's identity. PEM files. */
+/* The broker's address, and the client's identity, which consists of PEM files. */
 typedef struct {
   /* "mqtts://host:port" with a CA, otherwise "mqtt://host:port". */
   const char *url;
@@ -22,7 +22,7 @@ typedef struct {
   size_t will_bytes;
 } aiot_mqtt_place;
 
-/* MQTT 3.1.1 by libmosquitto, in the caller's loop, without a thread. */
+/* MQTT 3.1.1 with libmosquitto. It runs in the caller's loop, without a thread. */
 typedef struct {
   aiot_mqtt port;
   struct mosquitto *client;
@@ -35,7 +35,7 @@ typedef struct {
   /* Time of the next attempt, ms of uptime, and the number of consecutive failures. */
   uint64_t next_ms;
   uint32_t failures;
-  /* Start of the last attempt, ms of uptime, and whether its connection has been given up. */
+  /* Start of the last attempt, ms of uptime, and whether its connection has been abandoned. */
   uint64_t attempt_ms;
   bool given_up;
   /* File descriptor that ends the wait when it becomes readable; -1 = none. */
@@ -49,13 +49,13 @@ typedef struct {
   } inbox[AIOT_INBOX];
   size_t first;
   size_t count;
-  /* Reason for the broker's last refusal, or the last connection loss. */
+  /* Reason why the broker last refused the connection, or why it was last lost. */
   char problem[160];
 } aiot_mqtt_mosquitto;
 
-/* Prepares the client without connecting. False if the URL is invalid, or the certificates cannot be read. */
+/* Prepares the client, but does not connect. False if the URL is invalid, or the certificates cannot be read. */
 bool aiot_mqtt_mosquitto_open(aiot_mqtt_mosquitto *mqtt, const aiot_mqtt_place *place);
-/* Sets the keep-alive; if it changed, the connection is reopened. */
+/* Sets the keep-alive interval. If it has changed, the connection is opened again. */
 void aiot_mqtt_mosquitto_keep_alive(aiot_mqtt_mosquitto *mqtt, int seconds);
 void aiot_mqtt_mosquitto_close(aiot_mqtt_mosquitto *mqtt);
 

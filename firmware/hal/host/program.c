@@ -47,7 +47,7 @@ typedef struct {
   aiot_device device;
   aiot_feed feed;
   int slot;
-  /* The launcher's next action; 0 = none. */
+  /* Exit code that requests the launcher's next action; 0 = none. */
   int exit_code;
 } program;
 
@@ -99,7 +99,7 @@ static void activate(void *context, int slot, const aiot_content *content) {
   if (slot != self->slot) self->exit_code = AIOT_EXIT_RESTART;
 }
 
-/* The launcher starts its bundled program instead of the active one only if it is new. */
+/* The launcher starts its bundled program instead of the active one only if the bundled program is new. */
 static bool by_cable(void *context, int slot) {
   (void)slot;
   return ((program *)context)->slot < 0;

@@ -4,11 +4,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Size of a slot, for models (as large as in `aiot device simulate`) and for programs. */
+/* Size of a slot for models, which is that of `aiot device simulate`, and for programs. */
 #define AIOT_HOST_SLOT_BYTES (1024u * 1024u)
 #define AIOT_HOST_FLASH_BYTES (2u * 4096u + 2u * AIOT_HOST_SLOT_BYTES)
 
-/* Flash of the configurations: two sectors of records, then two slots of one sector each. */
+/* Flash for configurations: two sectors of records, then two slots of one sector each. */
 #define AIOT_HOST_CONFIG_BYTES (4u * 4096u)
 #define AIOT_HOST_TRUST_BYTES (2u * 4096u)
 
@@ -17,7 +17,7 @@ enum { AIOT_EXIT_OK = 0, AIOT_EXIT_FAILED = 1, AIOT_EXIT_USAGE = 2, AIOT_EXIT_BU
 
 typedef struct {
   const char *folder;
-  /* Slot that this program was started from; -1 = this is the bundled program. */
+  /* Slot from which this program was started; -1 = it is the bundled program. */
   int slot;
   bool cbor;
   /* Whether the device continues after its input has ended. */
@@ -29,10 +29,10 @@ typedef struct {
 /* Runs the device until it is stopped. Returns one of the exit codes above. */
 int aiot_program_run(const aiot_program_options *options);
 
-/* Runs the board of the folder's `guide.json` until it is stopped or its input ends. */
+/* Runs the board that the folder's `guide.json` describes, until it is stopped or its input ends. */
 int aiot_guide_run(const aiot_program_options *options);
 
-/* The computer's bootloader: starts the selected program and restarts it on request. Returns the last program's exit code. */
+/* The computer's bootloader: starts the selected program, and restarts it on request. Returns the last program's exit code. */
 int aiot_launcher_run(const aiot_program_options *options, char *const *arguments);
 
 #endif

@@ -4,8 +4,8 @@
 #include "aiot/store.h"
 
 /*
- * Self-test of a program before it is confirmed: it must compute a known digest correctly, and its slot must contain the signed bytes.
- * `slot` -1 = the bundled program, which has no slot.
+ * Self-test of a program before it is confirmed. It must compute a known digest correctly, and its slot must contain the signed
+ * bytes. `slot` -1 = the bundled program, which has no slot.
  */
 bool aiot_self_test(aiot_store *store, int slot, aiot_error *error);
 

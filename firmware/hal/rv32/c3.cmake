@@ -1,4 +1,5 @@
-# A bare-metal program for the ESP32-C3: an ELF from which `aiot firmware image create` makes an image for flash offset 0.
+# A bare-metal program for the ESP32-C3. It is an ELF file, from which `aiot firmware image create` makes an image for
+# flash offset 0.
 if(IS_ABSOLUTE "${picolibc}")
   set(c3_sources flatbuffer network_read operands interpreter quantized fixed_functions fixed_point walk window_axes arena kernels
     kernels_layers kernels_pool kernels_reduction kernels_arithmetic kernels_table kernels_softmax kernels_moves kernels_images kernels_recurrent variables variables_read)
@@ -8,7 +9,7 @@ if(IS_ABSOLUTE "${picolibc}")
     ${CMAKE_CURRENT_SOURCE_DIR}/test/emitted_waves.c)
   set(c3_link ${CMAKE_CURRENT_SOURCE_DIR}/hal/rv32/c3/link.ld)
   set(c3_program ${CMAKE_CURRENT_BINARY_DIR}/aiot_c3.elf)
-  # No small data section and no relaxation to it, because nothing sets gp.
+  # There is no small data section and no relaxation to it, because nothing sets gp.
   add_custom_command(
     OUTPUT ${c3_program}
     COMMAND ${AIOT_RV32_CC} -std=c11 -Os -march=rv32imc -mabi=ilp32 --specs=picolibc.specs -nostartfiles -msmall-data-limit=0

@@ -3,7 +3,6 @@
  * instead of protocol v1, like src/lib/device/guide in TypeScript. It publishes nothing until the device registry has confirmed
  * it. The servo follows the network's prediction, even without a connection. There is no heap, and everything runs in one loop:
  *
- *
  *   aiot_guide_open(&board, &setup);
  *   for (;;) {
  *     if (a reading is there && aiot_guide_ready(&board)) aiot_guide_read(&board, &reading);

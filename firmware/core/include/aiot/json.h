@@ -2,9 +2,6 @@
  * Reads JSON in place, without a heap and without recursion. A text of any length is read token by token; strings and numbers are
  * not copied. Accepts only RFC 8259, with at most AIOT_JSON_DEPTH levels of nesting.
  *
- *
- *
- *
  *   aiot_json json;
  *   aiot_json_begin(&json, text, bytes);
  *   aiot_json_enter(&json, '{');

@@ -2,7 +2,6 @@
  * Writes JSON, or CBOR (RFC 8949) of the same structure, to the caller's memory. The same calls write either, so that each
  * message is described only once. Nothing is written beyond the buffer, so one check for overflow at the end is sufficient.
  *
- *
  *   aiot_writer writer;
  *   aiot_write_begin(&writer, out, sizeof out, AIOT_ENCODING_JSON);
  *   aiot_write_object(&writer);

@@ -244,7 +244,10 @@ static const aiot_mqtt *open_client(void) {
   config.task.stack_size = STACK;
   config.buffer.size = BUFFER;
   self.inbox = xQueueCreate(INBOX, sizeof(message));
-  /* Has room for more acknowledgments than pending messages, because a resent message may be acknowledged twice. */
+  /*
+   * There is space for more acknowledgments than pending messages, because a message that is sent again may be acknowledged
+   * twice.
+   */
   self.acknowledgments = xQueueCreate(2 * PENDING, sizeof(int));
   self.client = esp_mqtt_client_init(&config);
   if (self.inbox == NULL || self.acknowledgments == NULL || self.client == NULL) return NULL;
@@ -256,7 +259,7 @@ static const aiot_mqtt *open_client(void) {
 const aiot_mqtt *aiot_esp32_mqtt_open(const aiot_esp32_identity *identity, const char *will_topic, const void *will, size_t will_bytes) {
   config = (esp_mqtt_client_config_t){
       .broker.address.uri = identity->mqtts,
-      /* Only the platform's CA is accepted; the certificate must be for the requested name or address. */
+      /* Only the platform's CA is accepted, and the certificate must be for the requested name or address. */
       .broker.verification.certificate = identity->ca,
       .credentials.client_id = identity->name,
       .credentials.authentication.certificate = identity->certificate,

@@ -11,14 +11,14 @@ void aiot_backoff_failed(aiot_backoff *backoff, uint64_t now_ms, uint32_t random
   uint32_t wait = (uint32_t)FIRST_MS << doublings;
   if (wait > LONGEST_MS) wait = LONGEST_MS;
   if (backoff->failures < UINT32_MAX) backoff->failures++;
-  /* Boards that lost the same access point must not all return at once. */
+  /* The wait is partly random, so that boards that lost the same access point do not all return at once. */
   backoff->next_ms = now_ms + wait - random % (wait / 2 + 1);
 }
 
 void aiot_backoff_worked(aiot_backoff *backoff) { *backoff = (aiot_backoff){0, 0}; }
 
 void aiot_backoff_lost(aiot_backoff *backoff, uint64_t now_ms, uint32_t random) {
-  /* The next failure waits 8 s, which is about the maximum of this wait. */
+  /* The next failure then waits 8 s, which is about the maximum of this wait. */
   backoff->failures = 3;
   backoff->next_ms = now_ms + random % SCATTER_MS;
 }
@@ -30,7 +30,7 @@ static char host_letter(char letter) {
 
 void aiot_hostname(const char *name, char out[AIOT_HOSTNAME_BYTES]) {
   size_t bytes = 0;
-  /* Hyphens are never first, last or doubled. */
+  /* Hyphens are never first, last or repeated. */
   for (; *name != '\0' && bytes < AIOT_HOSTNAME_BYTES - 1; name++) {
     const char letter = host_letter(*name);
     if (letter != '-' || (bytes > 0 && out[bytes - 1] != '-')) out[bytes++] = letter;
@@ -56,7 +56,10 @@ bool aiot_url_host(const char *url, char *out, size_t room) {
   return true;
 }
 
-/* Performs one partition's part of the operation at `offset` and returns its size; 0 = there is no such part, or it failed. */
+/*
+ * Performs the part of the operation at `offset` that concerns one partition. Returns the size of that part; 0 = there is no such
+ * part, or it failed.
+ */
 typedef enum { READ, WRITE } direction;
 
 static size_t part(const aiot_joined *joined, direction way, uint32_t offset, uint8_t *out, const uint8_t *data, size_t bytes) {
@@ -119,7 +122,7 @@ static const uint8_t *joined_map(void *context, uint32_t offset, size_t bytes) {
     if (offset - start >= joined->piece[i].bytes) continue;
     const aiot_flash *flash = joined->piece[i].flash;
     const uint32_t inside = offset - start;
-    /* Two partitions are not adjacent in memory. */
+    /* A range in two partitions cannot be mapped, because they are not adjacent in memory. */
     if (flash->map == NULL || bytes > joined->piece[i].bytes - inside) return NULL;
     return flash->map(flash->context, joined->piece[i].offset + inside, bytes);
   }

@@ -1,4 +1,4 @@
-/* The device on its board: one task runs the core, others sample, download and handle MQTT. */
+/* The device on its board. One task runs the core; others sample, download and handle MQTT. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +34,10 @@ typedef struct {
 #define INFERENCE (&aiot_interpreter)
 #endif
 
-/* All memory of the core, in one block: allocated before Wi-Fi and TLS, after which no block of that size is left. */
+/*
+ * All memory of the core, in one block. It is allocated before Wi-Fi and TLS start, because no block of that size is available
+ * afterwards.
+ */
 static void *memory;
 
 static uint64_t uptime(void) { return aiot_esp32_clock.uptime_ms(NULL); }
@@ -69,7 +72,7 @@ static void configure(void *context, const aiot_config *config) {
 /* Records the releases that a newly provisioned board must not accept, unless it already has a record of its own. */
 static bool begin_record(const aiot_flash *flash, program *self) {
   if (flash == NULL) return true;
-  /* Uses the device's store and memory, which are free because the device is opened later. */
+  /* Uses the device's store and memory. They are not in use yet, because the device is opened later. */
   aiot_store *store = &self->device.store[AIOT_KIND_MODEL];
   if (!aiot_store_open_flash(store, flash, &aiot_crypto_mbedtls, memory)) return false;
   if (store->sector >= 0) return true;
@@ -86,7 +89,7 @@ static const aiot_mqtt *open_mqtt(program *self) {
   return aiot_esp32_mqtt_open(&self->identity, topic, will, bytes);
 }
 
-/* Opens the device. Returns a description of the failure; NULL = none. */
+/* Opens the device. Returns a description of the failure, or NULL. */
 static const char *open_device(program *self) {
   const aiot_flash *models = aiot_esp32_models(), *programs = aiot_esp32_programs(), *configs = aiot_esp32_configs();
   const aiot_flash *trust = aiot_esp32_trust();
@@ -130,19 +133,19 @@ static const char *open_device(program *self) {
   return code == AIOT_OK ? NULL : aiot_code_name(code);
 }
 
-/* Logs the ADC's highest rate, measured before the source opens the ADC. */
+/* Logs the ADC's highest rate. It is measured before the source opens the ADC. */
 static void tell_fastest(program *self) {
   aiot_esp32_rate rate;
   char text[96];
   if (AIOT_SOURCE != AIOT_SOURCE_GUIDE && AIOT_SOURCE != AIOT_SOURCE_ACS712) return;
-  /* Skipped after a sleep, because the ADC has not changed and the time awake is short. */
+  /* Skipped after deep sleep, because the ADC is the same and the time awake is short. */
   if (esp_reset_reason() == ESP_RST_DEEPSLEEP) return;
   if (!aiot_esp32_adc_fastest(adc_pins, &rate)) snprintf(text, sizeof text, "the converter provides no data");
   else snprintf(text, sizeof text, "the converter provides at most %.0f conversions per second, requested %u", rate.hz, (unsigned)rate.asked_hz);
   aiot_device_log(&self->device, "info", text, AIOT_OK);
 }
 
-/* Logs the last crash, on the serial line and to the platform. */
+/* Logs the last crash on the serial line and on the platform. */
 static void tell_crash(program *self) {
   char text[128];
   if (!aiot_esp32_dump_read(text, sizeof text)) return;
@@ -214,7 +217,7 @@ static void run(void *context) {
     self.kept_slot = AIOT_NO_SLOT;
     problem = open_device(&self);
   }
-  /* A program on trial that cannot work here must not be confirmed: the restart rolls back. */
+  /* A program on trial that cannot work on this board must not be confirmed. The restart rolls back to the previous program. */
   if (problem != NULL) aiot_esp32_give_up(problem);
   log_heap("with the device");
   aiot_esp32_watch();

@@ -9,8 +9,8 @@
 #include "settings.h"
 
 /*
- * Rows for more than a second of an IMU's samples, and for three seconds of slower sensors. The stack: 5,324 bytes were used with an ADC,
- * plus a reserve of a fifth.
+ * DEPTH: rows for more than a second of an IMU's samples, or for three seconds of slower sensors. STACK: 5,324 bytes were used
+ * with an ADC; a fifth is added as a reserve.
  */
 enum { FIELDS = AIOT_SOURCE_FIELDS, ROOM = AIOT_SOURCE_FAST ? 32 : 1, DEPTH = AIOT_SOURCE_FAST ? 128 : 32, STACK = 6400, AGAIN_MS = 5000 };
 
@@ -58,7 +58,7 @@ static void sample(void *context) {
 }
 
 bool aiot_esp32_sampler_start(const aiot_esp32_source *source) {
-  /* Static, so that the queue does not depend on a fragmented heap. */
+  /* The queue is static, so that it does not depend on a fragmented heap. */
   static uint8_t room[DEPTH * sizeof(row)];
   static StaticQueue_t queue;
   if (source->fields > FIELDS) return false;

@@ -1,4 +1,4 @@
-/* The guide's valve: a hobby servo that follows the model's value by the rule of aiot/rule.h. It needs no network. */
+/* The guide's valve: a hobby servo that follows the model's value by the rule of aiot/rule.h. It needs no network connection. */
 #include "aiot/json.h"
 #include "aiot/rule.h"
 #include "driver/ledc.h"
@@ -21,9 +21,9 @@ static void write_pulse(void) {
 bool aiot_esp32_servo_start(int pin, uint64_t now_ms) {
   if (!ruled) spec = aiot_rule_default();
   aiot_rule_init(&rule, &spec, now_ms);
-  /* The first pulse is that of the rule's fail-safe position, so the servo does not sweep at startup. */
+  /* The first pulse is that of the rule's fail-safe position, so that the servo does not sweep at startup. */
   aiot_servo_init(&servo, rule.on, now_ms);
-  /* 14 bits is the maximum resolution of the ESP32-C3's timers. */
+  /* 14 bits is the maximum resolution of the timers of an ESP32-C3. */
   const ledc_timer_config_t timer = {
       .speed_mode = LEDC_LOW_SPEED_MODE, .duty_resolution = LEDC_TIMER_14_BIT, .timer_num = LEDC_TIMER_0, .freq_hz = HZ, .clk_cfg = LEDC_AUTO_CLK};
   const ledc_channel_config_t channel = {
@@ -40,7 +40,7 @@ void aiot_esp32_servo_rule(const aiot_rule_spec *set, uint64_t now_ms) {
   spec = *set;
   ruled = true;
   if (!started) return;
-  /* The servo keeps its position until the new rule decides. */
+  /* The servo keeps its position until the new rule changes it. */
   const bool on = rule.on;
   aiot_rule_init(&rule, &spec, now_ms);
   rule.on = on;

@@ -2,7 +2,7 @@
 #ifndef AIOT_ESP32_SETTINGS_H
 #define AIOT_ESP32_SETTINGS_H
 
-/* ESP-IDF defines the target chip only in this header; a file without any other ESP-IDF include would not know the chip. */
+/* ESP-IDF defines the target chip only in this header, so a file that includes no other header of ESP-IDF needs it. */
 #include "sdkconfig.h"
 
 #if defined(__has_include)
@@ -35,7 +35,7 @@
 #define AIOT_STREAM "motor"
 #endif
 
-/* Number of the sensor's fields, which is the row size of its queue. */
+/* Number of the sensor's fields. It determines the size of a row in its queue. */
 #if AIOT_SOURCE == AIOT_SOURCE_MPU6050 || AIOT_SOURCE == AIOT_SOURCE_LSM6DS3TRC
 #define AIOT_SOURCE_FIELDS (AIOT_IMU_RANGE_DPS == 0 ? 3 : 6)
 #elif AIOT_SOURCE == AIOT_SOURCE_INMP441
@@ -45,13 +45,13 @@
 #else
 #define AIOT_SOURCE_FIELDS 4
 #endif
-/* A second of samples has up to several hundred values from an IMU, and about forty from other sensors. */
+/* Whether the sensor is fast: an IMU has up to several hundred values per second, the other sensors about forty. */
 #define AIOT_SOURCE_FAST (AIOT_SOURCE == AIOT_SOURCE_MPU6050 || AIOT_SOURCE == AIOT_SOURCE_LSM6DS3TRC)
 
 /*
- * Memory of the device, all allocated before anything else: queue, messages, and the model with its windows. A second of telemetry (at most
- * 26 bytes per value) should fit into the queue: 20 KiB for all six fields of an IMU at 104 Hz. docs/reference/firmware-memory.md lists
- * each chip's spare memory, and a test checks a project's own sizes against it.
+ * Memory of the device, which is allocated before anything else: queue, messages, and the model with its windows. A second of
+ * telemetry (at most 26 bytes per value) should fit into the queue: 20 KiB for all six fields of an IMU at 104 Hz.
+ * docs/reference/firmware-memory.md lists each chip's spare memory, and a test checks a project's own sizes against it.
  */
 #ifdef CONFIG_IDF_TARGET_ESP32S3
 #define AIOT_CHIP_MEMORY_BYTES (80u * 1024u)
@@ -65,7 +65,7 @@
 #else
 #define AIOT_CHIP_MEMORY_KIB 47u
 #endif
-/* An IMU's telemetry needs more of this memory. The microphone's buffers and the messages of a single-field clamp leave less of it. */
+/* An IMU needs more of this memory for its telemetry. With a microphone, buffers leave less of it; with a clamp, messages do. */
 #define AIOT_CHIP_MEMORY_LESS (AIOT_SOURCE == AIOT_SOURCE_INMP441 ? 6u : AIOT_SOURCE == AIOT_SOURCE_ACS712 ? 2u : 0u)
 #define AIOT_CHIP_MEMORY_BYTES ((AIOT_CHIP_MEMORY_KIB + (AIOT_SOURCE_FAST ? 4u : 0u) - AIOT_CHIP_MEMORY_LESS) * 1024u)
 #define AIOT_CHIP_QUEUE_BYTES ((AIOT_SOURCE_FAST ? 8u : 4u) * 1024u)
@@ -89,7 +89,10 @@
 #define AIOT_BATCH_VALUES AIOT_CHIP_BATCH_VALUES
 #endif
 
-/* Pins of the guide's board, on ADC 1 only, because the radio uses ADC 2. See docs/reference/hardware.md for the circuit. */
+/*
+ * Pins of the guide's board. They are on ADC 1 only, because the radio uses ADC 2. See docs/reference/hardware.md for the
+ * circuit.
+ */
 #if defined(CONFIG_IDF_TARGET_ESP32)
 #define AIOT_DEFAULT_PINS 36, 39, 34, 35
 #define AIOT_DEFAULT_SERVO 4
@@ -114,7 +117,7 @@
 #else
 #error "unknown chip: this firmware has pins for the ESP32, ESP32-S3 and ESP32-C3"
 #endif
-/* temperature, vibration, sound, current */
+/* Pins of temperature, vibration, sound and current. */
 #ifndef AIOT_ADC_PINS
 #define AIOT_ADC_PINS AIOT_DEFAULT_PINS
 #endif
@@ -130,12 +133,12 @@
 #ifndef AIOT_WIRE_PIN
 #define AIOT_WIRE_PIN AIOT_DEFAULT_SDA
 #endif
-/* bit clock, word select, data */
+/* Pins of bit clock, word select and data. */
 #ifndef AIOT_I2S_PINS
 #define AIOT_I2S_PINS AIOT_DEFAULT_I2S
 #endif
 
-/* Conversions per second over all channels, and the window's length: whole periods of both 50 and 60 Hz. */
+/* Conversions per second over all channels, and the length of the window, which contains whole periods of both 50 and 60 Hz. */
 #ifndef AIOT_ADC_HZ
 #define AIOT_ADC_HZ AIOT_DEFAULT_ADC_HZ
 #endif
@@ -174,8 +177,8 @@
 #endif
 
 /*
- * 1 = a board that uses the guide's topics and its services at AIOT_GUIDE_HOST instead of protocol v1: docs/how-to/guide.md#connect-a-board.
- * AIOT_GUIDE_CA is the PEM of their certificate.
+ * 1 = the board uses the guide's topics, and its services at AIOT_GUIDE_HOST, instead of protocol v1:
+ * docs/how-to/guide.md#connect-a-board. AIOT_GUIDE_CA is the PEM of the services' certificate.
  */
 #ifndef AIOT_COMPAT_GUIDE
 #define AIOT_COMPAT_GUIDE 0
@@ -199,16 +202,16 @@
 #ifndef AIOT_GUIDE_ROLE
 #define AIOT_GUIDE_ROLE AIOT_GUIDE_READS
 #endif
-/* A reading is the mean of the sensors' values over this time. */
+/* Period over which the sensors' values are averaged for a reading. */
 #ifndef AIOT_GUIDE_READING_MS
 #define AIOT_GUIDE_READING_MS 1000u
 #endif
-/* Memory for two models, each with its working memory. */
+/* Memory for two models, including their working memory. */
 #ifndef AIOT_GUIDE_MEMORY_BYTES
 #define AIOT_GUIDE_MEMORY_BYTES (48u * 1024u)
 #endif
 
-/* Deep sleep: time awake and time asleep; 0 = no sleep. The board never sleeps during an update or a trial. */
+/* Deep sleep: time awake and time asleep; 0 = the board does not sleep. It never sleeps during an update or a trial. */
 #ifndef AIOT_AWAKE_MS
 #define AIOT_AWAKE_MS 30000u
 #endif
@@ -216,11 +219,11 @@
 #define AIOT_SLEEP_MS 0u
 #endif
 
-/* Time server used after DHCP's and the platform's host; "" = only those. */
+/* Time server that is used after DHCP's and the platform's host; "" = only those are used. */
 #ifndef AIOT_TIME_SERVER
 #define AIOT_TIME_SERVER "pool.ntp.org"
 #endif
-/* A core dump is kept until the board has worked for this long; until then, further crashes write none. */
+/* Time for which the board must work before a core dump is deleted. Until then, further crashes write no dump. */
 #ifndef AIOT_CRASH_KEPT_MS
 #define AIOT_CRASH_KEPT_MS (AIOT_SLEEP_MS > 0 ? AIOT_AWAKE_MS / 2 : 3600000u)
 #endif

@@ -11,7 +11,7 @@ static const char *const guide_fields[] = {"temperature", "vibration", "sound", 
 static const char *const current_field[] = {"current"};
 static aiot_channel channel[FIELDS];
 
-/* Sets up the channels, with the calibrated volts per count instead of an ideal converter's. */
+/* Sets up the channels with the calibrated volts per count instead of those of an ideal converter. */
 static void set_channels(size_t channels) {
   const aiot_converter converter = {12, 3.3};
   if (channels == 1) {
@@ -35,12 +35,12 @@ static aiot_sensor_code open_guide(void) { return open_pins(pins, FIELDS); }
 static aiot_sensor_code open_current(void) { return open_pins(pins + 3, 1); }
 
 static int read_channels(double *values, size_t room, bool *gap, size_t channels) {
-  /* A single channel gets the samples of four, so that the window's duration is the same. */
+  /* A single channel gets as many samples as four together, so that the window's duration is the same. */
   const size_t samples = SAMPLES(channels);
   if (room == 0 || !aiot_esp32_adc_window(window, samples, gap)) return 0;
   for (size_t i = 0; i < channels; i++) {
     aiot_summary counts = aiot_summary_of_counts(window, samples, channels, i);
-    /* A mean is one point of the calibration curve; an AC value uses its slope. */
+    /* A mean corresponds to one point of the calibration curve; an AC value corresponds to its slope. */
     if (channel[i].quantity == AIOT_MEAN) counts.mean = aiot_esp32_adc_volts(counts.mean) / channel[i].volts_per_count;
     values[i] = aiot_channel_value(&channel[i], &counts);
   }

@@ -1,4 +1,4 @@
-/* IMU on I2C, thermometer on 1-Wire, microphone on I2S. */
+/* Sources on digital buses: an IMU on I2C, a thermometer on 1-Wire, a microphone on I2S. */
 #include <math.h>
 
 #include "aiot/imu.h"
@@ -21,7 +21,7 @@ static aiot_sensor_code open_imu(void) {
 }
 
 static int read_imu(double *values, size_t room, bool *gap) {
-  /* A tenth of a second: several samples per transaction, with the FIFO far from full. */
+  /* After a tenth of a second, a transaction reads several samples, and the FIFO is far from full. */
   vTaskDelay(pdMS_TO_TICKS(100));
   aiot_imu_reading reading;
   const aiot_sensor_code code = aiot_imu_read(&imu, values, room, &reading);
@@ -69,19 +69,19 @@ static aiot_sensor_code open_microphone(void) {
   const i2s_chan_config_t channel = I2S_CHANNEL_DEFAULT_CONFIG(I2S_NUM_AUTO, I2S_ROLE_MASTER);
   const i2s_std_config_t config = {
       .clk_cfg = I2S_STD_CLK_DEFAULT_CONFIG(AIOT_SOUND_HZ),
-      /* 24 bits in a 32-bit slot; with L/R at ground, the left channel. */
+      /* The format is 24 bits in a 32-bit slot. With L/R at ground, it is the left channel. */
       .slot_cfg = I2S_STD_PHILIPS_SLOT_DEFAULT_CONFIG(I2S_DATA_BIT_WIDTH_32BIT, I2S_SLOT_MODE_MONO),
       .gpio_cfg = {.mclk = I2S_GPIO_UNUSED, .bclk = (gpio_num_t)pins[0], .ws = (gpio_num_t)pins[1], .dout = I2S_GPIO_UNUSED, .din = (gpio_num_t)pins[2]},
   };
   if (microphone == NULL && i2s_new_channel(&channel, NULL, &microphone) != ESP_OK) return AIOT_SENSOR_FAILED;
-  /* The channel is set up only once; after silence, reading simply resumes. */
+  /* The channel is set up only once. After silence, reading simply continues. */
   if (!listening) listening = i2s_channel_init_std_mode(microphone, &config) == ESP_OK && i2s_channel_enable(microphone) == ESP_OK;
-  /* The microphone wakes up in 2^18 clocks, a quarter of a second at 16 kHz. */
+  /* The microphone needs 2^18 clocks to wake up, a quarter of a second at 16 kHz. */
   vTaskDelay(pdMS_TO_TICKS(300));
   return listening ? AIOT_SENSOR_OK : AIOT_SENSOR_FAILED;
 }
 
-/* Loudness ten times a second: RMS, peak and dB SPL. */
+/* Reads the loudness ten times a second: RMS, peak and dB SPL. */
 static int read_microphone(double *values, size_t room, bool *gap) {
   static int32_t slots[AIOT_SOUND_HZ / 10];
   size_t bytes = 0;

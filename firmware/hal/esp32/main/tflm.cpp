@@ -1,6 +1,6 @@
 /*
- * TensorFlow Lite Micro as a table of aiot/model.h, instead of the core's own interpreter. Build with -DAIOT_TFLM=1, which links the
- * component espressif/esp-tflite-micro. Both give the same integers.
+ * TensorFlow Lite Micro as a table of aiot/model.h. It replaces the core's own interpreter if built with -DAIOT_TFLM=1, which
+ * links the component espressif/esp-tflite-micro. Both give the same integers.
  */
 #include <cstring>
 #include <new>
@@ -27,7 +27,7 @@ namespace {
 
 using Resolver = tflite::MicroMutableOpResolver<16>;
 
-/* Operators used by `aiot model train`, and a few more. */
+/* Operators that `aiot model train` uses, and a few more. */
 const Resolver *resolver() {
   static Resolver operators;
   static bool added = false;
@@ -45,7 +45,10 @@ aiot_tensor describe(const TfLiteTensor *tensor) {
 }
 
 aiot_code open_model(const uint8_t *tflite, size_t bytes, aiot_arena *arena, aiot_model **out) {
-  /* TFLM trusts every offset in the file, so the core's interpreter checks them all first, in memory that is then released. */
+  /*
+   * TFLM trusts every offset in the file. The core's interpreter therefore checks them all first, in memory that is then
+   * released.
+   */
   aiot_arena scratch = *arena;
   aiot_model *checked = nullptr;
   const aiot_code code = aiot_interpreter.open(tflite, bytes, &scratch, &checked);
@@ -70,7 +73,7 @@ const aiot_tensor *output_of(const aiot_model *model) { return &model->output; }
 
 void invoke(aiot_model *model, const int8_t *input, int8_t *output) {
   std::memcpy(model->interpreter->input(0)->data.int8, input, model->input.count);
-  /* Not expected to fail, because all checks are made when a model is opened. */
+  /* This cannot fail, because all checks are made when a model is opened. */
   if (model->interpreter->Invoke() != kTfLiteOk) std::memset(output, 0, model->output.count);
   else std::memcpy(output, model->interpreter->output(0)->data.int8, model->output.count);
 }

@@ -1,7 +1,8 @@
 /*
- * Each TLS client of this program requests records of at most 4 KiB (RFC 6066, max_fragment_length): the buffers set in sdkconfig.defaults
- * hold no more. It also ignores certificate dates until the clock is set, because none is valid in 1970. esp-tls has no setting for either,
- * so the linker wraps mbedTLS's function with this one (main/CMakeLists.txt). Arduino's libraries have room for 16 KiB.
+ * Each TLS client of this program requests records of at most 4 KiB (RFC 6066, max_fragment_length), because the buffers
+ * configured in sdkconfig.defaults are no larger. It also ignores certificate dates until the clock is set, because no
+ * certificate is valid in 1970. esp-tls has no setting for either, so the linker replaces mbedTLS's function by this one, which
+ * calls it (main/CMakeLists.txt). Arduino's libraries have buffers of 16 KiB.
  */
 #ifndef ARDUINO
 #include <mbedtls/ssl.h>
@@ -11,7 +12,10 @@
 int __real_mbedtls_ssl_config_defaults(mbedtls_ssl_config *config, int endpoint, int transport, int preset);
 int __wrap_mbedtls_ssl_config_defaults(mbedtls_ssl_config *config, int endpoint, int transport, int preset);
 
-/* Ignores a certificate's dates until the clock is set. Called after mbedTLS has checked them (CONFIG_MBEDTLS_HAVE_TIME_DATE). */
+/*
+ * Clears errors about a certificate's dates until the clock is set. Called after mbedTLS has checked the dates
+ * (CONFIG_MBEDTLS_HAVE_TIME_DATE).
+ */
 static int judge_dates(void *context, mbedtls_x509_crt *certificate, int depth, uint32_t *flags) {
   (void)context;
   (void)certificate;

@@ -1,6 +1,6 @@
 /*
- * Firmware on trial. The bootloader's rollback (CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE) restores the previous version: a slot that was
- * started but not marked valid is abandoned at the next restart, whatever the cause.
+ * Firmware on trial. The bootloader's rollback (CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE) restores the previous version: a slot that
+ * was started but not marked valid is abandoned at the next restart, for any reason.
  */
 #include <string.h>
 
@@ -9,7 +9,7 @@
 #include "esp_partition.h"
 #include "esp_system.h"
 
-/* FIPS 180-4's example: SHA-256 of "abc". */
+/* The example in FIPS 180-4: SHA-256 of "abc". */
 static const uint8_t abc[AIOT_SHA256_BYTES] = {0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40,
                                                0xde, 0x5d, 0xae, 0x22, 0x23, 0xb0, 0x03, 0x61, 0xa3, 0x96, 0x17,
                                                0x7a, 0x9c, 0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad};
@@ -27,7 +27,7 @@ static int running(void *context) {
   return partition->subtype == ESP_PARTITION_SUBTYPE_APP_OTA_1 ? 1 : AIOT_NO_SLOT;
 }
 
-/* Selects the slot and restarts. Returns if the chip cannot boot the image: the trial has then failed. */
+/* Selects the slot and restarts. If it returns, the chip cannot boot the image, and the trial has failed. */
 static void restart_into(int slot) {
   const esp_partition_t *partition = slot_partition(slot);
   if (partition != NULL && esp_ota_set_boot_partition(partition) == ESP_OK) esp_restart();
@@ -64,7 +64,7 @@ static aiot_trial_state step(void *context, uint32_t *vectors, uint32_t *passed,
 
 static void abandon(void *context, int slot, int active) {
   if (running(context) != slot) return;
-  /* Without an active slot, otadata still contains the previous one, and a restart alone returns to it. */
+  /* If there is no active slot, otadata still contains the previous selection, so a restart alone returns to it. */
   if (active == AIOT_NO_SLOT) esp_ota_mark_app_invalid_rollback_and_reboot();
   else restart_into(active);
 }
@@ -76,8 +76,8 @@ static void activate(void *context, int slot, const aiot_content *content) {
 }
 
 /*
- * The bootloader has checked the running slot, so different bytes there mean a different program. If the bootloader abandoned a slot,
- * otadata records that; flashing by cable selects a slot again or erases otadata.
+ * The bootloader has checked the running slot, so if its bytes differ from the record, it contains another program. If the
+ * bootloader abandoned a slot, otadata says so; flashing by cable selects a slot again or erases otadata.
  */
 static bool by_cable(void *context, int slot) {
   esp_ota_img_states_t state;

@@ -7,7 +7,7 @@
 #include "esp_random.h"
 #include "esp_wifi.h"
 
-/* If no address is leased within this time, the access point is abandoned. */
+/* Maximum time for getting an address. Then the access point is abandoned. */
 enum { ADDRESS_MS = 30000 };
 
 /* Written by the event task, read by the loop. */
@@ -16,7 +16,7 @@ static atomic_uint lost, addressless;
 
 static aiot_backoff backoff;
 static unsigned seen, seen_addressless;
-/* `leaving`: the next disconnection is our own, and was counted when it was requested. */
+/* `leaving`: whether the next disconnection is our own. It was counted when it was requested. */
 static bool started, trying, leaving;
 static uint64_t since_ms;
 
@@ -24,7 +24,7 @@ static void on_event(void *context, esp_event_base_t base, int32_t id, void *dat
   (void)context;
   (void)data;
   if (base == IP_EVENT && id == IP_EVENT_STA_GOT_IP) atomic_store(&joined, true);
-  /* The interface may also report a lost address long after a disconnection, when it no longer matters. */
+  /* The interface may also report a lost address long after a disconnection, when it is irrelevant. */
   if (base == IP_EVENT && id == IP_EVENT_STA_LOST_IP && atomic_load(&joined)) {
     atomic_store(&joined, false);
     atomic_fetch_add(&addressless, 1);
@@ -43,12 +43,15 @@ static bool set_up(const aiot_esp32_identity *identity, esp_netif_t *interface) 
   memset(&config, 0, sizeof config);
   memcpy(config.sta.ssid, identity->ssid, strnlen(identity->ssid, sizeof config.sta.ssid));
   memcpy(config.sta.password, identity->password, strnlen(identity->password, sizeof config.sta.password));
-  /* A network with a password is not replaced by an open one of the same name. */
+  /* If the network has a password, an open network with the same name is not accepted. */
   config.sta.threshold.authmode = identity->password[0] == '\0' ? WIFI_AUTH_OPEN : WIFI_AUTH_WPA2_PSK;
-  /* Selects the strongest access point with that name, which requires a scan of all channels; a fast scan would use the first. */
+  /*
+   * Selects the strongest access point with that name. This requires a scan of all channels; a fast scan would use the first one
+   * found.
+   */
   config.sta.scan_method = WIFI_ALL_CHANNEL_SCAN;
   config.sta.sort_method = WIFI_CONNECT_AP_BY_SIGNAL;
-  /* WPA3 with hash-to-element, which some access points require, or with the older method. */
+  /* Both methods of WPA3 are supported: hash-to-element, which some access points require, and the older one. */
   config.sta.sae_pwe_h2e = WPA3_SAE_PWE_BOTH;
   config.sta.pmf_cfg.capable = true;
   return esp_event_handler_instance_register(WIFI_EVENT, ESP_EVENT_ANY_ID, on_event, NULL, NULL) == ESP_OK &&
@@ -58,13 +61,13 @@ static bool set_up(const aiot_esp32_identity *identity, esp_netif_t *interface) 
 
 bool aiot_esp32_wifi_start(const aiot_esp32_identity *identity) {
   /*
-   * Started even without Wi-Fi settings, because sockets, names and the time client wait for the stack's own task,
-   * and crash the chip if it does not run.
+   * The stack is started even without Wi-Fi settings, because sockets, name lookups and the time client wait for its task, and
+   * crash the chip if it does not run.
    */
   if (esp_netif_init() != ESP_OK || esp_event_loop_create_default() != ESP_OK) return false;
   if (identity->ssid[0] == '\0') return false;
   wifi_init_config_t init = WIFI_INIT_CONFIG_DEFAULT();
-  /* The password is already in NVS. The driver would store another copy and its own state there, which fills the partition. */
+  /* The password is already in NVS. The driver would also store it there, together with its own state, and fill the partition. */
   init.nvs_enable = 0;
   esp_netif_t *interface = esp_netif_create_default_wifi_sta();
   if (interface == NULL || esp_wifi_init(&init) != ESP_OK) return false;
@@ -86,7 +89,7 @@ void aiot_esp32_wifi_step(uint64_t now_ms) {
     if (leaving) leaving = false;
     else failed(now_ms);
   } else if (lost_addresses != seen_addressless) {
-    /* Still associated: another address may arrive, but the wait is limited. */
+    /* The board is still associated. Another address may arrive, but the wait is limited. */
     trying = true;
     since_ms = now_ms;
   }

@@ -1,10 +1,10 @@
-/* Board interface for programs that use the core. hal/host implements it for tests, hal/esp32 for the chip. */
+/* Board interface for programs that use the core. hal/host implements it for tests, and hal/esp32 for the chip. */
 #ifndef AIOT_HAL_H
 #define AIOT_HAL_H
 
 #include <stdint.h>
 
-/* Milliseconds since start; never goes back. */
+/* Milliseconds since the start; never decreases. */
 uint64_t aiot_hal_uptime_ms(void);
 
 #endif

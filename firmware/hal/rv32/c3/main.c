@@ -1,6 +1,6 @@
 /*
- * The core on a bare ESP32-C3: runs the golden vectors in the interpreter and in emitted C, and prints how many output values are
- * correct on the UART. It needs only the mask ROM.
+ * The core on a bare ESP32-C3: runs the golden vectors in the interpreter and in emitted C, and prints on the UART how many
+ * output values are correct. It needs only the mask ROM.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -22,7 +22,7 @@ typedef struct {
 #include "fixtures/emitted/waves/vectors.inc"
 #include "models.inc"
 
-/* In the C3's ROM (ESP-IDF, esp32c3.rom.ld). */
+/* Addresses of functions in the C3's ROM (ESP-IDF, esp32c3.rom.ld). */
 #define rom_printf ((int (*)(const char *, ...))0x40000040)
 #define rom_delay_us ((void (*)(uint32_t))0x40000050)
 #define REGISTER(address) (*(volatile uint32_t *)(address))
@@ -31,7 +31,10 @@ static uint8_t memory[8192];
 static int8_t answer[256];
 static int passed, failed;
 
-/* The ROM leaves the watchdogs running for the bootloader to reset (technical reference manual, "Watchdog Timers"). */
+/*
+ * The ROM leaves the watchdogs running, because it expects the bootloader to reset them (technical reference manual, "Watchdog
+ * Timers").
+ */
 static void stop_watchdogs(void) {
   REGISTER(0x600080A8) = 0x50D83AA1;
   REGISTER(0x60008090) = 0;
@@ -44,7 +47,7 @@ static void stop_watchdogs(void) {
   REGISTER(0x6001F064) = 0;
 }
 
-/* Layers are not counted here, because the chip lacks the standard instruction counter. */
+/* Layers are not counted, because the chip lacks the standard instruction counter. */
 void emitted_layer_done(int index, const char *name) {
   (void)index;
   (void)name;
