@@ -79,7 +79,10 @@ function entries() {
     .map((path) => join('dist/.modules', path.replace(/ts$/, 'js')));
 }
 
-/** Creates oclif's manifest. oclif fails if a command does not load, but not if it finds too few: hence the comparison with the files. */
+/**
+ * Creates oclif's manifest. oclif fails if a command does not load, but not if it finds too few commands, so they are compared with the
+ * files.
+ */
 async function commandManifest() {
   const plugin = new Plugin({ root: made, type: 'core', ignoreManifest: true, errorOnManifestCreate: true });
   await plugin.load();

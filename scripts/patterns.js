@@ -1,5 +1,6 @@
-// Finds regular expressions in src and web whose time grows faster than the square of a text's length, because a single request could stall
-// the platform. Run by `npm run lint`. Prints each with a text that takes too long, and exits 1 if there are any.
+// Finds regular expressions in src and web that need more time than the square of a text's length, because with such an expression, a
+// single request could stall the platform. Run by `npm run lint`. Prints each expression with a text that takes too long, and exits 1 if
+// there are any.
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -98,7 +99,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const root = dirname(dirname(fileURLToPath(import.meta.url)));
   const { patterns, stuck } = slowPatterns([join(root, 'src'), join(root, 'web')]);
   for (const line of stuck) console.error(line);
-  // There are more than 400. If far fewer are found, the search itself is broken.
+  // src and web contain more than 400 such expressions. If far fewer are found, the search itself is broken.
   const broken = patterns < 300;
   if (broken) console.error(`found only ${patterns} regular expressions that repeat something`);
   process.exitCode = stuck.length > 0 || broken ? 1 : 0;

@@ -24,7 +24,10 @@ export function vendor(root, out) {
   writeFileSync(join(out, 'NOTICE.txt'), notices.join('\n'));
 }
 
-/** The notice for a package. Neither includes its license text, but both are under Apache-2.0, as aiot, whose package contains the text. */
+/**
+ * The notice for a package. Neither package includes its license text. Both are under Apache-2.0, like aiot, and aiot's package contains
+ * that text.
+ */
 function noticeOf(name, { version, license, repository, homepage }, files) {
   if (license !== 'Apache-2.0')
     throw new Error(`${name} ${version} is under ${license}, not Apache-2.0: see scripts/vendor.js`);

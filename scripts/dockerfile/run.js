@@ -118,7 +118,7 @@ async function tryOut(folder, image) {
   const up = start(folder, image, words, ['ignore', 'pipe', 2]);
   const end = ended(up);
   try {
-    // Its log also consists of JSON lines.
+    // The platform's log also goes to stdout, as JSON lines without `urls`.
     const lines = createInterface(up.stdout);
     const { urls } = await Promise.race([
       new Promise((done) => lines.on('line', (line) => 'urls' in JSON.parse(line) && done(JSON.parse(line)))),

@@ -57,7 +57,7 @@ export default class Init extends AiotCommand {
   async run() {
     const { args, flags } = await this.input(Init);
     const { dir } = args;
-    // The folder is checked before any question, so that no answers are typed in vain.
+    // The folder is checked first, so that the user does not answer questions in vain.
     await refuseOccupied(dir);
     const beginning = await this.beginning(dir, flags);
     const made =

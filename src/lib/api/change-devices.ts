@@ -16,7 +16,10 @@ export const devicesChangedSchema = z.object({
   /** The selector; null if a single device was given by name. */
   selector: z.string().nullable(),
   matched: z.int(),
-  /** Numbers of devices that were changed, and that refused. Devices already in the requested state are in neither. */
+  /**
+   * Number of devices that were changed, and number of devices that rejected the change. Devices that were already in the requested state
+   * are in neither.
+   */
   changed: z.int(),
   refused: z.int(),
   /** The devices, sorted by name. */
@@ -26,7 +29,7 @@ export type DevicesChanged = z.output<typeof devicesChangedSchema>;
 
 export interface ChangeDevices {
   client: Pick<RegistryClient, 'devices'>;
-  /** One device, or those that a selector matches. */
+  /** A device's name, or a selector for several devices. */
   target: { name: string } | { selector: string };
   change: DeviceChange;
   dryRun: boolean;
@@ -62,7 +65,7 @@ export async function changeDevices(options: ChangeDevices): Promise<DevicesChan
   return named(target, await run(false));
 }
 
-/** Exit code: 3 if some devices refused the change, 1 if all did; undefined = success. */
+/** Exit code: 3 if some devices rejected the change, 1 if all did; undefined = success. */
 export function changeExit({ matched, refused }: DevicesChanged): 1 | 3 | undefined {
   if (refused === 0) return undefined;
   return refused === matched ? 1 : 3;
@@ -82,7 +85,7 @@ function counted(devices: ChangedDevice[]) {
   return { matched: devices.length, changed: count('changed'), refused: count('refused'), devices };
 }
 
-/** If a single device was given by name, throws its refusal as an error. */
+/** If a single device was given by name and rejected the change, throws its error. */
 function named(target: ChangeDevices['target'], result: DevicesChanged): DevicesChanged {
   const error = 'name' in target ? result.devices[0]?.error : null;
   if (!error) return result;

@@ -26,7 +26,7 @@ export const damageSchema = z.object({
   /** Whether it can be restored from other files in the folder, or from a backup. */
   repairable: z.boolean(),
   found: time,
-  /** Time at which an operator acknowledged it, and the operator's name; null = status still warns of it. */
+  /** Time of an operator's acknowledgment, and the operator's name; null = `aiot status` still shows a warning. */
   acknowledged: time.nullable(),
   who: z.string().nullable(),
 });

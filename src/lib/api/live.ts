@@ -50,7 +50,7 @@ export type LiveNews =
   | { id: number; message: LiveMessage }
   /** Number of messages that were omitted because they arrived faster than they can be shown or sent. */
   | { id: number; missed: number }
-  /** The subscription was refused, or has ended. */
+  /** The subscription was rejected, or has ended. */
   | { id: number; error: { code: string; detail: string; next?: string } };
 
 /** Codes of the close frame: the session has ended, or the user opened too many connections (RFC 6455, section 7.4.2: 4000 to 4999 are private). */

@@ -180,7 +180,7 @@ export abstract class AiotCommand extends Command {
   }
 
   /**
-   * Asks for confirmation before something is permanently lost. The question names it.
+   * Asks for confirmation before the loss of data that cannot be restored. The question names the data.
    * @throws AIOT_USAGE if there is no terminal, AIOT_INTERRUPTED if the answer is not yes: nothing was done
    */
   protected async agreeToLose(question: string, yes: boolean): Promise<void> {
@@ -188,7 +188,10 @@ export abstract class AiotCommand extends Command {
       throw new AiotError('AIOT_INTERRUPTED', 'canceled: nothing was changed');
   }
 
-  /** Sets the exit code for a result that exists but is not good: 1 failed, 3 partly failed, 6 a check or gate refused, 130 interrupted. */
+  /**
+   * Sets the exit code of a command that has a result but did not succeed: 1 failed, 3 partly failed, 6 a check or gate failed, 130
+   * interrupted.
+   */
   protected exitsWith(code: 1 | 3 | 6 | 130): void {
     process.exitCode = code;
   }

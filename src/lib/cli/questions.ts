@@ -9,7 +9,7 @@ export type Judged<T> = { value: T } | { problem: string };
 
 interface Question<T> {
   text: string;
-  /** Value that an empty answer means; absent = an answer is required. */
+  /** The value of an empty answer; absent = an answer is required. */
   otherwise?: string;
   judge: (answer: string) => Judged<T> | Promise<Judged<T>>;
 }

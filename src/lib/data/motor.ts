@@ -36,7 +36,10 @@ function motorSeed(state: MotorState, seed: number): number {
   return state === 'worn' ? 1_000_000 + seed : seed * 4 + motorStates.indexOf(state);
 }
 
-/** Number of takes of each state, and seconds per take. There are enough for each side of a split to have motors of its own. */
+/**
+ * Number of recordings of each state, and seconds per recording. There are enough recordings for both sides of a split to have different
+ * motors.
+ */
 const takes = 10;
 
 const seconds = 16;
@@ -68,7 +71,7 @@ interface MotorOptions {
   ambientDegC?: number;
 }
 
-/** Draws the parameters of one motor and its location at random, because no two are built and mounted alike. */
+/** Draws the parameters of one motor and its location at random, because no two motors are built and mounted in exactly the same way. */
 function drawUnit(state: MotorState, random: Random) {
   const between = (low: number, high: number) => low + (high - low) * random();
   type Range = [low: number, high: number];
@@ -132,7 +135,7 @@ export function* motorSamples(options: MotorOptions): Generator<number[], never>
     ball += outerRaceHz(shaft) * dt;
     let hit = 0;
     if (ball >= 1) {
-      // Balls slip a little and hit unevenly, so no two bursts are alike.
+      // Balls slip a little and hit unevenly, so every burst is different.
       ball += 0.02 * gaussian(random) - 1;
       hit = unit.pit * (0.6 + 0.8 * random());
     }

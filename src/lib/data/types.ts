@@ -81,7 +81,7 @@ export type Evidence = Record<
   number | string | boolean | null | (number | string)[] | Record<string, number | string | null>
 >;
 
-/** `certain`: counted in the data; `likely`: far beyond chance; `possible`: worth a look. */
+/** `certain`: counted in the data; `likely`: very unlikely to be chance; `possible`: should be checked. */
 export const confidences = ['certain', 'likely', 'possible'] as const;
 
 /** A finding of `data check`. An `error` makes metrics meaningless, a `warning` is reported, `info` is a remark. */

@@ -197,7 +197,7 @@ export const demoResultSchema = z.object({
     interval,
     /** Number of held-out windows, and of the recordings that contain them. */
     heldOut: z.object({ windows: z.int(), recordings: z.int().nullable() }),
-    /** Cross-validation metrics over all recordings of the demo, each of which is tested once; null if there are too few recordings. */
+    /** Cross-validation metrics over all recordings of the demo. Each recording is tested once. Null if there are too few recordings. */
     folds: foldsSchema.nullable(),
     /**
      * Cross-validation metrics of the same recipe over the original recordings, from which the demo's recordings are cut. They are stored,

@@ -290,7 +290,7 @@ const cloudInit = z.strictObject({
     // The URL also appears in the README, and URL parsers tolerate line breaks.
     .regex(/^[^\s`\p{C}]+$/u, 'expected an address without spaces, line breaks and backquotes')
     .default('https://files.internal/aiot.tgz'),
-  /** SHA-256 of the tarball, by which the download is verified. */
+  /** SHA-256 of the tarball, which is verified after the download. */
   sha256: z
     .string()
     .regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits')

@@ -254,7 +254,10 @@ export interface TeacherOptions {
 }
 
 export interface TeachEvent {
-  /** `marked`: a recording was stored; `taught`: a new model is in use; `kept`: the old model stays in use; `refused`: nothing was done. */
+  /**
+   * `marked`: a recording was stored; `taught`: a new model is in use; `kept`: the old model stays in use; `refused`: the request was
+   * rejected.
+   */
   kind: 'marked' | 'taught' | 'kept' | 'refused';
   text: string;
 }

@@ -147,7 +147,7 @@ function localPlace(url: string): LocalPlace | null {
   return { path: parts.path || '#', group, qos, retain };
 }
 
-/** Name of a reader, by which the platform waits for it. */
+/** Name under which a reader is registered with the platform, so that the platform waits for it. */
 function readerName(route: string, { path, group }: LocalPlace): string {
   return `${route} ${path} ${group}`;
 }

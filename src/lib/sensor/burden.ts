@@ -17,7 +17,10 @@ export const burdenSchema = z.object({
   /** Burden resistance at which the peaks exactly fit the converter's range, and the E24 value at or below it, which is to be soldered. */
   exactOhms: z.number(),
   ohms: z.number(),
-  /** Values that follow from the burden `ohms`: A per V, the RMS current whose peaks just fit, and the heat at the nominal current, W. */
+  /**
+   * Values that result from the burden `ohms`: A per V; the maximum RMS current with peaks inside the range; and the heat at the nominal
+   * current, W.
+   */
   amperesPerVolt: z.number(),
   fullScaleAmperes: z.number(),
   watts: z.number(),
@@ -55,7 +58,7 @@ interface BurdenOptions {
 /** Ohms from the midpoint to ground. The divider draws little current, and its resistance is low compared with the converter's input. */
 const lowerOhms = 10_000;
 
-/** Maximum corner frequency of the bias, Hz. It is well below the mains frequency, at which the bias has to stay steady. */
+/** Maximum corner frequency of the bias, Hz. It is well below the mains frequency, so the bias stays steady at that frequency. */
 const cornerHzAtMost = 5;
 
 const farads = [1e-6, 2.2e-6, 4.7e-6, 10e-6, 22e-6, 47e-6, 100e-6];

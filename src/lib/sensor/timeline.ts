@@ -9,7 +9,7 @@ const slew = 0.005;
 /** Properties of samples that were read together. Times are by the steady clock. */
 interface Counted {
   count: number;
-  /** Number of samples taken before the query that are not included. */
+  /** Number of samples that were taken before the query but are not included in its result. */
   left: number;
   /** Times just before and just after the sensor was queried. */
   askedMs: readonly [before: number, after: number];

@@ -11,10 +11,10 @@ export interface SampleBatch {
    */
   times: Float64Array;
   count: number;
-  /** Number of samples that are known to be missing before the first of these, because of an overrun or a gap in a sequence. */
+  /** Number of samples that are known to be missing before the first of these samples, because of an overrun or a gap in a sequence. */
   lost: number;
   /**
-   * Amount by which this machine's clock was set ahead before the first of these, ms. The times then have a gap, but no samples are
+   * Amount by which this machine's clock was set ahead before the first of these samples, ms. The times then have a gap, but no samples are
    * missing. Absent = it was not set.
    */
   clockStepMs?: number;

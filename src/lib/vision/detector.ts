@@ -226,7 +226,7 @@ export function overlap(a: Omit<Face, 'score' | 'points'>, b: Omit<Face, 'score'
   return both / (a.width * a.height + b.width * b.height - both);
 }
 
-/** One of the BlazeFace networks of `@mediapipe/face_detection`. */
+/** A BlazeFace network of `@mediapipe/face_detection`. */
 interface FaceModel {
   file: string;
   /** SHA-256 of the file. Native code runs the file without validation, so it must be the expected one. */

@@ -165,7 +165,7 @@ export type Login = z.output<typeof loginSchema>;
 
 /** GET /session: the user logged in to this browser. The session itself is in a cookie that pages cannot read. */
 export const sessionSchema = z.object({
-  /** The user logged in; null = none. */
+  /** The logged-in user; null = no user is logged in. */
   user: z
     .object({
       /** Name of the user, as it appears in events. */

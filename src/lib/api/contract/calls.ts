@@ -30,7 +30,7 @@ type OneByOne<Names, Values> = Names extends readonly [infer First extends keyof
     : [value: Values[First], ...OneByOne<Rest, Values>]
   : [];
 
-/** One argument for the whole object, optional if none of its members is required. */
+/** A single argument for the whole object. It is optional if the object has no required members. */
 type Whole<Value> = Record<never, never> extends Value ? [value?: Value] : [value: Value];
 
 /** The arguments that follow those for the path: the body if there is one, or else the query. */

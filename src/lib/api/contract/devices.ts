@@ -56,7 +56,7 @@ export const deviceChangeSchema = z.discriminatedUnion('action', [
 ]);
 export type DeviceChange = z.output<typeof deviceChangeSchema>;
 
-/** POST /devices/actions: each device is changed separately; a refusal for one does not affect the others. */
+/** POST /devices/actions: each device is changed separately. An error for one device does not affect the others. */
 export const deviceChangeRequestSchema = z.strictObject({
   change: deviceChangeSchema,
   names: z.array(name).min(1).max(mostChanges),

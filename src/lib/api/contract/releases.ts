@@ -28,7 +28,7 @@ export const firmwareVersionSchema = z.object({
 });
 export type FirmwareVersion = z.output<typeof firmwareVersionSchema>;
 
-/** One line of GET /firmware. */
+/** An entry of GET /firmware. */
 export const firmwareSummarySchema = z.object({
   name,
   versions: z.int(),
@@ -57,7 +57,7 @@ export const configVersionSchema = z.object({
 });
 export type ConfigVersion = z.output<typeof configVersionSchema>;
 
-/** One line of GET /configs. */
+/** An entry of GET /configs. */
 export const configSummarySchema = z.object({ name, versions: z.int(), latest: configVersionSchema });
 export type ConfigSummary = z.output<typeof configSummarySchema>;
 
@@ -87,7 +87,7 @@ const params = z.object({ name: z.string(), version: number });
 /** The sequence of the requested manifest, instead of the newest: rollouts continue with the manifest with which they began. */
 const manifestQuerySchema = z.object({ sequence: number.optional() });
 
-/** Endpoints of a kind of release whose versions are single blobs. `one` and `all` are the kind's names in summaries. */
+/** Endpoints for a kind of release that has a single blob per version. `one` and `all` are the kind's names in summaries. */
 function releases<
   const Noun extends 'firmware' | 'configs',
   Version extends typeof firmwareVersionSchema | typeof configVersionSchema,

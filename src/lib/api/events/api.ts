@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { time } from '../fields.js';
 import { pageQuerySchema, pageSchema } from '../page.js';
 
-/** One change of the platform's state. */
+/** A change of the platform's state. */
 export const eventSchema = z.object({
   /** Increases in the order of the changes; there may be gaps. */
   id: z.int(),
@@ -19,7 +19,7 @@ export type PlatformEvent = z.output<typeof eventSchema>;
 
 /** Pattern of event types in a filter: `*`, `device.*` or `device.connect`. */
 const typePattern = /^(\*|[a-z][a-z0-9-]{0,40}\.(\*|[a-z][a-z0-9-]{0,40}))$/;
-/** One event type, or all of a noun. */
+/** An event type, or all types of a noun. */
 export const eventTypeSchema = z
   .string()
   .regex(typePattern, 'expected a type such as device.connect, a group such as device.*, or *');

@@ -3,7 +3,7 @@ import { elapsed } from '../../core/figures.js';
 import { bold, clipped, cyan, dim, forTerminal, green, oneLine, red } from '../render/text.js';
 import { barOf, type Progress, type ProgressState, stateOf } from './progress.js';
 
-/** One item of a list of sequential steps. */
+/** An item in a list of sequential steps. */
 export interface Step {
   title: string;
   /**
@@ -145,7 +145,7 @@ export function stepProgress({ keep = true } = {}): Progress {
 
 export type StepState = 'waiting' | 'running' | 'done' | 'skipped' | 'failed';
 
-/** One line of a list of steps. */
+/** A line in a list of steps. */
 export interface StepLine {
   state: StepState;
   text: string;
@@ -224,8 +224,8 @@ function stepLine(mark: string, text: string): string {
 }
 
 /**
- * listr2's renderer, on tasks whose states and titles are read from `lines` before each frame. Its runner is not used, because it shows all
- * concurrent tasks as running from the start, accepts no tasks later, and ends the process on Ctrl-C before cleanup.
+ * Runs listr2's renderer on tasks that get their states and titles from `lines` before each frame. listr2's runner is not used, because it
+ * shows all concurrent tasks as running from the start, accepts no later tasks, and ends the process on Ctrl-C before cleanup.
  */
 async function stepRenderer(lines: StepSource) {
   const { DefaultRenderer, Listr, ListrEventManager, ListrLogger, ListrTaskState, ProcessOutput, Spinner } =

@@ -157,7 +157,7 @@ export function arenaChart({ arena, arenaBytes, tensors, operators }: Inspection
 }
 
 /**
- * The parts of the arena's size, as a sum. Preparation needs temporary memory, of which only the part that exceeds the later activations
+ * The parts of the arena's size, as a sum. Preparation needs temporary memory. Only the part of it that exceeds the later activations
  * counts.
  */
 function sumText({ head, tail, smallest }: NonNullable<Inspection['arena']>, whole: number): string {

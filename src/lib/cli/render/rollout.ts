@@ -185,7 +185,7 @@ function msText(ms: number): string {
   return String(Number(ms.toPrecision(2)));
 }
 
-/** How often each model predicted each class: `CLASS CURRENT → CANDIDATE`. The candidate runs in the shadow. */
+/** How often each model predicted each class: `CLASS CURRENT → CANDIDATE`. The candidate runs as a shadow. */
 function answersText(active: Record<string, number>, candidate: Record<string, number>): string {
   const labels = [...new Set([...Object.keys(active), ...Object.keys(candidate)])].sort();
   return labels.map((label) => `${label} ${active[label] ?? 0} → ${candidate[label] ?? 0}`).join(', ');

@@ -20,8 +20,8 @@ export async function useColor(wanted: boolean): Promise<void> {
 export const colored = (): boolean => chalk !== undefined;
 
 /**
- * Random numbers in our color switches, which other processes do not know. A device may send color switches too, but only our own may color
- * text. The numbers have four digits each, as parsers of such sequences expect, and terminals ignore them.
+ * Random numbers that mark our color switches and that other processes do not know. Text from a device may contain color switches too, but
+ * only our own may take effect. The numbers have four digits each, as parsers of such sequences expect, and terminals ignore them.
  */
 const ours = Array.from({ length: 3 }, () => randomInt(2000, 9999)).join(';');
 const escapeByte = '\u001b';

@@ -292,7 +292,7 @@ function operatorsOf({ ops }: QuantizeResult): string {
   return [...counts].map(([name, count]) => (count === 1 ? name : `${count} × ${name}`)).join(', ');
 }
 
-/** Shortens a name at its beginning. Names from converters are long paths, whose last part says the most. */
+/** Shortens a name at its beginning. Names from converters are long paths, and their last part is the most informative one. */
 function shortened(name: string): string {
   return name.length > 32 ? `…${name.slice(-31)}` : name;
 }

@@ -292,7 +292,7 @@ function rowKey({ columns }: Recording, pick: 'first' | 'last' | 'middle'): stri
   return columns.map((column) => column[at]).join();
 }
 
-/** The take that a numbered piece belongs to, from its name: `walking1_3` belongs to walking1; null for other names. */
+/** The recording that a numbered piece is part of, derived from its name: `walking1_3` is part of walking1. Null for other names. */
 function takeOf(id: string): string | null {
   const name = id.split('/').at(-1)!;
   return /^(.*\d)[-_.]+[a-z]*\d+$/i.exec(name)?.[1] ?? null;

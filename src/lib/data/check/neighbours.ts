@@ -147,7 +147,7 @@ function signalJoints(recordings: Recording[], apart: (a: Recording, b: Recordin
       const alike = sameDevice.filter(isOther);
       const others = alike.length >= leastJoints ? alike : joints.filter(isOther);
       if (others.length < leastJoints) return [];
-      // Only fields that fit badly at unrelated joints are evidence.
+      // Only fields that do not continue smoothly at joints of unrelated recordings are evidence.
       const fields = joint.errors.filter(
         (_, f) => quantile(Float64Array.from(others, ({ errors }) => errors[f]!).sort(), 0.5) > leastTelling,
       ).length;

@@ -15,7 +15,7 @@ const figure = z.union([
 const findingSchema = z.object({
   kind: z.enum(findingKinds),
   severity: z.enum(['error', 'warning', 'info']),
-  /** Certain: counted in the data. Likely: far beyond chance. Possible: worth a look. */
+  /** `certain`: counted in the data; `likely`: very unlikely to be chance; `possible`: should be checked. */
   confidence: z.enum(confidences),
   /** Recording IDs in a project, otherwise file paths. */
   files: z.array(z.string()),

@@ -318,7 +318,7 @@ const leastAccuracy = 0.9;
  */
 const leastWithNoise = 0.97;
 
-/** From this accuracy on, such a column is suspect even if the other columns predict equally well. */
+/** If a column's accuracy is at least this high, it is suspect even if the other columns predict equally well. */
 const nearlyPerfect = 0.99;
 
 /** Maximum error rate of the column, relative to that of all other columns together. */

@@ -4,7 +4,9 @@ import type { Dataset, Recording } from '../types.js';
 /** Sampling rate and highest frequency of the search, Hz. Recordings with a lower rate are not resampled. */
 export const searchHz = 20;
 const lowpassHz = 8;
-/** Length of the moving mean that is subtracted, s. Levels and slow drift are alike in many recordings, so they are not evidence. */
+/**
+ * Length of the moving mean that is subtracted, s. Many recordings have similar levels and slow drift, so these are not evidence of a copy.
+ */
 const meanSeconds = 1;
 
 /** Duration of a low-pass filter's transient at the start of a recording, in cycles of the corner frequency. */

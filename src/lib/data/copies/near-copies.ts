@@ -157,7 +157,7 @@ interface Outlines {
 
 /**
  * The slow movement of a recording, combined from all fields: each field is low-passed, decimated, and scaled by its magnitude in the whole
- * dataset. Differences replace levels, because two recordings that warm up alike are not copies.
+ * dataset. Differences replace levels, because two recordings that warm up in the same way are not copies.
  */
 function outlinesOf(dataset: Dataset): Outlines {
   const { recordings } = dataset;

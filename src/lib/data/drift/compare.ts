@@ -23,7 +23,7 @@ interface CompareOptions {
   bins: number;
   /** Units by column. */
   units?: Record<string, string>;
-  /** First rows of the windows over NOW, then the end. */
+  /** First rows of the windows over NOW, and the end of the last one. */
   windows?: readonly number[] | null;
 }
 
@@ -198,7 +198,7 @@ function finish(
   { alpha, tests, course, now, nowRows, bounds }: Finish,
 ): FeatureDrift {
   const cut = course && adjusted < alpha ? changeIn(one, course, alpha) : 0;
-  // A change that is small over all of NOW may be large after the point at which it began.
+  // A change that is small over all of NOW may be large in the part after its beginning.
   const slow = Math.min(one.effective.base, one.effective.now) < fewest;
   const late = course !== undefined && !large && !slow && cut > 0 && largeSince(one, course, cut);
   const drifted = certain || (adjusted < alpha && (large || late));

@@ -232,8 +232,8 @@ function changePoint(counts: Float64Array[], base: number[], time: number, alpha
 }
 
 /**
- * The cut at which the parts before and after it differ most. Null if the difference may be chance, or if the earlier part is less like the
- * base.
+ * The cut with the largest difference between the parts before and after it. Null if the difference may be chance, or if the earlier part
+ * is less like the base.
  */
 function strongestCut(counts: Float64Array[], base: number[], time: number, alpha: number): number | null {
   const bins = base.length;

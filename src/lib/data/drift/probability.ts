@@ -104,7 +104,7 @@ export function widened(p: number, degrees: number): number {
   return studentBeyond(z, degrees);
 }
 
-/** The value x ≥ 0 at which a decreasing function reaches the share. */
+/** The value x ≥ 0 for which a decreasing function equals `share`. */
 export function quantileAbove(above: (x: number) => number, share: number): number {
   let high = 1;
   while (above(high) > share && high < 1e12) high *= 2;

@@ -2,7 +2,7 @@ import * as z from 'zod';
 
 /** Why a column counts as drifted. */
 export const reasons = [
-  /** Its distribution differs: by the Kolmogorov–Smirnov statistic or by χ² over the bins. */
+  /** The distribution differs: by the Kolmogorov–Smirnov statistic or by χ² over the bins. */
   'distribution',
   'mean',
   /** The mean distance of its values from their median differs. */
@@ -59,7 +59,7 @@ const featureDriftSchema = z.object({
   js: z.number(),
   /** Kolmogorov–Smirnov statistic over all values; null for text. */
   ks: z.number().nullable(),
-  /** Its p-value under the assumption that rows are independent. */
+  /** p-value of `ks` under the assumption that rows are independent. */
   ksP: z.number().nullable(),
   /** First Wasserstein distance, in the column's unit; and in deviations of the base (null: the base does not move). */
   wasserstein: z.number().nullable(),
@@ -109,7 +109,7 @@ const jointSchema = z.object({
   effective: z.object({ base: z.number(), now: z.number() }),
   /** The units that are kept together in one fold. */
   folds: z.enum(['recordings', 'time']),
-  /** Pairs whose correlation changed most. */
+  /** Pairs of columns with the largest changes of their correlation. */
   pairs: z.array(z.object({ a: z.string(), b: z.string(), base: z.number(), now: z.number() })),
 });
 export type Joint = z.output<typeof jointSchema>;

@@ -238,7 +238,7 @@ interface Rows {
   clear(): AxisMessage[];
 }
 
-/** Maximum number of queued messages of one axis while another has none. Beyond it, the oldest is discarded. */
+/** Maximum number of queued messages of one axis while another axis has none. Further messages replace the oldest ones. */
 const mostWaiting = 1000;
 
 /**

@@ -92,7 +92,7 @@ export function reading(
   return { stream, durable: consumerOf(stream, subject), from: 'beginning', queue: 1000 };
 }
 
-/** The parts of the motion system, each of which replaces one of the original's containers. */
+/** The parts of the motion system. Each part replaces one of the original's containers. */
 export const stageNames = ['sense', 'extract', 'predict', 'output'] as const;
 
 export type StageName = (typeof stageNames)[number];

@@ -8,8 +8,9 @@ import { type Outgoing, openSender } from './sender.js';
 import type { Stage } from './stage.js';
 
 /**
- * Publishes a sensor's samples. By default each value is ASCII text on x, y and z, in this order, as the original's script does. On a
- * subject of its own, each sample is one JSON record that cannot be split up: `{"n":number,"t":ms,"x":g,"y":g,"z":g}`.
+ * Publishes a sensor's samples. By default each value is ASCII text on x, y and z, in this order, like the original's script. If
+ * `server.subject` is set, each sample is one JSON record on that subject, so its axes cannot be separated:
+ * `{"n":number,"t":ms,"x":g,"y":g,"z":g}`.
  * @throws AIOT_LOOP_STAGE (a sensor without three axes), and the errors of opening
  */
 export async function senseStage(stage: Stage, openSensing: () => Promise<Sensing>): Promise<void> {

@@ -26,7 +26,7 @@ export async function keepPlatformModel(
   try {
     const first = await firstModel(platform, settings, contract);
     const promised = contract ?? contractOfModel(first.model.info);
-    // Resolves once refusals are on disk. It is awaited before the platform is queried again, and before the loop ends.
+    // Resolves once rejections are on disk. It is awaited before the platform is queried again, and before the loop ends.
     let remembered = Promise.resolve();
     const keep = new Keep(
       { model: first.model, source: first.source },
@@ -111,7 +111,7 @@ async function newest(
   return { model, source: 'platform', offline: false };
 }
 
-/** The newest version in the cache that can still be verified, fits, and was not refused. */
+/** The newest version in the cache that can still be verified, fits, and was not rejected. */
 async function lastKnown(
   platform: PlatformModel,
   settings: Settings,
@@ -138,7 +138,10 @@ class Watch {
   /** Consecutive attempts without a response. */
   private failures: number;
   private asking: Promise<void> | null = null;
-  /** Identifies the version last activated or refused (`key`). While the reference points to it, it is not tried again before `until`. */
+  /**
+   * Identifies the version that was last activated or rejected (`key`). While the reference points to it, it is not tried again before
+   * `until`.
+   */
   private settled: { key: string; until: number };
 
   constructor(

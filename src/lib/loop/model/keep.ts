@@ -80,7 +80,7 @@ export class Keep {
 
   /**
    * @param onRefused called with the digest of a rolled-back model, which is then remembered
-   * @param refused digests that were refused elsewhere
+   * @param refused digests that were rejected elsewhere
    */
   constructor(
     first: Held,

@@ -30,7 +30,7 @@ export interface Signed {
 /** Device types that include loops. */
 const ownTypes: readonly string[] = ['pi', 'linux', 'virtual'];
 
-/** One reference on one platform, with its part of the cache. */
+/** A reference to a model on a platform, with the part of the cache for it. */
 export class PlatformModel {
   private readonly store: BundleStore;
   readonly refusals: Refusals;
@@ -299,9 +299,9 @@ const refusalSchema = z.object({
   digest: z.string(),
   title: z.string(),
   reason: z.string(),
-  /** Time of the refusal, ms since 1970. */
+  /** Time of the rejection, ms since 1970. */
   at: z.number(),
-  /** Version of aiot that refused the bundle. Other versions try it again. */
+  /** Version of aiot that rejected the bundle. Other versions try the bundle again. */
   aiot: z.string(),
 });
 
@@ -310,13 +310,13 @@ type Refusal = z.output<typeof refusalSchema>;
 /** Bundles that failed on this machine with this version of aiot. They are not tried again, even after a restart. */
 interface Refusals {
   has(digest: string): Promise<Refusal | null>;
-  /** Adds a refusal. If the disk cannot be written, this process still remembers it. */
+  /** Adds a rejection. If the disk cannot be written, this process still remembers it. */
   add(digest: string, title: string, reason: string, now: number): Promise<void>;
   /** Digests, in the order in which this process found them. */
   list(): string[];
 }
 
-/** The refusals of a cache folder: one file per digest, valid as long as the aiot version is the same. */
+/** The rejections in a cache folder: one file per digest. They are valid only for the aiot version that wrote them. */
 function refusalsOf(cache: string): Refusals {
   const own = new Map<string, Refusal>();
   const fileOf = (digest: string) =>

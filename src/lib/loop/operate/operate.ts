@@ -18,7 +18,7 @@ import {
 export interface OperateOptions {
   /** Name of the loop. Only one loop with this name can run at a time. */
   name: string;
-  /** `HOST:PORT` of `/healthz` and `/metrics`; absent = not served. */
+  /** `HOST:PORT` of `/healthz` and `/metrics`; absent = there are no such pages. */
   listen?: string | undefined;
   /** A trial run, which does not reserve the name and leaves nothing behind. */
   transient?: boolean | undefined;
@@ -34,14 +34,14 @@ export interface Operation {
   close(): Promise<void>;
 }
 
-/** Interval at which the state is written, ms: to memory, or to a disk, which wears out. */
+/** Interval between writes of the state, ms: to memory, or to a disk, which wears out. */
 const everyMs = { memory: 2000, disk: 10_000 };
 
 const lookMs = 1000;
 
 /**
- * Reserves a loop's name, writes its state for `aiot loop status`, serves its pages, and notifies systemd. Uses real time, even if the loop
- * uses simulated time. The state is read from `monitor`, which must be available from the start.
+ * Reserves a loop's name, writes its state for `aiot loop status`, provides its pages, and notifies systemd. Uses real time, even if the
+ * loop uses simulated time. The state is read from `monitor`, which must be available from the start.
  * @throws AIOT_LOOP_RUNNING with the pid, AIOT_USAGE, AIOT_PORT_IN_USE, AIOT_FILE_NOT_WRITABLE
  */
 export async function operate(monitor: LoopMonitor, options: OperateOptions): Promise<Operation> {

@@ -13,7 +13,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 /** Folder of the files of this user's loops. */
 export const loopsFolder = (env: Environment = process.env) => join(dataFolder(env), 'loop');
 
-/** Files of one loop: its lock, its state, the spools of its outputs. */
+/** Path of the folder with a loop's files: its lock, its state, and the spools of its outputs. */
 export const loopFolder = (name: string, env: Environment = process.env) => join(loopsFolder(env), name);
 
 export const statusName = 'status.json';

@@ -22,7 +22,7 @@ export interface OutputSettings {
 const own = new Set(['body', 'when', 'maxAge']);
 
 /**
- * Default maximum ages by scheme, ms. Notifications and actions concern the present, so a day's worth of them after an outage would be
+ * Default maximum ages by scheme, ms. Notifications and actions concern the present. After an outage, those of a whole day would be
  * useless.
  */
 const defaultAgeMs: Record<string, number> = { exec: 60_000, gpio: 10_000, telegram: 3_600_000 };

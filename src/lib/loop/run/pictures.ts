@@ -17,7 +17,7 @@ import type { LoopResult } from './result.js';
 import type { Around } from './run.js';
 import { createHistogram, rssMb } from './tally.js';
 
-/** Interval at which an unchanged face is sent again if only changes are sent. */
+/** Interval after which an unchanged face is sent again if only changes are sent. */
 const again = '1h';
 
 /**

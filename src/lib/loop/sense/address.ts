@@ -41,7 +41,7 @@ const shape = {
   time: z.string().min(1).optional(),
   /** Member whose value increases by one per message. */
   seq: z.string().min(1).optional(),
-  /** Device whose samples are used, if a topic carries those of several. */
+  /** Device that supplies the samples, if a topic carries samples of several devices. */
   device: z.string().min(1).optional(),
   /** Names of the cells, for lines of numbers. */
   columns: z.string().min(1).optional(),

@@ -25,7 +25,7 @@ export interface StepOutput {
   publish?: string;
 }
 
-/** One comparison of `when`. */
+/** A comparison in `when`. */
 export interface Term {
   not: boolean;
   step: string;
@@ -46,7 +46,7 @@ export interface PipelineStep {
   outputs: StepOutput[];
   /** All steps that must have ended first, including those of inputs and conditions. */
   needs: string[];
-  /** Conditions, all of which must be true. */
+  /** Conditions that must all be true. */
   when: Term[];
   retries: number;
   /** Delay before the first retry, ms; doubled for each further one. */

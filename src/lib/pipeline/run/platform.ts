@@ -18,7 +18,7 @@ export interface PlatformPort {
   identity(): Promise<string>;
   /** A digest of the platform's data. @throws AIOT_PLATFORM_UNREACHABLE and other errors of the platform */
   dataState(what: StoredData): Promise<string>;
-  /** Starts the platform if necessary. Returns the environment variables by which a step finds it. @throws AIOT_PLATFORM_FAILED */
+  /** Starts the platform if necessary. Returns the environment variables that a step needs to find it. @throws AIOT_PLATFORM_FAILED */
   ready(signal: AbortSignal): Promise<Record<string, string>>;
   close(): Promise<void>;
 }

@@ -17,7 +17,7 @@ interface StepOptions {
   /** Working folder, which is recreated for each attempt. */
   folder: string;
   log: string;
-  /** Value of the environment variable by which processes of this project are recognized. */
+  /** Value of the environment variable that identifies processes of this project. */
   mark: string;
   /** Variables with the address of the platform and the id of this run. */
   env: Record<string, string>;

@@ -188,7 +188,7 @@ export function fieldsOf(devices: readonly Device[]): readonly SampleField[] {
   return devices.flatMap(({ plan }) => plan.fields);
 }
 
-/** A chip whose values are added to the first chip's samples: at each of their times, the newest available. */
+/** A chip that supplements the first chip's samples: at each sample time, its newest available values are added. */
 class Held {
   dueMs = 0;
   readonly size: number;

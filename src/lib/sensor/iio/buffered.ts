@@ -49,7 +49,7 @@ export async function openBuffered(
   settings: IioSettings,
   clock: Clock,
 ): Promise<SampleSource> {
-  // The node is opened first, because it can have only one reader, whose setup must not be disturbed.
+  // The node is opened first. It can have only one reader, and the setup of that reader must not be disturbed.
   const node = await openNode(device.node);
   const enable = join((await scanFolders(device.folder))!.buffer, 'enable');
   const faults = { overruns: 0, retries: 0, reconnects: 0 };

@@ -122,7 +122,7 @@ export function csvLine(cells: readonly Cell[]): string {
 }
 
 /**
- * The line of one message under these columns. Comma-separated text is unchanged: `26.10` does not become `26.1`.
+ * The line of one message in a file with these columns. Comma-separated text is unchanged: `26.10` does not become `26.1`.
  * @param selected whether the columns were selected: then other members are omitted; otherwise they are rejected
  * @throws AIOT_STREAM_UNFIT
  */

@@ -20,7 +20,7 @@ export const kafkaCodes = {
   invalidRecord: 87,
 } as const;
 
-/** Kafka's names of the errors by which it rejects a client's credentials or permissions. */
+/** Kafka's names of the errors for invalid credentials and missing permissions. */
 const refused =
   /^(TOPIC_AUTHORIZATION_FAILED|GROUP_AUTHORIZATION_FAILED|CLUSTER_AUTHORIZATION_FAILED|SASL_AUTHENTICATION_FAILED|UNSUPPORTED_SASL_MECHANISM|ILLEGAL_SASL_STATE)$/;
 

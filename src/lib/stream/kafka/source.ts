@@ -87,7 +87,7 @@ export async function openKafkaReader(
   };
 }
 
-/** The data fetched from a partition, and the offset at which reading it begins. */
+/** The data fetched from a partition, and the offset where reading it begins. */
 interface Taken {
   fetched: FetchedPartition;
   from: number;

@@ -188,8 +188,8 @@ async function connectWith(
   client.on('packetreceive', (packet) => {
     if (packet.cmd === 'connack') connack = packet.properties ?? {};
   });
-  // Without a listener, an error would end the process. Errors are reported elsewhere; here the broker's own reason is added to a refusal,
-  // because mqtt.js reports only the code.
+  // Without a listener, an error would end the process. Errors are reported elsewhere. This listener adds the broker's own reason to a
+  // rejection, because mqtt.js reports only the code.
   client.on('error', (error) => {
     const { reasonString, serverReference } = connack;
     if (isRefusal(error)) Object.assign(error, { reasonString, serverReference });
@@ -207,7 +207,7 @@ async function connectWith(
   return client;
 }
 
-/** The error of a CONNACK that refuses the connection. */
+/** The error of a CONNACK that rejects the connection. */
 interface Refusal extends Error {
   /** Return code of MQTT 3.1.1, or reason code of MQTT 5. */
   code: number;
@@ -219,7 +219,7 @@ function isRefusal(error: unknown): error is Refusal {
   return error instanceof Error && 'code' in error && typeof error.code === 'number';
 }
 
-/** The error for a broker that refuses a connection attempt, such as one after a lost connection; undefined for other errors. */
+/** The error for a broker that rejects a connection attempt, such as one after a lost connection; undefined for other errors. */
 export function refusalOf(error: unknown, endpoint: string): AiotError | undefined {
   return isRefusal(error) ? brokerError(error, endpoint) : undefined;
 }
@@ -249,7 +249,7 @@ function firstConnection(client: MqttClient, timeoutMs: number, signal?: AbortSi
   });
 }
 
-/** Disconnects cleanly (so that the will is not sent), or closes the socket if the broker doesn't answer. */
+/** Disconnects cleanly, so that the will is not sent, or closes the socket if the broker does not respond. */
 export async function disconnectBroker(client: MqttClient): Promise<void> {
   const polite = client.connected ? client.endAsync(false).catch(() => {}) : Promise.resolve();
   const timer = new Promise<void>((resolve) => setTimeout(resolve, 2000).unref());
@@ -275,7 +275,7 @@ const shape = {
   clean: queryBoolean.optional(),
   /** How long the broker keeps the session, seconds; MQTT 5. */
   expiry: queryCount.pipe(z.number().max(0xffff_ffff)).optional(),
-  /** MQTT version. `auto`, the default, means 5, or 3.1.1 if the broker refuses 5. */
+  /** MQTT version. `auto`, the default, means 5, or 3.1.1 if the broker rejects 5. */
   version: z
     .enum(['3.1', '3.1.1', '5', 'auto'])
     .transform((text) => versions[text])
@@ -355,7 +355,7 @@ function mqtt5Settings({ expiry, noLocal, retainAsPublished, retained }: MqttSet
  */
 const refusedCodes = new Set<unknown>([2, 4, 5, 128, 133, 134, 135, 138, 140, 143, 144, 151]);
 
-/** Codes with which a broker refuses the protocol version of a CONNECT. */
+/** Codes of a broker that does not accept the protocol version of a CONNECT. */
 const versionCodes = new Set<unknown>([versionRefused, 1, 132]);
 
 /** Reason codes of a broker that cannot parse an MQTT 5 CONNECT: malformed packet, protocol error. */
@@ -457,7 +457,7 @@ function schemeAdvice(code: string | undefined, endpoint: string): string | unde
   return undefined;
 }
 
-/** Whether a SUBACK refused the subscription. mqtt.js attaches the packet to its error, which is the only place with the code. */
+/** Whether a SUBACK rejected the subscription. mqtt.js attaches the packet to its error, and only the packet contains the code. */
 export function subscriptionRefused(error: unknown): boolean {
   const packet = error instanceof Error && 'packet' in error ? error.packet : undefined;
   const granted = (packet as { granted?: unknown } | undefined)?.granted;

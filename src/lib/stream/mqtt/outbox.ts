@@ -149,7 +149,7 @@ export function createOutbox(endpoint: string): Outbox {
     }
     if (!item) return;
     flight.delete(id);
-    // A PUBCOMP with the reason "identifier not found" answers a PUBREL that arrived twice (section 3.7.2.1).
+    // A PUBCOMP with the reason "identifier not found" is the response to a PUBREL that arrived twice (section 3.7.2.1).
     if (accepted || type === packetType.pubcomp) batches.arrived(item);
     else if (item.batch) batches.fail(item.batch, publishRefused(reason, item.message.topic, endpoint));
     if (pending.length > 0 || flight.left()) pump();
@@ -217,7 +217,7 @@ interface Aliases {
   of(topic: string): { alias: number; known: boolean } | undefined;
   /** Called when the packet with the topic and its alias is sent. */
   sent(topic: string): void;
-  /** Called for a new connection, on which the broker knows no alias yet. `most` is the number of aliases that it accepts. */
+  /** Called for a new connection. The broker has no aliases for it yet. `most` is the maximum number of aliases that it accepts. */
   renew(most: number): void;
 }
 
@@ -347,7 +347,7 @@ function createBatches(endpoint: string, onFailed: (batch: Batch) => void): Batc
   };
 }
 
-/** Number of bytes at which collected packets are sent. */
+/** Number of collected bytes that triggers a write. */
 const largestWrite = 64 * 1024;
 
 /** Combines packets, so that many small ones become one write. */
@@ -417,7 +417,7 @@ interface Flight {
   left(): [id: number, item: Item] | undefined;
   /** Called when the message returned by `left` is sent. */
   again(): void;
-  /** Detaches the messages of a failed write. Those that were sent keep their identifiers until the broker answers. */
+  /** Detaches the messages of a failed write. Sent messages keep their identifiers until the broker responds. */
   abandon(batch: Batch): void;
   /** The oldest message whose write is still pending. */
   oldest(): Item | undefined;

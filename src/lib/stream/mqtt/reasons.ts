@@ -11,7 +11,7 @@ export interface Reason {
   server?: string;
 }
 
-/** Names of the reason codes of 128 and above, all of which are errors (MQTT 5, table 2-6). */
+/** Names of the reason codes from 128 on, which are all errors (MQTT 5, table 2-6). */
 const names: Record<number, string> = {
   128: 'unspecified error',
   129: 'malformed packet',
@@ -153,7 +153,7 @@ export function takenOver(clientId: string | undefined, endpoint: string, retrya
   return new AiotError('AIOT_BROKER_REFUSED', message, { endpoint, next, retryable });
 }
 
-/** The error for a SUBACK that refuses the filter. MQTT 3.1.1 has one code for all refusals (section 3.9.3). */
+/** The error for a SUBACK that rejects the filter. MQTT 3.1.1 has one code for all rejections (section 3.9.3). */
 export function subscriptionError(reason: Reason, filter: string, endpoint: string): AiotError {
   const { code } = reason;
   const refusal = `does not permit this client to subscribe to ${filter}`;

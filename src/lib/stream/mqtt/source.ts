@@ -72,9 +72,9 @@ export async function openMqttSource(url: StreamUrl, options: StreamOptions): Pr
     else if (reason.code >= 128) why = dismissal(reason, endpoint);
   };
   const subscribed = subscribe(client, filter, settings, endpoint);
-  // For a reader that has already started, a refusal ends the stream.
+  // After the reader has started, a rejection ends the stream.
   subscribed.then(() => {
-    // After a reconnect, mqtt.js subscribes again, but reports nothing if the broker refuses.
+    // After a reconnect, mqtt.js subscribes again, but reports nothing if the broker rejects the subscription.
     client.on('packetreceive', (packet) => {
       const reason = packet.cmd === 'suback' ? refusedReason(packet) : undefined;
       if (reason) end(subscriptionError(reason, filter, endpoint));
@@ -179,7 +179,7 @@ interface Suback {
   properties?: { reasonString?: string };
 }
 
-/** The reason of a SUBACK that refuses the filter (sections 3.9.2.1 and 3.9.3). */
+/** The reason of a SUBACK that rejects the filter (sections 3.9.2.1 and 3.9.3). */
 function refusedReason({ granted, properties }: Suback): Reason | undefined {
   const code = Array.isArray(granted) ? granted.find((one) => one >= 128) : undefined;
   const text = properties?.reasonString;
@@ -221,7 +221,7 @@ function createReceiver(options: ReceiverOptions): PacketHandlers {
   let held = new Map<number, Held>();
   let time = 0;
   let timed = false;
-  /** Whether the reader has taken no message for longer than the grace period. Messages are dropped until it takes one. */
+  /** Whether the reader has not read a message for longer than the grace period. Messages are dropped until it reads one. */
   let stuck = false;
 
   const acknowledge = (id: number, entry: Held, session: Map<number, Held>) => {

@@ -234,7 +234,7 @@ export async function within(ms: number, task: Promise<unknown>): Promise<void> 
   clearTimeout(timer);
 }
 
-/** NatsError's codes (core.ts of nats.js 2) for a server's refusals. */
+/** NatsError's codes (core.ts of nats.js 2) for rejections by a server. */
 const refused = new Set([
   'AUTHORIZATION_VIOLATION',
   'AUTHENTICATION_EXPIRED',

@@ -240,7 +240,7 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
       nc.publish(subject, payload, headers ? { headers } : {});
     }
     await nc.flush();
-    // nats.js passes on a refusal through a queue, so the refusal may come later than the response to `flush`.
+    // nats.js passes on a rejection through a queue, so the rejection may come later than the response to `flush`.
     await new Promise((resolve) => setImmediate(resolve));
     if (refusal) throw refusal;
   };

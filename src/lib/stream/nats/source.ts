@@ -103,7 +103,7 @@ async function openCoreSource(
     },
   });
   client.onEnd((error) => queue.end(error));
-  // The server responds to a flush after the subscription, so a refusal has been reported by then.
+  // The server responds to a flush after the subscription, so a rejection has been reported by then.
   await client.nc.flush();
   if (refused) throw refused;
   return {

@@ -75,7 +75,7 @@ export function createEachSink(options: EachOptions): Sink {
   };
 }
 
-/** One attempt: its result, or its error and how long the destination asked us to wait, ms. */
+/** The result of an attempt, or its error and the time that the destination asked us to wait, ms. */
 export type Attempt<T> = { value: T } | { error: AiotError; retryAfterMs?: number };
 
 const attempts = 5;
@@ -96,7 +96,7 @@ export async function withRetries<T>(
   for (let failures = 1; ; failures++) {
     const result = await attempt();
     if ('value' in result) return result.value;
-    // A client whose credentials were rejected would be rejected again a second later.
+    // Credentials that were rejected would be rejected again a second later.
     const hopeless = !result.error.retryable || hasCode(result.error, 'AIOT_BROKER_REFUSED');
     if (hopeless || failures >= attempts || signal?.aborted) throw result.error;
     const own = withJitter(backOffMs(failures, firstDelayMs));

@@ -15,7 +15,7 @@ import { readQuery, type StreamUrl } from '../url.js';
 import { environmentFor, labelOf } from './program.js';
 
 const shape = {
-  /** Labels at which the line is active, separated by commas; at any other it is inactive. Default: 1, on, true and active. */
+  /** Labels for which the line is active, separated by commas. It is inactive for all others. Default: 1, on, true and active. */
   on: z.string().min(1).optional(),
   /** Level of an active line; default high. */
   active: z.enum(['high', 'low']).optional(),

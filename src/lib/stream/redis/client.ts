@@ -27,7 +27,7 @@ export interface RedisClient {
 
 const longestPauseMs = 5000;
 
-/** Interval of PINGs, by which a silently dead connection is noticed; ms. */
+/** Interval between PINGs, which detect a connection that died silently; ms. */
 const pingMs = 10_000;
 
 /**

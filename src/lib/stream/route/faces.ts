@@ -69,13 +69,13 @@ const facesSettings = z.strictObject({
   model: z.enum(faceModelNames).default('sparse'),
   /** Lowest score of a face, 0…1; absent = the model's default. */
   minScore: z.number().min(0.05).max(0.99).optional(),
-  /** Scale factor by which pictures are reduced before detection: see DetectorOptions. */
+  /** Factor for reducing pictures before detection: see DetectorOptions. */
   zoom: z.number().min(1).max(4).default(1),
   /** Margin on each side, as a share of the face's width or height; 0 = from brow to chin. */
   margin: z.number().min(0).max(2).default(0),
   /** Longest side of the output, pixels; absent = the size in the picture. */
   size: z.int().min(8).max(4096).optional(),
-  /** Maximum number of faces per picture; those with the highest scores are taken. */
+  /** Maximum number of faces per picture. If there are more, those with the highest scores are used. */
   most: z.int().min(1).default(100),
   /** How often a face that stays in place is sent, such as 1s; 0 = in each picture. */
   every: duration.default(0),

@@ -1,6 +1,6 @@
 import type { DeviceTimes, RolloutDeviceInfo } from '../schema.js';
 
-/** One phase of a device's update, and its durations, ms. */
+/** A phase of a device's update, and the durations of that phase on all devices, ms. */
 export interface Stretch {
   name: string;
   devices: number;

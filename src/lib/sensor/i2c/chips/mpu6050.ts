@@ -315,7 +315,7 @@ export function counts(high: number, low: number): number {
   return ((high << 24) >> 16) | low;
 }
 
-/** The DLPF_CFG whose bandwidth is below half the rate, to prevent aliasing. The widest one used is 184 Hz. */
+/** The DLPF_CFG that has the largest bandwidth below half the rate, to prevent aliasing. The largest bandwidth in use is 184 Hz. */
 export function filterCode(rateHz: number): number {
   const bandwidths = [
     [1, 500],
