@@ -81,7 +81,6 @@ export function Loading() {
   );
 }
 
-/** A section of a page. */
 export function Section({
   title,
   children,

@@ -67,7 +67,7 @@ interface MotorOptions {
   /** Samples per second; at 170 or more, the sensors can show the bearing's ringing. */
   rateHz: number;
   random: Random;
-  /** degC around the motor. */
+  /** Ambient temperature of the motor, °C. */
   ambientDegC?: number;
 }
 

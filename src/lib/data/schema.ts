@@ -115,7 +115,7 @@ export const schemaResultSchema = z.object({
   violations: z.array(violationSchema),
   /** Whether no violation is an error. */
   ok: z.boolean(),
-  /** The file written. */
+  /** Path of the written file. */
   saved: z.string().nullable(),
 });
 

@@ -204,7 +204,7 @@ export const statisticsSchema = z.object({
   byLabel: z.array(groupSchema),
   byRecording: z.array(groupSchema),
   ignored: z.array(z.string()),
-  /** The reference written. */
+  /** Path of the written reference. */
   saved: z.string().nullable(),
 });
 

@@ -1,4 +1,4 @@
-/** A bounded queue between a producer and one reader, which takes all its items at once. */
+/** A bounded queue between a producer and a single reader. The reader gets all queued items at once. */
 export interface Queue<T> extends AsyncIterable<T[]> {
   /** Appends an item. Returns false, without appending it, if the queue is full or has ended. */
   push(item: T, bytes?: number): boolean;

@@ -16,7 +16,7 @@ export function Bar({ counts, devices }: { counts: Record<RolloutDeviceState, nu
   );
 }
 
-/** Legend of the bars. */
+/** Explains the colors of the bars. */
 export function Legend() {
   return (
     <ul class="legend" aria-label="Colours of the bars">

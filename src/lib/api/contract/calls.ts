@@ -33,7 +33,7 @@ type OneByOne<Names, Values> = Names extends readonly [infer First extends keyof
 /** A single argument for the whole object. It is optional if the object has no required members. */
 type Whole<Value> = Record<never, never> extends Value ? [value?: Value] : [value: Value];
 
-/** The arguments that follow those for the path: the body if there is one, or else the query. */
+/** The arguments after those of the path: the body if there is one, otherwise the query. */
 type Given<Query, Body, Takes> = Body extends z.ZodType
   ? Takes extends readonly string[]
     ? OneByOne<Takes, z.input<Body>>

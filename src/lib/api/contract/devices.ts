@@ -123,8 +123,8 @@ const latest = z.string().nullable().optional();
 export type Latest = z.output<typeof latest>;
 
 /**
- * POST /devices/{name}/certificate, by an operator or the device itself. With `now` the previous certificate ends at once, otherwise at the first use
- * of the new one.
+ * POST /devices/{name}/certificate, by an operator or the device itself. With `now`, the previous certificate becomes invalid at once,
+ * otherwise at the first use of the new one.
  */
 export const certificateRequestSchema = z.strictObject({ csr, now: z.boolean().default(false), latest });
 
@@ -318,7 +318,7 @@ export const enrolment = {
     location: ({ device }) => ['devices', device.name],
     errors: ['AIOT_ALREADY_EXISTS', 'AIOT_CSR_INVALID'],
   }),
-  /** Issues a new certificate. The previous one ends at the first use of the new one, or at once with `now`. */
+  /** Issues a new certificate. The previous one becomes invalid at the first use of the new one, or at once with `now`. */
   rotate: endpoint('POST /devices/:name/certificate', {
     summary: 'Sign the next certificate of a device',
     access: 'devices',
@@ -335,7 +335,7 @@ export const enrolment = {
     takes: ['fingerprint'],
     result: deviceSchema,
   }),
-  /** Gives the name to another board; the previous board's certificate ends at once. */
+  /** Gives the name to another board. The previous board's certificate becomes invalid at once. */
   replace: endpoint('POST /devices/:name/replace', {
     summary: 'Replace a board with another one',
     body: replaceRequestSchema,

@@ -7,7 +7,7 @@ export interface RetentionWish {
   days?: number | undefined;
   bytes?: number | undefined;
   labelled?: boolean | undefined;
-  /** Remove the stream's limits. */
+  /** Whether to remove the stream's limits. */
   forever?: boolean | undefined;
   run?: boolean | undefined;
   dryRun?: boolean | undefined;

@@ -27,7 +27,7 @@ export const rolloutDeviceStates = [
   /** The device was offered the release and has not started. */
   'offered',
   'updating',
-  /** The device runs the release beside the active one, and does not commit it yet. */
+  /** The device runs the release in addition to the active one, and has not committed it yet. */
   'shadowing',
   /** The offer was withdrawn, and the device has not confirmed that yet. */
   'recalled',

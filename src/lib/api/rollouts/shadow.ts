@@ -12,7 +12,7 @@ export const rolloutTimesMs = {
   shadow: { min: 1000, max: 90 * day },
 };
 
-/** Limits that a candidate must meet while it runs beside the current model, in each wave. The wave then opens. */
+/** Limits that a candidate must meet in each wave while it runs in addition to the current model. If it meets them, the wave opens. */
 export const shadowPolicySchema = z.strictObject({
   /** Duration of the shadow, ms. */
   ms: z.int().min(rolloutTimesMs.shadow.min).max(rolloutTimesMs.shadow.max),

@@ -9,7 +9,7 @@ export interface NumberProfile {
   name: string;
   kind: 'number';
   rows: number;
-  /** Rows with a finite number. */
+  /** Number of rows with a finite number. */
   count: number;
   /** Rows without a number: empty cells, and text. */
   missing: number;

@@ -59,7 +59,7 @@ export const featuresResultSchema = z.object({
   window: z.int(),
   stride: z.int(),
   labelFrom: z.string(),
-  /** Rows of each label. */
+  /** Number of rows by label. */
   labels: z.record(z.string(), z.int()),
   /** The file written; null = none. */
   file: z.string().nullable(),

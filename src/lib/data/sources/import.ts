@@ -30,7 +30,7 @@ interface ImportOptions {
   device?: string;
   /** Sampling rate, Hz; must be equal to the project's signal.rate. */
   rateHz?: number;
-  /** Check everything without writing anything. */
+  /** Whether to check everything without writing anything. */
   dryRun?: boolean;
   /** Aborts the import; nothing is written then. */
   signal?: AbortSignal;

@@ -149,7 +149,7 @@ export interface StageResult {
   windows: number;
   /** Samples that never became part of a row, or had expired when the server became reachable again. */
   lost: number;
-  /** Malformed messages. */
+  /** Number of malformed messages. */
   refused: number;
 }
 

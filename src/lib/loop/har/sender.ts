@@ -33,7 +33,7 @@ interface Entry {
 /** Number of queued messages above which `room` waits: 30 s of three axes at 100 Hz. */
 const mostWaiting = 9000;
 
-/** Maximum messages per write. */
+/** Maximum number of messages per write. */
 const mostTogether = 1024;
 
 /** First and longest pause after a failed write, ms. */

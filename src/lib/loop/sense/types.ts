@@ -25,7 +25,7 @@ export interface SensingEvent {
     | 'skipped'
     | 'caution'
     | 'simulated';
-  /** One line for people. */
+  /** A line of text for people. */
   text: string;
 }
 

@@ -31,7 +31,7 @@ export const benchSchema = z.object({
   endpoint: z.string(),
   topic: z.string(),
   messages: z.int(),
-  /** Size of one payload. */
+  /** Size of a payload, bytes. */
   bytes: z.int(),
   /** Measured from the start of publishing until the broker has acknowledged every message. Rates are in messages and bytes per second. */
   published: z.object({ seconds: z.number(), rate: z.number(), byteRate: z.number() }),

@@ -55,7 +55,7 @@ export function fixedFrames(
   };
 }
 
-/** Maximum length of a JPEG. */
+/** Maximum length of a JPEG, bytes. */
 const longest = 16 * 1024 * 1024;
 
 /**

@@ -216,7 +216,7 @@ async function session(
     const again = await openMqttSource(at(topic, query), options);
     return within([again], () => first(again, topic));
   });
-  // A clean session of the same name deletes the broker's stored one.
+  // A clean session with the same client ID deletes the session that the broker has stored.
   await (await openMqttSource(at(topic, { clientId: query.clientId }), options)).close();
   return back && 'messages are queued for an offline client';
 }

@@ -8,7 +8,7 @@ import { createEachSink } from './delivery.js';
 import { environmentFor, labelOf } from './program.js';
 
 const shape = {
-  /** Longest run; default 10 s. */
+  /** Maximum run time; default 10 s. */
   timeout: queryDuration.optional(),
   /** Number of concurrent runs; default 1, which preserves the order. */
   parallel: z

@@ -12,7 +12,7 @@ const shape = {
   reply: z.enum(['any', 'line', 'close', 'none']).optional(),
   /** Longest wait for the response; default 10 s. */
   wait: queryDuration.optional(),
-  /** Longest response; default 64 KiB. */
+  /** Maximum length of a response; default 64 KiB. */
   limit: queryBytes.optional(),
   /** Suffix of each payload, such as `\n` (`%0A`); default none. */
   end: z.string().optional(),

@@ -19,7 +19,7 @@ interface PublishOptions extends Omit<StreamOptions, 'input' | 'key'> {
   message?: string;
   file?: string;
   template?: string;
-  /** Treat each line as a message. Implied by some file names, such as those of NDJSON files. */
+  /** Whether each line is a message. Implied by some file names, such as those of NDJSON files. */
   lines?: boolean;
   count?: number;
   /** Messages per second; 0 = as fast as possible. */
