@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { seededRandom, shuffled } from '../src/lib/core/numbers.js';
 import type { Fault, FaultKind, Part, Scenario } from './types.js';
 
-/** Requirement of each kind of fault on this machine. */
+/** The part that each kind of fault requires on this machine. */
 export const partOf: Partial<Record<FaultKind, Part>> = {
   'disk-full': 'mounts',
   'read-only': 'mounts',

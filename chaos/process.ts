@@ -40,7 +40,7 @@ export class Program {
   readonly ends: number[] = [];
   /** Whether its memory is currently limited; any exit is acceptable then. */
   starved = false;
-  /** Whether it has exited on its own, with 0. */
+  /** Whether it has exited on its own with code 0. */
   done = false;
 
   constructor(private readonly options: ProgramOptions) {}

@@ -23,7 +23,9 @@ interface Push {
   digest: string;
 }
 
-/** `aiot model push`, one bundle after another, each repeated until it succeeds, because the pusher may be killed, too. */
+/**
+ * Runs `aiot model push` with one bundle after another. Each push is repeated until it succeeds, because the pusher may also be killed.
+ */
 export interface Pusher {
   program: Program;
   /** Acknowledged versions. */
@@ -90,7 +92,7 @@ export function modelPusher(round: Round, own: ChaosPlatform): Pusher {
   };
 }
 
-/** Blobs uploaded in chunks by the registry's own client, which resumes automatically after the platform was killed. */
+/** Uploads blobs in chunks with the registry's own client, which resumes automatically after the platform was killed. */
 export function largeUploadLoad(most: number): Load {
   const stored = new Set<string>();
   let count = 0;

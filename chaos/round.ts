@@ -20,7 +20,7 @@ export interface RoundOptions {
   shim: string | undefined;
   servers: Servers;
   parts: ReadonlySet<Part>;
-  /** Makes the world violate an invariant before it is checked. */
+  /** Whether to violate an invariant before the check, to test the harness. */
   sabotage?: boolean;
 }
 
@@ -30,7 +30,7 @@ export interface RoundResult {
   violations: Violation[];
 }
 
-/** Starts a world, loads it, applies the faults, lets it recover, checks everything, and ends it. */
+/** Starts a world, loads it, applies the faults, waits for its recovery, checks everything, and ends it. */
 export async function runRound(options: RoundOptions): Promise<RoundResult> {
   const { round, seed, scenario, servers, parts, shim, sabotage = false } = options;
   const violations: Violation[] = [];

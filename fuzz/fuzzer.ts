@@ -31,8 +31,8 @@ export class Fuzzer {
   }
 
   /**
-   * Fuzzes one target until its time is up. An input that hangs or exhausts the worker is a finding, and fuzzing continues after it with
-   * another seed.
+   * Fuzzes one target until its time is up. An input that hangs the worker or exhausts its memory is a finding, and fuzzing continues
+   * after it with another seed.
    */
   async fuzz(order: {
     target: string;

@@ -10,7 +10,10 @@ const plain = [Object.prototype, Array.prototype, Function.prototype];
 const own = () => plain.map((one) => Reflect.ownKeys(one).length).join();
 const untouched = own();
 
-/** Lets a target read an input, and returns the problems: none if it returned, or rejected the input with one of our codes. */
+/**
+ * Runs a target on an input, and returns the problems. There are none if it returned normally or rejected the input with one of our
+ * codes.
+ */
 export async function tried(target: Target, input: Buffer): Promise<{ fault: Fault | null; said: string }> {
   const given = Buffer.from(input);
   const before = memory();

@@ -2,8 +2,8 @@
 const patienceMs = 1500;
 
 /**
- * The smallest input with the same problem: parts are removed, halves first, as long as the problem remains; then bytes are replaced by
- * `0`.
+ * Returns the smallest input found with the same problem. Parts are removed, halves first, while the problem remains; then bytes are
+ * replaced by `0`.
  */
 export async function minimized(input: Buffer, still: (less: Buffer) => Promise<boolean>): Promise<Buffer> {
   const end = performance.now() + patienceMs;

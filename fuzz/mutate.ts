@@ -81,7 +81,7 @@ export class Mutator {
     return Math.floor(this.random() * n);
   }
 
-  /** One to eight changes to `input`, possibly with parts of `other`. */
+  /** Makes one to eight changes to `input`, possibly with parts of `other`. */
   mutated(input: Buffer, other: Buffer): Buffer {
     let out: Buffer = Buffer.from(input);
     for (let left = 1 << this.below(4); left > 0; left--) out = this.once(out, other);

@@ -1,4 +1,4 @@
-// Tar files (POSIX.1-1988 ustar) in the form of a backup: written, split even if they are damaged, and repaired.
+// Tar files (POSIX.1-1988 ustar) like those of a backup. They are written, split into entries even if damaged, and repaired.
 import { createHash } from 'node:crypto';
 
 const block = 512;

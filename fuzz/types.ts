@@ -10,9 +10,9 @@ export interface Target {
   words?: readonly string[];
   /** Corrects checksums, so that damage gets past them; applied to half of the inputs. */
   mend?: (input: Buffer) => Buffer;
-  /** Names of other error classes, besides errors with our codes, that the target's callers expect. */
+  /** Names of error classes that the target's callers expect, in addition to errors with our codes. */
   throws?: readonly string[];
-  /** Longest input, bytes [default: 64 KiB]. */
+  /** Maximum length of an input, bytes [default: 64 KiB]. */
   longest?: number;
   /** Time that one input may take, ms [default: 1000]. */
   timeMs?: number;

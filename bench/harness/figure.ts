@@ -41,7 +41,7 @@ export interface Result {
   limit: number | null;
   ok: boolean;
   note?: string;
-  /** Why there is no figure, or why it does not count. */
+  /** Reason why there is no figure, or why it does not count. */
   error?: string;
 }
 

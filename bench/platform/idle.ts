@@ -41,7 +41,7 @@ export async function idleFigures(folder: () => string, short = false): Promise<
       const socket = connect({ port: Number(port), host: '127.0.0.1', localAddress });
       await once(socket, 'connect');
       const topics = [`idle/${index}/a`, `idle/${index}/b`];
-      // Half of them speak MQTT 5.
+      // Half of the clients use MQTT 5.
       await introduce(socket, `c${index}`, {
         topics,
         token: platform.token,

@@ -46,7 +46,7 @@ export interface StorageFigures {
   samples: number;
   /** Resident memory of this process before, and its peak while storing, MB. */
   memory: { before: number; most: number };
-  /** Startup time with telemetry as left by SIGKILL, seconds. */
+  /** Startup time with telemetry left behind by SIGKILL, seconds. */
   start: number;
   /** Time to read one device's hour, seconds; and its number of entries. */
   hour: { seconds: number; entries: number };

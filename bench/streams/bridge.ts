@@ -23,7 +23,10 @@ interface Run {
   twice: number;
 }
 
-/** At QoS 0 and 1 (only at 1 in the short form). The guide's bridge uses QoS 0 by default; it is measured at QoS 1 as well. */
+/**
+ * Compares the bridges at QoS 0 and 1 (only at 1 in the short form). The guide's bridge uses QoS 0 by default, but is measured at QoS 1
+ * as well.
+ */
 export async function bridgeFigures(options: {
   messages: number;
   rounds: number;

@@ -18,7 +18,7 @@ import { prepareBlast } from './mqtt-blast.js';
 
 const topic = 'shaded-pole-motor-sensor_data';
 
-/** At QoS 0 and 1; in a quick run, only at 1. */
+/** Compares the bridges at QoS 0 and 1; in a quick run, only at 1. */
 export async function insideFigures(options: {
   messages: number;
   rounds: number;

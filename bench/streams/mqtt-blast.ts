@@ -18,7 +18,7 @@ export interface Blast {
 }
 
 /**
- * A publisher with minimal cost: all packets are created before the clock starts, and written as fast as the broker accepts them. The
+ * A publisher with minimal overhead: all packets are created before the clock starts, and written as fast as the broker accepts them. The
  * returned function resolves when the broker has acknowledged all of them (QoS 1), or when all are written (QoS 0).
  */
 export async function prepareBlast(blast: Blast): Promise<() => Promise<void>> {

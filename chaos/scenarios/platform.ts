@@ -7,7 +7,7 @@ import { keepGoing, verifyLoads } from '../load.js';
 import { startChaosPlatform } from '../platform.js';
 import type { Round, Scenario, World } from '../types.js';
 
-/** Everything that a platform acknowledges: telemetry, sessions, retained messages, blobs, versions, labels, twins, events. */
+/** Verifies everything that a platform acknowledges: telemetry, sessions, retained messages, blobs, versions, labels, twins, events. */
 export const platform: Scenario = {
   name: 'platform',
   about: 'telemetry, sessions, blobs, models, labels, tags and events of one platform on SQLite',

@@ -12,7 +12,10 @@ typedef struct {
   aiot_imu_chip chip;
   uint8_t address;
   uint8_t reg[128];
-  /* Bytes (MPU6050: 1024, oldest lost one by one) or words of 2 bytes (LSM6DS3TR-C: 2048, oldest lost by whole sets). */
+  /*
+   * The unit is a byte on the MPU6050 (1024 of them; a full FIFO loses its oldest byte), and a word of 2 bytes on the LSM6DS3TR-C
+   * (2048 of them; a full FIFO loses its oldest set).
+   */
   uint8_t fifo[4096];
   size_t first;
   size_t bytes;

@@ -27,7 +27,7 @@ function inFolder(name: string): string {
 }
 
 const passphrase = 'a passphrase for tests';
-/** Key derivation as weak as possible: the fuzzer reads thousands of backups, and nothing in them is secret. */
+/** The weakest possible key derivation, because the fuzzer reads thousands of backups and nothing in them is secret. */
 const scrypt = { salt: 'c2FsdA==', N: 2, r: 1, p: 1 };
 let keys: Keys | undefined;
 

@@ -123,7 +123,7 @@ def features(frame):
         ar, _ = levinson_durbin_pacf(pacf, 4)
         for i, value in enumerate(ar):
             out[f"acc_{axis}_autoregburg_{i + 1}"] = float(value)
-    # The original reverses the names: values computed from x are named z.
+    # The original reverses the names: values computed from x are stored under z's names.
     for axis, s in zip(reversed(AXES), columns):
         bands = pywt.wavedec(s, "sym4", mode="symmetric")
         for i, band in enumerate(bands):

@@ -128,7 +128,7 @@ void *aiot_network_step(aiot_network *network, void (*run)(const aiot_step *step
 /* Sets the third input of the step that was added last. */
 void aiot_network_third(aiot_network *network, int32_t from3);
 
-/* Prepares one operator: kernels_*.c. AIOT_MODEL_UNSUPPORTED if no kernel supports it. */
+/* Prepares one operator (kernels_*.c). Error: AIOT_MODEL_UNSUPPORTED if no kernel supports it. */
 typedef aiot_code (*aiot_prepare)(const aiot_operator *operator);
 
 /* An operator, as files may contain it (docs/reference/tflite-rules.md). */

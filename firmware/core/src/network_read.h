@@ -5,7 +5,7 @@
 #include "network.h"
 
 /*
- * Tensors are allocated from the back of the arena, whose `bytes` shrink accordingly. AIOT_BUNDLE_MALFORMED,
+ * Tensors are allocated from the back of the arena, whose `bytes` shrink accordingly. Errors: AIOT_BUNDLE_MALFORMED,
  * AIOT_MODEL_UNSUPPORTED, AIOT_MEMORY_SHORT. If file.broken is set, the file is inconsistent, regardless of the returned code.
  */
 aiot_code aiot_network_read(aiot_network *network, int32_t *input, int32_t *output);

@@ -32,12 +32,12 @@ export interface SimulateOptions {
   stream?: string;
   speed: number | 'max';
   predict: boolean;
-  /** Replay the recording again when it ends, under a new name. */
+  /** Whether to replay the recording again when it ends, under a new name. */
   loop: boolean;
   /** Time after which the device ends, counted from when it is online, ms. */
   forMs?: number;
   seed: number;
-  /** Runs the firmware's core as a separate program instead of the device in this process. */
+  /** Whether to run the firmware's core as a separate program instead of the device in this process. */
   native?: boolean;
   /** Path of that program; absent = aiot's own. */
   program?: string;

@@ -19,7 +19,7 @@ export interface BoardAt {
 }
 
 /**
- * Runs `work` with a board and always ends the session: resets as requested after success, and closes the port also after a failure.
+ * Runs `work` with a board and always ends the session: after success, the board is reset as requested; the port is closed in every case.
  * @throws the errors of opening and of `work`
  */
 export async function withBoard<T>(at: BoardAt, work: (loader: Loader) => Promise<T>): Promise<T> {

@@ -421,7 +421,7 @@ export function valueText(value: string): string {
 }
 
 /**
- * Whether the whole text matches a pattern in which `*` stands for any characters and `?` for one. Backtracks only to the last `*`, so
+ * Whether the whole text matches a pattern in which `*` matches any characters and `?` matches one. Backtracks only to the last `*`, so
  * the number of steps is at most the product of both lengths.
  */
 export function matchesGlob(text: string, pattern: string): boolean {

@@ -195,7 +195,7 @@ const digits = Int8Array.from({ length: 256 }, (_, code) => {
   return Number.isNaN(value) ? -1 : value;
 });
 
-/** Not a closure in the loops above, because there may be a hundred thousand records. */
+/** Outside of the loops above, so that no closure is created for each of up to a hundred thousand records. */
 function refused(what: string, offset: number, line: number, reason: string): AiotError {
   return malformed(what, offset, `line ${line}: ${reason}`);
 }

@@ -128,7 +128,7 @@ export function firstOtadata(slot: number, count: number, state: OtaState = 'und
   return bytes;
 }
 
-/** Sequences of the two sectors; 0 for an unusable one. */
+/** Sequence numbers of the two sectors; 0 for a sector that is unusable. */
 function usableSequences(bytes: Uint8Array): [number, number] {
   const blank = blankOtadata().subarray(otadataSector);
   const sectors = [bytes.subarray(0, otadataSector), bytes.subarray(otadataSector)];

@@ -71,7 +71,7 @@ export interface HeldIdentity extends Identity {
 }
 
 /**
- * The identity in a device's NVS image, as its firmware reads it (docs/reference/nvs.md). `what` names the image in errors.
+ * The identity in a device's NVS image, as its firmware reads it (docs/reference/nvs.md). `what` is the image's name in errors.
  * @throws AIOT_FILE_MALFORMED (damaged, or not written by aiot)
  */
 export function identityInImage({ nvs, keys }: OldNvs, what: string): HeldIdentity {

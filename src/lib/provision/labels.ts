@@ -62,7 +62,7 @@ function printable({ state, fingerprint }: DeviceInfo): boolean {
 
 /**
  * Labels of 50 × 25 mm with name, type, id, MAC, chip id, the start of the certificate's fingerprint and a QR code. The output is one SVG
- * with the labels below each other (for a roll), or a PDF of A4 sheets. Nothing on them is secret.
+ * with the labels below one another (for a roll), or a PDF of A4 sheets. Nothing on them is secret.
  * @throws AIOT_USAGE if there is no device
  */
 export async function deviceLabels(

@@ -375,7 +375,7 @@ async function readPublicKeys(files: readonly string[]): Promise<PublicKey[]> {
   return keys;
 }
 
-/** `root-1a2b3c4d.pem`: the name identifies the key. */
+/** `root-1a2b3c4d.pem`: the file name identifies the key. */
 const fileOf = ({ keyid }: PrivateKey) => `root-${keyid.slice(0, 8)}.pem`;
 
 /**

@@ -56,7 +56,7 @@ typedef struct {
 } aiot_bundle;
 
 /*
- * Reads the archive at `data`, which must remain valid. AIOT_BUNDLE_MALFORMED,
+ * Reads the archive at `data`, which must remain valid. Errors: AIOT_BUNDLE_MALFORMED,
  * AIOT_MODEL_UNSUPPORTED (not int8 to int8), AIOT_MEMORY_SHORT.
  */
 aiot_code aiot_bundle_open(aiot_bundle *bundle, const uint8_t *data, size_t bytes, aiot_arena *arena);

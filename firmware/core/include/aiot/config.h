@@ -32,7 +32,7 @@ aiot_config aiot_config_default(void);
 
 /*
  * Reads a configuration. Missing members get their defaults. Unknown members are rejected, because a partly applied configuration
- * is worse than none. AIOT_CONFIG_MALFORMED.
+ * is worse than none. Error: AIOT_CONFIG_MALFORMED.
  */
 aiot_code aiot_config_read(aiot_config *config, const void *text, size_t bytes, aiot_error *error);
 

@@ -71,7 +71,7 @@ typedef struct aiot_guide_network aiot_guide_network;
 
 /*
  * Opens a .tflite file of float32 (a chain of dense layers), of int8, or of int8 with float32 inputs and outputs. The file must
- * remain in place. Trailing bytes are ignored. AIOT_BUNDLE_MALFORMED, AIOT_MODEL_UNSUPPORTED, AIOT_MEMORY_SHORT.
+ * remain in place. Trailing bytes are ignored. Errors: AIOT_BUNDLE_MALFORMED, AIOT_MODEL_UNSUPPORTED, AIOT_MEMORY_SHORT.
  */
 aiot_code aiot_guide_network_open(const uint8_t *tflite, size_t bytes, aiot_arena *arena, aiot_guide_network **out);
 double aiot_guide_network_run(aiot_guide_network *network, const aiot_guide_reading *reading);
@@ -144,7 +144,7 @@ typedef struct {
 } aiot_guide_board;
 
 /*
- * Opens the board. AIOT_CONFIG_MALFORMED if the rule's thresholds are reversed, or the id is longer
+ * Opens the board. Returns AIOT_CONFIG_MALFORMED if the rule's thresholds are reversed, or the id is longer
  * than any message.
  */
 aiot_code aiot_guide_open(aiot_guide_board *board, const aiot_guide_setup *setup);

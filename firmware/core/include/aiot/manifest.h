@@ -69,12 +69,12 @@ typedef struct {
 } aiot_trust;
 
 /*
- * Reads a trust root (`aiot-trust/1`). Keys whose id is not their digest are ignored. AIOT_CONFIG_MALFORMED, AIOT_MEMORY_SHORT
+ * Reads a trust root (`aiot-trust/1`). Keys whose id is not their digest are ignored. Errors: AIOT_CONFIG_MALFORMED, AIOT_MEMORY_SHORT
  * (more than AIOT_KEYS_MAX keys).
  */
 aiot_code aiot_trust_read(aiot_trust *trust, const void *json, size_t bytes, const aiot_crypto *crypto);
 
-/* Reads the payload of a root (`aiot-root/1`), like aiot_trust_read. AIOT_MANIFEST_MALFORMED, AIOT_MEMORY_SHORT. */
+/* Reads the payload of a root (`aiot-root/1`), like aiot_trust_read. Errors: AIOT_MANIFEST_MALFORMED, AIOT_MEMORY_SHORT. */
 aiot_code aiot_root_read(aiot_trust *trust, const void *json, size_t bytes, const aiot_crypto *crypto);
 
 typedef struct {
@@ -94,7 +94,7 @@ typedef struct {
   int64_t soak_ms;
 } aiot_desired;
 
-/* Reads the message `desired`. AIOT_MESSAGE_MALFORMED. */
+/* Reads the message `desired`. Error: AIOT_MESSAGE_MALFORMED. */
 aiot_code aiot_desired_read(aiot_desired *desired, const void *json, size_t bytes);
 
 /* Types of networks, as bits. */
@@ -157,7 +157,7 @@ typedef struct {
 
 /*
  * Checks the envelope's format and decodes its payload in place, so that `memory` is changed; it must remain valid. `what` is the
- * document's name in errors. AIOT_MANIFEST_MALFORMED.
+ * document's name in errors. Error: AIOT_MANIFEST_MALFORMED.
  */
 aiot_code aiot_envelope_open(aiot_envelope *envelope, char *memory, size_t bytes, const char *what, const aiot_crypto *crypto,
                              aiot_error *error);
@@ -171,7 +171,7 @@ void aiot_envelope_signers(aiot_envelope *envelope, const aiot_trust *trust, aio
  */
 bool aiot_envelope_step(aiot_envelope *envelope, aiot_code *code, aiot_error *error);
 
-/* Reads the payload after aiot_envelope_step has returned AIOT_OK. `type`: that of the device. AIOT_MANIFEST_MALFORMED. */
+/* Reads the payload after aiot_envelope_step has returned AIOT_OK. `type`: that of the device. Error: AIOT_MANIFEST_MALFORMED. */
 aiot_code aiot_manifest_read(aiot_manifest *manifest, const aiot_envelope *envelope, const char *type, aiot_error *error);
 
 /* The fields of a device's record that determine whether a manifest is accepted. */

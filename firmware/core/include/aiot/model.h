@@ -26,7 +26,7 @@ typedef struct {
   const char *name;
   /*
    * Checks the whole file (bounds, schema version, operators, types) and plans its memory in `arena`. The file must remain in
-   * place. AIOT_BUNDLE_MALFORMED, AIOT_MODEL_UNSUPPORTED, AIOT_MEMORY_SHORT.
+   * place. Errors: AIOT_BUNDLE_MALFORMED, AIOT_MODEL_UNSUPPORTED, AIOT_MEMORY_SHORT.
    */
   aiot_code (*open)(const uint8_t *tflite, size_t bytes, aiot_arena *arena, aiot_model **out);
   const aiot_tensor *(*input)(const aiot_model *model);

@@ -12,7 +12,7 @@
 typedef struct aiot_features aiot_features;
 
 /*
- * Prepares a signal part. AIOT_MODEL_UNSUPPORTED for a feature set or name that this firmware or these fields
+ * Prepares a signal part. Errors: AIOT_MODEL_UNSUPPORTED for a feature set or name that this firmware or these fields
  * do not support, and for windows of more than 65536 samples; AIOT_MEMORY_SHORT.
  */
 aiot_code aiot_features_open(const aiot_signal_spec *spec, aiot_arena *arena, aiot_features **out);
@@ -59,7 +59,7 @@ bool aiot_golden_next(aiot_golden *golden, aiot_code *code);
 /* Number of vectors that were run, and of those that passed. */
 void aiot_golden_counts(const aiot_golden *golden, size_t *vectors, size_t *passed);
 
-/* Runs all golden vectors at once. AIOT_GOLDEN_MISMATCH if one differs or there is none. */
+/* Runs all golden vectors at once. Returns AIOT_GOLDEN_MISMATCH if one differs or there is none. */
 aiot_code aiot_golden_check(const aiot_bundle *bundle, const aiot_inference *inference, aiot_arena arena, size_t *vectors,
                             size_t *passed);
 

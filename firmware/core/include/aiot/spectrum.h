@@ -25,7 +25,7 @@ typedef struct {
 
 /*
  * `samples`: a power of two from 4 to 65536; `rate_hz`: the true sampling rate.
- * AIOT_CONFIG_MALFORMED for other values, AIOT_MEMORY_SHORT.
+ * Errors: AIOT_CONFIG_MALFORMED (other values), AIOT_MEMORY_SHORT.
  */
 aiot_code aiot_spectrum_open(size_t samples, double rate_hz, bool keep_mean, aiot_arena *arena, aiot_spectrum **out);
 

@@ -49,7 +49,7 @@ typedef struct {
   uint8_t digest[AIOT_SHA256_BYTES];
 } aiot_timestamp;
 
-/* Reads a timestamp's payload. `name` NULL = no release is searched for. AIOT_MANIFEST_MALFORMED. */
+/* Reads a timestamp's payload. If `name` is NULL, no release is searched for. Error: AIOT_MANIFEST_MALFORMED. */
 aiot_code aiot_timestamp_read(aiot_timestamp *timestamp, const aiot_envelope *envelope, aiot_kind kind, const char *name, aiot_error *error);
 
 /*
@@ -119,7 +119,7 @@ typedef struct {
 typedef enum { AIOT_LOOK_WAITS, AIOT_LOOK_WORKS, AIOT_LOOK_DONE, AIOT_LOOK_FAILED, AIOT_LOOK_DEAD } aiot_look;
 
 /*
- * Starts with the provisioned trust, or with the stored trust if it is newer. AIOT_FLASH_FAILED, AIOT_MEMORY_SHORT (of the line).
+ * Starts with the provisioned trust, or with the stored trust if it is newer. Errors: AIOT_FLASH_FAILED, AIOT_MEMORY_SHORT (of the line).
  */
 aiot_code aiot_keeper_open(aiot_keeper *keeper, const aiot_keeper_setup *setup);
 

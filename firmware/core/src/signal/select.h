@@ -23,7 +23,10 @@ typedef struct {
   float *work[AIOT_SETS];
 } aiot_selection;
 
-/* AIOT_MODEL_UNSUPPORTED for a set or name that does not exist or does not fit the signal; AIOT_MEMORY_SHORT. */
+/*
+ * Prepares the features that a signal part selects. Errors: AIOT_MODEL_UNSUPPORTED (a set or name that does not exist or does not
+ * fit the signal), AIOT_MEMORY_SHORT.
+ */
 aiot_code aiot_selection_open(aiot_selection *selection, const aiot_signal_spec *spec, aiot_arena *arena);
 
 /* Computes the features of a window; `out` has room for `count` values. */

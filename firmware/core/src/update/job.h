@@ -24,7 +24,7 @@ bool aiot_persist(aiot_update *u);
 /* Stops all work, because the flash failed. Always returns LATER. */
 aiot_pace aiot_die(aiot_update *u);
 
-/* Closes the connection to the platform if this update holds it. */
+/* Closes the connection to the platform if this update owns it. */
 void aiot_abort(aiot_update *u);
 
 /*

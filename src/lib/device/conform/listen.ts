@@ -17,12 +17,12 @@ export interface Seen {
   qos: number;
   /** Whether it was published before the client subscribed. */
   retained: boolean;
-  /** null if the payload is invalid for its channel: `wrong` gives the reason. */
+  /** null if the payload is invalid for its channel; `wrong` is then the reason. */
   value: Record<string, unknown> | null;
   wrong: string | null;
 }
 
-/** The operator's view of the broker: all messages of one device, in order of arrival. */
+/** All messages of one device that the broker delivers to an operator, in order of arrival. */
 export interface Listener {
   readonly seen: readonly Seen[];
   /** The first matching message of `seen` from index `from` on; null if none arrives within `withinMs`. */

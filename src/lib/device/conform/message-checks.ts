@@ -166,7 +166,7 @@ async function retainedOf(listener: Listener, channel: SpokenChannel): Promise<S
 const isPresence = (online: boolean) => (seen: Seen) =>
   seen.channel === 'presence' && seen.value?.online === online;
 
-/** The device restarts once; each check examines one aspect of that. */
+/** Checks of one restart of the device; each examines one aspect of it. */
 export const restartChecks: Check[] = [
   {
     id: 'command-reboot',

@@ -36,7 +36,7 @@ interface LineOptions {
   onMessage(direction: 'sent' | 'heard'): void;
 }
 
-/** The connection of one device: a socket of its own. */
+/** The connection of one device, with its own socket. */
 export class Line implements Packets {
   private readonly socket: Socket;
   private rest: Buffer | null = null;

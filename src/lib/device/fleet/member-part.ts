@@ -17,7 +17,7 @@ export interface PartPorts {
   readonly rigged: boolean;
   /** Calls back after the network's latency. */
   later(then: () => void): void;
-  /** Reports this kind; returns the packet id of the acknowledgment, 0 = offline. */
+  /** Reports this kind. Returns the packet id that the acknowledgment will have; 0 = offline. */
   tell(kind: Kind): number;
   activated(kind: Kind): void;
   runShadow(isOn: boolean): void;

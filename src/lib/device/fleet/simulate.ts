@@ -120,7 +120,7 @@ export interface FleetOptions {
   /** Share of devices that log in with a certificate. */
   mutual: number;
   download: Download;
-  /** Revoke and remove the devices at the end. */
+  /** Whether to revoke and remove the devices at the end. */
   cleanUp: boolean;
   /** Time after which the fleet ends, counted from when it is connected, ms. */
   forMs?: number | undefined;

@@ -15,7 +15,7 @@ export interface GuideBoardOptions
   /** Readings per second; default one. */
   rateHz?: number | undefined;
   seed: number;
-  /** Runs the firmware's core as a separate program instead of simulating the board in this process. */
+  /** Whether to run the firmware's core as a separate program instead of simulating the board in this process. */
   native?: boolean;
   /** Path of that program; absent = aiot's own. */
   program?: string | undefined;

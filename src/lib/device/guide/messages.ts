@@ -7,7 +7,7 @@ export const guideTopics = {
   level2: 'motor-failure-alert-level2-inference',
 } as const;
 
-/** Units: A, °C, and the guide's units for vibration and sound; in the order of the guide's model inputs. */
+/** A reading, in the order of the guide's model inputs. Units: A, °C, and the guide's units for vibration and sound. */
 export interface GuideReading {
   current: number;
   temperature: number;

@@ -86,9 +86,9 @@ export interface SimulateGuideOptions {
   services: GuideServices;
   /** For level 1: current, temperature, vibration and sound, in this order. Its rate is the message rate. */
   sensor: Sensor;
-  /** Number of readings after which to end. */
+  /** Number of readings after which the board ends. */
   count?: number | undefined;
-  /** Time after which to end, ms. */
+  /** Time after which the board ends, ms. */
   forMs?: number | undefined;
   clock?: Clock;
   signal?: AbortSignal;
@@ -98,7 +98,7 @@ export interface SimulateGuideOptions {
 /** Interval between requests to the registry, ms, as in the guide's firmware. */
 const askEveryMs = 3000;
 
-/** Level 2 publishes values above this; the guide's bands are 0.5 for possible and 0.8 for immediate failure. */
+/** Level 2 publishes predictions above this. The guide's bands are 0.5 for a possible and 0.8 for an immediate failure. */
 const alertAbove = 0.5;
 
 /**
@@ -219,7 +219,7 @@ async function sense(
   }
 }
 
-/** The guide's model: four unscaled readings in, the probability of a failure out. */
+/** The guide's model. Its inputs are four unscaled readings, and its output is the probability of a failure. */
 interface GuideNetwork {
   name: string;
   infer(reading: GuideReading): number;

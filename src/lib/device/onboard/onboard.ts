@@ -59,7 +59,7 @@ interface OnboardOptions extends Pick<MakeOptions, 'client' | 'name' | 'out' | '
   image: CommonImage;
   port: string;
   loader: LoaderOptions;
-  /** Opens the board; replaced in tests. */
+  /** Opens the board. Tests replace it. */
   open?: (port: string, options: LoaderOptions) => Promise<Loader>;
   /** Called with a human-readable description of each stage. */
   onStage?: (text: string) => void;

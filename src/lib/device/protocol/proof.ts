@@ -80,7 +80,7 @@ export function checkProof(
   return said;
 }
 
-/** The release of this kind that a report says is running. */
+/** The release of this kind that is running according to a report. */
 function runningIn(reported: Reported, kind: Proof['kind']): z.output<typeof runningSchema> | null {
   const running = { model: reported.model, firmware: reported.firmware?.release, config: reported.config };
   return running[kind] ?? null;

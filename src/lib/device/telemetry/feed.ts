@@ -11,9 +11,9 @@ interface FeedOptions {
   recordingId: string;
   /** 1 = as recorded, 2 = twice as fast; `max` = as fast as the broker accepts. */
   speed: number | 'max';
-  /** Publish the samples. */
+  /** Whether to publish the samples. */
   telemetry: boolean;
-  /** Publish the model's predictions. */
+  /** Whether to publish the model's predictions. */
   predict: boolean;
   /** Time of the first sample, ms since 1970. */
   startedAt: number;

@@ -105,7 +105,7 @@ export type JobEvent = Extract<UpdateEvent, { attempt: number }>;
 export type UpdateEffect =
   | { type: 'persist'; record: DeviceRecord }
   | { type: 'report' }
-  /** Cancel the pending work of an earlier job. */
+  /** Cancels the pending work of an earlier job. */
   | { type: 'abort' }
   | { type: 'fetchManifest'; attempt: number; path: string }
   | {
@@ -125,9 +125,9 @@ export type UpdateEffect =
   | { type: 'sendHeartbeat'; attempt: number }
   /** Runs this slot's content alongside the active one; null = stops the shadow. */
   | { type: 'shadow'; slot: SlotIndex | null }
-  /** Start using this slot's content. */
+  /** Starts using this slot's content. */
   | { type: 'activate'; slot: SlotIndex }
-  /** Return to the active configuration or firmware after a failed trial. */
+  /** Returns to the active configuration or firmware after a failed trial. */
   | { type: 'abandon' };
 
 export interface UpdateStep {

@@ -212,7 +212,7 @@ async function answer(
   }
 }
 
-/** A missing or invalid patch is no reason to reject the release: the whole artifact may still be downloaded. */
+/** A missing or invalid patch is no reason to reject the release, because the whole artifact may still be downloaded. */
 async function byDelta(attempt: number, made: Promise<number>, signal: AbortSignal): Promise<UpdateEvent> {
   try {
     return { type: 'downloaded', attempt, bytes: await made };

@@ -82,6 +82,8 @@ export interface VirtualDevice {
   settled(): Promise<void>;
   /** Restarts the device. Only the contents of the flash are kept. */
   reboot(): Promise<void>;
-  /** Disconnects cleanly and stops everything it started. The flash keeps its contents; a flash passed in stays open. */
+  /**
+   * Disconnects cleanly and stops everything that it started. The flash keeps its contents, and a flash that was passed in stays open.
+   */
   stop(): Promise<void>;
 }

@@ -37,7 +37,7 @@ export type BoardReset = 'hard-reset' | 'download' | 'usb-reset';
 const espressif = 0x303a;
 export const isUsbJtag = (line: SerialLine) =>
   line.usb?.vendorId === espressif && line.usb.productId === 0x1001;
-/** Whether a line leads to the loader on the own USB of an S2 or S3, whose product id is the chip's number. */
+/** Whether a line leads to the loader through the USB port of an S2 or S3 itself. Its product id is the chip's number. */
 export const isUsbOtg = (line: SerialLine) => line.usb?.vendorId === espressif && !isUsbJtag(line);
 
 /** The resets into the loader that are tried, in this order. */

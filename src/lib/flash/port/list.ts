@@ -75,7 +75,7 @@ function describePath({ path, adapter, usb }: PortInfo): string {
   return about ? `${path} (${about})` : path;
 }
 
-/** System queries; replaced by recorded results in tests. */
+/** System queries. Tests replace them with recorded results. */
 export interface PortSystem {
   list(): Promise<ListedPort[]>;
   access(path: string): Promise<Pick<PortInfo, 'access' | 'group'>>;

@@ -74,9 +74,9 @@ const appType = 0;
 const otaSlots = 0x10;
 
 /**
- * The default program in flash. Simulates the second-stage bootloader, which finds an app by the partition table and otadata, and prints
- * its output and the app's name and version. Without a partition table the image counts as a standalone program. Source: ESP-IDF,
- * bootloader_utility.c and app_init.c, for the texts.
+ * The default program in flash. It simulates the second-stage bootloader, which finds an app by the partition table and otadata, and
+ * prints the bootloader's output and the app's name and version. Without a partition table the image counts as a standalone program.
+ * Source of the texts: ESP-IDF, bootloader_utility.c and app_init.c.
  */
 export const secondStage: ChipProgram = async (board) => {
   const table = tableOf(board);

@@ -181,7 +181,7 @@ class RomState {
     this.answer.set(data, headerBytes);
   }
 
-  /** The payload of a data command, or the reason for its rejection. A block with a wrong checksum is counted, too. */
+  /** The payload of a data command, or the reason for its rejection. A block with a wrong checksum is counted as well. */
   block(size: number): { payload: Uint8Array } | RomOutcome {
     const payload = this.request.subarray(headerBytes + blockHeaderBytes, headerBytes + size);
     const due = this.word(0) === size - blockHeaderBytes && this.word(1) === this.sequence;

@@ -165,7 +165,7 @@ function goesOn({ head }: Draft): boolean {
 
 type Running = { name?: string; version?: number; sequence: number; digest?: string } | null | undefined;
 
-/** The release of this kind that the device reports it is running. */
+/** The release of this kind that is running according to the device's report. */
 export function runningOf(
   kind: Release['kind'],
   report: { model?: Running; firmware?: { release?: Running } | undefined; config?: Running },

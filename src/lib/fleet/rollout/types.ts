@@ -129,7 +129,7 @@ export type RolloutEvent =
   | { type: RolloutCommand; who: string }
   | { type: 'tick' };
 
-/** Input to a rollout step besides the rollout's state. */
+/** Input to a rollout step, in addition to the rollout's state. */
 export interface World {
   /** ms since 1970 */
   at: number;

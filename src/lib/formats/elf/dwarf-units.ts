@@ -290,7 +290,7 @@ function skip(cursor: Cursor, count: number): null {
   return null;
 }
 
-/** A debug section's bytes and where they are in the file. */
+/** A debug section's bytes and their position in the file. */
 interface DebugData {
   what: string;
   name: string;

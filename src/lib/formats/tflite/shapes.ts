@@ -309,7 +309,7 @@ export function shapeOperatorOf(code: number): ShapeOperatorName | undefined {
 interface Other {
   /** A supported alternative. */
   instead: string;
-  /** Where the operator comes from, if its name does not reveal it. */
+  /** Origin of the operator, if its name does not show it. */
   origin?: string;
 }
 
