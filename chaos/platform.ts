@@ -93,7 +93,7 @@ export async function startChaosPlatform(round: Round, args: readonly string[] =
   };
 }
 
-/** The middle of a PEM file, which does not occur in output by coincidence. */
+/** The first line of the base64 in a PEM file, which does not occur in output by coincidence. */
 function body(pem: string): string {
   return pem.split('\n')[1] ?? pem;
 }

@@ -41,7 +41,7 @@ export async function insist<T>(
   }
 }
 
-/** Pushes another model and rolls it out. Sent only once, because a repeated request would start a second rollout. */
+/** Pushes another model and rolls it out. The request is sent only once, because a repeated request would start a second rollout. */
 export async function rollOut(
   platform: Operated,
   selector: string,

@@ -28,8 +28,8 @@ const keras = (rounds: readonly number[]) => ({
 const roundsOf = ({ quick }: Bench) => (quick ? 2 : 7);
 
 /**
- * Quantizes 4-60-30-10-1 to full int8, with ranges from the same rows. The peer reads a SavedModel; we read the float .tflite converted
- * from it.
+ * Quantizes the network 4-60-30-10-1 to full int8, with ranges from the same rows. The peer reads a SavedModel; we read the float .tflite
+ * converted from it.
  */
 export function quantize(bench: Bench): Figure[] {
   const folder = bench.folder();

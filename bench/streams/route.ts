@@ -18,7 +18,9 @@ const expressions = {
   key: 'deviceID',
 };
 
-/** Messages per second in each round, with where, map and key and without them; `cpu`: CPU seconds of the whole process with them. */
+/**
+ * Messages per second in each round, with `where`, `map` and `key`, and without them; `cpu`: CPU seconds of the whole process with them.
+ */
 export async function routeFigures({
   messages,
   rounds,

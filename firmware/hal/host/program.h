@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Size of a slot for models, which is that of `aiot device simulate`, and for programs. */
+/* Size of a slot for models, as in `aiot device simulate`. Slots for programs have the same size. */
 #define AIOT_HOST_SLOT_BYTES (1024u * 1024u)
 #define AIOT_HOST_FLASH_BYTES (2u * 4096u + 2u * AIOT_HOST_SLOT_BYTES)
 

@@ -35,7 +35,7 @@ export function compareVersions(a: string, b: string): number | null {
   return 0;
 }
 
-/** Compares pre-release identifiers: numeric ones come before text, fewer before more. */
+/** Compares two pre-release identifiers: a missing one comes first, and numbers come before text. */
 function comparePre(a: string | undefined, b: string | undefined): number {
   if (a === undefined || b === undefined) return a === undefined ? -1 : 1;
   const numeric = [a, b].map((part) => /^\d+$/.test(part));

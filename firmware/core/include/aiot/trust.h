@@ -139,8 +139,8 @@ bool aiot_keeper_stamped(const aiot_keeper *keeper);
 int64_t aiot_keeper_now(const aiot_keeper *keeper);
 
 /*
- * Reads a root from an identity, which is already trusted. Only the signatures by its own keys are checked. Its envelope is changed.
- * AIOT_MANIFEST_MALFORMED, AIOT_TRUST_SIGNATURES, AIOT_MEMORY_SHORT.
+ * Reads a root from an identity, which is already trusted. Only the signatures by its own keys are checked. Its envelope is
+ * changed. Errors: AIOT_MANIFEST_MALFORMED, AIOT_TRUST_SIGNATURES, AIOT_MEMORY_SHORT.
  */
 aiot_code aiot_root_open(aiot_trust *trust, char *envelope, size_t bytes, const aiot_crypto *crypto);
 

@@ -20,7 +20,8 @@ typedef struct {
 } aiot_runner;
 
 /*
- * AIOT_BUNDLE_MALFORMED if the bundle's parts do not match the network; also the codes of opening the features and the network.
+ * Opens a runner. Returns AIOT_BUNDLE_MALFORMED if the bundle's parts do not match the network, or an error of opening the
+ * features or the network.
  */
 aiot_code aiot_runner_open(aiot_runner *runner, const aiot_bundle *bundle, const aiot_inference *inference, aiot_arena *arena);
 

@@ -85,7 +85,7 @@ static bool reset(aiot_imu *imu) {
 
 /* Starts the FIFO, after clearing it with bypass mode. */
 static bool start_fifo(aiot_imu *imu) {
-  /* Samples of half a second. A gyroscope takes 70 ms and a few samples to settle. */
+  /* Number of samples in half a second. A gyroscope takes 70 ms and a few samples to settle. */
   imu->settling = (uint32_t)(imu->setup.rate_hz / 2) + 1;
   return aiot_imu_write(imu, FIFO_CTRL5, 0x00) && aiot_imu_write(imu, FIFO_CTRL5, (uint8_t)(rate_code(imu->setup.rate_hz) << 3 | CONTINUOUS));
 }

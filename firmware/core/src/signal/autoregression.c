@@ -5,10 +5,7 @@
 
 enum { order = AIOT_AR_ORDER, width = order + 1 };
 
-/*
- * Solves [A
- *  b] by Gaussian elimination with partial pivoting. The result is all 0 if A is singular.
- */
+/* Solves [A | b] by Gaussian elimination with partial pivoting. The result is all 0 if A is singular. */
 static void solve(double matrix[order][width], double out[order]) {
   for (size_t i = 0; i < order; i++) out[i] = 0;
   for (size_t pivot = 0; pivot < order; pivot++) {

@@ -99,11 +99,7 @@ static void put_all(float *out, group g, size_t a, const double *values) {
   for (size_t i = 0; i < groups[g].each; i++) out[groups[g].at + a * groups[g].each + i] = (float)values[i];
 }
 
-/*
- * Computes the features in the time domain. Returns the mean of
- * x
- * . The transform's memory serves as work space.
- */
+/* Computes the features in the time domain. Returns the mean of |x|. The transform's memory serves as work space. */
 static double time_part(const state *own, const double *signal, size_t a, axis *of, float *out) {
   const size_t n = own->samples;
   const aiot_fourier *f = own->fourier;

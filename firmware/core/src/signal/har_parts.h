@@ -11,13 +11,7 @@ typedef struct {
   double absolute;
   double low;
   double high;
-  /*
-   * Sum of
-   * step
-   * , and sum of the signs of
-   * step
-   *  - 0.05.
-   */
+  /* Sum of |step|, and sum of the signs of |step| - 0.05. */
   double waveform;
   double wilson;
   /* Number of steps at which the sign changes; 0 counts as a separate sign. */

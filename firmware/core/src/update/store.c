@@ -6,7 +6,7 @@
 
 static uint32_t sector_bytes(const aiot_store *store) { return store->records.flash->sector_bytes; }
 
-/* Reads a sector's record. Sets `counter` and returns true if the record is valid. `worked` false = the flash failed. */
+/* Reads a sector's record. Sets `counter` and returns true if the record is valid. Sets `worked` to false if the flash failed. */
 static bool read_sector(aiot_store *store, int sector, aiot_record *record, uint32_t *counter, bool *worked) {
   const uint32_t length = aiot_sector_read(&store->records, sector, store->scratch, sector_bytes(store), counter, worked);
   return length > 0 && aiot_record_read(record, store->scratch + AIOT_SECTOR_HEADER, length);

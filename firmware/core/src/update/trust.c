@@ -103,7 +103,7 @@ static bool read_roles(aiot_trust *trust, const char *text, size_t bytes, const 
 }
 
 /*
- * Reads the part that a root and a bare trust root have in common. `is_root`: it also has times. AIOT_CONFIG_MALFORMED,
+ * Reads the part that a root and a bare trust root have in common. `is_root`: it also has times. Errors: AIOT_CONFIG_MALFORMED,
  * AIOT_MEMORY_SHORT.
  */
 static aiot_code read_trust(aiot_trust *trust, const void *text, size_t bytes, bool is_root, const aiot_crypto *crypto) {

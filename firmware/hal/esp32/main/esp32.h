@@ -107,7 +107,10 @@ const aiot_esp32_source *aiot_esp32_source_imu(void);
 const aiot_esp32_source *aiot_esp32_source_thermometer(void);
 const aiot_esp32_source *aiot_esp32_source_microphone(void);
 
-/* Starts the sampler's task. `take` returns a sample; false = none is available. `gap` as above. */
+/*
+ * Starts the sampler's task. aiot_esp32_sampler_take then returns one sample at a time; false = none is available. `gap`: samples
+ * are missing before it.
+ */
 bool aiot_esp32_sampler_start(const aiot_esp32_source *source);
 bool aiot_esp32_sampler_take(double *values, bool *gap);
 /* Number of samples that have been dropped since the start because they were not read in time. */

@@ -77,7 +77,7 @@ static void activate(void *context, int slot, const aiot_content *content) {
 
 /*
  * The bootloader has checked the running slot, so if its bytes differ from the record, it contains another program. If the
- * bootloader abandoned a slot, otadata says so; flashing by cable selects a slot again or erases otadata.
+ * bootloader abandoned a slot, otadata shows this; flashing by cable selects a slot again or erases otadata.
  */
 static bool by_cable(void *context, int slot) {
   esp_ota_img_states_t state;

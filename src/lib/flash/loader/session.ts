@@ -30,7 +30,7 @@ export interface Session {
   raiseSpeed(): Promise<void>;
 }
 
-/** Number of bytes that are sent faster at the ROM's speed than with two changes of speed. */
+/** Maximum number of bytes for which staying at the ROM's speed is faster than changing the speed twice. */
 const bulkBytes = 2048;
 
 /** Raises the speed if this many bytes justify it. Comparing an image that is already in flash needs only the ROM's speed. */

@@ -19,8 +19,8 @@ export class NoAnswer extends Error {
 const rememberedBytes = 16_384;
 
 /**
- * Number of the first of these bytes, which are never dropped. A chip prints the cause of its reset only once, and then repeats that it
- * has no program.
+ * Number of bytes, counted from the first one, that are never dropped. A chip prints the cause of its reset only once, and then repeats
+ * that it has no program.
  */
 const firstBytes = 4096;
 

@@ -40,7 +40,7 @@ export interface SimulateChipOptions {
 }
 
 /**
- * Serves a simulated chip as a serial port until `signal` is aborted or `forMs` has passed. It has the timing of a UART
+ * Provides a simulated chip as a serial port until `signal` is aborted or `forMs` has passed. It has the timing of a UART
  * and a flash chip.
  * @throws AIOT_USAGE, AIOT_SERIAL_NOT_FOUND (no socat), AIOT_PORT_IN_USE, AIOT_FILE_…
  */

@@ -46,7 +46,7 @@ export interface FlashJob {
 export interface FlashBoardOptions extends BoardAt {
   /** Called once the chip is identified. */
   connected?: (chip: ChipInfo) => void;
-  /** Called once the device whose identity the board gets is known. */
+  /** Called once it is known which device's identity the board gets. */
   named?: (device: string) => void;
   /** Called for actions that only the user can do: RESET, BOOT. */
   ask?: ((text: string) => void) | undefined;

@@ -164,11 +164,11 @@ export const timestampSchema = z.strictObject({
   version: z.int().min(1),
   issued: z.int(),
   expires: z.int(),
-  /** The newest root. `digest`: of its payload. */
+  /** The newest root. `digest` is that of its payload. */
   root: z.strictObject({ version: z.int().min(1), digest }),
   /** The highest sequence of each kind; 0 = no release. */
   newest: z.strictObject({ model: sequence, firmware: sequence, config: sequence }),
-  /** The newest manifest of each name, as many as fit. `digest`: of its payload. */
+  /** The newest manifest of each name, as many as fit. `digest` is that of its payload. */
   releases: z.array(
     z.strictObject({ kind: z.enum(['model', 'firmware', 'config']), name: z.string(), sequence, digest }),
   ),
