@@ -1,5 +1,5 @@
 // Draws a terminal picture of a command's real output: node scripts/picture.js OUT.svg [ARGUMENTS of aiot…]. `npm run picture` draws the
-// README's. Runs dist/, so build first.
+// picture in README.md. Runs dist/, so build first.
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -6,8 +6,8 @@ import { pageQuerySchema, pageSchema } from './page.js';
 import { relayStatusSchema } from './relay-api.js';
 
 /**
- * Bodies of the platform's API, /api/v1: the server validates and documents with these schemas, the client parses with them. Times are milliseconds
- * since 1970. Errors are problems (RFC 9457; problem.ts) with a suitable HTTP status.
+ * Bodies of the platform's API, /api/v1: the server validates and documents with these schemas, the client parses with them. Times are
+ * milliseconds since 1970. Errors are problems (RFC 9457; problem.ts) with a suitable HTTP status.
  */
 
 /** Output of a failed command with --json. */
@@ -28,7 +28,7 @@ export const platformUrlsSchema = z.object({
   wss: z.string().optional(),
   /** hawkBit's device API without TLS; only with a port for it. */
   ddi: z.string().optional(),
-  /** The guide's services; only with its compatibility. */
+  /** The guide's services; only if they are enabled. */
   guide: z
     .object({ mqtt: z.string(), devices: z.string(), models: z.string(), datasets: z.string() })
     .optional(),

@@ -32,9 +32,9 @@ import {
 import { type ClientOptions, Transport } from './transport.js';
 
 /**
- * Client of one platform: the calls of its contract, and hand-written methods for anything beyond request and response. Nothing is sent before the
- * first call. Every call throws AiotError: AIOT_PLATFORM_UNREACHABLE (retryable), AIOT_PLATFORM_UNTRUSTED, AIOT_TOKEN_INVALID, AIOT_NOT_ALLOWED,
- * AIOT_NOT_FOUND, or the endpoint's errors according to the contract.
+ * Client of one platform: the calls of its contract, and hand-written methods for anything beyond request and response. Nothing is sent
+ * before the first call. Every call throws AiotError: AIOT_PLATFORM_UNREACHABLE (retryable), AIOT_PLATFORM_UNTRUSTED, AIOT_TOKEN_INVALID,
+ * AIOT_NOT_ALLOWED, AIOT_NOT_FOUND, or the endpoint's errors according to the contract.
  */
 export function createClient(options: ClientOptions) {
   const transport = new Transport(options);

@@ -53,7 +53,10 @@ export type LiveNews =
   /** The subscription was rejected, or has ended. */
   | { id: number; error: { code: string; detail: string; next?: string } };
 
-/** Codes of the close frame: the session has ended, or the user opened too many connections (RFC 6455, section 7.4.2: 4000 to 4999 are private). */
+/**
+ * Codes of the close frame: the session has ended, or the user opened too many connections (RFC 6455, section 7.4.2: 4000 to 4999 are
+ * private).
+ */
 export const liveCloseCodes = { sessionEnded: 4401, tooMany: 4429 } as const;
 
 /** Maximum time between two messages of the platform, ms. */

@@ -26,7 +26,7 @@ export abstract class DeployCommand extends PlatformCommand {
   };
   static override result = deployedSchema;
 
-  /** @param resolve finds the version that the user named */
+  /** @param resolve finds the version that the user requested */
   protected async deploy(
     input: DeployInput,
     kind: RolloutKind,

@@ -7,7 +7,10 @@ import { didYouMean, jsonLine, nearest } from '../core/text.js';
 import { adviceAsTyped, forProject } from './invocation.js';
 import { bold, dim, forTerminal, lineWidth, red, wrappedLines } from './render/text.js';
 
-/** Converts any error. oclif's errors are usage errors, and some system errors are failures of the machine. All others are bugs of this program. */
+/**
+ * Converts any error. oclif's errors are usage errors, and some system errors are failures of the machine. All others are bugs of this
+ * program.
+ */
 export function asAiotError(error: unknown): AiotError {
   if (error instanceof AiotError) {
     const message = flagSentence(error.message);
@@ -28,9 +31,9 @@ function bugText(error: unknown): string {
 
 export interface ErrorStyle {
   json: boolean;
-  /** Show the stack too; a bug's stack is always shown. */
+  /** Whether to show the stack too. The stack of a bug is always shown. */
   debug: boolean;
-  /** Words of the command line. If they name a project, suggested commands name it too. */
+  /** Words of the command line. If they specify a project, suggested commands specify it too. */
   argv?: readonly string[];
 }
 

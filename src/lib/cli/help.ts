@@ -174,7 +174,9 @@ function inColumns(entries: Entry[], columns: number): string {
     .join('\n');
 }
 
-/** Splits a command over several lines in a form that a shell accepts. It breaks only between words, and never between a flag and its value. */
+/**
+ * Splits a command over several lines in a form that a shell accepts. It breaks only between words, and never between a flag and its value.
+ */
 function commandLines(line: string, columns: number): string {
   if (width(line) <= columns) return line;
   const lines: string[] = [];
@@ -224,7 +226,7 @@ export default class AiotHelp extends Help {
     throw new Errors.CLIError(`Command ${words.join(' ')} not found.`);
   }
 
-  /** Replaces an alias by the command itself, with the formatted defaults. */
+  /** Replaces an alias with the command itself, with the formatted defaults. */
   private async canonical(found: Command.Loadable): Promise<Command.Loadable> {
     const command = aliasesOf(found).includes(found.id)
       ? (this.config.commands.find(

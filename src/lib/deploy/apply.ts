@@ -180,7 +180,10 @@ export interface RunOptions {
   onLine?: ((line: string) => void) | undefined;
 }
 
-/** Runs a program and returns its output. @throws AIOT_DEPLOY_FAILED (it is not installed, or exited with a code other than 0), AIOT_INTERRUPTED */
+/**
+ * Runs a program and returns its output.
+ * @throws AIOT_DEPLOY_FAILED (it is not installed, or exited with a code other than 0), AIOT_INTERRUPTED
+ */
 export async function runStep(
   { command }: Step,
   { cwd, env = process.env, signal, onLine }: RunOptions,

@@ -11,7 +11,7 @@ import { type Given, type ServiceValues, valuesSchema } from './values-schema.js
 const valuesFile = 'deploy.yaml';
 
 interface ValuesOptions {
-  /** Path of the values file; absent = the project's, if there is one. */
+  /** Path of the values file; absent = the project's values file, if there is one. */
   file?: string | undefined;
   project: Project | null;
   /** Returns the components that the target installs by default. Some are installed only if the project has streams. */

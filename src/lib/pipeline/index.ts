@@ -1,6 +1,6 @@
 /**
- * The steps from data to devices as one graph: their inputs and outputs, cached results and triggers. A step is a command with input and
- * output files; this module knows nothing else about it.
+ * The steps from data to devices as one graph: their inputs and outputs, cached results and triggers. For this module, a step is only a
+ * command with input and output files.
  */
 export { type RunOnArgoOptions, runOnArgo } from './argo/run-on-argo.js';
 export { graphSchema, pipelineGraph } from './graph.js';

@@ -11,7 +11,7 @@ import type { SampleBatch, SampleField, SampleSource, SourceFaults } from './typ
 import { parseSensorUrl, readSettings, type SensorUrl, wholePositive } from './url.js';
 
 interface MicrophoneOptions extends SoundRoots {
-  /** Default = the system's. */
+  /** Default = the system's clock. */
   clock?: Clock;
   /** Recording program; default arecord. */
   program?: string;
@@ -135,7 +135,7 @@ const shape = {
   channels: wholePositive.pipe(z.number().max(32, 'expected at most 32')).prefault('1'),
   /** Bits of a sample as transferred: digital microphones require 32. */
   bits: z.enum(['16', '32']).default('16'),
-  /** Return sound levels instead of samples, one for each window of this many ms. */
+  /** If set, sound levels are returned instead of samples, one for each window of this many ms. */
   level: wholePositive.pipe(z.number().max(60_000, 'expected at most 60000 ms')).optional(),
   /** Output of the microphone in dBFS at 94 dB SPL, such as −26 for the INMP441 (data sheet). */
   sensitivity: z

@@ -6,8 +6,8 @@ export interface SampleBatch {
   /** Consecutive samples, one value per field: `count × fields.length`. The array belongs to the reader from now on. */
   values: Float64Array;
   /**
-   * Time of each sample, ms since 1970 with fractions. It is based on the sensor's own clock if it has one, aligned with this machine's.
-   * Times always increase, even if this machine's clock is set back.
+   * Time of each sample, ms since 1970 with fractions. It is based on the sensor's own clock if it has one, aligned with the clock of this
+   * machine. Times always increase, even if this machine's clock is set back.
    */
   times: Float64Array;
   count: number;
@@ -49,6 +49,6 @@ export interface SampleSource extends AsyncIterable<SampleBatch> {
 
 /** Options for opening a local sensor, besides its URL. */
 export interface MachineOptions extends SystemRoots {
-  /** Clock; default = the system's. */
+  /** Clock; default = the system's clock. */
   clock?: Clock;
 }

@@ -80,8 +80,8 @@ export interface Payloads {
 export type OutgoingMessage = Pick<Message, 'topic' | 'payload'> &
   Partial<Pick<Message, 'qos' | 'retain' | 'time' | 'key' | 'headers' | 'tombstone'>> & {
     /**
-     * When the message expires, ms since 1970: set by routes from `mqttHeaders.messageExpiryInterval`, because the message may wait before it
-     * is written. Sinks get the header with the remaining seconds instead.
+     * When the message expires, ms since 1970: set by routes from `mqttHeaders.messageExpiryInterval`, because the message may wait before
+     * it is written. Sinks get the header with the remaining seconds instead.
      */
     expires?: number;
   };
@@ -91,9 +91,9 @@ export interface Sink {
   /** Address of the destination, without credentials. */
   readonly endpoint: string;
   /**
-   * Resolves once the peer has stored all messages (PUBACK, JetStream's ack, Kafka's acks=all, the disk's sync). A message without
-   * a topic goes to the URL's. Several writes may be in progress; their order is preserved. If it rejects, any of the messages
-   * may have arrived: writing them again may duplicate some but loses none.
+   * Resolves once the peer has stored all messages (PUBACK, JetStream's ack, Kafka's acks=all, the disk's sync). A message without a topic
+   * is sent to the URL's topic. Several writes may be in progress; their order is preserved. If it rejects, any of the messages may have
+   * arrived: writing them again may duplicate some but loses none.
    */
   write(messages: readonly OutgoingMessage[]): Promise<void>;
   /**
@@ -150,7 +150,9 @@ export interface StreamOptions extends StreamCredentials {
   durable?: string;
   /** QoS of the MQTT subscription, or of published messages; default 1. */
   qos?: 0 | 1 | 2;
-  /** Reject a message with headers if the destination cannot carry them (MQTT 3.1.1), instead of writing it without them. */
+  /**
+   * Whether a message with headers is rejected if the destination cannot carry them (MQTT 3.1.1), instead of being written without them.
+   */
   requireHeaders?: boolean;
   /** Called with the number of messages that were written without their headers. */
   onHeadersDropped?: (messages: number) => void;

@@ -93,8 +93,8 @@ async function writeAll(
 }
 
 /**
- * Reads labels from a file: one per line as `device,recording,label` or `device,recording,label,from,to` (ms since 1970), or as JSON objects with
- * these members. An empty label removes one.
+ * Reads labels from a file: one per line as `device,recording,label` or `device,recording,label,from,to` (ms since 1970), or as JSON
+ * objects with these members. An empty label removes one.
  * @throws AIOT_FILE_MALFORMED with the line, and read errors
  */
 export async function readLabels(path: string): Promise<LabelsRequest['labels']> {

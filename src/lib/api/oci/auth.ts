@@ -8,7 +8,7 @@ interface Challenge {
   scope?: string | undefined;
 }
 
-/** Parses the challenge of a registry's 401 (RFC 9110, 11.6.1). The token server's protocol is Docker's. @throws AIOT_OCI_REFUSED */
+/** Parses the challenge of a registry's 401 (RFC 9110, 11.6.1). Token servers use Docker's protocol. @throws AIOT_OCI_REFUSED */
 export function challengeOf(header: string): Challenge {
   const [, scheme = '', rest = ''] = /^\s*(\w+)\s*(.*)$/.exec(header) ?? [];
   const said = Object.fromEntries(

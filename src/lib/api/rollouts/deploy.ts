@@ -18,7 +18,7 @@ export type Deployed = z.output<typeof deployedSchema>;
 export interface FollowRolloutOptions {
   client: RegistryClient;
   signal?: AbortSignal;
-  /** Called when the rollout has started. From now on it continues on the platform even if this process ends. */
+  /** Called when the rollout has started. From then on, the rollout continues on the platform even if this process ends. */
   onStarted?: (rollout: Rollout) => void;
   onProgress?: (news: RolloutNews) => void;
   /** Called once if offline devices have not started. The rollout waits for them until their deadline. */

@@ -172,7 +172,9 @@ export const deviceProofSchema = z.object({
   golden: z.object({ vectors: z.int(), passed: z.int() }).nullable(),
   healthyS: z.int().nullable(),
   t: time.nullable(),
-  /** The statement's exact bytes, the device's certificate (DER), and its signature over the bytes (ECDSA P-256 with SHA-256, DER); base64. */
+  /**
+   * The statement's exact bytes, the device's certificate (DER), and its signature over the bytes (ECDSA P-256 with SHA-256, DER); base64.
+   */
   signed: z.object({ payload: z.base64(), certificate: z.base64(), sig: z.base64() }).nullable(),
   /** Why the last proof was rejected. */
   refused: reasonSchema.nullable(),
@@ -220,7 +222,10 @@ export const rolloutWaveSchema = z.object({
   shadow: waveShadowSchema.nullable(),
 });
 
-/** GET /rollouts → {rollouts}; GET /rollouts/{id}; POST /rollouts/{id}/{command}. GET /rollouts/{id}/events returns it as server-sent events. */
+/**
+ * GET /rollouts → {rollouts}; GET /rollouts/{id}; POST /rollouts/{id}/{command}. GET /rollouts/{id}/events returns it as server-sent
+ * events.
+ */
 export const rolloutSchema = z.object({
   id: z.string(),
   state: z.enum(rolloutStates),

@@ -36,8 +36,8 @@ const besideSchema = z.object({
 });
 
 /**
- * Metrics of the candidate and of the current model. For a device: as last reported. For a wave: counts are summed, latencies are averaged by
- * number of windows, and memory is the maximum.
+ * Metrics of the candidate and of the current model. For a device: as last reported. For a wave: counts are summed, latencies are averaged
+ * by number of windows, and memory is the maximum.
  */
 export const shadowFiguresSchema = z.object({
   windows: z.int(),

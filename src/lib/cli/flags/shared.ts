@@ -168,7 +168,10 @@ export const pageFlags = {
   }),
 };
 
-/** A point in time as a flag, such as 2026-11-20, 2026-11-20T10:36:38Z, or milliseconds since 1970. The command gets milliseconds since 1970. */
+/**
+ * A point in time as a flag, such as 2026-11-20, 2026-11-20T10:36:38Z, or milliseconds since 1970. The command gets milliseconds since
+ * 1970.
+ */
 export const instant = Flags.custom<number>({
   helpValue: 'TIME',
   parse: async (text, _context, { name }) => {

@@ -10,7 +10,7 @@ interface MonitorScreenOptions {
   /** Whether an ELF file was given, to resolve the addresses of a crash. */
   hasElf: boolean;
   plot: boolean;
-  /** Show raw bytes instead of lines. */
+  /** Whether to show raw bytes instead of lines. */
   raw: boolean;
   /** Bytes sent for the Return key. */
   eol: string;

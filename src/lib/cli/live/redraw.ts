@@ -15,7 +15,7 @@ export class Redraw {
     return `${up}${lines.map((line) => `${forTerminal(line)}\x1b[K\n`).join('')}\x1b[J`;
   }
 
-  /** Text that removes the lines from the terminal. */
+  /** Returns text that removes the lines from the terminal. */
   away(): string {
     const up = this.up();
     this.lines = [];
@@ -27,7 +27,9 @@ export class Redraw {
     this.lines = [];
   }
 
-  /** Escape sequence that moves to the first line. Lines that no longer fit have been wrapped by the terminal, and count as several rows. */
+  /**
+   * Escape sequence that moves to the first line. Lines that no longer fit have been wrapped by the terminal, and count as several rows.
+   */
   private up(): string {
     const width = Math.max(1, this.columns());
     const rows = this.lines.reduce(

@@ -20,7 +20,7 @@ import { LivePlot, screenOf } from './plot.js';
 
 interface TailViewOptions extends Omit<PrinterOptions, 'pretty'> {
   json: boolean;
-  /** Whether there are several sources: each line then names its source. */
+  /** Whether there are several sources. Each line then contains the name of its source. */
   several: boolean;
   rate: boolean;
   stats: boolean;

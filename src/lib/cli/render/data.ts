@@ -10,7 +10,7 @@ import { bold, dim, facts, green, red, table, yellow } from './text.js';
 
 const marks = { error: () => red('✗'), warning: () => yellow('!'), info: () => dim('i') };
 
-/** Maximum number of files named per finding, unless all are requested. */
+/** Maximum number of files listed per finding, unless all are requested. */
 const mostFiles = 6;
 
 /** Findings of a check, worst first, with problem, fix, and affected files. */
@@ -20,7 +20,7 @@ export function checkText(report: CheckReport, { all = false } = {}): string {
   for (const { severity, kind, confidence, message, advice, files } of findings) {
     const sure = confidence === 'certain' ? '' : dim(` (${confidence})`);
     lines.push('', `${marks[severity]()} ${bold(kind)}${sure}  ${message}`, `  ${dim(advice)}`);
-    // If there are few files, the message already names them.
+    // If there are few files, the message already lists them.
     if (files.length > 2) lines.push(`  ${dim(shortened(files, all ? files.length : mostFiles))}`);
   }
   const counts = (['error', 'warning', 'info'] as const).flatMap((severity) => {

@@ -2,7 +2,7 @@ import { percent } from '../../core/figures.js';
 import { trainDiscriminant } from '../features/discriminant.js';
 import type { Dataset, Finding, Recording } from '../types.js';
 
-/** Minimum number of recordings of a label that others are judged by, and of labeled recordings in all. */
+/** Minimum number of recordings of a label for comparing other recordings with it, and minimum number of labeled recordings in total. */
 const leastOfLabel = 3;
 
 const leastRecordings = 10;

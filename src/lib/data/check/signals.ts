@@ -132,7 +132,7 @@ const floorShare = 3e-3;
 /** Minimum distance between a recording's spectrum and the median, in natural logarithms of power, for its rate to be questioned. */
 const leastSpectralDistance = 0.5;
 
-/** Minimum distance relative to the upper end of the usual range. */
+/** Minimum distance between a recording's spectrum and the median, relative to the upper end of the usual range. */
 const timesOthers = 1.2;
 
 /** Minimum distance between a label's spectrum and the same spectrum at another rate. If it is smaller, rates cannot be distinguished. */

@@ -24,8 +24,8 @@ export function dataFolderOf(project: Project): string {
 }
 
 /**
- * Opens a project's recordings: the folder's dataset.json with recordings/*.csv, or a plain folder of CSV files, whose labels are then the leading
- * letters of their names.
+ * Opens a project's recordings: the folder's dataset.json with recordings/*.csv, or a plain folder of CSV files, whose labels are then the
+ * leading letters of their names.
  * @param folder overrides the project's own `data`
  * @throws AIOT_DATA_EMPTY, AIOT_DATA_COLUMNS, AIOT_DATA_RATE, AIOT_DATA_CHANGED, AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED,
  * AIOT_FILE_NOT_FOUND

@@ -12,7 +12,7 @@ export interface Expected {
   fields: string[];
   /** Sampling rate, Hz. */
   rateHz: number;
-  /** Known labels, by which a label in a file's name is recognized. */
+  /** Known labels, for recognizing a label in a file's name. */
   labels: string[];
 }
 
@@ -103,8 +103,8 @@ async function refuseUnlisted(folder: string, listing: Listing): Promise<void> {
 }
 
 /**
- * Derives the label from a file's name: the longest known label that it begins with, or its leading letters (`walking12.csv` → walking). null if it
- * begins with none.
+ * Derives the label from a file's name: the longest known label that it begins with, or its leading letters (`walking12.csv` → walking).
+ * null if it begins with none.
  */
 export function labelOfName(name: string, known: readonly string[] = []): string | null {
   const fits = known.filter((label) => name.startsWith(label) && !/^[A-Za-z]/.test(name.slice(label.length)));

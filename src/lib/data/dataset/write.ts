@@ -99,8 +99,8 @@ export async function changeData<T>(
 }
 
 /**
- * Adds recordings to a data folder: their CSV files first, then dataset.json, each atomically. If one cannot be written, those already written are
- * removed. A crash in between leaves only files that are not listed yet.
+ * Adds recordings to a data folder: their CSV files first, then dataset.json, each atomically. If one cannot be written, those already
+ * written are removed. A crash in between leaves only files that are not listed yet.
  * @param decimals decimal places; absent = as many as the numbers have
  * @param signal aborts between two recordings, in which case none are saved
  * @throws AIOT_ALREADY_EXISTS (before anything is written), AIOT_FILE_NOT_WRITABLE

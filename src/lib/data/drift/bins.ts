@@ -152,8 +152,8 @@ export function homogeneity(
 }
 
 /**
- * Largest distance between two empirical distributions (Kolmogorov–Smirnov), and the area between them (first Wasserstein distance, in the values'
- * unit). One pass over both.
+ * Largest distance between two empirical distributions (Kolmogorov–Smirnov), and the area between them (first Wasserstein distance, in the
+ * values' unit). One pass over both.
  * @param a, b sorted
  */
 export function distances(a: Float64Array, b: Float64Array): { ks: number; wasserstein: number } {

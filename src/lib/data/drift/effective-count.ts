@@ -16,7 +16,10 @@ export interface Pace {
    * value.
    */
   time: number;
-  /** Degrees of freedom of this estimate: the number of independent stretches behind it, minus one. Tests based on it use Student's distribution. */
+  /**
+   * Degrees of freedom of this estimate: the number of independent stretches behind it, minus one. Tests based on it use Student's
+   * distribution.
+   */
   degrees: number;
 }
 

@@ -101,7 +101,9 @@ function wholeTakes(takes: Int32Array | null): takes is Int32Array {
   return takes !== null && new Set(takes).size >= 3;
 }
 
-/** Fold of each row. Whole takes are assigned to the folds in rotation; with fewer than three takes, stretches of time are assigned instead. */
+/**
+ * Fold of each row. Whole takes are assigned to the folds in rotation; with fewer than three takes, stretches of time are assigned instead.
+ */
 function foldsOf(rows: number, takes: Int32Array | null): Int32Array {
   if (!wholeTakes(takes)) {
     return Int32Array.from(

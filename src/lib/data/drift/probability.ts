@@ -143,7 +143,7 @@ export function kolmogorovP(ks: number, baseCount: number, nowCount: number): nu
 
 /**
  * Two-sided p-value of the Kolmogorov–Smirnov statistic of independent values. For small samples it is exact: the share of all ways to
- * merge the two samples that reach the distance (Hodges 1957). For larger samples it is the limiting distribution's.
+ * merge the two samples that reach the distance (Hodges 1957). For larger samples it is computed from the limiting distribution.
  */
 export function kolmogorovSmirnovP(ks: number, n: number, m: number): number {
   if (n === 0 || m === 0) return 1;

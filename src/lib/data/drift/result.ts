@@ -30,7 +30,7 @@ export const momentsShape = {
 
 const sideSchema = z.object({
   rows: z.int(),
-  /** Rows without a number or word; infinities are counted separately. */
+  /** Number of rows without a number or word; infinities are counted separately. */
   missing: z.int(),
   infinite: z.int(),
   ...momentsShape,

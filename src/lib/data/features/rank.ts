@@ -25,8 +25,8 @@ export interface Ranking {
 const bins = 10;
 
 /**
- * Ranks features by their information about the label, using three measures. Each recording is in one fold only, so that the probe cannot recognize
- * it. Deterministic for a seed.
+ * Ranks features by their information about the label, using three measures. Each recording is in one fold only, so that the probe cannot
+ * recognize it. Deterministic for a seed.
  * @throws AIOT_DATA_ONE_CLASS, AIOT_DATA_TOO_FEW (a label with one recording)
  */
 export function rankFeatures(table: FeatureTable, seed = 7): Ranking {

@@ -213,7 +213,7 @@ function told(
   return { out, source, kind: 'recordings', recordings, rows, unlabelled, malformed: 0 };
 }
 
-/** Measurements of a board of the guide: a model's inputs unless the project names others. */
+/** Measurements of a board of the guide: the inputs of a model unless the project specifies others. */
 const measured = ['current', 'temperature', 'vibration', 'sound'];
 
 /** Columns of the guide's files, in order; the last exists only if rows are labeled. */

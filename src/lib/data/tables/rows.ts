@@ -16,7 +16,7 @@ import { openLoose } from './loose-recordings.js';
 
 /** Rows stored by column, in the order of time, from any source. */
 export interface Rows {
-  /** The file or folder, as named by the user. */
+  /** The file or folder, as given by the user. */
   name: string;
   from: 'csv' | 'recordings' | 'project';
   rows: number;

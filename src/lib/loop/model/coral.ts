@@ -23,7 +23,7 @@ interface Packages {
   CoralDelegate: new () => { node: { path: string }; options: [string, string][] };
 }
 
-/** Imports a package by name: the real one, or a test's. */
+/** Imports a package by name: the real package, or a test's substitute. */
 type ImportPackage = (name: string) => Promise<Record<string, unknown>>;
 
 const runtime = 'tfjs-tflite-node';

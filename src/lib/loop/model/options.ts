@@ -17,7 +17,7 @@ export interface ModelOptions {
   delegate?: 'cpu' | 'coral' | undefined;
   /** Platform context; default: the current one. */
   context?: string | undefined;
-  /** Trusted keys; null = the platform's. */
+  /** Trusted keys; null = the keys in the platform's trust root. */
   trust?: TrustRoot | null | undefined;
   /** The machine's clock, even if the loop runs in simulated time, because it determines when the platform is polled. */
   clock?: Clock | undefined;
@@ -27,7 +27,7 @@ export interface ModelOptions {
   onStep?: ((text: string) => void) | undefined;
   /** Polling interval of the platform, ms. */
   pollMs?: number | undefined;
-  /** Cache folder; default: the user's. */
+  /** Cache folder; default: the user's cache folder. */
   cache?: string | undefined;
   /** How a delegate's packages are imported. */
   importPackage?: ((name: string) => Promise<Record<string, unknown>>) | undefined;

@@ -124,7 +124,7 @@ export class PlatformModel {
     return this.client;
   }
 
-  /** The configured trust root, or the platform's. A root older than one seen before is rejected. */
+  /** The configured trust root, or the platform's trust root. A root older than one seen before is rejected. */
   private async trust(client: RegistryClient): Promise<TrustRoot> {
     const told = this.settings.trust ?? (await client.trust.get());
     if (!told) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');

@@ -212,7 +212,7 @@ async function groupNamed(gid: number, file: string): Promise<string | undefined
   return lines.find(([, , id]) => id === String(gid))?.[0];
 }
 
-/** The device in a sensor's or an output's address; undefined if there is none. */
+/** The device in the address of a sensor or an output; undefined if there is none. */
 export function nodeOf(url: string): string | undefined {
   const [, scheme = '', rest = ''] = /^([a-z][\w+.-]*):(?:\/\/)?(.*)$/is.exec(url) ?? [];
   const place = rest.replace(/[?#].*$/s, '');

@@ -76,7 +76,7 @@ export function sensorOf({ sensor, simulate }: LoopOptions, { config }: Project)
   return sensor ?? (simulate ? undefined : config.loop.sensor);
 }
 
-/** The addresses of the outputs. Predictions for a simulated sensor go only to outputs given by flags, never to the project's. */
+/** The addresses of the outputs. Predictions for a simulated sensor go only to outputs given by flags, never to those of the project. */
 export function outputsOf(
   { out, simulate, sensor }: LoopOptions,
   { config: { loop } }: Project,
@@ -88,7 +88,7 @@ export function outputsOf(
   return [];
 }
 
-/** Folder to which a relative `file:` path refers: the current folder for a path given by a flag, otherwise the project's. */
+/** Folder for relative `file:` paths: the current folder if a flag contains the path, otherwise the project's folder. */
 export async function baseOf({ sensor }: LoopOptions, { dir }: Project): Promise<string> {
   if (sensor === undefined) return dir;
   const path = /^file:(?:\/\/)?([^?]*)/i.exec(sensor)?.[1] ?? '';

@@ -25,7 +25,7 @@ export interface LoopOptions {
   model?: string | undefined;
   delegate?: 'cpu' | 'coral' | undefined;
   vote?: string | undefined;
-  /** Minimum time that a smoothed class is held, ms. */
+  /** Minimum time that a smoothed class is kept, ms. */
   holdMs?: number | undefined;
   send?: 'change' | 'always' | undefined;
   out?: readonly string[] | undefined;
@@ -42,7 +42,7 @@ export interface LoopOptions {
   yes?: boolean | undefined;
   /** Run one of the motion system's four parts instead of the whole loop. */
   stage?: StageName | undefined;
-  /** Name of the loop, for `aiot loop status`; default: the project's. Only one loop with this name runs at a time. */
+  /** Name of the loop, for `aiot loop status`; default: the project's name. Only one loop with this name runs at a time. */
   name?: string | undefined;
   /** Whether the loop does not reserve its name and leaves nothing behind; the default for a simulated sensor. */
   transient?: boolean | undefined;

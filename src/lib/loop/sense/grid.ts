@@ -21,7 +21,7 @@ interface Grid {
   readonly state: 'undecided' | 'passing' | 'resampling';
 }
 
-/** Maximum relative deviation of a measured rate that counts as equal to the contract's. */
+/** Maximum relative deviation of a measured rate that counts as equal to the contract's rate. */
 const near = 0.005;
 
 /**
@@ -31,7 +31,7 @@ const far = 0.01;
 
 const longLook = { everyMs: 10_000 };
 
-/** Samples are held until there are at least this many, over at least this time, to measure their rate. */
+/** Samples are buffered until there are at least this many, over at least this time, to measure their rate. */
 const settled = { samples: 16, ms: 1000 };
 
 /**

@@ -276,7 +276,9 @@ function createFollower(options: FollowOptions): Follower {
   };
 }
 
-/** Converts samples from the sensor's fields to the contract's. If nothing differs, they pass unchanged, bit for bit. */
+/**
+ * Converts samples from the sensor's fields to the contract's fields. If nothing differs, the samples are passed on unchanged, bit for bit.
+ */
 function createConverter(mapped: readonly Mapped[], has: number): (batch: SampleBatch) => Float64Array {
   const same =
     mapped.length === has &&
@@ -302,7 +304,7 @@ const every = 16;
 
 /**
  * Reports when the sensor's rate differs from the expected one, and when it matches again.
- * @param expected the contract's; if samples are resampled, the configured one
+ * @param expected the contract's rate; if samples are resampled, the configured rate
  */
 function createRateWatch(
   expected: () => { hz: number | null; of: string },

@@ -31,7 +31,10 @@ const memory = 100;
 /** Number of consecutive unexpected samples after which the rate or the clock is considered changed. */
 const believed = 16;
 
-/** If samples are late for this many samples, this long, or by this much, the clock was set back. Fewer are repeats. */
+/**
+ * Conditions for late samples to mean that the clock was set back, instead of repeats: this many late samples, samples late for this long,
+ * or samples late by this much.
+ */
 const back = { samples: 1000, ms: 2000, farMs: 10_000 };
 
 /** If the interval to the previous sample differs by more than this, the sensor's clock was set. In periods, plus ms. */

@@ -47,7 +47,7 @@ export interface SensingOptions {
   contract: SensingContract;
   /** Simulated sensor to use if `sensor` is absent. */
   simulate?: Simulation | undefined;
-  /** Clock; default: this machine's. With `speed: 'max'`, a simulation starts its own clock at the time of this one. */
+  /** Clock; default: this machine's clock. With `speed: 'max'`, a simulation starts its own clock at the time of this one. */
   clock?: Clock;
   stream?: StreamOptions;
   signal?: AbortSignal;

@@ -14,7 +14,7 @@ import { fieldsOf, type I2cSource, Pump } from './source.js';
 interface I2cOptions {
   clock?: Clock;
   signal?: AbortSignal;
-  /** Bus to use instead of the URL's. It is not closed together with the source. */
+  /** Bus to use instead of the bus in the URL. It is not closed together with the source. */
   bus?: I2cBus;
   onState?: (state: 'connected' | 'disconnected', error?: AiotError) => void;
 }
@@ -174,7 +174,7 @@ interface I2cPlace {
 }
 
 /**
- * Parses `i2c://BUS/CHIP[,CHIP]?rate=104&address=0x6a`. Settings without a prefix are the first chip's; those of other chips have the
+ * Parses `i2c://BUS/CHIP[,CHIP]?rate=104&address=0x6a`. Settings without a prefix belong to the first chip. Those of other chips have the
  * chip's name as a prefix (`lis3mdl.rate=40`).
  * @throws AIOT_SENSOR_URL
  */
@@ -240,7 +240,9 @@ function refused(message: string, next?: string): AiotError {
   return new AiotError('AIOT_SENSOR_URL', message, next === undefined ? {} : { next });
 }
 
-/** Opens the bus: a simulated one with the requested chips, or Linux's. @throws AIOT_I2C_PACKAGE, AIOT_I2C_MISSING, AIOT_SENSOR_URL */
+/**
+ * Opens the bus: a simulated one with the requested chips, or a bus of Linux. @throws AIOT_I2C_PACKAGE, AIOT_I2C_MISSING, AIOT_SENSOR_URL
+ */
 export async function openBus(place: I2cPlace, clock: Clock): Promise<I2cBus> {
   if (place.bus === 'sim') {
     const chips = place.chips.map(({ driver, addresses }) => ({ name: driver.name, address: addresses[0]! }));

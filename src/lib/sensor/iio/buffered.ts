@@ -190,7 +190,7 @@ interface ScanReading {
   node: IioNode;
   decoder: ScanDecoder;
   stamper: Stamper;
-  /** Buffer of the same size as the kernel's. If a read fills it, the kernel's buffer has probably overrun. */
+  /** Buffer of the same size as the kernel's buffer. If a read fills it, the kernel's buffer has probably overrun. */
   bytes: Uint8Array;
   faults: SourceFaults;
   /** Polling interval of the buffer, ms. */

@@ -49,7 +49,10 @@ export const lagSchema = z.object({
 
 export type Lag = z.output<typeof lagSchema>;
 
-/** Lists a broker's topics: those that the broker itself lists, and those heard within `listenMs`. @throws AIOT_STREAM_SCHEME, AIOT_BROKER_* */
+/**
+ * Lists a broker's topics: those that the broker itself lists, and those heard within `listenMs`.
+ * @throws AIOT_STREAM_SCHEME, AIOT_BROKER_*
+ */
 export async function listTopics(
   url: string,
   { listenMs, ...options }: StreamOptions & { listenMs: number },

@@ -29,7 +29,7 @@ export function createFramePool(most: number): FramePool {
   };
 }
 
-/** Frames of constant length, such as rawvideo's. */
+/** Cuts frames of constant length, such as those of rawvideo. */
 export function fixedFrames(
   length: number,
   onFrame: (frame: Buffer) => void,

@@ -44,7 +44,7 @@ const settings = {
     .string()
     .regex(/^[a-z0-9_]+$/i)
     .default('mjpeg'),
-  /** Restart a file when it ends. */
+  /** Whether a file is restarted when it ends. */
   loop: queryBoolean.default(false),
   topic: z.string().min(1).optional(),
 };

@@ -74,7 +74,9 @@ function headerOf([name, value]: Header): NonNullable<MessageLine['headers']>[nu
   return encoding === 'utf8' ? [name, text] : [name, text, encoding];
 }
 
-/** Schema of a line that is read. Unlike in `messageLineSchema`, `time` and `encoding` are optional; without `encoding`, a string is text. */
+/**
+ * Schema of a line that is read. Unlike in `messageLineSchema`, `time` and `encoding` are optional; without `encoding`, a string is text.
+ */
 const inputSchema = messageLineSchema
   .extend({ time: z.number(), encoding: messageLineSchema.shape.encoding })
   .partial({ time: true, encoding: true });

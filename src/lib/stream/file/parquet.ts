@@ -66,7 +66,7 @@ async function* storedRows(
     const row = rowOf(message, names);
     const out: Record<string, unknown> = {};
     for (const { name, type } of columns) {
-      // The column `$payload` holds payloads that could not be split into cells, unless the user selected it.
+      // The column `$payload` contains payloads that could not be split into cells, unless the user selected it.
       const own = name.startsWith('$') && (names || name !== '$payload');
       out[name] = stored(own ? ownCell(name, message) : row[name], type);
     }
@@ -74,7 +74,10 @@ async function* storedRows(
   }
 }
 
-/** Splits a payload into cells. If that fails, it is written whole to the column `$payload`, because every acknowledged message must be stored. */
+/**
+ * Splits a payload into cells. If that fails, it is written whole to the column `$payload`, because every acknowledged message must be
+ * stored.
+ */
 function rowOf(message: Message, names: readonly string[] | undefined): Row {
   try {
     return payloadRow(message, names, message.source);

@@ -143,7 +143,7 @@ const topicResource = 2;
 const setForTopic = 1;
 
 /**
- * Creates a topic, or changes an existing one: adds partitions and changes settings. Settings that the file does not name stay
+ * Creates a topic, or changes an existing one: adds partitions and changes settings. Settings that the file does not contain stay
  * unchanged.
  * @throws AIOT_USAGE (fewer partitions, or another number of replicas, which Kafka cannot do), AIOT_STREAM_URL (the name)
  */

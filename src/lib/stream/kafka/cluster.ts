@@ -36,7 +36,7 @@ export interface OffsetQuery {
   topic: string;
   partitions: { partition: number }[];
   fromBeginning?: boolean;
-  /** Look up the first record at or after this time, ms since 1970. */
+  /** Time to look up, ms since 1970. The result is the first record at or after it. */
   fromTimestamp?: number;
 }
 

@@ -319,7 +319,9 @@ export async function readByNode<P>(reading: NodeReading<P>): Promise<void> {
   }
 }
 
-/** The next fetch offset after a response, derived from the heads of its batches alone, so that the next fetch need not wait for decoding. */
+/**
+ * The next fetch offset after a response, derived from the heads of its batches alone, so that the next fetch need not wait for decoding.
+ */
 function offsetAfter(fetched: FetchedPartition, offset: number): number {
   let next = offset;
   for (const { header } of batchesOf(fetched.records)) next = Math.max(next, header.lastOffset + 1);

@@ -487,7 +487,9 @@ interface HangUps {
   opened(): void;
   /** Called when a message was acknowledged. */
   acknowledged(): void;
-  /** Called when the connection ended while a message was in flight. Returns true if that has happened often enough to reject the message. */
+  /**
+   * Called when the connection ended while a message was in flight. Returns true if that has happened often enough to reject the message.
+   */
   closed(): boolean;
   /** Called when the connection ended or an attempt failed. */
   over(): void;

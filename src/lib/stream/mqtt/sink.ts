@@ -9,8 +9,8 @@ import { dismissal, sessionTakenOver, takenOver } from './reasons.js';
 const closeMs = 5000;
 
 /**
- * Publishes messages, by default at QoS 1. `write` resolves when all of them are acknowledged, at QoS 0 when the system has accepted
- * the bytes. A message without a topic goes to the URL's. In MQTT 5, headers are sent as properties. In MQTT 3.1.1, a message with
+ * Publishes messages, by default at QoS 1. `write` resolves when all of them are acknowledged, at QoS 0 when the system has accepted the
+ * bytes. A message without a topic is sent to the URL's topic. In MQTT 5, headers are sent as properties. In MQTT 3.1.1, a message with
  * headers is rejected if `requireHeaders` is set; otherwise it is sent without them and counted.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL, AIOT_STREAM_MESSAGE_REFUSED
  */

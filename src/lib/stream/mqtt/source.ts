@@ -173,7 +173,7 @@ async function subscribe(
   }
 }
 
-/** The fields of a SUBACK that are used here, as mqtt.js gives them. */
+/** The fields of a SUBACK that are used here, in mqtt.js's form. */
 interface Suback {
   granted?: unknown;
   properties?: { reasonString?: string };

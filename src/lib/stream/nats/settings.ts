@@ -12,9 +12,9 @@ const settings = {
   group: z.string().min(1).optional(),
   /** Start position: `beginning`, `latest`, a sequence or a time. */
   from: z.string().optional(),
-  /** Ends at the stream's current end. */
+  /** `end`: reading ends at the stream's current end. */
   until: z.literal('end').optional(),
-  /** Name in the server's certificate, if it is not the host's. */
+  /** Name in the server's certificate, if it differs from the host name. */
   servername: z.string().min(1).optional(),
   /** Maximum number of unacknowledged messages. */
   window: queryCount.optional(),

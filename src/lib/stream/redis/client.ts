@@ -198,7 +198,11 @@ const passing = new Set([
   'TRYAGAIN',
 ]);
 
-/** Converts an error of @redis/client to a coded one. @param reply whether it is the server's own reply @param endpoint without credentials */
+/**
+ * Converts an error of @redis/client to a coded one.
+ * @param reply whether it is the server's own reply
+ * @param endpoint without credentials
+ */
 function redisError(error: unknown, endpoint: string, reply: boolean): AiotError {
   if (error instanceof AiotError) return error;
   const message = error instanceof Error ? error.message : String(error);

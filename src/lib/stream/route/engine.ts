@@ -44,7 +44,7 @@ export interface Engine {
    * @param seen keys of that target
    */
   refused(part: Part, error: unknown, seen?: Seen): void;
-  /** Number of messages taken from sources whose outcome is not known yet. */
+  /** Number of messages that were read from the sources and are still being processed. */
   readonly pending: number;
 }
 

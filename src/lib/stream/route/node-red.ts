@@ -195,7 +195,7 @@ function routeOf(from: string, to: string, { where, map, topic }: Steps): Import
       ? {}
       : { where: where.length > 1 ? where.map((one) => `(${one})`).join(' and ') : (where[0] as string) }),
     ...(map === undefined ? {} : { map }),
-    // If the sink names a topic, Node-RED uses that and ignores msg.topic.
+    // If the sink specifies a topic, Node-RED uses that and ignores msg.topic.
     ...(topic === undefined || hasTopic ? {} : { topic }),
     to,
   };

@@ -286,7 +286,7 @@ interface InletOptions {
   /** Address without credentials, shown in states until the source is open. */
   endpoint: string;
   open: (onState: NonNullable<StreamOptions['onState']>) => Promise<Source>;
-  /** Processes a batch. The source is held up until the promise resolves. */
+  /** Processes a batch. The source waits until the promise resolves. */
   take: (batch: readonly Delivery[]) => Promise<void> | void;
   /** Once aborted, reading stops. */
   stop: AbortSignal;

@@ -85,7 +85,7 @@ const spoolSchema = z.strictObject({
   /** Folder of the spool, relative to the file of routes. */
   path: z.string().min(1),
   limit: byteSize.prefault('1GiB'),
-  /** At the limit, either hold up the source, or drop the oldest messages and count them. */
+  /** Action at the limit: `wait` makes the source wait, and `drop-oldest` drops and counts the oldest messages. */
   full: z.enum(['wait', 'drop-oldest']).default('wait'),
 });
 
@@ -163,7 +163,7 @@ export const routeFileSchema = z.strictObject({
 export type PresetName = (typeof presetNames)[number];
 
 interface Preset {
-  /** Topic filter for a source whose address names no topic. */
+  /** Topic filter for a source whose address contains no topic. */
   filter: string;
   /** Defaults for fields of the route. */
   fields: Readonly<Record<string, unknown>>;

@@ -98,7 +98,7 @@ const routeStateSchema = z.object({
   deadLettered: z.int(),
   /** Number of messages whose write was retried. */
   retries: z.int(),
-  /** Number of messages taken from the sources whose outcome is not known yet. */
+  /** Number of messages that were read from the sources and are still being processed. */
   pending: z.int(),
   /** The last error that was caused by a message. */
   lastError: z.string().optional(),

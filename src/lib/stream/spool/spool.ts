@@ -46,7 +46,10 @@ export interface Spool {
   readonly damaged: number;
   /** Why the reader's position cannot be written, such as a full disk. Reading continues, but a crash would resend more messages. */
   readonly trouble: string | undefined;
-  /** Resolves once all messages are on disk. If it rejects, none are. @throws the signal's reason, AIOT_DISK_FULL, AIOT_FILE_NOT_WRITABLE */
+  /**
+   * Resolves once all messages are on disk. If it rejects, none are.
+   * @throws the signal's reason, AIOT_DISK_FULL, AIOT_FILE_NOT_WRITABLE
+   */
   append(messages: readonly OutgoingMessage[], signal?: AbortSignal): Promise<void>;
   /** Returns the next messages; the same ones again until `commit` is called. Returns none if all are committed. */
   read(limit: number, byteLimit: number): Promise<Chunk>;

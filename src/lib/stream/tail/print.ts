@@ -19,7 +19,7 @@ export interface PrinterOptions {
   /** Columns of `csv`. */
   fields?: readonly string[];
   decode?: DecoderName;
-  /** Print lines of JSON for programs, whatever the format. */
+  /** Whether to print lines of JSON for programs, whatever the format. */
   json?: boolean;
   /** Whether a person reads the output on a terminal, which payloads must not control. */
   terminal: boolean;

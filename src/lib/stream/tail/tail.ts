@@ -94,8 +94,8 @@ export interface TailOutput {
 
 /**
  * Follows sources. A message is acknowledged after it was shown.
- * @throws AIOT_TIMEOUT, AIOT_INTERRUPTED (both with the number of messages), AIOT_STREAM_EXPECTED, AIOT_STREAM_NEVER, AIOT_STREAM_EXPRESSION,
- *   AIOT_USAGE, and errors of opening a source
+ * @throws AIOT_TIMEOUT, AIOT_INTERRUPTED (both with the number of messages), AIOT_STREAM_EXPECTED, AIOT_STREAM_NEVER,
+ * AIOT_STREAM_EXPRESSION, AIOT_USAGE, and errors of opening a source
  */
 export async function tail(options: TailOptions, output: TailOutput): Promise<TailEnd> {
   const { signal, onProgress } = options;

@@ -127,7 +127,9 @@ function varint(bytes: Buffer): number {
   throw new RangeError('a length has no end');
 }
 
-/** LZ4 frames (lz4_Frame_format.md): a block decompresses to at most its frame's block size, and each compressed byte to at most 255 bytes. */
+/**
+ * LZ4 frames (lz4_Frame_format.md): a block decompresses to at most its frame's block size, and each compressed byte to at most 255 bytes.
+ */
 function lz4Bytes(bytes: Buffer): number {
   const largestBlock = 1 << (8 + 2 * ((bytes.readUInt8(5) >> 4) & 7));
   const flags = bytes.readUInt8(4);
@@ -155,8 +157,8 @@ interface ZstdFrame {
 }
 
 /**
- * Parses the Zstandard frames (RFC 8878, section 3.1) that contain data. A compressed block is at most 128 KiB decompressed; other blocks state
- * their size.
+ * Parses the Zstandard frames (RFC 8878, section 3.1) that contain data. A compressed block is at most 128 KiB decompressed; other blocks
+ * state their size.
  * @throws RangeError if the last one is truncated
  */
 function zstdFrames(bytes: Buffer): ZstdFrame[] {
