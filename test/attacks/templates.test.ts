@@ -163,7 +163,7 @@ describe('a shell', () => {
     return said.split('\0').slice(0, -1);
   }
 
-  it('takes each text as one word', () => {
+  it('parses each text as one word', () => {
     // Backslashes are not quoted, for the shells of Windows, which use them in paths.
     for (const text of lines.filter((each) => !/^[\w\\/.]+$/.test(each)))
       expect(wordsOf(`a ${shellWord(text)} b`), text).toEqual(['a', text, 'b']);

@@ -29,7 +29,7 @@ describe('aiot docs', () => {
     }
   });
 
-  it('shows a page, or with #words the section whose heading contains them', async () => {
+  it('shows a page, or with #words the section with these words in its heading', async () => {
     const { stdout } = await runCli(['docs', 'quick-start', '--no-color']);
     expect(stdout.startsWith('Quick start\n')).toBe(true);
     expect(stdout).toContain('  aiot demo\n');

@@ -22,7 +22,7 @@ describe('a system error', () => {
     expect(asAiotError(new Error('x')).code).toBe('AIOT_BUG');
   });
 
-  it('names the path being written', () => {
+  it('contains the path being written', () => {
     expect(unwritable('a/b', failed('ENOSPC'))).toMatchObject({
       ...{ code: 'AIOT_DISK_FULL', message: 'cannot write a/b (ENOSPC)', retryable: true },
     });

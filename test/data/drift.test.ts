@@ -225,7 +225,7 @@ describe('aiot data drift', () => {
     });
   });
 
-  it('exits with 6 if a limit is exceeded, and names the limit', async () => {
+  it('exits with 6 if a limit is exceeded, and lists the limit', async () => {
     const base = await sensor('gate-a.csv', 1);
     const moved = await sensor('gate-b.csv', 2, (row) => {
       row[1] = Number(row[1]) + 1;
@@ -246,7 +246,7 @@ describe('aiot data drift', () => {
     ).toBe(0);
   });
 
-  it('takes limits, units, and the baseline from a project', async () => {
+  it('uses limits, units, and the baseline from a project', async () => {
     const project = join(dir, 'motor');
     await initProject({ dir: project, template: 'motor-watch', name: 'motor' });
     const file = join(project, 'aiot.yaml');

@@ -87,7 +87,7 @@ describe('aiot data features', () => {
     expect(await readFile(out, 'utf8')).toBe(before);
   });
 
-  it('rejects samples that are too large for a feature, and names the window and the feature', async () => {
+  it('rejects samples that are too large for a feature, and reports the window and the feature', async () => {
     const rows = Array.from({ length: 60 }, (_, i) => (i === 55 ? '1e308,-1e308,1e308' : '1,2,3'));
     await writeFile(file('large.csv'), `x,y,z\n${rows.join('\n')}\n`);
     const argv = ['--set', 'motion', '--rate', '50', '--window', '20', '--stride', '20'];

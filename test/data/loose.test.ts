@@ -258,7 +258,7 @@ describe('aiot data check of a folder without a project', () => {
     expect(report).toMatchObject({ rateHz: 100, labelFrom: 'column' });
   });
 
-  it('takes labels from folders and from a column, even if they change within a file', async () => {
+  it('reads labels from folders and from a column, even if they change within a file', async () => {
     const folders = await check({
       'walk/a.csv': walk(1),
       'walk/b.csv': walk(2),

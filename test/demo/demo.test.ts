@@ -83,7 +83,7 @@ describe('aiot demo', () => {
     expect(await readdir(join(out, 'project', 'build'))).not.toContain('model.aiot');
   });
 
-  it('names a port in use and how to fix it', async () => {
+  it('reports a port in use and how to fix it', async () => {
     const server = createServer().listen(0, '127.0.0.1');
     await new Promise((resolve) => server.once('listening', resolve));
     const address = server.address();

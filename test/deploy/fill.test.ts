@@ -31,7 +31,7 @@ describe('a YAML template', () => {
     expect((parse(text, { version: '1.1' }) as { all: string[] }).all).toEqual(words);
   });
 
-  it('omits null values and parts whose condition is false', () => {
+  it('omits null values, and parts with a false condition', () => {
     const template =
       'a: <none>\nb: { $when: there, c: 1 }\nd: { $when: "!there", e: 1 }\nf: [<none>, { $when: empty }, 2]\n';
     expect(filled(template, { none: null, there: true, empty: [] })).toEqual({ b: { c: 1 }, f: [2] });
@@ -55,7 +55,7 @@ describe('a YAML template', () => {
     expect(text.match(/said once/g)).toHaveLength(1);
   });
 
-  it('names an unknown variable', () => {
+  it('reports an unknown variable', () => {
     expect(() => fillTemplate('a: <b.c>\n', { b: {} })).toThrow('b.c');
   });
 });

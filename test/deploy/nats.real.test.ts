@@ -114,7 +114,7 @@ describeReal('nats', 'a NATS server with rendered files', () => {
     expect(await readFile(join(dir, 'certs/server.crt'), 'utf8')).toBe(before);
   });
 
-  it('starts with the name nats, requires TLS and the token, and reports its health on loopback', async () => {
+  it('starts under the name nats, requires TLS and the token, and reports its health on loopback', async () => {
     expect(await start(environment())).toContain('Server is ready');
     const ca = await readFile(join(dir, 'certs/ca.crt'), 'utf8');
     client = await join_({ ca, servername: 'nats' });

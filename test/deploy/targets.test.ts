@@ -96,7 +96,7 @@ describe('the targets of aiot deploy render', () => {
     expect([services.nats.profiles, services.redis.profiles]).toEqual([['motion'], ['motion']]);
   });
 
-  it('take storage classes, accelerators, brokers and addresses from deploy.yaml', async () => {
+  it('use storage classes, accelerators, brokers and addresses from deploy.yaml', async () => {
     const values = join(dir, 'values.yaml');
     await writeFile(
       values,

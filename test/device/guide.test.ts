@@ -67,7 +67,7 @@ describe('a guide message', () => {
 });
 
 describe('the servo', () => {
-  it('turns on above 0.8 and off below 0.7, holds each for 5 s, and turns off without predictions', () => {
+  it('turns on above 0.8 and off below 0.7, keeps each state for 5 s, and turns off without predictions', () => {
     const rule = createRule();
     const steps: [number | null, number][] = [
       [0.8, 0],

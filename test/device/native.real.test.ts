@@ -140,7 +140,7 @@ describeReal('native', 'the native virtual device on a platform', () => {
     expect(events.filter(({ event }) => event === 'booted')).toHaveLength(kills + 1);
   }, 60_000);
 
-  it('answers commands, restarts on request, and leaves its flash readable by the TypeScript device', async () => {
+  it('responds to commands, restarts on request, and leaves its flash readable by the TypeScript device', async () => {
     const { device, events, identityDir } = await start('native-5');
     expect(await rollOut(motionBundle(1), device.name)).toMatchObject({ state: 'committed' });
     const options = { ca: own.ca, username: 'operator', password: own.token };

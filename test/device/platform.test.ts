@@ -132,7 +132,7 @@ describe('a virtual device on a platform', () => {
     expect(result.inferences).toBe(19);
   });
 
-  it('answers known and unknown commands', async () => {
+  it('responds to known and unknown commands', async () => {
     const { url, options } = operator('aiot/v1/wearable-1/reply');
     const replies = await openSource(url, options);
     const sink = await openSink(operator('').url, options);

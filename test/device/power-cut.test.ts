@@ -70,7 +70,7 @@ describe('a power cut', () => {
     ['an update by a delta', patched.desired, null],
     ['a delta with a wrong result, and of the download after it', wrong.desired, 'AIOT_DELTA_RESULT'],
   ])(
-    'at any byte of %s leaves a device that boots a whole version, and then takes the update',
+    'at any byte of %s leaves a device that boots a complete version, and then installs the update',
     async (_, desired, code) => {
       const from = memorySource([old, next], desired === next.desired ? 1500 : 60, [
         patched.patch,

@@ -33,7 +33,7 @@ describe('docs/reference/protocol.md', () => {
     expect(schemas[name]?.parse(value)).toEqual(value);
   });
 
-  it('names every channel and every state, and only codes from the catalog', () => {
+  it('lists every channel and every state, and only codes from the catalog', () => {
     for (const channel of Object.keys(deviceChannels))
       expect(page).toMatch(new RegExp(`\\| \`${channel}[\`/]`));
     for (const state of updateStates) expect(page).toContain(`${state} -->`);

@@ -63,7 +63,7 @@ describe('device simulate', () => {
     expect(recordings[0]?.rateHz).toBe(200);
   });
 
-  it('takes the rate of the time column, which is not a field', async () => {
+  it('uses the rate of the time column, which is not a field', async () => {
     const timed = join(own.folder, 'timed.csv');
     const rows = Array.from({ length: 50 }, (_, k) => `${(k * 0.02).toFixed(2)},${k},1,2`);
     await writeFile(timed, `time,x,y,z\n${rows.join('\n')}\n`);

@@ -73,7 +73,7 @@ describe('a simulated device whose model does not fit its source', () => {
       'current, temperature, vibration, sound',
     ],
   ])(
-    'with %s, warns once, goes on, and predicts after an update that fits',
+    'with %s, warns once, continues, and predicts after an update that fits',
     async (_, source, fields, got) => {
       const name = source.loop ? 'looping' : 'motor';
       const device = await started(name, { ...source, ...(source.loop ? { recording: csv } : {}) });

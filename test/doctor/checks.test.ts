@@ -81,7 +81,7 @@ describe('the folder check', () => {
 });
 
 describe('the port check', () => {
-  it('warns about a port in use, and names its process if the system reports it', async () => {
+  it('warns about a port in use, and lists its process if the system reports it', async () => {
     const port = await listening(createTcp());
     const found = await checkPort('port http', port, '--http-port');
     expect(found.detail).toContain(`${port} is in use`);

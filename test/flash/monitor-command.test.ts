@@ -105,7 +105,7 @@ describe('aiot board monitor', () => {
     expect(stripped).not.toContain('--elf');
   });
 
-  it('sends lines and prints the answers', async () => {
+  it('sends lines and prints the responses', async () => {
     const port = await board('');
     const argv = ['--send', 'first', '--send', 'second', '--until', 'second', '--timeout', '10s'];
     const { stdout, code } = await runCli(['board', 'monitor', '--port', port, ...argv]);

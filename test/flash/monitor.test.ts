@@ -229,7 +229,7 @@ describe('a monitor', () => {
     expect(first.closed).toBe(true);
   });
 
-  it('does not wait for a missing port or a lost board if told to connect only once', async () => {
+  it('does not wait for a missing port or a lost board if it should connect only once', async () => {
     await expect(watch([null], { once: true }).done).rejects.toMatchObject({ code: 'AIOT_SERIAL_NOT_FOUND' });
     const line = new FakeLine();
     const { done, came } = watch([line], { once: true });

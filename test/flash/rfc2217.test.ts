@@ -95,7 +95,7 @@ describe('the order in which DTR and RTS change', () => {
 });
 
 describe('a line over RFC 2217', () => {
-  it('carries every byte both ways, and sets the baud rate', async () => {
+  it('transfers every byte in both directions, and sets the baud rate', async () => {
     const line = new FakeLine();
     line.echo = true;
     const { client, got } = await open(await serve(line), 460_800);
@@ -214,7 +214,7 @@ describe('a line over RFC 2217', () => {
     });
   });
 
-  it('carries only bytes in raw mode', async () => {
+  it('transfers only bytes in raw mode', async () => {
     const line = new FakeLine();
     line.echo = true;
     const served = await serve(line, { raw: true });
@@ -242,7 +242,7 @@ describe('an RFC 2217 client', () => {
     return `rfc2217://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
   }
 
-  it('reports that a plain socket speaks another protocol', async () => {
+  it('reports that a plain socket uses another protocol', async () => {
     const address = await listening((socket) => socket.write('SSH-2.0-OpenSSH\r\n'));
     await expect(openRfc2217Line(address, { baud: 115_200 })).rejects.toMatchObject({
       code: 'AIOT_USAGE',

@@ -74,7 +74,7 @@ describe('columns of a CSV file', () => {
     expect(columns[1]).toMatchObject({ words: ['x, "y"', 'z'] });
   });
 
-  it('name an unnamed index column', () => {
+  it('add a name to an unnamed index column', () => {
     expect(read(',a\n0,1\n').header).toEqual(['index', 'a']);
   });
 

@@ -81,7 +81,7 @@ describe('a .tflite file written and read', () => {
     }
   });
 
-  it('names the oldest TensorFlow version that runs it', () => {
+  it('reports the oldest TensorFlow version that runs it', () => {
     expect(bytesOf(mlp(seededRandom(1), [4, 4])).includes('1.14.0\0\0')).toBe(true);
     expect(bytesOf(mlp(seededRandom(1), [4, 4])).includes('min_runtime_version')).toBe(true);
   });

@@ -60,7 +60,7 @@ describe('every command', () => {
     expect(found).toEqual([]);
   });
 
-  it('takes at most two positional arguments', () => {
+  it('accepts at most two positional arguments', () => {
     expect(
       offenders(({ command }) => (Object.keys(command.args ?? {}).length > 2 ? ['too many'] : [])),
     ).toEqual([]);

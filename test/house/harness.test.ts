@@ -51,7 +51,7 @@ describe('a benchmark metric', () => {
   });
 });
 
-it('the benchmark harness names missing programs, and continues after a case that throws', async () => {
+it('the benchmark harness lists missing programs, and continues after a case that throws', async () => {
   const area: Area = {
     about: 'three cases',
     cases: {

@@ -51,7 +51,7 @@ describe('the package', () => {
     expect(sources.paths.filter((path) => !paths.includes(`firmware/${path}`))).toEqual([]);
   });
 
-  it('bundles files of larger packages unchanged, and names each package with its version', () => {
+  it('bundles files of larger packages unchanged, and lists each package with its version', () => {
     const folder = join(root, 'dist', 'vendor');
     const notice = readFileSync(join(folder, 'NOTICE.txt'), 'utf8');
     const expected = ['NOTICE.txt'];

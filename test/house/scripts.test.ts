@@ -353,7 +353,7 @@ describe('scripts/ready.js', () => {
     expect(readdirSync(join(made, '.build/lock'))).toEqual([`${other.pid}`]);
   });
 
-  it('gives up waiting after a limit, and names the process and the lock', () => {
+  it('gives up waiting after a limit, and reports the process and the lock', () => {
     const made = clone();
     const other = started(['-e', 'setTimeout(() => {}, 60_000)']);
     repository({ [`.build/lock/${other.pid}`]: '' });

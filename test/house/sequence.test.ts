@@ -5,7 +5,7 @@ import type { TestSpecification, Vitest } from 'vitest/node';
 import { root } from '../support/cli.js';
 import { LongestFirst, longest } from '../support/longest-first.js';
 
-it('the list of longest test files names only existing files', () => {
+it('the list of longest test files contains only existing files', () => {
   expect(longest.filter((name) => !existsSync(join(root, 'test', name)))).toEqual([]);
 });
 

@@ -223,7 +223,7 @@ describe('The host check', () => {
     expect(nodeOf(url)).toBe(node);
   });
 
-  it('names the group that grants access to a device', async () => {
+  it('reports the group that grants access to a device', async () => {
     const node = join(folder, 'i2c-1');
     await writeFile(node, '');
     expect(await checkDevice(node)).toMatchObject({ check: 'permission', state: 'ok' });

@@ -139,7 +139,7 @@ describe('a model from the platform', () => {
     await rm(alone, { recursive: true });
   });
 
-  it('is rejected if its classes differ from those of the stream, and the classes are named', async () => {
+  it('is rejected if its classes differ from those of the stream, and the classes are listed', async () => {
     const name = newName();
     await promote(name, await push(name, bundleOf(name, 1)));
     const keeper = await open(`${name}@production`);
@@ -230,7 +230,7 @@ describe('the connection to the platform', () => {
 });
 
 describe('the model cache', () => {
-  it('serves several loops at once', async () => {
+  it('supports several loops at once', async () => {
     const name = newName();
     await promote(name, await push(name, bundleOf(name, 1)));
     const keepers = await Promise.all([1, 2, 3, 4].map(() => open(`${name}@production`)));

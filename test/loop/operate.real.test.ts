@@ -50,7 +50,7 @@ describe('A running loop', () => {
     expect([loopsExit(ended, true), loopsExit(ended, false)]).toEqual([6, 6]);
   });
 
-  it('holds its name exclusively, and a second start reports the process ID', async () => {
+  it('reserves its name, and a second start reports the process ID', async () => {
     const operation = await operate(watching(loopStatus), { name: 'har-imu' });
     await delay(50);
     const second = operate(watching(loopStatus), { name: 'har-imu' });
@@ -105,7 +105,7 @@ describe('A running loop', () => {
 });
 
 describe('The HTTP endpoints of a loop', () => {
-  it('serve its health, status, and metrics on the loopback interface', async () => {
+  it('provide its health, status, and metrics on the loopback interface', async () => {
     let status = loopStatus();
     const operation = await operate(
       watching(() => status),
@@ -177,7 +177,7 @@ describe('aiot loop status', () => {
     await utimes(file(name), at, at);
   };
 
-  it('exits with 4 if there is no such loop, and names the existing loops', async () => {
+  it('exits with 4 if there is no such loop, and lists the existing loops', async () => {
     expect(await runCli(['loop', 'status', '--json'])).toMatchObject({
       code: 4,
       json: { error: { code: 'AIOT_NOT_FOUND', subject: 'loop' } },

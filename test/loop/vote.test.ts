@@ -71,7 +71,7 @@ describe('hysteresis', () => {
   });
 });
 
-describe('a minimum hold', () => {
+describe('a minimum duration', () => {
   it('keeps a class for that long, measured by sample times', () => {
     expect(votes('none', 'rest walk walk walk rest', 3000)).toEqual(['rest', 'rest', 'rest', 'walk', 'walk']);
   });

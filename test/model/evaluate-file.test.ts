@@ -152,7 +152,7 @@ describe('aiot model evaluate FILE', () => {
     }
   });
 
-  it('refuses to overwrite the rows with the outputs', async () => {
+  it('does not overwrite the rows with the outputs', async () => {
     const csv = 'x,y,z,label\n1,0,0,0\n0,1,0,1\n';
     const { json, dir } = await evaluate(threeClasses, csv, '--outputs', 'DIR/rows.csv');
     expect(json).toMatchObject({ error: { code: 'AIOT_FILE_IS_INPUT' } });

@@ -31,7 +31,7 @@ function expectNear(got: readonly number[], expected: readonly number[]) {
 
 describe('a model in the guide’s format', () => {
   it.each(['float32', 'float16', 'int8', 'int16x8', 'mixed'] as NetworkMode[])(
-    'takes raw readings in mode %s',
+    'accepts raw readings in mode %s',
     (mode) => {
       const { bundle } = tableBundle('probability', mode);
       const predictor = createPredictor(bundle);
@@ -51,7 +51,7 @@ describe('a model in the guide’s format', () => {
     },
   );
 
-  it('takes unstandardized features if its inputs are features', () => {
+  it('accepts unstandardized features if its inputs are features', () => {
     const har = harBundle(motionSamples(1500));
     const network = new FloatNetwork(seededRandom(2));
     const input = network.float([1, 60]);

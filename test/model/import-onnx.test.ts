@@ -158,7 +158,7 @@ describe('importing an ONNX file', () => {
     expect(await outputs(model, [1, 2, 3, 4, 5, 6])).toEqual([2, 4, 6, 8, 10, 12]);
   });
 
-  it('takes the branch of an If whose condition is known', async () => {
+  it('imports the branch of an If if its condition is known', async () => {
     const branch = (factor: string) =>
       graphMessage({ inputs: {}, outputs: ['z'], nodes: [node('Mul', `x ${factor}`, 'z')] });
     const model: OnnxText = {

@@ -30,7 +30,7 @@ describe('the storage quota of unauthenticated clients', () => {
     await expect(upload('/upload', 'many.csv', randomBytes(third))).resolves.toMatchObject({ status: 507 });
   });
 
-  it('holds for concurrent uploads too', async () => {
+  it('also applies to concurrent uploads', async () => {
     const many = Array.from({ length: 6 }, (_, i) => upload('/upload', `${i}.csv`, randomBytes(third)));
     const answered = (await Promise.all(many)).map(({ status }) => status);
     const kept = answered.filter((status) => status === 200).length;
@@ -43,7 +43,7 @@ describe('the storage quota of unauthenticated clients', () => {
       expect((await upload('/upload', `later-${i}.csv`, randomBytes(third))).status).toBe(200);
   });
 
-  it('holds for MQTT too: a message is acknowledged only once it is stored', async () => {
+  it('also applies to MQTT: a message is acknowledged only once it is stored', async () => {
     await upload('/upload', 'big.csv', randomBytes(3 * third));
     const board = await connect(own.urls.mqtt, { clientId: '7', reconnectPeriod: 0 });
     const published = board.publishAsync(data, reading, { qos: 1 }).then(

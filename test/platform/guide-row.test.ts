@@ -41,7 +41,7 @@ describe('a row of raw training data', () => {
 });
 
 describe('the ingest', () => {
-  it('names files by local time and milliseconds', () => {
+  it('derives file names from local time and milliseconds', () => {
     const at = new Date(2022, 4, 6, 7, 8, 9, 12).getTime();
     expect(rawName(at)).toBe(`raw_sensor_training_data_2022-05-06T07:08:09:${at}.csv`);
   });

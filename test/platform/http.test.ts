@@ -96,7 +96,7 @@ describe('the HTTP API', () => {
     expect([status, headers.allow]).toEqual([405, allow]);
   });
 
-  it('names a device that a simulation lists twice', async () => {
+  it('reports a device that a simulation lists twice', async () => {
     const device = { name: 'press-1', digest: '0'.repeat(64) };
     const body = JSON.stringify({ type: 'esp32', devices: [device, { ...device, digest: '1'.repeat(64) }] });
     const answer = await call('/api/v1/devices/simulated', { method: 'PUT', body });
@@ -122,7 +122,7 @@ describe('the HTTP API', () => {
       expect(parameters.find((parameter) => parameter.name === name)?.schema).toEqual({ type: 'boolean' });
   });
 
-  it('describes event streams, and answers 410 for events that are gone', async () => {
+  it('describes event streams, and responds with 410 for events that are gone', async () => {
     const { paths } = JSON.parse((await call('/openapi.json')).text);
     const events = paths['/api/v1/events'].get.responses;
     expect(Object.keys(events['200'].content)).toEqual(['application/json', 'text/event-stream']);

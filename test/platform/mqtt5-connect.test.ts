@@ -48,7 +48,7 @@ describe('CONNACK of MQTT 5', () => {
     raw.socket.destroy();
   });
 
-  it('refuses a client that does not accept a packet with the necessary properties', async () => {
+  it('rejects a client that does not accept a packet with the necessary properties', async () => {
     await start();
     for (const more of [{ properties: { maximumPacketSize: 7 } }, { clientId: '', size: 40 }]) {
       const maximumPacketSize = 'size' in more ? more.size : 7;
@@ -157,7 +157,7 @@ describe('CONNACK of MQTT 5', () => {
     expect(await raw.closed).toBe(true);
   });
 
-  it('refuses bytes after the end of a CONNECT, in MQTT 5 by reason code', async () => {
+  it('rejects bytes after the end of a CONNECT, in MQTT 5 by reason code', async () => {
     await start();
     const body = [0, 1, 65, 99];
     const five = await rawMqtt(url(), { version: 5 });
@@ -215,7 +215,7 @@ describe('the session expiry interval', () => {
     expect(await leave({})).toMatchObject({ sessionPresent: false });
   });
 
-  it('lets a session pass between MQTT 5 and 3.1.1', async () => {
+  it('allows a session to change between MQTT 5 and 3.1.1', async () => {
     await start();
     const old = await connectFour(own, { clientId: 'reader', clean: false });
     await subscribed(old, { topic: 'q', qos: 1 });

@@ -124,7 +124,7 @@ describe('properties of a message', () => {
 });
 
 describe('topic aliases', () => {
-  it('of a publisher stand for its topics until it disconnects', async () => {
+  it('of a publisher replace its topics until it disconnects', async () => {
     await start();
     const { raw } = await connectFive(own);
     await subscribed(raw, { topic: 't/+' });
@@ -236,7 +236,7 @@ describe('the message expiry interval', () => {
 });
 
 describe('reason codes of acknowledgments', () => {
-  it('tell a publisher that there are no subscribers', async () => {
+  it('inform a publisher that there are no subscribers', async () => {
     await start();
     const { raw } = await connectFive(own);
     expect(await acknowledgedBy(raw, { topic: 'none' })).toBe(0x10);
@@ -250,7 +250,7 @@ describe('reason codes of acknowledgments', () => {
     raw.socket.destroy();
   });
 
-  it('refuse a message without ending the connection', async () => {
+  it('reject a message without ending the connection', async () => {
     await start({ brokerLimits: { payloadBytes: 1000, retainedMessages: 1 } });
     const { raw } = await connectFive(own);
     expect(await acknowledgedBy(raw, { topic: '$SYS/x' })).toBe(0x87);
@@ -288,7 +288,7 @@ describe('reason codes of acknowledgments', () => {
     raw.socket.destroy();
   });
 
-  it('of a subscriber end a delivery: a refused message is not sent again', async () => {
+  it('of a subscriber end a delivery: a rejected message is not sent again', async () => {
     await start();
     const { raw } = await connectFive(own, { clientId: 'reader', clean: false, properties: kept });
     await subscribed(raw, { topic: 't', qos: 2 });

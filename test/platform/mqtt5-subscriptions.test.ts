@@ -178,7 +178,7 @@ describe('reason codes', () => {
     expect((await raw.hear('unsuback'))?.granted).toEqual([0, 0x11, 0, 0x11]);
   });
 
-  it('refuse a shared subscription with No Local by ending the connection', async () => {
+  it('reject a shared subscription with No Local by ending the connection', async () => {
     await start();
     const raw = await five('reader');
     raw.say({

@@ -260,7 +260,7 @@ describe('aiot rollout', () => {
     expect(await refusal(argv)).toMatchObject({ code, exit });
   });
 
-  it('rejects a plan whose selector now matches other devices, and a file that is not a plan', async () => {
+  it('rejects a plan if its selector now matches other devices, and a file that is not a plan', async () => {
     await ok(rolloutPlanSchema, [
       ...['rollout', 'plan', '--model', 'tiny@1', '--selector', 'name!=pump-9', '--out', at('old.json')],
     ]);
@@ -275,7 +275,7 @@ describe('aiot rollout', () => {
     });
   });
 
-  it('accepts offline devices, and names those it waits for', async () => {
+  it('accepts offline devices, and lists those it waits for', async () => {
     const devices = [{ name: 'away-1', digest: '0'.repeat(64) }];
     await client.devices.simulate({ type: 'virtual', devices });
     const argv = [

@@ -87,7 +87,7 @@ const servers = () => {
     return recordings.map(({ samples, duplicates, missing }) => ({ samples, duplicates, missing }));
   };
 
-  it('store the messages of a device once, and both serve all of them', async () => {
+  it('store the messages of a device once, and both return all of them', async () => {
     await say(0, 40);
     const all = [{ samples: 40, duplicates: 0, missing: 0 }];
     await expect.poll(() => stored(0).catch(() => []), { timeout: 10_000 }).toEqual(all);

@@ -152,7 +152,7 @@ describeReal('postgres', 'PostgreSQL', () => {
     }, 15_000);
   });
 
-  describe('a database server that goes down and comes back', () => {
+  describe('a database server that stops and restarts', () => {
     it('is reported as down, keeps acknowledged writes, ends leadership, and is used again automatically', async () => {
       const engine = await open(await server.database());
       let leading = false;

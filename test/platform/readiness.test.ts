@@ -41,7 +41,7 @@ describe('/readyz', () => {
     expect((await own.client.status()).ready).toBe(true);
   });
 
-  it('is degraded if a webhook cannot be delivered, and names it', async () => {
+  it('is degraded if a webhook cannot be delivered, and reports which one', async () => {
     own = await testPlatform();
     const port = await freePort();
     const { webhook } = await own.client.webhooks.add({

@@ -144,7 +144,7 @@ describeReal('nats', 'events relayed to NATS JetStream', () => {
 });
 
 describeReal('streams', 'webhooks verified by the standardwebhooks library', () => {
-  it('carry valid signatures for both the old and the new secret', async () => {
+  it('have valid signatures for both the old and the new secret', async () => {
     const own = await testPlatform();
     const got: { headers: Record<string, unknown>; body: string }[] = [];
     const server = createServer(async (incoming, answer) => {

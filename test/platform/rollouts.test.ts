@@ -203,7 +203,7 @@ describe('a rollout', () => {
     await expect(own.client.rollouts.start(request)).rejects.toMatchObject({ code });
   });
 
-  it('names the types of the selected devices if the release is for others', async () => {
+  it('lists the types of the selected devices if the release is for others', async () => {
     await expect(
       own.client.rollouts.start(oneWave({ name: 'tiny', version: 1, sequence: 1, selector: 'chip' })),
     ).rejects.toMatchObject({
@@ -225,7 +225,7 @@ describe('a rollout', () => {
     expect((await own.client.models.get('tiny', 1)).sequence).toBe(3);
   });
 
-  it('continues when the waiting command is interrupted, and the error says so', async () => {
+  it('continues when the waiting command is interrupted, which the error states', async () => {
     const heard = a().desired.length;
     const stop = new AbortController();
     let started = '';

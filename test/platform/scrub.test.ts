@@ -107,7 +107,7 @@ describe('a platform with a damaged blob', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  it('reports it once it is read: status names the blob and its model, and readiness is degraded', async () => {
+  it('reports it once it is read: status lists the blob and its model, and readiness is degraded', async () => {
     await expect(own.client.blobs.get(digest)).rejects.toMatchObject({ code: 'AIOT_BLOB_DAMAGED' });
     await expect.poll(async () => (await own.client.status()).damage).toHaveLength(1);
     const status = await own.client.status();
@@ -124,7 +124,7 @@ describe('a platform with a damaged blob', () => {
     });
   });
 
-  it('refuses a backup without the blob unless allowed, and then names the blob in the backup', async () => {
+  it('refuses a backup without the blob unless allowed, and then lists the blob in the backup', async () => {
     const file = join(folder, 'platform.tar');
     await expect(saveBackup({ client: own.client, file, passphrase })).rejects.toMatchObject({
       code: 'AIOT_BACKUP_DAMAGED',

@@ -101,7 +101,7 @@ describe('a rollout with a shadow', () => {
     await ok(rolloutPlanSchema, [...argv, '10s']);
   });
 
-  it('measures the candidate beside the active model, and then lets all devices commit', async () => {
+  it('measures the candidate while the active model runs, and then all devices commit', async () => {
     const first = old.desired.length;
     const argv = start('motion@2', 'name in (watch,old)', '--shadow-windows', '40', '--max-heap', '64kB');
     const begun = await ok(rolloutSchema, argv);

@@ -122,7 +122,7 @@ describe.each(['http', 'mqtts'] as const)('a connection to %s', (listener) => {
 });
 
 describe('the slots for clients that have started TLS', () => {
-  it('are shared among addresses: one that holds them all gives one up for a newcomer', async () => {
+  it('are shared among addresses: an address that uses all of them loses one to a new address', async () => {
     await start({ connectionLimits: { unproven: 5, patienceMs: 60_000 } });
     const bytes = await hello();
     const stalled = await many(12, 'http', '127.0.0.7');

@@ -45,7 +45,7 @@ const state = async (promise: Promise<unknown>, ms = 60) =>
   ]);
 
 describe('a source in the broker’s process', () => {
-  it('holds the publisher’s PUBACK until its message is acked', async () => {
+  it('delays the publisher’s PUBACK until its message is acked', async () => {
     const source = await own.platform.streams.openSource('held/+', { overflow: 'wait' });
     const next = reading(source);
     const publisher = await operator();

@@ -89,7 +89,7 @@ function conformance(engine: () => Promise<{ telemetry: Telemetry; again: () => 
     await telemetry.close();
   });
 
-  it('forgets removed recordings for good, and lets a device start them again', async () => {
+  it('removes recordings permanently, and a device can start them again', async () => {
     const { telemetry, again } = await engine();
     for (const recording of ['r', 'q']) {
       for (const seq of [0, 1, 2]) await telemetry.append(sent('a', { seq, recording, x: seq }));

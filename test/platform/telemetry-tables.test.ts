@@ -268,7 +268,7 @@ describe('removal', () => {
     }
   };
 
-  it('forgets a recording for good, frees its space, and lets the device start it again', async () => {
+  it('removes a recording permanently and frees its space, and the device can start it again', async () => {
     const journal = await open();
     await fill(journal, ['r', 'q']);
     const before = (await journal.figures()).bytes ?? 0;
@@ -305,7 +305,7 @@ describe('removal', () => {
     await again.close();
   });
 
-  it('lets an ongoing read finish', async () => {
+  it('does not interrupt an ongoing read', async () => {
     const journal = await open();
     await fill(journal, ['r', 'q'], 60);
     const reading = journal.read(key('a', 'q'));

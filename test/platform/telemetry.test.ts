@@ -96,7 +96,7 @@ describe('telemetry', () => {
     expect(datasets.map(({ name }) => name)).not.toContain('bad');
   });
 
-  it('survives a restart with a torn log beside its database', async () => {
+  it('survives a restart with a torn log next to its database', async () => {
     const before = await own.client.datasets.get('gaps');
     await own.platform.stop();
     const database = join(own.folder, 'data', 'telemetry.db');

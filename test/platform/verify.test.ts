@@ -58,8 +58,8 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-describe('verify beside a running platform', () => {
-  it('reports an intact folder and an altered blob, and refuses to repair', async () => {
+describe('verify while the platform runs', () => {
+  it('reports an intact folder and an altered blob, and does not repair anything', async () => {
     expect(await verifyPlatform({ data: whole, repair: false })).toMatchObject({
       running: true,
       findings: [],

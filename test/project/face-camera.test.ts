@@ -32,7 +32,7 @@ describe('the face camera', () => {
     expect(found.pictures.map(({ faces }) => faces.length)).toEqual([...drawnFaces]);
   });
 
-  it('has routes whose test cases pass', async () => {
+  it('has routes that pass their test cases', async () => {
     const { code, stdout } = await runCli(['stream', 'route', 'test', join(dir, 'routes.yaml')]);
     expect([code, stdout]).toEqual([0, expect.stringContaining('1 case passed, 0 failed')]);
   });

@@ -121,7 +121,7 @@ describeReal('native', 'a project’s own firmware', () => {
     expect(`${stdout}${stderr}`).toContain('--filter: no test name matches nobody');
   }, 60_000);
 
-  it('names the line of a source that does not compile', async () => {
+  it('reports the line of a source that does not compile', async () => {
     const source = join(dir, 'core', 'src', 'queue.c');
     const text = await readFile(source, 'utf8');
     await writeFile(source, `${text}\nint oops = "text";\n`);

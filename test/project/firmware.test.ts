@@ -192,7 +192,7 @@ describe('firmware files generated from aiot.yaml', () => {
     expect(text).not.toContain('AIOT_FEATURE_SET');
   });
 
-  it('are rejected if aiot.yaml names an unknown sensor', async () => {
+  it('are rejected if aiot.yaml contains an unknown sensor', async () => {
     const own = project(board.replace('version: 1.2.3', 'sensor: nose'));
     const { code, stdout, stderr } = await init(join(own, 'firmware'), own);
     expect(code).toBe(2);

@@ -96,7 +96,7 @@ function kit() {
     board.end();
   }, 60_000);
 
-  it('loses no reading while Kafka is killed under load and comes back', async () => {
+  it('loses no reading while Kafka is killed under load and restarted', async () => {
     const readings = Array.from({ length: 300 }, (_, i) => `0xBC,${i}.50,40.0,middle`);
     const board = await connectBoard(mosquitto.port, 'aa:bb:cc:00:00:03');
     const say = async (from: number, to: number) => {

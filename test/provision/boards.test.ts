@@ -91,7 +91,7 @@ describe('aiot device with --port', () => {
     },
   );
 
-  it('keeps the partition table of a board, and writes NVS where the table says', async () => {
+  it('keeps the partition table of a board, and writes NVS at the offset in the table', async () => {
     const table = parsePartitionsCsv('nvs,data,nvs,0x12000,0x4000,\nfactory,app,factory,0x20000,0x100000,\n');
     const flash = new Uint8Array(0x40_0000).fill(0xff);
     flash.set(writePartitionTable(table), partitionTableOffset);
@@ -236,7 +236,7 @@ describe('aiot device with --port', () => {
     expect(board.program).toBe('unchanged');
   });
 
-  it('names the device of a board that is already provisioned', async () => {
+  it('reports the device of a board that is already provisioned', async () => {
     const { port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:11:22:33' });
     const error = await refusal(['device', 'provision', 'second', '--port', port]);
     expect(error).toMatchObject({ code: 'AIOT_ALREADY_EXISTS', subject: 'device', exit: 2 });

@@ -66,7 +66,7 @@ describe('the certificate authority', () => {
     expect(new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))).toBe(true);
   });
 
-  it('does not serve a certificate that another authority has signed', async () => {
+  it('does not use a certificate that another authority has signed', async () => {
     const before = await (await open()).server(['localhost']);
     for (const file of ['ca.crt', 'ca.key', 'server.crt']) await rm(join(folder, file));
     const authority = await open();
@@ -98,7 +98,7 @@ describe('the certificate authority', () => {
     expect(after.certificate === before.certificate).toBe(same);
   });
 
-  it('names the device in the certificate, whatever the request asks for', async () => {
+  it('writes the device’s name into the certificate, whatever the request contains', async () => {
     const authority = await open();
     const csr = await certificateRequest(generateKeyPair().privatePem, 'somebody-else');
     const issued = await authority.device({ csr, name: 'motor-1', id: 'dev_1' });

@@ -305,7 +305,7 @@ describe('aiot device provision --csv', () => {
     expect((await nvs(at('spaces', 'sp2'))).has('wifi/ssid')).toBe(false);
   });
 
-  it('provisions the others if one device fails, names it, and exits with 3', async () => {
+  it('provisions the others if one device fails, reports that device, and exits with 3', async () => {
     await writeFile(at('partly.csv'), 'name,type\ng1,esp32\ng2,esp32\n');
     await writeFile(at('blocked'), 'a file');
     await ok(fleetResultSchema, [

@@ -334,12 +334,12 @@ describe('POST /confirmActivation for the guide’s firmware', () => {
     expect(await confirm('device_id=4711')).toMatchObject({ body: 'TRUE' });
   });
 
-  it('answers FALSE for any other device or an empty request', async () => {
+  it('responds with FALSE for any other device or an empty request', async () => {
     for (const body of ['device_id=1', 'device_id=', '', 'id=14339204', 'device_id=guide-1'])
       expect(await confirm(body), body).toMatchObject({ ...text, body: 'FALSE' });
   });
 
-  it('answers FALSE for a suspended or revoked device', async () => {
+  it('responds with FALSE for a suspended or revoked device', async () => {
     const client = await clientFor();
     await client.devices.act('guide-2', 'suspend');
     expect(await confirm('device_id=14333616')).toMatchObject({ body: 'FALSE' });
@@ -350,7 +350,7 @@ describe('POST /confirmActivation for the guide’s firmware', () => {
     await client.close();
   });
 
-  it('answers other methods as the guide’s server does, and rejects long bodies', async () => {
+  it('responds to other methods as the guide’s server does, and rejects long bodies', async () => {
     expect(await confirm('', 'GET')).toMatchObject({
       status: 200,
       body: 'Sorry, only GET and POST methods are supported.',

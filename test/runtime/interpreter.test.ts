@@ -194,7 +194,7 @@ describe('the predicted arena', () => {
     expect(Math.abs(plan.smallest - 2326)).toBeLessThan(2326 * 0.05);
   });
 
-  it('is a multiple of 16, holds head and tail, and has a small margin', () => {
+  it('is a multiple of 16, contains head and tail, and has a small margin', () => {
     const graph = cnn(seededRandom(1));
     const { head, tail, smallest } = planArena(graph);
     expect(smallest).toBeGreaterThanOrEqual(head + tail);
@@ -202,7 +202,7 @@ describe('the predicted arena', () => {
     expect(arenaBytes(graph)).toBeGreaterThanOrEqual(smallest * 1.03);
   });
 
-  it('keeps concurrently live allocations apart, and names their tensors', () => {
+  it('keeps concurrently live allocations apart, and lists their tensors', () => {
     const graph = cnn(seededRandom(1));
     const { head, pieces } = planArena(graph);
     const activations = graph.tensors.flatMap(({ data }, index) => (data === undefined ? [index] : []));

@@ -92,7 +92,7 @@ describe('commands that need a broker', () => {
   });
 });
 
-it('aiot stream check reports a server that does not speak NATS, and does not wait for it', async () => {
+it('aiot stream check reports a server that does not use NATS, and does not wait for it', async () => {
   const server = createServer((socket) => {
     // The client closes the connection once it recognizes the server.
     socket.on('error', () => {}).write('220 mail.example ESMTP\r\n');

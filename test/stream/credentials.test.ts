@@ -61,7 +61,7 @@ describe('aiot stream login', () => {
     expect(listed.stdout).not.toContain('s3cret');
   });
 
-  it('takes credentials from the URL', async () => {
+  it('uses credentials from the URL', async () => {
     await loginAt('mqtt://ana:p%40ss@host');
     expect(await resolved('mqtt://host:1883/a')).toEqual({ username: 'ana', password: 'p@ss' });
   });

@@ -51,7 +51,7 @@ describe('headers', () => {
     );
   });
 
-  it('keep the order of text and bytes under one name, beside a name that looks marked', () => {
+  it('keep the order of text and bytes under one name, next to a name that looks marked', () => {
     const given: Header[] = [
       ['x', 'first'],
       ['x', Buffer.from([255])],

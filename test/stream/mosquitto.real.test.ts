@@ -57,7 +57,7 @@ describeReal('mosquitto', 'streams with a real Mosquitto', () => {
     expect(received.trim().split('\n').sort()).toEqual(['out/a {"y":2}', 'out/b two']);
   });
 
-  it('resume reading after a broker restart, and hold writes until then', async () => {
+  it('resume reading after a broker restart, and delay writes until then', async () => {
     const url = `mqtt://127.0.0.1:${broker.port}/again`;
     const states: string[] = [];
     const source = await openSource(url, { onState: (state) => states.push(state) });

@@ -28,7 +28,7 @@ async function take(source: Source, count: number): Promise<Message[]> {
 }
 
 describe('an MQTT stream', () => {
-  it('carries messages in order, with their QoS', async () => {
+  it('transfers messages in order, with their QoS', async () => {
     const { port } = await broker();
     const source = await openSource(`mqtt://127.0.0.1:${port}/a/#`);
     const sink = await openSink(`mqtt://127.0.0.1:${port}`);
@@ -58,7 +58,7 @@ describe('an MQTT stream', () => {
     await expect.poll(() => acked).toBe(1);
   });
 
-  it('drops and counts messages that a slow reader does not take, then continues', async () => {
+  it('drops and counts messages that a slow reader does not read, then continues', async () => {
     const { port } = await broker();
     const source = await openSource(`mqtt://127.0.0.1:${port}/t`, { queue: 5 });
     const sink = await openSink(`mqtt://127.0.0.1:${port}/t`);

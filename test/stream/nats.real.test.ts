@@ -138,7 +138,7 @@ describeReal('nats', 'streams with a real nats-server', () => {
     expect(await read(`${server.url}/log.b?stream=log&until=end`)).toEqual([]);
   });
 
-  it('work with the flags of tail, which refuses to consume a work queue', async () => {
+  it('work with the flags of tail, which does not consume a work queue', async () => {
     await makeStream('log');
     await judge.jetstream().publish('log.a', '{"temperature": 81}');
     const tail = (...flags: string[]) =>

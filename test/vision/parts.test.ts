@@ -42,7 +42,7 @@ describe('a letterbox', () => {
     expect([...into.subarray(7 * 8 * 3, 7 * 8 * 3 + 3)]).toEqual([-1, -1, -1]);
   });
 
-  it('takes the pixel at i / scale, without a half-pixel offset', () => {
+  it('samples the pixel at i / scale, without a half-pixel offset', () => {
     const ramp: Picture = {
       width: 8,
       height: 8,

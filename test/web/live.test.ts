@@ -112,7 +112,7 @@ async function refusal(
 }
 
 describe('the live connection', () => {
-  it('is refused without a session, with a false one, and for a device', async () => {
+  it('is rejected without a session, with a false one, and for a device', async () => {
     expect(await refusal({ origin: origin() })).toMatchObject({ status: 401, code: 'AIOT_TOKEN_INVALID' });
     const [name] = (await logIn()).split('=');
     const cookie = `${name}=${'A'.repeat(43)}`;
@@ -125,7 +125,7 @@ describe('the live connection', () => {
     await plain.body.dump();
   });
 
-  it('is refused to pages of another origin, port or scheme, although the browser adds the cookie', async () => {
+  it('is rejected for pages of another origin, port or scheme, although the browser adds the cookie', async () => {
     const cookie = await logIn();
     const { hostname, port } = new URL(origin());
     for (const other of [
@@ -167,7 +167,7 @@ describe('the live connection', () => {
     response.resume();
   });
 
-  it('carries messages of MQTT, of clients and of the platform, after the retained ones', async () => {
+  it('delivers messages of MQTT, of clients and of the platform, after the retained ones', async () => {
     const client = await connectFour(own);
     client.say(publish({ topic: 'a/kept', payload: 'earlier', qos: 1, messageId: 1, retain: true }));
     await client.hear('puback');
@@ -234,7 +234,7 @@ describe('the live connection', () => {
     expect(await devices.answer(1)).toBe('AIOT_NOT_ALLOWED');
   });
 
-  it('carries events, and the stored messages of a device', async () => {
+  it('delivers events, and the stored messages of a device', async () => {
     const page = await openPage({ cookie: await logIn(), origin: origin() });
     page.ask({ id: 1, to: 'events' });
     await page.answer(1);

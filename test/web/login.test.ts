@@ -50,7 +50,7 @@ async function logIn(token = platform.token) {
 }
 
 describe('the dashboard without a login', () => {
-  it('serves a page without data, and loads nothing from elsewhere', async () => {
+  it('returns a page without data, and loads nothing from elsewhere', async () => {
     const page = await call('GET', '/');
     expect(page.status).toBe(200);
     expect(page.headers['content-type']).toBe('text/html; charset=utf-8');

@@ -107,7 +107,7 @@ describeReal('chromium', 'the live tail', () => {
     await context.close();
   });
 
-  it('says why it is interrupted, retries with growing delays, and continues by itself', async () => {
+  it('shows why it is interrupted, retries with growing delays, and continues by itself', async () => {
     const { page, context } = await own.open('#/messages?filter=hall/%23');
     await page.getByText('live', { exact: true }).waitFor();
     const { httpPort, mqttPort } = portsOf(own);

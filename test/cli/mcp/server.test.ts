@@ -76,7 +76,7 @@ describe('MCP tools', () => {
     expect((await call('context_list')).structured).toEqual({ exit: 0, result: [] });
   }, 30_000);
 
-  it('answer two concurrent calls, and report errors with their codes', async () => {
+  it('respond to two concurrent calls, and report errors with their codes', async () => {
     const [one, other] = await Promise.all([
       call('error', { code: 'AIOT_CSV_COLUMNS' }),
       call('model_inspect', { file: 'nothing.tflite' }),

@@ -99,7 +99,7 @@ const everyMs = long ? 44 : 3;
 /** Distance between the requests that are tested. */
 const step = long ? 1 : 5;
 
-describe('late answers', () => {
+describe('late responses', () => {
   it.concurrent.each(ways)(
     'are tolerated at a delay of 44 ms each ($chip, stub: $stub)',
     async ({ chip, stub }) => {

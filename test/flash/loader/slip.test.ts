@@ -44,7 +44,7 @@ describe('SLIP', () => {
     expect(read([Uint8Array.from(bytes)])).toEqual({ frames, stray });
   });
 
-  it('gives up on a packet without an end', () => {
+  it('discards a packet without an end', () => {
     const { frames, stray } = read([Uint8Array.of(0xc0), new Uint8Array(70_000)]);
     expect(frames).toEqual([]);
     expect(stray).toHaveLength(70_000);

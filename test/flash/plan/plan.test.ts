@@ -171,7 +171,7 @@ describe('a flash plan that would make the board unbootable', () => {
     expect(overridden.map((objection) => objection.message)).toContain(message);
   });
 
-  it('names the file of a damaged table, and lists all reasons if there are several', () => {
+  it('reports the file of a damaged table, and lists all reasons if there are several', () => {
     const damaged = Uint8Array.from(twoSlotsTable);
     damaged[40] = damaged[40]! ^ 1;
     expect(refusal([piece('table.bin', 0x8000, damaged)]).message).toMatch(/^table.bin: .*MD5/);

@@ -21,7 +21,7 @@ async function served(): Promise<{ address: string; peer: Promise<Socket> }> {
 }
 
 describe('a line over a socket', () => {
-  it('carries bytes both ways and buffers bytes that arrive before a listener is attached', async () => {
+  it('transfers bytes in both directions and buffers bytes that arrive before a listener is attached', async () => {
     const { address, peer } = await served();
     const line = await openLine(address, { baud: 115_200 });
     const far = await peer;

@@ -60,7 +60,7 @@ describeReal('socat', 'a line over a pty', () => {
     await expect(line.write(Uint8Array.of(1))).rejects.toMatchObject({ code: 'AIOT_SERIAL_LOST' });
   });
 
-  it('is locked: opening it again names the program that holds it, and succeeds after its release', async () => {
+  it('is locked: opening it again reports the program that uses it, and succeeds after its release', async () => {
     const { near } = await ptyPair();
     const other = spawn('flock', ['--exclusive', near, 'sleep', '60'], { detached: true });
     started.push(other);

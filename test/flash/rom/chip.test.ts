@@ -127,7 +127,7 @@ describe('security', () => {
     expect(await host.status(request(op.memBegin, [4, 1, 4, 0x40378000]))).toBe('0105');
   });
 
-  it('prints that download mode is disabled, and answers nothing', async () => {
+  it('prints that download mode is disabled, and sends no response', async () => {
     const { chip, host } = make({ security: { downloadDisabled: true } });
     chip.reset();
     expect(host.text).toContain('Download mode is disabled');

@@ -66,7 +66,7 @@ describe('faults', () => {
     expect(host.text).toMatch(text);
   });
 
-  it('a crashed chip answers again after a reset', async () => {
+  it('a crashed chip responds again after a reset', async () => {
     const { chip, host } = make({ kind: 'panic' });
     await host.ask(magic);
     expect([chip.state, (await host.ask(magic)).length]).toEqual(['crashed', 0]);

@@ -137,7 +137,7 @@ describe('the baud rate', () => {
     expect(heard).toEqual([]);
   });
 
-  it('changes after the answer, which is sent at the old rate', async () => {
+  it('changes after the response, which is sent at the old rate', async () => {
     const { chip, line, heard } = make();
     await line.write(encodeSlip(request(op.changeBaud, [921_600, 0])));
     await wait(10);

@@ -7,7 +7,7 @@ import { chipFor, readTrace, realTraces } from './traces.js';
 describeReal('flash-samples', 'every recorded trace of a real ROM', () => {
   const folder = join(flashSamplesFolder, 'traces');
 
-  it('gets the same answers from the simulated chip', async () => {
+  it('gets the same responses from the simulated chip', async () => {
     const paths = realTraces(folder);
     expect(paths.length).toBeGreaterThan(40);
     for (const path of paths) {

@@ -17,7 +17,7 @@ describe('the simulated chip compared with recorded ROMs and stubs', () => {
     },
   );
 
-  it('does not match a recording with one changed bit in an answer', async () => {
+  it('does not match a recording with one changed bit in a response', async () => {
     const path = join(root, 'test', 'golden', 'rom', 'esp32-probe-rom-edge-cases.jsonl');
     const trace = readTrace(path).map((line) => ({ ...line }));
     const answer = trace.findLast((line) => line.bytes?.startsWith('010d'));

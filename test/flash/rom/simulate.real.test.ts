@@ -41,7 +41,7 @@ async function syncedAt(address: string): Promise<number> {
 }
 
 describeReal('socat', 'a chip behind a pty', () => {
-  it('answers each program that opens it, and disappears after close', async () => {
+  it('responds to each program that opens it, and disappears after close', async () => {
     const link = join(await folder(), 'port');
     const chip = new SimulatedChip({ chip: 'esp32' });
     const served = await serveChip(chip, { pty: true, link });

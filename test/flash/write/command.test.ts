@@ -196,7 +196,7 @@ describe('aiot flash', () => {
     return file('pump-7');
   }
 
-  it('says that a board with an identity but without a program runs nothing', async () => {
+  it('reports that a board with an identity but without a program runs nothing', async () => {
     const device = await identity();
     const { port } = await board();
     const { stdout } = await runCli(['flash', '--device', device, '--port', port, '--quiet']);
@@ -210,7 +210,7 @@ describe('aiot flash', () => {
     expect(json).toMatchObject({ program: 'none', device: 'pump-7' });
   });
 
-  it('says that the program is unchanged if only an identity is written', async () => {
+  it('reports that the program is unchanged if only an identity is written', async () => {
     const device = await identity();
     const { chip, port } = await board();
     chip.flash.bytes.set(espBootloader(), 0x1000);
@@ -233,7 +233,7 @@ describe('aiot flash', () => {
     expect((await runCli(argv)).json).toMatchObject({ program });
   });
 
-  it('does not claim to know the program of a chip that encrypts its flash', async () => {
+  it('reports no program of a chip that encrypts its flash', async () => {
     const { port } = await board({ security: { flashEncryption: true } });
     const nvs = await put('nvs.bin', Buffer.alloc(0x5000, 0xff));
     const { stdout, json } = await runCli(['flash', `${nvs}@0x9000`, '--port', port, '--json']);
@@ -295,7 +295,7 @@ describe('aiot flash --watch', () => {
 });
 
 describe('aiot flash --watch on a line without DTR and RTS', () => {
-  it('asks the user to press RESET and to hold BOOT, and reports an unhealthy board', async () => {
+  it('asks the user to press RESET and to keep BOOT pressed, and reports an unhealthy board', async () => {
     const { chip, port } = await board({ mac: '24:0a:c4:00:06:01' });
     chip.flash.bytes.set(twoSlotsTable, 0x8000);
     const argv = ['flash', '--slot', 'next', '--firmware', file('app.bin'), '--port', port];

@@ -193,7 +193,7 @@ describe('flashing only the differences', () => {
     expect(board.bytes(0x10000, next.length).equals(next)).toBe(true);
   });
 
-  it('writes everything if the board holds different data', async () => {
+  it('writes everything if the board contains different data', async () => {
     const board = new FakeBoard().put(0x10000, random(100_000, 3));
     const [region] = (
       await flash(board, { pieces: [piece('new.bin', 0x10000, next)], old: [piece('old.bin', 0x10000, old)] })

@@ -338,7 +338,7 @@ describe('a rollout under random events', () => {
     expect(run.state.head.waves[0]!.shadow).toMatchObject({ passed: true, figures: { disagreements: 0 } });
   });
 
-  it('neither allows nor requests a commit in a wave whose shadow has not passed', () => {
+  it('neither allows nor requests a commit in a wave before its shadow has passed', () => {
     let passed = 0;
     always(
       (run) => {

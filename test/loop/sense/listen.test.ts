@@ -49,7 +49,7 @@ async function summing(every = 1) {
 }
 
 describe('the TCP inference server for a sidecar', () => {
-  it('answers one JSON message per connection in the format that the guide’s sidecar expects', async () => {
+  it('responds to one JSON message per connection in the format that the guide’s sidecar expects', async () => {
     const { port } = await summing();
     const message = '{"deviceID": "1", "current": 0.5, "temperature": 21, "fft_data": "true"}';
     expect(await ask(port, message)).toBe('inference value from the edge tpu = 21.5');
@@ -62,7 +62,7 @@ describe('the TCP inference server for a sidecar', () => {
     expect(await ask(port, '0.5, 19', true)).toBe('inference value from the edge tpu = 19.5');
   });
 
-  it('answers many clients at once, each with its own prediction', async () => {
+  it('responds to many clients at once, each with its own prediction', async () => {
     const { port, times } = await summing();
     const all = await Promise.all(
       Array.from({ length: 60 }, (_, i) => ask(port, `{"current": ${i}, "temperature": 0.5}`)),
@@ -89,7 +89,7 @@ describe('the TCP inference server for a sidecar', () => {
     expect(await ask(port, '[1, 2]')).toBe('inference value from the edge tpu = 3');
   });
 
-  it('answers a new client while hundreds of others stay idle or never hang up', async () => {
+  it('responds to a new client while hundreds of others stay idle or never hang up', async () => {
     const { port } = await summing();
     const idle = Array.from({ length: 300 }, (_, i) => {
       const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true }).on('error', () => {});

@@ -73,7 +73,7 @@ describe('message formats', () => {
     expect(read([message])).toMatchObject({ why: [null], values: [1, 2, 3, 4, 5, 6] });
   });
 
-  it('include a header line that names the columns', () => {
+  it('include a header line with the names of the columns', () => {
     expect(read(['t,z,y,x', '5,3,2,1'])).toMatchObject({ why: [null, null], values: [1, 2, 3] });
   });
 
@@ -127,7 +127,7 @@ describe('the message reader', () => {
     });
   });
 
-  it('takes times from a telemetry batch’s rate, losses from its numbers, and separates recordings', () => {
+  it('derives times from a telemetry batch’s rate, losses from its numbers, and separates recordings', () => {
     const batch = (seq: number, recording = 'a') => ({
       seq,
       t: 1_795_168_216_000 + seq * 20,

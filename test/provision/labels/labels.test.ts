@@ -118,7 +118,7 @@ describe('labels', () => {
     }
   });
 
-  it('take their format from the file name, and need at least one device', async () => {
+  it('have the format of the file name’s extension, and need at least one device', async () => {
     expect([labelFormatOf('a.svg'), labelFormatOf('b/C.PDF')]).toEqual(['svg', 'pdf']);
     expect(() => labelFormatOf('labels.png')).toThrow(
       'expected a label file name that ends with .svg or .pdf, got labels.png',

@@ -153,7 +153,7 @@ describe('A Linux I²C bus', () => {
   });
 });
 
-it('opening an I²C bus without the I²C package names the package, and how to install it', async () => {
+it('opening an I²C bus without the I²C package reports the package, and how to install it', async () => {
   const error = await loadI2cBus([join(tmpdir(), 'nowhere.js')]).catch((caught: unknown) => caught);
   expect(error).toBeInstanceOf(AiotError);
   expect(error).toMatchObject({ code: 'AIOT_I2C_PACKAGE' });

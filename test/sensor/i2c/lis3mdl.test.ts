@@ -41,7 +41,7 @@ describe('A simulated LIS3MDL', () => {
     new Lis3mdlSimulator({ signal: field, beganMs: 0, odrError: 1, random: seededRandom(1), noise: false });
   const bytes = (...values: number[]) => Uint8Array.from(values);
 
-  it('sleeps until it is told to measure, and again after a single measurement', () => {
+  it('sleeps until a measurement is requested, and again after a single measurement', () => {
     const chip = make();
     expect([...chip.read(0x27, 1, 1000)]).toEqual([0]);
     chip.write(0x20, bytes(0x7c), 1000);

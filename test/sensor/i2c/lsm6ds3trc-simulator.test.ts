@@ -83,7 +83,7 @@ describe('A simulated LSM6DS3TR-C', () => {
     expect(read(0x1e)[0]! & 1).toBe(1);
   });
 
-  it('holds the high byte of a pair after its low byte is read, with BDU', () => {
+  it('latches the high byte of a pair after its low byte is read, with BDU', () => {
     write(0x12, 0x44);
     write(0x10, 0x40);
     world.ax = 1;
@@ -229,7 +229,7 @@ describe('A simulated LSM6DS3TR-C', () => {
     );
   });
 
-  it('flags the FIFO content as undecodable if the rate changes while it holds data', () => {
+  it('flags the FIFO content as undecodable if the rate changes while it contains data', () => {
     startAccelerometer();
     now = 5 * tickMs;
     expect(chip.violated).toBe(false);

@@ -287,7 +287,7 @@ describe('A slow bus', () => {
     });
   });
 
-  it('carries 1666 samples per second from both sensors at 400 kHz', async () => {
+  it('transfers 1666 samples per second from both sensors at 400 kHz', async () => {
     const { source } = await open('?rate=1666', { speedHz: 400_000 });
     expect(lostOf(await take(source, 20_000))).toBe(0);
   });

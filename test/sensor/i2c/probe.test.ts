@@ -18,7 +18,7 @@ describe('The list of chips', () => {
     expect(chipNamed('nothing')).toBeUndefined();
   });
 
-  it('names each chip once, with valid defaults', () => {
+  it('lists each chip once, with valid defaults', () => {
     const chips = describeChips();
     expect(new Set(chips.map(({ name }) => name)).size).toBe(chips.length);
     for (const { settings } of chips)

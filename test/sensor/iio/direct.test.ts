@@ -99,7 +99,7 @@ describe('an Industrial I/O device without a buffer', () => {
 });
 
 describe('the device list', () => {
-  it('names each device, and whether it has a buffer', async () => {
+  it('lists each device, and whether it has a buffer', async () => {
     tree = await iioTree(root, bme280);
     expect(await listIio(tree)).toMatchObject([{ id: 'iio:device0', name: 'bme280', buffered: false }]);
     expect(await listIio({ sysfs: join(root, 'none') })).toEqual([]);

@@ -87,7 +87,7 @@ describe('fields scanned from JSON text', () => {
     );
   });
 
-  it('are not scanned if JSON may spell their name in several ways', () => {
+  it('are not scanned if JSON can represent their name in several ways', () => {
     for (const name of ['é', 'a"b', 'a\\b', '__proto__']) expect(fieldScanner([name])).toBeUndefined();
   });
 });

@@ -154,7 +154,7 @@ describe('a CSV file as a source', () => {
     expect(await read(`file:${path}?header=false`)).toEqual(['0xBC,26.3', '0xBD,27']);
   });
 
-  it('names the file and line of a row with the wrong number of cells', async () => {
+  it('reports the file and line of a row with the wrong number of cells', async () => {
     const path = fresh();
     await writeFile(path, 'a,b\n1,2\n3\n');
     await expect(read(`file:${path}`)).rejects.toMatchObject({

@@ -124,7 +124,7 @@ describeReal('streams', 'a Parquet file read by pyarrow', () => {
     ]);
   });
 
-  it('rotates into complete files that together hold every row once', async () => {
+  it('rotates into complete files that together contain every row once', async () => {
     const sink = await openSink(`file:${join(folder, 'many', 'log.parquet')}?rotateCount=3000`);
     for (let i = 0; i < 70; i++) {
       await sink.write(Array.from({ length: 100 }, (_, j) => message(JSON.stringify({ n: i * 100 + j }))));

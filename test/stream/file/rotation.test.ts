@@ -34,7 +34,7 @@ async function readAll(url: string): Promise<string[]> {
 }
 
 describe('rotated files', () => {
-  it('hold the requested number of rows and a header each, however messages are batched', async () => {
+  it('contain the requested number of rows and a header each, however messages are batched', async () => {
     const sink = await openSink(`file:${join(folder, 'log.csv')}?rotateCount=3`);
     await sink.write(numbered(0, 2));
     await sink.write(numbered(2, 7));

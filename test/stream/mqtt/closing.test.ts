@@ -17,7 +17,7 @@ it('an MQTT source with a full queue closes while the broker is still sending', 
   await broker.close();
 }, 15_000);
 
-it('an MQTT source reads a session with more messages than the queue holds, sent before the SUBACK', async () => {
+it('an MQTT source reads a session with more messages than fit into the queue, sent before the SUBACK', async () => {
   const broker = await startBroker();
   const url = `mqtt://127.0.0.1:${broker.port}/t?qos=1&clientId=back&clean=false`;
   await (await openSource(url)).close();

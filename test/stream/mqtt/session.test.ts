@@ -138,7 +138,7 @@ describe('an MQTT session', () => {
     expect(await take(second, 3)).toEqual(['2', '3', '4']);
   });
 
-  it('does not redeliver messages that the reader still holds after a reconnect', async () => {
+  it('does not redeliver messages that the reader has not acknowledged after a reconnect', async () => {
     const { port, aedes } = await broker();
     const states: string[] = [];
     const onState = (state: string) => states.push(state);
@@ -226,7 +226,7 @@ describe('an MQTT session', () => {
     server.close();
   });
 
-  it('reports a server that does not speak MQTT', async () => {
+  it('reports a server that does not use MQTT', async () => {
     const server = createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')).listen(
       0,
       '127.0.0.1',

@@ -144,7 +144,7 @@ describe('the expiry of an MQTT session', () => {
 });
 
 describe('errors of an MQTT 5 broker', () => {
-  it('contain the reason for refusing the connection', async () => {
+  it('contain the reason for rejecting the connection', async () => {
     const properties = { reasonString: 'clock is wrong\u001b[2J' };
     const { url } = await broker5({
       answer: ({ cmd }, say) => {
@@ -158,7 +158,7 @@ describe('errors of an MQTT 5 broker', () => {
     });
   });
 
-  it('name the server that the broker refers to', async () => {
+  it('contain the server that the broker refers to', async () => {
     const properties = { serverReference: 'b2.example:1883' };
     const { url } = await broker5({
       answer: ({ cmd }, say) => {
@@ -190,7 +190,7 @@ describe('errors of an MQTT 5 broker', () => {
     });
   });
 
-  it('end a source whose subscription is refused after a reconnect', async () => {
+  it('end a source if its subscription is rejected after a reconnect', async () => {
     let subscriptions = 0;
     const { url, hangUp } = await broker5({
       answer: ({ cmd, messageId }, say) => {
@@ -264,7 +264,7 @@ describe('errors of an MQTT 5 broker', () => {
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'again\n' });
   }, 15_000);
 
-  it('end a sink whose client id another client uses', async () => {
+  it('end a sink if another client uses its client id', async () => {
     const { url, of } = await broker5({
       answer: ({ cmd }, say, socket) => {
         if (cmd !== 'publish') return false;
@@ -392,7 +392,7 @@ describe('headers of MQTT messages', () => {
     expect(await shown()).toMatch(/ {2}plant\/a {2}21\.5 {2}\{.*unit=C, unit=K.*\}\n$/);
   });
 
-  it('are refused by publish if the broker speaks MQTT 3.1.1, and nothing is published', async () => {
+  it('are rejected by publish if the broker uses MQTT 3.1.1, and nothing is published', async () => {
     const url = await broker3();
     const source = closed(await openSource(`${url}/plant/#`));
     const { code, stderr } = await publish(`${url}/plant/a`, '21.5', '--header', 'unit=C');
@@ -416,7 +416,7 @@ describe('headers of MQTT messages', () => {
       return path;
     };
 
-    it('are dropped with a warning for a broker that speaks MQTT 3.1.1', async () => {
+    it('are dropped with a warning for a broker that uses MQTT 3.1.1', async () => {
       const url = await broker3();
       const lost = 'the connection uses MQTT 3.1.1, which has no headers: 2 messages sent without them';
       const published = await publish(url, '--file', await file());
@@ -444,7 +444,7 @@ describe('headers of MQTT messages', () => {
       expect(stderr.match(/which has no headers: messages are sent without them/g)).toHaveLength(1);
     });
 
-    it('pass through a bridge to a broker that speaks MQTT 5', async () => {
+    it('pass through a bridge to a broker that uses MQTT 5', async () => {
       const { url, of } = await broker5();
       const { json, stderr } = await runCli(['stream', 'bridge', `file:${await file()}`, url, '--json']);
       expect(json).toMatchObject({ routes: [{ to: [{ written: 2 }] }] });

@@ -181,7 +181,7 @@ describe('a PUBLISH packet', () => {
     });
   });
 
-  it('is rejected if MQTT cannot carry it', () => {
+  it('is rejected if MQTT cannot represent it', () => {
     const long = 'x'.repeat(65_536);
     const flags = { topic: 't', qos: 1, id: 1, dup: false, version: 5 } as const;
     const refused = expect.objectContaining({ code: 'AIOT_STREAM_MESSAGE_REFUSED' });

@@ -84,7 +84,7 @@ describe('a dataset of the platform', () => {
     });
   });
 
-  it('keeps the topic of each message, which may name the device', () => {
+  it('keeps the topic of each message, which may contain the device’s name', () => {
     expect(topicAt('aiot://dataset/motor')({ topic: 'plant/7', source: 'mqtt://x' })).toBe('plant/7');
     expect(topicAt('aiot://stream/motor')({ topic: 'plant/7', source: 'mqtt://x' })).toBe('');
   });

@@ -61,7 +61,7 @@ describe('webhooks over TLS', () => {
     expect(await taken).toEqual(['over TLS']);
   });
 
-  it('need a client certificate if the server names a CA', async () => {
+  it('need a client certificate if the server specifies a CA', async () => {
     const source = await openSource('https://127.0.0.1:0/in', { ...server, ca });
     const taken = taking(source);
     const stranger = await openSink(`${source.endpoint}/in`, { ca });

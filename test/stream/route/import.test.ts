@@ -100,7 +100,7 @@ const restFlow = [
 
 const imported = (nodes: unknown[]) => importFlow(parseFlow(JSON.stringify(nodes), 'flow.json'));
 
-test('the Node-RED import omits topic renaming if the sink names the topic', () => {
+test('the Node-RED import omits topic renaming if the sink specifies the topic', () => {
   expect(imported(kafkaFlow)).toEqual({
     routes: {
       'mqtt-to-kafka': {
@@ -113,7 +113,7 @@ test('the Node-RED import omits topic renaming if the sink names the topic', () 
   });
 });
 
-test('the Node-RED import keeps topic renaming if the sink names no topic', () => {
+test('the Node-RED import keeps topic renaming if the sink specifies no topic', () => {
   const nodes = kafkaFlow.map((node) => (node.type === 'Kafka Producer' ? { ...node, topic: '' } : node));
   const { topic } = imported(nodes).routes['mqtt-to-kafka'] ?? {};
   expect(topic).toContain('$replace($topic, "iotkit/alert", "broker_message")');
@@ -158,7 +158,7 @@ test('the Node-RED import converts switch outputs to conditions and follows link
   ]);
 });
 
-test('the Node-RED import names each node that does not fit in a route, with the reason', () => {
+test('the Node-RED import lists each node that does not fit in a route, with the reason', () => {
   const { routes, leftOut } = imported([
     broker,
     mqttIn('a', [['f', 'c', 'g']]),

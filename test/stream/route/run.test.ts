@@ -51,7 +51,7 @@ function start(
 
 const json = (value: unknown) => ({ payload: Buffer.from(JSON.stringify(value)) });
 
-test('a route carries a message byte for byte, and acknowledges it after the sink has stored it', async () => {
+test('a route transfers a message byte for byte, and acknowledges it after the sink has stored it', async () => {
   const { source, sink, end } = start({});
   let acked = -1;
   sink.before = async () => {
