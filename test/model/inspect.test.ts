@@ -104,7 +104,7 @@ describe('aiot model inspect', () => {
     expect((await runCli(['model', 'inspect', file])).stdout).toContain('CAST (unknown)');
   });
 
-  it('names every supported operator as in the schema', () => {
+  it('lists every supported operator as in the schema', () => {
     for (const op of Object.keys(operatorRows) as OperatorName[]) {
       const { code, custom } = rowOf(op);
       expect(builtinName(code)).toBe(custom === undefined ? op : 'CUSTOM');
@@ -112,7 +112,7 @@ describe('aiot model inspect', () => {
     expect(builtinName(250)).toBe('BUILTIN_250');
   });
 
-  it('names every operator and tensor type in the schema', () => {
+  it('lists every operator and tensor type in the schema', () => {
     expect([0, 16, 129, 161, 162, 202, 203, 205, 209].map(builtinName)).toEqual([
       'ADD',
       'LSTM',

@@ -180,7 +180,7 @@ describe('the output of aiot model fit', () => {
     expect(after.json).toMatchObject({ file: join(folder, 'build/model.int8.tflite') });
   });
 
-  it('exits with 6 and names the limits that are exceeded', async () => {
+  it('exits with 6 and lists the limits that are exceeded', async () => {
     const { value, code, file } = await fitted(
       small(),
       '--chip',

@@ -194,7 +194,7 @@ describe('incompatible layers', () => {
 });
 
 describe('a training engine', () => {
-  it('resumes from a saved state as if never stopped', async () => {
+  it('resumes from a saved state with the same result as without a stop', async () => {
     const network = kinds.at(-1)![1];
     const { engine, trainable, numbers } = await trained(network, 3);
     const again = await openEngine(trainable, {

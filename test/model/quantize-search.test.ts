@@ -206,7 +206,7 @@ describe('--max-loss', () => {
     };
   }
 
-  it('uses int16 for the costliest part, lists its attempts, and stays runnable on devices', async () => {
+  it('uses int16 for the most expensive part, lists its attempts, and stays runnable on devices', async () => {
     const n = new FloatNetwork(seededRandom(6));
     const x = n.float([1, 6]);
     const logits = n.dense(n.dense(x, 12, 'relu'), 4);

@@ -156,7 +156,7 @@ pipeline:
   expect(log).toBe('try 1\ntry 2\ntry 3\n');
 });
 
-it('a pipeline skips a step whose condition is false, and the steps that need its output', async () => {
+it('a pipeline skips a step if its condition is false, and the steps that need its output', async () => {
   const dir = await projectOf({
     'aiot.yaml': `name: when
 pipeline:

@@ -65,7 +65,7 @@ async function oneRun(
 }
 
 describeReal('mosquitto', 'pipeline watch with MQTT control messages', () => {
-  it('runs, pushes to the guide’s services, and tells the boards what to download', async () => {
+  it('runs, pushes to the guide’s services, and notifies the boards of the download', async () => {
     const broker = await startMosquitto();
     const board = await connect(`mqtt://127.0.0.1:${broker.port}`, { clientId: 'board' });
     try {

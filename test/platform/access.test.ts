@@ -140,7 +140,7 @@ describe('privileges', () => {
     });
   });
 
-  it('let a viewer only read, and keep ci tokens from revoking or rotating devices', async () => {
+  it('allow a viewer only to read, and prevent ci tokens from revoking or rotating devices', async () => {
     const viewer = withToken((await token('viewer', '--role', 'viewer')).token);
     const ci = withToken((await token('ci-2', '--role', 'ci')).token);
     await viewer.devices.list();

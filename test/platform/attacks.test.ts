@@ -111,7 +111,7 @@ describe('a request with many headers', () => {
   });
 });
 
-describe('a client certificate beside a valid token', () => {
+describe('a client certificate in addition to a valid token', () => {
   let shown: Record<'foreign' | 'revoked' | 'suspended' | 'unregistered' | 'registered', Agent>;
   const agentOf = (cert: string, key: string) => new Agent({ cert, key, ca: own.ca });
   const device = async (name: string) => {

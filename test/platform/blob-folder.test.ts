@@ -33,7 +33,7 @@ describe('a blob folder', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('lets a reader finish a blob that is removed meanwhile', async () => {
+  it('allows a reader to finish a blob that is removed in the meantime', async () => {
     const folder = await temporary();
     const content = randomBytes(3_000_000);
     const store = await openBlobs(folder);

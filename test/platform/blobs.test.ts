@@ -75,7 +75,7 @@ describe('a blob', () => {
     expect((await download({ range: 'bytes=0-0', 'if-range': etag })).status).toBe(206);
   });
 
-  it('matches its ETag in a list, and answers HEAD without a body', async () => {
+  it('matches its ETag in a list, and responds to HEAD without a body', async () => {
     const etag = `"${digest}"`;
     for (const header of [`"other", ${etag}`, `W/${etag}`, '*']) {
       expect((await download({ 'if-none-match': header })).status).toBe(304);

@@ -165,7 +165,7 @@ describe('the sessions of a user', () => {
     await watcher.isServed();
   });
 
-  it('are refused while all others are connected: 0x97 in MQTT 5, return code 3 in 3.1.1', async () => {
+  it('are rejected while all others are connected: 0x97 in MQTT 5, return code 3 in 3.1.1', async () => {
     await start({ brokerLimits: { sessionsPerUser: 2 } });
     const watcher = await bystander();
     const [first, second] = [await open(4, 'first'), await open(5, 'second')];

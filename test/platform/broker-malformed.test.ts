@@ -215,7 +215,7 @@ describe('the broker, on unusual packets', () => {
     raw.socket.destroy();
   });
 
-  it('answers 20,000 filters in a packet: grants up to the limit, and logs one line', async () => {
+  it('responds to 20,000 filters in a packet: grants up to the limit, and logs one line', async () => {
     const raw = await letIn();
     const before = lines.length;
     const subscriptions = Array.from({ length: 20_000 }, (_, i) => ({ topic: `${i}`, qos: 0 as const }));
@@ -257,7 +257,7 @@ describe('the broker, on unusual packets', () => {
     await raw.hear('suback');
     await writer.publishAsync('others', 'x', { qos: 1 });
     expect(await raw.hear('pingresp')).not.toBeNull();
-    // Both requests were answered before this one is done.
+    // The PUBLISH and the PINGREQ are answered before the search for retained messages is complete.
     expect(raw.packets.some(({ cmd }) => cmd === 'publish')).toBe(false);
     expect(await raw.hear('publish')).toMatchObject({ topic: 'kept/0', retain: true });
     raw.socket.destroy();

@@ -114,7 +114,7 @@ export function brokerSuite(side: BrokerSide): void {
     await expect.poll(() => told).toEqual(['aiot/v1/dev/command ro_2']);
   });
 
-  it('carries the platform’s routes in both directions', async () => {
+  it('delivers the messages of the platform’s routes in both directions', async () => {
     await start();
     const { streams } = own.platform;
     const source = await streams.openSource('aiot/v1/+/inference', {});

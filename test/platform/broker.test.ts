@@ -169,7 +169,7 @@ describe('a connection is rejected', () => {
     await expect(refusal({ cert: certificate, key })).rejects.toThrow(/Not authorized/);
   });
 
-  it('with a foreign certificate, even beside a valid token', async () => {
+  it('with a foreign certificate, even together with a valid token', async () => {
     const foreign = await openAuthority(await mkdtemp(join(own.folder, 'foreign-')), Date.now);
     const key = generateKeyPair().privatePem;
     const csr = await certificateRequest(key, 'x');

@@ -95,7 +95,7 @@ describe('aiot up', () => {
     expect(stderr).toContain('no message arrived, so --never checked nothing');
   });
 
-  it('refuses to start on a folder where a platform is running', async () => {
+  it('does not start on a folder where a platform is running', async () => {
     const again = await runCli(upArgs());
     expect(again.code).toBe(1);
     const stop = `to stop it, run \`aiot down --data ${data()}\`. For another platform, choose another folder with --data.`;

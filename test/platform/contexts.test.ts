@@ -36,7 +36,7 @@ async function started(name: string): Promise<UpResult> {
 }
 
 describe('the current context', () => {
-  it('belongs to the platform that was started last, and up names the one it replaced', async () => {
+  it('belongs to the platform that was started last, and up prints the one it replaced', async () => {
     expect((await started('one')).replaced).toBeUndefined();
     expect(await started('two')).toMatchObject({ context: 'local-2', replaced: 'local' });
     expect((await readContexts()).current).toBe('local-2');

@@ -110,7 +110,7 @@ describe('a large, intact database', () => {
     await copyFile(whole, state);
   });
 
-  it('lets the platform start, and resumes normal operation once it is checked', async () => {
+  it('does not prevent the platform from starting, and resumes normal operation once it is checked', async () => {
     const platform = await start(0);
     const client = createClient({ url: platform.urls.http, ca: own.ca, token: own.token });
     await expect

@@ -138,7 +138,7 @@ describe('retention', () => {
     expect((await runCli(['data', 'retention', '--days', '3'])).code).toBe(2);
   });
 
-  it('lets you remove a recording manually, but a labeled one only with --labeled', async () => {
+  it('allows removing a recording manually, but a labeled one only with --labeled', async () => {
     const kept = await runCli(['data', 'remove', '--yes', 'motion/m1/r3', '--json']);
     expect(kept.json).toMatchObject({ recordings: [], kept: 1 });
     const dry = await runCli(['data', 'remove', '--yes', 'motion/m1/r3', '--labeled', '--dry-run', '--json']);

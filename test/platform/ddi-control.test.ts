@@ -54,7 +54,7 @@ describe('a cancellation', () => {
     expect((await device.poll())._links).toMatchObject({ configData: {} });
   });
 
-  it('lets the update continue if the client rejects it, and counts what it installs', async () => {
+  it('continues the update if the client rejects it, and counts what it installs', async () => {
     const { device, rollout, id } = await recalled();
     expect(await device.say(`/cancelAction/${id}/feedback`, 'rejected', 'success')).toBe(200);
     expect(await device.offered('cancelAction')).toBe(0);
@@ -116,7 +116,7 @@ describe('device-reported data', () => {
   const put = (device: DdiClient, body: unknown) =>
     device.call('/configData', { method: 'PUT', body: JSON.stringify(body) });
 
-  it('becomes tags beside those of the operator', async () => {
+  it('becomes tags in addition to those of the operator', async () => {
     const device = await ddiClient(own, 'told');
     await own.client.devices.change(['told'], { action: 'tag', set: { site: 'lab' }, remove: [] });
     const old = { id: '', time: 'now', status: { execution: 'closed' } };

@@ -40,7 +40,7 @@ async function question(...argv: string[]): Promise<string> {
 }
 
 describe('a destructive command', () => {
-  it('names what will be lost, and proceeds only with --yes', async () => {
+  it('lists the losses, and proceeds only with --yes', async () => {
     expect(await question('model', 'remove', 'tiny@1')).toMatch(
       /^expected --yes: Permanently remove tiny@1 \([\d.,]+ (?:bytes|KiB), pushed 20\d\d-\d\d-\d\d \d\d:\d\d\)\?$/,
     );

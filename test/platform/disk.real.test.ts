@@ -84,7 +84,7 @@ describeReal('mounts', 'a platform on a full or read-only disk', () => {
 
   const message = (seq: number) => JSON.stringify({ seq, t: seq, rate: 10, recording: 'r', x: seq });
 
-  it('serves reads and rejects writes when full, and accepts writes again when there is space', async () => {
+  it('allows reads and rejects writes when full, and accepts writes again when there is space', async () => {
     const device = await connectDevice(mqtts, join(disk.folder, 'dev'));
     await device.publishAsync('aiot/v1/dev/telemetry/s', message(1), { qos: 1 });
     const kept = Buffer.from('kept');
@@ -113,7 +113,7 @@ describeReal('mounts', 'a platform on a full or read-only disk', () => {
     await device.endAsync(true);
   }, 60_000);
 
-  it('stops cleanly when full, refuses to start with an error code, and loses no data', async () => {
+  it('stops cleanly when full, exits at the start with an error code, and loses no data', async () => {
     if ((await client.devices.get('dev')).state === 'suspended') await client.devices.act('dev', 'resume');
     const device = await connectDevice(mqtts, join(disk.folder, 'dev'));
     await device.publishAsync('aiot/v1/dev/telemetry/s', message(2), { qos: 1 });
@@ -134,7 +134,7 @@ describeReal('mounts', 'a platform on a full or read-only disk', () => {
     await again.close();
   }, 60_000);
 
-  it('refuses to start when read-only, and names the folder', async () => {
+  it('does not start when read-only, and reports the folder', async () => {
     await disk.sh('kill $PID; wait $PID; PID=; mount -o remount,ro "$DISK"');
     const { error } = await disk.up();
     expect(error).toMatchObject({

@@ -48,7 +48,7 @@ async function beginBlob(content: Buffer) {
 }
 
 describe('a stopping platform', () => {
-  it('answers requests in progress, and accepts no new ones', async () => {
+  it('responds to requests in progress, and accepts no new ones', async () => {
     own = await testPlatform();
     const content = randomBytes(50_000);
     const { call, status } = await beginBlob(content);
@@ -81,7 +81,7 @@ describe('a stopping platform', () => {
     await expect(status).rejects.toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('answers uploads in progress from the guide’s clients too', async () => {
+  it('responds to uploads in progress from the guide’s clients too', async () => {
     const guide = await testGuide();
     own = guide;
     const { body, headers } = formOf('2022-05-06-20:36:11-model.zip', randomBytes(50_000));

@@ -85,7 +85,7 @@ describe('an acknowledgment', () => {
     ['the disk is full', 'ENOSPC', 'AIOT_DISK_FULL'],
     ['the disk fails', 'EIO', 'AIOT_FILE_NOT_WRITABLE'],
   ])(
-    'of a blob is withheld if %s; the error names the cause, and nothing is kept',
+    'of a blob is withheld if %s; the error contains the cause, and nothing is kept',
     async (_what, failure, code) => {
       let failing = false;
       const sync: Sync = async (file) => {

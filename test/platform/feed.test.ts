@@ -90,7 +90,7 @@ describe('the feed', () => {
     expect(await subjects({ subject: 'har', types: ['*'] }, 2)).toEqual(['har@1', 'har']);
   });
 
-  it('serves a thousand listeners with one read of new events', async () => {
+  it('supplies a thousand listeners with one read of new events', async () => {
     const everybody = Promise.all(Array.from({ length: 1000 }, () => take(10)));
     await delay(100);
     const before = process.cpuUsage();

@@ -79,7 +79,7 @@ describe('a first start', () => {
     }
   }, 240_000);
 
-  it('succeeds for one of two concurrent starts; the other names the running process', async () => {
+  it('succeeds for one of two concurrent starts; the other reports the running process', async () => {
     process.env.AIOT_CONFIG_DIR = join(folder, 'config');
     const data = join(folder, 'platform');
     const args = ['up', '--data', data, '--http-port', '0', '--mqtt-port', '0', '--detach', '--json'];

@@ -109,7 +109,7 @@ describe('the guide’s servers', () => {
     });
   });
 
-  it('return Go’s 404 text for missing files, and never serve files of the machine', async () => {
+  it('return Go’s 404 text for missing files, and never return files of the machine', async () => {
     const missing = await get('models', '/full/nothing');
     expect(missing).toMatchObject({
       status: 404,
@@ -195,7 +195,7 @@ describe('the guide’s device registry', () => {
       ...more,
     });
 
-  it('answers FALSE, then TRUE once the device is provisioned, without a newline', async () => {
+  it('responds with FALSE, then TRUE once the device is provisioned, without a newline', async () => {
     expect((await get('devices', '/')).text).toBe('<pre>\n</pre>\n');
     expect((await get('devices', '/device_registry.dat')).status).toBe(404);
     const before = await form('/confirmActivation', 'device_id=14333616');
@@ -217,7 +217,7 @@ describe('the guide’s device registry', () => {
     expect(devices).toMatchObject([{ name: 'guide-14333616', chipId: '14333616', state: 'registered' }]);
   });
 
-  it('answers FALSE to a missing id, and registers no device for an invalid one', async () => {
+  it('responds with FALSE to a missing id, and registers no device for an invalid one', async () => {
     for (const body of ['', 'device_id=', '{"device_id":"14333616"}']) {
       expect((await form('/confirmActivation', body)).text, body).toBe('FALSE');
     }
@@ -233,7 +233,7 @@ describe('the guide’s device registry', () => {
     expect((await form('/confirmActivation', body, { headers })).text).toBe('TRUE');
   });
 
-  it('answers unsupported methods with the guide’s message', async () => {
+  it('responds to unsupported methods with the guide’s message', async () => {
     for (const method of ['GET', 'PUT', 'DELETE']) {
       expect(await get('devices', '/confirmActivation', { method })).toMatchObject({
         status: 200,

@@ -20,7 +20,7 @@ const listing = async () => (await ask(own.urls.datasets, '/', { ca: own.ca })).
 const filesOf = (text: string) => [...text.matchAll(/>(raw_[^<]+)</g)].map(([, name]) => name as string);
 
 describe('the guide’s broker', () => {
-  it('lets anyone subscribe to readings and control messages, and rejects other topics', async () => {
+  it('allows anyone to subscribe to readings and control messages, and rejects other topics', async () => {
     const client = await connect(own.urls.mqtt, { clientId: 'nobody', protocolVersion: 4 });
     const asked = [
       'control-message',

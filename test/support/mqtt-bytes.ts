@@ -77,7 +77,7 @@ const u32 = (value: number): Buffer => {
   return bytes;
 };
 
-/** A variable byte integer in the fewest bytes. */
+/** A variable byte integer with the minimum number of bytes. */
 export function varint(value: number): Buffer {
   const bytes: number[] = [];
   let rest = value;

@@ -84,7 +84,7 @@ export interface LoadedModel {
   /** Processor that runs the model; `coral` = Edge TPU. */
   delegate: 'cpu' | 'coral';
   createPredictor(): Predictor;
-  /** The bundle from which the model was loaded, which teaching starts with. Models of another kind may have none, and cannot be taught. */
+  /** The bundle from which the model was loaded. Teaching starts with it, so a model without a bundle cannot be taught. */
   bundle?: Bundle;
 }
 

@@ -72,7 +72,7 @@ describe('model metadata', () => {
     expect(taken.warnings).toHaveLength(warnings);
   });
 
-  it('lets models trained on rows be quantized and evaluated on raw rows', async () => {
+  it('allows models trained on rows to be quantized and evaluated on raw rows', async () => {
     const { dir, file } = await rowsFolder(rowsCsv({ rows: 400 }));
     await runCli(['model', 'train', '-p', dir, '--data', file, '--epochs', '20', '--json', '-q']);
     const fresh = join(dir, 'fresh.csv');

@@ -132,7 +132,7 @@ describe('training on recordings', () => {
     expect(plain.digest).not.toBe(result.digest);
   });
 
-  it('refuses to rotate windows of two axes', async () => {
+  it('rejects the rotation of windows with two axes', async () => {
     const project = await toyProject((text) => text.replace('seed: 8', 'seed: 8, augment: { rotation: 20 }'));
     await expect(trainProject({ project })).rejects.toMatchObject({
       code: 'AIOT_MODEL_UNFIT',

@@ -20,7 +20,7 @@ async function trained(csv: string, yaml?: string, more: Partial<Parameters<type
 }
 
 describe('training on table rows', () => {
-  it('needs no aiot.yaml: takes classes from the labels, and reports it', async () => {
+  it('needs no aiot.yaml: uses the labels as classes, and reports this', async () => {
     const { result, training } = await trained(rowsCsv());
     expect(result).toMatchObject({ model: 'watch', output: 'classes', classes: ['0', '1'], split: 'row' });
     expect(result.metrics.valAccuracy).toBeGreaterThan(0.95);
@@ -46,7 +46,7 @@ describe('training on table rows', () => {
     },
   );
 
-  it('refuses to overwrite the rows with a report', async () => {
+  it('does not overwrite the rows with a report', async () => {
     const { dir, file } = await rowsFolder(rowsCsv());
     const report = trainModel({ project: dir, data: file, ...base, report: file });
     await expect(report).rejects.toMatchObject({ code: 'AIOT_FILE_IS_INPUT' });
@@ -374,7 +374,7 @@ describe('aiot model train on a table', () => {
     expect((await runCli([...args, '--epochs', '1', '--json'])).json).toMatchObject({ split: 'group' });
   });
 
-  it('names the inputs, including a label column used as one', async () => {
+  it('lists the inputs, including a label column used as one', async () => {
     const header = 'current,label,temperature';
     const { dir, file } = await rowsFolder(rowsCsv({ header }));
     const args = ['-p', dir, '--data', file, '--label', 'temperature', '--output', 'value', '--epochs', '1'];

@@ -109,8 +109,7 @@ describe('JPEG frames', () => {
   it('recover after noise in the stream', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), chunks, (noise, lengths) => {
-        // Noise that looks like the start of a frame can swallow the next frame, but the one after it arrives in any
-        // case.
+        // Noise that looks like the start of a frame can hide the next frame, but the frame after that always arrives.
         const { got } = cut(Buffer.concat([Buffer.from(noise), ...frames, ...frames]), lengths);
         expect(got.at(-1)).toEqual(frames[2]);
       }),

@@ -277,8 +277,8 @@ function chanceOfRepeats(columns: Float64Array[]): number {
  *
  * Measured on the HAR stairs recordings, artificially held at 54 of 100 rows (46 % repeats), with motion features on held-out recordings.
  * Without low-pass and resampling, a model distinguishes held windows from others in 99 % of the cases; with 12 Hz and 50 Hz, in 60 % (50 %
- * = chance). The rest is the hold's slight damping near 12 Hz: the mean of a feature moves by at most 0.17 of its deviation, compared with
- * 4.8 without. `checkShortcuts` checks whether the repeats predict labels.
+ * = chance). The rest results from holding, which slightly damps the signal near 12 Hz: the mean of a feature moves by at most 0.17 of its
+ * deviation, compared with 4.8 without. `checkShortcuts` checks whether the repeats predict labels.
  */
 export function checkRepeats(dataset: Dataset, spec: SignalSpec): Finding[] {
   const shares = new Map(dataset.recordings.map((recording) => [recording, repeatShare(recording.columns)]));

@@ -257,7 +257,7 @@ async function openLasting(open: () => Promise<Sink>, options: LastingOptions): 
 
 /**
  * Returns a signal for each successive sink. It is aborted when the next sink opens, or when the line is given up. Its listeners do not
- * accumulate on a signal that exists for months.
+ * accumulate on `giveUp`, which may exist for months.
  */
 function signalsUntil(giveUp: AbortSignal): { next(): AbortSignal } {
   let current = new AbortController();

@@ -127,7 +127,7 @@ export function fillPatch<T extends Activations>(
 
 /** How a pooling operator combines the cells of a window. */
 interface Pooling {
-  /** Combine the cells by their maximum, or by their sum. */
+  /** Whether the cells are combined by their maximum or by their sum. */
   take: 'largest' | 'sum';
   start: number;
   /** Converts the combination of `count` cells to the output. */

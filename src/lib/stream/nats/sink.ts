@@ -110,7 +110,7 @@ async function keptSubjects(client: NatsClient, endpoint: string): Promise<strin
   return filters;
 }
 
-/** Longest wait for the acknowledgment of a published message, ms, including lost connections. */
+/** Maximum wait for the acknowledgment of a published message, ms, including lost connections. */
 const writeTimeoutMs = 30_000;
 
 /** Delay before messages are resent to a stream without a leader, or to a server that has just restarted, ms. */
