@@ -4,7 +4,7 @@ import { AiotCommand } from '../../lib/cli/command.js';
 import { hertz } from '../../lib/cli/flags/models.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
-import { recordingsTable } from '../../lib/cli/render/data.js';
+import { recordingsTable, resampledText } from '../../lib/cli/render/data.js';
 import { next } from '../../lib/cli/render/text.js';
 import { loadProject } from '../../lib/core/project.js';
 import { importRecordings, importResultSchema } from '../../lib/data/sources/import.js';
@@ -12,10 +12,11 @@ import { importRecordings, importResultSchema } from '../../lib/data/sources/imp
 export default class DataImport extends AiotCommand {
   static override summary = 'Import recordings from files, or from a platform stream.';
   static override description =
-    'A CSV file has a header with the names of the project’s fields. The label is --label, or the letters at the start of the file name: walking for walking12.csv. Files written by aiot data export (CSV or NDJSON) and --stream include devices, recordings and labels. A recording with several labels is split into one recording per part.';
+    'A CSV file has a header with the names of the project’s fields. A WAV file (16-bit PCM) is resampled to the project’s rate; a single field is the mean of its channels. The label is --label, or the letters at the start of the file name: walking for walking12.csv. Files written by aiot data export (CSV or NDJSON) and --stream include devices, recordings and labels. A recording with several labels is split into one recording per part.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> ../recordings',
     '<%= config.bin %> <%= command.id %> take7.csv --label walking --device waist-1',
+    '<%= config.bin %> <%= command.id %> yes7.wav --label yes',
     '<%= config.bin %> <%= command.id %> --stream motion',
   ];
   static override args = {
@@ -59,6 +60,8 @@ export default class DataImport extends AiotCommand {
       ? read()
       : withClient(context, (client) => read({ name, client })));
     this.print(recordingsTable(result.imported, 'nothing new'));
+    const converted = resampledText(result.resampled, project.config.signal.rate);
+    if (converted !== null) this.print(converted);
     if (result.skipped.length > 0) this.print(`${result.skipped.length} already present`);
     if (result.dryRun) this.print('Nothing was written (--dry-run)');
     this.print(next(`aiot data check${at}`, `aiot model train${at}`));

@@ -139,6 +139,7 @@ export {
   extractedText,
   leftOutTexts,
   recordingsTable,
+  resampledText,
   schemaText,
   statisticsText,
   summaryText,

@@ -7,6 +7,7 @@ export { type CheckReport, checkReportSchema } from './check/report.js';
 export { copiesIn } from './copies/copies.js';
 export { datasetOf, expectedOf, openDataset, sampleCount } from './dataset/open.js';
 export { pullDataset } from './dataset/pull.js';
+export { isWav, soundColumns } from './dataset/read.js';
 export {
   type DatasetSummary,
   type RecordingLine,

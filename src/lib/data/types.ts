@@ -15,6 +15,10 @@ export interface Recording {
   fields: string[];
   /** One column per field, all of the same length (samples). */
   columns: Float64Array[];
+  /** `wav`: sound, which is stored as 16-bit PCM. Absent = stored as CSV. */
+  format?: 'wav';
+  /** Hz of the file that it was resampled from; absent = not resampled. */
+  originalHz?: number;
 }
 
 export interface Dataset {

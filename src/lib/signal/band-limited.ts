@@ -114,6 +114,33 @@ export function createBandLimited(options: BandLimitedOptions): BandLimited {
   };
 }
 
+/**
+ * Resamples a whole recording. The first output is at the first sample, the last one at or before the last sample; beyond both ends the
+ * signal is continued by its end values.
+ * @param columns one per field, all of the same length; left unchanged, and returned if the rates are equal
+ */
+export function resampled(columns: Float64Array[], inputHz: number, outputHz: number): Float64Array[] {
+  const length = columns[0]?.length ?? 0;
+  if (inputHz === outputHz || length === 0) return columns;
+  const margin = Math.ceil(kernelHalf({ inputHz, outputHz })) + 1;
+  const times = Float64Array.from(
+    { length: length + 2 * margin },
+    (_, i) => ((i - margin + 1) * 1000) / inputHz,
+  );
+  const count = Math.floor(((length - 1) * outputHz) / inputHz) + 1;
+  return columns.map((column) => {
+    const values = new Float64Array(times.length).fill(column[0]!, 0, margin - 1);
+    values.set(column, margin - 1);
+    values.fill(column[length - 1]!, margin - 1 + length);
+    const { values: out } = createBandLimited({ fields: 1, inputHz, outputHz }).push(
+      values,
+      times,
+      times.length,
+    );
+    return out.slice(0, count);
+  });
+}
+
 /** One side of the kernel, from its middle to its end; x in zero crossings. */
 function kernelTable(): Float64Array {
   const beta = 0.1102 * (stopDb - 8.7);

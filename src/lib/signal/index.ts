@@ -2,7 +2,7 @@
  * Samples → windows → features: pure functions on typed arrays, defined once for training, Pi, simulator and chip. Plain loops in double precision
  * throughout, so that the firmware's C code computes the same values.
  */
-export { createBandLimited } from './band-limited.js';
+export { createBandLimited, resampled } from './band-limited.js';
 export { createComplexFourier } from './fourier.js';
 export { createLowpass } from './lowpass.js';
 export { conditioned, createPipeline, featureRows, windowCount, windowFeatures } from './pipeline.js';

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { pcm16, writeWav } from '../../../src/lib/formats/wav.js';
 import { openSensing } from '../../../src/lib/loop/sense/open.js';
 import type { SensingContract, SensingEvent } from '../../../src/lib/loop/sense/types.js';
 import { allOf } from './all-of.js';
@@ -105,5 +106,57 @@ describe('a CSV recording as a sensor', () => {
     const took = performance.now() - began;
     expect(took).toBeGreaterThan(270);
     expect(took).toBeLessThan(2000);
+  });
+});
+
+describe('a WAV recording as a sensor', () => {
+  const sound: Partial<SensingContract> = { fields: [{ name: 'audio', unit: 'FS' }], rateHz: 16_000 };
+  const tone = (rateHz: number, hz: number) =>
+    Float64Array.from({ length: rateHz / 2 }, (_, i) => 0.5 * Math.sin((2 * Math.PI * hz * i) / rateHz));
+  const wav = async (name: string, rateHz: number, ...channels: Float64Array[]) => {
+    await writeFile(join(folder, name), writeWav({ rateHz, channels }));
+    return `file:${join(folder, name)}`;
+  };
+
+  it('passes samples at the contract’s rate through, as in training', async () => {
+    const sensing = await open(`${await wav('a.wav', 16_000, tone(16_000, 440))}?speed=max`, sound);
+    const { values, times } = await allOf(sensing);
+    expect([...values]).toEqual([...tone(16_000, 440).map(pcm16)]);
+    expect(times[7999]! - times[0]!).toBeCloseTo(499.9375, 6);
+  });
+
+  it('is resampled, with a notice, if its rate differs', async () => {
+    const events: SensingEvent[] = [];
+    const file = await wav('b.WAV', 44_100, tone(44_100, 440));
+    const { values } = await allOf(await open(`${file}?speed=max`, sound, (event) => events.push(event)));
+    expect(events.map(({ text }) => text)).toEqual(['samples at 44100.00 Hz are resampled to 16000 Hz']);
+    expect(values.length).toBeGreaterThan(7900);
+    // The first output is at the earliest input with a whole filter before it: 24 samples at the lower rate.
+    const start = Math.ceil((24 * 44_100) / 16_000) / 44_100;
+    values.forEach((value, i) => {
+      expect(value).toBeCloseTo(0.5 * Math.sin(2 * Math.PI * 440 * (start + i / 16_000)), 3);
+    });
+  });
+
+  it('gives the mean of its channels, or the channel that ?map= names', async () => {
+    const [left, right] = [tone(16_000, 300), tone(16_000, 900)];
+    const file = await wav('c.wav', 16_000, left, right);
+    const mixed = await allOf(await open(`${file}?speed=max`, sound));
+    expect([...mixed.values]).toEqual([...left.map((v, i) => pcm16((pcm16(v) + pcm16(right[i]!)) / 2))]);
+    const chosen = await allOf(await open(`${file}?speed=max&map=audio:sound1`, sound));
+    expect([...chosen.values]).toEqual([...right.map(pcm16)]);
+  });
+
+  it('is rejected if it is damaged, or lacks a channel for a field', async () => {
+    const file = await wav('d.wav', 100, tone(100, 5), tone(100, 6));
+    await expect(open(file)).rejects.toMatchObject({ code: 'AIOT_DATA_COLUMNS' });
+    await expect(open(`${file}?map=x:sound0,y:sound1,z:sound2`)).rejects.toMatchObject({
+      code: 'AIOT_SENSOR_UNFIT',
+    });
+    await writeFile(join(folder, 'e.wav'), 'RIFF');
+    await expect(open(`file:${join(folder, 'e.wav')}`, sound)).rejects.toMatchObject({
+      code: 'AIOT_FILE_MALFORMED',
+      subject: 'wav',
+    });
   });
 });

@@ -382,6 +382,14 @@ export function recordingsTable(recordings: RecordingLine[], empty?: string): st
   return table(['recording', 'label', 'device', 'samples', 'length'], rows, empty);
 }
 
+/** How many WAV files were resampled, and their rates; null = none. */
+export function resampledText(resampled: Record<string, number>, rateHz: number): string | null {
+  const rates = [...new Set(Object.values(resampled))].sort((a, b) => a - b);
+  if (rates.length === 0) return null;
+  const files = plural(Object.keys(resampled).length, 'WAV file');
+  return `${files} at ${rates.join(', ')} Hz resampled to ${rateHz} Hz`;
+}
+
 const sources = { project: 'the project', platform: 'the platform', guide: 'the guide’s services' };
 
 /** Size and source of a training dataset. */

@@ -44,7 +44,10 @@ export async function checkPath({ path, ...options }: PathCheckOptions): Promise
     : 'label';
   if (kind.isFile()) return checkTables([{ file: path, part: null }], { label });
   if (!kind.isDirectory()) {
-    throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path}: expected a CSV file or a folder`);
+    throw new AiotError(
+      'AIOT_FILE_NOT_READABLE',
+      `cannot read ${path}: expected a CSV or WAV file, or a folder`,
+    );
   }
   const names = await readdir(path);
   if (names.includes('aiot.yaml')) return checkProject(await loadProject(path));
@@ -76,7 +79,7 @@ function partTables(folder: string, names: string[]): { file: string; part: Part
 }
 
 interface LooseCheckOptions {
-  /** Folder of CSV recordings; subfolders named train, validation and test are a split to check. */
+  /** Folder of recordings; subfolders named train, validation and test are a split to check. */
   folder: string;
   /** Sampling rate, Hz. */
   rateHz?: number;
@@ -105,7 +108,7 @@ async function checkLoose(options: LooseCheckOptions): Promise<CheckReport> {
     ...rates(loose),
     ...missingSides(split),
     ...(split ? checkNeighbours(dataset, split) : []),
-  ]).map((finding) => named(finding, dataset));
+  ]).map((finding) => named(finding, loose));
   const { samples, recordings, digest } = datasetSummary(dataset);
   return {
     of: 'recordings',
@@ -122,9 +125,11 @@ async function checkLoose(options: LooseCheckOptions): Promise<CheckReport> {
 }
 
 /** File names get their extension back, because users search for them. */
-function named(finding: Required<Finding>, dataset: Dataset): Required<Finding> {
-  const ids = new Set(dataset.recordings.map(({ id }) => id));
-  const fileOf = (id: string) => (ids.has(id) ? id.replace(/(\[\d+-\d+\])?$/, '.csv$1') : id);
+function named(finding: Required<Finding>, { info }: Loose): Required<Finding> {
+  const fileOf = (id: string) => {
+    const found = info.get(id);
+    return found ? id.replace(/(\[\d+-\d+\])?$/, `.${found.format ?? 'csv'}$1`) : id;
+  };
   return { ...finding, files: finding.files.map(fileOf) };
 }
 

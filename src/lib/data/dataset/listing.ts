@@ -16,12 +16,14 @@ const recordingEntry = z.strictObject({
   /** Number of messages that are known to be lost. */
   missing: z.int().min(0).optional(),
   samples: z.int().min(1),
-  /** SHA-256 of the CSV file's bytes, 64 hex digits. */
+  /** Format of the file: `wav`; absent = CSV. */
+  format: z.literal('wav').optional(),
+  /** SHA-256 of the file's bytes, 64 hex digits. */
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
 });
 export type ListingEntry = z.output<typeof recordingEntry>;
 
-/** DATA/dataset.json: the metadata that the CSV files in DATA/recordings cannot contain. */
+/** DATA/dataset.json: the metadata that the files in DATA/recordings cannot contain. */
 export const listingSchema = z.strictObject({
   spec: z.literal('aiot-dataset/1'),
   fields: z.array(z.string()).min(1),
@@ -34,8 +36,8 @@ export function listingFile(folder: string): string {
   return join(folder, 'dataset.json');
 }
 
-export function recordingFile(folder: string, id: string): string {
-  return join(folder, 'recordings', `${id}.csv`);
+export function recordingFile(folder: string, { id, format }: Pick<ListingEntry, 'id' | 'format'>): string {
+  return join(folder, 'recordings', `${id}.${format ?? 'csv'}`);
 }
 
 /** Reads a folder's dataset.json; null if it has none. @throws AIOT_FILE_MALFORMED */

@@ -7,7 +7,7 @@ import type { Project } from '../../core/project.js';
 import type { ProjectConfig } from '../../core/project-schema.js';
 import type { Dataset, Recording } from '../types.js';
 import { readListing } from './listing.js';
-import { csvFilesIn, type Expected, readListed, readLoose } from './read.js';
+import { type Expected, readListed, readLoose, recordingFilesIn } from './read.js';
 
 /** A project's requirements for its recordings. */
 export function expectedOf(config: ProjectConfig): Expected {
@@ -24,8 +24,8 @@ export function dataFolderOf(project: Project): string {
 }
 
 /**
- * Opens a project's recordings: the folder's dataset.json with recordings/*.csv, or a plain folder of CSV files, whose labels are then the
- * leading letters of their names.
+ * Opens a project's recordings: the folder's dataset.json with recordings/*.csv and *.wav, or a plain folder of such files, whose labels
+ * are then the leading letters of their names.
  * @param folder overrides the project's own `data`
  * @throws AIOT_DATA_EMPTY, AIOT_DATA_COLUMNS, AIOT_DATA_RATE, AIOT_DATA_CHANGED, AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED,
  * AIOT_FILE_NOT_FOUND
@@ -57,7 +57,7 @@ export function datasetOf(
   return { name, fields, rateHz, recordings: sorted, digest: datasetDigest(fields, rateHz, sorted) };
 }
 
-/** The folder with the CSV files: the `recordings` subfolder if there is one, otherwise the folder itself. */
+/** The folder with the recordings' files: the `recordings` subfolder if there is one, otherwise the folder itself. */
 export async function looseFolder(at: string): Promise<string> {
   const inner = join(at, 'recordings');
   return (await stat(inner).catch(() => null))?.isDirectory() ? inner : at;
@@ -65,7 +65,7 @@ export async function looseFolder(at: string): Promise<string> {
 
 async function readFolder(folder: string, expected: Expected): Promise<Recording[]> {
   const recordings: Recording[] = [];
-  for (const file of await csvFilesIn(folder)) recordings.push(await readLoose(file, expected));
+  for (const file of await recordingFilesIn(folder)) recordings.push(await readLoose(file, expected));
   return recordings;
 }
 

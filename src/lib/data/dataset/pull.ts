@@ -49,7 +49,7 @@ export async function pullDataset(options: PullOptions): Promise<PullResult> {
     const text = await client.datasets.csv(stream, device, recording.id);
     const { data } = parseCsv(Buffer.from(text), `${device}/${recording.id}`, listing.fields);
     const csv = writeCsv(listing.fields, data);
-    await writeFileAtomic(recordingFile(dir, id), csv);
+    await writeFileAtomic(recordingFile(dir, { id }), csv);
     const samples = data[0]?.length ?? 0;
     entries.push({ id, label, device, rateHz, startedAt, missing, samples, sha256: sha256Hex(csv) });
     onRecording?.(entries.length, listing.recordings.length);

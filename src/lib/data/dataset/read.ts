@@ -4,8 +4,10 @@ import { sha256Hex } from '../../core/crypto.js';
 import { AiotError, systemCode } from '../../core/errors.js';
 import { readBytes, requireFile } from '../../core/files.js';
 import { parseCsv } from '../../formats/csv/parse.js';
+import { pcm16, readWav } from '../../formats/wav.js';
+import { resampled } from '../../signal/band-limited.js';
 import type { Recording } from '../types.js';
-import { type Listing, listingFile, recordingFile } from './listing.js';
+import { type Listing, type ListingEntry, listingFile, recordingFile } from './listing.js';
 
 /** Requirements for recordings. */
 export interface Expected {
@@ -16,39 +18,108 @@ export interface Expected {
   labels: string[];
 }
 
-/** Paths of a folder's CSV files, sorted. @throws AIOT_FILE_NOT_FOUND (also for a broken link), AIOT_FILE_NOT_READABLE (a pipe) */
-export async function csvFilesIn(folder: string): Promise<string[]> {
+/** Extension of a recording's file. */
+const extension = /\.(csv|wav)$/i;
+
+/**
+ * Paths of a folder's CSV and WAV files, sorted.
+ * @throws AIOT_FILE_NOT_FOUND (also for a broken link), AIOT_FILE_NOT_READABLE (a pipe), AIOT_ALREADY_EXISTS (two recordings of one name)
+ */
+export async function recordingFilesIn(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch((error: unknown) => {
     throw new AiotError('AIOT_FILE_NOT_FOUND', `cannot read the folder ${folder} (${systemCode(error)})`, {
       cause: error,
     });
   });
   const files = names
-    .filter((name) => name.toLowerCase().endsWith('.csv') && !name.startsWith('.'))
+    .filter((name) => extension.test(name) && !name.startsWith('.'))
     .sort()
     .map((name) => join(folder, name));
   for (const file of files) await requireFile(file);
+  const seen = new Map<string, string>();
+  for (const file of files) {
+    const before = seen.get(idOfFile(file));
+    if (before !== undefined) {
+      throw new AiotError('AIOT_ALREADY_EXISTS', `${before} and ${file} are two recordings of one name`, {
+        subject: 'recording',
+      });
+    }
+    seen.set(idOfFile(file), file);
+  }
   return files;
 }
 
 export function idOfFile(file: string): string {
-  return basename(file).replace(/\.csv$/i, '');
+  return withoutExtension(basename(file));
 }
 
-/** Reads an unlisted CSV file: its label comes from its name, its rate from the project. */
+export function withoutExtension(path: string): string {
+  return path.replace(extension, '');
+}
+
+export function isWav(file: string): boolean {
+  return /\.wav$/i.test(file);
+}
+
+/** Reads an unlisted file: its label comes from its name, its rate from the project. WAV files are resampled to that rate. */
 export async function readLoose(file: string, expected: Expected): Promise<Recording> {
   const id = idOfFile(file);
-  const { data } = parseCsv(await readBytes(file), file, expected.fields);
+  const bytes = await readBytes(file);
   const { fields, rateHz } = expected;
-  return {
+  const common = {
     id,
     label: labelOfName(id, expected.labels),
     device: null,
     rateHz,
     startedAt: null,
     fields,
-    columns: data,
   };
+  if (!isWav(file)) return { ...common, columns: parseCsv(bytes, file, fields).data };
+  const { columns, originalHz } = soundColumns(bytes, file, expected);
+  return {
+    ...common,
+    columns,
+    // The header of a WAV file holds whole rates only.
+    ...(Number.isInteger(rateHz) && { format: 'wav' }),
+    ...(originalHz !== rateHz && { originalHz }),
+  };
+}
+
+/**
+ * The channels of a WAV file as the columns of these fields, at this rate: 16-bit values from −1 to 1. A single field is the mean of all
+ * channels; otherwise each field is the channel in its place.
+ * @param expected.rateHz null = the file's
+ * @throws AIOT_FILE_MALFORMED, AIOT_DATA_COLUMNS (another number of channels)
+ */
+export function soundColumns(
+  bytes: Uint8Array,
+  file: string,
+  { fields, rateHz }: { fields: readonly string[]; rateHz: number | null },
+): { columns: Float64Array[]; originalHz: number } {
+  const { channels, rateHz: originalHz } = readWav(bytes, file);
+  if (fields.length !== 1 && fields.length !== channels.length) {
+    throw new AiotError(
+      'AIOT_DATA_COLUMNS',
+      `${file}: expected a channel for each of the fields ${fields.join(', ')}, got ${channels.length}`,
+      {
+        next: 'Declare one field in stream.fields, which is the mean of all channels, or one for each channel.',
+      },
+    );
+  }
+  const mixed = fields.length === 1 ? [meanOf(channels)] : channels;
+  return { columns: soundAt(rateHz ?? originalHz, mixed, originalHz), originalHz };
+}
+
+/** Sound at another rate, as 16-bit values from −1 to 1. @param rateHz Hz of the result */
+export function soundAt(rateHz: number, channels: Float64Array[], originalHz: number): Float64Array[] {
+  return resampled(channels, originalHz, rateHz).map((column) => column.map(pcm16));
+}
+
+function meanOf(channels: Float64Array[]): Float64Array {
+  if (channels.length === 1) return channels[0]!;
+  return channels[0]!.map(
+    (_, i) => channels.reduce((sum, channel) => sum + channel[i]!, 0) / channels.length,
+  );
 }
 
 /**
@@ -66,14 +137,15 @@ export async function readListed(folder: string, listing: Listing, expected: Exp
   }
   await refuseUnlisted(folder, listing);
   const recordings: Recording[] = [];
-  for (const { id, label, device, rateHz, startedAt, missing, samples, sha256 } of listing.recordings) {
+  for (const entry of listing.recordings) {
+    const { id, label, device, rateHz, startedAt, missing, samples, format, sha256 } = entry;
     if (rateHz !== expected.rateHz) {
       throw new AiotError(
         'AIOT_DATA_RATE',
         `recording ${id}: expected ${expected.rateHz} samples per second (signal.rate), got ${rateHz}`,
       );
     }
-    const file = recordingFile(folder, id);
+    const file = recordingFile(folder, entry);
     const bytes = await readBytes(file).catch((error: unknown) => {
       throw new AiotError('AIOT_DATA_CHANGED', `dataset.json lists ${id}, but ${file} is not readable`, {
         cause: error,
@@ -82,20 +154,37 @@ export async function readListed(folder: string, listing: Listing, expected: Exp
     if (sha256Hex(bytes) !== sha256) {
       throw new AiotError('AIOT_DATA_CHANGED', `${file} does not match dataset.json: its SHA-256 differs`);
     }
-    const { data } = parseCsv(bytes, file, listing.fields);
+    const data = listedColumns(bytes, file, listing, entry);
     if (data[0]!.length !== samples) {
       throw new AiotError('AIOT_DATA_CHANGED', `${file}: expected ${samples} rows, got ${data[0]!.length}`);
     }
     const columns = fields.map((field) => data[listing.fields.indexOf(field)]!);
-    recordings.push({ id, label, device, rateHz, startedAt, missing, fields, columns });
+    recordings.push({
+      ...{ id, label, device, rateHz, startedAt, missing, fields, columns },
+      ...(format && { format }),
+    });
   }
   return recordings;
+}
+
+/** One column for each field of the listing. */
+function listedColumns(
+  bytes: Uint8Array,
+  file: string,
+  { fields }: Listing,
+  { format, rateHz }: ListingEntry,
+): Float64Array[] {
+  return format === 'wav'
+    ? soundColumns(bytes, file, { fields, rateHz }).columns
+    : parseCsv(bytes, file, fields).data;
 }
 
 async function refuseUnlisted(folder: string, listing: Listing): Promise<void> {
   if (listing.recordings.length === 0) return;
   const listed = new Set(listing.recordings.map(({ id }) => id));
-  const stray = (await csvFilesIn(join(folder, 'recordings'))).find((file) => !listed.has(idOfFile(file)));
+  const stray = (await recordingFilesIn(join(folder, 'recordings'))).find(
+    (file) => !listed.has(idOfFile(file)),
+  );
   if (stray === undefined) return;
   throw new AiotError('AIOT_DATA_CHANGED', `${stray} is not listed in dataset.json`, {
     next: `Import it with \`aiot data import ${join(folder, 'recordings')}\`, or delete it.`,

@@ -7,10 +7,11 @@ import { withLock } from '../../core/lock.js';
 import type { Project } from '../../core/project.js';
 import type { ProjectConfig } from '../../core/project-schema.js';
 import { writeCsv } from '../../formats/csv/table.js';
+import { writeWav } from '../../formats/wav.js';
 import type { Recording } from '../types.js';
 import { type Listing, type ListingEntry, readListing, recordingFile, writeListing } from './listing.js';
 import { dataFolderOf, expectedOf } from './open.js';
-import { csvFilesIn, type Expected, readLoose } from './read.js';
+import { type Expected, isWav, readLoose, recordingFilesIn } from './read.js';
 
 /**
  * Adds recordings to a data folder, with their entries in dataset.json.
@@ -71,17 +72,34 @@ export async function rollRecording(options: RollingOptions): Promise<string[]> 
       ...grown,
       recordings: grown.recordings.filter(({ id }) => !gone.has(id)),
     });
-    await Promise.all([...gone].map((id) => rm(recordingFile(folder, id), { force: true })));
+    const removed = grown.recordings.filter(({ id }) => gone.has(id));
+    await Promise.all(removed.map((entry) => rm(recordingFile(folder, entry), { force: true })));
     return [...gone];
   });
 }
 
-/** The CSV text of a recording and its entry in dataset.json. */
-function rendered(recording: Recording, decimals?: number): { csv: string; entry: ListingEntry } {
-  const csv = writeCsv(recording.fields, recording.columns, decimals);
-  const { id, label, device, rateHz, startedAt, missing, columns } = recording;
+/**
+ * The contents of a recording's file: CSV, or 16-bit PCM if the recording is sound.
+ * @param decimals decimal places of CSV; absent = as many as the numbers have
+ */
+export function fileContents(
+  { fields, rateHz, columns, format }: Recording,
+  decimals?: number,
+): string | Uint8Array<ArrayBuffer> {
+  return format === 'wav' ? writeWav({ rateHz, channels: columns }) : writeCsv(fields, columns, decimals);
+}
+
+/** The contents of a recording's file, and its entry in dataset.json. */
+function rendered(
+  recording: Recording,
+  decimals?: number,
+): { contents: string | Uint8Array<ArrayBuffer>; entry: ListingEntry } {
+  const contents = fileContents(recording, decimals);
+  const { id, label, device, rateHz, startedAt, missing, columns, format } = recording;
   const samples = columns[0]?.length ?? 0;
-  return { csv, entry: { id, label, device, rateHz, startedAt, missing, samples, sha256: sha256Hex(csv) } };
+  const sha256 = sha256Hex(contents);
+  const entry = { id, label, device, rateHz, startedAt, missing, samples, ...(format && { format }), sha256 };
+  return { contents, entry };
 }
 
 /**
@@ -99,8 +117,8 @@ export async function changeData<T>(
 }
 
 /**
- * Adds recordings to a data folder: their CSV files first, then dataset.json, each atomically. If one cannot be written, those already
- * written are removed. A crash in between leaves only files that are not listed yet.
+ * Adds recordings to a data folder: their files first, then dataset.json, each atomically. If one cannot be written, those already written
+ * are removed. A crash in between leaves only files that are not listed yet.
  * @param decimals decimal places; absent = as many as the numbers have
  * @param signal aborts between two recordings, in which case none are saved
  * @throws AIOT_ALREADY_EXISTS (before anything is written), AIOT_FILE_NOT_WRITABLE
@@ -124,22 +142,22 @@ export async function addRecordings(
   try {
     for (const recording of recordings) {
       signal?.throwIfAborted();
-      const { csv, entry } = rendered(recording, decimals);
-      await writeFileAtomic(recordingFile(folder, entry.id), csv);
+      const { contents, entry } = rendered(recording, decimals);
+      await writeFileAtomic(recordingFile(folder, entry), contents);
       entries.push(entry);
     }
     const grown = { ...listing, recordings: [...listing.recordings, ...entries] };
     await writeListing(folder, grown);
     return grown;
   } catch (error) {
-    const written = entries.map(({ id }) => recordingFile(folder, id));
+    const written = entries.map((entry) => recordingFile(folder, entry));
     await Promise.all(written.map((file) => rm(file, { force: true }).catch(() => {})));
     throw error;
   }
 }
 
 /**
- * The folder's dataset.json. If there is none, returns a listing of the CSV files in FOLDER/recordings, with labels from their names, which
+ * The folder's dataset.json. If there is none, returns a listing of the files in FOLDER/recordings, with labels from their names, which
  * is not written yet.
  */
 export async function listingOf(folder: string, expected: Expected): Promise<Listing> {
@@ -149,11 +167,12 @@ export async function listingOf(folder: string, expected: Expected): Promise<Lis
   const inner = join(folder, 'recordings');
   const there = await stat(inner).catch(() => null);
   if (!there?.isDirectory()) return listing;
-  for (const file of await csvFilesIn(inner)) {
+  for (const file of await recordingFilesIn(inner)) {
     const { id, label, device, rateHz, startedAt, columns } = await readLoose(file, expected);
     const sha256 = sha256Hex(await readBytes(file));
     const samples = columns[0]?.length ?? 0;
-    listing.recordings.push({ id, label, device, rateHz, startedAt, samples, sha256 });
+    const format = isWav(file) ? { format: 'wav' as const } : {};
+    listing.recordings.push({ id, label, device, rateHz, startedAt, samples, ...format, sha256 });
   }
   return listing;
 }

@@ -138,9 +138,10 @@ async function fromProject({ project, data, out, signal }: ExtractOptions): Prom
   }
   if (listing.recordings.length === 0) throw new AiotError('AIOT_DATA_EMPTY', `no recordings in ${folder}`);
   await mkdir(join(out, 'recordings'), { recursive: true });
-  for (const { id, sha256 } of listing.recordings) {
+  for (const entry of listing.recordings) {
+    const { id, sha256 } = entry;
     signal?.throwIfAborted();
-    const from = recordingFile(folder, id);
+    const from = recordingFile(folder, entry);
     const bytes = await readBytes(from).catch((cause: unknown) => {
       throw new AiotError('AIOT_DATA_CHANGED', `dataset.json lists ${id}, but ${from} is not readable`, {
         cause,
@@ -149,7 +150,7 @@ async function fromProject({ project, data, out, signal }: ExtractOptions): Prom
     if (sha256Hex(bytes) !== sha256) {
       throw new AiotError('AIOT_DATA_CHANGED', `${from} does not match dataset.json: its SHA-256 differs`);
     }
-    await copyFile(from, recordingFile(out, id));
+    await copyFile(from, recordingFile(out, entry));
   }
   await writeListing(out, listing);
   return told(out, 'project', listing.recordings.length, samplesOf(listing), 0);
@@ -180,7 +181,7 @@ async function fromPlatform(
         { next: `Label some of them with \`aiot data label ${name}/DEVICE/RECORDING LABEL\`.` },
       );
     }
-    for (const { id } of left) await rm(recordingFile(folder, id), { force: true });
+    for (const entry of left) await rm(recordingFile(folder, entry), { force: true });
     await writeListing(folder, { ...listing, recordings: kept });
     await rm(join(folder, '.lock'), { force: true });
     await rm(out, { recursive: true, force: true });

@@ -7,20 +7,19 @@ import { exportDataset } from '../../api/datasets/save.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
 import { readBytes } from '../../core/files.js';
-import { namePattern } from '../../core/names.js';
+import { dictionary, namePattern } from '../../core/names.js';
 import type { Project } from '../../core/project.js';
-import { writeCsv } from '../../formats/csv/table.js';
 import { type Listing, readListing } from '../dataset/listing.js';
 import { dataFolderOf, expectedOf, looseFolder } from '../dataset/open.js';
-import { csvFilesIn, type Expected, idOfFile, readListed, readLoose } from '../dataset/read.js';
+import { type Expected, idOfFile, readListed, readLoose, recordingFilesIn } from '../dataset/read.js';
 import { recordingLine, recordingLineSchema } from '../dataset/summary.js';
-import { addRecordings, changeData, listingOf } from '../dataset/write.js';
+import { addRecordings, changeData, fileContents, listingOf } from '../dataset/write.js';
 import type { Recording } from '../types.js';
 import { isExported, isParquet, readExported } from './platform-export.js';
 
 interface ImportOptions {
   project: Project;
-  /** A CSV file, a folder of them, a data folder with its dataset.json, or a CSV or NDJSON file written by `data export`. */
+  /** A CSV or WAV file, a folder of them, a data folder with its dataset.json, or a CSV or NDJSON file written by `data export`. */
   from?: string | undefined;
   /** Alternative source: the platform's recordings of this stream. */
   stream?: { name: string; client: Pick<RegistryClient, 'datasets'> } | undefined;
@@ -42,6 +41,8 @@ export const importResultSchema = z.object({
   imported: z.array(recordingLineSchema),
   /** IDs of recordings that already exist with the same content. */
   skipped: z.array(z.string()),
+  /** Imported WAV files with another rate than the project's, by ID, and their rates in Hz. */
+  resampled: z.record(z.string(), z.number()),
   dryRun: z.boolean(),
 });
 
@@ -78,7 +79,9 @@ export async function importRecordings(options: ImportOptions): Promise<ImportRe
       await addRecordings(folder, listing, fresh, undefined, signal);
     });
   }
-  return { folder, imported: fresh.map(recordingLine), skipped, dryRun };
+  const resampled = dictionary<number>();
+  for (const { id, originalHz } of fresh) if (originalHz !== undefined) resampled[id] = originalHz;
+  return { folder, imported: fresh.map(recordingLine), skipped, resampled, dryRun };
 }
 
 /** Separates new recordings, to which the given label and device are assigned, from those that already exist. */
@@ -101,7 +104,7 @@ function sortOut(
     if (named.label !== null) refuseLabel(named.label, expected, named.id);
     const before = there.get(named.id);
     if (before === undefined) fresh.push(named);
-    else if (before === sha256 || before === sha256Hex(writeCsv(named.fields, named.columns))) {
+    else if (before === sha256 || before === sha256Hex(fileContents(named))) {
       skipped.push(named.id);
     } else {
       throw new AiotError('AIOT_ALREADY_EXISTS', `${folder} already has a different recording ${named.id}`, {
@@ -139,7 +142,7 @@ async function findRecordings(options: ImportOptions, expected: Expected): Promi
       ? await readFrom(from as string, expected, signal)
       : await fetchFrom(stream, expected, signal);
   if (found.length > 0) return found;
-  throw new AiotError('AIOT_DATA_EMPTY', `no CSV files in ${from}`);
+  throw new AiotError('AIOT_DATA_EMPTY', `no CSV or WAV files in ${from}`);
 }
 
 async function fetchFrom(
@@ -169,14 +172,14 @@ async function readFrom(from: string, expected: Expected, signal?: AbortSignal):
     const recordings = await readListed(from, listing, expected);
     return recordings.map((recording) => ({ recording, sha256: null }));
   }
-  const files = found.isDirectory() ? await csvFilesIn(await looseFolder(from)) : [from];
+  const files = found.isDirectory() ? await recordingFilesIn(await looseFolder(from)) : [from];
   const out: Found[] = [];
   for (const file of files) {
     signal?.throwIfAborted();
     // A pipe or /dev/zero may never end, and would be read twice.
     const kind = await stat(file).catch(() => null);
     if (kind && !kind.isFile()) {
-      throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${file}: expected a CSV file`);
+      throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${file}: expected a CSV or WAV file`);
     }
     const bytes = await readBytes(file);
     if (isParquet(bytes)) {

@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { AiotError } from '../../core/errors.js';
-import { csvFilesIn } from '../dataset/read.js';
+import { recordingFilesIn, withoutExtension } from '../dataset/read.js';
 import type { Part } from '../parts.js';
 
 export interface FoundFile {
@@ -36,7 +36,7 @@ export function partOfName(name: string): Part | null {
 }
 
 /**
- * Resolves paths to CSV files: files as given and in that order, folders with their subfolders, sorted.
+ * Resolves paths to CSV and WAV files: files as given and in that order, folders with their subfolders, sorted.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_DATA_EMPTY
  */
 export async function findFiles(paths: string[]): Promise<{ base: string; files: FoundFile[] }> {
@@ -48,18 +48,18 @@ export async function findFiles(paths: string[]): Promise<{ base: string; files:
       for (const file of await filesBelow(path, 0)) found.push({ path: file, base: path });
     } else if (kind.isFile()) found.push({ path, base: dirname(path) });
     else
-      throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path}: expected a CSV file or a folder`);
+      throw new AiotError(
+        'AIOT_FILE_NOT_READABLE',
+        `cannot read ${path}: expected a CSV or WAV file, or a folder`,
+      );
   }
   if (found.length === 0) {
-    throw new AiotError('AIOT_DATA_EMPTY', `no CSV files in ${paths.join(', ')}`, {
-      next: 'Specify a folder of CSV recordings.',
+    throw new AiotError('AIOT_DATA_EMPTY', `no CSV or WAV files in ${paths.join(', ')}`, {
+      next: 'Specify a folder of CSV or WAV recordings.',
     });
   }
   const files = found.map(({ path, base }) => {
-    const id = relative(base, path)
-      .replace(/\.csv$/i, '')
-      .split(sep)
-      .join('/');
+    const id = withoutExtension(relative(base, path)).split(sep).join('/');
     const folders = id.split('/').slice(0, -1);
     const part = partOfName(folders[0] ?? '');
     return { path, id, folder: (part ? folders.slice(1) : folders).join('/'), part };
@@ -68,7 +68,7 @@ export async function findFiles(paths: string[]): Promise<{ base: string; files:
 }
 
 async function filesBelow(folder: string, depth: number): Promise<string[]> {
-  const own = await csvFilesIn(folder);
+  const own = await recordingFilesIn(folder);
   if (depth === deepest) return own;
   const inner = (await readdir(folder, { withFileTypes: true }))
     .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))

@@ -3,9 +3,10 @@ import { AiotError } from '../../core/errors.js';
 import { readBytes } from '../../core/files.js';
 import type { BadCell } from '../../formats/csv/cells.js';
 import { csvColumns, parseLabelledCsv } from '../../formats/csv/parse.js';
+import { readWav } from '../../formats/wav.js';
 import { listIds } from '../check/report.js';
 import { datasetOf } from '../dataset/open.js';
-import { labelOfName } from '../dataset/read.js';
+import { isWav, labelOfName, soundAt } from '../dataset/read.js';
 import type { Part } from '../parts.js';
 import type { Dataset, Recording } from '../types.js';
 import { isEpoch, medianStep, rolesOf, secondsOf } from './columns.js';
@@ -44,7 +45,7 @@ export interface Loose {
 export const assumedHz = 100;
 
 /**
- * Opens CSV files that belong to no project, one after another. A recording's ID is its path relative to the given folder.
+ * Opens CSV and WAV files that belong to no project, one after another. A recording's ID is its path relative to the given folder.
  * @throws AIOT_DATA_EMPTY, AIOT_CSV_COLUMNS (other fields than the first file), AIOT_FILE_NOT_FOUND, AIOT_CSV_*
  */
 export async function openLoose(options: LooseOptions): Promise<Loose> {
@@ -67,6 +68,8 @@ export async function openLoose(options: LooseOptions): Promise<Loose> {
   const info: Loose['info'] = new Map();
   for (const { found, file } of read) {
     const { columns: _, labels: _labels, ...rest } = file;
+    // The rate of sound is certain, unlike that of a time column.
+    if (file.format) file.columns = soundAt(rateHz, file.columns, file.rateHz ?? rateHz);
     for (const recording of recordingsOf(found, file, from, labels)) {
       recordings.push({ ...recording, rateHz, fields });
       info.set(recording.id, { ...rest, part: found.part });
@@ -126,7 +129,7 @@ function recordingsOf(
 ): Omit<Recording, 'rateHz' | 'fields'>[] {
   const { id, folder } = found;
   const { device, startedAt, columns } = file;
-  const whole = { id, device, startedAt, columns };
+  const whole = { id, device, startedAt, columns, ...(file.format && { format: file.format }) };
   if (from === 'none') return [{ ...whole, label: null }];
   if (from === 'name') return [{ ...whole, label: labelOfName(basename(id), known) }];
   if (from === 'folder') return [{ ...whole, label: folder === '' ? null : folder }];
@@ -155,10 +158,12 @@ interface LooseFile {
   /** Label of each row, from the label column; null if there is none. */
   labels: string[] | null;
   device: string | null;
-  /** Rate from the file's own time column, Hz; null if there is none. */
+  /** Rate of the sound, or from the file's own time column, Hz; null if there is neither. */
   rateHz: number | null;
   /** Time of the first row, ms since 1970, if the time column contains such times. */
   startedAt: number | null;
+  /** `wav`: sound, whose columns are named like a microphone's. Absent = CSV. */
+  format?: 'wav';
   gaps: Gap[];
   /** Non-numeric cells, which become NaN in the columns: the first few, and the total number. */
   bad: { first: BadCell[]; count: number };
@@ -169,11 +174,14 @@ interface ReadOptions {
   labelColumn?: string;
   /** Counts non-numeric cells instead of rejecting them. */
   lenient?: boolean;
+  /** Hz to which WAV files are resampled; absent = they keep their own. */
+  rateHz?: number;
 }
 
 /** @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS (no field, or not the named label column), AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED */
 export async function readLooseFile(file: string, options: ReadOptions = {}): Promise<LooseFile> {
   const bytes = await readBytes(file);
+  if (isWav(file)) return looseSound(bytes, file, options.rateHz);
   const names = csvColumns(bytes, file);
   const { labelColumn, lenient } = options;
   if (labelColumn !== undefined && !names.includes(labelColumn)) {
@@ -211,6 +219,21 @@ export async function readLooseFile(file: string, options: ReadOptions = {}): Pr
     startedAt: isEpoch(start) ? start * 1000 : null,
     gaps: times && step > 0 ? gapsIn(times, step) : [],
     bad,
+  };
+}
+
+/** @param rateHz Hz of the result; absent = the file's */
+function looseSound(bytes: Uint8Array, file: string, rateHz?: number): LooseFile {
+  const { channels, rateHz: own } = readWav(bytes, file);
+  const fields = channels.length === 1 ? ['sound'] : channels.map((_, i) => `sound${i}`);
+  const columns = soundAt(rateHz ?? own, channels, own);
+  return {
+    ...{ fields, columns, rows: columns[0]!.length, labels: null, device: null },
+    rateHz: rateHz ?? own,
+    startedAt: null,
+    format: 'wav',
+    gaps: [],
+    bad: { first: [], count: 0 },
   };
 }
 

@@ -60,14 +60,14 @@ export function motorSensor(options: { state: MotorState; rateHz: number; seed: 
 }
 
 /**
- * Reads a CSV file of samples: one column per field. A time column is used only for the rate.
- * @param rateHz null: the rate of the time column, or 100 Hz if there is none
+ * Reads a file of samples: CSV with one column per field, or WAV with one field per channel. A time column is used only for the rate.
+ * @param rateHz null: the rate of the time column or of the sound, or 100 Hz if there is neither
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_CSV_*
  */
 export async function readRecording(file: string, rateHz: number | null): Promise<Recording> {
-  const { fields, columns, rateHz: own } = await readLooseFile(file);
+  const { fields, columns, rateHz: own } = await readLooseFile(file, rateHz === null ? {} : { rateHz });
   return {
-    id: basename(file).replace(/\.csv$/i, ''),
+    id: basename(file).replace(/\.(csv|wav)$/i, ''),
     label: null,
     device: null,
     rateHz: rateHz ?? own ?? assumedHz,

@@ -22,9 +22,9 @@ import {
 /**
  * Opens any sensor as samples in the contract's fields, units and rate.
  *
- * `i2c:`, `iio:`, `alsa:` and `w1:` are local sensors; `file:X.csv` is a replay; `tcp://:PORT` listens; all other addresses are those of
- * `aiot stream`, whose messages are samples. Reading continues after outages: a sensor that was unplugged is reopened when it is available
- * again.
+ * `i2c:`, `iio:`, `alsa:` and `w1:` are local sensors; `file:X.csv` and `file:X.wav` are replays; `tcp://:PORT` listens; all other
+ * addresses are those of `aiot stream`, whose messages are samples. Reading continues after outages: a sensor that was unplugged is reopened
+ * when it is available again.
  * @throws AIOT_SENSOR_MISSING, AIOT_SENSOR_URL, AIOT_SENSOR_UNFIT, and the errors of opening; while reading, permanent errors
  */
 export async function openSensing(options: SensingOptions): Promise<Sensing> {
@@ -71,7 +71,7 @@ async function openRaw(
 ): Promise<{ source: RawSource; fields: FieldSettings }> {
   const { contract, baseFolder, stream } = options;
   const signal = stopOf(options);
-  if (address.scheme === 'file' && isCsv(address)) {
+  if (address.scheme === 'file' && isRecording(address)) {
     const source = await openReplay({ address, contract, clock, folder: baseFolder, signal });
     return { source, fields: address.fields };
   }
@@ -104,8 +104,8 @@ function requireReadable(url: string): void {
   }
 }
 
-function isCsv({ url }: SensorAddress): boolean {
-  return /\.csv$/i.test(url.replace(/\?.*$/, ''));
+function isRecording({ url }: SensorAddress): boolean {
+  return /\.(csv|wav)$/i.test(url.replace(/\?.*$/, ''));
 }
 
 /** Pauses between attempts, ms; doubled each time. */

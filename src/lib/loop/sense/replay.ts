@@ -3,7 +3,9 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { AiotError } from '../../core/errors.js';
 import { readBytes } from '../../core/files.js';
 import type { Clock } from '../../core/time.js';
+import { isWav, soundColumns } from '../../data/dataset/read.js';
 import { csvColumns, parseLabelledCsv } from '../../formats/csv/parse.js';
+import { readWav } from '../../formats/wav.js';
 import type { SampleBatch } from '../../sensor/types.js';
 import type { SensorAddress } from './address.js';
 import { mapFields } from './fields.js';
@@ -19,24 +21,18 @@ interface ReplayOptions {
 }
 
 /**
- * Replays a CSV recording as a sensor. Columns are selected by name; other columns may contain anything. Every cell is read before the
- * first sample is returned. The rate is `?rate=`, otherwise the contract's: a recording is replayed sample by sample, whatever times it
- * contains.
+ * Replays a CSV or WAV recording as a sensor. Columns are selected by name; other columns may contain anything. Every cell is read before
+ * the first sample is returned. The rate is `?rate=`, otherwise the sound's or, for CSV, the contract's: a recording is replayed sample by
+ * sample, whatever times it contains.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED (file:line:column), AIOT_SENSOR_UNFIT, AIOT_SENSOR_URL
  */
 export async function openReplay(replay: ReplayOptions): Promise<RawSource> {
   const { address, contract, clock, signal } = replay;
   const path = pathOf(address, replay.folder);
   const bytes = await readBytes(path);
-  const names = csvColumns(bytes, path);
-  if (names.every((name) => name === ''))
-    throw new AiotError('AIOT_CSV_EMPTY', `${path}: the file contains no samples`);
-  // Only the selected columns have to be numeric.
-  const has = names.map((name) => ({ name, unit: '' }));
-  const wanted = mapFields(has, contract.fields, address.fields, path).map(({ from }) => names[from]!);
-  const { columns, data, rows } = parseLabelledCsv(bytes, path, (name) => !wanted.includes(name));
-  const chosen = wanted.map((name) => data[columns.indexOf(name)]!);
-  const rateHz = address.rateHz ?? contract.rateHz ?? 1;
+  const { names: wanted, columns: chosen, ...read } = (isWav(path) ? soundIn : rowsIn)(bytes, path, replay);
+  const rows = chosen[0]!.length;
+  const rateHz = address.rateHz ?? read.rateHz ?? contract.rateHz ?? 1;
   const ended = new AbortController();
   let row = 0;
   let round = 0;
@@ -66,6 +62,39 @@ export async function openReplay(replay: ReplayOptions): Promise<RawSource> {
       ended.abort();
     },
   };
+}
+
+/** A recording's columns that the contract's fields are read from, and their names. */
+interface Replayed {
+  names: string[];
+  columns: Float64Array[];
+  /** Hz; null = the file does not state it. */
+  rateHz: number | null;
+}
+
+function rowsIn(bytes: Uint8Array, path: string, { address, contract }: ReplayOptions): Replayed {
+  const names = csvColumns(bytes, path);
+  if (names.every((name) => name === ''))
+    throw new AiotError('AIOT_CSV_EMPTY', `${path}: the file contains no samples`);
+  // Only the selected columns have to be numeric.
+  const has = names.map((name) => ({ name, unit: '' }));
+  const wanted = mapFields(has, contract.fields, address.fields, path).map(({ from }) => names[from]!);
+  const { columns, data } = parseLabelledCsv(bytes, path, (name) => !wanted.includes(name));
+  return { names: wanted, columns: wanted.map((name) => data[columns.indexOf(name)]!), rateHz: null };
+}
+
+/** As in training, unless `?map=` names channels, which are called like those of a microphone: `sound`, or `sound0` and so on. */
+function soundIn(bytes: Uint8Array, path: string, { address, contract }: ReplayOptions): Replayed {
+  if (Object.keys(address.fields.map).length === 0) {
+    const names = contract.fields.map(({ name }) => name);
+    const { columns, originalHz } = soundColumns(bytes, path, { fields: names, rateHz: null });
+    return { names, columns, rateHz: originalHz };
+  }
+  const { channels, rateHz } = readWav(bytes, path);
+  const names = channels.length === 1 ? ['sound'] : channels.map((_, i) => `sound${i}`);
+  const has = names.map((name) => ({ name, unit: '' }));
+  const from = mapFields(has, contract.fields, address.fields, path).map((mapped) => mapped.from);
+  return { names: from.map((i) => names[i]!), columns: from.map((i) => channels[i]!), rateHz };
 }
 
 function pathOf({ url }: SensorAddress, folder: string | undefined): string {
