@@ -98,6 +98,43 @@ describe('the length of a topic filter', () => {
   });
 });
 
+describe('the levels of a topic', () => {
+  it('have a limit: PUBACK has 0x90 in MQTT 5, 3.1.1 connections end, and filters are refused', async () => {
+    await start({ brokerLimits: { topicLevels: 5 } });
+    const watcher = await bystander();
+    const [fits, deep] = ['a/b/c/d/e', 'a/b/c/d/e/f'];
+    const { raw: five } = await connectFive(own, { clientId: 'five' });
+    expect(await subscribed(five, [{ topic: fits }, { topic: deep }, { topic: '////' }])).toEqual([
+      0, 0x8f, 0,
+    ]);
+    five.say(publish({ topic: deep, qos: 1, messageId: 1 }));
+    expect(await five.hear('puback')).toMatchObject({
+      reasonCode: 0x90,
+      properties: { reasonString: 'a topic has too many levels' },
+    });
+    five.say(publish({ topic: deep, qos: 2, messageId: 2 }));
+    expect(await five.hear('pubrec')).toMatchObject({ reasonCode: 0x90 });
+    five.say(publish({ topic: fits, payload: 'fits' }), publish({ topic: '////', payload: 'empty' }));
+    expect([await heardPayload(five), await heardPayload(five)]).toEqual(['fits', 'empty']);
+    five.say(publish({ topic: deep }));
+    expect(await five.hear('disconnect')).toMatchObject({ reasonCode: 0x90 });
+    const four = await connectFour(own, { clientId: 'four' });
+    expect(await subscribed(four, { topic: deep })).toEqual([128]);
+    four.say(publish({ topic: deep, qos: 1, messageId: 1 }));
+    expect(await four.closed).toBe(true);
+    await watcher.isServed();
+  });
+
+  it('have a limit in wills too', async () => {
+    await start({ brokerLimits: { topicLevels: 5 } });
+    const will = { topic: 'a/b/c/d/e/f', payload: Buffer.from('x'), qos: 0, retain: false };
+    const { connack } = await connectFive(own, { will });
+    expect(connack).toMatchObject({ reasonCode: 0x90 });
+    const { connack: fits } = await connectFive(own, { will: { ...will, topic: 'a/b/c/d/e' } });
+    expect(fits).toMatchObject({ reasonCode: 0 });
+  });
+});
+
 describe('a packet before authentication', () => {
   it.each([4, 5])(
     'has a size limit: MQTT %d clients are disconnected at the announced length',

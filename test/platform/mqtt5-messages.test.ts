@@ -94,6 +94,30 @@ describe('properties of a message', () => {
     for (const { socket } of [raw, late]) socket.destroy();
   });
 
+  it('grant no rights: a response topic is subject to the scopes of requester and responder', async () => {
+    await start();
+    const { token = '' } = (await own.client.tokens.create({
+      ...{ name: 'lab', role: 'operator', scopes: ['stream:lab/#'] },
+    })) as { token?: string };
+    const { raw: all } = await connectFive(own, { clientId: 'all' });
+    const { raw: lab } = await connectFive(own, { clientId: 'lab', password: Buffer.from(token) });
+    await subscribed(all, { topic: 'lab/ask', qos: 1 });
+    await subscribed(lab, { topic: 'lab/ask', qos: 1 });
+    const request = { topic: 'lab/ask', properties: { responseTopic: 'hall/answers' } };
+    for (const asking of [lab, all]) expect(await acknowledgedBy(asking, request)).toBe(0);
+    for (const each of [all, lab]) {
+      const heard = await messagesSoFar(each);
+      expect(heard.map(({ properties }) => properties?.responseTopic)).toEqual(Array(2).fill('hall/answers'));
+    }
+    // Neither can the requester read the response, nor the responder send one.
+    const filters = ['hall/answers', '$share/g/hall/answers'].map((topic) => ({ topic, qos: 1 }));
+    expect(await subscribed(lab, filters)).toEqual([0x87, 0x87]);
+    expect(await acknowledgedBy(lab, { topic: 'hall/answers' })).toBe(0x87);
+    expect(await acknowledgedBy(all, { topic: 'hall/answers' })).toBe(0x10);
+    expect((await messagesSoFar(lab)).length).toBe(2);
+    for (const { socket } of [all, lab]) socket.destroy();
+  });
+
   it('are headers for routes in the platform, both ways', async () => {
     await start();
     const source = await own.platform.streams.openSource('t/+', {});

@@ -340,4 +340,38 @@ describe('a shared subscription', () => {
     expect(await heardPayload(staying)).toBe('2');
     expect(await payloadsOf(leaving)).toEqual(['0']);
   });
+
+  it('passes the messages of a member whose new token does not cover its filter to the others', async () => {
+    await start();
+    await own.client.users.add({ name: 'alice', role: 'viewer' });
+    const passwordOf = async (scopes?: string[]) => {
+      const request = { name: 't', owner: 'alice', ...(scopes && { scopes }) };
+      const { token = '' } = (await own.client.tokens.create(request)) as { token?: string };
+      return Buffer.from(token);
+    };
+    const names = ['$share/g/hall/#', '$share/g/lab/#'];
+    const members = [await five('pc', { ...kept, password: await passwordOf() }), await five('other', kept)];
+    for (const raw of members) {
+      await subscribed(
+        raw,
+        names.map((topic) => ({ topic, qos: 1 })),
+      );
+      await leave(raw);
+    }
+    const writer = await five('writer');
+    for (const topic of ['hall/1', 'lab/1']) await publishAll(writer, topic, 4);
+    const narrowed = await five('pc', { ...kept, password: await passwordOf(['stream:lab/#']) });
+    // It also receives the messages that waited for the other member, but only those within its scopes.
+    await expect.poll(async () => (await payloadsOf(narrowed)).length).toBe(4);
+    expect((await messagesSoFar(narrowed)).map(({ topic }) => topic)).toEqual(Array(4).fill('lab/1'));
+    await leave(narrowed);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await killed(own);
+    const other = await five('other', kept);
+    await expect.poll(async () => (await payloadsOf(other)).length).toBe(8);
+    const heard = (await messagesSoFar(other)).map(({ topic, payload }) => `${topic} ${payload}`);
+    expect(heard.sort()).toEqual(
+      ['hall/1', 'lab/1'].flatMap((topic) => [0, 1, 2, 3].map((n) => `${topic} ${n}`)),
+    );
+  });
 });

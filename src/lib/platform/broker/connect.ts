@@ -7,7 +7,8 @@ import type { BrokerLimits } from './limits.js';
 import { connack } from './requests.js';
 import type { LogRecord } from './session-log.js';
 import { Session, type Will, willRecord } from './sessions.js';
-import { filterWithin } from './topics.js';
+import { redistribute } from './shares.js';
+import { filterWithin, isTooDeep } from './topics.js';
 import { endPendingWill, endSession } from './wills.js';
 import { type ConnectPacket, reasonCode } from './wire.js';
 
@@ -57,6 +58,7 @@ export async function admit(
     core.log.warn({ client: clientId, topic: will.message.topic }, 'rejected a will');
     return reasonCode.notAuthorized;
   }
+  if (will && isTooDeep(core.limits, will.message.topic)) return reasonCode.topicNameInvalid;
   const owner = ownerOf(identity);
   const assigned = clientId === '' ? randomUUID() : undefined;
   const key = `${owner}:${assigned ?? clientId}`;
@@ -155,9 +157,12 @@ async function settle(
   session.expiryMs = expiryMs;
   session.offlineSince = null;
   // Permissions were checked at SUBSCRIBE and can be narrower now, for example with a token of narrower scopes.
-  for (const filter of [...session.subscriptions.keys()]) {
-    if (!maySubscribe(identity, filterWithin(filter))) state.unsubscribe(session, filter);
-  }
+  const lost = [...session.subscriptions.keys()].filter(
+    (filter) => !maySubscribe(identity, filterWithin(filter)),
+  );
+  for (const filter of lost) state.unsubscribe(session, filter);
+  // The other members of a shared subscription keep their rights to its messages.
+  if (lost.length > 0) redistribute(core.router, session, true, new Set(lost));
   for (const entry of session.refit((topic) => maySubscribe(identity, topic)))
     core.router.note(session, 'done', entry);
   if (session.persistent) records.push(session.record());

@@ -29,6 +29,7 @@ import { Inbox, type Origin } from './router.js';
 import type { Outgoing, Session } from './sessions.js';
 import { redistribute } from './shares.js';
 import { subscribe, unsubscribe } from './subscribe.js';
+import { isTooDeep } from './topics.js';
 import { beginWill, settlePresence } from './wills.js';
 import {
   ack,
@@ -253,6 +254,7 @@ export class Connection {
   }
 
   private async connect(): Promise<void> {
+    this.core.figures.connects++;
     try {
       const level = levelOf(this.frames);
       this.level = level === 0 ? 4 : level;
@@ -403,6 +405,8 @@ export class Connection {
       core.log.warn({ client: this.name, topic }, 'rejected a publish');
       return this.refuse(qos, id, reasonCode.notAuthorized, 'not allowed');
     }
+    if (isTooDeep(core.limits, topic))
+      return this.refuse(qos, id, reasonCode.topicNameInvalid, 'a topic has too many levels');
     if (payload.length > core.limits.payloadBytes)
       return this.refuse(qos, id, reasonCode.quotaExceeded, 'a payload is too long');
     if (retain && this.level === 5 && qos > 0 && !core.state.retained.mayKeep(message))

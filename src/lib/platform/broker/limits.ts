@@ -7,6 +7,8 @@ export interface BrokerLimits {
   subscriptions: number;
   /** Longest filter, characters. */
   filterLength: number;
+  /** Maximum levels of a topic or filter: each costs memory and time with every message. */
+  topicLevels: number;
   /** Maximum of a client's QoS 2 messages that are not released. For MQTT 5: of all its messages that are not acknowledged. */
   incoming: number;
   /** Topic aliases of a client, in each direction. */
@@ -56,6 +58,7 @@ export const brokerLimits: BrokerLimits = {
   clientIdLength: 256,
   subscriptions: 1000,
   filterLength: 4096,
+  topicLevels: 200,
   incoming: 1000,
   topicAliases: 32,
   keepAliveSeconds: 0,

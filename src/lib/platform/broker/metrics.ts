@@ -30,7 +30,9 @@ export interface BrokerFigures {
   bytesOut: number;
   payloadIn: number;
   payloadOut: number;
+  /** Sockets that were opened, and CONNECT packets. */
   connections: number;
+  connects: number;
 }
 
 /** Current contents of the broker. */
@@ -42,7 +44,9 @@ export interface BrokerDepths {
   queuedBytes: number;
   retainedMessages: number;
   retainedBytes: number;
+  /** Subscriptions of all sessions, and those of them that are shared. */
   subscriptions: number;
+  sharedSubscriptions: number;
   /** Session log records that wait to be written to disk. */
   logBacklog: number;
 }
@@ -51,7 +55,7 @@ export function createFigures(): BrokerFigures {
   return {
     ...{ received: 0, sent: 0, malformed: 0, refused: 0, dropped: 0, clients: 0, clientsMost: 0, expired: 0 },
     ...{ timedOut: 0, packetsIn: 0, packetsOut: 0, bytesIn: 0, bytesOut: 0, payloadIn: 0, payloadOut: 0 },
-    ...{ connections: 0, throttled: 0, throttledMs: 0 },
+    ...{ connections: 0, connects: 0, throttled: 0, throttledMs: 0 },
   };
 }
 
@@ -69,6 +73,7 @@ export function depthsOf({ state, router, sessionLog }: Core): BrokerDepths {
     ...{ sessions: state.sessions.size, sessionsConnected, queuedMessages },
     ...{ queuedBytes: router.queuedBytes, retainedMessages: state.retained.count },
     ...{ retainedBytes: state.retained.bytes, subscriptions: state.subscriptions.count },
+    sharedSubscriptions: state.subscriptions.sharedCount,
     logBacklog: sessionLog().backlog,
   };
 }
@@ -104,19 +109,24 @@ function figuresOf(core: Core, uptimeMs: number): Record<string, string | number
     'bytes/received': figures.bytesIn,
     'bytes/sent': figures.bytesOut,
     'retained messages/count': state.retained.count,
-    'subscriptions/count': state.subscriptions.count,
+    'subscriptions/count': depths.subscriptions,
+    'shared_subscriptions/count': depths.sharedSubscriptions,
   };
 }
 
 const minutes = [1, 5, 15] as const;
 
-const rates = [
-  'messages/received',
-  'messages/sent',
-  'publish/received',
-  'publish/sent',
-  'bytes/received',
-  'bytes/sent',
+/** Counters by the name of their rates. */
+const countersOf = (figures: BrokerFigures): [string, number][] => [
+  ['messages/received', figures.packetsIn],
+  ['messages/sent', figures.packetsOut],
+  ['publish/received', figures.received],
+  ['publish/sent', figures.sent],
+  ['publish/dropped', figures.dropped],
+  ['bytes/received', figures.bytesIn],
+  ['bytes/sent', figures.bytesOut],
+  ['sockets', figures.connections],
+  ['connections', figures.connects],
 ];
 
 /** Publishes the metrics every ten seconds, retained; unchanged ones are not published again. Returns a function that stops this. */
@@ -139,9 +149,7 @@ export function tellFigures(core: Core): () => void {
   };
   /** Moving averages per minute, over one, five and fifteen minutes. */
   const tellLoad = () => {
-    const { packetsIn, packetsOut, received, sent, bytesIn, bytesOut } = figures;
-    for (const [index, now] of [packetsIn, packetsOut, received, sent, bytesIn, bytesOut].entries()) {
-      const name = rates[index]!;
+    for (const [name, now] of countersOf(figures)) {
       const perMinute = ((now - (before.get(name) ?? 0)) * 60_000) / everyMs;
       before.set(name, now);
       for (const span of minutes) {
@@ -153,13 +161,19 @@ export function tellFigures(core: Core): () => void {
       }
     }
   };
+  let heapMost = 0;
+  const tellHeap = () => {
+    const { heapUsed, external } = process.memoryUsage();
+    heapMost = Math.max(heapMost, heapUsed + external);
+    tell('heap/current', heapUsed + external);
+    tell('heap/maximum', heapMost);
+  };
   const tellAll = () => {
+    tellLoad();
+    tellHeap();
     for (const [name, value] of Object.entries(figuresOf(core, core.elapsed() - begun))) tell(name, value);
   };
-  const timer = setInterval(() => {
-    tellLoad();
-    tellAll();
-  }, everyMs);
+  const timer = setInterval(tellAll, everyMs);
   tellAll();
   return () => clearInterval(timer);
 }

@@ -44,13 +44,20 @@ export function homeOf({ members }: Member, except: Session | null, qos: Qos): S
 /**
  * Passes a session's shared messages to connected members. If its client has disconnected, these are the unacknowledged ones; if it has unsubscribed,
  * the unsent ones. QoS 2 messages that were sent stay, because their client may have them (section 4.8.2).
- * @param toOffline also considers members without a connected client, because the session ends
+ * @param toOffline also considers members without a connected client, because the session ends or has lost the right to the messages
+ * @param only the shared subscriptions whose messages are passed on; all when absent
  */
-export function redistribute(router: Router, session: Session, toOffline: boolean): void {
+export function redistribute(
+  router: Router,
+  session: Session,
+  toOffline: boolean,
+  only?: ReadonlySet<string>,
+): void {
   if (!session.hasShared) return;
   const others = new Map<string, Member>();
   for (const entry of [...session.entries()]) {
     if (entry.share === undefined || !mayMove(session, entry)) continue;
+    if (only && !only.has(entry.share)) continue;
     const share = others.get(entry.share) ?? othersThan(session, router.share(entry.share));
     if (!share) continue;
     others.set(entry.share, share);

@@ -39,11 +39,17 @@ export function filterCovers(allowed: string, filter: string): boolean {
   return inner.length === outer.length;
 }
 
-const mostLevels = 100;
+type TopicLimits = Pick<BrokerLimits, 'filterLength' | 'topicLevels'>;
 
 /** Whether a filter's length and number of levels are within the broker's limits. */
-export function fitsLimits({ filterLength }: Pick<BrokerLimits, 'filterLength'>, filter: string): boolean {
-  return filter.length <= filterLength && filter.split('/').length <= mostLevels;
+export function fitsLimits(limits: TopicLimits, filter: string): boolean {
+  return filter.length <= limits.filterLength && !isTooDeep(limits, filter);
+}
+
+/** Whether a topic or filter has more levels than the broker accepts. */
+export function isTooDeep({ topicLevels }: Pick<BrokerLimits, 'topicLevels'>, topic: string): boolean {
+  // Almost all topics are too short for that many levels.
+  return topic.length >= topicLevels && topic.split('/', topicLevels + 1).length > topicLevels;
 }
 
 /** Whether a text is a valid filter: `+` and `#` occupy whole levels, and `#` is the last. */
@@ -134,6 +140,8 @@ export class Subscriptions<T> {
   private readonly root: Node<T> = newNode();
   private readonly known = new Map<string, Receivers<T>>();
   count = 0;
+  /** How many of them are shared. */
+  sharedCount = 0;
 
   /** Adds a subscription or changes its options. */
   add(filter: string, subscriber: T, grant: Grant): void {
@@ -148,7 +156,10 @@ export class Subscriptions<T> {
     place.shares ??= new Map();
     const share = place.shares.get(shared.group) ?? { name: filter, members: new Map(), order: [], turn: 0 };
     place.shares.set(shared.group, share);
-    if (!share.members.has(subscriber)) this.count++;
+    if (!share.members.has(subscriber)) {
+      this.count++;
+      this.sharedCount++;
+    }
     share.members.set(subscriber, grant);
     share.order = [...share.members.keys()];
   }
@@ -219,6 +230,7 @@ export class Subscriptions<T> {
     const share = place.shares?.get(group);
     if (!share?.members.delete(subscriber)) return;
     this.count--;
+    this.sharedCount--;
     share.order = [...share.members.keys()];
     if (share.members.size === 0) place.shares?.delete(group);
     if (place.shares?.size === 0) place.shares = null;
