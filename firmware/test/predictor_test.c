@@ -92,10 +92,18 @@ static bool within(const char *member, size_t at) {
   return from > length + 1 && memcmp(text + from - 1 - length, member, length) == 0 && text[from - 2 - length] == '"';
 }
 
-/* If one digit of an integer, one letter of a label or one value is changed, that vector must fail, and no other. */
+/* Whether the number that contains this digit has a fraction. */
+static bool fractional(size_t at) {
+  while (at > 0 && text[at] != '[' && text[at] != ',' && text[at] != '.') at--;
+  return text[at] == '.';
+}
+
+/* If one digit of an exact number, one letter of a label or one value is changed, that vector must fail, and no other. */
 static void test_corrupted(checks *c, const bundle_row *r, const aiot_bundle *bundle, aiot_arena arena) {
   /* If the vectors are long, only some positions are tried, because each vector is computed from its samples. */
   const size_t bytes = bundle->golden.bytes, every = bytes > 12000 ? 5 : 1;
+  /* The shares of boosting have a tolerance. */
+  const bool exact = strcmp(bundle->name, "boosting") != 0;
   size_t vectors, passed, corrupted = 0, candidates = 0;
   memcpy(text, bundle->golden.data, bytes);
   check_equal(c, r->name, 1, AIOT_OK, check_text(bundle, bytes, arena, &vectors, &passed));
@@ -104,7 +112,9 @@ static void test_corrupted(checks *c, const bundle_row *r, const aiot_bundle *bu
   for (size_t i = 1; i + 1 < bytes; i++) {
     const uint8_t was = text[i];
     const bool digit = was >= '0' && was <= '9', last = text[i + 1] == ',' || text[i + 1] == ']' || text[i + 1] == '}';
-    if (digit && last && (within("input", i) || within("output", i))) text[i] = (uint8_t)('0' + (was - '0' + 1) % 10);
+    /* Last digits of a fraction may round to the same number. */
+    const bool counts = text[i - 1] == '.' || (last && !fractional(i));
+    if (digit && counts && (within("input", i) || (exact && within("output", i)))) text[i] = (uint8_t)('0' + (was - '0' + 1) % 10);
     else if (text[i - 1] == ':' && digit && was != '9' && within("value", i)) text[i] = '9';
     else if (text[i - 1] == '"' && text[i - 2] == ':' && within("label", i)) text[i] = (uint8_t)(was ^ 1u);
     else continue;

@@ -1,16 +1,17 @@
 /*
- * Runs networks in the core's interpreter, for tests that compare it with other interpreters.
+ * Runs networks in the core's interpreter, and decision trees, for tests that compare them with other interpreters.
  *
  *   run_models LIST
  *
  * LIST has three lines for each network: its .tflite file, a file of consecutive inputs, and the output file. The program prints
- * a line for each network: `ok ARENA_BYTES`, or the error code.
+ * a line for each network: `ok ARENA_BYTES`, or the error code. Inputs and outputs are int8; those of decision trees are float32 features and int32 sums.
  */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "aiot/forest.h"
 #include "aiot/model.h"
 
 enum { ARENA_BYTES = 1 << 20, LINE_BYTES = 4096 };
@@ -38,6 +39,23 @@ static bool read_line(FILE *list, char *line) {
   if (fgets(line, LINE_BYTES, list) == NULL) return false;
   line[strcspn(line, "\n")] = '\0';
   return true;
+}
+
+static void run_forest(const aiot_forest *forest, const contents *input, const char *path) {
+  FILE *out = fopen(path, "wb");
+  if (out == NULL) exit(1);
+  const size_t taken = forest->inputs * sizeof(float);
+  float *features = malloc(taken);
+  int32_t *sums = malloc(forest->outputs * sizeof(int32_t));
+  for (size_t at = 0; at + taken <= input->bytes; at += taken) {
+    memcpy(features, input->data + at, taken);
+    aiot_forest_sums(forest, features, sums);
+    fwrite(sums, sizeof(int32_t), forest->outputs, out);
+  }
+  free(features);
+  free(sums);
+  fclose(out);
+  printf("ok 0\n");
 }
 
 static void run(const contents *model, const contents *input, const char *path, uint8_t *memory) {
@@ -73,7 +91,9 @@ int main(int count, char **arguments) {
   static char model_path[LINE_BYTES], input_path[LINE_BYTES], output_path[LINE_BYTES];
   while (read_line(list, model_path) && read_line(list, input_path) && read_line(list, output_path)) {
     const contents model = read_file(model_path), input = read_file(input_path);
-    run(&model, &input, output_path, memory);
+    aiot_forest forest;
+    if (aiot_forest_open(model.data, model.bytes, &forest) == AIOT_OK) run_forest(&forest, &input, output_path);
+    else run(&model, &input, output_path, memory);
     free(model.data);
     free(input.data);
   }

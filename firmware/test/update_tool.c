@@ -70,7 +70,7 @@ static aiot_code judge(const char *line, size_t bytes, char *envelope_text) {
   if (code != AIOT_OK) return code;
   aiot_envelope envelope;
   aiot_manifest manifest;
-  const aiot_traits traits = {"virtual", 1, AIOT_MODE_INT8};
+  const aiot_traits traits = {"virtual", AIOT_INTERFACE_FORESTS, AIOT_MODE_INT8};
   code = aiot_envelope_open(&envelope, envelope_text, envelope_bytes, "manifest", &aiot_crypto_openssl, &error);
   if (code != AIOT_OK) return code;
   aiot_envelope_signers(&envelope, &trust, AIOT_ROLE_TARGETS);

@@ -5,9 +5,10 @@ const conversions = {
   FOREST: 'float32 → float32; integers in between',
 };
 
-/** Names of the operators in the table of firmware/core/src/kernels.c. */
+/** Names of the operators in the table of firmware/core/src/kernels.c, and FOREST. */
 export function firmwareOperators(/** @type {string} */ source) {
-  return new Set([...source.matchAll(/^ {4}\{AIOT_(\w+),/gm)].map(([, name = '']) => name));
+  // Decision trees are read in place, by firmware/core/src/forest.c.
+  return new Set(['FOREST', ...[...source.matchAll(/^ {4}\{AIOT_(\w+),/gm)].map(([, name = '']) => name)]);
 }
 
 /**
@@ -32,7 +33,7 @@ export function operatorsPage({ operators, hasKernel, hasC, firmware }) {
 <!-- Written by npm run docs from src/lib/formats/tflite/operators, the interpreter's and the generator's tables, and firmware/core/src/kernels.c. -->
 
 This page lists the supported operators of \`.tflite\` files by the type of their activations. aiot can read and write every listed operator. int16 means int16 activations with int8
-weights. \`--emit c\` and the firmware support int8 only, and \`--emit c\` also [FOREST](#decision-trees). A file may also contain SHAPE and REDUCE_PROD if they compute
+weights. \`--emit c\` and the firmware support int8, and [FOREST](#decision-trees). A file may also contain SHAPE and REDUCE_PROD if they compute
 constants, and TILE by at most 10, which becomes CONCATENATION. SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND around a convolution become its dilation.
 VAR_HANDLE and CALL_ONCE define a file's [variables](#variables).
 
@@ -65,7 +66,8 @@ A uint8 input or output is treated as int8, with each value and the zero point r
 ## Decision trees
 
 FOREST is a custom operator (\`AIOT_FOREST\`) that outputs the sums of the leaves that a row reaches. \`aiot model train\` (\`kind: forest\`) and the import of ONNX files write it. It runs
-in aiot's interpreter (and therefore in loops and on virtual devices) and as C code from \`--emit c\`, but not in LiteRT, TensorFlow Lite Micro or the firmware.
+in aiot's interpreter (and therefore in loops and on virtual devices), in the firmware, and as C code from \`--emit c\`, but not in LiteRT or TensorFlow Lite Micro. The firmware reads the
+trees in place and needs no arena for them. It runs a file with one FOREST, which a SOFTMAX or LOGISTIC may follow, as in boosting.
 
 | input | contents |
 | --- | --- |
@@ -76,7 +78,8 @@ in aiot's interpreter (and therefore in loops and on virtual devices) and as C c
 | 4 | int32 [outputs]: values before the first tree |
 
 A threshold is stored as its *key*: the bits of its float32 as an int32, or for negative numbers minus the bits of the magnitude. Keys have the same order as the numbers, so comparing
-keys gives exactly the same result as comparing the numbers. A node refers only to later nodes; the index −1 − k stands for leaf k. Sums have at most 24 bits, so the order of additions does not matter, and the float32 output
+keys gives exactly the same result as comparing the numbers. The nodes of each tree follow those of the tree before it. A node refers only to later nodes of
+its tree; the index −1 − k stands for leaf k. Sums have at most 24 bits, so the order of additions does not matter, and the float32 output
 (sum × scale) is exact.
 
 ## Verification
@@ -86,7 +89,7 @@ keys gives exactly the same result as comparing the numbers. A node refers only 
 | int8, int16 | TensorFlow Lite Micro from PyPI, on random shapes, scales and options | the same bits |
 | float32 | the same | the same bits for operators with a fixed order of roundings; otherwise within 2·10⁻⁵ of the largest value, because sums or exponentials are rounded differently |
 | \`--emit c\`, firmware | the interpreter and TensorFlow Lite Micro | the same bits |
-| FOREST | ONNX Runtime, on models of scikit-learn and on every mode of a branch; C code: the interpreter | outputs within 10⁻⁵ of the largest value, the same classes; C code: the same bits |
+| FOREST | ONNX Runtime, on models of scikit-learn and on every mode of a branch; C code and firmware: the interpreter | outputs within 10⁻⁵ of the largest value, the same classes; C code and firmware: the same bits |
 | variables | TensorFlow Lite Micro, on four streaming wake-word models from PyPI over 300 steps, and on random models | the same bits in every tensor |
 
 The tests are \`test/runtime/tflm.real.test.ts\`, \`int16.real.test.ts\`, \`float.real.test.ts\` and \`wake-words.real.test.ts\` beside it, \`test/model/emit-c.real.test.ts\` and \`test/firmware/interpreter.real.test.ts\`.

@@ -19,6 +19,7 @@ import { manifestOf } from '../../src/lib/model/publish/push.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { deliveriesOf } from '../../src/lib/stream/message.js';
 import { openSink, openSource } from '../../src/lib/stream/open.js';
+import { firmwareBundles } from '../support/firmware-bundles.js';
 import { motionBundle, motionSamples } from '../support/motion-bundle.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { describeReal } from '../support/real.js';
@@ -52,18 +53,19 @@ describeReal('native', 'the native virtual device on a platform', () => {
 
   async function push(bundle: Uint8Array, changes: Partial<UnsignedManifest> = {}) {
     const { client, key } = own;
+    const { name } = unpackBundle(bundle).info;
     await client.blobs.put(digestOf(bundle), bundle);
-    const { version, sequence } = await client.models.next('motion');
-    const signed = { name: 'motion', version, sequence, issued: Date.now(), expires: null };
+    const { version, sequence } = await client.models.next(name);
+    const signed = { name, version, sequence, issued: Date.now(), expires: null };
     const manifest = { ...manifestOf(bundle, { ...signed, deviceTypes: ['virtual'] }), ...changes };
-    await client.models.push('motion', signManifest(manifest, key));
-    return { version, sequence };
+    await client.models.push(name, signManifest(manifest, key));
+    return { name, version, sequence };
   }
 
   async function rollOut(bundle: Uint8Array, device: string, policy: { soakMs?: number } = {}) {
-    const { version, sequence } = await push(bundle);
+    const { name, version, sequence } = await push(bundle);
     const selector = `name=${device}`;
-    const asked = oneWave({ name: 'motion', version, sequence, selector, deadlineMs: 60_000 });
+    const asked = oneWave({ name, version, sequence, selector, deadlineMs: 60_000 });
     const { id } = await own.client.rollouts.start({ ...asked, policy: { ...asked.policy, ...policy } });
     return (await rolloutEnd(own.client, id)).devices[0];
   }
@@ -83,6 +85,23 @@ describeReal('native', 'the native virtual device on a platform', () => {
       expected.map(({ window, label, voted, scores }) => ({ window, label, voted, scores: [...scores] })),
     );
     expect((await own.client.models.live('motion', 1)).devices).toEqual({ 'native-1': 39 });
+  });
+
+  it('installs decision trees, and predicts exactly as the TypeScript interpreter does', async () => {
+    const { bundle, bytes, stream } = firmwareBundles().find(({ name }) => name === 'trees')!;
+    const { device, events } = await start('native-trees');
+    expect(await rollOut(bytes, device.name)).toMatchObject({ state: 'committed', error: null });
+    const columns = [0, 1, 2].map((f) => Float64Array.from(stream, (row) => row[f]!));
+    const recording = { ...walk(stream.length), columns };
+    const predictor = createPredictor(bundle);
+    const expected = stream.flatMap((sample) => predictor.push(sample) ?? []);
+    const sent = await device.replay(recording, { stream: 'motion', speed: 'max', predict: true });
+    expect(sent).toMatchObject({ samples: stream.length, inferences: expected.length });
+    expect(new Set(expected.map(({ label }) => label)).size).toBeGreaterThan(1);
+    const got = events.flatMap((event) => (event.event === 'inference' ? [event.inference] : []));
+    expect(got.map(({ window, label, voted, scores }) => ({ window, label, voted, scores }))).toEqual(
+      expected.map(({ window, label, voted, scores }) => ({ window, label, voted, scores: [...scores] })),
+    );
   });
 
   it('signs the version that it runs, and again after the whole soak', async () => {

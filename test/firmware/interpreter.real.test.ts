@@ -12,6 +12,7 @@ import { architectures, quantizedOf } from '../support/architectures.js';
 import { root } from '../support/cli.js';
 import { engineKinds } from '../support/engine-kinds.js';
 import { chanceInputs, long } from '../support/every-tensor.js';
+import { hardForest } from '../support/hard-forest.js';
 import { runInFirmware } from '../support/native-interpreter.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { describeReal } from '../support/real.js';
@@ -94,6 +95,49 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
     },
     timeout,
   );
+
+  it('computes decision trees with the sums of the TypeScript interpreter', async () => {
+    const { graph, forest, rows } = await hardForest();
+    const input = new Int8Array(Float32Array.from(rows.flatMap((row) => [...row])).buffer);
+    const [ran] = await runInFirmware(program, [{ graph, input }]);
+    // They need no arena.
+    expect(ran!.said).toBe('ok 0');
+    const sums = Array.from(new Int32Array(ran!.output.buffer), (sum) => sum * forest.scale);
+    const interpreter = createInterpreter(graph);
+    expect(sums).toEqual(rows.flatMap((row) => [...interpreter.invoke(row)]));
+  });
+
+  it('rejects the decision trees that the TypeScript interpreter rejects', async () => {
+    const { graph, forest } = await hardForest();
+    const second = forest.roots[1]!;
+    const changes: [tensor: number, at: number, value: number][] = [
+      [1, 2, 0],
+      [1, 3, forest.nodes.length / 4],
+      [1, 2, second],
+      [1, 2, -1 - forest.leaves.length / 3],
+      [1, 0, 7],
+      [1, 0, -1],
+      [2, 0, 2 ** 24],
+      [2, 0, -(2 ** 31)],
+      [3, 1, 0],
+      [3, 1, forest.nodes.length / 4],
+      [4, 0, 2 ** 24],
+    ];
+    const jobs = changes.map(([tensor, at, value]) => {
+      const tensors = graph.tensors.map((own, i) => {
+        if (i !== tensor) return own;
+        const data = (own.data as Int32Array).slice();
+        data[at] = value;
+        return { ...own, data };
+      });
+      return { graph: { ...graph, tensors }, input: new Int8Array() };
+    });
+    const said = await runInFirmware(program, jobs);
+    jobs.forEach((job, i) => {
+      expect(() => createInterpreter(job.graph), `change ${i}`).toThrow();
+      expect(said[i]!.said, `change ${i}`).toMatch(/^AIOT_/);
+    });
+  });
 
   describeReal('wakeword', 'on real streaming wake-word models', () => {
     it(`computes ${steps} steps bit for bit as the TypeScript interpreter does`, async () => {

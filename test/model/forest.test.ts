@@ -1,8 +1,10 @@
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { addContext } from '../../src/lib/core/contexts.js';
 import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 import type { Project } from '../../src/lib/core/project.js';
+import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
 import {
   forestGraph,
   forestIn,
@@ -21,16 +23,18 @@ import { emitted } from '../../src/lib/model/emit/emit.js';
 import { evaluateProject } from '../../src/lib/model/evaluate/evaluate-project.js';
 import type { EvaluateResult } from '../../src/lib/model/evaluate/result.js';
 import { buildFiles } from '../../src/lib/model/files.js';
-import { fitModel } from '../../src/lib/model/fit/fit-model.js';
+import { fitModel, quantizedFile } from '../../src/lib/model/fit/fit-model.js';
 import { inspectModel } from '../../src/lib/model/inspect/inspect.js';
 import { quantizeProject } from '../../src/lib/model/quantize/quantize-project.js';
 import { type ForestRows, growForest } from '../../src/lib/model/train/fit/grow-forest.js';
 import type { TrainResult } from '../../src/lib/model/train/result.js';
 import { searchProject } from '../../src/lib/model/train/search.js';
 import { trainProject } from '../../src/lib/model/train/train-project.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { runCli } from '../support/cli.js';
-import { temporaryFolder, toyProject } from './support.js';
+import { testPlatform } from '../support/platform.js';
+import { temporaryFolder, toyCsv, toyProject } from './support.js';
 import { rowsCsv, rowsFolder } from './train/support.js';
 
 /** x0 ≤ 1 → a, else x1 ≤ −2 → b, else c. */
@@ -277,6 +281,71 @@ describe('a project with kind: forest', () => {
     }
   });
 
+  it('is pushed, installed by a virtual device, and predicts there and in a loop', async () => {
+    const own = await testPlatform();
+    vi.stubEnv('AIOT_CONFIG_DIR', join(own.folder, 'config'));
+    await addContext(
+      'own',
+      { url: own.platform.urls.http, ca: own.platform.ca, token: own.token },
+      { use: true },
+    );
+    await mkdir(join(own.folder, 'config', 'keys'), { recursive: true });
+    await writeFile(join(own.folder, 'config', 'keys', 'own.pem'), own.key, { mode: 0o600 });
+    const identityDir = join(own.folder, 'toy-1');
+    await mkdir(identityDir);
+    await provisionDevice({ client: own.client, name: 'toy-1', type: 'virtual', out: identityDir });
+    const labels: (string | null)[] = [];
+    const device = await createVirtualDevice({
+      identityDir,
+      onEvent: (event) => event.event === 'inference' && labels.push(event.inference.label),
+    });
+    try {
+      await device.connect();
+      const pushed = await runCli([
+        'model',
+        'push',
+        '--project',
+        project.dir,
+        '--types',
+        'virtual',
+        '--json',
+      ]);
+      expect(pushed, pushed.stderr).toMatchObject({ code: 0, json: { name: 'toy', version: 1 } });
+      const deployed = await runCli(['model', 'deploy', 'toy@1', '--selector', 'name=toy-1', '--json']);
+      expect(deployed).toMatchObject({ code: 0, json: { devices: [{ state: 'committed', error: null }] } });
+      const text = toyCsv('slow', 9);
+      const samples = text
+        .trim()
+        .split('\n')
+        .slice(1)
+        .map((row) => row.split(',').map(Number));
+      const predictor = createPredictor(bundle);
+      const expected = samples.flatMap((sample) => predictor.push(sample)?.label ?? []);
+      expect(expected).toEqual(Array.from(expected, () => 'slow'));
+      await device.replay(
+        {
+          ...{ id: 'slow9', label: 'slow', device: null, rateHz: 50, startedAt: 1_700_000_000_000 },
+          fields: ['x', 'y'],
+          columns: [0, 1].map((f) => Float64Array.from(samples, (sample) => sample[f]!)),
+        },
+        { stream: 'motion', speed: 'max', predict: true },
+      );
+      expect(labels).toEqual(expected);
+      expect((await own.client.models.live('toy', 1)).devices).toEqual({ 'toy-1': expected.length });
+      await writeFile(join(own.folder, 'slow9.csv'), text);
+      const sensor = `file:${join(own.folder, 'slow9.csv')}?rate=50&speed=max`;
+      const loop = await runCli(['loop', 'run', '--project', project.dir, '--sensor', sensor, '--json']);
+      expect(loop, loop.stderr).toMatchObject({
+        ...{ code: 0, json: { samples: samples.length, windows: expected.length, lost: 0 } },
+      });
+      expect((loop.json as { classes: Record<string, number> }).classes.slow).toBe(expected.length);
+    } finally {
+      await device.stop();
+      vi.unstubAllEnvs();
+      await own.stop();
+    }
+  });
+
   it('is emitted as C that needs no memory of its own', async () => {
     const out = await temporaryFolder();
     const { emitted: files, mode } = await quantizeProject({ project, emit: 'c', out });
@@ -304,6 +373,12 @@ describe('a project with kind: forest', () => {
       code: 'AIOT_TFLITE_UNSUPPORTED',
       next: expect.stringContaining('--emit c'),
     });
+    // The trained file counts, not the kind in aiot.yaml: --kind may have replaced it.
+    expect(await quantizedFile(project.dir)).toBe(file);
+    const text = await readFile(project.file, 'utf8');
+    await writeFile(project.file, text.replace('kind: forest', 'kind: mlp'));
+    expect(await quantizedFile(project.dir)).toBe(file);
+    await writeFile(project.file, text);
     await expect(quantizeProject({ project, mode: 'int8' })).rejects.toMatchObject({
       code: 'AIOT_QUANTIZE_UNFIT',
     });

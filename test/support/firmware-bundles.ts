@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { digestOf } from '../../src/lib/core/crypto.js';
 import { seededRandom } from '../../src/lib/core/numbers.js';
+import { forestGraph, orderKey, type RealTree } from '../../src/lib/formats/tflite/forest.js';
 import type { Graph, Operator, Tensor } from '../../src/lib/formats/tflite/graph.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
+import { endOf, modeOf } from '../../src/lib/model/bundle/ends.js';
 import { goldenVector, type Take } from '../../src/lib/model/bundle/golden.js';
 import { packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
@@ -26,9 +28,11 @@ interface Recipe {
   golden: number[];
   /** Omits the samples from golden vectors, as in bundles made from tables of features. */
   bare?: boolean;
+  /** Decision trees instead of a network; the softmax of their sums if it is boosting. */
+  trees?: 'forest' | 'boosting';
 }
 
-/** A small bundle with untrained weights for each kind of prediction, and a stream to predict on. */
+/** A small untrained bundle for each kind of prediction, some with decision trees, and a stream to predict on. */
 export function firmwareBundles(): { name: string; bundle: Bundle; bytes: Uint8Array; stream: Samples }[] {
   return recipes().map((recipe, i) => {
     const bundle = bundleOf(recipe, i + 1);
@@ -106,15 +110,50 @@ function recipes(): Recipe[] {
       golden: [0, 100, 200, 300],
       bare: true,
     },
+    {
+      name: 'trees',
+      signal: { ...axes, resampleHz: 100, windowSamples: 100, strideSamples: 40, features: 'motion' },
+      answer: { kind: 'classes' },
+      classes: ['resting', 'walking', 'stairs'],
+      vote: 'majority:4',
+      stream: walk,
+      golden: [0, 320, 640],
+      trees: 'forest',
+    },
+    {
+      name: 'wear',
+      signal: { ...machine, windowSamples: 100, strideSamples: 25, features: 'spectral' },
+      answer: { kind: 'value', names: ['load', 'wear'] },
+      classes: [],
+      vote: 'none',
+      stream: motor,
+      golden: [0, 100, 200, 300],
+      bare: true,
+      trees: 'forest',
+    },
+    {
+      name: 'boosting',
+      signal: { ...axes, resampleHz: 100, windowSamples: 100, strideSamples: 50, features: 'motion' },
+      answer: { kind: 'classes' },
+      classes: ['resting', 'walking', 'stairs'],
+      vote: 'none',
+      stream: walk,
+      golden: [0, 320, 640],
+      trees: 'boosting',
+    },
   ];
 }
 
-function bundleOf({ stream, bare, ...recipe }: Recipe, seed: number): Bundle {
+function bundleOf({ stream, bare, trees, ...recipe }: Recipe, seed: number): Bundle {
   const { signal, answer, classes } = recipe;
-  const standardization = standardizationOf(signal, stream);
+  const rows = featuresOf(signal, stream);
+  const standardization = trees
+    ? { mean: Array.from(rows[0]!, () => 0), deviation: Array.from(rows[0]!, () => 1) }
+    : standardizationOf(rows);
   const inputs = standardization.mean.length;
-  const outputs = { classes: classes.length, probability: 1, value: 2, reconstruction: inputs };
-  const graph = network(seed, inputs, outputs[answer.kind], answer.kind);
+  const counts = { classes: classes.length, probability: 1, value: 2, reconstruction: inputs };
+  const outputs = counts[answer.kind];
+  const graph = trees ? forest(seed, rows, outputs, trees) : network(seed, inputs, outputs, answer.kind);
   const metrics = { windows: 1 };
   const model = writeTflite(graph);
   const info: BundleInfo = {
@@ -126,11 +165,11 @@ function bundleOf({ stream, bare, ...recipe }: Recipe, seed: number): Bundle {
     classes,
     labels: Object.fromEntries(classes.map((name) => [name, [name]])),
     answer,
-    quantization: { mode: 'int8' },
+    quantization: { mode: modeOf(graph) },
     vote: recipe.vote,
-    arenaBytes: 4096,
-    input: end(graph, graph.inputs[0]),
-    output: end(graph, graph.outputs[0]),
+    arenaBytes: trees ? 0 : 4096,
+    input: endOf(graph, 'inputs'),
+    output: endOf(graph, 'outputs'),
     metrics: { float: metrics, int8: metrics, voted: null },
     gates: [],
     evaluation: digestOf('evaluation'),
@@ -143,7 +182,7 @@ function bundleOf({ stream, bare, ...recipe }: Recipe, seed: number): Bundle {
     },
   };
   const golden = recipe.golden.map((from) => goldenVector(graph, info, take(signal, stream, from, bare)));
-  const lineage = unknownProvenance(digestOf(model), 'int8');
+  const lineage = unknownProvenance(digestOf(model), modeOf(graph));
   return unpackBundle(packBundle({ info, model, golden, lineage }));
 }
 
@@ -160,12 +199,15 @@ function take(signal: SignalSpec, stream: Samples, from: number, bare = false): 
   }
 }
 
-function standardizationOf(signal: SignalSpec, stream: Samples) {
+function featuresOf(signal: SignalSpec, stream: Samples): Float32Array[] {
   const pipeline = createPipeline({ ...signal, strideSamples: 10 });
-  const rows = stream.flatMap((sample) => {
+  return stream.flatMap((sample) => {
     const features = pipeline.push(sample);
     return features ? [features.slice()] : [];
   });
+}
+
+function standardizationOf(rows: Float32Array[]) {
   const mean = Array.from(rows[0]!, (_, i) => rows.reduce((sum, row) => sum + row[i]!, 0) / rows.length);
   const deviation = mean.map((m, i) => {
     const variance = rows.reduce((sum, row) => sum + (row[i]! - m) ** 2, 0) / rows.length;
@@ -221,13 +263,44 @@ function network(seed: number, inputs: number, outputs: number, kind: Kind): Gra
   return graph(share);
 }
 
-function end(graph: Graph, index: number | undefined): BundleInfo['input'] {
-  const { quantization, shape = [] } = graph.tensors[index ?? -1] ?? {};
+/** Trees of up to four decisions. Each threshold is a feature's value in one of the rows, so that windows reach it exactly. */
+function forest(seed: number, rows: Float32Array[], outputs: number, kind: 'forest' | 'boosting'): Graph {
+  const random = seededRandom(seed);
+  const inputs = rows[0]!.length;
+  const pick = (count: number) => Math.floor(random() * count);
+  const trees = Array.from({ length: 12 }, (): RealTree => {
+    const tree = {
+      ...{ feature: [] as number[], key: [] as number[] },
+      low: [] as number[],
+      high: [] as number[],
+    };
+    const leaves: number[] = [];
+    const grow = (depth: number): number => {
+      if (depth === 4 || (depth > 1 && random() < 0.2)) {
+        for (let o = 0; o < outputs; o++) leaves.push(random() - 0.2);
+        return -leaves.length / outputs;
+      }
+      const node = tree.feature.length;
+      const feature = pick(inputs);
+      tree.feature.push(feature);
+      tree.key.push(orderKey(rows[pick(rows.length)]![feature]!));
+      tree.low[node] = grow(depth + 1);
+      tree.high[node] = grow(depth + 1);
+      return node;
+    };
+    return { ...tree, root: grow(0), leaves };
+  });
+  const graph = forestGraph({ trees, inputs, base: new Array<number>(outputs).fill(0.5), description: kind });
+  if (kind === 'forest') return graph;
+  const [sums, shares] = [graph.outputs[0]!, graph.tensors.length];
   return {
-    type: 'int8',
-    scale: quantization?.scale[0] ?? 1,
-    zeroPoint: quantization?.zeroPoint[0] ?? 0,
-    shape,
+    ...graph,
+    tensors: [...graph.tensors, { ...graph.tensors[sums]!, name: 'shares' }],
+    operators: [
+      ...graph.operators,
+      { op: 'SOFTMAX', inputs: [sums], outputs: [shares], options: { beta: 1 } },
+    ],
+    outputs: [shares],
   };
 }
 

@@ -61,7 +61,7 @@ const madeCase = (what: string, changes: Partial<ManifestCase> = {}): ManifestCa
 /** The first check that fails in the TypeScript implementation. */
 export function manifestVerdict({ trust, envelope, desired, standing, now }: ManifestCase): string {
   const record = { ...blankRecord, ...standing };
-  const traits = { type: 'virtual', interface: 1, modes: ['int8' as const], slotBytes: standing.slotBytes };
+  const traits = { type: 'virtual', interface: 3, modes: ['int8' as const], slotBytes: standing.slotBytes };
   try {
     if (envelope.length > 64 * 1024) return 'AIOT_MANIFEST_MALFORMED';
     let parsed: unknown;
@@ -108,7 +108,11 @@ export function manifestCases(): ManifestCase[] {
       'a float network',
       { envelope: signed({ ...payload, model: { ...payload.model, quantization: float } }) },
     ],
-    ['a newer interface', { envelope: signed({ ...payload, interface: 2 }) }],
+    [
+      'decision trees',
+      { envelope: signed({ ...payload, interface: 3, model: { ...payload.model, quantization: float } }) },
+    ],
+    ['a newer interface', { envelope: signed({ ...payload, interface: 4 }) }],
     ['an unknown key', { envelope: JSON.stringify(signPayload(payload, other)) }],
     ['one of two signatures', { trust: both }],
     ['two of two', { trust: both, envelope: twice([operator, other]) }],

@@ -19,6 +19,7 @@ typedef struct {
   size_t outputs;
   /* Number of elements of `value`. */
   size_t values;
+  bool real_output;
 } reading;
 
 enum {
@@ -214,8 +215,8 @@ static size_t read_vote(aiot_json *json) {
   return 1;
 }
 
-/* Reads the network's input or output: its number of values and, optionally, scale and zero point. */
-static size_t read_end(reading *r, aiot_json *json, double *scale, int32_t *zero_point) {
+/* Reads the model's input or output: its number of values, scale and zero point, and whether its values are float32 instead of int8. */
+static size_t read_end(reading *r, aiot_json *json, double *scale, int32_t *zero_point, bool *real) {
   char type[16] = "";
   size_t count = 0;
   aiot_json_enter(json, '{');
@@ -239,7 +240,8 @@ static size_t read_end(reading *r, aiot_json *json, double *scale, int32_t *zero
       aiot_json_skip(json);
     }
   }
-  if (strcmp(type, "int8") != 0) unable(r, AIOT_MODEL_UNSUPPORTED);
+  *real = strcmp(type, "float32") == 0;
+  if (!*real && strcmp(type, "int8") != 0) unable(r, AIOT_MODEL_UNSUPPORTED);
   if (count == 0 || !(*scale > 0)) json->failed = true;
   return count;
 }
@@ -277,10 +279,10 @@ static void read_member(reading *r, aiot_json *json) {
     b->vote = read_vote(json);
     r->seen |= SEEN_VOTE;
   } else if (aiot_json_is(json, "input")) {
-    r->inputs = read_end(r, json, &b->standardization.scale, &b->standardization.zero_point);
+    r->inputs = read_end(r, json, &b->standardization.scale, &b->standardization.zero_point, &b->forest);
     r->seen |= SEEN_INPUT;
   } else if (aiot_json_is(json, "output")) {
-    r->outputs = read_end(r, json, &scale, &zero_point);
+    r->outputs = read_end(r, json, &scale, &zero_point, &r->real_output);
     r->seen |= SEEN_OUTPUT;
   } else {
     aiot_json_skip(json);
@@ -329,6 +331,7 @@ aiot_code aiot_bundle_open(aiot_bundle *bundle, const uint8_t *data, size_t byte
   if (!aiot_json_done(&json)) code = AIOT_BUNDLE_MALFORMED;
   else if (r.unable != AIOT_OK) code = r.unable;
   else if (!fits(&r)) code = AIOT_BUNDLE_MALFORMED;
+  else if (bundle->forest != r.real_output) code = AIOT_MODEL_UNSUPPORTED;
   if (code != AIOT_OK) arena->used = before;
   return code;
 }

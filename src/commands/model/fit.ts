@@ -18,7 +18,7 @@ export default class ModelFit extends AiotCommand {
     '<%= config.bin %> <%= command.id %> build/model.aiot --chip rp2040 --measured reports.json --json',
   ];
   static override args = {
-    file: Args.string({ description: 'A .tflite or .aiot file [default: the project’s int8 model].' }),
+    file: Args.string({ description: 'A .tflite or .aiot file [default: the project’s quantized model].' }),
   };
   static override flags = {
     project: shared.project,

@@ -75,6 +75,7 @@ export {
 } from './manifest/envelope.js';
 export {
   type BundleFile,
+  firmwareInterfaces,
   type Manifest,
   type ModelPart,
   manifestSchema,

@@ -5,6 +5,7 @@
 #ifndef AIOT_BUNDLE_H
 #define AIOT_BUNDLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,12 +53,14 @@ typedef struct {
   /* Number of windows per majority vote; 1 = no smoothing. */
   size_t vote;
   aiot_span model;
+  /* Whether the model consists of decision trees, the only model with float32 inputs and outputs that the firmware runs. */
+  bool forest;
   aiot_span golden;
 } aiot_bundle;
 
 /*
  * Reads the archive at `data`, which must remain valid. Errors: AIOT_BUNDLE_MALFORMED,
- * AIOT_MODEL_UNSUPPORTED (not int8 to int8), AIOT_MEMORY_SHORT.
+ * AIOT_MODEL_UNSUPPORTED (not int8 to int8, or float32 to float32), AIOT_MEMORY_SHORT.
  */
 aiot_code aiot_bundle_open(aiot_bundle *bundle, const uint8_t *data, size_t bytes, aiot_arena *arena);
 

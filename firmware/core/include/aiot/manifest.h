@@ -107,6 +107,9 @@ enum {
   AIOT_MODE_MIXED = 32
 };
 
+/* Interface of firmware that runs decision trees. */
+enum { AIOT_INTERFACE_FORESTS = 3 };
+
 /* Properties that never change while a device runs. */
 typedef struct {
   const char *type;

@@ -29,7 +29,7 @@ bool aiot_predictor_push(aiot_predictor *own, const double *sample, aiot_answer 
 
 void aiot_predictor_reset(aiot_predictor *own) {
   aiot_features_reset(own->runner.features);
-  own->runner.inference->reset(own->runner.model);
+  aiot_runner_reset(&own->runner);
   own->vote.count = 0;
   own->window = 0;
 }

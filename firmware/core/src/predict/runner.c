@@ -13,75 +13,120 @@ static bool fits(const aiot_runner *r, const aiot_tensor *input) {
   return false;
 }
 
-aiot_code aiot_runner_open(aiot_runner *r, const aiot_bundle *bundle, const aiot_inference *inference, aiot_arena *arena) {
-  *r = (aiot_runner){.bundle = bundle, .inference = inference};
-  aiot_code code = aiot_features_open(&bundle->signal, arena, &r->features);
+static aiot_code open_network(aiot_runner *r, aiot_arena *arena) {
+  const aiot_code code = r->inference->open(r->bundle->model.data, r->bundle->model.bytes, arena, &r->model);
   if (code != AIOT_OK) return code;
-  code = inference->open(bundle->model.data, bundle->model.bytes, arena, &r->model);
-  if (code != AIOT_OK) return code;
-  const aiot_tensor *input = inference->input(r->model);
+  const aiot_tensor *input = r->inference->input(r->model);
   r->inputs = input->count;
-  r->outputs = inference->output(r->model)->count;
+  r->outputs = r->inference->output(r->model)->count;
   if (!fits(r, input)) return AIOT_BUNDLE_MALFORMED;
-  if (bundle->answer == AIOT_ANSWER_VALUE && r->outputs > AIOT_CLASSES_MAX) return AIOT_MODEL_UNSUPPORTED;
   r->input = aiot_arena_take(arena, r->inputs, 1);
   r->output = aiot_arena_take(arena, r->outputs, 1);
   return r->input && r->output ? AIOT_OK : AIOT_MEMORY_SHORT;
 }
 
-/* Real value of an output's integer. */
-static double real(const aiot_tensor *tensor, int8_t q) { return tensor->scale * (double)(q - tensor->zero_point); }
+static aiot_code open_forest(aiot_runner *r, aiot_arena *arena) {
+  const aiot_code code = aiot_forest_open(r->bundle->model.data, r->bundle->model.bytes, &r->forest);
+  if (code != AIOT_OK) return code;
+  r->inputs = r->forest.inputs;
+  r->outputs = r->forest.outputs;
+  if (!fits(r, &(aiot_tensor){r->inputs, 1, 0})) return AIOT_BUNDLE_MALFORMED;
+  r->row = aiot_arena_take(arena, r->inputs * sizeof(float), _Alignof(float));
+  r->sums = aiot_arena_take(arena, r->outputs * sizeof(int32_t), _Alignof(int32_t));
+  r->result = aiot_arena_take(arena, r->outputs * sizeof(float), _Alignof(float));
+  return r->row && r->sums && r->result ? AIOT_OK : AIOT_MEMORY_SHORT;
+}
+
+aiot_code aiot_runner_open(aiot_runner *r, const aiot_bundle *bundle, const aiot_inference *inference, aiot_arena *arena) {
+  *r = (aiot_runner){.bundle = bundle, .inference = inference};
+  aiot_code code = aiot_features_open(&bundle->signal, arena, &r->features);
+  if (code != AIOT_OK) return code;
+  code = bundle->forest ? open_forest(r, arena) : open_network(r, arena);
+  if (code != AIOT_OK) return code;
+  return bundle->answer == AIOT_ANSWER_VALUE && r->outputs > AIOT_CLASSES_MAX ? AIOT_MODEL_UNSUPPORTED : AIOT_OK;
+}
+
+void aiot_runner_reset(const aiot_runner *r) {
+  if (r->model) r->inference->reset(r->model);
+}
+
+double aiot_runner_input(const aiot_runner *r, size_t index) {
+  return r->bundle->forest ? (double)r->row[index] : (double)r->input[index];
+}
+
+double aiot_runner_output(const aiot_runner *r, size_t index) {
+  return r->bundle->forest ? (double)r->result[index] : (double)r->output[index];
+}
+
+/* Real value of an output. */
+static double real(const aiot_runner *r, size_t index) {
+  if (r->bundle->forest) return aiot_runner_output(r, index);
+  const aiot_tensor *tensor = r->inference->output(r->model);
+  return tensor->scale * (double)(r->output[index] - tensor->zero_point);
+}
 
 /*
- * Index of the largest value; the first one if several are equal. The output's integers are compared, so that dequantizing makes
+ * Index of the largest value; the first one if several are equal. The output's own numbers are compared, so that dequantizing makes
  * no difference.
  */
-static int greatest(const int8_t *values, size_t count) {
+static int greatest(const aiot_runner *r) {
   size_t best = 0;
-  for (size_t i = 1; i < count; i++) {
-    if (values[i] > values[best]) best = i;
+  for (size_t i = 1; i < r->outputs; i++) {
+    if (r->bundle->forest ? r->result[i] > r->result[best] : r->output[i] > r->output[best]) best = i;
   }
   return (int)best;
+}
+
+static double standardized(const aiot_runner *r, size_t index, const float *features) {
+  const aiot_input_spec *s = &r->bundle->standardization;
+  return ((double)features[index] - s->mean[index]) / s->deviation[index];
 }
 
 /*
  * Mean squared distance from the standardized input before quantization. Quantization clips values beyond the int8 range, but
  * these must still count as far away.
  */
-static double reconstruction_error(const aiot_runner *r, const aiot_tensor *output, const float *features) {
-  const aiot_input_spec *s = &r->bundle->standardization;
+static double reconstruction_error(const aiot_runner *r, const float *features) {
   double sum = 0;
   for (size_t i = 0; i < r->outputs; i++) {
-    const double input = ((double)features[i] - s->mean[i]) / s->deviation[i];
-    const double distance = real(output, r->output[i]) - input;
+    const double distance = real(r, i) - standardized(r, i, features);
     sum += distance * distance;
   }
   return sum / (double)r->outputs;
 }
 
+static void run(const aiot_runner *r, const float *features) {
+  if (r->bundle->forest) {
+    for (size_t i = 0; i < r->inputs; i++) r->row[i] = (float)standardized(r, i, features);
+    aiot_forest_sums(&r->forest, r->row, r->sums);
+    aiot_forest_outputs(&r->forest, r->sums, r->result);
+    return;
+  }
+  for (size_t i = 0; i < r->inputs; i++) r->input[i] = aiot_quantize_feature(&r->bundle->standardization, i, (double)features[i]);
+  r->inference->invoke(r->model, r->input, r->output);
+}
+
 void aiot_runner_answer(const aiot_runner *r, const float *features, aiot_answer *answer) {
   const aiot_bundle *b = r->bundle;
-  for (size_t i = 0; i < r->inputs; i++) r->input[i] = aiot_quantize_feature(&b->standardization, i, (double)features[i]);
-  r->inference->invoke(r->model, r->input, r->output);
-  const aiot_tensor *output = r->inference->output(r->model);
+  run(r, features);
   *answer = (aiot_answer){.label = -1, .voted = -1};
   switch (b->answer) {
     case AIOT_ANSWER_CLASSES:
     case AIOT_ANSWER_VALUE:
       answer->scores = r->outputs;
-      for (size_t i = 0; i < r->outputs; i++) answer->score[i] = real(output, r->output[i]);
-      if (b->answer == AIOT_ANSWER_CLASSES) answer->label = greatest(r->output, r->outputs);
+      for (size_t i = 0; i < r->outputs; i++) answer->score[i] = real(r, i);
+      if (b->answer == AIOT_ANSWER_CLASSES) answer->label = greatest(r);
       else answer->value = answer->score[0];
       return;
     case AIOT_ANSWER_PROBABILITY:
-      answer->value = real(output, r->output[0]);
+      answer->value = real(r, 0);
       answer->label = answer->value >= b->threshold ? 1 : 0;
       answer->scores = 2;
       answer->score[0] = 1 - answer->value;
       answer->score[1] = answer->value;
       return;
     case AIOT_ANSWER_RECONSTRUCTION:
-      answer->value = reconstruction_error(r, output, features);
+      answer->value = reconstruction_error(r, features);
       answer->label = answer->value > b->threshold ? 1 : 0;
       answer->scores = 1;
       answer->score[0] = answer->value;

@@ -5,6 +5,7 @@
 #ifndef AIOT_PREDICT_RUNNER_H
 #define AIOT_PREDICT_RUNNER_H
 
+#include "aiot/forest.h"
 #include "aiot/pipeline.h"
 
 typedef struct {
@@ -14,9 +15,14 @@ typedef struct {
   aiot_features *features;
   size_t inputs;
   size_t outputs;
-  /* Tensors of the last run. */
+  /* Tensors of the network's last run. */
   int8_t *input;
   int8_t *output;
+  /* The same of decision trees, which replace the network if the bundle has them. */
+  aiot_forest forest;
+  float *row;
+  int32_t *sums;
+  float *result;
 } aiot_runner;
 
 /*
@@ -27,5 +33,12 @@ aiot_code aiot_runner_open(aiot_runner *runner, const aiot_bundle *bundle, const
 
 /* Computes label, scores and value, but not the window's number and the smoothing. */
 void aiot_runner_answer(const aiot_runner *runner, const float *features, aiot_answer *answer);
+
+/* The next input is the first of a recording, as in `aiot_inference`. */
+void aiot_runner_reset(const aiot_runner *runner);
+
+/* Values of the last run's input and output as in golden.json: integers of a network, float32 numbers of trees. */
+double aiot_runner_input(const aiot_runner *runner, size_t index);
+double aiot_runner_output(const aiot_runner *runner, size_t index);
 
 #endif

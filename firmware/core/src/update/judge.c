@@ -18,6 +18,8 @@ static bool unable(const aiot_manifest *m, const aiot_traits *traits, aiot_error
                    m->interface);
     return true;
   }
+  /* Decision trees need their interface only; their mode is the type of their input and output. */
+  if (m->interface == AIOT_INTERFACE_FORESTS && m->mode == AIOT_MODE_FLOAT32) return false;
   if (m->mode == 0 || (m->mode & traits->modes) != 0) return false;
   aiot_error_set(error, AIOT_UPDATE_INTERFACE, "expected a network of a type that this firmware runs, got another");
   return true;

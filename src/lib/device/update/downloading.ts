@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../../core/catalogue.js';
-import type { Manifest } from '../../formats/manifest/manifest.js';
+import { firmwareInterfaces, type Manifest } from '../../formats/manifest/manifest.js';
 import type { Desired } from '../protocol/messages.js';
 import { refuse } from './ending.js';
 import { type DeviceRecord, type Refusal, withSlot } from './record.js';
@@ -280,6 +280,8 @@ function inability({ kind, interface: needed, model }: Manifest, traits: DeviceT
     return `expected a model for firmware of interface ${traits.interface} at most, got one for ${needed}`;
   }
   const mode = model?.quantization.mode;
+  // Decision trees need their interface only; their mode is the type of their input and output.
+  if (needed === firmwareInterfaces.forests && mode === 'float32') return null;
   if (mode === undefined || traits.modes.includes(mode)) return null;
   return `expected a network of ${traits.modes.join(', ')}, got ${mode}`;
 }

@@ -9,6 +9,7 @@ import {
   readDeviceConfig,
   sampleGroup,
 } from '../../formats/device-config.js';
+import { firmwareInterfaces } from '../../formats/manifest/manifest.js';
 import type { DeviceNews } from '../events.js';
 import type { DeviceIdentity } from '../identity/identity.js';
 import type { LogLevel } from '../protocol/control.js';
@@ -53,7 +54,7 @@ export type FirmwareTraits = Pick<DeviceTraits, 'interface' | 'modes' | 'firmwar
 
 /** Like TFLite Micro, the interpreter supports everything except dynamic-range quantization. */
 export const ownFirmware: FirmwareTraits = {
-  interface: 3,
+  interface: firmwareInterfaces.forests,
   modes: ['int8', 'int16x8', 'float32', 'float16', 'mixed'],
   features: ['shadow'],
   get firmware() {

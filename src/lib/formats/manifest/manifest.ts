@@ -16,6 +16,12 @@ const anything = z.record(z.string(), z.unknown());
 /** Data type of a model. `mixed`: int8 with some layers of a wider type. */
 export const networkModes = ['float32', 'float16', 'dynamic', 'int8', 'int16x8', 'mixed'] as const;
 
+/**
+ * Interface 1: the firmware runs only int8 networks that predict classes. Interface 2: it runs any kind of prediction, and the data types that it
+ * declares. Interface 3: it also runs decision trees.
+ */
+export const firmwareInterfaces = { int8Classes: 1, anyAnswer: 2, forests: 3 } as const;
+
 const digest = z.string().regex(digestPattern);
 
 /**

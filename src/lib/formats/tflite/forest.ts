@@ -11,8 +11,9 @@ import { elementCount, type Graph, type Operator, type Tensor } from './graph.js
  *
  * The operator's inputs are x float32 [1, features], nodes int32 [nodes, 4], leaves int32 [leaves, outputs] with the scale, roots int32 [trees]
  * and base int32 [outputs]. The base is added to the sums of the leaves. The four values of a node are a feature, a threshold, the next node
- * if x ≤ threshold, and the next node if not. A reference to a node is its index; −1 − k refers to leaf k. A node refers only to later nodes,
- * so every walk ends. The output is float32 [1, outputs].
+ * if x ≤ threshold, and the next node if not. A reference to a node is its index; −1 − k refers to leaf k. The trees are stored one after the
+ * other, and a node refers only to later nodes of its tree. Therefore every walk ends, and the firmware can check that without memory. The output
+ * is float32 [1, outputs].
  */
 export interface Forest {
   /** Number of features and of outputs. */
@@ -206,29 +207,37 @@ export function forestIn({ tensors }: Pick<Graph, 'tensors'>, { inputs, outputs 
   return forest;
 }
 
+/** Checks the trees from the last to the first: each occupies the nodes from its root to the next tree's. */
 function checkWalks(
   { inputs, outputs, nodes, leaves, roots, base }: Forest,
   wrong: (reason: string) => Error,
 ): void {
-  const [nodeCount, leafCount] = [nodes.length / 4, leaves.length / outputs];
-  // Largest magnitude of each output over the leaves below each node, computed from the last node to the first.
-  const most = new Float64Array((nodes.length / 4) * outputs);
-  const reach = (reference: number, o: number) =>
-    reference < 0 ? Math.abs(leaves[(-1 - reference) * outputs + o]!) : most[reference * outputs + o]!;
-  const exists = (reference: number, after: number) =>
-    reference < 0 ? -1 - reference < leafCount : reference > after && reference < nodeCount;
-  for (let node = nodeCount - 1; node >= 0; node--) {
-    const [feature, low, high] = [nodes[4 * node]!, nodes[4 * node + 2]!, nodes[4 * node + 3]!];
-    if (!(feature >= 0 && feature < inputs))
-      throw wrong(`node ${node} reads feature ${feature} of ${inputs}`);
-    if (!exists(low, node) || !exists(high, node))
-      throw wrong(`node ${node} refers to ${low} and ${high}, expected later nodes or leaves`);
-    for (let o = 0; o < outputs; o++) most[node * outputs + o] = Math.max(reach(low, o), reach(high, o));
-  }
+  const leafCount = leaves.length / outputs;
   const sums = Float64Array.from(base, Math.abs);
-  for (const root of roots) {
-    if (!exists(root, -1)) throw wrong(`the root ${root} does not exist`);
-    for (let o = 0; o < outputs; o++) sums[o]! += reach(root, o);
+  const most = new Float64Array(outputs);
+  const reach = (reference: number) => {
+    const leaf = -1 - reference;
+    for (let o = 0; o < outputs; o++) most[o] = Math.max(most[o]!, Math.abs(leaves[leaf * outputs + o]!));
+  };
+  let end = nodes.length / 4;
+  const exists = (reference: number, after: number) =>
+    reference < 0 ? -1 - reference < leafCount : reference > after && reference < end;
+  for (let t = roots.length - 1; t >= 0; t--) {
+    const root = roots[t]!;
+    if (!exists(root, -1)) throw wrong(`the root ${root} does not exist, or is not before node ${end}`);
+    most.fill(0);
+    if (root < 0) reach(root);
+    for (let node = root < 0 ? end : root; node < end; node++) {
+      const [feature, low, high] = [nodes[4 * node]!, nodes[4 * node + 2]!, nodes[4 * node + 3]!];
+      if (!(feature >= 0 && feature < inputs))
+        throw wrong(`node ${node} reads feature ${feature} of ${inputs}`);
+      if (!exists(low, node) || !exists(high, node))
+        throw wrong(`node ${node} refers to ${low} and ${high}, expected later nodes of its tree, or leaves`);
+      if (low < 0) reach(low);
+      if (high < 0) reach(high);
+    }
+    if (root >= 0) end = root;
+    for (let o = 0; o < outputs; o++) sums[o]! += most[o]!;
   }
   if (sums.some((sum) => sum > largestSum)) throw wrong('its sums could exceed 24 bits');
 }

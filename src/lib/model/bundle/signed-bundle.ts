@@ -5,6 +5,7 @@ import { type Member, readArchive, writeArchive } from '../../formats/archive.js
 import { type Envelope, envelopeSchema, type TrustRoot } from '../../formats/manifest/envelope.js';
 import {
   type BundleFile,
+  firmwareInterfaces,
   type Manifest,
   type ModelPart,
   verifyManifest,
@@ -149,19 +150,13 @@ function tampered(message: string, cause?: unknown): AiotError {
   return new AiotError('AIOT_BUNDLE_TAMPERED', message, { cause });
 }
 
-/**
- * Interface 1: the firmware runs only int8 networks that predict classes. Interface 2: it runs any data type and kind of prediction. Interface 3: it
- * also runs decision trees.
- */
-const interfaces = { int8Classes: 1, anyAnswer: 2, forests: 3 } as const;
-
 /** Minimum firmware interface required to run the bundle. */
 export function interfaceOf({ info, model }: Bundle | NetworkBundle): number {
-  if (hasForest(readTflite(model))) return interfaces.forests;
-  if (info.kind === 'network') return interfaces.anyAnswer;
+  if (hasForest(readTflite(model))) return firmwareInterfaces.forests;
+  if (info.kind === 'network') return firmwareInterfaces.anyAnswer;
   const { quantization, input, output, answer } = info;
   const plain = quantization.mode === 'int8' && [input, output].every(({ type }) => type === 'int8');
-  return plain && answer.kind === 'classes' ? interfaces.int8Classes : interfaces.anyAnswer;
+  return plain && answer.kind === 'classes' ? firmwareInterfaces.int8Classes : firmwareInterfaces.anyAnswer;
 }
 
 /** The files of a bundle's content, with their checksums. */

@@ -79,13 +79,14 @@ export async function fitModel(options: FitOptions): Promise<Fit> {
 }
 
 /**
- * File of a project's quantized model. Decision trees are not quantized, so theirs is the trained file.
- * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_FILE_NOT_FOUND if it is not quantized yet
+ * File of a project's quantized model. Decision trees are not quantized, so theirs is the trained file. The file's contents decide, because
+ * `--kind` may have replaced the kind in aiot.yaml.
+ * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_FILE_NOT_FOUND if it is not quantized yet, AIOT_TFLITE_MALFORMED
  */
 export async function quantizedFile(folder: string): Promise<string> {
   const project = await loadProject(folder);
-  const { int8, float } = buildFiles(project);
-  const file = project.config.model.kind === 'forest' ? float : int8;
+  const { int8: file, float } = buildFiles(project);
+  if ((await isFile(float)) && hasForest(readTflite(await readBytes(float)))) return float;
   if (await isFile(file)) return file;
   throw new AiotError('AIOT_FILE_NOT_FOUND', `the project has no quantized model yet (${file})`, {
     next: 'Create it with `aiot model train` and `aiot model quantize`, or specify a file.',
