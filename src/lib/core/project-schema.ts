@@ -110,15 +110,27 @@ const augment = z.strictObject({
   gain: z.number().min(0).max(0.9).default(0),
 });
 
-/** Random forest: `kind: forest`. */
+/** Random forest, or gradient boosting: `kind: forest`. */
 const forest = z.strictObject({
-  /** Number of trees; 1 = a single decision tree, grown on all rows. */
+  /** Whether each tree corrects the sum of the trees before it (gradient boosting); absent = a random forest of independent trees. */
+  boosting: z.boolean().optional(),
+  /**
+   * Number of trees; 1 = a single decision tree, grown on all rows. With boosting: number of rounds, each of which has a tree per class if there
+   * are more than two.
+   */
   trees: z.int().min(1).max(2000).default(100),
-  /** Maximum number of decisions from the root to a leaf; absent = no limit. */
+  /** Maximum number of decisions from the root to a leaf; absent = no limit, or 3 with boosting. */
   depth: z.int().min(1).max(64).optional(),
+  /** Boosting: factor of each tree's correction; absent = 0.1. */
+  learningRate: z.number().gt(0).max(1).optional(),
+  /** Boosting: share of the rows that each round grows its trees on, drawn without replacement; absent = 1. */
+  subsample: z.number().gt(0).max(1).optional(),
   /** Minimum number of distinct rows in a leaf. */
   leaf: z.int().min(1).max(100_000).default(1),
-  /** Share of the features that each split chooses among; absent = all for a single tree, otherwise their square root, or a third for values. */
+  /**
+   * Share of the features that each split chooses among; absent = all for a single tree and for boosting, otherwise their square root, or a third
+   * for values.
+   */
   features: z.number().gt(0).max(1).optional(),
 });
 

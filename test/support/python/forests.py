@@ -2,6 +2,8 @@
 
 forests.py scores NAME    reads splits as JSON, each a list with one letter per row (e = test row, otherwise training row); prints, for each
                           split and five seeds, the test accuracy of a RandomForestClassifier with default settings
+forests.py boosting NAME  the same for GradientBoosting* with default settings, and HistGradientBoosting* with the same and with its own:
+                          their accuracies or RMSEs with one seed, and the predictions of the first
 forests.py onnx FOLDER    writes tree models converted by skl2onnx, and graphs with every branch mode, to FOLDER/NAME.onnx, with rows and
                           the outputs of ONNX Runtime in NAME.json; prints the names
 """
@@ -28,6 +30,35 @@ def scores():
             model = RandomForestClassifier(random_state=seed, n_jobs=1).fit(x[~tested], table.target[~tested])
             own.append(float(np.mean(model.predict(x[tested]) == table.target[tested])))
         yield own
+
+
+def boosting():
+    from sklearn import ensemble
+
+    table = getattr(datasets, f"load_{name}")()
+    kind = "Classifier" if "target_names" in table else "Regressor"
+    x = table.data.astype(np.float32)
+    for letters in json.load(sys.stdin):
+        tested = np.array([letter == "e" for letter in letters])
+
+        def predicted(estimator, **settings):
+            model = getattr(ensemble, estimator + kind)(random_state=0, **settings)
+            return model.fit(x[~tested], table.target[~tested]).predict(x[tested])
+
+        def score(found):
+            wrong = found - table.target[tested]
+            return float(np.mean(wrong == 0) if kind == "Classifier" else np.sqrt(np.mean(wrong**2)))
+
+        exact = predicted("GradientBoosting")
+        # With the defaults of GradientBoosting. Its own defaults, 31 leaves of at least 20 rows, are another model.
+        histogram = predicted("HistGradientBoosting", max_depth=3, max_leaf_nodes=None, min_samples_leaf=1)
+        own = predicted("HistGradientBoosting")
+        yield {
+            "exact": score(exact),
+            "histogram": score(histogram),
+            "histogramDefaults": score(own),
+            "predicted": exact.tolist(),
+        }
 
 
 def estimators():
@@ -145,4 +176,4 @@ def write():
     return [own for own, _, _ in models]
 
 
-print(json.dumps(list(scores()) if what == "scores" else write()))
+print(json.dumps(write() if what == "onnx" else list({"scores": scores, "boosting": boosting}[what]())))

@@ -1,6 +1,6 @@
 """Prints scikit-learn's small tables, and scores of logistic regression on standardized rows for given splits.
 
-small_tables.py rows NAME      prints the table as CSV, with the class in the column label
+small_tables.py rows NAME      prints the table as CSV, with the class or the value in the column label
 small_tables.py scores NAME    reads [[letter of each row]] as JSON (e = test row, otherwise training row), prints {accuracy, macroF1} for each
 """
 import json
@@ -18,7 +18,8 @@ table = getattr(datasets, f"load_{name}")()
 if what == "rows":
     print(",".join([f"x{i}" for i in range(table.data.shape[1])] + ["label"]))
     for row, label in zip(table.data, table.target):
-        print(",".join([repr(float(value)) for value in row] + [f"class{label}"]))
+        named = f"class{label}" if "target_names" in table else repr(float(label))
+        print(",".join([repr(float(value)) for value in row] + [named]))
 else:
     scores = []
     for letters in json.load(sys.stdin):

@@ -1,10 +1,11 @@
 import { AiotError } from '../../core/errors.js';
 import { forestGraph, type RealTree } from '../../formats/tflite/forest.js';
-import type { Graph } from '../../formats/tflite/graph.js';
+import type { Graph, Operator } from '../../formats/tflite/graph.js';
 import type { Standardization } from '../../signal/spec.js';
-import { type NetworkKind, outputSize } from '../network/layers.js';
+import { type NetworkKind, type NetworkSpec, outputSize } from '../network/layers.js';
+import { type Boosted, boostForest } from './fit/boost-forest.js';
 import { together } from './fit/fit-lesson.js';
-import { growForest } from './fit/grow-forest.js';
+import { type ForestRows, type GrowOptions, growForest } from './fit/grow-forest.js';
 import { classFactors, hasClasses } from './fit/part.js';
 import {
   isSmall,
@@ -24,7 +25,7 @@ export function trainerOf({ command }: TrainConfig, kind: NetworkKind): typeof l
 }
 
 /**
- * Like `learn`, but for `kind: forest`: grows a random forest with `growForest`. Trees compare each feature with thresholds in its own unit, so
+ * Like `learn`, but for `kind: forest`: grows a random forest with `growForest`, or boosts trees with `boostForest`. Trees compare each feature with thresholds in its own unit, so
  * nothing is standardized. The validation set is used only to measure; therefore, the trees of a small data set are grown again on both sets.
  * @throws AIOT_TRAINING_DATA_UNFIT, AIOT_INTERRUPTED (without a result: an incomplete forest is not kept)
  */
@@ -64,33 +65,35 @@ async function forestOf(
   const { network } = plan;
   const isClass = hasClasses(network.output.kind);
   const count = network.output.kind === 'probability' ? 2 : outputSize(network);
-  const { trees: wanted } = train.forest;
-  const trees = await growForest(
-    {
-      inputs: rows.inputs,
-      inputSize: rows.inputSize,
-      classes: isClass ? { of: rows.classes, count } : null,
-      values: isClass ? null : rows.values,
-      factors: classFactors(rows.classes, network, train.classWeights),
+  const { trees: wanted, boosting } = train.forest;
+  const lesson: ForestRows = {
+    inputs: rows.inputs,
+    inputSize: rows.inputSize,
+    classes: isClass ? { of: rows.classes, count } : null,
+    values: isClass ? null : rows.values,
+    factors: classFactors(rows.classes, network, train.classWeights),
+  };
+  const growing: GrowOptions = {
+    ...train.forest,
+    seed: train.seed,
+    // Without a terminal, each report is a line of its own: about ten are enough.
+    onTree: (tree) => {
+      if ((tree - 1) % Math.max(1, Math.floor(wanted / 10)) === 0)
+        onStep?.(`${boosting ? 'round' : 'tree'} ${tree} of ${wanted}, ${what}`);
     },
-    {
-      ...train.forest,
-      seed: train.seed,
-      // Without a terminal, each report is a line of its own: about ten are enough.
-      onTree: (tree) => {
-        if ((tree - 1) % Math.max(1, Math.floor(wanted / 10)) === 0)
-          onStep?.(`tree ${tree} of ${wanted}, ${what}`);
-      },
-      signal,
-    },
-  ).catch((error: unknown) => {
+    signal,
+  };
+  const grow = async () =>
+    boosting
+      ? boostedGraph(await boostForest(lesson, growing), rows.inputSize, network, options)
+      : sharesGraph(await growForest(lesson, growing), rows.inputSize, network, options);
+  const graph = await grow().catch((error: unknown) => {
     if (!signal?.aborted) throw error;
     throw new AiotError('AIOT_INTERRUPTED', 'stopped before all trees were grown; nothing was written', {
       cause: error,
       next: 'Run `aiot model train` again, with fewer trees if it takes too long: model.train.forest.trees.',
     });
   });
-  const graph = graphOf(trees, rows.inputSize, network.output.kind === 'probability', count, options);
   const standardization = unchanged(rows.inputSize);
   const own = {
     train: partOf(parts.train, standardization),
@@ -99,20 +102,53 @@ async function forestOf(
   return await measured(graph, standardization, own, options, 'forest');
 }
 
-/** Expresses the mean over the trees as sums of leaves. A probability is the second of two shares. */
-function graphOf(
+/** The mean over the trees of a random forest as sums of leaves. A probability is the second of two shares. */
+function sharesGraph(
   trees: RealTree[],
   inputs: number,
-  isProbability: boolean,
-  count: number,
+  { output }: NetworkSpec,
   { description }: LearnOptions,
 ): Graph {
+  const isProbability = output.kind === 'probability';
   const shared = trees.map((tree) => {
     const leaves = Array.from(tree.leaves, (share) => share / trees.length);
     return { ...tree, leaves: isProbability ? leaves.filter((_, i) => i % 2 === 1) : leaves };
   });
-  const base = new Array<number>(isProbability ? 1 : count).fill(0);
+  const base = new Array<number>(output.kind === 'classes' ? output.count : 1).fill(0);
   return forestGraph({ trees: shared, inputs, base, description });
+}
+
+/**
+ * The scores of boosting as sums of leaves, followed by the function that turns logits into shares. For two classes, softmax(−s/2, s/2) is the
+ * sigmoid of the logit s.
+ */
+function boostedGraph(
+  { trees, base }: Boosted,
+  inputs: number,
+  { output }: NetworkSpec,
+  { description }: LearnOptions,
+): Graph {
+  const isPair = output.kind === 'classes' && base.length === 1;
+  const both = (scores: ArrayLike<number>) =>
+    isPair ? Array.from(scores).flatMap((score) => [-score / 2, score / 2]) : Array.from(scores);
+  const graph = forestGraph({
+    trees: trees.map((tree) => ({ ...tree, leaves: both(tree.leaves) })),
+    ...{ inputs, base: both(base), description },
+  });
+  if (output.kind === 'value') return graph;
+  const sums = graph.outputs[0]!;
+  const shares = graph.tensors.length;
+  const ends = { inputs: [sums], outputs: [shares] };
+  const ending: Operator =
+    output.kind === 'classes'
+      ? { op: 'SOFTMAX', ...ends, options: { beta: 1 } }
+      : { op: 'LOGISTIC', ...ends, options: {} };
+  return {
+    ...graph,
+    tensors: [...graph.tensors, { ...graph.tensors[sums]!, name: 'shares' }],
+    operators: [...graph.operators, ending],
+    outputs: [shares],
+  };
 }
 
 function unchanged(inputs: number): Standardization {

@@ -148,7 +148,7 @@ function requireClasses(
 }
 
 /** @throws AIOT_MODEL_UNFIT */
-function fittingForest({ kind, layers }: ProjectConfig['model'], raw: boolean) {
+function fittingForest({ kind, layers, train }: ProjectConfig['model'], raw: boolean) {
   if (raw)
     throw new AiotError(
       'AIOT_MODEL_UNFIT',
@@ -158,6 +158,12 @@ function fittingForest({ kind, layers }: ProjectConfig['model'], raw: boolean) {
   if (layers !== undefined)
     throw new AiotError('AIOT_MODEL_UNFIT', 'model.layers is set, but a forest has no layers', {
       next: 'Remove model.layers from aiot.yaml; the size of a forest is set in model.train.forest.',
+    });
+  const { boosting, learningRate, subsample } = train.forest;
+  const alone = learningRate !== undefined ? 'learningRate' : subsample !== undefined ? 'subsample' : null;
+  if (!boosting && alone !== null)
+    throw new AiotError('AIOT_MODEL_UNFIT', `model.train.forest.${alone} is set, but only boosting has it`, {
+      next: 'Set model.train.forest.boosting: true in aiot.yaml, or remove it.',
     });
   return { kind, layers };
 }

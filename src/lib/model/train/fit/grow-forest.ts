@@ -14,7 +14,7 @@ export interface ForestRows {
   /** Class of each row, and the number of classes; null if values are predicted. */
   classes: { of: Int32Array; count: number } | null;
   /** Value of each row; null if classes are predicted. */
-  values: Float32Array | null;
+  values: Float32Array | Float64Array | null;
   /** Weight of each class; null = 1. */
   factors: Float32Array | null;
 }
@@ -26,8 +26,11 @@ export interface GrowOptions extends ForestConfig {
   signal?: AbortSignal | undefined;
 }
 
+/** A class or a value of each row, which a tree predicts. */
+export type Targets = Pick<ForestRows, 'classes' | 'values'>;
+
 /** Features by column, prepared for the search for splits. */
-interface Columns {
+export interface Columns {
   count: number;
   size: number;
   /** [size × count]: position of each row's value among the distinct values of its column. */
@@ -51,12 +54,27 @@ export async function growForest(rows: ForestRows, options: GrowOptions): Promis
     options.onTree?.(t + 1);
     await setImmediate();
     options.signal?.throwIfAborted();
-    trees.push(new Grower(columns, rows, options, seededRandom(options.seed + 7919 * t)).grow());
+    const random = seededRandom(options.seed + 7919 * t);
+    const weights = drawnWeights(rows, columns.count, options.trees, random);
+    trees.push(new Grower(columns, rows, weights, options, random).grow());
   }
   return trees;
 }
 
-function columnsOf({ inputs, inputSize: size }: ForestRows): Columns {
+/** How often each row was drawn, times the weight of its class. A single tree is grown on all rows. */
+function drawnWeights(
+  { classes, factors }: ForestRows,
+  count: number,
+  trees: number,
+  random: Random,
+): Float64Array {
+  const drawn = new Float64Array(count);
+  if (trees === 1) drawn.fill(1);
+  else for (let i = 0; i < count; i++) drawn[Math.floor(random() * count)]! += 1;
+  return drawn.map((times, row) => times * (classes ? (factors?.[classes.of[row]!] ?? 1) : 1));
+}
+
+export function columnsOf({ inputs, inputSize: size }: ForestRows): Columns {
   const count = inputs.length / size;
   const ranks = new Uint32Array(inputs.length);
   const column = new Float32Array(count);
@@ -104,11 +122,9 @@ interface Part {
 }
 
 /** Grows one tree. */
-class Grower {
+export class Grower {
   /** Rows of the tree, each once, ordered such that the rows of each node are contiguous. */
   private readonly order: Uint32Array;
-  /** Weight of each row: how often it was drawn, times the weight of its class. */
-  private readonly weight: Float64Array;
   private readonly keys: Float64Array;
   private readonly features: Uint32Array;
   /** Number of features that each split chooses among. */
@@ -118,19 +134,17 @@ class Grower {
   private readonly left: Float64Array;
   private readonly all: Float64Array;
 
+  /** @param weight of each row; rows with a weight of 0 do not belong to the tree */
   constructor(
     private readonly columns: Columns,
-    private readonly rows: ForestRows,
-    private readonly options: GrowOptions,
+    private readonly rows: Targets,
+    private readonly weight: Float64Array,
+    private readonly options: ForestConfig,
     private readonly random: Random,
   ) {
-    const { count, size } = columns;
-    const drawn = new Float64Array(count);
-    if (options.trees === 1) drawn.fill(1);
-    else for (let i = 0; i < count; i++) drawn[Math.floor(random() * count)]! += 1;
-    const { classes, factors } = rows;
-    this.weight = drawn.map((times, row) => times * (classes ? (factors?.[classes.of[row]!] ?? 1) : 1));
-    this.order = Uint32Array.from(drawn.keys()).filter((row) => drawn[row]! > 0);
+    const { size } = columns;
+    const { classes } = rows;
+    this.order = Uint32Array.from(weight.keys()).filter((row) => weight[row]! > 0);
     this.keys = new Float64Array(this.order.length);
     this.features = Uint32Array.from({ length: size }, (_, f) => f);
     this.tried = triedOf(options, size, classes !== null);
@@ -139,7 +153,8 @@ class Grower {
     this.all = new Float64Array(this.width);
   }
 
-  grow(): RealTree {
+  /** @param leafOf computes a leaf's value from its rows, instead of the shares of its classes or the mean of its values */
+  grow(leafOf?: (rows: Uint32Array) => number): RealTree {
     const { values } = this.columns;
     const tree = {
       ...{ feature: [] as number[], key: [] as number[], low: [] as number[], high: [] as number[] },
@@ -154,7 +169,8 @@ class Grower {
       if (parent < 0) tree.root = reference;
       else tree[side][parent] = reference;
       if (split === null) {
-        for (const sum of this.all) tree.leaves.push(sum / total);
+        if (leafOf) tree.leaves.push(leafOf(this.order.subarray(from, to)));
+        else for (const sum of this.all) tree.leaves.push(sum / total);
         continue;
       }
       const own = values[split.feature]!;
@@ -276,10 +292,10 @@ class Grower {
   }
 }
 
-/** Number of features that a split chooses among. By default, a single tree considers all of them. */
-function triedOf({ features, trees }: ForestConfig, size: number, isClass: boolean): number {
+/** Number of features that a split chooses among. By default, a single tree and the trees of boosting consider all of them. */
+function triedOf({ features, trees, boosting }: ForestConfig, size: number, isClass: boolean): number {
   if (features !== undefined) return Math.max(1, Math.round(features * size));
-  if (trees === 1) return size;
+  if (trees === 1 || boosting) return size;
   // Breiman's recommendations.
   return Math.max(1, isClass ? Math.round(Math.sqrt(size)) : Math.ceil(size / 3));
 }
