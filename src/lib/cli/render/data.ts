@@ -5,6 +5,7 @@ import type { Drift } from '../../data/drift/result.js';
 import type { SchemaResult } from '../../data/schema.js';
 import type { Extracted } from '../../data/sources/extract.js';
 import type { Statistics } from '../../data/statistics.js';
+import type { Suggestions } from '../../model/suggest.js';
 import { halved, sparkline } from './chart.js';
 import { bold, dim, facts, green, red, table, yellow } from './text.js';
 
@@ -404,4 +405,27 @@ export function leftOutTexts({ unlabelled, malformed }: Extracted): string[] {
     ...(unlabelled > 0 ? [`Left out ${plural(unlabelled, 'recording')} without a label`] : []),
     ...(malformed > 0 ? [`Left out ${plural(malformed, 'invalid line')} of the guide’s files`] : []),
   ];
+}
+
+/** Suggested recordings, best first, with the reasons. */
+export function suggestionsText({ recordings, unlabelled, labelled, skipped }: Suggestions): string {
+  const without = plural(unlabelled, 'recording');
+  const lines = [`${without} without a label of the model, ${thousands(labelled)} with one`, ''];
+  const cells = recordings.map(({ id, windows, score, uncertainty, novelty, predicted, similarTo }, at) => [
+    at + 1,
+    id,
+    windows,
+    score.toFixed(2),
+    uncertainty === null ? null : percent(uncertainty, 0),
+    percent(novelty, 0),
+    predicted === null ? null : `${predicted.class} (${percent(predicted.share, 0)})`,
+    similarTo,
+  ]);
+  const columns = ['', 'recording', 'windows', 'score', 'uncertain', 'new', 'prediction', 'similar to'];
+  lines.push(table(columns, cells, 'nothing to label'));
+  if (skipped.length > 0) lines.push('');
+  for (const { id, reason } of skipped.slice(0, mostFiles)) lines.push(dim(`skipped ${id}: ${reason}`));
+  if (skipped.length > mostFiles)
+    lines.push(dim(`and ${skipped.length - mostFiles} more; use --json for all`));
+  return lines.join('\n');
 }

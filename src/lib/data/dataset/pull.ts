@@ -1,8 +1,10 @@
 import type { DatasetListing, StoredRecording } from '../../api/contract/data.js';
 import { sha256Hex } from '../../core/crypto.js';
+import { AiotError, hasCode } from '../../core/errors.js';
 import { writeFileAtomic } from '../../core/files.js';
 import { parseCsv } from '../../formats/csv/parse.js';
 import { writeCsv } from '../../formats/csv/table.js';
+import type { Recording } from '../types.js';
 import { type ListingEntry, readListing, recordingFile, writeListing } from './listing.js';
 
 /** The calls of the platform client that are used here. */
@@ -62,4 +64,58 @@ export async function pullDataset(options: PullOptions): Promise<PullResult> {
     recordings: [...kept, ...entries],
   });
   return { recordings: entries.length, samples: entries.reduce((sum, { samples }) => sum + samples, 0) };
+}
+
+type ListedRecording = Pick<
+  StoredRecording,
+  'id' | 'device' | 'label' | 'parts' | 'rateHz' | 'startedAt' | 'missing'
+>;
+
+/** A stored recording; its `id` is its place on the platform: STREAM/DEVICE/RECORDING. */
+export type StreamRecording = Recording & {
+  partlyLabelled: boolean;
+  /** Reason why its samples cannot be used; it then has none. */
+  unusable?: string;
+};
+
+/**
+ * Fetches a stream's recordings from the platform, one at a time. Those that `wanted` rejects are not fetched, and have no samples.
+ * @param fields the fields to return, in this order
+ * @throws AIOT_DATA_COLUMNS (the stream lacks a field), AIOT_NOT_FOUND (the stream), and any client error
+ */
+export async function* streamRecordings(
+  client: {
+    datasets: {
+      get(stream: string): Promise<Pick<DatasetListing, 'fields'> & { recordings: ListedRecording[] }>;
+      csv: PulledDatasets['csv'];
+    };
+  },
+  stream: string,
+  fields: string[],
+  wanted: (recording: ListedRecording) => boolean,
+): AsyncGenerator<StreamRecording> {
+  const listing = await client.datasets.get(stream);
+  const absent = fields.find((field) => !listing.fields.includes(field));
+  if (absent !== undefined) {
+    const got = listing.fields.join(', ');
+    throw new AiotError('AIOT_DATA_COLUMNS', `stream ${stream}: expected a field ${absent}, got ${got}`);
+  }
+  for (const recording of listing.recordings) {
+    const { device, label, parts, rateHz, startedAt, missing } = recording;
+    const id = `${stream}/${device}/${recording.id}`;
+    const about = { id, label, device, rateHz, startedAt, missing, fields, partlyLabelled: parts.length > 0 };
+    const empty = fields.map(() => new Float64Array(0));
+    if (!wanted(recording)) yield { ...about, columns: empty };
+    else {
+      const text = await client.datasets.csv(stream, device, recording.id);
+      try {
+        const { data } = parseCsv(Buffer.from(text), id, listing.fields);
+        yield { ...about, columns: fields.map((field) => data[listing.fields.indexOf(field)]!) };
+      } catch (error) {
+        // Messages may lack a field that others of the stream have.
+        if (!hasCode(error, 'AIOT_FILE_MALFORMED')) throw error;
+        yield { ...about, columns: empty, unusable: (error as AiotError).message };
+      }
+    }
+  }
 }

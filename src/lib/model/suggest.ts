@@ -1,0 +1,319 @@
+import * as z from 'zod';
+import { AiotError, hasCode } from '../core/errors.js';
+import type { Project } from '../core/project.js';
+import { openDataset } from '../data/dataset/open.js';
+import type { Recording } from '../data/types.js';
+import type { Graph } from '../formats/tflite/graph.js';
+import { createInterpreter } from '../runtime/interpreter/interpreter.js';
+import { windowFeatures } from '../signal/pipeline.js';
+import { standardize } from '../signal/spec.js';
+import { openNetwork, type RunningNetwork } from './evaluate/predict.js';
+import { buildFiles, readNetwork, readTraining } from './files.js';
+import { checkNumbers, columnsFor } from './train/examples/examples.js';
+import type { TrainingFile } from './train/types.js';
+
+/** Maximum number of windows of one recording that are compared with others. Longer recordings are sampled evenly. */
+const comparedWindows = 64;
+
+/** Maximum number of training windows that new windows are compared with, sampled evenly. */
+const knownWindows = 2000;
+
+/** Share of the training windows that are closer to another training recording than `far`. */
+const usual = 0.95;
+
+const share = z.number().min(0).max(1);
+
+const suggestionSchema = z.object({
+  id: z.string(),
+  device: z.string().nullable(),
+  /** Time of the first sample, ms since 1970; null if unknown. */
+  startedAt: z.number().nullable(),
+  samples: z.int(),
+  windows: z.int(),
+  /** 1 − (1 − uncertainty) · (1 − novelty). */
+  score: share,
+  /** Mean entropy of the predictions, as a share of its maximum; null if the model does not predict classes. */
+  uncertainty: share.nullable(),
+  /** Share of the windows that are farther from every training window than 95 % of the training windows are from other recordings. */
+  novelty: share,
+  /** Median distance of its windows to the nearest training window, as a multiple of that 95 % distance. */
+  distance: z.number().min(0),
+  /** The most frequent prediction, and its share of the windows; null if the model does not predict classes. */
+  predicted: z.object({ class: z.string(), share }).nullable(),
+  /** An earlier recording of this list that resembles it: its label may suffice for both. */
+  similarTo: z.string().nullable(),
+});
+
+/** The result of `aiot data suggest`. */
+export const suggestionsSchema = z.object({
+  model: z.string(),
+  /** The stream on the platform; null for recordings in files. */
+  stream: z.string().nullable(),
+  /** Number of recordings without a label of the model. */
+  unlabelled: z.int(),
+  /** Number of recordings with a label, which are not suggested. */
+  labelled: z.int(),
+  /** Recordings without a label that the model cannot be applied to, with the reason. */
+  skipped: z.array(z.object({ id: z.string(), reason: z.string() })),
+  /** The recordings whose labels would teach the model most, best first. */
+  recordings: z.array(suggestionSchema),
+});
+export type Suggestion = z.output<typeof suggestionSchema>;
+export type Suggestions = z.output<typeof suggestionsSchema>;
+
+/** A recording that may need a label. */
+export type Candidate = Recording & {
+  /** Whether a part of it has a label. */
+  partlyLabelled?: boolean;
+  /** Reason why its samples cannot be used. */
+  unusable?: string;
+};
+
+interface SuggestOptions {
+  project: Project;
+  /** The recordings to choose from, one at a time; by default those of the project's own data. */
+  candidates?: AsyncIterable<Candidate> | Iterable<Candidate>;
+  /** For the result only. */
+  stream?: string | undefined;
+  /** Maximum number of suggestions. */
+  limit: number;
+  signal?: AbortSignal;
+}
+
+/**
+ * Ranks the recordings without a label by how much their labels would teach the project's model: those about which the model is uncertain,
+ * and those that resemble nothing it was trained on. Recordings that resemble a better one come after all others.
+ * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE (the training recordings are gone), AIOT_MODEL_UNFIT (a model of tables), and errors of
+ * opening the data
+ */
+export async function suggestRecordings(options: SuggestOptions): Promise<Suggestions> {
+  const { project, stream = null, limit, signal } = options;
+  const training = await readTraining(project);
+  if (training.source.kind === 'table')
+    throw new AiotError('AIOT_MODEL_UNFIT', 'the model was trained on rows of a table, not on recordings', {
+      next: 'Train on recordings (see docs/how-to/record-data.md).',
+    });
+  const { bytes, graph } = await readNetwork(buildFiles(project).float, 'train');
+  const network = await openNetwork(bytes, 'litert');
+  try {
+    const view = viewOf(training, graph, network);
+    const own = await openDataset(project);
+    const known = knownOf(view, training, own.recordings);
+    const labels = new Set(Object.values(training.labels).flat());
+    const found: Viewed[] = [];
+    const skipped: Suggestions['skipped'] = [];
+    let labelled = 0;
+    const candidates: AsyncIterable<Candidate> | Iterable<Candidate> = options.candidates ?? own.recordings;
+    for await (const recording of candidates) {
+      signal?.throwIfAborted();
+      if (recording.partlyLabelled || (recording.label !== null && labels.has(recording.label))) labelled++;
+      else {
+        const viewed = usable(view, recording);
+        if (typeof viewed === 'string') skipped.push({ id: recording.id, reason: viewed });
+        else found.push({ ...viewed, ...noveltyOf(viewed.windows, known) });
+      }
+    }
+    const unlabelled = found.length + skipped.length;
+    const recordings = ranked(found, known.far, limit);
+    return { model: training.model, stream, unlabelled, labelled, skipped, recordings };
+  } finally {
+    network.close();
+  }
+}
+
+/** A recording as the model sees it. */
+interface View {
+  about: Pick<
+    Suggestion,
+    'id' | 'device' | 'startedAt' | 'samples' | 'windows' | 'uncertainty' | 'predicted'
+  >;
+  /** Places of at most `comparedWindows` windows in the space where windows are compared. */
+  windows: Float32Array[];
+}
+
+type Viewed = View & Pick<Suggestion, 'novelty' | 'distance'>;
+
+/**
+ * Windows are compared by the standardized inputs if these are features. Raw samples depend on where a window starts, so windows of raw
+ * samples are compared by the values that enter the network's last layer.
+ */
+function viewOf(training: TrainingFile, graph: Graph, network: RunningNetwork) {
+  const { signal, standardization, classes } = training;
+  const { kind } = training.network.output;
+  const embed = signal.features === 'raw' ? embeddingOf(graph) : null;
+  return (recording: Recording): View => {
+    checkNumbers(recording);
+    const rows = [...windowFeatures(signal, columnsFor(recording, signal))].map((row) =>
+      standardize(row, standardization, new Float32Array(row.length)),
+    );
+    const compared = evenly(rows, comparedWindows);
+    const { id, device, startedAt, columns } = recording;
+    const about = { id, device, startedAt, samples: columns[0]?.length ?? 0, windows: rows.length };
+    return {
+      about: { ...about, ...predictionsOf(rows, network, kind, classes) },
+      windows: embed ? compared.map(embed) : compared,
+    };
+  };
+}
+
+function predictionsOf(
+  rows: readonly Float32Array[],
+  network: RunningNetwork,
+  kind: TrainingFile['network']['output']['kind'],
+  classes: readonly string[],
+): Pick<Suggestion, 'uncertainty' | 'predicted'> {
+  if ((kind !== 'classes' && kind !== 'probability') || rows.length === 0)
+    return { uncertainty: null, predicted: null };
+  const counts = classes.map(() => 0);
+  let entropy = 0;
+  network.reset();
+  for (const row of rows) {
+    const out = network.run(row);
+    const shares = kind === 'probability' ? [1 - out[0]!, out[0]!] : [...out];
+    entropy += entropyOf(shares);
+    counts[shares.indexOf(Math.max(...shares))]!++;
+  }
+  const most = counts.indexOf(Math.max(...counts));
+  return {
+    uncertainty: Math.min(1, entropy / rows.length),
+    predicted: { class: classes[most]!, share: counts[most]! / rows.length },
+  };
+}
+
+/** Entropy of class probabilities as a share of its maximum: 0 = certain, 1 = all classes are equally probable. */
+function entropyOf(probabilities: readonly number[]): number {
+  const sum = probabilities.reduce((total, p) => total + Math.max(0, p), 0);
+  const bits = probabilities.reduce((total, p) => {
+    const normal = Math.max(0, p) / sum;
+    return normal > 0 ? total - normal * Math.log(normal) : total;
+  }, 0);
+  return bits / Math.log(probabilities.length);
+}
+
+/** Computes the input of the network's last fully connected layer from a standardized row. */
+function embeddingOf(graph: Graph): (row: Float32Array) => Float32Array {
+  const interpreter = createInterpreter(graph);
+  const last = graph.operators.findLast(({ op }) => op === 'FULLY_CONNECTED')?.inputs[0] ?? graph.inputs[0]!;
+  return (row) => {
+    let place = row;
+    interpreter.invoke(row, (tensor, values) => {
+      if (tensor === last) place = Float32Array.from(values as Float32Array);
+    });
+    return place;
+  };
+}
+
+/** The recording as the model sees it, or the reason why the model cannot be applied to it. */
+function usable(view: (recording: Recording) => View, recording: Candidate): View | string {
+  if (recording.unusable !== undefined) return recording.unusable;
+  try {
+    const viewed = view(recording);
+    return viewed.windows.length > 0 ? viewed : 'shorter than one window';
+  } catch (error) {
+    if (!hasCode(error, 'AIOT_TRAINING_DATA_UNFIT')) throw error;
+    return (error as AiotError).message;
+  }
+}
+
+interface Known {
+  windows: Float32Array[];
+  /** Distance to the nearest window of another training recording that 95 % of the training windows stay below. */
+  far: number;
+}
+
+function knownOf(
+  view: (recording: Recording) => View,
+  { split }: TrainingFile,
+  recordings: readonly Recording[],
+): Known {
+  const trained = new Set(split.train);
+  const all = recordings
+    .filter(({ id }) => trained.has(id))
+    .flatMap((recording) => view(recording).windows.map((place) => ({ id: recording.id, place })));
+  if (all.length === 0)
+    throw new AiotError('AIOT_MODEL_STALE', 'none of the recordings that the model was trained on exist', {
+      next: 'Train the model again with `aiot model train`.',
+    });
+  const sample = evenly(all, knownWindows);
+  const placesOf = (chosen: typeof sample) => chosen.map(({ place }) => place);
+  const others = new Map(sample.map(({ id }) => [id, placesOf(sample.filter((other) => other.id !== id))]));
+  const distances = sample
+    .map((one) => {
+      const elsewhere = others.get(one.id)!;
+      // A single recording is compared with itself.
+      return nearest(
+        one.place,
+        elsewhere.length > 0 ? elsewhere : placesOf(sample.filter((it) => it !== one)),
+      );
+    })
+    .sort((a, b) => a - b);
+  return {
+    windows: placesOf(sample),
+    far: distances[Math.min(distances.length - 1, Math.floor(usual * distances.length))]!,
+  };
+}
+
+function noveltyOf(
+  windows: readonly Float32Array[],
+  { windows: known, far }: Known,
+): Pick<Suggestion, 'novelty' | 'distance'> {
+  // Constant training data has a distance of 0.
+  const ratios = windows
+    .map((place) => nearest(place, known) / Math.max(far, Number.EPSILON))
+    .sort((a, b) => a - b);
+  return {
+    novelty: ratios.filter((ratio) => ratio > 1).length / ratios.length,
+    distance: ratios[Math.floor(ratios.length / 2)]!,
+  };
+}
+
+/**
+ * The best recordings first. After each choice, recordings whose windows mostly resemble a chosen one are put back, because their labels
+ * would add little; they follow when no others are left.
+ */
+function ranked(found: readonly Viewed[], far: number, limit: number): Suggestion[] {
+  const left = found
+    .map((viewed) => {
+      const { about, novelty, distance } = viewed;
+      const score = 1 - (1 - (about.uncertainty ?? 0)) * (1 - novelty);
+      return { viewed, suggestion: { ...about, score, novelty, distance, similarTo: null as string | null } };
+    })
+    .sort(
+      (a, b) =>
+        b.suggestion.score - a.suggestion.score ||
+        b.suggestion.distance - a.suggestion.distance ||
+        (a.viewed.about.id < b.viewed.about.id ? -1 : 1),
+    );
+  const chosen: Suggestion[] = [];
+  while (left.length > 0 && chosen.length < limit) {
+    const at = Math.max(
+      0,
+      left.findIndex(({ suggestion }) => suggestion.similarTo === null),
+    );
+    const [{ viewed, suggestion }] = left.splice(at, 1) as [(typeof left)[number]];
+    chosen.push(suggestion);
+    for (const other of left) {
+      if (other.suggestion.similarTo !== null) continue;
+      const near = other.viewed.windows.filter((place) => nearest(place, viewed.windows) <= far);
+      if (near.length > other.viewed.windows.length / 2) other.suggestion.similarTo = suggestion.id;
+    }
+  }
+  return chosen;
+}
+
+/** Distance to the nearest of these places, per dimension (root of the mean squared difference). */
+function nearest(place: Float32Array, places: readonly Float32Array[]): number {
+  let best = Number.POSITIVE_INFINITY;
+  for (const other of places) {
+    let sum = 0;
+    for (let i = 0; i < place.length && sum < best; i++) sum += (place[i]! - other[i]!) ** 2;
+    if (sum < best) best = sum;
+  }
+  return Math.sqrt(best / Math.max(1, place.length));
+}
+
+/** At most `count` of the items, at equal intervals. */
+function evenly<T>(items: readonly T[], count: number): T[] {
+  if (items.length <= count) return [...items];
+  return Array.from({ length: count }, (_, i) => items[Math.floor((i * items.length) / count)]!);
+}
