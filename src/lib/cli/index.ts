@@ -142,6 +142,7 @@ export {
   resampledText,
   schemaText,
   statisticsText,
+  suggestionsText,
   summaryText,
 } from './render/data.js';
 export {

@@ -377,7 +377,7 @@ function listOf(name: string, value: unknown): string[] {
 type ToolClass = 'read' | 'write' | 'never';
 
 const read = `
-board ports, config show, context list, data check, data drift, data features, data list, data schema, data show, data stats, data streams,
+board ports, config show, context list, data check, data drift, data features, data list, data schema, data show, data stats, data streams, data suggest,
 deploy check, device config list, device config show, device history, device list, device logs, device show, docs, doctor, error, examples,
 firmware image info, firmware inspect, firmware list, firmware nvs read, firmware otadata read, firmware partitions read, firmware show,
 job list, job show, job wait, loop status, model compare, model evaluate, model explain, model fit, model inspect, model lineage,

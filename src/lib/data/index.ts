@@ -6,7 +6,7 @@ export { checkProject, rangesOf } from './check/project.js';
 export { type CheckReport, checkReportSchema } from './check/report.js';
 export { copiesIn } from './copies/copies.js';
 export { datasetOf, expectedOf, openDataset, sampleCount } from './dataset/open.js';
-export { pullDataset } from './dataset/pull.js';
+export { pullDataset, type StreamRecording, streamRecordings } from './dataset/pull.js';
 export { isWav, soundColumns } from './dataset/read.js';
 export {
   type DatasetSummary,

@@ -125,6 +125,7 @@ export {
   type TrainingRun,
   trainingRunSchema,
 } from './runs/record.js';
+export { type Candidate, type Suggestions, suggestionsSchema, suggestRecordings } from './suggest.js';
 export { configDigestOf, trainingConfig } from './train/lineage.js';
 export {
   type FoldsFile,

@@ -81,8 +81,8 @@ interface SuggestOptions {
 }
 
 /**
- * Ranks the recordings without a label by how much their labels would teach the project's model: those about which the model is uncertain,
- * and those that resemble nothing it was trained on. Recordings that resemble a better one come after all others.
+ * Ranks the recordings without a label by how much their labels would teach the project's model. Two kinds are good: those about which
+ * the model is uncertain, and those that resemble nothing it was trained on. Recordings that resemble a better one come after all others.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE (the training recordings are gone), AIOT_MODEL_UNFIT (a model of tables), and errors of
  * opening the data
  */
