@@ -284,7 +284,7 @@ function fromInfo({ security }: Identity): Fuses {
 }
 
 /**
- * Fuses and security info contain the same settings. A setting is on if either says so. Source: eFuse tables of the technical reference
+ * Fuses and security info contain the same settings. A setting is on if it is on in either of them. Source: eFuse tables of the technical reference
  * manuals.
  */
 async function readFuses(esptool: Esptool, identity: Identity): Promise<Fuses> {

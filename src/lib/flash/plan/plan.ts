@@ -291,7 +291,7 @@ function lockObjections(region: Region, { chip, security }: Board): Told[] {
 
 const nvsSubtype = partitionSubtypes[partitionTypes.data]?.nvs;
 
-/** Warnings about these regions. What they warn of may be intended. */
+/** Warnings about these regions. The user may have intended what they report. */
 function warnings(regions: readonly Region[], board: Board, known: KnownTable | null): string[] {
   return regions.flatMap((region) => [
     ...contentWarnings(region, board, known),

@@ -75,8 +75,8 @@ const allowedInSecureDownload = new Set<number>([
 ]);
 
 /**
- * The loader in the mask ROM with its quirks: requests share a buffer that keeps old contents, answers contain values and status bytes of
- * earlier answers, and a rejected block still counts. Source: golden traces in test/golden/rom.
+ * The loader in the mask ROM with its quirks. Requests share a buffer that keeps old contents. Responses contain values and status bytes
+ * of earlier responses. A rejected block still counts. Source: golden traces in test/golden/rom.
  */
 export class RomLoader implements FrameProgram {
   /** Whether a command was recognized since the reset. */

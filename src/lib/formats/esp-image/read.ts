@@ -35,8 +35,8 @@ export interface ImageSegment {
 export interface EspImage {
   chip: ChipName;
   /**
-   * Whether a second-stage bootloader maps it from flash (`app`), or the ROM itself loads it, because it has only RAM segments
-   * (`bootloader`: a second-stage bootloader, or a small program in its place).
+   * `app`: a second-stage bootloader maps it from flash. `bootloader`: the ROM itself loads it, because it has only RAM segments. Such an
+   * image is a second-stage bootloader, or a small program in its place.
    */
   kind: 'app' | 'bootloader';
   mode: FlashMode;
