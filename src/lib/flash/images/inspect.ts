@@ -171,8 +171,8 @@ async function tellBundle(bytes: Uint8Array): Promise<Told> {
 }
 
 /**
- * Whether this is a whole flash: there is a partition table at the usual offset. Without one, the start has no image, but an offset where
- * a chip expects its bootloader has one.
+ * Whether this is a whole flash: there is a partition table at the usual offset. Without one, the start has no image, but a usual offset
+ * of a bootloader or an app has one.
  */
 function isFlash(bytes: Uint8Array): boolean {
   if (looksLikeTable(bytes.subarray(partitionTableOffset))) return true;
