@@ -15,6 +15,7 @@ import {
   varintSize,
 } from '../../stream/mqtt/packets.js';
 import { type Properties, property, readProperties } from './properties.js';
+import { isSubscription } from './topics.js';
 import {
   type ConnectPacket,
   type ConnectWill,
@@ -120,7 +121,7 @@ function willOf(
   };
 }
 
-/** Reads a SUBSCRIBE (MQTT 5 and 3.1.1, section 3.8). The filters are not empty, but not validated otherwise. @throws ProtocolError */
+/** Reads a SUBSCRIBE (MQTT 5 and 3.1.1, section 3.8). The filters are valid. @throws ProtocolError */
 export function readSubscribe(frames: Frames, level: MqttVersion): SubscribePacket {
   const { packet, properties } = parse(frames, 'subscribe', level);
   const { messageId = 0, subscriptions } = packet;
@@ -129,7 +130,7 @@ export function readSubscribe(frames: Frames, level: MqttVersion): SubscribePack
   return {
     id: messageId,
     subscriptions: subscriptions.map(({ topic, qos, nl, rap, rh }) => {
-      if (topic === '') throw protocolError('an empty topic filter');
+      checkFilter(topic);
       if (nl === true && topic.startsWith('$share/'))
         throw protocolError('a shared subscription with No Local');
       return {
@@ -144,8 +145,14 @@ export function readSubscribe(frames: Frames, level: MqttVersion): SubscribePack
 export function readUnsubscribe(frames: Frames, level: MqttVersion): { id: number; filters: string[] } {
   const { messageId: id = 0, unsubscriptions: filters } = parse(frames, 'unsubscribe', level).packet;
   if (id < 1 || filters.length === 0) throw protocolError('an UNSUBSCRIBE without filters');
-  if (filters.includes('')) throw protocolError('an empty topic filter');
+  for (const filter of filters) checkFilter(filter);
   return { id, filters };
+}
+
+/** An invalid filter is a protocol violation, which ends the connection (MQTT 5, 4.13.1; 3.1.1, 4.8). @throws ProtocolError */
+function checkFilter(filter: string): void {
+  if (filter === '') throw protocolError('an empty topic filter');
+  if (!isSubscription(filter)) throw protocolError('an invalid topic filter');
 }
 
 /** Reasons that a client may give in DISCONNECT (MQTT 5, section 3.14.2.1). */

@@ -6,7 +6,7 @@ import { suback, unsuback } from './requests.js';
 import { loggedGrant } from './session-log.js';
 import type { Session } from './sessions.js';
 import { redistribute } from './shares.js';
-import { filterWithin, fitsLimits, isSubscription, sharedFilter } from './topics.js';
+import { filterWithin, fitsLimits, sharedFilter } from './topics.js';
 import {
   type BrokerMessage,
   type Qos,
@@ -83,7 +83,7 @@ function reasonToRefuse(
 ): number {
   if (session.subscriptions.size >= limits.subscriptions && !session.subscriptions.has(filter))
     return reasonCode.quotaExceeded;
-  if (!fitsLimits(limits, filter) || !isSubscription(filter)) return reasonCode.topicFilterInvalid;
+  if (!fitsLimits(limits, filter)) return reasonCode.topicFilterInvalid;
   return maySubscribe(identity!, filterWithin(filter)) ? 0 : reasonCode.notAuthorized;
 }
 
