@@ -187,7 +187,7 @@ describe('paths in the contributor documentation', () => {
   const table = text('CONTRIBUTING.md').split('## To change X, go to Y')[1]?.split('\n## ')[0] ?? '';
   const rows = table.split('\n').filter((line) => line.startsWith('| ') && !line.startsWith('| to change'));
 
-  it('exist for each row of the table in CONTRIBUTING.md', () => {
+  it('exist for each row of the tables in CONTRIBUTING.md', () => {
     expect(rows.length).toBeGreaterThan(50);
     expect(rows.flatMap((row) => missingIn(row).map((path) => `${row.slice(0, 50)}… names ${path}`))).toEqual(
       [],
@@ -213,6 +213,53 @@ describe('paths in the contributor documentation', () => {
     expect(missingIn(row)).toEqual(['nowhere/', 'src/lib/stream/gone.ts']);
   });
 });
+
+describe('the map of the files in CONTRIBUTING.md', () => {
+  const entries = mapEntries(text('CONTRIBUTING.md'));
+  const named = entries.flatMap(({ files }) => files);
+
+  it('names only existing files, each once, and what they decide', () => {
+    expect(named.filter((file) => !existsSync(join(root, file)))).toEqual([]);
+    expect(named.filter((file, at) => named.indexOf(file) !== at)).toEqual([]);
+    expect(entries.filter(({ decides }) => !/\w/.test(decides))).toEqual([]);
+  });
+
+  it('names every file of src/lib with more than 150 lines', () => {
+    // An index only re-exports.
+    const large = sourcesIn(root, 'src/lib').filter(
+      (file) => !/\/index\.ts$/.test(file) && text(file).split('\n').length > 150,
+    );
+    expect(large.length).toBeGreaterThan(500);
+    const without = large.filter((file) => !named.includes(file));
+    expect(without, 'add a row to the map in CONTRIBUTING.md').toEqual([]);
+  });
+
+  it('is read by section, and each cell may name several files', () => {
+    const page =
+      '## Map of the files\n\n### web\n\n| file | decides |\n| --- | --- |\n| `a.ts`, `b/c.ts` | x; `d.ts` |\n';
+    expect(mapEntries(page)).toEqual([{ files: ['web/a.ts', 'web/b/c.ts'], decides: 'x; `d.ts`' }]);
+  });
+});
+
+/** Rows of the map: each section is named after the folder that its paths are relative to. */
+function mapEntries(page: string): { files: string[]; decides: string }[] {
+  const map = page.split('## Map of the files\n')[1]?.split('\n## ')[0] ?? '';
+  return map
+    .split('\n### ')
+    .slice(1)
+    .flatMap((section) => {
+      const [folder = '', ...lines] = section.split('\n');
+      return lines
+        .filter((line) => line.startsWith('| `'))
+        .map((line) => {
+          const [, names = '', decides = ''] = line.split(/ ?\| ?/);
+          return {
+            files: [...names.matchAll(/`([^`]+)`/g)].map(([, file]) => join(folder, file ?? '')),
+            decides,
+          };
+        });
+    });
+}
 
 /**
  * Paths in a table row that do not exist: relative to the root, to `src/lib`, or to the path named before them in that
